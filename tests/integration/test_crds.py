@@ -1,0 +1,313 @@
+"""The CRDs and the examples on a real API server, through kubectl as a user has it."""
+
+import copy
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.integration.kubectl import ROOT, Kubectl, Object, install_crds
+
+from nicplug_sandbox.controlplane import ControlPlane
+
+GOLDEN_VM = ROOT / "tests" / "golden" / "kubevirt-1.9-vm.yaml"
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def admin(control_plane: ControlPlane) -> Kubectl:
+    """The cluster with the CRDs served."""
+    return install_crds(control_plane.kubeconfig)
+
+
+@pytest.fixture
+def kubectl(admin: Kubectl) -> Iterator[Kubectl]:
+    """kubectl in a namespace of its own."""
+    namespace = f"crds-{uuid.uuid4().hex[:8]}"
+    admin("create", "namespace", namespace)
+    yield Kubectl(kubeconfig=admin.kubeconfig, namespace=namespace)
+    admin("delete", "namespace", namespace, "--wait=false")
+
+
+def load(path: Path) -> Object:
+    """The only document of a file."""
+    (document,) = yaml.safe_load_all(path.read_text())
+    return dict(document)
+
+
+def vmi(*, name: str = "vm", nics: tuple[str, ...] = ("default",)) -> Object:
+    """An instance with these NICs."""
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": {"name": name},
+        "spec": {
+            "domain": {"devices": {"interfaces": [{"name": nic, "bridge": {}} for nic in nics]}},
+            "networks": [{"name": nic, "multus": {"networkName": nic}} for nic in nics],
+        },
+    }
+
+
+def names(rows: list[Object]) -> list[str]:
+    return [row["name"] for row in rows]
+
+
+def without_nulls(value: object) -> object:
+    """What client-side `kubectl apply` sends of `value`."""
+    match value:
+        case dict():
+            return {key: without_nulls(child) for key, child in value.items() if child is not None}
+        case list():
+            return [without_nulls(child) for child in value]
+        case _:
+            return value
+
+
+@pytest.mark.parametrize("command", ["create", "apply", "apply --server-side"])
+def test_golden_vm_comes_back_as_it_was(kubectl: Kubectl, command: str) -> None:
+    kubectl(*command.split(), "-f", GOLDEN_VM)
+    sent, kept = load(GOLDEN_VM), kubectl.get("vm", "everything")
+    assert kept["spec"] == (without_nulls(sent["spec"]) if command == "apply" else sent["spec"])
+    assert kept["metadata"]["labels"] == sent["metadata"]["labels"]
+    assert sent["metadata"]["annotations"].items() <= kept["metadata"]["annotations"].items()
+
+
+@pytest.mark.parametrize("options", [(), ("--server-side",)], ids=["client-side", "server-side"])
+def test_applying_the_same_vm_again_writes_nothing(kubectl: Kubectl, options: tuple[str, ...]) -> None:
+    kubectl("apply", *options, "-f", GOLDEN_VM)
+    before = kubectl.get("vm", "everything")["metadata"]["resourceVersion"]
+    kubectl("apply", *options, "-f", GOLDEN_VM)
+    assert kubectl.get("vm", "everything")["metadata"]["resourceVersion"] == before
+
+
+def test_the_template_of_the_golden_vm_makes_the_same_instance(kubectl: Kubectl) -> None:
+    spec = load(GOLDEN_VM)["spec"]["template"]["spec"]
+    kept = kubectl.create({**vmi(name="everything"), "spec": spec})
+    assert kept["spec"] == spec
+
+
+def test_instance_type_is_kept(kubectl: Kubectl) -> None:
+    spec = {
+        "running": True,
+        "instancetype": {"kind": "VirtualMachineInstancetype", "name": "small", "revisionName": "small-1"},
+        "preference": {"inferFromVolume": "root"},
+        "template": {"metadata": None, "spec": {"domain": {"devices": {}}}},
+    }
+    vm = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": "typed"},
+        "spec": spec,
+    }
+    assert kubectl.create(vm)["spec"] == spec
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_applies(admin: Kubectl, kubectl: Kubectl, path: Path) -> None:
+    sent = list(yaml.safe_load_all(path.read_text()))
+    # kubectl refuses a namespace of its own for objects that name theirs.
+    user = admin if any("namespace" in document["metadata"] for document in sent) else kubectl
+    user("apply", "-f", path)
+    got = user.get("-f", str(path))
+    kept = got["items"] if got["kind"] == "List" else [got]
+    pairs = [(was["kind"], was["spec"], now["spec"]) for was, now in zip(sent, kept, strict=True) if "spec" in was]
+    assert pairs
+    assert all(was == now for _, was, now in pairs)
+    again = user("apply", "-f", path).splitlines()
+    assert all(line.endswith(" unchanged") for line in again), again
+
+
+def test_null_times_are_accepted_and_kept(kubectl: Kubectl) -> None:
+    """Go writes a time that was never set as null, and KubeVirt's own schemas allow it."""
+    unset = {"lastProbeTime": None, "lastTransitionTime": None}
+    status = {
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True", **unset}],
+        "phaseTransitionTimestamps": [{"phase": "Pending", "phaseTransitionTimestamp": None}],
+        "migrationState": {
+            "migrationUid": "a",
+            "startTimestamp": None,
+            "endTimestamp": None,
+            "targetNodeDomainReadyTimestamp": None,
+            "targetState": {"node": "node01", "domainReadyTimestamp": None},
+        },
+        "changedBlockTracking": None,
+    }
+    body = kubectl.create(vmi())
+    assert kubectl.write_status({**body, "status": status})["status"] == status
+
+
+def test_null_objects_count_as_absent(kubectl: Kubectl) -> None:
+    """As in KubeVirt: readers of the object never meet the null."""
+    body = vmi()
+    body["spec"]["volumes"] = body["spec"]["affinity"] = None
+    body["spec"]["domain"] |= {"cpu": None, "machine": None}
+    assert kubectl.create(body)["spec"] == vmi()["spec"]
+
+
+def test_kubevirt_configuration_is_kept(kubectl: Kubectl) -> None:
+    """A null rollout strategy, which KubeVirt's tools may write, counts as absent."""
+    body = {"apiVersion": "kubevirt.io/v1", "kind": "KubeVirt", "metadata": {"name": "kubevirt"}}
+    spec: Object = {
+        "configuration": {
+            "migrations": {"bandwidthPerMigration": "64Mi", "parallelMigrationsPerCluster": 5},
+            "network": {"hotplug": {"nadPolicy": "SameNamespace"}, "binding": {"vdpa": {"migration": {}}}},
+            "smbios": {"family": "KubeVirt"},
+        },
+        "certificateRotateStrategy": {"selfSigned": {"ca": {"duration": "24h"}}},
+    }
+    written = copy.deepcopy(spec)
+    written["configuration"]["vmRolloutStrategy"] = None
+    assert kubectl.create({**body, "spec": written})["spec"] == spec
+
+
+def test_two_appliers_each_keep_their_nics(kubectl: Kubectl) -> None:
+    kubectl.apply(vmi(nics=("default",)), manager="owner")
+    both = kubectl.apply(vmi(nics=("blue", "green")), manager="network-team")["spec"]
+    assert names(both["domain"]["devices"]["interfaces"]) == ["default", "blue", "green"]
+    assert names(both["networks"]) == ["default", "blue", "green"]
+    fewer = kubectl.apply(vmi(nics=("green",)), manager="network-team")["spec"]
+    assert names(fewer["domain"]["devices"]["interfaces"]) == ["default", "green"]
+    assert names(fewer["networks"]) == ["default", "green"]
+
+
+def test_two_writers_each_keep_their_conditions_and_records(kubectl: Kubectl) -> None:
+    kubectl.create(vmi())
+    head = {key: vmi()[key] for key in ("apiVersion", "kind", "metadata")}
+
+    def apply(manager: str, condition: str, nic: str) -> Object:
+        record = {"name": nic, "operation": "Plug", "path": "Dynamic", "phase": "Ready"}
+        status = {"conditions": [{"type": condition, "status": "True"}], "interfaceOperations": [record]}
+        return kubectl.apply({**head, "status": status}, manager=manager, options=("--subresource=status",))
+
+    apply("one", "InterfacesReady", "blue")
+    status = apply("two", "Ready", "green")["status"]
+    assert [condition["type"] for condition in status["conditions"]] == ["InterfacesReady", "Ready"]
+    assert names(status["interfaceOperations"]) == ["blue", "green"]
+
+
+def test_reported_interfaces_may_be_nameless_and_are_replaced_whole(kubectl: Kubectl) -> None:
+    rows = [
+        {"name": "default", "infoSource": "domain", "ipAddress": "10.0.2.2", "queueCount": 1},
+        {"interfaceName": "docker0", "infoSource": "guest-agent", "ipAddresses": ["172.17.0.1"]},
+        {"interfaceName": "docker0", "infoSource": "guest-agent", "mac": "02:00:00:00:00:01"},
+    ]
+    body = kubectl.create(vmi())
+    assert kubectl.write_status({**body, "status": {"interfaces": rows}})["status"]["interfaces"] == rows
+    head = {key: vmi()[key] for key in ("apiVersion", "kind", "metadata")}
+    shorter = kubectl.apply(
+        {**head, "status": {"interfaces": rows[1:2]}},
+        manager="node-agent",
+        options=("--subresource=status", "--force-conflicts"),
+    )
+    assert shorter["status"]["interfaces"] == rows[1:2]
+
+
+@pytest.mark.parametrize("kind", ["VirtualMachine", "VirtualMachineInstance"])
+def test_status_and_spec_are_written_apart(kubectl: Kubectl, kind: str) -> None:
+    spec = vmi()["spec"]
+    if kind == "VirtualMachine":
+        spec = {"runStrategy": "Halted", "template": {"spec": spec}}
+    body = {"apiVersion": "kubevirt.io/v1", "kind": kind, "metadata": {"name": "apart"}, "spec": spec}
+    created = kubectl.create({**body, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+    assert "status" not in created
+    assert created["metadata"]["generation"] == 1
+
+    changed = copy.deepcopy(created)
+    template = changed["spec"].get("template", changed)["spec"]
+    template["hostname"] = "other"
+    changed["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
+    reported = kubectl.write_status(changed)
+    assert reported["spec"] == created["spec"]
+    assert reported["status"]["conditions"] == changed["status"]["conditions"]
+    assert reported["metadata"]["generation"] == 1, "a status write is not a new generation"
+
+    changed["metadata"]["resourceVersion"] = reported["metadata"]["resourceVersion"]
+    changed["status"] = {}
+    moved = json.loads(kubectl("replace", "-f", "-", "-o", "json", stdin=changed))
+    assert moved["spec"] == changed["spec"]
+    assert moved["status"] == reported["status"]
+    assert moved["metadata"]["generation"] == 2
+
+
+def test_a_nic_name_may_occur_once(kubectl: Kubectl) -> None:
+    """KubeVirt refuses it in a webhook; here it follows from the list map."""
+    error = kubectl.refused("create", "-f", "-", stdin=vmi(nics=("blue", "blue")))
+    assert 'spec.domain.devices.interfaces[1]: Duplicate value: {"name":"blue"}' in error
+
+
+def test_a_typo_at_the_top_is_refused_by_kubectl(kubectl: Kubectl) -> None:
+    body = vmi()
+    body["spec"]["network"] = body["spec"].pop("networks")
+    assert 'unknown field "spec.network"' in kubectl.refused("create", "-f", "-", stdin=body)
+
+
+def test_a_bad_link_state_is_left_to_the_operator(kubectl: Kubectl) -> None:
+    body = vmi()
+    body["spec"]["domain"]["devices"]["interfaces"][0]["state"] = "sideways"
+    assert kubectl.create(body)["spec"] == body["spec"]
+
+
+def test_a_record_of_an_unknown_phase_is_refused(kubectl: Kubectl) -> None:
+    body = kubectl.create(vmi())
+    record = {"name": "blue", "operation": "Plug", "path": "Dynamic", "phase": "Done"}
+    body["status"] = {"interfaceOperations": [record]}
+    error = kubectl.refused("replace", "--subresource=status", "-f", "-", stdin=body)
+    assert 'status.interfaceOperations[0].phase: Unsupported value: "Done"' in error
+
+
+def test_columns(kubectl: Kubectl) -> None:
+    body = kubectl.create(vmi())
+    ready = [{"type": "Ready", "status": "True"}, {"type": "InterfacesReady", "status": "False"}]
+    status = {
+        "phase": "Running",
+        "nodeName": "node01",
+        "interfaces": [{"name": "default", "ipAddress": "10.0.2.2"}],
+        "conditions": ready,
+    }
+    kubectl.write_status({**body, "status": status})
+    header, row = kubectl("get", "vmi").splitlines()
+    assert header.split() == ["NAME", "AGE", "PHASE", "IP", "NODENAME", "READY", "NICS-READY"]
+    assert row.split()[2:] == ["Running", "10.0.2.2", "node01", "True", "False"]
+
+    spec = {"runStrategy": "Always", "template": {"spec": vmi()["spec"]}}
+    vm = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": {"name": "vm"}, "spec": spec}
+    kubectl.write_status({**kubectl.create(vm), "status": {"printableStatus": "Running", "conditions": ready}})
+    header, row = kubectl("get", "vm").splitlines()
+    assert header.split() == ["NAME", "AGE", "STATUS", "READY", "NICS-READY"]
+    assert row.split()[2:] == ["Running", "True", "False"]
+
+    both = kubectl("get", "vm,vmi")
+    assert "virtualmachine.kubevirt.io/vm " in both
+    assert "virtualmachineinstance.kubevirt.io/vm " in both
+
+
+def test_short_names_and_the_category_all(kubectl: Kubectl) -> None:
+    kubectl.create(vmi())
+    kubectl("apply", "-f", ROOT / "examples" / "migration.yaml", "-f", ROOT / "examples" / "vm-fedora.yaml")
+    kubectl.create({"apiVersion": "kubevirt.io/v1", "kind": "KubeVirt", "metadata": {"name": "kv"}, "spec": {}})
+    named = {
+        "vm": "virtualmachine.kubevirt.io/vm-fedora",
+        "vmi": "virtualmachineinstance.kubevirt.io/vm",
+        "vmim": "virtualmachineinstancemigration.kubevirt.io/migration-job",
+        "kv": "kubevirt.kubevirt.io/kv",
+    }
+    for short, name in named.items():
+        assert kubectl("get", short, "-o", "name").split() == [name]
+        assert kubectl("get", f"{short}s", "-o", "name").split() == [name]
+    assert set(named.values()) <= set(kubectl("get", "all", "-o", "name").split())
+
+
+def test_crds_apply_again_unchanged(admin: Kubectl) -> None:
+    """The API server keeps the CRDs as they are written: `kubectl apply` and GitOps tools see no drift."""
+    lines = admin("apply", "-f", ROOT / "crds").splitlines()
+    assert len(lines) == 4
+    assert all(line.endswith(" unchanged") for line in lines), lines
+
+
+def test_explain_describes_what_nicplug_adds(kubectl: Kubectl) -> None:
+    text = kubectl("explain", "vmi.status.interfaceOperations")
+    assert "Blocked" in text
+    assert "Migration: the VM moves to a pod" in " ".join(text.split())

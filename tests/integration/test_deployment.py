@@ -1,0 +1,69 @@
+"""The first deployment on a real API server: applies, is admitted, has the rights it needs."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.integration.kubectl import ROOT, Kubectl, eventually, install_crds
+
+from nicplug_sandbox.controlplane import ControlPlane
+
+OPERATOR = "system:serviceaccount:nicplug-system:nicplug-operator"
+BASE = ROOT / "deploy" / "kustomize" / "base"
+
+
+@pytest.fixture(scope="module")
+def admin(control_plane: ControlPlane) -> Kubectl:
+    """The cluster with the CRDs served."""
+    return install_crds(control_plane.kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def deployment(admin: Kubectl) -> Iterator[Kubectl]:
+    """The deployment of deploy/kustomize/base; only its CRDs stay afterwards, for the other tests."""
+    kubectl = Kubectl(kubeconfig=admin.kubeconfig, namespace="nicplug-system")
+    eventually(lambda: kubectl.run("apply", "-k", BASE))
+    yield kubectl
+    admin("delete", "namespace/nicplug-system", "clusterrole/nicplug-operator", "--wait=false")
+    admin("delete", "clusterrolebinding/nicplug-operator")
+
+
+def test_deployment_applies_again_without_a_warning(deployment: Kubectl) -> None:
+    """Pod Security prints a warning for a Deployment whose pods it would refuse."""
+    lines = deployment("apply", "-k", BASE).splitlines()
+    assert [line for line in lines if not line.endswith(" unchanged")] == []
+
+
+def test_pod_of_the_deployment_is_admitted(deployment: Kubectl) -> None:
+    """Admission in a namespace that enforces the restricted profile, with the account and its token."""
+    template = deployment.get("deployment", "nicplug-operator")["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": template["spec"]}
+    eventually(lambda: deployment.run("create", "--dry-run=server", "-f", "-", stdin=pod))
+    pod["spec"] = {**template["spec"], "hostNetwork": True}
+    error = deployment.refused("create", "--dry-run=server", "-f", "-", stdin=pod)
+    assert 'violates PodSecurity "restricted' in error
+
+
+RIGHTS = [
+    ("patch", "virtualmachineinstances", "--subresource=status", "yes"),
+    ("update", "virtualmachineinstances", "--subresource=finalizers", "yes"),
+    ("patch", "pods", "", "yes"),
+    ("create", "events.events.k8s.io", "", "yes"),
+    ("watch", "network-attachment-definitions.k8s.cni.cncf.io", "", "yes"),
+    ("update", "virtualmachineinstances", "", "no"),
+    ("patch", "nodes", "", "no"),
+    ("patch", "kubevirts", "", "no"),
+    ("get", "secrets", "", "no"),
+    ("create", "pods", "--subresource=exec", "no"),
+    ("update", "leases.coordination.k8s.io", "", "no"),
+]
+
+
+@pytest.mark.parametrize(("verb", "resource", "option", "answer"), RIGHTS, ids=lambda word: word)
+def test_operator_account_may(deployment: Kubectl, verb: str, resource: str, option: str, answer: str) -> None:
+    where = ("auth", "can-i", verb, resource, f"--as={OPERATOR}", "--namespace=elsewhere")
+    asked = deployment.run(*where, *filter(None, [option]))
+    assert asked.stdout.strip() == answer, asked.stderr
+
+
+def test_operator_account_leads_in_its_own_namespace(deployment: Kubectl) -> None:
+    assert deployment("auth", "can-i", "update", "leases", f"--as={OPERATOR}") == "yes\n"
