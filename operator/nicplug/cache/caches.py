@@ -1,0 +1,159 @@
+"""The stores of all kinds, their indexes, and which keys an event makes worth another look."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from nicplug.cache.store import Change, Store
+from nicplug.model.keys import KubevirtKey, ObjectKey, PodKey, VmiKey, VmKey
+from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
+from nicplug.model.metadata import mapping, text
+from nicplug.model.names import KUBEVIRT_API_VERSION, VMI_KIND
+from nicplug.model.pod import LauncherPod, parse_pod
+from nicplug.model.vm import VirtualMachine, parse_vm
+from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
+
+WorkKey = VmKey | VmiKey
+
+
+class CachedKind(Enum):
+    """The kinds that are watched."""
+
+    VM = "VirtualMachine"
+    VMI = "VirtualMachineInstance"
+    POD = "Pod"
+    KUBEVIRT = "KubeVirt"
+
+
+class Caches:
+    """Everything nicplug knows of the cluster.
+
+    Args:
+        clock: current time, UTC; stamps when a new generation of a VMI was first seen.
+    """
+
+    def __init__(self, *, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self.vms: Store[VirtualMachine] = Store()
+        self.vmis: Store[VirtualMachineInstance] = Store(on_forget=self._forget_vmi)
+        self.pods: Store[LauncherPod] = Store(on_forget=self._forget_pod)
+        self.kubevirts: Store[KubevirtConfig] = Store()
+        self._pods_by_owner: defaultdict[str, dict[ObjectKey, LauncherPod]] = defaultdict(dict)
+        self._spec_seen: dict[str, tuple[int, datetime]] = {}
+
+    def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
+        """Take in an object as it is now; the keys that have to look again."""
+        match kind:
+            case CachedKind.VM:
+                return self._vm_keys(self.vms.put(parse_vm(raw)))
+            case CachedKind.VMI:
+                vmi = parse_vmi(raw)
+                self._stamp(vmi)
+                return self._vmi_keys(self.vmis.put(vmi))
+            case CachedKind.POD:
+                return self._put_pod(parse_pod(raw))
+            case CachedKind.KUBEVIRT:
+                return self._kubevirt_keys(self.kubevirts.put(parse_kubevirt(raw)))
+
+    def forget(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
+        """Take in that an object is gone; the keys that have to look again."""
+        metadata = mapping(raw.get("metadata"))
+        key = ObjectKey(text(metadata.get("namespace")), text(metadata.get("name")))
+        return self.forget_uid(kind, key=key, uid=text(metadata.get("uid")))
+
+    def forget_uid(self, kind: CachedKind, *, key: ObjectKey, uid: str) -> list[WorkKey]:
+        """The same, when only name and uid are known."""
+        match kind:
+            case CachedKind.VM:
+                return self._vm_keys(self.vms.remove(key=VmKey(key.namespace, key.name), uid=uid))
+            case CachedKind.VMI:
+                return self._vmi_keys(self.vmis.remove(key=VmiKey(key.namespace, key.name), uid=uid))
+            case CachedKind.POD:
+                return self._pod_keys(self.pods.remove(key=PodKey(key.namespace, key.name), uid=uid))
+            case CachedKind.KUBEVIRT:
+                return self._kubevirt_keys(self.kubevirts.remove(key=KubevirtKey(key.namespace, key.name), uid=uid))
+
+    def store_of(self, kind: CachedKind) -> Store[Any]:
+        """The store of a kind, for the reaper."""
+        stores: dict[CachedKind, Store[Any]] = {
+            CachedKind.VM: self.vms,
+            CachedKind.VMI: self.vmis,
+            CachedKind.POD: self.pods,
+            CachedKind.KUBEVIRT: self.kubevirts,
+        }
+        return stores[kind]
+
+    def all_keys(self) -> list[WorkKey]:
+        """Every key there is work for, for a new leader."""
+        return [*(vm.key for vm in self.vms), *(vmi.key for vmi in self.vmis)]
+
+    def pods_of(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
+        """The pods whose controller is this very uid; a label is never asked (CVE-2025-64435)."""
+        return tuple(self._pods_by_owner.get(vmi.uid, {}).values())
+
+    def config(self) -> KubevirtConfig | None:
+        """The KubeVirt CR; the first by name when somebody made a second one."""
+        return min(self.kubevirts, key=lambda config: config.key, default=None)
+
+    def spec_seen_at(self, vmi: VirtualMachineInstance) -> datetime:
+        """When this process first saw the present generation of the VMI."""
+        seen = self._spec_seen.get(vmi.uid)
+        return seen[1] if seen else self._clock()
+
+    def _stamp(self, vmi: VirtualMachineInstance) -> None:
+        seen = self._spec_seen.get(vmi.uid)
+        if seen is None or seen[0] < vmi.generation:
+            self._spec_seen[vmi.uid] = (vmi.generation, self._clock())
+
+    def _put_pod(self, pod: LauncherPod) -> list[WorkKey]:
+        change = self.pods.put(pod)
+        if self.pods.get(pod.key) is pod and _is_launcher(pod) and pod.owner is not None:
+            self._pods_by_owner[pod.owner.uid][pod.key] = pod
+        return self._pod_keys(change)
+
+    def _forget_pod(self, pod: LauncherPod) -> None:
+        if pod.owner is None:
+            return
+        siblings = self._pods_by_owner.get(pod.owner.uid, {})
+        siblings.pop(pod.key, None)
+        if not siblings:
+            self._pods_by_owner.pop(pod.owner.uid, None)
+
+    def _forget_vmi(self, vmi: VirtualMachineInstance) -> None:
+        self._spec_seen.pop(vmi.uid, None)
+
+    def _vm_keys(self, change: Change[VirtualMachine] | None) -> list[WorkKey]:
+        """The VM, and its VMI: the records tell about NICs that are only in the template."""
+        if change is None:
+            return []
+        return _unique([*_keys(change.records), *(VmiKey(vm.key.namespace, vm.key.name) for vm in change.records)])
+
+    def _vmi_keys(self, change: Change[VirtualMachineInstance] | None) -> list[WorkKey]:
+        """The VMI, and the VM of its name, whoever owns the VMI: that VM may have waited for the name."""
+        if change is None:
+            return []
+        return _unique([*_keys(change.records), *(VmKey(vmi.key.namespace, vmi.key.name) for vmi in change.records)])
+
+    def _pod_keys(self, change: Change[LauncherPod] | None) -> list[WorkKey]:
+        if change is None:
+            return []
+        owners = [(pod.key.namespace, pod.owner) for pod in change.records if _is_launcher(pod)]
+        return _unique([VmiKey(namespace, owner.name) for namespace, owner in owners if owner is not None])
+
+    def _kubevirt_keys(self, change: Change[KubevirtConfig] | None) -> list[WorkKey]:
+        return self.all_keys() if change is not None else []
+
+
+def _is_launcher(pod: LauncherPod) -> bool:
+    owner = pod.owner
+    return owner is not None and (owner.api_version, owner.kind) == (KUBEVIRT_API_VERSION, VMI_KIND)
+
+
+def _keys(records: Iterable[VirtualMachine] | Iterable[VirtualMachineInstance]) -> list[WorkKey]:
+    return [record.key for record in records]
+
+
+def _unique(keys: Iterable[WorkKey]) -> list[WorkKey]:
+    return list(dict.fromkeys(keys))

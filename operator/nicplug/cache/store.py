@@ -1,0 +1,116 @@
+"""Records of one kind by key, where only news is news.
+
+Three rules keep it honest: of one uid the newer resourceVersion wins, so that the body of a write
+and the watch line that echoes it may come in any order; a deleted uid stays deleted, so that a late
+answer cannot resurrect it; an equal record is not a change, so that status noise costs nothing.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from nicplug.model.keys import ObjectKey
+
+# Enough to outlive every answer that may still be on its way.
+_REMEMBERED_DELETIONS = 4096
+
+
+class Record(Protocol):
+    """What a store needs to know about what it keeps."""
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name."""
+        ...
+
+    @property
+    def uid(self) -> str:
+        """Which object of that name."""
+        ...
+
+    @property
+    def resource_version(self) -> int:
+        """How new."""
+        ...
+
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[R]):
+    """What an event did to the store; `before` None: new, `after` None: gone."""
+
+    before: R | None
+    after: R | None
+
+    @property
+    def records(self) -> tuple[R, ...]:
+        """The records whose neighbours have to look again."""
+        return tuple(record for record in (self.before, self.after) if record is not None)
+
+
+class Store(Generic[R]):
+    """The cache of one kind.
+
+    Args:
+        on_forget: told about every record that leaves the store or is replaced by another uid.
+    """
+
+    def __init__(self, *, on_forget: Callable[[R], None] | None = None) -> None:
+        self._records: dict[ObjectKey, R] = {}
+        self._uids: set[str] = set()
+        self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._on_forget = on_forget
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(list(self._records.values()))
+
+    def get(self, key: ObjectKey) -> R | None:
+        """The record of that name, if there is one."""
+        return self._records.get(key)
+
+    def knows(self, uid: str) -> bool:
+        """That very object is here, or was and is known to be gone."""
+        return uid in self._uids or uid in self._deleted
+
+    def put(self, record: R) -> Change[R] | None:
+        """Keep the record if it is news; None when it is old, deleted or equal."""
+        before = self._records.get(record.key)
+        if record.uid in self._deleted:
+            return None
+        # resourceVersions of one kind grow together, so this also settles which of two uids is younger.
+        if before is not None and record.resource_version < before.resource_version:
+            return None
+        if before is not None and before.uid != record.uid:
+            self._drop(before)
+        self._records[record.key] = record
+        self._uids.add(record.uid)
+        if before == record:
+            return None
+        return Change(before, record)
+
+    def remove(self, *, key: ObjectKey, uid: str) -> Change[R] | None:
+        """Forget that uid for good; None when it is not the one in the store."""
+        self._deleted[uid] = None
+        if len(self._deleted) > _REMEMBERED_DELETIONS:
+            self._deleted.popitem(last=False)
+        before = self._records.get(key)
+        if before is None or before.uid != uid:
+            return None
+        del self._records[key]
+        self._uids.discard(uid)
+        if self._on_forget is not None:
+            self._on_forget(before)
+        return Change(before, None)
+
+    def _drop(self, record: R) -> None:
+        """Another uid has taken the name: its DELETED line was missed or is still to come."""
+        self._deleted[record.uid] = None
+        self._uids.discard(record.uid)
+        if self._on_forget is not None:
+            self._on_forget(record)

@@ -1,0 +1,72 @@
+"""`nicplug`: the command line."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from nicplug import __version__
+
+
+class LazySandbox(click.Group):
+    """`nicplug sandbox`, imported only when asked for: the operator's image does not contain it."""
+
+    def _group(self) -> click.Group:
+        try:
+            from nicplug_sandbox.cli import sandbox
+        except ModuleNotFoundError as error:
+            raise click.ClickException(f"{error}: install nicplug[sandbox], or use a checkout's bin/nicplug") from error
+        return sandbox
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The sandbox's own commands."""
+        return self._group().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of the sandbox's own commands."""
+        return self._group().get_command(ctx, cmd_name)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nicplug")
+def main() -> None:
+    """Give a running virtual machine a new network interface on Kubernetes."""
+
+
+@main.group(cls=LazySandbox)
+def sandbox() -> None:
+    """A laptop cluster: real control plane, simulated nodes."""
+
+
+@main.command()
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="File to use; in a pod: the service account.")
+@click.option("--namespace", help="Where the Lease of the leader lies.")
+@click.option("--metrics-port", type=int, help="Port of /metrics, /healthz, /readyz; 0 = any free one.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--log-format", type=click.Choice(["auto", "json", "console"]))
+@click.option("--leader-election/--no-leader-election", default=None, help="Work only while holding the Lease.")
+def run(**options: Any) -> None:
+    """Run the operator in the foreground, until SIGTERM."""
+    from nicplug.app import run_operator
+    from nicplug.kube.connect import ConfigError
+    from nicplug.obs.logging import configure_logging
+    from nicplug.settings import Settings
+
+    try:
+        settings = Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise click.ClickException(f"bad settings (options or NICPLUG_* variables): {problems}") from error
+    configure_logging(level=settings.log_level, format_=settings.log_format)
+    try:
+        asyncio.run(run_operator(settings))
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot serve metrics on port {settings.metrics_port}: {error}") from error
+    except Exception as error:  # Kopf ended by itself: say why in one line, and let the supervisor start us again
+        click.echo(f"nicplug: ended by {type(error).__name__}: {error}", err=True)
+        sys.exit(1)

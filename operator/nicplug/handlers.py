@@ -1,0 +1,58 @@
+"""Everything that Kopf calls: registration and delegation, no logic.
+
+Only `@kopf.on.event`: it writes nothing to objects and hands over every line of the watch.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import kopf
+
+from nicplug.cache.caches import CachedKind
+
+
+class Listener(Protocol):
+    """Whoever takes in the events of the watches."""
+
+    def hear(self, kind: CachedKind, event: kopf.RawEvent) -> None:
+        """Take in one line of a watch, or one listed object."""
+        ...
+
+
+def register(
+    *,
+    registry: kopf.OperatorRegistry,
+    listener: Listener,
+    login: Callable[[], Awaitable[kopf.ConnectionInfo]],
+    on_start: Callable[[], Awaitable[None]],
+    on_end: Callable[[], Awaitable[None]],
+) -> None:
+    """Connect one process to its own registry: nothing is global."""
+
+    @kopf.on.login(registry=registry)
+    async def on_login(**_: object) -> kopf.ConnectionInfo:
+        return await login()
+
+    @kopf.on.startup(registry=registry)
+    async def on_startup(**_: object) -> None:
+        await on_start()
+
+    @kopf.on.cleanup(registry=registry)
+    async def on_cleanup(**_: object) -> None:
+        await on_end()
+
+    @kopf.on.event("kubevirt.io", "v1", "virtualmachines", registry=registry)
+    async def on_vm(event: kopf.RawEvent, **_: object) -> None:
+        listener.hear(CachedKind.VM, event)
+
+    @kopf.on.event("kubevirt.io", "v1", "virtualmachineinstances", registry=registry)
+    async def on_vmi(event: kopf.RawEvent, **_: object) -> None:
+        listener.hear(CachedKind.VMI, event)
+
+    @kopf.on.event("kubevirt.io", "v1", "kubevirts", registry=registry)
+    async def on_kubevirt(event: kopf.RawEvent, **_: object) -> None:
+        listener.hear(CachedKind.KUBEVIRT, event)
+
+    @kopf.on.event("v1", "pods", registry=registry)
+    async def on_pod(event: kopf.RawEvent, **_: object) -> None:
+        listener.hear(CachedKind.POD, event)

@@ -1,0 +1,88 @@
+"""Kopf, tuned for an operator that only listens (measurements: docs/adr/0001).
+
+Kopf's defaults keep a copy of every object and write annotations; nicplug has a cache of its own and
+writes nothing that Kopf would have to remember, so both storages are null objects.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import kopf
+
+from nicplug.model.names import LAUNCHER_SELECTOR
+
+_CHUNK_SIZE = 500
+_SERVER_TIMEOUT_SECONDS = 290
+_MAXIMUM_BACKOFF_SECONDS = 2.0
+
+
+class EndlessBackoff:
+    """Delays that grow to two seconds and never end.
+
+    Kopf's own list ends after 54 s, whereupon an unavailable API server ends the operator; and its long
+    last delays made a watch come back 13 s late (measured).
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        delay = 0.1
+        while True:
+            yield delay
+            delay = min(delay * 2, _MAXIMUM_BACKOFF_SECONDS)
+
+
+class NullDiffBaseStorage(kopf.DiffBaseStorage):
+    """Remembers nothing: half of the CPU of a listening operator went into copies nobody read."""
+
+    def build(self, **_: Any) -> Any:
+        """An empty essence; None would mean a handler has to be called."""
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        """Nothing has changed, ever."""
+        return {}
+
+    def store(self, **_: Any) -> None:
+        """Write nothing."""
+
+
+class NullProgressStorage(kopf.ProgressStorage):
+    """Remembers nothing: `on.event` has no progress."""
+
+    def fetch(self, **_: Any) -> None:
+        """No handler is under way."""
+
+    def store(self, **_: Any) -> None:
+        """Write nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing to remove."""
+
+    def touch(self, **_: Any) -> None:
+        """Write nothing."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """Nothing of ours is in there."""
+        return essence
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """The settings that Kopf runs with."""
+    settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = NullDiffBaseStorage()
+    settings.persistence.progress_storage = NullProgressStorage()
+    # An idle worker keeps the last body of its object alive: with 5 s a relist held all of them.
+    settings.queueing.idle_timeout = 0.2
+    settings.queueing.error_delays = EndlessBackoff()
+    settings.networking.error_backoffs = EndlessBackoff()
+    settings.networking.request_timeout = 30
+    settings.watching.server_timeout = _SERVER_TIMEOUT_SECONDS
+    settings.watching.client_timeout = _SERVER_TIMEOUT_SECONDS + 10
+    settings.watching.connect_timeout = 5
+    settings.watching.chunk_size = _CHUNK_SIZE
+    settings.watching.label_selectors["v1", "pods"] = LAUNCHER_SELECTOR
+    # No watch of CRDs and namespaces; `startup` waits until the CRDs are there.
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.execution.max_workers = 2
+    settings.process.ultimate_exiting_timeout = 20
+    return settings

@@ -1,0 +1,247 @@
+"""`KubeApi` on `kubernetes.aio`: dictionaries in and out.
+
+Uses the generic request path of the library (connections, TLS, credentials) and none of its
+response models: they would cost more than the request (docs/adr/0002). Knows nothing of
+metrics: whoever counts passes `on_response`.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException
+
+from nicplug.kube.api import Json, JsonPatch, Resource
+from nicplug.kube.classify import Answer, to_error
+from nicplug.kube.errors import Denied, Rejected, Unavailable
+
+CONNECTIONS_PER_HOST = 48
+USER_AGENT = "nicplug"
+
+# `total` includes waiting for a free connection, so that a caller never waits longer than this.
+_TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=3)
+
+_JSON = "application/json"
+_JSON_PATCH = "application/json-patch+json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class OnResponse(Protocol):
+    """Called once per request, also when no answer came (`code` 0).
+
+    `verb` is Kubernetes' (get, list, create, patch, update, delete), `resource` the plural with its
+    subresource (`virtualmachineinstances/status`), `seconds` the time until the body was read.
+    """
+
+    def __call__(self, *, verb: str, resource: str, code: int, seconds: float) -> None:
+        """Count one request."""
+        ...
+
+
+def count_nothing(*, verb: str, resource: str, code: int, seconds: float) -> None:
+    """Be the `on_response` of those who do not count."""
+
+
+class AioApi:
+    """The API server, through one pool of connections.
+
+    Must be made and used in one event loop. Every verb raises the classes of `kube.errors` only.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        on_response: OnResponse = count_nothing,
+        user_agent: str = USER_AGENT,
+        connections: int = CONNECTIONS_PER_HOST,
+    ) -> None:
+        configuration.connection_pool_maxsize = connections
+        configuration.tcp_connector_limit_per_host = connections
+        # The queue decides when to try again; a second layer of retries would only hide it.
+        configuration.retries = None
+        self._configuration = configuration
+        self._client = ApiClient(configuration)
+        self._on_response = on_response
+        self._user_agent = user_agent
+        self._closed = False
+
+    async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
+        """Read one object."""
+        path = _path(resource, namespace=namespace, name=name)
+        return await self._send(_Call(method="GET", verb="get", target=resource.plural, path=path))
+
+    async def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        metadata_only: bool = False,
+        limit: int | None = None,
+        continue_token: str | None = None,
+    ) -> Json:
+        """Read a page of a collection; an expired `continue_token` raises `Stale`: start again."""
+        options = {"labelSelector": label_selector, "limit": limit, "continue": continue_token}
+        query = urlencode({key: value for key, value in options.items() if value is not None})
+        path = _path(resource, namespace=namespace)
+        return await self._send(
+            _Call(
+                method="GET",
+                verb="list",
+                target=resource.plural,
+                path=f"{path}?{query}" if query else path,
+                accept=_METADATA_LIST if metadata_only else _JSON,
+            )
+        )
+
+    async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
+        """POST; raises `AlreadyExists` when the name is taken.
+
+        `apiVersion` and `kind` are those of `resource` unless `body` has its own.
+        """
+        path = _path(resource, namespace=namespace)
+        body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+        return await self._send(_Call(method="POST", verb="create", target=resource.plural, path=path, body=body))
+
+    async def patch(
+        self,
+        resource: Resource,
+        patch: JsonPatch,
+        *,
+        name: str,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> Json:
+        """JSON patch (RFC 6902); a failed `test` raises `Stale`."""
+        return await self._send(
+            _Call(
+                method="PATCH",
+                verb="patch",
+                target=f"{resource.plural}/{subresource}" if subresource else resource.plural,
+                path=_path(resource, namespace=namespace, name=name, subresource=subresource),
+                body=[dict(operation) for operation in patch],
+                content_type=_JSON_PATCH,
+            )
+        )
+
+    async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
+        """PUT, guarded by the resourceVersion in `body`.
+
+        aiohttp sends it again when a kept connection breaks: the second meets `Stale` although the
+        first was stored. Read the object to know.
+        """
+        path = _path(resource, namespace=namespace, name=name)
+        body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+        return await self._send(_Call(method="PUT", verb="update", target=resource.plural, path=path, body=body))
+
+    async def delete(
+        self, resource: Resource, *, name: str, namespace: str | None = None, uid: str | None = None
+    ) -> Json:
+        """DELETE; with `uid` only that very object, `Gone` when another has taken the name.
+
+        Returns the object as it was marked for deletion, or a Status when it is already away.
+        """
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        path = _path(resource, namespace=namespace, name=name)
+        return await self._send(_Call(method="DELETE", verb="delete", target=resource.plural, path=path, body=body))
+
+    async def close(self) -> None:
+        """Close the connections; later calls raise `Unavailable`."""
+        self._closed = True
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def _send(self, call: "_Call") -> Json:
+        request = f"{call.method} {call.path}"
+        if self._closed:
+            raise Unavailable("the connection to the API server is closed", request=request)
+        headers = await self._headers(call, request=request)
+        started = time.monotonic()
+        code = 0
+        try:
+            response = await self._client.call_api(
+                call.method,
+                self._configuration.host + call.path,
+                header_params=headers,
+                body=call.body,
+                _request_timeout=_TIMEOUT,
+            )
+            content: bytes = await response.read()  # type: ignore[no-untyped-call]
+            code = response.status
+        # RuntimeError: the session was closed while the call waited for a connection.
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            cause = str(error) or type(error).__name__
+            raise Unavailable(f"no answer from {self._configuration.host}: {cause}", request=request) from error
+        finally:
+            seconds = time.monotonic() - started
+            self._on_response(verb=call.verb, resource=call.target, code=code, seconds=seconds)
+        retry_after = response.headers.get("Retry-After", "")
+        return _parse(Answer(method=call.method, request=request, code=code, content=content, retry_after=retry_after))
+
+    async def _headers(self, call: "_Call", *, request: str) -> dict[str, str]:
+        # Always a content type of our own: the library turns a dictionary sent as a JSON patch into a
+        # strategic merge patch, which custom resources refuse.
+        headers = {"Content-Type": call.content_type, "Accept": call.accept, "User-Agent": self._user_agent}
+        try:
+            token = await self._configuration.get_api_key_with_prefix("BearerToken")
+        except (OSError, ConfigException) as error:
+            raise Denied(f"the service account token cannot be read: {error}", request=request) from error
+        if token:
+            headers["Authorization"] = token
+        return headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One request. `target` is what metrics call the resource; `path` includes the query."""
+
+    method: str
+    verb: str
+    target: str
+    path: str
+    body: Any = None
+    content_type: str = _JSON
+    accept: str = _JSON
+
+
+def _parse(answer: Answer) -> Json:
+    if not 200 <= answer.code < 300:
+        raise to_error(answer)
+    try:
+        parsed = json.loads(answer.content)
+    except ValueError as error:
+        raise Unavailable(
+            f"the answer is not JSON: {answer.content[:80]!r}", status=answer.code, request=answer.request
+        ) from error
+    if not isinstance(parsed, dict):
+        raise Unavailable(f"the answer is a {type(parsed).__name__}, not an object", request=answer.request)
+    return parsed
+
+
+def _path(
+    resource: Resource,
+    *,
+    namespace: str | None = None,
+    name: str | None = None,
+    subresource: str | None = None,
+) -> str:
+    return resource.path(namespace=_segment(namespace), name=_segment(name), subresource=subresource)
+
+
+def _segment(value: str | None) -> str | None:
+    """Quote a name for a path; refuse what would point at another path.
+
+    Names may come from what users write, and HTTP clients resolve `..` before they send. Same rule as
+    Kubernetes' path segment names: not empty, not `.` or `..`, no `/`, no `%`.
+    """
+    if value is None:
+        return None
+    if value in {"", ".", ".."} or "/" in value or "%" in value:
+        raise Rejected(f'"{value}" cannot be the name of an object: use a DNS name', reason="InvalidName")
+    return quote(value, safe="")

@@ -1,0 +1,88 @@
+"""The port through which nicplug talks to the API server: seven verbs, plain JSON in and out.
+
+A Protocol, so that tests and tools can put anything behind it; `kube.aio` is the real one.
+Watches are not here: Kopf keeps them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Json = dict[str, Any]
+JsonPatch = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One kind of the API, enough to build its paths."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """The `apiVersion` of its objects, for example `kubevirt.io/v1` or `v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, *, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """The URL path of the collection, the object or its subresource."""
+        parts = ["", "apis", self.group, self.version] if self.group else ["", "api", self.version]
+        if namespace is not None and self.namespaced:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part is not None]
+        return "/".join(parts)
+
+
+class KubeApi(Protocol):
+    """The verbs that nicplug uses. Every method raises the classes of `kube.errors` and nothing else."""
+
+    async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
+        """Read one object."""
+        ...
+
+    async def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        metadata_only: bool = False,
+        limit: int | None = None,
+        continue_token: str | None = None,
+    ) -> Json:
+        """Read a page of a collection; `metadata_only` asks for a PartialObjectMetadataList."""
+        ...
+
+    async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
+        """POST; raises `AlreadyExists` when the name is taken."""
+        ...
+
+    async def patch(
+        self,
+        resource: Resource,
+        patch: JsonPatch,
+        *,
+        name: str,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> Json:
+        """JSON patch (RFC 6902); a failed `test` raises `Stale`."""
+        ...
+
+    async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
+        """PUT, guarded by the resourceVersion in `body`."""
+        ...
+
+    async def delete(
+        self, resource: Resource, *, name: str, namespace: str | None = None, uid: str | None = None
+    ) -> Json:
+        """DELETE; with `uid` only that very object, `Gone` when another has taken the name."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...

@@ -1,0 +1,151 @@
+"""Where the API server is and who we are: in a pod from the service account, elsewhere from a kubeconfig.
+
+Gives the two users of that knowledge what they need: `KubeApi` for our own requests, and
+Kopf's login for its watches. Both read the credentials through `kubernetes.aio`, so that exec
+plugins and merged kubeconfigs work for both alike.
+"""
+
+import os
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import kopf
+import yaml
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from nicplug.kube.aio import USER_AGENT, AioApi, OnResponse, count_nothing
+from nicplug.kube.api import KubeApi
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+_Load = Callable[[], Coroutine[None, None, Configuration]]
+
+
+class ConfigError(Exception):
+    """The API server cannot be found from what was configured; the text says what to set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One API server.
+
+    Attributes:
+        api: for nicplug's own requests; close it, Kopf's connections are Kopf's.
+        server: URL of the API server.
+        source: where the configuration came from, for logs.
+    """
+
+    api: KubeApi
+    server: str
+    source: str
+    _load: _Load = field(repr=False)
+
+    async def login(self) -> kopf.ConnectionInfo:
+        """Credentials for `@kopf.on.login`, read anew on every call.
+
+        Kopf calls it again when the API server answers 401, so a rotated token is picked up there. No
+        `expiration`: when it passes, Kopf closes its watches with the old credentials, for nothing, since
+        a watch is authenticated only when it opens.
+
+        Raises:
+            ConfigError: the credentials are no longer readable.
+        """
+        return _connection_info(await self._load())
+
+    async def close(self) -> None:
+        """Close the connections of `api`."""
+        await self.api.close()
+
+
+async def connect(
+    *, kubeconfig: Path | None, on_response: OnResponse = count_nothing, user_agent: str = USER_AGENT
+) -> Connection:
+    """Find the API server; sends no request.
+
+    Args:
+        kubeconfig: file to use. None: the pod's service account if there is one, else the files of
+            $KUBECONFIG, else ~/.kube/config.
+        on_response: called once per request of `api`.
+        user_agent: how `api` names itself, as seen in the audit log.
+
+    Raises:
+        ConfigError: nothing usable there.
+    """
+    if kubeconfig is None and _is_in_cluster():
+        source, load = "service account", _load_in_cluster
+    else:
+        source = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or "~/.kube/config"
+        load = partial(_load_kubeconfig, source)
+    configuration = await load()
+    api = AioApi(configuration, on_response=on_response, user_agent=user_agent)
+    return Connection(api=api, server=configuration.host, source=source, _load=load)
+
+
+def _is_in_cluster() -> bool:
+    return (SERVICE_ACCOUNT / "token").is_file() and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+
+
+async def _load_in_cluster() -> Configuration:
+    configuration = Configuration()
+    try:
+        # Reads the token again every minute when it is used: kubelet rotates it hours before it expires.
+        load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+    except (ConfigException, OSError) as error:
+        raise ConfigError(
+            f"the service account in {SERVICE_ACCOUNT} cannot be used: {error}. "
+            "Check automountServiceAccountToken of the pod, or give --kubeconfig."
+        ) from error
+    return configuration
+
+
+async def _load_kubeconfig(paths: str) -> Configuration:
+    if not _any_exists(paths):
+        raise ConfigError(f"no kubeconfig at {paths}: give --kubeconfig PATH or set KUBECONFIG.")
+    configuration = Configuration()
+    try:
+        loader = await load_kube_config(  # type: ignore[no-untyped-call]
+            config_file=paths, client_configuration=configuration, persist_config=False
+        )
+    except (ConfigException, OSError, yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
+        remedy = f"Try it with: kubectl --kubeconfig {paths} version"
+        raise ConfigError(f"kubeconfig {paths} cannot be used: {error}. {remedy}") from error
+    _refresh_by_plugin(loader, configuration)
+    return configuration
+
+
+def _any_exists(paths: str) -> bool:
+    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
+
+
+def _refresh_by_plugin(loader: Any, configuration: Configuration) -> None:
+    """Run the exec plugin of a kubeconfig again when its token has expired, and only then.
+
+    The library has the code for it, but leaves calling it to a task of the caller's.
+    """
+    if not hasattr(loader, "exec_plugin_expiry"):
+        return
+
+    async def refresh(current: Configuration) -> None:
+        await loader.load_from_exec_plugin()
+        current.api_key["BearerToken"] = loader.token
+
+    configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
+
+
+def _connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
+    scheme, _, token = configuration.api_key.get("BearerToken", "").strip().partition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        proxy_url=configuration.proxy,
+        trust_env=True,
+    )

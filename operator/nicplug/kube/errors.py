@@ -1,0 +1,68 @@
+"""What can go wrong when talking to the API server: one class, one meaning for the queue.
+
+Knows nothing of HTTP libraries, queues or objects; `kube.aio` raises these,
+`reconcile.worker` maps each class to exactly one way of trying again.
+"""
+
+from typing import Self
+
+
+class ApiError(Exception):
+    """Base of everything the API layer raises.
+
+    Attributes:
+        status: HTTP status, or 0 when no answer arrived.
+        reason: the `reason` of the Kubernetes Status object, or "".
+        request: verb and path, for logs; never a body.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "", request: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.request = request
+
+
+class Stale(ApiError):
+    """The object changed under us: 409 Conflict, or 422 because the JSON patch does not fit it. Plan again.
+
+    Also 410 (an expired `continue` token): start again from fresh data.
+    """
+
+
+class AlreadyExists(ApiError):
+    """A POST met an object of that name. Done when it has the same owner, else a name conflict."""
+
+
+class Gone(ApiError):
+    """The object does not exist (404, or a uid precondition failed on DELETE). Forget it."""
+
+
+class Throttled(ApiError):
+    """The server asks to slow down (429).
+
+    Attributes:
+        after: seconds from the Retry-After header; 1.0 when the header is missing or not a number.
+    """
+
+    after: float = 1.0
+
+    def with_after(self, seconds: float) -> Self:
+        """Set how long to wait, in seconds."""
+        self.after = seconds
+        return self
+
+
+class Unavailable(ApiError):
+    """No usable answer: time-out, connection refused, 5xx. The write may or may not have happened."""
+
+
+class Denied(ApiError):
+    """401 or 403: credentials or RBAC. Retried slowly, since only a person can mend it."""
+
+
+class Rejected(ApiError):
+    """The server understood and refused: 400, 405, 413, 415, 422 by schema, CEL or admission.
+
+    Retried only when the object changes.
+    """

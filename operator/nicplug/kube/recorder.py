@@ -1,0 +1,312 @@
+"""Events of events.k8s.io for people: aggregated, limited, and never in anybody's way.
+
+The same event about the same object is one Event with a growing `series.count`. Knows nothing of
+why something is recorded; callers neither wait nor see an error, lost events are counted.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from nicplug.kube.api import Json, KubeApi
+from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Throttled, Unavailable
+from nicplug.kube.resources import EVENTS
+
+log = structlog.get_logger(__name__)
+
+REPORTING_CONTROLLER = "nicplug.io/operator"
+# Limits of kube-apiserver's validation, in bytes (tests/conformance).
+NOTE_BYTES = 1024
+INSTANCE_BYTES = 128
+_ACTION = "Reconcile"
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectReference:
+    """The object an event is about; `namespace` is "" for cluster-scoped ones."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderLimits:
+    """How much is recorded.
+
+    Attributes:
+        queue: events that wait to be written; further ones are dropped.
+        series_seconds: a repeated event is written at most so often.
+        burst: different events per object at once; client-go's figure.
+        refill_seconds: after the burst, one more per object in so many seconds; client-go's figure.
+        memory: events and objects remembered for aggregation.
+        farewell_seconds: how long the end waits for what is still queued.
+    """
+
+    queue: int = 1000
+    series_seconds: float = 10.0
+    burst: int = 25
+    refill_seconds: float = 300.0
+    memory: int = 4096
+    farewell_seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    uid: str
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class _Series:
+    """One Event object: how often it happened, and what of that is written."""
+
+    regarding: ObjectReference
+    key: _Key
+    name: str
+    first_at: datetime
+    last_at: datetime
+    count: int = 1
+    is_written: bool = False
+    next_write_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled_at: float
+
+
+def _drop_nothing() -> None:
+    """Be the `on_dropped` of those who do not count."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class EventRecorder:
+    """Writes events in a task of its own (`run`).
+
+    Args:
+        api: the API server.
+        on_dropped: called for each event that will not be written.
+        instance: name of this process in the events; the host name, which is the pod's.
+        limits: see `RecorderLimits`.
+        now: clock for the times in the events.
+    """
+
+    def __init__(
+        self,
+        api: KubeApi,
+        *,
+        on_dropped: Callable[[], None] = _drop_nothing,
+        instance: str | None = None,
+        limits: RecorderLimits | None = None,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self._api = api
+        self._on_dropped = on_dropped
+        self._instance = (instance or socket.gethostname())[:INSTANCE_BYTES]
+        self._limits = limits or RecorderLimits()
+        self._now = now
+        self._monotonic = time.monotonic
+        self._series: OrderedDict[_Key, _Series] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._new: deque[_Series] = deque()
+        self._repeated: dict[_Key, _Series] = {}
+        self._woken = asyncio.Event()
+        self._complaint = ""
+
+    def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
+        """Record one event; returns at once and never raises.
+
+        Args:
+            regarding: the object.
+            type: `Normal` or `Warning`.
+            reason: CamelCase.
+            message: a sentence; cut to 1,024 bytes.
+        """
+        key = _Key(regarding.uid, type, reason, cut(message, NOTE_BYTES))
+        if (known := self._series.get(key)) is not None:
+            self._repeat(known)
+        elif len(self._new) >= self._limits.queue or not self._may_write(regarding.uid):
+            self._on_dropped()
+        else:
+            self._begin(regarding, key)
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Write until cancelled; then what is queued, within `farewell_seconds`."""
+        self._monotonic = asyncio.get_running_loop().time
+        try:
+            while True:
+                await self._write_new()
+                await self._write_repeated()
+                await self._sleep()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.farewell_seconds):
+                    await self._write_new()
+            for _ in self._new:
+                self._on_dropped()
+
+    def _begin(self, regarding: ObjectReference, key: _Key) -> None:
+        now = self._now()
+        series = _Series(regarding, key, _event_name(regarding, key), first_at=now, last_at=now)
+        self._series[key] = series
+        self._new.append(series)
+        if len(self._series) > self._limits.memory:
+            self._series.popitem(last=False)
+
+    def _repeat(self, series: _Series) -> None:
+        series.count += 1
+        series.last_at = self._now()
+        self._series.move_to_end(series.key)
+        self._repeated[series.key] = series
+
+    def _may_write(self, uid: str) -> bool:
+        """Take a token of the object's bucket."""
+        now = self._monotonic()
+        bucket = self._buckets.pop(uid, None) or _Bucket(float(self._limits.burst), now)
+        gained = (now - bucket.filled_at) / self._limits.refill_seconds
+        bucket.tokens = min(float(self._limits.burst), bucket.tokens + gained)
+        bucket.filled_at = now
+        self._buckets[uid] = bucket
+        if len(self._buckets) > self._limits.memory:
+            self._buckets.popitem(last=False)
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    async def _sleep(self) -> None:
+        """Until there is something new, or a repeated event may be written."""
+        waiting = [series.next_write_at for series in self._repeated.values() if series.is_written]
+        pause = max(0.05, min(waiting) - self._monotonic()) if waiting else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._woken.wait()
+        self._woken.clear()
+
+    async def _write_new(self) -> None:
+        while self._new:
+            series = self._new[0]
+            await self._write(series, self._post)
+            # Only now: cancelled in the middle of it, the event is still there for the farewell.
+            if self._new and self._new[0] is series:
+                self._new.popleft()
+
+    async def _write_repeated(self) -> None:
+        now = self._monotonic()
+        due = [one for one in self._repeated.values() if one.is_written and one.next_write_at <= now]
+        for series in due:
+            del self._repeated[series.key]
+            await self._write(series, self._bump)
+
+    async def _write(self, series: _Series, step: Callable[[_Series], Awaitable[None]]) -> None:
+        """Try a few times; give up on what trying again cannot mend."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                await step(series)
+            except (Unavailable, Throttled) as error:
+                self._complain(series, error)
+                await asyncio.sleep(error.after if isinstance(error, Throttled) else 0.5 * 2**attempt)
+            except ApiError as error:
+                self._complain(series, error)
+                break
+            else:
+                self._complaint = ""
+                series.is_written = True
+                series.next_write_at = self._monotonic() + self._limits.series_seconds
+                return
+        self._series.pop(series.key, None)
+        self._repeated.pop(series.key, None)
+        self._on_dropped()
+
+    async def _post(self, series: _Series) -> None:
+        try:
+            await self._api.create(EVENTS, self._body(series), namespace=_namespace(series.regarding))
+        except AlreadyExists:
+            # Written by this operator before it was restarted. An empty patch reads it: the operator may
+            # patch events, but has no right to get them.
+            found = await self._api.patch(EVENTS, [], name=series.name, namespace=_namespace(series.regarding))
+            before = int((found.get("series") or {}).get("count") or 1)
+            await self._bump(series, before=before)
+            series.count += before
+
+    async def _bump(self, series: _Series, *, before: int = 0) -> None:
+        value = {"count": before + series.count, "lastObservedTime": _micro_time(series.last_at)}
+        patch = [{"op": "add", "path": "/series", "value": value}]
+        try:
+            await self._api.patch(EVENTS, patch, name=series.name, namespace=_namespace(series.regarding))
+        except Gone:
+            # The API server keeps events for an hour. This one begins anew.
+            series.count, series.first_at = 1, series.last_at
+            await self._api.create(EVENTS, self._body(series), namespace=_namespace(series.regarding))
+
+    def _body(self, series: _Series) -> Json:
+        regarding = series.regarding
+        return {
+            "metadata": {"name": series.name, "namespace": _namespace(regarding)},
+            "eventTime": _micro_time(series.first_at),
+            "reportingController": REPORTING_CONTROLLER,
+            "reportingInstance": self._instance,
+            "action": _ACTION,
+            "reason": series.key.reason,
+            "type": series.key.type,
+            "note": series.key.message,
+            "regarding": {
+                "apiVersion": regarding.api_version,
+                "kind": regarding.kind,
+                "name": regarding.name,
+                "uid": regarding.uid,
+                **({"namespace": regarding.namespace} if regarding.namespace else {}),
+            },
+        }
+
+    def _complain(self, series: _Series, error: ApiError) -> None:
+        """Say once what is wrong, not for every event."""
+        remedy = " Allow create and patch on events.events.k8s.io." if isinstance(error, Denied) else ""
+        complaint = f"{error}{remedy}"
+        if complaint != self._complaint:
+            log.warning("event not written", reason=series.key.reason, error=complaint)
+        self._complaint = complaint
+
+
+def cut(text: str, limit: int) -> str:
+    """`text` in at most `limit` bytes of UTF-8, with an ellipsis where something is missing."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= limit:
+        return encoded.decode()
+    ellipsis = "…"
+    kept = encoded[: limit - len(ellipsis.encode())]
+    return kept.decode(errors="ignore") + ellipsis
+
+
+def _event_name(regarding: ObjectReference, key: _Key) -> str:
+    """The same event has the same name after a restart, so that it is found again."""
+    text = "\0".join((key.uid, regarding.kind, key.type, key.reason, key.message))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{regarding.name[:200]}.{digest}"
+
+
+def _namespace(regarding: ObjectReference) -> str:
+    return regarding.namespace or "default"
+
+
+def _micro_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

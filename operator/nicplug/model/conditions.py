@@ -1,0 +1,91 @@
+"""Conditions of VMs and VMIs: parse, merge, compare.
+
+Source: KubeVirt `pkg/controller/conditions.go` for its own types (a new message alone changes
+nothing); Kubernetes API conventions for nicplug's, which carry `observedGeneration`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.metadata import text
+from nicplug.model.times import format_time
+
+Row = Mapping[str, Any]
+
+TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+
+READY = "Ready"
+INTERFACES_READY = "InterfacesReady"
+SYNCHRONIZED = "Synchronized"
+FAILURE = "Failure"
+POD_SCHEDULED = "PodScheduled"
+RESTART_REQUIRED = "RestartRequired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A condition that nicplug wants an object to have; its transition time follows from the merge."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    observed_generation: int | None = None
+
+
+def find_condition(conditions: Iterable[Row], type_: str) -> Row | None:
+    """The condition of that type."""
+    return next((row for row in conditions if row.get("type") == type_), None)
+
+
+def is_true(conditions: Iterable[Row], type_: str) -> bool:
+    """The condition exists and is True."""
+    row = find_condition(conditions, type_)
+    return row is not None and row.get("status") == TRUE
+
+
+def merge_condition(conditions: Iterable[Row], wanted: Condition, *, now: datetime) -> list[dict[str, Any]]:
+    """The list with `wanted` in place of the entry of its type, or at the end.
+
+    The old entry stays when nothing that counts differs: for KubeVirt's types status and reason,
+    for those with `observed_generation` also the message and the generation. The transition
+    time moves only with the status.
+    """
+    rows = [dict(row) for row in conditions]
+    for index, row in enumerate(rows):
+        if row.get("type") == wanted.type:
+            rows[index] = _replace(row, wanted, now=now)
+            return rows
+    return [*rows, _new(wanted, since=format_time(now))]
+
+
+def drop_condition(conditions: Iterable[Row], type_: str) -> list[dict[str, Any]]:
+    """The list without the condition of that type."""
+    return [dict(row) for row in conditions if row.get("type") != type_]
+
+
+def _replace(row: dict[str, Any], wanted: Condition, *, now: datetime) -> dict[str, Any]:
+    same = row.get("status") == wanted.status and text(row.get("reason")) == wanted.reason
+    if wanted.observed_generation is not None:
+        same = (
+            same
+            and text(row.get("message")) == wanted.message
+            and row.get("observedGeneration") == wanted.observed_generation
+        )
+    if same:
+        return row
+    unchanged_status = row.get("status") == wanted.status and row.get("lastTransitionTime")
+    return _new(wanted, since=row["lastTransitionTime"] if unchanged_status else format_time(now))
+
+
+def _new(wanted: Condition, *, since: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"type": wanted.type, "status": wanted.status, "lastTransitionTime": since}
+    if wanted.reason:
+        row["reason"] = wanted.reason
+    if wanted.message:
+        row["message"] = wanted.message
+    if wanted.observed_generation is not None:
+        row["observedGeneration"] = wanted.observed_generation
+    return row

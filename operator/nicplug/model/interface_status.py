@@ -1,0 +1,57 @@
+"""Rows of `status.interfaces` and their `infoSource` tokens.
+
+Source: KubeVirt `pkg/network/vmispec/infosource.go`: tokens joined by comma and one space, in
+order of addition. Rows are plain dicts, since the node agent owns most of their members.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nicplug.model.metadata import text
+
+Row = dict[str, Any]
+
+DOMAIN = "domain"
+GUEST_AGENT = "guest-agent"
+MULTUS_STATUS = "multus-status"
+_SEPARATOR = ", "
+
+
+def info_sources(row: Mapping[str, Any]) -> list[str]:
+    """The tokens of a row."""
+    value = text(row.get("infoSource"))
+    return value.split(_SEPARATOR) if value else []
+
+
+def has_source(row: Mapping[str, Any] | None, token: str) -> bool:
+    """The row exists and carries the token."""
+    return row is not None and token in info_sources(row)
+
+
+def add_source(row: Mapping[str, Any], token: str) -> Row:
+    """The row with the token appended at the end, unless it is there."""
+    tokens = info_sources(row)
+    if token in tokens:
+        return dict(row)
+    return {**row, "infoSource": _SEPARATOR.join([*tokens, token])}
+
+
+def remove_source(row: Mapping[str, Any], token: str) -> Row:
+    """The row without the token; removing the last one drops the member, as `omitempty` does."""
+    tokens = [item for item in info_sources(row) if item != token]
+    rest = {key: value for key, value in row.items() if key != "infoSource"}
+    return {**rest, "infoSource": _SEPARATOR.join(tokens)} if tokens else rest
+
+
+def rows_by_name(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The rows that carry a name; guest-made ones do not."""
+    return {row["name"]: row for row in rows if row.get("name")}
+
+
+def same_rows(one: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, Any]]) -> bool:
+    """Equal apart from order: the node agent and nicplug order rows differently (kubevirt#14442)."""
+
+    def key(row: Mapping[str, Any]) -> str:
+        return repr(sorted(row.items(), key=lambda item: item[0]))
+
+    return sorted(map(key, one)) == sorted(map(key, other))

@@ -1,0 +1,42 @@
+"""Which object: keys are types, so that a pod can never be looked up by the name of a VM."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectKey:
+    """Namespace and name of an object."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VmKey(ObjectKey):
+    """A VirtualMachine."""
+
+    __str__ = ObjectKey.__str__
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VmiKey(ObjectKey):
+    """A VirtualMachineInstance."""
+
+    __str__ = ObjectKey.__str__
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PodKey(ObjectKey):
+    """A launcher pod."""
+
+    __str__ = ObjectKey.__str__
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class KubevirtKey(ObjectKey):
+    """A KubeVirt configuration object."""
+
+    __str__ = ObjectKey.__str__

@@ -1,0 +1,70 @@
+"""The members of `metadata` that every record needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.times import parse_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerReference:
+    """The ownerReference with `controller: true`: who may act on the object."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """`value` when it is an object, else an empty one: user-written trees may hold null or text anywhere."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """`value` when it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    """`value` when it is a string, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def resource_version(metadata: Mapping[str, Any]) -> int:
+    """The resourceVersion as a number; 0 when missing or opaque.
+
+    Kubernetes 1.35 made comparing resourceVersions as integers part of its API contract.
+    """
+    version = text(metadata.get("resourceVersion"))
+    return int(version) if version.isdecimal() else 0
+
+
+def controller_reference(metadata: Mapping[str, Any]) -> ControllerReference | None:
+    """The controlling owner, if there is one."""
+    for owner in sequence(metadata.get("ownerReferences")):
+        if mapping(owner).get("controller") is True:
+            return ControllerReference(
+                api_version=text(owner.get("apiVersion")),
+                kind=text(owner.get("kind")),
+                name=text(owner.get("name")),
+                uid=text(owner.get("uid")),
+            )
+    return None
+
+
+def creation_time(metadata: Mapping[str, Any]) -> datetime | None:
+    """When the API server created the object."""
+    return parse_time(metadata.get("creationTimestamp"))
+
+
+def is_deleting(metadata: Mapping[str, Any]) -> bool:
+    """The object has a deletionTimestamp."""
+    return bool(metadata.get("deletionTimestamp"))
+
+
+def finalizers(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The finalizers, in order."""
+    return tuple(item for item in sequence(metadata.get("finalizers")) if isinstance(item, str))

@@ -1,0 +1,29 @@
+"""Labels, annotations and finalizers as KubeVirt and Multus spell them on the wire.
+
+Source: KubeVirt 1.9 `api/core/v1/types.go`; Multus network attachment specification 1.3.
+"""
+
+LAUNCHER_LABEL = "kubevirt.io"
+LAUNCHER_LABEL_VALUE = "virt-launcher"
+LAUNCHER_SELECTOR = f"{LAUNCHER_LABEL}={LAUNCHER_LABEL_VALUE}"
+CREATED_BY_LABEL = "kubevirt.io/created-by"
+NODE_NAME_LABEL = "kubevirt.io/nodeName"
+VM_NAME_LABEL = "vm.kubevirt.io/name"
+DOMAIN_ANNOTATION = "kubevirt.io/domain"
+VM_GENERATION_ANNOTATION = "kubevirt.io/vm-generation"
+MIGRATION_TRANSPORT_ANNOTATION = "kubevirt.io/migrationTransportUnix"
+DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
+
+VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
+VM_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
+
+NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks"
+NETWORK_STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status"
+DEFAULT_NETWORK_ANNOTATION = "v1.multus-cni.io/default-network"
+
+KUBEVIRT_API_VERSION = "kubevirt.io/v1"
+VM_KIND = "VirtualMachine"
+VMI_KIND = "VirtualMachineInstance"
+
+COMPUTE_CONTAINER = "compute"
+HOTPLUG_FEATURE_GATE = "HotplugNICs"

@@ -1,0 +1,76 @@
+"""The network-status annotation: what Multus claims about the interfaces of a pod.
+
+A claim, never proof: whoever may patch the pod can forge it, and the dynamic networks
+controller is known to leave phantoms in it. Only interfaces that nicplug asked for are read.
+Source: Multus network attachment specification; KubeVirt `pkg/network/multus/status.go`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nicplug.model.interface_names import PRIMARY_POD_INTERFACE, is_ordinal_name
+from nicplug.model.metadata import mapping, text
+
+# An annotation set holds at most 256 KiB together; more than this many entries is not a pod.
+MAXIMUM_ENTRIES = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodInterface:
+    """One entry of network-status.
+
+    Attributes:
+        network: `<namespace>/<attachment definition>`, or the CNI name of the default network.
+    """
+
+    interface: str
+    network: str
+    mac: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStatus:
+    """The entries by interface name; order carries no meaning (the controller writes a Go map)."""
+
+    entries: tuple[PodInterface, ...] = ()
+
+    def has(self, interface: str) -> bool:
+        """A secondary interface of that name is attached, as far as Multus says."""
+        return any(entry.interface == interface and not entry.is_default for entry in self.entries)
+
+    @property
+    def primary_interface(self) -> str:
+        """The interface of the default network; `eth0` when network-status does not tell."""
+        return next((entry.interface for entry in self.entries if entry.is_default), PRIMARY_POD_INTERFACE)
+
+    @property
+    def is_ordinal(self) -> bool:
+        """The pod names its secondary interfaces `net1`, `net2`, ...: launcher pods before KubeVirt 1.0."""
+        return any(is_ordinal_name(entry.interface) for entry in self.entries)
+
+
+def parse_network_status(annotation: str | None) -> NetworkStatus:
+    """Read the annotation; broken or foreign JSON counts as empty, as in KubeVirt."""
+    if not annotation:
+        return NetworkStatus()
+    try:
+        raw = json.loads(annotation)
+    except (ValueError, RecursionError):
+        return NetworkStatus()
+    if not isinstance(raw, list):
+        return NetworkStatus()
+    entries = (_parse_entry(item) for item in raw[:MAXIMUM_ENTRIES] if isinstance(item, Mapping))
+    return NetworkStatus(tuple(sorted(entries, key=lambda entry: (not entry.is_default, entry.interface))))
+
+
+def _parse_entry(raw: Mapping[str, Any]) -> PodInterface:
+    entry = mapping(raw)
+    return PodInterface(
+        interface=text(entry.get("interface")) or (PRIMARY_POD_INTERFACE if entry.get("default") is True else ""),
+        network=text(entry.get("name")),
+        mac=text(entry.get("mac")),
+        is_default=entry.get("default") is True,
+    )

@@ -1,0 +1,132 @@
+"""Interfaces and networks of a VMI spec or of a VM template."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.metadata import mapping, sequence, text
+
+
+class Binding(StrEnum):
+    """How an interface is connected to its pod interface; PLUGIN is a registered network binding plugin."""
+
+    BRIDGE = "bridge"
+    MASQUERADE = "masquerade"
+    SRIOV = "sriov"
+    PASST = "passtBinding"
+    PLUGIN = "binding"
+    UNKNOWN = ""
+
+
+# The bindings that can follow a running VM: KubeVirt 1.9 pkg/network/controllers/vm.go.
+HOTPLUGGABLE_BINDINGS = frozenset({Binding.BRIDGE, Binding.SRIOV})
+
+ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """One element of `domain.devices.interfaces`; `raw` is the whole of it."""
+
+    name: str
+    binding: Binding
+    state: str
+    mac_address: str
+    raw: FrozenJson = field(repr=False)
+
+    @property
+    def is_absent(self) -> bool:
+        """The user asks for the NIC to be taken out."""
+        return self.state == ABSENT
+
+    def with_state(self, state: str) -> "Interface":
+        """The same interface with another `state`; an empty one removes the key."""
+        raw = thaw(self.raw)
+        raw.pop("state", None)
+        if state:
+            raw["state"] = state
+        return parse_interface(raw)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One element of `spec.networks`.
+
+    Attributes:
+        attachment: `multus.networkName` as written, or "" for a network that is not Multus's.
+        is_pod: the cluster's own pod network.
+        is_default: Multus network that replaces the pod network.
+    """
+
+    name: str
+    attachment: str
+    is_pod: bool
+    is_default: bool
+    raw: FrozenJson = field(repr=False)
+
+    @property
+    def is_secondary(self) -> bool:
+        """A Multus network beside the primary one: the only kind that is hot-plugged."""
+        return bool(self.attachment) and not self.is_default
+
+    @property
+    def is_primary(self) -> bool:
+        """The pod network, or the Multus network that replaces it."""
+        return self.is_pod or self.is_default
+
+    def attachment_reference(self, *, namespace: str) -> tuple[str, str]:
+        """Namespace and name of the network attachment definition.
+
+        Args:
+            namespace: of the VMI; used when the reference has no slash. Split at the first slash, as KubeVirt does.
+        """
+        head, slash, tail = self.attachment.partition("/")
+        return (head, tail) if slash else (namespace, head)
+
+
+def parse_interface(raw: Mapping[str, Any]) -> Interface:
+    """Read one interface; unknown members stay in `raw`."""
+    binding = next((kind for kind in Binding if kind and raw.get(kind.value) is not None), Binding.UNKNOWN)
+    return Interface(
+        name=text(raw.get("name")),
+        binding=binding,
+        state=text(raw.get("state")),
+        mac_address=text(raw.get("macAddress")),
+        raw=freeze(raw),
+    )
+
+
+def parse_network(raw: Mapping[str, Any]) -> Network:
+    """Read one network; unknown members stay in `raw`."""
+    multus = mapping(raw.get("multus"))
+    return Network(
+        name=text(raw.get("name")),
+        attachment=text(multus.get("networkName")),
+        is_pod=raw.get("pod") is not None,
+        is_default=multus.get("default") is True,
+        raw=freeze(raw),
+    )
+
+
+def parse_interfaces(spec: Mapping[str, Any]) -> tuple[Interface, ...]:
+    """The interfaces of a VMI spec, in order."""
+    devices = mapping(mapping(spec.get("domain")).get("devices"))
+    return tuple(parse_interface(item) for item in sequence(devices.get("interfaces")) if isinstance(item, Mapping))
+
+
+def parse_networks(spec: Mapping[str, Any]) -> tuple[Network, ...]:
+    """The networks of a VMI spec, in order."""
+    return tuple(parse_network(item) for item in sequence(spec.get("networks")) if isinstance(item, Mapping))
+
+
+def networks_of(interfaces: Iterable[Interface], networks: Iterable[Network]) -> tuple[Network, ...]:
+    """The networks of `interfaces`, in the order of the interfaces (KubeVirt `FilterNetworksByInterfaces`)."""
+    by_name = {network.name: network for network in networks}
+    return tuple(by_name[interface.name] for interface in interfaces if interface.name in by_name)
+
+
+def secondary_names(networks: Iterable[Network]) -> tuple[str, ...]:
+    """Names of the secondary networks, in order."""
+    return tuple(network.name for network in networks if network.is_secondary)

@@ -1,0 +1,71 @@
+"""The networks annotation of a pod: which networks Multus shall attach, as which interfaces.
+
+Source: Multus network attachment specification; KubeVirt `pkg/network/multus/annotation.go`
+(key order: name, namespace, mac, interface).
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nicplug.model.networks import Interface, Network
+
+Element = dict[str, Any]
+
+
+class UnreadableAnnotation(ValueError):
+    """The annotation holds something that is neither a JSON list of objects nor a comma list."""
+
+
+def element_of(*, interface: Interface, network: Network, pod_interface: str, namespace: str) -> Element:
+    """The element that attaches `network`; the interface name is always written.
+
+    An element without one becomes `net1` and blocks every later change (node.md 6.4, fault 4).
+    """
+    attachment_namespace, attachment = network.attachment_reference(namespace=namespace)
+    element: Element = {"name": attachment, "namespace": attachment_namespace}
+    if interface.mac_address:
+        element["mac"] = interface.mac_address
+    element["interface"] = pod_interface
+    return element
+
+
+def render_annotation(elements: Sequence[Element]) -> str:
+    """Compact JSON; no element at all is the empty string, which detaches every secondary network."""
+    return json.dumps(list(elements), separators=(",", ":"), ensure_ascii=False) if elements else ""
+
+
+def parse_annotation(annotation: str | None) -> list[Element]:
+    """The elements, of either form that Multus reads.
+
+    Raises:
+        UnreadableAnnotation: neither form; nothing may be written over it.
+    """
+    content = (annotation or "").strip()
+    if not content:
+        return []
+    if not any(mark in content for mark in '[{"'):
+        return [_parse_short(part.strip()) for part in content.split(",")]
+    try:
+        raw = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableAnnotation(f"not JSON: {error}") from error
+    if not isinstance(raw, list) or not all(isinstance(item, Mapping) for item in raw):
+        raise UnreadableAnnotation("not a list of objects")
+    return [dict(item) for item in raw]
+
+
+def _parse_short(part: str) -> Element:
+    namespace, slash, rest = part.rpartition("/")
+    name, _, interface = rest.partition("@")
+    element: Element = {"name": name}
+    if slash:
+        element["namespace"] = namespace
+    if interface:
+        element["interface"] = interface
+    return element
+
+
+def interfaces_of(elements: Iterable[Element]) -> set[str]:
+    """The pod interface names that the elements ask for."""
+    return {str(element["interface"]) for element in elements if element.get("interface")}

@@ -1,0 +1,101 @@
+"""Rows of `status.interfaceOperations`: the record of what is being done to one NIC."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from nicplug.model.metadata import mapping, text
+from nicplug.model.times import format_micro_time, parse_time
+
+
+class OperationType(StrEnum):
+    """What is being done."""
+
+    PLUG = "Plug"
+    UNPLUG = "Unplug"
+
+
+class OperationPath(StrEnum):
+    """How the NIC gets to the guest or out of it."""
+
+    DYNAMIC = "Dynamic"
+    MIGRATION = "Migration"
+    RESTART = "Restart"
+    NONE = "None"
+
+
+class OperationPhase(StrEnum):
+    """How far it is; READY, BLOCKED and FAILED stay until the spec or the world changes."""
+
+    PENDING = "Pending"
+    IN_POD = "InPod"
+    IN_GUEST = "InGuest"
+    READY = "Ready"
+    BLOCKED = "Blocked"
+    FAILED = "Failed"
+
+
+SETTLED_PHASES = frozenset({OperationPhase.READY, OperationPhase.BLOCKED, OperationPhase.FAILED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceOperation:
+    """One record.
+
+    Attributes:
+        attempts: how often the pod was asked for the change.
+        start_time: when the operator first saw the request.
+        last_transition_time: when the phase last changed.
+    """
+
+    name: str
+    operation: str
+    path: str
+    phase: str
+    reason: str
+    message: str
+    attempts: int
+    start_time: datetime
+    last_transition_time: datetime
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing more happens without a change of the spec or of the world."""
+        return self.phase in SETTLED_PHASES
+
+    def to_row(self) -> dict[str, Any]:
+        """As it stands in the status."""
+        return {
+            "name": self.name,
+            "operation": str(self.operation),
+            "path": str(self.path),
+            "phase": str(self.phase),
+            "reason": str(self.reason),
+            "message": self.message,
+            "attempts": self.attempts,
+            "startTime": format_micro_time(self.start_time),
+            "lastTransitionTime": format_micro_time(self.last_transition_time),
+        }
+
+
+def parse_operations(rows: Iterable[Any], *, default_time: datetime) -> dict[str, InterfaceOperation]:
+    """The records by NIC name; `default_time` stands in for a timestamp that was removed."""
+    parsed = (_parse(mapping(row), default_time=default_time) for row in rows)
+    return {operation.name: operation for operation in parsed if operation.name}
+
+
+def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperation:
+    attempts = row.get("attempts")
+    return InterfaceOperation(
+        name=text(row.get("name")),
+        operation=text(row.get("operation")),
+        path=text(row.get("path")),
+        phase=text(row.get("phase")),
+        reason=text(row.get("reason")),
+        message=text(row.get("message")),
+        attempts=attempts if isinstance(attempts, int) else 0,
+        start_time=parse_time(row.get("startTime")) or default_time,
+        last_transition_time=parse_time(row.get("lastTransitionTime")) or default_time,
+    )

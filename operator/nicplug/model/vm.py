@@ -1,0 +1,94 @@
+"""A VirtualMachine, as far as nicplug looks at it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from nicplug.model import metadata as meta
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.keys import VmKey
+from nicplug.model.metadata import mapping, text
+from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+
+
+class RunStrategy(StrEnum):
+    """What the VM controller does with the VMI; INVALID for both `running` and `runStrategy` or an unknown one."""
+
+    ALWAYS = "Always"
+    HALTED = "Halted"
+    MANUAL = "Manual"
+    RERUN_ON_FAILURE = "RerunOnFailure"
+    ONCE = "Once"
+    WAIT_AS_RECEIVER = "WaitAsReceiver"
+    INVALID = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualMachine:
+    """One VM.
+
+    Attributes:
+        template: the whole `spec.template`, from which the VMI is made.
+        interfaces: of the template.
+        networks: of the template.
+        status: the whole status as last seen; `null` when the object has none.
+    """
+
+    key: VmKey
+    uid: str
+    resource_version: int = field(compare=False)
+    generation: int
+    created: datetime | None
+    deleting: bool
+    finalizers: tuple[str, ...]
+    run_strategy: RunStrategy
+    template: FrozenJson
+    interfaces: tuple[Interface, ...]
+    networks: tuple[Network, ...]
+    status: FrozenJson
+
+    def read_template(self) -> dict[str, Any]:
+        """A mutable copy of `spec.template`."""
+        template = thaw(self.template)
+        return template if isinstance(template, dict) else {}
+
+    def read_status(self) -> dict[str, Any]:
+        """A mutable copy of the status; empty when there is none."""
+        return thaw(self.status) or {}
+
+
+def parse_vm(raw: Mapping[str, Any]) -> VirtualMachine:
+    """Project a VM of the API."""
+    metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
+    template = mapping(spec.get("template"))
+    vmi_spec = mapping(template.get("spec"))
+    status = raw.get("status") if isinstance(raw.get("status"), Mapping) else None
+    return VirtualMachine(
+        key=VmKey(text(metadata.get("namespace")), text(metadata.get("name"))),
+        uid=text(metadata.get("uid")),
+        resource_version=meta.resource_version(metadata),
+        generation=int(metadata.get("generation") or 0),
+        created=meta.creation_time(metadata),
+        deleting=meta.is_deleting(metadata),
+        finalizers=meta.finalizers(metadata),
+        run_strategy=_run_strategy(spec),
+        template=freeze(template),
+        interfaces=parse_interfaces(vmi_spec),
+        networks=parse_networks(vmi_spec),
+        status=freeze(status),
+    )
+
+
+def _run_strategy(spec: Mapping[str, Any]) -> RunStrategy:
+    """KubeVirt `VirtualMachine.RunStrategy()`: both set is an error, neither means Halted."""
+    running, strategy = spec.get("running"), spec.get("runStrategy")
+    if running is not None and strategy is not None:
+        return RunStrategy.INVALID
+    if running is not None:
+        return RunStrategy.ALWAYS if running is True else RunStrategy.HALTED
+    try:
+        return RunStrategy(strategy or RunStrategy.HALTED)
+    except ValueError:
+        return RunStrategy.INVALID

@@ -1,0 +1,109 @@
+"""A VirtualMachineInstance, as far as nicplug looks at it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from nicplug.model import metadata as meta
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.keys import VmiKey
+from nicplug.model.metadata import ControllerReference, mapping, text
+from nicplug.model.names import NODE_NAME_LABEL, VM_GENERATION_ANNOTATION
+from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+
+
+class VmiPhase(StrEnum):
+    """`status.phase`; UNSET until the first status write."""
+
+    UNSET = ""
+    PENDING = "Pending"
+    SCHEDULING = "Scheduling"
+    SCHEDULED = "Scheduled"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+FINAL_PHASES = frozenset({VmiPhase.SUCCEEDED, VmiPhase.FAILED})
+UNPROCESSED_PHASES = frozenset({VmiPhase.UNSET, VmiPhase.PENDING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualMachineInstance:
+    """One VMI.
+
+    Attributes:
+        spec: the whole spec, from which launcher pods are rendered.
+        status: the whole status as last seen; `null` when the object has none.
+        started_from_generation: generation of the VM at its start, from the annotation; "" for a bare VMI.
+    """
+
+    key: VmiKey
+    uid: str
+    resource_version: int = field(compare=False)
+    generation: int
+    created: datetime | None
+    deleting: bool
+    finalizers: tuple[str, ...]
+    labels: FrozenJson
+    annotations: FrozenJson
+    node_label: str
+    started_from_generation: str
+    owner: ControllerReference | None
+    spec: FrozenJson
+    interfaces: tuple[Interface, ...]
+    networks: tuple[Network, ...]
+    phase: VmiPhase
+    node_name: str
+    status: FrozenJson
+
+    @property
+    def is_final(self) -> bool:
+        """The guest has ended and will not come back under this uid."""
+        return self.phase in FINAL_PHASES
+
+    @property
+    def is_unprocessed(self) -> bool:
+        """No launcher pod has been accepted yet."""
+        return self.phase in UNPROCESSED_PHASES
+
+    def read_status(self) -> dict[str, Any]:
+        """A mutable copy of the status; empty when there is none."""
+        return thaw(self.status) or {}
+
+
+def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
+    """Project a VMI of the API."""
+    metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
+    labels, annotations = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
+    status = raw.get("status") if isinstance(raw.get("status"), Mapping) else None
+    return VirtualMachineInstance(
+        key=VmiKey(text(metadata.get("namespace")), text(metadata.get("name"))),
+        uid=text(metadata.get("uid")),
+        resource_version=meta.resource_version(metadata),
+        generation=int(metadata.get("generation") or 0),
+        created=meta.creation_time(metadata),
+        deleting=meta.is_deleting(metadata),
+        finalizers=meta.finalizers(metadata),
+        labels=freeze(labels),
+        annotations=freeze(annotations),
+        node_label=text(labels.get(NODE_NAME_LABEL)),
+        started_from_generation=text(annotations.get(VM_GENERATION_ANNOTATION)),
+        owner=meta.controller_reference(metadata),
+        spec=freeze(spec),
+        interfaces=parse_interfaces(spec),
+        networks=parse_networks(spec),
+        phase=_phase(mapping(status).get("phase")),
+        node_name=text(mapping(status).get("nodeName")),
+        status=freeze(status),
+    )
+
+
+def _phase(value: Any) -> VmiPhase:
+    try:
+        return VmiPhase(value or "")
+    except ValueError:
+        return VmiPhase.UNKNOWN

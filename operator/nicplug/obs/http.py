@@ -1,0 +1,55 @@
+"""/metrics, /healthz and /readyz on one port."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from nicplug.obs.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What the probes ask; each returns "" for yes, else what is wrong."""
+
+    healthy: Callable[[], str]
+    ready: Callable[[], str]
+
+
+class ObservabilityServer:
+    """The HTTP server of one process."""
+
+    def __init__(self, *, metrics: Metrics, probes: Probes) -> None:
+        self._metrics = metrics
+        self._probes = probes
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, *, address: str, port: int) -> int:
+        """Listen, and return the port (which one, when asked for any)."""
+        app = web.Application()
+        app.router.add_get("/metrics", self._on_metrics)
+        app.router.add_get("/healthz", self._on_healthz)
+        app.router.add_get("/readyz", self._on_readyz)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, address, port, shutdown_timeout=1.0)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _on_metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _on_healthz(self, _request: web.Request) -> web.Response:
+        return _answer(self._probes.healthy())
+
+    async def _on_readyz(self, _request: web.Request) -> web.Response:
+        return _answer(self._probes.ready())
+
+
+def _answer(problem: str) -> web.Response:
+    return web.Response(text=problem or "ok", status=503 if problem else 200)

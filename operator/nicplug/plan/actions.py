@@ -1,0 +1,198 @@
+"""Effects as values: what a plan wants done. Equal plans are equal objects.
+
+Every write carries its own guard and is harmless when sent twice or by two leaders.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from nicplug.model.frozen_json import FrozenJson, thaw
+from nicplug.model.keys import ObjectKey, PodKey, VmiKey, VmKey
+from nicplug.model.names import NETWORKS_ANNOTATION, NODE_NAME_LABEL
+
+JsonPatch = Sequence[Mapping[str, Any]]
+
+
+class Kind(Enum):
+    """The kinds that nicplug writes."""
+
+    VM = "VirtualMachine"
+    VMI = "VirtualMachineInstance"
+    POD = "Pod"
+
+
+def escape_pointer(member: str) -> str:
+    """A JSON pointer segment (RFC 6901)."""
+    return member.replace("~", "~0").replace("/", "~1")
+
+
+def _test(path: str, value: Any) -> Mapping[str, Any]:
+    return {"op": "test", "path": path, "value": value}
+
+
+def _add(path: str, value: Any) -> Mapping[str, Any]:
+    return {"op": "add", "path": path, "value": value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """POST an object of a deterministic name; a 409 with the same owner means it is done.
+
+    Attributes:
+        owner_uid: uid of the controlling owner in `body`; tells our object from a namesake.
+    """
+
+    kind: Kind
+    key: ObjectKey
+    owner_uid: str
+    body: FrozenJson = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """DELETE that very object, never a namesake."""
+
+    kind: Kind
+    key: ObjectKey
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchNetworksAnnotation:
+    """Replace the Multus annotation of one pod, if it is still what we saw.
+
+    Not guarded by resourceVersion: churn of the pod's status would fail it for no reason.
+
+    Attributes:
+        seen: the text, or None when the annotation did not exist.
+        wanted: "" detaches every secondary network; the key is never removed.
+    """
+
+    key: PodKey
+    uid: str
+    seen: str | None
+    wanted: str
+    has_annotations: bool = True
+
+    kind = Kind.POD
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """The guarded patch; `test` with null passes only while the annotation is missing."""
+        path = f"/metadata/annotations/{escape_pointer(NETWORKS_ANNOTATION)}"
+        return [_test("/metadata/uid", self.uid), _test(path, self.seen), _add(path, self.wanted)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchInterfaces:
+    """Replace networks and interfaces of a VMI spec, or of a VM template, if both are what we saw.
+
+    Source: KubeVirt `pkg/network/controllers/vm.go`, same operations in the same order after the uid.
+    """
+
+    kind: Kind
+    key: VmKey | VmiKey
+    uid: str
+    seen_networks: FrozenJson
+    seen_interfaces: FrozenJson
+    networks: FrozenJson
+    interfaces: FrozenJson
+
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` and `add` of both lists."""
+        root = "/spec/template/spec" if self.kind is Kind.VM else "/spec"
+        networks, interfaces = f"{root}/networks", f"{root}/domain/devices/interfaces"
+        return [
+            _test("/metadata/uid", self.uid),
+            _test(networks, thaw(self.seen_networks)),
+            _add(networks, thaw(self.networks)),
+            _test(interfaces, thaw(self.seen_interfaces)),
+            _add(interfaces, thaw(self.interfaces)),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchStatus:
+    """Replace members of a status, each if it is still what we saw: the node agent writes the same lists.
+
+    Attributes:
+        seen: the members that change, as they were; null for a missing one. `null` itself: no status yet.
+        wanted: the same members as they shall be; null removes one.
+    """
+
+    kind: Kind
+    key: VmKey | VmiKey
+    uid: str
+    seen: FrozenJson
+    wanted: FrozenJson
+
+    subresource = "status"
+
+    def json_patch(self) -> JsonPatch:
+        """One patch for all members; a single failed `test` rejects it whole."""
+        seen, wanted = thaw(self.seen), thaw(self.wanted)
+        operations = [_test("/metadata/uid", self.uid)]
+        if seen is None:
+            members = {member: value for member, value in wanted.items() if value is not None}
+            return [*operations, _test("/status", None), _add("/status", members)]
+        for member, value in wanted.items():
+            path = f"/status/{escape_pointer(member)}"
+            operations.append(_test(path, seen[member]))
+            operations.append({"op": "remove", "path": path} if value is None else _add(path, value))
+        return operations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelNode:
+    """Write the node's name on the VMI, by which node agents select the VMIs they run."""
+
+    key: VmiKey
+    uid: str
+    seen: str
+    node: str
+    has_labels: bool
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """The label, creating the label map when there is none."""
+        operations = [_test("/metadata/uid", self.uid)]
+        if not self.has_labels:
+            return [
+                *operations,
+                _test("/metadata/labels", None),
+                _add("/metadata/labels", {NODE_NAME_LABEL: self.node}),
+            ]
+        path = f"/metadata/labels/{escape_pointer(NODE_NAME_LABEL)}"
+        return [*operations, _test(path, self.seen or None), _add(path, self.node)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchFinalizers:
+    """Replace the finalizers, if they are what we saw; an empty list lets a deleted object go."""
+
+    kind: Kind
+    key: VmKey | VmiKey
+    uid: str
+    seen: tuple[str, ...]
+    wanted: tuple[str, ...]
+
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` of the old list, null when there is none."""
+        path = "/metadata/finalizers"
+        return [
+            _test("/metadata/uid", self.uid),
+            _test(path, list(self.seen) or None),
+            _add(path, list(self.wanted)),
+        ]
+
+
+Patch = PatchNetworksAnnotation | PatchInterfaces | PatchStatus | LabelNode | PatchFinalizers
+Action = Create | Delete | Patch

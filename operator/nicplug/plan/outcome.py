@@ -1,0 +1,52 @@
+"""What a planner returns."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from nicplug.plan.actions import Action
+
+
+class Subject(StrEnum):
+    """The object an event is about."""
+
+    VM = "VM"
+    VMI = "VMI"
+
+
+class Severity(StrEnum):
+    """The `type` of an event."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """An event to record once the actions of its plan have succeeded."""
+
+    about: Subject
+    severity: Severity
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Actions in order, what to announce after them, and when only time can change the answer.
+
+    Attributes:
+        withholds_report: a status write that nobody acts on waits for company until `again_at`.
+        notes: why, for DEBUG logs and tests.
+    """
+
+    actions: tuple[Action, ...] = ()
+    announcements: tuple[Announcement, ...] = ()
+    again_at: datetime | None = None
+    withholds_report: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to send: the steady state."""
+        return not self.actions

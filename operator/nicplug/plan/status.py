@@ -1,0 +1,57 @@
+"""From a wanted status to the smallest guarded patch, and whether it may wait.
+
+A status change is either a *go-ahead*, on which another program acts, or a *report*, which
+somebody reads. Go-aheads and good or bad endings are sent at once. Reports about things in
+flight wait a moment for company, so that a healthy hot-plug costs two status writes, not five.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.keys import VmiKey, VmKey
+from nicplug.plan.actions import Kind, PatchStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusDecision:
+    """The patch to send now, or the moment at which it is due; neither when nothing differs."""
+
+    patch: PatchStatus | None = None
+    due: datetime | None = None
+
+
+def changed_members(*, seen: FrozenJson, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of `wanted` that differ; a member that is missing on both sides or empty does not."""
+    old = thaw(seen) or {}
+    members = sorted(old.keys() | wanted.keys())
+    return {
+        member: wanted.get(member)
+        for member in members
+        if old.get(member) != wanted.get(member) and (old.get(member) or wanted.get(member))
+    }
+
+
+def decide_status(
+    *,
+    kind: Kind,
+    key: VmKey | VmiKey,
+    uid: str,
+    seen: FrozenJson,
+    changes: Mapping[str, Any],
+    urgent: bool,
+    pending_since: datetime | None,
+    delay: timedelta,
+    now: datetime,
+) -> StatusDecision:
+    """Send `changes` now when they are urgent or have waited long enough, else say when they are due."""
+    if not changes:
+        return StatusDecision()
+    due = (pending_since or now) + delay
+    if not urgent and now < due:
+        return StatusDecision(due=due)
+    old = thaw(seen)
+    before = freeze(None if old is None else {member: old.get(member) for member in changes})
+    return StatusDecision(patch=PatchStatus(kind=kind, key=key, uid=uid, seen=before, wanted=freeze(dict(changes))))

@@ -1,0 +1,75 @@
+"""Everything a decision may look at, gathered from the cache before it is taken; may be stale."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from nicplug.model.kubevirt import KubevirtConfig
+from nicplug.model.pod import LauncherPod
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What the API server last refused for this object, until the object changes."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSettings:
+    """The settings that planners read.
+
+    Attributes:
+        report_delay: how long a status change that nobody acts on waits for company.
+        serialise_limit: how long the removal of a pod interface waits for an addition to arrive.
+        launcher_image: image of the `compute` container.
+    """
+
+    report_delay: timedelta = timedelta(milliseconds=300)
+    serialise_limit: timedelta = timedelta(seconds=10)
+    launcher_image: str = "nicplug/virt-launcher:dev"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmView:
+    """What `plan.vm` sees.
+
+    Attributes:
+        vmi: the VMI of the VM's name, whoever owns it.
+        config: the KubeVirt CR; None when there is none.
+        report_pending_since: when a withheld report was first noticed; None when none is withheld.
+    """
+
+    vm: VirtualMachine
+    vmi: VirtualMachineInstance | None
+    config: KubevirtConfig | None
+    settings: PlanSettings
+    refusal: Refusal | None = None
+    report_pending_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmiView:
+    """What `plan.vmi` sees.
+
+    Attributes:
+        pods: every pod controlled by this VMI's uid.
+        vm: the owning VM, when its uid is the one in the ownerReference.
+        spec_seen_at: when this process first saw the VMI's present generation.
+    """
+
+    vmi: VirtualMachineInstance
+    pods: tuple[LauncherPod, ...]
+    vm: VirtualMachine | None
+    config: KubevirtConfig | None
+    settings: PlanSettings
+    spec_seen_at: datetime
+    refusal: Refusal | None = None
+    report_pending_since: datetime | None = None
+
+    @property
+    def hotplug_enabled(self) -> bool:
+        """The feature gate is listed in the KubeVirt CR."""
+        return self.config is not None and self.config.hotplug_enabled

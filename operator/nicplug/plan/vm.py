@@ -1,0 +1,211 @@
+"""What to do for one VirtualMachine: start and stop its VMI, carry NIC changes to it, report.
+
+Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go` and `pkg/network/controllers/vm.go`.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.frozen_json import freeze
+from nicplug.model.keys import VmiKey
+from nicplug.model.metadata import mapping
+from nicplug.model.names import (
+    KUBEVIRT_API_VERSION,
+    VM_FINALIZER,
+    VM_GENERATION_ANNOTATION,
+    VM_KIND,
+    VMI_FINALIZER,
+    VMI_KIND,
+)
+from nicplug.model.networks import Binding
+from nicplug.model.vm import RunStrategy, VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import Action, Create, Delete, Kind, PatchFinalizers
+from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.reasons import Reason
+from nicplug.plan.status import changed_members, decide_status
+from nicplug.plan.template_sync import patch_devices, wanted_template_devices, wanted_vmi_devices
+from nicplug.plan.views import Refusal, VmView
+from nicplug.plan.vm_status import plan_vm_status
+
+_URGENT = frozenset({"printableStatus", "ready"})
+
+
+def plan_vm(view: VmView, *, now: datetime) -> Plan:
+    """Decide everything that is to be done for this VM now."""
+    vmi = own_vmi(view)
+    if view.vm.deleting:
+        return _plan_end(view, vmi)
+    if VM_FINALIZER not in view.vm.finalizers and _wants_vmi(view.vm):
+        return Plan(actions=(_finalizers(view.vm, (*view.vm.finalizers, VM_FINALIZER)),))
+    actions, announcements = _plan_run_strategy(view, vmi)
+    if not actions:
+        actions = _plan_devices(view, vmi)
+    if actions:
+        return Plan(actions=tuple(actions), announcements=tuple(announcements))
+    return _plan_status(view, vmi, now=now)
+
+
+def own_vmi(view: VmView) -> VirtualMachineInstance | None:
+    """The VMI of the VM's name, if this very VM controls it."""
+    vmi = view.vmi
+    if vmi is None or vmi.owner is None or vmi.owner.uid != view.vm.uid:
+        return None
+    return vmi
+
+
+def _wants_vmi(vm: VirtualMachine) -> bool:
+    return vm.run_strategy is RunStrategy.ALWAYS
+
+
+def _finalizers(vm: VirtualMachine, wanted: tuple[str, ...]) -> PatchFinalizers:
+    return PatchFinalizers(kind=Kind.VM, key=vm.key, uid=vm.uid, seen=vm.finalizers, wanted=wanted)
+
+
+def _plan_end(view: VmView, vmi: VirtualMachineInstance | None) -> Plan:
+    """The VMI first; the VM goes when nothing of it runs."""
+    if vmi is not None:
+        actions, announcements = _stop(vmi)
+        return Plan(actions=tuple(actions), announcements=tuple(announcements))
+    kept = tuple(item for item in view.vm.finalizers if item != VM_FINALIZER)
+    if kept == view.vm.finalizers:
+        return Plan(notes=("waiting for finalizers of others",))
+    return Plan(actions=(_finalizers(view.vm, kept),))
+
+
+def _plan_run_strategy(view: VmView, vmi: VirtualMachineInstance | None) -> tuple[list[Action], list[Announcement]]:
+    if view.vm.run_strategy is RunStrategy.HALTED:
+        return _stop(vmi) if vmi is not None else ([], [])
+    if not _wants_vmi(view.vm) or view.refusal is not None:
+        return [], []
+    if vmi is None:
+        return _start(view) if view.vmi is None else ([], [])
+    return _stop(vmi) if vmi.is_final else ([], [])
+
+
+def _start(view: VmView) -> tuple[list[Action], list[Announcement]]:
+    name = view.vm.key.name
+    message = f"Started the virtual machine by creating the new virtual machine instance {name}"
+    return [_create_vmi(view)], [_announce("SuccessfulCreate", message)]
+
+
+def _stop(vmi: VirtualMachineInstance) -> tuple[list[Action], list[Announcement]]:
+    if vmi.deleting:
+        return [], []
+    message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi.key.name}"
+    return [Delete(kind=Kind.VMI, key=vmi.key, uid=vmi.uid)], [_announce("SuccessfulDelete", message)]
+
+
+def _announce(reason: str, message: str) -> Announcement:
+    return Announcement(about=Subject.VM, severity=Severity.NORMAL, reason=reason, message=message)
+
+
+def _create_vmi(view: VmView) -> Create:
+    """The VMI of a VM: its name, the template's labels, annotations and spec.
+
+    Both finalizers are there from the start; KubeVirt adds the second one with a write of its own.
+    """
+    vm, template = view.vm, view.vm.read_template()
+    metadata = mapping(template.get("metadata"))
+    key = VmiKey(vm.key.namespace, vm.key.name)
+    spec = template.get("spec")
+    body = {
+        "apiVersion": KUBEVIRT_API_VERSION,
+        "kind": VMI_KIND,
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": dict(mapping(metadata.get("labels"))),
+            "annotations": {
+                **mapping(metadata.get("annotations")),
+                VM_GENERATION_ANNOTATION: str(vm.generation),
+            },
+            "finalizers": [VM_FINALIZER, VMI_FINALIZER],
+            "ownerReferences": [_owner(vm)],
+        },
+        "spec": _with_default_network(spec if isinstance(spec, dict) else {}, view),
+    }
+    return Create(kind=Kind.VMI, key=key, owner_uid=vm.uid, body=freeze(body))
+
+
+def _owner(vm: VirtualMachine) -> dict[str, Any]:
+    return {
+        "apiVersion": KUBEVIRT_API_VERSION,
+        "kind": VM_KIND,
+        "name": vm.key.name,
+        "uid": vm.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _with_default_network(spec: dict[str, Any], view: VmView) -> dict[str, Any]:
+    """A VM without any NIC gets one on the pod network, in the VMI and not in the template (KubeVirt 1.2)."""
+    devices = mapping(mapping(spec.get("domain")).get("devices"))
+    if view.vm.interfaces or view.vm.networks or devices.get("autoattachPodInterface") is False:
+        return spec
+    binding = view.config.default_binding if view.config else Binding.BRIDGE
+    interface = {"name": "default", str(binding): {}}
+    domain = {**mapping(spec.get("domain")), "devices": {**devices, "interfaces": [interface]}}
+    return {**spec, "domain": domain, "networks": [{"name": "default", "pod": {}}]}
+
+
+def _plan_devices(view: VmView, vmi: VirtualMachineInstance | None) -> list[Action]:
+    """NIC changes that flow live; while the gate is off nothing does, and the VMI's record says why."""
+    if vmi is not None and vmi.deleting:
+        return []
+    actions: list[Action] = []
+    hotplug_enabled = view.config is not None and view.config.hotplug_enabled
+    if vmi is not None and hotplug_enabled and not vmi.is_final and view.refusal is None:
+        patch = patch_devices(vmi, wanted_vmi_devices(vm=view.vm, vmi=vmi))
+        actions += [patch] if patch else []
+    if vmi is None or hotplug_enabled:
+        patch = patch_devices(view.vm, wanted_template_devices(vm=view.vm, vmi=vmi))
+        actions += [patch] if patch else []
+    return actions
+
+
+def _plan_status(view: VmView, vmi: VirtualMachineInstance | None, *, now: datetime) -> Plan:
+    vm = view.vm
+    wanted = plan_vm_status(view=view, vmi=vmi, failure=_failure(view, vmi), now=now)
+    changes = changed_members(seen=vm.status, wanted=wanted)
+    if changes and vm.read_status().get("desiredGeneration") != vm.generation:
+        changes["desiredGeneration"] = vm.generation
+    decision = decide_status(
+        kind=Kind.VM,
+        key=vm.key,
+        uid=vm.uid,
+        seen=vm.status,
+        changes=changes,
+        urgent=wanted["printableStatus"] == "Running" and bool(changes.keys() & _URGENT),
+        pending_since=view.report_pending_since,
+        delay=view.settings.report_delay,
+        now=now,
+    )
+    return Plan(
+        actions=(decision.patch,) if decision.patch else (),
+        again_at=decision.due,
+        withholds_report=decision.due is not None,
+    )
+
+
+def _failure(view: VmView, vmi: VirtualMachineInstance | None) -> Refusal | None:
+    """What keeps the VM from being what its spec says."""
+    vm = view.vm
+    if view.refusal is not None:
+        return view.refusal
+    if vm.run_strategy not in (RunStrategy.ALWAYS, RunStrategy.HALTED):
+        return Refusal(reason=Reason.RUN_STRATEGY_NOT_SUPPORTED, message=_run_strategy_message(vm))
+    if vmi is None and view.vmi is not None and _wants_vmi(vm):
+        return Refusal(
+            reason=Reason.NAME_TAKEN,
+            message=f'VirtualMachineInstance "{vm.key.name}" exists and is not of this VM: '
+            "delete it, or give the VM another name",
+        )
+    return None
+
+
+def _run_strategy_message(vm: VirtualMachine) -> str:
+    if vm.run_strategy is RunStrategy.INVALID:
+        return "spec.running and spec.runStrategy exclude each other: keep runStrategy, as Always or Halted"
+    return f"spec.runStrategy {vm.run_strategy} is not carried out by this version: use Always or Halted"

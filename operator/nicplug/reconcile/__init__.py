@@ -1,0 +1,1 @@
+"""From a dirty key to writes: queue, worker, gather, plan, execute, record."""

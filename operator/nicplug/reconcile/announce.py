@@ -1,0 +1,56 @@
+"""Events on the objects that people look at."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from nicplug.kube.recorder import ObjectReference
+from nicplug.model.names import KUBEVIRT_API_VERSION, VM_KIND, VMI_KIND
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.views import VmiView, VmView
+
+# What happens to a NIC interests the owner of the VM as well.
+_ALSO_ON_VM = frozenset({"InterfacePlugged", "InterfaceUnplugged", "InterfaceBlocked"})
+
+
+class Recorder(Protocol):
+    """Whoever turns announcements into Event objects, without ever blocking or raising."""
+
+    def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
+        """Record one event."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Announcer:
+    """Finds the object an announcement is about."""
+
+    recorder: Recorder
+
+    def announce(self, view: VmView | VmiView, announcement: Announcement) -> None:
+        """Record the event on its object; NIC events on the VM too."""
+        if isinstance(view, VmView):
+            self._record(_vm_reference(view.vm), announcement)
+            return
+        self._record(_vmi_reference(view.vmi), announcement)
+        if view.vm is not None and announcement.about is Subject.VMI and announcement.reason in _ALSO_ON_VM:
+            self._record(_vm_reference(view.vm), announcement)
+
+    def _record(self, regarding: ObjectReference, announcement: Announcement) -> None:
+        severity = Severity(announcement.severity)
+        self.recorder.event(
+            regarding, type=str(severity), reason=str(announcement.reason), message=announcement.message
+        )
+
+
+def _vm_reference(vm: VirtualMachine) -> ObjectReference:
+    return ObjectReference(
+        api_version=KUBEVIRT_API_VERSION, kind=VM_KIND, namespace=vm.key.namespace, name=vm.key.name, uid=vm.uid
+    )
+
+
+def _vmi_reference(vmi: VirtualMachineInstance) -> ObjectReference:
+    return ObjectReference(
+        api_version=KUBEVIRT_API_VERSION, kind=VMI_KIND, namespace=vmi.key.namespace, name=vmi.key.name, uid=vmi.uid
+    )

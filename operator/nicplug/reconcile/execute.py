@@ -1,0 +1,89 @@
+"""Carry out one action against the API server; the answer is an event like any other.
+
+The body of a 2xx goes into the caches at once, so that the next plan never acts on our own past.
+Decides nothing: guards are in the actions, retries in the worker.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.kube.api import Json, KubeApi, Resource
+from nicplug.kube.errors import AlreadyExists, Gone, Rejected
+from nicplug.kube.resources import PODS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from nicplug.model.frozen_json import thaw
+from nicplug.model.metadata import controller_reference, mapping
+from nicplug.plan.actions import Action, Create, Delete, Kind, Patch
+from nicplug.plan.reasons import Reason
+
+_RESOURCES: dict[Kind, tuple[Resource, CachedKind]] = {
+    Kind.VM: (VIRTUAL_MACHINES, CachedKind.VM),
+    Kind.VMI: (VIRTUAL_MACHINE_INSTANCES, CachedKind.VMI),
+    Kind.POD: (PODS, CachedKind.POD),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Sends actions.
+
+    Attributes:
+        on_dirty: told which keys have to look again after an answer.
+    """
+
+    api: KubeApi
+    caches: Caches
+    on_dirty: Callable[[list[WorkKey]], None]
+
+    async def execute(self, action: Action) -> None:
+        """Send one action.
+
+        Raises:
+            ApiError: any class of `kube.errors`; the action may be sent again, all are idempotent.
+        """
+        match action:
+            case Create():
+                await self._create(action)
+            case Delete():
+                await self._delete(action)
+            case _:
+                await self._patch(action)
+
+    async def _create(self, action: Create) -> None:
+        resource, kind = _RESOURCES[action.kind]
+        namespace, name = action.key.namespace, action.key.name
+        try:
+            answer = await self.api.create(resource, thaw(action.body), namespace=namespace)
+        except AlreadyExists as error:
+            answer = await self.api.get(resource, name=name, namespace=namespace)
+            owner = controller_reference(mapping(answer.get("metadata")))
+            if owner is None or owner.uid != action.owner_uid:
+                text = f'{resource.kind} "{action.key}" exists and belongs to somebody else: delete or rename it'
+                raise Rejected(text, status=409, reason=Reason.NAME_TAKEN) from error
+        self._observe(kind, answer)
+
+    async def _delete(self, action: Delete) -> None:
+        resource, kind = _RESOURCES[action.kind]
+        namespace, name = action.key.namespace, action.key.name
+        try:
+            answer = await self.api.delete(resource, name=name, namespace=namespace, uid=action.uid)
+        except Gone:
+            self.on_dirty(self.caches.forget_uid(kind, key=action.key, uid=action.uid))
+            return
+        # A pod or an object with finalizers is answered as it is now; one that is gone by a Status.
+        if mapping(answer.get("metadata")).get("uid") == action.uid:
+            self._observe(kind, answer)
+
+    async def _patch(self, action: Patch) -> None:
+        resource, kind = _RESOURCES[action.kind]
+        answer = await self.api.patch(
+            resource,
+            action.json_patch(),
+            name=action.key.name,
+            namespace=action.key.namespace,
+            subresource=action.subresource,
+        )
+        self._observe(kind, answer)
+
+    def _observe(self, kind: CachedKind, answer: Json) -> None:
+        self.on_dirty(self.caches.observe(kind, answer))

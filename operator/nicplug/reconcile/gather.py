@@ -1,0 +1,55 @@
+"""Views for the planners, from the caches only: gathering never asks the API server."""
+
+from dataclasses import dataclass
+
+from nicplug.cache.caches import Caches
+from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.views import PlanSettings, VmiView, VmView
+from nicplug.reconcile.memory import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Gatherer:
+    """Puts together what is known about one object."""
+
+    caches: Caches
+    memory: Memory
+    settings: PlanSettings
+
+    def vm_view(self, key: VmKey) -> VmView | None:
+        """The view of a VM; None when it is gone."""
+        vm = self.caches.vms.get(key)
+        if vm is None:
+            return None
+        return VmView(
+            vm=vm,
+            vmi=self.caches.vmis.get(VmiKey(key.namespace, key.name)),
+            config=self.caches.config(),
+            settings=self.settings,
+            refusal=self.memory.refusal(key, generation=vm.generation),
+            report_pending_since=self.memory.pending_since(key),
+        )
+
+    def vmi_view(self, key: VmiKey) -> VmiView | None:
+        """The view of a VMI; None when it is gone."""
+        vmi = self.caches.vmis.get(key)
+        if vmi is None:
+            return None
+        return VmiView(
+            vmi=vmi,
+            pods=self.caches.pods_of(vmi),
+            vm=self._owner(vmi),
+            config=self.caches.config(),
+            settings=self.settings,
+            spec_seen_at=self.caches.spec_seen_at(vmi),
+            refusal=self.memory.refusal(key, generation=vmi.generation),
+            report_pending_since=self.memory.pending_since(key),
+        )
+
+    def _owner(self, vmi: VirtualMachineInstance) -> VirtualMachine | None:
+        if vmi.owner is None:
+            return None
+        vm = self.caches.vms.get(VmKey(vmi.key.namespace, vmi.owner.name))
+        return vm if vm is not None and vm.uid == vmi.owner.uid else None

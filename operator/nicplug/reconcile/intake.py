@@ -1,0 +1,52 @@
+"""From events to dirty keys: the only way into the caches and the queue."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.reconcile.queue import Priority, WorkQueue
+
+
+@dataclass(slots=True)
+class Intake:
+    """Takes in watch lines and answers.
+
+    Attributes:
+        relisted: set whenever a kind is listed again after `expect_no_more_lists`: the watch was broken,
+            and deletions may have been missed.
+    """
+
+    caches: Caches
+    queue: WorkQueue[WorkKey]
+    relisted: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_complete: bool = False
+
+    def hear(self, kind: CachedKind, event: Mapping[str, Any]) -> None:
+        """Take in one line of a watch; `type` None: an object of a list."""
+        listed = event["type"] is None
+        if event["type"] == "DELETED":
+            keys = self.caches.forget(kind, event["object"])
+        else:
+            keys = self.caches.observe(kind, event["object"])
+        if listed and self._is_complete:
+            self.relisted.set()
+        self.enqueue(keys, priority=Priority.SWEEP if listed else Priority.LIVE)
+
+    def answered(self, keys: list[WorkKey]) -> None:
+        """An answer to a write has changed these."""
+        self.enqueue(keys)
+
+    def enqueue(self, keys: list[WorkKey], *, priority: Priority = Priority.LIVE) -> None:
+        """Have the keys looked at."""
+        for key in keys:
+            self.queue.add(key, priority=priority)
+
+    def expect_no_more_lists(self) -> None:
+        """The caches are complete: from now on a listed object means that a watch was opened anew."""
+        self._is_complete = True
+
+    def enqueue_all(self) -> None:
+        """Have everything looked at, behind whatever happens now: a new leader, or the caches just complete."""
+        self.enqueue(self.caches.all_keys(), priority=Priority.SWEEP)

@@ -1,0 +1,137 @@
+"""The work queue: keyed, coalescing, with priorities, delays and one worker per key.
+
+A key that is added while a worker holds it is handed out again when that worker is done, so no
+event is lost and no object is reconciled twice at the same time. Source of the semantics:
+client-go's workqueue and controller-runtime's priority queue.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Hashable
+from enum import IntEnum
+from itertools import count
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Priority(IntEnum):
+    """Live changes go before the sweep over listed objects: after a restart users do not wait for it."""
+
+    LIVE = 0
+    SWEEP = 1
+
+
+class WorkQueue(Generic[K]):
+    """Keys that need another look; belongs to one event loop.
+
+    Args:
+        clock: monotonic seconds; the loop's own unless a test says otherwise.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock or self._loop.time
+        self._ready: dict[Priority, deque[K]] = {priority: deque() for priority in Priority}
+        self._queued: dict[K, tuple[Priority, float]] = {}
+        self._active: set[K] = set()
+        self._again: dict[K, tuple[Priority, float]] = {}
+        self._delayed: list[tuple[float, int, K, Priority]] = []
+        self._due: dict[K, float] = {}
+        self._order = count()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._drained = asyncio.Event()
+        self._drained.set()
+
+    def add(self, key: K, *, priority: Priority = Priority.LIVE, delay_seconds: float = 0.0) -> None:
+        """Ask for the key to be handed out, now or after a delay; of several requests the earliest counts."""
+        if delay_seconds > 0:
+            self._add_later(key, priority=priority, at=self._clock() + delay_seconds)
+            return
+        since = self._clock()
+        if key in self._active:
+            known = self._again.get(key, (priority, since))
+            self._again[key] = (min(known[0], priority), known[1])
+        else:
+            self._push(key, priority=priority, since=since)
+
+    async def get(self) -> K:
+        """The next key; waits until there is one. Every key must be given back by `done`."""
+        while True:
+            for keys in self._ready.values():
+                while keys:
+                    key = keys.popleft()
+                    # A raised priority leaves a stale entry in the other lane.
+                    if self._queued.pop(key, None) is not None:
+                        self._active.add(key)
+                        self._drained.clear()
+                        return key
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+
+    def done(self, key: K) -> None:
+        """Give a key back; it is handed out again if it was added meanwhile."""
+        self._active.discard(key)
+        if not self._active:
+            self._drained.set()
+        if key in self._again:
+            priority, since = self._again.pop(key)
+            self._push(key, priority=priority, since=since)
+
+    def depth(self, priority: Priority) -> int:
+        """Keys of that priority that wait for a worker."""
+        return sum(1 for known, _ in self._queued.values() if known is priority)
+
+    def oldest_age_seconds(self) -> float:
+        """How long the longest-waiting key has waited; 0 when none waits."""
+        now = self._clock()
+        return max((now - since for _, since in self._queued.values()), default=0.0)
+
+    async def drained(self) -> None:
+        """Wait until no worker holds a key."""
+        await self._drained.wait()
+
+    def _push(self, key: K, *, priority: Priority, since: float) -> None:
+        self._due.pop(key, None)
+        known = self._queued.get(key)
+        if known is not None and known[0] <= priority:
+            return
+        self._queued[key] = (priority, known[1] if known else since)
+        self._ready[priority].append(key)
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                break
+
+    def _add_later(self, key: K, *, priority: Priority, at: float) -> None:
+        if key in self._queued or self._due.get(key, at + 1) <= at:
+            return
+        self._due[key] = at
+        heapq.heappush(self._delayed, (at, next(self._order), key, priority))
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._delayed:
+            self._timer = self._loop.call_later(max(0.0, self._delayed[0][0] - self._clock()), self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        now = self._clock()
+        while self._delayed and self._delayed[0][0] <= now:
+            at, _, key, priority = heapq.heappop(self._delayed)
+            # A later request was overtaken by an earlier one, or the key has been handed out since.
+            if self._due.get(key) == at:
+                del self._due[key]
+                self.add(key, priority=priority)
+        self._arm()

@@ -1,0 +1,53 @@
+"""When to try again: one error class, one meaning (docs/architecture.md, "Errors")."""
+
+import random
+from dataclasses import dataclass, field
+
+from nicplug.cache.caches import WorkKey
+from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
+
+MAXIMUM_STALE_IN_A_ROW = 5
+_STALE_BASE_SECONDS = 0.05
+_UNAVAILABLE_BASE_SECONDS = 0.05
+_UNAVAILABLE_CAP_SECONDS = 30.0
+_DENIED_BASE_SECONDS = 5.0
+_DENIED_CAP_SECONDS = 300.0
+_BUG_BASE_SECONDS = 1.0
+RESYNC_SECONDS = 600.0
+# Beyond this the cap is reached anyway, and 2**n would overflow a float at n = 1024.
+_MAXIMUM_EXPONENT = 30
+
+
+@dataclass(slots=True)
+class RetryPolicy:
+    """Counts failures in a row per key and turns the next one into a delay."""
+
+    randomness: random.Random = field(default_factory=random.Random)
+    _failures: dict[WorkKey, int] = field(default_factory=dict)
+
+    def succeeded(self, key: WorkKey) -> None:
+        """The key was reconciled: its next failure is a first one."""
+        self._failures.pop(key, None)
+
+    def delay_seconds(self, key: WorkKey, error: Exception) -> float:
+        """How long to wait before the key is looked at again; 0 for at once."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        match error:
+            case Throttled():
+                return error.after
+            case Stale() | AlreadyExists() | Gone():
+                return 0.0 if failures < MAXIMUM_STALE_IN_A_ROW else self._backoff(_STALE_BASE_SECONDS, failures)
+            case Unavailable():
+                return self._backoff(_UNAVAILABLE_BASE_SECONDS, failures)
+            case Denied():
+                return min(_DENIED_BASE_SECONDS * 2.0 ** min(failures, _MAXIMUM_EXPONENT), _DENIED_CAP_SECONDS)
+            case Rejected() | ApiError():
+                return RESYNC_SECONDS
+            case _:
+                return self._backoff(_BUG_BASE_SECONDS, failures)
+
+    def _backoff(self, base_seconds: float, failures: int) -> float:
+        """Exponential with full jitter, so that a thousand keys do not come back together."""
+        limit = min(base_seconds * 2.0 ** min(failures, _MAXIMUM_EXPONENT), _UNAVAILABLE_CAP_SECONDS)
+        return self.randomness.uniform(0, limit)

@@ -1,0 +1,125 @@
+"""Workers: take a key, reconcile it, decide when it comes back. Nothing that happens ends a worker."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from nicplug.cache.caches import WorkKey
+from nicplug.kube.errors import ApiError, Denied, Rejected, Throttled
+from nicplug.reconcile.queue import Priority, WorkQueue
+from nicplug.reconcile.reconciler import Reconciler
+from nicplug.reconcile.retry import RetryPolicy
+
+log = structlog.get_logger(__name__)
+
+# A bound on one pass; every request in it has a shorter one of its own.
+_PASS_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Brake:
+    """One 429 slows every worker down: the server speaks for itself, not for one object."""
+
+    clock: Callable[[], float] = time.monotonic
+    _until: float = 0.0
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody start before `seconds` have passed."""
+        self._until = max(self._until, self.clock() + seconds)
+
+    async def passed(self) -> None:
+        """Wait until nobody holds the brake."""
+        while (remaining := self._until - self.clock()) > 0:  # noqa: ASYNC110  a later 429 moves the end
+            await asyncio.sleep(remaining)
+
+
+class Observer(Protocol):
+    """Whoever counts what workers do."""
+
+    def reconciled(self, *, kind: str, outcome: str, seconds: float) -> None:
+        """One pass over a key has ended; `outcome` is `ok` or the class of the error."""
+        ...
+
+    def failed_by_bug(self) -> None:
+        """A pass ended in an error that is not the API server's."""
+        ...
+
+
+@dataclass(slots=True)
+class Workers:
+    """A fixed number of workers on one queue.
+
+    Attributes:
+        may_work: set while this process is the leader and its caches are complete.
+    """
+
+    queue: WorkQueue[WorkKey]
+    reconciler: Reconciler
+    may_work: Callable[[], bool]
+    gate: asyncio.Event
+    observer: Observer
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    brake: Brake = field(default_factory=Brake)
+
+    async def run(self, *, count: int) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for index in range(count):
+                group.create_task(self._work(), name=f"worker-{index}")
+
+    async def _work(self) -> None:
+        while True:
+            await self.gate.wait()
+            await self.brake.passed()
+            key = await self.queue.get()
+            try:
+                # Leadership may have been lost while waiting for a key; its next holder looks at all keys.
+                if self.may_work():
+                    await self._pass(key)
+            finally:
+                self.queue.done(key)
+
+    async def _pass(self, key: WorkKey) -> None:
+        started, outcome = time.monotonic(), "ok"
+        try:
+            async with asyncio.timeout(_PASS_TIMEOUT_SECONDS):
+                again = await self.reconciler.reconcile(key)
+            self.retry.succeeded(key)
+            if again is not None:
+                self.queue.add(key, delay_seconds=again)
+        except ApiError as error:
+            outcome = type(error).__name__
+            self._come_back(key, error)
+        except Exception as error:
+            outcome = "Bug"
+            self.observer.failed_by_bug()
+            delay = self.retry.delay_seconds(key, error)
+            log.exception("reconcile failed", key=str(key), again_in_seconds=round(delay, 2))
+            self.queue.add(key, delay_seconds=delay, priority=Priority.SWEEP)
+        kind = type(key).__name__.removesuffix("Key").lower()
+        self.observer.reconciled(kind=kind, outcome=outcome, seconds=time.monotonic() - started)
+
+    def _come_back(self, key: WorkKey, error: ApiError) -> None:
+        delay = self.retry.delay_seconds(key, error)
+        level = log.warning if isinstance(error, (Denied, Rejected)) else log.debug
+        level(
+            "request failed",
+            key=str(key),
+            error=type(error).__name__,
+            status=error.status,
+            message=str(error),
+            request=error.request,
+            again_in_seconds=round(delay, 2),
+        )
+        if isinstance(error, Throttled):
+            self.brake.hold(error.after)
+        if isinstance(error, (Denied, Rejected)):
+            self.reconciler.note_refusal(key, error, seconds=delay)
+            # Once now, to write the refusal into the status; once when it may have changed.
+            self.queue.add(key)
+            return
+        self.queue.add(key, delay_seconds=delay)

@@ -1,0 +1,55 @@
+"""Settings of one process: frozen, validated once, from the environment and the command line."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from nicplug.plan.views import PlanSettings
+
+
+class Settings(BaseSettings):
+    """Every value can be set by an environment variable `NICPLUG_<NAME>`; the command line wins."""
+
+    model_config = SettingsConfigDict(env_prefix="NICPLUG_", frozen=True, extra="ignore")
+
+    kubeconfig: Path | None = None
+    """File to use; None: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
+
+    namespace: str = Field(default="nicplug-system", min_length=1, max_length=63)
+    """Where the Lease of the leader lies."""
+
+    metrics_port: int = Field(default=8080, ge=0, le=65535)
+    """Port of /metrics, /healthz and /readyz; 0 takes any free one and logs which."""
+
+    metrics_address: str = "0.0.0.0"
+    """Address to serve them on."""
+
+    workers: int = Field(default=16, ge=1, le=256)
+    """Objects that are reconciled at the same time."""
+
+    leader_election: bool = True
+    """Work only while holding the Lease; off only where a second replica can never exist."""
+
+    report_delay_seconds: float = Field(default=0.3, ge=0, le=5)
+    """How long a status change that nobody acts on waits for company (docs/adr/0006)."""
+
+    sweep_interval_seconds: float = Field(default=600, ge=1)
+    """How often the caches are compared with the API server."""
+
+    launcher_image: str = "nicplug/virt-launcher:dev"
+    """Image of the `compute` container of launcher pods."""
+
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    """Lowest level that is logged."""
+
+    log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
+    """`json` lines, `console` for people; `auto` looks whether stderr is a terminal."""
+
+    def plan_settings(self) -> PlanSettings:
+        """What the planners may know."""
+        return PlanSettings(
+            report_delay=timedelta(seconds=self.report_delay_seconds),
+            launcher_image=self.launcher_image,
+        )
