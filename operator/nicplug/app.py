@@ -42,6 +42,8 @@ LEASE_NAME = "nicplug-operator"
 # A relist comes in pages; the sweep after it waits until the pages are through.
 _SETTLE_SECONDS = 2.0
 _DRAIN_SECONDS = 2.0
+# After a sweep that found more than the watches had brought.
+_RECHECK_SECONDS = 10.0
 
 
 def utc_now() -> datetime:
@@ -85,6 +87,7 @@ class App:
             executor=executor,
             memory=memory,
             announcer=Announcer(self._recorder),
+            on_completion=self.metrics.completed,
             clock=utc_now,
         )
         return Workers(
@@ -151,8 +154,6 @@ class App:
         ended.set()
 
     async def _on_kopf_start(self) -> None:
-        # Kopf has put its own signal handlers in place by now; ours end the work in order.
-        self._catch_signals()
         self._spawn(self._become_complete(), name="cache sync")
         self._spawn(self._workers.run(count=self._settings.workers), name="workers")
         self._spawn(self._recorder.run(), name="events")
@@ -171,7 +172,8 @@ class App:
             self.stop()
 
     def _catch_signals(self) -> None:
-        with contextlib.suppress(ValueError):  # not in the main thread: tests stop us by `stop`
+        """Until Kopf runs; then it catches them itself, and its clean-up ends our work."""
+        with contextlib.suppress(RuntimeError):  # not in the main thread: tests stop us by `stop`
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, self.stop)
 
@@ -197,6 +199,8 @@ class App:
         self._open_gate()
         while True:
             interval = self._settings.sweep_interval_seconds * random.uniform(0.9, 1.1)
+            if self._reaper.has_missed():
+                interval = min(interval, _RECHECK_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.intake.relisted.wait(), timeout=interval)
                 await asyncio.sleep(_SETTLE_SECONDS)
@@ -222,8 +226,9 @@ class App:
         self._gate.clear()
 
     def _healthy(self) -> str:
-        """The event loop answers, or this would not run."""
-        return ""
+        """The event loop answers, or this would not run; and no watch has gone silent."""
+        dead = self._reaper.dead_watches()
+        return f"no news by the watch of {dead}" if dead else ""
 
     def _ready(self) -> str:
         return "" if self._complete else "the caches are not complete yet"

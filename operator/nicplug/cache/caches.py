@@ -50,8 +50,10 @@ class Caches:
                 return self._vm_keys(self.vms.put(parse_vm(raw)))
             case CachedKind.VMI:
                 vmi = parse_vmi(raw)
-                self._stamp(vmi)
-                return self._vmi_keys(self.vmis.put(vmi))
+                change = self.vmis.put(vmi)
+                if self.vmis.get(vmi.key) is vmi:
+                    self._stamp(vmi)
+                return self._vmi_keys(change)
             case CachedKind.POD:
                 return self._put_pod(parse_pod(raw))
             case CachedKind.KUBEVIRT:

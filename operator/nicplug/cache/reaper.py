@@ -66,6 +66,8 @@ class Reaper:
     caches: Caches
     on_dirty: Callable[[list[WorkKey]], None]
     drift: dict[CachedKind, int] = field(default_factory=dict)
+    _missed: dict[CachedKind, frozenset[tuple[str, int]]] = field(default_factory=dict)
+    _dead: set[CachedKind] = field(default_factory=set)
 
     def drift_of(self, kind: CachedKind) -> int:
         """Ghosts of that kind that the last sweep found."""
@@ -112,7 +114,29 @@ class Reaper:
             if listed is not None:
                 self.drift[watched.kind] = self._compare(watched, listed)
 
+    def dead_watches(self) -> str:
+        """The kinds whose watch missed the same object versions in two sweeps in a row; "" when all live."""
+        return ", ".join(sorted(kind.value for kind in self._dead))
+
+    def has_missed(self) -> bool:
+        """The last sweep found versions that no watch has brought: look again soon."""
+        return any(self._missed.values())
+
+    def _note_missed(self, watched: Watched, listed: Listed) -> None:
+        """What the API server has and the cache has not; a moment's lag is normal, twice the same is not."""
+        store = self.caches.store_of(watched.kind)
+        missed = frozenset(
+            (uid, version) for uid, (_, version) in listed.objects.items() if store.version_of(uid) < version
+        )
+        if missed & self._missed.get(watched.kind, frozenset()):
+            self._dead.add(watched.kind)
+            log.error("watch is dead", kind=watched.kind.value, missed=len(missed))
+        else:
+            self._dead.discard(watched.kind)
+        self._missed[watched.kind] = missed
+
     def _compare(self, watched: Watched, listed: Listed) -> int:
+        self._note_missed(watched, listed)
         ghosts = 0
         for record in self.caches.store_of(watched.kind):
             # Created after the LIST was answered: not a ghost, only younger than the list.

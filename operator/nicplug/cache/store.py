@@ -5,6 +5,7 @@ and the watch line that echoes it may come in any order; a deleted uid stays del
 answer cannot resurrect it; an equal record is not a change, so that status noise costs nothing.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Store(Generic[R]):
 
     def __init__(self, *, on_forget: Callable[[R], None] | None = None) -> None:
         self._records: dict[ObjectKey, R] = {}
-        self._uids: set[str] = set()
+        self._versions: dict[str, int] = {}
         self._deleted: OrderedDict[str, None] = OrderedDict()
         self._on_forget = on_forget
 
@@ -76,7 +77,11 @@ class Store(Generic[R]):
 
     def knows(self, uid: str) -> bool:
         """That very object is here, or was and is known to be gone."""
-        return uid in self._uids or uid in self._deleted
+        return uid in self._versions or uid in self._deleted
+
+    def version_of(self, uid: str) -> float:
+        """How new what is known of that object is; infinite for one that is known to be gone."""
+        return math.inf if uid in self._deleted else self._versions.get(uid, -1)
 
     def put(self, record: R) -> Change[R] | None:
         """Keep the record if it is news; None when it is old, deleted or equal."""
@@ -89,7 +94,7 @@ class Store(Generic[R]):
         if before is not None and before.uid != record.uid:
             self._drop(before)
         self._records[record.key] = record
-        self._uids.add(record.uid)
+        self._versions[record.uid] = record.resource_version
         if before == record:
             return None
         return Change(before, record)
@@ -103,7 +108,7 @@ class Store(Generic[R]):
         if before is None or before.uid != uid:
             return None
         del self._records[key]
-        self._uids.discard(uid)
+        self._versions.pop(uid, None)
         if self._on_forget is not None:
             self._on_forget(before)
         return Change(before, None)
@@ -111,6 +116,6 @@ class Store(Generic[R]):
     def _drop(self, record: R) -> None:
         """Another uid has taken the name: its DELETED line was missed or is still to come."""
         self._deleted[record.uid] = None
-        self._uids.discard(record.uid)
+        self._versions.pop(record.uid, None)
         if self._on_forget is not None:
             self._on_forget(record)

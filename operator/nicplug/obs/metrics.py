@@ -10,7 +10,10 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from nicplug.plan.outcome import Completion
+
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_HOTPLUG_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class Metrics:
@@ -43,6 +46,13 @@ class Metrics:
             buckets=_REQUEST_BUCKETS,
             registry=self.registry,
         )
+        self._hotplug_seconds = Histogram(
+            "nicplug_hotplug_duration_seconds",
+            "From the moment a NIC change was seen to its end in the guest and the pod.",
+            ["operation", "path"],
+            buckets=_HOTPLUG_BUCKETS,
+            registry=self.registry,
+        )
         self._bugs = Counter(
             "nicplug_bugs", "Passes ended by an error that is not the API server's.", registry=self.registry
         )
@@ -63,6 +73,10 @@ class Metrics:
     def failed_by_bug(self) -> None:
         """One pass ended by a bug."""
         self._bugs.inc()
+
+    def completed(self, completion: Completion) -> None:
+        """A NIC is in the guest, or out of it."""
+        self._hotplug_seconds.labels(completion.operation, completion.path).observe(completion.seconds)
 
     def event_dropped(self) -> None:
         """One event was given up."""

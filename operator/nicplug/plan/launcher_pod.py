@@ -23,6 +23,7 @@ from nicplug.model.names import (
     LAUNCHER_LABEL_VALUE,
     MIGRATION_TRANSPORT_ANNOTATION,
     NETWORKS_ANNOTATION,
+    VM_GENERATION_ANNOTATION,
     VM_NAME_LABEL,
     VMI_KIND,
 )
@@ -37,6 +38,14 @@ _DEFAULT_GRACE_SECONDS = 30
 # KubeVirt gives the launcher this much longer than the guest, so that it can report the end.
 _LAUNCHER_GRACE_SECONDS = 30
 _NAME_DIGITS = 5
+_NOT_FOR_PODS = (
+    "k8s.v1.cni.cncf.io/",
+    "v1.multus-cni.io/",
+    "kubectl.kubernetes.io/",
+    "kubevirt.io/latest-observed-api-version",
+    "kubevirt.io/storage-observed-api-version",
+    VM_GENERATION_ANNOTATION,
+)
 _COPIED_SPEC_MEMBERS = (
     "affinity",
     "nodeSelector",
@@ -87,6 +96,7 @@ def _labels(vmi: VirtualMachineInstance, spec: Mapping[str, Any]) -> dict[str, s
 
 def _annotations(vmi: VirtualMachineInstance) -> dict[str, str]:
     annotations = {
+        **_annotations_for_pod(thaw(vmi.annotations)),
         DOMAIN_ANNOTATION: vmi.key.name,
         DEFAULT_CONTAINER_ANNOTATION: COMPUTE_CONTAINER,
         MIGRATION_TRANSPORT_ANNOTATION: "true",
@@ -97,6 +107,11 @@ def _annotations(vmi: VirtualMachineInstance) -> dict[str, str]:
     if networks := _networks(vmi):
         annotations[NETWORKS_ANNOTATION] = networks
     return annotations
+
+
+def _annotations_for_pod(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The VMI's own annotations, as KubeVirt copies them; never one by which a tenant could ask for a network."""
+    return {name: value for name, value in annotations.items() if not name.startswith(_NOT_FOR_PODS)}
 
 
 def _networks(vmi: VirtualMachineInstance) -> str:

@@ -109,6 +109,9 @@ def _find_plug(context: _Context, *, interface: Interface, network: Network | No
         )
     if context.annotation.unreadable:
         return _annotation_finding(context)
+    if denied := context.view.refusal or context.view.vm_refusal:
+        message = f"the API server refused it and is asked again: {denied.message}"
+        return _finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message)
     if has_source(context.row, MULTUS_STATUS):
         return _finding(
             OperationPath.DYNAMIC,

@@ -32,6 +32,19 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """An operation on a NIC that this plan brings to its good end.
+
+    Attributes:
+        seconds: from the moment the operator first saw the request.
+    """
+
+    operation: str
+    path: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Actions in order, what to announce after them, and when only time can change the answer.
 
@@ -42,6 +55,7 @@ class Plan:
 
     actions: tuple[Action, ...] = ()
     announcements: tuple[Announcement, ...] = ()
+    completions: tuple[Completion, ...] = ()
     again_at: datetime | None = None
     withholds_report: bool = False
     notes: tuple[str, ...] = ()

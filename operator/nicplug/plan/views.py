@@ -57,6 +57,7 @@ class VmiView:
     Attributes:
         pods: every pod controlled by this VMI's uid.
         vm: the owning VM, when its uid is the one in the ownerReference.
+        vm_refusal: what was last refused for the owning VM, such as the patch of this VMI's spec.
         spec_seen_at: when this process first saw the VMI's present generation.
     """
 
@@ -67,6 +68,7 @@ class VmiView:
     settings: PlanSettings
     spec_seen_at: datetime
     refusal: Refusal | None = None
+    vm_refusal: Refusal | None = None
     report_pending_since: datetime | None = None
 
     @property

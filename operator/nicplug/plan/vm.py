@@ -23,12 +23,14 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Create, Delete, Kind, PatchFinalizers
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
+from nicplug.plan.start_backoff import start_failure, start_not_before
 from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.template_sync import patch_devices, wanted_template_devices, wanted_vmi_devices
 from nicplug.plan.views import Refusal, VmView
-from nicplug.plan.vm_status import plan_vm_status
+from nicplug.plan.vm_status import PrintableStatus, plan_vm_status
 
 _URGENT = frozenset({"printableStatus", "ready"})
+_ALWAYS_URGENT = frozenset({"startFailure"})
 
 
 def plan_vm(view: VmView, *, now: datetime) -> Plan:
@@ -38,7 +40,11 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
         return _plan_end(view, vmi)
     if VM_FINALIZER not in view.vm.finalizers and _wants_vmi(view.vm):
         return Plan(actions=(_finalizers(view.vm, (*view.vm.finalizers, VM_FINALIZER)),))
-    actions, announcements = _plan_run_strategy(view, vmi)
+    failure = start_failure(status=view.vm.read_status(), vmi=vmi, now=now)
+    if failure != (view.vm.read_status().get("startFailure") or None) and vmi is not None and vmi.is_final:
+        # Before the VMI goes: it is the only witness of its failure.
+        return _plan_status(view, vmi, now=now)
+    actions, announcements = _plan_run_strategy(view, vmi, now=now)
     if not actions:
         actions = _plan_devices(view, vmi)
     if actions:
@@ -73,13 +79,17 @@ def _plan_end(view: VmView, vmi: VirtualMachineInstance | None) -> Plan:
     return Plan(actions=(_finalizers(view.vm, kept),))
 
 
-def _plan_run_strategy(view: VmView, vmi: VirtualMachineInstance | None) -> tuple[list[Action], list[Announcement]]:
+def _plan_run_strategy(
+    view: VmView, vmi: VirtualMachineInstance | None, *, now: datetime
+) -> tuple[list[Action], list[Announcement]]:
     if view.vm.run_strategy is RunStrategy.HALTED:
         return _stop(vmi) if vmi is not None else ([], [])
     if not _wants_vmi(view.vm) or view.refusal is not None:
         return [], []
     if vmi is None:
-        return _start(view) if view.vmi is None else ([], [])
+        due = start_not_before(view.vm.read_status())
+        may_start = view.vmi is None and (due is None or now >= due)
+        return _start(view) if may_start else ([], [])
     return _stop(vmi) if vmi.is_final else ([], [])
 
 
@@ -159,7 +169,7 @@ def _plan_devices(view: VmView, vmi: VirtualMachineInstance | None) -> list[Acti
     if vmi is not None and hotplug_enabled and not vmi.is_final and view.refusal is None:
         patch = patch_devices(vmi, wanted_vmi_devices(vm=view.vm, vmi=vmi))
         actions += [patch] if patch else []
-    if vmi is None or hotplug_enabled:
+    if (vmi is None or hotplug_enabled) and view.refusal is None:
         patch = patch_devices(view.vm, wanted_template_devices(vm=view.vm, vmi=vmi))
         actions += [patch] if patch else []
     return actions
@@ -177,16 +187,28 @@ def _plan_status(view: VmView, vmi: VirtualMachineInstance | None, *, now: datet
         uid=vm.uid,
         seen=vm.status,
         changes=changes,
-        urgent=wanted["printableStatus"] == "Running" and bool(changes.keys() & _URGENT),
+        urgent=_is_urgent(changes, printable_status=wanted["printableStatus"]),
         pending_since=view.report_pending_since,
         delay=view.settings.report_delay,
         now=now,
     )
     return Plan(
         actions=(decision.patch,) if decision.patch else (),
-        again_at=decision.due,
+        again_at=decision.due or _next_start(view, vmi, now=now),
         withholds_report=decision.due is not None,
     )
+
+
+def _is_urgent(changes: dict[str, Any], *, printable_status: str) -> bool:
+    """A guest that came up is what people wait for; a failed start is what the next decision stands on."""
+    came_up = printable_status == PrintableStatus.RUNNING and bool(changes.keys() & _URGENT)
+    return came_up or bool(changes.keys() & _ALWAYS_URGENT)
+
+
+def _next_start(view: VmView, vmi: VirtualMachineInstance | None, *, now: datetime) -> datetime | None:
+    """When a VM that backs off is to be looked at again."""
+    due = start_not_before(view.vm.read_status())
+    return due if vmi is None and _wants_vmi(view.vm) and due is not None and due > now else None
 
 
 def _failure(view: VmView, vmi: VirtualMachineInstance | None) -> Refusal | None:

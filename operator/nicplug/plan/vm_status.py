@@ -26,6 +26,7 @@ from nicplug.model.conditions import (
 from nicplug.model.metadata import sequence, text
 from nicplug.model.vm import RunStrategy
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.start_backoff import start_failure
 from nicplug.plan.views import Refusal, VmView
 
 _STARTING_PHASES = frozenset({VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED})
@@ -41,6 +42,7 @@ class PrintableStatus(StrEnum):
     PAUSED = "Paused"
     STOPPING = "Stopping"
     TERMINATING = "Terminating"
+    CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"
     UNSCHEDULABLE = "ErrorUnschedulable"
     UNKNOWN = "Unknown"
 
@@ -67,6 +69,7 @@ def plan_vm_status(
         "printableStatus": str(printable_status(view=view, vmi=vmi)),
         "conditions": _conditions(conditions, vmi=vmi, failure=failure, now=now),
     }
+    wanted["startFailure"] = start_failure(status=status, vmi=vmi, now=now)
     if vmi is not None:
         wanted["runStrategy"] = str(vm.run_strategy)
     if vmi is not None and vmi.started_from_generation.isdecimal():
@@ -80,7 +83,10 @@ def printable_status(*, view: VmView, vmi: VirtualMachineInstance | None) -> Pri
     if view.vm.deleting:
         return PrintableStatus.TERMINATING
     if vmi is None:
-        return PrintableStatus.STOPPED if halted else PrintableStatus.STARTING
+        if halted:
+            return PrintableStatus.STOPPED
+        backs_off = bool(view.vm.read_status().get("startFailure"))
+        return PrintableStatus.CRASH_LOOP_BACK_OFF if backs_off else PrintableStatus.STARTING
     if not vmi.is_final and (vmi.deleting or halted):
         return PrintableStatus.STOPPING
     return _status_of_live_vmi(vmi)

@@ -13,7 +13,7 @@ from typing import Any
 from nicplug.model.interface_status import rows_by_name
 from nicplug.model.metadata import sequence
 from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
-from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, parse_operations
+from nicplug.model.operations import InterfaceOperation, OperationType, parse_operations
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Action, Delete, Kind, LabelNode, PatchFinalizers, PatchNetworksAnnotation
@@ -24,6 +24,7 @@ from nicplug.plan.operations import plan_operations
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.template_sync import drop_detached
+from nicplug.plan.transitions import Transitions, announce, complete, find_transitions
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi_status import next_phase, plan_conditions, with_phase_timestamp
 
@@ -154,12 +155,10 @@ def _pod_members(
     view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, status: dict[str, Any], now: datetime
 ) -> dict[str, Any]:
     """Phase and what follows from the pod: KubeVirt writes these together when the pod is ready."""
-    members: dict[str, Any] = {
-        "phase": str(phase),
-        "activePods": {item.uid: item.node_name for item in view.pods} or None,
-    }
+    members: dict[str, Any] = {"activePods": {item.uid: item.node_name for item in view.pods} or None}
     if phase is not view.vmi.phase:
         timestamps = sequence(status.get("phaseTransitionTimestamps"))
+        members["phase"] = str(phase)
         members["phaseTransitionTimestamps"] = with_phase_timestamp(timestamps, phase=phase, now=now)
     if phase is VmiPhase.SCHEDULED and pod is not None:
         members |= {
@@ -172,35 +171,37 @@ def _pod_members(
 
 def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     vmi = view.vmi
-    actions: list[Action] = []
-    if patch := _annotation_patch(life):
-        actions.append(patch)
-    if spec := drop_detached(vmi):
-        actions.append(spec)
-    if label := _node_label(view, life):
-        actions.append(label)
+    # What was refused is not sent again before the refusal has run out; telling it is.
+    actions = _effects(view, life) if view.refusal is None else []
     changes = changed_members(seen=vmi.status, wanted=life.wanted)
+    is_running = life.phase is VmiPhase.RUNNING
+    transitions = find_transitions(before=life.records, after=life.operations, is_running=is_running)
     status = decide_status(
         kind=Kind.VMI,
         key=vmi.key,
         uid=vmi.uid,
         seen=vmi.status,
         changes=changes,
-        urgent=_is_urgent(view, life, changes),
+        urgent=_is_urgent(view, life, changes) or bool(transitions),
         pending_since=view.report_pending_since,
         delay=view.settings.report_delay,
         now=now,
     )
-    announcements: tuple[Announcement, ...] = ()
-    if status.patch is not None:
-        actions.append(status.patch)
-        announcements = _announce(life, now=now)
+    # What has ended is told when it is written, so that it is told once.
+    told = transitions if status.patch is not None else Transitions()
+    actions += [status.patch] if status.patch is not None else []
     return Plan(
         actions=tuple(actions),
-        announcements=announcements,
+        announcements=announce(told, now=now),
+        completions=complete(told, now=now),
         again_at=min((moment for moment in (status.due, life.annotation.again_at) if moment), default=None),
         withholds_report=status.due is not None,
     )
+
+
+def _effects(view: VmiView, life: _Life) -> list[Action]:
+    effects = (_annotation_patch(life), drop_detached(view.vmi), _node_label(view, life))
+    return [effect for effect in effects if effect is not None]
 
 
 def _annotation_patch(life: _Life) -> PatchNetworksAnnotation | None:
@@ -227,8 +228,6 @@ def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
     """A go-ahead for the node agent, or an ending that somebody waits for."""
     if "interfaces" in changes or (life.phase is not view.vmi.phase and life.phase not in _EARLY_PHASES):
         return True
-    if any(item.is_settled and _is_news(item, life.records) for item in life.operations):
-        return True
     if view.refusal is not None or set(life.records) - {item.name for item in life.operations}:
         return True
     in_flight = any(not item.is_settled for item in life.operations)
@@ -244,39 +243,5 @@ def _statuses(conditions: Any) -> dict[str, str]:
     return {row["type"]: row.get("status", "") for row in sequence(conditions) if row.get("type")}
 
 
-def _is_news(operation: InterfaceOperation, records: dict[str, InterfaceOperation]) -> bool:
-    old = records.get(operation.name)
-    return old is None or (old.operation, old.phase, old.reason) != (
-        operation.operation,
-        operation.phase,
-        operation.reason,
-    )
-
-
-def _announce(life: _Life, *, now: datetime) -> tuple[Announcement, ...]:
-    """One event per transition worth a person's time: in the guest, gone, or stuck."""
-    announcements = []
-    for item in life.operations:
-        if not (item.is_settled and _is_news(item, life.records)):
-            continue
-        if item.phase == OperationPhase.READY:
-            seconds = (now - item.start_time).total_seconds()
-            text = f'NIC "{item.name}": {item.message}, {seconds:.2f} s after it was asked for'
-            announcements.append(_normal("InterfacePlugged", text))
-        else:
-            announcements.append(_warning("InterfaceBlocked", f'NIC "{item.name}": {item.message}'))
-    present = {item.name for item in life.operations}
-    for record in life.records.values():
-        if life.phase is not VmiPhase.RUNNING:
-            break  # the guest has ended: its NICs were not unplugged
-        if record.operation == OperationType.UNPLUG and record.name not in present:
-            announcements.append(_normal("InterfaceUnplugged", f'NIC "{record.name}" has left the guest and the pod'))
-    return tuple(announcements)
-
-
 def _normal(reason: str, message: str) -> Announcement:
     return Announcement(about=Subject.VMI, severity=Severity.NORMAL, reason=reason, message=message)
-
-
-def _warning(reason: str, message: str) -> Announcement:
-    return Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=reason, message=message)

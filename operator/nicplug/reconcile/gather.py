@@ -37,10 +37,12 @@ class Gatherer:
         vmi = self.caches.vmis.get(key)
         if vmi is None:
             return None
+        vm = self._owner(vmi)
         return VmiView(
             vmi=vmi,
             pods=self.caches.pods_of(vmi),
-            vm=self._owner(vmi),
+            vm=vm,
+            vm_refusal=self.memory.refusal(vm.key, generation=vm.generation) if vm is not None else None,
             config=self.caches.config(),
             settings=self.settings,
             spec_seen_at=self.caches.spec_seen_at(vmi),

@@ -10,7 +10,7 @@ from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import ApiError, Denied, Rejected
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.plan.actions import Action, Create, Delete, Kind, LabelNode, PatchInterfaces, PatchNetworksAnnotation
-from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.outcome import Announcement, Completion, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView, VmView
 from nicplug.plan.vm import plan_vm
@@ -35,6 +35,7 @@ class Reconciler:
     executor: Executor
     memory: Memory
     announcer: Announcer
+    on_completion: Callable[[Completion], None]
     clock: Callable[[], datetime]
 
     async def reconcile(self, key: WorkKey) -> float | None:
@@ -59,14 +60,20 @@ class Reconciler:
         moments = [moment for moment in (plan.again_at, self.memory.refused_until(key)) if moment is not None]
         return max(0.001, (min(moments) - self.clock()).total_seconds()) if moments else None
 
-    def note_refusal(self, key: WorkKey, error: ApiError, *, seconds: float) -> None:
-        """Keep what was refused, so that the next plan can say so in the object's status."""
+    def note_refusal(self, key: WorkKey, error: Denied | Rejected, *, seconds: float) -> bool:
+        """Keep what was refused, so that the next plan can say so in the object's status.
+
+        Returns:
+            Whether this is news; telling it may be refused as well, and must not go round in circles.
+        """
         view = self._view(key)
-        if view is None or not isinstance(error, (Denied, Rejected)):
-            return
+        if view is None:
+            return False
         generation = view.vm.generation if isinstance(view, VmView) else view.vmi.generation
         refusal = Refusal(reason=error.reason or _REFUSED_PATCH, message=str(error))
+        is_news = self.memory.refusal(key, generation=generation) != refusal
         self.memory.refuse(key, refusal, generation=generation, seconds=seconds)
+        return is_news
 
     def _view(self, key: WorkKey) -> VmView | VmiView | None:
         return (
@@ -93,6 +100,8 @@ class Reconciler:
             raise
         for announcement in plan.announcements:
             self.announcer.announce(view, announcement)
+        for completion in plan.completions:
+            self.on_completion(completion)
 
     def _announce_refusal(self, view: VmView | VmiView, action: Action, error: ApiError) -> None:
         """A refused action becomes a reason of the field: FailedCreate for objects, else the hot-plug error."""

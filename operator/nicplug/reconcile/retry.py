@@ -7,6 +7,7 @@ from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
 
 MAXIMUM_STALE_IN_A_ROW = 5
+_STALE_SECONDS = 0.01
 _STALE_BASE_SECONDS = 0.05
 _UNAVAILABLE_BASE_SECONDS = 0.05
 _UNAVAILABLE_CAP_SECONDS = 30.0
@@ -37,7 +38,10 @@ class RetryPolicy:
             case Throttled():
                 return error.after
             case Stale() | AlreadyExists() | Gone():
-                return 0.0 if failures < MAXIMUM_STALE_IN_A_ROW else self._backoff(_STALE_BASE_SECONDS, failures)
+                # The watch line that made it stale is on its way and brings the key back sooner.
+                if failures < MAXIMUM_STALE_IN_A_ROW:
+                    return _STALE_SECONDS * 2.0**failures
+                return self._backoff(_STALE_BASE_SECONDS, failures)
             case Unavailable():
                 return self._backoff(_UNAVAILABLE_BASE_SECONDS, failures)
             case Denied():

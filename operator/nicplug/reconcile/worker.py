@@ -117,9 +117,8 @@ class Workers:
         )
         if isinstance(error, Throttled):
             self.brake.hold(error.after)
-        if isinstance(error, (Denied, Rejected)):
-            self.reconciler.note_refusal(key, error, seconds=delay)
-            # Once now, to write the refusal into the status; once when it may have changed.
+        if isinstance(error, (Denied, Rejected)) and self.reconciler.note_refusal(key, error, seconds=delay):
+            # At once, to write the refusal into the status; that pass asks to come back when it runs out.
             self.queue.add(key)
             return
         self.queue.add(key, delay_seconds=delay)

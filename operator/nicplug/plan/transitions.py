@@ -1,0 +1,96 @@
+"""What has happened to the NICs between the records as they are and as they shall be.
+
+One event per transition worth a person's time: in the guest, gone, or stuck.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.plan.outcome import Announcement, Completion, Severity, Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transitions:
+    """The records that have come to an end, good or bad, for now.
+
+    Attributes:
+        plugged: new in the guest.
+        unplugged: gone from guest and pod; as they last stood.
+        stuck: newly blocked or failed.
+    """
+
+    plugged: tuple[InterfaceOperation, ...] = ()
+    unplugged: tuple[InterfaceOperation, ...] = ()
+    stuck: tuple[InterfaceOperation, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.plugged or self.unplugged or self.stuck)
+
+
+def find_transitions(
+    *, before: Mapping[str, InterfaceOperation], after: Sequence[InterfaceOperation], is_running: bool
+) -> Transitions:
+    """Compare the records.
+
+    Args:
+        is_running: the guest runs; when it has ended its NICs were not unplugged, whatever vanishes.
+    """
+    news = [operation for operation in after if operation.is_settled and _is_news(operation, before)]
+    present = {operation.name for operation in after}
+    return Transitions(
+        plugged=tuple(item for item in news if item.phase == OperationPhase.READY),
+        stuck=tuple(item for item in news if item.phase != OperationPhase.READY),
+        unplugged=tuple(
+            item
+            for item in before.values()
+            if is_running and item.operation == OperationType.UNPLUG and item.name not in present
+        ),
+    )
+
+
+def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, ...]:
+    """The events, for the VMI and its VM."""
+    plugged = (
+        _event(
+            Severity.NORMAL,
+            "InterfacePlugged",
+            f'NIC "{item.name}": {item.message}, {_seconds(item, now):.2f} s after it was asked for',
+        )
+        for item in transitions.plugged
+    )
+    unplugged = (
+        _event(Severity.NORMAL, "InterfaceUnplugged", f'NIC "{item.name}" has left the guest and the pod')
+        for item in transitions.unplugged
+    )
+    stuck = (
+        _event(Severity.WARNING, f"Interface{item.phase}", f'NIC "{item.name}": {item.message}')
+        for item in transitions.stuck
+    )
+    return (*plugged, *unplugged, *stuck)
+
+
+def complete(transitions: Transitions, *, now: datetime) -> tuple[Completion, ...]:
+    """The good ends, for the metric."""
+    return tuple(
+        Completion(operation=item.operation, path=item.path, seconds=_seconds(item, now))
+        for item in (*transitions.plugged, *transitions.unplugged)
+    )
+
+
+def _is_news(operation: InterfaceOperation, before: Mapping[str, InterfaceOperation]) -> bool:
+    old = before.get(operation.name)
+    return old is None or (old.operation, old.phase, old.reason) != (
+        operation.operation,
+        operation.phase,
+        operation.reason,
+    )
+
+
+def _seconds(operation: InterfaceOperation, now: datetime) -> float:
+    return max(0.0, (now - operation.start_time).total_seconds())
+
+
+def _event(severity: Severity, reason: str, message: str) -> Announcement:
+    return Announcement(about=Subject.VMI, severity=severity, reason=reason, message=message)
