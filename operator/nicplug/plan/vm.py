@@ -29,7 +29,7 @@ from nicplug.plan.template_sync import patch_devices, wanted_template_devices, w
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm_status import PrintableStatus, plan_vm_status
 
-_URGENT = frozenset({"printableStatus", "ready"})
+_URGENT = frozenset({"ready"})
 _ALWAYS_URGENT = frozenset({"startFailure"})
 
 
