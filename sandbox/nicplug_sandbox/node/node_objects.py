@@ -1,0 +1,231 @@
+"""The Node objects and their Leases: registered at start, kept Ready by heartbeats.
+
+Heartbeats follow the kubelet's design: a Lease every ten seconds, and the Node's status only when it
+has to change. An absent kubelet sends none, and the real node controller draws its conclusions.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+import aiohttp
+
+from nicplug_sandbox.node.api import (
+    DAEMON_SETS,
+    LEASES,
+    MERGE_PATCH,
+    NODES,
+    STRATEGIC_PATCH,
+    Api,
+    ApiError,
+    Json,
+    Resource,
+)
+from nicplug_sandbox.node.daemonsets import APPS, NAMESPACE, SIMULATED, daemon_set
+from nicplug_sandbox.node.faults import RoleName, fault_of
+from nicplug_sandbox.node.mirror import Key, Mirror
+from nicplug_sandbox.node.pod_status import timestamp
+from nicplug_sandbox.node.settings import PREFIX, Settings
+
+log = logging.getLogger(__name__)
+
+LEASE_NAMESPACE = "kube-node-lease"
+LEASE_SECONDS = 40
+CAPACITY = {
+    "cpu": "1000",
+    "memory": "8Ti",
+    "pods": "2000",
+    "ephemeral-storage": "10Ti",
+    "devices.kubevirt.io/kvm": "2000",
+    "devices.kubevirt.io/tun": "2000",
+    "devices.kubevirt.io/vhost-net": "2000",
+}
+"""Room for thousands of virtual machines: the sandbox limits the scheduler only where a test says so."""
+
+
+def node_address(number: int) -> str:
+    """Node n's own IP, n counted from 1."""
+    return f"172.31.{number // 250}.{number % 250 + 1}"
+
+
+def node_body(name: str) -> Json:
+    """The Node that a kubelet on a KubeVirt cluster has, less what nobody reads."""
+    labels = {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        "kubevirt.io/schedulable": "true",
+        SIMULATED: "true",
+    }
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+
+
+def node_status(*, address: str, now: datetime) -> Json:
+    """Ready, with room."""
+    moment = timestamp(now)
+    healthy = {
+        "MemoryPressure": "KubeletHasSufficientMemory",
+        "DiskPressure": "KubeletHasNoDiskPressure",
+        "PIDPressure": "KubeletHasSufficientPID",
+    }
+    conditions = [
+        {
+            "type": kind, "status": "False", "reason": reason, "message": "",
+            "lastHeartbeatTime": moment, "lastTransitionTime": moment,
+        }
+        for kind, reason in healthy.items()
+    ]  # fmt: skip
+    conditions.append(
+        {
+            "type": "Ready", "status": "True", "reason": "KubeletReady",
+            "message": "kubelet is posting ready status",
+            "lastHeartbeatTime": moment, "lastTransitionTime": moment,
+        }
+    )  # fmt: skip
+    return {
+        "capacity": CAPACITY,
+        "allocatable": CAPACITY,
+        "addresses": [{"type": "InternalIP", "address": address}],
+        "conditions": conditions,
+        "nodeInfo": {
+            "architecture": "amd64", "operatingSystem": "linux", "osImage": "nicplug sandbox",
+            "bootID": "", "machineID": "", "systemUUID": "", "kernelVersion": "simulated",
+            "containerRuntimeVersion": "containerd://simulated", "kubeletVersion": "v0.0.0-simulated",
+            "kubeProxyVersion": "",
+        },
+    }  # fmt: skip
+
+
+def is_node_ready(node: Json | None) -> bool:
+    """Whether the Node has condition Ready=True."""
+    conditions = (node or {}).get("status", {}).get("conditions") or ()
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def label_patch(node: Json) -> Json:
+    """The node labels that keep the DaemonSets off, made to agree with the faults; empty when they do."""
+    labels = node["metadata"].get("labels") or {}
+    wanted = {PREFIX + role: "absent" if fault_of(node, role).absent else None for role in APPS}
+    changed = {key: value for key, value in wanted.items() if labels.get(key) != value}
+    return {"metadata": {"labels": changed}} if changed else {}
+
+
+def _is_ours(obj: Json) -> bool:
+    return (obj["metadata"].get("labels") or {}).get(SIMULATED) == "true"
+
+
+class NodeKeeper:
+    """Registers the nodes and DaemonSets and keeps them as the annotations say."""
+
+    def __init__(self, *, api: Api, nodes: Mirror, settings: Settings) -> None:
+        self._api = api
+        self._nodes = nodes
+        self._settings = settings
+        self._numbers = {name: number for number, name in enumerate(settings.node_names, start=1)}
+        self._changed: asyncio.Queue[str] = asyncio.Queue()
+
+    async def register(self) -> None:
+        """Create what is missing and make every node Ready."""
+        names = self._settings.node_names
+        await asyncio.gather(*(self._register_node(name) for name in names))
+        await asyncio.gather(*(self._apply_daemon_set(role) for role in APPS))
+        self._nodes.listen(self._on_node)
+        for name in names:
+            self._changed.put_nowait(name)
+
+    async def deregister(self) -> None:
+        """Delete nodes, Leases and DaemonSets that this simulator made."""
+        for name in self._settings.node_names:
+            await self._delete(NODES, name=name)
+            await self._delete(LEASES, name=name, namespace=LEASE_NAMESPACE)
+        for role in APPS:
+            name = APPS[role][0]
+            present = await self._read_daemon_set(name)
+            if present is not None and _is_ours(present):
+                await self._delete(DAEMON_SETS, name=name, namespace=NAMESPACE)
+
+    async def run(self) -> None:
+        """Heartbeats and node labels until cancelled."""
+        await asyncio.gather(self._beat(), self._follow_faults())
+
+    async def _register_node(self, name: str) -> None:
+        body = node_body(name)
+        if not self._settings.has_dynamic_controller(name):
+            body["metadata"]["annotations"] = {PREFIX + RoleName.DYNAMIC_NETWORKS: "absent"}
+            body["metadata"]["labels"][PREFIX + RoleName.DYNAMIC_NETWORKS] = "absent"
+        await self._api.apply(NODES, body)
+        await self._renew(name)
+        await self._make_ready(name)
+
+    async def _make_ready(self, name: str) -> None:
+        status = node_status(address=node_address(self._numbers[name]), now=datetime.now(UTC))
+        await self._api.patch(NODES, {"status": status}, name=name, subresource="status", content_type=STRATEGIC_PATCH)
+
+    async def _renew(self, name: str) -> None:
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": moment}
+        metadata = {"name": name, "namespace": LEASE_NAMESPACE}
+        try:
+            await self._api.patch(
+                LEASES, {"spec": spec}, name=name, namespace=LEASE_NAMESPACE, content_type=MERGE_PATCH
+            )
+        except ApiError as error:
+            if not error.is_gone:
+                raise
+            body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+            await self._api.create(LEASES, body, namespace=LEASE_NAMESPACE)
+
+    async def _apply_daemon_set(self, role: RoleName) -> None:
+        name = APPS[role][0]
+        present = await self._read_daemon_set(name)
+        if present is not None and not _is_ours(present):
+            log.warning('DaemonSet "%s/%s" is not the simulator\'s: left as it is', NAMESPACE, name)
+            return
+        await self._api.apply(DAEMON_SETS, daemon_set(role), namespace=NAMESPACE)
+
+    async def _read_daemon_set(self, name: str) -> Json | None:
+        try:
+            return await self._api.get(DAEMON_SETS, name=name, namespace=NAMESPACE)
+        except ApiError as error:
+            if error.is_gone:
+                return None
+            raise
+
+    async def _delete(self, resource: Resource, *, name: str, namespace: str | None = None) -> None:
+        try:
+            await self._api.delete(resource, name=name, namespace=namespace)
+        except ApiError as error:
+            if not error.is_gone:
+                raise
+
+    def _on_node(self, _old: Json | None, new: Json | None) -> None:
+        if new is not None and new["metadata"]["name"] in self._numbers and label_patch(new):
+            self._changed.put_nowait(new["metadata"]["name"])
+
+    async def _follow_faults(self) -> None:
+        while True:
+            name = await self._changed.get()
+            node = self._nodes.get(Key("", name))
+            if node is None or not (patch := label_patch(node)):
+                continue
+            try:
+                answer = await self._api.patch(NODES, patch, name=name, content_type=MERGE_PATCH)
+                self._nodes.apply_response(answer)
+            except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+                log.info('node "%s": labels not written, trying again: %s', name, error)
+                await asyncio.sleep(1.0)
+                self._changed.put_nowait(name)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.heartbeat_seconds)
+            for name in self._settings.node_names:
+                node = self._nodes.get(Key("", name))
+                if node is None or fault_of(node, RoleName.KUBELET).absent:
+                    continue
+                try:
+                    await self._renew(name)
+                    if not is_node_ready(node):
+                        await self._make_ready(name)
+                except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+                    log.info('node "%s": heartbeat failed: %s', name, error)

@@ -1,0 +1,49 @@
+"""What the simulator can be told at start; everything else is told by annotations while it runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "sandbox.nicplug.io/"
+FIELD_MANAGER = "nicplug-sandbox-node"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One run of the simulator. Durations are in seconds."""
+
+    kubeconfig: Path
+    nodes: int = 3
+    """How many Node objects to register and play: node01, node02, ..."""
+    seed: int = 0
+    """Seeds everything random; the same seed and the same objects give the same order."""
+    dynamic_controller_nodes: str = "all"
+    """`all`, `none`, or node names with commas: where the dynamic networks controller runs at start."""
+    start_seconds: float = 0.0
+    """From binding to Running; above 0 the pod shows ContainerCreating meanwhile."""
+    termination_seconds: float = 0.05
+    """How long containers take to end after SIGTERM; never longer than the pod's own grace period."""
+    plug_seconds: float = 0.0
+    """How long the guest takes to accept or release a NIC (QEMU: 0.065 to 0.125)."""
+    sandbox_retry_seconds: float = 1.0
+    """Between two attempts to create a pod sandbox that failed (a real kubelet: 10 to 15)."""
+    heartbeat_seconds: float = 10.0
+    """Between two renewals of a node's Lease, as the kubelet does."""
+    concurrency: int = 32
+    """Connections to the API server, and objects that one role works on at a time."""
+    deregister: bool = False
+    """Delete the nodes and DaemonSets at the end: for clusters that outlive the simulator."""
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """The names of the simulated nodes, in order."""
+        return tuple(f"node{number:02d}" for number in range(1, self.nodes + 1))
+
+    def has_dynamic_controller(self, node: str) -> bool:
+        """Whether the dynamic networks controller runs on `node` at start."""
+        match self.dynamic_controller_nodes:
+            case "all":
+                return True
+            case "none":
+                return False
+            case names:
+                return node in {name.strip() for name in names.split(",")}

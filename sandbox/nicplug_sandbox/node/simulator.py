@@ -1,0 +1,248 @@
+"""The composition root: mirrors, roles, and the order in which they start and stop."""
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from nicplug_sandbox.node.api import (
+    NETWORK_ATTACHMENT_DEFINITIONS,
+    NODES,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCES,
+    Api,
+    ApiError,
+    Json,
+    load_configuration,
+)
+from nicplug_sandbox.node.daemonsets import APPS, INDEX, index_daemonset_pods, is_role_ready
+from nicplug_sandbox.node.dynamic_networks import DynamicNetworks
+from nicplug_sandbox.node.events import EventPoster
+from nicplug_sandbox.node.faults import RoleName, fault_of
+from nicplug_sandbox.node.kubelet import Kubelet
+from nicplug_sandbox.node.mirror import Key, Mirror
+from nicplug_sandbox.node.multus import Multus
+from nicplug_sandbox.node.node_objects import NodeKeeper, node_address
+from nicplug_sandbox.node.settings import Settings
+from nicplug_sandbox.node.virt_handler import NODE_LABEL, OWNER_LABEL, VirtHandler
+
+log = logging.getLogger(__name__)
+
+SERVER_SECONDS = 60.0
+REGISTER_SECONDS = 20.0
+DAEMON_SETS_SECONDS = 20.0
+# Guests plug side by side: each waits for its own machine, not for the API server.
+GUEST_CONCURRENCY = 512
+
+
+class StartError(Exception):
+    """The simulator cannot start; the text says why and what to do."""
+
+
+def _label(obj: Json, key: str) -> tuple[str, ...]:
+    value = (obj["metadata"].get("labels") or {}).get(key)
+    return (value,) if value else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirrors:
+    """What the simulator sees of the API server."""
+
+    nodes: Mirror
+    pods: Mirror
+    vmis: Mirror
+    nads: Mirror
+
+    @classmethod
+    def make(cls, api: Api) -> "Mirrors":
+        """The four mirrors, each asking the server only for what a node would see."""
+        return cls(
+            nodes=Mirror(api=api, resource=NODES),
+            pods=Mirror(
+                api=api,
+                resource=PODS,
+                selector={"fieldSelector": "spec.nodeName!="},
+                indexes={
+                    "node": lambda pod: (pod["spec"]["nodeName"],),
+                    "vmi": lambda pod: _label(pod, OWNER_LABEL),
+                    INDEX: index_daemonset_pods,
+                },
+            ),
+            vmis=Mirror(
+                api=api,
+                resource=VIRTUAL_MACHINE_INSTANCES,
+                selector={"labelSelector": NODE_LABEL},
+                indexes={
+                    "uid": lambda vmi: (vmi["metadata"]["uid"],),
+                    "node": lambda vmi: _label(vmi, NODE_LABEL),
+                },
+            ),
+            nads=Mirror(api=api, resource=NETWORK_ATTACHMENT_DEFINITIONS),
+        )
+
+    def all(self) -> tuple[Mirror, ...]:
+        """Every mirror."""
+        return (self.nodes, self.pods, self.vmis, self.nads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """What the simulator plays."""
+
+    keeper: NodeKeeper
+    multus: Multus
+    kubelet: Kubelet
+    dynamic_networks: DynamicNetworks
+    virt_handler: VirtHandler
+    events: EventPoster
+
+    @classmethod
+    def make(cls, *, api: Api, mirrors: Mirrors, settings: Settings) -> "Roles":
+        """Wire the roles: they share mirrors, and call each other only where real ones do."""
+        numbers = {name: number for number, name in enumerate(settings.node_names, start=1)}
+        names = frozenset(numbers)
+        events = EventPoster(api=api)
+        multus = Multus(api=api, nodes=mirrors.nodes, pods=mirrors.pods, nads=mirrors.nads, node_numbers=numbers)
+        return cls(
+            keeper=NodeKeeper(api=api, nodes=mirrors.nodes, settings=settings),
+            multus=multus,
+            kubelet=Kubelet(
+                api=api, pods=mirrors.pods, nodes=mirrors.nodes, multus=multus, events=events,
+                settings=settings, addresses={name: node_address(number) for name, number in numbers.items()},
+            ),
+            dynamic_networks=DynamicNetworks(
+                api=api, pods=mirrors.pods, nodes=mirrors.nodes, nads=mirrors.nads, multus=multus,
+                events=events, seed=settings.seed, concurrency=settings.concurrency, node_names=names,
+            ),
+            virt_handler=VirtHandler(
+                api=api, vmis=mirrors.vmis, pods=mirrors.pods, nodes=mirrors.nodes, events=events,
+                plug_seconds=settings.plug_seconds, concurrency=GUEST_CONCURRENCY, node_names=names,
+            ),
+            events=events,
+        )  # fmt: skip
+
+
+async def _reach_server(api: Api) -> None:
+    deadline = time.monotonic() + SERVER_SECONDS
+    while True:
+        try:
+            await api.request("GET", "/version")
+        except (aiohttp.ClientError, TimeoutError, ApiError) as error:
+            if time.monotonic() > deadline:
+                raise StartError(
+                    f"the API server did not answer within {SERVER_SECONDS:.0f} s: {error}. "
+                    "Is it up? `nicplug sandbox status` tells for a sandbox."
+                ) from error
+            await asyncio.sleep(0.2)
+        else:
+            return
+
+
+async def _register(keeper: NodeKeeper) -> None:
+    """A server that just became ready still makes its system namespaces: repeat, bounded."""
+    deadline = time.monotonic() + REGISTER_SECONDS
+    while True:
+        try:
+            return await keeper.register()
+        except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+            if time.monotonic() > deadline:
+                raise StartError(
+                    f"the nodes could not be registered within {REGISTER_SECONDS:.0f} s: {error}. "
+                    "The kubeconfig must allow to write nodes, and leases and daemonsets in kube-system."
+                ) from error
+            log.info("nodes not registered yet, trying again: %s", error)
+            await asyncio.sleep(0.1)
+
+
+async def _wait_for_daemon_sets(*, mirrors: Mirrors, settings: Settings) -> list[str]:
+    """Wait for the pods of the DaemonSets, bounded; what is missing then, as `role on node`."""
+
+    def missing() -> list[str]:
+        return [
+            f"{role} on {name}"
+            for role in APPS
+            for name in settings.node_names
+            if not fault_of(mirrors.nodes.get(Key("", name)), role).absent
+            and not is_role_ready(pods=mirrors.pods, role=RoleName(role), node=name)
+        ]
+
+    changed = asyncio.Event()
+    mirrors.pods.listen(lambda _old, _new: changed.set())
+    deadline = time.monotonic() + DAEMON_SETS_SECONDS
+    while (found := missing()) and time.monotonic() < deadline:
+        changed.clear()
+        try:
+            await asyncio.wait_for(changed.wait(), timeout=max(deadline - time.monotonic(), 0.01))
+        except TimeoutError:
+            break
+    return found
+
+
+async def run(settings: Settings, *, stop: asyncio.Event, ready: Callable[[dict[str, Any]], None]) -> None:
+    """Play the nodes until `stop` is set; `ready` is called once, when the roles serve.
+
+    Raises:
+        ConfigurationError: the kubeconfig cannot be used.
+        StartError: the API server does not answer.
+    """
+    started = time.monotonic()
+    configuration = await load_configuration(settings.kubeconfig)
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(Api(configuration=configuration, connections=settings.concurrency))
+        await _reach_server(api)
+        mirrors = Mirrors.make(api)
+        roles = Roles.make(api=api, mirrors=mirrors, settings=settings)
+        tasks = [asyncio.create_task(mirror.run(), name=mirror.resource.plural) for mirror in mirrors.all()]
+        stack.push_async_callback(_cancel, tasks)
+        await _register(roles.keeper)
+        await asyncio.gather(mirrors.nodes.synced.wait(), mirrors.pods.synced.wait())
+        # The CRDs of KubeVirt and Multus may come later; the mirrors go on asking for them.
+        await asyncio.gather(*(mirror.tried.wait() for mirror in mirrors.all()))
+        roles.multus.restore()
+        for role in (roles.kubelet, roles.dynamic_networks, roles.virt_handler):
+            role.start()
+            stack.push_async_callback(role.queue.close)
+        tasks += [asyncio.create_task(roles.keeper.run()), asyncio.create_task(roles.events.run())]
+        missing = await _wait_for_daemon_sets(mirrors=mirrors, settings=settings)
+        unwatched = [mirror.resource.plural for mirror in mirrors.all() if not mirror.synced.is_set()]
+        ready(
+            {
+                "ready": True,
+                "nodes": list(settings.node_names),
+                "daemonSetPodsMissing": missing,
+                "kindsMissing": unwatched,
+                "seconds": round(time.monotonic() - started, 2),
+            }
+        )
+        await _until(stop, tasks)
+        if settings.deregister:
+            await roles.keeper.deregister()
+
+
+async def _until(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for `stop`; a background task that ends before is a bug and ends the process."""
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in done:
+        if task is not stopping:
+            task.result()
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def print_ready(facts: dict[str, Any]) -> None:
+    """One JSON line on stdout: whoever started the process waits for it."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()

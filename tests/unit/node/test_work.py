@@ -1,0 +1,137 @@
+"""The keyed work queue."""
+
+import asyncio
+from http import HTTPStatus
+
+import aiohttp
+import pytest
+from tests.unit.node.memory_api import refusal
+
+from nicplug_sandbox.node.mirror import Key
+from nicplug_sandbox.node.work import WorkQueue
+
+A, B, C = Key("ns", "a"), Key("ns", "b"), Key("ns", "c")
+
+
+class Recorder:
+    """Work that remembers, and waits at a gate."""
+
+    def __init__(self) -> None:
+        self.done: list[Key] = []
+        self.running = 0
+        self.most_running = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.errors: list[Exception] = []
+        self.again: list[float] = []
+
+    async def __call__(self, key: Key) -> float | None:
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await self.gate.wait()
+            self.done.append(key)
+            if self.errors:
+                raise self.errors.pop(0)
+            return self.again.pop(0) if self.again else None
+        finally:
+            self.running -= 1
+
+
+async def test_changes_coalesce_and_one_during_the_work_repeats_it() -> None:
+    work = Recorder()
+    queue = WorkQueue(name="test", work=work, concurrency=4)
+    work.gate.clear()
+    queue.add(A)
+    queue.add(A)
+    await asyncio.sleep(0)
+    queue.add(A)
+    queue.add(A)
+    work.gate.set()
+    await asyncio.sleep(0.01)
+    assert work.done == [A, A]
+
+
+async def test_concurrency_is_bounded_and_a_key_never_runs_twice_at_once() -> None:
+    work = Recorder()
+    queue = WorkQueue(name="test", work=work, concurrency=2)
+    work.gate.clear()
+    for key in (A, B, C):
+        queue.add(key)
+    await asyncio.sleep(0)
+    queue.add(A)
+    work.gate.set()
+    await asyncio.sleep(0.01)
+    assert work.most_running == 2
+    assert sorted(work.done) == [A, A, B, C]
+
+
+async def test_the_earlier_of_two_appointments_counts() -> None:
+    work = Recorder()
+    queue = WorkQueue(name="test", work=work, concurrency=1)
+    queue.add(A, after=0.01)
+    queue.add(A, after=10)
+    await asyncio.sleep(0.05)
+    assert work.done == [A]
+    queue.add(A, after=10)
+    queue.add(A)
+    await asyncio.sleep(0.01)
+    assert work.done == [A, A]
+    await queue.close()
+
+
+async def test_work_can_ask_to_be_repeated() -> None:
+    work = Recorder()
+    work.again = [0.005]
+    queue = WorkQueue(name="test", work=work, concurrency=1)
+    queue.add(A)
+    await asyncio.sleep(0.05)
+    assert work.done == [A, A]
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (refusal(HTTPStatus.CONFLICT), 2),
+        (refusal(HTTPStatus.INTERNAL_SERVER_ERROR), 2),
+        (aiohttp.ClientConnectionError("down"), 2),
+        (TimeoutError(), 2),
+        (ValueError("a bug"), 2),
+        (refusal(HTTPStatus.NOT_FOUND), 1),
+    ],
+)
+async def test_failures_are_repeated_unless_the_object_is_gone(error: Exception, calls: int) -> None:
+    work = Recorder()
+    work.errors = [error]
+    queue = WorkQueue(name="test", work=work, concurrency=1)
+    queue.add(A)
+    await asyncio.sleep(0.05)
+    assert work.done == [A] * calls
+
+
+async def test_repeated_failures_back_off_and_other_keys_go_on() -> None:
+    work = Recorder()
+    work.errors = [TimeoutError() for _ in range(50)]
+    queue = WorkQueue(name="test", work=work, concurrency=1)
+    queue.add(A)
+    await asyncio.sleep(0.1)
+    assert 3 <= len(work.done) <= 5, "10, 20, 40 ms"
+    work.errors.clear()
+    queue.add(B)
+    await asyncio.sleep(0.01)
+    assert work.done[-1] == B
+    await queue.close()
+
+
+async def test_close_cancels_what_runs() -> None:
+    work = Recorder()
+    queue = WorkQueue(name="test", work=work, concurrency=1)
+    work.gate.clear()
+    queue.add(A)
+    queue.add(B)
+    await asyncio.sleep(0)
+    await queue.close()
+    work.gate.set()
+    await asyncio.sleep(0.01)
+    assert work.done == []
+    assert work.running == 0
