@@ -5,6 +5,7 @@ response models: they would cost more than the request (docs/adr/0002). Knows no
 metrics: whoever counts passes `on_response`.
 """
 
+import asyncio
 import json
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config import ConfigException
 
 from nicplug.kube.api import Json, JsonPatch, Resource
@@ -22,8 +24,9 @@ from nicplug.kube.errors import Denied, Rejected, Unavailable
 CONNECTIONS_PER_HOST = 48
 USER_AGENT = "nicplug"
 
-# `total` includes waiting for a free connection, so that a caller never waits longer than this.
-_TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=3)
+# Includes waiting for a free connection, so that a caller never waits longer than this.
+_TOTAL_SECONDS = 10.0
+_CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3)
 
 _JSON = "application/json"
 _JSON_PATCH = "application/json-patch+json"
@@ -64,11 +67,16 @@ class AioApi:
         configuration.tcp_connector_limit_per_host = connections
         # The queue decides when to try again; a second layer of retries would only hide it.
         configuration.retries = None
+        # The library looks for proxies in the environment and for ~/.netrc at every request, which doubled
+        # its cost. `connect` has looked once.
+        configuration.client_session_kwargs = {"trust_env": False}
         self._configuration = configuration
         self._client = ApiClient(configuration)
         self._on_response = on_response
         self._user_agent = user_agent
         self._closed = False
+        self._under_way: set[asyncio.Timeout] = set()
+        self._ended = asyncio.Event()
 
     async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
         """Read one object."""
@@ -153,8 +161,15 @@ class AioApi:
         return await self._send(_Call(method="DELETE", verb="delete", target=resource.plural, path=path, body=body))
 
     async def close(self) -> None:
-        """Close the connections; later calls raise `Unavailable`."""
+        """Close the connections; requests under way and later ones raise `Unavailable`."""
         self._closed = True
+        # aiohttp leaves requests under way hanging until their time-out, and cancels those that wait for a
+        # connection, who would take it for their own end.
+        for limit in self._under_way:
+            limit.reschedule(asyncio.get_running_loop().time())
+        while self._under_way:
+            self._ended.clear()
+            await self._ended.wait()
         await self._client.close()  # type: ignore[no-untyped-call]
 
     async def _send(self, call: "_Call") -> Json:
@@ -165,16 +180,9 @@ class AioApi:
         started = time.monotonic()
         code = 0
         try:
-            response = await self._client.call_api(
-                call.method,
-                self._configuration.host + call.path,
-                header_params=headers,
-                body=call.body,
-                _request_timeout=_TIMEOUT,
-            )
-            content: bytes = await response.read()  # type: ignore[no-untyped-call]
+            response, content = await self._exchange(call, headers)
             code = response.status
-        # RuntimeError: the session was closed while the call waited for a connection.
+        # RuntimeError: the session was closed in between.
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             cause = str(error) or type(error).__name__
             raise Unavailable(f"no answer from {self._configuration.host}: {cause}", request=request) from error
@@ -183,6 +191,23 @@ class AioApi:
             self._on_response(verb=call.verb, resource=call.target, code=code, seconds=seconds)
         retry_after = response.headers.get("Retry-After", "")
         return _parse(Answer(method=call.method, request=request, code=code, content=content, retry_after=retry_after))
+
+    async def _exchange(self, call: "_Call", headers: dict[str, str]) -> tuple[RESTResponse, bytes]:
+        """Send and read, within a limit that `close` can bring forward."""
+        async with asyncio.timeout(_TOTAL_SECONDS) as limit:
+            self._under_way.add(limit)
+            try:
+                response = await self._client.call_api(
+                    call.method,
+                    self._configuration.host + call.path,
+                    header_params=headers,
+                    body=call.body,
+                    _request_timeout=_CONNECT_TIMEOUT,
+                )
+                return response, await response.read()  # type: ignore[no-untyped-call]
+            finally:
+                self._under_way.discard(limit)
+                self._ended.set()
 
     async def _headers(self, call: "_Call", *, request: str) -> dict[str, str]:
         # Always a content type of our own: the library turns a dictionary sent as a JSON patch into a

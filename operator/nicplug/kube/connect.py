@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import kopf
 import yaml
@@ -81,8 +83,18 @@ async def connect(
         source = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or "~/.kube/config"
         load = partial(_load_kubeconfig, source)
     configuration = await load()
+    if configuration.proxy is None:
+        configuration.proxy = _proxy_of_environment(configuration.host)
     api = AioApi(configuration, on_response=on_response, user_agent=user_agent)
     return Connection(api=api, server=configuration.host, source=source, _load=load)
+
+
+def _proxy_of_environment(server: str) -> str | None:
+    """The proxy for the API server by $HTTPS_PROXY, $HTTP_PROXY and $NO_PROXY, as kubectl finds it."""
+    url = urlsplit(server)
+    if url.hostname is None or proxy_bypass(url.hostname):
+        return None
+    return getproxies().get(url.scheme)
 
 
 def _is_in_cluster() -> bool:

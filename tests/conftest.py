@@ -1,0 +1,27 @@
+"""Fixtures of all tests that want a real control plane: started once per pytest worker, for those who ask.
+
+Nothing here runs at collection, so tests are collected on a machine without any cluster.
+"""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from nicplug_sandbox import build, controlplane
+from nicplug_sandbox.controlplane import ControlPlane
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the programs ready before the first test: a first build takes minutes, a test may take two."""
+    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        build.resolve(progress=lambda message: print(f"nicplug: {message}", file=sys.__stderr__, flush=True))
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane of this worker's own: no CRDs, no nodes, no objects but the system's."""
+    directory = tmp_path_factory.mktemp("control-plane")
+    yield controlplane.start(directory=directory, progress=print)
+    controlplane.stop(directory=directory)
