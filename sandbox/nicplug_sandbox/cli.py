@@ -1,0 +1,166 @@
+"""`nicplug sandbox up|down|status`: for people at a terminal, and for make."""
+
+import functools
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from nicplug_sandbox import controlplane, lifecycle
+from nicplug_sandbox.build import resolve as build_programs
+from nicplug_sandbox.cache import default_sandbox_directory
+from nicplug_sandbox.controlplane import SandboxStatus
+from nicplug_sandbox.errors import SandboxError
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+_directory = click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Where the sandbox lives; one per working directory, in the cache, unless given.",
+)
+
+
+def _say(message: str) -> None:
+    """Progress goes to stderr: stdout carries only results."""
+    click.echo(f"nicplug: {message}", err=True)
+
+
+def _explained(command: Command) -> Command:
+    """Turn a SandboxError into text on stderr and exit code 1."""
+
+    @functools.wraps(command)
+    def wrapped(**options: Any) -> None:
+        try:
+            command(**options)
+        except SandboxError as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped  # type: ignore[return-value]
+
+
+@click.group()
+def sandbox() -> None:
+    """A laptop cluster: real control plane, simulated nodes."""
+
+
+@sandbox.command()
+@_directory
+@click.option("--nodes", type=click.IntRange(0, 500), default=3, show_default=True, help="Simulated nodes; 0: none.")
+@click.option(
+    "--kubeconfig",
+    "existing",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    help="Use this cluster instead of an own control plane; `down` leaves it as it is.",
+)
+@_explained
+def up(*, directory: Path | None, nodes: int, existing: Path | None) -> None:
+    """Start the sandbox; what already runs is kept."""
+    status = lifecycle.up(
+        directory=directory or default_sandbox_directory(), nodes=nodes, existing=existing, progress=_say
+    )
+    click.echo(f"export KUBECONFIG={status.kubeconfig}")
+
+
+@sandbox.command()
+@_directory
+@_explained
+def down(*, directory: Path | None) -> None:
+    """End what `up` started and remove its data; logs stay until the next `up`."""
+    directory = directory or default_sandbox_directory()
+    ended = lifecycle.down(directory=directory)
+    _say("sandbox ended" if ended else f"nothing runs in {directory}")
+
+
+@sandbox.command()
+@_directory
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@_explained
+def status(*, directory: Path | None, output: str) -> None:
+    """Show what runs, where, and whether it serves. Exit code 1 when something that should run does not."""
+    found = controlplane.status(directory=directory or default_sandbox_directory())
+    if output == "json":
+        click.echo(json.dumps(asdict(found), default=str, indent=2))
+    else:
+        _print(found)
+    if found.running and not found.is_healthy:
+        sys.exit(1)
+
+
+@sandbox.command()
+@_explained
+def build() -> None:
+    """Build the control plane's programs now, without starting them: for images and caches."""
+    programs = build_programs(progress=_say)
+    _say(f"the control plane's programs are {', '.join(sorted({command[0] for command in programs.commands}))}")
+
+
+@sandbox.command()
+@click.option("--keep", is_flag=True, help="Leave everything running at the end, and say how to use and end it.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Write what was shown to this file, as an SVG.",
+)
+@_explained
+def demo(*, keep: bool, picture: Path | None) -> None:
+    """Watch a running virtual machine get a network interface, and give it back."""
+    from nicplug_sandbox import demo as demonstration
+    from nicplug_sandbox.screen import screen
+
+    # `kill` shall clean up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    shown = screen(records=picture is not None)
+    try:
+        demonstration.run(screen=shown, keep=keep)
+    except KeyboardInterrupt:
+        _say("interrupted; everything that was started has been ended")
+        sys.exit(130)
+    if picture is not None:
+        shown.save_picture(picture, title="make demo")
+        _say(f"the picture is in {picture}")
+
+
+def _print(found: SandboxStatus) -> None:
+    console = Console()
+    if not found.running:
+        console.print(f"No sandbox runs in {found.directory}. Start one with `nicplug sandbox up`.", soft_wrap=True)
+        return
+    kind = "existing cluster" if found.external else "own control plane"
+    age = _age(time.time() - found.started_at) if found.started_at else "-"
+    state = "ready" if found.ready else "not ready"
+    for name, value in (
+        ("server", f"{found.server} ({kind}, {state}, up {age})"),
+        ("kubeconfig", str(found.kubeconfig)),
+        ("directory", str(found.directory)),
+        ("nodes", f"{found.nodes} simulated"),
+    ):
+        console.print(f"{name:<11}{value}", soft_wrap=True, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("PROCESS", "PID", "STATE", "MEMORY", "LOG"):
+        table.add_column(heading, justify="right" if heading in ("PID", "MEMORY") else "left")
+    for process in found.processes:
+        running = "[green]running[/]" if process.alive else "[red]dead[/]"
+        log = process.log.relative_to(found.directory) if process.log.is_relative_to(found.directory) else process.log
+        memory = f"{process.rss_bytes / 2**20:.0f} MiB" if process.alive else "-"
+        table.add_row(process.name, str(process.pid), running, memory, str(log))
+    console.print()
+    console.print(table)
+
+
+def _age(seconds: float) -> str:
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if seconds < 120:
+        return f"{seconds:.0f}s"
+    return f"{minutes}m" if minutes < 120 else f"{hours}h"

@@ -1,0 +1,171 @@
+"""`make demo`: a cluster on this machine, the operator, the story, and everything ended again.
+
+control plane -> CRDs and simulated nodes -> operator as its ServiceAccount -> demo_story.tell -> end
+"""
+
+import contextlib
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nicplug_sandbox import controlplane, demo_story, lifecycle, state
+from nicplug_sandbox.build import resolve
+from nicplug_sandbox.cache import cache_directory
+from nicplug_sandbox.demo_story import Figures
+from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.kubectl import Kubectl
+from nicplug_sandbox.operator_process import (
+    OperatorProcess,
+    install_operator,
+    service_account_kubeconfig,
+    start_operator,
+    wait_until_leading,
+)
+from nicplug_sandbox.screen import Screen
+
+NODES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A cluster with nodes and an operator, ready for the story."""
+
+    directory: Path
+    admin: Kubectl
+    audit_log: Path | None
+
+
+def run(*, screen: Screen, keep: bool = False) -> Figures:
+    """Play the whole demonstration.
+
+    Args:
+        screen: where it is shown.
+        keep: leave the cluster and the operator running at the end.
+
+    Raises:
+        SandboxError: something failed; the text names the folder with the logs, and nothing is left running.
+    """
+    if not demo_story.EXAMPLES.is_dir():
+        raise SandboxError(f"no manifests in {demo_story.EXAMPLES}", remedy="Use a checkout: a wheel has no examples.")
+    began = time.monotonic()
+    screen.title("nicplug", "A running virtual machine gets a network interface, on a real Kubernetes API server.")
+    with set_up(screen=screen, existing=None, keep=keep) as stage:
+        figures = demo_story.tell(admin=stage.admin, screen=screen, audit_log=stage.audit_log)
+    with screen.in_picture():
+        screen.closing(_figures(figures, seconds=time.monotonic() - began))
+    if keep:
+        _tell_how_to_go_on(screen, stage)
+    return figures
+
+
+@contextlib.contextmanager
+def set_up(*, screen: Screen, existing: Path | None, keep: bool = False) -> Iterator[Stage]:
+    """A stage of its own in the cache; ended when the block is left, its logs kept only after a failure.
+
+    Args:
+        existing: kubeconfig of a cluster to use instead of a control plane of our own.
+
+    Raises:
+        SandboxError: as the steps do, with the folder of the logs.
+    """
+    parent = cache_directory() / "sandboxes"
+    parent.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
+    try:
+        yield _build_stage(directory, screen=screen, existing=existing)
+    except BaseException as error:
+        _end(directory)
+        if isinstance(error, SandboxError):
+            logs = for_people(directory / "logs")
+            raise SandboxError(str(error), remedy=f"Everything was ended; the logs are in {logs}.") from error
+        if isinstance(error, KeyboardInterrupt):
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+    if not keep:
+        with screen.step("ending everything that was started"):
+            _end(directory)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def for_people(path: Path) -> str:
+    """A path as a person writes it: below the home directory with a tilde."""
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+
+
+def _build_stage(directory: Path, *, screen: Screen, existing: Path | None) -> Stage:
+    screen.section("A cluster on this machine")
+    if existing is None:
+        with screen.step("etcd and kube-apiserver") as step:
+            resolve(progress=step.tell)
+            plane = controlplane.start(directory=directory, progress=step.tell)
+            step.detail = f"{plane.server}, with RBAC and audit log"
+    with screen.step("custom resources, simulated nodes") as step:
+        found = lifecycle.up(directory=directory, nodes=NODES, existing=existing, progress=lambda _: None)
+        step.detail = f"{NODES} nodes with kubelet, Multus and virt-handler"
+    if found.kubeconfig is None:
+        raise SandboxError(f"the sandbox in {directory} was ended meanwhile", remedy="Start the demo again.")
+    with screen.step("nicplug") as step:
+        operator = _start_operator(directory, admin=found.kubeconfig)
+        step.detail = f"as its ServiceAccount; /metrics on port {operator.port}"
+    audit_log = None if existing else directory / "audit.log"
+    return Stage(
+        directory=directory,
+        admin=Kubectl(kubeconfig=found.kubeconfig, cache=directory / "kubectl"),
+        audit_log=audit_log,
+    )
+
+
+def _start_operator(directory: Path, *, admin: Path) -> OperatorProcess:
+    """Start it and record it beside the sandbox's other programs, so that `down` ends it too."""
+    install_operator(kubeconfig=admin)
+    account = service_account_kubeconfig(admin=admin, path=directory / "operator.kubeconfig")
+    operator = start_operator(directory=directory, kubeconfig=account)
+    with state.locked(directory):
+        if known := state.load(directory):
+            state.save(directory, replace(known, processes=(*known.processes, operator.process)))
+    wait_until_leading(operator)
+    return operator
+
+
+def _end(directory: Path) -> None:
+    """End everything, undisturbed by a second Ctrl-C: it takes a second or two, and is bounded."""
+    with _signals_ignored():
+        controlplane.stop(directory=directory)
+
+
+@contextlib.contextmanager
+def _signals_ignored() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    except ValueError:  # not in the main thread, where no signal arrives anyway
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _figures(figures: Figures, *, seconds: float) -> list[tuple[str, str]]:
+    plug, own = figures.plug_seconds * 1000, figures.own_seconds * 1000
+    lines = [("request -> NIC in the guest", f"{plug:.0f} ms (nicplug: {own:.0f} ms)")]
+    if figures.plug_writes is not None:
+        described = ", ".join(f"{resource} {count}" for resource, count in sorted(figures.plug_writes.items()))
+        lines.append(("nicplug's writes, by the audit log", described))
+    lines.append(("request -> NIC gone again", f"{figures.unplug_seconds * 1000:.0f} ms"))
+    lines.append(("the whole demo", f"{seconds:.0f} s"))
+    return lines
+
+
+def _tell_how_to_go_on(screen: Screen, stage: Stage) -> None:
+    screen.section("It still runs: go on by hand")
+    screen.command(f"export KUBECONFIG={for_people(stage.admin.kubeconfig)}")
+    screen.command(f"bin/nicplug sandbox status --directory {for_people(stage.directory)}")
+    screen.remark("and when you have seen enough:")
+    screen.command(f"bin/nicplug sandbox down --directory {for_people(stage.directory)}")

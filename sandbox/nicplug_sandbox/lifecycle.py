@@ -1,0 +1,149 @@
+"""`up` and `down` of a whole sandbox: a cluster, what must be installed in it, and its simulated nodes."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from nicplug_sandbox import controlplane, kubeconfig, processes, state
+from nicplug_sandbox.apply import apply_manifests
+from nicplug_sandbox.controlplane import SandboxStatus
+from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.processes import RecordedProcess
+from nicplug_sandbox.state import State
+
+MANIFESTS = Path(__file__).parent / "manifests"
+SOURCE_ROOT = Path(__file__).parents[1]
+# The CRDs are the project's, not the sandbox's; a wheel without a checkout has none.
+DEFINITIONS = Path(__file__).parents[2] / "crds"
+SIMULATOR = "node-simulator"
+SIMULATOR_READY_SECONDS = 30.0
+POLL_SECONDS = 0.02
+
+Say = Callable[[str], None]
+
+
+def up(*, directory: Path, nodes: int, existing: Path | None, progress: Say) -> SandboxStatus:
+    """Bring everything up that is not up yet; what already runs as asked is left alone.
+
+    Args:
+        directory: where the sandbox lives.
+        nodes: how many nodes to simulate, 0 for none.
+        existing: kubeconfig of a cluster to use instead of a control plane of our own.
+        progress: gets one line per step.
+
+    Raises:
+        SandboxError: with the remedy.
+    """
+    directory = directory.resolve()
+    started = time.monotonic()
+    _refuse_other_cluster(directory, existing=existing)
+    if existing is None:
+        plane = controlplane.start(directory=directory, progress=progress, manifests=_manifests())
+        progress(f"control plane with CRDs at {plane.server} ({time.monotonic() - started:.1f} s)")
+        config = plane.kubeconfig
+    else:
+        config = _adopt(directory, existing=existing.resolve())
+        applied = apply_manifests(kubeconfig=config, paths=_manifests(), only_missing_definitions=True)
+        progress(f"using the cluster at {kubeconfig.server_of(config)}; added {', '.join(applied) or 'nothing'}")
+    with state.locked(directory):
+        _simulate(directory, config=config, nodes=nodes, progress=progress)
+    progress(f"ready in {time.monotonic() - started:.1f} s")
+    return controlplane.status(directory=directory)
+
+
+def down(*, directory: Path) -> bool:
+    """End what `up` started in `directory`; False when there was nothing. A foreign cluster stays as it is.
+
+    Raises:
+        SandboxError: a process could not be ended.
+    """
+    existed = directory.is_dir() and state.load(directory.resolve()) is not None
+    controlplane.stop(directory=directory)
+    return existed
+
+
+def _refuse_other_cluster(directory: Path, *, existing: Path | None) -> None:
+    known = state.load(directory)
+    if known is None:
+        return
+    asked = existing.resolve() if existing else None
+    used = known.kubeconfig if known.external else None
+    if asked != used:
+        described = f"the cluster of {used}" if used else "a control plane of its own"
+        raise SandboxError(
+            f"the sandbox in {directory} already uses {described}",
+            remedy="End it with `nicplug sandbox down` first, or choose another --directory.",
+        )
+
+
+def _adopt(directory: Path, *, existing: Path) -> Path:
+    with state.locked(directory):
+        if state.load(directory) is None:
+            server = kubeconfig.server_of(existing)
+            state.save(directory, State(server=server, kubeconfig=existing, started_at=time.time(), external=True))
+    return existing
+
+
+def _manifests() -> list[Path]:
+    return [MANIFESTS, *([DEFINITIONS] if DEFINITIONS.is_dir() else [])]
+
+
+def _simulate(directory: Path, *, config: Path, nodes: int, progress: Say) -> None:
+    known = state.load(directory)
+    if known is None:
+        raise SandboxError(f"the sandbox in {directory} was ended meanwhile", remedy="Run `nicplug sandbox up` again.")
+    running = known.process(SIMULATOR)
+    if running and processes.is_alive(running):
+        if known.nodes == nodes:
+            return
+        progress(f"replacing the simulator of {known.nodes} nodes")
+        processes.end([running], grace_seconds=controlplane.STOP_GRACE_SECONDS)
+    others = tuple(process for process in known.processes if process.name != SIMULATOR)
+    state.save(directory, replace(known, processes=others, nodes=0))
+    if nodes == 0:
+        return
+    began = time.monotonic()
+    simulator = _spawn_simulator(directory, config=config, nodes=nodes, foreign=known.external)
+    state.save(directory, replace(known, processes=(*others, simulator), nodes=nodes))
+    _wait_for_simulator(simulator)
+    progress(f"{nodes} simulated nodes ({time.monotonic() - began:.1f} s)")
+
+
+def _spawn_simulator(directory: Path, *, config: Path, nodes: int, foreign: bool) -> RecordedProcess:
+    log = directory / "logs" / f"{SIMULATOR}.log"
+    log.unlink(missing_ok=True)  # or the ready line of the one before would be found
+    argv = [sys.executable, "-m", "nicplug_sandbox.node", f"--kubeconfig={config}", f"--nodes={nodes}"]
+    if foreign:
+        argv.append("--deregister")  # somebody else's cluster must not keep nodes that nobody plays
+    # This package may have been found by a test runner's path settings, which a child does not inherit.
+    path = os.pathsep.join(filter(None, [str(SOURCE_ROOT), os.environ.get("PYTHONPATH", "")]))
+    return processes.spawn(name=SIMULATOR, argv=argv, log=log, cwd=directory, variables={"PYTHONPATH": path})
+
+
+def _wait_for_simulator(simulator: RecordedProcess) -> None:
+    deadline = time.monotonic() + SIMULATOR_READY_SECONDS
+    while not _says_ready(simulator.log):
+        if not processes.is_alive(simulator) or time.monotonic() > deadline:
+            raise SandboxError(
+                "the node simulator did not become ready",
+                remedy=f"Its log is {simulator.log}.",
+                detail=processes.tail(simulator.log),
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _says_ready(log: Path) -> bool:
+    """The ready line is JSON on stdout; the log mixes it with messages from stderr."""
+    if not log.exists():
+        return False
+    for line in log.read_text(errors="replace").splitlines():
+        if line.startswith("{"):
+            try:
+                return bool(json.loads(line).get("ready"))
+            except ValueError:  # half a line so far
+                continue
+    return False

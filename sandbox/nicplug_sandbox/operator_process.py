@@ -1,0 +1,254 @@
+"""The operator as a process of its own, with the rights of its ServiceAccount and never more.
+
+Knows nicplug only from outside: its command line, its log, its port. Demo, bench and integration tests
+share this, so that all of them run what users run.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from nicplug_sandbox import processes
+from nicplug_sandbox.apply import apply_manifests
+from nicplug_sandbox.certificates import write_private
+from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.kubectl import Kubectl
+from nicplug_sandbox.processes import RecordedProcess
+
+ROOT = Path(__file__).parents[2]
+BASE = ROOT / "deploy" / "kustomize" / "base"
+# Without the Deployment: the process that is started here takes the place of its pods.
+RIGHTS = ("namespace", "serviceaccount", "clusterrole", "clusterrolebinding", "role", "rolebinding")
+SOURCE_ROOTS = (ROOT / "operator", ROOT / "sandbox")
+
+NAMESPACE = "nicplug-system"
+SERVICE_ACCOUNT = "nicplug-operator"
+TOKEN_SECONDS = 24 * 3600
+READY_SECONDS = 30.0
+# The operator promises to end within 5 s of SIGTERM.
+STOP_GRACE_SECONDS = 8.0
+POLL_SECONDS = 0.02
+PROBE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorProcess:
+    """One running operator.
+
+    Attributes:
+        process: pid, start time and log (JSON lines).
+        port: of /metrics, /healthz and /readyz on 127.0.0.1.
+        kubeconfig: the credentials it runs with.
+    """
+
+    process: RecordedProcess
+    port: int
+    kubeconfig: Path
+
+    @property
+    def log(self) -> Path:
+        """What it has logged."""
+        return self.process.log
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of one of its pages; status 0 when it does not answer."""
+        return _get(self.port, path)
+
+    def metric(self, name: str) -> float:
+        """The value of one metric without labels, or the sum over its labels; 0 when it has none yet."""
+        _, body = self.get("/metrics")
+        lines = [line for line in body.splitlines() if line.split("{")[0].split(" ")[0] == name]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+def install_operator(*, kubeconfig: Path) -> None:
+    """Apply the CRDs, the namespace, the ServiceAccount and its RBAC of deploy/kustomize/base.
+
+    Args:
+        kubeconfig: of an admin.
+
+    Raises:
+        SandboxError: no checkout to take the manifests from, or the API server refuses them.
+    """
+    if not BASE.is_dir():
+        raise SandboxError(f"no manifests in {BASE}", remedy="Use a checkout: a wheel does not contain them.")
+    paths = [ROOT / "crds", *(BASE / f"{name}.yaml" for name in RIGHTS)]
+    apply_manifests(kubeconfig=kubeconfig, paths=paths)
+
+
+def service_account_kubeconfig(
+    *,
+    admin: Path,
+    path: Path,
+    namespace: str = NAMESPACE,
+    name: str = SERVICE_ACCOUNT,
+    token_seconds: int = TOKEN_SECONDS,
+) -> Path:
+    """Write a kubeconfig that acts as a ServiceAccount, by a token from the TokenRequest API.
+
+    Args:
+        admin: kubeconfig that may request tokens; cluster and CA are taken from its current context.
+        path: file to write, mode 0600.
+        token_seconds: lifetime of the token; an API server may shorten it.
+
+    Raises:
+        SandboxError: the ServiceAccount is missing, or the API server refuses.
+    """
+    with tempfile.TemporaryDirectory(prefix="nicplug-kubectl-") as cache:
+        kubectl = Kubectl(kubeconfig=admin, cache=Path(cache))
+        token = _output(kubectl, "create", "token", name, f"--namespace={namespace}", f"--duration={token_seconds}s")
+        view = _output(kubectl, "config", "view", "--raw", "--minify", "--flatten", "--output=json")
+    cluster = json.loads(view)["clusters"][0]["cluster"]
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [{"name": "cluster", "cluster": cluster}],
+        "contexts": [{"name": name, "context": {"cluster": "cluster", "user": name, "namespace": namespace}}],
+        "users": [{"name": name, "user": {"token": token.strip()}}],
+    }
+    write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
+    return path
+
+
+def start_operator(
+    *,
+    directory: Path,
+    kubeconfig: Path,
+    name: str = "operator",
+    command: Sequence[str] = (sys.executable, "-m", "nicplug"),
+    arguments: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+    ready_seconds: float = READY_SECONDS,
+) -> OperatorProcess:
+    """Start `nicplug run` and wait until /readyz says yes: its caches are complete.
+
+    Ready is not leading: a standby is ready too. `wait_until_leading` waits for the Lease.
+
+    Args:
+        directory: gets `logs/NAME.log`.
+        kubeconfig: what it shall run with: `service_account_kubeconfig`, never an admin's.
+        name: tells replicas apart in logs and errors.
+        command: how to start nicplug; a profiler may stand in front.
+        arguments: more options of `nicplug run`.
+        variables: NICPLUG_* settings.
+        ready_seconds: bound of the whole.
+
+    Raises:
+        SandboxError: with the tail of its log; nothing is left running then.
+    """
+    log = directory / "logs" / f"{name}.log"
+    log.unlink(missing_ok=True)  # or the port of the one before would be found
+    path = os.pathsep.join(filter(None, [*map(str, SOURCE_ROOTS), os.environ.get("PYTHONPATH", "")]))
+    options = [f"--kubeconfig={kubeconfig}", "--metrics-port=0", "--log-format=json"]
+    process = processes.spawn(
+        name=name,
+        argv=[*command, "run", *options, *arguments],
+        log=log,
+        cwd=directory,
+        variables={"PYTHONPATH": path, "NICPLUG_METRICS_ADDRESS": "127.0.0.1", **(variables or {})},
+    )
+    deadline = time.monotonic() + ready_seconds
+    try:
+        port = _wait(lambda: _port_in(log), process=process, deadline=deadline, what="did not say its port")
+        _wait(lambda: _get(port, "/readyz")[0] == 200, process=process, deadline=deadline, what="was not ready")
+    except BaseException:
+        processes.end([process], grace_seconds=0)
+        raise
+    return OperatorProcess(process=process, port=port, kubeconfig=kubeconfig)
+
+
+def wait_until_leading(operator: OperatorProcess, *, seconds: float = READY_SECONDS) -> None:
+    """Wait until this replica holds the Lease and works.
+
+    Raises:
+        SandboxError: it ended, or did not get the Lease in time.
+    """
+    _wait(
+        lambda: operator.metric("nicplug_leader") == 1.0,
+        process=operator.process,
+        deadline=time.monotonic() + seconds,
+        what="did not become the leader",
+    )
+
+
+def stop_operator(operator: OperatorProcess, *, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
+    """End it by SIGTERM, by SIGKILL after the grace; with a grace of 0 at once, as a crash does.
+
+    Raises:
+        SandboxError: it survived SIGKILL.
+    """
+    processes.end([operator.process], grace_seconds=grace_seconds)
+
+
+@contextlib.contextmanager
+def running_operator(*, admin: Path, directory: Path) -> Iterator[OperatorProcess]:
+    """Install, start and lead as the ServiceAccount; ended when the block is left.
+
+    Raises:
+        SandboxError: as the steps do.
+    """
+    install_operator(kubeconfig=admin)
+    account = service_account_kubeconfig(admin=admin, path=directory / "operator.kubeconfig")
+    operator = start_operator(directory=directory, kubeconfig=account)
+    try:
+        wait_until_leading(operator)
+        yield operator
+    finally:
+        stop_operator(operator)
+
+
+def _output(kubectl: Kubectl, *arguments: str) -> str:
+    done = kubectl.run(*arguments)
+    if done.returncode != 0:
+        raise SandboxError(f"kubectl {' '.join(arguments[:3])} failed", detail=done.stderr)
+    return done.stdout
+
+
+def _port_in(log: Path) -> int:
+    """The port of the first log line that names one; 0 while there is none."""
+    if not log.exists():
+        return 0
+    for line in log.read_text(errors="replace").splitlines():
+        try:
+            fields = json.loads(line)
+        except ValueError:  # half a line so far, or a traceback
+            continue
+        if isinstance(fields, dict) and "metrics_port" in fields:
+            return int(fields["metrics_port"])
+    return 0
+
+
+def _wait(check: Callable[[], int], *, process: RecordedProcess, deadline: float, what: str) -> int:
+    """Ask until `check` is true, while the process lives."""
+    while not (found := check()):
+        alive = processes.is_alive(process)
+        if not alive or time.monotonic() > deadline:
+            raise SandboxError(
+                f"{process.name} {what}" if alive else f"{process.name} ended",
+                remedy=f"Its log is {process.log}.",
+                detail=processes.tail(process.log),
+            )
+        time.sleep(POLL_SECONDS)
+    return found
+
+
+def _get(port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PROBE_SECONDS)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return 0, ""
+    finally:
+        connection.close()

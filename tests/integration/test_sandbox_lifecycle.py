@@ -1,0 +1,189 @@
+"""Sandboxes begin, live side by side, crash and end; each test has one of its own."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from click.testing import CliRunner
+from tests.integration.kubectl import Kubectl, Object
+from tests.integration.waiting import until
+
+from nicplug_sandbox import build, controlplane, lifecycle, processes, programs, state
+from nicplug_sandbox.cli import sandbox
+from nicplug_sandbox.controlplane import CONTROL_PLANE, ControlPlane
+from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.processes import RecordedProcess
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A place for one sandbox, of which nothing is left afterwards."""
+    place = tmp_path / "sandbox"
+    yield place
+    controlplane.stop(directory=place)
+    assert not left_in(place)
+
+
+def left_in(directory: Path) -> list[psutil.Process]:
+    """Programs that still run in a sandbox's directory, recorded or not."""
+    return [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(directory)]
+
+
+def recorded(directory: Path, name: str) -> RecordedProcess:
+    known = state.load(directory)
+    assert known
+    process = known.process(name)
+    assert process
+    return process
+
+
+def test_two_side_by_side_and_nothing_left_of_one_that_is_stopped(control_plane: ControlPlane, directory: Path) -> None:
+    second = controlplane.start(directory=directory)
+    assert second.server != control_plane.server
+    first, other = Kubectl(kubeconfig=control_plane.kubeconfig), Kubectl(kubeconfig=second.kubeconfig)
+    other("create", "configmap", "mine")
+    assert "NotFound" in first.refused("get", "configmap", "mine")
+    assert controlplane.start(directory=directory) == second, "a second start finds the first"
+
+    programs_of_second = [recorded(directory, name) for name in CONTROL_PLANE]
+    controlplane.stop(directory=directory)
+    assert not any(map(processes.is_alive, programs_of_second))
+    assert not left_in(directory)
+    assert not (directory / "pki").exists()
+    assert not second.kubeconfig.exists()
+    assert second.audit_log.exists(), "logs stay for whoever asks what happened"
+    assert controlplane.status(directory=control_plane.directory).is_healthy
+    controlplane.stop(directory=directory)
+
+
+def test_an_outage_of_the_server_keeps_port_and_data(directory: Path) -> None:
+    plane = controlplane.start(directory=directory)
+    kubectl = Kubectl(kubeconfig=plane.kubeconfig)
+    kubectl("create", "configmap", "mine")
+    server, etcd = recorded(directory, "kube-apiserver"), recorded(directory, "etcd")
+    controlplane.restart_apiserver(directory=directory, down_seconds=0.1)
+    assert recorded(directory, "kube-apiserver") != server
+    assert recorded(directory, "etcd") == etcd
+    assert controlplane.status(directory=directory).server == plane.server
+    assert kubectl.get("configmap", "mine")["metadata"]["name"] == "mine"
+    # The controllers found their way back too.
+    kubectl("create", "namespace", "after")
+    until(lambda: kubectl.run("get", "serviceaccount", "default", "--namespace", "after").returncode == 0)
+
+
+def test_no_outage_where_nothing_runs(directory: Path) -> None:
+    with pytest.raises(SandboxError, match="no control plane runs in"):
+        controlplane.restart_apiserver(directory=directory)
+
+
+def test_a_start_after_a_crash_begins_anew(directory: Path) -> None:
+    controlplane.start(directory=directory)
+    crashed = [recorded(directory, name) for name in CONTROL_PLANE]
+    processes.end([recorded(directory, "etcd")], grace_seconds=0)
+    assert not controlplane.status(directory=directory).is_healthy
+    said: list[str] = []
+    controlplane.start(directory=directory, progress=said.append)
+    assert said == ["a control plane died here; removing what is left of it"]
+    assert controlplane.status(directory=directory).is_healthy
+    assert not any(map(processes.is_alive, crashed)), "nothing of the old one is left"
+
+
+def test_a_program_that_ends_is_named_with_its_last_words(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    last_words = ["/bin/sh", "-c", "echo 'data directory is corrupt' >&2; exit 1"]
+    monkeypatch.setattr(programs, "etcd", lambda _: last_words)
+    with pytest.raises(SandboxError, match="etcd ended while the control plane was starting") as caught:
+        controlplane.start(directory=directory)
+    assert caught.value.detail == "data directory is corrupt"
+    assert state.load(directory) is None
+    assert not left_in(directory), "the API server that had been started is ended too"
+
+
+def test_a_port_lost_to_a_race_is_replaced(
+    control_plane: ControlPlane, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = int(control_plane.server.rsplit(":", 1)[1])
+    free = controlplane._free_port
+    ports = iter([taken])
+    monkeypatch.setattr(controlplane, "_free_port", lambda: next(ports, None) or free())
+    assert controlplane.start(directory=directory).server != control_plane.server
+
+
+def test_etcd_and_server_of_envtest_with_our_scheduler_and_controllers(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = build.binary(progress=print)
+    assets = tmp_path / "assets"
+    assets.mkdir()
+    for name in ("etcd", "kube-apiserver"):
+        (assets / name).write_text(f'#!/bin/sh\nexec {ours} {name} "$@"\n')
+        (assets / name).chmod(0o755)
+    monkeypatch.setenv(build.ASSETS, str(assets))
+    plane = controlplane.start(directory=directory)
+    # A shell script replaced by its program: the arguments tell where it came from.
+    assert recorded(directory, "etcd").argv[0] == str(assets / "etcd")
+    assert recorded(directory, "kube-scheduler").argv[0] == str(ours)
+    Kubectl(kubeconfig=plane.kubeconfig)("create", "configmap", "works")
+
+
+def run(*arguments: str) -> str:
+    """A `nicplug sandbox` command that must succeed; returns its stdout."""
+    result = CliRunner().invoke(sandbox, arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def ready_nodes(kubectl: Kubectl) -> list[str]:
+    nodes: list[Object] = kubectl.get("nodes")["items"]
+    return [
+        node["metadata"]["name"]
+        for node in nodes
+        if {"type": "Ready", "status": "True"}.items()
+        <= next((c for c in node["status"]["conditions"] if c["type"] == "Ready"), {}).items()
+    ]
+
+
+def test_up_again_after_the_simulator_died_and_down(directory: Path) -> None:
+    where = f"--directory={directory}"
+    assert run("up", "--nodes=2", where) == f"export KUBECONFIG={directory}/kubeconfig\n"
+    kubectl = Kubectl(kubeconfig=directory / "kubeconfig")
+    assert len(until(lambda: ready_nodes(kubectl))) == 2
+    gates = kubectl.get("kubevirt", "kubevirt", "--namespace=kubevirt")["spec"]["configuration"]
+    assert gates["developerConfiguration"]["featureGates"] == ["HotplugNICs"]
+
+    simulator, server = recorded(directory, "node-simulator"), recorded(directory, "kube-apiserver")
+    run("up", "--nodes=2", where)
+    assert recorded(directory, "node-simulator") == simulator, "what runs as asked is left alone"
+    processes.end([simulator], grace_seconds=0)
+    assert CliRunner().invoke(sandbox, ["status", where]).exit_code == 1
+    run("up", "--nodes=3", where)
+    assert recorded(directory, "kube-apiserver") == server
+    until(lambda: len(ready_nodes(kubectl)) == 3)
+    shown = json.loads(run("status", "-o", "json", where))
+    assert (shown["ready"], shown["nodes"]) == (True, 3)
+    assert {process["name"] for process in shown["processes"]} == {*CONTROL_PLANE, "node-simulator"}
+    table = run("status", where)
+    assert "node-simulator" in table
+    assert max(map(len, table.splitlines()[5:])) <= 100
+    run("down", where)
+    assert not left_in(directory)
+    run("down", where)
+
+
+def test_a_foreign_cluster_gets_what_it_lacks_and_stays_when_we_go(directory: Path, tmp_path: Path) -> None:
+    theirs = controlplane.start(directory=tmp_path / "theirs")
+    try:
+        kubectl = Kubectl(kubeconfig=theirs.kubeconfig)
+        lifecycle.up(directory=directory, nodes=1, existing=theirs.kubeconfig, progress=print)
+        until(lambda: len(ready_nodes(kubectl)) == 1)
+        status = controlplane.status(directory=directory)
+        assert status.external
+        assert [process.name for process in status.processes] == ["node-simulator"]
+        lifecycle.up(directory=directory, nodes=1, existing=theirs.kubeconfig, progress=print)
+        assert lifecycle.down(directory=directory)
+        assert kubectl("get", "nodes", "-o", "name") == "", "nodes that nobody plays any more are removed"
+        assert "virtualmachines.kubevirt.io" in kubectl("get", "crds", "-o", "name")
+        assert controlplane.status(directory=theirs.directory).is_healthy
+    finally:
+        controlplane.stop(directory=theirs.directory)

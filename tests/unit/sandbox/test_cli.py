@@ -1,0 +1,88 @@
+"""What a person at the terminal gets: results on stdout, everything else on stderr, honest exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nicplug_sandbox import lifecycle
+from nicplug_sandbox.cli import sandbox
+from nicplug_sandbox.controlplane import SandboxStatus
+from nicplug_sandbox.errors import SandboxError
+
+
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.setenv("NICPLUG_CACHE_DIR", str(tmp_path / "cache"))
+    return CliRunner()
+
+
+def test_status_without_a_sandbox(runner: CliRunner) -> None:
+    result = runner.invoke(sandbox, ["status"])
+    assert result.exit_code == 0
+    assert "No sandbox runs in" in result.stdout
+    assert "nicplug sandbox up" in result.stdout
+
+
+def test_status_as_json(runner: CliRunner, tmp_path: Path) -> None:
+    result = runner.invoke(sandbox, ["status", "-o", "json", "--directory", str(tmp_path / "mine")])
+    assert json.loads(result.stdout) == {
+        "directory": str(tmp_path / "mine"),
+        "running": False,
+        "ready": False,
+        "external": False,
+        "server": "",
+        "kubeconfig": None,
+        "started_at": None,
+        "nodes": 0,
+        "processes": [],
+    }
+
+
+def test_down_twice_is_no_error(runner: CliRunner) -> None:
+    for _ in range(2):
+        result = runner.invoke(sandbox, ["down"])
+        assert result.exit_code == 0
+        assert "nothing runs in" in result.stderr
+        assert result.stdout == ""
+
+
+def test_up_prints_only_the_export_on_stdout(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def up(**options: object) -> SandboxStatus:
+        asked.append(options)
+        options["progress"]("control plane at https://127.0.0.1:1")  # type: ignore[operator]
+        return SandboxStatus(
+            directory=tmp_path,
+            running=True,
+            ready=True,
+            external=False,
+            server="https://127.0.0.1:1",
+            kubeconfig=tmp_path / "kubeconfig",
+            started_at=0.0,
+            nodes=5,
+            processes=(),
+        )
+
+    monkeypatch.setattr(lifecycle, "up", up)
+    result = runner.invoke(sandbox, ["up", "--nodes", "5", "--directory", str(tmp_path)])
+    assert result.exit_code == 0
+    assert result.stdout == f"export KUBECONFIG={tmp_path}/kubeconfig\n"
+    assert result.stderr == "nicplug: control plane at https://127.0.0.1:1\n"
+    assert asked[0]["nodes"] == 5
+    assert asked[0]["existing"] is None
+
+
+def test_an_error_comes_with_its_remedy(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def up(**_: object) -> SandboxStatus:
+        raise SandboxError("the disk is full", remedy="Free some GiB.", detail="no space left on device")
+
+    monkeypatch.setattr(lifecycle, "up", up)
+    result = runner.invoke(sandbox, ["up"])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == "Error: the disk is full\nFree some GiB.\nno space left on device\n"
