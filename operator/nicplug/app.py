@@ -65,6 +65,7 @@ class App:
         self._gate = asyncio.Event()
         self._complete = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._failure: BaseException | None = None
         self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.answered)
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._elector = LeaderElector(
@@ -102,7 +103,7 @@ class App:
         """Run until `stop`, SIGTERM, or an error that Kopf cannot live with.
 
         Raises:
-            Exception: whatever ended Kopf; the process shall exit and be started again.
+            Exception: whatever ended Kopf, or a part of the operator; the process shall exit and be started again.
         """
         port = await self._server.start(address=self._settings.metrics_address, port=self._settings.metrics_port)
         log.info("nicplug starts", version=__version__, api_server=self._connection.server, metrics_port=port)
@@ -115,6 +116,8 @@ class App:
             await self._server.stop()
             await self._connection.close()
             log.info("nicplug has ended")
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self) -> None:
         """Ask for the end; safe to call from a signal handler."""
@@ -169,6 +172,7 @@ class App:
         """None of these ends by itself: a process without one of them is better started anew."""
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a part of the operator failed; ending", part=task.get_name(), exc_info=error)
+            self._failure = self._failure or error
             self.stop()
 
     def _catch_signals(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from nicplug.cache.store import Change, Store
 from nicplug.model.keys import KubevirtKey, ObjectKey, PodKey, VmiKey, VmKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import mapping, resource_version, text
 from nicplug.model.names import KUBEVIRT_API_VERSION, VMI_KIND
 from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.vm import VirtualMachine, parse_vm
@@ -45,6 +45,8 @@ class Caches:
 
     def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in an object as it is now; the keys that have to look again."""
+        if self._is_echo(kind, raw):
+            return []
         match kind:
             case CachedKind.VM:
                 return self._vm_keys(self.vms.put(parse_vm(raw)))
@@ -58,6 +60,11 @@ class Caches:
                 return self._put_pod(parse_pod(raw))
             case CachedKind.KUBEVIRT:
                 return self._kubevirt_keys(self.kubevirts.put(parse_kubevirt(raw)))
+
+    def _is_echo(self, kind: CachedKind, raw: Mapping[str, Any]) -> bool:
+        """The store has it in this version or a newer one: most watch lines only echo an answer to a write."""
+        metadata = mapping(raw.get("metadata"))
+        return 0 < resource_version(metadata) <= self.store_of(kind).version_of(text(metadata.get("uid")))
 
     def forget(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in that an object is gone; the keys that have to look again."""
@@ -78,14 +85,16 @@ class Caches:
                 return self._kubevirt_keys(self.kubevirts.remove(key=KubevirtKey(key.namespace, key.name), uid=uid))
 
     def store_of(self, kind: CachedKind) -> Store[Any]:
-        """The store of a kind, for the reaper."""
-        stores: dict[CachedKind, Store[Any]] = {
-            CachedKind.VM: self.vms,
-            CachedKind.VMI: self.vmis,
-            CachedKind.POD: self.pods,
-            CachedKind.KUBEVIRT: self.kubevirts,
-        }
-        return stores[kind]
+        """The store of a kind."""
+        match kind:
+            case CachedKind.VM:
+                return self.vms
+            case CachedKind.VMI:
+                return self.vmis
+            case CachedKind.POD:
+                return self.pods
+            case CachedKind.KUBEVIRT:
+                return self.kubevirts
 
     def all_keys(self) -> list[WorkKey]:
         """Every key there is work for, for a new leader."""
@@ -110,7 +119,10 @@ class Caches:
             self._spec_seen[vmi.uid] = (vmi.generation, self._clock())
 
     def _put_pod(self, pod: LauncherPod) -> list[WorkKey]:
+        before = self.pods.get(pod.key)
         change = self.pods.put(pod)
+        if before is not None and self.pods.get(pod.key) is pod:
+            self._forget_pod(before)  # ownerReferences of a living pod can change, for one by an orphaning delete
         if self.pods.get(pod.key) is pod and _is_launcher(pod) and pod.owner is not None:
             self._pods_by_owner[pod.owner.uid][pod.key] = pod
         return self._pod_keys(change)

@@ -1,6 +1,6 @@
 """Finds what the watches did not tell: objects that are gone, and objects that have not arrived.
 
-Kopf relists after a broken watch but reports no deletions (measured, kopf.md 1.10 B), so a cache
+Kopf relists after a broken watch but reports no deletions (measured: docs/adr/0001, trap B), so a cache
 filled by its events keeps ghosts for ever. A metadata-only LIST, compared with the store, finds
 them. The same comparison at start tells when the caches are complete: before that, a missing pod
 would look like a lost one and fail a running VM.

@@ -11,10 +11,13 @@ FrozenJson = NewType("FrozenJson", str)
 
 NULL = FrozenJson("null")
 
+# json.dumps makes a new encoder for every call that is not by its defaults.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
 
 def freeze(value: Any) -> FrozenJson:
     """The canonical text of a JSON value: sorted keys, no blanks."""
-    return FrozenJson(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+    return FrozenJson(_ENCODER.encode(value))
 
 
 def thaw(text: FrozenJson) -> Any:

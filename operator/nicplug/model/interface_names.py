@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 PRIMARY_POD_INTERFACE = "eth0"
+FIRST_ORDINAL_NAME = "net1"
 _HASHED = re.compile(r"^pod[0-9a-f]{11}$")
 _ORDINAL = re.compile(r"^net\d+$")
 _HASH_DIGITS = 11
@@ -24,12 +25,12 @@ def hashed_interface_name(network_name: str) -> str:
 
 def is_hashed_name(interface: str) -> bool:
     """The name can only come from the hashed scheme, so the element is nicplug's own."""
-    return _HASHED.match(interface) is not None
+    return _HASHED.fullmatch(interface) is not None
 
 
 def is_ordinal_name(interface: str) -> bool:
     """The name is `net<i>`: Multus's own choice, or the scheme of launcher pods before 1.0."""
-    return _ORDINAL.match(interface) is not None
+    return _ORDINAL.fullmatch(interface) is not None
 
 
 def pod_interface_names(*, secondary_networks: Iterable[str], ordinal: bool) -> dict[str, str]:

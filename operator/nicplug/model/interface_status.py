@@ -45,7 +45,7 @@ def remove_source(row: Mapping[str, Any], token: str) -> Row:
 
 def rows_by_name(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """The rows that carry a name; guest-made ones do not."""
-    return {row["name"]: row for row in rows if row.get("name")}
+    return {name: row for row in rows if (name := text(row.get("name")))}
 
 
 def same_rows(one: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, Any]]) -> bool:

@@ -28,6 +28,11 @@ def sequence(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    """The objects in `value` when it is a list, else none: rows of a status, which anybody may have written."""
+    return [item for item in sequence(value) if isinstance(item, Mapping)]
+
+
 def text(value: Any) -> str:
     """`value` when it is a string, else an empty one."""
     return value if isinstance(value, str) else ""
@@ -40,6 +45,12 @@ def resource_version(metadata: Mapping[str, Any]) -> int:
     """
     version = text(metadata.get("resourceVersion"))
     return int(version) if version.isdecimal() else 0
+
+
+def generation(metadata: Mapping[str, Any]) -> int:
+    """How often the spec has changed; 0 when missing."""
+    value = metadata.get("generation")
+    return value if isinstance(value, int) else 0
 
 
 def controller_reference(metadata: Mapping[str, Any]) -> ControllerReference | None:

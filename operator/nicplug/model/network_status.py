@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.model.interface_names import PRIMARY_POD_INTERFACE, is_ordinal_name
+from nicplug.model.interface_names import FIRST_ORDINAL_NAME, PRIMARY_POD_INTERFACE, is_hashed_name
 from nicplug.model.metadata import mapping, text
 
 # An annotation set holds at most 256 KiB together; more than this many entries is not a pod.
@@ -48,8 +48,13 @@ class NetworkStatus:
 
     @property
     def is_ordinal(self) -> bool:
-        """The pod names its secondary interfaces `net1`, `net2`, ...: launcher pods before KubeVirt 1.0."""
-        return any(is_ordinal_name(entry.interface) for entry in self.entries)
+        """The pod names its secondary interfaces `net1`, `net2`, ...: launcher pods before KubeVirt 1.0.
+
+        Unlike KubeVirt, which any `net<i>` convinces: somebody else's element may be called `net9`, and then
+        a new NIC would get an ordinal name, with which it can never be unplugged.
+        """
+        names = {entry.interface for entry in self.entries}
+        return FIRST_ORDINAL_NAME in names and not any(map(is_hashed_name, names))
 
 
 def parse_network_status(annotation: str | None) -> NetworkStatus:

@@ -20,7 +20,7 @@ class UnreadableAnnotation(ValueError):
 def element_of(*, interface: Interface, network: Network, pod_interface: str, namespace: str) -> Element:
     """The element that attaches `network`; the interface name is always written.
 
-    An element without one becomes `net1` and blocks every later change (node.md 6.4, fault 4).
+    An element without one becomes `net1` and blocks every later change (docs/node-simulator.md).
     """
     attachment_namespace, attachment = network.attachment_reference(namespace=namespace)
     element: Element = {"name": attachment, "namespace": attachment_namespace}

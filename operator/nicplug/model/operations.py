@@ -83,7 +83,8 @@ class InterfaceOperation:
 def parse_operations(rows: Iterable[Any], *, default_time: datetime) -> dict[str, InterfaceOperation]:
     """The records by NIC name; `default_time` stands in for a timestamp that was removed."""
     parsed = (_parse(mapping(row), default_time=default_time) for row in rows)
-    return {operation.name: operation for operation in parsed if operation.name}
+    # A NIC of an invalid, even an empty name has a record too: without it each pass would write a new one.
+    return {operation.name: operation for operation in parsed}
 
 
 def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperation:
@@ -96,6 +97,7 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         reason=text(row.get("reason")),
         message=text(row.get("message")),
         attempts=attempts if isinstance(attempts, int) else 0,
-        start_time=parse_time(row.get("startTime")) or default_time,
+        # Never in the future: deadlines are counted from it.
+        start_time=min(parse_time(row.get("startTime")) or default_time, default_time),
         last_transition_time=parse_time(row.get("lastTransitionTime")) or default_time,
     )

@@ -33,6 +33,7 @@ class LauncherPod:
     deleting: bool
     phase: str
     node_name: str
+    has_annotations: bool
     networks_annotation: str | None
     network_status: NetworkStatus
     is_ready: bool
@@ -60,6 +61,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         deleting=meta.is_deleting(metadata),
         phase=text(status.get("phase")),
         node_name=text(spec.get("nodeName")),
+        has_annotations=bool(annotations),
         networks_annotation=networks if isinstance(networks, str) else None,
         network_status=parse_network_status(text(annotations.get(NETWORK_STATUS_ANNOTATION))),
         is_ready=_is_ready(metadata, status),

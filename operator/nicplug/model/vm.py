@@ -69,7 +69,7 @@ def parse_vm(raw: Mapping[str, Any]) -> VirtualMachine:
         key=VmKey(text(metadata.get("namespace")), text(metadata.get("name"))),
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
-        generation=int(metadata.get("generation") or 0),
+        generation=meta.generation(metadata),
         created=meta.creation_time(metadata),
         deleting=meta.is_deleting(metadata),
         finalizers=meta.finalizers(metadata),

@@ -84,7 +84,7 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         key=VmiKey(text(metadata.get("namespace")), text(metadata.get("name"))),
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
-        generation=int(metadata.get("generation") or 0),
+        generation=meta.generation(metadata),
         created=meta.creation_time(metadata),
         deleting=meta.is_deleting(metadata),
         finalizers=meta.finalizers(metadata),

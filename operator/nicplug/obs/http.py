@@ -30,9 +30,9 @@ class ObservabilityServer:
         app.router.add_get("/metrics", self._on_metrics)
         app.router.add_get("/healthz", self._on_healthz)
         app.router.add_get("/readyz", self._on_readyz)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, address, port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, address, port)
         await site.start()
         return int(self._runner.addresses[0][1])
 

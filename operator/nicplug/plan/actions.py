@@ -68,6 +68,7 @@ class PatchNetworksAnnotation:
     Attributes:
         seen: the text, or None when the annotation did not exist.
         wanted: "" detaches every secondary network; the key is never removed.
+        has_annotations: False when the pod has none at all, so that there is no map to patch.
     """
 
     key: PodKey
@@ -81,6 +82,10 @@ class PatchNetworksAnnotation:
 
     def json_patch(self) -> JsonPatch:
         """The guarded patch; `test` with null passes only while the annotation is missing."""
+        if not self.has_annotations:
+            annotations = {NETWORKS_ANNOTATION: self.wanted}
+            path = "/metadata/annotations"
+            return [_test("/metadata/uid", self.uid), _test(path, None), _add(path, annotations)]
         path = f"/metadata/annotations/{escape_pointer(NETWORKS_ANNOTATION)}"
         return [_test("/metadata/uid", self.uid), _test(path, self.seen), _add(path, self.wanted)]
 

@@ -16,6 +16,7 @@ from nicplug.model.interface_status import (
     rows_by_name,
     same_rows,
 )
+from nicplug.model.metadata import text
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.annotation import interface_names
@@ -31,7 +32,7 @@ def plan_rows(*, vmi: VirtualMachineInstance, pod: LauncherPod, rows: Sequence[M
             row = _secondary(network.name, names[network.name], pod=pod, old=old.get(network.name))
             wanted += [row] if row is not None else []
     spec_names = {network.name for network in vmi.networks}
-    wanted += [dict(row) for row in rows if row.get("name") not in spec_names]
+    wanted += [dict(row) for row in rows if text(row.get("name")) not in spec_names]
     return [dict(row) for row in rows] if same_rows(rows, wanted) else wanted
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.model.metadata import mapping, sequence, text
+from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.times import format_time, parse_time
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 
@@ -46,7 +46,7 @@ def start_not_before(status: Mapping[str, Any]) -> datetime | None:
 
 
 def _came_up(vmi: VirtualMachineInstance) -> bool:
-    timestamps = sequence(vmi.read_status().get("phaseTransitionTimestamps"))
+    timestamps = objects(vmi.read_status().get("phaseTransitionTimestamps"))
     return vmi.phase is VmiPhase.RUNNING or any(
         text(mapping(row).get("phase")) == VmiPhase.RUNNING for row in timestamps
     )

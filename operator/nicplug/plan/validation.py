@@ -1,7 +1,7 @@
 """Is a NIC fit to reach a pod? One check, one reason, one remedy.
 
 A failed ADD for an existing name deletes the pod's real interface, and one bad element blocks
-those behind it (node.md 6.4): what is wrong must be caught before the annotation is written.
+those behind it (docs/node-simulator.md): what is wrong must be caught before the annotation is written.
 """
 
 import re
@@ -22,7 +22,7 @@ Check = Callable[[Interface, Network | None], Refusal | None]
 
 def name_is_valid(interface: Interface, _network: Network | None) -> Refusal | None:
     """KubeVirt's admission rule, which a VMI written by others may never have passed."""
-    if _NAME.match(interface.name):
+    if _NAME.fullmatch(interface.name):
         return None
     return Refusal(
         reason=Reason.INVALID_NAME,
@@ -42,7 +42,7 @@ def network_exists(interface: Interface, network: Network | None) -> Refusal | N
 
 def attachment_is_valid(_interface: Interface, network: Network | None) -> Refusal | None:
     """A reference that is no Kubernetes name can never resolve."""
-    if network is None or not network.is_secondary or _ATTACHMENT.match(network.attachment):
+    if network is None or not network.is_secondary or _ATTACHMENT.fullmatch(network.attachment):
         return None
     return Refusal(
         reason=Reason.INVALID_ATTACHMENT_REFERENCE,
@@ -56,7 +56,7 @@ def mac_address_is_unicast(interface: Interface, _network: Network | None) -> Re
     mac = interface.mac_address
     if not mac:
         return None
-    if _MAC_ADDRESS.match(mac) and not int(mac[1], 16) & 1:
+    if _MAC_ADDRESS.fullmatch(mac) and not int(mac[1], 16) & 1:
         return None
     return Refusal(
         reason=Reason.INVALID_MAC_ADDRESS,

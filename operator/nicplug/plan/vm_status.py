@@ -5,6 +5,7 @@ write: a change that reached the VMI live leaves the VM in sync and is not worth
 (docs/differences.md).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -23,13 +24,15 @@ from nicplug.model.conditions import (
     is_true,
     merge_condition,
 )
-from nicplug.model.metadata import sequence, text
+from nicplug.model.metadata import objects, text
 from nicplug.model.vm import RunStrategy
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.start_backoff import start_failure
 from nicplug.plan.views import Refusal, VmView
 
 _STARTING_PHASES = frozenset({VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED})
+# An annotation, so anything may stand in it; more digits than an int64 has would be refused, or worse.
+_GENERATION = re.compile(r"[0-9]{1,18}")
 _OWN_CONDITIONS = frozenset({READY, FAILURE, RESTART_REQUIRED})
 
 
@@ -61,18 +64,18 @@ def plan_vm_status(
         failure: what keeps the VM from being what its spec says.
     """
     vm, status = view.vm, view.vm.read_status()
-    conditions = sequence(status.get("conditions"))
+    conditions = objects(status.get("conditions"))
     wanted = {
         **status,
         "created": vmi is not None,
-        "ready": vmi is not None and is_true(sequence(vmi.read_status().get("conditions")), READY),
+        "ready": vmi is not None and is_true(objects(vmi.read_status().get("conditions")), READY),
         "printableStatus": str(printable_status(view=view, vmi=vmi)),
         "conditions": _conditions(conditions, vmi=vmi, failure=failure, now=now),
     }
     wanted["startFailure"] = start_failure(status=status, vmi=vmi, now=now)
     if vmi is not None:
         wanted["runStrategy"] = str(vm.run_strategy)
-    if vmi is not None and vmi.started_from_generation.isdecimal():
+    if vmi is not None and _GENERATION.fullmatch(vmi.started_from_generation):
         wanted["observedGeneration"] = int(vmi.started_from_generation)
     return wanted
 
@@ -93,7 +96,7 @@ def printable_status(*, view: VmView, vmi: VirtualMachineInstance | None) -> Pri
 
 
 def _status_of_live_vmi(vmi: VirtualMachineInstance) -> PrintableStatus:
-    conditions = sequence(vmi.read_status().get("conditions"))
+    conditions = objects(vmi.read_status().get("conditions"))
     if vmi.phase is VmiPhase.RUNNING:
         return PrintableStatus.PAUSED if is_true(conditions, "Paused") else PrintableStatus.RUNNING
     scheduled = find_condition(conditions, POD_SCHEDULED) or {}
@@ -112,13 +115,13 @@ def _conditions(
     now: datetime,
 ) -> list[dict[str, Any]]:
     """Ready and Failure of the VM's own; the rest mirrors the VMI."""
-    theirs = sequence(vmi.read_status().get("conditions")) if vmi is not None else []
+    theirs = objects(vmi.read_status().get("conditions")) if vmi is not None else []
     rows = merge_condition(conditions, _ready(vmi, theirs), now=now)
     mirrored = {text(row.get("type")) for row in theirs}
     # Without a VMI nothing is mirrored: a stopped VM has no NICs that could be ready.
-    rows = [row for row in rows if row.get("type") in _OWN_CONDITIONS | mirrored]
+    rows = [row for row in rows if text(row.get("type")) in _OWN_CONDITIONS | mirrored]
     for row in theirs:
-        if row.get("type") not in _OWN_CONDITIONS:
+        if text(row.get("type")) not in _OWN_CONDITIONS:
             rows = merge_condition(rows, _copy(row), now=now)
     if failure is None:
         return drop_condition(rows, FAILURE)

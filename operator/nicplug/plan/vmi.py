@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.interface_status import rows_by_name
-from nicplug.model.metadata import sequence
+from nicplug.model.metadata import objects, text
 from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation, OperationType, parse_operations
 from nicplug.model.pod import LauncherPod
@@ -89,9 +89,9 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
 
 def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan:
     vmi, status = view.vmi, view.vmi.read_status()
-    rows = sequence(status.get("interfaces"))
+    rows = objects(status.get("interfaces"))
     phase = next_phase(phase=vmi.phase, pod=pod)
-    records = parse_operations(sequence(status.get("interfaceOperations")), default_time=now)
+    records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
     annotation = _annotation(view, pod=pod, phase=phase, records=records, now=now)
     if pod is not None and phase in _LIVE_PHASES and not pod.is_finished:
         rows = plan_rows(vmi=vmi, pod=pod, rows=rows)
@@ -105,7 +105,7 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
         pod=pod,
         phase=phase,
         operations=operations,
-        conditions=sequence(status.get("conditions")),
+        conditions=objects(status.get("conditions")),
         now=now,
     )
     wanted = {
@@ -140,12 +140,14 @@ def _annotation(
     """Only a ready pod is asked, and only while the gate is on: the controller misses earlier changes."""
     if pod is None or not pod.is_ready or phase not in _LIVE_PHASES or not view.hotplug_enabled:
         return AnnotationDecision()
-    plugs = [item for item in records.values() if item.operation == OperationType.PLUG and not item.is_settled]
-    oldest = min((item.start_time for item in plugs), default=now)
+    # Without a plug on its way, the addition that is missing has been lost: removals count from their own start.
+    pending = [item for item in records.values() if not item.is_settled]
+    plugs = [item for item in pending if item.operation == OperationType.PLUG]
+    oldest = min((item.start_time for item in plugs or pending), default=now)
     return decide_annotation(
         vmi=view.vmi,
         pod=pod,
-        rows=rows_by_name(sequence(view.vmi.read_status().get("interfaces"))),
+        rows=rows_by_name(objects(view.vmi.read_status().get("interfaces"))),
         additions_due=oldest + view.settings.serialise_limit,
         now=now,
     )
@@ -157,7 +159,7 @@ def _pod_members(
     """Phase and what follows from the pod: KubeVirt writes these together when the pod is ready."""
     members: dict[str, Any] = {"activePods": {item.uid: item.node_name for item in view.pods} or None}
     if phase is not view.vmi.phase:
-        timestamps = sequence(status.get("phaseTransitionTimestamps"))
+        timestamps = objects(status.get("phaseTransitionTimestamps"))
         members["phase"] = str(phase)
         members["phaseTransitionTimestamps"] = with_phase_timestamp(timestamps, phase=phase, now=now)
     if phase is VmiPhase.SCHEDULED and pod is not None:
@@ -208,7 +210,13 @@ def _annotation_patch(life: _Life) -> PatchNetworksAnnotation | None:
     if life.pod is None or life.annotation.text is None:
         return None
     pod = life.pod
-    return PatchNetworksAnnotation(key=pod.key, uid=pod.uid, seen=pod.networks_annotation, wanted=life.annotation.text)
+    return PatchNetworksAnnotation(
+        key=pod.key,
+        uid=pod.uid,
+        seen=pod.networks_annotation,
+        wanted=life.annotation.text,
+        has_annotations=pod.has_annotations,
+    )
 
 
 def _node_label(view: VmiView, life: _Life) -> LabelNode | None:
@@ -240,7 +248,7 @@ _EARLY_PHASES = frozenset({VmiPhase.PENDING, VmiPhase.SCHEDULING})
 
 
 def _statuses(conditions: Any) -> dict[str, str]:
-    return {row["type"]: row.get("status", "") for row in sequence(conditions) if row.get("type")}
+    return {text(row.get("type")): text(row.get("status")) for row in objects(conditions)}
 
 
 def _normal(reason: str, message: str) -> Announcement:

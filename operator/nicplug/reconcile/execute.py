@@ -58,6 +58,7 @@ class Executor:
             answer = await self.api.get(resource, name=name, namespace=namespace)
             owner = controller_reference(mapping(answer.get("metadata")))
             if owner is None or owner.uid != action.owner_uid:
+                self._observe(kind, answer)
                 text = f'{resource.kind} "{action.key}" exists and belongs to somebody else: delete or rename it'
                 raise Rejected(text, status=409, reason=Reason.NAME_TAKEN) from error
         self._observe(kind, answer)

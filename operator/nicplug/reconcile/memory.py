@@ -9,15 +9,27 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from nicplug.cache.caches import WorkKey
+from nicplug.plan.actions import Action
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
 
-# The third identical plan in a row means that its writes do not bring about what it wants.
-_MAXIMUM_REPEATS = 3
+# A plan that is wanted once more after so many times does not bring about what it wants: from then on its
+# writes wait for each other, twice as long every time, until it has not been wanted for a while.
+_FREE_REPEATS = 3
+_REPEAT_CAP_SECONDS = 30.0
+_REPEATS_FORGOTTEN_AFTER = timedelta(minutes=2)
 
 
 class PlanRepeats(Exception):
-    """The same actions were wanted again after they had succeeded: somebody undoes them, or a bug."""
+    """The same actions were wanted again after they had succeeded: somebody undoes them, or a bug.
+
+    Attributes:
+        after: seconds after which they may be carried out once more.
+    """
+
+    def __init__(self, message: str, *, after: float) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 @dataclass(slots=True)
@@ -28,13 +40,28 @@ class _Refused:
 
 
 @dataclass(slots=True)
+class _Planned:
+    actions: tuple[Action, ...]
+    times: int
+    last_at: datetime
+
+    def pause_seconds(self, now: datetime) -> float:
+        """How long the same actions have to wait for their turn."""
+        if self.times < _FREE_REPEATS:
+            return 0.0
+        pause = min(2.0 ** min(self.times - _FREE_REPEATS, 30), _REPEAT_CAP_SECONDS)
+        return pause - (now - self.last_at).total_seconds()
+
+
+@dataclass(slots=True)
 class Memory:
     """Per-key memory of one process."""
 
     clock: Callable[[], datetime]
     _refused: dict[WorkKey, _Refused] = field(default_factory=dict)
     _pending_since: dict[WorkKey, datetime] = field(default_factory=dict)
-    _last: dict[WorkKey, tuple[Plan, int]] = field(default_factory=dict)
+    _last: dict[WorkKey, _Planned] = field(default_factory=dict)
+    _attempted: dict[WorkKey, int] = field(default_factory=dict)
 
     def refuse(self, key: WorkKey, refusal: Refusal, *, generation: int, seconds: float) -> None:
         """Keep what the API server refused, until the spec changes or the time has passed."""
@@ -63,27 +90,37 @@ class Memory:
         """Note a plan before it is carried out.
 
         Raises:
-            PlanRepeats: it is the third in a row with the same actions.
+            PlanRepeats: its actions were carried out again and again of late, and have to wait.
         """
         if plan.withholds_report:
             self._pending_since.setdefault(key, self.clock())
         else:
             self._pending_since.pop(key, None)
-        last, times = self._last.get(key, (None, 0))
-        times = times + 1 if last is not None and last.actions == plan.actions and plan.actions else 1
         if not plan.actions:
-            self._last.pop(key, None)
+            # Not forgotten: what somebody undoes looks done in between.
             return
-        self._last[key] = (plan, times)
-        if times > _MAXIMUM_REPEATS:
-            raise PlanRepeats(f"{key}: the same {len(plan.actions)} actions for the {times}th time in a row")
+        now = self.clock()
+        last = self._last.get(key)
+        if last is None or last.actions != plan.actions or now - last.last_at > _REPEATS_FORGOTTEN_AFTER:
+            self._last[key] = _Planned(plan.actions, 1, now)
+            return
+        if (pause := last.pause_seconds(now)) > 0:
+            actions = f"{len(plan.actions)} actions"
+            raise PlanRepeats(f"{key}: the same {actions} are wanted again after {last.times} times", after=pause)
+        last.times, last.last_at = last.times + 1, now
 
-    def failed(self, key: WorkKey) -> None:
-        """The plan was not carried out, so wanting it again proves nothing."""
+    def failed(self, key: WorkKey, *, generation: int) -> None:
+        """The plan for that generation was not carried out, so wanting it again proves nothing."""
         self._last.pop(key, None)
+        self._attempted[key] = generation
+
+    def attempted(self, key: WorkKey, *, default: int) -> int:
+        """The generation of the object that the failed plan was made for."""
+        return self._attempted.get(key, default)
 
     def forget(self, key: WorkKey) -> None:
         """The object is gone."""
+        self._attempted.pop(key, None)
         self._refused.pop(key, None)
         self._pending_since.pop(key, None)
         self._last.pop(key, None)

@@ -69,7 +69,10 @@ class Reconciler:
         view = self._view(key)
         if view is None:
             return False
-        generation = view.vm.generation if isinstance(view, VmView) else view.vmi.generation
+        if error.reason == Reason.NAME_TAKEN and isinstance(view, VmView) and view.vmi is not None:
+            return True  # the namesake is in the cache by now: its end is heard, a memory of it would outlive it
+        # Of the plan, not of the view: the spec may have been corrected while the request was on its way.
+        generation = self.memory.attempted(key, default=_generation(view))
         refusal = Refusal(reason=error.reason or _REFUSED_PATCH, message=str(error))
         is_news = self.memory.refusal(key, generation=generation) != refusal
         self.memory.refuse(key, refusal, generation=generation, seconds=seconds)
@@ -92,11 +95,11 @@ class Reconciler:
                 await self.executor.execute(action)
                 _log_effect(key, action)
         except (Denied, Rejected) as error:
-            self.memory.failed(key)
+            self.memory.failed(key, generation=_generation(view))
             self._announce_refusal(view, action, error)
             raise
         except ApiError:
-            self.memory.failed(key)
+            self.memory.failed(key, generation=_generation(view))
             raise
         for announcement in plan.announcements:
             self.announcer.announce(view, announcement)
@@ -113,6 +116,10 @@ class Reconciler:
         text = f"Error {verb} {what}: {error}"
         announcement = Announcement(about=about, severity=Severity.WARNING, reason=error.reason, message=text)
         self.announcer.announce(view, announcement)
+
+
+def _generation(view: VmView | VmiView) -> int:
+    return view.vm.generation if isinstance(view, VmView) else view.vmi.generation
 
 
 def _log_effect(key: WorkKey, action: Action) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
+from nicplug.reconcile.memory import PlanRepeats
 
 MAXIMUM_STALE_IN_A_ROW = 5
 _STALE_SECONDS = 0.01
@@ -35,7 +36,7 @@ class RetryPolicy:
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         match error:
-            case Throttled():
+            case Throttled() | PlanRepeats():
                 return error.after
             case Stale() | AlreadyExists() | Gone():
                 # The watch line that made it stale is on its way and brings the key back sooner.

@@ -74,9 +74,10 @@ class Workers:
     async def _work(self) -> None:
         while True:
             await self.gate.wait()
-            await self.brake.passed()
             key = await self.queue.get()
             try:
+                # Not before `get`: a worker that has been waiting for a key would not have seen the brake.
+                await self.brake.passed()
                 # Leadership may have been lost while waiting for a key; its next holder looks at all keys.
                 if self.may_work():
                     await self._pass(key)

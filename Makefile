@@ -1,0 +1,55 @@
+# Everything runs in one Python environment per machine and set of pins, made on first use by tools/environment.py
+# in the user's cache directory. Nothing is installed into the system, and a second run needs no network.
+
+PYTHON ?= python3
+# Test processes side by side. Each that needs one starts a control plane of its own (about 400 MB).
+WORKERS ?= 2
+# More arguments for pytest, the demo or the bench: make test ARGS='-k annotation', make demo ARGS=--keep
+ARGS ?=
+
+python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python environment, see the message above))
+run = PYTHONPATH=operator:sandbox $(python)
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo demo-picture test lint format unit bench e2e clean
+
+help: ## Show this list
+	@echo 'nicplug: make TARGET'
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: ## Make the Python environment and print its interpreter
+	@echo $(python)
+
+demo: ## Watch a running VM get a NIC on a real API server (first run: builds it, some minutes)
+	@$(run) -m nicplug sandbox demo $(ARGS)
+
+demo-picture: ## Export the picture of the README from a real run
+	@$(run) -m nicplug sandbox demo --picture docs/images/demo.svg $(ARGS)
+
+test: lint ## Lint, then all tests but the end-to-end ones that need Docker
+	@$(run) -m nicplug sandbox build
+	@$(run) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+lint: ## Style, types and the architecture's import rules
+	@$(run) -m ruff check .
+	@$(run) -m ruff format --check .
+	@$(run) -m mypy operator sandbox tests tools
+	@PYTHONPATH=operator:sandbox $(dir $(python))lint-imports --no-logo
+
+format: ## Format the code and mend what ruff can mend
+	@$(run) -m ruff check --fix .
+	@$(run) -m ruff format .
+
+unit: ## Only the tests that need no control plane (for the inner loop)
+	@$(run) -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/sim tests/api $(ARGS)
+
+bench: ## Measure latency, bursts, writes and memory against the budgets
+	@$(run) -m tests.perf.bench $(ARGS)
+
+e2e: ## The demo's scenario on kind; needs Docker, skips with the reason elsewhere
+	@$(run) -m pytest tests/e2e $(ARGS)
+
+clean: ## Remove what the targets leave in this checkout (the shared cache stays)
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	@find . -name .git -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -type d -prune -exec rm -rf {} +
