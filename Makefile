@@ -2,7 +2,7 @@
 # in the user's cache directory. Nothing is installed into the system, and a second run needs no network.
 
 PYTHON ?= python3
-# Test processes side by side. Each that needs one starts a control plane of its own (about 400 MB).
+# Test processes side by side. Each that needs one starts a control plane of its own (about 700 MB).
 WORKERS ?= 2
 # More arguments for pytest, the demo or the bench: make test ARGS='-k annotation', make demo ARGS=--keep
 ARGS ?=

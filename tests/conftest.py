@@ -14,7 +14,8 @@ from nicplug_sandbox.controlplane import ControlPlane
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Have the programs ready before the first test: a first build takes minutes, a test may take two."""
-    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
+    needs = {"control_plane", "sandbox"}
+    wanted = any(needs.intersection(getattr(item, "fixturenames", ())) for item in session.items)
     if wanted and not session.config.option.collectonly:
         build.resolve(progress=lambda message: print(f"nicplug: {message}", file=sys.__stderr__, flush=True))
 

@@ -1,7 +1,8 @@
 """The story of the demonstration: a running VM gets a NIC, and gives it back.
 
 Needs a cluster with nodes and a running operator; does not care whose they are. Every command that is shown
-is the command that runs; every time is measured by one watch of the API server, on a monotonic clock.
+is the command that runs; every time is read off watches of the API server, one for VMIs and one for pods, on
+one monotonic clock.
 """
 
 import json
@@ -143,7 +144,7 @@ def tell(*, admin: Kubectl, screen: Screen, audit_log: Path | None) -> Figures:
         unplugged = story.unplug()
     return Figures(
         plug_seconds=plugged.seconds(_IN_GUEST),
-        own_seconds=plugged.seconds(_ANNOTATED) + plugged.seconds(_FOUND) - plugged.seconds(_ATTACHED),
+        own_seconds=plugged.seconds(_ANNOTATED) + max(0.0, plugged.seconds(_FOUND) - plugged.seconds(_ATTACHED)),
         unplug_seconds=unplugged.seconds(_GONE),
         interfaces=interfaces,
         plug_writes=writes,
@@ -296,7 +297,7 @@ def _is_vmi(line: Line) -> bool:
 
 
 def _is_pod(line: Line) -> bool:
-    return line.kind == "Pod"
+    return line.kind == "Pod" and line.object["metadata"]["name"].startswith(f"virt-launcher-{VMI}-")
 
 
 def _parts(line: Line) -> list[Any]:

@@ -84,7 +84,7 @@ class Screen:
     def command(self, command: str) -> None:
         """A command as a person would type it."""
         # Soft-wrapped: a command that is copied must stay one line.
-        text = Text("$ ", "bold green")
+        text = Text.assemble(("$ ", "bold green"))
         for number, line in enumerate(command.splitlines()):
             # Indentation apart from the words: some viewers of pictures drop white space at the start of a text.
             words = line.lstrip()

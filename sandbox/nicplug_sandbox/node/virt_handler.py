@@ -54,10 +54,15 @@ def guest_agent(vmi: Json) -> GuestAgent:
 
 
 def launcher_pod(*, vmi: Json, pods: Mirror) -> Json | None:
-    """The newest pod of the VMI on the node that runs it."""
-    node = (vmi["metadata"].get("labels") or {}).get(NODE_LABEL)
-    candidates = [pod for pod in pods.by_index("vmi", vmi["metadata"]["uid"]) if pod["spec"].get("nodeName") == node]
+    """The newest pod of the VMI on the node that runs it; a label alone makes no launcher (anybody can write it)."""
+    node, uid = (vmi["metadata"].get("labels") or {}).get(NODE_LABEL), vmi["metadata"]["uid"]
+    labelled = [pod for pod in pods.by_index("vmi", uid) if pod["spec"].get("nodeName") == node]
+    candidates = [pod for pod in labelled if _is_owned_by(pod, uid)]
     return max(candidates, key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
+
+
+def _is_owned_by(pod: Json, uid: str) -> bool:
+    return any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or ())
 
 
 def is_compute_running(pod: Json) -> bool:

@@ -13,7 +13,7 @@ from nicplug_sandbox.node.virt_handler import guarded_patch, is_compute_running,
 BLUE = "pod16477688c0e"
 ONLY = ("virt_handler",)
 RUNS = {"containerStatuses": [{"name": "compute", "state": {"running": {}}}]}
-OWNED = {"labels": {"kubevirt.io/created-by": "vm-uid"}}
+OWNED = {"labels": {"kubevirt.io/created-by": "vm-uid"}, "ownerReferences": [{"uid": "vm-uid"}]}
 GO_AHEAD = [row("default", "domain", podInterfaceName="eth0"), row("blue", "multus-status", podInterfaceName=BLUE)]
 
 
@@ -243,4 +243,13 @@ async def test_plug_seconds_pass_before_the_status_tells() -> None:
     ) as w:
         await w.settle()
         assert source(w, "blue") == "multus-status"
+        await w.until(lambda: source(w, "blue") == "domain, multus-status")
+
+
+async def test_a_pod_with_the_labels_of_a_launcher_and_another_owner_is_not_the_launcher() -> None:
+    forged = {**launcher(entry("blue", BLUE)), "spec": {"nodeName": "node01", "containers": []}}
+    forged["metadata"] = {**forged["metadata"], "name": "forged", "uid": "f", "ownerReferences": []}
+    forged["metadata"]["creationTimestamp"] = "2027-01-01T00:00:00Z"
+    machine = vmi(interface("blue"), rows=GO_AHEAD)
+    async with world((POD, launcher(entry("blue", BLUE))), (POD, forged), (VMI, machine), play=ONLY) as w:
         await w.until(lambda: source(w, "blue") == "domain, multus-status")

@@ -16,6 +16,9 @@ from nicplug_sandbox.processes import RecordedProcess
 
 Spawn = Callable[..., RecordedProcess]
 
+# On a busy machine a program that ends at once may be gone before `spawn` has looked at it, and that is an error.
+BRIEFLY = "0.5"
+
 
 @pytest.fixture
 def spawn(tmp_path: Path) -> Iterator[Spawn]:
@@ -87,7 +90,7 @@ def test_a_zombie_counts_as_ended() -> None:
 
 
 def test_ending_what_has_ended_is_nothing(spawn: Spawn) -> None:
-    process = spawn("true")
+    process = spawn("sleep", BRIEFLY)
     wait_until(lambda: not processes.is_alive(process))
     processes.end([process], grace_seconds=1)
 
@@ -96,7 +99,7 @@ def test_output_and_variables(tmp_path: Path) -> None:
     log = tmp_path / "program.log"
     process = processes.spawn(
         name="program",
-        argv=["sh", "-c", "echo $COLOUR; pwd; echo wrong >&2"],
+        argv=["sh", "-c", f"echo $COLOUR; pwd; echo wrong >&2; sleep {BRIEFLY}"],
         log=log,
         cwd=tmp_path,
         variables={"COLOUR": "blue"},
@@ -106,7 +109,7 @@ def test_output_and_variables(tmp_path: Path) -> None:
 
 
 def test_a_missing_program_explains_itself_in_the_log(spawn: Spawn) -> None:
-    process = spawn("no-such-program")
+    process = spawn("sh", "-c", f"sleep {BRIEFLY}; exec no-such-program")
     wait_until(lambda: not processes.is_alive(process))
     assert "no-such-program" in processes.tail(process.log)
 

@@ -1,0 +1,108 @@
+"""`make demo` as people run it, in a cache of its own, on a real control plane."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nicplug_sandbox import build, controlplane, demo, demo_story
+from nicplug_sandbox.cache import cache_directory
+from nicplug_sandbox.screen import screen
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "nicplug", "sandbox", "demo"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A cache of its own that has nothing but the built control plane: what is left in it is left by the demo."""
+    build.binary(progress=print)
+    (tmp_path / "controlplane").symlink_to(cache_directory() / "controlplane")
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("operator", "sandbox"))
+    return {**os.environ, "NICPLUG_CACHE_DIR": str(tmp_path), "PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "100"}
+
+
+def left_running(directory: Path) -> list[str]:
+    """Processes that were started for something below `directory`."""
+    lines = (" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
+    return [line for line in lines if str(directory / "sandboxes") in line]
+
+
+def test_demo_shows_the_nic_in_the_guest_and_leaves_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    picture = tmp_path / "demo.svg"
+    done = subprocess.run(
+        [*COMMAND, "--picture", str(picture)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = done.stdout
+    assert "$ kubectl get vmi vmi-fedora -o jsonpath='{.status.interfaces}'" in shown
+    assert shown.count('"infoSource": "domain, multus-status"') == 1, "there after the plug, gone after the unplug"
+    assert "InterfacePlugged" in shown
+    assert re.search(r"request -> NIC in the guest +\d+ ms \(nicplug: \d+ ms\)", shown)
+    # Done-when 4 in small: the budget of one hot-plug on a bare VMI, counted by the API server.
+    writes = re.search(r"nicplug's writes, by the audit log +(.*?) *│", shown)
+    assert writes is not None
+    counts = dict(part.rsplit(" ", 1) for part in writes.group(1).split(", "))
+    assert int(counts.pop("pods")) == 1
+    assert int(counts.pop("virtualmachineinstances/status")) <= 2
+    assert set(counts) <= {"events"}
+    assert "dyniface1" in picture.read_text()
+    assert list((tmp_path / "sandboxes").iterdir()) == []
+    assert left_running(tmp_path) == []
+
+
+def test_interrupted_demo_ends_what_it_started(environment: dict[str, str], tmp_path: Path) -> None:
+    demo = subprocess.Popen(
+        COMMAND, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not left_running(tmp_path) and time.monotonic() < deadline and demo.poll() is None:
+        time.sleep(0.05)
+    demo.send_signal(signal.SIGTERM)
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130, output
+    assert "everything that was started has been ended" in output
+    assert left_running(tmp_path) == []
+    assert list((tmp_path / "sandboxes").iterdir()) == []
+
+
+def test_scenario_runs_on_a_cluster_that_is_not_ours(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tests/e2e does on kind, with another control plane in the place of kind."""
+    monkeypatch.setenv("NICPLUG_CACHE_DIR", environment["NICPLUG_CACHE_DIR"])
+    foreign = controlplane.start(directory=tmp_path / "foreign", progress=print)
+    try:
+        with demo.set_up(screen=screen(), existing=foreign.kubeconfig) as stage:
+            figures = demo_story.tell(admin=stage.admin, screen=screen(), audit_log=stage.audit_log)
+        sources = {row["name"]: row["infoSource"] for row in figures.interfaces}
+        assert sources == {"defaultnetwork": "domain", "dyniface1": "domain, multus-status"}
+        assert figures.plug_writes is None
+        assert left_running(tmp_path) == []
+        assert controlplane.status(directory=foreign.directory).is_healthy, "not ours to end"
+    finally:
+        controlplane.stop(directory=foreign.directory)
+
+
+def test_failed_demo_says_why_and_keeps_the_logs(environment: dict[str, str], tmp_path: Path) -> None:
+    broken = {**environment, "NICPLUG_LOG_LEVEL": "loud"}  # the operator refuses to start
+    done = subprocess.run(COMMAND, cwd=tmp_path, env=broken, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 1
+    assert "✗ nicplug" in done.stdout
+    assert "log_level" in done.stderr, "the operator's own words"
+    (directory,) = (tmp_path / "sandboxes").iterdir()
+    assert f"Everything was ended; the logs are in {directory / 'logs'}" in done.stderr
+    assert (directory / "logs" / "operator.log").exists()
+    assert left_running(tmp_path) == []

@@ -1,0 +1,233 @@
+"""What must be true of the repository as a whole: layout, layers, pins, documents."""
+
+import ast
+import itertools
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nicplug
+from nicplug.plan.reasons import Reason
+
+ROOT = Path(__file__).parents[2]
+ADRS = ROOT / "docs" / "adr"
+TEXT = {".py", ".md", ".yaml", ".toml", ".txt", ".go", ".sh", ".svg", ".json", ""}
+LEFT_BY_TOOLS = {".git", ".venv", ".pytest-kind", "__pycache__", "build", "dist"}
+
+
+def files() -> Iterator[Path]:
+    """Every text file of the checkout that is not left there by a tool."""
+    for folder, names, found in os.walk(ROOT):
+        names[:] = [name for name in names if name not in LEFT_BY_TOOLS and not name.endswith(("_cache", ".egg-info"))]
+        for name in found:
+            path = Path(folder) / name
+            if path.suffix in TEXT and ".hypothesis" not in path.parts:
+                yield path
+
+
+def pins(name: str) -> dict[str, str]:
+    """Versions by package of a file of pins."""
+    text = (ROOT / "requirements" / name).read_text()
+    return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("folder", ["operator", "sandbox"])
+def test_source_root_is_no_package(folder: str) -> None:
+    """An operator/__init__.py would shadow the standard library's `operator`."""
+    assert not (ROOT / folder / "__init__.py").exists()
+
+
+def test_import_contracts_are_kept() -> None:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--no-logo"]
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("operator", "sandbox"))
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+def test_version_is_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == nicplug.__version__
+    assert f"({nicplug.__version__})" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["dev.txt", "operator.txt"])
+def test_pins_are_hashed_and_name_no_index(name: str) -> None:
+    text = (ROOT / "requirements" / name).read_text()
+    assert "://" not in text
+    assert not re.search(r"^\s*(-|--)(i|f|index-url|extra-index-url|find-links|trusted-host)\b", text, re.MULTILINE)
+    requirements = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
+    assert len(requirements) > 10
+    assert [item.split()[0] for item in requirements if "--hash=sha256:" not in item] == []
+
+
+def test_image_has_the_versions_that_are_tested() -> None:
+    tested = pins("dev.txt")
+    assert {name: version for name, version in pins("operator.txt").items() if tested.get(name) != version} == {}
+
+
+def test_every_direct_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    direct = [re.split(r"[<>=~! ;\[]", line)[0] for line in project["project"]["dependencies"]]
+    assert set(direct) <= set(pins("operator.txt"))
+    extra = [re.split(r"[<>=~! ;\[]", line)[0] for line in project["project"]["optional-dependencies"]["sandbox"]]
+    assert set(extra) <= set(pins("dev.txt"))
+
+
+def test_no_file_names_the_machine_it_was_written_on() -> None:
+    """Absolute paths of somebody's home or work folder, and hosts that only they can reach."""
+    folder = re.compile(r"(?<![\w.~}/])/(work|root|home/\w+|Users/\w+)/[\w.]")
+    host = re.compile(r"https?://[\w.-]+\.(internal|(?<!cluster\.)local|corp|lan|intranet)\b")
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in files()
+        for expression in (folder, host)
+        if path != Path(__file__)
+        for match in expression.finditer(path.read_text(errors="replace"))
+    ]
+    assert found == []
+
+
+def test_documents_that_are_named_exist() -> None:
+    """A file name with .md in code or text leads somewhere; `docs/adr/0001` may stand for the whole name."""
+    known = {path.name for path in files() if path.suffix == ".md"}
+    missing = set()
+    for path in files():
+        if path.suffix not in {".py", ".md", ".toml", ".yaml", ".go"} or path == Path(__file__):
+            continue
+        text = path.read_text()
+        missing |= {
+            f"{path.relative_to(ROOT)}: {name}" for name in re.findall(r"[\w-]+\.md\b", text) if name not in known
+        }
+        numbers = re.findall(r"docs/adr/(\d{4})\b", text)
+        missing |= {f"{path.relative_to(ROOT)}: docs/adr/{n}" for n in numbers if not list(ADRS.glob(f"{n}-*.md"))}
+    assert sorted(missing) == []
+
+
+def links() -> list[tuple[str, str]]:
+    """Every relative link of every document."""
+    return [
+        (str(path.relative_to(ROOT)), target)
+        for path in files()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
+        if "://" not in target
+    ]
+
+
+@pytest.mark.parametrize(("document", "target"), links())
+def test_link_leads_somewhere(document: str, target: str) -> None:
+    assert ((ROOT / document).parent / target).exists()
+
+
+def test_adrs_are_numbered_without_gaps_and_indexed() -> None:
+    names = sorted(path.name for path in ADRS.glob("*.md"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert [name for name in names if f"adr/{name}" not in index] == []
+    for name in names:
+        text = (ADRS / name).read_text()
+        assert "Status:" in text, name
+        assert "## How we will notice that it was wrong" in text, name
+
+
+def test_commands_of_the_documents_are_targets_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for path in files():
+        if path.suffix == ".md":
+            named = set(re.findall(r"(?:`|^|\()make ([a-z0-9][a-z0-9-]*)", path.read_text(), re.MULTILINE))
+            assert named <= targets, path
+
+
+def test_every_target_is_explained_and_phony() -> None:
+    text = (ROOT / "Makefile").read_text()
+    rules = re.findall(r"^([a-z0-9-]+):(.*)$", text, re.MULTILINE)
+    assert [name for name, rest in rules if "## " not in rest] == []
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert phony is not None
+    assert set(phony.group(1).split()) == {name for name, _ in rules}
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "last"),
+    [
+        ("== 3 passed in 1.23s ==", 0, "== 3 passed in 1.23s =="),
+        (
+            "== 1 failed, 2 passed in 61.20s (0:01:01) ==\nmake: *** [test] Error 1",
+            2,
+            "== 1 failed, 2 passed in 61.20s (0:01:01) ==",
+        ),
+        ("E501 Line too long\nmake: *** [lint] Error 1", 2, "make: *** [lint] Error 1"),
+    ],
+    ids=["green", "red", "not even linted"],
+)
+def test_ci_ends_with_the_summary_and_keeps_the_code(tmp_path: Path, output: str, code: int, last: str) -> None:
+    """With a make of our own on the PATH that prints and ends as the real one would."""
+    make = tmp_path / "make"
+    make.write_text(f"#!/bin/sh\ncat <<'END'\n{output}\nEND\nexit {code}\n")
+    make.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [ROOT / ".ci" / "run"],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == code
+    assert done.stdout.splitlines()[-1] == last
+
+
+def test_every_document_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    names = [path.name for path in (ROOT / "docs").glob("*.md") if path.name != "README.md"]
+    assert [name for name in names if f"({name})" not in index] == []
+
+
+def test_first_screen_of_the_readme_has_picture_and_two_commands() -> None:
+    screen = (ROOT / "README.md").read_text().split("\n## ")[0]
+    assert "docs/images/demo.svg" in screen
+    assert "make demo" in screen
+    assert "make test" in screen
+
+
+def test_picture_loads_nothing() -> None:
+    picture = (ROOT / "docs" / "images" / "demo.svg").read_text()
+    assert re.findall(r"(?:href|src|url)\s*[=(]\s*[\"']?(https?:[^\"')]*)", picture) == []
+    assert "domain,&#160;multus-status" in picture
+
+
+def reason_lines() -> dict[str, str]:
+    """The documentation line of each reason, from the source."""
+    tree = ast.parse((ROOT / "operator" / "nicplug" / "plan" / "reasons.py").read_text())
+    body = next(node for node in tree.body if isinstance(node, ast.ClassDef)).body
+    lines = {}
+    for assignment, text in itertools.pairwise(body):
+        if isinstance(assignment, ast.Assign) and isinstance(text, ast.Expr):
+            lines[ast.literal_eval(assignment.value)] = ast.literal_eval(text.value)
+    return lines
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_reason_is_documented_as_the_code_has_it(reason: Reason) -> None:
+    guide = (ROOT / "docs" / "user-guide.md").read_text()
+    row = next((line for line in guide.splitlines() if line.startswith(f"| `{reason}` |")), "")
+    meaning, remedy = [cell.strip() for cell in row.split(" | ")[1:3]]
+    assert meaning.replace("`", "") == reason_lines()[reason].replace("`", "")
+    assert remedy.rstrip("| ")
+
+
+def test_every_contributor_finds_the_licence() -> None:
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text

@@ -1,0 +1,90 @@
+"""Settings: from the environment, validated once, frozen, each with a line of documentation."""
+
+import ast
+import inspect
+import itertools
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from nicplug import settings as module
+from nicplug.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"NICPLUG_{name.upper()}", raising=False)
+
+
+def test_the_defaults_are_those_of_a_deployment() -> None:
+    settings = Settings()
+    assert settings.kubeconfig is None
+    assert settings.namespace == "nicplug-system"
+    assert settings.metrics_port == 8080
+    assert settings.leader_election is True
+    assert settings.log_format == "auto"
+
+
+def test_the_environment_counts_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NICPLUG_METRICS_PORT", "9000")
+    monkeypatch.setenv("NICPLUG_KUBECONFIG", "/etc/kubeconfig")
+    monkeypatch.setenv("NICPLUG_LEADER_ELECTION", "false")
+    settings = Settings(metrics_port=0)
+    assert settings.metrics_port == 0
+    assert settings.kubeconfig == Path("/etc/kubeconfig")
+    assert settings.leader_election is False
+
+
+def test_a_variable_of_another_program_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NICPLUG_CACHE_DIR", "/tmp")
+    Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("metrics_port", -1),
+        ("metrics_port", 65536),
+        ("workers", 0),
+        ("namespace", ""),
+        ("namespace", "x" * 64),
+        ("report_delay_seconds", -0.1),
+        ("report_delay_seconds", 6),
+        ("sweep_interval_seconds", 0),
+        ("log_level", "loud"),
+        ("log_format", "xml"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(**{name: value})
+    assert [error["loc"] for error in caught.value.errors()] == [(name,)]
+
+
+def test_nothing_can_be_changed_afterwards() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().workers = 1  # type: ignore[misc]
+
+
+def test_planners_get_their_share() -> None:
+    plan = Settings(report_delay_seconds=0.5, launcher_image="launcher:1").plan_settings()
+    assert plan.report_delay == timedelta(milliseconds=500)
+    assert plan.launcher_image == "launcher:1"
+
+
+def test_every_setting_has_a_line_of_documentation() -> None:
+    [body] = [node.body for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.ClassDef)]
+    documented = {
+        node.target.id
+        for node, after in itertools.pairwise(body)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+        and isinstance(after.value.value, str)
+    }
+    assert documented == Settings.model_fields.keys()
