@@ -83,8 +83,14 @@ class App:
     def _make_workers(self) -> Workers:
         memory = Memory(clock=utc_now)
         executor = Executor(self._connection.api, self.caches, self.intake.answered)
+        gatherer = Gatherer(
+            self.caches,
+            memory,
+            self._settings.plan_settings(),
+            is_busy=lambda: self.queue.waiting() > self._settings.workers,
+        )
         reconciler = Reconciler(
-            gatherer=Gatherer(self.caches, memory, self._settings.plan_settings()),
+            gatherer=gatherer,
             executor=executor,
             memory=memory,
             announcer=Announcer(self._recorder),

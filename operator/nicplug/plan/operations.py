@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network
+from nicplug.model.networks import ABSENT, HOTPLUGGABLE_BINDINGS, Binding, Interface, Network
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.annotation import AnnotationDecision, Rows
 from nicplug.plan.reasons import Reason
-from nicplug.plan.template_sync import has_ordinal_names
+from nicplug.plan.template_sync import has_ordinal_names, may_be_unplugged
 from nicplug.plan.validation import refuse
 from nicplug.plan.views import VmiView
 
@@ -50,8 +50,8 @@ def plan_operations(
     networks = {network.name: network for network in (*_template_networks(view), *view.vmi.networks)}
     primary = {network.name for network in view.vmi.networks if not network.is_secondary}
     wanted = []
-    for interface in (*view.vmi.interfaces, *_only_in_template(view)):
-        if interface.name in primary:
+    for interface in (*_as_the_template_asks(view), *_only_in_template(view)):
+        if interface.name in primary and not interface.is_absent:
             continue
         network = networks.get(interface.name)
         context = _Context(view=view, pod=pod, row=rows.get(interface.name), annotation=annotation)
@@ -68,6 +68,13 @@ class _Context:
     pod: LauncherPod | None
     row: Mapping[str, Any] | None
     annotation: AnnotationDecision
+
+
+def _as_the_template_asks(view: VmiView) -> tuple[Interface, ...]:
+    """The VMI's NICs, those absent that the template wants gone: what keeps the wish from the VMI has to be told."""
+    template = view.vm.interfaces if view.vm is not None else ()
+    leaving = {interface.name for interface in template if interface.is_absent}
+    return tuple(item.with_state(ABSENT) if item.name in leaving else item for item in view.vmi.interfaces)
 
 
 def _only_in_template(view: VmiView) -> tuple[Interface, ...]:
@@ -87,7 +94,7 @@ def _find(
 ) -> Finding | None:
     in_guest = has_source(context.row, DOMAIN)
     if interface.is_absent:
-        return _find_unplug(context, in_guest=in_guest)
+        return _find_unplug(context, interface=interface, in_guest=in_guest)
     if in_guest:
         plugged = record is not None and record.operation == OperationType.PLUG
         return _ready(context, interface, network) if plugged else None
@@ -109,9 +116,8 @@ def _find_plug(context: _Context, *, interface: Interface, network: Network | No
         )
     if context.annotation.unreadable:
         return _annotation_finding(context)
-    if denied := context.view.refusal or context.view.vm_refusal:
-        message = f"the API server refused it and is asked again: {denied.message}"
-        return _finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message)
+    if denied := _denied_finding(context.view):
+        return denied
     if has_source(context.row, MULTUS_STATUS):
         return _finding(
             OperationPath.DYNAMIC,
@@ -135,11 +141,18 @@ def _find_plug(context: _Context, *, interface: Interface, network: Network | No
     )
 
 
-def _find_unplug(context: _Context, *, in_guest: bool) -> Finding | None:
+def _find_unplug(context: _Context, *, interface: Interface, in_guest: bool) -> Finding | None:
     if context.row is None:
         return None
     if blocked := _gate_finding(context.view):
         return blocked
+    if not may_be_unplugged(interface, vmi=context.view.vmi):
+        return _finding(
+            OperationPath.RESTART,
+            OperationPhase.BLOCKED,
+            Reason.UNPLUG_NEEDS_RESTART,
+            "only a bridge interface of a secondary (Multus) network can leave a running VM: restart the VM",
+        )
     if has_ordinal_names(context.view.vmi):
         return _finding(
             OperationPath.RESTART,
@@ -147,6 +160,8 @@ def _find_unplug(context: _Context, *, in_guest: bool) -> Finding | None:
             Reason.ORDINAL_INTERFACE_NAMES,
             f"{_pod(context)} names its interfaces net1, net2, ...: restart the VM to remove the NIC",
         )
+    if denied := _denied_finding(context.view):
+        return denied
     if in_guest:
         return _finding(
             OperationPath.DYNAMIC,
@@ -160,6 +175,14 @@ def _find_unplug(context: _Context, *, in_guest: bool) -> Finding | None:
         Reason.WAITING_FOR_POD_RELEASE,
         f"the guest has let the NIC go; waiting for {_node(context)} to detach it from {_pod(context)}",
     )
+
+
+def _denied_finding(view: VmiView) -> Finding | None:
+    denied = view.refusal or view.vm_refusal
+    if denied is None:
+        return None
+    message = f"the API server refused it and is asked again: {denied.message}"
+    return _finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message)
 
 
 def _gate_finding(view: VmiView) -> Finding | None:

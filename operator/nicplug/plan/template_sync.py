@@ -11,7 +11,14 @@ from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.interface_names import is_ordinal_name
 from nicplug.model.interface_status import rows_by_name
 from nicplug.model.metadata import mapping, objects, text
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface, Network, networks_of
+from nicplug.model.networks import (
+    HOTPLUGGABLE_BINDINGS,
+    Binding,
+    Interface,
+    Network,
+    networks_of,
+    secondary_names,
+)
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Kind, PatchInterfaces
@@ -96,10 +103,15 @@ def may_be_plugged(interface: Interface) -> bool:
 
 
 def _state_flows(*, mine: Interface, template: Interface, vmi: VirtualMachineInstance) -> bool:
-    """An absent NIC is never revived, and one of an old pod cannot be taken out by its name."""
+    """An absent NIC is never revived; only bridge NICs of secondary networks can go, and not from old pods."""
     if mine.state == template.state or mine.is_absent:
         return False
-    return not (template.is_absent and has_ordinal_names(vmi))
+    return not template.is_absent or (may_be_unplugged(mine, vmi=vmi) and not has_ordinal_names(vmi))
+
+
+def may_be_unplugged(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
+    """What KubeVirt's admission allows to be `absent`; nicplug has to ask itself, it has no webhook."""
+    return interface.binding is Binding.BRIDGE and interface.name in secondary_names(vmi.networks)
 
 
 def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:

@@ -6,6 +6,7 @@ Pending --pod made--> Scheduling --pod ready--> Scheduled --node agent--> Runnin
 ```
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,13 +47,16 @@ def plan_vmi(view: VmiView, *, now: datetime) -> Plan:
 
 
 def active_pod(view: VmiView) -> LauncherPod | None:
-    """The newest pod of this VMI, on the VMI's node once it has one.
+    """The pod that nicplug made for this VMI, else the newest one; on the VMI's node once it has one.
 
     The owner's uid was matched when the view was gathered; labels alone prove nothing (CVE-2025-64435).
     """
     node = view.vmi.node_name
     candidates = [pod for pod in view.pods if not node or pod.node_name == node]
-    return max(candidates, key=lambda pod: (pod.created is not None, pod.created, pod.key.name), default=None)
+    by_age = sorted(candidates, key=lambda pod: (pod.created is not None, pod.created, pod.key.name))
+    own = launcher_pod_key(view.vmi)
+    # Whoever may create pods may name our VMI as their owner, but cannot take the name that only we make.
+    return next((pod for pod in by_age if pod.key == own), by_age[-1] if by_age else None)
 
 
 def _plan_end(view: VmiView) -> Plan:
@@ -89,7 +93,7 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
 
 def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan:
     vmi, status = view.vmi, view.vmi.read_status()
-    rows = objects(status.get("interfaces"))
+    rows: Sequence[Mapping[str, Any]] = objects(status.get("interfaces"))
     phase = next_phase(phase=vmi.phase, pod=pod)
     records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
     annotation = _annotation(view, pod=pod, phase=phase, records=records, now=now)

@@ -8,6 +8,10 @@ from typing import Any
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.reconcile.queue import Priority, WorkQueue
 
+# A pass over a neighbour would run in front of the write that matters, and often be repeated a moment later:
+# its few milliseconds cost a NIC one, and the operator a tenth of its CPU (docs/performance.md).
+_NEIGHBOUR_DELAY_SECONDS = 0.003
+
 
 @dataclass(slots=True)
 class Intake:
@@ -39,9 +43,10 @@ class Intake:
         self.enqueue(keys)
 
     def enqueue(self, keys: list[WorkKey], *, priority: Priority = Priority.LIVE) -> None:
-        """Have the keys looked at."""
-        for key in keys:
-            self.queue.add(key, priority=priority)
+        """Have the keys looked at: the object itself, which comes first, now, and its neighbours in a moment."""
+        later = _NEIGHBOUR_DELAY_SECONDS if priority is Priority.LIVE else 0.0
+        for number, key in enumerate(keys):
+            self.queue.add(key, priority=priority, delay_seconds=later if number else 0.0)
 
     def expect_no_more_lists(self) -> None:
         """The caches are complete: from now on a listed object means that a watch was opened anew."""

@@ -89,6 +89,10 @@ class WorkQueue(Generic[K]):
         """Keys of that priority that wait for a worker."""
         return sum(1 for known, _ in self._queued.values() if known is priority)
 
+    def waiting(self) -> int:
+        """Keys that wait for a worker, of all priorities."""
+        return len(self._queued)
+
     def oldest_age_seconds(self) -> float:
         """How long the longest-waiting key has waited; 0 when none waits."""
         now = self._clock()

@@ -1,0 +1,344 @@
+"""Raw Kubernetes objects with good defaults, as the API server serves them, and the records parsed from them.
+
+A case names only what matters to it. Objects are raw on purpose: every test of a planner covers the parsers too.
+"""
+
+import copy
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
+from nicplug.model.names import NETWORK_STATUS_ANNOTATION, NETWORKS_ANNOTATION, VM_FINALIZER, VMI_FINALIZER
+from nicplug.model.pod import LauncherPod, parse_pod
+from nicplug.model.vm import VirtualMachine, parse_vm
+from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
+from nicplug.plan.views import PlanSettings, Refusal, VmiView, VmView
+
+Json = dict[str, Any]
+Nic = tuple[Json, Json]
+"""An interface and its network."""
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+CREATED = "2026-01-02T03:00:00Z"
+NAMESPACE = "default"
+NAME = "vmi-fedora"
+NODE = "node01"
+VM_UID = "11111111-aaaa-4000-8000-000000000001"
+VMI_UID = "22222222-bbbb-4000-8000-000000000002"
+POD_UID = "33333333-cccc-4000-8000-000000000003"
+POD_NAME = f"virt-launcher-{NAME}-0a1b2"
+
+# KubeVirt's vectors for the hashed scheme, of its own unit tests.
+POD_INTERFACES = {
+    "iface1": "pod7e0055a6880",
+    "iface2": "pod48802102d24",
+    "red": "podb1f51a511f1",
+    "blue": "pod16477688c0e",
+    "green": "podba4788b226a",
+    "network1": "poda7662f44d65",
+    "network2": "pod27f4a77f94e",
+    "default": "pod37a8eec1ce1",
+    "test1": "pod1b4f0e98519",
+    "other-test1": "pod49dba5c72f0",
+    "foo": "pod2c26b46b68f",
+    "boo": "pod6446d58d6df",
+    "doo": "pod778c553efa0",
+    "goo": "podeeea394806a",
+    "woo": "podb260539511e",
+    "secondary-network": "pod56a025b6623",
+    "secondary-network2": "podb84f866e97d",
+}
+
+
+def later(seconds: float) -> datetime:
+    """So long after NOW."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def primary(name: str = "default", *, binding: str = "masquerade", state: str = "") -> Nic:
+    """The NIC on the pod network."""
+    return _interface(name, binding=binding, mac="", state=state), {"name": name, "pod": {}}
+
+
+def nic(name: str, *, binding: str = "bridge", mac: str = "", state: str = "", attachment: str | None = None) -> Nic:
+    """A NIC on a secondary network; the attachment definition is `<name>-net` unless said otherwise."""
+    network = {"name": name, "multus": {"networkName": f"{name}-net" if attachment is None else attachment}}
+    return _interface(name, binding=binding, mac=mac, state=state), network
+
+
+def absent(name: str, *, binding: str = "bridge") -> Nic:
+    """A NIC that is to go."""
+    return nic(name, binding=binding, state="absent")
+
+
+def _interface(name: str, *, binding: str, mac: str, state: str) -> Json:
+    interface: Json = {"name": name}
+    if binding:
+        interface[binding] = {"name": "plugin"} if binding == "binding" else {}
+    if mac:
+        interface["macAddress"] = mac
+    if state:
+        interface["state"] = state
+    return interface
+
+
+def vmi_spec(nics: Iterable[Nic]) -> Json:
+    """The part of a VMI spec that matters here; lists are left out when empty, as clients do."""
+    pairs = list(nics)
+    devices: Json = {"interfaces": [interface for interface, _ in pairs]} if pairs else {}
+    spec: Json = {"domain": {"devices": devices, "memory": {"guest": "1Gi"}}}
+    return {**spec, "networks": [network for _, network in pairs]} if pairs else spec
+
+
+def metadata(name: str, *, uid: str, generation: int = 1, version: int = 10, **members: Any) -> Json:
+    """The metadata that every stored object has, and what else the case wants; None leaves a member out."""
+    base: Json = {
+        "namespace": NAMESPACE,
+        "name": name,
+        "uid": uid,
+        "generation": generation,
+        "resourceVersion": str(version),
+        "creationTimestamp": CREATED,
+    }
+    return base | {member: value for member, value in members.items() if value is not None}
+
+
+def owner(kind: str, name: str, uid: str) -> Json:
+    """A controlling ownerReference."""
+    return {"apiVersion": "kubevirt.io/v1", "kind": kind, "name": name, "uid": uid, "controller": True}
+
+
+def vmi(
+    *nics: Nic,
+    phase: str = "Running",
+    rows: Sequence[Json] | None = None,
+    operations: Sequence[Json] = (),
+    conditions: Sequence[Json] = (),
+    name: str = NAME,
+    uid: str = VMI_UID,
+    owner_uid: str | None = None,
+    node: str = NODE,
+    deleting: bool = False,
+    **meta: Any,
+) -> Json:
+    """A VMI; without NICs it has the primary one alone. `owner_uid` makes it a VM's."""
+    status: Json = {"phase": phase}
+    if phase not in ("", "Pending", "Scheduling"):
+        status["nodeName"] = node
+    status |= {"interfaces": list(rows)} if rows else {}
+    status |= {"interfaceOperations": list(operations)} if operations else {}
+    status |= {"conditions": list(conditions)} if conditions else {}
+    members: Json = {
+        "finalizers": [VMI_FINALIZER] if owner_uid is None else [VM_FINALIZER, VMI_FINALIZER],
+        "labels": {"kubevirt.io/nodeName": node} if status.get("nodeName") else None,
+        "ownerReferences": [owner("VirtualMachine", name, owner_uid)] if owner_uid else None,
+        "deletionTimestamp": CREATED if deleting else None,
+        **meta,
+    }
+    raw: Json = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": metadata(name, uid=uid, **members),
+        "spec": vmi_spec(nics or (primary(),)),
+    }
+    return {**raw, "status": status} if phase else raw
+
+
+def vm(
+    *nics: Nic,
+    run_strategy: str | None = "Always",
+    running: bool | None = None,
+    name: str = NAME,
+    uid: str = VM_UID,
+    status: Json | None = None,
+    deleting: bool = False,
+    **meta: Any,
+) -> Json:
+    """A VM; without NICs its template has none."""
+    spec: Json = {"template": {"metadata": {"labels": {"app": "fedora"}}, "spec": vmi_spec(nics)}}
+    spec |= {"runStrategy": run_strategy} if run_strategy is not None else {}
+    spec |= {"running": running} if running is not None else {}
+    members = {"finalizers": [VM_FINALIZER], "deletionTimestamp": CREATED if deleting else None, **meta}
+    raw: Json = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": metadata(name, uid=uid, **members),
+        "spec": spec,
+    }
+    return {**raw, "status": status} if status is not None else raw
+
+
+def network_status(*interfaces: str, default: str = "eth0") -> str:
+    """A network-status annotation that lists the default network and these interfaces."""
+    entries: list[Json] = [{"name": "cluster", "interface": default, "default": True, "dns": {}}]
+    entries += [{"name": f"default/{item}", "interface": item, "mac": "02:00:00:00:00:01"} for item in interfaces]
+    return json.dumps(entries)
+
+
+def element(name: str, *, mac: str = "", namespace: str = NAMESPACE, attachment: str | None = None) -> Json:
+    """The annotation element of the NIC of that name."""
+    body: Json = {"name": attachment or f"{name}-net", "namespace": namespace}
+    return body | ({"mac": mac} if mac else {}) | {"interface": POD_INTERFACES[name]}
+
+
+def pod(
+    *,
+    networks: str | Sequence[Json] | None = None,
+    attached: Sequence[str] = (),
+    phase: str = "Running",
+    ready: bool = True,
+    name: str = POD_NAME,
+    uid: str = POD_UID,
+    owner_uid: str = VMI_UID,
+    owner_name: str = NAME,
+    node: str = NODE,
+    deleting: bool = False,
+    status_text: str | None = None,
+    conditions: Sequence[Json] | None = None,
+    **meta: Any,
+) -> Json:
+    """A launcher pod: asked for `networks`, and having `attached` (NIC names, or pod interface names)."""
+    text = networks if isinstance(networks, str) or networks is None else render(networks)
+    found = [POD_INTERFACES.get(item, item) for item in attached]
+    annotations = {NETWORK_STATUS_ANNOTATION: network_status(*found) if status_text is None else status_text}
+    annotations |= {NETWORKS_ANNOTATION: text} if text is not None else {}
+    members: Json = {
+        "labels": {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": owner_uid},
+        "annotations": annotations,
+        "ownerReferences": [owner("VirtualMachineInstance", owner_name, owner_uid)],
+        "deletionTimestamp": CREATED if deleting else None,
+        **meta,
+    }
+    state = {"running": {"startedAt": CREATED}} if ready else {"waiting": {"reason": "ContainerCreating"}}
+    ready_row = {"type": "Ready", "status": "True" if ready else "False"}
+    status: Json = {
+        "phase": phase,
+        "conditions": [ready_row] if conditions is None else list(conditions),
+        "containerStatuses": [{"name": "compute", "ready": ready, "state": state}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata(name, uid=uid, **members),
+        "spec": {"nodeName": node, "containers": [{"name": "compute", "image": "launcher:1"}]},
+        "status": status,
+    }
+
+
+def kubevirt(*gates: str, disabled: Sequence[str] = (), name: str = "kubevirt", **network: Any) -> Json:
+    """A KubeVirt CR; without arguments it lists HotplugNICs. `kubevirt("")` lists nothing that counts."""
+    developer: Json = {"featureGates": list(gates or ("HotplugNICs",))}
+    developer |= {"disabledFeatureGates": list(disabled)} if disabled else {}
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "KubeVirt",
+        "metadata": metadata(name, uid=f"kv-{name}"),
+        "spec": {"configuration": {"developerConfiguration": developer, "network": network}},
+    }
+
+
+def row(name: str, *sources: str, pod_interface: str | None = None, **members: Any) -> Json:
+    """A row of `status.interfaces`."""
+    body: Json = {"name": name} if name else {}
+    body |= {"infoSource": ", ".join(sources)} if sources else {}
+    known = POD_INTERFACES.get(name, "eth0") if pod_interface is None else pod_interface
+    return body | ({"podInterfaceName": known} if known and name else {}) | members
+
+
+def primary_row(*sources: str) -> Json:
+    """The row of the primary NIC."""
+    return row("default", *(sources or ("domain",)), pod_interface="eth0")
+
+
+def operation(
+    name: str,
+    *,
+    type_: str = "Plug",
+    path: str = "Dynamic",
+    phase: str = "Pending",
+    reason: str = "WaitingForPodInterface",
+    since: datetime = NOW,
+) -> Json:
+    """A row of `status.interfaceOperations`."""
+    moment = since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {
+        "name": name,
+        "operation": type_,
+        "path": path,
+        "phase": phase,
+        "reason": reason,
+        "message": "",
+        "attempts": 1,
+        "startTime": moment,
+        "lastTransitionTime": moment,
+    }
+
+
+def render(elements: Sequence[Json]) -> str:
+    """The annotation text of these elements, written independently of the code under test."""
+    return "[" + ",".join(json.dumps(item, separators=(",", ":")) for item in elements) + "]"
+
+
+def a_vm(raw: Json) -> VirtualMachine:
+    """The record of a VM."""
+    return parse_vm(copy.deepcopy(raw))
+
+
+def a_vmi(raw: Json) -> VirtualMachineInstance:
+    """The record of a VMI."""
+    return parse_vmi(copy.deepcopy(raw))
+
+
+def a_pod(raw: Json) -> LauncherPod:
+    """The record of a pod."""
+    return parse_pod(copy.deepcopy(raw))
+
+
+def a_config(raw: Json) -> KubevirtConfig:
+    """The record of a KubeVirt CR."""
+    return parse_kubevirt(copy.deepcopy(raw))
+
+
+def vmi_view(
+    raw: Mapping[str, Any],
+    *pods: Json,
+    vm: Json | None = None,
+    config: Json | None = None,
+    has_config: bool = True,
+    refusal: Refusal | None = None,
+    pending_since: datetime | None = None,
+    seen_at: datetime = NOW,
+) -> VmiView:
+    """What the planner of a VMI sees; the feature gate is listed unless `config` says otherwise."""
+    return VmiView(
+        vmi=a_vmi(dict(raw)),
+        pods=tuple(map(a_pod, pods)),
+        vm=a_vm(vm) if vm is not None else None,
+        config=a_config(config or kubevirt()) if has_config else None,
+        settings=PlanSettings(),
+        spec_seen_at=seen_at,
+        refusal=refusal,
+        report_pending_since=pending_since,
+    )
+
+
+def vm_view(
+    raw: Json,
+    *,
+    vmi: Json | None = None,
+    config: Json | None = None,
+    has_config: bool = True,
+    refusal: Refusal | None = None,
+    pending_since: datetime | None = None,
+) -> VmView:
+    """What the planner of a VM sees."""
+    return VmView(
+        vm=a_vm(raw),
+        vmi=a_vmi(vmi) if vmi is not None else None,
+        config=a_config(config or kubevirt()) if has_config else None,
+        settings=PlanSettings(),
+        refusal=refusal,
+        report_pending_since=pending_since,
+    )

@@ -1,0 +1,165 @@
+"""The objects of a small cluster, with the rules of kube-apiserver that decide races.
+
+uid, resourceVersion and generation; the status subresource; finalizers and graceful deletion of pods; guarded JSON
+patches. Names and times are a function of the seed alone, so that a schedule can be run again.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.build import NOW
+from tests.fakes.patches import JSON_PATCH, patched
+from tests.fakes.status import ApiFailure
+
+from nicplug.kube.errors import AlreadyExists, Gone, Rejected, Stale
+
+Json = dict[str, Any]
+Address = tuple[str, str]
+"""Plural and name; everything lives in one namespace."""
+
+NAMESPACE = "default"
+VMS, VMIS, PODS, KUBEVIRTS = "virtualmachines", "virtualmachineinstances", "pods", "kubevirts"
+KINDS = {VMS: "VirtualMachine", VMIS: "VirtualMachineInstance", PODS: "Pod", KUBEVIRTS: "KubeVirt"}
+
+
+def copied(body: Json) -> Json:
+    """A deep copy."""
+    copy: Json = json.loads(json.dumps(body))
+    return copy
+
+
+class Cluster:
+    """Everything that is true.
+
+    Attributes:
+        history: every change in order: plural, type of the watch line, the object.
+        guests: NICs in the guest of each VMI, by uid; what the node knows and the API does not.
+        log: what happened, for a person.
+        on_commit: checks that run after every change.
+    """
+
+    def __init__(self) -> None:
+        self.now: datetime = NOW
+        self.history: list[tuple[str, str, Json]] = []
+        self.guests: dict[str, list[str]] = {}
+        self.log: list[str] = []
+        self.on_commit: list[Callable[[Cluster], None]] = []
+        self._objects: dict[Address, Json] = {}
+        self._version = 100
+        self._born = 0
+
+    def say(self, text: str) -> None:
+        """Write a line of the log."""
+        self.log.append(f"{(self.now - NOW).total_seconds():8.3f} {text}")
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock."""
+        self.now += timedelta(seconds=seconds)
+
+    def get(self, plural: str, name: str) -> Json | None:
+        """A copy of one object."""
+        found = self._objects.get((plural, name))
+        return copied(found) if found is not None else None
+
+    def all(self, plural: str) -> list[Json]:
+        """Copies of all objects of a kind."""
+        return [copied(body) for (kind, _), body in sorted(self._objects.items()) if kind == plural]
+
+    @property
+    def version(self) -> int:
+        """The resourceVersion of the last change."""
+        return self._version
+
+    def create(self, plural: str, body: Mapping[str, Any], *, by: str) -> Json:
+        """POST."""
+        name = body["metadata"]["name"]
+        if (plural, name) in self._objects:
+            raise AlreadyExists(f"{plural} {name} exists", status=409)
+        self._born += 1
+        born = copied(dict(body))
+        born["metadata"] |= {
+            "namespace": NAMESPACE,
+            "uid": f"{plural[:-1]}-{self._born:04}",
+            "generation": 1,
+            "creationTimestamp": self.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        if plural == PODS:
+            born["status"] = {"phase": "Pending"}
+        elif plural != KUBEVIRTS:
+            born.pop("status", None)
+        return self._commit(plural, name, "ADDED", born, by=by, what="created")
+
+    def patch(
+        self, plural: str, name: str, patch: Sequence[Mapping[str, Any]], *, by: str, subresource: str | None = None
+    ) -> Json:
+        """JSON patch; raises `Stale` when a `test` fails or a path is missing."""
+        old = self._objects.get((plural, name))
+        if old is None:
+            raise Gone(f"{plural} {name} not found", status=404)
+        content = json.dumps([dict(operation) for operation in patch]).encode()
+        try:
+            body = patched(copied(old), content_type=JSON_PATCH, content=content)
+        except ApiFailure as failure:
+            raise Stale(f"{plural} {name}: the patch does not fit", status=422) from failure
+        return self.replace(plural, name, body, by=by, subresource=subresource)
+
+    def replace(self, plural: str, name: str, body: Json, *, by: str, subresource: str | None = None) -> Json:
+        """What a PUT or a PATCH amounts to."""
+        old = self._objects[plural, name]
+        new = _with_status(old, body) if subresource == "status" else _without_status(plural, old, body)
+        added = set(new["metadata"].get("finalizers") or ()) - set(old["metadata"].get("finalizers") or ())
+        if added and "deletionTimestamp" in old["metadata"]:
+            raise Rejected("no new finalizers can be added if the object is being deleted", status=422)
+        if new.get("spec") != old.get("spec"):
+            new["metadata"]["generation"] = old["metadata"]["generation"] + 1
+        if new == old:
+            return copied(old)
+        if "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers") and plural != PODS:
+            return self._commit(plural, name, "DELETED", new, by=by, what="let go")
+        what = "status patched" if subresource else "patched"
+        return self._commit(plural, name, "MODIFIED", new, by=by, what=what)
+
+    def delete(self, plural: str, name: str, *, by: str, uid: str | None = None, force: bool = False) -> Json:
+        """DELETE: pods on a node and objects with finalizers stay for a while."""
+        old = self._objects.get((plural, name))
+        if old is None or uid not in (None, old["metadata"]["uid"]):
+            raise Gone(f"{plural} {name} not found", status=404)
+        new = copied(old)
+        waits = new["spec"].get("nodeName") if plural == PODS else new["metadata"].get("finalizers")
+        if "deletionTimestamp" in new["metadata"] and not force:
+            return new
+        new["metadata"]["deletionTimestamp"] = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if waits and not force:
+            new["metadata"]["generation"] += 1
+            return self._commit(plural, name, "MODIFIED", new, by=by, what="being deleted")
+        return self._commit(plural, name, "DELETED", new, by=by, what="deleted")
+
+    def _commit(self, plural: str, name: str, type_: str, body: Json, *, by: str, what: str) -> Json:
+        self._version += 1
+        body["metadata"]["resourceVersion"] = str(self._version)
+        if type_ == "DELETED":
+            del self._objects[plural, name]
+        else:
+            self._objects[plural, name] = body
+        self.say(f"{by}: {KINDS[plural]} {name} {what} (resourceVersion {self._version})")
+        self.history.append((plural, type_, copied(body)))
+        for check in self.on_commit:
+            check(self)
+        return copied(body)
+
+
+def _without_status(plural: str, old: Json, body: Json) -> Json:
+    known = old["metadata"]
+    kept = {key: known[key] for key in ("uid", "generation", "creationTimestamp", "resourceVersion")}
+    kept |= {"deletionTimestamp": known["deletionTimestamp"]} if "deletionTimestamp" in known else {}
+    free = {key: value for key, value in body["metadata"].items() if value not in ([], {}, None)}
+    new = {key: value for key, value in body.items() if key != "status"}
+    status = {"status": old["status"]} if "status" in old else {}
+    return {**new, "metadata": {**free, **kept}, **status}
+
+
+def _with_status(old: Json, body: Json) -> Json:
+    new = {key: copied(value) if isinstance(value, dict) else value for key, value in old.items() if key != "status"}
+    return {**new, "status": body["status"]} if "status" in body else new

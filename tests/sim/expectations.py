@@ -1,0 +1,131 @@
+"""What must hold at every moment, and what must be true when everybody has come to rest."""
+
+import json
+
+from tests.sim.cluster import KUBEVIRTS, PODS, VMIS, VMS, Cluster, Json
+from tests.sim.node_side import NETWORKS, STATUS
+from tests.sim.users import FOREIGN
+
+_HASHED = "pod"
+
+
+class Invariants:
+    """Checked after every commit."""
+
+    def __init__(self) -> None:
+        self._foreign_in: set[str] = set()
+
+    def __call__(self, cluster: Cluster) -> None:
+        owners: dict[str, str] = {}
+        for pod in cluster.all(PODS):
+            uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
+            if "deletionTimestamp" not in pod["metadata"]:
+                owner = pod["metadata"]["ownerReferences"][0]["uid"]
+                assert owner not in owners, f"two live pods of one VMI: {owners[owner]} and {name}"
+                owners[owner] = name
+            elements = _elements(pod)
+            if FOREIGN in elements:
+                self._foreign_in.add(uid)
+            assert uid not in self._foreign_in or FOREIGN in elements, f"{name} has lost a foreign element"
+
+
+def _elements(pod: Json) -> list[Json]:
+    elements: list[Json] = json.loads(pod["metadata"]["annotations"].get(NETWORKS) or "[]")
+    return elements
+
+
+def check_rest(cluster: Cluster, *, had_two_leaders: bool) -> None:
+    """Every object is what its spec says.
+
+    Args:
+        had_two_leaders: a NIC that was plugged and unplugged in the same moment may be left in the VMI: one leader
+            took it out of the template, as it had never been plugged, while the other plugged it. No guard spans
+            two objects; KubeVirt would say RestartRequired.
+    """
+    for vm in cluster.all(VMS):
+        _check_vm(cluster, vm, had_two_leaders=had_two_leaders)
+    for vmi in cluster.all(VMIS):
+        _check_vmi(cluster, vmi)
+    owners = {vmi["metadata"]["uid"] for vmi in cluster.all(VMIS)}
+    for pod in cluster.all(PODS):
+        assert pod["metadata"]["ownerReferences"][0]["uid"] in owners, "a pod has outlived its VMI"
+
+
+def _check_vm(cluster: Cluster, vm: Json, *, had_two_leaders: bool) -> None:
+    name, status = vm["metadata"]["name"], vm.get("status", {})
+    assert "deletionTimestamp" not in vm["metadata"], f"{name} does not go"
+    vmi = cluster.get(VMIS, name)
+    owned = vmi is not None and _owner_uid(vmi) == vm["metadata"]["uid"]
+    template = _interfaces(vm["spec"]["template"]["spec"])
+    if vm["spec"]["runStrategy"] == "Halted":
+        assert not owned, f"{name} is halted and runs"
+        assert status.get("printableStatus", "Stopped") == "Stopped"
+        assert all(state != "absent" for state in template.values()), "a stopped VM keeps an absent NIC"
+        return
+    if vmi is not None and not owned:
+        failure = _condition(status, "Failure")
+        assert failure.get("reason") == "NameTaken", f"the status of {name} does not say that its name is taken"
+        return
+    assert vmi is not None, f"{name} does not run"
+    assert status["printableStatus"] == "Running", status["printableStatus"]
+    assert status["ready"] is True
+    running = _interfaces(vmi["spec"])
+    assert template.keys() <= running.keys(), "a NIC of the template has not reached the VMI"
+    assert had_two_leaders or template.keys() == running.keys(), "the VMI has a NIC that the template has not"
+    assert all(state != "absent" for state in template.values()), "the template keeps an absent NIC"
+
+
+def _check_vmi(cluster: Cluster, vmi: Json) -> None:
+    name, status = vmi["metadata"]["name"], vmi.get("status", {})
+    assert "deletionTimestamp" not in vmi["metadata"], f"{name} does not go"
+    if status["phase"] == "Failed":
+        assert _owner_uid(vmi) is None, f"{name} failed and its VM does not start it again"
+        return
+    assert status["phase"] == "Running", f"{name} is {status['phase']}"
+    interfaces = _interfaces(vmi["spec"])
+    assert all(state != "absent" for state in interfaces.values()), f"{name} keeps an absent NIC"
+    assert sorted(cluster.guests[vmi["metadata"]["uid"]]) == sorted(interfaces), f"{name}: the guest has other NICs"
+    rows = {row["name"]: row for row in status["interfaces"]}
+    assert rows.keys() == interfaces.keys(), f"{name}: rows {sorted(rows)}, NICs {sorted(interfaces)}"
+    for nic, row in rows.items():
+        wanted = "domain" if nic == "default" else "domain, multus-status"
+        assert row["infoSource"] == wanted, f"{name}: {nic} has infoSource {row['infoSource']}"
+    ready = _condition(status, "InterfacesReady")
+    assert ready["status"] == "True", f"{name}: {ready}"
+    assert ready["observedGeneration"] == vmi["metadata"]["generation"], (
+        f"{name}: the condition is of an old generation"
+    )
+    records = {item["name"]: item["phase"] for item in status.get("interfaceOperations", [])}
+    assert set(records.values()) <= {"Ready"}, f"{name}: {records}"
+    _check_pod(cluster, vmi, set(interfaces) - {"default"})
+
+
+def _check_pod(cluster: Cluster, vmi: Json, nics: set[str]) -> None:
+    pods = [pod for pod in cluster.all(PODS) if pod["metadata"]["ownerReferences"][0]["uid"] == vmi["metadata"]["uid"]]
+    assert len(pods) == 1, f"{len(pods)} pods"
+    own = [item for item in _elements(pods[0]) if item != FOREIGN]
+    assert {item["name"] for item in own} == {f"{nic}-net" for nic in nics}
+    assert len(own) == len(nics), "an element twice"
+    status = json.loads(pods[0]["metadata"]["annotations"][STATUS])
+    attached = {item["interface"] for item in status if item["interface"].startswith(_HASHED)}
+    assert attached == {item["interface"] for item in own}
+
+
+def _interfaces(spec: Json) -> dict[str, str]:
+    devices = spec["domain"]["devices"]
+    return {item["name"]: item.get("state", "") for item in devices.get("interfaces") or []}
+
+
+def _owner_uid(vmi: Json) -> str | None:
+    owners = vmi["metadata"].get("ownerReferences") or []
+    return owners[0]["uid"] if owners else None
+
+
+def _condition(status: Json, type_: str) -> Json:
+    return next((row for row in status.get("conditions", []) if row["type"] == type_), {})
+
+
+def gate_is_on(cluster: Cluster) -> bool:
+    """Hot-plug is allowed, so that everything can come to rest."""
+    found = cluster.get(KUBEVIRTS, "kubevirt")
+    return bool(found and found["spec"]["configuration"]["developerConfiguration"]["featureGates"])

@@ -1,0 +1,266 @@
+"""An operator under a scheduler that decides when each of its requests travels and each event arrives.
+
+The real caches, gatherer, planners, executor, memory, retry policy and reaper; only the queue, the clock and the wire
+are the simulation's. Every request stops twice, before and after it takes effect, and may fail or be the last thing
+the process does there.
+"""
+
+import random
+import types
+from collections.abc import Coroutine, Generator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.sim.cluster import KUBEVIRTS, PODS, VMIS, VMS, Cluster, Json
+
+from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.reaper import Reaper
+from nicplug.kube.api import JsonPatch, Resource
+from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Unavailable
+from nicplug.kube.recorder import ObjectReference
+from nicplug.plan.views import PlanSettings
+from nicplug.reconcile.announce import Announcer
+from nicplug.reconcile.execute import Executor
+from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.memory import Memory, PlanRepeats
+from nicplug.reconcile.reconciler import Reconciler
+from nicplug.reconcile.retry import RetryPolicy
+
+CACHED = {VMS: CachedKind.VM, VMIS: CachedKind.VMI, PODS: CachedKind.POD, KUBEVIRTS: CachedKind.KUBEVIRT}
+_PARALLEL = 4
+
+
+@dataclass(slots=True)
+class Faults:
+    """How likely each misfortune is, per request or per event."""
+
+    refused: float = 0.0
+    answer_lost: float = 0.0
+    event_lost: float = 0.0
+    event_doubled: float = 0.0
+    event_overtakes: float = 0.0
+
+    def end(self) -> None:
+        """Let the world become kind."""
+        self.refused = self.answer_lost = self.event_lost = self.event_doubled = self.event_overtakes = 0.0
+
+
+@types.coroutine
+def _turn() -> Generator[None, None, None]:
+    """Let the scheduler decide who goes on."""
+    yield
+
+
+@dataclass(slots=True)
+class SimApi:
+    """`KubeApi` on the cluster."""
+
+    cluster: Cluster
+    who: str
+    faults: Faults
+    randomness: random.Random
+    writes: int = 0
+
+    async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
+        await _turn()
+        found = self.cluster.get(resource.plural, name)
+        if found is None:
+            raise Gone(f"{resource.plural} {name} not found", status=404)
+        return found
+
+    async def list(self, resource: Resource, **_: Any) -> Json:
+        await _turn()
+        metadata = {"resourceVersion": str(self.cluster.version)}
+        return {"metadata": metadata, "items": self.cluster.all(resource.plural)}
+
+    async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
+        await self._leave()
+        return await self._arrive(self.cluster.create(resource.plural, body, by=self.who))
+
+    async def patch(
+        self,
+        resource: Resource,
+        patch: JsonPatch,
+        *,
+        name: str,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> Json:
+        await self._leave()
+        answer = self.cluster.patch(resource.plural, name, patch, by=self.who, subresource=subresource)
+        return await self._arrive(answer)
+
+    async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
+        raise NotImplementedError("nothing under test sends a PUT")
+
+    async def delete(
+        self, resource: Resource, *, name: str, namespace: str | None = None, uid: str | None = None
+    ) -> Json:
+        await self._leave()
+        return await self._arrive(self.cluster.delete(resource.plural, name, by=self.who, uid=uid))
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def _leave(self) -> None:
+        self.writes += 1
+        await _turn()
+        if self.randomness.random() < self.faults.refused:
+            raise Unavailable(f"{self.who}: connection refused")
+
+    async def _arrive(self, answer: Json) -> Json:
+        await _turn()
+        if self.randomness.random() < self.faults.answer_lost:
+            raise Unavailable(f"{self.who}: time-out after the write")
+        return answer
+
+
+class Events:
+    """Keeps the events for people."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
+        self.reasons.append(reason)
+
+
+@dataclass(slots=True)
+class Operator:
+    """One process: its caches, what it has still to hear, and the passes it is in.
+
+    Attributes:
+        bugs: errors that no API answer explains; a schedule with one of them has failed.
+    """
+
+    name: str
+    cluster: Cluster
+    faults: Faults
+    randomness: random.Random
+    bugs: list[Exception] = field(default_factory=list)
+    events: Events = field(default_factory=Events)
+    api: SimApi = field(init=False)
+    _caches: Caches = field(init=False)
+    _reconciler: Reconciler = field(init=False)
+    _reaper: Reaper = field(init=False)
+    _retry: RetryPolicy = field(init=False)
+    _heard: int = field(init=False)
+    _on_the_way: list[tuple[str, str, Json]] = field(init=False)
+    _due: dict[WorkKey, datetime] = field(init=False)
+    _passes: dict[WorkKey, Coroutine[Any, Any, None]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.api = SimApi(self.cluster, self.name, self.faults, self.randomness)
+        self._passes = {}
+        self.start()
+
+    def start(self) -> None:
+        """A new process: the old one's passes end where they are, its memory is lost, the caches are listed anew."""
+        for work in self._passes.values():
+            work.close()
+        self._passes, self._due, self._on_the_way = {}, {}, []
+        self._caches = Caches(clock=self._clock)
+        memory = Memory(clock=self._clock)
+        self._reconciler = Reconciler(
+            gatherer=Gatherer(self._caches, memory, PlanSettings()),
+            executor=Executor(self.api, self._caches, self._look_at),
+            memory=memory,
+            announcer=Announcer(self.events),
+            clock=self._clock,
+            on_completion=lambda _: None,
+        )
+        self._reaper = Reaper(api=self.api, caches=self._caches, on_dirty=self._look_at)
+        self._retry = RetryPolicy(randomness=self.randomness)
+        self._heard = len(self.cluster.history)
+        self.relist()
+        self._look_at(self._caches.all_keys())
+
+    def _clock(self) -> datetime:
+        return self.cluster.now
+
+    def _look_at(self, keys: list[WorkKey]) -> None:
+        self._due |= dict.fromkeys(keys, self.cluster.now)
+
+    def relist(self) -> None:
+        """Kopf opens its watches anew: it tells what exists, and nothing of what is gone."""
+        self._on_the_way.clear()
+        self._heard = len(self.cluster.history)
+        for plural, kind in CACHED.items():
+            for body in self.cluster.all(plural):
+                self._look_at(self._caches.observe(kind, body))
+
+    def sweep(self) -> None:
+        """The reaper's round, undisturbed."""
+        work = self._reaper.sweep()
+        while not _is_over(work):
+            pass
+
+    def hear(self) -> bool:
+        """One event arrives, or is lost, or comes twice, or overtakes another; False when none is on its way."""
+        self._on_the_way += self.cluster.history[self._heard :]
+        self._heard = len(self.cluster.history)
+        if not self._on_the_way:
+            return False
+        overtakes = self.randomness.random() < self.faults.event_overtakes
+        index = self.randomness.randrange(len(self._on_the_way)) if overtakes else 0
+        plural, type_, body = event = self._on_the_way.pop(index)
+        if self.randomness.random() < self.faults.event_lost:
+            self.cluster.say(f"{self.name}: does not hear {type_} {body['metadata']['name']}")
+            return True
+        if self.randomness.random() < self.faults.event_doubled:
+            self._on_the_way.append(event)
+        kind = CACHED[plural]
+        keys = self._caches.forget(kind, body) if type_ == "DELETED" else self._caches.observe(kind, body)
+        self._look_at(keys)
+        return True
+
+    def work(self) -> bool:
+        """Begin a pass over a key that is due, or go on with one; False when there is nothing to do now."""
+        ready = [key for key, due in self._due.items() if due <= self.cluster.now and key not in self._passes]
+        if ready and len(self._passes) < _PARALLEL and (not self._passes or self.randomness.random() < 0.5):
+            key = self.randomness.choice(ready)
+            del self._due[key]
+            self._passes[key] = self._pass(key)
+        elif not self._passes:
+            return False
+        key = self.randomness.choice(list(self._passes))
+        if _is_over(self._passes[key]):
+            del self._passes[key]
+        return True
+
+    def next_due(self) -> datetime | None:
+        """When the first key that waits for time is due."""
+        return min(self._due.values(), default=None)
+
+    def look_at_everything(self) -> None:
+        """As a new leader does."""
+        self._look_at(self._caches.all_keys())
+
+    async def _pass(self, key: WorkKey) -> None:
+        try:
+            again = await self._reconciler.reconcile(key)
+            self._retry.succeeded(key)
+        except ApiError as error:
+            again = self._retry.delay_seconds(key, error)
+            self.cluster.say(f"{self.name}: {key}: {type(error).__name__}: {error}")
+            if isinstance(error, (Denied, Rejected)) and self._reconciler.note_refusal(key, error, seconds=again):
+                again = 0.0
+        except PlanRepeats as error:
+            # People do the same thing again and again here; that it ends is what `Schedule` looks at.
+            again = self._retry.delay_seconds(key, error)
+        except Exception as error:
+            self.bugs.append(error)
+            raise
+        if again is not None:
+            moment = self.cluster.now + timedelta(seconds=again)
+            self._due[key] = min(moment, self._due.get(key, moment))
+
+
+def _is_over(work: Coroutine[Any, Any, None]) -> bool:
+    """Let a coroutine run to its next request; True when it has ended."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return True
+    return False

@@ -1,0 +1,129 @@
+"""One schedule: a seed decides who does what when, then the world becomes kind, and everything has to settle."""
+
+import random
+from dataclasses import dataclass, field
+
+from tests.sim.cluster import Cluster
+from tests.sim.expectations import Invariants, check_rest, gate_is_on
+from tests.sim.node_side import ROLES
+from tests.sim.operators import Faults, Operator
+from tests.sim.users import SCENARIOS, make_world, toggle_gate
+
+_CHAOS_STEPS = 160
+_SETTLE_STEPS = 6000
+# Beyond every deadline of a NIC and every back-off that the faults can have caused.
+_HORIZON_SECONDS = 400.0
+
+
+class ScheduleFailed(AssertionError):
+    """What went wrong, with the seed to run it again and the log of what happened."""
+
+
+@dataclass(slots=True)
+class Schedule:
+    """A run of one scenario.
+
+    Attributes:
+        operators: how many act at once; with two, each believes that it leads.
+    """
+
+    seed: int
+    scenario: str
+    operators: int
+    cluster: Cluster = field(init=False)
+    faults: Faults = field(init=False)
+    randomness: random.Random = field(init=False)
+    processes: list[Operator] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.randomness = random.Random(f"{self.scenario}/{self.operators}/{self.seed}")
+        self.cluster = Cluster()
+        self.cluster.on_commit.append(Invariants())
+        self.faults = Faults(
+            refused=self.randomness.choice((0.0, 0.1)),
+            answer_lost=self.randomness.choice((0.0, 0.1)),
+            event_lost=self.randomness.choice((0.0, 0.0, 0.1)),
+            event_doubled=self.randomness.choice((0.0, 0.2)),
+            event_overtakes=self.randomness.choice((0.0, 0.3)),
+        )
+
+    def run(self) -> int:
+        """Run it to the end; the number of writes that it cost.
+
+        Raises:
+            ScheduleFailed: something does not hold.
+        """
+        try:
+            make_world(self.cluster)
+            self.processes = [
+                Operator(f"operator-{index}", self.cluster, self.faults, self.randomness)
+                for index in range(self.operators)
+            ]
+            self._chaos()
+            self._become_kind()
+            self._settle()
+            check_rest(self.cluster, had_two_leaders=self.operators > 1)
+            self._check_silence()
+        except Exception as error:
+            log = "\n".join(self.cluster.log)
+            again = f"seed {self.seed}, scenario {self.scenario!r}, {self.operators} operators"
+            raise ScheduleFailed(f"{error!r}\n{again}; what happened (seconds, who, what):\n{log}") from error
+        return sum(process.api.writes for process in self.processes)
+
+    def _chaos(self) -> None:
+        deeds = SCENARIOS[self.scenario]
+        for _ in range(_CHAOS_STEPS):
+            dice = self.randomness.random()
+            process = self.randomness.choice(self.processes)
+            if dice < 0.06:
+                self.randomness.choice(deeds)(self.cluster, self.randomness)
+            elif dice < 0.07:
+                self.cluster.say(f"{process.name}: killed and started again")
+                process.start()
+            elif dice < 0.08:
+                process.relist()
+            elif dice < 0.14:
+                self.cluster.pass_time(self.randomness.uniform(0.0, 0.4))
+            elif dice < 0.34:
+                self.randomness.choice(ROLES)(self.cluster)
+            elif dice < 0.64:
+                process.hear()
+            else:
+                process.work()
+
+    def _become_kind(self) -> None:
+        """From now on everything arrives, though not what was lost; the next relist and sweep find that."""
+        self.faults.end()
+        self.cluster.say("the world becomes kind")
+        while not gate_is_on(self.cluster):
+            toggle_gate(self.cluster, self.randomness)
+        for process in self.processes:
+            while process.hear():
+                pass
+            process.relist()
+            process.sweep()
+
+    def _settle(self) -> None:
+        horizon = self.cluster.now.timestamp() + _HORIZON_SECONDS
+        for _ in range(_SETTLE_STEPS):
+            moves = [process.hear for process in self.processes] + [process.work for process in self.processes]
+            moves += [lambda role=role: role(self.cluster) for role in ROLES]  # type: ignore[misc]
+            self.randomness.shuffle(moves)
+            if any(move() for move in moves):
+                continue
+            due = min((moment for process in self.processes if (moment := process.next_due())), default=None)
+            if due is None or due.timestamp() > horizon:
+                return
+            self.cluster.pass_time(max(0.001, (due - self.cluster.now).total_seconds()))
+        raise AssertionError("does not come to rest")
+
+    def _check_silence(self) -> None:
+        """At rest a second look, by everybody at everything, sends nothing."""
+        bugs = [bug for process in self.processes for bug in process.bugs]
+        assert not bugs, bugs
+        before = sum(process.api.writes for process in self.processes)
+        for process in self.processes:
+            process.look_at_everything()
+        self._settle()
+        after = sum(process.api.writes for process in self.processes)
+        assert after == before, f"{after - before} writes at rest"

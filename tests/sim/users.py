@@ -1,0 +1,173 @@
+"""What people do to their VMs, and to the cluster, while everything else goes on."""
+
+import json
+import random
+from collections.abc import Callable
+
+from tests.build import kubevirt, nic, primary, vmi_spec
+from tests.build import vm as a_vm
+from tests.sim.cluster import KUBEVIRTS, PODS, VMIS, VMS, Cluster, Json
+from tests.sim.node_side import NETWORKS
+
+from nicplug.kube.errors import AlreadyExists, Gone
+
+NAMES = ("red", "blue", "green", "foo")
+VM, BARE = "vm-a", "vmi-b"
+FOREIGN: Json = {"name": "monitoring", "namespace": "ops", "interface": "mon0"}
+
+Deed = Callable[[Cluster, random.Random], None]
+
+
+def _body(plural: str, name: str, spec: Json) -> Json:
+    kind = {VMS: "VirtualMachine", VMIS: "VirtualMachineInstance"}[plural]
+    return {"apiVersion": "kubevirt.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def make_world(cluster: Cluster) -> None:
+    """A KubeVirt CR with the gate, a VM that shall run, and a VMI of nobody's."""
+    cluster.create(KUBEVIRTS, _named(kubevirt()), by="admin")
+    cluster.create(VMS, _body(VMS, VM, a_vm(primary(), nic("red"))["spec"]), by="user")
+    cluster.create(VMIS, _body(VMIS, BARE, vmi_spec([primary()])), by="user")
+
+
+def _named(body: Json) -> Json:
+    return {**body, "metadata": {"name": body["metadata"]["name"]}}
+
+
+def _edit(cluster: Cluster, plural: str, name: str, change: Callable[[Json], None], what: str) -> None:
+    found = cluster.get(plural, name)
+    if found is None or "deletionTimestamp" in found["metadata"]:
+        return
+    change(found["spec"])
+    cluster.say(f"user: {name}: {what}")
+    cluster.replace(plural, name, found, by="user")
+
+
+def _devices(spec: Json) -> tuple[list[Json], list[Json]]:
+    vmi = spec["template"]["spec"] if "template" in spec else spec
+    interfaces = vmi["domain"]["devices"].setdefault("interfaces", [])
+    return interfaces, vmi.setdefault("networks", [])
+
+
+def _target(randomness: random.Random) -> tuple[str, str]:
+    return randomness.choice(((VMS, VM), (VMS, VM), (VMIS, BARE)))
+
+
+def plug(cluster: Cluster, randomness: random.Random) -> None:
+    """Add a NIC that the template does not have, or take back that it shall go."""
+    plural, name = _target(randomness)
+    interface, network = nic(randomness.choice(NAMES))
+
+    def change(spec: Json) -> None:
+        interfaces, networks = _devices(spec)
+        present = next((item for item in interfaces if item["name"] == interface["name"]), None)
+        if present is None:
+            interfaces.append(interface)
+            networks.append(network)
+        elif plural == VMS:
+            present.pop("state", None)
+
+    _edit(cluster, plural, name, change, f"plug {interface['name']}")
+
+
+def unplug(cluster: Cluster, randomness: random.Random) -> None:
+    """Ask for a secondary NIC to go."""
+    plural, name = _target(randomness)
+
+    def change(spec: Json) -> None:
+        present = [item for item in _devices(spec)[0] if "bridge" in item]
+        if present:
+            randomness.choice(present)["state"] = "absent"
+
+    _edit(cluster, plural, name, change, "unplug one")
+
+
+def halt(cluster: Cluster, _: random.Random) -> None:
+    """Stop the VM."""
+    _edit(cluster, VMS, VM, lambda spec: spec.update(runStrategy="Halted"), "halt")
+
+
+def start(cluster: Cluster, _: random.Random) -> None:
+    """Start the VM."""
+    _edit(cluster, VMS, VM, lambda spec: spec.update(runStrategy="Always"), "start")
+
+
+def lose_pod(cluster: Cluster, randomness: random.Random) -> None:
+    """A pod is gone: its node was, or somebody was."""
+    if pods := cluster.all(PODS):
+        cluster.delete(
+            PODS, randomness.choice(pods)["metadata"]["name"], by="somebody", force=randomness.random() < 0.5
+        )
+
+
+def delete(cluster: Cluster, randomness: random.Random) -> None:
+    """Delete the VM or the VMI, and make it anew later."""
+    plural, name = _target(randomness)
+    try:
+        cluster.delete(plural, name, by="user")
+    except Gone:
+        spec = a_vm(primary(), nic("blue"))["spec"] if plural == VMS else vmi_spec([primary(), nic("foo")])
+        cluster.create(plural, _body(plural, name, spec), by="user")
+
+
+def delete_vmi_of_vm(cluster: Cluster, _: random.Random) -> None:
+    """Restart by deleting the VMI."""
+    if cluster.get(VMIS, VM) is not None:
+        cluster.delete(VMIS, VM, by="user")
+
+
+def take_the_name(cluster: Cluster, _: random.Random) -> None:
+    """Make a VMI of the VM's name that is nobody's, where that is possible."""
+    try:
+        cluster.create(VMIS, _body(VMIS, VM, vmi_spec([primary()])), by="somebody")
+    except AlreadyExists:
+        return
+
+
+def toggle_gate(cluster: Cluster, randomness: random.Random) -> None:
+    """Switch hot-plug off or on, or take the whole KubeVirt CR away."""
+    found = cluster.get(KUBEVIRTS, "kubevirt")
+    if found is None:
+        cluster.create(KUBEVIRTS, _named(kubevirt()), by="admin")
+    elif randomness.random() < 0.3:
+        cluster.delete(KUBEVIRTS, "kubevirt", by="admin", force=True)
+    else:
+        developer = found["spec"]["configuration"]["developerConfiguration"]
+        developer["featureGates"] = [] if developer["featureGates"] else ["HotplugNICs"]
+        cluster.replace(KUBEVIRTS, "kubevirt", found, by="admin")
+
+
+def attach_foreign(cluster: Cluster, randomness: random.Random) -> None:
+    """Somebody else asks Multus for an interface of a launcher pod."""
+    pods = [pod for pod in cluster.all(PODS) if pod["status"]["phase"] == "Running"]
+    if not pods:
+        return
+    pod = randomness.choice(pods)
+    annotations = pod["metadata"]["annotations"]
+    elements = json.loads(annotations.get(NETWORKS) or "[]")
+    if FOREIGN not in elements:
+        annotations[NETWORKS] = json.dumps([*elements, FOREIGN])
+        cluster.replace(PODS, pod["metadata"]["name"], pod, by="somebody")
+
+
+SCENARIOS: dict[str, tuple[Deed, ...]] = {
+    "plug and unplug": (plug, plug, unplug),
+    "plug and unplug beside foreign networks": (plug, unplug, attach_foreign),
+    "halt and start": (plug, unplug, halt, start, start),
+    "pods are lost": (plug, unplug, lose_pod),
+    "the gate moves": (plug, unplug, toggle_gate),
+    "objects are deleted and made anew": (plug, delete, delete, delete_vmi_of_vm, start),
+    "somebody takes the name": (plug, halt, start, delete_vmi_of_vm, take_the_name),
+    "everything": (
+        plug,
+        plug,
+        unplug,
+        halt,
+        start,
+        lose_pod,
+        toggle_gate,
+        delete,
+        delete_vmi_of_vm,
+        attach_foreign,
+    ),
+}

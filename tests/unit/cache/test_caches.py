@@ -1,0 +1,143 @@
+"""What an event makes worth another look, and whose pod is whose."""
+
+from datetime import datetime, timedelta
+
+from tests.build import NAME, NAMESPACE, NOW, VM_UID, VMI_UID, Json, a_vmi, kubevirt, nic, pod, vm, vmi
+
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.model.keys import VmiKey, VmKey
+
+VM, VMI = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def _caches(*objects: tuple[CachedKind, Json], clock: Clock | None = None) -> Caches:
+    caches = Caches(clock=clock or Clock())
+    for kind, raw in objects:
+        caches.observe(kind, raw)
+    return caches
+
+
+def test_a_vm_is_looked_at_with_its_vmi() -> None:
+    """The VMI's records tell about NICs that are only in the template."""
+    assert _caches().observe(CachedKind.VM, vm()) == [VM, VMI]
+
+
+def test_a_vmi_is_looked_at_with_the_vm_of_its_name() -> None:
+    assert _caches().observe(CachedKind.VMI, vmi()) == [VMI, VM]
+
+
+def test_a_pod_makes_its_vmi_worth_a_look() -> None:
+    assert _caches().observe(CachedKind.POD, pod()) == [VMI]
+
+
+def test_what_changes_nothing_makes_no_work() -> None:
+    caches = _caches((CachedKind.VMI, vmi(version=1)))
+    assert caches.observe(CachedKind.VMI, vmi(version=2)) == []
+
+
+def test_a_kubevirt_cr_makes_everything_worth_a_look() -> None:
+    caches = _caches((CachedKind.VM, vm()), (CachedKind.VMI, vmi(name="b", uid="b")))
+    assert set(caches.observe(CachedKind.KUBEVIRT, kubevirt())) == {VM, VmiKey(NAMESPACE, "b")}
+    assert caches.observe(CachedKind.KUBEVIRT, kubevirt()) == []
+
+
+def test_without_a_kubevirt_cr_there_is_no_configuration() -> None:
+    assert _caches().config() is None
+
+
+def test_of_two_kubevirt_crs_the_first_by_name_counts() -> None:
+    """Whichever came first, so that two replicas agree."""
+    on, off = kubevirt(name="a"), kubevirt("Other", name="b")
+    for order in ((on, off), (off, on)):
+        config = _caches(*((CachedKind.KUBEVIRT, raw) for raw in order)).config()
+        assert config is not None
+        assert config.hotplug_enabled
+    caches = _caches((CachedKind.KUBEVIRT, on), (CachedKind.KUBEVIRT, off))
+    caches.forget(CachedKind.KUBEVIRT, on)
+    config = caches.config()
+    assert config is not None
+    assert not config.hotplug_enabled
+
+
+class TestPodsOf:
+    """The owner's uid alone decides; labels and names prove nothing (CVE-2025-64435)."""
+
+    def _names(self, *pods: Json) -> set[str]:
+        caches = _caches(*((CachedKind.POD, raw) for raw in pods))
+        return {found.key.name for found in caches.pods_of(a_vmi(vmi()))}
+
+    def test_its_own(self) -> None:
+        assert self._names(pod(name="a")) == {"a"}
+
+    def test_a_pod_with_our_labels_and_another_owner(self) -> None:
+        forged = pod(name="b", owner_uid="other")
+        forged["metadata"]["labels"]["kubevirt.io/created-by"] = VMI_UID
+        assert self._names(forged) == set()
+
+    def test_a_pod_with_our_labels_and_no_owner(self) -> None:
+        assert self._names(pod(name="b", ownerReferences=[])) == set()
+
+    def test_a_pod_owned_by_another_kind_of_that_uid(self) -> None:
+        raw = pod(name="b")
+        raw["metadata"]["ownerReferences"][0]["kind"] = "ReplicaSet"
+        assert self._names(raw) == set()
+
+    def test_a_pod_of_a_former_vmi_of_that_name(self) -> None:
+        assert self._names(pod(name="b", owner_uid="former")) == set()
+
+    def test_a_pod_that_has_changed_hands(self) -> None:
+        """An orphaning delete takes the ownerReferences away: the pod must not be deleted as ours."""
+        assert self._names(pod(name="a", version=1), pod(name="a", version=2, ownerReferences=[])) == set()
+        assert self._names(pod(name="a", version=1), pod(name="a", version=2, owner_uid="other")) == set()
+
+    def test_a_pod_that_is_gone(self) -> None:
+        caches = _caches((CachedKind.POD, pod()))
+        assert caches.forget(CachedKind.POD, pod()) == [VMI]
+        assert caches.pods_of(a_vmi(vmi())) == ()
+
+    def test_a_pod_whose_name_was_taken_anew(self) -> None:
+        caches = _caches((CachedKind.POD, pod(version=1)), (CachedKind.POD, pod(version=2, uid="b", owner_uid="other")))
+        assert caches.pods_of(a_vmi(vmi())) == ()
+
+    def test_it_is_replaced_not_doubled(self) -> None:
+        caches = _caches((CachedKind.POD, pod(version=1)), (CachedKind.POD, pod(version=2, phase="Failed")))
+        (found,) = caches.pods_of(a_vmi(vmi()))
+        assert found.phase == "Failed"
+
+    def test_an_old_line_does_not_bring_an_old_pod_back(self) -> None:
+        caches = _caches((CachedKind.POD, pod(version=2, phase="Failed")), (CachedKind.POD, pod(version=1)))
+        (found,) = caches.pods_of(a_vmi(vmi()))
+        assert found.phase == "Failed"
+
+
+class TestSpecSeenAt:
+    def test_the_first_sight_of_a_generation_counts(self) -> None:
+        clock = Clock()
+        caches = _caches((CachedKind.VMI, vmi(version=1)), clock=clock)
+        clock.now += timedelta(seconds=5)
+        caches.observe(CachedKind.VMI, vmi(version=2, phase="Failed"))
+        assert caches.spec_seen_at(a_vmi(vmi())) == NOW
+        caches.observe(CachedKind.VMI, vmi(nic("blue"), version=3, generation=2))
+        assert caches.spec_seen_at(a_vmi(vmi())) == NOW + timedelta(seconds=5)
+
+    def test_a_late_line_about_a_vmi_that_is_gone_leaves_no_trace(self) -> None:
+        """Each would have stayed for ever: nobody forgets what is already forgotten."""
+        clock = Clock()
+        caches = _caches((CachedKind.VMI, vmi()), clock=clock)
+        caches.forget(CachedKind.VMI, vmi())
+        caches.observe(CachedKind.VMI, vmi(version=99))
+        clock.now += timedelta(hours=1)
+        assert caches.spec_seen_at(a_vmi(vmi())) == clock.now
+
+
+def test_a_new_leader_looks_at_everything() -> None:
+    caches = _caches((CachedKind.VM, vm()), (CachedKind.VMI, vmi(owner_uid=VM_UID)), (CachedKind.POD, pod()))
+    assert caches.all_keys() == [VM, VMI]

@@ -1,0 +1,121 @@
+"""Each write carries its own guard, and is harmless when it is sent twice."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from tests.build import NODE, Json, a_pod, a_vm, a_vmi, pod, vm, vmi
+from tests.fakes.patches import JSON_PATCH, patched
+from tests.fakes.status import ApiFailure
+
+from nicplug.plan.actions import Kind, LabelNode, Patch, PatchFinalizers, PatchNetworksAnnotation, escape_pointer
+
+
+def _apply(raw: Json, action: Patch) -> Json:
+    content = json.dumps([dict(operation) for operation in action.json_patch()]).encode()
+    return patched(copy.deepcopy(raw), content_type=JSON_PATCH, content=content)
+
+
+def _annotation(raw: Json, wanted: str, **members: Any) -> PatchNetworksAnnotation:
+    record = a_pod(raw)
+    seen = {"seen": record.networks_annotation, "has_annotations": record.has_annotations}
+    return PatchNetworksAnnotation(key=record.key, uid=record.uid, wanted=wanted, **seen | members)
+
+
+def _label(raw: Json) -> LabelNode:
+    record = a_vmi(raw)
+    return LabelNode(
+        key=record.key, uid=record.uid, seen=record.node_label, node=NODE, has_labels=record.labels != "{}"
+    )
+
+
+def _finalizers(raw: Json, *wanted: str) -> PatchFinalizers:
+    record = a_vm(raw)
+    return PatchFinalizers(kind=Kind.VM, key=record.key, uid=record.uid, seen=record.finalizers, wanted=wanted)
+
+
+class TestAnnotation:
+    KEY = "k8s.v1.cni.cncf.io/networks"
+
+    @pytest.mark.parametrize("seen", [None, "", "[]"])
+    def test_it_is_replaced(self, seen: str | None) -> None:
+        raw = pod(networks=seen)
+        assert _apply(raw, _annotation(raw, "[1]"))["metadata"]["annotations"][self.KEY] == "[1]"
+
+    def test_the_key_stays_with_the_last_nic(self) -> None:
+        raw = pod(networks="[]")
+        assert _apply(raw, _annotation(raw, ""))["metadata"]["annotations"][self.KEY] == ""
+
+    @pytest.mark.parametrize(
+        "changed",
+        [pod(networks="[2]"), pod(uid="namesake"), pod()],
+        ids=["somebody was faster", "a namesake", "somebody took it away"],
+    )
+    def test_what_has_changed_is_not_overwritten(self, changed: Json) -> None:
+        action = _annotation(pod(networks="[]"), "[1]")
+        with pytest.raises(ApiFailure):
+            _apply(changed, action)
+
+    def test_churn_of_the_pod_does_not_fail_it(self) -> None:
+        raw = pod(networks="[]")
+        busy = pod(networks="[]", phase="Failed", version=999)
+        busy["metadata"]["annotations"]["other"] = "x"
+        assert _apply(busy, _annotation(raw, "[1]"))["metadata"]["annotations"][self.KEY] == "[1]"
+
+    def test_sent_twice_it_is_done_once(self) -> None:
+        raw = pod(networks="[]")
+        action = _annotation(raw, "[1]")
+        once = _apply(raw, action)
+        with pytest.raises(ApiFailure):
+            _apply(once, action)
+
+    def test_a_pod_without_annotations(self) -> None:
+        raw = pod()
+        del raw["metadata"]["annotations"]
+        action = _annotation(raw, "[1]")
+        assert _apply(raw, action)["metadata"]["annotations"] == {self.KEY: "[1]"}
+        with pytest.raises(ApiFailure):
+            _apply(pod(), action)
+
+
+class TestLabel:
+    def test_the_first_label(self) -> None:
+        raw = vmi(phase="Scheduling")
+        assert _apply(raw, _label(raw))["metadata"]["labels"] == {"kubevirt.io/nodeName": NODE}
+
+    def test_beside_others(self) -> None:
+        raw = vmi(phase="Scheduling", labels={"app": "x"})
+        assert _apply(raw, _label(raw))["metadata"]["labels"] == {"app": "x", "kubevirt.io/nodeName": NODE}
+
+    def test_another_node(self) -> None:
+        raw = vmi(labels={"kubevirt.io/nodeName": "old"})
+        assert _apply(raw, _label(raw))["metadata"]["labels"]["kubevirt.io/nodeName"] == NODE
+
+    def test_labels_that_came_meanwhile_stay(self) -> None:
+        with pytest.raises(ApiFailure):
+            _apply(vmi(phase="Scheduling", labels={"app": "x"}), _label(vmi(phase="Scheduling")))
+
+
+class TestFinalizers:
+    def test_the_first(self) -> None:
+        raw = vm(finalizers=None)
+        assert _apply(raw, _finalizers(raw, "a/b"))["metadata"]["finalizers"] == ["a/b"]
+
+    def test_the_last(self) -> None:
+        raw = vm(finalizers=["a/b"])
+        assert _apply(raw, _finalizers(raw))["metadata"]["finalizers"] == []
+
+    def test_one_that_came_meanwhile_is_not_lost(self) -> None:
+        with pytest.raises(ApiFailure):
+            _apply(vm(finalizers=["a/b", "c/d"]), _finalizers(vm(finalizers=["a/b"])))
+
+
+def test_pointers_are_escaped() -> None:
+    assert escape_pointer("a/b~c") == "a~1b~0c"
+
+
+def test_equal_effects_are_equal() -> None:
+    raw = pod(networks="[]")
+    assert _annotation(raw, "x") == _annotation(copy.deepcopy(raw), "x")
+    assert len({_annotation(raw, "x"), _annotation(raw, "x"), _annotation(raw, "y")}) == 2

@@ -1,0 +1,198 @@
+"""What holds for every world: a plan that was carried out needs no second one, and order decides nothing.
+
+Worlds are drawn from the states that NICs can be in; effects are applied with the patch semantics of the API server.
+"""
+
+import copy
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.build import (
+    NOW,
+    VM_UID,
+    Json,
+    a_pod,
+    element,
+    kubevirt,
+    later,
+    nic,
+    operation,
+    pod,
+    primary,
+    primary_row,
+    row,
+    vm,
+    vm_view,
+    vmi,
+    vmi_view,
+)
+from tests.fakes.patches import JSON_PATCH, patched
+
+from nicplug.model.interface_names import is_hashed_name
+from nicplug.plan.actions import Create, Delete, Kind, PatchNetworksAnnotation
+from nicplug.plan.outcome import Plan
+from nicplug.plan.vm import plan_vm
+from nicplug.plan.vmi import plan_vmi
+
+NAMES = ("red", "blue", "green")
+FOREIGN = (
+    {"name": "monitoring", "namespace": "ops", "interface": "mon0"},
+    {"name": "x", "cni-args": {"b": [1], "a": 2}},
+)
+SOURCES: tuple[list[str], ...] = (
+    [],
+    ["domain"],
+    ["multus-status"],
+    ["domain", "multus-status"],
+    ["domain", "guest-agent", "multus-status"],
+)
+World = dict[str, Json]
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """A VM, its VMI and its pod, in any state that races can leave behind."""
+    names = draw(st.permutations(NAMES))
+    bindings = st.sampled_from(["bridge", "bridge", "bridge", "sriov", "masquerade", ""])
+    states = st.sampled_from(["", "", "absent", "down"])
+    template = [nic(name, binding=draw(bindings), state=draw(states)) for name in names if draw(st.booleans())]
+    running = [nic(name, binding=draw(bindings), state=draw(states)) for name in names if draw(st.booleans())]
+    rows = [row(name, *draw(st.sampled_from(SOURCES))) for name in names if draw(st.booleans())]
+    types = st.sampled_from(["Plug", "Unplug"])
+    phases = st.sampled_from(["Pending", "InPod", "Ready", "Blocked"])
+    since = st.sampled_from([NOW, later(-4), later(-40)])
+    records = [
+        operation(name, type_=draw(types), phase=draw(phases), since=draw(since))
+        for name in names
+        if draw(st.booleans())
+    ]
+    elements = [element(name) for name in names if draw(st.booleans())] + [e for e in FOREIGN if draw(st.booleans())]
+    attached = [name for name in names if draw(st.booleans())]
+    phase = draw(st.sampled_from(["Running", "Running", "Running", "Scheduled", "Scheduling", "Pending"]))
+    ready = draw(st.booleans())
+    return {
+        "vm": vm(primary(), *template, status={}),
+        "vmi": vmi(primary(), *running, phase=phase, rows=[primary_row(), *rows], operations=records, owner_uid=VM_UID),
+        "pod": pod(networks=draw(st.permutations(elements)), attached=attached, ready=ready),
+        "config": draw(st.sampled_from([kubevirt(), kubevirt(), kubevirt("Other")])),
+    }
+
+
+def _plan_vmi(world: World) -> Plan:
+    return plan_vmi(
+        vmi_view(world["vmi"], world["pod"], vm=world["vm"], config=world["config"], pending_since=later(-9)), now=NOW
+    )
+
+
+def _plan_vm(world: World) -> Plan:
+    return plan_vm(vm_view(world["vm"], vmi=world["vmi"], config=world["config"], pending_since=later(-9)), now=NOW)
+
+
+_SLOTS = {Kind.VM: "vm", Kind.VMI: "vmi", Kind.POD: "pod"}
+
+
+def _carried_out(world: World, plan: Plan) -> World:
+    after = copy.deepcopy(world)
+    for action in plan.actions:
+        assert not isinstance(action, (Create, Delete)), action
+        slot = _SLOTS[action.kind]
+        content = json.dumps([dict(operation) for operation in action.json_patch()]).encode()
+        old = after[slot]
+        new = patched(copy.deepcopy(old), content_type=JSON_PATCH, content=content)
+        if new.get("spec") != old.get("spec"):
+            new["metadata"]["generation"] += 1
+        after[slot] = new
+    return after
+
+
+@settings(max_examples=300, deadline=None)
+@given(world=worlds())
+def test_a_vmi_s_plan_that_was_carried_out_needs_no_second_one(world: World) -> None:
+    """A change of the spec makes a new generation, which the condition then names; nothing else is left to do."""
+    after = _carried_out(world, _plan_vmi(world))
+    settled = _carried_out(after, _plan_vmi(after))
+    assert _plan_vmi(settled).actions == ()
+
+
+@settings(max_examples=300, deadline=None)
+@given(world=worlds())
+def test_a_vm_s_plan_that_was_carried_out_needs_no_second_one(world: World) -> None:
+    """First what is to be done, then what is to be told; then silence."""
+    done = _carried_out(world, _plan_vm(world))
+    told = _carried_out(done, _plan_vm(done))
+    again = _carried_out(told, _plan_vm(told))
+    assert _plan_vm(again).actions == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(world=worlds(), seed=st.randoms(use_true_random=False))
+def test_the_order_of_what_was_reported_decides_nothing(world: World, seed: Any) -> None:
+    """Network-status comes from a Go map, rows come in the order of the node agent."""
+    shuffled = copy.deepcopy(world)
+    annotations = shuffled["pod"]["metadata"]["annotations"]
+    entries = json.loads(annotations["k8s.v1.cni.cncf.io/network-status"])
+    seed.shuffle(entries)
+    annotations["k8s.v1.cni.cncf.io/network-status"] = json.dumps(entries)
+    seed.shuffle(shuffled["vmi"]["status"].get("interfaceOperations", []))
+    asks = [[a for a in _plan_vmi(w).actions if isinstance(a, PatchNetworksAnnotation)] for w in (world, shuffled)]
+    assert asks[0] == asks[1]
+    assert len(_plan_vmi(world).actions) == len(_plan_vmi(shuffled).actions)
+
+
+@settings(max_examples=300, deadline=None)
+@given(world=worlds())
+def test_what_others_asked_multus_for_stays(world: World) -> None:
+    after = _carried_out(world, _plan_vmi(world))
+    before_, after_ = (
+        [item for item in json.loads(_annotation(w) or "[]") if not is_hashed_name(str(item.get("interface")))]
+        for w in (world, after)
+    )
+    assert sorted(map(json.dumps, before_)) == sorted(map(json.dumps, after_))
+
+
+@settings(max_examples=300, deadline=None)
+@given(world=worlds())
+def test_a_nic_that_the_guest_holds_is_not_taken_from_the_pod(world: World) -> None:
+    """An element leaves only after the guest has let the NIC go, and only when the spec does not want it."""
+    present = {item["interface"] for item in json.loads(_annotation(world) or "[]") if "interface" in item}
+    after = {item.get("interface") for item in json.loads(_annotation(_carried_out(world, _plan_vmi(world))) or "[]")}
+    specified = {item["name"] for item in world["vmi"]["spec"]["domain"]["devices"]["interfaces"]}
+    for item in world["vmi"]["status"]["interfaces"]:
+        held = "domain" in item.get("infoSource", "") and item["name"] in specified
+        if held and item.get("podInterfaceName") in present:
+            assert item["podInterfaceName"] in after, item["name"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(world=worlds())
+def test_equal_worlds_have_equal_plans(world: World) -> None:
+    other = copy.deepcopy(world)
+    for raw in other.values():
+        raw["metadata"]["resourceVersion"] = "99"
+    assert _plan_vmi(world) == _plan_vmi(other)
+    assert _plan_vm(world) == _plan_vm(other)
+    assert {_plan_vmi(world), _plan_vmi(other)} == {_plan_vmi(world)}
+
+
+@settings(max_examples=200, deadline=None)
+@given(world=worlds())
+def test_one_pass_costs_one_write_per_object_and_subresource(world: World) -> None:
+    for plan in (_plan_vmi(world), _plan_vm(world)):
+        targets = [(action.kind, getattr(action, "subresource", None)) for action in plan.actions]
+        writes = [target for target in targets if target != (Kind.VMI, None)]
+        assert len(set(writes)) == len(writes)
+
+
+@settings(max_examples=200, deadline=None)
+@given(world=worlds())
+def test_while_the_gate_is_off_no_nic_moves(world: World) -> None:
+    world = world | {"config": kubevirt("Other")}
+    asks = [action for action in _plan_vmi(world).actions if isinstance(action, PatchNetworksAnnotation)]
+    assert asks == []
+    assert all(action.kind is not Kind.VMI for action in _plan_vm(world).actions)
+
+
+def _annotation(world: World) -> str | None:
+    return a_pod(world["pod"]).networks_annotation

@@ -1,0 +1,36 @@
+"""Reports wait longer for company while more keys wait than there are workers."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.model.keys import VmiKey, VmKey
+from nicplug.plan.views import PlanSettings
+from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.memory import Memory
+from nicplug.reconcile.queue import WorkQueue
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SETTINGS = PlanSettings(report_delay=timedelta(milliseconds=300))
+
+
+@pytest.mark.parametrize(("busy", "delay"), [(False, 0.3), (True, 3.0)])
+def test_reports_of_a_burst_wait_ten_times_as_long(busy: bool, delay: float) -> None:
+    caches = Caches(clock=lambda: NOW)
+    metadata = {"namespace": "default", "name": "vm", "uid": "u1", "resourceVersion": "1"}
+    for kind in (CachedKind.VM, CachedKind.VMI):
+        caches.observe(kind, {"metadata": {**metadata, "uid": kind.value}, "spec": {}})
+    gatherer = Gatherer(caches, Memory(clock=lambda: NOW), SETTINGS, is_busy=lambda: busy)
+    for view in (gatherer.vm_view(VmKey("default", "vm")), gatherer.vmi_view(VmiKey("default", "vm"))):
+        assert view is not None
+        assert view.settings.report_delay.total_seconds() == delay
+
+
+async def test_queue_tells_how_many_keys_wait() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for key in ("a", "b", "a"):
+        queue.add(key)
+    assert queue.waiting() == 2
+    await queue.get()
+    assert queue.waiting() == 1

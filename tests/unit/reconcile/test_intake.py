@@ -1,0 +1,81 @@
+"""From watch lines to keys."""
+
+import asyncio
+import contextlib
+
+import pytest
+from tests.build import NAME, NAMESPACE, NOW, pod, vm, vmi
+
+from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.model.keys import VmiKey, VmKey
+from nicplug.reconcile.intake import Intake
+from nicplug.reconcile.queue import WorkQueue
+
+pytestmark = pytest.mark.looptime
+VM, VMI = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME)
+
+
+@pytest.fixture
+async def intake() -> Intake:
+    queue: WorkQueue[WorkKey] = WorkQueue()
+    return Intake(caches=Caches(clock=lambda: NOW), queue=queue)
+
+
+async def _all_work(intake: Intake) -> list[WorkKey]:
+    """Every key that is handed out from now on, in order, however long it is held back."""
+    keys: list[WorkKey] = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            keys.append(await asyncio.wait_for(intake.queue.get(), timeout=60))
+            intake.queue.done(keys[-1])
+    return keys
+
+
+async def test_a_change_makes_the_object_and_its_neighbour_look(intake: Intake) -> None:
+    intake.hear(CachedKind.VM, {"type": "ADDED", "object": vm()})
+    assert await _all_work(intake) == [VM, VMI]
+
+
+async def test_a_list_waits_behind_what_happens_now(intake: Intake) -> None:
+    """After a restart the changes that happen now do not wait behind everything that exists."""
+    intake.hear(CachedKind.VM, {"type": None, "object": vm()})
+    intake.hear(CachedKind.POD, {"type": "ADDED", "object": pod(owner_name="other")})
+    keys = await _all_work(intake)
+    assert keys[0] == VmiKey(NAMESPACE, "other")
+    assert set(keys) == {VM, VMI, VmiKey(NAMESPACE, "other")}
+
+
+async def test_a_deletion_makes_its_neighbours_look(intake: Intake) -> None:
+    intake.hear(CachedKind.POD, {"type": "ADDED", "object": pod()})
+    assert await intake.queue.get() == VMI
+    intake.queue.done(VMI)
+    intake.hear(CachedKind.POD, {"type": "DELETED", "object": pod()})
+    assert await intake.queue.get() == VMI
+    assert len(intake.caches.pods) == 0
+
+
+async def test_a_line_that_changes_nothing_is_no_work(intake: Intake) -> None:
+    intake.hear(CachedKind.VMI, {"type": "ADDED", "object": vmi(version=1)})
+    assert set(await _all_work(intake)) == {VM, VMI}
+    intake.hear(CachedKind.VMI, {"type": "MODIFIED", "object": vmi(version=2)})
+    assert await _all_work(intake) == []
+
+
+async def test_a_list_after_the_start_means_that_a_watch_was_broken(intake: Intake) -> None:
+    intake.hear(CachedKind.VM, {"type": None, "object": vm()})
+    assert not intake.relisted.is_set()
+    intake.expect_no_more_lists()
+    intake.hear(CachedKind.VM, {"type": "MODIFIED", "object": vm(version=11)})
+    assert not intake.relisted.is_set()
+    intake.hear(CachedKind.VM, {"type": None, "object": vm(version=11)})
+    assert intake.relisted.is_set()
+
+
+async def test_a_new_leader_looks_at_everything_behind_what_happens_now(intake: Intake) -> None:
+    intake.caches.observe(CachedKind.VM, vm())
+    intake.caches.observe(CachedKind.VMI, vmi(name="b", uid="b"))
+    intake.enqueue_all()
+    intake.answered([VMI])
+    keys = await _all_work(intake)
+    assert keys[0] == VMI
+    assert set(keys) == {VM, VMI, VmiKey(NAMESPACE, "b")}

@@ -1,0 +1,111 @@
+"""What a process remembers between two looks at a key."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from tests.build import NAME, NAMESPACE, NOW
+
+from nicplug.model.keys import VmiKey
+from nicplug.plan.actions import Delete, Kind
+from nicplug.plan.outcome import Plan
+from nicplug.plan.views import Refusal
+from nicplug.reconcile.memory import Memory, PlanRepeats
+
+KEY = VmiKey(NAMESPACE, NAME)
+REFUSAL = Refusal(reason="FailedCreate", message="quota")
+PLAN = Plan(actions=(Delete(kind=Kind.VMI, key=KEY, uid="a"),))
+OTHER = Plan(actions=(Delete(kind=Kind.VMI, key=KEY, uid="b"),))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def memory(clock: Clock) -> Memory:
+    return Memory(clock=clock)
+
+
+def test_a_refusal_holds_until_the_time_has_passed(memory: Memory, clock: Clock) -> None:
+    memory.refuse(KEY, REFUSAL, generation=1, seconds=5)
+    assert memory.refusal(KEY, generation=1) == REFUSAL
+    assert memory.refused_until(KEY) == NOW + timedelta(seconds=5)
+    clock.pass_time(5)
+    assert memory.refusal(KEY, generation=1) is None
+    assert memory.refused_until(KEY) is None
+
+
+def test_a_refusal_holds_for_one_generation(memory: Memory) -> None:
+    memory.refuse(KEY, REFUSAL, generation=1, seconds=600)
+    assert memory.refusal(KEY, generation=2) is None
+
+
+def test_a_withheld_report_counts_from_its_first_notice(memory: Memory, clock: Clock) -> None:
+    memory.planned(KEY, Plan(withholds_report=True))
+    clock.pass_time(0.2)
+    memory.planned(KEY, Plan(withholds_report=True))
+    assert memory.pending_since(KEY) == NOW
+    memory.planned(KEY, Plan())
+    assert memory.pending_since(KEY) is None
+
+
+def test_a_plan_that_does_not_help_has_to_wait(memory: Memory, clock: Clock) -> None:
+    for _ in range(3):
+        memory.planned(KEY, PLAN)
+    with pytest.raises(PlanRepeats) as caught:
+        memory.planned(KEY, PLAN)
+    assert 0 < caught.value.after <= 30
+    clock.pass_time(caught.value.after)
+    memory.planned(KEY, PLAN)
+    with pytest.raises(PlanRepeats) as again:
+        memory.planned(KEY, PLAN)
+    assert again.value.after > caught.value.after
+
+
+def test_what_somebody_undoes_does_not_look_done_in_between(memory: Memory) -> None:
+    for _ in range(3):
+        memory.planned(KEY, PLAN)
+        memory.planned(KEY, Plan())
+    with pytest.raises(PlanRepeats):
+        memory.planned(KEY, PLAN)
+
+
+def test_another_plan_is_another_matter(memory: Memory) -> None:
+    for _ in range(5):
+        memory.planned(KEY, PLAN)
+        memory.planned(KEY, OTHER)
+
+
+def test_a_plan_that_failed_proves_nothing(memory: Memory) -> None:
+    for _ in range(10):
+        memory.planned(KEY, PLAN)
+        memory.failed(KEY, generation=1)
+
+
+def test_repetitions_are_forgotten_after_a_while(memory: Memory, clock: Clock) -> None:
+    for _ in range(10):
+        memory.planned(KEY, PLAN)
+        clock.pass_time(300)
+
+
+def test_a_key_that_is_gone_leaves_nothing(memory: Memory) -> None:
+    memory.refuse(KEY, REFUSAL, generation=1, seconds=600)
+    memory.planned(KEY, Plan(actions=PLAN.actions, withholds_report=True))
+    memory.failed(KEY, generation=4)
+    memory.forget(KEY)
+    assert memory.refusal(KEY, generation=1) is None
+    assert memory.refused_until(KEY) is None
+    assert memory.pending_since(KEY) is None
+    assert memory.attempted(KEY, default=9) == 9

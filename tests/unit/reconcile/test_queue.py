@@ -1,0 +1,206 @@
+"""The work queue: no key is lost, none is in two hands, the earliest request counts."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from nicplug.reconcile.queue import Priority, WorkQueue
+
+pytestmark = pytest.mark.looptime
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def queue() -> WorkQueue[str]:
+    """On the loop's own clock, which looptime turns forward: nothing here waits in earnest."""
+    return WorkQueue()
+
+
+def _is_idle(queue: WorkQueue[str]) -> bool:
+    return queue.depth(Priority.LIVE) + queue.depth(Priority.SWEEP) == 0
+
+
+async def test_keys_come_in_the_order_in_which_they_were_added(queue: WorkQueue[str]) -> None:
+    for key in "abc":
+        queue.add(key)
+    assert [await queue.get() for _ in range(3)] == ["a", "b", "c"]
+
+
+async def test_a_key_that_waits_is_added_once(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    queue.add("a")
+    assert await queue.get() == "a"
+    assert _is_idle(queue)
+
+
+async def test_a_key_in_hand_is_handed_out_again_after_it_is_given_back(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    await queue.get()
+    queue.add("a")
+    queue.add("a")
+    assert _is_idle(queue), "never in two hands"
+    queue.done("a")
+    assert await queue.get() == "a"
+    queue.done("a")
+    assert _is_idle(queue)
+
+
+async def test_live_changes_go_first(queue: WorkQueue[str]) -> None:
+    queue.add("old", priority=Priority.SWEEP)
+    queue.add("new")
+    assert [await queue.get(), await queue.get()] == ["new", "old"]
+
+
+async def test_a_change_raises_the_priority_of_a_key_that_waits(queue: WorkQueue[str]) -> None:
+    for key in "abc":
+        queue.add(key, priority=Priority.SWEEP)
+    queue.add("c")
+    assert (queue.depth(Priority.LIVE), queue.depth(Priority.SWEEP)) == (1, 2)
+    assert [await queue.get() for _ in range(3)] == ["c", "a", "b"]
+    assert _is_idle(queue)
+
+
+async def test_a_sweep_does_not_lower_it(queue: WorkQueue[str]) -> None:
+    queue.add("b", priority=Priority.SWEEP)
+    queue.add("a")
+    queue.add("a", priority=Priority.SWEEP)
+    assert await queue.get() == "a"
+
+
+async def test_a_key_in_hand_keeps_the_higher_priority(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    await queue.get()
+    queue.add("a", priority=Priority.SWEEP)
+    queue.add("a")
+    queue.done("a")
+    assert queue.depth(Priority.LIVE) == 1
+
+
+async def test_a_delayed_key_comes_when_it_is_due(queue: WorkQueue[str]) -> None:
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    queue.add("a", delay_seconds=600)
+    assert _is_idle(queue)
+    assert await queue.get() == "a"
+    assert loop.time() - start == pytest.approx(600)
+
+
+@pytest.mark.parametrize("delays", [(5, 50), (50, 5)])
+async def test_of_two_delays_the_shorter_counts(queue: WorkQueue[str], delays: tuple[float, float]) -> None:
+    start = asyncio.get_running_loop().time()
+    for delay in delays:
+        queue.add("a", delay_seconds=delay)
+    assert await queue.get() == "a"
+    assert asyncio.get_running_loop().time() - start == pytest.approx(5)
+    queue.done("a")
+    await asyncio.sleep(100)
+    assert _is_idle(queue), "the longer one must not come as well"
+
+
+async def test_a_delay_that_was_overtaken_does_not_take_later_ones_with_it(queue: WorkQueue[str]) -> None:
+    queue.add("a", delay_seconds=50)
+    queue.add("a", delay_seconds=5)
+    queue.done(await queue.get())
+    queue.add("b", delay_seconds=100)
+    assert await asyncio.wait_for(queue.get(), timeout=200) == "b"
+
+
+async def test_an_event_overtakes_a_delay(queue: WorkQueue[str]) -> None:
+    """A pass in between asks anew for what it still needs."""
+    queue.add("a", delay_seconds=50)
+    queue.add("a")
+    assert await queue.get() == "a"
+    queue.done("a")
+    await asyncio.sleep(100)
+    assert _is_idle(queue)
+
+
+async def test_delays_come_in_their_order(queue: WorkQueue[str]) -> None:
+    for key, delay in (("c", 3), ("a", 1), ("b", 2)):
+        queue.add(key, delay_seconds=delay)
+    assert [await queue.get() for _ in range(3)] == ["a", "b", "c"]
+
+
+async def test_a_delay_that_ends_while_the_key_is_in_hand_is_not_lost(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    await queue.get()
+    queue.add("a", delay_seconds=1)
+    await asyncio.sleep(5)
+    assert _is_idle(queue)
+    queue.done("a")
+    assert await queue.get() == "a"
+
+
+async def test_every_waiting_worker_gets_a_key(queue: WorkQueue[str]) -> None:
+    workers = [asyncio.create_task(queue.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for key in "abc":
+        queue.add(key)
+    assert sorted(await asyncio.gather(*workers)) == ["a", "b", "c"]
+
+
+async def test_drained_waits_for_every_key_in_hand(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    await queue.get()
+    drained = asyncio.create_task(queue.drained())
+    await asyncio.sleep(1)
+    assert not drained.done()
+    queue.done("a")
+    await asyncio.wait_for(drained, timeout=1)
+
+
+async def test_the_age_of_the_oldest_key() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock=clock)
+    assert queue.oldest_age_seconds() == 0.0
+    queue.add("a")
+    clock.now += 7
+    queue.add("b")
+    queue.add("a")
+    assert queue.oldest_age_seconds() == 7.0, "adding a key again does not make it younger"
+
+
+async def test_a_storm_loses_nothing(queue: WorkQueue[str]) -> None:
+    """Each key is looked at after its last event, never by two at once."""
+    seen: dict[str, int] = {}
+    last: dict[str, int] = {}
+    in_hand: set[str] = set()
+
+    async def work() -> None:
+        while True:
+            key = await queue.get()
+            assert key not in in_hand
+            in_hand.add(key)
+            version = last[key]
+            await asyncio.sleep(0.01)
+            seen[key] = version
+            in_hand.remove(key)
+            queue.done(key)
+
+    workers = [asyncio.create_task(work()) for _ in range(4)]
+    await _throw(queue, last, keys=20, rounds=50)
+    await asyncio.sleep(10)
+    for worker in workers:
+        worker.cancel()
+    assert seen == last
+
+
+async def _throw(queue: WorkQueue[str], last: dict[str, int], *, keys: int, rounds: int) -> None:
+    add: tuple[Callable[[str], None], ...] = (
+        queue.add,
+        lambda key: queue.add(key, priority=Priority.SWEEP),
+        lambda key: queue.add(key, delay_seconds=0.005),
+    )
+    for version in range(rounds):
+        for index in range(keys):
+            last[str(index)] = version
+            add[(version + index) % 3](str(index))
+        await asyncio.sleep(0.003)

@@ -1,0 +1,334 @@
+"""One pass: what is sent, what is done with the answer, and what a refusal leaves behind.
+
+The cluster is that of tests/sim: the rules of the API server without its wire.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+from tests.build import Json, kubevirt, nic, primary, vmi_spec
+from tests.build import vm as a_vm
+from tests.sim.cluster import KUBEVIRTS, NAMESPACE, PODS, VMIS, VMS, Cluster
+from tests.sim.operators import CACHED
+
+from nicplug.cache.caches import Caches, WorkKey
+from nicplug.kube.api import JsonPatch, Resource
+from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Stale, Unavailable
+from nicplug.kube.recorder import ObjectReference
+from nicplug.model.keys import VmiKey, VmKey
+from nicplug.plan.views import PlanSettings
+from nicplug.reconcile.announce import Announcer
+from nicplug.reconcile.execute import Executor
+from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.memory import Memory
+from nicplug.reconcile.reconciler import Reconciler
+
+NAME = "a"
+VM, VMI = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME)
+
+
+class PlainApi:
+    """The cluster as `KubeApi`; the next write may fail, before it is done or after."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.before: list[Callable[[], None]] = []
+        self.after: list[Callable[[], None]] = []
+        self.writes: list[tuple[str, str]] = []
+
+    async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
+        found = self.cluster.get(resource.plural, name)
+        if found is None:
+            raise Gone("not found")
+        return found
+
+    async def list(self, resource: Resource, **_: object) -> Json:
+        raise AssertionError("a pass asks the caches")
+
+    async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
+        return self._write("create", resource, lambda: self.cluster.create(resource.plural, body, by="operator"))
+
+    async def patch(
+        self,
+        resource: Resource,
+        patch: JsonPatch,
+        *,
+        name: str,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> Json:
+        def write() -> Json:
+            return self.cluster.patch(resource.plural, name, patch, by="operator", subresource=subresource)
+
+        return self._write("patch", resource, write)
+
+    async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
+        raise AssertionError("nothing here sends a PUT")
+
+    async def delete(
+        self, resource: Resource, *, name: str, namespace: str | None = None, uid: str | None = None
+    ) -> Json:
+        return self._write(
+            "delete", resource, lambda: self.cluster.delete(resource.plural, name, by="operator", uid=uid)
+        )
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def _write(self, verb: str, resource: Resource, write: Callable[[], Json]) -> Json:
+        self.writes.append((verb, resource.plural))
+        for hook in (self.before.pop(0),) if self.before else ():
+            hook()
+        answer = write()
+        for hook in (self.after.pop(0),) if self.after else ():
+            hook()
+        return answer
+
+
+class Recorded:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, str]] = []
+
+    def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
+        self.events.append((regarding.kind, type, reason))
+
+
+class Bench:
+    """A cluster, an operator's core beside it, and what it said."""
+
+    def __init__(self) -> None:
+        self.cluster = Cluster()
+        self.cluster.create(KUBEVIRTS, {**kubevirt(), "metadata": {"name": "kubevirt"}}, by="admin")
+        self.api, self.recorded, self.dirty = PlainApi(self.cluster), Recorded(), list[WorkKey]()
+        self.caches = Caches(clock=self._clock)
+        memory = Memory(clock=self._clock)
+        self.reconciler = Reconciler(
+            gatherer=Gatherer(self.caches, memory, PlanSettings()),
+            executor=Executor(self.api, self.caches, self.dirty.extend),
+            memory=memory,
+            announcer=Announcer(self.recorded),
+            on_completion=lambda _: None,
+            clock=self._clock,
+        )
+
+    def _clock(self) -> datetime:
+        return self.cluster.now
+
+    def hear(self) -> None:
+        """Everything that exists, as a list tells it."""
+        for plural, kind in CACHED.items():
+            for body in self.cluster.all(plural):
+                self.caches.observe(kind, body)
+
+    def make_vm(self) -> None:
+        body = {"metadata": {"name": NAME, "finalizers": ["kubevirt.io/virtualMachineControllerFinalize"]}}
+        self.cluster.create(VMS, {**body, "spec": a_vm(primary(), nic("blue"))["spec"]}, by="user")
+        self.hear()
+
+    def make_vmi(self) -> None:
+        body = {"metadata": {"name": NAME, "finalizers": ["kubevirt.io/foregroundDeleteVirtualMachine"]}}
+        self.cluster.create(VMIS, {**body, "spec": vmi_spec([primary()])}, by="somebody")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def _fail(error: ApiError) -> Callable[[], None]:
+    def hook() -> None:
+        raise error
+
+    return hook
+
+
+async def test_the_answer_to_a_write_is_an_event(bench: Bench) -> None:
+    """So that the next plan does not act on our own past: no watch line has been heard in between."""
+    bench.make_vm()
+    await bench.reconciler.reconcile(VM)
+    assert bench.caches.vmis.get(VMI) is not None
+    assert set(bench.dirty) == {VM, VMI}
+    await bench.reconciler.reconcile(VM)
+    assert bench.api.writes.count(("create", VMIS)) == 1
+
+
+async def test_a_vmi_gets_one_pod_however_often_it_is_asked_for(bench: Bench) -> None:
+    """The name follows from the uid: a second POST meets the first pod, not a second one."""
+    bench.make_vmi()
+    bench.hear()
+    bench.api.after = [_fail(Unavailable("time-out after the write"))]
+    with pytest.raises(Unavailable):
+        await bench.reconciler.reconcile(VMI)
+    await bench.reconciler.reconcile(VMI)
+    assert bench.api.writes == [("create", PODS), ("create", PODS)]
+    assert len(bench.cluster.all(PODS)) == 1
+    assert len(bench.caches.pods) == 1
+
+
+async def test_an_event_is_told_once_its_action_has_been_done(bench: Bench) -> None:
+    bench.make_vm()
+    bench.api.before = [_fail(Unavailable("refused"))]
+    with pytest.raises(Unavailable):
+        await bench.reconciler.reconcile(VM)
+    assert bench.recorded.events == []
+    await bench.reconciler.reconcile(VM)
+    assert bench.recorded.events == [("VirtualMachine", "Normal", "SuccessfulCreate")]
+
+
+async def test_a_key_that_is_gone_is_forgotten(bench: Bench) -> None:
+    assert await bench.reconciler.reconcile(VM) is None
+    assert bench.api.writes == []
+
+
+async def test_a_withheld_report_comes_back_for_it(bench: Bench) -> None:
+    bench.make_vm()
+    await bench.reconciler.reconcile(VM)
+    again = await bench.reconciler.reconcile(VM)
+    assert again == pytest.approx(0.3)
+    bench.cluster.pass_time(0.3)
+    assert await bench.reconciler.reconcile(VM) is None
+    found = bench.cluster.get(VMS, NAME)
+    assert found is not None
+    assert found["status"]["printableStatus"] == "Starting"
+
+
+@pytest.mark.parametrize("error", [Rejected("exceeded quota", status=422), Denied("forbidden", status=403)])
+async def test_a_refused_create_is_told_and_not_sent_again(bench: Bench, error: Rejected | Denied) -> None:
+    bench.make_vm()
+    bench.api.before = [_fail(error)]
+    with pytest.raises(type(error)):
+        await bench.reconciler.reconcile(VM)
+    assert bench.recorded.events == [("VirtualMachine", "Warning", "FailedCreate")]
+    assert bench.reconciler.note_refusal(VM, error, seconds=600)
+    bench.cluster.pass_time(1)
+    await bench.reconciler.reconcile(VM)
+    bench.cluster.pass_time(1)
+    await bench.reconciler.reconcile(VM)
+    assert bench.api.writes.count(("create", VMIS)) == 1
+    found = bench.cluster.get(VMS, NAME)
+    assert found is not None
+    failure = next(row for row in found["status"]["conditions"] if row["type"] == "Failure")
+    assert (failure["reason"], failure["message"]) == ("FailedCreate", str(error))
+
+
+async def test_a_refused_spec_patch_has_kubevirts_reason(bench: Bench) -> None:
+    bench.make_vm()
+    await bench.reconciler.reconcile(VM)
+    found = bench.cluster.get(VMS, NAME)
+    assert found is not None
+    interface, network = nic("red")
+    found["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"].append(interface)
+    found["spec"]["template"]["spec"]["networks"].append(network)
+    bench.cluster.replace(VMS, NAME, found, by="user")
+    bench.hear()
+    bench.api.before = [_fail(error := Rejected("restricted", status=422))]
+    with pytest.raises(Rejected):
+        await bench.reconciler.reconcile(VM)
+    assert bench.recorded.events[-1] == ("VirtualMachine", "Warning", "HotPlugNetworkInterfaceError")
+    assert error.reason == "HotPlugNetworkInterfaceError"
+
+
+async def test_a_refusal_is_of_the_spec_that_was_refused(bench: Bench) -> None:
+    """Corrected while the request was on its way: the correction waited for ten minutes with the old refusal."""
+    bench.make_vm()
+    error = Rejected("no such thing", status=422)
+
+    def corrected_meanwhile() -> None:
+        found = bench.cluster.get(VMS, NAME)
+        assert found is not None
+        found["spec"]["template"]["metadata"] = {"labels": {"app": "corrected"}}
+        bench.cluster.replace(VMS, NAME, found, by="user")
+        bench.hear()
+        raise error
+
+    bench.api.before = [corrected_meanwhile]
+    with pytest.raises(Rejected):
+        await bench.reconciler.reconcile(VM)
+    bench.reconciler.note_refusal(VM, error, seconds=600)
+    await bench.reconciler.reconcile(VM)
+    assert bench.cluster.get(VMIS, NAME) is not None
+
+
+async def test_a_namesake_that_nobody_had_heard_of_is_told(bench: Bench) -> None:
+    bench.make_vm()
+    bench.make_vmi()
+    with pytest.raises(Rejected) as caught:
+        await bench.reconciler.reconcile(VM)
+    assert caught.value.reason == "NameTaken"
+    assert "belongs to somebody else" in str(caught.value)
+    bench.reconciler.note_refusal(VM, caught.value, seconds=600)
+    bench.cluster.pass_time(1)
+    await bench.reconciler.reconcile(VM)
+    bench.cluster.pass_time(1)
+    await bench.reconciler.reconcile(VM)
+    found = bench.cluster.get(VMS, NAME)
+    assert found is not None
+    assert "NameTaken" in {row.get("reason") for row in found["status"]["conditions"]}
+
+
+async def test_a_vm_starts_as_soon_as_its_name_is_free(bench: Bench) -> None:
+    """It waited for ten minutes: the refusal was remembered longer than the namesake lived."""
+    bench.make_vm()
+    bench.make_vmi()
+    with pytest.raises(Rejected) as caught:
+        await bench.reconciler.reconcile(VM)
+    bench.reconciler.note_refusal(VM, caught.value, seconds=600)
+    gone = bench.cluster.delete(VMIS, NAME, by="somebody", force=True)
+    bench.caches.forget(CACHED[VMIS], gone)
+    await bench.reconciler.reconcile(VM)
+    found = bench.cluster.get(VMIS, NAME)
+    assert found is not None
+    assert found["metadata"]["ownerReferences"][0]["kind"] == "VirtualMachine"
+
+
+async def test_a_namesake_of_a_pod_is_told_on_the_vmi(bench: Bench) -> None:
+    bench.make_vmi()
+    bench.hear()
+    await bench.reconciler.reconcile(VMI)
+    (pod,) = bench.cluster.all(PODS)
+    bench.cluster.delete(PODS, pod["metadata"]["name"], by="somebody", force=True)
+    bench.caches.forget(CACHED[PODS], pod)
+    squatter = {"metadata": {"name": pod["metadata"]["name"]}, "spec": {}}
+    bench.cluster.create(PODS, squatter, by="somebody")
+    with pytest.raises(Rejected) as caught:
+        await bench.reconciler.reconcile(VMI)
+    assert bench.reconciler.note_refusal(VMI, caught.value, seconds=600)
+    bench.cluster.pass_time(1)
+    await bench.reconciler.reconcile(VMI)
+    found = bench.cluster.get(VMIS, NAME)
+    assert found is not None
+    rows = {row["type"]: row for row in found["status"]["conditions"]}
+    assert rows["Synchronized"]["reason"] == "NameTaken"
+
+
+async def test_what_is_deleted_already_is_forgotten(bench: Bench) -> None:
+    """DELETE names the uid: 404, or a namesake, means that ours is gone."""
+    bench.make_vm()
+    await bench.reconciler.reconcile(VM)
+    found = bench.cluster.get(VMS, NAME)
+    assert found is not None
+    found["spec"]["runStrategy"] = "Halted"
+    bench.cluster.replace(VMS, NAME, found, by="user")
+    bench.hear()
+    bench.cluster.delete(VMIS, NAME, by="somebody", force=True)
+    bench.make_vmi()
+    await bench.reconciler.reconcile(VM)
+    assert bench.caches.vmis.get(VMI) is None
+    assert bench.cluster.get(VMIS, NAME) is not None, "the namesake lives"
+
+
+async def test_a_stale_plan_changes_nothing(bench: Bench) -> None:
+    bench.make_vm()
+    found = bench.cluster.get(VMS, NAME)
+    assert found is not None
+    found["metadata"]["finalizers"] = ["other/one"]
+    bench.cluster.replace(VMS, NAME, found, by="somebody")
+    bench.hear()
+    found["metadata"]["finalizers"] = ["other/one", "other/two"]
+    bench.cluster.replace(VMS, NAME, found, by="somebody")
+    with pytest.raises(Stale):
+        await bench.reconciler.reconcile(VM)
+    after = bench.cluster.get(VMS, NAME)
+    assert after is not None
+    assert after["metadata"]["finalizers"] == ["other/one", "other/two"]
