@@ -1,0 +1,110 @@
+"""Raw objects as users and nodes write them."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+Json = dict[str, Any]
+
+GATE = "HotplugNICs"
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
+NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
+
+
+def pod_interface(name: str) -> str:
+    """KubeVirt's name of the pod interface of a network, worked out independently of the operator."""
+    return "pod" + hashlib.sha256(name.encode()).hexdigest()[:11]
+
+
+def nic(name: str, **members: Any) -> Json:
+    """A bridge interface."""
+    return {"name": name, "bridge": {}, **members}
+
+
+def network(name: str, attachment: str = "lan") -> Json:
+    """A Multus network."""
+    return {"name": name, "multus": {"networkName": attachment}}
+
+
+def spec(nics: Iterable[str] = ()) -> Json:
+    """A VMI spec with the primary NIC and bridges for `nics`."""
+    names = list(nics)
+    return {
+        "domain": {
+            "devices": {"interfaces": [{"name": "main", "masquerade": {}}, *(nic(name) for name in names)]},
+            "resources": {"requests": {"memory": "64Mi"}},
+        },
+        "networks": [{"name": "main", "pod": {}}, *(network(name) for name in names)],
+        "terminationGracePeriodSeconds": 0,
+    }
+
+
+def vmi(name: str, nics: Iterable[str] = ()) -> Json:
+    """A bare VMI."""
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": {"name": name},
+        "spec": spec(nics),
+    }
+
+
+def vm(name: str, nics: Iterable[str] = (), *, running: bool = True) -> Json:
+    """A VM."""
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": name},
+        "spec": {
+            "runStrategy": "Always" if running else "Halted",
+            "template": {"metadata": {"labels": {"app": name}}, "spec": spec(nics)},
+        },
+    }
+
+
+def kubevirt(gates: Iterable[str] = (GATE,)) -> Json:
+    """The KubeVirt CR."""
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "KubeVirt",
+        "metadata": {"name": "kubevirt", "namespace": "kubevirt"},
+        "spec": {"configuration": {"developerConfiguration": {"featureGates": list(gates)}}},
+    }
+
+
+def crd(plural: str) -> Json:
+    """As much of an installed CRD as tells that it is served."""
+    return {
+        "metadata": {"name": f"{plural}.kubevirt.io"},
+        "spec": {"group": "kubevirt.io"},
+        "status": {"conditions": [{"type": "Established", "status": "True"}]},
+    }
+
+
+def add_nic(owner: Json, name: str, attachment: str = "lan") -> None:
+    """What a user edits to plug a NIC: into a VMI, or into the template of a VM."""
+    target = owner["spec"]["template"]["spec"] if owner["kind"] == "VirtualMachine" else owner["spec"]
+    target["domain"]["devices"]["interfaces"].append(nic(name))
+    target["networks"].append(network(name, attachment))
+
+
+def set_absent(owner: Json, name: str) -> None:
+    """What a user edits to unplug a NIC."""
+    target = owner["spec"]["template"]["spec"] if owner["kind"] == "VirtualMachine" else owner["spec"]
+    for item in target["domain"]["devices"]["interfaces"]:
+        if item["name"] == name:
+            item["state"] = "absent"
+
+
+def network_status(interfaces: Iterable[str]) -> str:
+    """The annotation that Multus writes: the primary interface and `interfaces`."""
+    rows: list[Json] = [{"name": "cbr0", "interface": "eth0", "ips": ["10.0.0.9"], "default": True, "dns": {}}]
+    rows += [{"name": "default/lan", "interface": item, "mac": "02:00:00:00:00:01", "dns": {}} for item in interfaces]
+    return json.dumps(rows)
+
+
+def requested(pod: Json) -> list[str]:
+    """The interfaces that the networks annotation of a pod asks for."""
+    content = pod["metadata"].get("annotations", {}).get(NETWORKS) or "[]"
+    return [element["interface"] for element in json.loads(content)]

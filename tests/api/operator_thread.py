@@ -1,0 +1,108 @@
+"""A whole operator in the test's process, in a thread with a loop of its own.
+
+`kopf.operator()` cancels, when it ends, every task of its loop that began after it: in the test's own
+loop that would be the test.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nicplug.app import App
+from nicplug.kube.connect import connect
+from nicplug.obs.metrics import Metrics
+from nicplug.settings import Settings
+
+
+class OperatorThread:
+    """One operator.
+
+    Args:
+        kubeconfig: the API server.
+        prepare: changes the `App` before it runs, for what only a test can bring about.
+        settings: over the defaults of a test.
+
+    Attributes:
+        error: what `App.run` raised; None when it returned.
+    """
+
+    def __init__(self, *, kubeconfig: Path, prepare: Callable[[App], None] = lambda _: None, **settings: Any) -> None:
+        defaults = {"metrics_port": 0, "metrics_address": "127.0.0.1", "leader_election": False}
+        self._settings = Settings(kubeconfig=kubeconfig, **{**defaults, **settings})
+        self._prepare = prepare
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._app: App | None = None
+        self._made = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="operator", daemon=True)
+        self.metrics = Metrics()
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Start it; returns when its `App` exists, long before it works."""
+        self._thread.start()
+        assert self._made.wait(10)
+
+    def stop(self) -> None:
+        """As SIGTERM does, and wait for the end, at most 15 s."""
+        if self._thread.is_alive() and self._loop is not None and self._app is not None:
+            self._loop.call_soon_threadsafe(self._app.stop)
+        self._thread.join(15)
+        assert not self._thread.is_alive(), "the operator does not end"
+
+    def freeze(self) -> Callable[[], None]:
+        """Let its loop stand still, as under SIGSTOP; call the result to let it go on."""
+        go_on = threading.Event()
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(go_on.wait, 20)
+        return go_on.set
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        """A metric as Prometheus would scrape it now."""
+        return self.metrics.registry.get_sample_value(name, labels)
+
+    @property
+    def app(self) -> App:
+        """The running application, to look into."""
+        assert self._app is not None
+        return self._app
+
+    @property
+    def works(self) -> bool:
+        """Its caches are complete, and it leads."""
+        return self.sample("nicplug_leader") == 1.0
+
+    @property
+    def has_ended(self) -> bool:
+        """Its process would be gone."""
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._made.set()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        connection = await connect(kubeconfig=self._settings.kubeconfig, on_response=self.metrics.requested)
+        self._app = App(settings=self._settings, connection=connection, metrics=self.metrics)
+        self._prepare(self._app)
+        self._made.set()
+        await self._app.run()
+
+
+async def eventually(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
+    """Wait for something that no event tells about: the state of another thread or process.
+
+    Raises:
+        AssertionError: not within `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not come about"
+        await asyncio.sleep(0.005)

@@ -1,0 +1,124 @@
+"""Replicas: one works, the others are ready to, and nothing is done twice when they change."""
+
+import asyncio
+from collections import Counter
+
+from tests.api import objects
+from tests.api.objects import pod_interface
+from tests.api.operator_thread import OperatorThread, eventually
+from tests.api.world import POD, VM, VMI, World
+
+from nicplug.app import App
+from nicplug.kube.lease import LeaseTiming
+
+
+def _with_short_lease(app: App) -> None:
+    """As `LeaseTiming`, four times as fast: the tests of the Lease itself have virtual time."""
+    app._elector._timing = LeaseTiming(
+        duration=2.0, renew_deadline=1.25, retry=0.4, standby_poll=0.2, attempt=0.5, skew=0.25
+    )
+
+
+def _take_lease(world: World, holder: str) -> None:
+    world.server.modify(
+        "leases",
+        "nicplug-operator",
+        lambda lease: lease["spec"].update(holderIdentity=holder),
+        namespace="nicplug-system",
+    )
+
+
+async def test_a_standby_fills_its_caches_and_writes_nothing(world: World) -> None:
+    leader = await world.operator(leader_election=True)
+    standby = await world.operator(until_works=False, leader_election=True)
+    holder = world.lease_holder()
+    await world.running(objects.vm("a"))
+    await eventually(lambda: standby.sample("nicplug_cache_objects", kind="Pod") == 1)
+    assert (leader.works, standby.works) == (True, False)
+    assert world.lease_holder() == holder
+    assert _sent(leader) > 0
+    assert _sent(standby) == 0
+
+
+def _sent(operator: OperatorThread) -> float:
+    """Writes that the operator has counted itself, leases apart."""
+    return sum(
+        sample.value
+        for family in operator.metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "nicplug_api_requests_total"
+        and sample.labels["verb"] in ("create", "patch", "delete")
+        and sample.labels["resource"] != "leases"
+    )
+
+
+async def test_a_standby_takes_over_when_the_leader_ends_and_creates_nothing_twice(world: World) -> None:
+    leader = await world.operator(leader_election=True)
+    standby = await world.operator(until_works=False, leader_election=True)
+    await world.running(objects.vm("a"))
+    world.server.create(VM, objects.vm("b"))
+    await world.until(lambda: world.has_pod("b"))
+    await world.stop(leader)
+    await eventually(lambda: standby.works)
+    world.plug(VM, "a", "blue")
+    await world.until(lambda: objects.requested(world.pod_of("a")) == [pod_interface("blue")])
+    world.run_pod("b")
+    await world.until(lambda: world.phase("b") == "Scheduled")
+    created = Counter(request.body["metadata"]["name"] for request in world.work() if request.verb == "create")
+    assert set(created.values()) == {1}
+    assert leader.error is None
+
+
+async def test_two_operators_that_both_believe_to_lead_do_no_harm(world: World) -> None:
+    """The Lease is no fence: a write of the old leader may arrive late."""
+    await world.operator()
+    await world.operator()
+    name = await world.running(objects.vm("a"))
+    await world.plugged(VM, name, "blue")
+    await world.unplugged(VM, name, "blue")
+    await world.at_rest()
+    commits = Counter((request.verb, request.resource) for request in world.work() if request.committed)
+    assert commits["create", VMI] == 1
+    assert commits["create", POD] == 1
+    assert commits["patch", POD] == 2
+
+
+async def test_a_leader_whose_lease_was_taken_stops_working(world: World) -> None:
+    operator = await world.operator(leader_election=True)
+    name = await world.running(objects.vm("a"))
+    _take_lease(world, "somebody else")
+    await eventually(lambda: not operator.works)
+    world.server.clear_requests()
+    world.plug(VM, name, "blue")
+    await asyncio.sleep(0.5)
+    assert world.work() == []
+    assert not operator.has_ended
+    # Free again: it takes up what it has seen meanwhile.
+    _take_lease(world, "")
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [pod_interface("blue")])
+
+
+async def test_a_leader_that_cannot_renew_stops_before_its_lease_ends(world: World) -> None:
+    operator = await world.operator(leader_election=True, prepare=_with_short_lease)
+    name = await world.running(objects.vm("a"))
+    world.server.fail(status=500, resource="leases", times=1000)
+    await eventually(lambda: not operator.works)
+    world.server.clear_requests()
+    world.plug(VM, name, "blue")
+    await asyncio.sleep(0.5)
+    assert world.work() == []
+
+
+async def test_a_leader_that_stood_still_does_not_go_on_where_it_was(world: World) -> None:
+    """As under SIGSTOP: when it wakes, somebody else works."""
+    frozen = await world.operator(leader_election=True, prepare=_with_short_lease)
+    name = await world.running(objects.vm("a"))
+    await world.quiet()
+    wake = frozen.freeze()
+    _take_lease(world, "somebody else")
+    world.plug(VM, name, "blue")
+    await asyncio.sleep(2)
+    wake()
+    await eventually(lambda: not frozen.works)
+    await asyncio.sleep(0.5)
+    assert world.work() == []

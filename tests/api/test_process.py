@@ -1,0 +1,157 @@
+"""`nicplug run` as the process that a supervisor starts: its output, its port, its end."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.api import objects
+from tests.api.operator_thread import eventually
+from tests.api.world import VM, World
+from tests.fakes.faults import Fault
+
+ROOT = Path(__file__).parents[2]
+# From SIGTERM to the end, and what a busy machine may add to it.
+PROMISED_SECONDS = 5
+ROOM_SECONDS = 3
+
+
+class Process:
+    """A running `nicplug run` that logs JSON lines into a file."""
+
+    def __init__(self, popen: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.popen = popen
+        self._log = log
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has logged."""
+        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+
+    def said(self, event: str) -> dict[str, Any]:
+        """The fields of the first line with that message; empty while there is none."""
+        return next((line for line in self.lines() if line["event"] == event), {})
+
+    @property
+    def text(self) -> str:
+        """Everything on stderr."""
+        return self._log.read_text()
+
+    async def port(self) -> int:
+        """Where its metrics are."""
+        await eventually(lambda: self.said("nicplug starts"))
+        return int(self.said("nicplug starts")["metrics_port"])
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page of its own."""
+        return await asyncio.to_thread(_get, f"http://127.0.0.1:{await self.port()}{path}")
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal; exit code and seconds until the end."""
+        began = time.monotonic()
+        self.popen.send_signal(number)
+        code = await asyncio.to_thread(self.popen.wait, 30)
+        return code, time.monotonic() - began
+
+
+@contextmanager
+def nicplug_run(world: World, *options: str) -> Iterator[Process]:
+    """The process, killed at the end if it has not ended."""
+    log = world.kubeconfig.parent / "operator.log"
+    command = [sys.executable, "-m", "nicplug", "run", "--kubeconfig", str(world.kubeconfig), "--metrics-port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "NICPLUG_METRICS_ADDRESS": "127.0.0.1"}
+    with log.open("wb") as stream:
+        popen = subprocess.Popen(
+            [*command, "--log-format", "json", *options], stderr=stream, stdout=subprocess.DEVNULL, env=environment
+        )
+        try:
+            yield Process(popen, log)
+        finally:
+            popen.kill()
+            popen.wait(10)
+
+
+def _get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+async def test_it_works_says_how_it_fares_and_ends_within_five_seconds_of_sigterm(world: World) -> None:
+    with nicplug_run(world) as process:
+        await eventually(lambda: process.said("caches complete"))
+        await world.running(objects.vm("a"))
+        assert await process.get("/healthz") == (200, "ok")
+        assert await process.get("/readyz") == (200, "ok")
+        status, metrics = await process.get("/metrics")
+        assert (status, _samples(metrics)) == (200, _samples(metrics) | EXPECTED)
+        # No label may name an object: cardinality would grow with the VMs.
+        assert '"a"' not in metrics
+        assert world.lease_holder()
+        code, seconds = await process.end()
+        assert code == 0, process.text
+        assert seconds < PROMISED_SECONDS + ROOM_SECONDS
+        assert world.lease_holder() == ""
+        assert process.lines()[-1]["event"] == "nicplug has ended"
+
+
+EXPECTED = {
+    "nicplug_leader": 1.0,
+    "nicplug_bugs_total": 0.0,
+    'nicplug_cache_objects{kind="VirtualMachine"}': 1.0,
+    'nicplug_cache_objects{kind="VirtualMachineInstance"}': 1.0,
+    'nicplug_cache_objects{kind="Pod"}': 1.0,
+    'nicplug_cache_objects{kind="KubeVirt"}': 1.0,
+    'nicplug_queue_depth{priority="live"}': 0.0,
+    'nicplug_queue_depth{priority="sweep"}': 0.0,
+    'nicplug_api_requests_total{code="201",resource="pods",verb="create"}': 1.0,
+    'nicplug_api_requests_total{code="201",resource="virtualmachineinstances",verb="create"}': 1.0,
+}
+
+
+def _samples(text: str) -> dict[str, float]:
+    """The text format, by name with labels."""
+    rows = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, _, value in rows}
+
+
+async def test_it_is_not_ready_but_alive_while_the_api_server_is_away(world: World) -> None:
+    await world.server.stop()
+    with nicplug_run(world) as process:
+        await eventually(lambda: process.said("waiting"))
+        assert await process.get("/healthz") == (200, "ok")
+        status, text = await process.get("/readyz")
+        assert (status, text) == (503, "the caches are not complete yet")
+        code, seconds = await process.end(signal.SIGINT)
+        assert code == 0, process.text
+        assert seconds < PROMISED_SECONDS + ROOM_SECONDS
+
+
+async def test_it_ends_in_time_with_writes_that_are_not_answered(world: World) -> None:
+    with nicplug_run(world) as process:
+        await eventually(lambda: process.said("caches complete"))
+        stuck = world.server.inject(Fault(verb="create", resource="pods", times=100, delay_seconds=60))
+        world.server.create(VM, objects.vm("a"))
+        await eventually(lambda: stuck.times < 100)
+        code, seconds = await process.end()
+        assert code == 0, process.text
+        assert seconds < PROMISED_SECONDS + ROOM_SECONDS
+
+
+async def test_an_error_that_kopf_cannot_live_with_is_said_in_the_last_line_and_the_exit_code(world: World) -> None:
+    with nicplug_run(world) as process:
+        await eventually(lambda: process.said("caches complete"))
+        await world.until(lambda: len(world.server.open_watches) == 4)
+        world.server.break_watches(code=500)
+        assert await asyncio.to_thread(process.popen.wait, 30) == 1
+        assert process.text.splitlines()[-1].startswith("nicplug: ended by WatchingError: ")

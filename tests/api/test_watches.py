@@ -1,0 +1,187 @@
+"""Watches that are cut, too old, in error or away, as measured in Kopf: each symptom has its test."""
+
+import asyncio
+import time
+
+import kopf
+import pytest
+from tests.api import objects
+from tests.api.objects import pod_interface
+from tests.api.operator_thread import eventually
+from tests.api.world import POD, VM, VMI, World
+from tests.fakes.faults import Fault
+
+from nicplug import kopf_settings
+
+WATCHED = sorted([VM, VMI, POD, "kubevirts"])
+
+
+async def test_pods_of_others_are_never_sent_to_the_operator(world: World) -> None:
+    await world.operator()
+    await world.until(lambda: sorted(world.server.open_watches) == WATCHED)
+    asked = [item for item in world.server.requests if item.resource == POD and item.verb in ("list", "watch")]
+    assert {item.query.get("labelSelector") for item in asked} == {"kubevirt.io=virt-launcher"}
+
+
+async def test_a_cut_watch_is_opened_again_and_nothing_is_lost_or_doubled(world: World) -> None:
+    await world.operator(report_delay_seconds=5)
+    name = await world.running(objects.vm("a"))
+    await world.quiet()
+    world.server.cut_watches()
+    world.plug(VM, name, "blue")
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [pod_interface("blue")])
+    await world.until(lambda: sorted(world.server.open_watches) == WATCHED)
+    assert [line.split()[1] for line in world.written()] == [VMI, POD]
+
+
+async def test_a_relist_after_410_costs_no_write(world: World) -> None:
+    await world.operator()
+    await world.running(objects.vm("a", ["blue"]))
+    await world.quiet()
+    world.server.expire_watches()
+    await world.until(lambda: sorted(world.server.open_watches) == WATCHED)
+    await world.at_rest()
+    assert world.written() == []
+
+
+async def test_an_object_deleted_while_the_watch_was_broken_is_no_ghost_for_long(world: World) -> None:
+    """Kopf lists again after 410 but tells of no deletion (docs/adr/0001, trap B)."""
+    operator = await world.operator()
+    for name in ("a", "b"):
+        await world.running(objects.vmi(name))
+
+    def break_and_delete() -> None:
+        world.server.expire_watches()
+        world.server.modify(VMI, "b", lambda body: body["metadata"].update(finalizers=[]))
+        # Its pod is collected with it.
+        world.server.delete(VMI, "b")
+        world.server.compact()
+
+    world.server.atomically(break_and_delete)
+    assert operator.sample("nicplug_cache_objects", kind="VirtualMachineInstance") == 2
+    await eventually(lambda: operator.sample("nicplug_cache_objects", kind="VirtualMachineInstance") == 1)
+    await eventually(lambda: operator.sample("nicplug_cache_objects", kind="Pod") == 1)
+    # The name is free again for the operator too.
+    await world.running(objects.vmi("b"))
+
+
+async def test_an_error_in_the_stream_ends_the_process_and_gives_the_lease_back_first(world: World) -> None:
+    """Kopf cannot go on (docs/adr/0001, trap C); the standby must not wait for the Lease to run out.
+
+    Nor for the process: Kopf lets it linger for 5 s, with watches that it takes for hung.
+    """
+    operator = await world.operator(leader_election=True)
+    await world.until(lambda: sorted(world.server.open_watches) == WATCHED)
+    assert world.lease_holder()
+    world.server.break_watches(code=500)
+    await world.until(lambda: world.lease_holder() == "")
+    assert not operator.works
+    await eventually(lambda: operator.has_ended)
+    assert "injected: HTTP 500 in the stream" in str(operator.error)
+
+
+async def test_an_expired_continue_token_ends_the_process_and_the_next_one_works(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kopf does not start such a LIST again (docs/adr/0001, trap H); the supervisor starts the process again."""
+    monkeypatch.setattr(kopf_settings, "_CHUNK_SIZE", 2)
+    for index in range(4):
+        world.server.create(VM, objects.vm(f"a{index}", running=False))
+    # Before its second page the LIST is too old; the others are through by then.
+    world.server.inject(Fault(verb="list", resource=VM, times=5, then=world.server.compact))
+    operator = await world.operator(until_works=False)
+    await eventually(lambda: operator.has_ended)
+    assert "too old" in str(operator.error)
+    world.server.heal()
+    await world.operator()
+
+
+async def test_a_watch_that_is_denied_for_a_moment_is_opened_again(world: World) -> None:
+    """A kube-apiserver that has just started denies everything until it has read its roles."""
+    operator = await world.operator()
+    await world.until(lambda: sorted(world.server.open_watches) == WATCHED)
+    denied = world.server.fail(status=403, verb="watch", resource=POD, times=2)
+    world.server.cut_watches()
+    await world.until(lambda: denied.times == 0 and sorted(world.server.open_watches) == WATCHED)
+    await world.running(objects.vmi("a"))
+    assert not operator.has_ended
+
+
+async def test_an_api_server_that_was_away_is_served_again_within_seconds_of_its_return(world: World) -> None:
+    """Kopf's own delays end, and with them the operator, after 54 s; a watch came back 13 s late (1.10 G)."""
+    operator = await world.operator()
+    name = await world.running(objects.vm("a"))
+    await world.server.stop()
+    await asyncio.sleep(2)
+    assert not operator.has_ended
+    world.plug(VM, name, "blue")
+    await world.server.start()
+    back_at = time.monotonic()
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [pod_interface("blue")])
+    # The longest delay is 2 s; the rest is room for a busy machine, far below the 13 s of Kopf's own.
+    assert time.monotonic() - back_at < 8
+
+
+async def test_an_api_server_that_is_not_there_at_start_is_waited_for(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await world.server.stop()
+    operator = await world.operator(until_works=False)
+    said: list[str] = []
+
+    def has_said(text: str) -> bool:
+        said.append(capsys.readouterr().out)
+        return text in "".join(said)
+
+    await eventually(lambda: has_said("the API server does not answer as it should"))
+    await world.server.start()
+    await eventually(lambda: operator.works)
+
+
+async def test_a_missing_crd_is_named_and_waited_for(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.server.delete("customresourcedefinitions", "virtualmachineinstances.kubevirt.io")
+    operator = await world.operator(until_works=False)
+    said: list[str] = []
+
+    def has_said(text: str) -> bool:
+        said.append(capsys.readouterr().out)
+        return text in "".join(said)
+
+    await eventually(lambda: has_said("virtualmachineinstances.kubevirt.io is not installed: kubectl apply -f crds/"))
+    assert not operator.works
+    assert world.server.open_watches == []
+    world.server.create("customresourcedefinitions", objects.crd("virtualmachineinstances"))
+    await eventually(lambda: operator.works)
+
+
+async def test_an_operator_that_waits_for_a_crd_ends_when_asked(world: World) -> None:
+    world.server.delete("customresourcedefinitions", "kubevirts.kubevirt.io")
+    operator = await world.operator(until_works=False)
+    await world.until(lambda: len([item for item in world.server.requests if item.code == 404]) > 1)
+    await world.stop(operator)
+    assert operator.error is None
+
+
+async def test_a_running_vmi_whose_pod_is_not_listed_yet_is_not_failed(world: World) -> None:
+    """Before the caches are complete a missing pod looks like a lost one."""
+    first = await world.operator()
+    name = await world.running(objects.vmi("a"))
+    await world.stop(first)
+    await world.quiet()
+    world.server.inject(Fault(verb="list", resource=POD, delay_seconds=1.0))
+    second = await world.operator(until_works=False)
+    await eventually(lambda: second.sample("nicplug_cache_objects", kind="VirtualMachineInstance") == 1)
+    world.plug(VMI, name, "blue")
+    await world.until(lambda: world.server.writes(POD))
+    assert world.phase(name) == "Running"
+    assert [request.resource for request in world.work() if request.subresource == "status"] in ([], [VMI])
+
+
+async def test_kopf_is_told_to_go_on_for_ever() -> None:
+    settings = kopf_settings.kopf_settings()
+    for delays in (settings.networking.error_backoffs, settings.queueing.error_delays):
+        assert not isinstance(delays, kopf.OperatorSettings)
+        iterator = iter(delays)  # type: ignore[arg-type]
+        drawn = [next(iterator) for _ in range(1000)]
+        assert max(drawn) == 2.0
+        assert drawn == sorted(drawn)

@@ -1,0 +1,109 @@
+"""The sandbox as users have it: control plane, simulated nodes, and the operator with its ServiceAccount's rights."""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.integration.user import Json, User, nad
+from tests.integration.waiting import until
+
+from nicplug_sandbox import controlplane, lifecycle
+from nicplug_sandbox.apply import apply_manifests
+from nicplug_sandbox.operator_process import (
+    ROOT,
+    OperatorProcess,
+    install_operator,
+    service_account_kubeconfig,
+    start_operator,
+    stop_operator,
+    wait_until_leading,
+)
+
+KUBEVIRT = ROOT / "examples" / "kubevirt.yaml"
+
+
+@dataclass(slots=True, kw_only=True)
+class Sandbox:
+    """A running sandbox.
+
+    Attributes:
+        admin: kubeconfig of the cluster admin.
+        account: kubeconfig of the operator's ServiceAccount.
+        operator: the running operator; None between a crash and the next start.
+    """
+
+    directory: Path
+    admin: Path
+    account: Path
+    operator: OperatorProcess | None = None
+    _starts: int = 0
+
+    def start(self) -> OperatorProcess:
+        """Start the operator and wait until it works."""
+        self._starts += 1
+        self.operator = start_operator(
+            directory=self.directory, kubeconfig=self.account, name=f"operator-{self._starts}"
+        )
+        wait_until_leading(self.operator)
+        return self.operator
+
+    def stop(self, *, grace_seconds: float = 8.0) -> None:
+        """End it; at once and without a word with a grace of 0."""
+        if self.operator is not None:
+            stop_operator(self.operator, grace_seconds=grace_seconds)
+            self.operator = None
+
+    def operator_requests(self) -> list[Json]:
+        """What the operator's account has asked for, from the audit log."""
+        lines = (self.directory / "audit.log").read_text().splitlines()
+        entries = (json.loads(line) for line in lines if ":nicplug-operator" in line)
+        return [entry for entry in entries if entry["stage"] == "ResponseComplete"]
+
+    def user(self, namespace: str) -> User:
+        """Somebody who may do everything."""
+        return User(kubeconfig=self.admin, namespace=namespace)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One per pytest worker, apart from the `control_plane` that other tests put objects of their own into."""
+    directory = tmp_path_factory.mktemp("sandbox")
+    with contextlib.ExitStack() as stack:
+        stack.callback(controlplane.stop, directory=directory)
+        status = lifecycle.up(directory=directory, nodes=2, existing=None, progress=print)
+        assert status.kubeconfig is not None
+        install_operator(kubeconfig=status.kubeconfig)
+        apply_manifests(kubeconfig=status.kubeconfig, paths=[KUBEVIRT])
+        account = service_account_kubeconfig(admin=status.kubeconfig, path=directory / "operator.kubeconfig")
+        made = Sandbox(directory=directory, admin=status.kubeconfig, account=account)
+        stack.callback(made.stop)
+        made.start()
+        yield made
+
+
+@pytest.fixture
+def user(sandbox: Sandbox) -> User:
+    """Somebody with a namespace of his own, in which pods are admitted and a network `lan` exists."""
+    namespace = f"test-{uuid.uuid4().hex[:8]}"
+    somebody = sandbox.user(namespace)
+    somebody.create("namespaces", {"metadata": {"name": namespace}})
+    until(lambda: somebody.get("serviceaccounts", "default"))
+    somebody.create("network-attachment-definitions", nad())
+    return somebody
+
+
+@pytest.fixture
+def set_gates(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
+    """Replace the feature gates of the KubeVirt CR; put right at the end."""
+    admin = sandbox.user("kubevirt")
+
+    def write(*gates: str) -> None:
+        configuration = {"developerConfiguration": {"featureGates": list(gates)}}
+        admin.merge("kubevirts", "kubevirt", {"spec": {"configuration": configuration}})
+
+    yield write
+    apply_manifests(kubeconfig=sandbox.admin, paths=[KUBEVIRT])

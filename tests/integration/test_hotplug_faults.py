@@ -1,0 +1,172 @@
+"""What goes wrong in a cluster: gates, missing networks, absent agents, crashes, a control plane that goes away."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.integration.conftest import KUBEVIRT, Sandbox
+from tests.integration.user import NAD, VM, VMI, User, nad, nics, plug, unplug, vm, vmi
+from tests.integration.waiting import until
+
+from nicplug_sandbox import controlplane
+from nicplug_sandbox.apply import apply_manifests
+
+SetGates = Callable[..., None]
+# Annotations on a Node that switch off a role of its node side.
+CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
+
+
+def test_a_gate_that_is_off_blocks_with_the_line_to_add_and_on_serves_the_same_vm(
+    user: User, set_gates: SetGates
+) -> None:
+    set_gates("LiveMigration")
+    user.create(VM, vm("a"))
+    user.until_running("a")
+    user.change(VM, "a", plug("blue"))
+    until(lambda: user.record("a", "blue").get("phase") == "Blocked")
+    record = user.record("a", "blue")
+    assert record["reason"] == "FeatureGateDisabled"
+    assert "KubeVirt CR kubevirt/kubevirt" in record["message"]
+    assert 'add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates' in record["message"]
+    assert user.condition("a", "InterfacesReady")["status"] == "False"
+    until(lambda: any(event["reason"] == "InterfaceBlocked" for event in user.items("events")))
+    before = (user.get(VM, "a") or {})["metadata"]["generation"]
+    set_gates("LiveMigration", "HotplugNICs")
+    user.until_ready("a", "blue")
+    assert (user.get(VM, "a") or {})["metadata"]["generation"] == before
+
+
+def test_a_gate_that_was_off_when_the_operator_started_is_heeded(
+    user: User, sandbox: Sandbox, set_gates: SetGates
+) -> None:
+    sandbox.stop()
+    set_gates()
+    user.create(VMI, vmi("a"))
+    sandbox.start()
+    user.until_running("a")
+    user.change(VMI, "a", plug("blue"))
+    until(lambda: user.record("a", "blue").get("reason") == "FeatureGateDisabled")
+    assert user.annotation("a") is None
+    set_gates("HotplugNICs")
+    user.until_ready("a", "blue")
+
+
+def test_without_a_kubevirt_cr_the_record_says_to_create_one(user: User, sandbox: Sandbox) -> None:
+    sandbox.user("kubevirt").delete("kubevirts", "kubevirt")
+    try:
+        user.create(VMI, vmi("a"))
+        until(lambda: user.phase("a") == "Running")
+        user.change(VMI, "a", plug("blue"))
+        until(lambda: user.record("a", "blue").get("reason") == "KubevirtCRMissing")
+        assert "create one (kind KubeVirt)" in user.record("a", "blue")["message"]
+    finally:
+        apply_manifests(kubeconfig=sandbox.admin, paths=[KUBEVIRT])
+    user.until_ready("a", "blue")
+
+
+def test_a_network_that_does_not_exist_keeps_the_nic_waiting_visibly(user: User) -> None:
+    """The dynamic networks controller gives up after four tries; healing that is the operator's later work."""
+    user.create(VMI, vmi("a"))
+    user.until_running("a")
+    user.change(VMI, "a", plug("blue", attachment="missing"))
+    until(lambda: user.record("a", "blue").get("reason") == "WaitingForPodInterface")
+    record = user.record("a", "blue")
+    assert record["phase"] == "Pending"
+    assert "missing" in record["message"]
+    assert "dynamic networks controller on node" in record["message"]
+    until(lambda: user.condition("a", "InterfacesReady").get("reason") == "WaitingForPodInterface")
+    user.create(NAD, nad("missing"))
+    # Another change of the annotation makes the controller look again, at both.
+    user.change(VMI, "a", plug("green"))
+    for name in ("blue", "green"):
+        user.until_ready("a", name)
+
+
+def test_a_nic_that_never_attached_can_be_taken_back(user: User) -> None:
+    user.create(VMI, vmi("a"))
+    user.until_running("a")
+    user.change(VMI, "a", plug("blue", attachment="missing"))
+    until(lambda: user.record("a", "blue").get("reason") == "WaitingForPodInterface")
+    user.change(VMI, "a", unplug("blue"))
+    until(lambda: nics(user.get(VMI, "a")) == ["main"])
+    until(lambda: user.annotation("a") == "")
+    until(lambda: user.condition("a", "InterfacesReady").get("status") == "True")
+
+
+@pytest.fixture
+def without_controller(sandbox: Sandbox) -> object:
+    """No dynamic networks controller on node02."""
+    admin = sandbox.user("")
+    admin.merge("nodes", "node02", {"metadata": {"annotations": {CONTROLLER: "absent"}}})
+    yield
+    admin.merge("nodes", "node02", {"metadata": {"annotations": {CONTROLLER: None}}})
+
+
+@pytest.mark.usefixtures("without_controller")
+def test_a_node_without_the_dynamic_networks_controller_leaves_the_nic_pending_by_name(user: User) -> None:
+    user.create(VMI, vmi("a", nodeSelector={"kubernetes.io/hostname": "node02"}))
+    user.until_running("a")
+    user.change(VMI, "a", plug("blue"))
+    until(lambda: user.record("a", "blue").get("reason") == "WaitingForPodInterface")
+    record = user.record("a", "blue")
+    assert (record["phase"], record["attempts"]) == ("Pending", 1)
+    assert "dynamic networks controller on node node02" in record["message"]
+
+
+def test_an_operator_killed_in_the_middle_of_plugs_finishes_them_when_it_is_back(user: User, sandbox: Sandbox) -> None:
+    names = [f"a{index}" for index in range(8)]
+    for name in names:
+        user.create(VM, vm(name))
+    for name in names:
+        user.until_running(name)
+    pods = {name: user.pod_of(name)["metadata"]["uid"] for name in names}
+    for name in names[:4]:
+        user.change(VM, name, plug("blue"))
+    sandbox.stop(grace_seconds=0)
+    for name in names[4:]:
+        user.change(VM, name, plug("blue"))
+    # Its Lease has to run out first: nobody gave it back.
+    sandbox.start()
+    for name in names:
+        user.until_ready(name, "blue")
+    assert {name: user.pod_of(name)["metadata"]["uid"] for name in names} == pods
+
+
+def test_an_api_server_that_was_away_is_served_again_by_the_same_process(user: User, sandbox: Sandbox) -> None:
+    assert sandbox.operator is not None
+    pid = sandbox.operator.process.pid
+    user.create(VM, vm("a"))
+    user.until_running("a")
+    controlplane.restart_apiserver(directory=sandbox.directory, down_seconds=1)
+    until(lambda: user.get(VM, "a"))
+    user.change(VM, "a", plug("blue"))
+    user.until_ready("a", "blue")
+    assert sandbox.operator.process.pid == pid
+    assert sandbox.operator.metric("nicplug_leader") == 1.0
+    assert sandbox.operator.metric("nicplug_bugs_total") == 0
+
+
+def test_what_the_operator_does_is_allowed_and_meets_no_bug(user: User, sandbox: Sandbox) -> None:
+    """By deploy/kustomize/base alone, in this life of a VM and in all that the tests before it made the operator do."""
+    user.create(VM, vm("a"))
+    user.until_running("a")
+    user.change(VM, "a", plug("blue"))
+    user.until_ready("a", "blue")
+    user.change(VM, "a", unplug("blue"))
+    until(lambda: nics(user.get(VM, "a")) == ["main"])
+    until(lambda: any(event["reason"] == "InterfaceUnplugged" for event in user.items("events")))
+    user.delete(VM, "a")
+    user.until_gone(VM, "a")
+    answers: dict[int, set[tuple[str, ...]]] = {}
+    for entry in sandbox.operator_requests():
+        what = (entry["verb"], entry["objectRef"]["resource"], entry["objectRef"].get("subresource", ""))
+        answers.setdefault(entry["responseStatus"]["code"], set()).add(what)
+    # A kube-apiserver that has just started denies everything until it has read its roles.
+    allowed = set().union(*(what for code, what in answers.items() if code not in (401, 403)))
+    assert ("patch", "pods", "") in allowed
+    refused = (answers.get(401, set()) | answers.get(403, set())) - allowed
+    assert refused == set()
+    logs = sorted(Path(sandbox.directory / "logs").glob("operator-*.log"))
+    assert logs
+    for log in logs:
+        assert "Traceback" not in log.read_text(), log
