@@ -46,6 +46,10 @@ _DRAIN_SECONDS = 2.0
 _RECHECK_SECONDS = 10.0
 
 
+class StartError(Exception):
+    """The operator cannot start as it is configured; the text says what to change."""
+
+
 def utc_now() -> datetime:
     """The clock of the process."""
     return datetime.now(UTC)
@@ -109,9 +113,10 @@ class App:
         """Run until `stop`, SIGTERM, or an error that Kopf cannot live with.
 
         Raises:
+            StartError: the port is taken.
             Exception: whatever ended Kopf, or a part of the operator; the process shall exit and be started again.
         """
-        port = await self._server.start(address=self._settings.metrics_address, port=self._settings.metrics_port)
+        port = await self._listen()
         log.info("nicplug starts", version=__version__, api_server=self._connection.server, metrics_port=port)
         try:
             await self._wait_for_api()
@@ -124,6 +129,14 @@ class App:
             log.info("nicplug has ended")
         if self._failure is not None:
             raise self._failure
+
+    async def _listen(self) -> int:
+        address, port = self._settings.metrics_address, self._settings.metrics_port
+        try:
+            return await self._server.start(address=address, port=port)
+        except OSError as error:
+            await self._connection.close()
+            raise StartError(f"cannot serve metrics on {address}:{port}: {error}. Try --metrics-port 0.") from error
 
     def stop(self) -> None:
         """Ask for the end; safe to call from a signal handler."""
@@ -153,6 +166,11 @@ class App:
         stopper = asyncio.create_task(self._end_then(ended))
         try:
             await kopf.operator(registry=registry, settings=kopf_settings(), clusterwide=True, stop_flag=ended)
+        except Exception:
+            # A request of Kopf's that the end cut off may fail in any way; that is not why we end.
+            if not self._stop.is_set() or self._failure is not None:
+                raise
+            log.debug("Kopf ended in an error while it was stopping", exc_info=True)
         finally:
             stopper.cancel()
 
@@ -182,14 +200,12 @@ class App:
             self.stop()
 
     def _catch_signals(self) -> None:
-        """Until Kopf runs; then it catches them itself, and its clean-up ends our work."""
         with contextlib.suppress(RuntimeError):  # not in the main thread: tests stop us by `stop`
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, self.stop)
 
     async def _end_work(self) -> None:
         """Close the gate, let writes in flight finish, give the Lease back."""
-        self._stop.set()
         self._complete = False
         self._gate.clear()
         with contextlib.suppress(TimeoutError):
@@ -202,6 +218,8 @@ class App:
     async def _become_complete(self) -> None:
         """Workers start when nothing that exists can look missing; then keep the caches honest."""
         await self._reaper.wait_until_complete()
+        # Kopf has put signal handlers of its own in place by now; ours end the work first, then the watches.
+        self._catch_signals()
         self._complete = True
         self.intake.expect_no_more_lists()
         _settle_garbage_collector()

@@ -50,7 +50,7 @@ def sandbox() -> None:
 @click.option("--leader-election/--no-leader-election", default=None, help="Work only while holding the Lease.")
 def run(**options: Any) -> None:
     """Run the operator in the foreground, until SIGTERM."""
-    from nicplug.app import run_operator
+    from nicplug.app import StartError, run_operator
     from nicplug.kube.connect import ConfigError
     from nicplug.obs.logging import configure_logging
     from nicplug.settings import Settings
@@ -63,10 +63,8 @@ def run(**options: Any) -> None:
     configure_logging(level=settings.log_level, format_=settings.log_format)
     try:
         asyncio.run(run_operator(settings))
-    except ConfigError as error:
+    except (ConfigError, StartError) as error:
         raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"cannot serve metrics on port {settings.metrics_port}: {error}") from error
     except Exception as error:  # Kopf ended by itself: say why in one line, and let the supervisor start us again
         click.echo(f"nicplug: ended by {type(error).__name__}: {error}", err=True)
         sys.exit(1)

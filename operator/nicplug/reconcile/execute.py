@@ -77,14 +77,28 @@ class Executor:
 
     async def _patch(self, action: Patch) -> None:
         resource, kind = _RESOURCES[action.kind]
-        answer = await self.api.patch(
-            resource,
-            action.json_patch(),
-            name=action.key.name,
-            namespace=action.key.namespace,
-            subresource=action.subresource,
-        )
+        namespace, name = action.key.namespace, action.key.name
+        try:
+            answer = await self.api.patch(
+                resource, action.json_patch(), name=name, namespace=namespace, subresource=action.subresource
+            )
+        except Gone:
+            await self._confirm_gone(action)
+            raise
         self._observe(kind, answer)
+
+    async def _confirm_gone(self, action: Patch) -> None:
+        """A ghost is forgotten at once; a 404 for a subresource that is not served is a wrong CRD."""
+        resource, kind = _RESOURCES[action.kind]
+        try:
+            answer = await self.api.get(resource, name=action.key.name, namespace=action.key.namespace)
+        except Gone:
+            self.on_dirty(self.caches.forget_uid(kind, key=action.key, uid=action.uid))
+            return
+        self._observe(kind, answer)
+        if action.subresource and mapping(answer.get("metadata")).get("uid") == action.uid:
+            text = f"{resource.plural}.{resource.group} has no subresource {action.subresource}: kubectl apply -f crds/"
+            raise Rejected(text, status=404)
 
     def _observe(self, kind: CachedKind, answer: Json) -> None:
         self.on_dirty(self.caches.observe(kind, answer))

@@ -32,6 +32,19 @@ class PlanRepeats(Exception):
         self.after = after
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A plan that was not carried out.
+
+    Attributes:
+        generation: of the object that it was made for.
+        what: the action that failed, for people: "creating pod".
+    """
+
+    generation: int
+    what: str
+
+
 @dataclass(slots=True)
 class _Refused:
     refusal: Refusal
@@ -61,7 +74,7 @@ class Memory:
     _refused: dict[WorkKey, _Refused] = field(default_factory=dict)
     _pending_since: dict[WorkKey, datetime] = field(default_factory=dict)
     _last: dict[WorkKey, _Planned] = field(default_factory=dict)
-    _attempted: dict[WorkKey, int] = field(default_factory=dict)
+    _attempts: dict[WorkKey, Attempt] = field(default_factory=dict)
 
     def refuse(self, key: WorkKey, refusal: Refusal, *, generation: int, seconds: float) -> None:
         """Keep what the API server refused, until the spec changes or the time has passed."""
@@ -109,18 +122,18 @@ class Memory:
             raise PlanRepeats(f"{key}: the same {actions} are wanted again after {last.times} times", after=pause)
         last.times, last.last_at = last.times + 1, now
 
-    def failed(self, key: WorkKey, *, generation: int) -> None:
-        """The plan for that generation was not carried out, so wanting it again proves nothing."""
+    def failed(self, key: WorkKey, attempt: Attempt) -> None:
+        """The plan was not carried out, so wanting it again proves nothing."""
         self._last.pop(key, None)
-        self._attempted[key] = generation
+        self._attempts[key] = attempt
 
-    def attempted(self, key: WorkKey, *, default: int) -> int:
-        """The generation of the object that the failed plan was made for."""
-        return self._attempted.get(key, default)
+    def attempt(self, key: WorkKey) -> Attempt:
+        """What failed last."""
+        return self._attempts[key]
 
     def forget(self, key: WorkKey) -> None:
         """The object is gone."""
-        self._attempted.pop(key, None)
+        self._attempts.pop(key, None)
         self._refused.pop(key, None)
         self._pending_since.pop(key, None)
         self._last.pop(key, None)

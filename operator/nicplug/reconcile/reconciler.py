@@ -18,7 +18,7 @@ from nicplug.plan.vmi import plan_vmi
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.gather import Gatherer
-from nicplug.reconcile.memory import Memory
+from nicplug.reconcile.memory import Attempt, Memory
 
 log = structlog.get_logger(__name__)
 
@@ -60,8 +60,8 @@ class Reconciler:
         moments = [moment for moment in (plan.again_at, self.memory.refused_until(key)) if moment is not None]
         return max(0.001, (min(moments) - self.clock()).total_seconds()) if moments else None
 
-    def note_refusal(self, key: WorkKey, error: Denied | Rejected, *, seconds: float) -> bool:
-        """Keep what was refused, so that the next plan can say so in the object's status.
+    def note_refusal(self, key: WorkKey, error: ApiError, *, seconds: float) -> bool:
+        """Keep what was refused, so that the next plan can say so in the object's status, and announce it.
 
         Returns:
             Whether this is news; telling it may be refused as well, and must not go round in circles.
@@ -69,13 +69,16 @@ class Reconciler:
         view = self._view(key)
         if view is None:
             return False
+        attempt = self.memory.attempt(key)
         if error.reason == Reason.NAME_TAKEN and isinstance(view, VmView) and view.vmi is not None:
-            return True  # the namesake is in the cache by now: its end is heard, a memory of it would outlive it
-        # Of the plan, not of the view: the spec may have been corrected while the request was on its way.
-        generation = self.memory.attempted(key, default=_generation(view))
-        refusal = Refusal(reason=error.reason or _REFUSED_PATCH, message=str(error))
-        is_news = self.memory.refusal(key, generation=generation) != refusal
-        self.memory.refuse(key, refusal, generation=generation, seconds=seconds)
+            is_news = True  # the namesake is in the cache by now: its end is heard, a memory of it would outlive it
+        else:
+            # Of the plan, not of the view: the spec may have been corrected while the request was on its way.
+            refusal = Refusal(reason=error.reason, message=str(error))
+            is_news = self.memory.refusal(key, generation=attempt.generation) != refusal
+            self.memory.refuse(key, refusal, generation=attempt.generation, seconds=seconds)
+        if is_news:
+            self._announce_refusal(view, attempt, error)
         return is_news
 
     def _view(self, key: WorkKey) -> VmView | VmiView | None:
@@ -94,28 +97,29 @@ class Reconciler:
             for action in plan.actions:
                 await self.executor.execute(action)
                 _log_effect(key, action)
-        except (Denied, Rejected) as error:
-            self.memory.failed(key, generation=_generation(view))
-            self._announce_refusal(view, action, error)
-            raise
-        except ApiError:
-            self.memory.failed(key, generation=_generation(view))
+        except ApiError as error:
+            if isinstance(error, (Denied, Rejected)) and error.reason != Reason.NAME_TAKEN:
+                # A reason of the field instead of the HTTP one.
+                error.reason = _REFUSED_CREATE if isinstance(action, Create) else _REFUSED_PATCH
+            self.memory.failed(key, Attempt(generation=_generation(view), what=_describe(action)))
             raise
         for announcement in plan.announcements:
             self.announcer.announce(view, announcement)
         for completion in plan.completions:
             self.on_completion(completion)
 
-    def _announce_refusal(self, view: VmView | VmiView, action: Action, error: ApiError) -> None:
-        """A refused action becomes a reason of the field: FailedCreate for objects, else the hot-plug error."""
-        if error.reason != Reason.NAME_TAKEN:
-            error.reason = _REFUSED_CREATE if isinstance(action, Create) else _REFUSED_PATCH
+    def _announce_refusal(self, view: VmView | VmiView, attempt: Attempt, error: ApiError) -> None:
         about = Subject.VM if isinstance(view, VmView) else Subject.VMI
-        what = {Kind.VM: "virtual machine", Kind.VMI: "virtual machine instance", Kind.POD: "pod"}[action.kind]
-        verb = "creating" if isinstance(action, Create) else "deleting" if isinstance(action, Delete) else "patching"
-        text = f"Error {verb} {what}: {error}"
+        text = f"Error {attempt.what}: {error}"
         announcement = Announcement(about=about, severity=Severity.WARNING, reason=error.reason, message=text)
         self.announcer.announce(view, announcement)
+
+
+def _describe(action: Action) -> str:
+    """As KubeVirt's events put it: "creating pod"."""
+    what = {Kind.VM: "virtual machine", Kind.VMI: "virtual machine instance", Kind.POD: "pod"}[action.kind]
+    verb = "creating" if isinstance(action, Create) else "deleting" if isinstance(action, Delete) else "patching"
+    return f"{verb} {what}"
 
 
 def _generation(view: VmView | VmiView) -> int:

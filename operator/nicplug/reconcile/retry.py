@@ -12,6 +12,7 @@ _STALE_SECONDS = 0.01
 _STALE_BASE_SECONDS = 0.05
 _UNAVAILABLE_BASE_SECONDS = 0.05
 _UNAVAILABLE_CAP_SECONDS = 30.0
+_FIRST_DENIED_SECONDS = 0.5
 _DENIED_BASE_SECONDS = 5.0
 _DENIED_CAP_SECONDS = 300.0
 _BUG_BASE_SECONDS = 1.0
@@ -46,11 +47,20 @@ class RetryPolicy:
             case Unavailable():
                 return self._backoff(_UNAVAILABLE_BASE_SECONDS, failures)
             case Denied():
-                return min(_DENIED_BASE_SECONDS * 2.0 ** min(failures, _MAXIMUM_EXPONENT), _DENIED_CAP_SECONDS)
+                if failures == 0:
+                    return _FIRST_DENIED_SECONDS
+                return min(_DENIED_BASE_SECONDS * 2.0 ** min(failures - 1, _MAXIMUM_EXPONENT), _DENIED_CAP_SECONDS)
             case Rejected() | ApiError():
                 return RESYNC_SECONDS
             case _:
                 return self._backoff(_BUG_BASE_SECONDS, failures)
+
+    def is_worth_telling(self, key: WorkKey, error: Exception) -> bool:
+        """The object's status shall say it; asked after `delay_seconds` has counted the error.
+
+        Not the first denial: a kube-apiserver that has just started denies everything until it has read its roles.
+        """
+        return isinstance(error, Rejected) or (isinstance(error, Denied) and self._failures.get(key, 0) > 1)
 
     def _backoff(self, base_seconds: float, failures: int) -> float:
         """Exponential with full jitter, so that a thousand keys do not come back together."""

@@ -118,7 +118,8 @@ class Workers:
         )
         if isinstance(error, Throttled):
             self.brake.hold(error.after)
-        if isinstance(error, (Denied, Rejected)) and self.reconciler.note_refusal(key, error, seconds=delay):
+        tells = self.retry.is_worth_telling(key, error)
+        if tells and self.reconciler.note_refusal(key, error, seconds=delay):
             # At once, to write the refusal into the status; that pass asks to come back when it runs out.
             self.queue.add(key)
             return

@@ -112,7 +112,9 @@ def test_a_taken_metrics_port_is_told_by_number(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         done = _run("run", "--kubeconfig", str(kubeconfig), "--metrics-port", str(port))
     assert done.returncode == 1
-    assert f"cannot serve metrics on port {port}" in done.stderr
+    assert f":{port}: " in done.stderr
+    assert "cannot serve metrics on" in done.stderr
+    assert "--metrics-port 0" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -9,7 +9,7 @@ from nicplug.model.keys import VmiKey
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
-from nicplug.reconcile.memory import Memory, PlanRepeats
+from nicplug.reconcile.memory import Attempt, Memory, PlanRepeats
 
 KEY = VmiKey(NAMESPACE, NAME)
 REFUSAL = Refusal(reason="FailedCreate", message="quota")
@@ -91,7 +91,7 @@ def test_another_plan_is_another_matter(memory: Memory) -> None:
 def test_a_plan_that_failed_proves_nothing(memory: Memory) -> None:
     for _ in range(10):
         memory.planned(KEY, PLAN)
-        memory.failed(KEY, generation=1)
+        memory.failed(KEY, Attempt(generation=1, what="creating pod"))
 
 
 def test_repetitions_are_forgotten_after_a_while(memory: Memory, clock: Clock) -> None:
@@ -103,9 +103,10 @@ def test_repetitions_are_forgotten_after_a_while(memory: Memory, clock: Clock) -
 def test_a_key_that_is_gone_leaves_nothing(memory: Memory) -> None:
     memory.refuse(KEY, REFUSAL, generation=1, seconds=600)
     memory.planned(KEY, Plan(actions=PLAN.actions, withholds_report=True))
-    memory.failed(KEY, generation=4)
+    memory.failed(KEY, Attempt(generation=4, what="creating pod"))
     memory.forget(KEY)
     assert memory.refusal(KEY, generation=1) is None
     assert memory.refused_until(KEY) is None
     assert memory.pending_since(KEY) is None
-    assert memory.attempted(KEY, default=9) == 9
+    with pytest.raises(KeyError):
+        memory.attempt(KEY)

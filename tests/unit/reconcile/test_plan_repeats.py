@@ -7,7 +7,7 @@ import pytest
 from nicplug.model.keys import VmiKey
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.outcome import Plan
-from nicplug.reconcile.memory import Memory, PlanRepeats
+from nicplug.reconcile.memory import Attempt, Memory, PlanRepeats
 from nicplug.reconcile.retry import RetryPolicy
 
 KEY = VmiKey("default", "a")
@@ -77,7 +77,7 @@ def test_what_was_not_carried_out_does_not_count() -> None:
     memory = Memory(clock=Clock())
     for _ in range(10):
         memory.planned(KEY, PLAN)
-        memory.failed(KEY, generation=1)
+        memory.failed(KEY, Attempt(generation=1, what="creating pod"))
 
 
 def test_it_is_forgiven_after_two_quiet_minutes() -> None:

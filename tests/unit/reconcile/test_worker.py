@@ -130,13 +130,26 @@ async def test_a_429_slows_everybody_down() -> None:
         assert min(site.played.times()[1:]) >= 20
 
 
-@pytest.mark.parametrize("error", [Rejected("no"), Denied("no")], ids=["rejected", "denied"])
-async def test_a_refusal_is_told_at_once_and_tried_again_later(error: Exception) -> None:
+async def test_a_refusal_is_told_at_once_and_tried_again_later() -> None:
+    error = Rejected("no")
     async with working(error) as site:
         site.queue.add(KEY)
         await asyncio.sleep(1)
         assert site.played.noted == [error]
         assert len(site.played.asked) == 2
+
+
+async def test_a_denial_is_told_from_the_second_on() -> None:
+    """A kube-apiserver that has just started denies everything until it has read its roles."""
+    async with working(Denied("first")) as site:
+        site.queue.add(KEY)
+        await asyncio.sleep(1)
+        assert site.played.noted == []
+        assert len(site.played.asked) == 2
+    async with working(Denied("first"), second := Denied("second")) as site:
+        site.queue.add(KEY)
+        await asyncio.sleep(1)
+        assert site.played.noted == [second]
 
 
 async def test_a_refusal_that_is_no_news_does_not_go_round_in_circles() -> None:

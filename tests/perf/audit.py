@@ -1,0 +1,107 @@
+"""Count writes from kube-apiserver's audit log: what was sent, by whom, and what it was answered.
+
+The log is written before a request is answered (`--audit-log-mode=blocking`), so whoever has an answer
+finds its line.
+"""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+OPERATOR = "system:serviceaccount:nicplug-system:nicplug-operator"
+WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+LEASES = "leases"
+EVENTS = "events"
+# Longer than the operator's longest wait: in a burst its reports are due after ten times 0.3 s.
+_QUIET_SECONDS = 3.5
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One write as the API server saw it."""
+
+    verb: str
+    resource: str  # with its subresource: `virtualmachineinstances/status`
+    code: int
+    user: str
+    user_agent: str
+    namespace: str
+    name: str
+    received: datetime
+    answered: datetime
+
+    @property
+    def is_rejected(self) -> bool:
+        """The API server refused it; 409 and 422 are refused guards."""
+        return not 200 <= self.code < 300
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLog:
+    """The audit log of one control plane."""
+
+    path: Path
+
+    def mark(self) -> int:
+        """The present end of the log, in bytes."""
+        return self.path.stat().st_size
+
+    def writes(self, *, since: int = 0, user: str | None = None) -> list[Write]:
+        """Every write that was answered after `since`, of one user or of all."""
+        with self.path.open("rb") as log:
+            log.seek(since)
+            lines = [line for line in log if line.endswith(b"\n")]
+        entries = (json.loads(line) for line in lines)
+        found = (_write(entry) for entry in entries if entry["verb"] in WRITES and "objectRef" in entry)
+        return [write for write in found if user is None or write.user == user]
+
+
+def _write(entry: dict[str, Any]) -> Write:
+    target = entry["objectRef"]
+    subresource = target.get("subresource")
+    return Write(
+        verb=entry["verb"],
+        resource=f"{target['resource']}/{subresource}" if subresource else target["resource"],
+        code=int(entry.get("responseStatus", {}).get("code", 0)),
+        user=entry["user"]["username"],
+        user_agent=entry.get("userAgent", ""),
+        namespace=target.get("namespace", ""),
+        name=target.get("name", ""),
+        received=datetime.fromisoformat(entry["requestReceivedTimestamp"]),
+        answered=datetime.fromisoformat(entry["stageTimestamp"]),
+    )
+
+
+def without_lease(writes: Iterable[Write]) -> list[Write]:
+    """All but leader election, which writes whether there is work or not."""
+    return [write for write in writes if write.resource != LEASES]
+
+
+def counted(writes: Iterable[Write], *, by: Callable[[Write], str]) -> dict[str, int]:
+    """How many there are of each, most frequent first."""
+    return dict(Counter(by(write) for write in writes).most_common())
+
+
+async def settled(log: AuditLog, *, seconds: float = 30.0, user: str = OPERATOR) -> None:
+    """Wait until `user` has written nothing but its Lease for longer than any of its reports waits.
+
+    Raises:
+        TimeoutError: it went on writing: a VM at rest costs writes.
+    """
+    deadline = time.monotonic() + seconds
+    position, quiet_since = log.mark(), time.monotonic()
+    while time.monotonic() - quiet_since < _QUIET_SECONDS:
+        await asyncio.sleep(_POLL_SECONDS)
+        end = log.mark()
+        if found := without_lease(log.writes(since=position, user=user)):
+            quiet_since = time.monotonic()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{user} still writes after {seconds:.0f} s: {found[-1]}")
+        position = end

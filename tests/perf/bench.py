@@ -1,0 +1,123 @@
+"""`python -m tests.perf.bench`: measure nicplug on a fresh sandbox. What `make bench` runs.
+
+Exit code 0: measured, whatever came out. Anything else: the bench itself has failed.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from tests.perf import report, scenarios
+from tests.perf.budgets import judge
+from tests.perf.flame import Profile, profile
+from tests.perf.results import result
+from tests.perf.scenarios import Phase, Shape
+from tests.perf.world import Cluster, Say, cluster, connected
+
+from nicplug_sandbox.errors import SandboxError
+
+BASELINE = Path(__file__).parent / "baseline.json"
+QUICK = Shape(vms=5, idle_hotplugs=10, rest_seconds=2.0)
+SCENARIOS = (scenarios.starts, scenarios.idle_hotplugs, scenarios.burst, scenarios.rest)
+
+
+def _say(message: str) -> None:
+    click.echo(f"bench: {message}", err=True)
+
+
+async def measure(found: Cluster, shape: Shape, *, say: Say) -> dict[str, Phase]:
+    """Run every scenario once, in the order in which they build on each other."""
+    phases: dict[str, Phase] = {}
+    async with connected(found) as world:
+        for scenario in SCENARIOS:
+            phase = await scenario(world, shape)
+            phases[phase.name] = phase
+            say(f"{phase.name}: {phase.operations} operations, {phase.seconds:.1f} s")
+    return phases
+
+
+def run(
+    *,
+    directory: Path,
+    shape: Shape,
+    say: Say,
+    samples: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> dict[str, Phase]:
+    """Start everything, measure, end everything.
+
+    Raises:
+        SandboxError: something did not start.
+        TimeoutError: a scenario did not come to its end.
+    """
+    with cluster(directory=directory, nodes=shape.nodes, samples=samples, variables=variables, say=say) as found:
+        return asyncio.run(measure(found, shape, say=say))
+
+
+@click.command()
+@click.option("--vms", type=click.IntRange(1, 5000), help="VMs to start, and NICs in the burst.  [default: 200]")
+@click.option("--idle-hotplugs", type=click.IntRange(1, 10000), help="Single hot-plugs.  [default: 200]")
+@click.option("--pause-seconds", type=click.FloatRange(0), help="Mean pause between them.  [default: 0.2]")
+@click.option("--quick", is_flag=True, help="5 VMs, 10 hot-plugs: does it work at all?")
+@click.option("--profile", "with_profile", is_flag=True, help="Sample the operator's stack; figures get worse by it.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the result there as JSON.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=BASELINE,
+    help="An earlier result to compare with.  [default: the committed one]",
+)
+def main(*, quick: bool, with_profile: bool, output: str, save: Path | None, baseline: Path, **chosen: Any) -> None:
+    """Measure nicplug on a fresh sandbox: latencies, a burst, starts, writes, memory and CPU."""
+    shape = replace(QUICK if quick else Shape(), **{name: value for name, value in chosen.items() if value is not None})
+    with tempfile.TemporaryDirectory(prefix="nicplug-bench-") as temporary:
+        directory = Path(temporary)
+        samples = directory / "samples.jsonl" if with_profile else None
+        try:
+            phases = run(directory=directory, shape=shape, samples=samples, say=_say)
+        except (SandboxError, TimeoutError) as error:
+            _tell_logs(directory)
+            raise click.ClickException(str(error) or type(error).__name__) from error
+        profiles = {
+            name: profile(samples, window=phase.window) for name, phase in phases.items() if samples is not None
+        }
+    found = result(shape=shape, phases=phases)
+    if save is not None:
+        save.write_text(json.dumps(found, indent=1) + "\n")
+    _print(found, profiles=profiles, output=output, baseline=baseline)
+
+
+def _print(found: dict[str, Any], *, profiles: dict[str, Profile], output: str, baseline: Path) -> None:
+    if output == "json":
+        budgets = [
+            {"name": verdict.budget.name, "limit": verdict.budget.limit, "peer": verdict.budget.peer,
+             "unit": verdict.budget.unit, "measured": verdict.measured, "met": verdict.is_met}
+            for verdict in judge(found)
+        ]  # fmt: skip
+        profiled = {name: asdict(one) for name, one in profiles.items()}
+        click.echo(json.dumps({**found, "budgets": budgets, "profiles": profiled}, indent=1))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    before = json.loads(baseline.read_text()) if baseline.exists() else None
+    report.show(found, baseline=before, console=console)
+    for name, one in profiles.items():
+        report.show_profile(name, one, console=console)
+
+
+def _tell_logs(directory: Path) -> None:
+    """The directory is about to vanish: say now what the logs end with."""
+    for log in sorted((directory / "logs").glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()[-10:]
+        click.echo("\n".join([f"--- {log.name}", *lines]), err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The bench's arithmetic, without a cluster."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.perf.audit import AuditLog, Write, counted, without_lease
+from tests.perf.budgets import BUDGETS, Verdict
+from tests.perf.flame import profile
+from tests.perf.results import percentile, summary
+from tests.perf.timeline import STEPS, timelines
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    """One line of an audit log."""
+    return {
+        "verb": "patch",
+        "user": {"username": "system:serviceaccount:nicplug-system:nicplug-operator"},
+        "userAgent": "nicplug",
+        "objectRef": {"resource": "pods", "subresource": "status", "namespace": "a", "name": "b"},
+        "responseStatus": {"code": 422},
+        "requestReceivedTimestamp": "2026-01-01T00:00:00.000000Z",
+        "stageTimestamp": "2026-01-01T00:00:00.004000Z",
+        **changes,
+    }
+
+
+def write(resource: str, *, agent: str = "nicplug", at: float, name: str = "vm", code: int = 200) -> Write:
+    """A patch that took 2 ms."""
+    received = START + timedelta(milliseconds=at)
+    return Write(
+        verb="patch", resource=resource, code=code, user="", user_agent=agent, namespace="bench", name=name,
+        received=received, answered=received + timedelta(milliseconds=2),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(50, 2), (75, 3), (99, 4), (100, 4), (1, 1)])
+def test_percentile_is_the_nearest_rank(percent: float, expected: float) -> None:
+    assert percentile([4, 1, 3, 2], percent) == expected
+
+
+def test_summary_is_in_milliseconds() -> None:
+    assert summary([0.0101, 0.0202]) == {"p50": 10.1, "p95": 20.2, "p99": 20.2, "max": 20.2}
+
+
+def test_audit_log_counts_writes_after_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    path.write_text(json.dumps(entry(verb="create")) + "\n")
+    log = AuditLog(path)
+    mark = log.mark()
+    lines = [entry(), entry(verb="watch"), entry(user={"username": "somebody"}), entry(verb="update", objectRef={
+        "resource": "leases", "namespace": "a", "name": "b"}, responseStatus={"code": 200})]  # fmt: skip
+    with path.open("a") as handle:
+        handle.write("".join(json.dumps(line) + "\n" for line in lines) + '{"half a li')
+    found = log.writes(since=mark, user="system:serviceaccount:nicplug-system:nicplug-operator")
+    assert counted(found, by=lambda one: f"{one.verb} {one.resource}") == {"patch pods/status": 1, "update leases": 1}
+    assert [one.is_rejected for one in found] == [True, False]
+    assert [one.resource for one in without_lease(found)] == ["pods/status"]
+    assert len(log.writes()) == 4
+
+
+def hotplug(at: float) -> list[Write]:
+    """The writes of one hot-plug, 10 ms apart."""
+    names = {"pods": "virt-launcher-vm-abcde", "pods/status": "virt-launcher-vm-abcde"}
+    return [
+        write(step.resource, agent=step.user_agent, at=at + 10 * number, name=names.get(step.resource, "vm"))
+        for number, step in enumerate(STEPS)
+    ]
+
+
+def test_timeline_tells_reaction_from_service() -> None:
+    (steps,) = timelines([*hotplug(0), write("pods", at=3, name="virt-launcher-other-abcde")], vm="vm")
+    assert [round(timing.served * 1000) for timing in steps] == [2] * len(STEPS)
+    assert [round(timing.reaction * 1000) for timing in steps] == [0, *[8] * (len(STEPS) - 1)]
+
+
+def test_timeline_takes_hotplugs_apart_and_leaves_out_incomplete_ones() -> None:
+    assert len(timelines([*hotplug(0), *hotplug(1000)], vm="vm")) == 2
+    assert len(timelines([*hotplug(0)[:-2], *hotplug(1000)], vm="vm")) == 1
+
+
+@pytest.mark.parametrize(("measured", "met"), [(14.9, True), (15.0, True), (15.1, False), (None, None)])
+def test_verdict_is_honest(measured: float | None, met: bool | None) -> None:
+    assert BUDGETS[0].limit == 15
+    assert Verdict(budget=BUDGETS[0], measured=measured).is_met is met
+
+
+def test_profile_blames_the_innermost_known_layer_of_its_window(tmp_path: Path) -> None:
+    stacks = [
+        {"second": 10, "stack": ["json/decoder.py:decode", "nicplug/model/vmi.py:parse_vmi", "kopf/x.py:run"],
+         "samples": 3},
+        {"second": 11, "stack": ["kopf/x.py:run", "asyncio/events.py:_run"], "samples": 1},
+        {"second": 99, "stack": ["kopf/x.py:run"], "samples": 50},
+    ]  # fmt: skip
+    path = tmp_path / "samples.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in stacks))
+    found = profile(path, window=(10.0, 12.0))
+    assert found.samples == 4
+    assert [(one.name, one.share) for one in found.areas] == [("nicplug: model (parse)", 0.75), ("Kopf", 0.25)]
+    assert found.lines[0].name == "json/decoder.py:decode"
+    assert {one.name: one.samples for one in found.functions}["kopf/x.py:run"] == 4
