@@ -12,7 +12,7 @@ from nicplug.reconcile.memory import Memory
 
 # In a burst a NIC needs several times as long, and each would cost three reports on the way; with these
 # waiting longer, 200 at once were through in two thirds of the time (docs/performance.md).
-_BUSY_DELAY_FACTOR = 3
+_BUSY_DELAY_FACTOR = 10
 
 
 def never_busy() -> bool:
