@@ -28,7 +28,8 @@ NODE = "node01"
 VM_UID = "11111111-aaaa-4000-8000-000000000001"
 VMI_UID = "22222222-bbbb-4000-8000-000000000002"
 POD_UID = "33333333-cccc-4000-8000-000000000003"
-POD_NAME = f"virt-launcher-{NAME}-0a1b2"
+# As the operator names it: five digits of the SHA-256 of the VMI's uid.
+POD_NAME = "virt-launcher-vmi-fedora-5ca3e"
 
 # KubeVirt's vectors for the hashed scheme, of its own unit tests.
 POD_INTERFACES = {

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from nicplug.kube.api import Json, KubeApi
-from nicplug.kube.errors import ApiError, Gone
+from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from nicplug.model.metadata import mapping, sequence
 
@@ -34,6 +34,8 @@ async def _problem(api: KubeApi) -> str:
             definition = await api.get(CUSTOM_RESOURCE_DEFINITIONS, name=name)
         except Gone:
             return f"CRD {name} is not installed: kubectl apply -f crds/"
+        except Denied as error:
+            return f"{error}. The rights are in deploy/kustomize/base: kubectl apply -k deploy/kustomize/base"
         except ApiError as error:
             return f"the API server does not answer as it should: {error}"
         if not _is_established(definition):

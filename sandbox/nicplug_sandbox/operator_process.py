@@ -4,14 +4,13 @@ Knows nicplug only from outside: its command line, its log, its port. Demo, benc
 share this, so that all of them run what users run.
 """
 
-import contextlib
 import http.client
 import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,23 +187,6 @@ def stop_operator(operator: OperatorProcess, *, grace_seconds: float = STOP_GRAC
         SandboxError: it survived SIGKILL.
     """
     processes.end([operator.process], grace_seconds=grace_seconds)
-
-
-@contextlib.contextmanager
-def running_operator(*, admin: Path, directory: Path) -> Iterator[OperatorProcess]:
-    """Install, start and lead as the ServiceAccount; ended when the block is left.
-
-    Raises:
-        SandboxError: as the steps do.
-    """
-    install_operator(kubeconfig=admin)
-    account = service_account_kubeconfig(admin=admin, path=directory / "operator.kubeconfig")
-    operator = start_operator(directory=directory, kubeconfig=account)
-    try:
-        wait_until_leading(operator)
-        yield operator
-    finally:
-        stop_operator(operator)
 
 
 def _output(kubectl: Kubectl, *arguments: str) -> str:

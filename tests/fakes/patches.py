@@ -1,7 +1,7 @@
 """JSON patch and merge patch with the semantics of kube-apiserver, quirks included."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jsonpatch
@@ -25,7 +25,33 @@ def patched(old: Json, *, content_type: str, content: bytes) -> Json:
         patch = json.loads(content)
     except ValueError as error:
         raise bad_request("invalid JSON patch") from error
+    if content_type == JSON_PATCH and not _is_encoded_as_by_go(patch, content):
+        raise patch_not_applicable()
     return apply(old, patch)
+
+
+def _is_encoded_as_by_go(patch: Any, content: bytes) -> bool:
+    """Whether each string of a `test` is written as kube-apiserver would write it: it compares texts, not values."""
+    tests = [op.get("value") for op in patch if isinstance(op, dict) and op.get("op") == "test"]
+    return all(_in_go(text) in content for value in tests for text in _strings(value))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _in_go(text: str) -> bytes:
+    written = json.dumps(text, ensure_ascii=False)
+    for mark in "<>&\u2028\u2029":
+        written = written.replace(mark, f"\\u{ord(mark):04x}")
+    return written.encode()
 
 
 def _json_patch(old: Json, patch: Any) -> Json:

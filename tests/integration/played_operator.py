@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -338,8 +337,3 @@ class PlayedOperator:
 
         found: Json = await self.eventually(find)
         return found
-
-
-def now_text() -> str:
-    """The present in RFC 3339."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -16,6 +16,8 @@ from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 
 WorkKey = VmKey | VmiKey
+
+_FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
 
 class CachedKind(Enum):
@@ -105,8 +107,8 @@ class Caches:
         return tuple(self._pods_by_owner.get(vmi.uid, {}).values())
 
     def config(self) -> KubevirtConfig | None:
-        """The KubeVirt CR; the first by name when somebody made a second one."""
-        return min(self.kubevirts, key=lambda config: config.key, default=None)
+        """The KubeVirt CR; the oldest, so that nobody takes over the cluster's policy by making a second one."""
+        return min(self.kubevirts, key=lambda config: (config.created or _FAR_FUTURE, config.key), default=None)
 
     def spec_seen_at(self, vmi: VirtualMachineInstance) -> datetime:
         """When this process first saw the present generation of the VMI."""

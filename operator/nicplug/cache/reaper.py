@@ -96,6 +96,7 @@ class Reaper:
             waited += 0.02
             if waited > 1.0:
                 waited = 0.0
+                log.warning("waiting for the watch to bring what exists", kind=watched.kind.value, missing=len(missing))
                 present = await self._list_or_none(watched)
                 if present is not None:
                     gone = {uid for uid in missing if uid not in present.objects}

@@ -17,6 +17,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config import ConfigException
 
+from nicplug.kube import go_json
 from nicplug.kube.api import Json, JsonPatch, Resource
 from nicplug.kube.classify import Answer, to_error
 from nicplug.kube.errors import Denied, Rejected, Unavailable
@@ -49,6 +50,17 @@ def count_nothing(*, verb: str, resource: str, code: int, seconds: float) -> Non
     """Be the `on_response` of those who do not count."""
 
 
+async def _encode_patch_as_go(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """The library encodes by Python's rules, by which a `test` of non-ASCII text can never pass."""
+    if request.headers.get("Content-Type") == _JSON_PATCH and isinstance(request.body, aiohttp.Payload):
+        text = await request.body.as_bytes()
+        if go_json.needs_encoding(text):
+            await request.update_body(go_json.encode(json.loads(text)))
+    return await handler(request)
+
+
 class AioApi:
     """The API server, through one pool of connections.
 
@@ -69,7 +81,7 @@ class AioApi:
         configuration.retries = None
         # The library looks for proxies in the environment and for ~/.netrc at every request, which doubled
         # its cost. `connect` has looked once.
-        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.client_session_kwargs = {"trust_env": False, "middlewares": (_encode_patch_as_go,)}
         self._configuration = configuration
         self._client = ApiClient(configuration)
         self._on_response = on_response

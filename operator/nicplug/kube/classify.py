@@ -26,6 +26,8 @@ from nicplug.kube.errors import (
 PATCH_NOT_APPLICABLE = "the server rejected our request due to an error in our request"
 # Said before the delete, or by the storage when the object changes in that very moment.
 UID_PRECONDITIONS = ("the UID in the precondition", "UID in precondition")
+# All workers wait as long: no header, whoever wrote it, may stop the operator for good.
+_LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +68,12 @@ def to_error(answer: Answer) -> ApiError:
 
 
 def retry_after_seconds(header: str) -> float:
-    """Seconds of a Retry-After header; 1.0 for anything that is not a number (a date, nothing)."""
+    """Seconds of a Retry-After header, a minute at most; 1.0 for anything that is not a number (a date, nothing)."""
     try:
         seconds = float(header)
     except ValueError:
         return 1.0
-    return seconds if math.isfinite(seconds) and seconds >= 0 else 1.0
+    return min(seconds, _LONGEST_RETRY_AFTER_SECONDS) if math.isfinite(seconds) and seconds >= 0 else 1.0
 
 
 def _class_of(answer: Answer, status: Mapping[str, Any]) -> type[ApiError]:

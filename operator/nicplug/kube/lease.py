@@ -141,6 +141,8 @@ class LeaderElector:
                 done = await step()
         except (ApiError, TimeoutError) as error:
             complaint = str(error) or "no answer in time"
+            if isinstance(error, Gone):
+                complaint += ". deploy/kustomize/base makes the namespace; --namespace names another one."
             if complaint != self._complaint:
                 log.warning("lease not written", lease=f"{self._namespace}/{self._name}", error=complaint)
             self._complaint = complaint

@@ -6,18 +6,11 @@ VIRTUAL_MACHINES = Resource(group="kubevirt.io", version="v1", plural="virtualma
 VIRTUAL_MACHINE_INSTANCES = Resource(
     group="kubevirt.io", version="v1", plural="virtualmachineinstances", kind="VirtualMachineInstance"
 )
-VIRTUAL_MACHINE_INSTANCE_MIGRATIONS = Resource(
-    group="kubevirt.io",
-    version="v1",
-    plural="virtualmachineinstancemigrations",
-    kind="VirtualMachineInstanceMigration",
-)
 KUBEVIRTS = Resource(group="kubevirt.io", version="v1", plural="kubevirts", kind="KubeVirt")
 
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod")
 NODES = Resource(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
 NAMESPACES = Resource(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
-DAEMON_SETS = Resource(group="apps", version="v1", plural="daemonsets", kind="DaemonSet")
 LEASES = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 # Not the Events of the core group: only events.k8s.io has `series`, which one PATCH can bump.
 EVENTS = Resource(group="events.k8s.io", version="v1", plural="events", kind="Event")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from nicplug.model import metadata as meta
@@ -18,6 +19,7 @@ class KubevirtConfig:
     key: KubevirtKey
     uid: str
     resource_version: int = field(compare=False)
+    created: datetime | None
     feature_gates: frozenset[str]
     disabled_feature_gates: frozenset[str]
     default_binding: Binding
@@ -38,6 +40,7 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         key=KubevirtKey(text(metadata.get("namespace")), text(metadata.get("name"))),
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
+        created=meta.creation_time(metadata),
         feature_gates=frozenset(map(text, sequence(developer.get("featureGates")))),
         disabled_feature_gates=frozenset(map(text, sequence(developer.get("disabledFeatureGates")))),
         default_binding=_default_binding(text(network.get("defaultNetworkInterface"))),

@@ -5,7 +5,7 @@ Source: Multus network attachment specification; KubeVirt `pkg/network/multus/an
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nicplug.model.networks import Interface, Network
@@ -64,8 +64,3 @@ def _parse_short(part: str) -> Element:
     if interface:
         element["interface"] = interface
     return element
-
-
-def interfaces_of(elements: Iterable[Element]) -> set[str]:
-    """The pod interface names that the elements ask for."""
-    return {str(element["interface"]) for element in elements if element.get("interface")}

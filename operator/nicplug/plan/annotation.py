@@ -70,6 +70,7 @@ def decide_annotation(
     names = interface_names(vmi, pod)
     own = {str(item.get("interface")): item for item in present if _is_own(item, names)}
     wanted = _wanted_elements(vmi=vmi, names=names, own=own, rows=rows)
+    wanted += _still_in_guest(own=own, names=names, rows=rows)
     kept = _without_hasty_removals(own=own, wanted=wanted, pod=pod, overdue=now >= additions_due)
     foreign = [item for item in present if not _is_own(item, names)]
     by_interface = {interface: name for name, interface in names.items()}
@@ -110,6 +111,12 @@ def _wanted_elements(
                 )
             )
     return elements
+
+
+def _still_in_guest(*, own: Mapping[str, Element], names: Mapping[str, str], rows: Rows) -> list[Element]:
+    """Elements whose NIC somebody took out of the spec without asking the guest first: it keeps its link."""
+    held = {row.get("podInterfaceName") for row in rows.values() if has_source(row, DOMAIN)}
+    return [item for interface, item in own.items() if interface in held and interface not in names.values()]
 
 
 def _may_be_added(*, interface: Interface, network: Network) -> bool:

@@ -169,6 +169,8 @@ def _find_unplug(context: _Context, *, interface: Interface, in_guest: bool) -> 
             Reason.WAITING_FOR_GUEST_RELEASE,
             "asked the guest to let the NIC go; a guest that is booting or halted answers later",
         )
+    if context.annotation.unreadable:
+        return _annotation_finding(context)
     return _finding(
         OperationPath.DYNAMIC,
         OperationPhase.IN_POD,
@@ -257,7 +259,7 @@ def _record(
         phase=finding.phase,
         reason=finding.reason,
         message=finding.message,
-        attempts=int(name in context.annotation.requested or type_ is OperationType.UNPLUG),
+        attempts=int(_was_asked(name, type_, finding, context)),
         start_time=min(context.view.spec_seen_at, now),
         last_transition_time=now,
     )
@@ -267,6 +269,13 @@ def _record(
     if finding.phase is OperationPhase.READY:
         fresh = replace(fresh, path=old.path)
     return replace(fresh, last_transition_time=old.last_transition_time) if old.phase == fresh.phase else fresh
+
+
+def _was_asked(name: str, type_: OperationType, finding: Finding, context: _Context) -> bool:
+    """The pod, or for an unplug the guest, has been asked for the change."""
+    if type_ is OperationType.UNPLUG:
+        return finding.phase is not OperationPhase.BLOCKED
+    return name in context.annotation.requested
 
 
 def _pod(context: _Context) -> str:

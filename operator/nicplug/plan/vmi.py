@@ -47,16 +47,18 @@ def plan_vmi(view: VmiView, *, now: datetime) -> Plan:
 
 
 def active_pod(view: VmiView) -> LauncherPod | None:
-    """The pod that nicplug made for this VMI, else the newest one; on the VMI's node once it has one.
+    """The pod that runs the guest: the one that nicplug made, else the newest on the VMI's node.
 
-    The owner's uid was matched when the view was gathered; labels alone prove nothing (CVE-2025-64435).
+    The owner's uid was matched when the view was gathered; labels alone prove nothing (CVE-2025-64435). Whoever may
+    create pods may name our VMI as their owner, but cannot take the name that only we make: before the VMI has
+    a node, no other pod counts.
     """
-    node = view.vmi.node_name
-    candidates = [pod for pod in view.pods if not node or pod.node_name == node]
-    by_age = sorted(candidates, key=lambda pod: (pod.created is not None, pod.created, pod.key.name))
     own = launcher_pod_key(view.vmi)
-    # Whoever may create pods may name our VMI as their owner, but cannot take the name that only we make.
-    return next((pod for pod in by_age if pod.key == own), by_age[-1] if by_age else None)
+    node = view.vmi.node_name
+    candidates = [pod for pod in view.pods if pod.key == own or node]
+    on_node = [pod for pod in candidates if not node or pod.node_name == node]
+    by_age = sorted(on_node, key=lambda pod: (pod.key == own, pod.created is not None, pod.created, pod.key.name))
+    return by_age[-1] if by_age else None
 
 
 def _plan_end(view: VmiView) -> Plan:

@@ -11,7 +11,7 @@ from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import VmiView, VmView
 
 # What happens to a NIC interests the owner of the VM as well.
-_ALSO_ON_VM = frozenset({"InterfacePlugged", "InterfaceUnplugged", "InterfaceBlocked"})
+_ALSO_ON_VM = frozenset({"InterfacePlugged", "InterfaceUnplugged", "InterfaceBlocked", "InterfaceFailed"})
 
 
 class Recorder(Protocol):

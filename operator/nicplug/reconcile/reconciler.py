@@ -81,6 +81,14 @@ class Reconciler:
             self._announce_refusal(view, attempt, error)
         return is_news
 
+    def note_bug(self, key: WorkKey, error: Exception) -> None:
+        """Announce a bug of ours on the object that it was met on; the log has the trace."""
+        if (view := self._view(key)) is not None:
+            text = f"a bug in nicplug: {type(error).__name__}. It is tried again; the operator's log has the trace"
+            about = Subject.VM if isinstance(view, VmView) else Subject.VMI
+            announcement = Announcement(about=about, severity=Severity.WARNING, reason="InternalError", message=text)
+            self.announcer.announce(view, announcement)
+
     def _view(self, key: WorkKey) -> VmView | VmiView | None:
         return (
             self.gatherer.vm_view(key)

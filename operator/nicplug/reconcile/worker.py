@@ -1,6 +1,7 @@
 """Workers: take a key, reconcile it, decide when it comes back. Nothing that happens ends a worker."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import structlog
 
 from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import ApiError, Denied, Rejected, Throttled
+from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import Priority, WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
 from nicplug.reconcile.retry import RetryPolicy
@@ -95,12 +97,18 @@ class Workers:
         except ApiError as error:
             outcome = type(error).__name__
             self._come_back(key, error)
+        except PlanRepeats as error:
+            outcome = "PlanRepeats"
+            log.warning("what is wanted does not last", key=str(key), message=str(error), again_in_seconds=error.after)
+            self.queue.add(key, delay_seconds=self.retry.delay_seconds(key, error), priority=Priority.SWEEP)
         except Exception as error:
             outcome = "Bug"
             self.observer.failed_by_bug()
             delay = self.retry.delay_seconds(key, error)
             log.exception("reconcile failed", key=str(key), again_in_seconds=round(delay, 2))
             self.queue.add(key, delay_seconds=delay, priority=Priority.SWEEP)
+            with contextlib.suppress(Exception):  # what raised may raise again, and nothing ends a worker
+                self.reconciler.note_bug(key, error)
         kind = type(key).__name__.removesuffix("Key").lower()
         self.observer.reconciled(kind=kind, outcome=outcome, seconds=time.monotonic() - started)
 

@@ -53,9 +53,10 @@ def test_without_a_kubevirt_cr_there_is_no_configuration() -> None:
     assert _caches().config() is None
 
 
-def test_of_two_kubevirt_crs_the_first_by_name_counts() -> None:
+def test_of_two_kubevirt_crs_the_oldest_counts() -> None:
     """Whichever came first, so that two replicas agree."""
-    on, off = kubevirt(name="a"), kubevirt("Other", name="b")
+    on, off = kubevirt(name="b"), kubevirt("Other", name="a")
+    off["metadata"]["creationTimestamp"] = "2030-01-01T00:00:00Z"
     for order in ((on, off), (off, on)):
         config = _caches(*((CachedKind.KUBEVIRT, raw) for raw in order)).config()
         assert config is not None

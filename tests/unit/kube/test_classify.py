@@ -108,6 +108,7 @@ def test_conflicts(method: str, status: dict[str, Any], expected: type[errors.Ap
         ("3", 3.0),
         ("0", 0.0),
         ("2.5", 2.5),
+        ("86400", 60.0),
         ("", 1.0),
         ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0),
         ("-5", 1.0),

@@ -7,8 +7,10 @@ from typing import Any
 
 import looptime
 import pytest
+import structlog
 from tests.fakes.direct import DirectApi, DirectWorld
 
+from nicplug.kube.errors import Gone
 from nicplug.kube.lease import LeaderElector, LeaseTiming
 
 pytestmark = pytest.mark.looptime
@@ -264,3 +266,15 @@ async def test_stopping_is_bounded_when_the_api_server_is_silent(
     began = asyncio.get_running_loop().time()
     await first.stop()
     assert asyncio.get_running_loop().time() - began <= LeaseTiming().attempt + 0.1
+
+
+async def test_a_missing_namespace_is_said_with_its_remedy(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise Gone('namespaces "nicplug-system" not found')
+
+    monkeypatch.setattr(DirectApi, "create", refuse)
+    with structlog.testing.capture_logs() as lines:
+        await start("a")
+        await asyncio.sleep(5)
+    assert [line["event"] for line in lines] == ["lease not written"], "once, not at every attempt"
+    assert lines[0]["error"].startswith('namespaces "nicplug-system" not found. deploy/kustomize/base')

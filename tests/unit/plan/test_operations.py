@@ -214,6 +214,17 @@ CASES = (
     ),
     Case(title="unplug, gone", nic=absent("blue"), phase=None, reason=None),
     Case(
+        title="unplug, the annotation cannot be read: the pod cannot be asked to let it go",
+        nic=absent("blue"),
+        pod=pod(networks="[{", attached=["blue"]),
+        row=row("blue", "multus-status"),
+        operation="Unplug",
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.ANNOTATION_UNREADABLE,
+        says="k8s.v1.cni.cncf.io/networks",
+    ),
+    Case(
         title="unplug, gate off",
         nic=absent("blue"),
         pod=HAS,

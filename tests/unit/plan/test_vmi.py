@@ -166,6 +166,15 @@ class TestEnd:
         assert not any(isinstance(action, Create) for action in _plan(vmi(phase="", deleting=True)).actions)
 
 
+def test_a_nic_taken_out_of_the_spec_keeps_its_link_while_the_guest_has_it() -> None:
+    """Without `absent` the guest was never asked, and the pod interface was pulled from under it."""
+    rows = [primary_row(), row("blue", "domain", "multus-status")]
+    plan = _plan(vmi(primary(), rows=rows), pod(networks=[element("blue")], attached=["blue"]))
+    assert not any(isinstance(action, PatchNetworksAnnotation) for action in plan.actions)
+    gone = _plan(vmi(primary(), rows=[primary_row()]), pod(networks=[element("blue")], attached=["blue"]))
+    assert any(isinstance(action, PatchNetworksAnnotation) for action in gone.actions)
+
+
 class TestActivePod:
     """Which of several pods runs the guest."""
 
@@ -174,8 +183,16 @@ class TestActivePod:
         return found.key.name if found else None
 
     def test_the_newest(self) -> None:
-        young = pod(name="young", uid="b", creationTimestamp="2026-01-02T03:30:00Z")
-        assert self._name(vmi(phase="Scheduling"), pod(), young) == "young"
+        """Pods of a virt-controller before us have names that we cannot know."""
+        old, young = pod(name="old"), pod(name="young", uid="b", creationTimestamp="2026-01-02T03:30:00Z")
+        assert self._name(vmi(), old, young) == "young"
+
+    def test_before_the_vmi_has_a_node_only_our_own(self) -> None:
+        """A forged pod was adopted before the first of our own was made, which then never was."""
+        raw = vmi(phase="", node="")
+        made = launcher_pod_key(a_vmi(raw)).name
+        assert self._name(raw, pod(name="forged")) is None
+        assert self._name(raw, pod(name="forged"), pod(name=made, uid="b")) == made
 
     def test_only_on_the_vmi_s_node(self) -> None:
         """A forged pod with the right owner uid on another node is nobody's guest."""

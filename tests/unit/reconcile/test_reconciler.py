@@ -334,3 +334,11 @@ async def test_a_stale_plan_changes_nothing(bench: Bench) -> None:
     after = bench.cluster.get(VMS, NAME)
     assert after is not None
     assert after["metadata"]["finalizers"] == ["other/one", "other/two"]
+
+
+async def test_a_bug_is_told_on_the_object_it_was_met_on(bench: Bench) -> None:
+    bench.make_vmi()
+    bench.hear()
+    bench.reconciler.note_bug(VMI, ZeroDivisionError("a bug"))
+    bench.reconciler.note_bug(VmiKey(NAMESPACE, "gone"), ZeroDivisionError("a bug"))
+    assert bench.recorded.events == [("VirtualMachineInstance", "Warning", "InternalError")]

@@ -11,6 +11,7 @@ from tests.build import NAME, NAMESPACE
 from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import Denied, Rejected, Stale, Throttled, Unavailable
 from nicplug.model.keys import VmiKey, VmKey
+from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
 from nicplug.reconcile.worker import Workers
@@ -45,6 +46,10 @@ class Played:
         self.noted.append(error)
         was_news, self.is_news = self.is_news, False
         return was_news
+
+    def note_bug(self, key: WorkKey, error: Exception) -> None:
+        self.noted.append(error)
+        raise LookupError("a bug in telling the bug")
 
     def times(self) -> list[float]:
         return [moment - self.asked[0][1] for _, moment in self.asked]
@@ -166,6 +171,16 @@ async def test_a_bug_does_not_end_the_worker() -> None:
         await asyncio.sleep(60)
         assert site.counted.bugs == 1
         assert site.counted.outcomes == [("vm", "Bug"), ("vmi", "ok"), ("vm", "ok")]
+        assert len(site.played.noted) == 1
+
+
+async def test_a_plan_that_somebody_undoes_waits_and_is_no_bug() -> None:
+    async with working(PlanRepeats("again", after=4.0)) as site:
+        site.queue.add(KEY)
+        await asyncio.sleep(60)
+        assert site.played.times() == [0, pytest.approx(4.0)]
+        assert (site.counted.bugs, site.played.noted) == (0, [])
+        assert site.counted.outcomes == [("vm", "PlanRepeats"), ("vm", "ok")]
 
 
 async def test_a_pass_that_hangs_is_ended() -> None:
