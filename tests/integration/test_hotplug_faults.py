@@ -103,6 +103,20 @@ def without_controller(sandbox: Sandbox) -> object:
 
 
 @pytest.mark.usefixtures("without_controller")
+@pytest.mark.parametrize(("name", "attachment"), [("bad", "a/b/c"), ("ünï", "lan")], ids=["reference", "name"])
+def test_bad_input_is_told_and_forgotten_when_it_is_corrected(user: User, name: str, attachment: str) -> None:
+    """Text with < or non-ASCII letters in a status made every later guard on it fail: no NIC was served any more."""
+    user.create(VMI, vmi("a"))
+    user.until_running("a")
+    user.change(VMI, "a", plug(name, attachment=attachment))
+    until(lambda: user.record("a", name).get("phase") == "Blocked")
+    user.change(VMI, "a", plug("good"))
+    user.until_ready("a", "good")
+    user.change(VMI, "a", unplug(name))
+    until(lambda: nics(user.get(VMI, "a"))[1:] == ["good"])
+    until(lambda: user.condition("a", "InterfacesReady")["status"] == "True")
+
+
 def test_a_node_without_the_dynamic_networks_controller_leaves_the_nic_pending_by_name(user: User) -> None:
     user.create(VMI, vmi("a", nodeSelector={"kubernetes.io/hostname": "node02"}))
     user.until_running("a")

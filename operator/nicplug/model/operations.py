@@ -15,6 +15,7 @@ class OperationType(StrEnum):
 
     PLUG = "Plug"
     UNPLUG = "Unplug"
+    CHANGE_NETWORK = "ChangeNetwork"
 
 
 class OperationPath(StrEnum):

@@ -6,7 +6,7 @@ removal never travels with an addition (DNC#157: the added NIC's network-status 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -33,12 +33,16 @@ class AnnotationDecision:
 
     Attributes:
         requested: logical names of the NICs that the annotation asks for, after the patch.
+        attachments: `<namespace>/<name>` that the pod was asked for, by NIC.
+        first_waiting: the NIC that the controller attaches next; while it fails, those behind it wait too.
         unreadable: why the present text cannot be read, else "".
         again_at: when a removal that waits for an addition stops waiting.
     """
 
     text: str | None = None
     requested: frozenset[str] = frozenset()
+    attachments: Mapping[str, str] = field(default_factory=dict)
+    first_waiting: str = ""
     unreadable: str = ""
     again_at: datetime | None = None
 
@@ -74,11 +78,19 @@ def decide_annotation(
     kept = _without_hasty_removals(own=own, wanted=wanted, pod=pod, overdue=now >= additions_due)
     foreign = [item for item in present if not _is_own(item, names)]
     by_interface = {interface: name for name, interface in names.items()}
+    asked = {name: item for item in kept if (name := by_interface.get(str(item["interface"])))}
+    waiting = (name for name, item in asked.items() if not pod.network_status.has(str(item["interface"])))
     return AnnotationDecision(
         text=None if _same_elements(present, [*kept, *foreign]) else render_annotation([*kept, *foreign]),
-        requested=frozenset(by_interface[i] for item in kept if (i := str(item["interface"])) in by_interface),
+        requested=frozenset(asked),
+        attachments={name: _attachment(item, namespace=vmi.key.namespace) for name, item in asked.items()},
+        first_waiting=next(waiting, ""),
         again_at=additions_due if len(kept) > len(wanted) else None,
     )
+
+
+def _attachment(element: Element, *, namespace: str) -> str:
+    return f"{element.get('namespace') or namespace}/{element.get('name')}"
 
 
 def _is_own(element: Element, names: Mapping[str, str]) -> bool:

@@ -57,9 +57,16 @@ def plan_operations(
         context = _Context(view=view, pod=pod, row=rows.get(interface.name), annotation=annotation)
         finding = _find(context, interface=interface, network=network, record=records.get(interface.name))
         if finding is not None:
-            type_ = OperationType.UNPLUG if interface.is_absent else OperationType.PLUG
+            type_ = _operation_type(interface, finding)
             wanted.append(_record(interface.name, type_, finding, records=records, context=context, now=now))
     return wanted
+
+
+def _operation_type(interface: Interface, finding: Finding) -> OperationType:
+    if interface.is_absent:
+        return OperationType.UNPLUG
+    is_change = finding.reason is Reason.NETWORK_CHANGE_NEEDS_RESTART
+    return OperationType.CHANGE_NETWORK if is_change else OperationType.PLUG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +102,29 @@ def _find(
     in_guest = has_source(context.row, DOMAIN)
     if interface.is_absent:
         return _find_unplug(context, interface=interface, in_guest=in_guest)
+    if in_guest and (changed := _network_change(context, interface=interface, network=network)):
+        return changed
     if in_guest:
         plugged = record is not None and record.operation == OperationType.PLUG
         return _ready(context, interface, network) if plugged else None
     return _find_plug(context, interface=interface, network=network)
+
+
+def _network_change(context: _Context, *, interface: Interface, network: Network | None) -> Finding | None:
+    """The spec names another network than the pod was asked for; its element is never rewritten under a guest."""
+    asked = context.annotation.attachments.get(interface.name)
+    if asked is None or network is None:
+        return None
+    wanted = "/".join(network.attachment_reference(namespace=context.view.vmi.key.namespace))
+    if asked == wanted:
+        return None
+    return _finding(
+        OperationPath.RESTART,
+        OperationPhase.BLOCKED,
+        Reason.NETWORK_CHANGE_NEEDS_RESTART,
+        f"{_pod(context)} has network {asked}, the spec asks for {wanted}: "
+        "unplug the NIC and plug it again, or restart the VM",
+    )
 
 
 def _find_plug(context: _Context, *, interface: Interface, network: Network | None) -> Finding:
@@ -131,7 +157,8 @@ def _find_plug(context: _Context, *, interface: Interface, network: Network | No
             OperationPhase.PENDING,
             Reason.WAITING_FOR_POD_INTERFACE,
             f"waiting for the dynamic networks controller on {_node(context)} to attach "
-            f"{_attachment(network)} to {_pod(context)}; the events of the pod tell what it tried",
+            f"{_attachment(network)} to {_pod(context)}{_queue(context, interface)}; the events of the pod tell what "
+            "it tried: if there are none, it does not run there",
         )
     return _finding(
         OperationPath.DYNAMIC,
@@ -260,7 +287,7 @@ def _record(
         reason=finding.reason,
         message=finding.message,
         attempts=int(_was_asked(name, type_, finding, context)),
-        start_time=min(context.view.spec_seen_at, now),
+        start_time=_requested_at(name, context.view, now=now),
         last_transition_time=now,
     )
     if old is None or old.operation != type_:
@@ -269,6 +296,17 @@ def _record(
     if finding.phase is OperationPhase.READY:
         fresh = replace(fresh, path=old.path)
     return replace(fresh, last_transition_time=old.last_transition_time) if old.phase == fresh.phase else fresh
+
+
+def _requested_at(name: str, view: VmiView, *, now: datetime) -> datetime:
+    """When the VMI's spec was first seen with it; a NIC that is only in the template has just been noticed."""
+    in_spec = any(interface.name == name for interface in view.vmi.interfaces)
+    return min(view.spec_seen_at, now) if in_spec else now
+
+
+def _queue(context: _Context, interface: Interface) -> str:
+    first = context.annotation.first_waiting
+    return f', after NIC "{first}", which holds up all behind it while it fails' if first != interface.name else ""
 
 
 def _was_asked(name: str, type_: OperationType, finding: Finding, context: _Context) -> bool:

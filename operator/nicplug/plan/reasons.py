@@ -32,6 +32,8 @@ class Reason(StrEnum):
     """An SR-IOV NIC is attached when the VM next moves to another pod."""
     NETWORK_NEEDS_RESTART = "NetworkNeedsRestart"
     """The network is the primary one, or not Multus's; it is attached when the VM starts."""
+    NETWORK_CHANGE_NEEDS_RESTART = "NetworkChangeNeedsRestart"
+    """The spec names another network than the one the NIC in the guest is on."""
     UNPLUG_NEEDS_RESTART = "UnplugNeedsRestart"
     """Only a bridge NIC of a secondary network can be taken out of a running VM."""
     NO_NETWORK = "NetworkMissing"

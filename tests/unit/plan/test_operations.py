@@ -1,6 +1,5 @@
 """The record of each NIC: which path, how far, why. Every reason that a person may read has a case here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +28,7 @@ from tests.build import (
 from nicplug.model.frozen_json import thaw
 from nicplug.model.operations import OperationPath as Path
 from nicplug.model.operations import OperationPhase as Phase
-from nicplug.plan.actions import PatchNetworksAnnotation, PatchStatus
+from nicplug.plan.actions import PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
@@ -236,6 +235,17 @@ CASES = (
         reason=Reason.FEATURE_GATE_DISABLED,
     ),
     Case(
+        title="another network than the pod was asked for",
+        nic=nic("blue", attachment="ops/lan"),
+        pod=HAS,
+        row=PLUGGED,
+        operation="ChangeNetwork",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.NETWORK_CHANGE_NEEDS_RESTART,
+        says="has network default/blue-net, the spec asks for ops/lan",
+    ),
+    Case(
         title="unplug of a binding that cannot leave",
         nic=absent("blue", binding="sriov"),
         pod=HAS,
@@ -332,104 +342,3 @@ def test_every_reason_can_be_reached() -> None:
     """A reason that nothing gives is a promise in the documents that nobody keeps."""
     reached = {case.reason for case in CASES} | set(ELSEWHERE)
     assert set(Reason) - reached == set()
-
-
-def _with_history(records: Sequence[Json], *nics: Nic, rows: Sequence[Json], launcher: Json) -> list[Json]:
-    raw = vmi(primary(), *nics, rows=[primary_row(), *rows], operations=records)
-    found: list[Json] = (
-        _status(plan_vmi(vmi_view(raw, launcher, pending_since=later(-9)), now=NOW)).get("interfaceOperations") or []
-    )
-    return found
-
-
-def test_a_record_keeps_its_start_and_counts_from_its_last_move() -> None:
-    old = operation("blue", since=later(-5))
-    (record,) = _with_history([old], nic("blue"), rows=[], launcher=HAS)
-    assert record["phase"] == "InPod"
-    assert record["startTime"] == "2026-01-02T03:04:00.678000Z"
-    assert record["lastTransitionTime"] == "2026-01-02T03:04:05.678000Z"
-
-
-def test_an_unplug_is_a_new_record() -> None:
-    old = operation("blue", phase="Ready", reason="Attached", since=later(-500))
-    (record,) = _with_history([old], absent("blue"), rows=[PLUGGED], launcher=HAS)
-    assert (record["operation"], record["startTime"]) == ("Unplug", "2026-01-02T03:04:05.678000Z")
-
-
-def test_a_nic_that_came_another_way_keeps_its_path() -> None:
-    old = operation("blue", path="Migration", phase="Pending", reason="BindingNeedsMigration")
-    (record,) = _with_history([old], nic("blue", binding="sriov"), rows=[PLUGGED], launcher=HAS)
-    assert (record["path"], record["phase"]) == ("Migration", "Ready")
-
-
-def test_records_stand_in_the_order_of_the_spec() -> None:
-    records = _with_history([], nic("red"), nic("blue"), nic("green"), rows=[], launcher=pod())
-    assert [record["name"] for record in records] == ["red", "blue", "green"]
-
-
-def test_a_record_of_a_nic_that_nobody_knows_goes() -> None:
-    assert _with_history([operation("blue")], rows=[], launcher=pod()) == []
-
-
-def test_a_nic_of_an_empty_name_does_not_make_writes_without_end() -> None:
-    """Its record was not found again, so that each pass wrote a new one, with an event, at full speed."""
-    raw = vmi(primary(), nic(""), rows=[primary_row()])
-    first = plan_vmi(vmi_view(raw, pod()), now=NOW)
-    raw["status"] |= _status(first)
-    second = plan_vmi(vmi_view(raw, pod()), now=later(1))
-    assert second.actions == ()
-    assert second.announcements == ()
-
-
-def _template_asks_for_blue_to_go(*, pod_interface: str | None = None, **view: Any) -> tuple[str, str, str]:
-    rows = [primary_row(), row("blue", "domain", "multus-status", pod_interface=pod_interface)]
-    raw = vmi(primary(), nic("blue"), rows=rows, owner_uid=VM_UID)
-    plan = plan_vmi(
-        vmi_view(raw, HAS, vm=vm(primary(), absent("blue")), pending_since=later(-9), **view),
-        now=NOW,
-    )
-    (record,) = _status(plan)["interfaceOperations"]
-    return record["operation"], record["phase"], record["reason"]
-
-
-def test_an_unplug_that_does_not_reach_the_vmi_is_not_invisible() -> None:
-    """With the gate off, or from a pod that counts its interfaces, the template's wish had no record at all."""
-    off = _template_asks_for_blue_to_go(config=kubevirt("Other"))
-    assert off == ("Unplug", "Blocked", Reason.FEATURE_GATE_DISABLED)
-    counted = _template_asks_for_blue_to_go(pod_interface="net1")
-    assert counted == ("Unplug", "Blocked", Reason.ORDINAL_INTERFACE_NAMES)
-    refused = _template_asks_for_blue_to_go(refusal=Refusal(reason=Reason.HOTPLUG_ERROR, message="no"))
-    assert refused == ("Unplug", "Failed", Reason.HOTPLUG_ERROR)
-
-
-def test_the_primary_nic_cannot_be_unplugged_and_says_so() -> None:
-    """KubeVirt's admission forbids it; without a webhook the wish would go through, or vanish without a word."""
-    raw = vmi(primary(), rows=[primary_row()], owner_uid=VM_UID)
-    view = vmi_view(raw, HAS, vm=vm(primary(state="absent")), pending_since=later(-9))
-    (record,) = _status(plan_vmi(view, now=NOW))["interfaceOperations"]
-    assert (record["name"], record["phase"], record["reason"]) == ("default", "Blocked", Reason.UNPLUG_NEEDS_RESTART)
-
-
-def test_a_lost_addition_does_not_hold_a_removal_for_ever() -> None:
-    """red is in the guest and not in network-status (DNC#157): blue has waited for it long enough."""
-    launcher = pod(networks=[element("red"), element("blue")], attached=["blue"])
-    raw = vmi(
-        primary(),
-        nic("red"),
-        absent("blue"),
-        rows=[primary_row(), row("red", "domain"), row("blue", "multus-status")],
-        operations=[operation("blue", type_="Unplug", phase="InPod", since=later(-11))],
-    )
-    plan = plan_vmi(vmi_view(raw, launcher), now=NOW)
-    patched = [action.wanted for action in plan.actions if isinstance(action, PatchNetworksAnnotation)]
-    assert len(patched) == 1
-    assert "red" in patched[0]
-    assert "blue" not in patched[0]
-
-
-@pytest.mark.parametrize("start", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z", "soon", "", None])
-def test_a_start_time_that_somebody_wrote_is_no_trouble(start: str | None) -> None:
-    record = operation("blue") | {"startTime": start}
-    raw = vmi(primary(), nic("blue"), absent("red"), rows=[primary_row()], operations=[record])
-    plan = plan_vmi(vmi_view(raw, pod(attached=["red"])), now=NOW)
-    assert plan.actions
