@@ -102,7 +102,6 @@ def without_controller(sandbox: Sandbox) -> object:
     admin.merge("nodes", "node02", {"metadata": {"annotations": {CONTROLLER: None}}})
 
 
-@pytest.mark.usefixtures("without_controller")
 @pytest.mark.parametrize(("name", "attachment"), [("bad", "a/b/c"), ("ünï", "lan")], ids=["reference", "name"])
 def test_bad_input_is_told_and_forgotten_when_it_is_corrected(user: User, name: str, attachment: str) -> None:
     """Text with < or non-ASCII letters in a status made every later guard on it fail: no NIC was served any more."""
@@ -117,6 +116,7 @@ def test_bad_input_is_told_and_forgotten_when_it_is_corrected(user: User, name: 
     until(lambda: user.condition("a", "InterfacesReady")["status"] == "True")
 
 
+@pytest.mark.usefixtures("without_controller")
 def test_a_node_without_the_dynamic_networks_controller_leaves_the_nic_pending_by_name(user: User) -> None:
     user.create(VMI, vmi("a", nodeSelector={"kubernetes.io/hostname": "node02"}))
     user.until_running("a")
