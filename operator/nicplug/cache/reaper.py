@@ -17,7 +17,6 @@ from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import ApiError
 from nicplug.kube.resources import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
-from nicplug.model.keys import ObjectKey
 from nicplug.model.metadata import mapping, resource_version, sequence, text
 from nicplug.model.names import LAUNCHER_SELECTOR
 
@@ -47,10 +46,10 @@ WATCHED: tuple[Watched, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Names and uids of a kind as the API server has them, at one moment."""
+    """A kind as the API server has it, at one moment: the resourceVersion of each uid."""
 
     resource_version: int
-    objects: Mapping[str, tuple[ObjectKey, int]]
+    objects: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -126,9 +125,7 @@ class Reaper:
     def _note_missed(self, watched: Watched, listed: Listed) -> None:
         """What the API server has and the cache has not; a moment's lag is normal, twice the same is not."""
         store = self.caches.store_of(watched.kind)
-        missed = frozenset(
-            (uid, version) for uid, (_, version) in listed.objects.items() if store.version_of(uid) < version
-        )
+        missed = frozenset((uid, version) for uid, version in listed.objects.items() if store.version_of(uid) < version)
         if missed & self._missed.get(watched.kind, frozenset()):
             self._dead.add(watched.kind)
             log.error("watch is dead", kind=watched.kind.value, missed=len(missed))
@@ -154,7 +151,7 @@ class Reaper:
         Raises:
             ApiError: the API server did not answer. `Gone` when the kind does not exist yet.
         """
-        objects: dict[str, tuple[ObjectKey, int]] = {}
+        objects: dict[str, int] = {}
         token: str | None = None
         first_version = 0
         while True:
@@ -163,8 +160,7 @@ class Reaper:
             first_version = first_version or resource_version(metadata)
             for item in sequence(page.get("items")):
                 meta = mapping(mapping(item).get("metadata"))
-                key = ObjectKey(text(meta.get("namespace")), text(meta.get("name")))
-                objects[text(meta.get("uid"))] = (key, resource_version(meta))
+                objects[text(meta.get("uid"))] = resource_version(meta)
             token = text(metadata.get("continue")) or None
             if token is None:
                 return Listed(first_version, objects)

@@ -32,15 +32,13 @@ class AnnotationDecision:
     """The new text, or None to leave the annotation alone.
 
     Attributes:
-        requested: logical names of the NICs that the annotation asks for, after the patch.
-        attachments: `<namespace>/<name>` that the pod was asked for, by NIC.
+        attachments: the NICs that the annotation asks for, after the patch, each with its `<namespace>/<name>`.
         first_waiting: the NIC that the controller attaches next; while it fails, those behind it wait too.
         unreadable: why the present text cannot be read, else "".
         again_at: when a removal that waits for an addition stops waiting.
     """
 
     text: str | None = None
-    requested: frozenset[str] = frozenset()
     attachments: Mapping[str, str] = field(default_factory=dict)
     first_waiting: str = ""
     unreadable: str = ""
@@ -82,7 +80,6 @@ def decide_annotation(
     waiting = (name for name, item in asked.items() if not pod.network_status.has(str(item["interface"])))
     return AnnotationDecision(
         text=None if _same_elements(present, [*kept, *foreign]) else render_annotation([*kept, *foreign]),
-        requested=frozenset(asked),
         attachments={name: _attachment(item, namespace=vmi.key.namespace) for name, item in asked.items()},
         first_waiting=next(waiting, ""),
         again_at=additions_due if len(kept) > len(wanted) else None,

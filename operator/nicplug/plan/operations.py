@@ -151,7 +151,7 @@ def _find_plug(context: _Context, *, interface: Interface, network: Network | No
             Reason.WAITING_FOR_GUEST,
             f"{_pod(context)} has the interface; waiting for the node agent to plug it into the guest",
         )
-    if interface.name in context.annotation.requested:
+    if interface.name in context.annotation.attachments:
         return _finding(
             OperationPath.DYNAMIC,
             OperationPhase.PENDING,
@@ -313,7 +313,7 @@ def _was_asked(name: str, type_: OperationType, finding: Finding, context: _Cont
     """The pod, or for an unplug the guest, has been asked for the change."""
     if type_ is OperationType.UNPLUG:
         return finding.phase is not OperationPhase.BLOCKED
-    return name in context.annotation.requested
+    return name in context.annotation.attachments
 
 
 def _pod(context: _Context) -> str:

@@ -65,9 +65,9 @@ def test_a_waiting_removal_says_when_it_stops_waiting() -> None:
 
 def test_requested_names_the_nics_that_the_annotation_asks_for() -> None:
     case = json.loads((_GOLDEN / "plug-second.json").read_text())
-    assert _decide(case, due=later(10)).requested == {"red", "blue"}
+    assert _decide(case, due=later(10)).attachments.keys() == {"red", "blue"}
 
 
 def test_a_refused_nic_is_not_requested() -> None:
     case = json.loads((_GOLDEN / "bad-name-is-not-asked-for.json").read_text())
-    assert _decide(case, due=later(10)).requested == {"blue"}
+    assert _decide(case, due=later(10)).attachments.keys() == {"blue"}
