@@ -1,0 +1,79 @@
+"""Where a NIC that is to go is, and what keeps it in the guest or in the pod.
+
+Pure, and one NIC at a time; the checks run in the order of `UNPLUG_CHECKS`.
+"""
+
+from nicplug.model.operations import OperationPath, OperationPhase
+from nicplug.plan.findings import (
+    Check,
+    Finding,
+    Situation,
+    annotation_is_unreadable,
+    api_server_refuses,
+    first_finding,
+    gate_is_off,
+)
+from nicplug.plan.reasons import Reason
+from nicplug.plan.template_sync import has_ordinal_names, may_be_unplugged
+
+
+def find_unplug(situation: Situation) -> Finding | None:
+    """What is to be said of a NIC that shall go; None when nothing of it is left."""
+    return first_finding(UNPLUG_CHECKS, situation) if situation.row is not None else None
+
+
+def nic_cannot_leave(situation: Situation) -> Finding | None:
+    """What KubeVirt's admission would have refused to set absent."""
+    if may_be_unplugged(situation.interface, vmi=situation.view.vmi):
+        return None
+    return situation.finding(
+        OperationPath.RESTART,
+        OperationPhase.BLOCKED,
+        Reason.UNPLUG_NEEDS_RESTART,
+        "only a bridge interface of a secondary (Multus) network can leave a running VM: restart the VM",
+    )
+
+
+def pod_has_ordinal_names(situation: Situation) -> Finding | None:
+    """Without a NIC in the middle, the names of those behind it would move."""
+    if not has_ordinal_names(situation.view.vmi):
+        return None
+    return situation.finding(
+        OperationPath.RESTART,
+        OperationPhase.BLOCKED,
+        Reason.ORDINAL_INTERFACE_NAMES,
+        f"{situation.pod_phrase} names its interfaces net1, net2, ...: restart the VM to remove the NIC",
+    )
+
+
+def guest_holds_it(situation: Situation) -> Finding | None:
+    """The guest has to let the NIC go first."""
+    if not situation.in_guest:
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.IN_GUEST,
+        Reason.WAITING_FOR_GUEST_RELEASE,
+        "asked the guest to let the NIC go; a guest that is booting or halted answers later",
+    )
+
+
+def pod_holds_it(situation: Situation) -> Finding:
+    """The guest has let go; the dynamic networks controller is next."""
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.IN_POD,
+        Reason.WAITING_FOR_POD_RELEASE,
+        f"the guest has let the NIC go; waiting for {situation.node_phrase} to detach it from {situation.pod_phrase}",
+    )
+
+
+UNPLUG_CHECKS: tuple[Check, ...] = (
+    gate_is_off,
+    nic_cannot_leave,
+    pod_has_ordinal_names,
+    api_server_refuses,
+    guest_holds_it,
+    annotation_is_unreadable,
+    pod_holds_it,
+)
