@@ -27,7 +27,8 @@ def files() -> Iterator[Path]:
         names[:] = [name for name in names if name not in LEFT_BY_TOOLS and not name.endswith(("_cache", ".egg-info"))]
         for name in found:
             path = Path(folder) / name
-            if path.suffix in TEXT and ".hypothesis" not in path.parts:
+            # `.git` is a file in a worktree, and names the checkout that it belongs to.
+            if path.suffix in TEXT and name != ".git" and ".hypothesis" not in path.parts:
                 yield path
 
 
