@@ -12,6 +12,7 @@ from typing import Any
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.names import NETWORK_STATUS_ANNOTATION, NETWORKS_ANNOTATION, VM_FINALIZER, VMI_FINALIZER
 from nicplug.model.pod import LauncherPod, parse_pod
+from nicplug.model.revision import VmRevision, parse_revision
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 from nicplug.plan.views import PlanSettings, Refusal, VmiView, VmView
@@ -171,6 +172,23 @@ def vm(
     return {**raw, "status": status} if status is not None else raw
 
 
+def revision(of: Json, *, owner_uid: str | None = None, **meta: Any) -> Json:
+    """The revision that a VM as it stands is started from; `owner_uid` gives it to somebody else."""
+    uid, generation = of["metadata"]["uid"], of["metadata"]["generation"]
+    members: Json = {
+        "labels": {"nicplug.io/virtual-machine-uid": uid},
+        "ownerReferences": [owner("VirtualMachine", of["metadata"]["name"], owner_uid or uid)],
+        **meta,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": metadata(f"revision-start-vm-{uid}-{generation}", uid=f"revision-{generation}", **members),
+        "data": {"spec": copy.deepcopy(of["spec"])},
+        "revision": generation,
+    }
+
+
 def network_status(*interfaces: str, default: str = "eth0") -> str:
     """A network-status annotation that lists the default network and these interfaces."""
     entries: list[Json] = [{"name": "cluster", "interface": default, "default": True, "dns": {}}]
@@ -297,6 +315,11 @@ def a_pod(raw: Json) -> LauncherPod:
     return parse_pod(copy.deepcopy(raw))
 
 
+def a_revision(raw: Json) -> VmRevision:
+    """The record of a revision."""
+    return parse_revision(copy.deepcopy(raw))
+
+
 def a_config(raw: Json) -> KubevirtConfig:
     """The record of a KubeVirt CR."""
     return parse_kubevirt(copy.deepcopy(raw))
@@ -329,15 +352,20 @@ def vm_view(
     raw: Json,
     *,
     vmi: Json | None = None,
+    started_from: Json | None = None,
+    revisions: Sequence[Json] = (),
     config: Json | None = None,
     has_config: bool = True,
     refusal: Refusal | None = None,
     pending_since: datetime | None = None,
 ) -> VmView:
-    """What the planner of a VM sees."""
+    """What the planner of a VM sees; `started_from` is the revision of the VMI, and need not be in `revisions`."""
+    known = [*revisions, *([started_from] if started_from is not None and started_from not in revisions else [])]
     return VmView(
         vm=a_vm(raw),
         vmi=a_vmi(vmi) if vmi is not None else None,
+        revision=a_revision(started_from) if started_from is not None else None,
+        revisions=tuple(map(a_revision, known)),
         config=a_config(config or kubevirt()) if has_config else None,
         settings=PlanSettings(),
         refusal=refusal,

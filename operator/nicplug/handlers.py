@@ -56,3 +56,7 @@ def register(
     @kopf.on.event("v1", "pods", registry=registry)
     async def on_pod(event: kopf.RawEvent, **_: object) -> None:
         listener.hear(CachedKind.POD, event)
+
+    @kopf.on.event("apps", "v1", "controllerrevisions", registry=registry)
+    async def on_revision(event: kopf.RawEvent, **_: object) -> None:
+        listener.hear(CachedKind.REVISION, event)

@@ -9,7 +9,7 @@ from typing import Any
 
 import kopf
 
-from nicplug.model.names import LAUNCHER_SELECTOR
+from nicplug.model.names import LAUNCHER_SELECTOR, VM_UID_LABEL
 
 _CHUNK_SIZE = 500
 _SERVER_TIMEOUT_SECONDS = 290
@@ -80,6 +80,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 5
     settings.watching.chunk_size = _CHUNK_SIZE
     settings.watching.label_selectors["v1", "pods"] = LAUNCHER_SELECTOR
+    settings.watching.label_selectors["apps", "v1", "controllerrevisions"] = VM_UID_LABEL
     # No watch of CRDs and namespaces; `startup` waits until the CRDs are there.
     settings.scanning.disabled = True
     settings.posting.enabled = False

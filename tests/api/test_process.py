@@ -19,6 +19,8 @@ from tests.api.operator_thread import eventually
 from tests.api.world import VM, World
 from tests.fakes.faults import Fault
 
+from nicplug.cache.reaper import WATCHED
+
 ROOT = Path(__file__).parents[2]
 # From SIGTERM to the end, and what a busy machine may add to it.
 PROMISED_SECONDS = 5
@@ -151,7 +153,7 @@ async def test_it_ends_in_time_with_writes_that_are_not_answered(world: World) -
 async def test_an_error_that_kopf_cannot_live_with_is_said_in_the_last_line_and_the_exit_code(world: World) -> None:
     with nicplug_run(world) as process:
         await eventually(lambda: process.said("caches complete"))
-        await world.until(lambda: len(world.server.open_watches) == 4)
+        await world.until(lambda: len(world.server.open_watches) == len(WATCHED))
         world.server.break_watches(code=500)
         assert await asyncio.to_thread(process.popen.wait, 30) == 1
         assert process.text.splitlines()[-1].startswith("nicplug: ended by WatchingError: ")

@@ -32,9 +32,11 @@ async def test_a_vm_starts_with_one_write_more_on_itself_per_state_worth_seeing(
     await world.operator(report_delay_seconds=PATIENT)
     name = await world.running(objects.vm("a"))
     pod = world.pod_of(name)["metadata"]["name"]
+    revision = f"revision-start-vm-{world.get(VM, name)['metadata']['uid']}-1"
     of_the_vm = [line for line in world.written() if line == "patch virtualmachines/status a 200"]
     assert [line for line in world.written() if line not in of_the_vm] == [
         "patch virtualmachines a 200",  # the finalizer
+        f"create controllerrevisions {revision} 201",
         "create virtualmachineinstances a 201",
         f"create pods {pod} 201",
         "patch virtualmachineinstances a 200",

@@ -12,7 +12,7 @@ from tests.fakes.faults import Fault
 
 from nicplug import kopf_settings
 
-WATCHED = sorted([VM, VMI, POD, "kubevirts"])
+WATCHED = sorted([VM, VMI, POD, "kubevirts", "controllerrevisions"])
 
 
 async def test_pods_of_others_are_never_sent_to_the_operator(world: World) -> None:

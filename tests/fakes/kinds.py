@@ -81,6 +81,7 @@ KINDS: tuple[Kind, ...] = (
         field_labels=("spec.nodeName", "status.phase", "status.podIP", "spec.serviceAccountName"),
     ),
     _core("daemonsets", "DaemonSet", group="apps", short_names=("ds",)),
+    _core("controllerrevisions", "ControllerRevision", group="apps", has_status=False, has_generation=False),
     _core(
         "leases",
         "Lease",

@@ -92,6 +92,7 @@ def test_start_makes_one_vmi_and_one_pod(phases: dict[str, Phase]) -> None:
     created = [write.resource for write in phases["starts"].writes if write.verb == "create"]
     assert created.count("virtualmachineinstances") == SHAPE.vms
     assert created.count("pods") == SHAPE.vms
+    assert created.count("controllerrevisions") == SHAPE.vms
 
 
 def test_every_nic_passes_every_milestone_in_order(phases: dict[str, Phase]) -> None:

@@ -21,7 +21,14 @@ Address = tuple[str, str]
 
 NAMESPACE = "default"
 VMS, VMIS, PODS, KUBEVIRTS = "virtualmachines", "virtualmachineinstances", "pods", "kubevirts"
-KINDS = {VMS: "VirtualMachine", VMIS: "VirtualMachineInstance", PODS: "Pod", KUBEVIRTS: "KubeVirt"}
+REVISIONS = "controllerrevisions"
+KINDS = {
+    VMS: "VirtualMachine",
+    VMIS: "VirtualMachineInstance",
+    PODS: "Pod",
+    KUBEVIRTS: "KubeVirt",
+    REVISIONS: "ControllerRevision",
+}
 
 
 def copied(body: Json) -> Json:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.sim.cluster import KUBEVIRTS, PODS, VMIS, VMS, Cluster, Json
+from tests.sim.cluster import KUBEVIRTS, PODS, REVISIONS, VMIS, VMS, Cluster, Json
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.cache.reaper import Reaper
@@ -27,7 +27,13 @@ from nicplug.reconcile.memory import Memory, PlanRepeats
 from nicplug.reconcile.reconciler import Reconciler
 from nicplug.reconcile.retry import RetryPolicy
 
-CACHED = {VMS: CachedKind.VM, VMIS: CachedKind.VMI, PODS: CachedKind.POD, KUBEVIRTS: CachedKind.KUBEVIRT}
+CACHED = {
+    VMS: CachedKind.VM,
+    VMIS: CachedKind.VMI,
+    PODS: CachedKind.POD,
+    KUBEVIRTS: CachedKind.KUBEVIRT,
+    REVISIONS: CachedKind.REVISION,
+}
 _PARALLEL = 4
 
 

@@ -96,6 +96,7 @@ ALLOWED = {
         "kubevirt.io/virtualmachineinstances/finalizers": "update",
         "kubevirt.io/kubevirts": "list watch",
         "/pods": "get list watch create patch delete",
+        "apps/controllerrevisions": "get list watch create delete",
         "events.k8s.io/events": "create patch",
         "apiextensions.k8s.io/customresourcedefinitions": "get",
     },

@@ -1,17 +1,18 @@
 """The stores of all kinds, their indexes, and which keys an event makes worth another look."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+from nicplug.cache.owner_index import OwnerIndex
 from nicplug.cache.store import Change, Store
-from nicplug.model.keys import KubevirtKey, ObjectKey, PodKey, VmiKey, VmKey
+from nicplug.model.keys import KubevirtKey, ObjectKey, PodKey, RevisionKey, VmiKey, VmKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, resource_version, text
-from nicplug.model.names import KUBEVIRT_API_VERSION, VMI_KIND
+from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod, parse_pod
+from nicplug.model.revision import VmRevision, name_of_start_revision, parse_revision
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 
@@ -27,6 +28,7 @@ class CachedKind(Enum):
     VMI = "VirtualMachineInstance"
     POD = "Pod"
     KUBEVIRT = "KubeVirt"
+    REVISION = "ControllerRevision"
 
 
 class Caches:
@@ -41,8 +43,10 @@ class Caches:
         self.vms: Store[VirtualMachine] = Store()
         self.vmis: Store[VirtualMachineInstance] = Store(on_forget=self._forget_vmi)
         self.pods: Store[LauncherPod] = Store(on_forget=self._forget_pod)
+        self.revisions: Store[VmRevision] = Store(on_forget=self._forget_revision)
         self.kubevirts: Store[KubevirtConfig] = Store()
-        self._pods_by_owner: defaultdict[str, dict[ObjectKey, LauncherPod]] = defaultdict(dict)
+        self._pods: OwnerIndex[LauncherPod] = OwnerIndex(owner_kind=VMI_KIND)
+        self._revisions: OwnerIndex[VmRevision] = OwnerIndex(owner_kind=VM_KIND)
         self._spec_seen: dict[str, tuple[int, datetime]] = {}
 
     def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
@@ -60,6 +64,8 @@ class Caches:
                 return self._vmi_keys(change)
             case CachedKind.POD:
                 return self._put_pod(parse_pod(raw))
+            case CachedKind.REVISION:
+                return self._put_revision(parse_revision(raw))
             case CachedKind.KUBEVIRT:
                 return self._kubevirt_keys(self.kubevirts.put(parse_kubevirt(raw)))
 
@@ -83,6 +89,8 @@ class Caches:
                 return self._vmi_keys(self.vmis.remove(key=VmiKey(key.namespace, key.name), uid=uid))
             case CachedKind.POD:
                 return self._pod_keys(self.pods.remove(key=PodKey(key.namespace, key.name), uid=uid))
+            case CachedKind.REVISION:
+                return self._revision_keys(self.revisions.remove(key=RevisionKey(key.namespace, key.name), uid=uid))
             case CachedKind.KUBEVIRT:
                 return self._kubevirt_keys(self.kubevirts.remove(key=KubevirtKey(key.namespace, key.name), uid=uid))
 
@@ -95,6 +103,8 @@ class Caches:
                 return self.vmis
             case CachedKind.POD:
                 return self.pods
+            case CachedKind.REVISION:
+                return self.revisions
             case CachedKind.KUBEVIRT:
                 return self.kubevirts
 
@@ -104,7 +114,18 @@ class Caches:
 
     def pods_of(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
         """The pods whose controller is this very uid; a label is never asked (CVE-2025-64435)."""
-        return tuple(self._pods_by_owner.get(vmi.uid, {}).values())
+        return self._pods.of(vmi.uid)
+
+    def revisions_of(self, vm: VirtualMachine) -> tuple[VmRevision, ...]:
+        """The revisions whose controller is this very uid."""
+        return self._revisions.of(vm.uid)
+
+    def start_revision(self, vmi: VirtualMachineInstance) -> VmRevision | None:
+        """The revision that the VMI was started from, if it is its owner's."""
+        name = name_of_start_revision(vmi)
+        revision = self.revisions.get(RevisionKey(vmi.key.namespace, name)) if name else None
+        owner = self._revisions.owner_of(revision) if revision is not None else None
+        return revision if owner is not None and vmi.owner is not None and owner.uid == vmi.owner.uid else None
 
     def config(self) -> KubevirtConfig | None:
         """The KubeVirt CR; the oldest, so that nobody takes over the cluster's policy by making a second one."""
@@ -125,17 +146,24 @@ class Caches:
         change = self.pods.put(pod)
         if before is not None and self.pods.get(pod.key) is pod:
             self._forget_pod(before)  # ownerReferences of a living pod can change, for one by an orphaning delete
-        if self.pods.get(pod.key) is pod and _is_launcher(pod) and pod.owner is not None:
-            self._pods_by_owner[pod.owner.uid][pod.key] = pod
+        if self.pods.get(pod.key) is pod:
+            self._pods.add(pod)
         return self._pod_keys(change)
 
     def _forget_pod(self, pod: LauncherPod) -> None:
-        if pod.owner is None:
-            return
-        siblings = self._pods_by_owner.get(pod.owner.uid, {})
-        siblings.pop(pod.key, None)
-        if not siblings:
-            self._pods_by_owner.pop(pod.owner.uid, None)
+        self._pods.drop(pod)
+
+    def _put_revision(self, revision: VmRevision) -> list[WorkKey]:
+        before = self.revisions.get(revision.key)
+        change = self.revisions.put(revision)
+        if self.revisions.get(revision.key) is revision:
+            if before is not None:
+                self._revisions.drop(before)
+            self._revisions.add(revision)
+        return self._revision_keys(change)
+
+    def _forget_revision(self, revision: VmRevision) -> None:
+        self._revisions.drop(revision)
 
     def _forget_vmi(self, vmi: VirtualMachineInstance) -> None:
         self._spec_seen.pop(vmi.uid, None)
@@ -155,16 +183,17 @@ class Caches:
     def _pod_keys(self, change: Change[LauncherPod] | None) -> list[WorkKey]:
         if change is None:
             return []
-        owners = [(pod.key.namespace, pod.owner) for pod in change.records if _is_launcher(pod)]
+        owners = [(pod.key.namespace, self._pods.owner_of(pod)) for pod in change.records]
         return _unique([VmiKey(namespace, owner.name) for namespace, owner in owners if owner is not None])
+
+    def _revision_keys(self, change: Change[VmRevision] | None) -> list[WorkKey]:
+        if change is None:
+            return []
+        owners = [(revision.key.namespace, self._revisions.owner_of(revision)) for revision in change.records]
+        return _unique([VmKey(namespace, owner.name) for namespace, owner in owners if owner is not None])
 
     def _kubevirt_keys(self, change: Change[KubevirtConfig] | None) -> list[WorkKey]:
         return self.all_keys() if change is not None else []
-
-
-def _is_launcher(pod: LauncherPod) -> bool:
-    owner = pod.owner
-    return owner is not None and (owner.api_version, owner.kind) == (KUBEVIRT_API_VERSION, VMI_KIND)
 
 
 def _keys(records: Iterable[VirtualMachine] | Iterable[VirtualMachineInstance]) -> list[WorkKey]:

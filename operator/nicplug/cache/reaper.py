@@ -16,9 +16,15 @@ import structlog
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import ApiError
-from nicplug.kube.resources import KUBEVIRTS, PODS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from nicplug.kube.resources import (
+    CONTROLLER_REVISIONS,
+    KUBEVIRTS,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
 from nicplug.model.metadata import mapping, resource_version, sequence, text
-from nicplug.model.names import LAUNCHER_SELECTOR
+from nicplug.model.names import LAUNCHER_SELECTOR, VM_UID_LABEL
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +45,7 @@ class Watched:
 WATCHED: tuple[Watched, ...] = (
     Watched(CachedKind.KUBEVIRT, KUBEVIRTS),
     Watched(CachedKind.VM, VIRTUAL_MACHINES),
+    Watched(CachedKind.REVISION, CONTROLLER_REVISIONS, VM_UID_LABEL),
     Watched(CachedKind.VMI, VIRTUAL_MACHINE_INSTANCES),
     Watched(CachedKind.POD, PODS, LAUNCHER_SELECTOR),
 )

@@ -36,6 +36,13 @@ class PodKey(ObjectKey):
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class RevisionKey(ObjectKey):
+    """A ControllerRevision of a VM."""
+
+    __str__ = ObjectKey.__str__
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class KubevirtKey(ObjectKey):
     """A KubeVirt configuration object."""
 

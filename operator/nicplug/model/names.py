@@ -8,6 +8,8 @@ LAUNCHER_LABEL_VALUE = "virt-launcher"
 LAUNCHER_SELECTOR = f"{LAUNCHER_LABEL}={LAUNCHER_LABEL_VALUE}"
 CREATED_BY_LABEL = "kubevirt.io/created-by"
 NODE_NAME_LABEL = "kubevirt.io/nodeName"
+# Own: by it the watch of ControllerRevisions is narrowed to those of VMs; it proves nothing.
+VM_UID_LABEL = "nicplug.io/virtual-machine-uid"
 VM_NAME_LABEL = "vm.kubevirt.io/name"
 DOMAIN_ANNOTATION = "kubevirt.io/domain"
 VM_GENERATION_ANNOTATION = "kubevirt.io/vm-generation"

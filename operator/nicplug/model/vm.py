@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.frozen_json import FrozenJson, freeze, shared, thaw
 from nicplug.model.keys import VmKey
 from nicplug.model.metadata import mapping, text
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
@@ -31,6 +31,7 @@ class VirtualMachine:
 
     Attributes:
         template: the whole `spec.template`, from which the VMI is made.
+        rest_of_spec: the spec without the template.
         interfaces: of the template.
         networks: of the template.
         status: the whole status as last seen; `null` when the object has none.
@@ -45,6 +46,7 @@ class VirtualMachine:
     finalizers: tuple[str, ...]
     run_strategy: RunStrategy
     template: FrozenJson
+    rest_of_spec: FrozenJson
     interfaces: tuple[Interface, ...]
     networks: tuple[Network, ...]
     status: FrozenJson
@@ -53,6 +55,10 @@ class VirtualMachine:
         """A mutable copy of `spec.template`."""
         template = thaw(self.template)
         return template if isinstance(template, dict) else {}
+
+    def read_spec(self) -> dict[str, Any]:
+        """A mutable copy of the whole spec."""
+        return {**thaw(self.rest_of_spec), "template": self.read_template()}
 
     def read_status(self) -> dict[str, Any]:
         """A mutable copy of the status; empty when there is none."""
@@ -74,7 +80,8 @@ def parse_vm(raw: Mapping[str, Any]) -> VirtualMachine:
         deleting=meta.is_deleting(metadata),
         finalizers=meta.finalizers(metadata),
         run_strategy=_run_strategy(spec),
-        template=freeze(template),
+        template=shared(freeze(template)),
+        rest_of_spec=freeze({member: value for member, value in spec.items() if member != "template"}),
         interfaces=parse_interfaces(vmi_spec),
         networks=parse_networks(vmi_spec),
         status=freeze(status),

@@ -21,6 +21,7 @@ class Kind(Enum):
     VM = "VirtualMachine"
     VMI = "VirtualMachineInstance"
     POD = "Pod"
+    REVISION = "ControllerRevision"
 
 
 def escape_pointer(member: str) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.pod import LauncherPod
+from nicplug.model.revision import VmRevision
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 
@@ -38,6 +39,8 @@ class VmView:
 
     Attributes:
         vmi: the VMI of the VM's name, whoever owns it.
+        revision: what the VM looked like when that VMI was started, if this very VM took it; None when nobody knows.
+        revisions: every revision controlled by this VM's uid.
         config: the KubeVirt CR; None when there is none.
         report_pending_since: when a withheld report was first noticed; None when none is withheld.
     """
@@ -46,6 +49,8 @@ class VmView:
     vmi: VirtualMachineInstance | None
     config: KubevirtConfig | None
     settings: PlanSettings
+    revision: VmRevision | None = None
+    revisions: tuple[VmRevision, ...] = ()
     refusal: Refusal | None = None
     report_pending_since: datetime | None = None
 

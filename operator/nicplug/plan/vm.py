@@ -6,27 +6,17 @@ Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go` and `pkg/network/contr
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.frozen_json import freeze
-from nicplug.model.keys import VmiKey
-from nicplug.model.metadata import mapping
-from nicplug.model.names import (
-    KUBEVIRT_API_VERSION,
-    VM_FINALIZER,
-    VM_GENERATION_ANNOTATION,
-    VM_KIND,
-    VMI_FINALIZER,
-    VMI_KIND,
-)
-from nicplug.model.networks import Binding
+from nicplug.model.names import VM_FINALIZER
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, Create, Delete, Kind, PatchFinalizers
+from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.start_backoff import start_failure, start_not_before
 from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.template_sync import patch_devices, wanted_template_devices, wanted_vmi_devices
 from nicplug.plan.views import Refusal, VmView
+from nicplug.plan.vm_start import start_vmi
 from nicplug.plan.vm_status import PrintableStatus, plan_vm_status
 
 _URGENT = frozenset({"ready"})
@@ -96,7 +86,7 @@ def _plan_run_strategy(
 def _start(view: VmView) -> tuple[list[Action], list[Announcement]]:
     name = view.vm.key.name
     message = f"Started the virtual machine by creating the new virtual machine instance {name}"
-    return [_create_vmi(view)], [_announce("SuccessfulCreate", message)]
+    return start_vmi(view), [_announce("SuccessfulCreate", message)]
 
 
 def _stop(vmi: VirtualMachineInstance) -> tuple[list[Action], list[Announcement]]:
@@ -108,56 +98,6 @@ def _stop(vmi: VirtualMachineInstance) -> tuple[list[Action], list[Announcement]
 
 def _announce(reason: str, message: str) -> Announcement:
     return Announcement(about=Subject.VM, severity=Severity.NORMAL, reason=reason, message=message)
-
-
-def _create_vmi(view: VmView) -> Create:
-    """The VMI of a VM: its name, the template's labels, annotations and spec.
-
-    Both finalizers are there from the start; KubeVirt adds the second one with a write of its own.
-    """
-    vm, template = view.vm, view.vm.read_template()
-    metadata = mapping(template.get("metadata"))
-    key = VmiKey(vm.key.namespace, vm.key.name)
-    spec = template.get("spec")
-    body = {
-        "apiVersion": KUBEVIRT_API_VERSION,
-        "kind": VMI_KIND,
-        "metadata": {
-            "name": key.name,
-            "namespace": key.namespace,
-            "labels": dict(mapping(metadata.get("labels"))),
-            "annotations": {
-                **mapping(metadata.get("annotations")),
-                VM_GENERATION_ANNOTATION: str(vm.generation),
-            },
-            "finalizers": [VM_FINALIZER, VMI_FINALIZER],
-            "ownerReferences": [_owner(vm)],
-        },
-        "spec": _with_default_network(spec if isinstance(spec, dict) else {}, view),
-    }
-    return Create(kind=Kind.VMI, key=key, owner_uid=vm.uid, body=freeze(body))
-
-
-def _owner(vm: VirtualMachine) -> dict[str, Any]:
-    return {
-        "apiVersion": KUBEVIRT_API_VERSION,
-        "kind": VM_KIND,
-        "name": vm.key.name,
-        "uid": vm.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-
-
-def _with_default_network(spec: dict[str, Any], view: VmView) -> dict[str, Any]:
-    """A VM without any NIC gets one on the pod network, in the VMI and not in the template (KubeVirt 1.2)."""
-    devices = mapping(mapping(spec.get("domain")).get("devices"))
-    if view.vm.interfaces or view.vm.networks or devices.get("autoattachPodInterface") is False:
-        return spec
-    binding = view.config.default_binding if view.config else Binding.BRIDGE
-    interface = {"name": "default", str(binding): {}}
-    domain = {**mapping(spec.get("domain")), "devices": {**devices, "interfaces": [interface]}}
-    return {**spec, "domain": domain, "networks": [{"name": "default", "pod": {}}]}
 
 
 def _plan_devices(view: VmView, vmi: VirtualMachineInstance | None) -> list[Action]:

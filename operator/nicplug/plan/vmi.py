@@ -16,6 +16,7 @@ from nicplug.model.metadata import objects, text
 from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation, OperationType, parse_operations
 from nicplug.model.pod import LauncherPod
+from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Action, Delete, Kind, LabelNode, PatchFinalizers, PatchNetworksAnnotation
 from nicplug.plan.annotation import AnnotationDecision, decide_annotation
@@ -116,6 +117,7 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
     )
     wanted = {
         **status,
+        "virtualMachineRevisionName": name_of_start_revision(vmi) or None,
         **_pod_members(view, pod=pod, phase=phase, status=status, now=now),
         "interfaces": rows,
         "interfaceOperations": [operation.to_row() for operation in operations],

@@ -38,9 +38,13 @@ class Gatherer:
         vm = self.caches.vms.get(key)
         if vm is None:
             return None
+        vmi = self.caches.vmis.get(VmiKey(key.namespace, key.name))
+        is_own = vmi is not None and vmi.owner is not None and vmi.owner.uid == vm.uid
         return VmView(
             vm=vm,
-            vmi=self.caches.vmis.get(VmiKey(key.namespace, key.name)),
+            vmi=vmi,
+            revision=self.caches.start_revision(vmi) if vmi is not None and is_own else None,
+            revisions=self.caches.revisions_of(vm),
             config=self.caches.config(),
             settings=self._present_settings(),
             refusal=self.memory.refusal(key, generation=vm.generation),

@@ -26,6 +26,13 @@ log = structlog.get_logger(__name__)
 _REFUSED_CREATE = Reason.FAILED_CREATE
 _REFUSED_PATCH = Reason.HOTPLUG_ERROR
 
+_NAMES = {
+    Kind.VM: "virtual machine",
+    Kind.VMI: "virtual machine instance",
+    Kind.POD: "pod",
+    Kind.REVISION: "controller revision",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
@@ -125,7 +132,7 @@ class Reconciler:
 
 def _describe(action: Action) -> str:
     """As KubeVirt's events put it: "creating pod"."""
-    what = {Kind.VM: "virtual machine", Kind.VMI: "virtual machine instance", Kind.POD: "pod"}[action.kind]
+    what = _NAMES[action.kind]
     verb = "creating" if isinstance(action, Create) else "deleting" if isinstance(action, Delete) else "patching"
     return f"{verb} {what}"
 

@@ -16,6 +16,7 @@ from tests.build import (
     nic,
     primary,
     primary_row,
+    revision,
     vm,
     vm_view,
     vmi,
@@ -34,8 +35,9 @@ def _kinds(plan: Plan) -> list[str]:
 
 
 def _created(plan: Plan) -> Json:
-    (action,) = plan.actions
+    (_, action) = plan.actions
     assert isinstance(action, Create)
+    assert action.kind is Kind.VMI
     body: Json = thaw(action.body)
     return body
 
@@ -46,8 +48,8 @@ OWN: dict[str, Any] = {"owner_uid": VM_UID}
 @pytest.mark.parametrize(
     ("title", "raw", "found", "wanted"),
     [
-        ("Always, nothing there: start", vm(), None, ["Create"]),
-        ("running: true is Always", vm(run_strategy=None, running=True), None, ["Create"]),
+        ("Always, nothing there: start", vm(), None, ["Create", "Create"]),
+        ("running: true is Always", vm(run_strategy=None, running=True), None, ["Create", "Create"]),
         ("Always, running: only the status", vm(), vmi(**OWN), ["PatchStatus"]),
         ("Always, the VMI has ended: make room", vm(), vmi(phase="Succeeded", **OWN), ["Delete"]),
         ("Always, the VMI is on its way out: wait", vm(), vmi(deleting=True, **OWN), ["PatchStatus"]),
@@ -151,6 +153,35 @@ def test_the_announcements_are_kubevirts() -> None:
     (stopped,) = plan_vm(vm_view(vm(run_strategy="Halted"), vmi=vmi(**OWN)), now=NOW).announcements
     assert (stopped.severity, stopped.reason) == ("Normal", "SuccessfulDelete")
     assert stopped.message == "Stopped the virtual machine by deleting the virtual machine instance vmi-fedora"
+
+
+class TestRevision:
+    """What the VM looked like when it was started, for whoever has to tell what changed since."""
+
+    def test_it_is_made_before_the_vmi_as_kubevirt_makes_it(self) -> None:
+        raw = vm(primary(), nic("blue"), generation=7)
+        (first, _) = plan_vm(vm_view(raw), now=NOW).actions
+        assert isinstance(first, Create)
+        assert (first.kind, first.owner_uid) == (Kind.REVISION, VM_UID)
+        body = thaw(first.body)
+        assert body["metadata"]["name"] == f"revision-start-vm-{VM_UID}-7"
+        assert body["metadata"]["labels"] == {"nicplug.io/virtual-machine-uid": VM_UID}
+        (owner,) = body["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["uid"], owner["controller"]) == ("VirtualMachine", VM_UID, True)
+        assert (body["data"], body["revision"]) == ({"spec": raw["spec"]}, 7)
+
+    def test_one_of_this_generation_is_used_again(self) -> None:
+        raw = vm(generation=7)
+        (action,) = plan_vm(vm_view(raw, revisions=[revision(raw)]), now=NOW).actions
+        assert isinstance(action, Create)
+        assert action.kind is Kind.VMI
+
+    def test_those_of_earlier_starts_go_after_it(self) -> None:
+        old = [revision(vm(generation=generation)) for generation in (5, 3)]
+        made, started, *deleted = plan_vm(vm_view(vm(generation=7), revisions=old), now=NOW).actions
+        assert (made.kind, started.kind) == (Kind.REVISION, Kind.VMI)
+        assert [action.key.name for action in deleted] == [f"revision-start-vm-{VM_UID}-{n}" for n in (3, 5)]
+        assert all(isinstance(action, Delete) and action.uid for action in deleted)
 
 
 def test_only_its_own_finalizer_is_taken_away() -> None:

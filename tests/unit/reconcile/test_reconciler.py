@@ -196,7 +196,7 @@ async def test_a_withheld_report_comes_back_for_it(bench: Bench) -> None:
 @pytest.mark.parametrize("error", [Rejected("exceeded quota", status=422), Denied("forbidden", status=403)])
 async def test_a_refused_create_is_told_and_not_sent_again(bench: Bench, error: Rejected | Denied) -> None:
     bench.make_vm()
-    bench.api.before = [_fail(error)]
+    bench.api.before = [lambda: None, _fail(error)]  # the revision before it is accepted
     with pytest.raises(type(error)):
         await bench.reconciler.reconcile(VM)
     assert bench.recorded.events == []

@@ -1,0 +1,105 @@
+"""What is created when a VM starts: its VMI, and before it the revision that remembers what it was started from.
+
+Source: KubeVirt 1.9 `vm.go` (`startVMI`, `SetupVMIFromVM`, `createVMRevision`).
+"""
+
+from typing import Any
+
+from nicplug.model.frozen_json import freeze
+from nicplug.model.keys import RevisionKey, VmiKey
+from nicplug.model.metadata import mapping
+from nicplug.model.names import (
+    KUBEVIRT_API_VERSION,
+    VM_FINALIZER,
+    VM_GENERATION_ANNOTATION,
+    VM_KIND,
+    VM_UID_LABEL,
+    VMI_FINALIZER,
+    VMI_KIND,
+)
+from nicplug.model.networks import Binding
+from nicplug.model.revision import revision_name
+from nicplug.model.vm import VirtualMachine
+from nicplug.plan.actions import Action, Create, Delete, Kind
+from nicplug.plan.views import VmView
+
+
+def start_vmi(view: VmView) -> list[Action]:
+    """The revision, unless it exists; then the VMI; then the revisions of earlier starts go.
+
+    The revision first: a VMI whose beginnings nobody knows could not be compared with its VM. The old ones last:
+    they are in nobody's way, and the guest must not wait for them.
+    """
+    name = revision_name(vm_uid=view.vm.uid, generation=view.vm.generation)
+    old = sorted((item for item in view.revisions if item.key.name != name), key=lambda item: item.key)
+    has_revision = len(old) < len(view.revisions)
+    actions: list[Action] = [] if has_revision else [_create_revision(view.vm, name)]
+    actions.append(_create_vmi(view))
+    return [*actions, *(Delete(kind=Kind.REVISION, key=item.key, uid=item.uid) for item in old)]
+
+
+def _create_revision(vm: VirtualMachine, name: str) -> Create:
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {
+            "name": name,
+            "namespace": vm.key.namespace,
+            "labels": {VM_UID_LABEL: vm.uid},
+            "ownerReferences": [_owner(vm)],
+        },
+        "data": {"spec": vm.read_spec()},
+        "revision": vm.generation,
+    }
+    key = RevisionKey(vm.key.namespace, name)
+    return Create(kind=Kind.REVISION, key=key, owner_uid=vm.uid, body=freeze(body))
+
+
+def _create_vmi(view: VmView) -> Create:
+    """The VMI of a VM: its name, the template's labels, annotations and spec.
+
+    Both finalizers are there from the start; KubeVirt adds the second one with a write of its own.
+    """
+    vm, template = view.vm, view.vm.read_template()
+    metadata = mapping(template.get("metadata"))
+    key = VmiKey(vm.key.namespace, vm.key.name)
+    spec = template.get("spec")
+    body = {
+        "apiVersion": KUBEVIRT_API_VERSION,
+        "kind": VMI_KIND,
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": dict(mapping(metadata.get("labels"))),
+            "annotations": {
+                **mapping(metadata.get("annotations")),
+                VM_GENERATION_ANNOTATION: str(vm.generation),
+            },
+            "finalizers": [VM_FINALIZER, VMI_FINALIZER],
+            "ownerReferences": [_owner(vm)],
+        },
+        "spec": _with_default_network(spec if isinstance(spec, dict) else {}, view),
+    }
+    return Create(kind=Kind.VMI, key=key, owner_uid=vm.uid, body=freeze(body))
+
+
+def _owner(vm: VirtualMachine) -> dict[str, Any]:
+    return {
+        "apiVersion": KUBEVIRT_API_VERSION,
+        "kind": VM_KIND,
+        "name": vm.key.name,
+        "uid": vm.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _with_default_network(spec: dict[str, Any], view: VmView) -> dict[str, Any]:
+    """A VM without any NIC gets one on the pod network, in the VMI and not in the template (KubeVirt 1.2)."""
+    devices = mapping(mapping(spec.get("domain")).get("devices"))
+    if view.vm.interfaces or view.vm.networks or devices.get("autoattachPodInterface") is False:
+        return spec
+    binding = view.config.default_binding if view.config else Binding.BRIDGE
+    interface = {"name": "default", str(binding): {}}
+    domain = {**mapping(spec.get("domain")), "devices": {**devices, "interfaces": [interface]}}
+    return {**spec, "domain": domain, "networks": [{"name": "default", "pod": {}}]}
