@@ -153,7 +153,7 @@ def test_kubevirt_configuration_is_kept(kubectl: Kubectl) -> None:
     spec: Object = {
         "configuration": {
             "migrations": {"bandwidthPerMigration": "64Mi", "parallelMigrationsPerCluster": 5},
-            "network": {"hotplug": {"nadPolicy": "SameNamespace"}, "binding": {"vdpa": {"migration": {}}}},
+            "network": {"hotplug": {"removalPolicy": "Declarative"}, "binding": {"vdpa": {"migration": {}}}},
             "smbios": {"family": "KubeVirt"},
         },
         "certificateRotateStrategy": {"selfSigned": {"ca": {"duration": "24h"}}},

@@ -257,6 +257,7 @@ def test_null_timestamps_are_accepted(plural: str) -> None:
 ENUMS = {
     "spec.runStrategy": "Always Halted Manual RerunOnFailure Once WaitAsReceiver",
     "spec.configuration.vmRolloutStrategy": "Stage LiveUpdate",
+    "spec.configuration.network.hotplug.removalPolicy": "Explicit Declarative",
     "status.interfaceOperations[].operation": "Plug Unplug ChangeNetwork SetLink",
     "status.interfaceOperations[].path": "Dynamic Migration Restart None",
     "status.interfaceOperations[].phase": "Pending InPod Migrating InGuest Ready Blocked Failed",

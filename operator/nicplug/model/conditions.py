@@ -22,6 +22,7 @@ SYNCHRONIZED = "Synchronized"
 FAILURE = "Failure"
 POD_SCHEDULED = "PodScheduled"
 RESTART_REQUIRED = "RestartRequired"
+LIVE_MIGRATABLE = "LiveMigratable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
@@ -10,6 +11,34 @@ from nicplug.model.keys import KubevirtKey
 from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 from nicplug.model.networks import Binding
+
+
+class RolloutStrategy(StrEnum):
+    """`vmRolloutStrategy`: whether other changes than those of NICs reach a running VMI."""
+
+    LIVE_UPDATE = "LiveUpdate"
+    STAGE = "Stage"
+
+
+class RemovalPolicy(StrEnum):
+    """`network.hotplug.removalPolicy`: what asks for a NIC of the VM template to be unplugged."""
+
+    EXPLICIT = "Explicit"
+    """`state: absent` alone, as in KubeVirt."""
+    DECLARATIVE = "Declarative"
+    """`state: absent`, or deleting the NIC's entry from the template."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindingPlugin:
+    """A registered network binding plugin.
+
+    Attributes:
+        attachment: `networkAttachmentDefinition` as written, `<name>` or `<namespace>/<name>`; "" for none.
+    """
+
+    name: str
+    attachment: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +52,13 @@ class KubevirtConfig:
     feature_gates: frozenset[str]
     disabled_feature_gates: frozenset[str]
     default_binding: Binding
+    rollout_strategy: RolloutStrategy
+    removal_policy: RemovalPolicy
+    binding_plugins: tuple[BindingPlugin, ...]
+
+    def binding_plugin(self, name: str) -> BindingPlugin | None:
+        """The plugin registered under that name."""
+        return next((plugin for plugin in self.binding_plugins if plugin.name == name), None)
 
     @property
     def hotplug_enabled(self) -> bool:
@@ -44,9 +80,29 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         feature_gates=frozenset(map(text, sequence(developer.get("featureGates")))),
         disabled_feature_gates=frozenset(map(text, sequence(developer.get("disabledFeatureGates")))),
         default_binding=_default_binding(text(network.get("defaultNetworkInterface"))),
+        rollout_strategy=_rollout_strategy(text(configuration.get("vmRolloutStrategy"))),
+        removal_policy=_removal_policy(text(mapping(network.get("hotplug")).get("removalPolicy"))),
+        binding_plugins=_binding_plugins(mapping(network.get("binding"))),
     )
 
 
 def _default_binding(value: str) -> Binding:
     """Binding of the pod network that is added to a VMI without networks; `bridge` unless configured."""
     return Binding.MASQUERADE if value == Binding.MASQUERADE else Binding.BRIDGE
+
+
+def _rollout_strategy(value: str) -> RolloutStrategy:
+    """LiveUpdate unless it says Stage: KubeVirt's default, whatever its API's comment says."""
+    return RolloutStrategy.STAGE if value == RolloutStrategy.STAGE else RolloutStrategy.LIVE_UPDATE
+
+
+def _removal_policy(value: str) -> RemovalPolicy:
+    """Explicit unless it says Declarative: no NIC is taken out for a word that we do not know."""
+    return RemovalPolicy.DECLARATIVE if value == RemovalPolicy.DECLARATIVE else RemovalPolicy.EXPLICIT
+
+
+def _binding_plugins(registered: Mapping[str, Any]) -> tuple[BindingPlugin, ...]:
+    return tuple(
+        BindingPlugin(name=name, attachment=text(mapping(plugin).get("networkAttachmentDefinition")))
+        for name, plugin in sorted(registered.items())
+    )

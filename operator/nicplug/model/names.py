@@ -13,6 +13,8 @@ VM_UID_LABEL = "nicplug.io/virtual-machine-uid"
 VM_NAME_LABEL = "vm.kubevirt.io/name"
 DOMAIN_ANNOTATION = "kubevirt.io/domain"
 VM_GENERATION_ANNOTATION = "kubevirt.io/vm-generation"
+# Own: on a VMI, the names of its NICs that the VM's template asked for (`model.origin`).
+TEMPLATE_INTERFACES_ANNOTATION = "nicplug.io/template-interfaces"
 MIGRATION_TRANSPORT_ANNOTATION = "kubevirt.io/migrationTransportUnix"
 DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
 

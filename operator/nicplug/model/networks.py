@@ -76,6 +76,12 @@ class Network:
         """The pod network, or the Multus network that replaces it."""
         return self.is_pod or self.is_default
 
+    def with_attachment(self, attachment: str) -> "Network":
+        """The same Multus network with another `networkName`."""
+        raw = thaw(self.raw)
+        raw["multus"]["networkName"] = attachment
+        return parse_network(raw)
+
     def attachment_reference(self, *, namespace: str) -> tuple[str, str]:
         """Namespace and name of the network attachment definition.
 

@@ -10,8 +10,9 @@ from nicplug.model import metadata as meta
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.keys import VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, text
-from nicplug.model.names import NODE_NAME_LABEL, VM_GENERATION_ANNOTATION
+from nicplug.model.names import NODE_NAME_LABEL, TEMPLATE_INTERFACES_ANNOTATION, VM_GENERATION_ANNOTATION
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+from nicplug.model.origin import parse_origin
 
 
 class VmiPhase(StrEnum):
@@ -39,6 +40,7 @@ class VirtualMachineInstance:
         spec: the whole spec, from which launcher pods are rendered.
         status: the whole status as last seen; `null` when the object has none.
         started_from_generation: generation of the VM at its start, from the annotation; "" for a bare VMI.
+        template_interfaces: names of the NICs that came from the VM's template; None when nobody knows.
     """
 
     key: VmiKey
@@ -52,6 +54,7 @@ class VirtualMachineInstance:
     annotations: FrozenJson
     node_label: str
     started_from_generation: str
+    template_interfaces: frozenset[str] | None
     owner: ControllerReference | None
     spec: FrozenJson
     interfaces: tuple[Interface, ...]
@@ -92,6 +95,7 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         annotations=freeze(annotations),
         node_label=text(labels.get(NODE_NAME_LABEL)),
         started_from_generation=text(annotations.get(VM_GENERATION_ANNOTATION)),
+        template_interfaces=parse_origin(text(annotations.get(TEMPLATE_INTERFACES_ANNOTATION))),
         owner=meta.controller_reference(metadata),
         spec=freeze(spec),
         interfaces=parse_interfaces(spec),

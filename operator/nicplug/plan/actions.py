@@ -10,7 +10,7 @@ from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import ObjectKey, PodKey, VmiKey, VmKey
-from nicplug.model.names import NETWORKS_ANNOTATION, NODE_NAME_LABEL
+from nicplug.model.names import NETWORKS_ANNOTATION, NODE_NAME_LABEL, TEMPLATE_INTERFACES_ANNOTATION
 
 JsonPatch = Sequence[Mapping[str, Any]]
 
@@ -35,6 +35,15 @@ def _test(path: str, value: Any) -> Mapping[str, Any]:
 
 def _add(path: str, value: Any) -> Mapping[str, Any]:
     return {"op": "add", "path": path, "value": value}
+
+
+def _annotate(name: str, wanted: str, *, seen: str | None, has_annotations: bool) -> JsonPatch:
+    """Set an annotation that is what we saw; `test` with null passes only while it is missing."""
+    if not has_annotations:
+        path = "/metadata/annotations"
+        return [_test(path, None), _add(path, {name: wanted})]
+    path = f"/metadata/annotations/{escape_pointer(name)}"
+    return [_test(path, seen), _add(path, wanted)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +91,44 @@ class PatchNetworksAnnotation:
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """The guarded patch; `test` with null passes only while the annotation is missing."""
-        if not self.has_annotations:
-            annotations = {NETWORKS_ANNOTATION: self.wanted}
-            path = "/metadata/annotations"
-            return [_test("/metadata/uid", self.uid), _test(path, None), _add(path, annotations)]
-        path = f"/metadata/annotations/{escape_pointer(NETWORKS_ANNOTATION)}"
-        return [_test("/metadata/uid", self.uid), _test(path, self.seen), _add(path, self.wanted)]
+        """The guarded patch."""
+        change = _annotate(NETWORKS_ANNOTATION, self.wanted, seen=self.seen, has_annotations=self.has_annotations)
+        return [_test("/metadata/uid", self.uid), *change]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginChange:
+    """The list of the NICs that came from the template, as it stands on the VMI and as it shall be.
+
+    Attributes:
+        seen: the annotation's text; None when there is none.
+    """
+
+    seen: str | None
+    wanted: str
+    has_annotations: bool
+
+    def operations(self) -> JsonPatch:
+        """Its part of a patch."""
+        return _annotate(
+            TEMPLATE_INTERFACES_ANNOTATION, self.wanted, seen=self.seen, has_annotations=self.has_annotations
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchOrigin:
+    """Adopt NICs that were on the VMI before they were in the template; the VMI's lists stay."""
+
+    key: VmiKey
+    uid: str
+    origin: OriginChange
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """The guarded patch."""
+        return [_test("/metadata/uid", self.uid), *self.origin.operations()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +136,9 @@ class PatchInterfaces:
     """Replace networks and interfaces of a VMI spec, or of a VM template, if both are what we saw.
 
     Source: KubeVirt `pkg/network/controllers/vm.go`, same operations in the same order after the uid.
+
+    Attributes:
+        origin: travels with the lists that it tells about, so that no crash can part them.
     """
 
     kind: Kind
@@ -105,6 +148,7 @@ class PatchInterfaces:
     seen_interfaces: FrozenJson
     networks: FrozenJson
     interfaces: FrozenJson
+    origin: OriginChange | None = None
 
     subresource = None
 
@@ -118,6 +162,7 @@ class PatchInterfaces:
             _add(networks, thaw(self.networks)),
             _test(interfaces, thaw(self.seen_interfaces)),
             _add(interfaces, thaw(self.interfaces)),
+            *(self.origin.operations() if self.origin is not None else ()),
         ]
 
 
@@ -200,5 +245,5 @@ class PatchFinalizers:
         ]
 
 
-Patch = PatchNetworksAnnotation | PatchInterfaces | PatchStatus | LabelNode | PatchFinalizers
+Patch = PatchNetworksAnnotation | PatchInterfaces | PatchOrigin | PatchStatus | LabelNode | PatchFinalizers
 Action = Create | Delete | Patch

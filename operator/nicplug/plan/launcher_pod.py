@@ -23,6 +23,7 @@ from nicplug.model.names import (
     LAUNCHER_LABEL_VALUE,
     MIGRATION_TRANSPORT_ANNOTATION,
     NETWORKS_ANNOTATION,
+    TEMPLATE_INTERFACES_ANNOTATION,
     VM_GENERATION_ANNOTATION,
     VM_NAME_LABEL,
     VMI_KIND,
@@ -45,6 +46,7 @@ _NOT_FOR_PODS = (
     "kubevirt.io/latest-observed-api-version",
     "kubevirt.io/storage-observed-api-version",
     VM_GENERATION_ANNOTATION,
+    TEMPLATE_INTERFACES_ANNOTATION,
 )
 _COPIED_SPEC_MEMBERS = (
     "affinity",

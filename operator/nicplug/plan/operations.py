@@ -14,6 +14,7 @@ from nicplug.model.operations import InterfaceOperation, OperationPhase, Operati
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.annotation import AnnotationDecision, Rows
 from nicplug.plan.findings import Finding, Situation
+from nicplug.plan.live_rules import deleted_from_template
 from nicplug.plan.plug_findings import find_plug
 from nicplug.plan.unplug_findings import find_unplug
 from nicplug.plan.views import VmiView
@@ -59,8 +60,11 @@ def plan_operations(
 
 def _as_the_template_asks(view: VmiView) -> tuple[Interface, ...]:
     """The VMI's NICs, those absent that the template wants gone: what keeps the wish from the VMI has to be told."""
-    template = view.vm.interfaces if view.vm is not None else ()
-    leaving = {interface.name for interface in template if interface.is_absent}
+    vm = view.vm
+    leaving: set[str] = set()
+    if vm is not None:
+        leaving = {interface.name for interface in vm.interfaces if interface.is_absent}
+        leaving |= deleted_from_template(vm=vm, vmi=view.vmi, config=view.config)
     return tuple(item.with_state(ABSENT) if item.name in leaving else item for item in view.vmi.interfaces)
 
 

@@ -1,27 +1,31 @@
 """From the VM template to the VMI spec, and the way back for NICs that are gone.
 
 Source: KubeVirt 1.9 `pkg/network/controllers/vm.go`. Unlike KubeVirt, lists are rewritten only when
-an entry is added, removed or changes state: a mere difference in order is left alone.
+an entry is added, removed or changed: a mere difference in order is left alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
-from nicplug.model.interface_names import is_ordinal_name
 from nicplug.model.interface_status import rows_by_name
-from nicplug.model.metadata import mapping, objects, text
-from nicplug.model.networks import (
-    HOTPLUGGABLE_BINDINGS,
-    Binding,
-    Interface,
-    Network,
-    networks_of,
-    secondary_names,
-)
+from nicplug.model.kubevirt import KubevirtConfig
+from nicplug.model.metadata import mapping, objects
+from nicplug.model.names import TEMPLATE_INTERFACES_ANNOTATION
+from nicplug.model.networks import ABSENT, Interface, Network, networks_of
+from nicplug.model.origin import render_origin
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Kind, PatchInterfaces
+from nicplug.plan.actions import Kind, OriginChange, PatchInterfaces, PatchOrigin
+from nicplug.plan.live_rules import (
+    deleted_from_template,
+    has_ordinal_names,
+    may_be_corrected,
+    may_be_plugged,
+    may_be_unplugged,
+    may_change_link,
+    may_change_network,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +36,47 @@ class Devices:
     networks: tuple[Network, ...]
 
 
-def wanted_vmi_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Devices:
+def patch_vmi(
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
+) -> PatchInterfaces | PatchOrigin | None:
+    """Bring to the VMI what may flow live, and remember which NICs came from the template; None when all is as it is.
+
+    Where a NIC came from travels with the lists. A patch of its own is sent only to adopt one that a person added
+    to the VMI first and to the template later.
+    """
+    wanted = wanted_vmi_devices(vm=vm, vmi=vmi, config=config)
+    template = {interface.name for interface in vm.interfaces}
+    origin = _origin(vmi, names=template | (vmi.template_interfaces or set()), kept=wanted.interfaces)
+    if patch := patch_devices(vmi, wanted, origin=origin):
+        return patch
+    if origin is None or vmi.template_interfaces is None:
+        return None
+    return PatchOrigin(key=vmi.key, uid=vmi.uid, origin=origin)
+
+
+def wanted_vmi_devices(
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None = None
+) -> Devices:
     """The VMI's lists with what may flow live from the template; the same lists when nothing does."""
     wanted = {interface.name: interface for interface in vmi.interfaces}
-    secondary = {network.name for network in vm.networks if network.is_secondary}
+    networks = {network.name: network for network in vmi.networks}
+    offered = {network.name: network for network in vm.networks}
     for interface in vm.interfaces:
-        mine = wanted.get(interface.name)
-        if mine is None and interface.name in secondary and may_be_plugged(interface):
-            wanted[interface.name] = interface
-        elif mine is not None and _state_flows(mine=mine, template=interface, vmi=vmi):
-            wanted[interface.name] = mine.with_state(interface.state)
+        mine, network = wanted.get(interface.name), offered.get(interface.name)
+        if mine is None:
+            if network is not None and network.is_secondary and may_be_plugged(interface):
+                wanted[interface.name] = interface
+        elif network is not None and may_be_corrected(mine=mine, template=interface, network=network, vmi=vmi):
+            wanted[interface.name], networks[network.name] = interface, network
+        else:
+            if _state_flows(mine=mine, template=interface, vmi=vmi):
+                wanted[interface.name] = mine.with_state(interface.state)
+            _follow_network(networks, template=network, interface=mine, vmi=vmi)
+    for name in deleted_from_template(vm=vm, vmi=vmi, config=config):
+        if _may_go(wanted[name], vmi=vmi):
+            wanted[name] = wanted[name].with_state(ABSENT)
     kept = tuple(wanted.values())
-    networks = _networks(kept=kept, before=vmi.interfaces, mine=vmi.networks, offered=vm.networks)
-    return Devices(kept, networks)
+    return Devices(kept, _networks(kept=kept, before=vmi, mine=networks, offered=offered))
 
 
 def drop_detached(vmi: VirtualMachineInstance) -> PatchInterfaces | None:
@@ -56,10 +88,15 @@ def drop_detached(vmi: VirtualMachineInstance) -> PatchInterfaces | None:
     kept = tuple(item for item in vmi.interfaces if not item.is_absent or item.name in named)
     if kept == vmi.interfaces:
         return None
-    return patch_devices(vmi, Devices(kept, _networks(kept=kept, before=vmi.interfaces, mine=vmi.networks)))
+    mine = {network.name: network for network in vmi.networks}
+    known = vmi.template_interfaces
+    origin = _origin(vmi, names=known, kept=kept) if known is not None else None
+    return patch_devices(vmi, Devices(kept, _networks(kept=kept, before=vmi, mine=mine)), origin=origin)
 
 
-def patch_devices(owner: VirtualMachine | VirtualMachineInstance, wanted: Devices) -> PatchInterfaces | None:
+def patch_devices(
+    owner: VirtualMachine | VirtualMachineInstance, wanted: Devices, *, origin: OriginChange | None = None
+) -> PatchInterfaces | None:
     """The guarded patch of both lists, or None when they are as wanted."""
     if (wanted.interfaces, wanted.networks) == (owner.interfaces, owner.networks):
         return None
@@ -74,6 +111,7 @@ def patch_devices(owner: VirtualMachine | VirtualMachineInstance, wanted: Device
         seen_interfaces=freeze(devices.get("interfaces")),
         networks=_raw(wanted.networks),
         interfaces=_raw(wanted.interfaces),
+        origin=origin,
     )
 
 
@@ -94,48 +132,54 @@ def wanted_template_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance |
     kept = tuple(item for item in vm.interfaces if not item.is_absent or item.name in in_use)
     if kept == vm.interfaces:
         return Devices(vm.interfaces, vm.networks)
-    return Devices(kept, _networks(kept=kept, before=vm.interfaces, mine=vm.networks))
-
-
-def may_be_plugged(interface: Interface) -> bool:
-    """Only these bindings can follow a running VM."""
-    return not interface.is_absent and interface.binding in HOTPLUGGABLE_BINDINGS
+    return Devices(kept, _networks(kept=kept, before=vm, mine={network.name: network for network in vm.networks}))
 
 
 def _state_flows(*, mine: Interface, template: Interface, vmi: VirtualMachineInstance) -> bool:
-    """An absent NIC is never revived; only bridge NICs of secondary networks can go, and not from old pods."""
+    """An absent NIC is never revived; only what can be unplugged can go; the link of any other may change."""
     if mine.state == template.state or mine.is_absent:
         return False
-    return not template.is_absent or (may_be_unplugged(mine, vmi=vmi) and not has_ordinal_names(vmi))
+    return _may_go(mine, vmi=vmi) if template.is_absent else may_change_link(mine)
 
 
-def may_be_unplugged(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
-    """What KubeVirt's admission allows to be `absent`; nicplug has to ask itself, it has no webhook."""
-    return interface.binding is Binding.BRIDGE and interface.name in secondary_names(vmi.networks)
+def _may_go(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
+    return not interface.is_absent and may_be_unplugged(interface, vmi=vmi) and not has_ordinal_names(vmi)
 
 
-def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
-    """The pod names its interfaces `net<i>`, as reported in the first secondary row that tells.
+def _follow_network(
+    networks: dict[str, Network], *, template: Network | None, interface: Interface, vmi: VirtualMachineInstance
+) -> None:
+    """Copy `networkName` of a NIC that stays, and nothing else of its network."""
+    mine = networks.get(interface.name)
+    if mine is None or template is None or interface.is_absent or mine.attachment == template.attachment:
+        return
+    if may_change_network(mine=mine, template=template, vmi=vmi):
+        networks[mine.name] = mine.with_attachment(template.attachment)
 
-    Unlike KubeVirt, an unknown name does not count as ordinal: a NIC that never attached can be taken back.
-    """
-    rows = rows_by_name(objects(vmi.read_status().get("interfaces")))
-    names = (
-        text(rows.get(network.name, {}).get("podInterfaceName")) for network in vmi.networks if network.is_secondary
+
+def _origin(vmi: VirtualMachineInstance, *, names: Collection[str], kept: Iterable[Interface]) -> OriginChange | None:
+    """The change of the annotation that leaves those of `names` that the VMI keeps; None when it says so already."""
+    wanted = frozenset(item.name for item in kept if item.name in names)
+    if wanted == vmi.template_interfaces:
+        return None
+    annotations = mapping(thaw(vmi.annotations))
+    return OriginChange(
+        seen=annotations.get(TEMPLATE_INTERFACES_ANNOTATION),
+        wanted=render_origin(wanted),
+        has_annotations=bool(annotations),
     )
-    return is_ordinal_name(next((name for name in names if name), ""))
 
 
 def _networks(
     *,
     kept: tuple[Interface, ...],
-    before: tuple[Interface, ...],
-    mine: tuple[Network, ...],
-    offered: tuple[Network, ...] = (),
+    before: VirtualMachine | VirtualMachineInstance,
+    mine: Mapping[str, Network],
+    offered: Mapping[str, Network] | None = None,
 ) -> tuple[Network, ...]:
     """The networks of the kept interfaces in their order, and those that never had an interface."""
-    known = {network.name: network for network in (*offered, *mine)}
-    named = {interface.name for interface in before}
-    orphans = tuple(network for network in mine if network.name not in named | {item.name for item in kept})
+    known = {**(offered or {}), **mine}
+    named = {interface.name for interface in (*before.interfaces, *kept)}
+    orphans = tuple(network for network in before.networks if network.name not in named)
     wanted = (*networks_of(kept, known.values()), *orphans)
-    return mine if set(wanted) == set(mine) else wanted
+    return before.networks if set(wanted) == set(before.networks) else wanted

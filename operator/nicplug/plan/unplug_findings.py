@@ -13,8 +13,8 @@ from nicplug.plan.findings import (
     first_finding,
     gate_is_off,
 )
+from nicplug.plan.live_rules import has_ordinal_names, may_be_unplugged
 from nicplug.plan.reasons import Reason
-from nicplug.plan.template_sync import has_ordinal_names, may_be_unplugged
 
 
 def find_unplug(situation: Situation) -> Finding | None:

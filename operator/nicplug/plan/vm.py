@@ -14,7 +14,7 @@ from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.start_backoff import start_failure, start_not_before
 from nicplug.plan.status import changed_members, decide_status
-from nicplug.plan.template_sync import patch_devices, wanted_template_devices, wanted_vmi_devices
+from nicplug.plan.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm_start import start_vmi
 from nicplug.plan.vm_status import PrintableStatus, plan_vm_status
@@ -107,8 +107,8 @@ def _plan_devices(view: VmView, vmi: VirtualMachineInstance | None) -> list[Acti
     actions: list[Action] = []
     hotplug_enabled = view.config is not None and view.config.hotplug_enabled
     if vmi is not None and hotplug_enabled and not vmi.is_final and view.refusal is None:
-        patch = patch_devices(vmi, wanted_vmi_devices(vm=view.vm, vmi=vmi))
-        actions += [patch] if patch else []
+        change = patch_vmi(vm=view.vm, vmi=vmi, config=view.config)
+        actions += [change] if change else []
     if (vmi is None or hotplug_enabled) and view.refusal is None:
         patch = patch_devices(view.vm, wanted_template_devices(vm=view.vm, vmi=vmi))
         actions += [patch] if patch else []

@@ -10,6 +10,7 @@ from nicplug.model.keys import RevisionKey, VmiKey
 from nicplug.model.metadata import mapping
 from nicplug.model.names import (
     KUBEVIRT_API_VERSION,
+    TEMPLATE_INTERFACES_ANNOTATION,
     VM_FINALIZER,
     VM_GENERATION_ANNOTATION,
     VM_KIND,
@@ -18,6 +19,7 @@ from nicplug.model.names import (
     VMI_KIND,
 )
 from nicplug.model.networks import Binding
+from nicplug.model.origin import render_origin
 from nicplug.model.revision import revision_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.plan.actions import Action, Create, Delete, Kind
@@ -74,6 +76,7 @@ def _create_vmi(view: VmView) -> Create:
             "annotations": {
                 **mapping(metadata.get("annotations")),
                 VM_GENERATION_ANNOTATION: str(vm.generation),
+                TEMPLATE_INTERFACES_ANNOTATION: render_origin(interface.name for interface in vm.interfaces),
             },
             "finalizers": [VM_FINALIZER, VMI_FINALIZER],
             "ownerReferences": [_owner(vm)],

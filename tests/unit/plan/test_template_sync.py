@@ -118,6 +118,7 @@ FORWARD = (
         title="no other field is copied",
         template=[primary(), nic("blue", mac="02:00:00:00:00:01")],
         running=[primary(), nic("blue")],
+        rows=BLUE_ROW,
     ),
     Case(title="another order is not a change", template=[nic("blue"), primary()], running=[primary(), nic("blue")]),
     Case(title="a NIC removed from the template stays", template=[primary()], running=[primary(), nic("blue")]),

@@ -106,7 +106,11 @@ def test_the_vmi_of_a_vm() -> None:
         "name": "vmi-fedora",
         "namespace": "default",
         "labels": {"app": "fedora"},
-        "annotations": {"note": "x", "kubevirt.io/vm-generation": "7"},
+        "annotations": {
+            "note": "x",
+            "kubevirt.io/vm-generation": "7",
+            "nicplug.io/template-interfaces": '["blue","default"]',
+        },
         "finalizers": [
             "kubevirt.io/virtualMachineControllerFinalize",
             "kubevirt.io/foregroundDeleteVirtualMachine",

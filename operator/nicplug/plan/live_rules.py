@@ -1,0 +1,91 @@
+"""Which change of a NIC may reach a running VMI: one question each, asked of the VMI as it is now.
+
+Source: KubeVirt 1.9 `pkg/network/controllers/vm.go` and the rules of its admission webhooks, which nicplug has to
+ask itself since it has none. What differs is in docs/differences.md.
+"""
+
+from nicplug.model.conditions import LIVE_MIGRATABLE, is_true
+from nicplug.model.interface_names import is_ordinal_name
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
+from nicplug.model.kubevirt import KubevirtConfig, RemovalPolicy
+from nicplug.model.metadata import objects, text
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, secondary_names
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+
+
+def may_be_plugged(interface: Interface) -> bool:
+    """Only these bindings can follow a running VM."""
+    return not interface.is_absent and interface.binding in HOTPLUGGABLE_BINDINGS
+
+
+def may_be_unplugged(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
+    """A bridge NIC of a secondary network; and an SR-IOV one that no pod has yet, which is merely taken back."""
+    if interface.name not in secondary_names(vmi.networks):
+        return False
+    return interface.binding is Binding.BRIDGE or (
+        interface.binding is Binding.SRIOV and never_attached(interface.name, vmi=vmi)
+    )
+
+
+def may_change_link(interface: Interface) -> bool:
+    """Every link but that of a device that the guest drives itself."""
+    return interface.binding is not Binding.SRIOV
+
+
+def may_be_corrected(*, mine: Interface, template: Interface, network: Network, vmi: VirtualMachineInstance) -> bool:
+    """Whether the NIC is taken from the template anew: nobody has it yet, so nobody can miss what it was.
+
+    Args:
+        network: of the template.
+    """
+    return (
+        network.is_secondary
+        and mine.name in secondary_names(vmi.networks)
+        and may_be_plugged(mine)
+        and may_be_plugged(template)
+        and never_attached(mine.name, vmi=vmi)
+    )
+
+
+def may_change_network(*, mine: Network, template: Network, vmi: VirtualMachineInstance) -> bool:
+    """KubeVirt after 1.9.0: only a VMI that can migrate follows; another one would never get there (kubevirt#18194)."""
+    return mine.is_secondary and template.is_secondary and is_live_migratable(vmi)
+
+
+def is_live_migratable(vmi: VirtualMachineInstance) -> bool:
+    """The node agent says that the guest can move."""
+    return is_true(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
+
+
+def never_attached(name: str, *, vmi: VirtualMachineInstance) -> bool:
+    """Neither the pod nor the guest has had the NIC; told by a running guest only, which has a row for each."""
+    row = rows_by_name(objects(vmi.read_status().get("interfaces"))).get(name)
+    return vmi.phase is VmiPhase.RUNNING and not has_source(row, DOMAIN) and not has_source(row, MULTUS_STATUS)
+
+
+def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
+    """The pod names its interfaces `net<i>`, as reported in the first secondary row that tells.
+
+    Unlike KubeVirt, an unknown name does not count as ordinal: a NIC that never attached can be taken back.
+    """
+    rows = rows_by_name(objects(vmi.read_status().get("interfaces")))
+    names = (
+        text(rows.get(network.name, {}).get("podInterfaceName")) for network in vmi.networks if network.is_secondary
+    )
+    return is_ordinal_name(next((name for name in names if name), ""))
+
+
+def deleted_from_template(
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
+) -> frozenset[str]:
+    """NICs of the VMI that shall go because their entry was deleted from the template they came from.
+
+    None under policy Explicit, and never one that was added to the VMI alone.
+    """
+    if config is None or config.removal_policy is not RemovalPolicy.DECLARATIVE:
+        return frozenset()
+    listed = {interface.name for interface in vm.interfaces}
+    return frozenset(
+        item.name for item in vmi.interfaces if item.name in (vmi.template_interfaces or ()) and item.name not in listed
+    )
