@@ -12,6 +12,7 @@ from typing import Any
 
 from nicplug.model.interface_names import is_hashed_name, pod_interface_names
 from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.metadata import text
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, secondary_names
 from nicplug.model.networks_annotation import (
     Element,
@@ -124,7 +125,7 @@ def _wanted_elements(
 
 def _still_in_guest(*, own: Mapping[str, Element], names: Mapping[str, str], rows: Rows) -> list[Element]:
     """Elements whose NIC somebody took out of the spec without asking the guest first: it keeps its link."""
-    held = {row.get("podInterfaceName") for row in rows.values() if has_source(row, DOMAIN)}
+    held = {text(row.get("podInterfaceName")) for row in rows.values() if has_source(row, DOMAIN)}
     return [item for interface, item in own.items() if interface in held and interface not in names.values()]
 
 
