@@ -11,7 +11,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-picture test lint format unit bench e2e clean
+.PHONY: help env demo demo-picture test lint format unit bench soak e2e clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -46,6 +46,9 @@ unit: ## Only the tests that need no control plane (for the inner loop)
 
 bench: ## Measure latency, bursts, writes and memory against the budgets
 	@$(run) -m tests.perf.bench $(ARGS)
+
+soak: ## Many random operations while operator and API server are killed: does everything end as declared?
+	@$(run) -m tests.soak $(ARGS)
 
 e2e: ## The demo's scenario on kind; needs Docker, skips with the reason elsewhere
 	@$(run) -m pytest tests/e2e $(ARGS)

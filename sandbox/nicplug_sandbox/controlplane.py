@@ -129,12 +129,13 @@ def stop(*, directory: Path) -> None:
         _remove_data(directory, keep_logs=True)
 
 
-def restart_apiserver(*, directory: Path, down_seconds: float = 0) -> None:
+def restart_apiserver(*, directory: Path, down_seconds: float = 0, grace_seconds: float = 0) -> None:
     """End kube-apiserver hard, as an outage does, and start it again on the same port and data.
 
     Args:
         directory: of a running control plane.
         down_seconds: how long nothing listens on the port in between.
+        grace_seconds: ask it to end first, as a rollout does, and wait so long for its clients to go.
 
     Raises:
         SandboxError: no control plane of ours runs here, or the server did not come back.
@@ -145,7 +146,7 @@ def restart_apiserver(*, directory: Path, down_seconds: float = 0) -> None:
         old = known.process(APISERVER) if known else None
         if known is None or old is None:
             raise SandboxError(f"no control plane runs in {directory}", remedy="Start it first.")
-        processes.end([old], grace_seconds=0)
+        processes.end([old], grace_seconds=grace_seconds)
         time.sleep(down_seconds)
         new = processes.spawn(name=APISERVER, argv=old.argv, log=old.log, cwd=directory)
         others = tuple(process for process in known.processes if process.name != APISERVER)

@@ -145,24 +145,57 @@ def start_operator(
     Raises:
         SandboxError: with the tail of its log; nothing is left running then.
     """
+    process = spawn_operator(
+        directory=directory,
+        kubeconfig=kubeconfig,
+        name=name,
+        command=command,
+        arguments=arguments,
+        variables=variables,
+    )
+    try:
+        return wait_until_ready(process, kubeconfig=kubeconfig, seconds=ready_seconds)
+    except BaseException:
+        processes.end([process], grace_seconds=0)
+        raise
+
+
+def spawn_operator(
+    *,
+    directory: Path,
+    kubeconfig: Path,
+    name: str = "operator",
+    command: Sequence[str] = (sys.executable, "-m", "nicplug"),
+    arguments: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+) -> RecordedProcess:
+    """Start `nicplug run` and wait for nothing, as a kubelet does; arguments as of `start_operator`.
+
+    Raises:
+        SandboxError: it ended within moments.
+    """
     log = directory / "logs" / f"{name}.log"
     log.unlink(missing_ok=True)  # or the port of the one before would be found
     path = os.pathsep.join(filter(None, [*map(str, SOURCE_ROOTS), os.environ.get("PYTHONPATH", "")]))
     options = [f"--kubeconfig={kubeconfig}", "--metrics-port=0", "--log-format=json"]
-    process = processes.spawn(
+    return processes.spawn(
         name=name,
         argv=[*command, "run", *options, *arguments],
         log=log,
         cwd=directory,
         variables={"PYTHONPATH": path, "NICPLUG_METRICS_ADDRESS": "127.0.0.1", **(variables or {})},
     )
-    deadline = time.monotonic() + ready_seconds
-    try:
-        port = _wait(lambda: _port_in(log), process=process, deadline=deadline, what="did not say its port")
-        _wait(lambda: _get(port, "/readyz")[0] == 200, process=process, deadline=deadline, what="was not ready")
-    except BaseException:
-        processes.end([process], grace_seconds=0)
-        raise
+
+
+def wait_until_ready(process: RecordedProcess, *, kubeconfig: Path, seconds: float = READY_SECONDS) -> OperatorProcess:
+    """Wait until a process of `spawn_operator` says that it is ready; it is left running if it does not.
+
+    Raises:
+        SandboxError: it ended, or was not ready in time; with the tail of its log.
+    """
+    deadline = time.monotonic() + seconds
+    port = _wait(lambda: _port_in(process.log), process=process, deadline=deadline, what="did not say its port")
+    _wait(lambda: _get(port, "/readyz")[0] == 200, process=process, deadline=deadline, what="was not ready")
     return OperatorProcess(process=process, port=port, kubeconfig=kubeconfig)
 
 

@@ -107,7 +107,7 @@ async def connected(cluster: Cluster) -> AsyncIterator[World]:
     """Watches that are up to date, and a namespace in which pods are admitted."""
     configuration = await load_configuration(cluster.admin)
     async with Api(configuration=configuration, connections=CONNECTIONS, user_agent=USER_AGENT) as api:
-        await _make_namespace(api)
+        await make_namespace(api, name=NAMESPACE)
         scope = {"fieldSelector": f"metadata.namespace={NAMESPACE}"}
         uid = {"uid": lambda vmi: (vmi["metadata"]["uid"],)}
         vmis = Mirror(api=api, resource=VIRTUAL_MACHINE_INSTANCES, indexes=uid, selector=scope)
@@ -129,10 +129,10 @@ async def connected(cluster: Cluster) -> AsyncIterator[World]:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _make_namespace(api: Api) -> None:
-    """No pod is admitted before its namespace has the default account."""
-    await api.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
-    scope = {"fieldSelector": f"metadata.namespace={NAMESPACE},metadata.name=default"}
+async def make_namespace(api: Api, *, name: str) -> None:
+    """A namespace in which pods are admitted: it has its default account."""
+    await api.create(NAMESPACES, {"metadata": {"name": name}})
+    scope = {"fieldSelector": f"metadata.namespace={name},metadata.name=default"}
     accounts = Mirror(api=api, resource=SERVICE_ACCOUNTS, selector=scope)
     found = asyncio.Event()
     accounts.listen(lambda _old, _new: found.set())
@@ -145,8 +145,8 @@ async def _make_namespace(api: Api) -> None:
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def make_network(api: Api, *, name: str) -> None:
-    """A network attachment definition that NICs of the same name use."""
+async def make_network(api: Api, *, name: str, namespace: str = NAMESPACE) -> None:
+    """A network attachment definition."""
     config = f'{{"cniVersion": "0.3.1", "type": "bridge", "name": "{name}"}}'
     body: Json = {
         "apiVersion": "k8s.cni.cncf.io/v1",
@@ -154,4 +154,4 @@ async def make_network(api: Api, *, name: str) -> None:
         "metadata": {"name": name},
         "spec": {"config": config},
     }
-    await api.create(NETWORK_ATTACHMENT_DEFINITIONS, body, namespace=NAMESPACE)
+    await api.create(NETWORK_ATTACHMENT_DEFINITIONS, body, namespace=namespace)

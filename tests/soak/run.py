@@ -1,0 +1,332 @@
+"""One soak: a script is carried out while things go wrong, then everything has to be as declared, and silent."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import psutil
+import yaml
+from tests.perf.audit import OPERATOR, AuditLog, Write, counted, settled, without_lease
+from tests.perf.world import Say, make_namespace, make_network
+from tests.soak.expectations import Found, live_pods, violations
+from tests.soak.proxy import Proxy
+from tests.soak.script import (
+    INSTANCE_NICS,
+    TEMPLATE_NICS,
+    Fault,
+    Misfortune,
+    Operation,
+    Shape,
+    Step,
+    network_of,
+    vm_names,
+    write_script,
+)
+from tests.soak.supervisor import Supervisor
+from tests.soak.users import NAMESPACE, VIRTUAL_MACHINES, Users
+
+from nicplug_sandbox import controlplane, lifecycle, operator_process
+from nicplug_sandbox.apply import apply_manifests
+from nicplug_sandbox.certificates import write_private
+from nicplug_sandbox.node.api import (
+    LEASES,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCES,
+    Api,
+    ApiError,
+    Json,
+    Resource,
+    load_configuration,
+)
+from nicplug_sandbox.node.mirror import Mirror
+from nicplug_sandbox.operator_process import ROOT
+
+USER_AGENT = "nicplug-soak"
+REVISIONS = Resource(prefix="/apis/apps/v1", plural="controllerrevisions")
+_READY_SECONDS = 60.0
+_START_SECONDS = 180.0
+# Longer than a start back-off after a failure or two, and a Lease whose holder was killed.
+_CONVERGE_SECONDS = 180.0
+_STALL_SECONDS = 2.0
+_DOWN_SECONDS = 1.0
+# A polite kube-apiserver waits for its watches; a rollout does not wait for ever either.
+_APISERVER_GRACE_SECONDS = 5.0
+_SETTLE_SECONDS = 60.0
+_POLL_SECONDS = 0.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What came out of a soak.
+
+    Attributes:
+        violations: what did not hold, in the end or at any moment.
+        done: operations by kind.
+        not_possible: operations that found nothing to work on.
+        converged_seconds: from the last operation until everything was as declared.
+        rest_writes: of the operator, Lease not counted, while nobody asked for anything.
+        ends: operator processes that ended by themselves.
+        rss_mib: of each replica at the end.
+    """
+
+    seed: int
+    shape: Shape
+    violations: list[str] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=dict)
+    not_possible: list[str] = field(default_factory=list)
+    faults: dict[str, int] = field(default_factory=dict)
+    connections_cut: int = 0
+    seconds: float = 0.0
+    converged_seconds: float | None = None
+    writes: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+    rest_writes: dict[str, int] = field(default_factory=dict)
+    starts: int = 0
+    ends: list[str] = field(default_factory=list)
+    rss_mib: dict[str, float] = field(default_factory=dict)
+    events_dropped: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """What a soak holds in its hands."""
+
+    directory: Path
+    api: Api
+    proxy: Proxy
+    supervisor: Supervisor
+    users: Users
+    audit: AuditLog
+    outcome: Outcome
+    say: Say
+
+
+class PodWatch:
+    """Notes every moment at which an instance had two live pods."""
+
+    def __init__(self, api: Api) -> None:
+        self.seen: list[str] = []
+        self.mirror = Mirror(api=api, resource=PODS, selector={"fieldSelector": f"metadata.namespace={NAMESPACE}"})
+        self.mirror.listen(self._look)
+
+    def _look(self, _old: Json | None, new: Json | None) -> None:
+        if new is None:
+            return
+        for uid, names in live_pods(self.mirror.all()).items():
+            text = f"VMI {uid}: had two live pods at once: {sorted(names)}"
+            if len(names) > 1 and text not in self.seen:
+                self.seen.append(text)
+
+
+def soak(*, directory: Path, shape: Shape, seed: int, say: Say) -> Outcome:
+    """Run one; everything that it started is ended when it returns.
+
+    Raises:
+        SandboxError: something did not start.
+        TimeoutError: the VMs did not start, before anything went wrong.
+    """
+    with _sandbox(directory=directory, shape=shape, say=say) as admin:
+        return asyncio.run(_soak(directory=directory, admin=admin, shape=shape, seed=seed, say=say))
+
+
+@contextlib.contextmanager
+def _sandbox(*, directory: Path, shape: Shape, say: Say) -> Iterator[Path]:
+    """Control plane, nodes, and the operator's rights; the kubeconfig of an admin."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(controlplane.stop, directory=directory)
+        status = lifecycle.up(directory=directory, nodes=shape.nodes, existing=None, progress=say)
+        assert status.kubeconfig is not None
+        operator_process.install_operator(kubeconfig=status.kubeconfig)
+        apply_manifests(kubeconfig=status.kubeconfig, paths=[ROOT / "examples" / "kubevirt.yaml"])
+        yield status.kubeconfig
+
+
+async def _soak(*, directory: Path, admin: Path, shape: Shape, seed: int, say: Say) -> Outcome:
+    outcome = Outcome(seed=seed, shape=shape)
+    began = time.monotonic()
+    async with _world(directory=directory, admin=admin, outcome=outcome, say=say) as world:
+        pods = PodWatch(world.api)
+        watching = asyncio.create_task(pods.mirror.run())
+        try:
+            await _start_all(world)
+            await _carry_out(world, write_script(shape, seed=seed))
+            if await _converge(world):
+                await _rest(world)
+            await _take_stock(world)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        outcome.violations += pods.seen
+    outcome.seconds = round(time.monotonic() - began, 1)
+    return outcome
+
+
+@contextlib.asynccontextmanager
+async def _world(*, directory: Path, admin: Path, outcome: Outcome, say: Say) -> AsyncIterator[World]:
+    """Connections, a wire that can be cut, and two replicas of the operator behind it."""
+    configuration = await load_configuration(admin)
+    async with (
+        Api(configuration=configuration, connections=40, user_agent=USER_AGENT) as api,
+        Proxy(server=configuration.host) as proxy,
+    ):
+        await make_namespace(api, name=NAMESPACE)
+        for nic in (*TEMPLATE_NICS, *INSTANCE_NICS):
+            await make_network(api, name=network_of(nic), namespace=NAMESPACE)
+        account = await asyncio.to_thread(
+            operator_process.service_account_kubeconfig, admin=admin, path=directory / "operator.kubeconfig"
+        )
+        _point_at(account, server=proxy.url)
+        supervisor = Supervisor(directory=directory, kubeconfig=account, say=say)
+        async with supervisor.running():
+            for replica in supervisor.replicas:
+                await supervisor.attach(replica, seconds=_READY_SECONDS)
+            yield World(
+                directory=directory,
+                api=api,
+                proxy=proxy,
+                supervisor=supervisor,
+                users=Users(api, vm_names(outcome.shape.vms)),
+                audit=AuditLog(directory / "audit.log"),
+                outcome=outcome,
+                say=say,
+            )
+
+
+def _point_at(kubeconfig: Path, *, server: str) -> None:
+    """Another server in the same kubeconfig; the certificate names the address, whatever the port."""
+    content = yaml.safe_load(kubeconfig.read_text())
+    content["clusters"][0]["cluster"]["server"] = server
+    write_private(kubeconfig, yaml.safe_dump(content, sort_keys=False).encode())
+
+
+async def _start_all(world: World) -> None:
+    """Every VM runs before anything goes wrong."""
+    await world.users.create_all()
+    if left := await _until_as_declared(world, seconds=_START_SECONDS):
+        raise TimeoutError("\n".join(["the VMs did not start:", *left]))
+    world.say(f"{len(world.users.declared)} VMs run")
+
+
+async def _carry_out(world: World, script: tuple[Step, ...]) -> None:
+    """Every step at its moment, whether those before it are through or not."""
+    tasks: list[asyncio.Task[None]] = []
+    operations = 0
+    for step in script:
+        await asyncio.sleep(step.pause_seconds)
+        match step:
+            case Operation():
+                tasks.append(asyncio.create_task(world.users.carry_out(step)))
+                operations += 1
+                if operations % 25 == 0:
+                    world.say(f"{operations} operations, {sum(world.outcome.faults.values())} faults")
+            case Fault(misfortune=misfortune):
+                world.outcome.faults[misfortune] = world.outcome.faults.get(misfortune, 0) + 1
+                tasks.append(asyncio.create_task(_go_wrong(world, misfortune)))
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, BaseException):
+            world.outcome.violations.append(f"the soak itself: {type(result).__name__}: {result}")
+
+
+async def _go_wrong(world: World, misfortune: Misfortune) -> None:
+    match misfortune:
+        case Misfortune.KILL_LEADER | Misfortune.KILL_STANDBY:
+            pid = await _leader_pid(world.api)
+            leads = misfortune is Misfortune.KILL_LEADER
+            name = await world.supervisor.kill(leader_pid=pid, wanted_leader=leads)
+            world.say(f"{misfortune}: replica {name or 'none'}")
+        case Misfortune.CUT:
+            world.outcome.connections_cut += world.proxy.cut()
+        case Misfortune.STALL:
+            await world.proxy.stall(seconds=_STALL_SECONDS)
+        case Misfortune.APISERVER_KILL | Misfortune.APISERVER_STOP:
+            grace = _APISERVER_GRACE_SECONDS if misfortune is Misfortune.APISERVER_STOP else 0.0
+            world.say(f"{misfortune}, start it again")
+            await asyncio.to_thread(
+                controlplane.restart_apiserver,
+                directory=world.directory,
+                down_seconds=_DOWN_SECONDS,
+                grace_seconds=grace,
+            )
+            world.say("kube-apiserver serves again")
+
+
+async def _leader_pid(api: Api) -> int | None:
+    """By the Lease; None while nobody can tell."""
+    try:
+        lease = await api.get(LEASES, name="nicplug-operator", namespace=operator_process.NAMESPACE)
+    except (ApiError, aiohttp.ClientError, TimeoutError):
+        return None
+    # <host>_<pid>_<random>
+    parts = str(lease["spec"].get("holderIdentity") or "").rsplit("_", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else None
+
+
+async def _converge(world: World) -> bool:
+    """Wait until everything is as declared; tell what is not when it takes too long."""
+    began = time.monotonic()
+    if found := await _until_as_declared(world, seconds=_CONVERGE_SECONDS):
+        world.outcome.violations += [f"after {_CONVERGE_SECONDS:.0f} s: {text}" for text in found]
+        return False
+    world.outcome.converged_seconds = round(time.monotonic() - began, 1)
+    world.say(f"everything is as declared {world.outcome.converged_seconds} s after the last operation")
+    return True
+
+
+async def _until_as_declared(world: World, *, seconds: float) -> list[str]:
+    """What still does not hold when the time is up; nothing as soon as all is well."""
+    deadline = time.monotonic() + seconds
+    found = ["the API server did not answer"]
+    while found and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+        with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError):
+            found = violations(await _look(world.api), world.users.declared)
+    return found
+
+
+async def _rest(world: World) -> None:
+    """Nobody asks for anything: nothing is written, and nothing changes."""
+    outcome, seconds = world.outcome, world.outcome.shape.rest_seconds
+    try:
+        await settled(world.audit, seconds=_SETTLE_SECONDS)
+    except TimeoutError as error:
+        outcome.violations.append(str(error))
+        return
+    since = world.audit.mark()
+    await asyncio.sleep(seconds)
+    written = without_lease(world.audit.writes(since=since, user=OPERATOR))
+    outcome.rest_writes = counted(written, by=_kind)
+    outcome.violations += [f"at rest the operator wrote: {_kind(one)} {one.namespace}/{one.name}" for one in written]
+    for text in violations(await _look(world.api), world.users.declared):
+        outcome.violations.append(f"after {seconds:.0f} s of rest: {text}")
+
+
+async def _take_stock(world: World) -> None:
+    """Figures, and what the operator's own processes have to say."""
+    outcome = world.outcome
+    outcome.done = dict(world.users.done.most_common())
+    outcome.not_possible = world.users.not_possible
+    written = without_lease(world.audit.writes(user=OPERATOR))
+    outcome.writes = counted(written, by=lambda write: f"{write.verb} {write.resource}")
+    outcome.rejected = counted([write for write in written if write.is_rejected], by=_kind)
+    for replica in world.supervisor.replicas:
+        outcome.starts += replica.starts
+        outcome.ends += replica.ends
+        process = await world.supervisor.attach(replica, seconds=_READY_SECONDS)
+        outcome.rss_mib[replica.name] = round(psutil.Process(process.process.pid).memory_info().rss / 2**20, 1)
+        outcome.events_dropped += await asyncio.to_thread(process.metric, "nicplug_dropped_events_total")
+    outcome.violations += [f"a bug in the log of {text}" for text in world.supervisor.complaints()]
+
+
+def _kind(write: Write) -> str:
+    return f"{write.verb} {write.resource} {write.code}"
+
+
+async def _look(api: Api) -> Found:
+    scope = {"fieldSelector": f"metadata.namespace={NAMESPACE}"}
+    resources = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, PODS, REVISIONS)
+    vms, vmis, pods, revisions = [tuple((await api.list(one, params=scope))["items"]) for one in resources]
+    return Found(vms=vms, vmis=vmis, pods=pods, revisions=revisions)

@@ -1,0 +1,308 @@
+"""What happens in a soak, in which order: a seed decides it, and nothing that happens meanwhile.
+
+Pure. Users act on virtual machines by what they have declared themselves, so a script can be written before
+anything runs, and written again from the same seed.
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+TEMPLATE_NICS = ("red", "blue", "green", "amber")
+INSTANCE_NICS = ("gold", "silver")
+
+
+class Deed(StrEnum):
+    """What users and admins do."""
+
+    PLUG = "plug by the template"
+    PLUG_INSTANCE = "plug on the instance alone"
+    UNPLUG = "unplug by the template"
+    UNPLUG_INSTANCE = "unplug on the instance alone"
+    LINK = "link by the template"
+    LINK_INSTANCE = "link on the instance alone"
+    DELETE_INSTANCE = "restart by deleting the instance"
+    HALT = "halt"
+    START = "start"
+    DELETE = "delete the VM"
+    CREATE = "create the VM again"
+    LABEL = "edit the labels of the template"
+    MEMORY = "edit the memory of the template"
+    MAC = "edit a MAC address of the template"
+    DELETE_POD = "delete the launcher pod"
+    GATE = "switch hot-plug"
+
+
+class Misfortune(StrEnum):
+    """What nobody does."""
+
+    KILL_LEADER = "kill the leader"
+    KILL_STANDBY = "kill the standby"
+    CUT = "cut every connection"
+    STALL = "stall every connection"
+    APISERVER_KILL = "kill kube-apiserver"
+    APISERVER_STOP = "stop kube-apiserver"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How much of everything."""
+
+    operations: int = 300
+    vms: int = 50
+    kills: int = 20
+    restarts: int = 2
+    cuts: int = 20
+    pause_seconds: float = 0.8
+    rest_seconds: float = 60.0
+    nodes: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One deed.
+
+    Attributes:
+        pause_seconds: how long to wait before it.
+        value: of a link `up` or `down`, of the gate `on` or `off`, of a deletion `now` or `gracefully`; else
+            what is written.
+    """
+
+    deed: Deed
+    pause_seconds: float
+    vm: str = ""
+    nic: str = ""
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One misfortune."""
+
+    misfortune: Misfortune
+    pause_seconds: float
+
+
+Step = Operation | Fault
+
+
+@dataclass(slots=True)
+class _Machine:
+    """A VM as its users have declared it."""
+
+    name: str
+    exists: bool = True
+    runs: bool = True
+    template: dict[str, str] = field(default_factory=dict)
+    instance: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_up(self) -> bool:
+        return self.exists and self.runs
+
+    def restart(self) -> None:
+        self.instance.clear()
+
+
+def vm_names(count: int) -> list[str]:
+    """The VMs of a soak."""
+    return [f"vm-{number:02d}" for number in range(count)]
+
+
+def network_of(nic: str) -> str:
+    """The network attachment definition of a NIC."""
+    return f"{nic}-net"
+
+
+def write_script(shape: Shape, *, seed: int) -> tuple[Step, ...]:
+    """Every step of a soak: operations that make sense in their order, and faults anywhere among them."""
+    randomness = random.Random(seed)
+    steps: list[Step] = list(_Writer(shape, randomness).operations())
+    for fault in _faults(shape, randomness):
+        steps.insert(randomness.randrange(len(steps) + 1), fault)
+    return tuple(steps)
+
+
+def _faults(shape: Shape, randomness: random.Random) -> Iterable[Fault]:
+    half = shape.pause_seconds / 2
+    for _ in range(shape.kills):
+        leader = randomness.random() < 0.7
+        yield _fault(Misfortune.KILL_LEADER if leader else Misfortune.KILL_STANDBY, randomness, half)
+    for number in range(shape.restarts):
+        yield _fault((Misfortune.APISERVER_KILL, Misfortune.APISERVER_STOP)[number % 2], randomness, half)
+    for _ in range(shape.cuts):
+        yield _fault(randomness.choice((Misfortune.CUT, Misfortune.CUT, Misfortune.STALL)), randomness, half)
+
+
+def _fault(misfortune: Misfortune, randomness: random.Random, longest: float) -> Fault:
+    return Fault(misfortune=misfortune, pause_seconds=randomness.uniform(0, longest))
+
+
+class _Writer:
+    """Writes operations that users would do: nobody unplugs what is not there."""
+
+    def __init__(self, shape: Shape, randomness: random.Random) -> None:
+        self._shape = shape
+        self._random = randomness
+        self._machines = [_Machine(name) for name in vm_names(shape.vms)]
+        self._gate_off_until = 0
+        self._written = 0
+
+    def operations(self) -> Iterable[Operation]:
+        """As many as the shape says; then hot-plug is on again."""
+        while self._written < self._shape.operations:
+            if (operation := self._next()) is not None:
+                self._written += 1
+                yield operation
+        if self._gate_off_until:
+            yield self._operation(Deed.GATE, value="on")
+
+    def _next(self) -> Operation | None:
+        if self._gate_off_until and self._written >= self._gate_off_until:
+            self._gate_off_until = 0
+            return self._operation(Deed.GATE, value="on")
+        deed = self._random.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))[0]
+        if deed is Deed.GATE:
+            if self._gate_off_until:
+                return None
+            self._gate_off_until = self._written + self._random.randint(3, 8)
+            return self._operation(deed, value="off")
+        may, act = _DEEDS[deed]
+        able = [machine for machine in self._machines if may(machine)]
+        if not able:
+            return None
+        machine = self._random.choice(able)
+        nic, value = act(machine, self._random)
+        return self._operation(deed, vm=machine.name, nic=nic, value=value)
+
+    def _operation(self, deed: Deed, *, vm: str = "", nic: str = "", value: str = "") -> Operation:
+        pause = self._random.expovariate(1 / self._shape.pause_seconds) if self._shape.pause_seconds else 0.0
+        # A crowd now and then, but no long silence.
+        pause = round(min(pause, 4 * self._shape.pause_seconds), 3)
+        return Operation(deed=deed, pause_seconds=pause, vm=vm, nic=nic, value=value)
+
+
+_Able = Callable[[_Machine], bool]
+_Act = Callable[[_Machine, random.Random], tuple[str, str]]
+
+
+def _plug(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
+    nic = randomness.choice([name for name in TEMPLATE_NICS if name not in machine.template])
+    machine.template[nic] = "up"
+    return nic, ""
+
+
+def _plug_instance(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
+    nic = randomness.choice([name for name in INSTANCE_NICS if name not in machine.instance])
+    machine.instance[nic] = "up"
+    return nic, ""
+
+
+def _unplug(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
+    nic = randomness.choice(sorted(machine.template))
+    del machine.template[nic]
+    return nic, ""
+
+
+def _unplug_instance(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
+    nic = randomness.choice(sorted(machine.instance))
+    del machine.instance[nic]
+    return nic, ""
+
+
+def _link(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
+    return _toggle(machine.template, randomness)
+
+
+def _link_instance(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
+    return _toggle(machine.instance, randomness)
+
+
+def _toggle(nics: dict[str, str], randomness: random.Random) -> tuple[str, str]:
+    nic = randomness.choice(sorted(nics))
+    nics[nic] = "up" if nics[nic] == "down" else "down"
+    return nic, nics[nic]
+
+
+def _restart(machine: _Machine, _: random.Random) -> tuple[str, str]:
+    machine.restart()
+    return "", ""
+
+
+def _halt(machine: _Machine, _: random.Random) -> tuple[str, str]:
+    machine.runs = False
+    machine.restart()
+    return "", ""
+
+
+def _start(machine: _Machine, _: random.Random) -> tuple[str, str]:
+    machine.runs = True
+    return "", ""
+
+
+def _delete(machine: _Machine, _: random.Random) -> tuple[str, str]:
+    machine.exists = False
+    machine.restart()
+    return "", ""
+
+
+def _create(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
+    nic = randomness.choice(TEMPLATE_NICS)
+    machine.exists, machine.runs, machine.template = True, True, {nic: "up"}
+    return nic, ""
+
+
+def _label(_: _Machine, randomness: random.Random) -> tuple[str, str]:
+    return "", f"{randomness.randrange(16**4):04x}"
+
+
+def _memory(_: _Machine, randomness: random.Random) -> tuple[str, str]:
+    return "", f"{randomness.randint(64, 256)}Mi"
+
+
+def _mac(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
+    octets = [0x02, *(randomness.randrange(256) for _ in range(5))]
+    return randomness.choice(sorted(machine.template)), ":".join(f"{octet:02x}" for octet in octets)
+
+
+def _delete_pod(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
+    machine.restart()
+    return "", randomness.choice(("now", "gracefully"))
+
+
+_WEIGHTS = {
+    Deed.PLUG: 24,
+    Deed.UNPLUG: 14,
+    Deed.PLUG_INSTANCE: 8,
+    Deed.UNPLUG_INSTANCE: 4,
+    Deed.LINK: 10,
+    Deed.LINK_INSTANCE: 2,
+    Deed.DELETE_INSTANCE: 6,
+    Deed.HALT: 4,
+    Deed.START: 4,
+    Deed.DELETE: 3,
+    Deed.CREATE: 3,
+    Deed.LABEL: 3,
+    Deed.MEMORY: 3,
+    Deed.MAC: 3,
+    Deed.DELETE_POD: 4,
+    Deed.GATE: 2,
+}
+_DEEDS: dict[Deed, tuple[_Able, _Act]] = {
+    Deed.PLUG: (lambda machine: machine.exists and len(machine.template) < len(TEMPLATE_NICS), _plug),
+    Deed.UNPLUG: (lambda machine: machine.exists and bool(machine.template), _unplug),
+    Deed.PLUG_INSTANCE: (lambda machine: machine.is_up and len(machine.instance) < len(INSTANCE_NICS), _plug_instance),
+    Deed.UNPLUG_INSTANCE: (lambda machine: machine.is_up and bool(machine.instance), _unplug_instance),
+    Deed.LINK: (lambda machine: machine.exists and bool(machine.template), _link),
+    Deed.LINK_INSTANCE: (lambda machine: machine.is_up and bool(machine.instance), _link_instance),
+    Deed.DELETE_INSTANCE: (lambda machine: machine.is_up, _restart),
+    Deed.HALT: (lambda machine: machine.is_up, _halt),
+    Deed.START: (lambda machine: machine.exists and not machine.runs, _start),
+    Deed.DELETE: (lambda machine: machine.exists, _delete),
+    Deed.CREATE: (lambda machine: not machine.exists, _create),
+    Deed.LABEL: (lambda machine: machine.exists, _label),
+    Deed.MEMORY: (lambda machine: machine.exists, _memory),
+    Deed.MAC: (lambda machine: machine.exists and bool(machine.template), _mac),
+    Deed.DELETE_POD: (lambda machine: machine.is_up, _delete_pod),
+}

@@ -1,0 +1,129 @@
+"""Two replicas of the operator, and what a kubelet does for them: start each again when it has ended."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.perf.world import Say
+
+from nicplug_sandbox import operator_process, processes
+from nicplug_sandbox.operator_process import OperatorProcess
+from nicplug_sandbox.processes import RecordedProcess
+
+_RESTART_SECONDS = 0.5
+_POLL_SECONDS = 0.1
+
+
+@dataclass(slots=True, kw_only=True)
+class Replica:
+    """One place for an operator process.
+
+    Attributes:
+        kills: processes that the soak has ended.
+        ends: processes that ended by themselves, by what their logs said last.
+        logs: one per process.
+    """
+
+    name: str
+    process: RecordedProcess | None = None
+    starts: int = 0
+    kills: int = 0
+    ends: list[str] = field(default_factory=list)
+    logs: list[Path] = field(default_factory=list)
+
+    @property
+    def is_alive(self) -> bool:
+        """A process runs in it."""
+        return self.process is not None and processes.is_alive(self.process)
+
+
+class Supervisor:
+    """Keeps replicas running; leave the context and all of them are ended."""
+
+    def __init__(self, *, directory: Path, kubeconfig: Path, say: Say, names: tuple[str, ...] = ("a", "b")) -> None:
+        self.replicas = tuple(Replica(name=name) for name in names)
+        self._directory = directory
+        self._kubeconfig = kubeconfig
+        self._say = say
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start both, and keep them."""
+        for replica in self.replicas:
+            self._start(replica)
+        watching = [asyncio.create_task(self._keep(replica)) for replica in self.replicas]
+        try:
+            yield
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            left = [replica.process for replica in self.replicas if replica.process is not None]
+            await asyncio.to_thread(processes.end, left, grace_seconds=operator_process.STOP_GRACE_SECONDS)
+
+    async def kill(self, *, leader_pid: int | None, wanted_leader: bool) -> str:
+        """SIGKILL one process: the leader or the other one, or any while nobody knows; its replica's name."""
+        alive = [replica for replica in self.replicas if replica.is_alive]
+        if not alive:
+            return ""
+        matching = [one for one in alive if one.process and (one.process.pid == leader_pid) is wanted_leader]
+        victim = (matching or alive)[0]
+        assert victim.process is not None
+        victim.kills += 1
+        doomed, victim.process = victim.process, None
+        await asyncio.to_thread(processes.end, [doomed], grace_seconds=0)
+        return victim.name
+
+    async def attach(self, replica: Replica, *, seconds: float) -> OperatorProcess:
+        """Wait until the replica's process is ready.
+
+        Raises:
+            SandboxError: it ended or was not ready in time.
+        """
+        assert replica.process is not None
+        return await asyncio.to_thread(
+            operator_process.wait_until_ready, replica.process, kubeconfig=self._kubeconfig, seconds=seconds
+        )
+
+    def complaints(self) -> list[str]:
+        """What the logs of all processes call a bug, with the first line of each."""
+        return [text for replica in self.replicas for log in replica.logs for text in _complaints(log)]
+
+    def _start(self, replica: Replica) -> None:
+        replica.starts += 1
+        replica.process = operator_process.spawn_operator(
+            directory=self._directory, kubeconfig=self._kubeconfig, name=f"operator-{replica.name}-{replica.starts}"
+        )
+        replica.logs.append(replica.process.log)
+
+    async def _keep(self, replica: Replica) -> None:
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            if replica.is_alive:
+                continue
+            if replica.process is not None:
+                last = processes.tail(replica.process.log, lines=3)
+                replica.ends.append(last)
+                self._say(f"replica {replica.name} ended by itself:\n{last}")
+            await asyncio.sleep(_RESTART_SECONDS)
+            self._start(replica)
+
+
+def _complaints(log: Path) -> list[str]:
+    found = []
+    for line in log.read_text(errors="replace").splitlines():
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(fields, dict) and fields.get("event") in _BUGS:
+            error = str(fields.get("exception", "")).strip().splitlines()[-1:] or [""]
+            found.append(f"{log.stem}: {fields['event']}: {fields.get('key', '')} {error[0]}")
+    return found
+
+
+# Words of the operator's log when a pass has met an error that is not the API server's.
+_BUGS = frozenset({"reconcile failed", "a part of the operator failed; ending"})

@@ -1,0 +1,177 @@
+"""What a soak checks in the end really fails when it should: a good world, and one thing wrong at a time."""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from tests.soak.expectations import NETWORK_STATUS, NETWORKS, POD_LINKS, Found, live_pods, pod_interface, violations
+from tests.soak.script import network_of
+from tests.soak.users import NAMESPACE, Declared, vm_body
+
+from nicplug_sandbox.node.api import Json
+
+NIC = "blue"
+
+
+def world() -> dict[str, Json]:
+    """A VM with one NIC, as it is when all is well."""
+    vm = vm_body("vm", NIC)
+    vm["metadata"] |= {"uid": "vm-uid"}
+    vm["status"] = {"printableStatus": "Running", "ready": True}
+    rows = [
+        {"name": "default", "infoSource": "domain", "linkState": "up"},
+        {"name": NIC, "infoSource": "domain, multus-status", "linkState": "up"},
+    ]
+    ready = {"type": "InterfacesReady", "status": "True", "observedGeneration": 1}
+    vmi: Json = {
+        "kind": "VirtualMachineInstance",
+        "metadata": {"name": "vm", "uid": "vmi-uid", "generation": 1, "ownerReferences": [owner("vm-uid")]},
+        "spec": copy.deepcopy(vm["spec"]["template"]["spec"]),
+        "status": {"phase": "Running", "interfaces": rows, "conditions": [ready]},
+    }
+    element = {"namespace": NAMESPACE, "name": network_of(NIC), "interface": pod_interface(NIC)}
+    entry = {"name": f"{NAMESPACE}/{network_of(NIC)}", "interface": pod_interface(NIC), "mac": "02:00:00:00:00:01"}
+    primary = {"name": "cluster", "interface": "eth0", "default": True}
+    pod: Json = {
+        "metadata": {
+            "name": "pod",
+            "ownerReferences": [owner("vmi-uid")],
+            "annotations": {NETWORKS: json.dumps([element]), NETWORK_STATUS: json.dumps([primary, entry])},
+        },
+        "status": {"phase": "Running"},
+    }
+    return {"vm": vm, "vmi": vmi, "pod": pod}
+
+
+def owner(uid: str) -> Json:
+    return {"uid": uid, "controller": True}
+
+
+def found(objects: dict[str, Json]) -> Found:
+    return Found(
+        vms=tuple(objects[key] for key in ("vm",) if key in objects),
+        vmis=tuple(objects[key] for key in ("vmi",) if key in objects),
+        pods=tuple(objects[key] for key in ("pod", "other pod") if key in objects),
+        revisions=tuple(objects[key] for key in ("revision",) if key in objects),
+    )
+
+
+def declared(**members: object) -> dict[str, Declared]:
+    wanted = Declared(template={NIC: "up"})
+    for name, value in members.items():
+        setattr(wanted, name, value)
+    return {"vm": wanted}
+
+
+def test_a_world_as_declared_has_no_violations() -> None:
+    assert violations(found(world()), declared()) == []
+
+
+def test_a_nic_of_the_instance_alone_belongs_to_this_instance_only() -> None:
+    objects = world()
+    objects["vm"]["spec"]["template"]["spec"] = vm_body("vm")["spec"]["template"]["spec"]
+    assert violations(found(objects), declared(template={}, instance={"vmi-uid": {NIC: "up"}})) == []
+    told = violations(found(objects), declared(template={}, instance={"another-uid": {NIC: "up"}}))
+    assert len(told) == 1
+    assert "the spec has the NICs" in told[0]
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    spoil: Callable[[dict[str, Json]], object]
+    told: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _annotate(key: str, change: Callable[[list[Json]], list[Json]]) -> Callable[[dict[str, Json]], object]:
+    def spoil(objects: dict[str, Json]) -> None:
+        annotations = objects["pod"]["metadata"]["annotations"]
+        annotations[key] = json.dumps(change(json.loads(annotations[key])))
+
+    return spoil
+
+
+def _status(objects: dict[str, Json], **members: object) -> None:
+    objects["vmi"]["status"].update(members)
+
+
+def _row(objects: dict[str, Json], **members: object) -> None:
+    objects["vmi"]["status"]["interfaces"][1].update(members)
+
+
+RECORD = {"name": NIC, "phase": "Failed", "reason": "Because", "message": "of this"}
+CASES = [
+    Case("VM is gone", lambda o: o.pop("vm"), "VM vm: is missing"),
+    Case("VM is halted by nobody", lambda o: o["vm"]["status"].update(printableStatus="Stopped"), "printableStatus"),
+    Case("VM is not ready", lambda o: o["vm"]["status"].update(ready=False), "ready is False"),
+    Case("no instance", lambda o: o.pop("vmi"), "VM vm: has no instance"),
+    Case("instance of an older VM", lambda o: o["vm"]["metadata"].update(uid="new"), "belongs to another VM"),
+    Case("instance failed", lambda o: _status(o, phase="Failed"), "is Failed, not Running"),
+    Case("instance is going", lambda o: o["vmi"]["metadata"].update(deletionTimestamp="now"), "being deleted"),
+    Case("template lost the NIC", lambda o: o["vm"]["spec"].update(vm_body("vm")["spec"]), "the template has the NICs"),
+    Case(
+        "instance keeps an absent NIC",
+        lambda o: o["vmi"]["spec"]["domain"]["devices"]["interfaces"][1].update(state="absent"),
+        "'blue': 'absent'",
+    ),
+    Case("no row", lambda o: o["vmi"]["status"]["interfaces"].pop(), "status.interfaces has ['default']"),
+    Case("row without its pod interface", lambda o: _row(o, infoSource="domain"), "infoSource 'domain'"),
+    Case("link is down", lambda o: _row(o, linkState="down"), "linkState down"),
+    Case("record failed", lambda o: _status(o, interfaceOperations=[RECORD]), "is Failed, Because: of this"),
+    Case("no condition", lambda o: _status(o, conditions=[]), "InterfacesReady is None"),
+    Case("old condition", lambda o: o["vmi"]["metadata"].update(generation=2), "of generation 1"),
+    Case("no pod", lambda o: o.pop("pod"), "has 0 live pods"),
+    Case("two pods", lambda o: o.update({"other pod": o["pod"]}), "has 2 live pods"),
+    Case("stray element", _annotate(NETWORKS, lambda items: [*items, {"name": "x"}]), "annotation asks for"),
+    Case("element twice", _annotate(NETWORKS, lambda items: items * 2), "annotation asks for"),
+    Case("element missing", _annotate(NETWORKS, lambda _: []), "annotation asks for"),
+    Case("not attached", _annotate(NETWORK_STATUS, lambda items: items[:1]), "network-status lists"),
+    Case("phantom", lambda o: o["pod"]["metadata"]["annotations"].update({POD_LINKS: "eth0"}), "really has"),
+    Case(
+        "wrong MAC address",
+        lambda o: o["vmi"]["spec"]["domain"]["devices"]["interfaces"][1].update(macAddress="02:00:00:00:00:02"),
+        "has the MAC address 02:00:00:00:00:01, not 02:00:00:00:00:02",
+    ),
+    Case(
+        "pod has outlived its instance",
+        lambda o: o.update({"other pod": {"metadata": {"name": "old"}, "status": {}}}),
+        "pod old: its owner has gone",
+    ),
+    Case(
+        "revision has outlived its VM",
+        lambda o: o.update({"revision": {"metadata": {"name": "old"}}}),
+        "ControllerRevision old: its owner has gone",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_thing_wrong_is_told(case: Case) -> None:
+    objects = world()
+    case.spoil(objects)
+    assert any(case.told in text for text in violations(found(objects), declared()))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        (declared(exists=False), "VM vm: was deleted and is still there"),
+        (declared(runs=False), "VM vm: is halted and has an instance"),
+        ({}, "VirtualMachine vm: nobody has asked for it"),
+    ],
+    ids=["deleted", "halted", "never declared"],
+)
+def test_what_was_to_go_and_has_not_is_told(wanted: dict[str, Declared], told: str) -> None:
+    assert any(told in text for text in violations(found(world()), wanted))
+
+
+def test_a_pod_that_is_going_or_has_ended_is_not_live() -> None:
+    pods = [copy.deepcopy(world()["pod"]) for _ in range(3)]
+    pods[1]["metadata"]["deletionTimestamp"] = "now"
+    pods[2]["status"]["phase"] = "Failed"
+    assert live_pods(pods) == {"vmi-uid": ["pod"]}

@@ -1,0 +1,58 @@
+"""A script is repeatable, whole, and of things that users would do."""
+
+from collections import Counter
+
+import pytest
+from tests.soak.script import Deed, Fault, Misfortune, Operation, Shape, Step, write_script
+
+SHAPE = Shape()
+
+
+def operations(script: tuple[Step, ...]) -> list[Operation]:
+    return [step for step in script if isinstance(step, Operation)]
+
+
+def test_same_seed_writes_the_same_script_and_another_seed_another() -> None:
+    assert write_script(SHAPE, seed=7) == write_script(SHAPE, seed=7)
+    assert write_script(SHAPE, seed=7) != write_script(SHAPE, seed=8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_script_has_as_much_of_everything_as_the_shape_says(seed: int) -> None:
+    script = write_script(SHAPE, seed=seed)
+    faults = Counter(step.misfortune for step in script if isinstance(step, Fault))
+    assert faults[Misfortune.KILL_LEADER] + faults[Misfortune.KILL_STANDBY] == SHAPE.kills
+    assert faults[Misfortune.APISERVER_KILL] == faults[Misfortune.APISERVER_STOP] == 1
+    assert faults[Misfortune.CUT] + faults[Misfortune.STALL] == SHAPE.cuts
+    # What was begun may have to be ended after the last of them.
+    assert SHAPE.operations <= len(operations(script)) <= SHAPE.operations + 5
+    assert {step.deed for step in operations(script)} == set(Deed)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hotplug_is_on_again_in_the_end(seed: int) -> None:
+    switches = [step.value for step in operations(write_script(SHAPE, seed=seed)) if step.deed is Deed.GATE]
+    assert switches == ["off", "on"] * (len(switches) // 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nobody_acts_on_what_is_not_there(seed: int) -> None:
+    """Replayed with nothing but the operations: a VM that does not exist is not edited, a NIC not unplugged twice."""
+    exists: dict[str, bool] = {}
+    nics: dict[str, set[str]] = {}
+    for step in operations(write_script(Shape(vms=3, operations=200), seed=seed)):
+        if not step.vm:
+            continue
+        assert exists.get(step.vm, True) is (step.deed is not Deed.CREATE)
+        template = nics.setdefault(step.vm, set())
+        match step.deed:
+            case Deed.DELETE | Deed.CREATE:
+                exists[step.vm] = step.deed is Deed.CREATE
+                nics[step.vm] = {step.nic} - {""}
+            case Deed.PLUG:
+                assert step.nic not in template
+                template.add(step.nic)
+            case Deed.UNPLUG:
+                template.remove(step.nic)
+            case Deed.LINK | Deed.MAC:
+                assert step.nic in template
