@@ -37,6 +37,16 @@ def _add(path: str, value: Any) -> Mapping[str, Any]:
     return {"op": "add", "path": path, "value": value}
 
 
+def _replace_members(root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, Any]) -> JsonPatch:
+    """`test` each member, and set it; null removes it."""
+    operations = []
+    for member, value in wanted.items():
+        path = f"{root}/{escape_pointer(member)}"
+        operations.append(_test(path, seen[member]))
+        operations.append({"op": "remove", "path": path} if value is None else _add(path, value))
+    return operations
+
+
 def _annotate(name: str, wanted: str, *, seen: str | None, has_annotations: bool) -> JsonPatch:
     """Set an annotation that is what we saw; `test` with null passes only while it is missing."""
     if not has_annotations:
@@ -167,6 +177,29 @@ class PatchInterfaces:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PatchPlacement:
+    """Replace members of a VMI spec that say where its next pod may run, each if it is still what we saw.
+
+    Attributes:
+        seen: the members that change, as they were; null for a missing one.
+        wanted: the same members as they shall be; null removes one.
+    """
+
+    key: VmiKey
+    uid: str
+    seen: FrozenJson
+    wanted: FrozenJson
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """One patch for all members."""
+        operations = [_test("/metadata/uid", self.uid)]
+        return [*operations, *_replace_members("/spec", seen=thaw(self.seen), wanted=thaw(self.wanted))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchStatus:
     """Replace members of a status, each if it is still what we saw: the node agent writes the same lists.
 
@@ -190,11 +223,7 @@ class PatchStatus:
         if seen is None:
             members = {member: value for member, value in wanted.items() if value is not None}
             return [*operations, _test("/status", None), _add("/status", members)]
-        for member, value in wanted.items():
-            path = f"/status/{escape_pointer(member)}"
-            operations.append(_test(path, seen[member]))
-            operations.append({"op": "remove", "path": path} if value is None else _add(path, value))
-        return operations
+        return [*operations, *_replace_members("/status", seen=seen, wanted=wanted)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,5 +274,7 @@ class PatchFinalizers:
         ]
 
 
-Patch = PatchNetworksAnnotation | PatchInterfaces | PatchOrigin | PatchStatus | LabelNode | PatchFinalizers
+Patch = (
+    PatchNetworksAnnotation | PatchInterfaces | PatchOrigin | PatchPlacement | PatchStatus | LabelNode | PatchFinalizers
+)
 Action = Create | Delete | Patch

@@ -10,11 +10,12 @@ from nicplug.model.names import VM_FINALIZER
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers
+from nicplug.plan.live_changes import live_changes
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
+from nicplug.plan.restart_required import announce_restart, fields_that_need_a_restart
 from nicplug.plan.start_backoff import start_failure, start_not_before
 from nicplug.plan.status import changed_members, decide_status
-from nicplug.plan.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm_start import start_vmi
 from nicplug.plan.vm_status import PrintableStatus, plan_vm_status
@@ -36,7 +37,7 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
         return _plan_status(view, vmi, now=now)
     actions, announcements = _plan_run_strategy(view, vmi, now=now)
     if not actions:
-        actions = _plan_devices(view, vmi)
+        actions = live_changes(view, vmi)
     if actions:
         return Plan(actions=tuple(actions), announcements=tuple(announcements))
     return _plan_status(view, vmi, now=now)
@@ -100,24 +101,11 @@ def _announce(reason: str, message: str) -> Announcement:
     return Announcement(about=Subject.VM, severity=Severity.NORMAL, reason=reason, message=message)
 
 
-def _plan_devices(view: VmView, vmi: VirtualMachineInstance | None) -> list[Action]:
-    """NIC changes that flow live; while the gate is off nothing does, and the VMI's record says why."""
-    if vmi is not None and vmi.deleting:
-        return []
-    actions: list[Action] = []
-    hotplug_enabled = view.config is not None and view.config.hotplug_enabled
-    if vmi is not None and hotplug_enabled and not vmi.is_final and view.refusal is None:
-        change = patch_vmi(vm=view.vm, vmi=vmi, config=view.config)
-        actions += [change] if change else []
-    if (vmi is None or hotplug_enabled) and view.refusal is None:
-        patch = patch_devices(view.vm, wanted_template_devices(vm=view.vm, vmi=vmi))
-        actions += [patch] if patch else []
-    return actions
-
-
 def _plan_status(view: VmView, vmi: VirtualMachineInstance | None, *, now: datetime) -> Plan:
     vm = view.vm
-    wanted = plan_vm_status(view=view, vmi=vmi, failure=_failure(view, vmi), now=now)
+    waiting = fields_that_need_a_restart(vm=vm, vmi=vmi, revision=view.revision, config=view.config)
+    failure = _failure(view, vmi)
+    wanted = plan_vm_status(view=view, vmi=vmi, failure=failure, needs_restart=bool(waiting), now=now)
     changes = changed_members(seen=vm.status, wanted=wanted)
     if changes and vm.read_status().get("desiredGeneration") != vm.generation:
         changes["desiredGeneration"] = vm.generation
@@ -134,6 +122,7 @@ def _plan_status(view: VmView, vmi: VirtualMachineInstance | None, *, now: datet
     )
     return Plan(
         actions=(decision.patch,) if decision.patch else (),
+        announcements=announce_restart(vm, waiting) if decision.patch else (),
         again_at=decision.due or _next_start(view, vmi, now=now),
         withholds_report=decision.due is not None,
     )

@@ -27,6 +27,7 @@ from nicplug.model.conditions import (
 from nicplug.model.metadata import objects, text
 from nicplug.model.vm import RunStrategy
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.restart_required import MESSAGE as RESTART_REQUIRED_MESSAGE
 from nicplug.plan.start_backoff import start_failure
 from nicplug.plan.views import Refusal, VmView
 
@@ -55,6 +56,7 @@ def plan_vm_status(
     view: VmView,
     vmi: VirtualMachineInstance | None,
     failure: Refusal | None,
+    needs_restart: bool = False,
     now: datetime,
 ) -> dict[str, Any]:
     """The wanted status.
@@ -62,6 +64,7 @@ def plan_vm_status(
     Args:
         vmi: the VM's own VMI; None when it has none.
         failure: what keeps the VM from being what its spec says.
+        needs_restart: the template has changes that its running VMI gets only by a restart.
     """
     vm, status = view.vm, view.vm.read_status()
     conditions = objects(status.get("conditions"))
@@ -70,7 +73,9 @@ def plan_vm_status(
         "created": vmi is not None,
         "ready": vmi is not None and is_true(objects(vmi.read_status().get("conditions")), READY),
         "printableStatus": str(printable_status(view=view, vmi=vmi)),
-        "conditions": _conditions(conditions, vmi=vmi, failure=failure, now=now),
+        "conditions": _with_restart_required(
+            _conditions(conditions, vmi=vmi, failure=failure, now=now), needs_restart=needs_restart, now=now
+        ),
     }
     wanted["startFailure"] = start_failure(status=status, vmi=vmi, now=now)
     if vmi is not None:
@@ -126,6 +131,13 @@ def _conditions(
     if failure is None:
         return drop_condition(rows, FAILURE)
     condition = Condition(type=FAILURE, status=TRUE, reason=failure.reason, message=failure.message)
+    return merge_condition(rows, condition, now=now)
+
+
+def _with_restart_required(rows: list[dict[str, Any]], *, needs_restart: bool, now: datetime) -> list[dict[str, Any]]:
+    if not needs_restart:
+        return drop_condition(rows, RESTART_REQUIRED)
+    condition = Condition(type=RESTART_REQUIRED, status=TRUE, message=RESTART_REQUIRED_MESSAGE)
     return merge_condition(rows, condition, now=now)
 
 

@@ -9,7 +9,16 @@ import structlog
 from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import ApiError, Denied, Rejected
 from nicplug.model.keys import VmiKey, VmKey
-from nicplug.plan.actions import Action, Create, Delete, Kind, LabelNode, PatchInterfaces, PatchNetworksAnnotation
+from nicplug.plan.actions import (
+    Action,
+    Create,
+    Delete,
+    Kind,
+    LabelNode,
+    PatchInterfaces,
+    PatchNetworksAnnotation,
+    PatchPlacement,
+)
 from nicplug.plan.outcome import Announcement, Completion, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView, VmView
@@ -150,6 +159,8 @@ def _log_effect(key: WorkKey, action: Action) -> None:
             log.info("networks annotation patched", vmi=str(key), pod=str(action.key))
         case PatchInterfaces():
             log.info("interfaces patched", kind=action.kind.value, object=str(action.key))
+        case PatchPlacement():
+            log.info("placement patched", vmi=str(key))
         case LabelNode():
             log.info("launcher pod ready", vmi=str(key), node=action.node)
         case _:

@@ -48,6 +48,8 @@ SOURCES: tuple[list[str], ...] = (
     ["domain", "multus-status"],
     ["domain", "guest-agent", "multus-status"],
 )
+ORIGIN = "nicplug.io/template-interfaces"
+DECLARATIVE = kubevirt(hotplug={"removalPolicy": "Declarative"})
 World = dict[str, Json]
 
 
@@ -57,7 +59,12 @@ def worlds(draw: st.DrawFn) -> World:
     names = draw(st.permutations(NAMES))
     bindings = st.sampled_from(["bridge", "bridge", "bridge", "sriov", "masquerade", ""])
     states = st.sampled_from(["", "", "absent", "down"])
-    template = [nic(name, binding=draw(bindings), state=draw(states)) for name in names if draw(st.booleans())]
+    attachments = st.sampled_from([None, None, "other"])
+    template = [
+        nic(name, binding=draw(bindings), state=draw(states), attachment=draw(attachments))
+        for name in names
+        if draw(st.booleans())
+    ]
     running = [nic(name, binding=draw(bindings), state=draw(states)) for name in names if draw(st.booleans())]
     rows = [row(name, *draw(st.sampled_from(SOURCES))) for name in names if draw(st.booleans())]
     types = st.sampled_from(["Plug", "Unplug"])
@@ -70,13 +77,26 @@ def worlds(draw: st.DrawFn) -> World:
     ]
     elements = [element(name) for name in names if draw(st.booleans())] + [e for e in FOREIGN if draw(st.booleans())]
     attached = [name for name in names if draw(st.booleans())]
+    known = (json.dumps(names) for names in (["default"], ["blue", "red"], [*NAMES]))
+    origins = st.sampled_from([None, "broken", *known])
+    annotations = {} if (origin := draw(origins)) is None else {ORIGIN: origin}
+    conditions = [{"type": "LiveMigratable", "status": draw(st.sampled_from(["True", "False"]))}]
     phase = draw(st.sampled_from(["Running", "Running", "Running", "Scheduled", "Scheduling", "Pending"]))
     ready = draw(st.booleans())
     return {
         "vm": vm(primary(), *template, status={}),
-        "vmi": vmi(primary(), *running, phase=phase, rows=[primary_row(), *rows], operations=records, owner_uid=VM_UID),
+        "vmi": vmi(
+            primary(),
+            *running,
+            phase=phase,
+            rows=[primary_row(), *rows],
+            operations=records,
+            conditions=conditions,
+            owner_uid=VM_UID,
+            annotations=annotations or None,
+        ),
         "pod": pod(networks=draw(st.permutations(elements)), attached=attached, ready=ready),
-        "config": draw(st.sampled_from([kubevirt(), kubevirt(), kubevirt("Other")])),
+        "config": draw(st.sampled_from([kubevirt(), DECLARATIVE, kubevirt("Other")])),
     }
 
 
@@ -165,6 +185,38 @@ def test_a_nic_that_the_guest_holds_is_not_taken_from_the_pod(world: World) -> N
             assert item["podInterfaceName"] in after, item["name"]
 
 
+@settings(max_examples=300, deadline=None)
+@given(world=worlds())
+def test_a_nic_that_was_added_to_the_vmi_alone_is_not_taken_away_for_what_the_template_lacks(world: World) -> None:
+    listed = {item["name"] for item in _interfaces(world["vm"]["spec"]["template"]["spec"])}
+    known = world["vmi"]["metadata"].get("annotations", {}).get(ORIGIN, "[]")
+    from_template = json.loads(known) if known.startswith("[") else []
+    before = {item["name"]: item for item in _interfaces(world["vmi"]["spec"])}
+    after = {item["name"]: item for item in _interfaces(_carried_out(world, _plan_vm(world))["vmi"]["spec"])}
+    alone = before.keys() - listed - set(from_template)
+    assert {name: after.get(name) for name in alone} == {name: before[name] for name in alone}
+
+
+@settings(max_examples=300, deadline=None)
+@given(world=worlds())
+def test_an_absent_nic_is_never_revived(world: World) -> None:
+    before = {item["name"] for item in _interfaces(world["vmi"]["spec"]) if item.get("state") == "absent"}
+    after_spec = _carried_out(world, _plan_vm(world))["vmi"]["spec"]
+    after = {item["name"]: item.get("state") for item in _interfaces(after_spec)}
+    assert all(after.get(name, "absent") == "absent" for name in before)
+
+
+@settings(max_examples=200, deadline=None)
+@given(world=worlds(), seed=st.randoms(use_true_random=False))
+def test_the_order_of_the_template_decides_nothing(world: World, seed: Any) -> None:
+    shuffled = copy.deepcopy(world)
+    seed.shuffle(_interfaces(shuffled["vm"]["spec"]["template"]["spec"]))
+    results = [_carried_out(each, _plan_vm(each))["vmi"] for each in (world, shuffled)]
+    nics = [sorted(map(json.dumps, _interfaces(result["spec"]))) for result in results]
+    assert nics[0] == nics[1]
+    assert results[0]["metadata"].get("annotations") == results[1]["metadata"].get("annotations")
+
+
 @settings(max_examples=200, deadline=None)
 @given(world=worlds())
 def test_equal_worlds_have_equal_plans(world: World) -> None:
@@ -192,6 +244,11 @@ def test_while_the_gate_is_off_no_nic_moves(world: World) -> None:
     asks = [action for action in _plan_vmi(world).actions if isinstance(action, PatchNetworksAnnotation)]
     assert asks == []
     assert all(action.kind is not Kind.VMI for action in _plan_vm(world).actions)
+
+
+def _interfaces(spec: Json) -> list[Json]:
+    found: list[Json] = spec["domain"]["devices"].get("interfaces", [])
+    return found
 
 
 def _annotation(world: World) -> str | None:

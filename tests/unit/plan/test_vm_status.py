@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.build import NOW, VM_UID, Json, later, vm, vm_view, vmi
+from tests.build import CREATED, NOW, VM_UID, Json, later, vm, vm_view, vmi
 
 from nicplug.plan.vm import own_vmi
 from nicplug.plan.vm_status import plan_vm_status
@@ -84,8 +84,14 @@ class TestConditions:
         assert "observedGeneration" not in row, "that of a VMI means nothing on the VM"
 
     def test_what_the_vmi_no_longer_has_goes(self) -> None:
-        raw = vm(status={"conditions": [PAUSED, {"type": "RestartRequired", "status": "True"}]})
-        assert self._rows(raw, _own()).keys() == {"Ready", "RestartRequired"}
+        assert self._rows(vm(status={"conditions": [PAUSED]}), _own()).keys() == {"Ready"}
+
+    @pytest.mark.parametrize("needs_restart", [True, False])
+    def test_a_restart_that_is_no_longer_needed(self, needs_restart: bool) -> None:
+        before = {"type": "RestartRequired", "status": "True", "lastTransitionTime": CREATED, "message": "x"}
+        view = vm_view(vm(status={"conditions": [before]}), vmi=_own())
+        status = plan_vm_status(view=view, vmi=view.vmi, failure=None, needs_restart=needs_restart, now=NOW)
+        assert (before in status["conditions"]) is needs_restart
 
     def test_a_failure_that_has_passed_goes(self) -> None:
         raw = vm(status={"conditions": [{"type": "Failure", "status": "True", "reason": "x"}]})

@@ -1,0 +1,34 @@
+"""Where the VMI's next pod may run, carried from the template to a running VMI.
+
+Source: KubeVirt 1.9 `vm.go` (`handleAffinityChangeRequest` and its siblings): with rollout strategy LiveUpdate the
+template wins. The running pod stays where it is.
+"""
+
+from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.kubevirt import KubevirtConfig, RolloutStrategy
+from nicplug.model.metadata import mapping
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import PatchPlacement
+
+PLACEMENT_MEMBERS = ("affinity", "nodeSelector", "tolerations")
+
+
+def patch_placement(
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
+) -> PatchPlacement | None:
+    """The guarded patch of the members that differ; None when none does, or when they wait for a restart."""
+    if config is None or config.rollout_strategy is not RolloutStrategy.LIVE_UPDATE:
+        return None
+    template, running = mapping(vm.read_template().get("spec")), mapping(thaw(vmi.spec))
+    changed = [
+        member for member in PLACEMENT_MEMBERS if (template.get(member) or None) != (running.get(member) or None)
+    ]
+    if not changed:
+        return None
+    return PatchPlacement(
+        key=vmi.key,
+        uid=vmi.uid,
+        seen=freeze({member: running.get(member) for member in changed}),
+        wanted=freeze({member: template.get(member) or None for member in changed}),
+    )
