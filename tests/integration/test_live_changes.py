@@ -76,10 +76,11 @@ def test_a_deleted_entry_that_comes_back_is_plugged_anew(user: User) -> None:
     user.create(VM, vm("a", "blue"))
     user.until_running("a")
     user.change(VM, "a", delete_entry("blue"))
+    until(lambda: "absent" in str((user.get(VMI, "a") or {})["spec"]) or nics(user.get(VMI, "a")) == ["main"])
     user.change(VM, "a", plug("blue"))
-    until(lambda: (user.record("a", "blue") or {"phase": "Ready"})["phase"] == "Ready")
-    until(lambda: nics(user.get(VMI, "a")) == ["main", "blue"] and "domain" in user.row("a", "blue")["infoSource"])
+    user.until_ready("a", "blue")
     until(lambda: user.condition("a", "InterfacesReady").get("status") == "True")
+    assert user.record("a", "blue")["operation"] == "Plug"
 
 
 def test_by_default_a_deleted_entry_needs_a_restart_and_the_restart_ends_it(user: User) -> None:

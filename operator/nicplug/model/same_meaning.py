@@ -62,7 +62,8 @@ def interface_members(interface: Interface) -> dict[str, Any]:
     if isinstance(ports := members.get("ports"), list):
         members["ports"] = [_without_defaults(port, {"protocol": "TCP"}) for port in ports]
     said = {name: value for name, value in members.items() if name not in ("name", "state")}
-    return _without_defaults(said, _DEFAULTS)
+    kept: dict[str, Any] = _without_defaults(said, _DEFAULTS)
+    return kept
 
 
 def network_members(network: Network, *, namespace: str) -> dict[str, Any]:

@@ -240,7 +240,7 @@ FALSE_ALARMS = (
 )
 
 
-AFFINITY = {"podAntiAffinity": {}}
+AFFINITY: Json = {"podAntiAffinity": {}}
 OTHER_FIELDS = (
     Case(title="cores", now_spec=_domain(cpu={"cores": 2}), fields=["domain.cpu"]),
     Case(
