@@ -17,6 +17,7 @@ import structlog
 
 from nicplug import __version__
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.optional_kinds import watch_attachments, watch_pod_failures
 from nicplug.cache.reaper import Reaper
 from nicplug.handlers import register
 from nicplug.kopf_settings import kopf_settings
@@ -42,6 +43,8 @@ LEASE_NAME = "nicplug-operator"
 # A relist comes in pages; the sweep after it waits until the pages are through.
 _SETTLE_SECONDS = 2.0
 _DRAIN_SECONDS = 2.0
+# How long the first decisions wait for the network attachment definitions; without them nothing is concluded.
+_ATTACHMENTS_SECONDS = 3.0
 # After a sweep that found more than the watches had brought.
 _RECHECK_SECONDS = 10.0
 
@@ -65,6 +68,9 @@ class App:
         self.caches = Caches(clock=utc_now)
         self.queue: WorkQueue[WorkKey] = WorkQueue()
         self.intake = Intake(caches=self.caches, queue=self.queue)
+        self.caches.attachments.on_change = self.intake.attachments_changed
+        self.caches.pod_failures.on_change = self.intake.pod_failed
+        self._attachments_watch = watch_attachments(connection.api, sink=self.caches.attachments)
         self._stop = asyncio.Event()
         self._gate = asyncio.Event()
         self._complete = False
@@ -181,6 +187,7 @@ class App:
         ended.set()
 
     async def _on_kopf_start(self) -> None:
+        self._spawn(self._attachments_watch.run(), name="network attachment definitions")
         self._spawn(self._become_complete(), name="cache sync")
         self._spawn(self._workers.run(count=self._settings.workers), name="workers")
         self._spawn(self._recorder.run(), name="events")
@@ -218,6 +225,11 @@ class App:
     async def _become_complete(self) -> None:
         """Workers start when nothing that exists can look missing; then keep the caches honest."""
         await self._reaper.wait_until_complete()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._attachments_watch.settled.wait(), timeout=_ATTACHMENTS_SECONDS)
+        # Not before the pods are known: an event about an unknown pod is dropped.
+        for watch in watch_pod_failures(self._connection.api, sink=self.caches.pod_failures):
+            self._spawn(watch.run(), name="pod events")
         # Kopf has put signal handlers of its own in place by now; ours end the work first, then the watches.
         self._catch_signals()
         self._complete = True
@@ -272,6 +284,8 @@ class App:
             size, drift = partial(len, self.caches.store_of(kind)), partial(self._reaper.drift_of, kind)
             gauge("nicplug_cache_objects", "Objects in the cache.", size, kind=kind.value)
             gauge("nicplug_cache_drift", "Ghosts that the last sweep found.", drift, kind=kind.value)
+        attachments = partial(len, self.caches.attachments)
+        gauge("nicplug_cache_objects", "Objects in the cache.", attachments, kind="NetworkAttachmentDefinition")
         gauge("nicplug_leader", "1 while this process works.", self._may_work)
 
 

@@ -55,7 +55,7 @@ class FakeApiServer:
         collects_garbage: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._kinds = {kind.plural: kind for kind in kinds}
+        self._kinds = {kind.key: kind for kind in kinds}
         self._store = Store(kinds, history=history)
         self._writer = Writer(
             store=self._store,
@@ -306,11 +306,28 @@ class FakeApiServer:
     @property
     def open_watches(self) -> list[str]:
         """The plurals being watched, once per watch."""
-        return [watcher.kind.plural for watcher in tuple(self._watches.open)]
+        return [watcher.kind.key for watcher in tuple(self._watches.open)]
 
     def cut_watches(self, resource: str | None = None) -> None:
         """End the streams, as a server does when their time is over."""
         self._each_watch(resource, lambda watcher: watcher.end())
+
+    def stop_serving(self, plural: str) -> None:
+        """As when the CRD is deleted: its objects go, its watches end, and its paths answer 404."""
+
+        def act() -> None:
+            kind = self._kinds[plural]
+            for key, _ in self._store.items(kind):
+                self._writer.delete(kind, key)
+            self._http.unserved.add(plural)
+            for watcher in self._watches.of(plural):
+                watcher.end()
+
+        self._thread.call(act)
+
+    def serve(self, plural: str) -> None:
+        """As when the CRD is installed."""
+        self._thread.call(lambda: self._http.unserved.discard(plural))
 
     def expire_watches(self, resource: str | None = None) -> None:
         """Send ERROR 410 into the streams and compact: clients have to list again."""

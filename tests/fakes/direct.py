@@ -19,7 +19,7 @@ class DirectWorld:
     """The objects that several `DirectApi` share."""
 
     def __init__(self) -> None:
-        self.kinds = {kind.plural: kind for kind in KINDS}
+        self.kinds = {kind.key: kind for kind in KINDS}
         self.store = Store(KINDS, history=1000)
         self.writer = Writer(store=self.store, kinds=self.kinds)
         for namespace in ("default", "nicplug-system"):

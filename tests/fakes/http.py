@@ -39,6 +39,7 @@ class Http:
         self._lists = lists
         self._watches = watches
         self._routes = {(kind.prefix, kind.plural): kind for kind in writer.kinds.values()}
+        self.unserved: set[str] = set()
         self.requests: list[Request] = []
         self.on_request: Callable[[Request], None] = lambda _: None
 
@@ -65,12 +66,13 @@ class Http:
         if len(rest) > 2 and rest[0] == "namespaces" and (prefix, rest[2]) in self._routes:
             namespace, rest = rest[1], rest[2:]
         kind = self._routes.get((prefix, rest[0])) if rest else None
+        kind = None if kind is not None and kind.key in self.unserved else kind
         name, subresource = [*rest[1:], "", ""][:2]
         query = dict(raw.query)
         reading = "watch" if query.get("watch") in ("true", "1") else "get" if name else "list"
         return kind, Request(
             verb=_VERBS.get(raw.method, reading),
-            resource=kind.plural if kind else "",
+            resource=kind.key if kind else "",
             path=raw.path,
             namespace=namespace,
             name=name,

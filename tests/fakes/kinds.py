@@ -14,6 +14,7 @@ class Kind:
     """One kind and its habits.
 
     Attributes:
+        table: what tests call the kind where another group has the same plural.
         has_status: has the status subresource.
         is_custom: a custom resource: its status subresource keeps the metadata, lists name the type of items.
         has_generation: `metadata.generation` counts changes outside metadata (and status).
@@ -27,6 +28,7 @@ class Kind:
     version: str
     plural: str
     kind: str
+    table: str = ""
     namespaced: bool = True
     has_status: bool = True
     is_custom: bool = True
@@ -36,6 +38,11 @@ class Kind:
     field_labels: tuple[str, ...] = ()
     validate: Callable[[Json], Iterable[Cause]] = field(default=lambda _: (), repr=False)
     prune: Callable[[Json], None] = field(default=lambda _: None, repr=False)
+
+    @property
+    def key(self) -> str:
+        """What tests call the kind: its plural, unless another kind has that."""
+        return self.table or self.plural
 
     @property
     def needs_version(self) -> bool:
@@ -99,6 +106,16 @@ KINDS: tuple[Kind, ...] = (
         creates_on_update=True,
         short_names=("ev",),
         field_labels=("reason", "type", "regarding.name", "regarding.uid"),
+    ),
+    # One storage in the real one; here each group has its own, since nobody reads what the other wrote.
+    _core(
+        "events",
+        "Event",
+        table="core/events",
+        has_status=False,
+        has_generation=False,
+        creates_on_update=True,
+        field_labels=("reason", "type", "involvedObject.kind", "involvedObject.name", "involvedObject.uid"),
     ),
     _core(
         "customresourcedefinitions",

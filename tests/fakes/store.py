@@ -68,17 +68,17 @@ class Store:
     """
 
     def __init__(self, kinds: Iterable[Kind], *, history: int) -> None:
-        self._collections = {kind.plural: _Collection() for kind in kinds}
+        self._collections = {kind.key: _Collection() for kind in kinds}
         self._history = history
         self.version = 1
 
     def get(self, kind: Kind, key: Key) -> Stored | None:
         """The latest version of an object."""
-        return self._collections[kind.plural].objects.get(key)
+        return self._collections[kind.key].objects.get(key)
 
     def items(self, kind: Kind, *, namespace: str = "") -> list[tuple[Key, Stored]]:
         """Objects in the order of a LIST: by namespace, then name."""
-        objects = self._collections[kind.plural].objects
+        objects = self._collections[kind.key].objects
         found = ((key, stored) for key, stored in objects.items() if not namespace or key[0] == namespace)
         return sorted(found, key=lambda item: item[0])
 
@@ -90,7 +90,7 @@ class Store:
 
     def commit(self, kind: Kind, key: Key, body: Json, *, removed: bool = False) -> Stored:
         """Make `body` the latest version, or the last one when `removed`; tell the watches."""
-        collection = self._collections[kind.plural]
+        collection = self._collections[kind.key]
         old = collection.objects.get(key)
         self.version += 1
         body["metadata"]["resourceVersion"] = str(self.version)
@@ -114,7 +114,7 @@ class Store:
         Raises:
             ApiFailure: 410, some of them are no longer known.
         """
-        collection = self._collections[kind.plural]
+        collection = self._collections[kind.key]
         if version < collection.compacted:
             raise expired(f"too old resource version: {version} ({collection.compacted})")
         changes = list(collection.history)
@@ -122,7 +122,7 @@ class Store:
 
     def subscribe(self, kind: Kind, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber` at each commit of that kind; returns what ends it."""
-        subscribers = self._collections[kind.plural].subscribers
+        subscribers = self._collections[kind.key].subscribers
         subscribers.append(subscriber)
         return lambda: subscribers.remove(subscriber)
 

@@ -89,7 +89,7 @@ class Watches:
 
     def of(self, plural: str | None) -> list[Watcher]:
         """Open watches of one kind, or all."""
-        return [watcher for watcher in self.open if plural in (None, watcher.kind.plural)]
+        return [watcher for watcher in self.open if plural in (None, watcher.kind.key)]
 
     async def serve(
         self, kind: Kind, request: web.BaseRequest, *, namespace: str, query: Mapping[str, str]

@@ -98,6 +98,8 @@ ALLOWED = {
         "/pods": "get list watch create patch delete",
         "apps/controllerrevisions": "get list watch create delete",
         "events.k8s.io/events": "create patch",
+        "/events": "list watch",
+        "k8s.cni.cncf.io/network-attachment-definitions": "list watch",
         "apiextensions.k8s.io/customresourcedefinitions": "get",
     },
     "Role": {"coordination.k8s.io/leases": "get create update"},

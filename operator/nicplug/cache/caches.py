@@ -5,9 +5,13 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+from nicplug.cache.attachment_index import AttachmentIndex
+from nicplug.cache.attachments import Attachments
 from nicplug.cache.owner_index import OwnerIndex
+from nicplug.cache.pod_failures import PodFailures
 from nicplug.cache.store import Change, Store
-from nicplug.model.keys import KubevirtKey, ObjectKey, PodKey, RevisionKey, VmiKey, VmKey
+from nicplug.model.attachments import KnownAttachments, attachment_keys
+from nicplug.model.keys import AttachmentKey, KubevirtKey, ObjectKey, PodKey, RevisionKey, VmiKey, VmKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, resource_version, text
 from nicplug.model.names import VM_KIND, VMI_KIND
@@ -45,8 +49,12 @@ class Caches:
         self.pods: Store[LauncherPod] = Store(on_forget=self._forget_pod)
         self.revisions: Store[VmRevision] = Store(on_forget=self._forget_revision)
         self.kubevirts: Store[KubevirtConfig] = Store()
+        self.attachments = Attachments(clock=clock)
+        self.pod_failures = PodFailures(clock=clock, is_ours=lambda uid: uid in self._vmi_of_pod)
         self._pods: OwnerIndex[LauncherPod] = OwnerIndex(owner_kind=VMI_KIND)
         self._revisions: OwnerIndex[VmRevision] = OwnerIndex(owner_kind=VM_KIND)
+        self._vmi_of_pod: dict[str, VmiKey] = {}
+        self._vmis_by_attachment = AttachmentIndex()
         self._spec_seen: dict[str, tuple[int, datetime]] = {}
 
     def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
@@ -61,6 +69,7 @@ class Caches:
                 change = self.vmis.put(vmi)
                 if self.vmis.get(vmi.key) is vmi:
                     self._stamp(vmi)
+                    self._vmis_by_attachment.put(vmi)
                 return self._vmi_keys(change)
             case CachedKind.POD:
                 return self._put_pod(parse_pod(raw))
@@ -127,6 +136,19 @@ class Caches:
         owner = self._revisions.owner_of(revision) if revision is not None else None
         return revision if owner is not None and vmi.owner is not None and owner.uid == vmi.owner.uid else None
 
+    def attachments_of(self, vmi: VirtualMachineInstance) -> KnownAttachments:
+        """What is known of the NADs that the VMI refers to."""
+        return self.attachments.known(attachment_keys(vmi.networks, namespace=vmi.key.namespace))
+
+    def referring(self, attachments: Iterable[AttachmentKey] | None) -> list[WorkKey]:
+        """The VMIs that refer to one of these NADs; None for any NAD at all."""
+        return list(self._vmis_by_attachment.referring(attachments))
+
+    def vmi_of_pod(self, pod_uid: str) -> list[WorkKey]:
+        """The VMI of a launcher pod."""
+        key = self._vmi_of_pod.get(pod_uid)
+        return [] if key is None else [key]
+
     def config(self) -> KubevirtConfig | None:
         """The KubeVirt CR; the oldest, so that nobody takes over the cluster's policy by making a second one."""
         return min(self.kubevirts, key=lambda config: (config.created or _FAR_FUTURE, config.key), default=None)
@@ -145,13 +167,20 @@ class Caches:
         before = self.pods.get(pod.key)
         change = self.pods.put(pod)
         if before is not None and self.pods.get(pod.key) is pod:
-            self._forget_pod(before)  # ownerReferences of a living pod can change, for one by an orphaning delete
+            self._unlink_pod(before)  # ownerReferences of a living pod can change, for one by an orphaning delete
         if self.pods.get(pod.key) is pod:
             self._pods.add(pod)
+            if (owner := self._pods.owner_of(pod)) is not None:
+                self._vmi_of_pod[pod.uid] = VmiKey(pod.key.namespace, owner.name)
         return self._pod_keys(change)
 
     def _forget_pod(self, pod: LauncherPod) -> None:
+        self._unlink_pod(pod)
+        self.pod_failures.forget(pod.uid)
+
+    def _unlink_pod(self, pod: LauncherPod) -> None:
         self._pods.drop(pod)
+        self._vmi_of_pod.pop(pod.uid, None)
 
     def _put_revision(self, revision: VmRevision) -> list[WorkKey]:
         before = self.revisions.get(revision.key)
@@ -167,6 +196,7 @@ class Caches:
 
     def _forget_vmi(self, vmi: VirtualMachineInstance) -> None:
         self._spec_seen.pop(vmi.uid, None)
+        self._vmis_by_attachment.drop(vmi)
 
     def _vm_keys(self, change: Change[VirtualMachine] | None) -> list[WorkKey]:
         """The VM, and its VMI: the records tell about NICs that are only in the template."""

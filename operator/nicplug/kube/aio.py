@@ -8,6 +8,7 @@ metrics: whoever counts passes `on_response`.
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -28,6 +29,12 @@ USER_AGENT = "nicplug"
 # Includes waiting for a free connection, so that a caller never waits longer than this.
 _TOTAL_SECONDS = 10.0
 _CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3)
+# The server ends a watch after this; a stream that dies without a word shows by a missing bookmark, which a
+# kube-apiserver sends about every minute.
+_WATCH_SECONDS = 300
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=150)
+# etcd takes no object above 1.5 MiB; JSON and managed fields never double that.
+_LONGEST_LINE = 4 * 1024 * 1024
 
 _JSON = "application/json"
 _JSON_PATCH = "application/json-patch+json"
@@ -101,12 +108,18 @@ class AioApi:
         *,
         namespace: str | None = None,
         label_selector: str | None = None,
+        field_selector: str | None = None,
         metadata_only: bool = False,
         limit: int | None = None,
         continue_token: str | None = None,
     ) -> Json:
         """Read a page of a collection; an expired `continue_token` raises `Stale`: start again."""
-        options = {"labelSelector": label_selector, "limit": limit, "continue": continue_token}
+        options = {
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+            "limit": limit,
+            "continue": continue_token,
+        }
         query = urlencode({key: value for key, value in options.items() if value is not None})
         path = _path(resource, namespace=namespace)
         return await self._send(
@@ -171,6 +184,62 @@ class AioApi:
             body["preconditions"] = {"uid": uid}
         path = _path(resource, namespace=namespace, name=name)
         return await self._send(_Call(method="DELETE", verb="delete", target=resource.plural, path=path, body=body))
+
+    async def watch(
+        self, resource: Resource, *, resource_version: str, field_selector: str | None = None
+    ) -> AsyncIterator[Json]:
+        """The lines of a watch over all namespaces, until the server ends it.
+
+        Not bound by the limit of other requests: close the iterator, or cancel who reads it.
+        """
+        options = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(_WATCH_SECONDS),
+            "fieldSelector": field_selector,
+        }
+        query = urlencode({key: value for key, value in options.items() if value is not None})
+        call = _Call(method="GET", verb="watch", target=resource.plural, path=f"{_path(resource)}?{query}")
+        request = f"{call.method} {_path(resource)}"
+        if self._closed:
+            raise Unavailable("the connection to the API server is closed", request=request)
+        headers = await self._headers(call, request=request)
+        try:
+            response = await self._open(call, headers)
+            if response.status != 200:
+                content = await response.read()  # type: ignore[no-untyped-call]
+                after = response.headers.get("Retry-After", "")
+                raise to_error(
+                    Answer(
+                        method=call.method, request=request, code=response.status, content=content, retry_after=after
+                    )
+                )
+            stream: aiohttp.ClientResponse = response.response
+            try:
+                async for line in _lines(stream.content, request=request):
+                    yield line
+            finally:
+                # Not `release`, which would read to the end of a stream that has none.
+                stream.close()
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            cause = str(error) or type(error).__name__
+            raise Unavailable(f"the watch broke: {cause}", request=request) from error
+
+    async def _open(self, call: "_Call", headers: dict[str, str]) -> RESTResponse:
+        started, code = time.monotonic(), 0
+        try:
+            response = await self._client.call_api(
+                call.method,
+                self._configuration.host + call.path,
+                header_params=headers,
+                _request_timeout=_WATCH_TIMEOUT,
+            )
+            code = response.status
+            return response
+        finally:
+            seconds = time.monotonic() - started
+            self._on_response(verb=call.verb, resource=call.target, code=code, seconds=seconds)
 
     async def close(self) -> None:
         """Close the connections; requests under way and later ones raise `Unavailable`."""
@@ -245,6 +314,19 @@ class _Call:
     body: Any = None
     content_type: str = _JSON
     accept: str = _JSON
+
+
+async def _lines(content: aiohttp.StreamReader, *, request: str) -> AsyncIterator[Json]:
+    """The events of a watch; `readline` would fail on an object larger than the read buffer."""
+    buffered = bytearray()
+    async for chunk in content.iter_any():
+        buffered += chunk
+        *whole, rest = buffered.split(b"\n") if b"\n" in chunk else (buffered,)
+        for line in whole:
+            yield _parse(Answer(method="GET", request=request, code=200, content=bytes(line)))
+        buffered = rest
+        if len(buffered) > _LONGEST_LINE:
+            raise Unavailable(f"a line of the watch is longer than {_LONGEST_LINE} bytes", request=request)
 
 
 def _parse(answer: Answer) -> Json:

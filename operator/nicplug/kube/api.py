@@ -1,10 +1,10 @@
 """The port through which nicplug talks to the API server: seven verbs, plain JSON in and out.
 
 A Protocol, so that tests and tools can put anything behind it; `kube.aio` is the real one.
-Watches are not here: Kopf keeps them.
+The watches of what every process needs are Kopf's; `WatchingApi` is for kinds that may be missing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,6 +50,7 @@ class KubeApi(Protocol):
         *,
         namespace: str | None = None,
         label_selector: str | None = None,
+        field_selector: str | None = None,
         metadata_only: bool = False,
         limit: int | None = None,
         continue_token: str | None = None,
@@ -85,4 +86,18 @@ class KubeApi(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+        ...
+
+
+class WatchingApi(KubeApi, Protocol):
+    """The verbs, and the one that streams."""
+
+    def watch(
+        self, resource: Resource, *, resource_version: str, field_selector: str | None = None
+    ) -> AsyncIterator[Json]:
+        """The lines (`type`, `object`) of a watch over all namespaces, bookmarks and ERRORs among them.
+
+        Ends when the server ends the stream, which it does every few minutes. Raises the classes of
+        `kube.errors`: `Unavailable` when the stream breaks or has been silent for longer than bookmarks allow.
+        """
         ...

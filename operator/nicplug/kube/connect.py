@@ -20,7 +20,7 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from nicplug.kube.aio import USER_AGENT, AioApi, OnResponse, count_nothing
-from nicplug.kube.api import KubeApi
+from nicplug.kube.api import WatchingApi
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -41,7 +41,7 @@ class Connection:
         source: where the configuration came from, for logs.
     """
 
-    api: KubeApi
+    api: WatchingApi
     server: str
     source: str
     _load: _Load = field(repr=False)

@@ -17,6 +17,8 @@ NAMESPACES = Resource(group="", version="v1", plural="namespaces", kind="Namespa
 LEASES = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 # Not the Events of the core group: only events.k8s.io has `series`, which one PATCH can bump.
 EVENTS = Resource(group="events.k8s.io", version="v1", plural="events", kind="Event")
+# Those of the core group can be selected by `involvedObject.kind`, so that only a few of them travel.
+CORE_EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
 CUSTOM_RESOURCE_DEFINITIONS = Resource(
     group="apiextensions.k8s.io",
     version="v1",

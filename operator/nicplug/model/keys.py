@@ -47,3 +47,10 @@ class KubevirtKey(ObjectKey):
     """A KubeVirt configuration object."""
 
     __str__ = ObjectKey.__str__
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AttachmentKey(ObjectKey):
+    """A network attachment definition."""
+
+    __str__ = ObjectKey.__str__

@@ -1,10 +1,12 @@
 """Everything a decision may look at, gathered from the cache before it is taken; may be stale."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from nicplug.model.attachments import KnownAttachments
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_failures import PodFailure
 from nicplug.model.revision import VmRevision
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -64,6 +66,8 @@ class VmiView:
         vm: the owning VM, when its uid is the one in the ownerReference.
         vm_refusal: what was last refused for the owning VM, such as the patch of this VMI's spec.
         spec_seen_at: when this process first saw the VMI's present generation.
+        attachments: what is known of the network attachment definitions that the VMI refers to.
+        failures: what the dynamic networks controller last said it failed to do on these pods.
     """
 
     vmi: VirtualMachineInstance
@@ -75,6 +79,8 @@ class VmiView:
     refusal: Refusal | None = None
     vm_refusal: Refusal | None = None
     report_pending_since: datetime | None = None
+    attachments: KnownAttachments = field(default_factory=KnownAttachments)
+    failures: tuple[PodFailure, ...] = ()
 
     @property
     def hotplug_enabled(self) -> bool:

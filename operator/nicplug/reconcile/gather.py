@@ -56,10 +56,12 @@ class Gatherer:
         vmi = self.caches.vmis.get(key)
         if vmi is None:
             return None
-        vm = self._owner(vmi)
+        vm, pods = self._owner(vmi), self.caches.pods_of(vmi)
         return VmiView(
             vmi=vmi,
-            pods=self.caches.pods_of(vmi),
+            pods=pods,
+            attachments=self.caches.attachments_of(vmi),
+            failures=tuple(failure for pod in pods for failure in self.caches.pod_failures.of(pod.uid).values()),
             vm=vm,
             vm_refusal=self.memory.refusal(vm.key, generation=vm.generation) if vm is not None else None,
             config=self.caches.config(),

@@ -1,11 +1,12 @@
 """From events to dirty keys: the only way into the caches and the queue."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.model.keys import AttachmentKey
 from nicplug.reconcile.queue import Priority, WorkQueue
 
 # A pass over a neighbour would run in front of the write that matters, and often be repeated a moment later:
@@ -37,6 +38,15 @@ class Intake:
         if listed and self._is_complete:
             self.relisted.set()
         self.enqueue(keys, priority=Priority.SWEEP if listed else Priority.LIVE)
+
+    def attachments_changed(self, attachments: Iterable[AttachmentKey] | None) -> None:
+        """Network attachment definitions came, went or changed; None for all of them."""
+        priority = Priority.SWEEP if attachments is None else Priority.LIVE
+        self.enqueue(self.caches.referring(attachments), priority=priority)
+
+    def pod_failed(self, pod_uid: str) -> None:
+        """The dynamic networks controller says that it failed on this pod."""
+        self.enqueue(self.caches.vmi_of_pod(pod_uid))
 
     def answered(self, keys: list[WorkKey]) -> None:
         """An answer to a write has changed these."""

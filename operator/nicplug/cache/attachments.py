@@ -1,0 +1,86 @@
+"""The network attachment definitions of the cluster, as the optional watch brings them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from nicplug.cache.optional_watch import Absence
+from nicplug.model.attachments import (
+    AttachmentDefinition,
+    Knowledge,
+    KnownAttachments,
+    parse_attachment_definition,
+)
+from nicplug.model.keys import AttachmentKey
+
+
+def tell_nobody(_keys: Iterable[AttachmentKey] | None) -> None:
+    """Be the `on_change` of a store that nobody listens to."""
+
+
+@dataclass(slots=True)
+class Attachments:
+    """All NADs by key; a `Sink` of `OptionalWatch`.
+
+    Attributes:
+        on_change: told which NADs came, went or changed; None for all of them.
+    """
+
+    clock: Callable[[], datetime]
+    on_change: Callable[[Iterable[AttachmentKey] | None], None] = tell_nobody
+    _knowledge: Knowledge = Knowledge.UNKNOWN
+    _definitions: dict[AttachmentKey, AttachmentDefinition] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._definitions)
+
+    def known(self, keys: Iterable[AttachmentKey]) -> KnownAttachments:
+        """What is known about these."""
+        found = {key: self._definitions[key] for key in keys if key in self._definitions}
+        return KnownAttachments(knowledge=self._knowledge, definitions=found)
+
+    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """All NADs there are."""
+        first, before = self._knowledge is Knowledge.UNKNOWN, self._definitions
+        changed_at = None if first else self.clock()
+        listed = [parse_attachment_definition(item, changed_at=changed_at) for item in items]
+        self._definitions = {item.key: _as_before(item, before.get(item.key)) for item in listed}
+        was, self._knowledge = self._knowledge, Knowledge.COMPLETE
+        if was is not Knowledge.COMPLETE:
+            self.on_change(None)
+            return
+        keys = before.keys() | self._definitions.keys()
+        self._tell([key for key in keys if before.get(key) != self._definitions.get(key)])
+
+    def change(self, type_: str, item: Mapping[str, Any]) -> None:
+        """One line of the watch."""
+        fresh = parse_attachment_definition(item, changed_at=self.clock())
+        before = self._definitions.get(fresh.key)
+        if type_ == "DELETED":
+            # Not the DELETED line of a NAD whose name another has taken meanwhile.
+            if before is not None and before.resource_version <= fresh.resource_version:
+                del self._definitions[fresh.key]
+                self._tell([fresh.key])
+            return
+        self._definitions[fresh.key] = _as_before(fresh, before)
+        self._tell([fresh.key] if before != self._definitions[fresh.key] else [])
+
+    def lose(self, absence: Absence) -> None:
+        """The CRD is not installed, or NADs must not be read."""
+        was = self._knowledge
+        self._knowledge = Knowledge.NOT_INSTALLED if absence is Absence.NOT_SERVED else Knowledge.UNKNOWN
+        self._definitions = {}
+        if was is not self._knowledge:
+            self.on_change(None)
+
+    def _tell(self, keys: list[AttachmentKey]) -> None:
+        if keys:
+            self.on_change(keys)
+
+
+def _as_before(fresh: AttachmentDefinition, before: AttachmentDefinition | None) -> AttachmentDefinition:
+    """With the time of the one that was known, when nothing that matters has changed."""
+    if before is None or (before.uid, before.digest) != (fresh.uid, fresh.digest):
+        return fresh
+    return replace(fresh, changed_at=before.changed_at)

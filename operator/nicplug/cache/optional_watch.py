@@ -1,0 +1,150 @@
+"""LIST and WATCH of a kind that may be missing, forbidden, installed later or taken away: never a reason to end.
+
+Kopf cannot serve these here: it has no field selectors, and a CRD that is missing when it starts, with
+scanning off, is never watched (docs/adr/0009). A relist replaces everything, so unlike Kopf's it tells of
+deletions too.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+import structlog
+
+from nicplug.kube.api import Json, Resource, WatchingApi
+from nicplug.kube.errors import ApiError, Denied, Gone, Stale, Throttled, Unavailable
+from nicplug.model.metadata import mapping, objects, text
+
+log = structlog.get_logger(__name__)
+
+_PAGE = 500
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
+# A 404 costs the API server next to nothing, and somebody who installs the CRD is waiting.
+_NOT_SERVED_PAUSE_SECONDS = 5.0
+_DENIED_PAUSE_SECONDS = 30.0
+
+
+class Absence(Enum):
+    """Why there is nothing to be known about a kind."""
+
+    NOT_SERVED = "not served"
+    DENIED = "denied"
+
+
+class Sink(Protocol):
+    """Whoever keeps what the watch brings; never raises for what an object says."""
+
+    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """All that exists, after a LIST."""
+        ...
+
+    def change(self, type_: str, item: Mapping[str, Any]) -> None:
+        """One line of the watch: ADDED, MODIFIED or DELETED."""
+        ...
+
+    def lose(self, absence: Absence) -> None:
+        """The kind is not served, or must not be read; what was known is no longer true."""
+        ...
+
+
+@dataclass(slots=True)
+class OptionalWatch:
+    """One kind, followed for ever.
+
+    Attributes:
+        remedy: what a person can do about its absence, for the log.
+        settled: set after the first LIST, or when it is known that there can be none.
+    """
+
+    api: WatchingApi
+    resource: Resource
+    sink: Sink
+    remedy: Mapping[Absence, str]
+    field_selector: str | None = None
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    _absence: Absence | None = None
+    _failures: int = 0
+    _version: str = ""
+
+    async def run(self) -> None:
+        """Follow the kind until cancelled."""
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                await self._follow()
+                continue
+            except Gone as error:
+                pause = self._lose(Absence.NOT_SERVED, error)
+            except Denied as error:
+                pause = self._lose(Absence.DENIED, error)
+            except Stale:
+                # 410: the version is too old to go on from.
+                self._version, pause = "", self._pause()
+            except Throttled as error:
+                pause = error.after
+            except ApiError as error:
+                pause = self._pause()
+                log.debug("optional watch broke", kind=self.resource.kind, error=str(error))
+            await asyncio.sleep(pause)
+
+    async def _list(self) -> None:
+        items: list[Json] = []
+        token: str | None = None
+        while True:
+            page = await self.api.list(
+                self.resource, field_selector=self.field_selector, limit=_PAGE, continue_token=token
+            )
+            items += page.get("items") or []
+            metadata = mapping(page.get("metadata"))
+            token = text(metadata.get("continue")) or None
+            if token is None:
+                break
+        if self._absence is not None:
+            log.info("can be read now", kind=self.resource.kind)
+        self._absence = None
+        self.sink.replace(objects(items))
+        self.settled.set()
+        self._version = text(metadata.get("resourceVersion"))
+
+    async def _follow(self) -> None:
+        """Take in the lines, until the server ends the stream.
+
+        Raises:
+            Stale: the server no longer has what came after the version.
+        """
+        lines = self.api.watch(self.resource, resource_version=self._version, field_selector=self.field_selector)
+        count = 0
+        async for line in lines:
+            type_, item = text(line.get("type")), mapping(line.get("object"))
+            if type_ == "ERROR":
+                raise _error_of(item)
+            self._failures, count = 0, count + 1
+            if type_ != "BOOKMARK":
+                self.sink.change(type_, item)
+            self._version = text(mapping(item.get("metadata")).get("resourceVersion")) or self._version
+        if not count:
+            # A server that ends every stream at once is not asked in a tight loop.
+            await asyncio.sleep(self._pause())
+
+    def _lose(self, absence: Absence, error: ApiError) -> float:
+        if self._absence is not absence:
+            log.warning("cannot be read", kind=self.resource.kind, error=str(error), remedy=self.remedy[absence])
+        self._absence, self._version = absence, ""
+        self.sink.lose(absence)
+        self.settled.set()
+        return _NOT_SERVED_PAUSE_SECONDS if absence is Absence.NOT_SERVED else _DENIED_PAUSE_SECONDS
+
+    def _pause(self) -> float:
+        self._failures += 1
+        limit = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE_SECONDS)
+        return random.uniform(limit / 2, limit)
+
+
+def _error_of(status: Mapping[str, Any]) -> ApiError:
+    code, message = status.get("code"), text(status.get("message"))
+    return Stale(message, status=410) if code == 410 else Unavailable(f"ERROR in the watch: {message}")

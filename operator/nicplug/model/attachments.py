@@ -1,0 +1,97 @@
+"""Network attachment definitions (NADs), and what is known about those that a VMI refers to.
+
+Source: Multus network attachment specification 1.3. A NAD without `spec.config` is whole: Multus then
+takes the configuration of that name from the node.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from nicplug.model import metadata as meta
+from nicplug.model.keys import AttachmentKey
+from nicplug.model.metadata import mapping, text
+from nicplug.model.networks import Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachmentDefinition:
+    """One NAD, as little of it as decisions need.
+
+    Attributes:
+        problem: why its `spec.config` can attach nothing, "" when it is whole.
+        digest: of `spec.config`; tells that it was changed.
+        changed_at: when this process heard of its creation or of another configuration; None for one that was
+            there at the first look.
+    """
+
+    key: AttachmentKey
+    uid: str
+    resource_version: int = field(compare=False)
+    problem: str
+    digest: str
+    changed_at: datetime | None = None
+
+
+class Knowledge(Enum):
+    """How much is known of NADs. Unknown is not missing: nothing may be concluded from it."""
+
+    UNKNOWN = "unknown"
+    NOT_INSTALLED = "not installed"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownAttachments:
+    """What is known about the NADs that one VMI refers to.
+
+    Attributes:
+        definitions: those that exist, by key.
+    """
+
+    knowledge: Knowledge = Knowledge.UNKNOWN
+    definitions: Mapping[AttachmentKey, AttachmentDefinition] = field(default_factory=dict)
+
+    def is_missing(self, key: AttachmentKey) -> bool:
+        """The NAD is known not to exist, though it could."""
+        return self.knowledge is Knowledge.COMPLETE and key not in self.definitions
+
+
+def attachment_key(network: Network, *, namespace: str) -> AttachmentKey:
+    """The NAD that a secondary network of a VMI in `namespace` refers to."""
+    return AttachmentKey(*network.attachment_reference(namespace=namespace))
+
+
+def attachment_keys(networks: Iterable[Network], *, namespace: str) -> frozenset[AttachmentKey]:
+    """The NADs that the secondary networks of a VMI in `namespace` refer to."""
+    return frozenset(attachment_key(network, namespace=namespace) for network in networks if network.is_secondary)
+
+
+def parse_attachment_definition(raw: Mapping[str, Any], *, changed_at: datetime | None) -> AttachmentDefinition:
+    """Project a NAD of the API."""
+    metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
+    config = text(spec.get("config"))
+    return AttachmentDefinition(
+        key=AttachmentKey(text(metadata.get("namespace")), text(metadata.get("name"))),
+        uid=text(metadata.get("uid")),
+        resource_version=meta.resource_version(metadata),
+        problem=_problem(config),
+        digest=hashlib.sha256(config.encode(errors="replace")).hexdigest()[:16],
+        changed_at=changed_at,
+    )
+
+
+def _problem(config: str) -> str:
+    if not config.strip():
+        return ""
+    try:
+        parsed = json.loads(config)
+    except ValueError as error:
+        return f"not JSON: {error}"
+    except RecursionError:
+        return "not JSON: nested too deeply"
+    return "" if isinstance(parsed, dict) else "not a JSON object"

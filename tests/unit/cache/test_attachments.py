@@ -1,0 +1,213 @@
+"""What is known of network attachment definitions, and who is told."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from tests.build import NOW, a_vmi, later, nic, pod, primary, vmi
+
+from nicplug.cache.attachments import Attachments
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.optional_watch import Absence
+from nicplug.model.attachments import Knowledge, attachment_keys
+from nicplug.model.keys import AttachmentKey, VmiKey
+
+KEY = AttachmentKey("default", "blue-net")
+
+
+def nad(name: str = "blue-net", *, config: Any = "{}", version: int = 10, uid: str = "u1") -> dict[str, Any]:
+    metadata = {"namespace": "default", "name": name, "uid": uid, "resourceVersion": str(version)}
+    return {"metadata": metadata, "spec": {"config": config}}
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.now = NOW
+        self.store = Attachments(clock=lambda: self.now, on_change=self._hear)
+
+    def _hear(self, keys: Iterable[AttachmentKey] | None) -> None:
+        self.told.append(None if keys is None else list(keys))
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+def test_before_the_first_list_nothing_is_missing(heard: Heard) -> None:
+    assert not heard.store.known([KEY]).is_missing(KEY)
+
+
+def test_after_it_what_it_lacks_is_missing(heard: Heard) -> None:
+    heard.store.replace([nad("other")])
+    assert heard.store.known([KEY]).is_missing(KEY)
+    assert heard.told == [None]
+
+
+@pytest.mark.parametrize(
+    ("absence", "knowledge"), [(Absence.NOT_SERVED, Knowledge.NOT_INSTALLED), (Absence.DENIED, Knowledge.UNKNOWN)]
+)
+def test_a_kind_that_cannot_be_read_leaves_nothing_missing(
+    heard: Heard, absence: Absence, knowledge: Knowledge
+) -> None:
+    heard.store.replace([])
+    heard.store.lose(absence)
+    heard.store.lose(absence)
+    assert heard.store.known([KEY]).knowledge is knowledge
+    assert not heard.store.known([KEY]).is_missing(KEY)
+    assert heard.told == [None, None], "told once"
+
+
+def test_one_that_comes_and_goes_is_told(heard: Heard) -> None:
+    heard.store.replace([])
+    heard.store.change("ADDED", nad(version=11))
+    heard.store.change("DELETED", nad(version=12))
+    assert heard.told == [None, [KEY], [KEY]]
+    assert heard.store.known([KEY]).is_missing(KEY)
+
+
+def test_noise_is_not_told(heard: Heard) -> None:
+    heard.store.replace([nad()])
+    heard.store.change("MODIFIED", nad(version=11))
+    heard.store.replace([nad(version=11)])
+    assert heard.told == [None]
+
+
+def test_another_configuration_has_its_time_and_the_first_look_has_none(heard: Heard) -> None:
+    heard.store.replace([nad()])
+    assert heard.store.known([KEY]).definitions[KEY].changed_at is None
+    heard.now = later(5)
+    heard.store.change("MODIFIED", nad(config='{"type": "bridge"}', version=11))
+    heard.now = later(9)
+    heard.store.change("MODIFIED", nad(config='{"type": "bridge"}', version=12))
+    assert heard.store.known([KEY]).definitions[KEY].changed_at == later(5)
+
+
+def test_the_end_of_a_namesake_that_was_replaced_is_no_end(heard: Heard) -> None:
+    heard.store.replace([nad(version=20, uid="u2")])
+    heard.store.change("DELETED", nad(version=15, uid="u1"))
+    assert not heard.store.known([KEY]).is_missing(KEY)
+
+
+def test_a_list_tells_of_what_has_gone(heard: Heard) -> None:
+    heard.store.replace([nad(), nad("red-net")])
+    heard.store.replace([nad("red-net")])
+    assert heard.told == [None, [KEY]]
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ("", ""),
+        (None, ""),
+        ('{"type": "bridge"}', ""),
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ("[" * 100_000, "not JSON"),
+    ],
+    ids=["empty: on the node", "null", "whole", "cut", "a list", "bottomless"],
+)
+def test_configuration(heard: Heard, config: Any, problem: str) -> None:
+    heard.store.replace([nad(config=config)])
+    found = heard.store.known([KEY]).definitions[KEY].problem
+    assert found.startswith(problem)
+    assert bool(found) == bool(problem)
+
+
+def test_those_who_refer_are_found_until_they_no_longer_do() -> None:
+    caches = Caches(clock=lambda: NOW)
+    key = VmiKey("default", "vmi-fedora")
+    caches.observe(CachedKind.VMI, vmi(primary(), nic("blue"), nic("red", attachment="ops/lan")))
+    assert caches.referring([KEY]) == [key]
+    assert caches.referring([AttachmentKey("ops", "lan")]) == [key]
+    assert caches.referring(None) == [key]
+    caches.observe(CachedKind.VMI, vmi(primary(), nic("red", attachment="ops/lan"), version=11))
+    assert caches.referring([KEY]) == []
+    caches.forget(CachedKind.VMI, vmi(primary(), version=12))
+    assert caches.referring(None) == []
+
+
+def test_only_secondary_networks_refer() -> None:
+    assert attachment_keys(a_vmi(vmi(primary(), nic("blue"))).networks, namespace="default") == {KEY}
+
+
+MESSAGE = "pod [default/p]: failed adding interface pod16477688c0e to network: blue-net"
+
+
+def event(
+    *, uid: str, reason: str = "FailedAddingInterface", message: str | None = MESSAGE, **more: Any
+) -> dict[str, Any]:
+    return {
+        "reason": reason,
+        "message": message,
+        "involvedObject": {"kind": "Pod", "uid": uid},
+        "lastTimestamp": "2026-01-02T03:00:00Z",
+        **more,
+    }
+
+
+class TestPodFailures:
+    """The newest per interface of pods that are ours."""
+
+    caches: Caches
+    told: list[str]
+
+    @pytest.fixture(autouse=True)
+    def _caches(self) -> None:
+        self.told = []
+        self.caches = Caches(clock=lambda: NOW)
+        self.caches.pod_failures.on_change = self.told.append
+        self.caches.observe(CachedKind.POD, pod(uid="mine"))
+
+    def test_a_failure_is_quoted_by_interface(self) -> None:
+        self.caches.pod_failures.change("ADDED", event(uid="mine"))
+        failure = self.caches.pod_failures.of("mine")["pod16477688c0e"]
+        assert failure.message == MESSAGE
+        assert failure.heard_at == NOW
+        assert self.told == ["mine"]
+        assert self.caches.vmi_of_pod("mine") == [VmiKey("default", "vmi-fedora")]
+
+    def test_one_that_was_there_before_has_the_time_of_the_event(self) -> None:
+        self.caches.pod_failures.replace([event(uid="mine"), event(uid="mine", lastTimestamp="2027-01-01T00:00:00Z")])
+        assert self.caches.pod_failures.of("mine")["pod16477688c0e"].heard_at == NOW, "never in the future"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            event(uid="somebody's"),
+            event(uid=""),
+            event(uid="mine", reason="AddedInterface"),
+            event(uid="mine", message="failed"),
+            event(uid="mine", message=None, involvedObject=None),
+            {"message": 7, "reason": None},
+        ],
+        ids=["another pod", "no uid", "a success", "no interface", "about nothing", "not an event"],
+    )
+    def test_the_rest_is_dropped(self, body: dict[str, Any]) -> None:
+        self.caches.pod_failures.change("ADDED", body)
+        assert not self.caches.pod_failures.of("mine")
+        assert not self.caches.pod_failures.of("somebody's")
+        assert self.told == []
+
+    def test_text_is_bounded_and_printable(self) -> None:
+        message = "pod [a/b]: failed adding interface pod16477688c0e to network: \x1b[31m\u202e" + "x" * 5000
+        self.caches.pod_failures.change("ADDED", event(uid="mine", message=message))
+        quoted = self.caches.pod_failures.of("mine")["pod16477688c0e"].message
+        assert len(quoted) == 256
+        assert quoted.isprintable()
+
+    def test_memory_is_bounded_per_pod(self) -> None:
+        for number in range(200):
+            message = f"pod [a/b]: failed adding interface pod{number:011x} to network: n"
+            self.caches.pod_failures.change("ADDED", event(uid="mine", message=message))
+            self.caches.pod_failures.clock = lambda number=number: later(number)  # type: ignore[misc]
+        assert len(self.caches.pod_failures.of("mine")) <= 64
+
+    def test_they_go_with_the_pod_and_stay_through_its_changes(self) -> None:
+        self.caches.pod_failures.change("ADDED", event(uid="mine"))
+        self.caches.observe(CachedKind.POD, pod(uid="mine", phase="Succeeded", version=11))
+        assert self.caches.pod_failures.of("mine")
+        self.caches.forget(CachedKind.POD, pod(uid="mine", version=12))
+        assert not self.caches.pod_failures.of("mine")
+        assert self.caches.vmi_of_pod("mine") == []

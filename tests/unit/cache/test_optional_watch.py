@@ -1,0 +1,229 @@
+"""A kind that may be missing, forbidden, installed later or taken away, on a real socket."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from kubernetes.aio.client import Configuration
+from structlog.testing import capture_logs
+from tests.fakes.apiserver import FakeApiServer
+
+from nicplug.cache import optional_watch
+from nicplug.cache.optional_watch import Absence, OptionalWatch
+from nicplug.kube.aio import AioApi
+from nicplug.kube.resources import CORE_EVENTS, NETWORK_ATTACHMENT_DEFINITIONS
+
+NADS = "network-attachment-definitions"
+REMEDY = {Absence.NOT_SERVED: "install it", Absence.DENIED: "allow it"}
+
+
+@dataclass(slots=True)
+class Kept:
+    """A sink: what is there by name, and what was heard."""
+
+    objects: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    lists: int = 0
+    absence: Absence | None = None
+
+    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+        self.objects = {item["metadata"]["name"]: item for item in items}
+        self.lists, self.absence = self.lists + 1, None
+
+    def change(self, type_: str, item: Mapping[str, Any]) -> None:
+        name = item["metadata"]["name"]
+        if type_ == "DELETED":
+            del self.objects[name]
+        else:
+            self.objects[name] = item
+
+    def lose(self, absence: Absence) -> None:
+        self.objects, self.absence = {}, absence
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_FIRST_PAUSE_SECONDS", "_NOT_SERVED_PAUSE_SECONDS", "_DENIED_PAUSE_SECONDS"):
+        monkeypatch.setattr(optional_watch, name, 0.01)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    async with FakeApiServer() as made:
+        yield made
+
+
+@pytest.fixture
+async def api(server: FakeApiServer) -> AsyncIterator[AioApi]:
+    made = AioApi(Configuration(host=server.url))
+    yield made
+    await made.close()
+
+
+@contextlib.asynccontextmanager
+async def watching(api: AioApi, **options: Any) -> AsyncIterator[tuple[OptionalWatch, Kept]]:
+    kept = Kept()
+    resource = options.pop("resource", NETWORK_ATTACHMENT_DEFINITIONS)
+    watch = OptionalWatch(api=api, resource=resource, sink=kept, remedy=REMEDY, **options)
+    task = asyncio.create_task(watch.run())
+    try:
+        async with asyncio.timeout(5):
+            await watch.settled.wait()
+        yield watch, kept
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def nad(name: str, config: str = "{}") -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"config": config}}
+
+
+async def until(condition: Any) -> None:
+    """Of what the watch has taken in, no event tells."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_what_exists_comes_first_then_what_changes(server: FakeApiServer, api: AioApi) -> None:
+    server.create(NADS, nad("a"))
+    async with watching(api) as (_, kept):
+        assert list(kept.objects) == ["a"]
+        server.create(NADS, nad("b"))
+        await until(lambda: "b" in kept.objects)
+        server.delete(NADS, "a")
+        await until(lambda: "a" not in kept.objects)
+        assert kept.lists == 1
+
+
+async def test_a_list_comes_in_pages(server: FakeApiServer, api: AioApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optional_watch, "_PAGE", 2)
+    for name in "abcde":
+        server.create(NADS, nad(name))
+    async with watching(api) as (_, kept):
+        assert list(kept.objects) == list("abcde")
+
+
+async def test_an_object_larger_than_any_buffer_arrives_whole(server: FakeApiServer, api: AioApi) -> None:
+    async with watching(api) as (_, kept):
+        server.create(NADS, nad("huge", "x" * 3_000_000))
+        server.create(NADS, nad("next"))
+        await until(lambda: "next" in kept.objects)
+        assert len(kept.objects["huge"]["spec"]["config"]) == 3_000_000
+
+
+async def test_a_cut_stream_goes_on_without_a_list(server: FakeApiServer, api: AioApi) -> None:
+    async with watching(api) as (_, kept):
+        server.create(NADS, nad("a"))
+        await until(lambda: "a" in kept.objects)
+        server.cut_watches(NADS)
+        server.create(NADS, nad("b"))
+        await until(lambda: "b" in kept.objects)
+        assert kept.lists == 1
+
+
+async def test_a_deletion_that_the_watch_missed_is_found_by_the_list_after_a_410(
+    server: FakeApiServer, api: AioApi
+) -> None:
+    server.create(NADS, nad("a"))
+    async with watching(api) as (_, kept):
+
+        def lose_the_deletion() -> None:
+            server.cut_watches(NADS)
+            server.delete(NADS, "a")
+            server.compact()
+
+        server.atomically(lose_the_deletion)
+        await until(lambda: kept.objects == {})
+        assert kept.lists == 2
+
+
+async def test_an_error_in_the_stream_is_survived(server: FakeApiServer, api: AioApi) -> None:
+    async with watching(api) as (_, kept):
+        await until(lambda: server.open_watches == [NADS])
+        server.break_watches(code=500, resource=NADS)
+        server.create(NADS, nad("a"))
+        await until(lambda: "a" in kept.objects)
+
+
+async def test_a_bookmark_is_where_to_go_on_from(server: FakeApiServer, api: AioApi) -> None:
+    async with watching(api) as (_, kept):
+        await until(lambda: server.open_watches == [NADS])
+        for number in range(5):
+            server.create("pods", {"metadata": {"name": f"p{number}"}, "spec": {}})
+        server.bookmark(NADS)
+        version = server.version
+        server.clear_requests()
+        await asyncio.sleep(0.05)
+        server.cut_watches(NADS)
+        await until(lambda: any(request.verb == "watch" for request in server.requests))
+        [again] = [request for request in server.requests if request.verb == "watch"]
+        assert again.query["resourceVersion"] == str(version)
+        assert kept.lists == 1
+
+
+async def test_an_api_server_that_was_away_is_followed_again(server: FakeApiServer, api: AioApi) -> None:
+    server.create(NADS, nad("a"))
+    async with watching(api) as (_, kept):
+        await server.stop()
+        await asyncio.sleep(0.05)
+        assert list(kept.objects) == ["a"], "silence is no news"
+        await server.start()
+        server.create(NADS, nad("b"))
+        await until(lambda: "b" in kept.objects)
+
+
+async def test_a_kind_that_is_installed_later_is_noticed_and_said_once(server: FakeApiServer, api: AioApi) -> None:
+    server.stop_serving(NADS)
+    with capture_logs() as logs:
+        async with watching(api) as (_, kept):
+            assert kept.absence is Absence.NOT_SERVED
+            await until(lambda: len([request for request in server.requests if request.code == 404]) > 2)
+            server.serve(NADS)
+            server.create(NADS, nad("a"))
+            await until(lambda: "a" in kept.objects)
+            assert kept.absence is None
+    assert [line["remedy"] for line in logs if line["log_level"] == "warning"] == ["install it"]
+
+
+async def test_a_kind_that_is_taken_away_is_lost_and_found_again(server: FakeApiServer, api: AioApi) -> None:
+    server.create(NADS, nad("a"))
+    async with watching(api) as (_, kept):
+        server.stop_serving(NADS)
+        await until(lambda: kept.absence is Absence.NOT_SERVED)
+        server.serve(NADS)
+        await until(lambda: kept.absence is None)
+
+
+async def test_a_missing_right_is_said_once_with_its_remedy(server: FakeApiServer, api: AioApi) -> None:
+    server.create(NADS, nad("a"))
+    server.fail(status=403, verb="list", resource=NADS, times=3)
+    with capture_logs() as logs:
+        async with watching(api) as (_, kept):
+            assert kept.absence is Absence.DENIED
+            await until(lambda: "a" in kept.objects)
+    assert [line["remedy"] for line in logs if line["log_level"] == "warning"] == ["allow it"]
+
+
+async def test_being_throttled_is_obeyed(server: FakeApiServer, api: AioApi) -> None:
+    server.create(NADS, nad("a"))
+    server.fail(status=429, verb="list", resource=NADS, times=2, headers={"Retry-After": "0"})
+    async with watching(api) as (_, kept):
+        assert list(kept.objects) == ["a"]
+
+
+async def test_the_server_selects_by_field(server: FakeApiServer, api: AioApi) -> None:
+    def event(name: str, reason: str) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "reason": reason, "involvedObject": {"kind": "Pod"}}
+
+    server.create("core/events", event("a", "FailedAddingInterface"))
+    server.create("core/events", event("b", "Scheduled"))
+    selector = "involvedObject.kind=Pod,reason=FailedAddingInterface"
+    async with watching(api, resource=CORE_EVENTS, field_selector=selector) as (_, kept):
+        server.create("core/events", event("c", "Pulled"))
+        server.create("core/events", event("d", "FailedAddingInterface"))
+        await until(lambda: list(kept.objects) == ["a", "d"])
