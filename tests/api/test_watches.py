@@ -12,7 +12,9 @@ from tests.fakes.faults import Fault
 
 from nicplug import kopf_settings
 
-WATCHED = sorted([VM, VMI, POD, "kubevirts", "controllerrevisions"])
+# By Kopf, and by the operator itself (docs/adr/0009).
+OWN_WATCHES = ["network-attachment-definitions", "core/events", "core/events"]
+WATCHED = sorted([VM, VMI, POD, "kubevirts", "controllerrevisions", *OWN_WATCHES])
 
 
 async def test_pods_of_others_are_never_sent_to_the_operator(world: World) -> None:

@@ -124,9 +124,11 @@ class FakeApiServer:
         self._port = int(self._runner.addresses[0][1])
 
     async def _hang_up(self, runner: web.ServerRunner) -> None:
+        self._watches.is_closing = True
         for watcher in list(self._watches.open):
             watcher.end()
         await runner.cleanup()
+        self._watches.is_closing = False
 
     # -- playing the user or the node ----------------------------------------------------------
 

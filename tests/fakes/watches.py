@@ -85,6 +85,7 @@ class Watches:
         self._store = store
         self._bookmark_seconds = bookmark_seconds
         self.open: list[Watcher] = []
+        self.is_closing = False
         self.on_change: Callable[[], None] = lambda: None
 
     def of(self, plural: str | None) -> list[Watcher]:
@@ -101,6 +102,9 @@ class Watches:
         unsubscribe = self._store.subscribe(kind, watcher.see)
         self.open.append(watcher)
         self.on_change()
+        if self.is_closing:
+            # Opened anew over a kept connection by a client that was quicker than the end of the server.
+            watcher.end()
         try:
             response = web.StreamResponse(headers={"Content-Type": "application/json"})
             await response.prepare(request)
