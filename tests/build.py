@@ -216,9 +216,14 @@ def pod(
     deleting: bool = False,
     status_text: str | None = None,
     conditions: Sequence[Json] | None = None,
+    status: Json | None = None,
+    gated: bool = False,
     **meta: Any,
 ) -> Json:
-    """A launcher pod: asked for `networks`, and having `attached` (NIC names, or pod interface names)."""
+    """A launcher pod: asked for `networks`, and having `attached` (NIC names, or pod interface names).
+
+    `gated`: its Ready waits for the operator's condition. `status`: more members of the status, or other ones.
+    """
     text = networks if isinstance(networks, str) or networks is None else render(networks)
     found = [POD_INTERFACES.get(item, item) for item in attached]
     annotations = {NETWORK_STATUS_ANNOTATION: network_status(*found) if status_text is None else status_text}
@@ -232,18 +237,32 @@ def pod(
     }
     state = {"running": {"startedAt": CREATED}} if ready else {"waiting": {"reason": "ContainerCreating"}}
     ready_row = {"type": "Ready", "status": "True" if ready else "False"}
-    status: Json = {
+    body: Json = {
         "phase": phase,
         "conditions": [ready_row] if conditions is None else list(conditions),
         "containerStatuses": [{"name": "compute", "ready": ready, "state": state}],
     }
+    gates = {"readinessGates": [{"conditionType": "kubevirt.io/virtual-machine-unpaused"}]} if gated else {}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": metadata(name, uid=uid, **members),
-        "spec": {"nodeName": node, "containers": [{"name": "compute", "image": "launcher:1"}]},
-        "status": status,
+        "spec": {"nodeName": node, "containers": [{"name": "compute", "image": "launcher:1"}], **gates},
+        "status": body | (status or {}),
     }
+
+
+def waiting(reason: str, *, message: str = "no such host", where: str = "containerStatuses") -> Json:
+    """The status of a pod whose container waits for that reason."""
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {"phase": "Pending", where: [{"name": "compute", "ready": False, "state": state}]}
+
+
+def pinned(**members: Any) -> Json:
+    """A VMI with CPUs of its own."""
+    raw = vmi(**members)
+    raw["spec"]["domain"]["cpu"] = {"cores": 2, "dedicatedCpuPlacement": True}
+    return raw
 
 
 def kubevirt(*gates: str, disabled: Sequence[str] = (), name: str = "kubevirt", **network: Any) -> Json:
@@ -334,6 +353,8 @@ def vmi_view(
     refusal: Refusal | None = None,
     pending_since: datetime | None = None,
     seen_at: datetime = NOW,
+    orphan: Json | None = None,
+    podless: bool = True,
 ) -> VmiView:
     """What the planner of a VMI sees; the feature gate is listed unless `config` says otherwise."""
     return VmiView(
@@ -343,6 +364,8 @@ def vmi_view(
         config=a_config(config or kubevirt()) if has_config else None,
         settings=PlanSettings(),
         spec_seen_at=seen_at,
+        orphan=a_pod(orphan) if orphan is not None else None,
+        is_podless=podless and not pods,
         refusal=refusal,
         report_pending_since=pending_since,
     )

@@ -22,6 +22,7 @@ Address = tuple[str, str]
 NAMESPACE = "default"
 VMS, VMIS, PODS, KUBEVIRTS = "virtualmachines", "virtualmachineinstances", "pods", "kubevirts"
 REVISIONS = "controllerrevisions"
+LAUNCHER = ("kubevirt.io", "virt-launcher")
 KINDS = {
     VMS: "VirtualMachine",
     VMIS: "VirtualMachineInstance",
@@ -41,7 +42,7 @@ class Cluster:
     """Everything that is true.
 
     Attributes:
-        history: every change in order: plural, type of the watch line, the object.
+        history: every change in order: plural, type of the watch line, the object; pods as watched by label.
         guests: NICs in the guest of each VMI, by uid; what the node knows and the API does not.
         log: what happened, for a person.
         on_commit: checks that run after every change.
@@ -73,6 +74,10 @@ class Cluster:
     def all(self, plural: str) -> list[Json]:
         """Copies of all objects of a kind."""
         return [copied(body) for (kind, _), body in sorted(self._objects.items()) if kind == plural]
+
+    def in_sight(self, plural: str) -> list[Json]:
+        """What a LIST with the operator's selectors shows."""
+        return [body for body in self.all(plural) if is_in_sight(plural, body)]
 
     @property
     def version(self) -> int:
@@ -145,16 +150,33 @@ class Cluster:
 
     def _commit(self, plural: str, name: str, type_: str, body: Json, *, by: str, what: str) -> Json:
         self._version += 1
+        before = self._objects.get((plural, name))
         body["metadata"]["resourceVersion"] = str(self._version)
         if type_ == "DELETED":
             del self._objects[plural, name]
         else:
             self._objects[plural, name] = body
         self.say(f"{by}: {KINDS[plural]} {name} {what} (resourceVersion {self._version})")
-        self.history.append((plural, type_, copied(body)))
+        if (line := _line(plural, type_, before, body)) is not None:
+            self.history.append((plural, line, copied(body)))
         for check in self.on_commit:
             check(self)
         return copied(body)
+
+
+def is_in_sight(plural: str, body: Json) -> bool:
+    """The operator's selectors match it."""
+    label, value = LAUNCHER
+    return plural != PODS or (body["metadata"].get("labels") or {}).get(label) == value
+
+
+def _line(plural: str, type_: str, before: Json | None, after: Json) -> str | None:
+    """What a watch by label says: an object that loses the label looks deleted, one that gets it looks new."""
+    saw = before is not None and is_in_sight(plural, before)
+    sees = type_ != "DELETED" and is_in_sight(plural, after)
+    if saw and sees:
+        return "MODIFIED"
+    return "ADDED" if sees else "DELETED" if saw else None
 
 
 def _without_status(plural: str, old: Json, body: Json) -> Json:

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.sim.cluster import KUBEVIRTS, PODS, VMIS, VMS, Cluster, Json
+from tests.sim.cluster import KUBEVIRTS, PODS, VMIS, VMS, Cluster, Json, is_in_sight
 from tests.sim.node_side import NETWORKS, STATUS
 from tests.sim.users import FOREIGN
 
@@ -90,6 +90,7 @@ def _check_vmi(cluster: Cluster, vmi: Json) -> None:
     for nic, row in rows.items():
         wanted = "domain" if nic == "default" else "domain, multus-status"
         assert row["infoSource"] == wanted, f"{name}: {nic} has infoSource {row['infoSource']}"
+    assert _condition(status, "Ready").get("status") == "True", f"{name}: {_condition(status, 'Ready')}"
     ready = _condition(status, "InterfacesReady")
     assert ready["status"] == "True", f"{name}: {ready}"
     assert ready["observedGeneration"] == vmi["metadata"]["generation"], (
@@ -103,6 +104,7 @@ def _check_vmi(cluster: Cluster, vmi: Json) -> None:
 def _check_pod(cluster: Cluster, vmi: Json, nics: set[str]) -> None:
     pods = [pod for pod in cluster.all(PODS) if pod["metadata"]["ownerReferences"][0]["uid"] == vmi["metadata"]["uid"]]
     assert len(pods) == 1, f"{len(pods)} pods"
+    assert is_in_sight(PODS, pods[0]), "the pod has not got its label back"
     own = [item for item in _elements(pods[0]) if item != FOREIGN]
     assert {item["name"] for item in own} == {f"{nic}-net" for nic in nics}
     assert len(own) == len(nics), "an element twice"

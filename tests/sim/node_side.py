@@ -36,14 +36,22 @@ def kubelet(cluster: Cluster) -> bool:
             return True
         if pod["status"]["phase"] == "Pending":
             running = {"name": "compute", "ready": True, "state": {"running": {}}}
-            pod["status"] = {
-                "phase": "Running",
-                "containerStatuses": [running],
-                "conditions": [{"type": "Ready", "status": "True"}],
-            }
+            pod["status"] |= {"phase": "Running", "containerStatuses": [running], "conditions": _with_ready(pod)}
+            cluster.replace(PODS, name, pod, by="kubelet", subresource="status")
+            return True
+        if pod["status"]["phase"] == "Running" and _with_ready(pod) != pod["status"]["conditions"]:
+            pod["status"]["conditions"] = _with_ready(pod)
             cluster.replace(PODS, name, pod, by="kubelet", subresource="status")
             return True
     return False
+
+
+def _with_ready(pod: Json) -> list[Json]:
+    """The kubelet's condition before those of others: Ready when every gate is open."""
+    theirs = [row for row in pod["status"].get("conditions", []) if row["type"] != "Ready"]
+    open_gates = {row["type"] for row in theirs if row["status"] == "True"}
+    ready = all(gate["conditionType"] in open_gates for gate in pod["spec"].get("readinessGates", []))
+    return [{"type": "Ready", "status": "True" if ready else "False"}, *theirs]
 
 
 def dynamic_controller(cluster: Cluster) -> bool:
@@ -86,6 +94,9 @@ def _serve(cluster: Cluster, vmi: Json) -> bool:
     if "deletionTimestamp" in vmi["metadata"]:
         guests.pop(uid, None)
         return _report(cluster, vmi, {"phase": "Succeeded"})
+    if _has_crashed(cluster, vmi):
+        guests.pop(uid, None)
+        return _report(cluster, vmi, {"phase": "Failed"})
     if status["phase"] == "Scheduled":
         guests[uid] = [item["name"] for item in _interfaces(vmi) if item.get("state") != "absent"]
         migratable = {"type": "LiveMigratable", "status": "True"}
@@ -97,6 +108,12 @@ def _serve(cluster: Cluster, vmi: Json) -> bool:
     if rows == status.get("interfaces", []) and before == guests.get(uid, []):
         return False
     return _report(cluster, vmi, {"interfaces": rows})
+
+
+def _has_crashed(cluster: Cluster, vmi: Json) -> bool:
+    """An evicted pod is not told: its node is in trouble, and the agent with it."""
+    mine = [pod for pod in cluster.all(PODS) if pod["metadata"]["ownerReferences"][0]["uid"] == vmi["metadata"]["uid"]]
+    return any(pod["status"]["phase"] == "Failed" and "reason" not in pod["status"] for pod in mine)
 
 
 def _plug(cluster: Cluster, vmi: Json) -> None:

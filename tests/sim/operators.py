@@ -78,7 +78,7 @@ class SimApi:
     async def list(self, resource: Resource, **_: Any) -> Json:
         await _turn()
         metadata = {"resourceVersion": str(self.cluster.version)}
-        return {"metadata": metadata, "items": self.cluster.all(resource.plural)}
+        return {"metadata": metadata, "items": self.cluster.in_sight(resource.plural)}
 
     async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
         await self._leave()
@@ -193,7 +193,7 @@ class Operator:
         self._on_the_way.clear()
         self._heard = len(self.cluster.history)
         for plural, kind in CACHED.items():
-            for body in self.cluster.all(plural):
+            for body in self.cluster.in_sight(plural):
                 self._look_at(self._caches.observe(kind, body))
 
     def sweep(self) -> None:

@@ -7,7 +7,7 @@ from tests.sim.cluster import Cluster
 from tests.sim.expectations import Invariants, check_rest, gate_is_on
 from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults, Operator
-from tests.sim.users import SCENARIOS, make_world, toggle_gate
+from tests.sim.users import SCENARIOS, make_world, resume_all, toggle_gate
 
 _CHAOS_STEPS = 160
 _SETTLE_STEPS = 6000
@@ -95,6 +95,7 @@ class Schedule:
         """From now on everything arrives, though not what was lost; the next relist and sweep find that."""
         self.faults.end()
         self.cluster.say("the world becomes kind")
+        resume_all(self.cluster, self.randomness)
         while not gate_is_on(self.cluster):
             toggle_gate(self.cluster, self.randomness)
         for process in self.processes:

@@ -100,6 +100,62 @@ def lose_pod(cluster: Cluster, randomness: random.Random) -> None:
         )
 
 
+def unlabel_pod(cluster: Cluster, randomness: random.Random) -> None:
+    """Somebody takes labels from a pod: the one by which it is watched, another value of it, or all."""
+    pods = cluster.all(PODS)
+    if not pods:
+        return
+    pod = randomness.choice(pods)
+    labels = pod["metadata"].get("labels") or {}
+    change = randomness.choice(("remove", "overwrite", "clear"))
+    if change == "overwrite":
+        labels["kubevirt.io"] = "virt-nothing"
+    elif change == "clear":
+        labels.clear()
+    else:
+        labels.pop("kubevirt.io", None)
+    pod["metadata"]["labels"] = labels
+    cluster.say(f"somebody: {pod['metadata']['name']}: labels: {change}")
+    cluster.replace(PODS, pod["metadata"]["name"], pod, by="somebody")
+
+
+def end_pod(cluster: Cluster, randomness: random.Random) -> None:
+    """A pod ends where it is and stays: its guest's process dies, or the kubelet evicts it."""
+    pods = [pod for pod in cluster.all(PODS) if pod["status"]["phase"] == "Running"]
+    if not pods:
+        return
+    pod = randomness.choice(pods)
+    moment = cluster.now.isoformat()
+    terminated = {"exitCode": 137, "reason": "OOMKilled", "finishedAt": moment}
+    evicted = {"reason": "Evicted", "message": "The node was low on resource: memory."}
+    pod["status"] |= {
+        "phase": "Failed",
+        "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": moment}],
+        "containerStatuses": [{"name": "compute", "ready": False, "state": {"terminated": terminated}}],
+        **randomness.choice(({}, evicted)),
+    }
+    cluster.replace(PODS, pod["metadata"]["name"], pod, by="kubelet", subresource="status")
+
+
+def pause(cluster: Cluster, randomness: random.Random) -> None:
+    """Pause a guest."""
+    if vmis := [vmi for vmi in cluster.all(VMIS) if vmi.get("status", {}).get("phase") == "Running"]:
+        _set_paused(cluster, randomness.choice(vmis), paused=True)
+
+
+def resume_all(cluster: Cluster, _: random.Random) -> None:
+    """Let every paused guest go on."""
+    for vmi in cluster.all(VMIS):
+        if "status" in vmi:
+            _set_paused(cluster, vmi, paused=False)
+
+
+def _set_paused(cluster: Cluster, vmi: Json, *, paused: bool) -> None:
+    rows = [row for row in vmi["status"].get("conditions", []) if row["type"] != "Paused"]
+    vmi["status"]["conditions"] = [*rows, {"type": "Paused", "status": "True"}] if paused else rows
+    cluster.replace(VMIS, vmi["metadata"]["name"], vmi, by="node agent", subresource="status")
+
+
 def delete(cluster: Cluster, randomness: random.Random) -> None:
     """Delete the VM or the VMI, and make it anew later."""
     plural, name = _target(randomness)
@@ -155,6 +211,8 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
     "plug and unplug beside foreign networks": (plug, unplug, attach_foreign),
     "halt and start": (plug, unplug, halt, start, start),
     "pods are lost": (plug, unplug, lose_pod),
+    "pods lose their labels": (plug, unplug, unlabel_pod, unlabel_pod, lose_pod, delete_vmi_of_vm),
+    "pods end and guests pause": (plug, end_pod, pause, resume_all, lose_pod, halt, start),
     "the gate moves": (plug, unplug, toggle_gate),
     "objects are deleted and made anew": (plug, delete, delete, delete_vmi_of_vm, start),
     "somebody takes the name": (plug, halt, start, delete_vmi_of_vm, take_the_name),
@@ -169,5 +227,9 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
         delete,
         delete_vmi_of_vm,
         attach_foreign,
+        unlabel_pod,
+        end_pod,
+        pause,
+        resume_all,
     ),
 }

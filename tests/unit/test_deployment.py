@@ -97,6 +97,7 @@ ALLOWED = {
         "kubevirt.io/kubevirts": "list watch",
         "/pods": "get list watch create patch delete",
         "apps/controllerrevisions": "get list watch create delete",
+        "/pods/status": "patch",
         "events.k8s.io/events": "create patch",
         "/events": "list watch",
         "k8s.cni.cncf.io/network-attachment-definitions": "list watch",

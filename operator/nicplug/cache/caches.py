@@ -1,5 +1,6 @@
 """The stores of all kinds, their indexes, and which keys an event makes worth another look."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
@@ -56,6 +57,7 @@ class Caches:
         self._vmi_of_pod: dict[str, VmiKey] = {}
         self._vmis_by_attachment = AttachmentIndex()
         self._spec_seen: dict[str, tuple[int, datetime]] = {}
+        self._podless: set[str] = set()
 
     def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in an object as it is now; the keys that have to look again."""
@@ -85,19 +87,25 @@ class Caches:
 
     def forget(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in that an object is gone; the keys that have to look again."""
+        if kind is CachedKind.POD:
+            return self._forget_line(parse_pod(raw))
         metadata = mapping(raw.get("metadata"))
         key = ObjectKey(text(metadata.get("namespace")), text(metadata.get("name")))
         return self.forget_uid(kind, key=key, uid=text(metadata.get("uid")))
 
-    def forget_uid(self, kind: CachedKind, *, key: ObjectKey, uid: str) -> list[WorkKey]:
-        """The same, when only name and uid are known."""
+    def forget_uid(self, kind: CachedKind, *, key: ObjectKey, uid: str, version: float = math.inf) -> list[WorkKey]:
+        """The same, when only name and uid are known.
+
+        Args:
+            version: the resourceVersion at which it was not to be seen; infinite when it is gone for good.
+        """
         match kind:
             case CachedKind.VM:
                 return self._vm_keys(self.vms.remove(key=VmKey(key.namespace, key.name), uid=uid))
             case CachedKind.VMI:
                 return self._vmi_keys(self.vmis.remove(key=VmiKey(key.namespace, key.name), uid=uid))
             case CachedKind.POD:
-                return self._pod_keys(self.pods.remove(key=PodKey(key.namespace, key.name), uid=uid))
+                return self._remove_pod(PodKey(key.namespace, key.name), uid=uid, version=version)
             case CachedKind.REVISION:
                 return self._revision_keys(self.revisions.remove(key=RevisionKey(key.namespace, key.name), uid=uid))
             case CachedKind.KUBEVIRT:
@@ -149,6 +157,22 @@ class Caches:
         key = self._vmi_of_pod.get(pod_uid)
         return [] if key is None else [key]
 
+    def is_podless(self, vmi: VirtualMachineInstance) -> bool:
+        """The VMI's pod is known to be gone: its end was seen, or the API server was asked."""
+        return vmi.uid in self._podless
+
+    def revive_pod(self, raw: Mapping[str, Any]) -> list[WorkKey]:
+        """Take in a pod that was read by name, whatever its labels made the watch say of it."""
+        return self._put_pod(parse_pod(raw), lives=True)
+
+    def confirm_podless(self, key: VmiKey, *, uid: str) -> list[WorkKey]:
+        """Take in that the API server has no pod for this VMI."""
+        vmi = self.vmis.get(key)
+        if vmi is None or vmi.uid != uid:
+            return []
+        self._podless.add(uid)
+        return [key]
+
     def config(self) -> KubevirtConfig | None:
         """The KubeVirt CR; the oldest, so that nobody takes over the cluster's policy by making a second one."""
         return min(self.kubevirts, key=lambda config: (config.created or _FAR_FUTURE, config.key), default=None)
@@ -163,15 +187,34 @@ class Caches:
         if seen is None or seen[0] < vmi.generation:
             self._spec_seen[vmi.uid] = (vmi.generation, self._clock())
 
-    def _put_pod(self, pod: LauncherPod) -> list[WorkKey]:
+    def _put_pod(self, pod: LauncherPod, *, lives: bool = False) -> list[WorkKey]:
         before = self.pods.get(pod.key)
-        change = self.pods.put(pod)
+        change = self.pods.put(pod, lives=lives)
         if before is not None and self.pods.get(pod.key) is pod:
             self._unlink_pod(before)  # ownerReferences of a living pod can change, for one by an orphaning delete
         if self.pods.get(pod.key) is pod:
             self._pods.add(pod)
             if (owner := self._pods.owner_of(pod)) is not None:
                 self._vmi_of_pod[pod.uid] = VmiKey(pod.key.namespace, owner.name)
+                self._podless.discard(owner.uid)
+        return self._pod_keys(change)
+
+    def _forget_line(self, pod: LauncherPod) -> list[WorkKey]:
+        """Pods are watched by a label, and one that only lost it is told in the same words as one that is gone.
+
+        Its owner looks again in any case: he may wait for the answer that has made it, which is no news any more.
+        """
+        version = math.inf if _has_ended(pod) else pod.resource_version
+        keys = self._remove_pod(pod.key, uid=pod.uid, version=version)
+        return _unique([*keys, *self._pod_keys(Change(pod, None))])
+
+    def _remove_pod(self, key: PodKey, *, uid: str, version: float) -> list[WorkKey]:
+        change = self.pods.remove(key=key, uid=uid, version=version)
+        if change is None or change.before is None:
+            return []
+        owner = self._pods.owner_of(change.before)
+        if version == math.inf and owner is not None and not self._pods.of(owner.uid):
+            self.confirm_podless(VmiKey(key.namespace, owner.name), uid=owner.uid)
         return self._pod_keys(change)
 
     def _forget_pod(self, pod: LauncherPod) -> None:
@@ -197,6 +240,7 @@ class Caches:
     def _forget_vmi(self, vmi: VirtualMachineInstance) -> None:
         self._spec_seen.pop(vmi.uid, None)
         self._vmis_by_attachment.drop(vmi)
+        self._podless.discard(vmi.uid)
 
     def _vm_keys(self, change: Change[VirtualMachine] | None) -> list[WorkKey]:
         """The VM, and its VMI: the records tell about NICs that are only in the template."""
@@ -224,6 +268,11 @@ class Caches:
 
     def _kubevirt_keys(self, change: Change[KubevirtConfig] | None) -> list[WorkKey]:
         return self.all_keys() if change is not None else []
+
+
+def _has_ended(pod: LauncherPod) -> bool:
+    """It was on its way out and had nothing left to run; whatever else vanishes may still be there."""
+    return pod.deleting and (pod.is_finished or not pod.node_name)
 
 
 def _keys(records: Iterable[VirtualMachine] | Iterable[VirtualMachineInstance]) -> list[WorkKey]:

@@ -7,6 +7,7 @@ would look like a lost one and fail a running VM.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -149,7 +150,10 @@ class Reaper:
                 continue
             ghosts += 1
             log.warning("dropped a ghost", kind=watched.kind.value, object=str(record.key))
-            self.on_dirty(self.caches.forget_uid(watched.kind, key=record.key, uid=record.uid))
+            # By a selector, a LIST cannot tell an object that is gone from one that has lost its label.
+            version = record.resource_version if watched.label_selector else math.inf
+            keys = self.caches.forget_uid(watched.kind, key=record.key, uid=record.uid, version=version)
+            self.on_dirty(keys)
         return ghosts
 
     async def list(self, watched: Watched) -> Listed:

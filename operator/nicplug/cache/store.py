@@ -3,6 +3,9 @@
 Three rules keep it honest: of one uid the newer resourceVersion wins, so that the body of a write
 and the watch line that echoes it may come in any order; a deleted uid stays deleted, so that a late
 answer cannot resurrect it; an equal record is not a change, so that status noise costs nothing.
+
+An object that leaves a watch's selector looks deleted. It is only as deleted as the version of that line: a newer
+version of the same uid is a living object, and comes back.
 """
 
 import math
@@ -62,7 +65,7 @@ class Store(Generic[R]):
     def __init__(self, *, on_forget: Callable[[R], None] | None = None) -> None:
         self._records: dict[ObjectKey, R] = {}
         self._versions: dict[str, int] = {}
-        self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._deleted: OrderedDict[str, float] = OrderedDict()
         self._on_forget = on_forget
 
     def __len__(self) -> int:
@@ -80,28 +83,40 @@ class Store(Generic[R]):
         return uid in self._versions or uid in self._deleted
 
     def version_of(self, uid: str) -> float:
-        """How new what is known of that object is; infinite for one that is known to be gone."""
-        return math.inf if uid in self._deleted else self._versions.get(uid, -1)
+        """How new what is known of that object is; infinite for one that is known to be gone for good."""
+        return self._deleted.get(uid, self._versions.get(uid, -1))
 
-    def put(self, record: R) -> Change[R] | None:
-        """Keep the record if it is news; None when it is old, deleted or equal."""
+    def put(self, record: R, *, lives: bool = False) -> Change[R] | None:
+        """Keep the record if it is news; None when it is old, deleted or equal.
+
+        Args:
+            lives: it was read by name, so it lives although its last version was said to be out of sight.
+        """
         before = self._records.get(record.key)
-        if record.uid in self._deleted:
+        out_of_sight = self._deleted.get(record.uid, -1)
+        if record.resource_version < out_of_sight or (record.resource_version == out_of_sight and not lives):
             return None
         # resourceVersions of one kind grow together, so this also settles which of two uids is younger.
         if before is not None and record.resource_version < before.resource_version:
             return None
         if before is not None and before.uid != record.uid:
             self._drop(before)
+        self._deleted.pop(record.uid, None)
         self._records[record.key] = record
         self._versions[record.uid] = record.resource_version
         if before == record:
             return None
         return Change(before, record)
 
-    def remove(self, *, key: ObjectKey, uid: str) -> Change[R] | None:
-        """Forget that uid for good; None when it is not the one in the store."""
-        self._deleted[uid] = None
+    def remove(self, *, key: ObjectKey, uid: str, version: float = math.inf) -> Change[R] | None:
+        """Forget that uid; None when it is not the one in the store.
+
+        Args:
+            version: the resourceVersion up to which it is known to be gone, a newer one stays; infinite for good.
+        """
+        if self._versions.get(uid, -1) > version:
+            return None
+        self._deleted[uid] = max(version, self._deleted.get(uid, -1))
         if len(self._deleted) > _REMEMBERED_DELETIONS:
             self._deleted.popitem(last=False)
         before = self._records.get(key)
@@ -115,7 +130,7 @@ class Store(Generic[R]):
 
     def _drop(self, record: R) -> None:
         """Another uid has taken the name: its DELETED line was missed or is still to come."""
-        self._deleted[record.uid] = None
+        self._deleted[record.uid] = math.inf
         self._versions.pop(record.uid, None)
         if self._on_forget is not None:
             self._on_forget(record)

@@ -21,6 +21,8 @@ INTERFACES_READY = "InterfacesReady"
 SYNCHRONIZED = "Synchronized"
 FAILURE = "Failure"
 POD_SCHEDULED = "PodScheduled"
+PAUSED = "Paused"
+PROVISIONING = "Provisioning"
 RESTART_REQUIRED = "RestartRequired"
 LIVE_MIGRATABLE = "LiveMigratable"
 

@@ -11,12 +11,15 @@ NODE_NAME_LABEL = "kubevirt.io/nodeName"
 # Own: by it the watch of ControllerRevisions is narrowed to those of VMs; it proves nothing.
 VM_UID_LABEL = "nicplug.io/virtual-machine-uid"
 VM_NAME_LABEL = "vm.kubevirt.io/name"
+VMI_ID_LABEL = "vmi.kubevirt.io/id"
 DOMAIN_ANNOTATION = "kubevirt.io/domain"
 VM_GENERATION_ANNOTATION = "kubevirt.io/vm-generation"
 # Own: on a VMI, the names of its NICs that the VM's template asked for (`model.origin`).
 TEMPLATE_INTERFACES_ANNOTATION = "nicplug.io/template-interfaces"
 MIGRATION_TRANSPORT_ANNOTATION = "kubevirt.io/migrationTransportUnix"
 DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
+
+UNPAUSED_CONDITION = "kubevirt.io/virtual-machine-unpaused"
 
 VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
 VM_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"

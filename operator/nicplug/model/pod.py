@@ -6,10 +6,20 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model import metadata as meta
+from nicplug.model import pod_conditions
+from nicplug.model.frozen_json import NULL, FrozenJson, freeze
 from nicplug.model.keys import PodKey
-from nicplug.model.metadata import ControllerReference, mapping, sequence, text
-from nicplug.model.names import COMPUTE_CONTAINER, NETWORK_STATUS_ANNOTATION, NETWORKS_ANNOTATION
+from nicplug.model.metadata import ControllerReference, mapping, objects, text
+from nicplug.model.names import (
+    COMPUTE_CONTAINER,
+    CREATED_BY_LABEL,
+    LAUNCHER_LABEL,
+    NETWORK_STATUS_ANNOTATION,
+    NETWORKS_ANNOTATION,
+    UNPAUSED_CONDITION,
+)
 from nicplug.model.network_status import NetworkStatus, parse_network_status
+from nicplug.model.pod_conditions import Explanation, PodCondition
 
 _ISTIO_PROXY = "istio-proxy"
 
@@ -19,10 +29,20 @@ class LauncherPod:
     """One pod that says it belongs to a VMI; whether it does is told by `owner` alone.
 
     Attributes:
+        label: value of the label by which launcher pods are watched; None when it has been taken away.
+        has_labels: it has any label.
+        created_by: value of the label that names the VMI's uid; proves nothing.
         networks_annotation: the text, or None when the pod has no such annotation.
         is_ready: KubeVirt's `IsPodReady`: running, not being deleted, compute running, the rest ready.
-        unschedulable: the scheduler's message while it finds no node, else "".
-        ready_condition: the pod's own Ready condition: status, reason, message; None when it has none.
+        is_down: the guest's container has ended, whatever the pod's phase says (KubeVirt `PodIsDown`).
+        unscheduled: why the scheduler has found no node; None once it has.
+        image_error: why an image cannot be pulled, in the kubelet's words; None when it can.
+        ended_at: when it ended, by the clock of its node; None while it may still run.
+        ending: who or what ends the pod, when that is known: an eviction, a lost node, a crash.
+        ready_condition: the pod's own Ready condition; None when it has none.
+        has_unpaused_gate: its Ready waits for the condition that only the operator writes.
+        unpaused: that condition; None when it has not been written.
+        conditions: all of them, kept only while `unpaused` is missing: the guard of the write that adds it.
     """
 
     key: PodKey
@@ -31,14 +51,25 @@ class LauncherPod:
     owner: ControllerReference | None
     created: datetime | None
     deleting: bool
+    label: str | None
+    has_labels: bool
+    created_by: str
     phase: str
     node_name: str
     has_annotations: bool
     networks_annotation: str | None
     network_status: NetworkStatus
     is_ready: bool
-    unschedulable: str
-    ready_condition: tuple[str, str, str] | None
+    is_down: bool
+    unscheduled: Explanation | None
+    image_error: Explanation | None
+    ended_at: datetime | None
+    ending: Explanation | None
+    ready_condition: PodCondition | None
+    has_unpaused_gate: bool
+    unpaused: PodCondition | None
+    conditions: FrozenJson = field(compare=False, repr=False)
+    qos_class: str
     compute_image: str
 
     @property
@@ -46,12 +77,19 @@ class LauncherPod:
         """The pod will never run again."""
         return self.phase in ("Succeeded", "Failed")
 
+    @property
+    def is_down_or_going(self) -> bool:
+        """KubeVirt's `IsPodDownOrGoingDown`."""
+        return self.is_down or self.deleting
+
 
 def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
     """Project a pod of the API."""
     metadata, spec, status = (mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
-    annotations = mapping(metadata.get("annotations"))
-    networks = annotations.get(NETWORKS_ANNOTATION)
+    annotations, labels = mapping(metadata.get("annotations")), mapping(metadata.get("labels"))
+    networks, label = annotations.get(NETWORKS_ANNOTATION), labels.get(LAUNCHER_LABEL)
+    gated = _has_unpaused_gate(spec)
+    unpaused = pod_conditions.find(status, UNPAUSED_CONDITION)
     return LauncherPod(
         key=PodKey(text(metadata.get("namespace")), text(metadata.get("name"))),
         uid=text(metadata.get("uid")),
@@ -59,49 +97,59 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         owner=meta.controller_reference(metadata),
         created=meta.creation_time(metadata),
         deleting=meta.is_deleting(metadata),
+        label=label if isinstance(label, str) else None,
+        has_labels=bool(labels),
+        created_by=text(labels.get(CREATED_BY_LABEL)),
         phase=text(status.get("phase")),
         node_name=text(spec.get("nodeName")),
         has_annotations=bool(annotations),
         networks_annotation=networks if isinstance(networks, str) else None,
         network_status=parse_network_status(text(annotations.get(NETWORK_STATUS_ANNOTATION))),
         is_ready=_is_ready(metadata, status),
-        unschedulable=_unschedulable(status),
-        ready_condition=_condition(status, "Ready"),
+        is_down=_is_down(status),
+        unscheduled=pod_conditions.unscheduled(status),
+        image_error=pod_conditions.image_error(status),
+        ended_at=pod_conditions.ended_at(status),
+        ending=pod_conditions.ending(status),
+        ready_condition=pod_conditions.find(status, "Ready"),
+        has_unpaused_gate=gated,
+        unpaused=unpaused if gated else None,
+        conditions=freeze(status.get("conditions")) if gated and unpaused is None else NULL,
+        qos_class=text(status.get("qosClass")),
         compute_image=next(
-            (text(item.get("image")) for item in _items(spec, "containers") if item.get("name") == COMPUTE_CONTAINER),
+            (text(item.get("image")) for item in objects(spec.get("containers")) if _is_compute(item)),
             "",
         ),
     )
 
 
-def _items(parent: Mapping[str, Any], member: str) -> list[Mapping[str, Any]]:
-    return [item for item in sequence(parent.get(member)) if isinstance(item, Mapping)]
+def _is_compute(container: Mapping[str, Any]) -> bool:
+    return container.get("name") == COMPUTE_CONTAINER
+
+
+def _has_unpaused_gate(spec: Mapping[str, Any]) -> bool:
+    return any(gate.get("conditionType") == UNPAUSED_CONDITION for gate in objects(spec.get("readinessGates")))
 
 
 def _is_ready(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """KubeVirt `IsPodReady`: the compute container need only run, its readiness is the guest's."""
     if meta.is_deleting(metadata) or status.get("phase") != "Running":
         return False
-    containers = _items(status, "containerStatuses")
+    containers = objects(status.get("containerStatuses"))
     names = {text(container.get("name")) for container in containers}
     return COMPUTE_CONTAINER in names and all(_container_is_ready(container) for container in containers)
 
 
 def _container_is_ready(container: Mapping[str, Any]) -> bool:
     if container.get("name") in (COMPUTE_CONTAINER, _ISTIO_PROXY):
-        return "running" in mapping(container.get("state"))
+        return mapping(container.get("state")).get("running") is not None
     return container.get("ready") is True
 
 
-def _condition(status: Mapping[str, Any], type_: str) -> tuple[str, str, str] | None:
-    for row in _items(status, "conditions"):
-        if row.get("type") == type_:
-            return text(row.get("status")), text(row.get("reason")), text(row.get("message"))
-    return None
-
-
-def _unschedulable(status: Mapping[str, Any]) -> str:
-    condition = _condition(status, "PodScheduled")
-    if condition is None or condition[:2] != ("False", "Unschedulable"):
-        return ""
-    return condition[2] or "no node fits"
+def _is_down(status: Mapping[str, Any]) -> bool:
+    if status.get("phase") in ("Succeeded", "Failed"):
+        return True
+    return any(
+        _is_compute(container) and mapping(container.get("state")).get("terminated") is not None
+        for container in objects(status.get("containerStatuses"))
+    )

@@ -25,11 +25,14 @@ class VmiPhase(StrEnum):
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+    WAITING_FOR_SYNC = "WaitingForSync"
     UNKNOWN = "Unknown"
 
 
 FINAL_PHASES = frozenset({VmiPhase.SUCCEEDED, VmiPhase.FAILED})
 UNPROCESSED_PHASES = frozenset({VmiPhase.UNSET, VmiPhase.PENDING})
+# Of a migration between clusters, or of a later KubeVirt: whoever wrote them goes on from them.
+FOREIGN_PHASES = frozenset({VmiPhase.WAITING_FOR_SYNC, VmiPhase.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

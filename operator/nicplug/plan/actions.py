@@ -10,7 +10,13 @@ from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import ObjectKey, PodKey, VmiKey, VmKey
-from nicplug.model.names import NETWORKS_ANNOTATION, NODE_NAME_LABEL, TEMPLATE_INTERFACES_ANNOTATION
+from nicplug.model.names import (
+    LAUNCHER_LABEL,
+    LAUNCHER_LABEL_VALUE,
+    NETWORKS_ANNOTATION,
+    NODE_NAME_LABEL,
+    TEMPLATE_INTERFACES_ANNOTATION,
+)
 
 JsonPatch = Sequence[Mapping[str, Any]]
 
@@ -77,6 +83,82 @@ class Delete:
     kind: Kind
     key: ObjectKey
     uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmPod:
+    """GET the launcher pod that is missing, before anything is decided on its absence.
+
+    The only read that a plan asks for: a pod that lost the label by which pods are watched looks deleted.
+
+    Attributes:
+        owner: the VMI that misses it.
+    """
+
+    key: PodKey
+    owner: VmiKey
+    owner_uid: str
+
+    kind = Kind.POD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreLabel:
+    """Put the label of launcher pods back, so that the watch sees the pod again.
+
+    Attributes:
+        seen: the value that stands there instead; None when there is none.
+        has_labels: False when the pod has no label at all, so that there is no map to patch.
+    """
+
+    key: PodKey
+    uid: str
+    seen: str | None
+    has_labels: bool
+
+    kind = Kind.POD
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` and `add` of the label."""
+        operations = [_test("/metadata/uid", self.uid)]
+        if not self.has_labels:
+            labels = {LAUNCHER_LABEL: LAUNCHER_LABEL_VALUE}
+            return [*operations, _test("/metadata/labels", None), _add("/metadata/labels", labels)]
+        path = f"/metadata/labels/{escape_pointer(LAUNCHER_LABEL)}"
+        return [*operations, _test(path, self.seen), _add(path, LAUNCHER_LABEL_VALUE)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchPodCondition:
+    """Write one condition into a pod's status; the kubelet writes all others.
+
+    Attributes:
+        condition: the whole row.
+        index: where the row of this type stands; None when there is none.
+        seen: the status of that row as text, or the whole list when there is no row: else a second `add`
+            would make a second row.
+    """
+
+    key: PodKey
+    uid: str
+    condition: FrozenJson
+    index: int | None
+    seen: FrozenJson
+
+    kind = Kind.POD
+    subresource = "status"
+
+    def json_patch(self) -> JsonPatch:
+        """Replace the row, append it, or begin the list."""
+        row, seen, path = thaw(self.condition), thaw(self.seen), "/status/conditions"
+        operations = [_test("/metadata/uid", self.uid)]
+        if self.index is not None:
+            entry = f"{path}/{self.index}"
+            guards = [_test(f"{entry}/type", row["type"]), _test(f"{entry}/status", seen)]
+            return [*operations, *guards, {"op": "replace", "path": entry, "value": row}]
+        addition = _add(f"{path}/-", row) if seen else _add(path, [row])
+        return [*operations, _test(path, seen), addition]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +357,14 @@ class PatchFinalizers:
 
 
 Patch = (
-    PatchNetworksAnnotation | PatchInterfaces | PatchOrigin | PatchPlacement | PatchStatus | LabelNode | PatchFinalizers
+    PatchNetworksAnnotation
+    | PatchInterfaces
+    | PatchOrigin
+    | PatchPlacement
+    | PatchStatus
+    | PatchPodCondition
+    | RestoreLabel
+    | LabelNode
+    | PatchFinalizers
 )
-Action = Create | Delete | Patch
+Action = Create | Delete | ConfirmPod | Patch

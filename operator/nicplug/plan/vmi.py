@@ -1,10 +1,4 @@
-"""What to do for one VirtualMachineInstance: its launcher pod, its NICs, its status, its end.
-
-```
-Pending --pod made--> Scheduling --pod ready--> Scheduled --node agent--> Running --node agent--> final
-                                 \\__ pod lost __________________________________________________/
-```
-"""
+"""What to do for one VirtualMachineInstance: its launcher pod, its NICs, its status."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,22 +7,27 @@ from typing import Any
 
 from nicplug.model.interface_status import rows_by_name
 from nicplug.model.metadata import objects, text
-from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
+from nicplug.model.names import VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation, OperationType, parse_operations
 from nicplug.model.pod import LauncherPod
 from nicplug.model.revision import name_of_start_revision
-from nicplug.model.vmi import VmiPhase
-from nicplug.plan.actions import Action, Delete, Kind, LabelNode, PatchFinalizers, PatchNetworksAnnotation
+from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
+from nicplug.plan.actions import Action, Kind, LabelNode, PatchFinalizers, PatchNetworksAnnotation, PatchPodCondition
+from nicplug.plan.active_pod import active_pod, confirm_pod, restore_label
 from nicplug.plan.annotation import AnnotationDecision, decide_annotation
 from nicplug.plan.interface_rows import plan_rows
 from nicplug.plan.launcher_pod import create_launcher_pod, launcher_pod_key
 from nicplug.plan.operations import plan_operations
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.pod_fate import announce_end, what_ends
+from nicplug.plan.readiness import plan_readiness
 from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.template_sync import drop_detached
 from nicplug.plan.transitions import Transitions, announce, complete, find_transitions
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi_status import next_phase, plan_conditions, with_phase_timestamp
+from nicplug.plan.vmi_end import plan_end, release_final
+from nicplug.plan.vmi_phase import decide_phase
+from nicplug.plan.vmi_status import plan_conditions, pod_members
 
 _LIVE_PHASES = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
 
@@ -39,43 +38,17 @@ def plan_vmi(view: VmiView, *, now: datetime) -> Plan:
     Args:
         now: current time, UTC; compared only with timestamps from objects and from the view.
     """
-    if view.vmi.deleting:
-        return _plan_end(view)
-    pod = active_pod(view)
-    if pod is None and view.vmi.is_unprocessed:
-        return _plan_pod(view, now=now)
-    return _plan_life(view, pod=pod, now=now)
-
-
-def active_pod(view: VmiView) -> LauncherPod | None:
-    """The pod that runs the guest: the one that nicplug made, else the newest on the VMI's node.
-
-    The owner's uid was matched when the view was gathered; labels alone prove nothing (CVE-2025-64435). Whoever may
-    create pods may name our VMI as their owner, but cannot take the name that only we make: before the VMI has
-    a node, no other pod counts.
-    """
-    own = launcher_pod_key(view.vmi)
-    node = view.vmi.node_name
-    candidates = [pod for pod in view.pods if pod.key == own or node]
-    on_node = [pod for pod in candidates if not node or pod.node_name == node]
-    by_age = sorted(on_node, key=lambda pod: (pod.key == own, pod.created is not None, pod.created, pod.key.name))
-    return by_age[-1] if by_age else None
-
-
-def _plan_end(view: VmiView) -> Plan:
-    """Pods first, then the finalizers: the VMI stays visible until nothing of it runs."""
     vmi = view.vmi
-    if view.pods:
-        deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in view.pods if not pod.deleting]
-        announcements = [
-            _normal("SuccessfulDelete", f"Deleted virtual machine pod {deletion.key.name}") for deletion in deletions
-        ]
-        return Plan(actions=tuple(deletions), announcements=tuple(announcements))
-    kept = tuple(item for item in vmi.finalizers if item not in (VMI_FINALIZER, VM_FINALIZER))
-    if kept == vmi.finalizers:
-        return Plan(notes=("waiting for finalizers of others",))
-    patch = PatchFinalizers(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, seen=vmi.finalizers, wanted=kept)
-    return Plan(actions=(patch,))
+    if vmi.deleting:
+        return plan_end(view, now=now)
+    if vmi.phase in FOREIGN_PHASES:
+        return Plan(notes=("a phase of somebody else's",))
+    pod = active_pod(view)
+    if pod is None and vmi.is_unprocessed:
+        return _plan_pod(view, now=now)
+    if pod is None and not vmi.is_final and not view.is_podless:
+        return Plan(actions=(confirm_pod(vmi),), notes=("no pod in sight: asks before the VMI is failed",))
+    return _plan_life(view, pod=pod, now=now)
 
 
 def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
@@ -97,7 +70,8 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
 def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan:
     vmi, status = view.vmi, view.vmi.read_status()
     rows: Sequence[Mapping[str, Any]] = objects(status.get("interfaces"))
-    phase = next_phase(phase=vmi.phase, pod=pod)
+    decision = decide_phase(vmi=vmi, pod=pod, now=now)
+    phase = decision.phase
     records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
     annotation = _annotation(view, pod=pod, phase=phase, records=records, now=now)
     if pod is not None and phase in _LIVE_PHASES and not pod.is_finished:
@@ -118,12 +92,20 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
     wanted = {
         **status,
         "virtualMachineRevisionName": name_of_start_revision(vmi) or None,
-        **_pod_members(view, pod=pod, phase=phase, status=status, now=now),
+        **pod_members(view, pod=pod, phase=phase, status=status, now=now),
         "interfaces": rows,
         "interfaceOperations": [operation.to_row() for operation in operations],
         "conditions": conditions,
     }
-    life = _Life(pod=pod, phase=phase, annotation=annotation, wanted=wanted, operations=operations, records=records)
+    life = _Life(
+        pod=pod,
+        phase=phase,
+        annotation=annotation,
+        wanted=wanted,
+        operations=operations,
+        records=records,
+        moments=(decision.again_at, annotation.again_at),
+    )
     return _assemble(view, life, now=now)
 
 
@@ -135,6 +117,7 @@ class _Life:
     wanted: dict[str, Any]
     operations: list[InterfaceOperation]
     records: dict[str, InterfaceOperation]
+    moments: tuple[datetime | None, ...]
 
 
 def _annotation(
@@ -161,28 +144,10 @@ def _annotation(
     )
 
 
-def _pod_members(
-    view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, status: dict[str, Any], now: datetime
-) -> dict[str, Any]:
-    """Phase and what follows from the pod: KubeVirt writes these together when the pod is ready."""
-    members: dict[str, Any] = {"activePods": {item.uid: item.node_name for item in view.pods} or None}
-    if phase is not view.vmi.phase:
-        timestamps = objects(status.get("phaseTransitionTimestamps"))
-        members["phase"] = str(phase)
-        members["phaseTransitionTimestamps"] = with_phase_timestamp(timestamps, phase=phase, now=now)
-    if phase is VmiPhase.SCHEDULED and pod is not None:
-        members |= {
-            "nodeName": pod.node_name,
-            "migrationTransport": "Unix",
-            "launcherContainerImageVersion": pod.compute_image,
-        }
-    return members
-
-
 def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     vmi = view.vmi
     # What was refused is not sent again before the refusal has run out; telling it is.
-    actions = _effects(view, life) if view.refusal is None else []
+    actions = _effects(view, life, now=now) if view.refusal is None else []
     changes = changed_members(seen=vmi.status, wanted=life.wanted)
     is_running = life.phase is VmiPhase.RUNNING
     transitions = find_transitions(before=life.records, after=life.operations, is_running=is_running)
@@ -200,18 +165,39 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     # What has ended is told when it is written, so that it is told once.
     told = transitions if status.patch is not None else Transitions()
     actions += [status.patch] if status.patch is not None else []
+    lost = _announce_loss(view, life, changes) if status.patch is not None else ()
     return Plan(
         actions=tuple(actions),
-        announcements=announce(told, now=now),
+        announcements=(*announce(told, now=now), *lost),
         completions=complete(told, now=now),
-        again_at=min((moment for moment in (status.due, life.annotation.again_at) if moment), default=None),
+        again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
     )
 
 
-def _effects(view: VmiView, life: _Life) -> list[Action]:
-    effects = (_annotation_patch(life), drop_detached(view.vmi), _node_label(view, life))
+def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
+    effects = (
+        restore_label(life.pod) if life.pod is not None else None,
+        _annotation_patch(life),
+        drop_detached(view.vmi),
+        _node_label(view, life),
+        _readiness(life, now=now),
+        release_final(view),
+    )
     return [effect for effect in effects if effect is not None]
+
+
+def _readiness(life: _Life, *, now: datetime) -> PatchPodCondition | None:
+    """With the go-ahead for the node agent: the pod is Ready when its guest is up."""
+    if life.pod is None or life.phase not in _LIVE_PHASES:
+        return None
+    return plan_readiness(pod=life.pod, conditions=objects(life.wanted["conditions"]), now=now)
+
+
+def _announce_loss(view: VmiView, life: _Life, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """Once, with the status that says it."""
+    end = what_ends(view, pod=life.pod, phase=life.phase)
+    return (announce_end(end, pod=life.pod),) if end is not None and "reason" in changes else ()
 
 
 def _annotation_patch(life: _Life) -> PatchNetworksAnnotation | None:
@@ -242,7 +228,9 @@ def _node_label(view: VmiView, life: _Life) -> LabelNode | None:
 
 def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
     """A go-ahead for the node agent, or an ending that somebody waits for."""
-    if "interfaces" in changes or (life.phase is not view.vmi.phase and life.phase not in _EARLY_PHASES):
+    if changes.keys() & {"interfaces", "reason"} or (
+        life.phase is not view.vmi.phase and life.phase not in _EARLY_PHASES
+    ):
         return True
     if view.refusal is not None or set(life.records) - {item.name for item in life.operations}:
         return True

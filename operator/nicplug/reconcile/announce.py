@@ -11,7 +11,9 @@ from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import VmiView, VmView
 
 # What happens to a NIC interests the owner of the VM as well.
-_ALSO_ON_VM = frozenset({"InterfacePlugged", "InterfaceUnplugged", "InterfaceBlocked", "InterfaceFailed"})
+_ALSO_ON_VM = frozenset(
+    {"InterfacePlugged", "InterfaceUnplugged", "InterfaceBlocked", "InterfaceFailed", "LauncherPodLost"}
+)
 
 
 class Recorder(Protocol):

@@ -13,7 +13,7 @@ from nicplug.kube.errors import AlreadyExists, Gone, Rejected
 from nicplug.kube.resources import CONTROLLER_REVISIONS, PODS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from nicplug.model.frozen_json import thaw
 from nicplug.model.metadata import controller_reference, mapping
-from nicplug.plan.actions import Action, Create, Delete, Kind, Patch
+from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, Kind, Patch
 from nicplug.plan.reasons import Reason
 
 _RESOURCES: dict[Kind, tuple[Resource, CachedKind]] = {
@@ -47,6 +47,8 @@ class Executor:
                 await self._create(action)
             case Delete():
                 await self._delete(action)
+            case ConfirmPod():
+                await self._confirm_pod(action)
             case _:
                 await self._patch(action)
 
@@ -59,9 +61,13 @@ class Executor:
             answer = await self.api.get(resource, name=name, namespace=namespace)
             owner = controller_reference(mapping(answer.get("metadata")))
             if owner is None or owner.uid != action.owner_uid:
-                self._observe(kind, answer)
+                if action.kind is not Kind.POD:  # nobody would tell the cache about the end of somebody's pod
+                    self._observe(kind, answer)
                 text = f'{resource.kind} "{action.key}" exists and belongs to somebody else: delete or rename it'
                 raise Rejected(text, status=409, reason=Reason.NAME_TAKEN) from error
+            if action.kind is Kind.POD:  # it exists and was not in sight: it may have lost its label
+                self.on_dirty(self.caches.revive_pod(answer))
+                return
         self._observe(kind, answer)
 
     async def _delete(self, action: Delete) -> None:
@@ -75,6 +81,23 @@ class Executor:
         # A pod or an object with finalizers is answered as it is now; one that is gone by a Status.
         if mapping(answer.get("metadata")).get("uid") == action.uid:
             self._observe(kind, answer)
+
+    async def _confirm_pod(self, action: ConfirmPod) -> None:
+        """Alive and ours: the cache has it again. Anything else: the VMI has no pod, and that is known now."""
+        known = self.caches.pods.get(action.key)
+        try:
+            answer = await self.api.get(PODS, name=action.key.name, namespace=action.key.namespace)
+        except Gone:
+            if known is not None:
+                self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=action.key, uid=known.uid))
+        else:
+            owner = controller_reference(mapping(answer.get("metadata")))
+            if owner is None or owner.uid == action.owner_uid:
+                self.on_dirty(self.caches.revive_pod(answer))
+            if owner is not None and owner.uid == action.owner_uid and known is None:
+                self.on_dirty([action.owner])
+                return
+        self.on_dirty(self.caches.confirm_podless(action.owner, uid=action.owner_uid))
 
     async def _patch(self, action: Patch) -> None:
         resource, kind = _RESOURCES[action.kind]

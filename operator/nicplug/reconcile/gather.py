@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 
 from nicplug.cache.caches import Caches
 from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.pod import LauncherPod
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.launcher_pod import launcher_pod_key
 from nicplug.plan.views import PlanSettings, VmiView, VmView
 from nicplug.reconcile.memory import Memory
 
@@ -62,6 +64,8 @@ class Gatherer:
             pods=pods,
             attachments=self.caches.attachments_of(vmi),
             failures=tuple(failure for pod in pods for failure in self.caches.pod_failures.of(pod.uid).values()),
+            orphan=self._orphan(vmi),
+            is_podless=self.caches.is_podless(vmi),
             vm=vm,
             vm_refusal=self.memory.refusal(vm.key, generation=vm.generation) if vm is not None else None,
             config=self.caches.config(),
@@ -75,6 +79,11 @@ class Gatherer:
         if not self.is_busy():
             return self.settings
         return replace(self.settings, report_delay=self.settings.report_delay * _BUSY_DELAY_FACTOR)
+
+    def _orphan(self, vmi: VirtualMachineInstance) -> LauncherPod | None:
+        """By name and label, which prove little: enough to delete it with the VMI, not to run a guest in it."""
+        pod = self.caches.pods.get(launcher_pod_key(vmi))
+        return pod if pod is not None and pod.owner is None and pod.created_by == vmi.uid else None
 
     def _owner(self, vmi: VirtualMachineInstance) -> VirtualMachine | None:
         if vmi.owner is None:

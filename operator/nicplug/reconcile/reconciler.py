@@ -11,6 +11,7 @@ from nicplug.kube.errors import ApiError, Denied, Rejected
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.plan.actions import (
     Action,
+    ConfirmPod,
     Create,
     Delete,
     Kind,
@@ -18,6 +19,8 @@ from nicplug.plan.actions import (
     PatchInterfaces,
     PatchNetworksAnnotation,
     PatchPlacement,
+    PatchPodCondition,
+    RestoreLabel,
 )
 from nicplug.plan.outcome import Announcement, Completion, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
@@ -30,10 +33,6 @@ from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Attempt, Memory
 
 log = structlog.get_logger(__name__)
-
-# KubeVirt's reasons for a refused create and a refused spec patch.
-_REFUSED_CREATE = Reason.FAILED_CREATE
-_REFUSED_PATCH = Reason.HOTPLUG_ERROR
 
 _NAMES = {
     Kind.VM: "virtual machine",
@@ -124,7 +123,7 @@ class Reconciler:
         except ApiError as error:
             if isinstance(error, (Denied, Rejected)) and error.reason != Reason.NAME_TAKEN:
                 # A reason of the field instead of the HTTP one.
-                error.reason = _REFUSED_CREATE if isinstance(action, Create) else _REFUSED_PATCH
+                error.reason = _reason_of(action)
             self.memory.failed(key, Attempt(generation=_generation(view), what=_describe(action)))
             raise
         for announcement in plan.announcements:
@@ -139,11 +138,22 @@ class Reconciler:
         self.announcer.announce(view, announcement)
 
 
+def _reason_of(action: Action) -> Reason:
+    match action:
+        case Create():
+            return Reason.FAILED_CREATE
+        case Delete():
+            return Reason.FAILED_DELETE
+        case ConfirmPod() | RestoreLabel() | PatchPodCondition():
+            return Reason.FAILED_POD_PATCH
+        case _:
+            return Reason.HOTPLUG_ERROR
+
+
 def _describe(action: Action) -> str:
     """As KubeVirt's events put it: "creating pod"."""
-    what = _NAMES[action.kind]
-    verb = "creating" if isinstance(action, Create) else "deleting" if isinstance(action, Delete) else "patching"
-    return f"{verb} {what}"
+    verbs: dict[type[Action], str] = {Create: "creating", Delete: "deleting", ConfirmPod: "reading"}
+    return f"{verbs.get(type(action), 'patching')} {_NAMES[action.kind]}"
 
 
 def _generation(view: VmView | VmiView) -> int:
@@ -161,6 +171,8 @@ def _log_effect(key: WorkKey, action: Action) -> None:
             log.info("interfaces patched", kind=action.kind.value, object=str(action.key))
         case PatchPlacement():
             log.info("placement patched", vmi=str(key))
+        case ConfirmPod() | RestoreLabel():
+            log.info("launcher pod looked for", vmi=str(key), pod=str(action.key), action=type(action).__name__)
         case LabelNode():
             log.info("launcher pod ready", vmi=str(key), node=action.node)
         case _:

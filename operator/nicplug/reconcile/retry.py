@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
+from nicplug.plan.reasons import Reason
 from nicplug.reconcile.memory import PlanRepeats
 
 MAXIMUM_STALE_IN_A_ROW = 5
@@ -16,6 +17,8 @@ _FIRST_DENIED_SECONDS = 0.5
 _DENIED_BASE_SECONDS = 5.0
 _DENIED_CAP_SECONDS = 300.0
 _BUG_BASE_SECONDS = 1.0
+# Nobody tells when somebody else's pod of our name is gone.
+_NAME_TAKEN_SECONDS = 10.0
 RESYNC_SECONDS = 600.0
 # Beyond this the cap is reached anyway, and 2**n would overflow a float at n = 1024.
 _MAXIMUM_EXPONENT = 30
@@ -50,6 +53,8 @@ class RetryPolicy:
                 if failures == 0:
                     return _FIRST_DENIED_SECONDS
                 return min(_DENIED_BASE_SECONDS * 2.0 ** min(failures - 1, _MAXIMUM_EXPONENT), _DENIED_CAP_SECONDS)
+            case Rejected(reason=Reason.NAME_TAKEN):
+                return _NAME_TAKEN_SECONDS
             case Rejected() | ApiError():
                 return RESYNC_SECONDS
             case _:

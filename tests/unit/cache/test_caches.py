@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from tests.build import NAME, NAMESPACE, NOW, VM_UID, VMI_UID, Json, a_vmi, kubevirt, nic, pod, vm, vmi
+from tests.build import NAME, NAMESPACE, NOW, POD_UID, VM_UID, VMI_UID, Json, a_pod, a_vmi, kubevirt, nic, pod, vm, vmi
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.model.keys import VmiKey, VmKey
@@ -117,6 +117,52 @@ class TestPodsOf:
         caches = _caches((CachedKind.POD, pod(version=2, phase="Failed")), (CachedKind.POD, pod(version=1)))
         (found,) = caches.pods_of(a_vmi(vmi()))
         assert found.phase == "Failed"
+
+
+class TestPodless:
+    """Whether a VMI has no pod, or only none in sight."""
+
+    def _after(self, *lines: Json) -> bool:
+        caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1)))
+        for line in lines:
+            caches.forget(CachedKind.POD, line)
+        assert caches.pods_of(a_vmi(vmi())) == ()
+        return caches.is_podless(a_vmi(vmi()))
+
+    def test_a_pod_that_was_asked_to_go_and_has_ended(self) -> None:
+        assert self._after(pod(version=2, deleting=True, phase="Succeeded"))
+
+    def test_a_pod_that_never_had_a_node(self) -> None:
+        caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1, node="")))
+        caches.forget(CachedKind.POD, pod(version=2, node="", deleting=True))
+        assert caches.is_podless(a_vmi(vmi()))
+
+    def test_a_pod_that_vanished_may_have_lost_its_label(self) -> None:
+        assert not self._after(pod(version=2))
+
+    def test_so_may_one_on_its_way_out_whose_guest_still_runs(self) -> None:
+        assert not self._after(pod(version=2, deleting=True))
+
+    def test_a_pod_that_is_read_again_is_back(self) -> None:
+        caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1)))
+        caches.forget(CachedKind.POD, pod(version=2))
+        assert caches.observe(CachedKind.POD, pod(version=2)) == [], "a late line"
+        assert caches.revive_pod(pod(version=2)) == [VMI]
+        assert len(caches.pods_of(a_vmi(vmi()))) == 1
+
+    def test_what_was_asked_is_true_until_there_is_a_pod(self) -> None:
+        caches = _caches((CachedKind.VMI, vmi()))
+        assert caches.confirm_podless(VMI, uid="another") == []
+        assert not caches.is_podless(a_vmi(vmi()))
+        assert caches.confirm_podless(VMI, uid=VMI_UID) == [VMI]
+        assert caches.is_podless(a_vmi(vmi()))
+        caches.observe(CachedKind.POD, pod())
+        assert not caches.is_podless(a_vmi(vmi()))
+
+    def test_one_pod_of_two_is_not_all(self) -> None:
+        caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod()), (CachedKind.POD, pod(name="b", uid="b")))
+        caches.forget_uid(CachedKind.POD, key=a_pod(pod()).key, uid=POD_UID)
+        assert not caches.is_podless(a_vmi(vmi()))
 
 
 class TestSpecSeenAt:

@@ -94,3 +94,38 @@ def test_it_can_be_changed_while_it_is_looked_through() -> None:
     for record in store:
         store.remove(key=record.key, uid=record.uid)
     assert len(store) == 0
+
+
+class TestOutOfSight:
+    """A watch by label tells of an object that lost the label as of a deleted one."""
+
+    def _store(self) -> Store[Thing]:
+        store: Store[Thing] = Store()
+        store.put(Thing(resource_version=1))
+        assert store.remove(key=KEY, uid="one", version=5) is not None
+        return store
+
+    def test_what_is_older_does_not_come_back(self) -> None:
+        store = self._store()
+        assert store.put(Thing(resource_version=4)) is None
+        assert store.put(Thing(resource_version=5)) is None
+
+    def test_what_is_newer_lives(self) -> None:
+        assert self._store().put(Thing(resource_version=6)) is not None
+
+    def test_that_very_version_lives_when_it_was_read_by_name(self) -> None:
+        store = self._store()
+        assert store.put(Thing(resource_version=5), lives=True) is not None
+        assert store.version_of("one") == 5
+
+    def test_an_old_line_takes_nothing_away(self) -> None:
+        store = self._store()
+        store.put(Thing(resource_version=6))
+        assert store.remove(key=KEY, uid="one", version=5) is None
+        assert store.get(KEY) is not None
+
+    def test_gone_for_good_is_stronger(self) -> None:
+        store = self._store()
+        store.remove(key=KEY, uid="one")
+        store.remove(key=KEY, uid="one", version=7)
+        assert store.put(Thing(resource_version=9), lives=True) is None

@@ -15,6 +15,7 @@ from tests.build import (
     later,
     nic,
     operation,
+    pinned,
     pod,
     primary,
     primary_row,
@@ -23,6 +24,7 @@ from tests.build import (
     vm_view,
     vmi,
     vmi_view,
+    waiting,
 )
 
 from nicplug.model.frozen_json import thaw
@@ -316,9 +318,23 @@ ELSEWHERE: dict[Reason, Plan] = {
     Reason.GUEST_NOT_RUNNING: plan_vmi(vmi_view(vmi(phase="Scheduling"), pod(), pending_since=later(-9)), now=NOW),
     Reason.RUN_STRATEGY_NOT_SUPPORTED: plan_vm(vm_view(vm(run_strategy="Manual"), pending_since=later(-9)), now=NOW),
     Reason.NAME_TAKEN: plan_vm(vm_view(vm(), vmi=vmi(), pending_since=later(-9)), now=NOW),
-    # The reconciler gives these two their reason: tests/unit/reconcile/test_reconciler.py.
+    Reason.LAUNCHER_POD_LOST: plan_vmi(vmi_view(vmi()), now=NOW),
+    # The reconciler gives these their reason: tests/unit/reconcile/test_reconciler.py.
     Reason.FAILED_CREATE: plan_vmi(
         vmi_view(vmi(phase=""), refusal=Refusal(reason=Reason.FAILED_CREATE, message="no")), now=NOW
+    ),
+    **{
+        reason: plan_vmi(vmi_view(vmi(deleting=True), pod(), refusal=Refusal(reason=reason, message="no")), now=NOW)
+        for reason in (Reason.FAILED_DELETE, Reason.FAILED_POD_PATCH)
+    },
+    **{
+        Reason(str(why)): plan_vmi(
+            vmi_view(vmi(phase="Scheduling"), pod(status=waiting(str(why))), pending_since=later(-9)), now=NOW
+        )
+        for why in (Reason.ERR_IMAGE_PULL, Reason.IMAGE_PULL_BACK_OFF)
+    },
+    Reason.FAILED_GUARANTEE: plan_vmi(
+        vmi_view(pinned(phase="Scheduling"), pod(status={"qosClass": "Burstable"}), pending_since=later(-9)), now=NOW
     ),
     Reason.HOTPLUG_ERROR: plan_vm(
         vm_view(
@@ -335,7 +351,7 @@ ELSEWHERE: dict[Reason, Plan] = {
 @pytest.mark.parametrize("reason", ELSEWHERE, ids=str)
 def test_reasons_of_conditions(reason: Reason) -> None:
     status = _status(ELSEWHERE[reason])
-    assert reason in {item.get("reason") for item in status.get("conditions") or []}
+    assert reason in {item.get("reason") for item in [*(status.get("conditions") or []), status]}
 
 
 def test_every_reason_can_be_reached() -> None:

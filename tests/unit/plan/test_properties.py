@@ -31,7 +31,7 @@ from tests.build import (
 from tests.fakes.patches import JSON_PATCH, patched
 
 from nicplug.model.interface_names import is_hashed_name
-from nicplug.plan.actions import Create, Delete, Kind, PatchNetworksAnnotation
+from nicplug.plan.actions import ConfirmPod, Create, Delete, Kind, PatchNetworksAnnotation
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm import plan_vm
 from nicplug.plan.vmi import plan_vmi
@@ -116,7 +116,7 @@ _SLOTS = {Kind.VM: "vm", Kind.VMI: "vmi", Kind.POD: "pod"}
 def _carried_out(world: World, plan: Plan) -> World:
     after = copy.deepcopy(world)
     for action in plan.actions:
-        assert not isinstance(action, (Create, Delete)), action
+        assert not isinstance(action, (Create, Delete, ConfirmPod)), action
         slot = _SLOTS[action.kind]
         content = json.dumps([dict(operation) for operation in action.json_patch()]).encode()
         old = after[slot]

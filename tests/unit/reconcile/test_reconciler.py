@@ -99,6 +99,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.cluster = Cluster()
+        self._watched = 0
         self.cluster.create(KUBEVIRTS, {**kubevirt(), "metadata": {"name": "kubevirt"}}, by="admin")
         self.api, self.recorded, self.dirty = PlainApi(self.cluster), Recorded(), list[WorkKey]()
         self.caches = Caches(clock=self._clock)
@@ -120,6 +121,15 @@ class Bench:
         for plural, kind in CACHED.items():
             for body in self.cluster.all(plural):
                 self.caches.observe(kind, body)
+
+    def watch(self) -> None:
+        """Every change since the last call, as a watch tells it."""
+        lines, self._watched = self.cluster.history[self._watched :], len(self.cluster.history)
+        for plural, type_, body in lines:
+            if type_ == "DELETED":
+                self.caches.forget(CACHED[plural], body)
+            else:
+                self.caches.observe(CACHED[plural], body)
 
     def make_vm(self) -> None:
         body = {"metadata": {"name": NAME, "finalizers": ["kubevirt.io/virtualMachineControllerFinalize"]}}
@@ -302,6 +312,74 @@ async def test_a_namesake_of_a_pod_is_told_on_the_vmi(bench: Bench) -> None:
     assert found is not None
     rows = {row["type"]: row for row in found["status"]["conditions"]}
     assert rows["Synchronized"]["reason"] == "NameTaken"
+
+
+async def _running(bench: Bench) -> str:
+    """A VMI whose pod is known; its name."""
+    bench.make_vmi()
+    bench.watch()
+    await bench.reconciler.reconcile(VMI)
+    bench.watch()
+    (pod,) = bench.cluster.all(PODS)
+    found = bench.cluster.get(VMIS, NAME)
+    assert found is not None
+    found["status"] = {"phase": "Scheduled"}
+    bench.cluster.replace(VMIS, NAME, found, by="node agent", subresource="status")
+    bench.watch()
+    return str(pod["metadata"]["name"])
+
+
+def _phase(bench: Bench) -> str:
+    found = bench.cluster.get(VMIS, NAME)
+    assert found is not None
+    return str(found["status"]["phase"])
+
+
+async def _until_silent(bench: Bench) -> None:
+    for _ in range(5):
+        bench.cluster.pass_time(1)
+        await bench.reconciler.reconcile(VMI)
+        bench.watch()
+
+
+@pytest.mark.parametrize("labels", [{}, {"kubevirt.io": "virt-nothing"}, {"app": "x"}], ids=["none", "other", "kept"])
+async def test_a_pod_that_lost_its_label_is_found_and_gets_it_back(bench: Bench, labels: dict[str, str]) -> None:
+    """The watch said that it was deleted, and a running guest was failed."""
+    name = await _running(bench)
+    pod = bench.cluster.get(PODS, name)
+    assert pod is not None
+    pod["metadata"]["labels"] = labels
+    bench.cluster.replace(PODS, name, pod, by="somebody")
+    bench.watch()
+    await _until_silent(bench)
+    after = bench.cluster.get(PODS, name)
+    assert after is not None
+    assert after["metadata"]["labels"]["kubevirt.io"] == "virt-launcher"
+    assert _phase(bench) == "Scheduled"
+    bench.cluster.delete(PODS, name, by="somebody", force=True)
+    bench.watch()
+    await _until_silent(bench)
+    assert _phase(bench) == "Failed", "its end is heard again"
+
+
+async def test_a_pod_that_is_gone_is_asked_for_once_and_the_vmi_failed(bench: Bench) -> None:
+    name = await _running(bench)
+    bench.cluster.delete(PODS, name, by="somebody", force=True)
+    bench.watch()
+    await _until_silent(bench)
+    assert _phase(bench) == "Failed"
+
+
+async def test_a_namesake_of_a_lost_pod_is_no_substitute(bench: Bench) -> None:
+    name = await _running(bench)
+    bench.cluster.delete(PODS, name, by="somebody", force=True)
+    labels = {"kubevirt.io": "virt-launcher"}
+    owner = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": NAME, "uid": "forged"}
+    metadata = {"name": name, "labels": labels, "ownerReferences": [{**owner, "controller": True}]}
+    bench.cluster.create(PODS, {"metadata": metadata, "spec": {}}, by="somebody")
+    bench.watch()
+    await _until_silent(bench)
+    assert _phase(bench) == "Failed"
 
 
 async def test_what_is_deleted_already_is_forgotten(bench: Bench) -> None:
