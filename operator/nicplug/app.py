@@ -7,7 +7,8 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Coroutine
+import threading
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ import structlog
 from nicplug import __version__
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.cache.optional_kinds import watch_attachments, watch_pod_failures
-from nicplug.cache.reaper import Reaper
+from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.handlers import register
 from nicplug.kopf_settings import kopf_settings
 from nicplug.kube.connect import Connection, connect
@@ -45,8 +46,10 @@ _SETTLE_SECONDS = 2.0
 _DRAIN_SECONDS = 2.0
 # How long the first decisions wait for the network attachment definitions; without them nothing is concluded.
 _ATTACHMENTS_SECONDS = 3.0
+_LINGER_SECONDS = 2.0
 # After a sweep that found more than the watches had brought.
 _RECHECK_SECONDS = 10.0
+_WATCHES_SECONDS = 30.0
 
 
 class StartError(Exception):
@@ -59,15 +62,30 @@ def utc_now() -> datetime:
 
 
 class App:
-    """One operator process."""
+    """One operator process.
 
-    def __init__(self, *, settings: Settings, connection: Connection, metrics: Metrics) -> None:
+    Args:
+        settings: of the process.
+        connection: to the API server.
+        metrics: what it counts.
+        exit_soon: called with the exit code when nothing is left but Kopf's own end.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        connection: Connection,
+        metrics: Metrics,
+        exit_soon: Callable[[int], None] = lambda _code: None,
+    ) -> None:
         self._settings = settings
         self._connection = connection
+        self._exit_soon = exit_soon
         self.metrics = metrics
         self.caches = Caches(clock=utc_now)
         self.queue: WorkQueue[WorkKey] = WorkQueue()
-        self.intake = Intake(caches=self.caches, queue=self.queue)
+        self.intake = Intake(caches=self.caches, queue=self.queue, on_bug=metrics.failed_by_bug)
         self.caches.attachments.on_change = self.intake.attachments_changed
         self.caches.pod_failures.on_change = self.intake.pod_failed
         self._attachments_watch = watch_attachments(connection.api, sink=self.caches.attachments)
@@ -86,6 +104,7 @@ class App:
             on_gain=self._on_gain,
             on_lose=self._on_lose,
         )
+        connection.watches.on_restored = self._on_watch_restored
         self._workers = self._make_workers()
         self._server = ObservabilityServer(metrics=metrics, probes=Probes(healthy=self._healthy, ready=self._ready))
         self._export_gauges()
@@ -166,7 +185,7 @@ class App:
             listener=self.intake,
             login=self._connection.login,
             on_start=self._on_kopf_start,
-            on_end=self._end_work,
+            on_end=self._on_kopf_end,
         )
         ended = asyncio.Event()
         stopper = asyncio.create_task(self._end_then(ended))
@@ -193,6 +212,13 @@ class App:
         self._spawn(self._recorder.run(), name="events")
         if self._settings.leader_election:
             self._spawn(self._elector.run(), name="leader election")
+
+    async def _on_kopf_end(self) -> None:
+        if not self._stop.is_set():
+            log.error("Kopf has failed; the process ends, to be started again", reason="in the lines above")
+        await self._end_work()
+        # Kopf lingers for 5 s with watches that it takes for hung, now and then for minutes (measured).
+        self._exit_soon(0 if self._stop.is_set() and self._failure is None else 1)
 
     def _spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -225,6 +251,7 @@ class App:
     async def _become_complete(self) -> None:
         """Workers start when nothing that exists can look missing; then keep the caches honest."""
         await self._reaper.wait_until_complete()
+        await self._wait_for_watches()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._attachments_watch.settled.wait(), timeout=_ATTACHMENTS_SECONDS)
         # Not before the pods are known: an event about an unknown pod is dropped.
@@ -248,6 +275,21 @@ class App:
             await self._reaper.sweep()
             _settle_garbage_collector()
 
+    async def _wait_for_watches(self) -> None:
+        """What has no watch would never be heard of again.
+
+        Raises:
+            StartError: Kopf does not even try to watch a kind; discovery did not show it in time.
+        """
+        waited = 0.0
+        while missing := [
+            kind.value for kind in CachedKind if not self._connection.watches.has_opened(plural_of(kind))
+        ]:
+            if waited > _WATCHES_SECONDS and not self._connection.watches.problem():
+                raise StartError(f"no watch of {', '.join(missing)} was opened; starting again helps")
+            await asyncio.sleep(0.02)
+            waited += 0.02
+
     def _may_work(self) -> bool:
         leads = not self._settings.leader_election or self._elector.is_leader()
         return self._complete and leads and not self._stop.is_set()
@@ -265,13 +307,29 @@ class App:
         log.info("this replica stands by")
         self._gate.clear()
 
+    def _on_watch_restored(self) -> None:
+        """What was deleted meanwhile is looked for, and what had to wait is tried now, not when its turn comes."""
+        self.intake.relisted.set()
+        if self._may_work():
+            self.intake.enqueue_all()
+
     def _healthy(self) -> str:
         """The event loop answers, or this would not run; and no watch has gone silent."""
-        dead = self._reaper.dead_watches()
-        return f"no news by the watch of {dead}" if dead else ""
+        dead = [kind.value for kind in self._reaper.dead_watches() if not self._is_known_broken(kind)]
+        return f"no news by the watch of {', '.join(dead)}" if dead else ""
+
+    def _is_known_broken(self, kind: CachedKind) -> bool:
+        """The API server refuses that watch, as the log says: a new process would fare no better."""
+        return self._connection.watches.is_broken(plural_of(kind))
+
+    def _watch_works(self, kind: CachedKind) -> float:
+        return 0.0 if self._is_known_broken(kind) else 1.0
 
     def _ready(self) -> str:
-        return "" if self._complete else "the caches are not complete yet"
+        if self._complete:
+            return ""
+        problem = self._connection.watches.problem()
+        return "the caches are not complete yet" + (f": {problem}" if problem else "")
 
     def _export_gauges(self) -> None:
         gauge = self.metrics.gauge
@@ -283,6 +341,8 @@ class App:
         for kind in CachedKind:
             size, drift = partial(len, self.caches.store_of(kind)), partial(self._reaper.drift_of, kind)
             gauge("nicplug_cache_objects", "Objects in the cache.", size, kind=kind.value)
+            works = partial(self._watch_works, kind)
+            gauge("nicplug_watch_works", "1 while the watch of the kind is open.", works, kind=kind.value)
             gauge("nicplug_cache_drift", "Ghosts that the last sweep found.", drift, kind=kind.value)
         attachments = partial(len, self.caches.attachments)
         gauge("nicplug_cache_objects", "Objects in the cache.", attachments, kind="NetworkAttachmentDefinition")
@@ -296,6 +356,13 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+def _exit_soon(code: int) -> None:
+    """End the process whatever its event loop still waits for: the supervisor waits for the exit."""
+    timer = threading.Timer(_LINGER_SECONDS, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
 async def run_operator(settings: Settings) -> None:
     """Connect and run one operator.
 
@@ -304,4 +371,4 @@ async def run_operator(settings: Settings) -> None:
     """
     metrics = Metrics()
     connection = await connect(kubeconfig=settings.kubeconfig, on_response=metrics.requested)
-    await App(settings=settings, connection=connection, metrics=metrics).run()
+    await App(settings=settings, connection=connection, metrics=metrics, exit_soon=_exit_soon).run()

@@ -23,14 +23,14 @@ def register(
     *,
     registry: kopf.OperatorRegistry,
     listener: Listener,
-    login: Callable[[], Awaitable[kopf.ConnectionInfo]],
+    login: Callable[[], Awaitable[kopf.AiohttpSession]],
     on_start: Callable[[], Awaitable[None]],
     on_end: Callable[[], Awaitable[None]],
 ) -> None:
     """Connect one process to its own registry: nothing is global."""
 
     @kopf.on.login(registry=registry)
-    async def on_login(**_: object) -> kopf.ConnectionInfo:
+    async def on_login(**_: object) -> kopf.AiohttpSession:
         return await login()
 
     @kopf.on.startup(registry=registry)

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from nicplug.kube.api import Json, KubeApi
-from nicplug.kube.errors import ApiError, Denied, Gone
+from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Gone
 from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from nicplug.model.metadata import mapping, sequence
 
@@ -35,7 +35,7 @@ async def _problem(api: KubeApi) -> str:
         except Gone:
             return f"CRD {name} is not installed: kubectl apply -f crds/"
         except Denied as error:
-            return f"{error}. The rights are in deploy/kustomize/base: kubectl apply -k deploy/kustomize/base"
+            return f"{error}. {RIGHTS_REMEDY}"
         except ApiError as error:
             return f"the API server does not answer as it should: {error}"
         if not _is_established(definition):

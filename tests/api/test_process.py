@@ -150,11 +150,14 @@ async def test_it_ends_in_time_with_writes_that_are_not_answered(world: World) -
         assert seconds < PROMISED_SECONDS + ROOM_SECONDS
 
 
-async def test_an_error_that_kopf_cannot_live_with_is_said_in_the_last_line_and_the_exit_code(world: World) -> None:
+async def test_an_error_that_kopf_cannot_live_with_ends_the_process_soon_and_says_so(world: World) -> None:
     with nicplug_run(world) as process:
         await eventually(lambda: process.said("caches complete"))
         watched = {item.resource.plural for item in WATCHED}
         await world.until(lambda: watched <= set(world.server.open_watches))
-        world.server.break_watches(code=500)
-        assert await asyncio.to_thread(process.popen.wait, 30) == 1
-        assert process.text.splitlines()[-1].startswith("nicplug: ended by WatchingError: ")
+        # No API server answers so.
+        world.server.fail(status=200, verb="list", resource=VM, times=5, body={"items": ["no object"]})
+        world.server.expire_watches()
+        await eventually(lambda: process.said("Kopf has failed; the process ends, to be started again"))
+        assert await asyncio.to_thread(process.popen.wait, PROMISED_SECONDS + ROOM_SECONDS) == 1
+        assert world.lease_holder() == ""

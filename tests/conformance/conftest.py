@@ -70,7 +70,7 @@ async def _fake() -> AsyncIterator[Target]:
 
 async def _real(kubeconfig: Path) -> AsyncIterator[Target]:
     connection = await connect(kubeconfig=kubeconfig)
-    login = await connection.login()
+    login = await connection.credentials()
     tls = tls_of(ca=str(login.ca_path), certificate=str(login.certificate_path), key=str(login.private_key_path))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session:
         yield Target(

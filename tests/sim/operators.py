@@ -246,7 +246,10 @@ class Operator:
     async def _pass(self, key: WorkKey) -> None:
         try:
             again = await self._reconciler.reconcile(key)
-            self._retry.succeeded(key)
+            if not self._reconciler.is_refused(key):
+                for other in self._retry.succeeded(key):
+                    self._reconciler.forget_refusal(other)
+                    self._due[other] = self.cluster.now
         except ApiError as error:
             again = self._retry.delay_seconds(key, error)
             self.cluster.say(f"{self.name}: {key}: {type(error).__name__}: {error}")

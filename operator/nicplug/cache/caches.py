@@ -85,6 +85,11 @@ class Caches:
         metadata = mapping(raw.get("metadata"))
         return 0 < resource_version(metadata) <= self.store_of(kind).version_of(text(metadata.get("uid")))
 
+    def note_unreadable(self, kind: CachedKind, raw: Mapping[str, Any]) -> None:
+        """An object that `observe` could not take in; it must not keep the caches from being complete."""
+        metadata = mapping(raw.get("metadata"))
+        self.store_of(kind).note_unreadable(text(metadata.get("uid")), version=resource_version(metadata))
+
     def forget(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in that an object is gone; the keys that have to look again."""
         if kind is CachedKind.POD:

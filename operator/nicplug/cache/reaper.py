@@ -52,6 +52,11 @@ WATCHED: tuple[Watched, ...] = (
 )
 
 
+def plural_of(kind: CachedKind) -> str:
+    """What the API calls the collection of that kind."""
+    return next(watched.resource.plural for watched in WATCHED if watched.kind is kind)
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A kind as the API server has it, at one moment: the resourceVersion of each uid."""
@@ -83,13 +88,15 @@ class Reaper:
     async def wait_until_complete(self) -> None:
         """Wait until every store holds at least what the API server had when asked; tries for ever."""
         for watched in WATCHED:
-            delay = _RETRY_SECONDS
+            delay, said = _RETRY_SECONDS, ""
             while True:
                 try:
                     listed = await self.list(watched)
                     break
                 except ApiError as error:
-                    log.warning("cannot list", kind=watched.kind.value, error=str(error), again_in_seconds=delay)
+                    if str(error) != said:
+                        log.warning("cannot list", kind=watched.kind.value, error=str(error))
+                        said = str(error)
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, _RETRY_CAP_SECONDS)
             await self._arrived(watched, listed)
@@ -122,9 +129,9 @@ class Reaper:
             if listed is not None:
                 self.drift[watched.kind] = self._compare(watched, listed)
 
-    def dead_watches(self) -> str:
-        """The kinds whose watch missed the same object versions in two sweeps in a row; "" when all live."""
-        return ", ".join(sorted(kind.value for kind in self._dead))
+    def dead_watches(self) -> list[CachedKind]:
+        """The kinds whose watch missed the same object versions in two sweeps in a row."""
+        return sorted(self._dead, key=lambda kind: kind.value)
 
     def has_missed(self) -> bool:
         """The last sweep found versions that no watch has brought: look again soon."""

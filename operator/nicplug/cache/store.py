@@ -108,6 +108,11 @@ class Store(Generic[R]):
             return None
         return Change(before, record)
 
+    def note_unreadable(self, uid: str, *, version: int) -> None:
+        """That version exists, but nobody can read it: what is known stays as it is until a newer one comes."""
+        if uid not in self._deleted:
+            self._versions[uid] = version
+
     def remove(self, *, key: ObjectKey, uid: str, version: float = math.inf) -> Change[R] | None:
         """Forget that uid; None when it is not the one in the store.
 
@@ -119,11 +124,11 @@ class Store(Generic[R]):
         self._deleted[uid] = max(version, self._deleted.get(uid, -1))
         if len(self._deleted) > _REMEMBERED_DELETIONS:
             self._deleted.popitem(last=False)
+        self._versions.pop(uid, None)
         before = self._records.get(key)
         if before is None or before.uid != uid:
             return None
         del self._records[key]
-        self._versions.pop(uid, None)
         if self._on_forget is not None:
             self._on_forget(before)
         return Change(before, None)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 import kopf
 import yaml
 from kubernetes.aio.client import Configuration
@@ -21,6 +22,8 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 
 from nicplug.kube.aio import USER_AGENT, AioApi, OnResponse, count_nothing
 from nicplug.kube.api import WatchingApi
+from nicplug.kube.watch_health import WatchHealth
+from nicplug.kube.watch_session import WatchResponse, response_class, trace
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -31,6 +34,35 @@ class ConfigError(Exception):
     """The API server cannot be found from what was configured; the text says what to set."""
 
 
+@dataclass(slots=True)
+class _Credentials:
+    """Who the watches are: read anew when the API server refuses them, so that a rotated token is picked up.
+
+    Kopf's own way is to close the session that its other watches still use, and to end when it gets the same
+    credentials twice.
+    """
+
+    load: _Load
+    configuration: Configuration
+    _are_refused: bool = False
+
+    async def authorize(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """A middleware of the session."""
+        try:
+            if self._are_refused:
+                self.configuration = await self.load()
+            token = await self.configuration.get_api_key_with_prefix("BearerToken")
+        except (OSError, ConfigException, ConfigError) as error:
+            raise aiohttp.ClientConnectionError(f"the credentials cannot be read: {error}") from error
+        if token:
+            request.headers["Authorization"] = token
+        response = await handler(request)
+        self._are_refused = isinstance(response, WatchResponse) and response.answered == 401
+        return response
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """One API server.
@@ -39,24 +71,40 @@ class Connection:
         api: for nicplug's own requests; close it, Kopf's connections are Kopf's.
         server: URL of the API server.
         source: where the configuration came from, for logs.
+        watches: how the watches fare that Kopf keeps.
     """
 
     api: WatchingApi
     server: str
     source: str
     _load: _Load = field(repr=False)
+    watches: WatchHealth = field(default_factory=WatchHealth, repr=False)
 
-    async def login(self) -> kopf.ConnectionInfo:
-        """Credentials for `@kopf.on.login`, read anew on every call.
-
-        Kopf calls it again when the API server answers 401, so a rotated token is picked up there. No
-        `expiration`: when it passes, Kopf closes its watches with the old credentials, for nothing, since
-        a watch is authenticated only when it opens.
+    async def credentials(self) -> kopf.ConnectionInfo:
+        """Who we are, read anew on every call.
 
         Raises:
             ConfigError: the credentials are no longer readable.
         """
         return _connection_info(await self._load())
+
+    async def login(self) -> kopf.AiohttpSession:
+        """The session of Kopf's watches, for `@kopf.on.login`; Kopf closes it.
+
+        Raises:
+            ConfigError: the credentials are not readable.
+        """
+        configuration = await self._load()
+        info = _connection_info(configuration)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            proxy=info.proxy_url,
+            trust_env=True,
+            response_class=response_class(self.watches),
+            trace_configs=[trace(self.watches)],
+            middlewares=(_Credentials(self._load, configuration).authorize,),
+        )
+        return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
     async def close(self) -> None:
         """Close the connections of `api`."""

@@ -6,6 +6,8 @@ Knows nothing of HTTP libraries, queues or objects; `kube.aio` raises these,
 
 from typing import Self
 
+RIGHTS_REMEDY = "The rights are in deploy/kustomize/base: kubectl apply -k deploy/kustomize/base"
+
 
 class ApiError(Exception):
     """Base of everything the API layer raises.

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import structlog
 
 from nicplug.kube.api import Json, KubeApi
-from nicplug.kube.errors import ApiError, Gone, Stale
+from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Gone, Stale
 from nicplug.kube.resources import LEASES
 
 log = structlog.get_logger(__name__)
@@ -143,6 +143,8 @@ class LeaderElector:
             complaint = str(error) or "no answer in time"
             if isinstance(error, Gone):
                 complaint += ". deploy/kustomize/base makes the namespace; --namespace names another one."
+            if isinstance(error, Denied):
+                complaint += f". {RIGHTS_REMEDY}"
             if complaint != self._complaint:
                 log.warning("lease not written", lease=f"{self._namespace}/{self._name}", error=complaint)
             self._complaint = complaint

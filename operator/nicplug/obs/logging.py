@@ -7,7 +7,9 @@ from typing import TextIO
 import structlog
 
 # Kopf logs every handler call at INFO; what nicplug does is in its own lines.
-_QUIET = ("kopf.objects", "kopf.activities", "aiohttp.access")
+_QUIET = ("kopf.objects", "kopf.activities", "kopf._core.engines.activities", "aiohttp.access")
+# A line per try of every watch, four every two seconds in an outage: `kube.watch_health` says it once.
+_RETRY_LINE = "Request attempt #"
 
 
 def configure_logging(*, level: str, format_: str, stream: TextIO | None = None) -> None:
@@ -30,6 +32,8 @@ def configure_logging(*, level: str, format_: str, stream: TextIO | None = None)
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(target, format_)],
         )
     )
+    if level != "debug":
+        handler.addFilter(_is_no_retry_line)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -45,6 +49,10 @@ def configure_logging(*, level: str, format_: str, stream: TextIO | None = None)
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _is_no_retry_line(record: logging.LogRecord) -> bool:
+    return not (record.name.startswith("kopf.") and str(record.msg).startswith(_RETRY_LINE))
 
 
 def _renderers(stream: TextIO, format_: str) -> list[structlog.typing.Processor]:

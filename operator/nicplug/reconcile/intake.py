@@ -1,13 +1,18 @@
 """From events to dirty keys: the only way into the caches and the queue."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.model.keys import AttachmentKey
+from nicplug.model.metadata import mapping
 from nicplug.reconcile.queue import Priority, WorkQueue
+
+log = structlog.get_logger(__name__)
 
 # A pass over a neighbour would run in front of the write that matters, and often be repeated a moment later:
 # its few milliseconds cost a NIC one, and the operator a tenth of its CPU (docs/performance.md).
@@ -21,23 +26,37 @@ class Intake:
     Attributes:
         relisted: set whenever a kind is listed again after `expect_no_more_lists`: the watch was broken,
             and deletions may have been missed.
+        on_bug: called for an object that could not be taken in.
     """
 
     caches: Caches
     queue: WorkQueue[WorkKey]
     relisted: asyncio.Event = field(default_factory=asyncio.Event)
+    on_bug: Callable[[], None] = lambda: None
     _is_complete: bool = False
 
     def hear(self, kind: CachedKind, event: Mapping[str, Any]) -> None:
         """Take in one line of a watch; `type` None: an object of a list."""
         listed = event["type"] is None
-        if event["type"] == "DELETED":
-            keys = self.caches.forget(kind, event["object"])
-        else:
-            keys = self.caches.observe(kind, event["object"])
+        keys = self._take_in(kind, event)
         if listed and self._is_complete:
             self.relisted.set()
         self.enqueue(keys, priority=Priority.SWEEP if listed else Priority.LIVE)
+
+    def _take_in(self, kind: CachedKind, event: Mapping[str, Any]) -> list[WorkKey]:
+        """The object of one tenant, whatever it is, must not keep the others from being served."""
+        raw = event["object"]
+        try:
+            if event["type"] == "DELETED":
+                return self.caches.forget(kind, raw)
+            return self.caches.observe(kind, raw)
+        except Exception:  # a parser that raises is a bug of ours
+            metadata = mapping(raw.get("metadata"))
+            name = f"{metadata.get('namespace')}/{metadata.get('name')}"
+            log.exception("object not understood; what was known of it stays", kind=kind.value, object=name)
+            self.on_bug()
+            self.caches.note_unreadable(kind, raw)
+            return []
 
     def attachments_changed(self, attachments: Iterable[AttachmentKey] | None) -> None:
         """Network attachment definitions came, went or changed; None for all of them."""

@@ -95,6 +95,10 @@ class Memory:
         known = self._refused.get(key)
         return known.until if known else None
 
+    def forget_refusal(self, key: WorkKey) -> None:
+        """What was refused may be allowed by now."""
+        self._refused.pop(key, None)
+
     def pending_since(self, key: WorkKey) -> datetime | None:
         """Since when a report is withheld."""
         return self._pending_since.get(key)

@@ -96,6 +96,14 @@ class Reconciler:
             self._announce_refusal(view, attempt, error)
         return is_news
 
+    def is_refused(self, key: WorkKey) -> bool:
+        """Something that the object needs was refused, and its time to be asked for again has not come."""
+        return self.memory.refused_until(key) is not None
+
+    def forget_refusal(self, key: WorkKey) -> None:
+        """Ask again now, not when its time has come."""
+        self.memory.forget_refusal(key)
+
     def note_bug(self, key: WorkKey, error: Exception) -> None:
         """Announce a bug of ours on the object that it was met on; the log has the trace."""
         if (view := self._view(key)) is not None:

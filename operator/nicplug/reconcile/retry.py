@@ -15,7 +15,8 @@ _UNAVAILABLE_BASE_SECONDS = 0.05
 _UNAVAILABLE_CAP_SECONDS = 30.0
 _FIRST_DENIED_SECONDS = 0.5
 _DENIED_BASE_SECONDS = 5.0
-_DENIED_CAP_SECONDS = 300.0
+# A person who has granted the right is looking at the screen.
+_DENIED_CAP_SECONDS = 30.0
 _BUG_BASE_SECONDS = 1.0
 # Nobody tells when somebody else's pod of our name is gone.
 _NAME_TAKEN_SECONDS = 10.0
@@ -30,15 +31,28 @@ class RetryPolicy:
 
     randomness: random.Random = field(default_factory=random.Random)
     _failures: dict[WorkKey, int] = field(default_factory=dict)
+    _denied: set[WorkKey] = field(default_factory=set)
+    _told: dict[WorkKey, str] = field(default_factory=dict)
 
-    def succeeded(self, key: WorkKey) -> None:
-        """The key was reconciled: its next failure is a first one."""
+    def succeeded(self, key: WorkKey) -> list[WorkKey]:
+        """The key was reconciled: its next failure is a first one.
+
+        Returns:
+            Keys that were denied something, when this one was too: the permission may have been given.
+        """
         self._failures.pop(key, None)
+        self._told.pop(key, None)
+        if key not in self._denied:
+            return []
+        self._denied.discard(key)
+        return list(self._denied)
 
     def delay_seconds(self, key: WorkKey, error: Exception) -> float:
         """How long to wait before the key is looked at again; 0 for at once."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
+        if isinstance(error, Denied):
+            self._denied.add(key)
         match error:
             case Throttled() | PlanRepeats():
                 return error.after
@@ -52,7 +66,8 @@ class RetryPolicy:
             case Denied():
                 if failures == 0:
                     return _FIRST_DENIED_SECONDS
-                return min(_DENIED_BASE_SECONDS * 2.0 ** min(failures - 1, _MAXIMUM_EXPONENT), _DENIED_CAP_SECONDS)
+                limit = min(_DENIED_BASE_SECONDS * 2.0 ** min(failures - 1, _MAXIMUM_EXPONENT), _DENIED_CAP_SECONDS)
+                return self.randomness.uniform(limit * 0.8, limit)
             case Rejected(reason=Reason.NAME_TAKEN):
                 return _NAME_TAKEN_SECONDS
             case Rejected() | ApiError():
@@ -66,6 +81,12 @@ class RetryPolicy:
         Not the first denial: a kube-apiserver that has just started denies everything until it has read its roles.
         """
         return isinstance(error, Rejected) or (isinstance(error, Denied) and self._failures.get(key, 0) > 1)
+
+    def is_news(self, key: WorkKey, error: Exception) -> bool:
+        """A person has not been told yet; from now on he has."""
+        is_news = self._told.get(key) != str(error)
+        self._told[key] = str(error)
+        return is_news
 
     def _backoff(self, base_seconds: float, failures: int) -> float:
         """Exponential with full jitter, so that a thousand keys do not come back together."""

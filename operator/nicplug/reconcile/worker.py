@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from nicplug.cache.caches import WorkKey
-from nicplug.kube.errors import ApiError, Denied, Rejected, Throttled
+from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Throttled
 from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import Priority, WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
@@ -91,7 +91,7 @@ class Workers:
         try:
             async with asyncio.timeout(_PASS_TIMEOUT_SECONDS):
                 again = await self.reconciler.reconcile(key)
-            self.retry.succeeded(key)
+            self._succeeded(key)
             if again is not None:
                 self.queue.add(key, delay_seconds=again)
         except ApiError as error:
@@ -112,21 +112,30 @@ class Workers:
         kind = type(key).__name__.removesuffix("Key").lower()
         self.observer.reconciled(kind=kind, outcome=outcome, seconds=time.monotonic() - started)
 
+    def _succeeded(self, key: WorkKey) -> None:
+        """A pass that has only told of a refusal is no success: what was refused is still to be done."""
+        if self.reconciler.is_refused(key):
+            return
+        for other in self.retry.succeeded(key):
+            self.reconciler.forget_refusal(other)
+            self.queue.add(other, priority=Priority.SWEEP)
+
     def _come_back(self, key: WorkKey, error: ApiError) -> None:
         delay = self.retry.delay_seconds(key, error)
-        level = log.warning if isinstance(error, (Denied, Rejected)) else log.debug
+        tells = self.retry.is_worth_telling(key, error)
+        level = log.warning if tells and self.retry.is_news(key, error) else log.debug
         level(
-            "request failed",
+            "request refused" if tells else "request failed",
             key=str(key),
             error=type(error).__name__,
             status=error.status,
             message=str(error),
             request=error.request,
             again_in_seconds=round(delay, 2),
+            **({"remedy": RIGHTS_REMEDY} if isinstance(error, Denied) else {}),
         )
         if isinstance(error, Throttled):
             self.brake.hold(error.after)
-        tells = self.retry.is_worth_telling(key, error)
         if tells and self.reconciler.note_refusal(key, error, seconds=delay):
             # At once, to write the refusal into the status; that pass asks to come back when it runs out.
             self.queue.add(key)

@@ -56,7 +56,7 @@ async def test_a_kubeconfig_serves_our_requests_and_kopfs_login(tmp_path: Path) 
         connection = await connect(kubeconfig=path)
         assert (await connection.api.list(NODES))["items"] == []
         await connection.close()
-    login = await connection.login()
+    login = await connection.credentials()
     assert (login.server, login.scheme, login.token) == (connection.server, "Bearer", "secret")
     assert "secret" not in repr(connection)
 

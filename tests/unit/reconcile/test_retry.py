@@ -50,7 +50,7 @@ def test_a_long_outage_does_not_overflow() -> None:
 
 
 def test_what_only_a_person_can_mend_is_tried_slowly() -> None:
-    assert _delays(Denied("x"), 9) == [0.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0]
+    assert _delays(Denied("x"), 9) == [0.5, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0, 30.0, 30.0]
 
 
 def test_what_was_rejected_waits_for_a_change() -> None:

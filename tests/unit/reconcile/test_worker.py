@@ -29,6 +29,7 @@ class Played:
         self.outcomes = list(outcomes)
         self.asked: list[tuple[WorkKey, float]] = []
         self.noted: list[Exception] = []
+        self.refused: set[WorkKey] = set()
         self.is_news = True
         self.meanwhile: Callable[[], None] = lambda: None
         self.seconds = 0.0
@@ -44,8 +45,15 @@ class Played:
 
     def note_refusal(self, key: WorkKey, error: Exception, *, seconds: float) -> bool:
         self.noted.append(error)
+        self.refused.add(key)
         was_news, self.is_news = self.is_news, False
         return was_news
+
+    def is_refused(self, key: WorkKey) -> bool:
+        return key in self.refused
+
+    def forget_refusal(self, key: WorkKey) -> None:
+        self.refused.discard(key)
 
     def note_bug(self, key: WorkKey, error: Exception) -> None:
         self.noted.append(error)
@@ -155,6 +163,29 @@ async def test_a_denial_is_told_from_the_second_on() -> None:
         site.queue.add(KEY)
         await asyncio.sleep(1)
         assert site.played.noted == [second]
+
+
+async def test_telling_a_denial_is_no_success_so_it_is_asked_for_ever_more_slowly() -> None:
+    async with working(Denied("no"), Denied("no"), 4.0, *[Denied("no")] * 20) as site:
+        site.played.is_news = True
+        site.queue.add(KEY)
+        await asyncio.sleep(120)
+        # After 0.5 s told at once, then 5, 10, 20, 30 s and so on.
+        assert 5 <= len(site.played.asked) <= 9
+
+
+async def test_one_object_that_is_allowed_again_brings_back_all_that_were_denied() -> None:
+    async with working(*[Denied("no")] * 4) as site:
+        site.queue.add(KEY)
+        site.queue.add(OTHER)
+        await asyncio.sleep(3)
+        assert site.played.refused == {KEY, OTHER}
+        asked = len(site.played.asked)
+        site.played.refused.discard(KEY)
+        site.queue.add(KEY)
+        await asyncio.sleep(0.1)
+        assert [key for key, _ in site.played.asked[asked:]] == [KEY, OTHER]
+        assert site.played.refused == set()
 
 
 async def test_a_refusal_that_is_no_news_does_not_go_round_in_circles() -> None:

@@ -1,0 +1,100 @@
+"""Which watches work, and what keeps the others from it: one line in the log per change, however often it is tried.
+
+Knows nothing of HTTP or Kopf; `kube.watch_session` tells what it sees.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import structlog
+
+from nicplug.kube.errors import RIGHTS_REMEDY
+
+log = structlog.get_logger(__name__)
+
+# What is over by then needs nobody: a cut watch, an API server that has just started and denies everything.
+_GRACE_SECONDS = 2.0
+
+
+class Trouble(Enum):
+    """What is wrong with a watch, with its remedy."""
+
+    UNREACHABLE = "Nothing to do here: it is tried until the API server answers."
+    DENIED = RIGHTS_REMEDY
+    UNAUTHORIZED = "Check the credentials: the service account exists, its token is valid."
+    NOT_SERVED = "Install the CRDs: kubectl apply -f crds/"
+    SLOW_DOWN = "Nothing to do here: the API server asks to wait."
+    SERVER_ERROR = "Look into the log of the API server if it lasts."
+
+
+# One line for all watches: it is the API server itself, whatever was asked.
+_COMMON = frozenset({Trouble.UNREACHABLE, Trouble.UNAUTHORIZED, Trouble.SLOW_DOWN, Trouble.SERVER_ERROR})
+
+
+@dataclass(slots=True)
+class _Broken:
+    trouble: Trouble
+    message: str
+    since: float
+    changed_at: float
+    is_told: bool = False
+
+
+@dataclass(slots=True)
+class WatchHealth:
+    """The state of all watches of one process.
+
+    Attributes:
+        clock: monotonic seconds.
+        on_restored: called when a watch that people were told about works again.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    on_restored: Callable[[], None] = lambda: None
+    _broken: dict[str, _Broken] = field(default_factory=dict)
+    _opened: set[str] = field(default_factory=set)
+
+    def failed(self, resource: str, trouble: Trouble, message: str) -> None:
+        """A request of the watch of `resource` (its plural) has failed; it will be tried again."""
+        now = self.clock()
+        known = self._broken.get(resource)
+        if known is None:
+            self._broken[resource] = _Broken(trouble, message, since=now, changed_at=now)
+            return
+        known.message = message
+        if known.trouble is not trouble:
+            known.trouble, known.changed_at, known.is_told = trouble, now, False
+        if known.is_told or now - known.changed_at < _GRACE_SECONDS:
+            return
+        is_news = trouble not in _COMMON or not self._is_told(trouble)
+        known.is_told = True
+        level = log.warning if is_news else log.debug
+        level("watch interrupted", resource=resource, problem=message, remedy=trouble.value)
+
+    def works(self, resource: str) -> None:
+        """The watch of `resource` is open."""
+        self._opened.add(resource)
+        known = self._broken.pop(resource, None)
+        if known is None or not known.is_told:
+            return
+        if known.trouble not in _COMMON or not self._is_told(known.trouble):
+            log.info("watch restored", resource=resource, after_seconds=round(self.clock() - known.since, 1))
+        self.on_restored()
+
+    def has_opened(self, resource: str) -> bool:
+        """There has been a watch of it in the life of this process."""
+        return resource in self._opened
+
+    def is_broken(self, resource: str) -> bool:
+        """People were told that this watch does not work."""
+        known = self._broken.get(resource)
+        return known is not None and known.is_told
+
+    def problem(self) -> str:
+        """What people were told last that still holds; "" when all is well."""
+        return next((broken.message for broken in self._broken.values() if broken.is_told), "")
+
+    def _is_told(self, trouble: Trouble) -> bool:
+        return any(broken.is_told and broken.trouble is trouble for broken in self._broken.values())

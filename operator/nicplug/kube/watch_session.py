@@ -1,0 +1,203 @@
+"""The HTTP session of Kopf's watches: what Kopf would end the process for becomes what it tries again.
+
+Kopf tries again after connection errors, 403, 429 and 5xx, with a line of its log each time. It ends the process
+after anything else: 404 (a CRD was deleted for a moment), an expired `continue` token, an error in the stream
+(docs/adr/0001), and a line that Python cannot parse, which anybody who may write an object can bring about. This
+session answers Kopf in the words it understands, and tells `WatchHealth` the truth.
+
+Knows nothing of Kopf but which of its answers are tried again.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import aiohttp
+import structlog
+
+from nicplug.kube import deep_json
+from nicplug.kube.watch_health import Trouble, WatchHealth
+
+log = structlog.get_logger(__name__)
+
+# What Kopf reads as "list again", and as "try again".
+_LIST_AGAIN = 410
+_TRY_AGAIN = 503
+_BORNE_BY_KOPF = frozenset({403, 429})
+# An API server that breaks every stream must not be asked for all its objects ten times a second.
+_STREAM_ERROR_BASE_SECONDS = 0.1
+_STREAM_ERROR_CAP_SECONDS = 30.0
+_STREAM_IS_WELL_SECONDS = 60.0
+# A list and its `items`.
+_LEVELS_AROUND_AN_ITEM = 2
+
+
+@dataclass(slots=True)
+class StreamErrors:
+    """How long a kind waits after an error in its stream, doubling while they follow each other."""
+
+    _last: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def next_pause(self, resource: str, *, now: float) -> float:
+        """Seconds to wait before the stream may be opened anew."""
+        at, pause = self._last.get(resource, (0.0, 0.0))
+        fresh = pause == 0.0 or now - at > _STREAM_IS_WELL_SECONDS + pause
+        pause = _STREAM_ERROR_BASE_SECONDS if fresh else min(pause * 2, _STREAM_ERROR_CAP_SECONDS)
+        self._last[resource] = (now, pause)
+        return pause
+
+
+def resource_of(path: str) -> str:
+    """The plural of the collection that `path` names; the path itself for discovery."""
+    parts = path.strip("/").split("/")
+    is_collection = len(parts) > (3 if parts[0] == "apis" else 2)
+    return parts[-1] if is_collection else path
+
+
+class WatchResponse(aiohttp.ClientResponse):
+    """An answer to a LIST, a WATCH or a discovery request of Kopf's; `response_class` makes it usable.
+
+    Attributes:
+        answered: the status before it was put into Kopf's words.
+    """
+
+    health: ClassVar[WatchHealth]
+    errors: ClassVar[StreamErrors]
+    answered: int = 0
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Read the head, and answer Kopf in its own words."""
+        await super().start(connection)
+        self.answered = self.status
+        if self.status == 200:
+            self._take_in()
+        elif self.status == _LIST_AGAIN and "continue" in self.url.query:
+            # Kopf lists again after this one, and after no other.
+            raise aiohttp.ClientPayloadError("the continue token has expired")
+        elif 400 <= self.status < 500 and self.status not in _BORNE_BY_KOPF:
+            self.status = _TRY_AGAIN
+        return self
+
+    async def json(self, *, loads: Any = None, **options: Any) -> Any:
+        """The body, of any depth; Kopf reads that of every refusal."""
+        body = await super().json(loads=loads or self._loads, **options)
+        if self.answered >= 400:
+            text = str(_member(body, "message") or f"HTTP {self.answered}")
+            self.health.failed(self._resource, _trouble(self.answered), text)
+        return body
+
+    @property
+    def _resource(self) -> str:
+        return resource_of(self.url.path)
+
+    def _take_in(self) -> None:
+        is_watch = "watch" in self.url.query
+        if is_watch or self._resource == self.url.path:
+            self.health.works(self._resource)
+        if is_watch:
+            lines = _Lines(self.content, resource=self._resource, errors=self.errors)
+            self.content = lines  # type: ignore[assignment]
+
+    def _loads(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except RecursionError:
+            body = deep_json.loads(text)
+            for item in _member(body, "items") or ():
+                if deep_json.depth(item) >= deep_json.MAXIMUM_DEPTH - _LEVELS_AROUND_AN_ITEM:
+                    _tell_pruned(item, resource=self._resource)
+            return body
+
+
+def response_class(health: WatchHealth) -> type[WatchResponse]:
+    """A response that tells `health` what it brought, and Kopf only what Kopf can bear."""
+    return type("WatchResponse", (WatchResponse,), {"health": health, "errors": StreamErrors()})
+
+
+def trace(health: WatchHealth) -> aiohttp.TraceConfig:
+    """Tells `health` of requests without an answer."""
+
+    async def on_exception(_: object, __: object, params: aiohttp.TraceRequestExceptionParams) -> None:
+        error = params.exception
+        if isinstance(error, (aiohttp.ClientConnectionError, TimeoutError)):
+            text = f"no answer from {params.url.origin()}: {str(error) or type(error).__name__}"
+            health.failed(resource_of(params.url.path), Trouble.UNREACHABLE, text)
+
+    config = aiohttp.TraceConfig()
+    config.on_request_exception.append(on_exception)
+    return config
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _tell_pruned(item: Any, *, resource: str) -> None:
+    metadata = _member(item, "metadata")
+    name = f"{_member(metadata, 'namespace')}/{_member(metadata, 'name')}"
+    log.warning("object nested too deep; read without its depths", resource=resource, object=name)
+
+
+def _trouble(status: int) -> Trouble:
+    match status:
+        case 401:
+            return Trouble.UNAUTHORIZED
+        case 403:
+            return Trouble.DENIED
+        case 404:
+            return Trouble.NOT_SERVED
+        case 429:
+            return Trouble.SLOW_DOWN
+        case _:
+            return Trouble.SERVER_ERROR
+
+
+class _Lines:
+    """The body of a watch as Kopf reads it: in whole lines, errors as 410, no line too deep to be parsed."""
+
+    def __init__(self, stream: aiohttp.StreamReader, *, resource: str, errors: StreamErrors) -> None:
+        self._stream = stream
+        self._resource = resource
+        self._errors = errors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Blocks of whole lines."""
+        rest = b""
+        async for block in self._stream.iter_chunked(size):
+            lines, newline, rest = (rest + block).rpartition(b"\n")
+            if newline:
+                yield await self._guard(lines) + newline
+        # What is left was cut off with the connection: the API server ends every line.
+
+    async def _guard(self, lines: bytes) -> bytes:
+        if b'"ERROR"' not in lines and not deep_json.may_be_deep(lines):
+            return lines
+        return b"\n".join([await self._guard_line(line) for line in lines.split(b"\n")])
+
+    async def _guard_line(self, line: bytes) -> bytes:
+        if b'"ERROR"' in line[:100]:
+            return await self._guard_error(line)
+        if not deep_json.may_be_deep(line):
+            return line
+        pruned = deep_json.prune(line)
+        if pruned is not line:
+            _tell_pruned(json.loads(pruned).get("object"), resource=self._resource)
+        return pruned
+
+    async def _guard_error(self, line: bytes) -> bytes:
+        event = json.loads(line)
+        if event.get("type") != "ERROR":
+            return line
+        status = event.get("object")
+        if not isinstance(status, dict) or status.get("code") == _LIST_AGAIN:
+            return line
+        pause = self._errors.next_pause(self._resource, now=asyncio.get_running_loop().time())
+        message = str(status.get("message") or f"error {status.get('code')} in the stream")
+        log.warning("watch broken by the API server", resource=self._resource, problem=message, again_in_seconds=pause)
+        await asyncio.sleep(pause)
+        return json.dumps({"type": "ERROR", "object": {**status, "code": _LIST_AGAIN}}).encode()
