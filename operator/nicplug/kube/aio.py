@@ -18,7 +18,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config import ConfigException
 
-from nicplug.kube import go_json
+from nicplug.kube import deep_json, go_json
 from nicplug.kube.api import Json, JsonPatch, Resource
 from nicplug.kube.classify import Answer, to_error
 from nicplug.kube.errors import Denied, Rejected, Unavailable
@@ -333,7 +333,7 @@ def _parse(answer: Answer) -> Json:
     if not 200 <= answer.code < 300:
         raise to_error(answer)
     try:
-        parsed = json.loads(answer.content)
+        parsed = deep_json.loads(answer.content)
     except ValueError as error:
         raise Unavailable(
             f"the answer is not JSON: {answer.content[:80]!r}", status=answer.code, request=answer.request

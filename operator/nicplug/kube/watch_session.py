@@ -30,6 +30,7 @@ _BORNE_BY_KOPF = frozenset({403, 429})
 _STREAM_ERROR_BASE_SECONDS = 0.1
 _STREAM_ERROR_CAP_SECONDS = 30.0
 _STREAM_IS_WELL_SECONDS = 60.0
+_MAXIMUM_NAMED = 1000
 # A list and its `items`.
 _LEVELS_AROUND_AN_ITEM = 2
 
@@ -49,6 +50,24 @@ class StreamErrors:
         return pause
 
 
+@dataclass(slots=True)
+class DeepObjects:
+    """Objects that were read without their depths; each is named once, not at every version."""
+
+    _named: set[tuple[str, str]] = field(default_factory=set)
+
+    def tell(self, item: Any, *, resource: str) -> None:
+        """Name it in the log."""
+        metadata = _member(item, "metadata")
+        name = f"{_member(metadata, 'namespace')}/{_member(metadata, 'name')}"
+        if (resource, name) in self._named:
+            return
+        if len(self._named) >= _MAXIMUM_NAMED:
+            self._named.clear()
+        self._named.add((resource, name))
+        log.warning("object nested too deep; read without its depths", resource=resource, object=name)
+
+
 def resource_of(path: str) -> str:
     """The plural of the collection that `path` names; the path itself for discovery."""
     parts = path.strip("/").split("/")
@@ -65,6 +84,7 @@ class WatchResponse(aiohttp.ClientResponse):
 
     health: ClassVar[WatchHealth]
     errors: ClassVar[StreamErrors]
+    deep: ClassVar[DeepObjects]
     answered: int = 0
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
@@ -97,23 +117,21 @@ class WatchResponse(aiohttp.ClientResponse):
         if is_watch or self._resource == self.url.path:
             self.health.works(self._resource)
         if is_watch:
-            lines = _Lines(self.content, resource=self._resource, errors=self.errors)
+            lines = _Lines(self.content, resource=self._resource, errors=self.errors, deep=self.deep)
             self.content = lines  # type: ignore[assignment]
 
     def _loads(self, text: str) -> Any:
-        try:
-            return json.loads(text)
-        except RecursionError:
-            body = deep_json.loads(text)
+        body = deep_json.loads(text)
+        if deep_json.depth(body) == deep_json.MAXIMUM_DEPTH:
             for item in _member(body, "items") or ():
-                if deep_json.depth(item) >= deep_json.MAXIMUM_DEPTH - _LEVELS_AROUND_AN_ITEM:
-                    _tell_pruned(item, resource=self._resource)
-            return body
+                if deep_json.depth(item) == deep_json.MAXIMUM_DEPTH - _LEVELS_AROUND_AN_ITEM:
+                    self.deep.tell(item, resource=self._resource)
+        return body
 
 
 def response_class(health: WatchHealth) -> type[WatchResponse]:
     """A response that tells `health` what it brought, and Kopf only what Kopf can bear."""
-    return type("WatchResponse", (WatchResponse,), {"health": health, "errors": StreamErrors()})
+    return type("WatchResponse", (WatchResponse,), {"health": health, "errors": StreamErrors(), "deep": DeepObjects()})
 
 
 def trace(health: WatchHealth) -> aiohttp.TraceConfig:
@@ -134,12 +152,6 @@ def _member(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None
 
 
-def _tell_pruned(item: Any, *, resource: str) -> None:
-    metadata = _member(item, "metadata")
-    name = f"{_member(metadata, 'namespace')}/{_member(metadata, 'name')}"
-    log.warning("object nested too deep; read without its depths", resource=resource, object=name)
-
-
 def _trouble(status: int) -> Trouble:
     match status:
         case 401:
@@ -157,8 +169,9 @@ def _trouble(status: int) -> Trouble:
 class _Lines:
     """The body of a watch as Kopf reads it: in whole lines, errors as 410, no line too deep to be parsed."""
 
-    def __init__(self, stream: aiohttp.StreamReader, *, resource: str, errors: StreamErrors) -> None:
+    def __init__(self, stream: aiohttp.StreamReader, *, resource: str, errors: StreamErrors, deep: DeepObjects) -> None:
         self._stream = stream
+        self._deep = deep
         self._resource = resource
         self._errors = errors
 
@@ -186,7 +199,7 @@ class _Lines:
             return line
         pruned = deep_json.prune(line)
         if pruned is not line:
-            _tell_pruned(json.loads(pruned).get("object"), resource=self._resource)
+            self._deep.tell(json.loads(pruned).get("object"), resource=self._resource)
         return pruned
 
     async def _guard_error(self, line: bytes) -> bytes:

@@ -10,6 +10,7 @@ import structlog
 _QUIET = ("kopf.objects", "kopf.activities", "kopf._core.engines.activities", "aiohttp.access")
 # A line per try of every watch, four every two seconds in an outage: `kube.watch_health` says it once.
 _RETRY_LINE = "Request attempt #"
+_TRACE_END_CHARACTERS = 4_000
 
 
 def configure_logging(*, level: str, format_: str, stream: TextIO | None = None) -> None:
@@ -57,5 +58,15 @@ def _is_no_retry_line(record: logging.LogRecord) -> bool:
 
 def _renderers(stream: TextIO, format_: str) -> list[structlog.typing.Processor]:
     if format_ == "console" or (format_ == "auto" and stream.isatty()):
-        return [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=True)]
+        # The default prints the local variables of each frame: objects of users, with whatever is in them.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
+    return [structlog.processors.format_exc_info, _cut_trace, structlog.processors.JSONRenderer(sort_keys=True)]
+
+
+def _cut_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The trace of an endless recursion has 250 KiB, and says everything at its two ends."""
+    trace = event.get("exception")
+    if isinstance(trace, str) and len(trace) > 2 * _TRACE_END_CHARACTERS:
+        event["exception"] = f"{trace[:_TRACE_END_CHARACTERS]}\n  ...\n{trace[-_TRACE_END_CHARACTERS:]}"
+    return event

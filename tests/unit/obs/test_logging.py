@@ -99,3 +99,36 @@ def test_console_without_a_terminal_has_no_colours() -> None:
     structlog.get_logger("nicplug.test").info("launcher pod ready", node="node01")
     assert "\x1b[" not in stream.getvalue()
     assert "launcher pod ready" in stream.getvalue()
+
+
+def _deeper(levels: int) -> None:
+    secret = "of-a-user"
+    assert secret
+    _other(levels - 1)
+
+
+def _other(levels: int) -> None:
+    _deeper(levels)
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_a_trace_is_short_and_shows_no_values(format_: str) -> None:
+    stream = io.StringIO()
+    configure_logging(level="info", format_=format_, stream=stream)
+    try:
+        _deeper(10_000)
+    except RecursionError:
+        structlog.get_logger("nicplug.test").exception("reconcile failed")
+    assert "RecursionError" in stream.getvalue()
+    assert "of-a-user" not in stream.getvalue()
+    assert len(stream.getvalue()) < (10_000 if format_ == "json" else 1_000_000)
+
+
+@pytest.mark.parametrize(("level", "lines"), [("info", 1), ("debug", 2)])
+def test_each_try_of_a_watch_is_no_line(level: str, lines: int) -> None:
+    stream = io.StringIO()
+    configure_logging(level=level, format_="json", stream=stream)
+    logger = logging.getLogger("kopf._cogs.clients.watching")
+    logger.error("Request attempt #7 failed; will retry: GET /api/v1/pods -> Boom()")
+    logger.error("something else")
+    assert len(stream.getvalue().splitlines()) == lines
