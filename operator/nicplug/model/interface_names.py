@@ -23,6 +23,15 @@ def hashed_interface_name(network_name: str) -> str:
     return f"pod{digest[:_HASH_DIGITS]}"
 
 
+def plugin_interface_name(network_name: str) -> str:
+    """The name asked for in the extra element of a network's binding plugin: `bind` and the same digits.
+
+    KubeVirt leaves it out, and Multus then takes `net<i>`: that would make the pod's names look ordinal, and the
+    dynamic networks controller serves no element behind one without a name (docs/node-simulator.md).
+    """
+    return f"bind{hashed_interface_name(network_name).removeprefix('pod')}"
+
+
 def is_hashed_name(interface: str) -> bool:
     """The name can only come from the hashed scheme, so the element is nicplug's own."""
     return _HASHED.fullmatch(interface) is not None

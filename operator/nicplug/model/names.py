@@ -27,6 +27,8 @@ VM_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
 NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks"
 NETWORK_STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status"
 DEFAULT_NETWORK_ANNOTATION = "v1.multus-cni.io/default-network"
+# Two names of one thing: the interface whose traffic a service mesh takes over for the guest.
+ISTIO_INTERFACE_ANNOTATIONS = ("traffic.sidecar.istio.io/kubevirtInterfaces", "istio.io/reroute-virtual-interfaces")
 
 KUBEVIRT_API_VERSION = "kubevirt.io/v1"
 VM_KIND = "VirtualMachine"

@@ -28,10 +28,15 @@ ABSENT = "absent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """One element of `domain.devices.interfaces`; `raw` is the whole of it."""
+    """One element of `domain.devices.interfaces`; `raw` is the whole of it.
+
+    Attributes:
+        plugin: name of the binding plugin; "" with any other binding.
+    """
 
     name: str
     binding: Binding
+    plugin: str
     state: str
     mac_address: str
     raw: FrozenJson = field(repr=False)
@@ -86,10 +91,19 @@ class Network:
         """Namespace and name of the network attachment definition.
 
         Args:
-            namespace: of the VMI; used when the reference has no slash. Split at the first slash, as KubeVirt does.
+            namespace: of the VMI.
         """
-        head, slash, tail = self.attachment.partition("/")
-        return (head, tail) if slash else (namespace, head)
+        return split_attachment(self.attachment, namespace=namespace)
+
+
+def split_attachment(attachment: str, *, namespace: str) -> tuple[str, str]:
+    """Namespace and name of a reference to a network attachment definition.
+
+    Args:
+        namespace: used when the reference has no slash. Split at the first slash, as KubeVirt does.
+    """
+    head, slash, tail = attachment.partition("/")
+    return (head, tail) if slash else (namespace, head)
 
 
 def parse_interface(raw: Mapping[str, Any]) -> Interface:
@@ -98,6 +112,7 @@ def parse_interface(raw: Mapping[str, Any]) -> Interface:
     return Interface(
         name=text(raw.get("name")),
         binding=binding,
+        plugin=text(mapping(raw.get("binding")).get("name")) if binding is Binding.PLUGIN else "",
         state=text(raw.get("state")),
         mac_address=text(raw.get("macAddress")),
         raw=freeze(raw),

@@ -1,14 +1,14 @@
 """The networks annotation of a pod: which networks Multus shall attach, as which interfaces.
 
 Source: Multus network attachment specification; KubeVirt `pkg/network/multus/annotation.go`
-(key order: name, namespace, mac, interface).
+(key order: name, namespace, mac, interface, cni-args).
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nicplug.model.networks import Interface, Network
+from nicplug.model.networks import Interface, Network, split_attachment
 
 Element = dict[str, Any]
 
@@ -28,6 +28,22 @@ def element_of(*, interface: Interface, network: Network, pod_interface: str, na
         element["mac"] = interface.mac_address
     element["interface"] = pod_interface
     return element
+
+
+def plugin_element(*, attachment: str, namespace: str, network_name: str, pod_interface: str) -> Element:
+    """The element that runs a binding plugin's CNI for a network of the VMI; the plugin is told which one.
+
+    Args:
+        attachment: of the plugin, as it is registered.
+        namespace: of the VMI.
+    """
+    attachment_namespace, name = split_attachment(attachment, namespace=namespace)
+    return {
+        "name": name,
+        "namespace": attachment_namespace,
+        "interface": pod_interface,
+        "cni-args": {"logicNetworkName": network_name},
+    }
 
 
 def render_annotation(elements: Sequence[Element]) -> str:

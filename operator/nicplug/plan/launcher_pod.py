@@ -9,30 +9,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from nicplug.model.frozen_json import freeze, thaw
-from nicplug.model.interface_names import hashed_interface_name
 from nicplug.model.keys import PodKey
+from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping
 from nicplug.model.names import (
     COMPUTE_CONTAINER,
     CREATED_BY_LABEL,
     DEFAULT_CONTAINER_ANNOTATION,
-    DEFAULT_NETWORK_ANNOTATION,
     DOMAIN_ANNOTATION,
     KUBEVIRT_API_VERSION,
     LAUNCHER_LABEL,
     LAUNCHER_LABEL_VALUE,
     MIGRATION_TRANSPORT_ANNOTATION,
-    NETWORKS_ANNOTATION,
     TEMPLATE_INTERFACES_ANNOTATION,
     VM_GENERATION_ANNOTATION,
     VM_NAME_LABEL,
     VMI_KIND,
 )
-from nicplug.model.networks import networks_of
-from nicplug.model.networks_annotation import element_of, render_annotation
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Create, Kind
-from nicplug.plan.validation import refuse
+from nicplug.plan.pod_networks import network_annotations
 from nicplug.plan.views import PlanSettings
 
 _DEFAULT_GRACE_SECONDS = 30
@@ -68,8 +64,14 @@ def launcher_pod_key(vmi: VirtualMachineInstance) -> PodKey:
     return PodKey(vmi.key.namespace, f"virt-launcher-{vmi.key.name}-{digits}")
 
 
-def create_launcher_pod(*, vmi: VirtualMachineInstance, settings: PlanSettings) -> Create:
-    """The POST of the pod that will run this VMI."""
+def create_launcher_pod(
+    *, vmi: VirtualMachineInstance, settings: PlanSettings, config: KubevirtConfig | None = None
+) -> Create:
+    """The POST of the pod that will run this VMI.
+
+    Args:
+        config: the KubeVirt CR; None when there is none, and its defaults hold.
+    """
     spec = mapping(thaw(vmi.spec))
     key = launcher_pod_key(vmi)
     body = {
@@ -79,7 +81,7 @@ def create_launcher_pod(*, vmi: VirtualMachineInstance, settings: PlanSettings) 
             "name": key.name,
             "namespace": key.namespace,
             "labels": _labels(vmi, spec),
-            "annotations": _annotations(vmi),
+            "annotations": _annotations(vmi, config=config),
             "ownerReferences": [_owner(vmi)],
         },
         "spec": _pod_spec(spec, image=settings.launcher_image),
@@ -96,40 +98,19 @@ def _labels(vmi: VirtualMachineInstance, spec: Mapping[str, Any]) -> dict[str, s
     }
 
 
-def _annotations(vmi: VirtualMachineInstance) -> dict[str, str]:
-    annotations = {
+def _annotations(vmi: VirtualMachineInstance, *, config: KubevirtConfig | None) -> dict[str, str]:
+    return {
         **_annotations_for_pod(thaw(vmi.annotations)),
         DOMAIN_ANNOTATION: vmi.key.name,
         DEFAULT_CONTAINER_ANNOTATION: COMPUTE_CONTAINER,
         MIGRATION_TRANSPORT_ANNOTATION: "true",
+        **network_annotations(vmi=vmi, config=config),
     }
-    default = next((network.attachment for network in vmi.networks if network.is_default), "")
-    if default:
-        annotations[DEFAULT_NETWORK_ANNOTATION] = default
-    if networks := _networks(vmi):
-        annotations[NETWORKS_ANNOTATION] = networks
-    return annotations
 
 
 def _annotations_for_pod(annotations: Mapping[str, str]) -> dict[str, str]:
     """The VMI's own annotations, as KubeVirt copies them; never one by which a tenant could ask for a network."""
     return {name: value for name, value in annotations.items() if not name.startswith(_NOT_FOR_PODS)}
-
-
-def _networks(vmi: VirtualMachineInstance) -> str:
-    """All secondary networks but those of absent interfaces and of interfaces no pod may get."""
-    interfaces = {item.name: item for item in vmi.interfaces if not item.is_absent}
-    elements = [
-        element_of(
-            interface=interfaces[network.name],
-            network=network,
-            pod_interface=hashed_interface_name(network.name),
-            namespace=vmi.key.namespace,
-        )
-        for network in networks_of(interfaces.values(), vmi.networks)
-        if network.is_secondary and refuse(interfaces[network.name], network) is None
-    ]
-    return render_annotation(elements)
 
 
 def _owner(vmi: VirtualMachineInstance) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """What to do for one VirtualMachineInstance: its launcher pod, its NICs, its status."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from nicplug.model.conditions import SYNCHRONIZED, find_condition
 from nicplug.model.interface_status import rows_by_name
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import VMI_FINALIZER
@@ -20,11 +21,13 @@ from nicplug.plan.launcher_pod import create_launcher_pod, launcher_pod_key
 from nicplug.plan.operations import plan_operations
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.pod_fate import announce_end, what_ends
+from nicplug.plan.pod_networks import refuse_unregistered_plugin
 from nicplug.plan.readiness import plan_readiness
+from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.template_sync import drop_detached
 from nicplug.plan.transitions import Transitions, announce, complete, find_transitions
-from nicplug.plan.views import VmiView
+from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi_end import plan_end, release_final
 from nicplug.plan.vmi_phase import decide_phase
 from nicplug.plan.vmi_status import plan_conditions, pod_members
@@ -60,11 +63,24 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
         return Plan(actions=(patch,), notes=("finalizer before pod: no pod may outlive its VMI unseen",))
     if view.refusal is not None:
         return _plan_life(view, pod=None, now=now)
+    if refusal := refuse_unregistered_plugin(vmi=vmi, config=view.config):
+        return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
     name = launcher_pod_key(vmi).name
     return Plan(
-        actions=(create_launcher_pod(vmi=vmi, settings=view.settings),),
+        actions=(create_launcher_pod(vmi=vmi, settings=view.settings, config=view.config),),
         announcements=(_normal("SuccessfulCreate", f"Created virtual machine pod {name}"),),
     )
+
+
+def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan:
+    """No pod is sent for; KubeVirt's event goes with the report, which is written once."""
+    plan = _plan_life(view, pod=None, now=now)
+    present = find_condition(objects(view.vmi.read_status().get("conditions")), SYNCHRONIZED) or {}
+    if plan.is_empty or present.get("reason") == refusal.reason:
+        return plan
+    message = f"Error creating pod: {refusal.message}"
+    event = Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=Reason.FAILED_CREATE, message=message)
+    return replace(plan, announcements=(*plan.announcements, event))
 
 
 def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan:
