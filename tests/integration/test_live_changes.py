@@ -50,6 +50,34 @@ def until_told(user: User, name: str) -> None:
     user.merge(VM, name, {"spec": {"template": {"spec": {"hostname": None}}}})
 
 
+def set_state(name: str, state: str | None) -> Callable[[Json], None]:
+    """The edit that sets the link of a NIC."""
+
+    def change(body: Json) -> None:
+        for item in body["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"]:
+            if item["name"] == name:
+                item.pop("state", None)
+                item.update({"state": state} if state else {})
+
+    return change
+
+
+def until_link(user: User, nic: str, link: str) -> None:
+    """Wait until the guest's NIC is reported so."""
+    until(lambda: user.row("a", nic).get("linkState") == link)
+
+
+def test_links_go_down_and_up(user: User) -> None:
+    user.create(VM, vm("a", "blue"))
+    user.until_running("a")
+    for nic in ("blue", "main"):
+        for state, link in (("down", "down"), (None, "up")):
+            user.change(VM, "a", set_state(nic, state))
+            until_link(user, nic, link)
+    until(lambda: user.condition("a", "InterfacesReady").get("status") == "True")
+    assert not restart_required(user, "a")
+
+
 @pytest.mark.usefixtures("declarative")
 def test_deleting_the_entry_unplugs_and_a_nic_of_the_vmi_alone_stays(user: User) -> None:
     user.create(VM, vm("a", "blue"))

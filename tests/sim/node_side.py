@@ -131,12 +131,13 @@ def _plug(cluster: Cluster, vmi: Json) -> None:
 def _rows(cluster: Cluster, vmi: Json) -> list[Json]:
     """Rebuilt from the guest, in virt-handler's order."""
     old = {row["name"]: row for row in _old_rows(vmi) if row.get("name")}
-    known = {item["name"] for item in _interfaces(vmi)}
+    known = {item["name"]: item for item in _interfaces(vmi)}
     guest = [name for name in cluster.guests.get(vmi["metadata"]["uid"], []) if name in known]
     rows: list[Json] = []
     for name in guest:
         multus = ["multus-status"] if "multus-status" in _tokens(old.get(name, {})) else []
-        rows.append({"name": name, "infoSource": ", ".join(["domain", *multus]), "linkState": "up"})
+        link = "down" if known[name].get("state") == "down" else "up"
+        rows.append({"name": name, "infoSource": ", ".join(["domain", *multus]), "linkState": link})
     for name, row in old.items():
         if name in known and name not in guest and "multus-status" in _tokens(row):
             rows.append({"name": name, "infoSource": "multus-status"})

@@ -16,6 +16,7 @@ class OperationType(StrEnum):
     PLUG = "Plug"
     UNPLUG = "Unplug"
     CHANGE_NETWORK = "ChangeNetwork"
+    SET_LINK = "SetLink"
 
 
 class OperationPath(StrEnum):

@@ -13,6 +13,7 @@ from nicplug.model.networks import ABSENT, Interface, Network
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.annotation import AnnotationDecision, Rows
+from nicplug.plan.change_findings import find_link_change
 from nicplug.plan.findings import Finding, Situation
 from nicplug.plan.live_rules import deleted_from_template
 from nicplug.plan.plug_findings import find_plug
@@ -41,8 +42,6 @@ def plan_operations(
     primary = {network.name for network in view.vmi.networks if not network.is_secondary}
     wanted = []
     for interface in (*_as_the_template_asks(view), *_only_in_template(view)):
-        if interface.name in primary and not interface.is_absent:
-            continue
         situation = Situation(
             view=view,
             interface=interface,
@@ -52,10 +51,16 @@ def plan_operations(
             annotation=annotation,
             record=records.get(interface.name),
         )
-        finding = find_unplug(situation) if interface.is_absent else find_plug(situation)
+        finding = _find(situation, is_primary=interface.name in primary)
         if finding is not None:
             wanted.append(_record(finding, situation=situation, now=now))
     return wanted
+
+
+def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
+    if situation.interface.is_absent:
+        return find_unplug(situation)
+    return find_link_change(situation) if is_primary else find_plug(situation)
 
 
 def _as_the_template_asks(view: VmiView) -> tuple[Interface, ...]:
@@ -109,8 +114,8 @@ def _requested_at(situation: Situation, *, now: datetime) -> datetime:
 
 
 def _was_asked(finding: Finding, situation: Situation) -> bool:
-    """The pod, or for an unplug the guest, has been asked for the change."""
-    if finding.operation is OperationType.UNPLUG:
+    """The pod, or for an unplug and for a link the guest, has been asked for the change."""
+    if finding.operation in (OperationType.UNPLUG, OperationType.SET_LINK):
         return finding.phase is not OperationPhase.BLOCKED
     return situation.interface.name in situation.annotation.attachments
 

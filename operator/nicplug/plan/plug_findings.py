@@ -3,11 +3,10 @@
 Pure, and one NIC at a time; the checks run in the order of `PLUG_CHECKS`.
 """
 
-from dataclasses import replace
-
 from nicplug.model.interface_status import MULTUS_STATUS, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
+from nicplug.plan.change_findings import find_change
 from nicplug.plan.findings import (
     Check,
     Finding,
@@ -25,29 +24,10 @@ def find_plug(situation: Situation) -> Finding | None:
     """What is to be said of a NIC that shall be in the guest; None for one that was born there."""
     if not situation.in_guest:
         return first_finding(PLUG_CHECKS, situation)
-    if changed := network_has_changed(situation):
+    if changed := find_change(situation):
         return changed
     record = situation.record
     return _ready(situation) if record is not None and record.operation == OperationType.PLUG else None
-
-
-def network_has_changed(situation: Situation) -> Finding | None:
-    """The spec names another network than the pod was asked for; its element is never rewritten under a guest."""
-    network = situation.network
-    asked = situation.annotation.attachments.get(situation.interface.name)
-    if asked is None or network is None:
-        return None
-    wanted = "/".join(network.attachment_reference(namespace=situation.view.vmi.key.namespace))
-    if asked == wanted:
-        return None
-    finding = situation.finding(
-        OperationPath.RESTART,
-        OperationPhase.BLOCKED,
-        Reason.NETWORK_CHANGE_NEEDS_RESTART,
-        f"{situation.pod_phrase} has network {asked}, the spec asks for {wanted}: "
-        "unplug the NIC and plug it again, or restart the VM",
-    )
-    return replace(finding, operation=OperationType.CHANGE_NETWORK)
 
 
 def binding_cannot_follow(situation: Situation) -> Finding | None:

@@ -17,16 +17,18 @@ class Transitions:
 
     Attributes:
         plugged: new in the guest.
+        linked: with their links newly set.
         unplugged: gone from guest and pod; as they last stood.
         stuck: newly blocked or failed.
     """
 
     plugged: tuple[InterfaceOperation, ...] = ()
+    linked: tuple[InterfaceOperation, ...] = ()
     unplugged: tuple[InterfaceOperation, ...] = ()
     stuck: tuple[InterfaceOperation, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.plugged or self.unplugged or self.stuck)
+        return bool(self.plugged or self.linked or self.unplugged or self.stuck)
 
 
 def find_transitions(
@@ -38,9 +40,11 @@ def find_transitions(
         is_running: the guest runs; when it has ended its NICs were not unplugged, whatever vanishes.
     """
     news = [operation for operation in after if operation.is_settled and _is_news(operation, before)]
+    ready = [operation for operation in news if operation.phase == OperationPhase.READY]
     present = {operation.name for operation in after}
     return Transitions(
-        plugged=tuple(item for item in news if item.phase == OperationPhase.READY),
+        plugged=tuple(item for item in ready if item.operation != OperationType.SET_LINK),
+        linked=tuple(item for item in ready if item.operation == OperationType.SET_LINK),
         stuck=tuple(item for item in news if item.phase != OperationPhase.READY),
         unplugged=tuple(
             item
@@ -52,13 +56,14 @@ def find_transitions(
 
 def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, ...]:
     """The events, for the VMI and its VM."""
-    plugged = (
+    done = (
         _event(
             Severity.NORMAL,
-            "InterfacePlugged",
+            reason,
             f'NIC "{item.name}": {item.message}, {_seconds(item, now):.2f} s after it was asked for',
         )
-        for item in transitions.plugged
+        for reason, items in (("InterfacePlugged", transitions.plugged), ("InterfaceLinkSet", transitions.linked))
+        for item in items
     )
     unplugged = (
         _event(Severity.NORMAL, "InterfaceUnplugged", f'NIC "{item.name}" has left the guest and the pod')
@@ -68,14 +73,14 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         _event(Severity.WARNING, f"Interface{item.phase}", f'NIC "{item.name}": {item.message}')
         for item in transitions.stuck
     )
-    return (*plugged, *unplugged, *stuck)
+    return (*done, *unplugged, *stuck)
 
 
 def complete(transitions: Transitions, *, now: datetime) -> tuple[Completion, ...]:
     """The good ends, for the metric."""
     return tuple(
         Completion(operation=item.operation, path=item.path, seconds=_seconds(item, now))
-        for item in (*transitions.plugged, *transitions.unplugged)
+        for item in (*transitions.plugged, *transitions.linked, *transitions.unplugged)
     )
 
 

@@ -51,6 +51,7 @@ class Case:
     says: str = ""
     row: Json | None = None
     record: Json | None = None
+    conditions: tuple[Json, ...] = ()
     pod: Json = field(default_factory=pod)
     view: dict[str, Any] = field(default_factory=dict)
 
@@ -62,6 +63,13 @@ ASKED = pod(networks=[element("blue")])
 HAS = pod(networks=[element("blue")], attached=["blue"])
 PLUGGED = row("blue", "domain", "multus-status")
 BLOCKED = Phase.BLOCKED
+
+UP = row("blue", "domain", "multus-status", linkState="up")
+DOWN = row("blue", "domain", "multus-status", linkState="down")
+MIGRATABLE = ({"type": "LiveMigratable", "status": "True"},)
+GATE_OFF: dict[str, Any] = {"config": kubevirt("Other")}
+OTHER_NETWORK = vm(primary(), nic("blue", attachment="ops/lan"))
+LINK_DOWN = vm(primary(), nic("blue", state="down"))
 
 CASES = (
     Case(
@@ -248,6 +256,152 @@ CASES = (
         says="has network default/blue-net, the spec asks for ops/lan",
     ),
     Case(
+        title="another network, migratable: the VMI's spec has it",
+        nic=nic("blue", attachment="ops/lan"),
+        pod=HAS,
+        row=PLUGGED,
+        conditions=MIGRATABLE,
+        operation="ChangeNetwork",
+        path=Path.MIGRATION,
+        phase=Phase.PENDING,
+        reason=Reason.NETWORK_CHANGE_NEEDS_MIGRATION,
+        says="when the VM next moves",
+    ),
+    Case(
+        title="another network in the template, not migratable: it stays there",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": OTHER_NETWORK},
+        operation="ChangeNetwork",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.NETWORK_CHANGE_NEEDS_RESTART,
+        says="has network default/blue-net, the spec asks for ops/lan",
+    ),
+    Case(
+        title="another network in the template, migratable, gate off",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        conditions=MIGRATABLE,
+        view={"vm": OTHER_NETWORK, **GATE_OFF},
+        operation="ChangeNetwork",
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.FEATURE_GATE_DISABLED,
+    ),
+    Case(
+        title="the network in other words",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary(), nic("blue", attachment="default/blue-net"))},
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="link to go down",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=UP,
+        operation="SetLink",
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_LINK,
+        says="node01 to set the link down",
+    ),
+    Case(
+        title="link to come up",
+        nic=nic("blue"),
+        pod=HAS,
+        row=DOWN,
+        operation="SetLink",
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_LINK,
+        says="set the link up",
+    ),
+    Case(
+        title="link of a masquerade NIC",
+        nic=nic("blue", binding="masquerade", state="down"),
+        pod=HAS,
+        row=UP,
+        operation="SetLink",
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_LINK,
+    ),
+    Case(
+        title="link has become as it shall be",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=DOWN,
+        record=operation("blue", type_="SetLink", reason="WaitingForLink"),
+        operation="SetLink",
+        phase=Phase.READY,
+        reason=Reason.LINK_SET,
+        says="its link is down",
+    ),
+    Case(
+        title="link as it shall be, at once", nic=nic("blue", state="down"), pod=HAS, row=DOWN, phase=None, reason=None
+    ),
+    Case(title="state up is up", nic=nic("blue", state="up"), pod=HAS, row=UP, phase=None, reason=None),
+    Case(title="an unknown state is up", nic=nic("blue", state="sideways"), pod=HAS, row=UP, phase=None, reason=None),
+    Case(
+        title="a link that nobody reports",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=PLUGGED,
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="link in the template, gate off",
+        nic=nic("blue"),
+        pod=HAS,
+        row=UP,
+        view={"vm": LINK_DOWN, **GATE_OFF},
+        operation="SetLink",
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.FEATURE_GATE_DISABLED,
+    ),
+    Case(
+        title="link, refused by the API server",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=UP,
+        view={"refusal": Refusal(reason=Reason.HOTPLUG_ERROR, message="no")},
+        operation="SetLink",
+        phase=Phase.FAILED,
+        reason=Reason.HOTPLUG_ERROR,
+    ),
+    Case(
+        title="link of an SR-IOV NIC",
+        nic=nic("blue", binding="sriov", state="down"),
+        pod=HAS,
+        row=PLUGGED,
+        operation="SetLink",
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.LINK_STATE_NOT_SUPPORTED,
+    ),
+    Case(
+        title="link up of an SR-IOV NIC",
+        nic=nic("blue", binding="sriov", state="up"),
+        pod=HAS,
+        row=PLUGGED,
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="a plugged NIC whose link is as it shall be stays plugged",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=DOWN,
+        record=operation("blue", phase="Ready", reason="Attached"),
+        phase=Phase.READY,
+        reason=Reason.ATTACHED,
+    ),
+    Case(
         title="unplug of a binding that cannot leave",
         nic=absent("blue", binding="sriov"),
         pod=HAS,
@@ -278,6 +432,7 @@ def _plan(case: Case) -> Plan:
         case.nic,
         rows=[primary_row(), *([case.row] if case.row else [])],
         operations=[case.record] if case.record else [],
+        conditions=case.conditions,
         owner_uid=VM_UID if "vm" in case.view else None,
     )
     return plan_vmi(vmi_view(raw, case.pod, pending_since=later(-60), **case.view), now=NOW)
@@ -310,6 +465,28 @@ def test_the_condition_tells_the_same(case: Case) -> None:
     else:
         assert (ready["status"], ready["reason"]) == ("False", case.reason)
     assert ready["observedGeneration"] == 1
+
+
+@pytest.mark.parametrize(("state", "reported", "reason"), [("down", "up", "WaitingForLink"), ("down", "down", None)])
+def test_the_link_of_the_primary_nic(state: str, reported: str, reason: str | None) -> None:
+    raw = vmi(primary(state=state), rows=[row("default", "domain", pod_interface="eth0", linkState=reported)])
+    records = (
+        _status(plan_vmi(vmi_view(raw, pod(), pending_since=later(-60)), now=NOW)).get("interfaceOperations") or []
+    )
+    assert [(item["operation"], item["reason"]) for item in records] == ([("SetLink", reason)] if reason else [])
+
+
+def test_a_link_that_was_set_is_announced() -> None:
+    before = operation("blue", type_="SetLink", reason="WaitingForLink", since=later(-2))
+    raw = vmi(primary(), nic("blue", state="down"), rows=[primary_row(), DOWN], operations=[before])
+    plan = plan_vmi(vmi_view(raw, HAS), now=NOW)
+    (event,) = plan.announcements
+    assert (event.reason, event.message) == (
+        "InterfaceLinkSet",
+        'NIC "blue": its link is down, 2.00 s after it was asked for',
+    )
+    (completion,) = plan.completions
+    assert (completion.operation, completion.seconds) == ("SetLink", 2.0)
 
 
 # What only conditions or events say, and how it comes about.
