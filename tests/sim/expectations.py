@@ -4,8 +4,9 @@ import json
 
 from tests.sim.cluster import KUBEVIRTS, PODS, VMIS, VMS, Cluster, Json, is_in_sight
 from tests.sim.node_side import NETWORKS, STATUS
-from tests.sim.users import FOREIGN
+from tests.sim.users import ALONE, FOREIGN
 
+ORIGIN = "nicplug.io/template-interfaces"
 _HASHED = "pod"
 
 
@@ -71,8 +72,25 @@ def _check_vm(cluster: Cluster, vm: Json, *, had_two_leaders: bool) -> None:
     assert status["ready"] is True
     running = _interfaces(vmi["spec"])
     assert template.keys() <= running.keys(), "a NIC of the template has not reached the VMI"
-    assert had_two_leaders or template.keys() == running.keys(), "the VMI has a NIC that the template has not"
+    by_policy = _is_declarative(cluster)
+    surplus = running.keys() - template.keys() - {ALONE}
+    assert (had_two_leaders and not by_policy) or not surplus, "the VMI has a NIC that the template has not"
     assert all(state != "absent" for state in template.values()), "the template keeps an absent NIC"
+    assert {nic: _link(state) for nic, state in template.items()} == {nic: _link(running[nic]) for nic in template}
+    known = json.loads(vmi["metadata"]["annotations"][ORIGIN])
+    assert set(known) == running.keys() - {ALONE}, f"{name}: the NICs of the template are said to be {known}"
+    needs_restart = bool(_condition(status, "RestartRequired"))
+    assert needs_restart == bool(surplus), f"{name}: RestartRequired is {needs_restart}"
+
+
+def _is_declarative(cluster: Cluster) -> bool:
+    found = cluster.get(KUBEVIRTS, "kubevirt")
+    network = found["spec"]["configuration"]["network"] if found else {}
+    return bool(network.get("hotplug", {}).get("removalPolicy") == "Declarative")
+
+
+def _link(state: str) -> str:
+    return "down" if state == "down" else "up"
 
 
 def _check_vmi(cluster: Cluster, vmi: Json) -> None:
@@ -90,6 +108,7 @@ def _check_vmi(cluster: Cluster, vmi: Json) -> None:
     for nic, row in rows.items():
         wanted = "domain" if nic == "default" else "domain, multus-status"
         assert row["infoSource"] == wanted, f"{name}: {nic} has infoSource {row['infoSource']}"
+        assert row["linkState"] == _link(interfaces[nic]), f"{name}: the link of {nic} is {row['linkState']}"
     assert _condition(status, "Ready").get("status") == "True", f"{name}: {_condition(status, 'Ready')}"
     ready = _condition(status, "InterfacesReady")
     assert ready["status"] == "True", f"{name}: {ready}"

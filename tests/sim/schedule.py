@@ -7,7 +7,7 @@ from tests.sim.cluster import Cluster
 from tests.sim.expectations import Invariants, check_rest, gate_is_on
 from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults, Operator
-from tests.sim.users import SCENARIOS, make_world, resume_all, toggle_gate
+from tests.sim.users import DECLARATIVE, SCENARIOS, make_world, resume_all, toggle_gate
 
 _CHAOS_STEPS = 160
 _SETTLE_STEPS = 6000
@@ -54,7 +54,8 @@ class Schedule:
             ScheduleFailed: something does not hold.
         """
         try:
-            make_world(self.cluster)
+            policy = "Declarative" if self.scenario in DECLARATIVE else "Explicit"
+            make_world(self.cluster, removal_policy=policy)
             self.processes = [
                 Operator(f"operator-{index}", self.cluster, self.faults, self.randomness)
                 for index in range(self.operators)

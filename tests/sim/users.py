@@ -12,6 +12,8 @@ from tests.sim.node_side import NETWORKS
 from nicplug.kube.errors import AlreadyExists, Gone
 
 NAMES = ("red", "blue", "green", "foo")
+ALONE = "mine"
+"""The NIC that somebody adds to the VM's VMI and not to its template."""
 VM, BARE = "vm-a", "vmi-b"
 FOREIGN: Json = {"name": "monitoring", "namespace": "ops", "interface": "mon0"}
 
@@ -23,9 +25,9 @@ def _body(plural: str, name: str, spec: Json) -> Json:
     return {"apiVersion": "kubevirt.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-def make_world(cluster: Cluster) -> None:
+def make_world(cluster: Cluster, *, removal_policy: str) -> None:
     """A KubeVirt CR with the gate, a VM that shall run, and a VMI of nobody's."""
-    cluster.create(KUBEVIRTS, _named(kubevirt()), by="admin")
+    cluster.create(KUBEVIRTS, _named(kubevirt(hotplug={"removalPolicy": removal_policy})), by="admin")
     cluster.create(VMS, _body(VMS, VM, a_vm(primary(), nic("red"))["spec"]), by="user")
     cluster.create(VMIS, _body(VMIS, BARE, vmi_spec([primary()])), by="user")
 
@@ -80,6 +82,45 @@ def unplug(cluster: Cluster, randomness: random.Random) -> None:
             randomness.choice(present)["state"] = "absent"
 
     _edit(cluster, plural, name, change, "unplug one")
+
+
+def delete_entry(cluster: Cluster, randomness: random.Random) -> None:
+    """Apply a manifest in which a NIC is no longer listed."""
+
+    def change(spec: Json) -> None:
+        interfaces, networks = _devices(spec)
+        names = [item["name"] for item in interfaces if "bridge" in item]
+        if names:
+            name = randomness.choice(names)
+            interfaces[:] = [item for item in interfaces if item["name"] != name]
+            networks[:] = [item for item in networks if item["name"] != name]
+
+    _edit(cluster, VMS, VM, change, "delete an entry")
+
+
+def plug_alone(cluster: Cluster, _: random.Random) -> None:
+    """Add a NIC to the VM's VMI alone."""
+    interface, network = nic(ALONE)
+
+    def change(spec: Json) -> None:
+        interfaces, networks = _devices(spec)
+        if all(item["name"] != ALONE for item in interfaces):
+            interfaces.append(interface)
+            networks.append(network)
+
+    _edit(cluster, VMIS, VM, change, f"plug {ALONE} into the VMI alone")
+
+
+def set_link(cluster: Cluster, randomness: random.Random) -> None:
+    """Set the link of a NIC up or down, the primary's too."""
+    plural, name = _target(randomness)
+
+    def change(spec: Json) -> None:
+        present = [item for item in _devices(spec)[0] if item.get("state") != "absent"]
+        if present:
+            randomness.choice(present)["state"] = randomness.choice(("up", "down"))
+
+    _edit(cluster, plural, name, change, "set a link")
 
 
 def halt(cluster: Cluster, _: random.Random) -> None:
@@ -206,10 +247,21 @@ def attach_foreign(cluster: Cluster, randomness: random.Random) -> None:
         cluster.replace(PODS, pod["metadata"]["name"], pod, by="somebody")
 
 
+# In these the policy is Declarative; elsewhere deleting an entry is no deed.
+DECLARATIVE = frozenset({"entries are deleted, links go up and down"})
+
 SCENARIOS: dict[str, tuple[Deed, ...]] = {
     "plug and unplug": (plug, plug, unplug),
     "plug and unplug beside foreign networks": (plug, unplug, attach_foreign),
     "halt and start": (plug, unplug, halt, start, start),
+    "entries are deleted, links go up and down": (
+        plug,
+        unplug,
+        delete_entry,
+        plug_alone,
+        set_link,
+        delete_vmi_of_vm,
+    ),
     "pods are lost": (plug, unplug, lose_pod),
     "pods lose their labels": (plug, unplug, unlabel_pod, unlabel_pod, lose_pod, delete_vmi_of_vm),
     "pods end and guests pause": (plug, end_pod, pause, resume_all, lose_pod, halt, start),
