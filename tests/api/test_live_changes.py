@@ -1,0 +1,168 @@
+"""What a change of a running VM's template costs: exactly these requests."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from tests.api import objects
+from tests.api.objects import Json
+from tests.api.world import VM, VMI, World
+
+PATIENT = 5.0
+ORIGIN = "/metadata/annotations/nicplug.io~1template-interfaces"
+
+
+def template(body: Json) -> Json:
+    """The part of a VM that users edit."""
+    spec: Json = body["spec"]["template"]["spec"]
+    return spec
+
+
+def declare(world: World) -> None:
+    """The admin lets a deleted entry unplug."""
+
+    def change(body: Json) -> None:
+        body["spec"]["configuration"]["network"] = {"hotplug": {"removalPolicy": "Declarative"}}
+
+    world.server.modify("kubevirts", "kubevirt", change, namespace="kubevirt")
+
+
+def delete_entry(body: Json, name: str) -> None:
+    """What `kubectl apply` does when the entry is no longer in the file."""
+    devices = template(body)["domain"]["devices"]
+    devices["interfaces"] = [item for item in devices["interfaces"] if item["name"] != name]
+    template(body)["networks"] = [item for item in template(body)["networks"] if item["name"] != name]
+
+
+def report_links(world: World, name: str) -> None:
+    """virt-handler: every link is as the spec asks for."""
+
+    def change(body: Json) -> None:
+        states = {item["name"]: item.get("state") for item in body["spec"]["domain"]["devices"]["interfaces"]}
+        for row in body["status"]["interfaces"]:
+            row["linkState"] = "down" if states.get(row["name"]) == "down" else "up"
+
+    world.server.modify(VMI, name, change, status=True)
+
+
+async def test_where_a_plugged_nic_comes_from_travels_in_the_patch_that_plugs_it(world: World) -> None:
+    await world.operator(report_delay_seconds=PATIENT)
+    name = await world.running(objects.vm("a"))
+    await world.quiet()
+    await world.plugged(VM, name, "blue")
+    (patch,) = [request for request in world.work() if request.resource == VMI and not request.subresource]
+    assert [(item["op"], item["path"]) for item in patch.body] == [
+        ("test", "/metadata/uid"),
+        ("test", "/spec/networks"),
+        ("add", "/spec/networks"),
+        ("test", "/spec/domain/devices/interfaces"),
+        ("add", "/spec/domain/devices/interfaces"),
+        ("test", ORIGIN),
+        ("add", ORIGIN),
+    ]
+    assert [item["value"] for item in patch.body if item["path"] == ORIGIN] == ['["main"]', '["blue","main"]']
+
+
+async def test_a_deleted_entry_asks_the_guest_by_one_patch(world: World) -> None:
+    declare(world)
+    await world.operator(report_delay_seconds=PATIENT)
+    name = await world.running(objects.vm("a", ["blue"]))
+    await world.quiet()
+    world.server.modify(VM, name, lambda body: delete_entry(body, "blue"))
+    await world.until(lambda: world.written())
+    await world.at_rest()
+    assert world.written() == [f"patch {VMI} {name} 200"]
+    (absent,) = [item for item in world.get(VMI, name)["spec"]["domain"]["devices"]["interfaces"] if "state" in item]
+    assert (absent["name"], absent["state"]) == ("blue", "absent")
+
+
+async def test_a_deleted_entry_that_never_attached_is_gone_by_two_patches(world: World) -> None:
+    declare(world)
+    await world.operator(report_delay_seconds=PATIENT)
+    name = await world.running(objects.vm("a"))
+    world.plug(VM, name, "blue")
+    await world.until(lambda: objects.requested(world.pod_of(name)))
+    await world.quiet()
+    world.server.modify(VM, name, lambda body: delete_entry(body, "blue"))
+    await world.until(lambda: world.nics(VMI, name) == ["main"] and not objects.requested(world.pod_of(name)))
+    assert len([line for line in world.written() if line == f"patch {VMI} {name} 200"]) == 2
+
+
+async def test_a_nic_of_the_vmi_alone_costs_the_vm_nothing(world: World) -> None:
+    declare(world)
+    await world.operator(report_delay_seconds=PATIENT)
+    name = await world.running(objects.vm("a"))
+    await world.plugged(VMI, name, "mine")
+    await world.quiet()
+    world.server.modify(VM, name, lambda body: body["metadata"].setdefault("labels", {}).update(a="b"))
+    await world.plugged(VM, name, "blue")
+    assert world.nics(VMI, name) == ["main", "mine", "blue"]
+    assert world.condition(name, "RestartRequired", plural=VM) == ""
+    assert world.get(VMI, name)["metadata"]["annotations"]["nicplug.io/template-interfaces"] == '["blue","main"]'
+
+
+async def test_a_nic_that_the_template_adopts_costs_one_small_patch(world: World) -> None:
+    await world.operator(report_delay_seconds=PATIENT)
+    name = await world.running(objects.vm("a"))
+    await world.plugged(VMI, name, "blue")
+    await world.quiet()
+    world.plug(VM, name, "blue")
+    await world.until(lambda: world.written())
+    await world.at_rest()
+    (patch,) = world.work()
+    assert [(item["op"], item["path"]) for item in patch.body] == [
+        ("test", "/metadata/uid"),
+        ("test", ORIGIN),
+        ("add", ORIGIN),
+    ]
+
+
+@pytest.mark.parametrize("nic", ["blue", "main"])
+async def test_a_link_that_is_set_at_once_costs_one_spec_patch_and_one_report(world: World, nic: str) -> None:
+    await world.operator(report_delay_seconds=1.0)
+    name = await world.running(objects.vm("a", ["blue"]))
+    report_links(world, name)
+    await world.quiet()
+
+    def down(body: Json) -> None:
+        for item in template(body)["domain"]["devices"]["interfaces"]:
+            if item["name"] == nic:
+                item["state"] = "down"
+
+    world.server.modify(VM, name, down)
+    await world.until(lambda: "down" in str(world.get(VMI, name)["spec"]))
+    report_links(world, name)
+    await world.until(lambda: len(world.written()) > 1)
+    await world.at_rest()
+    assert world.written() == [f"patch {VMI} {name} 200", f"patch {VMI}/status {name} 200"]
+    assert world.record(name, nic) == {}
+    assert world.is_ready(name)
+
+
+CHANGES: tuple[tuple[str, Callable[[Json], object], str], ...] = (
+    ("placement", lambda body: template(body).update(nodeSelector={"zone": "a"}), f"patch {VMI} a 200"),
+    ("cores", lambda body: template(body)["domain"].update(cpu={"cores": 2}), f"patch {VM}/status a 200"),
+)
+
+
+@pytest.mark.parametrize(("change", "wanted"), [item[1:] for item in CHANGES], ids=[item[0] for item in CHANGES])
+async def test_other_changes_cost_one_write(world: World, change: Callable[[Json], object], wanted: str) -> None:
+    await world.operator(report_delay_seconds=0.05)
+    name = await world.running(objects.vm("a"))
+    await world.quiet()
+    world.server.modify(VM, name, change)
+    await world.until(lambda: world.written())
+    await world.at_rest()
+    assert world.written()[0] == wanted
+    assert all(line.startswith(f"patch {VMI}/status") for line in world.written()[1:]), "the new generation"
+
+
+async def test_another_order_of_the_template_costs_nothing_of_the_vmi(world: World) -> None:
+    await world.operator(report_delay_seconds=0.05)
+    name = await world.running(objects.vm("a", ["blue", "green"]))
+    await world.quiet()
+    world.server.modify(VM, name, lambda body: template(body)["domain"]["devices"]["interfaces"].reverse())
+    await asyncio.sleep(0.3)
+    await world.at_rest()
+    assert not [line for line in world.written() if VMI in line]
+    assert world.condition(name, "RestartRequired", plural=VM) == ""
