@@ -15,6 +15,7 @@ from tests.build import (
     Json,
     a_config,
     a_pod,
+    a_revision,
     a_vm,
     a_vmi,
     absent,
@@ -112,7 +113,9 @@ OBJECTS = st.dictionaries(MEMBERS, TREES, max_size=5)
 _NICS = (primary(), nic("blue"), absent("red"))
 _ROWS = [primary_row(), row("red", "domain")]
 _RECORDS = [operation("blue")]
-_CONDITIONS = [{"type": "Ready", "status": "True"}]
+_CONDITIONS = [{"type": "Ready", "status": "True"}, {"type": "LiveMigratable", "status": "True"}]
+_ORIGIN = {"nicplug.io/template-interfaces": '["blue","red"]'}
+CONFIGS = (kubevirt(), kubevirt(hotplug={"removalPolicy": "Declarative"}))
 
 
 def _grafted(draw: st.DrawFn, raw: Json) -> Json:
@@ -141,7 +144,8 @@ def grafted_vms(draw: st.DrawFn) -> Json:
 
 @st.composite
 def grafted_vmis(draw: st.DrawFn) -> Json:
-    return _grafted(draw, vmi(*_NICS, rows=_ROWS, operations=_RECORDS, conditions=_CONDITIONS, owner_uid=VM_UID))
+    good = vmi(*_NICS, rows=_ROWS, operations=_RECORDS, conditions=_CONDITIONS, owner_uid=VM_UID, annotations=_ORIGIN)
+    return _grafted(draw, good)
 
 
 @st.composite
@@ -175,9 +179,21 @@ def test_any_vmi_can_be_planned(raw_vmi: Json, raw_pod: Json, raw_vm: Json, conf
 
 
 @settings(max_examples=250, deadline=None)
-@given(raw_vm=OBJECTS | grafted_vms(), raw_vmi=OBJECTS | grafted_vmis())
-def test_any_vm_can_be_planned(raw_vm: Json, raw_vmi: Json) -> None:
-    view = VmView(vm=a_vm(raw_vm), vmi=a_vmi(raw_vmi), config=a_config(kubevirt()), settings=PlanSettings())
+@given(
+    raw_vm=OBJECTS | grafted_vms(),
+    raw_vmi=OBJECTS | grafted_vmis(),
+    then=grafted_vms(),
+    config=st.sampled_from(CONFIGS),
+)
+def test_any_vm_can_be_planned(raw_vm: Json, raw_vmi: Json, then: Json, config: Json) -> None:
+    """Whatever it is now, and whatever it was when it was started."""
+    view = VmView(
+        vm=a_vm(raw_vm),
+        vmi=a_vmi(raw_vmi),
+        revision=a_revision({"data": {"spec": then.get("spec")}}),
+        config=a_config(config),
+        settings=PlanSettings(),
+    )
     plan = plan_vm(view, now=NOW)
     for action in plan.actions:
         _ = action.json_patch() if hasattr(action, "json_patch") else action.key
