@@ -4,39 +4,48 @@ Exit code 0: measured, whatever came out. Anything else: the bench itself has fa
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from tests.perf import report, scenarios
+from tests.perf import growth, report
 from tests.perf.budgets import judge
 from tests.perf.flame import Profile, profile
+from tests.perf.growth import Point, point
 from tests.perf.results import result
-from tests.perf.scenarios import Phase, Shape
-from tests.perf.world import Cluster, Say, cluster, connected
+from tests.perf.scenarios import Phase, Shape, burst, idle_hotplugs, rest, starts
+from tests.perf.world import Cluster, Say, World, cluster, connected
 
 from nicplug_sandbox.errors import SandboxError
 
 BASELINE = Path(__file__).parent / "baseline.json"
+QUICK_SIZES = (3, 6)
 QUICK = Shape(vms=5, idle_hotplugs=10, rest_seconds=2.0)
-SCENARIOS = (scenarios.starts, scenarios.idle_hotplugs, scenarios.burst, scenarios.rest)
+Scenario = Callable[[World, Shape], Awaitable[Phase]]
+SCENARIOS: tuple[Scenario, ...] = (starts, idle_hotplugs, burst, rest)
+# Of growth: what an event costs. A burst of 800 measures the machine.
+EVENTS: tuple[Scenario, ...] = (starts, idle_hotplugs)
+PICTURE = Path("build") / "growth.svg"
 
 
 def _say(message: str) -> None:
     click.echo(f"bench: {message}", err=True)
 
 
-async def measure(found: Cluster, shape: Shape, *, say: Say) -> dict[str, Phase]:
+async def measure(
+    found: Cluster, shape: Shape, *, say: Say, scenarios: Sequence[Scenario] = SCENARIOS
+) -> dict[str, Phase]:
     """Run every scenario once, in the order in which they build on each other."""
     phases: dict[str, Phase] = {}
     async with connected(found) as world:
-        for scenario in SCENARIOS:
+        for scenario in scenarios:
             phase = await scenario(world, shape)
             phases[phase.name] = phase
             say(f"{phase.name}: {phase.operations} operations, {phase.seconds:.1f} s")
@@ -50,6 +59,7 @@ def run(
     say: Say,
     samples: Path | None = None,
     variables: Mapping[str, str] | None = None,
+    scenarios: Sequence[Scenario] = SCENARIOS,
 ) -> dict[str, Phase]:
     """Start everything, measure, end everything.
 
@@ -58,7 +68,47 @@ def run(
         TimeoutError: a scenario did not come to its end.
     """
     with cluster(directory=directory, nodes=shape.nodes, samples=samples, variables=variables, say=say) as found:
-        return asyncio.run(measure(found, shape, say=say))
+        return asyncio.run(measure(found, shape, say=say, scenarios=scenarios))
+
+
+def grow(*, sizes: Sequence[int], shape: Shape, say: Say) -> list[Point]:
+    """Measure starts and single hot-plugs at every size, each in a sandbox of its own.
+
+    Args:
+        shape: of each, but for the number of VMs.
+    """
+    points = []
+    for vms in sizes:
+        say(f"growth: {vms} VMs")
+        sized = replace(shape, vms=vms)
+        with _directory() as directory:
+            points.append(point(vms=vms, phases=run(directory=directory, shape=sized, say=say, scenarios=EVENTS)))
+    return points
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    """A directory for one sandbox; when it fails its logs are told, since they vanish.
+
+    Raises:
+        click.ClickException: for everything that a person can understand.
+    """
+    with tempfile.TemporaryDirectory(prefix="nicplug-bench-") as temporary:
+        try:
+            yield Path(temporary)
+        except (SandboxError, TimeoutError) as error:
+            _tell_logs(Path(temporary))
+            raise click.ClickException(str(error) or type(error).__name__) from error
+
+
+def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(item) for item in value.split(",")) if value else ()
+    except ValueError:
+        raise click.BadParameter(f'"{value}" is not a list of numbers such as 100,200') from None
+    if any(size < 1 for size in sizes):
+        raise click.BadParameter("a size is at least 1 VM")
+    return sizes
 
 
 @click.command()
@@ -75,27 +125,54 @@ def run(
     default=BASELINE,
     help="An earlier result to compare with.  [default: the committed one]",
 )
-def main(*, quick: bool, with_profile: bool, output: str, save: Path | None, baseline: Path, **chosen: Any) -> None:
-    """Measure nicplug on a fresh sandbox: latencies, a burst, starts, writes, memory and CPU."""
+@click.option(
+    "--growth/--no-growth", "with_growth", default=True, help="What events cost at several sizes.  [default: on]"
+)
+@click.option("--sizes", callback=_sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=PICTURE,
+    show_default=True,
+    help="Write the plot of the growth there as SVG.",
+)
+def main(
+    *,
+    quick: bool,
+    with_profile: bool,
+    output: str,
+    save: Path | None,
+    baseline: Path,
+    with_growth: bool,
+    sizes: tuple[int, ...],
+    picture: Path,
+    **chosen: Any,
+) -> None:
+    """Measure nicplug on a fresh sandbox: latencies, a burst, starts, writes, memory and CPU, and how they grow."""
     shape = replace(QUICK if quick else Shape(), **{name: value for name, value in chosen.items() if value is not None})
-    with tempfile.TemporaryDirectory(prefix="nicplug-bench-") as temporary:
-        directory = Path(temporary)
+    with _directory() as directory:
         samples = directory / "samples.jsonl" if with_profile else None
-        try:
-            phases = run(directory=directory, shape=shape, samples=samples, say=_say)
-        except (SandboxError, TimeoutError) as error:
-            _tell_logs(directory)
-            raise click.ClickException(str(error) or type(error).__name__) from error
+        phases = run(directory=directory, shape=shape, samples=samples, say=_say)
         profiles = {
             name: profile(samples, window=phase.window) for name, phase in phases.items() if samples is not None
         }
     found = result(shape=shape, phases=phases)
+    points = []
+    if with_growth:
+        sized = replace(shape, idle_hotplugs=min(shape.idle_hotplugs, growth.IDLE_HOTPLUGS))
+        points = grow(sizes=sizes or (QUICK_SIZES if quick else growth.SIZES), shape=sized, say=_say)
+        growth.save_picture(points, path=picture)
+        found["growth"] = growth.as_json(points)
     if save is not None:
         save.write_text(json.dumps(found, indent=1) + "\n")
-    _print(found, profiles=profiles, output=output, baseline=baseline)
+    _print(found, profiles=profiles, points=points, output=output, baseline=baseline)
+    if points:
+        _say(f"plot of the growth: {picture}")
 
 
-def _print(found: dict[str, Any], *, profiles: dict[str, Profile], output: str, baseline: Path) -> None:
+def _print(
+    found: dict[str, Any], *, profiles: dict[str, Profile], points: Sequence[Point], output: str, baseline: Path
+) -> None:
     if output == "json":
         budgets = [
             {"name": verdict.budget.name, "limit": verdict.budget.limit, "peer": verdict.budget.peer,
@@ -108,6 +185,8 @@ def _print(found: dict[str, Any], *, profiles: dict[str, Profile], output: str, 
     console = Console(width=None if sys.stdout.isatty() else 110)
     before = json.loads(baseline.read_text()) if baseline.exists() else None
     report.show(found, baseline=before, console=console)
+    if points:
+        growth.show(points, console=console)
     for name, one in profiles.items():
         report.show_profile(name, one, console=console)
 

@@ -17,6 +17,7 @@ from tests.perf import report
 from tests.perf.audit import without_lease
 from tests.perf.bench import QUICK, run
 from tests.perf.budgets import judge
+from tests.perf.growth import point
 from tests.perf.milestones import Milestone
 from tests.perf.results import result
 from tests.perf.scenarios import Phase, vm_names
@@ -121,3 +122,9 @@ def test_result_is_json_and_can_be_shown_and_compared(phases: dict[str, Phase]) 
     for verdict in judge(found):
         assert verdict.budget.name in text
     assert "1.00" in text, "a result is its own baseline"
+
+
+def test_a_point_of_growth_is_what_the_phases_tell(phases: dict[str, Phase]) -> None:
+    found = point(vms=SHAPE.vms, phases=phases)
+    assert found.writes_per_hotplug == pytest.approx(len(without_lease(phases["idle"].writes)) / SHAPE.idle_hotplugs)
+    assert min(found.annotation_p50_ms, found.operator_ms_per_hotplug, found.operator_ms_per_start, found.rss_mib) > 0

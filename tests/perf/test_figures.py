@@ -1,14 +1,17 @@
 """The bench's arithmetic, without a cluster."""
 
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from tests.perf.audit import AuditLog, Write, counted, without_lease
 from tests.perf.budgets import BUDGETS, Verdict
 from tests.perf.flame import profile
+from tests.perf.growth import Point, save_picture, show, worst
 from tests.perf.results import percentile, summary
 from tests.perf.timeline import STEPS, timelines
 
@@ -103,3 +106,42 @@ def test_profile_blames_the_innermost_known_layer_of_its_window(tmp_path: Path) 
     assert [(one.name, one.share) for one in found.areas] == [("nicplug: model (parse)", 0.75), ("Kopf", 0.25)]
     assert found.lines[0].name == "json/decoder.py:decode"
     assert {one.name: one.samples for one in found.functions}["kopf/x.py:run"] == 4
+
+
+def growth(*latencies: float) -> list[Point]:
+    """Sizes 1, 2, 4, ... with these latencies to the annotation; everything else is flat."""
+    return [
+        Point(
+            vms=2**index,
+            annotation_p50_ms=latency,
+            guest_p50_ms=20,
+            operator_ms_per_hotplug=15,
+            apiserver_ms_per_hotplug=40,
+            operator_ms_per_start=25,
+            writes_per_hotplug=6,
+            writes_per_start=9,
+            rss_mib=90 + index,
+        )
+        for index, latency in enumerate(latencies)
+    ]
+
+
+def test_growth_tells_every_figure_with_its_ratio_and_names_what_grew_most() -> None:
+    points = growth(10, 11, 15)
+    shown = io.StringIO()
+    show(points, console=Console(file=shown, width=110))
+    text = shown.getvalue()
+    assert "11 (1.10)" in text
+    assert "15 (1.50)" in text
+    assert "92 (1.02)" in text
+    expected = "From 1 to 4 VMs (4 times as many) the cost per event that grew most grew 1.50 times: idle hot-plug"
+    assert worst(points).startswith(expected)
+
+
+def test_picture_of_growth_loads_nothing_from_the_network(tmp_path: Path) -> None:
+    path = tmp_path / "build" / "growth.svg"
+    save_picture(growth(10, 11), path=path)
+    text = path.read_text()
+    assert text.startswith("<svg")
+    assert "url(http" not in text
+    assert "█" in text
