@@ -52,6 +52,7 @@ def _vm_violations(name: str, wanted: Declared, vm: Json | None, vmi: Json | Non
             yield f"VM {name}: is missing"
         return
     yield from _own_violations(name, wanted, vm)
+    yield from _restart_violations(name, vm, vmi)
     if not wanted.runs:
         if vmi is not None:
             yield f"VM {name}: is halted and has an instance"
@@ -72,8 +73,34 @@ def _own_violations(name: str, wanted: Declared, vm: Json) -> Iterator[str]:
     status, expected = vm.get("status") or {}, "Running" if wanted.runs else "Stopped"
     if status.get("printableStatus", "Stopped") != expected:
         yield f"VM {name}: printableStatus is {status.get('printableStatus')}, not {expected}"
+    if requests := status.get("stateChangeRequests"):
+        yield f"VM {name}: a request is not done: {requests}"
     if bool(status.get("ready")) is not wanted.runs:
         yield f"VM {name}: ready is {status.get('ready')}"
+
+
+def _restart_violations(name: str, vm: Json, vmi: Json | None) -> Iterator[str]:
+    """Of what a soak edits, memory and MAC addresses wait for a restart; everything else is there or goes live."""
+    told = _condition(vm.get("status") or {}, "RestartRequired").get("status") == "True"
+    differs = vmi is not None and _differs(vm["spec"]["template"]["spec"], vmi["spec"])
+    if told is not differs:
+        text = "not as" if differs else "as"
+        yield f"VM {name}: RestartRequired is {told}, and the instance is {text} the template says"
+
+
+def _differs(template: Json, running: Json) -> bool:
+    memory, devices = ([spec["domain"][part] for spec in (template, running)] for part in ("resources", "devices"))
+    wanted, present = ({item["name"]: item.get("macAddress") for item in _staying(one)} for one in devices)
+    both = wanted.keys() & present.keys()
+    return memory[0] != memory[1] or any(wanted[nic] != present[nic] for nic in both)
+
+
+def _staying(devices: Json) -> list[Json]:
+    return [item for item in devices["interfaces"] if item.get("state") != "absent"]
+
+
+def _condition(status: Json, type_: str) -> Json:
+    return next((row for row in status.get("conditions") or [] if row["type"] == type_), {})
 
 
 def _vmi_violations(name: str, wanted: Declared, vmi: Json, found: Found) -> Iterator[str]:
@@ -112,7 +139,7 @@ def _report_violations(name: str, vmi: Json) -> Iterator[str]:
     waiting = {row["name"]: row for row in status.get("interfaceOperations") or [] if row.get("phase") != "Ready"}
     for nic, row in waiting.items():
         yield f"VMI {name}: the record of NIC {nic} is {row.get('phase')}, {row.get('reason')}: {row.get('message')}"
-    ready: Json = next((row for row in status.get("conditions") or [] if row["type"] == "InterfacesReady"), {})
+    ready = _condition(status, "InterfacesReady")
     if ready.get("status") != "True":
         yield f"VMI {name}: InterfacesReady is {ready.get('status')}: {ready.get('message')}"
     if ready.get("observedGeneration") != vmi["metadata"]["generation"]:

@@ -11,18 +11,15 @@ import aiohttp
 import psutil
 import yaml
 from tests.perf.audit import OPERATOR, AuditLog, Write, counted, settled, without_lease
-from tests.perf.world import Say, make_namespace, make_network
+from tests.perf.world import Say, make_namespace
 from tests.soak.expectations import Found, live_pods, violations
 from tests.soak.proxy import Proxy
 from tests.soak.script import (
-    INSTANCE_NICS,
-    TEMPLATE_NICS,
     Fault,
     Misfortune,
     Operation,
     Shape,
     Step,
-    network_of,
     vm_names,
     write_script,
 )
@@ -174,8 +171,6 @@ async def _world(*, directory: Path, admin: Path, outcome: Outcome, say: Say) ->
         Proxy(server=configuration.host) as proxy,
     ):
         await make_namespace(api, name=NAMESPACE)
-        for nic in (*TEMPLATE_NICS, *INSTANCE_NICS):
-            await make_network(api, name=network_of(nic), namespace=NAMESPACE)
         account = await asyncio.to_thread(
             operator_process.service_account_kubeconfig, admin=admin, path=directory / "operator.kubeconfig"
         )
@@ -205,7 +200,7 @@ def _point_at(kubeconfig: Path, *, server: str) -> None:
 
 async def _start_all(world: World) -> None:
     """Every VM runs before anything goes wrong."""
-    await world.users.create_all()
+    await world.users.prepare()
     if left := await _until_as_declared(world, seconds=_START_SECONDS):
         raise TimeoutError("\n".join(["the VMs did not start:", *left]))
     world.say(f"{len(world.users.declared)} VMs run")

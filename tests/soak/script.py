@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-TEMPLATE_NICS = ("red", "blue", "green", "amber")
+TEMPLATE_NICS = ("red", "blue", "green", "amber", "gold")
 INSTANCE_NICS = ("gold", "silver")
+NICS = tuple(dict.fromkeys((*TEMPLATE_NICS, *INSTANCE_NICS)))
+# On both sides: whether it is the template's to take away depends on who was first, so nobody deletes its entry.
+_SHARED = frozenset(TEMPLATE_NICS) & frozenset(INSTANCE_NICS)
 
 
 class Deed(StrEnum):
@@ -20,8 +23,10 @@ class Deed(StrEnum):
     PLUG_INSTANCE = "plug on the instance alone"
     UNPLUG = "unplug by the template"
     UNPLUG_INSTANCE = "unplug on the instance alone"
+    DROP = "delete the entry from the template"
     LINK = "link by the template"
     LINK_INSTANCE = "link on the instance alone"
+    RESTART = "restart by request"
     DELETE_INSTANCE = "restart by deleting the instance"
     HALT = "halt"
     START = "start"
@@ -32,6 +37,7 @@ class Deed(StrEnum):
     MAC = "edit a MAC address of the template"
     DELETE_POD = "delete the launcher pod"
     GATE = "switch hot-plug"
+    NETWORK = "delete or create a network"
 
 
 class Misfortune(StrEnum):
@@ -65,8 +71,8 @@ class Operation:
 
     Attributes:
         pause_seconds: how long to wait before it.
-        value: of a link `up` or `down`, of the gate `on` or `off`, of a deletion `now` or `gracefully`; else
-            what is written.
+        value: of a link `up` or `down`, of the gate and of a network `on` or `off`, of a deletion `now` or
+            `gracefully`; else what is written.
     """
 
     deed: Deed
@@ -146,28 +152,27 @@ class _Writer:
         self._shape = shape
         self._random = randomness
         self._machines = [_Machine(name) for name in vm_names(shape.vms)]
-        self._gate_off_until = 0
+        self._off: dict[tuple[Deed, str], int] = {}
         self._written = 0
 
     def operations(self) -> Iterable[Operation]:
-        """As many as the shape says; then hot-plug is on again."""
+        """As many as the shape says; then what was switched off is on again."""
         while self._written < self._shape.operations:
             if (operation := self._next()) is not None:
                 self._written += 1
                 yield operation
-        if self._gate_off_until:
-            yield self._operation(Deed.GATE, value="on")
+        while self._off:
+            yield self._switch_on(next(iter(self._off)))
 
     def _next(self) -> Operation | None:
-        if self._gate_off_until and self._written >= self._gate_off_until:
-            self._gate_off_until = 0
-            return self._operation(Deed.GATE, value="on")
+        due = next((switch for switch, when in self._off.items() if when <= self._written), None)
+        if due is not None:
+            return self._switch_on(due)
         deed = self._random.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))[0]
-        if deed is Deed.GATE:
-            if self._gate_off_until:
-                return None
-            self._gate_off_until = self._written + self._random.randint(3, 8)
-            return self._operation(deed, value="off")
+        if deed is Deed.PLUG and self._random.random() < _EARLY and (operation := self._plug_early()) is not None:
+            return operation
+        if deed in (Deed.GATE, Deed.NETWORK):
+            return self._switch_off(deed)
         may, act = _DEEDS[deed]
         able = [machine for machine in self._machines if may(machine)]
         if not able:
@@ -176,6 +181,29 @@ class _Writer:
         nic, value = act(machine, self._random)
         return self._operation(deed, vm=machine.name, nic=nic, value=value)
 
+    def _plug_early(self) -> Operation | None:
+        """Onto a network that does not exist yet; None when all do."""
+        missing = [nic for deed, nic in self._off if deed is Deed.NETWORK and nic in TEMPLATE_NICS]
+        able = [(one, nic) for nic in missing for one in self._machines if one.is_up and nic not in one.template]
+        if not able:
+            return None
+        machine, nic = self._random.choice(able)
+        machine.template[nic] = "up"
+        return self._operation(Deed.PLUG, vm=machine.name, nic=nic)
+
+    def _switch_off(self, deed: Deed) -> Operation | None:
+        """For a few operations; None when it is off."""
+        nic = self._random.choice(NICS) if deed is Deed.NETWORK else ""
+        if (deed, nic) in self._off:
+            return None
+        self._off[deed, nic] = self._written + self._random.randint(3, 8)
+        return self._operation(deed, nic=nic, value="off")
+
+    def _switch_on(self, switch: tuple[Deed, str]) -> Operation:
+        del self._off[switch]
+        deed, nic = switch
+        return self._operation(deed, nic=nic, value="on")
+
     def _operation(self, deed: Deed, *, vm: str = "", nic: str = "", value: str = "") -> Operation:
         pause = self._random.expovariate(1 / self._shape.pause_seconds) if self._shape.pause_seconds else 0.0
         # A crowd now and then, but no long silence.
@@ -183,6 +211,8 @@ class _Writer:
         return Operation(deed=deed, pause_seconds=pause, vm=vm, nic=nic, value=value)
 
 
+# Share of the hot-plugs that come before their network, while one is missing.
+_EARLY = 0.7
 _Able = Callable[[_Machine], bool]
 _Act = Callable[[_Machine, random.Random], tuple[str, str]]
 
@@ -194,15 +224,30 @@ def _plug(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
 
 
 def _plug_instance(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
-    nic = randomness.choice([name for name in INSTANCE_NICS if name not in machine.instance])
+    nic = randomness.choice(_pluggable(machine))
     machine.instance[nic] = "up"
     return nic, ""
+
+
+def _pluggable(machine: _Machine) -> list[str]:
+    return [name for name in INSTANCE_NICS if name not in machine.instance and name not in machine.template]
 
 
 def _unplug(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
     nic = randomness.choice(sorted(machine.template))
     del machine.template[nic]
+    machine.instance.pop(nic, None)
     return nic, ""
+
+
+def _drop(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
+    nic = randomness.choice(_droppable(machine))
+    del machine.template[nic]
+    return nic, ""
+
+
+def _droppable(machine: _Machine) -> list[str]:
+    return sorted(machine.template.keys() - _SHARED)
 
 
 def _unplug_instance(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
@@ -248,7 +293,7 @@ def _delete(machine: _Machine, _: random.Random) -> tuple[str, str]:
 
 
 def _create(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
-    nic = randomness.choice(TEMPLATE_NICS)
+    nic = randomness.choice(sorted(set(TEMPLATE_NICS) - _SHARED))
     machine.exists, machine.runs, machine.template = True, True, {nic: "up"}
     return nic, ""
 
@@ -271,14 +316,17 @@ def _delete_pod(machine: _Machine, randomness: random.Random) -> tuple[str, str]
     return "", randomness.choice(("now", "gracefully"))
 
 
+# 0: not done yet, until the operator can live with it.
 _WEIGHTS = {
     Deed.PLUG: 24,
-    Deed.UNPLUG: 14,
+    Deed.UNPLUG: 10,
+    Deed.DROP: 5,
     Deed.PLUG_INSTANCE: 8,
     Deed.UNPLUG_INSTANCE: 4,
     Deed.LINK: 10,
     Deed.LINK_INSTANCE: 2,
-    Deed.DELETE_INSTANCE: 6,
+    Deed.RESTART: 0,
+    Deed.DELETE_INSTANCE: 4,
     Deed.HALT: 4,
     Deed.START: 4,
     Deed.DELETE: 3,
@@ -288,14 +336,17 @@ _WEIGHTS = {
     Deed.MAC: 3,
     Deed.DELETE_POD: 4,
     Deed.GATE: 2,
+    Deed.NETWORK: 0,
 }
 _DEEDS: dict[Deed, tuple[_Able, _Act]] = {
     Deed.PLUG: (lambda machine: machine.exists and len(machine.template) < len(TEMPLATE_NICS), _plug),
     Deed.UNPLUG: (lambda machine: machine.exists and bool(machine.template), _unplug),
-    Deed.PLUG_INSTANCE: (lambda machine: machine.is_up and len(machine.instance) < len(INSTANCE_NICS), _plug_instance),
+    Deed.DROP: (lambda machine: machine.exists and bool(_droppable(machine)), _drop),
+    Deed.PLUG_INSTANCE: (lambda machine: machine.is_up and bool(_pluggable(machine)), _plug_instance),
     Deed.UNPLUG_INSTANCE: (lambda machine: machine.is_up and bool(machine.instance), _unplug_instance),
     Deed.LINK: (lambda machine: machine.exists and bool(machine.template), _link),
     Deed.LINK_INSTANCE: (lambda machine: machine.is_up and bool(machine.instance), _link_instance),
+    Deed.RESTART: (lambda machine: machine.is_up, _restart),
     Deed.DELETE_INSTANCE: (lambda machine: machine.is_up, _restart),
     Deed.HALT: (lambda machine: machine.is_up, _halt),
     Deed.START: (lambda machine: machine.exists and not machine.runs, _start),

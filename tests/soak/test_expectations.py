@@ -109,6 +109,21 @@ CASES = [
     Case("VM is gone", lambda o: o.pop("vm"), "VM vm: is missing"),
     Case("VM is halted by nobody", lambda o: o["vm"]["status"].update(printableStatus="Stopped"), "printableStatus"),
     Case("VM is not ready", lambda o: o["vm"]["status"].update(ready=False), "ready is False"),
+    Case(
+        "restart is required by nothing",
+        lambda o: o["vm"]["status"].update(conditions=[{"type": "RestartRequired", "status": "True"}]),
+        "RestartRequired is True, and the instance is as the template says",
+    ),
+    Case(
+        "restart is required and not told",
+        lambda o: o["vm"]["spec"]["template"]["spec"]["domain"]["resources"]["requests"].update(memory="1Gi"),
+        "RestartRequired is False, and the instance is not as the template says",
+    ),
+    Case(
+        "restart is still asked for",
+        lambda o: o["vm"]["status"].update(stateChangeRequests=[{"action": "Start"}]),
+        "a request is not done",
+    ),
     Case("no instance", lambda o: o.pop("vmi"), "VM vm: has no instance"),
     Case("instance of an older VM", lambda o: o["vm"]["metadata"].update(uid="new"), "belongs to another VM"),
     Case("instance failed", lambda o: _status(o, phase="Failed"), "is Failed, not Running"),

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import aiohttp
-from tests.soak.script import Deed, Operation, network_of
+from tests.perf.world import make_network
+from tests.soak.script import NICS, Deed, Operation, network_of
 
 from nicplug_sandbox.node.api import (
     MERGE_PATCH,
+    NETWORK_ATTACHMENT_DEFINITIONS,
     PODS,
     VIRTUAL_MACHINE_INSTANCES,
     Api,
@@ -108,6 +110,11 @@ def _set(spec: Json, nic: str, **members: str) -> None:
         present.update(members)
 
 
+def _drop(spec: Json, nic: str) -> None:
+    spec["domain"]["devices"]["interfaces"] = [item for item in _interfaces(spec) if item["name"] != nic]
+    spec["networks"] = [item for item in spec["networks"] if item["name"] != nic]
+
+
 class Users:
     """Everybody who asks for something, one thing at a time per VM."""
 
@@ -118,8 +125,12 @@ class Users:
         self._api = api
         self._turns = {name: asyncio.Lock() for name in ["", *names]}
 
-    async def create_all(self) -> None:
-        """Create every VM."""
+    async def prepare(self) -> None:
+        """Networks, the policy by which an entry that is deleted from a template unplugs, and every VM."""
+        for nic in NICS:
+            await self.create_network(network_of(nic))
+        policy = {"spec": {"configuration": {"network": {"hotplug": {"removalPolicy": "Declarative"}}}}}
+        await self._patch_kubevirt(policy)
         await asyncio.gather(*(self._create(name) for name in self.declared))
 
     async def carry_out(self, operation: Operation) -> None:
@@ -155,9 +166,17 @@ class Users:
     async def _get(self, resource: Resource, name: str) -> Json | None:
         return await self._until_answered(lambda: self._api.get(resource, name=name, namespace=NAMESPACE))
 
-    async def _edit(self, resource: Resource, name: str, change: Callable[[Json], None], *, uid: str = "") -> bool:
+    async def _edit(
+        self,
+        resource: Resource,
+        name: str,
+        change: Callable[[Json], None],
+        *,
+        uid: str = "",
+        subresource: str | None = None,
+    ) -> bool:
         """Read, edit, write, as `kubectl edit` does; False when it has gone or, with `uid`, is another."""
-        path = resource.path(namespace=NAMESPACE, name=name)
+        path = resource.path(namespace=NAMESPACE, name=name, subresource=subresource)
         while True:
             found = await self._get(resource, name)
             if found is None or (uid and found["metadata"]["uid"] != uid):
@@ -216,6 +235,13 @@ class Users:
 
     async def unplug(self, operation: Operation) -> None:
         await self._edit_template(operation, lambda spec: _set(spec, operation.nic, state="absent"))
+        declared = self.declared[operation.vm]
+        declared.template.pop(operation.nic, None)
+        for nics in declared.instance.values():
+            nics.pop(operation.nic, None)
+
+    async def drop(self, operation: Operation) -> None:
+        await self._edit_template(operation, lambda spec: _drop(spec, operation.nic))
         self.declared[operation.vm].template.pop(operation.nic, None)
 
     async def link(self, operation: Operation) -> None:
@@ -237,7 +263,20 @@ class Users:
 
         await self._must_edit(operation.vm, change)
 
+    async def restart(self, operation: Operation) -> None:
+        """As the subresource `restart` asks for it."""
+        vmi = await self._running_instance(operation.vm)
+        await self._requests_done(operation.vm)
+        requests = [{"action": "Stop", "uid": vmi["metadata"]["uid"]}, {"action": "Start"}]
+
+        def change(vm: Json) -> None:
+            vm.setdefault("status", {})["stateChangeRequests"] = requests
+
+        await self._edit(VIRTUAL_MACHINES, operation.vm, change, subresource="status")
+
     async def halt(self, operation: Operation) -> None:
+        """Not before a restart is through: KubeVirt starts a halted VM that was asked to start."""
+        await self._requests_done(operation.vm)
         await self._must_edit(operation.vm, lambda vm: vm["spec"].update(runStrategy="Halted"))
         self.declared[operation.vm].runs = False
 
@@ -274,10 +313,30 @@ class Users:
 
     async def switch_gate(self, operation: Operation) -> None:
         gates = [_GATE] if operation.value == "on" else []
-        body = {"spec": {"configuration": {"developerConfiguration": {"featureGates": gates}}}}
+        await self._patch_kubevirt({"spec": {"configuration": {"developerConfiguration": {"featureGates": gates}}}})
+
+    async def _patch_kubevirt(self, body: Json) -> None:
         await self._until_answered(
             lambda: self._api.patch(KUBEVIRTS, body, name="kubevirt", namespace="kubevirt", content_type=MERGE_PATCH)
         )
+
+    async def switch_network(self, operation: Operation) -> None:
+        name = network_of(operation.nic)
+        if operation.value == "on":
+            await self.create_network(name)
+        elif found := await self._get(NETWORK_ATTACHMENT_DEFINITIONS, name):
+            await self._delete(NETWORK_ATTACHMENT_DEFINITIONS, name, uid=found["metadata"]["uid"])
+
+    async def create_network(self, name: str) -> None:
+        """A bridge; one that is there already is as good."""
+        try:
+            await self._until_answered(lambda: self._create_network(name))
+        except ApiError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+
+    async def _create_network(self, name: str) -> None:
+        await make_network(self._api, name=name, namespace=NAMESPACE)
 
     async def _must_edit(self, name: str, change: Callable[[Json], None]) -> None:
         if not await self._edit(VIRTUAL_MACHINES, name, change):
@@ -293,6 +352,15 @@ class Users:
         if not await self._edit(VIRTUAL_MACHINE_INSTANCES, operation.vm, lambda body: change(body["spec"]), uid=uid):
             raise NotPossible("the instance has ended")
         return uid
+
+    async def _requests_done(self, name: str) -> None:
+        deadline = asyncio.get_running_loop().time() + _INSTANCE_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            found = await self._get(VIRTUAL_MACHINES, name)
+            if found is None or not (found.get("status") or {}).get("stateChangeRequests"):
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
+        raise NotPossible(f"an earlier request was not done within {_INSTANCE_SECONDS:.0f} s")
 
     async def _running_instance(self, name: str) -> Json:
         """Users look for an instance that runs before they do something to it."""
@@ -313,9 +381,11 @@ _DEEDS: dict[Deed, Callable[[Users, Operation], Awaitable[None]]] = {
     Deed.PLUG: Users.plug,
     Deed.PLUG_INSTANCE: Users.plug_instance,
     Deed.UNPLUG: Users.unplug,
+    Deed.DROP: Users.drop,
     Deed.UNPLUG_INSTANCE: Users.unplug_instance,
     Deed.LINK: Users.link,
     Deed.LINK_INSTANCE: Users.link_instance,
+    Deed.RESTART: Users.restart,
     Deed.DELETE_INSTANCE: Users.delete_instance,
     Deed.HALT: Users.halt,
     Deed.START: Users.start,
@@ -326,4 +396,5 @@ _DEEDS: dict[Deed, Callable[[Users, Operation], Awaitable[None]]] = {
     Deed.MAC: Users.edit_mac,
     Deed.DELETE_POD: Users.delete_pod,
     Deed.GATE: Users.switch_gate,
+    Deed.NETWORK: Users.switch_network,
 }
