@@ -1,5 +1,6 @@
 """The record of each NIC: which path, how far, why. Every reason that a person may read has a case here."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +53,7 @@ class Case:
     row: Json | None = None
     record: Json | None = None
     conditions: tuple[Json, ...] = ()
+    origin: tuple[str, ...] | None = None
     pod: Json = field(default_factory=pod)
     view: dict[str, Any] = field(default_factory=dict)
 
@@ -67,6 +69,7 @@ BLOCKED = Phase.BLOCKED
 UP = row("blue", "domain", "multus-status", linkState="up")
 DOWN = row("blue", "domain", "multus-status", linkState="down")
 MIGRATABLE = ({"type": "LiveMigratable", "status": "True"},)
+DECLARATIVE: dict[str, Any] = {"config": kubevirt(hotplug={"removalPolicy": "Declarative"})}
 GATE_OFF: dict[str, Any] = {"config": kubevirt("Other")}
 OTHER_NETWORK = vm(primary(), nic("blue", attachment="ops/lan"))
 LINK_DOWN = vm(primary(), nic("blue", state="down"))
@@ -402,6 +405,51 @@ CASES = (
         reason=Reason.ATTACHED,
     ),
     Case(
+        title="deleted from the template, which unplugs, and cannot leave",
+        nic=nic("blue", binding="sriov"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary()), **DECLARATIVE},
+        origin=("blue",),
+        operation="Unplug",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.UNPLUG_NEEDS_RESTART,
+        says="restart the VM",
+    ),
+    Case(
+        title="deleted from the template, which unplugs, from a pod that counts its interfaces",
+        nic=nic("blue"),
+        pod=pod(attached=["net1"]),
+        row=row("blue", "domain", "multus-status", pod_interface="net1"),
+        view={"vm": vm(primary()), **DECLARATIVE},
+        origin=("blue",),
+        operation="Unplug",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.ORDINAL_INTERFACE_NAMES,
+    ),
+    Case(
+        title="deleted from the template, which does not unplug",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary())},
+        origin=("blue",),
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="added to the VMI alone",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary()), **DECLARATIVE},
+        origin=(),
+        phase=None,
+        reason=None,
+    ),
+    Case(
         title="unplug of a binding that cannot leave",
         nic=absent("blue", binding="sriov"),
         pod=HAS,
@@ -433,6 +481,7 @@ def _plan(case: Case) -> Plan:
         rows=[primary_row(), *([case.row] if case.row else [])],
         operations=[case.record] if case.record else [],
         conditions=case.conditions,
+        annotations=None if case.origin is None else {"nicplug.io/template-interfaces": json.dumps(case.origin)},
         owner_uid=VM_UID if "vm" in case.view else None,
     )
     return plan_vmi(vmi_view(raw, case.pod, pending_since=later(-60), **case.view), now=NOW)
