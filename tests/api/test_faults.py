@@ -27,6 +27,7 @@ WRITES = (
     ("patch", VMI, ""),
     ("patch", VMI, "status"),
     ("patch", POD, ""),
+    ("patch", POD, "status"),
     ("patch", VM, "status"),
     ("delete", VMI, ""),
     ("delete", POD, ""),
@@ -59,7 +60,7 @@ async def test_a_life_with_one_fault_at_every_kind_of_write(
     commits = Counter((request.verb, request.resource) for request in world.work() if request.committed)
     assert commits["create", VMI] == 1
     assert commits["create", POD] == 1
-    assert commits["patch", POD] == 2
+    assert commits["patch", POD] == 3, "the readiness gate, the plug, the unplug"
     assert commits["delete", VMI] == 1
     assert operator.sample("nicplug_bugs_total") == 0
 

@@ -15,7 +15,7 @@ from nicplug.kube.resources import VIRTUAL_MACHINES
 PATIENT = 5.0
 
 
-async def test_a_bare_vmi_starts_with_five_writes(world: World) -> None:
+async def test_a_bare_vmi_starts_with_six_writes(world: World) -> None:
     await world.operator(report_delay_seconds=PATIENT)
     name = await world.running(objects.vmi("a", ["blue"]))
     pod = world.pod_of(name)["metadata"]["name"]
@@ -23,6 +23,7 @@ async def test_a_bare_vmi_starts_with_five_writes(world: World) -> None:
         "patch virtualmachineinstances a 200",  # the finalizer
         f"create pods {pod} 201",
         "patch virtualmachineinstances a 200",  # the node's name
+        f"patch pods/status {pod} 200",  # its readiness gate
         "patch virtualmachineinstances/status a 200",  # Scheduled, and the rows
         "patch virtualmachineinstances/status a 200",  # Ready
     ]
@@ -40,6 +41,7 @@ async def test_a_vm_starts_with_one_write_more_on_itself_per_state_worth_seeing(
         "create virtualmachineinstances a 201",
         f"create pods {pod} 201",
         "patch virtualmachineinstances a 200",
+        f"patch pods/status {pod} 200",
         "patch virtualmachineinstances/status a 200",
         "patch virtualmachineinstances/status a 200",
     ]

@@ -12,6 +12,8 @@ from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 from nicplug.model.networks import Binding
 
+DEFAULT_CPU_ALLOCATION_RATIO = 10
+
 
 class RolloutStrategy(StrEnum):
     """`vmRolloutStrategy`: whether other changes than those of NICs reach a running VMI."""
@@ -55,6 +57,7 @@ class KubevirtConfig:
     rollout_strategy: RolloutStrategy
     removal_policy: RemovalPolicy
     binding_plugins: tuple[BindingPlugin, ...]
+    cpu_allocation_ratio: int
 
     def binding_plugin(self, name: str) -> BindingPlugin | None:
         """The plugin registered under that name."""
@@ -79,11 +82,18 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         created=meta.creation_time(metadata),
         feature_gates=frozenset(map(text, sequence(developer.get("featureGates")))),
         disabled_feature_gates=frozenset(map(text, sequence(developer.get("disabledFeatureGates")))),
+        cpu_allocation_ratio=_cpu_allocation_ratio(developer.get("cpuAllocationRatio")),
         default_binding=_default_binding(text(network.get("defaultNetworkInterface"))),
         rollout_strategy=_rollout_strategy(text(configuration.get("vmRolloutStrategy"))),
         removal_policy=_removal_policy(text(mapping(network.get("hotplug")).get("removalPolicy"))),
         binding_plugins=_binding_plugins(mapping(network.get("binding"))),
     )
+
+
+def _cpu_allocation_ratio(value: Any) -> int:
+    """vCPUs that share one CPU."""
+    is_ratio = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return value if is_ratio else DEFAULT_CPU_ALLOCATION_RATIO
 
 
 def _default_binding(value: str) -> Binding:

@@ -10,8 +10,8 @@ from typing import Any
 
 from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.keys import PodKey
-from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.model.metadata import mapping
+from nicplug.model.kubevirt import DEFAULT_CPU_ALLOCATION_RATIO, KubevirtConfig
+from nicplug.model.metadata import mapping, text
 from nicplug.model.names import (
     COMPUTE_CONTAINER,
     CREATED_BY_LABEL,
@@ -20,21 +20,36 @@ from nicplug.model.names import (
     KUBEVIRT_API_VERSION,
     LAUNCHER_LABEL,
     LAUNCHER_LABEL_VALUE,
+    MIGRATION_JOB_LABEL,
+    MIGRATION_TARGET_NODE_LABEL,
     MIGRATION_TRANSPORT_ANNOTATION,
+    NODE_NAME_LABEL,
+    OUTDATED_LAUNCHER_LABEL,
     TEMPLATE_INTERFACES_ANNOTATION,
+    UNPAUSED_CONDITION,
     VM_GENERATION_ANNOTATION,
     VM_NAME_LABEL,
+    VMI_ID_LABEL,
     VMI_KIND,
 )
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Create, Kind
 from nicplug.plan.pod_networks import network_annotations
+from nicplug.plan.pod_resources import pod_resources
 from nicplug.plan.views import PlanSettings
 
 _DEFAULT_GRACE_SECONDS = 30
 # KubeVirt gives the launcher this much longer than the guest, so that it can report the end.
 _LAUNCHER_GRACE_SECONDS = 30
+_NAME_PREFIX = "virt-launcher-"
 _NAME_DIGITS = 5
+_LONGEST_POD_NAME = 253
+_LONGEST_LABEL = 63
+_ID_DIGITS = 8
+# Written on the instance and on migration targets by controllers; from a user they would make a pod pass for one.
+_LABELS_NOT_FOR_PODS = frozenset(
+    {MIGRATION_JOB_LABEL, MIGRATION_TARGET_NODE_LABEL, NODE_NAME_LABEL, OUTDATED_LAUNCHER_LABEL}
+)
 _NOT_FOR_PODS = (
     "k8s.v1.cni.cncf.io/",
     "v1.multus-cni.io/",
@@ -53,7 +68,6 @@ _COPIED_SPEC_MEMBERS = (
     "priorityClassName",
     "dnsPolicy",
     "dnsConfig",
-    "hostname",
     "subdomain",
 )
 
@@ -61,7 +75,8 @@ _COPIED_SPEC_MEMBERS = (
 def launcher_pod_key(vmi: VirtualMachineInstance) -> PodKey:
     """`virt-launcher-<vmi>-<5 hex>`, from the uid: a repeated POST meets its own pod, not a second one."""
     digits = hashlib.sha256(vmi.uid.encode()).hexdigest()[:_NAME_DIGITS]
-    return PodKey(vmi.key.namespace, f"virt-launcher-{vmi.key.name}-{digits}")
+    longest = _LONGEST_POD_NAME - len(_NAME_PREFIX) - 1 - len(digits)
+    return PodKey(vmi.key.namespace, f"{_NAME_PREFIX}{vmi.key.name[:longest].rstrip('-.')}-{digits}")
 
 
 def create_launcher_pod(
@@ -74,28 +89,58 @@ def create_launcher_pod(
     """
     spec = mapping(thaw(vmi.spec))
     key = launcher_pod_key(vmi)
+    ratio = config.cpu_allocation_ratio if config is not None else DEFAULT_CPU_ALLOCATION_RATIO
+    compute = {
+        "name": COMPUTE_CONTAINER,
+        "image": settings.launcher_image,
+        "resources": pod_resources(spec, cpu_allocation_ratio=ratio),
+    }
     body = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": key.name,
             "namespace": key.namespace,
-            "labels": _labels(vmi, spec),
+            "labels": _labels(vmi, hostname=_hostname(vmi, spec)),
             "annotations": _annotations(vmi, config=config),
             "ownerReferences": [_owner(vmi)],
         },
-        "spec": _pod_spec(spec, image=settings.launcher_image),
+        "spec": {**_pod_spec(spec), "hostname": _hostname(vmi, spec), "containers": [compute]},
     }
     return Create(kind=Kind.POD, key=key, owner_uid=vmi.uid, body=freeze(body))
 
 
-def _labels(vmi: VirtualMachineInstance, spec: Mapping[str, Any]) -> dict[str, str]:
+def _labels(vmi: VirtualMachineInstance, *, hostname: str) -> dict[str, str]:
+    """The VMI's own, but none by which a pod would pass for something else, and over them those of every launcher."""
+    own = {name: value for name, value in thaw(vmi.labels).items() if name not in _LABELS_NOT_FOR_PODS}
     return {
-        **thaw(vmi.labels),
+        **own,
         LAUNCHER_LABEL: LAUNCHER_LABEL_VALUE,
         CREATED_BY_LABEL: vmi.uid,
-        VM_NAME_LABEL: str(spec.get("hostname") or vmi.key.name)[:63].rstrip("-."),
+        VM_NAME_LABEL: hostname if len(hostname) <= _LONGEST_LABEL else hostname[:_LONGEST_LABEL].rstrip("-."),
+        VMI_ID_LABEL: _vmi_id(vmi.key.name),
     }
+
+
+def _hostname(vmi: VirtualMachineInstance, spec: Mapping[str, Any]) -> str:
+    """As asked for, else the first part of the VMI's name, as long as a host name may be.
+
+    Source: KubeVirt `pkg/util/net/dns`, `SanitizeHostname`.
+    """
+    if asked := text(spec.get("hostname")):
+        return asked
+    return vmi.key.name.partition(".")[0][:_LONGEST_LABEL].rstrip("-")
+
+
+def _vmi_id(name: str) -> str:
+    """The name, cut and made unique where it is longer than a label.
+
+    Source: KubeVirt 1.9 `pkg/apimachinery`, `CalculateVirtualMachineInstanceID`.
+    """
+    if len(name) <= _LONGEST_LABEL:
+        return name
+    digits = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:_ID_DIGITS]
+    return f"{name[: _LONGEST_LABEL - _ID_DIGITS - 1]}-{digits}"
 
 
 def _annotations(vmi: VirtualMachineInstance, *, config: KubevirtConfig | None) -> dict[str, str]:
@@ -124,7 +169,7 @@ def _owner(vmi: VirtualMachineInstance) -> dict[str, Any]:
     }
 
 
-def _pod_spec(spec: Mapping[str, Any], *, image: str) -> dict[str, Any]:
+def _pod_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
     grace = spec.get("terminationGracePeriodSeconds")
     grace_seconds = grace if isinstance(grace, int) else _DEFAULT_GRACE_SECONDS
     return {
@@ -133,20 +178,5 @@ def _pod_spec(spec: Mapping[str, Any], *, image: str) -> dict[str, Any]:
         "terminationGracePeriodSeconds": grace_seconds + _LAUNCHER_GRACE_SECONDS,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "containers": [{"name": COMPUTE_CONTAINER, "image": image, "resources": _resources(spec)}],
+        "readinessGates": [{"conditionType": UNPAUSED_CONDITION}],
     }
-
-
-def _resources(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What the VMI asks for explicitly; guest memory and cores when it asks for nothing."""
-    domain = mapping(spec.get("domain"))
-    resources = mapping(domain.get("resources"))
-    requests = dict(mapping(resources.get("requests")))
-    guest_memory = mapping(domain.get("memory")).get("guest")
-    if "memory" not in requests and guest_memory:
-        requests["memory"] = guest_memory
-    cores = mapping(domain.get("cpu")).get("cores")
-    if "cpu" not in requests and isinstance(cores, int) and cores > 0:
-        requests["cpu"] = cores
-    limits = dict(mapping(resources.get("limits")))
-    return {name: value for name, value in (("requests", requests), ("limits", limits)) if value}

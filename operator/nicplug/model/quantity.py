@@ -1,0 +1,48 @@
+"""Kubernetes quantities (`500m`, `1Gi`, `2e3`): read exactly, never raising for what a user wrote.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/.
+"""
+
+import math
+import re
+from fractions import Fraction
+from typing import Any
+
+# Bounded, so that no text can ask for a number that fills the memory.
+_PATTERN = re.compile(r"\+?([0-9]{1,24}\.?[0-9]{0,24}|\.[0-9]{1,24})(?:[eE]([+-]?[0-9]{1,2})|([numkMGTPE]|[KMGTPE]i)?)")
+_DECIMAL = {"n": -3, "u": -2, "m": -1, "": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
+_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+_WRITTEN = (("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10))
+
+MEBIBYTE = 1 << 20
+
+
+def parse_quantity(value: Any) -> Fraction | None:
+    """The amount, or None for what is not a quantity that something can be asked for: text of any kind, less than 0."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    match = _PATTERN.fullmatch(str(value))
+    if match is None:
+        return None
+    number, exponent, suffix = match.groups()
+    power = int(exponent) if exponent else 3 * _DECIMAL.get(suffix or "", 0)
+    scale = Fraction(10**power) if power >= 0 else Fraction(1, 10**-power)
+    return Fraction(number) * scale * (1 << 10 * _BINARY.get(suffix or "", 0))
+
+
+def parse_bytes(value: Any) -> int | None:
+    """The same in whole bytes, rounded up."""
+    amount = parse_quantity(value)
+    return None if amount is None else math.ceil(amount)
+
+
+def format_bytes(amount: int) -> str:
+    """The shortest exact text."""
+    return next(
+        (f"{amount // size}{suffix}" for suffix, size in _WRITTEN if amount and amount % size == 0), str(amount)
+    )
+
+
+def format_millicores(amount: int) -> str:
+    """CPUs in whole numbers where they are, else in thousandths."""
+    return f"{amount}m" if amount % 1000 else str(amount // 1000)

@@ -1,0 +1,122 @@
+"""What a launcher pod asks its node for: the guest's memory and CPUs, and what running a guest costs besides.
+
+Source: KubeVirt 1.9 `pkg/virt-controller/services/renderresources.go` and `pkg/hypervisor/kvm/hypervisorbackend.go`.
+A quantity that cannot be read is handed on as it is: the API server refuses the pod, in words for people.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from nicplug.model.metadata import mapping, objects
+from nicplug.model.quantity import MEBIBYTE, format_bytes, format_millicores, parse_bytes, parse_quantity
+
+# virt-launcher and its monitor, virtlogd, virtqemud, QEMU without its guest.
+_PROCESSES_MEBIBYTES = 240
+_IO_THREAD_MEBIBYTES = 8
+_PER_VCPU_MEBIBYTES = 8
+_VIDEO_MEBIBYTES = 32
+_PINNED_MEBIBYTES = 100
+# A passed-through device locks all guest memory, and its registers are mapped beside it.
+_PASSTHROUGH_MEBIBYTES = 1024
+# One bit of page table for every 512 bits of guest memory.
+_PAGE_TABLE_SHARE = 512
+_MOST_VCPUS = 1 << 16
+
+Json = dict[str, Any]
+
+
+def pod_resources(spec: Mapping[str, Any], *, cpu_allocation_ratio: int) -> Json:
+    """`resources` of the compute container.
+
+    Args:
+        spec: of the VMI.
+        cpu_allocation_ratio: vCPUs that share one CPU, from the KubeVirt CR.
+    """
+    domain = mapping(spec.get("domain"))
+    explicit = mapping(domain.get("resources"))
+    requests, limits = dict(mapping(explicit.get("requests"))), dict(mapping(explicit.get("limits")))
+    if not requests.get("memory") and (memory := limits.get("memory") or _guest_memory(domain)):
+        requests["memory"] = memory
+    overhead = _overhead(domain, requests=requests, limits=limits)
+    if not explicit.get("overcommitGuestOverhead"):
+        _add(requests, overhead)
+    _add(limits, overhead)
+    _ask_for_huge_pages(domain, requests=requests, limits=limits, overhead=overhead)
+    _ask_for_cpus(domain, requests=requests, limits=limits, ratio=cpu_allocation_ratio)
+    return {name: value for name, value in (("requests", requests), ("limits", limits)) if value}
+
+
+def _guest_memory(domain: Mapping[str, Any]) -> Any:
+    memory = mapping(domain.get("memory"))
+    return memory.get("guest") or mapping(memory.get("hugepages")).get("pageSize")
+
+
+def _add(resources: Json, extra: int) -> None:
+    amount = parse_bytes(resources.get("memory"))
+    if amount is not None:
+        resources["memory"] = format_bytes(amount + extra)
+
+
+def _overhead(domain: Mapping[str, Any], *, requests: Json, limits: Json) -> int:
+    """Bytes beside the guest's memory; probes, TPM and SEV are the node side's and not counted."""
+    devices = mapping(domain.get("devices"))
+    cpu = mapping(domain.get("cpu"))
+    vcpus = _vcpus(cpu) or _whole(limits.get("cpu")) or _whole(requests.get("cpu")) or 1
+    mebibytes = _PROCESSES_MEBIBYTES + _IO_THREAD_MEBIBYTES + _PER_VCPU_MEBIBYTES * vcpus
+    if devices.get("autoattachGraphicsDevice") is not False:
+        mebibytes += _VIDEO_MEBIBYTES
+    if cpu.get("dedicatedCpuPlacement") is True:
+        mebibytes += _PINNED_MEBIBYTES
+    if _has_passthrough(devices):
+        mebibytes += _PASSTHROUGH_MEBIBYTES
+    page_tables = (parse_bytes(requests.get("memory")) or 0) // _PAGE_TABLE_SHARE
+    return mebibytes * MEBIBYTE + page_tables
+
+
+def _has_passthrough(devices: Mapping[str, Any]) -> bool:
+    sriov = any(interface.get("sriov") is not None for interface in objects(devices.get("interfaces")))
+    return sriov or bool(objects(devices.get("hostDevices"))) or bool(objects(devices.get("gpus")))
+
+
+def _ask_for_huge_pages(domain: Mapping[str, Any], *, requests: Json, limits: Json, overhead: int) -> None:
+    """The guest lives in huge pages, the rest of the pod in ordinary memory."""
+    size = mapping(mapping(domain.get("memory")).get("hugepages")).get("pageSize")
+    pages = parse_bytes(_guest_memory(domain))
+    if not isinstance(size, str) or parse_quantity(size) is None or pages is None:
+        return
+    requests[f"hugepages-{size}"] = limits[f"hugepages-{size}"] = format_bytes(pages)
+    for resources in (requests, limits):
+        amount = parse_bytes(resources.get("memory"))
+        if amount is not None:
+            resources["memory"] = format_bytes(max(amount - pages, overhead))
+
+
+def _ask_for_cpus(domain: Mapping[str, Any], *, requests: Json, limits: Json, ratio: int) -> None:
+    """A share of a CPU for each vCPU; a CPU for each where they are pinned."""
+    cpu = mapping(domain.get("cpu"))
+    if cpu.get("dedicatedCpuPlacement") is not True:
+        requests.setdefault("cpu", format_millicores(math.ceil((_vcpus(cpu) or 1) * 1000 / ratio)))
+        return
+    if vcpus := _vcpus(cpu):
+        emulator = 1 if cpu.get("isolateEmulatorThread") is True else 0
+        requests["cpu"] = limits["cpu"] = str(vcpus + emulator)
+    elif asked := limits.get("cpu") or requests.get("cpu"):
+        requests["cpu"] = limits["cpu"] = asked
+    if memory := requests.get("memory"):
+        limits["memory"] = memory
+
+
+def _vcpus(cpu: Mapping[str, Any]) -> int:
+    """Sockets times cores times threads; 0 when none is given."""
+    counts = [_count(cpu.get(part)) for part in ("sockets", "cores", "threads")]
+    return math.prod(count or 1 for count in counts) if any(counts) else 0
+
+
+def _count(value: Any) -> int:
+    return min(value, _MOST_VCPUS) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _whole(value: Any) -> int:
+    amount = parse_quantity(value)
+    return min(math.ceil(amount), _MOST_VCPUS) if amount is not None else 0

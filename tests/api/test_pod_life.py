@@ -1,0 +1,144 @@
+"""What happens to launcher pods, and exactly what it makes the operator ask and write."""
+
+import asyncio
+
+import pytest
+from tests.api import objects
+from tests.api.objects import Json
+from tests.api.world import POD, VM, VMI, World
+
+GATE = "kubevirt.io/virtual-machine-unpaused"
+
+
+async def test_a_pod_that_loses_its_label_costs_one_get_and_one_patch_and_is_followed_again(world: World) -> None:
+    await world.operator()
+    name = await world.running(objects.vm("a"))
+    pod = world.pod_of(name)["metadata"]["name"]
+    uid = world.get(VMI, name)["metadata"]["uid"]
+    await world.quiet()
+    world.server.modify(POD, pod, lambda body: body["metadata"]["labels"].pop("kubevirt.io"))
+    await world.until(lambda: world.get(POD, pod)["metadata"]["labels"].get("kubevirt.io") == "virt-launcher")
+    await world.at_rest()
+    assert [item.verb for item in world.server.requests if item.resource == POD and item.verb != "watch"] == [
+        "get",
+        "patch",
+    ]
+    assert world.written() == [f"patch pods {pod} 200"]
+    assert world.phase(name) == "Running"
+    await world.plugged(VM, name, "blue")
+    assert world.get(VMI, name)["metadata"]["uid"] == uid
+
+
+async def test_an_operator_that_was_away_when_the_label_went_finds_the_pod_too(world: World) -> None:
+    first = await world.operator()
+    name = await world.running(objects.vmi("a"))
+    pod = world.pod_of(name)["metadata"]["name"]
+    await world.stop(first)
+    world.server.modify(POD, pod, lambda body: body["metadata"].pop("labels"))
+    await world.operator()
+    await world.until(lambda: world.get(POD, pod)["metadata"].get("labels", {}).get("kubevirt.io"))
+    await world.at_rest()
+    assert world.phase(name) == "Running"
+
+
+async def test_a_vmi_without_its_pod_is_failed_after_one_get(world: World) -> None:
+    await world.operator()
+    name = await world.running(objects.vmi("a"))
+    pod = world.pod_of(name)["metadata"]["name"]
+    await world.quiet()
+    world.server.modify(POD, pod, lambda body: body["metadata"].pop("labels"))
+    await world.until(lambda: "labels" in world.get(POD, pod)["metadata"])
+    world.server.delete(POD, pod)
+    await world.until(lambda: world.phase(name) == "Failed")
+    await world.at_rest()
+    assert len([item for item in world.server.requests if item.resource == POD and item.verb == "get"]) == 2
+    assert world.get(VMI, name)["status"]["reason"] == "LauncherPodLost"
+
+
+async def test_a_paused_guest_closes_its_gate_once_and_opens_it_once(world: World) -> None:
+    await world.operator()
+    name = await world.running(objects.vmi("a"))
+    pod = world.pod_of(name)["metadata"]["name"]
+    assert _gate(world, pod) == "True"
+    await world.quiet()
+    for status in ("True", "False"):
+        world.server.modify(VMI, name, lambda body, status=status: _set_paused(body, status), status=True)
+        await world.until(lambda status=status: _gate(world, pod) != status)
+    await world.at_rest()
+    assert [line for line in world.written() if "pods" in line] == [f"patch pods/status {pod} 200"] * 2
+
+
+def _set_paused(body: Json, status: str) -> None:
+    rows = [row for row in body["status"]["conditions"] if row["type"] != "Paused"]
+    body["status"]["conditions"] = [*rows, {"type": "Paused", "status": status}]
+
+
+def _gate(world: World, pod: str) -> str:
+    rows = world.get(POD, pod)["status"].get("conditions", [])
+    return str(next((row["status"] for row in rows if row["type"] == GATE), ""))
+
+
+async def test_the_kubelet_s_words_about_an_image_reach_the_vmi_and_go_again(world: World) -> None:
+    await world.operator(report_delay_seconds=0.05)
+    world.server.create(VMI, objects.vmi("a"))
+    await world.until(lambda: world.has_pod("a"))
+    pod = world.pod_of("a")["metadata"]["name"]
+    world.server.bind(pod, node="node01")
+    for reason in ("ErrImagePull", "ImagePullBackOff"):
+        waiting = {"waiting": {"reason": reason, "message": f"{reason}: no such host"}}
+        status = {"phase": "Pending", "containerStatuses": [{"name": "compute", "ready": False, "state": waiting}]}
+        world.server.modify(POD, pod, lambda body, status=status: body.update(status=status), status=True)
+        await world.until(lambda reason=reason: world.condition("a", "Synchronized", member="reason") == reason)
+        assert "no such host" in world.condition("a", "Synchronized", member="message")
+    world.attach("a")
+    world.run_pod("a")
+    await world.until(lambda: world.phase("a") == "Scheduled")
+    assert world.condition("a", "Synchronized") == ""
+
+
+async def test_a_pod_name_that_somebody_has_taken_is_told_and_taken_when_it_is_free(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nicplug.reconcile.retry._NAME_TAKEN_SECONDS", 0.2)
+    operator = await world.operator(until_works=False)
+    world.server.fail(status=500, verb="create", resource=POD, times=3)
+    world.server.create(VMI, objects.vmi("a"))
+    await world.until(lambda: [item for item in world.work() if item.verb == "create"])
+    [refused, *_] = [item for item in world.work() if item.verb == "create"]
+    name = refused.body["metadata"]["name"]
+    world.server.create(POD, {"metadata": {"name": name}, "spec": {"containers": []}})
+    await world.until(lambda: world.condition("a", "Synchronized", member="reason") == "NameTaken")
+    world.server.delete(POD, name)
+    await world.until(lambda: world.has_pod("a"))
+    assert not operator.has_ended
+
+
+async def test_a_pod_made_by_a_post_whose_answer_was_lost_does_not_outlive_its_vmi(world: World) -> None:
+    """The VMI is deleted before anybody has heard of the pod."""
+    await world.operator()
+    world.server.fail(status=504, verb="create", resource=POD, times=1, when="after")
+    world.server.create(VMI, objects.vmi("a"))
+    await world.until(lambda: world.server.items(POD))
+    world.server.delete(VMI, "a")
+    await world.until(lambda: world.server.get(VMI, "a") is None)
+    assert world.server.items(POD) == []
+
+
+@pytest.mark.parametrize("finalizer", ["foregroundDeletion", "orphan"])
+async def test_finalizers_of_the_garbage_collector_are_left_to_it(world: World, finalizer: str) -> None:
+    """Foreground and orphaning deletion: the pod goes at once, the VMI when the garbage collector says so."""
+    await world.operator()
+    body = objects.vmi("a")
+    body["metadata"]["finalizers"] = [finalizer]
+    world.server.create(VMI, body)
+    await world.until(lambda: world.has_pod("a"))
+    if finalizer == "orphan":
+        pod = world.pod_of("a")["metadata"]["name"]
+        world.server.modify(POD, pod, lambda item: item["metadata"].pop("ownerReferences"))
+    world.server.delete(VMI, "a")
+    await world.until(lambda: not world.server.items(POD))
+    await world.until(lambda: world.get(VMI, "a")["metadata"]["finalizers"] == [finalizer])
+    await world.until(lambda: world.phase("a") == "Failed")
+    await asyncio.sleep(0.1)
+    world.server.modify(VMI, "a", lambda item: item["metadata"].update(finalizers=[]))
+    await world.until(lambda: world.server.get(VMI, "a") is None)
