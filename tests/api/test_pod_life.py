@@ -61,9 +61,10 @@ async def test_a_paused_guest_closes_its_gate_once_and_opens_it_once(world: Worl
     pod = world.pod_of(name)["metadata"]["name"]
     assert _gate(world, pod) == "True"
     await world.quiet()
-    for status in ("True", "False"):
-        world.server.modify(VMI, name, lambda body, status=status: _set_paused(body, status), status=True)
-        await world.until(lambda status=status: _gate(world, pod) != status)
+    world.server.modify(VMI, name, lambda body: _set_paused(body, "True"), status=True)
+    await world.until(lambda: _gate(world, pod) == "False")
+    world.server.modify(VMI, name, lambda body: _set_paused(body, "False"), status=True)
+    await world.until(lambda: _gate(world, pod) == "True")
     await world.at_rest()
     assert [line for line in world.written() if "pods" in line] == [f"patch pods/status {pod} 200"] * 2
 
@@ -85,15 +86,19 @@ async def test_the_kubelet_s_words_about_an_image_reach_the_vmi_and_go_again(wor
     pod = world.pod_of("a")["metadata"]["name"]
     world.server.bind(pod, node="node01")
     for reason in ("ErrImagePull", "ImagePullBackOff"):
-        waiting = {"waiting": {"reason": reason, "message": f"{reason}: no such host"}}
-        status = {"phase": "Pending", "containerStatuses": [{"name": "compute", "ready": False, "state": waiting}]}
-        world.server.modify(POD, pod, lambda body, status=status: body.update(status=status), status=True)
-        await world.until(lambda reason=reason: world.condition("a", "Synchronized", member="reason") == reason)
+        _fail_pull(world, pod, reason)
+        await world.until(lambda: world.condition("a", "Synchronized", member="reason") == reason)  # noqa: B023
         assert "no such host" in world.condition("a", "Synchronized", member="message")
     world.attach("a")
     world.run_pod("a")
     await world.until(lambda: world.phase("a") == "Scheduled")
     assert world.condition("a", "Synchronized") == ""
+
+
+def _fail_pull(world: World, pod: str, reason: str) -> None:
+    waiting = {"waiting": {"reason": reason, "message": f"{reason}: no such host"}}
+    status = {"phase": "Pending", "containerStatuses": [{"name": "compute", "ready": False, "state": waiting}]}
+    world.server.modify(POD, pod, lambda body: body.update(status=status), status=True)
 
 
 async def test_a_pod_name_that_somebody_has_taken_is_told_and_taken_when_it_is_free(
