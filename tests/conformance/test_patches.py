@@ -242,3 +242,21 @@ async def test_a_test_compares_the_text_that_go_writes_not_the_value(target: Tar
     assert (await target.patch(path, [operation])).error == NOT_APPLICABLE
     same = await _patch(target, vmi, operation)
     assert same["metadata"]["annotations"]["note"] == AWKWARD
+
+
+async def test_a_pod_condition_is_appended_once_behind_a_test_of_the_whole_list(target: Target) -> None:
+    """The kubelet's rows have null times and are compared as they are; a second append finds another list."""
+    pod = await target.pod()
+    status = f"{path_of(PODS, pod)}/status"
+    theirs = [{"type": "Ready", "status": "False", "lastProbeTime": None, "lastTransitionTime": "2026-01-01T00:00:00Z"}]
+    seen = await target.patch(status, [{"op": "add", "path": "/status/conditions", "value": theirs}])
+    assert seen.code == 200
+    before = seen.body["status"]["conditions"]
+    row = {"type": "example.com/gate", "status": "True", "lastProbeTime": None, "lastTransitionTime": None}
+    patch = [
+        {"op": "test", "path": "/status/conditions", "value": before},
+        {"op": "add", "path": "/status/conditions/-", "value": row},
+    ]
+    answer = await target.patch(status, patch)
+    assert [item["type"] for item in answer.body["status"]["conditions"]] == ["Ready", "example.com/gate"]
+    assert (await target.patch(status, patch)).error == NOT_APPLICABLE
