@@ -7,6 +7,7 @@ from tests.build import NAME, NAMESPACE
 
 from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
 from nicplug.model.keys import VmKey
+from nicplug.plan.reasons import Reason
 from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.retry import MAXIMUM_STALE_IN_A_ROW, RESYNC_SECONDS, RetryPolicy
 
@@ -55,6 +56,11 @@ def test_what_only_a_person_can_mend_is_tried_slowly() -> None:
 
 def test_what_was_rejected_waits_for_a_change() -> None:
     assert _delays(Rejected("x"), 2) == [RESYNC_SECONDS, RESYNC_SECONDS]
+
+
+def test_a_name_that_somebody_has_is_asked_for_again_soon() -> None:
+    """Nothing tells when somebody else's pod is gone."""
+    assert _delays(Rejected("x", reason=Reason.NAME_TAKEN), 3) == [10.0, 10.0, 10.0]
 
 
 def test_a_bug_backs_off() -> None:
