@@ -45,6 +45,7 @@ class Cluster:
         history: every change in order: plural, type of the watch line, the object; pods as watched by label.
         guests: NICs in the guest of each VMI, by uid; what the node knows and the API does not.
         log: what happened, for a person.
+        node_is_lost: neither kubelet nor node agent does anything; its guests may run on.
         on_commit: checks that run after every change.
     """
 
@@ -54,6 +55,7 @@ class Cluster:
         self.guests: dict[str, list[str]] = {}
         self.log: list[str] = []
         self.on_commit: list[Callable[[Cluster], None]] = []
+        self.node_is_lost = False
         self._objects: dict[Address, Json] = {}
         self._version = 100
         self._born = 0

@@ -11,23 +11,47 @@ _HASHED = "pod"
 
 
 class Invariants:
-    """Checked after every commit."""
+    """Checked after every commit.
 
-    def __init__(self) -> None:
+    Args:
+        has_one_leader: nobody else makes or fails anything in between.
+    """
+
+    def __init__(self, *, has_one_leader: bool) -> None:
+        self._has_one_leader = has_one_leader
         self._foreign_in: set[str] = set()
+        self._failed: set[str] = set()
 
     def __call__(self, cluster: Cluster) -> None:
+        if self._has_one_leader:
+            self._check_owners(cluster)
         owners: dict[str, str] = {}
+        guests: dict[str, str] = {}
         for pod in cluster.all(PODS):
             uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
             if "deletionTimestamp" not in pod["metadata"]:
                 owner = pod["metadata"]["ownerReferences"][0]["uid"]
                 assert owner not in owners, f"two live pods of one VMI: {owners[owner]} and {name}"
                 owners[owner] = name
+            if pod["status"]["phase"] == "Running":
+                vmi = (pod["metadata"].get("ownerReferences") or [{"name": name}])[0]["name"]
+                assert vmi not in guests, f"two guests of one name: {guests[vmi]} and {name}"
+                guests[vmi] = name
             elements = _elements(pod)
             if FOREIGN in elements:
                 self._foreign_in.add(uid)
             assert uid not in self._foreign_in or FOREIGN in elements, f"{name} has lost a foreign element"
+
+    def _check_owners(self, cluster: Cluster) -> None:
+        """No guest outlives its VMI, and none is given up while somebody only took its pod out of sight."""
+        vmis = {item["metadata"]["uid"]: item.get("status", {}).get("phase") for item in cluster.all(VMIS)}
+        failed = {uid for uid, phase in vmis.items() if phase == "Failed"}
+        for pod in cluster.all(PODS):
+            name, owner = pod["metadata"]["name"], pod["metadata"]["ownerReferences"][0]["uid"]
+            lives = pod["status"]["phase"] in ("Pending", "Running") and "deletionTimestamp" not in pod["metadata"]
+            assert owner in vmis, f"{name} has outlived its VMI"
+            assert not (lives and owner in failed - self._failed), f"{name} lives, and its VMI was failed"
+        self._failed = failed
 
 
 def _elements(pod: Json) -> list[Json]:

@@ -21,6 +21,8 @@ _DEFAULT: Json = {"name": "cluster", "interface": "eth0", "default": True}
 
 def kubelet(cluster: Cluster) -> bool:
     """Bind, start with all networks of the annotation, and take away what is to end."""
+    if cluster.node_is_lost:
+        return False
     for pod in cluster.all(PODS):
         name = pod["metadata"]["name"]
         if "deletionTimestamp" in pod["metadata"]:
@@ -56,7 +58,7 @@ def _with_ready(pod: Json) -> list[Json]:
 
 def dynamic_controller(cluster: Cluster) -> bool:
     """Make network-status of a running pod what its annotation asks for: additions in order, then removals."""
-    for pod in cluster.all(PODS):
+    for pod in cluster.all(PODS) if not cluster.node_is_lost else ():
         if pod["status"]["phase"] != "Running" or "deletionTimestamp" in pod["metadata"]:
             continue
         wanted = _network_status(_elements(pod))
@@ -81,7 +83,7 @@ def _network_status(elements: list[Json]) -> str:
 
 def node_agent(cluster: Cluster) -> bool:
     """Start guests, plug and unplug their NICs, end them, and report."""
-    return any(_serve(cluster, vmi) for vmi in cluster.all(VMIS))
+    return not cluster.node_is_lost and any(_serve(cluster, vmi) for vmi in cluster.all(VMIS))
 
 
 def _serve(cluster: Cluster, vmi: Json) -> bool:

@@ -7,7 +7,7 @@ from tests.sim.cluster import Cluster
 from tests.sim.expectations import Invariants, check_rest, gate_is_on
 from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults, Operator
-from tests.sim.users import DECLARATIVE, SCENARIOS, make_world, resume_all, toggle_gate
+from tests.sim.users import DECLARATIVE, SCENARIOS, bring_node_back, make_world, resume_all, toggle_gate
 
 _CHAOS_STEPS = 160
 _SETTLE_STEPS = 6000
@@ -38,7 +38,7 @@ class Schedule:
     def __post_init__(self) -> None:
         self.randomness = random.Random(f"{self.scenario}/{self.operators}/{self.seed}")
         self.cluster = Cluster()
-        self.cluster.on_commit.append(Invariants())
+        self.cluster.on_commit.append(Invariants(has_one_leader=self.operators == 1))
         self.faults = Faults(
             refused=self.randomness.choice((0.0, 0.1)),
             answer_lost=self.randomness.choice((0.0, 0.1)),
@@ -97,6 +97,7 @@ class Schedule:
         self.faults.end()
         self.cluster.say("the world becomes kind")
         resume_all(self.cluster, self.randomness)
+        bring_node_back(self.cluster)
         while not gate_is_on(self.cluster):
             toggle_gate(self.cluster, self.randomness)
         for process in self.processes:

@@ -141,6 +141,12 @@ def lose_pod(cluster: Cluster, randomness: random.Random) -> None:
         )
 
 
+def delete_pod(cluster: Cluster, randomness: random.Random) -> None:
+    """A pod is asked to go, as the taint manager does on a lost node; its guest may run as long as it is there."""
+    if pods := cluster.all(PODS):
+        cluster.delete(PODS, randomness.choice(pods)["metadata"]["name"], by="taint manager")
+
+
 def unlabel_pod(cluster: Cluster, randomness: random.Random) -> None:
     """Somebody takes labels from a pod: the one by which it is watched, another value of it, or all."""
     pods = cluster.all(PODS)
@@ -176,6 +182,17 @@ def end_pod(cluster: Cluster, randomness: random.Random) -> None:
         **randomness.choice(({}, evicted)),
     }
     cluster.replace(PODS, pod["metadata"]["name"], pod, by="kubelet", subresource="status")
+
+
+def lose_node(cluster: Cluster, _: random.Random) -> None:
+    """The node is cut off, or comes back."""
+    cluster.node_is_lost = not cluster.node_is_lost
+    cluster.say(f"the node is {'lost' if cluster.node_is_lost else 'back'}")
+
+
+def bring_node_back(cluster: Cluster) -> None:
+    """End what `lose_node` began."""
+    cluster.node_is_lost = False
 
 
 def pause(cluster: Cluster, randomness: random.Random) -> None:
@@ -265,6 +282,7 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
     "pods are lost": (plug, unplug, lose_pod),
     "pods lose their labels": (plug, unplug, unlabel_pod, unlabel_pod, lose_pod, delete_vmi_of_vm),
     "pods end and guests pause": (plug, end_pod, pause, resume_all, lose_pod, halt, start),
+    "the node is lost": (plug, unplug, lose_node, lose_node, delete_pod, halt, start, delete_vmi_of_vm),
     "the gate moves": (plug, unplug, toggle_gate),
     "objects are deleted and made anew": (plug, delete, delete, delete_vmi_of_vm, start),
     "somebody takes the name": (plug, halt, start, delete_vmi_of_vm, take_the_name),
@@ -283,5 +301,6 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
         end_pod,
         pause,
         resume_all,
+        lose_node,
     ),
 }
