@@ -33,6 +33,7 @@ def show(outcome: Outcome, *, console: Console) -> None:
         (f"writes in {shape.rest_seconds:.0f} s of rest", str(sum(outcome.rest_writes.values()))),
         ("RSS of the replicas at the end, MiB", _list(outcome.rss_mib)),
         ("events dropped by them", f"{outcome.events_dropped:g}"),
+        ("warnings in their logs", _list(outcome.warnings)),
         ("whole soak", _seconds(outcome.seconds)),
     ):
         table.add_row(what, figure)

@@ -86,6 +86,7 @@ class Outcome:
     ends: list[str] = field(default_factory=list)
     rss_mib: dict[str, float] = field(default_factory=dict)
     events_dropped: float = 0.0
+    warnings: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -313,6 +314,7 @@ async def _take_stock(world: World) -> None:
         process = await world.supervisor.attach(replica, seconds=_READY_SECONDS)
         outcome.rss_mib[replica.name] = round(psutil.Process(process.process.pid).memory_info().rss / 2**20, 1)
         outcome.events_dropped += await asyncio.to_thread(process.metric, "nicplug_dropped_events_total")
+    outcome.warnings = world.supervisor.warnings()
     outcome.violations += [f"a bug in the log of {text}" for text in world.supervisor.complaints()]
 
 

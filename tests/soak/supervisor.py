@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.perf.world import Say
 
@@ -92,6 +94,12 @@ class Supervisor:
         """What the logs of all processes call a bug, with the first line of each."""
         return [text for replica in self.replicas for log in replica.logs for text in _complaints(log)]
 
+    def warnings(self) -> dict[str, int]:
+        """What their logs warn of, most frequent first."""
+        lines = (fields for replica in self.replicas for log in replica.logs for fields in _lines(log))
+        found = Counter(str(fields.get("event")) for fields in lines if fields.get("level") in ("warning", "error"))
+        return dict(found.most_common())
+
     def _start(self, replica: Replica) -> None:
         replica.starts += 1
         replica.process = operator_process.spawn_operator(
@@ -112,17 +120,20 @@ class Supervisor:
             self._start(replica)
 
 
-def _complaints(log: Path) -> list[str]:
-    found = []
+def _lines(log: Path) -> Iterator[dict[str, Any]]:
+    """Every line of a log that is one: a killed process may leave half of its last."""
     for line in log.read_text(errors="replace").splitlines():
-        try:
+        with contextlib.suppress(ValueError):
             fields = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(fields, dict) and fields.get("event") in _BUGS:
+            if isinstance(fields, dict):
+                yield fields
+
+
+def _complaints(log: Path) -> Iterator[str]:
+    for fields in _lines(log):
+        if fields.get("event") in _BUGS:
             error = str(fields.get("exception", "")).strip().splitlines()[-1:] or [""]
-            found.append(f"{log.stem}: {fields['event']}: {fields.get('key', '')} {error[0]}")
-    return found
+            yield f"{log.stem}: {fields['event']}: {fields.get('key', '')} {error[0]}"
 
 
 # Words of the operator's log when a pass has met an error that is not the API server's.
