@@ -89,15 +89,22 @@ def counted(writes: Iterable[Write], *, by: Callable[[Write], str]) -> dict[str,
     return dict(Counter(by(write) for write in writes).most_common())
 
 
-async def settled(log: AuditLog, *, seconds: float = 30.0, user: str = OPERATOR) -> None:
+async def settled(
+    log: AuditLog, *, seconds: float = 30.0, user: str = OPERATOR, quiet_seconds: float = _QUIET_SECONDS
+) -> None:
     """Wait until `user` has written nothing but its Lease for longer than any of its reports waits.
+
+    Args:
+        seconds: how long it may go on writing.
+        quiet_seconds: how long it has to be silent. Repetitions of an event wait for 10 s: those who count them
+            as well wait longer than that.
 
     Raises:
         TimeoutError: it went on writing: a VM at rest costs writes.
     """
     deadline = time.monotonic() + seconds
     position, quiet_since = log.mark(), time.monotonic()
-    while time.monotonic() - quiet_since < _QUIET_SECONDS:
+    while time.monotonic() - quiet_since < quiet_seconds:
         await asyncio.sleep(_POLL_SECONDS)
         end = log.mark()
         if found := without_lease(log.writes(since=position, user=user)):

@@ -53,6 +53,8 @@ _DOWN_SECONDS = 1.0
 # A polite kube-apiserver waits for its watches; a rollout does not wait for ever either.
 _APISERVER_GRACE_SECONDS = 5.0
 _SETTLE_SECONDS = 60.0
+# Longer than the operator holds back repetitions of an event.
+_QUIET_SECONDS = 12.0
 _POLL_SECONDS = 0.5
 
 
@@ -287,7 +289,7 @@ async def _rest(world: World) -> None:
     """Nobody asks for anything: nothing is written, and nothing changes."""
     outcome, seconds = world.outcome, world.outcome.shape.rest_seconds
     try:
-        await settled(world.audit, seconds=_SETTLE_SECONDS)
+        await settled(world.audit, seconds=_SETTLE_SECONDS, quiet_seconds=_QUIET_SECONDS)
     except TimeoutError as error:
         outcome.violations.append(str(error))
         return
