@@ -9,10 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from nicplug.model.attachments import Knowledge, KnownAttachments, parse_attachment_definition
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.names import NETWORK_STATUS_ANNOTATION, NETWORKS_ANNOTATION, VM_FINALIZER, VMI_FINALIZER
 from nicplug.model.pod import LauncherPod, parse_pod
+from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, PodFailure
 from nicplug.model.revision import VmRevision, parse_revision
+from nicplug.model.times import format_micro_time
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 from nicplug.plan.views import PlanSettings, Refusal, VmiView, VmView
@@ -190,9 +193,13 @@ def revision(of: Json, *, owner_uid: str | None = None, **meta: Any) -> Json:
 
 
 def network_status(*interfaces: str, default: str = "eth0") -> str:
-    """A network-status annotation that lists the default network and these interfaces."""
+    """A network-status annotation that lists the default network and these interfaces, each of its NIC's network."""
+    networks = {interface: f"default/{name}-net" for name, interface in POD_INTERFACES.items()}
     entries: list[Json] = [{"name": "cluster", "interface": default, "default": True, "dns": {}}]
-    entries += [{"name": f"default/{item}", "interface": item, "mac": "02:00:00:00:00:01"} for item in interfaces]
+    entries += [
+        {"name": networks.get(item, f"default/{item}"), "interface": item, "mac": "02:00:00:00:00:01"}
+        for item in interfaces
+    ]
     return json.dumps(entries)
 
 
@@ -298,8 +305,10 @@ def operation(
     phase: str = "Pending",
     reason: str = "WaitingForPodInterface",
     since: datetime = NOW,
+    **members: Any,
 ) -> Json:
-    """A row of `status.interfaceOperations`."""
+    """A row of `status.interfaceOperations`; more members as they stand in the row, moments as datetimes."""
+    times = {key: format_micro_time(value) for key, value in members.items() if isinstance(value, datetime)}
     moment = since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return {
         "name": name,
@@ -311,6 +320,8 @@ def operation(
         "attempts": 1,
         "startTime": moment,
         "lastTransitionTime": moment,
+        **members,
+        **times,
     }
 
 
@@ -355,6 +366,9 @@ def vmi_view(
     seen_at: datetime = NOW,
     orphan: Json | None = None,
     podless: bool = True,
+    nads: Sequence[Json] | None = None,
+    multus_installed: bool = True,
+    failures: Sequence[PodFailure] = (),
 ) -> VmiView:
     """What the planner of a VMI sees; the feature gate is listed unless `config` says otherwise."""
     return VmiView(
@@ -368,6 +382,42 @@ def vmi_view(
         is_podless=podless and not pods,
         refusal=refusal,
         report_pending_since=pending_since,
+        attachments=known_attachments(nads) if multus_installed else NOT_INSTALLED,
+        failures=tuple(failures),
+    )
+
+
+NOT_INSTALLED = KnownAttachments(knowledge=Knowledge.NOT_INSTALLED)
+
+
+def nad(name: str, *, namespace: str = NAMESPACE, config: str = '{"type": "bridge"}', version: int = 10) -> Json:
+    """A network attachment definition."""
+    return {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": metadata(name, uid=f"nad-{name}", version=version) | {"namespace": namespace},
+        "spec": {"config": config},
+    }
+
+
+def known_attachments(nads: Sequence[Json] | None, *, changed_at: datetime | None = None) -> KnownAttachments:
+    """All network attachment definitions there are; None: nothing is known."""
+    if nads is None:
+        return KnownAttachments()
+    found = [parse_attachment_definition(item, changed_at=changed_at) for item in nads]
+    return KnownAttachments(knowledge=Knowledge.COMPLETE, definitions={item.key: item for item in found})
+
+
+def failed(name: str, *, removing: bool = False, at: datetime = NOW, message: str = "") -> PodFailure:
+    """What the dynamic networks controller says about the NIC of that name."""
+    verb, word = ("removing", "from") if removing else ("adding", "to")
+    said = f"pod [{NAMESPACE}/{POD_NAME}]: failed {verb} interface {POD_INTERFACES[name]} {word} network: {name}-net"
+    return PodFailure(
+        pod_uid=POD_UID,
+        interface=POD_INTERFACES[name],
+        reason=FAILED_REMOVING if removing else FAILED_ADDING,
+        message=message or said,
+        heard_at=at,
     )
 
 

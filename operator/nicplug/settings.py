@@ -51,5 +51,6 @@ class Settings(BaseSettings):
         """What the planners may know."""
         return PlanSettings(
             report_delay=timedelta(seconds=self.report_delay_seconds),
+            first_report_delay=timedelta(seconds=self.report_delay_seconds),
             launcher_image=self.launcher_image,
         )

@@ -21,6 +21,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         for plural in CRDS:
             server.create("customresourcedefinitions", objects.crd(plural))
         server.create("kubevirts", objects.kubevirt(), namespace="kubevirt")
+        server.create("network-attachment-definitions", objects.nad())
         made = World(server, tmp_path)
         try:
             yield made

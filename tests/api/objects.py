@@ -82,6 +82,29 @@ def crd(plural: str) -> Json:
     }
 
 
+def nad(name: str = "lan", config: str = '{"type": "bridge"}') -> Json:
+    """A network attachment definition."""
+    return {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": name},
+        "spec": {"config": config},
+    }
+
+
+def failure_event(pod: Json, interface: str, *, network: str = "lan", count: int = 1) -> Json:
+    """How the dynamic networks controller says that it could not attach an interface."""
+    name = pod["metadata"]["name"]
+    return {
+        "metadata": {"name": f"{name}.{interface}"},
+        "reason": "FailedAddingInterface",
+        "message": f"pod [default/{name}]: failed adding interface {interface} to network: {network}",
+        "involvedObject": {"kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]},
+        "type": "Warning",
+        "count": count,
+    }
+
+
 def add_nic(owner: Json, name: str, attachment: str = "lan") -> None:
     """What a user edits to plug a NIC: into a VMI, or into the template of a VM."""
     target = owner["spec"]["template"]["spec"] if owner["kind"] == "VirtualMachine" else owner["spec"]

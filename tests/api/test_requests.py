@@ -182,7 +182,7 @@ async def test_objects_of_others_cost_no_request_at_all(world: World) -> None:
     await world.running(objects.vm("a"))
     await world.quiet()
     world.server.create(POD, {"metadata": {"name": "web", "labels": {"app": "web"}}, "spec": {"containers": []}})
-    world.server.create("network-attachment-definitions", {"metadata": {"name": "lan"}, "spec": {"config": "{}"}})
+    world.server.create("network-attachment-definitions", {"metadata": {"name": "wan"}, "spec": {"config": "{}"}})
     world.server.create("namespaces", {"metadata": {"name": "other"}})
     world.server.bookmark()
     await asyncio.sleep(0.5)

@@ -64,32 +64,97 @@ def test_without_a_kubevirt_cr_the_record_says_to_create_one(user: User, sandbox
     user.until_ready("a", "blue")
 
 
-def test_a_network_that_does_not_exist_keeps_the_nic_waiting_visibly(user: User) -> None:
-    """The dynamic networks controller gives up after four tries; healing that is the operator's later work."""
+def test_a_network_that_does_not_exist_is_told_and_noticed_when_it_is_created(user: User) -> None:
     user.create(VMI, vmi("a"))
     user.until_running("a")
     user.change(VMI, "a", plug("blue", attachment="missing"))
-    until(lambda: user.record("a", "blue").get("reason") == "WaitingForPodInterface")
+    until(lambda: user.record("a", "blue").get("reason") == "NetworkAttachmentDefinitionMissing")
     record = user.record("a", "blue")
-    assert record["phase"] == "Pending"
-    assert "missing" in record["message"]
-    assert "dynamic networks controller on node" in record["message"]
-    until(lambda: user.condition("a", "InterfacesReady").get("reason") == "WaitingForPodInterface")
-    user.create(NAD, nad("missing"))
-    # Another change of the annotation makes the controller look again, at both.
+    assert record["phase"] == "Blocked"
+    assert f"{user.namespace}/missing does not exist" in record["message"]
+    until(lambda: user.condition("a", "InterfacesReady").get("reason") == "NetworkAttachmentDefinitionMissing")
     user.change(VMI, "a", plug("green"))
-    for name in ("blue", "green"):
-        user.until_ready("a", name)
+    user.until_ready("a", "green")
+    user.create(NAD, nad("missing"))
+    user.until_ready("a", "blue")
+
+
+def test_a_network_with_a_broken_configuration_is_told_and_noticed_when_it_is_corrected(user: User) -> None:
+    user.create(NAD, nad("broken") | {"spec": {"config": "{"}})
+    user.create(VMI, vmi("a"))
+    user.until_running("a")
+    user.change(VMI, "a", plug("blue", attachment="broken"))
+    until(lambda: user.record("a", "blue").get("reason") == "NetworkAttachmentDefinitionInvalid")
+    user.merge(NAD, "broken", {"spec": nad("broken")["spec"]})
+    user.until_ready("a", "blue")
+
+
+def test_a_vm_starts_without_a_network_that_is_missing_and_gets_it_later(user: User) -> None:
+    body = vm("a", "blue")
+    body["spec"]["template"]["spec"]["networks"][1]["multus"]["networkName"] = "missing"
+    user.create(VM, body)
+    until(lambda: user.record("a", "blue").get("reason") == "NetworkAttachmentDefinitionMissing")
+    user.create(NAD, nad("missing"))
+    user.until_ready("a", "blue")
+
+
+def test_a_network_that_is_deleted_while_attached_changes_nothing(user: User) -> None:
+    user.create(VMI, vmi("a"))
+    user.until_running("a")
+    user.change(VMI, "a", plug("blue"))
+    user.until_ready("a", "blue")
+    before = user.annotation("a")
+    user.delete(NAD, "lan")
+    user.change(VMI, "a", plug("green"))
+    until(lambda: user.record("a", "green").get("reason") == "NetworkAttachmentDefinitionMissing")
+    assert user.annotation("a") == before
+    assert user.row("a", "blue")["infoSource"] == "domain, multus-status"
+    user.change(VMI, "a", unplug("blue"))
+    until(lambda: user.record("a", "blue").get("reason") == "NetworkAttachmentDefinitionMissing")
+    assert "cannot be detached" in user.record("a", "blue")["message"]
+    user.create(NAD, nad())
+    user.until_ready("a", "green")
+    until(lambda: "blue" not in nics(user.get(VMI, "a")))
+
+
+def test_a_plugin_that_fails_is_quoted_asked_again_and_holds_up_nobody(user: User) -> None:
+    failing = nad("failing")
+    failing["metadata"]["annotations"] = {"sandbox.nicplug.io/cni": "fails"}
+    user.create(NAD, failing)
+    user.create(VMI, vmi("a"))
+    user.until_running("a")
+    user.change(VMI, "a", plug("blue", attachment="failing"))
+    until(lambda: "failed adding interface" in user.record("a", "blue").get("lastError", ""))
+    user.change(VMI, "a", plug("green"))
+    user.until_ready("a", "green")
+    user.merge(NAD, "failing", {"metadata": {"annotations": None}})
+    user.until_ready("a", "blue")
+    assert user.record("a", "blue")["attempts"] > 1
+    assert "lastError" not in user.record("a", "blue")
+
+
+def test_a_controller_that_failed_and_was_mended_is_asked_again(user: User, sandbox: Sandbox) -> None:
+    admin = sandbox.user("")
+    node = {"nodeSelector": {"kubernetes.io/hostname": "node01"}}
+    user.create(VMI, vmi("a", **node))
+    user.until_running("a")
+    admin.merge("nodes", "node01", {"metadata": {"annotations": {CONTROLLER: "fails"}}})
+    try:
+        user.change(VMI, "a", plug("blue"))
+        until(lambda: user.record("a", "blue").get("reason") == "AttachFailed")
+    finally:
+        admin.merge("nodes", "node01", {"metadata": {"annotations": {CONTROLLER: None}}})
+    user.until_ready("a", "blue")
 
 
 def test_a_nic_that_never_attached_can_be_taken_back(user: User) -> None:
     user.create(VMI, vmi("a"))
     user.until_running("a")
     user.change(VMI, "a", plug("blue", attachment="missing"))
-    until(lambda: user.record("a", "blue").get("reason") == "WaitingForPodInterface")
+    until(lambda: user.record("a", "blue").get("reason") == "NetworkAttachmentDefinitionMissing")
     user.change(VMI, "a", unplug("blue"))
     until(lambda: nics(user.get(VMI, "a")) == ["main"])
-    until(lambda: user.annotation("a") == "")
+    until(lambda: not user.annotation("a"))
     until(lambda: user.condition("a", "InterfacesReady").get("status") == "True")
 
 

@@ -33,13 +33,23 @@ class PodInterface:
 
 @dataclass(frozen=True, slots=True)
 class NetworkStatus:
-    """The entries by interface name; order carries no meaning (the controller writes a Go map)."""
+    """The entries by interface name; order carries no meaning (the controller writes a Go map).
+
+    Attributes:
+        problem: why the annotation tells nothing; "" when it speaks. Silence is no news: nothing is concluded from it.
+    """
 
     entries: tuple[PodInterface, ...] = ()
+    problem: str = ""
 
     def has(self, interface: str) -> bool:
         """A secondary interface of that name is attached, as far as Multus says."""
         return any(entry.interface == interface and not entry.is_default for entry in self.entries)
+
+    def network_of(self, interface: str) -> str:
+        """The network that a secondary interface is attached to, as far as Multus says; "" for none."""
+        found = (entry.network for entry in self.entries if entry.interface == interface and not entry.is_default)
+        return next(found, "")
 
     @property
     def primary_interface(self) -> str:
@@ -58,15 +68,15 @@ class NetworkStatus:
 
 
 def parse_network_status(annotation: str | None) -> NetworkStatus:
-    """Read the annotation; broken or foreign JSON counts as empty, as in KubeVirt."""
+    """Read the annotation; broken or foreign JSON has no entries, as in KubeVirt, but says so."""
     if not annotation:
-        return NetworkStatus()
+        return NetworkStatus(problem="it is missing")
     try:
         raw = json.loads(annotation)
-    except (ValueError, RecursionError):
-        return NetworkStatus()
+    except (ValueError, RecursionError) as error:
+        return NetworkStatus(problem=f"not JSON: {error}")
     if not isinstance(raw, list):
-        return NetworkStatus()
+        return NetworkStatus(problem="not a list")
     entries = (_parse_entry(item) for item in raw[:MAXIMUM_ENTRIES] if isinstance(item, Mapping))
     return NetworkStatus(tuple(sorted(entries, key=lambda entry: (not entry.is_default, entry.interface))))
 

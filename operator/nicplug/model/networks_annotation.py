@@ -51,6 +51,15 @@ def render_annotation(elements: Sequence[Element]) -> str:
     return json.dumps(list(elements), separators=(",", ":"), ensure_ascii=False) if elements else ""
 
 
+def touched(annotation: str, elements: Sequence[Element]) -> str:
+    """The same elements in another text: the dynamic networks controller looks again only at a changed text.
+
+    A blank inside the JSON, there and away; nobody reads it. A blank alone would not be JSON.
+    """
+    compact = render_annotation(elements) or "[]"
+    return compact if annotation != compact else f"[ {compact[1:]}"
+
+
 def parse_annotation(annotation: str | None) -> list[Element]:
     """The elements, of either form that Multus reads.
 

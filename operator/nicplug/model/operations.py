@@ -50,6 +50,9 @@ class InterfaceOperation:
         attempts: how often the pod was asked for the change.
         start_time: when the operator first saw the request.
         last_transition_time: when the phase last changed.
+        last_error: what the node side last said, as a quotation; "" once the NIC is there.
+        last_attempt_time: when the pod was last asked; the next attempt is counted from it. None: not yet.
+        observed_generation: of the VMI, at the last attempt; another one is a reason to try again at once.
     """
 
     name: str
@@ -61,6 +64,9 @@ class InterfaceOperation:
     attempts: int
     start_time: datetime
     last_transition_time: datetime
+    last_error: str = ""
+    last_attempt_time: datetime | None = None
+    observed_generation: int = 0
 
     @property
     def is_settled(self) -> bool:
@@ -69,6 +75,12 @@ class InterfaceOperation:
 
     def to_row(self) -> dict[str, Any]:
         """As it stands in the status."""
+        attempted = self.last_attempt_time
+        known = {
+            "lastError": self.last_error,
+            "lastAttemptTime": format_micro_time(attempted) if attempted is not None else "",
+            "observedGeneration": self.observed_generation,
+        }
         return {
             "name": self.name,
             "operation": str(self.operation),
@@ -79,6 +91,7 @@ class InterfaceOperation:
             "attempts": self.attempts,
             "startTime": format_micro_time(self.start_time),
             "lastTransitionTime": format_micro_time(self.last_transition_time),
+            **{member: value for member, value in known.items() if value},
         }
 
 
@@ -90,7 +103,8 @@ def parse_operations(rows: Iterable[Any], *, default_time: datetime) -> dict[str
 
 
 def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperation:
-    attempts = row.get("attempts")
+    attempts, attempted = row.get("attempts"), parse_time(row.get("lastAttemptTime"))
+    generation = row.get("observedGeneration")
     return InterfaceOperation(
         name=text(row.get("name")),
         operation=text(row.get("operation")),
@@ -102,4 +116,7 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         # Never in the future: deadlines are counted from it.
         start_time=min(parse_time(row.get("startTime")) or default_time, default_time),
         last_transition_time=parse_time(row.get("lastTransitionTime")) or default_time,
+        last_error=text(row.get("lastError")),
+        last_attempt_time=min(attempted, default_time) if attempted is not None else None,
+        observed_generation=generation if isinstance(generation, int) else 0,
     )

@@ -14,6 +14,7 @@ from nicplug.model.networks import Interface, Network
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.annotation import AnnotationDecision
+from nicplug.plan.attempts import Attempts
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 
@@ -58,6 +59,21 @@ class Situation:
     def operation(self) -> OperationType:
         """What the spec asks for, unless a check knows better."""
         return OperationType.UNPLUG if self.interface.is_absent else OperationType.PLUG
+
+    @property
+    def attempts(self) -> Attempts | None:
+        """At bringing about what the pod is asked for; None when nothing is waited for."""
+        return self.annotation.attempts.get(self.interface.name)
+
+    @property
+    def attempts_phrase(self) -> str:
+        """How it went and what comes next, for a sentence; stays the same until the next attempt."""
+        attempts = self.attempts
+        if attempts is None or attempts.due_at is None:
+            return ""
+        tried = "once" if attempts.count == 1 else f"{attempts.count} times"
+        said = f", and was told: {attempts.error}" if attempts.error else " without an answer"
+        return f"asked {tried}{said}. Asked again at {attempts.due_at:%H:%M:%S} UTC, or when something changes"
 
     @property
     def pod_phrase(self) -> str:
@@ -110,6 +126,21 @@ def api_server_refuses(situation: Situation) -> Finding | None:
         return None
     message = f"the API server refused it and is asked again: {denied.message}"
     return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message)
+
+
+def network_status_is_unreadable(situation: Situation) -> Finding | None:
+    """Nobody can tell what the pod has; what was known before is kept."""
+    pod = situation.pod
+    if pod is None or not pod.network_status.problem:
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.PENDING,
+        Reason.NETWORK_STATUS_UNREADABLE,
+        f"annotation k8s.v1.cni.cncf.io/network-status of {situation.pod_phrase} tells nothing "
+        f"({pod.network_status.problem[:120]}): if it stays so while Multus runs on {situation.node_phrase}, "
+        "restart the VM",
+    )
 
 
 def annotation_is_unreadable(situation: Situation) -> Finding | None:

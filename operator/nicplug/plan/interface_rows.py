@@ -19,31 +19,39 @@ from nicplug.model.interface_status import (
 from nicplug.model.metadata import text
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.annotation import interface_names
+from nicplug.plan.links import interface_names
+
+# KubeVirt's guest agent poller reports no more either.
+MAXIMUM_GUEST_ROWS = 10
 
 
 def plan_rows(*, vmi: VirtualMachineInstance, pod: LauncherPod, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     """The rows as they shall be; the old list itself when nothing but the order differs."""
     old = rows_by_name(rows)
-    wanted = [row for row in (_primary(vmi, pod, old),) if row is not None]
-    names = interface_names(vmi, pod)
-    for network in vmi.networks:
-        if network.is_secondary:
-            row = _secondary(network.name, names[network.name], pod=pod, old=old.get(network.name))
-            wanted += [row] if row is not None else []
-    spec_names = {network.name for network in vmi.networks}
-    wanted += [dict(row) for row in rows if text(row.get("name")) not in spec_names]
+    names = interface_names(vmi, pod, old)
+    primary = next((network.name for network in vmi.networks if network.is_primary), None)
+    wanted = [_primary(primary, pod, old)] if primary is not None else []
+    for name, pod_interface in names.items():
+        row = _secondary(name, pod_interface, pod=pod, old=old.get(name))
+        wanted += [row] if row is not None else []
+    # Those of networks of other kinds, and those that the guest made.
+    wanted += [dict(row) for name, row in old.items() if name != primary and name not in names]
+    nameless = [dict(row) for row in rows if not text(row.get("name"))]
+    wanted += nameless[:MAXIMUM_GUEST_ROWS]
     return [dict(row) for row in rows] if same_rows(rows, wanted) else wanted
 
 
-def _primary(vmi: VirtualMachineInstance, pod: LauncherPod, old: Mapping[str, Mapping[str, Any]]) -> Row | None:
-    name = next((network.name for network in vmi.networks if network.is_primary), None)
-    if name is None:
-        return None
-    return {**old.get(name, {"name": name}), "podInterfaceName": pod.network_status.primary_interface}
+def _primary(name: str, pod: LauncherPod, old: Mapping[str, Mapping[str, Any]]) -> Row:
+    row = dict(old.get(name, {"name": name}))
+    if pod.network_status.problem and row.get("podInterfaceName"):
+        return row
+    return {**row, "podInterfaceName": pod.network_status.primary_interface}
 
 
 def _secondary(name: str, pod_interface: str, *, pod: LauncherPod, old: Mapping[str, Any] | None) -> Row | None:
+    if pod.network_status.problem:
+        # Silence is no news: what was known stays, and nothing is added to it.
+        return dict(old) if old is not None else None
     attached = pod.network_status.has(pod_interface)
     if old is None:
         return {"name": name, "infoSource": MULTUS_STATUS, "podInterfaceName": pod_interface} if attached else None

@@ -80,12 +80,17 @@ def launcher_pod_key(vmi: VirtualMachineInstance) -> PodKey:
 
 
 def create_launcher_pod(
-    *, vmi: VirtualMachineInstance, settings: PlanSettings, config: KubevirtConfig | None = None
+    *,
+    vmi: VirtualMachineInstance,
+    settings: PlanSettings,
+    config: KubevirtConfig | None = None,
+    left_out: frozenset[str] = frozenset(),
 ) -> Create:
     """The POST of the pod that will run this VMI.
 
     Args:
         config: the KubeVirt CR; None when there is none, and its defaults hold.
+        left_out: networks that the pod is made without.
     """
     spec = mapping(thaw(vmi.spec))
     key = launcher_pod_key(vmi)
@@ -102,7 +107,7 @@ def create_launcher_pod(
             "name": key.name,
             "namespace": key.namespace,
             "labels": _labels(vmi, hostname=_hostname(vmi, spec)),
-            "annotations": _annotations(vmi, config=config),
+            "annotations": _annotations(vmi, config=config, left_out=left_out),
             "ownerReferences": [_owner(vmi)],
         },
         "spec": {**_pod_spec(spec), "hostname": _hostname(vmi, spec), "containers": [compute]},
@@ -143,13 +148,15 @@ def _vmi_id(name: str) -> str:
     return f"{name[: _LONGEST_LABEL - _ID_DIGITS - 1]}-{digits}"
 
 
-def _annotations(vmi: VirtualMachineInstance, *, config: KubevirtConfig | None) -> dict[str, str]:
+def _annotations(
+    vmi: VirtualMachineInstance, *, config: KubevirtConfig | None, left_out: frozenset[str]
+) -> dict[str, str]:
     return {
         **_annotations_for_pod(thaw(vmi.annotations)),
         DOMAIN_ANNOTATION: vmi.key.name,
         DEFAULT_CONTAINER_ANNOTATION: COMPUTE_CONTAINER,
         MIGRATION_TRANSPORT_ANNOTATION: "true",
-        **network_annotations(vmi=vmi, config=config),
+        **network_annotations(vmi=vmi, config=config, left_out=left_out),
     }
 
 

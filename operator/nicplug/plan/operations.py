@@ -12,9 +12,11 @@ from datetime import datetime
 from nicplug.model.networks import ABSENT, Interface, Network
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
-from nicplug.plan.annotation import AnnotationDecision, Rows
+from nicplug.plan.annotation import AnnotationDecision
+from nicplug.plan.attempts import Attempts
 from nicplug.plan.change_findings import find_link_change
 from nicplug.plan.findings import Finding, Situation
+from nicplug.plan.links import Rows
 from nicplug.plan.live_rules import deleted_from_template
 from nicplug.plan.plug_findings import find_plug
 from nicplug.plan.unplug_findings import find_unplug
@@ -86,7 +88,7 @@ def _template_networks(view: VmiView) -> tuple[Network, ...]:
 
 
 def _record(finding: Finding, *, situation: Situation, now: datetime) -> InterfaceOperation:
-    old = situation.record
+    attempts = situation.attempts
     fresh = InterfaceOperation(
         name=situation.interface.name,
         operation=finding.operation,
@@ -94,16 +96,31 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
         phase=finding.phase,
         reason=finding.reason,
         message=finding.message,
-        attempts=int(_was_asked(finding, situation)),
+        attempts=attempts.count if attempts is not None else int(_was_asked(finding, situation)),
         start_time=_requested_at(situation, now=now),
         last_transition_time=now,
+        last_error=attempts.error if attempts is not None else "",
+        last_attempt_time=attempts.last_at if attempts is not None else None,
+        observed_generation=attempts.generation if attempts is not None else 0,
     )
-    if old is None or old.operation != finding.operation:
-        return fresh
-    fresh = replace(fresh, start_time=old.start_time, attempts=max(old.attempts, fresh.attempts))
-    if finding.phase is OperationPhase.READY:
-        fresh = replace(fresh, path=old.path)
-    return replace(fresh, last_transition_time=old.last_transition_time) if old.phase == fresh.phase else fresh
+    old = situation.record
+    return fresh if old is None or old.operation != finding.operation else _continued(fresh, old, attempts)
+
+
+def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Attempts | None) -> InterfaceOperation:
+    """The record of an operation that had one: it began when that began, and keeps what nobody knows better."""
+    record = replace(fresh, start_time=old.start_time)
+    if attempts is None:
+        record = replace(
+            record,
+            attempts=max(old.attempts, fresh.attempts),
+            last_error=old.last_error,
+            last_attempt_time=old.last_attempt_time,
+            observed_generation=old.observed_generation,
+        )
+    if record.phase == OperationPhase.READY:
+        record = replace(record, path=old.path, last_error="")
+    return replace(record, last_transition_time=old.last_transition_time) if old.phase == record.phase else record
 
 
 def _requested_at(situation: Situation, *, now: datetime) -> datetime:

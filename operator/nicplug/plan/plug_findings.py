@@ -15,6 +15,7 @@ from nicplug.plan.findings import (
     api_server_refuses,
     first_finding,
     gate_is_off,
+    network_status_is_unreadable,
 )
 from nicplug.plan.reasons import Reason
 from nicplug.plan.validation import refuse
@@ -83,6 +84,28 @@ def pod_has_it(situation: Situation) -> Finding | None:
     )
 
 
+def pod_must_not_be_asked(situation: Situation) -> Finding | None:
+    """The network cannot be attached, or the annotation has no place for it."""
+    refusal = situation.annotation.withheld.get(situation.interface.name)
+    if refusal is None:
+        return None
+    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason(refusal.reason), refusal.message)
+
+
+def attaching_fails(situation: Situation) -> Finding | None:
+    """The dynamic networks controller said so, or has not answered for long."""
+    attempts = situation.attempts
+    if attempts is None or not (attempts.error or attempts.has_failed):
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.FAILED if attempts.has_failed else OperationPhase.PENDING,
+        Reason.ATTACH_FAILED,
+        f"the dynamic networks controller on {situation.node_phrase} has not attached {situation.network_phrase} to "
+        f"{situation.pod_phrase}: {situation.attempts_phrase}",
+    )
+
+
 def pod_was_asked(situation: Situation) -> Finding | None:
     """The element is in the annotation; the dynamic networks controller is next."""
     if situation.interface.name not in situation.annotation.attachments:
@@ -130,7 +153,11 @@ PLUG_CHECKS: tuple[Check, ...] = (
     network_is_not_secondary,
     annotation_is_unreadable,
     api_server_refuses,
+    pod_must_not_be_asked,
+    network_has_changed,
     pod_has_it,
+    network_status_is_unreadable,
+    attaching_fails,
     pod_was_asked,
     pod_is_not_asked_yet,
 )

@@ -19,14 +19,17 @@ from nicplug.plan.views import Refusal
 _MASQUERADE_BRIDGE = "k6t-eth0"
 
 
-def network_annotations(*, vmi: VirtualMachineInstance, config: KubevirtConfig | None) -> dict[str, str]:
+def network_annotations(
+    *, vmi: VirtualMachineInstance, config: KubevirtConfig | None, left_out: frozenset[str] = frozenset()
+) -> dict[str, str]:
     """The annotations; one that would be empty is left out.
 
     Args:
         config: where binding plugins are registered; none is when there is no KubeVirt CR.
+        left_out: networks that cannot be attached now, and are plugged when they can be.
     """
     annotations: dict[str, str] = {}
-    nics = list(_nics_at_birth(vmi))
+    nics = [nic for nic in _nics_at_birth(vmi) if nic[1].name not in left_out]
     for _, network in nics:
         if network.is_default:
             annotations[DEFAULT_NETWORK_ANNOTATION] = network.attachment

@@ -12,6 +12,7 @@ from nicplug.plan.findings import (
     api_server_refuses,
     first_finding,
     gate_is_off,
+    network_status_is_unreadable,
 )
 from nicplug.plan.live_rules import has_ordinal_names, may_be_unplugged
 from nicplug.plan.reasons import Reason
@@ -58,6 +59,34 @@ def guest_holds_it(situation: Situation) -> Finding | None:
     )
 
 
+def network_is_gone(situation: Situation) -> Finding | None:
+    """A network whose definition is gone cannot be detached either."""
+    refusal = situation.annotation.withheld.get(situation.interface.name)
+    if refusal is None:
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.BLOCKED,
+        Reason(refusal.reason),
+        f"the guest has let the NIC go; {situation.pod_phrase} keeps the interface, as it cannot be detached: "
+        f"{refusal.message}. Or leave it: it ends with the pod",
+    )
+
+
+def detaching_fails(situation: Situation) -> Finding | None:
+    """The dynamic networks controller said so, or has not answered for long."""
+    attempts = situation.attempts
+    if attempts is None or not (attempts.error or attempts.has_failed):
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.FAILED if attempts.has_failed else OperationPhase.IN_POD,
+        Reason.DETACH_FAILED,
+        f"the guest has let the NIC go; the dynamic networks controller on {situation.node_phrase} has not detached it "
+        f"from {situation.pod_phrase}: {situation.attempts_phrase}",
+    )
+
+
 def pod_holds_it(situation: Situation) -> Finding:
     """The guest has let go; the dynamic networks controller is next."""
     return situation.finding(
@@ -75,5 +104,8 @@ UNPLUG_CHECKS: tuple[Check, ...] = (
     api_server_refuses,
     guest_holds_it,
     annotation_is_unreadable,
+    network_is_gone,
+    network_status_is_unreadable,
+    detaching_fails,
     pod_holds_it,
 )

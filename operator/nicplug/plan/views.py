@@ -28,11 +28,16 @@ class PlanSettings:
         report_delay: how long a status change that nobody acts on waits for company.
         serialise_limit: how long the removal of a pod interface waits for an addition to arrive.
         launcher_image: image of the `compute` container.
+        first_report_delay: the same for the first report about a NIC, which is never late.
+        attachment_patience: how long a launcher pod waits for a network attachment definition that is missing; one
+            that was created together with the VM is heard of by another watch, and may be heard of later.
     """
 
     report_delay: timedelta = timedelta(milliseconds=300)
     serialise_limit: timedelta = timedelta(seconds=10)
     launcher_image: str = "nicplug/virt-launcher:dev"
+    first_report_delay: timedelta = timedelta(milliseconds=300)
+    attachment_patience: timedelta = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.conditions import SYNCHRONIZED, find_condition
@@ -15,7 +15,8 @@ from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
 from nicplug.plan.actions import Action, Kind, LabelNode, PatchFinalizers, PatchNetworksAnnotation, PatchPodCondition
 from nicplug.plan.active_pod import active_pod, confirm_pod, restore_label
-from nicplug.plan.annotation import AnnotationDecision, decide_annotation
+from nicplug.plan.annotation import AnnotationDecision, PodRequest, decide_annotation
+from nicplug.plan.attachments import networks_to_plug_later
 from nicplug.plan.interface_rows import plan_rows
 from nicplug.plan.launcher_pod import create_launcher_pod, launcher_pod_key
 from nicplug.plan.operations import plan_operations
@@ -65,9 +66,12 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
         return _plan_life(view, pod=None, now=now)
     if refusal := refuse_unregistered_plugin(vmi=vmi, config=view.config):
         return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
+    missing = networks_to_plug_later(view)
+    if missing and now < (patience := view.spec_seen_at + view.settings.attachment_patience):
+        return Plan(again_at=patience, notes=("a network may have been created together with the VM",))
     name = launcher_pod_key(vmi).name
     return Plan(
-        actions=(create_launcher_pod(vmi=vmi, settings=view.settings, config=view.config),),
+        actions=(create_launcher_pod(vmi=vmi, settings=view.settings, config=view.config, left_out=missing),),
         announcements=(_normal("SuccessfulCreate", f"Created virtual machine pod {name}"),),
     )
 
@@ -152,11 +156,17 @@ def _annotation(
     plugs = [item for item in pending if item.operation == OperationType.PLUG]
     oldest = min((item.start_time for item in plugs or pending), default=now)
     return decide_annotation(
-        vmi=view.vmi,
-        pod=pod,
-        rows=rows_by_name(objects(view.vmi.read_status().get("interfaces"))),
-        additions_due=oldest + view.settings.serialise_limit,
-        now=now,
+        PodRequest(
+            vmi=view.vmi,
+            pod=pod,
+            rows=rows_by_name(objects(view.vmi.read_status().get("interfaces"))),
+            records=records,
+            known=view.attachments,
+            failures={item.interface: item for item in view.failures if item.pod_uid == pod.uid},
+            seen_at=view.spec_seen_at,
+            additions_due=oldest + view.settings.serialise_limit,
+            now=now,
+        )
     )
 
 
@@ -175,7 +185,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         changes=changes,
         urgent=_is_urgent(view, life, changes) or bool(transitions),
         pending_since=view.report_pending_since,
-        delay=view.settings.report_delay,
+        delay=_report_delay(view, life),
         now=now,
     )
     # What has ended is told when it is written, so that it is told once.
@@ -189,6 +199,12 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
     )
+
+
+def _report_delay(view: VmiView, life: _Life) -> timedelta:
+    """The first word about a NIC is never late, however much there is to do."""
+    is_first = any(item.name not in life.records for item in life.operations)
+    return view.settings.first_report_delay if is_first else view.settings.report_delay
 
 
 def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
@@ -250,10 +266,21 @@ def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
         return True
     if view.refusal is not None or set(life.records) - {item.name for item in life.operations}:
         return True
+    if _asks_again(life):
+        return True
     in_flight = any(not item.is_settled for item in life.operations)
     if "conditions" not in changes or life.phase is not VmiPhase.RUNNING or in_flight:
         return False
     return _statuses(changes["conditions"]) != _statuses(view.vmi.read_status().get("conditions"))
+
+
+def _asks_again(life: _Life) -> bool:
+    """The next attempt is counted from the record: while that is not written, every pass would ask once more."""
+    for item in life.operations:
+        old = life.records.get(item.name)
+        if old is not None and old.last_attempt_time not in (None, item.last_attempt_time):
+            return True
+    return False
 
 
 _EARLY_PHASES = frozenset({VmiPhase.PENDING, VmiPhase.SCHEDULING})

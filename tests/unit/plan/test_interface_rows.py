@@ -1,10 +1,25 @@
 """Rows of `status.interfaces` from a pod's network-status (KubeVirt 1.9's table)."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from tests.build import Json, Nic, a_pod, a_vmi, absent, network_status, nic, pod, primary, primary_row, row, vmi
+from tests.build import (
+    POD_INTERFACES,
+    Json,
+    Nic,
+    a_pod,
+    a_vmi,
+    absent,
+    network_status,
+    nic,
+    pod,
+    primary,
+    primary_row,
+    row,
+    vmi,
+)
 
 from nicplug.plan.interface_rows import plan_rows
 
@@ -131,8 +146,42 @@ def test_the_primary_interface_is_the_default_entry_of_network_status() -> None:
     assert rows == [{"name": "default", "infoSource": "domain", "podInterfaceName": "ens5"}]
 
 
-def test_broken_network_status_counts_as_empty() -> None:
+@pytest.mark.parametrize("text", ["{", "7", "", '{"interface": "eth0"}'], ids=["cut", "number", "missing", "object"])
+def test_a_network_status_that_tells_nothing_changes_nothing(text: str) -> None:
+    """KubeVirt takes multus-status away; the node agent would see a NIC that nobody vouches for."""
+    rows = [primary_row(), SETTLED]
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=text)), rows=rows) == rows
+
+
+def test_a_pod_that_counts_its_interfaces_does_so_while_network_status_is_silent() -> None:
+    rows = [primary_row(), row("blue", "domain", "multus-status", pod_interface="net1")]
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text="{")), rows=rows) == rows
+
+
+def test_at_most_ten_rows_that_the_guest_made_are_kept() -> None:
+    made = [{"interfaceName": f"veth{number}", "infoSource": "guest-agent"} for number in range(30)]
+    rows = plan_rows(vmi=a_vmi(vmi()), pod=a_pod(pod()), rows=[primary_row(), *made])
+    assert rows == [primary_row(), *made[:10]]
+
+
+def test_of_two_rows_of_a_name_one_stays() -> None:
     rows = plan_rows(
-        vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text="{")), rows=[primary_row(), SETTLED]
+        vmi=a_vmi(vmi(primary(), nic("blue"))),
+        pod=a_pod(pod(attached=["blue"])),
+        rows=[primary_row(), SETTLED, SETTLED, row("old", "domain", pod_interface=""), row("old", pod_interface="")],
     )
-    assert rows == [primary_row(), row("blue", "domain", "guest-agent")]
+    assert [item["name"] for item in rows] == ["default", "blue", "old"]
+
+
+def test_a_row_of_a_network_of_another_kind_is_left_as_it_is() -> None:
+    other = ({"name": "gpu", "bridge": {}}, {"name": "gpu", "resourceClaim": {"claimName": "x"}})
+    rows = [primary_row(), {"name": "gpu", "infoSource": "domain", "mac": "02:00:00:00:00:07"}]
+    assert plan_rows(vmi=a_vmi(vmi(primary(), other)), pod=a_pod(pod(attached=["blue"])), rows=rows) == rows
+
+
+def test_a_network_status_of_256_kib_is_read_and_its_strangers_are_not_taken_over() -> None:
+    strangers = [{"name": "ops/x" + "y" * 200, "interface": f"x{number}"} for number in range(1100)]
+    text = json.dumps([*strangers[:900], *json.loads(network_status(POD_INTERFACES["blue"])), *strangers[900:]])
+    assert len(text) > 256 * 1024
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=text)), rows=[primary_row()])
+    assert rows == [primary_row(), row("blue", "multus-status")]

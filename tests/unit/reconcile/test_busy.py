@@ -25,6 +25,7 @@ def test_reports_of_a_burst_wait_ten_times_as_long(busy: bool, delay: float) -> 
     for view in (gatherer.vm_view(VmKey("default", "vm")), gatherer.vmi_view(VmiKey("default", "vm"))):
         assert view is not None
         assert view.settings.report_delay.total_seconds() == delay
+        assert view.settings.first_report_delay.total_seconds() == min(delay, 0.8), "the first word is never late"
 
 
 async def test_queue_tells_how_many_keys_wait() -> None:

@@ -1,0 +1,60 @@
+"""Can a network be attached at all? Asked before a pod is asked for it.
+
+An element of a network that does not exist fails, and holds up all elements behind it. Unknown is not
+missing: without knowledge the pod is asked, as KubeVirt does.
+"""
+
+from nicplug.model.attachments import Knowledge, KnownAttachments, attachment_key
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Network
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal, VmiView
+
+
+def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachments) -> Refusal | None:
+    """Why the network of a VMI in `namespace` can attach nothing now; None when it can, or nothing is known."""
+    key = attachment_key(network, namespace=namespace)
+    if known.knowledge is Knowledge.NOT_INSTALLED:
+        return Refusal(
+            reason=Reason.MULTUS_NOT_INSTALLED,
+            message=f"network attachment definition {key} cannot exist, as Multus is not installed: the CRD "
+            "network-attachment-definitions.k8s.cni.cncf.io is missing. Ask the cluster admin to install Multus",
+        )
+    if known.is_missing(key):
+        return Refusal(
+            reason=Reason.ATTACHMENT_DEFINITION_MISSING,
+            message=f"network attachment definition {key} does not exist: create it, and the NIC follows by itself; "
+            "or correct multus.networkName",
+        )
+    definition = known.definitions.get(key)
+    if definition is not None and definition.problem:
+        return Refusal(
+            reason=Reason.ATTACHMENT_DEFINITION_INVALID,
+            message=f"spec.config of network attachment definition {key} can attach nothing ({definition.problem}): "
+            "correct it, and the NIC follows by itself",
+        )
+    return None
+
+
+def networks_to_plug_later(view: VmiView) -> frozenset[str]:
+    """Networks that a new pod is made without, because it could not start with them; plugged when they can be.
+
+    Only where they can follow: with hot-plug off, or a binding that cannot be plugged, the pod waits for them as
+    KubeVirt's does. Without Multus nothing reads the annotation, and nothing is left out.
+    """
+    known = view.attachments
+    if not view.hotplug_enabled or known.knowledge is not Knowledge.COMPLETE:
+        return frozenset()
+    pluggable = {
+        interface.name
+        for interface in view.vmi.interfaces
+        if not interface.is_absent
+        and interface.binding in HOTPLUGGABLE_BINDINGS
+        and interface.binding is not Binding.SRIOV
+    }
+    return frozenset(
+        network.name
+        for network in view.vmi.networks
+        if network.is_secondary
+        and network.name in pluggable
+        and refuse_attachment(network, namespace=view.vmi.key.namespace, known=known) is not None
+    )

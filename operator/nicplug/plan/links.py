@@ -1,0 +1,49 @@
+"""Which interfaces a pod has, by the best source that speaks.
+
+network-status, when it can be read. While it is silent, what the rows of `status.interfaces` said before:
+silence of one source is no news, and an interface must not be taken from under a guest for it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nicplug.model.interface_names import is_ordinal_name, pod_interface_names
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.metadata import text
+from nicplug.model.networks import secondary_names
+from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VirtualMachineInstance
+
+Rows = Mapping[str, Mapping[str, Any]]
+"""`status.interfaces` by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodLinks:
+    """The secondary interfaces of a pod."""
+
+    pod: LauncherPod
+    rows: Rows
+
+    def has(self, name: str, pod_interface: str) -> bool:
+        """The pod has the interface of that NIC."""
+        if not self.pod.network_status.problem:
+            return self.pod.network_status.has(pod_interface)
+        row = self.rows.get(name)
+        return has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN)
+
+    def occupant(self, pod_interface: str) -> str:
+        """The network that has the interface, `<namespace>/<name>`; "" when there is none or it is not known."""
+        return self.pod.network_status.network_of(pod_interface)
+
+
+def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: Rows) -> dict[str, str]:
+    """Pod interface name of each secondary network, by the scheme that the pod uses."""
+    names = secondary_names(vmi.networks)
+    if pod is not None and pod.network_status.problem:
+        reported = (text(rows.get(name, {}).get("podInterfaceName")) for name in names)
+        ordinal = is_ordinal_name(next((name for name in reported if name), ""))
+    else:
+        ordinal = pod is not None and pod.network_status.is_ordinal
+    return pod_interface_names(secondary_networks=names, ordinal=ordinal)

@@ -1,0 +1,91 @@
+"""Which of the NICs that a pod lacks it is asked for together.
+
+The dynamic networks controller stops at the first element that fails, and Multus then takes back what the
+same pass had added while network-status keeps it (a phantom: docs/node-simulator.md). So a NIC that fails, or
+is suspected to, never travels with others: it waits until the healthy ones have arrived, and several of
+them take turns, each alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from nicplug.model.networks_annotation import Element
+from nicplug.plan.attempts import Attempts
+
+# As long as the controller may need to look at a text before it is replaced by another.
+_SEAT = timedelta(seconds=2)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A NIC that is wanted and not attached.
+
+    Attributes:
+        element: what to ask for.
+        is_asked: the annotation has just this element.
+    """
+
+    name: str
+    element: Element
+    is_asked: bool
+    attempts: Attempts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Who is asked for.
+
+    Attributes:
+        admitted: whose element is in the annotation.
+        asked: those of them for whom the text has to change, even if their element is there already.
+        again_at: when somebody else's turn comes, or the same one's again.
+    """
+
+    admitted: tuple[Waiting, ...]
+    asked: frozenset[str]
+    again_at: datetime | None
+
+
+def take_turns(waiting: Sequence[Waiting], *, removing: bool, now: datetime) -> Turn:
+    """Decide who is asked for now.
+
+    Args:
+        removing: an attached interface is to go: the controller removes nothing before all additions succeed.
+    """
+    healthy = [item for item in waiting if not item.attempts.is_suspect]
+    suspects = [item for item in waiting if item.attempts.is_suspect]
+    admitted, asked = healthy, {item.name for item in healthy if _has_to_be_asked(item, now)}
+    if suspects and not healthy and not removing:
+        seated = _seated(suspects, now)
+        admitted, asked = [seated], {seated.name} if _has_to_be_asked(seated, now) else set()
+    moments = [moment for item in waiting if (moment := _next(item, item.name in asked, now)) is not None]
+    if suspects and not healthy and len(suspects) > 1:
+        moments.append(now + _SEAT)
+    return Turn(admitted=tuple(admitted), asked=frozenset(asked), again_at=min(moments, default=None))
+
+
+def _has_to_be_asked(item: Waiting, now: datetime) -> bool:
+    return not item.is_asked or item.attempts.is_due(now)
+
+
+def _seated(suspects: Sequence[Waiting], now: datetime) -> Waiting:
+    """The one whose turn it is: who has waited longest among those that are due, else who sits there."""
+    occupant = next((item for item in suspects if item.is_asked), None)
+    if occupant is None:
+        return min(suspects, key=_last)
+    if now < _last(occupant) + _SEAT:
+        return occupant
+    return min((item for item in suspects if item.attempts.is_due(now)), key=_last, default=occupant)
+
+
+def _last(item: Waiting) -> datetime:
+    return item.attempts.last_at or _LONG_AGO
+
+
+def _next(item: Waiting, asked: bool, now: datetime) -> datetime | None:
+    """When time alone will have changed the answer for this one."""
+    attempts = item.attempts.again(generation=0, now=now) if asked or item.attempts.count == 0 else item.attempts
+    moment = attempts.due_at
+    return moment if moment is not None and moment > now else None

@@ -1,0 +1,174 @@
+"""Networks that do not exist, come late, are broken, or cannot be attached: told at once, and healed without a hand."""
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.api import objects
+from tests.api.objects import NETWORKS, Json, pod_interface
+from tests.api.world import POD, VM, VMI, World
+
+from nicplug.cache import optional_watch
+from nicplug.plan import attempts
+
+NADS, EVENTS = "network-attachment-definitions", "core/events"
+BLUE = pod_interface("blue")
+
+
+async def test_a_network_that_is_created_later_is_noticed_and_the_pod_asked_once(world: World) -> None:
+    await world.operator()
+    name = await world.running(objects.vm("a"))
+    world.plug(VM, name, "blue", "later")
+    await world.until(lambda: world.record(name, "blue").get("reason") == "NetworkAttachmentDefinitionMissing")
+    assert world.record(name, "blue")["phase"] == "Blocked"
+    assert "default/later does not exist" in world.record(name, "blue")["message"]
+    await world.quiet()
+    assert objects.requested(world.pod_of(name)) == []
+    world.server.create(NADS, objects.nad("later"))
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE])
+    world.attach(name)
+    await world.until(lambda: world.row(name, "blue").get("infoSource") == "multus-status")
+    world.run_guest(name)
+    await world.until(lambda: world.record(name, "blue").get("phase") == "Ready")
+    assert [line for line in world.written() if line.startswith("patch pods")] == [
+        f"patch pods {world.pod_of(name)['metadata']['name']} 200"
+    ]
+
+
+async def test_a_missing_network_does_not_hold_up_the_nic_behind_it(world: World) -> None:
+    await world.operator()
+    name = await world.running(objects.vmi("a"))
+    world.plug(VMI, name, "first", "missing")
+    world.plug(VMI, name, "blue")
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE])
+    await world.until(lambda: world.record(name, "first").get("phase") == "Blocked")
+
+
+async def test_a_broken_configuration_is_told_and_its_correction_noticed(world: World) -> None:
+    await world.operator()
+    world.server.create(NADS, objects.nad("broken", "{"))
+    name = await world.running(objects.vmi("a"))
+    world.plug(VMI, name, "blue", "broken")
+    await world.until(lambda: world.record(name, "blue").get("reason") == "NetworkAttachmentDefinitionInvalid")
+    world.server.modify(NADS, "broken", lambda body: body["spec"].update(config='{"type": "bridge"}'))
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE])
+
+
+async def test_multus_is_installed_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optional_watch, "_NOT_SERVED_PAUSE_SECONDS", 0.05)
+    world.server.stop_serving(NADS)
+    operator = await world.operator()
+    name = await world.running(objects.vmi("a"))
+    world.plug(VMI, name, "blue")
+    await world.until(lambda: world.record(name, "blue").get("reason") == "MultusNotInstalled")
+    world.server.serve(NADS)
+    world.server.create(NADS, objects.nad())
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE])
+    assert not operator.has_ended
+
+
+async def test_without_the_right_to_read_networks_pods_are_asked_as_kubevirt_does(world: World) -> None:
+    world.server.fail(status=403, verb="list", resource=NADS, times=1000)
+    await world.operator()
+    name = await world.running(objects.vmi("a"))
+    world.plug(VMI, name, "blue", "whatever")
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE])
+
+
+async def test_a_vm_starts_without_a_network_that_is_missing_and_gets_it_when_it_comes(world: World) -> None:
+    await world.operator()
+    world.server.create(VMI, objects.vmi("a", ["blue"]))
+    world.server.modify(VMI, "a", lambda body: body["spec"]["networks"][1]["multus"].update(networkName="later"))
+    await world.until(lambda: world.has_pod("a"))
+    assert objects.requested(world.pod_of("a")) == []
+    world.run_pod("a")
+    await world.until(lambda: world.phase("a") == "Scheduled")
+    world.run_guest("a")
+    await world.until(lambda: world.record("a", "blue").get("reason") == "NetworkAttachmentDefinitionMissing")
+    world.server.create(NADS, objects.nad("later"))
+    await world.until(lambda: objects.requested(world.pod_of("a")) == [BLUE])
+
+
+async def test_a_network_created_together_with_its_vm_is_there_from_the_start(world: World) -> None:
+    """Two watches bring them, in any order."""
+    await world.operator()
+
+    def apply() -> None:
+        body = objects.vmi("a", ["blue"])
+        body["spec"]["networks"][1]["multus"]["networkName"] = "new"
+        world.server.create(VMI, body)
+        world.server.create(NADS, objects.nad("new"))
+
+    world.server.atomically(apply)
+    await world.until(lambda: world.has_pod("a"))
+    assert objects.requested(world.pod_of("a")) == [BLUE]
+
+
+async def test_what_the_controller_says_is_quoted_and_the_pod_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.operator()
+    name = await world.running(objects.vmi("a"))
+    world.plug(VMI, name, "blue")
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE])
+    pod = world.pod_of(name)
+    world.server.create(EVENTS, objects.failure_event(pod, BLUE))
+    await world.until(lambda: "failed adding interface" in world.record(name, "blue").get("lastError", ""))
+    record = world.record(name, "blue")
+    assert (record["phase"], record["reason"], record["attempts"]) == ("Pending", "AttachFailed", 1)
+    before = _annotation(pod)
+    await world.until(lambda: world.record(name, "blue").get("attempts") == 2)
+    after = _annotation(world.pod_of(name))
+    assert after != before
+    assert json.loads(after) == json.loads(before)
+    assert len(world.server.writes(POD)) == 3, "made, asked, asked again"
+    world.attach(name)
+    await world.until(lambda: world.row(name, "blue").get("infoSource") == "multus-status")
+    world.run_guest(name)
+    await world.until(lambda: world.record(name, "blue").get("phase") == "Ready")
+    assert "lastError" not in world.record(name, "blue")
+
+
+async def test_what_is_said_of_pods_of_others_is_not_heard(world: World) -> None:
+    await world.operator()
+    name = await world.running(objects.vmi("a"))
+    world.plug(VMI, name, "blue")
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE])
+    await world.at_rest()
+    forged = objects.failure_event({"metadata": {"name": world.pod_of(name)["metadata"]["name"], "uid": "x"}}, BLUE)
+    world.server.create(EVENTS, forged)
+    await world.at_rest()
+    assert "lastError" not in world.record(name, "blue")
+
+
+async def test_attempts_survive_a_restart(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "_SILENT_PAUSE", timedelta(seconds=0))
+    operator = await world.operator()
+    name = await world.running(objects.vmi("a"))
+    world.plug(VMI, name, "blue")
+    await world.until(lambda: world.record(name, "blue").get("attempts") == 2)
+    record = world.record(name, "blue")
+    await world.stop(operator)
+    world.server.clear_requests()
+    await world.operator()
+    await world.at_rest()
+    assert world.work() == []
+    assert world.record(name, "blue") == record
+
+
+def _annotation(pod: Json) -> Any:
+    return pod["metadata"]["annotations"][NETWORKS]
+
+
+async def test_a_network_that_goes_away_leaves_what_is_attached_alone(world: World) -> None:
+    await world.operator()
+    name = await world.running(objects.vm("a", ["blue"]))
+    await world.quiet()
+    world.server.delete(NADS, "lan")
+    await asyncio.sleep(0.2)
+    await world.at_rest()
+    assert world.work() == []
+    assert world.is_ready(name)
+    assert objects.requested(world.server.items(POD)[0]) == [BLUE]
