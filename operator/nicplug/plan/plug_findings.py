@@ -154,7 +154,6 @@ PLUG_CHECKS: tuple[Check, ...] = (
     annotation_is_unreadable,
     api_server_refuses,
     pod_must_not_be_asked,
-    network_has_changed,
     pod_has_it,
     network_status_is_unreadable,
     attaching_fails,
