@@ -24,6 +24,7 @@ class Binding(StrEnum):
 HOTPLUGGABLE_BINDINGS = frozenset({Binding.BRIDGE, Binding.SRIOV})
 
 ABSENT = "absent"
+KNOWN_STATES = frozenset({"", "up", "down", ABSENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

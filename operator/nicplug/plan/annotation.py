@@ -31,7 +31,7 @@ from nicplug.plan.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.links import PodLinks, Rows, interface_names
 from nicplug.plan.reasons import Reason
 from nicplug.plan.turns import Waiting, take_turns
-from nicplug.plan.validation import refuse
+from nicplug.plan.validation import Siblings, in_precedence, refuse
 from nicplug.plan.views import Refusal
 
 # All annotations of a pod share 256 KiB; network-status, with as many entries, needs its part of it.
@@ -92,7 +92,8 @@ def decide_annotation(request: PodRequest) -> AnnotationDecision:
     names = interface_names(request.vmi, request.pod, request.rows)
     own = {str(item.get("interface")): item for item in present if _is_own(item, names)}
     foreign = [item for item in present if not _is_own(item, names)]
-    return _Decider(request=request, names=names, own=own, foreign=foreign).decide(present)
+    siblings = in_precedence(request.vmi.interfaces, request.vmi.networks, request.rows)
+    return _Decider(request=request, names=names, own=own, foreign=foreign, siblings=siblings).decide(present)
 
 
 def _is_own(element: Element, names: Mapping[str, str]) -> bool:
@@ -109,6 +110,7 @@ class _Decider:
     names: Mapping[str, str]
     own: Mapping[str, Element]
     foreign: Sequence[Element]
+    siblings: Siblings
     staying: list[Element] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     withheld: dict[str, Refusal] = field(default_factory=dict)
@@ -167,7 +169,7 @@ class _Decider:
             # Never rewritten: a changed MAC or definition would make the controller detach and attach anew.
             self.staying.append(existing)
             return 0
-        if not _is_pluggable(interface) or refuse(interface, network) is not None:
+        if not _is_pluggable(interface) or refuse(interface, network, self.siblings) is not None:
             return 0
         wanted = element_of(
             interface=interface,

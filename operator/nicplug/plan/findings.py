@@ -16,6 +16,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.plan.annotation import AnnotationDecision
 from nicplug.plan.attempts import Attempts
 from nicplug.plan.reasons import Reason
+from nicplug.plan.validation import Siblings
 from nicplug.plan.views import VmiView
 
 
@@ -36,6 +37,7 @@ class Situation:
 
     Attributes:
         network: of the interface's name, in the VMI or, before it is there, in the template.
+        siblings: all NICs of the VM, in the order in which they are served.
         pod: the pod that runs the guest.
         row: the NIC's row of `status.interfaces`, as it will be after this pass.
         annotation: what the pod is asked for.
@@ -45,6 +47,7 @@ class Situation:
     view: VmiView
     interface: Interface
     network: Network | None
+    siblings: Siblings
     pod: LauncherPod | None
     row: Mapping[str, Any] | None
     annotation: AnnotationDecision

@@ -9,17 +9,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from nicplug.model.networks import ABSENT, Interface, Network
+from nicplug.model.networks import ABSENT, Interface, Network, parse_interface
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.annotation import AnnotationDecision
 from nicplug.plan.attempts import Attempts
 from nicplug.plan.change_findings import find_link_change
-from nicplug.plan.findings import Finding, Situation
+from nicplug.plan.findings import Finding, Situation, first_finding
 from nicplug.plan.links import Rows
 from nicplug.plan.live_rules import deleted_from_template
-from nicplug.plan.plug_findings import find_plug
+from nicplug.plan.plug_findings import find_plug, nic_is_invalid
+from nicplug.plan.spec_findings import SPEC_CHECKS
 from nicplug.plan.unplug_findings import find_unplug
+from nicplug.plan.validation import in_precedence
 from nicplug.plan.views import VmiView
 
 Records = Mapping[str, InterfaceOperation]
@@ -42,12 +44,15 @@ def plan_operations(
     """
     networks = {network.name: network for network in (*_template_networks(view), *view.vmi.networks)}
     primary = {network.name for network in view.vmi.networks if not network.is_secondary}
-    wanted = []
-    for interface in (*_as_the_template_asks(view), *_only_in_template(view)):
+    wanted: dict[str, InterfaceOperation] = {}
+    nics = (*_as_the_template_asks(view), *_only_in_template(view), *_without_interface(view))
+    siblings = in_precedence(nics, networks.values(), rows)
+    for interface in nics:
         situation = Situation(
             view=view,
             interface=interface,
             network=networks.get(interface.name),
+            siblings=siblings,
             pod=pod,
             row=rows.get(interface.name),
             annotation=annotation,
@@ -55,14 +60,22 @@ def plan_operations(
         )
         finding = _find(situation, is_primary=interface.name in primary)
         if finding is not None:
-            wanted.append(_record(finding, situation=situation, now=now))
-    return wanted
+            wanted[interface.name] = _record(finding, situation=situation, now=now)
+    return list(wanted.values())
 
 
 def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
+    if flaw := first_finding(SPEC_CHECKS, situation):
+        return flaw
     if situation.interface.is_absent:
         return find_unplug(situation)
-    return find_link_change(situation) if is_primary else find_plug(situation)
+    return nic_is_invalid(situation) or find_link_change(situation) if is_primary else find_plug(situation)
+
+
+def _without_interface(view: VmiView) -> tuple[Interface, ...]:
+    """A stand-in for each network that no interface names: it has to be told of under its name."""
+    named = {interface.name for interface in view.vmi.interfaces}
+    return tuple(parse_interface({"name": item.name}) for item in view.vmi.networks if item.name not in named)
 
 
 def _as_the_template_asks(view: VmiView) -> tuple[Interface, ...]:

@@ -13,7 +13,7 @@ from nicplug.model.networks import Binding, Interface, Network
 from nicplug.model.networks_annotation import Element, element_of, plugin_element, render_annotation
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.reasons import Reason
-from nicplug.plan.validation import refuse
+from nicplug.plan.validation import in_precedence, refuse
 from nicplug.plan.views import Refusal
 
 _MASQUERADE_BRIDGE = "k6t-eth0"
@@ -65,7 +65,7 @@ def _elements(
     interface: Interface, network: Network, *, vmi: VirtualMachineInstance, config: KubevirtConfig | None
 ) -> Iterator[Element]:
     """The network's own element, and behind it that of the plugin; on a primary network the latter alone."""
-    if refuse(interface, network) is not None:
+    if refuse(interface, network, in_precedence(vmi.interfaces, vmi.networks, {})) is not None:
         return
     namespace = vmi.key.namespace
     if network.is_secondary:

@@ -4,10 +4,13 @@ A failed ADD for an existing name deletes the pod's real interface, and one bad 
 those behind it (docs/node-simulator.md): what is wrong must be caught before the annotation is written.
 """
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from nicplug.model.networks import Interface, Network
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.networks import Binding, Interface, Network
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
@@ -17,10 +20,33 @@ _MAC_ADDRESS = re.compile(r"^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$")
 _SEGMENT = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 _ATTACHMENT = re.compile(rf"^({_SEGMENT}/)?{_SEGMENT}$")
 
-Check = Callable[[Interface, Network | None], Refusal | None]
+_NO_MAC_ADDRESS = "00:00:00:00:00:00"
+# Of the bridge in the pod that a masquerade NIC is connected to: KubeVirt's own.
+_MASQUERADE_BRIDGE_MAC_ADDRESS = "02:00:00:00:00:00"
+
+Rows = Mapping[str, Mapping[str, Any]]
+Siblings = Sequence[Interface]
+"""The NICs of the VM in the order in which they are served, as `in_precedence` gives it."""
+
+Check = Callable[[Interface, Network | None, Siblings], Refusal | None]
 
 
-def name_is_valid(interface: Interface, _network: Network | None) -> Refusal | None:
+def in_precedence(interfaces: Iterable[Interface], networks: Iterable[Network], rows: Rows) -> tuple[Interface, ...]:
+    """Who is served first when two want the same: the primary NIC, then those the guest or the pod has, then the rest.
+
+    Args:
+        rows: `status.interfaces` by name; none for a VM that has not been started.
+    """
+    primary = {network.name for network in networks if network.is_primary}
+
+    def rank(interface: Interface) -> tuple[bool, bool]:
+        row = rows.get(interface.name)
+        return interface.name not in primary, not (has_source(row, DOMAIN) or has_source(row, MULTUS_STATUS))
+
+    return tuple(sorted(interfaces, key=rank))
+
+
+def name_is_valid(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
     """KubeVirt's admission rule, which a VMI written by others may never have passed."""
     if _NAME.fullmatch(interface.name):
         return None
@@ -30,7 +56,7 @@ def name_is_valid(interface: Interface, _network: Network | None) -> Refusal | N
     )
 
 
-def network_exists(interface: Interface, network: Network | None) -> Refusal | None:
+def network_exists(interface: Interface, network: Network | None, _siblings: Siblings) -> Refusal | None:
     """An interface is nothing without the network of its name."""
     if network is not None:
         return None
@@ -40,7 +66,7 @@ def network_exists(interface: Interface, network: Network | None) -> Refusal | N
     )
 
 
-def attachment_is_valid(_interface: Interface, network: Network | None) -> Refusal | None:
+def attachment_is_valid(_interface: Interface, network: Network | None, _siblings: Siblings) -> Refusal | None:
     """A reference that is no Kubernetes name can never resolve."""
     if network is None or not network.is_secondary or _ATTACHMENT.fullmatch(network.attachment):
         return None
@@ -51,12 +77,10 @@ def attachment_is_valid(_interface: Interface, network: Network | None) -> Refus
     )
 
 
-def mac_address_is_unicast(interface: Interface, _network: Network | None) -> Refusal | None:
-    """A multicast source address is dropped by every bridge on the way."""
+def mac_address_is_unicast(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+    """A multicast source address is dropped by every bridge on the way, and zeros are no address."""
     mac = interface.mac_address
-    if not mac:
-        return None
-    if _MAC_ADDRESS.fullmatch(mac) and not int(mac[1], 16) & 1:
+    if not mac or (_MAC_ADDRESS.fullmatch(mac) and not int(mac[1], 16) & 1 and _normalised(mac) != _NO_MAC_ADDRESS):
         return None
     return Refusal(
         reason=Reason.INVALID_MAC_ADDRESS,
@@ -64,14 +88,46 @@ def mac_address_is_unicast(interface: Interface, _network: Network | None) -> Re
     )
 
 
+def mac_address_is_free(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+    """KubeVirt's admission rule, in its words."""
+    is_reserved = _normalised(interface.mac_address) == _MASQUERADE_BRIDGE_MAC_ADDRESS
+    if interface.binding is not Binding.MASQUERADE or not is_reserved:
+        return None
+    return Refusal(
+        reason=Reason.INVALID_MAC_ADDRESS,
+        message=f'macAddress "{interface.mac_address}": The requested MAC address is reserved for the in-pod bridge. '
+        "Please choose another one.",
+    )
+
+
+def mac_address_is_not_doubled(interface: Interface, _network: Network | None, siblings: Siblings) -> Refusal | None:
+    """Two NICs of one address in one guest take each other's frames; whoever is served first keeps it."""
+    mac = _normalised(interface.mac_address)
+    before = itertools.takewhile(lambda item: item.name != interface.name, siblings)
+    twin = next((item for item in before if mac and not item.is_absent and _normalised(item.mac_address) == mac), None)
+    if twin is None:
+        return None
+    return Refusal(
+        reason=Reason.DUPLICATE_MAC_ADDRESS,
+        message=f'macAddress "{interface.mac_address}" is that of NIC "{twin.name[:80]}" too, which keeps it: '
+        "change one of the two, or leave it out",
+    )
+
+
+def _normalised(mac: str) -> str:
+    return mac.lower().replace("-", ":")
+
+
 CHECKS: tuple[Check, ...] = (
     name_is_valid,
     network_exists,
     attachment_is_valid,
     mac_address_is_unicast,
+    mac_address_is_free,
+    mac_address_is_not_doubled,
 )
 
 
-def refuse(interface: Interface, network: Network | None) -> Refusal | None:
+def refuse(interface: Interface, network: Network | None, siblings: Siblings = ()) -> Refusal | None:
     """The first check that the NIC fails, or None when it may reach a pod."""
-    return next((refusal for check in CHECKS if (refusal := check(interface, network))), None)
+    return next((refusal for check in CHECKS if (refusal := check(interface, network, siblings))), None)

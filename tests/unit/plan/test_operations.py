@@ -1,6 +1,7 @@
 """The record of each NIC: which path, how far, why. Every reason that a person may read has a case here."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -318,7 +319,7 @@ CASES = (
     ),
     Case(
         title="an interface without its network",
-        nic=({"name": "blue", "bridge": {}}, {"name": "spare", "multus": {"networkName": "spare-net"}}),
+        nic=({"name": "blue", "bridge": {}}, {"name": "default", "pod": {}}),
         path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.NO_NETWORK,
@@ -474,7 +475,16 @@ CASES = (
         title="link as it shall be, at once", nic=nic("blue", state="down"), pod=HAS, row=DOWN, phase=None, reason=None
     ),
     Case(title="state up is up", nic=nic("blue", state="up"), pod=HAS, row=UP, phase=None, reason=None),
-    Case(title="an unknown state is up", nic=nic("blue", state="sideways"), pod=HAS, row=UP, phase=None, reason=None),
+    Case(
+        title="an unknown state is up, and told in KubeVirt's words",
+        nic=nic("blue", state="sideways"),
+        pod=HAS,
+        row=UP,
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.INVALID_STATE,
+        says="logical blue interface state value is unsupported: sideways",
+    ),
     Case(
         title="a link that nobody reports",
         nic=nic("blue", state="down"),
@@ -707,7 +717,37 @@ def test_reasons_of_conditions(reason: Reason) -> None:
     assert reason in {item.get("reason") for item in [*(status.get("conditions") or []), status]}
 
 
+def _of_spec(*nics: Nic, rows: Sequence[Json] = ()) -> list[tuple[str, str, str]]:
+    """Name, reason and message of each record of a running VMI with these NICs."""
+    view = vmi_view(vmi(primary(), *nics, rows=[primary_row(), *rows]), pod(), pending_since=later(-9))
+    records = _status(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
+    return [(item["name"], item["reason"], item["message"]) for item in records]
+
+
+TWIN = "02:00:00:00:00:11"
+IN_SPECS = {
+    Reason.DUPLICATE_NAME: _of_spec(nic("blue"), nic("blue", attachment="other")),
+    Reason.NO_INTERFACE: _of_spec(({"name": "default", "masquerade": {}}, {"name": "spare", "pod": {}})),
+    Reason.DUPLICATE_MAC_ADDRESS: _of_spec(nic("red", mac=TWIN), nic("blue", mac=TWIN.replace(":", "-"))),
+}
+
+
+@pytest.mark.parametrize("reason", IN_SPECS, ids=str)
+def test_flaws_of_a_spec_have_one_record_each(reason: Reason) -> None:
+    assert len({name for name, _, _ in IN_SPECS[reason]}) == len(IN_SPECS[reason])
+    assert reason in {found for _, found, _ in IN_SPECS[reason]}
+
+
+def test_of_two_nics_with_one_address_the_one_in_the_guest_keeps_it() -> None:
+    """The other one names it; one that is being taken away does not count."""
+    rows = [row("blue", "domain", "multus-status", pod_interface="")]
+    [(name, reason, message)] = _of_spec(nic("red", mac=TWIN), nic("blue", mac=TWIN), rows=rows)
+    assert (name, reason) == ("red", Reason.DUPLICATE_MAC_ADDRESS)
+    assert 'NIC "blue" too, which keeps it' in message
+    assert [item[:2] for item in _of_spec(absent("blue"), nic("red", mac=TWIN))] == [("red", "WaitingForPodInterface")]
+
+
 def test_every_reason_can_be_reached() -> None:
     """A reason that nothing gives is a promise in the documents that nobody keeps."""
-    reached = {case.reason for case in CASES} | set(ELSEWHERE)
+    reached = {case.reason for case in CASES} | set(ELSEWHERE) | set(IN_SPECS)
     assert set(Reason) - reached == set()

@@ -1,11 +1,11 @@
 """Which NICs are fit to reach a pod (docs/node-simulator.md tells what happens to the others)."""
 
 import pytest
-from tests.build import nic
+from tests.build import nic, primary
 
 from nicplug.model.networks import parse_interface, parse_network
 from nicplug.plan.reasons import Reason
-from nicplug.plan.validation import refuse
+from nicplug.plan.validation import in_precedence, refuse
 
 
 def _reason(name: str = "blue", *, mac: str = "", attachment: str = "blue-net") -> str | None:
@@ -25,7 +25,7 @@ def test_names_that_it_does_not(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "mac", ["", "02:00:00:00:00:01", "de:ad:00:00:be:af", "DE-AD-00-00-BE-AF", "00:00:00:00:00:00"]
+    "mac", ["", "02:00:00:00:00:01", "de:ad:00:00:be:af", "DE-AD-00-00-BE-AF", "02:00:00:00:00:00"]
 )
 def test_mac_addresses_that_may_be_used(mac: str) -> None:
     assert _reason(mac=mac) is None
@@ -46,6 +46,8 @@ def test_mac_addresses_that_may_be_used(mac: str) -> None:
         "02:00:00:00:00:01\n",
         "02:00:00:00:00:01 ",
         "nonsense",
+        "00:00:00:00:00:00",
+        "00-00-00-00-00-00",
     ],
 )
 def test_mac_addresses_that_may_not(mac: str) -> None:
@@ -85,3 +87,21 @@ def test_a_very_long_name_does_not_make_a_very_long_message() -> None:
     refusal = refuse(parse_interface(interface), parse_network(network))
     assert refusal is not None
     assert len(refusal.message) < 300
+
+
+def test_the_address_of_the_bridge_in_the_pod_is_not_for_a_masquerade_nic() -> None:
+    interface, network = primary()
+    refusal = refuse(parse_interface(interface | {"macAddress": "02-00-00-00-00-00"}), parse_network(network))
+    assert refusal is not None
+    assert "The requested MAC address is reserved for the in-pod bridge. Please choose another one." in refusal.message
+
+
+def test_the_primary_nic_is_served_before_one_of_the_same_address() -> None:
+    first, second = nic("blue", mac="02:00:00:00:00:01"), primary()
+    interfaces = [parse_interface(first[0]), parse_interface(second[0] | {"macAddress": "02:00:00:00:00:01"})]
+    networks = [parse_network(first[1]), parse_network(second[1])]
+    siblings = in_precedence(interfaces, networks, {})
+    assert refuse(interfaces[1], networks[1], siblings) is None
+    refusal = refuse(interfaces[0], networks[0], siblings)
+    assert refusal is not None
+    assert refusal.reason == Reason.DUPLICATE_MAC_ADDRESS
