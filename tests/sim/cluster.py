@@ -22,6 +22,7 @@ Address = tuple[str, str]
 NAMESPACE = "default"
 VMS, VMIS, PODS, KUBEVIRTS = "virtualmachines", "virtualmachineinstances", "pods", "kubevirts"
 REVISIONS = "controllerrevisions"
+NADS, EVENTS = "network-attachment-definitions", "events"
 LAUNCHER = ("kubevirt.io", "virt-launcher")
 KINDS = {
     VMS: "VirtualMachine",
@@ -29,6 +30,7 @@ KINDS = {
     PODS: "Pod",
     KUBEVIRTS: "KubeVirt",
     REVISIONS: "ControllerRevision",
+    NADS: "NetworkAttachmentDefinition",
 }
 
 
@@ -44,6 +46,8 @@ class Cluster:
     Attributes:
         history: every change in order: plural, type of the watch line, the object; pods as watched by label.
         guests: NICs in the guest of each VMI, by uid; what the node knows and the API does not.
+        handled: the annotation's text that the dynamic networks controller last looked at, by the pod's uid.
+        is_controller_broken: everything that it tries fails.
         log: what happened, for a person.
         node_is_lost: neither kubelet nor node agent does anything; its guests may run on.
         on_commit: checks that run after every change.
@@ -53,6 +57,8 @@ class Cluster:
         self.now: datetime = NOW
         self.history: list[tuple[str, str, Json]] = []
         self.guests: dict[str, list[str]] = {}
+        self.handled: dict[str, str] = {}
+        self.is_controller_broken = False
         self.log: list[str] = []
         self.on_commit: list[Callable[[Cluster], None]] = []
         self.node_is_lost = False
@@ -164,6 +170,12 @@ class Cluster:
         for check in self.on_commit:
             check(self)
         return copied(body)
+
+    def report(self, pod: Json, *, reason: str, message: str) -> None:
+        """An Event about a pod, which nobody keeps."""
+        about = {"kind": "Pod", "uid": pod["metadata"]["uid"]}
+        self.say(f"event: {message}")
+        self.history.append((EVENTS, "ADDED", {"involvedObject": about, "reason": reason, "message": message}))
 
 
 def is_in_sight(plural: str, body: Json) -> bool:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.sim.cluster import PODS, VMIS, VMS, Cluster, Json
+from tests.sim.cluster import NADS, NAMESPACE, PODS, VMIS, VMS, Cluster, Json
 
 from nicplug.kube.errors import Stale
 
@@ -32,6 +32,8 @@ def kubelet(cluster: Cluster) -> bool:
             pod["spec"]["nodeName"] = NODE
             cluster.replace(PODS, name, pod, by="scheduler")
             return True
+        if not all(_exists(cluster, _entry(item)["name"]) for item in _elements(pod)) and _is_new(pod):
+            continue  # ContainerCreating, until the network is there
         if STATUS not in pod["metadata"]["annotations"]:
             pod["metadata"]["annotations"][STATUS] = _network_status(_elements(pod))
             cluster.replace(PODS, name, pod, by="multus")
@@ -48,6 +50,10 @@ def kubelet(cluster: Cluster) -> bool:
     return False
 
 
+def _is_new(pod: Json) -> bool:
+    return STATUS not in pod["metadata"]["annotations"]
+
+
 def _with_ready(pod: Json) -> list[Json]:
     """The kubelet's condition before those of others: Ready when every gate is open."""
     theirs = [row for row in pod["status"].get("conditions", []) if row["type"] != "Ready"]
@@ -57,17 +63,56 @@ def _with_ready(pod: Json) -> list[Json]:
 
 
 def dynamic_controller(cluster: Cluster) -> bool:
-    """Make network-status of a running pod what its annotation asks for: additions in order, then removals."""
+    """Look at a running pod whose annotation's text has changed, once: additions in order, then removals.
+
+    It stops at the first that fails, says so in an event, and looks again only at another text.
+    """
     for pod in cluster.all(PODS) if not cluster.node_is_lost else ():
         if pod["status"]["phase"] != "Running" or "deletionTimestamp" in pod["metadata"]:
             continue
-        wanted = _network_status(_elements(pod))
-        present = pod["metadata"]["annotations"].get(STATUS, "")
-        if wanted != present:
-            patch = [{"op": "add", "path": STATUS_POINTER, "value": wanted}]
-            cluster.patch(PODS, pod["metadata"]["name"], patch, by="dynamic networks controller")
-            return True
+        uid, text = pod["metadata"]["uid"], pod["metadata"]["annotations"].get(NETWORKS) or ""
+        if cluster.handled.get(uid) == text:
+            continue
+        cluster.handled[uid] = text
+        _follow(cluster, pod)
+        return True
     return False
+
+
+def _follow(cluster: Cluster, pod: Json) -> None:
+    present: list[Json] = json.loads(pod["metadata"]["annotations"].get(STATUS) or "[]")
+    entries = {(item["name"], item["interface"]): item for item in present}
+    wanted = {(item["name"], item["interface"]): item for item in map(_entry, _elements(pod))}
+    for key, entry in wanted.items():
+        if key not in entries and not _succeeds(cluster, pod, key, verb="adding", word="to"):
+            break
+        entries[key] = entry
+    else:
+        for key in [key for key, entry in entries.items() if key not in wanted and not entry.get("default")]:
+            if not _succeeds(cluster, pod, key, verb="removing", word="from"):
+                break
+            del entries[key]
+    if list(entries.values()) != present:
+        patch = [{"op": "add", "path": STATUS_POINTER, "value": json.dumps(list(entries.values()))}]
+        cluster.patch(PODS, pod["metadata"]["name"], patch, by="dynamic networks controller")
+
+
+def _succeeds(cluster: Cluster, pod: Json, key: tuple[str, str], *, verb: str, word: str) -> bool:
+    network, interface = key
+    if not cluster.is_controller_broken and _exists(cluster, network):
+        return True
+    message = f"pod [default/{pod['metadata']['name']}]: failed {verb} interface {interface} {word} network: {network}"
+    cluster.report(pod, reason=f"Failed{verb.capitalize()}Interface", message=message)
+    return False
+
+
+def _exists(cluster: Cluster, network: str) -> bool:
+    namespace, _, name = network.partition("/")
+    return namespace != NAMESPACE or cluster.get(NADS, name) is not None
+
+
+def _entry(element: Json) -> Json:
+    return {"name": f"{element['namespace']}/{element['name']}", "interface": element["interface"]}
 
 
 def _elements(pod: Json) -> list[Json]:
@@ -77,8 +122,7 @@ def _elements(pod: Json) -> list[Json]:
 
 
 def _network_status(elements: list[Json]) -> str:
-    entries = [{"name": f"{item['namespace']}/{item['name']}", "interface": item["interface"]} for item in elements]
-    return json.dumps([_DEFAULT, *sorted(entries, key=lambda entry: entry["interface"])])
+    return json.dumps([_DEFAULT, *sorted(map(_entry, elements), key=lambda entry: entry["interface"])])
 
 
 def node_agent(cluster: Cluster) -> bool:
@@ -100,7 +144,12 @@ def _serve(cluster: Cluster, vmi: Json) -> bool:
         guests.pop(uid, None)
         return _report(cluster, vmi, {"phase": "Failed"})
     if status["phase"] == "Scheduled":
-        guests[uid] = [item["name"] for item in _interfaces(vmi) if item.get("state") != "absent"]
+        in_pod = {row.get("name") for row in _old_rows(vmi) if "multus-status" in _tokens(row)}
+        guests[uid] = [
+            item["name"]
+            for item in _interfaces(vmi)
+            if item.get("state") != "absent" and ("bridge" not in item or item["name"] in in_pod)
+        ]
         migratable = {"type": "LiveMigratable", "status": "True"}
         conditions = [*status.get("conditions", []), migratable]
         return _report(cluster, vmi, {"phase": "Running", "conditions": conditions, "interfaces": _rows(cluster, vmi)})

@@ -4,9 +4,9 @@ import json
 import random
 from collections.abc import Callable
 
-from tests.build import kubevirt, nic, primary, vmi_spec
+from tests.build import kubevirt, nad, nic, primary, vmi_spec
 from tests.build import vm as a_vm
-from tests.sim.cluster import KUBEVIRTS, PODS, VMIS, VMS, Cluster, Json
+from tests.sim.cluster import KUBEVIRTS, NADS, PODS, VMIS, VMS, Cluster, Json
 from tests.sim.node_side import NETWORKS
 
 from nicplug.kube.errors import AlreadyExists, Gone
@@ -28,8 +28,32 @@ def _body(plural: str, name: str, spec: Json) -> Json:
 def make_world(cluster: Cluster, *, removal_policy: str) -> None:
     """A KubeVirt CR with the gate, a VM that shall run, and a VMI of nobody's."""
     cluster.create(KUBEVIRTS, _named(kubevirt(hotplug={"removalPolicy": removal_policy})), by="admin")
+    make_networks(cluster)
     cluster.create(VMS, _body(VMS, VM, a_vm(primary(), nic("red"))["spec"]), by="user")
     cluster.create(VMIS, _body(VMIS, BARE, vmi_spec([primary()])), by="user")
+
+
+def make_networks(cluster: Cluster) -> None:
+    """All networks exist, and the dynamic networks controller works."""
+    cluster.is_controller_broken = False
+    for name in (*NAMES, ALONE):
+        if cluster.get(NADS, f"{name}-net") is None:
+            cluster.create(NADS, _named(nad(f"{name}-net")), by="admin")
+
+
+def toggle_network(cluster: Cluster, randomness: random.Random) -> None:
+    """Delete a network, or create it again."""
+    name = f"{randomness.choice(NAMES)}-net"
+    if cluster.get(NADS, name) is None:
+        cluster.create(NADS, _named(nad(name)), by="admin")
+    else:
+        cluster.delete(NADS, name, by="admin")
+
+
+def break_controller(cluster: Cluster, _: random.Random) -> None:
+    """The dynamic networks controller fails at everything, or is mended: it does not look again by itself."""
+    cluster.is_controller_broken = not cluster.is_controller_broken
+    cluster.say(f"the dynamic networks controller {'fails' if cluster.is_controller_broken else 'works'}")
 
 
 def _named(body: Json) -> Json:
@@ -279,6 +303,8 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
         set_link,
         delete_vmi_of_vm,
     ),
+    "networks come and go": (plug, plug, unplug, toggle_network, toggle_network, delete_vmi_of_vm),
+    "the controller gives up": (plug, plug, unplug, break_controller, delete_vmi_of_vm),
     "pods are lost": (plug, unplug, lose_pod),
     "pods lose their labels": (plug, unplug, unlabel_pod, unlabel_pod, lose_pod, delete_vmi_of_vm),
     "pods end and guests pause": (plug, end_pod, pause, resume_all, lose_pod, halt, start),
@@ -287,6 +313,8 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
     "objects are deleted and made anew": (plug, delete, delete, delete_vmi_of_vm, start),
     "somebody takes the name": (plug, halt, start, delete_vmi_of_vm, take_the_name),
     "everything": (
+        toggle_network,
+        break_controller,
         plug,
         plug,
         unplug,

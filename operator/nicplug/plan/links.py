@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nicplug.model.interface_names import is_ordinal_name, pod_interface_names
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.metadata import text
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
+from nicplug.model.metadata import objects, text
 from nicplug.model.networks import secondary_names
+from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 
@@ -47,3 +48,16 @@ def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: 
     else:
         ordinal = pod is not None and pod.network_status.is_ordinal
     return pod_interface_names(secondary_networks=names, ordinal=ordinal)
+
+
+def nics_in_pod(vmi: VirtualMachineInstance, pod: LauncherPod | None) -> frozenset[str]:
+    """The NICs that the pod has or is asked for: they have to be detached before they are forgotten."""
+    if pod is None or pod.is_finished:
+        return frozenset()
+    rows = rows_by_name(objects(vmi.read_status().get("interfaces")))
+    try:
+        asked = {text(item.get("interface")) for item in parse_annotation(pod.networks_annotation)}
+    except UnreadableAnnotation:
+        asked = set()
+    names = interface_names(vmi, pod, rows)
+    return frozenset(name for name, item in names.items() if item in asked or pod.network_status.has(item))

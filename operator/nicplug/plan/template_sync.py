@@ -79,13 +79,16 @@ def wanted_vmi_devices(
     return Devices(kept, _networks(kept=kept, before=vmi, mine=networks, offered=offered))
 
 
-def drop_detached(vmi: VirtualMachineInstance) -> PatchInterfaces | None:
+def drop_detached(vmi: VirtualMachineInstance, *, in_pod: frozenset[str] = frozenset()) -> PatchInterfaces | None:
     """Take absent NICs that no row of `status.interfaces` shows any more out of the VMI spec.
 
     KubeVirt does this only for VMIs of a VM; a bare VMI keeps its absent NICs for ever there.
+
+    Args:
+        in_pod: NICs that the pod still has, though no row may say so yet: they are still to be detached.
     """
-    named = rows_by_name(objects(vmi.read_status().get("interfaces")))
-    kept = tuple(item for item in vmi.interfaces if not item.is_absent or item.name in named)
+    named = set(rows_by_name(objects(vmi.read_status().get("interfaces"))))
+    kept = tuple(item for item in vmi.interfaces if not item.is_absent or item.name in named | in_pod)
     if kept == vmi.interfaces:
         return None
     mine = {network.name: network for network in vmi.networks}

@@ -56,18 +56,21 @@ def take_turns(waiting: Sequence[Waiting], *, removing: bool, now: datetime) -> 
     """
     healthy = [item for item in waiting if not item.attempts.is_suspect]
     suspects = [item for item in waiting if item.attempts.is_suspect]
-    admitted, asked = healthy, {item.name for item in healthy if _has_to_be_asked(item, now)}
-    if suspects and not healthy and not removing:
-        seated = _seated(suspects, now)
-        admitted, asked = [seated], {seated.name} if _has_to_be_asked(seated, now) else set()
+    seated = [] if healthy or removing or not suspects else [_seated(suspects, now)]
+    admitted = [item for item in (*healthy, *seated) if item.is_asked or _may_enter(item, now)]
+    asked = {item.name for item in admitted if not item.is_asked or item.attempts.is_due(now)}
     moments = [moment for item in waiting if (moment := _next(item, item.name in asked, now)) is not None]
-    if suspects and not healthy and len(suspects) > 1:
-        moments.append(now + _SEAT)
-    return Turn(admitted=tuple(admitted), asked=frozenset(asked), again_at=min(moments, default=None))
+    moments += [_last(item) + _SEAT for item in waiting if item not in admitted or len(suspects) > 1]
+    return Turn(
+        admitted=tuple(admitted),
+        asked=frozenset(asked),
+        again_at=min((moment for moment in moments if moment > now), default=None),
+    )
 
 
-def _has_to_be_asked(item: Waiting, now: datetime) -> bool:
-    return not item.is_asked or item.attempts.is_due(now)
+def _may_enter(item: Waiting, now: datetime) -> bool:
+    """Not sooner than it may be seated again: whoever takes elements out is not fought at full speed."""
+    return item.attempts.is_anew or now >= _last(item) + _SEAT
 
 
 def _seated(suspects: Sequence[Waiting], now: datetime) -> Waiting:
@@ -84,8 +87,8 @@ def _last(item: Waiting) -> datetime:
     return item.attempts.last_at or _LONG_AGO
 
 
-def _next(item: Waiting, asked: bool, now: datetime) -> datetime | None:
-    """When time alone will have changed the answer for this one."""
-    attempts = item.attempts.again(generation=0, now=now) if asked or item.attempts.count == 0 else item.attempts
-    moment = attempts.due_at
-    return moment if moment is not None and moment > now else None
+def _next(item: Waiting, is_asked_now: bool, now: datetime) -> datetime | None:
+    """When it is to be asked again."""
+    is_noticed = item.attempts.count == 0
+    attempts = item.attempts.again(generation=0, now=now) if is_asked_now or is_noticed else item.attempts
+    return attempts.due_at

@@ -19,6 +19,7 @@ from nicplug.plan.annotation import AnnotationDecision, PodRequest, decide_annot
 from nicplug.plan.attachments import networks_to_plug_later
 from nicplug.plan.interface_rows import plan_rows
 from nicplug.plan.launcher_pod import create_launcher_pod, launcher_pod_key
+from nicplug.plan.links import nics_in_pod
 from nicplug.plan.operations import plan_operations
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.pod_fate import announce_end, what_ends
@@ -211,7 +212,7 @@ def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
     effects = (
         restore_label(life.pod) if life.pod is not None else None,
         _annotation_patch(life),
-        drop_detached(view.vmi),
+        drop_detached(view.vmi, in_pod=nics_in_pod(view.vmi, life.pod)),
         _node_label(view, life),
         _readiness(life, now=now),
         release_final(view),

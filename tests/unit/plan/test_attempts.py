@@ -208,7 +208,7 @@ class TestTurns:
             attached=("blue",),
             rows=(row("blue", "domain", "multus-status"),),
             records=[tried("red", error="no")],
-            now=later(1),
+            now=later(2),
         )
         assert names(planned) == ["red", "blue"]
         assert record(planned, "red")["attempts"] == 2
@@ -232,6 +232,13 @@ class TestTurns:
             now=later(1),
         )
         assert names(planned) == []
+
+    def test_whoever_takes_elements_out_is_not_fought_at_full_speed(self) -> None:
+        """A pod that lacks the element again was changed by somebody, after the record was written."""
+        early = plan(nic("blue"), networks="", records=[tried()], now=later(1))
+        assert text(early) is None
+        assert early.again_at == later(2)
+        assert names(plan(nic("blue"), networks="", records=[tried()], now=later(2))) == ["blue"]
 
     def test_old_failures_are_about_something_else(self) -> None:
         planned = plan(nic("blue"), networks=[element("blue")], failures=[failed("blue", at=later(-60))])
