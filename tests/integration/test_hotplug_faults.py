@@ -135,11 +135,11 @@ def test_a_plugin_that_fails_is_quoted_asked_again_and_holds_up_nobody(user: Use
 
 def test_a_controller_that_failed_and_was_mended_is_asked_again(user: User, sandbox: Sandbox) -> None:
     admin = sandbox.user("")
-    node = {"nodeSelector": {"kubernetes.io/hostname": "node01"}}
-    user.create(VMI, vmi("a", **node))
-    user.until_running("a")
-    admin.merge("nodes", "node01", {"metadata": {"annotations": {CONTROLLER: "fails"}}})
+    # Before the guest boots, which takes longer than the simulated node needs to hear of its fault.
+    admin.merge("nodes", "node01", {"metadata": {"annotations": {CONTROLLER: "broken=fails"}}})
     try:
+        user.create(VMI, vmi("a", nodeSelector={"kubernetes.io/hostname": "node01"}))
+        user.until_running("a")
         user.change(VMI, "a", plug("blue"))
         until(lambda: user.record("a", "blue").get("reason") == "AttachFailed")
     finally:
