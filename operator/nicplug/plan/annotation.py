@@ -43,6 +43,7 @@ class AnnotationDecision:
     """The new text, or None to leave the annotation alone.
 
     Attributes:
+        is_made: False: the pod must not be asked for anything now, and is as it is.
         attachments: the NICs that the annotation asks for, after the patch, each with its `<namespace>/<name>`.
         withheld: NICs that the pod is not asked for, and why.
         attempts: of the NICs that are waited for, those of this pass included.
@@ -52,6 +53,7 @@ class AnnotationDecision:
     """
 
     text: str | None = None
+    is_made: bool = False
     attachments: Mapping[str, str] = field(default_factory=dict)
     withheld: Mapping[str, Refusal] = field(default_factory=dict)
     attempts: Mapping[str, Attempts] = field(default_factory=dict)
@@ -140,6 +142,7 @@ class _Decider:
         moments += [self.attempts[name].due_at for name in detaching if name not in self.withheld]
         return AnnotationDecision(
             text=text,
+            is_made=True,
             attachments={name: self._attachment(item) for name, item in asked_for.items()},
             withheld=self.withheld,
             attempts=self.attempts,

@@ -50,14 +50,25 @@ def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: 
     return pod_interface_names(secondary_networks=names, ordinal=ordinal)
 
 
-def nics_in_pod(vmi: VirtualMachineInstance, pod: LauncherPod | None) -> frozenset[str]:
-    """The NICs that the pod has or is asked for: they have to be detached before they are forgotten."""
+def nics_in_pod(
+    vmi: VirtualMachineInstance, pod: LauncherPod | None, *, asked: frozenset[str] | None
+) -> frozenset[str]:
+    """The NICs that the pod has or is asked for.
+
+    Args:
+        asked: those that it is asked for; None: as its annotation says.
+    """
     if pod is None or pod.is_finished:
         return frozenset()
-    rows = rows_by_name(objects(vmi.read_status().get("interfaces")))
+    names = interface_names(vmi, pod, rows_by_name(objects(vmi.read_status().get("interfaces"))))
+    if asked is None:
+        interfaces = _interfaces_asked_for(pod)
+        asked = frozenset(name for name, item in names.items() if item in interfaces)
+    return asked | {name for name, item in names.items() if pod.network_status.has(item)}
+
+
+def _interfaces_asked_for(pod: LauncherPod) -> frozenset[str]:
     try:
-        asked = {text(item.get("interface")) for item in parse_annotation(pod.networks_annotation)}
+        return frozenset(text(item.get("interface")) for item in parse_annotation(pod.networks_annotation))
     except UnreadableAnnotation:
-        asked = set()
-    names = interface_names(vmi, pod, rows)
-    return frozenset(name for name, item in names.items() if item in asked or pod.network_status.has(item))
+        return frozenset()

@@ -212,7 +212,7 @@ def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
     effects = (
         restore_label(life.pod) if life.pod is not None else None,
         _annotation_patch(life),
-        drop_detached(view.vmi, in_pod=nics_in_pod(view.vmi, life.pod)),
+        drop_detached(view.vmi, in_pod=_in_pod(view, life)),
         _node_label(view, life),
         _readiness(life, now=now),
         release_final(view),
@@ -244,6 +244,12 @@ def _annotation_patch(life: _Life) -> PatchNetworksAnnotation | None:
         wanted=life.annotation.text,
         has_annotations=pod.has_annotations,
     )
+
+
+def _in_pod(view: VmiView, life: _Life) -> frozenset[str]:
+    """The NICs that have to be detached before they are forgotten, once this pass is carried out."""
+    asked = frozenset(life.annotation.attachments) if life.annotation.is_made else None
+    return nics_in_pod(view.vmi, life.pod, asked=asked)
 
 
 def _node_label(view: VmiView, life: _Life) -> LabelNode | None:
