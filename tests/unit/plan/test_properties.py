@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.build import (
     NOW,
+    POD_INTERFACES,
     VM_UID,
     Json,
     a_pod,
     element,
+    failed,
     kubevirt,
     later,
+    nad,
     nic,
     operation,
     pod,
@@ -37,6 +40,8 @@ from nicplug.plan.vm import plan_vm
 from nicplug.plan.vmi import plan_vmi
 
 NAMES = ("red", "blue", "green")
+# Attempts, and how many seconds ago the last one was.
+TRIES = ((1, 1), (1, 9), (2, 5), (4, 100), (9, 5000))
 FOREIGN = (
     {"name": "monitoring", "namespace": "ops", "interface": "mon0"},
     {"name": "x", "cni-args": {"b": [1], "a": 2}},
@@ -70,11 +75,17 @@ def worlds(draw: st.DrawFn) -> World:
     types = st.sampled_from(["Plug", "Unplug"])
     phases = st.sampled_from(["Pending", "InPod", "Ready", "Blocked"])
     since = st.sampled_from([NOW, later(-4), later(-40)])
+    tried = [{"attempts": count, "lastAttemptTime": later(-seconds)} for count, seconds in TRIES]
+    tries: st.SearchStrategy[Any] = st.sampled_from([{}, {}, *tried])
     records = [
-        operation(name, type_=draw(types), phase=draw(phases), since=draw(since))
+        operation(name, type_=draw(types), phase=draw(phases), since=draw(since), **draw(tries))
         for name in names
         if draw(st.booleans())
     ]
+    facts: Json = {
+        "nads": draw(st.sampled_from([None, None, [], ["red"], ["blue", "green"], [*NAMES]])),
+        "failed": draw(st.sampled_from([[], [], ["red"], ["red", "blue"]])),
+    }
     elements = [element(name) for name in names if draw(st.booleans())] + [e for e in FOREIGN if draw(st.booleans())]
     attached = [name for name in names if draw(st.booleans())]
     known = (json.dumps(names) for names in (["default"], ["blue", "red"], [*NAMES]))
@@ -97,13 +108,22 @@ def worlds(draw: st.DrawFn) -> World:
         ),
         "pod": pod(networks=draw(st.permutations(elements)), attached=attached, ready=ready),
         "config": draw(st.sampled_from([kubevirt(), DECLARATIVE, kubevirt("Other")])),
+        "facts": facts,
     }
 
 
 def _plan_vmi(world: World) -> Plan:
-    return plan_vmi(
-        vmi_view(world["vmi"], world["pod"], vm=world["vm"], config=world["config"], pending_since=later(-9)), now=NOW
+    facts = world["facts"]
+    view = vmi_view(
+        world["vmi"],
+        world["pod"],
+        vm=world["vm"],
+        config=world["config"],
+        pending_since=later(-9),
+        nads=None if facts["nads"] is None else [nad(f"{name}-net") for name in facts["nads"]],
+        failures=[failed(name, at=later(-3)) for name in facts["failed"]],
     )
+    return plan_vmi(view, now=NOW)
 
 
 def _plan_vm(world: World) -> Plan:
@@ -187,6 +207,21 @@ def test_a_nic_that_the_guest_holds_is_not_taken_from_the_pod(world: World) -> N
 
 @settings(max_examples=300, deadline=None)
 @given(world=worlds())
+def test_whatever_fails_or_is_missing_what_is_attached_and_wanted_stays_as_it_is(world: World) -> None:
+    """Neither a network that is gone nor a NIC that fails is a reason to touch another one's element."""
+    elements = {item.get("interface"): item for item in json.loads(_annotation(world) or "[]")}
+    carried_out = _carried_out(world, _plan_vmi(world))
+    after = {item.get("interface"): item for item in json.loads(_annotation(carried_out) or "[]")}
+    status = json.loads(world["pod"]["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"])
+    attached = {item["interface"] for item in status}
+    for item in _interfaces(world["vmi"]["spec"]):
+        interface = POD_INTERFACES.get(item["name"])
+        if item.get("state") != "absent" and interface in attached and interface in elements:
+            assert after[interface] == elements[interface]
+
+
+@settings(max_examples=300, deadline=None)
+@given(world=worlds())
 def test_a_nic_that_was_added_to_the_vmi_alone_is_not_taken_away_for_what_the_template_lacks(world: World) -> None:
     listed = {item["name"] for item in _interfaces(world["vm"]["spec"]["template"]["spec"])}
     known = world["vmi"]["metadata"].get("annotations", {}).get(ORIGIN, "[]")
@@ -221,7 +256,7 @@ def test_the_order_of_the_template_decides_nothing(world: World, seed: Any) -> N
 @given(world=worlds())
 def test_equal_worlds_have_equal_plans(world: World) -> None:
     other = copy.deepcopy(world)
-    for raw in other.values():
+    for raw in (other["vm"], other["vmi"], other["pod"], other["config"]):
         raw["metadata"]["resourceVersion"] = "99"
     assert _plan_vmi(world) == _plan_vmi(other)
     assert _plan_vm(world) == _plan_vm(other)
