@@ -66,6 +66,7 @@ def test_two_nics_in_one_apply_arrive_by_one_patch_of_the_pod(user: User, sandbo
         entry
         for entry in sandbox.operator_requests()
         if (entry["verb"], entry["objectRef"]["resource"], entry["objectRef"].get("name")) == ("patch", POD, pod)
+        and "subresource" not in entry["objectRef"]  # the readiness gate
     ]
     assert [entry["responseStatus"]["code"] for entry in patches] == [200]
     user.change(VM, "a", unplug("blue"))
