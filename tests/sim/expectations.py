@@ -21,6 +21,7 @@ class Invariants:
         self._has_one_leader = has_one_leader
         self._foreign_in: set[str] = set()
         self._failed: set[str] = set()
+        self._vmis: set[str] = set()
 
     def __call__(self, cluster: Cluster) -> None:
         if self._has_one_leader:
@@ -41,6 +42,18 @@ class Invariants:
             if FOREIGN in elements:
                 self._foreign_in.add(uid)
             assert uid not in self._foreign_in or FOREIGN in elements, f"{name} has lost a foreign element"
+        self._check_starts(cluster)
+
+    def _check_starts(self, cluster: Cluster) -> None:
+        """Once is once. A second leader may act on what it has not heard yet; no guard spans two objects."""
+        vms = {vm["metadata"]["uid"]: vm for vm in cluster.all(VMS)}
+        for vmi in cluster.all(VMIS):
+            if vmi["metadata"]["uid"] in self._vmis:
+                continue
+            self._vmis.add(vmi["metadata"]["uid"])
+            vm = vms.get(_owner_uid(vmi) or "")
+            if vm is not None and vm["spec"]["runStrategy"] == "Once" and self._has_one_leader:
+                assert vm.get("status", {}).get("runStrategy") != "Once", "a VM that runs once was started twice"
 
     def _check_owners(self, cluster: Cluster) -> None:
         """No guest outlives its VMI, and none is given up while somebody only took its pod out of sight."""
@@ -82,16 +95,19 @@ def _check_vm(cluster: Cluster, vm: Json, *, had_two_leaders: bool) -> None:
     vmi = cluster.get(VMIS, name)
     owned = vmi is not None and _owner_uid(vmi) == vm["metadata"]["uid"]
     template = _interfaces(vm["spec"]["template"]["spec"])
-    if vm["spec"]["runStrategy"] == "Halted":
-        assert not owned, f"{name} is halted and runs"
-        assert status.get("printableStatus", "Stopped") == "Stopped"
+    strategy = vm["spec"]["runStrategy"]
+    if not owned:
         assert all(state != "absent" for state in template.values()), "a stopped VM keeps an absent NIC"
+        _check_stopped(name, status, strategy=strategy, is_taken=vmi is not None)
         return
-    if vmi is not None and not owned:
-        failure = _condition(status, "Failure")
-        assert failure.get("reason") == "NameTaken", f"the status of {name} does not say that its name is taken"
+    assert vmi is not None
+    assert strategy != "Halted", f"{name} is halted and runs"
+    assert status["runStrategy"] == strategy
+    requests = status.get("stateChangeRequests") or []
+    if vmi["status"]["phase"] in ("Succeeded", "Failed"):
+        assert strategy in ("Manual", "Once"), f"{name} has ended, and its VM does not see to it"
         return
-    assert vmi is not None, f"{name} does not run"
+    assert not requests or strategy == "Once", f"{name} has not been served: {requests}"
     assert status["printableStatus"] == "Running", status["printableStatus"]
     assert status["ready"] is True
     running = _interfaces(vmi["spec"])
@@ -117,12 +133,29 @@ def _link(state: str) -> str:
     return "down" if state == "down" else "up"
 
 
+def _check_stopped(name: str, status: Json, *, strategy: str, is_taken: bool) -> None:
+    """Without a VMI of its own: it wants none, or somebody else's has the name."""
+    has_asked = any(request["action"] == "Start" for request in status.get("stateChangeRequests") or [])
+    wants = {
+        "Always": True,
+        "Halted": has_asked,
+        "Manual": has_asked,
+        "RerunOnFailure": has_asked or status.get("runStrategy") != strategy,
+        "Once": status.get("runStrategy") != strategy,
+    }[strategy]
+    if wants and is_taken:
+        failure = _condition(status, "Failure")
+        assert failure.get("reason") == "NameTaken", f"the status of {name} does not say that its name is taken"
+        return
+    assert not wants, f"{name} does not run"
+    assert status.get("printableStatus", "Stopped") in ("Stopped", "CrashLoopBackOff")
+
+
 def _check_vmi(cluster: Cluster, vmi: Json) -> None:
     name, status = vmi["metadata"]["name"], vmi.get("status", {})
     assert "deletionTimestamp" not in vmi["metadata"], f"{name} does not go"
-    if status["phase"] == "Failed":
-        assert _owner_uid(vmi) is None, f"{name} failed and its VM does not start it again"
-        return
+    if status["phase"] in ("Failed", "Succeeded"):
+        return  # whether its VM has seen to it is the VM's to say
     assert status["phase"] == "Running", f"{name} is {status['phase']}"
     interfaces = _interfaces(vmi["spec"])
     assert all(state != "absent" for state in interfaces.values()), f"{name} keeps an absent NIC"

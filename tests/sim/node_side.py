@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.sim.cluster import NADS, NAMESPACE, PODS, VMIS, VMS, Cluster, Json
+from tests.sim.cluster import NADS, NAMESPACE, PODS, REVISIONS, VMIS, VMS, Cluster, Json
 
 from nicplug.kube.errors import Stale
 
@@ -230,7 +230,7 @@ def _tokens(row: dict[str, Any]) -> list[str]:
 def garbage_collector(cluster: Cluster) -> bool:
     """Delete what has lost its owner."""
     alive = {body["metadata"]["uid"] for plural in (VMS, VMIS) for body in cluster.all(plural)}
-    for plural in (VMIS, PODS):
+    for plural in (VMIS, PODS, REVISIONS):
         for body in cluster.all(plural):
             owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences", ())}
             if owners and not owners & alive and "deletionTimestamp" not in body["metadata"]:

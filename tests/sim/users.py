@@ -157,6 +157,48 @@ def start(cluster: Cluster, _: random.Random) -> None:
     _edit(cluster, VMS, VM, lambda spec: spec.update(runStrategy="Always"), "start")
 
 
+def choose_strategy(cluster: Cluster, randomness: random.Random) -> None:
+    """Give the VM another run strategy."""
+    strategy = randomness.choice(("Always", "RerunOnFailure", "Manual", "Once", "Halted"))
+    _edit(cluster, VMS, VM, lambda spec: spec.update(runStrategy=strategy), strategy)
+
+
+def ask(cluster: Cluster, randomness: random.Random) -> None:
+    """What the start, stop and restart subresources write, and what nobody should."""
+    found = cluster.get(VMS, VM)
+    if found is None or "deletionTimestamp" in found["metadata"]:
+        return
+    running = cluster.get(VMIS, VM)
+    stop = {"action": "Stop", "uid": running["metadata"]["uid"] if running else "before"}
+    wishes: list[list[Json]] = [
+        [{"action": "Start"}],
+        [stop],
+        [stop, {"action": "Start"}],
+        [{"action": "Stop", "uid": "before"}],
+        [{"action": "Dance"}, {"action": "Stop"}],
+    ]
+    requests = randomness.choice(wishes)
+    status = found.setdefault("status", {})
+    status["stateChangeRequests"] = [*(status.get("stateChangeRequests") or []), *requests]
+    cluster.say(f"user: asks {[request['action'] for request in requests]}")
+    cluster.replace(VMS, VM, found, by="user", subresource="status")
+
+
+def end_guest(cluster: Cluster, randomness: random.Random) -> None:
+    """The guest of the VM powers off, or crashes."""
+    found = cluster.get(VMIS, VM)
+    if found is None or found.get("status", {}).get("phase") != "Running":
+        return
+    uid, phase = found["metadata"]["uid"], randomness.choice(("Succeeded", "Failed"))
+    cluster.guests.pop(uid, None)
+    for pod in cluster.all(PODS):
+        if pod["metadata"]["ownerReferences"][0]["uid"] == uid:
+            pod["status"]["phase"] = phase
+            cluster.replace(PODS, pod["metadata"]["name"], pod, by="kubelet", subresource="status")
+    found["status"]["phase"] = phase
+    cluster.replace(VMIS, VM, found, by="node agent", subresource="status")
+
+
 def lose_pod(cluster: Cluster, randomness: random.Random) -> None:
     """A pod is gone: its node was, or somebody was."""
     if pods := cluster.all(PODS):
@@ -312,6 +354,9 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
     "the gate moves": (plug, unplug, toggle_gate),
     "objects are deleted and made anew": (plug, delete, delete, delete_vmi_of_vm, start),
     "somebody takes the name": (plug, halt, start, delete_vmi_of_vm, take_the_name),
+    "run strategies": (choose_strategy, ask, ask, end_guest, plug),
+    "run strategies and lost pods": (choose_strategy, ask, end_guest, lose_pod, delete_vmi_of_vm),
+    "run strategies, deletions, names taken": (choose_strategy, ask, delete, delete_vmi_of_vm, take_the_name),
     "everything": (
         toggle_network,
         break_controller,
@@ -330,5 +375,8 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
         pause,
         resume_all,
         lose_node,
+        choose_strategy,
+        ask,
+        end_guest,
     ),
 }

@@ -29,13 +29,18 @@ LIVE_MIGRATABLE = "LiveMigratable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """A condition that nicplug wants an object to have; its transition time follows from the merge."""
+    """A condition that nicplug wants an object to have.
+
+    Attributes:
+        since: the transition time of the condition that this one copies; "" when it follows from the merge.
+    """
 
     type: str
     status: str
     reason: str = ""
     message: str = ""
     observed_generation: int | None = None
+    since: str = ""
 
 
 def find_condition(conditions: Iterable[Row], type_: str) -> Row | None:
@@ -61,7 +66,7 @@ def merge_condition(conditions: Iterable[Row], wanted: Condition, *, now: dateti
         if row.get("type") == wanted.type:
             rows[index] = _replace(row, wanted, now=now)
             return rows
-    return [*rows, _new(wanted, since=format_time(now))]
+    return [*rows, _new(wanted, since=wanted.since or format_time(now))]
 
 
 def drop_condition(conditions: Iterable[Row], type_: str) -> list[dict[str, Any]]:
@@ -79,8 +84,8 @@ def _replace(row: dict[str, Any], wanted: Condition, *, now: datetime) -> dict[s
         )
     if same:
         return row
-    unchanged_status = row.get("status") == wanted.status and row.get("lastTransitionTime")
-    return _new(wanted, since=row["lastTransitionTime"] if unchanged_status else format_time(now))
+    unchanged_since = row.get("lastTransitionTime") if row.get("status") == wanted.status else None
+    return _new(wanted, since=wanted.since or unchanged_since or format_time(now))
 
 
 def _new(wanted: Condition, *, since: str) -> dict[str, Any]:

@@ -14,7 +14,10 @@ from nicplug.model.networks import Interface, Network, parse_interfaces, parse_n
 
 
 class RunStrategy(StrEnum):
-    """What the VM controller does with the VMI; INVALID for both `running` and `runStrategy` or an unknown one."""
+    """What the VM controller does with the VMI.
+
+    CONFLICTING is both `running` and `runStrategy`, UNKNOWN one that no KubeVirt has: neither starts or stops a VMI.
+    """
 
     ALWAYS = "Always"
     HALTED = "Halted"
@@ -22,7 +25,8 @@ class RunStrategy(StrEnum):
     RERUN_ON_FAILURE = "RerunOnFailure"
     ONCE = "Once"
     WAIT_AS_RECEIVER = "WaitAsReceiver"
-    INVALID = ""
+    CONFLICTING = "(running and runStrategy)"
+    UNKNOWN = "(unknown)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +96,14 @@ def _run_strategy(spec: Mapping[str, Any]) -> RunStrategy:
     """KubeVirt `VirtualMachine.RunStrategy()`: both set is an error, neither means Halted."""
     running, strategy = spec.get("running"), spec.get("runStrategy")
     if running is not None and strategy is not None:
-        return RunStrategy.INVALID
+        return RunStrategy.CONFLICTING
     if running is not None:
         return RunStrategy.ALWAYS if running is True else RunStrategy.HALTED
-    try:
-        return RunStrategy(strategy or RunStrategy.HALTED)
-    except ValueError:
-        return RunStrategy.INVALID
+    return _STRATEGIES.get(text(strategy), RunStrategy.UNKNOWN) if strategy else RunStrategy.HALTED
+
+
+_STRATEGIES = {
+    str(strategy): strategy
+    for strategy in RunStrategy
+    if strategy not in (RunStrategy.CONFLICTING, RunStrategy.UNKNOWN)
+}

@@ -16,6 +16,7 @@ from nicplug.model.names import (
     NETWORKS_ANNOTATION,
     NODE_NAME_LABEL,
     TEMPLATE_INTERFACES_ANNOTATION,
+    VM_GENERATION_ANNOTATION,
 )
 
 JsonPatch = Sequence[Mapping[str, Any]]
@@ -224,6 +225,59 @@ class PatchOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PatchVmGeneration:
+    """Say on the VMI that it is what this generation of its VM asks for.
+
+    Attributes:
+        seen: the annotation, or None when the VMI has none.
+    """
+
+    key: VmiKey
+    uid: str
+    seen: str | None
+    wanted: int
+    has_annotations: bool = True
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """The guarded patch."""
+        change = _annotate(
+            VM_GENERATION_ANNOTATION, str(self.wanted), seen=self.seen, has_annotations=self.has_annotations
+        )
+        return [_test("/metadata/uid", self.uid), *change]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnVmOn:
+    """Have a halted VM run always, if it still is halted, in the field that its owner uses.
+
+    Attributes:
+        run_strategy: `spec.runStrategy` as seen; None when the VM has `running`, or neither.
+        running: `spec.running` as seen.
+    """
+
+    key: VmKey
+    uid: str
+    run_strategy: str | None
+    running: bool | None
+
+    kind = Kind.VM
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` of both fields, `add` of the one."""
+        wanted = _add("/spec/running", True) if self.run_strategy is None else _add("/spec/runStrategy", "Always")
+        return [
+            _test("/metadata/uid", self.uid),
+            _test("/spec/runStrategy", self.run_strategy),
+            _test("/spec/running", self.running),
+            wanted,
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchInterfaces:
     """Replace networks and interfaces of a VMI spec, or of a VM template, if both are what we saw.
 
@@ -361,10 +415,12 @@ Patch = (
     | PatchInterfaces
     | PatchOrigin
     | PatchPlacement
+    | PatchVmGeneration
     | PatchStatus
     | PatchPodCondition
     | RestoreLabel
     | LabelNode
     | PatchFinalizers
+    | TurnVmOn
 )
 Action = Create | Delete | ConfirmPod | Patch

@@ -5,6 +5,7 @@ Source: KubeVirt 1.9 `vm.go`: NIC changes flow whatever the rollout strategy say
 
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action
+from nicplug.plan.generation import bump_generation
 from nicplug.plan.placement import patch_placement
 from nicplug.plan.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import VmView
@@ -23,6 +24,7 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     if vmi is not None and not vmi.is_final:
         actions.append(patch_vmi(vm=view.vm, vmi=vmi, config=view.config) if has_gate else None)
         actions.append(patch_placement(vm=view.vm, vmi=vmi, config=view.config))
+        actions.append(bump_generation(view, vmi))
     if vmi is None or has_gate:
         actions.append(patch_devices(view.vm, wanted_template_devices(vm=view.vm, vmi=vmi)))
     return [action for action in actions if action is not None]

@@ -26,17 +26,20 @@ from nicplug.plan.actions import Action, Create, Delete, Kind
 from nicplug.plan.views import VmView
 
 
-def start_vmi(view: VmView) -> list[Action]:
+def start_vmi(view: VmView, *, paused: bool) -> list[Action]:
     """The revision, unless it exists; then the VMI; then the revisions of earlier starts go.
 
     The revision first: a VMI whose beginnings nobody knows could not be compared with its VM. The old ones last:
     they are in nobody's way, and the guest must not wait for them.
+
+    Args:
+        paused: the guest waits for a person to go on.
     """
     name = revision_name(vm_uid=view.vm.uid, generation=view.vm.generation)
     old = sorted((item for item in view.revisions if item.key.name != name), key=lambda item: item.key)
     has_revision = len(old) < len(view.revisions)
     actions: list[Action] = [] if has_revision else [_create_revision(view.vm, name)]
-    actions.append(_create_vmi(view))
+    actions.append(_create_vmi(view, paused=paused))
     return [*actions, *(Delete(kind=Kind.REVISION, key=item.key, uid=item.uid) for item in old)]
 
 
@@ -57,7 +60,7 @@ def _create_revision(vm: VirtualMachine, name: str) -> Create:
     return Create(kind=Kind.REVISION, key=key, owner_uid=vm.uid, body=freeze(body))
 
 
-def _create_vmi(view: VmView) -> Create:
+def _create_vmi(view: VmView, *, paused: bool) -> Create:
     """The VMI of a VM: its name, the template's labels, annotations and spec.
 
     Both finalizers are there from the start; KubeVirt adds the second one with a write of its own.
@@ -66,6 +69,7 @@ def _create_vmi(view: VmView) -> Create:
     metadata = mapping(template.get("metadata"))
     key = VmiKey(vm.key.namespace, vm.key.name)
     spec = template.get("spec")
+    start_strategy = {"startStrategy": "Paused"} if paused else {}
     body = {
         "apiVersion": KUBEVIRT_API_VERSION,
         "kind": VMI_KIND,
@@ -81,7 +85,7 @@ def _create_vmi(view: VmView) -> Create:
             "finalizers": [VM_FINALIZER, VMI_FINALIZER],
             "ownerReferences": [_owner(vm)],
         },
-        "spec": _with_default_network(spec if isinstance(spec, dict) else {}, view),
+        "spec": _with_default_network(spec if isinstance(spec, dict) else {}, view) | start_strategy,
     }
     return Create(kind=Kind.VMI, key=key, owner_uid=vm.uid, body=freeze(body))
 

@@ -5,16 +5,13 @@ write: a change that reached the VMI live leaves the VM in sync and is not worth
 (docs/differences.md).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from nicplug.model.conditions import (
     FAILURE,
     FALSE,
-    POD_SCHEDULED,
     READY,
     RESTART_REQUIRED,
     TRUE,
@@ -24,37 +21,24 @@ from nicplug.model.conditions import (
     is_true,
     merge_condition,
 )
-from nicplug.model.metadata import objects, text
-from nicplug.model.vm import RunStrategy
-from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.revision import parse_generation
+from nicplug.model.state_change import RERUN
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.printable_status import Facts, printable_status
 from nicplug.plan.restart_required import MESSAGE as RESTART_REQUIRED_MESSAGE
-from nicplug.plan.start_backoff import start_failure
+from nicplug.plan.run_strategy import Decision, RememberStart, Situation, Start, Stop, strategy_to_record
+from nicplug.plan.start_backoff import failed_starts, start_failure
 from nicplug.plan.views import Refusal, VmView
 
-_STARTING_PHASES = frozenset({VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED})
-# An annotation, so anything may stand in it; more digits than an int64 has would be refused, or worse.
-_GENERATION = re.compile(r"[0-9]{1,18}")
 _OWN_CONDITIONS = frozenset({READY, FAILURE, RESTART_REQUIRED})
-
-
-class PrintableStatus(StrEnum):
-    """`status.printableStatus`, the values that this version can reach."""
-
-    STOPPED = "Stopped"
-    STARTING = "Starting"
-    RUNNING = "Running"
-    PAUSED = "Paused"
-    STOPPING = "Stopping"
-    TERMINATING = "Terminating"
-    CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"
-    UNSCHEDULABLE = "ErrorUnschedulable"
-    UNKNOWN = "Unknown"
 
 
 def plan_vm_status(
     *,
     view: VmView,
-    vmi: VirtualMachineInstance | None,
+    situation: Situation,
+    decision: Decision,
     failure: Refusal | None,
     needs_restart: bool = False,
     now: datetime,
@@ -62,66 +46,57 @@ def plan_vm_status(
     """The wanted status.
 
     Args:
-        vmi: the VM's own VMI; None when it has none.
         failure: what keeps the VM from being what its spec says.
         needs_restart: the template has changes that its running VMI gets only by a restart.
     """
-    vm, status = view.vm, view.vm.read_status()
-    conditions = objects(status.get("conditions"))
+    vm, vmi, status = view.vm, situation.vmi, view.vm.read_status()
+    vmi_status = vmi.read_status() if vmi is not None else {}
+    theirs = objects(vmi_status.get("conditions"))
+    requests = [request.to_row() for request in situation.requests]
+    if isinstance(decision, RememberStart):
+        requests.append(RERUN.to_row())
+    start_failed = start_failure(status=status, strategy=vm.run_strategy, vmi=vmi, now=now)
     wanted = {
         **status,
         "created": vmi is not None,
-        "ready": vmi is not None and is_true(objects(vmi.read_status().get("conditions")), READY),
-        "printableStatus": str(printable_status(view=view, vmi=vmi)),
+        "ready": is_true(theirs, READY),
         "conditions": _with_restart_required(
-            _conditions(conditions, vmi=vmi, failure=failure, now=now), needs_restart=needs_restart, now=now
+            _conditions(objects(status.get("conditions")), theirs, vmi=vmi, failure=failure, now=now),
+            needs_restart=needs_restart,
+            now=now,
         ),
+        "stateChangeRequests": requests,
+        "startFailure": start_failed,
+        "runStrategy": strategy_to_record(situation, decision),
     }
-    wanted["startFailure"] = start_failure(status=status, vmi=vmi, now=now)
-    if vmi is not None:
-        wanted["runStrategy"] = str(vm.run_strategy)
-    if vmi is not None and _GENERATION.fullmatch(vmi.started_from_generation):
-        wanted["observedGeneration"] = int(vmi.started_from_generation)
+    facts = Facts(
+        is_deleting=vm.deleting,
+        strategy=vm.run_strategy,
+        vmi=vmi,
+        vmi_status=vmi_status,
+        conditions=theirs,
+        starts=isinstance(decision, Start) and failure is None,
+        stops=isinstance(decision, Stop),
+        failed_starts=failed_starts(mapping(start_failed)),
+        now=now,
+    )
+    wanted["printableStatus"] = str(printable_status(facts))
+    if vmi is not None and (generation := parse_generation(vmi.started_from_generation)) is not None:
+        wanted["observedGeneration"] = generation
     return wanted
-
-
-def printable_status(*, view: VmView, vmi: VirtualMachineInstance | None) -> PrintableStatus:
-    """KubeVirt's ladder, first match wins."""
-    halted = view.vm.run_strategy is RunStrategy.HALTED
-    if view.vm.deleting:
-        return PrintableStatus.TERMINATING
-    if vmi is None:
-        if halted:
-            return PrintableStatus.STOPPED
-        backs_off = bool(view.vm.read_status().get("startFailure"))
-        return PrintableStatus.CRASH_LOOP_BACK_OFF if backs_off else PrintableStatus.STARTING
-    if not vmi.is_final and (vmi.deleting or halted):
-        return PrintableStatus.STOPPING
-    return _status_of_live_vmi(vmi)
-
-
-def _status_of_live_vmi(vmi: VirtualMachineInstance) -> PrintableStatus:
-    conditions = objects(vmi.read_status().get("conditions"))
-    if vmi.phase is VmiPhase.RUNNING:
-        return PrintableStatus.PAUSED if is_true(conditions, "Paused") else PrintableStatus.RUNNING
-    scheduled = find_condition(conditions, POD_SCHEDULED) or {}
-    if scheduled.get("status") == FALSE and scheduled.get("reason") == "Unschedulable":
-        return PrintableStatus.UNSCHEDULABLE
-    if vmi.phase in _STARTING_PHASES:
-        return PrintableStatus.STARTING
-    return PrintableStatus.STOPPED if vmi.is_final else PrintableStatus.UNKNOWN
 
 
 def _conditions(
     conditions: Sequence[Mapping[str, Any]],
+    theirs: Sequence[Mapping[str, Any]],
     *,
     vmi: VirtualMachineInstance | None,
     failure: Refusal | None,
     now: datetime,
 ) -> list[dict[str, Any]]:
     """Ready and Failure of the VM's own; the rest mirrors the VMI."""
-    theirs = objects(vmi.read_status().get("conditions")) if vmi is not None else []
     rows = merge_condition(conditions, _ready(vmi, theirs), now=now)
+    theirs = [row for row in theirs if text(row.get("type"))]
     mirrored = {text(row.get("type")) for row in theirs}
     # Without a VMI nothing is mirrored: a stopped VM has no NICs that could be ready.
     rows = [row for row in rows if text(row.get("type")) in _OWN_CONDITIONS | mirrored]
@@ -158,4 +133,5 @@ def _copy(row: Mapping[str, Any]) -> Condition:
         status=text(row.get("status")),
         reason=text(row.get("reason")),
         message=text(row.get("message")),
+        since=text(row.get("lastTransitionTime")),
     )

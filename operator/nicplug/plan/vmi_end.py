@@ -10,6 +10,7 @@ from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers
 from nicplug.plan.active_pod import active_pod, confirm_pod, restore_label
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
+from nicplug.plan.run_strategy import is_recorded
 from nicplug.plan.status import StatusDecision, changed_members, decide_status
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi_status import pod_members, with_ready, with_synchronized
@@ -24,6 +25,8 @@ def plan_end(view: VmiView, *, now: datetime) -> Plan:
     # Only with this finalizer was a pod ever made.
     if VMI_FINALIZER in vmi.finalizers and not view.is_podless:
         return Plan(actions=(confirm_pod(vmi),), notes=("no pod in sight: asks before the VMI is let go",))
+    if view.vm is not None and not is_recorded(view.vm):
+        return Plan(notes=("waiting until the VM has written down that it was started",))
     kept = tuple(item for item in vmi.finalizers if item not in (VMI_FINALIZER, VM_FINALIZER))
     if kept != vmi.finalizers:
         return Plan(actions=(_finalizers(vmi, kept),))

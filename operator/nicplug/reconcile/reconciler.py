@@ -20,7 +20,9 @@ from nicplug.plan.actions import (
     PatchNetworksAnnotation,
     PatchPlacement,
     PatchPodCondition,
+    PatchVmGeneration,
     RestoreLabel,
+    TurnVmOn,
 )
 from nicplug.plan.outcome import Announcement, Completion, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
@@ -154,14 +156,17 @@ def _reason_of(action: Action) -> Reason:
             return Reason.FAILED_DELETE
         case ConfirmPod() | RestoreLabel() | PatchPodCondition():
             return Reason.FAILED_POD_PATCH
+        case PatchVmGeneration() | TurnVmOn():
+            return Reason.FAILED_UPDATE
         case _:
             return Reason.HOTPLUG_ERROR
 
 
 def _describe(action: Action) -> str:
-    """As KubeVirt's events put it: "creating pod"."""
+    """As KubeVirt's events put it: "creating pod", "deleting virtual machine instance vmi-fedora"."""
     verbs: dict[type[Action], str] = {Create: "creating", Delete: "deleting", ConfirmPod: "reading"}
-    return f"{verbs.get(type(action), 'patching')} {_NAMES[action.kind]}"
+    name = f" {action.key.name}" if isinstance(action, Delete) else ""
+    return f"{verbs.get(type(action), 'patching')} {_NAMES[action.kind]}{name}"
 
 
 def _generation(view: VmView | VmiView) -> int:
@@ -181,6 +186,8 @@ def _log_effect(key: WorkKey, action: Action) -> None:
             log.info("placement patched", vmi=str(key))
         case ConfirmPod() | RestoreLabel():
             log.info("launcher pod looked for", vmi=str(key), pod=str(action.key), action=type(action).__name__)
+        case TurnVmOn():
+            log.info("run strategy set to Always as requested", vm=str(action.key))
         case LabelNode():
             log.info("launcher pod ready", vmi=str(key), node=action.node)
         case _:

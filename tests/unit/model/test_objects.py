@@ -16,8 +16,12 @@ from nicplug.model.vm import RunStrategy
         ({"run_strategy": None, "running": True}, RunStrategy.ALWAYS),
         ({"run_strategy": None, "running": False}, RunStrategy.HALTED),
         ({"run_strategy": None}, RunStrategy.HALTED),
-        ({"run_strategy": "Always", "running": True}, RunStrategy.INVALID),
-        ({"run_strategy": "Sometimes"}, RunStrategy.INVALID),
+        ({"run_strategy": "Always", "running": True}, RunStrategy.CONFLICTING),
+        ({"run_strategy": "Halted", "running": False}, RunStrategy.CONFLICTING),
+        ({"run_strategy": "Sometimes"}, RunStrategy.UNKNOWN),
+        ({"run_strategy": "(unknown)"}, RunStrategy.UNKNOWN),
+        ({"run_strategy": 7}, RunStrategy.UNKNOWN),
+        ({"run_strategy": ["Always"]}, RunStrategy.UNKNOWN),
     ],
 )
 def test_run_strategy(members: Json, strategy: RunStrategy) -> None:

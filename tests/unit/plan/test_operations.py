@@ -679,7 +679,9 @@ def test_a_link_that_was_set_is_announced() -> None:
 ELSEWHERE: dict[Reason, Plan] = {
     Reason.ALL_INTERFACES_READY: plan_vmi(vmi_view(vmi(), pod(), pending_since=later(-9)), now=NOW),
     Reason.GUEST_NOT_RUNNING: plan_vmi(vmi_view(vmi(phase="Scheduling"), pod(), pending_since=later(-9)), now=NOW),
-    Reason.RUN_STRATEGY_NOT_SUPPORTED: plan_vm(vm_view(vm(run_strategy="Manual"), pending_since=later(-9)), now=NOW),
+    Reason.RUN_STRATEGY_NOT_SUPPORTED: plan_vm(
+        vm_view(vm(run_strategy="WaitAsReceiver"), pending_since=later(-9)), now=NOW
+    ),
     Reason.NAME_TAKEN: plan_vm(vm_view(vm(), vmi=vmi(), pending_since=later(-9)), now=NOW),
     Reason.LAUNCHER_POD_LOST: plan_vmi(vmi_view(vmi()), now=NOW),
     # The reconciler gives these their reason: tests/unit/reconcile/test_reconciler.py.
@@ -699,15 +701,18 @@ ELSEWHERE: dict[Reason, Plan] = {
     Reason.FAILED_GUARANTEE: plan_vmi(
         vmi_view(pinned(phase="Scheduling"), pod(status={"qosClass": "Burstable"}), pending_since=later(-9)), now=NOW
     ),
-    Reason.HOTPLUG_ERROR: plan_vm(
-        vm_view(
-            vm(),
-            vmi=vmi(owner_uid=VM_UID),
-            refusal=Refusal(reason=Reason.HOTPLUG_ERROR, message="no"),
-            pending_since=later(-9),
-        ),
-        now=NOW,
-    ),
+    **{
+        reason: plan_vm(
+            vm_view(
+                vm(),
+                vmi=vmi(owner_uid=VM_UID),
+                refusal=Refusal(reason=reason, message="no"),
+                pending_since=later(-9),
+            ),
+            now=NOW,
+        )
+        for reason in (Reason.HOTPLUG_ERROR, Reason.FAILED_UPDATE)
+    },
 }
 
 

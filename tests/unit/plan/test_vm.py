@@ -23,7 +23,16 @@ from tests.build import (
 )
 
 from nicplug.model.frozen_json import thaw
-from nicplug.plan.actions import Create, Delete, Kind, PatchFinalizers, PatchInterfaces, PatchStatus
+from nicplug.plan.actions import (
+    Create,
+    Delete,
+    Kind,
+    PatchFinalizers,
+    PatchInterfaces,
+    PatchStatus,
+    PatchVmGeneration,
+    TurnVmOn,
+)
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
@@ -43,6 +52,17 @@ def _created(plan: Plan) -> Json:
 
 
 OWN: dict[str, Any] = {"owner_uid": VM_UID}
+START: Json = {"action": "Start"}
+STOP: Json = {"action": "Stop", "uid": VMI_UID}
+ORPHAN = ["orphan", "kubevirt.io/virtualMachineControllerFinalize"]
+
+
+def _asks(*requests: Json) -> Json:
+    return {"stateChangeRequests": list(requests)}
+
+
+HALTED_ASKED = vm(run_strategy="Halted", status=_asks(START))
+RERUN = vm(run_strategy="RerunOnFailure", status={"runStrategy": "RerunOnFailure"})
 
 
 @pytest.mark.parametrize(
@@ -64,7 +84,14 @@ OWN: dict[str, Any] = {"owner_uid": VM_UID}
         ("neither is Halted", vm(run_strategy=None), vmi(**OWN), ["Delete"]),
         ("both: neither started nor stopped", vm(running=True), None, ["PatchStatus"]),
         ("both, running: left alone", vm(running=True), vmi(**OWN), ["PatchStatus"]),
-        ("Manual: neither started nor stopped", vm(run_strategy="Manual"), None, ["PatchStatus"]),
+        ("Manual: on request only", vm(run_strategy="Manual"), None, ["PatchStatus"]),
+        ("Manual, asked to start", vm(run_strategy="Manual", status=_asks(START)), None, ["Create", "Create"]),
+        ("Manual, asked to stop", vm(run_strategy="Manual", status=_asks(STOP)), vmi(**OWN), ["Delete"]),
+        ("Always, asked to restart", vm(status=_asks(STOP, START)), vmi(**OWN), ["Delete"]),
+        ("Halted, asked to start: the strategy first", HALTED_ASKED, None, ["TurnVmOn"]),
+        ("RerunOnFailure, failed: written down first", RERUN, vmi(phase="Failed", **OWN), ["PatchStatus"]),
+        ("Once, nothing there: start", vm(run_strategy="Once"), None, ["Create", "Create"]),
+        ("WaitAsReceiver is not carried out", vm(run_strategy="WaitAsReceiver"), None, ["PatchStatus"]),
         ("an unknown strategy", vm(run_strategy="Sometimes"), None, ["PatchStatus"]),
         ("no finalizer yet: first", vm(finalizers=[]), None, ["PatchFinalizers"]),
         (
@@ -74,7 +101,8 @@ OWN: dict[str, Any] = {"owner_uid": VM_UID}
             ["PatchStatus"],
         ),
         ("deleted, running: the VMI first", vm(deleting=True), vmi(**OWN), ["Delete"]),
-        ("deleted, the VMI is going: wait", vm(deleting=True), vmi(deleting=True, **OWN), []),
+        ("deleted, the VMI is going: say so", vm(deleting=True), vmi(deleting=True, **OWN), ["PatchStatus"]),
+        ("deleted, its dependents stay", vm(deleting=True, finalizers=ORPHAN), vmi(**OWN), ["PatchFinalizers"]),
         ("deleted, nothing runs: let go", vm(deleting=True), None, ["PatchFinalizers"]),
         ("deleted, somebody else's VMI stays", vm(deleting=True), vmi(), ["PatchFinalizers"]),
         ("deleted, let go by us: others' finalizers", vm(deleting=True, finalizers=["other/one"]), None, []),
@@ -202,6 +230,147 @@ def test_what_was_refused_is_not_tried_again_but_told() -> None:
     assert isinstance(action, PatchStatus)
     failure = next(row for row in thaw(action.wanted)["conditions"] if row["type"] == "Failure")
     assert (failure["status"], failure["reason"], failure["message"]) == ("True", "FailedCreate", "quota")
+
+
+def _failure_of(raw: Json, found: Json | None = None) -> Json | None:
+    (action,) = plan_vm(vm_view(raw, vmi=found, pending_since=later(-9)), now=NOW).actions
+    assert isinstance(action, PatchStatus)
+    return next((row for row in thaw(action.wanted)["conditions"] if row["type"] == "Failure"), None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "words"),
+    [
+        (vm(running=True), "FailedCreate", "running and runstrategy are mutually exclusive: remove spec.running"),
+        (vm(run_strategy="Sometimes"), "FailedCreate", "unknown runstrategy: Sometimes. Use Always"),
+        (vm(run_strategy="WaitAsReceiver"), "RunStrategyNotSupported", "Use Always"),
+    ],
+    ids=["both", "unknown", "a receiver"],
+)
+def test_a_run_strategy_that_says_nothing_is_told_with_the_remedy(raw: Json, reason: str, words: str) -> None:
+    failure = _failure_of(raw)
+    assert failure is not None
+    assert failure["reason"] == reason
+    assert words in failure["message"]
+
+
+@pytest.mark.parametrize("strategy", ["Manual", "Halted"])
+def test_a_name_that_is_taken_matters_only_to_a_vm_that_wants_it(strategy: str) -> None:
+    assert _failure_of(vm(run_strategy=strategy), vmi()) is None
+
+
+class TestRefusals:
+    """What the API server has refused is not sent again, and does not keep the rest from being done."""
+
+    def _kinds(self, reason: Reason, raw: Json, found: Json | None = None) -> list[str]:
+        refusal = Refusal(reason=reason, message="no")
+        return _kinds(plan_vm(vm_view(raw, vmi=found, refusal=refusal, pending_since=later(-9)), now=NOW))
+
+    def test_a_refused_deletion(self) -> None:
+        assert self._kinds(Reason.FAILED_DELETE, vm(run_strategy="Halted"), vmi(**OWN)) == ["PatchStatus"]
+        assert self._kinds(Reason.FAILED_DELETE, vm()) == ["Create", "Create"]
+
+    def test_a_refused_creation(self) -> None:
+        assert self._kinds(Reason.FAILED_CREATE, vm()) == ["PatchStatus"]
+        assert self._kinds(Reason.FAILED_CREATE, vm(run_strategy="Halted"), vmi(**OWN)) == ["Delete"]
+
+    def test_a_refused_change_of_the_strategy(self) -> None:
+        assert self._kinds(Reason.FAILED_UPDATE, HALTED_ASKED) == ["PatchStatus"]
+
+
+def test_a_halted_vm_is_turned_on_in_the_field_that_it_uses() -> None:
+    for members, path, value in (
+        ({"run_strategy": "Halted"}, "/spec/runStrategy", "Always"),
+        ({"run_strategy": None, "running": False}, "/spec/running", True),
+        ({"run_strategy": None}, "/spec/running", True),
+    ):
+        raw = vm(status=_asks(START), **members)
+        (action,) = plan_vm(vm_view(raw), now=NOW).actions
+        assert isinstance(action, TurnVmOn)
+        *tests, change = action.json_patch()
+        assert change == {"op": "add", "path": path, "value": value}
+        assert {test["path"]: test["value"] for test in tests} == {
+            "/metadata/uid": VM_UID,
+            "/spec/runStrategy": raw["spec"].get("runStrategy"),
+            "/spec/running": raw["spec"].get("running"),
+        }
+
+
+def test_a_start_request_may_start_the_guest_paused() -> None:
+    raw = vm(run_strategy="Manual", status=_asks({"action": "Start", "data": {"paused": "true"}}))
+    assert _created(plan_vm(vm_view(raw), now=NOW))["spec"]["startStrategy"] == "Paused"
+    assert "startStrategy" not in _created(plan_vm(vm_view(vm()), now=NOW))["spec"]
+
+
+def test_done_requests_go_at_once() -> None:
+    """People can make no second one before the first is gone, so this does not wait for company."""
+    raw = vm(run_strategy="Manual", status=_asks(START))
+    (action,) = plan_vm(vm_view(raw, vmi=vmi(**OWN)), now=NOW).actions
+    assert isinstance(action, PatchStatus)
+    assert thaw(action.wanted)["stateChangeRequests"] == []
+
+
+def test_the_end_of_a_failed_vmi_and_its_sequel_are_written_down_together() -> None:
+    (action,) = plan_vm(vm_view(RERUN, vmi=vmi(phase="Failed", **OWN)), now=NOW).actions
+    assert isinstance(action, PatchStatus)
+    wanted = thaw(action.wanted)
+    assert wanted["startFailure"]["lastFailedVMIUID"] == VMI_UID
+    (request,) = wanted["stateChangeRequests"]
+    assert request["action"] == "Start"
+
+
+def test_a_strategy_that_a_vmi_on_its_way_out_waits_for_is_written_at_once() -> None:
+    raw = vm(run_strategy="Once")
+    (action,) = plan_vm(vm_view(raw, vmi=vmi(deleting=True, **OWN)), now=NOW).actions
+    assert isinstance(action, PatchStatus)
+    assert thaw(action.wanted)["runStrategy"] == "Once"
+
+
+class TestGeneration:
+    """A change that does not concern the VMI does not leave it behind."""
+
+    def _actions(self, raw: Json, started_from: Json, annotation: str | None = "1", *, told: bool = True) -> Any:
+        annotations = {"kubevirt.io/vm-generation": annotation} if annotation is not None else None
+        found = vmi(primary(), rows=[primary_row()], annotations=annotations, **OWN)
+        found["status"] |= {"virtualMachineRevisionName": revision(started_from)["metadata"]["name"]} if told else {}
+        view = vm_view(raw, vmi=found, started_from=revision(started_from), pending_since=later(-9))
+        return plan_vm(view, now=NOW).actions
+
+    def _now(self, **members: Any) -> Json:
+        return vm(primary(), generation=4, **members)
+
+    def test_the_same_template(self) -> None:
+        (action,) = self._actions(self._now(run_strategy="RerunOnFailure"), vm(primary()))
+        assert isinstance(action, PatchVmGeneration)
+        path = "/metadata/annotations/kubevirt.io~1vm-generation"
+        assert action.json_patch() == [
+            {"op": "test", "path": "/metadata/uid", "value": VMI_UID},
+            {"op": "test", "path": path, "value": "1"},
+            {"op": "add", "path": path, "value": "4"},
+        ]
+
+    def test_another_template(self) -> None:
+        (action,) = self._actions(self._now(), vm(primary(), nic("red", state="absent")))
+        assert isinstance(action, PatchStatus)
+
+    def test_it_says_so_already(self) -> None:
+        (action,) = self._actions(self._now(), vm(primary()), "4")
+        assert isinstance(action, PatchStatus)
+
+    def test_not_before_the_status_tells_what_it_was_started_from(self) -> None:
+        (action,) = self._actions(self._now(), vm(primary()), told=False)
+        assert isinstance(action, PatchStatus)
+
+    @pytest.mark.parametrize("annotation", [None, "", "four", "9" * 5000])
+    def test_a_lost_annotation_is_found_again_in_the_revision(self, annotation: str | None) -> None:
+        (action,) = self._actions(self._now(), vm(primary(), nic("red"), generation=3), annotation)
+        assert isinstance(action, PatchVmGeneration)
+        assert (action.seen, action.wanted) == (annotation, 3)
+
+    def test_desired_and_observed_stand_side_by_side(self) -> None:
+        (action,) = self._actions(self._now(), vm(primary(), nic("red")))
+        wanted = thaw(action.wanted)
+        assert (wanted["desiredGeneration"], wanted["observedGeneration"]) == (4, 1)
 
 
 class TestNics:

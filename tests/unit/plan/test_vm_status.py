@@ -1,50 +1,43 @@
-"""The status of a VM, as far as this version goes."""
+"""The status of a VM: conditions, generations, what it remembers of starts. `printableStatus` has a file of its own."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 from tests.build import CREATED, NOW, VM_UID, Json, later, vm, vm_view, vmi
 
+from nicplug.plan.run_strategy import decide, situation_of
+from nicplug.plan.views import Refusal
 from nicplug.plan.vm import own_vmi
 from nicplug.plan.vm_status import plan_vm_status
 
 PAUSED = {"type": "Paused", "status": "True"}
-UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+RESTART = {"type": "RestartRequired", "status": "True", "message": "x"}
 
 
-def _status(raw: Json, found: Json | None = None) -> Json:
+def _status(
+    raw: Json,
+    found: Json | None = None,
+    *,
+    failure: Refusal | None = None,
+    needs_restart: bool = False,
+    now: datetime = NOW,
+) -> Json:
     view = vm_view(raw, vmi=found)
-    return plan_vm_status(view=view, vmi=own_vmi(view), failure=None, now=NOW)
+    situation = situation_of(view.vm, own_vmi(view), now=now)
+    decision = decide(situation, now=now)
+    return plan_vm_status(
+        view=view,
+        situation=situation,
+        decision=decision,
+        failure=failure,
+        needs_restart=needs_restart,
+        now=now,
+    )
 
 
 def _own(**members: Any) -> Json:
     return vmi(owner_uid=VM_UID, **members)
-
-
-@pytest.mark.parametrize(
-    ("raw", "found", "wanted"),
-    [
-        (vm(deleting=True), _own(), "Terminating"),
-        (vm(run_strategy="Halted"), None, "Stopped"),
-        (vm(), None, "Starting"),
-        (vm(status={"startFailure": {"consecutiveFailCount": 2}}), None, "CrashLoopBackOff"),
-        (vm(), vmi(), "Starting"),
-        (vm(run_strategy="Halted"), _own(), "Stopping"),
-        (vm(), _own(deleting=True), "Stopping"),
-        (vm(), _own(), "Running"),
-        (vm(), _own(conditions=[PAUSED]), "Paused"),
-        (vm(), _own(phase="Scheduling", conditions=[UNSCHEDULABLE]), "ErrorUnschedulable"),
-        (vm(), _own(phase=""), "Starting"),
-        (vm(), _own(phase="Pending"), "Starting"),
-        (vm(), _own(phase="Scheduling"), "Starting"),
-        (vm(), _own(phase="Scheduled"), "Starting"),
-        (vm(), _own(phase="Failed"), "Stopped"),
-        (vm(), _own(phase="Succeeded"), "Stopped"),
-        (vm(), _own(phase="Unheard"), "Unknown"),
-    ],
-)
-def test_printable_status(raw: Json, found: Json | None, wanted: str) -> None:
-    assert _status(raw, found)["printableStatus"] == wanted
 
 
 def test_created_and_ready() -> None:
@@ -89,9 +82,32 @@ class TestConditions:
     @pytest.mark.parametrize("needs_restart", [True, False])
     def test_a_restart_that_is_no_longer_needed(self, needs_restart: bool) -> None:
         before = {"type": "RestartRequired", "status": "True", "lastTransitionTime": CREATED, "message": "x"}
-        view = vm_view(vm(status={"conditions": [before]}), vmi=_own())
-        status = plan_vm_status(view=view, vmi=view.vmi, failure=None, needs_restart=needs_restart, now=NOW)
+        status = _status(vm(status={"conditions": [before]}), _own(), needs_restart=needs_restart)
         assert (before in status["conditions"]) is needs_restart
+
+    def test_one_of_the_vmi_by_a_name_of_ours_is_not_mirrored(self) -> None:
+        theirs = [{"type": "Failure", "status": "True"}, RESTART]
+        assert self._rows(vm(), _own(conditions=theirs)).keys() == {"Ready"}
+
+    def test_a_mirrored_one_has_the_time_of_the_original(self) -> None:
+        theirs = {**PAUSED, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        assert self._rows(vm(), _own(conditions=[theirs]))["Paused"]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+
+    def test_a_new_message_alone_changes_nothing(self) -> None:
+        raw = vm(status={"conditions": [{**PAUSED, "message": "old"}]})
+        assert self._rows(raw, _own(conditions=[{**PAUSED, "message": "new"}]))["Paused"]["message"] == "old"
+
+    def test_what_is_no_condition_is_passed_over(self) -> None:
+        raw = vm(status={"conditions": [None, "x", {"type": None}, {"status": "True"}]})
+        assert self._rows(raw, _own(conditions=[None, 7, PAUSED])).keys() == {"Ready", "Paused"}
+
+    def test_a_failure(self) -> None:
+        row = next(
+            row
+            for row in _status(vm(), failure=Refusal(reason="FailedCreate", message="quota"))["conditions"]
+            if row["type"] == "Failure"
+        )
+        assert (row["status"], row["reason"], row["message"]) == ("True", "FailedCreate", "quota")
 
     def test_a_failure_that_has_passed_goes(self) -> None:
         raw = vm(status={"conditions": [{"type": "Failure", "status": "True", "reason": "x"}]})
@@ -101,5 +117,4 @@ class TestConditions:
 def test_a_status_that_is_as_it_shall_be_is_left_alone() -> None:
     found = _own(conditions=[{"type": "Ready", "status": "True"}])
     status = _status(vm(), found)
-    view = vm_view(vm(status=status), vmi=found)
-    assert plan_vm_status(view=view, vmi=own_vmi(view), failure=None, now=later(60)) == status
+    assert _status(vm(status=status), found, now=later(60)) == status

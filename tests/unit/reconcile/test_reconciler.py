@@ -89,9 +89,11 @@ class PlainApi:
 class Recorded:
     def __init__(self) -> None:
         self.events: list[tuple[str, str, str]] = []
+        self.messages: list[str] = []
 
     def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
         self.events.append((regarding.kind, type, reason))
+        self.messages.append(message)
 
 
 class Bench:
@@ -221,6 +223,25 @@ async def test_a_refused_create_is_told_and_not_sent_again(bench: Bench, error: 
     assert found is not None
     failure = next(row for row in found["status"]["conditions"] if row["type"] == "Failure")
     assert (failure["reason"], failure["message"]) == ("FailedCreate", str(error))
+
+
+async def test_a_refused_deletion_is_told_in_kubevirts_words(bench: Bench) -> None:
+    bench.make_vm()
+    await bench.reconciler.reconcile(VM)
+    found = bench.cluster.get(VMS, NAME)
+    assert found is not None
+    found["spec"]["runStrategy"] = "Halted"
+    bench.cluster.replace(VMS, NAME, found, by="user")
+    bench.hear()
+    bench.api.before = [_fail(error := Denied("forbidden", status=403))]
+    with pytest.raises(Denied):
+        await bench.reconciler.reconcile(VM)
+    assert bench.reconciler.note_refusal(VM, error, seconds=600)
+    assert bench.recorded.events[-1] == ("VirtualMachine", "Warning", "FailedDelete")
+    assert bench.recorded.messages[-1] == f"Error deleting virtual machine instance {NAME}: forbidden"
+    bench.cluster.pass_time(1)
+    await bench.reconciler.reconcile(VM)
+    assert bench.api.writes.count(("delete", VMIS)) == 1
 
 
 async def test_a_refused_spec_patch_has_kubevirts_reason(bench: Bench) -> None:
