@@ -76,7 +76,8 @@ async def test_a_deleted_entry_asks_the_guest_by_one_patch(world: World) -> None
     assert (absent["name"], absent["state"]) == ("blue", "absent")
 
 
-async def test_a_deleted_entry_that_never_attached_is_gone_by_two_patches(world: World) -> None:
+async def test_a_deleted_entry_that_never_attached_is_gone_by_three_patches(world: World) -> None:
+    """Two for the NIC; the third says that the VMI is what its VM asks for, as it was at its start."""
     declare(world)
     await world.operator(report_delay_seconds=PATIENT)
     name = await world.running(objects.vm("a"))
@@ -85,7 +86,8 @@ async def test_a_deleted_entry_that_never_attached_is_gone_by_two_patches(world:
     await world.quiet()
     world.server.modify(VM, name, lambda body: delete_entry(body, "blue"))
     await world.until(lambda: world.nics(VMI, name) == ["main"] and not objects.requested(world.pod_of(name)))
-    assert len([line for line in world.written() if line == f"patch {VMI} {name} 200"]) == 2
+    await world.until(lambda: len([line for line in world.written() if line == f"patch {VMI} {name} 200"]) == 3)
+    assert world.get(VMI, name)["metadata"]["annotations"]["kubevirt.io/vm-generation"] == "3"
 
 
 async def test_a_nic_of_the_vmi_alone_costs_the_vm_nothing(world: World) -> None:
