@@ -102,11 +102,19 @@ class WatchResponse(aiohttp.ClientResponse):
 
     async def json(self, *, loads: Any = None, **options: Any) -> Any:
         """The body, of any depth; Kopf reads that of every refusal."""
-        body = await super().json(loads=loads or self._loads, **options)
-        if self.answered >= 400:
-            text = str(_member(body, "message") or f"HTTP {self.answered}")
-            self.health.failed(self._resource, _trouble(self.answered), text)
+        try:
+            body = await super().json(loads=loads or self._loads, **options)
+        except (aiohttp.ContentTypeError, ValueError):
+            # Of a CRD that is not installed kube-apiserver says "404 page not found", in plain text.
+            self._note_refusal(None)
+            raise
+        self._note_refusal(body)
         return body
+
+    def _note_refusal(self, body: Any) -> None:
+        if self.answered >= 400:
+            text = str(_member(body, "message") or f"{self.url.path} answers HTTP {self.answered}")
+            self.health.failed(self._resource, _trouble(self.answered), text)
 
     @property
     def _resource(self) -> str:

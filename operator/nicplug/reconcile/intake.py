@@ -34,11 +34,14 @@ class Intake:
     relisted: asyncio.Event = field(default_factory=asyncio.Event)
     on_bug: Callable[[], None] = lambda: None
     _is_complete: bool = False
+    _ignored: list[str] = field(default_factory=list)
 
     def hear(self, kind: CachedKind, event: Mapping[str, Any]) -> None:
         """Take in one line of a watch; `type` None: an object of a list."""
         listed = event["type"] is None
         keys = self._take_in(kind, event)
+        if kind is CachedKind.KUBEVIRT:
+            self._tell_of_rivals()
         if listed and self._is_complete:
             self.relisted.set()
         self.enqueue(keys, priority=Priority.SWEEP if listed else Priority.LIVE)
@@ -57,6 +60,14 @@ class Intake:
             self.on_bug()
             self.caches.note_unreadable(kind, raw)
             return []
+
+    def _tell_of_rivals(self) -> None:
+        """A second KubeVirt CR is a mistake, or somebody who wants to take over the cluster's policy."""
+        config = self.caches.config()
+        ignored = sorted(str(other.key) for other in self.caches.kubevirts if other is not config)
+        if ignored and ignored != self._ignored and config is not None:
+            log.warning("several KubeVirt CRs; the oldest counts", counts=str(config.key), ignored=ignored)
+        self._ignored = ignored
 
     def attachments_changed(self, attachments: Iterable[AttachmentKey] | None) -> None:
         """Network attachment definitions came, went or changed; None for all of them."""

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 
 import pytest
+from structlog.testing import capture_logs
 from tests.build import NAME, NAMESPACE, NOW, pod, vm, vmi
 
+from nicplug.cache import caches
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.reconcile.intake import Intake
@@ -79,3 +81,24 @@ async def test_a_new_leader_looks_at_everything_behind_what_happens_now(intake: 
     keys = await _all_work(intake)
     assert keys[0] == VMI
     assert set(keys) == {VM, VMI, VmiKey(NAMESPACE, "b")}
+
+
+async def test_an_object_that_cannot_be_taken_in_is_told_and_known_and_stops_nobody(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caches would never have been complete: one tenant's object kept everybody from being served."""
+    bugs: list[int] = []
+    intake.on_bug = lambda: bugs.append(1)
+    intake.hear(CachedKind.VMI, {"type": "ADDED", "object": vmi(version=1)})
+    monkeypatch.setattr(caches, "parse_vmi", lambda _: 1 / 0)
+    with capture_logs() as lines:
+        intake.hear(CachedKind.VMI, {"type": "MODIFIED", "object": vmi(version=2)})
+        intake.hear(CachedKind.VMI, {"type": "MODIFIED", "object": vmi(version=2)})
+    assert [line["object"] for line in lines] == [f"{NAMESPACE}/{NAME}"]
+    assert bugs == [1]
+    uid = vmi()["metadata"]["uid"]
+    assert intake.caches.vmis.version_of(uid) == 2
+    assert intake.caches.vmis.get(VMI) is not None
+    monkeypatch.undo()
+    intake.hear(CachedKind.VMI, {"type": "MODIFIED", "object": vmi(version=3)})
+    assert intake.caches.vmis.version_of(uid) == 3

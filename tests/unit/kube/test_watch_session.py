@@ -1,0 +1,80 @@
+"""What Kopf's session makes of answers that the fake API server does not give."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
+
+from nicplug.kube.deep_json import MAXIMUM_DEPTH, depth
+from nicplug.kube.watch_health import WatchHealth
+from nicplug.kube.watch_session import response_class
+
+PATH = "/apis/kubevirt.io/v1/virtualmachines"
+
+
+@asynccontextmanager
+async def answering(answer: web.Response, *, health: WatchHealth) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session whose server has one answer to everything."""
+
+    async def on_get(_: web.Request) -> web.Response:
+        return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type)
+
+    app = web.Application()
+    app.router.add_get(PATH, on_get)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/"))
+        async with aiohttp.ClientSession(url, response_class=response_class(health)) as session:
+            yield session
+
+
+async def test_a_crd_that_is_not_served_is_told_although_the_answer_is_plain_text() -> None:
+    seconds = iter(range(0, 1000, 5))
+    health = WatchHealth(clock=lambda: float(next(seconds)))
+    answer = web.Response(text="404 page not found", status=404)
+    async with answering(answer, health=health) as session:
+        with capture_logs() as lines:
+            for _ in range(2):
+                async with session.get(PATH, params={"watch": "true"}) as response:
+                    # What Kopf tries again.
+                    assert response.status == 503
+                    with pytest.raises(aiohttp.ContentTypeError):
+                        await response.json()
+    assert [(line["event"], line["remedy"]) for line in lines] == [
+        ("watch interrupted", "Install the CRDs: kubectl apply -f crds/")
+    ]
+
+
+@pytest.mark.parametrize("levels", [500, 5_000])
+async def test_a_list_with_an_object_too_deep_is_read_and_the_object_named(levels: int) -> None:
+    deep = '{"a":' * levels + "1" + "}" * levels
+    metadata = '"metadata":{"namespace":"red","name":"%s"}'
+    items = ",".join(
+        f"{{{metadata % name},{spec}}}" for name, spec in (("good", '"spec":{}'), ("bad", f'"spec":{deep}'))
+    )
+    answer = web.Response(text=f'{{"items":[{items}]}}', content_type="application/json")
+    async with answering(answer, health=WatchHealth()) as session:
+        with capture_logs() as lines:
+            for _ in range(2):
+                async with session.get(PATH) as response:
+                    body = await response.json()
+    assert [item["metadata"]["name"] for item in body["items"]] == ["good", "bad"]
+    assert depth(body) == MAXIMUM_DEPTH
+    assert [line["object"] for line in lines] == ["red/bad"]
+
+
+async def test_a_watch_brings_the_line_of_an_object_too_deep_without_its_depths_and_drops_half_a_line() -> None:
+    deep = '{"a":' * 5_000 + "1" + "}" * 5_000
+    lines = f'{{"type":"ADDED","object":{{"spec":{deep}}}}}\n{{"type":"BOOKMARK","object":{{}}}}\n{{"type":"ADD'
+    answer = web.Response(text=lines, content_type="application/json")
+    async with (
+        answering(answer, health=WatchHealth()) as session,
+        session.get(PATH, params={"watch": "true"}) as response,
+    ):
+        text = b"".join([block async for block in response.content.iter_chunked(1024)])
+    assert text.count(b"\n") == 2
+    assert text.endswith(b'{"type":"BOOKMARK","object":{}}\n')
+    assert text.count(b"{") <= MAXIMUM_DEPTH + 2
