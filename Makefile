@@ -11,7 +11,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-picture test lint format unit bench soak e2e clean
+.PHONY: help env demo demo-picture test lint format unit bench soak e2e docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -52,6 +52,9 @@ soak: ## Many random operations while operator and API server are killed: does e
 
 e2e: ## The demo's scenario on kind; needs Docker, skips with the reason elsewhere
 	@$(run) -m pytest tests/e2e $(ARGS)
+
+docs: ## Write the documents that are generated from the code
+	@$(run) tools/reference.py
 
 clean: ## Remove what the targets leave in this checkout (the shared cache stays)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -4,103 +4,256 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """CamelCase on the wire; the docstring line beside each is what a person is told in the docs."""
+    """CamelCase on the wire. Each has a docstring: what it means, and after a blank line what to do (`make docs`)."""
 
     ATTACHED = "Attached"
-    """The NIC is in the guest."""
+    """The NIC is in the guest.
+
+    Nothing to do.
+    """
     ALL_INTERFACES_READY = "AllInterfacesReady"
-    """Every NIC that the spec asks for is in the guest."""
+    """Every NIC that the spec asks for is in the guest.
+
+    Nothing to do.
+    """
     GUEST_NOT_RUNNING = "GuestNotRunning"
-    """The guest is not running, so it has no NICs yet."""
+    """The guest is not running, so it has no NICs yet.
+
+    Start the VM, or look why it does not start.
+    """
     WAITING_FOR_LAUNCHER_POD = "WaitingForLauncherPod"
-    """The launcher pod is not ready; its networks annotation is patched when it is."""
+    """The launcher pod is not ready; its networks annotation is patched when it is.
+
+    Wait, or look at the pod.
+    """
     WAITING_FOR_POD_INTERFACE = "WaitingForPodInterface"
-    """The pod was asked for the interface; the dynamic networks controller has not attached it yet."""
+    """The pod was asked for the interface; the dynamic networks controller has not attached it yet.
+
+    If it lasts: does the controller run on that node? It is asked again by itself, see `AttachFailed`.
+    """
     WAITING_FOR_GUEST = "WaitingForGuest"
-    """The pod has the interface; the node agent has not plugged it into the guest yet."""
+    """The pod has the interface; the node agent has not plugged it into the guest yet.
+
+    If it lasts: look at virt-handler on that node.
+    """
     WAITING_FOR_GUEST_RELEASE = "WaitingForGuestRelease"
-    """The NIC is to go; the guest still holds it."""
+    """The NIC is to go; the guest still holds it.
+
+    A guest that boots or is halted answers later.
+    """
     WAITING_FOR_POD_RELEASE = "WaitingForPodRelease"
-    """The guest has let the NIC go; the pod interface is being detached."""
+    """The guest has let the NIC go; the pod interface is being detached.
+
+    As for `WaitingForPodInterface`.
+    """
     FEATURE_GATE_DISABLED = "FeatureGateDisabled"
-    """The KubeVirt CR does not list the feature gate HotplugNICs."""
+    """The KubeVirt CR does not list the feature gate `HotplugNICs`.
+
+    Add the line that the message names, or ask the admin to.
+    """
     KUBEVIRT_CR_MISSING = "KubevirtCRMissing"
-    """There is no KubeVirt CR, so no feature gate is listed."""
+    """There is no KubeVirt CR, so no feature gate is listed.
+
+    Create one: `examples/kubevirt.yaml`.
+    """
     BINDING_NEEDS_RESTART = "BindingNeedsRestart"
-    """Only bridge (and, by migration, SR-IOV) NICs can follow a running VM."""
+    """Only bridge (and, by migration, SR-IOV) NICs can follow a running VM.
+
+    Use `bridge: {}`, or restart the VM.
+    """
     BINDING_NEEDS_MIGRATION = "BindingNeedsMigration"
-    """An SR-IOV NIC is attached when the VM next moves to another pod."""
+    """An SR-IOV NIC is attached when the VM next moves to another pod.
+
+    Migrate or restart the VM.
+    """
     NETWORK_NEEDS_RESTART = "NetworkNeedsRestart"
-    """The network is the primary one, or not Multus's; it is attached when the VM starts."""
+    """The network is the primary one, or not Multus's; it is attached when the VM starts.
+
+    Restart the VM, or use a `multus` network.
+    """
     NETWORK_CHANGE_NEEDS_RESTART = "NetworkChangeNeedsRestart"
-    """The spec names another network than the one the NIC in the guest is on."""
+    """The spec names another network than the one the NIC in the guest is on.
+
+    Write `state: absent`, wait until it is gone, and plug it again; or restart the VM.
+    """
     NETWORK_CHANGE_NEEDS_MIGRATION = "NetworkChangeNeedsMigration"
-    """The spec names another network; the NIC gets there when the VM next moves to another pod."""
+    """The spec names another network; the NIC gets there when the VM next moves to another pod.
+
+    This version does not migrate by itself: write `state: absent`, wait until it is gone, and plug it again; or
+    restart the VM.
+    """
     WAITING_FOR_LINK = "WaitingForLink"
-    """The NIC's link is to be set up or down; the node agent has not done it yet."""
+    """The NIC's link is to be set up or down; the node agent has not done it yet.
+
+    If it lasts: look at virt-handler on that node.
+    """
     LINK_SET = "LinkSet"
-    """The NIC's link is as the spec asks for."""
+    """The NIC's link is as the spec asks for.
+
+    Nothing to do.
+    """
     LINK_STATE_NOT_SUPPORTED = "LinkStateNotSupported"
-    """The link of an SR-IOV NIC cannot be set: the guest drives the device itself."""
+    """The link of an SR-IOV NIC cannot be set: the guest drives the device itself.
+
+    Take `state: down` away, or unplug the NIC.
+    """
     UNPLUG_NEEDS_RESTART = "UnplugNeedsRestart"
-    """Only a bridge NIC of a secondary network can be taken out of a running VM."""
+    """Only a bridge NIC of a secondary network can be taken out of a running VM.
+
+    Restart the VM; the NIC is not created again.
+    """
     NO_NETWORK = "NetworkMissing"
-    """The interface names no network of the spec."""
+    """The interface names no network of the spec.
+
+    Add a network of the same name.
+    """
     INVALID_NAME = "InvalidName"
-    """The NIC's name is outside KubeVirt's character set or too long."""
+    """The NIC's name is outside KubeVirt's character set or too long.
+
+    Rename it.
+    """
     INVALID_MAC_ADDRESS = "InvalidMacAddress"
-    """The MAC address is malformed or not unicast."""
+    """The MAC address is malformed or not unicast.
+
+    Correct it, or leave it out.
+    """
     DUPLICATE_MAC_ADDRESS = "DuplicateMacAddress"
-    """Another NIC of the VM has the same MAC address, and keeps it."""
+    """Another NIC of the VM has the same MAC address, and keeps it.
+
+    Change one of the two, or leave it out.
+    """
     DUPLICATE_NAME = "DuplicateName"
-    """Two interfaces of the spec have the same name; the first is served."""
+    """Two interfaces of the spec have the same name; the first is served.
+
+    Rename or remove one.
+    """
     NO_INTERFACE = "InterfaceMissing"
-    """The network has no interface of its name."""
+    """The network has no interface of its name.
+
+    Add an interface of that name, or remove the network.
+    """
     INVALID_STATE = "InvalidState"
-    """The interface's `state` is none that KubeVirt knows; it counts as up."""
+    """The interface's `state` is none that KubeVirt knows; it counts as up.
+
+    Write `up`, `down` or `absent`, or leave it out.
+    """
     INVALID_ATTACHMENT_REFERENCE = "InvalidAttachmentReference"
-    """The reference is not `<name>` or `<namespace>/<name>` of a network attachment definition."""
+    """The reference is not `<name>` or `<namespace>/<name>` of a network attachment definition.
+
+    Correct `networkName`.
+    """
     ATTACHMENT_DEFINITION_MISSING = "NetworkAttachmentDefinitionMissing"
-    """The network attachment definition does not exist; the NIC follows when it is created."""
+    """The network attachment definition does not exist; the NIC follows when it is created.
+
+    Create it in the namespace that the message names, or correct `networkName`. A VM that starts meanwhile starts
+    without the NIC, and gets it later. On an unplug: it was deleted while the pod had the interface.
+    """
     ATTACHMENT_DEFINITION_INVALID = "NetworkAttachmentDefinitionInvalid"
-    """The network attachment definition's `spec.config` is not a JSON object."""
+    """The network attachment definition's `spec.config` is not a JSON object.
+
+    Correct it; the NIC follows by itself.
+    """
     MULTUS_NOT_INSTALLED = "MultusNotInstalled"
-    """The CRD of network attachment definitions is not installed, so no secondary network can be attached."""
+    """The CRD of network attachment definitions is not installed, so no secondary network can be attached.
+
+    Ask the cluster admin to install Multus; it is noticed within seconds.
+    """
     ATTACH_FAILED = "AttachFailed"
-    """The dynamic networks controller did not attach the NIC; it is asked again, ever less often."""
+    """The dynamic networks controller did not attach the NIC; it is asked again, ever less often.
+
+    The message quotes the controller and names the next attempt: after 2, 8, 30 and 120 seconds, then every 10
+    minutes. A correction of the network or of the VM is tried at once. Failed after more than four attempts; other
+    NICs do not wait for it.
+    """
     DETACH_FAILED = "DetachFailed"
-    """The dynamic networks controller did not detach the NIC; it is asked again, ever less often."""
+    """The dynamic networks controller did not detach the NIC; it is asked again, ever less often.
+
+    As for `AttachFailed`. The guest does not have the NIC any more.
+    """
     NETWORK_STATUS_UNREADABLE = "NetworkStatusUnreadable"
-    """The pod's network-status cannot be read, so nobody can tell whether the NIC is attached."""
+    """The pod's network-status cannot be read, so nobody can tell whether the NIC is attached.
+
+    Multus writes it; if it stays broken, restart the VM. What was known before stays in the status.
+    """
     POD_INTERFACE_NAME_TAKEN = "PodInterfaceNameTaken"
-    """The pod has an interface of the NIC's pod interface name that belongs to another network."""
+    """The pod has an interface of the NIC's pod interface name that belongs to another network.
+
+    Remove what the message names from the pod, or restart the VM.
+    """
     ANNOTATION_CONTESTED = "AnnotationContested"
-    """Somebody else asks the pod for another network under the NIC's pod interface name."""
+    """Somebody else asks the pod for another network under the NIC's pod interface name.
+
+    Find who writes the annotation of launcher pods, and stop it; nicplug does not write over it.
+    """
     ANNOTATION_TOO_LARGE = "AnnotationTooLarge"
-    """The pod's networks annotation has no room for the NIC."""
+    """The pod's networks annotation has no room for the NIC.
+
+    Use fewer NICs: some hundreds fit.
+    """
     ANNOTATION_UNREADABLE = "AnnotationUnreadable"
-    """The pod's networks annotation was edited into something that is not a list of networks."""
+    """The pod's networks annotation was edited into something that is not a list of networks.
+
+    Correct the annotation, or set it to `[]`.
+    """
     ORDINAL_INTERFACE_NAMES = "OrdinalInterfaceNames"
-    """The pod uses interface names of an early KubeVirt; its NICs can only be removed by a restart."""
+    """The pod uses interface names of an early KubeVirt; its NICs can only be removed by a restart.
+
+    Restart the VM.
+    """
     RUN_STRATEGY_NOT_SUPPORTED = "RunStrategyNotSupported"
-    """The run strategy WaitAsReceiver is not carried out: VMs are not received from other clusters."""
+    """The run strategy WaitAsReceiver is not carried out: VMs are not received from other clusters.
+
+    Use another run strategy.
+    """
     NAME_TAKEN = "NameTaken"
-    """An object of that name exists and belongs to somebody else."""
+    """An object of that name exists and belongs to somebody else.
+
+    Rename or delete one of the two.
+    """
     FAILED_CREATE = "FailedCreate"
-    """The API server refused to create an object, or the VM's run strategy says nothing that could be done."""
+    """The API server refused to create an object, or the VM's run strategy says nothing that could be done.
+
+    The message has its words: a quota, an admission policy, missing rights; or says which field of the spec to
+    correct.
+    """
     FAILED_DELETE = "FailedDelete"
-    """The API server refused to delete an object."""
+    """The API server refused to delete an object.
+
+    The message has its words: missing rights, an admission policy.
+    """
     FAILED_UPDATE = "FailedUpdateError"
-    """The API server refused to change the VM or its VMI."""
+    """The API server refused to change the VM or its VMI.
+
+    The message has its words.
+    """
     FAILED_POD_PATCH = "FailedPodPatch"
-    """The API server refused to change the launcher pod."""
+    """The API server refused to change the launcher pod.
+
+    The message has its words. Has the operator's ClusterRole `pods/status`?
+    """
     FAILED_GUARANTEE = "FailedGuaranteePodResources"
-    """The VM pins its CPUs, and the launcher pod has no guaranteed resources."""
+    """The VM pins its CPUs, and the launcher pod has no guaranteed resources.
+
+    A LimitRange or an admission plugin changes the pod's requests: make requests and limits equal, or do not pin.
+    """
     ERR_IMAGE_PULL = "ErrImagePull"
-    """An image of the launcher pod cannot be pulled."""
+    """An image of the launcher pod cannot be pulled.
+
+    The message has the kubelet's words: is the name right, does the node reach the registry?
+    """
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
-    """An image of the launcher pod cannot be pulled; the kubelet tries again ever more slowly."""
+    """An image of the launcher pod cannot be pulled; the kubelet tries again ever more slowly.
+
+    As `ErrImagePull`.
+    """
     LAUNCHER_POD_LOST = "LauncherPodLost"
-    """Somebody or something has taken the launcher pod away from a running VM."""
+    """Somebody or something has taken the launcher pod away from a running VM.
+
+    `status.reason` has the cause when it is known: an eviction, a lost node, a crash. A VM is started again by its
+    run strategy.
+    """
     HOTPLUG_ERROR = "HotPlugNetworkInterfaceError"
-    """The API server refused to change the networks of a running VMI (KubeVirt's name for it)."""
+    """The API server refused to change the networks of a running VMI (KubeVirt's name for it).
+
+    The message has its words.
+    """
