@@ -336,7 +336,7 @@ _WEIGHTS = {
     Deed.MAC: 3,
     Deed.DELETE_POD: 4,
     Deed.GATE: 2,
-    Deed.NETWORK: 0,
+    Deed.NETWORK: 4,
 }
 _DEEDS: dict[Deed, tuple[_Able, _Act]] = {
     Deed.PLUG: (lambda machine: machine.exists and len(machine.template) < len(TEMPLATE_NICS), _plug),

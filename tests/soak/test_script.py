@@ -30,7 +30,7 @@ def test_script_has_as_much_of_everything_as_the_shape_says(seed: int) -> None:
 
 def test_nothing_that_can_happen_is_left_out() -> None:
     scripts = [write_script(SHAPE, seed=seed) for seed in range(5)]
-    assert {step.deed for script in scripts for step in operations(script)} == set(Deed) - {Deed.RESTART, Deed.NETWORK}
+    assert {step.deed for script in scripts for step in operations(script)} == set(Deed) - {Deed.RESTART}
     assert {step.misfortune for script in scripts for step in script if isinstance(step, Fault)} == set(Misfortune)
 
 
@@ -40,7 +40,7 @@ def test_what_was_switched_off_is_on_again_in_the_end(seed: int) -> None:
     for step in operations(write_script(SHAPE, seed=seed)):
         if step.deed in (Deed.GATE, Deed.NETWORK):
             switches.setdefault((step.deed, step.nic), []).append(step.value)
-    assert switches
+    assert len(switches) > 1
     for values in switches.values():
         assert values == ["off", "on"] * (len(values) // 2)
 
