@@ -285,6 +285,12 @@ class Users:
         self.declared[operation.vm].runs = True
 
     async def plug_instance(self, operation: Operation) -> None:
+        """Only a NIC that neither side lists: one that is on its way out is refused, as `virtctl` refuses it."""
+        vmi = await self._running_instance(operation.vm)
+        vm = await self._get(VIRTUAL_MACHINES, operation.vm)
+        specs = (vmi["spec"], *([vm["spec"]["template"]["spec"]] if vm else []))
+        if any(_find(spec, operation.nic) for spec in specs):
+            raise NotPossible("the NIC is still there")
         uid = await self._edit_instance(operation, lambda spec: _plug(spec, operation.nic))
         self.declared[operation.vm].instance.setdefault(uid, {})[operation.nic] = "up"
 
