@@ -316,7 +316,6 @@ def _delete_pod(machine: _Machine, randomness: random.Random) -> tuple[str, str]
     return "", randomness.choice(("now", "gracefully"))
 
 
-# 0: not done yet, until the operator can live with it.
 _WEIGHTS = {
     Deed.PLUG: 24,
     Deed.UNPLUG: 10,
@@ -325,7 +324,7 @@ _WEIGHTS = {
     Deed.UNPLUG_INSTANCE: 4,
     Deed.LINK: 10,
     Deed.LINK_INSTANCE: 2,
-    Deed.RESTART: 0,
+    Deed.RESTART: 6,
     Deed.DELETE_INSTANCE: 4,
     Deed.HALT: 4,
     Deed.START: 4,
