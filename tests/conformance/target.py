@@ -138,14 +138,14 @@ def vmi_spec() -> Json:
 
 
 def pod_body(**metadata: Any) -> Json:
-    """A pod that the scheduler cannot place."""
+    """A pod that no scheduler looks at: nobody but the test writes its status."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": unique("pod"), **metadata},
         "spec": {
             "containers": [{"name": "compute", "image": "none"}],
-            "nodeSelector": {"no-such-node": "true"},
+            "schedulerName": "nobody",
             "terminationGracePeriodSeconds": 30,
         },
     }
