@@ -11,7 +11,7 @@ from tests.api.operator_thread import eventually
 from tests.api.world import POD, VM, VMI, World
 
 from nicplug.app import App
-from nicplug.plan.vmi import plan_vmi
+from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.reconcile import reconciler
 
 

@@ -11,7 +11,7 @@ from tests.api.objects import NETWORKS, Json, pod_interface
 from tests.api.world import POD, VM, VMI, World
 
 from nicplug.cache import optional_watch
-from nicplug.plan import attempts
+from nicplug.plan.nic import attempts
 
 NADS, EVENTS = "network-attachment-definitions", "core/events"
 BLUE = pod_interface("blue")

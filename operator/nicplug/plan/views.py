@@ -42,7 +42,7 @@ class PlanSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmView:
-    """What `plan.vm` sees.
+    """What `plan.vm.decide` sees.
 
     Attributes:
         vmi: the VMI of the VM's name, whoever owns it.
@@ -64,7 +64,7 @@ class VmView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmiView:
-    """What `plan.vmi` sees.
+    """What `plan.vmi.decide` sees.
 
     Attributes:
         pods: every pod controlled by this VMI's uid.

@@ -9,8 +9,8 @@ from nicplug.model.keys import VmiKey, VmKey
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.launcher_pod import launcher_pod_key
 from nicplug.plan.views import PlanSettings, VmiView, VmView
+from nicplug.plan.vmi.launcher_pod import launcher_pod_key
 from nicplug.reconcile.memory import Memory
 
 # In a burst a NIC needs several times as long, and each would cost three reports on the way; with these

@@ -27,8 +27,8 @@ from nicplug.plan.actions import (
 from nicplug.plan.outcome import Announcement, Completion, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView, VmView
-from nicplug.plan.vm import plan_vm
-from nicplug.plan.vmi import plan_vmi
+from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.gather import Gatherer

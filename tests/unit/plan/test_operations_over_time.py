@@ -29,7 +29,7 @@ from nicplug.plan.actions import PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
-from nicplug.plan.vmi import plan_vmi
+from nicplug.plan.vmi.decide import plan_vmi
 
 HAS = pod(networks=[element("blue")], attached=["blue"])
 PLUGGED = row("blue", "domain", "multus-status")

@@ -36,8 +36,8 @@ from tests.fakes.patches import JSON_PATCH, patched
 from nicplug.model.interface_names import is_hashed_name
 from nicplug.plan.actions import ConfirmPod, Create, Delete, Kind, PatchNetworksAnnotation
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vm import plan_vm
-from nicplug.plan.vmi import plan_vmi
+from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vmi.decide import plan_vmi
 
 NAMES = ("red", "blue", "green")
 # Attempts, and how many seconds ago the last one was.

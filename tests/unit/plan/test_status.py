@@ -29,8 +29,8 @@ from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import StatusDecision, changed_members, decide_status
 from nicplug.plan.views import Refusal
-from nicplug.plan.vm import plan_vm
-from nicplug.plan.vmi import plan_vmi
+from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vmi.decide import plan_vmi
 
 DELAY = timedelta(milliseconds=300)
 

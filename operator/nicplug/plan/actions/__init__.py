@@ -1,0 +1,55 @@
+"""Effects as values: what a plan wants done. Equal plans are equal objects.
+
+Every write carries its own guard and is harmless when sent twice or by two leaders.
+"""
+
+from nicplug.plan.actions.json_patch import JsonPatch, escape_pointer
+from nicplug.plan.actions.machines import (
+    LabelNode,
+    OriginChange,
+    PatchInterfaces,
+    PatchOrigin,
+    PatchPlacement,
+    PatchVmGeneration,
+    TurnVmOn,
+)
+from nicplug.plan.actions.objects import Create, Delete, Kind, PatchFinalizers, PatchStatus
+from nicplug.plan.actions.pods import ConfirmPod, PatchNetworksAnnotation, PatchPodCondition, RestoreLabel
+
+Patch = (
+    PatchNetworksAnnotation
+    | PatchInterfaces
+    | PatchOrigin
+    | PatchPlacement
+    | PatchVmGeneration
+    | PatchStatus
+    | PatchPodCondition
+    | RestoreLabel
+    | LabelNode
+    | PatchFinalizers
+    | TurnVmOn
+)
+Action = Create | Delete | ConfirmPod | Patch
+
+__all__ = [
+    "Action",
+    "ConfirmPod",
+    "Create",
+    "Delete",
+    "JsonPatch",
+    "Kind",
+    "LabelNode",
+    "OriginChange",
+    "Patch",
+    "PatchFinalizers",
+    "PatchInterfaces",
+    "PatchNetworksAnnotation",
+    "PatchOrigin",
+    "PatchPlacement",
+    "PatchPodCondition",
+    "PatchStatus",
+    "PatchVmGeneration",
+    "RestoreLabel",
+    "TurnVmOn",
+    "escape_pointer",
+]

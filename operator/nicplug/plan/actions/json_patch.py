@@ -1,0 +1,40 @@
+"""The parts of a guarded JSON patch (RFC 6902): what is tested, what is put there."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+JsonPatch = Sequence[Mapping[str, Any]]
+
+
+def escape_pointer(member: str) -> str:
+    """A JSON pointer segment (RFC 6901)."""
+    return member.replace("~", "~0").replace("/", "~1")
+
+
+def test(path: str, value: Any) -> Mapping[str, Any]:
+    """The member is what we saw; null for a missing one."""
+    return {"op": "test", "path": path, "value": value}
+
+
+def add(path: str, value: Any) -> Mapping[str, Any]:
+    """Set the member, whether it is there or not."""
+    return {"op": "add", "path": path, "value": value}
+
+
+def replace_members(root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, Any]) -> JsonPatch:
+    """`test` each member, and set it; null removes it."""
+    operations = []
+    for member, value in wanted.items():
+        path = f"{root}/{escape_pointer(member)}"
+        operations.append(test(path, seen[member]))
+        operations.append({"op": "remove", "path": path} if value is None else add(path, value))
+    return operations
+
+
+def annotate(name: str, wanted: str, *, seen: str | None, has_annotations: bool) -> JsonPatch:
+    """Set an annotation that is what we saw; `test` with null passes only while it is missing."""
+    if not has_annotations:
+        path = "/metadata/annotations"
+        return [test(path, None), add(path, {name: wanted})]
+    path = f"/metadata/annotations/{escape_pointer(name)}"
+    return [test(path, seen), add(path, wanted)]

@@ -1,0 +1,185 @@
+"""Effects on the specs and the metadata of VMs and VMIs."""
+
+from dataclasses import dataclass
+
+from nicplug.model.frozen_json import FrozenJson, thaw
+from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.names import (
+    NODE_NAME_LABEL,
+    TEMPLATE_INTERFACES_ANNOTATION,
+    VM_GENERATION_ANNOTATION,
+)
+from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, replace_members, test
+from nicplug.plan.actions.objects import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginChange:
+    """The list of the NICs that came from the template, as it stands on the VMI and as it shall be.
+
+    Attributes:
+        seen: the annotation's text; None when there is none.
+    """
+
+    seen: str | None
+    wanted: str
+    has_annotations: bool
+
+    def operations(self) -> JsonPatch:
+        """Its part of a patch."""
+        return annotate(
+            TEMPLATE_INTERFACES_ANNOTATION, self.wanted, seen=self.seen, has_annotations=self.has_annotations
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchOrigin:
+    """Adopt NICs that were on the VMI before they were in the template; the VMI's lists stay."""
+
+    key: VmiKey
+    uid: str
+    origin: OriginChange
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """The guarded patch."""
+        return [test("/metadata/uid", self.uid), *self.origin.operations()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchVmGeneration:
+    """Say on the VMI that it is what this generation of its VM asks for.
+
+    Attributes:
+        seen: the annotation, or None when the VMI has none.
+    """
+
+    key: VmiKey
+    uid: str
+    seen: str | None
+    wanted: int
+    has_annotations: bool = True
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """The guarded patch."""
+        change = annotate(
+            VM_GENERATION_ANNOTATION, str(self.wanted), seen=self.seen, has_annotations=self.has_annotations
+        )
+        return [test("/metadata/uid", self.uid), *change]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnVmOn:
+    """Have a halted VM run always, if it still is halted, in the field that its owner uses.
+
+    Attributes:
+        run_strategy: `spec.runStrategy` as seen; None when the VM has `running`, or neither.
+        running: `spec.running` as seen.
+    """
+
+    key: VmKey
+    uid: str
+    run_strategy: str | None
+    running: bool | None
+
+    kind = Kind.VM
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` of both fields, `add` of the one."""
+        wanted = add("/spec/running", True) if self.run_strategy is None else add("/spec/runStrategy", "Always")
+        return [
+            test("/metadata/uid", self.uid),
+            test("/spec/runStrategy", self.run_strategy),
+            test("/spec/running", self.running),
+            wanted,
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchInterfaces:
+    """Replace networks and interfaces of a VMI spec, or of a VM template, if both are what we saw.
+
+    Source: KubeVirt `pkg/network/controllers/vm.go`, same operations in the same order after the uid.
+
+    Attributes:
+        origin: travels with the lists that it tells about, so that no crash can part them.
+    """
+
+    kind: Kind
+    key: VmKey | VmiKey
+    uid: str
+    seen_networks: FrozenJson
+    seen_interfaces: FrozenJson
+    networks: FrozenJson
+    interfaces: FrozenJson
+    origin: OriginChange | None = None
+
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` and `add` of both lists."""
+        root = "/spec/template/spec" if self.kind is Kind.VM else "/spec"
+        networks, interfaces = f"{root}/networks", f"{root}/domain/devices/interfaces"
+        return [
+            test("/metadata/uid", self.uid),
+            test(networks, thaw(self.seen_networks)),
+            add(networks, thaw(self.networks)),
+            test(interfaces, thaw(self.seen_interfaces)),
+            add(interfaces, thaw(self.interfaces)),
+            *(self.origin.operations() if self.origin is not None else ()),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchPlacement:
+    """Replace members of a VMI spec that say where its next pod may run, each if it is still what we saw.
+
+    Attributes:
+        seen: the members that change, as they were; null for a missing one.
+        wanted: the same members as they shall be; null removes one.
+    """
+
+    key: VmiKey
+    uid: str
+    seen: FrozenJson
+    wanted: FrozenJson
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """One patch for all members."""
+        operations = [test("/metadata/uid", self.uid)]
+        return [*operations, *replace_members("/spec", seen=thaw(self.seen), wanted=thaw(self.wanted))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelNode:
+    """Write the node's name on the VMI, by which node agents select the VMIs they run."""
+
+    key: VmiKey
+    uid: str
+    seen: str
+    node: str
+    has_labels: bool
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """The label, creating the label map when there is none."""
+        operations = [test("/metadata/uid", self.uid)]
+        if not self.has_labels:
+            return [
+                *operations,
+                test("/metadata/labels", None),
+                add("/metadata/labels", {NODE_NAME_LABEL: self.node}),
+            ]
+        path = f"/metadata/labels/{escape_pointer(NODE_NAME_LABEL)}"
+        return [*operations, test(path, self.seen or None), add(path, self.node)]

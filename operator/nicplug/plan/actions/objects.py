@@ -1,0 +1,89 @@
+"""Effects on an object of any kind."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from nicplug.model.frozen_json import FrozenJson, thaw
+from nicplug.model.keys import ObjectKey, VmiKey, VmKey
+from nicplug.plan.actions.json_patch import JsonPatch, add, replace_members, test
+
+
+class Kind(Enum):
+    """The kinds that nicplug writes."""
+
+    VM = "VirtualMachine"
+    VMI = "VirtualMachineInstance"
+    POD = "Pod"
+    REVISION = "ControllerRevision"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """POST an object of a deterministic name; a 409 with the same owner means it is done.
+
+    Attributes:
+        owner_uid: uid of the controlling owner in `body`; tells our object from a namesake.
+    """
+
+    kind: Kind
+    key: ObjectKey
+    owner_uid: str
+    body: FrozenJson = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """DELETE that very object, never a namesake."""
+
+    kind: Kind
+    key: ObjectKey
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchFinalizers:
+    """Replace the finalizers, if they are what we saw; an empty list lets a deleted object go."""
+
+    kind: Kind
+    key: VmKey | VmiKey
+    uid: str
+    seen: tuple[str, ...]
+    wanted: tuple[str, ...]
+
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` of the old list, null when there is none."""
+        path = "/metadata/finalizers"
+        return [
+            test("/metadata/uid", self.uid),
+            test(path, list(self.seen) or None),
+            add(path, list(self.wanted)),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchStatus:
+    """Replace members of a status, each if it is still what we saw: the node agent writes the same lists.
+
+    Attributes:
+        seen: the members that change, as they were; null for a missing one. `null` itself: no status yet.
+        wanted: the same members as they shall be; null removes one.
+    """
+
+    kind: Kind
+    key: VmKey | VmiKey
+    uid: str
+    seen: FrozenJson
+    wanted: FrozenJson
+
+    subresource = "status"
+
+    def json_patch(self) -> JsonPatch:
+        """One patch for all members; a single failed `test` rejects it whole."""
+        seen, wanted = thaw(self.seen), thaw(self.wanted)
+        operations = [test("/metadata/uid", self.uid)]
+        if seen is None:
+            members = {member: value for member, value in wanted.items() if value is not None}
+            return [*operations, test("/status", None), add("/status", members)]
+        return [*operations, *replace_members("/status", seen=seen, wanted=wanted)]

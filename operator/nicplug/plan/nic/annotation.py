@@ -1,0 +1,342 @@
+"""What the networks annotation of a live launcher pod shall hold.
+
+Source: KubeVirt 1.9 `GenerateFromActivePod`, with these differences (docs/differences.md): elements of others
+stay; an element leaves only after the guest has let the NIC go; a removal never travels with an addition (DNC#157:
+the added NIC's network-status gets lost); a network that cannot be attached is not asked for; what does not come
+about is asked for again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from nicplug.model.attachments import KnownAttachments, attachment_key
+from nicplug.model.interface_names import is_hashed_name
+from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.metadata import text
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network
+from nicplug.model.networks_annotation import (
+    Element,
+    UnreadableAnnotation,
+    element_of,
+    parse_annotation,
+    render_annotation,
+    touched,
+)
+from nicplug.model.operations import InterfaceOperation, OperationType
+from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.attachments import refuse_attachment
+from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
+from nicplug.plan.nic.links import PodLinks, Rows, interface_names
+from nicplug.plan.nic.turns import Waiting, take_turns
+from nicplug.plan.nic.validation import Siblings, in_precedence, refuse
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
+
+# All annotations of a pod share 256 KiB; network-status, with as many entries, needs its part of it.
+_LARGEST_TEXT = 100 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationDecision:
+    """The new text, or None to leave the annotation alone.
+
+    Attributes:
+        is_made: False: the pod must not be asked for anything now, and is as it is.
+        attachments: the NICs that the annotation asks for, after the patch, each with its `<namespace>/<name>`.
+        withheld: NICs that the pod is not asked for, and why.
+        attempts: of the NICs that are waited for, those of this pass included.
+        first_waiting: the NIC that the controller attaches next; while it fails, those behind it wait too.
+        unreadable: why the present text cannot be read, else "".
+        again_at: when time alone will have changed the decision.
+    """
+
+    text: str | None = None
+    is_made: bool = False
+    attachments: Mapping[str, str] = field(default_factory=dict)
+    withheld: Mapping[str, Refusal] = field(default_factory=dict)
+    attempts: Mapping[str, Attempts] = field(default_factory=dict)
+    first_waiting: str = ""
+    unreadable: str = ""
+    again_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodRequest:
+    """Everything that decides what one pod is asked for.
+
+    Attributes:
+        rows: `status.interfaces` by name, as the node agent last reported.
+        records: the records as they are.
+        failures: what the controller last said to have failed, by pod interface.
+        seen_at: when this process first saw the present spec.
+        additions_due: when removals stop waiting for additions that have not arrived.
+    """
+
+    vmi: VirtualMachineInstance
+    pod: LauncherPod
+    rows: Rows
+    records: Mapping[str, InterfaceOperation]
+    known: KnownAttachments
+    failures: Failures
+    seen_at: datetime
+    additions_due: datetime
+    now: datetime
+
+
+def decide_annotation(request: PodRequest) -> AnnotationDecision:
+    """Compare what the spec asks for with what the pod is asked for."""
+    try:
+        present = parse_annotation(request.pod.networks_annotation)
+    except UnreadableAnnotation as error:
+        return AnnotationDecision(unreadable=str(error))
+    names = interface_names(request.vmi, request.pod, request.rows)
+    own = {str(item.get("interface")): item for item in present if _is_own(item, names)}
+    foreign = [item for item in present if not _is_own(item, names)]
+    siblings = in_precedence(request.vmi.interfaces, request.vmi.networks, request.rows)
+    return _Decider(request=request, names=names, own=own, foreign=foreign, siblings=siblings).decide(present)
+
+
+def _is_own(element: Element, names: Mapping[str, str]) -> bool:
+    """Hashed names are a name space of nicplug's own; anything else belongs to whoever wrote it."""
+    interface = str(element.get("interface") or "")
+    return is_hashed_name(interface) or interface in names.values()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Decider:
+    """One decision: sorts the NICs of the spec into those that stay, wait, and are withheld."""
+
+    request: PodRequest
+    names: Mapping[str, str]
+    own: Mapping[str, Element]
+    foreign: Sequence[Element]
+    siblings: Siblings
+    staying: list[Element] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    withheld: dict[str, Refusal] = field(default_factory=dict)
+    attempts: dict[str, Attempts] = field(default_factory=dict)
+
+    def decide(self, present: Sequence[Element]) -> AnnotationDecision:
+        """The decision."""
+        request, now = self.request, self.request.now
+        self._sort()
+        self.staying += self._still_in_guest()
+        staying = {str(item["interface"]) for item in self.staying}
+        leaving = [item for interface, item in self.own.items() if interface not in staying and self._has(interface)]
+        detaching = self._detaching()
+        turn = take_turns(self.waiting, removing=self._holds_up_suspects(detaching) or bool(leaving), now=now)
+        additions = [item.element for item in turn.admitted]
+        is_hasty = bool(leaving and additions) and now < request.additions_due
+        kept = [*self._in_spec_order([*self.staying, *additions]), *(leaving if is_hasty else ())]
+        asked = turn.asked | self._ask_to_detach(detaching, leaving=() if is_hasty else leaving)
+        for item in self.waiting:
+            self._note(item.name, item.attempts, is_asked=item.name in turn.asked, is_there=item in turn.admitted)
+        elements, seen = [*kept, *self.foreign], request.pod.networks_annotation or ""
+        text = None if _same_elements(present, elements) else render_annotation(elements)
+        if text is None and asked:
+            text = touched(seen, elements)
+        asked_for = {name: item for item in kept if (name := self._name_of(item)) is not None}
+        moments = [turn.again_at, request.additions_due if is_hasty else None]
+        moments += [self.attempts[name].due_at for name in detaching if name not in self.withheld]
+        return AnnotationDecision(
+            text=text,
+            is_made=True,
+            attachments={name: self._attachment(item) for name, item in asked_for.items()},
+            withheld=self.withheld,
+            attempts=self.attempts,
+            first_waiting=turn.admitted[0].name if turn.admitted else "",
+            again_at=min((moment for moment in moments if moment is not None and moment > now), default=None),
+        )
+
+    def _sort(self) -> None:
+        networks = {network.name: network for network in self.request.vmi.networks}
+        size = len(render_annotation([*self.own.values(), *self.foreign]).encode())
+        placed: set[str] = set()
+        for interface in self.request.vmi.interfaces:
+            network = networks.get(interface.name)
+            if network is not None and network.is_secondary and network.name not in placed:
+                placed.add(network.name)
+                size += self._place(interface, network, size)
+
+    def _place(self, interface: Interface, network: Network, size: int) -> int:
+        """Put one NIC where it belongs; the bytes that it adds to the annotation."""
+        name, pod_interface = interface.name, self.names[interface.name]
+        existing, in_guest = self.own.get(pod_interface), has_source(self.request.rows.get(name), DOMAIN)
+        is_attached = in_guest or self._has(pod_interface)
+        if interface.is_absent:
+            self.staying += [existing] if existing is not None and in_guest else []
+            return 0
+        if existing is not None and (is_attached or not _is_pluggable(interface)):
+            # Never rewritten: a changed MAC or definition would make the controller detach and attach anew.
+            self.staying.append(existing)
+            return 0
+        if not _is_pluggable(interface) or refuse(interface, network, self.siblings) is not None:
+            return 0
+        wanted = element_of(
+            interface=interface,
+            network=network,
+            pod_interface=pod_interface,
+            namespace=self.request.vmi.key.namespace,
+        )
+        added = len(render_annotation([wanted]).encode()) if existing is None else 0
+        refusal = self._refuse(network, wanted, existing, size=size + added, is_attached=is_attached)
+        if refusal is not None:
+            self.withheld[name] = refusal
+            self.staying += [existing] if existing and refusal.reason == Reason.ANNOTATION_CONTESTED else []
+            return 0
+        if is_attached:
+            self.staying.append(wanted)
+        else:
+            self.waiting.append(self._waiting(name, network, wanted, existing))
+        return added
+
+    def _refuse(
+        self, network: Network, wanted: Element, existing: Element | None, *, size: int, is_attached: bool
+    ) -> Refusal | None:
+        interface, asked = str(wanted["interface"]), f"{wanted['namespace']}/{wanted['name']}"
+        if existing is None and (occupant := self.request.pod.network_status.network_of(interface)) not in ("", asked):
+            return Refusal(
+                reason=Reason.POD_INTERFACE_NAME_TAKEN,
+                message=f"pod {self.request.pod.key.name} has an interface {interface} already, of network {occupant}, "
+                "which nobody asked nicplug for: remove it, or restart the VM",
+            )
+        if existing is not None and not _asks_the_same(existing, wanted) and self._was_just_asked(network.name):
+            return Refusal(
+                reason=Reason.ANNOTATION_CONTESTED,
+                message=f"somebody else asks pod {self.request.pod.key.name} for network "
+                f"{self._attachment(existing)} as {interface}, which is this NIC's pod interface: take that "
+                "element out of the annotation k8s.v1.cni.cncf.io/networks",
+            )
+        if size > _LARGEST_TEXT:
+            return Refusal(
+                reason=Reason.ANNOTATION_TOO_LARGE,
+                message=f"the networks annotation of a pod holds {_LARGEST_TEXT // 1024} KiB, and the NICs before "
+                "this one fill it: use fewer NICs",
+            )
+        if is_attached:
+            return None
+        return refuse_attachment(network, namespace=self.request.vmi.key.namespace, known=self.request.known)
+
+    def _was_just_asked(self, name: str) -> bool:
+        """For the present spec: another element than ours can only be somebody else's."""
+        record = self.request.records.get(name)
+        return (
+            record is not None
+            and record.operation == OperationType.PLUG
+            and record.last_attempt_time is not None
+            and record.observed_generation == self.request.vmi.generation
+        )
+
+    def _waiting(self, name: str, network: Network, wanted: Element, existing: Element | None) -> Waiting:
+        key = attachment_key(network, namespace=self.request.vmi.key.namespace)
+        attempts = attempts_of(
+            self.request.records.get(name),
+            operation=OperationType.PLUG,
+            generation=self.request.vmi.generation,
+            definition=self.request.known.definitions.get(key),
+            failure=self.request.failures.get(str(wanted["interface"])),
+            seen_at=self.request.seen_at,
+        )
+        is_asked = existing is not None and _asks_the_same(existing, wanted)
+        return Waiting(name=name, element=wanted, is_asked=is_asked, attempts=attempts)
+
+    def _still_in_guest(self) -> list[Element]:
+        """Elements whose NIC somebody took out of the spec without asking the guest first: it keeps its link."""
+        held = {text(row.get("podInterfaceName")) for row in self.request.rows.values() if has_source(row, DOMAIN)}
+        return [
+            item for interface, item in self.own.items() if interface in held and interface not in self.names.values()
+        ]
+
+    def _detaching(self) -> list[str]:
+        """NICs that the guest has let go and the pod is no longer asked for, and that it still has."""
+        status = self.request.pod.network_status
+        return [
+            interface.name
+            for interface in self.request.vmi.interfaces
+            if interface.is_absent
+            and (pod_interface := self.names.get(interface.name)) is not None
+            and pod_interface not in self.own
+            and not has_source(self.request.rows.get(interface.name), DOMAIN)
+            and status.has(pod_interface)
+        ]
+
+    def _ask_to_detach(self, detaching: Sequence[str], *, leaving: Sequence[Element]) -> frozenset[str]:
+        """Note the removals of this pass, and which earlier ones have to be asked for once more."""
+        overdue: set[str] = set()
+        for name in detaching:
+            attempts = self._detach_attempts(name)
+            if attempts.is_due(self.request.now) and name not in self.withheld:
+                overdue.add(name)
+            self._note(name, attempts, is_asked=name in overdue, is_there=True)
+        for item in leaving:
+            if (nic := self._name_of(item)) is not None:
+                self._note(nic, Attempts(), is_asked=True, is_there=True)
+        return frozenset(overdue)
+
+    def _detach_attempts(self, name: str) -> Attempts:
+        network = self._network(name)
+        key = attachment_key(network, namespace=self.request.vmi.key.namespace) if network is not None else None
+        return attempts_of(
+            self.request.records.get(name),
+            operation=OperationType.UNPLUG,
+            generation=self.request.vmi.generation,
+            definition=self.request.known.definitions.get(key) if key is not None else None,
+            failure=self.request.failures.get(self.names[name]),
+            seen_at=self.request.seen_at,
+        )
+
+    def _holds_up_suspects(self, detaching: Sequence[str]) -> bool:
+        """Removals under way that may still succeed; one whose network is gone cannot, and must not block others."""
+        for name in detaching:
+            network, namespace = self._network(name), self.request.vmi.key.namespace
+            refusal = refuse_attachment(network, namespace=namespace, known=self.request.known) if network else None
+            if refusal is not None:
+                self.withheld[name] = refusal
+        hopeful = [name for name in detaching if name not in self.withheld]
+        return any(not self._detach_attempts(name).is_suspect for name in hopeful)
+
+    def _note(self, name: str, attempts: Attempts, *, is_asked: bool, is_there: bool) -> None:
+        now, generation = self.request.now, self.request.vmi.generation
+        # Asked by an earlier pass whose record has not been written: counted from when it is noticed.
+        is_unrecorded = attempts.count == 0 and (is_there or bool(attempts.error))
+        noted = attempts.again(generation=generation, now=now) if is_asked or is_unrecorded else attempts
+        self.attempts[name] = noted
+
+    def _has(self, pod_interface: str) -> bool:
+        name = next((name for name, interface in self.names.items() if interface == pod_interface), "")
+        return PodLinks(self.request.pod, self.request.rows).has(name, pod_interface)
+
+    def _network(self, name: str) -> Network | None:
+        return next((item for item in self.request.vmi.networks if item.name == name), None)
+
+    def _name_of(self, element: Element) -> str | None:
+        return next((name for name, interface in self.names.items() if interface == element["interface"]), None)
+
+    def _attachment(self, element: Element) -> str:
+        return f"{element.get('namespace') or self.request.vmi.key.namespace}/{element.get('name')}"
+
+    def _in_spec_order(self, elements: Sequence[Element]) -> list[Element]:
+        """The controller adds in this order."""
+        order = {self.names.get(item.name, ""): index for index, item in enumerate(self.request.vmi.interfaces)}
+        return sorted(elements, key=lambda item: order.get(str(item["interface"]), len(order)))
+
+
+def _is_pluggable(interface: Interface) -> bool:
+    """SR-IOV never enters the annotation of a live pod: its device is allocated when a pod is made."""
+    return interface.binding in HOTPLUGGABLE_BINDINGS and interface.binding is not Binding.SRIOV
+
+
+def _asks_the_same(one: Element, other: Element) -> bool:
+    """What nicplug writes into an element is equal; others may have added to it."""
+    return all((one.get(key) or "") == (other.get(key) or "") for key in ("name", "namespace", "mac", "interface"))
+
+
+def _same_elements(one: Sequence[Element], other: Sequence[Element]) -> bool:
+    """Equal as sets: order carries no meaning for the controller, and a rewrite would cost a patch."""
+
+    def key(element: Element) -> str:
+        return repr(sorted(element.items(), key=lambda item: item[0]))
+
+    return sorted(map(key, one)) == sorted(map(key, other))

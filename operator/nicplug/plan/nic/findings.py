@@ -1,0 +1,159 @@
+"""What is true of one NIC now: by which path it comes or goes, how far it is, and why.
+
+A finding comes from an ordered tuple of checks (`plug_findings`, `unplug_findings`): one check, one
+reason, one message, and the first that has something to say wins. Here are their common terms, and the
+checks that both tuples share. Knows nothing of records: `plan.nic.operations` compares findings with them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.networks import Interface, Network
+from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
+from nicplug.model.pod import LauncherPod
+from nicplug.plan.nic.annotation import AnnotationDecision
+from nicplug.plan.nic.attempts import Attempts
+from nicplug.plan.nic.validation import Siblings
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import VmiView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is true of one operation now, before it is compared with its record."""
+
+    operation: OperationType
+    path: OperationPath
+    phase: OperationPhase
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """Everything that a check may look at.
+
+    Attributes:
+        network: of the interface's name, in the VMI or, before it is there, in the template.
+        siblings: all NICs of the VM, in the order in which they are served.
+        pod: the pod that runs the guest.
+        row: the NIC's row of `status.interfaces`, as it will be after this pass.
+        annotation: what the pod is asked for.
+        record: as it was before this pass.
+    """
+
+    view: VmiView
+    interface: Interface
+    network: Network | None
+    siblings: Siblings
+    pod: LauncherPod | None
+    row: Mapping[str, Any] | None
+    annotation: AnnotationDecision
+    record: InterfaceOperation | None
+
+    @property
+    def in_guest(self) -> bool:
+        """The node agent has seen the NIC in the guest."""
+        return has_source(self.row, DOMAIN)
+
+    @property
+    def operation(self) -> OperationType:
+        """What the spec asks for, unless a check knows better."""
+        return OperationType.UNPLUG if self.interface.is_absent else OperationType.PLUG
+
+    @property
+    def attempts(self) -> Attempts | None:
+        """At bringing about what the pod is asked for; None when nothing is waited for."""
+        return self.annotation.attempts.get(self.interface.name)
+
+    @property
+    def attempts_phrase(self) -> str:
+        """How it went and what comes next, for a sentence; stays the same until the next attempt."""
+        attempts = self.attempts
+        if attempts is None or attempts.due_at is None:
+            return ""
+        tried = "once" if attempts.count == 1 else f"{attempts.count} times"
+        said = f", and was told: {attempts.error}" if attempts.error else " without an answer"
+        return f"asked {tried}{said}. Asked again at {attempts.due_at:%H:%M:%S} UTC, or when something changes"
+
+    @property
+    def pod_phrase(self) -> str:
+        """The pod, for a sentence."""
+        return f"pod {self.pod.key.name}" if self.pod is not None else "the launcher pod"
+
+    @property
+    def node_phrase(self) -> str:
+        """The node, for a sentence."""
+        return f"node {self.pod.node_name}" if self.pod is not None and self.pod.node_name else "the node"
+
+    @property
+    def network_phrase(self) -> str:
+        """The network, for a sentence."""
+        network = self.network
+        return f"network {network.attachment}" if network is not None and network.attachment else "the network"
+
+    def finding(self, path: OperationPath, phase: OperationPhase, reason: Reason, message: str) -> Finding:
+        """A finding about what the spec asks for."""
+        return Finding(operation=self.operation, path=path, phase=phase, reason=reason, message=message)
+
+
+Check = Callable[[Situation], Finding | None]
+
+
+def first_finding(checks: Iterable[Check], situation: Situation) -> Finding | None:
+    """What the first check that has something to say says."""
+    return next((finding for check in checks if (finding := check(situation)) is not None), None)
+
+
+def gate_is_off(situation: Situation) -> Finding | None:
+    """The admin has not enabled hot-plug."""
+    view = situation.view
+    if view.hotplug_enabled:
+        return None
+    line = 'add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates of the KubeVirt CR'
+    if view.config is None:
+        reason, where = Reason.KUBEVIRT_CR_MISSING, "there is no KubeVirt CR: create one (kind KubeVirt) and"
+    else:
+        reason, where = Reason.FEATURE_GATE_DISABLED, f"hot-plug is off in KubeVirt CR {view.config.key}:"
+        if "HotplugNICs" in view.config.disabled_feature_gates:
+            line = 'remove "HotplugNICs" from its developerConfiguration.disabledFeatureGates, and ' + line
+    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, reason, f"{where} {line}")
+
+
+def api_server_refuses(situation: Situation) -> Finding | None:
+    """A write for this VMI, or for its VM, was refused."""
+    denied = situation.view.refusal or situation.view.vm_refusal
+    if denied is None:
+        return None
+    message = f"the API server refused it and is asked again: {denied.message}"
+    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message)
+
+
+def network_status_is_unreadable(situation: Situation) -> Finding | None:
+    """Nobody can tell what the pod has; what was known before is kept."""
+    pod = situation.pod
+    if pod is None or not pod.network_status.problem:
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.PENDING,
+        Reason.NETWORK_STATUS_UNREADABLE,
+        f"annotation k8s.v1.cni.cncf.io/network-status of {situation.pod_phrase} tells nothing "
+        f"({pod.network_status.problem[:120]}): if it stays so while Multus runs on {situation.node_phrase}, "
+        "restart the VM",
+    )
+
+
+def annotation_is_unreadable(situation: Situation) -> Finding | None:
+    """Nothing is written over what a person has broken."""
+    if not situation.annotation.unreadable:
+        return None
+    return situation.finding(
+        OperationPath.NONE,
+        OperationPhase.BLOCKED,
+        Reason.ANNOTATION_UNREADABLE,
+        f"annotation k8s.v1.cni.cncf.io/networks of {situation.pod_phrase} was edited and cannot be read "
+        f"({situation.annotation.unreadable}): correct it, or set it to []",
+    )

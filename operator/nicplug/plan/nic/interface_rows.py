@@ -1,0 +1,59 @@
+"""Rows of `status.interfaces` that follow from a pod's network-status.
+
+Source: KubeVirt 1.9 `pkg/network/controllers/vmi.go`: the primary first, then the secondary
+networks in spec order, then rows of others. `multus-status` in a row is the go-ahead for the node
+agent; nothing else is.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nicplug.model.interface_status import (
+    MULTUS_STATUS,
+    Row,
+    add_source,
+    remove_source,
+    rows_by_name,
+    same_rows,
+)
+from nicplug.model.metadata import text
+from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.links import interface_names
+
+# KubeVirt's guest agent poller reports no more either.
+MAXIMUM_GUEST_ROWS = 10
+
+
+def plan_rows(*, vmi: VirtualMachineInstance, pod: LauncherPod, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The rows as they shall be; the old list itself when nothing but the order differs."""
+    old = rows_by_name(rows)
+    names = interface_names(vmi, pod, old)
+    primary = next((network.name for network in vmi.networks if network.is_primary), None)
+    wanted = [_primary(primary, pod, old)] if primary is not None else []
+    for name, pod_interface in names.items():
+        row = _secondary(name, pod_interface, pod=pod, old=old.get(name))
+        wanted += [row] if row is not None else []
+    # Those of networks of other kinds, and those that the guest made.
+    wanted += [dict(row) for name, row in old.items() if name != primary and name not in names]
+    nameless = [dict(row) for row in rows if not text(row.get("name"))]
+    wanted += nameless[:MAXIMUM_GUEST_ROWS]
+    return [dict(row) for row in rows] if same_rows(rows, wanted) else wanted
+
+
+def _primary(name: str, pod: LauncherPod, old: Mapping[str, Mapping[str, Any]]) -> Row:
+    row = dict(old.get(name, {"name": name}))
+    if pod.network_status.problem and row.get("podInterfaceName"):
+        return row
+    return {**row, "podInterfaceName": pod.network_status.primary_interface}
+
+
+def _secondary(name: str, pod_interface: str, *, pod: LauncherPod, old: Mapping[str, Any] | None) -> Row | None:
+    if pod.network_status.problem:
+        # Silence is no news: what was known stays, and nothing is added to it.
+        return dict(old) if old is not None else None
+    attached = pod.network_status.has(pod_interface)
+    if old is None:
+        return {"name": name, "infoSource": MULTUS_STATUS, "podInterfaceName": pod_interface} if attached else None
+    row = add_source(old, MULTUS_STATUS) if attached else remove_source(old, MULTUS_STATUS)
+    return {**row, "podInterfaceName": pod_interface}

@@ -1,0 +1,155 @@
+"""The record of each NIC: where it is, which path it takes, why, and what comes next.
+
+A failing NIC is never invisible: whatever is asked for and not yet in the guest, or to go and not
+yet gone, has a record. NICs that the guest was born with have none. What is true of a NIC now is found
+by `plan.nic.findings`; here it becomes a record with its times and its attempts.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from nicplug.model.networks import ABSENT, Interface, Network, parse_interface
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.model.pod import LauncherPod
+from nicplug.plan.nic.annotation import AnnotationDecision
+from nicplug.plan.nic.attempts import Attempts
+from nicplug.plan.nic.change_findings import find_link_change
+from nicplug.plan.nic.findings import Finding, Situation, first_finding
+from nicplug.plan.nic.links import Rows
+from nicplug.plan.nic.live_rules import deleted_from_template
+from nicplug.plan.nic.plug_findings import find_plug, nic_is_invalid
+from nicplug.plan.nic.spec_findings import SPEC_CHECKS
+from nicplug.plan.nic.unplug_findings import find_unplug
+from nicplug.plan.nic.validation import in_precedence
+from nicplug.plan.views import VmiView
+
+Records = Mapping[str, InterfaceOperation]
+
+
+def plan_operations(
+    *,
+    view: VmiView,
+    pod: LauncherPod | None,
+    rows: Rows,
+    annotation: AnnotationDecision,
+    records: Records,
+    now: datetime,
+) -> list[InterfaceOperation]:
+    """All records as they shall be, in spec order.
+
+    Args:
+        rows: `status.interfaces` by name, as they will be after this pass.
+        records: the records as they are.
+    """
+    networks = {network.name: network for network in (*_template_networks(view), *view.vmi.networks)}
+    primary = {network.name for network in view.vmi.networks if not network.is_secondary}
+    wanted: dict[str, InterfaceOperation] = {}
+    nics = (*_as_the_template_asks(view), *_only_in_template(view), *_without_interface(view))
+    siblings = in_precedence(nics, networks.values(), rows)
+    for interface in nics:
+        situation = Situation(
+            view=view,
+            interface=interface,
+            network=networks.get(interface.name),
+            siblings=siblings,
+            pod=pod,
+            row=rows.get(interface.name),
+            annotation=annotation,
+            record=records.get(interface.name),
+        )
+        finding = _find(situation, is_primary=interface.name in primary)
+        if finding is not None:
+            wanted[interface.name] = _record(finding, situation=situation, now=now)
+    return list(wanted.values())
+
+
+def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
+    if flaw := first_finding(SPEC_CHECKS, situation):
+        return flaw
+    if situation.interface.is_absent:
+        return find_unplug(situation)
+    return nic_is_invalid(situation) or find_link_change(situation) if is_primary else find_plug(situation)
+
+
+def _without_interface(view: VmiView) -> tuple[Interface, ...]:
+    """A stand-in for each network that no interface names: it has to be told of under its name."""
+    named = {interface.name for interface in view.vmi.interfaces}
+    return tuple(parse_interface({"name": item.name}) for item in view.vmi.networks if item.name not in named)
+
+
+def _as_the_template_asks(view: VmiView) -> tuple[Interface, ...]:
+    """The VMI's NICs, those absent that the template wants gone: what keeps the wish from the VMI has to be told."""
+    vm = view.vm
+    leaving: set[str] = set()
+    if vm is not None:
+        leaving = {interface.name for interface in vm.interfaces if interface.is_absent}
+        leaving |= deleted_from_template(vm=vm, vmi=view.vmi, config=view.config)
+    return tuple(item.with_state(ABSENT) if item.name in leaving else item for item in view.vmi.interfaces)
+
+
+def _only_in_template(view: VmiView) -> tuple[Interface, ...]:
+    """NICs that the user wrote and that have not reached, or will never reach, the running VMI."""
+    if view.vm is None:
+        return ()
+    present = {interface.name for interface in view.vmi.interfaces}
+    return tuple(item for item in view.vm.interfaces if item.name not in present and not item.is_absent)
+
+
+def _template_networks(view: VmiView) -> tuple[Network, ...]:
+    return view.vm.networks if view.vm is not None else ()
+
+
+def _record(finding: Finding, *, situation: Situation, now: datetime) -> InterfaceOperation:
+    attempts = situation.attempts
+    fresh = InterfaceOperation(
+        name=situation.interface.name,
+        operation=finding.operation,
+        path=finding.path,
+        phase=finding.phase,
+        reason=finding.reason,
+        message=finding.message,
+        attempts=attempts.count if attempts is not None else int(_was_asked(finding, situation)),
+        start_time=_requested_at(situation, now=now),
+        last_transition_time=now,
+        last_error=attempts.error if attempts is not None else "",
+        last_attempt_time=attempts.last_at if attempts is not None else None,
+        observed_generation=attempts.generation if attempts is not None else 0,
+    )
+    old = situation.record
+    return fresh if old is None or old.operation != finding.operation else _continued(fresh, old, attempts)
+
+
+def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Attempts | None) -> InterfaceOperation:
+    """The record of an operation that had one: it began when that began, and keeps what nobody knows better."""
+    record = replace(fresh, start_time=old.start_time)
+    if attempts is None:
+        record = replace(
+            record,
+            attempts=max(old.attempts, fresh.attempts),
+            last_error=old.last_error,
+            last_attempt_time=old.last_attempt_time,
+            observed_generation=old.observed_generation,
+        )
+    if record.phase == OperationPhase.READY:
+        record = replace(record, path=old.path, last_error="")
+    return replace(record, last_transition_time=old.last_transition_time) if old.phase == record.phase else record
+
+
+def _requested_at(situation: Situation, *, now: datetime) -> datetime:
+    """When the VMI's spec was first seen with it; a NIC that is only in the template has just been noticed."""
+    view = situation.view
+    in_spec = any(interface.name == situation.interface.name for interface in view.vmi.interfaces)
+    return min(view.spec_seen_at, now) if in_spec else now
+
+
+def _was_asked(finding: Finding, situation: Situation) -> bool:
+    """The pod, or for an unplug and for a link the guest, has been asked for the change."""
+    if finding.operation in (OperationType.UNPLUG, OperationType.SET_LINK):
+        return finding.phase is not OperationPhase.BLOCKED
+    return situation.interface.name in situation.annotation.attachments
+
+
+def unsettled(operations: Iterable[InterfaceOperation]) -> tuple[InterfaceOperation, ...]:
+    """The records that keep a VMI from being `InterfacesReady`."""
+    return tuple(operation for operation in operations if operation.phase != OperationPhase.READY)

@@ -1,0 +1,188 @@
+"""From the VM template to the VMI spec, and the way back for NICs that are gone.
+
+Source: KubeVirt 1.9 `pkg/network/controllers/vm.go`. Unlike KubeVirt, lists are rewritten only when
+an entry is added, removed or changed: a mere difference in order is left alone.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.interface_status import rows_by_name
+from nicplug.model.kubevirt import KubevirtConfig
+from nicplug.model.metadata import mapping, objects
+from nicplug.model.names import TEMPLATE_INTERFACES_ANNOTATION
+from nicplug.model.networks import ABSENT, Interface, Network, networks_of
+from nicplug.model.origin import render_origin
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import Kind, OriginChange, PatchInterfaces, PatchOrigin
+from nicplug.plan.nic.live_rules import (
+    deleted_from_template,
+    has_ordinal_names,
+    may_be_corrected,
+    may_be_plugged,
+    may_be_unplugged,
+    may_change_link,
+    may_change_network,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Interfaces and networks of one spec."""
+
+    interfaces: tuple[Interface, ...]
+    networks: tuple[Network, ...]
+
+
+def patch_vmi(
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
+) -> PatchInterfaces | PatchOrigin | None:
+    """Bring to the VMI what may flow live, and remember which NICs came from the template; None when all is as it is.
+
+    Where a NIC came from travels with the lists. A patch of its own is sent only to adopt one that a person added
+    to the VMI first and to the template later.
+    """
+    wanted = wanted_vmi_devices(vm=vm, vmi=vmi, config=config)
+    template = {interface.name for interface in vm.interfaces}
+    origin = _origin(vmi, names=template | (vmi.template_interfaces or set()), kept=wanted.interfaces)
+    if patch := patch_devices(vmi, wanted, origin=origin):
+        return patch
+    if origin is None or vmi.template_interfaces is None:
+        return None
+    return PatchOrigin(key=vmi.key, uid=vmi.uid, origin=origin)
+
+
+def wanted_vmi_devices(
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None = None
+) -> Devices:
+    """The VMI's lists with what may flow live from the template; the same lists when nothing does."""
+    wanted = {interface.name: interface for interface in vmi.interfaces}
+    networks = {network.name: network for network in vmi.networks}
+    offered = {network.name: network for network in vm.networks}
+    for interface in vm.interfaces:
+        mine, network = wanted.get(interface.name), offered.get(interface.name)
+        if mine is None:
+            if network is not None and network.is_secondary and may_be_plugged(interface):
+                wanted[interface.name] = interface
+        elif network is not None and may_be_corrected(mine=mine, template=interface, network=network, vmi=vmi):
+            wanted[interface.name], networks[network.name] = interface, network
+        else:
+            if _state_flows(mine=mine, template=interface, vmi=vmi):
+                wanted[interface.name] = mine.with_state(interface.state)
+            _follow_network(networks, template=network, interface=mine, vmi=vmi)
+    for name in deleted_from_template(vm=vm, vmi=vmi, config=config):
+        if _may_go(wanted[name], vmi=vmi):
+            wanted[name] = wanted[name].with_state(ABSENT)
+    kept = tuple(wanted.values())
+    return Devices(kept, _networks(kept=kept, before=vmi, mine=networks, offered=offered))
+
+
+def drop_detached(vmi: VirtualMachineInstance, *, in_pod: frozenset[str] = frozenset()) -> PatchInterfaces | None:
+    """Take absent NICs that no row of `status.interfaces` shows any more out of the VMI spec.
+
+    KubeVirt does this only for VMIs of a VM; a bare VMI keeps its absent NICs for ever there.
+
+    Args:
+        in_pod: NICs that the pod still has, though no row may say so yet: they are still to be detached.
+    """
+    named = set(rows_by_name(objects(vmi.read_status().get("interfaces"))))
+    kept = tuple(item for item in vmi.interfaces if not item.is_absent or item.name in named | in_pod)
+    if kept == vmi.interfaces:
+        return None
+    mine = {network.name: network for network in vmi.networks}
+    known = vmi.template_interfaces
+    origin = _origin(vmi, names=known, kept=kept) if known is not None else None
+    return patch_devices(vmi, Devices(kept, _networks(kept=kept, before=vmi, mine=mine)), origin=origin)
+
+
+def patch_devices(
+    owner: VirtualMachine | VirtualMachineInstance, wanted: Devices, *, origin: OriginChange | None = None
+) -> PatchInterfaces | None:
+    """The guarded patch of both lists, or None when they are as wanted."""
+    if (wanted.interfaces, wanted.networks) == (owner.interfaces, owner.networks):
+        return None
+    # As they stand in the object: the API server keeps an empty list, and a `test` for null does not pass on it.
+    spec = mapping(owner.read_template().get("spec") if isinstance(owner, VirtualMachine) else thaw(owner.spec))
+    devices = mapping(mapping(spec.get("domain")).get("devices"))
+    return PatchInterfaces(
+        kind=Kind.VM if isinstance(owner, VirtualMachine) else Kind.VMI,
+        key=owner.key,
+        uid=owner.uid,
+        seen_networks=freeze(spec.get("networks")),
+        seen_interfaces=freeze(devices.get("interfaces")),
+        networks=_raw(wanted.networks),
+        interfaces=_raw(wanted.interfaces),
+        origin=origin,
+    )
+
+
+def _raw(items: Iterable[Interface | Network]) -> FrozenJson:
+    """The list as it shall stand in the object; null for an empty one."""
+    return freeze([thaw(item.raw) for item in items] or None)
+
+
+def wanted_template_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> Devices:
+    """The template's lists without NICs that are absent and are in neither spec nor status of the VMI.
+
+    Without a VMI every absent NIC goes: the guest that held it has ended.
+    """
+    in_use: set[str] = set()
+    if vmi is not None:
+        in_use = {item.name for item in vmi.interfaces}
+        in_use |= set(rows_by_name(objects(vmi.read_status().get("interfaces"))))
+    kept = tuple(item for item in vm.interfaces if not item.is_absent or item.name in in_use)
+    if kept == vm.interfaces:
+        return Devices(vm.interfaces, vm.networks)
+    return Devices(kept, _networks(kept=kept, before=vm, mine={network.name: network for network in vm.networks}))
+
+
+def _state_flows(*, mine: Interface, template: Interface, vmi: VirtualMachineInstance) -> bool:
+    """An absent NIC is never revived; only what can be unplugged can go; the link of any other may change."""
+    if mine.state == template.state or mine.is_absent:
+        return False
+    return _may_go(mine, vmi=vmi) if template.is_absent else may_change_link(mine)
+
+
+def _may_go(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
+    return not interface.is_absent and may_be_unplugged(interface, vmi=vmi) and not has_ordinal_names(vmi)
+
+
+def _follow_network(
+    networks: dict[str, Network], *, template: Network | None, interface: Interface, vmi: VirtualMachineInstance
+) -> None:
+    """Copy `networkName` of a NIC that stays, and nothing else of its network."""
+    mine = networks.get(interface.name)
+    if mine is None or template is None or interface.is_absent or mine.attachment == template.attachment:
+        return
+    if may_change_network(mine=mine, template=template, vmi=vmi):
+        networks[mine.name] = mine.with_attachment(template.attachment)
+
+
+def _origin(vmi: VirtualMachineInstance, *, names: Collection[str], kept: Iterable[Interface]) -> OriginChange | None:
+    """The change of the annotation that leaves those of `names` that the VMI keeps; None when it says so already."""
+    wanted = frozenset(item.name for item in kept if item.name in names)
+    if wanted == vmi.template_interfaces:
+        return None
+    annotations = mapping(thaw(vmi.annotations))
+    return OriginChange(
+        seen=annotations.get(TEMPLATE_INTERFACES_ANNOTATION),
+        wanted=render_origin(wanted),
+        has_annotations=bool(annotations),
+    )
+
+
+def _networks(
+    *,
+    kept: tuple[Interface, ...],
+    before: VirtualMachine | VirtualMachineInstance,
+    mine: Mapping[str, Network],
+    offered: Mapping[str, Network] | None = None,
+) -> tuple[Network, ...]:
+    """The networks of the kept interfaces in their order, and those that never had an interface."""
+    known = {**(offered or {}), **mine}
+    named = {interface.name for interface in (*before.interfaces, *kept)}
+    orphans = tuple(network for network in before.networks if network.name not in named)
+    wanted = (*networks_of(kept, known.values()), *orphans)
+    return before.networks if set(wanted) == set(before.networks) else wanted

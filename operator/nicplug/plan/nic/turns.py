@@ -1,0 +1,94 @@
+"""Which of the NICs that a pod lacks it is asked for together.
+
+The dynamic networks controller stops at the first element that fails, and Multus then takes back what the
+same pass had added while network-status keeps it (a phantom: docs/node-simulator.md). So a NIC that fails, or
+is suspected to, never travels with others: it waits until the healthy ones have arrived, and several of
+them take turns, each alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from nicplug.model.networks_annotation import Element
+from nicplug.plan.nic.attempts import Attempts
+
+# As long as the controller may need to look at a text before it is replaced by another.
+_SEAT = timedelta(seconds=2)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A NIC that is wanted and not attached.
+
+    Attributes:
+        element: what to ask for.
+        is_asked: the annotation has just this element.
+    """
+
+    name: str
+    element: Element
+    is_asked: bool
+    attempts: Attempts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Who is asked for.
+
+    Attributes:
+        admitted: whose element is in the annotation.
+        asked: those of them for whom the text has to change, even if their element is there already.
+        again_at: when somebody else's turn comes, or the same one's again.
+    """
+
+    admitted: tuple[Waiting, ...]
+    asked: frozenset[str]
+    again_at: datetime | None
+
+
+def take_turns(waiting: Sequence[Waiting], *, removing: bool, now: datetime) -> Turn:
+    """Decide who is asked for now.
+
+    Args:
+        removing: an attached interface is to go: the controller removes nothing before all additions succeed.
+    """
+    healthy = [item for item in waiting if not item.attempts.is_suspect]
+    suspects = [item for item in waiting if item.attempts.is_suspect]
+    seated = [] if healthy or removing or not suspects else [_seated(suspects, now)]
+    admitted = [item for item in (*healthy, *seated) if item.is_asked or _may_enter(item, now)]
+    asked = {item.name for item in admitted if not item.is_asked or item.attempts.is_due(now)}
+    moments = [moment for item in waiting if (moment := _next(item, item.name in asked, now)) is not None]
+    moments += [_last(item) + _SEAT for item in waiting if item not in admitted or len(suspects) > 1]
+    return Turn(
+        admitted=tuple(admitted),
+        asked=frozenset(asked),
+        again_at=min((moment for moment in moments if moment > now), default=None),
+    )
+
+
+def _may_enter(item: Waiting, now: datetime) -> bool:
+    """Not sooner than it may be seated again: whoever takes elements out is not fought at full speed."""
+    return item.attempts.is_anew or now >= _last(item) + _SEAT
+
+
+def _seated(suspects: Sequence[Waiting], now: datetime) -> Waiting:
+    """The one whose turn it is: who has waited longest among those that are due, else who sits there."""
+    occupant = next((item for item in suspects if item.is_asked), None)
+    if occupant is None:
+        return min(suspects, key=_last)
+    if now < _last(occupant) + _SEAT:
+        return occupant
+    return min((item for item in suspects if item.attempts.is_due(now)), key=_last, default=occupant)
+
+
+def _last(item: Waiting) -> datetime:
+    return item.attempts.last_at or _LONG_AGO
+
+
+def _next(item: Waiting, is_asked_now: bool, now: datetime) -> datetime | None:
+    """When it is to be asked again."""
+    is_noticed = item.attempts.count == 0
+    attempts = item.attempts.again(generation=0, now=now) if is_asked_now or is_noticed else item.attempts
+    return attempts.due_at

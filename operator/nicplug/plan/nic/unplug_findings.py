@@ -1,0 +1,111 @@
+"""Where a NIC that is to go is, and what keeps it in the guest or in the pod.
+
+Pure, and one NIC at a time; the checks run in the order of `UNPLUG_CHECKS`.
+"""
+
+from nicplug.model.operations import OperationPath, OperationPhase
+from nicplug.plan.nic.findings import (
+    Check,
+    Finding,
+    Situation,
+    annotation_is_unreadable,
+    api_server_refuses,
+    first_finding,
+    gate_is_off,
+    network_status_is_unreadable,
+)
+from nicplug.plan.nic.live_rules import has_ordinal_names, may_be_unplugged
+from nicplug.plan.reasons import Reason
+
+
+def find_unplug(situation: Situation) -> Finding | None:
+    """What is to be said of a NIC that shall go; None when nothing of it is left."""
+    return first_finding(UNPLUG_CHECKS, situation) if situation.row is not None else None
+
+
+def nic_cannot_leave(situation: Situation) -> Finding | None:
+    """What KubeVirt's admission would have refused to set absent."""
+    if may_be_unplugged(situation.interface, vmi=situation.view.vmi):
+        return None
+    return situation.finding(
+        OperationPath.RESTART,
+        OperationPhase.BLOCKED,
+        Reason.UNPLUG_NEEDS_RESTART,
+        "only a bridge interface of a secondary (Multus) network can leave a running VM: restart the VM",
+    )
+
+
+def pod_has_ordinal_names(situation: Situation) -> Finding | None:
+    """Without a NIC in the middle, the names of those behind it would move."""
+    if not has_ordinal_names(situation.view.vmi):
+        return None
+    return situation.finding(
+        OperationPath.RESTART,
+        OperationPhase.BLOCKED,
+        Reason.ORDINAL_INTERFACE_NAMES,
+        f"{situation.pod_phrase} names its interfaces net1, net2, ...: restart the VM to remove the NIC",
+    )
+
+
+def guest_holds_it(situation: Situation) -> Finding | None:
+    """The guest has to let the NIC go first."""
+    if not situation.in_guest:
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.IN_GUEST,
+        Reason.WAITING_FOR_GUEST_RELEASE,
+        "asked the guest to let the NIC go; a guest that is booting or halted answers later",
+    )
+
+
+def network_is_gone(situation: Situation) -> Finding | None:
+    """A network whose definition is gone cannot be detached either."""
+    refusal = situation.annotation.withheld.get(situation.interface.name)
+    if refusal is None:
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.BLOCKED,
+        Reason(refusal.reason),
+        f"the guest has let the NIC go; {situation.pod_phrase} keeps the interface, as it cannot be detached: "
+        f"{refusal.message}. Or leave it: it ends with the pod",
+    )
+
+
+def detaching_fails(situation: Situation) -> Finding | None:
+    """The dynamic networks controller said so, or has not answered for long."""
+    attempts = situation.attempts
+    if attempts is None or not (attempts.error or attempts.has_failed):
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.FAILED if attempts.has_failed else OperationPhase.IN_POD,
+        Reason.DETACH_FAILED,
+        f"the guest has let the NIC go; the dynamic networks controller on {situation.node_phrase} has not detached it "
+        f"from {situation.pod_phrase}: {situation.attempts_phrase}",
+    )
+
+
+def pod_holds_it(situation: Situation) -> Finding:
+    """The guest has let go; the dynamic networks controller is next."""
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.IN_POD,
+        Reason.WAITING_FOR_POD_RELEASE,
+        f"the guest has let the NIC go; waiting for {situation.node_phrase} to detach it from {situation.pod_phrase}",
+    )
+
+
+UNPLUG_CHECKS: tuple[Check, ...] = (
+    gate_is_off,
+    nic_cannot_leave,
+    pod_has_ordinal_names,
+    api_server_refuses,
+    guest_holds_it,
+    annotation_is_unreadable,
+    network_is_gone,
+    network_status_is_unreadable,
+    detaching_fails,
+    pod_holds_it,
+)

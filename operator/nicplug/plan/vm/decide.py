@@ -1,0 +1,202 @@
+"""What to do for one VirtualMachine: start and stop its VMI, carry NIC changes to it, report.
+
+Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go` and `pkg/network/controllers/vm.go`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.names import VM_FINALIZER
+from nicplug.model.vm import RunStrategy, VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, TurnVmOn
+from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.reasons import Reason
+from nicplug.plan.status import changed_members, decide_status
+from nicplug.plan.views import Refusal, VmView
+from nicplug.plan.vm.live_changes import live_changes
+from nicplug.plan.vm.printable_status import PrintableStatus
+from nicplug.plan.vm.restart_required import announce_restart, fields_that_need_a_restart
+from nicplug.plan.vm.run_strategy import (
+    Decision,
+    Nothing,
+    RememberStart,
+    Situation,
+    Start,
+    Stop,
+    TurnOn,
+    Wait,
+    decide,
+    situation_of,
+)
+from nicplug.plan.vm.start import start_vmi
+from nicplug.plan.vm.start_backoff import start_failure
+from nicplug.plan.vm.status import plan_vm_status
+
+_URGENT = frozenset({"ready"})
+# What a next decision stands on, and requests, of which people can make no second one before the first is gone.
+_ALWAYS_URGENT = frozenset({"startFailure", "stateChangeRequests"})
+# As garbage collection marks an owner whose dependents stay: `kubectl delete --cascade=orphan`.
+_ORPHAN_FINALIZER = "orphan"
+
+
+def plan_vm(view: VmView, *, now: datetime) -> Plan:
+    """Decide everything that is to be done for this VM now.
+
+    Args:
+        now: current time, UTC; compared only with timestamps from objects and from the view.
+    """
+    situation = situation_of(view.vm, own_vmi(view), now=now)
+    if view.vm.deleting:
+        return _plan_end(view, situation, now=now)
+    decision = decide(situation, now=now)
+    if isinstance(decision, RememberStart) or _is_witness(view, situation, now=now):
+        return _plan_status(view, situation, decision, now=now)
+    actions, announcements = _carry_out(view, situation, decision)
+    if not actions:
+        actions = live_changes(view, situation.vmi)
+    if actions:
+        return Plan(actions=tuple(actions), announcements=tuple(announcements))
+    return _plan_status(view, situation, decision, now=now)
+
+
+def own_vmi(view: VmView) -> VirtualMachineInstance | None:
+    """The VMI of the VM's name, if this very VM controls it."""
+    vmi = view.vmi
+    if vmi is None or vmi.owner is None or vmi.owner.uid != view.vm.uid:
+        return None
+    return vmi
+
+
+def _is_witness(view: VmView, situation: Situation, *, now: datetime) -> bool:
+    """The VMI has ended and tells something about the next start: to be written down before it goes."""
+    vmi = situation.vmi
+    if vmi is None or not vmi.is_final:
+        return False
+    status = view.vm.read_status()
+    failure = start_failure(status=status, strategy=view.vm.run_strategy, vmi=vmi, now=now)
+    return failure != (status.get("startFailure") or None)
+
+
+def _finalizers(vm: VirtualMachine, wanted: tuple[str, ...]) -> PatchFinalizers:
+    return PatchFinalizers(kind=Kind.VM, key=vm.key, uid=vm.uid, seen=vm.finalizers, wanted=wanted)
+
+
+def _plan_end(view: VmView, situation: Situation, *, now: datetime) -> Plan:
+    """The VMI first; the VM goes when nothing of it runs."""
+    vmi = situation.vmi if _ORPHAN_FINALIZER not in view.vm.finalizers else None
+    if vmi is not None:
+        actions, announcements = _stop(view, vmi)
+        if actions:
+            return Plan(actions=tuple(actions), announcements=tuple(announcements))
+        return _plan_status(view, situation, Nothing(), now=now)
+    kept = tuple(item for item in view.vm.finalizers if item != VM_FINALIZER)
+    if kept == view.vm.finalizers:
+        return Plan(notes=("waiting for finalizers of others",))
+    return Plan(actions=(_finalizers(view.vm, kept),))
+
+
+def _carry_out(view: VmView, situation: Situation, decision: Decision) -> tuple[list[Action], list[Announcement]]:
+    """The actions of the decision; none while something is in its way, which the status then says."""
+    match decision:
+        case Start() if _may_start(view):
+            if VM_FINALIZER not in view.vm.finalizers:
+                return [_finalizers(view.vm, (*view.vm.finalizers, VM_FINALIZER))], []
+            name = view.vm.key.name
+            message = f"Started the virtual machine by creating the new virtual machine instance {name}"
+            return start_vmi(view, paused=decision.paused), [_announce("SuccessfulCreate", message)]
+        case Stop() if situation.vmi is not None:
+            return _stop(view, situation.vmi)
+        case TurnOn() if view.refusal is None:
+            return [_turn_on(view.vm)], []
+    return [], []
+
+
+def _may_start(view: VmView) -> bool:
+    """The name is free, and the API server has not refused."""
+    return view.vmi is None and (view.refusal is None or view.refusal.reason == Reason.FAILED_DELETE)
+
+
+def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list[Announcement]]:
+    is_refused = view.refusal is not None and view.refusal.reason == Reason.FAILED_DELETE
+    if vmi.deleting or is_refused:
+        return [], []
+    message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi.key.name}"
+    return [Delete(kind=Kind.VMI, key=vmi.key, uid=vmi.uid)], [_announce("SuccessfulDelete", message)]
+
+
+def _turn_on(vm: VirtualMachine) -> TurnVmOn:
+    spec = vm.read_spec()
+    return TurnVmOn(key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"))
+
+
+def _announce(reason: str, message: str) -> Announcement:
+    return Announcement(about=Subject.VM, severity=Severity.NORMAL, reason=reason, message=message)
+
+
+def _plan_status(view: VmView, situation: Situation, decision: Decision, *, now: datetime) -> Plan:
+    vm = view.vm
+    waiting = fields_that_need_a_restart(vm=vm, vmi=situation.vmi, revision=view.revision, config=view.config)
+    wanted = plan_vm_status(
+        view=view,
+        situation=situation,
+        decision=decision,
+        failure=_failure(view, situation, decision),
+        needs_restart=bool(waiting),
+        now=now,
+    )
+    changes = changed_members(seen=vm.status, wanted=wanted)
+    if changes and situation.vmi is not None and vm.read_status().get("desiredGeneration") != vm.generation:
+        changes["desiredGeneration"] = vm.generation
+    status = decide_status(
+        kind=Kind.VM,
+        key=vm.key,
+        uid=vm.uid,
+        seen=vm.status,
+        changes=changes,
+        urgent=_is_urgent(changes, situation, printable_status=wanted["printableStatus"]),
+        pending_since=view.report_pending_since,
+        delay=view.settings.report_delay,
+        now=now,
+    )
+    return Plan(
+        actions=(status.patch,) if status.patch else (),
+        announcements=announce_restart(vm, waiting) if status.patch else (),
+        again_at=status.due or (decision.until if isinstance(decision, Wait) else None),
+        withholds_report=status.due is not None,
+    )
+
+
+def _is_urgent(changes: Mapping[str, Any], situation: Situation, *, printable_status: str) -> bool:
+    """A guest that came up is what people wait for; other members are what the next decision stands on."""
+    came_up = printable_status == PrintableStatus.RUNNING and bool(changes.keys() & _URGENT)
+    # The VMI stays until its VM has written down that it was started (`plan.vmi.decide`).
+    is_awaited = situation.vmi is not None and situation.vmi.deleting and "runStrategy" in changes
+    return came_up or is_awaited or bool(changes.keys() & _ALWAYS_URGENT)
+
+
+def _failure(view: VmView, situation: Situation, decision: Decision) -> Refusal | None:
+    """What keeps the VM from being what its spec says."""
+    if view.refusal is not None:
+        return view.refusal
+    name = view.vm.key.name
+    match situation.strategy:
+        case RunStrategy.CONFLICTING:
+            message = "running and runstrategy are mutually exclusive: remove spec.running, which is deprecated"
+            return Refusal(reason=Reason.FAILED_CREATE, message=message)
+        case RunStrategy.UNKNOWN:
+            found = view.vm.read_spec().get("runStrategy")
+            message = f"unknown runstrategy: {found}. Use Always, RerunOnFailure, Manual, Once or Halted"
+            return Refusal(reason=Reason.FAILED_CREATE, message=message)
+        case RunStrategy.WAIT_AS_RECEIVER:
+            message = "spec.runStrategy WaitAsReceiver is not carried out: no VM is received from another cluster. "
+            message += "Use Always, RerunOnFailure, Manual, Once or Halted"
+            return Refusal(reason=Reason.RUN_STRATEGY_NOT_SUPPORTED, message=message)
+    if isinstance(decision, Start | Wait) and view.vmi is not None:
+        return Refusal(
+            reason=Reason.NAME_TAKEN,
+            message=f'VirtualMachineInstance "{name}" exists and is not of this VM: '
+            "delete it, or give the VM another name",
+        )
+    return None

@@ -1,0 +1,30 @@
+"""What flows between the template of a VM and its running VMI, as actions.
+
+Source: KubeVirt 1.9 `vm.go`: NIC changes flow whatever the rollout strategy says, placement only with LiveUpdate.
+"""
+
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import Action
+from nicplug.plan.nic.template_sync import patch_devices, patch_vmi, wanted_template_devices
+from nicplug.plan.views import VmView
+from nicplug.plan.vm.generation import bump_generation
+from nicplug.plan.vm.placement import patch_placement
+
+
+def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Action]:
+    """The patches of VMI and template; while the gate is off no NIC moves, and the VMI's record says why.
+
+    Args:
+        vmi: the VM's own; None when it has none.
+    """
+    if view.refusal is not None or (vmi is not None and vmi.deleting):
+        return []
+    has_gate = view.config is not None and view.config.hotplug_enabled
+    actions: list[Action | None] = []
+    if vmi is not None and not vmi.is_final:
+        actions.append(patch_vmi(vm=view.vm, vmi=vmi, config=view.config) if has_gate else None)
+        actions.append(patch_placement(vm=view.vm, vmi=vmi, config=view.config))
+        actions.append(bump_generation(view, vmi))
+    if vmi is None or has_gate:
+        actions.append(patch_devices(view.vm, wanted_template_devices(vm=view.vm, vmi=vmi)))
+    return [action for action in actions if action is not None]

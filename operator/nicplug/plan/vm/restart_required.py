@@ -1,0 +1,176 @@
+"""Which fields of a VM's template wait for a restart; none when the running VMI is what the template says.
+
+Pure. Source: KubeVirt 1.9 `pkg/network/vmliveupdate/restart.go` and `vm.go` (`syncRestartRequired`): the template is
+compared with the one that the VMI was started from, and its NICs with those of the VMI. Left out are KubeVirt's false
+alarms (docs/differences.md): what the platform filled in, another way to write the same value, a NIC that was added
+to the VMI alone, and the pod network that a VM without NICs is given.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nicplug.model.conditions import RESTART_REQUIRED, is_true
+from nicplug.model.frozen_json import thaw
+from nicplug.model.kubevirt import KubevirtConfig, RolloutStrategy
+from nicplug.model.metadata import mapping, objects
+from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+from nicplug.model.revision import VmRevision
+from nicplug.model.same_meaning import differing_members, interface_members, network_members
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.live_rules import is_live_migratable
+from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.vm.placement import PLACEMENT_MEMBERS
+
+MESSAGE = "a non-live-updatable field was changed in the template spec"
+"""KubeVirt's words; the fields are told by an event."""
+
+# A platform fills these in for NICs whose template leaves them open: MAC pools, preferences (kubevirt#15881, #18955).
+_FILLED_IN = frozenset({"macAddress", "model"})
+_MESSAGE_FIELDS = 5
+_NETWORK_NAME = "multus.networkName"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Devices:
+    interfaces: Mapping[str, Interface]
+    networks: Mapping[str, Network]
+
+    @classmethod
+    def of(cls, interfaces: Iterable[Interface], networks: Iterable[Network]) -> "_Devices":
+        """By name."""
+        return cls(
+            interfaces={item.name: item for item in interfaces},
+            networks={item.name: item for item in networks},
+        )
+
+
+def fields_that_need_a_restart(
+    *,
+    vm: VirtualMachine,
+    vmi: VirtualMachineInstance | None,
+    revision: VmRevision | None,
+    config: KubevirtConfig | None,
+) -> tuple[str, ...]:
+    """The fields, in the words of the API; empty when no restart is needed.
+
+    Args:
+        vmi: the VM's own; None when it has none, and then every start brings everything.
+        revision: what the VM looked like when that VMI was started; without it nothing is said, as in KubeVirt.
+    """
+    if revision is None or vmi is None:
+        return ()
+    if revision.template == vm.template:  # at rest, and most of the time: nothing to read
+        return tuple(_nic_fields(vm=vm, vmi=vmi, started_from=_Devices.of(vm.interfaces, vm.networks)))
+    now, then = mapping(vm.read_template().get("spec")), mapping(revision.read_template().get("spec"))
+    ignored, uuid = _live_members(config), _given_uuid(now, vmi=vmi)
+    others = differing_members(*(_comparable(spec, ignored=ignored, ignored_uuid=uuid) for spec in (then, now)))
+    started_from = _Devices.of(parse_interfaces(then), parse_networks(then))
+    return (*others, *_nic_fields(vm=vm, vmi=vmi, started_from=started_from))
+
+
+def announce_restart(vm: VirtualMachine, fields: Sequence[str]) -> tuple[Announcement, ...]:
+    """The event that names the fields, when the condition of the VM is about to appear."""
+    if not fields or is_true(objects(vm.read_status().get("conditions")), RESTART_REQUIRED):
+        return ()
+    more = f" and {len(fields) - _MESSAGE_FIELDS} more" if len(fields) > _MESSAGE_FIELDS else ""
+    message = f"{MESSAGE}: {', '.join(fields[:_MESSAGE_FIELDS])}{more}. Restart the VM to apply it"
+    return (Announcement(about=Subject.VM, severity=Severity.NORMAL, reason=RESTART_REQUIRED, message=message),)
+
+
+def _comparable(spec: Mapping[str, Any], *, ignored: Collection[str], ignored_uuid: Any) -> dict[str, Any]:
+    """The spec without its NICs and without what is or gets into the VMI in another way."""
+    domain = mapping(spec.get("domain"))
+    devices = {name: value for name, value in mapping(domain.get("devices")).items() if name != "interfaces"}
+    compared = {**domain, "devices": devices}
+    firmware = mapping(domain.get("firmware"))
+    if ignored_uuid is not None and firmware.get("uuid") in (None, ignored_uuid):
+        compared["firmware"] = {name: value for name, value in firmware.items() if name != "uuid"}
+    rest = {name: value for name, value in spec.items() if name != "networks" and name not in ignored}
+    return {**rest, "domain": compared}
+
+
+def _live_members(config: KubevirtConfig | None) -> tuple[str, ...]:
+    """What reaches the VMI live beside NICs. CPU sockets and memory do not: nicplug plugs NICs only."""
+    is_live = config is not None and config.rollout_strategy is RolloutStrategy.LIVE_UPDATE
+    return PLACEMENT_MEMBERS if is_live else ()
+
+
+def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:
+    """The firmware UUID, if the guest has it: a VM is given the one of its first guest, so that it keeps it."""
+    wanted = mapping(mapping(spec.get("domain")).get("firmware")).get("uuid")
+    running = mapping(mapping(mapping(thaw(vmi.spec)).get("domain")).get("firmware")).get("uuid")
+    return wanted if wanted == running else None
+
+
+def _nic_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance, started_from: _Devices) -> Iterator[str]:
+    """What KubeVirt's `IsRestartRequired` looks at, NIC by NIC; added NICs, order and `state` never count."""
+    interfaces = {item.name: item for item in vm.interfaces}
+    networks = {item.name: item for item in vm.networks}
+    from_template = vmi.template_interfaces
+    if from_template is None:
+        from_template = frozenset(started_from.interfaces)
+    running = {item.name: item for item in vmi.networks}
+    for mine in vmi.interfaces:
+        if mine.is_absent:
+            continue  # on its way out
+        wanted = interfaces.get(mine.name)
+        if wanted is None:
+            if mine.name in from_template:
+                yield f'interface "{mine.name}" (deleted)'
+            continue
+        for member in _interface_changes(mine=mine, wanted=wanted, then=started_from.interfaces.get(mine.name)):
+            yield f'interface "{mine.name}" {member}'
+        network = running.get(mine.name)
+        if network is not None:
+            yield from _network_fields(
+                mine=network, wanted=networks.get(mine.name), then=started_from.networks.get(mine.name), vmi=vmi
+            )
+    if _gains_pod_network(networks, running=running, then=started_from.networks):
+        yield "pod network (added)"
+
+
+def _interface_changes(*, mine: Interface, wanted: Interface, then: Interface | None) -> Iterator[str]:
+    """Members that the template changed since the start, or since the NIC was plugged, and the VMI does not have."""
+    if wanted.raw == mine.raw or (then is not None and wanted.raw == then.raw):
+        return
+    running, asked = interface_members(mine), interface_members(wanted)
+    before = interface_members(then) if then is not None else None
+    for member in sorted(running.keys() | asked.keys()):
+        value = asked.get(member)
+        if value == running.get(member):
+            continue
+        if before is not None and value == before.get(member):
+            continue  # the template is as it was: the VMI's value came from elsewhere
+        if before is None and value is None and member in _FILLED_IN:
+            continue
+        yield member
+
+
+def _network_fields(
+    *, mine: Network, wanted: Network | None, then: Network | None, vmi: VirtualMachineInstance
+) -> Iterator[str]:
+    if wanted is None:
+        yield f'network "{mine.name}" (deleted)'
+        return
+    if wanted in (mine, then):
+        return
+    namespace = vmi.key.namespace
+    running, asked = network_members(mine, namespace=namespace), network_members(wanted, namespace=namespace)
+    before = network_members(then, namespace=namespace) if then is not None else None
+    for member in differing_members(running, asked):
+        if member == _NETWORK_NAME and mine.is_secondary and is_live_migratable(vmi):
+            continue  # follows by a migration
+        if before is not None and member not in differing_members(before, asked):
+            continue
+        yield f'network "{mine.name}" {member}'
+
+
+def _gains_pod_network(
+    networks: Mapping[str, Network], *, running: Mapping[str, Network], then: Mapping[str, Network]
+) -> bool:
+    def has_pod_network(items: Mapping[str, Network]) -> bool:
+        return any(item.is_pod for item in items.values())
+
+    return has_pod_network(networks) and not has_pod_network(running) and not has_pod_network(then)

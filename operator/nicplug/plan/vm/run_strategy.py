@@ -1,0 +1,214 @@
+"""Whether a VM's VMI is to be started, stopped or left alone: a case per run strategy.
+
+Pure: everything it looks at is in `Situation`. Knows nothing of names that are taken, refusals and finalizers: those
+decide in `plan.vm.decide` whether what is wanted can be done now.
+
+Source: KubeVirt 1.9 `vm.go` (`syncRunStrategy`, `isTrimFirstChangeRequestNeeded`); what differs is in
+docs/differences.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from nicplug.model.metadata import text
+from nicplug.model.state_change import StateChange, StateChangeRequest, parse_requests
+from nicplug.model.vm import RunStrategy, VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.vm.start_backoff import start_not_before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What the decision depends on.
+
+    Attributes:
+        recorded: `status.runStrategy`: the strategy under which the VM last had a VMI; "" when it never had one.
+        vmi: the VM's own VMI; None when it has none.
+        requests: what people asked for and what is not done yet; only the first counts.
+        not_before: no start before this moment, because of failed ones.
+    """
+
+    strategy: RunStrategy
+    recorded: str
+    vmi: VirtualMachineInstance | None
+    requests: tuple[StateChangeRequest, ...]
+    not_before: datetime | None
+
+    @property
+    def start_request(self) -> StateChangeRequest | None:
+        """The request to start that is to be served next."""
+        first = self.requests[0] if self.requests else None
+        return first if first is not None and first.action is StateChange.START else None
+
+    @property
+    def is_to_stop(self) -> bool:
+        """The VMI is asked to stop; requests for another one have been dropped."""
+        return bool(self.requests) and self.requests[0].action is StateChange.STOP
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Make the VMI.
+
+    Attributes:
+        paused: the guest waits for a person to go on.
+    """
+
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Delete the VMI."""
+
+
+@dataclass(frozen=True, slots=True)
+class RememberStart:
+    """Write down that the VMI is to be made anew, before it goes: nothing else would tell a new leader."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOn:
+    """Set the run strategy to Always: a halted VM was asked to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Start then, because earlier starts have failed."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """All is as it shall be, or already on its way."""
+
+
+Decision = Start | Stop | RememberStart | TurnOn | Wait | Nothing
+
+
+def situation_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None, *, now: datetime) -> Situation:
+    """What is known of a VM and its own VMI, as far as starting and stopping goes."""
+    status = vm.read_status()
+    requests = parse_requests(status.get("stateChangeRequests"))
+    return Situation(
+        strategy=vm.run_strategy,
+        recorded=text(status.get("runStrategy")),
+        vmi=vmi,
+        requests=_pending(requests, strategy=vm.run_strategy, vmi=vmi),
+        not_before=start_not_before(status, now=now),
+    )
+
+
+def _pending(
+    requests: tuple[StateChangeRequest, ...], *, strategy: RunStrategy, vmi: VirtualMachineInstance | None
+) -> tuple[StateChangeRequest, ...]:
+    """Without those that are done. Only the first is looked at, as none behind it has been acted on.
+
+    A note of ours goes with the strategy that it was made for: KubeVirt's turns a VM on again that was halted while
+    its failed VMI went.
+    """
+    if strategy is not RunStrategy.RERUN_ON_FAILURE:
+        requests = tuple(request for request in requests if not request.is_rerun)
+    done = 0
+    while done < len(requests) and _is_done(requests[done], vmi):
+        done += 1
+    return requests[done:]
+
+
+def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None) -> bool:
+    if request.action is StateChange.STOP:
+        return vmi is None or request.vmi_uid != vmi.uid
+    return vmi is not None and not vmi.deleting and not vmi.is_final
+
+
+def decide(situation: Situation, *, now: datetime) -> Decision:
+    """What is to become of the VMI.
+
+    Args:
+        now: current time, UTC; compared with the moment before which nothing is to be started.
+    """
+    if situation.vmi is not None and situation.vmi.deleting:
+        return Nothing()
+    case = _CASES.get(situation.strategy)
+    return case(situation, now) if case is not None else Nothing()
+
+
+def _always(situation: Situation, now: datetime) -> Decision:
+    """One VMI after the other; a request to stop this one is a request to restart."""
+    if situation.vmi is None:
+        return _start_or_wait(situation, now)
+    return Stop() if situation.vmi.is_final or situation.is_to_stop else Nothing()
+
+
+def _rerun_on_failure(situation: Situation, now: datetime) -> Decision:
+    """Again after a failure, and not after a guest that ended well or was stopped."""
+    vmi = situation.vmi
+    if vmi is None:
+        # Coming from another strategy counts as a request to start.
+        is_wanted = situation.start_request is not None or situation.recorded != situation.strategy
+        return _start_or_wait(situation, now) if is_wanted else Nothing()
+    is_remembered = any(request.action is StateChange.START for request in situation.requests)
+    if vmi.phase is VmiPhase.FAILED and not is_remembered:
+        return RememberStart()
+    return Stop() if vmi.is_final or situation.is_to_stop else Nothing()
+
+
+def _manual(situation: Situation, now: datetime) -> Decision:
+    """On request only; a person who asks again need not wait."""
+    if situation.vmi is None:
+        return _start(situation) if situation.start_request is not None else Nothing()
+    return Stop() if situation.is_to_stop else Nothing()
+
+
+def _halted(situation: Situation, now: datetime) -> Decision:
+    """Nothing runs; a request to start changes the strategy, as KubeVirt's does."""
+    if situation.vmi is not None:
+        return Stop()
+    return TurnOn() if situation.start_request is not None else Nothing()
+
+
+def _once(situation: Situation, now: datetime) -> Decision:
+    """Started once, whatever becomes of it."""
+    was_started = situation.vmi is not None or situation.recorded == situation.strategy
+    return Nothing() if was_started else _start(situation)
+
+
+def _start_or_wait(situation: Situation, now: datetime) -> Start | Wait:
+    not_before = situation.not_before
+    return Wait(not_before) if not_before is not None and now < not_before else _start(situation)
+
+
+def _start(situation: Situation) -> Start:
+    request = situation.start_request
+    return Start(paused=request is not None and request.is_paused)
+
+
+_CASES: dict[RunStrategy, Callable[[Situation, datetime], Decision]] = {
+    RunStrategy.ALWAYS: _always,
+    RunStrategy.RERUN_ON_FAILURE: _rerun_on_failure,
+    RunStrategy.MANUAL: _manual,
+    RunStrategy.HALTED: _halted,
+    RunStrategy.ONCE: _once,
+}
+
+
+def strategy_to_record(situation: Situation, decision: Decision) -> str:
+    """`status.runStrategy` as it shall be.
+
+    It follows the spec once the VM has had a VMI, but not before a start that is still due: to RerunOnFailure and
+    Once it tells that there was none under them.
+    """
+    if situation.strategy not in _CASES:
+        return situation.recorded
+    if situation.vmi is not None or (situation.recorded and not isinstance(decision, Start | Wait)):
+        return str(situation.strategy)
+    return situation.recorded
+
+
+def is_recorded(vm: VirtualMachine) -> bool:
+    """The VM need not see its VMI any more to remember that it was started."""
+    if vm.deleting or vm.run_strategy not in (RunStrategy.ONCE, RunStrategy.RERUN_ON_FAILURE):
+        return True
+    return text(vm.read_status().get("runStrategy")) == vm.run_strategy

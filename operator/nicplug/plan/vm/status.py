@@ -1,0 +1,137 @@
+"""The status of a VM as it shall be.
+
+Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go`. `desiredGeneration` rides along with the next
+write: a change that reached the VMI live leaves the VM in sync and is not worth a write of its own
+(docs/differences.md).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.conditions import (
+    FAILURE,
+    FALSE,
+    READY,
+    RESTART_REQUIRED,
+    TRUE,
+    Condition,
+    drop_condition,
+    find_condition,
+    is_true,
+    merge_condition,
+)
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.revision import parse_generation
+from nicplug.model.state_change import RERUN
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.views import Refusal, VmView
+from nicplug.plan.vm.printable_status import Facts, printable_status
+from nicplug.plan.vm.restart_required import MESSAGE as RESTART_REQUIRED_MESSAGE
+from nicplug.plan.vm.run_strategy import Decision, RememberStart, Situation, Start, Stop, strategy_to_record
+from nicplug.plan.vm.start_backoff import failed_starts, start_failure
+
+_OWN_CONDITIONS = frozenset({READY, FAILURE, RESTART_REQUIRED})
+
+
+def plan_vm_status(
+    *,
+    view: VmView,
+    situation: Situation,
+    decision: Decision,
+    failure: Refusal | None,
+    needs_restart: bool = False,
+    now: datetime,
+) -> dict[str, Any]:
+    """The wanted status.
+
+    Args:
+        failure: what keeps the VM from being what its spec says.
+        needs_restart: the template has changes that its running VMI gets only by a restart.
+    """
+    vm, vmi, status = view.vm, situation.vmi, view.vm.read_status()
+    vmi_status = vmi.read_status() if vmi is not None else {}
+    theirs = objects(vmi_status.get("conditions"))
+    requests = [request.to_row() for request in situation.requests]
+    if isinstance(decision, RememberStart):
+        requests.append(RERUN.to_row())
+    start_failed = start_failure(status=status, strategy=vm.run_strategy, vmi=vmi, now=now)
+    wanted = {
+        **status,
+        "created": vmi is not None,
+        "ready": is_true(theirs, READY),
+        "conditions": _with_restart_required(
+            _conditions(objects(status.get("conditions")), theirs, vmi=vmi, failure=failure, now=now),
+            needs_restart=needs_restart,
+            now=now,
+        ),
+        "stateChangeRequests": requests,
+        "startFailure": start_failed,
+        "runStrategy": strategy_to_record(situation, decision),
+    }
+    facts = Facts(
+        is_deleting=vm.deleting,
+        strategy=vm.run_strategy,
+        vmi=vmi,
+        vmi_status=vmi_status,
+        conditions=theirs,
+        starts=isinstance(decision, Start) and failure is None,
+        stops=isinstance(decision, Stop),
+        failed_starts=failed_starts(mapping(start_failed)),
+        now=now,
+    )
+    wanted["printableStatus"] = str(printable_status(facts))
+    if vmi is not None and (generation := parse_generation(vmi.started_from_generation)) is not None:
+        wanted["observedGeneration"] = generation
+    return wanted
+
+
+def _conditions(
+    conditions: Sequence[Mapping[str, Any]],
+    theirs: Sequence[Mapping[str, Any]],
+    *,
+    vmi: VirtualMachineInstance | None,
+    failure: Refusal | None,
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """Ready and Failure of the VM's own; the rest mirrors the VMI."""
+    rows = merge_condition(conditions, _ready(vmi, theirs), now=now)
+    theirs = [row for row in theirs if text(row.get("type"))]
+    mirrored = {text(row.get("type")) for row in theirs}
+    # Without a VMI nothing is mirrored: a stopped VM has no NICs that could be ready.
+    rows = [row for row in rows if text(row.get("type")) in _OWN_CONDITIONS | mirrored]
+    for row in theirs:
+        if text(row.get("type")) not in _OWN_CONDITIONS:
+            rows = merge_condition(rows, _copy(row), now=now)
+    if failure is None:
+        return drop_condition(rows, FAILURE)
+    condition = Condition(type=FAILURE, status=TRUE, reason=failure.reason, message=failure.message)
+    return merge_condition(rows, condition, now=now)
+
+
+def _with_restart_required(rows: list[dict[str, Any]], *, needs_restart: bool, now: datetime) -> list[dict[str, Any]]:
+    if not needs_restart:
+        return drop_condition(rows, RESTART_REQUIRED)
+    condition = Condition(type=RESTART_REQUIRED, status=TRUE, message=RESTART_REQUIRED_MESSAGE)
+    return merge_condition(rows, condition, now=now)
+
+
+def _ready(vmi: VirtualMachineInstance | None, theirs: Sequence[Mapping[str, Any]]) -> Condition:
+    if vmi is None:
+        return Condition(type=READY, status=FALSE, reason="VMINotExists", message="VMI does not exist")
+    row = find_condition(theirs, READY)
+    if row is None:
+        message = "VMI is missing the Ready condition"
+        return Condition(type=READY, status=FALSE, reason="VMIConditionMissing", message=message)
+    return _copy(row)
+
+
+def _copy(row: Mapping[str, Any]) -> Condition:
+    """Without the generation: that of a VMI means nothing on the VM."""
+    return Condition(
+        type=text(row.get("type")),
+        status=text(row.get("status")),
+        reason=text(row.get("reason")),
+        message=text(row.get("message")),
+        since=text(row.get("lastTransitionTime")),
+    )

@@ -1,0 +1,1 @@
+"""One VirtualMachineInstance: its launcher pod, its phases, its status, its end."""

@@ -1,0 +1,301 @@
+"""What to do for one VirtualMachineInstance: its launcher pod, its NICs, its status."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from nicplug.model.conditions import SYNCHRONIZED, find_condition
+from nicplug.model.interface_status import rows_by_name
+from nicplug.model.metadata import objects, text
+from nicplug.model.names import VMI_FINALIZER
+from nicplug.model.operations import InterfaceOperation, OperationType, parse_operations
+from nicplug.model.pod import LauncherPod
+from nicplug.model.revision import name_of_start_revision
+from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
+from nicplug.plan.actions import Action, Kind, LabelNode, PatchFinalizers, PatchNetworksAnnotation, PatchPodCondition
+from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
+from nicplug.plan.nic.attachments import networks_to_plug_later
+from nicplug.plan.nic.interface_rows import plan_rows
+from nicplug.plan.nic.links import nics_in_pod
+from nicplug.plan.nic.operations import plan_operations
+from nicplug.plan.nic.template_sync import drop_detached
+from nicplug.plan.nic.transitions import Transitions, announce, complete, find_transitions
+from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.reasons import Reason
+from nicplug.plan.status import changed_members, decide_status
+from nicplug.plan.views import Refusal, VmiView
+from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, restore_label
+from nicplug.plan.vmi.end import plan_end, release_final
+from nicplug.plan.vmi.launcher_pod import create_launcher_pod, launcher_pod_key
+from nicplug.plan.vmi.phase import decide_phase
+from nicplug.plan.vmi.pod_fate import announce_end, what_ends
+from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
+from nicplug.plan.vmi.readiness import plan_readiness
+from nicplug.plan.vmi.status import plan_conditions, pod_members
+
+_LIVE_PHASES = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
+
+
+def plan_vmi(view: VmiView, *, now: datetime) -> Plan:
+    """Decide everything that is to be done for this VMI now.
+
+    Args:
+        now: current time, UTC; compared only with timestamps from objects and from the view.
+    """
+    vmi = view.vmi
+    if vmi.deleting:
+        return plan_end(view, now=now)
+    if vmi.phase in FOREIGN_PHASES:
+        return Plan(notes=("a phase of somebody else's",))
+    pod = active_pod(view)
+    if pod is None and vmi.is_unprocessed:
+        return _plan_pod(view, now=now)
+    if pod is None and not vmi.is_final and not view.is_podless:
+        return Plan(actions=(confirm_pod(vmi),), notes=("no pod in sight: asks before the VMI is failed",))
+    return _plan_life(view, pod=pod, now=now)
+
+
+def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
+    """Make the launcher pod; while the API server refuses it, say so in the status."""
+    vmi = view.vmi
+    if VMI_FINALIZER not in vmi.finalizers:
+        wanted = (*vmi.finalizers, VMI_FINALIZER)
+        patch = PatchFinalizers(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, seen=vmi.finalizers, wanted=wanted)
+        return Plan(actions=(patch,), notes=("finalizer before pod: no pod may outlive its VMI unseen",))
+    if view.refusal is not None:
+        return _plan_life(view, pod=None, now=now)
+    if refusal := refuse_unregistered_plugin(vmi=vmi, config=view.config):
+        return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
+    missing = networks_to_plug_later(view)
+    if missing and now < (patience := view.spec_seen_at + view.settings.attachment_patience):
+        return Plan(again_at=patience, notes=("a network may have been created together with the VM",))
+    name = launcher_pod_key(vmi).name
+    return Plan(
+        actions=(create_launcher_pod(vmi=vmi, settings=view.settings, config=view.config, left_out=missing),),
+        announcements=(_normal("SuccessfulCreate", f"Created virtual machine pod {name}"),),
+    )
+
+
+def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan:
+    """No pod is sent for; KubeVirt's event goes with the report, which is written once."""
+    plan = _plan_life(view, pod=None, now=now)
+    present = find_condition(objects(view.vmi.read_status().get("conditions")), SYNCHRONIZED) or {}
+    if plan.is_empty or present.get("reason") == refusal.reason:
+        return plan
+    message = f"Error creating pod: {refusal.message}"
+    event = Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=Reason.FAILED_CREATE, message=message)
+    return replace(plan, announcements=(*plan.announcements, event))
+
+
+def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan:
+    vmi, status = view.vmi, view.vmi.read_status()
+    rows: Sequence[Mapping[str, Any]] = objects(status.get("interfaces"))
+    decision = decide_phase(vmi=vmi, pod=pod, now=now)
+    phase = decision.phase
+    records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
+    annotation = _annotation(view, pod=pod, phase=phase, records=records, now=now)
+    if pod is not None and phase in _LIVE_PHASES and not pod.is_finished:
+        rows = plan_rows(vmi=vmi, pod=pod, rows=rows)
+    operations: list[InterfaceOperation] = []
+    if phase is VmiPhase.RUNNING:
+        operations = plan_operations(
+            view=view, pod=pod, rows=rows_by_name(rows), annotation=annotation, records=records, now=now
+        )
+    conditions = plan_conditions(
+        view=view,
+        pod=pod,
+        phase=phase,
+        operations=operations,
+        conditions=objects(status.get("conditions")),
+        now=now,
+    )
+    wanted = {
+        **status,
+        "virtualMachineRevisionName": name_of_start_revision(vmi) or None,
+        **pod_members(view, pod=pod, phase=phase, status=status, now=now),
+        "interfaces": rows,
+        "interfaceOperations": [operation.to_row() for operation in operations],
+        "conditions": conditions,
+    }
+    life = _Life(
+        pod=pod,
+        phase=phase,
+        annotation=annotation,
+        wanted=wanted,
+        operations=operations,
+        records=records,
+        moments=(decision.again_at, annotation.again_at),
+    )
+    return _assemble(view, life, now=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Life:
+    pod: LauncherPod | None
+    phase: VmiPhase
+    annotation: AnnotationDecision
+    wanted: dict[str, Any]
+    operations: list[InterfaceOperation]
+    records: dict[str, InterfaceOperation]
+    moments: tuple[datetime | None, ...]
+
+
+def _annotation(
+    view: VmiView,
+    *,
+    pod: LauncherPod | None,
+    phase: VmiPhase,
+    records: dict[str, InterfaceOperation],
+    now: datetime,
+) -> AnnotationDecision:
+    """Only a ready pod is asked, and only while the gate is on: the controller misses earlier changes."""
+    if pod is None or not pod.is_ready or phase not in _LIVE_PHASES or not view.hotplug_enabled:
+        return AnnotationDecision()
+    # Without a plug on its way, the addition that is missing has been lost: removals count from their own start.
+    pending = [item for item in records.values() if not item.is_settled]
+    plugs = [item for item in pending if item.operation == OperationType.PLUG]
+    oldest = min((item.start_time for item in plugs or pending), default=now)
+    return decide_annotation(
+        PodRequest(
+            vmi=view.vmi,
+            pod=pod,
+            rows=rows_by_name(objects(view.vmi.read_status().get("interfaces"))),
+            records=records,
+            known=view.attachments,
+            failures={item.interface: item for item in view.failures if item.pod_uid == pod.uid},
+            seen_at=view.spec_seen_at,
+            additions_due=oldest + view.settings.serialise_limit,
+            now=now,
+        )
+    )
+
+
+def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
+    vmi = view.vmi
+    # What was refused is not sent again before the refusal has run out; telling it is.
+    actions = _effects(view, life, now=now) if view.refusal is None else []
+    changes = changed_members(seen=vmi.status, wanted=life.wanted)
+    is_running = life.phase is VmiPhase.RUNNING
+    transitions = find_transitions(before=life.records, after=life.operations, is_running=is_running)
+    status = decide_status(
+        kind=Kind.VMI,
+        key=vmi.key,
+        uid=vmi.uid,
+        seen=vmi.status,
+        changes=changes,
+        urgent=_is_urgent(view, life, changes) or bool(transitions),
+        pending_since=view.report_pending_since,
+        delay=_report_delay(view, life),
+        now=now,
+    )
+    # What has ended is told when it is written, so that it is told once.
+    told = transitions if status.patch is not None else Transitions()
+    actions += [status.patch] if status.patch is not None else []
+    lost = _announce_loss(view, life, changes) if status.patch is not None else ()
+    return Plan(
+        actions=tuple(actions),
+        announcements=(*announce(told, now=now), *lost),
+        completions=complete(told, now=now),
+        again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
+        withholds_report=status.due is not None,
+    )
+
+
+def _report_delay(view: VmiView, life: _Life) -> timedelta:
+    """The first word about a NIC is never late, however much there is to do."""
+    is_first = any(item.name not in life.records for item in life.operations)
+    return view.settings.first_report_delay if is_first else view.settings.report_delay
+
+
+def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
+    effects = (
+        restore_label(life.pod) if life.pod is not None else None,
+        _annotation_patch(life),
+        drop_detached(view.vmi, in_pod=_in_pod(view, life)),
+        _node_label(view, life),
+        _readiness(life, now=now),
+        release_final(view),
+    )
+    return [effect for effect in effects if effect is not None]
+
+
+def _readiness(life: _Life, *, now: datetime) -> PatchPodCondition | None:
+    """With the go-ahead for the node agent: the pod is Ready when its guest is up."""
+    if life.pod is None or life.phase not in _LIVE_PHASES:
+        return None
+    return plan_readiness(pod=life.pod, conditions=objects(life.wanted["conditions"]), now=now)
+
+
+def _announce_loss(view: VmiView, life: _Life, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """Once, with the status that says it."""
+    end = what_ends(view, pod=life.pod, phase=life.phase)
+    return (announce_end(end, pod=life.pod),) if end is not None and "reason" in changes else ()
+
+
+def _annotation_patch(life: _Life) -> PatchNetworksAnnotation | None:
+    if life.pod is None or life.annotation.text is None:
+        return None
+    pod = life.pod
+    return PatchNetworksAnnotation(
+        key=pod.key,
+        uid=pod.uid,
+        seen=pod.networks_annotation,
+        wanted=life.annotation.text,
+        has_annotations=pod.has_annotations,
+    )
+
+
+def _in_pod(view: VmiView, life: _Life) -> frozenset[str]:
+    """The NICs that have to be detached before they are forgotten, once this pass is carried out."""
+    asked = frozenset(life.annotation.attachments) if life.annotation.is_made else None
+    return nics_in_pod(view.vmi, life.pod, asked=asked)
+
+
+def _node_label(view: VmiView, life: _Life) -> LabelNode | None:
+    """Before the phase: a node agent that finds its label and phase Scheduled starts at once."""
+    if life.pod is None or life.phase is not VmiPhase.SCHEDULED or view.vmi.node_label == life.pod.node_name:
+        return None
+    return LabelNode(
+        key=view.vmi.key,
+        uid=view.vmi.uid,
+        seen=view.vmi.node_label,
+        node=life.pod.node_name,
+        has_labels=view.vmi.labels != "{}",
+    )
+
+
+def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
+    """A go-ahead for the node agent, or an ending that somebody waits for."""
+    if changes.keys() & {"interfaces", "reason"} or (
+        life.phase is not view.vmi.phase and life.phase not in _EARLY_PHASES
+    ):
+        return True
+    if view.refusal is not None or set(life.records) - {item.name for item in life.operations}:
+        return True
+    if _asks_again(life):
+        return True
+    in_flight = any(not item.is_settled for item in life.operations)
+    if "conditions" not in changes or life.phase is not VmiPhase.RUNNING or in_flight:
+        return False
+    return _statuses(changes["conditions"]) != _statuses(view.vmi.read_status().get("conditions"))
+
+
+def _asks_again(life: _Life) -> bool:
+    """The next attempt is counted from the record: while that is not written, every pass would ask once more."""
+    for item in life.operations:
+        old = life.records.get(item.name)
+        if old is not None and old.last_attempt_time not in (None, item.last_attempt_time):
+            return True
+    return False
+
+
+_EARLY_PHASES = frozenset({VmiPhase.PENDING, VmiPhase.SCHEDULING})
+
+
+def _statuses(conditions: Any) -> dict[str, str]:
+    return {text(row.get("type")): text(row.get("status")) for row in objects(conditions)}
+
+
+def _normal(reason: str, message: str) -> Announcement:
+    return Announcement(about=Subject.VMI, severity=Severity.NORMAL, reason=reason, message=message)

@@ -1,0 +1,117 @@
+"""The end of a VMI: pods first, then the finalizers. It stays visible until nothing of it runs."""
+
+from datetime import datetime
+
+from nicplug.model.metadata import objects
+from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
+from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase
+from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers
+from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.reasons import Reason
+from nicplug.plan.status import StatusDecision, changed_members, decide_status
+from nicplug.plan.views import VmiView
+from nicplug.plan.vm.run_strategy import is_recorded
+from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, restore_label
+from nicplug.plan.vmi.status import pod_members, with_ready, with_synchronized
+
+
+def plan_end(view: VmiView, *, now: datetime) -> Plan:
+    """What to do for a VMI that is being deleted."""
+    pods = view.pods if view.orphan is None else (*view.pods, view.orphan)
+    if pods:
+        return _plan_pods_end(view, pods, now=now)
+    vmi = view.vmi
+    # Only with this finalizer was a pod ever made.
+    if VMI_FINALIZER in vmi.finalizers and not view.is_podless:
+        return Plan(actions=(confirm_pod(vmi),), notes=("no pod in sight: asks before the VMI is let go",))
+    if view.vm is not None and not is_recorded(view.vm):
+        return Plan(notes=("waiting until the VM has written down that it was started",))
+    kept = tuple(item for item in vmi.finalizers if item not in (VMI_FINALIZER, VM_FINALIZER))
+    if kept != vmi.finalizers:
+        return Plan(actions=(_finalizers(vmi, kept),))
+    if not kept:
+        return Plan(notes=("gone with its last finalizer",))
+    phase = vmi.phase if vmi.is_final else VmiPhase.FAILED
+    return _with_status(view, [], pod=None, phase=phase, now=now, note="waiting for finalizers of others")
+
+
+def release_final(view: VmiView) -> PatchFinalizers | None:
+    """A guest that has ended and left no pod needs nobody when it is deleted one day."""
+    vmi = view.vmi
+    if not vmi.is_final or view.pods or not view.is_podless:
+        return None
+    ours = {VMI_FINALIZER} if view.vm is not None else {VMI_FINALIZER, VM_FINALIZER}
+    kept = tuple(item for item in vmi.finalizers if item not in ours)
+    return _finalizers(vmi, kept) if kept != vmi.finalizers else None
+
+
+def _finalizers(vmi: VirtualMachineInstance, wanted: tuple[str, ...]) -> PatchFinalizers:
+    return PatchFinalizers(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, seen=vmi.finalizers, wanted=wanted)
+
+
+def _plan_pods_end(view: VmiView, pods: tuple[LauncherPod, ...], *, now: datetime) -> Plan:
+    """Delete them; a pod that takes its time is a report, a quick end is over before it is due."""
+    labels = [patch for pod in pods if (patch := restore_label(pod)) is not None]
+    refused = view.refusal is not None and view.refusal.reason == Reason.FAILED_DELETE
+    doomed = [pod for pod in pods if not pod.deleting and not refused]
+    deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in doomed]
+    announcements = tuple(_deleted(pod) for pod in doomed)
+    actions: list[Action] = [*labels, *deletions]
+    return _with_status(
+        view, actions, pod=active_pod(view) or pods[0], phase=view.vmi.phase, now=now, announcements=announcements
+    )
+
+
+def _deleted(pod: LauncherPod) -> Announcement:
+    return Announcement(
+        about=Subject.VMI,
+        severity=Severity.NORMAL,
+        reason="SuccessfulDelete",
+        message=f"Deleted virtual machine pod {pod.key.name}",
+    )
+
+
+def _with_status(
+    view: VmiView,
+    actions: list[Action],
+    *,
+    pod: LauncherPod | None,
+    phase: VmiPhase,
+    now: datetime,
+    announcements: tuple[Announcement, ...] = (),
+    note: str = "",
+) -> Plan:
+    status = _decide_status(view, pod=pod, phase=phase, now=now)
+    return Plan(
+        actions=(*actions, *([status.patch] if status.patch is not None else [])),
+        announcements=announcements,
+        again_at=status.due,
+        withholds_report=status.due is not None,
+        notes=(note,) if note else (),
+    )
+
+
+def _decide_status(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, now: datetime) -> StatusDecision:
+    """Phase, pods, `Ready` and `Synchronized`: what KubeVirt keeps up to the last moment."""
+    vmi, status = view.vmi, view.vmi.read_status()
+    if vmi.phase in FOREIGN_PHASES:
+        return StatusDecision()
+    conditions = with_ready(objects(status.get("conditions")), pod=pod, phase=phase, now=now)
+    wanted = {
+        **status,
+        **pod_members(view, pod=pod, phase=phase, status=status, now=now),
+        "conditions": with_synchronized(conditions, view=view, pod=pod, now=now),
+    }
+    changes = changed_members(seen=vmi.status, wanted=wanted)
+    return decide_status(
+        kind=Kind.VMI,
+        key=vmi.key,
+        uid=vmi.uid,
+        seen=vmi.status,
+        changes=changes,
+        urgent=view.refusal is not None or "phase" in changes,
+        pending_since=view.report_pending_since,
+        delay=view.settings.report_delay,
+        now=now,
+    )

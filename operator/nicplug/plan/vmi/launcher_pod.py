@@ -1,0 +1,189 @@
+"""The manifest of a launcher pod, rendered from a VMI spec.
+
+Source: KubeVirt 1.9 `pkg/virt-controller/services/template.go`, the part that NIC hot-plug and
+migration need; volumes and devices of the guest belong to the node side.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.keys import PodKey
+from nicplug.model.kubevirt import DEFAULT_CPU_ALLOCATION_RATIO, KubevirtConfig
+from nicplug.model.metadata import mapping, text
+from nicplug.model.names import (
+    COMPUTE_CONTAINER,
+    CREATED_BY_LABEL,
+    DEFAULT_CONTAINER_ANNOTATION,
+    DOMAIN_ANNOTATION,
+    KUBEVIRT_API_VERSION,
+    LAUNCHER_LABEL,
+    LAUNCHER_LABEL_VALUE,
+    MIGRATION_JOB_LABEL,
+    MIGRATION_TARGET_NODE_LABEL,
+    MIGRATION_TRANSPORT_ANNOTATION,
+    NODE_NAME_LABEL,
+    OUTDATED_LAUNCHER_LABEL,
+    TEMPLATE_INTERFACES_ANNOTATION,
+    UNPAUSED_CONDITION,
+    VM_GENERATION_ANNOTATION,
+    VM_NAME_LABEL,
+    VMI_ID_LABEL,
+    VMI_KIND,
+)
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import Create, Kind
+from nicplug.plan.views import PlanSettings
+from nicplug.plan.vmi.pod_networks import network_annotations
+from nicplug.plan.vmi.pod_resources import pod_resources
+
+_DEFAULT_GRACE_SECONDS = 30
+# KubeVirt gives the launcher this much longer than the guest, so that it can report the end.
+_LAUNCHER_GRACE_SECONDS = 30
+_NAME_PREFIX = "virt-launcher-"
+_NAME_DIGITS = 5
+_LONGEST_POD_NAME = 253
+_LONGEST_LABEL = 63
+_ID_DIGITS = 8
+# Written on the instance and on migration targets by controllers; from a user they would make a pod pass for one.
+_LABELS_NOT_FOR_PODS = frozenset(
+    {MIGRATION_JOB_LABEL, MIGRATION_TARGET_NODE_LABEL, NODE_NAME_LABEL, OUTDATED_LAUNCHER_LABEL}
+)
+_NOT_FOR_PODS = (
+    "k8s.v1.cni.cncf.io/",
+    "v1.multus-cni.io/",
+    "kubectl.kubernetes.io/",
+    "kubevirt.io/latest-observed-api-version",
+    "kubevirt.io/storage-observed-api-version",
+    VM_GENERATION_ANNOTATION,
+    TEMPLATE_INTERFACES_ANNOTATION,
+)
+_COPIED_SPEC_MEMBERS = (
+    "affinity",
+    "nodeSelector",
+    "tolerations",
+    "topologySpreadConstraints",
+    "schedulerName",
+    "priorityClassName",
+    "dnsPolicy",
+    "dnsConfig",
+    "subdomain",
+)
+
+
+def launcher_pod_key(vmi: VirtualMachineInstance) -> PodKey:
+    """`virt-launcher-<vmi>-<5 hex>`, from the uid: a repeated POST meets its own pod, not a second one."""
+    digits = hashlib.sha256(vmi.uid.encode()).hexdigest()[:_NAME_DIGITS]
+    longest = _LONGEST_POD_NAME - len(_NAME_PREFIX) - 1 - len(digits)
+    return PodKey(vmi.key.namespace, f"{_NAME_PREFIX}{vmi.key.name[:longest].rstrip('-.')}-{digits}")
+
+
+def create_launcher_pod(
+    *,
+    vmi: VirtualMachineInstance,
+    settings: PlanSettings,
+    config: KubevirtConfig | None = None,
+    left_out: frozenset[str] = frozenset(),
+) -> Create:
+    """The POST of the pod that will run this VMI.
+
+    Args:
+        config: the KubeVirt CR; None when there is none, and its defaults hold.
+        left_out: networks that the pod is made without.
+    """
+    spec = mapping(thaw(vmi.spec))
+    key = launcher_pod_key(vmi)
+    ratio = config.cpu_allocation_ratio if config is not None else DEFAULT_CPU_ALLOCATION_RATIO
+    compute = {
+        "name": COMPUTE_CONTAINER,
+        "image": settings.launcher_image,
+        "resources": pod_resources(spec, cpu_allocation_ratio=ratio),
+    }
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": _labels(vmi, hostname=_hostname(vmi, spec)),
+            "annotations": _annotations(vmi, config=config, left_out=left_out),
+            "ownerReferences": [_owner(vmi)],
+        },
+        "spec": {**_pod_spec(spec), "hostname": _hostname(vmi, spec), "containers": [compute]},
+    }
+    return Create(kind=Kind.POD, key=key, owner_uid=vmi.uid, body=freeze(body))
+
+
+def _labels(vmi: VirtualMachineInstance, *, hostname: str) -> dict[str, str]:
+    """The VMI's own, but none by which a pod would pass for something else, and over them those of every launcher."""
+    own = {name: value for name, value in thaw(vmi.labels).items() if name not in _LABELS_NOT_FOR_PODS}
+    return {
+        **own,
+        LAUNCHER_LABEL: LAUNCHER_LABEL_VALUE,
+        CREATED_BY_LABEL: vmi.uid,
+        VM_NAME_LABEL: hostname if len(hostname) <= _LONGEST_LABEL else hostname[:_LONGEST_LABEL].rstrip("-."),
+        VMI_ID_LABEL: _vmi_id(vmi.key.name),
+    }
+
+
+def _hostname(vmi: VirtualMachineInstance, spec: Mapping[str, Any]) -> str:
+    """As asked for, else the first part of the VMI's name, as long as a host name may be.
+
+    Source: KubeVirt `pkg/util/net/dns`, `SanitizeHostname`.
+    """
+    if asked := text(spec.get("hostname")):
+        return asked
+    return vmi.key.name.partition(".")[0][:_LONGEST_LABEL].rstrip("-")
+
+
+def _vmi_id(name: str) -> str:
+    """The name, cut and made unique where it is longer than a label.
+
+    Source: KubeVirt 1.9 `pkg/apimachinery`, `CalculateVirtualMachineInstanceID`.
+    """
+    if len(name) <= _LONGEST_LABEL:
+        return name
+    digits = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:_ID_DIGITS]
+    return f"{name[: _LONGEST_LABEL - _ID_DIGITS - 1]}-{digits}"
+
+
+def _annotations(
+    vmi: VirtualMachineInstance, *, config: KubevirtConfig | None, left_out: frozenset[str]
+) -> dict[str, str]:
+    return {
+        **_annotations_for_pod(thaw(vmi.annotations)),
+        DOMAIN_ANNOTATION: vmi.key.name,
+        DEFAULT_CONTAINER_ANNOTATION: COMPUTE_CONTAINER,
+        MIGRATION_TRANSPORT_ANNOTATION: "true",
+        **network_annotations(vmi=vmi, config=config, left_out=left_out),
+    }
+
+
+def _annotations_for_pod(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The VMI's own annotations, as KubeVirt copies them; never one by which a tenant could ask for a network."""
+    return {name: value for name, value in annotations.items() if not name.startswith(_NOT_FOR_PODS)}
+
+
+def _owner(vmi: VirtualMachineInstance) -> dict[str, Any]:
+    return {
+        "apiVersion": KUBEVIRT_API_VERSION,
+        "kind": VMI_KIND,
+        "name": vmi.key.name,
+        "uid": vmi.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _pod_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    grace = spec.get("terminationGracePeriodSeconds")
+    grace_seconds = grace if isinstance(grace, int) else _DEFAULT_GRACE_SECONDS
+    return {
+        **{member: spec[member] for member in _COPIED_SPEC_MEMBERS if spec.get(member)},
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": grace_seconds + _LAUNCHER_GRACE_SECONDS,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "readinessGates": [{"conditionType": UNPAUSED_CONDITION}],
+    }

@@ -1,0 +1,91 @@
+"""The annotations that tell Multus, and a service mesh, about the networks of a launcher pod when it is made.
+
+Pure. Source: KubeVirt 1.9 `pkg/network/pod/annotations/generator.go` and `pkg/network/multus/annotation.go`. NICs that
+are absent, or that no pod may get, are left out. What a live pod is asked for is decided in `plan.nic.annotation`.
+"""
+
+from collections.abc import Iterator
+
+from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
+from nicplug.model.kubevirt import BindingPlugin, KubevirtConfig
+from nicplug.model.names import DEFAULT_NETWORK_ANNOTATION, ISTIO_INTERFACE_ANNOTATIONS, NETWORKS_ANNOTATION
+from nicplug.model.networks import Binding, Interface, Network
+from nicplug.model.networks_annotation import Element, element_of, plugin_element, render_annotation
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.validation import in_precedence, refuse
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
+
+_MASQUERADE_BRIDGE = "k6t-eth0"
+
+
+def network_annotations(
+    *, vmi: VirtualMachineInstance, config: KubevirtConfig | None, left_out: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """The annotations; one that would be empty is left out.
+
+    Args:
+        config: where binding plugins are registered; none is when there is no KubeVirt CR.
+        left_out: networks that cannot be attached now, and are plugged when they can be.
+    """
+    annotations: dict[str, str] = {}
+    nics = [nic for nic in _nics_at_birth(vmi) if nic[1].name not in left_out]
+    for _, network in nics:
+        if network.is_default:
+            annotations[DEFAULT_NETWORK_ANNOTATION] = network.attachment
+    if any(interface.binding is Binding.MASQUERADE for interface, _ in nics):
+        annotations |= dict.fromkeys(ISTIO_INTERFACE_ANNOTATIONS, _MASQUERADE_BRIDGE)
+    elements = [
+        element for interface, network in nics for element in _elements(interface, network, vmi=vmi, config=config)
+    ]
+    if elements:
+        annotations[NETWORKS_ANNOTATION] = render_annotation(elements)
+    return annotations
+
+
+def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtConfig | None) -> Refusal | None:
+    """A pod without what its plugin needs could never start the guest, so none is made; KubeVirt's words."""
+    for interface, _ in _nics_at_birth(vmi):
+        if interface.binding is Binding.PLUGIN and _plugin_of(interface, config) is None:
+            message = f"unable to find the network binding plugin '{interface.plugin[:80]}' in Kubevirt configuration"
+            return Refusal(reason=Reason.FAILED_CREATE, message=message)
+    return None
+
+
+def _nics_at_birth(vmi: VirtualMachineInstance) -> Iterator[tuple[Interface, Network]]:
+    """In the order of the interfaces, which is the order of the guest's NICs."""
+    networks = {network.name: network for network in vmi.networks}
+    for interface in vmi.interfaces:
+        network = networks.get(interface.name)
+        if network is not None and not interface.is_absent:
+            yield interface, network
+
+
+def _elements(
+    interface: Interface, network: Network, *, vmi: VirtualMachineInstance, config: KubevirtConfig | None
+) -> Iterator[Element]:
+    """The network's own element, and behind it that of the plugin; on a primary network the latter alone."""
+    if refuse(interface, network, in_precedence(vmi.interfaces, vmi.networks, {})) is not None:
+        return
+    namespace = vmi.key.namespace
+    if network.is_secondary:
+        yield element_of(
+            interface=interface,
+            network=network,
+            pod_interface=hashed_interface_name(network.name),
+            namespace=namespace,
+        )
+    plugin = _plugin_of(interface, config)
+    if plugin is not None and plugin.attachment:
+        yield plugin_element(
+            attachment=plugin.attachment,
+            namespace=namespace,
+            network_name=network.name,
+            pod_interface=plugin_interface_name(network.name),
+        )
+
+
+def _plugin_of(interface: Interface, config: KubevirtConfig | None) -> BindingPlugin | None:
+    if interface.binding is not Binding.PLUGIN or config is None:
+        return None
+    return config.binding_plugin(interface.plugin)

@@ -1,0 +1,185 @@
+"""The status of a VMI as it shall be: phase, conditions, what follows from the pod.
+
+Source: KubeVirt 1.9 `pkg/virt-controller/watch/vmi/lifecycle.go`. Up to Scheduled and in final phases
+the operator owns the VMI; in Scheduled and Running the node agent does.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.conditions import (
+    FALSE,
+    INTERFACES_READY,
+    POD_SCHEDULED,
+    PROVISIONING,
+    READY,
+    SYNCHRONIZED,
+    TRUE,
+    Condition,
+    Row,
+    drop_condition,
+    find_condition,
+    merge_condition,
+)
+from nicplug.model.metadata import objects, text
+from nicplug.model.operations import InterfaceOperation
+from nicplug.model.pod import LauncherPod
+from nicplug.model.times import format_time
+from nicplug.model.vmi import VmiPhase
+from nicplug.plan.nic.operations import unsettled
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal, VmiView
+from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, guarantees_resources, is_starting
+from nicplug.plan.vmi.pod_fate import what_ends
+
+_MESSAGE_NICS = 3
+# While the node agent owns the VMI, `Synchronized` is its own word too: only these came from here.
+_OWN_REASONS = frozenset(
+    {
+        Reason.FAILED_CREATE,
+        Reason.FAILED_DELETE,
+        Reason.FAILED_POD_PATCH,
+        Reason.HOTPLUG_ERROR,
+        Reason.NAME_TAKEN,
+        Reason.ERR_IMAGE_PULL,
+        Reason.IMAGE_PULL_BACK_OFF,
+        Reason.FAILED_GUARANTEE,
+    }
+)
+
+
+def plan_conditions(
+    *,
+    view: VmiView,
+    pod: LauncherPod | None,
+    phase: VmiPhase,
+    operations: Sequence[InterfaceOperation],
+    conditions: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """The conditions with those that the operator owns brought up to date."""
+    rows = with_ready(conditions, pod=pod, phase=phase, now=now)
+    interfaces_ready = _interfaces_ready(view=view, phase=phase, operations=operations)
+    rows = merge_condition(rows, interfaces_ready, now=now)
+    if pod is not None and is_starting(view.vmi):
+        rows = _with_scheduling(drop_condition(rows, PROVISIONING), pod=pod, now=now)
+    return with_synchronized(rows, view=view, pod=pod, now=now)
+
+
+def with_ready(rows: Sequence[Row], *, pod: LauncherPod | None, phase: VmiPhase, now: datetime) -> list[dict[str, Any]]:
+    """`Ready`, which is the pod's once the guest runs."""
+    return merge_condition(rows, _ready_condition(pod=pod, phase=phase), now=now)
+
+
+def _ready_condition(*, pod: LauncherPod | None, phase: VmiPhase) -> Condition:
+    if pod is None:
+        return _not_ready("PodNotExists", "virt-launcher pod has not yet been scheduled")
+    if pod.is_down_or_going:
+        return _not_ready("PodTerminating", "virt-launcher pod is terminating")
+    if phase is not VmiPhase.RUNNING:
+        return _not_ready("GuestNotRunning", "Guest VM is not reported as running")
+    if pod.ready_condition is None:
+        return _not_ready("PodConditionMissing", "virt-launcher pod is missing the Ready condition")
+    status, reason, message, _ = pod.ready_condition
+    return Condition(type=READY, status=status, reason=reason, message=message)
+
+
+def _not_ready(reason: str, message: str) -> Condition:
+    return Condition(type=READY, status=FALSE, reason=reason, message=message)
+
+
+def _interfaces_ready(*, view: VmiView, phase: VmiPhase, operations: Sequence[InterfaceOperation]) -> Condition:
+    """True when every NIC of the spec is in the guest and none is on its way in or out."""
+    waiting = unsettled(operations)
+    if phase is not VmiPhase.RUNNING:
+        status, reason, message = FALSE, Reason.GUEST_NOT_RUNNING, "the guest is not running"
+    elif waiting:
+        status, reason, message = FALSE, Reason(waiting[0].reason), _list_nics(waiting)
+    else:
+        count = sum(not interface.is_absent for interface in view.vmi.interfaces)
+        status, reason, message = (
+            TRUE,
+            Reason.ALL_INTERFACES_READY,
+            f"{count} of {count} NICs are in the guest",
+        )
+    return Condition(
+        type=INTERFACES_READY,
+        status=status,
+        reason=reason,
+        message=message,
+        observed_generation=view.vmi.generation,
+    )
+
+
+def _list_nics(operations: Sequence[InterfaceOperation]) -> str:
+    shown = "; ".join(f'NIC "{operation.name}": {operation.message}' for operation in operations[:_MESSAGE_NICS])
+    more = len(operations) - _MESSAGE_NICS
+    return f"{shown}; and {more} more in status.interfaceOperations" if more > 0 else shown
+
+
+def _with_scheduling(rows: list[dict[str, Any]], *, pod: LauncherPod, now: datetime) -> list[dict[str, Any]]:
+    """`PodScheduled` False as the scheduler says it; gone once it has found a node."""
+    if pod.unscheduled is None:
+        return drop_condition(rows, POD_SCHEDULED)
+    reason, message = pod.unscheduled
+    return merge_condition(rows, Condition(type=POD_SCHEDULED, status=FALSE, reason=reason, message=message), now=now)
+
+
+def with_synchronized(
+    rows: Sequence[Row], *, view: VmiView, pod: LauncherPod | None, now: datetime
+) -> list[dict[str, Any]]:
+    """`Synchronized` False with what keeps the VMI from being what it shall be; gone once nothing does."""
+    present = find_condition(rows, SYNCHRONIZED)
+    is_theirs = present is not None and text(present.get("reason")) not in _OWN_REASONS
+    if is_theirs and view.vmi.phase in OWNED_BY_NODE_AGENT:
+        return [dict(row) for row in rows]
+    failure = _start_failure(view, pod) or view.refusal
+    if failure is None:
+        return drop_condition(rows, SYNCHRONIZED)
+    condition = Condition(type=SYNCHRONIZED, status=FALSE, reason=failure.reason, message=failure.message)
+    return merge_condition(rows, condition, now=now)
+
+
+def _start_failure(view: VmiView, pod: LauncherPod | None) -> Refusal | None:
+    """What keeps the launcher pod from starting the guest, in the kubelet's words."""
+    if pod is None or not is_starting(view.vmi):
+        return None
+    if pod.image_error is not None:
+        return Refusal(reason=pod.image_error.reason, message=pod.image_error.message)
+    if pod.is_ready and not guarantees_resources(view.vmi, pod):
+        return Refusal(reason=Reason.FAILED_GUARANTEE, message="failed to guarantee pod resources")
+    return None
+
+
+def pod_members(
+    view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, status: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Phase and what follows from the pods, apart from conditions and NICs."""
+    members: dict[str, Any] = {"activePods": {item.uid: item.node_name for item in view.pods} or None}
+    if phase is not view.vmi.phase:
+        timestamps = objects(status.get("phaseTransitionTimestamps"))
+        members["phase"] = str(phase)
+        members["phaseTransitionTimestamps"] = _with_phase_timestamp(timestamps, phase=phase, now=now)
+    if pod is not None:
+        members["launcherContainerImageVersion"] = pod.compute_image
+    elif phase is VmiPhase.FAILED or view.vmi.is_final:
+        members["launcherContainerImageVersion"] = None
+    if pod is not None and is_starting(view.vmi):
+        members["qosClass"] = pod.qos_class or None
+    if phase is VmiPhase.SCHEDULED and pod is not None:
+        members |= {"nodeName": pod.node_name, "migrationTransport": "Unix"}
+    if end := what_ends(view, pod=pod, phase=phase):
+        # The first cause stays: what comes after an eviction is only its consequence.
+        members["reason"] = text(status.get("reason")) or end.reason
+    return members
+
+
+def _with_phase_timestamp(
+    timestamps: Sequence[Mapping[str, Any]], *, phase: VmiPhase, now: datetime
+) -> list[dict[str, Any]]:
+    """The list with the moment at which `phase` began; the first one stays."""
+    rows = [dict(row) for row in timestamps]
+    if any(row.get("phase") == phase for row in rows):
+        return rows
+    return [*rows, {"phase": str(phase), "phaseTransitionTimestamp": format_time(now)}]

@@ -1,0 +1,187 @@
+"""Rows of `status.interfaces` from a pod's network-status (KubeVirt 1.9's table)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from tests.build import (
+    POD_INTERFACES,
+    Json,
+    Nic,
+    a_pod,
+    a_vmi,
+    absent,
+    network_status,
+    nic,
+    pod,
+    primary,
+    primary_row,
+    row,
+    vmi,
+)
+
+from nicplug.plan.nic.interface_rows import plan_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """`wanted` None: the rows as they are."""
+
+    title: str
+    nics: Sequence[Nic] = field(default_factory=lambda: (primary(), nic("blue")))
+    rows: Sequence[Json] = ()
+    attached: Sequence[str] = ()
+    wanted: Sequence[Json] | None = None
+
+    def __str__(self) -> str:
+        return self.title
+
+
+SETTLED = row("blue", "domain", "guest-agent", "multus-status")
+GUEST_MADE = {"interfaceName": "docker0", "infoSource": "guest-agent", "ipAddress": "172.17.0.1"}
+
+CASES = (
+    # The four rows of the table: is it in network-status, is it in the status.
+    Case(
+        title="attached, no row: the go-ahead for the node agent",
+        rows=[primary_row()],
+        attached=["blue"],
+        wanted=[primary_row(), row("blue", "multus-status")],
+    ),
+    Case(
+        title="attached, row without the token: appended at the end",
+        rows=[primary_row(), row("blue", "domain", "guest-agent")],
+        attached=["blue"],
+        wanted=[primary_row(), row("blue", "domain", "guest-agent", "multus-status")],
+    ),
+    Case(title="attached, row with the token: nothing", rows=[primary_row(), SETTLED], attached=["blue"]),
+    Case(
+        title="not attached, row with the token: taken away",
+        rows=[primary_row(), SETTLED],
+        wanted=[primary_row(), row("blue", "domain", "guest-agent")],
+    ),
+    Case(
+        title="not attached, only the token: the member goes with its last token",
+        rows=[primary_row(), row("blue", "multus-status")],
+        wanted=[primary_row(), {"name": "blue", "podInterfaceName": "pod16477688c0e"}],
+    ),
+    Case(title="not attached, no row: none", rows=[primary_row()]),
+    # The primary and the rest.
+    Case(
+        title="the primary gets its pod interface, its infoSource is not ours",
+        nics=[primary()],
+        rows=[{"name": "default", "infoSource": "domain, guest-agent", "mac": "02:00:00:00:00:09"}],
+        wanted=[
+            {
+                "name": "default",
+                "infoSource": "domain, guest-agent",
+                "mac": "02:00:00:00:00:09",
+                "podInterfaceName": "eth0",
+            }
+        ],
+    ),
+    Case(
+        title="a primary without a row gets one, first",
+        nics=[nic("blue"), primary()],
+        rows=[SETTLED],
+        attached=["blue"],
+        wanted=[{"name": "default", "podInterfaceName": "eth0"}, SETTLED],
+    ),
+    Case(
+        title="no primary in the spec: no row for one",
+        nics=[nic("blue")],
+        attached=["blue"],
+        wanted=[row("blue", "multus-status")],
+    ),
+    Case(title="another order is not a change", rows=[SETTLED, primary_row()], attached=["blue"]),
+    Case(
+        title="rows that the guest made stay, at the end",
+        rows=[primary_row(), GUEST_MADE],
+        attached=["blue"],
+        wanted=[primary_row(), row("blue", "multus-status"), GUEST_MADE],
+    ),
+    Case(
+        title="two rows that the guest made are two",
+        rows=[primary_row(), GUEST_MADE, GUEST_MADE],
+        attached=["blue"],
+        wanted=[primary_row(), row("blue", "multus-status"), GUEST_MADE, GUEST_MADE],
+    ),
+    Case(
+        title="an absent NIC keeps the token until the pod has let go",
+        nics=[primary(), absent("blue")],
+        rows=[primary_row(), row("blue", "multus-status")],
+        attached=["blue"],
+    ),
+    Case(
+        title="the pod names its interfaces by number",
+        attached=["net1"],
+        rows=[primary_row()],
+        wanted=[primary_row(), row("blue", "multus-status", pod_interface="net1")],
+    ),
+    Case(
+        title="an interface of somebody else's is not ours",
+        attached=["mon0", "podb1f51a511f1"],
+        rows=[primary_row()],
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rows(case: Case) -> None:
+    rows = plan_rows(vmi=a_vmi(vmi(*case.nics)), pod=a_pod(pod(attached=case.attached)), rows=list(case.rows))
+    assert rows == list(case.rows if case.wanted is None else case.wanted)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rows_need_no_second_look(case: Case) -> None:
+    instance, launcher = a_vmi(vmi(*case.nics)), a_pod(pod(attached=case.attached))
+    rows = plan_rows(vmi=instance, pod=launcher, rows=list(case.rows))
+    assert plan_rows(vmi=instance, pod=launcher, rows=rows) == rows
+
+
+def test_the_primary_interface_is_the_default_entry_of_network_status() -> None:
+    launcher = a_pod(pod(status_text=network_status(default="ens5")))
+    rows = plan_rows(vmi=a_vmi(vmi()), pod=launcher, rows=[primary_row()])
+    assert rows == [{"name": "default", "infoSource": "domain", "podInterfaceName": "ens5"}]
+
+
+@pytest.mark.parametrize("text", ["{", "7", "", '{"interface": "eth0"}'], ids=["cut", "number", "missing", "object"])
+def test_a_network_status_that_tells_nothing_changes_nothing(text: str) -> None:
+    """KubeVirt takes multus-status away; the node agent would see a NIC that nobody vouches for."""
+    rows = [primary_row(), SETTLED]
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=text)), rows=rows) == rows
+
+
+def test_a_pod_that_counts_its_interfaces_does_so_while_network_status_is_silent() -> None:
+    rows = [primary_row(), row("blue", "domain", "multus-status", pod_interface="net1")]
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text="{")), rows=rows) == rows
+
+
+def test_at_most_ten_rows_that_the_guest_made_are_kept() -> None:
+    made = [{"interfaceName": f"veth{number}", "infoSource": "guest-agent"} for number in range(30)]
+    rows = plan_rows(vmi=a_vmi(vmi()), pod=a_pod(pod()), rows=[primary_row(), *made])
+    assert rows == [primary_row(), *made[:10]]
+
+
+def test_of_two_rows_of_a_name_one_stays() -> None:
+    rows = plan_rows(
+        vmi=a_vmi(vmi(primary(), nic("blue"))),
+        pod=a_pod(pod(attached=["blue"])),
+        rows=[primary_row(), SETTLED, SETTLED, row("old", "domain", pod_interface=""), row("old", pod_interface="")],
+    )
+    assert [item["name"] for item in rows] == ["default", "blue", "old"]
+
+
+def test_a_row_of_a_network_of_another_kind_is_left_as_it_is() -> None:
+    other = ({"name": "gpu", "bridge": {}}, {"name": "gpu", "resourceClaim": {"claimName": "x"}})
+    rows = [primary_row(), {"name": "gpu", "infoSource": "domain", "mac": "02:00:00:00:00:07"}]
+    assert plan_rows(vmi=a_vmi(vmi(primary(), other)), pod=a_pod(pod(attached=["blue"])), rows=rows) == rows
+
+
+def test_a_network_status_of_256_kib_is_read_and_its_strangers_are_not_taken_over() -> None:
+    strangers = [{"name": "ops/x" + "y" * 200, "interface": f"x{number}"} for number in range(1100)]
+    text = json.dumps([*strangers[:900], *json.loads(network_status(POD_INTERFACES["blue"])), *strangers[900:]])
+    assert len(text) > 256 * 1024
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=text)), rows=[primary_row()])
+    assert rows == [primary_row(), row("blue", "multus-status")]

@@ -1,0 +1,758 @@
+"""The record of each NIC: which path, how far, why. Every reason that a person may read has a case here."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.build import (
+    NOW,
+    VM_UID,
+    Json,
+    Nic,
+    absent,
+    element,
+    failed,
+    kubevirt,
+    later,
+    nad,
+    nic,
+    operation,
+    pinned,
+    pod,
+    primary,
+    primary_row,
+    row,
+    vm,
+    vm_view,
+    vmi,
+    vmi_view,
+    waiting,
+)
+
+from nicplug.model.frozen_json import thaw
+from nicplug.model.operations import OperationPath as Path
+from nicplug.model.operations import OperationPhase as Phase
+from nicplug.plan.actions import PatchStatus
+from nicplug.plan.outcome import Plan
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
+from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vmi.decide import plan_vmi
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A running VMI with a primary NIC and `nic`, its pod, and the record that has to come out; None: no record."""
+
+    title: str
+    nic: Nic
+    operation: str = "Plug"
+    path: Path = Path.DYNAMIC
+    phase: Phase | None
+    reason: Reason | None
+    says: str = ""
+    row: Json | None = None
+    record: Json | None = None
+    conditions: tuple[Json, ...] = ()
+    origin: tuple[str, ...] | None = None
+    pod: Json = field(default_factory=pod)
+    view: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+ASKED = pod(networks=[element("blue")])
+HAS = pod(networks=[element("blue")], attached=["blue"])
+PLUGGED = row("blue", "domain", "multus-status")
+BLOCKED = Phase.BLOCKED
+TRIED: dict[str, Any] = {"lastAttemptTime": later(-1), "observedGeneration": 1}
+GONE_FROM_GUEST = row("blue", "multus-status")
+DETACHING = pod(networks="", attached=["blue"])
+
+UP = row("blue", "domain", "multus-status", linkState="up")
+DOWN = row("blue", "domain", "multus-status", linkState="down")
+MIGRATABLE = ({"type": "LiveMigratable", "status": "True"},)
+DECLARATIVE: dict[str, Any] = {"config": kubevirt(hotplug={"removalPolicy": "Declarative"})}
+GATE_OFF: dict[str, Any] = {"config": kubevirt("Other")}
+OTHER_NETWORK = vm(primary(), nic("blue", attachment="ops/lan"))
+LINK_DOWN = vm(primary(), nic("blue", state="down"))
+
+CASES = (
+    Case(
+        title="new NIC, no such network: the pod is not asked",
+        nic=nic("blue"),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.ATTACHMENT_DEFINITION_MISSING,
+        says="network attachment definition default/blue-net does not exist: create it",
+        view={"nads": [nad("other")]},
+    ),
+    Case(
+        title="new NIC, its network is in another namespace that has it",
+        nic=nic("blue", attachment="ops/lan"),
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_POD_INTERFACE,
+        view={"nads": [nad("lan", namespace="ops")]},
+    ),
+    Case(
+        title="new NIC, the network's configuration is not JSON",
+        nic=nic("blue"),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.ATTACHMENT_DEFINITION_INVALID,
+        says="not JSON",
+        view={"nads": [nad("blue-net", config='{"type":')]},
+    ),
+    Case(
+        title="new NIC, no Multus",
+        nic=nic("blue"),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.MULTUS_NOT_INSTALLED,
+        says="network-attachment-definitions.k8s.cni.cncf.io is missing",
+        view={"multus_installed": False},
+    ),
+    Case(
+        title="asked, and the controller says that it failed: quoted, and tried again",
+        nic=nic("blue"),
+        pod=ASKED,
+        phase=Phase.PENDING,
+        reason=Reason.ATTACH_FAILED,
+        says="asked once, and was told: pod [default/virt-launcher-vmi-fedora-5ca3e]: failed adding interface",
+        view={"failures": [failed("blue")]},
+    ),
+    Case(
+        title="asked five times in vain",
+        nic=nic("blue"),
+        pod=ASKED,
+        record=operation("blue", attempts=5, **TRIED),
+        phase=Phase.FAILED,
+        reason=Reason.ATTACH_FAILED,
+        says="asked 5 times without an answer. Asked again at 03:14:04 UTC",
+    ),
+    Case(
+        title="asked, and network-status is broken",
+        nic=nic("blue"),
+        pod=pod(networks=[element("blue")], status_text="{"),
+        phase=Phase.PENDING,
+        reason=Reason.NETWORK_STATUS_UNREADABLE,
+        says="tells nothing (not JSON",
+    ),
+    Case(
+        title="the pod has an interface of its name from elsewhere",
+        nic=nic("blue", attachment="other"),
+        pod=pod(attached=["blue"]),
+        row=row("blue"),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.POD_INTERFACE_NAME_TAKEN,
+        says="has an interface pod16477688c0e already, of network default/blue-net",
+    ),
+    Case(
+        title="somebody else rewrites its element",
+        nic=nic("blue"),
+        pod=pod(networks=[element("blue", attachment="theirs")]),
+        record=operation("blue", **TRIED),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.ANNOTATION_CONTESTED,
+        says="asks pod virt-launcher-vmi-fedora-5ca3e for network default/theirs",
+    ),
+    Case(
+        title="no room left in the annotation",
+        nic=nic("blue"),
+        pod=pod(networks=[{"name": "x" * 110_000, "namespace": "ops", "interface": "mon0"}]),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.ANNOTATION_TOO_LARGE,
+        says="holds 100 KiB",
+    ),
+    Case(
+        title="unplugged, and the controller says that it failed",
+        nic=absent("blue"),
+        row=GONE_FROM_GUEST,
+        pod=DETACHING,
+        record=operation("blue", type_="Unplug", phase="InPod", **TRIED),
+        operation="Unplug",
+        phase=Phase.IN_POD,
+        reason=Reason.DETACH_FAILED,
+        says="failed removing interface",
+        view={"failures": [failed("blue", removing=True)]},
+    ),
+    Case(
+        title="unplugged, and its network is gone",
+        nic=absent("blue"),
+        row=GONE_FROM_GUEST,
+        pod=DETACHING,
+        record=operation("blue", type_="Unplug", phase="InPod", **TRIED),
+        operation="Unplug",
+        phase=BLOCKED,
+        reason=Reason.ATTACHMENT_DEFINITION_MISSING,
+        says="keeps the interface, as it cannot be detached",
+        view={"nads": []},
+    ),
+    Case(
+        title="attached, and its network is gone: nothing is touched, nothing is said",
+        nic=nic("blue"),
+        row=PLUGGED,
+        pod=HAS,
+        phase=None,
+        reason=None,
+        view={"nads": []},
+    ),
+    Case(
+        title="new NIC, pod not ready",
+        nic=nic("blue"),
+        pod=pod(ready=False),
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_LAUNCHER_POD,
+    ),
+    Case(
+        title="new NIC, pod ready: it is asked in the same pass",
+        nic=nic("blue"),
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_POD_INTERFACE,
+        says="node01",
+    ),
+    Case(
+        title="asked for, not attached",
+        nic=nic("blue", attachment="ops/lan"),
+        pod=ASKED,
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_POD_INTERFACE,
+        says="ops/lan",
+    ),
+    Case(title="in the pod", nic=nic("blue"), pod=HAS, phase=Phase.IN_POD, reason=Reason.WAITING_FOR_GUEST),
+    Case(
+        title="in the guest",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        record=operation("blue"),
+        phase=Phase.READY,
+        reason=Reason.ATTACHED,
+        says="blue-net",
+    ),
+    Case(title="in the guest from the start", nic=nic("blue"), pod=HAS, row=PLUGGED, phase=None, reason=None),
+    Case(
+        title="gate off",
+        nic=nic("blue"),
+        view={"config": kubevirt("Other")},
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.FEATURE_GATE_DISABLED,
+        says="spec.configuration.developerConfiguration.featureGates",
+    ),
+    Case(
+        title="gate listed and disabled",
+        nic=nic("blue"),
+        view={"config": kubevirt(disabled=["HotplugNICs"])},
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.FEATURE_GATE_DISABLED,
+        says="disabledFeatureGates",
+    ),
+    Case(
+        title="no KubeVirt CR",
+        nic=nic("blue"),
+        view={"has_config": False},
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.KUBEVIRT_CR_MISSING,
+    ),
+    Case(
+        title="SR-IOV",
+        nic=nic("blue", binding="sriov"),
+        path=Path.MIGRATION,
+        phase=Phase.PENDING,
+        reason=Reason.BINDING_NEEDS_MIGRATION,
+    ),
+    Case(
+        title="masquerade",
+        nic=nic("blue", binding="masquerade"),
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.BINDING_NEEDS_RESTART,
+        says="masquerade",
+    ),
+    Case(
+        title="no binding",
+        nic=nic("blue", binding=""),
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.BINDING_NEEDS_RESTART,
+    ),
+    Case(
+        title="an interface that is only in the template, on the pod network",
+        nic=nic("blue"),
+        row=PLUGGED,
+        pod=HAS,
+        view={"vm": vm(primary(), nic("blue"), primary("extra", binding="bridge"))},
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.NETWORK_NEEDS_RESTART,
+    ),
+    Case(
+        title="a name that no pod may get",
+        nic=nic("a.b"),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.INVALID_NAME,
+    ),
+    Case(title="an empty name", nic=nic(""), path=Path.NONE, phase=BLOCKED, reason=Reason.INVALID_NAME),
+    Case(
+        title="a multicast MAC address",
+        nic=nic("blue", mac="01:00:5e:00:00:01"),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.INVALID_MAC_ADDRESS,
+    ),
+    Case(
+        title="a reference that cannot resolve",
+        nic=nic("blue", attachment="Blue Net"),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.INVALID_ATTACHMENT_REFERENCE,
+    ),
+    Case(
+        title="an interface without its network",
+        nic=({"name": "blue", "bridge": {}}, {"name": "default", "pod": {}}),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.NO_NETWORK,
+    ),
+    Case(
+        title="the annotation cannot be read",
+        nic=nic("blue"),
+        pod=pod(networks="[{"),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.ANNOTATION_UNREADABLE,
+        says="k8s.v1.cni.cncf.io/networks",
+    ),
+    # The way out.
+    Case(
+        title="unplug, the guest holds it",
+        nic=absent("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        operation="Unplug",
+        phase=Phase.IN_GUEST,
+        reason=Reason.WAITING_FOR_GUEST_RELEASE,
+    ),
+    Case(
+        title="unplug, the pod holds it",
+        nic=absent("blue"),
+        pod=HAS,
+        row=row("blue", "multus-status"),
+        operation="Unplug",
+        phase=Phase.IN_POD,
+        reason=Reason.WAITING_FOR_POD_RELEASE,
+    ),
+    Case(title="unplug, gone", nic=absent("blue"), phase=None, reason=None),
+    Case(
+        title="unplug, the annotation cannot be read: the pod cannot be asked to let it go",
+        nic=absent("blue"),
+        pod=pod(networks="[{", attached=["blue"]),
+        row=row("blue", "multus-status"),
+        operation="Unplug",
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.ANNOTATION_UNREADABLE,
+        says="k8s.v1.cni.cncf.io/networks",
+    ),
+    Case(
+        title="unplug, gate off",
+        nic=absent("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"config": kubevirt("Other")},
+        operation="Unplug",
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.FEATURE_GATE_DISABLED,
+    ),
+    Case(
+        title="another network than the pod was asked for",
+        nic=nic("blue", attachment="ops/lan"),
+        pod=HAS,
+        row=PLUGGED,
+        operation="ChangeNetwork",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.NETWORK_CHANGE_NEEDS_RESTART,
+        says="has network default/blue-net, the spec asks for ops/lan",
+    ),
+    Case(
+        title="another network, migratable: the VMI's spec has it",
+        nic=nic("blue", attachment="ops/lan"),
+        pod=HAS,
+        row=PLUGGED,
+        conditions=MIGRATABLE,
+        operation="ChangeNetwork",
+        path=Path.MIGRATION,
+        phase=Phase.PENDING,
+        reason=Reason.NETWORK_CHANGE_NEEDS_MIGRATION,
+        says="when the VM next moves",
+    ),
+    Case(
+        title="another network in the template, not migratable: it stays there",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": OTHER_NETWORK},
+        operation="ChangeNetwork",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.NETWORK_CHANGE_NEEDS_RESTART,
+        says="has network default/blue-net, the spec asks for ops/lan",
+    ),
+    Case(
+        title="another network in the template, migratable, gate off",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        conditions=MIGRATABLE,
+        view={"vm": OTHER_NETWORK, **GATE_OFF},
+        operation="ChangeNetwork",
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.FEATURE_GATE_DISABLED,
+    ),
+    Case(
+        title="the network in other words",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary(), nic("blue", attachment="default/blue-net"))},
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="link to go down",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=UP,
+        operation="SetLink",
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_LINK,
+        says="node01 to set the link down",
+    ),
+    Case(
+        title="link to come up",
+        nic=nic("blue"),
+        pod=HAS,
+        row=DOWN,
+        operation="SetLink",
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_LINK,
+        says="set the link up",
+    ),
+    Case(
+        title="link of a masquerade NIC",
+        nic=nic("blue", binding="masquerade", state="down"),
+        pod=HAS,
+        row=UP,
+        operation="SetLink",
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_LINK,
+    ),
+    Case(
+        title="link has become as it shall be",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=DOWN,
+        record=operation("blue", type_="SetLink", reason="WaitingForLink"),
+        operation="SetLink",
+        phase=Phase.READY,
+        reason=Reason.LINK_SET,
+        says="its link is down",
+    ),
+    Case(
+        title="link as it shall be, at once", nic=nic("blue", state="down"), pod=HAS, row=DOWN, phase=None, reason=None
+    ),
+    Case(title="state up is up", nic=nic("blue", state="up"), pod=HAS, row=UP, phase=None, reason=None),
+    Case(
+        title="an unknown state is up, and told in KubeVirt's words",
+        nic=nic("blue", state="sideways"),
+        pod=HAS,
+        row=UP,
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.INVALID_STATE,
+        says="logical blue interface state value is unsupported: sideways",
+    ),
+    Case(
+        title="a link that nobody reports",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=PLUGGED,
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="link in the template, gate off",
+        nic=nic("blue"),
+        pod=HAS,
+        row=UP,
+        view={"vm": LINK_DOWN, **GATE_OFF},
+        operation="SetLink",
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.FEATURE_GATE_DISABLED,
+    ),
+    Case(
+        title="link, refused by the API server",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=UP,
+        view={"refusal": Refusal(reason=Reason.HOTPLUG_ERROR, message="no")},
+        operation="SetLink",
+        phase=Phase.FAILED,
+        reason=Reason.HOTPLUG_ERROR,
+    ),
+    Case(
+        title="link of an SR-IOV NIC",
+        nic=nic("blue", binding="sriov", state="down"),
+        pod=HAS,
+        row=PLUGGED,
+        operation="SetLink",
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.LINK_STATE_NOT_SUPPORTED,
+    ),
+    Case(
+        title="link up of an SR-IOV NIC",
+        nic=nic("blue", binding="sriov", state="up"),
+        pod=HAS,
+        row=PLUGGED,
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="a plugged NIC whose link is as it shall be stays plugged",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=DOWN,
+        record=operation("blue", phase="Ready", reason="Attached"),
+        phase=Phase.READY,
+        reason=Reason.ATTACHED,
+    ),
+    Case(
+        title="deleted from the template, which unplugs, and cannot leave",
+        nic=nic("blue", binding="sriov"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary()), **DECLARATIVE},
+        origin=("blue",),
+        operation="Unplug",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.UNPLUG_NEEDS_RESTART,
+        says="restart the VM",
+    ),
+    Case(
+        title="deleted from the template, which unplugs, from a pod that counts its interfaces",
+        nic=nic("blue"),
+        pod=pod(attached=["net1"]),
+        row=row("blue", "domain", "multus-status", pod_interface="net1"),
+        view={"vm": vm(primary()), **DECLARATIVE},
+        origin=("blue",),
+        operation="Unplug",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.ORDINAL_INTERFACE_NAMES,
+    ),
+    Case(
+        title="deleted from the template, which does not unplug",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary())},
+        origin=("blue",),
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="added to the VMI alone",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary()), **DECLARATIVE},
+        origin=(),
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="unplug of a binding that cannot leave",
+        nic=absent("blue", binding="sriov"),
+        pod=HAS,
+        row=PLUGGED,
+        operation="Unplug",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.UNPLUG_NEEDS_RESTART,
+        says="restart the VM",
+    ),
+    Case(
+        title="unplug from a pod that counts its interfaces",
+        nic=absent("blue"),
+        pod=pod(attached=["net1"]),
+        row=row("blue", "domain", "multus-status", pod_interface="net1"),
+        operation="Unplug",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.ORDINAL_INTERFACE_NAMES,
+        says="restart the VM",
+    ),
+)
+
+
+def _plan(case: Case) -> Plan:
+    raw = vmi(
+        primary(),
+        case.nic,
+        rows=[primary_row(), *([case.row] if case.row else [])],
+        operations=[case.record] if case.record else [],
+        conditions=case.conditions,
+        annotations=None if case.origin is None else {"nicplug.io/template-interfaces": json.dumps(case.origin)},
+        owner_uid=VM_UID if "vm" in case.view else None,
+    )
+    return plan_vmi(vmi_view(raw, case.pod, pending_since=later(-60), **case.view), now=NOW)
+
+
+def _status(plan: Plan) -> Json:
+    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
+    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_record(case: Case) -> None:
+    records = _status(_plan(case)).get("interfaceOperations") or []
+    if case.phase is None:
+        assert records == []
+        return
+    assert len(records) == 1
+    record = records[0]
+    found = (record["operation"], record["path"], record["phase"], record["reason"])
+    assert found == (case.operation, case.path, case.phase, case.reason)
+    assert case.says in record["message"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_condition_tells_the_same(case: Case) -> None:
+    conditions = {item["type"]: item for item in _status(_plan(case)).get("conditions") or []}
+    ready = conditions["InterfacesReady"]
+    if case.phase in (None, Phase.READY):
+        assert (ready["status"], ready["reason"]) == ("True", Reason.ALL_INTERFACES_READY)
+    else:
+        assert (ready["status"], ready["reason"]) == ("False", case.reason)
+    assert ready["observedGeneration"] == 1
+
+
+@pytest.mark.parametrize(("state", "reported", "reason"), [("down", "up", "WaitingForLink"), ("down", "down", None)])
+def test_the_link_of_the_primary_nic(state: str, reported: str, reason: str | None) -> None:
+    raw = vmi(primary(state=state), rows=[row("default", "domain", pod_interface="eth0", linkState=reported)])
+    records = (
+        _status(plan_vmi(vmi_view(raw, pod(), pending_since=later(-60)), now=NOW)).get("interfaceOperations") or []
+    )
+    assert [(item["operation"], item["reason"]) for item in records] == ([("SetLink", reason)] if reason else [])
+
+
+def test_a_link_that_was_set_is_announced() -> None:
+    before = operation("blue", type_="SetLink", reason="WaitingForLink", since=later(-2))
+    raw = vmi(primary(), nic("blue", state="down"), rows=[primary_row(), DOWN], operations=[before])
+    plan = plan_vmi(vmi_view(raw, HAS), now=NOW)
+    (event,) = plan.announcements
+    assert (event.reason, event.message) == (
+        "InterfaceLinkSet",
+        'NIC "blue": its link is down, 2.00 s after it was asked for',
+    )
+    (completion,) = plan.completions
+    assert (completion.operation, completion.seconds) == ("SetLink", 2.0)
+
+
+# What only conditions or events say, and how it comes about.
+ELSEWHERE: dict[Reason, Plan] = {
+    Reason.ALL_INTERFACES_READY: plan_vmi(vmi_view(vmi(), pod(), pending_since=later(-9)), now=NOW),
+    Reason.GUEST_NOT_RUNNING: plan_vmi(vmi_view(vmi(phase="Scheduling"), pod(), pending_since=later(-9)), now=NOW),
+    Reason.RUN_STRATEGY_NOT_SUPPORTED: plan_vm(
+        vm_view(vm(run_strategy="WaitAsReceiver"), pending_since=later(-9)), now=NOW
+    ),
+    Reason.NAME_TAKEN: plan_vm(vm_view(vm(), vmi=vmi(), pending_since=later(-9)), now=NOW),
+    Reason.LAUNCHER_POD_LOST: plan_vmi(vmi_view(vmi()), now=NOW),
+    # The reconciler gives these their reason: tests/unit/reconcile/test_reconciler.py.
+    Reason.FAILED_CREATE: plan_vmi(
+        vmi_view(vmi(phase=""), refusal=Refusal(reason=Reason.FAILED_CREATE, message="no")), now=NOW
+    ),
+    **{
+        reason: plan_vmi(vmi_view(vmi(deleting=True), pod(), refusal=Refusal(reason=reason, message="no")), now=NOW)
+        for reason in (Reason.FAILED_DELETE, Reason.FAILED_POD_PATCH)
+    },
+    **{
+        Reason(str(why)): plan_vmi(
+            vmi_view(vmi(phase="Scheduling"), pod(status=waiting(str(why))), pending_since=later(-9)), now=NOW
+        )
+        for why in (Reason.ERR_IMAGE_PULL, Reason.IMAGE_PULL_BACK_OFF)
+    },
+    Reason.FAILED_GUARANTEE: plan_vmi(
+        vmi_view(pinned(phase="Scheduling"), pod(status={"qosClass": "Burstable"}), pending_since=later(-9)), now=NOW
+    ),
+    **{
+        reason: plan_vm(
+            vm_view(
+                vm(),
+                vmi=vmi(owner_uid=VM_UID),
+                refusal=Refusal(reason=reason, message="no"),
+                pending_since=later(-9),
+            ),
+            now=NOW,
+        )
+        for reason in (Reason.HOTPLUG_ERROR, Reason.FAILED_UPDATE)
+    },
+}
+
+
+@pytest.mark.parametrize("reason", ELSEWHERE, ids=str)
+def test_reasons_of_conditions(reason: Reason) -> None:
+    status = _status(ELSEWHERE[reason])
+    assert reason in {item.get("reason") for item in [*(status.get("conditions") or []), status]}
+
+
+def _of_spec(*nics: Nic, rows: Sequence[Json] = ()) -> list[tuple[str, str, str]]:
+    """Name, reason and message of each record of a running VMI with these NICs."""
+    view = vmi_view(vmi(primary(), *nics, rows=[primary_row(), *rows]), pod(), pending_since=later(-9))
+    records = _status(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
+    return [(item["name"], item["reason"], item["message"]) for item in records]
+
+
+TWIN = "02:00:00:00:00:11"
+IN_SPECS = {
+    Reason.DUPLICATE_NAME: _of_spec(nic("blue"), nic("blue", attachment="other")),
+    Reason.NO_INTERFACE: _of_spec(({"name": "default", "masquerade": {}}, {"name": "spare", "pod": {}})),
+    Reason.DUPLICATE_MAC_ADDRESS: _of_spec(nic("red", mac=TWIN), nic("blue", mac=TWIN.replace(":", "-"))),
+}
+
+
+@pytest.mark.parametrize("reason", IN_SPECS, ids=str)
+def test_flaws_of_a_spec_have_one_record_each(reason: Reason) -> None:
+    assert len({name for name, _, _ in IN_SPECS[reason]}) == len(IN_SPECS[reason])
+    assert reason in {found for _, found, _ in IN_SPECS[reason]}
+
+
+def test_of_two_nics_with_one_address_the_one_in_the_guest_keeps_it() -> None:
+    """The other one names it; one that is being taken away does not count."""
+    rows = [row("blue", "domain", "multus-status", pod_interface="")]
+    [(name, reason, message)] = _of_spec(nic("red", mac=TWIN), nic("blue", mac=TWIN), rows=rows)
+    assert (name, reason) == ("red", Reason.DUPLICATE_MAC_ADDRESS)
+    assert 'NIC "blue" too, which keeps it' in message
+    assert [item[:2] for item in _of_spec(absent("blue"), nic("red", mac=TWIN))] == [("red", "WaitingForPodInterface")]
+
+
+def test_every_reason_can_be_reached() -> None:
+    """A reason that nothing gives is a promise in the documents that nobody keeps."""
+    reached = {case.reason for case in CASES} | set(ELSEWHERE) | set(IN_SPECS)
+    assert set(Reason) - reached == set()

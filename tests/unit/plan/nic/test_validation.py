@@ -1,0 +1,107 @@
+"""Which NICs are fit to reach a pod (docs/node-simulator.md tells what happens to the others)."""
+
+import pytest
+from tests.build import nic, primary
+
+from nicplug.model.networks import parse_interface, parse_network
+from nicplug.plan.nic.validation import in_precedence, refuse
+from nicplug.plan.reasons import Reason
+
+
+def _reason(name: str = "blue", *, mac: str = "", attachment: str = "blue-net") -> str | None:
+    interface, network = nic(name, mac=mac, attachment=attachment)
+    refusal = refuse(parse_interface(interface), parse_network(network))
+    return refusal.reason if refusal else None
+
+
+@pytest.mark.parametrize("name", ["blue", "Blue_Net-1", "0", "a" * 63, "eth0", "-", "_"])
+def test_names_that_kubevirt_admits(name: str) -> None:
+    assert _reason(name) is None
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "blue\n", "größe", "a" * 64, "a/b", '"', "a\x00"])
+def test_names_that_it_does_not(name: str) -> None:
+    assert _reason(name) == Reason.INVALID_NAME
+
+
+@pytest.mark.parametrize(
+    "mac", ["", "02:00:00:00:00:01", "de:ad:00:00:be:af", "DE-AD-00-00-BE-AF", "02:00:00:00:00:00"]
+)
+def test_mac_addresses_that_may_be_used(mac: str) -> None:
+    assert _reason(mac=mac) is None
+
+
+@pytest.mark.parametrize(
+    "mac",
+    [
+        "01:00:5e:00:00:01",
+        "33:33:00:00:00:01",
+        "ff:ff:ff:ff:ff:ff",
+        "0f:00:00:00:00:01",
+        "02:00:00:00:00",
+        "02:00:00:00:00:01:02:03",
+        "02:00:00:00:00:0g",
+        "0200.0000.0001",
+        "020000000001",
+        "02:00:00:00:00:01\n",
+        "02:00:00:00:00:01 ",
+        "nonsense",
+        "00:00:00:00:00:00",
+        "00-00-00-00-00-00",
+    ],
+)
+def test_mac_addresses_that_may_not(mac: str) -> None:
+    assert _reason(mac=mac) == Reason.INVALID_MAC_ADDRESS
+
+
+@pytest.mark.parametrize("attachment", ["net", "ops/net", "a.b-c", "ops/a.b", "0", "a" * 253])
+def test_references_that_can_resolve(attachment: str) -> None:
+    assert _reason(attachment=attachment) is None
+
+
+@pytest.mark.parametrize(
+    "attachment",
+    [" ", "Net", "net/", "/net", "a/b/c", "net@eth1", "a,b", "-a", "a-", "net\n", "größe", "a" * 254, '"},{"name":"x'],
+)
+def test_references_that_cannot(attachment: str) -> None:
+    assert _reason(attachment=attachment) == Reason.INVALID_ATTACHMENT_REFERENCE
+
+
+def test_an_interface_without_a_network() -> None:
+    refusal = refuse(parse_interface(nic("blue")[0]), None)
+    assert refusal is not None
+    assert refusal.reason == Reason.NO_NETWORK
+    assert '"blue"' in refusal.message
+
+
+def test_the_message_names_what_was_found_and_the_remedy() -> None:
+    interface, network = nic("blue", mac="01:00:5e:00:00:01")
+    refusal = refuse(parse_interface(interface), parse_network(network))
+    assert refusal is not None
+    assert "01:00:5e:00:00:01" in refusal.message
+    assert "leave it out" in refusal.message
+
+
+def test_a_very_long_name_does_not_make_a_very_long_message() -> None:
+    interface, network = nic("x" * 10_000)
+    refusal = refuse(parse_interface(interface), parse_network(network))
+    assert refusal is not None
+    assert len(refusal.message) < 300
+
+
+def test_the_address_of_the_bridge_in_the_pod_is_not_for_a_masquerade_nic() -> None:
+    interface, network = primary()
+    refusal = refuse(parse_interface(interface | {"macAddress": "02-00-00-00-00-00"}), parse_network(network))
+    assert refusal is not None
+    assert "The requested MAC address is reserved for the in-pod bridge. Please choose another one." in refusal.message
+
+
+def test_the_primary_nic_is_served_before_one_of_the_same_address() -> None:
+    first, second = nic("blue", mac="02:00:00:00:00:01"), primary()
+    interfaces = [parse_interface(first[0]), parse_interface(second[0] | {"macAddress": "02:00:00:00:00:01"})]
+    networks = [parse_network(first[1]), parse_network(second[1])]
+    siblings = in_precedence(interfaces, networks, {})
+    assert refuse(interfaces[1], networks[1], siblings) is None
+    refusal = refuse(interfaces[0], networks[0], siblings)
+    assert refusal is not None
+    assert refusal.reason == Reason.DUPLICATE_MAC_ADDRESS

@@ -1,0 +1,420 @@
+"""Starting, stopping and deleting: what a VM does with its VMI."""
+
+import copy
+from typing import Any
+
+import pytest
+from tests.build import (
+    CREATED,
+    NOW,
+    VM_UID,
+    VMI_UID,
+    Json,
+    absent,
+    kubevirt,
+    later,
+    nic,
+    primary,
+    primary_row,
+    revision,
+    vm,
+    vm_view,
+    vmi,
+)
+
+from nicplug.model.frozen_json import thaw
+from nicplug.plan.actions import (
+    Create,
+    Delete,
+    Kind,
+    PatchFinalizers,
+    PatchInterfaces,
+    PatchStatus,
+    PatchVmGeneration,
+    TurnVmOn,
+)
+from nicplug.plan.outcome import Plan
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
+from nicplug.plan.vm.decide import plan_vm
+
+
+def _kinds(plan: Plan) -> list[str]:
+    return [type(action).__name__ for action in plan.actions]
+
+
+def _created(plan: Plan) -> Json:
+    (_, action) = plan.actions
+    assert isinstance(action, Create)
+    assert action.kind is Kind.VMI
+    body: Json = thaw(action.body)
+    return body
+
+
+OWN: dict[str, Any] = {"owner_uid": VM_UID}
+START: Json = {"action": "Start"}
+STOP: Json = {"action": "Stop", "uid": VMI_UID}
+ORPHAN = ["orphan", "kubevirt.io/virtualMachineControllerFinalize"]
+
+
+def _asks(*requests: Json) -> Json:
+    return {"stateChangeRequests": list(requests)}
+
+
+HALTED_ASKED = vm(run_strategy="Halted", status=_asks(START))
+RERUN = vm(run_strategy="RerunOnFailure", status={"runStrategy": "RerunOnFailure"})
+
+
+@pytest.mark.parametrize(
+    ("title", "raw", "found", "wanted"),
+    [
+        ("Always, nothing there: start", vm(), None, ["Create", "Create"]),
+        ("running: true is Always", vm(run_strategy=None, running=True), None, ["Create", "Create"]),
+        ("Always, running: only the status", vm(), vmi(**OWN), ["PatchStatus"]),
+        ("Always, the VMI has ended: make room", vm(), vmi(phase="Succeeded", **OWN), ["Delete"]),
+        ("Always, the VMI is on its way out: wait", vm(), vmi(deleting=True, **OWN), ["PatchStatus"]),
+        ("Always, somebody else's VMI has the name", vm(), vmi(), ["PatchStatus"]),
+        ("Always, a VMI of a former VM of that name", vm(), vmi(owner_uid="before"), ["PatchStatus"]),
+        ("Halted, running: stop", vm(run_strategy="Halted"), vmi(**OWN), ["Delete"]),
+        ("Halted, stopping: wait", vm(run_strategy="Halted"), vmi(deleting=True, **OWN), ["PatchStatus"]),
+        ("Halted, nothing there", vm(run_strategy="Halted"), None, ["PatchStatus"]),
+        ("Halted, somebody else's VMI is not ours to stop", vm(run_strategy="Halted"), vmi(), ["PatchStatus"]),
+        ("Halted, nor is a former VM's", vm(run_strategy="Halted"), vmi(owner_uid="before"), ["PatchStatus"]),
+        ("running: false is Halted", vm(run_strategy=None, running=False), vmi(**OWN), ["Delete"]),
+        ("neither is Halted", vm(run_strategy=None), vmi(**OWN), ["Delete"]),
+        ("both: neither started nor stopped", vm(running=True), None, ["PatchStatus"]),
+        ("both, running: left alone", vm(running=True), vmi(**OWN), ["PatchStatus"]),
+        ("Manual: on request only", vm(run_strategy="Manual"), None, ["PatchStatus"]),
+        ("Manual, asked to start", vm(run_strategy="Manual", status=_asks(START)), None, ["Create", "Create"]),
+        ("Manual, asked to stop", vm(run_strategy="Manual", status=_asks(STOP)), vmi(**OWN), ["Delete"]),
+        ("Always, asked to restart", vm(status=_asks(STOP, START)), vmi(**OWN), ["Delete"]),
+        ("Halted, asked to start: the strategy first", HALTED_ASKED, None, ["TurnVmOn"]),
+        ("RerunOnFailure, failed: written down first", RERUN, vmi(phase="Failed", **OWN), ["PatchStatus"]),
+        ("Once, nothing there: start", vm(run_strategy="Once"), None, ["Create", "Create"]),
+        ("WaitAsReceiver is not carried out", vm(run_strategy="WaitAsReceiver"), None, ["PatchStatus"]),
+        ("an unknown strategy", vm(run_strategy="Sometimes"), None, ["PatchStatus"]),
+        ("no finalizer yet: first", vm(finalizers=[]), None, ["PatchFinalizers"]),
+        (
+            "no finalizer, nothing to start: none needed",
+            vm(run_strategy="Halted", finalizers=[]),
+            None,
+            ["PatchStatus"],
+        ),
+        ("deleted, running: the VMI first", vm(deleting=True), vmi(**OWN), ["Delete"]),
+        ("deleted, the VMI is going: say so", vm(deleting=True), vmi(deleting=True, **OWN), ["PatchStatus"]),
+        ("deleted, its dependents stay", vm(deleting=True, finalizers=ORPHAN), vmi(**OWN), ["PatchFinalizers"]),
+        ("deleted, nothing runs: let go", vm(deleting=True), None, ["PatchFinalizers"]),
+        ("deleted, somebody else's VMI stays", vm(deleting=True), vmi(), ["PatchFinalizers"]),
+        ("deleted, let go by us: others' finalizers", vm(deleting=True, finalizers=["other/one"]), None, []),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_run_strategy(title: str, raw: Json, found: Json | None, wanted: list[str]) -> None:
+    plan = plan_vm(vm_view(raw, vmi=found, pending_since=later(-9)), now=NOW)
+    if wanted == ["Delete"] and found is not None and found["status"]["phase"] == "Succeeded":
+        # It never came up, so its failure is written down before the witness goes.
+        assert _kinds(plan) == ["PatchStatus"], title
+        return
+    assert _kinds(plan) == wanted, title
+
+
+def test_a_vmi_that_had_come_up_makes_room_at_once() -> None:
+    ended = vmi(phase="Succeeded", **OWN)
+    ended["status"]["phaseTransitionTimestamps"] = [{"phase": "Running", "phaseTransitionTimestamp": CREATED}]
+    plan = plan_vm(vm_view(vm(), vmi=ended), now=NOW)
+    assert plan.actions == (Delete(kind=Kind.VMI, key=plan.actions[0].key, uid=VMI_UID),)
+
+
+def test_the_vmi_of_a_vm() -> None:
+    raw = vm(primary(), nic("blue"), generation=7)
+    raw["spec"]["template"]["metadata"] = {"labels": {"app": "fedora"}, "annotations": {"note": "x"}}
+    body = _created(plan_vm(vm_view(raw), now=NOW))
+    assert body["spec"] == raw["spec"]["template"]["spec"]
+    assert body["metadata"] == {
+        "name": "vmi-fedora",
+        "namespace": "default",
+        "labels": {"app": "fedora"},
+        "annotations": {
+            "note": "x",
+            "kubevirt.io/vm-generation": "7",
+            "nicplug.io/template-interfaces": '["blue","default"]',
+        },
+        "finalizers": [
+            "kubevirt.io/virtualMachineControllerFinalize",
+            "kubevirt.io/foregroundDeleteVirtualMachine",
+        ],
+        "ownerReferences": [
+            {
+                "apiVersion": "kubevirt.io/v1",
+                "kind": "VirtualMachine",
+                "name": "vmi-fedora",
+                "uid": VM_UID,
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "binding"),
+    [
+        ({}, "bridge"),
+        ({"defaultNetworkInterface": "masquerade"}, "masquerade"),
+        ({"defaultNetworkInterface": "x"}, "bridge"),
+    ],
+    ids=["unless configured", "as configured", "as configured wrongly"],
+)
+def test_a_vm_without_nics_gets_one_on_the_pod_network(config: dict[str, Any], binding: str) -> None:
+    body = _created(plan_vm(vm_view(vm(), config=kubevirt("HotplugNICs", **config)), now=NOW))
+    assert body["spec"]["networks"] == [{"name": "default", "pod": {}}]
+    assert body["spec"]["domain"]["devices"]["interfaces"] == [{"name": "default", binding: {}}]
+
+
+def test_a_vm_that_wants_no_nic_gets_none() -> None:
+    raw = vm()
+    raw["spec"]["template"]["spec"]["domain"]["devices"]["autoattachPodInterface"] = False
+    body = _created(plan_vm(vm_view(raw), now=NOW))
+    assert "networks" not in body["spec"]
+
+
+def test_the_announcements_are_kubevirts() -> None:
+    (started,) = plan_vm(vm_view(vm()), now=NOW).announcements
+    assert (started.severity, started.reason) == ("Normal", "SuccessfulCreate")
+    assert started.message == "Started the virtual machine by creating the new virtual machine instance vmi-fedora"
+    (stopped,) = plan_vm(vm_view(vm(run_strategy="Halted"), vmi=vmi(**OWN)), now=NOW).announcements
+    assert (stopped.severity, stopped.reason) == ("Normal", "SuccessfulDelete")
+    assert stopped.message == "Stopped the virtual machine by deleting the virtual machine instance vmi-fedora"
+
+
+class TestRevision:
+    """What the VM looked like when it was started, for whoever has to tell what changed since."""
+
+    def test_it_is_made_before_the_vmi_as_kubevirt_makes_it(self) -> None:
+        raw = vm(primary(), nic("blue"), generation=7)
+        (first, _) = plan_vm(vm_view(raw), now=NOW).actions
+        assert isinstance(first, Create)
+        assert (first.kind, first.owner_uid) == (Kind.REVISION, VM_UID)
+        body = thaw(first.body)
+        assert body["metadata"]["name"] == f"revision-start-vm-{VM_UID}-7"
+        assert body["metadata"]["labels"] == {"nicplug.io/virtual-machine-uid": VM_UID}
+        (owner,) = body["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["uid"], owner["controller"]) == ("VirtualMachine", VM_UID, True)
+        assert (body["data"], body["revision"]) == ({"spec": raw["spec"]}, 7)
+
+    def test_one_of_this_generation_is_used_again(self) -> None:
+        raw = vm(generation=7)
+        (action,) = plan_vm(vm_view(raw, revisions=[revision(raw)]), now=NOW).actions
+        assert isinstance(action, Create)
+        assert action.kind is Kind.VMI
+
+    def test_those_of_earlier_starts_go_after_it(self) -> None:
+        old = [revision(vm(generation=generation)) for generation in (5, 3)]
+        made, started, *deleted = plan_vm(vm_view(vm(generation=7), revisions=old), now=NOW).actions
+        assert (made.kind, started.kind) == (Kind.REVISION, Kind.VMI)
+        assert [action.key.name for action in deleted] == [f"revision-start-vm-{VM_UID}-{n}" for n in (3, 5)]
+        assert all(isinstance(action, Delete) and action.uid for action in deleted)
+
+
+def test_only_its_own_finalizer_is_taken_away() -> None:
+    raw = vm(deleting=True, finalizers=["a/b", "kubevirt.io/virtualMachineControllerFinalize", "c/d"])
+    (action,) = plan_vm(vm_view(raw), now=NOW).actions
+    assert isinstance(action, PatchFinalizers)
+    assert action.wanted == ("a/b", "c/d")
+
+
+def test_what_was_refused_is_not_tried_again_but_told() -> None:
+    refusal = Refusal(reason=Reason.FAILED_CREATE, message="quota")
+    plan = plan_vm(vm_view(vm(), refusal=refusal, pending_since=later(-9)), now=NOW)
+    (action,) = plan.actions
+    assert isinstance(action, PatchStatus)
+    failure = next(row for row in thaw(action.wanted)["conditions"] if row["type"] == "Failure")
+    assert (failure["status"], failure["reason"], failure["message"]) == ("True", "FailedCreate", "quota")
+
+
+def _failure_of(raw: Json, found: Json | None = None) -> Json | None:
+    (action,) = plan_vm(vm_view(raw, vmi=found, pending_since=later(-9)), now=NOW).actions
+    assert isinstance(action, PatchStatus)
+    return next((row for row in thaw(action.wanted)["conditions"] if row["type"] == "Failure"), None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "words"),
+    [
+        (vm(running=True), "FailedCreate", "running and runstrategy are mutually exclusive: remove spec.running"),
+        (vm(run_strategy="Sometimes"), "FailedCreate", "unknown runstrategy: Sometimes. Use Always"),
+        (vm(run_strategy="WaitAsReceiver"), "RunStrategyNotSupported", "Use Always"),
+    ],
+    ids=["both", "unknown", "a receiver"],
+)
+def test_a_run_strategy_that_says_nothing_is_told_with_the_remedy(raw: Json, reason: str, words: str) -> None:
+    failure = _failure_of(raw)
+    assert failure is not None
+    assert failure["reason"] == reason
+    assert words in failure["message"]
+
+
+@pytest.mark.parametrize("strategy", ["Manual", "Halted"])
+def test_a_name_that_is_taken_matters_only_to_a_vm_that_wants_it(strategy: str) -> None:
+    assert _failure_of(vm(run_strategy=strategy), vmi()) is None
+
+
+class TestRefusals:
+    """What the API server has refused is not sent again, and does not keep the rest from being done."""
+
+    def _kinds(self, reason: Reason, raw: Json, found: Json | None = None) -> list[str]:
+        refusal = Refusal(reason=reason, message="no")
+        return _kinds(plan_vm(vm_view(raw, vmi=found, refusal=refusal, pending_since=later(-9)), now=NOW))
+
+    def test_a_refused_deletion(self) -> None:
+        assert self._kinds(Reason.FAILED_DELETE, vm(run_strategy="Halted"), vmi(**OWN)) == ["PatchStatus"]
+        assert self._kinds(Reason.FAILED_DELETE, vm()) == ["Create", "Create"]
+
+    def test_a_refused_creation(self) -> None:
+        assert self._kinds(Reason.FAILED_CREATE, vm()) == ["PatchStatus"]
+        assert self._kinds(Reason.FAILED_CREATE, vm(run_strategy="Halted"), vmi(**OWN)) == ["Delete"]
+
+    def test_a_refused_change_of_the_strategy(self) -> None:
+        assert self._kinds(Reason.FAILED_UPDATE, HALTED_ASKED) == ["PatchStatus"]
+
+
+def test_a_halted_vm_is_turned_on_in_the_field_that_it_uses() -> None:
+    for members, path, value in (
+        ({"run_strategy": "Halted"}, "/spec/runStrategy", "Always"),
+        ({"run_strategy": None, "running": False}, "/spec/running", True),
+        ({"run_strategy": None}, "/spec/running", True),
+    ):
+        raw = vm(status=_asks(START), **members)
+        (action,) = plan_vm(vm_view(raw), now=NOW).actions
+        assert isinstance(action, TurnVmOn)
+        *tests, change = action.json_patch()
+        assert change == {"op": "add", "path": path, "value": value}
+        assert {test["path"]: test["value"] for test in tests} == {
+            "/metadata/uid": VM_UID,
+            "/spec/runStrategy": raw["spec"].get("runStrategy"),
+            "/spec/running": raw["spec"].get("running"),
+        }
+
+
+def test_a_start_request_may_start_the_guest_paused() -> None:
+    raw = vm(run_strategy="Manual", status=_asks({"action": "Start", "data": {"paused": "true"}}))
+    assert _created(plan_vm(vm_view(raw), now=NOW))["spec"]["startStrategy"] == "Paused"
+    assert "startStrategy" not in _created(plan_vm(vm_view(vm()), now=NOW))["spec"]
+
+
+def test_done_requests_go_at_once() -> None:
+    """People can make no second one before the first is gone, so this does not wait for company."""
+    raw = vm(run_strategy="Manual", status=_asks(START))
+    (action,) = plan_vm(vm_view(raw, vmi=vmi(**OWN)), now=NOW).actions
+    assert isinstance(action, PatchStatus)
+    assert thaw(action.wanted)["stateChangeRequests"] == []
+
+
+def test_the_end_of_a_failed_vmi_and_its_sequel_are_written_down_together() -> None:
+    (action,) = plan_vm(vm_view(RERUN, vmi=vmi(phase="Failed", **OWN)), now=NOW).actions
+    assert isinstance(action, PatchStatus)
+    wanted = thaw(action.wanted)
+    assert wanted["startFailure"]["lastFailedVMIUID"] == VMI_UID
+    (request,) = wanted["stateChangeRequests"]
+    assert request["action"] == "Start"
+
+
+def test_a_strategy_that_a_vmi_on_its_way_out_waits_for_is_written_at_once() -> None:
+    raw = vm(run_strategy="Once")
+    (action,) = plan_vm(vm_view(raw, vmi=vmi(deleting=True, **OWN)), now=NOW).actions
+    assert isinstance(action, PatchStatus)
+    assert thaw(action.wanted)["runStrategy"] == "Once"
+
+
+class TestGeneration:
+    """A change that does not concern the VMI does not leave it behind."""
+
+    def _actions(self, raw: Json, started_from: Json, annotation: str | None = "1", *, told: bool = True) -> Any:
+        annotations = {"kubevirt.io/vm-generation": annotation} if annotation is not None else None
+        found = vmi(primary(), rows=[primary_row()], annotations=annotations, **OWN)
+        found["status"] |= {"virtualMachineRevisionName": revision(started_from)["metadata"]["name"]} if told else {}
+        view = vm_view(raw, vmi=found, started_from=revision(started_from), pending_since=later(-9))
+        return plan_vm(view, now=NOW).actions
+
+    def _now(self, **members: Any) -> Json:
+        return vm(primary(), generation=4, **members)
+
+    def test_the_same_template(self) -> None:
+        (action,) = self._actions(self._now(run_strategy="RerunOnFailure"), vm(primary()))
+        assert isinstance(action, PatchVmGeneration)
+        path = "/metadata/annotations/kubevirt.io~1vm-generation"
+        assert action.json_patch() == [
+            {"op": "test", "path": "/metadata/uid", "value": VMI_UID},
+            {"op": "test", "path": path, "value": "1"},
+            {"op": "add", "path": path, "value": "4"},
+        ]
+
+    def test_another_template(self) -> None:
+        (action,) = self._actions(self._now(), vm(primary(), nic("red", state="absent")))
+        assert isinstance(action, PatchStatus)
+
+    def test_it_says_so_already(self) -> None:
+        (action,) = self._actions(self._now(), vm(primary()), "4")
+        assert isinstance(action, PatchStatus)
+
+    def test_not_before_the_status_tells_what_it_was_started_from(self) -> None:
+        (action,) = self._actions(self._now(), vm(primary()), told=False)
+        assert isinstance(action, PatchStatus)
+
+    @pytest.mark.parametrize("annotation", [None, "", "four", "9" * 5000])
+    def test_a_lost_annotation_is_found_again_in_the_revision(self, annotation: str | None) -> None:
+        (action,) = self._actions(self._now(), vm(primary(), nic("red"), generation=3), annotation)
+        assert isinstance(action, PatchVmGeneration)
+        assert (action.seen, action.wanted) == (annotation, 3)
+
+    def test_desired_and_observed_stand_side_by_side(self) -> None:
+        (action,) = self._actions(self._now(), vm(primary(), nic("red")))
+        wanted = thaw(action.wanted)
+        assert (wanted["desiredGeneration"], wanted["observedGeneration"]) == (4, 1)
+
+
+class TestNics:
+    """NIC changes flow from the template while the gate is on."""
+
+    def _view(self, *, gate: bool = True, has_config: bool = True, **vmi_members: Any) -> list[str]:
+        raw = vm(primary(), nic("blue"))
+        running = vmi(primary(), rows=[primary_row()], owner_uid=VM_UID, **vmi_members)
+        view = vm_view(raw, vmi=running, config=kubevirt() if gate else kubevirt("x"), has_config=has_config)
+        return _kinds(plan_vm(view, now=NOW))
+
+    def test_gate_on(self) -> None:
+        assert self._view() == ["PatchInterfaces"]
+
+    def test_gate_off(self) -> None:
+        assert "PatchInterfaces" not in self._view(gate=False)
+
+    def test_no_kubevirt_cr(self) -> None:
+        assert "PatchInterfaces" not in self._view(has_config=False)
+
+    def test_while_the_vmi_is_deleted(self) -> None:
+        assert "PatchInterfaces" not in self._view(deleting=True)
+
+    def test_before_the_guest_runs(self) -> None:
+        assert self._view(phase="Scheduling") == ["PatchInterfaces"]
+
+    def test_spec_and_template_in_one_pass(self) -> None:
+        """Two writes, one pass: the template forgets what the VMI never had, the VMI gets what is new."""
+        raw = vm(primary(), nic("blue"), absent("red"))
+        view = vm_view(raw, vmi=vmi(primary(), rows=[primary_row()], owner_uid=VM_UID))
+        actions = plan_vm(view, now=NOW).actions
+        assert [action.kind for action in actions if isinstance(action, PatchInterfaces)] == [Kind.VMI, Kind.VM]
+
+    def test_a_stopped_vm_forgets_absent_nics_whatever_the_gate(self) -> None:
+        view = vm_view(vm(primary(), absent("red"), run_strategy="Halted"), config=kubevirt("x"))
+        (action,) = plan_vm(view, now=NOW).actions
+        assert isinstance(action, PatchInterfaces)
+        assert action.kind is Kind.VM
+
+    def test_a_namesake_vmi_is_not_touched(self) -> None:
+        view = vm_view(vm(primary(), nic("blue")), vmi=vmi(primary()), pending_since=later(-9))
+        assert _kinds(plan_vm(view, now=NOW)) == ["PatchStatus"]
+
+
+def test_equal_views_give_equal_plans() -> None:
+    raw = vm(primary(), nic("blue"))
+    assert plan_vm(vm_view(raw), now=NOW) == plan_vm(vm_view(copy.deepcopy(raw)), now=NOW)

@@ -1,0 +1,409 @@
+"""When does a VM need a restart? KubeVirt 1.9's rules, and the false alarms that nicplug leaves out."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.build import (
+    NOW,
+    VM_UID,
+    Json,
+    Nic,
+    a_config,
+    a_revision,
+    a_vm,
+    a_vmi,
+    absent,
+    kubevirt,
+    later,
+    nic,
+    primary,
+    revision,
+    vm,
+    vm_view,
+    vmi,
+)
+
+from nicplug.model.frozen_json import thaw
+from nicplug.plan.actions import PatchPlacement, PatchStatus
+from nicplug.plan.outcome import Plan
+from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vm.restart_required import fields_that_need_a_restart
+
+MESSAGE = "a non-live-updatable field was changed in the template spec"
+LIVE = kubevirt()
+STAGE = kubevirt()
+STAGE["spec"]["configuration"]["vmRolloutStrategy"] = "Stage"
+MIGRATABLE = ({"type": "LiveMigratable", "status": "True"},)
+MAC = "02:00:00:00:00:01"
+FROM_TEMPLATE = '["blue","default","red"]'
+
+Spec = Mapping[str, Any]
+
+
+def with_mac(item: Nic, mac: str) -> Nic:
+    return {**item[0], "macAddress": mac}, item[1]
+
+
+def with_members(item: Nic, **members: Any) -> Nic:
+    return {**item[0], **members}, item[1]
+
+
+def pod_network(**members: str) -> Nic:
+    return primary()[0], {"name": "default", "pod": members}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """The template at the start, now, and the NICs of the running VMI; `fields`: what needs a restart."""
+
+    title: str
+    then: Sequence[Nic] = (primary(), nic("blue"))
+    now: Sequence[Nic] = (primary(), nic("blue"))
+    running: Sequence[Nic] = (primary(), nic("blue"))
+    then_spec: Spec = field(default_factory=dict)
+    now_spec: Spec = field(default_factory=dict)
+    running_spec: Spec = field(default_factory=dict)
+    origin: str | None = FROM_TEMPLATE
+    conditions: Sequence[Json] = ()
+    config: Json = field(default_factory=lambda: LIVE)
+    fields: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return self.title
+
+
+def _vm(nics: Sequence[Nic], spec: Spec) -> Json:
+    raw = vm(*nics)
+    _merge(raw["spec"]["template"]["spec"], spec)
+    return raw
+
+
+def _merge(into: Json, spec: Spec) -> None:
+    for name, value in spec.items():
+        if isinstance(value, Mapping) and isinstance(into.get(name), dict):
+            _merge(into[name], value)
+        else:
+            into[name] = copy.deepcopy(value)
+
+
+def _vmi(case: Case) -> Json:
+    annotations = {"kubevirt.io/vm-generation": "1"}
+    annotations |= {"nicplug.io/template-interfaces": case.origin} if case.origin is not None else {}
+    raw = vmi(*case.running, owner_uid=VM_UID, annotations=annotations, conditions=case.conditions)
+    _merge(raw["spec"], case.running_spec)
+    return raw
+
+
+def _domain(**members: Any) -> Spec:
+    return {"domain": members}
+
+
+ADDED = (primary(), nic("blue"), nic("red"))
+OTHER = (primary(), nic("blue", attachment="other"))
+
+NETWORK_RULES = (
+    Case(title="nothing changed"),
+    Case(
+        title="a VMI interface is missing from the template",
+        now=[primary()],
+        fields=['interface "blue" (deleted)'],
+    ),
+    Case(
+        title="one that was plugged since the start and then deleted (KubeVirt says nothing)",
+        running=ADDED,
+        fields=['interface "red" (deleted)'],
+    ),
+    Case(
+        title="a VMI interface differs in a field other than state",
+        now=[primary(), with_members(nic("blue"), tag="x")],
+        fields=['interface "blue" tag'],
+    ),
+    Case(
+        title="the binding differs",
+        now=[primary(), nic("blue", binding="masquerade")],
+        fields=['interface "blue" bridge', 'interface "blue" masquerade'],
+    ),
+    Case(title="the MAC differs", now=[primary(), nic("blue", mac=MAC)], fields=['interface "blue" macAddress']),
+    Case(
+        title="the MAC was taken away",
+        then=[primary(), nic("blue", mac=MAC)],
+        running=[primary(), nic("blue", mac=MAC)],
+        fields=['interface "blue" macAddress'],
+    ),
+    Case(
+        title="the model differs",
+        now=[primary(), with_members(nic("blue"), model="e1000")],
+        fields=['interface "blue" model'],
+    ),
+    Case(
+        title="the template has a pod network and the VMI has none",
+        then=[nic("blue")],
+        running=[nic("blue")],
+        fields=["pod network (added)"],
+    ),
+    Case(
+        title="a VMI network is missing from the template",
+        now=[primary(), (nic("blue")[0], nic("other")[1])],
+        fields=['network "blue" (deleted)'],
+    ),
+    Case(
+        title="a VMI network differs from the template one",
+        now=[pod_network(vmNetworkCIDR="10.9.0.0/24"), nic("blue")],
+        fields=['network "default" pod.vmNetworkCIDR'],
+    ),
+    Case(
+        title="networkName of a VMI that cannot migrate",
+        now=OTHER,
+        fields=['network "blue" multus.networkName'],
+    ),
+    Case(title="networkName of a migratable VMI", now=OTHER, conditions=MIGRATABLE),
+    Case(
+        title="networkName of a migratable VMI, carried over",
+        now=OTHER,
+        running=OTHER,
+        conditions=MIGRATABLE,
+    ),
+    Case(title="an added interface", now=ADDED),
+    Case(title="an added interface, plugged", now=ADDED, running=ADDED),
+    Case(title="an added interface that cannot be plugged", now=[*ADDED[:2], nic("red", binding="masquerade")]),
+    Case(title="another order", now=ADDED[1::-1]),
+    Case(title="state absent", now=[primary(), absent("blue")]),
+    Case(title="state down", now=[primary(state="down"), nic("blue", state="down")]),
+    Case(title="on its way out", now=[primary()], running=[primary(), absent("blue")]),
+    Case(title="rollout strategy Stage: NICs are live all the same", now=ADDED, running=ADDED, config=STAGE),
+)
+
+DEFAULT = primary("default", binding="bridge")
+FALSE_ALARMS = (
+    Case(title="a NIC that was added to the VMI alone", running=ADDED, origin='["blue","default"]'),
+    Case(
+        title="a NIC that was added to the VMI alone, and another change of the template's NICs",
+        now=[*ADDED[:2], nic("green")],
+        running=[*ADDED, nic("green")],
+        origin='["blue","default","green"]',
+    ),
+    Case(title="the VMI alone was changed", running=[primary(), nic("blue", mac=MAC)]),
+    Case(title="its network alone was changed", running=OTHER),
+    Case(
+        title="restart, then plug: the MAC of the VMI came from the platform (kubevirt#15881)",
+        now=ADDED,
+        running=[primary(), nic("blue", mac=MAC), nic("red", mac="02:00:00:00:00:02")],
+    ),
+    Case(
+        title="a model that came from a preference (kubevirt#18955)",
+        now=ADDED,
+        running=[primary(), with_members(nic("blue"), model="e1000e"), with_members(nic("red"), model="e1000e")],
+    ),
+    Case(title="the default model spelled out", now=[primary(), with_members(nic("blue"), model="virtio")]),
+    Case(
+        title="the MAC in another notation",
+        then=[primary(), nic("blue", mac="02-00-00-00-00-0A")],
+        now=[primary(), nic("blue", mac="02:00:00:00:00:0a")],
+        running=[primary(), nic("blue", mac="02-00-00-00-00-0A")],
+    ),
+    Case(
+        title="null and empty members of an interface",
+        now=[primary(), with_members(nic("blue"), macAddress="", ports=[], dhcpOptions=None)],
+    ),
+    Case(
+        title="the default protocol of a port spelled out",
+        then=[with_members(primary(), ports=[{"port": 80}]), nic("blue")],
+        now=[with_members(primary(), ports=[{"port": 80, "protocol": "TCP"}]), nic("blue")],
+        running=[with_members(primary(), ports=[{"port": 80}]), nic("blue")],
+    ),
+    Case(title="the default subnet of the pod network", now=[pod_network(vmNetworkCIDR="10.0.2.0/24"), nic("blue")]),
+    Case(title="the namespace spelled out", now=[primary(), nic("blue", attachment="default/blue-net")]),
+    Case(title="the pod network that a VM without NICs is given", then=(), now=(), running=[DEFAULT], origin="[]"),
+    Case(
+        title="that pod network, and a NIC was added to the template",
+        then=(),
+        now=[nic("blue")],
+        running=[DEFAULT, nic("blue")],
+        origin='["blue"]',
+    ),
+    Case(
+        title="that pod network, of a VMI without the annotation",
+        then=(),
+        now=[nic("blue")],
+        running=[DEFAULT, nic("blue")],
+        origin=None,
+    ),
+    Case(
+        title="without the annotation, a NIC of the start is known all the same",
+        now=[primary()],
+        origin=None,
+        fields=['interface "blue" (deleted)'],
+    ),
+)
+
+
+AFFINITY: Json = {"podAntiAffinity": {}}
+OTHER_FIELDS = (
+    Case(title="cores", now_spec=_domain(cpu={"cores": 2}), fields=["domain.cpu"]),
+    Case(
+        title="sockets: nicplug plugs NICs only",
+        then_spec=_domain(cpu={"sockets": 1}),
+        now_spec=_domain(cpu={"sockets": 2}),
+        fields=["domain.cpu.sockets"],
+    ),
+    Case(
+        title="memory: nicplug plugs NICs only",
+        now_spec=_domain(memory={"guest": "2Gi"}),
+        fields=["domain.memory.guest"],
+    ),
+    Case(title="the same memory in other words", now_spec=_domain(memory={"guest": "1024Mi"})),
+    Case(
+        title="the same requests in other words",
+        then_spec=_domain(resources={"requests": {"cpu": "1500m", "memory": "1G"}}),
+        now_spec=_domain(resources={"requests": {"cpu": 1.5, "memory": "1000M"}}),
+    ),
+    Case(
+        title="a whole number of CPUs as a number",
+        then_spec=_domain(resources={"requests": {"cpu": "2"}}),
+        now_spec=_domain(resources={"requests": {"cpu": 2}}),
+    ),
+    Case(title="volumes", now_spec={"volumes": [{"name": "a"}]}, fields=["volumes"]),
+    Case(title="a null and an empty list", now_spec={"volumes": [], "hostname": "", "accessCredentials": None}),
+    Case(title="an empty struct", now_spec=_domain(resources={"requests": {}})),
+    Case(
+        title="an empty member that says something",
+        now_spec=_domain(devices={"rng": {}}),
+        fields=["domain.devices.rng"],
+    ),
+    Case(title="LiveUpdate: node selector", now_spec={"nodeSelector": {"zone": "a"}}),
+    Case(title="LiveUpdate: affinity", now_spec={"affinity": AFFINITY}),
+    Case(title="LiveUpdate: tolerations", now_spec={"tolerations": [{"key": "x"}]}),
+    Case(
+        title="Stage: node selector",
+        now_spec={"nodeSelector": {"zone": "a"}},
+        config=STAGE,
+        fields=["nodeSelector.zone"],
+    ),
+    Case(title="Stage: affinity", now_spec={"affinity": AFFINITY}, config=STAGE, fields=["affinity"]),
+    Case(title="Stage: tolerations", now_spec={"tolerations": [{"key": "x"}]}, config=STAGE, fields=["tolerations"]),
+    Case(
+        title="the firmware UUID that the guest has",
+        now_spec=_domain(firmware={"uuid": "u1"}),
+        running_spec=_domain(firmware={"uuid": "u1"}),
+    ),
+    Case(
+        title="another firmware UUID",
+        then_spec=_domain(firmware={"uuid": "u1"}),
+        now_spec=_domain(firmware={"uuid": "u2"}),
+        running_spec=_domain(firmware={"uuid": "u1"}),
+        fields=["domain.firmware.uuid"],
+    ),
+    Case(
+        title="fields and NICs together",
+        now=[primary()],
+        now_spec=_domain(cpu={"cores": 2}),
+        fields=["domain.cpu", 'interface "blue" (deleted)'],
+    ),
+)
+
+
+@pytest.mark.parametrize("case", [*NETWORK_RULES, *FALSE_ALARMS, *OTHER_FIELDS], ids=str)
+def test_restart_required(case: Case) -> None:
+    fields = fields_that_need_a_restart(
+        vm=a_vm(_vm(case.now, case.now_spec)),
+        vmi=a_vmi(_vmi(case)),
+        revision=a_revision(revision(_vm(case.then, case.then_spec))),
+        config=a_config(case.config),
+    )
+    assert list(fields) == list(case.fields)
+
+
+def test_without_a_revision_or_a_vmi_nothing_is_said() -> None:
+    changed = a_vm(vm(primary()))
+    running = a_vmi(_vmi(NETWORK_RULES[0]))
+    start = a_revision(revision(vm(primary(), nic("blue"))))
+    assert fields_that_need_a_restart(vm=changed, vmi=running, revision=None, config=None) == ()
+    assert fields_that_need_a_restart(vm=changed, vmi=None, revision=start, config=None) == ()
+
+
+RUNNING = Case(title="a VMI that is as its template", origin='["blue","default"]')
+
+
+def _plan(change: Callable[[Json], object], *, config: Json = LIVE, **status: Any) -> Plan:
+    raw = vm(primary(), nic("blue"), status=status)
+    start = revision(raw)
+    change(raw["spec"]["template"]["spec"])
+    view = vm_view(raw, vmi=_vmi(RUNNING), started_from=start, config=config, pending_since=later(-9))
+    return plan_vm(view, now=NOW)
+
+
+def _conditions(plan: Plan) -> dict[str, Json]:
+    (patch,) = plan.actions
+    assert isinstance(patch, PatchStatus)
+    return {row["type"]: row for row in thaw(patch.wanted)["conditions"]}
+
+
+def test_the_condition_has_kubevirt_s_words_and_the_event_names_the_fields() -> None:
+    plan = _plan(lambda spec: spec["domain"].update(cpu={"cores": 4}, machine={"type": "pc"}))
+    row = _conditions(plan)["RestartRequired"]
+    assert (row["status"], row["message"]) == ("True", MESSAGE)
+    assert "reason" not in row
+    (event,) = plan.announcements
+    assert (event.reason, event.about) == ("RestartRequired", "VM")
+    assert event.message == f"{MESSAGE}: domain.cpu, domain.machine.type. Restart the VM to apply it"
+
+
+def test_many_fields_are_counted() -> None:
+    (event,) = _plan(lambda spec: spec.update({f"x{number}": 1 for number in range(8)})).announcements
+    assert "x0, x1, x2, x3, x4 and 3 more." in event.message
+
+
+def test_it_is_told_once() -> None:
+    present = {"type": "RestartRequired", "status": "True", "message": MESSAGE, "lastTransitionTime": "x"}
+    plan = _plan(lambda spec: spec["domain"].update(cpu={"cores": 4}), conditions=[present])
+    assert plan.announcements == ()
+    assert _conditions(plan)["RestartRequired"] == present
+
+
+def test_a_change_that_is_taken_back_takes_the_condition_back() -> None:
+    present = {"type": "RestartRequired", "status": "True", "message": MESSAGE}
+    assert "RestartRequired" not in _conditions(_plan(lambda spec: None, conditions=[present]))
+
+
+WISH = {"nodeSelector": {"zone": "a"}, "affinity": AFFINITY, "tolerations": [{"key": "x"}]}
+
+
+def test_live_update_carries_placement_to_the_vmi() -> None:
+    (patch,) = _plan(lambda spec: spec.update(WISH)).actions
+    assert isinstance(patch, PatchPlacement)
+    assert [(item["op"], item["path"], item.get("value")) for item in patch.json_patch()] == [
+        ("test", "/metadata/uid", patch.uid),
+        ("test", "/spec/affinity", None),
+        ("add", "/spec/affinity", AFFINITY),
+        ("test", "/spec/nodeSelector", None),
+        ("add", "/spec/nodeSelector", {"zone": "a"}),
+        ("test", "/spec/tolerations", None),
+        ("add", "/spec/tolerations", [{"key": "x"}]),
+    ]
+
+
+def test_live_update_takes_placement_back() -> None:
+    running = _vmi(RUNNING)
+    running["spec"]["nodeSelector"] = {"zone": "a"}
+    plan = plan_vm(vm_view(vm(primary(), nic("blue")), vmi=running), now=NOW)
+    (patch,) = plan.actions
+    assert isinstance(patch, PatchPlacement)
+    assert [item["op"] for item in patch.json_patch()] == ["test", "test", "remove"]
+
+
+@pytest.mark.parametrize("wish", [{}, {"nodeSelector": {}, "tolerations": [], "affinity": None}], ids=["none", "empty"])
+def test_no_placement_is_no_change(wish: Json) -> None:
+    assert not any(isinstance(action, PatchPlacement) for action in _plan(lambda spec: spec.update(wish)).actions)
+
+
+def test_stage_leaves_placement_for_the_restart() -> None:
+    plan = _plan(lambda spec: spec.update(WISH), config=STAGE)
+    assert _conditions(plan)["RestartRequired"]["message"] == MESSAGE
+
+
+def test_placement_flows_while_the_gate_is_off_since_it_moves_no_nic() -> None:
+    (patch,) = _plan(lambda spec: spec.update(WISH), config=kubevirt("Other")).actions
+    assert isinstance(patch, PatchPlacement)

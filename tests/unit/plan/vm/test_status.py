@@ -1,0 +1,120 @@
+"""The status of a VM: conditions, generations, what it remembers of starts. `printableStatus` has a file of its own."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.build import CREATED, NOW, VM_UID, Json, later, vm, vm_view, vmi
+
+from nicplug.plan.views import Refusal
+from nicplug.plan.vm.decide import own_vmi
+from nicplug.plan.vm.run_strategy import decide, situation_of
+from nicplug.plan.vm.status import plan_vm_status
+
+PAUSED = {"type": "Paused", "status": "True"}
+RESTART = {"type": "RestartRequired", "status": "True", "message": "x"}
+
+
+def _status(
+    raw: Json,
+    found: Json | None = None,
+    *,
+    failure: Refusal | None = None,
+    needs_restart: bool = False,
+    now: datetime = NOW,
+) -> Json:
+    view = vm_view(raw, vmi=found)
+    situation = situation_of(view.vm, own_vmi(view), now=now)
+    decision = decide(situation, now=now)
+    return plan_vm_status(
+        view=view,
+        situation=situation,
+        decision=decision,
+        failure=failure,
+        needs_restart=needs_restart,
+        now=now,
+    )
+
+
+def _own(**members: Any) -> Json:
+    return vmi(owner_uid=VM_UID, **members)
+
+
+def test_created_and_ready() -> None:
+    ready = {"type": "Ready", "status": "True"}
+    assert (_status(vm())["created"], _status(vm())["ready"]) == (False, False)
+    status = _status(vm(), _own(conditions=[ready]))
+    assert (status["created"], status["ready"]) == (True, True)
+    foreign = _status(vm(), vmi(conditions=[ready]))
+    assert (foreign["created"], foreign["ready"]) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "wanted"),
+    [("7", 7), ("", None), ("x", None), ("-1", None), ("9" * 5000, None), ("\u0663", None)],
+    ids=["a number", "none", "text", "negative", "very long", "other digits"],
+)
+def test_the_generation_it_was_started_from(annotation: str, wanted: int | None) -> None:
+    found = _own(annotations={"kubevirt.io/vm-generation": annotation})
+    assert _status(vm(), found).get("observedGeneration") == wanted
+
+
+class TestConditions:
+    def _rows(self, raw: Json, found: Json | None = None) -> dict[str, Json]:
+        return {row["type"]: row for row in _status(raw, found)["conditions"]}
+
+    def test_no_vmi(self) -> None:
+        rows = self._rows(vm())
+        assert (rows["Ready"]["status"], rows["Ready"]["reason"]) == ("False", "VMINotExists")
+
+    def test_a_vmi_without_ready(self) -> None:
+        assert self._rows(vm(), _own())["Ready"]["reason"] == "VMIConditionMissing"
+
+    def test_the_conditions_of_the_vmi_are_mirrored(self) -> None:
+        theirs = {"type": "InterfacesReady", "status": "True", "reason": "AllInterfacesReady", "observedGeneration": 3}
+        row = self._rows(vm(), _own(conditions=[theirs]))["InterfacesReady"]
+        assert row["status"] == "True"
+        assert "observedGeneration" not in row, "that of a VMI means nothing on the VM"
+
+    def test_what_the_vmi_no_longer_has_goes(self) -> None:
+        assert self._rows(vm(status={"conditions": [PAUSED]}), _own()).keys() == {"Ready"}
+
+    @pytest.mark.parametrize("needs_restart", [True, False])
+    def test_a_restart_that_is_no_longer_needed(self, needs_restart: bool) -> None:
+        before = {"type": "RestartRequired", "status": "True", "lastTransitionTime": CREATED, "message": "x"}
+        status = _status(vm(status={"conditions": [before]}), _own(), needs_restart=needs_restart)
+        assert (before in status["conditions"]) is needs_restart
+
+    def test_one_of_the_vmi_by_a_name_of_ours_is_not_mirrored(self) -> None:
+        theirs = [{"type": "Failure", "status": "True"}, RESTART]
+        assert self._rows(vm(), _own(conditions=theirs)).keys() == {"Ready"}
+
+    def test_a_mirrored_one_has_the_time_of_the_original(self) -> None:
+        theirs = {**PAUSED, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        assert self._rows(vm(), _own(conditions=[theirs]))["Paused"]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+
+    def test_a_new_message_alone_changes_nothing(self) -> None:
+        raw = vm(status={"conditions": [{**PAUSED, "message": "old"}]})
+        assert self._rows(raw, _own(conditions=[{**PAUSED, "message": "new"}]))["Paused"]["message"] == "old"
+
+    def test_what_is_no_condition_is_passed_over(self) -> None:
+        raw = vm(status={"conditions": [None, "x", {"type": None}, {"status": "True"}]})
+        assert self._rows(raw, _own(conditions=[None, 7, PAUSED])).keys() == {"Ready", "Paused"}
+
+    def test_a_failure(self) -> None:
+        row = next(
+            row
+            for row in _status(vm(), failure=Refusal(reason="FailedCreate", message="quota"))["conditions"]
+            if row["type"] == "Failure"
+        )
+        assert (row["status"], row["reason"], row["message"]) == ("True", "FailedCreate", "quota")
+
+    def test_a_failure_that_has_passed_goes(self) -> None:
+        raw = vm(status={"conditions": [{"type": "Failure", "status": "True", "reason": "x"}]})
+        assert "Failure" not in self._rows(raw)
+
+
+def test_a_status_that_is_as_it_shall_be_is_left_alone() -> None:
+    found = _own(conditions=[{"type": "Ready", "status": "True"}])
+    status = _status(vm(), found)
+    assert _status(vm(status=status), found, now=later(60)) == status

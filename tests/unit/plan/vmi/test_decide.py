@@ -1,0 +1,163 @@
+"""The life of a VMI: its pod, its phases, its end."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from tests.build import (
+    NOW,
+    VMI_UID,
+    Json,
+    a_vmi,
+    absent,
+    element,
+    later,
+    nic,
+    pod,
+    primary,
+    primary_row,
+    row,
+    vmi,
+    vmi_view,
+)
+from tests.fakes.patches import JSON_PATCH, patched
+
+from nicplug.model.frozen_json import thaw
+from nicplug.plan.actions import Create, LabelNode, PatchNetworksAnnotation, PatchStatus
+from nicplug.plan.outcome import Plan
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
+from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.launcher_pod import launcher_pod_key
+
+
+def _kinds(plan: Plan) -> list[str]:
+    return [type(action).__name__ for action in plan.actions]
+
+
+def _status(plan: Plan) -> Json:
+    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
+    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
+
+
+def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
+    return plan_vmi(vmi_view(raw, *pods, pending_since=later(-9), **view), now=NOW)
+
+
+def test_the_node_label_comes_before_the_phase() -> None:
+    plan = _plan(vmi(phase="Scheduling"), pod())
+    assert _kinds(plan) == ["LabelNode", "PatchStatus"]
+    (label,) = (action for action in plan.actions if isinstance(action, LabelNode))
+    assert label.node == "node01"
+
+
+def test_the_pod_is_made_behind_the_finalizer() -> None:
+    assert _kinds(_plan(vmi(phase="", finalizers=[]))) == ["PatchFinalizers"]
+    plan = _plan(vmi(phase=""))
+    (action,) = plan.actions
+    assert isinstance(action, Create)
+    assert action.key == launcher_pod_key(a_vmi(vmi(phase="")))
+    assert [item.reason for item in plan.announcements] == ["SuccessfulCreate"]
+
+
+def test_a_pod_that_was_refused_is_told() -> None:
+    plan = _plan(vmi(phase=""), refusal=Refusal(reason=Reason.FAILED_CREATE, message="exceeded quota"))
+    assert _kinds(plan) == ["PatchStatus"]
+    rows = {item["type"]: item for item in _status(plan)["conditions"]}
+    assert (rows["Synchronized"]["status"], rows["Synchronized"]["message"]) == ("False", "exceeded quota")
+    assert _status(plan)["phase"] == "Pending"
+
+
+def test_a_nic_taken_out_of_the_spec_keeps_its_link_while_the_guest_has_it() -> None:
+    """Without `absent` the guest was never asked, and the pod interface was pulled from under it."""
+    rows = [primary_row(), row("blue", "domain", "multus-status")]
+    plan = _plan(vmi(primary(), rows=rows), pod(networks=[element("blue")], attached=["blue"]))
+    assert not any(isinstance(action, PatchNetworksAnnotation) for action in plan.actions)
+    gone = _plan(vmi(primary(), rows=[primary_row()]), pod(networks=[element("blue")], attached=["blue"]))
+    assert any(isinstance(action, PatchNetworksAnnotation) for action in gone.actions)
+
+
+class TestWhichPodIsAsked:
+    """Only a ready pod gets its annotation, and only while the gate is on."""
+
+    def _asks(self, raw: Json, *pods: Json, **view: Any) -> bool:
+        return any(isinstance(action, PatchNetworksAnnotation) for action in _plan(raw, *pods, **view).actions)
+
+    def test_ready(self) -> None:
+        assert self._asks(vmi(primary(), nic("blue")), pod())
+
+    def test_as_soon_as_it_is_scheduled(self) -> None:
+        assert self._asks(vmi(primary(), nic("blue"), phase="Scheduling"), pod())
+
+    @pytest.mark.parametrize(
+        "launcher",
+        [pod(ready=False), pod(phase="Pending"), pod(deleting=True), pod(node="other"), pod(phase="Failed")],
+        ids=["not ready", "pending", "going", "elsewhere", "ended"],
+    )
+    def test_not_otherwise(self, launcher: Json) -> None:
+        assert not self._asks(vmi(primary(), nic("blue")), launcher)
+
+    @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "WaitingForSync"])
+    def test_not_without_a_guest(self, phase: str) -> None:
+        assert not self._asks(vmi(primary(), nic("blue"), phase=phase), pod())
+
+    def test_not_while_the_gate_is_off(self) -> None:
+        assert not self._asks(vmi(primary(), nic("blue")), pod(), has_config=False)
+
+    def test_a_pod_without_any_annotation_can_be_asked(self) -> None:
+        """Somebody took them all away; a patch below a missing map fails for ever."""
+        launcher = pod()
+        del launcher["metadata"]["annotations"]
+        (action,) = (
+            action
+            for action in _plan(vmi(primary(), nic("blue")), launcher).actions
+            if isinstance(action, PatchNetworksAnnotation)
+        )
+        after = _apply(launcher, action)
+        assert after["metadata"]["annotations"].keys() == {"k8s.v1.cni.cncf.io/networks"}
+
+
+def _apply(raw: Json, action: PatchNetworksAnnotation) -> Json:
+    content = json.dumps([dict(operation) for operation in action.json_patch()]).encode()
+    return patched(copy.deepcopy(raw), content_type=JSON_PATCH, content=content)
+
+
+class TestAnnouncements:
+    def _reasons(self, plan: Plan) -> list[str]:
+        return [str(item.reason) for item in plan.announcements]
+
+    def test_plugged(self) -> None:
+        record = {"name": "blue", "operation": "Plug", "path": "Dynamic", "phase": "InPod", "reason": "WaitingForGuest"}
+        started = {"startTime": "2026-01-02T03:04:04.428000Z"}
+        rows = [primary_row(), row("blue", "domain", "multus-status")]
+        launcher = pod(networks=[element("blue")], attached=["blue"])
+        plan = _plan(vmi(primary(), nic("blue"), rows=rows, operations=[record | started]), launcher)
+        assert self._reasons(plan) == ["InterfacePlugged"]
+        assert "1.25 s" in plan.announcements[0].message
+
+    def test_unplugged(self) -> None:
+        record = {"name": "blue", "operation": "Unplug", "path": "Dynamic", "phase": "InPod", "reason": "x"}
+        plan = _plan(vmi(primary(), absent("blue"), rows=[primary_row()], operations=[record]), pod())
+        assert self._reasons(plan) == ["InterfaceUnplugged"]
+
+    def test_blocked_once(self) -> None:
+        raw = vmi(primary(), nic("blue", binding="masquerade"), rows=[primary_row()])
+        plan = _plan(raw, pod())
+        assert self._reasons(plan) == ["InterfaceBlocked"]
+        raw["status"] |= _status(plan)
+        assert self._reasons(_plan(raw, pod())) == []
+
+    def test_a_guest_that_ended_has_not_been_unplugged(self) -> None:
+        record = {"name": "blue", "operation": "Unplug", "path": "Dynamic", "phase": "InGuest", "reason": "x"}
+        plan = _plan(vmi(primary(), absent("blue"), operations=[record]))
+        assert _status(plan)["phase"] == "Failed"
+        assert self._reasons(plan) == ["LauncherPodLost"]
+
+
+def test_pod_names_follow_from_the_uid() -> None:
+    key = launcher_pod_key(a_vmi(vmi()))
+    assert key == launcher_pod_key(a_vmi(vmi(phase="Scheduling")))
+    assert key != launcher_pod_key(a_vmi(vmi(uid="other")))
+    assert key.name.startswith("virt-launcher-vmi-fedora-")
+    assert VMI_UID not in key.name

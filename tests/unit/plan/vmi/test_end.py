@@ -1,0 +1,125 @@
+"""The end of a VMI, at whatever moment it comes."""
+
+from typing import Any
+
+import pytest
+from tests.build import NOW, POD_UID, VM_UID, VMI_UID, Json, later, pod, vm, vmi, vmi_view
+
+from nicplug.model.frozen_json import thaw
+from nicplug.plan.actions import ConfirmPod, Create, Delete, PatchFinalizers, PatchStatus, RestoreLabel
+from nicplug.plan.outcome import Plan
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
+from nicplug.plan.vmi.decide import plan_vmi
+
+PHASES = ("", "Pending", "Scheduling", "Scheduled", "Running", "Succeeded", "Failed", "WaitingForSync", "Unknown")
+
+
+def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
+    return plan_vmi(vmi_view(raw, *pods, **view), now=NOW)
+
+
+def _status(plan: Plan) -> Json:
+    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
+    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_pods_go_first(phase: str) -> None:
+    plan = _plan(vmi(phase=phase, deleting=True), pod(), pod(name="b", uid="b", deleting=True))
+    assert [action.uid for action in plan.actions if isinstance(action, Delete)] == [POD_UID]
+    assert [item.reason for item in plan.announcements] == ["SuccessfulDelete"]
+    assert not any(isinstance(action, Create | PatchFinalizers) for action in plan.actions)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_while_they_go_nothing_is_done(phase: str) -> None:
+    assert _plan(vmi(phase=phase, deleting=True), pod(deleting=True)).is_empty
+
+
+def test_pods_that_take_their_time_are_told() -> None:
+    """At once they would cost every stop a write; after 0.3 s somebody may wonder."""
+    going = pod(deleting=True)
+    assert _plan(vmi(deleting=True), going).again_at == later(0.3)
+    status = _status(_plan(vmi(deleting=True), going, pending_since=later(-1)))
+    assert [row["reason"] for row in status["conditions"]] == ["PodTerminating"]
+    assert "phase" not in status
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_then_the_vmi_is_let_go(phase: str) -> None:
+    (action,) = _plan(vmi(phase=phase, deleting=True, owner_uid=VM_UID)).actions
+    assert isinstance(action, PatchFinalizers)
+    assert action.wanted == ()
+
+
+def test_finalizers_of_others_stay_and_the_vmi_has_failed_meanwhile() -> None:
+    raw = vmi(deleting=True, finalizers=["other/one", "kubevirt.io/foregroundDeleteVirtualMachine"])
+    (action,) = _plan(raw).actions
+    assert isinstance(action, PatchFinalizers)
+    assert action.wanted == ("other/one",)
+    (after,) = _plan(vmi(deleting=True, finalizers=["other/one"])).actions
+    assert isinstance(after, PatchStatus)
+    assert thaw(after.wanted)["phase"] == "Failed"
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_an_ended_vmi_keeps_its_phase(phase: str) -> None:
+    assert "phase" not in _status(_plan(vmi(phase=phase, deleting=True, finalizers=["other/one"])))
+
+
+@pytest.mark.parametrize("phase", ["", "Running"])
+def test_a_pod_that_is_not_in_sight_is_looked_for(phase: str) -> None:
+    """A POST without an answer may have made one, and one that lost its label looks deleted."""
+    (action,) = _plan(vmi(phase=phase, deleting=True), podless=False).actions
+    assert isinstance(action, ConfirmPod)
+
+
+def test_not_for_a_vmi_for_which_no_pod_was_ever_made() -> None:
+    raw = vmi(phase="", deleting=True, finalizers=["kubevirt.io/virtualMachineControllerFinalize"])
+    (action,) = _plan(raw, podless=False).actions
+    assert isinstance(action, PatchFinalizers)
+
+
+def test_a_pod_without_its_label_gets_it_back_or_its_end_would_not_be_heard() -> None:
+    plan = _plan(vmi(deleting=True), pod(labels={"kubevirt.io/created-by": VMI_UID}))
+    assert [type(action) for action in plan.actions] == [RestoreLabel, Delete]
+
+
+def test_a_pod_that_an_orphaning_delete_left_behind_goes_too() -> None:
+    orphan = pod(ownerReferences=[])
+    (action,) = _plan(vmi(deleting=True), orphan=orphan, podless=True).actions
+    assert isinstance(action, Delete)
+    assert action.uid == POD_UID
+
+
+def test_a_refused_deletion_is_told_instead_of_repeated() -> None:
+    refusal = Refusal(reason=Reason.FAILED_DELETE, message="forbidden")
+    (action,) = _plan(vmi(deleting=True), pod(), refusal=refusal).actions
+    assert isinstance(action, PatchStatus)
+    rows = {row["type"]: row for row in thaw(action.wanted)["conditions"]}
+    assert rows["Synchronized"]["reason"] == "FailedDelete"
+
+
+class TestEndedWithoutBeingDeleted:
+    """KubeVirt's row "final": when no pods are left, the finalizers go."""
+
+    def _kept(self, raw: Json, *pods: Json, **view: Any) -> tuple[str, ...] | None:
+        actions = [action for action in _plan(raw, *pods, **view).actions if isinstance(action, PatchFinalizers)]
+        return actions[0].wanted if actions else None
+
+    def test_no_pod_no_owner(self) -> None:
+        assert self._kept(vmi(phase="Failed", owner_uid=VM_UID)) == ()
+
+    def test_its_vm_has_a_word_too(self) -> None:
+        raw = vmi(phase="Failed", owner_uid=VM_UID)
+        assert self._kept(raw, vm=vm()) == ("kubevirt.io/virtualMachineControllerFinalize",)
+
+    def test_a_pod_is_left(self) -> None:
+        assert self._kept(vmi(phase="Failed"), pod(phase="Failed")) is None
+
+    def test_no_pod_in_sight_is_not_enough(self) -> None:
+        assert self._kept(vmi(phase="Failed"), podless=False) is None
+
+    def test_it_has_not_ended(self) -> None:
+        assert self._kept(vmi(), pod()) is None
