@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.conformance.target import NAMESPACE, Target, path_of, unique
 
-from nicplug.kube.errors import Gone, Rejected, Stale
+from nicplug.kube.errors import Gone, Rejected, Stale, Unavailable
 from nicplug.kube.resources import PODS, VIRTUAL_MACHINE_INSTANCES
 
 # What a patch that does not fit answers, whatever the cause.
@@ -260,3 +260,26 @@ async def test_a_pod_condition_is_appended_once_behind_a_test_of_the_whole_list(
     answer = await target.patch(status, patch)
     assert [item["type"] for item in answer.body["status"]["conditions"]] == ["Ready", "example.com/gate"]
     assert (await target.patch(status, patch)).error == NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("deep", [[None], [1, None], [[None]]], ids=str)
+async def test_a_test_of_a_null_in_a_list_is_never_answered_but_the_version_guards_as_well(
+    target: Target, deep: Any
+) -> None:
+    """The server's patch library crashes on it (evanphx/json-patch); nulls in objects are compared like anything."""
+    vmi = await target.vmi()
+    disks = "/spec/domain/devices/disks"
+    value = [{"name": "a", "deep": deep, "fine": {"b": None}}]
+    vmi = await _patch(target, vmi, {"op": "add", "path": disks, "value": value})
+    assert vmi["spec"]["domain"]["devices"]["disks"] == value
+    with pytest.raises(Unavailable):
+        await _patch(target, vmi, {"op": "test", "path": disks, "value": value})
+    name, version = vmi["metadata"]["name"], vmi["metadata"]["resourceVersion"]
+    guarded = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+        {"op": "add", "path": disks, "value": [{"name": "b"}]},
+    ]
+    changed = await target.api.patch(VIRTUAL_MACHINE_INSTANCES, guarded, name=name, namespace=NAMESPACE)
+    assert changed["spec"]["domain"]["devices"]["disks"] == [{"name": "b"}]
+    with pytest.raises(Stale):
+        await target.api.patch(VIRTUAL_MACHINE_INSTANCES, guarded, name=name, namespace=NAMESPACE)

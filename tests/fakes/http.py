@@ -146,7 +146,10 @@ class Http:
     def _patch(self, kind: Kind, request: Request, content: bytes) -> Stored:
         key = (request.namespace, request.name)
         old = self._existing(kind, key)
-        body = patches.patched(old.copy(), content_type=request.content_type, content=content)
+        try:
+            body = patches.patched(old.copy(), content_type=request.content_type, content=content)
+        except patches.Panic:
+            raise Dropped from None
         # A patch names no version unless it says so; then it is the guard of a PUT.
         return self._writer.update(kind, key, body, subresource=request.subresource, is_patch=True)
 

@@ -15,6 +15,10 @@ MERGE_PATCH = "application/merge-patch+json"
 Apply = Callable[[Json, Any], Json]
 
 
+class Panic(Exception):
+    """kube-apiserver's library crashes on this patch: no answer comes."""
+
+
 def patched(old: Json, *, content_type: str, content: bytes) -> Json:
     """Apply the patch to `old`, which the caller owns: it may be changed in place."""
     apply = _BY_TYPE.get(content_type)
@@ -60,6 +64,7 @@ def _json_patch(old: Json, patch: Any) -> Json:
     document: Any = old
     try:
         for operation in patch:
+            _crash_on_null_in_list(document, operation)
             if not _is_lenient(document, operation):
                 document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
     except (jsonpatch.JsonPatchException, JsonPointerException, KeyError, TypeError) as error:
@@ -67,6 +72,20 @@ def _json_patch(old: Json, patch: Any) -> Json:
     if not isinstance(document, dict):
         raise patch_not_applicable()
     return document
+
+
+def _crash_on_null_in_list(document: Json, operation: Json) -> None:
+    value = operation.get("value")
+    if operation.get("op") != "test" or not _has_null_in_list(value):
+        return
+    if JsonPointer(operation["path"]).resolve(document, None) == value:
+        raise Panic
+
+
+def _has_null_in_list(value: Any) -> bool:
+    if isinstance(value, list):
+        return None in value or any(map(_has_null_in_list, value))
+    return isinstance(value, dict) and any(map(_has_null_in_list, value.values()))
 
 
 def _is_lenient(document: Json, operation: Json) -> bool:

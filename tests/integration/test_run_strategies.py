@@ -68,7 +68,8 @@ def test_requests_that_are_none_are_dropped(user: User) -> None:
     user.create(VM, _vm("Always"))
     until(lambda: _printable(user, "a") == "Running")
     first = _uid(user, "a")
-    _ask(user, "a", {"action": "Stop"}, {"action": "Dance", "more": {"deep": [1]}}, {}, {"action": "Stop", "uid": "x"})
+    strange = {"action": "Dance", "more": {"deep": [None]}}
+    _ask(user, "a", {"action": "Stop"}, strange, {}, {"action": "Stop", "uid": "x"})
     until(lambda: not _status(user, VM, "a").get("stateChangeRequests"))
     assert _uid(user, "a") == first
 

@@ -39,6 +39,7 @@ def decide_status(
     kind: Kind,
     key: VmKey | VmiKey,
     uid: str,
+    version: int,
     seen: FrozenJson,
     changes: Mapping[str, Any],
     urgent: bool,
@@ -54,4 +55,5 @@ def decide_status(
         return StatusDecision(due=due)
     old = thaw(seen)
     before = freeze(None if old is None else {member: old.get(member) for member in changes})
-    return StatusDecision(patch=PatchStatus(kind=kind, key=key, uid=uid, seen=before, wanted=freeze(dict(changes))))
+    wanted = freeze(dict(changes))
+    return StatusDecision(patch=PatchStatus(kind=kind, key=key, uid=uid, version=version, seen=before, wanted=wanted))

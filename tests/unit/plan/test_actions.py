@@ -5,11 +5,12 @@ import json
 from typing import Any
 
 import pytest
-from tests.build import NODE, Json, a_pod, a_vm, a_vmi, pod, vm, vmi
+from tests.build import NODE, Json, a_pod, a_vm, a_vmi, nic, pod, vm, vmi
 from tests.fakes.patches import JSON_PATCH, patched
 from tests.fakes.status import ApiFailure
 
 from nicplug.plan.actions import Kind, LabelNode, Patch, PatchFinalizers, PatchNetworksAnnotation, escape_pointer
+from nicplug.plan.nic.template_sync import Devices, patch_devices
 
 
 def _apply(raw: Json, action: Patch) -> Json:
@@ -119,3 +120,27 @@ def test_equal_effects_are_equal() -> None:
     raw = pod(networks="[]")
     assert _annotation(raw, "x") == _annotation(copy.deepcopy(raw), "x")
     assert len({_annotation(raw, "x"), _annotation(raw, "x"), _annotation(raw, "y")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("deep", "is_comparable"),
+    [
+        ([None], False),
+        ([1, [None]], False),
+        ({"a": [{"b": [None]}]}, False),
+        ({"a": None}, True),
+        ([{"a": None}], True),
+    ],
+    ids=str,
+)
+def test_a_null_in_a_list_is_guarded_by_the_version_of_the_object(deep: Any, is_comparable: bool) -> None:
+    """The API server crashes when it compares one; another write in between is still noticed."""
+    raw = vmi(nic("blue"), version=7)
+    raw["spec"]["domain"]["devices"]["interfaces"][0]["unknown"] = deep
+    record = a_vmi(raw)
+    patch = patch_devices(record, Devices((), ()))
+    assert patch is not None
+    tests = {item["path"]: item["value"] for item in patch.json_patch() if item["op"] == "test"}
+    assert ("/spec/domain/devices/interfaces" in tests) is is_comparable
+    assert tests.get("/metadata/resourceVersion") == (None if is_comparable else "7")
+    assert "/spec/networks" in tests

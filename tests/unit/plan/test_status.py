@@ -41,6 +41,7 @@ def _decide(changes: Json, *, seen: Any = NULL, urgent: bool = False, since: Any
         kind=Kind.VMI,
         key=record.key,
         uid=record.uid,
+        version=record.resource_version,
         seen=seen,
         changes=changes,
         urgent=urgent,

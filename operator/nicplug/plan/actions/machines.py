@@ -1,6 +1,6 @@
 """Effects on the specs and the metadata of VMs and VMIs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import VmiKey, VmKey
@@ -9,7 +9,7 @@ from nicplug.model.names import (
     TEMPLATE_INTERFACES_ANNOTATION,
     VM_GENERATION_ANNOTATION,
 )
-from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, replace_members, test
+from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, guard, replace_members, test
 from nicplug.plan.actions.objects import Kind
 
 
@@ -108,12 +108,14 @@ class PatchInterfaces:
     Source: KubeVirt `pkg/network/controllers/vm.go`, same operations in the same order after the uid.
 
     Attributes:
+        version: resourceVersion of the object in which the lists were seen; part of no comparison of plans.
         origin: travels with the lists that it tells about, so that no crash can part them.
     """
 
     kind: Kind
     key: VmKey | VmiKey
     uid: str
+    version: int = field(compare=False)
     seen_networks: FrozenJson
     seen_interfaces: FrozenJson
     networks: FrozenJson
@@ -128,9 +130,9 @@ class PatchInterfaces:
         networks, interfaces = f"{root}/networks", f"{root}/domain/devices/interfaces"
         return [
             test("/metadata/uid", self.uid),
-            test(networks, thaw(self.seen_networks)),
+            guard(networks, thaw(self.seen_networks), version=self.version),
             add(networks, thaw(self.networks)),
-            test(interfaces, thaw(self.seen_interfaces)),
+            guard(interfaces, thaw(self.seen_interfaces), version=self.version),
             add(interfaces, thaw(self.interfaces)),
             *(self.origin.operations() if self.origin is not None else ()),
         ]
@@ -143,10 +145,12 @@ class PatchPlacement:
     Attributes:
         seen: the members that change, as they were; null for a missing one.
         wanted: the same members as they shall be; null removes one.
+        version: resourceVersion of the object in which it was seen; part of no comparison of plans.
     """
 
     key: VmiKey
     uid: str
+    version: int = field(compare=False)
     seen: FrozenJson
     wanted: FrozenJson
 
@@ -155,8 +159,9 @@ class PatchPlacement:
 
     def json_patch(self) -> JsonPatch:
         """One patch for all members."""
-        operations = [test("/metadata/uid", self.uid)]
-        return [*operations, *replace_members("/spec", seen=thaw(self.seen), wanted=thaw(self.wanted))]
+        seen, wanted = thaw(self.seen), thaw(self.wanted)
+        members = replace_members("/spec", seen=seen, wanted=wanted, version=self.version)
+        return [test("/metadata/uid", self.uid), *members]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,11 +69,13 @@ class PatchStatus:
     Attributes:
         seen: the members that change, as they were; null for a missing one. `null` itself: no status yet.
         wanted: the same members as they shall be; null removes one.
+        version: resourceVersion of the object in which it was seen; part of no comparison of plans.
     """
 
     kind: Kind
     key: VmKey | VmiKey
     uid: str
+    version: int = field(compare=False)
     seen: FrozenJson
     wanted: FrozenJson
 
@@ -86,4 +88,4 @@ class PatchStatus:
         if seen is None:
             members = {member: value for member, value in wanted.items() if value is not None}
             return [*operations, test("/status", None), add("/status", members)]
-        return [*operations, *replace_members("/status", seen=seen, wanted=wanted)]
+        return [*operations, *replace_members("/status", seen=seen, wanted=wanted, version=self.version)]

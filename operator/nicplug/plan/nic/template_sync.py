@@ -110,6 +110,7 @@ def patch_devices(
         kind=Kind.VM if isinstance(owner, VirtualMachine) else Kind.VMI,
         key=owner.key,
         uid=owner.uid,
+        version=owner.resource_version,
         seen_networks=freeze(spec.get("networks")),
         seen_interfaces=freeze(devices.get("interfaces")),
         networks=_raw(wanted.networks),

@@ -153,6 +153,7 @@ def _plan_status(view: VmView, situation: Situation, decision: Decision, *, now:
         kind=Kind.VM,
         key=vm.key,
         uid=vm.uid,
+        version=vm.resource_version,
         seen=vm.status,
         changes=changes,
         urgent=_is_urgent(changes, situation, printable_status=wanted["printableStatus"]),

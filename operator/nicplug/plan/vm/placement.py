@@ -29,6 +29,7 @@ def patch_placement(
     return PatchPlacement(
         key=vmi.key,
         uid=vmi.uid,
+        version=vmi.resource_version,
         seen=freeze({member: running.get(member) for member in changed}),
         wanted=freeze({member: template.get(member) or None for member in changed}),
     )

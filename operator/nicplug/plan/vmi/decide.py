@@ -182,6 +182,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         kind=Kind.VMI,
         key=vmi.key,
         uid=vmi.uid,
+        version=vmi.resource_version,
         seen=vmi.status,
         changes=changes,
         urgent=_is_urgent(view, life, changes) or bool(transitions),

@@ -108,6 +108,7 @@ def _decide_status(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, n
         kind=Kind.VMI,
         key=vmi.key,
         uid=vmi.uid,
+        version=vmi.resource_version,
         seen=vmi.status,
         changes=changes,
         urgent=view.refusal is not None or "phase" in changes,
