@@ -4,14 +4,13 @@ A member that is null, an empty list or an empty text is a missing one (Kubernet
 that spells out its default. Quantities are numbers: `1Gi` is `1024Mi`. Everything else is compared as it stands.
 """
 
-import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 from nicplug.model.frozen_json import thaw
 from nicplug.model.metadata import mapping
 from nicplug.model.networks import Interface, Network
+from nicplug.model.quantity import parse_quantity
 
 # Structs of KubeVirt's API that are not pointers, and maps: there `{}` is the same as nothing. Elsewhere it says
 # something, as in `bridge: {}` or `rng: {}`.
@@ -20,8 +19,6 @@ _MAPS = frozenset({"requests", "limits", "nodeSelector", "labels", "annotations"
 _EMPTY_MEANS_MISSING = _STRUCTS | _MAPS
 _QUANTITY_MEMBERS = frozenset({"guest", "maxGuest"})
 _QUANTITY_MAPS = frozenset({"requests", "limits"})
-_QUANTITY = re.compile(r"([+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?)(Ki|Mi|Gi|Ti|Pi|Ei|m|k|M|G|T|P|E)?")
-_BINARY, _DECIMAL = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"], ["k", "M", "G", "T", "P", "E"]
 _DEFAULTS: Mapping[str, Any] = {"model": "virtio"}
 _NETWORK_DEFAULTS = {"vmNetworkCIDR": "10.0.2.0/24", "vmIPv6NetworkCIDR": "fd10:0:2::/120"}
 
@@ -93,14 +90,5 @@ _NO_DEFAULT = object()
 
 def _number(value: Any) -> Any:
     """A Kubernetes quantity as a number; anything else as it stands."""
-    found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return Decimal(str(value))
-    if found is None:
-        return value
-    number, suffix = Decimal(found[1]), found[2] or ""
-    if suffix == "m":
-        return number / 1000
-    if suffix in _BINARY:
-        return number * 1024 ** (_BINARY.index(suffix) + 1)
-    return number * 1000 ** (_DECIMAL.index(suffix) + 1) if suffix else number
+    amount = parse_quantity(value)
+    return value if amount is None else amount
