@@ -38,6 +38,14 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def well_formed(value: str) -> str:
+    """`value` without halves of surrogate pairs, which JSON inside of an annotation can escape and UTF-8 cannot hold.
+
+    The API server stores something else in their place, and a text that was written with one never equals its like.
+    """
+    return value.encode(errors="replace").decode()
+
+
 def resource_version(metadata: Mapping[str, Any]) -> int:
     """The resourceVersion as a number; 0 when missing or opaque.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nicplug.model.interface_names import FIRST_ORDINAL_NAME, PRIMARY_POD_INTERFACE, is_hashed_name
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import mapping, text, well_formed
 
 # An annotation set holds at most 256 KiB together; more than this many entries is not a pod.
 MAXIMUM_ENTRIES = 1024
@@ -84,8 +84,8 @@ def parse_network_status(annotation: str | None) -> NetworkStatus:
 def _parse_entry(raw: Mapping[str, Any]) -> PodInterface:
     entry = mapping(raw)
     return PodInterface(
-        interface=text(entry.get("interface")) or (PRIMARY_POD_INTERFACE if entry.get("default") is True else ""),
-        network=text(entry.get("name")),
+        interface=well_formed(text(entry.get("interface"))) or (PRIMARY_POD_INTERFACE if entry.get("default") is True else ""),
+        network=well_formed(text(entry.get("name"))),
         mac=text(entry.get("mac")),
         is_default=entry.get("default") is True,
     )

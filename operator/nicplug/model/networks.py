@@ -82,6 +82,11 @@ class Network:
         """The pod network, or the Multus network that replaces it."""
         return self.is_pod or self.is_default
 
+    @property
+    def is_claimed(self) -> bool:
+        """A device that a ResourceClaim allocates: nothing of Multus's, and only a new pod gets one."""
+        return thaw(self.raw).get("resourceClaim") is not None
+
     def with_attachment(self, attachment: str) -> "Network":
         """The same Multus network with another `networkName`."""
         raw = thaw(self.raw)

@@ -47,8 +47,14 @@ def plugin_element(*, attachment: str, namespace: str, network_name: str, pod_in
 
 
 def render_annotation(elements: Sequence[Element]) -> str:
-    """Compact JSON; no element at all is the empty string, which detaches every secondary network."""
-    return json.dumps(list(elements), separators=(",", ":"), ensure_ascii=False) if elements else ""
+    """Compact JSON; no element at all is the empty string, which detaches every secondary network.
+
+    Half a surrogate pair in somebody else's element stays escaped, as it was: UTF-8 cannot hold it.
+    """
+    if not elements:
+        return ""
+    content = json.dumps(list(elements), separators=(",", ":"), ensure_ascii=False)
+    return content.encode(errors="backslashreplace").decode()
 
 
 def touched(annotation: str, elements: Sequence[Element]) -> str:

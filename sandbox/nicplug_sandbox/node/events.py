@@ -68,7 +68,9 @@ def event_name(event: Event) -> str:
     """The same for every occurrence of the same sentence, so that a restart goes on counting."""
     metadata = event.about["metadata"]
     key = "\n".join((metadata["uid"], event.component, event.host, event.type, event.reason, event.message))
-    return f"{metadata['name']}.{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    # What a pod's annotation says is quoted in events, whatever it is.
+    digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    return f"{metadata['name']}.{digest[:16]}"
 
 
 class EventPoster:

@@ -119,3 +119,11 @@ def test_the_order_of_network_status_carries_no_meaning() -> None:
 def test_a_huge_network_status_is_cut() -> None:
     entries = [{"interface": f"i{index}"} for index in range(MAXIMUM_ENTRIES + 50)]
     assert len(parse_network_status(json.dumps(entries)).entries) == MAXIMUM_ENTRIES
+
+
+def test_half_a_surrogate_pair_stays_escaped_as_it_was_and_is_legible_where_it_is_quoted() -> None:
+    """JSON can escape what UTF-8 cannot hold: every pass for the VM ended in a UnicodeEncodeError."""
+    text = '[{"name":"lan","x":"\\ud800"}]'
+    assert render_annotation(parse_annotation(text)) == text
+    status = parse_network_status('[{"name":"a/\\udfff","interface":"x\\ud800"}]')
+    assert (status.entries[0].network, status.entries[0].interface) == ("a/?", "x?")

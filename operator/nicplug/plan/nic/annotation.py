@@ -13,7 +13,7 @@ from datetime import datetime
 from nicplug.model.attachments import KnownAttachments, attachment_key
 from nicplug.model.interface_names import is_hashed_name
 from nicplug.model.interface_status import DOMAIN, has_source
-from nicplug.model.metadata import text
+from nicplug.model.metadata import text, well_formed
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network
 from nicplug.model.networks_annotation import (
     Element,
@@ -315,7 +315,7 @@ class _Decider:
         return next((name for name, interface in self.names.items() if interface == element["interface"]), None)
 
     def _attachment(self, element: Element) -> str:
-        return f"{element.get('namespace') or self.request.vmi.key.namespace}/{element.get('name')}"
+        return well_formed(f"{element.get('namespace') or self.request.vmi.key.namespace}/{element.get('name')}")
 
     def _in_spec_order(self, elements: Sequence[Element]) -> list[Element]:
         """The controller adds in this order."""

@@ -5,7 +5,7 @@ yet gone, has a record. NICs that the guest was born with have none. What is tru
 by `plan.nic.findings`; here it becomes a record with its times and its attempts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -43,7 +43,7 @@ def plan_operations(
         records: the records as they are.
     """
     networks = {network.name: network for network in (*_template_networks(view), *view.vmi.networks)}
-    primary = {network.name for network in view.vmi.networks if not network.is_secondary}
+    primary = _born_with_the_pod(view.vmi.networks)
     wanted: dict[str, InterfaceOperation] = {}
     nics = (*_as_the_template_asks(view), *_only_in_template(view), *_without_interface(view))
     siblings = in_precedence(nics, networks.values(), rows)
@@ -70,6 +70,12 @@ def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
     if situation.interface.is_absent:
         return find_unplug(situation)
     return nic_is_invalid(situation) or find_link_change(situation) if is_primary else find_plug(situation)
+
+
+def _born_with_the_pod(networks: Sequence[Network]) -> frozenset[str]:
+    """The networks that only a new pod gets: the primary one, of which a pod has one, and devices of claims."""
+    first = next((network.name for network in networks if network.is_primary), None)
+    return frozenset(item.name for item in networks if item.name == first or not (item.is_primary or item.is_secondary))
 
 
 def _without_interface(view: VmiView) -> tuple[Interface, ...]:

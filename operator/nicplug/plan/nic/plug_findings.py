@@ -57,12 +57,12 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
         )
     if interface.binding in HOTPLUGGABLE_BINDINGS:
         return None
-    binding = interface.binding or "without a binding"
+    binding = f"of binding {interface.binding}" if interface.binding else "without a binding"
     return situation.finding(
         OperationPath.RESTART,
         OperationPhase.BLOCKED,
         Reason.BINDING_NEEDS_RESTART,
-        f"an interface of binding {binding} cannot be plugged into a running VM: restart the VM, or use bridge",
+        f"an interface {binding} cannot be plugged into a running VM: restart the VM, or use bridge",
     )
 
 
@@ -162,8 +162,8 @@ def _queue(situation: Situation) -> str:
 
 PLUG_CHECKS: tuple[Check, ...] = (
     gate_is_off,
-    binding_cannot_follow,
     nic_is_invalid,
+    binding_cannot_follow,
     network_is_not_secondary,
     annotation_is_unreadable,
     api_server_refuses,

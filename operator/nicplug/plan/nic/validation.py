@@ -66,6 +66,17 @@ def network_exists(interface: Interface, network: Network | None, _siblings: Sib
     )
 
 
+def network_has_a_kind(_interface: Interface, network: Network | None, _siblings: Siblings) -> Refusal | None:
+    """An entry of a name alone, or of an empty reference, connects the NIC to nothing."""
+    if network is None or network.is_primary or network.is_secondary or network.is_claimed:
+        return None
+    return Refusal(
+        reason=Reason.INVALID_ATTACHMENT_REFERENCE,
+        message=f'network "{network.name[:80]}" of spec.networks names nothing to connect to: '
+        "give it multus.networkName, or remove network and interface",
+    )
+
+
 def attachment_is_valid(_interface: Interface, network: Network | None, _siblings: Siblings) -> Refusal | None:
     """A reference that is no Kubernetes name can never resolve."""
     if network is None or not network.is_secondary or _ATTACHMENT.fullmatch(network.attachment):
@@ -121,6 +132,7 @@ def _normalised(mac: str) -> str:
 CHECKS: tuple[Check, ...] = (
     name_is_valid,
     network_exists,
+    network_has_a_kind,
     attachment_is_valid,
     mac_address_is_unicast,
     mac_address_is_free,

@@ -284,6 +284,7 @@ CASES = (
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.BINDING_NEEDS_RESTART,
+        says="an interface without a binding cannot",
     ),
     Case(
         title="an interface that is only in the template, on the pod network",
@@ -294,6 +295,21 @@ CASES = (
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.NETWORK_NEEDS_RESTART,
+    ),
+    Case(
+        title="a second pod network",
+        nic=primary("blue", binding="bridge"),
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.NETWORK_NEEDS_RESTART,
+    ),
+    Case(
+        title="a network that names nothing",
+        nic=(nic("blue")[0], {"name": "blue"}),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.INVALID_ATTACHMENT_REFERENCE,
+        says="multus.networkName",
     ),
     Case(
         title="a name that no pod may get",

@@ -1,7 +1,7 @@
 """Which NICs are fit to reach a pod (docs/node-simulator.md tells what happens to the others)."""
 
 import pytest
-from tests.build import nic, primary
+from tests.build import Json, nic, primary
 
 from nicplug.model.networks import parse_interface, parse_network
 from nicplug.plan.nic.validation import in_precedence, refuse
@@ -105,3 +105,17 @@ def test_the_primary_nic_is_served_before_one_of_the_same_address() -> None:
     refusal = refuse(interfaces[0], networks[0], siblings)
     assert refusal is not None
     assert refusal.reason == Reason.DUPLICATE_MAC_ADDRESS
+
+
+@pytest.mark.parametrize("kind", [{}, {"multus": {}}, {"multus": {"networkName": ""}}, {"multus": None, "pod": None}])
+def test_a_network_that_names_nothing_to_connect_to(kind: Json) -> None:
+    """It counted as the primary one, and its NIC was neither served nor told of."""
+    refusal = refuse(parse_interface(nic("blue")[0]), parse_network({"name": "blue", **kind}))
+    assert refusal is not None
+    assert refusal.reason == Reason.INVALID_ATTACHMENT_REFERENCE
+    assert 'network "blue" of spec.networks' in refusal.message
+
+
+@pytest.mark.parametrize("kind", [{"pod": {}}, {"resourceClaim": {"claimName": "x"}}])
+def test_networks_that_are_not_multus_s(kind: Json) -> None:
+    assert refuse(parse_interface(nic("blue")[0]), parse_network({"name": "blue", **kind})) is None
