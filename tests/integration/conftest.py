@@ -11,7 +11,7 @@ import pytest
 from tests.integration.user import Json, User, nad
 from tests.integration.waiting import until
 
-from nicplug_sandbox import controlplane, lifecycle
+from nicplug_sandbox import controlplane, lifecycle, processes
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.operator_process import (
     ROOT,
@@ -85,8 +85,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield made
 
 
-@pytest.fixture
-def user(sandbox: Sandbox) -> User:
+def a_user(sandbox: Sandbox) -> User:
     """Somebody with a namespace of his own, in which pods are admitted and a network `lan` exists."""
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     somebody = sandbox.user(namespace)
@@ -94,6 +93,22 @@ def user(sandbox: Sandbox) -> User:
     until(lambda: somebody.get("serviceaccounts", "default"))
     somebody.create("network-attachment-definitions", nad())
     return somebody
+
+
+@pytest.fixture
+def user(sandbox: Sandbox) -> User:
+    """Somebody with a namespace of his own."""
+    return a_user(sandbox)
+
+
+@pytest.fixture
+def unharmed(sandbox: Sandbox) -> Iterator[None]:
+    """The operator goes through the test as one process, and meets no bug."""
+    operator = sandbox.operator or sandbox.start()
+    yield
+    assert processes.is_alive(operator.process)
+    assert operator.metric("nicplug_bugs_total") == 0
+    assert "Traceback" not in operator.log.read_text()
 
 
 @pytest.fixture

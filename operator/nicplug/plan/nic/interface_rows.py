@@ -19,7 +19,7 @@ from nicplug.model.interface_status import (
 from nicplug.model.metadata import text
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.links import interface_names
+from nicplug.plan.nic.links import belongs_to_another, interface_names
 
 # KubeVirt's guest agent poller reports no more either.
 MAXIMUM_GUEST_ROWS = 10
@@ -29,10 +29,14 @@ def plan_rows(*, vmi: VirtualMachineInstance, pod: LauncherPod, rows: Sequence[M
     """The rows as they shall be; the old list itself when nothing but the order differs."""
     old = rows_by_name(rows)
     names = interface_names(vmi, pod, old)
+    networks = {network.name: network for network in vmi.networks}
     primary = next((network.name for network in vmi.networks if network.is_primary), None)
     wanted = [_primary(primary, pod, old)] if primary is not None else []
     for name, pod_interface in names.items():
-        row = _secondary(name, pod_interface, pod=pod, old=old.get(name))
+        known = old.get(name)
+        if known is None and belongs_to_another(pod_interface, network=networks[name], vmi=vmi, pod=pod):
+            continue
+        row = _secondary(name, pod_interface, pod=pod, old=known)
         wanted += [row] if row is not None else []
     # Those of networks of other kinds, and those that the guest made.
     wanted += [dict(row) for name, row in old.items() if name != primary and name not in names]

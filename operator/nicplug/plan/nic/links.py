@@ -11,7 +11,7 @@ from typing import Any
 from nicplug.model.interface_names import is_ordinal_name, pod_interface_names
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
 from nicplug.model.metadata import objects, text
-from nicplug.model.networks import secondary_names
+from nicplug.model.networks import Network, secondary_names
 from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
@@ -48,6 +48,19 @@ def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: 
     else:
         ordinal = pod is not None and pod.network_status.is_ordinal
     return pod_interface_names(secondary_networks=names, ordinal=ordinal)
+
+
+def belongs_to_another(
+    pod_interface: str, *, network: Network, vmi: VirtualMachineInstance, pod: LauncherPod
+) -> bool:
+    """The pod has an interface of a NIC's name that is of another network, and that its annotation does not ask for.
+
+    Whoever made it, or wrote that it is there: no guest is given it.
+    """
+    asked = "/".join(network.attachment_reference(namespace=vmi.key.namespace))
+    if pod.network_status.network_of(pod_interface) in ("", asked):
+        return False
+    return pod_interface not in _interfaces_asked_for(pod)
 
 
 def nics_in_pod(
