@@ -90,7 +90,7 @@ CASES = (
     Case(title="interface without network", kind=None, reason="NetworkMissing", says='no network named "blue"'),
     Case(title="network without interface", members=None, reason="InterfaceMissing", says='no interface named "blue"'),
     Case(title="network of no kind", kind={}, reason="InvalidAttachmentReference", says="multus.networkName"),
-    Case(title="network of nulls", kind={"pod": None, "multus": None}, reason="InvalidAttachmentReference", says="blue"),
+    Case(title="network of nulls", kind={"pod": None}, reason="InvalidAttachmentReference", says='"blue"'),
     Case(title="second pod network", kind={"pod": {}}, reason="NetworkNeedsRestart", says="secondary (Multus)"),
     Case(title="empty reference", kind=to(""), reason="InvalidAttachmentReference", says="multus.networkName"),
     Case(title="reference with a blank", kind=to("l an"), reason="InvalidAttachmentReference", says='"l an"'),

@@ -83,8 +83,9 @@ def parse_network_status(annotation: str | None) -> NetworkStatus:
 
 def _parse_entry(raw: Mapping[str, Any]) -> PodInterface:
     entry = mapping(raw)
+    unnamed = PRIMARY_POD_INTERFACE if entry.get("default") is True else ""
     return PodInterface(
-        interface=well_formed(text(entry.get("interface"))) or (PRIMARY_POD_INTERFACE if entry.get("default") is True else ""),
+        interface=well_formed(text(entry.get("interface"))) or unnamed,
         network=well_formed(text(entry.get("name"))),
         mac=text(entry.get("mac")),
         is_default=entry.get("default") is True,

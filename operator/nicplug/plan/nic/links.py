@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.model.interface_names import is_ordinal_name, pod_interface_names
+from nicplug.model.interface_names import is_hashed_name, is_ordinal_name, pod_interface_names
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
 from nicplug.model.metadata import objects, text
 from nicplug.model.networks import Network, secondary_names
@@ -50,15 +50,13 @@ def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: 
     return pod_interface_names(secondary_networks=names, ordinal=ordinal)
 
 
-def belongs_to_another(
-    pod_interface: str, *, network: Network, vmi: VirtualMachineInstance, pod: LauncherPod
-) -> bool:
+def belongs_to_another(pod_interface: str, *, network: Network, vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
     """The pod has an interface of a NIC's name that is of another network, and that its annotation does not ask for.
 
     Whoever made it, or wrote that it is there: no guest is given it.
     """
     asked = "/".join(network.attachment_reference(namespace=vmi.key.namespace))
-    if pod.network_status.network_of(pod_interface) in ("", asked):
+    if not is_hashed_name(pod_interface) or pod.network_status.network_of(pod_interface) in ("", asked):
         return False
     return pod_interface not in _interfaces_asked_for(pod)
 

@@ -185,3 +185,17 @@ def test_a_network_status_of_256_kib_is_read_and_its_strangers_are_not_taken_ove
     assert len(text) > 256 * 1024
     rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=text)), rows=[primary_row()])
     assert rows == [primary_row(), row("blue", "multus-status")]
+
+
+STRANGER = json.dumps([{"name": "nowhere/other", "interface": POD_INTERFACES["blue"]}])
+
+
+def test_an_interface_of_another_network_that_nobody_asked_for_is_given_to_no_guest() -> None:
+    """Its row was the node agent's go-ahead: the NIC was Ready, on a network that nobody had asked for."""
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=STRANGER)), rows=[primary_row()])
+    assert rows == [primary_row()]
+
+
+def test_a_nic_that_is_in_the_guest_keeps_its_row_whatever_network_it_is_said_to_be_of() -> None:
+    rows = [primary_row(), SETTLED]
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=STRANGER)), rows=rows) == rows
