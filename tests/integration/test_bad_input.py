@@ -23,6 +23,7 @@ import copy
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -235,6 +236,11 @@ def test_an_unknown_state_counts_as_up_and_is_told(user: User) -> None:
     user.until_ready("a", "blue")
 
 
+def has_no_failure(user: User, name: str) -> bool:
+    """The VM is what its spec says."""
+    return not user.condition(name, "Failure", plural=VM)
+
+
 BAD_METADATA: dict[str, tuple[Json, str]] = {
     "label of a blank": ({"labels": {"a b": "c d"}}, "metadata.labels"),
     "label too long": ({"labels": {"a": "x" * 64}}, "metadata.labels"),
@@ -249,13 +255,13 @@ def test_a_template_whose_metadata_is_refused_is_told_and_starts_when_it_is_corr
         body["spec"]["template"]["metadata"] = metadata
         user.create(VM, body)
     for title, (_, says) in BAD_METADATA.items():
-        row = until(lambda name=names[title]: user.condition(name, "Failure", plural=VM))
+        row = until(partial(user.condition, names[title], "Failure", plural=VM))
         assert (row["status"], row["reason"]) == ("True", "FailedCreate"), title
         assert says in row["message"]
         user.merge(VM, names[title], {"spec": {"template": {"metadata": {"labels": None, "annotations": None}}}})
     for name in names.values():
         user.until_running(name)
-        until(lambda name=name: not user.condition(name, "Failure", plural=VM))
+        until(partial(has_no_failure, user, name))
 
 
 def test_a_template_that_passes_for_a_launcher_or_asks_for_networks_gets_neither(user: User) -> None:
