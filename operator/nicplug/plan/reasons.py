@@ -102,6 +102,11 @@ class Reason(StrEnum):
 
     Restart the VM; the NIC is not created again.
     """
+    ENTRY_DELETED = "EntryDeleted"
+    """The NIC's entries were deleted from the spec while the guest has it, so nobody asks the guest to let it go.
+
+    Write them back with `state: absent`: they go by themselves when the NIC has left. Or restart the VM.
+    """
     NO_NETWORK = "NetworkMissing"
     """The interface names no network of the spec.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.networks import ABSENT, Interface, Network, parse_interface
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
@@ -45,7 +46,12 @@ def plan_operations(
     networks = {network.name: network for network in (*_template_networks(view), *view.vmi.networks)}
     primary = _born_with_the_pod(view.vmi.networks)
     wanted: dict[str, InterfaceOperation] = {}
-    nics = (*_as_the_template_asks(view), *_only_in_template(view), *_without_interface(view))
+    nics = (
+        *_as_the_template_asks(view),
+        *_only_in_template(view),
+        *_without_interface(view),
+        *_deleted_in_guest(view, rows),
+    )
     siblings = in_precedence(nics, networks.values(), rows)
     for interface in nics:
         situation = Situation(
@@ -82,6 +88,14 @@ def _without_interface(view: VmiView) -> tuple[Interface, ...]:
     """A stand-in for each network that no interface names: it has to be told of under its name."""
     named = {interface.name for interface in view.vmi.interfaces}
     return tuple(parse_interface({"name": item.name}) for item in view.vmi.networks if item.name not in named)
+
+
+def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
+    """A stand-in for each NIC that the guest has and no list names any more: its end has not been seen."""
+    listed = {item.name for item in (*view.vmi.interfaces, *(view.vm.interfaces if view.vm is not None else ()))}
+    listed |= {network.name for network in view.vmi.networks}
+    held = (name for name, row in rows.items() if name not in listed and has_source(row, DOMAIN))
+    return tuple(parse_interface({"name": name, "state": ABSENT}) for name in held)
 
 
 def _as_the_template_asks(view: VmiView) -> tuple[Interface, ...]:

@@ -1,4 +1,4 @@
-"""What is wrong with the lists of a spec as such, whatever a NIC is doing: two of a name, or a name in one list only.
+"""What is wrong with the lists of a spec as such: two of a name, a name in one list only, or one that was deleted.
 
 KubeVirt's admission refuses such objects; nicplug has no webhook, and meets them.
 """
@@ -35,9 +35,23 @@ def interface_is_missing(situation: Situation) -> Finding | None:
     )
 
 
+def entry_was_deleted(situation: Situation) -> Finding | None:
+    """Node agents take out of a guest what is absent, not what is missing: KubeVirt's never notices either."""
+    name = situation.interface.name
+    if not situation.in_guest or any(item.name == name for item in _interfaces(situation)):
+        return None
+    return situation.finding(
+        OperationPath.RESTART,
+        OperationPhase.BLOCKED,
+        Reason.ENTRY_DELETED,
+        f'the guest still has the NIC, as the entries of "{name[:80]}" were deleted without asking it to let go: '
+        "write them back with state: absent, and they go when the NIC has left; or restart the VM",
+    )
+
+
 def _interfaces(situation: Situation) -> tuple[Interface, ...]:
     vm = situation.view.vm
     return (*situation.view.vmi.interfaces, *(vm.interfaces if vm is not None else ()))
 
 
-SPEC_CHECKS: tuple[Check, ...] = (name_is_doubled, interface_is_missing)
+SPEC_CHECKS: tuple[Check, ...] = (name_is_doubled, interface_is_missing, entry_was_deleted)

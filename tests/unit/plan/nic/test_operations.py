@@ -749,6 +749,7 @@ TWIN = "02:00:00:00:00:11"
 IN_SPECS = {
     Reason.DUPLICATE_NAME: _of_spec(nic("blue"), nic("blue", attachment="other")),
     Reason.NO_INTERFACE: _of_spec(({"name": "default", "masquerade": {}}, {"name": "spare", "pod": {}})),
+    Reason.ENTRY_DELETED: _of_spec(rows=[PLUGGED]),
     Reason.DUPLICATE_MAC_ADDRESS: _of_spec(nic("red", mac=TWIN), nic("blue", mac=TWIN.replace(":", "-"))),
 }
 
@@ -757,6 +758,16 @@ IN_SPECS = {
 def test_flaws_of_a_spec_have_one_record_each(reason: Reason) -> None:
     assert len({name for name, _, _ in IN_SPECS[reason]}) == len(IN_SPECS[reason])
     assert reason in {found for _, found, _ in IN_SPECS[reason]}
+
+
+def test_a_nic_whose_entry_was_deleted_under_the_guest_does_not_pass_for_unplugged() -> None:
+    """A record goes when its effect is observed, not when somebody edits the list."""
+    raw = vmi(primary(), rows=[primary_row(), PLUGGED], operations=[operation("blue", type_="Unplug", phase="InGuest")])
+    plan = plan_vmi(vmi_view(raw, HAS), now=NOW)
+    (record,) = _status(plan)["interfaceOperations"]
+    assert (record["operation"], record["phase"], record["reason"]) == ("Unplug", "Blocked", "EntryDeleted")
+    assert "write them back with state: absent" in record["message"]
+    assert [event.reason for event in plan.announcements] == ["InterfaceBlocked"]
 
 
 def test_of_two_nics_with_one_address_the_one_in_the_guest_keeps_it() -> None:
