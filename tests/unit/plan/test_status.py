@@ -1,5 +1,6 @@
 """When a status is written: go-aheads and endings at once, reports about what is in flight after a moment."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.build import (
     VM_UID,
     Json,
     a_vmi,
+    absent,
     element,
     later,
     nic,
@@ -28,7 +30,7 @@ from nicplug.plan.actions import Kind, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import StatusDecision, changed_members, decide_status
-from nicplug.plan.views import Refusal
+from nicplug.plan.views import PlanSettings, Refusal
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
 
@@ -142,6 +144,15 @@ class TestOfAVmi:
 
     def test_a_new_nic_in_flight_waits(self) -> None:
         assert not _is_written(self._plan(self._with_blue(self._idle()), ASKED))
+
+    @pytest.mark.parametrize("before", ["", "Plug"])
+    def test_the_first_word_about_an_operation_is_never_late(self, before: str) -> None:
+        """However long reports wait in a burst: a record of an earlier plug tells nothing of the unplug."""
+        rows = [primary_row(), row("blue", "domain", "multus-status")]
+        known = [operation("blue", type_=before, phase="Ready", reason="Attached")] if before else []
+        view = vmi_view(vmi(primary(), absent("blue"), rows=rows, operations=known), HAS)
+        burst = PlanSettings(report_delay=timedelta(seconds=3), first_report_delay=timedelta(seconds=0.8))
+        assert plan_vmi(replace(view, settings=burst), now=NOW).again_at == later(0.8)
 
     def test_the_go_ahead_does_not(self) -> None:
         assert _is_written(self._plan(self._with_blue(self._idle()), HAS))

@@ -204,8 +204,9 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
 
 
 def _report_delay(view: VmiView, life: _Life) -> timedelta:
-    """The first word about a NIC is never late, however much there is to do."""
-    is_first = any(item.name not in life.records for item in life.operations)
+    """The first word about an operation is never late, however much there is to do."""
+    known = {(item.name, item.operation) for item in life.records.values()}
+    is_first = any((item.name, item.operation) not in known for item in life.operations)
     return view.settings.first_report_delay if is_first else view.settings.report_delay
 
 
