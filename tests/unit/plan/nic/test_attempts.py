@@ -31,7 +31,7 @@ from tests.build import (
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import thaw
 from nicplug.model.networks_annotation import parse_annotation
-from nicplug.plan.actions import PatchNetworksAnnotation, PatchStatus
+from nicplug.plan.actions import PatchInterfaces, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vmi.decide import plan_vmi
 
@@ -108,6 +108,13 @@ class TestWhen:
         assert twice == render([element("blue")])
         assert json.loads(once) == json.loads(twice)
         assert text(plan(nic("blue"), networks=once, records=[tried(count=2)], now=later(1))) is None
+
+    def test_an_attempt_is_written_down_in_the_pass_that_makes_it(self) -> None:
+        """The next one is counted from the record: while that waits for company, every pass would ask once more."""
+        raw = vmi(primary(), nic("blue"), rows=[primary_row()], operations=[tried(phase="Pending")])
+        planned = plan_vmi(vmi_view(raw, pod(networks=[element("blue")])), now=later(9))
+        assert text(planned) is not None
+        assert record(planned)["attempts"] == 2
 
     def test_what_is_attached_is_never_touched(self) -> None:
         """A changed text for a link that is there can end it (docs/node-simulator.md)."""
@@ -296,3 +303,12 @@ def test_attempts_go_on_where_another_process_left_them() -> None:
     second = plan(nic("blue"), networks=text(first), records=[record(first)], now=later(11))
     assert text(second) is None
     assert second.again_at == later(40)
+
+
+def test_a_nic_that_the_pod_still_has_is_not_forgotten_because_no_row_says_so() -> None:
+    """Its entry is what its pod interface is detached by."""
+    entry_goes = [isinstance(action, PatchInterfaces) for action in plan(absent("blue"), networks="").actions]
+    assert any(entry_goes)
+    for links in ({"networks": "", "attached": ("blue",)}, {"networks": [element("blue")], "attached": ("blue",)}):
+        planned = plan(absent("blue"), **links)
+        assert not any(isinstance(action, PatchInterfaces) for action in planned.actions)

@@ -53,6 +53,15 @@ def test_then_the_vmi_is_let_go(phase: str) -> None:
     assert action.wanted == ()
 
 
+@pytest.mark.parametrize("strategy", ["Once", "RerunOnFailure"])
+def test_not_before_its_vm_has_written_down_that_it_was_started(strategy: str) -> None:
+    """The VMI is all that tells of it until then; a VM that runs once would be started twice."""
+    raw = vmi(deleting=True, owner_uid=VM_UID)
+    assert _plan(raw, vm=vm(run_strategy=strategy)).actions == ()
+    (action,) = _plan(raw, vm=vm(run_strategy=strategy, status={"runStrategy": strategy})).actions
+    assert isinstance(action, PatchFinalizers)
+
+
 def test_finalizers_of_others_stay_and_the_vmi_has_failed_meanwhile() -> None:
     raw = vmi(deleting=True, finalizers=["other/one", "kubevirt.io/foregroundDeleteVirtualMachine"])
     (action,) = _plan(raw).actions
