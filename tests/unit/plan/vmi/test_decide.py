@@ -13,6 +13,7 @@ from tests.build import (
     absent,
     element,
     later,
+    nad,
     nic,
     pod,
     primary,
@@ -67,6 +68,19 @@ def test_a_pod_that_was_refused_is_told() -> None:
     rows = {item["type"]: item for item in _status(plan)["conditions"]}
     assert (rows["Synchronized"]["status"], rows["Synchronized"]["message"]) == ("False", "exceeded quota")
     assert _status(plan)["phase"] == "Pending"
+
+
+def test_a_network_that_is_missing_is_waited_for_and_then_the_pod_is_made_without_it() -> None:
+    """Two seconds from when the spec was seen: a network may have been created together with the VM."""
+    raw = vmi(primary(), nic("blue"), nic("red"), phase="")
+    early = _plan(raw, nads=[nad("red-net")], seen_at=later(-1))
+    assert early.actions == ()
+    assert early.again_at == later(1)
+    (action,) = _plan(raw, nads=[nad("red-net")], seen_at=later(-2)).actions
+    assert isinstance(action, Create)
+    networks = json.loads(thaw(action.body)["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"])
+    assert [item["name"] for item in networks] == ["red-net"]
+    assert isinstance(_plan(raw, nads=[nad("red-net"), nad("blue-net")], seen_at=NOW).actions[0], Create)
 
 
 def test_a_nic_taken_out_of_the_spec_keeps_its_link_while_the_guest_has_it() -> None:
