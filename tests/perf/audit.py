@@ -18,8 +18,8 @@ OPERATOR = "system:serviceaccount:nicplug-system:nicplug-operator"
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 LEASES = "leases"
 EVENTS = "events"
-# Longer than the operator's longest wait: in a burst its reports are due after ten times 0.3 s.
-_QUIET_SECONDS = 3.5
+# Longer than the operator's longest wait: in a burst its reports on VMs are due after twenty times 0.3 s.
+_QUIET_SECONDS = 6.5
 _POLL_SECONDS = 0.1
 
 
