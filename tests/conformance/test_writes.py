@@ -18,7 +18,7 @@ from tests.conformance.target import (
 
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import AlreadyExists, Gone, Rejected, Stale, Unavailable
-from nicplug.kube.resources import EVENTS, LEASES, PODS, VIRTUAL_MACHINE_INSTANCES
+from nicplug.kube.resources import CONTROLLER_REVISIONS, EVENTS, LEASES, PODS, VIRTUAL_MACHINE_INSTANCES
 
 VMI = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance"}
 
@@ -259,3 +259,16 @@ def _with(body: dict[str, object], **metadata: str | None) -> dict[str, object]:
     assert isinstance(old, dict)
     merged = {**old, **metadata}
     return {**body, "metadata": {key: value for key, value in merged.items() if value is not None}}
+
+
+async def test_metadata_of_a_revision_can_be_patched_although_its_data_may_never_change(target: Target) -> None:
+    """The data is compared as text: sent in Python's JSON, every patch but a deletion would be refused for ever."""
+    data = {"spec": {"b": 1, "a": {"text": "<é>", "list": [1, {"z": None, "y": 0.5}]}}}
+    body = {"metadata": {"name": unique("revision"), "labels": {"a": "1"}}, "data": data, "revision": 1}
+    made = await target.api.create(CONTROLLER_REVISIONS, body, namespace=NAMESPACE)
+    # As the garbage collector does when an owner is deleted and its dependents are to stay.
+    path, patch = path_of(CONTROLLER_REVISIONS, made), {"metadata": {"labels": {"a": None}}}
+    answer = await target.patch(path, patch, content_type="application/merge-patch+json")
+    assert answer.code == 200, answer.text
+    assert answer.body["data"] == data
+    assert not answer.body["metadata"].get("labels")

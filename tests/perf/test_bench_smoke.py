@@ -96,6 +96,19 @@ def test_start_makes_one_vmi_and_one_pod(phases: dict[str, Phase]) -> None:
     assert created.count("controllerrevisions") == SHAPE.vms
 
 
+def test_start_costs_nine_writes_and_two_events(phases: dict[str, Phase]) -> None:
+    """Three creations, finalizer, node label, readiness gate, two VMI status patches and one of the VM.
+
+    A VM whose start takes longer than a report waits costs one report more, on the VMI or on the VM.
+    """
+    writes = without_lease(phases["starts"].writes)
+    events = [write for write in writes if write.resource == "events"]
+    assert len(events) <= 2 * SHAPE.vms
+    assert len(writes) - len(events) <= 10 * SHAPE.vms
+    for resource in ("virtualmachines", "virtualmachineinstances", "pods/status"):
+        assert sum(write.verb == "patch" and write.resource == resource for write in writes) == SHAPE.vms
+
+
 def test_every_nic_passes_every_milestone_in_order(phases: dict[str, Phase]) -> None:
     """Watches of VMIs and of pods are two streams: only those of one of them have an order."""
     for hotplug in (*phases["idle"].hotplugs, *phases["burst"].hotplugs):

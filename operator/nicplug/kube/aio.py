@@ -57,13 +57,13 @@ def count_nothing(*, verb: str, resource: str, code: int, seconds: float) -> Non
     """Be the `on_response` of those who do not count."""
 
 
-async def _encode_patch_as_go(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """The library encodes by Python's rules, by which a `test` of non-ASCII text can never pass."""
-    if request.headers.get("Content-Type") == _JSON_PATCH and isinstance(request.body, aiohttp.Payload):
+async def _encode_as_go(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """The library encodes by Python's rules: where the API server compares texts, nothing would ever be equal."""
+    is_patch = request.headers.get("Content-Type") == _JSON_PATCH
+    is_compared = is_patch or request.url.path.endswith("/controllerrevisions")
+    if is_compared and isinstance(request.body, aiohttp.Payload):
         text = await request.body.as_bytes()
-        if go_json.needs_encoding(text):
+        if not is_patch or go_json.needs_encoding(text):
             await request.update_body(go_json.encode(json.loads(text)))
     return await handler(request)
 
@@ -88,7 +88,7 @@ class AioApi:
         configuration.retries = None
         # The library looks for proxies in the environment and for ~/.netrc at every request, which doubled
         # its cost. `connect` has looked once.
-        configuration.client_session_kwargs = {"trust_env": False, "middlewares": (_encode_patch_as_go,)}
+        configuration.client_session_kwargs = {"trust_env": False, "middlewares": (_encode_as_go,)}
         self._configuration = configuration
         self._client = ApiClient(configuration)
         self._on_response = on_response

@@ -2,7 +2,10 @@
 
 kube-apiserver compares the value of a JSON patch `test` with its own encoding of the object, text by text: the same
 string, escaped in another way, is not equal, and the patch is refused for ever (tests/conformance/test_patches.py).
-Go writes UTF-8 as it is, and escapes what could hurt in a page of HTML.
+Go writes UTF-8 as it is, sorts the members of maps, and escapes what could hurt in a page of HTML.
+
+The `data` of a ControllerRevision is kept as the text that was sent and may never change. Written in another way than
+Go's, the first patch of its metadata is refused, such as the one of `kubectl delete --cascade=orphan`.
 """
 
 import json
@@ -13,7 +16,7 @@ _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u202
 
 def encode(value: Any) -> bytes:
     """The text; these characters can only stand inside of strings, so a replacement anywhere is right."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return text.translate(_ESCAPES).encode("utf-8", errors="surrogatepass")
 
 

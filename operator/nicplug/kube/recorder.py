@@ -158,9 +158,9 @@ class EventRecorder:
                 await self._write_repeated()
                 await self._sleep()
         finally:
+            # Not asyncio.timeout: in a task that is being cancelled it lets CancelledError out before Python 3.11.5.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.farewell_seconds):
-                    await self._write_new()
+                await asyncio.wait_for(self._write_new(), timeout=self._limits.farewell_seconds)
             for _ in self._new:
                 self._on_dropped()
 

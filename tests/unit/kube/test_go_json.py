@@ -14,7 +14,7 @@ from nicplug.kube import go_json
         ("ünï", '"ünï"'),
         ("a<b>&c", '"a\\u003cb\\u003e\\u0026c"'),
         ("\u2028\u2029", '"\\u2028\\u2029"'),
-        ([{"name": "ü", "n": 1, "none": None}], '[{"name":"ü","n":1,"none":null}]'),
+        ([{"name": "ü", "n": 1, "none": None}], '[{"n":1,"name":"ü","none":null}]'),
     ],
     ids=["ascii", "utf-8", "html", "line separators", "nested"],
 )
