@@ -55,6 +55,10 @@ def test_audit_log_counts_writes_after_a_mark(tmp_path: Path) -> None:
     path.write_text(json.dumps(entry(verb="create")) + "\n")
     log = AuditLog(path)
     mark = log.mark()
+    with path.open("a") as handle:
+        handle.write('{"half a li')
+    assert log.mark() == mark, "a line that is being written comes after the mark"
+    path.write_text(json.dumps(entry(verb="create")) + "\n")
     lines = [entry(), entry(verb="watch"), entry(user={"username": "somebody"}), entry(verb="update", objectRef={
         "resource": "leases", "namespace": "a", "name": "b"}, responseStatus={"code": 200})]  # fmt: skip
     with path.open("a") as handle:

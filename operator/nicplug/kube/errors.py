@@ -62,6 +62,11 @@ class Unavailable(ApiError):
 class Denied(ApiError):
     """401 or 403: credentials or RBAC. Retried slowly, since only a person can mend it."""
 
+    @property
+    def is_missing_right(self) -> bool:
+        """RBAC refused it. Quotas, policies and namespaces that are being deleted answer 403 as well."""
+        return self.status == 401 or " cannot " in str(self)
+
 
 class Rejected(ApiError):
     """The server understood and refused: 400, 405, 413, 415, 422 by schema, CEL or admission.

@@ -280,7 +280,8 @@ class EventRecorder:
 
     def _complain(self, series: _Series, error: ApiError) -> None:
         """Say once what is wrong, not for every event."""
-        remedy = " Allow create and patch on events.events.k8s.io." if isinstance(error, Denied) else ""
+        is_right = isinstance(error, Denied) and error.is_missing_right
+        remedy = ": allow create and patch on events.events.k8s.io" if is_right else ""
         complaint = f"{error}{remedy}"
         if complaint != self._complaint:
             log.warning("event not written", reason=series.key.reason, error=complaint)

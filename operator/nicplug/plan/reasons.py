@@ -254,8 +254,8 @@ class Reason(StrEnum):
     LAUNCHER_POD_LOST = "LauncherPodLost"
     """Somebody or something has taken the launcher pod away from a running VM.
 
-    `status.reason` has the cause when it is known: an eviction, a lost node, a crash. A VM is started again by its
-    run strategy.
+    `status.reason` has the cause when it is known: an eviction, a lost node, a crash. Whether the VM is started
+    again is up to its run strategy: `Always` does, `RerunOnFailure` after phase Failed.
     """
     HOTPLUG_ERROR = "HotPlugNetworkInterfaceError"
     """The API server refused to change the networks of a running VMI (KubeVirt's name for it).

@@ -132,7 +132,7 @@ class Workers:
             message=str(error),
             request=error.request,
             again_in_seconds=round(delay, 2),
-            **({"remedy": RIGHTS_REMEDY} if isinstance(error, Denied) else {}),
+            **({"remedy": RIGHTS_REMEDY} if isinstance(error, Denied) and error.is_missing_right else {}),
         )
         if isinstance(error, Throttled):
             self.brake.hold(error.after)

@@ -22,15 +22,15 @@ def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachmen
     if known.is_missing(key):
         return Refusal(
             reason=Reason.ATTACHMENT_DEFINITION_MISSING,
-            message=f"network attachment definition {key} does not exist: create it, and the NIC follows by itself; "
-            "or correct multus.networkName",
+            message=f"network attachment definition {key} does not exist: create it, and the rest follows by itself; "
+            "or correct multus.networkName of a NIC that is to come",
         )
     definition = known.definitions.get(key)
     if definition is not None and definition.problem:
         return Refusal(
             reason=Reason.ATTACHMENT_DEFINITION_INVALID,
             message=f"spec.config of network attachment definition {key} can attach nothing ({definition.problem}): "
-            "correct it, and the NIC follows by itself",
+            "correct it, and the rest follows by itself",
         )
     return None
 
