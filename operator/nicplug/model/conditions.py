@@ -23,6 +23,7 @@ FAILURE = "Failure"
 POD_SCHEDULED = "PodScheduled"
 PAUSED = "Paused"
 PROVISIONING = "Provisioning"
+EVICTION_REQUESTED = "EvictionRequested"
 RESTART_REQUIRED = "RestartRequired"
 LIVE_MIGRATABLE = "LiveMigratable"
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.build import (
     NOW,
     POD_INTERFACES,
+    POD_NAME,
     VM_UID,
     Json,
     a_pod,
@@ -34,7 +35,7 @@ from tests.build import (
 from tests.fakes.patches import JSON_PATCH, patched
 
 from nicplug.model.interface_names import is_hashed_name
-from nicplug.plan.actions import ConfirmPod, Create, Delete, Kind, PatchNetworksAnnotation
+from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, Kind, PatchNetworksAnnotation
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
@@ -182,6 +183,19 @@ def test_the_order_of_what_was_reported_decides_nothing(world: World, seed: Any)
 
 
 @settings(max_examples=300, deadline=None)
+@given(world=worlds())
+def test_a_vmi_has_at_most_one_live_pod(world: World) -> None:
+    """None is made beside one; and whoever makes one, twice or as a second leader, makes the same."""
+    assert [action for action in _plan_vmi(world).actions if _makes_pod(action)] == []
+    view = vmi_view(world["vmi"], vm=world["vm"], config=world["config"])
+    made = [action.key.name for action in plan_vmi(view, now=NOW).actions if _makes_pod(action)]
+    assert made == ([POD_NAME] if world["vmi"]["status"]["phase"] == "Pending" else [])
+
+
+def _makes_pod(action: Action) -> bool:
+    return isinstance(action, Create) and action.kind is Kind.POD
+
+
 @given(world=worlds())
 def test_what_others_asked_multus_for_stays(world: World) -> None:
     after = _carried_out(world, _plan_vmi(world))

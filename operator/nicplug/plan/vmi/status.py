@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.conditions import (
+    EVICTION_REQUESTED,
     FALSE,
     INTERFACES_READY,
     POD_SCHEDULED,
@@ -62,6 +63,7 @@ def plan_conditions(
     rows = with_ready(conditions, pod=pod, phase=phase, now=now)
     interfaces_ready = _interfaces_ready(view=view, phase=phase, operations=operations)
     rows = merge_condition(rows, interfaces_ready, now=now)
+    rows = _with_eviction(rows, node=text(view.vmi.read_status().get("evacuationNodeName")), now=now)
     if pod is not None and is_starting(view.vmi):
         rows = _with_scheduling(drop_condition(rows, PROVISIONING), pod=pod, now=now)
     return with_synchronized(rows, view=view, pod=pod, now=now)
@@ -116,6 +118,15 @@ def _list_nics(operations: Sequence[InterfaceOperation]) -> str:
     shown = "; ".join(f'NIC "{operation.name}": {operation.message}' for operation in operations[:_MESSAGE_NICS])
     more = len(operations) - _MESSAGE_NICS
     return f"{shown}; and {more} more in status.interfaceOperations" if more > 0 else shown
+
+
+def _with_eviction(rows: list[dict[str, Any]], *, node: str, now: datetime) -> list[dict[str, Any]]:
+    """While the eviction webhook has marked the node that the guest is to leave."""
+    if not node:
+        return drop_condition(rows, EVICTION_REQUESTED)
+    message = "VMI is marked for eviction"
+    condition = Condition(type=EVICTION_REQUESTED, status=TRUE, reason=EVICTION_REQUESTED, message=message)
+    return merge_condition(rows, condition, now=now)
 
 
 def _with_scheduling(rows: list[dict[str, Any]], *, pod: LauncherPod, now: datetime) -> list[dict[str, Any]]:

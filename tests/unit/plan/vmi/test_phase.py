@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.build import NOW, POD_UID, Json, later, pinned, pod, vmi, vmi_view, waiting
+from tests.build import NODE, NOW, POD_UID, Json, later, pinned, pod, vmi, vmi_view, waiting
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import ConfirmPod, PatchStatus
@@ -176,6 +176,16 @@ def test_pod_scheduled_is_copied_while_it_is_false(title: str, conditions: list[
 def test_provisioning_ends_when_there_is_a_pod() -> None:
     before = {"type": "Provisioning", "status": "True"}
     assert "Provisioning" not in _rows(vmi(phase="Scheduling", conditions=[before]), pod(**BOUND))
+
+
+def test_eviction_requested_follows_the_mark_of_the_node() -> None:
+    raw = vmi()
+    raw["status"]["evacuationNodeName"] = NODE
+    row = _rows(raw, pod())["EvictionRequested"]
+    assert (row["status"], row["reason"]) == ("True", "EvictionRequested")
+    assert row["message"] == "VMI is marked for eviction"
+    marked = vmi(conditions=[{"type": "EvictionRequested", "status": "True", "reason": "EvictionRequested"}])
+    assert "EvictionRequested" not in _rows(marked, pod())
 
 
 def test_a_new_phase_has_its_moment_and_what_follows_from_the_pod() -> None:
