@@ -127,3 +127,17 @@ def test_an_error_carries_the_message_of_the_server_and_no_body() -> None:
     error = to_error(answer(403, reason="Forbidden", message='pods "x" is forbidden: no'))
     assert str(error) == 'pods "x" is forbidden: no'
     assert (error.status, error.reason, error.request) == (403, "Forbidden", "PATCH /x")
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "is_missing_right"),
+    [
+        (403, 'pods "a" is forbidden: User "system:serviceaccount:n:o" cannot patch resource "pods"', True),
+        (401, "Unauthorized", True),
+        (403, 'pods "a" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1', False),
+        (403, 'pods "a" is forbidden: namespace x is being terminated', False),
+    ],
+    ids=["RBAC", "credentials", "quota", "namespace that ends"],
+)
+def test_only_a_missing_right_is_mended_by_the_roles(status: int, message: str, is_missing_right: bool) -> None:
+    assert Denied(message, status=status).is_missing_right is is_missing_right
