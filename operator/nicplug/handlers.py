@@ -49,6 +49,10 @@ def register(
     async def on_vmi(event: kopf.RawEvent, **_: object) -> None:
         listener.hear(CachedKind.VMI, event)
 
+    @kopf.on.event("kubevirt.io", "v1", "virtualmachineinstancemigrations", registry=registry)
+    async def on_migration(event: kopf.RawEvent, **_: object) -> None:
+        listener.hear(CachedKind.MIGRATION, event)
+
     @kopf.on.event("kubevirt.io", "v1", "kubevirts", registry=registry)
     async def on_kubevirt(event: kopf.RawEvent, **_: object) -> None:
         listener.hear(CachedKind.KUBEVIRT, event)

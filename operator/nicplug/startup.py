@@ -6,14 +6,20 @@ import structlog
 
 from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Gone
-from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, KUBEVIRTS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from nicplug.kube.resources import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    KUBEVIRTS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
 from nicplug.model.metadata import mapping, sequence
 
 log = structlog.get_logger(__name__)
 
 _FIRST_DELAY_SECONDS = 0.2
 _MAXIMUM_DELAY_SECONDS = 2.0
-_WATCHED = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, KUBEVIRTS)
+_WATCHED = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, KUBEVIRTS)
 
 
 async def wait_for_api(api: KubeApi) -> None:

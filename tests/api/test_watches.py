@@ -7,7 +7,7 @@ import pytest
 from tests.api import objects
 from tests.api.objects import pod_interface
 from tests.api.operator_thread import eventually
-from tests.api.world import POD, VM, VMI, World
+from tests.api.world import MIGRATION, POD, VM, VMI, World
 from tests.fakes.faults import Fault
 
 from nicplug import kopf_settings
@@ -15,7 +15,7 @@ from nicplug.kube.watch_session import StreamErrors
 
 # By Kopf, and by the operator itself (docs/adr/0009).
 OWN_WATCHES = ["network-attachment-definitions", "core/events", "core/events"]
-WATCHED = sorted([VM, VMI, POD, "kubevirts", "controllerrevisions", *OWN_WATCHES])
+WATCHED = sorted([VM, VMI, POD, MIGRATION, "kubevirts", "controllerrevisions", *OWN_WATCHES])
 
 
 async def test_pods_of_others_are_never_sent_to_the_operator(world: World) -> None:

@@ -13,6 +13,7 @@ from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.faults import Request
 
 VM, VMI, POD = "virtualmachines", "virtualmachineinstances", "pods"
+MIGRATION = "virtualmachineinstancemigrations"
 NOW = "2026-01-01T00:00:00Z"
 # What operators write besides their work.
 _BESIDE = ("leases", "events")

@@ -94,6 +94,8 @@ ALLOWED = {
         "kubevirt.io/virtualmachineinstances": "get list watch create patch delete",
         "kubevirt.io/virtualmachineinstances/status": "patch",
         "kubevirt.io/virtualmachineinstances/finalizers": "update",
+        "kubevirt.io/virtualmachineinstancemigrations": "get list watch create patch delete",
+        "kubevirt.io/virtualmachineinstancemigrations/status": "patch",
         "kubevirt.io/kubevirts": "list watch",
         "/pods": "get list watch create patch delete",
         "apps/controllerrevisions": "get list watch create delete",

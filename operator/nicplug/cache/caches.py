@@ -8,20 +8,22 @@ from typing import Any
 
 from nicplug.cache.attachment_index import AttachmentIndex
 from nicplug.cache.attachments import Attachments
+from nicplug.cache.migration_index import MigrationIndex
 from nicplug.cache.owner_index import OwnerIndex
 from nicplug.cache.pod_failures import PodFailures
 from nicplug.cache.store import Change, Store
 from nicplug.model.attachments import KnownAttachments, attachment_keys
-from nicplug.model.keys import AttachmentKey, KubevirtKey, ObjectKey, PodKey, RevisionKey, VmiKey, VmKey
+from nicplug.model.keys import AttachmentKey, KubevirtKey, MigrationKey, ObjectKey, PodKey, RevisionKey, VmiKey, VmKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, resource_version, text
+from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.revision import VmRevision, name_of_start_revision, parse_revision
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 
-WorkKey = VmKey | VmiKey
+WorkKey = VmKey | VmiKey | MigrationKey
 
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
@@ -31,6 +33,7 @@ class CachedKind(Enum):
 
     VM = "VirtualMachine"
     VMI = "VirtualMachineInstance"
+    MIGRATION = "VirtualMachineInstanceMigration"
     POD = "Pod"
     KUBEVIRT = "KubeVirt"
     REVISION = "ControllerRevision"
@@ -47,6 +50,7 @@ class Caches:
         self._clock = clock
         self.vms: Store[VirtualMachine] = Store()
         self.vmis: Store[VirtualMachineInstance] = Store(on_forget=self._forget_vmi)
+        self.migrations: Store[Migration] = Store(on_forget=self._forget_migration)
         self.pods: Store[LauncherPod] = Store(on_forget=self._forget_pod)
         self.revisions: Store[VmRevision] = Store(on_forget=self._forget_revision)
         self.kubevirts: Store[KubevirtConfig] = Store()
@@ -54,6 +58,7 @@ class Caches:
         self.pod_failures = PodFailures(clock=clock, is_ours=lambda uid: uid in self._vmi_of_pod)
         self._pods: OwnerIndex[LauncherPod] = OwnerIndex(owner_kind=VMI_KIND)
         self._revisions: OwnerIndex[VmRevision] = OwnerIndex(owner_kind=VM_KIND)
+        self._migrations = MigrationIndex()
         self._vmi_of_pod: dict[str, VmiKey] = {}
         self._vmis_by_attachment = AttachmentIndex()
         self._spec_seen: dict[str, tuple[int, datetime]] = {}
@@ -73,6 +78,8 @@ class Caches:
                     self._stamp(vmi)
                     self._vmis_by_attachment.put(vmi)
                 return self._vmi_keys(change)
+            case CachedKind.MIGRATION:
+                return self._put_migration(parse_migration(raw))
             case CachedKind.POD:
                 return self._put_pod(parse_pod(raw))
             case CachedKind.REVISION:
@@ -109,6 +116,8 @@ class Caches:
                 return self._vm_keys(self.vms.remove(key=VmKey(key.namespace, key.name), uid=uid))
             case CachedKind.VMI:
                 return self._vmi_keys(self.vmis.remove(key=VmiKey(key.namespace, key.name), uid=uid))
+            case CachedKind.MIGRATION:
+                return self._migration_keys(self.migrations.remove(key=MigrationKey(key.namespace, key.name), uid=uid))
             case CachedKind.POD:
                 return self._remove_pod(PodKey(key.namespace, key.name), uid=uid, version=version)
             case CachedKind.REVISION:
@@ -123,6 +132,8 @@ class Caches:
                 return self.vms
             case CachedKind.VMI:
                 return self.vmis
+            case CachedKind.MIGRATION:
+                return self.migrations
             case CachedKind.POD:
                 return self.pods
             case CachedKind.REVISION:
@@ -132,11 +143,19 @@ class Caches:
 
     def all_keys(self) -> list[WorkKey]:
         """Every key there is work for, for a new leader."""
-        return [*(vm.key for vm in self.vms), *(vmi.key for vmi in self.vmis)]
+        return [
+            *(vm.key for vm in self.vms),
+            *(vmi.key for vmi in self.vmis),
+            *(migration.key for migration in self.migrations),
+        ]
 
     def pods_of(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
         """The pods whose controller is this very uid; a label is never asked (CVE-2025-64435)."""
         return self._pods.of(vmi.uid)
+
+    def migrations_of(self, key: VmiKey) -> tuple[Migration, ...]:
+        """The migrations that name this VMI, oldest first; which VMI of that name they were made for is not said."""
+        return self._migrations.of(key)
 
     def revisions_of(self, vm: VirtualMachine) -> tuple[VmRevision, ...]:
         """The revisions whose controller is this very uid."""
@@ -230,6 +249,15 @@ class Caches:
         self._pods.drop(pod)
         self._vmi_of_pod.pop(pod.uid, None)
 
+    def _put_migration(self, migration: Migration) -> list[WorkKey]:
+        change = self.migrations.put(migration)
+        if self.migrations.get(migration.key) is migration:
+            self._migrations.put(migration)
+        return self._migration_keys(change)
+
+    def _forget_migration(self, migration: Migration) -> None:
+        self._migrations.drop(migration)
+
     def _put_revision(self, revision: VmRevision) -> list[WorkKey]:
         before = self.revisions.get(revision.key)
         change = self.revisions.put(revision)
@@ -254,16 +282,28 @@ class Caches:
         return _unique([*_keys(change.records), *(VmiKey(vm.key.namespace, vm.key.name) for vm in change.records)])
 
     def _vmi_keys(self, change: Change[VirtualMachineInstance] | None) -> list[WorkKey]:
-        """The VMI, and the VM of its name, whoever owns the VMI: that VM may have waited for the name."""
+        """The VMI, what migrates it, and the VM of its name, whoever owns the VMI: that VM may have waited for it."""
         if change is None:
             return []
-        return _unique([*_keys(change.records), *(VmKey(vmi.key.namespace, vmi.key.name) for vmi in change.records)])
+        migrations = [item.key for vmi in change.records for item in self.migrations_of(vmi.key) if not item.is_final]
+        vms = (VmKey(vmi.key.namespace, vmi.key.name) for vmi in change.records)
+        return _unique([*_keys(change.records), *migrations, *vms])
+
+    def _migration_keys(self, change: Change[Migration] | None) -> list[WorkKey]:
+        """The migration, the VMI that it moves, and that VMI's other migrations, which may wait for this one."""
+        if change is None:
+            return []
+        vmis = [migration.vmi for migration in change.records]
+        others = [item.key for vmi in vmis for item in self.migrations_of(vmi) if not item.is_final]
+        return _unique([*(migration.key for migration in change.records), *vmis, *others])
 
     def _pod_keys(self, change: Change[LauncherPod] | None) -> list[WorkKey]:
         if change is None:
             return []
         owners = [(pod.key.namespace, self._pods.owner_of(pod)) for pod in change.records]
-        return _unique([VmiKey(namespace, owner.name) for namespace, owner in owners if owner is not None])
+        vmis = [VmiKey(namespace, owner.name) for namespace, owner in owners if owner is not None]
+        migrations = [item.key for vmi in vmis for item in self.migrations_of(vmi) if not item.is_final]
+        return _unique([*vmis, *migrations])
 
     def _revision_keys(self, change: Change[VmRevision] | None) -> list[WorkKey]:
         if change is None:

@@ -21,6 +21,7 @@ from nicplug.kube.resources import (
     CONTROLLER_REVISIONS,
     KUBEVIRTS,
     PODS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
 )
@@ -48,6 +49,7 @@ WATCHED: tuple[Watched, ...] = (
     Watched(CachedKind.VM, VIRTUAL_MACHINES),
     Watched(CachedKind.REVISION, CONTROLLER_REVISIONS, VM_UID_LABEL),
     Watched(CachedKind.VMI, VIRTUAL_MACHINE_INSTANCES),
+    Watched(CachedKind.MIGRATION, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS),
     Watched(CachedKind.POD, PODS, LAUNCHER_SELECTOR),
 )
 

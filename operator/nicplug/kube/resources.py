@@ -6,6 +6,12 @@ VIRTUAL_MACHINES = Resource(group="kubevirt.io", version="v1", plural="virtualma
 VIRTUAL_MACHINE_INSTANCES = Resource(
     group="kubevirt.io", version="v1", plural="virtualmachineinstances", kind="VirtualMachineInstance"
 )
+VIRTUAL_MACHINE_INSTANCE_MIGRATIONS = Resource(
+    group="kubevirt.io",
+    version="v1",
+    plural="virtualmachineinstancemigrations",
+    kind="VirtualMachineInstanceMigration",
+)
 KUBEVIRTS = Resource(group="kubevirt.io", version="v1", plural="kubevirts", kind="KubeVirt")
 
 # A StatefulSet's way to keep what it was; KubeVirt keeps what a VM was started from in them.

@@ -29,6 +29,13 @@ class VmiKey(ObjectKey):
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class MigrationKey(ObjectKey):
+    """A VirtualMachineInstanceMigration."""
+
+    __str__ = ObjectKey.__str__
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class PodKey(ObjectKey):
     """A launcher pod."""
 

@@ -9,6 +9,13 @@ LAUNCHER_SELECTOR = f"{LAUNCHER_LABEL}={LAUNCHER_LABEL_VALUE}"
 CREATED_BY_LABEL = "kubevirt.io/created-by"
 MIGRATION_JOB_LABEL = "kubevirt.io/migrationJobUID"
 MIGRATION_TARGET_NODE_LABEL = "kubevirt.io/migrationTargetNodeName"
+MIGRATION_JOB_NAME_ANNOTATION = "kubevirt.io/migrationJobName"
+MIGRATION_TARGET_READY_ANNOTATION = "kubevirt.io/migration-target-ready-timestamp"
+# On a migration: the name of its VMI; by it the migrations of a VMI are found.
+MIGRATION_VMI_LABEL = "kubevirt.io/vmi-name"
+# On a migration: who made it, where that is not a user.
+WORKLOAD_UPDATE_ANNOTATION = "kubevirt.io/workloadUpdateMigration"
+EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
 OUTDATED_LAUNCHER_LABEL = "kubevirt.io/outdatedLauncherImage"
 NODE_NAME_LABEL = "kubevirt.io/nodeName"
 # Own: by it the watch of ControllerRevisions is narrowed to those of VMs; it proves nothing.
@@ -25,6 +32,7 @@ DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
 UNPAUSED_CONDITION = "kubevirt.io/virtual-machine-unpaused"
 
 VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
+MIGRATION_FINALIZER = "kubevirt.io/migrationJobFinalize"
 VM_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
 
 NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks"
@@ -36,6 +44,7 @@ ISTIO_INTERFACE_ANNOTATIONS = ("traffic.sidecar.istio.io/kubevirtInterfaces", "i
 KUBEVIRT_API_VERSION = "kubevirt.io/v1"
 VM_KIND = "VirtualMachine"
 VMI_KIND = "VirtualMachineInstance"
+MIGRATION_KIND = "VirtualMachineInstanceMigration"
 
 COMPUTE_CONTAINER = "compute"
 HOTPLUG_FEATURE_GATE = "HotplugNICs"

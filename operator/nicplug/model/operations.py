@@ -33,6 +33,7 @@ class OperationPhase(StrEnum):
 
     PENDING = "Pending"
     IN_POD = "InPod"
+    MIGRATING = "Migrating"
     IN_GUEST = "InGuest"
     READY = "Ready"
     BLOCKED = "Blocked"
@@ -53,6 +54,7 @@ class InterfaceOperation:
         last_error: what the node side last said, as a quotation; "" once the NIC is there.
         last_attempt_time: when the pod was last asked; the next attempt is counted from it. None: not yet.
         observed_generation: of the VMI, at the last attempt; another one is a reason to try again at once.
+        migration: name of the migration that brings it about, or was to; "" on other paths.
     """
 
     name: str
@@ -67,6 +69,7 @@ class InterfaceOperation:
     last_error: str = ""
     last_attempt_time: datetime | None = None
     observed_generation: int = 0
+    migration: str = ""
 
     @property
     def is_settled(self) -> bool:
@@ -80,6 +83,7 @@ class InterfaceOperation:
             "lastError": self.last_error,
             "lastAttemptTime": format_micro_time(attempted) if attempted is not None else "",
             "observedGeneration": self.observed_generation,
+            "migration": self.migration,
         }
         return {
             "name": self.name,
@@ -119,4 +123,5 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         last_error=text(row.get("lastError")),
         last_attempt_time=min(attempted, default_time) if attempted is not None else None,
         observed_generation=generation if isinstance(generation, int) else 0,
+        migration=text(row.get("migration")),
     )

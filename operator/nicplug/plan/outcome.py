@@ -12,6 +12,7 @@ class Subject(StrEnum):
 
     VM = "VM"
     VMI = "VMI"
+    MIGRATION = "migration"
 
 
 class Severity(StrEnum):

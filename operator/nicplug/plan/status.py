@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
-from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.keys import MigrationKey, VmiKey, VmKey
 from nicplug.plan.actions import Kind, PatchStatus
 
 
@@ -37,7 +37,7 @@ def changed_members(*, seen: FrozenJson, wanted: Mapping[str, Any]) -> dict[str,
 def decide_status(
     *,
     kind: Kind,
-    key: VmKey | VmiKey,
+    key: VmKey | VmiKey | MigrationKey,
     uid: str,
     version: int,
     seen: FrozenJson,

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.kubevirt import KubevirtConfig
+from nicplug.model.migration import Migration
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.revision import VmRevision
@@ -75,6 +76,7 @@ class VmiView:
         failures: what the dynamic networks controller last said it failed to do on these pods.
         orphan: the pod that nicplug made for this VMI, when nobody owns it any more.
         is_podless: that there is no launcher pod is known, not only that none is in sight.
+        migrations: every migration that names this VMI, oldest first.
     """
 
     vmi: VirtualMachineInstance
@@ -90,8 +92,30 @@ class VmiView:
     report_pending_since: datetime | None = None
     attachments: KnownAttachments = field(default_factory=KnownAttachments)
     failures: tuple[PodFailure, ...] = ()
+    migrations: tuple[Migration, ...] = ()
 
     @property
     def hotplug_enabled(self) -> bool:
         """The feature gate is listed in the KubeVirt CR."""
         return self.config is not None and self.config.hotplug_enabled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationView:
+    """What `plan.migration.decide` sees.
+
+    Attributes:
+        vmi: the VMI that the migration names; None when there is none.
+        pods: every pod controlled by that VMI's uid.
+        migrations: every migration that names the VMI, oldest first; this one too.
+        report_pending_since: when a withheld report was first noticed; None when none is withheld.
+    """
+
+    migration: Migration
+    vmi: VirtualMachineInstance | None
+    pods: tuple[LauncherPod, ...]
+    migrations: tuple[Migration, ...]
+    config: KubevirtConfig | None
+    settings: PlanSettings
+    refusal: Refusal | None = None
+    report_pending_since: datetime | None = None

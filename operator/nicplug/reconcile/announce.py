@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nicplug.kube.recorder import ObjectReference
-from nicplug.model.names import KUBEVIRT_API_VERSION, VM_KIND, VMI_KIND
+from nicplug.model.migration import Migration
+from nicplug.model.names import KUBEVIRT_API_VERSION, MIGRATION_KIND, VM_KIND, VMI_KIND
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.outcome import Announcement, Severity, Subject
-from nicplug.plan.views import VmiView, VmView
+from nicplug.plan.views import MigrationView, VmiView, VmView
 
 # What happens to a NIC interests the owner of the VM as well.
 _ALSO_ON_VM = frozenset(
@@ -30,10 +31,15 @@ class Announcer:
 
     recorder: Recorder
 
-    def announce(self, view: VmView | VmiView, announcement: Announcement) -> None:
+    def announce(self, view: VmView | VmiView | MigrationView, announcement: Announcement) -> None:
         """Record the event on its object; NIC events on the VM too."""
         if isinstance(view, VmView):
             self._record(_vm_reference(view.vm), announcement)
+            return
+        if isinstance(view, MigrationView):
+            is_of_vmi = announcement.about is Subject.VMI and view.vmi is not None
+            regarding = _vmi_reference(view.vmi) if is_of_vmi and view.vmi else _migration_reference(view.migration)
+            self._record(regarding, announcement)
             return
         self._record(_vmi_reference(view.vmi), announcement)
         if view.vm is not None and announcement.about is Subject.VMI and announcement.reason in _ALSO_ON_VM:
@@ -55,4 +61,14 @@ def _vm_reference(vm: VirtualMachine) -> ObjectReference:
 def _vmi_reference(vmi: VirtualMachineInstance) -> ObjectReference:
     return ObjectReference(
         api_version=KUBEVIRT_API_VERSION, kind=VMI_KIND, namespace=vmi.key.namespace, name=vmi.key.name, uid=vmi.uid
+    )
+
+
+def _migration_reference(migration: Migration) -> ObjectReference:
+    return ObjectReference(
+        api_version=KUBEVIRT_API_VERSION,
+        kind=MIGRATION_KIND,
+        namespace=migration.key.namespace,
+        name=migration.key.name,
+        uid=migration.uid,
     )

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.kube.api import Json, KubeApi, Resource
 from nicplug.kube.errors import AlreadyExists, Gone, Rejected
-from nicplug.kube.resources import CONTROLLER_REVISIONS, PODS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from nicplug.kube.resources import (
+    CONTROLLER_REVISIONS,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
 from nicplug.model.frozen_json import thaw
 from nicplug.model.metadata import controller_reference, mapping
 from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, Kind, Patch
@@ -19,6 +25,7 @@ from nicplug.plan.reasons import Reason
 _RESOURCES: dict[Kind, tuple[Resource, CachedKind]] = {
     Kind.VM: (VIRTUAL_MACHINES, CachedKind.VM),
     Kind.VMI: (VIRTUAL_MACHINE_INSTANCES, CachedKind.VMI),
+    Kind.MIGRATION: (VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, CachedKind.MIGRATION),
     Kind.POD: (PODS, CachedKind.POD),
     Kind.REVISION: (CONTROLLER_REVISIONS, CachedKind.REVISION),
 }

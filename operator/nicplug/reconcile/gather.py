@@ -5,13 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from nicplug.cache.caches import Caches
-from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.keys import MigrationKey, VmiKey, VmKey
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.views import PlanSettings, VmiView, VmView
+from nicplug.plan.views import MigrationView, PlanSettings, VmiView, VmView
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
 from nicplug.reconcile.memory import Memory
+
+# The spec of a migration never changes, so what was refused stays refused until its time has come.
+MIGRATION_GENERATION = 1
 
 # In a burst a NIC needs several times as long, and each would cost three reports on the way; with these
 # waiting longer, 200 at once were through in two thirds of the time (docs/performance.md).
@@ -68,6 +71,7 @@ class Gatherer:
             vmi=vmi,
             pods=pods,
             attachments=self.caches.attachments_of(vmi),
+            migrations=self.caches.migrations_of(key),
             failures=tuple(failure for pod in pods for failure in self.caches.pod_failures.of(pod.uid).values()),
             orphan=self._orphan(vmi),
             is_podless=self.caches.is_podless(vmi),
@@ -77,6 +81,23 @@ class Gatherer:
             settings=self._present_settings(_BUSY_VMI_FACTOR),
             spec_seen_at=self.caches.spec_seen_at(vmi),
             refusal=self.memory.refusal(key, generation=vmi.generation),
+            report_pending_since=self.memory.pending_since(key),
+        )
+
+    def migration_view(self, key: MigrationKey) -> MigrationView | None:
+        """The view of a migration; None when it is gone."""
+        migration = self.caches.migrations.get(key)
+        if migration is None:
+            return None
+        vmi = self.caches.vmis.get(migration.vmi)
+        return MigrationView(
+            migration=migration,
+            vmi=vmi,
+            pods=self.caches.pods_of(vmi) if vmi is not None else (),
+            migrations=self.caches.migrations_of(migration.vmi),
+            config=self.caches.config(),
+            settings=self._present_settings(_BUSY_VMI_FACTOR),
+            refusal=self.memory.refusal(key, generation=MIGRATION_GENERATION),
             report_pending_since=self.memory.pending_since(key),
         )
 

@@ -8,7 +8,7 @@ import structlog
 
 from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import ApiError, Denied, Rejected
-from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.keys import MigrationKey, VmiKey, VmKey
 from nicplug.plan.actions import (
     Action,
     ConfirmPod,
@@ -24,21 +24,25 @@ from nicplug.plan.actions import (
     RestoreLabel,
     TurnVmOn,
 )
+from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.outcome import Announcement, Completion, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import Refusal, VmiView, VmView
+from nicplug.plan.views import MigrationView, Refusal, VmiView, VmView
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
-from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.gather import MIGRATION_GENERATION, Gatherer
 from nicplug.reconcile.memory import Attempt, Memory
 
 log = structlog.get_logger(__name__)
 
+View = VmView | VmiView | MigrationView
+
 _NAMES = {
     Kind.VM: "virtual machine",
     Kind.VMI: "virtual machine instance",
+    Kind.MIGRATION: "migration",
     Kind.POD: "pod",
     Kind.REVISION: "controller revision",
 }
@@ -110,22 +114,30 @@ class Reconciler:
         """Announce a bug of ours on the object that it was met on; the log has the trace."""
         if (view := self._view(key)) is not None:
             text = f"a bug in nicplug: {type(error).__name__}. It is tried again; the operator's log has the trace"
-            about = Subject.VM if isinstance(view, VmView) else Subject.VMI
+            about = _subject(view)
             announcement = Announcement(about=about, severity=Severity.WARNING, reason="InternalError", message=text)
             self.announcer.announce(view, announcement)
 
-    def _view(self, key: WorkKey) -> VmView | VmiView | None:
-        return (
-            self.gatherer.vm_view(key)
-            if isinstance(key, VmKey)
-            else self.gatherer.vmi_view(VmiKey(key.namespace, key.name))
-        )
+    def _view(self, key: WorkKey) -> View | None:
+        match key:
+            case VmKey():
+                return self.gatherer.vm_view(key)
+            case VmiKey():
+                return self.gatherer.vmi_view(key)
+            case MigrationKey():
+                return self.gatherer.migration_view(key)
 
-    def _plan(self, view: VmView | VmiView) -> Plan:
+    def _plan(self, view: View) -> Plan:
         now = self.clock()
-        return plan_vm(view, now=now) if isinstance(view, VmView) else plan_vmi(view, now=now)
+        match view:
+            case VmView():
+                return plan_vm(view, now=now)
+            case VmiView():
+                return plan_vmi(view, now=now)
+            case MigrationView():
+                return plan_migration(view, now=now)
 
-    async def _carry_out(self, key: WorkKey, view: VmView | VmiView, plan: Plan) -> None:
+    async def _carry_out(self, key: WorkKey, view: View, plan: Plan) -> None:
         try:
             for action in plan.actions:
                 await self.executor.execute(action)
@@ -141,10 +153,9 @@ class Reconciler:
         for completion in plan.completions:
             self.on_completion(completion)
 
-    def _announce_refusal(self, view: VmView | VmiView, attempt: Attempt, error: ApiError) -> None:
-        about = Subject.VM if isinstance(view, VmView) else Subject.VMI
+    def _announce_refusal(self, view: View, attempt: Attempt, error: ApiError) -> None:
         text = f"Error {attempt.what}: {error}"
-        announcement = Announcement(about=about, severity=Severity.WARNING, reason=error.reason, message=text)
+        announcement = Announcement(about=_subject(view), severity=Severity.WARNING, reason=error.reason, message=text)
         self.announcer.announce(view, announcement)
 
 
@@ -169,8 +180,24 @@ def _describe(action: Action) -> str:
     return f"{verbs.get(type(action), 'patching')} {_NAMES[action.kind]}{name}"
 
 
-def _generation(view: VmView | VmiView) -> int:
-    return view.vm.generation if isinstance(view, VmView) else view.vmi.generation
+def _generation(view: View) -> int:
+    match view:
+        case VmView():
+            return view.vm.generation
+        case VmiView():
+            return view.vmi.generation
+        case MigrationView():
+            return MIGRATION_GENERATION
+
+
+def _subject(view: View) -> Subject:
+    match view:
+        case VmView():
+            return Subject.VM
+        case VmiView():
+            return Subject.VMI
+        case MigrationView():
+            return Subject.MIGRATION
 
 
 def _log_effect(key: WorkKey, action: Action) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from nicplug.model.frozen_json import FrozenJson, thaw
-from nicplug.model.keys import ObjectKey, VmiKey, VmKey
+from nicplug.model.keys import MigrationKey, ObjectKey, VmiKey, VmKey
 from nicplug.plan.actions.json_patch import JsonPatch, add, replace_members, test
 
 
@@ -13,6 +13,7 @@ class Kind(Enum):
 
     VM = "VirtualMachine"
     VMI = "VirtualMachineInstance"
+    MIGRATION = "VirtualMachineInstanceMigration"
     POD = "Pod"
     REVISION = "ControllerRevision"
 
@@ -45,7 +46,7 @@ class PatchFinalizers:
     """Replace the finalizers, if they are what we saw; an empty list lets a deleted object go."""
 
     kind: Kind
-    key: VmKey | VmiKey
+    key: VmKey | VmiKey | MigrationKey
     uid: str
     seen: tuple[str, ...]
     wanted: tuple[str, ...]
@@ -73,7 +74,7 @@ class PatchStatus:
     """
 
     kind: Kind
-    key: VmKey | VmiKey
+    key: VmKey | VmiKey | MigrationKey
     uid: str
     version: int = field(compare=False)
     seen: FrozenJson

@@ -1,0 +1,42 @@
+"""Which migrations name which VMI."""
+
+from collections import defaultdict
+from datetime import UTC, datetime
+
+from nicplug.model.keys import MigrationKey, VmiKey
+from nicplug.model.migration import Migration
+
+_FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
+
+
+class MigrationIndex:
+    """The migrations by the key of their VMI; `spec` is immutable, but a name can be taken again."""
+
+    def __init__(self) -> None:
+        self._by_vmi: defaultdict[VmiKey, dict[MigrationKey, Migration]] = defaultdict(dict)
+        self._vmi_of: dict[MigrationKey, VmiKey] = {}
+
+    def put(self, migration: Migration) -> None:
+        """Keep it, in place of what had its key."""
+        self._remove(migration.key)
+        self._by_vmi[migration.vmi][migration.key] = migration
+        self._vmi_of[migration.key] = migration.vmi
+
+    def drop(self, migration: Migration) -> None:
+        """Forget it, unless another has taken its key."""
+        known = self._by_vmi.get(self._vmi_of.get(migration.key, migration.vmi), {}).get(migration.key)
+        if known is not None and known.uid == migration.uid:
+            self._remove(migration.key)
+
+    def of(self, vmi: VmiKey) -> tuple[Migration, ...]:
+        """The migrations of a VMI, oldest first."""
+        migrations = self._by_vmi.get(vmi, {}).values()
+        return tuple(sorted(migrations, key=lambda item: (item.created or _FAR_FUTURE, item.uid)))
+
+    def _remove(self, key: MigrationKey) -> None:
+        vmi = self._vmi_of.pop(key, None)
+        if vmi is None:
+            return
+        del self._by_vmi[vmi][key]
+        if not self._by_vmi[vmi]:
+            del self._by_vmi[vmi]

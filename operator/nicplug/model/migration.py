@@ -1,0 +1,169 @@
+"""A VirtualMachineInstanceMigration, and what a VMI's status says about its current or last migration.
+
+Source: KubeVirt 1.9 `api/core/v1/types.go`; the predicates are those of its migration controller.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from nicplug.model import metadata as meta
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.keys import MigrationKey, VmiKey
+from nicplug.model.metadata import mapping, text
+from nicplug.model.times import parse_time
+
+
+class MigrationPhase(StrEnum):
+    """`status.phase`, in order; UNSET until the controller has accepted the migration."""
+
+    UNSET = ""
+    PENDING = "Pending"
+    SCHEDULING = "Scheduling"
+    SCHEDULED = "Scheduled"
+    PREPARING_TARGET = "PreparingTarget"
+    TARGET_READY = "TargetReady"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    WAITING_FOR_SYNC = "WaitingForSync"
+    SYNCHRONIZING = "Synchronizing"
+    UNKNOWN = "Unknown"
+
+
+_FINAL = frozenset({MigrationPhase.SUCCEEDED, MigrationPhase.FAILED})
+_WITHOUT_TARGET = frozenset({MigrationPhase.UNSET, MigrationPhase.PENDING})
+_BEFORE_HAND_OFF = _WITHOUT_TARGET | {MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED}
+# Of a migration between clusters, or of a later KubeVirt: whoever wrote them goes on from them.
+FOREIGN_MIGRATION_PHASES = frozenset(
+    {MigrationPhase.WAITING_FOR_SYNC, MigrationPhase.SYNCHRONIZING, MigrationPhase.UNKNOWN}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One migration.
+
+    Attributes:
+        vmi: the VMI that moves; its name is "" when the spec names none.
+        spec: the whole spec.
+        status: the whole status as last seen; `null` when the object has none.
+    """
+
+    key: MigrationKey
+    uid: str
+    resource_version: int = field(compare=False)
+    created: datetime | None
+    deleting: bool
+    finalizers: tuple[str, ...]
+    labels: FrozenJson
+    annotations: FrozenJson
+    spec: FrozenJson
+    vmi: VmiKey
+    phase: MigrationPhase
+    status: FrozenJson
+
+    @property
+    def is_final(self) -> bool:
+        """It has ended, well or not."""
+        return self.phase in _FINAL
+
+    @property
+    def has_target(self) -> bool:
+        """Its phase says that a target pod was made; final ones count (KubeVirt `TargetIsCreated`)."""
+        return self.phase not in _WITHOUT_TARGET | FOREIGN_MIGRATION_PHASES
+
+    @property
+    def is_handed_off(self) -> bool:
+        """Its phase says that the node agents have it; final ones count (KubeVirt `TargetIsHandedOff`)."""
+        return self.phase not in _BEFORE_HAND_OFF | FOREIGN_MIGRATION_PHASES
+
+    def annotation(self, name: str) -> str | None:
+        """Value of an annotation; None when there is none."""
+        value = thaw(self.annotations).get(name)
+        return value if isinstance(value, str) else None
+
+    def read_status(self) -> dict[str, Any]:
+        """A mutable copy of the status; empty when there is none."""
+        return thaw(self.status) or {}
+
+
+def parse_migration(raw: Mapping[str, Any]) -> Migration:
+    """Project a VirtualMachineInstanceMigration of the API."""
+    metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
+    status = raw.get("status") if isinstance(raw.get("status"), Mapping) else None
+    key = MigrationKey(text(metadata.get("namespace")), text(metadata.get("name")))
+    return Migration(
+        key=key,
+        uid=text(metadata.get("uid")),
+        resource_version=meta.resource_version(metadata),
+        created=meta.creation_time(metadata),
+        deleting=meta.is_deleting(metadata),
+        finalizers=meta.finalizers(metadata),
+        labels=freeze(mapping(metadata.get("labels"))),
+        annotations=freeze(mapping(metadata.get("annotations"))),
+        spec=freeze(spec),
+        vmi=VmiKey(key.namespace, text(spec.get("vmiName"))),
+        phase=_phase(mapping(status).get("phase")),
+        status=freeze(status),
+    )
+
+
+def _phase(value: Any) -> MigrationPhase:
+    try:
+        return MigrationPhase(value or "")
+    except ValueError:
+        return MigrationPhase.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationState:
+    """`status.migrationState` of a VMI: written by the migration controller, filled by the node agents.
+
+    Attributes:
+        migration_uid: of the migration that it is about; "" when there is no state.
+        target_ready_at: when the guest was seen running on the target.
+    """
+
+    migration_uid: str = ""
+    source_node: str = ""
+    source_pod: str = ""
+    target_node: str = ""
+    target_pod: str = ""
+    target_address: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    target_ready_at: datetime | None = None
+    completed: bool = False
+    failed: bool = False
+    failure_reason: str = ""
+    abort_requested: bool = False
+    abort_status: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        """The node agents have been handed a migration that has not ended."""
+        return bool(self.migration_uid) and not self.completed and not self.failed
+
+
+def parse_migration_state(status: Mapping[str, Any]) -> MigrationState:
+    """Project `migrationState` of a status; all empty when there is none."""
+    state = mapping(status.get("migrationState"))
+    return MigrationState(
+        migration_uid=text(state.get("migrationUid")),
+        source_node=text(state.get("sourceNode")),
+        source_pod=text(state.get("sourcePod")),
+        target_node=text(state.get("targetNode")),
+        target_pod=text(state.get("targetPod")),
+        target_address=text(state.get("targetNodeAddress")),
+        started_at=parse_time(state.get("startTimestamp")),
+        ended_at=parse_time(state.get("endTimestamp")),
+        target_ready_at=parse_time(state.get("targetNodeDomainReadyTimestamp")),
+        completed=state.get("completed") is True,
+        failed=state.get("failed") is True,
+        failure_reason=text(state.get("failureReason")),
+        abort_requested=state.get("abortRequested") is True,
+        abort_status=text(state.get("abortStatus")),
+    )

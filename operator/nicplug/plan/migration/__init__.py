@@ -1,0 +1,1 @@
+"""Decisions about migrations: how one goes from request to end, and which may go when."""
