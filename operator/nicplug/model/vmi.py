@@ -1,5 +1,6 @@
 """A VirtualMachineInstance, as far as nicplug looks at it."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +29,9 @@ class VmiPhase(StrEnum):
     WAITING_FOR_SYNC = "WaitingForSync"
     UNKNOWN = "Unknown"
 
+
+_LONGEST_LABEL = 63
+_ID_DIGITS = 8
 
 FINAL_PHASES = frozenset({VmiPhase.SUCCEEDED, VmiPhase.FAILED})
 UNPROCESSED_PHASES = frozenset({VmiPhase.UNSET, VmiPhase.PENDING})
@@ -114,3 +118,14 @@ def _phase(value: Any) -> VmiPhase:
         return VmiPhase(value or "")
     except ValueError:
         return VmiPhase.UNKNOWN
+
+
+def vmi_id(name: str) -> str:
+    """The name of a VMI as the value of a label: cut and made unique where it is longer than one may be.
+
+    Source: KubeVirt 1.9 `pkg/apimachinery`, `CalculateVirtualMachineInstanceID`.
+    """
+    if len(name) <= _LONGEST_LABEL:
+        return name
+    digits = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:_ID_DIGITS]
+    return f"{name[: _LONGEST_LABEL - _ID_DIGITS - 1]}-{digits}"

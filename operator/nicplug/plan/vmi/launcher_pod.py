@@ -32,7 +32,7 @@ from nicplug.model.names import (
     VMI_ID_LABEL,
     VMI_KIND,
 )
-from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.model.vmi import VirtualMachineInstance, vmi_id
 from nicplug.plan.actions import Create, Kind
 from nicplug.plan.views import PlanSettings
 from nicplug.plan.vmi.pod_networks import network_annotations
@@ -45,7 +45,6 @@ _NAME_PREFIX = "virt-launcher-"
 _NAME_DIGITS = 5
 _LONGEST_POD_NAME = 253
 _LONGEST_LABEL = 63
-_ID_DIGITS = 8
 # Written on the instance and on migration targets by controllers; from a user they would make a pod pass for one.
 _LABELS_NOT_FOR_PODS = frozenset(
     {MIGRATION_JOB_LABEL, MIGRATION_TARGET_NODE_LABEL, NODE_NAME_LABEL, OUTDATED_LAUNCHER_LABEL}
@@ -123,7 +122,7 @@ def _labels(vmi: VirtualMachineInstance, *, hostname: str) -> dict[str, str]:
         LAUNCHER_LABEL: LAUNCHER_LABEL_VALUE,
         CREATED_BY_LABEL: vmi.uid,
         VM_NAME_LABEL: hostname if len(hostname) <= _LONGEST_LABEL else hostname[:_LONGEST_LABEL].rstrip("-."),
-        VMI_ID_LABEL: _vmi_id(vmi.key.name),
+        VMI_ID_LABEL: vmi_id(vmi.key.name),
     }
 
 
@@ -135,17 +134,6 @@ def _hostname(vmi: VirtualMachineInstance, spec: Mapping[str, Any]) -> str:
     if asked := text(spec.get("hostname")):
         return asked
     return vmi.key.name.partition(".")[0][:_LONGEST_LABEL].rstrip("-")
-
-
-def _vmi_id(name: str) -> str:
-    """The name, cut and made unique where it is longer than a label.
-
-    Source: KubeVirt 1.9 `pkg/apimachinery`, `CalculateVirtualMachineInstanceID`.
-    """
-    if len(name) <= _LONGEST_LABEL:
-        return name
-    digits = hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:_ID_DIGITS]
-    return f"{name[: _LONGEST_LABEL - _ID_DIGITS - 1]}-{digits}"
 
 
 def _annotations(
