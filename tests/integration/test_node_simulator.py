@@ -3,19 +3,16 @@
 import asyncio
 import json
 import os
-import signal
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from tests.integration.kubectl import install_crds
+from tests.integration.node_process import simulator
 from tests.integration.played_operator import (
     PlayedOperator,
     attached,
@@ -35,21 +32,6 @@ from nicplug_sandbox.node.api import PODS, VIRTUAL_MACHINE_INSTANCES, Json
 NODES = ("node01", "node02", "node03")
 MASS = int(os.environ.get("NICPLUG_TEST_VMIS", "60"))
 """1000 measures what `docs/adr/0004` says; the default keeps the suite fast."""
-
-
-@contextmanager
-def simulator(kubeconfig: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", Json]]:
-    """The process, and its ready line."""
-    command = [sys.executable, "-m", "nicplug_sandbox.node", "--kubeconfig", str(kubeconfig), *arguments]
-    log = (kubeconfig.parent / "node-simulator.log").open("a")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert process.stdout is not None
-    try:
-        yield process, json.loads(process.stdout.readline())
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-        log.close()
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,13 @@ async def _serve(settings: Settings) -> None:
     show_default=True,
     help="How long a guest takes to accept or release a NIC.",
 )
+@click.option(
+    "--copy-seconds",
+    type=click.FloatRange(0),
+    default=0.3,
+    show_default=True,
+    help="How long a live migration copies a guest.",
+)
 @click.option("--deregister", is_flag=True, help="Delete the nodes and DaemonSets at the end.")
 @click.option("--verbose", is_flag=True, help="Log every repetition.")
 def main(*, verbose: bool, **options: object) -> None:

@@ -96,12 +96,8 @@ def rows_of(vmi: Json) -> list[Json]:
     return list(vmi.get("status", {}).get("interfaces") or ())
 
 
-def pod_interface_names(*, vmi: Json, pod: Json) -> dict[str, str]:
-    """The pod interface of every network in the spec.
-
-    As KubeVirt does: ordinal names for all as soon as the pod has one `net<i>`, else hashed ones; a name
-    that the status row carries wins.
-    """
+def _names_by_scheme(*, vmi: Json, pod: Json) -> dict[str, str]:
+    """The pod interface of every network in the spec: ordinal for all as soon as the pod has one `net<i>`."""
     ordinal = any(_ORDINAL.fullmatch(entry.get("interface", "")) for entry in read_status(pod))
     names: dict[str, str] = {}
     position = 0
@@ -111,6 +107,12 @@ def pod_interface_names(*, vmi: Json, pod: Json) -> dict[str, str]:
             continue
         position += 1
         names[name] = f"net{position}" if ordinal else hashed_interface(name)
+    return names
+
+
+def pod_interface_names(*, vmi: Json, pod: Json) -> dict[str, str]:
+    """The pod interface of every network in the spec; as in KubeVirt, a name that the status row carries wins."""
+    names = _names_by_scheme(vmi=vmi, pod=pod)
     for row in rows_of(vmi):
         if row.get("name") in names and row.get("podInterfaceName"):
             names[row["name"]] = row["podInterfaceName"]
@@ -166,6 +168,38 @@ def recovered(*, vmi: Json, pod: Json) -> Domain:
             nic = _guest_nic(vmi=vmi, pod=pod, interface=interfaces[name], pod_interface=names.get(name, ""))
             ips = tuple(row.get("ipAddresses") or ())
             nics.append(replace(nic, mac=row.get("mac") or nic.mac, ips=ips))
+    return Domain(nics=tuple(nics))
+
+
+def load_failure(*, vmi: Json, pod: Json, domain: Domain) -> str:
+    """Why the pod that a guest moves to cannot load it, empty when it can: each NIC needs its device there.
+
+    SR-IOV devices do not move: the guest loses the old one and gets another.
+    """
+    names = _names_by_scheme(vmi=vmi, pod=pod)
+    for nic in domain.nics:
+        link = names.get(nic.name, nic.pod_interface)
+        if not nic.sriov and not is_attached(pod, link):
+            return f'cannot accept migration: the target pod has no interface "{link}" for NIC "{nic.name}"'
+    return ""
+
+
+def moved(*, vmi: Json, pod: Json, domain: Domain) -> Domain:
+    """A guest that has come to another pod: the same NICs on other links, and the SR-IOV devices of the new pod."""
+    names = _names_by_scheme(vmi=vmi, pod=pod)
+    entries = {entry.get("interface"): entry for entry in read_status(pod)}
+    stayed = []
+    for nic in domain.nics:
+        link = names.get(nic.name, nic.pod_interface)
+        ips = tuple(entries.get(link, {}).get("ips") or ())
+        stayed.append(replace(nic, pod_interface=link, ips=ips))
+    devices = [
+        _guest_nic(vmi=vmi, pod=pod, interface=interface, pod_interface=names[interface["name"]])
+        for interface in spec_interfaces(vmi)
+        if "sriov" in interface and interface.get("state") != "absent" and interface["name"] in names
+    ]
+    nics = [nic for nic in stayed if not nic.sriov]
+    nics += [nic for nic in devices if is_attached(pod, nic.pod_interface)]
     return Domain(nics=tuple(nics))
 
 

@@ -1,6 +1,6 @@
 """What is wrong with a role on a node, read from the annotations of the Node object.
 
-`sandbox.nicplug.io/<role>: absent | broken[=<how>] | slow=<seconds>s`, several with commas. A value that
+`sandbox.nicplug.io/<role>: absent | broken[=<how>] | slow=<seconds>s | doubled`, several with commas. A value that
 is not understood means "nothing is wrong", with a line in the log: a typing error must not look like a
 working fault.
 """
@@ -23,6 +23,8 @@ class RoleName(StrEnum):
     MULTUS = "multus"
     DYNAMIC_NETWORKS = "dynamic-networks-controller"
     VIRT_HANDLER = "virt-handler"
+    MIGRATION_SOURCE = "migration-source"
+    MIGRATION_TARGET = "migration-target"
 
 
 HOW_BROKEN: dict[RoleName, frozenset[str]] = {
@@ -30,6 +32,8 @@ HOW_BROKEN: dict[RoleName, frozenset[str]] = {
     RoleName.MULTUS: frozenset({"add", "delete"}),
     RoleName.DYNAMIC_NETWORKS: frozenset({"fails", "silent"}),
     RoleName.VIRT_HANDLER: frozenset({"plug", "unplug"}),
+    RoleName.MIGRATION_SOURCE: frozenset({"copy", "crash", "abort"}),
+    RoleName.MIGRATION_TARGET: frozenset({"prepare", "load"}),
 }
 """The ways in which each role can be broken; a bare `broken` means `DEFAULT_HOW`."""
 
@@ -38,7 +42,11 @@ DEFAULT_HOW: dict[RoleName, str] = {
     RoleName.MULTUS: "add",
     RoleName.DYNAMIC_NETWORKS: "fails",
     RoleName.VIRT_HANDLER: "plug",
+    RoleName.MIGRATION_SOURCE: "copy",
+    RoleName.MIGRATION_TARGET: "prepare",
 }
+DOUBLING = frozenset({RoleName.MIGRATION_SOURCE, RoleName.MIGRATION_TARGET})
+"""The roles that can be told to send each report twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +57,23 @@ class Fault:
     broken: str = ""
     """How it is broken: one of `HOW_BROKEN`, or empty."""
     slow_seconds: float = 0.0
+    doubled: bool = False
+    """Each report is sent again a second later."""
 
 
 HEALTHY = Fault()
-_SLOW = re.compile(r"slow=(\d+(?:\.\d+)?)(ms|s)")
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s)")
+
+
+def read_seconds(text: str) -> float | None:
+    """`2s`, `0.5s` or `250ms` in seconds; None for anything else."""
+    match = _SECONDS.fullmatch(text)
+    return float(match[1]) / (1000 if match[2] == "ms" else 1) if match else None
 
 
 def parse_fault(text: str, *, role: RoleName) -> Fault | None:
     """The fault that an annotation value describes; None when it cannot be understood."""
-    absent, broken, slow = False, "", 0.0
+    absent, broken, slow, doubled = False, "", 0.0, False
     for word in (part.strip() for part in text.split(",")):
         if word in ("", "present"):
             continue
@@ -67,11 +83,13 @@ def parse_fault(text: str, *, role: RoleName) -> Fault | None:
             broken = DEFAULT_HOW[role]
         elif word.startswith("broken=") and word.removeprefix("broken=") in HOW_BROKEN[role]:
             broken = word.removeprefix("broken=")
-        elif match := _SLOW.fullmatch(word):
-            slow = float(match[1]) / (1000 if match[2] == "ms" else 1)
+        elif word.startswith("slow=") and (seconds := read_seconds(word.removeprefix("slow="))) is not None:
+            slow = seconds
+        elif word == "doubled" and role in DOUBLING:
+            doubled = True
         else:
             return None
-    return Fault(absent=absent, broken=broken, slow_seconds=slow)
+    return Fault(absent=absent, broken=broken, slow_seconds=slow, doubled=doubled)
 
 
 def fault_of(node: Json | None, role: RoleName) -> Fault:

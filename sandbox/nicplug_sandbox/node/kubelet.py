@@ -62,8 +62,8 @@ def pod_fault(pod: Json) -> PodFault:
     return PodFault()
 
 
-def next_step(pod: Json, *, fault: Fault) -> Step:
-    """Decide what to do with a pod of this node."""
+def next_step(pod: Json, *, fault: Fault, exit_code: int | None = None) -> Step:
+    """Decide what to do with a pod of this node; `exit_code`: its containers have ended by themselves."""
     status = pod.get("status", {})
     phase = status.get("phase") or "Pending"
     metadata = pod["metadata"]
@@ -75,7 +75,8 @@ def next_step(pod: Json, *, fault: Fault) -> Step:
         return Step.NOTHING
     own = pod_fault(pod)
     waits = pod_status.waiting_reason(pod)
-    crashes = own.exit_code is not None or (fault.broken == "crash" and not _is_daemon(pod))
+    exits = own.exit_code is not None or exit_code is not None
+    crashes = exits or (fault.broken == "crash" and not _is_daemon(pod))
     if phase == "Pending":
         pull_fails = (
             own.image_pull or pod_status.bad_image(pod) or (fault.broken == "image-pull" and not _is_daemon(pod))
@@ -101,12 +102,12 @@ def _is_readiness_current(pod: Json) -> bool:
     return (conditions.get("Ready") == "True") == expected
 
 
-def status_after(step: Step, pod: Json, *, host: str, now: datetime) -> Json:
+def status_after(step: Step, pod: Json, *, host: str, now: datetime, exit_code: int | None = None) -> Json:
     """The status that a step leaves, for the steps that are nothing but a write."""
     match step:
         case Step.EXIT:
-            code = pod_fault(pod).exit_code
-            return pod_status.ended(pod, exit_code=1 if code is None else code, now=now)
+            codes = (pod_fault(pod).exit_code, exit_code, 1)
+            return pod_status.ended(pod, exit_code=next(code for code in codes if code is not None), now=now)
         case Step.HOLD_BACK:
             message = "back-off restarting failed container"
             return pod_status.waiting(pod, reason="CrashLoopBackOff", host=host, now=now, message=message)
@@ -144,6 +145,7 @@ class Kubelet:
         self._addresses = addresses
         self._due: dict[str, float] = {}
         self._deleted: set[str] = set()
+        self._exits: dict[str, int] = {}
         self.queue = WorkQueue(name="kubelet", work=self.reconcile, concurrency=settings.concurrency)
 
     def start(self) -> None:
@@ -159,12 +161,21 @@ class Kubelet:
         elif old is not None:
             self._due.pop(old["metadata"]["uid"], None)
             self._deleted.discard(old["metadata"]["uid"])
+            self._exits.pop(old["metadata"]["uid"], None)
 
     def _on_node(self, _old: Json | None, new: Json | None) -> None:
         # Any change of the node may be a fault that comes or goes; nodes change rarely.
         if new is not None and new["metadata"]["name"] in self._addresses:
             for pod in self._pods.by_index("node", new["metadata"]["name"]):
                 self._enqueue(pod)
+
+    def on_exit(self, pod: Json, *, exit_code: int) -> None:
+        """The pod's containers have ended by themselves: what runs in them says so."""
+        self._exits[pod["metadata"]["uid"]] = exit_code
+        self._enqueue(pod)
+
+    def _step(self, pod: Json, fault: Fault) -> Step:
+        return next_step(pod, fault=fault, exit_code=self._exits.get(pod["metadata"]["uid"]))
 
     def _enqueue(self, pod: Json) -> None:
         node = pod["spec"].get("nodeName", "")
@@ -173,7 +184,7 @@ class Kubelet:
         fault = self._fault(node)
         if fault.absent:
             return
-        step = next_step(pod, fault=fault)
+        step = self._step(pod, fault)
         if step is not Step.NOTHING:
             self.queue.add(key_of(pod), after=fault.slow_seconds + self._pause_before(step, pod))
 
@@ -198,7 +209,7 @@ class Kubelet:
         fault = self._fault(pod["spec"]["nodeName"])
         if fault.absent:
             return None
-        match next_step(pod, fault=fault):
+        match self._step(pod, fault):
             case Step.NOTHING:
                 return None
             case Step.START:
@@ -209,7 +220,8 @@ class Kubelet:
                 return await self._fail_image_pull(pod)
             case step:
                 host = self._addresses[pod["spec"]["nodeName"]]
-                await self._write(pod, status_after(step, pod, host=host, now=datetime.now(UTC)))
+                code = self._exits.get(pod["metadata"]["uid"])
+                await self._write(pod, status_after(step, pod, host=host, now=datetime.now(UTC), exit_code=code))
                 return None
 
     async def _start(self, pod: Json) -> float | None:

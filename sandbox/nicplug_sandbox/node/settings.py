@@ -24,6 +24,8 @@ class Settings:
     """How long containers take to end after SIGTERM; never longer than the pod's own grace period."""
     plug_seconds: float = 0.0
     """How long the guest takes to accept or release a NIC (QEMU: 0.065 to 0.125)."""
+    copy_seconds: float = 0.3
+    """How long a live migration copies a guest's memory (QEMU with 192 MiB: 0.44 to 0.52)."""
     sandbox_retry_seconds: float = 1.0
     """Between two attempts to create a pod sandbox that failed (a real kubelet: 10 to 15)."""
     heartbeat_seconds: float = 10.0

@@ -26,12 +26,18 @@ from nicplug_sandbox.node.daemonsets import APPS, INDEX, index_daemonset_pods, i
 from nicplug_sandbox.node.dynamic_networks import DynamicNetworks
 from nicplug_sandbox.node.events import EventPoster
 from nicplug_sandbox.node.faults import RoleName, fault_of
+from nicplug_sandbox.node.guests import Guests
 from nicplug_sandbox.node.kubelet import Kubelet
+from nicplug_sandbox.node.migration import NODE_LABEL, OWNER_LABEL, TARGET_NODE_LABEL, label_of
+from nicplug_sandbox.node.migration_reports import MigrationReports
+from nicplug_sandbox.node.migration_source import MigrationSource
+from nicplug_sandbox.node.migration_target import MigrationTarget
 from nicplug_sandbox.node.mirror import Key, Mirror
 from nicplug_sandbox.node.multus import Multus
 from nicplug_sandbox.node.node_objects import NodeKeeper, node_address
 from nicplug_sandbox.node.settings import Settings
-from nicplug_sandbox.node.virt_handler import NODE_LABEL, OWNER_LABEL, VirtHandler
+from nicplug_sandbox.node.virt_handler import VirtHandler
+from nicplug_sandbox.node.vmi_writes import VmiWriter
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +52,9 @@ class StartError(Exception):
     """The simulator cannot start; the text says why and what to do."""
 
 
-def _label(obj: Json, key: str) -> tuple[str, ...]:
-    value = (obj["metadata"].get("labels") or {}).get(key)
-    return (value,) if value else ()
+def _labels(obj: Json, *keys: str) -> frozenset[str]:
+    """The values of labels that the object has."""
+    return frozenset(value for key in keys if (value := label_of(obj, key)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +77,18 @@ class Mirrors:
                 selector={"fieldSelector": "spec.nodeName!="},
                 indexes={
                     "node": lambda pod: (pod["spec"]["nodeName"],),
-                    "vmi": lambda pod: _label(pod, OWNER_LABEL),
+                    "vmi": lambda pod: _labels(pod, OWNER_LABEL),
                     INDEX: index_daemonset_pods,
                 },
             ),
             vmis=Mirror(
                 api=api,
                 resource=VIRTUAL_MACHINE_INSTANCES,
+                # A VMI that migrates has this label too, of the node that it leaves.
                 selector={"labelSelector": NODE_LABEL},
                 indexes={
                     "uid": lambda vmi: (vmi["metadata"]["uid"],),
-                    "node": lambda vmi: _label(vmi, NODE_LABEL),
+                    "node": lambda vmi: _labels(vmi, NODE_LABEL, TARGET_NODE_LABEL),
                 },
             ),
             nads=Mirror(api=api, resource=NETWORK_ATTACHMENT_DEFINITIONS),
@@ -101,32 +108,51 @@ class Roles:
     kubelet: Kubelet
     dynamic_networks: DynamicNetworks
     virt_handler: VirtHandler
+    migration_source: MigrationSource
+    migration_target: MigrationTarget
+    migration_reports: MigrationReports
     events: EventPoster
 
     @classmethod
     def make(cls, *, api: Api, mirrors: Mirrors, settings: Settings) -> "Roles":
         """Wire the roles: they share mirrors, and call each other only where real ones do."""
         numbers = {name: number for number, name in enumerate(settings.node_names, start=1)}
-        names = frozenset(numbers)
-        events = EventPoster(api=api)
-        multus = Multus(api=api, nodes=mirrors.nodes, pods=mirrors.pods, nads=mirrors.nads, node_numbers=numbers)
+        names, addresses = frozenset(numbers), {name: node_address(number) for name, number in numbers.items()}
+        nodes, pods, vmis = mirrors.nodes, mirrors.pods, mirrors.vmis
+        events, guests, writer = EventPoster(api=api), Guests(), VmiWriter(api=api, vmis=vmis)
+        reports = MigrationReports(writer=writer, nodes=nodes, events=events)
+        multus = Multus(api=api, nodes=nodes, pods=pods, nads=mirrors.nads, node_numbers=numbers)
+        kubelet = Kubelet(
+            api=api, pods=pods, nodes=nodes, multus=multus, events=events, settings=settings, addresses=addresses
+        )
+        target = MigrationTarget(
+            vmis=vmis, pods=pods, nodes=nodes, guests=guests, writer=writer, reports=reports, kubelet=kubelet,
+            concurrency=GUEST_CONCURRENCY, addresses=addresses,
+        )  # fmt: skip
         return cls(
-            keeper=NodeKeeper(api=api, nodes=mirrors.nodes, settings=settings),
+            keeper=NodeKeeper(api=api, nodes=nodes, settings=settings),
             multus=multus,
-            kubelet=Kubelet(
-                api=api, pods=mirrors.pods, nodes=mirrors.nodes, multus=multus, events=events,
-                settings=settings, addresses={name: node_address(number) for name, number in numbers.items()},
-            ),
+            kubelet=kubelet,
             dynamic_networks=DynamicNetworks(
-                api=api, pods=mirrors.pods, nodes=mirrors.nodes, nads=mirrors.nads, multus=multus,
+                api=api, pods=pods, nodes=nodes, nads=mirrors.nads, multus=multus,
                 events=events, seed=settings.seed, concurrency=settings.concurrency, node_names=names,
             ),
             virt_handler=VirtHandler(
-                api=api, vmis=mirrors.vmis, pods=mirrors.pods, nodes=mirrors.nodes, events=events,
+                vmis=vmis, pods=pods, nodes=nodes, guests=guests, writer=writer, events=events,
                 plug_seconds=settings.plug_seconds, concurrency=GUEST_CONCURRENCY, node_names=names,
             ),
+            migration_source=MigrationSource(
+                vmis=vmis, pods=pods, nodes=nodes, guests=guests, reports=reports, target=target, kubelet=kubelet,
+                copy_seconds=settings.copy_seconds, concurrency=GUEST_CONCURRENCY, node_names=names,
+            ),
+            migration_target=target,
+            migration_reports=reports,
             events=events,
         )  # fmt: skip
+
+    def working(self) -> tuple[Kubelet | DynamicNetworks | VirtHandler | MigrationSource | MigrationTarget, ...]:
+        """The roles that follow objects by a queue."""
+        return (self.kubelet, self.dynamic_networks, self.virt_handler, self.migration_source, self.migration_target)
 
 
 async def _reach_server(api: Api) -> None:
@@ -206,7 +232,8 @@ async def run(settings: Settings, *, stop: asyncio.Event, ready: Callable[[dict[
         # The CRDs of KubeVirt and Multus may come later; the mirrors go on asking for them.
         await asyncio.gather(*(mirror.tried.wait() for mirror in mirrors.all()))
         roles.multus.restore()
-        for role in (roles.kubelet, roles.dynamic_networks, roles.virt_handler):
+        stack.push_async_callback(roles.migration_reports.close)
+        for role in roles.working():
             role.start()
             stack.push_async_callback(role.queue.close)
         tasks += [asyncio.create_task(roles.keeper.run()), asyncio.create_task(roles.events.run())]

@@ -8,7 +8,8 @@ from tests.unit.node.memory_api import refusal
 from tests.unit.node.world import NODE, POD, VMI, World, world
 
 from nicplug_sandbox.node.api import Json
-from nicplug_sandbox.node.virt_handler import guarded_patch, is_compute_running, merged_conditions
+from nicplug_sandbox.node.migration import is_compute_running
+from nicplug_sandbox.node.vmi_writes import guarded_patch, merged_conditions
 
 BLUE = "pod16477688c0e"
 ONLY = ("virt_handler",)

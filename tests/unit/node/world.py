@@ -70,7 +70,7 @@ class World:
 @asynccontextmanager
 async def world(
     *objects: tuple[Resource, Json],
-    play: tuple[str, ...] = ("kubelet", "dynamic_networks", "virt_handler"),
+    play: tuple[str, ...] = ("kubelet", "dynamic_networks", "virt_handler", "migration_source", "migration_target"),
     controller: bool = True,
     multus: bool = True,
     **settings: Any,
@@ -100,7 +100,8 @@ async def world(
     try:
         yield World(api=api, roles=roles)
     finally:
-        for role in (roles.kubelet, roles.dynamic_networks, roles.virt_handler):
+        await roles.migration_reports.close()
+        for role in roles.working():
             await role.queue.close()
         for task in tasks:
             task.cancel()

@@ -1,0 +1,26 @@
+"""The node simulator as a process."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nicplug_sandbox.node.api import Json
+
+
+@contextmanager
+def simulator(kubeconfig: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", Json]]:
+    """The process, and its ready line."""
+    command = [sys.executable, "-m", "nicplug_sandbox.node", "--kubeconfig", str(kubeconfig), *arguments]
+    log = (kubeconfig.parent / "node-simulator.log").open("a")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    assert process.stdout is not None
+    try:
+        yield process, json.loads(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+        log.close()
