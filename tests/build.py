@@ -11,7 +11,14 @@ from typing import Any
 
 from nicplug.model.attachments import Knowledge, KnownAttachments, parse_attachment_definition
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
-from nicplug.model.names import NETWORK_STATUS_ANNOTATION, NETWORKS_ANNOTATION, VM_FINALIZER, VMI_FINALIZER
+from nicplug.model.migration import Migration, parse_migration
+from nicplug.model.names import (
+    MIGRATION_FINALIZER,
+    NETWORK_STATUS_ANNOTATION,
+    NETWORKS_ANNOTATION,
+    VM_FINALIZER,
+    VMI_FINALIZER,
+)
 from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, PodFailure
 from nicplug.model.revision import VmRevision, parse_revision
@@ -19,6 +26,7 @@ from nicplug.model.times import format_micro_time
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 from nicplug.plan.views import PlanSettings, Refusal, VmiView, VmView
+from nicplug.plan.vmi.launcher_pod import target_pod_key
 
 Json = dict[str, Any]
 Nic = tuple[Json, Json]
@@ -32,6 +40,9 @@ NODE = "node01"
 VM_UID = "11111111-aaaa-4000-8000-000000000001"
 VMI_UID = "22222222-bbbb-4000-8000-000000000002"
 POD_UID = "33333333-cccc-4000-8000-000000000003"
+MIGRATION_UID = "44444444-dddd-4000-8000-000000000004"
+TARGET_POD_UID = "55555555-eeee-4000-8000-000000000005"
+TARGET_NODE = "node02"
 # As the operator names it: five digits of the SHA-256 of the VMI's uid.
 POD_NAME = "virt-launcher-vmi-fedora-5ca3e"
 
@@ -126,15 +137,20 @@ def vmi(
     owner_uid: str | None = None,
     node: str = NODE,
     deleting: bool = False,
+    moving: Json | None = None,
     **meta: Any,
 ) -> Json:
-    """A VMI; without NICs it has the primary one alone. `owner_uid` makes it a VM's."""
+    """A VMI; without NICs it has the primary one alone. `owner_uid` makes it a VM's.
+
+    `moving`: its migrationState.
+    """
     status: Json = {"phase": phase}
     if phase not in ("", "Pending", "Scheduling"):
         status["nodeName"] = node
     status |= {"interfaces": list(rows)} if rows else {}
     status |= {"interfaceOperations": list(operations)} if operations else {}
     status |= {"conditions": list(conditions)} if conditions else {}
+    status |= {"migrationState": moving} if moving is not None else {}
     members: Json = {
         "finalizers": [VMI_FINALIZER] if owner_uid is None else [VM_FINALIZER, VMI_FINALIZER],
         "labels": {"kubevirt.io/nodeName": node} if status.get("nodeName") else None,
@@ -259,6 +275,60 @@ def pod(
     }
 
 
+def migration(
+    phase: str = "Scheduling",
+    *,
+    name: str = "migration-job",
+    uid: str = MIGRATION_UID,
+    vmi_name: str = NAME,
+    deleting: bool = False,
+    status: Json | None = None,
+    **meta: Any,
+) -> Json:
+    """A migration of the VMI; without a phase its controller has not seen it."""
+    members: Json = {
+        "labels": {"kubevirt.io/vmi-name": vmi_name},
+        "finalizers": [MIGRATION_FINALIZER],
+        "deletionTimestamp": CREATED if deleting else None,
+        **meta,
+    }
+    raw: Json = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstanceMigration",
+        "metadata": metadata(name, uid=uid, **members),
+        "spec": {"vmiName": vmi_name},
+    }
+    body = ({"phase": phase} if phase else {}) | (status or {})
+    return {**raw, "status": body} if body else raw
+
+
+def target_pod(*, migration_uid: str = MIGRATION_UID, node: str = TARGET_NODE, **members: Any) -> Json:
+    """The pod that this migration moves the VMI to."""
+    uid = members.get("owner_uid", VMI_UID)
+    name = target_pod_key(a_vmi(vmi(uid=uid)), migration_uid=migration_uid).name
+    labels = {
+        "kubevirt.io": "virt-launcher",
+        "kubevirt.io/created-by": uid,
+        "kubevirt.io/migrationJobUID": migration_uid,
+    }
+    return pod(**{"name": name, "uid": TARGET_POD_UID, "node": node, "labels": labels, **members})
+
+
+def migration_state(
+    *, migration_uid: str = MIGRATION_UID, source: Json | None = None, target: Json | None = None, **members: Any
+) -> Json:
+    """`status.migrationState` as the hand-off writes it, and what the node agents have added; pods as built here."""
+    source, target = source or pod(), target or target_pod(migration_uid=migration_uid)
+    return {
+        "migrationUid": migration_uid,
+        "sourceNode": source["spec"]["nodeName"],
+        "sourcePod": source["metadata"]["name"],
+        "targetNode": target["spec"]["nodeName"],
+        "targetPod": target["metadata"]["name"],
+        **members,
+    }
+
+
 def waiting(reason: str, *, message: str = "no such host", where: str = "containerStatuses") -> Json:
     """The status of a pod whose container waits for that reason."""
     state = {"waiting": {"reason": reason, "message": message}}
@@ -350,6 +420,11 @@ def a_revision(raw: Json) -> VmRevision:
     return parse_revision(copy.deepcopy(raw))
 
 
+def a_migration(raw: Json) -> Migration:
+    """The record of a migration."""
+    return parse_migration(copy.deepcopy(raw))
+
+
 def a_config(raw: Json) -> KubevirtConfig:
     """The record of a KubeVirt CR."""
     return parse_kubevirt(copy.deepcopy(raw))
@@ -369,6 +444,7 @@ def vmi_view(
     nads: Sequence[Json] | None = None,
     multus_installed: bool = True,
     failures: Sequence[PodFailure] = (),
+    migrations: Sequence[Json] = (),
 ) -> VmiView:
     """What the planner of a VMI sees; the feature gate is listed unless `config` says otherwise."""
     return VmiView(
@@ -384,6 +460,7 @@ def vmi_view(
         report_pending_since=pending_since,
         attachments=known_attachments(nads) if multus_installed else NOT_INSTALLED,
         failures=tuple(failures),
+        migrations=tuple(map(a_migration, migrations)),
     )
 
 

@@ -73,7 +73,16 @@ _COPIED_SPEC_MEMBERS = (
 
 def launcher_pod_key(vmi: VirtualMachineInstance) -> PodKey:
     """`virt-launcher-<vmi>-<5 hex>`, from the uid: a repeated POST meets its own pod, not a second one."""
-    digits = hashlib.sha256(vmi.uid.encode()).hexdigest()[:_NAME_DIGITS]
+    return _pod_key(vmi, seed=vmi.uid)
+
+
+def target_pod_key(vmi: VirtualMachineInstance, *, migration_uid: str) -> PodKey:
+    """The same for the pod that a migration moves the VMI to."""
+    return _pod_key(vmi, seed=f"{vmi.uid}/{migration_uid}")
+
+
+def _pod_key(vmi: VirtualMachineInstance, *, seed: str) -> PodKey:
+    digits = hashlib.sha256(seed.encode()).hexdigest()[:_NAME_DIGITS]
     longest = _LONGEST_POD_NAME - len(_NAME_PREFIX) - 1 - len(digits)
     return PodKey(vmi.key.namespace, f"{_NAME_PREFIX}{vmi.key.name[:longest].rstrip('-.')}-{digits}")
 
