@@ -134,13 +134,18 @@ async def test_addresses_from_ipam_and_a_guest_agent(operator: PlayedOperator) -
     assert "AgentConnected" in {item["type"] for item in vmi["status"]["conditions"]}
 
 
+def waits_for(pod: Json) -> str:
+    """What the kubelet says that the container waits for; it says so after its first event."""
+    statuses = pod["status"].get("containerStatuses") or [{"state": {}}]
+    return str(statuses[0]["state"].get("waiting", {}).get("reason", ""))
+
+
 async def test_a_missing_nad_at_creation_and_its_event(operator: PlayedOperator) -> None:
     vmi = await operator.create_vmi(vmi_body("vm", nics=("blue",)))
     pod_name = await operator.create_pod(pod_body(vmi, elements=[element("blue")]))
     event = await operator.event(pod_name, "FailedCreatePodSandBox")
     assert 'network-attachment-definitions.k8s.cni.cncf.io "blue" not found' in event["message"]
-    waiting = operator.pod(pod_name)["status"]["containerStatuses"][0]["state"]["waiting"]
-    assert waiting["reason"] == "ContainerCreating"
+    await operator.until(lambda: waits_for(operator.pod(pod_name)) == "ContainerCreating")
     await operator.create_nad("blue")
     await operator.until(lambda: is_ready(operator.pod(pod_name)))
 
