@@ -1,6 +1,7 @@
 """The cluster admin's and the VM owner's word on how NICs are hot-plugged."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
@@ -42,6 +43,7 @@ class HotplugPolicy:
 
     Attributes:
         problems: values that are not understood and have no effect, as sentences.
+        origins: where a value stands that is not the default, by the name of the field, for a sentence.
     """
 
     dynamic_path: DynamicPath = DynamicPath.AUTO
@@ -49,3 +51,8 @@ class HotplugPolicy:
     on_failure: OnFailure = OnFailure.MIGRATE
     migration: MigrationPolicy = MigrationPolicy.ALLOWED
     problems: tuple[str, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def origin(self, name: str) -> str:
+        """Where a field was set, for a sentence: `annotation nicplug.io/migration of VirtualMachine default/a`."""
+        return self.origins.get(name, "the default")

@@ -175,6 +175,63 @@ class Reason(StrEnum):
 
     As for `AttachFailed`. The guest does not have the NIC any more.
     """
+    NO_DYNAMIC_CONTROLLER = "NoDynamicController"
+    """No dynamic networks controller runs on the VM's node, or in the cluster, so nobody attaches NICs there in place.
+
+    The VM is migrated, unless the message says what is in the way. To have NICs in place: deploy the controller, on
+    that node too. One under another name and image is named in `spec.configuration.network.hotplug.dynamicController`.
+    """
+    DYNAMIC_CONTROLLER_NOT_READY = "DynamicControllerNotReady"
+    """The dynamic networks controller on the VM's node is not ready.
+
+    It is given five seconds to come back, then the VM is migrated, as far as the policy allows. If it lasts: look at
+    its pod, which the message's DaemonSet makes.
+    """
+    DYNAMIC_TIMEOUT = "DynamicTimeout"
+    """The dynamic networks controller has not answered within `dynamicTimeout` (10 s unless set).
+
+    The VM is migrated, or the NIC held or rolled back, as `onFailure` says. Look at the log of the controller on that
+    node, and at the events of the pod.
+    """
+    DYNAMIC_PATH_NEVER = "DynamicPathNever"
+    """The policy `dynamicPath` is `Never`, so NICs come and go by migration alone.
+
+    Nothing to do; or set it to `Auto` where the message says it stands.
+    """
+    NOT_LIVE_MIGRATABLE = "NotLiveMigratable"
+    """The NIC cannot come in place, and the VM cannot be migrated: its condition `LiveMigratable` is not True.
+
+    Restart the VM: it starts with the NIC. Or mend what the message quotes from the condition.
+    """
+    NO_CANDIDATE_NODE = "NoCandidateNode"
+    """The NIC cannot come in place, and no other node can take the VM.
+
+    The message counts the nodes by what is wrong with them: uncordon one, label it, let it offer the device, or
+    restart the VM. It is noticed at once.
+    """
+    MIGRATION_FORBIDDEN = "MigrationForbidden"
+    """The NIC cannot come in place, and the policy `migration` is `Never`.
+
+    Set it to `Allowed` where the message says it stands (the cluster's `Never` holds for every VM), or restart the VM.
+    """
+    WORKLOAD_UPDATE_FORBIDS = "WorkloadUpdateForbids"
+    """The NIC cannot come in place, and the KubeVirt CR lists workload update methods without `LiveMigrate`.
+
+    Add `LiveMigrate` to `spec.workloadUpdateStrategy.workloadUpdateMethods`, remove the list, or restart the VM.
+    """
+    MIGRATION_FAILED = "MigrationFailed"
+    """A migration for the NIC has failed; the VM is as it was.
+
+    Tried again after 20, 40, 80 and 160 seconds; after five failures, or one that time does not mend, the record is
+    Failed until the NIC, the VM's spec or what failed changes. The message quotes the last failure; `kubectl get vmim`
+    has all.
+    """
+    ROLLED_BACK = "RolledBack"
+    """The NIC could not be brought about, and was taken back, as the policy `onFailure: Rollback` says.
+
+    The VM's template keeps what its owner wrote. Correct what the message names, then change the NIC's entry: it is
+    tried anew.
+    """
     NETWORK_STATUS_UNREADABLE = "NetworkStatusUnreadable"
     """The pod's network-status cannot be read, so nobody can tell whether the NIC is attached.
 

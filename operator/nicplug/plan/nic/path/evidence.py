@@ -2,58 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from nicplug.model.dynamic_controller import DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.operations import OperationType
-
-
-class ControllerState(StrEnum):
-    """What is known of the dynamic networks controller on the node of the VM."""
-
-    UNKNOWN = "unknown"
-    """Its DaemonSets or pods cannot be read, so the controller is given the benefit of the doubt."""
-    NOT_DEPLOYED = "not deployed"
-    """The cluster has none."""
-    NOT_ON_NODE = "not on the node"
-    NOT_READY = "not ready"
-    READY = "ready"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DynamicController:
-    """The dynamic networks controller, seen from one node.
-
-    Attributes:
-        daemon_set: `<namespace>/<name>` of the DaemonSet, for a sentence; "" when none is known.
-        message: why it is not ready, for a sentence; "" when it is.
-    """
-
-    state: ControllerState = ControllerState.UNKNOWN
-    daemon_set: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidates:
-    """The nodes that a VM could move to.
-
-    Attributes:
-        is_known: nodes can be read; otherwise the scheduler is asked by a target pod.
-        nodes: names of those that fit.
-        total: how many nodes there are.
-        message: why the others do not, with numbers: "1 of 3 nodes runs the VM, 2 are cordoned".
-    """
-
-    is_known: bool = False
-    nodes: frozenset[str] = frozenset()
-    total: int = 0
-    message: str = ""
-
-    @property
-    def is_impossible(self) -> bool:
-        """No node can take the VM."""
-        return self.is_known and not self.nodes
+from nicplug.plan.candidates import Candidates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +28,11 @@ class PathEvidence:
         migration_error: why the last one did; "" when none did.
         is_worth_migrating_again: what failed may go better next time, or has been changed since.
         now: for the deadline.
+        node: on which the VM runs, for a sentence.
+        pod: that runs it, for a sentence.
+        network: that the NIC is to be on, for a sentence.
+
+    For an unplug it is gathered once the guest has let the NIC go: before that, no path is waited for.
     """
 
     policy: HotplugPolicy
@@ -92,6 +50,9 @@ class PathEvidence:
     migration_error: str
     is_worth_migrating_again: bool
     now: datetime
+    node: str = ""
+    pod: str = ""
+    network: str = ""
 
     @property
     def deadline(self) -> datetime:

@@ -1,0 +1,87 @@
+"""Which path a NIC takes to the guest or out of it: in place, by migration, by a restart, or none now.
+
+Pure: everything that it may look at is in `PathEvidence`. The rules are the tables of `plan.nic.path.rules`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from nicplug.model.operations import OperationPath
+from nicplug.plan.nic.path import sentences as say
+from nicplug.plan.nic.path.evidence import PathEvidence
+from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES, Rule, Verdict, is_pod_left_alone
+from nicplug.plan.reasons import Reason
+
+_PATHS = {
+    Verdict.DYNAMIC: OperationPath.DYNAMIC,
+    Verdict.MIGRATE: OperationPath.MIGRATION,
+    Verdict.HOLD: OperationPath.DYNAMIC,
+    Verdict.ROLL_BACK: OperationPath.NONE,
+    Verdict.FAILED: OperationPath.MIGRATION,
+    Verdict.BLOCKED: OperationPath.NONE,
+    Verdict.RESTART: OperationPath.RESTART,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathChoice:
+    """What was chosen.
+
+    Attributes:
+        message: why, with names and numbers; changes only when the evidence does.
+        again_at: when to choose anew though nothing has changed; None when only a change can alter the choice.
+        asks_pod: the running pod is asked, whether or not the VM is migrated too: whichever is first.
+    """
+
+    verdict: Verdict
+    reason: Reason
+    message: str
+    again_at: datetime | None = None
+    asks_pod: bool = True
+
+    @property
+    def path(self) -> OperationPath:
+        """As the NIC's record has it."""
+        return _PATHS[self.verdict]
+
+
+def choose_path(evidence: PathEvidence) -> PathChoice:
+    """Choose how the NIC gets to the guest or out of it.
+
+    First whether it goes in place; if it does not, whether a migration is possible; if neither is, a controller
+    that exists goes on being asked.
+
+    Source: KubeVirt 1.9 `Evaluator.Evaluate`, but per NIC, on evidence and with the reason.
+    """
+    rule = _first(IN_PLACE, evidence)
+    if rule is None:
+        raise AssertionError("the last rule always applies")
+    cause = rule.says(evidence)
+    if rule.verdict is not Verdict.MIGRATE:
+        return _choice(rule, cause, evidence)
+    obstacle = _first(OBSTACLES, evidence)
+    if obstacle is None:
+        return _choice(rule, say.migrated(cause), evidence)
+    told = obstacle.says(evidence)
+    if obstacle.verdict is Verdict.MIGRATE:
+        return _choice(obstacle, f"{cause}; {told}", evidence)
+    if obstacle.verdict is Verdict.ROLL_BACK or is_pod_left_alone(evidence) or evidence.controller.is_absent:
+        return _choice(obstacle, say.obstructed(cause, told), evidence)
+    return PathChoice(
+        verdict=Verdict.HOLD, reason=rule.reason_for(evidence), message=say.held(cause, told), asks_pod=True
+    )
+
+
+def _first(rules: Iterable[Rule], evidence: PathEvidence) -> Rule | None:
+    return next((rule for rule in rules if rule.applies(evidence)), None)
+
+
+def _choice(rule: Rule, message: str, evidence: PathEvidence) -> PathChoice:
+    return PathChoice(
+        verdict=rule.verdict,
+        reason=rule.reason_for(evidence),
+        message=message,
+        again_at=rule.again_at(evidence),
+        asks_pod=rule.verdict is not Verdict.ROLL_BACK and not is_pod_left_alone(evidence),
+    )

@@ -1,0 +1,331 @@
+"""The tables by which the path of a NIC is chosen: in place or by migration, and whether it can migrate.
+
+Pure data and predicates; `plan.nic.path.choice` reads the tables from the top and takes the first rule that
+applies. Each row is written out, none is computed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from nicplug.model.dynamic_controller import ControllerState
+from nicplug.model.hotplug_policy import DynamicPath, MigrationPolicy, OnFailure
+from nicplug.model.operations import OperationType
+from nicplug.plan.nic.path import sentences as say
+from nicplug.plan.nic.path.evidence import PathEvidence
+from nicplug.plan.reasons import Reason
+
+FAILED_ATTEMPTS = 2
+"""So many failures that the controller itself reported end the dynamic path before its time."""
+MAX_MIGRATIONS = 5
+"""So many failed migrations for one change are enough."""
+CONTROLLER_GRACE = timedelta(seconds=5)
+"""A controller's pod that restarts is back by then, and serves what it finds in the annotations at its start."""
+
+
+class Verdict(StrEnum):
+    """What is to be done for the NIC."""
+
+    DYNAMIC = "Dynamic"
+    """In place: the pod is asked, and there is still time."""
+    MIGRATE = "Migrate"
+    """A migration is to be made; the migration controller decides when."""
+    HOLD = "Hold"
+    """The dynamic path has failed, and goes on being asked ever less often: nothing else is possible or allowed."""
+    ROLL_BACK = "RollBack"
+    """What was asked for is taken back, down to what works."""
+    FAILED = "Failed"
+    """Nothing more is tried until something changes."""
+    BLOCKED = "Blocked"
+    """Something that a person has decided, or has to provide, is in the way."""
+    RESTART = "Restart"
+    """Only a restart of the VM brings it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One row of a table.
+
+    Attributes:
+        when: the evidence that it is for, as a phrase of the documentation.
+        says: the same about one NIC, with names and numbers.
+        reason_of_unplug: where it differs.
+        again_at: when time alone makes another rule apply.
+    """
+
+    when: str
+    applies: Callable[[PathEvidence], bool]
+    verdict: Verdict
+    reason: Reason
+    says: Callable[[PathEvidence], str]
+    reason_of_unplug: Reason | None = None
+    again_at: Callable[[PathEvidence], datetime | None] = lambda _: None
+
+    def reason_for(self, evidence: PathEvidence) -> Reason:
+        """The reason, for this operation."""
+        is_unplug = evidence.operation is OperationType.UNPLUG
+        return self.reason_of_unplug if is_unplug and self.reason_of_unplug is not None else self.reason
+
+
+def is_pod_left_alone(evidence: PathEvidence) -> bool:
+    """The running pod is not asked: this does not concern it, or it could not, or must not, be given this."""
+    return (
+        evidence.is_sriov
+        or evidence.operation in (OperationType.CHANGE_NETWORK, OperationType.SET_LINK)
+        or evidence.policy.dynamic_path is DynamicPath.NEVER
+    )
+
+
+def grace_ends_at(evidence: PathEvidence) -> datetime | None:
+    """Until when a controller that is gone or not ready is given time to come back; None: no time at all.
+
+    Never longer than the NIC's own deadline, however often the controller goes and comes.
+    """
+    since = evidence.controller.since
+    return None if since is None else min(since + CONTROLLER_GRACE, evidence.deadline)
+
+
+def _is_link(evidence: PathEvidence) -> bool:
+    return evidence.operation is OperationType.SET_LINK
+
+
+def _is_network_change(evidence: PathEvidence) -> bool:
+    return evidence.operation is OperationType.CHANGE_NETWORK
+
+
+def _is_never(evidence: PathEvidence) -> bool:
+    return evidence.policy.dynamic_path is DynamicPath.NEVER
+
+
+def _is_always(evidence: PathEvidence) -> bool:
+    return evidence.policy.dynamic_path is DynamicPath.ALWAYS
+
+
+def _is_coming_back(evidence: PathEvidence) -> bool:
+    ends_at = grace_ends_at(evidence)
+    is_gone = evidence.controller.is_absent or evidence.controller.state is ControllerState.NOT_READY
+    return is_gone and not _has_failed(evidence) and ends_at is not None and evidence.now < ends_at
+
+
+def _is_not_ready(evidence: PathEvidence) -> bool:
+    return evidence.controller.state is ControllerState.NOT_READY
+
+
+def _has_failed(evidence: PathEvidence) -> bool:
+    return evidence.failed_attempts >= FAILED_ATTEMPTS
+
+
+def _is_late(evidence: PathEvidence) -> bool:
+    return evidence.now >= evidence.deadline
+
+
+def _is_rolled_back(evidence: PathEvidence) -> bool:
+    """An unplug has nothing to go back to: the guest has let the NIC go."""
+    return evidence.policy.on_failure is OnFailure.ROLLBACK and evidence.operation is not OperationType.UNPLUG
+
+
+def _is_held(evidence: PathEvidence) -> bool:
+    return evidence.policy.on_failure is not OnFailure.MIGRATE or _is_always(evidence)
+
+
+IN_PLACE: tuple[Rule, ...] = (
+    Rule(
+        when="only the link is to be set up or down",
+        applies=_is_link,
+        verdict=Verdict.DYNAMIC,
+        reason=Reason.WAITING_FOR_LINK,
+        says=say.link,
+    ),
+    Rule(
+        when="SR-IOV",
+        applies=lambda evidence: evidence.is_sriov,
+        verdict=Verdict.MIGRATE,
+        reason=Reason.BINDING_NEEDS_MIGRATION,
+        says=say.sriov,
+    ),
+    Rule(
+        when="another network for a NIC that the guest has",
+        applies=_is_network_change,
+        verdict=Verdict.MIGRATE,
+        reason=Reason.NETWORK_CHANGE_NEEDS_MIGRATION,
+        says=say.network_change,
+    ),
+    Rule(
+        when="`dynamicPath: Never`",
+        applies=_is_never,
+        verdict=Verdict.MIGRATE,
+        reason=Reason.DYNAMIC_PATH_NEVER,
+        says=say.never_in_place,
+    ),
+    Rule(
+        when="the controller stopped being ready, or left a node that its DaemonSet selects, less than 5 s ago",
+        applies=_is_coming_back,
+        verdict=Verdict.DYNAMIC,
+        reason=Reason.DYNAMIC_CONTROLLER_NOT_READY,
+        says=say.coming_back,
+        again_at=grace_ends_at,
+    ),
+    Rule(
+        when="no controller in the cluster or on the VM's node, `dynamicPath: Always`",
+        applies=lambda evidence: evidence.controller.is_absent and _is_always(evidence),
+        verdict=Verdict.BLOCKED,
+        reason=Reason.NO_DYNAMIC_CONTROLLER,
+        says=say.no_controller_and_always,
+    ),
+    Rule(
+        when="no controller in the cluster or on the VM's node",
+        applies=lambda evidence: evidence.controller.is_absent,
+        verdict=Verdict.MIGRATE,
+        reason=Reason.NO_DYNAMIC_CONTROLLER,
+        says=say.no_controller,
+    ),
+    Rule(
+        when="two attempts that the controller reported failed, or `dynamicTimeout` is over; `onFailure: Rollback`, "
+        "and it is not an unplug",
+        applies=lambda evidence: (_has_failed(evidence) or _is_late(evidence)) and _is_rolled_back(evidence),
+        verdict=Verdict.ROLL_BACK,
+        reason=Reason.ROLLED_BACK,
+        says=say.rolled_back_in_place,
+    ),
+    Rule(
+        when="two attempts that the controller reported failed, `onFailure` not `Migrate` or `dynamicPath: Always`",
+        applies=lambda evidence: _has_failed(evidence) and _is_held(evidence),
+        verdict=Verdict.HOLD,
+        reason=Reason.ATTACH_FAILED,
+        reason_of_unplug=Reason.DETACH_FAILED,
+        says=say.failed_and_held,
+    ),
+    Rule(
+        when="two attempts that the controller reported failed",
+        applies=_has_failed,
+        verdict=Verdict.MIGRATE,
+        reason=Reason.ATTACH_FAILED,
+        reason_of_unplug=Reason.DETACH_FAILED,
+        says=say.failed,
+    ),
+    Rule(
+        when="the controller is not ready, and nothing forbids to migrate on failure",
+        applies=lambda evidence: _is_not_ready(evidence) and not _is_held(evidence),
+        verdict=Verdict.MIGRATE,
+        reason=Reason.DYNAMIC_CONTROLLER_NOT_READY,
+        says=say.not_ready,
+    ),
+    Rule(
+        when="`dynamicTimeout` is over, `onFailure` not `Migrate` or `dynamicPath: Always`",
+        applies=lambda evidence: _is_late(evidence) and _is_held(evidence),
+        verdict=Verdict.HOLD,
+        reason=Reason.DYNAMIC_TIMEOUT,
+        says=say.late_and_held,
+    ),
+    Rule(
+        when="`dynamicTimeout` is over",
+        applies=_is_late,
+        verdict=Verdict.MIGRATE,
+        reason=Reason.DYNAMIC_TIMEOUT,
+        says=say.late,
+    ),
+    Rule(
+        when="the controller is not ready, and has time until `dynamicTimeout` is over",
+        applies=_is_not_ready,
+        verdict=Verdict.DYNAMIC,
+        reason=Reason.DYNAMIC_CONTROLLER_NOT_READY,
+        says=say.not_ready_in_time,
+        again_at=lambda evidence: evidence.deadline,
+    ),
+    Rule(
+        when="the controller reported one failure",
+        applies=lambda evidence: evidence.failed_attempts > 0,
+        verdict=Verdict.DYNAMIC,
+        reason=Reason.ATTACH_FAILED,
+        reason_of_unplug=Reason.DETACH_FAILED,
+        says=say.failed_once,
+        again_at=lambda evidence: evidence.deadline,
+    ),
+    Rule(
+        when="nobody knows whether a controller runs: rights or kinds are missing",
+        applies=lambda evidence: evidence.controller.state is ControllerState.UNKNOWN,
+        verdict=Verdict.DYNAMIC,
+        reason=Reason.WAITING_FOR_POD_INTERFACE,
+        reason_of_unplug=Reason.WAITING_FOR_POD_RELEASE,
+        says=say.waiting_for_unknown,
+        again_at=lambda evidence: evidence.deadline,
+    ),
+    Rule(
+        when="the controller is ready on the VM's node",
+        applies=lambda _: True,
+        verdict=Verdict.DYNAMIC,
+        reason=Reason.WAITING_FOR_POD_INTERFACE,
+        reason_of_unplug=Reason.WAITING_FOR_POD_RELEASE,
+        says=say.waiting,
+        again_at=lambda evidence: evidence.deadline,
+    ),
+)
+"""In place, or by migration? The last rule always applies."""
+
+
+def _is_given_up(evidence: PathEvidence) -> bool:
+    failures = evidence.failed_migrations
+    return failures >= MAX_MIGRATIONS or (failures > 0 and not evidence.is_worth_migrating_again)
+
+
+OBSTACLES: tuple[Rule, ...] = (
+    Rule(
+        when="`migration: Never`",
+        applies=lambda evidence: evidence.policy.migration is MigrationPolicy.NEVER,
+        verdict=Verdict.BLOCKED,
+        reason=Reason.MIGRATION_FORBIDDEN,
+        says=say.migration_forbidden,
+    ),
+    Rule(
+        when="`workloadUpdateMethods` is set and does not list `LiveMigrate`",
+        applies=lambda evidence: not evidence.workload_update_allows,
+        verdict=Verdict.BLOCKED,
+        reason=Reason.WORKLOAD_UPDATE_FORBIDS,
+        says=say.workload_update_forbids,
+    ),
+    Rule(
+        when="another network, and the condition `LiveMigratable` is not True",
+        applies=lambda evidence: bool(evidence.not_migratable) and _is_network_change(evidence),
+        verdict=Verdict.RESTART,
+        reason=Reason.NETWORK_CHANGE_NEEDS_RESTART,
+        says=say.network_cannot_change,
+    ),
+    Rule(
+        when="the condition `LiveMigratable` is not True",
+        applies=lambda evidence: bool(evidence.not_migratable),
+        verdict=Verdict.RESTART,
+        reason=Reason.NOT_LIVE_MIGRATABLE,
+        says=say.not_live_migratable,
+    ),
+    Rule(
+        when="five migrations have failed, or the last one for a reason that time does not mend; "
+        "`onFailure: Rollback`, and it is not an unplug",
+        applies=lambda evidence: _is_given_up(evidence) and _is_rolled_back(evidence),
+        verdict=Verdict.ROLL_BACK,
+        reason=Reason.ROLLED_BACK,
+        says=say.rolled_back_after_migrations,
+    ),
+    Rule(
+        when="five migrations have failed, or the last one for a reason that time does not mend",
+        applies=_is_given_up,
+        verdict=Verdict.FAILED,
+        reason=Reason.MIGRATION_FAILED,
+        says=say.migration_given_up,
+    ),
+    Rule(
+        when="no node can take the VM",
+        applies=lambda evidence: evidence.candidates.is_impossible,
+        verdict=Verdict.BLOCKED,
+        reason=Reason.NO_CANDIDATE_NODE,
+        says=say.no_candidate,
+    ),
+    Rule(
+        when="fewer than five migrations have failed",
+        applies=lambda evidence: evidence.failed_migrations > 0,
+        verdict=Verdict.MIGRATE,
+        reason=Reason.MIGRATION_FAILED,
+        says=say.migrated_again,
+    ),
+)
+"""What keeps a NIC that is to come by migration from it, or is to be said of it; none: it is migrated."""

@@ -1,0 +1,226 @@
+"""What is said of a NIC whose path was chosen: one sentence for each rule, with names and numbers."""
+
+from nicplug.model.dynamic_controller import ControllerState
+from nicplug.model.operations import OperationType
+from nicplug.plan.nic.path.evidence import PathEvidence
+
+CONTROLLER = "the dynamic networks controller"
+
+
+def where(evidence: PathEvidence) -> str:
+    """The node."""
+    return f"node {evidence.node}" if evidence.node else "the VM's node"
+
+
+def change(evidence: PathEvidence) -> str:
+    """What the pod is asked for: `attach network default/blue to pod p`."""
+    network = f"network {evidence.network}" if evidence.network else "the network"
+    pod = f"pod {evidence.pod}" if evidence.pod else "the launcher pod"
+    is_unplug = evidence.operation is OperationType.UNPLUG
+    return f"detach {network} from {pod}" if is_unplug else f"attach {network} to {pod}"
+
+
+def _daemon_set(evidence: PathEvidence) -> str:
+    name = evidence.controller.daemon_set
+    return f" (DaemonSet {name})" if name else ""
+
+
+def _seconds(evidence: PathEvidence) -> str:
+    return f"{evidence.policy.dynamic_timeout.total_seconds():g} s"
+
+
+def _quoted(error: str) -> str:
+    return f": {error}" if error else ""
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _policy(evidence: PathEvidence, field: str, value: str) -> str:
+    return f"{field} is {value} ({evidence.policy.origin(field)})"
+
+
+def _held_by(evidence: PathEvidence) -> str:
+    """The part of the policy that forbids to migrate now."""
+    policy = evidence.policy
+    if policy.dynamic_path == "Always":
+        return _policy(evidence, "dynamicPath", policy.dynamic_path)
+    return _policy(evidence, "onFailure", policy.on_failure)
+
+
+def link(evidence: PathEvidence) -> str:
+    """The node agent does it."""
+    return f"waiting for the node agent on {where(evidence)} to set the link"
+
+
+def sriov(_: PathEvidence) -> str:
+    """A device is allocated with the pod."""
+    return "an SR-IOV device is given to a pod only when the pod is made"
+
+
+def network_change(evidence: PathEvidence) -> str:
+    """A link cannot be changed under a guest."""
+    network = f"network {evidence.network}" if evidence.network else "another network"
+    return f"a NIC that the guest has gets to {network} only in a new pod"
+
+
+def never_in_place(evidence: PathEvidence) -> str:
+    """The policy says so."""
+    return f"{_policy(evidence, 'dynamicPath', 'Never')}, so the pod is not asked"
+
+
+def coming_back(evidence: PathEvidence) -> str:
+    """It may be restarting."""
+    return f"{_absence(evidence)}; it may be restarting, so it is waited for"
+
+
+def no_controller(evidence: PathEvidence) -> str:
+    """Nobody would notice what the pod is asked for."""
+    return _absence(evidence)
+
+
+def no_controller_and_always(evidence: PathEvidence) -> str:
+    """Neither way."""
+    return (
+        f"{_absence(evidence)}, and {_policy(evidence, 'dynamicPath', 'Always')}: run the controller there, "
+        "set dynamicPath to Auto, or restart the VM"
+    )
+
+
+def _absence(evidence: PathEvidence) -> str:
+    if evidence.controller.state is ControllerState.NOT_DEPLOYED:
+        return "the cluster has no dynamic networks controller"
+    if evidence.controller.state is ControllerState.NOT_ON_NODE:
+        return f"{CONTROLLER}{_daemon_set(evidence)} does not run on {where(evidence)}"
+    why = _quoted(evidence.controller.message)
+    return f"{CONTROLLER}{_daemon_set(evidence)} on {where(evidence)} is not ready{why}"
+
+
+def not_ready(evidence: PathEvidence) -> str:
+    """It runs there, and does not work."""
+    return _absence(evidence)
+
+
+def not_ready_in_time(evidence: PathEvidence) -> str:
+    """The policy is against migrating, so it has all the time there is."""
+    return f"{_absence(evidence)}; it is waited for"
+
+
+def failed(evidence: PathEvidence) -> str:
+    """The controller said so, more than once."""
+    tried = _times(evidence.failed_attempts)
+    return f"{CONTROLLER} on {where(evidence)} failed {tried} to {change(evidence)}{_quoted(evidence.error)}"
+
+
+def failed_once(evidence: PathEvidence) -> str:
+    """One more is tried."""
+    return f"{failed(evidence)}; it is asked again"
+
+
+def failed_and_held(evidence: PathEvidence) -> str:
+    """The policy is against migrating."""
+    return f"{failed(evidence)}; {_held_by(evidence)}, so it is asked again, ever less often"
+
+
+def late(evidence: PathEvidence) -> str:
+    """Its time is over."""
+    if evidence.controller.state is ControllerState.NOT_READY:
+        return f"{_absence(evidence)}, and has not come back within {_seconds(evidence)}"
+    asked = f"{CONTROLLER} on {where(evidence)}"
+    if evidence.controller.state is ControllerState.UNKNOWN:
+        asked = f"{CONTROLLER} on {where(evidence)}, if there is one,"
+    return f"{asked} did not {change(evidence)} within {_seconds(evidence)}{_quoted(evidence.error)}"
+
+
+def late_and_held(evidence: PathEvidence) -> str:
+    """The policy is against migrating."""
+    return f"{late(evidence)}; {_held_by(evidence)}, so it is asked again, ever less often"
+
+
+def waiting(evidence: PathEvidence) -> str:
+    """The usual case."""
+    return f"waiting for {CONTROLLER} on {where(evidence)} to {change(evidence)}"
+
+
+def waiting_for_unknown(evidence: PathEvidence) -> str:
+    """The benefit of the doubt."""
+    return f"{waiting(evidence)}; whether it runs there is not known, as DaemonSets or pods cannot be read"
+
+
+def rolled_back_in_place(evidence: PathEvidence) -> str:
+    """The dynamic path has failed."""
+    why = failed(evidence) if evidence.failed_attempts > 1 else late(evidence)
+    return f"{why}; it was taken back, as {_policy(evidence, 'onFailure', 'Rollback')}: change the NIC to try again"
+
+
+def migrated(cause: str) -> str:
+    """Nothing is in the way."""
+    return f"{cause}: the VM is migrated"
+
+
+def held(cause: str, obstacle: str) -> str:
+    """Neither way, but a controller that may do it after all."""
+    return f"{cause}; it is asked again, ever less often. The VM is not migrated: {obstacle}"
+
+
+def obstructed(cause: str, obstacle: str) -> str:
+    """Only a migration would do, and it cannot be made."""
+    return f"{cause}, and the VM is not migrated: {obstacle}"
+
+
+def migration_forbidden(evidence: PathEvidence) -> str:
+    """The policy says so."""
+    return f"{_policy(evidence, 'migration', 'Never')}. {_alternative(evidence, 'Set it to Allowed')}"
+
+
+def workload_update_forbids(evidence: PathEvidence) -> str:
+    """The KubeVirt CR says so."""
+    remedy = _alternative(evidence, "Add LiveMigrate, or remove the list")
+    return f"spec.workloadUpdateStrategy.workloadUpdateMethods of the KubeVirt CR does not list LiveMigrate. {remedy}"
+
+
+def not_live_migratable(evidence: PathEvidence) -> str:
+    """The node agent says so."""
+    return f"it cannot be ({evidence.not_migratable}). {_alternative(evidence, 'Mend that')}"
+
+
+def network_cannot_change(evidence: PathEvidence) -> str:
+    """There is a way in place, in two steps."""
+    return f"it cannot be ({evidence.not_migratable}). Unplug the NIC and plug it again, or restart the VM"
+
+
+def no_candidate(evidence: PathEvidence) -> str:
+    """Said with the numbers."""
+    found = evidence.candidates.message or f"0 of {evidence.candidates.total} nodes can take the VM"
+    return f"{found}. {_alternative(evidence, 'Make room on another node')}"
+
+
+def migration_given_up(evidence: PathEvidence) -> str:
+    """It would only fail again."""
+    return f"{_failed_migrations(evidence)}. It is tried again when the NIC, or what failed, changes"
+
+
+def migrated_again(evidence: PathEvidence) -> str:
+    """The migration controller spaces them."""
+    return f"{_failed_migrations(evidence)}; it is tried again, ever less often"
+
+
+def rolled_back_after_migrations(evidence: PathEvidence) -> str:
+    """The migrations have failed for good."""
+    return (
+        f"{_failed_migrations(evidence)}. It was taken back, as {_policy(evidence, 'onFailure', 'Rollback')}: "
+        "change the NIC to try again"
+    )
+
+
+def _failed_migrations(evidence: PathEvidence) -> str:
+    return f"migrating failed {_times(evidence.failed_migrations)}{_quoted(evidence.migration_error)}"
+
+
+def _alternative(evidence: PathEvidence, remedy: str) -> str:
+    if evidence.operation is OperationType.UNPLUG:
+        return f"{remedy}; or leave it: what the pod still has ends with the pod"
+    if evidence.controller.is_absent and not evidence.is_sriov and evidence.operation is OperationType.PLUG:
+        return f"{remedy}, run a dynamic networks controller on {where(evidence)}, or restart the VM"
+    return f"{remedy}, or restart the VM"
