@@ -79,8 +79,9 @@ async def test_without_the_right_to_read_networks_pods_are_asked_as_kubevirt_doe
 
 async def test_a_vm_starts_without_a_network_that_is_missing_and_gets_it_when_it_comes(world: World) -> None:
     await world.operator()
-    world.server.create(VMI, objects.vmi("a", ["blue"]))
-    world.server.modify(VMI, "a", lambda body: body["spec"]["networks"][1]["multus"].update(networkName="later"))
+    body = objects.vmi("a", ["blue"])
+    body["spec"]["networks"][1]["multus"]["networkName"] = "later"
+    world.server.create(VMI, body)
     await world.until(lambda: world.has_pod("a"))
     assert objects.requested(world.pod_of("a")) == []
     world.run_pod("a")
