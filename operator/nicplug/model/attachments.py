@@ -15,6 +15,7 @@ from typing import Any
 from nicplug.model import metadata as meta
 from nicplug.model.keys import AttachmentKey
 from nicplug.model.metadata import mapping, text
+from nicplug.model.names import RESOURCE_NAME_ANNOTATION
 from nicplug.model.networks import Network
 
 
@@ -25,6 +26,7 @@ class AttachmentDefinition:
     Attributes:
         problem: why its `spec.config` can attach nothing, "" when it is whole.
         digest: of `spec.config`; tells that it was changed.
+        device: the extended resource that a pod with this network needs, from Multus's annotation; "" for none.
         changed_at: when this process heard of its creation or of another configuration; None for one that was
             there at the first look.
     """
@@ -34,6 +36,7 @@ class AttachmentDefinition:
     resource_version: int = field(compare=False)
     problem: str
     digest: str
+    device: str = ""
     changed_at: datetime | None = None
 
 
@@ -81,6 +84,7 @@ def parse_attachment_definition(raw: Mapping[str, Any], *, changed_at: datetime 
         resource_version=meta.resource_version(metadata),
         problem=_problem(config),
         digest=hashlib.sha256(config.encode(errors="replace")).hexdigest()[:16],
+        device=text(mapping(metadata.get("annotations")).get(RESOURCE_NAME_ANNOTATION)),
         changed_at=changed_at,
     )
 

@@ -37,6 +37,8 @@ VM_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
 
 NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks"
 NETWORK_STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status"
+# On a network attachment definition: the extended resource of a device plugin that a pod on it needs.
+RESOURCE_NAME_ANNOTATION = "k8s.v1.cni.cncf.io/resourceName"
 DEFAULT_NETWORK_ANNOTATION = "v1.multus-cni.io/default-network"
 # Two names of one thing: the interface whose traffic a service mesh takes over for the guest.
 ISTIO_INTERFACE_ANNOTATIONS = ("traffic.sidecar.istio.io/kubevirtInterfaces", "istio.io/reroute-virtual-interfaces")

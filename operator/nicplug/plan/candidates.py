@@ -1,6 +1,23 @@
-"""The nodes that a VM could move to."""
+"""The nodes that a VM could move to, and with numbers why the others cannot take it.
 
-from dataclasses import dataclass
+Only what a pod can never get around: CPU, memory, free devices and the rest are the scheduler's business, which is
+asked by the target pod.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from nicplug.model.attachments import KnownAttachments, attachment_keys
+from nicplug.model.frozen_json import thaw
+from nicplug.model.metadata import mapping, objects
+from nicplug.model.node import Node
+from nicplug.model.node_matching import fits_affinity, is_cordoned_for, missing_labels, repelling_taints
+from nicplug.model.vmi import VirtualMachineInstance
+
+# A message is for a person: the commonest flaws, then "..."
+_FLAWS_TOLD = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,7 +28,7 @@ class Candidates:
         is_known: nodes can be read; otherwise the scheduler is asked by a target pod.
         nodes: names of those that fit.
         total: how many nodes there are.
-        message: why the others do not, with numbers: "1 of 3 nodes runs the VM, 2 are cordoned".
+        message: the count, and why the others do not: "0 of 3 nodes can take the VM: node01 runs it, 2 are cordoned".
     """
 
     is_known: bool = False
@@ -23,3 +40,95 @@ class Candidates:
     def is_impossible(self) -> bool:
         """No node can take the VM."""
         return self.is_known and not self.nodes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a target pod asks of its node.
+
+    Attributes:
+        affinity: `spec.affinity` of the VMI, whole.
+        devices: resource names that the networks of the VM name.
+    """
+
+    node_selector: Mapping[str, Any] = field(default_factory=dict)
+    affinity: Mapping[str, Any] = field(default_factory=dict)
+    tolerations: Sequence[Mapping[str, Any]] = ()
+    devices: frozenset[str] = frozenset()
+
+
+class _Flaw(NamedTuple):
+    """Why a node cannot take the VM, said of one and of several."""
+
+    of_one: str
+    of_several: str
+
+
+def demand_of(
+    vmi: VirtualMachineInstance, *, attachments: KnownAttachments, added_node_selector: Mapping[str, Any] | None = None
+) -> Demand:
+    """What the VM's next pod asks for.
+
+    Args:
+        attachments: the network attachment definitions that the VMI refers to; unknown ones ask for no device.
+        added_node_selector: of the migration; the VM's own selector wins.
+    """
+    spec = mapping(thaw(vmi.spec))
+    going = {interface.name for interface in vmi.interfaces if interface.is_absent}
+    networks = [network for network in vmi.networks if network.name not in going]
+    found = (attachments.definitions.get(key) for key in attachment_keys(networks, namespace=vmi.key.namespace))
+    return Demand(
+        node_selector={**(added_node_selector or {}), **mapping(spec.get("nodeSelector"))},
+        affinity=mapping(spec.get("affinity")),
+        tolerations=objects(spec.get("tolerations")),
+        devices=frozenset(item.device for item in found if item is not None and item.device),
+    )
+
+
+def find_candidates(nodes: Sequence[Node] | None, *, source: str, demand: Demand) -> Candidates:
+    """The nodes other than the source that may be asked.
+
+    Args:
+        nodes: all there are; None, or none at all, when they cannot be read: whoever runs a VM has nodes.
+        source: the node that the VM is on.
+    """
+    if not nodes:
+        return Candidates()
+    flaws = {node.name: _flaw(node, demand) for node in nodes if node.name != source}
+    fitting = frozenset(name for name, flaw in flaws.items() if flaw is None)
+    counts = Counter(flaw for flaw in flaws.values() if flaw is not None)
+    told = [f"{source} runs it"] if any(node.name == source for node in nodes) else []
+    told += [_counted(flaw, count) for flaw, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    if len(told) > _FLAWS_TOLD:
+        told = [*told[:_FLAWS_TOLD], "..."]
+    taken = f"{len(fitting)} of {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'} can take the VM"
+    return Candidates(
+        is_known=True, nodes=fitting, total=len(nodes), message=f"{taken}: {', '.join(told)}" if told else taken
+    )
+
+
+def _flaw(node: Node, demand: Demand) -> _Flaw | None:
+    """The first that a person would mend first."""
+    if node.deleting:
+        return _Flaw("is being deleted", "are being deleted")
+    if is_cordoned_for(demand.tolerations, node):
+        return _Flaw("is cordoned", "are cordoned")
+    if not node.is_ready:
+        return _Flaw("is not ready", "are not ready")
+    if labels := missing_labels(demand.node_selector, node):
+        return _with("lack", f"label {', '.join(labels)}")
+    if not fits_affinity(demand.affinity, node):
+        return _Flaw("does not match the node affinity", "do not match the node affinity")
+    if taints := repelling_taints(demand.tolerations, node):
+        return _Flaw(*(f"{verb} taint {', '.join(map(str, taints))}" for verb in ("has", "have")))
+    if devices := sorted(demand.devices - node.devices):
+        return _with("lack", f"device {', '.join(devices)}")
+    return None
+
+
+def _with(verb: str, rest: str) -> _Flaw:
+    return _Flaw(f"{verb}s {rest}", f"{verb} {rest}")
+
+
+def _counted(flaw: _Flaw, count: int) -> str:
+    return f"{count} {flaw.of_one if count == 1 else flaw.of_several}"

@@ -1,0 +1,208 @@
+"""Which nodes can take a VM, and what is said of the others."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.build import a_vmi, absent, nic, primary, vmi
+
+from nicplug.model.attachments import Knowledge, KnownAttachments, parse_attachment_definition
+from nicplug.model.keys import AttachmentKey
+from nicplug.model.node import Node, parse_node
+from nicplug.plan.candidates import Candidates, Demand, demand_of, find_candidates
+
+DEVICE = "intel.com/sriov"
+GPU = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
+
+
+def node(
+    name: str = "node02",
+    *,
+    labels: dict[str, str] | None = None,
+    ready: str = "True",
+    allocatable: dict[str, str] | None = None,
+    deleting: bool = False,
+    **spec: Any,
+) -> Node:
+    metadata: dict[str, Any] = {"name": name, "uid": name, "resourceVersion": "1", "labels": labels or {}}
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    conditions = [{"type": "Ready", "status": ready}] if ready else []
+    status = {"conditions": conditions, "allocatable": {"cpu": "4", **(allocatable or {})}}
+    return parse_node({"metadata": metadata, "spec": spec, "status": status})
+
+
+def required(*expressions: dict[str, Any], fields: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    term = {"matchExpressions": list(expressions), "matchFields": fields or []}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    node: Node
+    flaw: str = ""
+    demand: Demand = field(default_factory=Demand)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+SSD = Demand(node_selector={"disk": "ssd"})
+DISK = Demand(affinity=required(expression("disk", "In", "ssd", "nvme")))
+NOT_OLD = Demand(affinity=required(expression("age", "NotIn", "old")))
+FAST = Demand(affinity=required(expression("speed", "Gt", "10")))
+
+CASES = [
+    Case("any ready node", node()),
+    Case("being deleted", node(deleting=True), "1 is being deleted"),
+    Case("cordoned", node(unschedulable=True), "1 is cordoned"),
+    Case(
+        "cordoned, and the VM tolerates it",
+        node(unschedulable=True, taints=[{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]),
+        demand=Demand(tolerations=[{"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}]),
+    ),
+    Case("not ready", node(ready="False"), "1 is not ready"),
+    Case("its kubelet is silent", node(ready="Unknown"), "1 is not ready"),
+    Case("no condition yet", node(ready=""), "1 is not ready"),
+    Case("selector matches", node(labels={"disk": "ssd"}), demand=Demand(node_selector={"disk": "ssd"})),
+    Case("lacks the label", node(), "1 lacks label disk=ssd", SSD),
+    Case("another value", node(labels={"disk": "hdd"}), "1 lacks label disk=ssd", SSD),
+    Case("affinity In", node(labels={"disk": "nvme"}), demand=DISK),
+    Case("affinity In, without the label", node(), "1 does not match the node affinity", DISK),
+    Case("affinity NotIn, without the label", node(), demand=NOT_OLD),
+    Case("affinity NotIn", node(labels={"age": "old"}), "1 does not match the node affinity", NOT_OLD),
+    Case("affinity Exists", node(labels={"a": ""}), demand=Demand(affinity=required(expression("a", "Exists")))),
+    Case(
+        "affinity DoesNotExist",
+        node(labels={"a": ""}),
+        "1 does not match the node affinity",
+        Demand(affinity=required(expression("a", "DoesNotExist"))),
+    ),
+    Case("affinity Gt", node(labels={"speed": "25"}), demand=FAST),
+    Case("affinity Gt, of no number", node(labels={"speed": "x"}), "1 does not match the node affinity", FAST),
+    Case("an operator of a later Kubernetes", node(), demand=Demand(affinity=required(expression("a", "Like", "b")))),
+    Case(
+        "affinity by name",
+        node(),
+        demand=Demand(affinity=required(fields=[expression("metadata.name", "In", "node02")])),
+    ),
+    Case(
+        "affinity by another name",
+        node(),
+        "1 does not match the node affinity",
+        Demand(affinity=required(fields=[expression("metadata.name", "In", "node09")])),
+    ),
+    Case("an affinity term without requirements", node(), "1 does not match", Demand(affinity=required())),
+    Case(
+        "what is preferred does not count",
+        node(),
+        demand=Demand(affinity={"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}}),
+    ),
+    Case("a taint", node(taints=[GPU]), "1 has taint gpu=yes:NoSchedule"),
+    Case("a taint NoExecute", node(taints=[{"key": "a", "effect": "NoExecute"}]), "1 has taint a:NoExecute"),
+    Case("a taint that only repels a little", node(taints=[{**GPU, "effect": "PreferNoSchedule"}])),
+    Case("a taint tolerated by value", node(taints=[GPU]), demand=Demand(tolerations=[{"key": "gpu", "value": "yes"}])),
+    Case(
+        "a taint tolerated with another value",
+        node(taints=[GPU]),
+        "1 has taint gpu=yes:NoSchedule",
+        Demand(tolerations=[{"key": "gpu", "value": "no"}]),
+    ),
+    Case("every taint tolerated", node(taints=[GPU]), demand=Demand(tolerations=[{"operator": "Exists"}])),
+    Case(
+        "a toleration of another effect",
+        node(taints=[GPU]),
+        "1 has taint",
+        Demand(tolerations=[{"key": "gpu", "operator": "Exists", "effect": "NoExecute"}]),
+    ),
+    Case("offers the device", node(allocatable={DEVICE: "4"}), demand=Demand(devices=frozenset({DEVICE}))),
+    Case("lacks the device", node(), "1 lacks device intel.com/sriov", Demand(devices=frozenset({DEVICE}))),
+    Case(
+        "has lost its devices",
+        node(allocatable={DEVICE: "0"}),
+        "1 lacks device intel.com/sriov",
+        Demand(devices=frozenset({DEVICE})),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_node(case: Case) -> None:
+    found = find_candidates([node("node01"), case.node], source="node01", demand=case.demand)
+    assert found.is_impossible is bool(case.flaw)
+    assert found.nodes == (frozenset() if case.flaw else {"node02"})
+    assert found.message.startswith(f"{0 if case.flaw else 1} of 2 nodes can take the VM: node01 runs it")
+    assert case.flaw in found.message
+
+
+def test_the_flaws_are_counted_the_commonest_first() -> None:
+    nodes = [
+        node("node01"),
+        node("node02", unschedulable=True),
+        node("node03", labels={"disk": "hdd"}),
+        node("node04"),
+    ]
+    found = find_candidates(nodes, source="node01", demand=Demand(node_selector={"disk": "ssd"}))
+    assert found.message == "0 of 4 nodes can take the VM: node01 runs it, 2 lack label disk=ssd, 1 is cordoned"
+
+
+def test_a_long_list_of_flaws_is_cut() -> None:
+    nodes = [node(f"n{number}", taints=[{"key": f"t{number}", "effect": "NoExecute"}]) for number in range(20)]
+    found = find_candidates(nodes, source="gone", demand=Demand())
+    assert found.message.endswith(", ...")
+    assert len(found.message) < 300
+
+
+def test_a_single_node() -> None:
+    found = find_candidates([node("node01")], source="node01", demand=Demand())
+    assert found.message == "0 of 1 node can take the VM: node01 runs it"
+
+
+@pytest.mark.parametrize("nodes", [None, []], ids=["not readable", "none listed"])
+def test_nothing_is_concluded_from_nothing(nodes: list[Node] | None) -> None:
+    assert find_candidates(nodes, source="node01", demand=Demand()) == Candidates()
+    assert not Candidates().is_impossible
+
+
+def test_heartbeats_are_no_change() -> None:
+    raw = {"metadata": {"name": "n", "uid": "u", "resourceVersion": "1"}, "status": {"conditions": []}}
+    beat = {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-02T03:04:05Z"}
+    later = {**beat, "lastHeartbeatTime": "2026-01-02T03:09:05Z"}
+    first = parse_node({**raw, "status": {"conditions": [beat], "images": [{"names": ["a"]}]}})
+    second = parse_node({"metadata": {**raw["metadata"], "resourceVersion": "2"}, "status": {"conditions": [later]}})
+    assert first == second
+
+
+@pytest.mark.parametrize("raw", [{}, {"metadata": None, "spec": [], "status": "x"}, {"spec": {"taints": [1, {}]}}])
+def test_any_node_can_be_read(raw: dict[str, Any]) -> None:
+    assert find_candidates([parse_node(raw)], source="", demand=Demand(tolerations=[{}])).is_known
+
+
+def with_device(name: str, device: str) -> tuple[AttachmentKey, Any]:
+    raw = {
+        "metadata": {"namespace": "default", "name": name, "annotations": {"k8s.v1.cni.cncf.io/resourceName": device}},
+        "spec": {"config": "{}"},
+    }
+    return AttachmentKey("default", name), parse_attachment_definition(raw, changed_at=None)
+
+
+def test_demand_of_a_vmi() -> None:
+    raw = vmi(primary(), nic("blue"), nic("red"), absent("gone"))
+    raw["spec"] |= {"nodeSelector": {"disk": "ssd", "zone": "a"}, "tolerations": [{"operator": "Exists"}]}
+    known = KnownAttachments(
+        knowledge=Knowledge.COMPLETE,
+        definitions=dict(map(with_device, ("blue-net", "gone-net", "red-net"), (DEVICE, "x.y/z", ""))),
+    )
+    demand = demand_of(a_vmi(raw), attachments=known, added_node_selector={"zone": "b", "rack": "7"})
+    assert demand.node_selector == {"disk": "ssd", "zone": "a", "rack": "7"}
+    assert demand.tolerations == [{"operator": "Exists"}]
+    assert demand.devices == {DEVICE}
+
+
+def test_a_network_that_nobody_knows_asks_for_no_device() -> None:
+    assert demand_of(a_vmi(vmi(nic("blue"))), attachments=KnownAttachments()).devices == frozenset()
