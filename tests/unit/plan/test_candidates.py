@@ -170,11 +170,11 @@ def test_nothing_is_concluded_from_nothing(nodes: list[Node] | None) -> None:
 
 
 def test_heartbeats_are_no_change() -> None:
-    raw = {"metadata": {"name": "n", "uid": "u", "resourceVersion": "1"}, "status": {"conditions": []}}
+    metadata = {"name": "n", "uid": "u", "resourceVersion": "1"}
     beat = {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-02T03:04:05Z"}
     later = {**beat, "lastHeartbeatTime": "2026-01-02T03:09:05Z"}
-    first = parse_node({**raw, "status": {"conditions": [beat], "images": [{"names": ["a"]}]}})
-    second = parse_node({"metadata": {**raw["metadata"], "resourceVersion": "2"}, "status": {"conditions": [later]}})
+    first = parse_node({"metadata": metadata, "status": {"conditions": [beat], "images": [{"names": ["a"]}]}})
+    second = parse_node({"metadata": {**metadata, "resourceVersion": "2"}, "status": {"conditions": [later]}})
     assert first == second
 
 
