@@ -4,8 +4,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from nicplug.model.attachments import KnownAttachments
+from nicplug.model.dynamic_controller import DynamicController
+from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.migration import Migration
+from nicplug.model.migration_slot import MigrationSlot
+from nicplug.model.node import Node
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.revision import VmRevision
@@ -77,6 +81,9 @@ class VmiView:
         orphan: the pod that nicplug made for this VMI, when nobody owns it any more.
         is_podless: that there is no launcher pod is known, not only that none is in sight.
         migrations: every migration that names this VMI, oldest first.
+        nodes: every node there is; None when they cannot be read.
+        controller: the dynamic networks controller on the node of the VM.
+        policy: the cluster's, with what the VM's owner has overridden.
     """
 
     vmi: VirtualMachineInstance
@@ -93,6 +100,9 @@ class VmiView:
     attachments: KnownAttachments = field(default_factory=KnownAttachments)
     failures: tuple[PodFailure, ...] = ()
     migrations: tuple[Migration, ...] = ()
+    nodes: tuple[Node, ...] | None = None
+    controller: DynamicController = field(default_factory=DynamicController)
+    policy: HotplugPolicy = field(default_factory=HotplugPolicy)
 
     @property
     def hotplug_enabled(self) -> bool:
@@ -108,6 +118,9 @@ class MigrationView:
         vmi: the VMI that the migration names; None when there is none.
         pods: every pod controlled by that VMI's uid.
         migrations: every migration that names the VMI, oldest first; this one too.
+        nodes: every node there is; None when they cannot be read.
+        attachments: what is known of the network attachment definitions that the VMI refers to.
+        slot: what this migration may take up of what the cluster's limits leave.
         report_pending_since: when a withheld report was first noticed; None when none is withheld.
     """
 
@@ -117,5 +130,8 @@ class MigrationView:
     migrations: tuple[Migration, ...]
     config: KubevirtConfig | None
     settings: PlanSettings
+    nodes: tuple[Node, ...] | None = None
+    attachments: KnownAttachments = field(default_factory=KnownAttachments)
+    slot: MigrationSlot = field(default_factory=MigrationSlot)
     refusal: Refusal | None = None
     report_pending_since: datetime | None = None
