@@ -28,6 +28,7 @@ from tests.integration.played_operator import (
 from nicplug_sandbox import controlplane
 from nicplug_sandbox.controlplane import ControlPlane
 from nicplug_sandbox.node.api import PODS, VIRTUAL_MACHINE_INSTANCES, Json
+from nicplug_sandbox.node.mirror import Key
 
 NODES = ("node01", "node02", "node03")
 MASS = int(os.environ.get("NICPLUG_TEST_VMIS", "60"))
@@ -64,6 +65,25 @@ def daemon_pods(operator: PlayedOperator) -> list[tuple[str, str]]:
         for pod in operator.pods.all()
         if pod["metadata"]["namespace"] == "kube-system" and is_ready(pod)
     ]
+
+
+def is_agent(pod: Json, app: str, node: str) -> bool:
+    """Whether this is the agent's pod on the node."""
+    labels = pod["metadata"].get("labels") or {}
+    return labels.get("name") == app and pod["spec"].get("nodeName") == node
+
+
+def offered(operator: PlayedOperator, node: str, device: str) -> str:
+    """How many of a device the scheduler may give to pods on the node."""
+    found = operator.nodes.get(Key("", node))
+    assert found is not None
+    return str(found["status"]["allocatable"].get(device, ""))
+
+
+def is_unschedulable(pod: Json) -> bool:
+    """Whether the scheduler has found no node."""
+    conditions = pod["status"].get("conditions") or ()
+    return any(item["type"] == "PodScheduled" and item.get("reason") == "Unschedulable" for item in conditions)
 
 
 def writes(control_plane: ControlPlane, *, namespace: str, resource: str, since: int) -> list[Json]:
@@ -188,6 +208,47 @@ async def test_a_node_without_dynamic_controller_really_has_no_pod_of_it(operato
     await operator.annotate_node(node, dynamic_networks_controller=None)
     await operator.until(lambda: controller in daemon_pods(operator))
     await operator.until(lambda: attached(operator.pod(pod_name)) == {pod_interface("blue")})
+
+
+@pytest.mark.parametrize("how", ["crash", "unready"])
+async def test_a_dynamic_controller_that_is_not_ready_serves_when_it_is_well_again(
+    operator: PlayedOperator, how: str
+) -> None:
+    await operator.create_nad("blue")
+    _, pod_name = await operator.run(vmi_body("vm"))
+    node = operator.pod(pod_name)["spec"]["nodeName"]
+    controller = ("dynamic-networks-controller", node)
+    await operator.annotate_node(node, dynamic_networks_controller=f"broken={how}")
+    await operator.until(lambda: controller not in daemon_pods(operator))
+    await operator.annotate_networks(pod_name, [element("blue")])
+    await asyncio.sleep(0.3)
+    assert attached(operator.pod(pod_name)) == set()
+    await operator.annotate_node(node, dynamic_networks_controller=None)
+    await operator.until(lambda: attached(operator.pod(pod_name)) == {pod_interface("blue")})
+    agent = next(pod for pod in operator.pods.all() if is_agent(pod, *controller))
+    owner = agent["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["name"]) == ("DaemonSet", "dynamic-networks-controller-ds")
+
+
+async def test_a_pod_goes_where_its_device_is(operator: PlayedOperator) -> None:
+    limits = {"limits": {"sandbox.example/fast": "1"}}
+    vmi = await operator.create_vmi(vmi_body("vm"))
+    body = pod_body(vmi)
+    body["spec"]["containers"][0]["resources"] |= limits
+    pod_name = await operator.create_pod(body)
+    await operator.until(lambda: is_unschedulable(operator.pod(pod_name)))
+    await operator.annotate_node("node02", devices="sandbox.example/fast=1")
+    await operator.until(lambda: is_ready(operator.pod(pod_name)), seconds=60)
+    assert operator.pod(pod_name)["spec"]["nodeName"] == "node02"
+    await operator.annotate_node("node02", devices=None)
+    await operator.until(lambda: offered(operator, "node02", "sandbox.example/fast") == "0")
+
+
+async def test_a_node_whose_runtime_is_down_says_so_at_once(operator: PlayedOperator) -> None:
+    await operator.annotate_node("node03", kubelet="broken=unready")
+    await operator.until(lambda: not is_ready(operator.nodes.get(Key("", "node03"))))
+    await operator.annotate_node("node03", kubelet=None)
+    await operator.until(lambda: is_ready(operator.nodes.get(Key("", "node03"))))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ async def _serve(settings: Settings) -> None:
     "--dynamic-controller-nodes",
     default="all",
     show_default=True,
-    help="Where the dynamic networks controller runs: all, none, or node names with commas.",
+    help="Where the dynamic networks controller runs: all, none, not-deployed, or node names with commas.",
 )
 @click.option(
     "--start-seconds", type=click.FloatRange(0), default=0.0, show_default=True, help="From binding a pod to Running."
@@ -86,7 +86,7 @@ def main(*, verbose: bool, **options: object) -> None:
 
 
 def _unknown_nodes(settings: Settings) -> list[str]:
-    if settings.dynamic_controller_nodes in ("all", "none"):
+    if settings.dynamic_controller_nodes in ("all", "none", "not-deployed"):
         return []
     wanted = [name.strip() for name in settings.dynamic_controller_nodes.split(",")]
     return [name for name in wanted if name not in settings.node_names]

@@ -23,6 +23,11 @@ APPS = {
     ),
 }
 """DaemonSet name, `app` label and container name, as in the projects' own manifests."""
+IMAGES = {
+    RoleName.MULTUS: "ghcr.io/k8snetworkplumbingwg/multus-cni:simulated",
+    RoleName.DYNAMIC_NETWORKS: "ghcr.io/k8snetworkplumbingwg/multus-dynamic-networks-controller:simulated",
+}
+"""The projects' repositories, by which an operator may know them; nothing is pulled."""
 
 
 def daemon_set(role: RoleName) -> Json:
@@ -54,11 +59,25 @@ def daemon_set(role: RoleName) -> Json:
                             }
                         }
                     },
-                    "containers": [{"name": container, "image": f"simulated/{app}:1"}],
+                    "containers": [{"name": container, "image": IMAGES[role]}],
                 },
             },
         },
     }
+
+
+def role_of(pod: Json) -> RoleName | None:
+    """The role that a pod of one of the DaemonSets plays; None for any other pod."""
+    metadata = pod["metadata"]
+    if metadata["namespace"] != NAMESPACE or not is_daemon(pod):
+        return None
+    label = (metadata.get("labels") or {}).get("name")
+    return next((role for role, (_, app, _) in APPS.items() if app == label), None)
+
+
+def is_daemon(pod: Json) -> bool:
+    """Whether the pod belongs to a DaemonSet: a node's fault must not take its own agents with it."""
+    return any(owner["kind"] == "DaemonSet" for owner in pod["metadata"].get("ownerReferences") or ())
 
 
 def index_daemonset_pods(pod: Json) -> tuple[str, ...]:

@@ -28,9 +28,9 @@ class RoleName(StrEnum):
 
 
 HOW_BROKEN: dict[RoleName, frozenset[str]] = {
-    RoleName.KUBELET: frozenset({"image-pull", "crash"}),
-    RoleName.MULTUS: frozenset({"add", "delete"}),
-    RoleName.DYNAMIC_NETWORKS: frozenset({"fails", "silent"}),
+    RoleName.KUBELET: frozenset({"image-pull", "crash", "unready"}),
+    RoleName.MULTUS: frozenset({"add", "delete", "crash", "unready"}),
+    RoleName.DYNAMIC_NETWORKS: frozenset({"fails", "silent", "crash", "unready"}),
     RoleName.VIRT_HANDLER: frozenset({"plug", "unplug"}),
     RoleName.MIGRATION_SOURCE: frozenset({"copy", "crash", "abort"}),
     RoleName.MIGRATION_TARGET: frozenset({"prepare", "load"}),

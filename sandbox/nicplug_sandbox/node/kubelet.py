@@ -12,8 +12,9 @@ from enum import Enum, auto
 
 from nicplug_sandbox.node import pod_status
 from nicplug_sandbox.node.api import PODS, STRATEGIC_PATCH, Api, ApiError, Json
+from nicplug_sandbox.node.daemonsets import is_daemon, role_of
 from nicplug_sandbox.node.events import Event, EventPoster
-from nicplug_sandbox.node.faults import Fault, RoleName, fault_of
+from nicplug_sandbox.node.faults import HEALTHY, Fault, RoleName, fault_of
 from nicplug_sandbox.node.mirror import Key, Mirror, key_of
 from nicplug_sandbox.node.multus import CniError, Multus
 from nicplug_sandbox.node.networks import NETWORK_STATUS, annotation, format_status, read_status
@@ -38,6 +39,8 @@ class Step(Enum):
     HOLD_BACK = auto()
     RESTART = auto()
     UPDATE_READINESS = auto()
+    FAIL_PROBE = auto()
+    PASS_PROBE = auto()
     TERMINATE = auto()
 
 
@@ -62,8 +65,14 @@ def pod_fault(pod: Json) -> PodFault:
     return PodFault()
 
 
-def next_step(pod: Json, *, fault: Fault, exit_code: int | None = None) -> Step:
-    """Decide what to do with a pod of this node; `exit_code`: its containers have ended by themselves."""
+def next_step(pod: Json, *, fault: Fault, exit_code: int | None = None, agent: Fault = HEALTHY) -> Step:
+    """Decide what to do with a pod of this node.
+
+    Args:
+        fault: what is wrong with the kubelet.
+        exit_code: the pod's containers have ended by themselves.
+        agent: what is wrong with the role that runs in the pod, if it is one of the node's agents.
+    """
     status = pod.get("status", {})
     phase = status.get("phase") or "Pending"
     metadata = pod["metadata"]
@@ -76,10 +85,10 @@ def next_step(pod: Json, *, fault: Fault, exit_code: int | None = None) -> Step:
     own = pod_fault(pod)
     waits = pod_status.waiting_reason(pod)
     exits = own.exit_code is not None or exit_code is not None
-    crashes = exits or (fault.broken == "crash" and not _is_daemon(pod))
+    crashes = exits or (fault.broken == "crash" and not is_daemon(pod)) or agent.broken == "crash"
     if phase == "Pending":
         pull_fails = (
-            own.image_pull or pod_status.bad_image(pod) or (fault.broken == "image-pull" and not _is_daemon(pod))
+            own.image_pull or pod_status.bad_image(pod) or (fault.broken == "image-pull" and not is_daemon(pod))
         )
         return Step.FAIL_IMAGE_PULL if pull_fails else Step.START
     if crashes:
@@ -88,12 +97,14 @@ def next_step(pod: Json, *, fault: Fault, exit_code: int | None = None) -> Step:
         return Step.NOTHING if waits else Step.HOLD_BACK
     if waits == "CrashLoopBackOff":
         return Step.RESTART
+    if is_daemon(pod) and not waits and _fails_probe(pod) != (agent.broken == "unready"):
+        return Step.PASS_PROBE if _fails_probe(pod) else Step.FAIL_PROBE
     return Step.NOTHING if _is_readiness_current(pod) else Step.UPDATE_READINESS
 
 
-def _is_daemon(pod: Json) -> bool:
-    """Whether the pod belongs to a DaemonSet: a node's fault must not take its own agents with it."""
-    return any(owner["kind"] == "DaemonSet" for owner in pod["metadata"].get("ownerReferences") or ())
+def _fails_probe(pod: Json) -> bool:
+    conditions = pod["status"].get("conditions") or ()
+    return any(item["type"] == "ContainersReady" and item["status"] == "False" for item in conditions)
 
 
 def _is_readiness_current(pod: Json) -> bool:
@@ -114,6 +125,8 @@ def status_after(step: Step, pod: Json, *, host: str, now: datetime, exit_code: 
         case Step.RESTART:
             addresses = [item["ip"] for item in pod["status"].get("podIPs") or ()] or [host]
             return pod_status.running(pod, addresses=addresses, host=host, now=now, restart=True)
+        case Step.FAIL_PROBE | Step.PASS_PROBE:
+            return pod_status.probed(pod, passed=step is Step.PASS_PROBE, now=now)
         case Step.UPDATE_READINESS:
             moment = pod_status.timestamp(now)
             return {"conditions": pod_status.ready_conditions(pod, containers_ready=True, now=moment)}
@@ -175,7 +188,12 @@ class Kubelet:
         self._enqueue(pod)
 
     def _step(self, pod: Json, fault: Fault) -> Step:
-        return next_step(pod, fault=fault, exit_code=self._exits.get(pod["metadata"]["uid"]))
+        exit_code = self._exits.get(pod["metadata"]["uid"])
+        return next_step(pod, fault=fault, exit_code=exit_code, agent=self._agent_fault(pod))
+
+    def _agent_fault(self, pod: Json) -> Fault:
+        role = role_of(pod)
+        return HEALTHY if role is None else fault_of(self._nodes.get(Key("", pod["spec"]["nodeName"])), role)
 
     def _enqueue(self, pod: Json) -> None:
         node = pod["spec"].get("nodeName", "")

@@ -24,23 +24,13 @@ from nicplug_sandbox.node.api import (
 from nicplug_sandbox.node.daemonsets import APPS, NAMESPACE, SIMULATED, daemon_set
 from nicplug_sandbox.node.faults import RoleName, fault_of
 from nicplug_sandbox.node.mirror import Key, Mirror
-from nicplug_sandbox.node.pod_status import timestamp
+from nicplug_sandbox.node.node_status import device_amounts, devices_patch, node_status, readiness_patch
 from nicplug_sandbox.node.settings import PREFIX, Settings
 
 log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_SECONDS = 40
-CAPACITY = {
-    "cpu": "1000",
-    "memory": "8Ti",
-    "pods": "2000",
-    "ephemeral-storage": "10Ti",
-    "devices.kubevirt.io/kvm": "2000",
-    "devices.kubevirt.io/tun": "2000",
-    "devices.kubevirt.io/vhost-net": "2000",
-}
-"""Room for thousands of virtual machines: the sandbox limits the scheduler only where a test says so."""
 
 
 def node_address(number: int) -> str:
@@ -58,48 +48,6 @@ def node_body(name: str) -> Json:
         SIMULATED: "true",
     }
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
-
-
-def node_status(*, address: str, now: datetime) -> Json:
-    """Ready, with room."""
-    moment = timestamp(now)
-    healthy = {
-        "MemoryPressure": "KubeletHasSufficientMemory",
-        "DiskPressure": "KubeletHasNoDiskPressure",
-        "PIDPressure": "KubeletHasSufficientPID",
-    }
-    conditions = [
-        {
-            "type": kind, "status": "False", "reason": reason, "message": "",
-            "lastHeartbeatTime": moment, "lastTransitionTime": moment,
-        }
-        for kind, reason in healthy.items()
-    ]  # fmt: skip
-    conditions.append(
-        {
-            "type": "Ready", "status": "True", "reason": "KubeletReady",
-            "message": "kubelet is posting ready status",
-            "lastHeartbeatTime": moment, "lastTransitionTime": moment,
-        }
-    )  # fmt: skip
-    return {
-        "capacity": CAPACITY,
-        "allocatable": CAPACITY,
-        "addresses": [{"type": "InternalIP", "address": address}],
-        "conditions": conditions,
-        "nodeInfo": {
-            "architecture": "amd64", "operatingSystem": "linux", "osImage": "nicplug sandbox",
-            "bootID": "", "machineID": "", "systemUUID": "", "kernelVersion": "simulated",
-            "containerRuntimeVersion": "containerd://simulated", "kubeletVersion": "v0.0.0-simulated",
-            "kubeProxyVersion": "",
-        },
-    }  # fmt: skip
-
-
-def is_node_ready(node: Json | None) -> bool:
-    """Whether the Node has condition Ready=True."""
-    conditions = (node or {}).get("status", {}).get("conditions") or ()
-    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
 def label_patch(node: Json) -> Json:
@@ -121,6 +69,7 @@ class NodeKeeper:
         self._api = api
         self._nodes = nodes
         self._settings = settings
+        self._devices: dict[str, frozenset[str]] = {}
         self._numbers = {name: number for number, name in enumerate(settings.node_names, start=1)}
         self._changed: asyncio.Queue[str] = asyncio.Queue()
 
@@ -128,10 +77,14 @@ class NodeKeeper:
         """Create what is missing and make every node Ready."""
         names = self._settings.node_names
         await asyncio.gather(*(self._register_node(name) for name in names))
-        await asyncio.gather(*(self._apply_daemon_set(role) for role in APPS))
+        await asyncio.gather(*(self._apply_daemon_set(role) for role in self._deployed()))
         self._nodes.listen(self._on_node)
         for name in names:
             self._changed.put_nowait(name)
+
+    def _deployed(self) -> list[RoleName]:
+        left_out = () if self._settings.is_dynamic_controller_deployed else (RoleName.DYNAMIC_NETWORKS,)
+        return [role for role in APPS if role not in left_out]
 
     async def deregister(self) -> None:
         """Delete nodes, Leases and DaemonSets that this simulator made."""
@@ -158,8 +111,13 @@ class NodeKeeper:
         await self._make_ready(name)
 
     async def _make_ready(self, name: str) -> None:
-        status = node_status(address=node_address(self._numbers[name]), now=datetime.now(UTC))
-        await self._api.patch(NODES, {"status": status}, name=name, subresource="status", content_type=STRATEGIC_PATCH)
+        await self._write_status(name, node_status(address=node_address(self._numbers[name]), now=datetime.now(UTC)))
+
+    async def _write_status(self, name: str, status: Json) -> None:
+        answer = await self._api.patch(
+            NODES, {"status": status}, name=name, subresource="status", content_type=STRATEGIC_PATCH
+        )
+        self._nodes.apply_response(answer)
 
     async def _renew(self, name: str) -> None:
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -199,22 +157,36 @@ class NodeKeeper:
                 raise
 
     def _on_node(self, _old: Json | None, new: Json | None) -> None:
-        if new is not None and new["metadata"]["name"] in self._numbers and label_patch(new):
-            self._changed.put_nowait(new["metadata"]["name"])
+        if new is None or (name := new["metadata"]["name"]) not in self._numbers:
+            return
+        if label_patch(new) or self._status_changes(new):
+            self._changed.put_nowait(name)
+
+    def _status_changes(self, node: Json) -> Json:
+        """What the annotations say of the node's status beyond what it says itself; empty when it agrees."""
+        gone = self._devices.get(node["metadata"]["name"], frozenset()) - device_amounts(node).keys()
+        return {**readiness_patch(node, now=datetime.now(UTC)), **devices_patch(node, gone=gone)}
 
     async def _follow_faults(self) -> None:
         while True:
             name = await self._changed.get()
             node = self._nodes.get(Key("", name))
-            if node is None or not (patch := label_patch(node)):
+            if node is None:
                 continue
             try:
-                answer = await self._api.patch(NODES, patch, name=name, content_type=MERGE_PATCH)
-                self._nodes.apply_response(answer)
+                await self._follow(node)
             except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-                log.info('node "%s": labels not written, trying again: %s', name, error)
+                log.info('node "%s": labels and status not written, trying again: %s', name, error)
                 await asyncio.sleep(1.0)
                 self._changed.put_nowait(name)
+
+    async def _follow(self, node: Json) -> None:
+        name = node["metadata"]["name"]
+        if patch := label_patch(node):
+            self._nodes.apply_response(await self._api.patch(NODES, patch, name=name, content_type=MERGE_PATCH))
+        if changes := self._status_changes(node):
+            await self._write_status(name, changes)
+        self._devices[name] = frozenset(device_amounts(node))
 
     async def _beat(self) -> None:
         while True:
@@ -225,7 +197,7 @@ class NodeKeeper:
                     continue
                 try:
                     await self._renew(name)
-                    if not is_node_ready(node):
-                        await self._make_ready(name)
+                    if changes := self._status_changes(node):
+                        await self._write_status(name, changes)
                 except (ApiError, aiohttp.ClientError, TimeoutError) as error:
                     log.info('node "%s": heartbeat failed: %s', name, error)

@@ -142,6 +142,15 @@ def running(pod: Json, *, addresses: Sequence[str], host: str, now: datetime, re
     }
 
 
+def probed(pod: Json, *, passed: bool, now: datetime) -> Json:
+    """The containers run on, and their readiness probe has another result."""
+    statuses = [{**status, "ready": passed} for status in pod["status"].get("containerStatuses") or ()]
+    return {
+        "conditions": ready_conditions(pod, containers_ready=passed, now=timestamp(now)),
+        **({"containerStatuses": statuses} if statuses else {}),
+    }
+
+
 def waiting(pod: Json, *, reason: str, host: str, now: datetime, message: str = "") -> Json:
     """No container runs: the sandbox or an image is missing, or a crashed container is held back."""
     moment = timestamp(now)

@@ -17,7 +17,10 @@ class Settings:
     seed: int = 0
     """Seeds everything random; the same seed and the same objects give the same order."""
     dynamic_controller_nodes: str = "all"
-    """`all`, `none`, or node names with commas: where the dynamic networks controller runs at start."""
+    """`all`, `none`, `not-deployed`, or node names with commas: where the dynamic networks controller runs at start.
+
+    With `none` its DaemonSet exists and selects no node; with `not-deployed` there is no DaemonSet.
+    """
     start_seconds: float = 0.0
     """From binding to Running; above 0 the pod shows ContainerCreating meanwhile."""
     termination_seconds: float = 0.05
@@ -40,12 +43,17 @@ class Settings:
         """The names of the simulated nodes, in order."""
         return tuple(f"node{number:02d}" for number in range(1, self.nodes + 1))
 
+    @property
+    def is_dynamic_controller_deployed(self) -> bool:
+        """Whether the dynamic networks controller has a DaemonSet."""
+        return self.dynamic_controller_nodes != "not-deployed"
+
     def has_dynamic_controller(self, node: str) -> bool:
         """Whether the dynamic networks controller runs on `node` at start."""
         match self.dynamic_controller_nodes:
             case "all":
                 return True
-            case "none":
+            case "none" | "not-deployed":
                 return False
             case names:
                 return node in {name.strip() for name in names.split(",")}

@@ -170,6 +170,14 @@ class MemoryApi:
         metadata = {**body["metadata"], **({"namespace": namespace} if namespace else {}), "uid": str(key)}
         return self.put(resource, {**body, "metadata": metadata})
 
+    async def apply(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
+        """Server-side apply, as a merge."""
+        name = body["metadata"]["name"]
+        self._record(("apply", resource.plural, name, body))
+        present = self._objects.get(resource.plural, {}).get(Key(namespace or "", name))
+        metadata = {**({"namespace": namespace} if namespace else {}), "uid": name}
+        return self.put(resource, merged(present or {"metadata": metadata}, body))
+
     async def delete(
         self, resource: Resource, *, name: str, namespace: str | None = None, uid: str | None = None
     ) -> None:

@@ -50,4 +50,4 @@ def test_a_typing_error_has_no_effect_and_is_told(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         assert fault_of(build.node(multus="brokn"), RoleName.MULTUS) == HEALTHY
     assert 'sandbox.nicplug.io/multus" is "brokn"' in caplog.text
-    assert "broken=add|delete" in caplog.text
+    assert "broken=add|crash|delete|unready" in caplog.text

@@ -61,6 +61,43 @@ def test_next_step(obj: Json, fault: Fault, step: Step) -> None:
     assert next_step(obj, fault=fault) is step
 
 
+CONTROLLER = "dynamic-networks-controller"
+
+
+@pytest.mark.parametrize(
+    ("obj", "agent", "step"),
+    [
+        pytest.param(daemon_pod(CONTROLLER), Fault(broken="crash"), Step.HOLD_BACK, id="crashes"),
+        pytest.param(daemon_pod(CONTROLLER), Fault(broken="unready"), Step.FAIL_PROBE, id="fails its probe"),
+        pytest.param(daemon_pod(CONTROLLER, ready=False), Fault(broken="unready"), Step.NOTHING, id="is not ready"),
+        pytest.param(daemon_pod(CONTROLLER, ready=False), HEALTHY, Step.PASS_PROBE, id="is well again"),
+        pytest.param(daemon_pod(CONTROLLER), Fault(broken="silent"), Step.NOTHING, id="fails in a way no probe sees"),
+    ],
+)
+def test_next_step_of_an_agent(obj: Json, agent: Fault, step: Step) -> None:
+    assert next_step(obj, fault=HEALTHY, agent=agent) is step
+
+
+@pytest.mark.parametrize(
+    ("how", "waits"), [pytest.param("crash", "CrashLoopBackOff", id="crash"), pytest.param("unready", "", id="unready")]
+)
+async def test_an_agent_is_not_ready_for_a_while(how: str, waits: str) -> None:
+    agent = daemon_pod(CONTROLLER)
+    agent["status"] |= pod_status.running(agent, addresses=["172.31.0.2"], host="172.31.0.2", now=NOW)
+    async with world((POD, agent), controller=False, play=ONLY) as w:
+
+        def seen() -> Json:
+            return w.api.read(POD, agent["metadata"]["name"], "kube-system")
+
+        w.put(NODE, node(dynamic_networks_controller=f"broken={how}"))
+        await w.until(lambda: condition(seen(), "Ready") == "False")
+        assert pod_status.waiting_reason(seen()) == waits
+        assert not seen()["status"]["containerStatuses"][0]["ready"]
+        w.put(NODE, node())
+        await w.until(lambda: condition(seen(), "Ready") == "True")
+        assert seen()["status"]["containerStatuses"][0]["ready"]
+
+
 def condition(obj: Json, kind: str) -> str:
     return next((item["status"] for item in obj["status"].get("conditions") or () if item["type"] == kind), "")
 
