@@ -12,7 +12,8 @@ from typing import Any
 from nicplug.model import metadata as meta
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.keys import MigrationKey, VmiKey
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import ControllerReference, mapping, text
+from nicplug.model.names import WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_UPDATE_PREFIX
 from nicplug.model.times import parse_time
 
 
@@ -48,6 +49,7 @@ class Migration:
 
     Attributes:
         vmi: the VMI that moves; its name is "" when the spec names none.
+        owner: whom it was made for; None for one that a user made.
         spec: the whole spec.
         status: the whole status as last seen; `null` when the object has none.
     """
@@ -64,6 +66,16 @@ class Migration:
     vmi: VmiKey
     phase: MigrationPhase
     status: FrozenJson
+    owner: ControllerReference | None = None
+
+    def is_automatic(self, *, vmi_uid: str) -> bool:
+        """Made by nicplug itself for that very VMI; only such a one may nicplug take back."""
+        is_theirs = self.owner is not None and self.owner.uid == vmi_uid
+        return (
+            is_theirs
+            and self.key.name.startswith(WORKLOAD_UPDATE_PREFIX)
+            and self.annotation(WORKLOAD_UPDATE_ANNOTATION) is not None
+        )
 
     @property
     def is_final(self) -> bool:
@@ -108,6 +120,7 @@ def parse_migration(raw: Mapping[str, Any]) -> Migration:
         vmi=VmiKey(key.namespace, text(spec.get("vmiName"))),
         phase=_phase(mapping(status).get("phase")),
         status=freeze(status),
+        owner=meta.controller_reference(metadata),
     )
 
 

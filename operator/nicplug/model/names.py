@@ -15,6 +15,7 @@ MIGRATION_TARGET_READY_ANNOTATION = "kubevirt.io/migration-target-ready-timestam
 MIGRATION_VMI_LABEL = "kubevirt.io/vmi-name"
 # On a migration: who made it, where that is not a user.
 WORKLOAD_UPDATE_ANNOTATION = "kubevirt.io/workloadUpdateMigration"
+WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
 OUTDATED_LAUNCHER_LABEL = "kubevirt.io/outdatedLauncherImage"
 NODE_NAME_LABEL = "kubevirt.io/nodeName"

@@ -55,6 +55,8 @@ class InterfaceOperation:
         last_attempt_time: when the pod was last asked; the next attempt is counted from it. None: not yet.
         observed_generation: of the VMI, at the last attempt; another one is a reason to try again at once.
         migration: name of the migration that brings it about, or was to; "" on other paths.
+        waiting_since: since when the dynamic path is tried; its deadline is counted from it. None while it is not, or
+            has done its part.
     """
 
     name: str
@@ -70,6 +72,7 @@ class InterfaceOperation:
     last_attempt_time: datetime | None = None
     observed_generation: int = 0
     migration: str = ""
+    waiting_since: datetime | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -78,10 +81,11 @@ class InterfaceOperation:
 
     def to_row(self) -> dict[str, Any]:
         """As it stands in the status."""
-        attempted = self.last_attempt_time
+        attempted, since = self.last_attempt_time, self.waiting_since
         known = {
             "lastError": self.last_error,
             "lastAttemptTime": format_micro_time(attempted) if attempted is not None else "",
+            "waitingSince": format_micro_time(since) if since is not None else "",
             "observedGeneration": self.observed_generation,
             "migration": self.migration,
         }
@@ -108,6 +112,7 @@ def parse_operations(rows: Iterable[Any], *, default_time: datetime) -> dict[str
 
 def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperation:
     attempts, attempted = row.get("attempts"), parse_time(row.get("lastAttemptTime"))
+    since = parse_time(row.get("waitingSince"))
     generation = row.get("observedGeneration")
     return InterfaceOperation(
         name=text(row.get("name")),
@@ -124,4 +129,5 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         last_attempt_time=min(attempted, default_time) if attempted is not None else None,
         observed_generation=generation if isinstance(generation, int) else 0,
         migration=text(row.get("migration")),
+        waiting_since=min(since, default_time) if since is not None else None,
     )

@@ -16,11 +16,11 @@ from nicplug.model.names import (
     MIGRATION_VMI_LABEL,
     VMI_KIND,
     WORKLOAD_UPDATE_ANNOTATION,
+    WORKLOAD_UPDATE_PREFIX,
 )
 from nicplug.model.vmi import VirtualMachineInstance, vmi_id
 from nicplug.plan.actions import Create, Kind
 
-_NAME_PREFIX = "kubevirt-workload-update-"
 _NAME_DIGITS = 10
 # Of what a user waits for: before maintenance, behind what keeps the cluster alive.
 _PRIORITY = "user-triggered"
@@ -33,7 +33,7 @@ def migration_key(vmi: VirtualMachineInstance, *, cause: str) -> MigrationKey:
         cause: what the migration is for, and which attempt at it: another one gives another name.
     """
     digits = hashlib.sha256(f"{vmi.uid}/{cause}".encode()).hexdigest()[:_NAME_DIGITS]
-    return MigrationKey(vmi.key.namespace, f"{_NAME_PREFIX}{digits}")
+    return MigrationKey(vmi.key.namespace, f"{WORKLOAD_UPDATE_PREFIX}{digits}")
 
 
 def create_migration(*, vmi: VirtualMachineInstance, cause: str) -> Create:
