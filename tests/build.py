@@ -441,12 +441,16 @@ def vmi_view(
     seen_at: datetime = NOW,
     orphan: Json | None = None,
     podless: bool = True,
+    known_podless: bool = False,
     nads: Sequence[Json] | None = None,
     multus_installed: bool = True,
     failures: Sequence[PodFailure] = (),
     migrations: Sequence[Json] = (),
 ) -> VmiView:
-    """What the planner of a VMI sees; the feature gate is listed unless `config` says otherwise."""
+    """What the planner of a VMI sees; the feature gate is listed unless `config` says otherwise.
+
+    `known_podless`: the pod that was asked for does not exist, whatever others there are.
+    """
     return VmiView(
         vmi=a_vmi(dict(raw)),
         pods=tuple(map(a_pod, pods)),
@@ -454,8 +458,8 @@ def vmi_view(
         config=a_config(config or kubevirt()) if has_config else None,
         settings=PlanSettings(),
         spec_seen_at=seen_at,
-        orphan=a_pod(orphan) if orphan is not None else None,
-        is_podless=podless and not pods,
+        orphans=(a_pod(orphan),) if orphan is not None else (),
+        is_podless=known_podless or (podless and not pods),
         refusal=refusal,
         report_pending_since=pending_since,
         attachments=known_attachments(nads) if multus_installed else NOT_INSTALLED,

@@ -31,7 +31,7 @@ class LauncherPod:
     Attributes:
         label: value of the label by which launcher pods are watched; None when it has been taken away.
         has_labels: it has any label.
-        created_by: value of the label that names the VMI's uid; proves nothing.
+        created_by: value of the label that names the VMI's uid, None when there is none; proves nothing.
         networks_annotation: the text, or None when the pod has no such annotation.
         is_ready: KubeVirt's `IsPodReady`: running, not being deleted, compute running, the rest ready.
         is_down: the guest's container has ended, whatever the pod's phase says (KubeVirt `PodIsDown`).
@@ -53,7 +53,7 @@ class LauncherPod:
     deleting: bool
     label: str | None
     has_labels: bool
-    created_by: str
+    created_by: str | None
     phase: str
     node_name: str
     has_annotations: bool
@@ -88,6 +88,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
     metadata, spec, status = (mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
     annotations, labels = mapping(metadata.get("annotations")), mapping(metadata.get("labels"))
     networks, label = annotations.get(NETWORKS_ANNOTATION), labels.get(LAUNCHER_LABEL)
+    created_by = labels.get(CREATED_BY_LABEL)
     gated = _has_unpaused_gate(spec)
     unpaused = pod_conditions.find(status, UNPAUSED_CONDITION)
     return LauncherPod(
@@ -99,7 +100,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         deleting=meta.is_deleting(metadata),
         label=label if isinstance(label, str) else None,
         has_labels=bool(labels),
-        created_by=text(labels.get(CREATED_BY_LABEL)),
+        created_by=created_by if isinstance(created_by, str) else None,
         phase=text(status.get("phase")),
         node_name=text(spec.get("nodeName")),
         has_annotations=bool(annotations),

@@ -78,7 +78,7 @@ class VmiView:
         spec_seen_at: when this process first saw the VMI's present generation.
         attachments: what is known of the network attachment definitions that the VMI refers to.
         failures: what the dynamic networks controller last said it failed to do on these pods.
-        orphan: the pod that nicplug made for this VMI, when nobody owns it any more.
+        orphans: the pods that were made for this VMI, when nobody owns them any more.
         is_podless: that there is no launcher pod is known, not only that none is in sight.
         migrations: every migration that names this VMI, oldest first.
         nodes: every node there is; None when they cannot be read.
@@ -94,7 +94,7 @@ class VmiView:
     spec_seen_at: datetime
     refusal: Refusal | None = None
     vm_refusal: Refusal | None = None
-    orphan: LauncherPod | None = None
+    orphans: tuple[LauncherPod, ...] = ()
     is_podless: bool = False
     report_pending_since: datetime | None = None
     attachments: KnownAttachments = field(default_factory=KnownAttachments)

@@ -18,6 +18,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.frozen_json import thaw
+from nicplug.model.keys import PodKey
 from nicplug.model.metadata import controller_reference, mapping
 from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, Kind, Patch
 from nicplug.plan.reasons import Reason
@@ -90,21 +91,26 @@ class Executor:
             self._observe(kind, answer)
 
     async def _confirm_pod(self, action: ConfirmPod) -> None:
-        """Alive and ours: the cache has it again. Anything else: the VMI has no pod, and that is known now."""
-        known = self.caches.pods.get(action.key)
-        try:
-            answer = await self.api.get(PODS, name=action.key.name, namespace=action.key.namespace)
-        except Gone:
-            if known is not None:
-                self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=action.key, uid=known.uid))
-        else:
-            owner = controller_reference(mapping(answer.get("metadata")))
-            if owner is None or owner.uid == action.owner_uid:
-                self.on_dirty(self.caches.revive_pod(answer))
-            if owner is not None and owner.uid == action.owner_uid and known is None:
+        """Alive and ours: the cache has it again. When none is: the VMI has no pod, and that is known now."""
+        for key in action.keys:
+            if await self._finds_pod(key, action):
                 self.on_dirty([action.owner])
                 return
         self.on_dirty(self.caches.confirm_podless(action.owner, uid=action.owner_uid))
+
+    async def _finds_pod(self, key: PodKey, action: ConfirmPod) -> bool:
+        """A pod of the VMI, which was not in sight; one that was is no news."""
+        known = self.caches.pods.get(key)
+        try:
+            answer = await self.api.get(PODS, name=key.name, namespace=key.namespace)
+        except Gone:
+            if known is not None:
+                self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=key, uid=known.uid))
+            return False
+        owner = controller_reference(mapping(answer.get("metadata")))
+        if owner is None or owner.uid == action.owner_uid:
+            self.on_dirty(self.caches.revive_pod(answer))
+        return owner is not None and owner.uid == action.owner_uid and known is None
 
     async def _patch(self, action: Patch) -> None:
         resource, kind = _RESOURCES[action.kind]

@@ -10,7 +10,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.views import MigrationView, PlanSettings, VmiView, VmView
-from nicplug.plan.vmi.launcher_pod import launcher_pod_key
+from nicplug.plan.vmi.active_pod import known_pods
 from nicplug.reconcile.memory import Memory
 
 # The spec of a migration never changes, so what was refused stays refused until its time has come.
@@ -73,7 +73,7 @@ class Gatherer:
             attachments=self.caches.attachments_of(vmi),
             migrations=self.caches.migrations_of(key),
             failures=tuple(failure for pod in pods for failure in self.caches.pod_failures.of(pod.uid).values()),
-            orphan=self._orphan(vmi),
+            orphans=self._orphans(vmi) if vmi.deleting else (),
             is_podless=self.caches.is_podless(vmi),
             vm=vm,
             vm_refusal=self.memory.refusal(vm.key, generation=vm.generation) if vm is not None else None,
@@ -110,10 +110,10 @@ class Gatherer:
             first_report_delay=max(self.settings.first_report_delay, _BUSY_FIRST_REPORT),
         )
 
-    def _orphan(self, vmi: VirtualMachineInstance) -> LauncherPod | None:
-        """By name and label, which prove little: enough to delete it with the VMI, not to run a guest in it."""
-        pod = self.caches.pods.get(launcher_pod_key(vmi))
-        return pod if pod is not None and pod.owner is None and pod.created_by == vmi.uid else None
+    def _orphans(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
+        """By name and label, which prove little: enough to delete them with the VMI, not to run a guest in one."""
+        named = (self.caches.pods.get(key) for key in known_pods(vmi, self.caches.migrations_of(vmi.key)))
+        return tuple(pod for pod in named if pod is not None and pod.owner is None and pod.created_by == vmi.uid)
 
     def _owner(self, vmi: VirtualMachineInstance) -> VirtualMachine | None:
         if vmi.owner is None:

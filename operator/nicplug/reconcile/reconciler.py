@@ -21,7 +21,7 @@ from nicplug.plan.actions import (
     PatchPlacement,
     PatchPodCondition,
     PatchVmGeneration,
-    RestoreLabel,
+    RestoreLabels,
     TurnVmOn,
 )
 from nicplug.plan.migration.decide import plan_migration
@@ -165,7 +165,7 @@ def _reason_of(action: Action) -> Reason:
             return Reason.FAILED_CREATE
         case Delete():
             return Reason.FAILED_DELETE
-        case ConfirmPod() | RestoreLabel() | PatchPodCondition():
+        case ConfirmPod() | RestoreLabels() | PatchPodCondition():
             return Reason.FAILED_POD_PATCH
         case PatchVmGeneration() | TurnVmOn():
             return Reason.FAILED_UPDATE
@@ -211,7 +211,7 @@ def _log_effect(key: WorkKey, action: Action) -> None:
             log.info("interfaces patched", kind=action.kind.value, object=str(action.key))
         case PatchPlacement():
             log.info("placement patched", vmi=str(key))
-        case ConfirmPod() | RestoreLabel():
+        case ConfirmPod() | RestoreLabels():
             log.info("launcher pod looked for", vmi=str(key), pod=str(action.key), action=type(action).__name__)
         case TurnVmOn():
             log.info("run strategy set to Always as requested", vm=str(action.key))

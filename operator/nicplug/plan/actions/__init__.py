@@ -14,7 +14,7 @@ from nicplug.plan.actions.machines import (
     TurnVmOn,
 )
 from nicplug.plan.actions.objects import Create, Delete, Kind, PatchFinalizers, PatchStatus
-from nicplug.plan.actions.pods import ConfirmPod, PatchNetworksAnnotation, PatchPodCondition, RestoreLabel
+from nicplug.plan.actions.pods import ConfirmPod, LabelChange, PatchNetworksAnnotation, PatchPodCondition, RestoreLabels
 
 Patch = (
     PatchNetworksAnnotation
@@ -24,7 +24,7 @@ Patch = (
     | PatchVmGeneration
     | PatchStatus
     | PatchPodCondition
-    | RestoreLabel
+    | RestoreLabels
     | LabelNode
     | PatchFinalizers
     | TurnVmOn
@@ -38,6 +38,7 @@ __all__ = [
     "Delete",
     "JsonPatch",
     "Kind",
+    "LabelChange",
     "LabelNode",
     "OriginChange",
     "Patch",
@@ -49,7 +50,7 @@ __all__ = [
     "PatchPodCondition",
     "PatchStatus",
     "PatchVmGeneration",
-    "RestoreLabel",
+    "RestoreLabels",
     "TurnVmOn",
     "escape_pointer",
 ]

@@ -4,57 +4,69 @@ from dataclasses import dataclass
 
 from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import PodKey, VmiKey
-from nicplug.model.names import (
-    LAUNCHER_LABEL,
-    LAUNCHER_LABEL_VALUE,
-    NETWORKS_ANNOTATION,
-)
+from nicplug.model.names import NETWORKS_ANNOTATION
 from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, test
 from nicplug.plan.actions.objects import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmPod:
-    """GET the launcher pod that is missing, before anything is decided on its absence.
+    """GET the launcher pods that are missing, before anything is decided on their absence.
 
     The only read that a plan asks for: a pod that lost the label by which pods are watched looks deleted.
 
     Attributes:
-        owner: the VMI that misses it.
+        keys: the pods by name, at least one.
+        owner: the VMI that misses them.
     """
 
-    key: PodKey
+    keys: tuple[PodKey, ...]
     owner: VmiKey
     owner_uid: str
 
     kind = Kind.POD
 
+    @property
+    def key(self) -> PodKey:
+        """The first of them, for messages."""
+        return self.keys[0]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChange:
+    """A label as it stands on a pod, None when there is none, and as it shall be."""
+
+    name: str
+    seen: str | None
+    wanted: str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreLabel:
-    """Put the label of launcher pods back, so that the watch sees the pod again.
+class RestoreLabels:
+    """Put labels of launcher pods back, each if it is still what we saw.
 
     Attributes:
-        seen: the value that stands there instead; None when there is none.
         has_labels: False when the pod has no label at all, so that there is no map to patch.
     """
 
     key: PodKey
     uid: str
-    seen: str | None
+    changes: tuple[LabelChange, ...]
     has_labels: bool
 
     kind = Kind.POD
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """`test` and `add` of the label."""
+        """`test` and `add` of each label."""
         operations = [test("/metadata/uid", self.uid)]
         if not self.has_labels:
-            labels = {LAUNCHER_LABEL: LAUNCHER_LABEL_VALUE}
+            labels = {change.name: change.wanted for change in self.changes}
             return [*operations, test("/metadata/labels", None), add("/metadata/labels", labels)]
-        path = f"/metadata/labels/{escape_pointer(LAUNCHER_LABEL)}"
-        return [*operations, test(path, self.seen), add(path, LAUNCHER_LABEL_VALUE)]
+        for change in self.changes:
+            path = f"/metadata/labels/{escape_pointer(change.name)}"
+            operations += [test(path, change.seen), add(path, change.wanted)]
+        return operations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,35 +1,126 @@
-"""Which pod runs the guest, and what keeps it in sight."""
+"""Which pod runs the guest, and what keeps it in sight.
 
-from nicplug.model.names import LAUNCHER_LABEL_VALUE
+A guest has one pod, and two while it is migrated. Source: KubeVirt 1.9 `CurrentVMIPod`, which takes the newest pod on
+the VMI's node; here a pod counts by a name that only nicplug or the hand-off of a migration gives.
+"""
+
+from collections.abc import Iterable
+
+from nicplug.model.keys import PodKey
+from nicplug.model.migration import Migration, MigrationState, parse_migration_state
+from nicplug.model.names import CREATED_BY_LABEL, LAUNCHER_LABEL, LAUNCHER_LABEL_VALUE
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import ConfirmPod, RestoreLabel
+from nicplug.plan.actions import ConfirmPod, LabelChange, RestoreLabels
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.launcher_pod import launcher_pod_key
+from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
 
 
 def active_pod(view: VmiView) -> LauncherPod | None:
-    """The pod that runs the guest: the one that nicplug made, else the newest on the VMI's node.
+    """The pod that runs the guest; None when it is not in sight.
+
+    The VMI's node decides, which the target's node agent changes when the guest has arrived. On that node it is the
+    pod that the hand-off named, else the one that nicplug made, else the newest.
 
     The owner's uid was matched when the view was gathered; labels alone prove nothing (CVE-2025-64435). Whoever may
     create pods may name our VMI as their owner, but cannot take the name that only we make: before the VMI has
     a node, no other pod counts.
     """
-    own = launcher_pod_key(view.vmi)
-    node = view.vmi.node_name
-    candidates = [pod for pod in view.pods if pod.key == own or node]
-    on_node = [pod for pod in candidates if not node or pod.node_name == node]
-    by_age = sorted(on_node, key=lambda pod: (pod.key == own, pod.created is not None, pod.created, pod.key.name))
+    state = _state(view)
+    expected, node = _expected(view, state), view.vmi.node_name
+    on_node = [pod for pod in view.pods if not node or pod.node_name == node]
+    found = next((pod for pod in on_node if pod.key == expected), None)
+    if found is None or found.is_down_or_going:
+        found = _arrived(view, state) or found
+    is_told = expected != launcher_pod_key(view.vmi)
+    if found is not None and (is_told or not found.is_down_or_going):
+        return found
+    # Somebody may have written another pod's name: once it is known not to exist, it tells nothing.
+    if is_told and not view.is_podless:
+        return None
+    known = set(known_pods(view.vmi, view.migrations))
+    candidates = [pod for pod in on_node if pod.key in known or node]
+    by_age = sorted(
+        candidates,
+        key=lambda pod: (pod.key in known, not pod.is_down_or_going, pod.created is not None, pod.created, pod.key),
+    )
     return by_age[-1] if by_age else None
 
 
-def confirm_pod(vmi: VirtualMachineInstance) -> ConfirmPod:
+def has_moved_to(view: VmiView, pod: LauncherPod) -> bool:
+    """The guest came to this pod by its last migration."""
+    state = _state(view)
+    return pod.key.name == state.target_pod and not state.failed
+
+
+def has_arrived(view: VmiView, pod: LauncherPod) -> bool:
+    """The guest runs in this pod already, though the VMI's node is still the one that it came from."""
+    found = _arrived(view, _state(view))
+    return found is not None and found.uid == pod.uid
+
+
+def confirm_pod(view: VmiView) -> ConfirmPod:
     """Ask for the pod that is not in sight: losing a label is not losing a guest."""
-    return ConfirmPod(key=launcher_pod_key(vmi), owner=vmi.key, owner_uid=vmi.uid)
+    return _confirm(view, (_expected(view, _state(view)),))
 
 
-def restore_label(pod: LauncherPod) -> RestoreLabel | None:
-    """Put the label back that somebody took away: without it, no watch tells about the pod."""
-    if pod.label == LAUNCHER_LABEL_VALUE:
+def confirm_pods(view: VmiView) -> ConfirmPod:
+    """Ask for every pod that was ever made, as far as is known: none may outlive its VMI unseen."""
+    return _confirm(view, known_pods(view.vmi, view.migrations))
+
+
+def restore_labels(pod: LauncherPod, *, vmi_uid: str) -> RestoreLabels | None:
+    """Put the labels back that somebody took away.
+
+    Without the one no watch tells about the pod; by the other one a migration keeps its target off the pod's node.
+    """
+    changes = (
+        LabelChange(LAUNCHER_LABEL, seen=pod.label, wanted=LAUNCHER_LABEL_VALUE),
+        LabelChange(CREATED_BY_LABEL, seen=pod.created_by, wanted=vmi_uid),
+    )
+    lost = tuple(change for change in changes if change.seen != change.wanted)
+    return RestoreLabels(key=pod.key, uid=pod.uid, changes=lost, has_labels=pod.has_labels) if lost else None
+
+
+def known_pods(vmi: VirtualMachineInstance, migrations: Iterable[Migration]) -> tuple[PodKey, ...]:
+    """The names of all pods of this VMI that we know of, whether or not they exist.
+
+    Args:
+        migrations: those that name the VMI.
+    """
+    state = parse_migration_state(vmi.read_status())
+    handed_off = (PodKey(vmi.key.namespace, name) for name in (state.source_pod, state.target_pod) if name)
+    targets = (target_pod_key(vmi, migration_uid=item.uid) for item in migrations)
+    return tuple(dict.fromkeys((launcher_pod_key(vmi), *handed_off, *targets)))
+
+
+def _confirm(view: VmiView, keys: tuple[PodKey, ...]) -> ConfirmPod:
+    return ConfirmPod(keys=keys, owner=view.vmi.key, owner_uid=view.vmi.uid)
+
+
+def _expected(view: VmiView, state: MigrationState) -> PodKey:
+    """The pod that runs the guest by what VMI and hand-off say; the first one until a migration says otherwise."""
+    vmi = view.vmi
+    if not vmi.node_name or not state.migration_uid:
+        return launcher_pod_key(vmi)
+    is_at_target = vmi.node_name == state.target_node
+    is_at_source = vmi.node_name == state.source_node
+    if is_at_target and is_at_source:  # nothing keeps a target that somebody else made off the source's node
+        is_at_source = not state.completed or state.failed
+    if is_at_source and state.source_pod:
+        return PodKey(vmi.key.namespace, state.source_pod)
+    if is_at_target and state.target_pod:
+        return PodKey(vmi.key.namespace, state.target_pod)
+    return launcher_pod_key(vmi)
+
+
+def _arrived(view: VmiView, state: MigrationState) -> LauncherPod | None:
+    """The living target pod that has the guest: the source's end is the guest's no more."""
+    if state.target_ready_at is None or state.failed or view.vmi.node_name != state.source_node:
         return None
-    return RestoreLabel(key=pod.key, uid=pod.uid, seen=pod.label, has_labels=pod.has_labels)
+    named = (pod for pod in view.pods if pod.key.name == state.target_pod and pod.node_name == state.target_node)
+    return next((pod for pod in named if not pod.is_down_or_going), None)
+
+
+def _state(view: VmiView) -> MigrationState:
+    return parse_migration_state(view.vmi.read_status())

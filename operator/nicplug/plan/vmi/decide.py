@@ -13,7 +13,15 @@ from nicplug.model.operations import InterfaceOperation, OperationType, parse_op
 from nicplug.model.pod import LauncherPod
 from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
-from nicplug.plan.actions import Action, Kind, LabelNode, PatchFinalizers, PatchNetworksAnnotation, PatchPodCondition
+from nicplug.plan.actions import (
+    Action,
+    Kind,
+    LabelNode,
+    PatchFinalizers,
+    PatchNetworksAnnotation,
+    PatchPodCondition,
+    RestoreLabels,
+)
 from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
 from nicplug.plan.nic.attachments import networks_to_plug_later
 from nicplug.plan.nic.interface_rows import plan_rows
@@ -25,9 +33,10 @@ from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.views import Refusal, VmiView
-from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, restore_label
+from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, restore_labels
 from nicplug.plan.vmi.end import plan_end, release_final
 from nicplug.plan.vmi.launcher_pod import create_launcher_pod, launcher_pod_key
+from nicplug.plan.vmi.moving import target_pod
 from nicplug.plan.vmi.phase import decide_phase
 from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
@@ -52,7 +61,7 @@ def plan_vmi(view: VmiView, *, now: datetime) -> Plan:
     if pod is None and vmi.is_unprocessed:
         return _plan_pod(view, now=now)
     if pod is None and not vmi.is_final and not view.is_podless:
-        return Plan(actions=(confirm_pod(vmi),), notes=("no pod in sight: asks before the VMI is failed",))
+        return Plan(actions=(confirm_pod(view),), notes=("no pod in sight: asks before the VMI is failed",))
     return _plan_life(view, pod=pod, now=now)
 
 
@@ -212,21 +221,33 @@ def _report_delay(view: VmiView, life: _Life) -> timedelta:
 
 def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
     effects = (
-        restore_label(life.pod) if life.pod is not None else None,
+        *_labels(view, life),
         _annotation_patch(life),
         drop_detached(view.vmi, in_pod=_in_pod(view, life)),
         _node_label(view, life),
-        _readiness(life, now=now),
+        *_readiness(view, life, now=now),
         release_final(view),
     )
     return [effect for effect in effects if effect is not None]
 
 
-def _readiness(life: _Life, *, now: datetime) -> PatchPodCondition | None:
-    """With the go-ahead for the node agent: the pod is Ready when its guest is up."""
-    if life.pod is None or life.phase not in _LIVE_PHASES:
-        return None
-    return plan_readiness(pod=life.pod, conditions=objects(life.wanted["conditions"]), now=now)
+def _labels(view: VmiView, life: _Life) -> list[RestoreLabels | None]:
+    """Of the pod that runs the guest, and of the one that it moves to."""
+    pods = [pod for pod in (life.pod, target_pod(view)) if pod is not None]
+    return [restore_labels(pod, vmi_uid=view.vmi.uid) for pod in dict.fromkeys(pods)]
+
+
+def _readiness(view: VmiView, life: _Life, *, now: datetime) -> list[PatchPodCondition | None]:
+    """With the go-ahead for the node agent: the pod is Ready when its guest is up.
+
+    A target pod is opened when the guest has arrived, a moment before it counts as the VMI's: `Ready` stays True.
+    """
+    if life.phase not in _LIVE_PHASES:
+        return []
+    target = target_pod(view)
+    pods = [life.pod, target if target is not None and has_arrived(view, target) else None]
+    conditions = objects(life.wanted["conditions"])
+    return [plan_readiness(pod=pod, conditions=conditions, now=now) for pod in dict.fromkeys(pods) if pod is not None]
 
 
 def _announce_loss(view: VmiView, life: _Life, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:

@@ -12,19 +12,19 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.status import StatusDecision, changed_members, decide_status
 from nicplug.plan.views import VmiView
 from nicplug.plan.vm.run_strategy import is_recorded
-from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, restore_label
+from nicplug.plan.vmi.active_pod import active_pod, confirm_pods, restore_labels
 from nicplug.plan.vmi.status import pod_members, with_ready, with_synchronized
 
 
 def plan_end(view: VmiView, *, now: datetime) -> Plan:
     """What to do for a VMI that is being deleted."""
-    pods = view.pods if view.orphan is None else (*view.pods, view.orphan)
+    pods = (*view.pods, *view.orphans)
     if pods:
         return _plan_pods_end(view, pods, now=now)
     vmi = view.vmi
     # Only with this finalizer was a pod ever made.
     if VMI_FINALIZER in vmi.finalizers and not view.is_podless:
-        return Plan(actions=(confirm_pod(vmi),), notes=("no pod in sight: asks before the VMI is let go",))
+        return Plan(actions=(confirm_pods(view),), notes=("no pod in sight: asks before the VMI is let go",))
     if view.vm is not None and not is_recorded(view.vm):
         return Plan(notes=("waiting until the VM has written down that it was started",))
     kept = tuple(item for item in vmi.finalizers if item not in (VMI_FINALIZER, VM_FINALIZER))
@@ -52,7 +52,7 @@ def _finalizers(vmi: VirtualMachineInstance, wanted: tuple[str, ...]) -> PatchFi
 
 def _plan_pods_end(view: VmiView, pods: tuple[LauncherPod, ...], *, now: datetime) -> Plan:
     """Delete them; a pod that takes its time is a report, a quick end is over before it is due."""
-    labels = [patch for pod in pods if (patch := restore_label(pod)) is not None]
+    labels = [patch for pod in pods if (patch := restore_labels(pod, vmi_uid=view.vmi.uid)) is not None]
     refused = view.refusal is not None and view.refusal.reason == Reason.FAILED_DELETE
     doomed = [pod for pod in pods if not pod.deleting and not refused]
     deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in doomed]
@@ -97,7 +97,7 @@ def _decide_status(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, n
     vmi, status = view.vmi, view.vmi.read_status()
     if vmi.phase in FOREIGN_PHASES:
         return StatusDecision()
-    conditions = with_ready(objects(status.get("conditions")), pod=pod, phase=phase, now=now)
+    conditions = with_ready(objects(status.get("conditions")), view=view, pod=pod, phase=phase, now=now)
     wanted = {
         **status,
         **pod_members(view, pod=pod, phase=phase, status=status, now=now),

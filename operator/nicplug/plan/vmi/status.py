@@ -12,6 +12,7 @@ from nicplug.model.conditions import (
     EVICTION_REQUESTED,
     FALSE,
     INTERFACES_READY,
+    PAUSED,
     POD_SCHEDULED,
     PROVISIONING,
     READY,
@@ -21,6 +22,7 @@ from nicplug.model.conditions import (
     Row,
     drop_condition,
     find_condition,
+    is_true,
     merge_condition,
 )
 from nicplug.model.metadata import objects, text
@@ -31,10 +33,13 @@ from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.operations import unsettled
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
+from nicplug.plan.vmi.active_pod import has_moved_to
 from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, guarantees_resources, is_starting
 from nicplug.plan.vmi.pod_fate import what_ends
 
 _MESSAGE_NICS = 3
+# What the kubelet says of a pod that waits for its readiness gates alone.
+_GATE_IS_SHUT = "ReadinessGatesNotReady"
 # While the node agent owns the VMI, `Synchronized` is its own word too: only these came from here.
 _OWN_REASONS = frozenset(
     {
@@ -60,7 +65,7 @@ def plan_conditions(
     now: datetime,
 ) -> list[dict[str, Any]]:
     """The conditions with those that the operator owns brought up to date."""
-    rows = with_ready(conditions, pod=pod, phase=phase, now=now)
+    rows = with_ready(conditions, view=view, pod=pod, phase=phase, now=now)
     interfaces_ready = _interfaces_ready(view=view, phase=phase, operations=operations)
     rows = merge_condition(rows, interfaces_ready, now=now)
     rows = _with_eviction(rows, node=text(view.vmi.read_status().get("evacuationNodeName")), now=now)
@@ -69,9 +74,22 @@ def plan_conditions(
     return with_synchronized(rows, view=view, pod=pod, now=now)
 
 
-def with_ready(rows: Sequence[Row], *, pod: LauncherPod | None, phase: VmiPhase, now: datetime) -> list[dict[str, Any]]:
-    """`Ready`, which is the pod's once the guest runs."""
+def with_ready(
+    rows: Sequence[Row], *, view: VmiView, pod: LauncherPod | None, phase: VmiPhase, now: datetime
+) -> list[dict[str, Any]]:
+    """`Ready`, which is the pod's once the guest runs.
+
+    A guest that has just moved was ready all the time: the kubelet has yet to take in that its new pod is open.
+    """
+    if pod is not None and is_true(rows, READY) and _is_about_to_open(view, pod, rows):
+        return [dict(row) for row in rows]
     return merge_condition(rows, _ready_condition(pod=pod, phase=phase), now=now)
+
+
+def _is_about_to_open(view: VmiView, pod: LauncherPod, rows: Sequence[Row]) -> bool:
+    waits = pod.ready_condition is not None and pod.ready_condition.reason == _GATE_IS_SHUT
+    waits = waits and pod.has_unpaused_gate and not pod.is_down_or_going
+    return waits and not is_true(rows, PAUSED) and has_moved_to(view, pod)
 
 
 def _ready_condition(*, pod: LauncherPod | None, phase: VmiPhase) -> Condition:
@@ -183,6 +201,8 @@ def pod_members(
     if end := what_ends(view, pod=pod, phase=phase):
         # The first cause stays: what comes after an eviction is only its consequence.
         members["reason"] = text(status.get("reason")) or end.reason
+    elif pod is not None and phase is VmiPhase.RUNNING and has_moved_to(view, pod):
+        members["reason"] = None  # what was about to end the guest's last pod, it has escaped
     return members
 
 

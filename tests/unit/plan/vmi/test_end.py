@@ -6,7 +6,7 @@ import pytest
 from tests.build import NOW, POD_UID, VM_UID, VMI_UID, Json, later, pod, vm, vmi, vmi_view
 
 from nicplug.model.frozen_json import thaw
-from nicplug.plan.actions import ConfirmPod, Create, Delete, PatchFinalizers, PatchStatus, RestoreLabel
+from nicplug.plan.actions import ConfirmPod, Create, Delete, PatchFinalizers, PatchStatus, RestoreLabels
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
@@ -92,7 +92,7 @@ def test_not_for_a_vmi_for_which_no_pod_was_ever_made() -> None:
 
 def test_a_pod_without_its_label_gets_it_back_or_its_end_would_not_be_heard() -> None:
     plan = _plan(vmi(deleting=True), pod(labels={"kubevirt.io/created-by": VMI_UID}))
-    assert [type(action) for action in plan.actions] == [RestoreLabel, Delete]
+    assert [type(action) for action in plan.actions] == [RestoreLabels, Delete]
 
 
 def test_a_pod_that_an_orphaning_delete_left_behind_goes_too() -> None:
