@@ -14,6 +14,7 @@ from nicplug.model.names import (
     COMPUTE_CONTAINER,
     CREATED_BY_LABEL,
     LAUNCHER_LABEL,
+    MIGRATION_JOB_LABEL,
     NETWORK_STATUS_ANNOTATION,
     NETWORKS_ANNOTATION,
     UNPAUSED_CONDITION,
@@ -32,6 +33,8 @@ class LauncherPod:
         label: value of the label by which launcher pods are watched; None when it has been taken away.
         has_labels: it has any label.
         created_by: value of the label that names the VMI's uid, None when there is none; proves nothing.
+        migration_uid: value of the label that names the migration it was made for, "" when there is none; proves
+            nothing.
         networks_annotation: the text, or None when the pod has no such annotation.
         is_ready: KubeVirt's `IsPodReady`: running, not being deleted, compute running, the rest ready.
         is_down: the guest's container has ended, whatever the pod's phase says (KubeVirt `PodIsDown`).
@@ -54,6 +57,7 @@ class LauncherPod:
     label: str | None
     has_labels: bool
     created_by: str | None
+    migration_uid: str
     phase: str
     node_name: str
     has_annotations: bool
@@ -101,6 +105,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         label=label if isinstance(label, str) else None,
         has_labels=bool(labels),
         created_by=created_by if isinstance(created_by, str) else None,
+        migration_uid=text(labels.get(MIGRATION_JOB_LABEL)),
         phase=text(status.get("phase")),
         node_name=text(spec.get("nodeName")),
         has_annotations=bool(annotations),

@@ -13,7 +13,7 @@ from nicplug.plan.actions.machines import (
     PatchVmGeneration,
     TurnVmOn,
 )
-from nicplug.plan.actions.objects import Create, Delete, Kind, PatchFinalizers, PatchStatus
+from nicplug.plan.actions.objects import CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
 from nicplug.plan.actions.pods import ConfirmPod, LabelChange, PatchNetworksAnnotation, PatchPodCondition, RestoreLabels
 
 Patch = (
@@ -25,6 +25,7 @@ Patch = (
     | PatchStatus
     | PatchPodCondition
     | RestoreLabels
+    | CheckUnchanged
     | LabelNode
     | PatchFinalizers
     | TurnVmOn
@@ -33,6 +34,7 @@ Action = Create | Delete | ConfirmPod | Patch
 
 __all__ = [
     "Action",
+    "CheckUnchanged",
     "ConfirmPod",
     "Create",
     "Delete",

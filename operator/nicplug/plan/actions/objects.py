@@ -42,6 +42,25 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckUnchanged:
+    """A patch that changes nothing, and fails when the VMI is not the one that was looked at.
+
+    Before what cannot be guarded by itself: the deletion of a pod which the guest may have moved to since.
+    """
+
+    key: VmiKey
+    uid: str
+    version: int = field(compare=False)
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` of uid and resourceVersion."""
+        return [test("/metadata/uid", self.uid), test("/metadata/resourceVersion", str(self.version))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchFinalizers:
     """Replace the finalizers, if they are what we saw; an empty list lets a deleted object go."""
 

@@ -42,6 +42,7 @@ from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
 from nicplug.plan.vmi.readiness import plan_readiness
 from nicplug.plan.vmi.status import plan_conditions, pod_members
+from nicplug.plan.vmi.stray_pods import plan_stray_pods
 
 _LIVE_PHASES = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
 
@@ -136,7 +137,16 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
         records=records,
         moments=(decision.again_at, annotation.again_at),
     )
-    return _assemble(view, life, now=now)
+    return _with_stray_pods(view, _assemble(view, life, now=now), pod=pod, now=now)
+
+
+def _with_stray_pods(view: VmiView, plan: Plan, *, pod: LauncherPod | None, now: datetime) -> Plan:
+    """Last of all, when the VMI is as it shall be: a write of ours would be a change of it, too."""
+    strays = plan_stray_pods(view, active=pod, now=now)
+    if strays.actions and plan.is_empty:
+        plan = replace(plan, actions=strays.actions, announcements=(*plan.announcements, *strays.announcements))
+    moments = [moment for moment in (plan.again_at, strays.again_at) if moment is not None]
+    return replace(plan, again_at=min(moments, default=None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
