@@ -25,7 +25,7 @@ from nicplug.plan.vmi.active_pod import active_pod
 from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.stray_pods import plan_stray_pods
 
-STARTED = {"startTimestamp": "2026-01-02T03:02:00Z"}
+STARTED: Json = {"startTimestamp": "2026-01-02T03:02:00Z"}
 DONE: Json = {**STARTED, "endTimestamp": "2026-01-02T03:03:01Z", "completed": True}
 FAILED: Json = {**DONE, "failed": True}
 FORGED = pod(name="forged", uid="forged", node=TARGET_NODE)
