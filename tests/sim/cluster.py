@@ -6,6 +6,7 @@ patches. Names and times are a function of the seed alone, so that a schedule ca
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,17 +22,20 @@ Address = tuple[str, str]
 
 NAMESPACE = "default"
 VMS, VMIS, PODS, KUBEVIRTS = "virtualmachines", "virtualmachineinstances", "pods", "kubevirts"
-REVISIONS = "controllerrevisions"
-NADS, EVENTS = "network-attachment-definitions", "events"
+MIGRATIONS, REVISIONS = "virtualmachineinstancemigrations", "controllerrevisions"
+NADS, NODES, EVENTS = "network-attachment-definitions", "nodes", "events"
 LAUNCHER = ("kubevirt.io", "virt-launcher")
 KINDS = {
     VMS: "VirtualMachine",
     VMIS: "VirtualMachineInstance",
+    MIGRATIONS: "VirtualMachineInstanceMigration",
     PODS: "Pod",
     KUBEVIRTS: "KubeVirt",
     REVISIONS: "ControllerRevision",
     NADS: "NetworkAttachmentDefinition",
+    NODES: "Node",
 }
+_BORN_WITH_STATUS = frozenset({KUBEVIRTS, NODES})
 
 
 def copied(body: Json) -> Json:
@@ -40,28 +44,64 @@ def copied(body: Json) -> Json:
     return copy
 
 
+@dataclass(slots=True)
+class Machine:
+    """What is true of a node and not to be read from the API.
+
+    Attributes:
+        is_lost: neither kubelet nor node agent does anything; its guests may run on.
+        has_controller: the dynamic networks controller runs there.
+        is_controller_broken: everything that it tries fails.
+        takes_guests: its agent answers when a guest is to come.
+    """
+
+    is_lost: bool = False
+    has_controller: bool = True
+    is_controller_broken: bool = False
+    takes_guests: bool = True
+
+    @property
+    def plugs(self) -> bool:
+        """A NIC can get into a running pod there."""
+        return self.has_controller and not self.is_controller_broken
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The last change, for those who check it."""
+
+    plural: str
+    type: str
+    by: str
+    before: Json | None
+    after: Json
+
+
 class Cluster:
     """Everything that is true.
+
+    Args:
+        nodes: names of the nodes; each has a machine, and a Node object once `make_world` was called.
 
     Attributes:
         history: every change in order: plural, type of the watch line, the object; pods as watched by label.
         guests: NICs in the guest of each VMI, by uid; what the node knows and the API does not.
+        homes: uid of the pod that has the guest of a VMI, by the VMI's uid.
         handled: the annotation's text that the dynamic networks controller last looked at, by the pod's uid.
-        is_controller_broken: everything that it tries fails.
         log: what happened, for a person.
-        node_is_lost: neither kubelet nor node agent does anything; its guests may run on.
         on_commit: checks that run after every change.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: Sequence[str] = ("node01",)) -> None:
         self.now: datetime = NOW
         self.history: list[tuple[str, str, Json]] = []
         self.guests: dict[str, list[str]] = {}
+        self.homes: dict[str, str] = {}
         self.handled: dict[str, str] = {}
-        self.is_controller_broken = False
+        self.machines = {name: Machine() for name in nodes}
         self.log: list[str] = []
         self.on_commit: list[Callable[[Cluster], None]] = []
-        self.node_is_lost = False
+        self.last: Change | None = None
         self._objects: dict[Address, Json] = {}
         self._version = 100
         self._born = 0
@@ -107,7 +147,7 @@ class Cluster:
         }
         if plural == PODS:
             born["status"] = {"phase": "Pending"}
-        elif plural != KUBEVIRTS:
+        elif plural not in _BORN_WITH_STATUS:
             born.pop("status", None)
         return self._commit(plural, name, "ADDED", born, by=by, what="created")
 
@@ -167,6 +207,7 @@ class Cluster:
         self.say(f"{by}: {KINDS[plural]} {name} {what} (resourceVersion {self._version})")
         if (line := _line(plural, type_, before, body)) is not None:
             self.history.append((plural, line, copied(body)))
+        self.last = Change(plural, type_, by, before, body)
         for check in self.on_commit:
             check(self)
         return copied(body)
@@ -176,6 +217,24 @@ class Cluster:
         about = {"kind": "Pod", "uid": pod["metadata"]["uid"]}
         self.say(f"event: {message}")
         self.history.append((EVENTS, "ADDED", {"involvedObject": about, "reason": reason, "message": message}))
+
+
+def launcher_pods(cluster: Cluster, vmi_uid: str | None = None) -> list[Json]:
+    """The pods of a VMI, or of all: those that a VMI controls, whatever their labels say."""
+    found = [(pod, owner_of(pod)) for pod in cluster.all(PODS)]
+    return [pod for pod, owner in found if owner and owner["kind"] == KINDS[VMIS] and vmi_uid in (None, owner["uid"])]
+
+
+def owner_of(body: Json) -> Json | None:
+    """The first ownerReference; None when there is none."""
+    owners = body["metadata"].get("ownerReferences") or [None]
+    owner: Json | None = owners[0]
+    return owner
+
+
+def is_live(pod: Json) -> bool:
+    """It runs or shall run, and nobody has asked it to go."""
+    return pod["status"]["phase"] in ("Pending", "Running") and "deletionTimestamp" not in pod["metadata"]
 
 
 def is_in_sight(plural: str, body: Json) -> bool:

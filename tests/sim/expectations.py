@@ -1,75 +1,15 @@
-"""What must hold at every moment, and what must be true when everybody has come to rest."""
+"""What must be true when everybody has come to rest."""
 
 import json
 
-from tests.sim.cluster import KUBEVIRTS, PODS, VMIS, VMS, Cluster, Json, is_in_sight
-from tests.sim.node_side import NETWORKS, STATUS
+from tests.sim.cluster import KUBEVIRTS, NAMESPACE, PODS, VMIS, VMS, Cluster, Json, is_in_sight, launcher_pods, owner_of
+from tests.sim.kubelet import elements_of, entry, interfaces_in
 from tests.sim.users import ALONE, FOREIGN
+
+from nicplug.model.interface_names import hashed_interface_name
 
 ORIGIN = "nicplug.io/template-interfaces"
 _HASHED = "pod"
-
-
-class Invariants:
-    """Checked after every commit.
-
-    Args:
-        has_one_leader: nobody else makes or fails anything in between.
-    """
-
-    def __init__(self, *, has_one_leader: bool) -> None:
-        self._has_one_leader = has_one_leader
-        self._foreign_in: set[str] = set()
-        self._failed: set[str] = set()
-        self._vmis: set[str] = set()
-
-    def __call__(self, cluster: Cluster) -> None:
-        if self._has_one_leader:
-            self._check_owners(cluster)
-        owners: dict[str, str] = {}
-        guests: dict[str, str] = {}
-        for pod in cluster.all(PODS):
-            uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
-            if "deletionTimestamp" not in pod["metadata"]:
-                owner = pod["metadata"]["ownerReferences"][0]["uid"]
-                assert owner not in owners, f"two live pods of one VMI: {owners[owner]} and {name}"
-                owners[owner] = name
-            if pod["status"]["phase"] == "Running":
-                vmi = (pod["metadata"].get("ownerReferences") or [{"name": name}])[0]["name"]
-                assert vmi not in guests, f"two guests of one name: {guests[vmi]} and {name}"
-                guests[vmi] = name
-            elements = _elements(pod)
-            if FOREIGN in elements:
-                self._foreign_in.add(uid)
-            assert uid not in self._foreign_in or FOREIGN in elements, f"{name} has lost a foreign element"
-        self._check_starts(cluster)
-
-    def _check_starts(self, cluster: Cluster) -> None:
-        """Once is once. A second leader may act on what it has not heard yet; no guard spans two objects."""
-        vms = {vm["metadata"]["uid"]: vm for vm in cluster.all(VMS)}
-        for vmi in cluster.all(VMIS):
-            if vmi["metadata"]["uid"] in self._vmis:
-                continue
-            self._vmis.add(vmi["metadata"]["uid"])
-            vm = vms.get(_owner_uid(vmi) or "")
-            if vm is not None and vm["spec"]["runStrategy"] == "Once" and self._has_one_leader:
-                assert vm.get("status", {}).get("runStrategy") != "Once", "a VM that runs once was started twice"
-
-    def _check_owners(self, cluster: Cluster) -> None:
-        """No guest outlives its VMI, and none is given up while somebody only took its pod out of sight."""
-        vmis = {item["metadata"]["uid"]: item.get("status", {}).get("phase") for item in cluster.all(VMIS)}
-        failed = {uid for uid, phase in vmis.items() if phase == "Failed"}
-        for pod in cluster.all(PODS):
-            name, owner = pod["metadata"]["name"], pod["metadata"]["ownerReferences"][0]["uid"]
-            lives = pod["status"]["phase"] in ("Pending", "Running") and "deletionTimestamp" not in pod["metadata"]
-            assert owner in vmis, f"{name} has outlived its VMI"
-            assert not (lives and owner in failed - self._failed), f"{name} lives, and its VMI was failed"
-        self._failed = failed
-
-
-def _elements(pod: Json) -> list[Json]:
-    elements: list[Json] = json.loads(pod["metadata"]["annotations"].get(NETWORKS) or "[]")
-    return elements
 
 
 def check_rest(cluster: Cluster, *, had_two_leaders: bool) -> None:
@@ -85,8 +25,8 @@ def check_rest(cluster: Cluster, *, had_two_leaders: bool) -> None:
     for vmi in cluster.all(VMIS):
         _check_vmi(cluster, vmi)
     owners = {vmi["metadata"]["uid"] for vmi in cluster.all(VMIS)}
-    for pod in cluster.all(PODS):
-        assert pod["metadata"]["ownerReferences"][0]["uid"] in owners, "a pod has outlived its VMI"
+    for pod in launcher_pods(cluster):
+        assert (owner_of(pod) or {})["uid"] in owners, "a pod has outlived its VMI"
 
 
 def _check_vm(cluster: Cluster, vm: Json, *, had_two_leaders: bool) -> None:
@@ -174,19 +114,26 @@ def _check_vmi(cluster: Cluster, vmi: Json) -> None:
     )
     records = {item["name"]: item["phase"] for item in status.get("interfaceOperations", [])}
     assert set(records.values()) <= {"Ready"}, f"{name}: {records}"
-    _check_pod(cluster, vmi, set(interfaces) - {"default"})
+    _check_pod(cluster, vmi, networks_of(vmi["spec"]))
 
 
-def _check_pod(cluster: Cluster, vmi: Json, nics: set[str]) -> None:
-    pods = [pod for pod in cluster.all(PODS) if pod["metadata"]["ownerReferences"][0]["uid"] == vmi["metadata"]["uid"]]
+def _check_pod(cluster: Cluster, vmi: Json, networks: dict[str, str]) -> None:
+    uid = vmi["metadata"]["uid"]
+    pods = [pod for pod in launcher_pods(cluster, uid) if pod["status"]["phase"] in ("Pending", "Running")]
     assert len(pods) == 1, f"{len(pods)} pods"
+    assert pods[0]["metadata"]["uid"] == cluster.homes[uid], "not the pod that the guest runs in"
     assert is_in_sight(PODS, pods[0]), "the pod has not got its label back"
-    own = [item for item in _elements(pods[0]) if item != FOREIGN]
-    assert {item["name"] for item in own} == {f"{nic}-net" for nic in nics}
-    assert len(own) == len(nics), "an element twice"
-    status = json.loads(pods[0]["metadata"]["annotations"][STATUS])
-    attached = {item["interface"] for item in status if item["interface"].startswith(_HASHED)}
-    assert attached == {item["interface"] for item in own}
+    wanted = {hashed_interface_name(nic): f"{NAMESPACE}/{network}" for nic, network in networks.items()}
+    own = [entry(item) for item in elements_of(pods[0]) if item != FOREIGN]
+    assert {item["interface"]: item["name"] for item in own} == wanted
+    assert len(own) == len(wanted), "an element twice"
+    attached = interfaces_in(pods[0]).items()
+    assert {name: network for name, network in attached if name.startswith(_HASHED)} == wanted
+
+
+def networks_of(spec: Json) -> dict[str, str]:
+    """The attachment definition of each secondary NIC."""
+    return {item["name"]: item["multus"]["networkName"] for item in spec.get("networks") or () if "multus" in item}
 
 
 def _interfaces(spec: Json) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.sim.cluster import EVENTS, KUBEVIRTS, NADS, PODS, REVISIONS, VMIS, VMS, Cluster, Json
+from tests.sim.cluster import EVENTS, KUBEVIRTS, MIGRATIONS, NADS, PODS, REVISIONS, VMIS, VMS, Cluster, Json
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.cache.reaper import Reaper
@@ -30,10 +30,13 @@ from nicplug.reconcile.retry import RetryPolicy
 CACHED = {
     VMS: CachedKind.VM,
     VMIS: CachedKind.VMI,
+    MIGRATIONS: CachedKind.MIGRATION,
     PODS: CachedKind.POD,
     KUBEVIRTS: CachedKind.KUBEVIRT,
     REVISIONS: CachedKind.REVISION,
 }
+_OPTIONAL = (NADS, EVENTS)
+_WATCHED = frozenset({*CACHED, *_OPTIONAL})
 _PARALLEL = 4
 
 
@@ -199,6 +202,15 @@ class Operator:
                 self._look_at(self._caches.observe(kind, body))
         self._caches.attachments.replace(self.cluster.all(NADS))
 
+    def finish(self) -> None:
+        """Let every request that is on its way arrive, and hear what there is to hear."""
+        for key in list(self._passes):
+            while not _is_over(self._passes[key]):
+                pass
+            del self._passes[key]
+        while self.hear():
+            pass
+
     def sweep(self) -> None:
         """The reaper's round, undisturbed."""
         work = self._reaper.sweep()
@@ -207,7 +219,7 @@ class Operator:
 
     def hear(self) -> bool:
         """One event arrives, or is lost, or comes twice, or overtakes another; False when none is on its way."""
-        self._on_the_way += self.cluster.history[self._heard :]
+        self._on_the_way += [event for event in self.cluster.history[self._heard :] if event[0] in _WATCHED]
         self._heard = len(self.cluster.history)
         if not self._on_the_way:
             return False
@@ -229,7 +241,7 @@ class Operator:
 
     def _hear_optional(self) -> bool:
         """Now and then the next line of the operator's own watches, which lose nothing and keep the order."""
-        optional = [event for event in self._on_the_way if event[0] in (NADS, EVENTS)]
+        optional = [event for event in self._on_the_way if event[0] in _OPTIONAL]
         if not optional or (len(optional) < len(self._on_the_way) and self.randomness.random() < 0.5):
             return False
         plural, type_, body = event = optional[0]

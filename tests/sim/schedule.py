@@ -4,10 +4,11 @@ import random
 from dataclasses import dataclass, field
 
 from tests.sim.cluster import Cluster
-from tests.sim.expectations import Invariants, check_rest, gate_is_on
+from tests.sim.expectations import check_rest, gate_is_on
+from tests.sim.invariants import Invariants
 from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults, Operator
-from tests.sim.users import DECLARATIVE, SCENARIOS, bring_node_back, make_networks, make_world, resume_all, toggle_gate
+from tests.sim.users import DECLARATIVE, SCENARIOS, bring_nodes_back, make_networks, make_world, resume_all, toggle_gate
 
 _CHAOS_STEPS = 160
 _SETTLE_STEPS = 6000
@@ -97,13 +98,12 @@ class Schedule:
         self.faults.end()
         self.cluster.say("the world becomes kind")
         resume_all(self.cluster, self.randomness)
-        bring_node_back(self.cluster)
+        bring_nodes_back(self.cluster)
         make_networks(self.cluster)
         while not gate_is_on(self.cluster):
             toggle_gate(self.cluster, self.randomness)
         for process in self.processes:
-            while process.hear():
-                pass
+            process.finish()
             process.relist()
             process.sweep()
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from tests.build import kubevirt, nad, nic, primary, vmi_spec
 from tests.build import vm as a_vm
-from tests.sim.cluster import KUBEVIRTS, NADS, PODS, VMIS, VMS, Cluster, Json
-from tests.sim.node_side import NETWORKS
+from tests.sim.cluster import KUBEVIRTS, NADS, NODES, PODS, VMIS, VMS, Cluster, Json, launcher_pods
+from tests.sim.kubelet import HOSTNAME, NETWORKS
 
 from nicplug.kube.errors import AlreadyExists, Gone
 
@@ -15,6 +15,8 @@ NAMES = ("red", "blue", "green", "foo")
 ALONE = "mine"
 """The NIC that somebody adds to the VM's VMI and not to its template."""
 VM, BARE = "vm-a", "vmi-b"
+OTHERS = ("vmi-c", "vmi-d")
+"""VMIs of nobody's that are there where there is more than one node."""
 FOREIGN: Json = {"name": "monitoring", "namespace": "ops", "interface": "mon0"}
 
 Deed = Callable[[Cluster, random.Random], None]
@@ -26,16 +28,27 @@ def _body(plural: str, name: str, spec: Json) -> Json:
 
 
 def make_world(cluster: Cluster, *, removal_policy: str) -> None:
-    """A KubeVirt CR with the gate, a VM that shall run, and a VMI of nobody's."""
+    """Nodes, a KubeVirt CR with the gate, a VM that shall run, and VMIs of nobody's."""
+    make_nodes(cluster)
     cluster.create(KUBEVIRTS, _named(kubevirt(hotplug={"removalPolicy": removal_policy})), by="admin")
     make_networks(cluster)
     cluster.create(VMS, _body(VMS, VM, a_vm(primary(), nic("red"))["spec"]), by="user")
-    cluster.create(VMIS, _body(VMIS, BARE, vmi_spec([primary()])), by="user")
+    for name in (BARE, *(OTHERS if len(cluster.machines) > 1 else ())):
+        cluster.create(VMIS, _body(VMIS, name, vmi_spec([primary()])), by="user")
+
+
+def make_nodes(cluster: Cluster) -> None:
+    """A Node object for each machine."""
+    for name in cluster.machines:
+        status = {"conditions": [{"type": "Ready", "status": "True"}]}
+        body = {"metadata": {"name": name, "labels": {HOSTNAME: name}}, "spec": {}, "status": status}
+        cluster.create(NODES, body, by="kubelet")
 
 
 def make_networks(cluster: Cluster) -> None:
-    """All networks exist, and the dynamic networks controller works."""
-    cluster.is_controller_broken = False
+    """All networks exist, and the dynamic networks controllers that run work."""
+    for machine in cluster.machines.values():
+        machine.is_controller_broken = False
     for name in (*NAMES, ALONE):
         if cluster.get(NADS, f"{name}-net") is None:
             cluster.create(NADS, _named(nad(f"{name}-net")), by="admin")
@@ -50,10 +63,12 @@ def toggle_network(cluster: Cluster, randomness: random.Random) -> None:
         cluster.delete(NADS, name, by="admin")
 
 
-def break_controller(cluster: Cluster, _: random.Random) -> None:
-    """The dynamic networks controller fails at everything, or is mended: it does not look again by itself."""
-    cluster.is_controller_broken = not cluster.is_controller_broken
-    cluster.say(f"the dynamic networks controller {'fails' if cluster.is_controller_broken else 'works'}")
+def break_controller(cluster: Cluster, randomness: random.Random) -> None:
+    """A dynamic networks controller fails at everything, or is mended: it does not look again by itself."""
+    node = randomness.choice(list(cluster.machines))
+    machine = cluster.machines[node]
+    machine.is_controller_broken = not machine.is_controller_broken
+    cluster.say(f"the dynamic networks controller of {node} {'fails' if machine.is_controller_broken else 'works'}")
 
 
 def _named(body: Json) -> Json:
@@ -75,13 +90,14 @@ def _devices(spec: Json) -> tuple[list[Json], list[Json]]:
     return interfaces, vmi.setdefault("networks", [])
 
 
-def _target(randomness: random.Random) -> tuple[str, str]:
-    return randomness.choice(((VMS, VM), (VMS, VM), (VMIS, BARE)))
+def _target(cluster: Cluster, randomness: random.Random) -> tuple[str, str]:
+    others = [(VMIS, name) for name in OTHERS if len(cluster.machines) > 1]
+    return randomness.choice(((VMS, VM), (VMS, VM), (VMIS, BARE), *others))
 
 
 def plug(cluster: Cluster, randomness: random.Random) -> None:
     """Add a NIC that the template does not have, or take back that it shall go."""
-    plural, name = _target(randomness)
+    plural, name = _target(cluster, randomness)
     interface, network = nic(randomness.choice(NAMES))
 
     def change(spec: Json) -> None:
@@ -98,7 +114,7 @@ def plug(cluster: Cluster, randomness: random.Random) -> None:
 
 def unplug(cluster: Cluster, randomness: random.Random) -> None:
     """Ask for a secondary NIC to go."""
-    plural, name = _target(randomness)
+    plural, name = _target(cluster, randomness)
 
     def change(spec: Json) -> None:
         present = [item for item in _devices(spec)[0] if "bridge" in item]
@@ -137,7 +153,7 @@ def plug_alone(cluster: Cluster, _: random.Random) -> None:
 
 def set_link(cluster: Cluster, randomness: random.Random) -> None:
     """Set the link of a NIC up or down, the primary's too."""
-    plural, name = _target(randomness)
+    plural, name = _target(cluster, randomness)
 
     def change(spec: Json) -> None:
         present = [item for item in _devices(spec)[0] if item.get("state") != "absent"]
@@ -191,8 +207,8 @@ def end_guest(cluster: Cluster, randomness: random.Random) -> None:
         return
     uid, phase = found["metadata"]["uid"], randomness.choice(("Succeeded", "Failed"))
     cluster.guests.pop(uid, None)
-    for pod in cluster.all(PODS):
-        if pod["metadata"]["ownerReferences"][0]["uid"] == uid:
+    for pod in launcher_pods(cluster, uid):
+        if pod["metadata"]["uid"] == cluster.homes.get(uid):
             pod["status"]["phase"] = phase
             cluster.replace(PODS, pod["metadata"]["name"], pod, by="kubelet", subresource="status")
     found["status"]["phase"] = phase
@@ -250,15 +266,26 @@ def end_pod(cluster: Cluster, randomness: random.Random) -> None:
     cluster.replace(PODS, pod["metadata"]["name"], pod, by="kubelet", subresource="status")
 
 
-def lose_node(cluster: Cluster, _: random.Random) -> None:
-    """The node is cut off, or comes back."""
-    cluster.node_is_lost = not cluster.node_is_lost
-    cluster.say(f"the node is {'lost' if cluster.node_is_lost else 'back'}")
+def lose_node(cluster: Cluster, randomness: random.Random) -> None:
+    """A node is cut off, or comes back."""
+    node = randomness.choice(list(cluster.machines))
+    _cut_off(cluster, node, is_lost=not cluster.machines[node].is_lost)
 
 
-def bring_node_back(cluster: Cluster) -> None:
+def _cut_off(cluster: Cluster, node: str, *, is_lost: bool) -> None:
+    cluster.machines[node].is_lost = is_lost
+    cluster.say(f"{node} is {'lost' if is_lost else 'back'}")
+    body = cluster.get(NODES, node)
+    assert body is not None
+    body["status"]["conditions"] = [{"type": "Ready", "status": "Unknown" if is_lost else "True"}]
+    cluster.replace(NODES, node, body, by="node controller", subresource="status")
+
+
+def bring_nodes_back(cluster: Cluster) -> None:
     """End what `lose_node` began."""
-    cluster.node_is_lost = False
+    for node, machine in cluster.machines.items():
+        if machine.is_lost:
+            _cut_off(cluster, node, is_lost=False)
 
 
 def pause(cluster: Cluster, randomness: random.Random) -> None:
@@ -282,7 +309,7 @@ def _set_paused(cluster: Cluster, vmi: Json, *, paused: bool) -> None:
 
 def delete(cluster: Cluster, randomness: random.Random) -> None:
     """Delete the VM or the VMI, and make it anew later."""
-    plural, name = _target(randomness)
+    plural, name = _target(cluster, randomness)
     try:
         cluster.delete(plural, name, by="user")
     except Gone:

@@ -1,0 +1,61 @@
+"""The dynamic networks controller of Multus, one on each node."""
+
+import json
+
+from tests.sim.cluster import PODS, Cluster, Json
+from tests.sim.kubelet import NETWORKS, STATUS, elements_of, entry, network_exists
+
+STATUS_POINTER = "/metadata/annotations/" + STATUS.replace("/", "~1")
+
+
+def dynamic_controller(cluster: Cluster) -> bool:
+    """Look at a running pod whose annotation's text has changed, once: additions in order, then removals.
+
+    It stops at the first that fails, says so in an event, and looks again only at another text.
+    """
+    for pod in cluster.all(PODS):
+        if pod["status"]["phase"] != "Running" or "deletionTimestamp" in pod["metadata"]:
+            continue
+        machine = cluster.machines[pod["spec"]["nodeName"]]
+        uid, text = pod["metadata"]["uid"], pod["metadata"]["annotations"].get(NETWORKS) or ""
+        if machine.is_lost or not machine.has_controller or cluster.handled.get(uid) == text:
+            continue
+        cluster.handled[uid] = text
+        _follow(cluster, pod)
+        return True
+    return False
+
+
+def start_again(cluster: Cluster, node: str) -> None:
+    """At its start it looks at every pod of its node."""
+    cluster.machines[node].has_controller = True
+    for pod in cluster.all(PODS):
+        if pod["spec"].get("nodeName") == node:
+            cluster.handled.pop(pod["metadata"]["uid"], None)
+
+
+def _follow(cluster: Cluster, pod: Json) -> None:
+    present: list[Json] = json.loads(pod["metadata"]["annotations"].get(STATUS) or "[]")
+    entries = {(item["name"], item["interface"]): item for item in present}
+    wanted = {(item["name"], item["interface"]): item for item in map(entry, elements_of(pod))}
+    for key, item in wanted.items():
+        if key not in entries and not _succeeds(cluster, pod, key, verb="adding", word="to"):
+            break
+        entries[key] = item
+    else:
+        for key in [key for key, item in entries.items() if key not in wanted and not item.get("default")]:
+            if not _succeeds(cluster, pod, key, verb="removing", word="from"):
+                break
+            del entries[key]
+    if list(entries.values()) != present:
+        patch = [{"op": "add", "path": STATUS_POINTER, "value": json.dumps(list(entries.values()))}]
+        cluster.patch(PODS, pod["metadata"]["name"], patch, by="dynamic networks controller")
+
+
+def _succeeds(cluster: Cluster, pod: Json, key: tuple[str, str], *, verb: str, word: str) -> bool:
+    network, interface = key
+    if cluster.machines[pod["spec"]["nodeName"]].plugs and network_exists(cluster, network):
+        return True
+    message = f"pod [default/{pod['metadata']['name']}]: failed {verb} interface {interface} {word} network: {network}"
+    cluster.report(pod, reason=f"Failed{verb.capitalize()}Interface", message=message)
+    return False

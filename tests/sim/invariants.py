@@ -1,0 +1,69 @@
+"""What must hold after every change, whoever made it."""
+
+from tests.sim.cluster import VMIS, VMS, Cluster, is_live, launcher_pods, owner_of
+from tests.sim.kubelet import elements_of
+from tests.sim.node_agent import is_target
+from tests.sim.users import FOREIGN
+
+
+class Invariants:
+    """Checked after every commit.
+
+    Args:
+        has_one_leader: nobody else makes or fails anything in between.
+    """
+
+    def __init__(self, *, has_one_leader: bool) -> None:
+        self._has_one_leader = has_one_leader
+        self._foreign_in: set[str] = set()
+        self._failed: set[str] = set()
+        self._vmis: set[str] = set()
+
+    def __call__(self, cluster: Cluster) -> None:
+        if self._has_one_leader:
+            self._check_owners(cluster)
+        self._check_pods(cluster)
+        self._check_starts(cluster)
+
+    def _check_pods(self, cluster: Cluster) -> None:
+        """One live pod of a VMI, and one more while it is migrated; pods of two VMIs of one name never run at once."""
+        live: dict[str, list[str]] = {}
+        running: dict[str, str] = {}
+        moved: set[str] = set()
+        for pod in launcher_pods(cluster):
+            uid, name, owner = pod["metadata"]["uid"], pod["metadata"]["name"], owner_of(pod) or {}
+            if is_live(pod):
+                live.setdefault(owner["uid"], []).append(name)
+                moved |= {owner["uid"]} if is_target(pod) else set()
+            if pod["status"]["phase"] == "Running":
+                other = running.setdefault(owner["name"], owner["uid"])
+                assert other == owner["uid"], f"guests of two VMIs that are both called {owner['name']}"
+            elements = elements_of(pod)
+            if FOREIGN in elements:
+                self._foreign_in.add(uid)
+            assert uid not in self._foreign_in or FOREIGN in elements, f"{name} has lost a foreign element"
+        for owner_uid, names in live.items():
+            most = 2 if owner_uid in moved else 1
+            assert len(names) <= most, f"{len(names)} live pods of one VMI: {names}"
+
+    def _check_starts(self, cluster: Cluster) -> None:
+        """Once is once. A second leader may act on what it has not heard yet; no guard spans two objects."""
+        vms = {vm["metadata"]["uid"]: vm for vm in cluster.all(VMS)}
+        for vmi in cluster.all(VMIS):
+            if vmi["metadata"]["uid"] in self._vmis:
+                continue
+            self._vmis.add(vmi["metadata"]["uid"])
+            vm = vms.get((owner_of(vmi) or {}).get("uid"))
+            if vm is not None and vm["spec"]["runStrategy"] == "Once" and self._has_one_leader:
+                assert vm.get("status", {}).get("runStrategy") != "Once", "a VM that runs once was started twice"
+
+    def _check_owners(self, cluster: Cluster) -> None:
+        """No guest outlives its VMI, and none is given up while somebody only took its pod out of sight."""
+        vmis = {item["metadata"]["uid"]: item.get("status", {}).get("phase") for item in cluster.all(VMIS)}
+        failed = {uid for uid, phase in vmis.items() if phase == "Failed"}
+        for pod in launcher_pods(cluster):
+            name, owner = pod["metadata"]["name"], (owner_of(pod) or {})["uid"]
+            may_run_it = is_live(pod) and (not is_target(pod) or cluster.homes.get(owner) == pod["metadata"]["uid"])
+            assert owner in vmis, f"{name} has outlived its VMI"
+            assert not (may_run_it and owner in failed - self._failed), f"{name} lives, and its VMI was failed"
+        self._failed = failed
