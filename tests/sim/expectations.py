@@ -10,20 +10,22 @@ from nicplug.model.interface_names import hashed_interface_name
 
 ORIGIN = "nicplug.io/template-interfaces"
 _HASHED = "pod"
+_STUCK = ("Blocked", "Failed")
 
 
-def check_rest(cluster: Cluster, *, had_two_leaders: bool) -> None:
+def check_rest(cluster: Cluster, *, had_two_leaders: bool, is_mended: bool = True) -> None:
     """Every object is what its spec says.
 
     Args:
         had_two_leaders: a NIC that was plugged and unplugged in the same moment may be left in the VMI: one leader
             took it out of the template, as it had never been plugged, while the other plugged it. No guard spans
             two objects; KubeVirt would say RestartRequired.
+        is_mended: nothing stands in the way of a NIC; else it may be told to be Blocked or Failed.
     """
     for vm in cluster.all(VMS):
         _check_vm(cluster, vm, had_two_leaders=had_two_leaders)
     for vmi in cluster.all(VMIS):
-        _check_vmi(cluster, vmi)
+        _check_vmi(cluster, vmi, is_mended=is_mended)
     owners = {vmi["metadata"]["uid"] for vmi in cluster.all(VMIS)}
     for pod in launcher_pods(cluster):
         assert (owner_of(pod) or {})["uid"] in owners, "a pod has outlived its VMI"
@@ -91,12 +93,15 @@ def _check_stopped(name: str, status: Json, *, strategy: str, is_taken: bool) ->
     assert status.get("printableStatus", "Stopped") in ("Stopped", "CrashLoopBackOff")
 
 
-def _check_vmi(cluster: Cluster, vmi: Json) -> None:
+def _check_vmi(cluster: Cluster, vmi: Json, *, is_mended: bool) -> None:
     name, status = vmi["metadata"]["name"], vmi.get("status", {})
     assert "deletionTimestamp" not in vmi["metadata"], f"{name} does not go"
     if status["phase"] in ("Failed", "Succeeded"):
         return  # whether its VM has seen to it is the VM's to say
     assert status["phase"] == "Running", f"{name} is {status['phase']}"
+    if not is_mended and any(item["phase"] in _STUCK for item in status.get("interfaceOperations", [])):
+        _check_stuck(cluster, vmi)
+        return
     interfaces = _interfaces(vmi["spec"])
     assert all(state != "absent" for state in interfaces.values()), f"{name} keeps an absent NIC"
     assert sorted(cluster.guests[vmi["metadata"]["uid"]]) == sorted(interfaces), f"{name}: the guest has other NICs"
@@ -115,6 +120,23 @@ def _check_vmi(cluster: Cluster, vmi: Json) -> None:
     records = {item["name"]: item["phase"] for item in status.get("interfaceOperations", [])}
     assert set(records.values()) <= {"Ready"}, f"{name}: {records}"
     _check_pod(cluster, vmi, networks_of(vmi["spec"]))
+
+
+def _check_stuck(cluster: Cluster, vmi: Json) -> None:
+    """Each NIC is as the spec says, or its record says why not; and InterfacesReady tells of it."""
+    name, status, uid = vmi["metadata"]["name"], vmi["status"], vmi["metadata"]["uid"]
+    stuck = {item["name"]: item for item in status["interfaceOperations"] if item["phase"] in _STUCK}
+    others = {item["name"]: item["phase"] for item in status["interfaceOperations"] if item["phase"] not in _STUCK}
+    assert set(others.values()) <= {"Ready"}, f"{name}: {others}"
+    for nic, item in stuck.items():
+        assert item["reason"], f"{name}: {nic}: no reason"
+        assert item["message"], f"{name}: {nic}: no message"
+    for nic, state in _interfaces(vmi["spec"]).items():
+        is_right = (nic in cluster.guests[uid]) == (state != "absent")
+        assert is_right or nic in stuck, f"{name}: {nic} is not as the spec says, and its record does not say why"
+    assert _condition(status, "InterfacesReady")["status"] == "False", f"{name}: a NIC is stuck, and is not told"
+    home = [pod for pod in launcher_pods(cluster, uid) if pod["metadata"]["uid"] == cluster.homes[uid]]
+    assert [pod["status"]["phase"] for pod in home] == ["Running"], f"{name} has no pod"
 
 
 def _check_pod(cluster: Cluster, vmi: Json, networks: dict[str, str]) -> None:

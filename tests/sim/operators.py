@@ -12,7 +12,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.sim.cluster import EVENTS, KUBEVIRTS, MIGRATIONS, NADS, PODS, REVISIONS, VMIS, VMS, Cluster, Json
+from tests.sim.cluster import (
+    EVENTS,
+    KUBEVIRTS,
+    MIGRATIONS,
+    NADS,
+    PODS,
+    REVISIONS,
+    VMIS,
+    VMS,
+    Cluster,
+    Json,
+    is_live,
+    launcher_pods,
+    owner_of,
+)
+from tests.sim.kubelet import NETWORKS
+from tests.sim.node_agent import JOB_LABEL
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.cache.reaper import Reaper
@@ -35,6 +51,7 @@ CACHED = {
     KUBEVIRTS: CachedKind.KUBEVIRT,
     REVISIONS: CachedKind.REVISION,
 }
+NETWORKS_POINTER = "/metadata/annotations/" + NETWORKS.replace("/", "~1")
 _OPTIONAL = (NADS, EVENTS)
 _WATCHED = frozenset({*CACHED, *_OPTIONAL})
 _PARALLEL = 4
@@ -70,6 +87,8 @@ class SimApi:
     faults: Faults
     randomness: random.Random
     writes: int = 0
+    moving: frozenset[str] = frozenset()
+    """uids of the pods that the pass which sends now knew, when it began, to have a guest on the move."""
 
     async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
         await _turn()
@@ -96,6 +115,9 @@ class SimApi:
         namespace: str | None = None,
         subresource: str | None = None,
     ) -> Json:
+        if resource.plural == PODS and any(item["path"] == NETWORKS_POINTER for item in patch):
+            uids = {item["value"] for item in patch if item["path"] == "/metadata/uid"}
+            assert not uids & self.moving, f"{name}: the networks of a source pod are changed"
         await self._leave()
         answer = self.cluster.patch(resource.plural, name, patch, by=self.who, subresource=subresource)
         return await self._arrive(answer)
@@ -158,6 +180,7 @@ class Operator:
     _on_the_way: list[tuple[str, str, Json]] = field(init=False)
     _due: dict[WorkKey, datetime] = field(init=False)
     _passes: dict[WorkKey, Coroutine[Any, Any, None]] = field(init=False)
+    _moving: dict[WorkKey, frozenset[str]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.api = SimApi(self.cluster, self.name, self.faults, self.randomness)
@@ -168,7 +191,7 @@ class Operator:
         """A new process: the old one's passes end where they are, its memory is lost, the caches are listed anew."""
         for work in self._passes.values():
             work.close()
-        self._passes, self._due, self._on_the_way = {}, {}, []
+        self._passes, self._moving, self._due, self._on_the_way = {}, {}, {}, []
         self._caches = Caches(clock=self._clock)
         memory = Memory(clock=self._clock)
         self._reconciler = Reconciler(
@@ -256,13 +279,27 @@ class Operator:
         if ready and len(self._passes) < _PARALLEL and (not self._passes or self.randomness.random() < 0.5):
             key = self.randomness.choice(ready)
             del self._due[key]
-            self._passes[key] = self._pass(key)
+            self._passes[key], self._moving[key] = self._pass(key), self._known_sources()
         elif not self._passes:
             return False
         key = self.randomness.choice(list(self._passes))
+        self.api.moving = self._moving[key]
         if _is_over(self._passes[key]):
             del self._passes[key]
         return True
+
+    def _known_sources(self) -> frozenset[str]:
+        """The pods of guests that are on the move, as far as this process has heard of their target pods."""
+        known = {pod.uid for pod in self._caches.pods}
+        unfinished = {item.uid for item in self._caches.migrations if not item.is_final}
+        owners = {
+            (owner_of(pod) or {})["uid"]
+            for pod in launcher_pods(self.cluster)
+            if pod["metadata"]["uid"] in known
+            and is_live(pod)
+            and (pod["metadata"].get("labels") or {}).get(JOB_LABEL) in unfinished
+        }
+        return frozenset(home for owner, home in self.cluster.homes.items() if owner in owners)
 
     def next_due(self) -> datetime | None:
         """When the first key that waits for time is due."""

@@ -6,14 +6,29 @@ from dataclasses import dataclass, field
 from tests.sim.cluster import Cluster
 from tests.sim.expectations import check_rest, gate_is_on
 from tests.sim.invariants import Invariants
+from tests.sim.migration_expectations import check_migrations_rest
+from tests.sim.migration_invariants import MigrationInvariants
+from tests.sim.movers import (
+    clear_forgeries,
+    end_overrides,
+    mend_controllers,
+    set_limits,
+    uncordon_all,
+    unmute_targets,
+)
 from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults, Operator
-from tests.sim.users import DECLARATIVE, SCENARIOS, bring_nodes_back, make_networks, make_world, resume_all, toggle_gate
+from tests.sim.scenarios import DECLARATIVE, MOVES, SCENARIOS
+from tests.sim.users import bring_nodes_back, make_networks, make_world, resume_all, toggle_gate
 
+NODES = ("node01", "node02", "node03")
 _CHAOS_STEPS = 160
-_SETTLE_STEPS = 6000
+# A migration takes some fifty steps of all its parties.
+_CHAOS_STEPS_OF_MOVES = 500
+_SETTLE_STEPS = 20000
 # Beyond every deadline of a NIC and every back-off that the faults can have caused.
 _HORIZON_SECONDS = 400.0
+_HORIZON_SECONDS_OF_MOVES = 4000.0
 
 
 class ScheduleFailed(AssertionError):
@@ -26,6 +41,7 @@ class Schedule:
 
     Attributes:
         operators: how many act at once; with two, each believes that it leads.
+        is_mended: in the end the policy is the default, and the dynamic networks controller is everywhere.
     """
 
     seed: int
@@ -35,11 +51,14 @@ class Schedule:
     faults: Faults = field(init=False)
     randomness: random.Random = field(init=False)
     processes: list[Operator] = field(init=False)
+    is_mended: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.randomness = random.Random(f"{self.scenario}/{self.operators}/{self.seed}")
-        self.cluster = Cluster()
-        self.cluster.on_commit.append(Invariants(has_one_leader=self.operators == 1))
+        moves = self.scenario in MOVES
+        self.cluster = Cluster(NODES) if moves else Cluster()
+        self.cluster.on_commit += [Invariants(has_one_leader=self.operators == 1), MigrationInvariants()]
+        self.is_mended = not moves or self.randomness.random() < 0.5
         self.faults = Faults(
             refused=self.randomness.choice((0.0, 0.1)),
             answer_lost=self.randomness.choice((0.0, 0.1)),
@@ -61,10 +80,13 @@ class Schedule:
                 Operator(f"operator-{index}", self.cluster, self.faults, self.randomness)
                 for index in range(self.operators)
             ]
+            if self.scenario in MOVES:
+                set_limits(self.cluster, *(self.randomness.choice(values) for values in ((1, 2, 3), (1, 2), (1, 2))))
             self._chaos()
             self._become_kind()
             self._settle()
-            check_rest(self.cluster, had_two_leaders=self.operators > 1)
+            check_rest(self.cluster, had_two_leaders=self.operators > 1, is_mended=self.is_mended)
+            check_migrations_rest(self.cluster)
             self._check_silence()
         except Exception as error:
             log = "\n".join(self.cluster.log)
@@ -73,11 +95,12 @@ class Schedule:
         return sum(process.api.writes for process in self.processes)
 
     def _chaos(self) -> None:
-        deeds = SCENARIOS[self.scenario]
-        for _ in range(_CHAOS_STEPS):
+        deeds = (MOVES | SCENARIOS)[self.scenario]
+        moves = self.scenario in MOVES
+        for _ in range(_CHAOS_STEPS_OF_MOVES if moves else _CHAOS_STEPS):
             dice = self.randomness.random()
             process = self.randomness.choice(self.processes)
-            if dice < 0.06:
+            if dice < (0.04 if moves else 0.06):
                 self.randomness.choice(deeds)(self.cluster, self.randomness)
             elif dice < 0.07:
                 self.cluster.say(f"{process.name}: killed and started again")
@@ -87,11 +110,16 @@ class Schedule:
             elif dice < 0.14:
                 self.cluster.pass_time(self.randomness.uniform(0.0, 0.4))
             elif dice < 0.34:
-                self.randomness.choice(ROLES)(self.cluster)
+                self._play(until_done=moves)
             elif dice < 0.64:
                 process.hear()
             else:
                 process.work()
+
+    def _play(self, *, until_done: bool) -> None:
+        """One role of the nodes has its turn, whether or not it has something to do; or the first that has."""
+        roles = self.randomness.sample(ROLES, k=len(ROLES) if until_done else 1)
+        any(role(self.cluster) for role in roles)
 
     def _become_kind(self) -> None:
         """From now on everything arrives, though not what was lost; the next relist and sweep find that."""
@@ -99,7 +127,13 @@ class Schedule:
         self.cluster.say("the world becomes kind")
         resume_all(self.cluster, self.randomness)
         bring_nodes_back(self.cluster)
-        make_networks(self.cluster)
+        uncordon_all(self.cluster)
+        unmute_targets(self.cluster)
+        clear_forgeries(self.cluster)
+        if self.is_mended:
+            mend_controllers(self.cluster)
+            end_overrides(self.cluster)
+        make_networks(self.cluster, mends_controllers=self.is_mended)
         while not gate_is_on(self.cluster):
             toggle_gate(self.cluster, self.randomness)
         for process in self.processes:
@@ -108,7 +142,8 @@ class Schedule:
             process.sweep()
 
     def _settle(self) -> None:
-        horizon = self.cluster.now.timestamp() + _HORIZON_SECONDS
+        seconds = _HORIZON_SECONDS_OF_MOVES if self.scenario in MOVES else _HORIZON_SECONDS
+        horizon = self.cluster.now.timestamp() + seconds
         for _ in range(_SETTLE_STEPS):
             moves = [process.hear for process in self.processes] + [process.work for process in self.processes]
             moves += [lambda role=role: role(self.cluster) for role in ROLES]  # type: ignore[misc]

@@ -45,9 +45,9 @@ def make_nodes(cluster: Cluster) -> None:
         cluster.create(NODES, body, by="kubelet")
 
 
-def make_networks(cluster: Cluster) -> None:
+def make_networks(cluster: Cluster, *, mends_controllers: bool = True) -> None:
     """All networks exist, and the dynamic networks controllers that run work."""
-    for machine in cluster.machines.values():
+    for machine in cluster.machines.values() if mends_controllers else ():
         machine.is_controller_broken = False
     for name in (*NAMES, ALONE):
         if cluster.get(NADS, f"{name}-net") is None:
@@ -355,55 +355,3 @@ def attach_foreign(cluster: Cluster, randomness: random.Random) -> None:
     if FOREIGN not in elements:
         annotations[NETWORKS] = json.dumps([*elements, FOREIGN])
         cluster.replace(PODS, pod["metadata"]["name"], pod, by="somebody")
-
-
-# In these the policy is Declarative; elsewhere deleting an entry is no deed.
-DECLARATIVE = frozenset({"entries are deleted, links go up and down"})
-
-SCENARIOS: dict[str, tuple[Deed, ...]] = {
-    "plug and unplug": (plug, plug, unplug),
-    "plug and unplug beside foreign networks": (plug, unplug, attach_foreign),
-    "halt and start": (plug, unplug, halt, start, start),
-    "entries are deleted, links go up and down": (
-        plug,
-        unplug,
-        delete_entry,
-        plug_alone,
-        set_link,
-        delete_vmi_of_vm,
-    ),
-    "networks come and go": (plug, plug, unplug, toggle_network, toggle_network, delete_vmi_of_vm),
-    "the controller gives up": (plug, plug, unplug, break_controller, delete_vmi_of_vm),
-    "pods are lost": (plug, unplug, lose_pod),
-    "pods lose their labels": (plug, unplug, unlabel_pod, unlabel_pod, lose_pod, delete_vmi_of_vm),
-    "pods end and guests pause": (plug, end_pod, pause, resume_all, lose_pod, halt, start),
-    "the node is lost": (plug, unplug, lose_node, lose_node, delete_pod, halt, start, delete_vmi_of_vm),
-    "the gate moves": (plug, unplug, toggle_gate),
-    "objects are deleted and made anew": (plug, delete, delete, delete_vmi_of_vm, start),
-    "somebody takes the name": (plug, halt, start, delete_vmi_of_vm, take_the_name),
-    "run strategies": (choose_strategy, ask, ask, end_guest, plug),
-    "run strategies and lost pods": (choose_strategy, ask, end_guest, lose_pod, delete_vmi_of_vm),
-    "run strategies, deletions, names taken": (choose_strategy, ask, delete, delete_vmi_of_vm, take_the_name),
-    "everything": (
-        toggle_network,
-        break_controller,
-        plug,
-        plug,
-        unplug,
-        halt,
-        start,
-        lose_pod,
-        toggle_gate,
-        delete,
-        delete_vmi_of_vm,
-        attach_foreign,
-        unlabel_pod,
-        end_pod,
-        pause,
-        resume_all,
-        lose_node,
-        choose_strategy,
-        ask,
-        end_guest,
-    ),
-}

@@ -1,0 +1,169 @@
+"""What must hold after every change while VMs are migrated, whoever made it."""
+
+from collections import Counter
+
+from tests.sim.cluster import (
+    KUBEVIRTS,
+    MIGRATIONS,
+    PODS,
+    VMIS,
+    VMS,
+    Change,
+    Cluster,
+    Json,
+    is_live,
+    launcher_pods,
+    owner_of,
+)
+from tests.sim.node_agent import JOB_LABEL, is_migrating, state_of
+
+FINAL = ("Succeeded", "Failed")
+_HANDED_OFF = ("PreparingTarget", "TargetReady", "Running")
+_DEFAULTS = (5, 2, 2)
+_OPERATOR = "operator"
+_OWN_ANNOTATIONS = ("nicplug.io/template-interfaces", "kubevirt.io/vm-generation")
+
+
+class MigrationInvariants:
+    """Checked after every commit.
+
+    The limits are those that an operator may still believe in: the largest that there have been.
+    """
+
+    def __init__(self) -> None:
+        self._limits = (0, 0, 0)
+
+    def __call__(self, cluster: Cluster) -> None:
+        change = cluster.last
+        assert change is not None
+        if change.plural == KUBEVIRTS:
+            self._note_limits(change)
+        if change.plural == PODS:
+            _check_pod(cluster, change)
+            self._check_starts(cluster, change)
+        if change.plural == VMIS:
+            self._check_hand_offs(cluster, change)
+        if change.plural == MIGRATIONS:
+            _check_phases(cluster)
+        _check_users_words(change)
+
+    def _note_limits(self, change: Change) -> None:
+        limits = _DEFAULTS if change.type == "DELETED" else _limits(change.after)
+        self._limits = tuple(map(max, zip(self._limits, limits, strict=True)))  # type: ignore[assignment]
+
+    def _check_starts(self, cluster: Cluster, change: Change) -> None:
+        """A target pod that is made takes a slot of the cluster and of its source's node."""
+        if change.before is not None or not _is_target_of_ours(change):
+            return
+        per_cluster, outbound, _ = self._limits
+        moving = _moving(cluster)
+        assert len(moving) <= per_cluster, f"{len(moving)} migrations at once, {per_cluster} are allowed"
+        sources = Counter(_node_of(vmi) for vmi in moving)
+        for node, count in sources.items():
+            assert count <= outbound, f"{count} migrations at once from {node}, {outbound} are allowed"
+        vmis = Counter(vmi["metadata"]["uid"] for vmi in moving)
+        assert not vmis or max(vmis.values()) == 1, "two migrations of one VMI have target pods"
+
+    def _check_hand_offs(self, cluster: Cluster, change: Change) -> None:
+        before = state_of(change.before or {}).get("migrationUid")
+        if before == state_of(change.after).get("migrationUid") or not change.by.startswith(_OPERATOR):
+            return
+        inbound = self._limits[2]
+        targets = Counter(state_of(vmi).get("targetNode") for vmi in cluster.all(VMIS) if is_migrating(vmi))
+        for node, count in targets.items():
+            assert count <= inbound, f"{count} migrations at once to {node}, {inbound} are allowed"
+
+
+def _limits(body: Json) -> tuple[int, int, int]:
+    configuration = body["spec"]["configuration"]
+    migrations, hotplug = configuration.get("migrations") or {}, configuration["network"].get("hotplug") or {}
+    return (
+        migrations.get("parallelMigrationsPerCluster", _DEFAULTS[0]),
+        migrations.get("parallelOutboundMigrationsPerNode", _DEFAULTS[1]),
+        hotplug.get("parallelInboundMigrationsPerNode", _DEFAULTS[2]),
+    )
+
+
+def _is_target_of_ours(change: Change) -> bool:
+    return JOB_LABEL in (change.after["metadata"].get("labels") or {}) and change.by.startswith(_OPERATOR)
+
+
+def _moving(cluster: Cluster) -> list[Json]:
+    """The VMI of each migration that has not ended and has a live target pod; twice if there are two."""
+    jobs = {job["metadata"]["uid"] for job in cluster.all(MIGRATIONS) if _phase(job) not in FINAL}
+    vmis = {vmi["metadata"]["uid"]: vmi for vmi in cluster.all(VMIS)}
+    owners = [
+        (owner_of(pod) or {})["uid"]
+        for pod in launcher_pods(cluster)
+        if is_live(pod) and (pod["metadata"].get("labels") or {}).get(JOB_LABEL) in jobs
+    ]
+    return [vmis[uid] for uid in owners if uid in vmis]
+
+
+def _node_of(vmi: Json) -> str:
+    node: str = state_of(vmi).get("sourceNode") if is_migrating(vmi) else vmi.get("status", {}).get("nodeName")
+    return node
+
+
+def _phase(job: Json) -> str:
+    phase: str = (job.get("status") or {}).get("phase", "")
+    return phase
+
+
+def _check_phases(cluster: Cluster) -> None:
+    """Of one VMI, one migration at a time is with the node agents."""
+    handed_off = Counter(job["spec"]["vmiName"] for job in cluster.all(MIGRATIONS) if _phase(job) in _HANDED_OFF)
+    for vmi, count in handed_off.items():
+        assert count == 1, f"{count} migrations of {vmi} are with the node agents"
+
+
+def _check_pod(cluster: Cluster, change: Change) -> None:
+    """No pod of somebody else's is touched, and none is deleted under its guest."""
+    pod = change.after
+    name, owner = pod["metadata"]["name"], owner_of(pod)
+    if not change.by.startswith(_OPERATOR):
+        return
+    assert owner is not None, f"{name} is nobody's"
+    assert owner["kind"] == "VirtualMachineInstance", f"{name} is not ours"
+    was_asked_to_go = change.before is not None and "deletionTimestamp" in change.before["metadata"]
+    if "deletionTimestamp" not in pod["metadata"] or was_asked_to_go:
+        return
+    vmi = next((item for item in cluster.all(VMIS) if item["metadata"]["uid"] == owner["uid"]), None)
+    if vmi is None or "deletionTimestamp" in vmi["metadata"] or vmi.get("status", {}).get("phase") in FINAL:
+        return
+    is_home = cluster.homes.get(owner["uid"]) == pod["metadata"]["uid"] and owner["uid"] in cluster.guests
+    assert not (is_home and pod["status"]["phase"] == "Running"), f"{name} was deleted with the guest in it"
+
+
+def _check_users_words(change: Change) -> None:
+    """Of a VM the operator takes NICs out that shall go, and nothing else; of a VMI it leaves what others wrote."""
+    if change.before is None or not change.by.startswith(_OPERATOR):
+        return
+    before, after = change.before, change.after
+    if change.plural in (VMS, VMIS, MIGRATIONS):
+        lost = _notes(before).items() - _notes(after).items()
+        assert not lost, f"annotations of others are lost: {lost}"
+    if change.plural == VMS:
+        asked = {item["name"]: item for item in _nics(before)}
+        left = {item["name"]: item for item in _nics(after)}
+        gone = [item for name, item in asked.items() if name not in left]
+        assert all(item.get("state") == "absent" for item in gone), f"taken out of the template: {gone}"
+        assert all(asked.get(name) == item for name, item in left.items()), "a NIC of the template was changed"
+        assert _rest(before) == _rest(after), "the VM's template was changed"
+
+
+def _notes(body: Json) -> dict[str, str]:
+    found = body["metadata"].get("annotations") or {}
+    return {name: text for name, text in found.items() if name not in _OWN_ANNOTATIONS}
+
+
+def _nics(vm: Json) -> list[Json]:
+    nics: list[Json] = vm["spec"]["template"]["spec"]["domain"]["devices"].get("interfaces") or []
+    return nics
+
+
+def _rest(vm: Json) -> Json:
+    spec = vm["spec"]["template"]["spec"]
+    domain = {name: value for name, value in spec["domain"].items() if name != "devices"}
+    others = {name: value for name, value in spec.items() if name not in ("networks", "domain")}
+    return {**others, "domain": domain, "metadata": vm["spec"]["template"].get("metadata")}
