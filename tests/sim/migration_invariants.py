@@ -101,8 +101,7 @@ def _moving(cluster: Cluster) -> list[Json]:
 
 
 def _node_of(vmi: Json) -> str:
-    node: str = state_of(vmi).get("sourceNode") if is_migrating(vmi) else vmi.get("status", {}).get("nodeName")
-    return node
+    return str(state_of(vmi).get("sourceNode") if is_migrating(vmi) else vmi.get("status", {}).get("nodeName"))
 
 
 def _phase(job: Json) -> str:
