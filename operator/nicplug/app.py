@@ -18,7 +18,8 @@ import structlog
 
 from nicplug import __version__
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
-from nicplug.cache.optional_kinds import watch_attachments, watch_pod_failures
+from nicplug.cache.controller_pods import ControllerPodsWatches
+from nicplug.cache.optional_kinds import watch_attachments, watch_daemon_sets, watch_nodes, watch_pod_failures
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.handlers import register
 from nicplug.kopf_settings import kopf_settings
@@ -44,8 +45,8 @@ LEASE_NAME = "nicplug-operator"
 # A relist comes in pages; the sweep after it waits until the pages are through.
 _SETTLE_SECONDS = 2.0
 _DRAIN_SECONDS = 2.0
-# How long the first decisions wait for the network attachment definitions; without them nothing is concluded.
-_ATTACHMENTS_SECONDS = 3.0
+# How long the first decisions wait for the kinds that may be missing; without them nothing is concluded.
+_OPTIONAL_KINDS_SECONDS = 3.0
 _LINGER_SECONDS = 2.0
 # After a sweep that found more than the watches had brought.
 _RECHECK_SECONDS = 10.0
@@ -88,7 +89,17 @@ class App:
         self.intake = Intake(caches=self.caches, queue=self.queue, on_bug=metrics.failed_by_bug)
         self.caches.attachments.on_change = self.intake.attachments_changed
         self.caches.pod_failures.on_change = self.intake.pod_failed
-        self._attachments_watch = watch_attachments(connection.api, sink=self.caches.attachments)
+        self.caches.nodes.on_change = self.intake.nodes_changed
+        self._optional_watches = (
+            watch_attachments(connection.api, sink=self.caches.attachments),
+            watch_nodes(connection.api, sink=self.caches.nodes),
+            watch_daemon_sets(connection.api, sink=self.caches.controllers),
+        )
+        self._controller_pods = ControllerPodsWatches(
+            api=connection.api, controllers=self.caches.controllers, spawn=partial(self._spawn, name="controller pods")
+        )
+        self.caches.controllers.on_change = self.intake.controllers_changed
+        self.caches.controllers.on_found = self._controller_pods.adjust
         self._stop = asyncio.Event()
         self._gate = asyncio.Event()
         self._complete = False
@@ -112,14 +123,14 @@ class App:
     def _make_workers(self) -> Workers:
         memory = Memory(clock=utc_now)
         executor = Executor(self._connection.api, self.caches, self.intake.answered)
-        gatherer = Gatherer(
+        self.gatherer = Gatherer(
             self.caches,
             memory,
             self._settings.plan_settings(),
             is_busy=lambda: self.queue.waiting() > self._settings.workers,
         )
         reconciler = Reconciler(
-            gatherer=gatherer,
+            gatherer=self.gatherer,
             executor=executor,
             memory=memory,
             announcer=Announcer(self._recorder),
@@ -206,7 +217,8 @@ class App:
         ended.set()
 
     async def _on_kopf_start(self) -> None:
-        self._spawn(self._attachments_watch.run(), name="network attachment definitions")
+        for watch in self._optional_watches:
+            self._spawn(watch.run(), name=watch.resource.kind)
         self._spawn(self._become_complete(), name="cache sync")
         self._spawn(self._workers.run(count=self._settings.workers), name="workers")
         self._spawn(self._recorder.run(), name="events")
@@ -220,10 +232,11 @@ class App:
         # Kopf lingers for 5 s with watches that it takes for hung, now and then for minutes (measured).
         self._exit_soon(0 if self._stop.is_set() and self._failure is None else 1)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._on_task_done)
         self._tasks.append(task)
+        return task
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         """None of these ends by itself: a process without one of them is better started anew."""
@@ -253,7 +266,7 @@ class App:
         await self._reaper.wait_until_complete()
         await self._wait_for_watches()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._attachments_watch.settled.wait(), timeout=_ATTACHMENTS_SECONDS)
+            await asyncio.wait_for(self._settle_optional_kinds(), timeout=_OPTIONAL_KINDS_SECONDS)
         # Not before the pods are known: an event about an unknown pod is dropped.
         for watch in watch_pod_failures(self._connection.api, sink=self.caches.pod_failures):
             self._spawn(watch.run(), name="pod events")
@@ -274,6 +287,12 @@ class App:
             self.intake.relisted.clear()
             await self._reaper.sweep()
             _settle_garbage_collector()
+
+    async def _settle_optional_kinds(self) -> None:
+        """Until each is known, or known to be unreadable; the pods of a controller after the DaemonSets."""
+        for watch in self._optional_watches:
+            await watch.settled.wait()
+        await self._controller_pods.settle()
 
     async def _wait_for_watches(self) -> None:
         """What has no watch would never be heard of again.
@@ -346,6 +365,7 @@ class App:
             gauge("nicplug_cache_drift", "Ghosts that the last sweep found.", drift, kind=kind.value)
         attachments = partial(len, self.caches.attachments)
         gauge("nicplug_cache_objects", "Objects in the cache.", attachments, kind="NetworkAttachmentDefinition")
+        gauge("nicplug_cache_objects", "Objects in the cache.", partial(len, self.caches.nodes), kind="Node")
         gauge("nicplug_leader", "1 while this process works.", self._may_work)
 
 

@@ -131,3 +131,40 @@ def requested(pod: Json) -> list[str]:
     """The interfaces that the networks annotation of a pod asks for."""
     content = pod["metadata"].get("annotations", {}).get(NETWORKS) or "[]"
     return [element["interface"] for element in json.loads(content)]
+
+
+CONTROLLER, CONTROLLER_NAMESPACE = "dynamic-networks-controller-ds", "kube-system"
+_CONTROLLER_LABELS = {"name": "dynamic-networks-controller"}
+
+
+def controller_daemon_set() -> Json:
+    """The dynamic networks controller."""
+    template = {
+        "metadata": {"labels": _CONTROLLER_LABELS},
+        "spec": {"containers": [{"name": "controller", "image": "multus-dynamic-networks-controller"}]},
+    }
+    return {
+        "metadata": {"name": CONTROLLER},
+        "spec": {"selector": {"matchLabels": _CONTROLLER_LABELS}, "template": template},
+    }
+
+
+def controller_pod_name(node: str) -> str:
+    """Of its pod on a node."""
+    return f"{CONTROLLER}-{node}"
+
+
+def controller_pod(node: str, *, owner_uid: str, name: str = "") -> Json:
+    """One pod of it."""
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": CONTROLLER, "uid": owner_uid, "controller": True}
+    labels = {"labels": _CONTROLLER_LABELS, "ownerReferences": [owner]}
+    return {"metadata": {"name": name or controller_pod_name(node), **labels}, "spec": {"nodeName": node}}
+
+
+def cluster_node(name: str, *, ready: bool = True, **spec: Any) -> Json:
+    """A node."""
+    return {
+        "metadata": {"name": name},
+        "spec": spec,
+        "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
+    }

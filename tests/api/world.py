@@ -14,6 +14,7 @@ from tests.fakes.faults import Request
 
 VM, VMI, POD = "virtualmachines", "virtualmachineinstances", "pods"
 MIGRATION = "virtualmachineinstancemigrations"
+DAEMON_SETS = "daemonsets"
 NOW = "2026-01-01T00:00:00Z"
 # What operators write besides their work.
 _BESIDE = ("leases", "events")
@@ -69,6 +70,14 @@ class World:
 
         def change(body: Json) -> None:
             body["spec"]["configuration"]["developerConfiguration"]["featureGates"] = list(gates)
+
+        self.server.modify("kubevirts", "kubevirt", change, namespace="kubevirt")
+
+    def set_hotplug(self, **block: Any) -> None:
+        """Replace the policy in the KubeVirt CR."""
+
+        def change(body: Json) -> None:
+            body["spec"]["configuration"].setdefault("network", {})["hotplug"] = block
 
         self.server.modify("kubevirts", "kubevirt", change, namespace="kubevirt")
 
@@ -171,6 +180,30 @@ class World:
             body["status"]["interfaces"] = [row for row in rows if row["name"] != nic]
 
         self.server.modify(VMI, name, change, status=True)
+
+    def deploy_controller(self, *nodes: str) -> None:
+        """The dynamic networks controller, ready on these nodes; before the operator starts, or it is found late."""
+        self.server.serve(DAEMON_SETS)
+        self.server.create(DAEMON_SETS, objects.controller_daemon_set(), namespace=objects.CONTROLLER_NAMESPACE)
+        for node in nodes:
+            self.run_controller(node)
+
+    def run_controller(self, node: str) -> None:
+        """One more pod of it, ready."""
+        (daemon_set,) = self.server.items(DAEMON_SETS)
+        body = objects.controller_pod(node, owner_uid=daemon_set["metadata"]["uid"])
+        self.server.create(POD, body, namespace=objects.CONTROLLER_NAMESPACE)
+        self.set_controller(node, ready=True)
+
+    def set_controller(self, node: str, *, ready: bool) -> None:
+        """The kubelet says so of the controller's pod."""
+
+        def change(body: Json) -> None:
+            row = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": NOW}
+            body["status"] = {"phase": "Running", "conditions": [row]}
+
+        name = objects.controller_pod_name(node)
+        self.server.modify(POD, name, change, status=True, namespace=objects.CONTROLLER_NAMESPACE)
 
     # -- looking -------------------------------------------------------------------------------
 

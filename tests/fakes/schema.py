@@ -1,7 +1,7 @@
 """Structural schemas of CRDs: prune what is unknown, fill in defaults, tell what is invalid.
 
-Knows the keywords that nicplug's CRDs use, but no CEL: an unknown keyword is an error here rather
-than a silent pass.
+Knows the keywords that nicplug's CRDs use, but of CEL only that it exists: whatever a rule refuses is tested with
+the real API server. An unknown keyword is an error here rather than a silent pass.
 """
 
 import copy
@@ -25,7 +25,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
 }
-_CHECKED = {"type", "nullable", "required", "enum", "minimum", "maxItems", "default"}
+_CHECKED = {"type", "nullable", "required", "enum", "minimum", "maxItems", "maxLength", "default"}
 _INNER = {"properties", "additionalProperties", "items"}
 _EXTENSIONS = {
     "x-kubernetes-preserve-unknown-fields",
@@ -33,6 +33,7 @@ _EXTENSIONS = {
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
     "x-kubernetes-map-type",
+    "x-kubernetes-validations",
 }
 _IGNORED = {"description", "format", "title", "example", "anyOf"}
 
@@ -109,6 +110,8 @@ def _causes(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
     if "minimum" in schema and value < schema["minimum"]:
         message = f"Invalid value: {value}: {path} in body should be greater than or equal to {schema['minimum']}"
         yield {"reason": "FieldValueInvalid", "message": message, "field": path}
+    if isinstance(value, str) and len(value) > (most := schema.get("maxLength", len(value))):
+        yield {"reason": "FieldValueTooLong", "message": f"Too long: may not be more than {most} bytes", "field": path}
     if isinstance(value, dict):
         yield from _causes_of_object(value, schema, path)
     if isinstance(value, list):

@@ -103,6 +103,8 @@ ALLOWED = {
         "events.k8s.io/events": "create patch",
         "/events": "list watch",
         "k8s.cni.cncf.io/network-attachment-definitions": "list watch",
+        "/nodes": "list watch",
+        "apps/daemonsets": "list watch",
         "apiextensions.k8s.io/customresourcedefinitions": "get",
     },
     "Role": {"coordination.k8s.io/leases": "get create update"},

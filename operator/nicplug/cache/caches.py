@@ -8,11 +8,15 @@ from typing import Any
 
 from nicplug.cache.attachment_index import AttachmentIndex
 from nicplug.cache.attachments import Attachments
+from nicplug.cache.dynamic_controllers import DynamicControllers
 from nicplug.cache.migration_index import MigrationIndex
+from nicplug.cache.nodes import Nodes
 from nicplug.cache.owner_index import OwnerIndex
+from nicplug.cache.pending_index import PendingIndex
 from nicplug.cache.pod_failures import PodFailures
 from nicplug.cache.store import Change, Store
 from nicplug.model.attachments import KnownAttachments, attachment_keys
+from nicplug.model.dynamic_controller import ControllerFinder, DynamicController
 from nicplug.model.keys import AttachmentKey, KubevirtKey, MigrationKey, ObjectKey, PodKey, RevisionKey, VmiKey, VmKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, resource_version, text
@@ -56,11 +60,14 @@ class Caches:
         self.kubevirts: Store[KubevirtConfig] = Store()
         self.attachments = Attachments(clock=clock)
         self.pod_failures = PodFailures(clock=clock, is_ours=lambda uid: uid in self._vmi_of_pod)
+        self.nodes = Nodes()
+        self.controllers = DynamicControllers()
         self._pods: OwnerIndex[LauncherPod] = OwnerIndex(owner_kind=VMI_KIND)
         self._revisions: OwnerIndex[VmRevision] = OwnerIndex(owner_kind=VM_KIND)
         self._migrations = MigrationIndex()
         self._vmi_of_pod: dict[str, VmiKey] = {}
         self._vmis_by_attachment = AttachmentIndex()
+        self._pending = PendingIndex()
         self._spec_seen: dict[str, tuple[int, datetime]] = {}
         self._podless: set[str] = set()
 
@@ -77,6 +84,7 @@ class Caches:
                 if self.vmis.get(vmi.key) is vmi:
                     self._stamp(vmi)
                     self._vmis_by_attachment.put(vmi)
+                    self._pending.put(vmi, raw)
                 return self._vmi_keys(change)
             case CachedKind.MIGRATION:
                 return self._put_migration(parse_migration(raw))
@@ -176,6 +184,19 @@ class Caches:
         """The VMIs that refer to one of these NADs; None for any NAD at all."""
         return list(self._vmis_by_attachment.referring(attachments))
 
+    def controller_of(self, vmi: VirtualMachineInstance) -> DynamicController:
+        """The dynamic networks controller on the VMI's node."""
+        return self.controllers.on_node(vmi.node_name, node=self.nodes.get(vmi.node_name))
+
+    def waiting_for_a_node(self) -> list[WorkKey]:
+        """Whose chances may change with the nodes: VMIs with NICs on their way, and migrations before the hand-off."""
+        moving = [item.key for item in self.migrations if not (item.is_final or item.is_handed_off)]
+        return [*self._pending.everywhere(), *moving]
+
+    def waiting_for_controller(self, nodes: Iterable[str] | None) -> list[WorkKey]:
+        """The VMIs with NICs on their way that are on one of these nodes; None for any node."""
+        return list(self._pending.everywhere() if nodes is None else self._pending.on(nodes))
+
     def vmi_of_pod(self, pod_uid: str) -> list[WorkKey]:
         """The VMI of a launcher pod."""
         key = self._vmi_of_pod.get(pod_uid)
@@ -273,6 +294,7 @@ class Caches:
     def _forget_vmi(self, vmi: VirtualMachineInstance) -> None:
         self._spec_seen.pop(vmi.uid, None)
         self._vmis_by_attachment.drop(vmi)
+        self._pending.drop(vmi.key)
         self._podless.discard(vmi.uid)
 
     def _vm_keys(self, change: Change[VirtualMachine] | None) -> list[WorkKey]:
@@ -312,6 +334,8 @@ class Caches:
         return _unique([VmKey(namespace, owner.name) for namespace, owner in owners if owner is not None])
 
     def _kubevirt_keys(self, change: Change[KubevirtConfig] | None) -> list[WorkKey]:
+        config = self.config()
+        self.controllers.look_for(config.controller_finder if config is not None else ControllerFinder())
         return self.all_keys() if change is not None else []
 
 

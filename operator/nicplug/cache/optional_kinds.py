@@ -2,7 +2,8 @@
 
 from nicplug.cache.optional_watch import Absence, OptionalWatch, Sink
 from nicplug.kube.api import WatchingApi
-from nicplug.kube.resources import CORE_EVENTS, NETWORK_ATTACHMENT_DEFINITIONS
+from nicplug.kube.resources import CORE_EVENTS, DAEMON_SETS, NETWORK_ATTACHMENT_DEFINITIONS, NODES, PODS
+from nicplug.model.daemon_set import DaemonSet
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING
 
 _RIGHTS = "kubectl apply -k deploy/kustomize/base gives the right to list and watch"
@@ -36,4 +37,48 @@ def watch_pod_failures(api: WatchingApi, *, sink: Sink) -> tuple[OptionalWatch, 
             field_selector=f"involvedObject.kind=Pod,reason={reason}",
         )
         for reason in (FAILED_ADDING, FAILED_REMOVING)
+    )
+
+
+def watch_nodes(api: WatchingApi, *, sink: Sink) -> OptionalWatch:
+    """All nodes."""
+    return OptionalWatch(
+        api=api,
+        resource=NODES,
+        sink=sink,
+        remedy={
+            Absence.NOT_SERVED: "this API server serves no nodes; where a VM could move to is left to the scheduler",
+            Absence.DENIED: f"{_RIGHTS} nodes; until then a migration that no node can take is found out by trying",
+        },
+    )
+
+
+_DOUBT = "until then a dynamic networks controller counts as running, and is given dynamicTimeout to answer"
+
+
+def watch_daemon_sets(api: WatchingApi, *, sink: Sink) -> OptionalWatch:
+    """All DaemonSets, to find the dynamic networks controller among them."""
+    return OptionalWatch(
+        api=api,
+        resource=DAEMON_SETS,
+        sink=sink,
+        remedy={
+            Absence.NOT_SERVED: f"this API server serves no DaemonSets; {_DOUBT}",
+            Absence.DENIED: f"{_RIGHTS} daemonsets; {_DOUBT}",
+        },
+    )
+
+
+def watch_controller_pods(api: WatchingApi, *, sink: Sink, daemon_set: DaemonSet) -> OptionalWatch:
+    """The pods of one dynamic networks controller; selected by the server."""
+    return OptionalWatch(
+        api=api,
+        resource=PODS,
+        sink=sink,
+        remedy={
+            Absence.NOT_SERVED: f"this API server serves no pods; {_DOUBT}",
+            Absence.DENIED: f"{_RIGHTS} pods in namespace {daemon_set.key.namespace}; {_DOUBT}",
+        },
+        namespace=daemon_set.key.namespace,
+        label_selector=daemon_set.selector,
     )

@@ -57,6 +57,7 @@ class OptionalWatch:
 
     Attributes:
         remedy: what a person can do about its absence, for the log.
+        namespace: where it is followed; None for everywhere.
         settled: set after the first LIST, or when it is known that there can be none.
     """
 
@@ -65,6 +66,8 @@ class OptionalWatch:
     sink: Sink
     remedy: Mapping[Absence, str]
     field_selector: str | None = None
+    label_selector: str | None = None
+    namespace: str | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     _absence: Absence | None = None
     _failures: int = 0
@@ -97,7 +100,12 @@ class OptionalWatch:
         token: str | None = None
         while True:
             page = await self.api.list(
-                self.resource, field_selector=self.field_selector, limit=_PAGE, continue_token=token
+                self.resource,
+                namespace=self.namespace,
+                label_selector=self.label_selector,
+                field_selector=self.field_selector,
+                limit=_PAGE,
+                continue_token=token,
             )
             items += page.get("items") or []
             metadata = mapping(page.get("metadata"))
@@ -117,7 +125,13 @@ class OptionalWatch:
         Raises:
             Stale: the server no longer has what came after the version.
         """
-        lines = self.api.watch(self.resource, resource_version=self._version, field_selector=self.field_selector)
+        lines = self.api.watch(
+            self.resource,
+            resource_version=self._version,
+            namespace=self.namespace,
+            label_selector=self.label_selector,
+            field_selector=self.field_selector,
+        )
         count = 0
         async for line in lines:
             type_, item = text(line.get("type")), mapping(line.get("object"))

@@ -186,9 +186,15 @@ class AioApi:
         return await self._send(_Call(method="DELETE", verb="delete", target=resource.plural, path=path, body=body))
 
     async def watch(
-        self, resource: Resource, *, resource_version: str, field_selector: str | None = None
+        self,
+        resource: Resource,
+        *,
+        resource_version: str,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
     ) -> AsyncIterator[Json]:
-        """The lines of a watch over all namespaces, until the server ends it.
+        """The lines of a watch, until the server ends it.
 
         Not bound by the limit of other requests: close the iterator, or cancel who reads it.
         """
@@ -197,11 +203,13 @@ class AioApi:
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
             "timeoutSeconds": str(_WATCH_SECONDS),
+            "labelSelector": label_selector,
             "fieldSelector": field_selector,
         }
         query = urlencode({key: value for key, value in options.items() if value is not None})
-        call = _Call(method="GET", verb="watch", target=resource.plural, path=f"{_path(resource)}?{query}")
-        request = f"{call.method} {_path(resource)}"
+        path = _path(resource, namespace=namespace)
+        call = _Call(method="GET", verb="watch", target=resource.plural, path=f"{path}?{query}")
+        request = f"{call.method} {path}"
         if self._closed:
             raise Unavailable("the connection to the API server is closed", request=request)
         headers = await self._headers(call, request=request)

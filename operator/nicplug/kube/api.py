@@ -93,9 +93,15 @@ class WatchingApi(KubeApi, Protocol):
     """The verbs, and the one that streams."""
 
     def watch(
-        self, resource: Resource, *, resource_version: str, field_selector: str | None = None
+        self,
+        resource: Resource,
+        *,
+        resource_version: str,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
     ) -> AsyncIterator[Json]:
-        """The lines (`type`, `object`) of a watch over all namespaces, bookmarks and ERRORs among them.
+        """The lines (`type`, `object`) of a watch, bookmarks and ERRORs among them.
 
         Ends when the server ends the stream, which it does every few minutes. Raises the classes of
         `kube.errors`: `Unavailable` when the stream breaks or has been silent for longer than bookmarks allow.

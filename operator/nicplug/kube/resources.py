@@ -17,6 +17,8 @@ KUBEVIRTS = Resource(group="kubevirt.io", version="v1", plural="kubevirts", kind
 # A StatefulSet's way to keep what it was; KubeVirt keeps what a VM was started from in them.
 CONTROLLER_REVISIONS = Resource(group="apps", version="v1", plural="controllerrevisions", kind="ControllerRevision")
 
+DAEMON_SETS = Resource(group="apps", version="v1", plural="daemonsets", kind="DaemonSet")
+
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod")
 NODES = Resource(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
 NAMESPACES = Resource(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)

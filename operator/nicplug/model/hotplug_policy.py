@@ -1,9 +1,17 @@
-"""The cluster admin's and the VM owner's word on how NICs are hot-plugged."""
+"""The cluster admin's and the VM owner's word on how NICs are hot-plugged.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+The cluster's stands in `spec.configuration.network.hotplug` of the KubeVirt CR; a VM's owner overrides it by
+annotations. What is not understood has no effect and becomes a problem: nothing is guessed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
+
+from nicplug.model.durations import format_duration, parse_duration
+from nicplug.model.metadata import quoted
 
 
 class DynamicPath(StrEnum):
@@ -35,6 +43,9 @@ class MigrationPolicy(StrEnum):
 
 
 DEFAULT_DYNAMIC_TIMEOUT = timedelta(seconds=10)
+SHORTEST_DYNAMIC_TIMEOUT = timedelta(seconds=1)
+"""Less is not even time for the controller to answer."""
+LONGEST_DYNAMIC_TIMEOUT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +53,7 @@ class HotplugPolicy:
     """One policy: the cluster's, with what the VM's owner has overridden.
 
     Attributes:
-        problems: values that are not understood and have no effect, as sentences.
+        problems: values that are not understood or not allowed and have no effect, as sentences.
         origins: where a value stands that is not the default, by the name of the field, for a sentence.
     """
 
@@ -56,3 +67,133 @@ class HotplugPolicy:
     def origin(self, name: str) -> str:
         """Where a field was set, for a sentence: `annotation nicplug.io/migration of VirtualMachine default/a`."""
         return self.origins.get(name, "the default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyField:
+    """One field of the policy.
+
+    Attributes:
+        name: in the KubeVirt CR.
+        annotation: on a VM or a VMI.
+        attribute: of `HotplugPolicy`.
+        values: what may be written, for a sentence.
+        read: the value of a text; raises ValueError.
+    """
+
+    name: str
+    annotation: str
+    attribute: str
+    values: str
+    read: Callable[[str], Any]
+
+
+def _read_timeout(value: str) -> timedelta:
+    timeout = parse_duration(value)
+    if not SHORTEST_DYNAMIC_TIMEOUT <= timeout <= LONGEST_DYNAMIC_TIMEOUT:
+        raise ValueError("out of bounds")
+    return timeout
+
+
+_BOUNDS = f"{format_duration(SHORTEST_DYNAMIC_TIMEOUT)} to {format_duration(LONGEST_DYNAMIC_TIMEOUT)}"
+
+POLICY_FIELDS: tuple[PolicyField, ...] = (
+    PolicyField(
+        name="dynamicPath",
+        annotation="nicplug.io/dynamic-path",
+        attribute="dynamic_path",
+        values="Auto, Always or Never",
+        read=DynamicPath,
+    ),
+    PolicyField(
+        name="dynamicTimeout",
+        annotation="nicplug.io/dynamic-timeout",
+        attribute="dynamic_timeout",
+        values=f"a duration of {_BOUNDS}, such as 10s or 1m30s",
+        read=_read_timeout,
+    ),
+    PolicyField(
+        name="onFailure",
+        annotation="nicplug.io/on-failure",
+        attribute="on_failure",
+        values="Migrate, Hold or Rollback",
+        read=OnFailure,
+    ),
+    PolicyField(
+        name="migration",
+        annotation="nicplug.io/migration",
+        attribute="migration",
+        values="Allowed or Never",
+        read=MigrationPolicy,
+    ),
+)
+
+Overrides = tuple[tuple[str, str], ...]
+"""The annotations of one object that override the policy: name and value, in the order of `POLICY_FIELDS`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverridingObject:
+    """A VM or a VMI whose annotations override the policy.
+
+    Attributes:
+        name: for a sentence: `VirtualMachine default/a`.
+    """
+
+    name: str
+    overrides: Overrides
+
+
+def parse_overrides(annotations: Mapping[str, Any]) -> Overrides:
+    """The annotations that are of the policy; the others, some of them long, are not kept."""
+    found = ((item.annotation, annotations.get(item.annotation)) for item in POLICY_FIELDS)
+    return tuple((name, value) for name, value in found if isinstance(value, str) and value)
+
+
+def cluster_policy(block: Mapping[str, Any], *, where: str) -> HotplugPolicy:
+    """The policy of the KubeVirt CR.
+
+    Args:
+        block: `spec.configuration.network.hotplug`.
+        where: the object, for sentences: `KubeVirt CR kubevirt/kubevirt`.
+    """
+    path = "spec.configuration.network.hotplug"
+    written = [(item, block.get(item.name), f"{path}.{item.name} of {where}") for item in POLICY_FIELDS]
+    return _apply(HotplugPolicy(), [entry for entry in written if entry[1] is not None])
+
+
+def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> HotplugPolicy:
+    """The cluster's policy with what annotations override.
+
+    Args:
+        objects: those whose annotations count, the strongest last. `migration: Never` of the cluster holds for all.
+    """
+    fields = {item.annotation: item for item in POLICY_FIELDS}
+    result = policy
+    for source in objects:
+        written = [(fields[name], value, f"annotation {name} of {source.name}") for name, value in source.overrides]
+        result = _apply(result, written)
+    if policy.migration is MigrationPolicy.NEVER and result.migration is not MigrationPolicy.NEVER:
+        return _without_leave(result, policy)
+    return result
+
+
+def _without_leave(result: HotplugPolicy, cluster: HotplugPolicy) -> HotplugPolicy:
+    problem = (
+        f"{result.origin('migration')} is {result.migration}, and has no effect: the cluster's is Never "
+        f"({cluster.origin('migration')}) and holds for every VM. Take the annotation away, or ask the cluster admin"
+    )
+    origins = {**result.origins, "migration": cluster.origin("migration")}
+    return replace(result, migration=MigrationPolicy.NEVER, origins=origins, problems=(*result.problems, problem))
+
+
+def _apply(policy: HotplugPolicy, written: Iterable[tuple[PolicyField, Any, str]]) -> HotplugPolicy:
+    values: dict[str, Any] = {}
+    origins, problems = dict(policy.origins), list(policy.problems)
+    for item, value, origin in written:
+        try:
+            values[item.attribute] = item.read(value if isinstance(value, str) else "")
+            origins[item.name] = origin
+        except ValueError:
+            problems.append(f"{origin} is {quoted(value)}, and has no effect: write {item.values}")
+    return replace(policy, **values, origins=origins, problems=tuple(problems))

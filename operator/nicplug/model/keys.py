@@ -61,3 +61,10 @@ class AttachmentKey(ObjectKey):
     """A network attachment definition."""
 
     __str__ = ObjectKey.__str__
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DaemonSetKey(ObjectKey):
+    """A DaemonSet."""
+
+    __str__ = ObjectKey.__str__

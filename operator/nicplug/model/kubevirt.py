@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
+from nicplug.model.dynamic_controller import ControllerFinder, parse_controller_finder
+from nicplug.model.hotplug_policy import HotplugPolicy, cluster_policy
 from nicplug.model.keys import KubevirtKey
 from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
@@ -45,7 +47,13 @@ class BindingPlugin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubevirtConfig:
-    """The parts of one KubeVirt CR that steer nicplug."""
+    """The parts of one KubeVirt CR that steer nicplug.
+
+    Attributes:
+        workload_update_allows: `workloadUpdateMethods` is not set, or lists LiveMigrate.
+        hotplug: the cluster's policy for hot-plug.
+        controller_finder: by what the dynamic networks controller is known.
+    """
 
     key: KubevirtKey
     uid: str
@@ -58,6 +66,9 @@ class KubevirtConfig:
     removal_policy: RemovalPolicy
     binding_plugins: tuple[BindingPlugin, ...]
     cpu_allocation_ratio: int
+    workload_update_allows: bool
+    hotplug: HotplugPolicy
+    controller_finder: ControllerFinder
 
     def binding_plugin(self, name: str) -> BindingPlugin | None:
         """The plugin registered under that name."""
@@ -72,11 +83,14 @@ class KubevirtConfig:
 def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
     """Project a KubeVirt CR of the API."""
     metadata = mapping(raw.get("metadata"))
-    configuration = mapping(mapping(raw.get("spec")).get("configuration"))
+    spec = mapping(raw.get("spec"))
+    configuration = mapping(spec.get("configuration"))
     developer = mapping(configuration.get("developerConfiguration"))
     network = mapping(configuration.get("network"))
+    hotplug = mapping(network.get("hotplug"))
+    key = KubevirtKey(text(metadata.get("namespace")), text(metadata.get("name")))
     return KubevirtConfig(
-        key=KubevirtKey(text(metadata.get("namespace")), text(metadata.get("name"))),
+        key=key,
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
         created=meta.creation_time(metadata),
@@ -85,8 +99,11 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         cpu_allocation_ratio=_cpu_allocation_ratio(developer.get("cpuAllocationRatio")),
         default_binding=_default_binding(text(network.get("defaultNetworkInterface"))),
         rollout_strategy=_rollout_strategy(text(configuration.get("vmRolloutStrategy"))),
-        removal_policy=_removal_policy(text(mapping(network.get("hotplug")).get("removalPolicy"))),
+        removal_policy=_removal_policy(text(hotplug.get("removalPolicy"))),
         binding_plugins=_binding_plugins(mapping(network.get("binding"))),
+        workload_update_allows=_workload_update_allows(mapping(spec.get("workloadUpdateStrategy"))),
+        hotplug=cluster_policy(hotplug, where=f"KubeVirt CR {key}"),
+        controller_finder=parse_controller_finder(mapping(hotplug.get("dynamicController"))),
     )
 
 
@@ -109,6 +126,12 @@ def _rollout_strategy(value: str) -> RolloutStrategy:
 def _removal_policy(value: str) -> RemovalPolicy:
     """Explicit unless it says Declarative: no NIC is taken out for a word that we do not know."""
     return RemovalPolicy.DECLARATIVE if value == RemovalPolicy.DECLARATIVE else RemovalPolicy.EXPLICIT
+
+
+def _workload_update_allows(strategy: Mapping[str, Any]) -> bool:
+    """Not set is no word against migrating, unlike in KubeVirt; an empty list is (docs/differences.md)."""
+    methods = strategy.get("workloadUpdateMethods")
+    return methods is None or "LiveMigrate" in sequence(methods)
 
 
 def _binding_plugins(registered: Mapping[str, Any]) -> tuple[BindingPlugin, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from nicplug.model.times import parse_time
 
+_QUOTED_CHARACTERS = 60
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerReference:
@@ -44,6 +46,13 @@ def well_formed(value: str) -> str:
     The API server stores something else in their place, and a text that was written with one never equals its like.
     """
     return value.encode(errors="replace").decode()
+
+
+def quoted(value: Any) -> str:
+    """A value that a user wrote, for a sentence: in quotes, on one line and not too long."""
+    shown = value if isinstance(value, str) else repr(value)
+    cut = "".join(char if char.isprintable() else " " for char in well_formed(shown[: _QUOTED_CHARACTERS + 1]))
+    return f'"{cut}"' if len(cut) <= _QUOTED_CHARACTERS else f'"{cut[:_QUOTED_CHARACTERS]}..."'
 
 
 def resource_version(metadata: Mapping[str, Any]) -> int:

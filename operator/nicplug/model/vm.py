@@ -8,6 +8,7 @@ from typing import Any
 
 from nicplug.model import metadata as meta
 from nicplug.model.frozen_json import FrozenJson, freeze, shared, thaw
+from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.keys import VmKey
 from nicplug.model.metadata import mapping, text
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
@@ -38,6 +39,7 @@ class VirtualMachine:
         rest_of_spec: the spec without the template.
         interfaces: of the template.
         networks: of the template.
+        overrides: the annotations of the VM that override the policy for hot-plug.
         status: the whole status as last seen; `null` when the object has none.
     """
 
@@ -53,6 +55,7 @@ class VirtualMachine:
     rest_of_spec: FrozenJson
     interfaces: tuple[Interface, ...]
     networks: tuple[Network, ...]
+    overrides: Overrides
     status: FrozenJson
 
     def read_template(self) -> dict[str, Any]:
@@ -88,6 +91,7 @@ def parse_vm(raw: Mapping[str, Any]) -> VirtualMachine:
         rest_of_spec=freeze({member: value for member, value in spec.items() if member != "template"}),
         interfaces=parse_interfaces(vmi_spec),
         networks=parse_networks(vmi_spec),
+        overrides=parse_overrides(mapping(metadata.get("annotations"))),
         status=freeze(status),
     )
 

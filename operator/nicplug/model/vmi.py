@@ -9,6 +9,7 @@ from typing import Any
 
 from nicplug.model import metadata as meta
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.keys import VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, text
 from nicplug.model.names import NODE_NAME_LABEL, TEMPLATE_INTERFACES_ANNOTATION, VM_GENERATION_ANNOTATION
@@ -48,6 +49,7 @@ class VirtualMachineInstance:
         status: the whole status as last seen; `null` when the object has none.
         started_from_generation: generation of the VM at its start, from the annotation; "" for a bare VMI.
         template_interfaces: names of the NICs that came from the VM's template; None when nobody knows.
+        overrides: the annotations that override the policy for hot-plug.
     """
 
     key: VmiKey
@@ -62,6 +64,7 @@ class VirtualMachineInstance:
     node_label: str
     started_from_generation: str
     template_interfaces: frozenset[str] | None
+    overrides: Overrides
     owner: ControllerReference | None
     spec: FrozenJson
     interfaces: tuple[Interface, ...]
@@ -103,6 +106,7 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         node_label=text(labels.get(NODE_NAME_LABEL)),
         started_from_generation=text(annotations.get(VM_GENERATION_ANNOTATION)),
         template_interfaces=parse_origin(text(annotations.get(TEMPLATE_INTERFACES_ANNOTATION))),
+        overrides=parse_overrides(annotations),
         owner=meta.controller_reference(metadata),
         spec=freeze(spec),
         interfaces=parse_interfaces(spec),

@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from nicplug.cache.caches import Caches
+from nicplug.model.attachments import KnownAttachments
+from nicplug.model.hotplug_policy import HotplugPolicy, OverridingObject, overridden
 from nicplug.model.keys import MigrationKey, VmiKey, VmKey
+from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -72,6 +75,9 @@ class Gatherer:
             pods=pods,
             attachments=self.caches.attachments_of(vmi),
             migrations=self.caches.migrations_of(key),
+            nodes=self.caches.nodes.all(),
+            controller=self.caches.controller_of(vmi),
+            policy=self._policy(vm, vmi),
             failures=tuple(failure for pod in pods for failure in self.caches.pod_failures.of(pod.uid).values()),
             orphans=self._orphans(vmi) if vmi.deleting else (),
             is_podless=self.caches.is_podless(vmi),
@@ -95,10 +101,22 @@ class Gatherer:
             vmi=vmi,
             pods=self.caches.pods_of(vmi) if vmi is not None else (),
             migrations=self.caches.migrations_of(migration.vmi),
+            nodes=self.caches.nodes.all(),
+            attachments=self.caches.attachments_of(vmi) if vmi is not None else KnownAttachments(),
             config=self.caches.config(),
             settings=self._present_settings(_BUSY_VMI_FACTOR),
             refusal=self.memory.refusal(key, generation=MIGRATION_GENERATION),
             report_pending_since=self.memory.pending_since(key),
+        )
+
+    def _policy(self, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> HotplugPolicy:
+        """The cluster's, then the VMI's annotations, which are those of the VM's template, then the VM's."""
+        config = self.caches.config()
+        policy = config.hotplug if config is not None else HotplugPolicy()
+        sources = [(VMI_KIND, vmi.key, vmi.overrides)] + ([(VM_KIND, vm.key, vm.overrides)] if vm is not None else [])
+        return overridden(
+            policy,
+            [OverridingObject(name=f"{kind} {key}", overrides=found) for kind, key, found in sources if found],
         )
 
     def _present_settings(self, busy_factor: int) -> PlanSettings:

@@ -78,6 +78,15 @@ class Intake:
         """The dynamic networks controller says that it failed on this pod."""
         self.enqueue(self.caches.vmi_of_pod(pod_uid))
 
+    def nodes_changed(self) -> None:
+        """A node came, went or changed: whoever waits for one to go to has to look again."""
+        self.enqueue(self.caches.waiting_for_a_node(), priority=Priority.SWEEP)
+
+    def controllers_changed(self, nodes: Iterable[str] | None) -> None:
+        """The dynamic networks controller has changed on these nodes; None for all of them."""
+        priority = Priority.SWEEP if nodes is None else Priority.LIVE
+        self.enqueue(self.caches.waiting_for_controller(nodes), priority=priority)
+
     def answered(self, keys: list[WorkKey]) -> None:
         """An answer to a write has changed these."""
         self.enqueue(keys)

@@ -14,7 +14,7 @@ from tests.fakes.apiserver import FakeApiServer
 from nicplug.cache import optional_watch
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.kube.aio import AioApi
-from nicplug.kube.resources import CORE_EVENTS, NETWORK_ATTACHMENT_DEFINITIONS
+from nicplug.kube.resources import CORE_EVENTS, NETWORK_ATTACHMENT_DEFINITIONS, PODS
 
 NADS = "network-attachment-definitions"
 REMEDY = {Absence.NOT_SERVED: "install it", Absence.DENIED: "allow it"}
@@ -227,3 +227,19 @@ async def test_the_server_selects_by_field(server: FakeApiServer, api: AioApi) -
         server.create("core/events", event("c", "Pulled"))
         server.create("core/events", event("d", "FailedAddingInterface"))
         await until(lambda: list(kept.objects) == ["a", "d"])
+
+
+async def test_only_what_is_selected_in_one_namespace(server: FakeApiServer, api: AioApi) -> None:
+    def labelled(name: str, value: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "labels": {"app": value}}, "spec": {"containers": []}}
+
+    server.create("namespaces", {"metadata": {"name": "other"}})
+    for namespace in ("default", "other"):
+        server.create("pods", labelled("a", "x"), namespace=namespace)
+    async with watching(api, resource=PODS, namespace="other", label_selector="app=x") as (_, kept):
+        assert [item["metadata"]["namespace"] for item in kept.objects.values()] == ["other"]
+        server.create("pods", labelled("c", "y"), namespace="other")
+        server.create("pods", labelled("d", "x"))
+        server.create("pods", labelled("e", "x"), namespace="other")
+        await until(lambda: "e" in kept.objects)
+        assert set(kept.objects) == {"a", "e"}

@@ -1,0 +1,192 @@
+"""Each field of the policy, what is refused of it, and who overrides whom."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.build import kubevirt, vm, vmi
+
+from nicplug.model.hotplug_policy import (
+    POLICY_FIELDS,
+    DynamicPath,
+    HotplugPolicy,
+    MigrationPolicy,
+    OnFailure,
+    OverridingObject,
+    overridden,
+    parse_overrides,
+)
+from nicplug.model.kubevirt import parse_kubevirt
+from nicplug.model.vm import parse_vm
+from nicplug.model.vmi import parse_vmi
+
+BLOCK = "spec.configuration.network.hotplug"
+CR = "KubeVirt CR default/kubevirt"
+VM, VMI = "VirtualMachine default/a", "VirtualMachineInstance default/a"
+
+DEFAULT = HotplugPolicy()
+FIELDS = {item.name: item for item in POLICY_FIELDS}
+GOOD = [
+    pytest.param("dynamicPath", "Auto", DynamicPath.AUTO, id="dynamicPath Auto"),
+    pytest.param("dynamicPath", "Always", DynamicPath.ALWAYS, id="dynamicPath Always"),
+    pytest.param("dynamicPath", "Never", DynamicPath.NEVER, id="dynamicPath Never"),
+    pytest.param("dynamicTimeout", "1s", timedelta(seconds=1), id="the shortest timeout"),
+    pytest.param("dynamicTimeout", "1m30s", timedelta(seconds=90), id="a timeout"),
+    pytest.param("dynamicTimeout", "1h", timedelta(hours=1), id="the longest timeout"),
+    pytest.param("onFailure", "Migrate", OnFailure.MIGRATE, id="onFailure Migrate"),
+    pytest.param("onFailure", "Hold", OnFailure.HOLD, id="onFailure Hold"),
+    pytest.param("onFailure", "Rollback", OnFailure.ROLLBACK, id="onFailure Rollback"),
+    pytest.param("migration", "Allowed", MigrationPolicy.ALLOWED, id="migration Allowed"),
+    pytest.param("migration", "Never", MigrationPolicy.NEVER, id="migration Never"),
+]
+BAD_TEXTS = [
+    pytest.param("dynamicPath", "auto", "Auto, Always or Never", id="dynamicPath in small letters"),
+    pytest.param("dynamicTimeout", "10", "a duration of 1s to 1h, such as 10s or 1m30s", id="a timeout without a unit"),
+    pytest.param("dynamicTimeout", "999ms", "a duration of 1s to 1h, such as 10s or 1m30s", id="too short"),
+    pytest.param("dynamicTimeout", "1h1s", "a duration of 1s to 1h, such as 10s or 1m30s", id="too long"),
+    pytest.param("dynamicTimeout", "-10s", "a duration of 1s to 1h, such as 10s or 1m30s", id="a negative timeout"),
+    pytest.param("onFailure", "Retry", "Migrate, Hold or Rollback", id="onFailure unknown"),
+    pytest.param("migration", "Always", "Allowed or Never", id="migration unknown"),
+]
+
+
+def of_cluster(**block: Any) -> HotplugPolicy:
+    return parse_kubevirt(kubevirt(hotplug=block)).hotplug
+
+
+def of_vm(policy: HotplugPolicy = DEFAULT, /, *, vmi: Any = None, **vm: Any) -> HotplugPolicy:
+    """Annotations by the name of their field."""
+    return overridden(
+        policy,
+        [
+            OverridingObject(name=name, overrides=parse_overrides(_annotations(found)))
+            for name, found in ((VMI, vmi or {}), (VM, vm))
+        ],
+    )
+
+
+def _annotations(fields: dict[str, str]) -> dict[str, str]:
+    return {FIELDS[name].annotation: value for name, value in fields.items()}
+
+
+def test_defaults_that_just_work() -> None:
+    policy = of_cluster()
+    assert policy == HotplugPolicy()
+    assert policy.dynamic_timeout == timedelta(seconds=10)
+    assert policy.origin("dynamicPath") == "the default"
+
+
+@pytest.mark.parametrize(("name", "value", "meant"), GOOD)
+def test_a_field_of_the_cluster(name: str, value: str, meant: Any) -> None:
+    policy = of_cluster(**{name: value})
+    assert getattr(policy, FIELDS[name].attribute) == meant
+    assert policy.origin(name) == f"{BLOCK}.{name} of {CR}"
+    assert not policy.problems
+
+
+@pytest.mark.parametrize(("name", "value", "meant"), GOOD)
+def test_an_annotation(name: str, value: str, meant: Any) -> None:
+    policy = of_vm(**{name: value})
+    assert getattr(policy, FIELDS[name].attribute) == meant
+    assert policy.origin(name) == f"annotation {FIELDS[name].annotation} of {VM}"
+    assert not policy.problems
+
+
+@pytest.mark.parametrize(("name", "value", "remedy"), BAD_TEXTS)
+def test_a_bad_field_of_the_cluster_has_no_effect_and_is_told(name: str, value: str, remedy: str) -> None:
+    policy = of_cluster(**{name: value})
+    assert policy.problems == (f'{BLOCK}.{name} of {CR} is "{value}", and has no effect: write {remedy}',)
+    assert getattr(policy, FIELDS[name].attribute) == getattr(HotplugPolicy(), FIELDS[name].attribute)
+    assert policy.origin(name) == "the default"
+
+
+@pytest.mark.parametrize(("name", "value", "remedy"), BAD_TEXTS)
+def test_a_bad_annotation_leaves_the_cluster_s_word(name: str, value: str, remedy: str) -> None:
+    word = {"dynamicPath": "Never", "dynamicTimeout": "20s", "onFailure": "Hold", "migration": "Allowed"}[name]
+    cluster = of_cluster(**{name: word})
+    policy = of_vm(cluster, **{name: value})
+    annotation = f"annotation {FIELDS[name].annotation} of {VM}"
+    assert policy.problems == (f'{annotation} is "{value}", and has no effect: write {remedy}',)
+    assert getattr(policy, FIELDS[name].attribute) == getattr(cluster, FIELDS[name].attribute)
+    assert policy.origin(name) == f"{BLOCK}.{name} of {CR}"
+
+
+@pytest.mark.parametrize("value", [10, True, ["Never"], {"a": 1}, ""], ids=repr)
+@pytest.mark.parametrize("name", FIELDS)
+def test_what_is_no_text_has_no_effect(name: str, value: Any) -> None:
+    policy = of_cluster(**{name: value})
+    assert len(policy.problems) == 1
+    assert policy == HotplugPolicy(problems=policy.problems)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_null_and_an_empty_annotation_are_as_if_absent(name: str) -> None:
+    assert of_cluster(**{name: None}) == HotplugPolicy()
+    assert of_vm(**{name: ""}) == HotplugPolicy()
+
+
+def test_the_vm_overrides_its_vmi_and_that_the_cluster_field_by_field() -> None:
+    cluster = of_cluster(dynamicPath="Never", dynamicTimeout="20s", onFailure="Hold")
+    policy = of_vm(cluster, vmi={"dynamicPath": "Auto", "dynamicTimeout": "30s"}, dynamicPath="Always")
+    assert (policy.dynamic_path, policy.dynamic_timeout) == (DynamicPath.ALWAYS, timedelta(seconds=30))
+    assert policy.on_failure is OnFailure.HOLD
+    assert policy.origins == {
+        "dynamicPath": f"annotation nicplug.io/dynamic-path of {VM}",
+        "dynamicTimeout": f"annotation nicplug.io/dynamic-timeout of {VMI}",
+        "onFailure": f"{BLOCK}.onFailure of {CR}",
+    }
+
+
+def test_the_cluster_s_never_holds_for_every_vm() -> None:
+    cluster = of_cluster(migration="Never")
+    policy = of_vm(cluster, migration="Allowed")
+    assert policy.migration is MigrationPolicy.NEVER
+    assert policy.origin("migration") == f"{BLOCK}.migration of {CR}"
+    assert policy.problems == (
+        f"annotation nicplug.io/migration of {VM} is Allowed, and has no effect: the cluster's is Never "
+        f"({BLOCK}.migration of {CR}) and holds for every VM. Take the annotation away, or ask the cluster admin",
+    )
+
+
+def test_a_vm_may_forbid_what_the_cluster_allows() -> None:
+    policy = of_vm(of_cluster(migration="Allowed"), migration="Never")
+    assert policy.migration is MigrationPolicy.NEVER
+    assert not policy.problems
+
+
+def test_a_long_or_unprintable_value_is_quoted_on_one_short_line() -> None:
+    (problem,) = of_vm(onFailure="x\n" * 500).problems
+    assert "\n" not in problem
+    assert len(problem) < 250
+
+
+def test_only_the_policy_s_annotations_are_kept() -> None:
+    annotations = {"nicplug.io/on-failure": "Hold", "kubectl.kubernetes.io/last-applied-configuration": "{}" * 999}
+    assert parse_overrides(annotations) == (("nicplug.io/on-failure", "Hold"),)
+
+
+def test_of_a_vm_those_of_its_own_metadata_count() -> None:
+    raw = vm()
+    raw["metadata"]["annotations"] = {"nicplug.io/migration": "Never"}
+    assert parse_vm(raw).overrides == (("nicplug.io/migration", "Never"),)
+    raw = vmi()
+    raw["metadata"]["annotations"] = {"nicplug.io/migration": "Never"}
+    assert parse_vmi(raw).overrides == (("nicplug.io/migration", "Never"),)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "allows"),
+    [
+        pytest.param(None, True, id="no strategy"),
+        pytest.param({}, True, id="no methods"),
+        pytest.param({"workloadUpdateMethods": None}, True, id="null"),
+        pytest.param({"workloadUpdateMethods": ["LiveMigrate"]}, True, id="LiveMigrate"),
+        pytest.param({"workloadUpdateMethods": ["Evict", "LiveMigrate"]}, True, id="both"),
+        pytest.param({"workloadUpdateMethods": ["Evict"]}, False, id="Evict alone"),
+        pytest.param({"workloadUpdateMethods": []}, False, id="an empty list"),
+    ],
+)
+def test_workload_update_methods(strategy: Any, allows: bool) -> None:
+    raw = kubevirt()
+    raw["spec"]["workloadUpdateStrategy"] = strategy
+    assert parse_kubevirt(raw).workload_update_allows is allows
