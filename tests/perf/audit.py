@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 OPERATOR = "system:serviceaccount:nicplug-system:nicplug-operator"
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -24,6 +24,7 @@ _QUIET_SECONDS = 6.5
 _POLL_SECONDS = 0.1
 # The audit policy logs metadata only: a few kilobytes a line.
 _LONGEST_LINE_BYTES = 1 << 20
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +91,9 @@ def without_lease(writes: Iterable[Write]) -> list[Write]:
     return [write for write in writes if write.resource != LEASES]
 
 
-def counted(writes: Iterable[Write], *, by: Callable[[Write], str]) -> dict[str, int]:
+def counted(items: Iterable[Item], *, by: Callable[[Item], str]) -> dict[str, int]:
     """How many there are of each, most frequent first."""
-    return dict(Counter(by(write) for write in writes).most_common())
+    return dict(Counter(by(item) for item in items).most_common())
 
 
 async def settled(

@@ -15,10 +15,12 @@ from typing import Any
 
 import click
 from rich.console import Console
-from tests.perf import growth, report
+from tests.perf import growth, migration_report, migrations, report
 from tests.perf.budgets import judge
 from tests.perf.flame import Profile, profile
 from tests.perf.growth import Point, point
+from tests.perf.migration_figures import migration_figures
+from tests.perf.migrations import MigrationShape
 from tests.perf.results import result
 from tests.perf.scenarios import Phase, Shape, burst, idle_hotplugs, rest, starts
 from tests.perf.world import Cluster, Say, World, cluster, connected
@@ -28,11 +30,13 @@ from nicplug_sandbox.errors import SandboxError
 BASELINE = Path(__file__).parent / "baseline.json"
 QUICK_SIZES = (3, 6)
 QUICK = Shape(vms=5, idle_hotplugs=10, rest_seconds=2.0)
+QUICK_MIGRATIONS = MigrationShape(vms=8, single=3)
 Scenario = Callable[[World, Shape], Awaitable[Phase]]
 SCENARIOS: tuple[Scenario, ...] = (starts, idle_hotplugs, burst, rest)
 # Of growth: what an event costs. A burst of 800 measures the machine.
 EVENTS: tuple[Scenario, ...] = (starts, idle_hotplugs)
 PICTURE = Path("build") / "growth.svg"
+MIGRATIONS_PICTURE = Path("build") / "migrations.svg"
 
 
 def _say(message: str) -> None:
@@ -86,6 +90,12 @@ def grow(*, sizes: Sequence[int], shape: Shape, say: Say) -> list[Point]:
     return points
 
 
+def migrate(*, shape: MigrationShape, say: Say) -> dict[str, Any]:
+    """Measure NICs that come by migration, in a sandbox without dynamic networks controllers."""
+    with _directory() as directory:
+        return migration_figures(shape=shape, moved=migrations.run(directory=directory, shape=shape, say=say))
+
+
 @contextlib.contextmanager
 def _directory() -> Iterator[Path]:
     """A directory for one sandbox; when it fails its logs are told, since they vanish.
@@ -128,6 +138,10 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option(
     "--growth/--no-growth", "with_growth", default=True, help="What events cost at several sizes.  [default: on]"
 )
+@click.option(
+    "--migrations/--no-migrations", "with_migrations", default=True, help="NICs that come by migration.  [default: on]"
+)
+@click.option("--only-migrations", is_flag=True, help="Nothing else.")
 @click.option("--sizes", callback=_sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
     "--picture",
@@ -144,11 +158,16 @@ def main(
     save: Path | None,
     baseline: Path,
     with_growth: bool,
+    with_migrations: bool,
+    only_migrations: bool,
     sizes: tuple[int, ...],
     picture: Path,
     **chosen: Any,
 ) -> None:
-    """Measure nicplug on a fresh sandbox: latencies, a burst, starts, writes, memory and CPU, and how they grow."""
+    """Measure nicplug on a fresh sandbox: latencies, a burst, migrations, writes, memory, CPU, and how they grow."""
+    if only_migrations:
+        _only_migrations(quick=quick, output=output, save=save, baseline=baseline)
+        return
     shape = replace(QUICK if quick else Shape(), **{name: value for name, value in chosen.items() if value is not None})
     with _directory() as directory:
         samples = directory / "samples.jsonl" if with_profile else None
@@ -157,6 +176,9 @@ def main(
             name: profile(samples, window=phase.window) for name, phase in phases.items() if samples is not None
         }
     found = result(shape=shape, phases=phases)
+    if with_migrations:
+        found["migrations"] = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=_say)
+        migration_report.save_picture(found["migrations"], path=MIGRATIONS_PICTURE)
     points = []
     if with_growth:
         sized = replace(shape, idle_hotplugs=min(shape.idle_hotplugs, growth.IDLE_HOTPLUGS))
@@ -166,8 +188,27 @@ def main(
     if save is not None:
         save.write_text(json.dumps(found, indent=1) + "\n")
     _print(found, profiles=profiles, points=points, output=output, baseline=baseline)
+    if with_migrations:
+        _say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
     if points:
         _say(f"plot of the growth: {picture}")
+
+
+def _only_migrations(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+    found = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=_say)
+    migration_report.save_picture(found, path=MIGRATIONS_PICTURE)
+    if save is not None:
+        # The rest of an earlier result stays: it was measured on its own.
+        earlier = json.loads(save.read_text()) if save.exists() else {}
+        save.write_text(json.dumps({**earlier, "migrations": found}, indent=1) + "\n")
+    if output == "json":
+        click.echo(json.dumps(found, indent=1))
+        return
+    before = json.loads(baseline.read_text()) if baseline.exists() else {}
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    report.show_budgets({"migrations": found}, baseline=before, console=console)
+    migration_report.show(found, baseline=before.get("migrations"), console=console)
+    _say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
 
 
 def _print(
@@ -185,6 +226,8 @@ def _print(
     console = Console(width=None if sys.stdout.isatty() else 110)
     before = json.loads(baseline.read_text()) if baseline.exists() else None
     report.show(found, baseline=before, console=console)
+    if "migrations" in found:
+        migration_report.show(found["migrations"], baseline=(before or {}).get("migrations"), console=console)
     if points:
         growth.show(points, console=console)
     for name, one in profiles.items():

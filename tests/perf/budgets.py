@@ -20,6 +20,7 @@ class Budget:
     Attributes:
         measure: takes the figure out of a result.
         vms: the figure means something only for runs of that many VMs; None for any.
+        is_of_migrations: it is about the migrations of a run, and about that many VMs of theirs.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Budget:
     limit: float
     measure: Callable[[Result], float]
     vms: int | None = 200
+    is_of_migrations: bool = False
 
 
 def _idle(milestone: Milestone, percent: str) -> Callable[[Result], float]:
@@ -55,6 +57,40 @@ def _rss(result: Result) -> float:
     return float(result["usage"]["rest"]["operator"]["rss_mib"])
 
 
+def _migrations(*keys: str) -> Callable[[Result], float]:
+    def measure(result: Result) -> float:
+        found = result["migrations"]
+        for key in keys:
+            found = found[key]
+        return float(found)
+
+    return measure
+
+
+def _migrated(percent: str) -> Callable[[Result], float]:
+    milliseconds = _migrations("milliseconds", "single", str(Milestone.IN_GUEST), percent)
+    return lambda result: round(milliseconds(result) / 1000, 3)
+
+
+def _crowd(name: str, *, limit: float, peer: float, key: str) -> Budget:
+    """Of 100 VMs that migrate at once; what KubeVirt allows stands where it has a limit of its own."""
+    return Budget(
+        name=f"100 VMs migrate at once: {name}", unit="", peer=peer, limit=limit,
+        measure=_migrations("crowd", key), vms=100, is_of_migrations=True,
+    )  # fmt: skip
+
+
+MIGRATION_BUDGETS: tuple[Budget, ...] = (
+    Budget(name="migration: VM spec to NIC in the guest, p50", unit="s", peer=25.6, limit=2.5,
+           measure=_migrated("p50"), vms=None, is_of_migrations=True),
+    Budget(name="migration: VM spec to NIC in the guest, p99", unit="s", peer=25.6, limit=2.5,
+           measure=_migrated("p99"), vms=None, is_of_migrations=True),
+    _crowd("failed", limit=0, peer=0, key="failed"),
+    _crowd("doubled", limit=0, peer=0, key="doubled"),
+    _crowd("in the cluster", limit=5, peer=5, key="peak_cluster"),
+    _crowd("from one node", limit=2, peer=2, key="peak_outbound"),
+    _crowd("to one node", limit=2, peer=float("inf"), key="peak_inbound"),
+)  # fmt: skip
 BUDGETS: tuple[Budget, ...] = (
     Budget(name="idle: VM spec to pod annotation, p50", unit="ms", peer=34.6, limit=15,
            measure=_idle(Milestone.ANNOTATION, "p50"), vms=None),
@@ -73,6 +109,7 @@ BUDGETS: tuple[Budget, ...] = (
            measure=lambda result: float(result["writes"]["rest"]["total"]), vms=None),
     Budget(name="RSS of the operator at 200 VMs", unit="MiB", peer=131, limit=110, measure=_rss),
     Budget(name="RSS of the operator at 500 VMs", unit="MiB", peer=221, limit=150, measure=_rss, vms=500),
+    *MIGRATION_BUDGETS,
 )  # fmt: skip
 
 
@@ -90,9 +127,13 @@ class Verdict:
 
 
 def judge(result: Result) -> list[Verdict]:
-    """Every budget with its figure."""
-    vms = result["shape"]["vms"]
+    """Every budget with its figure; of what a run has left out, without one."""
     return [
-        Verdict(budget=budget, measured=budget.measure(result) if budget.vms in (None, vms) else None)
+        Verdict(budget=budget, measured=budget.measure(result) if _is_measured(budget, result) else None)
         for budget in BUDGETS
     ]
+
+
+def _is_measured(budget: Budget, result: Result) -> bool:
+    part = result.get("migrations") if budget.is_of_migrations else result
+    return part is not None and "shape" in part and budget.vms in (None, part["shape"]["vms"])

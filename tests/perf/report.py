@@ -32,6 +32,11 @@ def show(result: Result, *, baseline: Result | None, console: Console) -> None:
         console.print(table)
 
 
+def show_budgets(result: Result, *, baseline: Result, console: Console) -> None:
+    """Print the budgets alone, those that were measured."""
+    console.print(_budgets(result, baseline, only_measured=True))
+
+
 def _table(title: str, *headings: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
@@ -39,10 +44,12 @@ def _table(title: str, *headings: str) -> Table:
     return table
 
 
-def _budgets(result: Result, baseline: Result | None) -> Table:
+def _budgets(result: Result, baseline: Result | None, *, only_measured: bool = False) -> Table:
     table = _table("Budgets", "MEASURE", "PEER", "BUDGET", "MEASURED", "MET", "VS BASELINE")
     before = {verdict.budget.name: verdict for verdict in judge(baseline)} if baseline else {}
     for verdict in judge(result):
+        if only_measured and verdict.measured is None:
+            continue
         budget = verdict.budget
         old = before.get(budget.name)
         table.add_row(
@@ -51,7 +58,7 @@ def _budgets(result: Result, baseline: Result | None) -> Table:
             f"{budget.limit:g}",
             "-" if verdict.measured is None else f"{verdict.measured:g}",
             _met(verdict),
-            _ratio(verdict.measured, old.measured if old else None),
+            ratio(verdict.measured, old.measured if old else None),
         )
     return table
 
@@ -66,7 +73,8 @@ def _met(verdict: Verdict) -> str:
             return "[red]no[/]"
 
 
-def _ratio(measured: float | None, before: float | None) -> str:
+def ratio(measured: float | None, before: float | None) -> str:
+    """How many times the figure of the baseline it is; "-" without one."""
     if measured is None or before is None:
         return "-"
     if before == 0:
@@ -95,7 +103,7 @@ def _seconds(result: Result, baseline: Result | None) -> Table:
     table = _table("Seconds from the first request to the last arrival", "WHAT", "SECONDS", "VS BASELINE")
     for name, value in result["seconds"].items():
         old = baseline["seconds"].get(name) if baseline else None
-        table.add_row(name, f"{value:.2f}", _ratio(value, old))
+        table.add_row(name, f"{value:.2f}", ratio(value, old))
     return table
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.perf import migration_report
 from tests.perf.audit import AuditLog, Write, counted, without_lease
-from tests.perf.budgets import BUDGETS, Verdict
+from tests.perf.budgets import BUDGETS, Verdict, judge
 from tests.perf.flame import profile
 from tests.perf.growth import Point, save_picture, show, worst
 from tests.perf.results import percentile, summary
@@ -149,3 +150,78 @@ def test_picture_of_growth_loads_nothing_from_the_network(tmp_path: Path) -> Non
     assert text.startswith("<svg")
     assert "url(http" not in text
     assert "█" in text
+
+
+MIGRATIONS: dict[str, Any] = {
+    "shape": {"vms": 100},
+    "milliseconds": {
+        name: {"status.interfaces, domain": {"p50": 700.0, "p95": 800.0, "p99": 2600.0, "max": 2700.0}}
+        for name in ("single", "crowd")
+    },
+    "steps": {
+        "migration made": {"p50": 20.0, "p95": 30.0, "p99": 30.0, "max": 30.0},
+        "Succeeded": {"p50": 720.0, "p95": 800.0, "p99": 800.0, "max": 800.0},
+    },
+    "single": {"nics": 30},
+    "crowd": {"nics": 100, "failed": 1, "doubled": 0, "peak_cluster": 6, "peak_outbound": 2, "peak_inbound": 2},
+    "running": {"crowd": [[10.0, 5], [20.0, 2], [30.0, 0]]},
+    "writes": {
+        "single": {"total": 600, "events": 60, "rejected": 0, "by_kind": {"patch pods 200": 60}},
+        "crowd": {"total": 2000, "events": 200, "rejected": 0, "by_kind": {"patch pods 200": 200}},
+    },
+}
+
+
+def migrations(**changes: Any) -> dict[str, Any]:
+    """A result of migrations that exceeds a limit, fails once, and is slow once."""
+    shape = {"vms": 100, "copy_seconds": 0.3, "nodes": 3}
+    explained = {
+        "seconds": 25.0, "rounds": 20, "limit": 5, "copy_seconds": 0.3, "overhead_alone": 0.4, "copies_alone": 6.0,
+        "overhead_together": 0.6, "expected_alone": 14.0, "expected_together": 18.0, "slots_used": 3.6,
+        "limits": {"cluster": 5, "outbound": 2, "inbound": 2},
+    }  # fmt: skip
+    outcome = {"migrations": 100, "succeeded": 99, "unfinished": 0, "slot_seconds": 0.9}
+    quiet = {"failed": 0, "doubled": 0, "peak_cluster": 1, "peak_outbound": 1, "peak_inbound": 1}
+    found = {
+        **MIGRATIONS,
+        "shape": shape,
+        "single": {**outcome, **quiet, "nics": 30},
+        "crowd": {**outcome, **MIGRATIONS["crowd"], **explained},
+    }
+    return {**found, **changes}
+
+
+def test_a_budget_of_migrations_is_judged_only_when_they_were_measured() -> None:
+    verdicts = {one.budget.name: one for one in judge({"migrations": migrations()}) if one.budget.is_of_migrations}
+    assert {name.rpartition(": ")[2]: one.is_met for name, one in verdicts.items() if "100 VMs" in name} == {
+        "failed": False,
+        "doubled": True,
+        "in the cluster": False,
+        "from one node": True,
+        "to one node": True,
+    }
+    latencies = [one.measured for name, one in verdicts.items() if "100 VMs" not in name]
+    assert latencies == [0.7, 2.6]
+    assert all(one.measured is None for one in judge({}))
+
+
+def test_report_of_migrations_explains_the_total_and_compares_writes() -> None:
+    shown = io.StringIO()
+    before = migrations()
+    before["writes"] = {**before["writes"], "single": {**before["writes"]["single"], "total": 300}}
+    migration_report.show(migrations(), baseline=before, console=Console(file=shown, width=110))
+    text = shown.getvalue()
+    assert "ceil(100/5) x (0.3 s) = 20 x 0.3" in text
+    assert "ceil(100/5) x (0.3 + 0.6 s) = 20 x 0.3 + 0.6" in text
+    assert "3.6 of 5 slots in use on average" in text
+    assert "20.00 (2.00)" in text, "writes per NIC, and times the baseline"
+    rows = {
+        line[:24].strip(): line.split()[-1] for line in text.splitlines() if line.startswith(("at once,", "failed"))
+    }
+    assert rows == {"failed": "1", "at once, cluster": "6", "at once, from one node": "2", "at once, to one node": "2"}
+
+
+def test_mean_of_a_step_function_in_pieces() -> None:
+    assert migration_report.binned([[10.0, 5], [12.0, 1], [14.0, 0]], bins=2) == [(0.0, 5.0), (2.0, 1.0)]
+    assert migration_report.binned([[10.0, 4], [11.0, 0], [14.0, 0]], bins=2) == [(0.0, 2.0), (2.0, 0.0)]
+    assert migration_report.binned([], bins=2) == []

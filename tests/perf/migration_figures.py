@@ -1,0 +1,104 @@
+"""What came out of the migrations: latencies, what explains the time of a crowd, and what a migration costs."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from tests.perf.concurrency import FINAL, Concurrency, MigrationSight, Sight
+from tests.perf.migrations import LIMIT_INBOUND, LIMIT_OUTBOUND, LIMIT_PER_CLUSTER, MigrationShape, Moved
+from tests.perf.results import count_writes, latencies, summary
+
+Figures = dict[str, Any]
+# In the order of a migration; each is reached when a watch first shows it, or one behind it.
+_PHASES = ("Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Succeeded")
+_MADE, _OVER = "migration made", "Succeeded"
+
+
+def migration_figures(*, shape: MigrationShape, moved: Mapping[str, Moved]) -> Figures:
+    """Everything that a report shows, and that a later run is compared with."""
+    single, crowd = moved["single"], moved["crowd"]
+    return {
+        "shape": asdict(shape),
+        "milliseconds": {name: latencies(one.phase.hotplugs) for name, one in moved.items()},
+        "steps": step_figures(single),
+        "single": _outcome(single),
+        "crowd": {**_outcome(crowd), **explanation(shape=shape, single=single, crowd=crowd)},
+        "running": {name: one.migrations.running for name, one in moved.items()},
+        "writes": {name: asdict(count_writes(one.phase)) for name, one in moved.items()},
+        "usage": {
+            name: {process: asdict(usage) for process, usage in one.phase.usage.items()} for name, one in moved.items()
+        },
+    }
+
+
+def _outcome(moved: Moved) -> Figures:
+    found = moved.migrations
+    return {
+        "nics": moved.phase.operations,
+        "migrations": len(found.phases),
+        "succeeded": found.succeeded,
+        "failed": found.failed,
+        "unfinished": sum(phase not in FINAL for phase in found.phases.values()),
+        # Two at a time, or more of them than VMs that asked.
+        "doubled": max(len(found.doubled), len(found.phases) - moved.phase.operations),
+        "peak_cluster": found.cluster,
+        "peak_outbound": max(found.outbound.values(), default=0),
+        "peak_inbound": max(found.inbound.values(), default=0),
+        "slot_seconds": round(fmean(slot_seconds(found)), 3) if found.slots else 0.0,
+    }
+
+
+def slot_seconds(found: Concurrency) -> list[float]:
+    """How long each migration took up a slot of the limits."""
+    return [end - begin for begin, end in found.slots.values()]
+
+
+def explanation(*, shape: MigrationShape, single: Moved, crowd: Moved) -> Figures:
+    """The time of a crowd beside what the limit and the length of a copy make of it.
+
+    A migration takes up its slot for a copy and an overhead: target pod, hand-off, cut-over, the notice of its end.
+    With `limit` slots that are always full, `ceil(vms / limit)` of them come one after another.
+    """
+    rounds = math.ceil(shape.vms / LIMIT_PER_CLUSTER)
+    alone, together = (fmean(slot_seconds(one.migrations)) for one in (single, crowd))
+    begin = min(one.sent for one in crowd.phase.hotplugs)
+    end = max(end for _, end in crowd.migrations.slots.values())
+    return {
+        "seconds": round(end - begin, 2),
+        "rounds": rounds,
+        "limit": LIMIT_PER_CLUSTER,
+        "copy_seconds": shape.copy_seconds,
+        "overhead_alone": round(alone - shape.copy_seconds, 3),
+        "overhead_together": round(together - shape.copy_seconds, 3),
+        "copies_alone": round(rounds * shape.copy_seconds, 2),
+        "expected_alone": round(rounds * alone, 2),
+        "expected_together": round(rounds * together, 2),
+        "slots_used": round(sum(slot_seconds(crowd.migrations)) / (end - begin), 2),
+        "limits": {"cluster": LIMIT_PER_CLUSTER, "outbound": LIMIT_OUTBOUND, "inbound": LIMIT_INBOUND},
+    }
+
+
+def step_figures(moved: Moved) -> dict[str, dict[str, float]]:
+    """From the answered PATCH to each step of the migration that followed, in milliseconds; only complete ones."""
+    found = [steps for one in moved.phase.hotplugs if (steps := _steps(moved.sights, vmi=one.vm, since=one.answered))]
+    names = (_MADE, *_PHASES[1:])
+    return {name: summary([steps[name] for steps in found]) for name in names if found}
+
+
+def _steps(sights: Sequence[Sight], *, vmi: str, since: float) -> dict[str, float]:
+    """Seconds from `since` to the steps of the first migration that was made after it, until it succeeded."""
+    own = [one for one in sights if isinstance(one, MigrationSight) and one.vmi.endswith(f"/{vmi}")]
+    first = next((one for one in own if not one.phase or one.phase == "Pending"), None)
+    if first is None:
+        return {}
+    lines = [one for one in own if one.uid == first.uid and not one.is_gone]
+    found = {_MADE: first.at - since}
+    for name in _PHASES[1:]:
+        behind = _PHASES[_PHASES.index(name) :]
+        at = next((one.at for one in lines if one.phase in behind), None)
+        if at is None:
+            return {}
+        found[name] = at - since
+    return found
