@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from tests.soak import report
 from tests.soak.run import soak
-from tests.soak.script import Shape
+from tests.soak.shape import SHAPES, Scenario
 
 from nicplug_sandbox.errors import SandboxError
 
@@ -25,21 +25,33 @@ def _say(message: str) -> None:
 
 
 @click.command()
-@click.option("--operations", type=click.IntRange(1, 100_000), help="Of users and admins.  [default: 300]")
-@click.option("--vms", type=click.IntRange(1, 1000), help="[default: 50]")
+@click.option(
+    "--scenario",
+    type=click.Choice(list(Scenario)),
+    default=Scenario.LIFE,
+    show_default=True,
+    help="The whole life of VMs, or NICs in place and by migration while dynamic networks controllers break.",
+)
+@click.option("--operations", type=click.IntRange(1, 100_000), help="Of users and admins.  [default: 300; paths: 150]")
+@click.option("--vms", type=click.IntRange(1, 1000), help="[default: 50; paths: 20]")
 @click.option("--kills", type=click.IntRange(0, 1000), help="SIGKILLs of an operator replica.  [default: 20]")
-@click.option("--restarts", type=click.IntRange(0, 100), help="Of kube-apiserver.  [default: 2]")
-@click.option("--cuts", type=click.IntRange(0, 1000), help="Of all connections of the operator.  [default: 20]")
+@click.option("--restarts", type=click.IntRange(0, 100), help="Of kube-apiserver.  [default: 2; paths: 0]")
+@click.option("--cuts", type=click.IntRange(0, 1000), help="Of all connections.  [default: 20; paths: 0]")
+@click.option(
+    "--controllers",
+    type=click.IntRange(0, 1000),
+    help="How often a controller of half of the nodes breaks or is mended.  [default: 0; paths: 30]",
+)
 @click.option("--pause-seconds", type=click.FloatRange(0), help="Mean pause between operations.  [default: 0.8]")
 @click.option("--rest-seconds", type=click.FloatRange(0), help="Of silence at the end.  [default: 60]")
 @click.option("--seed", type=int, help="Repeat the operations and faults of another soak.  [default: a new one]")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Leave logs and audit log there.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def main(*, seed: int | None, keep: Path | None, output: str, **chosen: Any) -> None:
-    """Let two replicas of nicplug suffer, then check every NIC, pod and VM against what was declared."""
-    shape = replace(Shape(), **{name: value for name, value in chosen.items() if value is not None})
+def main(*, scenario: Scenario, seed: int | None, keep: Path | None, output: str, **chosen: Any) -> None:
+    """Let two replicas of nicplug suffer, then check every NIC, pod, migration and VM."""
+    shape = replace(SHAPES[scenario], **{name: value for name, value in chosen.items() if value is not None})
     seed = secrets.randbelow(10**6) if seed is None else seed
-    _say(f"seed {seed}; repeat it with --seed {seed} and the same numbers")
+    _say(f"seed {seed}; repeat it with --scenario {scenario} --seed {seed} and the same numbers")
     with tempfile.TemporaryDirectory(prefix="nicplug-soak-") as temporary:
         directory = keep or Path(temporary)
         try:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from tests.soak.moves import is_kept_for_a_migration, leftovers_of_migrations, traces_in_vmi
 from tests.soak.script import network_of
 from tests.soak.users import NAMESPACE, Declared
 
@@ -31,6 +32,7 @@ class Found:
     vmis: tuple[Json, ...]
     pods: tuple[Json, ...]
     revisions: tuple[Json, ...] = ()
+    migrations: tuple[Json, ...] = ()
 
 
 def violations(found: Found, declared: Mapping[str, Declared]) -> list[str]:
@@ -41,7 +43,7 @@ def violations(found: Found, declared: Mapping[str, Declared]) -> list[str]:
         for name, wanted in declared.items()
         for text in _vm_violations(name, wanted, vms.get(name), vmis.get(name), found)
     ]
-    return [*told, *_leftovers(found, declared)]
+    return [*told, *_leftovers(found, declared), *leftovers_of_migrations(found.migrations, vmis)]
 
 
 def _vm_violations(name: str, wanted: Declared, vm: Json | None, vmi: Json | None, found: Found) -> Iterator[str]:
@@ -119,6 +121,7 @@ def _vmi_violations(name: str, wanted: Declared, vmi: Json, found: Found) -> Ite
     if len(live) != 1:
         yield f"VMI {name}: has {len(live)} live pods: {[_name(pod) for pod in live]}"
         return
+    yield from traces_in_vmi(name, vmi, live[0])
     yield from _pod_violations(live[0], vmi, set(states) - {PRIMARY})
 
 
@@ -182,7 +185,7 @@ def _leftovers(found: Found, declared: Mapping[str, Declared]) -> Iterator[str]:
             if _owner(body) not in alive:
                 yield f"{kind} {_name(body)}: its owner has gone and it is still there"
     for pod in found.pods:
-        if not _is_live(pod):
+        if not _is_live(pod) and not is_kept_for_a_migration(pod, found.migrations):
             yield f"pod {_name(pod)}: is {pod['status'].get('phase')}, and nobody takes it away"
 
 
@@ -191,12 +194,12 @@ def pod_interface(nic: str) -> str:
     return "pod" + hashlib.sha256(nic.encode()).hexdigest()[:11]
 
 
-def live_pods(pods: Iterable[Json]) -> dict[str, list[str]]:
-    """Names of live pods by the uid of their instance."""
-    found: dict[str, list[str]] = {}
+def live_pods(pods: Iterable[Json]) -> dict[str, list[Json]]:
+    """Live pods by the uid of their instance."""
+    found: dict[str, list[Json]] = {}
     for pod in pods:
         if _is_live(pod):
-            found.setdefault(_owner(pod), []).append(_name(pod))
+            found.setdefault(_owner(pod), []).append(pod)
     return found
 
 

@@ -16,7 +16,9 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 
 def show(outcome: Outcome, *, console: Console) -> None:
     """Print the figures, then what does not hold."""
-    table = Table(title=f"Soak, seed {outcome.seed}", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=f"Soak of {outcome.shape.scenario}, seed {outcome.seed}", title_justify="left", box=None, pad_edge=False
+    )
     table.add_column("WHAT")
     table.add_column("FIGURE", overflow="fold")
     shape = outcome.shape
@@ -25,6 +27,9 @@ def show(outcome: Outcome, *, console: Console) -> None:
         ("not possible when they came", str(len(outcome.not_possible))),
         ("faults", _list(outcome.faults)),
         ("connections cut", str(outcome.connections_cut)),
+        ("migrations", _list(outcome.migrations)),
+        ("migrations at once", _list(outcome.at_once)),
+        ("NICs that are there, by their path", _list(outcome.paths)),
         ("operator processes started", str(outcome.starts)),
         ("ended by themselves", str(len(outcome.ends))),
         ("as declared after the last operation", _seconds(outcome.converged_seconds)),

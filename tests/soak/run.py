@@ -11,18 +11,15 @@ import aiohttp
 import psutil
 import yaml
 from tests.perf.audit import OPERATOR, AuditLog, Write, counted, settled, without_lease
+from tests.perf.concurrency import Concurrency, replay
+from tests.perf.migrations import MIGRATIONS, MigrationWatch, watching
 from tests.perf.world import Say, make_namespace
 from tests.soak.expectations import Found, live_pods, violations
+from tests.soak.misfortunes import Fault, Misfortune
+from tests.soak.moves import exceeded, too_many_pods
 from tests.soak.proxy import Proxy
-from tests.soak.script import (
-    Fault,
-    Misfortune,
-    Operation,
-    Shape,
-    Step,
-    vm_names,
-    write_script,
-)
+from tests.soak.script import Operation, Step, vm_names, write_script
+from tests.soak.shape import Shape
 from tests.soak.supervisor import Supervisor
 from tests.soak.users import NAMESPACE, VIRTUAL_MACHINES, Users
 
@@ -70,6 +67,9 @@ class Outcome:
         rest_writes: of the operator, Lease not counted, while nobody asked for anything.
         ends: operator processes that ended by themselves.
         rss_mib: of each replica at the end.
+        migrations: by their last phase.
+        at_once: the most migrations at once, by what watches of the API told.
+        paths: records of NICs that are there, by the path on which they came.
     """
 
     seed: int
@@ -89,6 +89,9 @@ class Outcome:
     rss_mib: dict[str, float] = field(default_factory=dict)
     events_dropped: float = 0.0
     warnings: dict[str, int] = field(default_factory=dict)
+    migrations: dict[str, int] = field(default_factory=dict)
+    at_once: dict[str, int] = field(default_factory=dict)
+    paths: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,7 +109,7 @@ class World:
 
 
 class PodWatch:
-    """Notes every moment at which an instance had two live pods."""
+    """Notes every moment at which an instance had more live pods than it may have."""
 
     def __init__(self, api: Api) -> None:
         self.seen: list[str] = []
@@ -116,10 +119,11 @@ class PodWatch:
     def _look(self, _old: Json | None, new: Json | None) -> None:
         if new is None:
             return
-        for uid, names in live_pods(self.mirror.all()).items():
-            text = f"VMI {uid}: had two live pods at once: {sorted(names)}"
-            if len(names) > 1 and text not in self.seen:
-                self.seen.append(text)
+        for uid, pods in live_pods(self.mirror.all()).items():
+            if why := too_many_pods(pods):
+                text = f"VMI {uid}: {why}: {sorted(pod['metadata']['name'] for pod in pods)}"
+                if text not in self.seen:
+                    self.seen.append(text)
 
 
 def soak(*, directory: Path, shape: Shape, seed: int, say: Say) -> Outcome:
@@ -149,20 +153,42 @@ async def _soak(*, directory: Path, admin: Path, shape: Shape, seed: int, say: S
     outcome = Outcome(seed=seed, shape=shape)
     began = time.monotonic()
     async with _world(directory=directory, admin=admin, outcome=outcome, say=say) as world:
-        pods = PodWatch(world.api)
-        watching = asyncio.create_task(pods.mirror.run())
-        try:
+        async with _watched(world) as (pods, migrations):
             await _start_all(world)
             await _carry_out(world, write_script(shape, seed=seed))
             if await _converge(world):
                 await _rest(world)
             await _take_stock(world)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
         outcome.violations += pods.seen
+        _judge_migrations(outcome, replay(migrations.take()))
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
+
+
+@contextlib.asynccontextmanager
+async def _watched(world: World) -> AsyncIterator[tuple[PodWatch, MigrationWatch]]:
+    """What is looked at all the time, not only in the end."""
+    pods = PodWatch(world.api)
+    scope = {"fieldSelector": f"metadata.namespace={NAMESPACE}"}
+    vmis = Mirror(api=world.api, resource=VIRTUAL_MACHINE_INSTANCES, selector=scope)
+    running = [asyncio.create_task(mirror.run()) for mirror in (pods.mirror, vmis)]
+    try:
+        async with watching(world.api, vmis, namespace=NAMESPACE) as migrations:
+            yield pods, migrations
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _judge_migrations(outcome: Outcome, found: Concurrency) -> None:
+    outcome.migrations = counted(found.phases.values(), by=lambda phase: phase or "not accepted")
+    outcome.at_once = {
+        "cluster": found.cluster,
+        "from a node": max(found.outbound.values(), default=0),
+        "to a node": max(found.inbound.values(), default=0),
+    }
+    outcome.violations += exceeded(found)
 
 
 @contextlib.asynccontextmanager
@@ -221,16 +247,20 @@ async def _carry_out(world: World, script: tuple[Step, ...]) -> None:
                 operations += 1
                 if operations % 25 == 0:
                     world.say(f"{operations} operations, {sum(world.outcome.faults.values())} faults")
-            case Fault(misfortune=misfortune):
-                world.outcome.faults[misfortune] = world.outcome.faults.get(misfortune, 0) + 1
-                tasks.append(asyncio.create_task(_go_wrong(world, misfortune)))
+            case Fault():
+                faults = world.outcome.faults
+                faults[step.misfortune] = faults.get(step.misfortune, 0) + 1
+                tasks.append(asyncio.create_task(_go_wrong(world, step)))
     for result in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(result, BaseException):
             world.outcome.violations.append(f"the soak itself: {type(result).__name__}: {result}")
 
 
-async def _go_wrong(world: World, misfortune: Misfortune) -> None:
+async def _go_wrong(world: World, fault: Fault) -> None:
+    misfortune = fault.misfortune
     match misfortune:
+        case Misfortune.BREAK_CONTROLLER | Misfortune.MEND_CONTROLLER:
+            await world.users.set_controller(fault.node, fault.how or None)
         case Misfortune.KILL_LEADER | Misfortune.KILL_STANDBY:
             pid = await _leader_pid(world.api)
             leads = misfortune is Misfortune.KILL_LEADER
@@ -317,6 +347,8 @@ async def _take_stock(world: World) -> None:
         outcome.rss_mib[replica.name] = round(psutil.Process(process.process.pid).memory_info().rss / 2**20, 1)
         outcome.events_dropped += await asyncio.to_thread(process.metric, "nicplug_dropped_events_total")
     outcome.warnings = world.supervisor.warnings()
+    records = [row for vmi in (await _look(world.api)).vmis for row in vmi["status"].get("interfaceOperations") or []]
+    outcome.paths = counted([row for row in records if row["phase"] == "Ready"], by=lambda row: str(row["path"]))
     outcome.violations += [f"a bug in the log of {text}" for text in world.supervisor.complaints()]
 
 
@@ -326,6 +358,6 @@ def _kind(write: Write) -> str:
 
 async def _look(api: Api) -> Found:
     scope = {"fieldSelector": f"metadata.namespace={NAMESPACE}"}
-    resources = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, PODS, REVISIONS)
-    vms, vmis, pods, revisions = [tuple((await api.list(one, params=scope))["items"]) for one in resources]
-    return Found(vms=vms, vmis=vmis, pods=pods, revisions=revisions)
+    resources = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, PODS, REVISIONS, MIGRATIONS)
+    vms, vmis, pods, revisions, jobs = [tuple((await api.list(one, params=scope))["items"]) for one in resources]
+    return Found(vms=vms, vmis=vmis, pods=pods, revisions=revisions, migrations=jobs)

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tests.soak.misfortunes import Fault, write_controller_faults, write_faults
+from tests.soak.shape import Scenario, Shape
+
 TEMPLATE_NICS = ("red", "blue", "green", "amber", "gold")
 INSTANCE_NICS = ("gold", "silver")
 NICS = tuple(dict.fromkeys((*TEMPLATE_NICS, *INSTANCE_NICS)))
@@ -40,31 +43,6 @@ class Deed(StrEnum):
     NETWORK = "delete or create a network"
 
 
-class Misfortune(StrEnum):
-    """What nobody does."""
-
-    KILL_LEADER = "kill the leader"
-    KILL_STANDBY = "kill the standby"
-    CUT = "cut every connection"
-    STALL = "stall every connection"
-    APISERVER_KILL = "kill kube-apiserver"
-    APISERVER_STOP = "stop kube-apiserver"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """How much of everything."""
-
-    operations: int = 300
-    vms: int = 50
-    kills: int = 20
-    restarts: int = 2
-    cuts: int = 20
-    pause_seconds: float = 0.8
-    rest_seconds: float = 60.0
-    nodes: int = 3
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One deed.
@@ -80,14 +58,6 @@ class Operation:
     vm: str = ""
     nic: str = ""
     value: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One misfortune."""
-
-    misfortune: Misfortune
-    pause_seconds: float
 
 
 Step = Operation | Fault
@@ -122,27 +92,20 @@ def network_of(nic: str) -> str:
 
 
 def write_script(shape: Shape, *, seed: int) -> tuple[Step, ...]:
-    """Every step of a soak: operations that make sense in their order, and faults anywhere among them."""
+    """Every step of a soak: operations that make sense in their order, and faults anywhere among them.
+
+    What becomes of the controllers keeps its order, and half of them are broken before anybody asks for anything.
+    """
     randomness = random.Random(seed)
     steps: list[Step] = list(_Writer(shape, randomness).operations())
-    for fault in _faults(shape, randomness):
+    for fault in write_faults(shape, randomness):
         steps.insert(randomness.randrange(len(steps) + 1), fault)
-    return tuple(steps)
-
-
-def _faults(shape: Shape, randomness: random.Random) -> Iterable[Fault]:
-    half = shape.pause_seconds / 2
-    for _ in range(shape.kills):
-        leader = randomness.random() < 0.7
-        yield _fault(Misfortune.KILL_LEADER if leader else Misfortune.KILL_STANDBY, randomness, half)
-    for number in range(shape.restarts):
-        yield _fault((Misfortune.APISERVER_KILL, Misfortune.APISERVER_STOP)[number % 2], randomness, half)
-    for _ in range(shape.cuts):
-        yield _fault(randomness.choice((Misfortune.CUT, Misfortune.CUT, Misfortune.STALL)), randomness, half)
-
-
-def _fault(misfortune: Misfortune, randomness: random.Random, longest: float) -> Fault:
-    return Fault(misfortune=misfortune, pause_seconds=randomness.uniform(0, longest))
+    controllers = list(write_controller_faults(shape, randomness))
+    first = len(shape.fragile_nodes)
+    places = sorted(randomness.randrange(len(steps) + 1) for _ in controllers[first:])
+    for place, fault in reversed(list(zip(places, controllers[first:], strict=True))):
+        steps.insert(place, fault)
+    return (*controllers[:first], *steps)
 
 
 class _Writer:
@@ -168,7 +131,8 @@ class _Writer:
         due = next((switch for switch, when in self._off.items() if when <= self._written), None)
         if due is not None:
             return self._switch_on(due)
-        deed = self._random.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))[0]
+        weights = _WEIGHTS[self._shape.scenario]
+        deed = self._random.choices(list(weights), weights=list(weights.values()))[0]
         if deed is Deed.PLUG and self._random.random() < _EARLY and (operation := self._plug_early()) is not None:
             return operation
         if deed in (Deed.GATE, Deed.NETWORK):
@@ -316,7 +280,7 @@ def _delete_pod(machine: _Machine, randomness: random.Random) -> tuple[str, str]
     return "", randomness.choice(("now", "gracefully"))
 
 
-_WEIGHTS = {
+_EVERYTHING = {
     Deed.PLUG: 24,
     Deed.UNPLUG: 10,
     Deed.DROP: 5,
@@ -337,6 +301,22 @@ _WEIGHTS = {
     Deed.GATE: 2,
     Deed.NETWORK: 4,
 }
+# What brings a NIC or takes it away, and what may come between.
+_NICS = {
+    Deed.PLUG: 40,
+    Deed.UNPLUG: 12,
+    Deed.DROP: 4,
+    Deed.PLUG_INSTANCE: 8,
+    Deed.UNPLUG_INSTANCE: 4,
+    Deed.LINK: 6,
+    Deed.RESTART: 3,
+    Deed.DELETE_INSTANCE: 2,
+    Deed.HALT: 2,
+    Deed.START: 6,
+    Deed.DELETE: 1,
+    Deed.CREATE: 4,
+}
+_WEIGHTS: dict[Scenario, dict[Deed, int]] = {Scenario.LIFE: _EVERYTHING, Scenario.PATHS: _NICS}
 _DEEDS: dict[Deed, tuple[_Able, _Act]] = {
     Deed.PLUG: (lambda machine: machine.exists and len(machine.template) < len(TEMPLATE_NICS), _plug),
     Deed.UNPLUG: (lambda machine: machine.exists and bool(machine.template), _unplug),

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from tests.perf.concurrency import JOB_LABEL, Concurrency
 from tests.soak.expectations import NETWORK_STATUS, NETWORKS, POD_LINKS, Found, live_pods, pod_interface, violations
+from tests.soak.moves import exceeded, too_many_pods
 from tests.soak.script import network_of
 from tests.soak.users import NAMESPACE, Declared, vm_body
 
@@ -27,9 +29,15 @@ def world() -> dict[str, Json]:
     ready = {"type": "InterfacesReady", "status": "True", "observedGeneration": 1}
     vmi: Json = {
         "kind": "VirtualMachineInstance",
-        "metadata": {"name": "vm", "uid": "vmi-uid", "generation": 1, "ownerReferences": [owner("vm-uid")]},
+        "metadata": {
+            "name": "vm",
+            "uid": "vmi-uid",
+            "generation": 1,
+            "labels": {"kubevirt.io/nodeName": "node01"},
+            "ownerReferences": [owner("vm-uid")],
+        },
         "spec": copy.deepcopy(vm["spec"]["template"]["spec"]),
-        "status": {"phase": "Running", "interfaces": rows, "conditions": [ready]},
+        "status": {"phase": "Running", "nodeName": "node01", "interfaces": rows, "conditions": [ready]},
     }
     element = {"namespace": NAMESPACE, "name": network_of(NIC), "interface": pod_interface(NIC)}
     entry = {"name": f"{NAMESPACE}/{network_of(NIC)}", "interface": pod_interface(NIC), "mac": "02:00:00:00:00:01"}
@@ -40,6 +48,7 @@ def world() -> dict[str, Json]:
             "ownerReferences": [owner("vmi-uid")],
             "annotations": {NETWORKS: json.dumps([element]), NETWORK_STATUS: json.dumps([primary, entry])},
         },
+        "spec": {"nodeName": "node01"},
         "status": {"phase": "Running"},
     }
     return {"vm": vm, "vmi": vmi, "pod": pod}
@@ -55,6 +64,7 @@ def found(objects: dict[str, Json]) -> Found:
         vmis=tuple(objects[key] for key in ("vmi",) if key in objects),
         pods=tuple(objects[key] for key in ("pod", "other pod") if key in objects),
         revisions=tuple(objects[key] for key in ("revision",) if key in objects),
+        migrations=tuple(body for key, body in objects.items() if key.startswith("migration")),
     )
 
 
@@ -189,4 +199,99 @@ def test_a_pod_that_is_going_or_has_ended_is_not_live() -> None:
     pods = [copy.deepcopy(world()["pod"]) for _ in range(3)]
     pods[1]["metadata"]["deletionTimestamp"] = "now"
     pods[2]["status"]["phase"] = "Failed"
-    assert live_pods(pods) == {"vmi-uid": ["pod"]}
+    assert live_pods(pods) == {"vmi-uid": [pods[0]]}
+
+
+def made_for(job: str, body: Json) -> Json:
+    """A pod as the target of a migration."""
+    pod = copy.deepcopy(body)
+    pod["metadata"] |= {"name": f"pod-{job}", "labels": {JOB_LABEL: job}}
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("pods", "told"),
+    [
+        pytest.param([""], "", id="one pod"),
+        pytest.param(["x"], "", id="one pod, which came by a migration"),
+        pytest.param(["", "x"], "", id="a pod and the target of a migration"),
+        pytest.param(["x", "y"], "", id="a pod that came by a migration, and the target of the next"),
+        pytest.param(["", ""], "had 2 live pods at once, 0 of them", id="two pods of no migration"),
+        pytest.param(["", "x", "y"], "had 3 live pods at once", id="a target beside a target"),
+    ],
+)
+def test_live_pods_that_are_too_many_are_told(pods: list[str], told: str) -> None:
+    body = world()["pod"]
+    found = too_many_pods([made_for(job, body) if job else body for job in pods])
+    assert found.startswith(told)
+    assert bool(found) is bool(told)
+
+
+def moved() -> dict[str, Json]:
+    """A VM that has migrated: its old pod has ended, its migration is over."""
+    objects = world()
+    state = {"migrationUid": "job-uid", "sourcePod": "pod", "targetPod": "pod-job-uid", "completed": True}
+    objects["other pod"], objects["pod"] = objects["pod"], made_for("job-uid", objects["pod"])
+    objects["other pod"]["status"]["phase"] = "Succeeded"
+    objects["vmi"]["status"] |= {"nodeName": "node02", "migrationState": state}
+    objects["vmi"]["metadata"]["labels"] |= {"kubevirt.io/nodeName": "node02"}
+    objects["pod"]["spec"]["nodeName"] = "node02"
+    objects["migration"] = {
+        "metadata": {"name": "job", "uid": "job-uid"},
+        "spec": {"vmiName": "vm"},
+        "status": {"phase": "Succeeded", "migrationState": state},
+    }
+    return objects
+
+
+def test_a_vm_that_has_moved_has_no_violations() -> None:
+    assert violations(found(moved()), declared()) == []
+
+
+MOVED_CASES = [
+    Case("not over", lambda o: o["migration"]["status"].update(phase="Running"), "migration job of vm: is Running"),
+    Case("not accepted", lambda o: o["migration"].pop("status"), "is not accepted, and everybody has come to rest"),
+    Case(
+        "finalizer",
+        lambda o: o["migration"]["metadata"].update(finalizers=["kubevirt.io/migrationJobFinalize"]),
+        "keeps its finalizers ['kubevirt.io/migrationJobFinalize']",
+    ),
+    Case("does not go", lambda o: o["migration"]["metadata"].update(deletionTimestamp="now"), "is being deleted"),
+    Case("of another VM", lambda o: o["migration"]["spec"].update(vmiName="gone"), "its instance gone has gone"),
+    Case("too many", lambda o: o.update({f"migration {n}": o["migration"] for n in range(5)}), "6 migrations are kept"),
+    Case("pod of no migration", lambda o: o["migration"]["status"].pop("migrationState"), "nobody takes it away"),
+    Case("active state", lambda o: o["vmi"]["status"]["migrationState"].pop("completed"), "and not completed"),
+    Case(
+        "required",
+        lambda o: o["vmi"]["status"]["conditions"].append({"type": "MigrationRequired", "status": "True"}),
+        "MigrationRequired is True",
+    ),
+    Case("elsewhere", lambda o: o["pod"]["spec"].update(nodeName="node01"), "its pod is on node01"),
+    Case("label", lambda o: o["vmi"]["metadata"].update(labels={}), "is on node02, labelled None"),
+    Case("two live", lambda o: o["other pod"]["status"].update(phase="Running"), "has 2 live pods"),
+]
+
+
+@pytest.mark.parametrize("case", MOVED_CASES, ids=str)
+def test_one_thing_wrong_after_a_move_is_told(case: Case) -> None:
+    objects = moved()
+    case.spoil(objects)
+    assert any(case.told in text for text in violations(found(objects), declared()))
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "told"),
+    [
+        pytest.param(Concurrency(cluster=5, outbound={"a": 2}, inbound={"b": 2}), [], id="at the limits"),
+        pytest.param(Concurrency(cluster=6), ["6 migrations at once, more than 5"], id="cluster"),
+        pytest.param(
+            Concurrency(outbound={"a": 2, "b": 3}), ["3 migrations at once from b, more than 2"], id="outbound"
+        ),
+        pytest.param(Concurrency(inbound={"a": 3}), ["3 migrations at once to a, more than 2"], id="inbound"),
+        pytest.param(
+            Concurrency(doubled=["soak/vm: x, y"]), ["two unfinished migrations at once: soak/vm: x, y"], id="doubled"
+        ),
+    ],
+)
+def test_limits_that_were_exceeded_are_told(concurrency: Concurrency, told: list[str]) -> None:
+    assert exceeded(concurrency) == told

@@ -3,9 +3,12 @@
 from collections import Counter
 
 import pytest
-from tests.soak.script import Deed, Fault, Misfortune, Operation, Shape, Step, write_script
+from tests.soak.misfortunes import Fault, Misfortune
+from tests.soak.script import Deed, Operation, Step, write_script
+from tests.soak.shape import SHAPES, Scenario, Shape
 
 SHAPE = Shape()
+PATHS = SHAPES[Scenario.PATHS]
 
 
 def operations(script: tuple[Step, ...]) -> list[Operation]:
@@ -31,7 +34,29 @@ def test_script_has_as_much_of_everything_as_the_shape_says(seed: int) -> None:
 def test_nothing_that_can_happen_is_left_out() -> None:
     scripts = [write_script(SHAPE, seed=seed) for seed in range(5)]
     assert {step.deed for script in scripts for step in operations(script)} == set(Deed)
+    scripts += [write_script(PATHS, seed=seed) for seed in range(5)]
     assert {step.misfortune for script in scripts for step in script if isinstance(step, Fault)} == set(Misfortune)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_controllers_of_half_of_the_nodes_break_and_are_mended(seed: int) -> None:
+    script = write_script(PATHS, seed=seed)
+    assert PATHS.fragile_nodes == ("node01", "node02")
+    first = script[: len(PATHS.fragile_nodes)]
+    assert [step.node for step in first if isinstance(step, Fault)] == list(PATHS.fragile_nodes)
+    faults = [step for step in script if isinstance(step, Fault) and step.node]
+    assert len(faults) == PATHS.controllers
+    assert {step.node for step in faults} == set(PATHS.fragile_nodes)
+    broken: set[str] = set()
+    for fault in faults:
+        if fault.misfortune is Misfortune.MEND_CONTROLLER:
+            assert fault.node in broken, "nobody mends what works"
+            broken.remove(fault.node)
+        else:
+            assert fault.how
+            broken.add(fault.node)
+    kills = [step for step in script if isinstance(step, Fault) and step.misfortune.startswith("kill the")]
+    assert len(kills) == PATHS.kills == 20
 
 
 @pytest.mark.parametrize("seed", range(5))

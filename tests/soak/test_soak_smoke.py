@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from tests.soak import report
 from tests.soak.run import Outcome, soak
-from tests.soak.script import Shape
+from tests.soak.shape import Shape
 
 from nicplug_sandbox import controlplane
 

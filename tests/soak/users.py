@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import aiohttp
+from tests.perf.migrations import set_controller
 from tests.perf.world import make_network
 from tests.soak.script import NICS, Deed, Operation, network_of
 
@@ -332,6 +333,15 @@ class Users:
             await self.create_network(name)
         elif found := await self._get(NETWORK_ATTACHMENT_DEFINITIONS, name):
             await self._delete(NETWORK_ATTACHMENT_DEFINITIONS, name, uid=found["metadata"]["uid"])
+
+    async def set_controller(self, node: str, fault: str | None) -> None:
+        """Break the dynamic networks controller of a node, or mend it (None)."""
+
+        async def annotate() -> Json | None:
+            await set_controller(self._api, node=node, fault=fault)
+            return None
+
+        await self._until_answered(annotate)
 
     async def create_network(self, name: str) -> None:
         """A bridge; one that is there already is as good."""
