@@ -12,6 +12,7 @@ from typing import Any
 from nicplug.model.attachments import Knowledge, KnownAttachments, parse_attachment_definition
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.migration import Migration, parse_migration
+from nicplug.model.migration_slot import MigrationSlot
 from nicplug.model.names import (
     MIGRATION_FINALIZER,
     NETWORK_STATUS_ANNOTATION,
@@ -19,13 +20,14 @@ from nicplug.model.names import (
     VM_FINALIZER,
     VMI_FINALIZER,
 )
+from nicplug.model.node import parse_node
 from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, PodFailure
 from nicplug.model.revision import VmRevision, parse_revision
 from nicplug.model.times import format_micro_time
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
-from nicplug.plan.views import PlanSettings, Refusal, VmiView, VmView
+from nicplug.plan.views import MigrationView, PlanSettings, Refusal, VmiView, VmView
 from nicplug.plan.vmi.launcher_pod import target_pod_key
 
 Json = dict[str, Any]
@@ -282,10 +284,11 @@ def migration(
     uid: str = MIGRATION_UID,
     vmi_name: str = NAME,
     deleting: bool = False,
+    spec: Json | None = None,
     status: Json | None = None,
     **meta: Any,
 ) -> Json:
-    """A migration of the VMI; without a phase its controller has not seen it."""
+    """A migration of the VMI; without a phase its controller has not seen it. `spec`: more of it, `{}` for none."""
     members: Json = {
         "labels": {"kubevirt.io/vmi-name": vmi_name},
         "finalizers": [MIGRATION_FINALIZER],
@@ -296,7 +299,7 @@ def migration(
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachineInstanceMigration",
         "metadata": metadata(name, uid=uid, **members),
-        "spec": {"vmiName": vmi_name},
+        "spec": {"vmiName": vmi_name, **(spec or {})} if spec != {} else {},
     }
     body = ({"phase": phase} if phase else {}) | (status or {})
     return {**raw, "status": body} if body else raw
@@ -500,6 +503,53 @@ def failed(name: str, *, removing: bool = False, at: datetime = NOW, message: st
         message=message or said,
         heard_at=at,
     )
+
+
+GRANTED = MigrationSlot(is_granted=True, inbound_node=TARGET_NODE)
+
+
+def migration_view(
+    raw: Json,
+    vmi: Json | None,
+    *pods: Json,
+    others: Sequence[Json] = (),
+    slot: MigrationSlot = GRANTED,
+    nodes: Sequence[Json] | None = None,
+    nads: Sequence[Json] | None = None,
+    config: Json | None = None,
+    refusal: Refusal | None = None,
+    pending_since: datetime | None = None,
+) -> MigrationView:
+    """What the planner of a migration sees; pods are those whose owner is the VMI's uid."""
+    record = a_vmi(vmi) if vmi is not None else None
+    owned = [a_pod(pod) for pod in pods]
+    migrations = sorted(map(a_migration, [raw, *others]), key=lambda item: (item.created or NOW, item.uid))
+    return MigrationView(
+        migration=a_migration(raw),
+        vmi=record,
+        pods=tuple(
+            pod for pod in owned if record is not None and pod.owner is not None and pod.owner.uid == record.uid
+        ),
+        migrations=tuple(migrations),
+        config=a_config(config or kubevirt()),
+        settings=PlanSettings(),
+        nodes=tuple(map(parse_node, nodes)) if nodes is not None else None,
+        attachments=known_attachments(nads),
+        slot=slot,
+        refusal=refusal,
+        report_pending_since=pending_since,
+    )
+
+
+def node(name: str, *, ready: bool = True, labels: Mapping[str, str] | None = None, **spec: Any) -> Json:
+    """A node."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "uid": f"node-{name}", "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
+        "spec": spec,
+        "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
+    }
 
 
 def vm_view(

@@ -127,6 +127,7 @@ OWN_FIELDS = {
     # interfaceRequests is KubeVirt's up to 1.0, where virtctl addinterface still exists.
     ("virtualmachines", "status"): {"interfaceOperations", "interfaceRequests"},
     ("virtualmachineinstances", "status"): {"interfaceOperations", "pciBudget"},
+    ("virtualmachineinstancemigrations", "status"): {"vmiUid"},
 }
 
 
@@ -163,7 +164,7 @@ def test_names_are_those_of_kubevirt(plural: str) -> None:
 COLUMNS = {
     "virtualmachines": "Age Status Ready NICs-Ready",
     "virtualmachineinstances": "Age Phase IP NodeName Ready Live-Migratable Paused NICs-Ready",
-    "virtualmachineinstancemigrations": "Phase VMI",
+    "virtualmachineinstancemigrations": "Phase VMI Reason Source Target Age",
     "kubevirts": "Age Phase",
 }
 

@@ -181,8 +181,9 @@ class Caches:
         return self.attachments.known(attachment_keys(vmi.networks, namespace=vmi.key.namespace))
 
     def referring(self, attachments: Iterable[AttachmentKey] | None) -> list[WorkKey]:
-        """The VMIs that refer to one of these NADs; None for any NAD at all."""
-        return list(self._vmis_by_attachment.referring(attachments))
+        """The VMIs that refer to one of these NADs, and what moves them; None for any NAD at all."""
+        vmis = list(self._vmis_by_attachment.referring(attachments))
+        return [*vmis, *(item.key for vmi in vmis for item in self.migrations_of(vmi) if not item.is_final)]
 
     def controller_of(self, vmi: VirtualMachineInstance) -> DynamicController:
         """The dynamic networks controller on the VMI's node."""

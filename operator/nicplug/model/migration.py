@@ -12,8 +12,8 @@ from typing import Any
 from nicplug.model import metadata as meta
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.keys import MigrationKey, VmiKey
-from nicplug.model.metadata import ControllerReference, mapping, text
-from nicplug.model.names import WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_UPDATE_PREFIX
+from nicplug.model.metadata import ControllerReference, mapping, objects, text
+from nicplug.model.names import VMI_KIND, WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_UPDATE_PREFIX
 from nicplug.model.times import parse_time
 
 
@@ -50,6 +50,7 @@ class Migration:
     Attributes:
         vmi: the VMI that moves; its name is "" when the spec names none.
         owner: whom it was made for; None for one that a user made.
+        owner_vmi_uid: uid of the VMI that its ownerReferences name; "" when they name none.
         spec: the whole spec.
         status: the whole status as last seen; `null` when the object has none.
     """
@@ -64,6 +65,7 @@ class Migration:
     annotations: FrozenJson
     spec: FrozenJson
     vmi: VmiKey
+    owner_vmi_uid: str
     phase: MigrationPhase
     status: FrozenJson
     owner: ControllerReference | None = None
@@ -101,6 +103,12 @@ class Migration:
         """A mutable copy of the status; empty when there is none."""
         return thaw(self.status) or {}
 
+    def entered_at(self, phase: MigrationPhase) -> datetime | None:
+        """When it entered that phase; None when it never did, as far as its status tells."""
+        rows = objects(self.read_status().get("phaseTransitionTimestamps"))
+        found = (parse_time(row.get("phaseTransitionTimestamp")) for row in rows if row.get("phase") == phase)
+        return next(found, None)
+
 
 def parse_migration(raw: Mapping[str, Any]) -> Migration:
     """Project a VirtualMachineInstanceMigration of the API."""
@@ -118,10 +126,16 @@ def parse_migration(raw: Mapping[str, Any]) -> Migration:
         annotations=freeze(mapping(metadata.get("annotations"))),
         spec=freeze(spec),
         vmi=VmiKey(key.namespace, text(spec.get("vmiName"))),
+        owner_vmi_uid=_owner_vmi_uid(metadata),
         phase=_phase(mapping(status).get("phase")),
         status=freeze(status),
         owner=meta.controller_reference(metadata),
     )
+
+
+def _owner_vmi_uid(metadata: Mapping[str, Any]) -> str:
+    owners = objects(metadata.get("ownerReferences"))
+    return next((text(owner.get("uid")) for owner in owners if owner.get("kind") == VMI_KIND), "")
 
 
 def _phase(value: Any) -> MigrationPhase:

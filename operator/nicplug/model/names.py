@@ -17,6 +17,13 @@ MIGRATION_VMI_LABEL = "kubevirt.io/vmi-name"
 WORKLOAD_UPDATE_ANNOTATION = "kubevirt.io/workloadUpdateMigration"
 WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
+# On a migration, in seconds: for how long its target pod may find no node, or not run.
+UNSCHEDULABLE_TIMEOUT_ANNOTATION = "kubevirt.io/migrationUnschedulablePodTimeoutSeconds"
+PENDING_TIMEOUT_ANNOTATION = "kubevirt.io/migrationPendingPodTimeoutSeconds"
+# On a migration: it waits for no back-off.
+IGNORE_BACKOFF_ANNOTATION = "kubevirt.io/func-test-ignore-migration-backoff"
+# Own: on a migration that nicplug made, the NICs that it is for, each with what it changes.
+MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
 OUTDATED_LAUNCHER_LABEL = "kubevirt.io/outdatedLauncherImage"
 NODE_NAME_LABEL = "kubevirt.io/nodeName"
 # Own: by it the watch of ControllerRevisions is narrowed to those of VMs; it proves nothing.

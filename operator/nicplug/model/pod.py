@@ -15,6 +15,7 @@ from nicplug.model.names import (
     CREATED_BY_LABEL,
     LAUNCHER_LABEL,
     MIGRATION_JOB_LABEL,
+    MIGRATION_TARGET_READY_ANNOTATION,
     NETWORK_STATUS_ANNOTATION,
     NETWORKS_ANNOTATION,
     UNPAUSED_CONDITION,
@@ -35,6 +36,7 @@ class LauncherPod:
         created_by: value of the label that names the VMI's uid, None when there is none; proves nothing.
         migration_uid: value of the label that names the migration it was made for, "" when there is none; proves
             nothing.
+        target_ready: the annotation by which a target pod tells that the guest runs in it; None when it has none.
         networks_annotation: the text, or None when the pod has no such annotation.
         is_ready: KubeVirt's `IsPodReady`: running, not being deleted, compute running, the rest ready.
         is_down: the guest's container has ended, whatever the pod's phase says (KubeVirt `PodIsDown`).
@@ -61,6 +63,7 @@ class LauncherPod:
     phase: str
     node_name: str
     has_annotations: bool
+    target_ready: str | None
     networks_annotation: str | None
     network_status: NetworkStatus
     is_ready: bool
@@ -109,6 +112,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         phase=text(status.get("phase")),
         node_name=text(spec.get("nodeName")),
         has_annotations=bool(annotations),
+        target_ready=ready if isinstance(ready := annotations.get(MIGRATION_TARGET_READY_ANNOTATION), str) else None,
         networks_annotation=networks if isinstance(networks, str) else None,
         network_status=parse_network_status(text(annotations.get(NETWORK_STATUS_ANNOTATION))),
         is_ready=_is_ready(metadata, status),

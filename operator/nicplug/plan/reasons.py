@@ -232,6 +232,124 @@ class Reason(StrEnum):
     The VM's template keeps what its owner wrote. Correct what the message names, then change the NIC's entry: it is
     tried anew.
     """
+    MIGRATION_SUCCEEDED = "MigrationSucceeded"
+    """The VM runs on the target node.
+
+    Nothing to do.
+    """
+    WAITING_FOR_SLOT = "WaitingForSlot"
+    """The migration waits for its turn: as many as the limits allow are under way.
+
+    Wait; the message says who goes first.
+    """
+    MIGRATION_BACKOFF = "MigrationBackoff"
+    """Earlier migrations of the VM have failed, so this one, which no person has made, waits: 20 s, doubling.
+
+    Look at the failed ones (`kubectl get vmim`). The message has the time of the next try. To go at once, migrate the
+    VM yourself.
+    """
+    CREATING_TARGET_POD = "CreatingTargetPod"
+    """The migration may go, and its target pod is being made.
+
+    Wait.
+    """
+    WAITING_FOR_TARGET_POD = "WaitingForTargetPod"
+    """The target pod exists and does not run yet.
+
+    If it lasts: look at the pod's events. After 15 minutes the migration fails, and the VM stays where it is.
+    """
+    TARGET_POD_UNSCHEDULABLE = "TargetPodUnschedulable"
+    """The scheduler finds no node for the target pod; the message has its words.
+
+    Make room on a node other than the VM's, or delete the migration. After 5 minutes it fails (annotation
+    `kubevirt.io/migrationUnschedulablePodTimeoutSeconds`), and the VM stays where it is.
+    """
+    TARGET_POD_NOT_READY = "TargetPodNotReady"
+    """The target pod had a node and did not run in time (15 minutes, annotation
+    `kubevirt.io/migrationPendingPodTimeoutSeconds`); it was deleted, and the VM stays where it is.
+
+    A network that cannot be attached on that node, or an image that cannot be pulled: the pod's events tell.
+    """
+    TARGET_POD_LOST = "TargetPodLost"
+    """The target pod ended or was deleted before the VM had arrived; the VM stays where it is.
+
+    Who deleted it, or did its node fail? Then migrate again.
+    """
+    REJECTED_BY_QUOTA = "RejectedByResourceQuota"
+    """A resource quota leaves no room for the target pod: a VM that moves needs its resources twice for a while.
+
+    Raise the quota that the message names, or free some of it; the pod is asked for again by itself.
+    """
+    SEVERAL_LAUNCHER_PODS = "SeveralLauncherPods"
+    """The VM does not have exactly one launcher pod, so no second one is made for it.
+
+    Usually the pod of an earlier migration is still ending. If it lasts: look at the pods that the message names.
+    """
+    PREPARING_TARGET = "PreparingTarget"
+    """The node agent of the target prepares the pod for the VM.
+
+    If it lasts: look at virt-handler on that node. Without an answer the migration fails after 5 minutes.
+    """
+    WAITING_FOR_SOURCE = "WaitingForSource"
+    """The target is ready, and the node agent of the source has still to begin the copy.
+
+    If it lasts: look at virt-handler on that node. Without an answer the migration fails after 5 minutes.
+    """
+    COPYING = "Copying"
+    """The memory of the VM is copied; the VM goes on running where it was.
+
+    Wait, or delete the migration to cancel it.
+    """
+    FINISHING_MIGRATION = "FinishingMigration"
+    """The VM runs on the target node already; the node agent there has still to finish.
+
+    Wait.
+    """
+    CANCELING = "Canceling"
+    """The migration was deleted, and the node agents have still to stop it.
+
+    Wait; if it lasts, look at virt-handler on the node that the message names.
+    """
+    MIGRATION_CANCELED = "MigrationCanceled"
+    """The migration was deleted before it had succeeded; the VM stays where it is.
+
+    Nothing to do.
+    """
+    MIGRATION_IN_FLIGHT = "MigrationInFlight"
+    """Another migration of the VM is under way; there is one at a time.
+
+    Wait for the one that the message names, or delete it; then migrate again.
+    """
+    MIGRATION_STATE_LOST = "MigrationStateLost"
+    """Somebody changed the VMI's `status.migrationState` while the migration went on, so it was given up.
+
+    Only nicplug and the node agents write it: find who else does.
+    """
+    MIGRATION_NOT_SUPPORTED = "MigrationNotSupported"
+    """The migration goes to, or comes from, another cluster or namespace.
+
+    Leave `sendTo` and `receive` out.
+    """
+    VMI_NAME_MISSING = "VmiNameMissing"
+    """The migration does not say which VMI is to move.
+
+    Write `spec.vmiName`.
+    """
+    VMI_MISSING = "VmiMissing"
+    """The VMI that the migration names does not exist, or is a later one than the one it was made for.
+
+    Start the VM, then migrate it.
+    """
+    VMI_FINAL = "VmiFinal"
+    """The guest has ended, so there is nothing to move.
+
+    Start the VM again.
+    """
+    VMI_NOT_RUNNING = "VmiNotRunning"
+    """The VMI is not running yet, or is being deleted; the migration waits until it is.
+
+    Start the VM, or look why it does not start.
+    """
     NETWORK_STATUS_UNREADABLE = "NetworkStatusUnreadable"
     """The pod's network-status cannot be read, so nobody can tell whether the NIC is attached.
 
@@ -313,6 +431,16 @@ class Reason(StrEnum):
 
     `status.reason` has the cause when it is known: an eviction, a lost node, a crash. Whether the VM is started
     again is up to its run strategy: `Always` does, `RerunOnFailure` after phase Failed.
+    """
+    FAILED_HAND_OVER = "FailedHandOver"
+    """The API server refused to tell the node agents of a migration whose target pod is ready.
+
+    The message has its words. Has the operator's ClusterRole `virtualmachineinstances/status`?
+    """
+    FAILED_ABORT = "FailedAbortMigration"
+    """The API server refused to tell the node agents that a migration is over.
+
+    As for `FailedHandOver`.
     """
     HOTPLUG_ERROR = "HotPlugNetworkInterfaceError"
     """The API server refused to change the networks of a running VMI (KubeVirt's name for it).

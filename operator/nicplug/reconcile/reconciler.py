@@ -14,9 +14,11 @@ from nicplug.plan.actions import (
     ConfirmPod,
     Create,
     Delete,
+    HandOffStep,
     Kind,
     LabelNode,
     PatchInterfaces,
+    PatchMigrationState,
     PatchNetworksAnnotation,
     PatchPlacement,
     PatchPodCondition,
@@ -154,8 +156,13 @@ class Reconciler:
             self.on_completion(completion)
 
     def _announce_refusal(self, view: View, attempt: Attempt, error: ApiError) -> None:
-        text = f"Error {attempt.what}: {error}"
-        announcement = Announcement(about=_subject(view), severity=Severity.WARNING, reason=error.reason, message=text)
+        is_hand_off = error.reason == Reason.FAILED_HAND_OVER
+        text = (
+            f"Failed to set MigrationStat in VMI status. :{error}" if is_hand_off else f"Error {attempt.what}: {error}"
+        )
+        # A pod that cannot be made is the VMI's trouble, whoever wants it: so KubeVirt has it.
+        about = Subject.VMI if _is_about_pod(view, error) else _subject(view)
+        announcement = Announcement(about=about, severity=Severity.WARNING, reason=error.reason, message=text)
         self.announcer.announce(view, announcement)
 
 
@@ -169,6 +176,8 @@ def _reason_of(action: Action) -> Reason:
             return Reason.FAILED_POD_PATCH
         case PatchVmGeneration() | TurnVmOn():
             return Reason.FAILED_UPDATE
+        case PatchMigrationState():
+            return Reason.FAILED_HAND_OVER if action.step is HandOffStep.HAND_OFF else Reason.FAILED_ABORT
         case _:
             return Reason.HOTPLUG_ERROR
 
@@ -178,6 +187,10 @@ def _describe(action: Action) -> str:
     verbs: dict[type[Action], str] = {Create: "creating", Delete: "deleting", ConfirmPod: "reading"}
     name = f" {action.key.name}" if isinstance(action, Delete) else ""
     return f"{verbs.get(type(action), 'patching')} {_NAMES[action.kind]}{name}"
+
+
+def _is_about_pod(view: View, error: ApiError) -> bool:
+    return isinstance(view, MigrationView) and error.reason == Reason.FAILED_CREATE
 
 
 def _generation(view: View) -> int:
@@ -215,6 +228,8 @@ def _log_effect(key: WorkKey, action: Action) -> None:
             log.info("launcher pod looked for", vmi=str(key), pod=str(action.key), action=type(action).__name__)
         case TurnVmOn():
             log.info("run strategy set to Always as requested", vm=str(action.key))
+        case PatchMigrationState():
+            log.info(f"migration: {action.step.value}", vmi=str(action.key), migration=str(key))
         case LabelNode():
             log.info("launcher pod ready", vmi=str(key), node=action.node)
         case _:

@@ -13,6 +13,7 @@ from nicplug.plan.actions.machines import (
     PatchVmGeneration,
     TurnVmOn,
 )
+from nicplug.plan.actions.migrations import AnnotatePod, HandOffStep, PatchMigrationState, SetLabel
 from nicplug.plan.actions.objects import CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
 from nicplug.plan.actions.pods import ConfirmPod, LabelChange, PatchNetworksAnnotation, PatchPodCondition, RestoreLabels
 
@@ -29,15 +30,20 @@ Patch = (
     | LabelNode
     | PatchFinalizers
     | TurnVmOn
+    | PatchMigrationState
+    | SetLabel
+    | AnnotatePod
 )
 Action = Create | Delete | ConfirmPod | Patch
 
 __all__ = [
     "Action",
+    "AnnotatePod",
     "CheckUnchanged",
     "ConfirmPod",
     "Create",
     "Delete",
+    "HandOffStep",
     "JsonPatch",
     "Kind",
     "LabelChange",
@@ -46,6 +52,7 @@ __all__ = [
     "Patch",
     "PatchFinalizers",
     "PatchInterfaces",
+    "PatchMigrationState",
     "PatchNetworksAnnotation",
     "PatchOrigin",
     "PatchPlacement",
@@ -53,6 +60,7 @@ __all__ = [
     "PatchStatus",
     "PatchVmGeneration",
     "RestoreLabels",
+    "SetLabel",
     "TurnVmOn",
     "escape_pointer",
 ]

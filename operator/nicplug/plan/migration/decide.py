@@ -1,15 +1,197 @@
-"""What to do for one VirtualMachineInstanceMigration."""
+"""What to do for one VirtualMachineInstanceMigration.
 
-from datetime import datetime
+```
+"" -> Pending -> Scheduling -> Scheduled -> PreparingTarget -> TargetReady -> Running -> Succeeded
+       target pod: made         ready        handed off         answered       copying
+                 \\__ from everywhere: Failed, and the VM as it was ______________________________/
+```
+"""
 
-from nicplug.plan.outcome import Plan
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from nicplug.model.metadata import text
+from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
+from nicplug.plan.actions import Action, Kind
+from nicplug.plan.migration.actions import Effects, act, adopt, make_target_pod, normal, warning
+from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
+from nicplug.plan.migration.eligibility import Obstacle, find_obstacle
+from nicplug.plan.migration.end import plan_end
+from nicplug.plan.migration.ending import Ending, Progress
+from nicplug.plan.migration.facts import VMI_UID_MEMBER, Facts, gather_facts
+from nicplug.plan.migration.ladder import find_ending, steps
+from nicplug.plan.migration.progress import describe
+from nicplug.plan.migration.status import copied_state, with_conditions, with_phases
+from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
+from nicplug.plan.outcome import Announcement, Plan, Subject
+from nicplug.plan.reasons import Reason
+from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.views import MigrationView
 
+# A VMI that was created a moment before its migration is told by another watch.
+VMI_PATIENCE = timedelta(seconds=2)
+# A place in a queue changes often; nobody acts on it.
+_WORDING_DELAY = timedelta(seconds=2)
+_WITH_UNSTARTED_POD = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING)
+# The executor announces what was refused.
+_TOLD_BY_REFUSAL = (Reason.FAILED_CREATE, Reason.REJECTED_BY_QUOTA)
 
-def plan_migration(_view: MigrationView, *, now: datetime) -> Plan:
+
+def plan_migration(view: MigrationView, *, now: datetime) -> Plan:
     """Decide everything that is to be done for this migration now.
 
     Args:
         now: current time, UTC; compared only with timestamps from objects and from the view.
     """
-    return Plan(notes=(f"nothing at {now:%H:%M:%S}",))
+    migration = view.migration
+    if migration.phase in FOREIGN_MIGRATION_PHASES:
+        return Plan(notes=("a phase of somebody else's",))
+    facts = gather_facts(view)
+    if migration.is_final:
+        return plan_end(view, facts, now=now)
+    if migration.phase is MigrationPhase.UNSET:
+        return _plan_admission(view, facts, now=now)
+    return _plan_life(view, facts, now=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """What one pass has decided.
+
+    Attributes:
+        entered: phases, in order; the last one is the phase from now on.
+        moments: at which time alone changes the answer.
+    """
+
+    entered: Sequence[MigrationPhase] = ()
+    progress: Progress
+    ending: Ending | None = None
+    effects: Effects = field(default_factory=Effects)
+    moments: tuple[datetime | None, ...] = ()
+
+
+def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
+    """Take it on, or refuse it in the words of KubeVirt's webhook."""
+    if facts.migration.deleting:
+        event = "Migration failed due to being canceled"
+        return _fail(view, facts, Ending(reason=Reason.MIGRATION_CANCELED, event=event, is_abort=True), now=now)
+    if (unlike := refuse_unlike(facts)) is not None:
+        return _fail(view, facts, unlike, now=now)
+    if (missing := refuse_missing(facts)) is not None or facts.vmi is None:
+        patience = (view.report_pending_since or now) + VMI_PATIENCE
+        if missing is None or (now < patience and not facts.is_replaced):
+            return Plan(again_at=patience, withholds_report=True, notes=("the VMI may not have been heard of yet",))
+        return _fail(view, facts, missing, now=now)
+    if (refusal := refuse_vmi(view, facts.vmi)) is not None:
+        return _fail(view, facts, refusal, now=now)
+    obstacle = find_obstacle(view, now=now)
+    progress = describe(view, facts, MigrationPhase.PENDING, obstacle)
+    outcome = _Outcome(
+        entered=(MigrationPhase.PENDING,), progress=progress, effects=Effects(actions=tuple(adopt(facts)))
+    )
+    return _assemble(view, facts, outcome, now=now)
+
+
+def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
+    if (ending := find_ending(view, facts, now=now)) is not None:
+        return _fail(view, facts, ending, now=now)
+    phase, entered = facts.migration.phase, steps(facts)
+    is_waiting = phase is MigrationPhase.PENDING and not entered
+    obstacle = find_obstacle(view, now=now) if is_waiting else None
+    if obstacle is not None and obstacle.gives_up_at is not None and now >= obstacle.gives_up_at:
+        event = f"Migration failed because it could not begin: {obstacle.message}"
+        return _fail(view, facts, Ending(reason=obstacle.reason, event=event), now=now)
+    if is_waiting:
+        effects = make_target_pod(view, facts) if obstacle is None else Effects()
+    else:
+        effects = act(view, facts, now=now)
+    last = entered[-1] if entered else phase
+    outcome = _Outcome(
+        entered=entered,
+        progress=_succeeded(facts) if last is MigrationPhase.SUCCEEDED else describe(view, facts, last, obstacle),
+        effects=Effects(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
+        moments=_moments(facts, obstacle, now=now),
+    )
+    return _assemble(view, facts, outcome, now=now)
+
+
+def _succeeded(facts: Facts) -> Progress:
+    state = facts.state
+    message = f"the VM has moved from {state.source_node} to {state.target_node}"
+    return Progress(reason=Reason.MIGRATION_SUCCEEDED, message=message, is_stuck=True)
+
+
+def _moments(facts: Facts, obstacle: Obstacle | None, *, now: datetime) -> tuple[datetime | None, ...]:
+    """When to look again if nothing happens."""
+    pod = facts.target
+    waits_for_pod = pod is not None and facts.migration.phase in _WITH_UNSTARTED_POD
+    return (
+        *((obstacle.again_at, obstacle.gives_up_at) if obstacle is not None else ()),
+        pod_deadline(facts.migration, pod, now=now) if waits_for_pod and pod is not None else None,
+        agent_deadline(facts),
+    )
+
+
+def _fail(view: MigrationView, facts: Facts, ending: Ending, *, now: datetime) -> Plan:
+    """Only the status: what follows from it is done when it is written, whoever is the leader then."""
+    outcome = _Outcome(
+        entered=(MigrationPhase.FAILED,),
+        progress=Progress(reason=ending.reason, message=ending.told, is_stuck=True),
+        ending=ending,
+    )
+    return _assemble(view, facts, outcome, now=now)
+
+
+def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: datetime) -> Plan:
+    migration = facts.migration
+    phase = outcome.entered[-1] if outcome.entered else migration.phase
+    is_aborted = outcome.ending.is_abort if outcome.ending is not None else migration.deleting
+    status = migration.read_status()
+    conditions = with_conditions(migration, outcome.progress, phase=phase, is_aborted=is_aborted, now=now)
+    wanted = {**status, "conditions": conditions, **with_phases(migration, outcome.entered, now=now)}
+    if migration.phase is MigrationPhase.UNSET and facts.vmi is not None and outcome.ending is None:
+        wanted[VMI_UID_MEMBER] = facts.vmi.uid
+    changes = changed_members(seen=migration.status, wanted=wanted)
+    if changes:  # on the way it is a copy for people, which is not worth a write of its own
+        changes |= changed_members(seen=migration.status, wanted={**status, **copied_state(facts)})
+    before = told_of(migration)
+    is_new = text(before.get("reason")) != outcome.progress.reason
+    delay = view.settings.report_delay if is_new else max(view.settings.report_delay, _WORDING_DELAY)
+    decision = decide_status(
+        kind=Kind.MIGRATION,
+        key=migration.key,
+        uid=migration.uid,
+        version=migration.resource_version,
+        seen=migration.status,
+        changes=changes,
+        urgent=bool(outcome.entered) or text(before.get("status")) != outcome.progress.status,
+        pending_since=view.report_pending_since,
+        delay=delay,
+        now=now,
+    )
+    told = _told(view, outcome, is_new=is_new) if decision.patch is not None else ()
+    actions: tuple[Action, ...] = (*outcome.effects.actions, *((decision.patch,) if decision.patch else ()))
+    return Plan(
+        actions=actions,
+        announcements=(*outcome.effects.announcements, *told),
+        again_at=min((moment for moment in (decision.due, *outcome.moments) if moment), default=None),
+        withholds_report=decision.due is not None,
+    )
+
+
+def _told(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
+    """Events of what the status says for the first time, together with its write."""
+    if outcome.ending is not None:
+        return (warning("FailedMigration", outcome.ending.event),)
+    if MigrationPhase.SUCCEEDED in outcome.entered:
+        return (normal("SuccessfulMigration", "Source node reported migration succeeded"),)
+    progress, key = outcome.progress, view.migration.vmi
+    if not is_new or progress.reason in _TOLD_BY_REFUSAL:
+        return ()
+    if progress.reason == Reason.MIGRATION_BACKOFF:
+        return (warning(progress.reason, f"backoff migrating vmi {key}", about=Subject.VMI),)
+    if progress.reason == Reason.TARGET_POD_UNSCHEDULABLE:
+        text_ = f"Migration target pod for VMI [{key}] is currently unschedulable."
+        return (warning("migrationTargetPodUnschedulable", text_),)
+    return (warning(progress.reason, progress.message),) if progress.is_stuck else ()

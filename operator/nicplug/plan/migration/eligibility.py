@@ -1,10 +1,21 @@
 """Whether a migration that has no target pod yet could go, if there were room for it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from nicplug.model.frozen_json import thaw
+from nicplug.model.metadata import mapping, text
+from nicplug.model.times import format_time
+from nicplug.plan.candidates import demand_of, find_candidates
+from nicplug.plan.migration.admission import not_migratable, refuse_second
+from nicplug.plan.migration.backoff import backoff_until
+from nicplug.plan.migration.facts import Facts, gather_facts
+from nicplug.plan.migration.target_networks import nics_in_guest, unusable_networks
+from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, told_of, unschedulable_timeout
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
+from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,18 +25,143 @@ class Obstacle:
     Attributes:
         message: for a person, with names and numbers.
         again_at: when time alone removes it; None when only a change of something can.
+        gives_up_at: when the migration fails of it; None when it waits without end.
     """
 
     reason: Reason
     message: str
     again_at: datetime | None = None
+    gives_up_at: datetime | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Neither time nor nicplug removes it."""
+        return self.gives_up_at is not None
 
 
-def find_obstacle(_view: MigrationView, *, now: datetime) -> Obstacle | None:
+def find_obstacle(view: MigrationView, *, now: datetime) -> Obstacle | None:
     """What keeps this migration from going; None: it could go now.
 
     Args:
         now: current time, UTC.
     """
-    del now
-    return None
+    facts = gather_facts(view)
+    found = (check(view, facts, now) for check in _CHECKS)
+    return next((obstacle for obstacle in found if obstacle is not None), None)
+
+
+def _has_vmi(_view: MigrationView, facts: Facts, _now: datetime) -> Obstacle | None:
+    if facts.vmi is not None:
+        return None
+    return Obstacle(reason=Reason.VMI_MISSING, message=f'the VMI "{facts.migration.vmi}" does not exist')
+
+
+def _goes_on(_view: MigrationView, facts: Facts, _now: datetime) -> Obstacle | None:
+    if not facts.migration.deleting:
+        return None
+    return Obstacle(reason=Reason.MIGRATION_CANCELED, message="it is being cancelled")
+
+
+def _is_first(view: MigrationView, _facts: Facts, _now: datetime) -> Obstacle | None:
+    second = refuse_second(view)
+    return Obstacle(reason=second.reason, message=second.told) if second is not None else None
+
+
+def _runs(_view: MigrationView, facts: Facts, _now: datetime) -> Obstacle | None:
+    """A guest that has still to start is waited for."""
+    if facts.vmi is None or facts.can_move:
+        return None
+    state = "is being deleted" if facts.vmi.deleting else f"is in phase {facts.vmi.phase or 'Pending'}, not Running"
+    return Obstacle(reason=Reason.VMI_NOT_RUNNING, message=f"VMI {facts.vmi.key.name} {state}")
+
+
+def _is_migratable(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
+    why = not_migratable(facts.vmi) if facts.vmi is not None else ""
+    return _stuck(view, now, Reason.NOT_LIVE_MIGRATABLE, f"Cannot migrate VMI, {why}") if why else None
+
+
+def _has_waited(view: MigrationView, _facts: Facts, now: datetime) -> Obstacle | None:
+    backoff = backoff_until(view)
+    if backoff is None or now >= backoff[0]:
+        return None
+    until, failures = backoff
+    earlier = "1 migration" if failures == 1 else f"{failures} migrations in a row"
+    message = f"{earlier} of {view.migration.vmi.name} failed: next try at {format_time(until)}"
+    return Obstacle(reason=Reason.MIGRATION_BACKOFF, message=message, again_at=until)
+
+
+def _has_one_pod(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
+    if facts.target is not None or facts.source is not None:
+        return None
+    names = ", ".join(sorted(pod.key.name for pod in facts.others)) or "none"
+    message = f"exactly one launcher pod, on the VM's node, has to be there before a second is made; found: {names}"
+    return _stuck(view, now, Reason.SEVERAL_LAUNCHER_PODS, message)
+
+
+def _has_networks(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
+    """The guest needs on the other side every NIC that it has; the others come later when they cannot come now."""
+    if facts.vmi is None:
+        return None
+    in_guest = nics_in_guest(facts.vmi)
+    for name, why in unusable_networks(facts.vmi, known=view.attachments).items():
+        if name in in_guest:
+            message = f'NIC "{name}" is in the guest, and the target pod cannot have it: {why.message}'
+            return _stuck(view, now, Reason(why.reason), message)
+    refusal = refuse_unregistered_plugin(vmi=facts.vmi, config=view.config)
+    if refusal is None:
+        return None
+    return _stuck(view, now, Reason.FAILED_CREATE, f"failed to render launch manifest: {refusal.message}")
+
+
+def _has_candidates(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
+    if facts.vmi is None or facts.target is not None:
+        return None
+    selector = mapping(mapping(thaw(view.migration.spec)).get("addedNodeSelector"))
+    demand = demand_of(facts.vmi, attachments=view.attachments, added_node_selector=selector)
+    candidates = find_candidates(view.nodes, source=facts.vmi.node_name, demand=demand)
+    if not candidates.is_impossible:
+        return None
+    return _stuck(view, now, Reason.NO_CANDIDATE_NODE, candidates.message)
+
+
+def _is_not_refused(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
+    """The API server refused the target pod, and is not asked again yet."""
+    refusal, told = view.refusal, told_of(view.migration)
+    if facts.target is not None:
+        return None
+    due = stuck_since(view.migration, now=now) + pending_timeout(view.migration)
+    if refusal is None or refusal.reason != Reason.FAILED_CREATE:
+        # Between two tries the first one still counts, or it would be tried without end.
+        has_had_its_time = told.get("reason") == Reason.FAILED_CREATE and now >= due
+        message = text(told.get("message"))
+        return Obstacle(reason=Reason.FAILED_CREATE, message=message, gives_up_at=due) if has_had_its_time else None
+    if is_quota(refusal.message):
+        message = f"the target pod is asked for again: {refusal.message}"
+        return Obstacle(reason=Reason.REJECTED_BY_QUOTA, message=message)
+    message = f"Error creating pod: {refusal.message}"
+    return Obstacle(reason=Reason.FAILED_CREATE, message=message, gives_up_at=due)
+
+
+def is_quota(message: str) -> bool:
+    """KubeVirt tells a quota by the same words of the API server."""
+    return "exceeded quota" in message
+
+
+_CHECKS: tuple[Callable[[MigrationView, Facts, datetime], Obstacle | None], ...] = (
+    _has_vmi,
+    _goes_on,
+    _is_first,
+    _runs,
+    _is_migratable,
+    _has_waited,
+    _has_one_pod,
+    _has_networks,
+    _has_candidates,
+    _is_not_refused,
+)
+
+
+def _stuck(view: MigrationView, now: datetime, reason: Reason, message: str) -> Obstacle:
+    """Waits as long as a target pod may find no node: something may change, and a person has been told."""
+    due = stuck_since(view.migration, now=now) + unschedulable_timeout(view.migration)
+    return Obstacle(reason=reason, message=message, gives_up_at=due)

@@ -30,6 +30,8 @@ from tests.build import (
     vmi_view,
     waiting,
 )
+from tests.unit.plan.migration.test_ladder import FAILURES
+from tests.unit.plan.migration.test_progress import REACHED, TOLD_ELSEWHERE
 
 from nicplug.model.frozen_json import thaw
 from nicplug.model.operations import OperationPath as Path
@@ -784,5 +786,6 @@ def test_every_reason_can_be_reached() -> None:
     """A reason that nothing gives is a promise in the documents that nobody keeps."""
     # That each rule of the path can be reached is tested in tests/unit/plan/nic/path/test_choice.py.
     of_paths = {rule.reason for rule in (*IN_PLACE, *OBSTACLES)}
-    reached = {case.reason for case in CASES} | set(ELSEWHERE) | set(IN_SPECS) | of_paths
+    of_migrations = REACHED | {Reason(str(case.values[1])) for case in FAILURES} | TOLD_ELSEWHERE
+    reached = {case.reason for case in CASES} | set(ELSEWHERE) | set(IN_SPECS) | of_paths | of_migrations
     assert set(Reason) - reached == set()

@@ -1,0 +1,91 @@
+"""Effects of a live migration on the VMI that moves, on its pods, and on the migration itself."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from nicplug.model.frozen_json import FrozenJson, thaw
+from nicplug.model.keys import MigrationKey, PodKey, VmiKey
+from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, replace_members, test
+from nicplug.plan.actions.objects import Kind
+
+
+class HandOffStep(Enum):
+    """What the migration controller tells the node agents."""
+
+    HAND_OFF = "hand-off"
+    ABORT = "abort"
+    MARK_FAILED = "mark failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchMigrationState:
+    """Replace `status.migrationState` of a VMI, if it is still what we saw: the node agents write it too.
+
+    Attributes:
+        seen: the members of the status that are tested; null for a missing one.
+        wanted: the same members as they shall be. Those that stay are a guard.
+        version: resourceVersion of the object in which it was seen; part of no comparison of plans.
+    """
+
+    key: VmiKey
+    uid: str
+    version: int = field(compare=False)
+    step: HandOffStep
+    seen: FrozenJson
+    wanted: FrozenJson
+
+    kind = Kind.VMI
+    subresource = "status"
+
+    def json_patch(self) -> JsonPatch:
+        """One patch; a single failed `test` rejects it whole."""
+        members = replace_members("/status", seen=thaw(self.seen), wanted=thaw(self.wanted), version=self.version)
+        return [test("/metadata/uid", self.uid), *members]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLabel:
+    """Set one label, if it is still what we saw.
+
+    Attributes:
+        seen: its value; None when there is none.
+        has_labels: False when the object has no label at all, so that there is no map to patch.
+    """
+
+    kind: Kind
+    key: VmiKey | MigrationKey
+    uid: str
+    name: str
+    seen: str | None
+    wanted: str
+    has_labels: bool
+
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """The guarded patch."""
+        operations = [test("/metadata/uid", self.uid)]
+        if not self.has_labels:
+            return [*operations, test("/metadata/labels", None), add("/metadata/labels", {self.name: self.wanted})]
+        path = f"/metadata/labels/{escape_pointer(self.name)}"
+        return [*operations, test(path, self.seen), add(path, self.wanted)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotatePod:
+    """Set one annotation of a pod, if it is still what we saw; attributes as in `SetLabel`."""
+
+    key: PodKey
+    uid: str
+    name: str
+    seen: str | None
+    wanted: str
+    has_annotations: bool
+
+    kind = Kind.POD
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """The guarded patch."""
+        change = annotate(self.name, self.wanted, seen=self.seen, has_annotations=self.has_annotations)
+        return [test("/metadata/uid", self.uid), *change]

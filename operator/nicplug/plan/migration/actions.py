@@ -1,0 +1,155 @@
+"""What is done in each phase, apart from the status. Source: KubeVirt 1.9 `migration.go` (`sync`)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from nicplug.model.frozen_json import thaw
+from nicplug.model.metadata import mapping, text
+from nicplug.model.migration import MigrationPhase
+from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNOTATION, MIGRATION_VMI_LABEL
+from nicplug.model.times import format_time
+from nicplug.model.vmi import vmi_id
+from nicplug.plan.actions import Action, AnnotatePod, Kind, PatchFinalizers, SetLabel
+from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.hand_off import hand_off, label_target_node, mark_failed, request_abort
+from nicplug.plan.migration.target_networks import missing_interfaces
+from nicplug.plan.migration.target_pod import create_target_pod
+from nicplug.plan.migration.timeouts import NODE_AGENT_PATIENCE, agent_deadline
+from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.views import MigrationView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """Actions in order, and what to announce once they have succeeded."""
+
+    actions: tuple[Action, ...] = ()
+    announcements: tuple[Announcement, ...] = ()
+
+
+def adopt(facts: Facts) -> Iterator[Action]:
+    """What KubeVirt's webhooks see to: the finalizer is there before anything is made, the label stays right."""
+    migration = facts.migration
+    if MIGRATION_FINALIZER not in migration.finalizers and not migration.deleting:
+        yield PatchFinalizers(
+            kind=Kind.MIGRATION,
+            key=migration.key,
+            uid=migration.uid,
+            seen=migration.finalizers,
+            wanted=(*migration.finalizers, MIGRATION_FINALIZER),
+        )
+    labels = mapping(thaw(migration.labels))
+    seen, wanted = labels.get(MIGRATION_VMI_LABEL), vmi_id(migration.vmi.name)
+    if seen != wanted:
+        yield SetLabel(
+            kind=Kind.MIGRATION,
+            key=migration.key,
+            uid=migration.uid,
+            name=MIGRATION_VMI_LABEL,
+            seen=text(seen) if seen is not None else None,
+            wanted=wanted,
+            has_labels=bool(labels),
+        )
+
+
+def make_target_pod(view: MigrationView, facts: Facts) -> Effects:
+    """In Pending, once nothing stands against it and there is room."""
+    if facts.vmi is None or facts.target is not None or not view.slot.is_granted:
+        return Effects()
+    create = create_target_pod(view, facts.vmi)
+    return Effects(
+        actions=(create,),
+        announcements=(normal("SuccessfulCreate", f"Created migration target pod {create.key.name}"),),
+    )
+
+
+def act(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
+    """What the phase asks for of a migration that has a target pod and goes on."""
+    match facts.migration.phase:
+        case MigrationPhase.SCHEDULED:
+            return _hand_off(view, facts)
+        case MigrationPhase.PREPARING_TARGET | MigrationPhase.TARGET_READY:
+            return _before_copy(facts, now=now)
+        case MigrationPhase.RUNNING:
+            return _during_copy(facts)
+        case _:
+            return Effects()
+
+
+def _hand_off(view: MigrationView, facts: Facts) -> Effects:
+    vmi, source, target = facts.vmi, facts.source, facts.target
+    if vmi is None or source is None or target is None or facts.is_handed_off or facts.migration.deleting:
+        return Effects()
+    if not facts.can_move or not target.is_ready or missing_interfaces(target):
+        return Effects()
+    if view.slot.inbound_node != target.node_name:
+        return Effects()
+    return Effects(
+        actions=hand_off(vmi, migration_uid=facts.migration.uid, source=source, target=target),
+        announcements=(normal("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
+    )
+
+
+def _before_copy(facts: Facts, *, now: datetime) -> Effects:
+    """Nothing has begun: a cancelled migration, or one that is not answered, is ended here.
+
+    KubeVirt only notes the cancellation until the copy has begun, and waits for an answer without end.
+    """
+    state, vmi = facts.state, facts.vmi
+    if vmi is None or not facts.is_ours or not state.is_active:
+        return Effects()
+    if state.started_at is None:
+        if facts.migration.deleting:
+            return Effects(
+                actions=(mark_failed(vmi, reason="Migration canceled before it had begun", now=now),),
+                announcements=(_abort_told(),),
+            )
+        due = agent_deadline(facts)
+        if due is not None and now >= due:
+            return Effects(actions=(mark_failed(vmi, reason=_unanswered(facts), now=now),))
+    label = label_target_node(vmi, state.target_node)
+    return Effects(actions=(label,)) if label is not None else Effects()
+
+
+def _unanswered(facts: Facts) -> str:
+    state, seconds = facts.state, NODE_AGENT_PATIENCE.total_seconds()
+    if facts.migration.phase is MigrationPhase.PREPARING_TARGET:
+        return f"virt-handler on {state.target_node} did not prepare the target pod within {seconds:.0f} s"
+    return f"virt-handler on {state.source_node} did not begin the copy within {seconds:.0f} s"
+
+
+def _during_copy(facts: Facts) -> Effects:
+    state, vmi, pod = facts.state, facts.vmi, facts.target
+    if vmi is None or not facts.is_ours:
+        return Effects()
+    actions: list[Action] = []
+    told: tuple[Announcement, ...] = ()
+    if facts.migration.deleting and state.is_active and not state.abort_requested:
+        actions, told = [request_abort(vmi)], (_abort_told(),)
+    if state.target_ready_at is not None and pod is not None and pod.target_ready is None:
+        actions.append(
+            AnnotatePod(
+                key=pod.key,
+                uid=pod.uid,
+                name=MIGRATION_TARGET_READY_ANNOTATION,
+                seen=None,
+                wanted=format_time(state.target_ready_at),
+                has_annotations=pod.has_annotations,
+            )
+        )
+    return Effects(actions=tuple(actions), announcements=told)
+
+
+def _abort_told() -> Announcement:
+    return normal("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler.")
+
+
+def normal(reason: str, message: str) -> Announcement:
+    """A Normal event on the migration."""
+    return Announcement(about=Subject.MIGRATION, severity=Severity.NORMAL, reason=reason, message=message)
+
+
+def warning(reason: str, message: str, *, about: Subject = Subject.MIGRATION) -> Announcement:
+    """A Warning event."""
+    return Announcement(about=about, severity=Severity.WARNING, reason=reason, message=message)

@@ -1,0 +1,54 @@
+"""How long a migration that nobody is waiting for personally keeps still after earlier ones have failed.
+
+Source: KubeVirt 1.9 `migration.go` (`handleBackoff`). Apart from it: a migration that was refused before it had begun
+does not count, nor does one that was for something else.
+"""
+
+from datetime import datetime, timedelta
+
+from nicplug.model.migration import Migration, MigrationPhase
+from nicplug.model.names import (
+    EVACUATION_ANNOTATION,
+    IGNORE_BACKOFF_ANNOTATION,
+    MIGRATION_INTERFACES_ANNOTATION,
+    WORKLOAD_UPDATE_ANNOTATION,
+)
+from nicplug.plan.views import MigrationView
+
+FIRST_BACKOFF = timedelta(seconds=20)
+
+
+def backoff_until(view: MigrationView) -> tuple[datetime, int] | None:
+    """When it may go, and after how many failures; None when it need not wait. The moment may be past."""
+    migration = view.migration
+    if not is_automatic(migration) or migration.annotation(IGNORE_BACKOFF_ANNOTATION) is not None:
+        return None
+    newest_first = [item for item in reversed(view.migrations) if not item.deleting]
+    if not newest_first or newest_first[0].uid != migration.uid:
+        return None
+    failures: list[datetime] = []
+    for item in newest_first[1:]:
+        if item.phase is MigrationPhase.SUCCEEDED:
+            break
+        if (failed_at := _failed_at(item)) is not None and _is_for_the_same(item, migration):
+            failures.append(failed_at)
+    if not failures:
+        return None
+    return failures[0] + FIRST_BACKOFF * 2 ** (len(failures) - 1), len(failures)
+
+
+def is_automatic(migration: Migration) -> bool:
+    """Made by a controller: to bring a change to a VM, or to empty a node."""
+    return any(migration.annotation(name) is not None for name in (WORKLOAD_UPDATE_ANNOTATION, EVACUATION_ANNOTATION))
+
+
+def _failed_at(migration: Migration) -> datetime | None:
+    """When it failed after it had been accepted."""
+    if migration.phase is not MigrationPhase.FAILED or migration.entered_at(MigrationPhase.PENDING) is None:
+        return None
+    return migration.entered_at(MigrationPhase.FAILED)
+
+
+def _is_for_the_same(item: Migration, other: Migration) -> bool:
+    """A correction is tried at once."""
+    return item.annotation(MIGRATION_INTERFACES_ANNOTATION) == other.annotation(MIGRATION_INTERFACES_ANNOTATION)

@@ -1,0 +1,139 @@
+"""After the end: the VM is as it was or where it shall be, the pod that nobody needs goes, then the finalizer.
+
+Source: KubeVirt 1.9 `migration.go` (ladder row 1, and the action in Failed). KubeVirt keeps the pod until the migration
+is collected.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from nicplug.model.frozen_json import freeze
+from nicplug.model.metadata import text
+from nicplug.model.migration import Migration, MigrationPhase, parse_migration_state
+from nicplug.model.names import MIGRATION_FINALIZER
+from nicplug.model.pod import LauncherPod
+from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchStatus
+from nicplug.plan.migration.actions import Effects, normal, warning
+from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.garbage import old_migrations
+from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, mark_failed
+from nicplug.plan.migration.status import copied_state
+from nicplug.plan.migration.timeouts import told_of
+from nicplug.plan.outcome import Plan, Subject
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import MigrationView
+
+KEPT_WITHOUT_VMI = timedelta(minutes=10)
+
+
+def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
+    """What is left to do for a migration that has ended."""
+    is_failed = facts.migration.phase is MigrationPhase.FAILED
+    parts = (
+        _tell_node_agents(facts, now=now) if is_failed else Effects(),
+        _delete_target(facts) if is_failed else _delete_source(view, facts),
+        Effects(actions=tuple(_last_writes(facts))),
+        Effects(actions=tuple(old_migrations(view))),
+    )
+    actions = tuple(action for part in parts for action in part.actions)
+    announcements = tuple(item for part in parts for item in part.announcements)
+    return _without_vmi(view, Plan(actions=actions, announcements=announcements), now=now)
+
+
+def _tell_node_agents(facts: Facts, *, now: datetime) -> Effects:
+    """No node agent may go on with what has failed here."""
+    if facts.vmi is None or not facts.is_ours or not facts.state.is_active:
+        return Effects()
+    told = told_of(facts.migration)
+    is_down = text(told.get("reason")) == Reason.TARGET_POD_LOST
+    reason = TARGET_IS_DOWN if is_down else text(told.get("message")) or TARGET_IS_DOWN
+    message = f"VirtualMachineInstance migration uid {facts.migration.uid} failed. reason: {reason}"
+    return Effects(
+        actions=(mark_failed(facts.vmi, reason=reason, now=now),),
+        announcements=(warning("FailedMigration", message, about=Subject.VMI),),
+    )
+
+
+def _delete_target(facts: Facts) -> Effects:
+    """Never the pod that the guest is in, whatever the status of the migration says."""
+    pod, vmi, state = facts.target, facts.vmi, facts.state
+    if pod is None or vmi is None or pod.deleting:
+        return Effects()
+    runs_there = facts.is_ours and state.target_ready_at is not None and not state.failed
+    if (runs_there and not pod.is_down) or (vmi.node_name and vmi.node_name == pod.node_name and _is_known(facts)):
+        return Effects()
+    return Effects(
+        actions=(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid),),
+        announcements=(normal("SuccessfulDelete", _why_deleted(facts.migration, pod)),),
+    )
+
+
+def _is_known(facts: Facts) -> bool:
+    """The guest's pod is not another one on the same node, on which a target may have been put by mistake."""
+    vmi = facts.vmi
+    return vmi is not None and not any(pod.node_name == vmi.node_name for pod in facts.others)
+
+
+def _why_deleted(migration: Migration, pod: LauncherPod) -> str:
+    if migration.deleting:
+        return f"migration canceled and pod {pod.key} is deleted"
+    match text(told_of(migration).get("reason")):
+        case Reason.TARGET_POD_UNSCHEDULABLE:
+            return f"unschedulable pod {pod.key} timeout period exceeded"
+        case Reason.TARGET_POD_NOT_READY:
+            return f"pending pod {pod.key} timeout period exceeded"
+        case _:
+            return f"migration failed and pod {pod.key} is deleted"
+
+
+def _delete_source(view: MigrationView, facts: Facts) -> Effects:
+    """The pod that the guest has left: named by the hand-off, on the source's node, where the VMI is no more."""
+    vmi, state = facts.vmi, parse_migration_state(facts.migration.read_status())
+    if vmi is None or not state.completed or state.failed or state.migration_uid != facts.migration.uid:
+        return Effects()
+    present = facts.state
+    needed = {present.target_pod} | ({present.source_pod} if present.is_active else set())
+    left = [
+        pod
+        for pod in view.pods
+        if (pod.key.name, pod.node_name) == (state.source_pod, state.source_node)
+        and pod.node_name != vmi.node_name
+        and pod.key.name not in needed
+        and not pod.deleting
+    ]
+    return Effects(actions=tuple(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left))
+
+
+def _last_writes(facts: Facts) -> Iterator[Action]:
+    """What the node agents say last, for whoever looks later; then nothing holds it any more."""
+    migration = facts.migration
+    seen = migration.read_status().get("migrationState")
+    for member, wanted in copied_state(facts).items():
+        if wanted != seen:
+            yield PatchStatus(
+                kind=Kind.MIGRATION,
+                key=migration.key,
+                uid=migration.uid,
+                version=migration.resource_version,
+                seen=freeze({member: seen}),
+                wanted=freeze({member: wanted}),
+            )
+    if MIGRATION_FINALIZER in migration.finalizers:
+        kept = tuple(item for item in migration.finalizers if item != MIGRATION_FINALIZER)
+        yield PatchFinalizers(
+            kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, seen=migration.finalizers, wanted=kept
+        )
+
+
+def _without_vmi(view: MigrationView, plan: Plan, *, now: datetime) -> Plan:
+    """KubeVirt deletes a migration together with its VMI; here a person has time to read why it failed."""
+    migration = view.migration
+    ended = migration.entered_at(migration.phase)
+    if view.vmi is not None or ended is None or migration.deleting:
+        return plan
+    due = ended + KEPT_WITHOUT_VMI
+    if now < due:
+        return replace(plan, again_at=due)
+    deletion = Delete(kind=Kind.MIGRATION, key=migration.key, uid=migration.uid)
+    return plan if deletion in plan.actions else replace(plan, actions=(*plan.actions, deletion))

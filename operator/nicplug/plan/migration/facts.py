@@ -1,0 +1,115 @@
+"""What a migration's decisions look at, read once from the view: its VMI, its pods, what the node agents say."""
+
+from dataclasses import dataclass
+
+from nicplug.model.metadata import text
+from nicplug.model.migration import Migration, MigrationPhase, MigrationState, parse_migration_state
+from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.views import MigrationView
+from nicplug.plan.vmi.launcher_pod import target_pod_key
+
+# Own, in `status`: which VMI of that name the migration was accepted for.
+VMI_UID_MEMBER = "vmiUid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The facts of one migration.
+
+    Attributes:
+        vmi: the VMI that it moves; None when there is none, or only a later one of its name.
+        is_replaced: there is a VMI of its name, and it is another one.
+        state: what the VMI's status says about its present or last migration, whichever that is.
+        target: the pod made for this very migration, by a name that only nicplug gives, controlled by the VMI.
+        others: the VMI's other pods that may still run, the source among them.
+    """
+
+    migration: Migration
+    vmi: VirtualMachineInstance | None
+    is_replaced: bool
+    state: MigrationState
+    target: LauncherPod | None
+    others: tuple[LauncherPod, ...]
+
+    @property
+    def is_ours(self) -> bool:
+        """The VMI's migration state is about this migration."""
+        return self.state.migration_uid == self.migration.uid
+
+    @property
+    def is_handed_off(self) -> bool:
+        """The state is the one that this controller's hand-off writes: a forged one names other pods."""
+        target = self.target
+        return (
+            self.is_ours
+            and target is not None
+            and (self.state.target_pod, self.state.target_node) == (target.key.name, target.node_name)
+        )
+
+    @property
+    def source(self) -> LauncherPod | None:
+        """The pod that the guest leaves; None unless exactly one can be it."""
+        if self.vmi is None or len(self.others) != 1:
+            return None
+        (pod,) = self.others
+        return pod if pod.node_name == self.vmi.node_name and not pod.is_down_or_going else None
+
+    @property
+    def can_move(self) -> bool:
+        """The VMI has a guest that stays."""
+        return self.vmi is not None and self.vmi.phase is VmiPhase.RUNNING and not self.vmi.deleting
+
+
+def gather_facts(view: MigrationView) -> Facts:
+    """Read the facts from a view."""
+    migration, vmi = view.migration, view.vmi
+    is_replaced = vmi is not None and not is_for(migration, vmi)
+    if vmi is None or is_replaced:
+        return Facts(
+            migration=migration, vmi=None, is_replaced=is_replaced, state=MigrationState(), target=None, others=()
+        )
+    target = find_target(view, migration)
+    return Facts(
+        migration=migration,
+        vmi=vmi,
+        is_replaced=False,
+        state=parse_migration_state(vmi.read_status()),
+        target=target,
+        others=tuple(pod for pod in view.pods if pod != target and not pod.is_finished),
+    )
+
+
+def is_for(migration: Migration, vmi: VirtualMachineInstance | None) -> bool:
+    """It was made, or accepted, for this very VMI, not for an earlier one of its name; as far as is known."""
+    known = {migration.owner_vmi_uid, text(migration.read_status().get(VMI_UID_MEMBER))} - {""}
+    return vmi is None or known <= {vmi.uid}
+
+
+def find_target(view: MigrationView, migration: Migration) -> LauncherPod | None:
+    """The target pod of a migration of this VMI."""
+    if view.vmi is None:
+        return None
+    key = target_pod_key(view.vmi, migration_uid=migration.uid)
+    return next((pod for pod in view.pods if pod.key == key), None)
+
+
+def first_in_line(view: MigrationView) -> Migration:
+    """Of the migrations of this VMI that have not ended, the one that may go on; all others fail.
+
+    The one that the node agents have, then one with a target pod, then one that was accepted, then the oldest: whoever
+    looks decides the same, also about two that were made in the same millisecond.
+    """
+    unfinished = [item for item in view.migrations if not item.is_final and is_for(item, view.vmi)]
+    present = {item.uid: position for position, item in enumerate(unfinished)}
+    state = parse_migration_state(view.vmi.read_status()) if view.vmi is not None else MigrationState()
+
+    def rank(item: Migration) -> tuple[bool, bool, bool, int]:
+        return (
+            not (state.is_active and state.migration_uid == item.uid),
+            not (item.has_target or find_target(view, item) is not None),
+            item.phase is MigrationPhase.UNSET,
+            present[item.uid],
+        )
+
+    return min(unfinished, key=rank, default=view.migration)

@@ -1,0 +1,115 @@
+"""What a migration that has not ended is waiting for, in words for a person: the condition `Progressing`."""
+
+from nicplug.model.metadata import text
+from nicplug.model.migration import MigrationPhase
+from nicplug.model.times import format_time
+from nicplug.plan.migration.eligibility import Obstacle
+from nicplug.plan.migration.ending import Progress
+from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.ladder import still_wanted
+from nicplug.plan.migration.target_networks import missing_interfaces
+from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import MigrationView
+
+
+def describe(view: MigrationView, facts: Facts, phase: MigrationPhase, obstacle: Obstacle | None) -> Progress:
+    """Say what is waited for.
+
+    Args:
+        phase: as it shall be.
+        obstacle: what keeps it from having a target pod, while it is Pending.
+    """
+    if facts.migration.deleting:
+        return _canceling(facts)
+    match phase:
+        case MigrationPhase.PENDING if obstacle is not None:
+            return Progress(reason=obstacle.reason, message=_told(obstacle), is_stuck=obstacle.is_stuck)
+        case MigrationPhase.PENDING if told_of(facts.migration).get("reason") == Reason.FAILED_CREATE:
+            # Its time counts on until there is a pod.
+            return Progress(
+                reason=Reason.FAILED_CREATE, message=text(told_of(facts.migration).get("message")), is_stuck=True
+            )
+        case MigrationPhase.PENDING if not view.slot.is_granted:
+            return _queued(view, "waits for its turn")
+        case MigrationPhase.PENDING:
+            return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
+        case MigrationPhase.SCHEDULING:
+            return _starting(facts)
+        case MigrationPhase.SCHEDULED:
+            return _ready(view, facts)
+        case _:
+            return _handed_off(facts, phase)
+
+
+def _told(obstacle: Obstacle) -> str:
+    if obstacle.gives_up_at is None:
+        return obstacle.message
+    return f"{obstacle.message}; given up at {format_time(obstacle.gives_up_at)}"
+
+
+def _queued(view: MigrationView, otherwise: str) -> Progress:
+    """In the words of the ledger, which knows who waits for whom."""
+    return Progress(reason=view.slot.reason or Reason.WAITING_FOR_SLOT, message=view.slot.message or otherwise)
+
+
+def _canceling(facts: Facts) -> Progress:
+    node = facts.state.source_node
+    whom = f"virt-handler on {node} is to stop the copy" if node else "it is being cancelled"
+    return Progress(reason=Reason.CANCELING, message=whom)
+
+
+def _starting(facts: Facts) -> Progress:
+    pod = facts.target
+    if pod is None:
+        return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
+    due = pod_deadline(facts.migration, pod, now=pod.created) if pod.created is not None else None
+    end = f"; given up at {format_time(due)}" if due is not None else ""
+    if pod.unscheduled is not None:
+        message = f"no node takes target pod {pod.key.name}: {pod.unscheduled.message}{end}"
+        return Progress(reason=Reason.TARGET_POD_UNSCHEDULABLE, message=message, is_stuck=True)
+    if pod.image_error is not None:
+        message = f"target pod {pod.key.name}: {pod.image_error.reason}: {pod.image_error.message}{end}"
+        return Progress(reason=Reason(pod.image_error.reason), message=message, is_stuck=True)
+    where = f" on {pod.node_name}" if pod.node_name else ""
+    return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=f"target pod {pod.key.name} starts{where}")
+
+
+def _ready(view: MigrationView, facts: Facts) -> Progress:
+    pod = facts.target
+    if pod is None:
+        return _starting(facts)
+    if missing := missing_interfaces(pod):
+        message = f"target pod {pod.key.name} runs; Multus has still to report {', '.join(missing)}"
+        return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)
+    if view.slot.inbound_node != pod.node_name:
+        return _queued(view, f"target pod {pod.key.name} is ready; {pod.node_name} takes in others first")
+    if facts.source is None:
+        names = ", ".join(sorted(item.key.name for item in facts.others)) or "none"
+        message = f"target pod {pod.key.name} is ready; exactly one other launcher pod has to be there: {names}"
+        return Progress(reason=Reason.SEVERAL_LAUNCHER_PODS, message=message)
+    return Progress(
+        reason=Reason.PREPARING_TARGET,
+        message=f"target pod {pod.key.name} is handed to virt-handler on {pod.node_name}",
+    )
+
+
+def _handed_off(facts: Facts, phase: MigrationPhase) -> Progress:
+    """Whose turn it is among the node agents."""
+    state = facts.state
+    due = agent_deadline(facts) if phase is facts.migration.phase else None
+    end = f"; given up at {format_time(due)}" if due is not None else ""
+    if phase is MigrationPhase.PREPARING_TARGET:
+        message = f"virt-handler on {state.target_node} prepares target pod {state.target_pod}"
+        return Progress(reason=Reason.PREPARING_TARGET, message=message + end)
+    if phase is MigrationPhase.TARGET_READY:
+        message = f"virt-handler on {state.source_node} is to begin the copy to {state.target_node}"
+        return Progress(reason=Reason.WAITING_FOR_SOURCE, message=message + end)
+    if state.completed and (condition := still_wanted(facts)):
+        message = f"the VM runs on {state.target_node}; its condition {condition} still asks for a migration"
+        return Progress(reason=Reason.FINISHING_MIGRATION, message=message)
+    if state.target_ready_at is not None:
+        message = f"the VM runs on {state.target_node}; virt-handler there finishes"
+        return Progress(reason=Reason.FINISHING_MIGRATION, message=message)
+    message = f"the VM is copied from {state.source_node} to {state.target_node}"
+    return Progress(reason=Reason.COPYING, message=message)

@@ -1,0 +1,58 @@
+"""Which NICs a target pod is made with: those that the guest has, and those that it is to get."""
+
+from dataclasses import replace
+from typing import Any
+
+from nicplug.model.attachments import KnownAttachments
+from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.interface_status import DOMAIN, has_source, rows_by_name
+from nicplug.model.metadata import objects
+from nicplug.model.networks import parse_interfaces
+from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
+from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.attachments import refuse_attachment
+from nicplug.plan.views import Refusal
+
+
+def nics_in_guest(vmi: VirtualMachineInstance) -> frozenset[str]:
+    """As the node agent tells."""
+    rows = rows_by_name(objects(vmi.read_status().get("interfaces")))
+    return frozenset(name for name, row in rows.items() if has_source(row, DOMAIN))
+
+
+def as_it_moves(vmi: VirtualMachineInstance) -> VirtualMachineInstance:
+    """The VMI with every NIC that the guest still has, also one that is to go.
+
+    A guest cannot be loaded where one of its devices is missing: the copy would fail at its end. What the guest lets go
+    later is taken from the target pod as it would be from the source's. KubeVirt leaves it out (docs/differences.md).
+    """
+    kept = nics_in_guest(vmi) & {interface.name for interface in vmi.interfaces if interface.is_absent}
+    if not kept:
+        return vmi
+    spec: dict[str, Any] = thaw(vmi.spec)
+    for interface in spec["domain"]["devices"]["interfaces"]:
+        if interface.get("name") in kept:
+            interface.pop("state", None)
+    return replace(vmi, spec=freeze(spec), interfaces=parse_interfaces(spec))
+
+
+def unusable_networks(vmi: VirtualMachineInstance, *, known: KnownAttachments) -> dict[str, Refusal]:
+    """The NICs whose network can attach nothing now, and why: with one of them, no pod would ever start."""
+    going = {interface.name for interface in as_it_moves(vmi).interfaces if interface.is_absent}
+    asked = [network for network in vmi.networks if network.is_secondary and network.name not in going]
+    checked = ((item.name, refuse_attachment(item, namespace=vmi.key.namespace, known=known)) for item in asked)
+    return {name: why for name, why in checked if why is not None}
+
+
+def missing_interfaces(pod: LauncherPod) -> tuple[str, ...]:
+    """Interfaces that a pod was made with and that Multus does not report yet.
+
+    Nothing is concluded from an annotation that cannot be read.
+    """
+    try:
+        elements = parse_annotation(pod.networks_annotation)
+    except UnreadableAnnotation:
+        return ()
+    names = (item.get("interface") for item in objects(elements))
+    return tuple(name for name in names if isinstance(name, str) and not pod.network_status.has(name))

@@ -1,0 +1,78 @@
+"""The pod that a VMI moves to: its launcher pod, rendered anew from the present spec, on another node.
+
+Source: KubeVirt 1.9 `migration.go` (`createTargetPod`), `services/template.go` (`RenderMigrationManifest`).
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from nicplug.model.attachments import KnownAttachments, attachment_key
+from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.metadata import mapping, sequence
+from nicplug.model.migration import Migration
+from nicplug.model.names import (
+    COMPUTE_CONTAINER,
+    CREATED_BY_LABEL,
+    MIGRATION_JOB_LABEL,
+    MIGRATION_JOB_NAME_ANNOTATION,
+)
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import Create, Kind
+from nicplug.plan.migration.target_networks import as_it_moves, unusable_networks
+from nicplug.plan.views import MigrationView
+from nicplug.plan.vmi.launcher_pod import create_launcher_pod, target_pod_key
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Create:
+    """The POST of the target pod; its name follows from the uids of VMI and migration."""
+    migration = view.migration
+    left_out = frozenset(unusable_networks(vmi, known=view.attachments))
+    launcher = create_launcher_pod(vmi=as_it_moves(vmi), settings=view.settings, config=view.config, left_out=left_out)
+    key = target_pod_key(vmi, migration_uid=migration.uid)
+    body: dict[str, Any] = thaw(launcher.body)
+    metadata, spec = body["metadata"], body["spec"]
+    metadata["name"] = key.name
+    metadata["labels"][MIGRATION_JOB_LABEL] = migration.uid
+    metadata["annotations"][MIGRATION_JOB_NAME_ANNOTATION] = migration.key.name
+    spec["affinity"] = _away_from_source(mapping(spec.get("affinity")), vmi_uid=vmi.uid)
+    if selector := _node_selector(migration, vmi):
+        spec["nodeSelector"] = selector
+    devices = device_counts(vmi, known=view.attachments, left_out=left_out)
+    for container in spec["containers"]:
+        if devices and container["name"] == COMPUTE_CONTAINER:
+            container["resources"] = _with_devices(mapping(container.get("resources")), devices)
+    return Create(kind=Kind.POD, key=key, owner_uid=launcher.owner_uid, body=freeze(body))
+
+
+def _away_from_source(affinity: Mapping[str, Any], *, vmi_uid: str) -> dict[str, Any]:
+    """Never on the node of another pod of the VMI: beside what its owner asks for."""
+    term = {
+        "labelSelector": {"matchLabels": {CREATED_BY_LABEL: vmi_uid}},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    apart = mapping(affinity.get("podAntiAffinity"))
+    return {**affinity, "podAntiAffinity": {**apart, _REQUIRED: [*sequence(apart.get(_REQUIRED)), term]}}
+
+
+def _node_selector(migration: Migration, vmi: VirtualMachineInstance) -> dict[str, Any]:
+    """What the migration adds; where the VM says something else, the VM's word counts."""
+    added = mapping(mapping(thaw(migration.spec)).get("addedNodeSelector"))
+    return {**added, **mapping(mapping(thaw(vmi.spec)).get("nodeSelector"))}
+
+
+def device_counts(vmi: VirtualMachineInstance, *, known: KnownAttachments, left_out: frozenset[str]) -> dict[str, int]:
+    """How many of which extended resource the networks of the pod need, by the annotation of their definitions."""
+    going = {interface.name for interface in as_it_moves(vmi).interfaces if interface.is_absent} | left_out
+    networks = [network for network in vmi.networks if network.is_secondary and network.name not in going]
+    found = (known.definitions.get(attachment_key(network, namespace=vmi.key.namespace)) for network in networks)
+    return dict(Counter(item.device for item in found if item is not None and item.device))
+
+
+def _with_devices(resources: Mapping[str, Any], devices: Mapping[str, int]) -> dict[str, Any]:
+    """Extended resources are requested and limited alike, or the API server refuses them."""
+    amounts = {name: str(count) for name, count in devices.items()}
+    members = {member: {**mapping(resources.get(member)), **amounts} for member in ("requests", "limits")}
+    return {**resources, **members}

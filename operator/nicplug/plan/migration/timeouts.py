@@ -1,0 +1,90 @@
+"""For how long a migration waits for what; every deadline follows from timestamps in objects.
+
+Source: KubeVirt 1.9 `pkg/virt-controller/watch/migration/migration.go` (`handlePendingPodTimeout`). The patience with
+node agents is nicplug's own: in KubeVirt a target that never answers is waited for without end.
+"""
+
+from datetime import datetime, timedelta
+
+from nicplug.model.conditions import FALSE, Row, find_condition
+from nicplug.model.metadata import objects, text
+from nicplug.model.migration import Migration, MigrationPhase
+from nicplug.model.names import PENDING_TIMEOUT_ANNOTATION, UNSCHEDULABLE_TIMEOUT_ANNOTATION
+from nicplug.model.pod import LauncherPod
+from nicplug.model.times import parse_time
+from nicplug.plan.migration.ending import Ending
+from nicplug.plan.migration.facts import Facts
+from nicplug.plan.reasons import Reason
+
+PROGRESSING = "Progressing"
+NODE_AGENT_PATIENCE = timedelta(seconds=300)
+_UNSCHEDULABLE_SECONDS = 300
+_PENDING_SECONDS = 900
+_LONGEST_SECONDS = 10 * 365 * 24 * 3600
+
+
+def unschedulable_timeout(migration: Migration) -> timedelta:
+    """For how long the target pod may find no node."""
+    return _seconds(migration.annotation(UNSCHEDULABLE_TIMEOUT_ANNOTATION), default=_UNSCHEDULABLE_SECONDS)
+
+
+def pending_timeout(migration: Migration) -> timedelta:
+    """For how long the target pod may be pending for any reason, or be refused."""
+    return _seconds(migration.annotation(PENDING_TIMEOUT_ANNOTATION), default=_PENDING_SECONDS)
+
+
+def _seconds(value: str | None, *, default: int) -> timedelta:
+    is_number = value is not None and value.isascii() and value.isdecimal() and len(value) < 12
+    return timedelta(seconds=min(int(value), _LONGEST_SECONDS) if value and is_number else default)
+
+
+def told_of(migration: Migration) -> Row:
+    """The condition `Progressing` as it was last written; empty without one."""
+    return find_condition(objects(migration.read_status().get("conditions")), PROGRESSING) or {}
+
+
+def stuck_since(migration: Migration, *, now: datetime) -> datetime:
+    """Since when `Progressing` has been False; now, when it is not."""
+    row = told_of(migration)
+    since = parse_time(row.get("lastTransitionTime")) if text(row.get("status")) == FALSE else None
+    return since or now
+
+
+def pod_deadline(migration: Migration, pod: LauncherPod, *, now: datetime) -> datetime | None:
+    """When a target pod that does not run yet is given up; None when it runs."""
+    if pod.phase not in ("", "Pending"):
+        return None
+    since = pod.created or now
+    due = since + pending_timeout(migration)
+    return min(due, since + unschedulable_timeout(migration)) if pod.unscheduled is not None else due
+
+
+def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
+    """The target pod has had its time; its deletion follows from the failure."""
+    migration, pod = facts.migration, facts.target
+    if pod is None or (due := pod_deadline(migration, pod, now=now)) is None or now < due:
+        return None
+    event = "Migration target pod was removed during active migration."
+    if pod.unscheduled is not None:
+        seconds = min(unschedulable_timeout(migration), pending_timeout(migration)).total_seconds()
+        message = f"target pod {pod.key.name} found no node within {seconds:.0f} s: {pod.unscheduled.message}"
+        return Ending(reason=Reason.TARGET_POD_UNSCHEDULABLE, event=event, message=message)
+    seconds = pending_timeout(migration).total_seconds()
+    where = f" on {pod.node_name}" if pod.node_name else ""
+    why = f": {pod.image_error.reason}: {pod.image_error.message}" if pod.image_error is not None else ""
+    message = f"target pod {pod.key.name} did not start{where} within {seconds:.0f} s{why or _HINT}"
+    return Ending(reason=Reason.TARGET_POD_NOT_READY, event=event, message=message)
+
+
+_HINT = ": its events tell what it waited for, such as a network or an image"
+
+
+def agent_deadline(facts: Facts) -> datetime | None:
+    """When the node agents, which have been handed the migration and have not begun, are given up."""
+    phase = facts.migration.phase
+    if phase not in (MigrationPhase.PREPARING_TARGET, MigrationPhase.TARGET_READY):
+        return None
+    if not facts.is_ours or not facts.state.is_active or facts.state.started_at is not None:
+        return None
+    entered = facts.migration.entered_at(phase)
+    return entered + NODE_AGENT_PATIENCE if entered is not None else None

@@ -1,0 +1,297 @@
+"""KubeVirt's phase ladder, row by row (reference: `updateStatus` of its migration controller)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.build import (
+    NODE,
+    NOW,
+    TARGET_NODE,
+    Json,
+    later,
+    migration,
+    migration_state,
+    migration_view,
+    pod,
+    target_pod,
+    vmi,
+)
+from tests.unit.plan.migration.outcome import condition, events, names, progressing, status
+
+from nicplug.plan.migration.decide import plan_migration
+
+STARTED: Json = {"targetNodeAddress": "10.0.0.2", "startTimestamp": "2026-01-02T03:04:00Z"}
+READY: Json = {**STARTED, "targetNodeDomainReadyTimestamp": "2026-01-02T03:04:03Z"}
+DONE: Json = {**READY, "endTimestamp": "2026-01-02T03:04:04Z", "completed": True}
+FAILED: Json = {**STARTED, "endTimestamp": "2026-01-02T03:04:04Z", "completed": True, "failed": True}
+OTHER = "99999999-dddd-4000-8000-000000000009"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A migration, its VMI and its pods."""
+
+    phase: str = "Running"
+    vmi: Json | None = field(default_factory=lambda: vmi(moving=migration_state(**STARTED)))
+    pods: tuple[Json, ...] = field(default_factory=lambda: (pod(), target_pod()))
+    deleting: bool = False
+    others: tuple[Json, ...] = ()
+    members: dict[str, Any] = field(default_factory=dict)
+
+
+def running(**members: Any) -> Json:
+    """A VMI with a migration state of ours."""
+    return vmi(moving=migration_state(**{**STARTED, **members}))
+
+
+FAILURES = [
+    pytest.param(
+        World(vmi=None, pods=()),
+        "VmiMissing",
+        "Migration failed because vmi does not exist.",
+        id="row 2: no VMI",
+    ),
+    pytest.param(
+        World(vmi=vmi(uid="another"), members={"status": {"vmiUid": "gone"}}),
+        "VmiMissing",
+        "Migration failed because vmi does not exist.",
+        id="row 2: another VMI of its name",
+    ),
+    pytest.param(
+        World(vmi=vmi(phase="Failed", moving=migration_state(**STARTED))),
+        "VmiFinal",
+        "Migration failed vmi shutdown during migration.",
+        id="row 3: VMI final",
+    ),
+    *(
+        pytest.param(
+            World(phase=phase, vmi=vmi(), pods=pods, deleting=True),
+            "MigrationCanceled",
+            "Migration failed due to being canceled",
+            id=f"row 4: being deleted and not handed off, {phase or 'before it was seen'}",
+        )
+        for phase, pods in (
+            ("", (pod(),)),
+            ("Pending", (pod(),)),
+            ("Scheduling", (pod(), target_pod())),
+            ("Scheduled", (pod(), target_pod())),
+        )
+    ),
+    pytest.param(
+        World(pods=(pod(), target_pod(phase="Failed", ready=False))),
+        "TargetPodLost",
+        "Migration failed because target pod shutdown during migration",
+        id="row 5: target pod Failed",
+    ),
+    pytest.param(
+        World(phase="Scheduling", vmi=vmi(), pods=(pod(), target_pod(phase="Succeeded", ready=False))),
+        "TargetPodLost",
+        "Migration failed because target pod shutdown during migration",
+        id="row 5: target pod Succeeded",
+    ),
+    *(
+        pytest.param(
+            World(phase=phase, vmi=of, pods=(pod(),)),
+            "TargetPodLost",
+            "Migration target pod was removed during active migration.",
+            id=f"row 6: target created, but no pod, {phase}",
+        )
+        for phase, of in (
+            ("Scheduling", vmi()),
+            ("Scheduled", vmi()),
+            ("PreparingTarget", vmi(moving=migration_state())),
+            ("TargetReady", running()),
+            ("Running", running()),
+        )
+    ),
+    pytest.param(
+        World(phase="PreparingTarget", vmi=vmi(moving=migration_state()), pods=(pod(), target_pod(deleting=True))),
+        "TargetPodLost",
+        "Migration target pod was removed during active migration.",
+        id="row 6: target pod deleted by hand",
+    ),
+    pytest.param(
+        World(vmi=vmi()),
+        "MigrationStateLost",
+        "VMI's migration state was cleared during the active migration.",
+        id="row 7: handed off, but no migration state",
+    ),
+    pytest.param(
+        World(vmi=vmi(moving=migration_state(migration_uid=OTHER, target=target_pod()))),
+        "MigrationStateLost",
+        "VMI's migration state was taken over by another migration job during active migration.",
+        id="row 8: the migration state is another's",
+    ),
+    pytest.param(
+        World(vmi=running(targetPod="virt-launcher-forged")),
+        "MigrationStateLost",
+        "VMI's migration state was taken over by another migration job during active migration.",
+        id="row 8: the state has our uid and another pod",
+    ),
+    pytest.param(
+        World(vmi=running(**FAILED, failureReason="broken pipe")),
+        "MigrationFailed",
+        "source node reported migration failed",
+        id="row 9: ours, and failed",
+    ),
+    pytest.param(
+        World(vmi=running(**FAILED), deleting=True),
+        "MigrationCanceled",
+        "source node reported migration failed",
+        id="row 9: ours, and failed as it was cancelled",
+    ),
+    pytest.param(
+        World(vmi=running(completed=True)),
+        "MigrationStateLost",
+        "VMI's migration state says completed, while the VM is still on node01",
+        id="own row: a forged end",
+    ),
+    pytest.param(
+        World(phase="Scheduled", vmi=vmi(), pods=(pod(), target_pod(node=NODE))),
+        "NoCandidateNode",
+        f"target pod {target_pod()['metadata']['name']} was put on node01, which runs the VM",
+        id="own row: the target landed on the source's node",
+    ),
+]
+
+
+@pytest.mark.parametrize(("world", "reason", "event"), FAILURES)
+def test_rows_that_fail(world: World, reason: str, event: str) -> None:
+    raw = migration(world.phase, deleting=world.deleting, **world.members)
+    plan = plan_migration(migration_view(raw, world.vmi, *world.pods, others=world.others), now=NOW)
+    assert status(plan)["phase"] == "Failed"
+    assert status(plan)["phaseTransitionTimestamps"][-1] == {
+        "phase": "Failed",
+        "phaseTransitionTimestamp": "2026-01-02T03:04:05Z",
+    }
+    assert (progressing(plan)["status"], progressing(plan)["reason"]) == ("False", reason)
+    assert event.rstrip(".") in progressing(plan)["message"]
+    assert events(plan) == [("FailedMigration", event)]
+    # What follows from the failure is done once it is written.
+    assert names(plan) == ["PatchStatus VirtualMachineInstanceMigration"]
+
+
+def test_row_1_a_final_migration_gets_the_state_and_loses_its_finalizer() -> None:
+    state = migration_state(**DONE)
+    view = migration_view(migration("Succeeded"), vmi(node=TARGET_NODE, moving=state), target_pod())
+    plan = plan_migration(view, now=NOW)
+    assert status(plan) == {"migrationState": state}
+    assert names(plan)[-1] == "PatchFinalizers VirtualMachineInstanceMigration"
+
+
+def test_row_1_the_state_of_another_migration_is_not_copied() -> None:
+    state = migration_state(migration_uid=OTHER, target=target_pod())
+    plan = plan_migration(migration_view(migration("Failed"), vmi(moving=state), pod()), now=NOW)
+    assert names(plan) == ["PatchFinalizers VirtualMachineInstanceMigration"]
+
+
+@pytest.mark.parametrize("phase", ["PreparingTarget", "TargetReady", "Running"])
+def test_row_10_a_cancelled_one_that_was_handed_off_says_so(phase: str) -> None:
+    members: Json = {} if phase == "PreparingTarget" else {"targetNodeAddress": "10.0.0.2"}
+    members |= STARTED if phase == "Running" else {}
+    view = migration_view(migration(phase, deleting=True), vmi(moving=migration_state(**members)), pod(), target_pod())
+    plan = plan_migration(view, now=NOW)
+    assert condition(plan, "migrationAbortRequested")["status"] == "True"
+    assert "phase" not in status(plan)
+
+
+STEPS = [
+    pytest.param("", vmi(), (pod(),), ["Pending"], id="unset -> Pending: it can migrate"),
+    pytest.param("Pending", vmi(), (pod(), target_pod(ready=False)), ["Scheduling"], id="Pending -> Scheduling"),
+    pytest.param("Scheduling", vmi(), (pod(), target_pod()), ["Scheduled"], id="Scheduling -> Scheduled"),
+    pytest.param(
+        "Scheduled",
+        vmi(moving=migration_state()),
+        (pod(), target_pod()),
+        ["PreparingTarget"],
+        id="Scheduled -> PreparingTarget: handed off",
+    ),
+    pytest.param(
+        "PreparingTarget",
+        vmi(moving=migration_state(targetNodeAddress="10.0.0.2")),
+        (pod(), target_pod()),
+        ["TargetReady"],
+        id="PreparingTarget -> TargetReady: the target has an address",
+    ),
+    pytest.param("TargetReady", running(), (pod(), target_pod()), ["Running"], id="TargetReady -> Running: started"),
+    pytest.param(
+        "Running",
+        vmi(node=TARGET_NODE, moving=migration_state(**DONE)),
+        (pod(), target_pod()),
+        ["Succeeded"],
+        id="Running -> Succeeded: completed",
+    ),
+    pytest.param(
+        "Pending",
+        vmi(),
+        (pod(), target_pod()),
+        ["Scheduling", "Scheduled"],
+        id="two steps at once when the pod was faster",
+    ),
+    pytest.param(
+        "Scheduled",
+        vmi(node=TARGET_NODE, moving=migration_state(**DONE)),
+        (pod(), target_pod()),
+        ["PreparingTarget", "TargetReady", "Running", "Succeeded"],
+        id="all steps at once after a pause of the operator",
+    ),
+    pytest.param("Pending", vmi(), (pod(),), [], id="Pending stays without a pod"),
+    pytest.param("Scheduling", vmi(), (pod(), target_pod(ready=False)), [], id="Scheduling stays until ready"),
+    pytest.param("Scheduled", vmi(), (pod(), target_pod()), [], id="Scheduled stays until handed off"),
+    pytest.param(
+        "PreparingTarget", vmi(moving=migration_state()), (pod(), target_pod()), [], id="PreparingTarget stays"
+    ),
+    pytest.param(
+        "TargetReady",
+        vmi(moving=migration_state(targetNodeAddress="10.0.0.2")),
+        (pod(), target_pod()),
+        [],
+        id="TargetReady stays",
+    ),
+    pytest.param("Running", running(), (pod(), target_pod()), [], id="Running stays until completed"),
+]
+
+
+@pytest.mark.parametrize(("phase", "of", "pods", "entered"), STEPS)
+def test_steps(phase: str, of: Json, pods: tuple[Json, ...], entered: list[str]) -> None:
+    written = status(plan_migration(migration_view(migration(phase), of, *pods), now=NOW))
+    assert [row["phase"] for row in written.get("phaseTransitionTimestamps", [])] == entered
+    assert written.get("phase") == (entered[-1] if entered else None)
+
+
+@pytest.mark.parametrize(
+    ("condition_", "ends"),
+    [
+        pytest.param({"type": "MigrationRequired", "status": "True"}, False, id="MigrationRequired True"),
+        pytest.param({"type": "MigrationRequired", "status": "False"}, True, id="MigrationRequired False"),
+        pytest.param({"type": "HotVCPUChange", "status": "False"}, False, id="HotVCPUChange at all"),
+        pytest.param({"type": "HotMemoryChange", "status": "True"}, False, id="HotMemoryChange True"),
+        pytest.param({"type": "HotMemoryChange", "status": "False"}, True, id="HotMemoryChange False"),
+    ],
+)
+def test_what_keeps_a_completed_migration_from_having_succeeded(condition_: Json, ends: bool) -> None:
+    of = vmi(node=TARGET_NODE, moving=migration_state(**DONE), conditions=[condition_])
+    plan = plan_migration(migration_view(migration("Running"), of, pod(), target_pod()), now=NOW)
+    assert (status(plan).get("phase") == "Succeeded") is ends
+    if ends:
+        assert events(plan)[-1] == ("SuccessfulMigration", "Source node reported migration succeeded")
+        assert progressing(plan)["message"] == "the VM has moved from node01 to node02"
+
+
+def test_a_phase_of_somebody_else_is_left_alone() -> None:
+    for phase in ("WaitingForSync", "Synchronizing", "FromTheFuture"):
+        assert plan_migration(migration_view(migration(phase), vmi(), pod()), now=NOW).is_empty
+
+
+def test_the_state_is_shown_on_the_way_with_whatever_else_is_written() -> None:
+    state = migration_state(targetNodeAddress="10.0.0.2")
+    view = migration_view(migration("PreparingTarget"), vmi(moving=state), pod(), target_pod())
+    assert status(plan_migration(view, now=NOW))["migrationState"] == state
+
+
+def test_times_of_a_writer_whose_clock_is_a_minute_ahead() -> None:
+    ahead = later(60).strftime("%Y-%m-%dT%H:%M:%SZ")
+    of = vmi(node=TARGET_NODE, moving=migration_state(**{**DONE, "startTimestamp": ahead, "endTimestamp": ahead}))
+    plan = plan_migration(migration_view(migration("TargetReady"), of, pod(), target_pod()), now=NOW)
+    assert status(plan)["phase"] == "Succeeded"

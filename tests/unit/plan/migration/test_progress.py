@@ -1,0 +1,392 @@
+"""What a migration tells a person, in every phase: one condition with a reason and a sentence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import pytest
+from tests.build import (
+    NODE,
+    NOW,
+    TARGET_NODE,
+    Json,
+    later,
+    migration,
+    migration_state,
+    migration_view,
+    nic,
+    node,
+    pod,
+    primary,
+    row,
+    target_pod,
+    vmi,
+    waiting,
+)
+from tests.unit.plan.migration.outcome import events, names, progressing
+
+from nicplug.model.frozen_json import freeze
+from nicplug.model.migration_slot import MigrationSlot
+from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import MigrationView, Refusal
+
+TARGET = target_pod()["metadata"]["name"]
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/2 nodes are available: 2 Insufficient memory.",
+}
+PENDING_POD = target_pod(phase="Pending", ready=False, node="", creationTimestamp="2026-01-02T03:04:00Z")
+QUEUED = MigrationSlot(reason="WaitingForSlot", message="third in line: 5 of 5 migrations are under way")
+AUTOMATIC: Json = {"annotations": {"kubevirt.io/workloadUpdateMigration": ""}}
+
+
+def earlier(phase: str, *, number: int = 1, at: str = "2026-01-02T03:04:00Z", **members: Any) -> Json:
+    """A migration that was accepted and has ended."""
+    times = [{"phase": item, "phaseTransitionTimestamp": at} for item in ("Pending", phase)]
+    members = {"creationTimestamp": f"2026-01-02T02:0{number}:00Z", **members}
+    return migration(phase, name=f"m{number}", uid=f"m{number}", status={"phaseTransitionTimestamps": times}, **members)
+
+
+def pending(vmi_: Json | None = None, *pods: Json, phase: str = "Pending", **members: Any) -> MigrationView:
+    """A migration without a target pod."""
+    raw = migration(phase, **members.pop("meta", {}))
+    return migration_view(raw, vmi_ or vmi(), *(pods or (pod(),)), **members)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is seen, and what is said of it."""
+
+    view: MigrationView
+    reason: Reason
+    message: str
+    stuck: bool = False
+
+
+def handed_off(phase: str, *, node: str = NODE, deleting: bool = False, **members: Any) -> MigrationView:
+    """A migration that the node agents have."""
+    of = vmi(node=node, moving=migration_state(**members), conditions=members.pop("conditions", ()))
+    return migration_view(migration(phase, deleting=deleting), of, pod(), target_pod())
+
+
+BLUE = vmi(primary(), nic("blue"), rows=[row("blue", "domain", "multus-status")])
+WAITS = [
+    pytest.param(
+        Case(view=pending(slot=MigrationSlot()), reason=Reason.WAITING_FOR_SLOT, message="waits for its turn"),
+        id="not granted yet",
+    ),
+    pytest.param(
+        Case(view=pending(slot=QUEUED), reason=Reason.WAITING_FOR_SLOT, message="third in line"),
+        id="queued, in the words of the ledger",
+    ),
+    pytest.param(
+        Case(
+            view=pending(meta=AUTOMATIC, others=[earlier("Failed")]),
+            reason=Reason.MIGRATION_BACKOFF,
+            message="1 migration of vmi-fedora failed: next try at 2026-01-02T03:04:20Z",
+        ),
+        id="back-off",
+    ),
+    pytest.param(
+        Case(view=pending(), reason=Reason.CREATING_TARGET_POD, message="the target pod is being made"),
+        id="granted",
+    ),
+    pytest.param(
+        Case(
+            view=pending(nodes=[node(NODE)]),
+            reason=Reason.NO_CANDIDATE_NODE,
+            message="0 of 1 node can take the VM: node01 runs it; given up at 2026-01-02T03:09:05Z",
+            stuck=True,
+        ),
+        id="single node",
+    ),
+    pytest.param(
+        Case(
+            view=pending(nodes=[node(NODE), node(TARGET_NODE)], meta={"spec": {"addedNodeSelector": {"zone": "b"}}}),
+            reason=Reason.NO_CANDIDATE_NODE,
+            message="0 of 2 nodes can take the VM: node01 runs it, 1 lacks label zone=b",
+            stuck=True,
+        ),
+        id="the added selector matches nothing",
+    ),
+    pytest.param(
+        Case(
+            view=pending(vmi(phase="Scheduled")),
+            reason=Reason.VMI_NOT_RUNNING,
+            message="VMI vmi-fedora is in phase Scheduled, not Running",
+        ),
+        id="VMI still starts",
+    ),
+    pytest.param(
+        Case(view=pending(vmi(deleting=True)), reason=Reason.VMI_NOT_RUNNING, message="is being deleted"),
+        id="VM is being stopped",
+    ),
+    pytest.param(
+        Case(
+            view=pending(
+                vmi(conditions=[{"type": "LiveMigratable", "status": "False", "reason": "Disks", "message": "local"}])
+            ),
+            reason=Reason.NOT_LIVE_MIGRATABLE,
+            message="Cannot migrate VMI, Reason: Disks, Message: local",
+            stuck=True,
+        ),
+        id="no longer migratable",
+    ),
+    pytest.param(
+        Case(
+            view=pending(None, pod(), pod(name="virt-launcher-x", uid="x", node="node03")),
+            reason=Reason.SEVERAL_LAUNCHER_PODS,
+            message="virt-launcher-vmi-fedora-5ca3e, virt-launcher-x",
+            stuck=True,
+        ),
+        id="two launcher pods",
+    ),
+    pytest.param(
+        Case(
+            view=pending(BLUE, nads=[]),
+            reason=Reason.ATTACHMENT_DEFINITION_MISSING,
+            message='NIC "blue" is in the guest, and the target pod cannot have it',
+            stuck=True,
+        ),
+        id="the NAD of a NIC in the guest was deleted",
+    ),
+    pytest.param(
+        Case(
+            view=pending(vmi(primary(), nic("blue", binding="binding"))),
+            reason=Reason.FAILED_CREATE,
+            message="failed to render launch manifest: unable to find the network binding plugin",
+            stuck=True,
+        ),
+        id="render failure",
+    ),
+    pytest.param(
+        Case(
+            view=pending(refusal=Refusal(reason="FailedCreate", message="pods is forbidden: exceeded quota: q")),
+            reason=Reason.REJECTED_BY_QUOTA,
+            message="exceeded quota: q",
+        ),
+        id="quota",
+    ),
+    pytest.param(
+        Case(
+            view=pending(refusal=Refusal(reason="FailedCreate", message="admission webhook denied")),
+            reason=Reason.FAILED_CREATE,
+            message="Error creating pod: admission webhook denied; given up at 2026-01-02T03:19:05Z",
+            stuck=True,
+        ),
+        id="refused",
+    ),
+    pytest.param(
+        Case(
+            view=migration_view(migration("Scheduling"), vmi(), pod(), target_pod(ready=False, phase="Pending")),
+            reason=Reason.WAITING_FOR_TARGET_POD,
+            message=f"target pod {TARGET} starts on node02",
+        ),
+        id="target pod starts",
+    ),
+    pytest.param(
+        Case(
+            view=migration_view(
+                migration("Scheduling"),
+                vmi(),
+                pod(),
+                {**PENDING_POD, "status": {"phase": "Pending", "conditions": [UNSCHEDULABLE]}},
+            ),
+            reason=Reason.TARGET_POD_UNSCHEDULABLE,
+            message="0/2 nodes are available: 2 Insufficient memory.; given up at 2026-01-02T03:09:00Z",
+            stuck=True,
+        ),
+        id="unschedulable, in the scheduler's words",
+    ),
+    pytest.param(
+        Case(
+            view=migration_view(
+                migration("Scheduling"), vmi(), pod(), target_pod(ready=False, status=waiting("ErrImagePull"))
+            ),
+            reason=Reason.ERR_IMAGE_PULL,
+            message="ErrImagePull: no such host",
+            stuck=True,
+        ),
+        id="image pull failure",
+    ),
+    pytest.param(
+        Case(
+            view=migration_view(migration("Scheduled"), vmi(), pod(), target_pod(), slot=replace(QUEUED)),
+            reason=Reason.WAITING_FOR_SLOT,
+            message="third in line",
+        ),
+        id="ready, but its node takes in others first",
+    ),
+    pytest.param(
+        Case(
+            view=migration_view(
+                migration("Scheduled"), vmi(), pod(), target_pod(networks='[{"name":"l","interface":"pod1"}]')
+            ),
+            reason=Reason.WAITING_FOR_TARGET_POD,
+            message="Multus has still to report pod1",
+        ),
+        id="ready, but a network is not reported",
+    ),
+    pytest.param(
+        Case(view=handed_off("PreparingTarget"), reason=Reason.PREPARING_TARGET, message="virt-handler on node02"),
+        id="target is prepared",
+    ),
+    pytest.param(
+        Case(
+            view=handed_off("TargetReady", targetNodeAddress="10.0.0.2"),
+            reason=Reason.WAITING_FOR_SOURCE,
+            message="virt-handler on node01 is to begin the copy to node02",
+        ),
+        id="source is to begin",
+    ),
+    pytest.param(
+        Case(
+            view=handed_off("Running", startTimestamp="2026-01-02T03:04:00Z"),
+            reason=Reason.COPYING,
+            message="the VM is copied from node01 to node02",
+        ),
+        id="copying",
+    ),
+    pytest.param(
+        Case(
+            view=handed_off("Running", targetNodeDomainReadyTimestamp="2026-01-02T03:04:00Z"),
+            reason=Reason.FINISHING_MIGRATION,
+            message="the VM runs on node02; virt-handler there finishes",
+        ),
+        id="runs on the target",
+    ),
+    pytest.param(
+        Case(
+            view=handed_off("Running", deleting=True),
+            reason=Reason.CANCELING,
+            message="virt-handler on node01 is to stop the copy",
+        ),
+        id="cancelled while it copies",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", WAITS)
+def test_what_it_waits_for(case: Case) -> None:
+    view = replace(case.view, report_pending_since=later(-9))
+    now = later(-4) if case.reason is Reason.MIGRATION_BACKOFF else NOW
+    written = progressing(plan_migration(view, now=now))
+    assert written["reason"] == case.reason
+    assert case.message in written["message"]
+    assert written["status"] == ("False" if case.stuck else "True")
+    assert written["observedGeneration"] == 1
+
+
+@pytest.mark.parametrize("case", WAITS)
+def test_it_is_written_once(case: Case) -> None:
+    """A message that changed with the clock would be written at every look."""
+    view = replace(case.view, report_pending_since=later(-9))
+    now = later(-4) if case.reason is Reason.MIGRATION_BACKOFF else NOW
+    condition = progressing(plan_migration(view, now=now))
+    status = {**view.migration.read_status(), "conditions": [condition]}
+    if view.migration.deleting:
+        status["conditions"].append({"type": "migrationAbortRequested", "status": "True"})
+    if case.reason is Reason.REJECTED_BY_QUOTA:
+        status["conditions"].append({"type": "migrationRejectedByResourceQuota", "status": "True"})
+    again = replace(view, migration=replace(view.migration, status=freeze(status)))
+    for seconds in (0.4, 3, 11):
+        plan = plan_migration(again, now=now if case.reason is Reason.MIGRATION_BACKOFF else later(seconds))
+        assert not [name for name in names(plan) if "PatchStatus" in name]
+
+
+ENDINGS: Sequence[Any] = [
+    pytest.param({"spec": {}}, vmi(), "VmiNameMissing", "vmiName is missing", id="no vmiName"),
+    pytest.param(
+        {"spec": {"vmiName": "vmi-fedora", "sendTo": {"migrationID": "x"}}},
+        vmi(),
+        "MigrationNotSupported",
+        "migrations between clusters or namespaces (sendTo, receive) are not carried out by nicplug",
+        id="to another cluster",
+    ),
+    pytest.param({}, None, "VmiMissing", 'the VMI "default/vmi-fedora" does not exist', id="no VMI, after 2 s"),
+    pytest.param(
+        {"ownerReferences": [{"kind": "VirtualMachineInstance", "uid": "old", "name": "vmi-fedora"}]},
+        vmi(),
+        "VmiMissing",
+        'the VMI "default/vmi-fedora" is not the one that the migration was made for',
+        id="made for another VMI of its name",
+    ),
+    pytest.param({}, vmi(phase="Succeeded"), "VmiFinal", "Cannot migrate VMI in finalized state.", id="VMI final"),
+    pytest.param(
+        {},
+        vmi(conditions=[{"type": "LiveMigratable", "status": "False", "reason": "NotMigratable", "message": "why"}]),
+        "NotLiveMigratable",
+        "Cannot migrate VMI, Reason: NotMigratable, Message: why",
+        id="not live-migratable",
+    ),
+]
+
+
+@pytest.mark.parametrize(("meta", "of", "reason", "text"), ENDINGS)
+def test_what_the_webhook_would_refuse(meta: Json, of: Json | None, reason: str, text: str) -> None:
+    view = migration_view(migration("", **meta), of, pod(), pending_since=later(-2))
+    plan = plan_migration(view, now=NOW)
+    assert (progressing(plan)["reason"], progressing(plan)["message"]) == (reason, text)
+    assert events(plan) == [("FailedMigration", text)]
+    # No finalizer is added: it can be deleted at once.
+    assert names(plan) == ["PatchStatus VirtualMachineInstanceMigration"]
+
+
+def test_a_vmi_that_was_created_together_with_it_is_waited_for() -> None:
+    plan = plan_migration(migration_view(migration(""), None), now=NOW)
+    assert plan.is_empty
+    assert plan.withholds_report
+    assert plan.again_at == later(2)
+
+
+@pytest.mark.parametrize("condition", [None, {"type": "LiveMigratable", "status": "Unknown"}])
+def test_no_word_on_live_migration_is_no_word_against_it(condition: Json | None) -> None:
+    of = vmi(conditions=[condition] if condition else [])
+    plan = plan_migration(migration_view(migration(""), of, pod()), now=NOW)
+    assert progressing(plan)["reason"] == "CreatingTargetPod"
+
+
+def test_events_of_waiting_are_told_once() -> None:
+    first = plan_migration(pending(phase="", nodes=[node(NODE)]), now=NOW)
+    assert events(first) == [("NoCandidateNode", progressing(first)["message"])]
+    told = migration("Pending", status={"conditions": [progressing(first)]})
+    second = plan_migration(migration_view(told, vmi(), pod(), nodes=[node(NODE)]), now=later(1))
+    assert (second.actions, second.announcements) == ((), ())
+    assert second.again_at == later(300).replace(microsecond=0)
+
+
+def test_no_candidate_for_five_minutes_is_a_failure() -> None:
+    condition = {
+        "type": "Progressing", "status": "False", "reason": "NoCandidateNode", "message": "x",
+        "lastTransitionTime": later(-300).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }  # fmt: skip
+    told = migration("Pending", status={"conditions": [condition]})
+    plan = plan_migration(migration_view(told, vmi(), pod(), nodes=[node(NODE)]), now=NOW)
+    assert progressing(plan)["reason"] == "NoCandidateNode"
+    assert events(plan) == [
+        (
+            "FailedMigration",
+            "Migration failed because it could not begin: 0 of 1 node can take the VM: node01 runs it",
+        )
+    ]
+
+
+def test_a_node_that_comes_ends_the_waiting() -> None:
+    condition = {"type": "Progressing", "status": "False", "reason": "NoCandidateNode", "message": "x"}
+    told = migration("Pending", status={"conditions": [condition]})
+    plan = plan_migration(migration_view(told, vmi(), pod(), nodes=[node(NODE), node(TARGET_NODE)]), now=NOW)
+    assert names(plan)[0] == "Create Pod"
+
+
+REACHED = {cast(Case, case.values[0]).reason for case in WAITS} | {Reason(case.values[2]) for case in ENDINGS}
+"""The reasons that these cases show; the endings of test_ladder.py show the others."""
+TOLD_ELSEWHERE = {
+    Reason.MIGRATION_SUCCEEDED,  # test_ladder.py
+    Reason.MIGRATION_IN_FLIGHT,  # test_one_at_a_time.py
+    Reason.TARGET_POD_NOT_READY,  # test_timeouts.py
+    Reason.FAILED_HAND_OVER,  # tests/unit/reconcile/test_migrations.py
+    Reason.FAILED_ABORT,
+}
