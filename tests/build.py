@@ -449,6 +449,7 @@ def vmi_view(
     multus_installed: bool = True,
     failures: Sequence[PodFailure] = (),
     migrations: Sequence[Json] = (),
+    **more: Any,
 ) -> VmiView:
     """What the planner of a VMI sees; the feature gate is listed unless `config` says otherwise.
 
@@ -468,6 +469,7 @@ def vmi_view(
         attachments=known_attachments(nads) if multus_installed else NOT_INSTALLED,
         failures=tuple(failures),
         migrations=tuple(map(a_migration, migrations)),
+        **more,
     )
 
 

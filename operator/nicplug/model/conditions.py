@@ -26,6 +26,9 @@ PROVISIONING = "Provisioning"
 EVICTION_REQUESTED = "EvictionRequested"
 RESTART_REQUIRED = "RestartRequired"
 LIVE_MIGRATABLE = "LiveMigratable"
+MIGRATION_REQUIRED = "MigrationRequired"
+# Of a migration, and nicplug's own: how far it is and what it waits for, in a sentence.
+PROGRESSING = "Progressing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
+from nicplug.model.conditions import PROGRESSING, find_condition
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
@@ -93,6 +94,12 @@ class Migration:
     def is_handed_off(self) -> bool:
         """Its phase says that the node agents have it; final ones count (KubeVirt `TargetIsHandedOff`)."""
         return self.phase not in _BEFORE_HAND_OFF | FOREIGN_MIGRATION_PHASES
+
+    @property
+    def progress(self) -> str:
+        """What its condition `Progressing` says: who waits for whom; "" when it says nothing."""
+        row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
+        return text(row.get("message")) if row is not None else ""
 
     def annotation(self, name: str) -> str | None:
         """Value of an annotation; None when there is none."""

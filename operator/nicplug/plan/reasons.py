@@ -226,6 +226,16 @@ class Reason(StrEnum):
     Failed until the NIC, the VM's spec or what failed changes. The message quotes the last failure; `kubectl get vmim`
     has all.
     """
+    MIGRATING = "Migrating"
+    """The VM is being migrated, and the NIC comes or goes with it; nothing is asked of the pod that it leaves.
+
+    Wait, or look at the migration that the record names: `kubectl get vmim`.
+    """
+    AFTER_MIGRATION = "AfterMigration"
+    """The VM is being migrated to a pod that was made before this was asked for: it is served right after that.
+
+    Nothing to do.
+    """
     ROLLED_BACK = "RolledBack"
     """The NIC could not be brought about, and was taken back, as the policy `onFailure: Rollback` says.
 

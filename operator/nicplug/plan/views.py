@@ -36,6 +36,7 @@ class PlanSettings:
         first_report_delay: the same for the first report about a NIC, which is never late.
         attachment_patience: how long a launcher pod waits for a network attachment definition that is missing; one
             that was created together with the VM is heard of by another watch, and may be heard of later.
+        batch_window: how long a migration that a NIC needs waits for others to come with it.
     """
 
     report_delay: timedelta = timedelta(milliseconds=300)
@@ -43,6 +44,7 @@ class PlanSettings:
     launcher_image: str = "nicplug/virt-launcher:dev"
     first_report_delay: timedelta = timedelta(milliseconds=300)
     attachment_patience: timedelta = timedelta(seconds=2)
+    batch_window: timedelta = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,19 +10,24 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.build import (
+    NAME,
     NOW,
     POD_INTERFACES,
     POD_NAME,
     VM_UID,
+    VMI_UID,
     Json,
     a_pod,
     element,
     failed,
     kubevirt,
     later,
+    metadata,
+    migration,
     nad,
     nic,
     operation,
+    owner,
     pod,
     primary,
     primary_row,
@@ -34,6 +39,9 @@ from tests.build import (
 )
 from tests.fakes.patches import JSON_PATCH, patched
 
+from nicplug.model.dynamic_controller import ControllerState, DynamicController
+from nicplug.model.frozen_json import thaw
+from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
 from nicplug.model.interface_names import is_hashed_name
 from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, Kind, PatchNetworksAnnotation
 from nicplug.plan.outcome import Plan
@@ -53,6 +61,26 @@ SOURCES: tuple[list[str], ...] = (
     ["multus-status"],
     ["domain", "multus-status"],
     ["domain", "guest-agent", "multus-status"],
+)
+OURS: Json = {
+    "name": "kubevirt-workload-update-0123456789",
+    "uid": "ours",
+    "annotations": {"kubevirt.io/workloadUpdateMigration": ""},
+    "ownerReferences": [owner("VirtualMachineInstance", NAME, VMI_UID)],
+}
+MIGRATIONS: tuple[list[Json], ...] = (
+    [],
+    [],
+    [migration("Pending")],
+    [migration("Pending", **OURS)],
+    [migration("Failed", **OURS)],
+    [migration("Succeeded"), migration("Pending", **OURS)],
+)
+POLICIES = (
+    HotplugPolicy(),
+    HotplugPolicy(dynamic_path=DynamicPath.NEVER),
+    HotplugPolicy(on_failure=OnFailure.HOLD),
+    HotplugPolicy(migration=MigrationPolicy.NEVER),
 )
 ORIGIN = "nicplug.io/template-interfaces"
 DECLARATIVE = kubevirt(hotplug={"removalPolicy": "Declarative"})
@@ -74,18 +102,22 @@ def worlds(draw: st.DrawFn) -> World:
     running = [nic(name, binding=draw(bindings), state=draw(states)) for name in names if draw(st.booleans())]
     rows = [row(name, *draw(st.sampled_from(SOURCES))) for name in names if draw(st.booleans())]
     types = st.sampled_from(["Plug", "Unplug"])
-    phases = st.sampled_from(["Pending", "InPod", "Ready", "Blocked"])
+    phases = st.sampled_from(["Pending", "InPod", "Migrating", "Ready", "Blocked"])
     since = st.sampled_from([NOW, later(-4), later(-40)])
     tried = [{"attempts": count, "lastAttemptTime": later(-seconds)} for count, seconds in TRIES]
+    waits: st.SearchStrategy[Any] = st.sampled_from([{}, {"waitingSince": later(-4)}, {"waitingSince": later(-40)}])
     tries: st.SearchStrategy[Any] = st.sampled_from([{}, {}, *tried])
     records = [
-        operation(name, type_=draw(types), phase=draw(phases), since=draw(since), **draw(tries))
+        operation(name, type_=draw(types), phase=draw(phases), since=draw(since), **draw(tries), **draw(waits))
         for name in names
         if draw(st.booleans())
     ]
     facts: Json = {
         "nads": draw(st.sampled_from([None, None, [], ["red"], ["blue", "green"], [*NAMES]])),
         "failed": draw(st.sampled_from([[], [], ["red"], ["red", "blue"]])),
+        "controller": draw(st.sampled_from([*ControllerState])),
+        "policy": draw(st.sampled_from(POLICIES)),
+        "migrations": draw(st.sampled_from(MIGRATIONS)),
     }
     elements = [element(name) for name in names if draw(st.booleans())] + [e for e in FOREIGN if draw(st.booleans())]
     attached = [name for name in names if draw(st.booleans())]
@@ -123,6 +155,10 @@ def _plan_vmi(world: World) -> Plan:
         pending_since=later(-9),
         nads=None if facts["nads"] is None else [nad(f"{name}-net") for name in facts["nads"]],
         failures=[failed(name, at=later(-3)) for name in facts["failed"]],
+        controller=DynamicController(state=facts["controller"]),
+        policy=facts["policy"],
+        migrations=facts["migrations"],
+        seen_at=later(-60),
     )
     return plan_vmi(view, now=NOW)
 
@@ -137,6 +173,9 @@ _SLOTS = {Kind.VM: "vm", Kind.VMI: "vmi", Kind.POD: "pod"}
 def _carried_out(world: World, plan: Plan) -> World:
     after = copy.deepcopy(world)
     for action in plan.actions:
+        if isinstance(action, (Create, Delete)) and action.kind is Kind.MIGRATION:
+            after["facts"]["migrations"] = _migrated(after["facts"]["migrations"], action)
+            continue
         assert not isinstance(action, (Create, Delete, ConfirmPod)), action
         slot = _SLOTS[action.kind]
         content = json.dumps([dict(operation) for operation in action.json_patch()]).encode()
@@ -146,6 +185,18 @@ def _carried_out(world: World, plan: Plan) -> World:
             new["metadata"]["generation"] += 1
         after[slot] = new
     return after
+
+
+def _migrated(migrations: list[Json], action: Create | Delete) -> list[Json]:
+    """As the API server stores it; one that is deleted waits for its finalizer."""
+    if isinstance(action, Create):
+        body = thaw(action.body)
+        return [*migrations, {**body, "metadata": metadata(action.key.name, uid=action.key.name) | body["metadata"]}]
+    gone = {"deletionTimestamp": "2026-01-02T03:04:05Z"}
+    return [
+        {**item, "metadata": item["metadata"] | gone} if item["metadata"]["uid"] == action.uid else item
+        for item in migrations
+    ]
 
 
 @settings(max_examples=300, deadline=None)
@@ -190,6 +241,22 @@ def test_a_vmi_has_at_most_one_live_pod(world: World) -> None:
     view = vmi_view(world["vmi"], vm=world["vm"], config=world["config"])
     made = [action.key.name for action in plan_vmi(view, now=NOW).actions if _makes_pod(action)]
     assert made == ([POD_NAME] if world["vmi"]["status"]["phase"] == "Pending" else [])
+
+
+@settings(max_examples=300, deadline=None)
+@given(world=worlds())
+def test_a_vmi_has_at_most_one_migration_under_way(world: World) -> None:
+    """None is made beside one, whoever made it; and only what nicplug made is taken back, before anybody acts on it."""
+    under_way = [
+        item for item in world["facts"]["migrations"] if item["status"]["phase"] not in ("Succeeded", "Failed")
+    ]
+    actions = [action for action in _plan_vmi(world).actions if action.kind is Kind.MIGRATION]
+    assert len(actions) <= 1
+    for action in actions:
+        assert isinstance(action, Delete if under_way else Create)
+    taken = [action.uid for action in actions if isinstance(action, Delete)]
+    allowed = [OURS["uid"] for item in under_way if item["metadata"]["uid"] == OURS["uid"]]
+    assert set(taken) <= set(allowed)
 
 
 def _makes_pod(action: Action) -> bool:

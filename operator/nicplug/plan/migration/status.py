@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.conditions import TRUE, Condition, Row, drop_condition, merge_condition
+from nicplug.model.conditions import PROGRESSING, TRUE, Condition, Row, drop_condition, merge_condition
 from nicplug.model.metadata import objects
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.times import format_time
 from nicplug.plan.migration.ending import Progress
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.ladder import ABORT_REQUESTED
-from nicplug.plan.migration.timeouts import PROGRESSING
 from nicplug.plan.reasons import Reason
 
 REJECTED_BY_QUOTA = "migrationRejectedByResourceQuota"

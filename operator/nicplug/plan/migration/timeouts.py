@@ -6,7 +6,7 @@ node agents is nicplug's own: in KubeVirt a target that never answers is waited 
 
 from datetime import datetime, timedelta
 
-from nicplug.model.conditions import FALSE, Row, find_condition
+from nicplug.model.conditions import FALSE, PROGRESSING, Row, find_condition
 from nicplug.model.metadata import objects, text
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import PENDING_TIMEOUT_ANNOTATION, UNSCHEDULABLE_TIMEOUT_ANNOTATION
@@ -16,7 +16,6 @@ from nicplug.plan.migration.ending import Ending
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.reasons import Reason
 
-PROGRESSING = "Progressing"
 NODE_AGENT_PATIENCE = timedelta(seconds=300)
 _UNSCHEDULABLE_SECONDS = 300
 _PENDING_SECONDS = 900

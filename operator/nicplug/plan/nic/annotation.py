@@ -72,6 +72,7 @@ class PodRequest:
         failures: what the controller last said to have failed, by pod interface.
         seen_at: when this process first saw the present spec.
         additions_due: when removals stop waiting for additions that have not arrived.
+        left_alone: NICs that the pod must not be asked for, or not to let go: they take another path.
     """
 
     vmi: VirtualMachineInstance
@@ -83,6 +84,7 @@ class PodRequest:
     seen_at: datetime
     additions_due: datetime
     now: datetime
+    left_alone: frozenset[str] = frozenset()
 
 
 def decide_annotation(request: PodRequest) -> AnnotationDecision:
@@ -165,12 +167,15 @@ class _Decider:
         name, pod_interface = interface.name, self.names[interface.name]
         existing, in_guest = self.own.get(pod_interface), has_source(self.request.rows.get(name), DOMAIN)
         is_attached = in_guest or self._has(pod_interface)
+        is_left_alone = name in self.request.left_alone
         if interface.is_absent:
-            self.staying += [existing] if existing is not None and in_guest else []
+            self.staying += [existing] if existing is not None and (in_guest or is_left_alone) else []
             return 0
         if existing is not None and (is_attached or not _is_pluggable(interface)):
             # Never rewritten: a changed MAC or definition would make the controller detach and attach anew.
             self.staying.append(existing)
+            return 0
+        if is_left_alone and not is_attached:
             return 0
         if not _is_pluggable(interface) or refuse(interface, network, self.siblings) is not None:
             return 0

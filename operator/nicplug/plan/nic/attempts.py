@@ -18,8 +18,6 @@ _LAST_PAUSE = timedelta(minutes=10)
 # A controller that has said nothing has not given up: it is busy, or not there. Asking it sooner only makes
 # its queue longer.
 _SILENT_PAUSE = timedelta(seconds=8)
-# After so many attempts a NIC counts as failed, though it is tried further.
-FAILED_AFTER = 4
 # A NIC that was not attached by so many attempts may be what holds up the others, even if no event says so.
 _SUSPECT_AFTER = 3
 
@@ -49,11 +47,6 @@ class Attempts:
     def is_suspect(self) -> bool:
         """It failed, or might be failing: others must not be asked for together with it."""
         return bool(self.error) or self.count >= _SUSPECT_AFTER
-
-    @property
-    def has_failed(self) -> bool:
-        """So many attempts were in vain that a person should look."""
-        return self.count > FAILED_AFTER
 
     @property
     def due_at(self) -> datetime | None:

@@ -9,8 +9,11 @@ from dataclasses import replace
 from nicplug.model.metadata import text
 from nicplug.model.networks import Interface, Network
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
+from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.findings import Check, Finding, Situation, api_server_refuses, first_finding, gate_is_off
+from nicplug.plan.nic.links import networks_asked_for
 from nicplug.plan.nic.live_rules import is_live_migratable, may_change_link
+from nicplug.plan.nic.path_findings import find_migration, settled_by
 from nicplug.plan.reasons import Reason
 
 
@@ -29,29 +32,53 @@ def network_has_changed(situation: Situation) -> Finding | None:
     mine, asked = situation.network, _network_asked_for(situation)
     if mine is None or asked is None:
         return None
-    present = situation.annotation.attachments.get(situation.interface.name) or _reference(mine, situation)
     wanted = _reference(asked, situation)
+    present = _present(situation) or _reference(mine, situation)
     if present == wanted:
-        return None
-    differs = f"{situation.pod_phrase} has network {present}, the spec asks for {wanted}"
-    migratable = is_live_migratable(situation.view.vmi)
-    if migratable and (gate := gate_is_off(situation)):
-        return replace(gate, operation=OperationType.CHANGE_NETWORK)
-    if migratable:
+        return _network_is_changed(situation)
+    if is_live_migratable(situation.view.vmi) and (blocked := first_finding(_BEFORE_A_CHANGE, situation)):
+        return replace(blocked, operation=OperationType.CHANGE_NETWORK)
+    if refusal := refuse_attachment(
+        asked, namespace=situation.view.vmi.key.namespace, known=situation.view.attachments
+    ):
         return Finding(
             operation=OperationType.CHANGE_NETWORK,
-            path=OperationPath.MIGRATION,
-            phase=OperationPhase.PENDING,
-            reason=Reason.NETWORK_CHANGE_NEEDS_MIGRATION,
-            message=f"{differs}: it comes when the VM next moves to another pod, and this version does not migrate "
-            "by itself; to have it now, unplug the NIC and plug it again, or restart the VM",
+            path=OperationPath.NONE,
+            phase=OperationPhase.BLOCKED,
+            reason=Reason(refusal.reason),
+            message=refusal.message,
         )
+    return _told(_change_by_migration(situation, asked, wanted), present=present, wanted=wanted, situation=situation)
+
+
+def _change_by_migration(situation: Situation, asked: Network, wanted: str) -> Finding:
+    operation = OperationType.CHANGE_NETWORK
+    chosen = situation.chooser.choose(operation=operation, interface=situation.interface, network=asked)
+    found = find_migration(situation, chosen, operation=operation, network=wanted) or settled_by(chosen)
+    is_in_spec = situation.reference == wanted
+    return found if is_in_spec else replace(found, wants_migration=False)
+
+
+def _told(finding: Finding, *, present: str, wanted: str, situation: Situation) -> Finding:
+    differs = f"{situation.pod_phrase} has network {present}, the spec asks for {wanted}"
+    return replace(finding, message=f"{differs}; {finding.message}")
+
+
+def _network_is_changed(situation: Situation) -> Finding | None:
+    """It came with its migration; a change that was taken back before has no end to tell."""
+    record = situation.record
+    if record is None or record.operation != OperationType.CHANGE_NETWORK:
+        return None
+    migration = situation.arrived_with
+    if not migration:
+        return None
     return Finding(
         operation=OperationType.CHANGE_NETWORK,
-        path=OperationPath.RESTART,
-        phase=OperationPhase.BLOCKED,
-        reason=Reason.NETWORK_CHANGE_NEEDS_RESTART,
-        message=f"{differs}: unplug the NIC and plug it again, or restart the VM",
+        path=OperationPath.MIGRATION,
+        phase=OperationPhase.READY,
+        reason=Reason.ATTACHED,
+        message=f"it is on {situation.network_phrase} through {situation.pod_phrase}, by {migration}",
+        migration=migration,
     )
 
 
@@ -65,12 +92,13 @@ def link_differs(situation: Situation) -> Finding | None:
         return None
     if present == link:
         return _link_is_set(link) if _was_linking(situation) else None
-    if blocked := first_finding((gate_is_off, api_server_refuses), situation):
+    if blocked := first_finding(_BEFORE_A_CHANGE, situation):
         return replace(blocked, operation=OperationType.SET_LINK)
     message = f"waiting for the node agent on {situation.node_phrase} to set the link {link}"
     return _link_finding(OperationPath.DYNAMIC, OperationPhase.PENDING, Reason.WAITING_FOR_LINK, message)
 
 
+_BEFORE_A_CHANGE: tuple[Check, ...] = (gate_is_off, api_server_refuses)
 CHANGE_CHECKS: tuple[Check, ...] = (network_has_changed, link_differs)
 
 
@@ -86,6 +114,12 @@ def _network_asked_for(situation: Situation) -> Network | None:
     items = vm.networks if vm is not None and _in_template(situation) is not None else ()
     asked = next((item for item in items if item.name == situation.interface.name and item.is_secondary), mine)
     return asked if mine is not None and mine.is_secondary else None
+
+
+def _present(situation: Situation) -> str:
+    """What the pod was asked for when the NIC came; "" when nobody can tell."""
+    pod, interface = situation.pod, text((situation.row or {}).get("podInterfaceName"))
+    return networks_asked_for(pod, namespace=situation.view.vmi.key.namespace).get(interface, "") if pod else ""
 
 
 def _reference(network: Network, situation: Situation) -> str:

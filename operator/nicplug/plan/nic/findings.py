@@ -7,14 +7,18 @@ checks that both tuples share. Knows nothing of records: `plan.nic.operations` c
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.migration import parse_migration_state
 from nicplug.model.networks import Interface, Network
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.nic.annotation import AnnotationDecision
 from nicplug.plan.nic.attempts import Attempts
+from nicplug.plan.nic.journey import Journey
+from nicplug.plan.nic.path.chooser import Chooser, Chosen
 from nicplug.plan.nic.validation import Siblings
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
@@ -22,13 +26,24 @@ from nicplug.plan.views import VmiView
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is true of one operation now, before it is compared with its record."""
+    """What is true of one operation now, before it is compared with its record.
+
+    Attributes:
+        wants_migration: a migration is to be made for it, or, being under way, to go on.
+        migration: name of the one that is under way for it; "" when none is.
+        waiting_since: since when the dynamic path is tried; None when it is not.
+        again_at: when time alone will have changed this; None when only a change can.
+    """
 
     operation: OperationType
     path: OperationPath
     phase: OperationPhase
     reason: Reason
     message: str
+    wants_migration: bool = False
+    migration: str = ""
+    waiting_since: datetime | None = None
+    again_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +56,8 @@ class Situation:
         pod: the pod that runs the guest.
         row: the NIC's row of `status.interfaces`, as it will be after this pass.
         annotation: what the pod is asked for.
+        chooser: chooses the path.
+        journey: the migration that is under way; None when there is none.
         record: as it was before this pass.
     """
 
@@ -51,12 +68,29 @@ class Situation:
     pod: LauncherPod | None
     row: Mapping[str, Any] | None
     annotation: AnnotationDecision
+    chooser: Chooser
+    journey: Journey | None
     record: InterfaceOperation | None
 
     @property
     def in_guest(self) -> bool:
         """The node agent has seen the NIC in the guest."""
         return has_source(self.row, DOMAIN)
+
+    @property
+    def is_in_spec(self) -> bool:
+        """The VMI itself asks for it; what only the template asks for reaches it a moment later, or never."""
+        items = self.view.vmi.interfaces
+        return any(item.name == self.interface.name and item.is_absent == self.interface.is_absent for item in items)
+
+    @property
+    def arrived_with(self) -> str:
+        """The migration that the NIC came with; "" when it came in another way."""
+        record, pod = self.record, self.pod
+        if record is None or pod is None or record.path != OperationPath.MIGRATION:
+            return ""
+        state = parse_migration_state(self.view.vmi.read_status())
+        return record.migration if state.target_pod == pod.key.name else ""
 
     @property
     def operation(self) -> OperationType:
@@ -70,13 +104,20 @@ class Situation:
 
     @property
     def attempts_phrase(self) -> str:
-        """How it went and what comes next, for a sentence; stays the same until the next attempt."""
+        """How often it was tried and what comes next, for a sentence; stays the same until the next attempt."""
         attempts = self.attempts
-        if attempts is None or attempts.due_at is None:
+        if attempts is None or attempts.due_at is None or (attempts.count < 2 and not attempts.error):
             return ""
         tried = "once" if attempts.count == 1 else f"{attempts.count} times"
-        said = f", and was told: {attempts.error}" if attempts.error else " without an answer"
-        return f"asked {tried}{said}. Asked again at {attempts.due_at:%H:%M:%S} UTC, or when something changes"
+        return f". Asked {tried}; again at {attempts.due_at:%H:%M:%S} UTC, or when something changes"
+
+    @property
+    def reference(self) -> str:
+        """The network's definition, `<namespace>/<name>`; "" for none."""
+        network = self.network
+        if network is None or not network.is_secondary:
+            return ""
+        return "/".join(network.attachment_reference(namespace=self.view.vmi.key.namespace))
 
     @property
     def pod_phrase(self) -> str:
@@ -93,6 +134,10 @@ class Situation:
         """The network, for a sentence."""
         network = self.network
         return f"network {network.attachment}" if network is not None and network.attachment else "the network"
+
+    def choose(self) -> Chosen:
+        """The path of what the spec asks for."""
+        return self.chooser.choose(operation=self.operation, interface=self.interface, network=self.network)
 
     def finding(self, path: OperationPath, phase: OperationPhase, reason: Reason, message: str) -> Finding:
         """A finding about what the spec asks for."""

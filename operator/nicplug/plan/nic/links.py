@@ -58,7 +58,7 @@ def belongs_to_another(pod_interface: str, *, network: Network, vmi: VirtualMach
     asked = "/".join(network.attachment_reference(namespace=vmi.key.namespace))
     if not is_hashed_name(pod_interface) or pod.network_status.network_of(pod_interface) in ("", asked):
         return False
-    return pod_interface not in _interfaces_asked_for(pod)
+    return pod_interface not in networks_asked_for(pod, namespace=vmi.key.namespace)
 
 
 def nics_in_pod(
@@ -73,13 +73,22 @@ def nics_in_pod(
         return frozenset()
     names = interface_names(vmi, pod, rows_by_name(objects(vmi.read_status().get("interfaces"))))
     if asked is None:
-        interfaces = _interfaces_asked_for(pod)
+        interfaces = networks_asked_for(pod, namespace=vmi.key.namespace)
         asked = frozenset(name for name, item in names.items() if item in interfaces)
     return asked | {name for name, item in names.items() if pod.network_status.has(item)}
 
 
-def _interfaces_asked_for(pod: LauncherPod) -> frozenset[str]:
+def networks_asked_for(pod: LauncherPod, *, namespace: str) -> dict[str, str]:
+    """What the pod's annotation asks for: pod interface -> `<namespace>/<definition>`; nothing if it cannot be read.
+
+    Args:
+        namespace: of the pod.
+    """
     try:
-        return frozenset(text(item.get("interface")) for item in parse_annotation(pod.networks_annotation))
+        elements = parse_annotation(pod.networks_annotation)
     except UnreadableAnnotation:
-        return frozenset()
+        return {}
+    return {
+        text(item.get("interface")): f"{text(item.get('namespace')) or namespace}/{text(item.get('name'))}"
+        for item in elements
+    }

@@ -6,19 +6,21 @@ by `plan.nic.findings`; here it becomes a record with its times and its attempts
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.networks import ABSENT, Interface, Network, parse_interface
-from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.nic.annotation import AnnotationDecision
 from nicplug.plan.nic.attempts import Attempts
 from nicplug.plan.nic.change_findings import find_link_change
 from nicplug.plan.nic.findings import Finding, Situation, first_finding
+from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.links import Rows
 from nicplug.plan.nic.live_rules import deleted_from_template
+from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.plug_findings import find_plug, nic_is_invalid
 from nicplug.plan.nic.spec_findings import SPEC_CHECKS
 from nicplug.plan.nic.unplug_findings import find_unplug
@@ -28,16 +30,33 @@ from nicplug.plan.views import VmiView
 Records = Mapping[str, InterfaceOperation]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NicReport:
+    """What is to be said of the NICs, and what has to be done beyond asking their pod.
+
+    Attributes:
+        operations: all records as they shall be, in spec order.
+        wanting: the NICs that a migration is to be made for, or, being under way, to go on for.
+        again_at: when time alone will have changed a record.
+    """
+
+    operations: tuple[InterfaceOperation, ...] = ()
+    wanting: frozenset[str] = frozenset()
+    again_at: datetime | None = None
+
+
 def plan_operations(
     *,
     view: VmiView,
     pod: LauncherPod | None,
     rows: Rows,
     annotation: AnnotationDecision,
+    chooser: Chooser,
+    journey: Journey | None,
     records: Records,
     now: datetime,
-) -> list[InterfaceOperation]:
-    """All records as they shall be, in spec order.
+) -> NicReport:
+    """All records as they shall be.
 
     Args:
         rows: `status.interfaces` by name, as they will be after this pass.
@@ -46,6 +65,7 @@ def plan_operations(
     networks = {network.name: network for network in (*_template_networks(view), *view.vmi.networks)}
     primary = _born_with_the_pod(view.vmi.networks)
     wanted: dict[str, InterfaceOperation] = {}
+    findings: dict[str, Finding] = {}
     nics = (
         *_as_the_template_asks(view),
         *_only_in_template(view),
@@ -62,12 +82,20 @@ def plan_operations(
             pod=pod,
             row=rows.get(interface.name),
             annotation=annotation,
+            chooser=chooser,
+            journey=journey,
             record=records.get(interface.name),
         )
         finding = _find(situation, is_primary=interface.name in primary)
         if finding is not None:
+            findings[interface.name] = finding
             wanted[interface.name] = _record(finding, situation=situation, now=now)
-    return list(wanted.values())
+    moments = (finding.again_at for finding in findings.values())
+    return NicReport(
+        operations=tuple(wanted.values()),
+        wanting=frozenset(name for name, finding in findings.items() if finding.wants_migration),
+        again_at=min((moment for moment in moments if moment is not None and moment > now), default=None),
+    )
 
 
 def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
@@ -135,6 +163,8 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
         last_error=attempts.error if attempts is not None else "",
         last_attempt_time=attempts.last_at if attempts is not None else None,
         observed_generation=attempts.generation if attempts is not None else 0,
+        migration=finding.migration,
+        waiting_since=finding.waiting_since,
     )
     old = situation.record
     return fresh if old is None or old.operation != finding.operation else _continued(fresh, old, attempts)
@@ -152,7 +182,9 @@ def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Att
             observed_generation=old.observed_generation,
         )
     if record.phase == OperationPhase.READY:
-        record = replace(record, path=old.path, last_error="")
+        record = replace(record, last_error="")
+    elif record.path == OperationPath.MIGRATION and not record.migration:
+        record = replace(record, migration=old.migration)
     return replace(record, last_transition_time=old.last_transition_time) if old.phase == record.phase else record
 
 

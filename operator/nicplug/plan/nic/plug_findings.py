@@ -3,9 +3,12 @@
 Pure, and one NIC at a time; the checks run in the order of `PLUG_CHECKS`.
 """
 
+from dataclasses import replace
+
 from nicplug.model.interface_status import MULTUS_STATUS, has_source
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, KNOWN_STATES, Binding
-from nicplug.model.operations import OperationPath, OperationPhase, OperationType
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, KNOWN_STATES
+from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
+from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.change_findings import find_change
 from nicplug.plan.nic.findings import (
     Check,
@@ -17,6 +20,7 @@ from nicplug.plan.nic.findings import (
     gate_is_off,
     network_status_is_unreadable,
 )
+from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen
 from nicplug.plan.nic.validation import refuse
 from nicplug.plan.reasons import Reason
 
@@ -28,7 +32,7 @@ def find_plug(situation: Situation) -> Finding | None:
     if changed := find_change(situation) or state_is_unknown(situation):
         return changed
     record = situation.record
-    return _ready(situation) if record is not None and record.operation == OperationType.PLUG else None
+    return _ready(situation, record) if record is not None and record.operation == OperationType.PLUG else None
 
 
 def state_is_unknown(situation: Situation) -> Finding | None:
@@ -46,15 +50,8 @@ def state_is_unknown(situation: Situation) -> Finding | None:
 
 
 def binding_cannot_follow(situation: Situation) -> Finding | None:
-    """Only bridge NICs can be plugged in place, and SR-IOV ones by a migration."""
+    """Only bridge and SR-IOV NICs can follow a running VM."""
     interface = situation.interface
-    if interface.binding is Binding.SRIOV:
-        return situation.finding(
-            OperationPath.MIGRATION,
-            OperationPhase.PENDING,
-            Reason.BINDING_NEEDS_MIGRATION,
-            "an SR-IOV device is given to a pod only when the pod is made: migrate or restart the VM",
-        )
     if interface.binding in HOTPLUGGABLE_BINDINGS:
         return None
     binding = f"of binding {interface.binding}" if interface.binding else "without a binding"
@@ -90,11 +87,15 @@ def pod_has_it(situation: Situation) -> Finding | None:
     """The pod interface is there; the node agent is next."""
     if not has_source(situation.row, MULTUS_STATUS):
         return None
-    return situation.finding(
-        OperationPath.DYNAMIC,
-        OperationPhase.IN_POD,
-        Reason.WAITING_FOR_GUEST,
-        f"{situation.pod_phrase} has the interface; waiting for the node agent to plug it into the guest",
+    migration = situation.arrived_with
+    return replace(
+        situation.finding(
+            OperationPath.MIGRATION if migration else OperationPath.DYNAMIC,
+            OperationPhase.IN_POD,
+            Reason.WAITING_FOR_GUEST,
+            f"{situation.pod_phrase} has the interface; waiting for the node agent to plug it into the guest",
+        ),
+        migration=migration,
     )
 
 
@@ -106,36 +107,21 @@ def pod_must_not_be_asked(situation: Situation) -> Finding | None:
     return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason(refusal.reason), refusal.message)
 
 
-def attaching_fails(situation: Situation) -> Finding | None:
-    """The dynamic networks controller said so, or has not answered for long."""
-    attempts = situation.attempts
-    if attempts is None or not (attempts.error or attempts.has_failed):
+def network_cannot_be_attached(situation: Situation) -> Finding | None:
+    """The same for a NIC that the running pod is not asked for anyway: a new pod would not start with it."""
+    network, view = situation.network, situation.view
+    if network is None:
         return None
-    return situation.finding(
-        OperationPath.DYNAMIC,
-        OperationPhase.FAILED if attempts.has_failed else OperationPhase.PENDING,
-        Reason.ATTACH_FAILED,
-        f"the dynamic networks controller on {situation.node_phrase} has not attached {situation.network_phrase} to "
-        f"{situation.pod_phrase}: {situation.attempts_phrase}",
-    )
-
-
-def pod_was_asked(situation: Situation) -> Finding | None:
-    """The element is in the annotation; the dynamic networks controller is next."""
-    if situation.interface.name not in situation.annotation.attachments:
+    refusal = refuse_attachment(network, namespace=view.vmi.key.namespace, known=view.attachments)
+    if refusal is None:
         return None
-    return situation.finding(
-        OperationPath.DYNAMIC,
-        OperationPhase.PENDING,
-        Reason.WAITING_FOR_POD_INTERFACE,
-        f"waiting for the dynamic networks controller on {situation.node_phrase} to attach "
-        f"{situation.network_phrase} to {situation.pod_phrase}{_queue(situation)}; the events of the pod tell what "
-        "it tried: if there are none, it does not run there",
-    )
+    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason(refusal.reason), refusal.message)
 
 
-def pod_is_not_asked_yet(situation: Situation) -> Finding:
+def pod_is_not_asked_yet(situation: Situation) -> Finding | None:
     """Nothing is wrong, and nothing could be asked: the pod is not there or not ready."""
+    if situation.annotation.is_made and situation.is_in_spec:
+        return None
     return situation.finding(
         OperationPath.DYNAMIC,
         OperationPhase.PENDING,
@@ -144,20 +130,16 @@ def pod_is_not_asked_yet(situation: Situation) -> Finding:
     )
 
 
-def _ready(situation: Situation) -> Finding:
-    return situation.finding(
-        OperationPath.DYNAMIC,
-        OperationPhase.READY,
-        Reason.ATTACHED,
-        f"{situation.network_phrase} is in the guest through {situation.pod_phrase}",
+def _ready(situation: Situation, record: InterfaceOperation) -> Finding:
+    by = f", by {record.migration}" if record.migration else ""
+    return Finding(
+        operation=OperationType(record.operation),
+        path=OperationPath(record.path),
+        phase=OperationPhase.READY,
+        reason=Reason.ATTACHED,
+        message=f"{situation.network_phrase} is in the guest through {situation.pod_phrase}{by}",
+        migration=record.migration,
     )
-
-
-def _queue(situation: Situation) -> str:
-    first = situation.annotation.first_waiting
-    if first == situation.interface.name:
-        return ""
-    return f', after NIC "{first}", which holds up all behind it while it fails'
 
 
 PLUG_CHECKS: tuple[Check, ...] = (
@@ -169,8 +151,9 @@ PLUG_CHECKS: tuple[Check, ...] = (
     api_server_refuses,
     pod_must_not_be_asked,
     pod_has_it,
+    network_cannot_be_attached,
+    migration_brings_it,
     network_status_is_unreadable,
-    attaching_fails,
-    pod_was_asked,
     pod_is_not_asked_yet,
+    path_is_chosen,
 )

@@ -15,6 +15,7 @@ from nicplug.plan.nic.findings import (
     network_status_is_unreadable,
 )
 from nicplug.plan.nic.live_rules import has_ordinal_names, may_be_unplugged
+from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen
 from nicplug.plan.reasons import Reason
 
 
@@ -73,30 +74,6 @@ def network_is_gone(situation: Situation) -> Finding | None:
     )
 
 
-def detaching_fails(situation: Situation) -> Finding | None:
-    """The dynamic networks controller said so, or has not answered for long."""
-    attempts = situation.attempts
-    if attempts is None or not (attempts.error or attempts.has_failed):
-        return None
-    return situation.finding(
-        OperationPath.DYNAMIC,
-        OperationPhase.FAILED if attempts.has_failed else OperationPhase.IN_POD,
-        Reason.DETACH_FAILED,
-        f"the guest has let the NIC go; the dynamic networks controller on {situation.node_phrase} has not detached it "
-        f"from {situation.pod_phrase}: {situation.attempts_phrase}",
-    )
-
-
-def pod_holds_it(situation: Situation) -> Finding:
-    """The guest has let go; the dynamic networks controller is next."""
-    return situation.finding(
-        OperationPath.DYNAMIC,
-        OperationPhase.IN_POD,
-        Reason.WAITING_FOR_POD_RELEASE,
-        f"the guest has let the NIC go; waiting for {situation.node_phrase} to detach it from {situation.pod_phrase}",
-    )
-
-
 UNPLUG_CHECKS: tuple[Check, ...] = (
     gate_is_off,
     nic_cannot_leave,
@@ -105,7 +82,7 @@ UNPLUG_CHECKS: tuple[Check, ...] = (
     guest_holds_it,
     annotation_is_unreadable,
     network_is_gone,
+    migration_brings_it,
     network_status_is_unreadable,
-    detaching_fails,
-    pod_holds_it,
+    path_is_chosen,
 )

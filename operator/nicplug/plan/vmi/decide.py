@@ -1,15 +1,14 @@
 """What to do for one VirtualMachineInstance: its launcher pod, its NICs, its status."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.conditions import SYNCHRONIZED, find_condition
-from nicplug.model.interface_status import rows_by_name
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import VMI_FINALIZER
-from nicplug.model.operations import InterfaceOperation, OperationType, parse_operations
+from nicplug.model.operations import InterfaceOperation, parse_operations
 from nicplug.model.pod import LauncherPod
 from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
@@ -22,11 +21,8 @@ from nicplug.plan.actions import (
     PatchPodCondition,
     RestoreLabels,
 )
-from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
 from nicplug.plan.nic.attachments import networks_to_plug_later
-from nicplug.plan.nic.interface_rows import plan_rows
 from nicplug.plan.nic.links import nics_in_pod
-from nicplug.plan.nic.operations import plan_operations
 from nicplug.plan.nic.template_sync import drop_detached
 from nicplug.plan.nic.transitions import Transitions, announce, complete, find_transitions
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
@@ -36,15 +32,15 @@ from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, restore_labels
 from nicplug.plan.vmi.end import plan_end, release_final
 from nicplug.plan.vmi.launcher_pod import create_launcher_pod, launcher_pod_key
-from nicplug.plan.vmi.moving import target_pod
+from nicplug.plan.vmi.migration_required import with_migration_required
+from nicplug.plan.vmi.moving import is_moving, target_pod
+from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
 from nicplug.plan.vmi.phase import decide_phase
 from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
 from nicplug.plan.vmi.readiness import plan_readiness
 from nicplug.plan.vmi.status import plan_conditions, pod_members
 from nicplug.plan.vmi.stray_pods import plan_stray_pods
-
-_LIVE_PHASES = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
 
 
 def plan_vmi(view: VmiView, *, now: datetime) -> Plan:
@@ -100,42 +96,35 @@ def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan
 
 def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan:
     vmi, status = view.vmi, view.vmi.read_status()
-    rows: Sequence[Mapping[str, Any]] = objects(status.get("interfaces"))
     decision = decide_phase(vmi=vmi, pod=pod, now=now)
     phase = decision.phase
     records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
-    annotation = _annotation(view, pod=pod, phase=phase, records=records, now=now)
-    if pod is not None and phase in _LIVE_PHASES and not pod.is_finished:
-        rows = plan_rows(vmi=vmi, pod=pod, rows=rows)
-    operations: list[InterfaceOperation] = []
-    if phase is VmiPhase.RUNNING:
-        operations = plan_operations(
-            view=view, pod=pod, rows=rows_by_name(rows), annotation=annotation, records=records, now=now
-        )
+    nics = plan_nics(view, pod=pod, phase=phase, records=records, now=now)
     conditions = plan_conditions(
         view=view,
         pod=pod,
         phase=phase,
-        operations=operations,
+        operations=nics.operations,
         conditions=objects(status.get("conditions")),
         now=now,
     )
+    if phase is VmiPhase.RUNNING and pod is not None:
+        conditions = with_migration_required(conditions, operations=nics.operations, is_moving=is_moving(view), now=now)
     wanted = {
         **status,
         "virtualMachineRevisionName": name_of_start_revision(vmi) or None,
         **pod_members(view, pod=pod, phase=phase, status=status, now=now),
-        "interfaces": rows,
-        "interfaceOperations": [operation.to_row() for operation in operations],
+        "interfaces": nics.rows,
+        "interfaceOperations": [operation.to_row() for operation in nics.operations],
         "conditions": conditions,
     }
     life = _Life(
         pod=pod,
         phase=phase,
-        annotation=annotation,
+        nics=nics,
         wanted=wanted,
-        operations=operations,
         records=records,
-        moments=(decision.again_at, annotation.again_at),
+        moments=(decision.again_at, *nics.moments),
     )
     return _with_stray_pods(view, _assemble(view, life, now=now), pod=pod, now=now)
 
@@ -153,50 +142,20 @@ def _with_stray_pods(view: VmiView, plan: Plan, *, pod: LauncherPod | None, now:
 class _Life:
     pod: LauncherPod | None
     phase: VmiPhase
-    annotation: AnnotationDecision
+    nics: NicPlan
     wanted: dict[str, Any]
-    operations: list[InterfaceOperation]
     records: dict[str, InterfaceOperation]
     moments: tuple[datetime | None, ...]
-
-
-def _annotation(
-    view: VmiView,
-    *,
-    pod: LauncherPod | None,
-    phase: VmiPhase,
-    records: dict[str, InterfaceOperation],
-    now: datetime,
-) -> AnnotationDecision:
-    """Only a ready pod is asked, and only while the gate is on: the controller misses earlier changes."""
-    if pod is None or not pod.is_ready or phase not in _LIVE_PHASES or not view.hotplug_enabled:
-        return AnnotationDecision()
-    # Without a plug on its way, the addition that is missing has been lost: removals count from their own start.
-    pending = [item for item in records.values() if not item.is_settled]
-    plugs = [item for item in pending if item.operation == OperationType.PLUG]
-    oldest = min((item.start_time for item in plugs or pending), default=now)
-    return decide_annotation(
-        PodRequest(
-            vmi=view.vmi,
-            pod=pod,
-            rows=rows_by_name(objects(view.vmi.read_status().get("interfaces"))),
-            records=records,
-            known=view.attachments,
-            failures={item.interface: item for item in view.failures if item.pod_uid == pod.uid},
-            seen_at=view.spec_seen_at,
-            additions_due=oldest + view.settings.serialise_limit,
-            now=now,
-        )
-    )
 
 
 def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     vmi = view.vmi
     # What was refused is not sent again before the refusal has run out; telling it is.
     actions = _effects(view, life, now=now) if view.refusal is None else []
+    announced = life.nics.demand.announcements if view.refusal is None else ()
     changes = changed_members(seen=vmi.status, wanted=life.wanted)
     is_running = life.phase is VmiPhase.RUNNING
-    transitions = find_transitions(before=life.records, after=life.operations, is_running=is_running)
+    transitions = find_transitions(before=life.records, after=life.nics.operations, is_running=is_running)
     status = decide_status(
         kind=Kind.VMI,
         key=vmi.key,
@@ -215,7 +174,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     lost = _announce_loss(view, life, changes) if status.patch is not None else ()
     return Plan(
         actions=tuple(actions),
-        announcements=(*announce(told, now=now), *lost),
+        announcements=(*announce(told, now=now), *lost, *announced),
         completions=complete(told, now=now),
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
@@ -225,7 +184,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
 def _report_delay(view: VmiView, life: _Life) -> timedelta:
     """The first word about an operation is never late, however much there is to do."""
     known = {(item.name, item.operation) for item in life.records.values()}
-    is_first = any((item.name, item.operation) not in known for item in life.operations)
+    is_first = any((item.name, item.operation) not in known for item in life.nics.operations)
     return view.settings.first_report_delay if is_first else view.settings.report_delay
 
 
@@ -237,6 +196,7 @@ def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
         _node_label(view, life),
         *_readiness(view, life, now=now),
         release_final(view),
+        *life.nics.demand.actions,
     )
     return [effect for effect in effects if effect is not None]
 
@@ -252,7 +212,7 @@ def _readiness(view: VmiView, life: _Life, *, now: datetime) -> list[PatchPodCon
 
     A target pod is opened when the guest has arrived, a moment before it counts as the VMI's: `Ready` stays True.
     """
-    if life.phase not in _LIVE_PHASES:
+    if life.phase not in LIVE_PHASES:
         return []
     target = target_pod(view)
     pods = [life.pod, target if target is not None and has_arrived(view, target) else None]
@@ -267,21 +227,21 @@ def _announce_loss(view: VmiView, life: _Life, changes: Mapping[str, Any]) -> tu
 
 
 def _annotation_patch(life: _Life) -> PatchNetworksAnnotation | None:
-    if life.pod is None or life.annotation.text is None:
+    if life.pod is None or life.nics.annotation.text is None:
         return None
     pod = life.pod
     return PatchNetworksAnnotation(
         key=pod.key,
         uid=pod.uid,
         seen=pod.networks_annotation,
-        wanted=life.annotation.text,
+        wanted=life.nics.annotation.text,
         has_annotations=pod.has_annotations,
     )
 
 
 def _in_pod(view: VmiView, life: _Life) -> frozenset[str]:
     """The NICs that have to be detached before they are forgotten, once this pass is carried out."""
-    asked = frozenset(life.annotation.attachments) if life.annotation.is_made else None
+    asked = frozenset(life.nics.annotation.attachments) if life.nics.annotation.is_made else None
     return nics_in_pod(view.vmi, life.pod, asked=asked)
 
 
@@ -304,11 +264,11 @@ def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
         life.phase is not view.vmi.phase and life.phase not in _EARLY_PHASES
     ):
         return True
-    if view.refusal is not None or set(life.records) - {item.name for item in life.operations}:
+    if view.refusal is not None or set(life.records) - {item.name for item in life.nics.operations}:
         return True
     if _asks_again(life):
         return True
-    in_flight = any(not item.is_settled for item in life.operations)
+    in_flight = any(not item.is_settled for item in life.nics.operations)
     if "conditions" not in changes or life.phase is not VmiPhase.RUNNING or in_flight:
         return False
     return _statuses(changes["conditions"]) != _statuses(view.vmi.read_status().get("conditions"))
@@ -316,7 +276,7 @@ def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
 
 def _asks_again(life: _Life) -> bool:
     """The next attempt is counted from the record: while that is not written, every pass would ask once more."""
-    for item in life.operations:
+    for item in life.nics.operations:
         old = life.records.get(item.name)
         if old is not None and old.last_attempt_time not in (None, item.last_attempt_time):
             return True

@@ -5,10 +5,11 @@ only one of the two would be lost, or be in the guest of neither.
 """
 
 from nicplug.model.interface_names import hashed_interface_name
-from nicplug.model.metadata import mapping, text
 from nicplug.model.migration import Migration, MigrationState, parse_migration_state
-from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
 from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.journey import Journey
+from nicplug.plan.nic.links import networks_asked_for
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.launcher_pod import target_pod_key
 
@@ -39,19 +40,34 @@ def target_networks(view: VmiView) -> dict[str, str]:
     with another definition than the spec's comes with the old one.
     """
     pod = target_pod(view)
-    if pod is None:
-        return {}
-    try:
-        elements = parse_annotation(pod.networks_annotation)
-    except UnreadableAnnotation:
-        return {}
-    asked = {text(item.get("interface")): item for item in map(mapping, elements)}
-    own = {network.name: hashed_interface_name(network.name) for network in view.vmi.networks if network.is_secondary}
-    return {
-        name: f"{text(item.get('namespace')) or view.vmi.key.namespace}/{text(item.get('name'))}"
-        for name, interface in own.items()
-        if (item := asked.get(interface)) is not None
-    }
+    return _networks_of(pod, view.vmi) if pod is not None else {}
+
+
+def journey_of(view: VmiView) -> Journey | None:
+    """The migration that is under way, as the NICs see it; None when there is none, or only one that was cancelled."""
+    pod, state = target_pod(view), migration_state(view)
+    found = [item for item in _under_way(view) if item.has_target or not item.deleting or pod is not None]
+    if not found:
+        return Journey(name=f"a migration ({state.migration_uid})", is_own=False, has_target=True) if pod else None
+    names = {item.uid: target_pod_key(view.vmi, migration_uid=item.uid) for item in found}
+    leading = [item for item in found if item.uid == state.migration_uid and state.is_active]
+    leading += [item for item in found if pod is not None and names[item.uid] == pod.key]
+    leading += [item for item in found if item.has_target]
+    migration = next(iter((*leading, *found)))
+    return Journey(
+        name=migration.key.name,
+        is_own=migration.is_automatic(vmi_uid=view.vmi.uid),
+        waits_for=migration.progress,
+        has_target=is_moving(view),
+        target=pod.key.name if pod is not None else "",
+        networks=_networks_of(pod, view.vmi) if pod is not None else None,
+    )
+
+
+def _networks_of(pod: LauncherPod, vmi: VirtualMachineInstance) -> dict[str, str]:
+    asked = networks_asked_for(pod, namespace=vmi.key.namespace)
+    own = {network.name: hashed_interface_name(network.name) for network in vmi.networks if network.is_secondary}
+    return {name: asked[interface] for name, interface in own.items() if interface in asked}
 
 
 def migration_state(view: VmiView) -> MigrationState:

@@ -124,17 +124,17 @@ CASES = (
         pod=ASKED,
         phase=Phase.PENDING,
         reason=Reason.ATTACH_FAILED,
-        says="asked once, and was told: pod [default/virt-launcher-vmi-fedora-5ca3e]: failed adding interface",
+        says="virt-launcher-vmi-fedora-5ca3e: pod [default/virt-launcher-vmi-fedora-5ca3e]: failed adding interface",
         view={"failures": [failed("blue")]},
     ),
     Case(
-        title="asked five times in vain",
+        title="asked five times in vain, and it cannot be migrated",
         nic=nic("blue"),
         pod=ASKED,
-        record=operation("blue", attempts=5, **TRIED),
+        record=operation("blue", attempts=5, waitingSince=later(-11), **TRIED),
         phase=Phase.FAILED,
-        reason=Reason.ATTACH_FAILED,
-        says="asked 5 times without an answer. Asked again at 03:14:04 UTC",
+        reason=Reason.DYNAMIC_TIMEOUT,
+        says="Asked 5 times; again at 03:14:04 UTC",
     ),
     Case(
         title="asked, and network-status is broken",
@@ -269,9 +269,19 @@ CASES = (
     Case(
         title="SR-IOV",
         nic=nic("blue", binding="sriov"),
+        conditions=MIGRATABLE,
         path=Path.MIGRATION,
         phase=Phase.PENDING,
         reason=Reason.BINDING_NEEDS_MIGRATION,
+        says="the VM is migrated",
+    ),
+    Case(
+        title="SR-IOV, and it cannot be migrated",
+        nic=nic("blue", binding="sriov"),
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.NOT_LIVE_MIGRATABLE,
+        says="an SR-IOV device is given to a pod only when the pod is made, and the VM is not migrated",
     ),
     Case(
         title="masquerade",
@@ -415,7 +425,7 @@ CASES = (
         path=Path.MIGRATION,
         phase=Phase.PENDING,
         reason=Reason.NETWORK_CHANGE_NEEDS_MIGRATION,
-        says="when the VM next moves",
+        says="has network default/blue-net, the spec asks for ops/lan; a NIC that the guest has gets to",
     ),
     Case(
         title="another network in the template, not migratable: it stays there",
@@ -782,10 +792,16 @@ def test_of_two_nics_with_one_address_the_one_in_the_guest_keeps_it() -> None:
     assert [item[:2] for item in _of_spec(absent("blue"), nic("red", mac=TWIN))] == [("red", "WaitingForPodInterface")]
 
 
+# tests/unit/plan/nic/test_path_findings.py has them.
+WITH_MIGRATIONS = {Reason.MIGRATING, Reason.AFTER_MIGRATION}
+
+
 def test_every_reason_can_be_reached() -> None:
     """A reason that nothing gives is a promise in the documents that nobody keeps."""
     # That each rule of the path can be reached is tested in tests/unit/plan/nic/path/test_choice.py.
     of_paths = {rule.reason for rule in (*IN_PLACE, *OBSTACLES)}
     of_migrations = REACHED | {Reason(str(case.values[1])) for case in FAILURES} | TOLD_ELSEWHERE
-    reached = {case.reason for case in CASES} | set(ELSEWHERE) | set(IN_SPECS) | of_paths | of_migrations
+    reached = (
+        {case.reason for case in CASES} | set(ELSEWHERE) | set(IN_SPECS) | of_paths | of_migrations | WITH_MIGRATIONS
+    )
     assert set(Reason) - reached == set()

@@ -1,0 +1,39 @@
+"""A migration of the VMI that has not ended, as its NICs see it: who comes with it, and who has to wait for its end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nicplug.model.operations import OperationType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journey:
+    """One migration on its way.
+
+    Attributes:
+        name: of the migration.
+        is_own: nicplug made it for this very VMI.
+        waits_for: what keeps it from having a target pod, in its own words; "" when it says nothing.
+        has_target: its target pod was made, from the spec as it was then.
+        target: name of that pod; "" while it is not in sight.
+        networks: what that pod was made with: NIC name -> `<namespace>/<definition>`; None while it is not in sight.
+    """
+
+    name: str
+    is_own: bool
+    waits_for: str = ""
+    has_target: bool = False
+    target: str = ""
+    networks: Mapping[str, str] | None = None
+
+    def brings(self, operation: OperationType, *, name: str, network: str) -> bool:
+        """The guest will be as asked for when it has arrived.
+
+        Args:
+            network: `<namespace>/<definition>` that the NIC is to be on.
+        """
+        if self.networks is None:
+            return True
+        if operation is OperationType.UNPLUG:
+            return name not in self.networks
+        return self.networks.get(name) == network

@@ -1,0 +1,171 @@
+"""The path of each NIC of one VMI, chosen before anybody is asked for anything: who asks whom follows from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from nicplug.model.attachments import AttachmentDefinition, attachment_key
+from nicplug.model.conditions import LIVE_MIGRATABLE, find_condition
+from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.metadata import objects, text
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_failures import PodFailure
+from nicplug.plan.candidates import Candidates, demand_of, find_candidates
+from nicplug.plan.nic.attempts import Attempts, attempts_of
+from nicplug.plan.nic.links import Rows, interface_names
+from nicplug.plan.nic.live_rules import is_live_migratable
+from nicplug.plan.nic.path.choice import PathChoice, choose_path
+from nicplug.plan.nic.path.evidence import PathEvidence
+from nicplug.plan.nic.path.rules import is_pod_left_alone
+from nicplug.plan.views import VmiView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A path, and what it was chosen by."""
+
+    choice: PathChoice
+    evidence: PathEvidence
+
+    @property
+    def waiting_since(self) -> datetime | None:
+        """For the record; None where nobody in the pod is waited for, so that a controller that comes has its time."""
+        is_tried = not is_pod_left_alone(self.evidence) and not self.evidence.controller.is_absent
+        return self.evidence.waiting_since if is_tried else None
+
+
+@dataclass(slots=True, kw_only=True)
+class Chooser:
+    """Chooses for one VMI, in one pass.
+
+    Attributes:
+        rows: `status.interfaces` by name, as reported.
+        records: the records as they were before this pass.
+    """
+
+    view: VmiView
+    pod: LauncherPod | None
+    rows: Rows
+    records: Mapping[str, InterfaceOperation]
+    now: datetime
+    _candidates: Candidates | None = field(default=None, init=False)
+
+    def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
+        """Choose for one NIC."""
+        evidence = self._evidence(operation=operation, interface=interface, network=network)
+        return Chosen(choice=choose_path(evidence), evidence=evidence)
+
+    def left_alone(self) -> frozenset[str]:
+        """NICs of the VMI's spec that the running pod must not be asked for, or not to let go."""
+        networks = {network.name: network for network in self.view.vmi.networks if network.is_secondary}
+        return frozenset(
+            item.name
+            for item in self.view.vmi.interfaces
+            if item.name in networks
+            and item.binding in HOTPLUGGABLE_BINDINGS
+            and not has_source(self.rows.get(item.name), DOMAIN)
+            and not self._asks_pod(item, networks[item.name])
+        )
+
+    def _asks_pod(self, interface: Interface, network: Network) -> bool:
+        operation = OperationType.UNPLUG if interface.is_absent else OperationType.PLUG
+        return self.choose(operation=operation, interface=interface, network=network).choice.asks_pod
+
+    def _evidence(self, *, operation: OperationType, interface: Interface, network: Network | None) -> PathEvidence:
+        view, pod, name = self.view, self.pod, interface.name
+        record = self.records.get(name)
+        record = record if record is not None and record.operation == operation else None
+        definition = self._definition(network)
+        failure = self._failure(name)
+        attempts = attempts_of(
+            record,
+            operation=operation,
+            generation=view.vmi.generation,
+            definition=definition,
+            failure=failure,
+            seen_at=view.spec_seen_at,
+        )
+        return PathEvidence(
+            policy=view.policy,
+            operation=operation,
+            is_sriov=interface.binding is Binding.SRIOV,
+            controller=view.controller,
+            failed_attempts=_failed_attempts(attempts, failure),
+            attempts=attempts.count,
+            error=attempts.error,
+            waiting_since=self._waiting_since(record, definition),
+            not_migratable=_not_migratable(view),
+            candidates=self._find_candidates(),
+            workload_update_allows=view.config is None or view.config.workload_update_allows,
+            failed_migrations=0,
+            migration_error="",
+            is_worth_migrating_again=True,
+            now=self.now,
+            node=pod.node_name if pod is not None else "",
+            pod=pod.key.name if pod is not None else "",
+            network=_reference(network, view),
+        )
+
+    def _definition(self, network: Network | None) -> AttachmentDefinition | None:
+        if network is None or not network.is_secondary:
+            return None
+        key = attachment_key(network, namespace=self.view.vmi.key.namespace)
+        return self.view.attachments.definitions.get(key)
+
+    def _failure(self, name: str) -> PodFailure | None:
+        pod = self.pod
+        if pod is None:
+            return None
+        interface = interface_names(self.view.vmi, pod, self.rows).get(name, "")
+        found = (item for item in self.view.failures if item.pod_uid == pod.uid and item.interface == interface)
+        return next(found, None)
+
+    def _waiting_since(self, record: InterfaceOperation | None, definition: AttachmentDefinition | None) -> datetime:
+        """Since when the present try in place lasts.
+
+        Begun anew by another configuration of the network, and by any change of the VMI after the last one failed:
+        not by a NIC beside it, as each has a deadline of its own.
+        """
+        if record is None or record.waiting_since is None:
+            return self.now
+        changed_at = definition.changed_at if definition is not None else None
+        is_spec_new = record.observed_generation != self.view.vmi.generation
+        if (changed_at is not None and changed_at > record.waiting_since) or (
+            record.phase == OperationPhase.FAILED and is_spec_new
+        ):
+            return self.now
+        return record.waiting_since
+
+    def _find_candidates(self) -> Candidates:
+        """Looked for once in a pass, and only if a NIC waits: there may be many nodes."""
+        if self._candidates is None:
+            vmi = self.view.vmi
+            demand = demand_of(vmi, attachments=self.view.attachments)
+            self._candidates = find_candidates(self.view.nodes, source=vmi.node_name, demand=demand)
+        return self._candidates
+
+
+def _failed_attempts(attempts: Attempts, failure: PodFailure | None) -> int:
+    """How often the controller itself said so; what it said before the last attempt is no answer to that one."""
+    if not attempts.error:
+        return 0
+    is_answered = failure is not None and (attempts.last_at is None or failure.heard_at >= attempts.last_at)
+    return max(1, attempts.count if is_answered else attempts.count - 1)
+
+
+def _not_migratable(view: VmiView) -> str:
+    if is_live_migratable(view.vmi):
+        return ""
+    condition = find_condition(objects(view.vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
+    if condition is None:
+        return "the node agent has not reported that the VM can be migrated"
+    told = [item for member in ("reason", "message") if (item := text(condition.get(member)))]
+    return ": ".join(told) or "its condition LiveMigratable is not True"
+
+
+def _reference(network: Network | None, view: VmiView) -> str:
+    if network is None or not network.is_secondary:
+        return ""
+    return "/".join(network.attachment_reference(namespace=view.vmi.key.namespace))

@@ -1,0 +1,141 @@
+"""What is said of a NIC whose path was chosen: its pod is waited for, a migration brings it, or nothing does."""
+
+from dataclasses import replace
+
+from nicplug.model.hotplug_policy import MigrationPolicy
+from nicplug.model.operations import OperationPath, OperationPhase, OperationType
+from nicplug.plan.nic.findings import Finding, Situation
+from nicplug.plan.nic.journey import Journey
+from nicplug.plan.nic.path.chooser import Chosen
+from nicplug.plan.nic.path.rules import Verdict
+from nicplug.plan.reasons import Reason
+
+_PHASES = {
+    Verdict.HOLD: OperationPhase.FAILED,
+    Verdict.ROLL_BACK: OperationPhase.FAILED,
+    Verdict.FAILED: OperationPhase.FAILED,
+    Verdict.BLOCKED: OperationPhase.BLOCKED,
+    Verdict.RESTART: OperationPhase.BLOCKED,
+}
+
+
+def migration_brings_it(situation: Situation) -> Finding | None:
+    """It comes with a migration, that is under way or to be made, or is served right after one."""
+    return find_migration(situation, situation.choose(), operation=situation.operation, network=situation.reference)
+
+
+def find_migration(situation: Situation, chosen: Chosen, *, operation: OperationType, network: str) -> Finding | None:
+    """The same for any operation; None when it has nothing to do with a migration.
+
+    Args:
+        network: `<namespace>/<definition>` that the NIC is to be on.
+    """
+    journey, name = situation.journey, situation.interface.name
+    if journey is not None and journey.has_target:
+        if journey.brings(operation, name=name, network=network):
+            return _on_its_way(situation, chosen, journey)
+        return _after_its_end(chosen, journey)
+    if not _wants_migration(situation, chosen):
+        return None
+    return _to_be_migrated(situation, chosen)
+
+
+def path_is_chosen(situation: Situation) -> Finding:
+    """What was chosen, when it is no migration."""
+    chosen = situation.choose()
+    if chosen.choice.verdict is not Verdict.DYNAMIC:
+        return settled_by(chosen, tried=situation.attempts_phrase if chosen.choice.verdict is Verdict.HOLD else "")
+    is_unplug = situation.operation is OperationType.UNPLUG
+    finding = _finding(
+        chosen,
+        phase=OperationPhase.IN_POD if is_unplug else OperationPhase.PENDING,
+        message=f"{chosen.choice.message}{_queue(situation)}{situation.attempts_phrase}",
+    )
+    return replace(finding, again_at=chosen.choice.again_at)
+
+
+def settled_by(chosen: Chosen, *, tried: str = "") -> Finding:
+    """What is said when nothing more is done, or only the controller goes on being asked."""
+    return _finding(chosen, phase=_PHASES[chosen.choice.verdict], message=f"{chosen.choice.message}{tried}")
+
+
+def _wants_migration(situation: Situation, chosen: Chosen) -> bool:
+    """Chosen now, or before: a controller that becomes ready meanwhile gets the NIC, but has not brought it yet."""
+    journey, record = situation.journey, situation.record
+    if chosen.choice.verdict is Verdict.MIGRATE:
+        return True
+    return (
+        chosen.choice.verdict is Verdict.DYNAMIC
+        and journey is not None
+        and journey.is_own
+        and record is not None
+        and record.phase == OperationPhase.MIGRATING
+        and record.migration == journey.name
+    )
+
+
+def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
+    journey, choice = situation.journey, chosen.choice
+    is_chosen = choice.verdict is Verdict.MIGRATE
+    if journey is None:
+        is_unplug = chosen.evidence.operation is OperationType.UNPLUG
+        phase = OperationPhase.IN_POD if is_unplug else OperationPhase.PENDING
+        return replace(_finding(chosen, phase=phase, message=choice.message), wants_migration=situation.is_in_spec)
+    waits = f", which waits: {journey.waits_for}" if journey.waits_for else ""
+    message = f"{choice.message if is_chosen else 'the VM is migrated'} by {journey.name}{waits}"
+    return _migrating(chosen, journey, message=message, wants_migration=True)
+
+
+def _on_its_way(situation: Situation, chosen: Chosen, journey: Journey) -> Finding:
+    """Goes on though the choice were another one now: what was begun is sooner there than what would be begun anew."""
+    is_chosen = chosen.choice.verdict is Verdict.MIGRATE
+    pod = f" to pod {journey.target}" if journey.target else ""
+    message = f"{chosen.choice.message if is_chosen else 'the VM is migrated'} by {journey.name}{pod}"
+    may_go_on = situation.view.policy.migration is not MigrationPolicy.NEVER
+    return _migrating(chosen, journey, message=message, wants_migration=may_go_on)
+
+
+def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migration: bool) -> Finding:
+    is_chosen = chosen.choice.verdict is Verdict.MIGRATE
+    return Finding(
+        operation=chosen.evidence.operation,
+        path=OperationPath.MIGRATION,
+        phase=OperationPhase.MIGRATING,
+        reason=chosen.choice.reason if is_chosen else Reason.MIGRATING,
+        message=message,
+        wants_migration=wants_migration,
+        migration=journey.name,
+        waiting_since=chosen.waiting_since,
+    )
+
+
+def _after_its_end(chosen: Chosen, journey: Journey) -> Finding:
+    """What the target pod was made without is not asked of the pod that is about to end either."""
+    pod = f"pod {journey.target}" if journey.target else "a pod"
+    return Finding(
+        operation=chosen.evidence.operation,
+        path=OperationPath.MIGRATION if chosen.choice.verdict is Verdict.MIGRATE else OperationPath.DYNAMIC,
+        phase=OperationPhase.PENDING,
+        reason=Reason.AFTER_MIGRATION,
+        message=f"{journey.name} migrates the VM to {pod}, which was made before this was asked for: it is served "
+        "right after that",
+    )
+
+
+def _finding(chosen: Chosen, *, phase: OperationPhase, message: str) -> Finding:
+    choice = chosen.choice
+    return Finding(
+        operation=chosen.evidence.operation,
+        path=choice.path,
+        phase=phase,
+        reason=choice.reason,
+        message=message,
+        waiting_since=chosen.waiting_since,
+    )
+
+
+def _queue(situation: Situation) -> str:
+    first = situation.annotation.first_waiting
+    if situation.operation is not OperationType.PLUG or first in ("", situation.interface.name):
+        return ""
+    return f', after NIC "{first}", which holds up all behind it while it fails'

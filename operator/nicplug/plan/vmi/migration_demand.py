@@ -1,0 +1,98 @@
+"""The migrations that the NICs of a VMI need: made when one of them does, taken back when none does any more.
+
+Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its objects and its events, but at once and for a
+VMI at a time. What was made for one NIC serves all: the target pod is made from the spec as it then is.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from nicplug.model.migration import Migration
+from nicplug.plan.actions import Action, Delete, Kind
+from nicplug.plan.nic.operations import NicReport
+from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.views import VmiView
+from nicplug.plan.vmi.migration_job import create_migration
+from nicplug.plan.vmi.moving import migration_state
+
+# However long somebody goes on writing NICs one by one, the first of them waits no longer than so many windows.
+_LONGEST_WAIT = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What is to be done about migrations.
+
+    Attributes:
+        made: name of the migration that is being made; "" when none is.
+        again_at: when one is to be made; NICs asked for until then come with it.
+    """
+
+    actions: tuple[Action, ...] = ()
+    announcements: tuple[Announcement, ...] = ()
+    made: str = ""
+    again_at: datetime | None = None
+
+
+def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
+    """Compare what the NICs of a running VMI want with the migrations there are."""
+    under_way = [item for item in view.migrations if not item.is_final]
+    if not report.wanting:
+        return _take_back(view, under_way)
+    if under_way:
+        return Demand()
+    due = _due(view, report)
+    if now < due:
+        return Demand(again_at=due)
+    return _make(view)
+
+
+def _due(view: VmiView, report: NicReport) -> datetime:
+    """A moment after the last change of the spec: who asks for two NICs by two commands is migrated once."""
+    window = view.settings.batch_window
+    oldest = min(item.start_time for item in report.operations if item.name in report.wanting)
+    return min(view.spec_seen_at + window, oldest + _LONGEST_WAIT * window)
+
+
+def _make(view: VmiView) -> Demand:
+    create = create_migration(vmi=view.vmi, cause=_cause(view))
+    if any(item.key == create.key for item in view.migrations):
+        return Demand()  # on its way out: its end is heard, and the name is free then
+    name = create.key.name
+    return Demand(
+        actions=(create,),
+        announcements=(_event("SuccessfulCreate", f"Created Migration {name} for automated workload update"),),
+        made=name,
+    )
+
+
+def _cause(view: VmiView) -> str:
+    """What the name is made of: the migration that this one comes after.
+
+    Not what it is for: of that, two leaders may know different things, and would make two.
+    """
+    own = [item for item in view.migrations if item.is_automatic(vmi_uid=view.vmi.uid)]
+    return f"after {own[-1].uid}" if own else "first"
+
+
+def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
+    """As long as no node agent has it. A refusal hides what the NICs want, and is no reason."""
+    if view.refusal is not None or view.vm_refusal is not None:
+        return Demand()
+    found = [item for item in under_way if _may_be_taken_back(item, view)]
+    return Demand(
+        actions=tuple(Delete(kind=Kind.MIGRATION, key=item.key, uid=item.uid) for item in found),
+        announcements=tuple(
+            _event("SuccessfulChangeAbortion", f"Aborted change for vmi: {view.vmi.key.name}") for _ in found
+        ),
+    )
+
+
+def _may_be_taken_back(migration: Migration, view: VmiView) -> bool:
+    state = migration_state(view)
+    is_with_agents = migration.is_handed_off or (state.is_active and state.migration_uid == migration.uid)
+    return migration.is_automatic(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents
+
+
+def _event(reason: str, message: str) -> Announcement:
+    return Announcement(about=Subject.VMI, severity=Severity.NORMAL, reason=reason, message=message)

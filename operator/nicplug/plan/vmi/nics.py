@@ -1,0 +1,121 @@
+"""The NICs of one VMI in one pass: their paths, what their pod is asked for, their records, and their migrations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.interface_status import rows_by_name
+from nicplug.model.metadata import objects
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VmiPhase
+from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
+from nicplug.plan.nic.interface_rows import plan_rows
+from nicplug.plan.nic.operations import NicReport, Records, plan_operations
+from nicplug.plan.nic.path.chooser import Chooser
+from nicplug.plan.views import VmiView
+from nicplug.plan.vmi.migration_demand import Demand, plan_demand
+from nicplug.plan.vmi.moving import is_moving, journey_of
+
+LIVE_PHASES = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NicPlan:
+    """What is decided about the NICs.
+
+    Attributes:
+        rows: `status.interfaces` as it shall be.
+        moments: when time alone will have changed something; None for never.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    annotation: AnnotationDecision
+    operations: tuple[InterfaceOperation, ...]
+    demand: Demand
+    moments: tuple[datetime | None, ...]
+
+
+def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, records: Records, now: datetime) -> NicPlan:
+    """Decide about all NICs.
+
+    Args:
+        pod: the one that runs the guest.
+        phase: as it will be after this pass.
+    """
+    rows: Sequence[Mapping[str, Any]] = objects(view.vmi.read_status().get("interfaces"))
+    chooser = Chooser(view=view, pod=pod, rows=rows_by_name(rows), records=records, now=now)
+    annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
+    if pod is not None and phase in LIVE_PHASES and not pod.is_finished:
+        rows = plan_rows(vmi=view.vmi, pod=pod, rows=rows)
+    if phase is not VmiPhase.RUNNING:
+        return NicPlan(rows=rows, annotation=annotation, operations=(), demand=Demand(), moments=(annotation.again_at,))
+    report = plan_operations(
+        view=view,
+        pod=pod,
+        rows=rows_by_name(rows),
+        annotation=annotation,
+        chooser=chooser,
+        journey=journey_of(view),
+        records=records,
+        now=now,
+    )
+    demand = plan_demand(view, report, now=now)
+    return NicPlan(
+        rows=rows,
+        annotation=annotation,
+        operations=_with_made(report, demand.made, records=records, now=now),
+        demand=demand,
+        moments=(annotation.again_at, report.again_at, demand.again_at),
+    )
+
+
+def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, chooser: Chooser) -> AnnotationDecision:
+    """Only a ready pod is asked, and only while the gate is on: the controller misses earlier changes.
+
+    One that the guest is about to leave is not asked either (`plan.vmi.moving`).
+    """
+    if pod is None or not pod.is_ready or phase not in LIVE_PHASES or not view.hotplug_enabled or is_moving(view):
+        return AnnotationDecision()
+    # Without a plug on its way, the addition that is missing has been lost: removals count from their own start.
+    pending = [item for item in chooser.records.values() if not item.is_settled]
+    plugs = [item for item in pending if item.operation == OperationType.PLUG]
+    oldest = min((item.start_time for item in plugs or pending), default=chooser.now)
+    return decide_annotation(
+        PodRequest(
+            vmi=view.vmi,
+            pod=pod,
+            rows=chooser.rows,
+            records=chooser.records,
+            known=view.attachments,
+            failures={item.interface: item for item in view.failures if item.pod_uid == pod.uid},
+            seen_at=view.spec_seen_at,
+            additions_due=oldest + view.settings.serialise_limit,
+            now=chooser.now,
+            left_alone=chooser.left_alone(),
+        )
+    )
+
+
+def _with_made(report: NicReport, migration: str, *, records: Records, now: datetime) -> tuple[InterfaceOperation, ...]:
+    """The records, those that a migration is being made for as the next pass would have them."""
+    if not migration:
+        return report.operations
+    return tuple(
+        _migrating(item, migration, old=records.get(item.name), now=now) if item.name in report.wanting else item
+        for item in report.operations
+    )
+
+
+def _migrating(
+    operation: InterfaceOperation, migration: str, *, old: InterfaceOperation | None, now: datetime
+) -> InterfaceOperation:
+    goes_on = old is not None and old.phase == OperationPhase.MIGRATING and old.operation == operation.operation
+    return replace(
+        operation,
+        phase=OperationPhase.MIGRATING,
+        migration=migration,
+        message=f"{operation.message} by {migration}",
+        last_transition_time=old.last_transition_time if goes_on and old is not None else now,
+    )

@@ -1,0 +1,585 @@
+"""From the chosen path to the record: whom it waits for, which migration brings it, and what is done for it."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.build import (
+    NAME,
+    NOW,
+    VMI_UID,
+    Json,
+    Nic,
+    absent,
+    element,
+    failed,
+    later,
+    migration,
+    migration_state,
+    nad,
+    nic,
+    operation,
+    owner,
+    pod,
+    primary,
+    primary_row,
+    row,
+    target_pod,
+    vmi,
+    vmi_view,
+)
+
+from nicplug.model.dynamic_controller import ControllerState, DynamicController
+from nicplug.model.frozen_json import thaw
+from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
+from nicplug.plan.actions import Create, Delete, Kind, PatchNetworksAnnotation, PatchStatus
+from nicplug.plan.outcome import Plan
+from nicplug.plan.reasons import Reason
+from nicplug.plan.vmi.decide import plan_vmi
+
+OWN = "kubevirt-workload-update-0123456789"
+OURS: dict[str, Any] = {
+    "name": OWN,
+    "annotations": {"kubevirt.io/workloadUpdateMigration": ""},
+    "ownerReferences": [owner("VirtualMachineInstance", NAME, VMI_UID)],
+}
+NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
+READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
+NO_MIGRATION = HotplugPolicy(migration=MigrationPolicy.NEVER)
+MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
+ASKED = pod(networks=[element("blue")])
+HAS = pod(networks=[element("blue")], attached=["blue"])
+IN_POD = row("blue", "multus-status")
+PLUGGED = row("blue", "domain", "multus-status")
+TARGET = target_pod(networks=[element("blue")], ready=False)
+TARGET_WITHOUT = target_pod(networks=[], ready=False)
+OTHER_NET = nic("blue", attachment="other")
+TARGET_ON_OTHER = target_pod(networks=[element("blue", attachment="other")], ready=False)
+
+
+def migrating(**members: Any) -> Json:
+    """The record of a NIC that comes with nicplug's migration."""
+    values = {"path": "Migration", "phase": "Migrating", "reason": "NoDynamicController", "migration": OWN}
+    return operation("blue", **(values | members))
+
+
+def queued(message: str) -> Json:
+    """The status of a migration that waits."""
+    return {"conditions": [{"type": "Progressing", "status": "True", "message": message}]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A migratable VMI with `nic`, its pods and migrations; then the record, and what is made or taken back."""
+
+    title: str
+    nic: Nic = field(default_factory=lambda: nic("blue"))
+    row: Json | None = None
+    record: Json | None = None
+    pods: tuple[Json, ...] = (ASKED,)
+    migrations: tuple[Json, ...] = ()
+    state: Json | None = None
+    node: str = "node01"
+    view: dict[str, Any] = field(default_factory=dict)
+    operation: str = "Plug"
+    expected: tuple[str, str, str]
+    says: str = ""
+    makes: bool = False
+    takes_back: bool = False
+    asks: bool = False
+    required: str | None = None
+
+    def __str__(self) -> str:
+        return self.title
+
+
+CASES = [
+    Case(
+        title="no controller: migrated at once, and the pod is asked too",
+        pods=(pod(),),
+        view={"controller": NO_CONTROLLER},
+        expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
+        says="the cluster has no dynamic networks controller: the VM is migrated by kubevirt-workload-update-",
+        makes=True,
+        asks=True,
+        required="True",
+    ),
+    Case(
+        title="SR-IOV: migrated, and the pod is not asked",
+        nic=nic("blue", binding="sriov"),
+        pods=(pod(),),
+        expected=("Migration", "Migrating", Reason.BINDING_NEEDS_MIGRATION),
+        makes=True,
+        required="True",
+    ),
+    Case(
+        title="dynamicPath Never: migrated, and the pod is no longer asked",
+        view={"controller": READY, "policy": HotplugPolicy(dynamic_path=DynamicPath.NEVER)},
+        expected=("Migration", "Migrating", Reason.DYNAMIC_PATH_NEVER),
+        makes=True,
+        asks=True,
+        required="True",
+    ),
+    Case(
+        title="the controller is ready: in place",
+        view={"controller": READY},
+        expected=("Dynamic", "Pending", Reason.WAITING_FOR_POD_INTERFACE),
+        required="False",
+    ),
+    Case(
+        title="the deadline is over: migrated",
+        record=operation("blue", waitingSince=later(-10), lastAttemptTime=later(-1), observedGeneration=1),
+        view={"controller": READY},
+        expected=("Migration", "Migrating", Reason.DYNAMIC_TIMEOUT),
+        says="within 10 s",
+        makes=True,
+        required="True",
+    ),
+    Case(
+        title="the controller failed once: asked again",
+        record=operation("blue", waitingSince=later(-1), lastAttemptTime=later(-1), observedGeneration=1),
+        view={"controller": READY, "failures": [failed("blue")]},
+        expected=("Dynamic", "Pending", Reason.ATTACH_FAILED),
+        says="failed once to attach network default/blue-net",
+        required="False",
+    ),
+    Case(
+        title="the controller failed twice: migrated before the deadline",
+        record=operation("blue", attempts=2, waitingSince=later(-3), lastAttemptTime=later(-1), observedGeneration=1),
+        view={"controller": READY, "failures": [failed("blue")]},
+        expected=("Migration", "Migrating", Reason.ATTACH_FAILED),
+        says="failed 2 times",
+        makes=True,
+        required="True",
+    ),
+    Case(
+        title="what it said before the last attempt does not count for that one",
+        record=operation(
+            "blue", attempts=2, waitingSince=later(-3), lastAttemptTime=NOW, observedGeneration=1, lastError="no"
+        ),
+        view={"controller": READY, "failures": [failed("blue", at=later(-2))]},
+        expected=("Dynamic", "Pending", Reason.ATTACH_FAILED),
+        required="False",
+    ),
+    Case(
+        title="failed, and onFailure Hold: Failed, and asked further",
+        record=operation("blue", attempts=2, waitingSince=later(-3), lastAttemptTime=later(-1), observedGeneration=1),
+        view={
+            "controller": READY,
+            "failures": [failed("blue")],
+            "policy": HotplugPolicy(on_failure=OnFailure.HOLD),
+        },
+        expected=("Dynamic", "Failed", Reason.ATTACH_FAILED),
+        says="Asked 2 times; again at 03:04:12 UTC",
+        required="False",
+    ),
+    Case(
+        title="no controller, migration Never: blocked",
+        view={"controller": NO_CONTROLLER, "policy": NO_MIGRATION},
+        expected=("None", "Blocked", Reason.MIGRATION_FORBIDDEN),
+        required="True",
+    ),
+    Case(
+        title="no controller, the network is missing: never migrated for it",
+        view={"controller": NO_CONTROLLER, "nads": []},
+        pods=(pod(),),
+        expected=("None", "Blocked", Reason.ATTACHMENT_DEFINITION_MISSING),
+    ),
+    Case(
+        title="SR-IOV, the network is missing: never migrated for it",
+        nic=nic("blue", binding="sriov"),
+        pods=(pod(),),
+        view={"nads": [nad("other")]},
+        expected=("None", "Blocked", Reason.ATTACHMENT_DEFINITION_MISSING),
+    ),
+    # With a migration under way.
+    Case(
+        title="the migration waits: quoted",
+        view={"controller": NO_CONTROLLER},
+        record=migrating(),
+        migrations=(migration("Pending", status=queued("3rd of 7 in the queue"), **OURS),),
+        expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
+        says=f"the VM is migrated by {OWN}, which waits: 3rd of 7 in the queue",
+        required="True",
+    ),
+    Case(
+        title="a user's migration waits: no second one is made",
+        view={"controller": NO_CONTROLLER},
+        migrations=(migration("Pending"),),
+        expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
+        says="by migration-job",
+        required="True",
+    ),
+    Case(
+        title="a controller came while the migration waits: it goes on until the pod has the interface",
+        view={"controller": READY},
+        record=migrating(),
+        migrations=(migration("Pending", **OURS),),
+        expected=("Migration", "Migrating", Reason.MIGRATING),
+        required="True",
+    ),
+    Case(
+        title="the pod has the interface while the migration waits: taken back",
+        view={"controller": READY},
+        pods=(HAS,),
+        row=IN_POD,
+        record=migrating(),
+        migrations=(migration("Pending", **OURS),),
+        expected=("Dynamic", "InPod", Reason.WAITING_FOR_GUEST),
+        takes_back=True,
+    ),
+    Case(
+        title="the pod has the interface while a user's migration waits: not ours to take back",
+        view={"controller": READY},
+        pods=(HAS,),
+        row=IN_POD,
+        migrations=(migration("Pending"),),
+        expected=("Dynamic", "InPod", Reason.WAITING_FOR_GUEST),
+    ),
+    Case(
+        title="the policy turns to Never while the migration waits: taken back",
+        view={"controller": NO_CONTROLLER, "policy": NO_MIGRATION},
+        record=migrating(),
+        migrations=(migration("Pending", **OURS),),
+        expected=("None", "Blocked", Reason.MIGRATION_FORBIDDEN),
+        takes_back=True,
+        required="True",
+    ),
+    Case(
+        title="the policy turns to Never, and the migration is handed off: it goes on",
+        view={"controller": NO_CONTROLLER, "policy": NO_MIGRATION},
+        record=migrating(),
+        pods=(ASKED, TARGET),
+        migrations=(migration("PreparingTarget", **OURS),),
+        state=migration_state(),
+        expected=("Migration", "Migrating", Reason.MIGRATING),
+        says=f"the VM is migrated by {OWN} to pod virt-launcher-vmi-fedora-",
+    ),
+    Case(
+        title="the target pod is made with it: the source pod is not asked any more",
+        view={"controller": NO_CONTROLLER},
+        record=migrating(),
+        pods=(pod(), TARGET),
+        migrations=(migration("Scheduling", **OURS),),
+        expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
+        says=f"the VM is migrated by {OWN} to pod virt-launcher-vmi-fedora-",
+    ),
+    Case(
+        title="the target pod was made without it: served right after",
+        view={"controller": READY},
+        pods=(pod(), TARGET_WITHOUT),
+        migrations=(migration("Scheduling"),),
+        expected=("Dynamic", "Pending", Reason.AFTER_MIGRATION),
+        says="migration-job migrates the VM to pod virt-launcher-vmi-fedora-",
+    ),
+    Case(
+        title="the same, and it needs a migration of its own: after that one",
+        view={"controller": NO_CONTROLLER},
+        pods=(pod(), TARGET_WITHOUT),
+        migrations=(migration("Scheduling"),),
+        expected=("Migration", "Pending", Reason.AFTER_MIGRATION),
+    ),
+    Case(
+        title="it rides with somebody's migration",
+        view={"controller": READY},
+        pods=(pod(), TARGET),
+        migrations=(migration("Running"),),
+        state=migration_state(),
+        expected=("Migration", "Migrating", Reason.MIGRATING),
+        says="the VM is migrated by migration-job to pod",
+    ),
+    Case(
+        title="moved: the new pod has it",
+        view={"controller": NO_CONTROLLER},
+        pods=(ASKED, target_pod(networks=[element("blue")], attached=["blue"])),
+        node="node02",
+        record=migrating(),
+        migrations=(migration("Running", **OURS),),
+        state=migration_state(),
+        expected=("Migration", "InPod", Reason.WAITING_FOR_GUEST),
+    ),
+    Case(
+        title="moved: the guest has it",
+        view={"controller": NO_CONTROLLER},
+        pods=(ASKED, target_pod(networks=[element("blue")], attached=["blue"])),
+        node="node02",
+        row=PLUGGED,
+        record=migrating(),
+        migrations=(migration("Succeeded", **OURS),),
+        state=migration_state(completed=True),
+        expected=("Migration", "Ready", Reason.ATTACHED),
+        says=f"by {OWN}",
+    ),
+    # The way out.
+    Case(
+        title="unplug, no controller: migrated once the guest has let go",
+        nic=absent("blue"),
+        pods=(HAS,),
+        row=IN_POD,
+        operation="Unplug",
+        view={"controller": NO_CONTROLLER},
+        expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
+        makes=True,
+        asks=True,
+        required="True",
+    ),
+    Case(
+        title="unplug, the guest holds it: no path is waited for",
+        nic=absent("blue"),
+        pods=(HAS,),
+        row=PLUGGED,
+        operation="Unplug",
+        view={"controller": NO_CONTROLLER},
+        expected=("Dynamic", "InGuest", Reason.WAITING_FOR_GUEST_RELEASE),
+    ),
+    Case(
+        title="unplug, the target pod is made without it",
+        nic=absent("blue"),
+        pods=(HAS, TARGET_WITHOUT),
+        row=IN_POD,
+        operation="Unplug",
+        view={"controller": NO_CONTROLLER},
+        migrations=(migration("Scheduling", **OURS),),
+        expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
+    ),
+    Case(
+        title="unplug, the target pod was made with it: after that",
+        nic=absent("blue"),
+        pods=(HAS, TARGET),
+        row=IN_POD,
+        operation="Unplug",
+        view={"controller": READY},
+        migrations=(migration("Scheduling"),),
+        expected=("Dynamic", "Pending", Reason.AFTER_MIGRATION),
+    ),
+    Case(
+        title="unplug, dynamicPath Never: the pod keeps its element until the guest has moved",
+        nic=absent("blue"),
+        pods=(HAS,),
+        row=IN_POD,
+        operation="Unplug",
+        view={"controller": READY, "policy": HotplugPolicy(dynamic_path=DynamicPath.NEVER)},
+        expected=("Migration", "Migrating", Reason.DYNAMIC_PATH_NEVER),
+        makes=True,
+        required="True",
+    ),
+    # Another network.
+    Case(
+        title="another network: migrated",
+        nic=OTHER_NET,
+        pods=(HAS,),
+        row=PLUGGED,
+        operation="ChangeNetwork",
+        expected=("Migration", "Migrating", Reason.NETWORK_CHANGE_NEEDS_MIGRATION),
+        says="has network default/blue-net, the spec asks for default/other; a NIC that the guest has",
+        makes=True,
+        required="True",
+    ),
+    Case(
+        title="another network that is missing: never migrated for it",
+        nic=OTHER_NET,
+        pods=(HAS,),
+        row=PLUGGED,
+        operation="ChangeNetwork",
+        view={"nads": [nad("blue-net")]},
+        expected=("None", "Blocked", Reason.ATTACHMENT_DEFINITION_MISSING),
+    ),
+    Case(
+        title="another network, the target pod has it",
+        nic=OTHER_NET,
+        pods=(HAS, TARGET_ON_OTHER),
+        row=PLUGGED,
+        operation="ChangeNetwork",
+        migrations=(migration("Scheduling"),),
+        expected=("Migration", "Migrating", Reason.NETWORK_CHANGE_NEEDS_MIGRATION),
+    ),
+    Case(
+        title="another network, the target pod has the old one: after that",
+        nic=OTHER_NET,
+        pods=(HAS, TARGET),
+        row=PLUGGED,
+        operation="ChangeNetwork",
+        migrations=(migration("Scheduling"),),
+        expected=("Migration", "Pending", Reason.AFTER_MIGRATION),
+    ),
+    Case(
+        title="another network, moved",
+        nic=OTHER_NET,
+        pods=(HAS, target_pod(networks=[element("blue", attachment="other")], attached=["blue"])),
+        node="node02",
+        row=PLUGGED,
+        record=migrating(type_="ChangeNetwork"),
+        operation="ChangeNetwork",
+        migrations=(migration("Succeeded", **OURS),),
+        state=migration_state(completed=True),
+        expected=("Migration", "Ready", Reason.ATTACHED),
+        says="it is on network other through pod virt-launcher-vmi-fedora-",
+    ),
+]  # fmt: skip
+
+
+def plan_of(case: Case) -> Plan:
+    raw = vmi(
+        primary(),
+        case.nic,
+        rows=[primary_row(), *([case.row] if case.row else [])],
+        operations=[case.record] if case.record else [],
+        conditions=[MIGRATABLE],
+        moving=case.state,
+        node=case.node,
+    )
+    view = vmi_view(
+        raw, *case.pods, pending_since=later(-60), seen_at=later(-60), migrations=case.migrations, **case.view
+    )
+    return plan_vmi(view, now=NOW)
+
+
+def status_of(plan: Plan) -> Json:
+    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
+    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_record(case: Case) -> None:
+    plan = plan_of(case)
+    (record,) = status_of(plan).get("interfaceOperations") or [case.record]
+    assert (record["path"], record["phase"], record["reason"]) == case.expected
+    assert record["operation"] == case.operation
+    assert case.says in record["message"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_is_done(case: Case) -> None:
+    plan = plan_of(case)
+    made = [action for action in plan.actions if isinstance(action, Create) and action.kind is Kind.MIGRATION]
+    taken = [action for action in plan.actions if isinstance(action, Delete) and action.kind is Kind.MIGRATION]
+    asked = [action for action in plan.actions if isinstance(action, PatchNetworksAnnotation)]
+    assert (len(made), len(taken), len(asked)) == (case.makes, case.takes_back, case.asks)
+    reasons = [item.reason for item in plan.announcements]
+    assert ("SuccessfulCreate" in reasons, "SuccessfulChangeAbortion" in reasons) == (case.makes, case.takes_back)
+    if made:
+        (record,) = status_of(plan)["interfaceOperations"]
+        assert record["migration"] == made[0].key.name
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_migration_required(case: Case) -> None:
+    conditions = {item["type"]: item for item in status_of(plan_of(case)).get("conditions") or []}
+    found = conditions.get("MigrationRequired")
+    assert (found and found["status"]) == case.required
+    if found:
+        reason = "AutoMigrationDueToLiveUpdate" if case.required == "True" else "AutoMigrationPending"
+        assert found["reason"] == reason
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_next_pass_says_the_same(case: Case) -> None:
+    """No clock ticks in a message: with nothing new, nothing is written."""
+    plan = plan_of(case)
+    status = status_of(plan)
+    again = Case(
+        **{
+            **{name: getattr(case, name) for name in case.__dataclass_fields__},
+            "record": (status.get("interfaceOperations") or [case.record])[0],
+        }
+    )
+    later_records = status_of(plan_of(again)).get("interfaceOperations")
+    if not case.makes:  # its migration would be in the view by then
+        assert later_records is None or later_records == [again.record]
+
+
+def test_two_nics_by_two_commands_ride_one_migration() -> None:
+    """The migration waits a moment after the last change of the spec."""
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
+    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=later(-0.1))
+    plan = plan_vmi(view, now=NOW)
+    assert not any(isinstance(action, Create) for action in plan.actions)
+    assert plan.again_at == later(0.1)
+
+
+def test_the_first_of_many_does_not_wait_for_ever() -> None:
+    """A NIC each tenth of a second: after a second, those there are go."""
+    records = [operation("blue", path="Migration", reason="NoDynamicController", since=later(-1))]
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], operations=records, conditions=[MIGRATABLE])
+    plan = plan_vmi(vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=NOW), now=NOW)
+    assert any(isinstance(action, Create) for action in plan.actions)
+
+
+def test_each_nic_has_a_deadline_of_its_own() -> None:
+    """Another NIC that is asked for later does not begin it anew."""
+    records = [operation("blue", waitingSince=later(-8), lastAttemptTime=later(-8), observedGeneration=1)]
+    raw = vmi(
+        primary(), nic("blue"), nic("red"), rows=[primary_row()], operations=records, conditions=[MIGRATABLE],
+        generation=2,
+    )  # fmt: skip
+    plan = plan_vmi(vmi_view(raw, ASKED, controller=READY, pending_since=later(-60)), now=NOW)
+    found = {item["name"]: item for item in status_of(plan)["interfaceOperations"]}
+    assert found["blue"]["waitingSince"].startswith("2026-01-02T03:03:57")
+    assert found["red"]["waitingSince"].startswith("2026-01-02T03:04:05")
+    assert plan.again_at == later(2)
+
+
+def test_a_second_migration_has_another_name_than_the_first() -> None:
+    """What was made after the first one ended is no repeat of it, and both leaders give it the same name."""
+
+    def made(*migrations: Json) -> str:
+        raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
+        view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=later(-9), migrations=migrations)
+        (create,) = [action for action in plan_vmi(view, now=NOW).actions if isinstance(action, Create)]
+        return create.key.name
+
+    first = made()
+    ended = migration("Failed", **{**OURS, "name": first})
+    assert made(ended) != first
+    assert made(migration("Failed"), ended) == made(ended)
+
+
+def test_a_cancelled_migration_is_seen_off_before_the_next_one() -> None:
+    """Its name is the next one's too: a POST would meet it, and pass for done."""
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
+    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=later(-9))
+    (create,) = [action for action in plan_vmi(view, now=NOW).actions if isinstance(action, Create)]
+    going = migration("Pending", **{**OURS, "name": create.key.name, "deleting": True})
+    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=later(-9), migrations=(going,))
+    assert not any(isinstance(action, (Create, Delete)) for action in plan_vmi(view, now=NOW).actions)
+
+
+def test_a_condition_that_is_true_stays_until_nothing_is_needed() -> None:
+    """KubeVirt's sticky rule: False never follows True."""
+    true = {"type": "MigrationRequired", "status": "True", "reason": "AutoMigrationDueToLiveUpdate"}
+
+    def found(*, controller: DynamicController, attached: bool) -> str | None:
+        rows = [primary_row(), *([IN_POD] if attached else [])]
+        raw = vmi(primary(), nic("blue"), rows=rows, conditions=[MIGRATABLE, true])
+        view = vmi_view(raw, HAS if attached else ASKED, controller=controller, pending_since=later(-60))
+        rows = status_of(plan_vmi(view, now=NOW)).get("conditions", [])
+        return next((str(item["status"]) for item in rows if item["type"] == "MigrationRequired"), None)
+
+    assert found(controller=READY, attached=False) == "True"
+    assert found(controller=READY, attached=True) is None
+
+
+def test_the_completion_names_the_path() -> None:
+    case = next(item for item in CASES if item.title == "moved: the guest has it")
+    plan = plan_of(case)
+    (completion,) = plan.completions
+    assert (completion.operation, completion.path) == ("Plug", "Migration")
+    (event,) = [item for item in plan.announcements if item.reason == "InterfacePlugged"]
+    assert f"by {OWN}" in event.message
+
+
+def test_an_unplug_that_a_migration_brought_about_completes_on_that_path() -> None:
+    records = [migrating(type_="Unplug")]
+    raw = vmi(primary(), absent("blue"), rows=[primary_row()], operations=records, node="node02",
+              moving=migration_state(completed=True), conditions=[MIGRATABLE])  # fmt: skip
+    view = vmi_view(raw, target_pod(networks=""), migrations=(migration("Succeeded", **OURS),), nads=None)
+    (completion,) = plan_vmi(view, now=NOW).completions
+    assert (completion.operation, completion.path) == ("Unplug", "Migration")
+
+
+def test_a_deadline_that_the_policy_sets() -> None:
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
+    policy = HotplugPolicy(dynamic_timeout=timedelta(seconds=3))
+    plan = plan_vmi(vmi_view(raw, ASKED, controller=READY, policy=policy, pending_since=later(-60)), now=NOW)
+    assert plan.again_at == later(3)
