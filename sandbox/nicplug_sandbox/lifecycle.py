@@ -12,6 +12,7 @@ from nicplug_sandbox import controlplane, kubeconfig, processes, state
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.guests import SOCKET
 from nicplug_sandbox.processes import RecordedProcess
 from nicplug_sandbox.state import State
 
@@ -117,6 +118,7 @@ def _spawn_simulator(directory: Path, *, config: Path, nodes: int, foreign: bool
     log = directory / "logs" / f"{SIMULATOR}.log"
     log.unlink(missing_ok=True)  # or the ready line of the one before would be found
     argv = [sys.executable, "-m", "nicplug_sandbox.node", f"--kubeconfig={config}", f"--nodes={nodes}"]
+    argv.append(f"--guests-socket={SOCKET}")  # from the directory: a socket's path must be short
     if foreign:
         argv.append("--deregister")  # somebody else's cluster must not keep nodes that nobody plays
     # This package may have been found by a test runner's path settings, which a child does not inherit.

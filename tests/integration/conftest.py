@@ -13,6 +13,7 @@ from tests.integration.waiting import until
 
 from nicplug_sandbox import controlplane, lifecycle, processes
 from nicplug_sandbox.apply import apply_manifests
+from nicplug_sandbox.guests import read_guests
 from nicplug_sandbox.operator_process import (
     ROOT,
     OperatorProcess,
@@ -62,6 +63,10 @@ class Sandbox:
         lines = (self.directory / "audit.log").read_text().splitlines()
         entries = (json.loads(line) for line in lines if ":nicplug-operator" in line)
         return [entry for entry in entries if entry["stage"] == "ResponseComplete"]
+
+    def guests(self) -> dict[str, Json]:
+        """What each guest really has, by `namespace/name` of its VMI."""
+        return read_guests(self.directory)
 
     def user(self, namespace: str) -> User:
         """Somebody who may do everything."""

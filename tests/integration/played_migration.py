@@ -66,8 +66,9 @@ class PlayedMigration:
         await self.operator.api.delete(PODS, name=pod, namespace=self.operator.namespace)
 
     def state(self) -> Json:
-        """`migrationState` as last seen."""
-        return dict(self.operator.vmi(self.vmi)["status"].get("migrationState") or {})
+        """`migrationState` as last seen, empty while it is another migration's."""
+        state = dict(self.operator.vmi(self.vmi)["status"].get("migrationState") or {})
+        return state if state.get("migrationUid") == self.uid else {}
 
     async def until(self, member: str) -> Json:
         """The state once it has the member."""

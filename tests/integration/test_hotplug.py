@@ -40,13 +40,16 @@ def _add_interface(kubectl: Kubectl, vmi_name: str, *, name: str, attachment: st
     kubectl("patch", "vmi", vmi_name, "--type=json", f"--patch={json.dumps(operations)}")
 
 
-def test_a_nic_in_the_template_reaches_the_guest_and_leaves_it_again(user: User) -> None:
+def test_a_nic_in_the_template_reaches_the_guest_and_leaves_it_again(user: User, sandbox: Sandbox) -> None:
     user.create(VM, vm("a"))
     user.until_running("a")
     user.change(VM, "a", plug("blue"))
     user.until_ready("a", "blue")
     record = user.record("a", "blue")
     assert (record["operation"], record["path"], record["reason"]) == ("Plug", "Dynamic", "Attached")
+    guest = sandbox.guests()[f"{user.namespace}/a"]
+    assert [(nic["name"], nic["link"]) for nic in guest["nics"]] == [("main", "up"), ("blue", "up")]
+    assert guest["pod"] == user.pod_of("a")["metadata"]["name"]
     user.change(VM, "a", unplug("blue"))
     until(lambda: nics(user.get(VM, "a")) == ["main"] and nics(user.get(VMI, "a")) == ["main"])
     until(lambda: not user.record("a", "blue") and not user.row("a", "blue"))

@@ -9,7 +9,8 @@ from tests.integration.played_migration import PlayedMigration
 from tests.integration.played_operator import PlayedOperator, element, info_sources, vmi_body
 
 from nicplug_sandbox.controlplane import ControlPlane
-from nicplug_sandbox.node.api import MERGE_PATCH
+from nicplug_sandbox.guests import SOCKET, read_guests
+from nicplug_sandbox.node.api import MERGE_PATCH, VIRTUAL_MACHINE_INSTANCES
 
 NODES = ("node01", "node02", "node03")
 LONG_COPY = {"sandbox.nicplug.io/migration-copy": "30s"}
@@ -20,7 +21,9 @@ BLUE = {"blue": "blue"}
 def cluster(control_plane: ControlPlane) -> Iterator[ControlPlane]:
     """Three simulated nodes."""
     install_crds(control_plane.kubeconfig)
-    with simulator(control_plane.kubeconfig, "--nodes", "3", "--copy-seconds", "0.1", "--deregister"):
+    socket = control_plane.kubeconfig.parent / SOCKET
+    options = ("--nodes", "3", "--copy-seconds", "0.1", "--guests-socket", str(socket), "--deregister")
+    with simulator(control_plane.kubeconfig, *options):
         yield control_plane
 
 
@@ -80,3 +83,85 @@ async def test_a_guest_moves_and_gets_its_new_nic_there(operator: PlayedOperator
     await migration.tell_rows("blue", "red")
     await operator.until(lambda: info_sources(operator.vmi("vm")).get("red") == "domain, multus-status")
     assert operator.phase("vm") == "Running"
+
+
+async def until_guest(operator: PlayedOperator, cluster: ControlPlane, pod: str) -> None:
+    """Wait until the guest runs in a pod, with both NICs."""
+    wanted = (pod, ["default", "blue"])
+
+    async def runs_there() -> bool:
+        found = read_guests(cluster.kubeconfig.parent).get(f"{operator.namespace}/vm", {"pod": "", "nics": []})
+        return (found["pod"], [nic["name"] for nic in found["nics"]]) == wanted
+
+    await operator.eventually(runs_there)
+
+
+async def test_an_abort_during_the_copy_leaves_the_guest_where_it_was(
+    operator: PlayedOperator, cluster: ControlPlane
+) -> None:
+    migration = await prepared(operator, annotations=LONG_COPY)
+    await migration.hand_off()
+    await migration.until("startTimestamp")
+    await migration.abort()
+    state = await migration.until("completed")
+    assert state["failed"]
+    assert state["abortStatus"] == "Succeeded"
+    await operator.until(lambda: operator.pod(migration.target)["status"]["phase"] == "Succeeded")
+    await until_guest(operator, cluster, migration.source)
+    event = await operator.event("vm", "Migrated")
+    assert event["message"].startswith(f"VirtualMachineInstance migration uid {migration.uid} failed. reason:")
+
+
+async def test_a_target_pod_that_is_killed_during_the_copy(operator: PlayedOperator, cluster: ControlPlane) -> None:
+    migration = await prepared(operator, annotations=LONG_COPY)
+    await migration.hand_off()
+    await migration.until("startTimestamp")
+    await migration.kill(migration.target)
+    state = await migration.until("completed")
+    assert state["failureReason"] == "Unable to write to socket: Broken pipe"
+    await until_guest(operator, cluster, migration.source)
+    assert operator.phase("vm") == "Running"
+
+
+@pytest.mark.parametrize(
+    ("role", "how", "reason"),
+    [
+        pytest.param("migration-target", "prepare", "failed to prepare", id="preparation"),
+        pytest.param("migration-source", "copy", "Broken pipe", id="copy"),
+        pytest.param("migration-target", "load", "load of migration failed", id="cut-over"),
+    ],
+)
+async def test_after_a_failure_the_next_migration_succeeds(
+    operator: PlayedOperator, cluster: ControlPlane, role: str, how: str, reason: str
+) -> None:
+    fault = f"sandbox.nicplug.io/{role}"
+    first = await prepared(operator, annotations={fault: f"broken={how}"})
+    await first.hand_off()
+    assert reason in (await first.until("failed"))["failureReason"]
+    await operator.until(lambda: operator.pod(first.target)["status"]["phase"] == "Succeeded")
+    await operator.patch_vmi("vm", {"metadata": {"annotations": {fault: None}}}, content_type=MERGE_PATCH)
+    second = await PlayedMigration.with_target(operator, vmi="vm", source=first.source, nics=BLUE)
+    await second.hand_off()
+    assert "failed" not in await second.until("completed")
+    await until_guest(operator, cluster, second.target)
+
+
+async def test_a_guest_goes_and_comes_back(operator: PlayedOperator, cluster: ControlPlane) -> None:
+    there = await prepared(operator)
+    await there.hand_off()
+    await there.until("completed")
+    back = await PlayedMigration.with_target(operator, vmi="vm", source=there.target, nics=BLUE)
+    await back.hand_off()
+    await back.until("completed")
+    await until_guest(operator, cluster, back.target)
+
+
+async def test_a_vmi_that_is_deleted_during_the_copy(operator: PlayedOperator) -> None:
+    migration = await prepared(operator, annotations=LONG_COPY)
+    await operator.patch_vmi("vm", {"metadata": {"finalizers": ["sandbox.example/hold"]}}, content_type=MERGE_PATCH)
+    await migration.hand_off()
+    await migration.until("startTimestamp")
+    await operator.api.delete(VIRTUAL_MACHINE_INSTANCES, name="vm", namespace=operator.namespace)
+    await operator.until(lambda: operator.phase("vm") == "Succeeded")
+    await operator.until(lambda: operator.pod(migration.target)["status"]["phase"] == "Succeeded")
+    await operator.patch_vmi("vm", {"metadata": {"finalizers": None}}, content_type=MERGE_PATCH)

@@ -50,11 +50,30 @@ async def _serve(settings: Settings) -> None:
     help="How long a guest takes to accept or release a NIC.",
 )
 @click.option(
+    "--prepare-seconds",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="How long the target pod of a live migration is prepared.",
+)
+@click.option(
     "--copy-seconds",
     type=click.FloatRange(0),
     default=0.3,
     show_default=True,
     help="How long a live migration copies a guest.",
+)
+@click.option(
+    "--cut-over-seconds",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="How long a guest stands still between the copy and its target.",
+)
+@click.option(
+    "--guests-socket",
+    type=click.Path(path_type=Path),
+    help="A Unix socket that answers with what each guest has, as JSON.",
 )
 @click.option("--deregister", is_flag=True, help="Delete the nodes and DaemonSets at the end.")
 @click.option("--verbose", is_flag=True, help="Log every repetition.")

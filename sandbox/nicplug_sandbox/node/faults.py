@@ -1,8 +1,8 @@
-"""What is wrong with a role on a node, read from the annotations of the Node object.
+"""What is wrong with a role on a node, read from the annotations of the Node object, or for one VMI from its own.
 
-`sandbox.nicplug.io/<role>: absent | broken[=<how>] | slow=<seconds>s | doubled`, several with commas. A value that
-is not understood means "nothing is wrong", with a line in the log: a typing error must not look like a
-working fault.
+`sandbox.nicplug.io/<role>: absent | broken[=<how>] | slow=<seconds>s | doubled[=<seconds>s]`, several with commas.
+A value that is not understood means "nothing is wrong", with a line in the log: a typing error must not look
+like a working fault.
 """
 
 import logging
@@ -30,10 +30,10 @@ class RoleName(StrEnum):
 HOW_BROKEN: dict[RoleName, frozenset[str]] = {
     RoleName.KUBELET: frozenset({"image-pull", "crash", "unready"}),
     RoleName.MULTUS: frozenset({"add", "delete", "crash", "unready"}),
-    RoleName.DYNAMIC_NETWORKS: frozenset({"fails", "silent", "crash", "unready"}),
+    RoleName.DYNAMIC_NETWORKS: frozenset({"fails", "mixed", "silent", "crash", "unready"}),
     RoleName.VIRT_HANDLER: frozenset({"plug", "unplug"}),
     RoleName.MIGRATION_SOURCE: frozenset({"copy", "crash", "abort"}),
-    RoleName.MIGRATION_TARGET: frozenset({"prepare", "load"}),
+    RoleName.MIGRATION_TARGET: frozenset({"prepare", "load", "crash", "silent"}),
 }
 """The ways in which each role can be broken; a bare `broken` means `DEFAULT_HOW`."""
 
@@ -45,6 +45,8 @@ DEFAULT_HOW: dict[RoleName, str] = {
     RoleName.MIGRATION_SOURCE: "copy",
     RoleName.MIGRATION_TARGET: "prepare",
 }
+AGAIN_SECONDS = 1.0
+"""Timestamps have whole seconds: a report that comes again must not look the same."""
 DOUBLING = frozenset({RoleName.MIGRATION_SOURCE, RoleName.MIGRATION_TARGET})
 """The roles that can be told to send each report twice."""
 
@@ -57,8 +59,8 @@ class Fault:
     broken: str = ""
     """How it is broken: one of `HOW_BROKEN`, or empty."""
     slow_seconds: float = 0.0
-    doubled: bool = False
-    """Each report is sent again a second later."""
+    again_seconds: float | None = None
+    """Each report is sent again so much later."""
 
 
 HEALTHY = Fault()
@@ -73,7 +75,7 @@ def read_seconds(text: str) -> float | None:
 
 def parse_fault(text: str, *, role: RoleName) -> Fault | None:
     """The fault that an annotation value describes; None when it cannot be understood."""
-    absent, broken, slow, doubled = False, "", 0.0, False
+    absent, broken, slow, again = False, "", 0.0, None
     for word in (part.strip() for part in text.split(",")):
         if word in ("", "present"):
             continue
@@ -86,26 +88,40 @@ def parse_fault(text: str, *, role: RoleName) -> Fault | None:
         elif word.startswith("slow=") and (seconds := read_seconds(word.removeprefix("slow="))) is not None:
             slow = seconds
         elif word == "doubled" and role in DOUBLING:
-            doubled = True
+            again = AGAIN_SECONDS
+        elif word.startswith("doubled=") and role in DOUBLING:
+            again = read_seconds(word.removeprefix("doubled="))
+            if again is None:
+                return None
         else:
             return None
-    return Fault(absent=absent, broken=broken, slow_seconds=slow, doubled=doubled)
+    return Fault(absent=absent, broken=broken, slow_seconds=slow, again_seconds=again)
 
 
 def fault_of(node: Json | None, role: RoleName) -> Fault:
     """What is wrong with `role` on `node`; an unknown node has no working role at all."""
     if node is None:
         return Fault(absent=True)
-    text = (node["metadata"].get("annotations") or {}).get(PREFIX + role)
+    return _told_by(node, role) or HEALTHY
+
+
+def fault_for(vmi: Json, *, node: Json | None, role: RoleName) -> Fault:
+    """What is wrong with `role` when it works on one VMI: what its annotation says wins over its node's."""
+    if node is None:
+        return Fault(absent=True)
+    return _told_by(vmi, role) or fault_of(node, role)
+
+
+def _told_by(obj: Json, role: RoleName) -> Fault | None:
+    """The fault in the annotation of an object; None without one, and when it is not understood."""
+    text = (obj["metadata"].get("annotations") or {}).get(PREFIX + role)
     if not text:
-        return HEALTHY
+        return None
     fault = parse_fault(text, role=role)
     if fault is None:
-        choices = "|".join(sorted(HOW_BROKEN[role]))
         log.warning(
-            'node "%s": annotation "%s%s" is "%s", which is not understood and so has no effect; '
+            '"%s": annotation "%s%s" is "%s", which is not understood and so has no effect; '
             "use absent, broken, broken=%s or slow=2s",
-            node["metadata"]["name"], PREFIX, role, text, choices,
+            obj["metadata"]["name"], PREFIX, role, text, "|".join(sorted(HOW_BROKEN[role])),
         )  # fmt: skip
-        return HEALTHY
     return fault

@@ -19,6 +19,10 @@ OWNER_LABEL = "kubevirt.io/created-by"
 JOB_LABEL = "kubevirt.io/migrationJobUID"
 COPY = PREFIX + "migration-copy"
 """On a VMI: how long the copy of its memory takes, `2s` or `300ms`."""
+PREPARE = PREFIX + "migration-prepare"
+"""On a VMI: how long its target pod is prepared."""
+CUT_OVER = PREFIX + "migration-cut-over"
+"""On a VMI: how long its guest stands still between the copy and the target."""
 FINAL = ("Succeeded", "Failed")
 BROKEN_PIPE = "Unable to write to socket: Broken pipe"
 CANCELED = "operation aborted: migration out job: canceled by client"
@@ -79,6 +83,11 @@ def is_reported(vmi: Json) -> bool:
     return bool(state_of(vmi).get("targetNodeDomainReadyTimestamp"))
 
 
+def is_copying(vmi: Json) -> bool:
+    """Whether the source sends the guest, and the target has not told that it runs there."""
+    return is_migrating(vmi) and bool(state_of(vmi).get("startTimestamp")) and not is_reported(vmi)
+
+
 def is_compute_running(pod: Json) -> bool:
     """Whether virt-launcher can run a guest in this pod."""
     if pod.get("status", {}).get("phase") != "Running" or "deletionTimestamp" in pod["metadata"]:
@@ -111,6 +120,13 @@ def target_pod(*, vmi: Json, pods: Mirror) -> Json | None:
     found = pods_of(vmi=vmi, pods=pods, node=state.get("targetNode") or "")
     named = [pod for pod in found if pod["metadata"]["name"] == state.get("targetPod")]
     return next((pod for pod in named if label_of(pod, JOB_LABEL) == migration_uid(vmi)), None)
+
+
+def pod_of_guest(vmi: Json) -> str:
+    """The name of the pod in which the last migration has left the guest; empty without one."""
+    state = state_of(vmi)
+    has_moved = is_reported(vmi) and not state.get("failed")
+    return str(state.get("targetPod" if has_moved else "sourcePod") or "")
 
 
 def _is_alive(vmi: Json) -> bool:
@@ -173,9 +189,9 @@ def _finishing_step(vmi: Json) -> TargetStep:
     return TargetStep.COMPLETE if state.get("endTimestamp") else TargetStep.FINISH
 
 
-def copy_seconds(vmi: Json, *, default: float) -> float:
-    """How long the copy takes; an annotation that is not understood has no effect."""
-    seconds = read_seconds(annotation(vmi, COPY))
+def step_seconds(vmi: Json, key: str, *, default: float) -> float:
+    """How long a step takes; an annotation that is not understood has no effect."""
+    seconds = read_seconds(annotation(vmi, key))
     return default if seconds is None else seconds
 
 

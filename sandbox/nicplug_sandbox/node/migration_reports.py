@@ -8,16 +8,13 @@ import aiohttp
 
 from nicplug_sandbox.node.api import ApiError, Json
 from nicplug_sandbox.node.events import Event, EventPoster
-from nicplug_sandbox.node.faults import Fault, RoleName, fault_of
+from nicplug_sandbox.node.faults import Fault, RoleName, fault_for
 from nicplug_sandbox.node.migration import failure, migration_uid, state_of
 from nicplug_sandbox.node.mirror import Key, Mirror
 from nicplug_sandbox.node.pod_status import timestamp
 from nicplug_sandbox.node.vmi_writes import VmiWriter
 
 log = logging.getLogger(__name__)
-
-AGAIN_SECONDS = 1.0
-"""Timestamps have whole seconds: a report that comes again must not look the same."""
 
 
 def moment() -> str:
@@ -47,10 +44,12 @@ class MigrationReports:
         self._events = events
         self._again: set[asyncio.Task[None]] = set()
 
-    def fault(self, node: str, role: RoleName) -> Fault:
-        """What is wrong with a role of virt-handler on a node; without virt-handler it has none."""
+    def fault(self, vmi: Json, node: str, role: RoleName) -> Fault:
+        """What is wrong with a role of virt-handler on a node, for a VMI; without virt-handler it has none."""
         found = self._nodes.get(Key("", node))
-        return Fault(absent=True) if fault_of(found, RoleName.VIRT_HANDLER).absent else fault_of(found, role)
+        if fault_for(vmi, node=found, role=RoleName.VIRT_HANDLER).absent:
+            return Fault(absent=True)
+        return fault_for(vmi, node=found, role=role)
 
     async def report(self, vmi: Json, members: Json, *, fault: Fault, **others: object) -> None:
         """Write members of migrationState, and other fields of the status with them.
@@ -59,8 +58,8 @@ class MigrationReports:
             ApiError: also when somebody else was faster.
         """
         await self._writer.write_status(vmi, {"migrationState": {**state_of(vmi), **members}, **others})
-        if fault.doubled:
-            task = asyncio.create_task(self._repeat(vmi, members))
+        if fault.again_seconds is not None:
+            task = asyncio.create_task(self._repeat(vmi, members, after=fault.again_seconds))
             self._again.add(task)
             task.add_done_callback(self._again.discard)
 
@@ -92,8 +91,8 @@ class MigrationReports:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _repeat(self, vmi: Json, members: Json) -> None:
-        await asyncio.sleep(AGAIN_SECONDS)
+    async def _repeat(self, vmi: Json, members: Json, *, after: float) -> None:
+        await asyncio.sleep(after)
         try:
             await self._writer.send(vmi, repeated_patch(vmi, members, now=moment()), subresource="status")
         except (ApiError, aiohttp.ClientError, TimeoutError) as error:

@@ -11,13 +11,14 @@ from nicplug_sandbox.node.kubelet import Kubelet
 from nicplug_sandbox.node.migration import (
     BROKEN_PIPE,
     CANCELED,
+    COPY,
     SourceStep,
-    copy_seconds,
     copy_seconds_left,
     migration_uid,
     source_pod,
     source_step,
     state_of,
+    step_seconds,
     target_pod,
 )
 from nicplug_sandbox.node.migration_reports import MigrationReports, moment
@@ -65,7 +66,7 @@ class MigrationSource:
         watch_vmis(vmis=self._vmis, pods=self._pods, nodes=self._nodes, enqueue=self._enqueue)
 
     def _fault(self, vmi: Json) -> Fault:
-        return self._reports.fault(state_of(vmi).get("sourceNode") or "", RoleName.MIGRATION_SOURCE)
+        return self._reports.fault(vmi, state_of(vmi).get("sourceNode") or "", RoleName.MIGRATION_SOURCE)
 
     def _is_ours(self, vmi: Json) -> bool:
         return state_of(vmi).get("sourceNode") in self._names and bool(migration_uid(vmi))
@@ -96,7 +97,7 @@ class MigrationSource:
         return None
 
     async def _start(self, vmi: Json, fault: Fault) -> float:
-        seconds = copy_seconds(vmi, default=self._copy_seconds)
+        seconds = step_seconds(vmi, COPY, default=self._copy_seconds)
         await self._reports.report(vmi, {"startTimestamp": moment(), "mode": "PreCopy"}, fault=fault)
         self._due[key_of(vmi)] = migration_uid(vmi), asyncio.get_running_loop().time() + seconds
         return seconds
@@ -120,7 +121,7 @@ class MigrationSource:
         uid, due = self._due.get(key_of(vmi), ("", 0.0))
         if uid == migration_uid(vmi):
             return due - asyncio.get_running_loop().time()
-        seconds = copy_seconds(vmi, default=self._copy_seconds)
+        seconds = step_seconds(vmi, COPY, default=self._copy_seconds)
         return copy_seconds_left(vmi, seconds=seconds, now=datetime.now(UTC))
 
     async def _abort(self, vmi: Json, fault: Fault) -> float | None:

@@ -27,8 +27,14 @@ class Settings:
     """How long containers take to end after SIGTERM; never longer than the pod's own grace period."""
     plug_seconds: float = 0.0
     """How long the guest takes to accept or release a NIC (QEMU: 0.065 to 0.125)."""
+    prepare_seconds: float = 0.0
+    """How long the target pod of a live migration is prepared once it runs."""
     copy_seconds: float = 0.3
     """How long a live migration copies a guest's memory (QEMU with 192 MiB: 0.44 to 0.52)."""
+    cut_over_seconds: float = 0.0
+    """How long the guest stands still between the copy and its target (QEMU: 0.008 to 0.074)."""
+    guests_socket: Path | None = None
+    """Where to tell which guests have which NICs."""
     sandbox_retry_seconds: float = 1.0
     """Between two attempts to create a pod sandbox that failed (a real kubelet: 10 to 15)."""
     heartbeat_seconds: float = 10.0

@@ -26,12 +26,12 @@ from nicplug_sandbox.node.daemonsets import APPS, INDEX, index_daemonset_pods, i
 from nicplug_sandbox.node.dynamic_networks import DynamicNetworks
 from nicplug_sandbox.node.events import EventPoster
 from nicplug_sandbox.node.faults import RoleName, fault_of
-from nicplug_sandbox.node.guests import Guests
+from nicplug_sandbox.node.guests import Guests, serve_guests
 from nicplug_sandbox.node.kubelet import Kubelet
 from nicplug_sandbox.node.migration import NODE_LABEL, OWNER_LABEL, TARGET_NODE_LABEL, label_of
 from nicplug_sandbox.node.migration_reports import MigrationReports
 from nicplug_sandbox.node.migration_source import MigrationSource
-from nicplug_sandbox.node.migration_target import MigrationTarget
+from nicplug_sandbox.node.migration_target import MigrationTarget, TargetPace
 from nicplug_sandbox.node.mirror import Key, Mirror
 from nicplug_sandbox.node.multus import Multus
 from nicplug_sandbox.node.node_objects import NodeKeeper, node_address
@@ -112,6 +112,7 @@ class Roles:
     migration_target: MigrationTarget
     migration_reports: MigrationReports
     events: EventPoster
+    guests: Guests
 
     @classmethod
     def make(cls, *, api: Api, mirrors: Mirrors, settings: Settings) -> "Roles":
@@ -127,6 +128,7 @@ class Roles:
         )
         target = MigrationTarget(
             vmis=vmis, pods=pods, nodes=nodes, guests=guests, writer=writer, reports=reports, kubelet=kubelet,
+            pace=TargetPace(prepare=settings.prepare_seconds, cut_over=settings.cut_over_seconds),
             concurrency=GUEST_CONCURRENCY, addresses=addresses,
         )  # fmt: skip
         return cls(
@@ -148,6 +150,7 @@ class Roles:
             migration_target=target,
             migration_reports=reports,
             events=events,
+            guests=guests,
         )  # fmt: skip
 
     def working(self) -> tuple[Kubelet | DynamicNetworks | VirtHandler | MigrationSource | MigrationTarget, ...]:
@@ -237,6 +240,7 @@ async def run(settings: Settings, *, stop: asyncio.Event, ready: Callable[[dict[
             role.start()
             stack.push_async_callback(role.queue.close)
         tasks += [asyncio.create_task(roles.keeper.run()), asyncio.create_task(roles.events.run())]
+        await stack.enter_async_context(serve_guests(roles.guests, settings.guests_socket))
         missing = await _wait_for_daemon_sets(mirrors=mirrors, settings=settings)
         unwatched = [mirror.resource.plural for mirror in mirrors.all() if not mirror.synced.is_set()]
         ready(

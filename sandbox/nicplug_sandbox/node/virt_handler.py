@@ -25,9 +25,17 @@ from nicplug_sandbox.node.domain import (
     rows_of,
 )
 from nicplug_sandbox.node.events import Event, EventPoster
-from nicplug_sandbox.node.faults import Fault, RoleName, fault_of
+from nicplug_sandbox.node.faults import Fault, RoleName, fault_for
 from nicplug_sandbox.node.guests import Guests
-from nicplug_sandbox.node.migration import FINAL, NODE_LABEL, is_compute_running, is_migrating, label_of, pods_of
+from nicplug_sandbox.node.migration import (
+    FINAL,
+    NODE_LABEL,
+    is_compute_running,
+    is_migrating,
+    label_of,
+    pod_of_guest,
+    pods_of,
+)
 from nicplug_sandbox.node.mirror import Key, Mirror, key_of
 from nicplug_sandbox.node.networks import annotation
 from nicplug_sandbox.node.pod_status import timestamp
@@ -53,10 +61,21 @@ def guest_agent(vmi: Json) -> GuestAgent:
     )
 
 
-def launcher_pod(*, vmi: Json, pods: Mirror, node: str) -> Json | None:
-    """The newest pod of the VMI on the node that runs it."""
-    candidates = pods_of(vmi=vmi, pods=pods, node=node)
-    return max(candidates, key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
+def launcher_pod(*, vmi: Json, pods: Mirror, guests: Guests) -> Json | None:
+    """The pod that the guest runs in, or is to start in.
+
+    There may be others of the VMI on the node: targets of migrations that have failed.
+    """
+    candidates = pods_of(vmi=vmi, pods=pods, node=guests.node_of(vmi))
+    if name := guests.pod_of(vmi):
+        return next((pod for pod in candidates if pod["metadata"]["name"] == name), None)
+    told = pod_of_guest(vmi)
+
+    def rank(pod: Json) -> tuple[bool, bool, str]:
+        metadata = pod["metadata"]
+        return metadata["name"] == told, pod.get("status", {}).get("phase") not in FINAL, metadata["creationTimestamp"]
+
+    return max(candidates, key=rank, default=None)
 
 
 def agent_conditions(vmi: Json, *, now: str) -> list[Json]:
@@ -105,7 +124,8 @@ class VirtHandler:
             self._guests.forget(old)
 
     def _fault(self, vmi: Json) -> Fault:
-        return fault_of(self._nodes.get(Key("", self._guests.node_of(vmi))), RoleName.VIRT_HANDLER)
+        node = self._nodes.get(Key("", self._guests.node_of(vmi)))
+        return fault_for(vmi, node=node, role=RoleName.VIRT_HANDLER)
 
     def _enqueue(self, vmi: Json) -> None:
         phase = vmi.get("status", {}).get("phase")
@@ -123,7 +143,7 @@ class VirtHandler:
         fault = self._fault(vmi)
         if fault.absent:
             return
-        pod = launcher_pod(vmi=vmi, pods=self._pods, node=self._guests.node_of(vmi))
+        pod = launcher_pod(vmi=vmi, pods=self._pods, guests=self._guests)
         match vmi.get("status", {}).get("phase"):
             case "Scheduled" | "Running" if self._has_ended(vmi, pod):
                 await self._end(vmi, pod)
@@ -150,7 +170,7 @@ class VirtHandler:
             "migrationMethod": "LiveMigration",
         }
         await self._writer.write_status(vmi, changes)
-        self._guests.put(vmi, domain)
+        self._guests.put(vmi, domain, pod=pod)
 
     async def _end(self, vmi: Json, pod: Json | None) -> None:
         crashed = pod is not None and pod.get("status", {}).get("phase") == "Failed"
@@ -168,7 +188,7 @@ class VirtHandler:
         if vmi["metadata"]["uid"] != uid or vmi["status"].get("phase") != "Running" or is_migrating(vmi):
             # A guest that is being copied takes no device: the change is made after the migration.
             return
-        self._guests.put(vmi, domain)
+        self._guests.put(vmi, domain, pod=pod)
         rows = rebuilt_rows(vmi=vmi, domain=domain, agent=guest_agent(vmi))
         changes: Json = {"conditions": agent_conditions(vmi, now=timestamp(datetime.now(UTC)))}
         if not is_same(rows_of(vmi), rows):

@@ -244,6 +244,28 @@ async def test_broken(fault: str, reasons: set[str]) -> None:
         assert set(w.api.reasons()) == reasons
 
 
+async def test_an_addition_beside_a_removal_loses_its_status() -> None:
+    launcher = pod(networks=[element("old", "net1")], entries=[DEFAULT_ENTRY, entry("old", "net1")])
+    mixed = node(dynamic_networks_controller="broken=mixed")
+    async with world((NODE, mixed), (POD, launcher), (NAD, nad("old")), (NAD, nad("blue")), play=ONLY) as w:
+        w.annotate(text(element("blue", "net2")))
+        await w.until(lambda: interfaces(w) == {"eth0"})
+        assert links_of(w.pod()) == {"eth0", "net2"}
+        await w.until(lambda: len(w.api.reasons()) == 2)
+        assert w.api.reasons() == ["AddedInterface", "RemovedInterface"], "nothing tells of it"
+        w.annotate(text(element("blue", "net2")) + " ")
+        await w.until(lambda: interfaces(w) == {"eth0", "net2"})
+
+
+async def test_another_network_under_the_same_interface_ends_as_a_phantom() -> None:
+    launcher = pod(networks=[element("old", "net1")], entries=[DEFAULT_ENTRY, entry("old", "net1")])
+    async with world((POD, launcher), (NAD, nad("old")), (NAD, nad("blue")), play=ONLY) as w:
+        w.annotate(text(element("blue", "net1")))
+        await w.until(lambda: "RemovedInterface" in w.api.reasons())
+        assert sorted(item["name"] for item in read_status(w.pod())) == ["cluster", "default/blue"]
+        assert links_of(w.pod()) == {"eth0"}
+
+
 async def test_slow() -> None:
     async with world(
         (NODE, node(dynamic_networks_controller="slow=200ms")),

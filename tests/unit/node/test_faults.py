@@ -5,7 +5,16 @@ import logging
 import pytest
 from tests.unit.node import build
 
-from nicplug_sandbox.node.faults import DEFAULT_HOW, HEALTHY, HOW_BROKEN, Fault, RoleName, fault_of, parse_fault
+from nicplug_sandbox.node.faults import (
+    DEFAULT_HOW,
+    HEALTHY,
+    HOW_BROKEN,
+    Fault,
+    RoleName,
+    fault_for,
+    fault_of,
+    parse_fault,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +37,27 @@ from nicplug_sandbox.node.faults import DEFAULT_HOW, HEALTHY, HOW_BROKEN, Fault,
 )
 def test_parse(text: str, fault: Fault | None) -> None:
     assert parse_fault(text, role=RoleName.VIRT_HANDLER) == fault
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("doubled", Fault(again_seconds=1)),
+        ("doubled=5s", Fault(again_seconds=5)),
+        ("doubled=often", None),
+        ("slow=1s,doubled,broken=crash", Fault(slow_seconds=1, again_seconds=1, broken="crash")),
+    ],
+)
+def test_parse_what_only_the_ends_of_a_migration_know(text: str, fault: Fault | None) -> None:
+    assert parse_fault(text, role=RoleName.MIGRATION_TARGET) == fault
+
+
+def test_a_vmi_may_have_faults_of_its_own() -> None:
+    node, plain = build.node(virt_handler="slow=1s"), build.vmi()
+    broken = build.vmi(annotations={"sandbox.nicplug.io/virt-handler": "broken=unplug"})
+    assert fault_for(broken, node=node, role=RoleName.VIRT_HANDLER) == Fault(broken="unplug")
+    assert fault_for(plain, node=node, role=RoleName.VIRT_HANDLER) == Fault(slow_seconds=1)
+    assert fault_for(broken, node=None, role=RoleName.VIRT_HANDLER).absent
 
 
 def test_every_role_has_a_default_way_to_break() -> None:
