@@ -169,7 +169,8 @@ class _Decider:
         is_attached = in_guest or self._has(pod_interface)
         is_left_alone = name in self.request.left_alone
         if interface.is_absent:
-            self.staying += [existing] if existing is not None and (in_guest or is_left_alone) else []
+            is_kept = in_guest or (is_left_alone and is_attached)
+            self.staying += [existing] if existing is not None and is_kept else []
             return 0
         if existing is not None and (is_attached or not _is_pluggable(interface)):
             # Never rewritten: a changed MAC or definition would make the controller detach and attach anew.

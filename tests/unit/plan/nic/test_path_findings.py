@@ -578,6 +578,14 @@ def test_an_unplug_that_a_migration_brought_about_completes_on_that_path() -> No
     assert (completion.operation, completion.path) == ("Unplug", "Migration")
 
 
+def test_an_unanswered_request_that_is_taken_back_goes_whatever_the_policy_says() -> None:
+    """It was made before the policy changed; nobody would ever have taken it out, nor forgotten the NIC."""
+    raw = vmi(primary(), absent("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
+    never = HotplugPolicy(dynamic_path=DynamicPath.NEVER)
+    plan = plan_vmi(vmi_view(raw, ASKED, controller=READY, policy=never), now=NOW)
+    assert [action.wanted for action in plan.actions if isinstance(action, PatchNetworksAnnotation)] == [""]
+
+
 def test_a_deadline_that_the_policy_sets() -> None:
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
     policy = HotplugPolicy(dynamic_timeout=timedelta(seconds=3))
