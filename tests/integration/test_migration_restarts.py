@@ -17,7 +17,7 @@ from nicplug_sandbox.node.api import MERGE_PATCH
 MASS = int(os.environ.get("NICPLUG_TEST_MIGRATIONS", "12"))
 """100 measures what `docs/node-simulator.md` says; the default keeps the suite fast."""
 CPU_SECONDS = 0.5
-"""Of the simulator, per migration: about fifteen times what it takes."""
+"""Of the simulator, per migration: about fifty times what it takes."""
 BLUE = {"blue": "blue"}
 
 
