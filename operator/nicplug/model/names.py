@@ -16,6 +16,8 @@ MIGRATION_VMI_LABEL = "kubevirt.io/vmi-name"
 # On a migration: who made it, where that is not a user.
 WORKLOAD_UPDATE_ANNOTATION = "kubevirt.io/workloadUpdateMigration"
 WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
+# Own: on a migration of nicplug's, the NICs that it is for (`plan.nic.path.causes`).
+MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
 # On a migration, in seconds: for how long its target pod may find no node, or not run.
 UNSCHEDULABLE_TIMEOUT_ANNOTATION = "kubevirt.io/migrationUnschedulablePodTimeoutSeconds"

@@ -38,3 +38,8 @@ def test_the_label_of_a_name_that_is_longer_than_a_label() -> None:
     label = _body(name="a" * 100)["metadata"]["labels"]["kubevirt.io/vmi-name"]
     assert len(label) == 63
     assert label.startswith("a" * 54 + "-")
+
+
+def test_it_says_for_which_nics_it_is_made() -> None:
+    made = create_migration(vmi=a_vmi(vmi()), cause="x", interfaces={"red": "2/", "blue": "1/3"})
+    assert thaw(made.body)["metadata"]["annotations"]["nicplug.io/interfaces"] == '{"blue":"1/3","red":"2/"}'

@@ -1,0 +1,133 @@
+"""What a migration was made for, NIC by NIC, so that one that failed is not made again for the very same thing.
+
+Everything is in objects: the migration says in an annotation for which NICs it was made and what they were then, as a
+digest. So every process counts alike, a NIC beside it begins nothing anew, and a corrected network does.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from nicplug.model.attachments import AttachmentDefinition
+from nicplug.model.conditions import find_condition
+from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.migration import Migration, MigrationPhase
+from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION
+from nicplug.model.networks import Interface, Network
+from nicplug.model.operations import OperationType
+from nicplug.model.vmi import VirtualMachineInstance
+
+_DIGITS = 10
+_LONGEST_ERROR = 256
+# The writer's clock and that of the API server may differ.
+_SKEW = timedelta(minutes=2)
+# Ends of a migration that say nothing against another one.
+_NO_FAILURES = frozenset({"MigrationCanceled", "MigrationInFlight", "NoCandidateNode"})
+# The target pod had a node and did not come up: a network that cannot be attached, an image that is not there. The next
+# one would meet the same.
+_NOT_MENDED_BY_TIME = frozenset({"TargetPodNotReady", "MigrationNotSupported"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedMigrations:
+    """The migrations that nicplug made in vain for one change of one NIC.
+
+    Attributes:
+        count: how many.
+        error: why the last one failed, for a sentence; "" when none did, or nobody said.
+        is_worth_repeating: what failed last may go better next time.
+    """
+
+    count: int = 0
+    error: str = ""
+    is_worth_repeating: bool = True
+
+
+def change_cause(
+    *,
+    vmi: VirtualMachineInstance,
+    operation: OperationType,
+    interface: Interface,
+    network: Network | None,
+    definition: AttachmentDefinition | None,
+) -> str:
+    """What would have to change before it is worth another try: `<ten digits>/<ten digits>`.
+
+    The first digits are of the NIC's entries and of the VM's spec without the other NICs, the second of the network
+    attachment definition; they are left out when that is not known.
+    """
+    spec = thaw(vmi.spec) or {}
+    devices = mapping(mapping(spec.get("domain")).get("devices"))
+    rest = {**spec, "networks": None, "domain": None}
+    domain = {**mapping(spec.get("domain")), "devices": {**devices, "interfaces": None}}
+    of_network = network.raw if network is not None else ""
+    entry = _digits(str(operation), interface.raw, of_network, freeze(rest), freeze(domain))
+    return f"{entry}/{_digits(definition.uid, definition.digest) if definition is not None else ''}"
+
+
+def is_same_cause(one: str, other: str) -> bool:
+    """It is the same change; a definition that is not known is no other one."""
+    (entry, _, definition), (other_entry, _, other_definition) = one.partition("/"), other.partition("/")
+    return entry == other_entry and (definition == other_definition or not (definition and other_definition))
+
+
+def format_causes(causes: Mapping[str, str]) -> str:
+    """The value of the annotation: NIC name -> cause."""
+    return json.dumps(dict(sorted(causes.items())), separators=(",", ":"))
+
+
+def causes_of(migration: Migration) -> dict[str, str]:
+    """For which NICs a migration was made; empty when it does not say."""
+    try:
+        found = json.loads(migration.annotation(MIGRATION_INTERFACES_ANNOTATION) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return {name: cause for name, cause in mapping(found).items() if isinstance(cause, str)}
+
+
+def failed_migrations(
+    migrations: Iterable[Migration], *, vmi_uid: str, name: str, cause: str, since: datetime | None = None
+) -> FailedMigrations:
+    """Those that were made for this very change of the NIC.
+
+    Args:
+        migrations: of the VMI, oldest first; those of users do not count, nor those taken back.
+        since: when the change was asked for: whoever takes a NIC away and asks for it again later wants another try.
+    """
+    failed = [
+        item
+        for item in migrations
+        if item.phase is MigrationPhase.FAILED
+        and not item.deleting
+        and item.is_automatic(vmi_uid=vmi_uid)
+        and _reason(item) not in _NO_FAILURES
+        and (since is None or item.created is None or item.created >= since - _SKEW)
+        and is_same_cause(causes_of(item).get(name, ""), cause)
+    ]
+    if not failed:
+        return FailedMigrations()
+    return FailedMigrations(
+        count=len(failed),
+        error=_error(failed[-1]),
+        is_worth_repeating=_reason(failed[-1]) not in _NOT_MENDED_BY_TIME,
+    )
+
+
+def _progressing(migration: Migration) -> Mapping[str, object]:
+    return find_condition(objects(migration.read_status().get("conditions")), "Progressing") or {}
+
+
+def _reason(migration: Migration) -> str:
+    return text(_progressing(migration).get("reason"))
+
+
+def _error(migration: Migration) -> str:
+    said = text(_progressing(migration).get("message"))
+    return said if len(said) <= _LONGEST_ERROR else f"{said[:_LONGEST_ERROR]}..."
+
+
+def _digits(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:_DIGITS]

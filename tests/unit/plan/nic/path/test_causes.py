@@ -1,0 +1,177 @@
+"""Which failed migrations count against another one for the same NIC."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.build import CREATED, NAME, NOW, VMI_UID, Json, a_migration, a_vmi, later, migration, nic, primary, vmi
+
+from nicplug.model.attachments import AttachmentDefinition, parse_attachment_definition
+from nicplug.model.conditions import Condition, merge_condition
+from nicplug.model.migration import Migration
+from nicplug.model.operations import OperationType
+from nicplug.model.times import format_time, parse_time
+from nicplug.plan.nic.path.causes import (
+    FailedMigrations,
+    causes_of,
+    change_cause,
+    failed_migrations,
+    format_causes,
+    is_same_cause,
+)
+
+PLUG, UNPLUG = OperationType.PLUG, OperationType.UNPLUG
+
+
+def nad(config: str = "{}", uid: str = "n1") -> AttachmentDefinition:
+    raw = {"metadata": {"name": "blue-net", "uid": uid}, "spec": {"config": config}}
+    return parse_attachment_definition(raw, changed_at=None)
+
+
+def cause(raw: Json, *, operation: OperationType = PLUG, definition: AttachmentDefinition | None = None) -> str:
+    """Of NIC blue."""
+    read = a_vmi(raw)
+    return change_cause(
+        vmi=read,
+        operation=operation,
+        interface=next(item for item in read.interfaces if item.name == "blue"),
+        network=next(item for item in read.networks if item.name == "blue"),
+        definition=definition,
+    )
+
+
+BLUE = vmi(primary(), nic("blue"))
+CAUSE = cause(BLUE, definition=nad())
+
+
+def with_spec(**members: Any) -> Json:
+    raw = vmi(primary(), nic("blue"))
+    raw["spec"].update(members)
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        pytest.param(cause(BLUE, definition=nad()), True, id="nothing"),
+        pytest.param(cause(vmi(primary(), nic("blue"), nic("red")), definition=nad()), True, id="a NIC beside it"),
+        pytest.param(cause(vmi(primary(), nic("blue"), generation=9), definition=nad()), True, id="the generation"),
+        pytest.param(cause(BLUE), True, id="the definition is not known now"),
+        pytest.param(cause(BLUE, definition=nad('{"a": 1}')), False, id="the network's configuration"),
+        pytest.param(cause(BLUE, definition=nad(uid="n2")), False, id="the network was made anew"),
+        pytest.param(
+            cause(vmi(primary(), nic("blue", mac="02:00:00:00:00:01")), definition=nad()), False, id="the NIC's entry"
+        ),
+        pytest.param(cause(vmi(primary(), nic("blue", attachment="x")), definition=nad()), False, id="the network"),
+        pytest.param(cause(with_spec(nodeSelector={"a": "b"}), definition=nad()), False, id="where the VM may run"),
+        pytest.param(cause(BLUE, operation=UNPLUG, definition=nad()), False, id="what is asked for"),
+    ],
+)
+def test_what_makes_it_another_change(other: str, is_same: bool) -> None:
+    assert is_same_cause(CAUSE, other) is is_same
+    assert is_same_cause(other, CAUSE) is is_same
+
+
+def ended(
+    reason: str = "TargetPodLost",
+    *,
+    phase: str = "Failed",
+    causes: dict[str, str] | None = None,
+    owner: str = VMI_UID,
+    name: str = "kubevirt-workload-update-0123456789",
+    message: str = "it broke",
+    created: str = CREATED,
+    **members: Any,
+) -> Migration:
+    """One of nicplug's own for NIC blue, that failed."""
+    annotations = {
+        "kubevirt.io/workloadUpdateMigration": "",
+        "nicplug.io/interfaces": format_causes({"blue": CAUSE} if causes is None else causes),
+    }
+    condition = Condition(type="Progressing", status="False", reason=reason, message=message)
+    references = [{"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": NAME, "uid": owner}]
+    return a_migration(
+        migration(
+            phase,
+            name=name,
+            status={"conditions": merge_condition([], condition, now=NOW)},
+            annotations=members.pop("annotations", annotations),
+            ownerReferences=[{**item, "controller": True} for item in references],
+            creationTimestamp=created,
+            **members,
+        )
+    )
+
+
+def count(*migrations: Migration, since: datetime | None = None) -> FailedMigrations:
+    return failed_migrations(migrations, vmi_uid=VMI_UID, name="blue", cause=CAUSE, since=since)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        pytest.param(ended(phase="Succeeded"), id="it succeeded"),
+        pytest.param(ended(phase="Running"), id="it has not ended"),
+        pytest.param(ended(deleting=True), id="it was taken back"),
+        pytest.param(ended("MigrationCanceled"), id="it was canceled"),
+        pytest.param(ended("MigrationInFlight"), id="another one was first"),
+        pytest.param(ended("NoCandidateNode"), id="no node could take the VM: told by the candidates"),
+        pytest.param(ended(owner="another"), id="of an earlier VMI of that name"),
+        pytest.param(ended(name="by-hand"), id="a user's"),
+        pytest.param(ended(annotations={"nicplug.io/interfaces": format_causes({"blue": CAUSE})}), id="not marked"),
+        pytest.param(ended(causes={"red": CAUSE}), id="for another NIC"),
+        pytest.param(ended(causes={"blue": cause(BLUE, definition=nad(uid="n2"))}), id="for another network"),
+        pytest.param(ended(causes={}), id="for nobody knows what"),
+    ],
+)
+def test_what_does_not_count(item: Migration) -> None:
+    assert count(item) == FailedMigrations()
+
+
+def test_each_failure_counts_and_the_last_one_is_quoted() -> None:
+    found = count(ended(message="first"), ended(message="last"), ended("MigrationCanceled"))
+    assert found == FailedMigrations(count=2, error="last", is_worth_repeating=True)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "is_worth"),
+    [
+        pytest.param(["TargetPodNotReady"], False, id="the target pod did not come up"),
+        pytest.param(["TargetPodNotReady", "TargetPodLost"], True, id="the last one counts"),
+        pytest.param(["TargetPodUnschedulable"], True, id="room may come"),
+        pytest.param(["RejectedByResourceQuota"], True, id="a quota may be raised"),
+        pytest.param([""], True, id="nobody said why"),
+    ],
+)
+def test_what_time_does_not_mend(reasons: list[str], is_worth: bool) -> None:
+    assert count(*map(ended, reasons)).is_worth_repeating is is_worth
+
+
+@pytest.mark.parametrize(
+    ("seconds", "counted"),
+    [
+        pytest.param(-600, 1, id="made after the NIC was asked for"),
+        pytest.param(60, 1, id="made before it by a clock that is a minute off"),
+        pytest.param(600, 0, id="for an earlier NIC of that name"),
+    ],
+)
+def test_a_nic_that_was_taken_away_and_comes_back_is_tried_anew(seconds: float, counted: int) -> None:
+    created = parse_time(CREATED)
+    assert created is not None
+    asked_at = created + (later(seconds) - NOW)
+    assert count(ended(created=format_time(created)), since=asked_at).count == counted
+
+
+def test_a_long_error_is_cut() -> None:
+    assert len(count(ended(message="x" * 9999)).error) < 300
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"blue": 1}', "[" * 9999])
+def test_an_annotation_that_somebody_edited_says_nothing(text: str) -> None:
+    assert causes_of(ended(annotations={"nicplug.io/interfaces": text})) == {}
+
+
+def test_the_annotation_is_the_same_whoever_writes_it() -> None:
+    assert format_causes({"b": "2", "a": "1"}) == '{"a":"1","b":"2"}'
+    assert json.loads(format_causes({"a": CAUSE})) == {"a": CAUSE}
