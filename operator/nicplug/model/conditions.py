@@ -29,6 +29,7 @@ LIVE_MIGRATABLE = "LiveMigratable"
 MIGRATION_REQUIRED = "MigrationRequired"
 # Of a migration, and nicplug's own: how far it is and what it waits for, in a sentence.
 PROGRESSING = "Progressing"
+INVALID_HOTPLUG_POLICY = "InvalidHotplugPolicy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

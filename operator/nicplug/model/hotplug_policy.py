@@ -53,7 +53,8 @@ class HotplugPolicy:
     """One policy: the cluster's, with what the VM's owner has overridden.
 
     Attributes:
-        problems: values that are not understood or not allowed and have no effect, as sentences.
+        problems: values that are not understood or not allowed and have no effect, as sentences. Of a VM's policy,
+            what its owner wrote; what the cluster admin wrote is told in the log, not at every VM.
         origins: where a value stands that is not the default, by the name of the field, for a sentence.
     """
 
@@ -169,7 +170,7 @@ def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> Ho
         objects: those whose annotations count, the strongest last. `migration: Never` of the cluster holds for all.
     """
     fields = {item.annotation: item for item in POLICY_FIELDS}
-    result = policy
+    result = replace(policy, problems=())
     for source in objects:
         written = [(fields[name], value, f"annotation {name} of {source.name}") for name, value in source.overrides]
         result = _apply(result, written)

@@ -35,6 +35,7 @@ class Intake:
     on_bug: Callable[[], None] = lambda: None
     _is_complete: bool = False
     _ignored: list[str] = field(default_factory=list)
+    _problems: tuple[str, ...] = ()
 
     def hear(self, kind: CachedKind, event: Mapping[str, Any]) -> None:
         """Take in one line of a watch; `type` None: an object of a list."""
@@ -42,6 +43,7 @@ class Intake:
         keys = self._take_in(kind, event)
         if kind is CachedKind.KUBEVIRT:
             self._tell_of_rivals()
+            self._tell_of_problems()
         if listed and self._is_complete:
             self.relisted.set()
         self.enqueue(keys, priority=Priority.SWEEP if listed else Priority.LIVE)
@@ -68,6 +70,14 @@ class Intake:
         if ignored and ignored != self._ignored and config is not None:
             log.warning("several KubeVirt CRs; the oldest counts", counts=str(config.key), ignored=ignored)
         self._ignored = ignored
+
+    def _tell_of_problems(self) -> None:
+        """Our CRD refuses such values; under another one, or from before, they have no effect."""
+        config = self.caches.config()
+        problems = config.hotplug.problems if config is not None else ()
+        if problems and problems != self._problems:
+            log.warning("policy for hot-plug not understood", problems=problems)
+        self._problems = problems
 
     def attachments_changed(self, attachments: Iterable[AttachmentKey] | None) -> None:
         """Network attachment definitions came, went or changed; None for all of them."""

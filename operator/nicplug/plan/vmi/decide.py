@@ -38,6 +38,7 @@ from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
 from nicplug.plan.vmi.phase import decide_phase
 from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
+from nicplug.plan.vmi.policy_problems import announce_policy_problems
 from nicplug.plan.vmi.readiness import plan_readiness
 from nicplug.plan.vmi.status import plan_conditions, pod_members
 from nicplug.plan.vmi.stray_pods import plan_stray_pods
@@ -223,7 +224,8 @@ def _readiness(view: VmiView, life: _Life, *, now: datetime) -> list[PatchPodCon
 def _announce_loss(view: VmiView, life: _Life, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
     """Once, with the status that says it."""
     end = what_ends(view, pod=life.pod, phase=life.phase)
-    return (announce_end(end, pod=life.pod),) if end is not None and "reason" in changes else ()
+    ended = (announce_end(end, pod=life.pod),) if end is not None and "reason" in changes else ()
+    return (*ended, *announce_policy_problems(view, changes))
 
 
 def _annotation_patch(life: _Life) -> PatchNetworksAnnotation | None:

@@ -36,6 +36,7 @@ from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.active_pod import has_moved_to
 from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, guarantees_resources, is_starting
 from nicplug.plan.vmi.pod_fate import what_ends
+from nicplug.plan.vmi.policy_problems import with_policy_problems
 
 _MESSAGE_NICS = 3
 # What the kubelet says of a pod that waits for its readiness gates alone.
@@ -68,6 +69,7 @@ def plan_conditions(
     rows = with_ready(conditions, view=view, pod=pod, phase=phase, now=now)
     interfaces_ready = _interfaces_ready(view=view, phase=phase, operations=operations)
     rows = merge_condition(rows, interfaces_ready, now=now)
+    rows = with_policy_problems(rows, view=view, now=now)
     rows = _with_eviction(rows, node=text(view.vmi.read_status().get("evacuationNodeName")), now=now)
     if pod is not None and is_starting(view.vmi):
         rows = _with_scheduling(drop_condition(rows, PROVISIONING), pod=pod, now=now)
