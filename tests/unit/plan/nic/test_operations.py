@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -34,6 +34,7 @@ from tests.unit.plan.migration.test_ladder import FAILURES
 from tests.unit.plan.migration.test_progress import REACHED, TOLD_ELSEWHERE
 
 from nicplug.model.frozen_json import thaw
+from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.operations import OperationPath as Path
 from nicplug.model.operations import OperationPhase as Phase
 from nicplug.plan.actions import PatchStatus
@@ -713,6 +714,9 @@ ELSEWHERE: dict[Reason, Plan] = {
     ),
     Reason.NAME_TAKEN: plan_vm(vm_view(vm(), vmi=vmi(), pending_since=later(-9)), now=NOW),
     Reason.LAUNCHER_POD_LOST: plan_vmi(vmi_view(vmi()), now=NOW),
+    Reason.INVALID_HOTPLUG_POLICY: plan_vmi(
+        replace(vmi_view(vmi(), pod(), pending_since=later(-9)), policy=HotplugPolicy(problems=("no",))), now=NOW
+    ),
     # The reconciler gives these their reason: tests/unit/reconcile/test_reconciler.py.
     Reason.FAILED_CREATE: plan_vmi(
         vmi_view(vmi(phase=""), refusal=Refusal(reason=Reason.FAILED_CREATE, message="no")), now=NOW

@@ -1,7 +1,6 @@
 """What a VM's owner wrote about hot-plug and has no effect is said once, where it is looked for."""
 
 from dataclasses import replace
-from typing import Any
 
 from tests.build import NOW, Json, later, pod, row, vmi, vmi_view
 
@@ -27,8 +26,8 @@ def plan(policy: HotplugPolicy, conditions: list[Json]) -> tuple[Plan, list[Json
 def _written(found: Plan, conditions: list[Json]) -> list[Json]:
     for action in found.actions:
         if isinstance(action, PatchStatus):
-            changes: dict[str, Any] = thaw(action.wanted)
-            return changes.get("conditions", conditions)
+            rows: list[Json] = thaw(action.wanted).get("conditions", conditions)
+            return rows
     return conditions
 
 

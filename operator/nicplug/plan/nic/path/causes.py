@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from nicplug.model.attachments import AttachmentDefinition
-from nicplug.model.conditions import find_condition
+from nicplug.model.conditions import PROGRESSING, find_condition
 from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, MigrationPhase
@@ -19,16 +19,17 @@ from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION
 from nicplug.model.networks import Interface, Network
 from nicplug.model.operations import OperationType
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.reasons import Reason
 
 _DIGITS = 10
 _LONGEST_ERROR = 256
 # The writer's clock and that of the API server may differ.
 _SKEW = timedelta(minutes=2)
 # Ends of a migration that say nothing against another one.
-_NO_FAILURES = frozenset({"MigrationCanceled", "MigrationInFlight", "NoCandidateNode"})
+_NO_FAILURES = frozenset({Reason.MIGRATION_CANCELED, Reason.MIGRATION_IN_FLIGHT, Reason.NO_CANDIDATE_NODE})
 # The target pod had a node and did not come up: a network that cannot be attached, an image that is not there. The next
 # one would meet the same.
-_NOT_MENDED_BY_TIME = frozenset({"TargetPodNotReady", "MigrationNotSupported"})
+_NOT_MENDED_BY_TIME = frozenset({Reason.TARGET_POD_NOT_READY, Reason.MIGRATION_NOT_SUPPORTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ def failed_migrations(
 
 
 def _progressing(migration: Migration) -> Mapping[str, object]:
-    return find_condition(objects(migration.read_status().get("conditions")), "Progressing") or {}
+    return find_condition(objects(migration.read_status().get("conditions")), PROGRESSING) or {}
 
 
 def _reason(migration: Migration) -> str:
