@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import nicplug
+from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES
 from nicplug.plan.reasons import Reason
 
 ROOT = Path(__file__).parents[2]
@@ -213,6 +214,17 @@ def test_reasons_page_is_as_the_code_has_it() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     page = (ROOT / "docs" / "reasons.md").read_text()
     assert [reason for reason in Reason if f"\n| `{reason}` | " not in page] == []
+
+
+def test_tables_of_the_path_page_are_as_the_code_has_them() -> None:
+    """`make docs` writes them; a rule that no case of the tests is decided by cannot be written."""
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("operator", "sandbox"))
+    command = [sys.executable, "-m", "tools.path_page", "--check"]
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (ROOT / "docs" / "which-path-and-why.md").read_text()
+    assert [rule.when for rule in (*IN_PLACE, *OBSTACLES) if f" | {rule.when} | " not in page] == []
 
 
 def test_documents_name_no_reason_that_does_not_exist() -> None:

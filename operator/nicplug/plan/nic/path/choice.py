@@ -54,15 +54,13 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
 
     Source: KubeVirt 1.9 `Evaluator.Evaluate`, but per NIC, on evidence and with the reason.
     """
-    rule = _first(IN_PLACE, evidence)
-    if rule is None:
-        raise AssertionError("the last rule always applies")
+    rule, *obstacles = deciding_rules(evidence)
     cause = rule.says(evidence)
     if rule.verdict is not Verdict.MIGRATE:
         return _choice(rule, cause, evidence)
-    obstacle = _first(OBSTACLES, evidence)
-    if obstacle is None:
+    if not obstacles:
         return _choice(rule, say.migrated(cause), evidence)
+    obstacle = obstacles[0]
     told = obstacle.says(evidence)
     if obstacle.verdict is Verdict.MIGRATE:
         return _choice(obstacle, f"{cause}; {told}", evidence)
@@ -71,6 +69,15 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
     return PathChoice(
         verdict=Verdict.HOLD, reason=rule.reason_for(evidence), message=say.held(cause, told), asks_pod=True
     )
+
+
+def deciding_rules(evidence: PathEvidence) -> tuple[Rule, ...]:
+    """The rule of `IN_PLACE` that applies, and, when that is to migrate, the one of `OBSTACLES`, if there is one."""
+    rule = _first(IN_PLACE, evidence)
+    if rule is None:
+        raise AssertionError("the last rule always applies")
+    obstacle = _first(OBSTACLES, evidence) if rule.verdict is Verdict.MIGRATE else None
+    return (rule,) if obstacle is None else (rule, obstacle)
 
 
 def _first(rules: Iterable[Rule], evidence: PathEvidence) -> Rule | None:
