@@ -38,6 +38,7 @@ class Condition:
 
     Attributes:
         since: the transition time of the condition that this one copies; "" when it follows from the merge.
+        message_counts: another message alone makes it another condition.
     """
 
     type: str
@@ -46,6 +47,7 @@ class Condition:
     message: str = ""
     observed_generation: int | None = None
     since: str = ""
+    message_counts: bool = False
 
 
 def find_condition(conditions: Iterable[Row], type_: str) -> Row | None:
@@ -62,8 +64,8 @@ def is_true(conditions: Iterable[Row], type_: str) -> bool:
 def merge_condition(conditions: Iterable[Row], wanted: Condition, *, now: datetime) -> list[dict[str, Any]]:
     """The list with `wanted` in place of the entry of its type, or at the end.
 
-    The old entry stays when nothing that counts differs: for KubeVirt's types status and reason,
-    for those with `observed_generation` also the message and the generation. The transition
+    The old entry stays when nothing that counts differs: for KubeVirt's types status and reason, the message where
+    it is said to count, for those with `observed_generation` also the message and the generation. The transition
     time moves only with the status.
     """
     rows = [dict(row) for row in conditions]
@@ -81,12 +83,10 @@ def drop_condition(conditions: Iterable[Row], type_: str) -> list[dict[str, Any]
 
 def _replace(row: dict[str, Any], wanted: Condition, *, now: datetime) -> dict[str, Any]:
     same = row.get("status") == wanted.status and text(row.get("reason")) == wanted.reason
+    if wanted.message_counts or wanted.observed_generation is not None:
+        same = same and text(row.get("message")) == wanted.message
     if wanted.observed_generation is not None:
-        same = (
-            same
-            and text(row.get("message")) == wanted.message
-            and row.get("observedGeneration") == wanted.observed_generation
-        )
+        same = same and row.get("observedGeneration") == wanted.observed_generation
     if same:
         return row
     unchanged_since = row.get("lastTransitionTime") if row.get("status") == wanted.status else None

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.metadata import mapping, objects, sequence, text
 
 # Own: tells a start that the operator remembers from one that a person asked for.
 _MADE_BY = "nicplug.io/made-by"
@@ -50,6 +50,12 @@ def parse_requests(value: Any) -> tuple[StateChangeRequest, ...]:
     """The requests that can be acted on, in order; what is no object, has no known action or stops nothing is none."""
     parsed = (_parse(row) for row in objects(value))
     return tuple(request for request in parsed if request is not None)
+
+
+def unreadable_requests(value: Any) -> tuple[str, ...]:
+    """The requests that nobody can act on, as JSON."""
+    rows = [row for row in sequence(value) if not isinstance(row, Mapping) or _parse(row) is None]
+    return tuple(str(freeze(row)) for row in rows)
 
 
 def _parse(row: Mapping[str, Any]) -> StateChangeRequest | None:

@@ -400,6 +400,11 @@ class Reason(StrEnum):
 
     Use another run strategy.
     """
+    INVALID_STATE_CHANGE_REQUEST = "InvalidStateChangeRequest"
+    """A request in `status.stateChangeRequests` of a VM says nothing that could be done; it has been dropped.
+
+    Write action `Start`, or action `Stop` with the uid of the VMI; `virtctl` does.
+    """
     NAME_TAKEN = "NameTaken"
     """An object of that name exists and belongs to somebody else.
 

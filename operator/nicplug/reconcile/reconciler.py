@@ -94,12 +94,13 @@ class Reconciler:
             return False
         attempt = self.memory.attempt(key)
         if error.reason == Reason.NAME_TAKEN and isinstance(view, VmView) and view.vmi is not None:
-            is_news = True  # the namesake is in the cache by now: its end is heard, a memory of it would outlive it
-        else:
-            # Of the plan, not of the view: the spec may have been corrected while the request was on its way.
-            refusal = Refusal(reason=error.reason, message=str(error))
-            is_news = self.memory.refusal(key, generation=attempt.generation) != refusal
-            self.memory.refuse(key, refusal, generation=attempt.generation, seconds=seconds)
+            # The namesake is in the cache by now: its end is heard, a memory of it would outlive it. The next plan
+            # tells of it, by its status and an event.
+            return True
+        # Of the plan, not of the view: the spec may have been corrected while the request was on its way.
+        refusal = Refusal(reason=error.reason, message=str(error))
+        is_news = self.memory.refusal(key, generation=attempt.generation) != refusal
+        self.memory.refuse(key, refusal, generation=attempt.generation, seconds=seconds)
         if is_news:
             self._announce_refusal(view, attempt, error)
         return is_news

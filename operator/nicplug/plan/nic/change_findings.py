@@ -7,7 +7,7 @@ told too; the checks run in the order of `CHANGE_CHECKS`.
 from dataclasses import replace
 
 from nicplug.model.metadata import text
-from nicplug.model.networks import Interface, Network
+from nicplug.model.networks import KNOWN_STATES, Interface, Network
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.findings import Check, Finding, Situation, api_server_refuses, first_finding, gate_is_off
@@ -24,7 +24,7 @@ def find_change(situation: Situation) -> Finding | None:
 
 def find_link_change(situation: Situation) -> Finding | None:
     """The same for a primary NIC, of which only the link changes live; None while it is not in the guest."""
-    return link_differs(situation) if situation.in_guest else None
+    return first_finding(LINK_CHECKS, situation) if situation.in_guest else None
 
 
 def network_has_changed(situation: Situation) -> Finding | None:
@@ -82,6 +82,19 @@ def _network_is_changed(situation: Situation) -> Finding | None:
     )
 
 
+def state_is_unknown(situation: Situation) -> Finding | None:
+    """It counts as up, so the NIC is served; but what was meant is not what is.
+
+    A flaw of its link: the NIC is in the guest, whether it was plugged or born there.
+    """
+    state = _interface_asked_for(situation).state
+    if state in KNOWN_STATES:
+        return None
+    message = f"logical {situation.interface.name} interface state value is unsupported: {state[:40]}. "
+    message += "It counts as up: write up, down or absent, or leave it out"
+    return _link_finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason.INVALID_STATE, message)
+
+
 def link_differs(situation: Situation) -> Finding | None:
     """The link is not as asked for, or has just become so; unknown while no node agent reports it."""
     link = _link_asked_for(situation)
@@ -99,7 +112,8 @@ def link_differs(situation: Situation) -> Finding | None:
 
 
 _BEFORE_A_CHANGE: tuple[Check, ...] = (gate_is_off, api_server_refuses)
-CHANGE_CHECKS: tuple[Check, ...] = (network_has_changed, link_differs)
+LINK_CHECKS: tuple[Check, ...] = (state_is_unknown, link_differs)
+CHANGE_CHECKS: tuple[Check, ...] = (network_has_changed, *LINK_CHECKS)
 
 
 def _in_template(situation: Situation) -> Interface | None:
@@ -126,9 +140,13 @@ def _reference(network: Network, situation: Situation) -> str:
     return "/".join(network.attachment_reference(namespace=situation.view.vmi.key.namespace))
 
 
+def _interface_asked_for(situation: Situation) -> Interface:
+    return _in_template(situation) or situation.interface
+
+
 def _link_asked_for(situation: Situation) -> str:
     """`down` only if it says so: no state, and any that is not known, means up."""
-    return "down" if (_in_template(situation) or situation.interface).state == "down" else "up"
+    return "down" if _interface_asked_for(situation).state == "down" else "up"
 
 
 def _was_linking(situation: Situation) -> bool:

@@ -6,7 +6,7 @@ Pure, and one NIC at a time; the checks run in the order of `PLUG_CHECKS`.
 from dataclasses import replace
 
 from nicplug.model.interface_status import MULTUS_STATUS, has_source
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, KNOWN_STATES
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.change_findings import find_change
@@ -29,24 +29,10 @@ def find_plug(situation: Situation) -> Finding | None:
     """What is to be said of a NIC that shall be in the guest; None for one that was born there."""
     if not situation.in_guest:
         return first_finding(PLUG_CHECKS, situation)
-    if changed := find_change(situation) or state_is_unknown(situation):
+    if changed := find_change(situation):
         return changed
     record = situation.record
     return _ready(situation, record) if record is not None and record.operation == OperationType.PLUG else None
-
-
-def state_is_unknown(situation: Situation) -> Finding | None:
-    """It counts as up, so the NIC is served; but what was meant is not what is."""
-    state = situation.interface.state
-    if state in KNOWN_STATES:
-        return None
-    return situation.finding(
-        OperationPath.NONE,
-        OperationPhase.BLOCKED,
-        Reason.INVALID_STATE,
-        f"logical {situation.interface.name} interface state value is unsupported: {state[:40]}. "
-        "It counts as up: write up, down or absent, or leave it out",
-    )
 
 
 def binding_cannot_follow(situation: Situation) -> Finding | None:

@@ -15,6 +15,7 @@ from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.views import Refusal, VmView
+from nicplug.plan.vm.announcements import announce_failure, announce_unreadable_requests
 from nicplug.plan.vm.live_changes import live_changes
 from nicplug.plan.vm.printable_status import PrintableStatus
 from nicplug.plan.vm.restart_required import announce_restart, fields_that_need_a_restart
@@ -138,11 +139,12 @@ def _announce(reason: str, message: str) -> Announcement:
 def _plan_status(view: VmView, situation: Situation, decision: Decision, *, now: datetime) -> Plan:
     vm = view.vm
     waiting = fields_that_need_a_restart(vm=vm, vmi=situation.vmi, revision=view.revision, config=view.config)
+    failure = _failure(view, situation, decision)
     wanted = plan_vm_status(
         view=view,
         situation=situation,
         decision=decision,
-        failure=_failure(view, situation, decision),
+        failure=failure,
         needs_restart=bool(waiting),
         now=now,
     )
@@ -161,9 +163,14 @@ def _plan_status(view: VmView, situation: Situation, decision: Decision, *, now:
         delay=view.settings.report_delay,
         now=now,
     )
+    announcements = (
+        *announce_restart(vm, waiting),
+        *announce_failure(view, failure, changes=changes),
+        *announce_unreadable_requests(view, changes=changes),
+    )
     return Plan(
         actions=(status.patch,) if status.patch else (),
-        announcements=announce_restart(vm, waiting) if status.patch else (),
+        announcements=announcements if status.patch else (),
         again_at=status.due or (decision.until if isinstance(decision, Wait) else None),
         withholds_report=status.due is not None,
     )

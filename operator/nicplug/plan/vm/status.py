@@ -12,6 +12,8 @@ from typing import Any
 from nicplug.model.conditions import (
     FAILURE,
     FALSE,
+    INTERFACES_READY,
+    INVALID_HOTPLUG_POLICY,
     READY,
     RESTART_REQUIRED,
     TRUE,
@@ -32,6 +34,8 @@ from nicplug.plan.vm.run_strategy import Decision, RememberStart, Situation, Sta
 from nicplug.plan.vm.start_backoff import failed_starts, start_failure
 
 _OWN_CONDITIONS = frozenset({READY, FAILURE, RESTART_REQUIRED})
+# Of nicplug's own, the message is what a person reads; of KubeVirt's, a new one alone changes nothing.
+_MESSAGE_COUNTS = frozenset({INTERFACES_READY, INVALID_HOTPLUG_POLICY})
 
 
 def plan_vm_status(
@@ -61,7 +65,9 @@ def plan_vm_status(
         "created": vmi is not None,
         "ready": is_true(theirs, READY),
         "conditions": _with_restart_required(
-            _conditions(objects(status.get("conditions")), theirs, vmi=vmi, failure=failure, now=now),
+            _conditions(
+                objects(status.get("conditions")), theirs, vmi=vmi, failure=_failure_condition(view, failure), now=now
+            ),
             needs_restart=needs_restart,
             now=now,
         ),
@@ -91,7 +97,7 @@ def _conditions(
     theirs: Sequence[Mapping[str, Any]],
     *,
     vmi: VirtualMachineInstance | None,
-    failure: Refusal | None,
+    failure: Condition | None,
     now: datetime,
 ) -> list[dict[str, Any]]:
     """Ready and Failure of the VM's own; the rest mirrors the VMI."""
@@ -103,10 +109,20 @@ def _conditions(
     for row in theirs:
         if text(row.get("type")) not in _OWN_CONDITIONS:
             rows = merge_condition(rows, _copy(row), now=now)
+    return drop_condition(rows, FAILURE) if failure is None else merge_condition(rows, failure, now=now)
+
+
+def _failure_condition(view: VmView, failure: Refusal | None) -> Condition | None:
+    """What the API server refuses may be worded differently each time; what is wrong in a spec is as it is."""
     if failure is None:
-        return drop_condition(rows, FAILURE)
-    condition = Condition(type=FAILURE, status=TRUE, reason=failure.reason, message=failure.message)
-    return merge_condition(rows, condition, now=now)
+        return None
+    return Condition(
+        type=FAILURE,
+        status=TRUE,
+        reason=failure.reason,
+        message=failure.message,
+        message_counts=failure != view.refusal,
+    )
 
 
 def _with_restart_required(rows: list[dict[str, Any]], *, needs_restart: bool, now: datetime) -> list[dict[str, Any]]:
@@ -134,4 +150,5 @@ def _copy(row: Mapping[str, Any]) -> Condition:
         reason=text(row.get("reason")),
         message=text(row.get("message")),
         since=text(row.get("lastTransitionTime")),
+        message_counts=row.get("type") in _MESSAGE_COUNTS,
     )

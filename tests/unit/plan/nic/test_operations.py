@@ -510,10 +510,33 @@ CASES = (
         nic=nic("blue", state="sideways"),
         pod=HAS,
         row=UP,
+        operation="SetLink",
         path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.INVALID_STATE,
         says="logical blue interface state value is unsupported: sideways",
+    ),
+    Case(
+        title="an unknown state stays told",
+        nic=nic("blue", state="sideways"),
+        pod=HAS,
+        row=UP,
+        record=operation("blue", type_="SetLink", phase="Blocked", reason="InvalidState", path="None"),
+        operation="SetLink",
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.INVALID_STATE,
+    ),
+    Case(
+        title="a NIC of birth whose state was corrected was never plugged",
+        nic=nic("blue"),
+        pod=HAS,
+        row=UP,
+        record=operation("blue", type_="SetLink", phase="Blocked", reason="InvalidState", path="None"),
+        operation="SetLink",
+        phase=Phase.READY,
+        reason=Reason.LINK_SET,
+        says="its link is up",
     ),
     Case(
         title="a link that nobody reports",
@@ -683,7 +706,10 @@ def test_the_condition_tells_the_same(case: Case) -> None:
     assert ready["observedGeneration"] == 1
 
 
-@pytest.mark.parametrize(("state", "reported", "reason"), [("down", "up", "WaitingForLink"), ("down", "down", None)])
+@pytest.mark.parametrize(
+    ("state", "reported", "reason"),
+    [("down", "up", "WaitingForLink"), ("down", "down", None), ("gone", "up", "InvalidState")],
+)
 def test_the_link_of_the_primary_nic(state: str, reported: str, reason: str | None) -> None:
     raw = vmi(primary(state=state), rows=[row("default", "domain", pod_interface="eth0", linkState=reported)])
     records = (
@@ -713,6 +739,9 @@ ELSEWHERE: dict[Reason, Plan] = {
         vm_view(vm(run_strategy="WaitAsReceiver"), pending_since=later(-9)), now=NOW
     ),
     Reason.NAME_TAKEN: plan_vm(vm_view(vm(), vmi=vmi(), pending_since=later(-9)), now=NOW),
+    Reason.INVALID_STATE_CHANGE_REQUEST: plan_vm(
+        vm_view(vm(run_strategy="Manual", status={"stateChangeRequests": [{"action": "Pause"}]})), now=NOW
+    ),
     Reason.LAUNCHER_POD_LOST: plan_vmi(vmi_view(vmi()), now=NOW),
     Reason.INVALID_HOTPLUG_POLICY: plan_vmi(
         replace(vmi_view(vmi(), pod(), pending_since=later(-9)), policy=HotplugPolicy(problems=("no",))), now=NOW
@@ -750,9 +779,10 @@ ELSEWHERE: dict[Reason, Plan] = {
 
 
 @pytest.mark.parametrize("reason", ELSEWHERE, ids=str)
-def test_reasons_of_conditions(reason: Reason) -> None:
+def test_reasons_of_conditions_and_events(reason: Reason) -> None:
     status = _status(ELSEWHERE[reason])
-    assert reason in {item.get("reason") for item in [*(status.get("conditions") or []), status]}
+    told = {item.get("reason") for item in [*(status.get("conditions") or []), status]}
+    assert reason in told | {event.reason for event in ELSEWHERE[reason].announcements}
 
 
 def _of_spec(*nics: Nic, rows: Sequence[Json] = ()) -> list[tuple[str, str, str]]:

@@ -254,6 +254,51 @@ def test_a_run_strategy_that_says_nothing_is_told_with_the_remedy(raw: Json, rea
     assert words in failure["message"]
 
 
+def _told(raw: Json, found: Json | None = None, **members: Any) -> list[tuple[str, str]]:
+    plan = plan_vm(vm_view(raw, vmi=found, pending_since=later(-9), **members), now=NOW)
+    return [(str(event.reason), event.message) for event in plan.announcements]
+
+
+@pytest.mark.parametrize(
+    ("raw", "found", "reason"),
+    [
+        (vm(run_strategy="Sometimes"), None, "FailedCreate"),
+        (vm(run_strategy="WaitAsReceiver"), None, "RunStrategyNotSupported"),
+        (vm(), vmi(), "NameTaken"),
+    ],
+    ids=["unknown", "a receiver", "the name is taken"],
+)
+def test_what_is_wrong_with_a_vm_is_announced_once(raw: Json, found: Json | None, reason: str) -> None:
+    failure = _failure_of(raw, found)
+    assert failure is not None
+    assert _told(raw, found) == [(reason, failure["message"])]
+    assert _told({**raw, "status": {"conditions": [failure]}}, found) == []
+
+
+def test_another_flaw_of_the_run_strategy_is_told_anew() -> None:
+    failure = _failure_of(vm(run_strategy="Sometimes"))
+    raw = vm(run_strategy="Never", status={"conditions": [failure]})
+    assert "unknown runstrategy: Never" in (_failure_of(raw) or {})["message"]
+    assert [reason for reason, _ in _told(raw)] == ["FailedCreate"]
+
+
+def test_what_the_api_server_refused_is_announced_when_it_refuses_it() -> None:
+    assert _told(vm(), refusal=Refusal(reason=Reason.FAILED_CREATE, message="quota")) == []
+
+
+def test_requests_that_nobody_can_read_are_announced_and_dropped() -> None:
+    bad = [{"action": "Pause"}, {"action": "Stop"}, "restart"]
+    raw = vm(run_strategy="Manual", status={"stateChangeRequests": bad})
+    ((reason, message),) = _told(raw)
+    assert reason == "InvalidStateChangeRequest"
+    assert message.startswith("3 requests of status.stateChangeRequests cannot be read and will not be carried out")
+    assert '{"action":"Pause"}' in message
+    (action,) = plan_vm(vm_view(raw), now=NOW).actions
+    assert isinstance(action, PatchStatus)
+    assert not thaw(action.wanted)["stateChangeRequests"]
+    assert _told(vm(run_strategy="Manual")) == []
+
+
 @pytest.mark.parametrize("strategy", ["Manual", "Halted"])
 def test_a_name_that_is_taken_matters_only_to_a_vm_that_wants_it(strategy: str) -> None:
     assert _failure_of(vm(run_strategy=strategy), vmi()) is None

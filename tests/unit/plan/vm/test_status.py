@@ -76,6 +76,16 @@ class TestConditions:
         assert row["status"] == "True"
         assert "observedGeneration" not in row, "that of a VMI means nothing on the VM"
 
+    @pytest.mark.parametrize(
+        ("type_", "wanted"), [("InterfacesReady", "new"), ("InvalidHotplugPolicy", "new"), ("Paused", "old")]
+    )
+    def test_a_new_message_is_mirrored_where_people_read_it(self, type_: str, wanted: str) -> None:
+        def row(message: str) -> Json:
+            return {"type": type_, "status": "False", "reason": "InvalidName", "message": message}
+
+        rows = self._rows(vm(status={"conditions": [row("old")]}), _own(conditions=[row("new")]))
+        assert rows[type_]["message"] == wanted
+
     def test_what_the_vmi_no_longer_has_goes(self) -> None:
         assert self._rows(vm(status={"conditions": [PAUSED]}), _own()).keys() == {"Ready"}
 
