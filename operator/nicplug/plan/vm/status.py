@@ -84,7 +84,6 @@ def plan_vm_status(
         starts=isinstance(decision, Start) and failure is None,
         stops=isinstance(decision, Stop),
         failed_starts=failed_starts(mapping(start_failed)),
-        now=now,
     )
     wanted["printableStatus"] = str(printable_status(facts))
     if vmi is not None and (generation := parse_generation(vmi.started_from_generation)) is not None:

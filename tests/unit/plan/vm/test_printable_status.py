@@ -34,9 +34,9 @@ def _scheduling(*conditions: Json) -> Json:
     return _own(phase="Scheduling", conditions=conditions)
 
 
-def _migrating(start: Any, end: Any = None, **members: Any) -> Json:
-    raw = _own(**members)
-    raw["status"]["migrationState"] = {"startTimestamp": start, "endTimestamp": end}
+def _migrating(start: Any, end: Any = None, *, conditions: list[Json] | None = None, **members: Any) -> Json:
+    raw = _own(conditions=conditions or [])
+    raw["status"]["migrationState"] = {"startTimestamp": start, "endTimestamp": end, **members}
     return raw
 
 
@@ -61,10 +61,12 @@ RUNGS: list[tuple[str, Json, Json | None, str]] = [
     ("the VMI is to be deleted", vm(run_strategy="Halted"), _own(), "Stopping"),
     ("a final VMI does not stop", vm(run_strategy="Halted"), _own(phase="Failed"), "Stopped"),
     ("it migrates", vm(), _migrating(_at(-5)), "Migrating"),
-    ("the migration ends in a moment", vm(), _migrating(_at(-5), _at(5)), "Migrating"),
+    ("it migrates from a node whose clock is ahead", vm(), _migrating(_at(60)), "Migrating"),
     ("the migration is over", vm(), _migrating(_at(-5), _at(-1)), "Running"),
+    ("it is over on a node whose clock is ahead", vm(), _migrating(_at(-5), _at(60)), "Running"),
+    ("it has failed, and nobody has written when", vm(), _migrating(_at(-5), failed=True), "Running"),
+    ("it is completed, and nobody has written when", vm(), _migrating(_at(-5), completed=True), "Running"),
     ("the migration has not begun", vm(), _migrating(None), "Running"),
-    ("the migration begins in the future", vm(), _migrating(_at(60)), "Running"),
     ("migration times that are none", vm(), _migrating("soon", 7), "Running"),
     ("paused while it migrates", vm(), _migrating(_at(-5), conditions=[PAUSED]), "Migrating"),
     ("the guest is paused", vm(), _own(conditions=[PAUSED]), "Paused"),
