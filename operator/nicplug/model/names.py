@@ -24,10 +24,15 @@ UNSCHEDULABLE_TIMEOUT_ANNOTATION = "kubevirt.io/migrationUnschedulablePodTimeout
 PENDING_TIMEOUT_ANNOTATION = "kubevirt.io/migrationPendingPodTimeoutSeconds"
 # On a migration: it waits for no back-off.
 IGNORE_BACKOFF_ANNOTATION = "kubevirt.io/func-test-ignore-migration-backoff"
-# Own: on a migration that nicplug made, the NICs that it is for, each with what it changes.
-MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
 OUTDATED_LAUNCHER_LABEL = "kubevirt.io/outdatedLauncherImage"
 NODE_NAME_LABEL = "kubevirt.io/nodeName"
+# On a node, by KubeVirt's node labeller: what its CPU is, and which guests' CPUs it can take in.
+CPU_VENDOR_LABEL = "cpu-vendor.node.kubevirt.io/"
+HOST_MODEL_LABEL = "host-model-cpu.node.kubevirt.io/"
+HOST_MODEL_FEATURE_LABEL = "host-model-required-features.node.kubevirt.io/"
+CPU_FEATURE_LABEL = "cpu-feature.node.kubevirt.io/"
+MIGRATION_CPU_MODEL_LABEL = "cpu-model-migration.node.kubevirt.io/"
+CPU_OF_GUEST_LABELS = (CPU_FEATURE_LABEL, MIGRATION_CPU_MODEL_LABEL)
 # Own: by it the watch of ControllerRevisions is narrowed to those of VMs; it proves nothing.
 VM_UID_LABEL = "nicplug.io/virtual-machine-uid"
 VM_NAME_LABEL = "vm.kubevirt.io/name"

@@ -1,7 +1,7 @@
 """How long a migration that nobody is waiting for personally keeps still after earlier ones have failed.
 
 Source: KubeVirt 1.9 `migration.go` (`handleBackoff`). Apart from it: a migration that was refused before it had begun
-does not count, nor does one that was for something else.
+does not count, nor does one that was for something else, or for an earlier VMI of the same name.
 """
 
 from datetime import datetime, timedelta
@@ -13,9 +13,12 @@ from nicplug.model.names import (
     MIGRATION_INTERFACES_ANNOTATION,
     WORKLOAD_UPDATE_ANNOTATION,
 )
+from nicplug.plan.migration.facts import is_for
 from nicplug.plan.views import MigrationView
 
 FIRST_BACKOFF = timedelta(seconds=20)
+# KubeVirt has no such bound, but for the five migrations that it keeps.
+_MOST_DOUBLINGS = 4
 
 
 def backoff_until(view: MigrationView) -> tuple[datetime, int] | None:
@@ -23,18 +26,20 @@ def backoff_until(view: MigrationView) -> tuple[datetime, int] | None:
     migration = view.migration
     if not is_automatic(migration) or migration.annotation(IGNORE_BACKOFF_ANNOTATION) is not None:
         return None
-    newest_first = [item for item in reversed(view.migrations) if not item.deleting]
-    if not newest_first or newest_first[0].uid != migration.uid:
+    newest_first = [item for item in reversed(view.migrations) if not item.deleting and is_for(item, view.vmi)]
+    newest = next((item for item in newest_first if is_automatic(item)), None)
+    if newest is None or newest.uid != migration.uid:
         return None
     failures: list[datetime] = []
-    for item in newest_first[1:]:
+    for item in newest_first[newest_first.index(newest) + 1 :]:
         if item.phase is MigrationPhase.SUCCEEDED:
             break
         if (failed_at := _failed_at(item)) is not None and _is_for_the_same(item, migration):
             failures.append(failed_at)
     if not failures:
         return None
-    return failures[0] + FIRST_BACKOFF * 2 ** (len(failures) - 1), len(failures)
+    doublings = min(len(failures) - 1, _MOST_DOUBLINGS)
+    return failures[0] + FIRST_BACKOFF * 2**doublings, len(failures)
 
 
 def is_automatic(migration: Migration) -> bool:
@@ -50,5 +55,7 @@ def _failed_at(migration: Migration) -> datetime | None:
 
 
 def _is_for_the_same(item: Migration, other: Migration) -> bool:
-    """A correction is tried at once."""
-    return item.annotation(MIGRATION_INTERFACES_ANNOTATION) == other.annotation(MIGRATION_INTERFACES_ANNOTATION)
+    """A correction is tried at once; what a user tries is not counted against it."""
+    return is_automatic(item) and item.annotation(MIGRATION_INTERFACES_ANNOTATION) == other.annotation(
+        MIGRATION_INTERFACES_ANNOTATION
+    )

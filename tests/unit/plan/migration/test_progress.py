@@ -84,7 +84,7 @@ WAITS = [
     ),
     pytest.param(
         Case(
-            view=pending(meta=AUTOMATIC, others=[earlier("Failed")]),
+            view=pending(meta=AUTOMATIC, others=[earlier("Failed", **AUTOMATIC)]),
             reason=Reason.MIGRATION_BACKOFF,
             message="1 migration of vmi-fedora failed: next try at 2026-01-02T03:04:20Z",
         ),

@@ -1,0 +1,100 @@
+"""Who waits after failures, and for how long (reference: `handleBackoff`)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.build import MIGRATION_UID, Json, later, migration, migration_view, pod, vmi
+
+from nicplug.plan.migration.backoff import backoff_until
+
+FAILED_AT = datetime.fromisoformat("2026-01-02T03:04:00+00:00")
+WORKLOAD: Json = {"kubevirt.io/workloadUpdateMigration": ""}
+EVACUATION: Json = {"kubevirt.io/evacuationMigration": "node01"}
+
+
+def earlier(number: int, phase: str = "Failed", *, accepted: bool = True, **members: Any) -> Json:
+    """The `number`-th before this one, the lower the newer; each failed a minute before the next."""
+    failed = later(-5.678 - 60 * (number - 1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    entered = ["Pending", phase] if accepted else [phase]
+    times = [{"phase": item, "phaseTransitionTimestamp": failed} for item in entered]
+    made = {"annotations": WORKLOAD, "creationTimestamp": f"2026-01-02T02:{59 - number:02}:00Z"}
+    return migration(
+        phase, name=f"m{number}", uid=f"m{number}", status={"phaseTransitionTimestamps": times}, **made | members
+    )
+
+
+def interfaces(text: str, *, of: Json = WORKLOAD) -> Json:
+    """Made for these NICs."""
+    return {"annotations": {**of, "nicplug.io/interfaces": text}}
+
+
+OTHER_VMI: Json = {"ownerReferences": [{"kind": "VirtualMachineInstance", "uid": "x", "name": "vmi-fedora"}]}
+CASES = [
+    pytest.param([], {"annotations": WORKLOAD}, None, id="the first one waits for nothing"),
+    pytest.param([earlier(1)], {"annotations": WORKLOAD}, (20, 1), id="after one failure 20 s"),
+    pytest.param([earlier(1)], {"annotations": EVACUATION}, (20, 1), id="an evacuation as well"),
+    pytest.param([earlier(1), earlier(2)], {"annotations": WORKLOAD}, (40, 2), id="after two 40 s"),
+    pytest.param([earlier(n) for n in range(1, 6)], {"annotations": WORKLOAD}, (320, 5), id="after five 320 s"),
+    pytest.param(
+        [earlier(1), earlier(2, "Succeeded"), earlier(3)],
+        {"annotations": WORKLOAD},
+        (20, 1),
+        id="counted back to the last success",
+    ),
+    pytest.param([earlier(1, "Succeeded"), earlier(2)], {"annotations": WORKLOAD}, None, id="none after a success"),
+    pytest.param([earlier(1)], {}, None, id="a user's waits for nothing"),
+    pytest.param(
+        [earlier(1)],
+        {"annotations": {**WORKLOAD, "kubevirt.io/func-test-ignore-migration-backoff": ""}},
+        None,
+        id="the annotation against it",
+    ),
+    pytest.param([earlier(1, deleting=True)], {"annotations": WORKLOAD}, None, id="cancelled ones do not count"),
+    pytest.param(
+        [earlier(1, accepted=False)],
+        {"annotations": WORKLOAD},
+        None,
+        id="own: one that was refused before it began does not count",
+    ),
+    pytest.param(
+        [earlier(1, **interfaces('{"blue":"1/"}'))],
+        interfaces('{"blue":"2/"}'),
+        None,
+        id="own: a corrected NIC is tried at once",
+    ),
+    pytest.param(
+        [earlier(1, **interfaces('{"blue":"1/"}')), earlier(2, **interfaces('{"blue":"1/"}'))],
+        interfaces('{"blue":"1/"}'),
+        (40, 2),
+        id="own: the same NIC again is not",
+    ),
+    pytest.param(
+        [earlier(1, creationTimestamp="2026-01-02T03:30:00Z")],
+        {"annotations": WORKLOAD},
+        None,
+        id="only the newest waits",
+    ),
+    pytest.param([earlier(n) for n in range(1, 55)], {"annotations": WORKLOAD}, (320, 54), id="own: 320 s at most"),
+    pytest.param([earlier(1, annotations={})], {"annotations": WORKLOAD}, None, id="a user's failure does not count"),
+    pytest.param(
+        [earlier(1, "Succeeded", annotations={}), earlier(2)],
+        {"annotations": WORKLOAD},
+        None,
+        id="own: a user's success does",
+    ),
+    pytest.param(
+        [earlier(1, **OTHER_VMI)],
+        {"annotations": WORKLOAD},
+        None,
+        id="own: failures of an earlier VMI of that name do not count",
+    ),
+]
+
+
+@pytest.mark.parametrize(("others", "meta", "expected"), CASES)
+def test_how_long_it_waits(others: Sequence[Json], meta: Json, expected: tuple[int, int] | None) -> None:
+    view = migration_view(migration("Pending", uid=MIGRATION_UID, **meta), vmi(), pod(), others=others)
+    found = backoff_until(view)
+    assert (found and (int((found[0] - FAILED_AT).total_seconds()), found[1])) == expected
