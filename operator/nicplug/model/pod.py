@@ -12,6 +12,7 @@ from nicplug.model.keys import PodKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.names import (
     COMPUTE_CONTAINER,
+    CPU_OF_GUEST_LABELS,
     CREATED_BY_LABEL,
     LAUNCHER_LABEL,
     MIGRATION_JOB_LABEL,
@@ -36,6 +37,7 @@ class LauncherPod:
         created_by: value of the label that names the VMI's uid, None when there is none; proves nothing.
         migration_uid: value of the label that names the migration it was made for, "" when there is none; proves
             nothing.
+        cpu_selector: the labels of CPUs that its node selector asks for; `null` when there are none.
         target_ready: the annotation by which a target pod tells that the guest runs in it; None when it has none.
         networks_annotation: the text, or None when the pod has no such annotation.
         is_ready: KubeVirt's `IsPodReady`: running, not being deleted, compute running, the rest ready.
@@ -62,6 +64,7 @@ class LauncherPod:
     migration_uid: str
     phase: str
     node_name: str
+    cpu_selector: FrozenJson
     has_annotations: bool
     target_ready: str | None
     networks_annotation: str | None
@@ -111,6 +114,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         migration_uid=text(labels.get(MIGRATION_JOB_LABEL)),
         phase=text(status.get("phase")),
         node_name=text(spec.get("nodeName")),
+        cpu_selector=_cpu_selector(spec),
         has_annotations=bool(annotations),
         target_ready=ready if isinstance(ready := annotations.get(MIGRATION_TARGET_READY_ANNOTATION), str) else None,
         networks_annotation=networks if isinstance(networks, str) else None,
@@ -131,6 +135,13 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
             "",
         ),
     )
+
+
+def _cpu_selector(spec: Mapping[str, Any]) -> FrozenJson:
+    asked = {
+        name: value for name, value in mapping(spec.get("nodeSelector")).items() if name.startswith(CPU_OF_GUEST_LABELS)
+    }
+    return freeze(asked) if asked else NULL
 
 
 def _is_compute(container: Mapping[str, Any]) -> bool:

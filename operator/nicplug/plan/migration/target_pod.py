@@ -10,7 +10,6 @@ from typing import Any
 from nicplug.model.attachments import KnownAttachments, attachment_key
 from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.metadata import mapping, sequence
-from nicplug.model.migration import Migration
 from nicplug.model.names import (
     COMPUTE_CONTAINER,
     CREATED_BY_LABEL,
@@ -19,6 +18,7 @@ from nicplug.model.names import (
 )
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Create, Kind
+from nicplug.plan.migration.placement import target_selector
 from nicplug.plan.migration.target_networks import as_it_moves, unusable_networks
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.launcher_pod import create_launcher_pod, target_pod_key
@@ -38,7 +38,7 @@ def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Creat
     metadata["labels"][MIGRATION_JOB_LABEL] = migration.uid
     metadata["annotations"][MIGRATION_JOB_NAME_ANNOTATION] = migration.key.name
     spec["affinity"] = _away_from_source(mapping(spec.get("affinity")), vmi_uid=vmi.uid)
-    if selector := _node_selector(migration, vmi):
+    if selector := target_selector(view, vmi):
         spec["nodeSelector"] = selector
     devices = device_counts(vmi, known=view.attachments, left_out=left_out)
     for container in spec["containers"]:
@@ -55,12 +55,6 @@ def _away_from_source(affinity: Mapping[str, Any], *, vmi_uid: str) -> dict[str,
     }
     apart = mapping(affinity.get("podAntiAffinity"))
     return {**affinity, "podAntiAffinity": {**apart, _REQUIRED: [*sequence(apart.get(_REQUIRED)), term]}}
-
-
-def _node_selector(migration: Migration, vmi: VirtualMachineInstance) -> dict[str, Any]:
-    """What the migration adds; where the VM says something else, the VM's word counts."""
-    added = mapping(mapping(thaw(migration.spec)).get("addedNodeSelector"))
-    return {**added, **mapping(mapping(thaw(vmi.spec)).get("nodeSelector"))}
 
 
 def device_counts(vmi: VirtualMachineInstance, *, known: KnownAttachments, left_out: frozenset[str]) -> dict[str, int]:

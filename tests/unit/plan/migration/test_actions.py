@@ -1,0 +1,381 @@
+"""What is done in each phase, row by row (reference: `sync` of KubeVirt's migration controller).
+
+A failure is two passes here: the first writes `Failed`, the second does what follows from it. So a crash between them
+loses nothing, and the rows that KubeVirt lists under a phase and that end it are found under Failed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.build import (
+    NODE,
+    NOW,
+    TARGET_NODE,
+    Json,
+    later,
+    migration,
+    migration_state,
+    migration_view,
+    pod,
+    target_pod,
+    vmi,
+)
+from tests.unit.plan.migration.outcome import condition, events, names, status
+from tests.unit.plan.migration.outcome import migration_state as written_state
+
+from nicplug.model.frozen_json import thaw
+from nicplug.model.migration_slot import MigrationSlot
+from nicplug.plan.actions import AnnotatePod, Delete, Kind, PatchMigrationState, SetLabel
+from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.views import MigrationView
+
+TARGET = target_pod()["metadata"]["name"]
+POD_KEY = f"default/{TARGET}"
+OTHER = "99999999-dddd-4000-8000-000000000009"
+STARTED: Json = {"targetNodeAddress": "10.0.0.2", "startTimestamp": "2026-01-02T03:04:00Z"}
+ARRIVED: Json = {**STARTED, "targetNodeDomainReadyTimestamp": "2026-01-02T03:04:03Z"}
+DONE: Json = {**ARRIVED, "endTimestamp": "2026-01-02T03:04:04Z", "completed": True}
+LABELED: Json = {"labels": {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": TARGET_NODE}}
+SECOND = pod(name="virt-launcher-x", uid="x", node="node03")
+CREATE = "Create Pod"
+ABORT = "PatchMigrationState VirtualMachineInstance"
+LABEL = "SetLabel VirtualMachineInstance"
+DELETE = "Delete Pod"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What is seen, what is done apart from the migration's own status and finalizer, and what is announced of it."""
+
+    view: MigrationView
+    done: tuple[str, ...] = ()
+    told: tuple[tuple[str, str], ...] = ()
+
+
+def seen(phase: str, of: Json | None, *pods: Json, deleting: bool = False, **members: Any) -> MigrationView:
+    """A migration in that phase; `meta`: more of its metadata."""
+    return migration_view(migration(phase, deleting=deleting, **members.pop("meta", {})), of, *pods, **members)
+
+
+def moving(**members: Any) -> Json:
+    """The VMI once handed off, found by the target's node agent."""
+    return vmi(moving=migration_state(**members), **LABELED)
+
+
+def told_by(reason: str, message: str = "x", *, entered: tuple[str, ...] = ("Pending", "Failed")) -> Json:
+    """The status of a migration whose condition `Progressing` was written so."""
+    row = {"type": "Progressing", "status": "False", "reason": reason, "message": message}
+    times = [{"phase": item, "phaseTransitionTimestamp": "2026-01-02T03:04:00Z"} for item in entered]
+    return {"status": {"conditions": [row], "phaseTransitionTimestamps": times}}
+
+
+ROWS = {
+    # -- Pending ---------------------------------------------------------------------------------
+    "Pending: no target pod, a source pod: the target pod is made": Row(
+        view=seen("Pending", vmi(), pod()),
+        done=(CREATE,),
+        told=(("SuccessfulCreate", f"Created migration target pod {TARGET}"),),
+    ),
+    "Pending: no slot: nothing": Row(view=seen("Pending", vmi(), pod(), slot=MigrationSlot())),
+    "Pending: more than one active pod: nothing": Row(
+        view=seen("Pending", vmi(), pod(), SECOND),
+        told=(
+            (
+                "SeveralLauncherPods",
+                "exactly one launcher pod, on the VM's node, has to be there before a second is made; "
+                "found: virt-launcher-vmi-fedora-5ca3e, virt-launcher-x; given up at 2026-01-02T03:09:05Z",
+            ),
+        ),
+    ),
+    "Pending: no source pod: nothing": Row(
+        view=seen("Pending", vmi()),
+        told=(
+            (
+                "SeveralLauncherPods",
+                "exactly one launcher pod, on the VM's node, has to be there before a second is made; found: none; "
+                "given up at 2026-01-02T03:09:05Z",
+            ),
+        ),
+    ),
+    "Pending: the source pod is on its way out: nothing": Row(
+        view=seen("Pending", vmi(), pod(deleting=True), meta=told_by("SeveralLauncherPods")),
+    ),
+    "Pending: VMI not Running: nothing": Row(view=seen("Pending", vmi(phase="Scheduled"), pod())),
+    "Pending: VMI being deleted: nothing": Row(view=seen("Pending", vmi(deleting=True), pod())),
+    "Pending: target pod exists: no second one": Row(view=seen("Pending", vmi(), pod(), target_pod(ready=False))),
+    # -- Scheduling ------------------------------------------------------------------------------
+    "Scheduling: target pod not ready: nothing": Row(view=seen("Scheduling", vmi(), pod(), target_pod(ready=False))),
+    # -- Scheduled -------------------------------------------------------------------------------
+    "Scheduled: pod ready: hand off, label first": Row(
+        view=seen("Scheduled", vmi(), pod(), target_pod()),
+        done=(LABEL, ABORT),
+        told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
+    ),
+    "Scheduled: the label was written before a crash: the state is": Row(
+        view=seen("Scheduled", vmi(**LABELED), pod(), target_pod()),
+        done=(ABORT,),
+        told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
+    ),
+    "Scheduled: handed off before a crash: not again": Row(
+        view=seen("Scheduled", moving(), pod(), target_pod()),
+    ),
+    "Scheduled: a local migration starts from an empty state, over the last one's": Row(
+        view=seen("Scheduled", vmi(moving=migration_state(migration_uid=OTHER, **DONE)), pod(), target_pod()),
+        done=(LABEL, ABORT),
+        told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
+    ),
+    "Scheduled: pod no longer ready: nothing": Row(view=seen("Scheduled", vmi(), pod(), target_pod(ready=False))),
+    "Scheduled: the target's node takes in others first: nothing": Row(
+        view=seen("Scheduled", vmi(), pod(), target_pod(), slot=MigrationSlot(is_granted=True))
+    ),
+    "Scheduled: the node that was granted is not the pod's: nothing": Row(
+        view=seen("Scheduled", vmi(), pod(), target_pod(), slot=MigrationSlot(is_granted=True, inbound_node="node03"))
+    ),
+    "Scheduled: Multus has still to report an interface: nothing": Row(
+        view=seen("Scheduled", vmi(), pod(), target_pod(networks='[{"name":"l","interface":"pod1"}]'))
+    ),
+    "Scheduled: a third pod: nothing": Row(view=seen("Scheduled", vmi(), pod(), target_pod(), SECOND)),
+    "Scheduled: the source pod ends: nothing": Row(view=seen("Scheduled", vmi(), pod(deleting=True), target_pod())),
+    "Scheduled: VMI being deleted: nothing": Row(view=seen("Scheduled", vmi(deleting=True), pod(), target_pod())),
+    # -- PreparingTarget, TargetReady --------------------------------------------------------------
+    "PreparingTarget: the agents have time: nothing": Row(view=seen("PreparingTarget", moving(), pod(), target_pod())),
+    "PreparingTarget: somebody took the label away: it is put back": Row(
+        view=seen("PreparingTarget", vmi(moving=migration_state()), pod(), target_pod()), done=(LABEL,)
+    ),
+    "PreparingTarget: being deleted: marked failed": Row(
+        view=seen("PreparingTarget", moving(), pod(), target_pod(), deleting=True),
+        done=(ABORT,),
+        told=(("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler."),),
+    ),
+    "TargetReady: being deleted: marked failed": Row(
+        view=seen("TargetReady", moving(targetNodeAddress="10.0.0.2"), pod(), target_pod(), deleting=True),
+        done=(ABORT,),
+        told=(("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler."),),
+    ),
+    "TargetReady: being deleted, and started a moment ago: left to Running": Row(
+        view=seen("TargetReady", moving(**STARTED), pod(), target_pod(), deleting=True)
+    ),
+    "PreparingTarget: ours and completed: nothing": Row(
+        view=seen("PreparingTarget", vmi(node=TARGET_NODE, moving=migration_state(**DONE)), pod(), target_pod()),
+        told=(("SuccessfulMigration", "Source node reported migration succeeded"),),
+    ),
+    # -- Running -----------------------------------------------------------------------------------
+    "Running: nothing": Row(view=seen("Running", moving(**STARTED), pod(), target_pod())),
+    "Running: being deleted: abortRequested": Row(
+        view=seen("Running", moving(**STARTED), pod(), target_pod(), deleting=True),
+        done=(ABORT,),
+        told=(("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler."),),
+    ),
+    "Running: being deleted, already asked for: not again": Row(
+        view=seen("Running", moving(**STARTED, abortRequested=True), pod(), target_pod(), deleting=True)
+    ),
+    "Running: the guest is up on the target: its pod is annotated": Row(
+        view=seen("Running", moving(**ARRIVED), pod(), target_pod()), done=("AnnotatePod Pod",)
+    ),
+    "Running: annotated already: nothing": Row(
+        view=seen(
+            "Running",
+            moving(**ARRIVED),
+            pod(),
+            target_pod(annotations={"kubevirt.io/migration-target-ready-timestamp": "2026-01-02T03:04:03Z"}),
+        )
+    ),
+    # -- Failed --------------------------------------------------------------------------------------
+    "Failed: ours and not yet failed: marked failed on the VMI, the target pod goes": Row(
+        view=seen("Failed", moving(**STARTED), pod(), target_pod(), meta=told_by("TargetPodLost")),
+        done=(ABORT, DELETE),
+        told=(
+            (
+                "FailedMigration",
+                "VirtualMachineInstance migration uid 44444444-dddd-4000-8000-000000000004 failed. "
+                "reason: Target pod is down",
+            ),
+            ("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),
+        ),
+    ),
+    "Failed: marked already: the target pod goes": Row(
+        view=seen("Failed", moving(**DONE, failed=True), pod(), target_pod(), meta=told_by("MigrationFailed")),
+        done=(DELETE,),
+        told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
+    ),
+    "Failed: the state is another's: it is left alone": Row(
+        view=seen("Failed", vmi(moving=migration_state(migration_uid=OTHER, **STARTED)), pod()),
+    ),
+    "Failed: never handed off: the target pod goes": Row(
+        view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("NoCandidateNode")),
+        done=(DELETE,),
+        told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
+    ),
+    "Failed: cancelled: the target pod goes": Row(
+        view=seen("Failed", vmi(), pod(), target_pod(), deleting=True),
+        done=(DELETE,),
+        told=(("SuccessfulDelete", f"migration canceled and pod {POD_KEY} is deleted"),),
+    ),
+    "Failed: unschedulable for too long: the target pod goes": Row(
+        view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("TargetPodUnschedulable")),
+        done=(DELETE,),
+        told=(("SuccessfulDelete", f"unschedulable pod {POD_KEY} timeout period exceeded"),),
+    ),
+    "Failed: pending for too long: the target pod goes": Row(
+        view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("TargetPodNotReady")),
+        done=(DELETE,),
+        told=(("SuccessfulDelete", f"pending pod {POD_KEY} timeout period exceeded"),),
+    ),
+    "Failed: the target pod is going already: not again": Row(
+        view=seen("Failed", vmi(), pod(), target_pod(deleting=True), meta=told_by("NoCandidateNode"))
+    ),
+    "Failed: the guest runs in the target pod all the same: it stays": Row(
+        view=seen("Failed", vmi(node=TARGET_NODE), target_pod(), meta=told_by("MigrationStateLost"))
+    ),
+    "Failed: the guest has arrived, and its node is still the source's: the target pod stays": Row(
+        view=seen("Failed", moving(**DONE), pod(), target_pod(), meta=told_by("MigrationStateLost"))
+    ),
+    "Failed: the VMI is gone: nothing": Row(view=seen("Failed", None)),
+    # -- Succeeded -------------------------------------------------------------------------------------
+    "Succeeded: the pod that the guest has left goes": Row(
+        view=seen(
+            "Succeeded",
+            vmi(node=TARGET_NODE, moving=migration_state(**DONE)),
+            pod(),
+            target_pod(),
+            meta={"status": {"migrationState": migration_state(**DONE)}},
+        ),
+        done=(DELETE,),
+    ),
+    "Succeeded: the VM is back on the source by a later one: its pod stays": Row(
+        view=seen(
+            "Succeeded",
+            vmi(node=NODE, moving=migration_state(migration_uid=OTHER, **DONE)),
+            pod(),
+            meta={"status": {"migrationState": migration_state(**DONE)}},
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_rows(row: Row) -> None:
+    plan = plan_migration(row.view, now=NOW)
+    own = ("PatchStatus VirtualMachineInstanceMigration", "PatchFinalizers VirtualMachineInstanceMigration")
+    assert tuple(name for name in names(plan) if name not in own) == row.done
+    assert tuple(events(plan)) == row.told
+
+
+@pytest.mark.parametrize(("name", "row"), ROWS.items(), ids=ROWS.keys())
+def test_no_row_touches_the_source_before_the_end(name: str, row: Row) -> None:
+    """Whatever happens: the pod that has the guest is neither patched nor deleted."""
+    for action in plan_migration(row.view, now=NOW).actions:
+        if isinstance(action, Delete | AnnotatePod) and action.kind is Kind.POD and not name.startswith("Succeeded"):
+            assert action.uid != pod()["metadata"]["uid"]
+
+
+class TestHandOff:
+    """Two writes, the state last."""
+
+    def handed(self, of: Json | None = None, *pods: Json) -> tuple[list[Any], Json]:
+        plan = plan_migration(seen("Scheduled", of or vmi(), *(pods or (pod(), target_pod()))), now=NOW)
+        return [item for item in plan.actions if isinstance(item, SetLabel | PatchMigrationState)], written_state(plan)
+
+    def test_what_is_written(self) -> None:
+        (label, state), written = self.handed()
+        assert (label.name, label.seen, label.wanted) == ("kubevirt.io/migrationTargetNodeName", None, TARGET_NODE)
+        assert written == migration_state()
+        # The guest may not have moved since: its node is tested with the state.
+        assert {"op": "test", "path": "/status/nodeName", "value": NODE} in [dict(item) for item in state.json_patch()]
+        assert {"op": "test", "path": "/metadata/uid", "value": vmi()["metadata"]["uid"]} in state.json_patch()
+
+    def test_the_label_of_the_last_migration_is_replaced(self) -> None:
+        labels = {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": "node03"}
+        (label, _), _ = self.handed(vmi(labels=labels))
+        assert (label.seen, label.wanted) == ("node03", TARGET_NODE)
+
+    def test_the_state_of_the_last_migration_is_tested_and_replaced_whole(self) -> None:
+        old = migration_state(migration_uid=OTHER, **DONE)
+        (_, state), written = self.handed(vmi(moving=old))
+        assert written == migration_state()
+        assert thaw(state.seen)["migrationState"] == old
+
+    def test_without_a_state_none_may_have_come(self) -> None:
+        (_, state), _ = self.handed()
+        assert thaw(state.seen)["migrationState"] is None
+
+
+class TestMarkedFailed:
+    """A node agent must not go on with what has failed."""
+
+    def marked(self, phase: str, *, deleting: bool = False, meta: Json | None = None, **members: Any) -> Json:
+        view = seen(phase, moving(**members), pod(), target_pod(), deleting=deleting, meta=meta or {})
+        return written_state(plan_migration(view, now=NOW))
+
+    def test_members_that_are_unset(self) -> None:
+        assert self.marked("Failed", meta=told_by("TargetPodLost")) == migration_state(
+            failed=True,
+            completed=True,
+            startTimestamp="2026-01-02T03:04:05Z",
+            endTimestamp="2026-01-02T03:04:05Z",
+            failureReason="Target pod is down",
+        )
+
+    def test_what_the_agents_wrote_stays(self) -> None:
+        written = self.marked("Failed", meta=told_by("TargetPodLost"), **STARTED, failureReason="broken pipe")
+        assert (written["startTimestamp"], written["failureReason"]) == ("2026-01-02T03:04:00Z", "broken pipe")
+
+    def test_cancelled_before_the_copy(self) -> None:
+        assert self.marked("PreparingTarget", deleting=True)["failureReason"] == (
+            "Migration canceled before it had begun"
+        )
+
+    @pytest.mark.parametrize(
+        ("phase", "members", "words"),
+        [
+            ("PreparingTarget", {}, "virt-handler on node02 did not prepare the target pod within 300 s"),
+            (
+                "TargetReady",
+                {"targetNodeAddress": "10.0.0.2"},
+                "virt-handler on node01 did not begin the copy within 300 s",
+            ),
+        ],
+    )
+    def test_an_agent_that_never_answers(self, phase: str, members: Json, words: str) -> None:
+        times = [{"phase": phase, "phaseTransitionTimestamp": later(-300).strftime("%Y-%m-%dT%H:%M:%SZ")}]
+        meta = {"status": {"phaseTransitionTimestamps": times}}
+        assert self.marked(phase, meta=meta, **members)["failureReason"] == words
+        times[0]["phaseTransitionTimestamp"] = later(-290).strftime("%Y-%m-%dT%H:%M:%SZ")
+        assert self.marked(phase, meta=meta, **members) == {}
+
+    def test_an_abort_keeps_the_rest(self) -> None:
+        assert self.marked("Running", deleting=True, **STARTED) == migration_state(**STARTED, abortRequested=True)
+
+
+class TestAdoption:
+    """What KubeVirt's webhooks see to."""
+
+    def test_finalizer_and_label_are_added(self) -> None:
+        plan = plan_migration(seen("", vmi(), pod(), meta={"finalizers": [], "labels": None}), now=NOW)
+        assert names(plan) == [
+            "PatchFinalizers VirtualMachineInstanceMigration",
+            "SetLabel VirtualMachineInstanceMigration",
+            "PatchStatus VirtualMachineInstanceMigration",
+        ]
+        assert status(plan)["phase"] == "Pending"
+
+    @pytest.mark.parametrize("labels", [None, {}, {"kubevirt.io/vmi-name": "another"}, {"mine": "x"}])
+    @pytest.mark.parametrize("phase", ["Pending", "Scheduling", "PreparingTarget", "Running"])
+    def test_a_label_that_was_changed_is_healed(self, phase: str, labels: Json | None) -> None:
+        of = moving(**(STARTED if phase == "Running" else {})) if phase in ("PreparingTarget", "Running") else vmi()
+        pods = (pod(),) if phase == "Pending" else (pod(), target_pod(ready=False))
+        plan = plan_migration(seen(phase, of, *pods, meta={"labels": labels}), now=NOW)
+        (label,) = [action for action in plan.actions if isinstance(action, SetLabel)]
+        assert (label.name, label.wanted) == ("kubevirt.io/vmi-name", "vmi-fedora")
+
+    def test_a_finalizer_of_somebody_else_stays(self) -> None:
+        meta = {"finalizers": ["a.example/hold", "kubevirt.io/migrationJobFinalize"]}
+        plan = plan_migration(seen("Failed", vmi(), pod(), meta=meta), now=NOW)
+        (patch,) = [action for action in plan.actions if getattr(action, "kind", None) is Kind.MIGRATION]
+        assert getattr(patch, "wanted", None) == ("a.example/hold",)
+
+    def test_one_that_is_deleted_before_it_was_seen_gets_no_finalizer(self) -> None:
+        plan = plan_migration(seen("", vmi(), pod(), deleting=True, meta={"finalizers": ["a.example/hold"]}), now=NOW)
+        assert names(plan) == ["PatchStatus VirtualMachineInstanceMigration"]
+        assert condition(plan, "migrationAbortRequested")["status"] == "True"

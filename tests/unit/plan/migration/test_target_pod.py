@@ -1,0 +1,209 @@
+"""The pod that a VMI moves to (reference: `createTargetPod` of KubeVirt's migration controller)."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.build import (
+    MIGRATION_UID,
+    NODE,
+    NOW,
+    TARGET_NODE,
+    VMI_UID,
+    Json,
+    absent,
+    element,
+    kubevirt,
+    migration,
+    migration_view,
+    nad,
+    nic,
+    node,
+    pod,
+    primary,
+    row,
+    vmi,
+)
+from tests.unit.plan.migration.outcome import progressing
+
+from nicplug.model.frozen_json import thaw
+from nicplug.plan.actions import Create
+from nicplug.plan.migration.decide import plan_migration
+
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
+ANTI_AFFINITY = {
+    "labelSelector": {"matchLabels": {"kubevirt.io/created-by": VMI_UID}},
+    "topologyKey": "kubernetes.io/hostname",
+}
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def made(of: Json | None = None, *pods: Json, meta: Json | None = None, **members: Any) -> Json:
+    """The body of the POST."""
+    raw = migration("Pending", **(meta or {}))
+    plan = plan_migration(migration_view(raw, of or vmi(), *(pods or (pod(),)), **members), now=NOW)
+    (create,) = [action for action in plan.actions if isinstance(action, Create)]
+    body: Json = thaw(create.body)
+    return body
+
+
+def asking(**spec: Any) -> Json:
+    """A VMI with more in its spec."""
+    raw = vmi()
+    raw["spec"] |= spec
+    return raw
+
+
+def networks(body: Json) -> list[Json]:
+    """The elements of the networks annotation; [] without one."""
+    found: list[Json] = json.loads(body["metadata"]["annotations"].get(NETWORKS, "[]"))
+    return found
+
+
+def test_labels_and_annotations_that_name_the_migration() -> None:
+    metadata = made()["metadata"]
+    assert metadata["labels"]["kubevirt.io/migrationJobUID"] == MIGRATION_UID
+    assert metadata["labels"]["kubevirt.io/created-by"] == VMI_UID
+    assert metadata["labels"]["kubevirt.io"] == "virt-launcher"
+    assert metadata["annotations"]["kubevirt.io/migrationJobName"] == "migration-job"
+    assert metadata["annotations"]["kubevirt.io/domain"] == "vmi-fedora"
+    (owner,) = metadata["ownerReferences"]
+    assert (owner["uid"], owner["controller"]) == (VMI_UID, True)
+
+
+def test_one_name_per_migration_so_that_a_repeated_post_meets_its_own_pod() -> None:
+    names = [made(meta={"uid": uid})["metadata"]["name"] for uid in ("a", "a", "b")]
+    assert names[0] == names[1] != names[2]
+    assert all(name.startswith("virt-launcher-vmi-fedora-") for name in names)
+
+
+def test_every_nic_that_is_asked_for_and_none_that_is_to_go() -> None:
+    of = vmi(primary(), nic("blue", mac="02:00:00:00:00:01"), absent("red"), nic("green"))
+    assert networks(made(of)) == [element("blue", mac="02:00:00:00:00:01"), element("green")]
+
+
+def test_sr_iov_comes_by_migration_with_its_device() -> None:
+    nads = [nad("fast-net")]
+    nads[0]["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "intel.com/sriov"}
+    body = made(vmi(primary(), nic("fast", binding="sriov")), nads=nads)
+    assert [item["name"] for item in networks(body)] == ["fast-net"]
+    resources = body["spec"]["containers"][0]["resources"]
+    assert (resources["requests"]["intel.com/sriov"], resources["limits"]["intel.com/sriov"]) == ("1", "1")
+
+
+def test_own_a_nic_that_the_guest_still_holds_moves_with_it() -> None:
+    """KubeVirt leaves it out; a guest cannot be loaded where one of its devices is missing."""
+    of = vmi(primary(), absent("red"), rows=[row("red", "domain", "multus-status")])
+    assert networks(made(of)) == [element("red")]
+
+
+def test_own_a_network_that_can_attach_nothing_is_left_out() -> None:
+    """With it, no pod would ever start; its NIC comes later."""
+    of = vmi(primary(), nic("blue"), nic("green"))
+    assert networks(made(of, nads=[nad("green-net")])) == [element("green")]
+
+
+def test_the_changed_network_of_a_nic_is_the_new_one() -> None:
+    of = vmi(primary(), nic("blue", attachment="other"), rows=[row("blue", "domain", "multus-status")])
+    assert networks(made(of, pod(networks=[element("blue")], attached=["blue"]))) == [
+        element("blue", attachment="other")
+    ]
+
+
+class TestAntiAffinity:
+    """Never on the source's node."""
+
+    def test_a_required_term_of_its_own(self) -> None:
+        assert made()["spec"]["affinity"] == {"podAntiAffinity": {REQUIRED: [ANTI_AFFINITY]}}
+
+    def test_appended_to_what_the_vm_asks_for(self) -> None:
+        own = {"labelSelector": {"matchLabels": {"app": "db"}}, "topologyKey": "zone"}
+        node_affinity: Json = {REQUIRED: {"nodeSelectorTerms": [{"matchFields": []}]}}
+        affinity = {
+            "nodeAffinity": node_affinity,
+            "podAntiAffinity": {REQUIRED: [own], "preferredDuringSchedulingIgnoredDuringExecution": []},
+        }
+        assert made(asking(affinity=affinity))["spec"]["affinity"] == {
+            "nodeAffinity": node_affinity,
+            "podAntiAffinity": {
+                REQUIRED: [own, ANTI_AFFINITY],
+                "preferredDuringSchedulingIgnoredDuringExecution": [],
+            },
+        }
+
+
+CPU = "node.kubevirt.io"
+INTEL = {f"cpu-vendor.{CPU}/Intel": "true"}
+HOST = {
+    **INTEL,
+    f"host-model-cpu.{CPU}/Skylake": "true",
+    f"host-model-required-features.{CPU}/vmx": "true",
+    f"cpu-model.{CPU}/Penryn": "true",
+}
+HOST_MODEL = {"cpu": {"model": "host-model"}}
+FOUND_THERE = {f"cpu-model-migration.{CPU}/Skylake": "true", f"cpu-feature.{CPU}/vmx": "true"}
+EARLIER = {f"cpu-model-migration.{CPU}/Haswell": "true", "zone": "a"}
+
+
+def with_cpu(**cpu: Any) -> Json:
+    """A VMI with a CPU model."""
+    raw = vmi()
+    raw["spec"]["domain"] |= cpu
+    return raw
+
+
+def moved_before(selector: Json) -> Json:
+    """A source pod that was a target once."""
+    raw = pod()
+    raw["spec"]["nodeSelector"] = selector
+    return raw
+
+
+SELECTORS = [
+    pytest.param(vmi(), {}, {}, pod(), None, id="nothing asked for"),
+    pytest.param(asking(nodeSelector={"a": "1"}), {}, {}, pod(), {"a": "1"}, id="the VM's"),
+    pytest.param(vmi(), {"b": "2"}, {}, pod(), {"b": "2"}, id="addedNodeSelector"),
+    pytest.param(
+        asking(nodeSelector={"a": "1"}),
+        {"a": "9", "b": "2"},
+        {},
+        pod(),
+        {"a": "1", "b": "2"},
+        id="the VM's word counts",
+    ),
+    pytest.param(vmi(), {}, INTEL, pod(), INTEL, id="CPU vendor of the source node"),
+    pytest.param(vmi(), {}, HOST, pod(), INTEL, id="the host's model only where it is asked for"),
+    pytest.param(with_cpu(**HOST_MODEL), {}, HOST, pod(), {**INTEL, **FOUND_THERE}, id="host-model"),
+    pytest.param(
+        with_cpu(**HOST_MODEL),
+        {},
+        HOST,
+        moved_before(EARLIER),
+        {**INTEL, f"cpu-model-migration.{CPU}/Haswell": "true"},
+        id="host-model of the node that it was started on",
+    ),
+]
+
+
+@pytest.mark.parametrize(("of", "added", "labels", "source", "expected"), SELECTORS)
+def test_node_selector(of: Json, added: Json, labels: Json, source: Json, expected: Json | None) -> None:
+    meta = {"spec": {"addedNodeSelector": added}} if added else {}
+    able = {**added, **labels, **(expected or {})}
+    nodes = [node(NODE, labels=labels), node(TARGET_NODE, labels=able)]
+    assert made(of, source, meta=meta, nodes=nodes)["spec"].get("nodeSelector") == expected
+
+
+def test_without_a_node_of_that_cpu_it_is_said_at_once() -> None:
+    nodes = [node(NODE, labels=INTEL), node(TARGET_NODE, labels={f"cpu-vendor.{CPU}/AMD": "true"})]
+    plan = plan_migration(migration_view(migration("Pending"), vmi(), pod(), nodes=nodes), now=NOW)
+    assert not [action for action in plan.actions if isinstance(action, Create)]
+    assert f"1 lacks label cpu-vendor.{CPU}/Intel=true" in progressing(plan)["message"]
+
+
+def test_the_rest_is_the_launcher_pod_as_it_would_start_today() -> None:
+    config = kubevirt()
+    body = made(asking(tolerations=[{"operator": "Exists"}], terminationGracePeriodSeconds=5), config=config)
+    assert body["spec"]["tolerations"] == [{"operator": "Exists"}]
+    assert body["spec"]["terminationGracePeriodSeconds"] == 35
+    assert body["spec"]["readinessGates"] == [{"conditionType": "kubevirt.io/virtual-machine-unpaused"}]
+    assert "nodeName" not in body["spec"]
