@@ -1,0 +1,298 @@
+"""Whatever happens in whatever phase: it is told, and the VM stays as it was or where it has arrived.
+
+Each misfortune is a row, and each phase a column: the reason with which the migration fails, or what it says while it
+goes on.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from tests.build import (
+    NODE,
+    TARGET_NODE,
+    Json,
+    kubevirt,
+    later,
+    migration,
+    migration_state,
+    migration_view,
+    nic,
+    node,
+    pod,
+    primary,
+    row,
+    target_pod,
+    vmi,
+    waiting,
+)
+from tests.unit.plan.migration.outcome import condition, names, status
+
+from nicplug.model.migration import MigrationPhase
+from nicplug.model.migration_slot import MigrationSlot
+from nicplug.plan.actions import Create, Delete, Kind
+from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.outcome import Plan
+from nicplug.plan.views import Refusal
+
+PHASES = ("Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running")
+OTHER = "99999999-dddd-4000-8000-000000000009"
+STATES: dict[str, Json | None] = {
+    "Pending": None,
+    "Scheduling": None,
+    "Scheduled": None,
+    "PreparingTarget": migration_state(),
+    "TargetReady": migration_state(targetNodeAddress="10.0.0.2"),
+    "Running": migration_state(targetNodeAddress="10.0.0.2", startTimestamp="2026-01-02T03:04:00Z"),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Situation:
+    """A migration that goes well, and what is changed in it."""
+
+    phase: str
+    vmi: Json | None
+    pods: list[Json]
+    meta: Json = field(default_factory=dict)
+    view: Json = field(default_factory=dict)
+    seconds: float = 0
+
+    def plan(self) -> Plan:
+        """What is decided."""
+        raw = migration(self.phase, **self.meta)
+        view = migration_view(raw, self.vmi, *self.pods, **self.view)
+        # A report that waits for company has waited.
+        return plan_migration(replace(view, report_pending_since=later(-99)), now=later(self.seconds))
+
+    def change(self, **status: Any) -> None:
+        """Members of the VMI's status."""
+        assert self.vmi is not None
+        self.vmi["status"] |= status
+
+
+def situation(phase: str) -> Situation:
+    """Everything is well: blue is in the guest, and two nodes are there."""
+    labels = {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": TARGET_NODE}
+    of = vmi(
+        primary(),
+        nic("blue"),
+        rows=[row("blue", "domain", "multus-status")],
+        moving=copy.deepcopy(STATES[phase]),
+        labels=labels,
+    )
+    target = {
+        "Pending": [],
+        "Scheduling": [target_pod(phase="Pending", ready=False, creationTimestamp="2026-01-02T03:04:00Z")],
+    }.get(phase, [target_pod()])
+    nodes = {"nodes": [node(NODE), node(TARGET_NODE)]}
+    times = [{"phase": phase, "phaseTransitionTimestamp": "2026-01-02T03:04:00Z"}]
+    meta = {"status": {"phaseTransitionTimestamps": times}}
+    return Situation(phase=phase, vmi=of, pods=[pod(), *target], view=nodes, meta=meta)
+
+
+def no_vmi(it: Situation) -> None:
+    it.vmi = None
+
+
+def vmi_deleted(it: Situation) -> None:
+    assert it.vmi is not None
+    it.vmi["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+
+
+def guest_ended(it: Situation) -> None:
+    it.change(phase="Succeeded")
+
+
+def another_vmi_of_its_name(it: Situation) -> None:
+    assert it.vmi is not None
+    it.vmi["metadata"]["uid"] = "another"
+    it.vmi["status"].pop("migrationState", None)
+    it.meta["status"]["vmiUid"] = "22222222-bbbb-4000-8000-000000000002"
+
+
+def cancelled(it: Situation) -> None:
+    it.meta["deleting"] = True
+
+
+def target_pod_deleted(it: Situation) -> None:
+    it.pods = [pod()]
+
+
+def target_pod_being_deleted(it: Situation) -> None:
+    it.pods = [pod(), *([target_pod(deleting=True)] if len(it.pods) > 1 else [])]
+
+
+def target_pod_failed(it: Situation) -> None:
+    it.pods = [pod(), *([target_pod(phase="Failed", ready=False)] if len(it.pods) > 1 else [])]
+
+
+def target_pod_on_the_source_s_node(it: Situation) -> None:
+    it.pods = [pod(), *([target_pod(node=NODE)] if len(it.pods) > 1 else [])]
+    if it.vmi is not None and it.vmi["status"].get("migrationState"):
+        it.vmi["status"]["migrationState"]["targetNode"] = NODE
+
+
+def source_pod_gone(it: Situation) -> None:
+    it.pods = it.pods[1:]
+
+
+def target_node_gone(it: Situation) -> None:
+    it.view["nodes"] = [node(NODE)]
+
+
+def every_node_cordoned(it: Situation) -> None:
+    it.view["nodes"] = [node(NODE, unschedulable=True), node(TARGET_NODE, unschedulable=True)]
+
+
+def nodes_unreadable(it: Situation) -> None:
+    it.view["nodes"] = None
+
+
+def nad_deleted(it: Situation) -> None:
+    it.view["nads"] = []
+
+
+def quota_exceeded(it: Situation) -> None:
+    it.view["refusal"] = Refusal(reason="FailedCreate", message="pods is forbidden: exceeded quota: q")
+
+
+def image_pull_failure(it: Situation) -> None:
+    it.pods = [pod(), *([target_pod(ready=False, status=waiting("ImagePullBackOff"))] if len(it.pods) > 1 else [])]
+
+
+def not_migratable_any_more(it: Situation) -> None:
+    it.change(conditions=[{"type": "LiveMigratable", "status": "False", "reason": "R", "message": "m"}])
+
+
+def state_cleared(it: Situation) -> None:
+    it.change(migrationState=None)
+
+
+def state_of_another_job(it: Situation) -> None:
+    it.change(migrationState=migration_state(migration_uid=OTHER, target=target_pod()))
+
+
+def state_forged_with_our_uid(it: Situation) -> None:
+    it.change(migrationState=migration_state(targetPod="virt-launcher-forged", targetNode="node03"))
+
+
+def end_forged(it: Situation) -> None:
+    it.change(migrationState=migration_state(completed=True, endTimestamp="2026-01-02T03:04:05Z"))
+
+
+def state_of_wrong_types(it: Situation) -> None:
+    it.change(migrationState={"migrationUid": 7, "targetPod": ["x"], "completed": "yes", "startTimestamp": {}})
+
+
+def no_kubevirt_cr(it: Situation) -> None:
+    it.view["config"] = kubevirt(migrations={"parallelMigrationsPerCluster": 0})
+
+
+def slot_taken_back(it: Situation) -> None:
+    it.view["slot"] = MigrationSlot(reason="WaitingForSlot", message="third in line")
+
+
+def label_removed(it: Situation) -> None:
+    it.meta["labels"] = None
+
+
+def finalizer_removed(it: Situation) -> None:
+    it.meta["finalizers"] = []
+
+
+def our_clock_is_a_minute_ahead(it: Situation) -> None:
+    it.seconds = 60
+
+
+def our_clock_is_a_minute_late(it: Situation) -> None:
+    it.seconds = -60
+
+
+GOES_ON = ""
+ALL_LOSE = ("VmiMissing",) * 6
+ROWS: tuple[tuple[Callable[[Situation], None], tuple[str, ...]], ...] = (
+    # Pending, Scheduling, Scheduled, PreparingTarget, TargetReady, Running: the reason to fail; "" when it goes on.
+    (no_vmi, ALL_LOSE),
+    (another_vmi_of_its_name, ALL_LOSE),
+    (guest_ended, ("VmiFinal",) * 6),
+    # Its guest ends, or its node agents stop, and then it is final or gone.
+    (vmi_deleted, (GOES_ON,) * 6),
+    (cancelled, (*("MigrationCanceled",) * 3, *(GOES_ON,) * 3)),
+    (target_pod_deleted, (GOES_ON, *("TargetPodLost",) * 5)),
+    # In Running the source's agent has the last word: the guest may have arrived.
+    (target_pod_being_deleted, (GOES_ON, *("TargetPodLost",) * 4, GOES_ON)),
+    (target_pod_failed, (GOES_ON, *("TargetPodLost",) * 5)),
+    (target_pod_on_the_source_s_node, (GOES_ON, *("NoCandidateNode",) * 2, *(GOES_ON,) * 3)),
+    (source_pod_gone, (GOES_ON,) * 6),
+    (target_node_gone, (GOES_ON,) * 6),
+    (every_node_cordoned, (GOES_ON,) * 6),
+    (nodes_unreadable, (GOES_ON,) * 6),
+    (nad_deleted, (GOES_ON,) * 6),
+    (quota_exceeded, (GOES_ON,) * 6),
+    (image_pull_failure, (GOES_ON,) * 6),
+    (not_migratable_any_more, (GOES_ON,) * 6),
+    (state_cleared, (*(GOES_ON,) * 3, *("MigrationStateLost",) * 3)),
+    (state_of_another_job, (*(GOES_ON,) * 3, *("MigrationStateLost",) * 3)),
+    (state_forged_with_our_uid, (*(GOES_ON,) * 3, *("MigrationStateLost",) * 3)),
+    (end_forged, ("MigrationStateLost",) * 6),
+    (state_of_wrong_types, (*(GOES_ON,) * 3, *("MigrationStateLost",) * 3)),
+    (no_kubevirt_cr, (GOES_ON,) * 6),
+    (slot_taken_back, (GOES_ON,) * 6),
+    (label_removed, (GOES_ON,) * 6),
+    (finalizer_removed, (GOES_ON,) * 6),
+    (our_clock_is_a_minute_ahead, (GOES_ON,) * 6),
+    (our_clock_is_a_minute_late, (GOES_ON,) * 6),
+)
+CELLS = [
+    pytest.param(misfortune, phase, reason, id=f"{misfortune.__name__} in {phase}".replace("_", " "))
+    for misfortune, reasons in ROWS
+    for phase, reason in zip(PHASES, reasons, strict=True)
+]
+
+
+@pytest.mark.parametrize(("misfortune", "phase", "reason"), CELLS)
+def test_how_it_ends(misfortune: Callable[[Situation], None], phase: str, reason: str) -> None:
+    it = situation(phase)
+    misfortune(it)
+    plan = it.plan()
+    told = condition(plan, "Progressing")
+    is_failed = status(plan).get("phase") == "Failed"
+    assert (told["reason"] if is_failed else GOES_ON) == reason
+    assert told["message"]
+    _check(plan, it)
+
+
+@pytest.mark.parametrize(("misfortune", "phase", "_reason"), CELLS)
+def test_after_a_failure_nothing_is_left_of_it(
+    misfortune: Callable[[Situation], None], phase: str, _reason: str
+) -> None:
+    """The pass after the one that wrote Failed: the target pod goes, then the finalizer, and the source stays."""
+    it = situation(phase)
+    misfortune(it)
+    written = status(it.plan())
+    if written.get("phase") != "Failed":
+        return
+    it.phase, it.meta["status"] = "Failed", {**it.meta.get("status", {}), **written}
+    plan = it.plan()
+    _check(plan, it)
+    targets = [item for item in it.pods if item["metadata"]["uid"] != pod()["metadata"]["uid"]]
+    targets = [item for item in targets if "deletionTimestamp" not in item["metadata"]]
+    is_ours = it.vmi is not None and it.vmi["metadata"]["uid"] != "another"
+    deleted = {action.uid for action in plan.actions if isinstance(action, Delete) and action.kind is Kind.POD}
+    assert deleted == ({item["metadata"]["uid"] for item in targets} if is_ours else set())
+    if "kubevirt.io/migrationJobFinalize" in it.meta.get("finalizers", ["kubevirt.io/migrationJobFinalize"]):
+        assert names(plan)[-1] == "PatchFinalizers VirtualMachineInstanceMigration"
+
+
+def _check(plan: Plan, it: Situation) -> None:
+    """Never a second pod beside a target, never a hand on the source, never a phase that goes back."""
+    created = [action for action in plan.actions if isinstance(action, Create)]
+    assert len(created) + len(it.pods) <= 2
+    source = pod()["metadata"]["uid"]
+    assert not [action for action in plan.actions if isinstance(action, Delete) and action.uid == source]
+    phases = [str(phase) for phase in MigrationPhase]
+    entered = [item["phase"] for item in status(plan).get("phaseTransitionTimestamps", [])]
+    assert entered == sorted(entered, key=phases.index)

@@ -1,0 +1,182 @@
+"""For how long a target pod is waited for (reference: `handlePendingPodTimeout`); every deadline is in the objects."""
+
+from typing import Any
+
+import pytest
+from tests.build import (
+    NODE,
+    Json,
+    later,
+    migration,
+    migration_view,
+    node,
+    pod,
+    target_pod,
+    vmi,
+    waiting,
+)
+from tests.unit.plan.migration.outcome import events, names, progressing, status
+
+from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.outcome import Plan
+from nicplug.plan.views import Refusal
+
+UNSCHEDULABLE = "kubevirt.io/migrationUnschedulablePodTimeoutSeconds"
+PENDING = "kubevirt.io/migrationPendingPodTimeoutSeconds"
+TARGET = target_pod()["metadata"]["name"]
+# NOW is 5.678 s after the minute.
+CREATED = "2026-01-02T03:04:05Z"
+
+
+def unscheduled(*, phase: str = "Pending") -> Json:
+    """A target pod that no node takes."""
+    row = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes: no memory."}
+    return target_pod(
+        phase=phase, ready=False, node="", creationTimestamp=CREATED, status={"phase": phase, "conditions": [row]}
+    )
+
+
+def starting(**members: Any) -> Json:
+    """A target pod that has a node and does not run."""
+    return target_pod(phase="Pending", ready=False, creationTimestamp=CREATED, **members)
+
+
+def plan(
+    target: Json, *, seconds: float, phase: str = "Scheduling", annotations: Json | None = None, skew: float = 0
+) -> Plan:
+    """What is decided so many seconds after the pod was made; `skew`: our clock is that much ahead."""
+    raw = migration(phase, annotations=annotations)
+    return plan_migration(migration_view(raw, vmi(), pod(), target), now=later(seconds + skew - 0.678))
+
+
+CASES = [
+    pytest.param(unscheduled(), {}, 300, "TargetPodUnschedulable", "found no node within 300 s", id="unschedulable"),
+    pytest.param(starting(), {}, 900, "TargetPodNotReady", "did not start on node02 within 900 s", id="pending"),
+    pytest.param(
+        starting(status=waiting("ErrImagePull")),
+        {},
+        900,
+        "TargetPodNotReady",
+        "within 900 s: ErrImagePull: no such host",
+        id="an image that cannot be pulled",
+    ),
+    pytest.param(
+        unscheduled(),
+        {UNSCHEDULABLE: "10"},
+        10,
+        "TargetPodUnschedulable",
+        "within 10 s",
+        id="unschedulable, overridden",
+    ),
+    pytest.param(starting(), {PENDING: "20"}, 20, "TargetPodNotReady", "within 20 s", id="pending, overridden"),
+    pytest.param(
+        unscheduled(),
+        {PENDING: "20"},
+        20,
+        "TargetPodUnschedulable",
+        "within 20 s",
+        id="unschedulable counts as pending, too",
+    ),
+    *(
+        pytest.param(
+            unscheduled(), {UNSCHEDULABLE: bad}, 300, "TargetPodUnschedulable", "300 s", id=f"bad: {bad[:5]!r}"
+        )
+        for bad in ("", "soon", "-1", "1e3", "9" * 400, "٣")
+    ),
+]
+
+
+@pytest.mark.parametrize(("target", "annotations", "seconds", "reason", "words"), CASES)
+@pytest.mark.parametrize("phase", ["Pending", "Scheduling"])
+def test_given_up_when_its_time_has_come_and_not_before(
+    target: Json, annotations: Json, seconds: int, reason: str, words: str, phase: str
+) -> None:
+    before = plan(target, seconds=seconds - 1, annotations=annotations, phase=phase)
+    assert status(before).get("phase") != "Failed"
+    assert before.again_at is not None
+    assert before.again_at <= later(seconds - 0.678)
+    after = plan(target, seconds=seconds, annotations=annotations, phase=phase)
+    assert progressing(after)["reason"] == reason
+    assert words in progressing(after)["message"]
+    # KubeVirt's word for it: there the pod is deleted first, and missing then.
+    assert events(after) == [("FailedMigration", "Migration target pod was removed during active migration.")]
+
+
+def test_a_pod_that_runs_has_no_deadline() -> None:
+    made = target_pod(ready=False, creationTimestamp="2026-01-01T00:00:00Z")
+    after = plan(made, seconds=0)
+    assert status(after).get("phase") != "Failed"
+
+
+@pytest.mark.parametrize("skew", [-60, 60])
+def test_a_clock_that_differs_by_a_minute_moves_a_deadline_by_a_minute(skew: float) -> None:
+    """It fails nothing early that has begun, and waits for nothing without end."""
+    assert status(plan(unscheduled(), seconds=239, skew=skew)).get("phase") != "Failed"
+    assert status(plan(unscheduled(), seconds=360, skew=skew)).get("phase") == "Failed"
+
+
+def test_unschedulable_is_told_once() -> None:
+    first = plan(unscheduled(), seconds=1)
+    assert events(first) == [
+        (
+            "migrationTargetPodUnschedulable",
+            "Migration target pod for VMI [default/vmi-fedora] is currently unschedulable.",
+        )
+    ]
+    raw = migration("Scheduling", status={"conditions": [progressing(first)]})
+    second = plan_migration(migration_view(raw, vmi(), pod(), unscheduled()), now=later(20))
+    assert second.is_empty
+    assert second.announcements == ()
+
+
+class TestWithoutPod:
+    """Nothing keeps a migration for ever that cannot have a target pod."""
+
+    def stuck(self, *, seconds: float, annotations: Json | None = None, reason: str = "NoCandidateNode") -> Plan:
+        row = {
+            "type": "Progressing", "status": "False", "reason": reason, "message": "said",
+            "lastTransitionTime": CREATED,
+        }  # fmt: skip
+        raw = migration("Pending", annotations=annotations, status={"conditions": [row]})
+        refusal = Refusal(reason="FailedCreate", message="denied by policy") if reason == "FailedCreate" else None
+        nodes = [node(NODE)] if reason == "NoCandidateNode" else None
+        view = migration_view(raw, vmi(), pod(), nodes=nodes, refusal=refusal)
+        return plan_migration(view, now=later(seconds - 0.678))
+
+    @pytest.mark.parametrize(
+        ("reason", "annotations", "seconds"),
+        [
+            pytest.param("NoCandidateNode", {}, 300, id="no node"),
+            pytest.param("NoCandidateNode", {UNSCHEDULABLE: "0"}, 0, id="no node, and no patience"),
+            pytest.param("FailedCreate", {}, 900, id="the API server refuses it"),
+            pytest.param("FailedCreate", {PENDING: "30"}, 30, id="the API server refuses it, overridden"),
+        ],
+    )
+    def test_it_fails_in_time(self, reason: str, annotations: Json, seconds: int) -> None:
+        if seconds:
+            assert status(self.stuck(seconds=seconds - 1, reason=reason, annotations=annotations)).get("phase") is None
+        after = self.stuck(seconds=seconds, reason=reason, annotations=annotations)
+        assert status(after)["phase"] == "Failed"
+        assert progressing(after)["reason"] == reason
+        assert names(after) == ["PatchStatus VirtualMachineInstanceMigration"]
+
+    def test_between_two_tries_the_first_one_still_counts(self) -> None:
+        """What was refused is forgotten before it is tried again; its time goes on."""
+        row = {
+            "type": "Progressing", "status": "False", "reason": "FailedCreate", "message": "Error creating pod: denied",
+            "lastTransitionTime": CREATED,
+        }  # fmt: skip
+        raw = migration("Pending", status={"conditions": [row]})
+        trying = plan_migration(migration_view(raw, vmi(), pod()), now=later(899 - 0.678))
+        assert names(trying) == ["Create Pod"]
+        over = plan_migration(migration_view(raw, vmi(), pod()), now=later(900 - 0.678))
+        assert status(over)["phase"] == "Failed"
+
+    def test_a_quota_is_waited_for_without_end(self) -> None:
+        refusal = Refusal(reason="FailedCreate", message="exceeded quota: q")
+        plan = plan_migration(migration_view(migration("Pending"), vmi(), pod(), refusal=refusal), now=later(10**6))
+        assert progressing(plan)["reason"] == "RejectedByResourceQuota"
+        assert status(plan).get("phase") is None
+        assert {"type": "migrationRejectedByResourceQuota", "status": "True"}.items() <= status(plan)["conditions"][
+            -1
+        ].items()
