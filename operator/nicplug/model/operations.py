@@ -1,12 +1,12 @@
 """Rows of `status.interfaceOperations`: the record of what is being done to one NIC."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.times import format_micro_time, parse_time
 
 
@@ -44,6 +44,45 @@ SETTLED_PHASES = frozenset({OperationPhase.READY, OperationPhase.BLOCKED, Operat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationFailures:
+    """The migrations that nicplug made in vain for one change of one NIC.
+
+    Kept in the record: the migrations themselves may be deleted by anybody, and only the newest are kept.
+
+    Attributes:
+        cause: what the change is (`plan.nic.path.causes`).
+        migrations: their uids, oldest first.
+        reason: how the last one ended.
+        message: the same, for a person; "" when nobody said.
+    """
+
+    cause: str = ""
+    migrations: tuple[str, ...] = ()
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.migrations)
+
+    def to_row(self) -> dict[str, Any]:
+        """As it stands in the record."""
+        known = {"cause": self.cause, "reason": self.reason, "message": self.message}
+        return {"migrations": list(self.migrations), **{member: value for member, value in known.items() if value}}
+
+
+def _parse_failures(value: Any) -> MigrationFailures:
+    row = mapping(value)
+    uids = tuple(item for item in sequence(row.get("migrations")) if isinstance(item, str))
+    if not uids:
+        return MigrationFailures()
+    return MigrationFailures(
+        cause=text(row.get("cause")), migrations=uids, reason=text(row.get("reason")), message=text(row.get("message"))
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InterfaceOperation:
     """One record.
 
@@ -57,6 +96,7 @@ class InterfaceOperation:
         migration: name of the migration that brings it about, or was to; "" on other paths.
         waiting_since: since when the dynamic path is tried; its deadline is counted from it. None while it is not, or
             has done its part.
+        failures: the migrations that were made for it in vain.
     """
 
     name: str
@@ -73,6 +113,7 @@ class InterfaceOperation:
     observed_generation: int = 0
     migration: str = ""
     waiting_since: datetime | None = None
+    failures: MigrationFailures = field(default_factory=MigrationFailures)
 
     @property
     def is_settled(self) -> bool:
@@ -88,6 +129,7 @@ class InterfaceOperation:
             "waitingSince": format_micro_time(since) if since is not None else "",
             "observedGeneration": self.observed_generation,
             "migration": self.migration,
+            "migrationFailures": self.failures.to_row() if self.failures.count else None,
         }
         return {
             "name": self.name,
@@ -130,4 +172,5 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         observed_generation=generation if isinstance(generation, int) else 0,
         migration=text(row.get("migration")),
         waiting_since=min(since, default_time) if since is not None else None,
+        failures=_parse_failures(row.get("migrationFailures")),
     )

@@ -43,7 +43,7 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
 from nicplug.model.interface_names import is_hashed_name
-from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, Kind, PatchNetworksAnnotation
+from nicplug.plan.actions import Action, Annotate, ConfirmPod, Create, Delete, Kind, PatchNetworksAnnotation
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
@@ -173,7 +173,7 @@ _SLOTS = {Kind.VM: "vm", Kind.VMI: "vmi", Kind.POD: "pod"}
 def _carried_out(world: World, plan: Plan) -> World:
     after = copy.deepcopy(world)
     for action in plan.actions:
-        if isinstance(action, (Create, Delete)) and action.kind is Kind.MIGRATION:
+        if isinstance(action, (Create, Delete, Annotate)) and action.kind is Kind.MIGRATION:
             after["facts"]["migrations"] = _migrated(after["facts"]["migrations"], action)
             continue
         assert not isinstance(action, (Create, Delete, ConfirmPod)), action
@@ -187,8 +187,16 @@ def _carried_out(world: World, plan: Plan) -> World:
     return after
 
 
-def _migrated(migrations: list[Json], action: Create | Delete) -> list[Json]:
+def _migrated(migrations: list[Json], action: Create | Delete | Annotate) -> list[Json]:
     """As the API server stores it; one that is deleted waits for its finalizer."""
+    if isinstance(action, Annotate):
+        content = json.dumps([dict(operation) for operation in action.json_patch()]).encode()
+        return [
+            patched(copy.deepcopy(item), content_type=JSON_PATCH, content=content)
+            if item["metadata"]["uid"] == action.uid
+            else item
+            for item in migrations
+        ]
     if isinstance(action, Create):
         body = thaw(action.body)
         return [*migrations, {**body, "metadata": metadata(action.key.name, uid=action.key.name) | body["metadata"]}]
@@ -253,8 +261,8 @@ def test_a_vmi_has_at_most_one_migration_under_way(world: World) -> None:
     actions = [action for action in _plan_vmi(world).actions if action.kind is Kind.MIGRATION]
     assert len(actions) <= 1
     for action in actions:
-        assert isinstance(action, Delete if under_way else Create)
-    taken = [action.uid for action in actions if isinstance(action, Delete)]
+        assert isinstance(action, (Annotate, Delete) if under_way else Create)
+    taken = [action.uid for action in actions if isinstance(action, (Annotate, Delete))]
     allowed = [OURS["uid"] for item in under_way if item["metadata"]["uid"] == OURS["uid"]]
     assert set(taken) <= set(allowed)
 

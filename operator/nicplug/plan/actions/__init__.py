@@ -13,7 +13,7 @@ from nicplug.plan.actions.machines import (
     PatchVmGeneration,
     TurnVmOn,
 )
-from nicplug.plan.actions.migrations import AnnotatePod, HandOffStep, PatchMigrationState, SetLabel
+from nicplug.plan.actions.migrations import Annotate, HandOffStep, PatchMigrationState, SetLabel
 from nicplug.plan.actions.objects import CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
 from nicplug.plan.actions.pods import ConfirmPod, LabelChange, PatchNetworksAnnotation, PatchPodCondition, RestoreLabels
 
@@ -32,13 +32,13 @@ Patch = (
     | TurnVmOn
     | PatchMigrationState
     | SetLabel
-    | AnnotatePod
+    | Annotate
 )
 Action = Create | Delete | ConfirmPod | Patch
 
 __all__ = [
     "Action",
-    "AnnotatePod",
+    "Annotate",
     "CheckUnchanged",
     "ConfirmPod",
     "Create",

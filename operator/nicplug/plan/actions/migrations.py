@@ -72,17 +72,17 @@ class SetLabel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnnotatePod:
-    """Set one annotation of a pod, if it is still what we saw; attributes as in `SetLabel`."""
+class Annotate:
+    """Set one annotation, if it is still what we saw; attributes as in `SetLabel`."""
 
-    key: PodKey
+    kind: Kind
+    key: PodKey | MigrationKey
     uid: str
     name: str
     seen: str | None
     wanted: str
     has_annotations: bool
 
-    kind = Kind.POD
     subresource = None
 
     def json_patch(self) -> JsonPatch:

@@ -10,7 +10,7 @@ from nicplug.model.migration import MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNOTATION, MIGRATION_VMI_LABEL
 from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
-from nicplug.plan.actions import Action, AnnotatePod, Kind, PatchFinalizers, SetLabel
+from nicplug.plan.actions import Action, Annotate, Kind, PatchFinalizers, SetLabel
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.hand_off import hand_off, label_target_node, mark_failed, request_abort
 from nicplug.plan.migration.target_networks import missing_interfaces
@@ -129,7 +129,8 @@ def _during_copy(facts: Facts) -> Effects:
         actions, told = [request_abort(vmi)], (_abort_told(),)
     if state.target_ready_at is not None and pod is not None and pod.target_ready is None:
         actions.append(
-            AnnotatePod(
+            Annotate(
+                kind=Kind.POD,
                 key=pod.key,
                 uid=pod.uid,
                 name=MIGRATION_TARGET_READY_ANNOTATION,

@@ -10,10 +10,10 @@ from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import (
     EVACUATION_ANNOTATION,
     IGNORE_BACKOFF_ANNOTATION,
-    MIGRATION_INTERFACES_ANNOTATION,
     WORKLOAD_UPDATE_ANNOTATION,
 )
 from nicplug.plan.migration.facts import is_for
+from nicplug.plan.nic.path.causes import causes_of, is_same_cause
 from nicplug.plan.views import MigrationView
 
 FIRST_BACKOFF = timedelta(seconds=20)
@@ -55,7 +55,11 @@ def _failed_at(migration: Migration) -> datetime | None:
 
 
 def _is_for_the_same(item: Migration, other: Migration) -> bool:
-    """A correction is tried at once; what a user tries is not counted against it."""
-    return is_automatic(item) and item.annotation(MIGRATION_INTERFACES_ANNOTATION) == other.annotation(
-        MIGRATION_INTERFACES_ANNOTATION
-    )
+    """Of what `other` is for, nothing is new since `item` failed; what a user tries is not counted against it.
+
+    A correction, or a NIC more, is tried at once.
+    """
+    known, asked = causes_of(item), causes_of(other)
+    if not is_automatic(item) or not asked:
+        return is_automatic(item) and not known
+    return all(is_same_cause(known.get(name, ""), cause) for name, cause in asked.items())

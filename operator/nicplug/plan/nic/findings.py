@@ -13,7 +13,7 @@ from typing import Any
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.migration import parse_migration_state
 from nicplug.model.networks import Interface, Network
-from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
+from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.nic.annotation import AnnotationDecision
 from nicplug.plan.nic.attempts import Attempts
@@ -30,6 +30,8 @@ class Finding:
 
     Attributes:
         wants_migration: a migration is to be made for it, or, being under way, to go on.
+        cause: what the change is, for that migration; "" when none is wanted.
+        failures: the migrations that were made for it in vain; None when nobody looked.
         migration: name of the one that is under way for it; "" when none is.
         waiting_since: since when the dynamic path is tried; None when it is not.
         again_at: when time alone will have changed this; None when only a change can.
@@ -41,6 +43,8 @@ class Finding:
     reason: Reason
     message: str
     wants_migration: bool = False
+    cause: str = ""
+    failures: MigrationFailures | None = None
     migration: str = ""
     waiting_since: datetime | None = None
     again_at: datetime | None = None

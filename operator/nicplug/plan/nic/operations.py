@@ -6,12 +6,18 @@ by `plan.nic.findings`; here it becomes a record with its times and its attempts
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.networks import ABSENT, Interface, Network, parse_interface
-from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
+from nicplug.model.operations import (
+    InterfaceOperation,
+    MigrationFailures,
+    OperationPath,
+    OperationPhase,
+    OperationType,
+)
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.nic.annotation import AnnotationDecision
 from nicplug.plan.nic.attempts import Attempts
@@ -36,12 +42,12 @@ class NicReport:
 
     Attributes:
         operations: all records as they shall be, in spec order.
-        wanting: the NICs that a migration is to be made for, or, being under way, to go on for.
+        wanting: the NICs that a migration is to be made for, or, being under way, to go on for; each with its cause.
         again_at: when time alone will have changed a record.
     """
 
     operations: tuple[InterfaceOperation, ...] = ()
-    wanting: frozenset[str] = frozenset()
+    wanting: Mapping[str, str] = field(default_factory=dict)
     again_at: datetime | None = None
 
 
@@ -93,7 +99,7 @@ def plan_operations(
     moments = (finding.again_at for finding in findings.values())
     return NicReport(
         operations=tuple(wanted.values()),
-        wanting=frozenset(name for name, finding in findings.items() if finding.wants_migration),
+        wanting={name: finding.cause for name, finding in findings.items() if finding.wants_migration},
         again_at=min((moment for moment in moments if moment is not None and moment > now), default=None),
     )
 
@@ -165,9 +171,14 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
         observed_generation=attempts.generation if attempts is not None else 0,
         migration=finding.migration,
         waiting_since=finding.waiting_since,
+        failures=finding.failures or MigrationFailures(),
     )
     old = situation.record
-    return fresh if old is None or old.operation != finding.operation else _continued(fresh, old, attempts)
+    if old is None or old.operation != finding.operation:
+        return fresh
+    if finding.failures is None:
+        fresh = replace(fresh, failures=old.failures)
+    return _continued(fresh, old, attempts)
 
 
 def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Attempts | None) -> InterfaceOperation:
@@ -182,7 +193,7 @@ def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Att
             observed_generation=old.observed_generation,
         )
     if record.phase == OperationPhase.READY:
-        record = replace(record, last_error="")
+        record = replace(record, last_error="", failures=MigrationFailures())
     elif record.path == OperationPath.MIGRATION and not record.migration:
         record = replace(record, migration=old.migration)
     return replace(record, last_transition_time=old.last_transition_time) if old.phase == record.phase else record

@@ -106,6 +106,8 @@ def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migratio
         wants_migration=wants_migration,
         migration=journey.name,
         waiting_since=chosen.waiting_since,
+        cause=chosen.cause,
+        failures=chosen.failures,
     )
 
 
@@ -119,6 +121,7 @@ def _after_its_end(chosen: Chosen, journey: Journey) -> Finding:
         reason=Reason.AFTER_MIGRATION,
         message=f"{journey.name} migrates the VM to {pod}, which was made before this was asked for: it is served "
         "right after that",
+        failures=chosen.failures,
     )
 
 
@@ -131,6 +134,8 @@ def _finding(chosen: Chosen, *, phase: OperationPhase, message: str) -> Finding:
         reason=choice.reason,
         message=message,
         waiting_since=chosen.waiting_since,
+        cause=chosen.cause,
+        failures=chosen.failures,
     )
 
 

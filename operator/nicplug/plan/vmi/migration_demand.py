@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nicplug.model.migration import Migration
-from nicplug.plan.actions import Action, Delete, Kind
+from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION
+from nicplug.plan.actions import Action, Annotate, Delete, Kind
 from nicplug.plan.nic.operations import NicReport
+from nicplug.plan.nic.path.causes import causes_of, format_causes, is_same_cause
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_job import create_migration
-from nicplug.plan.vmi.moving import migration_state
+from nicplug.plan.vmi.moving import is_moving, migration_state
 
 # However long somebody goes on writing NICs one by one, the first of them waits no longer than so many windows.
 _LONGEST_WAIT = 5
@@ -40,11 +42,12 @@ def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
     if not report.wanting:
         return _take_back(view, under_way)
     if under_way:
-        return Demand()
+        changes = (_with_what_it_is_for(item, view, report) for item in _waiting(view, under_way))
+        return Demand(actions=tuple(item for item in changes if item is not None))
     due = _due(view, report)
     if now < due:
         return Demand(again_at=due)
-    return _make(view)
+    return _make(view, report)
 
 
 def _due(view: VmiView, report: NicReport) -> datetime:
@@ -54,8 +57,33 @@ def _due(view: VmiView, report: NicReport) -> datetime:
     return min(view.spec_seen_at + window, oldest + _LONGEST_WAIT * window)
 
 
-def _make(view: VmiView) -> Demand:
-    create = create_migration(vmi=view.vmi, cause=_cause(view))
+def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
+    """Those of our own that have no target pod yet: whatever is asked for until then comes with them."""
+    return [
+        item
+        for item in under_way
+        if not is_moving(view) and not item.deleting and item.is_automatic(vmi_uid=view.vmi.uid)
+    ]
+
+
+def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport) -> Annotate | None:
+    """Another NIC that comes with it, or a corrected one: what failed before is no reason to wait any longer."""
+    known = causes_of(migration)
+    if all(is_same_cause(known.get(name, ""), cause) for name, cause in report.wanting.items()):
+        return None
+    return Annotate(
+        kind=Kind.MIGRATION,
+        key=migration.key,
+        uid=migration.uid,
+        name=MIGRATION_INTERFACES_ANNOTATION,
+        seen=migration.annotation(MIGRATION_INTERFACES_ANNOTATION),
+        wanted=format_causes(report.wanting),
+        has_annotations=True,
+    )
+
+
+def _make(view: VmiView, report: NicReport) -> Demand:
+    create = create_migration(vmi=view.vmi, cause=_cause(view), interfaces=report.wanting)
     if any(item.key == create.key for item in view.migrations):
         return Demand()  # on its way out: its end is heard, and the name is free then
     name = create.key.name

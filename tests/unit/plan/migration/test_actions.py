@@ -26,7 +26,7 @@ from tests.unit.plan.migration.outcome import migration_state as written_state
 
 from nicplug.model.frozen_json import thaw
 from nicplug.model.migration_slot import MigrationSlot
-from nicplug.plan.actions import AnnotatePod, Delete, Kind, PatchMigrationState, SetLabel
+from nicplug.plan.actions import Annotate, Delete, Kind, PatchMigrationState, SetLabel
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.views import MigrationView
 
@@ -171,7 +171,7 @@ ROWS = {
         view=seen("Running", moving(**STARTED, abortRequested=True), pod(), target_pod(), deleting=True)
     ),
     "Running: the guest is up on the target: its pod is annotated": Row(
-        view=seen("Running", moving(**ARRIVED), pod(), target_pod()), done=("AnnotatePod Pod",)
+        view=seen("Running", moving(**ARRIVED), pod(), target_pod()), done=("Annotate Pod",)
     ),
     "Running: annotated already: nothing": Row(
         view=seen(
@@ -266,7 +266,7 @@ def test_rows(row: Row) -> None:
 def test_no_row_touches_the_source_before_the_end(name: str, row: Row) -> None:
     """Whatever happens: the pod that has the guest is neither patched nor deleted."""
     for action in plan_migration(row.view, now=NOW).actions:
-        if isinstance(action, Delete | AnnotatePod) and action.kind is Kind.POD and not name.startswith("Succeeded"):
+        if isinstance(action, Delete | Annotate) and action.kind is Kind.POD and not name.startswith("Succeeded"):
             assert action.uid != pod()["metadata"]["uid"]
 
 

@@ -98,3 +98,21 @@ def test_how_long_it_waits(others: Sequence[Json], meta: Json, expected: tuple[i
     view = migration_view(migration("Pending", uid=MIGRATION_UID, **meta), vmi(), pod(), others=others)
     found = backoff_until(view)
     assert (found and (int((found[0] - FAILED_AT).total_seconds()), found[1])) == expected
+
+
+@pytest.mark.parametrize(
+    ("failed", "asked", "waits"),
+    [
+        pytest.param(interfaces('{"blue":"1/a"}'), interfaces('{"blue":"1/a"}'), True, id="the same NIC"),
+        pytest.param({"annotations": WORKLOAD}, interfaces('{"blue":"1/a"}'), False, id="the other says nothing"),
+        pytest.param(interfaces('{"blue":"1/a"}'), {"annotations": WORKLOAD}, False, id="this one says nothing"),
+        pytest.param(interfaces('{"blue":"1/a"}'), interfaces('{"blue":"1/z"}'), False, id="a corrected network"),
+        pytest.param(interfaces('{"blue":"1/a"}'), interfaces('{"blue":"1/"}'), True, id="a network not known now"),
+        pytest.param(interfaces('{"blue":"1/a"}'), interfaces('{"blue":"1/a","red":"2/b"}'), False, id="one NIC more"),
+        pytest.param(interfaces('{"blue":"1/a","red":"2/b"}'), interfaces('{"blue":"1/a"}'), True, id="one NIC less"),
+        pytest.param(interfaces('{"red":"2/b"}'), interfaces('{"blue":"1/a"}'), False, id="another NIC"),
+    ],
+)
+def test_a_nic_that_is_new_does_not_wait_for_what_failed_before(failed: Json, asked: Json, waits: bool) -> None:
+    view = migration_view(migration("Pending", uid=MIGRATION_UID, **asked), vmi(), pod(), others=[earlier(1, **failed)])
+    assert (backoff_until(view) is not None) is waits

@@ -1,13 +1,14 @@
 """What a migration was made for, NIC by NIC, so that one that failed is not made again for the very same thing.
 
 Everything is in objects: the migration says in an annotation for which NICs it was made and what they were then, as a
-digest. So every process counts alike, a NIC beside it begins nothing anew, and a corrected network does.
+digest; the NIC's record keeps what has been counted, as migrations may be deleted. So every process counts alike, a NIC
+beside it begins nothing anew, and a corrected network does.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from nicplug.model.attachments import AttachmentDefinition
@@ -17,12 +18,13 @@ from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION
 from nicplug.model.networks import Interface, Network
-from nicplug.model.operations import OperationType
+from nicplug.model.operations import MigrationFailures, OperationType
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.reasons import Reason
 
 _DIGITS = 10
 _LONGEST_ERROR = 256
+_MOST_REMEMBERED = 16
 # The writer's clock and that of the API server may differ.
 _SKEW = timedelta(minutes=2)
 # Ends of a migration that say nothing against another one.
@@ -30,21 +32,6 @@ _NO_FAILURES = frozenset({Reason.MIGRATION_CANCELED, Reason.MIGRATION_IN_FLIGHT,
 # The target pod had a node and did not come up: a network that cannot be attached, an image that is not there. The next
 # one would meet the same.
 _NOT_MENDED_BY_TIME = frozenset({Reason.TARGET_POD_NOT_READY, Reason.MIGRATION_NOT_SUPPORTED})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedMigrations:
-    """The migrations that nicplug made in vain for one change of one NIC.
-
-    Attributes:
-        count: how many.
-        error: why the last one failed, for a sentence; "" when none did, or nobody said.
-        is_worth_repeating: what failed last may go better next time.
-    """
-
-    count: int = 0
-    error: str = ""
-    is_worth_repeating: bool = True
 
 
 def change_cause(
@@ -90,18 +77,27 @@ def causes_of(migration: Migration) -> dict[str, str]:
 
 
 def failed_migrations(
-    migrations: Iterable[Migration], *, vmi_uid: str, name: str, cause: str, since: datetime | None = None
-) -> FailedMigrations:
+    migrations: Iterable[Migration],
+    *,
+    vmi_uid: str,
+    name: str,
+    cause: str,
+    since: datetime | None = None,
+    remembered: MigrationFailures | None = None,
+) -> MigrationFailures:
     """Those that were made for this very change of the NIC.
 
     Args:
         migrations: of the VMI, oldest first; those of users do not count, nor those taken back.
         since: when the change was asked for: whoever takes a NIC away and asks for it again later wants another try.
+        remembered: of the NIC's record: they count though they have been deleted since.
     """
+    known = remembered if remembered is not None and is_same_cause(remembered.cause, cause) else MigrationFailures()
     failed = [
         item
         for item in migrations
-        if item.phase is MigrationPhase.FAILED
+        if item.uid not in known.migrations
+        and item.phase is MigrationPhase.FAILED
         and not item.deleting
         and item.is_automatic(vmi_uid=vmi_uid)
         and _reason(item) not in _NO_FAILURES
@@ -109,12 +105,18 @@ def failed_migrations(
         and is_same_cause(causes_of(item).get(name, ""), cause)
     ]
     if not failed:
-        return FailedMigrations()
-    return FailedMigrations(
-        count=len(failed),
-        error=_error(failed[-1]),
-        is_worth_repeating=_reason(failed[-1]) not in _NOT_MENDED_BY_TIME,
+        return replace(known, cause=cause) if known.count and not cause.endswith("/") else known
+    return MigrationFailures(
+        cause=cause,
+        migrations=(*known.migrations, *(item.uid for item in failed))[-_MOST_REMEMBERED:],
+        reason=_reason(failed[-1]),
+        message=_error(failed[-1]),
     )
+
+
+def is_worth_repeating(failures: MigrationFailures) -> bool:
+    """What failed last may go better next time."""
+    return failures.reason not in _NOT_MENDED_BY_TIME
 
 
 def _progressing(migration: Migration) -> Mapping[str, object]:

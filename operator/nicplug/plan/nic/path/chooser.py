@@ -9,13 +9,14 @@ from nicplug.model.conditions import LIVE_MIGRATABLE, find_condition
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import objects, text
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network
-from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.plan.candidates import Candidates, demand_of, find_candidates
 from nicplug.plan.nic.attempts import Attempts, attempts_of
 from nicplug.plan.nic.links import Rows, interface_names
 from nicplug.plan.nic.live_rules import is_live_migratable
+from nicplug.plan.nic.path.causes import change_cause, failed_migrations, is_worth_repeating
 from nicplug.plan.nic.path.choice import PathChoice, choose_path
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.rules import is_pod_left_alone
@@ -24,10 +25,17 @@ from nicplug.plan.views import VmiView
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A path, and what it was chosen by."""
+    """A path, and what it was chosen by.
+
+    Attributes:
+        cause: what the change is: a migration for it says so.
+        failures: the migrations that were made for it in vain.
+    """
 
     choice: PathChoice
     evidence: PathEvidence
+    cause: str
+    failures: MigrationFailures
 
     @property
     def waiting_since(self) -> datetime | None:
@@ -54,8 +62,27 @@ class Chooser:
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         """Choose for one NIC."""
-        evidence = self._evidence(operation=operation, interface=interface, network=network)
-        return Chosen(choice=choose_path(evidence), evidence=evidence)
+        record = self.records.get(interface.name)
+        record = record if record is not None and record.operation == operation else None
+        cause = change_cause(
+            vmi=self.view.vmi,
+            operation=operation,
+            interface=interface,
+            network=network,
+            definition=self._definition(network),
+        )
+        failures = failed_migrations(
+            self.view.migrations,
+            vmi_uid=self.view.vmi.uid,
+            name=interface.name,
+            cause=cause,
+            since=record.start_time if record is not None else self.view.spec_seen_at,
+            remembered=record.failures if record is not None else None,
+        )
+        evidence = self._evidence(
+            operation=operation, interface=interface, network=network, record=record, failures=failures
+        )
+        return Chosen(choice=choose_path(evidence), evidence=evidence, cause=cause, failures=failures)
 
     def left_alone(self) -> frozenset[str]:
         """NICs of the VMI's spec that the running pod must not be asked for, or not to let go."""
@@ -73,12 +100,18 @@ class Chooser:
         operation = OperationType.UNPLUG if interface.is_absent else OperationType.PLUG
         return self.choose(operation=operation, interface=interface, network=network).choice.asks_pod
 
-    def _evidence(self, *, operation: OperationType, interface: Interface, network: Network | None) -> PathEvidence:
-        view, pod, name = self.view, self.pod, interface.name
-        record = self.records.get(name)
-        record = record if record is not None and record.operation == operation else None
+    def _evidence(
+        self,
+        *,
+        operation: OperationType,
+        interface: Interface,
+        network: Network | None,
+        record: InterfaceOperation | None,
+        failures: MigrationFailures,
+    ) -> PathEvidence:
+        view, pod = self.view, self.pod
         definition = self._definition(network)
-        failure = self._failure(name)
+        failure = self._failure(interface.name)
         attempts = attempts_of(
             record,
             operation=operation,
@@ -99,9 +132,9 @@ class Chooser:
             not_migratable=_not_migratable(view),
             candidates=self._find_candidates(),
             workload_update_allows=view.config is None or view.config.workload_update_allows,
-            failed_migrations=0,
-            migration_error="",
-            is_worth_migrating_again=True,
+            failed_migrations=failures.count,
+            migration_error=failures.message,
+            is_worth_migrating_again=is_worth_repeating(failures),
             now=self.now,
             node=pod.node_name if pod is not None else "",
             pod=pod.key.name if pod is not None else "",

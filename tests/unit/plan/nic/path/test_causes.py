@@ -10,15 +10,15 @@ from tests.build import CREATED, NAME, NOW, VMI_UID, Json, a_migration, a_vmi, l
 from nicplug.model.attachments import AttachmentDefinition, parse_attachment_definition
 from nicplug.model.conditions import Condition, merge_condition
 from nicplug.model.migration import Migration
-from nicplug.model.operations import OperationType
+from nicplug.model.operations import MigrationFailures, OperationType
 from nicplug.model.times import format_time, parse_time
 from nicplug.plan.nic.path.causes import (
-    FailedMigrations,
     causes_of,
     change_cause,
     failed_migrations,
     format_causes,
     is_same_cause,
+    is_worth_repeating,
 )
 
 PLUG, UNPLUG = OperationType.PLUG, OperationType.UNPLUG
@@ -104,8 +104,13 @@ def ended(
     )
 
 
-def count(*migrations: Migration, since: datetime | None = None) -> FailedMigrations:
-    return failed_migrations(migrations, vmi_uid=VMI_UID, name="blue", cause=CAUSE, since=since)
+def count(
+    *migrations: Migration,
+    since: datetime | None = None,
+    remembered: MigrationFailures | None = None,
+    cause: str = CAUSE,
+) -> MigrationFailures:
+    return failed_migrations(migrations, vmi_uid=VMI_UID, name="blue", cause=cause, since=since, remembered=remembered)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +131,12 @@ def count(*migrations: Migration, since: datetime | None = None) -> FailedMigrat
     ],
 )
 def test_what_does_not_count(item: Migration) -> None:
-    assert count(item) == FailedMigrations()
+    assert count(item) == MigrationFailures()
 
 
 def test_each_failure_counts_and_the_last_one_is_quoted() -> None:
-    found = count(ended(message="first"), ended(message="last"), ended("MigrationCanceled"))
-    assert found == FailedMigrations(count=2, error="last", is_worth_repeating=True)
+    found = count(ended(message="first", uid="1"), ended(message="last", uid="2"), ended("MigrationCanceled", uid="3"))
+    assert found == MigrationFailures(cause=CAUSE, migrations=("1", "2"), reason="TargetPodLost", message="last")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +150,37 @@ def test_each_failure_counts_and_the_last_one_is_quoted() -> None:
     ],
 )
 def test_what_time_does_not_mend(reasons: list[str], is_worth: bool) -> None:
-    assert count(*map(ended, reasons)).is_worth_repeating is is_worth
+    found = count(*(ended(reason, uid=str(index)) for index, reason in enumerate(reasons)))
+    assert is_worth_repeating(found) is is_worth
+
+
+REMEMBERED = MigrationFailures(cause=CAUSE, migrations=("1", "2"), reason="TargetPodNotReady", message="it broke")
+
+
+def test_a_migration_that_was_deleted_still_counts() -> None:
+    """Only the newest five are kept, and anybody may delete the others."""
+    assert count(remembered=REMEMBERED) == REMEMBERED
+    assert count(ended(uid="2"), remembered=REMEMBERED) == REMEMBERED
+    found = count(ended(uid="2"), ended(uid="3", message="again"), remembered=REMEMBERED)
+    assert (found.migrations, found.reason, found.message) == (("1", "2", "3"), "TargetPodLost", "again")
+
+
+def test_what_was_remembered_of_another_change_does_not_count() -> None:
+    corrected = cause(BLUE, definition=nad(uid="n2"))
+    assert count(remembered=REMEMBERED, cause=corrected) == MigrationFailures()
+    assert count(ended(uid="2"), remembered=REMEMBERED, cause=corrected).count == 0
+
+
+def test_a_definition_that_becomes_known_is_remembered() -> None:
+    """Else no correction of it would ever be noticed."""
+    unknown = MigrationFailures(cause=cause(BLUE), migrations=("1",), reason="TargetPodNotReady")
+    assert count(remembered=unknown).cause == CAUSE
+    assert count(remembered=REMEMBERED, cause=cause(BLUE)).cause == CAUSE
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    found = count(*(ended(uid=str(number)) for number in range(99)))
+    assert 5 <= found.count < 20
 
 
 @pytest.mark.parametrize(
@@ -164,7 +199,7 @@ def test_a_nic_that_was_taken_away_and_comes_back_is_tried_anew(seconds: float, 
 
 
 def test_a_long_error_is_cut() -> None:
-    assert len(count(ended(message="x" * 9999)).error) < 300
+    assert len(count(ended(message="x" * 9999)).message) < 300
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"blue": 1}', "[" * 9999])

@@ -1,0 +1,207 @@
+"""What a migration is made for, how often, and when not again."""
+
+from typing import Any
+
+import pytest
+from tests.build import (
+    NAME,
+    NOW,
+    VMI_UID,
+    Json,
+    Nic,
+    a_migration,
+    element,
+    failed,
+    later,
+    migration,
+    nad,
+    nic,
+    operation,
+    owner,
+    pod,
+    primary,
+    primary_row,
+    target_pod,
+    vmi,
+    vmi_view,
+)
+
+from nicplug.model.conditions import Condition, merge_condition
+from nicplug.model.dynamic_controller import ControllerState, DynamicController
+from nicplug.model.frozen_json import thaw
+from nicplug.plan.actions import Annotate, Create, Kind, PatchStatus
+from nicplug.plan.nic.path.causes import causes_of
+from nicplug.plan.outcome import Plan
+from nicplug.plan.reasons import Reason
+from nicplug.plan.vmi.decide import plan_vmi
+
+NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
+READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
+MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
+BLUE, RED = nic("blue"), nic("red")
+NADS = [nad("blue-net"), nad("red-net"), nad("other")]
+
+
+def plan(
+    *nics: Nic,
+    migrations: tuple[Json, ...] = (),
+    records: tuple[Json, ...] = (),
+    pods: tuple[Json, ...] = (),
+    **view: Any,
+) -> Plan:
+    """Of a migratable VMI with these NICs, none of which it has."""
+    raw = vmi(primary(), *nics, rows=[primary_row()], operations=records, conditions=[MIGRATABLE])
+    asked = pod(networks=[element(interface["name"]) for interface, _ in nics])
+    facts = {"controller": NO_CONTROLLER, "nads": NADS, "pending_since": later(-60), "seen_at": later(-60), **view}
+    return plan_vmi(vmi_view(raw, *(pods or (asked,)), migrations=migrations, **facts), now=NOW)
+
+
+def made(found: Plan) -> Json | None:
+    """The migration that is made."""
+    creates = [item for item in found.actions if isinstance(item, Create) and item.kind is Kind.MIGRATION]
+    assert len(creates) < 2
+    body: Json | None = thaw(creates[0].body) if creates else None
+    return body
+
+
+def made_for(*nics: Nic) -> str:
+    """The annotation of the migration for these NICs."""
+    body = made(plan(*nics))
+    assert body is not None
+    text = body["metadata"]["annotations"]["nicplug.io/interfaces"]
+    assert isinstance(text, str)
+    return text
+
+
+def records_of(found: Plan) -> dict[str, Json]:
+    """As they are written."""
+    patches = [item for item in found.actions if isinstance(item, PatchStatus)]
+    rows = [row for patch in patches for row in thaw(patch.wanted).get("interfaceOperations") or []]
+    return {row["name"]: row for row in rows}
+
+
+def own(phase: str, *nics: Nic, number: int = 1, reason: str = "TargetPodLost", message: str = "it broke") -> Json:
+    """A migration of nicplug's for these NICs."""
+    condition = Condition(type="Progressing", status="False", reason=reason, message=message)
+    return migration(
+        phase,
+        name=f"kubevirt-workload-update-{number}",
+        uid=f"uid-{number}",
+        status={"conditions": merge_condition([], condition, now=NOW)},
+        annotations={"kubevirt.io/workloadUpdateMigration": "", "nicplug.io/interfaces": made_for(*nics)},
+        ownerReferences=[owner("VirtualMachineInstance", NAME, VMI_UID)],
+        creationTimestamp="2026-01-02T03:04:00Z",
+    )
+
+
+def failures(count: int, *nics: Nic, **ended: str) -> tuple[Json, ...]:
+    """So many that failed."""
+    return tuple(own("Failed", *nics, number=number, **ended) for number in range(1, count + 1))
+
+
+def test_it_says_for_which_nics_it_was_made() -> None:
+    body = made(plan(BLUE, RED))
+    assert body is not None
+    assert set(causes_of(a_migration(body | {"metadata": {**body["metadata"], "uid": "x"}}))) == {"blue", "red"}
+
+
+@pytest.mark.parametrize(
+    ("count", "is_made"), [(0, True), (1, True), (4, True), (5, False), (6, False)], ids="after {} failures".format
+)
+def test_five_failures_are_enough(count: int, is_made: bool) -> None:
+    found = plan(BLUE, migrations=failures(count, BLUE))
+    assert (made(found) is not None) is is_made
+    record = records_of(found)["blue"]
+    assert len(record.get("migrationFailures", {}).get("migrations", [])) == count
+    if count and is_made:
+        times = "once" if count == 1 else f"{count} times"
+        assert (record["phase"], record["reason"]) == ("Migrating", Reason.MIGRATION_FAILED)
+        assert f"migrating failed {times}: it broke; it is tried again, ever less often" in record["message"]
+    if not is_made:
+        assert (record["path"], record["phase"], record["reason"]) == ("Migration", "Failed", Reason.MIGRATION_FAILED)
+        assert "It is tried again when the NIC, or what failed, changes" in record["message"]
+
+
+BROKEN = {"reason": "TargetPodNotReady", "message": "target pod p did not run within 15m0s"}
+
+
+def test_a_broken_network_never_migrates_a_vm_twice() -> None:
+    """Nobody knew that it was broken; the target pod could not start with it."""
+    found = plan(BLUE, migrations=failures(1, BLUE, **BROKEN))
+    assert made(found) is None
+    record = records_of(found)["blue"]
+    assert (record["path"], record["phase"], record["reason"]) == ("Migration", "Failed", Reason.MIGRATION_FAILED)
+    assert "migrating failed once: target pod p did not run within 15m0s" in record["message"]
+    # Nor when somebody has cleaned up, or another operator looks.
+    assert made(plan(BLUE, records=(record,))) is None
+    assert made(plan(BLUE, RED, records=(record,))) is not None
+
+
+@pytest.mark.parametrize("view", [{"nads": []}, {"multus_installed": False}], ids=["no such NAD", "no Multus"])
+def test_a_network_that_is_known_to_be_missing_never_migrates_a_vm(view: dict[str, Any]) -> None:
+    assert made(plan(BLUE, **view)) is None
+
+
+def test_a_corrected_network_is_tried_at_once() -> None:
+    record = records_of(plan(BLUE, migrations=failures(1, BLUE, **BROKEN)))["blue"]
+    mended = [nad("blue-net", config='{"type": "macvlan"}')]
+    assert made(plan(BLUE, migrations=failures(1, BLUE, **BROKEN), records=(record,), nads=mended)) is not None
+
+
+def test_a_corrected_nic_is_tried_at_once() -> None:
+    other = nic("blue", attachment="other")
+    record = records_of(plan(BLUE, migrations=failures(1, BLUE, **BROKEN)))["blue"]
+    asked = pod(networks=[element("blue", attachment="other")])
+    found = plan(other, migrations=failures(1, BLUE, **BROKEN), records=(record,), pods=(asked,))
+    assert made(found) is not None
+    assert "migrationFailures" not in records_of(found)["blue"]
+
+
+def test_where_a_controller_runs_it_goes_on_being_asked_after_the_migrations_have_failed() -> None:
+    record = operation("blue", attempts=4, waitingSince=later(-30), lastAttemptTime=later(-1), observedGeneration=1)
+    migrations = failures(1, BLUE, **BROKEN)
+    found = plan(BLUE, migrations=migrations, records=(record,), controller=READY, failures=[failed("blue")])
+    assert made(found) is None
+    told = records_of(found)["blue"]
+    assert (told["path"], told["phase"], told["reason"]) == ("Dynamic", "Failed", Reason.ATTACH_FAILED)
+    assert "migrating failed once" in told["message"]
+    assert "Asked 4 times; again at 03:06:04 UTC" in told["message"]
+
+
+def test_what_was_deleted_still_counts() -> None:
+    """The newest five migrations are kept, a user's too."""
+    record = records_of(plan(BLUE, migrations=failures(4, BLUE)))["blue"]
+    assert made(plan(BLUE, records=(record,), migrations=(own("Failed", BLUE, number=5),))) is None
+
+
+def annotated(found: Plan) -> list[Annotate]:
+    return [item for item in found.actions if isinstance(item, Annotate)]
+
+
+def test_a_nic_that_is_asked_for_while_one_waits_comes_with_it() -> None:
+    pending = own("Pending", BLUE)
+    found = plan(BLUE, RED, migrations=(pending,))
+    assert made(found) is None
+    (change,) = annotated(found)
+    assert (change.key.name, change.wanted) == ("kubevirt-workload-update-1", made_for(BLUE, RED))
+    pending["metadata"]["annotations"]["nicplug.io/interfaces"] = change.wanted
+    assert not annotated(plan(BLUE, RED, migrations=(pending,)))
+    assert {record["migration"] for record in records_of(found).values()} == {"kubevirt-workload-update-1"}
+
+
+def test_a_nic_that_is_asked_for_too_late_is_not_said_to_come_with_it() -> None:
+    moving = own("Scheduling", BLUE)
+    without = target_pod(migration_uid="uid-1", networks=[element("blue")], ready=False)
+    source = pod(networks=[element("blue")])
+    found = plan(BLUE, RED, migrations=(moving,), pods=(source, without))
+    assert not annotated(found)
+    assert records_of(found)["red"]["reason"] == Reason.AFTER_MIGRATION
+
+
+def test_a_migration_of_a_user_is_left_as_it_was_made() -> None:
+    assert not annotated(plan(BLUE, RED, migrations=(migration("Pending"),)))
+
+
+def test_a_definition_that_is_not_known_now_changes_nothing() -> None:
+    """An operator that has just started, or lost its rights, does not write."""
+    assert not annotated(plan(BLUE, migrations=(own("Pending", BLUE),), nads=None))
