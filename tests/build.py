@@ -5,11 +5,12 @@ A case names only what matters to it. Objects are raw on purpose: every test of 
 
 import copy
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nicplug.model.attachments import Knowledge, KnownAttachments, parse_attachment_definition
+from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_slot import MigrationSlot
@@ -521,8 +522,12 @@ def migration_view(
     config: Json | None = None,
     refusal: Refusal | None = None,
     pending_since: datetime | None = None,
+    gone: bool = True,
 ) -> MigrationView:
-    """What the planner of a migration sees; pods are those whose owner is the VMI's uid."""
+    """What the planner of a migration sees; pods are those whose owner is the VMI's uid.
+
+    `gone`: those of its pods that are not among `pods` are known not to exist, not only out of sight.
+    """
     record = a_vmi(vmi) if vmi is not None else None
     owned = [a_pod(pod) for pod in pods]
     migrations = sorted(map(a_migration, [raw, *others]), key=lambda item: (item.created or NOW, item.uid))
@@ -538,9 +543,18 @@ def migration_view(
         nodes=tuple(map(parse_node, nodes)) if nodes is not None else None,
         attachments=known_attachments(nads),
         slot=slot,
+        gone_pods=frozenset(_pods_of(raw, record)) if gone else frozenset(),
         refusal=refusal,
         report_pending_since=pending_since,
     )
+
+
+def _pods_of(raw: Json, record: VirtualMachineInstance | None) -> Iterator[PodKey]:
+    """Target and source of a migration, whether or not they exist."""
+    if record is not None:
+        yield target_pod_key(record, migration_uid=raw["metadata"]["uid"])
+    state = raw.get("status", {}).get("migrationState") or {}
+    yield PodKey(NAMESPACE, state.get("sourcePod", ""))
 
 
 def node(name: str, *, ready: bool = True, labels: Mapping[str, str] | None = None, **spec: Any) -> Json:

@@ -9,6 +9,7 @@ from typing import Any
 from nicplug.cache.attachment_index import AttachmentIndex
 from nicplug.cache.attachments import Attachments
 from nicplug.cache.dynamic_controllers import DynamicControllers
+from nicplug.cache.gone_pods import GonePods
 from nicplug.cache.migration_index import MigrationIndex
 from nicplug.cache.nodes import Nodes
 from nicplug.cache.owner_index import OwnerIndex
@@ -65,6 +66,7 @@ class Caches:
         self._pods: OwnerIndex[LauncherPod] = OwnerIndex(owner_kind=VMI_KIND)
         self._revisions: OwnerIndex[VmRevision] = OwnerIndex(owner_kind=VM_KIND)
         self._migrations = MigrationIndex()
+        self._gone_pods = GonePods()
         self._vmi_of_pod: dict[str, VmiKey] = {}
         self._vmis_by_attachment = AttachmentIndex()
         self._pending = PendingIndex()
@@ -219,6 +221,18 @@ class Caches:
         self._podless.add(uid)
         return [key]
 
+    def gone_pods_of(self, migration: Migration) -> frozenset[PodKey]:
+        """The pods that this migration has asked for, and that do not exist."""
+        return self._gone_pods.of(migration.uid)
+
+    def confirm_gone(self, pod: PodKey, *, migration: MigrationKey, uid: str) -> list[WorkKey]:
+        """Take in that the API server has no such pod of the VMI that this migration moves."""
+        known = self.migrations.get(migration)
+        if known is None or known.uid != uid:
+            return []
+        self._gone_pods.add(pod, migration_uid=uid)
+        return [migration]
+
     def config(self) -> KubevirtConfig | None:
         """The KubeVirt CR; the oldest, so that nobody takes over the cluster's policy by making a second one."""
         return min(self.kubevirts, key=lambda config: (config.created or _FAR_FUTURE, config.key), default=None)
@@ -240,6 +254,7 @@ class Caches:
             self._unlink_pod(before)  # ownerReferences of a living pod can change, for one by an orphaning delete
         if self.pods.get(pod.key) is pod:
             self._pods.add(pod)
+            self._gone_pods.discard(pod.key)
             if (owner := self._pods.owner_of(pod)) is not None:
                 self._vmi_of_pod[pod.uid] = VmiKey(pod.key.namespace, owner.name)
                 self._podless.discard(owner.uid)
@@ -279,6 +294,7 @@ class Caches:
 
     def _forget_migration(self, migration: Migration) -> None:
         self._migrations.drop(migration)
+        self._gone_pods.forget(migration.uid)
 
     def _put_revision(self, revision: VmRevision) -> list[WorkKey]:
         before = self.revisions.get(revision.key)

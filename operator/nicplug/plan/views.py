@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.dynamic_controller import DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy
+from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.migration import Migration
 from nicplug.model.migration_slot import MigrationSlot
@@ -122,6 +123,7 @@ class MigrationView:
         migrations: every migration that names the VMI, oldest first; this one too.
         nodes: every node there is; None when they cannot be read.
         attachments: what is known of the network attachment definitions that the VMI refers to.
+        gone_pods: pods of this migration that are known not to exist, not only out of sight.
         slot: what this migration may take up of what the cluster's limits leave.
         report_pending_since: when a withheld report was first noticed; None when none is withheld.
     """
@@ -134,6 +136,7 @@ class MigrationView:
     settings: PlanSettings
     nodes: tuple[Node, ...] | None = None
     attachments: KnownAttachments = field(default_factory=KnownAttachments)
+    gone_pods: frozenset[PodKey] = frozenset()
     slot: MigrationSlot = field(default_factory=MigrationSlot)
     refusal: Refusal | None = None
     report_pending_since: datetime | None = None

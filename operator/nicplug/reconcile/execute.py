@@ -20,7 +20,7 @@ from nicplug.kube.resources import (
 from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import PodKey
 from nicplug.model.metadata import controller_reference, mapping
-from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, Kind, Patch
+from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, FindPod, Kind, Patch
 from nicplug.plan.reasons import Reason
 
 _RESOURCES: dict[Kind, tuple[Resource, CachedKind]] = {
@@ -57,6 +57,8 @@ class Executor:
                 await self._delete(action)
             case ConfirmPod():
                 await self._confirm_pod(action)
+            case FindPod():
+                await self._find_pod(action)
             case _:
                 await self._patch(action)
 
@@ -111,6 +113,21 @@ class Executor:
         if owner is None or owner.uid == action.owner_uid:
             self.on_dirty(self.caches.revive_pod(answer))
         return owner is not None and owner.uid == action.owner_uid and known is None
+
+    async def _find_pod(self, action: FindPod) -> None:
+        """In sight again, or known to be gone; a pod of that name that the VMI does not own is none of its."""
+        known = self.caches.pods.get(action.key)
+        try:
+            answer = await self.api.get(PODS, name=action.key.name, namespace=action.key.namespace)
+        except Gone:
+            if known is not None:
+                self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=action.key, uid=known.uid))
+            answer = {}
+        owner = controller_reference(mapping(answer.get("metadata")))
+        if owner is not None and owner.uid == action.owner_uid:
+            self.on_dirty([*self.caches.revive_pod(answer), action.migration])
+            return
+        self.on_dirty(self.caches.confirm_gone(action.key, migration=action.migration, uid=action.migration_uid))
 
     async def _patch(self, action: Patch) -> None:
         resource, kind = _RESOURCES[action.kind]

@@ -101,6 +101,7 @@ class Gatherer:
             vmi=vmi,
             pods=self.caches.pods_of(vmi) if vmi is not None else (),
             migrations=self.caches.migrations_of(migration.vmi),
+            gone_pods=self.caches.gone_pods_of(migration),
             nodes=self.caches.nodes.all(),
             attachments=self.caches.attachments_of(vmi) if vmi is not None else KnownAttachments(),
             config=self.caches.config(),

@@ -14,6 +14,7 @@ from nicplug.plan.actions import (
     ConfirmPod,
     Create,
     Delete,
+    FindPod,
     HandOffStep,
     Kind,
     LabelNode,
@@ -173,7 +174,7 @@ def _reason_of(action: Action) -> Reason:
             return Reason.FAILED_CREATE
         case Delete():
             return Reason.FAILED_DELETE
-        case ConfirmPod() | RestoreLabels() | PatchPodCondition():
+        case ConfirmPod() | FindPod() | RestoreLabels() | PatchPodCondition():
             return Reason.FAILED_POD_PATCH
         case PatchVmGeneration() | TurnVmOn():
             return Reason.FAILED_UPDATE
@@ -185,7 +186,7 @@ def _reason_of(action: Action) -> Reason:
 
 def _describe(action: Action) -> str:
     """As KubeVirt's events put it: "creating pod", "deleting virtual machine instance vmi-fedora"."""
-    verbs: dict[type[Action], str] = {Create: "creating", Delete: "deleting", ConfirmPod: "reading"}
+    verbs: dict[type[Action], str] = {Create: "creating", Delete: "deleting", ConfirmPod: "reading", FindPod: "reading"}
     name = f" {action.key.name}" if isinstance(action, Delete) else ""
     return f"{verbs.get(type(action), 'patching')} {_NAMES[action.kind]}{name}"
 

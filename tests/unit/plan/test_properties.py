@@ -43,7 +43,7 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
 from nicplug.model.interface_names import is_hashed_name
-from nicplug.plan.actions import Action, Annotate, ConfirmPod, Create, Delete, Kind, PatchNetworksAnnotation
+from nicplug.plan.actions import Action, Annotate, ConfirmPod, Create, Delete, FindPod, Kind, PatchNetworksAnnotation
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
@@ -176,7 +176,7 @@ def _carried_out(world: World, plan: Plan) -> World:
         if isinstance(action, (Create, Delete, Annotate)) and action.kind is Kind.MIGRATION:
             after["facts"]["migrations"] = _migrated(after["facts"]["migrations"], action)
             continue
-        assert not isinstance(action, (Create, Delete, ConfirmPod)), action
+        assert not isinstance(action, (Create, Delete, ConfirmPod, FindPod)), action
         slot = _SLOTS[action.kind]
         content = json.dumps([dict(operation) for operation in action.json_patch()]).encode()
         old = after[slot]

@@ -15,7 +15,14 @@ from nicplug.plan.actions.machines import (
 )
 from nicplug.plan.actions.migrations import Annotate, HandOffStep, PatchMigrationState, SetLabel
 from nicplug.plan.actions.objects import CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
-from nicplug.plan.actions.pods import ConfirmPod, LabelChange, PatchNetworksAnnotation, PatchPodCondition, RestoreLabels
+from nicplug.plan.actions.pods import (
+    ConfirmPod,
+    FindPod,
+    LabelChange,
+    PatchNetworksAnnotation,
+    PatchPodCondition,
+    RestoreLabels,
+)
 
 Patch = (
     PatchNetworksAnnotation
@@ -34,7 +41,7 @@ Patch = (
     | SetLabel
     | Annotate
 )
-Action = Create | Delete | ConfirmPod | Patch
+Action = Create | Delete | ConfirmPod | FindPod | Patch
 
 __all__ = [
     "Action",
@@ -43,6 +50,7 @@ __all__ = [
     "ConfirmPod",
     "Create",
     "Delete",
+    "FindPod",
     "HandOffStep",
     "JsonPatch",
     "Kind",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nicplug.model.frozen_json import FrozenJson, thaw
-from nicplug.model.keys import PodKey, VmiKey
+from nicplug.model.keys import MigrationKey, PodKey, VmiKey
 from nicplug.model.names import NETWORKS_ANNOTATION
 from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, test
 from nicplug.plan.actions.objects import Kind
@@ -13,7 +13,8 @@ from nicplug.plan.actions.objects import Kind
 class ConfirmPod:
     """GET the launcher pods that are missing, before anything is decided on their absence.
 
-    The only read that a plan asks for: a pod that lost the label by which pods are watched looks deleted.
+    With `FindPod` the only read that a plan asks for: a pod that lost the label by which pods are
+    watched looks deleted.
 
     Attributes:
         keys: the pods by name, at least one.
@@ -30,6 +31,23 @@ class ConfirmPod:
     def key(self) -> PodKey:
         """The first of them, for messages."""
         return self.keys[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindPod:
+    """The same for a pod of a migration: its target, or the source that it has left.
+
+    Attributes:
+        migration: who misses it.
+        owner_uid: of the VMI.
+    """
+
+    key: PodKey
+    migration: MigrationKey
+    migration_uid: str
+    owner_uid: str
+
+    kind = Kind.POD
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from nicplug.plan.migration.ladder import find_ending, steps
 from nicplug.plan.migration.progress import describe
 from nicplug.plan.migration.status import copied_state, with_conditions, with_phases
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
+from nicplug.plan.migration.unseen_pods import find_unseen_pod
 from nicplug.plan.outcome import Announcement, Plan, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status
@@ -48,6 +49,8 @@ def plan_migration(view: MigrationView, *, now: datetime) -> Plan:
     if migration.phase in FOREIGN_MIGRATION_PHASES:
         return Plan(notes=("a phase of somebody else's",))
     facts = gather_facts(view)
+    if (unseen := find_unseen_pod(view, facts)) is not None:
+        return Plan(actions=(unseen,), notes=("a pod is out of sight: asks before it is taken for lost",))
     if migration.is_final:
         return plan_end(view, facts, now=now)
     if migration.phase is MigrationPhase.UNSET:

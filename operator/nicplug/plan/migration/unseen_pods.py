@@ -1,0 +1,40 @@
+"""The pods of a migration that are not in sight: asked for by name before anything is concluded from it.
+
+Pods are watched by a label, and one that only lost it looks deleted. A migration that failed of it would leave its
+target pod behind for ever, or take it from under a guest that is just arriving.
+"""
+
+from nicplug.model.keys import PodKey
+from nicplug.model.migration import MigrationPhase, parse_migration_state
+from nicplug.model.names import MIGRATION_FINALIZER
+from nicplug.plan.actions import FindPod
+from nicplug.plan.migration.facts import Facts
+from nicplug.plan.views import MigrationView
+from nicplug.plan.vmi.launcher_pod import target_pod_key
+
+
+def find_unseen_pod(view: MigrationView, facts: Facts) -> FindPod | None:
+    """Ask for the pod that the next decision is about; None when it is in sight, or known not to exist."""
+    vmi, migration = facts.vmi, facts.migration
+    if vmi is None:
+        return None
+    key = _needed(facts)
+    if key is None or key in view.gone_pods or any(pod.key == key for pod in view.pods):
+        return None
+    return FindPod(key=key, migration=migration.key, migration_uid=migration.uid, owner_uid=vmi.uid)
+
+
+def _needed(facts: Facts) -> PodKey | None:
+    vmi, migration = facts.vmi, facts.migration
+    if vmi is None:
+        return None
+    target = target_pod_key(vmi, migration_uid=migration.uid)
+    if not migration.is_final:
+        return target if migration.has_target and not vmi.is_final else None
+    # Once the finalizer is gone the migration has been through with its pods.
+    if MIGRATION_FINALIZER not in migration.finalizers or migration.entered_at(MigrationPhase.PENDING) is None:
+        return None
+    if migration.phase is MigrationPhase.FAILED:
+        return target
+    source = parse_migration_state(migration.read_status()).source_pod
+    return PodKey(vmi.key.namespace, source) if source else None
