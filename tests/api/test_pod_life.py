@@ -79,6 +79,30 @@ def _gate(world: World, pod: str) -> str:
     return str(next((row["status"] for row in rows if row["type"] == GATE), ""))
 
 
+async def test_a_vm_that_fits_on_no_node_starts_when_its_selector_is_corrected(world: World) -> None:
+    """KubeVirt carries the selector to the instance and leaves the old pod waiting for ever."""
+    await world.operator()
+    body = objects.vm("a")
+    body["spec"]["template"]["spec"]["nodeSelector"] = {"disk": "sdd"}
+    world.server.create(VM, body)
+    await world.until(lambda: world.has_pod("a") and world.phase("a") == "Scheduling")
+    first, instance = world.pod_of("a")["metadata"], world.get(VMI, "a")["metadata"]["uid"]
+    world.server.modify(POD, first["name"], _no_node, status=True)
+    await world.until(lambda: world.get(VM, "a")["status"].get("printableStatus") == "ErrorUnschedulable")
+    world.server.modify(VM, "a", lambda found: found["spec"]["template"]["spec"].update(nodeSelector={"disk": "ssd"}))
+    await world.until(lambda: world.has_pod("a") and world.pod_of("a")["metadata"]["uid"] != first["uid"])
+    assert world.pod_of("a")["spec"]["nodeSelector"] == {"disk": "ssd"}
+    world.run_pod("a")
+    await world.until(lambda: world.phase("a") == "Scheduled")
+    assert world.get(VMI, "a")["metadata"]["uid"] == instance
+    assert world.condition("a", "PodScheduled") == ""
+
+
+def _no_node(body: Json) -> None:
+    row = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}
+    body["status"] = {"phase": "Pending", "conditions": [row]}
+
+
 async def test_the_kubelet_s_words_about_an_image_reach_the_vmi_and_go_again(world: World) -> None:
     await world.operator(report_delay_seconds=0.05)
     world.server.create(VMI, objects.vmi("a"))

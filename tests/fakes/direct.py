@@ -111,13 +111,21 @@ class DirectApi:
         return self._answer(stored)
 
     async def delete(
-        self, resource: Resource, *, name: str, namespace: str | None = None, uid: str | None = None
+        self,
+        resource: Resource,
+        *,
+        name: str,
+        namespace: str | None = None,
+        uid: str | None = None,
+        version: int | None = None,
     ) -> Json:
         """DELETE."""
         await self._travel("delete", resource)
         kind, key = self._world.kinds[resource.plural], (namespace or "", name)
         try:
-            stored, _ = self._world.writer.delete(kind, key, uid=uid)
+            stored, _ = self._world.writer.delete(
+                kind, key, uid=uid, version=str(version) if version is not None else None
+            )
         except ApiFailure as failure:
             raise _error("DELETE", failure) from failure
         return self._answer(stored)

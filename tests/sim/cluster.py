@@ -181,11 +181,22 @@ class Cluster:
         what = "status patched" if subresource else "patched"
         return self._commit(plural, name, "MODIFIED", new, by=by, what=what)
 
-    def delete(self, plural: str, name: str, *, by: str, uid: str | None = None, force: bool = False) -> Json:
+    def delete(
+        self,
+        plural: str,
+        name: str,
+        *,
+        by: str,
+        uid: str | None = None,
+        version: int | None = None,
+        force: bool = False,
+    ) -> Json:
         """DELETE: pods on a node and objects with finalizers stay for a while."""
         old = self._objects.get((plural, name))
         if old is None or uid not in (None, old["metadata"]["uid"]):
             raise Gone(f"{plural} {name} not found", status=404)
+        if version is not None and old["metadata"]["resourceVersion"] != str(version):
+            raise Stale(f"{plural} {name}: another resourceVersion", status=409)
         new = copied(old)
         waits = new["spec"].get("nodeName") if plural == PODS else new["metadata"].get("finalizers")
         if "deletionTimestamp" in new["metadata"] and not force:

@@ -126,10 +126,16 @@ class SimApi:
         raise NotImplementedError("nothing under test sends a PUT")
 
     async def delete(
-        self, resource: Resource, *, name: str, namespace: str | None = None, uid: str | None = None
+        self,
+        resource: Resource,
+        *,
+        name: str,
+        namespace: str | None = None,
+        uid: str | None = None,
+        version: int | None = None,
     ) -> Json:
         await self._leave()
-        return await self._arrive(self.cluster.delete(resource.plural, name, by=self.who, uid=uid))
+        return await self._arrive(self.cluster.delete(resource.plural, name, by=self.who, uid=uid, version=version))
 
     async def close(self) -> None:
         """Nothing to close."""

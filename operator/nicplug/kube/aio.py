@@ -173,15 +173,24 @@ class AioApi:
         return await self._send(_Call(method="PUT", verb="update", target=resource.plural, path=path, body=body))
 
     async def delete(
-        self, resource: Resource, *, name: str, namespace: str | None = None, uid: str | None = None
+        self,
+        resource: Resource,
+        *,
+        name: str,
+        namespace: str | None = None,
+        uid: str | None = None,
+        version: int | None = None,
     ) -> Json:
         """DELETE; with `uid` only that very object, `Gone` when another has taken the name.
+
+        With `version`, its resourceVersion, only while it is as it was seen, else `Stale`.
 
         Returns the object as it was marked for deletion, or a Status when it is already away.
         """
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
-        if uid is not None:
-            body["preconditions"] = {"uid": uid}
+        preconditions = {"uid": uid, "resourceVersion": str(version) if version is not None else None}
+        if given := {name: value for name, value in preconditions.items() if value is not None}:
+            body["preconditions"] = given
         path = _path(resource, namespace=namespace, name=name)
         return await self._send(_Call(method="DELETE", verb="delete", target=resource.plural, path=path, body=body))
 

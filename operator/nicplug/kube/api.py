@@ -79,9 +79,18 @@ class KubeApi(Protocol):
         ...
 
     async def delete(
-        self, resource: Resource, *, name: str, namespace: str | None = None, uid: str | None = None
+        self,
+        resource: Resource,
+        *,
+        name: str,
+        namespace: str | None = None,
+        uid: str | None = None,
+        version: int | None = None,
     ) -> Json:
-        """DELETE; with `uid` only that very object, `Gone` when another has taken the name."""
+        """DELETE; with `uid` only that very object, `Gone` when another has taken the name.
+
+        With `version`, its resourceVersion, only while it is as it was seen, else `Stale`.
+        """
         ...
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ MIGRATION_VMI_LABEL = "kubevirt.io/vmi-name"
 # On a migration: who made it, where that is not a user.
 WORKLOAD_UPDATE_ANNOTATION = "kubevirt.io/workloadUpdateMigration"
 WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
-# Own: on a migration of nicplug's, the NICs that it is for (`plan.nic.path.causes`).
+# Own: on a migration of nicplug's, the NICs that it is for, each with what it changes (`plan.nic.path.causes`).
 MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
 # On a migration, in seconds: for how long its target pod may find no node, or not run.
@@ -37,6 +37,8 @@ CPU_OF_GUEST_LABELS = (CPU_FEATURE_LABEL, MIGRATION_CPU_MODEL_LABEL)
 VM_UID_LABEL = "nicplug.io/virtual-machine-uid"
 VM_NAME_LABEL = "vm.kubevirt.io/name"
 VMI_ID_LABEL = "vmi.kubevirt.io/id"
+# Own: on a launcher pod, a digest of the spec that it was made with, apart from its networks.
+POD_SPEC_ANNOTATION = "nicplug.io/pod-spec"
 DOMAIN_ANNOTATION = "kubevirt.io/domain"
 VM_GENERATION_ANNOTATION = "kubevirt.io/vm-generation"
 # Own: on a VMI, the names of its NICs that the VM's template asked for (`model.origin`).

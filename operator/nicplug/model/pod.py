@@ -19,6 +19,7 @@ from nicplug.model.names import (
     MIGRATION_TARGET_READY_ANNOTATION,
     NETWORK_STATUS_ANNOTATION,
     NETWORKS_ANNOTATION,
+    POD_SPEC_ANNOTATION,
     UNPAUSED_CONDITION,
 )
 from nicplug.model.network_status import NetworkStatus, parse_network_status
@@ -39,6 +40,7 @@ class LauncherPod:
             nothing.
         cpu_selector: the labels of CPUs that its node selector asks for; `null` when there are none.
         target_ready: the annotation by which a target pod tells that the guest runs in it; None when it has none.
+        made_with: digest of the spec that it was made with, "" for a pod that does not say.
         networks_annotation: the text, or None when the pod has no such annotation.
         is_ready: KubeVirt's `IsPodReady`: running, not being deleted, compute running, the rest ready.
         is_down: the guest's container has ended, whatever the pod's phase says (KubeVirt `PodIsDown`).
@@ -67,6 +69,7 @@ class LauncherPod:
     cpu_selector: FrozenJson
     has_annotations: bool
     target_ready: str | None
+    made_with: str
     networks_annotation: str | None
     network_status: NetworkStatus
     is_ready: bool
@@ -117,6 +120,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         cpu_selector=_cpu_selector(spec),
         has_annotations=bool(annotations),
         target_ready=ready if isinstance(ready := annotations.get(MIGRATION_TARGET_READY_ANNOTATION), str) else None,
+        made_with=text(annotations.get(POD_SPEC_ANNOTATION)),
         networks_annotation=networks if isinstance(networks, str) else None,
         network_status=parse_network_status(text(annotations.get(NETWORK_STATUS_ANNOTATION))),
         is_ready=_is_ready(metadata, status),

@@ -84,7 +84,9 @@ class Executor:
         resource, kind = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
         try:
-            answer = await self.api.delete(resource, name=name, namespace=namespace, uid=action.uid)
+            answer = await self.api.delete(
+                resource, name=name, namespace=namespace, uid=action.uid, version=action.version
+            )
         except Gone:
             self.on_dirty(self.caches.forget_uid(kind, key=action.key, uid=action.uid))
             return

@@ -67,10 +67,18 @@ class PlainApi:
         raise AssertionError("nothing here sends a PUT")
 
     async def delete(
-        self, resource: Resource, *, name: str, namespace: str | None = None, uid: str | None = None
+        self,
+        resource: Resource,
+        *,
+        name: str,
+        namespace: str | None = None,
+        uid: str | None = None,
+        version: int | None = None,
     ) -> Json:
         return self._write(
-            "delete", resource, lambda: self.cluster.delete(resource.plural, name, by="operator", uid=uid)
+            "delete",
+            resource,
+            lambda: self.cluster.delete(resource.plural, name, by="operator", uid=uid, version=version),
         )
 
     async def close(self) -> None:

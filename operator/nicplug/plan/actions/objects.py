@@ -34,11 +34,16 @@ class Create:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """DELETE that very object, never a namesake."""
+    """DELETE that very object, never a namesake.
+
+    Attributes:
+        version: resourceVersion that it must still have; None: whatever has become of it. Part of no comparison.
+    """
 
     kind: Kind
     key: ObjectKey
     uid: str
+    version: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
 from nicplug.plan.actions import (
     Action,
+    Delete,
     Kind,
     LabelNode,
     PatchFinalizers,
@@ -40,6 +41,7 @@ from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
 from nicplug.plan.vmi.policy_problems import announce_policy_problems
 from nicplug.plan.vmi.readiness import plan_readiness
+from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew
 from nicplug.plan.vmi.status import plan_conditions, pod_members
 from nicplug.plan.vmi.stray_pods import plan_stray_pods
 
@@ -97,7 +99,7 @@ def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan
 
 def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan:
     vmi, status = view.vmi, view.vmi.read_status()
-    decision = decide_phase(vmi=vmi, pod=pod, now=now)
+    decision = decide_phase(vmi=vmi, pod=pod, is_renewed=is_outdated(view, pod), now=now)
     phase = decision.phase
     records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
     nics = plan_nics(view, pod=pod, phase=phase, records=records, now=now)
@@ -154,6 +156,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     # What was refused is not sent again before the refusal has run out; telling it is.
     actions = _effects(view, life, now=now) if view.refusal is None else []
     announced = life.nics.demand.announcements if view.refusal is None else ()
+    renewals = tuple(announce_renewal(item) for item in actions if isinstance(item, Delete) and item.kind is Kind.POD)
     changes = changed_members(seen=vmi.status, wanted=life.wanted)
     is_running = life.phase is VmiPhase.RUNNING
     transitions = find_transitions(before=life.records, after=life.nics.operations, is_running=is_running)
@@ -175,7 +178,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     lost = _announce_loss(view, life, changes) if status.patch is not None else ()
     return Plan(
         actions=tuple(actions),
-        announcements=(*announce(told, now=now), *lost, *announced),
+        announcements=(*announce(told, now=now), *lost, *announced, *renewals),
         completions=complete(told, now=now),
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
@@ -197,6 +200,7 @@ def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
         _node_label(view, life),
         *_readiness(view, life, now=now),
         release_final(view),
+        renew(view, life.pod, phase=life.phase),
         *life.nics.demand.actions,
     )
     return [effect for effect in effects if effect is not None]
@@ -268,7 +272,7 @@ def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
         return True
     if view.refusal is not None or set(life.records) - {item.name for item in life.nics.operations}:
         return True
-    if _asks_again(life):
+    if _asks_again(life) or (life.phase is VmiPhase.PENDING and view.vmi.phase is VmiPhase.SCHEDULING):
         return True
     in_flight = any(not item.is_settled for item in life.nics.operations)
     if "conditions" not in changes or life.phase is not VmiPhase.RUNNING or in_flight:

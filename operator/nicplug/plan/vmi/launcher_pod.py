@@ -25,6 +25,7 @@ from nicplug.model.names import (
     MIGRATION_TRANSPORT_ANNOTATION,
     NODE_NAME_LABEL,
     OUTDATED_LAUNCHER_LABEL,
+    POD_SPEC_ANNOTATION,
     TEMPLATE_INTERFACES_ANNOTATION,
     UNPAUSED_CONDITION,
     VM_GENERATION_ANNOTATION,
@@ -43,6 +44,7 @@ _DEFAULT_GRACE_SECONDS = 30
 _LAUNCHER_GRACE_SECONDS = 30
 _NAME_PREFIX = "virt-launcher-"
 _NAME_DIGITS = 5
+_DIGEST_DIGITS = 16
 _LONGEST_POD_NAME = 253
 _LONGEST_LABEL = 63
 # Written on the instance and on migration targets by controllers; from a user they would make a pod pass for one.
@@ -100,27 +102,31 @@ def create_launcher_pod(
         config: the KubeVirt CR; None when there is none, and its defaults hold.
         left_out: networks that the pod is made without.
     """
-    spec = mapping(thaw(vmi.spec))
     key = launcher_pod_key(vmi)
-    ratio = config.cpu_allocation_ratio if config is not None else DEFAULT_CPU_ALLOCATION_RATIO
-    compute = {
-        "name": COMPUTE_CONTAINER,
-        "image": settings.launcher_image,
-        "resources": pod_resources(spec, cpu_allocation_ratio=ratio),
-    }
+    spec = _pod_spec(vmi, settings=settings, config=config)
+    annotations = _annotations(vmi, config=config, left_out=left_out)
     body = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": key.name,
             "namespace": key.namespace,
-            "labels": _labels(vmi, hostname=_hostname(vmi, spec)),
-            "annotations": _annotations(vmi, config=config, left_out=left_out),
+            "labels": _labels(vmi, hostname=spec["hostname"]),
+            "annotations": {**annotations, POD_SPEC_ANNOTATION: _digest(spec)},
             "ownerReferences": [_owner(vmi)],
         },
-        "spec": {**_pod_spec(spec), "hostname": _hostname(vmi, spec), "containers": [compute]},
+        "spec": spec,
     }
     return Create(kind=Kind.POD, key=key, owner_uid=vmi.uid, body=freeze(body))
+
+
+def pod_spec_digest(vmi: VirtualMachineInstance, *, settings: PlanSettings, config: KubevirtConfig | None) -> str:
+    """By which a launcher pod tells what it was made with: what others add to a pod's spec is not in it."""
+    return _digest(_pod_spec(vmi, settings=settings, config=config))
+
+
+def _digest(spec: Mapping[str, Any]) -> str:
+    return hashlib.sha256(freeze(spec).encode()).hexdigest()[:_DIGEST_DIGITS]
 
 
 def _labels(vmi: VirtualMachineInstance, *, hostname: str) -> dict[str, str]:
@@ -173,7 +179,14 @@ def _owner(vmi: VirtualMachineInstance) -> dict[str, Any]:
     }
 
 
-def _pod_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _pod_spec(vmi: VirtualMachineInstance, *, settings: PlanSettings, config: KubevirtConfig | None) -> dict[str, Any]:
+    spec = mapping(thaw(vmi.spec))
+    ratio = config.cpu_allocation_ratio if config is not None else DEFAULT_CPU_ALLOCATION_RATIO
+    compute = {
+        "name": COMPUTE_CONTAINER,
+        "image": settings.launcher_image,
+        "resources": pod_resources(spec, cpu_allocation_ratio=ratio),
+    }
     grace = spec.get("terminationGracePeriodSeconds")
     grace_seconds = grace if isinstance(grace, int) else _DEFAULT_GRACE_SECONDS
     return {
@@ -183,4 +196,6 @@ def _pod_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "readinessGates": [{"conditionType": UNPAUSED_CONDITION}],
+        "hostname": _hostname(vmi, spec),
+        "containers": [compute],
     }

@@ -35,13 +35,16 @@ def is_starting(vmi: VirtualMachineInstance) -> bool:
     return vmi.is_unprocessed or vmi.phase is VmiPhase.SCHEDULING
 
 
-def decide_phase(*, vmi: VirtualMachineInstance, pod: LauncherPod | None, now: datetime) -> PhaseDecision:
+def decide_phase(
+    *, vmi: VirtualMachineInstance, pod: LauncherPod | None, is_renewed: bool = False, now: datetime
+) -> PhaseDecision:
     """The phase that follows from the launcher pod.
 
     Args:
         pod: the pod that runs the guest; None when it is known that there is none.
+        is_renewed: the pod has never had a node, and makes room for one that is made from the present spec.
     """
-    if vmi.is_unprocessed and pod is None:
+    if is_renewed or (vmi.is_unprocessed and pod is None):
         return PhaseDecision(phase=VmiPhase.PENDING)
     if is_starting(vmi):
         return PhaseDecision(phase=_phase_of_new_pod(vmi, pod))
