@@ -284,6 +284,51 @@ def test_columns(kubectl: Kubectl) -> None:
     assert "virtualmachineinstance.kubevirt.io/vm " in both
 
 
+MIGRATION: Object = {
+    "apiVersion": "kubevirt.io/v1",
+    "kind": "VirtualMachineInstanceMigration",
+    "metadata": {"name": "job"},
+    "spec": {"vmiName": "vm", "addedNodeSelector": {"zone": "a"}, "receive": {"migrationID": "x"}},
+}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"vmiName": "another"}, id="another VMI"),
+        pytest.param({"addedNodeSelector": {"zone": "b"}}, id="other nodes"),
+        pytest.param({"addedNodeSelector": None}, id="all nodes"),
+        pytest.param({"priority": "system-critical"}, id="another priority"),
+        pytest.param({"receive": {"migrationID": "y"}}, id="another origin"),
+    ],
+)
+def test_what_a_migration_is_asked_for_never_changes(kubectl: Kubectl, spec: Object) -> None:
+    """KubeVirt's webhook refuses it, in the same words; nothing that is under way is redirected."""
+    kubectl.create(MIGRATION)
+    error = kubectl.refused("patch", "vmim", "job", "--type=merge", "-p", json.dumps({"spec": spec}))
+    assert "update of Migration object's spec is restricted" in error
+
+
+def test_the_rest_of_a_migration_may_change(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=MIGRATION)
+    assert kubectl("apply", "-f", "-", stdin=MIGRATION).endswith("unchanged\n")
+    kubectl("label", "vmim", "job", "a=b")
+    kubectl("annotate", "vmim", "job", "kubevirt.io/migrationPendingPodTimeoutSeconds=5")
+    kubectl.write_status({**kubectl.get("vmim", "job"), "status": {"phase": "Pending"}})
+    kubectl("delete", "vmim", "job")
+
+
+def test_columns_of_a_migration_tell_its_story(kubectl: Kubectl) -> None:
+    body = kubectl.create(MIGRATION)
+    header, row = kubectl("get", "vmim").splitlines()
+    assert header.split() == ["NAME", "PHASE", "VMI", "REASON", "SOURCE", "TARGET", "AGE"]
+    assert row.split()[:2] == ["job", "vm"]
+    state = {"migrationUid": "a", "sourceNode": "node01", "targetNode": "node02"}
+    rows = [{"type": "Progressing", "status": "True", "reason": "Copying"}]
+    kubectl.write_status({**body, "status": {"phase": "Running", "migrationState": state, "conditions": rows}})
+    assert kubectl("get", "vmim").splitlines()[1].split()[:6] == ["job", "Running", "vm", "Copying", "node01", "node02"]
+
+
 def test_short_names_and_the_category_all(kubectl: Kubectl) -> None:
     kubectl.create(vmi())
     kubectl("apply", "-f", ROOT / "examples" / "migration.yaml", "-f", ROOT / "examples" / "vm-fedora.yaml")

@@ -7,7 +7,7 @@ from nicplug.plan.migration.eligibility import Obstacle
 from nicplug.plan.migration.ending import Progress
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.ladder import still_wanted
-from nicplug.plan.migration.target_networks import missing_interfaces
+from nicplug.plan.migration.target_networks import missing_interfaces, refuse_start
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -35,7 +35,7 @@ def describe(view: MigrationView, facts: Facts, phase: MigrationPhase, obstacle:
         case MigrationPhase.PENDING:
             return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
         case MigrationPhase.SCHEDULING:
-            return _starting(facts)
+            return _starting(view, facts)
         case MigrationPhase.SCHEDULED:
             return _ready(view, facts)
         case _:
@@ -59,7 +59,7 @@ def _canceling(facts: Facts) -> Progress:
     return Progress(reason=Reason.CANCELING, message=whom)
 
 
-def _starting(facts: Facts) -> Progress:
+def _starting(view: MigrationView, facts: Facts) -> Progress:
     pod = facts.target
     if pod is None:
         return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
@@ -71,6 +71,10 @@ def _starting(facts: Facts) -> Progress:
     if pod.image_error is not None:
         message = f"target pod {pod.key.name}: {pod.image_error.reason}: {pod.image_error.message}{end}"
         return Progress(reason=Reason(pod.image_error.reason), message=message, is_stuck=True)
+    refusal = refuse_start(pod, facts.vmi, known=view.attachments) if facts.vmi is not None else None
+    if refusal is not None and pod.phase in ("", "Pending"):
+        message = f"target pod {pod.key.name} cannot start: {refusal.message}{end}"
+        return Progress(reason=Reason(refusal.reason), message=message, is_stuck=True)
     where = f" on {pod.node_name}" if pod.node_name else ""
     return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=f"target pod {pod.key.name} starts{where}")
 
@@ -78,7 +82,7 @@ def _starting(facts: Facts) -> Progress:
 def _ready(view: MigrationView, facts: Facts) -> Progress:
     pod = facts.target
     if pod is None:
-        return _starting(facts)
+        return _starting(view, facts)
     if missing := missing_interfaces(pod):
         message = f"target pod {pod.key.name} runs; Multus has still to report {', '.join(missing)}"
         return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)

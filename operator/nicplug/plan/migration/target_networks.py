@@ -5,6 +5,7 @@ from typing import Any
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.interface_names import hashed_interface_name
 from nicplug.model.interface_status import DOMAIN, has_source, rows_by_name
 from nicplug.model.metadata import objects
 from nicplug.model.networks import parse_interfaces
@@ -43,6 +44,15 @@ def unusable_networks(vmi: VirtualMachineInstance, *, known: KnownAttachments) -
     asked = [network for network in vmi.networks if network.is_secondary and network.name not in going]
     checked = ((item.name, refuse_attachment(item, namespace=vmi.key.namespace, known=known)) for item in asked)
     return {name: why for name, why in checked if why is not None}
+
+
+def refuse_start(pod: LauncherPod, vmi: VirtualMachineInstance, *, known: KnownAttachments) -> Refusal | None:
+    """The network for want of which a target pod cannot start: its definition went after the pod was made."""
+    missing = missing_interfaces(pod)
+    for name, why in unusable_networks(vmi, known=known).items():
+        if hashed_interface_name(name) in missing:
+            return Refusal(reason=why.reason, message=f'NIC "{name}": {why.message}')
+    return None
 
 
 def missing_interfaces(pod: LauncherPod) -> tuple[str, ...]:

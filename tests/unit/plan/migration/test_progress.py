@@ -10,6 +10,7 @@ from tests.build import (
     NOW,
     TARGET_NODE,
     Json,
+    element,
     later,
     migration,
     migration_state,
@@ -211,6 +212,21 @@ WAITS = [
             stuck=True,
         ),
         id="image pull failure",
+    ),
+    pytest.param(
+        Case(
+            view=migration_view(
+                migration("Scheduling"),
+                vmi(primary(), nic("blue")),
+                pod(),
+                target_pod(ready=False, phase="Pending", networks=[element("blue")]),
+                nads=[],
+            ),
+            reason=Reason.ATTACHMENT_DEFINITION_MISSING,
+            message=f'target pod {TARGET} cannot start: NIC "blue": network attachment definition default/blue-net',
+            stuck=True,
+        ),
+        id="the NAD of a NIC was deleted while the target pod starts",
     ),
     pytest.param(
         Case(
