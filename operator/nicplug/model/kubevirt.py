@@ -8,9 +8,11 @@ from typing import Any
 
 from nicplug.model import metadata as meta
 from nicplug.model.dynamic_controller import ControllerFinder, parse_controller_finder
+from nicplug.model.frozen_json import FrozenJson
 from nicplug.model.hotplug_policy import HotplugPolicy, cluster_policy
 from nicplug.model.keys import KubevirtKey
 from nicplug.model.metadata import mapping, sequence, text
+from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 from nicplug.model.networks import Binding
 
@@ -53,6 +55,7 @@ class KubevirtConfig:
         workload_update_allows: `workloadUpdateMethods` is not set, or lists LiveMigrate.
         hotplug: the cluster's policy for hot-plug.
         controller_finder: by what the dynamic networks controller is known.
+        migration_configuration: what a migration that is handed off now runs by.
     """
 
     key: KubevirtKey
@@ -69,6 +72,7 @@ class KubevirtConfig:
     workload_update_allows: bool
     hotplug: HotplugPolicy
     controller_finder: ControllerFinder
+    migration_configuration: FrozenJson
 
     def binding_plugin(self, name: str) -> BindingPlugin | None:
         """The plugin registered under that name."""
@@ -104,6 +108,7 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         workload_update_allows=_workload_update_allows(mapping(spec.get("workloadUpdateStrategy"))),
         hotplug=cluster_policy(hotplug, where=f"KubeVirt CR {key}"),
         controller_finder=parse_controller_finder(mapping(hotplug.get("dynamicController"))),
+        migration_configuration=migration_configuration(mapping(configuration.get("migrations"))),
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from nicplug.model.frozen_json import thaw
 from nicplug.model.metadata import mapping, text
 from nicplug.model.migration import MigrationPhase
+from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNOTATION, MIGRATION_VMI_LABEL
 from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
@@ -86,7 +87,15 @@ def _hand_off(view: MigrationView, facts: Facts) -> Effects:
     if view.slot.inbound_node != target.node_name:
         return Effects()
     return Effects(
-        actions=hand_off(vmi, migration_uid=facts.migration.uid, source=source, target=target),
+        actions=hand_off(
+            vmi,
+            migration_uid=facts.migration.uid,
+            source=source,
+            target=target,
+            configuration=thaw(
+                view.config.migration_configuration if view.config is not None else migration_configuration({})
+            ),
+        ),
         announcements=(normal("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     )
 

@@ -21,13 +21,21 @@ TARGET_IS_DOWN = "Target pod is down"
 
 
 def hand_off(
-    vmi: VirtualMachineInstance, *, migration_uid: str, source: LauncherPod, target: LauncherPod
+    vmi: VirtualMachineInstance,
+    *,
+    migration_uid: str,
+    source: LauncherPod,
+    target: LauncherPod,
+    configuration: Mapping[str, Any],
 ) -> tuple[Action, ...]:
     """Label first, then state.
 
     They are two writes, since the status of a VMI is a subresource here. The node agent of the target acts when it
     finds both. After a crash between them the state is not ours yet, so the next pass hands off again and finds the
     label right; the other way round the migration would look handed off, and nobody would be told.
+
+    Args:
+        configuration: what the migration runs by; a KubeVirt CR that is edited later changes nothing about it.
     """
     state = {
         "migrationUid": migration_uid,
@@ -35,6 +43,7 @@ def hand_off(
         "sourcePod": source.key.name,
         "targetNode": target.node_name,
         "targetPod": target.key.name,
+        "migrationConfiguration": dict(configuration),
     }
     # The node is a guard alone: the guest is still where the source pod is.
     patch = _patch(vmi, state, step=HandOffStep.HAND_OFF, guards={"nodeName": vmi.node_name})

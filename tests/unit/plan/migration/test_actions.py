@@ -13,6 +13,7 @@ from tests.build import (
     NOW,
     TARGET_NODE,
     Json,
+    kubevirt,
     later,
     migration,
     migration_state,
@@ -25,6 +26,7 @@ from tests.unit.plan.migration.outcome import condition, events, names, status
 from tests.unit.plan.migration.outcome import migration_state as written_state
 
 from nicplug.model.frozen_json import thaw
+from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.migration_slot import MigrationSlot
 from nicplug.plan.actions import Annotate, Delete, Kind, PatchMigrationState, SetLabel
 from nicplug.plan.migration.decide import plan_migration
@@ -38,6 +40,7 @@ ARRIVED: Json = {**STARTED, "targetNodeDomainReadyTimestamp": "2026-01-02T03:04:
 DONE: Json = {**ARRIVED, "endTimestamp": "2026-01-02T03:04:04Z", "completed": True}
 LABELED: Json = {"labels": {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": TARGET_NODE}}
 SECOND = pod(name="virt-launcher-x", uid="x", node="node03")
+DEFAULTS: Json = thaw(migration_configuration({}))
 CREATE = "Create Pod"
 ABORT = "PatchMigrationState VirtualMachineInstance"
 LABEL = "SetLabel VirtualMachineInstance"
@@ -280,10 +283,24 @@ class TestHandOff:
     def test_what_is_written(self) -> None:
         (label, state), written = self.handed()
         assert (label.name, label.seen, label.wanted) == ("kubevirt.io/migrationTargetNodeName", None, TARGET_NODE)
-        assert written == migration_state()
+        assert written == migration_state(migrationConfiguration=DEFAULTS)
         # The guest may not have moved since: its node is tested with the state.
         assert {"op": "test", "path": "/status/nodeName", "value": NODE} in [dict(item) for item in state.json_patch()]
         assert {"op": "test", "path": "/metadata/uid", "value": vmi()["metadata"]["uid"]} in state.json_patch()
+
+    def test_the_configuration_as_it_stands_goes_with_it(self) -> None:
+        config = kubevirt()
+        config["spec"]["configuration"]["migrations"] = {"progressTimeout": 60, "maxDowntimeMs": None}
+        plan = plan_migration(seen("Scheduled", vmi(), pod(), target_pod(), config=config), now=NOW)
+        assert written_state(plan)["migrationConfiguration"] == {**DEFAULTS, "progressTimeout": 60}
+
+    @pytest.mark.parametrize("phase", ["PreparingTarget", "TargetReady", "Running"])
+    def test_a_configuration_that_is_edited_later_changes_nothing(self, phase: str) -> None:
+        config = kubevirt()
+        config["spec"]["configuration"]["migrations"] = {"progressTimeout": 60}
+        members = {"PreparingTarget": {}, "TargetReady": {"targetNodeAddress": "10.0.0.2"}}.get(phase, STARTED)
+        of = moving(**members, migrationConfiguration=DEFAULTS)
+        assert written_state(plan_migration(seen(phase, of, pod(), target_pod(), config=config), now=NOW)) == {}
 
     def test_the_label_of_the_last_migration_is_replaced(self) -> None:
         labels = {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": "node03"}
@@ -293,7 +310,7 @@ class TestHandOff:
     def test_the_state_of_the_last_migration_is_tested_and_replaced_whole(self) -> None:
         old = migration_state(migration_uid=OTHER, **DONE)
         (_, state), written = self.handed(vmi(moving=old))
-        assert written == migration_state()
+        assert written == migration_state(migrationConfiguration=DEFAULTS)
         assert thaw(state.seen)["migrationState"] == old
 
     def test_without_a_state_none_may_have_come(self) -> None:
