@@ -178,9 +178,10 @@ class Caches:
         owner = self._revisions.owner_of(revision) if revision is not None else None
         return revision if owner is not None and vmi.owner is not None and owner.uid == vmi.owner.uid else None
 
-    def attachments_of(self, vmi: VirtualMachineInstance) -> KnownAttachments:
-        """What is known of the NADs that the VMI refers to."""
-        return self.attachments.known(attachment_keys(vmi.networks, namespace=vmi.key.namespace))
+    def attachments_of(self, vmi: VirtualMachineInstance, *, vm: VirtualMachine | None = None) -> KnownAttachments:
+        """What is known of the NADs that the VMI refers to, and the template of its VM, from which more may come."""
+        networks = (*vmi.networks, *(vm.networks if vm is not None else ()))
+        return self.attachments.known(attachment_keys(networks, namespace=vmi.key.namespace))
 
     def referring(self, attachments: Iterable[AttachmentKey] | None) -> list[WorkKey]:
         """The VMIs that refer to one of these NADs, and what moves them; None for any NAD at all."""

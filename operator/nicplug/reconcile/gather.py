@@ -73,7 +73,7 @@ class Gatherer:
         return VmiView(
             vmi=vmi,
             pods=pods,
-            attachments=self.caches.attachments_of(vmi),
+            attachments=self.caches.attachments_of(vmi, vm=vm),
             migrations=self.caches.migrations_of(key),
             nodes=self.caches.nodes.all(),
             controller=self.caches.controller_of(vmi),

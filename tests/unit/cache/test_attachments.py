@@ -4,13 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from tests.build import NOW, a_vmi, later, nic, pod, primary, vmi
+from tests.build import NOW, VM_UID, a_vmi, later, nic, pod, primary, vm, vmi
 
 from nicplug.cache.attachments import Attachments
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.optional_watch import Absence
 from nicplug.model.attachments import Knowledge, attachment_keys
 from nicplug.model.keys import AttachmentKey, VmiKey
+from nicplug.plan.views import PlanSettings
+from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.memory import Memory
 
 KEY = AttachmentKey("default", "blue-net")
 
@@ -130,6 +133,17 @@ def test_those_who_refer_are_found_until_they_no_longer_do() -> None:
 
 def test_only_secondary_networks_refer() -> None:
     assert attachment_keys(a_vmi(vmi(primary(), nic("blue"))).networks, namespace="default") == {KEY}
+
+
+def test_a_network_that_only_the_template_names_yet_is_looked_for_too() -> None:
+    """The VMI is looked at before its VM: its NICs were told as having no network, for a moment."""
+    caches = Caches(clock=lambda: NOW)
+    caches.observe(CachedKind.VM, vm(primary(), nic("blue")))
+    caches.observe(CachedKind.VMI, vmi(primary(), owner_uid=VM_UID))
+    caches.attachments.replace([nad()])
+    view = Gatherer(caches, Memory(clock=lambda: NOW), PlanSettings()).vmi_view(VmiKey("default", "vmi-fedora"))
+    assert view is not None
+    assert not view.attachments.is_missing(KEY)
 
 
 MESSAGE = "pod [default/p]: failed adding interface pod16477688c0e to network: blue-net"
