@@ -66,6 +66,13 @@ class Reason(StrEnum):
 
     Migrate or restart the VM.
     """
+    NO_PCI_SLOT = "NoPciSlot"
+    """The guest has no PCI slot left for the NIC. It was born with its slots, and a migration brings no others.
+
+    Unplug a NIC, and this one follows by itself; or restart the VM, which starts with all its NICs and free slots
+    besides. `status.pciBudget` counts them. Annotation `kubevirt.io/pci-interface-slot-count` in the VM's template asks
+    for more at the next start.
+    """
     NETWORK_NEEDS_RESTART = "NetworkNeedsRestart"
     """The network is the primary one, or not Multus's; it is attached when the VM starts.
 

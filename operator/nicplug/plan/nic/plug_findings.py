@@ -20,7 +20,7 @@ from nicplug.plan.nic.findings import (
     gate_is_off,
     network_status_is_unreadable,
 )
-from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen
+from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by
 from nicplug.plan.nic.validation import refuse
 from nicplug.plan.reasons import Reason
 
@@ -73,13 +73,16 @@ def pod_has_it(situation: Situation) -> Finding | None:
     """The pod interface is there; the node agent is next."""
     if not has_source(situation.row, MULTUS_STATUS):
         return None
-    migration = situation.arrived_with
+    chosen, migration = situation.choose(), situation.arrived_with
+    if chosen.choice.reason is Reason.NO_PCI_SLOT:
+        return settled_by(chosen)
+    doubt = situation.chooser.slots.doubt(situation.interface.name)
     return replace(
         situation.finding(
             OperationPath.MIGRATION if migration else OperationPath.DYNAMIC,
             OperationPhase.IN_POD,
             Reason.WAITING_FOR_GUEST,
-            f"{situation.pod_phrase} has the interface; waiting for the node agent to plug it into the guest",
+            f"{situation.pod_phrase} has the interface; waiting for the node agent to plug it into the guest{doubt}",
         ),
         migration=migration,
     )

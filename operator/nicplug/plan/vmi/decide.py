@@ -121,6 +121,8 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
         "interfaceOperations": [operation.to_row() for operation in nics.operations],
         "conditions": conditions,
     }
+    if nics.budget is not None:
+        wanted["pciBudget"] = nics.budget.to_row()
     life = _Life(
         pod=pod,
         phase=phase,
@@ -158,6 +160,8 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     announced = life.nics.demand.announcements if view.refusal is None else ()
     renewals = tuple(announce_renewal(item) for item in actions if isinstance(item, Delete) and item.kind is Kind.POD)
     changes = changed_members(seen=vmi.status, wanted=life.wanted)
+    # It changes with what it counts; a number alone is not worth a write.
+    changes = {} if changes.keys() == {"pciBudget"} else changes
     is_running = life.phase is VmiPhase.RUNNING
     transitions = find_transitions(before=life.records, after=life.nics.operations, is_running=is_running)
     status = decide_status(

@@ -8,12 +8,14 @@ from typing import Any
 from nicplug.model.interface_status import rows_by_name
 from nicplug.model.metadata import objects
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.model.pci_budget import PciBudget, parse_total
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
 from nicplug.plan.nic.interface_rows import plan_rows
 from nicplug.plan.nic.operations import NicReport, Records, plan_operations
 from nicplug.plan.nic.path.chooser import Chooser
+from nicplug.plan.nic.pci_slots import PciSlots, count_slots
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_demand import Demand, plan_demand
 from nicplug.plan.vmi.moving import is_moving, journey_of
@@ -28,6 +30,7 @@ class NicPlan:
     Attributes:
         rows: `status.interfaces` as it shall be.
         moments: when time alone will have changed something; None for never.
+        budget: the guest's PCI slots; None while nobody can count them.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -35,6 +38,7 @@ class NicPlan:
     operations: tuple[InterfaceOperation, ...]
     demand: Demand
     moments: tuple[datetime | None, ...]
+    budget: PciBudget | None = None
 
 
 def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, records: Records, now: datetime) -> NicPlan:
@@ -44,12 +48,18 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         pod: the one that runs the guest.
         phase: as it will be after this pass.
     """
-    rows: Sequence[Mapping[str, Any]] = objects(view.vmi.read_status().get("interfaces"))
-    chooser = Chooser(view=view, pod=pod, rows=rows_by_name(rows), records=records, now=now)
+    status = view.vmi.read_status()
+    rows: Sequence[Mapping[str, Any]] = objects(status.get("interfaces"))
+    reported = rows_by_name(rows)
+    is_running = phase is VmiPhase.RUNNING
+    slots = PciSlots()
+    if is_running:
+        slots = count_slots(view.vmi, total=parse_total(status), rows=reported, records=records)
+    chooser = Chooser(view=view, pod=pod, rows=reported, records=records, now=now, slots=slots)
     annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
     if pod is not None and phase in LIVE_PHASES and not pod.is_finished:
         rows = plan_rows(vmi=view.vmi, pod=pod, rows=rows)
-    if phase is not VmiPhase.RUNNING:
+    if not is_running:
         return NicPlan(rows=rows, annotation=annotation, operations=(), demand=Demand(), moments=(annotation.again_at,))
     report = plan_operations(
         view=view,
@@ -67,6 +77,7 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         annotation=annotation,
         operations=_with_made(report, demand.made, records=records, now=now),
         demand=demand,
+        budget=slots.budget,
         moments=(annotation.again_at, report.again_at, demand.again_at),
     )
 

@@ -20,6 +20,7 @@ from nicplug.plan.nic.path.causes import change_cause, failed_migrations, is_wor
 from nicplug.plan.nic.path.choice import PathChoice, choose_path
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.rules import is_pod_left_alone
+from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.views import VmiView
 
 
@@ -51,6 +52,7 @@ class Chooser:
     Attributes:
         rows: `status.interfaces` by name, as reported.
         records: the records as they were before this pass.
+        slots: PCI slots of the guest.
     """
 
     view: VmiView
@@ -58,6 +60,7 @@ class Chooser:
     rows: Rows
     records: Mapping[str, InterfaceOperation]
     now: datetime
+    slots: PciSlots = field(default_factory=PciSlots)
     _candidates: Candidates | None = field(default=None, init=False)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
@@ -136,6 +139,7 @@ class Chooser:
             migration_error=failures.message,
             is_worth_migrating_again=is_worth_repeating(failures),
             now=self.now,
+            no_slot=self.slots.refusal(interface.name) if operation is OperationType.PLUG else "",
             node=pod.node_name if pod is not None else "",
             pod=pod.key.name if pod is not None else "",
             network=_reference(network, view),

@@ -28,6 +28,7 @@ class PathEvidence:
         migration_error: why the last one did; "" when none did.
         is_worth_migrating_again: what failed may go better next time, or has been changed since.
         now: for the deadline.
+        no_slot: why the guest has no PCI slot left for it; "" when it has, or may have.
         node: on which the VM runs, for a sentence.
         pod: that runs it, for a sentence.
         network: that the NIC is to be on, for a sentence.
@@ -50,6 +51,7 @@ class PathEvidence:
     migration_error: str
     is_worth_migrating_again: bool
     now: datetime
+    no_slot: str = ""
     node: str = ""
     pod: str = ""
     network: str = ""

@@ -72,6 +72,7 @@ def is_pod_left_alone(evidence: PathEvidence) -> bool:
     """The running pod is not asked: this does not concern it, or it could not, or must not, be given this."""
     return (
         evidence.is_sriov
+        or bool(evidence.no_slot)
         or evidence.operation in (OperationType.CHANGE_NETWORK, OperationType.SET_LINK)
         or evidence.policy.dynamic_path is DynamicPath.NEVER
     )
@@ -136,6 +137,13 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.DYNAMIC,
         reason=Reason.WAITING_FOR_LINK,
         says=say.link,
+    ),
+    Rule(
+        when="the guest has no PCI slot left",
+        applies=lambda evidence: bool(evidence.no_slot),
+        verdict=Verdict.RESTART,
+        reason=Reason.NO_PCI_SLOT,
+        says=say.no_slot,
     ),
     Rule(
         when="SR-IOV",

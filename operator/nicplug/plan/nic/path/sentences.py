@@ -54,6 +54,11 @@ def link(evidence: PathEvidence) -> str:
     return f"waiting for the node agent on {where(evidence)} to set the link"
 
 
+def no_slot(evidence: PathEvidence) -> str:
+    """A migration takes the slots along as they are."""
+    return f"{evidence.no_slot}, and only a restart brings more: unplug a NIC, or restart the VM"
+
+
 def sriov(_: PathEvidence) -> str:
     """A device is allocated with the pod."""
     return "an SR-IOV device is given to a pod only when the pod is made"

@@ -38,6 +38,7 @@ NO_MIGRATION_AND_ROLLBACK = replace(
     ROLLBACK, migration=MigrationPolicy.NEVER, origins={**NO_MIGRATION.origins, **ROLLBACK.origins}
 )
 ERROR = "no such device"
+NO_SLOT = "the guest has at most 8 PCI slots for NICs, 8 taken"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -457,6 +458,37 @@ FAILURE_POLICY_CASES = [
     ),
 ]
 
+SLOT_CASES = [
+    case(
+        "no PCI slot: no pod, and no migration, brings one",
+        Verdict.RESTART,
+        Reason.NO_PCI_SLOT,
+        "the guest has at most 8 PCI slots for NICs, 8 taken, and only a restart brings more: unplug a NIC, or restart "
+        "the VM",
+        no_slot=NO_SLOT,
+        asks_pod=False,
+    ),
+    case(
+        "no PCI slot for an SR-IOV device either",
+        Verdict.RESTART,
+        Reason.NO_PCI_SLOT,
+        "8 taken",
+        no_slot=NO_SLOT,
+        is_sriov=True,
+        asks_pod=False,
+    ),
+    case(
+        "no PCI slot, whatever the policy",
+        Verdict.RESTART,
+        Reason.NO_PCI_SLOT,
+        "8 taken",
+        no_slot=NO_SLOT,
+        policy=ALWAYS,
+        controller=NOT_DEPLOYED,
+        asks_pod=False,
+    ),
+]
+
 OBSTACLE_CASES = [
     case(
         "policy migration Never, no controller",
@@ -602,4 +634,4 @@ OBSTACLE_CASES = [
     ),
 ]
 
-CASES = [*IN_PLACE_CASES, *MIGRATE_CASES, *FAILURE_POLICY_CASES, *OBSTACLE_CASES]
+CASES = [*IN_PLACE_CASES, *MIGRATE_CASES, *FAILURE_POLICY_CASES, *SLOT_CASES, *OBSTACLE_CASES]

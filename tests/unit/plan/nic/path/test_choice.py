@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.plan.nic.path.cases import CASES, ERROR, Case
+from tests.unit.plan.nic.path.cases import CASES, ERROR, NO_SLOT, Case
 from tests.unit.plan.nic.path.evidence import NO_NODE, READY, at, evidence
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
@@ -78,6 +78,7 @@ EVIDENCE = st.builds(
     migration_error=st.sampled_from(["", "boom"]),
     is_worth_migrating_again=st.booleans(),
     now=WHEN,
+    no_slot=st.sampled_from(["", NO_SLOT]),
     node=st.sampled_from(["", "node01"]),
 )
 

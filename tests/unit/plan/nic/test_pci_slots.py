@@ -1,0 +1,197 @@
+"""Which NICs the guest has a PCI slot for, and what is said and done of the others."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.build import NOW, Json, absent, later, nic, operation, pod, primary, primary_row, row, vmi, vmi_view
+
+from nicplug.model.frozen_json import thaw
+from nicplug.model.interface_status import rows_by_name
+from nicplug.model.operations import parse_operations
+from nicplug.model.pci_budget import PciBudget, parse_total
+from nicplug.model.vmi import parse_vmi
+from nicplug.plan.actions import PatchNetworksAnnotation, PatchStatus
+from nicplug.plan.nic.pci_slots import PciSlots, count_slots
+from nicplug.plan.vmi.decide import plan_vmi
+
+# The guest of the builders has 1 GiB and no disks: with one NIC at its birth, 4 slots are certain and 8 possible.
+NAMES = ("red", "blue", "green", "foo", "boo", "doo", "goo", "woo", "iface1")
+
+
+def guest(names: Sequence[str]) -> list[Json]:
+    """Rows of a guest that has the primary NIC and these."""
+    return [primary_row(), *(row(name, "domain", "multus-status") for name in names)]
+
+
+def plugged(names: Sequence[str]) -> list[Json]:
+    """Their records."""
+    return [operation(name, phase="Ready", reason="Attached") for name in names]
+
+
+def slots(raw: Json) -> PciSlots:
+    found, status = parse_vmi(raw), raw.get("status", {})
+    records = parse_operations(status.get("interfaceOperations", []), default_time=NOW)
+    rows = rows_by_name(status.get("interfaces", []))
+    return count_slots(found, total=parse_total(status), rows=rows, records=records)
+
+
+def crowded(count: int, *more: Any, operations: Sequence[Json] = (), **members: Any) -> Json:
+    """A VMI whose guest has had so many NICs plugged in; `more` are those that it lacks."""
+    names = NAMES[:count]
+    nics = [primary(), *map(nic, names), *more]
+    return vmi(*nics, rows=guest(names), operations=[*plugged(names), *operations], **members)
+
+
+def test_the_slots_of_a_guest_that_was_just_born() -> None:
+    assert slots(vmi(rows=guest([]))).budget == PciBudget(total=4, used=1, reserved=0)
+
+
+def test_nics_that_are_on_their_way_have_slots_reserved() -> None:
+    budget = slots(crowded(1, nic("blue"), nic("green"))).budget
+    assert budget == PciBudget(total=4, used=2, reserved=2)
+    assert budget.to_row() == {"total": 4, "used": 2, "reserved": 2, "free": 0}
+
+
+def test_what_the_guest_was_born_with_is_not_what_was_plugged_later() -> None:
+    assert slots(vmi(primary(), nic("red"), rows=guest(["red"]))).budget == PciBudget(total=5, used=2, reserved=0)
+    assert slots(crowded(1)).budget == PciBudget(total=4, used=2, reserved=0)
+
+
+def test_what_was_counted_once_holds() -> None:
+    """Of a guest that has lost a NIC that it was born with, nobody could count the slots any more."""
+    raw = vmi(rows=guest([]))
+    raw["status"]["pciBudget"] = {"total": 6, "used": 3, "reserved": 0, "free": 3}
+    assert slots(raw).budget == PciBudget(total=6, used=1, reserved=0)
+
+
+def test_a_guest_that_has_more_nics_than_slots_has_more_slots() -> None:
+    raw = crowded(6)
+    raw["status"]["pciBudget"] = {"total": 4}
+    assert slots(raw).budget == PciBudget(total=7, used=7, reserved=0)
+
+
+@pytest.mark.parametrize("total", [-1, True, "6", None, 4.5], ids=str)
+def test_a_forged_count_is_counted_again(total: Any) -> None:
+    raw = crowded(1)
+    raw["status"]["pciBudget"] = {"total": total}
+    assert slots(raw).budget == PciBudget(total=4, used=2, reserved=0)
+
+
+def test_before_the_node_agent_has_told_of_the_guest_nothing_is_counted() -> None:
+    assert slots(vmi(primary(), nic("red"))) == PciSlots()
+
+
+def test_a_guest_without_nics_is_counted() -> None:
+    raw = vmi(rows=[])
+    del raw["spec"]["domain"]["devices"]["interfaces"]
+    assert slots(raw).budget == PciBudget(total=3, used=0, reserved=0)
+
+
+def test_another_machine_has_no_budget_and_refuses_nothing() -> None:
+    raw = crowded(8, nic("iface1"))
+    raw["spec"]["architecture"] = "s390x"
+    assert slots(raw) == PciSlots()
+
+
+def test_beyond_what_is_certain_a_nic_is_tried() -> None:
+    found = slots(crowded(3, nic("foo")))
+    assert found.refused == frozenset()
+    assert found.doubt("foo") == "; only 4 PCI slots for NICs are certain, and this NIC needs one more"
+    assert found.doubt("red") == ""
+
+
+def test_beyond_what_is_possible_a_nic_is_refused() -> None:
+    found = slots(crowded(7, nic("woo"), nic("iface1")))
+    assert found.refused == {"woo", "iface1"}
+    assert found.refusal("woo") == "the guest has at most 8 PCI slots for NICs, 8 taken"
+    assert found.budget == PciBudget(total=8, used=8, reserved=0)
+
+
+def test_who_is_on_the_way_keeps_the_last_slot() -> None:
+    """Also from one that stands before it in the spec."""
+    first = slots(crowded(6, nic("woo"), nic("iface1")))
+    assert first.refused == {"iface1"}
+    assert first.refusal("iface1") == "the guest has at most 8 PCI slots for NICs, 7 taken and 1 on their way"
+    later_on = [operation("iface1")]
+    assert slots(crowded(6, nic("woo"), nic("iface1"), operations=later_on)).refused == {"woo"}
+
+
+def test_a_pod_that_has_the_interface_comes_before_all() -> None:
+    raw = crowded(6, nic("woo"), nic("iface1"), operations=[operation("woo")])
+    raw["status"]["interfaces"].append(row("iface1", "multus-status"))
+    assert slots(raw).refused == {"woo"}
+
+
+def test_a_nic_that_something_else_blocks_takes_nobody_s_slot() -> None:
+    blocked = operation("woo", path="None", phase="Blocked", reason="NetworkAttachmentDefinitionMissing")
+    refused = operation("iface1", path="Restart", phase="Blocked", reason="NoPciSlot")
+    assert slots(crowded(6, nic("woo"), nic("iface1"), operations=[blocked, refused])).refused == {"woo"}
+
+
+def test_who_needs_no_slot_is_not_counted() -> None:
+    old = nic("woo")
+    old[0]["model"] = "e1000"
+    assert slots(crowded(7, old, nic("iface1", binding="masquerade"), absent("x"))).refused == frozenset()
+
+
+# What comes of it.
+
+
+def patches(raw: Json, *pods: Json) -> tuple[Json, PatchNetworksAnnotation | None]:
+    """What is written to the status, and what the pod is asked for."""
+    view = replace(vmi_view(raw, *pods), report_pending_since=later(-5))
+    plan = plan_vmi(view, now=NOW)
+    status: Json = next((thaw(item.wanted) for item in plan.actions if isinstance(item, PatchStatus)), {})
+    asked = next((item for item in plan.actions if isinstance(item, PatchNetworksAnnotation)), None)
+    return status, asked
+
+
+def test_the_pod_is_not_asked_for_a_nic_without_a_slot_and_the_record_says_why() -> None:
+    status, asked = patches(crowded(7, nic("woo")), pod(attached=NAMES[:7]))
+    record = next(item for item in status["interfaceOperations"] if item["name"] == "woo")
+    assert (record["path"], record["phase"], record["reason"]) == ("Restart", "Blocked", "NoPciSlot")
+    assert record["message"].endswith("8 taken, and only a restart brings more: unplug a NIC, or restart the VM")
+    assert asked is None or '"woo-net"' not in asked.wanted
+    assert status["pciBudget"] == {"total": 8, "used": 8, "reserved": 0, "free": 0}
+
+
+def test_a_nic_that_leaves_gives_its_slot_to_the_one_that_waits() -> None:
+    refused = operation("woo", path="Restart", phase="Blocked", reason="NoPciSlot")
+    raw = crowded(6, absent("goo"), nic("woo"), operations=[refused])
+    held = {"total": 8, "used": 8, "reserved": 0, "free": 0}
+    raw["status"] |= {"pciBudget": held, "interfaces": [*guest(NAMES[:6]), row("goo", "domain", "multus-status")]}
+    _, asked = patches(raw, pod(attached=NAMES[:7]))
+    assert asked is None or '"woo-net"' not in asked.wanted
+    raw["status"]["interfaces"] = [*guest(NAMES[:6]), row("goo", "multus-status")]
+    _, asked = patches(raw, pod(attached=NAMES[:7]))
+    assert asked is not None
+    assert '"woo-net"' in asked.wanted
+
+
+def test_the_pod_has_it_and_the_guest_may_have_no_slot_for_it() -> None:
+    raw = crowded(3, nic("foo"), operations=[operation("foo")])
+    raw["status"]["interfaces"].append(row("foo", "multus-status"))
+    status, _ = patches(raw, pod(attached=NAMES[:4]))
+    record = next(item for item in status["interfaceOperations"] if item["name"] == "foo")
+    assert (record["phase"], record["reason"]) == ("InPod", "WaitingForGuest")
+    assert record["message"].endswith("; only 4 PCI slots for NICs are certain, and this NIC needs one more")
+
+
+def test_a_target_pod_brought_it_and_the_guest_has_no_slot() -> None:
+    raw = crowded(7, nic("woo"), operations=[operation("woo")])
+    raw["status"]["interfaces"].append(row("woo", "multus-status"))
+    status, _ = patches(raw, pod(attached=NAMES[:8]))
+    record = next(item for item in status["interfaceOperations"] if item["name"] == "woo")
+    assert (record["path"], record["phase"], record["reason"]) == ("Restart", "Blocked", "NoPciSlot")
+
+
+def test_a_number_alone_is_not_worth_a_write() -> None:
+    raw = vmi(rows=guest([]))
+    status, _ = patches(raw, pod())
+    assert status["pciBudget"] == {"total": 4, "used": 1, "reserved": 0, "free": 3}
+    raw["status"] |= status
+    assert patches(raw, pod()) == ({}, None)
+    raw["status"]["pciBudget"] = {"total": 4, "used": 2, "reserved": 0, "free": 2}
+    assert patches(raw, pod()) == ({}, None)
