@@ -322,10 +322,14 @@ class Caches:
         return _unique([*_keys(change.records), *(VmiKey(vm.key.namespace, vm.key.name) for vm in change.records)])
 
     def _vmi_keys(self, change: Change[VirtualMachineInstance] | None) -> list[WorkKey]:
-        """The VMI, what migrates it, and the VM of its name, whoever owns the VMI: that VM may have waited for it."""
+        """The VMI, what migrates it, and the VM of its name, whoever owns the VMI: that VM may have waited for it.
+
+        Once it is gone its migrations that have ended are not kept for long either.
+        """
         if change is None:
             return []
-        migrations = [item.key for vmi in change.records for item in self.migrations_of(vmi.key) if not item.is_final]
+        named = [item for vmi in change.records for item in self.migrations_of(vmi.key)]
+        migrations = [item.key for item in named if change.after is None or not item.is_final]
         vms = (VmKey(vmi.key.namespace, vmi.key.name) for vmi in change.records)
         return _unique([*_keys(change.records), *migrations, *vms])
 
@@ -338,12 +342,18 @@ class Caches:
         return _unique([*(migration.key for migration in change.records), *vmis, *others])
 
     def _pod_keys(self, change: Change[LauncherPod] | None) -> list[WorkKey]:
+        """The pod's VMI, and what migrates it; one that has ended takes away the pods that it leaves behind."""
         if change is None:
             return []
         owners = [(pod.key.namespace, self._pods.owner_of(pod)) for pod in change.records]
-        vmis = [VmiKey(namespace, owner.name) for namespace, owner in owners if owner is not None]
-        migrations = [item.key for vmi in vmis for item in self.migrations_of(vmi) if not item.is_final]
-        return _unique([*vmis, *migrations])
+        vmis = [(VmiKey(namespace, owner.name), owner.uid) for namespace, owner in owners if owner is not None]
+        migrations = [
+            item.key
+            for vmi, uid in vmis
+            for item in self.migrations_of(vmi)
+            if not item.is_final or len(self._pods.of(uid)) > 1
+        ]
+        return _unique([*(vmi for vmi, _ in vmis), *migrations])
 
     def _revision_keys(self, change: Change[VmRevision] | None) -> list[WorkKey]:
         if change is None:

@@ -2,12 +2,31 @@
 
 from datetime import datetime, timedelta
 
-from tests.build import NAME, NAMESPACE, NOW, POD_UID, VM_UID, VMI_UID, Json, a_pod, a_vmi, kubevirt, nic, pod, vm, vmi
+from tests.build import (
+    NAME,
+    NAMESPACE,
+    NOW,
+    POD_UID,
+    VM_UID,
+    VMI_UID,
+    Json,
+    a_migration,
+    a_pod,
+    a_vmi,
+    kubevirt,
+    migration,
+    nic,
+    pod,
+    target_pod,
+    vm,
+    vmi,
+)
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.model.keys import VmiKey, VmKey
 
 VM, VMI = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME)
+MIGRATION = a_migration(migration("Failed")).key
 
 
 class Clock:
@@ -32,6 +51,20 @@ def test_a_vm_is_looked_at_with_its_vmi() -> None:
 
 def test_a_vmi_is_looked_at_with_the_vm_of_its_name() -> None:
     assert _caches().observe(CachedKind.VMI, vmi()) == [VMI, VM]
+
+
+def test_a_migration_that_has_ended_is_looked_at_when_its_vmi_goes() -> None:
+    """It is deleted some time after that, and nobody else would have it looked at."""
+    caches = _caches((CachedKind.VMI, vmi()), (CachedKind.MIGRATION, migration("Failed")))
+    assert MIGRATION not in caches.observe(CachedKind.VMI, vmi(version=11, generation=2))
+    assert MIGRATION in caches.forget(CachedKind.VMI, vmi(version=12, generation=2))
+
+
+def test_a_migration_that_has_ended_is_looked_at_with_a_pod_that_it_may_have_left_behind() -> None:
+    """Its target pod may be heard of after its end."""
+    caches = _caches((CachedKind.VMI, vmi()), (CachedKind.MIGRATION, migration("Failed")))
+    assert MIGRATION not in caches.observe(CachedKind.POD, pod())
+    assert MIGRATION in caches.observe(CachedKind.POD, target_pod())
 
 
 def test_a_pod_makes_its_vmi_worth_a_look() -> None:
