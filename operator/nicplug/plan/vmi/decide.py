@@ -288,9 +288,13 @@ def _asks_again(life: _Life) -> bool:
     """The next attempt is counted from the record: while that is not written, every pass would ask once more."""
     for item in life.nics.operations:
         old = life.records.get(item.name)
-        if old is not None and old.last_attempt_time not in (None, item.last_attempt_time):
+        if old is not None and old.last_attempt_time is not None and _attempt(old) != _attempt(item):
             return True
     return False
+
+
+def _attempt(operation: InterfaceOperation) -> tuple[datetime | None, int, int]:
+    return operation.last_attempt_time, operation.attempts, operation.observed_generation
 
 
 _EARLY_PHASES = frozenset({VmiPhase.PENDING, VmiPhase.SCHEDULING})

@@ -298,6 +298,14 @@ def test_a_nic_that_never_attached_and_is_taken_back_leaves_no_element(has_row: 
     assert names(plan(networks=[element("blue")], rows=rows)) == []
 
 
+def test_a_change_of_the_vmi_in_the_moment_of_an_attempt_does_not_ask_again_and_again() -> None:
+    """The record tells of the next attempt by its generation alone; unwritten, every pass would make one more."""
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], operations=[tried(count=1, at=0)], generation=2)
+    planned = plan_vmi(vmi_view(raw, pod(networks=[element("blue")])), now=NOW)
+    assert text(planned) is not None
+    assert record(planned)["observedGeneration"] == 2
+
+
 def test_attempts_go_on_where_another_process_left_them() -> None:
     first = plan(nic("blue"), networks=[element("blue")], records=[tried(count=2)], now=later(10))
     for seconds, is_asked in ((11, False), (39.9, False), (40, True)):
