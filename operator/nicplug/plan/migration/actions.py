@@ -82,7 +82,7 @@ def _hand_off(view: MigrationView, facts: Facts) -> Effects:
     vmi, source, target = facts.vmi, facts.source, facts.target
     if vmi is None or source is None or target is None or facts.is_handed_off or facts.migration.deleting:
         return Effects()
-    if not facts.can_move or not target.is_ready or missing_interfaces(target):
+    if not facts.can_move or not target.is_ready or missing_interfaces(target, vmi):
         return Effects()
     if view.slot.inbound_node != target.node_name:
         return Effects()

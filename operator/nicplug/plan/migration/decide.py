@@ -34,7 +34,7 @@ from nicplug.plan.views import MigrationView
 VMI_PATIENCE = timedelta(seconds=2)
 # A place in a queue changes often; nobody acts on it.
 _WORDING_DELAY = timedelta(seconds=2)
-_WITH_UNSTARTED_POD = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING)
+_BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
 # The executor announces what was refused.
 _TOLD_BY_REFUSAL = (Reason.FAILED_CREATE, Reason.REJECTED_BY_QUOTA)
 
@@ -128,10 +128,10 @@ def _succeeded(facts: Facts) -> Progress:
 def _moments(facts: Facts, obstacle: Obstacle | None, *, now: datetime) -> tuple[datetime | None, ...]:
     """When to look again if nothing happens."""
     pod = facts.target
-    waits_for_pod = pod is not None and facts.migration.phase in _WITH_UNSTARTED_POD
+    waits_for_pod = pod is not None and facts.migration.phase in _BEFORE_HAND_OFF
     return (
         *((obstacle.again_at, obstacle.gives_up_at) if obstacle is not None else ()),
-        pod_deadline(facts.migration, pod, now=now) if waits_for_pod and pod is not None else None,
+        pod_deadline(facts, pod, now=now) if waits_for_pod and pod is not None else None,
         agent_deadline(facts),
     )
 

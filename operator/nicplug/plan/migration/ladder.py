@@ -17,7 +17,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
 ABORT_REQUESTED = "migrationAbortRequested"
-_WAITING_FOR_POD = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING)
+_WAITING_FOR_POD = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
 
 
 def find_ending(view: MigrationView, facts: Facts, *, now: datetime) -> Ending | None:
@@ -145,8 +145,12 @@ def is_complete(facts: Facts) -> bool:
 
 
 def still_wanted(facts: Facts) -> str:
-    """The condition of the VMI that a finished migration should have taken away; "" for none."""
+    """The condition of the VMI that a finished migration should have taken away; "" for none.
+
+    Not MigrationRequired, which KubeVirt counts too: the target's node agent has taken it away before `completed`, and
+    where it is True again a NIC needs the next migration, which could not be made before this one has ended.
+    """
     rows = objects(facts.vmi.read_status().get("conditions")) if facts.vmi is not None else []
     if find_condition(rows, "HotVCPUChange") is not None:
         return "HotVCPUChange"
-    return next((type_ for type_ in ("HotMemoryChange", "MigrationRequired") if is_true(rows, type_)), "")
+    return "HotMemoryChange" if is_true(rows, "HotMemoryChange") else ""

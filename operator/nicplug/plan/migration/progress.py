@@ -2,6 +2,7 @@
 
 from nicplug.model.metadata import text
 from nicplug.model.migration import MigrationPhase
+from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.plan.migration.eligibility import Obstacle
 from nicplug.plan.migration.ending import Progress
@@ -63,8 +64,7 @@ def _starting(view: MigrationView, facts: Facts) -> Progress:
     pod = facts.target
     if pod is None:
         return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
-    due = pod_deadline(facts.migration, pod, now=pod.created) if pod.created is not None else None
-    end = f"; given up at {format_time(due)}" if due is not None else ""
+    end = _given_up(facts, pod)
     if pod.unscheduled is not None:
         message = f"no node takes target pod {pod.key.name}: {pod.unscheduled.message}{end}"
         return Progress(reason=Reason.TARGET_POD_UNSCHEDULABLE, message=message, is_stuck=True)
@@ -79,18 +79,25 @@ def _starting(view: MigrationView, facts: Facts) -> Progress:
     return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=f"target pod {pod.key.name} starts{where}")
 
 
+def _given_up(facts: Facts, pod: LauncherPod) -> str:
+    due = pod_deadline(facts, pod, now=pod.created) if pod.created is not None else None
+    return f"; given up at {format_time(due)}" if due is not None else ""
+
+
 def _ready(view: MigrationView, facts: Facts) -> Progress:
-    pod = facts.target
-    if pod is None:
+    pod, vmi = facts.target, facts.vmi
+    if pod is None or vmi is None:
         return _starting(view, facts)
-    if missing := missing_interfaces(pod):
-        message = f"target pod {pod.key.name} runs; Multus has still to report {', '.join(missing)}"
+    if missing := missing_interfaces(pod, vmi):
+        what = f"Multus has still to report {', '.join(missing)}"
+        message = f"target pod {pod.key.name} runs; {what}{_given_up(facts, pod)}"
         return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)
     if view.slot.inbound_node != pod.node_name:
         return _queued(view, f"target pod {pod.key.name} is ready; {pod.node_name} takes in others first")
     if facts.source is None:
         names = ", ".join(sorted(item.key.name for item in facts.others)) or "none"
-        message = f"target pod {pod.key.name} is ready; exactly one other launcher pod has to be there: {names}"
+        what = f"exactly one other launcher pod has to be there: {names}"
+        message = f"target pod {pod.key.name} is ready; {what}{_given_up(facts, pod)}"
         return Progress(reason=Reason.SEVERAL_LAUNCHER_PODS, message=message)
     return Progress(
         reason=Reason.PREPARING_TARGET,

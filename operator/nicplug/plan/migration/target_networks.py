@@ -5,7 +5,7 @@ from typing import Any
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, thaw
-from nicplug.model.interface_names import hashed_interface_name
+from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
 from nicplug.model.interface_status import DOMAIN, has_source, rows_by_name
 from nicplug.model.metadata import objects
 from nicplug.model.networks import parse_interfaces
@@ -48,21 +48,24 @@ def unusable_networks(vmi: VirtualMachineInstance, *, known: KnownAttachments) -
 
 def refuse_start(pod: LauncherPod, vmi: VirtualMachineInstance, *, known: KnownAttachments) -> Refusal | None:
     """The network for want of which a target pod cannot start: its definition went after the pod was made."""
-    missing = missing_interfaces(pod)
+    missing = missing_interfaces(pod, vmi)
     for name, why in unusable_networks(vmi, known=known).items():
         if hashed_interface_name(name) in missing:
             return Refusal(reason=why.reason, message=f'NIC "{name}": {why.message}')
     return None
 
 
-def missing_interfaces(pod: LauncherPod) -> tuple[str, ...]:
-    """Interfaces that a pod was made with and that Multus does not report yet.
+def missing_interfaces(pod: LauncherPod, vmi: VirtualMachineInstance) -> tuple[str, ...]:
+    """Interfaces of the VMI's NICs that a pod was made with and that Multus does not report yet.
 
+    What somebody else asks for is not waited for: where no dynamic networks controller runs, it never comes.
     Nothing is concluded from an annotation that cannot be read.
     """
     try:
         elements = parse_annotation(pod.networks_annotation)
     except UnreadableAnnotation:
         return ()
+    schemes = (hashed_interface_name, plugin_interface_name)
+    own = {scheme(network.name) for network in vmi.networks for scheme in schemes}
     names = (item.get("interface") for item in objects(elements))
-    return tuple(name for name in names if isinstance(name, str) and not pod.network_status.has(name))
+    return tuple(name for name in names if isinstance(name, str) and name in own and not pod.network_status.has(name))

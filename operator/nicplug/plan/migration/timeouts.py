@@ -14,6 +14,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.times import parse_time
 from nicplug.plan.migration.ending import Ending
 from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.reasons import Reason
 
 NODE_AGENT_PATIENCE = timedelta(seconds=300)
@@ -49,10 +50,11 @@ def stuck_since(migration: Migration, *, now: datetime) -> datetime:
     return since or now
 
 
-def pod_deadline(migration: Migration, pod: LauncherPod, *, now: datetime) -> datetime | None:
-    """When a target pod that does not run yet is given up; None when it runs."""
-    if pod.phase not in ("", "Pending"):
+def pod_deadline(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime | None:
+    """When a target pod that the VM cannot move to yet is given up; None when only others are before it."""
+    if pod.phase not in ("", "Pending") and not _lacks(facts, pod):
         return None
+    migration = facts.migration
     since = pod.created or now
     due = since + pending_timeout(migration)
     return min(due, since + unschedulable_timeout(migration)) if pod.unscheduled is not None else due
@@ -61,7 +63,7 @@ def pod_deadline(migration: Migration, pod: LauncherPod, *, now: datetime) -> da
 def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
     """The target pod has had its time; its deletion follows from the failure."""
     migration, pod = facts.migration, facts.target
-    if pod is None or (due := pod_deadline(migration, pod, now=now)) is None or now < due:
+    if pod is None or (due := pod_deadline(facts, pod, now=now)) is None or now < due:
         return None
     event = "Migration target pod was removed during active migration."
     if pod.unscheduled is not None:
@@ -69,10 +71,23 @@ def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
         message = f"target pod {pod.key.name} found no node within {seconds:.0f} s: {pod.unscheduled.message}"
         return Ending(reason=Reason.TARGET_POD_UNSCHEDULABLE, event=event, message=message)
     seconds = pending_timeout(migration).total_seconds()
+    if lack := _lacks(facts, pod):
+        message = f"target pod {pod.key.name} runs on {pod.node_name}, but within {seconds:.0f} s {lack}"
+        return Ending(reason=Reason.TARGET_POD_NOT_READY, event=event, message=message)
     where = f" on {pod.node_name}" if pod.node_name else ""
     why = f": {pod.image_error.reason}: {pod.image_error.message}" if pod.image_error is not None else ""
     message = f"target pod {pod.key.name} did not start{where} within {seconds:.0f} s{why or _HINT}"
     return Ending(reason=Reason.TARGET_POD_NOT_READY, event=event, message=message)
+
+
+def _lacks(facts: Facts, pod: LauncherPod) -> str:
+    """What a target pod that runs is without, for a sentence; "" when the VM could move to it."""
+    if pod.phase != "Running" or facts.vmi is None:
+        return ""
+    if missing := missing_interfaces(pod, facts.vmi):
+        return f"Multus did not report {', '.join(missing)}"
+    others = ", ".join(sorted(item.key.name for item in facts.others)) or "none"
+    return "" if facts.source is not None else f"there was not exactly one other launcher pod: {others}"
 
 
 _HINT = ": its events tell what it waited for, such as a network or an image"

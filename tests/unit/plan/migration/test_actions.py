@@ -13,12 +13,15 @@ from tests.build import (
     NOW,
     TARGET_NODE,
     Json,
+    element,
     kubevirt,
     later,
     migration,
     migration_state,
     migration_view,
+    nic,
     pod,
+    primary,
     target_pod,
     vmi,
 )
@@ -136,7 +139,12 @@ ROWS = {
         view=seen("Scheduled", vmi(), pod(), target_pod(), slot=MigrationSlot(is_granted=True, inbound_node="node03"))
     ),
     "Scheduled: Multus has still to report an interface: nothing": Row(
-        view=seen("Scheduled", vmi(), pod(), target_pod(networks='[{"name":"l","interface":"pod1"}]'))
+        view=seen("Scheduled", vmi(primary(), nic("blue")), pod(), target_pod(networks=[element("blue")], attached=[]))
+    ),
+    "Scheduled: an interface that somebody else asked for is not waited for: handed off": Row(
+        view=seen("Scheduled", vmi(), pod(), target_pod(networks='[{"name":"l","interface":"mon0"}]')),
+        done=(LABEL, ABORT),
+        told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     ),
     "Scheduled: a third pod: nothing": Row(view=seen("Scheduled", vmi(), pod(), target_pod(), SECOND)),
     "Scheduled: the source pod ends: nothing": Row(view=seen("Scheduled", vmi(), pod(deleting=True), target_pod())),

@@ -263,7 +263,11 @@ def test_steps(phase: str, of: Json, pods: tuple[Json, ...], entered: list[str])
 @pytest.mark.parametrize(
     ("condition_", "ends"),
     [
-        pytest.param({"type": "MigrationRequired", "status": "True"}, False, id="MigrationRequired True"),
+        pytest.param(
+            {"type": "MigrationRequired", "status": "True"},
+            True,
+            id="MigrationRequired True: a NIC waits for the next migration, which waits for the end of this one",
+        ),
         pytest.param({"type": "MigrationRequired", "status": "False"}, True, id="MigrationRequired False"),
         pytest.param({"type": "HotVCPUChange", "status": "False"}, False, id="HotVCPUChange at all"),
         pytest.param({"type": "HotMemoryChange", "status": "True"}, False, id="HotMemoryChange True"),

@@ -239,10 +239,13 @@ WAITS = [
     pytest.param(
         Case(
             view=migration_view(
-                migration("Scheduled"), vmi(), pod(), target_pod(networks='[{"name":"l","interface":"pod1"}]')
+                migration("Scheduled"),
+                vmi(primary(), nic("blue")),
+                pod(),
+                target_pod(networks=[element("blue")], attached=[]),
             ),
             reason=Reason.WAITING_FOR_TARGET_POD,
-            message="Multus has still to report pod1",
+            message="Multus has still to report pod16477688c0e; given up at 2026",
         ),
         id="ready, but a network is not reported",
     ),

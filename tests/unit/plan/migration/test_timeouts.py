@@ -6,11 +6,14 @@ import pytest
 from tests.build import (
     NODE,
     Json,
+    element,
     later,
     migration,
     migration_view,
+    nic,
     node,
     pod,
+    primary,
     target_pod,
     vmi,
     waiting,
@@ -100,6 +103,34 @@ def test_given_up_when_its_time_has_come_and_not_before(
     assert words in progressing(after)["message"]
     # KubeVirt's word for it: there the pod is deleted first, and missing then.
     assert events(after) == [("FailedMigration", "Migration target pod was removed during active migration.")]
+
+
+LACKING = [
+    pytest.param(
+        (pod(), target_pod(networks=[element("blue")], attached=[], creationTimestamp=CREATED)),
+        "runs on node02, but within 900 s Multus did not report pod16477688c0e",
+        id="a network that Multus never reports",
+    ),
+    pytest.param(
+        (pod(), pod(name="other", uid="other", node="node03"), target_pod(creationTimestamp=CREATED)),
+        "there was not exactly one other launcher pod: other, virt-launcher-vmi-fedora-5ca3e",
+        id="a third pod that does not go",
+    ),
+]
+
+
+@pytest.mark.parametrize(("pods", "words"), LACKING)
+def test_a_target_pod_that_runs_and_lacks_something_does_not_hold_its_slot_for_ever(
+    pods: tuple[Json, ...], words: str
+) -> None:
+    def at(seconds: float) -> Plan:
+        view = migration_view(migration("Scheduled"), vmi(primary(), nic("blue")), *pods)
+        return plan_migration(view, now=later(seconds - 0.678))
+
+    assert status(at(899)).get("phase") != "Failed"
+    assert at(899).again_at == later(900 - 0.678)
+    assert progressing(at(900))["reason"] == "TargetPodNotReady"
+    assert words in progressing(at(900))["message"]
 
 
 def test_a_pod_that_runs_has_no_deadline() -> None:
