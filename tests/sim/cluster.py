@@ -24,6 +24,8 @@ NAMESPACE = "default"
 VMS, VMIS, PODS, KUBEVIRTS = "virtualmachines", "virtualmachineinstances", "pods", "kubevirts"
 MIGRATIONS, REVISIONS = "virtualmachineinstancemigrations", "controllerrevisions"
 NADS, NODES, EVENTS = "network-attachment-definitions", "nodes", "events"
+DAEMON_SETS, CONTROLLER_PODS = "daemonsets", "controllerpods"
+"""The pods of the dynamic networks controller are watched by themselves, and so are a kind of their own here."""
 LAUNCHER = ("kubevirt.io", "virt-launcher")
 KINDS = {
     VMS: "VirtualMachine",
@@ -34,8 +36,10 @@ KINDS = {
     REVISIONS: "ControllerRevision",
     NADS: "NetworkAttachmentDefinition",
     NODES: "Node",
+    DAEMON_SETS: "DaemonSet",
+    CONTROLLER_PODS: "Pod",
 }
-_BORN_WITH_STATUS = frozenset({KUBEVIRTS, NODES})
+_BORN_WITH_STATUS = frozenset({KUBEVIRTS, NODES, CONTROLLER_PODS})
 
 
 def copied(body: Json) -> Json:

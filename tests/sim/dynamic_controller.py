@@ -2,9 +2,10 @@
 
 import json
 
-from tests.sim.cluster import PODS, Cluster, Json
+from tests.sim.cluster import CONTROLLER_PODS, DAEMON_SETS, PODS, Cluster, Json
 from tests.sim.kubelet import NETWORKS, STATUS, elements_of, entry, network_exists
 
+_NAME = "dynamic-networks-controller"
 STATUS_POINTER = "/metadata/annotations/" + STATUS.replace("/", "~1")
 
 
@@ -26,12 +27,37 @@ def dynamic_controller(cluster: Cluster) -> bool:
     return False
 
 
-def start_again(cluster: Cluster, node: str) -> None:
-    """At its start it looks at every pod of its node."""
+def deploy_controllers(cluster: Cluster) -> None:
+    """The DaemonSet, and its pod on every node."""
+    container = {"name": "controller", "image": "ghcr.io/k8snetworkplumbingwg/multus-dynamic-networks-controller"}
+    spec = {"selector": {"matchLabels": {"app": _NAME}}, "template": {"spec": {"containers": [container]}}}
+    cluster.create(DAEMON_SETS, {"metadata": {"name": _NAME}, "spec": spec}, by="admin")
+    for node in cluster.machines:
+        start_controller(cluster, node)
+
+
+def start_controller(cluster: Cluster, node: str) -> None:
+    """It comes to a node; at its start it looks at every pod there."""
     cluster.machines[node].has_controller = True
     for pod in cluster.all(PODS):
         if pod["spec"].get("nodeName") == node:
             cluster.handled.pop(pod["metadata"]["uid"], None)
+    daemon_set = cluster.get(DAEMON_SETS, _NAME)
+    assert daemon_set is not None
+    uid = daemon_set["metadata"]["uid"]
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": _NAME, "uid": uid, "controller": True}
+    body = {
+        "metadata": {"name": f"{_NAME}-{node}", "labels": {"app": _NAME}, "ownerReferences": [owner]},
+        "spec": {"nodeName": node},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+    cluster.create(CONTROLLER_PODS, body, by="DaemonSet controller")
+
+
+def stop_controller(cluster: Cluster, node: str) -> None:
+    """It leaves a node."""
+    cluster.machines[node].has_controller = False
+    cluster.delete(CONTROLLER_PODS, f"{_NAME}-{node}", by="DaemonSet controller")
 
 
 def _follow(cluster: Cluster, pod: Json) -> None:

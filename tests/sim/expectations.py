@@ -23,7 +23,7 @@ def check_rest(cluster: Cluster, *, had_two_leaders: bool, is_mended: bool = Tru
         is_mended: nothing stands in the way of a NIC; else it may be told to be Blocked or Failed.
     """
     for vm in cluster.all(VMS):
-        _check_vm(cluster, vm, had_two_leaders=had_two_leaders)
+        _check_vm(cluster, vm, had_two_leaders=had_two_leaders, stuck=frozenset() if is_mended else _stuck(cluster, vm))
     for vmi in cluster.all(VMIS):
         _check_vmi(cluster, vmi, is_mended=is_mended)
     owners = {vmi["metadata"]["uid"] for vmi in cluster.all(VMIS)}
@@ -31,7 +31,18 @@ def check_rest(cluster: Cluster, *, had_two_leaders: bool, is_mended: bool = Tru
         assert (owner_of(pod) or {})["uid"] in owners, "a pod has outlived its VMI"
 
 
-def _check_vm(cluster: Cluster, vm: Json, *, had_two_leaders: bool) -> None:
+def _stuck(cluster: Cluster, vm: Json) -> frozenset[str]:
+    """The NICs of its VMI that are told to be stuck."""
+    vmi = cluster.get(VMIS, vm["metadata"]["name"]) or {}
+    return frozenset(item["name"] for item in _operations(vmi) if item["phase"] in _STUCK)
+
+
+def _operations(vmi: Json) -> list[Json]:
+    rows: list[Json] = (vmi.get("status") or {}).get("interfaceOperations") or []
+    return rows
+
+
+def _check_vm(cluster: Cluster, vm: Json, *, had_two_leaders: bool, stuck: frozenset[str]) -> None:
     name, status = vm["metadata"]["name"], vm.get("status", {})
     assert "deletionTimestamp" not in vm["metadata"], f"{name} does not go"
     vmi = cluster.get(VMIS, name)
@@ -56,9 +67,10 @@ def _check_vm(cluster: Cluster, vm: Json, *, had_two_leaders: bool) -> None:
     assert template.keys() <= running.keys(), "a NIC of the template has not reached the VMI"
     by_policy = _is_declarative(cluster)
     surplus = running.keys() - template.keys() - {ALONE}
-    assert (had_two_leaders and not by_policy) or not surplus, "the VMI has a NIC that the template has not"
-    assert all(state != "absent" for state in template.values()), "the template keeps an absent NIC"
-    assert {nic: _link(state) for nic, state in template.items()} == {nic: _link(running[nic]) for nic in template}
+    assert (had_two_leaders and not by_policy) or not surplus - stuck, "the VMI has a NIC that the template has not"
+    free = {nic: state for nic, state in template.items() if nic not in stuck}
+    assert all(state != "absent" for state in free.values()), "the template keeps an absent NIC"
+    assert {nic: _link(state) for nic, state in free.items()} == {nic: _link(running[nic]) for nic in free}
     known = json.loads(vmi["metadata"]["annotations"][ORIGIN])
     assert set(known) == running.keys() - {ALONE}, f"{name}: the NICs of the template are said to be {known}"
     needs_restart = bool(_condition(status, "RestartRequired"))

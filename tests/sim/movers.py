@@ -18,7 +18,7 @@ from tests.sim.cluster import (
     is_live,
     launcher_pods,
 )
-from tests.sim.dynamic_controller import start_again
+from tests.sim.dynamic_controller import start_controller, stop_controller
 from tests.sim.kubelet import end_pod
 from tests.sim.migration_agents import fail
 from tests.sim.node_agent import is_migrating, is_target, state_of
@@ -98,16 +98,16 @@ def toggle_controller(cluster: Cluster, randomness: random.Random) -> None:
     has_it = not cluster.machines[node].has_controller
     cluster.say(f"the dynamic networks controller {'comes to' if has_it else 'leaves'} {node}")
     if has_it:
-        start_again(cluster, node)
+        start_controller(cluster, node)
     else:
-        cluster.machines[node].has_controller = False
+        stop_controller(cluster, node)
 
 
 def mend_controllers(cluster: Cluster) -> None:
     """The dynamic networks controller is everywhere."""
     for node, machine in cluster.machines.items():
         if not machine.has_controller:
-            start_again(cluster, node)
+            start_controller(cluster, node)
 
 
 def mute_target(cluster: Cluster, randomness: random.Random) -> None:

@@ -7,16 +7,19 @@ the process does there.
 
 import random
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from tests.sim.cluster import (
+    CONTROLLER_PODS,
+    DAEMON_SETS,
     EVENTS,
     KUBEVIRTS,
     MIGRATIONS,
     NADS,
+    NODES,
     PODS,
     REVISIONS,
     VMIS,
@@ -29,16 +32,18 @@ from tests.sim.cluster import (
 )
 from tests.sim.kubelet import NETWORKS
 from tests.sim.node_agent import JOB_LABEL
+from tests.sim.slots import SimGatherer, Slots
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.cache.reaper import Reaper
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Unavailable
 from nicplug.kube.recorder import ObjectReference
+from nicplug.model.keys import MigrationKey
+from nicplug.model.migration import MigrationPhase
 from nicplug.plan.views import PlanSettings
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
-from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory, PlanRepeats
 from nicplug.reconcile.reconciler import Reconciler
 from nicplug.reconcile.retry import RetryPolicy
@@ -52,9 +57,10 @@ CACHED = {
     REVISIONS: CachedKind.REVISION,
 }
 NETWORKS_POINTER = "/metadata/annotations/" + NETWORKS.replace("/", "~1")
-_OPTIONAL = (NADS, EVENTS)
+_OPTIONAL = (NADS, EVENTS, NODES, DAEMON_SETS, CONTROLLER_PODS)
 _WATCHED = frozenset({*CACHED, *_OPTIONAL})
 _PARALLEL = 4
+_WAITING = (MigrationPhase.PENDING, MigrationPhase.SCHEDULED)
 
 
 @dataclass(slots=True)
@@ -175,6 +181,7 @@ class Operator:
     cluster: Cluster
     faults: Faults
     randomness: random.Random
+    slots: Slots
     bugs: list[Exception] = field(default_factory=list)
     events: Events = field(default_factory=Events)
     api: SimApi = field(init=False)
@@ -201,7 +208,7 @@ class Operator:
         self._caches = Caches(clock=self._clock)
         memory = Memory(clock=self._clock)
         self._reconciler = Reconciler(
-            gatherer=Gatherer(self._caches, memory, PlanSettings()),
+            gatherer=SimGatherer(self._caches, memory, PlanSettings(), slots=self.slots),
             executor=Executor(self.api, self._caches, self._look_at),
             memory=memory,
             announcer=Announcer(self.events),
@@ -212,6 +219,9 @@ class Operator:
         self._retry = RetryPolicy(randomness=self.randomness)
         self._caches.attachments.on_change = lambda keys: self._look_at(self._caches.referring(keys))
         self._caches.pod_failures.on_change = lambda uid: self._look_at(self._caches.vmi_of_pod(uid))
+        self._caches.nodes.on_change = lambda: self._look_at(self._caches.waiting_for_a_node())
+        self._caches.controllers.on_change = lambda nodes: self._look_at(self._caches.waiting_for_controller(nodes))
+        self._caches.controllers.on_found = self._list_controller_pods
         self._heard = len(self.cluster.history)
         self.relist()
         self._look_at(self._caches.all_keys())
@@ -230,6 +240,14 @@ class Operator:
             for body in self.cluster.in_sight(plural):
                 self._look_at(self._caches.observe(kind, body))
         self._caches.attachments.replace(self.cluster.all(NADS))
+        self._caches.nodes.replace(self.cluster.all(NODES))
+        self._caches.controllers.replace(self.cluster.all(DAEMON_SETS))
+        self._list_controller_pods()
+
+    def _list_controller_pods(self) -> None:
+        for uid in self._caches.controllers.controllers():
+            if (pods := self._caches.controllers.pods_of(uid)) is not None:
+                pods.replace(self.cluster.all(CONTROLLER_PODS))
 
     def finish(self) -> None:
         """Let every request that is on its way arrive, and hear what there is to hear."""
@@ -266,18 +284,36 @@ class Operator:
         kind = CACHED[plural]
         keys = self._caches.forget(kind, body) if type_ == "DELETED" else self._caches.observe(kind, body)
         self._look_at(keys)
+        if kind is CachedKind.MIGRATION:
+            self._look_at([item.key for item in self._caches.migrations if not item.is_final])
         return True
 
     def _hear_optional(self) -> bool:
-        """Now and then the next line of the operator's own watches, which lose nothing and keep the order."""
+        """Now and then the next line of one of the operator's own watches, which lose nothing and keep their order."""
         optional = [event for event in self._on_the_way if event[0] in _OPTIONAL]
         if not optional or (len(optional) < len(self._on_the_way) and self.randomness.random() < 0.5):
             return False
-        plural, type_, body = event = optional[0]
+        plural = self.randomness.choice([event[0] for event in optional])
+        event = next(event for event in optional if event[0] == plural)
         self._on_the_way.remove(event)
-        sink = self._caches.attachments if plural == NADS else self._caches.pod_failures
-        sink.change(type_, body)
+        self._sinks[plural](*event[1:])
         return True
+
+    @property
+    def _sinks(self) -> dict[str, Callable[[str, Json], None]]:
+        caches = self._caches
+        return {
+            NADS: caches.attachments.change,
+            EVENTS: caches.pod_failures.change,
+            NODES: caches.nodes.change,
+            DAEMON_SETS: caches.controllers.change,
+            CONTROLLER_PODS: self._hear_of_controller,
+        }
+
+    def _hear_of_controller(self, type_: str, body: Json) -> None:
+        for uid in self._caches.controllers.controllers():
+            if (pods := self._caches.controllers.pods_of(uid)) is not None:
+                pods.change(type_, body)
 
     def work(self) -> bool:
         """Begin a pass over a key that is due, or go on with one; False when there is nothing to do now."""
@@ -298,14 +334,15 @@ class Operator:
         """The pods of guests that are on the move, as far as this process has heard of their target pods."""
         known = {pod.uid for pod in self._caches.pods}
         unfinished = {item.uid for item in self._caches.migrations if not item.is_final}
-        owners = {
-            (owner_of(pod) or {})["uid"]
+        targets = {
+            pod["metadata"]["uid"]: (owner_of(pod) or {})["uid"]
             for pod in launcher_pods(self.cluster)
             if pod["metadata"]["uid"] in known
             and is_live(pod)
             and (pod["metadata"].get("labels") or {}).get(JOB_LABEL) in unfinished
         }
-        return frozenset(home for owner, home in self.cluster.homes.items() if owner in owners)
+        homes = self.cluster.homes.items()
+        return frozenset(home for owner, home in homes if owner in targets.values() and home not in targets)
 
     def next_due(self) -> datetime | None:
         """When the first key that waits for time is due."""
@@ -333,9 +370,16 @@ class Operator:
         except Exception as error:
             self.bugs.append(error)
             raise
+        if again is None and isinstance(key, MigrationKey):
+            again = self._asks_for_slot(key)
         if again is not None:
             moment = self.cluster.now + timedelta(seconds=again)
             self._due[key] = min(moment, self._due.get(key, moment))
+
+    def _asks_for_slot(self, key: MigrationKey) -> float | None:
+        """Nobody tells a migration that there is room for it now."""
+        found = self._caches.migrations.get(key)
+        return 1.0 if found is not None and found.phase in _WAITING else None
 
 
 def _is_over(work: Coroutine[Any, Any, None]) -> bool:

@@ -1,7 +1,9 @@
 """One schedule: a seed decides who does what when, then the world becomes kind, and everything has to settle."""
 
+import math
 import random
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from tests.sim.cluster import Cluster
 from tests.sim.expectations import check_rest, gate_is_on
@@ -19,6 +21,7 @@ from tests.sim.movers import (
 from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults, Operator
 from tests.sim.scenarios import DECLARATIVE, MOVES, SCENARIOS
+from tests.sim.slots import Slots
 from tests.sim.users import bring_nodes_back, make_networks, make_world, resume_all, toggle_gate
 
 NODES = ("node01", "node02", "node03")
@@ -29,6 +32,7 @@ _SETTLE_STEPS = 20000
 # Beyond every deadline of a NIC and every back-off that the faults can have caused.
 _HORIZON_SECONDS = 400.0
 _HORIZON_SECONDS_OF_MOVES = 4000.0
+_SILENCE_SECONDS = 120.0
 
 
 class ScheduleFailed(AssertionError):
@@ -76,15 +80,16 @@ class Schedule:
         try:
             policy = "Declarative" if self.scenario in DECLARATIVE else "Explicit"
             make_world(self.cluster, removal_policy=policy)
+            slots = Slots(self.cluster)
             self.processes = [
-                Operator(f"operator-{index}", self.cluster, self.faults, self.randomness)
+                Operator(f"operator-{index}", self.cluster, self.faults, self.randomness, slots)
                 for index in range(self.operators)
             ]
             if self.scenario in MOVES:
                 set_limits(self.cluster, *(self.randomness.choice(values) for values in ((1, 2, 3), (1, 2), (1, 2))))
             self._chaos()
             self._become_kind()
-            self._settle()
+            self._settle(seconds=_HORIZON_SECONDS_OF_MOVES if self.scenario in MOVES else _HORIZON_SECONDS)
             check_rest(self.cluster, had_two_leaders=self.operators > 1, is_mended=self.is_mended)
             check_migrations_rest(self.cluster)
             self._check_silence()
@@ -141,28 +146,32 @@ class Schedule:
             process.relist()
             process.sweep()
 
-    def _settle(self) -> None:
-        seconds = _HORIZON_SECONDS_OF_MOVES if self.scenario in MOVES else _HORIZON_SECONDS
-        horizon = self.cluster.now.timestamp() + seconds
+    def _settle(self, *, seconds: float) -> None:
+        """Let everybody act, for so long or until nobody waits for anything any more."""
+        horizon = self.cluster.now + timedelta(seconds=seconds)
         for _ in range(_SETTLE_STEPS):
             moves = [process.hear for process in self.processes] + [process.work for process in self.processes]
             moves += [lambda role=role: role(self.cluster) for role in ROLES]  # type: ignore[misc]
             self.randomness.shuffle(moves)
             if any(move() for move in moves):
                 continue
-            due = min((moment for process in self.processes if (moment := process.next_due())), default=None)
-            if due is None or due.timestamp() > horizon:
+            due = self._next_due()
+            if due is None or due > horizon:
                 return
             self.cluster.pass_time(max(0.001, (due - self.cluster.now).total_seconds()))
         raise AssertionError("does not come to rest")
 
+    def _next_due(self) -> datetime | None:
+        return min((moment for process in self.processes if (moment := process.next_due())), default=None)
+
     def _check_silence(self) -> None:
-        """At rest a second look, by everybody at everything, sends nothing."""
+        """At rest a second look, by everybody at everything, sends nothing, as long as nobody's time has come."""
         bugs = [bug for process in self.processes for bug in process.bugs]
         assert not bugs, bugs
-        before = sum(process.api.writes for process in self.processes)
+        before, due = sum(process.api.writes for process in self.processes), self._next_due()
         for process in self.processes:
             process.look_at_everything()
-        self._settle()
+        left = (due - self.cluster.now).total_seconds() if due is not None else math.inf
+        self._settle(seconds=min(_SILENCE_SECONDS, left - 0.001))
         after = sum(process.api.writes for process in self.processes)
         assert after == before, f"{after - before} writes at rest"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tests.build import kubevirt, nad, nic, primary, vmi_spec
 from tests.build import vm as a_vm
 from tests.sim.cluster import KUBEVIRTS, NADS, NODES, PODS, VMIS, VMS, Cluster, Json, launcher_pods
+from tests.sim.dynamic_controller import deploy_controllers
 from tests.sim.kubelet import HOSTNAME, NETWORKS
 
 from nicplug.kube.errors import AlreadyExists, Gone
@@ -30,6 +31,7 @@ def _body(plural: str, name: str, spec: Json) -> Json:
 def make_world(cluster: Cluster, *, removal_policy: str) -> None:
     """Nodes, a KubeVirt CR with the gate, a VM that shall run, and VMIs of nobody's."""
     make_nodes(cluster)
+    deploy_controllers(cluster)
     cluster.create(KUBEVIRTS, _named(kubevirt(hotplug={"removalPolicy": removal_policy})), by="admin")
     make_networks(cluster)
     cluster.create(VMS, _body(VMS, VM, a_vm(primary(), nic("red"))["spec"]), by="user")
