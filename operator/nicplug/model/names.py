@@ -43,6 +43,8 @@ DOMAIN_ANNOTATION = "kubevirt.io/domain"
 VM_GENERATION_ANNOTATION = "kubevirt.io/vm-generation"
 # Own: on a VMI, the names of its NICs that the VM's template asked for (`model.origin`).
 TEMPLATE_INTERFACES_ANNOTATION = "nicplug.io/template-interfaces"
+# Own: on a VMI, the NICs that were taken back, and what their owner had written then (`model.rolled_back`).
+ROLLED_BACK_ANNOTATION = "nicplug.io/rolled-back-interfaces"
 MIGRATION_TRANSPORT_ANNOTATION = "kubevirt.io/migrationTransportUnix"
 DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
 

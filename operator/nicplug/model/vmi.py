@@ -12,9 +12,15 @@ from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.keys import VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, text
-from nicplug.model.names import NODE_NAME_LABEL, TEMPLATE_INTERFACES_ANNOTATION, VM_GENERATION_ANNOTATION
+from nicplug.model.names import (
+    NODE_NAME_LABEL,
+    ROLLED_BACK_ANNOTATION,
+    TEMPLATE_INTERFACES_ANNOTATION,
+    VM_GENERATION_ANNOTATION,
+)
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
 from nicplug.model.origin import parse_origin
+from nicplug.model.rolled_back import parse_rolled_back
 
 
 class VmiPhase(StrEnum):
@@ -49,6 +55,7 @@ class VirtualMachineInstance:
         status: the whole status as last seen; `null` when the object has none.
         started_from_generation: generation of the VM at its start, from the annotation; "" for a bare VMI.
         template_interfaces: names of the NICs that came from the VM's template; None when nobody knows.
+        rolled_back: the NICs that were taken back, and what their owner had written then.
         overrides: the annotations that override the policy for hot-plug.
     """
 
@@ -64,6 +71,7 @@ class VirtualMachineInstance:
     node_label: str
     started_from_generation: str
     template_interfaces: frozenset[str] | None
+    rolled_back: Mapping[str, str]
     overrides: Overrides
     owner: ControllerReference | None
     spec: FrozenJson
@@ -106,6 +114,7 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         node_label=text(labels.get(NODE_NAME_LABEL)),
         started_from_generation=text(annotations.get(VM_GENERATION_ANNOTATION)),
         template_interfaces=parse_origin(text(annotations.get(TEMPLATE_INTERFACES_ANNOTATION))),
+        rolled_back=parse_rolled_back(text(annotations.get(ROLLED_BACK_ANNOTATION))),
         overrides=parse_overrides(annotations),
         owner=meta.controller_reference(metadata),
         spec=freeze(spec),

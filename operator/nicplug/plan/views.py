@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.dynamic_controller import DynamicController
-from nicplug.model.hotplug_policy import HotplugPolicy
+from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.migration import Migration
@@ -111,6 +111,11 @@ class VmiView:
     def hotplug_enabled(self) -> bool:
         """The feature gate is listed in the KubeVirt CR."""
         return self.config is not None and self.config.hotplug_enabled
+
+    @property
+    def keeps_rollbacks(self) -> bool:
+        """What was taken back stays so: the policy says so still, or cannot be asked now."""
+        return self.config is None or self.policy.on_failure is OnFailure.ROLLBACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,18 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
 from nicplug.model.interface_names import is_hashed_name
-from nicplug.plan.actions import Action, Annotate, ConfirmPod, Create, Delete, FindPod, Kind, PatchNetworksAnnotation
+from nicplug.model.metadata import objects
+from nicplug.plan.actions import (
+    Action,
+    Annotate,
+    ConfirmPod,
+    Create,
+    Delete,
+    FindPod,
+    Kind,
+    PatchInterfaces,
+    PatchNetworksAnnotation,
+)
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
@@ -80,9 +91,11 @@ POLICIES = (
     HotplugPolicy(),
     HotplugPolicy(dynamic_path=DynamicPath.NEVER),
     HotplugPolicy(on_failure=OnFailure.HOLD),
+    HotplugPolicy(on_failure=OnFailure.ROLLBACK),
     HotplugPolicy(migration=MigrationPolicy.NEVER),
 )
 ORIGIN = "nicplug.io/template-interfaces"
+ROLLED_BACK = "nicplug.io/rolled-back-interfaces"
 DECLARATIVE = kubevirt(hotplug={"removalPolicy": "Declarative"})
 World = dict[str, Json]
 
@@ -124,6 +137,7 @@ def worlds(draw: st.DrawFn) -> World:
     known = (json.dumps(names) for names in (["default"], ["blue", "red"], [*NAMES]))
     origins = st.sampled_from([None, "broken", *known])
     annotations = {} if (origin := draw(origins)) is None else {ORIGIN: origin}
+    annotations |= {ROLLED_BACK: draw(st.sampled_from(['{"blue":"0"}', "broken"]))} if draw(st.booleans()) else {}
     conditions = [{"type": "LiveMigratable", "status": draw(st.sampled_from(["True", "False"]))}]
     phase = draw(st.sampled_from(["Running", "Running", "Running", "Scheduled", "Scheduling", "Pending"]))
     ready = draw(st.booleans())
@@ -214,6 +228,26 @@ def test_a_vmi_s_plan_that_was_carried_out_needs_no_second_one(world: World) -> 
     after = _carried_out(world, _plan_vmi(world))
     settled = _carried_out(after, _plan_vmi(after))
     assert _plan_vmi(settled).actions == ()
+
+
+@settings(max_examples=300, deadline=None)
+@given(world=worlds())
+def test_what_is_taken_back_is_in_neither_guest_nor_pod_and_stays_with_the_vm(world: World) -> None:
+    """Only from the VMI, only what the template has in the same words, and only with a note that says so."""
+    world["facts"]["policy"] = HotplugPolicy(on_failure=OnFailure.ROLLBACK)
+    patches = [action for action in _plan_vmi(world).actions if isinstance(action, PatchInterfaces)]
+    assert not [action for action in patches if action.kind is Kind.VM]
+    template = {item["name"]: item for item in world["vm"]["spec"]["template"]["spec"]["networks"]}
+    for action in patches:
+        if action.rolled_back is None:
+            continue
+        seen, kept = (objects(thaw(lists)) for lists in (action.seen_networks, action.networks))
+        gone = [item for item in seen if item["name"] not in {other["name"] for other in kept}]
+        held = {row_["name"] for row_ in world["vmi"]["status"]["interfaces"] if row_.get("infoSource")}
+        for network in gone:
+            assert template[network["name"]] == network
+            assert network["name"] not in held
+            assert network["name"] in (action.rolled_back.wanted or "")
 
 
 @settings(max_examples=300, deadline=None)

@@ -11,6 +11,7 @@ from nicplug.plan.actions.machines import (
     PatchOrigin,
     PatchPlacement,
     PatchVmGeneration,
+    RollbackNote,
     TurnVmOn,
 )
 from nicplug.plan.actions.migrations import Annotate, HandOffStep, PatchMigrationState, SetLabel
@@ -68,6 +69,7 @@ __all__ = [
     "PatchStatus",
     "PatchVmGeneration",
     "RestoreLabels",
+    "RollbackNote",
     "SetLabel",
     "TurnVmOn",
     "escape_pointer",

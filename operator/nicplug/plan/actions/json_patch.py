@@ -49,10 +49,10 @@ def replace_members(root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, 
     return operations
 
 
-def annotate(name: str, wanted: str, *, seen: str | None, has_annotations: bool) -> JsonPatch:
-    """Set an annotation that is what we saw; `test` with null passes only while it is missing."""
+def annotate(name: str, wanted: str | None, *, seen: str | None, has_annotations: bool) -> JsonPatch:
+    """Set an annotation that is what we saw; `test` with null passes only while it is missing. None removes one."""
     if not has_annotations:
         path = "/metadata/annotations"
         return [test(path, None), add(path, {name: wanted})]
     path = f"/metadata/annotations/{escape_pointer(name)}"
-    return [test(path, seen), add(path, wanted)]
+    return [test(path, seen), {"op": "remove", "path": path} if wanted is None else add(path, wanted)]

@@ -6,6 +6,7 @@ from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.model.names import (
     NODE_NAME_LABEL,
+    ROLLED_BACK_ANNOTATION,
     TEMPLATE_INTERFACES_ANNOTATION,
     VM_GENERATION_ANNOTATION,
 )
@@ -30,6 +31,24 @@ class OriginChange:
         return annotate(
             TEMPLATE_INTERFACES_ANNOTATION, self.wanted, seen=self.seen, has_annotations=self.has_annotations
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackNote:
+    """The list of the NICs that were taken back, as it stands on the VMI and as it shall be.
+
+    Attributes:
+        seen: the annotation's text; None when there is none.
+    """
+
+    seen: str | None
+    wanted: str | None
+    has_annotations: bool
+
+    def operations(self, *, after_others: bool) -> JsonPatch:
+        """Its part of a patch, which may have made the map of annotations before."""
+        has_annotations = self.has_annotations or after_others
+        return annotate(ROLLED_BACK_ANNOTATION, self.wanted, seen=self.seen, has_annotations=has_annotations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +129,7 @@ class PatchInterfaces:
     Attributes:
         version: resourceVersion of the object in which the lists were seen; part of no comparison of plans.
         origin: travels with the lists that it tells about, so that no crash can part them.
+        rolled_back: what was taken out of the lists because it could not be brought about; likewise.
     """
 
     kind: Kind
@@ -121,6 +141,7 @@ class PatchInterfaces:
     networks: FrozenJson
     interfaces: FrozenJson
     origin: OriginChange | None = None
+    rolled_back: RollbackNote | None = None
 
     subresource = None
 
@@ -135,6 +156,7 @@ class PatchInterfaces:
             guard(interfaces, thaw(self.seen_interfaces), version=self.version),
             add(interfaces, thaw(self.interfaces)),
             *(self.origin.operations() if self.origin is not None else ()),
+            *(self.rolled_back.operations(after_others=self.origin is not None) if self.rolled_back else ()),
         ]
 
 

@@ -73,14 +73,14 @@ class SetLabel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotate:
-    """Set one annotation, if it is still what we saw; attributes as in `SetLabel`."""
+    """Set one annotation, if it is still what we saw; None removes it. Other attributes as in `SetLabel`."""
 
     kind: Kind
-    key: PodKey | MigrationKey
+    key: PodKey | MigrationKey | VmiKey
     uid: str
     name: str
     seen: str | None
-    wanted: str
+    wanted: str | None
     has_annotations: bool
 
     subresource = None

@@ -30,6 +30,7 @@ class Finding:
 
     Attributes:
         wants_migration: a migration is to be made for it, or, being under way, to go on.
+        is_taken_back: nothing more is tried, and what works is to be restored, or has been.
         cause: what the change is, for that migration; "" when none is wanted.
         failures: the migrations that were made for it in vain; None when nobody looked.
         migration: name of the one that is under way for it; "" when none is.
@@ -43,6 +44,7 @@ class Finding:
     reason: Reason
     message: str
     wants_migration: bool = False
+    is_taken_back: bool = False
     cause: str = ""
     failures: MigrationFailures | None = None
     migration: str = ""

@@ -43,11 +43,13 @@ class NicReport:
     Attributes:
         operations: all records as they shall be, in spec order.
         wanting: the NICs that a migration is to be made for, or, being under way, to go on for; each with its cause.
+        taken_back: the NICs for which what works is to be restored, or has been, and what was asked for.
         again_at: when time alone will have changed a record.
     """
 
     operations: tuple[InterfaceOperation, ...] = ()
     wanting: Mapping[str, str] = field(default_factory=dict)
+    taken_back: Mapping[str, OperationType] = field(default_factory=dict)
     again_at: datetime | None = None
 
 
@@ -100,6 +102,7 @@ def plan_operations(
     return NicReport(
         operations=tuple(wanted.values()),
         wanting={name: finding.cause for name, finding in findings.items() if finding.wants_migration},
+        taken_back={name: finding.operation for name, finding in findings.items() if finding.is_taken_back},
         again_at=min((moment for moment in moments if moment is not None and moment > now), default=None),
     )
 

@@ -19,6 +19,9 @@ _PHASES = {
 }
 
 
+_NOTHING_MORE = frozenset({Verdict.ROLL_BACK, Verdict.FAILED, Verdict.BLOCKED, Verdict.RESTART})
+
+
 def migration_brings_it(situation: Situation) -> Finding | None:
     """It comes with a migration, that is under way or to be made, or is served right after one."""
     return find_migration(situation, situation.choose(), operation=situation.operation, network=situation.reference)
@@ -34,7 +37,8 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
     if journey is not None and journey.has_target:
         if journey.brings(operation, name=name, network=network):
             return _on_its_way(situation, chosen, journey)
-        return _after_its_end(chosen, journey)
+        # What is settled is not served after it either.
+        return _after_its_end(chosen, journey) if chosen.choice.verdict not in _NOTHING_MORE else None
     if not _wants_migration(situation, chosen):
         return None
     return _to_be_migrated(situation, chosen)
@@ -56,7 +60,15 @@ def path_is_chosen(situation: Situation) -> Finding:
 
 def settled_by(chosen: Chosen, *, tried: str = "") -> Finding:
     """What is said when nothing more is done, or only the controller goes on being asked."""
-    return _finding(chosen, phase=_PHASES[chosen.choice.verdict], message=f"{chosen.choice.message}{tried}")
+    verdict = chosen.choice.verdict
+    finding = _finding(chosen, phase=_PHASES[verdict], message=f"{chosen.choice.message}{tried}")
+    return replace(finding, is_taken_back=verdict is Verdict.ROLL_BACK)
+
+
+def was_taken_back(situation: Situation) -> Finding | None:
+    """Before anything else that could be said of its network: nobody is asked for it any more."""
+    chosen = situation.choose()
+    return settled_by(chosen) if chosen.evidence.rolled_back else None
 
 
 def _wants_migration(situation: Situation, chosen: Chosen) -> bool:

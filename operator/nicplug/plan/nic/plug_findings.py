@@ -20,7 +20,7 @@ from nicplug.plan.nic.findings import (
     gate_is_off,
     network_status_is_unreadable,
 )
-from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by
+from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by, was_taken_back
 from nicplug.plan.nic.validation import refuse
 from nicplug.plan.reasons import Reason
 
@@ -140,6 +140,7 @@ PLUG_CHECKS: tuple[Check, ...] = (
     api_server_refuses,
     pod_must_not_be_asked,
     pod_has_it,
+    was_taken_back,
     network_cannot_be_attached,
     migration_brings_it,
     network_status_is_unreadable,

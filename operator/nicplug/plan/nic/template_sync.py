@@ -16,7 +16,7 @@ from nicplug.model.networks import ABSENT, Interface, Network, networks_of
 from nicplug.model.origin import render_origin
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Kind, OriginChange, PatchInterfaces, PatchOrigin
+from nicplug.plan.actions import Kind, OriginChange, PatchInterfaces, PatchOrigin, RollbackNote
 from nicplug.plan.nic.live_rules import (
     deleted_from_template,
     has_ordinal_names,
@@ -26,6 +26,7 @@ from nicplug.plan.nic.live_rules import (
     may_change_link,
     may_change_network,
 )
+from nicplug.plan.nic.rolled_back import taken_back_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,11 @@ def wanted_vmi_devices(
     wanted = {interface.name: interface for interface in vmi.interfaces}
     networks = {network.name: network for network in vmi.networks}
     offered = {network.name: network for network in vm.networks}
+    taken_back = taken_back_from(vm=vm, vmi=vmi)
     for interface in vm.interfaces:
         mine, network = wanted.get(interface.name), offered.get(interface.name)
+        if interface.name in taken_back:
+            continue
         if mine is None:
             if network is not None and network.is_secondary and may_be_plugged(interface):
                 wanted[interface.name] = interface
@@ -92,13 +96,22 @@ def drop_detached(vmi: VirtualMachineInstance, *, in_pod: frozenset[str] = froze
     if kept == vmi.interfaces:
         return None
     mine = {network.name: network for network in vmi.networks}
+    wanted = Devices(kept, _networks(kept=kept, before=vmi, mine=mine))
+    return patch_devices(vmi, wanted, origin=origin_of_kept(vmi, kept))
+
+
+def origin_of_kept(vmi: VirtualMachineInstance, kept: Iterable[Interface]) -> OriginChange | None:
+    """What becomes of the list of the NICs that came from the template, when the VMI keeps these only."""
     known = vmi.template_interfaces
-    origin = _origin(vmi, names=known, kept=kept) if known is not None else None
-    return patch_devices(vmi, Devices(kept, _networks(kept=kept, before=vmi, mine=mine)), origin=origin)
+    return _origin(vmi, names=known, kept=kept) if known is not None else None
 
 
 def patch_devices(
-    owner: VirtualMachine | VirtualMachineInstance, wanted: Devices, *, origin: OriginChange | None = None
+    owner: VirtualMachine | VirtualMachineInstance,
+    wanted: Devices,
+    *,
+    origin: OriginChange | None = None,
+    rolled_back: RollbackNote | None = None,
 ) -> PatchInterfaces | None:
     """The guarded patch of both lists, or None when they are as wanted."""
     if (wanted.interfaces, wanted.networks) == (owner.interfaces, owner.networks):
@@ -116,6 +129,7 @@ def patch_devices(
         networks=_raw(wanted.networks),
         interfaces=_raw(wanted.interfaces),
         origin=origin,
+        rolled_back=rolled_back,
     )
 
 

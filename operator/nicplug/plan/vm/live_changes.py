@@ -5,6 +5,7 @@ Source: KubeVirt 1.9 `vm.go`: NIC changes flow whatever the rollout strategy say
 
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action
+from nicplug.plan.nic.rolled_back import forget_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import VmView
 from nicplug.plan.vm.generation import bump_generation
@@ -23,6 +24,8 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     actions: list[Action | None] = []
     if vmi is not None and not vmi.is_final:
         actions.append(patch_vmi(vm=view.vm, vmi=vmi, config=view.config) if has_gate else None)
+        standing = standing_rollbacks(vmi, vm=view.vm) if has_gate else vmi.rolled_back
+        actions.append(forget_rolled_back(vmi, standing=standing))
         actions.append(patch_placement(vm=view.vm, vmi=vmi, config=view.config))
         actions.append(bump_generation(view, vmi))
     if vmi is None or has_gate:

@@ -18,6 +18,7 @@ from nicplug.plan.actions import (
     Kind,
     LabelNode,
     PatchFinalizers,
+    PatchInterfaces,
     PatchNetworksAnnotation,
     PatchPodCondition,
     RestoreLabels,
@@ -42,6 +43,7 @@ from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
 from nicplug.plan.vmi.policy_problems import announce_policy_problems
 from nicplug.plan.vmi.readiness import plan_readiness
 from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew
+from nicplug.plan.vmi.roll_back import plan_roll_back
 from nicplug.plan.vmi.status import plan_conditions, pod_members
 from nicplug.plan.vmi.stray_pods import plan_stray_pods
 
@@ -197,10 +199,14 @@ def _report_delay(view: VmiView, life: _Life) -> timedelta:
 
 
 def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
+    in_pod = _in_pod(view, life)
+    rolled_back = plan_roll_back(view, pod=life.pod, taken_back=life.nics.taken_back, in_pod=in_pod)
     effects = (
         *_labels(view, life),
         _annotation_patch(life),
-        drop_detached(view.vmi, in_pod=_in_pod(view, life)),
+        rolled_back,
+        # Both replace the lists, and the second would fail for the first: it comes in the next pass.
+        drop_detached(view.vmi, in_pod=in_pod) if not isinstance(rolled_back, PatchInterfaces) else None,
         _node_label(view, life),
         *_readiness(view, life, now=now),
         release_final(view),

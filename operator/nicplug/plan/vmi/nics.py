@@ -1,7 +1,7 @@
 """The NICs of one VMI in one pass: their paths, what their pod is asked for, their records, and their migrations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ class NicPlan:
 
     Attributes:
         rows: `status.interfaces` as it shall be.
+        taken_back: the NICs for which what works is to be restored, or has been, and what was asked for.
         moments: when time alone will have changed something; None for never.
         budget: the guest's PCI slots; None while nobody can count them.
     """
@@ -39,6 +40,7 @@ class NicPlan:
     demand: Demand
     moments: tuple[datetime | None, ...]
     budget: PciBudget | None = None
+    taken_back: Mapping[str, OperationType] = field(default_factory=dict)
 
 
 def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, records: Records, now: datetime) -> NicPlan:
@@ -79,6 +81,7 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         demand=demand,
         budget=slots.budget,
         moments=(annotation.again_at, report.again_at, demand.again_at),
+        taken_back=report.taken_back,
     )
 
 

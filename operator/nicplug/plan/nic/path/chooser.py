@@ -16,11 +16,14 @@ from nicplug.plan.candidates import Candidates, demand_of, find_candidates
 from nicplug.plan.nic.attempts import Attempts, attempts_of
 from nicplug.plan.nic.links import Rows, interface_names
 from nicplug.plan.nic.live_rules import is_live_migratable
+from nicplug.plan.nic.path import sentences as say
 from nicplug.plan.nic.path.causes import change_cause, failed_migrations, is_worth_repeating
 from nicplug.plan.nic.path.choice import PathChoice, choose_path
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.rules import is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
+from nicplug.plan.nic.rolled_back import is_taken_back
+from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 
 
@@ -41,7 +44,11 @@ class Chosen:
     @property
     def waiting_since(self) -> datetime | None:
         """For the record; None where nobody in the pod is waited for, so that a controller that comes has its time."""
-        is_tried = not is_pod_left_alone(self.evidence) and not self.evidence.controller.is_absent
+        is_tried = (
+            not is_pod_left_alone(self.evidence)
+            and not self.evidence.controller.is_absent
+            and not self.evidence.rolled_back
+        )
         return self.evidence.waiting_since if is_tried else None
 
 
@@ -140,6 +147,7 @@ class Chooser:
             is_worth_migrating_again=is_worth_repeating(failures),
             now=self.now,
             no_slot=self.slots.refusal(interface.name) if operation is OperationType.PLUG else "",
+            rolled_back=self._rolled_back(interface.name, operation=operation, record=record, failures=failures),
             node=pod.node_name if pod is not None else "",
             pod=pod.key.name if pod is not None else "",
             network=_reference(network, view),
@@ -174,6 +182,23 @@ class Chooser:
         ):
             return self.now
         return record.waiting_since
+
+    def _rolled_back(
+        self,
+        name: str,
+        *,
+        operation: OperationType,
+        record: InterfaceOperation | None,
+        failures: MigrationFailures,
+    ) -> str:
+        view = self.view
+        is_asked_for = operation in (OperationType.PLUG, OperationType.CHANGE_NETWORK)
+        if not is_asked_for or not view.keeps_rollbacks or not is_taken_back(name, vm=view.vm, vmi=view.vmi):
+            return ""
+        if record is not None and record.reason == Reason.ROLLED_BACK and operation is OperationType.PLUG:
+            return record.message
+        error = failures.message or (record.last_error if record is not None else "")
+        return say.rolled_back_before(error, view.policy)
 
     def _find_candidates(self) -> Candidates:
         """Looked for once in a pass, and only if a NIC waits: there may be many nodes."""

@@ -27,6 +27,7 @@ class PathEvidence:
         failed_migrations: how often a migration for this change has failed.
         migration_error: why the last one did; "" when none did.
         is_worth_migrating_again: what failed may go better next time, or has been changed since.
+        rolled_back: it was taken back, and its owner has not changed it since: as its record says; "" otherwise.
         now: for the deadline.
         no_slot: why the guest has no PCI slot left for it; "" when it has, or may have.
         node: on which the VM runs, for a sentence.
@@ -52,6 +53,7 @@ class PathEvidence:
     is_worth_migrating_again: bool
     now: datetime
     no_slot: str = ""
+    rolled_back: str = ""
     node: str = ""
     pod: str = ""
     network: str = ""

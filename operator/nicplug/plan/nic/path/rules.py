@@ -139,6 +139,13 @@ IN_PLACE: tuple[Rule, ...] = (
         says=say.link,
     ),
     Rule(
+        when="it was taken back before, `onFailure` is still `Rollback`, and its owner has not changed the NIC since",
+        applies=lambda evidence: bool(evidence.rolled_back),
+        verdict=Verdict.ROLL_BACK,
+        reason=Reason.ROLLED_BACK,
+        says=lambda evidence: evidence.rolled_back,
+    ),
+    Rule(
         when="the guest has no PCI slot left",
         applies=lambda evidence: bool(evidence.no_slot),
         verdict=Verdict.RESTART,

@@ -1,6 +1,7 @@
 """What is said of a NIC whose path was chosen: one sentence for each rule, with names and numbers."""
 
 from nicplug.model.dynamic_controller import ControllerState
+from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.operations import OperationType
 from nicplug.plan.nic.path.evidence import PathEvidence
 
@@ -209,6 +210,13 @@ def migration_given_up(evidence: PathEvidence) -> str:
 def migrated_again(evidence: PathEvidence) -> str:
     """The migration controller spaces them."""
     return f"{_failed_migrations(evidence)}; it is tried again, ever less often"
+
+
+def rolled_back_before(error: str, policy: HotplugPolicy) -> str:
+    """Whoever took it back has left no sentence, or one about another state of the VM."""
+    origin = policy.origin("onFailure")
+    why = f"the last attempt failed: {error}" if error else "it could not be brought about"
+    return f"{why}; it was taken back, as onFailure is {policy.on_failure} ({origin}): change the NIC to try again"
 
 
 def rolled_back_after_migrations(evidence: PathEvidence) -> str:

@@ -427,6 +427,16 @@ FAILURE_POLICY_CASES = [
         asks_pod=False,
     ),
     case(
+        "what was taken back stays so, whatever runs on the node now",
+        Verdict.ROLL_BACK,
+        Reason.ROLLED_BACK,
+        "it was taken back, as onFailure is Rollback",
+        rolled_back="no such device; it was taken back, as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt): "
+        "change the NIC to try again",
+        policy=ROLLBACK,
+        asks_pod=False,
+    ),
+    case(
         "an unplug has nothing to go back to",
         Verdict.HOLD,
         Reason.DETACH_FAILED,

@@ -1,0 +1,78 @@
+"""The NICs that were taken back, and for how long that stands: until their owner changes what he wrote.
+
+The template speaks for a NIC that is in it, the VMI's own entries for any other.
+"""
+
+from collections.abc import Mapping
+
+from nicplug.model.frozen_json import thaw
+from nicplug.model.metadata import mapping
+from nicplug.model.names import ROLLED_BACK_ANNOTATION
+from nicplug.model.networks import Interface, Network
+from nicplug.model.rolled_back import entry_digest, render_rolled_back
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import Annotate, Kind, RollbackNote
+
+
+def written_entry(
+    name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance
+) -> tuple[Interface, Network] | None:
+    """Both entries of a NIC where its owner wrote them; None when one is missing, or the NIC is to go."""
+    return entry_of(name, vm) if vm is not None and _lists(vm, name) else entry_of(name, vmi)
+
+
+def entry_of(name: str, owner: VirtualMachine | VirtualMachineInstance) -> tuple[Interface, Network] | None:
+    """The same in one object."""
+    interface = next((item for item in owner.interfaces if item.name == name and not item.is_absent), None)
+    network = next((item for item in owner.networks if item.name == name), None)
+    return (interface, network) if interface is not None and network is not None else None
+
+
+def is_taken_back(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> bool:
+    """It was, and its owner has not changed it since."""
+    digest = vmi.rolled_back.get(name)
+    entry = written_entry(name, vm=vm, vmi=vmi) if digest is not None else None
+    return entry is not None and entry_digest(*entry) == digest
+
+
+def taken_back_from(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> frozenset[str]:
+    """The NICs of a template that do not flow to the VMI."""
+    return frozenset(name for name in vmi.rolled_back if _lists(vm, name) and is_taken_back(name, vm=vm, vmi=vmi))
+
+
+def standing_rollbacks(vmi: VirtualMachineInstance, *, vm: VirtualMachine | None) -> dict[str, str]:
+    """What the annotation has still to say."""
+    return {name: digest for name, digest in vmi.rolled_back.items() if is_taken_back(name, vm=vm, vmi=vmi)}
+
+
+def forget_rolled_back(vmi: VirtualMachineInstance, *, standing: Mapping[str, str]) -> Annotate | None:
+    """Bring the annotation to what it has to say; None when it says so."""
+    note = note_of(vmi, standing)
+    if note is None:
+        return None
+    return Annotate(
+        kind=Kind.VMI,
+        key=vmi.key,
+        uid=vmi.uid,
+        name=ROLLED_BACK_ANNOTATION,
+        seen=note.seen,
+        wanted=note.wanted,
+        has_annotations=note.has_annotations,
+    )
+
+
+def note_of(vmi: VirtualMachineInstance, wanted: Mapping[str, str]) -> RollbackNote | None:
+    """The change of the annotation; None when it says so already, or says nothing that could be read."""
+    if wanted == vmi.rolled_back:
+        return None
+    annotations = mapping(thaw(vmi.annotations))
+    return RollbackNote(
+        seen=annotations.get(ROLLED_BACK_ANNOTATION),
+        wanted=render_rolled_back(wanted),
+        has_annotations=bool(annotations),
+    )
+
+
+def _lists(vm: VirtualMachine, name: str) -> bool:
+    return any(item.name == name for item in vm.interfaces)

@@ -1,0 +1,83 @@
+"""Takes back what could not be brought about, down to what works (policy `onFailure: Rollback`).
+
+The VM keeps what its owner wrote; the VMI's spec returns to what the guest has, and says in an annotation which NIC was
+taken back, in one patch: whenever the operator dies, either nothing has happened or everything. The entries of a VMI
+without a VM are its owner's own words: they stay, and only the annotation says that nothing more is done for them.
+"""
+
+from collections.abc import Mapping
+
+from nicplug.model.interface_status import rows_by_name
+from nicplug.model.metadata import objects, text
+from nicplug.model.names import VM_KIND
+from nicplug.model.networks import Interface, Network, split_attachment
+from nicplug.model.operations import OperationType
+from nicplug.model.pod import LauncherPod
+from nicplug.model.rolled_back import entry_digest
+from nicplug.plan.actions import Annotate, PatchInterfaces
+from nicplug.plan.nic.links import networks_asked_for
+from nicplug.plan.nic.rolled_back import entry_of, forget_rolled_back, note_of, standing_rollbacks
+from nicplug.plan.nic.template_sync import Devices, origin_of_kept, patch_devices
+from nicplug.plan.views import VmiView
+
+
+def plan_roll_back(
+    view: VmiView, *, pod: LauncherPod | None, taken_back: Mapping[str, OperationType], in_pod: frozenset[str]
+) -> PatchInterfaces | Annotate | None:
+    """The patch that takes back what is to be; None when it has been.
+
+    Args:
+        taken_back: the NICs for which nothing more is tried, and what was asked for.
+        in_pod: NICs that the pod has or is asked for: they are detached before they are forgotten.
+    """
+    vmi, vm = view.vmi, view.vm
+    is_of_vm = vmi.owner is not None and vmi.owner.kind == VM_KIND
+    if not view.hotplug_enabled or (is_of_vm and vm is None):
+        return None  # a VM that is not in sight yet: nobody knows what its owner wrote
+    interfaces = {item.name: item for item in vmi.interfaces}
+    networks = {item.name: item for item in vmi.networks}
+    # Of a VM's own, what no longer stands is forgotten with its template's changes (`plan.vm.live_changes`).
+    digests = dict(vmi.rolled_back) if is_of_vm else standing_rollbacks(vmi, vm=None)
+    if not view.keeps_rollbacks:
+        digests = {}
+    for name, operation in taken_back.items():
+        mine, template = entry_of(name, vmi), entry_of(name, vm) if vm is not None else None
+        if template is None:
+            digests |= {name: entry_digest(*mine)} if mine is not None else {}
+        elif mine is not None and _is_same(mine, template) and not (operation is OperationType.PLUG and name in in_pod):
+            _take_back(name, operation, interfaces=interfaces, networks=networks, present=_present(view, pod, name))
+            digests[name] = entry_digest(*template)
+    kept = tuple(interfaces.values())
+    wanted = Devices(kept, tuple(networks.values()))
+    patch = patch_devices(vmi, wanted, origin=origin_of_kept(vmi, kept), rolled_back=note_of(vmi, digests))
+    return patch or forget_rolled_back(vmi, standing=digests)
+
+
+def _is_same(mine: tuple[Interface, Network], template: tuple[Interface, Network]) -> bool:
+    """What has failed is what the template asks for, not what it asked for before."""
+    (my_interface, my_network), (interface, network) = mine, template
+    return my_interface.with_state("") == interface.with_state("") and my_network.raw == network.raw
+
+
+def _take_back(
+    name: str,
+    operation: OperationType,
+    *,
+    interfaces: dict[str, Interface],
+    networks: dict[str, Network],
+    present: str,
+) -> None:
+    if operation is OperationType.PLUG:
+        del interfaces[name], networks[name]
+    elif present:
+        networks[name] = networks[name].with_attachment(present)
+
+
+def _present(view: VmiView, pod: LauncherPod | None, name: str) -> str:
+    """The network that the guest has by that NIC, as it is written in a spec; "" when nobody can tell."""
+    namespace = view.vmi.key.namespace
+    row = rows_by_name(objects(view.vmi.read_status().get("interfaces"))).get(name, {})
+    asked = networks_asked_for(pod, namespace=namespace) if pod is not None else {}
+    reference = asked.get(text(row.get("podInterfaceName")), "")
+    where, attachment = split_attachment(reference, namespace=namespace)
+    return attachment if where == namespace else reference

@@ -1,0 +1,337 @@
+"""`onFailure: Rollback`: what cannot be brought about is taken back, once, and stays so until its owner changes it."""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.build import (
+    NAME,
+    NOW,
+    VM_UID,
+    VMI_UID,
+    Json,
+    Nic,
+    element,
+    failed,
+    later,
+    migration,
+    nad,
+    network_status,
+    nic,
+    operation,
+    owner,
+    pod,
+    primary,
+    primary_row,
+    row,
+    vm,
+    vm_view,
+    vmi,
+    vmi_view,
+)
+from tests.fakes.patches import JSON_PATCH, patched
+from tests.fakes.status import ApiFailure
+
+from nicplug.model.conditions import Condition, merge_condition
+from nicplug.model.dynamic_controller import ControllerState, DynamicController
+from nicplug.model.frozen_json import thaw
+from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
+from nicplug.plan.actions import Action, Annotate, Create, Kind, PatchInterfaces
+from nicplug.plan.outcome import Plan
+from nicplug.plan.reasons import Reason
+from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vmi.decide import plan_vmi
+
+NOTE = "nicplug.io/rolled-back-interfaces"
+ORIGIN = "nicplug.io/template-interfaces"
+ROLLBACK = HotplugPolicy(on_failure=OnFailure.ROLLBACK, origins={"onFailure": "KubeVirt CR kubevirt/kubevirt"})
+READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
+MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
+TRIED = operation("blue", attempts=2, waitingSince=later(-4), lastAttemptTime=later(-2), observedGeneration=1)
+BLUE = nic("blue")
+
+
+class World:
+    """A VM, its VMI and its pod; the planners' patches are carried out as an API server would."""
+
+    def __init__(self, *, template: tuple[Nic, ...] = (BLUE,), bare: bool = False, **members: Any) -> None:
+        self.facts: dict[str, Any] = {"controller": READY, "policy": ROLLBACK, "failures": [failed("blue")]}
+        self.vm: Json | None = None if bare else copy.deepcopy(vm(primary(), *template, status={}))
+        base: Json = {
+            "rows": [primary_row()],
+            "operations": [TRIED],
+            "conditions": [MIGRATABLE],
+            "owner_uid": None if bare else VM_UID,
+            "annotations": None if bare else {ORIGIN: '["blue","default"]'},
+        }
+        self.vmi = copy.deepcopy(vmi(primary(), *template, **(base | members)))
+        self.pod = pod(networks=[element("blue")])
+        self.steps = 0
+
+    def of_vmi(self) -> Plan:
+        view = vmi_view(self.vmi, self.pod, vm=self.vm, pending_since=later(-60), seen_at=later(-60), **self.facts)
+        return plan_vmi(view, now=NOW)
+
+    def of_vm(self) -> Plan:
+        return plan_vm(vm_view(self.vm, vmi=self.vmi, pending_since=later(-60)), now=NOW) if self.vm else Plan()
+
+    def carry_out(self, action: Action) -> None:
+        assert not isinstance(action, Create), action
+        slot = {Kind.VM: "vm", Kind.VMI: "vmi", Kind.POD: "pod"}[action.kind]
+        content = json.dumps([dict(item) for item in action.json_patch()]).encode()  # type: ignore[union-attr]
+        before = getattr(self, slot)
+        after = patched(copy.deepcopy(before), content_type=JSON_PATCH, content=content)
+        if after.get("spec") != before.get("spec"):
+            after["metadata"]["generation"] += 1
+        after["metadata"]["resourceVersion"] = str(int(before["metadata"]["resourceVersion"]) + 1)
+        setattr(self, slot, after)
+        self.steps += 1
+
+    def settle(self, *, kill_after: int | None = None) -> None:
+        """Until nothing is left to do; an operator that is killed forgets what it had still to do."""
+        for _ in range(12):
+            actions = (*self.of_vmi().actions, *self.of_vm().actions)
+            if not actions:
+                return
+            for action in actions:
+                if kill_after is not None and self.steps == kill_after:
+                    kill_after = None
+                    break
+                try:
+                    self.carry_out(action)
+                except ApiFailure:
+                    break
+        raise AssertionError("does not come to rest")
+
+    def write(self, change: Callable[[Json], None]) -> None:
+        """The VM's owner changes its template."""
+        assert self.vm is not None
+        change(self.vm["spec"]["template"]["spec"])
+        self.vm["metadata"]["generation"] += 1
+
+    def nics(self) -> list[str]:
+        return [item["name"] for item in self.vmi["spec"]["domain"]["devices"]["interfaces"]]
+
+    def networks(self) -> dict[str, str]:
+        return {item["name"]: item.get("multus", {}).get("networkName", "") for item in self.vmi["spec"]["networks"]}
+
+    def record(self, name: str = "blue") -> Json:
+        rows = self.vmi["status"].get("interfaceOperations", [])
+        found: Json = next((item for item in rows if item["name"] == name), {})
+        return found
+
+    def note(self) -> Any:
+        text = self.vmi["metadata"].get("annotations", {}).get(NOTE)
+        return json.loads(text) if text is not None else None
+
+    def asked(self) -> list[str]:
+        text = self.pod["metadata"]["annotations"].get("k8s.v1.cni.cncf.io/networks") or "[]"
+        return [item["name"] for item in json.loads(text)]
+
+
+def taken_back(**members: Any) -> World:
+    """A world in which NIC blue was taken back."""
+    world = World(**members)
+    world.settle()
+    assert world.record()["reason"] == Reason.ROLLED_BACK
+    return world
+
+
+def test_a_nic_that_fails_is_taken_back_and_the_vm_keeps_what_its_owner_wrote() -> None:
+    world = World()
+    template = copy.deepcopy(world.vm["spec"]) if world.vm else None
+    world.settle()
+    assert world.vm is not None
+    assert world.vm["spec"] == template
+    assert (world.nics(), list(world.networks()), world.asked()) == (["default"], ["default"], [])
+    record = world.record()
+    assert (record["operation"], record["path"], record["phase"]) == ("Plug", "None", "Failed")
+    assert record["message"].endswith(
+        "as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt): change the NIC to try again"
+    )
+    assert "failed 2 times to attach network default/blue-net" in record["message"]
+    assert set(world.note()) == {"blue"}
+    assert world.vmi["metadata"]["annotations"][ORIGIN] == '["default"]'
+
+
+def test_it_is_told_once() -> None:
+    told = [item for item in World().of_vmi().announcements if item.reason == "InterfaceFailed"]
+    assert len(told) == 1
+    assert taken_back().of_vmi().announcements == ()
+
+
+@pytest.mark.parametrize("steps", range(1, 5))
+def test_an_operator_that_is_killed_between_two_writes_comes_to_the_same_end(steps: int) -> None:
+    world, whole = World(), taken_back()
+    world.settle(kill_after=steps)
+    assert (world.nics(), world.asked(), world.note()) == (whole.nics(), whole.asked(), whole.note())
+    assert world.record()["reason"] == Reason.ROLLED_BACK
+
+
+def test_of_two_leaders_one_takes_it_back() -> None:
+    world = World()
+    (mine,) = [item for item in world.of_vmi().actions if isinstance(item, PatchInterfaces)]
+    (theirs,) = [item for item in world.of_vmi().actions if isinstance(item, PatchInterfaces)]
+    assert mine == theirs
+    world.carry_out(mine)
+    with pytest.raises(ApiFailure):
+        world.carry_out(theirs)
+
+
+def test_a_record_that_is_lost_does_not_bring_it_back() -> None:
+    world = taken_back()
+    world.vmi["status"].pop("interfaceOperations")
+    world.settle()
+    assert world.nics() == ["default"]
+    assert world.record()["reason"] == Reason.ROLLED_BACK
+    assert "it was taken back, as onFailure is Rollback" in world.record()["message"]
+
+
+def test_a_nic_that_its_owner_changes_is_tried_anew() -> None:
+    world = taken_back()
+    world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="other"))
+    world.facts["failures"] = []
+    world.settle()
+    assert (world.networks()["blue"], world.asked(), world.note()) == ("other", ["other"], None)
+    assert (world.record()["phase"], world.record()["path"]) == ("Pending", "Dynamic")
+
+
+def test_a_nic_that_its_owner_takes_out_and_writes_anew_is_tried_anew() -> None:
+    world = taken_back()
+    kept: Json = {}
+
+    def take_out(spec: Json) -> None:
+        kept.update(interface=spec["domain"]["devices"]["interfaces"].pop(), network=spec["networks"].pop())
+
+    def write_again(spec: Json) -> None:
+        spec["domain"]["devices"]["interfaces"].append(kept["interface"])
+        spec["networks"].append(kept["network"])
+
+    world.write(take_out)
+    world.settle()
+    assert (world.note(), world.record()) == (None, {})
+    world.write(write_again)
+    world.facts["failures"] = []
+    world.settle()
+    assert world.nics() == ["default", "blue"]
+
+
+def test_another_nic_is_no_reason_to_try_it_anew() -> None:
+    world = taken_back()
+
+    def add(spec: Json) -> None:
+        interface, network = nic("red")
+        spec["domain"]["devices"]["interfaces"].append(interface)
+        spec["networks"].append(network)
+
+    world.write(add)
+    world.settle()
+    assert (world.nics(), world.asked()) == (["default", "red"], ["red-net"])
+    assert world.record()["reason"] == Reason.ROLLED_BACK
+
+
+def test_another_policy_brings_it_back() -> None:
+    world = taken_back()
+    world.facts |= {"policy": HotplugPolicy(on_failure=OnFailure.HOLD), "failures": []}
+    world.settle()
+    assert (world.nics(), world.note()) == (["default", "blue"], None)
+
+
+def test_what_the_template_has_corrected_meanwhile_is_not_taken_back() -> None:
+    """The correction has still to reach the VMI: what failed is what was asked for before."""
+    world = World()
+    world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="other"))
+    world.facts["failures"] = []
+    world.settle()
+    assert (world.networks()["blue"], world.note()) == ("other", None)
+
+
+def test_a_nic_that_arrives_after_all_is_not_taken_back() -> None:
+    world = World()
+    world.pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"] = network_status("pod16477688c0e")
+    world.settle()
+    assert world.nics() == ["default", "blue"]
+    assert (world.record()["phase"], world.note()) == ("InPod", None)
+
+
+def test_the_entries_of_a_vmi_without_a_vm_stay_as_its_owner_wrote_them() -> None:
+    world = taken_back(bare=True)
+    assert (world.nics(), world.asked()) == (["default", "blue"], [])
+    assert set(world.note()) == {"blue"}
+    world.vmi["metadata"]["generation"] += 1
+    world.settle()
+    assert (world.record()["reason"], world.asked()) == (Reason.ROLLED_BACK, [])
+    world.vmi["spec"]["networks"][1]["multus"]["networkName"] = "other"
+    world.vmi["metadata"]["generation"] += 1
+    world.facts["failures"] = []
+    world.settle()
+    assert (world.asked(), world.note(), world.record()["phase"]) == (["other"], None, "Pending")
+
+
+OTHER = nic("blue", attachment="other")
+IN_GUEST = [primary_row(), row("blue", "domain", "multus-status")]
+
+
+def with_failed_change(**members: Any) -> World:
+    """NIC blue is in the guest, and the migration to another network has failed for good."""
+    world = World(template=(OTHER,), rows=IN_GUEST, operations=[], **members)
+    world.pod = pod(networks=[element("blue")], attached=["blue"])
+    world.facts |= {"nads": [nad("blue-net"), nad("other")], "failures": []}
+    asked = World(template=(OTHER,), rows=IN_GUEST, operations=[], **members)
+    asked.facts, asked.pod = {**world.facts}, world.pod
+    (create,) = [item for item in asked.of_vmi().actions if isinstance(item, Create)]
+    made = thaw(create.body)
+    condition = Condition(type="Progressing", status="False", reason="TargetPodNotReady", message="no such device")
+    ended = migration(
+        "Failed",
+        name=made["metadata"]["name"],
+        status={"conditions": merge_condition([], condition, now=NOW)},
+        annotations=made["metadata"]["annotations"],
+        ownerReferences=[owner("VirtualMachineInstance", NAME, VMI_UID)],
+        creationTimestamp="2026-01-02T03:04:00Z",
+    )
+    world.facts["migrations"] = [ended]
+    return world
+
+
+def test_a_network_that_cannot_be_changed_returns_to_what_the_guest_has() -> None:
+    world = with_failed_change()
+    world.settle()
+    assert world.vm is not None
+    assert world.vm["spec"]["template"]["spec"]["networks"][1]["multus"]["networkName"] == "other"
+    assert (world.networks()["blue"], set(world.note())) == ("blue-net", {"blue"})
+    record = world.record()
+    assert (record["operation"], record["phase"], record["reason"]) == ("ChangeNetwork", "Failed", Reason.ROLLED_BACK)
+    assert "no such device; it was taken back, as onFailure is Rollback" in record["message"]
+    assert world.asked() == ["blue-net"]
+
+
+def test_a_network_that_was_changed_back_is_served_anew_when_its_owner_says_another() -> None:
+    world = with_failed_change()
+    world.settle()
+    world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="blue-net"))
+    world.settle()
+    assert (world.networks()["blue"], world.note(), world.record()) == ("blue-net", None, {})
+
+
+def test_a_changed_network_of_a_vmi_without_a_vm_stays_as_its_owner_wrote_it() -> None:
+    world = with_failed_change(bare=True)
+    world.settle()
+    assert (world.networks()["blue"], world.record()["reason"]) == ("other", Reason.ROLLED_BACK)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"blue": 1}', "[" * 9999])
+def test_an_annotation_that_somebody_edited_says_nothing(text: str) -> None:
+    world = taken_back()
+    world.vmi["metadata"]["annotations"][NOTE] = text
+    assert isinstance(world.of_vm().actions[0], PatchInterfaces)
+
+
+def test_a_vm_that_is_not_in_sight_has_nothing_taken_back() -> None:
+    """Nobody knows what its owner wrote."""
+    world = World()
+    view = vmi_view(world.vmi, world.pod, vm=None, pending_since=later(-60), seen_at=later(-60), **world.facts)
+    actions = plan_vmi(view, now=NOW).actions
+    assert not [item for item in actions if isinstance(item, (PatchInterfaces, Annotate))]
