@@ -129,7 +129,7 @@ def _is_not_refused(view: MigrationView, facts: Facts, now: datetime) -> Obstacl
     if facts.target is not None:
         return None
     due = stuck_since(view.migration, now=now) + pending_timeout(view.migration)
-    if refusal is None or refusal.reason != Reason.FAILED_CREATE:
+    if refusal is None or refusal.reason not in (Reason.FAILED_CREATE, Reason.NAME_TAKEN):
         # Between two tries the first one still counts, or it would be tried without end.
         has_had_its_time = told.get("reason") == Reason.FAILED_CREATE and now >= due
         message = text(told.get("message"))

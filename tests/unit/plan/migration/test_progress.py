@@ -182,6 +182,15 @@ WAITS = [
     ),
     pytest.param(
         Case(
+            view=pending(refusal=Refusal(reason="NameTaken", message='Pod "default/x" exists and belongs to somebody')),
+            reason=Reason.FAILED_CREATE,
+            message='Error creating pod: Pod "default/x" exists and belongs to somebody; given up at ',
+            stuck=True,
+        ),
+        id="somebody has taken the name of the target pod",
+    ),
+    pytest.param(
+        Case(
             view=migration_view(migration("Scheduling"), vmi(), pod(), target_pod(ready=False, phase="Pending")),
             reason=Reason.WAITING_FOR_TARGET_POD,
             message=f"target pod {TARGET} starts on node02",
