@@ -35,6 +35,7 @@ from nicplug.reconcile.intake import Intake
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.queue import Priority, WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
+from nicplug.reconcile.slots import SlotKeeper
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
 from nicplug.startup import wait_for_api
@@ -129,9 +130,18 @@ class App:
             self._settings.plan_settings(),
             is_busy=lambda: self.queue.waiting() > self._settings.workers,
         )
+        slots = SlotKeeper(
+            api=self._connection.api,
+            caches=self.caches,
+            gatherer=self.gatherer,
+            namespace=self._settings.namespace,
+            on_dirty=self.intake.answered,
+            clock=utc_now,
+        )
         reconciler = Reconciler(
             gatherer=self.gatherer,
             executor=executor,
+            slots=slots,
             memory=memory,
             announcer=Announcer(self._recorder),
             on_completion=self.metrics.completed,
@@ -320,6 +330,7 @@ class App:
 
     def _on_gain(self) -> None:
         log.info("this replica leads")
+        self.caches.slots.begin()
         self._open_gate()
 
     def _on_lose(self) -> None:

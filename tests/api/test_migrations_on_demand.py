@@ -35,6 +35,8 @@ async def without_controller(world: World, **options: Any) -> str:
 
 async def test_without_a_controller_one_migration_is_made(world: World) -> None:
     name = await without_controller(world)
+    # It waits, or its target pod would be made before the first report: the condition is about what is still to come.
+    world.set_limits(cluster=0)
     await world.quiet()
     world.plug(VM, name, "blue")
     await world.until(lambda: world.record(name, "blue").get("phase") == "Migrating")
@@ -87,6 +89,8 @@ async def test_an_operator_that_dies_before_it_says_so_leaves_one_migration(worl
 
 async def test_a_nic_that_is_taken_back_takes_its_migration_with_it(world: World) -> None:
     name = await without_controller(world)
+    # Before it has a target pod; afterwards it goes on, and the NIC comes out after it.
+    world.set_limits(cluster=0)
     world.plug(VM, name, "blue")
     await world.until(lambda: world.record(name, "blue").get("migration"))
     world.unplug(VM, name, "blue")

@@ -81,6 +81,23 @@ class World:
 
         self.server.modify("kubevirts", "kubevirt", change, namespace="kubevirt")
 
+    def set_limits(self, **limits: int) -> None:
+        """Change the limits of migrations in the KubeVirt CR: `cluster`, `outbound` and `inbound`."""
+
+        def change(body: Json) -> None:
+            configuration = body["spec"]["configuration"]
+            network = configuration.setdefault("network", {})
+            blocks = {
+                "cluster": ("parallelMigrationsPerCluster", configuration.setdefault("migrations", {})),
+                "outbound": ("parallelOutboundMigrationsPerNode", configuration.setdefault("migrations", {})),
+                "inbound": ("parallelInboundMigrationsPerNode", network.setdefault("hotplug", {})),
+            }
+            for name, value in limits.items():
+                member, block = blocks[name]
+                block[member] = value
+
+        self.server.modify("kubevirts", "kubevirt", change, namespace="kubevirt")
+
     # -- the node ------------------------------------------------------------------------------
 
     def pod_of(self, name: str) -> Json:
@@ -137,12 +154,12 @@ class World:
 
         self.server.modify(VMI, name, change, status=True)
 
-    async def running(self, body: Json) -> str:
+    async def running(self, body: Json, *, node: str = "node01") -> str:
         """Create a VM or a VMI and bring its guest up, as any node side would; returns the name."""
         name: str = body["metadata"]["name"]
         self.server.create(VM if body["kind"] == "VirtualMachine" else VMI, body)
         await self.until(lambda: self.has_pod(name))
-        self.run_pod(name)
+        self.run_pod(name, node=node)
         await self.until(lambda: self.phase(name) == "Scheduled")
         self.run_guest(name)
         await self.until(lambda: self.is_ready(name))

@@ -87,6 +87,7 @@ KINDS: tuple[Kind, ...] = (
         short_names=("po",),
         field_labels=("spec.nodeName", "status.phase", "status.podIP", "spec.serviceAccountName"),
     ),
+    _core("configmaps", "ConfigMap", has_status=False, has_generation=False, short_names=("cm",)),
     _core("daemonsets", "DaemonSet", group="apps", short_names=("ds",)),
     _core("controllerrevisions", "ControllerRevision", group="apps", has_status=False, has_generation=False),
     _core(

@@ -26,6 +26,7 @@ MIGRATIONS, REVISIONS = "virtualmachineinstancemigrations", "controllerrevisions
 NADS, NODES, EVENTS = "network-attachment-definitions", "nodes", "events"
 DAEMON_SETS, CONTROLLER_PODS = "daemonsets", "controllerpods"
 """The pods of the dynamic networks controller are watched by themselves, and so are a kind of their own here."""
+CONFIG_MAPS = "configmaps"
 LAUNCHER = ("kubevirt.io", "virt-launcher")
 KINDS = {
     VMS: "VirtualMachine",
@@ -38,6 +39,7 @@ KINDS = {
     NODES: "Node",
     DAEMON_SETS: "DaemonSet",
     CONTROLLER_PODS: "Pod",
+    CONFIG_MAPS: "ConfigMap",
 }
 _BORN_WITH_STATUS = frozenset({KUBEVIRTS, NODES, CONTROLLER_PODS})
 
@@ -168,6 +170,15 @@ class Cluster:
         except ApiFailure as failure:
             raise Stale(f"{plural} {name}: the patch does not fit", status=422) from failure
         return self.replace(plural, name, body, by=by, subresource=subresource)
+
+    def put(self, plural: str, name: str, body: Json, *, by: str) -> Json:
+        """PUT, guarded by the resourceVersion."""
+        old = self._objects.get((plural, name))
+        if old is None:
+            raise Gone(f"{plural} {name} not found", status=404)
+        if body["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"]:
+            raise Stale(f"{plural} {name}: the object has been modified", status=409)
+        return self.replace(plural, name, copied(body), by=by)
 
     def replace(self, plural: str, name: str, body: Json, *, by: str, subresource: str | None = None) -> Json:
         """What a PUT or a PATCH amounts to."""

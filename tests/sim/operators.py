@@ -19,6 +19,7 @@ from tests.sim.cluster import (
     KUBEVIRTS,
     MIGRATIONS,
     NADS,
+    NAMESPACE,
     NODES,
     PODS,
     REVISIONS,
@@ -47,6 +48,7 @@ from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.memory import Memory, PlanRepeats
 from nicplug.reconcile.reconciler import Reconciler
 from nicplug.reconcile.retry import RetryPolicy
+from nicplug.reconcile.slots import SlotKeeper
 
 CACHED = {
     VMS: CachedKind.VM,
@@ -129,7 +131,8 @@ class SimApi:
         return await self._arrive(answer)
 
     async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
-        raise NotImplementedError("nothing under test sends a PUT")
+        await self._leave()
+        return await self._arrive(self.cluster.put(resource.plural, name, body, by=self.who))
 
     async def delete(
         self,
@@ -207,9 +210,18 @@ class Operator:
         self._passes, self._moving, self._due, self._on_the_way = {}, {}, {}, []
         self._caches = Caches(clock=self._clock)
         memory = Memory(clock=self._clock)
+        gatherer = SimGatherer(self._caches, memory, PlanSettings(), slots=self.slots)
         self._reconciler = Reconciler(
-            gatherer=SimGatherer(self._caches, memory, PlanSettings(), slots=self.slots),
+            gatherer=gatherer,
             executor=Executor(self.api, self._caches, self._look_at),
+            slots=SlotKeeper(
+                api=self.api,
+                caches=self._caches,
+                gatherer=gatherer,
+                namespace=NAMESPACE,
+                on_dirty=self._look_at,
+                clock=self._clock,
+            ),
             memory=memory,
             announcer=Announcer(self.events),
             clock=self._clock,

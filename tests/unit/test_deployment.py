@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from nicplug.model.slot_ledger import LEDGER_NAME
+
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "crds"
 BASE = ROOT / "deploy" / "kustomize" / "base"
@@ -107,14 +109,18 @@ ALLOWED = {
         "apps/daemonsets": "list watch",
         "apiextensions.k8s.io/customresourcedefinitions": "get",
     },
-    "Role": {"coordination.k8s.io/leases": "get create update"},
+    "Role": {
+        "coordination.k8s.io/leases": "get create update",
+        "/configmaps nicplug-migration-slots": "get update",
+        "/configmaps": "create",
+    },
 }
 
 
 @pytest.mark.parametrize("kind", ALLOWED)
 def test_operator_may_do_this_and_no_more(kind: str) -> None:
     granted = {
-        f"{group}/{resource}": " ".join(rule["verbs"])
+        " ".join([f"{group}/{resource}", *rule.get("resourceNames", [])]): " ".join(rule["verbs"])
         for rule in base(kind.lower())["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -127,8 +133,16 @@ def test_rights_stay_narrow(kind: str) -> None:
     rules = base(kind.lower())["rules"]
     words = {word for rule in rules for values in rule.values() for word in values}
     assert "*" not in words
-    assert not {"secrets", "configmaps", "escalate", "bind", "impersonate", "nonResourceURLs"} & words
+    assert not {"secrets", "escalate", "bind", "impersonate", "nonResourceURLs"} & words
+    assert kind == "Role" or "configmaps" not in words
     assert base(kind.lower())["kind"] == kind
+
+
+def test_of_configmaps_only_the_ledger_is_read_or_changed() -> None:
+    """`create` cannot be narrowed to a name; it shows and changes nothing that exists."""
+    rules = [rule for rule in base("role")["rules"] if "configmaps" in rule["resources"]]
+    free = {verb for rule in rules if rule.get("resourceNames") != [LEDGER_NAME] for verb in rule["verbs"]}
+    assert free == {"create"}
 
 
 @pytest.mark.parametrize("kind", ALLOWED)

@@ -15,20 +15,33 @@ from nicplug.cache.nodes import Nodes
 from nicplug.cache.owner_index import OwnerIndex
 from nicplug.cache.pending_index import PendingIndex
 from nicplug.cache.pod_failures import PodFailures
+from nicplug.cache.slot_book import SlotBook
 from nicplug.cache.store import Change, Store
 from nicplug.model.attachments import KnownAttachments, attachment_keys
 from nicplug.model.dynamic_controller import ControllerFinder, DynamicController
-from nicplug.model.keys import AttachmentKey, KubevirtKey, MigrationKey, ObjectKey, PodKey, RevisionKey, VmiKey, VmKey
+from nicplug.model.keys import (
+    SLOTS,
+    AttachmentKey,
+    KubevirtKey,
+    MigrationKey,
+    ObjectKey,
+    PodKey,
+    RevisionKey,
+    SlotsKey,
+    VmiKey,
+    VmKey,
+)
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, resource_version, text
-from nicplug.model.migration import Migration, parse_migration
+from nicplug.model.migration import Migration, parse_migration, parse_migration_state
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.revision import VmRevision, name_of_start_revision, parse_revision
+from nicplug.model.slot_ledger import SlotEntry
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 
-WorkKey = VmKey | VmiKey | MigrationKey
+WorkKey = VmKey | VmiKey | MigrationKey | SlotsKey
 
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
@@ -42,6 +55,16 @@ class CachedKind(Enum):
     POD = "Pod"
     KUBEVIRT = "KubeVirt"
     REVISION = "ControllerRevision"
+
+
+class SlotFate(Enum):
+    """What has become of a migration that has a slot."""
+
+    GOES_ON = "goes on"
+    ENDED = "ended"
+    LINGERS = "lingers"
+    """It has ended, and the node agents have still to hear of it."""
+    UNKNOWN = "unknown"
 
 
 class Caches:
@@ -63,6 +86,7 @@ class Caches:
         self.pod_failures = PodFailures(clock=clock, is_ours=lambda uid: uid in self._vmi_of_pod)
         self.nodes = Nodes()
         self.controllers = DynamicControllers()
+        self.slots = SlotBook()
         self._pods: OwnerIndex[LauncherPod] = OwnerIndex(owner_kind=VMI_KIND)
         self._revisions: OwnerIndex[VmRevision] = OwnerIndex(owner_kind=VM_KIND)
         self._migrations = MigrationIndex()
@@ -157,6 +181,7 @@ class Caches:
             *(vm.key for vm in self.vms),
             *(vmi.key for vmi in self.vmis),
             *(migration.key for migration in self.migrations),
+            *([SLOTS] if self._migrations.unfinished() else []),
         ]
 
     def pods_of(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
@@ -166,6 +191,22 @@ class Caches:
     def migrations_of(self, key: VmiKey) -> tuple[Migration, ...]:
         """The migrations that name this VMI, oldest first; which VMI of that name they were made for is not said."""
         return self._migrations.of(key)
+
+    def unfinished_migrations(self) -> tuple[Migration, ...]:
+        """The migrations that have not ended, of all VMIs."""
+        return self._migrations.unfinished()
+
+    def fate_of(self, entry: SlotEntry) -> SlotFate:
+        """What has become of a migration that has a slot."""
+        migration = self.migrations.get(entry.migration)
+        if migration is None or migration.uid != entry.uid:
+            return SlotFate.ENDED if self.migrations.knows(entry.uid) else SlotFate.UNKNOWN
+        if not migration.is_final:
+            return SlotFate.GOES_ON
+        vmi = self.vmis.get(entry.vmi)
+        state = parse_migration_state(vmi.read_status()) if vmi is not None else None
+        is_copied = state is not None and state.is_active and state.migration_uid == entry.uid
+        return SlotFate.LINGERS if is_copied else SlotFate.ENDED
 
     def revisions_of(self, vm: VirtualMachine) -> tuple[VmRevision, ...]:
         """The revisions whose controller is this very uid."""
@@ -194,7 +235,7 @@ class Caches:
 
     def waiting_for_a_node(self) -> list[WorkKey]:
         """Whose chances may change with the nodes: VMIs with NICs on their way, and migrations before the hand-off."""
-        moving = [item.key for item in self.migrations if not (item.is_final or item.is_handed_off)]
+        moving = [item.key for item in self._migrations.unfinished() if not item.is_handed_off]
         return [*self._pending.everywhere(), *moving]
 
     def waiting_for_controller(self, nodes: Iterable[str] | None) -> list[WorkKey]:
@@ -331,7 +372,8 @@ class Caches:
         named = [item for vmi in change.records for item in self.migrations_of(vmi.key)]
         migrations = [item.key for item in named if change.after is None or not item.is_final]
         vms = (VmKey(vmi.key.namespace, vmi.key.name) for vmi in change.records)
-        return _unique([*_keys(change.records), *migrations, *vms])
+        slots = [SLOTS] if any(vmi.key in self.slots.lingering for vmi in change.records) else []
+        return _unique([*_keys(change.records), *migrations, *vms, *slots])
 
     def _migration_keys(self, change: Change[Migration] | None) -> list[WorkKey]:
         """The migration, the VMI that it moves, and that VMI's other migrations, which may wait for this one."""

@@ -1,4 +1,4 @@
-"""Which migrations name which VMI."""
+"""Which migrations name which VMI, and which have not ended."""
 
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -15,12 +15,15 @@ class MigrationIndex:
     def __init__(self) -> None:
         self._by_vmi: defaultdict[VmiKey, dict[MigrationKey, Migration]] = defaultdict(dict)
         self._vmi_of: dict[MigrationKey, VmiKey] = {}
+        self._unfinished: dict[MigrationKey, Migration] = {}
 
     def put(self, migration: Migration) -> None:
         """Keep it, in place of what had its key."""
         self._remove(migration.key)
         self._by_vmi[migration.vmi][migration.key] = migration
         self._vmi_of[migration.key] = migration.vmi
+        if not migration.is_final:
+            self._unfinished[migration.key] = migration
 
     def drop(self, migration: Migration) -> None:
         """Forget it, unless another has taken its key."""
@@ -33,7 +36,12 @@ class MigrationIndex:
         migrations = self._by_vmi.get(vmi, {}).values()
         return tuple(sorted(migrations, key=lambda item: (item.created or _FAR_FUTURE, item.uid)))
 
+    def unfinished(self) -> tuple[Migration, ...]:
+        """Those that have not ended, of all VMIs: few, where the ended ones are kept for people to read."""
+        return tuple(self._unfinished.values())
+
     def _remove(self, key: MigrationKey) -> None:
+        self._unfinished.pop(key, None)
         vmi = self._vmi_of.pop(key, None)
         if vmi is None:
             return

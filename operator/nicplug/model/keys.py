@@ -68,3 +68,14 @@ class DaemonSetKey(ObjectKey):
     """A DaemonSet."""
 
     __str__ = ObjectKey.__str__
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SlotsKey:
+    """The slots of all migrations, which are given out in one place."""
+
+    def __str__(self) -> str:
+        return "migration slots"
+
+
+SLOTS = SlotsKey()

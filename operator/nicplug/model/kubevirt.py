@@ -13,6 +13,7 @@ from nicplug.model.hotplug_policy import HotplugPolicy, cluster_policy
 from nicplug.model.keys import KubevirtKey
 from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.migration_configuration import migration_configuration
+from nicplug.model.migration_limits import MigrationLimits, parse_limits
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 from nicplug.model.networks import Binding
 
@@ -56,6 +57,7 @@ class KubevirtConfig:
         hotplug: the cluster's policy for hot-plug.
         controller_finder: by what the dynamic networks controller is known.
         migration_configuration: what a migration that is handed off now runs by.
+        limits: how many migrations may be under way.
     """
 
     key: KubevirtKey
@@ -73,6 +75,7 @@ class KubevirtConfig:
     hotplug: HotplugPolicy
     controller_finder: ControllerFinder
     migration_configuration: FrozenJson
+    limits: MigrationLimits
 
     def binding_plugin(self, name: str) -> BindingPlugin | None:
         """The plugin registered under that name."""
@@ -109,6 +112,7 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         hotplug=cluster_policy(hotplug, where=f"KubeVirt CR {key}"),
         controller_finder=parse_controller_finder(mapping(hotplug.get("dynamicController"))),
         migration_configuration=migration_configuration(mapping(configuration.get("migrations"))),
+        limits=parse_limits(mapping(configuration.get("migrations")), hotplug),
     )
 
 

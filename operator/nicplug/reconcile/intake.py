@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
-from nicplug.model.keys import AttachmentKey
+from nicplug.model.keys import SLOTS, AttachmentKey
 from nicplug.model.metadata import mapping
 from nicplug.reconcile.queue import Priority, WorkQueue
 
@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 # A pass over a neighbour would run in front of the write that matters, and often be repeated a moment later:
 # its few milliseconds cost a NIC one, and the operator a tenth of its CPU (docs/performance.md).
 _NEIGHBOUR_DELAY_SECONDS = 0.003
+# Of a hundred migrations made at once, those that come within so long of each other cost one write of the ledger.
+_SLOTS_DELAY_SECONDS = 0.005
 
 
 @dataclass(slots=True)
@@ -105,7 +107,8 @@ class Intake:
         """Have the keys looked at: the object itself, which comes first, now, and its neighbours in a moment."""
         later = _NEIGHBOUR_DELAY_SECONDS if priority is Priority.LIVE else 0.0
         for number, key in enumerate(keys):
-            self.queue.add(key, priority=priority, delay_seconds=later if number else 0.0)
+            delay = _SLOTS_DELAY_SECONDS if key == SLOTS else later if number else 0.0
+            self.queue.add(key, priority=priority, delay_seconds=delay)
 
     def expect_no_more_lists(self) -> None:
         """The caches are complete: from now on a listed object means that a watch was opened anew."""

@@ -8,7 +8,7 @@ import structlog
 
 from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import ApiError, Denied, Rejected
-from nicplug.model.keys import MigrationKey, VmiKey, VmKey
+from nicplug.model.keys import MigrationKey, SlotsKey, VmiKey, VmKey
 from nicplug.plan.actions import (
     Action,
     ConfirmPod,
@@ -37,6 +37,7 @@ from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.gather import MIGRATION_GENERATION, Gatherer
 from nicplug.reconcile.memory import Attempt, Memory
+from nicplug.reconcile.slots import SlotKeeper
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,7 @@ class Reconciler:
     executor: Executor
     memory: Memory
     announcer: Announcer
+    slots: SlotKeeper
     on_completion: Callable[[Completion], None]
     clock: Callable[[], datetime]
 
@@ -72,7 +74,12 @@ class Reconciler:
             ApiError: from the first action that failed; the actions before it have been done.
             PlanRepeats: what is wanted does not come about although every write succeeds.
         """
+        if isinstance(key, SlotsKey):
+            await self.slots.reconcile()
+            return None
         view = self._view(key)
+        if isinstance(key, MigrationKey):
+            self.slots.note(key, view if isinstance(view, MigrationView) else None)
         if view is None:
             self.memory.forget(key)
             return None
@@ -90,6 +97,9 @@ class Reconciler:
         Returns:
             Whether this is news; telling it may be refused as well, and must not go round in circles.
         """
+        if isinstance(key, SlotsKey):
+            self.slots.note_refusal(error)
+            return False
         view = self._view(key)
         if view is None:
             return False
@@ -130,6 +140,8 @@ class Reconciler:
                 return self.gatherer.vmi_view(key)
             case MigrationKey():
                 return self.gatherer.migration_view(key)
+            case SlotsKey():
+                return None
 
     def _plan(self, view: View) -> Plan:
         now = self.clock()

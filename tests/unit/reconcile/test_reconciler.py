@@ -23,6 +23,7 @@ from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.reconciler import Reconciler
+from nicplug.reconcile.slots import SlotKeeper
 
 NAME = "a"
 VM, VMI = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME)
@@ -114,9 +115,18 @@ class Bench:
         self.api, self.recorded, self.dirty = PlainApi(self.cluster), Recorded(), list[WorkKey]()
         self.caches = Caches(clock=self._clock)
         memory = Memory(clock=self._clock)
+        gatherer = Gatherer(self.caches, memory, PlanSettings())
         self.reconciler = Reconciler(
-            gatherer=Gatherer(self.caches, memory, PlanSettings()),
+            gatherer=gatherer,
             executor=Executor(self.api, self.caches, self.dirty.extend),
+            slots=SlotKeeper(
+                api=self.api,
+                caches=self.caches,
+                gatherer=gatherer,
+                namespace=NAMESPACE,
+                on_dirty=self.dirty.extend,
+                clock=self._clock,
+            ),
             memory=memory,
             announcer=Announcer(self.recorded),
             on_completion=lambda _: None,

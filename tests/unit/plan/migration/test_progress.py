@@ -417,4 +417,5 @@ TOLD_ELSEWHERE = {
     Reason.TARGET_POD_NOT_READY,  # test_timeouts.py
     Reason.FAILED_HAND_OVER,  # tests/unit/reconcile/test_migrations.py
     Reason.FAILED_ABORT,
+    Reason.SLOT_LEDGER_REFUSED,  # tests/api/test_migration_slots.py
 }

@@ -1,0 +1,89 @@
+"""What is known of the slots of migrations: the ledger as it was last read or written, and who wants what."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nicplug.model.keys import MigrationKey, VmiKey
+from nicplug.model.metadata import mapping
+from nicplug.model.migration_slot import Contender, MigrationSlot
+from nicplug.model.slot_ledger import SlotEntry, is_as_written, parse_entries
+
+_NONE = MigrationSlot()
+
+
+@dataclass(slots=True)
+class SlotBook:
+    """One process's knowledge of the ledger; a slot counts only as it was last read or written.
+
+    Attributes:
+        is_read: the ledger has been read since this process leads, and nobody is known to have written it since.
+        ledger: the ConfigMap; None when there is none.
+        entries: what it says; of one that was lost or edited, what this process remembers of it too.
+        lingering: VMIs whose migration has ended, with node agents that have still to hear of it.
+    """
+
+    is_read: bool = False
+    ledger: Mapping[str, Any] | None = None
+    entries: dict[str, SlotEntry] = field(default_factory=dict)
+    lingering: frozenset[VmiKey] = frozenset()
+    _contenders: dict[MigrationKey, Contender] = field(default_factory=dict)
+    _slots: dict[str, MigrationSlot] = field(default_factory=dict)
+
+    def take(self, ledger: Mapping[str, Any] | None) -> None:
+        """The ledger as it is now: read, or the answer to a write."""
+        data = mapping(mapping(ledger).get("data"))
+        is_whole = ledger is not None and is_as_written(data)
+        # Of a ledger that nicplug has not written like this, our own memory is worth more than what is missing there.
+        self.entries = {**({} if is_whole else self.entries), **parse_entries(data)}
+        self.ledger, self.is_read = ledger, True
+
+    def begin(self) -> None:
+        """This process leads from now on, and what it knows may be of an earlier time."""
+        self.is_read, self.ledger, self.lingering = False, None, frozenset()
+        self.entries, self._contenders, self._slots = {}, {}, {}
+
+    def doubt(self) -> None:
+        """Somebody else may have written the ledger: it has to be read before anything is granted."""
+        self.is_read = False
+
+    def slot_of(self, uid: str) -> MigrationSlot:
+        """The slot of a migration, as it was last decided; granted only when the ledger says so."""
+        slot, entry = self._slots.get(uid, _NONE), self.entries.get(uid)
+        return MigrationSlot(
+            is_granted=entry is not None,
+            inbound_node=entry.target_node if entry is not None else "",
+            reason=slot.reason,
+            message=slot.message,
+        )
+
+    def publish(self, slots: Mapping[str, MigrationSlot]) -> set[str]:
+        """Keep what was decided; the uids for which it is news."""
+        changed = {uid for uid, slot in slots.items() if self._slots.get(uid) != slot}
+        self._slots = dict(slots)
+        return changed
+
+    def note(self, contender: Contender) -> bool:
+        """Keep what a migration wants; whether that is news."""
+        is_news = self._contenders.get(contender.key) != contender
+        self._contenders[contender.key] = contender
+        return is_news
+
+    def drop(self, key: MigrationKey) -> bool:
+        """It has ended or is gone; whether anybody else may care."""
+        known = self._contenders.pop(key, None)
+        is_in_ledger = any(entry.migration == key for entry in self.entries.values())
+        return known is not None or is_in_ledger
+
+    def contender(self, key: MigrationKey, uid: str) -> Contender | None:
+        """What that very migration wants; None while nobody has looked."""
+        known = self._contenders.get(key)
+        return known if known is not None and known.uid == uid else None
+
+    def contenders(self) -> tuple[Contender, ...]:
+        """Everybody who has been looked at."""
+        return tuple(self._contenders.values())
+
+    def keys_of(self, uids: Collection[str]) -> list[MigrationKey]:
+        """The keys of those among them."""
+        return [item.key for item in self._contenders.values() if item.uid in uids]

@@ -1,0 +1,94 @@
+"""The ledger of migration slots: a ConfigMap with one key per migration that has a slot.
+
+Anybody who may edit the ConfigMap can write anything there; what is not understood is left out, and says so by the
+checksum that no longer fits.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.keys import MigrationKey, VmiKey
+from nicplug.model.metadata import mapping, text
+from nicplug.model.times import format_micro_time, parse_time
+
+LEDGER_NAME = "nicplug-migration-slots"
+_CHECKSUM = "checksum"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotEntry:
+    """One slot.
+
+    Attributes:
+        source_node: whose outbound migrations it counts among; "" when nobody knows.
+        target_node: whose inbound migrations it counts among; "" until it may be handed off.
+        granted_at: for people; None when it was found under way.
+    """
+
+    migration: MigrationKey
+    uid: str
+    vmi: VmiKey
+    source_node: str
+    target_node: str = ""
+    granted_at: datetime | None = None
+
+
+Entries = Mapping[str, SlotEntry]
+"""The slots by the uid of their migration."""
+
+
+def parse_entries(data: Mapping[str, Any]) -> dict[str, SlotEntry]:
+    """The slots that the data of the ConfigMap tells of."""
+    found = (_parse_entry(uid, text(value)) for uid, value in data.items() if uid != _CHECKSUM)
+    return {entry.uid: entry for entry in found if entry is not None}
+
+
+def format_entries(entries: Entries) -> dict[str, str]:
+    """The data that tells of these slots."""
+    data = {uid: _format_entry(entry) for uid, entry in sorted(entries.items())}
+    return {**data, _CHECKSUM: _checksum(data)}
+
+
+def is_as_written(data: Mapping[str, Any]) -> bool:
+    """Nobody but nicplug has written it."""
+    return data.get(_CHECKSUM) == _checksum({uid: value for uid, value in data.items() if uid != _CHECKSUM})
+
+
+def _checksum(data: Mapping[str, Any]) -> str:
+    """Against mistakes, not against malice."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _format_entry(entry: SlotEntry) -> str:
+    return json.dumps(
+        {
+            "namespace": entry.migration.namespace,
+            "migration": entry.migration.name,
+            "vmi": entry.vmi.name,
+            "sourceNode": entry.source_node,
+            "targetNode": entry.target_node,
+            "grantedAt": format_micro_time(entry.granted_at) if entry.granted_at is not None else None,
+        }
+    )
+
+
+def _parse_entry(uid: str, written: str) -> SlotEntry | None:
+    try:
+        value = mapping(json.loads(written))
+    except (ValueError, RecursionError):
+        return None
+    namespace, name, vmi = (text(value.get(member)) for member in ("namespace", "migration", "vmi"))
+    if not (namespace and name and vmi):
+        return None
+    return SlotEntry(
+        migration=MigrationKey(namespace, name),
+        uid=uid,
+        vmi=VmiKey(namespace, vmi),
+        source_node=text(value.get("sourceNode")),
+        target_node=text(value.get("targetNode")),
+        granted_at=parse_time(value.get("grantedAt")),
+    )

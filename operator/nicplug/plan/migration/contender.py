@@ -1,0 +1,55 @@
+"""What a migration wants of the limits, read from its own view: `plan.migration.slots` weighs all of them."""
+
+from datetime import datetime
+
+from nicplug.model.frozen_json import thaw
+from nicplug.model.metadata import mapping, text
+from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
+from nicplug.model.migration_slot import Contender
+from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
+from nicplug.plan.migration.eligibility import find_obstacle
+from nicplug.plan.migration.facts import Facts, gather_facts
+from nicplug.plan.views import MigrationView
+
+# Source: KubeVirt 1.9 `pkg/util/migrations/migrations.go`.
+_PRIORITIES = {"system-critical": 100, "user-triggered": 50, "system-maintenance": 20}
+
+
+def contender_of(view: MigrationView, *, now: datetime) -> Contender | None:
+    """What it wants and has; None for one that has ended, or that is somebody else's.
+
+    Args:
+        now: current time, UTC.
+    """
+    migration = view.migration
+    if migration.is_final or migration.phase in FOREIGN_MIGRATION_PHASES:
+        return None
+    facts = gather_facts(view)
+    state, vmi, pod = facts.state, facts.vmi, facts.target
+    is_handed_off = migration.is_handed_off or (facts.is_ours and state.is_active)
+    holds = is_handed_off or migration.has_target or pod is not None
+    if is_handed_off and facts.is_ours:
+        source, target = state.source_node, state.target_node
+    else:
+        source, target = (vmi.node_name if vmi is not None else ""), (pod.node_name if pod is not None else "")
+    return Contender(
+        key=migration.key,
+        uid=migration.uid,
+        vmi=migration.vmi,
+        created=migration.created,
+        priority=_PRIORITIES.get(text(mapping(thaw(migration.spec)).get("priority")), 0),
+        source_node=source,
+        target_node=target,
+        holds=holds,
+        is_handed_off=is_handed_off,
+        wants=not holds and _could_go(view, facts, now=now),
+    )
+
+
+def _could_go(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
+    """One that has just been made as well: its slot is found while it is being accepted."""
+    if facts.migration.phase is MigrationPhase.UNSET:
+        is_refused = refuse_unlike(facts) or refuse_missing(facts) or (facts.vmi and refuse_vmi(view, facts.vmi))
+        if is_refused is not None:
+            return False
+    return find_obstacle(view, now=now) is None

@@ -1,0 +1,205 @@
+"""Which migrations may go now, and which have to wait for whom: the limits are counted here and nowhere else.
+
+A slot is taken up from before the target pod is made until the migration has ended, and is written down in the ledger
+before it is used: of two leaders in one window one writes, the other has to look again. The limit of the target node
+counts from the hand-off, since only the scheduler knows that node.
+
+What is under way counts, whatever the ledger says; what the ledger says counts, whatever is to be seen.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from nicplug.model.keys import VmiKey
+from nicplug.model.migration_limits import CLUSTER_LIMIT, INBOUND_LIMIT, OUTBOUND_LIMIT, MigrationLimits
+from nicplug.model.migration_slot import Contender, MigrationSlot
+from nicplug.model.slot_ledger import Entries, SlotEntry
+from nicplug.plan.reasons import Reason
+
+_FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
+_ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
+# Whoever is further back is told a range: not everybody who waits shall be written to whenever one goes.
+_RANGES = (10, 30, 100, 300, 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotsView:
+    """What the planner sees.
+
+    Attributes:
+        entries: what the ledger says.
+        ended: uids of those of its migrations that are known to have ended or to be gone.
+        contenders: every migration that has not ended.
+    """
+
+    entries: Entries
+    ended: frozenset[str]
+    contenders: tuple[Contender, ...]
+    limits: MigrationLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotsPlan:
+    """What the ledger shall say, and what that means for each migration once it says so."""
+
+    entries: Entries
+    slots: Mapping[str, MigrationSlot]
+
+
+def plan_slots(view: SlotsView, *, now: datetime) -> SlotsPlan:
+    """Release, recover, grant.
+
+    Args:
+        now: current time, UTC; only written down.
+    """
+    count = _Count(view.limits)
+    for entry in _held(view):
+        count.add(entry)
+    slots: dict[str, MigrationSlot] = {}
+    arriving: Counter[str] = Counter()
+    for contender in sorted(view.contenders, key=_rank):
+        if contender.uid in count.entries:
+            slots[contender.uid] = _arrive(contender, count, arriving)
+    waiting = sorted((item for item in view.contenders if item.wants and item.uid not in count.entries), key=_rank)
+    position = 0
+    for contender in waiting:
+        if (cause := count.full_for(contender)) is None:
+            count.add(_entry_of(contender, granted_at=now))
+            slots[contender.uid] = MigrationSlot(is_granted=True)
+        else:
+            position += 1
+            slots[contender.uid] = _waiting(position, cause)
+    return SlotsPlan(entries=count.entries, slots=slots)
+
+
+def _rank(contender: Contender) -> tuple[int, datetime, str]:
+    return (-contender.priority, contender.created or _FAR_FUTURE, contender.uid)
+
+
+def _held(view: SlotsView) -> Iterable[SlotEntry]:
+    """The slots of the ledger that are still in use, and what is under way without one."""
+    contenders = {item.uid: item for item in view.contenders}
+    for uid, entry in view.entries.items():
+        if uid not in view.ended:
+            yield _corrected(entry, contenders[uid]) if uid in contenders else entry
+    for contender in view.contenders:
+        if contender.holds and contender.uid not in view.entries:
+            yield _corrected(_entry_of(contender, granted_at=None), contender)
+
+
+def _entry_of(contender: Contender, *, granted_at: datetime | None) -> SlotEntry:
+    return SlotEntry(
+        migration=contender.key,
+        uid=contender.uid,
+        vmi=contender.vmi,
+        source_node=contender.source_node,
+        granted_at=granted_at,
+    )
+
+
+def _corrected(entry: SlotEntry, contender: Contender) -> SlotEntry:
+    """What has been handed off is on its way to where the node agents say."""
+    target = contender.target_node if contender.is_handed_off and contender.target_node else entry.target_node
+    return replace(
+        entry,
+        migration=contender.key,
+        vmi=contender.vmi,
+        source_node=entry.source_node or contender.source_node,
+        target_node=target,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cause:
+    """Why a migration waits: which limit, and the migrations that take it up, longest first."""
+
+    limit: str
+    allowed: int
+    where: str
+    taken_by: tuple[SlotEntry, ...]
+
+
+class _Count:
+    """Who takes up what."""
+
+    def __init__(self, limits: MigrationLimits) -> None:
+        self._limits = limits
+        self.entries: dict[str, SlotEntry] = {}
+        self._outbound: Counter[str] = Counter()
+        self._inbound: Counter[str] = Counter()
+        self._vmis: dict[VmiKey, SlotEntry] = {}
+
+    def add(self, entry: SlotEntry) -> None:
+        self.entries[entry.uid] = entry
+        self._vmis[entry.vmi] = entry
+        if entry.source_node:
+            self._outbound[entry.source_node] += 1
+        if entry.target_node:
+            self._inbound[entry.target_node] += 1
+
+    def full_for(self, contender: Contender) -> _Cause | None:
+        """What keeps it from having a slot."""
+        limits, node = self._limits, contender.source_node
+        if (same := self._vmis.get(contender.vmi)) is not None:
+            return _Cause(limit="", allowed=1, where=f"VM {contender.vmi.name}", taken_by=(same,))
+        if len(self.entries) >= limits.per_cluster:
+            taken = _longest(self.entries.values())
+            return _Cause(limit=CLUSTER_LIMIT, allowed=limits.per_cluster, where="the cluster", taken_by=taken)
+        if self._outbound[node] >= limits.outbound_per_node:
+            taken = _longest(entry for entry in self.entries.values() if entry.source_node == node)
+            return _Cause(limit=OUTBOUND_LIMIT, allowed=limits.outbound_per_node, where=node, taken_by=taken)
+        return None
+
+    def admit(self, contender: Contender) -> _Cause | None:
+        """Give it its place on the target node, or say why not."""
+        entry, node, allowed = self.entries[contender.uid], contender.target_node, self._limits.inbound_per_node
+        if not node or entry.target_node == node:
+            return None
+        if self._inbound[node] >= allowed:
+            taken = _longest(item for item in self.entries.values() if item.target_node == node)
+            return _Cause(limit=INBOUND_LIMIT, allowed=allowed, where=node, taken_by=taken)
+        if entry.target_node:
+            self._inbound[entry.target_node] -= 1
+        self._inbound[node] += 1
+        self.entries[contender.uid] = replace(entry, target_node=node)
+        return None
+
+
+def _longest(entries: Iterable[SlotEntry]) -> tuple[SlotEntry, ...]:
+    return tuple(sorted(entries, key=lambda entry: (entry.granted_at or _FAR_FUTURE, entry.uid)))
+
+
+def _arrive(contender: Contender, count: _Count, arriving: Counter[str]) -> MigrationSlot:
+    cause = count.admit(contender)
+    inbound = count.entries[contender.uid].target_node
+    if cause is None:
+        return MigrationSlot(is_granted=True, inbound_node=inbound)
+    arriving[contender.target_node] += 1
+    return replace(_waiting(arriving[contender.target_node], cause), is_granted=True, inbound_node=inbound)
+
+
+def _waiting(position: int, cause: _Cause) -> MigrationSlot:
+    return MigrationSlot(reason=Reason.WAITING_FOR_SLOT, message=f"{_place(position)}; {_why(position, cause)}")
+
+
+def _place(position: int) -> str:
+    if position in _ORDINALS:
+        return f"{_ORDINALS[position]} in the queue"
+    bound = next((bound for bound in _RANGES if position <= bound), None)
+    return f"among the first {bound} in the queue" if bound is not None else f"beyond the first {_RANGES[-1]}"
+
+
+def _why(position: int, cause: _Cause) -> str:
+    limit = (
+        f"{cause.limit} of {cause.where}: {cause.allowed}, all taken"
+        if cause.limit
+        else f"one at a time of {cause.where}"
+    )
+    if not cause.taken_by:
+        return f"{cause.limit} is 0, which lets no migration begin"
+    if position not in _ORDINALS:
+        return f"waits for others to end ({limit})"
+    first = cause.taken_by[0]
+    return f"waits for migration {first.migration} of VM {first.vmi.name} ({limit})"

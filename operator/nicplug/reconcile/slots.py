@@ -1,0 +1,161 @@
+"""The ledger of migration slots: read once per leadership, then written whenever somebody may go or has ended.
+
+Not watched: only the leader writes it, and whoever else does makes the next write fail, after which it is read again
+(docs/adr/0014).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from nicplug.cache.caches import CachedKind, Caches, SlotFate, WorkKey
+from nicplug.kube.api import Json, KubeApi
+from nicplug.kube.errors import ApiError, Denied, Gone
+from nicplug.kube.resources import CONFIG_MAPS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from nicplug.model.keys import SLOTS, MigrationKey
+from nicplug.model.metadata import mapping, text
+from nicplug.model.migration_limits import MigrationLimits
+from nicplug.model.migration_slot import Contender, MigrationSlot
+from nicplug.model.slot_ledger import LEDGER_NAME, Entries, SlotEntry, format_entries
+from nicplug.plan.migration.contender import contender_of
+from nicplug.plan.migration.slots import SlotsPlan, SlotsView, plan_slots
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import MigrationView
+from nicplug.reconcile.gather import Gatherer
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotKeeper:
+    """Keeps the ledger.
+
+    Attributes:
+        namespace: where it lies: the operator's own.
+        on_dirty: told which keys have to look again.
+    """
+
+    api: KubeApi
+    caches: Caches
+    gatherer: Gatherer
+    namespace: str
+    on_dirty: Callable[[list[WorkKey]], None]
+    clock: Callable[[], datetime]
+
+    def note(self, key: MigrationKey, view: MigrationView | None) -> None:
+        """A migration is being looked at; None: it is gone."""
+        book = self.caches.slots
+        contender = contender_of(view, now=self.clock()) if view is not None else None
+        is_news = book.note(contender) if contender is not None else book.drop(key)
+        if is_news:
+            self.on_dirty([SLOTS])
+
+    async def reconcile(self) -> None:
+        """Release what has ended, grant what is free, and tell those whose turn it is.
+
+        Raises:
+            ApiError: the ledger could not be read or written; nothing has been granted.
+        """
+        book = self.caches.slots
+        if not book.is_read:
+            await self._read()
+        ended = await self._ended()
+        view = SlotsView(entries=book.entries, ended=ended, contenders=self._contenders(), limits=self._limits())
+        plan = plan_slots(view, now=self.clock())
+        await self._write(plan.entries)
+        self._publish(plan)
+
+    def note_refusal(self, error: ApiError) -> None:
+        """Tell those who wait why nobody is granted anything."""
+        book = self.caches.slots
+        message = f"the ledger of migration slots, ConfigMap {self.namespace}/{LEDGER_NAME}, cannot be written: {error}"
+        waiting = {
+            item.uid: MigrationSlot(reason=Reason.SLOT_LEDGER_REFUSED, message=message)
+            for item in book.contenders()
+            if item.wants and item.uid not in book.entries
+        }
+        self.on_dirty([*book.keys_of(book.publish(waiting))])
+
+    def _limits(self) -> MigrationLimits:
+        config = self.caches.config()
+        return config.limits if config is not None else MigrationLimits()
+
+    def _contenders(self) -> tuple[Contender, ...]:
+        """Every migration that has not ended; who has not been looked at yet is, at the start of a process."""
+        book, now = self.caches.slots, self.clock()
+        found: list[Contender] = []
+        for migration in self.caches.unfinished_migrations():
+            contender = book.contender(migration.key, migration.uid)
+            if contender is None and (view := self.gatherer.migration_view(migration.key)) is not None:
+                contender = contender_of(view, now=now)
+                if contender is not None:
+                    book.note(contender)
+            if contender is not None:
+                found.append(contender)
+        return tuple(found)
+
+    async def _ended(self) -> frozenset[str]:
+        """Of the migrations in the ledger those that have ended; about one never heard of the server is asked."""
+        book, ended, lingering = self.caches.slots, set(), set()
+        for uid, entry in list(book.entries.items()):
+            match self.caches.fate_of(entry):
+                case SlotFate.ENDED:
+                    ended.add(uid)
+                case SlotFate.LINGERS:
+                    lingering.add(entry.vmi)
+                case SlotFate.UNKNOWN if await self._is_gone(entry):
+                    ended.add(uid)
+        book.lingering = frozenset(lingering)
+        return frozenset(ended)
+
+    async def _is_gone(self, entry: SlotEntry) -> bool:
+        """Not heard of may mean that its watch is late."""
+        key = entry.migration
+        try:
+            answer = await self.api.get(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, name=key.name, namespace=key.namespace)
+        except Gone:
+            return True
+        self.on_dirty(self.caches.observe(CachedKind.MIGRATION, answer))
+        return text(mapping(answer.get("metadata")).get("uid")) != entry.uid
+
+    async def _read(self) -> None:
+        book = self.caches.slots
+        try:
+            book.take(await self.api.get(CONFIG_MAPS, name=LEDGER_NAME, namespace=self.namespace))
+        except Gone:
+            book.take(None)
+
+    async def _write(self, entries: Entries) -> None:
+        """All changes in one write; the answer is what counts from now on."""
+        book, data = self.caches.slots, format_entries(entries)
+        known = book.ledger
+        if (known is None and not entries) or (known is not None and known.get("data") == data):
+            return
+        try:
+            book.take(await self._send(known, data))
+        except ApiError:
+            # Whether it was written is not known, or somebody else was faster.
+            book.doubt()
+            raise
+
+    async def _send(self, known: Mapping[str, Any] | None, data: Mapping[str, str]) -> Json:
+        body = {"apiVersion": CONFIG_MAPS.api_version, "kind": CONFIG_MAPS.kind, "data": dict(data)}
+        if known is not None:
+            metadata = {name: value for name, value in known["metadata"].items() if name != "managedFields"}
+            return await self.api.replace(
+                CONFIG_MAPS, {**body, "metadata": metadata}, name=LEDGER_NAME, namespace=self.namespace
+            )
+        metadata = {"name": LEDGER_NAME, "namespace": self.namespace}
+        try:
+            return await self.api.create(CONFIG_MAPS, {**body, "metadata": metadata}, namespace=self.namespace)
+        except Gone as error:
+            # As slow to be mended, and by the same people, as a right that is missing.
+            text_ = f'there is no namespace "{self.namespace}": make it, or name another one by --namespace'
+            raise Denied(text_, status=error.status, reason=error.reason, request=error.request) from error
+
+    def _publish(self, plan: SlotsPlan) -> None:
+        book = self.caches.slots
+        self.on_dirty([*book.keys_of(book.publish(plan.slots))])

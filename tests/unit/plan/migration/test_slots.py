@@ -1,0 +1,302 @@
+"""Who may go, who waits, and what the ledger shall say: one row per rule."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.build import (
+    NOW,
+    migration,
+    migration_state,
+    migration_view,
+    node,
+    pod,
+    target_pod,
+    vmi,
+)
+
+from nicplug.model.keys import MigrationKey, VmiKey
+from nicplug.model.migration_limits import MigrationLimits, parse_limits
+from nicplug.model.migration_slot import Contender
+from nicplug.model.slot_ledger import SlotEntry, format_entries, is_as_written, parse_entries
+from nicplug.plan.migration.contender import contender_of
+from nicplug.plan.migration.slots import SlotsPlan, SlotsView, plan_slots
+
+LIMITS = MigrationLimits()
+WIDE = MigrationLimits(per_cluster=1000, outbound_per_node=1000, inbound_per_node=1000)
+
+
+def one(name: str, *, source: str = "", age: int = 0, **members: object) -> Contender:
+    """A migration of a VM of its own, that wants a slot; from a node of its own, unless said otherwise."""
+    fields = {
+        "key": MigrationKey("default", name),
+        "uid": f"uid-{name}",
+        "vmi": VmiKey("default", f"vm-{name}"),
+        "created": NOW - timedelta(seconds=age),
+        "priority": 0,
+        "source_node": source or f"node-{name}",
+        "wants": True,
+    }
+    return Contender(**{**fields, **members})  # type: ignore[arg-type]
+
+
+def under_way(name: str, **members: object) -> Contender:
+    """One with a target pod."""
+    return one(name, holds=True, wants=False, **members)  # type: ignore[arg-type]
+
+
+def entry(contender: Contender, *, target: str = "", age: int = 0) -> SlotEntry:
+    """Its slot."""
+    return SlotEntry(
+        migration=contender.key,
+        uid=contender.uid,
+        vmi=contender.vmi,
+        source_node=contender.source_node,
+        target_node=target,
+        granted_at=NOW - timedelta(seconds=age),
+    )
+
+
+def plan(
+    *contenders: Contender,
+    held: tuple[SlotEntry, ...] = (),
+    ended: tuple[str, ...] = (),
+    limits: MigrationLimits = LIMITS,
+) -> SlotsPlan:
+    """What is decided."""
+    return plan_slots(
+        SlotsView(
+            entries={item.uid: item for item in held},
+            ended=frozenset(f"uid-{name}" for name in ended),
+            contenders=contenders,
+            limits=limits,
+        ),
+        now=NOW,
+    )
+
+
+def granted(decided: SlotsPlan) -> list[str]:
+    """Who has a slot in the ledger."""
+    return sorted(item.migration.name for item in decided.entries.values())
+
+
+def many(count: int, **members: object) -> list[Contender]:
+    return [one(f"m{number:03}", age=count - number, **members) for number in range(count)]  # type: ignore[arg-type]
+
+
+def test_up_to_the_limit_of_the_cluster_go_the_oldest_first() -> None:
+    decided = plan(*reversed(many(100)))
+    assert granted(decided) == ["m000", "m001", "m002", "m003", "m004"]
+    assert [name for name, slot in sorted(decided.slots.items()) if slot.is_granted] == sorted(decided.entries)
+
+
+def test_up_to_the_outbound_limit_of_a_node_go_and_nobody_is_held_up_behind_them() -> None:
+    crowd = [one(f"a{number}", source="node01", age=10) for number in range(5)]
+    decided = plan(*crowd, one("z", source="node02"))
+    assert granted(decided) == ["a0", "a1", "z"]
+    assert "parallelOutboundMigrationsPerNode of node01: 2, all taken" in decided.slots["uid-a2"].message
+
+
+@pytest.mark.parametrize(
+    ("contenders", "first"),
+    [
+        ([one("old", age=9), one("critical", priority=100)], "critical"),
+        ([one("maintenance", priority=20), one("user", priority=50)], "user"),
+        ([one("new"), one("old", age=9)], "old"),
+        ([one("b"), one("a")], "a"),
+        ([one("unknown", created=None), one("a")], "a"),
+    ],
+)
+def test_who_goes_first(contenders: list[Contender], first: str) -> None:
+    decided = plan(*contenders, limits=replace(LIMITS, per_cluster=1))
+    assert granted(decided) == [first]
+
+
+def test_a_slot_that_was_given_is_kept_whoever_comes() -> None:
+    mine = one("mine")
+    decided = plan(mine, one("critical", priority=100), held=(entry(mine),), limits=replace(LIMITS, per_cluster=1))
+    assert granted(decided) == ["mine"]
+    assert decided.entries["uid-mine"] == entry(mine)
+
+
+def test_a_slot_of_one_that_has_ended_is_free_at_once() -> None:
+    gone = one("gone")
+    decided = plan(one("next"), held=(entry(gone),), ended=("gone",), limits=replace(LIMITS, per_cluster=1))
+    assert granted(decided) == ["next"]
+
+
+def test_a_slot_of_one_that_was_never_heard_of_counts() -> None:
+    decided = plan(one("next"), held=(entry(one("stranger")),), limits=replace(LIMITS, per_cluster=1))
+    assert granted(decided) == ["stranger"]
+
+
+def test_what_is_under_way_counts_although_the_ledger_was_lost() -> None:
+    decided = plan(*(under_way(f"u{number}") for number in range(7)), one("next"))
+    assert granted(decided) == [f"u{number}" for number in range(7)]
+    assert not decided.slots["uid-next"].is_granted
+
+
+def test_a_lowered_limit_takes_nothing_back() -> None:
+    running = [under_way(f"u{number}") for number in range(3)]
+    held = tuple(entry(item) for item in running)
+    low = replace(LIMITS, per_cluster=1)
+    assert granted(plan(*running, one("next"), held=held, limits=low)) == ["u0", "u1", "u2"]
+    assert granted(plan(running[0], one("next"), held=held, ended=("u1", "u2"), limits=low)) == ["u0"]
+
+
+def test_of_one_vm_one_migration_has_a_slot() -> None:
+    vm = VmiKey("default", "vm")
+    decided = plan(one("a", vmi=vm, age=1), one("b", vmi=vm), limits=WIDE)
+    assert granted(decided) == ["a"]
+
+
+def test_a_limit_of_zero_says_so() -> None:
+    decided = plan(one("a"), limits=replace(LIMITS, per_cluster=0))
+    assert decided.entries == {}
+    assert decided.slots["uid-a"].message == (
+        "1st in the queue; parallelMigrationsPerCluster is 0, which lets no migration begin"
+    )
+
+
+# -- the target node ---------------------------------------------------------------------------
+
+
+def test_up_to_the_inbound_limit_of_a_node_are_handed_off_to_it() -> None:
+    coming = [under_way(f"u{number}", target_node="node09", age=9 - number) for number in range(3)]
+    elsewhere = under_way("x", target_node="node08")
+    decided = plan(*coming, elsewhere, held=tuple(map(entry, (*coming, elsewhere))))
+    assert {name: slot.inbound_node for name, slot in decided.slots.items()} == {
+        "uid-u0": "node09",
+        "uid-u1": "node09",
+        "uid-u2": "",
+        "uid-x": "node08",
+    }
+    assert decided.slots["uid-u2"].is_granted
+    assert "parallelInboundMigrationsPerNode of node09: 2, all taken" in decided.slots["uid-u2"].message
+
+
+def test_what_was_handed_off_counts_where_it_went_although_the_ledger_was_lost() -> None:
+    away = [under_way(f"u{number}", target_node="node09", is_handed_off=True) for number in range(3)]
+    decided = plan(*away, under_way("next", target_node="node09"))
+    assert [decided.slots[f"uid-u{number}"].inbound_node for number in range(3)] == ["node09"] * 3
+    assert decided.slots["uid-next"].inbound_node == ""
+
+
+def test_a_place_on_the_target_node_is_free_when_its_migration_has_ended() -> None:
+    gone, coming = under_way("gone", target_node="n"), under_way("coming", target_node="n")
+    held = (entry(gone, target="n"), entry(coming))
+    limits = replace(LIMITS, inbound_per_node=1)
+    assert plan(gone, coming, held=held, limits=limits).slots["uid-coming"].inbound_node == ""
+    assert plan(coming, held=held, ended=("gone",), limits=limits).slots["uid-coming"].inbound_node == "n"
+
+
+# -- words -------------------------------------------------------------------------------------
+
+
+def test_the_first_are_told_whom_they_wait_for() -> None:
+    running = under_way("u")
+    decided = plan(running, one("next"), held=(entry(running),), limits=replace(LIMITS, per_cluster=1))
+    slot = decided.slots["uid-next"]
+    assert slot.reason == "WaitingForSlot"
+    assert slot.message == (
+        "1st in the queue; waits for migration default/u of VM vm-u "
+        "(parallelMigrationsPerCluster of the cluster: 1, all taken)"
+    )
+
+
+def test_of_a_hundred_who_wait_few_are_told_anything_when_one_goes() -> None:
+    waiting = many(100)
+    running = [under_way(f"u{number}", age=200) for number in range(5)]
+    held = tuple(entry(item, age=9 - number) for number, item in enumerate(running))
+    before = plan(*running, *waiting, held=held).slots
+    after = plan(*running[1:], *waiting, held=held, ended=("u0",)).slots
+    changed = [uid for uid, slot in after.items() if before.get(uid) != slot]
+    # One goes, three are at the front, one more is among the first 10, 30 and 100 each.
+    assert len(changed) <= 7
+
+
+# -- what a migration wants --------------------------------------------------------------------
+
+RUNNING = vmi(moving=migration_state())
+
+
+@pytest.mark.parametrize(
+    ("name", "contender", "expected"),
+    [
+        ("just made", contender_of(migration_view(migration(""), vmi(), pod()), now=NOW), (True, False, False)),
+        ("pending", contender_of(migration_view(migration("Pending"), vmi(), pod()), now=NOW), (True, False, False)),
+        (
+            "no node for it",
+            contender_of(migration_view(migration("Pending"), vmi(), pod(), nodes=[node("node01")]), now=NOW),
+            (False, False, False),
+        ),
+        (
+            "refused when it was made",
+            contender_of(migration_view(migration("", spec={}), vmi(), pod()), now=NOW),
+            (False, False, False),
+        ),
+        ("no VMI", contender_of(migration_view(migration("Pending"), None), now=NOW), (False, False, False)),
+        (
+            "being deleted",
+            contender_of(migration_view(migration("Pending", deleting=True), vmi(), pod()), now=NOW),
+            (False, False, False),
+        ),
+        (
+            "a pod, although its phase does not say so yet",
+            contender_of(migration_view(migration("Pending"), vmi(), pod(), target_pod()), now=NOW),
+            (False, True, False),
+        ),
+        (
+            "a phase, although its pod is not to be seen",
+            contender_of(migration_view(migration("Scheduling"), vmi(), pod()), now=NOW),
+            (False, True, False),
+        ),
+        (
+            "handed off, although its phase does not say so yet",
+            contender_of(migration_view(migration("Scheduled"), RUNNING, pod(), target_pod()), now=NOW),
+            (False, True, True),
+        ),
+    ],
+)
+def test_what_it_wants_and_has(name: str, contender: Contender | None, expected: tuple[bool, bool, bool]) -> None:
+    assert contender is not None, name
+    assert (contender.wants, contender.holds, contender.is_handed_off) == expected
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed", "WaitingForSync"])
+def test_who_has_ended_or_is_not_ours_wants_nothing(phase: str) -> None:
+    assert contender_of(migration_view(migration(phase), vmi(), pod()), now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("priority", "rank"),
+    [("system-critical", 100), ("user-triggered", 50), ("system-maintenance", 20), ("", 0), ("nonsense", 0), (7, 0)],
+)
+def test_priorities_are_those_of_kubevirt(priority: object, rank: int) -> None:
+    raw = migration("Pending", spec={"priority": priority})
+    contender = contender_of(migration_view(raw, vmi(), pod()), now=NOW)
+    assert contender is not None
+    assert contender.priority == rank
+
+
+# -- the ledger's text -------------------------------------------------------------------------
+
+
+def test_the_ledger_says_again_what_was_written() -> None:
+    entries = {item.uid: entry(item, target="n") for item in many(3)}
+    data = format_entries(entries)
+    assert parse_entries(data) == entries
+    assert is_as_written(data)
+
+
+@pytest.mark.parametrize("value", ["", "{", "[]", "null", '{"migration": 1}', '{"namespace": "a", "migration": "b"}'])
+def test_what_is_not_understood_is_left_out_and_noticed(value: str) -> None:
+    data = {**format_entries({}), "some-uid": value}
+    assert parse_entries(data) == {}
+    assert not is_as_written(data)
+
+
+def test_limits_that_are_no_counts_have_no_effect() -> None:
+    written = {"parallelMigrationsPerCluster": -1, "parallelOutboundMigrationsPerNode": "many"}
+    assert parse_limits(written, {"parallelInboundMigrationsPerNode": True}) == MigrationLimits()
+    assert parse_limits({"parallelMigrationsPerCluster": 0}, {}).per_cluster == 0
