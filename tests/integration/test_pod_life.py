@@ -112,7 +112,8 @@ def test_an_eviction_by_the_kubelet_is_told_by_its_name(user: User) -> None:
     user.merge(POD, pod, {"status": evicted}, status=True)
     until(lambda: _status(user, "a").get("reason") == "Evicted")
     until(lambda: user.phase("a") == "Failed")
-    assert "low on resource" in _events(user, "VirtualMachineInstance", "LauncherPodLost")[0]["note"]
+    lost = until(lambda: _events(user, "VirtualMachineInstance", "LauncherPodLost"))
+    assert "low on resource" in lost[0]["note"]
 
 
 @pytest.fixture
