@@ -1,0 +1,218 @@
+"""The policy for hot-plug on a real API server: what its schema refuses, who overrides whom, and what comes of it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.integration.conftest import KUBEVIRT, Sandbox
+from tests.integration.user import VM, Json, User, plug, vm
+from tests.integration.waiting import until
+
+from nicplug_sandbox.apply import apply_manifests
+
+BLOCK = "spec.configuration.network.hotplug"
+CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
+SetPolicy = Callable[..., None]
+
+REFUSED = [
+    pytest.param({"dynamicPath": "Sometimes"}, "dynamicPath", '"Auto", "Always", "Never"', id="dynamicPath"),
+    pytest.param({"dynamicPath": None}, "", "", id="null is absent"),
+    pytest.param({"dynamicTimeout": "10"}, "dynamicTimeout", "write a duration of 1s to 1h, such as 10s", id="no unit"),
+    pytest.param({"dynamicTimeout": "0.5s"}, "dynamicTimeout", "write a duration of 1s to 1h", id="too short"),
+    pytest.param({"dynamicTimeout": "61m"}, "dynamicTimeout", "write a duration of 1s to 1h", id="too long"),
+    pytest.param({"dynamicTimeout": "9" * 15 + "h"}, "dynamicTimeout", "write a duration of 1s to 1h", id="no measure"),
+    pytest.param({"dynamicTimeout": 10}, "dynamicTimeout", "string", id="a number"),
+    pytest.param({"onFailure": "Retry"}, "onFailure", '"Migrate", "Hold", "Rollback"', id="onFailure"),
+    pytest.param({"migration": "Always"}, "migration", '"Allowed", "Never"', id="migration"),
+    pytest.param({"removalPolicy": "Implicit"}, "removalPolicy", '"Explicit", "Declarative"', id="removalPolicy"),
+    pytest.param({"dynamicController": {"selector": {}}}, "dynamicController.selector.matchLabels", "", id="selector"),
+    pytest.param({"dynamicController": "mine"}, "dynamicController", "object", id="no object"),
+]
+
+
+@pytest.fixture
+def set_policy(sandbox: Sandbox) -> Iterator[SetPolicy]:
+    """Replace the policy in the KubeVirt CR; put right at the end."""
+    admin = sandbox.user("kubevirt")
+
+    def write(**block: Any) -> None:
+        admin.change("kubevirts", "kubevirt", lambda body: _configuration(body).update(network={"hotplug": block}))
+
+    yield write
+    admin.change("kubevirts", "kubevirt", lambda body: _configuration(body).pop("network", None))
+    apply_manifests(kubeconfig=sandbox.admin, paths=[KUBEVIRT])
+
+
+@pytest.fixture
+def no_controller(sandbox: Sandbox) -> Iterator[None]:
+    """No dynamic networks controller on any node."""
+    admin = sandbox.user("")
+    nodes = [item["metadata"]["name"] for item in admin.items("nodes")]
+    for node in nodes:
+        admin.merge("nodes", node, {"metadata": {"annotations": {CONTROLLER: "absent"}}})
+    until(lambda: not _controller_pods(sandbox))
+    yield
+    for node in nodes:
+        admin.merge("nodes", node, {"metadata": {"annotations": {CONTROLLER: None}}})
+    until(lambda: len(_controller_pods(sandbox)) == len(nodes))
+
+
+@pytest.fixture
+def without_rights(sandbox: Sandbox) -> Iterator[None]:
+    """An operator that must not read DaemonSets and nodes."""
+    admin = sandbox.user("")
+    role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/nicplug-operator"
+    _, before = admin.request("GET", role)
+    rules = [rule for rule in before["rules"] if not {"daemonsets", "nodes"} & set(rule["resources"])]
+    assert len(rules) == len(before["rules"]) - 2
+    sandbox.stop()
+    _patch_rules(admin, role, rules)
+    sandbox.start()
+    yield
+    _patch_rules(admin, role, before["rules"])
+    sandbox.stop()
+    sandbox.start()
+
+
+def _patch_rules(admin: User, role: str, rules: list[Json]) -> None:
+    code, answer = admin.request("PATCH", role, {"rules": rules}, content_type="application/merge-patch+json")
+    assert code == 200, answer
+
+
+def _configuration(body: Json) -> Json:
+    configuration: Json = body["spec"]["configuration"]
+    return configuration
+
+
+def _controller_pods(sandbox: Sandbox) -> list[Json]:
+    return sandbox.user("kube-system").items("pods", selector="app=dynamic-networks-controller")
+
+
+def annotated(name: str, **annotations: str) -> Json:
+    body = vm(name)
+    body["metadata"]["annotations"] = {f"nicplug.io/{key.replace('_', '-')}": val for key, val in annotations.items()}
+    return body
+
+
+def problem(user: User) -> str:
+    """What the condition says; "" without it."""
+    return str(user.condition("a", "InvalidHotplugPolicy").get("message", ""))
+
+
+def invalid_policy_events(user: User) -> list[str]:
+    found = [item for item in user.items("events") if item["reason"] == "InvalidHotplugPolicy"]
+    return [item["note"] for item in found]
+
+
+@pytest.mark.parametrize(("block", "field", "remedy"), REFUSED)
+def test_the_schema_refuses_with_the_field_and_the_remedy(
+    sandbox: Sandbox, block: Json, field: str, remedy: str
+) -> None:
+    """Nothing is stored: the request is a dry run."""
+    admin = sandbox.user("kubevirt")
+    path = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt?dryRun=All"
+    patch = {"spec": {"configuration": {"network": {"hotplug": block}}}}
+    code, answer = admin.request("PATCH", path, patch, content_type="application/merge-patch+json")
+    if not field:
+        assert code == 200
+        return
+    assert code == 422
+    assert f"{BLOCK}.{field}" in answer["message"]
+    assert remedy in answer["message"]
+
+
+def test_a_typo_in_a_field_s_name_is_refused_by_kubectl(sandbox: Sandbox) -> None:
+    admin = sandbox.user("kubevirt")
+    path = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt?dryRun=All&fieldValidation=Strict"
+    patch = {"spec": {"configuration": {"network": {"hotplug": {"dynamicTimout": "20s"}}}}}
+    code, answer = admin.request("PATCH", path, patch, content_type="application/merge-patch+json")
+    assert code in (400, 422)
+    assert f'unknown field "{BLOCK}.dynamicTimout"' in answer["message"]
+
+
+@pytest.mark.usefixtures("unharmed")
+def test_an_annotation_that_is_not_understood_is_a_condition_and_one_event(user: User) -> None:
+    user.create(VM, annotated("a", on_failure="Retry"))
+    user.until_running("a")
+    said = f'annotation nicplug.io/on-failure of VirtualMachine {user.namespace}/a is "Retry", and has no effect'
+    until(lambda: problem(user).startswith(said))
+    assert problem(user).endswith("write Migrate, Hold or Rollback")
+    until(lambda: invalid_policy_events(user))
+    user.change(VM, "a", plug("blue"))
+    user.until_ready("a", "blue")
+    assert len(invalid_policy_events(user)) == 1
+    user.merge(VM, "a", {"metadata": {"annotations": {"nicplug.io/on-failure": "Hold"}}})
+    until(lambda: not problem(user))
+
+
+@pytest.mark.usefixtures("unharmed", "no_controller")
+def test_the_cluster_s_never_migrate_holds_for_every_vm_until_it_is_taken_back(
+    user: User, set_policy: SetPolicy
+) -> None:
+    set_policy(migration="Never")
+    user.create(VM, annotated("a", migration="Allowed"))
+    user.until_running("a")
+    until(lambda: "the cluster's is Never" in problem(user))
+    user.change(VM, "a", plug("blue"))
+    until(lambda: user.record("a", "blue").get("reason") == "MigrationForbidden")
+    record = user.record("a", "blue")
+    assert (record["phase"], record["path"]) == ("Blocked", "None")
+    assert f"migration is Never ({BLOCK}.migration of KubeVirt CR kubevirt/kubevirt)" in record["message"]
+    set_policy(migration="Allowed")
+    until(lambda: user.record("a", "blue").get("path") == "Migration")
+    assert not problem(user)
+
+
+@pytest.mark.usefixtures("unharmed")
+def test_a_vm_overrides_the_path_that_the_cluster_sets(user: User, set_policy: SetPolicy) -> None:
+    set_policy(dynamicPath="Never", migration="Never")
+    user.create(VM, annotated("a", dynamic_path="Auto"))
+    user.create(VM, vm("b"))
+    for name in ("a", "b"):
+        user.until_running(name)
+        user.change(VM, name, plug("blue"))
+    user.until_ready("a", "blue")
+    assert user.record("a", "blue")["path"] == "Dynamic"
+    until(lambda: user.record("b", "blue").get("reason") == "MigrationForbidden")
+    assert f"dynamicPath is Never ({BLOCK}.dynamicPath of KubeVirt CR" in user.record("b", "blue")["message"]
+    assert not user.annotation("b")
+    set_policy()
+    user.until_ready("b", "blue")
+
+
+@pytest.mark.usefixtures("unharmed", "no_controller")
+def test_the_controller_is_what_the_policy_says_it_is(user: User, set_policy: SetPolicy) -> None:
+    def named(**finder: Any) -> None:
+        set_policy(dynamicController=finder, migration="Never")
+
+    def told() -> str:
+        return str(user.record("a", "blue").get("message", ""))
+
+    named(selector={"matchLabels": {"app": "another"}})
+    user.create(VM, vm("a"))
+    user.until_running("a")
+    user.change(VM, "a", plug("blue"))
+    until(lambda: told().startswith("the cluster has no dynamic networks controller"))
+    named(
+        namespace="kube-system",
+        image="k8snetworkplumbingwg/multus-dynamic",
+        selector={"matchLabels": {"app": "dynamic-networks-controller"}},
+    )
+    until(lambda: "(DaemonSet kube-system/dynamic-networks-controller-ds) does not run on node" in told())
+    named(name="another")
+    until(lambda: told().startswith("the cluster has no dynamic networks controller"))
+
+
+@pytest.mark.usefixtures("no_controller")
+def test_what_must_not_be_read_is_said_and_the_deadline_decides(user: User, without_rights: None) -> None:
+    """Nobody can tell the operator that there is no controller, nor which nodes there are."""
+    user.create(VM, annotated("a", dynamic_timeout="3s"))
+    user.until_running("a")
+    user.change(VM, "a", plug("blue"))
+    until(lambda: "whether it runs there is not known" in user.record("a", "blue").get("message", ""))
+    assert user.record("a", "blue")["reason"] == "WaitingForPodInterface"
+    until(lambda: user.record("a", "blue").get("path") == "Migration")
+    record = user.record("a", "blue")
+    assert record["reason"] == "DynamicTimeout"
+    assert "the dynamic networks controller on node" in record["message"]
+    assert ", if there is one, did not attach" in record["message"]
