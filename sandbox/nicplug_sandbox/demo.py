@@ -1,6 +1,6 @@
 """`make demo`: a cluster on this machine, the operator, the story, and everything ended again.
 
-control plane -> CRDs and simulated nodes -> operator as its ServiceAccount -> demo_story.tell -> end
+control plane -> CRDs and simulated nodes -> operator as its ServiceAccount -> story.tell -> end
 """
 
 import contextlib
@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nicplug_sandbox import controlplane, demo_story, lifecycle, state
+from nicplug_sandbox import controlplane, lifecycle, state
 from nicplug_sandbox.build import resolve
 from nicplug_sandbox.cache import cache_directory
-from nicplug_sandbox.demo_story import Figures
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.kubectl import Kubectl
 from nicplug_sandbox.operator_process import (
@@ -26,6 +25,8 @@ from nicplug_sandbox.operator_process import (
     wait_until_leading,
 )
 from nicplug_sandbox.screen import Screen
+from nicplug_sandbox.story.scene import EXAMPLES
+from nicplug_sandbox.story.tell import Figures, tell
 
 NODES = 3
 
@@ -49,12 +50,12 @@ def run(*, screen: Screen, keep: bool = False) -> Figures:
     Raises:
         SandboxError: something failed; the text names the folder with the logs, and nothing is left running.
     """
-    if not demo_story.EXAMPLES.is_dir():
-        raise SandboxError(f"no manifests in {demo_story.EXAMPLES}", remedy="Use a checkout: a wheel has no examples.")
+    if not EXAMPLES.is_dir():
+        raise SandboxError(f"no manifests in {EXAMPLES}", remedy="Use a checkout: a wheel has no examples.")
     began = time.monotonic()
-    screen.title("nicplug", "A running virtual machine gets a network interface, on a real Kubernetes API server.")
+    screen.title("nicplug", "Running virtual machines get network interfaces, on a real Kubernetes API server.")
     with set_up(screen=screen, existing=None, keep=keep) as stage:
-        figures = demo_story.tell(admin=stage.admin, screen=screen, audit_log=stage.audit_log)
+        figures = tell(admin=stage.admin, screen=screen, audit_log=stage.audit_log)
     with screen.in_picture():
         screen.closing(_figures(figures, seconds=time.monotonic() - began))
     if keep:
@@ -154,10 +155,15 @@ def _signals_ignored() -> Iterator[None]:
 
 def _figures(figures: Figures, *, seconds: float) -> list[tuple[str, str]]:
     plug, own = figures.plug_seconds * 1000, figures.own_seconds * 1000
-    lines = [("request -> NIC in the guest", f"{plug:.0f} ms (nicplug: {own:.0f} ms)")]
+    lines = [("in place: request -> NIC in the guest", f"{plug:.0f} ms (nicplug: {own:.0f} ms)")]
     if figures.plug_writes is not None:
         described = ", ".join(f"{resource} {count}" for resource, count in sorted(figures.plug_writes.items()))
-        lines.append(("nicplug's writes, by the audit log", described))
+        lines.append(("  nicplug's writes, by the audit log", described))
+    moved, copy = figures.migration_seconds, figures.copy_seconds
+    lines.append(("by migration: request -> NIC in the guest", f"{moved:.1f} s (copy of the guest: {copy:.1f} s)"))
+    if (writes := figures.migration_writes) is not None:
+        described = f"{sum(writes.values())}, of these events {writes.get('events', 0)}"
+        lines.append(("  nicplug's writes, by the audit log", described))
     lines.append(("request -> NIC gone again", f"{figures.unplug_seconds * 1000:.0f} ms"))
     lines.append(("the whole demo", f"{seconds:.0f} s"))
     return lines

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from nicplug_sandbox import demo, demo_story, kubectl
+from nicplug_sandbox import demo, kubectl
 from nicplug_sandbox.screen import screen
+from nicplug_sandbox.story.tell import tell
 
 CLUSTER = f"nicplug-e2e-{os.getpid()}"
 DOCKER_SECONDS = 20
@@ -63,9 +64,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(900)
-def test_running_vm_gets_a_nic_on_kind(cluster: Path) -> None:
+def test_running_vms_get_nics_on_kind(cluster: Path) -> None:
     shown = screen()
     with demo.set_up(screen=shown, existing=cluster) as stage:
-        figures = demo_story.tell(admin=stage.admin, screen=shown, audit_log=stage.audit_log)
-    sources = {row["name"]: row["infoSource"] for row in figures.interfaces}
-    assert sources == {"defaultnetwork": "domain", "dyniface1": "domain, multus-status"}
+        figures = tell(admin=stage.admin, screen=shown, audit_log=stage.audit_log)
+    plugged = "domain, multus-status"
+    assert figures.sources("vmi-fedora") == {"defaultnetwork": "domain", "dyniface1": plugged}
+    assert figures.sources("vm-fedora") == {"defaultnetwork": "domain", "dyniface1": plugged, "dyniface2": plugged}

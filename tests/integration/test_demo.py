@@ -11,9 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nicplug_sandbox import build, controlplane, demo, demo_story
+from nicplug_sandbox import build, controlplane, demo
 from nicplug_sandbox.cache import cache_directory
 from nicplug_sandbox.screen import screen
+from nicplug_sandbox.story.sight import PHASES
+from nicplug_sandbox.story.tell import tell
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "nicplug", "sandbox", "demo"]
@@ -48,9 +50,20 @@ def test_demo_shows_the_nic_in_the_guest_and_leaves_nothing(environment: dict[st
     assert done.returncode == 0, done.stdout + done.stderr
     shown = done.stdout
     assert "$ kubectl get vmi vmi-fedora -o jsonpath='{.status.interfaces}'" in shown
-    assert shown.count('"infoSource": "domain, multus-status"') == 1, "there after the plug, gone after the unplug"
-    assert "InterfacePlugged" in shown
-    assert re.search(r"request -> NIC in the guest +\d+ ms \(nicplug: \d+ ms\)", shown)
+    in_place, second = shown.split("A second virtual machine, on a node without a dynamic networks controller")
+    by_migration, given_back = second.split("And out again")
+    assert in_place.count('"infoSource": "domain, multus-status"') == 1
+    assert "InterfacePlugged" in in_place
+    assert re.search(r"dyniface1 +Plug +Dynamic +Ready", in_place)
+    assert by_migration.count('"infoSource": "domain, multus-status"') == 2, "the one from the start, and the new one"
+    assert re.search(r"dyniface2 +Plug +Migration +Ready", by_migration)
+    assert "record: path Migration, NoDynamicController" in by_migration
+    for told in (*(f"vmim {phase}" for phase in PHASES), "target pod virt-launcher-vm-fedora-", "the copy begins"):
+        assert told in by_migration, told
+    assert re.search(r"kubevirt-workload-update-\w+ +Succeeded +vm-fedora", by_migration), "as kubectl shows it"
+    assert "domain, multus-status" not in given_back
+    assert re.search(r"in place: request -> NIC in the guest +\d+ ms \(nicplug: \d+ ms\)", shown)
+    assert re.search(r"by migration: request -> NIC in the guest +\d+\.\d s \(copy of the guest: \d+\.\d s\)", shown)
     # Done-when 4 in small: the budget of one hot-plug on a bare VMI, counted by the API server.
     writes = re.search(r"nicplug's writes, by the audit log +(.*?) *│", shown)
     assert writes is not None
@@ -86,9 +99,10 @@ def test_scenario_runs_on_a_cluster_that_is_not_ours(
     foreign = controlplane.start(directory=tmp_path / "foreign", progress=print)
     try:
         with demo.set_up(screen=screen(), existing=foreign.kubeconfig) as stage:
-            figures = demo_story.tell(admin=stage.admin, screen=screen(), audit_log=stage.audit_log)
-        sources = {row["name"]: row["infoSource"] for row in figures.interfaces}
-        assert sources == {"defaultnetwork": "domain", "dyniface1": "domain, multus-status"}
+            figures = tell(admin=stage.admin, screen=screen(), audit_log=stage.audit_log)
+        plugged = "domain, multus-status"
+        assert figures.sources("vmi-fedora") == {"defaultnetwork": "domain", "dyniface1": plugged}
+        assert figures.sources("vm-fedora") == {"defaultnetwork": "domain", "dyniface1": plugged, "dyniface2": plugged}
         assert figures.plug_writes is None
         assert left_running(tmp_path) == []
         assert controlplane.status(directory=foreign.directory).is_healthy, "not ours to end"

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from nicplug_sandbox.demo_story import Moment, Timeline, operator_writes
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.object_watch import Line, Lines
 from nicplug_sandbox.screen import Screen
+from nicplug_sandbox.story.by_migration import NIC
+from nicplug_sandbox.story.sight import JOB_LABEL, reason
+from nicplug_sandbox.story.timeline import Moment, Timeline
+from nicplug_sandbox.story.writes import operator_writes
 
 OPERATOR = "system:serviceaccount:nicplug-system:nicplug-operator"
 
@@ -53,6 +56,46 @@ def test_line_of_one_watch_that_is_read_before_the_others_first_is_not_lost() ->
     assert story.look(line(10.6, asked=True))
     assert story.seconds("done") == 0.0
     assert len(output.getvalue().splitlines()) == 2
+
+
+def test_a_moment_tells_what_only_its_line_knows() -> None:
+    output = io.StringIO()
+    moments = [Moment(what="it goes to ", who="kube-scheduler", is_shown=lambda _: True, told=lambda _: "node02")]
+    assert Timeline(Screen(Console(file=output, width=100)), moments).look(line(1.0))
+    assert "it goes to node02" in output.getvalue()
+
+
+def migration(phase: str, *, vmi: str = "vm-fedora") -> Line:
+    """A line about a migration."""
+    return line(
+        1.0,
+        kind="VirtualMachineInstanceMigration",
+        spec={"vmiName": vmi},
+        status={"phase": phase, "conditions": [{"type": "Progressing", "reason": "Copying"}]},
+    )
+
+
+def test_a_phase_that_no_watch_showed_has_been_reached_all_the_same() -> None:
+    assert NIC.has_reached(migration("Running"), "TargetReady")
+    assert not NIC.has_reached(migration("Scheduled"), "TargetReady")
+    assert not NIC.has_reached(migration("Failed"), "Pending")
+    assert not NIC.has_reached(migration("Running", vmi="another"), "Running")
+    assert reason(migration("Running")) == ": Copying"
+
+
+def test_of_two_nics_on_one_network_each_is_told_by_its_pod_interface() -> None:
+    text = '[{"name": "new-fancy-net", "interface": "pod9a6a0c3b4d8"}]'  # dyniface1
+    metadata = {
+        "name": "virt-launcher-vm-fedora-1ca79",
+        "labels": {JOB_LABEL: "x"},
+        "annotations": {"k8s.v1.cni.cncf.io/networks": text},
+    }
+    pod = line(1.0, kind="Pod", metadata=metadata)
+    assert NIC.is_target(pod)
+    assert not NIC.in_pod(pod, "networks")
+    metadata["annotations"] = {"k8s.v1.cni.cncf.io/networks": text.replace("pod9a6a0c3b4d8", "podbb925fec032")}
+    assert NIC.in_pod(pod, "networks")
+    assert not NIC.in_pod(pod, "network-status")
 
 
 def test_wait_says_what_did_not_come() -> None:

@@ -1,0 +1,76 @@
+"""The moments of one operation, found in watches of the API server and shown as they come."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nicplug_sandbox.object_watch import Line
+from nicplug_sandbox.screen import Screen
+
+
+def nothing(_line: Line) -> str:
+    """Be the `told` of moments of which the words are known before."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What a line of a watch may show, and whose doing it is.
+
+    Attributes:
+        what: known before; names the moment.
+        told: what only the line can tell, shown behind it.
+    """
+
+    what: str
+    who: str
+    is_shown: Callable[[Line], bool]
+    told: Callable[[Line], str] = nothing
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Finds the moments of one operation in the lines of the watches, and shows each once.
+
+    Each kind has a watch of its own, and on a busy machine a line of one may be read after a later line of the
+    other. So a moment that is seen before the first one is kept, and shown when the clock's start is known.
+
+    Attributes:
+        moments: none of them is true before the operation; the clock starts at the first.
+        times: when each was seen, in seconds of the monotonic clock.
+    """
+
+    screen: Screen
+    moments: list[Moment]
+    times: dict[str, float] = field(default_factory=dict)
+    _told: dict[str, str] = field(default_factory=dict)
+    _shown: set[str] = field(default_factory=set)
+
+    def look(self, line: Line) -> bool:
+        """Whether nothing more is to come after this line."""
+        for moment in self.moments:
+            if moment.what not in self.times and moment.is_shown(line):
+                self.times[moment.what] = line.at
+                self._told[moment.what] = moment.told(line)
+        if self.moments[0].what in self.times:
+            self._show()
+        return len(self.times) == len(self.moments)
+
+    def seconds(self, what: str) -> float:
+        """From the first moment to that one; both have been seen."""
+        return max(0.0, self.times[what] - self.times[self.moments[0].what])
+
+    def between(self, first: str, second: str) -> float:
+        """From one moment to another, as the watches told them; both have been seen."""
+        return max(0.0, self.times[second] - self.times[first])
+
+    def _show(self) -> None:
+        for moment in self.moments:
+            if moment.what in self.times and moment.what not in self._shown:
+                self._shown.add(moment.what)
+                what = f"{moment.what}{self._told[moment.what]}"
+                self.screen.moment(seconds=self.seconds(moment.what), what=what, who=moment.who)
+
+    @property
+    def next(self) -> str:
+        """The first moment that has not come."""
+        return next((moment.what for moment in self.moments if moment.what not in self.times), "")
