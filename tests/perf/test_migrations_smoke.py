@@ -1,0 +1,101 @@
+"""NICs that come by migration, counted on a real API server: what `make bench` measures at length.
+
+Only counts are asserted, never times.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tests.perf import migration_report, migrations, report
+from tests.perf.audit import counted
+from tests.perf.budgets import MIGRATION_BUDGETS, judge
+from tests.perf.migration_figures import migration_figures
+from tests.perf.migrations import LIMIT_INBOUND, LIMIT_OUTBOUND, LIMIT_PER_CLUSTER, MigrationShape, Moved
+from tests.perf.milestones import Milestone
+
+from nicplug_sandbox import controlplane
+
+# More than the cluster's limit, and on each node more than a node's.
+SHAPE = MigrationShape(vms=9, single=2)
+NAMES = ("single", "crowd")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory of a sandbox of the bench's own."""
+    directory = tmp_path_factory.mktemp("migrations")
+    yield directory
+    controlplane.stop(directory=directory)
+
+
+@pytest.fixture(scope="module")
+def moved(sandbox: Path) -> dict[str, Moved]:
+    """Both scenarios on a cluster without dynamic networks controllers."""
+    return migrations.run(directory=sandbox, shape=SHAPE, say=print)
+
+
+@pytest.fixture(scope="module")
+def found(moved: dict[str, Moved]) -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads(json.dumps(migration_figures(shape=SHAPE, moved=moved)))
+    return figures
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_nic_comes_by_one_migration_that_succeeds(moved: dict[str, Moved], name: str) -> None:
+    seen = moved[name].migrations
+    assert len(seen.phases) == seen.succeeded == moved[name].phase.operations
+    assert seen.doubled == []
+    for hotplug in moved[name].phase.hotplugs:
+        assert {Milestone.IN_STATUS, Milestone.IN_GUEST, Milestone.READY} <= hotplug.seen.keys()
+
+
+def test_limits_hold_when_all_ask_at_once(moved: dict[str, Moved]) -> None:
+    seen = moved["crowd"].migrations
+    assert 2 <= seen.cluster <= LIMIT_PER_CLUSTER, "it was a crowd, and the limit of the cluster held"
+    assert max(seen.outbound.values()) <= LIMIT_OUTBOUND
+    assert max(seen.inbound.values()) <= LIMIT_INBOUND
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_nic_costs_one_migration_and_one_target_pod(moved: dict[str, Moved], name: str) -> None:
+    created = counted(
+        (write for write in moved[name].phase.writes if write.verb == "create" and not write.is_rejected),
+        by=lambda write: write.resource,
+    )
+    nics = moved[name].phase.operations
+    assert created["virtualmachineinstancemigrations"] == nics
+    assert created["pods"] == nics
+    assert set(created) <= {"virtualmachineinstancemigrations", "pods", "events"}
+
+
+def test_the_steps_of_a_single_migration_are_told_in_order(found: dict[str, Any]) -> None:
+    steps = [figures["p50"] for figures in found["steps"].values()]
+    assert next(iter(found["steps"])) == "migration made"
+    assert list(found["steps"])[-1] == "Succeeded"
+    assert steps == sorted(steps)
+
+
+def test_the_time_of_a_crowd_is_explained_by_limit_and_copy(found: dict[str, Any]) -> None:
+    crowd = found["crowd"]
+    assert crowd["rounds"] == 2
+    assert crowd["copies_alone"] == pytest.approx(2 * SHAPE.copy_seconds)
+    assert crowd["copies_alone"] < crowd["expected_together"]
+    assert 0 < crowd["slots_used"] <= LIMIT_PER_CLUSTER
+
+
+def test_figures_can_be_shown_and_compared(found: dict[str, Any]) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, width=110)
+    report.show_budgets({"migrations": found}, baseline={"migrations": found}, console=console)
+    migration_report.show(found, baseline=found, console=console)
+    text = shown.getvalue()
+    for verdict in judge({"migrations": found}):
+        if verdict.budget in MIGRATION_BUDGETS and verdict.measured is not None:
+            assert verdict.budget.name in text
+    assert "VMs at once, explained by limit x copy" in text
+    assert "1.00" in text, "a result is its own baseline"
