@@ -25,8 +25,8 @@ def start(scene: Scene) -> None:
     """The VMI of KubeVirt's guide, and a network for it."""
     scene.screen.section("A running virtual machine, and a network for it")
     scene.run("kubectl apply -f examples/kubevirt.yaml")
-    scene.run("kubectl apply -f examples/network-attachment-definition.yaml")
     scene.start("examples/vmi-fedora.yaml", vmi=NIC.vmi)
+    scene.run("kubectl apply -f examples/network-attachment-definition.yaml")
 
 
 def plug(scene: Scene) -> Timeline:
