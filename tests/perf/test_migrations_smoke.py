@@ -70,6 +70,7 @@ def test_a_nic_costs_one_migration_and_one_target_pod(moved: dict[str, Moved], n
     nics = moved[name].phase.operations
     assert created["virtualmachineinstancemigrations"] == nics
     assert created["pods"] == nics
+    assert created.pop("configmaps", 0) <= 1, "the ledger of slots, once"
     assert set(created) <= {"virtualmachineinstancemigrations", "pods", "events"}
 
 
