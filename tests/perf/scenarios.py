@@ -21,6 +21,7 @@ from tests.perf.world import NAMESPACE, VIRTUAL_MACHINES, World, make_network
 from nicplug_sandbox.node.api import JSON_PATCH, Json
 
 _PATIENCE_SECONDS = 120.0
+LABEL = {"bench": "vm"}
 
 Item = TypeVar("Item")
 
@@ -61,8 +62,14 @@ class Phase:
     start_seconds: list[float] = field(default_factory=list)
 
 
-def vm_body(name: str) -> Json:
+def vm_body(name: str, *, is_spread: bool = False) -> Json:
     """A small VM with one NIC, on the pod network."""
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": LABEL},
+    }
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachine",
@@ -70,6 +77,7 @@ def vm_body(name: str) -> Json:
         "spec": {
             "runStrategy": "Always",
             "template": {
+                **({"metadata": {"labels": LABEL}} if is_spread else {}),
                 "spec": {
                     "domain": {
                         "devices": {"interfaces": [{"name": "default", "masquerade": {}}], "rng": {}},
@@ -77,7 +85,8 @@ def vm_body(name: str) -> Json:
                     },
                     "networks": [{"name": "default", "pod": {}}],
                     "terminationGracePeriodSeconds": 0,
-                }
+                    **({"topologySpreadConstraints": [spread]} if is_spread else {}),
+                },
             },
         },
     }
@@ -88,8 +97,12 @@ def vm_names(count: int) -> list[str]:
     return [f"vm-{number:04d}" for number in range(count)]
 
 
-async def starts(world: World, shape: Shape) -> Phase:
-    """VMs created by some clients at once, until every VMI is Running."""
+async def starts(world: World, shape: Shape, *, is_spread: bool = False) -> Phase:
+    """VMs created by some clients at once, until every VMI is Running.
+
+    Args:
+        is_spread: evenly over the nodes, which the scheduler does not do where all nodes are as good as empty.
+    """
     names = vm_names(shape.vms)
     running: dict[str, asyncio.Event] = {name: asyncio.Event() for name in names}
     created: dict[str, float] = {}
@@ -106,7 +119,7 @@ async def starts(world: World, shape: Shape) -> Phase:
 
     async def start(name: str) -> None:
         created[name] = clock()
-        await world.api.create(VIRTUAL_MACHINES, vm_body(name), namespace=NAMESPACE)
+        await world.api.create(VIRTUAL_MACHINES, vm_body(name, is_spread=is_spread), namespace=NAMESPACE)
 
     async with _measured(world, phase):
         began = clock()

@@ -30,6 +30,7 @@ from nicplug_sandbox.node.api import (
 NAMESPACE = "soak"
 VIRTUAL_MACHINES = Resource(prefix="/apis/kubevirt.io/v1", plural="virtualmachines")
 KUBEVIRTS = Resource(prefix="/apis/kubevirt.io/v1", plural="kubevirts")
+LABEL = {"soak": "vm"}
 _PATIENCE_SECONDS = 90.0
 _INSTANCE_SECONDS = 20.0
 _PAUSE_SECONDS = 0.2
@@ -56,7 +57,16 @@ class NotPossible(Exception):
 
 
 def vm_body(name: str, *nics: str) -> Json:
-    """A small VM on the pod network, and on a network of its own for each NIC."""
+    """A small VM on the pod network, and on a network of its own for each NIC; spread over the nodes.
+
+    The scheduler would put all of them on one: each node of the sandbox is as good as empty.
+    """
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": LABEL},
+    }
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachine",
@@ -64,7 +74,7 @@ def vm_body(name: str, *nics: str) -> Json:
         "spec": {
             "runStrategy": "Always",
             "template": {
-                "metadata": {"labels": {"app": name}},
+                "metadata": {"labels": {"app": name, **LABEL}},
                 "spec": {
                     "domain": {
                         "devices": {
@@ -77,6 +87,7 @@ def vm_body(name: str, *nics: str) -> Json:
                     },
                     "networks": [{"name": "default", "pod": {}}, *map(_network, nics)],
                     "terminationGracePeriodSeconds": 0,
+                    "topologySpreadConstraints": [spread],
                 },
             },
         },
