@@ -43,7 +43,7 @@ def violations(found: Found, declared: Mapping[str, Declared]) -> list[str]:
         for name, wanted in declared.items()
         for text in _vm_violations(name, wanted, vms.get(name), vmis.get(name), found)
     ]
-    return [*told, *_leftovers(found, declared), *leftovers_of_migrations(found.migrations, vmis)]
+    return [*told, *_leftovers(found, declared), *leftovers_of_migrations(found.migrations)]
 
 
 def _vm_violations(name: str, wanted: Declared, vm: Json | None, vmi: Json | None, found: Found) -> Iterator[str]:

@@ -257,7 +257,11 @@ MOVED_CASES = [
         "keeps its finalizers ['kubevirt.io/migrationJobFinalize']",
     ),
     Case("does not go", lambda o: o["migration"]["metadata"].update(deletionTimestamp="now"), "is being deleted"),
-    Case("of another VM", lambda o: o["migration"]["spec"].update(vmiName="gone"), "its instance gone has gone"),
+    Case(
+        "under way for a VM that has gone",
+        lambda o: o["migration"].update(spec={"vmiName": "gone"}, status={"phase": "Pending"}),
+        "migration job of gone: is Pending",
+    ),
     Case("too many", lambda o: o.update({f"migration {n}": o["migration"] for n in range(5)}), "6 migrations are kept"),
     Case("pod of no migration", lambda o: o["migration"]["status"].pop("migrationState"), "nobody takes it away"),
     Case("active state", lambda o: o["vmi"]["status"]["migrationState"].pop("completed"), "and not completed"),
