@@ -19,8 +19,10 @@ from tests.build import (
     nad,
     nic,
     node,
+    operation,
     pod,
     primary,
+    primary_row,
     row,
     vmi,
 )
@@ -207,3 +209,48 @@ def test_the_rest_is_the_launcher_pod_as_it_would_start_today() -> None:
     assert body["spec"]["terminationGracePeriodSeconds"] == 35
     assert body["spec"]["readinessGates"] == [{"conditionType": "kubevirt.io/virtual-machine-unpaused"}]
     assert "nodeName" not in body["spec"]
+
+
+FAILED = {"migrations": ["uid-1"], "reason": "TargetPodNotReady", "cause": "1/a"}
+AUTOMATIC = {"kubevirt.io/workloadUpdateMigration": ""}
+EVACUATION = {"kubevirt.io/evacuationMigration": "node01"}
+GIVEN_UP = operation("blue", phase="Failed", path="Migration", reason="MigrationFailed", migrationFailures=FAILED)
+HELD = operation("blue", phase="Failed", reason="AttachFailed", migrationFailures=FAILED)
+TAKEN_BACK = operation("blue", phase="Failed", path="None", reason="RolledBack")
+TRIED_AGAIN = operation("blue", phase="Migrating", path="Migration", reason="MigrationFailed")
+
+
+def made_for(*names: str) -> Json:
+    return {**AUTOMATIC, "nicplug.io/interfaces": json.dumps(dict.fromkeys(names, "1/a"))}
+
+
+@pytest.mark.parametrize(
+    ("record", "annotations", "is_left_out"),
+    [
+        pytest.param(GIVEN_UP, AUTOMATIC, True, id="it has failed for good, and another NIC is to come"),
+        pytest.param(GIVEN_UP, EVACUATION, True, id="it has failed for good, and the node is drained"),
+        pytest.param(GIVEN_UP, made_for("red"), True, id="the migration is for another NIC"),
+        pytest.param(GIVEN_UP, made_for("blue"), False, id="the migration is for this one, which was corrected"),
+        pytest.param(GIVEN_UP, {}, False, id="a user tries again"),
+        pytest.param(HELD, AUTOMATIC, True, id="only the controller goes on being asked"),
+        pytest.param(TAKEN_BACK, {}, True, id="it was taken back, whoever migrates"),
+        pytest.param(TRIED_AGAIN, AUTOMATIC, False, id="it is tried again"),
+        pytest.param(operation("blue"), AUTOMATIC, False, id="nothing has failed"),
+    ],
+)
+def test_own_a_nic_that_would_keep_the_pod_from_starting_is_left_out(
+    record: Json, annotations: Json, is_left_out: bool
+) -> None:
+    of = vmi(primary(), nic("blue"), nic("red"), operations=[record])
+    body = made(of, meta={"annotations": annotations})
+    assert networks(body) == ([element("red")] if is_left_out else [element("blue"), element("red")])
+
+
+def test_own_a_change_that_has_failed_for_good_leaves_the_nic_where_it_is() -> None:
+    """Or the VM could never be moved again."""
+    record = {**GIVEN_UP, "operation": "ChangeNetwork"}
+    rows = [primary_row(), row("blue", "domain", "multus-status")]
+    of = vmi(primary(), nic("blue", attachment="other"), rows=rows, operations=[record])
+    source = pod(networks=[element("blue")], attached=["blue"])
+    assert networks(made(of, source, meta={"annotations": EVACUATION})) == [element("blue")]
+    assert networks(made(of, source)) == [element("blue", attachment="other")]

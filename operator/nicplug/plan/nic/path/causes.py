@@ -20,6 +20,7 @@ from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION
 from nicplug.model.networks import Interface, Network
 from nicplug.model.operations import MigrationFailures, OperationType
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.path.rules import MAX_MIGRATIONS
 from nicplug.plan.reasons import Reason
 
 _DIGITS = 10
@@ -112,6 +113,11 @@ def failed_migrations(
         reason=_reason(failed[-1]),
         message=_error(failed[-1]),
     )
+
+
+def is_given_up(failures: MigrationFailures) -> bool:
+    """Enough was tried."""
+    return failures.count >= MAX_MIGRATIONS or (failures.count > 0 and not is_worth_repeating(failures))
 
 
 def is_worth_repeating(failures: MigrationFailures) -> bool:

@@ -1,0 +1,63 @@
+"""NICs that have failed for good: a target pod is made without what it would not start with.
+
+Else one broken network would keep a VM from moving ever again, and with it every NIC beside it. A migration that a user
+makes tries again what failed: whoever has mended a node has no other way to say so. What was taken back is not brought
+by any.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.interface_status import rows_by_name
+from nicplug.model.metadata import objects, text
+from nicplug.model.migration import Migration
+from nicplug.model.networks import parse_networks, split_attachment
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, parse_operations
+from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.migration.backoff import is_automatic
+from nicplug.plan.migration.target_networks import nics_in_guest
+from nicplug.plan.nic.links import networks_asked_for
+from nicplug.plan.nic.path.causes import causes_of, is_given_up
+from nicplug.plan.reasons import Reason
+
+# No record is read for its times here.
+_ANY_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+def nics_left_out(vmi: VirtualMachineInstance, migration: Migration) -> frozenset[str]:
+    """The NICs that the target pod is made without; the guest has none of them."""
+    return frozenset(_given_up(vmi, migration, OperationType.PLUG)) - nics_in_guest(vmi)
+
+
+def with_networks_that_work(
+    vmi: VirtualMachineInstance, migration: Migration, *, source: LauncherPod | None
+) -> VirtualMachineInstance:
+    """The VMI with the networks that its guest has, where it was to get others and could not."""
+    names = _given_up(vmi, migration, OperationType.CHANGE_NETWORK)
+    if not names or source is None:
+        return vmi
+    namespace, rows = vmi.key.namespace, rows_by_name(objects(vmi.read_status().get("interfaces")))
+    asked = networks_asked_for(source, namespace=namespace)
+    spec: dict[str, Any] = thaw(vmi.spec)
+    for network in spec["networks"]:
+        reference = asked.get(text(rows.get(network.get("name"), {}).get("podInterfaceName")), "")
+        if network.get("name") in names and reference:
+            where, name = split_attachment(reference, namespace=namespace)
+            network["multus"]["networkName"] = name if where == namespace else reference
+    return replace(vmi, spec=freeze(spec), networks=parse_networks(spec))
+
+
+def _given_up(vmi: VirtualMachineInstance, migration: Migration, operation: OperationType) -> set[str]:
+    records = parse_operations(objects(vmi.read_status().get("interfaceOperations")), default_time=_ANY_TIME)
+    names = {name for name, record in records.items() if record.operation == operation and _has_failed(record)}
+    if not is_automatic(migration):
+        names = {name for name in names if records[name].reason == Reason.ROLLED_BACK}
+    return names - causes_of(migration).keys()
+
+
+def _has_failed(record: InterfaceOperation) -> bool:
+    is_over = record.phase == OperationPhase.FAILED and is_given_up(record.failures)
+    return is_over or record.reason == Reason.ROLLED_BACK
