@@ -24,6 +24,8 @@ from nicplug_sandbox.operator_process import (
     wait_until_leading,
 )
 
+# Annotation on a Node that switches off this role of its node side.
+CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
 KUBEVIRT = ROOT / "examples" / "kubevirt.yaml"
 
 
@@ -127,3 +129,12 @@ def set_gates(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
 
     yield write
     apply_manifests(kubeconfig=sandbox.admin, paths=[KUBEVIRT])
+
+
+@pytest.fixture
+def without_controller(sandbox: Sandbox) -> Iterator[None]:
+    """No dynamic networks controller on node02."""
+    admin = sandbox.user("")
+    admin.merge("nodes", "node02", {"metadata": {"annotations": {CONTROLLER: "absent"}}})
+    yield
+    admin.merge("nodes", "node02", {"metadata": {"annotations": {CONTROLLER: None}}})

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import KUBEVIRT, Sandbox
+from tests.integration.conftest import CONTROLLER, KUBEVIRT, Sandbox
 from tests.integration.user import NAD, VM, VMI, User, nad, nics, plug, unplug, vm, vmi
 from tests.integration.waiting import until
 
@@ -12,8 +12,6 @@ from nicplug_sandbox import controlplane
 from nicplug_sandbox.apply import apply_manifests
 
 SetGates = Callable[..., None]
-# Annotations on a Node that switch off a role of its node side.
-CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
 
 
 def test_a_gate_that_is_off_blocks_with_the_line_to_add_and_on_serves_the_same_vm(
@@ -159,15 +157,6 @@ def test_a_nic_that_never_attached_can_be_taken_back(user: User) -> None:
     until(lambda: user.condition("a", "InterfacesReady").get("status") == "True")
 
 
-@pytest.fixture
-def without_controller(sandbox: Sandbox) -> object:
-    """No dynamic networks controller on node02."""
-    admin = sandbox.user("")
-    admin.merge("nodes", "node02", {"metadata": {"annotations": {CONTROLLER: "absent"}}})
-    yield
-    admin.merge("nodes", "node02", {"metadata": {"annotations": {CONTROLLER: None}}})
-
-
 @pytest.mark.parametrize(("name", "attachment"), [("bad", "a/b/c"), ("ünï", "lan")], ids=["reference", "name"])
 def test_bad_input_is_told_and_forgotten_when_it_is_corrected(user: User, name: str, attachment: str) -> None:
     """Text with < or non-ASCII letters in a status made every later guard on it fail: no NIC was served any more."""
@@ -183,14 +172,15 @@ def test_bad_input_is_told_and_forgotten_when_it_is_corrected(user: User, name: 
 
 
 @pytest.mark.usefixtures("without_controller")
-def test_a_node_without_the_dynamic_networks_controller_leaves_the_nic_pending_by_name(user: User) -> None:
+def test_a_node_without_the_dynamic_networks_controller_and_nowhere_to_go_is_told_by_name(user: User) -> None:
+    """It may run on that node alone; where it could move, it would (test_paths)."""
     user.create(VMI, vmi("a", nodeSelector={"kubernetes.io/hostname": "node02"}))
     user.until_running("a")
     user.change(VMI, "a", plug("blue"))
-    until(lambda: user.record("a", "blue").get("reason") == "WaitingForPodInterface")
+    until(lambda: user.record("a", "blue").get("reason") == "NoCandidateNode")
     record = user.record("a", "blue")
-    assert (record["phase"], record["attempts"]) == ("Pending", 1)
-    assert "dynamic networks controller on node node02" in record["message"]
+    assert (record["path"], record["phase"]) == ("None", "Blocked")
+    assert "does not run on node node02, and the VM is not migrated: 0 of 2 nodes can take the VM" in record["message"]
 
 
 def test_an_operator_killed_in_the_middle_of_plugs_finishes_them_when_it_is_back(user: User, sandbox: Sandbox) -> None:

@@ -15,10 +15,12 @@ Json = dict[str, Any]
 
 VM, VMI, POD = "virtualmachines", "virtualmachineinstances", "pods"
 NAD = "network-attachment-definitions"
+MIGRATION = "virtualmachineinstancemigrations"
 _PREFIXES = {
     VM: "/apis/kubevirt.io/v1",
     VMI: "/apis/kubevirt.io/v1",
     "kubevirts": "/apis/kubevirt.io/v1",
+    MIGRATION: "/apis/kubevirt.io/v1",
     NAD: "/apis/k8s.cni.cncf.io/v1",
     "events": "/apis/events.k8s.io/v1",
     "leases": "/apis/coordination.k8s.io/v1",
