@@ -118,3 +118,52 @@ async def test_a_migration_that_is_deleted_leaves_the_guest_where_it_is(world: W
         assert item.vmi()["status"]["phase"] == "Running"
     await world.at_rest()
     assert {pod["metadata"]["name"] for pod in world.server.items(POD)} == {item.source for item in moving}
+
+
+async def test_a_pod_that_loses_its_labels_gets_them_back_and_the_migration_goes_on(
+    world: World, moving: list[Moving]
+) -> None:
+    """Whoever takes them takes the pod out of the operator's sight."""
+    before = {item.name: item.phase() for item in moving}
+    pods = {name: item for item in moving for name in (item.source, *item.targets())}
+    for name in pods:
+        world.server.modify(POD, name, _take_labels)
+    for name, item in pods.items():
+        await world.until(lambda: _labels(world, name).get("kubevirt.io") == "virt-launcher")  # noqa: B023
+        assert _labels(world, name)["kubevirt.io/created-by"] == item.vmi_uid
+    await world.at_rest()
+    for item in moving:
+        assert item.phase() == before[item.name]
+        assert item.vmi()["status"]["phase"] == "Running"
+    assert len(world.server.items(POD)) == len(pods)
+
+
+def _take_labels(body: Json) -> None:
+    labels = body["metadata"]["labels"]
+    body["metadata"]["labels"] = {name: value for name, value in labels.items() if name.endswith("migrationJobUID")}
+
+
+def _labels(world: World, name: str) -> Json:
+    labels: Json = world.get(POD, name)["metadata"].get("labels") or {}
+    return labels
+
+
+async def test_both_pods_of_a_vmi_whose_dependents_are_orphaned_go_with_it(world: World, moving: list[Moving]) -> None:
+    """`kubectl delete vmi --cascade=orphan`: garbage collection has taken the owner away before anybody looks."""
+    for operator in world.operators():
+        await world.stop(operator)
+    for item in moving:
+        world.server.modify(VM, item.name, lambda body: body["spec"].update(runStrategy="Halted"))
+        world.server.delete(VMI, item.name)
+        for name in (item.source, *item.targets()):
+            world.server.modify(POD, name, lambda body: body["metadata"].pop("ownerReferences"))
+    await world.operator()
+
+    def is_gone(item: Moving) -> bool:
+        end_pods(world)
+        return not item.vmi()
+
+    for item in moving:
+        await world.until(lambda: is_gone(item))  # noqa: B023
+    await world.at_rest()
+    assert world.server.items(POD) == []

@@ -46,6 +46,10 @@ class World:
             assert operator.error is None, operator.error
         return operator
 
+    def operators(self) -> list[OperatorThread]:
+        """All that were started."""
+        return list(self._operators)
+
     async def stop(self, operator: OperatorThread) -> None:
         """End one."""
         await asyncio.to_thread(operator.stop)

@@ -50,6 +50,17 @@ def test_a_pod_that_no_node_fits_is_told_in_the_scheduler_s_words_and_starts_whe
     assert user.condition("a", "PodScheduled") == {}
 
 
+def test_a_vm_that_fits_on_no_node_runs_when_its_selector_is_corrected(user: User) -> None:
+    user.create(VM, vm("a", nodeSelector={"no-such": "node"}))
+    until(lambda: user.condition("a", "PodScheduled").get("reason") == "Unschedulable")
+    uid, pod = (user.get(VMI, "a") or {})["metadata"]["uid"], user.pod_of("a")["metadata"]["uid"]
+    user.merge(VM, "a", {"spec": {"template": {"spec": {"nodeSelector": None}}}})
+    user.until_running("a")
+    assert (user.get(VMI, "a") or {})["metadata"]["uid"] == uid
+    assert user.pod_of("a")["metadata"]["uid"] != pod
+    until(lambda: (user.get(VM, "a") or {})["status"]["printableStatus"] == "Running")
+
+
 def test_an_image_that_cannot_be_pulled_is_told_in_the_kubelet_s_words(user: User) -> None:
     user.create(VMI, _annotated(vmi("a"), **{POD_FAULT: "image-pull"}))
     until(lambda: user.condition("a", "Synchronized").get("reason") == "ErrImagePull")
