@@ -159,7 +159,8 @@ def test_the_cluster_s_never_migrate_holds_for_every_vm_until_it_is_taken_back(
     assert (record["phase"], record["path"]) == ("Blocked", "None")
     assert f"migration is Never ({BLOCK}.migration of KubeVirt CR kubevirt/kubevirt)" in record["message"]
     set_policy(migration="Allowed")
-    until(lambda: user.record("a", "blue").get("path") == "Migration")
+    user.until_ready("a", "blue")
+    assert user.record("a", "blue")["path"] == "Migration"
     assert not problem(user)
 
 
@@ -216,3 +217,4 @@ def test_what_must_not_be_read_is_said_and_the_deadline_decides(user: User, with
     assert record["reason"] == "DynamicTimeout"
     assert "the dynamic networks controller on node" in record["message"]
     assert ", if there is one, did not attach" in record["message"]
+    user.until_ready("a", "blue")
