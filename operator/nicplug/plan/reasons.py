@@ -64,7 +64,7 @@ class Reason(StrEnum):
     BINDING_NEEDS_MIGRATION = "BindingNeedsMigration"
     """An SR-IOV NIC is attached when the VM next moves to another pod.
 
-    Migrate or restart the VM.
+    nicplug migrates the VM, unless the message says what is in the way; a restart brings it too.
     """
     NO_PCI_SLOT = "NoPciSlot"
     """The guest has no PCI slot left for the NIC. It was born with its slots, and a migration brings no others.
@@ -86,8 +86,8 @@ class Reason(StrEnum):
     NETWORK_CHANGE_NEEDS_MIGRATION = "NetworkChangeNeedsMigration"
     """The spec names another network; the NIC gets there when the VM next moves to another pod.
 
-    This version does not migrate by itself: write `state: absent`, wait until it is gone, and plug it again; or
-    restart the VM.
+    nicplug migrates the VM, unless the message says what is in the way. Without a migration: write `state: absent`,
+    wait until it is gone, and plug it again; or restart the VM.
     """
     WAITING_FOR_LINK = "WaitingForLink"
     """The NIC's link is to be set up or down; the node agent has not done it yet.

@@ -13,7 +13,14 @@ from nicplug.plan.views import MigrationView, VmiView, VmView
 
 # What happens to a NIC interests the owner of the VM as well.
 _ALSO_ON_VM = frozenset(
-    {"InterfacePlugged", "InterfaceUnplugged", "InterfaceBlocked", "InterfaceFailed", "LauncherPodLost"}
+    {
+        "InterfaceMigrating",
+        "InterfacePlugged",
+        "InterfaceUnplugged",
+        "InterfaceBlocked",
+        "InterfaceFailed",
+        "LauncherPodLost",
+    }
 )
 
 

@@ -1,6 +1,6 @@
 """What has happened to the NICs between the records as they are and as they shall be.
 
-One event per transition worth a person's time: in the guest, gone, or stuck.
+One event per transition worth a person's time: on its way with a migration, in the guest, gone, or stuck.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,24 @@ from nicplug.plan.outcome import Announcement, Completion, Severity, Subject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transitions:
-    """The records that have come to an end, good or bad, for now.
+    """The records that have come to an end, good or bad, for now, or come with a migration.
 
     Attributes:
+        moved: newly on their way with a migration.
         plugged: new in the guest.
         linked: with their links newly set.
         unplugged: gone from guest and pod; as they last stood.
         stuck: newly blocked or failed.
     """
 
+    moved: tuple[InterfaceOperation, ...] = ()
     plugged: tuple[InterfaceOperation, ...] = ()
     linked: tuple[InterfaceOperation, ...] = ()
     unplugged: tuple[InterfaceOperation, ...] = ()
     stuck: tuple[InterfaceOperation, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.plugged or self.linked or self.unplugged or self.stuck)
+        return bool(self.moved or self.plugged or self.linked or self.unplugged or self.stuck)
 
 
 def find_transitions(
@@ -43,6 +45,7 @@ def find_transitions(
     ready = [operation for operation in news if operation.phase == OperationPhase.READY]
     present = {operation.name for operation in after}
     return Transitions(
+        moved=tuple(item for item in after if _is_newly_moved(item, before.get(item.name))),
         plugged=tuple(item for item in ready if item.operation != OperationType.SET_LINK),
         linked=tuple(item for item in ready if item.operation == OperationType.SET_LINK),
         stuck=tuple(item for item in news if item.phase != OperationPhase.READY),
@@ -65,6 +68,10 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         for reason, items in (("InterfacePlugged", transitions.plugged), ("InterfaceLinkSet", transitions.linked))
         for item in items
     )
+    moved = (
+        _event(Severity.NORMAL, "InterfaceMigrating", f'NIC "{item.name}": {item.message}')
+        for item in transitions.moved
+    )
     unplugged = (
         _event(Severity.NORMAL, "InterfaceUnplugged", f'NIC "{item.name}" has left the guest and the pod')
         for item in transitions.unplugged
@@ -73,7 +80,7 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         _event(Severity.WARNING, f"Interface{item.phase}", f'NIC "{item.name}": {item.message}')
         for item in transitions.stuck
     )
-    return (*done, *unplugged, *stuck)
+    return (*moved, *done, *unplugged, *stuck)
 
 
 def complete(transitions: Transitions, *, now: datetime) -> tuple[Completion, ...]:
@@ -82,6 +89,12 @@ def complete(transitions: Transitions, *, now: datetime) -> tuple[Completion, ..
         Completion(operation=item.operation, path=item.path, seconds=_seconds(item, now))
         for item in (*transitions.plugged, *transitions.linked, *transitions.unplugged)
     )
+
+
+def _is_newly_moved(operation: InterfaceOperation, old: InterfaceOperation | None) -> bool:
+    if operation.phase != OperationPhase.MIGRATING:
+        return False
+    return old is None or old.phase != OperationPhase.MIGRATING or old.migration != operation.migration
 
 
 def _is_news(operation: InterfaceOperation, before: Mapping[str, InterfaceOperation]) -> bool:

@@ -591,3 +591,26 @@ def test_a_deadline_that_the_policy_sets() -> None:
     policy = HotplugPolicy(dynamic_timeout=timedelta(seconds=3))
     plan = plan_vmi(vmi_view(raw, ASKED, controller=READY, policy=policy, pending_since=later(-60)), now=NOW)
     assert plan.again_at == later(3)
+
+
+def test_a_nic_that_comes_by_a_migration_is_told_of_once_with_the_reason() -> None:
+    case = next(item for item in CASES if item.title.startswith("no controller: migrated at once"))
+    plan = plan_of(case)
+    (event,) = [item for item in plan.announcements if item.reason == "InterfaceMigrating"]
+    assert (
+        'NIC "blue": the cluster has no dynamic networks controller: the VM is migrated by kubevirt-' in event.message
+    )
+    record = status_of(plan)["interfaceOperations"][0]
+    (made,) = [action for action in plan.actions if isinstance(action, Create)]
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE], operations=[record])
+    going = migration("Pending", **{**OURS, "name": made.key.name})
+    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, pending_since=later(-60), migrations=(going,))
+    assert not [item for item in plan_vmi(view, now=NOW).announcements if item.reason == "InterfaceMigrating"]
+
+
+def test_that_a_migration_is_required_is_said_before_the_vm_moves() -> None:
+    """The target pod is there within milliseconds; from then on the condition is the node agents'."""
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
+    view = vmi_view(raw, pod(), controller=NO_CONTROLLER, seen_at=later(-9))
+    rows = status_of(plan_vmi(view, now=NOW))["conditions"]
+    assert [item["status"] for item in rows if item["type"] == "MigrationRequired"] == ["True"]
