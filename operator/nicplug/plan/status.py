@@ -11,8 +11,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
-from nicplug.model.keys import MigrationKey, VmiKey, VmKey
+from nicplug.model.migration import Migration
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Kind, PatchStatus
+
+Told = VirtualMachine | VirtualMachineInstance | Migration
+"""The objects whose status nicplug writes."""
+
+_KINDS: dict[type[Told], Kind] = {
+    VirtualMachine: Kind.VM,
+    VirtualMachineInstance: Kind.VMI,
+    Migration: Kind.MIGRATION,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,25 +46,34 @@ def changed_members(*, seen: FrozenJson, wanted: Mapping[str, Any]) -> dict[str,
 
 
 def decide_status(
+    told: Told,
     *,
-    kind: Kind,
-    key: VmKey | VmiKey | MigrationKey,
-    uid: str,
-    version: int,
-    seen: FrozenJson,
     changes: Mapping[str, Any],
     urgent: bool,
     pending_since: datetime | None,
     delay: timedelta,
     now: datetime,
 ) -> StatusDecision:
-    """Send `changes` now when they are urgent or have waited long enough, else say when they are due."""
+    """Send `changes` now when they are urgent or have waited long enough, else say when they are due.
+
+    Args:
+        told: the object whose status it is.
+    """
     if not changes:
         return StatusDecision()
     due = (pending_since or now) + delay
     if not urgent and now < due:
         return StatusDecision(due=due)
-    old = thaw(seen)
+    old = thaw(told.status)
     before = freeze(None if old is None else {member: old.get(member) for member in changes})
     wanted = freeze(dict(changes))
-    return StatusDecision(patch=PatchStatus(kind=kind, key=key, uid=uid, version=version, seen=before, wanted=wanted))
+    return StatusDecision(
+        patch=PatchStatus(
+            kind=_KINDS[type(told)],
+            key=told.key,
+            uid=told.uid,
+            version=told.resource_version,
+            seen=before,
+            wanted=wanted,
+        )
+    )

@@ -26,7 +26,7 @@ from tests.build import (
 )
 
 from nicplug.model.frozen_json import NULL, freeze, thaw
-from nicplug.plan.actions import Kind, PatchStatus
+from nicplug.plan.actions import PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import StatusDecision, changed_members, decide_status
@@ -38,13 +38,8 @@ DELAY = timedelta(milliseconds=300)
 
 
 def _decide(changes: Json, *, seen: Any = NULL, urgent: bool = False, since: Any = None) -> StatusDecision:
-    record = a_vmi(vmi())
     return decide_status(
-        kind=Kind.VMI,
-        key=record.key,
-        uid=record.uid,
-        version=record.resource_version,
-        seen=seen,
+        replace(a_vmi(vmi()), status=seen),
         changes=changes,
         urgent=urgent,
         pending_since=since,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
-from nicplug.plan.actions import Action, Kind
+from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import Effects, act, adopt, make_target_pod, normal, warning
 from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
 from nicplug.plan.migration.eligibility import Obstacle, find_obstacle
@@ -162,11 +162,7 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
     is_new = text(before.get("reason")) != outcome.progress.reason
     delay = view.settings.report_delay if is_new else max(view.settings.report_delay, _WORDING_DELAY)
     decision = decide_status(
-        kind=Kind.MIGRATION,
-        key=migration.key,
-        uid=migration.uid,
-        version=migration.resource_version,
-        seen=migration.status,
+        migration,
         changes=changes,
         urgent=bool(outcome.entered) or text(before.get("status")) != outcome.progress.status,
         pending_since=view.report_pending_since,

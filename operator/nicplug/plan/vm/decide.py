@@ -152,11 +152,7 @@ def _plan_status(view: VmView, situation: Situation, decision: Decision, *, now:
     if changes and situation.vmi is not None and vm.read_status().get("desiredGeneration") != vm.generation:
         changes["desiredGeneration"] = vm.generation
     status = decide_status(
-        kind=Kind.VM,
-        key=vm.key,
-        uid=vm.uid,
-        version=vm.resource_version,
-        seen=vm.status,
+        vm,
         changes=changes,
         urgent=_is_urgent(changes, situation, printable_status=wanted["printableStatus"]),
         pending_since=view.report_pending_since,

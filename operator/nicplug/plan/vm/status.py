@@ -26,6 +26,7 @@ from nicplug.model.conditions import (
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.revision import parse_generation
 from nicplug.model.state_change import RERUN
+from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm.printable_status import Facts, printable_status
@@ -54,8 +55,7 @@ def plan_vm_status(
         needs_restart: the template has changes that its running VMI gets only by a restart.
     """
     vm, vmi, status = view.vm, situation.vmi, view.vm.read_status()
-    vmi_status = vmi.read_status() if vmi is not None else {}
-    theirs = objects(vmi_status.get("conditions"))
+    theirs = objects(vmi.read_status().get("conditions")) if vmi is not None else []
     requests = [request.to_row() for request in situation.requests]
     if isinstance(decision, RememberStart):
         requests.append(RERUN.to_row())
@@ -75,20 +75,28 @@ def plan_vm_status(
         "startFailure": start_failed,
         "runStrategy": strategy_to_record(situation, decision),
     }
-    facts = Facts(
-        is_deleting=vm.deleting,
-        strategy=vm.run_strategy,
-        vmi=vmi,
-        vmi_status=vmi_status,
-        conditions=theirs,
-        starts=isinstance(decision, Start) and failure is None,
-        stops=isinstance(decision, Stop),
-        failed_starts=failed_starts(mapping(start_failed)),
-    )
+    starts, count = isinstance(decision, Start) and failure is None, failed_starts(mapping(start_failed))
+    facts = _facts(vm, vmi, starts=starts, stops=isinstance(decision, Stop), failed_starts=count)
     wanted["printableStatus"] = str(printable_status(facts))
     if vmi is not None and (generation := parse_generation(vmi.started_from_generation)) is not None:
         wanted["observedGeneration"] = generation
     return wanted
+
+
+def _facts(
+    vm: VirtualMachine, vmi: VirtualMachineInstance | None, *, starts: bool, stops: bool, failed_starts: int
+) -> Facts:
+    vmi_status = vmi.read_status() if vmi is not None else {}
+    return Facts(
+        is_deleting=vm.deleting,
+        strategy=vm.run_strategy,
+        vmi=vmi,
+        vmi_status=vmi_status,
+        conditions=objects(vmi_status.get("conditions")),
+        starts=starts,
+        stops=stops,
+        failed_starts=failed_starts,
+    )
 
 
 def _conditions(

@@ -167,11 +167,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     is_running = life.phase is VmiPhase.RUNNING
     transitions = find_transitions(before=life.records, after=life.nics.operations, is_running=is_running)
     status = decide_status(
-        kind=Kind.VMI,
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        seen=vmi.status,
+        vmi,
         changes=changes,
         urgent=_is_urgent(view, life, changes) or bool(transitions),
         pending_since=view.report_pending_since,

@@ -105,11 +105,7 @@ def _decide_status(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, n
     }
     changes = changed_members(seen=vmi.status, wanted=wanted)
     return decide_status(
-        kind=Kind.VMI,
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        seen=vmi.status,
+        vmi,
         changes=changes,
         urgent=view.refusal is not None or "phase" in changes,
         pending_since=view.report_pending_since,
