@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tools.reference import documented
 
 import nicplug
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES
@@ -227,10 +228,20 @@ def test_tables_of_the_path_page_are_as_the_code_has_them() -> None:
     assert [rule.when for rule in (*IN_PLACE, *OBSTACLES) if f" | {rule.when} | " not in page] == []
 
 
+def test_the_runbook_has_every_reason_with_a_remedy() -> None:
+    """By symptom: whoever sees the word in a status finds it there. A reason that asks for nothing needs no entry."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    found = documented((ROOT / "operator" / "nicplug" / "plan" / "reasons.py").read_text())
+    needed = [item.reason for item in found if item.remedy != "Nothing to do."]
+    assert len(needed) > 60
+    assert [reason for reason in needed if f"`{reason}`" not in page] == []
+
+
 def test_documents_name_no_reason_that_does_not_exist() -> None:
     """A renamed reason must not live on in a table of symptoms."""
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
-    named = set(re.findall(r"`((?:NetworkAttachment|Waiting|Attach|Detach|Annotation|Ordinal)\w+)`", page))
+    families = "NetworkAttachment|Waiting|Attach|Detach|Annotation|Ordinal|TargetPod|Vmi|Dynamic|Migration"
+    named = set(re.findall(rf"`((?:{families})\w+)`", page))
     assert named
     assert named - set(Reason) == set()
 
