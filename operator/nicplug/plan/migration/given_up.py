@@ -1,8 +1,8 @@
 """NICs that have failed for good: a target pod is made without what it would not start with.
 
 Else one broken network would keep a VM from moving ever again, and with it every NIC beside it. A migration that a user
-makes tries again what failed: whoever has mended a node has no other way to say so. What was taken back is not brought
-by any.
+makes tries again what failed: whoever has mended a node has no other way to say so. What was taken back, or has no PCI
+slot in the guest, is not brought by any.
 """
 
 from dataclasses import replace
@@ -23,6 +23,7 @@ from nicplug.plan.nic.links import networks_asked_for
 from nicplug.plan.nic.path.causes import causes_of, is_given_up
 from nicplug.plan.reasons import Reason
 
+_BROUGHT_BY_NONE = frozenset({Reason.ROLLED_BACK, Reason.NO_PCI_SLOT})
 # No record is read for its times here.
 _ANY_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -54,10 +55,10 @@ def _given_up(vmi: VirtualMachineInstance, migration: Migration, operation: Oper
     records = parse_operations(objects(vmi.read_status().get("interfaceOperations")), default_time=_ANY_TIME)
     names = {name for name, record in records.items() if record.operation == operation and _has_failed(record)}
     if not is_automatic(migration):
-        names = {name for name in names if records[name].reason == Reason.ROLLED_BACK}
+        names = {name for name in names if records[name].reason in _BROUGHT_BY_NONE}
     return names - causes_of(migration).keys()
 
 
 def _has_failed(record: InterfaceOperation) -> bool:
     is_over = record.phase == OperationPhase.FAILED and is_given_up(record.failures)
-    return is_over or record.reason == Reason.ROLLED_BACK
+    return is_over or record.reason in _BROUGHT_BY_NONE

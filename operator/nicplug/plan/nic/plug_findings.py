@@ -69,13 +69,17 @@ def network_is_not_secondary(situation: Situation) -> Finding | None:
     )
 
 
+def guest_has_no_slot(situation: Situation) -> Finding | None:
+    """No pod helps, whoever has the interface or brings it."""
+    chosen = situation.choose()
+    return settled_by(chosen) if chosen.choice.reason is Reason.NO_PCI_SLOT else None
+
+
 def pod_has_it(situation: Situation) -> Finding | None:
     """The pod interface is there; the node agent is next."""
     if not has_source(situation.row, MULTUS_STATUS):
         return None
-    chosen, migration = situation.choose(), situation.arrived_with
-    if chosen.choice.reason is Reason.NO_PCI_SLOT:
-        return settled_by(chosen)
+    migration = situation.arrived_with
     doubt = situation.chooser.slots.doubt(situation.interface.name)
     return replace(
         situation.finding(
@@ -139,6 +143,7 @@ PLUG_CHECKS: tuple[Check, ...] = (
     annotation_is_unreadable,
     api_server_refuses,
     pod_must_not_be_asked,
+    guest_has_no_slot,
     pod_has_it,
     was_taken_back,
     network_cannot_be_attached,

@@ -217,6 +217,7 @@ EVACUATION = {"kubevirt.io/evacuationMigration": "node01"}
 GIVEN_UP = operation("blue", phase="Failed", path="Migration", reason="MigrationFailed", migrationFailures=FAILED)
 HELD = operation("blue", phase="Failed", reason="AttachFailed", migrationFailures=FAILED)
 TAKEN_BACK = operation("blue", phase="Failed", path="None", reason="RolledBack")
+SLOTLESS = operation("blue", phase="Blocked", path="Restart", reason="NoPciSlot")
 TRIED_AGAIN = operation("blue", phase="Migrating", path="Migration", reason="MigrationFailed")
 
 
@@ -234,6 +235,7 @@ def made_for(*names: str) -> Json:
         pytest.param(GIVEN_UP, {}, False, id="a user tries again"),
         pytest.param(HELD, AUTOMATIC, True, id="only the controller goes on being asked"),
         pytest.param(TAKEN_BACK, {}, True, id="it was taken back, whoever migrates"),
+        pytest.param(SLOTLESS, {}, True, id="the guest has no PCI slot for it, whoever migrates"),
         pytest.param(TRIED_AGAIN, AUTOMATIC, False, id="it is tried again"),
         pytest.param(operation("blue"), AUTOMATIC, False, id="nothing has failed"),
     ],

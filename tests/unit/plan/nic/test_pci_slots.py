@@ -5,7 +5,25 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.build import NOW, Json, absent, later, nic, operation, pod, primary, primary_row, row, vmi, vmi_view
+from tests.build import (
+    NOW,
+    Json,
+    a_migration,
+    absent,
+    element,
+    later,
+    migration,
+    migration_state,
+    nic,
+    operation,
+    pod,
+    primary,
+    primary_row,
+    row,
+    target_pod,
+    vmi,
+    vmi_view,
+)
 
 from nicplug.model.frozen_json import thaw
 from nicplug.model.interface_status import rows_by_name
@@ -185,6 +203,18 @@ def test_a_target_pod_brought_it_and_the_guest_has_no_slot() -> None:
     status, _ = patches(raw, pod(attached=NAMES[:8]))
     record = next(item for item in status["interfaceOperations"] if item["name"] == "woo")
     assert (record["path"], record["phase"], record["reason"]) == ("Restart", "Blocked", "NoPciSlot")
+
+
+def test_while_the_vm_moves_the_guest_still_has_no_slot_for_it() -> None:
+    """It is not said to be served right after the migration: that brings no slot."""
+    refused = operation("woo", path="Restart", phase="Blocked", reason="NoPciSlot")
+    raw = crowded(7, nic("woo"), operations=[refused], moving=migration_state())
+    target = target_pod(networks=[element(name) for name in NAMES[:7]])
+    moving = replace(vmi_view(raw, pod(attached=NAMES[:7]), target), migrations=(a_migration(migration("Running")),))
+    plan = plan_vmi(replace(moving, report_pending_since=later(-5)), now=NOW)
+    status: Json = next((thaw(item.wanted) for item in plan.actions if isinstance(item, PatchStatus)), {})
+    records = {item["name"]: item for item in status.get("interfaceOperations", [])}
+    assert records["woo"]["reason"] == "NoPciSlot"
 
 
 def test_a_number_alone_is_not_worth_a_write() -> None:
