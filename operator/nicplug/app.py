@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import random
 import signal
@@ -17,10 +16,12 @@ import kopf
 import structlog
 
 from nicplug import __version__
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import Caches, WorkKey
 from nicplug.cache.controller_pods import ControllerPodsWatches
 from nicplug.cache.optional_kinds import watch_attachments, watch_daemon_sets, watch_nodes, watch_pod_failures
-from nicplug.cache.reaper import Reaper, plural_of
+from nicplug.cache.optional_watch import OptionalWatch
+from nicplug.cache.reaper import Reaper
+from nicplug.completeness import Completeness
 from nicplug.handlers import register
 from nicplug.kopf_settings import kopf_settings
 from nicplug.kube.connect import Connection, connect
@@ -33,29 +34,19 @@ from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.intake import Intake
 from nicplug.reconcile.memory import Memory
-from nicplug.reconcile.queue import Priority, WorkQueue
+from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
 from nicplug.reconcile.slots import SlotKeeper
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
-from nicplug.startup import wait_for_api
+from nicplug.startup import StartError, wait_for_api
+from nicplug.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
 LEASE_NAME = "nicplug-operator"
-# A relist comes in pages; the sweep after it waits until the pages are through.
-_SETTLE_SECONDS = 2.0
 _DRAIN_SECONDS = 2.0
-# How long the first decisions wait for the kinds that may be missing; without them nothing is concluded.
-_OPTIONAL_KINDS_SECONDS = 3.0
 _LINGER_SECONDS = 2.0
-# After a sweep that found more than the watches had brought.
-_RECHECK_SECONDS = 10.0
-_WATCHES_SECONDS = 30.0
-
-
-class StartError(Exception):
-    """The operator cannot start as it is configured; the text says what to change."""
 
 
 def utc_now() -> datetime:
@@ -85,28 +76,17 @@ class App:
         self._connection = connection
         self._exit_soon = exit_soon
         self.metrics = metrics
-        self.caches = Caches(clock=utc_now)
-        self.queue: WorkQueue[WorkKey] = WorkQueue()
-        self.intake = Intake(caches=self.caches, queue=self.queue, on_bug=metrics.failed_by_bug)
-        self.caches.attachments.on_change = self.intake.attachments_changed
-        self.caches.pod_failures.on_change = self.intake.pod_failed
-        self.caches.nodes.on_change = self.intake.nodes_changed
-        self._optional_watches = (
-            watch_attachments(connection.api, sink=self.caches.attachments),
-            watch_nodes(connection.api, sink=self.caches.nodes),
-            watch_daemon_sets(connection.api, sink=self.caches.controllers),
-        )
-        self._controller_pods = ControllerPodsWatches(
-            api=connection.api, controllers=self.caches.controllers, spawn=partial(self._spawn, name="controller pods")
-        )
-        self.caches.controllers.on_change = self.intake.controllers_changed
-        self.caches.controllers.on_found = self._controller_pods.adjust
         self._stop = asyncio.Event()
         self._gate = asyncio.Event()
         self._complete = False
         self._tasks: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None
+        self.caches = Caches(clock=utc_now)
+        self.queue: WorkQueue[WorkKey] = WorkQueue()
+        self.intake = Intake(caches=self.caches, queue=self.queue, on_bug=metrics.failed_by_bug)
         self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.answered)
+        self._optional_watches = self._watch_optional_kinds()
+        self._completeness = self._make_completeness()
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._elector = LeaderElector(
             connection.api,
@@ -118,8 +98,47 @@ class App:
         )
         connection.watches.on_restored = self._on_watch_restored
         self._workers = self._make_workers()
-        self._server = ObservabilityServer(metrics=metrics, probes=Probes(healthy=self._healthy, ready=self._ready))
-        self._export_gauges()
+        self._server = self._make_server()
+
+    def _watch_optional_kinds(self) -> tuple[OptionalWatch, ...]:
+        """The kinds that may be missing or forbidden, and who is told what they bring."""
+        api, caches = self._connection.api, self.caches
+        caches.attachments.on_change = self.intake.attachments_changed
+        caches.pod_failures.on_change = self.intake.pod_failed
+        caches.nodes.on_change = self.intake.nodes_changed
+        caches.controllers.on_change = self.intake.controllers_changed
+        return (
+            watch_attachments(api, sink=caches.attachments),
+            watch_nodes(api, sink=caches.nodes),
+            watch_daemon_sets(api, sink=caches.controllers),
+        )
+
+    def _make_completeness(self) -> Completeness:
+        controllers = self.caches.controllers
+        pods = ControllerPodsWatches(
+            api=self._connection.api, controllers=controllers, spawn=partial(self._spawn, name="controller pods")
+        )
+        controllers.on_found = pods.adjust
+        return Completeness(
+            reaper=self._reaper,
+            watches=self._connection.watches,
+            optional_watches=self._optional_watches,
+            controller_pods=pods,
+            relisted=self.intake.relisted,
+            sweep_interval_seconds=self._settings.sweep_interval_seconds,
+        )
+
+    def _make_server(self) -> ObservabilityServer:
+        vitals = Vitals(
+            caches=self.caches,
+            queue=self.queue,
+            reaper=self._reaper,
+            watches=self._connection.watches,
+            is_complete=lambda: self._complete,
+            may_work=self._may_work,
+        )
+        vitals.export(self.metrics)
+        return ObservabilityServer(metrics=self.metrics, probes=Probes(healthy=vitals.healthy, ready=vitals.ready))
 
     def _make_workers(self) -> Workers:
         memory = Memory(clock=utc_now)
@@ -273,10 +292,7 @@ class App:
 
     async def _become_complete(self) -> None:
         """Workers start when nothing that exists can look missing; then keep the caches honest."""
-        await self._reaper.wait_until_complete()
-        await self._wait_for_watches()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._settle_optional_kinds(), timeout=_OPTIONAL_KINDS_SECONDS)
+        await self._completeness.reach()
         # Not before the pods are known: an event about an unknown pod is dropped.
         for watch in watch_pod_failures(self._connection.api, sink=self.caches.pod_failures):
             self._spawn(watch.run(), name="pod events")
@@ -284,40 +300,9 @@ class App:
         self._catch_signals()
         self._complete = True
         self.intake.expect_no_more_lists()
-        _settle_garbage_collector()
         log.info("caches complete", vms=len(self.caches.vms), vmis=len(self.caches.vmis), pods=len(self.caches.pods))
         self._open_gate()
-        while True:
-            interval = self._settings.sweep_interval_seconds * random.uniform(0.9, 1.1)
-            if self._reaper.has_missed():
-                interval = min(interval, _RECHECK_SECONDS)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.intake.relisted.wait(), timeout=interval)
-                await asyncio.sleep(_SETTLE_SECONDS)
-            self.intake.relisted.clear()
-            await self._reaper.sweep()
-            _settle_garbage_collector()
-
-    async def _settle_optional_kinds(self) -> None:
-        """Until each is known, or known to be unreadable; the pods of a controller after the DaemonSets."""
-        for watch in self._optional_watches:
-            await watch.settled.wait()
-        await self._controller_pods.settle()
-
-    async def _wait_for_watches(self) -> None:
-        """What has no watch would never be heard of again.
-
-        Raises:
-            StartError: Kopf does not even try to watch a kind; discovery did not show it in time.
-        """
-        waited = 0.0
-        while missing := [
-            kind.value for kind in CachedKind if not self._connection.watches.has_opened(plural_of(kind))
-        ]:
-            if waited > _WATCHES_SECONDS and not self._connection.watches.problem():
-                raise StartError(f"no watch of {', '.join(missing)} was opened; starting again helps")
-            await asyncio.sleep(0.02)
-            waited += 0.02
+        await self._completeness.keep()
 
     def _may_work(self) -> bool:
         leads = not self._settings.leader_election or self._elector.is_leader()
@@ -342,49 +327,6 @@ class App:
         self.intake.relisted.set()
         if self._may_work():
             self.intake.enqueue_all()
-
-    def _healthy(self) -> str:
-        """The event loop answers, or this would not run; and no watch has gone silent."""
-        dead = [kind.value for kind in self._reaper.dead_watches() if not self._is_known_broken(kind)]
-        return f"no news by the watch of {', '.join(dead)}" if dead else ""
-
-    def _is_known_broken(self, kind: CachedKind) -> bool:
-        """The API server refuses that watch, as the log says: a new process would fare no better."""
-        return self._connection.watches.is_broken(plural_of(kind))
-
-    def _watch_works(self, kind: CachedKind) -> float:
-        return 0.0 if self._is_known_broken(kind) else 1.0
-
-    def _ready(self) -> str:
-        if self._complete:
-            return ""
-        problem = self._connection.watches.problem()
-        return "the caches are not complete yet" + (f": {problem}" if problem else "")
-
-    def _export_gauges(self) -> None:
-        gauge = self.metrics.gauge
-        for priority in Priority:
-            depth = partial(self.queue.depth, priority)
-            gauge("nicplug_queue_depth", "Keys that wait for a worker.", depth, priority=priority.name.lower())
-        oldest = self.queue.oldest_age_seconds
-        gauge("nicplug_queue_oldest_age_seconds", "How long the oldest key has waited.", oldest)
-        for kind in CachedKind:
-            size, drift = partial(len, self.caches.store_of(kind)), partial(self._reaper.drift_of, kind)
-            gauge("nicplug_cache_objects", "Objects in the cache.", size, kind=kind.value)
-            works = partial(self._watch_works, kind)
-            gauge("nicplug_watch_works", "1 while the watch of the kind is open.", works, kind=kind.value)
-            gauge("nicplug_cache_drift", "Ghosts that the last sweep found.", drift, kind=kind.value)
-        attachments = partial(len, self.caches.attachments)
-        gauge("nicplug_cache_objects", "Objects in the cache.", attachments, kind="NetworkAttachmentDefinition")
-        gauge("nicplug_cache_objects", "Objects in the cache.", partial(len, self.caches.nodes), kind="Node")
-        gauge("nicplug_leader", "1 while this process works.", self._may_work)
-
-
-def _settle_garbage_collector() -> None:
-    """Take the caches out of the collector's sight: its passes over them were the whole p99 (34 ms to 3 ms)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _exit_soon(code: int) -> None:

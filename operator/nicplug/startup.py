@@ -22,6 +22,10 @@ _MAXIMUM_DELAY_SECONDS = 2.0
 _WATCHED = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, KUBEVIRTS)
 
 
+class StartError(Exception):
+    """The operator cannot start as it is configured; the text says what to change."""
+
+
 async def wait_for_api(api: KubeApi) -> None:
     """Wait until every watched CRD is established; says what is missing whenever that changes."""
     said, delay = "", _FIRST_DELAY_SECONDS

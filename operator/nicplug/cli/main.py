@@ -50,10 +50,11 @@ def sandbox() -> None:
 @click.option("--leader-election/--no-leader-election", default=None, help="Work only while holding the Lease.")
 def run(**options: Any) -> None:
     """Run the operator in the foreground, until SIGTERM."""
-    from nicplug.app import StartError, run_operator
+    from nicplug.app import run_operator
     from nicplug.kube.connect import ConfigError
     from nicplug.obs.logging import configure_logging
     from nicplug.settings import Settings
+    from nicplug.startup import StartError
 
     try:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})

@@ -1,0 +1,94 @@
+"""When decisions may be taken, and how what they stand on is kept honest.
+
+Kopf does not tell that its watches have shown everything, nor what was deleted while one was broken.
+"""
+
+import asyncio
+import contextlib
+import gc
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nicplug.cache.caches import CachedKind
+from nicplug.cache.controller_pods import ControllerPodsWatches
+from nicplug.cache.optional_watch import OptionalWatch
+from nicplug.cache.reaper import Reaper, plural_of
+from nicplug.kube.watch_health import WatchHealth
+from nicplug.startup import StartError
+
+# A relist comes in pages; the sweep after it waits until the pages are through.
+_SETTLE_SECONDS = 2.0
+# How long the first decisions wait for the kinds that may be missing; without them nothing is concluded.
+_OPTIONAL_KINDS_SECONDS = 3.0
+# After a sweep that found more than the watches had brought.
+_RECHECK_SECONDS = 10.0
+_WATCHES_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completeness:
+    """Of the caches.
+
+    Attributes:
+        watches: how those fare that Kopf keeps.
+        relisted: set whenever a watch was opened anew, and deletions may have been missed.
+    """
+
+    reaper: Reaper
+    watches: WatchHealth
+    optional_watches: Sequence[OptionalWatch]
+    controller_pods: ControllerPodsWatches
+    relisted: asyncio.Event
+    sweep_interval_seconds: float
+
+    async def reach(self) -> None:
+        """Return when nothing that exists can look missing.
+
+        Raises:
+            StartError: Kopf does not even try to watch a kind.
+        """
+        await self.reaper.wait_until_complete()
+        await self._wait_for_watches()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._settle_optional_kinds(), timeout=_OPTIONAL_KINDS_SECONDS)
+        _settle_garbage_collector()
+
+    async def keep(self) -> None:
+        """Compare with the API server every now and then, and soon after a watch was opened anew; never returns."""
+        while True:
+            interval = self.sweep_interval_seconds * random.uniform(0.9, 1.1)
+            if self.reaper.has_missed():
+                interval = min(interval, _RECHECK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.relisted.wait(), timeout=interval)
+                await asyncio.sleep(_SETTLE_SECONDS)
+            self.relisted.clear()
+            await self.reaper.sweep()
+            _settle_garbage_collector()
+
+    async def _settle_optional_kinds(self) -> None:
+        """Until each is known, or known to be unreadable; the pods of a controller after the DaemonSets."""
+        for watch in self.optional_watches:
+            await watch.settled.wait()
+        await self.controller_pods.settle()
+
+    async def _wait_for_watches(self) -> None:
+        """What has no watch would never be heard of again.
+
+        Raises:
+            StartError: Kopf does not even try to watch a kind; discovery did not show it in time.
+        """
+        waited = 0.0
+        while missing := [kind.value for kind in CachedKind if not self.watches.has_opened(plural_of(kind))]:
+            if waited > _WATCHES_SECONDS and not self.watches.problem():
+                raise StartError(f"no watch of {', '.join(missing)} was opened; starting again helps")
+            await asyncio.sleep(0.02)
+            waited += 0.02
+
+
+def _settle_garbage_collector() -> None:
+    """Take the caches out of the collector's sight: its passes over them were the whole p99 (34 ms to 3 ms)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
