@@ -21,7 +21,7 @@ FINAL = ("Succeeded", "Failed")
 _HANDED_OFF = ("PreparingTarget", "TargetReady", "Running")
 _DEFAULTS = (5, 2, 2)
 _OPERATOR = "operator"
-_OWN_ANNOTATIONS = ("nicplug.io/template-interfaces", "kubevirt.io/vm-generation")
+_OWN_ANNOTATIONS = ("nicplug.io/template-interfaces", "nicplug.io/interfaces", "kubevirt.io/vm-generation")
 
 
 class MigrationInvariants:
