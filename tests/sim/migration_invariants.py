@@ -74,12 +74,6 @@ class MigrationInvariants:
             assert count <= inbound, f"{count} migrations at once to {node}, {inbound} are allowed"
 
 
-def limits_of(cluster: Cluster) -> tuple[int, int, int]:
-    """Cluster, outbound, inbound, as they are now."""
-    found = cluster.get(KUBEVIRTS, "kubevirt")
-    return _limits(found) if found is not None else _DEFAULTS
-
-
 def _limits(body: Json) -> tuple[int, int, int]:
     configuration = body["spec"]["configuration"]
     migrations, hotplug = configuration.get("migrations") or {}, configuration["network"].get("hotplug") or {}

@@ -33,18 +33,16 @@ from tests.sim.cluster import (
 )
 from tests.sim.kubelet import NETWORKS
 from tests.sim.node_agent import JOB_LABEL
-from tests.sim.slots import SimGatherer, Slots
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.cache.reaper import Reaper
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Unavailable
 from nicplug.kube.recorder import ObjectReference
-from nicplug.model.keys import MigrationKey
-from nicplug.model.migration import MigrationPhase
 from nicplug.plan.views import PlanSettings
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
+from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory, PlanRepeats
 from nicplug.reconcile.reconciler import Reconciler
 from nicplug.reconcile.retry import RetryPolicy
@@ -62,7 +60,6 @@ NETWORKS_POINTER = "/metadata/annotations/" + NETWORKS.replace("/", "~1")
 _OPTIONAL = (NADS, EVENTS, NODES, DAEMON_SETS, CONTROLLER_PODS)
 _WATCHED = frozenset({*CACHED, *_OPTIONAL})
 _PARALLEL = 4
-_WAITING = (MigrationPhase.PENDING, MigrationPhase.SCHEDULED)
 
 
 @dataclass(slots=True)
@@ -184,7 +181,6 @@ class Operator:
     cluster: Cluster
     faults: Faults
     randomness: random.Random
-    slots: Slots
     bugs: list[Exception] = field(default_factory=list)
     events: Events = field(default_factory=Events)
     api: SimApi = field(init=False)
@@ -210,7 +206,7 @@ class Operator:
         self._passes, self._moving, self._due, self._on_the_way = {}, {}, {}, []
         self._caches = Caches(clock=self._clock)
         memory = Memory(clock=self._clock)
-        gatherer = SimGatherer(self._caches, memory, PlanSettings(), slots=self.slots)
+        gatherer = Gatherer(self._caches, memory, PlanSettings())
         self._reconciler = Reconciler(
             gatherer=gatherer,
             executor=Executor(self.api, self._caches, self._look_at),
@@ -296,8 +292,6 @@ class Operator:
         kind = CACHED[plural]
         keys = self._caches.forget(kind, body) if type_ == "DELETED" else self._caches.observe(kind, body)
         self._look_at(keys)
-        if kind is CachedKind.MIGRATION:
-            self._look_at([item.key for item in self._caches.migrations if not item.is_final])
         return True
 
     def _hear_optional(self) -> bool:
@@ -382,16 +376,9 @@ class Operator:
         except Exception as error:
             self.bugs.append(error)
             raise
-        if again is None and isinstance(key, MigrationKey):
-            again = self._asks_for_slot(key)
         if again is not None:
             moment = self.cluster.now + timedelta(seconds=again)
             self._due[key] = min(moment, self._due.get(key, moment))
-
-    def _asks_for_slot(self, key: MigrationKey) -> float | None:
-        """Nobody tells a migration that there is room for it now."""
-        found = self._caches.migrations.get(key)
-        return 1.0 if found is not None and found.phase in _WAITING else None
 
 
 def _is_over(work: Coroutine[Any, Any, None]) -> bool:

@@ -21,7 +21,6 @@ from tests.sim.movers import (
 from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults, Operator
 from tests.sim.scenarios import DECLARATIVE, MOVES, SCENARIOS
-from tests.sim.slots import Slots
 from tests.sim.users import bring_nodes_back, make_networks, make_world, resume_all, toggle_gate
 
 NODES = ("node01", "node02", "node03")
@@ -80,9 +79,8 @@ class Schedule:
         try:
             policy = "Declarative" if self.scenario in DECLARATIVE else "Explicit"
             make_world(self.cluster, removal_policy=policy)
-            slots = Slots(self.cluster)
             self.processes = [
-                Operator(f"operator-{index}", self.cluster, self.faults, self.randomness, slots)
+                Operator(f"operator-{index}", self.cluster, self.faults, self.randomness)
                 for index in range(self.operators)
             ]
             if self.scenario in MOVES:
