@@ -27,6 +27,7 @@ NADS, NODES, EVENTS = "network-attachment-definitions", "nodes", "events"
 DAEMON_SETS, CONTROLLER_PODS = "daemonsets", "controllerpods"
 """The pods of the dynamic networks controller are watched by themselves, and so are a kind of their own here."""
 CONFIG_MAPS = "configmaps"
+JOB_LABEL = "kubevirt.io/migrationJobUID"
 LAUNCHER = ("kubevirt.io", "virt-launcher")
 KINDS = {
     VMS: "VirtualMachine",
@@ -93,6 +94,7 @@ class Cluster:
         history: every change in order: plural, type of the watch line, the object; pods as watched by label.
         guests: NICs in the guest of each VMI, by uid; what the node knows and the API does not.
         homes: uid of the pod that has the guest of a VMI, by the VMI's uid.
+        made_for: uid of the migration that a pod was made for, by the pod's uid; somebody may take its labels away.
         handled: the annotation's text that the dynamic networks controller last looked at, by the pod's uid.
         log: what happened, for a person.
         on_commit: checks that run after every change.
@@ -103,6 +105,7 @@ class Cluster:
         self.history: list[tuple[str, str, Json]] = []
         self.guests: dict[str, list[str]] = {}
         self.homes: dict[str, str] = {}
+        self.made_for: dict[str, str] = {}
         self.handled: dict[str, str] = {}
         self.machines = {name: Machine() for name in nodes}
         self.log: list[str] = []
@@ -153,6 +156,8 @@ class Cluster:
         }
         if plural == PODS:
             born["status"] = {"phase": "Pending"}
+            if job := (born["metadata"].get("labels") or {}).get(JOB_LABEL):
+                self.made_for[born["metadata"]["uid"]] = job
         elif plural not in _BORN_WITH_STATUS:
             born.pop("status", None)
         return self._commit(plural, name, "ADDED", born, by=by, what="created")
@@ -256,6 +261,11 @@ def owner_of(body: Json) -> Json | None:
     owners = body["metadata"].get("ownerReferences") or [None]
     owner: Json | None = owners[0]
     return owner
+
+
+def is_target(cluster: Cluster, pod: Json) -> bool:
+    """It was made for a migration."""
+    return pod["metadata"]["uid"] in cluster.made_for
 
 
 def is_live(pod: Json) -> bool:

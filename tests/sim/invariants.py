@@ -1,8 +1,7 @@
 """What must hold after every change, whoever made it."""
 
-from tests.sim.cluster import VMIS, VMS, Cluster, is_live, launcher_pods, owner_of
+from tests.sim.cluster import VMIS, VMS, Cluster, is_live, is_target, launcher_pods, owner_of
 from tests.sim.kubelet import elements_of
-from tests.sim.node_agent import is_target
 from tests.sim.users import FOREIGN
 
 
@@ -34,7 +33,7 @@ class Invariants:
             uid, name, owner = pod["metadata"]["uid"], pod["metadata"]["name"], owner_of(pod) or {}
             if is_live(pod):
                 live.setdefault(owner["uid"], []).append(name)
-                moved |= {owner["uid"]} if is_target(pod) else set()
+                moved |= {owner["uid"]} if is_target(cluster, pod) else set()
             if pod["status"]["phase"] == "Running":
                 other = running.setdefault(owner["name"], owner["uid"])
                 assert other == owner["uid"], f"guests of two VMIs that are both called {owner['name']}"
@@ -63,7 +62,8 @@ class Invariants:
         failed = {uid for uid, phase in vmis.items() if phase == "Failed"}
         for pod in launcher_pods(cluster):
             name, owner = pod["metadata"]["name"], (owner_of(pod) or {})["uid"]
-            may_run_it = is_live(pod) and (not is_target(pod) or cluster.homes.get(owner) == pod["metadata"]["uid"])
+            home = cluster.homes.get(owner, "" if is_target(cluster, pod) else pod["metadata"]["uid"])
+            may_run_it = is_live(pod) and home == pod["metadata"]["uid"]
             assert owner in vmis, f"{name} has outlived its VMI"
             assert not (may_run_it and owner in failed - self._failed), f"{name} lives, and its VMI was failed"
         self._failed = failed

@@ -5,7 +5,7 @@ Source: KubeVirt's `migration-source.go` and `migration-target.go`, in our own w
 
 from tests.sim.cluster import VMIS, Cluster, Json, launcher_pods
 from tests.sim.kubelet import end_pod, interfaces_in
-from tests.sim.node_agent import JOB_LABEL, NODE_LABEL, interfaces_of, report, rows_of, state_of
+from tests.sim.node_agent import NODE_LABEL, interfaces_of, report, rows_of, state_of
 
 from nicplug.kube.errors import Stale
 from nicplug.model.interface_names import hashed_interface_name
@@ -49,7 +49,7 @@ def _source_pod(cluster: Cluster, vmi: Json) -> Json | None:
 def _target_pod(cluster: Cluster, vmi: Json) -> Json | None:
     state = state_of(vmi)
     pod = _pod(cluster, vmi, name=state.get("targetPod"), node=state.get("targetNode"))
-    return pod if pod and pod["metadata"]["labels"].get(JOB_LABEL) == state["migrationUid"] else None
+    return pod if pod and cluster.made_for.get(pod["metadata"]["uid"]) == state["migrationUid"] else None
 
 
 def _node_of(vmi: Json) -> str | None:

@@ -12,10 +12,11 @@ from tests.sim.cluster import (
     Cluster,
     Json,
     is_live,
+    is_target,
     launcher_pods,
     owner_of,
 )
-from tests.sim.node_agent import JOB_LABEL, is_migrating, state_of
+from tests.sim.node_agent import is_migrating, state_of
 
 FINAL = ("Succeeded", "Failed")
 _HANDED_OFF = ("PreparingTarget", "TargetReady", "Running")
@@ -53,7 +54,7 @@ class MigrationInvariants:
 
     def _check_starts(self, cluster: Cluster, change: Change) -> None:
         """A target pod that is made takes a slot of the cluster and of its source's node."""
-        if change.before is not None or not _is_target_of_ours(change):
+        if change.before is not None or not _is_target_of_ours(cluster, change):
             return
         per_cluster, outbound, _ = self._limits
         moving = _moving(cluster)
@@ -84,8 +85,8 @@ def _limits(body: Json) -> tuple[int, int, int]:
     )
 
 
-def _is_target_of_ours(change: Change) -> bool:
-    return JOB_LABEL in (change.after["metadata"].get("labels") or {}) and change.by.startswith(_OPERATOR)
+def _is_target_of_ours(cluster: Cluster, change: Change) -> bool:
+    return is_target(cluster, change.after) and change.by.startswith(_OPERATOR)
 
 
 def _moving(cluster: Cluster) -> list[Json]:
@@ -95,7 +96,7 @@ def _moving(cluster: Cluster) -> list[Json]:
     owners = [
         (owner_of(pod) or {})["uid"]
         for pod in launcher_pods(cluster)
-        if is_live(pod) and (pod["metadata"].get("labels") or {}).get(JOB_LABEL) in jobs
+        if is_live(pod) and cluster.made_for.get(pod["metadata"]["uid"]) in jobs
     ]
     return [vmis[uid] for uid in owners if uid in vmis]
 

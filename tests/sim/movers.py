@@ -16,12 +16,13 @@ from tests.sim.cluster import (
     Cluster,
     Json,
     is_live,
+    is_target,
     launcher_pods,
 )
 from tests.sim.dynamic_controller import start_controller, stop_controller
 from tests.sim.kubelet import end_pod
 from tests.sim.migration_agents import fail
-from tests.sim.node_agent import is_migrating, is_target, state_of
+from tests.sim.node_agent import is_migrating, state_of
 from tests.sim.users import BARE, NAMES, OTHERS, VM
 
 from nicplug.kube.errors import AlreadyExists
@@ -138,7 +139,7 @@ def fail_copy(cluster: Cluster, randomness: random.Random) -> None:
 
 
 def _targets(cluster: Cluster) -> list[Json]:
-    return [pod for pod in launcher_pods(cluster) if is_target(pod) and is_live(pod)]
+    return [pod for pod in launcher_pods(cluster) if is_target(cluster, pod) and is_live(pod)]
 
 
 def end_target(cluster: Cluster, randomness: random.Random) -> None:

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from tests.sim.cluster import VMIS, Cluster, Json, launcher_pods
+from tests.sim.cluster import VMIS, Cluster, Json, is_target, launcher_pods
 
 from nicplug.kube.errors import Stale
 
 NODE_LABEL = "kubevirt.io/nodeName"
-JOB_LABEL = "kubevirt.io/migrationJobUID"
 
 
 def node_agent(cluster: Cluster) -> bool:
@@ -42,7 +41,8 @@ def _serve(cluster: Cluster, vmi: Json) -> bool:
 
 def _start(cluster: Cluster, vmi: Json, node: str) -> bool:
     uid, status = vmi["metadata"]["uid"], vmi["status"]
-    pods = [pod for pod in launcher_pods(cluster, uid) if pod["spec"].get("nodeName") == node and not is_target(pod)]
+    mine = launcher_pods(cluster, uid)
+    pods = [pod for pod in mine if pod["spec"].get("nodeName") == node and not is_target(cluster, pod)]
     if pods:
         cluster.homes[uid] = pods[0]["metadata"]["uid"]
     in_pod = {row.get("name") for row in _old_rows(vmi) if "multus-status" in _tokens(row)}
@@ -59,7 +59,8 @@ def _start(cluster: Cluster, vmi: Json, node: str) -> bool:
 def _has_crashed(cluster: Cluster, vmi: Json, node: str) -> bool:
     """An evicted pod is not told: its node is in trouble, and the agent with it.
 
-    A guest that has died where it has just arrived is told by the node that it came from.
+    A guest that has died where it has just arrived is told by the node whose label the VMI has: the one that it came
+    from, which still has a pod, or the one where it arrived.
     """
     uid = vmi["metadata"]["uid"]
     mine, home = launcher_pods(cluster, uid), cluster.homes.get(uid)
@@ -67,16 +68,13 @@ def _has_crashed(cluster: Cluster, vmi: Json, node: str) -> bool:
         return True
     has_home = any(_is(pod, home) and pod["status"]["phase"] in ("Pending", "Running") for pod in mine)
     others = [pod for pod in mine if pod["spec"].get("nodeName") == node and pod["status"]["phase"] == "Running"]
-    return vmi["status"]["phase"] == "Running" and not has_home and bool(others)
+    state = state_of(vmi)
+    had_arrived = bool(state.get("targetNodeDomainReadyTimestamp")) and node == state.get("targetNode")
+    return vmi["status"]["phase"] == "Running" and not has_home and (bool(others) or had_arrived)
 
 
 def _is(pod: Json, uid: str | None) -> bool:
     return bool(pod["metadata"]["uid"] == uid)
-
-
-def is_target(pod: Json) -> bool:
-    """It says that it was made for a migration."""
-    return JOB_LABEL in (pod["metadata"].get("labels") or {})
 
 
 def state_of(vmi: Json) -> Json:

@@ -32,7 +32,6 @@ from tests.sim.cluster import (
     owner_of,
 )
 from tests.sim.kubelet import NETWORKS
-from tests.sim.node_agent import JOB_LABEL
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.cache.reaper import Reaper
@@ -345,7 +344,7 @@ class Operator:
             for pod in launcher_pods(self.cluster)
             if pod["metadata"]["uid"] in known
             and is_live(pod)
-            and (pod["metadata"].get("labels") or {}).get(JOB_LABEL) in unfinished
+            and self.cluster.made_for.get(pod["metadata"]["uid"]) in unfinished
         }
         homes = self.cluster.homes.items()
         return frozenset(home for owner, home in homes if owner in targets.values() and home not in targets)
