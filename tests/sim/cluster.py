@@ -5,6 +5,7 @@ patches. Names and times are a function of the seed alone, so that a schedule ca
 """
 
 import json
+import marshal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -46,9 +47,14 @@ _BORN_WITH_STATUS = frozenset({KUBEVIRTS, NODES, CONTROLLER_PODS})
 
 
 def copied(body: Json) -> Json:
-    """A deep copy."""
-    copy: Json = json.loads(json.dumps(body))
+    """A deep copy, by the fastest way there is: schedules do little else."""
+    copy: Json = marshal.loads(marshal.dumps(body))
     return copy
+
+
+def _thawed(frozen: bytes) -> Json:
+    body: Json = marshal.loads(frozen)
+    return body
 
 
 @dataclass(slots=True)
@@ -112,6 +118,7 @@ class Cluster:
         self.on_commit: list[Callable[[Cluster], None]] = []
         self.last: Change | None = None
         self._objects: dict[Address, Json] = {}
+        self._frozen: dict[str, dict[str, bytes]] = {}
         self._version = 100
         self._born = 0
 
@@ -125,12 +132,12 @@ class Cluster:
 
     def get(self, plural: str, name: str) -> Json | None:
         """A copy of one object."""
-        found = self._objects.get((plural, name))
-        return copied(found) if found is not None else None
+        found = self._frozen.get(plural, {}).get(name)
+        return _thawed(found) if found is not None else None
 
     def all(self, plural: str) -> list[Json]:
-        """Copies of all objects of a kind."""
-        return [copied(body) for (kind, _), body in sorted(self._objects.items()) if kind == plural]
+        """Copies of all objects of a kind, by name."""
+        return [_thawed(frozen) for _, frozen in sorted(self._frozen.get(plural, {}).items())]
 
     def in_sight(self, plural: str) -> list[Json]:
         """What a LIST with the operator's selectors shows."""
@@ -147,7 +154,7 @@ class Cluster:
         if (plural, name) in self._objects:
             raise AlreadyExists(f"{plural} {name} exists", status=409)
         self._born += 1
-        born = copied(dict(body))
+        born: Json = json.loads(json.dumps(body))
         born["metadata"] |= {
             "namespace": NAMESPACE,
             "uid": f"{plural[:-1]}-{self._born:04}",
@@ -232,9 +239,10 @@ class Cluster:
         before = self._objects.get((plural, name))
         body["metadata"]["resourceVersion"] = str(self._version)
         if type_ == "DELETED":
-            del self._objects[plural, name]
+            del self._objects[plural, name], self._frozen[plural][name]
         else:
             self._objects[plural, name] = body
+            self._frozen.setdefault(plural, {})[name] = marshal.dumps(body)
         self.say(f"{by}: {KINDS[plural]} {name} {what} (resourceVersion {self._version})")
         if (line := _line(plural, type_, before, body)) is not None:
             self.history.append((plural, line, copied(body)))

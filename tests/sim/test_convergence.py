@@ -1,7 +1,7 @@
 """Whatever happens in whatever order, the cluster becomes what its specs say, and then nobody writes any more.
 
 `NICPLUG_SIM_SCHEDULES=5000 pytest tests/sim` runs more schedules than `make test` does; `NICPLUG_SIM_SEED=17` runs that
-one of every scenario alone.
+one of every scenario alone (docs/development.md).
 """
 
 import os
@@ -15,8 +15,6 @@ from tests.sim.schedule import Schedule
 _SCHEDULES = int(os.environ.get("NICPLUG_SIM_SCHEDULES", "320"))
 _ONLY_SEED = os.environ.get("NICPLUG_SIM_SEED")
 _CHUNK = 10
-# Until the operator migrates.
-_MOVES = bool(os.environ.get("NICPLUG_SIM_MOVES"))
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +27,7 @@ def _quiet() -> Iterator[None]:
 
 def _chunks() -> list[tuple[str, int, range]]:
     """Scenario, number of operators, seeds: small pieces, so that several processes share them evenly."""
-    cells = [(scenario, operators) for scenario in (*SCENARIOS, *(MOVES if _MOVES else ())) for operators in (1, 2)]
+    cells = [(scenario, operators) for scenario in (*SCENARIOS, *MOVES) for operators in (1, 2)]
     per_cell = max(1, _SCHEDULES // len(cells))
     seeds = range(int(_ONLY_SEED), int(_ONLY_SEED) + 1) if _ONLY_SEED else range(per_cell)
     return [
