@@ -1,7 +1,7 @@
 """From phase to phase: the ladder of reasons to fail, then the steps that facts have made true.
 
-Source: KubeVirt 1.9 `migration.go` (`updateStatus`), rows in its order and with its texts. Row 11, the attachment pod
-of hot-plugged volumes, has no counterpart: nicplug makes no such pods.
+Source: KubeVirt 1.9 `migration.go` (`updateStatus`), rows in its order, but for row 9, and with its texts. Row 11,
+the attachment pod of hot-plugged volumes, has no counterpart: nicplug makes no such pods.
 """
 
 from datetime import datetime
@@ -25,6 +25,7 @@ def find_ending(view: MigrationView, facts: Facts, *, now: datetime) -> Ending |
     return (
         _vmi_lost(facts)
         or _cancelled(facts)
+        or _reported_failed(facts)
         or _pod_lost(facts)
         or _state_lost(facts)
         or _given_up(view, facts, now=now)
@@ -65,7 +66,7 @@ def _pod_lost(facts: Facts) -> Ending | None:
 
 
 def _state_lost(facts: Facts) -> Ending | None:
-    """Rows 7, 8 and 9."""
+    """Rows 7 and 8."""
     state = facts.state
     if facts.migration.is_handed_off and not state.migration_uid:
         event = "VMI's migration state was cleared during the active migration."
@@ -73,12 +74,18 @@ def _state_lost(facts: Facts) -> Ending | None:
     if facts.migration.is_handed_off and not facts.is_handed_off:
         event = "VMI's migration state was taken over by another migration job during active migration."
         return Ending(reason=Reason.MIGRATION_STATE_LOST, event=event)
-    if facts.is_ours and state.failed:
-        event = "source node reported migration failed"
-        message = f"{event}: {state.failure_reason}" if state.failure_reason else event
-        reason = Reason.MIGRATION_CANCELED if facts.migration.deleting else Reason.MIGRATION_FAILED
-        return Ending(reason=reason, event=event, message=message)
     return _forged_end(facts)
+
+
+def _reported_failed(facts: Facts) -> Ending | None:
+    """Row 9, before row 5: after a failure the target's virt-launcher ends by itself, and it is not what went wrong."""
+    state = facts.state
+    if not facts.is_ours or not state.failed:
+        return None
+    event = "source node reported migration failed"
+    message = f"{event}: {state.failure_reason}" if state.failure_reason else event
+    reason = Reason.MIGRATION_CANCELED if facts.migration.deleting else Reason.MIGRATION_FAILED
+    return Ending(reason=reason, event=event, message=message)
 
 
 def _forged_end(facts: Facts) -> Ending | None:

@@ -141,6 +141,18 @@ FAILURES = [
         "source node reported migration failed",
         id="row 9: ours, and failed as it was cancelled",
     ),
+    *(
+        pytest.param(
+            World(phase="PreparingTarget", vmi=vmi(moving=migration_state(**FAILED, failureReason=why)), pods=pods),
+            "MigrationFailed",
+            "source node reported migration failed",
+            id=f"row 9 before rows 5 and 6: the target pod {end} after the failure",
+        )
+        for why, pods, end in (
+            ("failed to prepare", (pod(), target_pod(phase="Succeeded", ready=False)), "ends"),
+            ("failed to prepare", (pod(),), "is gone"),
+        )
+    ),
     pytest.param(
         World(vmi=running(completed=True)),
         "MigrationStateLost",
