@@ -67,3 +67,26 @@ def progress(world: World, name: str) -> Json:
     """The condition `Progressing` of its migration."""
     rows = (world.get(MIGRATION, f"job-{name}").get("status") or {}).get("conditions", [])
     return next((row for row in rows if row["type"] == "Progressing"), {})
+
+
+async def test_everybody_who_waits_is_told_for_whom(world: World) -> None:
+    await world.operator()
+    names = [await guest(world, f"a{number}") for number in range(7)]
+    for name in names:
+        migrate(world, name)
+    await world.until(lambda: len(targets(world)) == 2)
+    waiting = [name for name in names if job(world, name)["metadata"]["uid"] not in targets(world)]
+
+    def told() -> list[str]:
+        return sorted(progress(world, name).get("message", "") for name in waiting)
+
+    await world.until(lambda: all("in the queue" in message for message in told()))
+    limit = "(parallelOutboundMigrationsPerNode of node01: 2, all taken)"
+    assert [message.split()[0] for message in told()] == ["1st", "2nd", "3rd", "4th", "5th"]
+    assert all(message.endswith(limit) for message in told())
+    assert ["behind migration" in message for message in told()] == [True, True, True, False, False]
+
+
+def job(world: World, name: str) -> Json:
+    """Its migration."""
+    return world.get(MIGRATION, f"job-{name}")

@@ -20,7 +20,7 @@ from nicplug.plan.reasons import Reason
 
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
-# Whoever is further back is told a range: not everybody who waits shall be written to whenever one goes.
+# Who is further back is told a range: not everybody who waits shall be written to whenever one goes.
 _RANGES = (10, 30, 100, 300, 1000)
 
 
@@ -181,25 +181,24 @@ def _arrive(contender: Contender, count: _Count, arriving: Counter[str]) -> Migr
 
 
 def _waiting(position: int, cause: _Cause) -> MigrationSlot:
-    return MigrationSlot(reason=Reason.WAITING_FOR_SLOT, message=f"{_place(position)}; {_why(position, cause)}")
+    return MigrationSlot(
+        reason=Reason.WAITING_FOR_SLOT, message=f"{_place(position)} in the queue{_why(position, cause)}"
+    )
 
 
 def _place(position: int) -> str:
-    if position in _ORDINALS:
-        return f"{_ORDINALS[position]} in the queue"
+    if position < _RANGES[0]:
+        return _ORDINALS.get(position, f"{position}th")
     bound = next((bound for bound in _RANGES if position <= bound), None)
-    return f"among the first {bound} in the queue" if bound is not None else f"beyond the first {_RANGES[-1]}"
+    return f"among the first {bound}" if bound is not None else f"beyond the first {_RANGES[-1]}"
 
 
 def _why(position: int, cause: _Cause) -> str:
-    limit = (
-        f"{cause.limit} of {cause.where}: {cause.allowed}, all taken"
-        if cause.limit
-        else f"one at a time of {cause.where}"
-    )
+    """Only those at the front are told of one migration: all others would have to be told whenever one ends."""
     if not cause.taken_by:
-        return f"{cause.limit} is 0, which lets no migration begin"
+        return f": {cause.limit} is 0, which lets no migration begin"
+    limit = f" ({cause.limit} of {cause.where}: {cause.allowed}, all taken)" if cause.limit else ""
     if position not in _ORDINALS:
-        return f"waits for others to end ({limit})"
+        return limit
     first = cause.taken_by[0]
-    return f"waits for migration {first.migration} of VM {first.vmi.name} ({limit})"
+    return f", behind migration {first.migration} of VM {first.vmi.name}{limit}"

@@ -154,7 +154,7 @@ def test_a_limit_of_zero_says_so() -> None:
     decided = plan(one("a"), limits=replace(LIMITS, per_cluster=0))
     assert decided.entries == {}
     assert decided.slots["uid-a"].message == (
-        "1st in the queue; parallelMigrationsPerCluster is 0, which lets no migration begin"
+        "1st in the queue: parallelMigrationsPerCluster is 0, which lets no migration begin"
     )
 
 
@@ -199,7 +199,7 @@ def test_the_first_are_told_whom_they_wait_for() -> None:
     slot = decided.slots["uid-next"]
     assert slot.reason == "WaitingForSlot"
     assert slot.message == (
-        "1st in the queue; waits for migration default/u of VM vm-u "
+        "1st in the queue, behind migration default/u of VM vm-u "
         "(parallelMigrationsPerCluster of the cluster: 1, all taken)"
     )
 
@@ -211,8 +211,24 @@ def test_of_a_hundred_who_wait_few_are_told_anything_when_one_goes() -> None:
     before = plan(*running, *waiting, held=held).slots
     after = plan(*running[1:], *waiting, held=held, ended=("u0",)).slots
     changed = [uid for uid, slot in after.items() if before.get(uid) != slot]
-    # One goes, three are at the front, one more is among the first 10, 30 and 100 each.
-    assert len(changed) <= 7
+    # One goes, nine are at the front, one more is among the first 10, 30 and 100 each.
+    assert len(changed) <= 13
+
+
+@pytest.mark.parametrize(
+    ("position", "place"),
+    [
+        (1, "1st"),
+        (4, "4th"),
+        (9, "9th"),
+        (10, "among the first 10"),
+        (11, "among the first 30"),
+        (2000, "beyond the first 1000"),
+    ],
+)
+def test_places_in_the_queue(position: int, place: str) -> None:
+    decided = plan(*many(position), limits=replace(LIMITS, per_cluster=0))
+    assert decided.slots[f"uid-m{position - 1:03}"].message.startswith(f"{place} in the queue")
 
 
 # -- what a migration wants --------------------------------------------------------------------
