@@ -1,12 +1,14 @@
 """Limits of migrations, on the wire: the ledger is written before anything is begun, by however many operators."""
 
-from tests.api import objects
+from collections.abc import Callable
+
+import pytest
+from tests.api.crowd import Counted, all_ended, guest, migrate, nodes_at_work, targets
 from tests.api.objects import Json
-from tests.api.world import MIGRATION, POD, VMI, World
+from tests.api.world import MIGRATION, POD, World
 
 LEDGER = "configmaps"
 NAME = "nicplug-migration-slots"
-JOB = "kubevirt.io/migrationJobUID"
 
 
 def ledger(world: World) -> Json:
@@ -15,34 +17,9 @@ def ledger(world: World) -> Json:
     return {uid: value for uid, value in found["data"].items() if uid != "checksum"} if found else {}
 
 
-async def guest(world: World, name: str, *, node: str = "node01") -> str:
-    """A VMI that runs on that node and can move."""
-    await world.running(objects.vmi(name), node=node)
-    condition = {"type": "LiveMigratable", "status": "True"}
-    world.server.modify(VMI, name, lambda body: body["status"]["conditions"].append(condition), status=True)
-    return name
-
-
-def migrate(world: World, name: str, **spec: str) -> str:
-    """kubectl create; returns the uid."""
-    body = {
-        "apiVersion": "kubevirt.io/v1",
-        "kind": "VirtualMachineInstanceMigration",
-        "metadata": {"name": f"job-{name}"},
-        "spec": {"vmiName": name, **spec},
-    }
-    return str(world.server.create(MIGRATION, body)["metadata"]["uid"])
-
-
-def targets(world: World) -> set[str]:
-    """uids of the migrations that have a target pod."""
-    labels = [pod["metadata"].get("labels", {}) for pod in world.server.items(POD)]
-    return {item[JOB] for item in labels if JOB in item}
-
-
 async def test_a_slot_is_in_the_ledger_before_the_target_pod_is_made(world: World) -> None:
+    guest(world, "a", node="node01")
     await world.operator()
-    await guest(world, "a")
     await world.quiet()
     uid = migrate(world, "a")
     await world.until(lambda: targets(world) == {uid})
@@ -53,8 +30,8 @@ async def test_a_slot_is_in_the_ledger_before_the_target_pod_is_made(world: Worl
 
 async def test_an_operator_that_may_not_write_the_ledger_says_so_and_begins_nothing(world: World) -> None:
     refused = world.server.fail(status=403, resource=LEDGER, times=999)
+    guest(world, "a", node="node01")
     await world.operator()
-    await guest(world, "a")
     uid = migrate(world, "a")
     await world.until(lambda: "SlotLedgerRefused" in progress(world, "a").get("reason", ""))
     assert "nicplug-system/nicplug-migration-slots, cannot be written" in progress(world, "a")["message"]
@@ -70,8 +47,10 @@ def progress(world: World, name: str) -> Json:
 
 
 async def test_everybody_who_waits_is_told_for_whom(world: World) -> None:
+    names = [f"a{number}" for number in range(7)]
+    for name in names:
+        guest(world, name, node="node01")
     await world.operator()
-    names = [await guest(world, f"a{number}") for number in range(7)]
     for name in names:
         migrate(world, name)
     await world.until(lambda: len(targets(world)) == 2)
@@ -90,3 +69,130 @@ async def test_everybody_who_waits_is_told_for_whom(world: World) -> None:
 def job(world: World, name: str) -> Json:
     """Its migration."""
     return world.get(MIGRATION, f"job-{name}")
+
+
+async def test_a_hundred_at_once_stay_within_the_limits_and_all_arrive(world: World) -> None:
+    for number in range(100):
+        guest(world, f"a{number}", node=f"node0{number % 5}")
+    world.set_limits(cluster=12, outbound=3, inbound=2)
+    operator = await world.operator()
+    await world.quiet()
+    counted = Counted().watch(world)
+    for number in range(100):
+        migrate(world, f"a{number}")
+    async with nodes_at_work(world, to=[f"node1{number}" for number in range(4)]):
+        assert await all_ended(world) == {"Succeeded": 100}
+    assert (counted.total, counted.outbound, counted.inbound, counted.doubled) == (12, 3, 2, set())
+    await world.until(lambda: ledger(world) == {})
+    assert operator.sample("nicplug_bugs_total") == 0
+    # Whatever comes together is one write: 25 to 60 of them on the machines of the first measurements.
+    assert len([line for line in world.written() if LEDGER in line]) < 150
+
+
+async def crowd_of(world: World, count: int) -> Counted:
+    """Guests on two nodes, limits that are soon reached, and an eye on them."""
+    for number in range(count):
+        guest(world, f"a{number}", node=f"node0{number % 2}")
+    world.set_limits(cluster=3, outbound=2, inbound=1)
+    return Counted().watch(world)
+
+
+def migrate_all(world: World, count: int) -> None:
+    for number in range(count):
+        migrate(world, f"a{number}")
+
+
+def are_kept(counted: Counted) -> bool:
+    """None of the limits of `crowd_of` was ever exceeded."""
+    return counted.total <= 3 and counted.outbound <= 2 and counted.inbound <= 1 and not counted.doubled
+
+
+async def test_two_operators_that_both_believe_they_lead_stay_within_the_limits(world: World) -> None:
+    counted = await crowd_of(world, 16)
+    await world.operator()
+    await world.operator()
+    migrate_all(world, 16)
+    async with nodes_at_work(world, to=["node10", "node11"]):
+        await all_ended(world)
+    assert are_kept(counted), counted
+
+
+async def test_the_limits_outlive_the_leader(world: World) -> None:
+    counted = await crowd_of(world, 8)
+    first = await world.operator()
+    migrate_all(world, 8)
+    await world.until(lambda: len(targets(world)) == 3)
+    before = ledger(world)
+    await world.stop(first)
+    await world.operator()
+    await world.at_rest()
+    assert ledger(world).keys() == before.keys()
+    async with nodes_at_work(world, to=["node10", "node11"]):
+        assert await all_ended(world) == {"Succeeded": 8}
+    assert are_kept(counted), counted
+    await world.until(lambda: ledger(world) == {})
+
+
+def _delete(world: World) -> None:
+    world.server.delete(LEDGER, NAME, namespace="nicplug-system")
+
+
+def _empty(world: World) -> None:
+    world.server.modify(LEDGER, NAME, lambda body: body.pop("data"), namespace="nicplug-system")
+
+
+def _break(world: World) -> None:
+    def change(body: Json) -> None:
+        body["data"] = dict.fromkeys(body["data"], "{not json")
+
+    world.server.modify(LEDGER, NAME, change, namespace="nicplug-system")
+
+
+def _fill(world: World) -> None:
+    """Slots of migrations that never were."""
+
+    def change(body: Json) -> None:
+        value = '{"namespace": "default", "migration": "job-x", "vmi": "x", "sourceNode": "node00"}'
+        body["data"] |= {f"no-such-uid-{number}": value for number in range(5)}
+
+    world.server.modify(LEDGER, NAME, change, namespace="nicplug-system")
+
+
+@pytest.mark.parametrize("spoil", [_delete, _empty, _break, _fill])
+@pytest.mark.parametrize("restart", [False, True], ids=["same operator", "new operator"])
+async def test_a_ledger_that_is_spoilt_exceeds_no_limit_and_holds_nobody_up(
+    world: World, spoil: Callable[[World], None], restart: bool
+) -> None:
+    counted = await crowd_of(world, 7)
+    operator = await world.operator()
+    migrate_all(world, 7)
+    await world.until(lambda: len(targets(world)) == 3)
+    spoil(world)
+    if restart:
+        await world.stop(operator)
+        await world.operator()
+    async with nodes_at_work(world, to=["node10", "node11"]):
+        assert await all_ended(world) == {"Succeeded": 7}
+    assert are_kept(counted), counted
+    await world.until(lambda: ledger(world) == {})
+
+
+async def test_a_lowered_limit_lets_those_under_way_end_and_nobody_begin(world: World) -> None:
+    counted = await crowd_of(world, 6)
+    await world.operator()
+    migrate_all(world, 6)
+    await world.until(lambda: len(targets(world)) == 3)
+    world.set_limits(cluster=1)
+    begun = targets(world)
+    counted.total = 0
+    async with nodes_at_work(world, to=["node10", "node11"]):
+        await world.until(lambda: ended(world) >= begun)
+        counted.total = 0
+        assert await all_ended(world) == {"Succeeded": 6}
+    assert counted.total == 1
+
+
+def ended(world: World) -> set[str]:
+    """uids of the migrations that have succeeded."""
+    jobs = world.server.items(MIGRATION)
+    return {item["metadata"]["uid"] for item in jobs if item["status"]["phase"] == "Succeeded"}

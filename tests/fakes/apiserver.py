@@ -205,6 +205,11 @@ class FakeApiServer:
         key = _key(kind, namespace, name)
         self._thread.call(lambda: self._writer.delete(kind, key, grace_seconds=grace_seconds))
 
+    def on_commit(self, plural: str, told: Callable[[str, Json], None]) -> None:
+        """Call `told` with type and object of each commit, in order, in the server's thread."""
+        kind = self._kinds[plural]
+        self._thread.call(lambda: self._store.subscribe(kind, lambda change: told(change.type, change.new.copy())))
+
     def atomically(self, actions: Callable[[], T]) -> T:
         """Run several of these methods with no request and no watch line in between."""
         return self._thread.call(actions)
