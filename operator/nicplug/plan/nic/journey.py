@@ -26,14 +26,15 @@ class Journey:
     target: str = ""
     networks: Mapping[str, str] | None = None
 
-    def brings(self, operation: OperationType, *, name: str, network: str) -> bool:
+    def brings(self, operation: OperationType, *, name: str, network: str, unless_seen: bool = True) -> bool:
         """The guest will be as asked for when it has arrived.
 
         Args:
             network: `<namespace>/<definition>` that the NIC is to be on.
+            unless_seen: what to believe while the target pod is not in sight.
         """
         if self.networks is None:
-            return True
+            return unless_seen
         if operation is OperationType.UNPLUG:
             return name not in self.networks
         return self.networks.get(name) == network

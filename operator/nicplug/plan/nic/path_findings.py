@@ -35,10 +35,11 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
     """
     journey, name = situation.journey, situation.interface.name
     if journey is not None and journey.has_target:
-        if journey.brings(operation, name=name, network=network):
+        is_settled = chosen.choice.verdict in _NOTHING_MORE
+        if journey.brings(operation, name=name, network=network, unless_seen=not is_settled):
             return _on_its_way(situation, chosen, journey)
         # What is settled is not served after it either.
-        return _after_its_end(chosen, journey) if chosen.choice.verdict not in _NOTHING_MORE else None
+        return settled_by(chosen) if is_settled else _after_its_end(chosen, journey)
     if not _wants_migration(situation, chosen):
         return None
     return _to_be_migrated(situation, chosen)

@@ -1,0 +1,138 @@
+"""Migrations that are made for NICs, in vain: how often, for whom, and what lifts a back-off."""
+
+import json
+
+from tests.api import objects
+from tests.api.objects import Json
+from tests.api.test_migrations_on_demand import made, posts, without_controller
+from tests.api.world import MIGRATION, POD, VM, VMI, World
+
+INTERFACES = "nicplug.io/interfaces"
+BLUE, GREEN = objects.pod_interface("blue"), objects.pod_interface("green")
+
+
+def target_pods(world: World) -> list[Json]:
+    """The pods that were made for migrations."""
+    label = "kubevirt.io/migrationJobUID"
+    return [pod for pod in world.server.items(POD) if label in (pod["metadata"].get("labels") or {})]
+
+
+def made_for(migration: Json) -> set[str]:
+    """The NICs that a migration says it was made for."""
+    return set(json.loads(migration["metadata"]["annotations"][INTERFACES]))
+
+
+async def failed_once(world: World) -> str:
+    """A VM whose NIC has kept a target pod from starting: it had a node, and did not come up in time."""
+    name = await without_controller(world)
+    world.plug(VM, name, "blue")
+    await world.until(lambda: target_pods(world))
+    (pod,), (migration,) = target_pods(world), made(world)
+    assert objects.requested(pod) == [BLUE]
+    world.server.bind(pod["metadata"]["name"], node="node02")
+    timeout = {"kubevirt.io/migrationPendingPodTimeoutSeconds": "1"}
+    world.server.modify(
+        MIGRATION, migration["metadata"]["name"], lambda body: body["metadata"]["annotations"].update(timeout)
+    )
+    await world.until(lambda: world.record(name, "blue").get("phase") == "Failed")
+    await world.at_rest()
+    for gone in target_pods(world):
+        world.server.delete(POD, gone["metadata"]["name"], grace_seconds=0)
+    return name
+
+
+async def test_a_broken_network_migrates_a_vm_once_whoever_leads_and_cleans_up(world: World) -> None:
+    name = await failed_once(world)
+    record = world.record(name, "blue")
+    assert (record["path"], record["reason"]) == ("Migration", "MigrationFailed")
+    assert "migrating failed once" in record["message"]
+    assert record["migrationFailures"]["migrations"] == [made(world)[0]["metadata"]["uid"]]
+    assert len(posts(world)) == 1
+    world.server.delete(MIGRATION, made(world)[0]["metadata"]["name"])
+    await world.until(lambda: not made(world))
+    await world.at_rest()
+    await world.stop(world.operators()[0])
+    await world.operator()
+    await world.at_rest()
+    assert len(posts(world)) == 1
+    assert world.record(name, "blue") == record
+
+
+async def test_a_corrected_nic_is_tried_at_once(world: World) -> None:
+    name = await failed_once(world)
+
+    def correct(body: Json) -> None:
+        devices = body["spec"]["template"]["spec"]["domain"]["devices"]
+        devices["interfaces"][1]["macAddress"] = "02:00:00:00:00:07"
+
+    world.server.modify(VM, name, correct)
+    await world.until(lambda: len(posts(world)) == 2 and target_pods(world))
+    assert objects.requested(target_pods(world)[0]) == [BLUE]
+    assert "migrationFailures" not in world.record(name, "blue")
+
+
+async def test_a_healthy_nic_comes_without_the_broken_one(world: World) -> None:
+    name = await failed_once(world)
+    world.plug(VM, name, "green")
+    await world.until(lambda: len(posts(world)) == 2 and target_pods(world))
+    assert objects.requested(target_pods(world)[0]) == [GREEN]
+    going = [item for item in made(world) if item["status"]["phase"] != "Failed"]
+    assert [made_for(item) for item in going] == [{"green"}]
+    await world.at_rest()
+    assert world.record(name, "blue")["phase"] == "Failed"
+
+
+async def test_a_nic_that_is_asked_for_while_a_migration_waits_comes_with_it(world: World) -> None:
+    name = await without_controller(world)
+    world.set_limits(cluster=0)
+    world.plug(VM, name, "blue")
+    await world.until(lambda: made(world))
+    assert made_for(made(world)[0]) == {"blue"}
+    world.plug(VM, name, "green")
+    await world.until(lambda: made_for(made(world)[0]) == {"blue", "green"})
+    await world.until(lambda: world.record(name, "green").get("migration") == made(world)[0]["metadata"]["name"])
+    world.set_limits(cluster=5)
+    await world.until(lambda: target_pods(world))
+    assert objects.requested(target_pods(world)[0]) == [BLUE, GREEN]
+    assert len(posts(world)) == 1
+
+
+async def test_a_nic_that_is_asked_for_after_the_target_pod_was_made_is_served_after_it(world: World) -> None:
+    name = await without_controller(world)
+    world.plug(VM, name, "blue")
+    await world.until(lambda: target_pods(world))
+    world.plug(VM, name, "green")
+    await world.until(lambda: world.record(name, "green").get("reason") == "AfterMigration")
+    assert "which was made before this was asked for" in world.record(name, "green")["message"]
+    assert made_for(made(world)[0]) == {"blue"}
+    world.server.delete(MIGRATION, made(world)[0]["metadata"]["name"])
+    for pod in target_pods(world):
+        world.server.delete(POD, pod["metadata"]["name"], grace_seconds=0)
+    await world.until(lambda: [pod for pod in target_pods(world) if objects.requested(pod) == [BLUE, GREEN]])
+
+
+async def test_a_migration_that_is_not_needed_any_more_is_taken_back(world: World) -> None:
+    """The pod has got the NIC after all, before the migration had its turn."""
+    name = await without_controller(world)
+    world.set_limits(cluster=0)
+    world.plug(VM, name, "blue")
+    await world.until(lambda: made(world))
+    (migration,) = made(world)
+    assert migration["metadata"]["name"].startswith("kubevirt-workload-update-")
+    assert "kubevirt.io/workloadUpdateMigration" in migration["metadata"]["annotations"]
+    await world.until(lambda: world.condition(name, "MigrationRequired", member="reason"))
+    assert world.condition(name, "MigrationRequired", member="reason") == "AutoMigrationDueToLiveUpdate"
+    world.attach(name)
+    await world.until(lambda: not made(world))
+    world.run_guest(name)
+    await world.until(lambda: world.record(name, "blue").get("phase") == "Ready")
+    assert world.condition(name, "MigrationRequired") == ""
+    await world.until(lambda: _event_reasons(world) >= {"SuccessfulCreate", "SuccessfulChangeAbortion"})
+    notes = {event.get("note") for event in world.server.items("events")}
+    assert f"Created Migration {migration['metadata']['name']} for automated workload update" in notes
+    assert f"Aborted change for vmi: {name}" in notes
+
+
+def _event_reasons(world: World) -> set[str]:
+    vmi = world.get(VMI, "a")["metadata"]["uid"]
+    return {item["reason"] for item in world.server.items("events") if item.get("regarding", {}).get("uid") == vmi}
