@@ -1,11 +1,14 @@
 """Limits of migrations, on the wire: the ledger is written before anything is begun, by however many operators."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from tests.api.crowd import Counted, all_ended, guest, migrate, nodes_at_work, targets
 from tests.api.objects import Json
 from tests.api.world import MIGRATION, POD, World
+
+from nicplug.cache import slot_book
 
 LEDGER = "configmaps"
 NAME = "nicplug-migration-slots"
@@ -196,3 +199,36 @@ def ended(world: World) -> set[str]:
     """uids of the migrations that have succeeded."""
     jobs = world.server.items(MIGRATION)
     return {item["metadata"]["uid"] for item in jobs if item["status"]["phase"] == "Succeeded"}
+
+
+async def test_a_migration_whose_target_pod_is_refused_gives_its_slot_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five of them, in a namespace with a quota, would hold up the whole cluster."""
+    monkeypatch.setattr(slot_book, "_RETURN", timedelta(seconds=0.2))
+    for name in ("a", "b"):
+        guest(world, name, node="node01")
+    world.set_limits(cluster=1)
+    await world.operator()
+    world.server.fail(status=403, resource=POD, verb="create", times=999)
+    first = migrate(world, "a", priority="system-critical")
+    await world.until(lambda: first in ledger(world))
+    second = migrate(world, "b")
+    await world.until(lambda: second in ledger(world))
+    assert first not in ledger(world)
+    await world.until(lambda: first in ledger(world))
+
+
+async def test_a_slot_is_not_used_by_what_was_known_of_the_ledger_long_ago(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may have taken it back; so it is read again first."""
+    monkeypatch.setattr(slot_book, "FRESH_SECONDS", 0.0)
+    guest(world, "a", node="node01")
+    await world.operator()
+    await world.quiet()
+    migrate(world, "a")
+    await world.until(lambda: len([item for item in world.server.requests if item.resource == LEDGER]) > 3)
+    assert targets(world) == set()
+    monkeypatch.setattr(slot_book, "FRESH_SECONDS", 10.0)
+    await world.until(lambda: targets(world))

@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import mapping
 from nicplug.model.migration_slot import Contender, MigrationSlot
-from nicplug.model.slot_ledger import SlotEntry, is_as_written, parse_entries
+from nicplug.model.slot_ledger import FRESH_SECONDS, RETURN_SECONDS, SlotEntry, is_as_written, parse_entries
 
 _NONE = MigrationSlot()
+_RETURN = timedelta(seconds=RETURN_SECONDS)
 
 
 @dataclass(slots=True)
@@ -20,42 +22,60 @@ class SlotBook:
         is_read: the ledger has been read since this process leads, and nobody is known to have written it since.
         ledger: the ConfigMap; None when there is none.
         entries: what it says; of one that was lost or edited, what this process remembers of it too.
+        confirmed_at: when it was last read or written; None while it never was.
+        returning: since when this process has known of slots that they are on their way back, by uid.
         lingering: VMIs whose migration has ended, with node agents that have still to hear of it.
     """
 
     is_read: bool = False
     ledger: Mapping[str, Any] | None = None
     entries: dict[str, SlotEntry] = field(default_factory=dict)
+    confirmed_at: datetime | None = None
+    returning: dict[str, datetime] = field(default_factory=dict)
     lingering: frozenset[VmiKey] = frozenset()
     _contenders: dict[MigrationKey, Contender] = field(default_factory=dict)
     _slots: dict[str, MigrationSlot] = field(default_factory=dict)
 
-    def take(self, ledger: Mapping[str, Any] | None) -> None:
+    def take(self, ledger: Mapping[str, Any] | None, *, now: datetime) -> None:
         """The ledger as it is now: read, or the answer to a write."""
         data = mapping(mapping(ledger).get("data"))
         is_whole = ledger is not None and is_as_written(data)
         # Of a ledger that nicplug has not written like this, our own memory is worth more than what is missing there.
         self.entries = {**({} if is_whole else self.entries), **parse_entries(data)}
-        self.ledger, self.is_read = ledger, True
+        self.ledger, self.is_read, self.confirmed_at = ledger, True, now
+        back = (uid for uid, entry in self.entries.items() if entry.is_returning)
+        self.returning = {uid: self.returning.get(uid, now) for uid in back}
 
     def begin(self) -> None:
         """This process leads from now on, and what it knows may be of an earlier time."""
         self.is_read, self.ledger, self.lingering = False, None, frozenset()
-        self.entries, self._contenders, self._slots = {}, {}, {}
+        self.entries, self.returning, self._contenders, self._slots = {}, {}, {}, {}
 
     def doubt(self) -> None:
         """Somebody else may have written the ledger: it has to be read before anything is granted."""
         self.is_read = False
 
-    def slot_of(self, uid: str) -> MigrationSlot:
-        """The slot of a migration, as it was last decided; granted only when the ledger says so."""
+    def is_fresh(self, *, now: datetime) -> bool:
+        """A slot may be used by what is known of the ledger."""
+        return self.confirmed_at is not None and (now - self.confirmed_at).total_seconds() < FRESH_SECONDS
+
+    def slot_of(self, uid: str, *, now: datetime) -> MigrationSlot:
+        """The slot of a migration, as it was last decided; granted only when the ledger says so, and lately."""
         slot, entry = self._slots.get(uid, _NONE), self.entries.get(uid)
         return MigrationSlot(
-            is_granted=entry is not None,
+            is_granted=entry is not None and not entry.is_returning and self.is_fresh(now=now),
             inbound_node=entry.target_node if entry is not None else "",
             reason=slot.reason,
             message=slot.message,
         )
+
+    def returned(self, *, now: datetime) -> frozenset[str]:
+        """uids of the slots that have been on their way back long enough."""
+        return frozenset(uid for uid, since in self.returning.items() if now >= since + _RETURN)
+
+    def returned_at(self) -> datetime | None:
+        """When the next of them has been."""
+        return min((since + _RETURN for since in self.returning.values()), default=None)
 
     def publish(self, slots: Mapping[str, MigrationSlot]) -> set[str]:
         """Keep what was decided; the uids for which it is news."""

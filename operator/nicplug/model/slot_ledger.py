@@ -17,6 +17,10 @@ from nicplug.model.times import format_micro_time, parse_time
 
 LEDGER_NAME = "nicplug-migration-slots"
 _CHECKSUM = "checksum"
+FRESH_SECONDS = 10.0
+"""So long after it was read or written the ledger is believed that a slot may still be used."""
+RETURN_SECONDS = FRESH_SECONDS + 5.0
+"""So long a slot is on its way back: whoever has believed in it has made his target pod by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,7 @@ class SlotEntry:
         source_node: whose outbound migrations it counts among; "" when nobody knows.
         target_node: whose inbound migrations it counts among; "" until it may be handed off.
         granted_at: for people; None when it was found under way.
+        is_returning: it was not used and is being given back: nobody may use it any more.
     """
 
     migration: MigrationKey
@@ -35,6 +40,7 @@ class SlotEntry:
     source_node: str
     target_node: str = ""
     granted_at: datetime | None = None
+    is_returning: bool = False
 
 
 Entries = Mapping[str, SlotEntry]
@@ -64,16 +70,15 @@ def _checksum(data: Mapping[str, Any]) -> str:
 
 
 def _format_entry(entry: SlotEntry) -> str:
-    return json.dumps(
-        {
-            "namespace": entry.migration.namespace,
-            "migration": entry.migration.name,
-            "vmi": entry.vmi.name,
-            "sourceNode": entry.source_node,
-            "targetNode": entry.target_node,
-            "grantedAt": format_micro_time(entry.granted_at) if entry.granted_at is not None else None,
-        }
-    )
+    members = {
+        "namespace": entry.migration.namespace,
+        "migration": entry.migration.name,
+        "vmi": entry.vmi.name,
+        "sourceNode": entry.source_node,
+        "targetNode": entry.target_node,
+        "grantedAt": format_micro_time(entry.granted_at) if entry.granted_at is not None else None,
+    }
+    return json.dumps({**members, "returning": True} if entry.is_returning else members)
 
 
 def _parse_entry(uid: str, written: str) -> SlotEntry | None:
@@ -91,4 +96,5 @@ def _parse_entry(uid: str, written: str) -> SlotEntry | None:
         source_node=text(value.get("sourceNode")),
         target_node=text(value.get("targetNode")),
         granted_at=parse_time(value.get("grantedAt")),
+        is_returning=value.get("returning") is True,
     )

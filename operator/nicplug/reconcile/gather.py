@@ -104,7 +104,7 @@ class Gatherer:
             gone_pods=self.caches.gone_pods_of(migration),
             nodes=self.caches.nodes.all(),
             attachments=self.caches.attachments_of(vmi) if vmi is not None else KnownAttachments(),
-            slot=self.caches.slots.slot_of(migration.uid),
+            slot=self.caches.slots.slot_of(migration.uid, now=self.memory.clock()),
             config=self.caches.config(),
             settings=self._present_settings(_BUSY_VMI_FACTOR),
             refusal=self.memory.refusal(key, generation=MIGRATION_GENERATION),

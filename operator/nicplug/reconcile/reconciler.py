@@ -75,8 +75,7 @@ class Reconciler:
             PlanRepeats: what is wanted does not come about although every write succeeds.
         """
         if isinstance(key, SlotsKey):
-            await self.slots.reconcile()
-            return None
+            return await self.slots.reconcile()
         view = self._view(key)
         if isinstance(key, MigrationKey):
             self.slots.note(key, view if isinstance(view, MigrationView) else None)

@@ -21,7 +21,7 @@ from nicplug.model.migration_limits import MigrationLimits
 from nicplug.model.migration_slot import Contender, MigrationSlot
 from nicplug.model.slot_ledger import LEDGER_NAME, Entries, SlotEntry, format_entries
 from nicplug.plan.migration.contender import contender_of
-from nicplug.plan.migration.slots import SlotsPlan, SlotsView, plan_slots
+from nicplug.plan.migration.slots import SlotsView, plan_slots
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.reconcile.gather import Gatherer
@@ -50,23 +50,38 @@ class SlotKeeper:
         book = self.caches.slots
         contender = contender_of(view, now=self.clock()) if view is not None else None
         is_news = book.note(contender) if contender is not None else book.drop(key)
+        if contender is not None and contender.wants and contender.uid in book.entries:
+            is_news |= not book.is_fresh(now=self.clock())
         if is_news:
             self.on_dirty([SLOTS])
 
-    async def reconcile(self) -> None:
+    async def reconcile(self) -> float | None:
         """Release what has ended, grant what is free, and tell those whose turn it is.
+
+        Returns:
+            Seconds until a slot that is being given back is free; None when none is.
 
         Raises:
             ApiError: the ledger could not be read or written; nothing has been granted.
         """
         book = self.caches.slots
-        if not book.is_read:
+        was_read = book.is_read and book.is_fresh(now=self.clock())
+        if not was_read:
             await self._read()
-        ended = await self._ended()
-        view = SlotsView(entries=book.entries, ended=ended, contenders=self._contenders(), limits=self._limits())
-        plan = plan_slots(view, now=self.clock())
+        ended, now = await self._ended(), self.clock()
+        view = SlotsView(
+            entries=book.entries,
+            ended=ended,
+            contenders=self._contenders(),
+            limits=self._limits(),
+            returned=book.returned(now=now),
+        )
+        plan = plan_slots(view, now=now)
         await self._write(plan.entries)
-        self._publish(plan)
+        news = book.publish(plan.slots) | (set() if was_read else book.entries.keys())
+        self.on_dirty([*book.keys_of(news)])
+        due = book.returned_at()
+        return max(0.001, (due - self.clock()).total_seconds()) if due is not None else None
 
     def note_refusal(self, error: ApiError) -> None:
         """Tell those who wait why nobody is granted anything."""
@@ -124,9 +139,9 @@ class SlotKeeper:
     async def _read(self) -> None:
         book = self.caches.slots
         try:
-            book.take(await self.api.get(CONFIG_MAPS, name=LEDGER_NAME, namespace=self.namespace))
+            book.take(await self.api.get(CONFIG_MAPS, name=LEDGER_NAME, namespace=self.namespace), now=self.clock())
         except Gone:
-            book.take(None)
+            book.take(None, now=self.clock())
 
     async def _write(self, entries: Entries) -> None:
         """All changes in one write; the answer is what counts from now on."""
@@ -135,7 +150,7 @@ class SlotKeeper:
         if (known is None and not entries) or (known is not None and known.get("data") == data):
             return
         try:
-            book.take(await self._send(known, data))
+            book.take(await self._send(known, data), now=self.clock())
         except ApiError:
             # Whether it was written is not known, or somebody else was faster.
             book.doubt()
@@ -155,7 +170,3 @@ class SlotKeeper:
             # As slow to be mended, and by the same people, as a right that is missing.
             text_ = f'there is no namespace "{self.namespace}": make it, or name another one by --namespace'
             raise Denied(text_, status=error.status, reason=error.reason, request=error.request) from error
-
-    def _publish(self, plan: SlotsPlan) -> None:
-        book = self.caches.slots
-        self.on_dirty([*book.keys_of(book.publish(plan.slots))])

@@ -13,6 +13,9 @@ from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_o
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
+WAITS_FOR_ITS_TURN = "waits for its turn"
+"""Until the ledger has said for whom."""
+
 
 def describe(view: MigrationView, facts: Facts, phase: MigrationPhase, obstacle: Obstacle | None) -> Progress:
     """Say what is waited for.
@@ -32,7 +35,7 @@ def describe(view: MigrationView, facts: Facts, phase: MigrationPhase, obstacle:
                 reason=Reason.FAILED_CREATE, message=text(told_of(facts.migration).get("message")), is_stuck=True
             )
         case MigrationPhase.PENDING if not view.slot.is_granted:
-            return _queued(view, "waits for its turn")
+            return _queued(view, WAITS_FOR_ITS_TURN)
         case MigrationPhase.PENDING:
             return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
         case MigrationPhase.SCHEDULING:

@@ -5,6 +5,9 @@ before it is used: of two leaders in one window one writes, the other has to loo
 counts from the hand-off, since only the scheduler knows that node.
 
 What is under way counts, whatever the ledger says; what the ledger says counts, whatever is to be seen.
+
+A slot that cannot be used after all (a quota, a VM that was stopped) is given back in two steps: first the ledger says
+that nobody may use it, then, when everybody who has read it before has had his time, it is free.
 """
 
 from collections import Counter
@@ -31,6 +34,7 @@ class SlotsView:
     Attributes:
         entries: what the ledger says.
         ended: uids of those of its migrations that are known to have ended or to be gone.
+        returned: uids of those that have been on their way back long enough (`model.slot_ledger.RETURN_SECONDS`).
         contenders: every migration that has not ended.
     """
 
@@ -38,6 +42,7 @@ class SlotsView:
     ended: frozenset[str]
     contenders: tuple[Contender, ...]
     limits: MigrationLimits
+    returned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,8 @@ def plan_slots(view: SlotsView, *, now: datetime) -> SlotsPlan:
     arriving: Counter[str] = Counter()
     for contender in sorted(view.contenders, key=_rank):
         if contender.uid in count.entries:
-            slots[contender.uid] = _arrive(contender, count, arriving)
+            is_returning = count.entries[contender.uid].is_returning
+            slots[contender.uid] = MigrationSlot() if is_returning else _arrive(contender, count, arriving)
     waiting = sorted((item for item in view.contenders if item.wants and item.uid not in count.entries), key=_rank)
     position = 0
     for contender in waiting:
@@ -82,8 +88,10 @@ def _held(view: SlotsView) -> Iterable[SlotEntry]:
     """The slots of the ledger that are still in use, and what is under way without one."""
     contenders = {item.uid: item for item in view.contenders}
     for uid, entry in view.entries.items():
-        if uid not in view.ended:
-            yield _corrected(entry, contenders[uid]) if uid in contenders else entry
+        contender = contenders.get(uid)
+        if uid in view.ended or (uid in view.returned and entry.is_returning and not (contender and contender.holds)):
+            continue
+        yield _corrected(entry, contender) if contender is not None else entry
     for contender in view.contenders:
         if contender.holds and contender.uid not in view.entries:
             yield _corrected(_entry_of(contender, granted_at=None), contender)
@@ -100,7 +108,7 @@ def _entry_of(contender: Contender, *, granted_at: datetime | None) -> SlotEntry
 
 
 def _corrected(entry: SlotEntry, contender: Contender) -> SlotEntry:
-    """What has been handed off is on its way to where the node agents say."""
+    """What has been handed off is on its way to where the node agents say; what cannot be used is given back."""
     target = contender.target_node if contender.is_handed_off and contender.target_node else entry.target_node
     return replace(
         entry,
@@ -108,6 +116,7 @@ def _corrected(entry: SlotEntry, contender: Contender) -> SlotEntry:
         vmi=contender.vmi,
         source_node=entry.source_node or contender.source_node,
         target_node=target,
+        is_returning=not contender.holds and (entry.is_returning or not contender.wants),
     )
 
 

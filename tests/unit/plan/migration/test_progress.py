@@ -9,6 +9,7 @@ from tests.build import (
     NODE,
     NOW,
     TARGET_NODE,
+    VMI_UID,
     Json,
     element,
     later,
@@ -419,3 +420,20 @@ TOLD_ELSEWHERE = {
     Reason.FAILED_ABORT,
     Reason.SLOT_LEDGER_REFUSED,  # tests/api/test_migration_slots.py
 }
+
+
+@pytest.mark.parametrize(
+    ("told", "is_written"), [("waits for its turn", True), ("4th in line: 5 of 5 migrations are under way", False)]
+)
+def test_a_first_place_in_the_queue_is_told_soon_and_a_new_one_later(told: str, is_written: bool) -> None:
+    """A place changes often; whoever knows none at all has just asked."""
+    row = {
+        "type": "Progressing",
+        "status": "True",
+        "reason": "WaitingForSlot",
+        "message": told,
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+    }
+    raw = migration("Pending", status={"conditions": [row], "vmiUid": VMI_UID})
+    view = migration_view(raw, vmi(), pod(), slot=QUEUED, pending_since=later(-1))
+    assert (progressing(plan_migration(view, now=NOW)) != {}) is is_written

@@ -61,6 +61,7 @@ def plan(
     *contenders: Contender,
     held: tuple[SlotEntry, ...] = (),
     ended: tuple[str, ...] = (),
+    returned: tuple[str, ...] = (),
     limits: MigrationLimits = LIMITS,
 ) -> SlotsPlan:
     """What is decided."""
@@ -70,6 +71,7 @@ def plan(
             ended=frozenset(f"uid-{name}" for name in ended),
             contenders=contenders,
             limits=limits,
+            returned=frozenset(f"uid-{name}" for name in returned),
         ),
         now=NOW,
     )
@@ -156,6 +158,31 @@ def test_a_limit_of_zero_says_so() -> None:
     assert decided.slots["uid-a"].message == (
         "1st in the queue: parallelMigrationsPerCluster is 0, which lets no migration begin"
     )
+
+
+def test_a_slot_that_cannot_be_used_is_given_back_in_two_steps() -> None:
+    """A quota, a VM that was stopped: somebody who has read the ledger may be making the target pod all the same."""
+    stuck, coming = one("stuck", wants=False), one("coming")
+    limits = replace(LIMITS, per_cluster=1)
+    first = plan(stuck, coming, held=(entry(stuck),), limits=limits)
+    assert first.entries == {"uid-stuck": replace(entry(stuck), is_returning=True)}
+    assert not any(slot.is_granted for slot in first.slots.values())
+    held = tuple(first.entries.values())
+    assert granted(plan(stuck, coming, held=held, limits=limits)) == ["stuck"]
+    assert granted(plan(stuck, coming, held=held, returned=("stuck",), limits=limits)) == ["coming"]
+
+
+def test_a_slot_that_is_being_given_back_is_not_used_before_it_is_given_anew() -> None:
+    again = one("again")
+    held = (replace(entry(again), is_returning=True),)
+    assert not plan(again, held=held).slots["uid-again"].is_granted
+    assert plan(again, held=held, returned=("again",)).slots["uid-again"].is_granted
+
+
+def test_a_slot_whose_target_pod_appears_is_kept() -> None:
+    late = under_way("late")
+    held = (replace(entry(late), is_returning=True),)
+    assert plan(late, held=held, returned=("late",)).entries == {"uid-late": entry(late)}
 
 
 # -- the target node ---------------------------------------------------------------------------
@@ -300,6 +327,7 @@ def test_priorities_are_those_of_kubevirt(priority: object, rank: int) -> None:
 
 def test_the_ledger_says_again_what_was_written() -> None:
     entries = {item.uid: entry(item, target="n") for item in many(3)}
+    entries["uid-m000"] = replace(entries["uid-m000"], is_returning=True)
     data = format_entries(entries)
     assert parse_entries(data) == entries
     assert is_as_written(data)
