@@ -26,7 +26,8 @@ def contender_of(view: MigrationView, *, now: datetime) -> Contender | None:
         return None
     facts = gather_facts(view)
     state, vmi, pod = facts.state, facts.vmi, facts.target
-    is_handed_off = migration.is_handed_off or (facts.is_ours and state.is_active)
+    # A state with our uid that names other pods is forged, and gives nobody a slot.
+    is_handed_off = migration.is_handed_off or (facts.is_handed_off and state.is_active)
     holds = is_handed_off or migration.has_target or pod is not None
     if is_handed_off and facts.is_ours:
         source, target = state.source_node, state.target_node

@@ -299,11 +299,23 @@ RUNNING = vmi(moving=migration_state())
             contender_of(migration_view(migration("Scheduled"), RUNNING, pod(), target_pod()), now=NOW),
             (False, True, True),
         ),
+        (
+            "not handed off, although the VMI's state was forged to say so",
+            contender_of(migration_view(migration("Pending"), RUNNING, pod()), now=NOW),
+            (True, False, False),
+        ),
     ],
 )
 def test_what_it_wants_and_has(name: str, contender: Contender | None, expected: tuple[bool, bool, bool]) -> None:
     assert contender is not None, name
     assert (contender.wants, contender.holds, contender.is_handed_off) == expected
+
+
+@pytest.mark.parametrize("phase", ["", "Pending"])
+def test_a_forged_migration_state_is_no_way_around_the_limits(phase: str) -> None:
+    forged = contender_of(migration_view(migration(phase), RUNNING, pod()), now=NOW)
+    assert forged is not None
+    assert granted(plan(forged, limits=MigrationLimits(per_cluster=0))) == []
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "WaitingForSync"])
