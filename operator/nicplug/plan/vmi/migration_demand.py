@@ -58,11 +58,18 @@ def _due(view: VmiView, report: NicReport) -> datetime:
 
 
 def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
-    """Those of our own that have no target pod yet: whatever is asked for until then comes with them."""
+    """Those of our own that have no target pod yet: whatever is asked for until then comes with them.
+
+    One that the node agents are through with is none, though its own status does not say so yet: it would be said to
+    have failed for a NIC that it was never to bring.
+    """
+    over = migration_state(view).migration_uid
     return [
         item
         for item in under_way
-        if not is_moving(view) and not item.deleting and item.is_automatic(vmi_uid=view.vmi.uid)
+        if not is_moving(view)
+        and not (item.deleting or item.has_target or item.uid == over)
+        and item.is_automatic(vmi_uid=view.vmi.uid)
     ]
 
 

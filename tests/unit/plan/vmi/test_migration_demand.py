@@ -14,6 +14,7 @@ from tests.build import (
     failed,
     later,
     migration,
+    migration_state,
     nad,
     nic,
     operation,
@@ -196,6 +197,24 @@ def test_a_nic_that_is_asked_for_too_late_is_not_said_to_come_with_it() -> None:
     found = plan(BLUE, RED, migrations=(moving,), pods=(source, without))
     assert not annotated(found)
     assert records_of(found)["red"]["reason"] == Reason.AFTER_MIGRATION
+
+
+def test_what_failed_before_it_was_asked_for_is_not_held_against_a_nic() -> None:
+    """The node agents have said that it failed, the migration itself not yet: RED waits for the next one."""
+    state = migration_state(migration_uid="uid-1", failed=True, completed=True)
+    raw = vmi(primary(), BLUE, RED, rows=[primary_row()], conditions=[MIGRATABLE], moving=state)
+    pods = (pod(networks=[element("blue"), element("red")]), target_pod(migration_uid="uid-1", phase="Succeeded"))
+    for pods_left in (pods, pods[:1]):
+        view = vmi_view(
+            raw,
+            *pods_left,
+            migrations=(own("Running", BLUE),),
+            controller=NO_CONTROLLER,
+            nads=NADS,
+            seen_at=later(-60),
+        )
+        found = plan_vmi(view, now=NOW)
+        assert not annotated(found)
 
 
 def test_a_migration_of_a_user_is_left_as_it_was_made() -> None:
