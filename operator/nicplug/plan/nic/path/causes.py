@@ -29,7 +29,7 @@ _MOST_REMEMBERED = 16
 # The writer's clock and that of the API server may differ.
 _SKEW = timedelta(minutes=2)
 # Ends of a migration that say nothing against another one.
-_NO_FAILURES = frozenset({Reason.MIGRATION_CANCELED, Reason.MIGRATION_IN_FLIGHT, Reason.NO_CANDIDATE_NODE})
+_NO_FAILURES = frozenset({Reason.MIGRATION_CANCELED, Reason.MIGRATION_IN_FLIGHT})
 # The target pod had a node and did not come up: a network that cannot be attached, an image that is not there. The next
 # one would meet the same.
 _NOT_MENDED_BY_TIME = frozenset({Reason.TARGET_POD_NOT_READY, Reason.MIGRATION_NOT_SUPPORTED})
@@ -101,7 +101,7 @@ def failed_migrations(
         and item.phase is MigrationPhase.FAILED
         and not item.deleting
         and item.is_automatic(vmi_uid=vmi_uid)
-        and _reason(item) not in _NO_FAILURES
+        and _says_something(item)
         and (since is None or item.created is None or item.created >= since - _SKEW)
         and is_same_cause(causes_of(item).get(name, ""), cause)
     ]
@@ -123,6 +123,14 @@ def is_given_up(failures: MigrationFailures) -> bool:
 def is_worth_repeating(failures: MigrationFailures) -> bool:
     """What failed last may go better next time."""
     return failures.reason not in _NOT_MENDED_BY_TIME
+
+
+def _says_something(migration: Migration) -> bool:
+    """Against another one like it. That no node fits is known before one is made; where a target pod was put is not."""
+    reason = _reason(migration)
+    if reason == Reason.NO_CANDIDATE_NODE:
+        return migration.entered_at(MigrationPhase.SCHEDULING) is not None
+    return reason not in _NO_FAILURES
 
 
 def _progressing(migration: Migration) -> Mapping[str, object]:

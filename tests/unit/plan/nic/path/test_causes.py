@@ -1,6 +1,7 @@
 """Which failed migrations count against another one for the same NIC."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.build import CREATED, NAME, NOW, VMI_UID, Json, a_migration, a_vmi, l
 
 from nicplug.model.attachments import AttachmentDefinition, parse_attachment_definition
 from nicplug.model.conditions import Condition, merge_condition
+from nicplug.model.frozen_json import freeze
 from nicplug.model.migration import Migration
 from nicplug.model.operations import MigrationFailures, OperationType
 from nicplug.model.times import format_time, parse_time
@@ -132,6 +134,14 @@ def count(
 )
 def test_what_does_not_count(item: Migration) -> None:
     assert count(item) == MigrationFailures()
+
+
+def test_target_pods_that_are_put_on_the_source_node_are_not_made_without_end() -> None:
+    """A scheduler that does not heed the anti-affinity: nodes without the label kubernetes.io/hostname are enough."""
+    item = ended("NoCandidateNode", uid="1")
+    rows = [{"phase": "Scheduling", "phaseTransitionTimestamp": "2026-01-02T03:04:00Z"}]
+    with_pod = replace(item, status=freeze({**item.read_status(), "phaseTransitionTimestamps": rows}))
+    assert count(with_pod).count == 1
 
 
 def test_each_failure_counts_and_the_last_one_is_quoted() -> None:
