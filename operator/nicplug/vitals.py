@@ -7,6 +7,7 @@ from functools import partial
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.kube.watch_health import WatchHealth
+from nicplug.model.migration_limits import MigrationLimits
 from nicplug.obs.metrics import Metrics
 from nicplug.reconcile.queue import Priority, WorkQueue
 
@@ -64,3 +65,23 @@ class Vitals:
         gauge("nicplug_cache_objects", "Objects in the cache.", attachments, kind="NetworkAttachmentDefinition")
         gauge("nicplug_cache_objects", "Objects in the cache.", partial(len, self.caches.nodes), kind="Node")
         gauge("nicplug_leader", "1 while this process works.", self.may_work)
+        self._export_migrations(metrics)
+
+    def _export_migrations(self, metrics: Metrics) -> None:
+        gauge, caches = metrics.gauge, self.caches
+        for state, is_running in (("running", True), ("waiting", False)):
+            count = partial(_count_migrations, caches, is_running=is_running)
+            gauge("nicplug_migrations", "Migrations that have not ended; running: with a slot.", count, state=state)
+        for limit in MigrationLimits().named():
+            taken, allowed = partial(caches.slots.taken, limit), partial(_allowed, caches, limit)
+            text = "Slots that migrations take up; of a limit per node, on the fullest node. 0 on a standby."
+            gauge("nicplug_migration_slots_used", text, taken, limit=limit)
+            gauge("nicplug_migration_slots_limit", "Slots that there are.", allowed, limit=limit)
+
+
+def _count_migrations(caches: Caches, *, is_running: bool) -> int:
+    return sum((item.uid in caches.slots.entries) is is_running for item in caches.unfinished_migrations())
+
+
+def _allowed(caches: Caches, limit: str) -> int:
+    return caches.limits().named()[limit]

@@ -53,7 +53,7 @@ async def test_everybody_who_waits_is_told_for_whom(world: World) -> None:
     names = [f"a{number}" for number in range(7)]
     for name in names:
         guest(world, name, node="node01")
-    await world.operator()
+    operator = await world.operator()
     for name in names:
         migrate(world, name)
     await world.until(lambda: len(targets(world)) == 2)
@@ -67,6 +67,15 @@ async def test_everybody_who_waits_is_told_for_whom(world: World) -> None:
     assert [message.split()[0] for message in told()] == ["1st", "2nd", "3rd", "4th", "5th"]
     assert all(message.endswith(limit) for message in told())
     assert ["behind migration" in message for message in told()] == [True, True, True, False, False]
+    assert operator.sample("nicplug_migrations", state="running") == 2
+    assert operator.sample("nicplug_migrations", state="waiting") == 5
+    for limit, used, allowed in (
+        ("parallelMigrationsPerCluster", 2, 5),
+        ("parallelOutboundMigrationsPerNode", 2, 2),
+        ("parallelInboundMigrationsPerNode", 0, 2),
+    ):
+        assert operator.sample("nicplug_migration_slots_used", limit=limit) == used
+        assert operator.sample("nicplug_migration_slots_limit", limit=limit) == allowed
 
 
 def job(world: World, name: str) -> Json:

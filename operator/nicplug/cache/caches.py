@@ -34,6 +34,7 @@ from nicplug.model.keys import (
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, resource_version, text
 from nicplug.model.migration import Migration, parse_migration, parse_migration_state
+from nicplug.model.migration_limits import MigrationLimits
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.revision import VmRevision, name_of_start_revision, parse_revision
@@ -195,6 +196,11 @@ class Caches:
     def unfinished_migrations(self) -> tuple[Migration, ...]:
         """The migrations that have not ended, of all VMIs."""
         return self._migrations.unfinished()
+
+    def limits(self) -> MigrationLimits:
+        """How many migrations may be under way; KubeVirt's defaults without a KubeVirt CR."""
+        config = self.config()
+        return config.limits if config is not None else MigrationLimits()
 
     def fate_of(self, entry: SlotEntry) -> SlotFate:
         """What has become of a migration that has a slot."""

@@ -1,5 +1,6 @@
 """What is known of the slots of migrations: the ledger as it was last read or written, and who wants what."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from typing import Any
 
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import mapping
+from nicplug.model.migration_limits import CLUSTER_LIMIT, OUTBOUND_LIMIT
 from nicplug.model.migration_slot import Contender, MigrationSlot
 from nicplug.model.slot_ledger import FRESH_SECONDS, RETURN_SECONDS, SlotEntry, is_as_written, parse_entries
 
@@ -107,3 +109,10 @@ class SlotBook:
     def keys_of(self, uids: Collection[str]) -> list[MigrationKey]:
         """The keys of those among them."""
         return [item.key for item in self._contenders.values() if item.uid in uids]
+
+    def taken(self, limit: str) -> int:
+        """How much of a limit is taken up; of one per node, on the fullest node."""
+        if limit == CLUSTER_LIMIT:
+            return len(self.entries)
+        nodes = (item.source_node if limit == OUTBOUND_LIMIT else item.target_node for item in self.entries.values())
+        return max(Counter(filter(None, nodes)).values(), default=0)

@@ -17,6 +17,14 @@ class MigrationLimits:
     outbound_per_node: int = 2
     inbound_per_node: int = 2
 
+    def named(self) -> dict[str, int]:
+        """By their names in the KubeVirt CR."""
+        return {
+            CLUSTER_LIMIT: self.per_cluster,
+            OUTBOUND_LIMIT: self.outbound_per_node,
+            INBOUND_LIMIT: self.inbound_per_node,
+        }
+
 
 def parse_limits(migrations: Mapping[str, Any], hotplug: Mapping[str, Any]) -> MigrationLimits:
     """The limits of the KubeVirt CR; a value that is no count has no effect.

@@ -17,7 +17,6 @@ from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CONFIG_MAPS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
 from nicplug.model.keys import SLOTS, MigrationKey
 from nicplug.model.metadata import mapping, text
-from nicplug.model.migration_limits import MigrationLimits
 from nicplug.model.migration_slot import Contender, MigrationSlot
 from nicplug.model.slot_ledger import LEDGER_NAME, Entries, SlotEntry, format_entries
 from nicplug.plan.migration.contender import contender_of
@@ -73,7 +72,7 @@ class SlotKeeper:
             entries=book.entries,
             ended=ended,
             contenders=self._contenders(),
-            limits=self._limits(),
+            limits=self.caches.limits(),
             returned=book.returned(now=now),
         )
         plan = plan_slots(view, now=now)
@@ -93,10 +92,6 @@ class SlotKeeper:
             if item.wants and item.uid not in book.entries
         }
         self.on_dirty([*book.keys_of(book.publish(waiting))])
-
-    def _limits(self) -> MigrationLimits:
-        config = self.caches.config()
-        return config.limits if config is not None else MigrationLimits()
 
     def _contenders(self) -> tuple[Contender, ...]:
         """Every migration that has not ended; who has not been looked at yet is, at the start of a process."""
