@@ -51,6 +51,7 @@ class Plan:
 
     Attributes:
         withholds_report: a status write that nobody acts on waits for company until `again_at`.
+        wants_slot: of a migration: nothing but the limits keeps it from having a target pod.
         notes: why, for DEBUG logs and tests.
     """
 
@@ -59,6 +60,7 @@ class Plan:
     completions: tuple[Completion, ...] = ()
     again_at: datetime | None = None
     withholds_report: bool = False
+    wants_slot: bool = False
     notes: tuple[str, ...] = ()
 
     @property

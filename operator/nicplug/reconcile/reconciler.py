@@ -77,12 +77,14 @@ class Reconciler:
         if isinstance(key, SlotsKey):
             return await self.slots.reconcile()
         view = self._view(key)
-        if isinstance(key, MigrationKey):
-            self.slots.note(key, view if isinstance(view, MigrationView) else None)
         if view is None:
+            if isinstance(key, MigrationKey):
+                self.slots.note(key)
             self.memory.forget(key)
             return None
         plan = self._plan(view)
+        if isinstance(view, MigrationView):
+            self.slots.note(view.migration.key, view, plan)
         self.memory.planned(key, plan)
         if not plan.is_empty:
             log.debug("plan", key=str(key), actions=len(plan.actions), notes=plan.notes)

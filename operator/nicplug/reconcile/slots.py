@@ -20,7 +20,9 @@ from nicplug.model.metadata import mapping, text
 from nicplug.model.migration_slot import Contender, MigrationSlot
 from nicplug.model.slot_ledger import LEDGER_NAME, Entries, SlotEntry, format_entries
 from nicplug.plan.migration.contender import contender_of
+from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.migration.slots import SlotsView, plan_slots
+from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.reconcile.gather import Gatherer
@@ -44,10 +46,10 @@ class SlotKeeper:
     on_dirty: Callable[[list[WorkKey]], None]
     clock: Callable[[], datetime]
 
-    def note(self, key: MigrationKey, view: MigrationView | None) -> None:
-        """A migration is being looked at; None: it is gone."""
+    def note(self, key: MigrationKey, view: MigrationView | None = None, plan: Plan | None = None) -> None:
+        """A migration has been looked at; without a view and a plan it is gone."""
         book = self.caches.slots
-        contender = contender_of(view, now=self.clock()) if view is not None else None
+        contender = contender_of(view, plan=plan) if view is not None and plan is not None else None
         is_news = book.note(contender) if contender is not None else book.drop(key)
         if contender is not None and contender.wants and contender.uid in book.entries:
             is_news |= not book.is_fresh(now=self.clock())
@@ -100,7 +102,7 @@ class SlotKeeper:
         for migration in self.caches.unfinished_migrations():
             contender = book.contender(migration.key, migration.uid)
             if contender is None and (view := self.gatherer.migration_view(migration.key)) is not None:
-                contender = contender_of(view, now=now)
+                contender = contender_of(view, plan=plan_migration(view, now=now))
                 if contender is not None:
                     book.note(contender)
             if contender is not None:

@@ -1,25 +1,22 @@
 """What a migration wants of the limits, read from its own view: `plan.migration.slots` weighs all of them."""
 
-from datetime import datetime
-
 from nicplug.model.frozen_json import thaw
 from nicplug.model.metadata import mapping, text
-from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
+from nicplug.model.migration import FOREIGN_MIGRATION_PHASES
 from nicplug.model.migration_slot import Contender
-from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
-from nicplug.plan.migration.eligibility import find_obstacle
-from nicplug.plan.migration.facts import Facts, gather_facts
+from nicplug.plan.migration.facts import gather_facts
+from nicplug.plan.outcome import Plan
 from nicplug.plan.views import MigrationView
 
 # Source: KubeVirt 1.9 `pkg/util/migrations/migrations.go`.
 _PRIORITIES = {"system-critical": 100, "user-triggered": 50, "system-maintenance": 20}
 
 
-def contender_of(view: MigrationView, *, now: datetime) -> Contender | None:
+def contender_of(view: MigrationView, *, plan: Plan) -> Contender | None:
     """What it wants and has; None for one that has ended, or that is somebody else's.
 
     Args:
-        now: current time, UTC.
+        plan: what was planned from that view.
     """
     migration = view.migration
     if migration.is_final or migration.phase in FOREIGN_MIGRATION_PHASES:
@@ -43,14 +40,5 @@ def contender_of(view: MigrationView, *, now: datetime) -> Contender | None:
         target_node=target,
         holds=holds,
         is_handed_off=is_handed_off,
-        wants=not holds and _could_go(view, facts, now=now),
+        wants=not holds and plan.wants_slot,
     )
-
-
-def _could_go(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
-    """One that has just been made as well: its slot is found while it is being accepted."""
-    if facts.migration.phase is MigrationPhase.UNSET:
-        is_refused = refuse_unlike(facts) or refuse_missing(facts) or (facts.vmi and refuse_vmi(view, facts.vmi))
-        if is_refused is not None:
-            return False
-    return find_obstacle(view, now=now) is None

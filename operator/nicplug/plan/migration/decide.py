@@ -65,6 +65,7 @@ class _Outcome:
     Attributes:
         entered: phases, in order; the last one is the phase from now on.
         moments: at which time alone changes the answer.
+        wants_slot: nothing but the limits keeps it from having a target pod.
     """
 
     entered: Sequence[MigrationPhase] = ()
@@ -72,6 +73,7 @@ class _Outcome:
     ending: Ending | None = None
     effects: Effects = field(default_factory=Effects)
     moments: tuple[datetime | None, ...] = ()
+    wants_slot: bool = False
 
 
 def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
@@ -91,7 +93,10 @@ def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> Plan
     obstacle = find_obstacle(view, now=now)
     progress = describe(view, facts, MigrationPhase.PENDING, obstacle)
     outcome = _Outcome(
-        entered=(MigrationPhase.PENDING,), progress=progress, effects=Effects(actions=tuple(adopt(facts)))
+        entered=(MigrationPhase.PENDING,),
+        progress=progress,
+        effects=Effects(actions=tuple(adopt(facts))),
+        wants_slot=obstacle is None,  # it is found while the migration is being accepted
     )
     return _assemble(view, facts, outcome, now=now)
 
@@ -115,6 +120,7 @@ def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
         progress=_succeeded(facts) if last is MigrationPhase.SUCCEEDED else describe(view, facts, last, obstacle),
         effects=Effects(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
         moments=_moments(facts, obstacle, now=now),
+        wants_slot=is_waiting and obstacle is None,
     )
     return _assemble(view, facts, outcome, now=now)
 
@@ -178,6 +184,7 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
         announcements=(*outcome.effects.announcements, *told),
         again_at=min((moment for moment in (decision.due, *outcome.moments) if moment), default=None),
         withholds_report=decision.due is not None,
+        wants_slot=outcome.wants_slot,
     )
 
 

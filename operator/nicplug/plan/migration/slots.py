@@ -139,8 +139,10 @@ class _Count:
         self._outbound: Counter[str] = Counter()
         self._inbound: Counter[str] = Counter()
         self._vmis: dict[VmiKey, SlotEntry] = {}
+        self._causes: dict[tuple[str, str], _Cause] = {}
 
     def add(self, entry: SlotEntry) -> None:
+        self._causes.clear()
         self.entries[entry.uid] = entry
         self._vmis[entry.vmi] = entry
         if entry.source_node:
@@ -154,12 +156,19 @@ class _Count:
         if (same := self._vmis.get(contender.vmi)) is not None:
             return _Cause(limit="", allowed=1, where=f"VM {contender.vmi.name}", taken_by=(same,))
         if len(self.entries) >= limits.per_cluster:
-            taken = _longest(self.entries.values())
-            return _Cause(limit=CLUSTER_LIMIT, allowed=limits.per_cluster, where="the cluster", taken_by=taken)
+            return self._cause(CLUSTER_LIMIT, limits.per_cluster, "", self.entries.values())
         if self._outbound[node] >= limits.outbound_per_node:
-            taken = _longest(entry for entry in self.entries.values() if entry.source_node == node)
-            return _Cause(limit=OUTBOUND_LIMIT, allowed=limits.outbound_per_node, where=node, taken_by=taken)
+            leaving = (entry for entry in self.entries.values() if entry.source_node == node)
+            return self._cause(OUTBOUND_LIMIT, limits.outbound_per_node, node, leaving)
         return None
+
+    def _cause(self, limit: str, allowed: int, node: str, taken_by: Iterable[SlotEntry]) -> _Cause:
+        """The same for everybody who waits, and worked out once."""
+        known = self._causes.get((limit, node))
+        if known is None:
+            known = _Cause(limit=limit, allowed=allowed, where=node or "the cluster", taken_by=_longest(taken_by))
+            self._causes[limit, node] = known
+        return known
 
     def admit(self, contender: Contender) -> _Cause | None:
         """Give it its place on the target node, or say why not."""
@@ -167,11 +176,12 @@ class _Count:
         if not node or entry.target_node == node:
             return None
         if self._inbound[node] >= allowed:
-            taken = _longest(item for item in self.entries.values() if item.target_node == node)
-            return _Cause(limit=INBOUND_LIMIT, allowed=allowed, where=node, taken_by=taken)
+            coming = (item for item in self.entries.values() if item.target_node == node)
+            return self._cause(INBOUND_LIMIT, allowed, node, coming)
         if entry.target_node:
             self._inbound[entry.target_node] -= 1
         self._inbound[node] += 1
+        self._causes.clear()
         self.entries[contender.uid] = replace(entry, target_node=node)
         return None
 

@@ -20,7 +20,9 @@ from nicplug.model.migration_limits import MigrationLimits, parse_limits
 from nicplug.model.migration_slot import Contender
 from nicplug.model.slot_ledger import SlotEntry, format_entries, is_as_written, parse_entries
 from nicplug.plan.migration.contender import contender_of
+from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.migration.slots import SlotsPlan, SlotsView, plan_slots
+from nicplug.plan.views import MigrationView
 
 LIMITS = MigrationLimits()
 WIDE = MigrationLimits(per_cluster=1000, outbound_per_node=1000, inbound_per_node=1000)
@@ -260,43 +262,49 @@ def test_places_in_the_queue(position: int, place: str) -> None:
 
 # -- what a migration wants --------------------------------------------------------------------
 
+
+def wishes(view: MigrationView) -> Contender | None:
+    """What it wants, after it has been looked at."""
+    return contender_of(view, plan=plan_migration(view, now=NOW))
+
+
 RUNNING = vmi(moving=migration_state())
 
 
 @pytest.mark.parametrize(
     ("name", "contender", "expected"),
     [
-        ("just made", contender_of(migration_view(migration(""), vmi(), pod()), now=NOW), (True, False, False)),
-        ("pending", contender_of(migration_view(migration("Pending"), vmi(), pod()), now=NOW), (True, False, False)),
+        ("just made", wishes(migration_view(migration(""), vmi(), pod())), (True, False, False)),
+        ("pending", wishes(migration_view(migration("Pending"), vmi(), pod())), (True, False, False)),
         (
             "no node for it",
-            contender_of(migration_view(migration("Pending"), vmi(), pod(), nodes=[node("node01")]), now=NOW),
+            wishes(migration_view(migration("Pending"), vmi(), pod(), nodes=[node("node01")])),
             (False, False, False),
         ),
         (
             "refused when it was made",
-            contender_of(migration_view(migration("", spec={}), vmi(), pod()), now=NOW),
+            wishes(migration_view(migration("", spec={}), vmi(), pod())),
             (False, False, False),
         ),
-        ("no VMI", contender_of(migration_view(migration("Pending"), None), now=NOW), (False, False, False)),
+        ("no VMI", wishes(migration_view(migration("Pending"), None)), (False, False, False)),
         (
             "being deleted",
-            contender_of(migration_view(migration("Pending", deleting=True), vmi(), pod()), now=NOW),
+            wishes(migration_view(migration("Pending", deleting=True), vmi(), pod())),
             (False, False, False),
         ),
         (
             "a pod, although its phase does not say so yet",
-            contender_of(migration_view(migration("Pending"), vmi(), pod(), target_pod()), now=NOW),
+            wishes(migration_view(migration("Pending"), vmi(), pod(), target_pod())),
             (False, True, False),
         ),
         (
             "a phase, although its pod is not to be seen",
-            contender_of(migration_view(migration("Scheduling"), vmi(), pod()), now=NOW),
+            wishes(migration_view(migration("Scheduling"), vmi(), pod())),
             (False, True, False),
         ),
         (
             "handed off, although its phase does not say so yet",
-            contender_of(migration_view(migration("Scheduled"), RUNNING, pod(), target_pod()), now=NOW),
+            wishes(migration_view(migration("Scheduled"), RUNNING, pod(), target_pod())),
             (False, True, True),
         ),
         (
@@ -320,7 +328,7 @@ def test_a_forged_migration_state_is_no_way_around_the_limits(phase: str) -> Non
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "WaitingForSync"])
 def test_who_has_ended_or_is_not_ours_wants_nothing(phase: str) -> None:
-    assert contender_of(migration_view(migration(phase), vmi(), pod()), now=NOW) is None
+    assert wishes(migration_view(migration(phase), vmi(), pod())) is None
 
 
 @pytest.mark.parametrize(
@@ -329,7 +337,7 @@ def test_who_has_ended_or_is_not_ours_wants_nothing(phase: str) -> None:
 )
 def test_priorities_are_those_of_kubevirt(priority: object, rank: int) -> None:
     raw = migration("Pending", spec={"priority": priority})
-    contender = contender_of(migration_view(raw, vmi(), pod()), now=NOW)
+    contender = wishes(migration_view(raw, vmi(), pod()))
     assert contender is not None
     assert contender.priority == rank
 
