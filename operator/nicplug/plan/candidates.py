@@ -65,16 +65,21 @@ class _Flaw(NamedTuple):
 
 
 def demand_of(
-    vmi: VirtualMachineInstance, *, attachments: KnownAttachments, added_node_selector: Mapping[str, Any] | None = None
+    vmi: VirtualMachineInstance,
+    *,
+    attachments: KnownAttachments,
+    added_node_selector: Mapping[str, Any] | None = None,
+    left_out: frozenset[str] = frozenset(),
 ) -> Demand:
     """What the VM's next pod asks for.
 
     Args:
         attachments: the network attachment definitions that the VMI refers to; unknown ones ask for no device.
         added_node_selector: of the migration; the VM's own selector wins.
+        left_out: NICs that the pod is made without.
     """
     spec = mapping(thaw(vmi.spec))
-    going = {interface.name for interface in vmi.interfaces if interface.is_absent}
+    going = {interface.name for interface in vmi.interfaces if interface.is_absent} | left_out
     networks = [network for network in vmi.networks if network.name not in going]
     found = (attachments.definitions.get(key) for key in attachment_keys(networks, namespace=vmi.key.namespace))
     return Demand(

@@ -248,6 +248,15 @@ def test_own_a_nic_that_would_keep_the_pod_from_starting_is_left_out(
     assert networks(body) == ([element("red")] if is_left_out else [element("blue"), element("red")])
 
 
+def test_own_what_is_left_out_asks_for_no_device() -> None:
+    """Or an SR-IOV NIC that can go nowhere would keep the VM from being moved off its node."""
+    fast = nad("blue-net")
+    fast["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "example.com/fast"}
+    of = vmi(primary(), nic("blue", binding="sriov"), nic("red"), operations=[GIVEN_UP])
+    facts = {"nodes": [node(NODE), node(TARGET_NODE)], "nads": [fast, nad("red-net")]}
+    assert networks(made(of, meta={"annotations": EVACUATION}, **facts)) == [element("red")]
+
+
 def test_own_a_change_that_has_failed_for_good_leaves_the_nic_where_it_is() -> None:
     """Or the VM could never be moved again."""
     record = {**GIVEN_UP, "operation": "ChangeNetwork"}
