@@ -81,6 +81,11 @@ def parse_topology(spec: Mapping[str, Any], annotations: Mapping[str, Any]) -> P
     )
 
 
+def used_and_kept(born: int) -> int:
+    """Slots that any guest has which is born with so many NICs, as far as it has PCI slots for plugging."""
+    return born + _KEPT_FREE[0]
+
+
 def takes_slot(interface: Interface) -> bool:
     """A NIC of this model sits in a slot of its own."""
     # The text is looked at first: most NICs have no model.

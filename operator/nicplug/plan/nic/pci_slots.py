@@ -9,7 +9,7 @@ from nicplug.model.metadata import mapping
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pci_budget import PciBudget
-from nicplug.model.pci_topology import PciTopology, parse_topology, takes_slot
+from nicplug.model.pci_topology import parse_topology, takes_slot, used_and_kept
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.links import Rows
 from nicplug.plan.reasons import Reason
@@ -50,8 +50,8 @@ def count_slots(
 ) -> PciSlots:
     """Count the slots of a running guest, and give them out.
 
-    The number of slots is fixed when the guest is born, so what was once counted holds. A guest that proves to have
-    more has more.
+    The number of slots is fixed when the guest is born, so what was once counted holds; a guest that proves to have
+    more has more. While nothing was ever plugged it is counted again: the node agent may tell of NICs one by one.
 
     Args:
         total: slots that were counted before; None when none were.
@@ -61,22 +61,21 @@ def count_slots(
     small = frozenset(item.name for item in vmi.interfaces if not takes_slot(item))
     in_guest = frozenset(name for name, row in rows.items() if has_source(row, DOMAIN)) - small
     waiting = [item.name for item in _in_order(vmi, rows, records) if item.name not in in_guest | small]
-    certain = max(total, len(in_guest)) if total is not None else None
-    if certain is not None and len(in_guest) + len(waiting) <= certain:
-        return PciSlots(budget=PciBudget(total=certain, used=len(in_guest), reserved=len(waiting)), most=certain)
+    used = len(in_guest)
+    is_counted = total is not None and (bool(records) or used_and_kept(used) <= total)
+    if total is not None and is_counted and used + len(waiting) <= max(total, used):
+        certain = max(total, used)
+        return PciSlots(budget=PciBudget(total=certain, used=used, reserved=len(waiting)), most=certain)
     topology = parse_topology(mapping(thaw(vmi.spec)), mapping(thaw(vmi.annotations)))
     if topology is None:
         return PciSlots()
-    if certain is None:
-        if not in_guest and any(not item.is_absent for item in vmi.interfaces):
-            return PciSlots()  # the node agent has not told of the guest's NICs yet
-        certain = _count_at_birth(topology, in_guest, records)
-    return _give_out(waiting, certain=certain, most=topology.at_most(certain), used=len(in_guest))
-
-
-def _count_at_birth(topology: PciTopology, in_guest: frozenset[str], records: Mapping[str, InterfaceOperation]) -> int:
-    plugged = {item.name for item in records.values() if item.operation == OperationType.PLUG}
-    return max(topology.at_least(len(in_guest - plugged)), len(in_guest))
+    if total is None and not in_guest and any(not item.is_absent for item in vmi.interfaces):
+        return PciSlots()  # the node agent has not told of the guest's NICs yet
+    certain = max(total or 0, used)
+    if not is_counted:
+        plugged = {item.name for item in records.values() if item.operation == OperationType.PLUG}
+        certain = max(certain, topology.at_least(len(in_guest - plugged)))
+    return _give_out(waiting, certain=certain, most=topology.at_most(certain), used=used)
 
 
 def _give_out(waiting: list[str], *, certain: int, most: int, used: int) -> PciSlots:

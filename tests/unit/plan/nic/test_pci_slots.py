@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.build import (
     NOW,
     Json,
@@ -84,6 +86,15 @@ def test_what_was_counted_once_holds() -> None:
     assert slots(raw).budget == PciBudget(total=6, used=1, reserved=0)
 
 
+def test_a_node_agent_that_tells_of_the_nics_one_by_one() -> None:
+    raw = vmi(primary(), *map(nic, NAMES[:5]), rows=guest(NAMES[:1]))
+    first = slots(raw).budget
+    assert first is not None
+    assert first.total == 5
+    raw["status"] |= {"pciBudget": first.to_row(), "interfaces": guest(NAMES[:5])}
+    assert slots(raw).budget == PciBudget(total=9, used=6, reserved=0)
+
+
 def test_a_guest_that_has_more_nics_than_slots_has_more_slots() -> None:
     raw = crowded(6)
     raw["status"]["pciBudget"] = {"total": 4}
@@ -152,6 +163,37 @@ def test_who_needs_no_slot_is_not_counted() -> None:
     old = nic("woo")
     old[0]["model"] = "e1000"
     assert slots(crowded(7, old, nic("iface1", binding="masquerade"), absent("x"))).refused == frozenset()
+
+
+WHERE = st.sampled_from(["guest", "pod", "asked", "blocked", "new"])
+
+
+@given(st.lists(WHERE, max_size=12), st.none() | st.integers(0, 12))
+def test_slots_are_given_out_once_and_stay_with_whom_they_were_given_to(where: list[str], total: int | None) -> None:
+    names = [f"nic{number}" for number in range(len(where))]
+    raw = vmi(primary(), *map(nic, names), rows=[primary_row()])
+    for name, place in zip(names, where, strict=True):
+        if place in ("guest", "pod"):
+            raw["status"]["interfaces"].append(row(name, *(["domain"] if place == "guest" else []), "multus-status"))
+        if place == "blocked":
+            raw["status"].setdefault("interfaceOperations", []).append(operation(name, phase="Blocked", reason="x"))
+        elif place in ("pod", "asked"):
+            raw["status"].setdefault("interfaceOperations", []).append(operation(name))
+    raw["status"] |= {"pciBudget": {"total": total}} if total is not None else {}
+    found = slots(raw)
+    assert found.budget is not None
+    lacking = [name for name, place in zip(names, where, strict=True) if place != "guest"]
+    assert found.refused | found.unsure <= set(lacking)
+    assert found.budget.used == 1 + len(where) - len(lacking)
+    assert found.budget.used + found.budget.reserved <= max(found.most, found.budget.used)
+    assert found.budget.reserved == len(lacking) - len(found.refused)
+    assert found.budget.total >= found.budget.used
+    told = [
+        operation(name, phase="Blocked", reason="NoPciSlot") if name in found.refused else operation(name)
+        for name in lacking
+    ]
+    raw["status"] |= {"pciBudget": found.budget.to_row(), "interfaceOperations": told}
+    assert slots(raw).refused == found.refused
 
 
 # What comes of it.
