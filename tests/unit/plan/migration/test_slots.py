@@ -265,7 +265,7 @@ def test_places_in_the_queue(position: int, place: str) -> None:
 
 def wishes(view: MigrationView) -> Contender | None:
     """What it wants, after it has been looked at."""
-    return contender_of(view, plan=plan_migration(view, now=NOW))
+    return wishes(view, plan=plan_migration(view))
 
 
 RUNNING = vmi(moving=migration_state())
@@ -309,7 +309,7 @@ RUNNING = vmi(moving=migration_state())
         ),
         (
             "not handed off, although the VMI's state was forged to say so",
-            contender_of(migration_view(migration("Pending"), RUNNING, pod()), now=NOW),
+            wishes(migration_view(migration("Pending"), RUNNING, pod())),
             (True, False, False),
         ),
     ],
@@ -321,7 +321,7 @@ def test_what_it_wants_and_has(name: str, contender: Contender | None, expected:
 
 @pytest.mark.parametrize("phase", ["", "Pending"])
 def test_a_forged_migration_state_is_no_way_around_the_limits(phase: str) -> None:
-    forged = contender_of(migration_view(migration(phase), RUNNING, pod()), now=NOW)
+    forged = wishes(migration_view(migration(phase), RUNNING, pod()))
     assert forged is not None
     assert granted(plan(forged, limits=MigrationLimits(per_cluster=0))) == []
 
