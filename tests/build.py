@@ -23,7 +23,7 @@ from nicplug.model.names import (
 )
 from nicplug.model.node import parse_node
 from nicplug.model.pod import LauncherPod, parse_pod
-from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, PodFailure
+from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX, PodFailure
 from nicplug.model.revision import VmRevision, parse_revision
 from nicplug.model.times import format_micro_time
 from nicplug.model.vm import VirtualMachine, parse_vm
@@ -523,10 +523,12 @@ def migration_view(
     refusal: Refusal | None = None,
     pending_since: datetime | None = None,
     gone: bool = True,
+    cannot_start: str = "",
 ) -> MigrationView:
     """What the planner of a migration sees; pods are those whose owner is the VMI's uid.
 
     `gone`: those of its pods that are not among `pods` are known not to exist, not only out of sight.
+    `cannot_start`: what the kubelet says of the target pod.
     """
     record = a_vmi(vmi) if vmi is not None else None
     owned = [a_pod(pod) for pod in pods]
@@ -543,10 +545,15 @@ def migration_view(
         nodes=tuple(map(parse_node, nodes)) if nodes is not None else None,
         attachments=known_attachments(nads),
         slot=slot,
+        start_failures=(_cannot_start(cannot_start),) if cannot_start else (),
         gone_pods=frozenset(_pods_of(raw, record)) if gone else frozenset(),
         refusal=refusal,
         report_pending_since=pending_since,
     )
+
+
+def _cannot_start(message: str) -> PodFailure:
+    return PodFailure(pod_uid=TARGET_POD_UID, interface="", reason=FAILED_SANDBOX, message=message, heard_at=NOW)
 
 
 def _pods_of(raw: Json, record: VirtualMachineInstance | None) -> Iterator[PodKey]:

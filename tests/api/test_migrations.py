@@ -264,7 +264,7 @@ async def test_a_namesake_of_the_target_pod_is_told_and_not_used(world: World) -
     pod_name = request.body["metadata"]["name"]
     world.server.create(POD, {"metadata": {"name": pod_name}, "spec": {"containers": [{"name": "a", "image": "b"}]}})
     world.server.heal()
-    await world.until(lambda: journey.progressing.get("reason") == "FailedCreate")
+    await world.until(lambda: journey.progressing.get("reason") == "NameTaken")
     assert f'Pod "default/{pod_name}" exists and belongs to somebody else' in journey.progressing["message"]
     world.server.delete(POD, pod_name)
     await journey.to("Succeeded")

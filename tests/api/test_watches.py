@@ -14,7 +14,7 @@ from nicplug import kopf_settings
 from nicplug.kube.watch_session import StreamErrors
 
 # By Kopf, and by the operator itself (docs/adr/0009).
-OWN_WATCHES = ["network-attachment-definitions", "core/events", "core/events", "nodes"]
+OWN_WATCHES = ["network-attachment-definitions", "core/events", "core/events", "core/events", "nodes"]
 WATCHED = sorted([VM, VMI, POD, MIGRATION, "kubevirts", "controllerrevisions", *OWN_WATCHES])
 
 

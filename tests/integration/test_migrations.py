@@ -328,6 +328,19 @@ def test_an_image_that_cannot_be_pulled_on_the_target(user: User, sandbox: Sandb
 
 
 @pytest.mark.usefixtures("unharmed")
+def test_a_network_whose_plugin_fails_is_quoted(user: User, sandbox: Sandbox) -> None:
+    """In the kubelet's words; mended, the migration goes on."""
+    source = running(user, "blue")
+    user.merge(NAD, "lan", {"metadata": {"annotations": {f"{PREFIX}cni": "fails"}}})
+    migrate(user)
+    until(lambda: progressing(user).get("reason") == "TargetPodSandboxFailed")
+    assert f"cannot start on {other(source)}: " in progressing(user)["message"]
+    user.merge(NAD, "lan", {"metadata": {"annotations": {f"{PREFIX}cni": None}}})
+    until_phase(user, "Succeeded")
+    assert sandbox.guests()[f"{user.namespace}/a"]["node"] == other(source)
+
+
+@pytest.mark.usefixtures("unharmed")
 def test_a_quota_is_waited_for(user: User) -> None:
     running(user)
     quota = {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "1"}}}

@@ -249,9 +249,11 @@ class Caches:
         return list(self._pending.everywhere() if nodes is None else self._pending.on(nodes))
 
     def vmi_of_pod(self, pod_uid: str) -> list[WorkKey]:
-        """The VMI of a launcher pod."""
+        """The VMI of a launcher pod, and what moves it."""
         key = self._vmi_of_pod.get(pod_uid)
-        return [] if key is None else [key]
+        if key is None:
+            return []
+        return [key, *(item.key for item in self.migrations_of(key) if not item.is_final)]
 
     def is_podless(self, vmi: VirtualMachineInstance) -> bool:
         """The VMI's pod is known to be gone: its end was seen, or the API server was asked."""

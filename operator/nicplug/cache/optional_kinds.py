@@ -4,7 +4,7 @@ from nicplug.cache.optional_watch import Absence, OptionalWatch, Sink
 from nicplug.kube.api import WatchingApi
 from nicplug.kube.resources import CORE_EVENTS, DAEMON_SETS, NETWORK_ATTACHMENT_DEFINITIONS, NODES, PODS
 from nicplug.model.daemon_set import DaemonSet
-from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING
+from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX
 
 _RIGHTS = "kubectl apply -k deploy/kustomize/base gives the right to list and watch"
 
@@ -23,10 +23,10 @@ def watch_attachments(api: WatchingApi, *, sink: Sink) -> OptionalWatch:
 
 
 def watch_pod_failures(api: WatchingApi, *, sink: Sink) -> tuple[OptionalWatch, ...]:
-    """The events by which the dynamic networks controller reports failures; selected by the server."""
+    """The events by which the dynamic networks controller and kubelets report failures; selected by the server."""
     remedy = {
         Absence.NOT_SERVED: "this API server serves no events; records quote none",
-        Absence.DENIED: f"{_RIGHTS} events; until then records do not quote why a NIC fails",
+        Absence.DENIED: f"{_RIGHTS} events; until then nobody quotes why a NIC or a target pod fails",
     }
     return tuple(
         OptionalWatch(
@@ -36,7 +36,7 @@ def watch_pod_failures(api: WatchingApi, *, sink: Sink) -> tuple[OptionalWatch, 
             remedy=remedy,
             field_selector=f"involvedObject.kind=Pod,reason={reason}",
         )
-        for reason in (FAILED_ADDING, FAILED_REMOVING)
+        for reason in (FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX)
     )
 
 

@@ -1,4 +1,4 @@
-"""The newest failure of each interface of each launcher pod, as the optional watch of events brings them.
+"""The newest failure of each launcher pod and of each of its interfaces, as the optional watch of events brings them.
 
 Bounded by the pods that exist and by a few interfaces each; an event about a pod that is not a launcher
 of ours is dropped. That an event is gone after an hour means nothing: what matters is in the record.
@@ -32,7 +32,11 @@ class PodFailures:
 
     def of(self, pod_uid: str) -> Mapping[str, PodFailure]:
         """The failures of a pod by interface."""
-        return self._failures.get(pod_uid, {})
+        return {name: failure for name, failure in self._failures.get(pod_uid, {}).items() if name}
+
+    def to_start(self, pod_uid: str) -> PodFailure | None:
+        """Why the pod could not start when that was last tried; None when nobody has said so."""
+        return self._failures.get(pod_uid, {}).get("")
 
     def forget(self, pod_uid: str) -> None:
         """The pod is gone."""

@@ -1,8 +1,8 @@
-"""What the dynamic networks controller says it failed to do, from its events on a pod.
+"""What the dynamic networks controller and the kubelet say they failed to do, from their events on a pod.
 
 Source: multus-dynamic-networks-controller `pkg/controller/pod.go`: `pod [<ns>/<name>]: failed adding
-interface <interface> to network: <network>`. An event is a claim, and its text may come from anybody who may
-create events: it is bounded, stripped of control characters, and only ever quoted.
+interface <interface> to network: <network>`; Kubernetes `pkg/kubelet/events`. An event is a claim, and its text may
+come from anybody who may create events: it is bounded, stripped of control characters, and only ever quoted.
 """
 
 import re
@@ -16,17 +16,23 @@ from nicplug.model.times import parse_time
 
 FAILED_ADDING = "FailedAddingInterface"
 FAILED_REMOVING = "FailedRemovingInterface"
+FAILED_SANDBOX = "FailedCreatePodSandBox"
 
 _LONGEST_MESSAGE = 256
+_LONGEST_READ = 4096
+# Of containerd's words about a plugin, only the plugin's own tell something; ids differ at each try.
+_PREAMBLE = re.compile(r"^.*?failed \(add\): ", re.DOTALL)
+_ID = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-)?[0-9a-f]{12,64}\b")
 _INTERFACE = re.compile(r"\bfailed (?:adding|removing) interface (\S{1,15})\s")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\ud7ff\uf900-\ufffd]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodFailure:
-    """The newest failure of one interface of one pod.
+    """The newest failure of one interface of one pod, or of the pod itself to start.
 
     Attributes:
+        interface: "" when the pod itself could not start.
         heard_at: when this process heard of it, by its own clock: the node's may be minutes away. For an event that
             was there before, when it says that it happened.
     """
@@ -39,19 +45,27 @@ class PodFailure:
 
 
 def parse_pod_failure(raw: Mapping[str, Any], *, now: datetime, is_new: bool) -> PodFailure | None:
-    """Read a core/v1 Event; None for one that says nothing about an interface of a pod."""
+    """Read a core/v1 Event; None for one that says nothing about an interface of a pod, or its start."""
     about, reason, message = mapping(raw.get("involvedObject")), text(raw.get("reason")), text(raw.get("message"))
-    found = _INTERFACE.search(message[:_LONGEST_MESSAGE])
     uid = text(about.get("uid"))
-    if found is None or not uid or reason not in (FAILED_ADDING, FAILED_REMOVING):
+    if (interface := _interface(reason, message)) is None or not uid:
         return None
+    if reason == FAILED_SANDBOX:
+        message = _ID.sub("...", _PREAMBLE.sub("", message[:_LONGEST_READ], count=1))
     return PodFailure(
         pod_uid=uid,
-        interface=found[1],
+        interface=interface,
         reason=reason,
         message=_printable(message),
         heard_at=now if is_new else min(_last_time(raw) or now, now),
     )
+
+
+def _interface(reason: str, message: str) -> str | None:
+    if reason == FAILED_SANDBOX:
+        return ""
+    found = _INTERFACE.search(message[:_LONGEST_MESSAGE])
+    return found[1] if found is not None and reason in (FAILED_ADDING, FAILED_REMOVING) else None
 
 
 def _printable(message: str) -> str:

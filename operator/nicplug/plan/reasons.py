@@ -298,6 +298,12 @@ class Reason(StrEnum):
 
     A network that cannot be attached on that node, or an image that cannot be pulled: the pod's events tell.
     """
+    TARGET_POD_SANDBOX_FAILED = "TargetPodSandboxFailed"
+    """The node cannot make the sandbox of the target pod, mostly for one of its networks; the kubelet is quoted.
+
+    Correct what it names; it is tried again by itself. After 5 minutes the migration fails (annotation
+    `kubevirt.io/migrationUnschedulablePodTimeoutSeconds`), and the VM stays where it is.
+    """
     TARGET_POD_LOST = "TargetPodLost"
     """The target pod ended or was deleted before the VM had arrived; the VM stays where it is.
 

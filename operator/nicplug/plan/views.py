@@ -129,6 +129,7 @@ class MigrationView:
         nodes: every node there is; None when they cannot be read.
         attachments: what is known of the network attachment definitions that the VMI refers to.
         gone_pods: pods of this migration that are known not to exist, not only out of sight.
+        start_failures: why pods of the VMI could not start when that was last tried.
         slot: what this migration may take up of what the cluster's limits leave.
         report_pending_since: when a withheld report was first noticed; None when none is withheld.
     """
@@ -142,6 +143,7 @@ class MigrationView:
     nodes: tuple[Node, ...] | None = None
     attachments: KnownAttachments = field(default_factory=KnownAttachments)
     gone_pods: frozenset[PodKey] = frozenset()
+    start_failures: tuple[PodFailure, ...] = ()
     slot: MigrationSlot = field(default_factory=MigrationSlot)
     refusal: Refusal | None = None
     report_pending_since: datetime | None = None

@@ -96,10 +96,13 @@ class Gatherer:
         if migration is None:
             return None
         vmi = self.caches.vmis.get(migration.vmi)
+        pods = self.caches.pods_of(vmi) if vmi is not None else ()
+        failures = (self.caches.pod_failures.to_start(pod.uid) for pod in pods)
         return MigrationView(
             migration=migration,
             vmi=vmi,
-            pods=self.caches.pods_of(vmi) if vmi is not None else (),
+            pods=pods,
+            start_failures=tuple(failure for failure in failures if failure is not None),
             migrations=self.caches.migrations_of(migration.vmi),
             gone_pods=self.caches.gone_pods_of(migration),
             nodes=self.caches.nodes.all(),

@@ -87,7 +87,7 @@ class Intake:
         self.enqueue(self.caches.referring(attachments), priority=priority)
 
     def pod_failed(self, pod_uid: str) -> None:
-        """The dynamic networks controller says that it failed on this pod."""
+        """The dynamic networks controller, or the kubelet, says that it failed on this pod."""
         self.enqueue(self.caches.vmi_of_pod(pod_uid))
 
     def nodes_changed(self) -> None:

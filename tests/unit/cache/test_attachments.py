@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from tests.build import NOW, VM_UID, a_vmi, later, nic, pod, primary, vm, vmi
+from tests.build import NOW, VM_UID, a_vmi, later, migration, nic, pod, primary, vm, vmi
 
 from nicplug.cache.attachments import Attachments
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.optional_watch import Absence
 from nicplug.model.attachments import Knowledge, attachment_keys
-from nicplug.model.keys import AttachmentKey, VmiKey
+from nicplug.model.keys import AttachmentKey, MigrationKey, VmiKey
 from nicplug.plan.views import PlanSettings
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory
@@ -217,6 +217,31 @@ class TestPodFailures:
             self.caches.pod_failures.change("ADDED", event(uid="mine", message=message))
             self.caches.pod_failures.clock = lambda number=number: later(number)  # type: ignore[misc]
         assert len(self.caches.pod_failures.of("mine")) <= 64
+
+    def test_why_a_pod_cannot_start_is_apart_from_its_interfaces(self) -> None:
+        words = (
+            "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
+            '"3f1a": plugin type="multus-shim" name="multus-cni-network" failed (add): CNI request failed with '
+            'status 400: ContainerID:"0123456789abcdef0123" '
+            'Netns:"/run/netns/cni-01234567-89ab-cdef-0123-456789abcdef" '
+            "plugin type=bridge failed (add): no such bridge: br9"
+        )
+        self.caches.pod_failures.change("ADDED", event(uid="mine", reason="FailedCreatePodSandBox", message=words))
+        assert not self.caches.pod_failures.of("mine")
+        failure = self.caches.pod_failures.to_start("mine")
+        assert failure is not None
+        assert failure.message == (
+            'CNI request failed with status 400: ContainerID:"..." Netns:"/run/netns/cni-..." '
+            "plugin type=bridge failed (add): no such bridge: br9"
+        )
+        assert self.told == ["mine"]
+
+    def test_a_migration_hears_of_it_too(self) -> None:
+        self.caches.observe(CachedKind.MIGRATION, migration("Scheduling"))
+        assert self.caches.vmi_of_pod("mine") == [
+            VmiKey("default", "vmi-fedora"),
+            MigrationKey("default", "migration-job"),
+        ]
 
     def test_they_go_with_the_pod_and_stay_through_its_changes(self) -> None:
         self.caches.pod_failures.change("ADDED", event(uid="mine"))

@@ -16,7 +16,7 @@ from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import Effects, act, adopt, make_target_pod, normal, warning
 from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
-from nicplug.plan.migration.eligibility import Obstacle, find_obstacle
+from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle, find_obstacle
 from nicplug.plan.migration.end import plan_end
 from nicplug.plan.migration.ending import Ending, Progress
 from nicplug.plan.migration.facts import VMI_UID_MEMBER, Facts, gather_facts
@@ -36,7 +36,7 @@ VMI_PATIENCE = timedelta(seconds=2)
 _WORDING_DELAY = timedelta(seconds=2)
 _BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
 # The executor announces what was refused.
-_TOLD_BY_REFUSAL = (Reason.FAILED_CREATE, Reason.REJECTED_BY_QUOTA)
+_TOLD_BY_REFUSAL = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
 
 def plan_migration(view: MigrationView, *, now: datetime) -> Plan:

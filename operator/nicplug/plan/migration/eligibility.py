@@ -18,6 +18,9 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
 
+POD_REFUSED = (Reason.FAILED_CREATE, Reason.NAME_TAKEN)
+"""The target pod was asked for, and the API server would not have it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
@@ -135,16 +138,16 @@ def _is_not_refused(view: MigrationView, facts: Facts, now: datetime) -> Obstacl
     if facts.target is not None:
         return None
     due = stuck_since(view.migration, now=now) + pending_timeout(view.migration)
-    if refusal is None or refusal.reason not in (Reason.FAILED_CREATE, Reason.NAME_TAKEN):
+    if refusal is None or refusal.reason not in POD_REFUSED:
         # Between two tries the first one still counts, or it would be tried without end.
-        has_had_its_time = told.get("reason") == Reason.FAILED_CREATE and now >= due
-        message = text(told.get("message"))
-        return Obstacle(reason=Reason.FAILED_CREATE, message=message, gives_up_at=due) if has_had_its_time else None
+        if told.get("reason") not in POD_REFUSED or now < due:
+            return None
+        return Obstacle(reason=Reason(text(told["reason"])), message=text(told.get("message")), gives_up_at=due)
     if is_quota(refusal.message):
         message = f"the target pod is asked for again: {refusal.message}"
         return Obstacle(reason=Reason.REJECTED_BY_QUOTA, message=message)
     message = f"Error creating pod: {refusal.message}"
-    return Obstacle(reason=Reason.FAILED_CREATE, message=message, gives_up_at=due)
+    return Obstacle(reason=Reason(refusal.reason), message=message, gives_up_at=due)
 
 
 def is_quota(message: str) -> bool:

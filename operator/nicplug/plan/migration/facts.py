@@ -22,6 +22,8 @@ class Facts:
         is_replaced: there is a VMI of its name, and it is another one.
         state: what the VMI's status says about its present or last migration, whichever that is.
         target: the pod made for this very migration, by a name that only nicplug gives, controlled by the VMI.
+        start_failure: why the target pod, which waits for its start, could not when that was last tried; "" when
+            nobody has said so.
         others: the VMI's other pods that may still run, the source among them.
     """
 
@@ -31,6 +33,7 @@ class Facts:
     state: MigrationState
     target: LauncherPod | None
     others: tuple[LauncherPod, ...]
+    start_failure: str = ""
 
     @property
     def is_ours(self) -> bool:
@@ -76,8 +79,16 @@ def gather_facts(view: MigrationView) -> Facts:
         is_replaced=False,
         state=parse_migration_state(vmi.read_status()),
         target=target,
+        start_failure=_start_failure(view, target),
         others=tuple(pod for pod in view.pods if pod != target and not pod.is_finished),
     )
+
+
+def _start_failure(view: MigrationView, target: LauncherPod | None) -> str:
+    """Of a pod that has a node: the kubelet tries again and again."""
+    if target is None or not target.node_name or target.phase != "Pending":
+        return ""
+    return next((failure.message for failure in view.start_failures if failure.pod_uid == target.uid), "")
 
 
 def is_for(migration: Migration, vmi: VirtualMachineInstance | None) -> bool:

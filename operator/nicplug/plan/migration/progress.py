@@ -4,7 +4,7 @@ from nicplug.model.metadata import text
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
-from nicplug.plan.migration.eligibility import Obstacle
+from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle
 from nicplug.plan.migration.ending import Progress
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.ladder import still_wanted
@@ -29,11 +29,9 @@ def describe(view: MigrationView, facts: Facts, phase: MigrationPhase, obstacle:
     match phase:
         case MigrationPhase.PENDING if obstacle is not None:
             return Progress(reason=obstacle.reason, message=_told(obstacle), is_stuck=obstacle.is_stuck)
-        case MigrationPhase.PENDING if told_of(facts.migration).get("reason") == Reason.FAILED_CREATE:
+        case MigrationPhase.PENDING if (told := told_of(facts.migration)).get("reason") in POD_REFUSED:
             # Its time counts on until there is a pod.
-            return Progress(
-                reason=Reason.FAILED_CREATE, message=text(told_of(facts.migration).get("message")), is_stuck=True
-            )
+            return Progress(reason=text(told["reason"]), message=text(told.get("message")), is_stuck=True)
         case MigrationPhase.PENDING if not view.slot.is_granted:
             return _queued(view, WAITS_FOR_ITS_TURN)
         case MigrationPhase.PENDING:
@@ -78,6 +76,9 @@ def _starting(view: MigrationView, facts: Facts) -> Progress:
     if refusal is not None and pod.phase in ("", "Pending"):
         message = f"target pod {pod.key.name} cannot start: {refusal.message}{end}"
         return Progress(reason=Reason(refusal.reason), message=message, is_stuck=True)
+    if facts.start_failure:
+        message = f"target pod {pod.key.name} cannot start on {pod.node_name}: {facts.start_failure}{end}"
+        return Progress(reason=Reason.TARGET_POD_SANDBOX_FAILED, message=message, is_stuck=True)
     where = f" on {pod.node_name}" if pod.node_name else ""
     return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=f"target pod {pod.key.name} starts{where}")
 

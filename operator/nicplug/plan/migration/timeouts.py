@@ -57,7 +57,9 @@ def pod_deadline(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime |
     migration = facts.migration
     since = pod.created or now
     due = since + pending_timeout(migration)
-    return min(due, since + unschedulable_timeout(migration)) if pod.unscheduled is not None else due
+    # What fails again and again would hold a slot for a quarter of an hour.
+    is_hopeless = pod.unscheduled is not None or bool(facts.start_failure)
+    return min(due, since + unschedulable_timeout(migration)) if is_hopeless else due
 
 
 def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
@@ -66,17 +68,19 @@ def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
     if pod is None or (due := pod_deadline(facts, pod, now=now)) is None or now < due:
         return None
     event = "Migration target pod was removed during active migration."
+    shorter = min(unschedulable_timeout(migration), pending_timeout(migration))
     if pod.unscheduled is not None:
-        seconds = min(unschedulable_timeout(migration), pending_timeout(migration)).total_seconds()
+        seconds = shorter.total_seconds()
         message = f"target pod {pod.key.name} found no node within {seconds:.0f} s: {pod.unscheduled.message}"
         return Ending(reason=Reason.TARGET_POD_UNSCHEDULABLE, event=event, message=message)
-    seconds = pending_timeout(migration).total_seconds()
+    seconds = (shorter if facts.start_failure else pending_timeout(migration)).total_seconds()
     if lack := _lacks(facts, pod):
         message = f"target pod {pod.key.name} runs on {pod.node_name}, but within {seconds:.0f} s {lack}"
         return Ending(reason=Reason.TARGET_POD_NOT_READY, event=event, message=message)
     where = f" on {pod.node_name}" if pod.node_name else ""
     why = f": {pod.image_error.reason}: {pod.image_error.message}" if pod.image_error is not None else ""
-    message = f"target pod {pod.key.name} did not start{where} within {seconds:.0f} s{why or _HINT}"
+    why = why or (f": {facts.start_failure}" if facts.start_failure else _HINT)
+    message = f"target pod {pod.key.name} did not start{where} within {seconds:.0f} s{why}"
     return Ending(reason=Reason.TARGET_POD_NOT_READY, event=event, message=message)
 
 

@@ -184,7 +184,7 @@ WAITS = [
     pytest.param(
         Case(
             view=pending(refusal=Refusal(reason="NameTaken", message='Pod "default/x" exists and belongs to somebody')),
-            reason=Reason.FAILED_CREATE,
+            reason=Reason.NAME_TAKEN,
             message='Error creating pod: Pod "default/x" exists and belongs to somebody; given up at ',
             stuck=True,
         ),
@@ -222,6 +222,22 @@ WAITS = [
             stuck=True,
         ),
         id="image pull failure",
+    ),
+    pytest.param(
+        Case(
+            view=migration_view(
+                migration("Scheduling"),
+                vmi(),
+                pod(),
+                target_pod(ready=False, phase="Pending", creationTimestamp="2026-01-02T03:04:00Z"),
+                cannot_start="no such bridge: br9",
+            ),
+            reason=Reason.TARGET_POD_SANDBOX_FAILED,
+            message=f"target pod {TARGET} cannot start on node02: no such bridge: br9; "
+            "given up at 2026-01-02T03:09:00Z",
+            stuck=True,
+        ),
+        id="the node cannot set up a network of the target pod",
     ),
     pytest.param(
         Case(

@@ -133,6 +133,17 @@ def test_a_target_pod_that_runs_and_lacks_something_does_not_hold_its_slot_for_e
     assert words in progressing(at(900))["message"]
 
 
+def test_a_pod_whose_start_fails_again_and_again_is_given_up_sooner() -> None:
+    """It would hold a slot for a quarter of an hour."""
+    view = migration_view(migration("Scheduling"), vmi(), pod(), starting(), cannot_start="no such bridge: br9")
+    assert status(plan_migration(view, now=later(299 - 0.678))).get("phase") is None
+    after = plan_migration(view, now=later(300 - 0.678))
+    assert progressing(after)["reason"] == "TargetPodNotReady"
+    assert progressing(after)["message"] == (
+        f"target pod {TARGET} did not start on node02 within 300 s: no such bridge: br9"
+    )
+
+
 def test_a_pod_that_runs_has_no_deadline() -> None:
     made = target_pod(ready=False, creationTimestamp="2026-01-01T00:00:00Z")
     after = plan(made, seconds=0)
