@@ -265,7 +265,7 @@ def test_places_in_the_queue(position: int, place: str) -> None:
 
 def wishes(view: MigrationView) -> Contender | None:
     """What it wants, after it has been looked at."""
-    return wishes(view, plan=plan_migration(view))
+    return contender_of(view, plan=plan_migration(view, now=NOW))
 
 
 RUNNING = vmi(moving=migration_state())
