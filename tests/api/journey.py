@@ -81,6 +81,13 @@ class Journey:
         pods = self.world.server.items(POD)
         return next((pod for pod in pods if pod["metadata"].get("labels", {}).get(JOB) == self.uid), None)
 
+    def events(self) -> list[str]:
+        """Reasons of the events about the migration, in order; one that came again is there again."""
+        found = [event for event in self.world.server.items("events") if event["regarding"].get("uid") == self.uid]
+        found.sort(key=lambda event: event["eventTime"])
+        counts = ((event["reason"], (event.get("series") or {}).get("count", 1)) for event in found)
+        return [reason for reason, count in counts for _ in range(count)]
+
     @property
     def _status(self) -> Json:
         return (self.world.server.get(MIGRATION, self.name) or {}).get("status") or {}

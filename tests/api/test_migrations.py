@@ -56,9 +56,22 @@ async def test_a_whole_migration_and_what_it_costs(world: World) -> None:
     reports = [line for line in world.written() if line.startswith(f"patch {MIGRATION}/status")]
     assert len(reports) <= len(PHASES) + 1
     assert journey.progressing["message"] == "the VM has moved from node01 to node02"
+    await world.until(lambda: journey.events() == ["SuccessfulCreate", "SuccessfulHandOver", "SuccessfulMigration"])
     world.server.clear_requests()
     await world.at_rest(seconds=1)
     assert world.written() == []
+
+
+# Each once, whatever happens in between; the source's node agent has the last word once the copy has begun.
+_HANDED_OFF = ["SuccessfulCreate", "SuccessfulHandOver", "SuccessfulAbortMigration", "FailedMigration"]
+TOLD_OF_A_CANCELLATION = {
+    "Pending": ["FailedMigration"],
+    "Scheduling": ["SuccessfulCreate", "FailedMigration", "SuccessfulDelete"],
+    "Scheduled": ["SuccessfulCreate", "FailedMigration", "SuccessfulDelete"],
+    "PreparingTarget": [*_HANDED_OFF, "SuccessfulDelete"],
+    "TargetReady": [*_HANDED_OFF, "SuccessfulDelete"],
+    "Running": [*_HANDED_OFF, "SuccessfulDelete"],
+}
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -67,6 +80,7 @@ async def test_cancelled_by_deletion(world: World, phase: str) -> None:
     journey.cancel()
     await journey.until(lambda: not journey.exists)
     await is_as_it_was(world, journey)
+    await world.until(lambda: journey.events() == TOLD_OF_A_CANCELLATION[phase])
 
 
 @pytest.mark.parametrize("phase", PHASES[1:])

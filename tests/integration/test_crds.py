@@ -324,9 +324,10 @@ def test_columns_of_a_migration_tell_its_story(kubectl: Kubectl) -> None:
     assert header.split() == ["NAME", "PHASE", "VMI", "REASON", "SOURCE", "TARGET", "AGE"]
     assert row.split()[:2] == ["job", "vm"]
     state = {"migrationUid": "a", "sourceNode": "node01", "targetNode": "node02"}
-    rows = [{"type": "Progressing", "status": "True", "reason": "Copying"}]
+    rows = [{"type": "Progressing", "status": "True", "reason": "Copying", "message": "from node01 to node02"}]
     kubectl.write_status({**body, "status": {"phase": "Running", "migrationState": state, "conditions": rows}})
     assert kubectl("get", "vmim").splitlines()[1].split()[:6] == ["job", "Running", "vm", "Copying", "node01", "node02"]
+    assert kubectl("get", "vmim", "-o", "wide").splitlines()[1].endswith("from node01 to node02")
 
 
 def test_short_names_and_the_category_all(kubectl: Kubectl) -> None:

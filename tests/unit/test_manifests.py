@@ -164,7 +164,7 @@ def test_names_are_those_of_kubevirt(plural: str) -> None:
 COLUMNS = {
     "virtualmachines": "Age Status Ready NICs-Ready",
     "virtualmachineinstances": "Age Phase IP NodeName Ready Live-Migratable Paused NICs-Ready",
-    "virtualmachineinstancemigrations": "Phase VMI Reason Source Target Age",
+    "virtualmachineinstancemigrations": "Phase VMI Reason Source Target Age Message",
     "kubevirts": "Age Phase",
 }
 
