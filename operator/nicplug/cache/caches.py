@@ -33,7 +33,7 @@ from nicplug.model.keys import (
 )
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, resource_version, text
-from nicplug.model.migration import Migration, parse_migration, parse_migration_state
+from nicplug.model.migration import Migration, migration_state_in, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod, parse_pod
@@ -210,7 +210,7 @@ class Caches:
         if not migration.is_final:
             return SlotFate.GOES_ON
         vmi = self.vmis.get(entry.vmi)
-        state = parse_migration_state(vmi.read_status()) if vmi is not None else None
+        state = migration_state_in(vmi.status) if vmi is not None else None
         is_copied = state is not None and state.is_active and state.migration_uid == entry.uid
         return SlotFate.LINGERS if is_copied else SlotFate.ENDED
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from nicplug.model import metadata as meta
@@ -180,6 +181,12 @@ class MigrationState:
     def is_active(self) -> bool:
         """The node agents have been handed a migration that has not ended."""
         return bool(self.migration_uid) and not self.completed and not self.failed
+
+
+@lru_cache(maxsize=128)
+def migration_state_in(status: FrozenJson) -> MigrationState:
+    """The same of a whole status as it is kept; remembered, since one pass over a VMI asks a dozen times."""
+    return parse_migration_state(mapping(thaw(status)))
 
 
 def parse_migration_state(status: Mapping[str, Any]) -> MigrationState:

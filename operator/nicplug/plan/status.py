@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.metadata import objects
 from nicplug.model.migration import Migration
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -24,6 +25,10 @@ _KINDS: dict[type[Told], Kind] = {
     VirtualMachineInstance: Kind.VMI,
     Migration: Kind.MIGRATION,
 }
+
+# Other words for the same, such as a place in a queue: people read them, scripts go by reasons.
+_WORDING_DELAY = timedelta(seconds=1)
+_WITH_WORDS = frozenset({"conditions", "interfaceOperations"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,19 @@ def changed_members(*, seen: FrozenJson, wanted: Mapping[str, Any]) -> dict[str,
         for member in members
         if old.get(member) != wanted.get(member) and (old.get(member) or wanted.get(member))
     }
+
+
+def patience(*, seen: FrozenJson, changes: Mapping[str, Any], delay: timedelta) -> timedelta:
+    """How long a report waits: at least a second when nothing but messages differ."""
+    if not changes.keys() <= _WITH_WORDS:
+        return delay
+    old = thaw(seen) or {}
+    are_words = all(_without_words(old.get(member)) == _without_words(value) for member, value in changes.items())
+    return max(delay, _WORDING_DELAY) if are_words else delay
+
+
+def _without_words(rows: Any) -> list[dict[str, Any]]:
+    return [{member: value for member, value in row.items() if member != "message"} for row in objects(rows)]
 
 
 def decide_status(

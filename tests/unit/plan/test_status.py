@@ -29,7 +29,7 @@ from nicplug.model.frozen_json import NULL, freeze, thaw
 from nicplug.plan.actions import PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
-from nicplug.plan.status import StatusDecision, changed_members, decide_status
+from nicplug.plan.status import StatusDecision, changed_members, decide_status, patience
 from nicplug.plan.views import PlanSettings, Refusal
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
@@ -55,6 +55,28 @@ def test_nothing_to_say() -> None:
 def test_a_report_waits_for_company() -> None:
     assert _decide({"a": 1}) == StatusDecision(due=NOW + DELAY)
     assert _decide({"a": 1}, since=later(-0.2)) == StatusDecision(due=later(-0.2) + DELAY)
+
+
+def _row(**members: str) -> Json:
+    return {"type": "InterfacesReady", "status": "False", "reason": "NoDynamicController", **members}
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({"conditions": [_row(message="5th in the queue")]}, 1.0),
+        ({"conditions": [_row(message="5th in the queue", reason="Migrating")]}, 0.3),
+        ({"conditions": [_row(message="6th in the queue"), _row(type="Ready")]}, 0.3),
+        ({"conditions": None}, 0.3),
+        ({"conditions": [_row(message="5th in the queue")], "activePods": {"uid": "node01"}}, 0.3),
+    ],
+    ids=["other words", "another reason", "one more condition", "none left", "and a pod"],
+)
+def test_other_words_for_the_same_wait_longer(changes: Json, seconds: float) -> None:
+    """Of 40 VMs that waited in a queue every one wrote each place that it had, on its VMI and on itself."""
+    seen = freeze({"conditions": [_row(message="6th in the queue")]})
+    assert patience(seen=seen, changes=changes, delay=DELAY) == timedelta(seconds=seconds)
+    assert patience(seen=seen, changes=changes, delay=timedelta(seconds=6)) == timedelta(seconds=6)
 
 
 def test_it_does_not_wait_for_ever() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nicplug.model.metadata import text
-from nicplug.model.migration import Migration, MigrationPhase, MigrationState, parse_migration_state
+from nicplug.model.migration import Migration, MigrationPhase, MigrationState, migration_state_in
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.views import MigrationView
@@ -77,7 +77,7 @@ def gather_facts(view: MigrationView) -> Facts:
         migration=migration,
         vmi=vmi,
         is_replaced=False,
-        state=parse_migration_state(vmi.read_status()),
+        state=migration_state_in(vmi.status),
         target=target,
         start_failure=_start_failure(view, target),
         others=tuple(pod for pod in view.pods if pod != target and not pod.is_finished),
@@ -113,7 +113,7 @@ def first_in_line(view: MigrationView) -> Migration:
     """
     unfinished = [item for item in view.migrations if not item.is_final and is_for(item, view.vmi)]
     present = {item.uid: position for position, item in enumerate(unfinished)}
-    state = parse_migration_state(view.vmi.read_status()) if view.vmi is not None else MigrationState()
+    state = migration_state_in(view.vmi.status) if view.vmi is not None else MigrationState()
 
     def rank(item: Migration) -> tuple[bool, bool, bool, int]:
         return (

@@ -73,6 +73,7 @@ class PodRequest:
         seen_at: when this process first saw the present spec.
         additions_due: when removals stop waiting for additions that have not arrived.
         left_alone: NICs that the pod must not be asked for, or not to let go: they take another path.
+        is_heard: a dynamic networks controller may be on the pod's node.
     """
 
     vmi: VirtualMachineInstance
@@ -85,6 +86,7 @@ class PodRequest:
     additions_due: datetime
     now: datetime
     left_alone: frozenset[str] = frozenset()
+    is_heard: bool = True
 
 
 def decide_annotation(request: PodRequest) -> AnnotationDecision:
@@ -244,6 +246,7 @@ class _Decider:
             definition=self.request.known.definitions.get(key),
             failure=self.request.failures.get(str(wanted["interface"])),
             seen_at=self.request.seen_at,
+            is_heard=self.request.is_heard,
         )
         is_asked = existing is not None and _asks_the_same(existing, wanted)
         return Waiting(name=name, element=wanted, is_asked=is_asked, attempts=attempts)
@@ -291,6 +294,7 @@ class _Decider:
             definition=self.request.known.definitions.get(key) if key is not None else None,
             failure=self.request.failures.get(self.names[name]),
             seen_at=self.request.seen_at,
+            is_heard=self.request.is_heard,
         )
 
     def _holds_up_suspects(self, detaching: Sequence[str]) -> bool:

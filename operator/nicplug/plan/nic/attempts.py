@@ -35,6 +35,7 @@ class Attempts:
         generation: of the VMI, then.
         error: what the controller said since then, or before when nothing has changed.
         is_anew: something has changed since the last attempt, so the pod is to be asked at once.
+        is_heard: a controller may be there that hears of another attempt. One that comes later looks at every pod.
     """
 
     count: int = 0
@@ -42,6 +43,7 @@ class Attempts:
     generation: int = 0
     error: str = ""
     is_anew: bool = False
+    is_heard: bool = True
 
     @property
     def is_suspect(self) -> bool:
@@ -50,8 +52,8 @@ class Attempts:
 
     @property
     def due_at(self) -> datetime | None:
-        """When the pod is to be asked again; None before the first time."""
-        if self.last_at is None:
+        """When the pod is to be asked again; None before the first time, or while nobody would hear."""
+        if self.last_at is None or not self.is_heard:
             return None
         pause = _PAUSES[self.count - 1] if 0 < self.count <= len(_PAUSES) else _LAST_PAUSE
         return self.last_at + (pause if self.error else max(pause, _SILENT_PAUSE))
@@ -73,6 +75,7 @@ def attempts_of(
     definition: AttachmentDefinition | None,
     failure: PodFailure | None,
     seen_at: datetime,
+    is_heard: bool = True,
 ) -> Attempts:
     """What the record and the events tell.
 
@@ -80,14 +83,15 @@ def attempts_of(
 
     Args:
         seen_at: when the present spec was first seen; older failures are about something else.
+        is_heard: a controller may be there.
     """
     if record is None or record.operation != operation or record.last_attempt_time is None:
         known = failure if failure is not None and failure.heard_at >= seen_at else None
-        return Attempts(error=known.message if known is not None else "")
+        return Attempts(error=known.message if known is not None else "", is_heard=is_heard)
     last_at = record.last_attempt_time
     changed_at = definition.changed_at if definition is not None else None
     if record.observed_generation != generation or (changed_at is not None and changed_at > last_at):
-        return Attempts(is_anew=True)
+        return Attempts(is_anew=True, is_heard=is_heard)
     heard = failure is not None and failure.heard_at >= last_at
     error = failure.message if heard and failure is not None else record.last_error
-    return Attempts(count=record.attempts, last_at=last_at, generation=generation, error=error)
+    return Attempts(count=record.attempts, last_at=last_at, generation=generation, error=error, is_heard=is_heard)

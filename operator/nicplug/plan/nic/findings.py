@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.interface_status import DOMAIN, has_source
-from nicplug.model.migration import parse_migration_state
+from nicplug.model.migration import migration_state_in
 from nicplug.model.networks import Interface, Network
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
@@ -95,7 +95,7 @@ class Situation:
         record, pod = self.record, self.pod
         if record is None or pod is None or record.path != OperationPath.MIGRATION:
             return ""
-        state = parse_migration_state(self.view.vmi.read_status())
+        state = migration_state_in(self.view.vmi.status)
         return record.migration if state.target_pod == pod.key.name else ""
 
     @property

@@ -13,7 +13,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, TurnVmOn
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
-from nicplug.plan.status import changed_members, decide_status
+from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm.announcements import announce_failure, announce_unreadable_requests
 from nicplug.plan.vm.live_changes import live_changes
@@ -156,7 +156,7 @@ def _plan_status(view: VmView, situation: Situation, decision: Decision, *, now:
         changes=changes,
         urgent=_is_urgent(changes, situation, printable_status=wanted["printableStatus"]),
         pending_since=view.report_pending_since,
-        delay=view.settings.report_delay,
+        delay=patience(seen=vm.status, changes=changes, delay=view.settings.report_delay),
         now=now,
     )
     announcements = (

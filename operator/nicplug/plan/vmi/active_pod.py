@@ -7,7 +7,7 @@ the VMI's node; here a pod counts by a name that only nicplug or the hand-off of
 from collections.abc import Iterable
 
 from nicplug.model.keys import PodKey
-from nicplug.model.migration import Migration, MigrationState, parse_migration_state
+from nicplug.model.migration import Migration, MigrationState, migration_state_in
 from nicplug.model.names import CREATED_BY_LABEL, LAUNCHER_LABEL, LAUNCHER_LABEL_VALUE
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
@@ -88,7 +88,7 @@ def known_pods(vmi: VirtualMachineInstance, migrations: Iterable[Migration]) -> 
     Args:
         migrations: those that name the VMI.
     """
-    state = parse_migration_state(vmi.read_status())
+    state = migration_state_in(vmi.status)
     handed_off = (PodKey(vmi.key.namespace, name) for name in (state.source_pod, state.target_pod) if name)
     targets = (target_pod_key(vmi, migration_uid=item.uid) for item in migrations)
     return tuple(dict.fromkeys((launcher_pod_key(vmi), *handed_off, *targets)))
@@ -123,4 +123,4 @@ def _arrived(view: VmiView, state: MigrationState) -> LauncherPod | None:
 
 
 def _state(view: VmiView) -> MigrationState:
-    return parse_migration_state(view.vmi.read_status())
+    return migration_state_in(view.vmi.status)

@@ -29,7 +29,7 @@ from nicplug.plan.nic.template_sync import drop_detached
 from nicplug.plan.nic.transitions import Transitions, announce, complete, find_transitions
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
-from nicplug.plan.status import changed_members, decide_status
+from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, restore_labels
 from nicplug.plan.vmi.end import plan_end, release_final
@@ -171,7 +171,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         changes=changes,
         urgent=_is_urgent(view, life, changes) or bool(transitions),
         pending_since=view.report_pending_since,
-        delay=_report_delay(view, life),
+        delay=patience(seen=vmi.status, changes=changes, delay=_report_delay(view, life)),
         now=now,
     )
     # What has ended is told when it is written, so that it is told once.

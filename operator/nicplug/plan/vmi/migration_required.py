@@ -34,6 +34,8 @@ _BLOCKED_MIGRATIONS = frozenset(
     }
 )
 _IN_PLACE = frozenset({OperationType.PLUG, OperationType.UNPLUG})
+# The guest is still to let it go, or the pod, moved to or not, has got it already.
+_UP_TO_THE_GUEST = frozenset({Reason.WAITING_FOR_GUEST, Reason.WAITING_FOR_GUEST_RELEASE})
 
 
 def with_migration_required(
@@ -57,15 +59,15 @@ def with_migration_required(
 
 def _is_needed(operations: tuple[InterfaceOperation, ...]) -> bool | None:
     pending = [item for item in operations if item.phase != "Ready"]
-    if any(item.path == OperationPath.MIGRATION or item.reason in _BLOCKED_MIGRATIONS for item in pending):
+    if any(_waits_for_migration(item) or item.reason in _BLOCKED_MIGRATIONS for item in pending):
         return True
     waits = any(item.path == OperationPath.DYNAMIC and _waits_for_pod(item) for item in pending)
     return False if waits else None
 
 
+def _waits_for_migration(operation: InterfaceOperation) -> bool:
+    return operation.path == OperationPath.MIGRATION and operation.reason not in _UP_TO_THE_GUEST
+
+
 def _waits_for_pod(operation: InterfaceOperation) -> bool:
-    """Neither is the guest still to let it go, nor has the pod got it already."""
-    return operation.operation in _IN_PLACE and operation.reason not in (
-        Reason.WAITING_FOR_GUEST,
-        Reason.WAITING_FOR_GUEST_RELEASE,
-    )
+    return operation.operation in _IN_PLACE and operation.reason not in _UP_TO_THE_GUEST

@@ -5,7 +5,7 @@ only one of the two would be lost, or be in the guest of neither.
 """
 
 from nicplug.model.interface_names import hashed_interface_name
-from nicplug.model.migration import Migration, MigrationState, parse_migration_state
+from nicplug.model.migration import Migration, MigrationState, migration_state_in
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.journey import Journey
@@ -72,7 +72,7 @@ def _networks_of(pod: LauncherPod, vmi: VirtualMachineInstance) -> dict[str, str
 
 def migration_state(view: VmiView) -> MigrationState:
     """What the VMI's status says about its present or last migration."""
-    return parse_migration_state(view.vmi.read_status())
+    return migration_state_in(view.vmi.status)
 
 
 def _under_way(view: VmiView) -> list[Migration]:

@@ -108,6 +108,7 @@ def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, choo
             additions_due=oldest + view.settings.serialise_limit,
             now=chooser.now,
             left_alone=chooser.left_alone(),
+            is_heard=not view.controller.is_absent,
         )
     )
 

@@ -7,7 +7,7 @@ take up a node, and hold the VMI's networks, as long as the VMI lives.
 
 from datetime import datetime, timedelta
 
-from nicplug.model.migration import MigrationState, parse_migration_state
+from nicplug.model.migration import MigrationState, migration_state_in
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.actions import Action, CheckUnchanged, Delete, Kind
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
@@ -40,7 +40,7 @@ def plan_stray_pods(view: VmiView, *, active: LauncherPod | None, now: datetime)
 
 def _is_stray(view: VmiView, pod: LauncherPod) -> bool:
     """It was made for a migration that does not exist, and no node agent is at work on it."""
-    state = parse_migration_state(view.vmi.read_status())
+    state = migration_state_in(view.vmi.status)
     if _answers_for(view, state, pod):
         return False
     is_in_state = pod.key.name in (state.source_pod, state.target_pod)

@@ -29,6 +29,7 @@ from tests.build import (
 )
 
 from nicplug.model.attachments import KnownAttachments
+from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.networks_annotation import parse_annotation
 from nicplug.plan.actions import PatchInterfaces, PatchNetworksAnnotation, PatchStatus
@@ -133,6 +134,20 @@ class TestWhen:
         rows = [primary_row(), row("red", "domain", "multus-status")]
         view = vmi_view(vmi(primary(), nic("red"), rows=rows), launcher)
         assert text(plan_vmi(view, now=NOW)) is None
+
+    @pytest.mark.parametrize("state", [ControllerState.NOT_DEPLOYED, ControllerState.NOT_ON_NODE])
+    @pytest.mark.parametrize("error", ["", "no"])
+    def test_where_nobody_hears_it_the_pod_is_asked_once(self, state: ControllerState, error: str) -> None:
+        """Of 40 VMs that waited for their migrations every one was asked again after 8 s, and said so three times."""
+        asked = [element("blue")]
+        nobody = DynamicController(state=state)
+        first = plan(nic("blue"), networks=[], controller=nobody)
+        assert text(first) == render(asked)
+        later_on = plan(nic("blue"), networks=asked, records=[tried(error=error)], now=later(9999), controller=nobody)
+        assert text(later_on) is None
+        assert record(later_on)["attempts"] == 1
+        back = plan(nic("blue"), networks=asked, records=[tried(error=error)], now=later(9999))
+        assert text(back) is not None, "there is one again, and it is time"
 
     def test_clocks_that_differ_do_not_stop_it(self) -> None:
         """A record from the future counts as of now."""

@@ -300,6 +300,16 @@ CASES = [
         expected=("Migration", "InPod", Reason.WAITING_FOR_GUEST),
     ),
     Case(
+        title="moved, and the migration is over: no other one is required",
+        view={"controller": NO_CONTROLLER},
+        pods=(ASKED, target_pod(networks=[element("blue")], attached=["blue"])),
+        node="node02",
+        record=migrating(),
+        migrations=(migration("Succeeded", **OURS),),
+        state=migration_state(completed=True),
+        expected=("Migration", "InPod", Reason.WAITING_FOR_GUEST),
+    ),
+    Case(
         title="moved: the guest has it",
         view={"controller": NO_CONTROLLER},
         pods=(ASKED, target_pod(networks=[element("blue")], attached=["blue"])),
