@@ -21,7 +21,17 @@ from nicplug.plan.reasons import Reason
 
 def find_unplug(situation: Situation) -> Finding | None:
     """What is to be said of a NIC that shall go; None when nothing of it is left."""
-    return first_finding(UNPLUG_CHECKS, situation) if situation.row is not None else None
+    if situation.row is not None:
+        return first_finding(UNPLUG_CHECKS, situation)
+    return _arrives_all_the_same(situation)
+
+
+def _arrives_all_the_same(situation: Situation) -> Finding | None:
+    """Neither guest nor pod has it, but the pod that the VM moves to was made with it."""
+    journey = situation.journey
+    if journey is None or situation.interface.name not in (journey.networks or {}):
+        return None
+    return migration_brings_it(situation)
 
 
 def nic_cannot_leave(situation: Situation) -> Finding | None:

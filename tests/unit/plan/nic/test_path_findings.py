@@ -364,6 +364,17 @@ CASES = [
         expected=("Dynamic", "Pending", Reason.AFTER_MIGRATION),
     ),
     Case(
+        title="unplug of what only the target pod has: after that, and not unsaid until it has arrived",
+        nic=absent("blue"),
+        pods=(pod(), TARGET),
+        view={"controller": NO_CONTROLLER},
+        migrations=(migration("Running", **OURS),),
+        state=migration_state(),
+        operation="Unplug",
+        expected=("Migration", "Pending", Reason.AFTER_MIGRATION),
+        says=f"{OWN} migrates the VM to pod virt-launcher-vmi-fedora-",
+    ),
+    Case(
         title="unplug, dynamicPath Never: the pod keeps its element until the guest has moved",
         nic=absent("blue"),
         pods=(HAS,),
