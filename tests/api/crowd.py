@@ -91,12 +91,14 @@ class Counted:
         total: migrations with a target pod that had not ended.
         outbound: the same from one node.
         inbound: handed off to one node, and not ended.
+        begun: `total` as it was with each that began, in order.
         doubled: VMIs of which two migrations had a target pod.
     """
 
     total: int = 0
     outbound: int = 0
     inbound: int = 0
+    begun: list[int] = field(default_factory=list)
     doubled: set[str] = field(default_factory=set)
     _home: dict[str, str] = field(default_factory=dict)
     _targets: dict[str, str] = field(default_factory=dict)
@@ -133,7 +135,8 @@ class Counted:
             vmi = body["metadata"]["ownerReferences"][0]["uid"]
             self.doubled |= {vmi} if vmi in self._targets.values() else set()
             self._targets[job], self._sources[job] = vmi, self._home[vmi]
-            self.total = max(self.total, len(self._targets))
+            self.begun.append(len(self._targets))
+            self.total = max(self.begun)
             self.outbound = max(self.outbound, *Counter(self._sources[item] for item in self._targets).values())
 
     def _migration(self, type_: str, body: Json) -> None:
