@@ -97,6 +97,7 @@ class InterfaceOperation:
         waiting_since: since when the dynamic path is tried; its deadline is counted from it. None while it is not, or
             has done its part.
         failures: the migrations that were made for it in vain.
+        is_suspect: network-status lists its pod interface, and the pod has probably not got it.
     """
 
     name: str
@@ -114,6 +115,7 @@ class InterfaceOperation:
     migration: str = ""
     waiting_since: datetime | None = None
     failures: MigrationFailures = field(default_factory=MigrationFailures)
+    is_suspect: bool = False
 
     @property
     def is_settled(self) -> bool:
@@ -129,6 +131,7 @@ class InterfaceOperation:
             "waitingSince": format_micro_time(since) if since is not None else "",
             "observedGeneration": self.observed_generation,
             "migration": self.migration,
+            "suspect": self.is_suspect,
             "migrationFailures": self.failures.to_row() if self.failures.count else None,
         }
         return {
@@ -173,4 +176,5 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         migration=text(row.get("migration")),
         waiting_since=min(since, default_time) if since is not None else None,
         failures=_parse_failures(row.get("migrationFailures")),
+        is_suspect=row.get("suspect") is True,
     )

@@ -74,6 +74,7 @@ class PodRequest:
         additions_due: when removals stop waiting for additions that have not arrived.
         left_alone: NICs that the pod must not be asked for, or not to let go: they take another path.
         is_heard: a dynamic networks controller may be on the pod's node.
+        withdrawn: NICs that are taken out until network-status drops them, to be asked for anew.
     """
 
     vmi: VirtualMachineInstance
@@ -87,6 +88,7 @@ class PodRequest:
     now: datetime
     left_alone: frozenset[str] = frozenset()
     is_heard: bool = True
+    withdrawn: frozenset[str] = frozenset()
 
 
 def decide_annotation(request: PodRequest) -> AnnotationDecision:
@@ -130,7 +132,9 @@ class _Decider:
         staying = {str(item["interface"]) for item in self.staying}
         leaving = [item for interface, item in self.own.items() if interface not in staying and self._has(interface)]
         detaching = self._detaching()
-        turn = take_turns(self.waiting, removing=self._holds_up_suspects(detaching) or bool(leaving), now=now)
+        # The controller removes nothing before all additions succeed.
+        removing = bool(leaving) or self._holds_up_suspects(detaching) or self._is_withdrawing()
+        turn = take_turns(self.waiting, removing=removing, now=now)
         additions = [item.element for item in turn.admitted]
         is_hasty = bool(leaving and additions) and now < request.additions_due
         kept = [*self._in_spec_order([*self.staying, *additions]), *(leaving if is_hasty else ())]
@@ -170,6 +174,8 @@ class _Decider:
         existing, in_guest = self.own.get(pod_interface), has_source(self.request.rows.get(name), DOMAIN)
         is_attached = in_guest or self._has(pod_interface)
         is_left_alone = name in self.request.left_alone
+        if name in self.request.withdrawn:
+            return 0
         if interface.is_absent:
             is_kept = in_guest or (is_left_alone and is_attached)
             self.staying += [existing] if existing is not None and is_kept else []
@@ -280,7 +286,8 @@ class _Decider:
                 overdue.add(name)
             self._note(name, attempts, is_asked=name in overdue, is_there=True)
         for item in leaving:
-            if (nic := self._name_of(item)) is not None:
+            nic = self._name_of(item)
+            if nic is not None and nic not in self.request.withdrawn:  # that is no new attempt
                 self._note(nic, Attempts(), is_asked=True, is_there=True)
         return frozenset(overdue)
 
@@ -306,6 +313,9 @@ class _Decider:
                 self.withheld[name] = refusal
         hopeful = [name for name in detaching if name not in self.withheld]
         return any(not self._detach_attempts(name).is_suspect for name in hopeful)
+
+    def _is_withdrawing(self) -> bool:
+        return any(self._has(self.names[name]) for name in self.request.withdrawn if name in self.names)
 
     def _note(self, name: str, attempts: Attempts, *, is_asked: bool, is_there: bool) -> None:
         now, generation = self.request.now, self.request.vmi.generation

@@ -175,6 +175,7 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
         migration=finding.migration,
         waiting_since=finding.waiting_since,
         failures=finding.failures or MigrationFailures(),
+        is_suspect=situation.chooser.is_suspect(situation.interface.name),
     )
     old = situation.record
     if old is None or old.operation != finding.operation:

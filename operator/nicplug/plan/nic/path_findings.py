@@ -54,7 +54,7 @@ def path_is_chosen(situation: Situation) -> Finding:
     finding = _finding(
         chosen,
         phase=OperationPhase.IN_POD if is_unplug else OperationPhase.PENDING,
-        message=f"{chosen.choice.message}{_queue(situation)}{situation.attempts_phrase}",
+        message=f"{chosen.choice.message}{_withdrawn(situation)}{_queue(situation)}{situation.attempts_phrase}",
     )
     return replace(finding, again_at=chosen.choice.again_at)
 
@@ -150,6 +150,12 @@ def _finding(chosen: Chosen, *, phase: OperationPhase, message: str) -> Finding:
         cause=chosen.cause,
         failures=chosen.failures,
     )
+
+
+def _withdrawn(situation: Situation) -> str:
+    if not situation.chooser.is_withdrawn(situation.interface.name):
+        return ""
+    return ", which is to detach first what network-status lists and the pod has not got"
 
 
 def _queue(situation: Situation) -> str:

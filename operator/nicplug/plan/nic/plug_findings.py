@@ -24,6 +24,11 @@ from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, 
 from nicplug.plan.nic.validation import refuse
 from nicplug.plan.reasons import Reason
 
+_PHANTOM = (
+    ". It was asked for together with a NIC that failed, so the controller may have taken it back: if the guest does "
+    "not get it, it is detached and asked for anew"
+)
+
 
 def find_plug(situation: Situation) -> Finding | None:
     """What is to be said of a NIC that shall be in the guest; None for one that was born there."""
@@ -79,8 +84,10 @@ def pod_has_it(situation: Situation) -> Finding | None:
     """The pod interface is there; the node agent is next."""
     if not has_source(situation.row, MULTUS_STATUS):
         return None
-    migration = situation.arrived_with
-    doubt = situation.chooser.slots.doubt(situation.interface.name)
+    migration, chooser, name = situation.arrived_with, situation.chooser, situation.interface.name
+    if chooser.is_phantom(name):
+        return None  # it comes anew, by whatever path
+    doubt = _PHANTOM if chooser.is_suspect(name) else chooser.slots.doubt(name)
     return replace(
         situation.finding(
             OperationPath.MIGRATION if migration else OperationPath.DYNAMIC,
@@ -89,6 +96,7 @@ def pod_has_it(situation: Situation) -> Finding | None:
             f"{situation.pod_phrase} has the interface; waiting for the node agent to plug it into the guest{doubt}",
         ),
         migration=migration,
+        again_at=chooser.withdrawn_at(name),
     )
 
 

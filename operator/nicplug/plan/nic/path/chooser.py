@@ -13,6 +13,7 @@ from nicplug.model.operations import InterfaceOperation, MigrationFailures, Oper
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.plan.candidates import Candidates, demand_of, find_candidates
+from nicplug.plan.nic import phantoms
 from nicplug.plan.nic.attempts import Attempts, attempts_of
 from nicplug.plan.nic.links import Rows, interface_names
 from nicplug.plan.nic.live_rules import is_live_migratable
@@ -93,6 +94,35 @@ class Chooser:
             operation=operation, interface=interface, network=network, record=record, failures=failures
         )
         return Chosen(choice=choose_path(evidence), evidence=evidence, cause=cause, failures=failures)
+
+    def is_suspect(self, name: str) -> bool:
+        """The pod has probably not got the interface that its network-status lists."""
+        pod = self.pod
+        if pod is None:
+            return False
+        failures = (item for item in self.view.failures if item.pod_uid == pod.uid)
+        return phantoms.is_suspect(
+            self.records.get(name),
+            row=self.rows.get(name),
+            records=self.records,
+            failures=failures,
+            names=interface_names(self.view.vmi, pod, self.rows),
+        )
+
+    def withdrawn_at(self, name: str) -> datetime | None:
+        """When a suspect is taken out of the annotation; None when it is none, or that is no longer tried."""
+        record = self.records.get(name)
+        return phantoms.withdrawn_at(record) if record is not None and self.is_suspect(name) else None
+
+    def is_phantom(self, name: str) -> bool:
+        """It has had its time: it is no more believed to be in the pod."""
+        moment = self.withdrawn_at(name)
+        return self.is_suspect(name) and (moment is None or moment <= self.now)
+
+    def is_withdrawn(self, name: str) -> bool:
+        """It has been taken out, or is to be now, until network-status drops it."""
+        moment = self.withdrawn_at(name)
+        return moment is not None and moment <= self.now
 
     def left_alone(self) -> frozenset[str]:
         """NICs of the VMI's spec that the running pod must not be asked for, or not to let go."""

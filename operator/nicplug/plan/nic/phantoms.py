@@ -1,0 +1,61 @@
+"""NICs that network-status lists and that the pod has probably not got.
+
+The dynamic networks controller adds in one pass what it was asked for together. When one of them fails, Multus takes
+back what the same pass had added, and network-status keeps it; no later change repairs that (docs/node-simulator.md,
+docs/adr/0012). What helps is to take the element out, to wait until the status drops it, and to ask again.
+
+Nothing in the API proves a phantom. It is suspected when a NIC that was asked for together with one that failed has not
+reached the guest for a while: a NIC that had arrived before is never touched, as its node agent may be plugging it.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.operations import InterfaceOperation, OperationType
+from nicplug.model.pod_failures import FAILED_ADDING, PodFailure
+
+PATIENCE = timedelta(seconds=5)
+"""A node agent plugs what is there within a second. The controller has failed four times within 35 ms."""
+MOST_ATTEMPTS = 4
+"""What has not helped so often does not help."""
+
+
+def is_suspect(
+    record: InterfaceOperation | None,
+    *,
+    row: Mapping[str, Any] | None,
+    records: Mapping[str, InterfaceOperation],
+    failures: Iterable[PodFailure],
+    names: Mapping[str, str],
+) -> bool:
+    """The NIC may be a phantom; once suspected, it is until the guest has it or the status drops it.
+
+    Args:
+        row: its row of `status.interfaces`.
+        records: of all NICs of the VMI.
+        failures: what was last said to have failed on its pod.
+        names: pod interface of each NIC.
+    """
+    if record is None or record.operation != OperationType.PLUG or record.last_attempt_time is None:
+        return False
+    if not has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN) or record.migration:
+        return False
+    if record.is_suspect:
+        return True
+    asked_at, nics = record.last_attempt_time, {interface: name for name, interface in names.items()}
+    others = [
+        records.get(nics.get(failure.interface, ""))
+        for failure in failures
+        if failure.reason == FAILED_ADDING
+        and nics.get(failure.interface) != record.name
+        and asked_at <= failure.heard_at <= asked_at + PATIENCE
+    ]
+    return any(other is not None and other.start_time <= asked_at for other in others)
+
+
+def withdrawn_at(record: InterfaceOperation) -> datetime | None:
+    """When the element of a suspect is taken out; None when that is no longer tried."""
+    is_due = record.last_attempt_time is not None and record.attempts < MOST_ATTEMPTS
+    return record.last_attempt_time + PATIENCE if is_due and record.last_attempt_time is not None else None

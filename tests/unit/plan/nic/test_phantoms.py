@@ -1,0 +1,149 @@
+"""A NIC that network-status lists and that the pod has not got: suspected, taken out, asked for anew."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.build import (
+    NOW,
+    Json,
+    element,
+    failed,
+    later,
+    nic,
+    operation,
+    pod,
+    primary,
+    primary_row,
+    row,
+    vmi,
+    vmi_view,
+)
+
+from nicplug.model.dynamic_controller import ControllerState, DynamicController
+from nicplug.model.frozen_json import thaw
+from nicplug.plan.actions import Create, Kind, PatchNetworksAnnotation, PatchStatus
+from nicplug.plan.outcome import Plan
+from nicplug.plan.reasons import Reason
+from nicplug.plan.vmi.decide import plan_vmi
+
+READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
+MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
+LISTED = row("blue", "multus-status")
+
+
+def record(name: str, *, asked: float, since: float, **members: Any) -> Json:
+    """A NIC that was asked for so many seconds ago, and last asked of the pod."""
+    return operation(name, since=later(-since), lastAttemptTime=later(-asked), observedGeneration=1, **members)
+
+
+def suspect(asked: float, *, phase: str = "InPod", **members: Any) -> Json:
+    """NIC blue, marked."""
+    return record("blue", asked=asked, since=asked, phase=phase, suspect=True, **members)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """NICs blue, which is listed, and red, which fails."""
+
+    blue: Json
+    red: Json = field(default_factory=lambda: record("red", asked=1, since=6, lastError="no"))
+    row: Json = field(default_factory=lambda: LISTED)
+    failed_ago: float | None = 5.5
+    attached: tuple[str, ...] = ("blue",)
+    networks: tuple[str, ...] = ("blue", "red")
+
+    def plan(self, **view: Any) -> Plan:
+        rows = [primary_row(), *([self.row] if self.row else [])]
+        raw = vmi(
+            primary(), nic("blue"), nic("red"), rows=rows, operations=[self.blue, self.red], conditions=[MIGRATABLE]
+        )
+        asked = pod(networks=[element(name) for name in self.networks], attached=self.attached)
+        failures = [] if self.failed_ago is None else [failed("red", at=later(-self.failed_ago))]
+        facts = {"controller": READY, "failures": failures, "seen_at": later(-60), "pending_since": later(-60), **view}
+        return plan_vmi(vmi_view(raw, asked, **facts), now=NOW)
+
+
+def told(plan: Plan) -> Json:
+    """The record of blue as it is written; empty when it stays."""
+    patches = [item for item in plan.actions if isinstance(item, PatchStatus)]
+    rows = [row_ for patch in patches for row_ in thaw(patch.wanted).get("interfaceOperations") or []]
+    return next((row_ for row_ in rows if row_["name"] == "blue"), {})
+
+
+def annotation(plan: Plan) -> str | None:
+    """What the pod is asked for now; None when that stays."""
+    found = [item.wanted for item in plan.actions if isinstance(item, PatchNetworksAnnotation)]
+    return found[0] if found else None
+
+
+def in_pod(asked: float, **members: Any) -> Json:
+    return record("blue", asked=asked, since=asked, phase="InPod", reason="WaitingForGuest", **members)
+
+
+@pytest.mark.parametrize(
+    ("world", "is_suspect"),
+    [
+        pytest.param(World(blue=in_pod(6)), True, id="asked for together with one that failed"),
+        pytest.param(World(blue=in_pod(6), failed_ago=None), False, id="nothing has failed"),
+        pytest.param(World(blue=in_pod(6), failed_ago=0.5), False, id="the other failed long after"),
+        pytest.param(World(blue=in_pod(6), failed_ago=7), False, id="the other failed before"),
+        pytest.param(
+            World(blue=in_pod(6), red=record("red", asked=1, since=3)), False, id="the other was asked for later"
+        ),
+        pytest.param(World(blue=in_pod(6), row=row("blue", "domain", "multus-status")), False, id="the guest has it"),
+        pytest.param(World(blue=in_pod(6, migration="m", path="Migration")), False, id="it came by a migration"),
+        pytest.param(World(blue=suspect(6), failed_ago=None), True, id="suspected before, and nothing has changed"),
+    ],
+)
+def test_who_is_suspected(world: World, is_suspect: bool) -> None:
+    assert told(world.plan()).get("suspect", False) is is_suspect
+
+
+def test_a_suspect_is_given_time_and_told_of() -> None:
+    plan = World(blue=in_pod(2), red=record("red", asked=1, since=2), failed_ago=1.5).plan()
+    found = told(plan)
+    assert (found["phase"], found["reason"], found["suspect"]) == ("InPod", Reason.WAITING_FOR_GUEST, True)
+    assert "asked for together with a NIC that failed" in found["message"]
+    assert plan.again_at is not None
+    assert plan.again_at <= later(3)
+    assert "blue-net" in (annotation(plan) or "blue-net")
+
+
+def test_then_it_is_taken_out_alone() -> None:
+    """The other one would keep the controller from removing anything."""
+    plan = World(blue=suspect(6)).plan()
+    assert annotation(plan) == ""
+    found = told(plan)
+    assert (found["path"], found["phase"], found["attempts"]) == ("Dynamic", "Pending", 1)
+    assert "which is to detach first what network-status lists" in found["message"]
+    waiting = World(blue={**found, "suspect": True}, networks=()).plan()
+    assert annotation(waiting) is None, "until network-status drops it, nobody is asked for"
+
+
+def test_and_asked_for_anew_when_it_is_gone() -> None:
+    gone = World(blue=suspect(7, phase="Pending"), row={}, attached=(), networks=(), failed_ago=None)
+    plan = gone.plan()
+    assert annotation(plan) is not None
+    assert "blue-net" in str(annotation(plan))
+    found = told(plan)
+    assert (found["attempts"], found.get("suspect", False)) == (2, False)
+
+
+def test_a_controller_that_does_not_detach_it_has_a_deadline() -> None:
+    waits = suspect(20, phase="Pending", waitingSince=later(-11))
+    plan = World(blue=waits, networks=(), failed_ago=None).plan()
+    assert [item for item in plan.actions if isinstance(item, Create) and item.kind is Kind.MIGRATION]
+    assert told(plan)["reason"] == Reason.DYNAMIC_TIMEOUT
+
+
+def test_it_is_not_taken_out_without_end() -> None:
+    plan = World(blue=suspect(20, attempts=4), failed_ago=None, red=record("red", asked=1, since=20)).plan()
+    assert "blue-net" in (annotation(plan) or "blue-net")
+    assert told(plan)["phase"] == "Pending"
+
+
+def test_a_guest_that_gets_it_after_all_ends_the_suspicion() -> None:
+    plan = World(blue=suspect(2), row=row("blue", "domain", "multus-status")).plan()
+    found = told(plan)
+    assert (found["phase"], "suspect" in found) == ("Ready", False)
