@@ -324,9 +324,23 @@ class Caches:
         if change is None or change.before is None:
             return []
         owner = self._pods.owner_of(change.before)
-        if version == math.inf and owner is not None and not self._pods.of(owner.uid):
-            self.confirm_podless(VmiKey(key.namespace, owner.name), uid=owner.uid)
+        if owner is not None:
+            self._note_loss(VmiKey(key.namespace, owner.name), uid=owner.uid, is_end=version == math.inf)
         return self._pod_keys(change)
+
+    def _note_loss(self, key: VmiKey, *, uid: str, is_end: bool) -> None:
+        """Whether the VMI has any pod left, now that one is out of sight.
+
+        Lines about different pods come in any order: the end of the pod that a guest has left may be heard of before
+        the pod that it has moved to.
+        """
+        vmi = self.vmis.get(key)
+        moves = vmi is not None and bool(parse_migration_state(vmi.read_status()).migration_uid)
+        moves = moves or any(not item.is_final for item in self.migrations_of(key))
+        if not is_end:
+            self._podless.discard(uid)
+        elif not self._pods.of(uid) and not moves:
+            self.confirm_podless(key, uid=uid)
 
     def _forget_pod(self, pod: LauncherPod) -> None:
         self._unlink_pod(pod)

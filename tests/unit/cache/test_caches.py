@@ -7,6 +7,7 @@ from tests.build import (
     NAMESPACE,
     NOW,
     POD_UID,
+    TARGET_NODE,
     VM_UID,
     VMI_UID,
     Json,
@@ -15,6 +16,7 @@ from tests.build import (
     a_vmi,
     kubevirt,
     migration,
+    migration_state,
     nic,
     pod,
     target_pod,
@@ -190,6 +192,24 @@ class TestPodless:
         assert caches.confirm_podless(VMI, uid=VMI_UID) == [VMI]
         assert caches.is_podless(a_vmi(vmi()))
         caches.observe(CachedKind.POD, pod())
+        assert not caches.is_podless(a_vmi(vmi()))
+
+    def test_the_end_of_the_pod_that_a_guest_has_left_may_be_heard_of_before_the_one_that_it_has_moved_to(self) -> None:
+        """The running guest was failed, and a second one started."""
+        moved = vmi(moving=migration_state(completed=True), node=TARGET_NODE)
+        caches = _caches((CachedKind.VMI, moved), (CachedKind.POD, pod(version=1)))
+        caches.forget(CachedKind.POD, pod(version=2, deleting=True, phase="Succeeded"))
+        assert not caches.is_podless(a_vmi(moved))
+
+    def test_so_may_that_of_a_pod_whose_guest_is_to_be_moved(self) -> None:
+        caches = _caches((CachedKind.VMI, vmi()), (CachedKind.MIGRATION, migration()), (CachedKind.POD, pod(version=1)))
+        caches.forget(CachedKind.POD, pod(version=2, deleting=True, phase="Succeeded"))
+        assert not caches.is_podless(a_vmi(vmi()))
+
+    def test_what_was_asked_is_old_when_a_pod_goes_out_of_sight(self) -> None:
+        caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1)))
+        caches.confirm_podless(VMI, uid=VMI_UID)
+        caches.forget(CachedKind.POD, pod(version=2))
         assert not caches.is_podless(a_vmi(vmi()))
 
     def test_one_pod_of_two_is_not_all(self) -> None:

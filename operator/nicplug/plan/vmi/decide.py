@@ -161,7 +161,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     actions = _effects(view, life, now=now) if view.refusal is None else []
     announced = life.nics.demand.announcements if view.refusal is None else ()
     renewals = tuple(announce_renewal(item) for item in actions if isinstance(item, Delete) and item.kind is Kind.POD)
-    changes = changed_members(seen=vmi.status, wanted=life.wanted)
+    changes = _guarded(changed_members(seen=vmi.status, wanted=life.wanted), life.wanted)
     # It changes with what it counts; a number alone is not worth a write.
     changes = {} if changes.keys() == {"pciBudget"} else changes
     is_running = life.phase is VmiPhase.RUNNING
@@ -185,6 +185,16 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
     )
+
+
+def _guarded(changes: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """A guest fails with the pod on the node where it was seen to be; it may have moved to another one since.
+
+    The node rides along unchanged: so the patch fails when it is not what we saw.
+    """
+    if changes.get("phase") == VmiPhase.FAILED and wanted.get("nodeName"):
+        return {**changes, "nodeName": wanted["nodeName"]}
+    return changes
 
 
 def _report_delay(view: VmiView, life: _Life) -> timedelta:

@@ -76,6 +76,18 @@ def test_phase(title: str, raw: Json, pods: list[Json], wanted: str | None) -> N
     assert _status(_plan(raw, *pods)).get("phase") == wanted, title
 
 
+LONG_OVER = {"name": "compute", "state": {"terminated": {"exitCode": 0, "finishedAt": "2020-01-01T00:00:00Z"}}}
+LEFT = pod(phase="Succeeded", status={"containerStatuses": [LONG_OVER]})
+
+
+@pytest.mark.parametrize("pods", [[], [LEFT]], ids=["no pod", "a pod that ended long ago"])
+def test_a_guest_fails_only_on_the_node_where_it_was_seen(pods: list[Json]) -> None:
+    """It had moved on a moment before: the end of the pod that it had left was taken for its own."""
+    (patch,) = [action for action in _plan(vmi(), *pods).actions if isinstance(action, PatchStatus)]
+    assert thaw(patch.wanted)["phase"] == "Failed"
+    assert {"op": "test", "path": "/status/nodeName", "value": NODE} in [dict(item) for item in patch.json_patch()]
+
+
 NO_POD = "virt-launcher pod has not yet been scheduled"
 GOING = "virt-launcher pod is terminating"
 NO_CONDITION = "virt-launcher pod is missing the Ready condition"
