@@ -55,6 +55,17 @@ def slot_seconds(found: Concurrency) -> list[float]:
     return [end - begin for begin, end in found.slots.values()]
 
 
+def arrival_seconds(moved: Moved) -> float:
+    """From a ready target pod to the hand-off, on average."""
+    entered: dict[str, dict[str, float]] = {}
+    for sight in moved.sights:
+        if isinstance(sight, MigrationSight) and sight.phase in _PHASES:
+            for phase in _PHASES[: _PHASES.index(sight.phase) + 1]:
+                entered.setdefault(sight.uid, {}).setdefault(phase, sight.at)
+    waits = [times["PreparingTarget"] - times["Scheduled"] for times in entered.values() if "PreparingTarget" in times]
+    return fmean(waits) if waits else 0.0
+
+
 def explanation(*, shape: MigrationShape, single: Moved, crowd: Moved) -> Figures:
     """The time of a crowd beside what the limit and the length of a copy make of it.
 
@@ -72,6 +83,9 @@ def explanation(*, shape: MigrationShape, single: Moved, crowd: Moved) -> Figure
         "copy_seconds": shape.copy_seconds,
         "overhead_alone": round(alone - shape.copy_seconds, 3),
         "overhead_together": round(together - shape.copy_seconds, 3),
+        # A part of the overhead: a target pod that is ready waits until its node takes another guest in.
+        "arrival_alone": round(arrival_seconds(single), 3),
+        "arrival_together": round(arrival_seconds(crowd), 3),
         "copies_alone": round(rounds * shape.copy_seconds, 2),
         "expected_alone": round(rounds * alone, 2),
         "expected_together": round(rounds * together, 2),

@@ -77,6 +77,8 @@ def explanation(crowd: Figures) -> Table:
     ):
         how = f"ceil({crowd['nics']}/{limit}) x ({copy:g}{overhead} s) = {rounds} x {copy:g}{overhead}"
         table.add_row(what, how, f"{seconds:.1f}")
+    arrival = crowd["arrival_together"] - crowd["arrival_alone"]
+    table.add_row("of this overhead", "waiting for the node that the scheduler chose", f"{rounds * arrival:.1f}")
     used = f"first request to the last end; {crowd['slots_used']:g} of {limit} slots in use on average"
     table.add_row("[bold]measured[/]", used, f"[bold]{crowd['seconds']:.1f}[/]")
     return table

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,7 @@ def migrations(**changes: Any) -> dict[str, Any]:
     explained = {
         "seconds": 25.0, "rounds": 20, "limit": 5, "copy_seconds": 0.3, "overhead_alone": 0.4, "copies_alone": 6.0,
         "overhead_together": 0.6, "expected_alone": 14.0, "expected_together": 18.0, "slots_used": 3.6,
-        "limits": {"cluster": 5, "outbound": 2, "inbound": 2},
+        "limits": {"cluster": 5, "outbound": 2, "inbound": 2}, "arrival_alone": 0.05, "arrival_together": 0.15,
     }  # fmt: skip
     outcome = {"migrations": 100, "succeeded": 99, "unfinished": 0, "slot_seconds": 0.9}
     quiet = {"failed": 0, "doubled": 0, "peak_cluster": 1, "peak_outbound": 1, "peak_inbound": 1}
@@ -214,6 +215,7 @@ def test_report_of_migrations_explains_the_total_and_compares_writes() -> None:
     assert "ceil(100/5) x (0.3 s) = 20 x 0.3" in text
     assert "ceil(100/5) x (0.3 + 0.6 s) = 20 x 0.3 + 0.6" in text
     assert "3.6 of 5 slots in use on average" in text
+    assert re.search(r"of this overhead +waiting for the node that the scheduler chose +2\.0\n", text)
     assert "20.00 (2.00)" in text, "writes per NIC, and times the baseline"
     rows = {
         line[:24].strip(): line.split()[-1] for line in text.splitlines() if line.startswith(("at once,", "failed"))
