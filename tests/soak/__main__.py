@@ -27,8 +27,9 @@ def _say(message: str) -> None:
 @click.command()
 @click.option(
     "--scenario",
-    type=click.Choice(list(Scenario)),
-    default=Scenario.LIFE,
+    # By values: click would take an enum by the names of its members.
+    type=click.Choice([str(scenario) for scenario in Scenario]),
+    default=str(Scenario.LIFE),
     show_default=True,
     help="The whole life of VMs, or NICs in place and by migration while dynamic networks controllers break.",
 )
@@ -47,9 +48,9 @@ def _say(message: str) -> None:
 @click.option("--seed", type=int, help="Repeat the operations and faults of another soak.  [default: a new one]")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Leave logs and audit log there.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def main(*, scenario: Scenario, seed: int | None, keep: Path | None, output: str, **chosen: Any) -> None:
+def main(*, scenario: str, seed: int | None, keep: Path | None, output: str, **chosen: Any) -> None:
     """Let two replicas of nicplug suffer, then check every NIC, pod, migration and VM."""
-    shape = replace(SHAPES[scenario], **{name: value for name, value in chosen.items() if value is not None})
+    shape = replace(SHAPES[Scenario(scenario)], **{name: value for name, value in chosen.items() if value is not None})
     seed = secrets.randbelow(10**6) if seed is None else seed
     _say(f"seed {seed}; repeat it with --scenario {scenario} --seed {seed} and the same numbers")
     with tempfile.TemporaryDirectory(prefix="nicplug-soak-") as temporary:

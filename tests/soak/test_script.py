@@ -2,7 +2,9 @@
 
 from collections import Counter
 
+import click
 import pytest
+from tests.soak.__main__ import main
 from tests.soak.misfortunes import Fault, Misfortune
 from tests.soak.script import Deed, Operation, Step, write_script
 from tests.soak.shape import SHAPES, Scenario, Shape
@@ -13,6 +15,13 @@ PATHS = SHAPES[Scenario.PATHS]
 
 def operations(script: tuple[Step, ...]) -> list[Operation]:
     return [step for step in script if isinstance(step, Operation)]
+
+
+def test_scenarios_are_told_apart_by_their_values_on_the_command_line() -> None:
+    """Click takes an enum by the names of its members, and `--scenario paths` was no choice."""
+    (option,) = (parameter for parameter in main.params if parameter.name == "scenario")
+    assert isinstance(option.type, click.Choice)
+    assert list(option.type.choices) == ["life", "paths"]
 
 
 def test_same_seed_writes_the_same_script_and_another_seed_another() -> None:
