@@ -335,7 +335,7 @@ class Caches:
         the pod that it has moved to.
         """
         vmi = self.vmis.get(key)
-        moves = vmi is not None and bool(parse_migration_state(vmi.read_status()).migration_uid)
+        moves = vmi is not None and bool(migration_state_in(vmi.status).migration_uid)
         moves = moves or any(not item.is_final for item in self.migrations_of(key))
         if not is_end:
             self._podless.discard(uid)
