@@ -6,7 +6,7 @@ asked by the target pod.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from nicplug.model.attachments import KnownAttachments, attachment_keys
@@ -88,6 +88,41 @@ def demand_of(
         tolerations=objects(spec.get("tolerations")),
         devices=frozenset(item.device for item in found if item is not None and item.device),
     )
+
+
+def refuse_devices(
+    nodes: Sequence[Node] | None,
+    *,
+    vmi: VirtualMachineInstance,
+    lacking: Sequence[str],
+    attachments: KnownAttachments,
+    added_node_selector: Mapping[str, Any] | None = None,
+) -> dict[str, Candidates]:
+    """The NICs whose device no node has that could take the VM with the NICs before them.
+
+    They must not keep the VM from moving with the others.
+
+    Args:
+        lacking: NICs that the guest has still to get, first come first served.
+    """
+    demand = demand_of(
+        vmi, attachments=attachments, added_node_selector=added_node_selector, left_out=frozenset(lacking)
+    )
+    networks = {network.name: network for network in vmi.networks}
+    refused: dict[str, Candidates] = {}
+    for name in lacking:
+        keys = attachment_keys([networks[name]] if name in networks else [], namespace=vmi.key.namespace)
+        found = (attachments.definitions.get(key) for key in keys)
+        devices = demand.devices | {item.device for item in found if item is not None and item.device}
+        if devices == demand.devices:
+            continue
+        wanted = replace(demand, devices=devices)
+        candidates = find_candidates(nodes, source=vmi.node_name, demand=wanted)
+        if candidates.is_impossible:
+            refused[name] = candidates
+        else:
+            demand = wanted
+    return refused
 
 
 def find_candidates(nodes: Sequence[Node] | None, *, source: str, demand: Demand) -> Candidates:

@@ -9,7 +9,7 @@ from tests.build import a_vmi, absent, nic, primary, vmi
 from nicplug.model.attachments import Knowledge, KnownAttachments, parse_attachment_definition
 from nicplug.model.keys import AttachmentKey
 from nicplug.model.node import Node, parse_node
-from nicplug.plan.candidates import Candidates, Demand, demand_of, find_candidates
+from nicplug.plan.candidates import Candidates, Demand, demand_of, find_candidates, refuse_devices
 
 DEVICE = "intel.com/sriov"
 GPU = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
@@ -206,3 +206,26 @@ def test_demand_of_a_vmi() -> None:
 
 def test_a_network_that_nobody_knows_asks_for_no_device() -> None:
     assert demand_of(a_vmi(vmi(nic("blue"))), attachments=KnownAttachments()).devices == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("offered", "refused"),
+    [
+        pytest.param([{DEVICE: "4", "x.y/z": "1"}], [], id="one node has both devices"),
+        pytest.param([{DEVICE: "4"}, {}], ["gone"], id="no node has the second"),
+        pytest.param([{DEVICE: "4"}, {"x.y/z": "1"}], ["gone"], id="no node has both: first come, first served"),
+        pytest.param([{}, {}], ["blue", "gone"], id="no node has either"),
+    ],
+)
+def test_a_nic_whose_device_no_node_has_keeps_only_itself_from_moving(
+    offered: list[dict[str, str]], refused: list[str]
+) -> None:
+    nodes = [node(name="source"), *(node(name=f"node{i}", allocatable=item) for i, item in enumerate(offered))]
+    known = KnownAttachments(
+        knowledge=Knowledge.COMPLETE,
+        definitions=dict(map(with_device, ("blue-net", "gone-net", "red-net"), (DEVICE, "x.y/z", ""))),
+    )
+    raw = a_vmi(vmi(primary(), nic("blue"), nic("red"), nic("gone"), node="source"))
+    found = refuse_devices(nodes, vmi=raw, lacking=["blue", "red", "gone"], attachments=known)
+    assert list(found) == refused
+    assert all("lack" in item.message for item in found.values())

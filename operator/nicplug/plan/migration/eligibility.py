@@ -10,7 +10,7 @@ from nicplug.plan.candidates import demand_of, find_candidates
 from nicplug.plan.migration.admission import not_migratable, refuse_second
 from nicplug.plan.migration.backoff import backoff_until
 from nicplug.plan.migration.facts import Facts, gather_facts
-from nicplug.plan.migration.given_up import nics_left_out
+from nicplug.plan.migration.given_up import nics_not_brought
 from nicplug.plan.migration.placement import target_selector
 from nicplug.plan.migration.target_networks import nics_in_guest, unusable_networks
 from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, told_of, unschedulable_timeout
@@ -124,7 +124,7 @@ def _has_candidates(view: MigrationView, facts: Facts, now: datetime) -> Obstacl
         facts.vmi,
         attachments=view.attachments,
         added_node_selector=target_selector(view, facts.vmi),
-        left_out=nics_left_out(facts.vmi, view.migration),
+        left_out=nics_not_brought(view, facts.vmi),
     )
     candidates = find_candidates(view.nodes, source=facts.vmi.node_name, demand=demand)
     if not candidates.is_impossible:

@@ -17,11 +17,14 @@ from nicplug.model.networks import parse_networks, split_attachment
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, parse_operations
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.candidates import refuse_devices
 from nicplug.plan.migration.backoff import is_automatic
+from nicplug.plan.migration.placement import target_selector
 from nicplug.plan.migration.target_networks import nics_in_guest
 from nicplug.plan.nic.links import networks_asked_for
 from nicplug.plan.nic.path.causes import causes_of, is_given_up
 from nicplug.plan.reasons import Reason
+from nicplug.plan.views import MigrationView
 
 _BROUGHT_BY_NONE = frozenset({Reason.ROLLED_BACK, Reason.NO_PCI_SLOT})
 # No record is read for its times here.
@@ -31,6 +34,25 @@ _ANY_TIME = datetime.max.replace(tzinfo=UTC)
 def nics_left_out(vmi: VirtualMachineInstance, migration: Migration) -> frozenset[str]:
     """The NICs that the target pod is made without; the guest has none of them."""
     return frozenset(_given_up(vmi, migration, OperationType.PLUG)) - nics_in_guest(vmi)
+
+
+def nics_not_brought(view: MigrationView, vmi: VirtualMachineInstance) -> frozenset[str]:
+    """Those, and for a migration of nicplug's the NICs whose device no node has: they keep nobody else from moving.
+
+    A user's migration fails of them, and says so.
+    """
+    left_out, in_guest = nics_left_out(vmi, view.migration), nics_in_guest(vmi)
+    if not is_automatic(view.migration):
+        return left_out
+    brought = in_guest | left_out | causes_of(view.migration).keys()
+    refused = refuse_devices(
+        view.nodes,
+        vmi=vmi,
+        lacking=[item.name for item in vmi.interfaces if item.name not in brought and not item.is_absent],
+        attachments=view.attachments,
+        added_node_selector=target_selector(view, vmi),
+    )
+    return left_out | refused.keys()
 
 
 def with_networks_that_work(

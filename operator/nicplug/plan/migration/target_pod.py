@@ -19,7 +19,7 @@ from nicplug.model.names import (
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Create, Kind
 from nicplug.plan.migration.facts import gather_facts
-from nicplug.plan.migration.given_up import nics_left_out, with_networks_that_work
+from nicplug.plan.migration.given_up import nics_not_brought, with_networks_that_work
 from nicplug.plan.migration.placement import target_selector
 from nicplug.plan.migration.target_networks import as_it_moves, unusable_networks
 from nicplug.plan.views import MigrationView
@@ -32,7 +32,7 @@ def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Creat
     """The POST of the target pod; its name follows from the uids of VMI and migration."""
     migration = view.migration
     vmi = with_networks_that_work(vmi, migration, source=gather_facts(view).source)
-    left_out = nics_left_out(vmi, migration) | unusable_networks(vmi, known=view.attachments).keys()
+    left_out = nics_not_brought(view, vmi) | unusable_networks(vmi, known=view.attachments).keys()
     launcher = create_launcher_pod(vmi=as_it_moves(vmi), settings=view.settings, config=view.config, left_out=left_out)
     key = target_pod_key(vmi, migration_uid=migration.uid)
     body: dict[str, Any] = thaw(launcher.body)

@@ -257,6 +257,23 @@ def test_own_what_is_left_out_asks_for_no_device() -> None:
     assert networks(made(of, meta={"annotations": EVACUATION}, **facts)) == [element("red")]
 
 
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        pytest.param(made_for("red"), [element("red")], id="nicplug's for another NIC"),
+        pytest.param(EVACUATION, [element("red")], id="a drain"),
+    ],
+)
+def test_own_a_nic_whose_device_no_node_has_keeps_nobody_from_moving(annotations: Json, expected: list[Json]) -> None:
+    fast = nad("blue-net")
+    fast["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "example.com/fast"}
+    of = vmi(primary(), nic("blue", binding="sriov"), nic("red"))
+    facts = {"nodes": [node(NODE), node(TARGET_NODE)], "nads": [fast, nad("red-net")]}
+    body = made(of, meta={"annotations": annotations}, **facts)
+    assert networks(body) == expected
+    assert "example.com/fast" not in body["spec"]["containers"][0]["resources"].get("limits", {})
+
+
 def test_own_a_change_that_has_failed_for_good_leaves_the_nic_where_it_is() -> None:
     """Or the VM could never be moved again."""
     record = {**GIVEN_UP, "operation": "ChangeNetwork"}

@@ -1,6 +1,6 @@
 """From the chosen path to the record: whom it waits for, which migration brings it, and what is done for it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +33,7 @@ from tests.build import (
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
+from nicplug.model.node import parse_node
 from nicplug.plan.actions import Create, Delete, Kind, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
@@ -47,6 +48,7 @@ OURS: dict[str, Any] = {
 NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
 READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
 NO_MIGRATION = HotplugPolicy(migration=MigrationPolicy.NEVER)
+UP = [{"type": "Ready", "status": "True"}]
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
 ASKED = pod(networks=[element("blue")])
 HAS = pod(networks=[element("blue")], attached=["blue"])
@@ -62,6 +64,23 @@ def migrating(**members: Any) -> Json:
     """The record of a NIC that comes with nicplug's migration."""
     values = {"path": "Migration", "phase": "Migrating", "reason": "NoDynamicController", "migration": OWN}
     return operation("blue", **(values | members))
+
+
+def test_a_nic_whose_device_no_node_has_keeps_no_other_one_waiting() -> None:
+    """Every NIC of the VM was Blocked for it, and no migration was made for any."""
+    fast = nad("red-net")
+    fast["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "example.com/fast"}
+    nodes = tuple(
+        parse_node({"metadata": {"name": name}, "status": {"conditions": UP}}) for name in ("node01", "node02")
+    )
+    raw = vmi(primary(), nic("red", binding="sriov"), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
+    view = vmi_view(raw, pod(), nads=[fast, nad("blue-net")], seen_at=later(-5), pending_since=later(-5))
+    plan = plan_vmi(replace(view, nodes=nodes, controller=NO_CONTROLLER), now=NOW)
+    (status,) = (thaw(item.wanted) for item in plan.actions if isinstance(item, PatchStatus))
+    records = {item["name"]: item for item in status["interfaceOperations"]}
+    assert records["red"]["reason"] == "NoCandidateNode"
+    assert "1 lacks device example.com/fast" in records["red"]["message"]
+    assert (records["blue"]["reason"], records["blue"]["path"]) == ("NoDynamicController", "Migration")
 
 
 def queued(message: str) -> Json:

@@ -12,7 +12,7 @@ from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Ne
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
-from nicplug.plan.candidates import Candidates, demand_of, find_candidates
+from nicplug.plan.candidates import Candidates, demand_of, find_candidates, refuse_devices
 from nicplug.plan.nic import phantoms
 from nicplug.plan.nic.attempts import Attempts, attempts_of
 from nicplug.plan.nic.links import Rows, interface_names
@@ -70,6 +70,7 @@ class Chooser:
     now: datetime
     slots: PciSlots = field(default_factory=PciSlots)
     _candidates: Candidates | None = field(default=None, init=False)
+    _refused: dict[str, Candidates] = field(default_factory=dict, init=False)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         """Choose for one NIC."""
@@ -170,7 +171,7 @@ class Chooser:
             error=attempts.error,
             waiting_since=self._waiting_since(record, definition),
             not_migratable=_not_migratable(view),
-            candidates=self._find_candidates(),
+            candidates=self._find_candidates(interface.name),
             workload_update_allows=view.config is None or view.config.workload_update_allows,
             failed_migrations=failures.count,
             migration_error=failures.message,
@@ -230,13 +231,16 @@ class Chooser:
         error = failures.message or (record.last_error if record is not None else "")
         return say.rolled_back_before(error, view.policy)
 
-    def _find_candidates(self) -> Candidates:
-        """Looked for once in a pass, and only if a NIC waits: there may be many nodes."""
+    def _find_candidates(self, name: str) -> Candidates:
+        """For the VM with this NIC. Looked for once in a pass, and only if a NIC waits: there may be many nodes."""
         if self._candidates is None:
-            vmi = self.view.vmi
-            demand = demand_of(vmi, attachments=self.view.attachments)
-            self._candidates = find_candidates(self.view.nodes, source=vmi.node_name, demand=demand)
-        return self._candidates
+            vmi, nodes, known = self.view.vmi, self.view.nodes, self.view.attachments
+            in_guest = {name for name, row in self.rows.items() if has_source(row, DOMAIN)}
+            lacking = [item.name for item in vmi.interfaces if item.name not in in_guest and not item.is_absent]
+            demand = demand_of(vmi, attachments=known, left_out=frozenset(lacking))
+            self._candidates = find_candidates(nodes, source=vmi.node_name, demand=demand)
+            self._refused = refuse_devices(nodes, vmi=vmi, lacking=lacking, attachments=known)
+        return self._refused.get(name, self._candidates)
 
 
 def _failed_attempts(attempts: Attempts, failure: PodFailure | None) -> int:
