@@ -262,6 +262,13 @@ STEPS = [
         id="TargetReady stays",
     ),
     pytest.param("Running", running(), (pod(), target_pod()), [], id="Running stays until completed"),
+    pytest.param(
+        "Running",
+        vmi(moving=migration_state(**DONE)),
+        (pod(), target_pod()),
+        [],
+        id="Running stays until the VMI says that the guest is on the target",
+    ),
 ]
 
 
