@@ -239,3 +239,18 @@ async def test_a_slot_is_not_used_by_what_was_known_of_the_ledger_long_ago(
     assert targets(world) == set()
     monkeypatch.setattr(slot_book, "FRESH_SECONDS", 10.0)
     await world.until(lambda: targets(world))
+
+
+async def test_a_slot_of_a_migration_that_ended_while_nobody_led_is_released(world: World) -> None:
+    guest(world, "a", node="node01")
+    first = await world.operator()
+    uid = migrate(world, "a")
+    await world.until(lambda: uid in ledger(world))
+    left = world.server.get(LEDGER, NAME, namespace="nicplug-system")
+    async with nodes_at_work(world, to=["node10"]):
+        assert await all_ended(world) == {"Succeeded": 1}
+    await world.stop(first)
+    assert left is not None
+    world.server.modify(LEDGER, NAME, lambda body: body.update(data=left["data"]), namespace="nicplug-system")
+    await world.operator()
+    await world.until(lambda: ledger(world) == {})

@@ -56,6 +56,8 @@ RIGHTS = [
     ("get", "secrets", "", "no"),
     ("create", "pods", "--subresource=exec", "no"),
     ("update", "leases.coordination.k8s.io", "", "no"),
+    ("create", "configmaps", "", "no"),
+    ("get", "configmaps/nicplug-migration-slots", "", "no"),
 ]
 
 
@@ -68,3 +70,22 @@ def test_operator_account_may(deployment: Kubectl, verb: str, resource: str, opt
 
 def test_operator_account_leads_in_its_own_namespace(deployment: Kubectl) -> None:
     assert deployment("auth", "can-i", "update", "leases", f"--as={OPERATOR}") == "yes\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "answer"),
+    [
+        ("create", "", "yes"),
+        ("get", "/nicplug-migration-slots", "yes"),
+        ("update", "/nicplug-migration-slots", "yes"),
+        ("get", "/kube-root-ca.crt", "no"),
+        ("update", "/kube-root-ca.crt", "no"),
+        ("list", "", "no"),
+        ("delete", "/nicplug-migration-slots", "no"),
+    ],
+)
+def test_operator_account_keeps_one_ledger_and_sees_no_other_configmap(
+    deployment: Kubectl, verb: str, name: str, answer: str
+) -> None:
+    asked = deployment.run("auth", "can-i", verb, f"configmaps{name}", f"--as={OPERATOR}")
+    assert asked.stdout.strip() == answer, asked.stderr

@@ -182,7 +182,7 @@ class Caches:
             *(vm.key for vm in self.vms),
             *(vmi.key for vmi in self.vmis),
             *(migration.key for migration in self.migrations),
-            *([SLOTS] if self._migrations.unfinished() else []),
+            *([SLOTS] if len(self.migrations) else []),
         ]
 
     def pods_of(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
