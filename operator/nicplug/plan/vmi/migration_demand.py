@@ -111,8 +111,8 @@ def _cause(view: VmiView) -> str:
 
 
 def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
-    """As long as no node agent has it. A refusal hides what the NICs want, and is no reason."""
-    if view.refusal is not None or view.vm_refusal is not None:
+    """As long as no node agent has it. A refusal of a write for the VM hides what the NICs want, and is no reason."""
+    if view.vm_refusal is not None:
         return Demand()
     found = [item for item in under_way if _may_be_taken_back(item, view)]
     return Demand(

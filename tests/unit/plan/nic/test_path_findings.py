@@ -560,6 +560,21 @@ def test_each_nic_has_a_deadline_of_its_own() -> None:
     assert plan.again_at == later(2)
 
 
+def test_a_change_of_the_vmi_gives_a_nic_that_has_failed_its_time_anew() -> None:
+    """Not one that is waited for: a NIC beside it is such a change."""
+    held = HotplugPolicy(on_failure=OnFailure.HOLD)
+    for phase, since in (("Failed", "2026-01-02T03:04:05"), ("Pending", "2026-01-02T03:03:35")):
+        record = operation(
+            "blue", phase=phase, waitingSince=later(-30), lastAttemptTime=later(-30), observedGeneration=1
+        )
+        raw = vmi(
+            primary(), nic("blue"), rows=[primary_row()], operations=[record], conditions=[MIGRATABLE], generation=2
+        )
+        view = vmi_view(raw, ASKED, controller=READY, policy=held, pending_since=later(-60), seen_at=later(-1))
+        (told,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
+        assert told["waitingSince"].startswith(since), phase
+
+
 def test_a_second_migration_has_another_name_than_the_first() -> None:
     """What was made after the first one ended is no repeat of it, and both leaders give it the same name."""
 

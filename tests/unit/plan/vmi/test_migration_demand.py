@@ -30,10 +30,11 @@ from tests.build import (
 from nicplug.model.conditions import Condition, merge_condition
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
-from nicplug.plan.actions import Annotate, Create, Kind, PatchStatus
+from nicplug.plan.actions import Annotate, Create, Delete, Kind, PatchStatus
 from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
 from nicplug.plan.vmi.decide import plan_vmi
 
 NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
@@ -219,6 +220,15 @@ def test_what_failed_before_it_was_asked_for_is_not_held_against_a_nic() -> None
 
 def test_a_migration_of_a_user_is_left_as_it_was_made() -> None:
     assert not annotated(plan(BLUE, RED, migrations=(migration("Pending"),)))
+
+
+def test_a_refusal_of_the_api_server_is_no_reason_to_take_a_migration_back() -> None:
+    """Of a write for the VM: it hides what the NICs want, and passes."""
+    refusal = Refusal(reason=Reason.FAILED_POD_PATCH, message="no")
+    found = plan(BLUE, migrations=(own("Pending", BLUE),), vm_refusal=refusal)
+    assert not [item for item in found.actions if isinstance(item, Delete)]
+    gone = plan(BLUE, migrations=(own("Pending", BLUE),), nads=[])
+    assert [item.kind for item in gone.actions if isinstance(item, Delete)] == [Kind.MIGRATION]
 
 
 def test_a_definition_that_is_not_known_now_changes_nothing() -> None:

@@ -38,11 +38,13 @@ from nicplug.model.conditions import Condition, merge_condition
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
+from nicplug.model.operations import OperationType
 from nicplug.plan.actions import Action, Annotate, Create, Kind, PatchInterfaces
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.roll_back import plan_roll_back
 
 NOTE = "nicplug.io/rolled-back-interfaces"
 ORIGIN = "nicplug.io/template-interfaces"
@@ -187,6 +189,23 @@ def test_a_record_that_is_lost_does_not_bring_it_back() -> None:
     assert world.nics() == ["default"]
     assert world.record()["reason"] == Reason.ROLLED_BACK
     assert "it was taken back, as onFailure is Rollback" in world.record()["message"]
+
+
+def test_what_its_owner_has_corrected_meanwhile_is_not_what_has_failed() -> None:
+    """The correction has not reached the VMI yet: it is not noted as taken back, and is tried."""
+    world = World()
+    world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="other"))
+    assert not [item for item in world.of_vmi().actions if isinstance(item, PatchInterfaces)]
+    assert world.note() is None
+
+
+def test_an_interface_that_the_pod_has_is_not_forgotten_before_it_is_detached() -> None:
+    """The controller delivered it just when its time was over: nothing of it must stay in the pod."""
+    world = World()
+    taken = {"blue": OperationType.PLUG}
+    view = vmi_view(world.vmi, world.pod, vm=world.vm, **world.facts)
+    assert plan_roll_back(view, pod=None, taken_back=taken, in_pod=frozenset({"blue"})) is None
+    assert isinstance(plan_roll_back(view, pod=None, taken_back=taken, in_pod=frozenset()), PatchInterfaces)
 
 
 def test_a_nic_that_its_owner_changes_is_tried_anew() -> None:
