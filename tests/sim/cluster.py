@@ -66,12 +66,18 @@ class Machine:
         has_controller: the dynamic networks controller runs there.
         is_controller_broken: everything that it tries fails.
         takes_guests: its agent answers when a guest is to come.
+        sends_guests: its agent begins when a guest is to leave.
+        pulls_images: a pod that is new there starts.
+        seconds_ahead: how far the clock of its agent is ahead.
     """
 
     is_lost: bool = False
     has_controller: bool = True
     is_controller_broken: bool = False
     takes_guests: bool = True
+    sends_guests: bool = True
+    pulls_images: bool = True
+    seconds_ahead: float = 0.0
 
     @property
     def plugs(self) -> bool:
@@ -102,6 +108,7 @@ class Cluster:
         homes: uid of the pod that has the guest of a VMI, by the VMI's uid.
         made_for: uid of the migration that a pod was made for, by the pod's uid; somebody may take its labels away.
         handled: the annotation's text that the dynamic networks controller last looked at, by the pod's uid.
+        is_quota_reached: no pod may be made.
         log: what happened, for a person.
         on_commit: checks that run after every change.
     """
@@ -114,6 +121,7 @@ class Cluster:
         self.made_for: dict[str, str] = {}
         self.handled: dict[str, str] = {}
         self.machines = {name: Machine() for name in nodes}
+        self.is_quota_reached = False
         self.log: list[str] = []
         self.on_commit: list[Callable[[Cluster], None]] = []
         self.last: Change | None = None

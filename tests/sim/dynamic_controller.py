@@ -54,6 +54,16 @@ def start_controller(cluster: Cluster, node: str) -> None:
     cluster.create(CONTROLLER_PODS, body, by="DaemonSet controller")
 
 
+def set_ready(cluster: Cluster, node: str, *, is_ready: bool) -> None:
+    """Its pod says whether it is ready; what it does does not depend on it."""
+    pod = cluster.get(CONTROLLER_PODS, f"{_NAME}-{node}")
+    if pod is not None:
+        moment = cluster.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        status = "True" if is_ready else "False"
+        pod["status"]["conditions"] = [{"type": "Ready", "status": status, "lastTransitionTime": moment}]
+        cluster.replace(CONTROLLER_PODS, f"{_NAME}-{node}", pod, by="kubelet", subresource="status")
+
+
 def stop_controller(cluster: Cluster, node: str) -> None:
     """It leaves a node."""
     cluster.machines[node].has_controller = False

@@ -7,6 +7,7 @@ from tests.sim.kubelet import elements_of, entry, interfaces_in
 from tests.sim.users import ALONE, FOREIGN
 
 from nicplug.model.interface_names import hashed_interface_name
+from nicplug.plan.reasons import Reason
 
 ORIGIN = "nicplug.io/template-interfaces"
 _HASHED = "pod"
@@ -129,6 +130,7 @@ def _check_vmi(cluster: Cluster, vmi: Json, *, is_mended: bool) -> None:
     assert ready["observedGeneration"] == vmi["metadata"]["generation"], (
         f"{name}: the condition is of an old generation"
     )
+    assert not _condition(status, "MigrationRequired"), f"{name}: {_condition(status, 'MigrationRequired')}"
     records = {item["name"]: item["phase"] for item in status.get("interfaceOperations", [])}
     assert set(records.values()) <= {"Ready"}, f"{name}: {records}"
     _check_pod(cluster, vmi, networks_of(vmi["spec"]))
@@ -141,28 +143,34 @@ def _check_stuck(cluster: Cluster, vmi: Json) -> None:
     others = {item["name"]: item["phase"] for item in status["interfaceOperations"] if item["phase"] not in _STUCK}
     assert set(others.values()) <= {"Ready"}, f"{name}: {others}"
     for nic, item in stuck.items():
-        assert item["reason"], f"{name}: {nic}: no reason"
+        assert item["reason"] in list(Reason), f"{name}: {nic}: reason {item['reason']}"
         assert item["message"], f"{name}: {nic}: no message"
     for nic, state in _interfaces(vmi["spec"]).items():
         is_right = (nic in cluster.guests[uid]) == (state != "absent")
         assert is_right or nic in stuck, f"{name}: {nic} is not as the spec says, and its record does not say why"
     assert _condition(status, "InterfacesReady")["status"] == "False", f"{name}: a NIC is stuck, and is not told"
-    home = [pod for pod in launcher_pods(cluster, uid) if pod["metadata"]["uid"] == cluster.homes[uid]]
-    assert [pod["status"]["phase"] for pod in home] == ["Running"], f"{name} has no pod"
+    asked = {item["interface"] for item in elements_of(_only_pod(cluster, vmi)) if item != FOREIGN}
+    stray = asked - {hashed_interface_name(nic) for nic in networks_of(vmi["spec"])}
+    assert not stray, f"{name}: the pod is asked for {stray}, which no NIC is of"
+
+
+def _only_pod(cluster: Cluster, vmi: Json) -> Json:
+    uid, name = vmi["metadata"]["uid"], vmi["metadata"]["name"]
+    pods = [pod for pod in launcher_pods(cluster, uid) if pod["status"]["phase"] in ("Pending", "Running")]
+    assert len(pods) == 1, f"{name} has {len(pods)} pods"
+    assert pods[0]["metadata"]["uid"] == cluster.homes[uid], f"{name}: not the pod that the guest runs in"
+    assert is_in_sight(PODS, pods[0]), f"{name}: the pod has not got its label back"
+    return pods[0]
 
 
 def _check_pod(cluster: Cluster, vmi: Json, networks: dict[str, str]) -> None:
-    uid = vmi["metadata"]["uid"]
-    pods = [pod for pod in launcher_pods(cluster, uid) if pod["status"]["phase"] in ("Pending", "Running")]
-    assert len(pods) == 1, f"{len(pods)} pods"
-    assert pods[0]["metadata"]["uid"] == cluster.homes[uid], "not the pod that the guest runs in"
-    assert is_in_sight(PODS, pods[0]), "the pod has not got its label back"
+    pod = _only_pod(cluster, vmi)
     wanted = {hashed_interface_name(nic): f"{NAMESPACE}/{network}" for nic, network in networks.items()}
-    own = [entry(item) for item in elements_of(pods[0]) if item != FOREIGN]
+    own = [entry(item) for item in elements_of(pod) if item != FOREIGN]
     assert {item["interface"]: item["name"] for item in own} == wanted, f"{vmi['metadata']['name']}: asked for {own}"
     assert len(own) == len(wanted), "an element twice"
-    attached = {name: network for name, network in interfaces_in(pods[0]).items() if name.startswith(_HASHED)}
-    if not cluster.machines[pods[0]["spec"]["nodeName"]].plugs:  # what no guest ever had stays there
+    attached = {name: network for name, network in interfaces_in(pod).items() if name.startswith(_HASHED)}
+    if not cluster.machines[pod["spec"]["nodeName"]].plugs:  # what no guest ever had stays there
         attached = {name: network for name, network in attached.items() if name in wanted}
     assert attached == wanted, f"{vmi['metadata']['name']}: attached {attached}, wanted {wanted}"
 

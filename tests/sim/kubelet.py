@@ -79,6 +79,8 @@ def _serve(cluster: Cluster, pod: Json) -> bool:
         pod["metadata"]["annotations"][STATUS] = _network_status(elements_of(pod))
         cluster.replace(PODS, name, pod, by="multus")
         return True
+    if pod["status"]["phase"] == "Pending" and not cluster.machines[node].pulls_images:
+        return _wait_for_image(cluster, pod)
     if pod["status"]["phase"] == "Pending":
         running = {"name": "compute", "ready": True, "state": {"running": {}}}
         pod["status"] |= {"phase": "Running", "containerStatuses": [running], "conditions": _with_ready(pod)}
@@ -87,6 +89,16 @@ def _serve(cluster: Cluster, pod: Json) -> bool:
     else:
         return False
     cluster.replace(PODS, name, pod, by="kubelet", subresource="status")
+    return True
+
+
+def _wait_for_image(cluster: Cluster, pod: Json) -> bool:
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    rows = [{"name": "compute", "ready": False, "state": {"waiting": waiting}}]
+    if pod["status"].get("containerStatuses") == rows:
+        return False
+    pod["status"]["containerStatuses"] = rows
+    cluster.replace(PODS, pod["metadata"]["name"], pod, by="kubelet", subresource="status")
     return True
 
 
@@ -109,9 +121,12 @@ def _with_ready(pod: Json) -> list[Json]:
 
 
 def network_exists(cluster: Cluster, network: str) -> bool:
-    """There is an attachment definition of this name, `<namespace>/<name>`."""
+    """There is an attachment definition of this name, `<namespace>/<name>`, with which something can be attached."""
     namespace, _, name = network.partition("/")
-    return namespace != NAMESPACE or cluster.get(NADS, name) is not None
+    if namespace != NAMESPACE:
+        return True
+    found = cluster.get(NADS, name)
+    return found is not None and found["spec"]["config"].startswith("{")
 
 
 def entry(element: Json) -> Json:

@@ -3,6 +3,8 @@
 Source: KubeVirt's `migration-source.go` and `migration-target.go`, in our own words.
 """
 
+from datetime import timedelta
+
 from tests.sim.cluster import VMIS, Cluster, Json, launcher_pods
 from tests.sim.kubelet import end_pod, interfaces_in
 from tests.sim.node_agent import NODE_LABEL, interfaces_of, report, rows_of, state_of
@@ -75,7 +77,9 @@ def _step_at_source(cluster: Cluster, vmi: Json) -> bool:
     if not state.get("targetNodeAddress"):
         return False
     if not state.get("startTimestamp"):
-        return _tell(cluster, vmi, {"startTimestamp": moment(cluster), "mode": "PreCopy"})
+        if not cluster.machines[state["sourceNode"]].sends_guests:
+            return False
+        return _tell(cluster, vmi, {"startTimestamp": moment(cluster, state["sourceNode"]), "mode": "PreCopy"})
     return _copy(cluster, vmi)
 
 
@@ -108,7 +112,7 @@ def _step_at_target(cluster: Cluster, vmi: Json) -> bool:
         return False
     if is_home:
         rows = [row for row in vmi["status"].get("conditions", []) if row["type"] != "MigrationRequired"]
-        members = {"targetNodeDomainDetected": True, "targetNodeDomainReadyTimestamp": moment(cluster)}
+        members = {"targetNodeDomainDetected": True, "targetNodeDomainReadyTimestamp": moment(cluster, node)}
         return _tell(cluster, vmi, members, conditions=rows)
     if state.get("targetNodeAddress") or state.get("abortRequested") or not cluster.machines[node].takes_guests:
         return False
@@ -126,20 +130,23 @@ def _finish(cluster: Cluster, vmi: Json) -> bool:
         return _send(cluster, vmi, [guard, {"op": "add", "path": path, "value": state["targetNode"]}])
     if not state.get("endTimestamp"):
         others = {"nodeName": state["targetNode"], "interfaces": rows_of(cluster, vmi)}
-        return _tell(cluster, vmi, {"endTimestamp": moment(cluster)}, **others)
+        return _tell(cluster, vmi, {"endTimestamp": moment(cluster, state["targetNode"])}, **others)
     return _tell(cluster, vmi, {"completed": True})
 
 
 def fail(cluster: Cluster, vmi: Json, reason: str, **members: str) -> bool:
     """An agent tells that the migration has failed."""
-    started = state_of(vmi).get("startTimestamp") or moment(cluster)
-    told = {"failed": True, "completed": True, "startTimestamp": started, "endTimestamp": moment(cluster)}
+    now = moment(cluster, state_of(vmi).get("sourceNode"))
+    started = state_of(vmi).get("startTimestamp") or now
+    told = {"failed": True, "completed": True, "startTimestamp": started, "endTimestamp": now}
     return _tell(cluster, vmi, {**told, "failureReason": reason, **members})
 
 
-def moment(cluster: Cluster) -> str:
-    """Now, as the agents write it."""
-    return cluster.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+def moment(cluster: Cluster, node: str | None) -> str:
+    """Now, as the agent of a node writes it."""
+    machine = cluster.machines.get(node or "")
+    ahead = timedelta(seconds=machine.seconds_ahead if machine is not None else 0.0)
+    return (cluster.now + ahead).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _tell(cluster: Cluster, vmi: Json, members: Json, **others: object) -> bool:

@@ -2,9 +2,12 @@
 
 from collections import Counter
 
-from tests.sim.cluster import MIGRATIONS, VMIS, Cluster, Json
+from tests.sim.cluster import CONFIG_MAPS, MIGRATIONS, VMIS, Cluster, Json
 from tests.sim.migration_invariants import FINAL
 from tests.sim.node_agent import is_migrating
+
+from nicplug.model.slot_ledger import LEDGER_NAME
+from nicplug.plan.reasons import Reason
 
 _KEPT = 5
 
@@ -16,6 +19,9 @@ def check_migrations_rest(cluster: Cluster) -> None:
         _check_job(job)
     for vmi, count in Counter(job["spec"]["vmiName"] for job in jobs).items():
         assert count <= _KEPT, f"{count} migrations of {vmi} are kept"
+    ledger = cluster.get(CONFIG_MAPS, LEDGER_NAME) or {}
+    taken = (ledger.get("data") or {}).keys() - {"checksum"}
+    assert not taken, f"slots that nobody needs any more: {taken}"
     for vmi in cluster.all(VMIS):
         is_over = not is_migrating(vmi) or vmi["status"]["phase"] in FINAL
         assert is_over, f"{vmi['metadata']['name']} is said to be on the move"
@@ -26,6 +32,6 @@ def _check_job(job: Json) -> None:
     assert status.get("phase") in FINAL, f"{name} is {status.get('phase')}"
     assert not job["metadata"].get("finalizers"), f"{name} keeps its finalizer"
     assert "deletionTimestamp" not in job["metadata"], f"{name} does not go"
-    if status["phase"] == "Failed":
-        reasons = [row.get("reason") for row in status.get("conditions", [])]
-        assert any(reasons), f"{name} has failed, and nobody knows why"
+    told: Json = next((row for row in status.get("conditions", []) if row["type"] == "Progressing"), {})
+    assert told.get("reason") in list(Reason), f"{name} has ended, and nobody knows why: {told}"
+    assert told.get("message"), f"{name} has ended, and nobody knows why"

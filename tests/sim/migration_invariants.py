@@ -33,6 +33,7 @@ class MigrationInvariants:
 
     def __init__(self) -> None:
         self._limits = (0, 0, 0)
+        self._rolls_back = False
 
     def __call__(self, cluster: Cluster) -> None:
         change = cluster.last
@@ -46,7 +47,8 @@ class MigrationInvariants:
             self._check_hand_offs(cluster, change)
         if change.plural == MIGRATIONS:
             _check_phases(cluster)
-        _check_users_words(change)
+        self._rolls_back |= "Rollback" in str(change.after)
+        _check_users_words(change, rolls_back=self._rolls_back)
 
     def _note_limits(self, change: Change) -> None:
         limits = _DEFAULTS if change.type == "DELETED" else _limits(change.after)
@@ -135,14 +137,22 @@ def _check_pod(cluster: Cluster, change: Change) -> None:
     assert not (is_home and pod["status"]["phase"] == "Running"), f"{name} was deleted with the guest in it"
 
 
-def _check_users_words(change: Change) -> None:
-    """Of a VM the operator takes NICs out that shall go, and nothing else; of a VMI it leaves what others wrote."""
+def _check_users_words(change: Change, *, rolls_back: bool) -> None:
+    """Of a VM the operator takes NICs out that shall go, and nothing else; of a VMI it leaves what others wrote.
+
+    Args:
+        rolls_back: somebody has set the policy by which a NIC that cannot come is taken out of its VMI.
+    """
     if change.before is None or not change.by.startswith(_OPERATOR):
         return
     before, after = change.before, change.after
     if change.plural in (VMS, VMIS, MIGRATIONS):
         lost = _notes(before).items() - _notes(after).items()
         assert not lost, f"annotations of others are lost: {lost}"
+    if change.plural == VMIS and owner_of(before) is None and not rolls_back:
+        asked = {item["name"]: item for item in nics_of(before["spec"])}
+        gone = [item for name, item in asked.items() if name not in {item["name"] for item in nics_of(after["spec"])}]
+        assert all(item.get("state") == "absent" for item in gone), f"taken out of a VMI of nobody's: {gone}"
     if change.plural == VMS:
         asked = {item["name"]: item for item in _nics(before)}
         left = {item["name"]: item for item in _nics(after)}
@@ -157,9 +167,14 @@ def _notes(body: Json) -> dict[str, str]:
     return {name: text for name, text in found.items() if name not in _OWN_ANNOTATIONS}
 
 
-def _nics(vm: Json) -> list[Json]:
-    nics: list[Json] = vm["spec"]["template"]["spec"]["domain"]["devices"].get("interfaces") or []
+def nics_of(spec: Json) -> list[Json]:
+    """The interfaces of a VMI's spec."""
+    nics: list[Json] = spec["domain"]["devices"].get("interfaces") or []
     return nics
+
+
+def _nics(vm: Json) -> list[Json]:
+    return nics_of(vm["spec"]["template"]["spec"])
 
 
 def _rest(vm: Json) -> Json:

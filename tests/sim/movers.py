@@ -19,9 +19,9 @@ from tests.sim.cluster import (
     is_target,
     launcher_pods,
 )
-from tests.sim.dynamic_controller import start_controller, stop_controller
+from tests.sim.dynamic_controller import set_ready, start_controller, stop_controller
 from tests.sim.kubelet import end_pod
-from tests.sim.migration_agents import fail
+from tests.sim.migration_agents import fail, moment
 from tests.sim.node_agent import is_migrating, state_of
 from tests.sim.users import BARE, NAMES, OTHERS, VM
 
@@ -95,7 +95,7 @@ def _cordon(cluster: Cluster, body: Json, *, is_cordoned: bool) -> None:
 
 def toggle_controller(cluster: Cluster, randomness: random.Random) -> None:
     """The dynamic networks controller leaves a node, or comes to it."""
-    node = randomness.choice(list(cluster.machines))
+    node = randomness.choice([node["metadata"]["name"] for node in cluster.all(NODES)])
     has_it = not cluster.machines[node].has_controller
     cluster.say(f"the dynamic networks controller {'comes to' if has_it else 'leaves'} {node}")
     if has_it:
@@ -109,6 +109,7 @@ def mend_controllers(cluster: Cluster) -> None:
     for node, machine in cluster.machines.items():
         if not machine.has_controller:
             start_controller(cluster, node)
+        set_ready(cluster, node, is_ready=True)
 
 
 def mute_target(cluster: Cluster, randomness: random.Random) -> None:
@@ -119,10 +120,18 @@ def mute_target(cluster: Cluster, randomness: random.Random) -> None:
     cluster.say(f"{node} {'takes guests' if machine.takes_guests else 'does not answer for guests that come'}")
 
 
-def unmute_targets(cluster: Cluster) -> None:
-    """End what `mute_target` began."""
+def mute_source(cluster: Cluster, randomness: random.Random) -> None:
+    """The agent of a node does not begin when a guest is to leave, or does again."""
+    node = randomness.choice(list(cluster.machines))
+    machine = cluster.machines[node]
+    machine.sends_guests = not machine.sends_guests
+    cluster.say(f"{node} {'sends guests' if machine.sends_guests else 'begins no copy'}")
+
+
+def unmute(cluster: Cluster) -> None:
+    """End what `mute_target` and `mute_source` began."""
     for machine in cluster.machines.values():
-        machine.takes_guests = True
+        machine.takes_guests = machine.sends_guests = True
 
 
 def _moving(cluster: Cluster) -> list[Json]:
@@ -175,6 +184,15 @@ def change_network(cluster: Cluster, randomness: random.Random) -> None:
         randomness.choice(networks)["networkName"] = network
         cluster.say(f"user: {name}: a NIC goes to {network}")
         cluster.replace(plural, name, body, by="user")
+
+
+def break_network(cluster: Cluster, randomness: random.Random) -> None:
+    """Edit an attachment definition so that nobody can read it."""
+    name = f"{randomness.choice(NAMES)}-net"
+    body = cluster.get(NADS, name)
+    if body is not None:
+        body["spec"]["config"] = "broken"
+        cluster.replace(NADS, name, body, by="admin")
 
 
 def edit_network(cluster: Cluster, randomness: random.Random) -> None:
@@ -236,8 +254,22 @@ def override_policy(cluster: Cluster, randomness: random.Random) -> None:
     cluster.replace(plural, name, body, by="user")
 
 
+def edit_workload_update(cluster: Cluster, randomness: random.Random) -> None:
+    """Say which workload updates are allowed, or nothing about them."""
+    body = cluster.get(KUBEVIRTS, "kubevirt")
+    if body is not None:
+        methods = randomness.choice((None, [], ["LiveMigrate"], ["Evict"]))
+        body["spec"].pop("workloadUpdateStrategy", None)
+        body["spec"] |= {} if methods is None else {"workloadUpdateStrategy": {"workloadUpdateMethods": methods}}
+        cluster.say(f"admin: workloadUpdateMethods {methods}")
+        cluster.replace(KUBEVIRTS, "kubevirt", body, by="admin")
+
+
 def end_overrides(cluster: Cluster) -> None:
     """The policy is the default again, for everybody."""
+    found = cluster.get(KUBEVIRTS, "kubevirt")
+    if found is not None and found["spec"].pop("workloadUpdateStrategy", None) is not None:
+        cluster.replace(KUBEVIRTS, "kubevirt", found, by="admin")
 
     def change(configuration: Json) -> None:
         for field in POLICY_ANNOTATIONS:
@@ -277,9 +309,23 @@ def forge_state(cluster: Cluster, randomness: random.Random) -> None:
     if not (vmis := [vmi for vmi in _moving(cluster) if not state_of(vmi).get("startTimestamp")]):
         return
     vmi = randomness.choice(vmis)
-    state = None if randomness.random() < 0.5 else {**state_of(vmi), "migrationUid": _FORGED}
-    cluster.say(f"somebody: {vmi['metadata']['name']}: migrationState is {'forged' if state else 'cleared'}")
-    _set_state(cluster, vmi, state)
+    forgeries: list[Json | None] = [None, None, {"migrationUid": _FORGED}, {"completed": True}]
+    forged = randomness.choice(forgeries)
+    cluster.say(f"somebody: {vmi['metadata']['name']}: migrationState: {forged or 'cleared'}")
+    _set_state(cluster, vmi, {**state_of(vmi), **forged} if forged else None)
+
+
+def repeat_report(cluster: Cluster, randomness: random.Random) -> None:
+    """An agent tells once more what it has told of a migration, whatever has become of that."""
+    if vmis := [vmi for vmi in cluster.all(VMIS) if state_of(vmi)]:
+        vmi = randomness.choice(vmis)
+        state = state_of(vmi)
+        told = {"startTimestamp": state.get("sourceNode"), "endTimestamp": state.get("targetNode")}
+        known = [member for member in told if member in state]
+        if known:
+            member = randomness.choice(known)
+            cluster.say(f"node agent: {vmi['metadata']['name']}: tells {member} again")
+            _set_state(cluster, vmi, {**state, member: moment(cluster, told[member])})
 
 
 def clear_forgeries(cluster: Cluster) -> None:

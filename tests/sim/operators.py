@@ -108,6 +108,10 @@ class SimApi:
 
     async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
         await self._leave()
+        if resource.plural == PODS and self.cluster.is_quota_reached:
+            name = body["metadata"]["name"]
+            text = f'pods "{name}" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=4, limited: pods=4'
+            raise Denied(text, status=403)
         return await self._arrive(self.cluster.create(resource.plural, body, by=self.who))
 
     async def patch(
@@ -173,6 +177,7 @@ class Operator:
     """One process: its caches, what it has still to hear, and the passes it is in.
 
     Attributes:
+        seconds_ahead: how far its clock is ahead.
         bugs: errors that no API answer explains; a schedule with one of them has failed.
     """
 
@@ -180,6 +185,7 @@ class Operator:
     cluster: Cluster
     faults: Faults
     randomness: random.Random
+    seconds_ahead: float = 0.0
     bugs: list[Exception] = field(default_factory=list)
     events: Events = field(default_factory=Events)
     api: SimApi = field(init=False)
@@ -234,7 +240,7 @@ class Operator:
         self._look_at(self._caches.all_keys())
 
     def _clock(self) -> datetime:
-        return self.cluster.now
+        return self.cluster.now + timedelta(seconds=self.seconds_ahead)
 
     def _look_at(self, keys: list[WorkKey]) -> None:
         self._due |= dict.fromkeys(keys, self.cluster.now)

@@ -10,13 +10,14 @@ from tests.sim.expectations import check_rest, gate_is_on
 from tests.sim.invariants import Invariants
 from tests.sim.migration_expectations import check_migrations_rest
 from tests.sim.migration_invariants import MigrationInvariants
+from tests.sim.misfortunes import let_pods_start
 from tests.sim.movers import (
     clear_forgeries,
     end_overrides,
     mend_controllers,
     set_limits,
     uncordon_all,
-    unmute_targets,
+    unmute,
 )
 from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults, Operator
@@ -70,6 +71,10 @@ class Schedule:
             event_overtakes=self.randomness.choice((0.0, 0.3)),
         )
 
+    def _seconds_ahead(self) -> float:
+        """Of one of the clocks."""
+        return self.randomness.choice((0.0, 0.0, 0.0, 60.0, -60.0)) if self.scenario in MOVES else 0.0
+
     def run(self) -> int:
         """Run it to the end; the number of writes that it cost.
 
@@ -79,8 +84,10 @@ class Schedule:
         try:
             policy = "Declarative" if self.scenario in DECLARATIVE else "Explicit"
             make_world(self.cluster, removal_policy=policy)
+            for machine in self.cluster.machines.values():
+                machine.seconds_ahead = self._seconds_ahead()
             self.processes = [
-                Operator(f"operator-{index}", self.cluster, self.faults, self.randomness)
+                Operator(f"operator-{index}", self.cluster, self.faults, self.randomness, self._seconds_ahead())
                 for index in range(self.operators)
             ]
             if self.scenario in MOVES:
@@ -131,7 +138,8 @@ class Schedule:
         resume_all(self.cluster, self.randomness)
         bring_nodes_back(self.cluster)
         uncordon_all(self.cluster)
-        unmute_targets(self.cluster)
+        unmute(self.cluster)
+        let_pods_start(self.cluster)
         clear_forgeries(self.cluster)
         if self.is_mended:
             mend_controllers(self.cluster)

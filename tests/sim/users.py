@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tests.build import kubevirt, nad, nic, primary, vmi_spec
 from tests.build import vm as a_vm
 from tests.sim.cluster import KUBEVIRTS, NADS, NODES, PODS, VMIS, VMS, Cluster, Json, launcher_pods
-from tests.sim.dynamic_controller import deploy_controllers
+from tests.sim.dynamic_controller import deploy_controllers, stop_controller
 from tests.sim.kubelet import HOSTNAME, NETWORKS
 
 from nicplug.kube.errors import AlreadyExists, Gone
@@ -42,18 +42,25 @@ def make_world(cluster: Cluster, *, removal_policy: str) -> None:
 def make_nodes(cluster: Cluster) -> None:
     """A Node object for each machine."""
     for name in cluster.machines:
-        status = {"conditions": [{"type": "Ready", "status": "True"}]}
-        body = {"metadata": {"name": name, "labels": {HOSTNAME: name}}, "spec": {}, "status": status}
-        cluster.create(NODES, body, by="kubelet")
+        _make_node(cluster, name)
+
+
+def _make_node(cluster: Cluster, name: str) -> None:
+    status = {"conditions": [{"type": "Ready", "status": "True"}]}
+    body = {"metadata": {"name": name, "labels": {HOSTNAME: name}}, "spec": {}, "status": status}
+    cluster.create(NODES, body, by="kubelet")
 
 
 def make_networks(cluster: Cluster, *, mends_controllers: bool = True) -> None:
-    """All networks exist, and the dynamic networks controllers that run work."""
+    """All networks exist and are whole, and the dynamic networks controllers that run work."""
     for machine in cluster.machines.values() if mends_controllers else ():
         machine.is_controller_broken = False
     for name in (*NAMES, ALONE):
-        if cluster.get(NADS, f"{name}-net") is None:
+        found = cluster.get(NADS, f"{name}-net")
+        if found is None:
             cluster.create(NADS, _named(nad(f"{name}-net")), by="admin")
+        elif not found["spec"]["config"].startswith("{"):
+            cluster.replace(NADS, f"{name}-net", {**found, "spec": nad(name)["spec"]}, by="admin")
 
 
 def toggle_network(cluster: Cluster, randomness: random.Random) -> None:
@@ -270,7 +277,7 @@ def end_pod(cluster: Cluster, randomness: random.Random) -> None:
 
 def lose_node(cluster: Cluster, randomness: random.Random) -> None:
     """A node is cut off, or comes back."""
-    node = randomness.choice(list(cluster.machines))
+    node = randomness.choice([node["metadata"]["name"] for node in cluster.all(NODES)])
     _cut_off(cluster, node, is_lost=not cluster.machines[node].is_lost)
 
 
@@ -283,10 +290,32 @@ def _cut_off(cluster: Cluster, node: str, *, is_lost: bool) -> None:
     cluster.replace(NODES, node, body, by="node controller", subresource="status")
 
 
+def remove_node(cluster: Cluster, randomness: random.Random) -> None:
+    """A node is taken out of the cluster, with whatever runs there; never the last one."""
+    nodes = [node["metadata"]["name"] for node in cluster.all(NODES)]
+    if len(nodes) == 1:
+        return
+    node = randomness.choice(nodes)
+    machine = cluster.machines[node]
+    machine.is_lost = True
+    cluster.say(f"{node} is gone for good")
+    cluster.delete(NODES, node, by="admin")
+    if machine.has_controller:
+        stop_controller(cluster, node)
+    for pod in cluster.all(PODS):
+        if pod["spec"].get("nodeName") == node:
+            for uid in [uid for uid, home in cluster.homes.items() if home == pod["metadata"]["uid"]]:
+                cluster.guests.pop(uid, None)
+            cluster.delete(PODS, pod["metadata"]["name"], by="pod garbage collector", force=True)
+
+
 def bring_nodes_back(cluster: Cluster) -> None:
-    """End what `lose_node` began."""
+    """End what `lose_node` and `remove_node` began."""
     for node, machine in cluster.machines.items():
-        if machine.is_lost:
+        if cluster.get(NODES, node) is None:
+            machine.is_lost = False
+            _make_node(cluster, node)
+        elif machine.is_lost:
             _cut_off(cluster, node, is_lost=False)
 
 
