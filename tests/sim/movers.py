@@ -305,14 +305,36 @@ def impersonate(cluster: Cluster, randomness: random.Random) -> None:
 
 
 def forge_state(cluster: Cluster, randomness: random.Random) -> None:
-    """Write another job's uid into the state of a migration that has not begun, or clear the state."""
-    if not (vmis := [vmi for vmi in _moving(cluster) if not state_of(vmi).get("startTimestamp")]):
+    """Write into the state of a migration that has not begun, clear it, or make one up for a migration that waits."""
+    if randomness.random() < 0.3:
+        _forge_hand_off(cluster, randomness)
         return
-    vmi = randomness.choice(vmis)
+    if vmis := [vmi for vmi in _moving(cluster) if not state_of(vmi).get("startTimestamp")]:
+        _forge(cluster, randomness, randomness.choice(vmis))
+
+
+def _forge(cluster: Cluster, randomness: random.Random, vmi: Json) -> None:
     forgeries: list[Json | None] = [None, None, {"migrationUid": _FORGED}, {"completed": True}]
     forged = randomness.choice(forgeries)
     cluster.say(f"somebody: {vmi['metadata']['name']}: migrationState: {forged or 'cleared'}")
     _set_state(cluster, vmi, {**state_of(vmi), **forged} if forged else None)
+
+
+def _forge_hand_off(cluster: Cluster, randomness: random.Random) -> None:
+    """Say of a migration that has still to wait that it is with the node agents."""
+    idle = {vmi["metadata"]["name"]: vmi for vmi in cluster.all(VMIS) if "status" in vmi and not is_migrating(vmi)}
+    waiting = [job for job in cluster.all(MIGRATIONS) if job["spec"]["vmiName"] in idle and _waits(job)]
+    if waiting:
+        job = randomness.choice(waiting)
+        vmi = idle[job["spec"]["vmiName"]]
+        nodes = {"sourceNode": vmi["status"].get("nodeName", ""), "targetNode": "node01"}
+        pods = {"sourcePod": _FORGED, "targetPod": _FORGED}
+        cluster.say(f"somebody: {vmi['metadata']['name']}: hands {job['metadata']['name']} off")
+        _set_state(cluster, vmi, {"migrationUid": job["metadata"]["uid"], **nodes, **pods})
+
+
+def _waits(job: Json) -> bool:
+    return (job.get("status") or {}).get("phase", "") in ("", "Pending")
 
 
 def repeat_report(cluster: Cluster, randomness: random.Random) -> None:
@@ -331,7 +353,7 @@ def repeat_report(cluster: Cluster, randomness: random.Random) -> None:
 def clear_forgeries(cluster: Cluster) -> None:
     """End what `forge_state` began: no agent does anything for a migration that there is not."""
     for vmi in cluster.all(VMIS):
-        if state_of(vmi).get("migrationUid") == _FORGED:
+        if _FORGED in (state_of(vmi).get("migrationUid"), state_of(vmi).get("targetPod")):
             _set_state(cluster, vmi, None)
 
 
