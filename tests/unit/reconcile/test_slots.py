@@ -1,0 +1,192 @@
+"""The keeper of the ledger: what it reads and writes, when, and what an event about one of many costs."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.build import NOW, kubevirt, migration, pod, vmi
+
+from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.kube.api import Resource
+from nicplug.kube.errors import Denied, Gone, Rejected, Stale
+from nicplug.model.keys import MigrationKey
+from nicplug.model.slot_ledger import LEDGER_NAME
+from nicplug.plan.views import MigrationView, PlanSettings
+from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.memory import Memory
+from nicplug.reconcile.slots import SlotKeeper
+
+Json = dict[str, Any]
+NAMESPACE = "nicplug-system"
+
+
+class LedgerApi:
+    """The verbs that the keeper needs, on one ConfigMap."""
+
+    def __init__(self) -> None:
+        self.ledger: Json | None = None
+        self.requests: list[str] = []
+        self.has_namespace = True
+
+    async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
+        self.requests.append(f"get {resource.plural}")
+        if resource.plural != "configmaps" or self.ledger is None:
+            raise Gone("not found", status=404)
+        return self.ledger
+
+    async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
+        self.requests.append("create")
+        assert (body["metadata"], namespace) == ({"name": LEDGER_NAME, "namespace": NAMESPACE}, NAMESPACE)
+        if not self.has_namespace:
+            raise Gone('namespaces "nicplug-system" not found', status=404)
+        return self._keep(body, version=1)
+
+    async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
+        self.requests.append("update")
+        assert self.ledger is not None
+        if body["metadata"]["resourceVersion"] != self.ledger["metadata"]["resourceVersion"]:
+            raise Stale("the object has been modified", status=409)
+        return self._keep(body, version=int(body["metadata"]["resourceVersion"]) + 1)
+
+    def _keep(self, body: Json, *, version: int) -> Json:
+        self.ledger = {**body, "metadata": {**body["metadata"], "resourceVersion": str(version), "managedFields": []}}
+        return self.ledger
+
+
+class Process:
+    """One operator's caches and keeper; it looks at a migration as a pass of the reconciler does."""
+
+    def __init__(self, api: LedgerApi, *, migrations: int) -> None:
+        self.dirty: list[WorkKey] = []
+        self.views = 0
+        self.caches = Caches(clock=_clock)
+        memory = Memory(clock=_clock)
+        gatherer = Gatherer(self.caches, memory, PlanSettings())
+        self.keeper = SlotKeeper(
+            api=api,  # type: ignore[arg-type]
+            caches=self.caches,
+            gatherer=_Counting(self, gatherer),  # type: ignore[arg-type]
+            namespace=NAMESPACE,
+            on_dirty=self.dirty.extend,
+            clock=_clock,
+        )
+        self.caches.observe(CachedKind.KUBEVIRT, kubevirt())
+        for number in range(migrations):
+            name = f"a{number}"
+            self.caches.observe(CachedKind.VMI, vmi(name=name, uid=f"vmi-{name}", node=f"n-{name}"))
+            self.caches.observe(CachedKind.POD, _pod(name))
+            self.hear("Pending", name)
+
+    def hear(self, phase: str, name: str, *, version: int = 10) -> None:
+        raw = migration(phase, name=f"job-{name}", uid=f"uid-{name}", vmi_name=name, resourceVersion=str(version))
+        self.caches.observe(CachedKind.MIGRATION, raw)
+
+    def granted(self) -> set[str]:
+        return set(self.caches.slots.entries)
+
+
+class _Counting:
+    """A gatherer that counts."""
+
+    def __init__(self, process: Process, gatherer: Gatherer) -> None:
+        self._process, self._gatherer = process, gatherer
+
+    def migration_view(self, key: MigrationKey) -> MigrationView | None:
+        self._process.views += 1
+        return self._gatherer.migration_view(key)
+
+
+def _pod(name: str) -> Json:
+    body = pod(owner_uid=f"vmi-{name}", name=f"virt-launcher-{name}", uid=f"pod-{name}", node=f"n-{name}")
+    body["metadata"]["ownerReferences"][0]["name"] = name
+    return body
+
+
+def _clock() -> datetime:
+    return NOW
+
+
+async def test_a_hundred_are_weighed_in_one_read_and_one_write() -> None:
+    api = LedgerApi()
+    process = Process(api, migrations=100)
+    await process.keeper.reconcile()
+    assert api.requests == ["get configmaps", "create"]
+    assert len(process.granted()) == 5
+    assert len(process.dirty) == 100, "everybody is told"
+
+
+async def test_an_event_about_one_of_a_hundred_looks_at_no_other() -> None:
+    api = LedgerApi()
+    process = Process(api, migrations=100)
+    await process.keeper.reconcile()
+    process.views = 0
+    api.requests.clear()
+    process.dirty.clear()
+    ended = sorted(process.granted())[0].removeprefix("uid-")
+    process.hear("Succeeded", ended, version=11)
+    await process.keeper.reconcile()
+    assert process.views == 0
+    assert api.requests == ["update"], "release and grant are one write"
+    assert len(process.granted()) == 5
+    assert len(process.dirty) < 20
+
+
+async def test_when_nothing_has_changed_nothing_is_asked_or_written() -> None:
+    api = LedgerApi()
+    process = Process(api, migrations=9)
+    await process.keeper.reconcile()
+    api.requests.clear()
+    process.dirty.clear()
+    assert await process.keeper.reconcile() is None
+    assert (api.requests, process.dirty) == ([], [])
+
+
+async def test_of_two_leaders_one_writes_and_the_other_reads_again() -> None:
+    api = LedgerApi()
+    first, second = Process(api, migrations=9), Process(api, migrations=9)
+    await first.keeper.reconcile()
+    await second.keeper.reconcile()
+    assert first.granted() == second.granted()
+    gone = sorted(first.granted())
+    for process, name in ((first, gone[0]), (second, gone[1])):
+        process.hear("Failed", name.removeprefix("uid-"), version=11)
+    await first.keeper.reconcile()
+    with pytest.raises(Stale):
+        await second.keeper.reconcile()
+    assert len(second.granted()) == 5
+    api.requests.clear()
+    await second.keeper.reconcile()
+    assert api.requests[0] == "get configmaps"
+    assert gone[1] not in second.granted()
+    assert len(second.granted()) == 5
+
+
+async def test_a_namespace_that_is_missing_is_said() -> None:
+    api = LedgerApi()
+    api.has_namespace = False
+    process = Process(api, migrations=1)
+    with pytest.raises(Denied, match='there is no namespace "nicplug-system": make it') as caught:
+        await process.keeper.reconcile()
+    process.keeper.note_refusal(caught.value)
+    slot = process.caches.slots.slot_of("uid-a0", now=NOW)
+    assert (slot.is_granted, slot.reason) == (False, "SlotLedgerRefused")
+    assert "there is no namespace" in slot.message
+
+
+async def test_a_refusal_leaves_those_that_have_a_slot_alone() -> None:
+    api = LedgerApi()
+    process = Process(api, migrations=1)
+    await process.keeper.reconcile()
+    process.keeper.note_refusal(Rejected("immutable", status=422))
+    assert process.caches.slots.slot_of("uid-a0", now=NOW).is_granted
+
+
+async def test_what_somebody_else_put_on_the_ledger_stays() -> None:
+    api = LedgerApi()
+    process = Process(api, migrations=1)
+    api.ledger = {
+        "metadata": {"name": LEDGER_NAME, "namespace": NAMESPACE, "resourceVersion": "7", "labels": {"a": "b"}}
+    }
+    await process.keeper.reconcile()
+    assert api.ledger["metadata"]["labels"] == {"a": "b"}
+    assert process.granted() == {"uid-a0"}
