@@ -79,7 +79,9 @@ class SlotKeeper:
         )
         plan = plan_slots(view, now=now)
         await self._write(plan.entries)
-        news = book.publish(plan.slots) | (set() if was_read else book.entries.keys())
+        # Who has a slot and has not begun may have found the ledger stale, before somebody else's pass refreshed it.
+        idle = {item.uid for item in view.contenders if item.wants and item.uid in book.entries}
+        news = book.publish(plan.slots) | idle | (set() if was_read else book.entries.keys())
         self.on_dirty([*book.keys_of(news)])
         due = book.returned_at()
         return max(0.001, (due - self.clock()).total_seconds()) if due is not None else None
