@@ -85,6 +85,8 @@ def attempts_of(
         seen_at: when the present spec was first seen; older failures are about something else.
         is_heard: a controller may be there.
     """
+    if record is not None and record.operation == operation and record.is_suspect and record.last_attempt_time is None:
+        return Attempts(count=record.attempts, is_anew=True)
     if record is None or record.operation != operation or record.last_attempt_time is None:
         known = failure if failure is not None and failure.heard_at >= seen_at else None
         return Attempts(error=known.message if known is not None else "", is_heard=is_heard)

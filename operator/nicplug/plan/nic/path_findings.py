@@ -94,7 +94,7 @@ def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
         is_unplug = chosen.evidence.operation is OperationType.UNPLUG
         phase = OperationPhase.IN_POD if is_unplug else OperationPhase.PENDING
         return replace(_finding(chosen, phase=phase, message=choice.message), wants_migration=situation.is_in_spec)
-    waits = f", which waits: {journey.waits_for}" if journey.waits_for else ""
+    waits = f" ({journey.waits_for})" if journey.waits_for else ""
     message = f"{choice.message if is_chosen else 'the VM is migrated'} by {journey.name}{waits}"
     return _migrating(chosen, journey, message=message, wants_migration=True)
 

@@ -38,24 +38,30 @@ def is_suspect(
         failures: what was last said to have failed on its pod.
         names: pod interface of each NIC.
     """
-    if record is None or record.operation != OperationType.PLUG or record.last_attempt_time is None:
+    if record is None or record.operation != OperationType.PLUG:
         return False
     if not has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN) or record.migration:
         return False
     if record.is_suspect:
         return True
-    asked_at, nics = record.last_attempt_time, {interface: name for name, interface in names.items()}
+    asked_at, nics = _asked_at(record), {interface: name for name, interface in names.items()}
+    # The first attempt is counted from its first record, which the controller's failure may be before.
+    since = record.start_time if record.attempts <= 1 else asked_at
     others = [
         records.get(nics.get(failure.interface, ""))
         for failure in failures
         if failure.reason == FAILED_ADDING
         and nics.get(failure.interface) != record.name
-        and asked_at <= failure.heard_at <= asked_at + PATIENCE
+        and since <= failure.heard_at <= asked_at + PATIENCE
     ]
     return any(other is not None and other.start_time <= asked_at for other in others)
 
 
 def withdrawn_at(record: InterfaceOperation) -> datetime | None:
     """When the element of a suspect is taken out; None when that is no longer tried."""
-    is_due = record.last_attempt_time is not None and record.attempts < MOST_ATTEMPTS
-    return record.last_attempt_time + PATIENCE if is_due and record.last_attempt_time is not None else None
+    return _asked_at(record) + PATIENCE if record.attempts < MOST_ATTEMPTS else None
+
+
+def _asked_at(record: InterfaceOperation) -> datetime:
+    """What the status lists before its first record is written has no attempt in it."""
+    return record.last_attempt_time or record.start_time

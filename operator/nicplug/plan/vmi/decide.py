@@ -300,7 +300,11 @@ def _asks_again(life: _Life) -> bool:
     """The next attempt is counted from the record: while that is not written, every pass would ask once more."""
     for item in life.nics.operations:
         old = life.records.get(item.name)
-        if old is not None and old.last_attempt_time is not None and _attempt(old) != _attempt(item):
+        if old is None:
+            continue
+        if (old.last_attempt_time is not None and _attempt(old) != _attempt(item)) or (
+            old.is_suspect and item.attempts > old.attempts
+        ):
             return True
     return False
 

@@ -219,7 +219,7 @@ CASES = [
         record=migrating(),
         migrations=(migration("Pending", status=queued("3rd of 7 in the queue"), **OURS),),
         expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
-        says=f"the VM is migrated by {OWN}, which waits: 3rd of 7 in the queue",
+        says=f"the VM is migrated by {OWN} (3rd of 7 in the queue)",
         required="True",
     ),
     Case(

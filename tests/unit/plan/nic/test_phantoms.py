@@ -89,6 +89,20 @@ def in_pod(asked: float, **members: Any) -> Json:
         pytest.param(World(blue=in_pod(6), failed_ago=0.5), False, id="the other failed long after"),
         pytest.param(World(blue=in_pod(6), failed_ago=7), False, id="the other failed before"),
         pytest.param(
+            World(
+                blue=record("blue", asked=6, since=6.3, phase="InPod"),
+                red=record("red", asked=1, since=6.3),
+                failed_ago=6.2,
+            ),
+            True,
+            id="it failed before the first attempt was written down",
+        ),
+        pytest.param(
+            World(blue=record("blue", asked=6, since=60, phase="InPod", attempts=2), failed_ago=7),
+            False,
+            id="it failed before the second attempt",
+        ),
+        pytest.param(
             World(blue=in_pod(6), red=record("red", asked=1, since=3)), False, id="the other was asked for later"
         ),
         pytest.param(World(blue=in_pod(6), row=row("blue", "domain", "multus-status")), False, id="the guest has it"),
