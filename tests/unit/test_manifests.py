@@ -169,12 +169,15 @@ COLUMNS = {
 }
 
 
+WIDE = {"virtualmachineinstances": ["Live-Migratable", "Paused"], "virtualmachineinstancemigrations": ["Message"]}
+
+
 @pytest.mark.parametrize("plural", PLURALS)
 def test_columns_are_those_of_kubevirt_and_one_for_nics(plural: str) -> None:
     columns = version(plural)["additionalPrinterColumns"]
     assert " ".join(column["name"] for column in columns) == COLUMNS[plural]
     wide = [column["name"] for column in columns if column.get("priority")]
-    assert wide == (["Live-Migratable", "Paused"] if plural == "virtualmachineinstances" else [])
+    assert wide == WIDE.get(plural, [])
 
 
 @pytest.mark.parametrize("plural", PLURALS)
