@@ -126,7 +126,7 @@ async def test_two_operators_that_both_believe_they_lead_stay_within_the_limits(
     await world.operator()
     migrate_all(world, 16)
     async with nodes_at_work(world, to=["node10", "node11"]):
-        await all_ended(world)
+        assert await all_ended(world) == {"Succeeded": 16}
     assert are_kept(counted), counted
 
 

@@ -7,13 +7,13 @@
 ```
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
-from nicplug.plan.actions import Action
+from nicplug.plan.actions import Action, CheckUnchanged
 from nicplug.plan.migration.actions import Effects, act, adopt, make_target_pod, normal, warning
 from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle, find_obstacle
@@ -148,8 +148,17 @@ def _fail(view: MigrationView, facts: Facts, ending: Ending, *, now: datetime) -
         entered=(MigrationPhase.FAILED,),
         progress=Progress(reason=ending.reason, message=ending.told, is_stuck=True),
         ending=ending,
+        effects=Effects(actions=tuple(_make_sure(facts, ending))),
     )
     return _assemble(view, facts, outcome, now=now)
+
+
+def _make_sure(facts: Facts, ending: Ending) -> Iterator[Action]:
+    """A new leader may hear that the migration was handed off before it hears of the hand-off: the VMI has a watch
+    of its own, and the copy would go on while the migration is said to have failed.
+    """
+    if facts.vmi is not None and ending.reason is Reason.MIGRATION_STATE_LOST:
+        yield CheckUnchanged(key=facts.vmi.key, uid=facts.vmi.uid, version=facts.vmi.resource_version)
 
 
 def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: datetime) -> Plan:
