@@ -51,10 +51,15 @@ class SlotKeeper:
         book = self.caches.slots
         contender = contender_of(view, plan=plan) if view is not None and plan is not None else None
         is_news = book.note(contender) if contender is not None else book.drop(key)
-        if contender is not None and contender.wants and contender.uid in book.entries:
-            is_news |= not book.is_fresh(now=self.clock())
+        if view is not None and contender is not None and contender.wants:
+            is_news |= self._is_stale(view)
         if is_news:
             self.on_dirty([SLOTS])
+
+    def _is_stale(self, view: MigrationView) -> bool:
+        """It has a slot that was not to be used, since the ledger was read long ago: so says the planned view."""
+        entry = self.caches.slots.entries.get(view.migration.uid)
+        return entry is not None and not entry.is_returning and not view.slot.is_granted
 
     async def reconcile(self) -> float | None:
         """Release what has ended, grant what is free, and tell those whose turn it is.
