@@ -410,8 +410,7 @@ async def test_many_and_how_fast(
     }
     record_property("figures", json.dumps(figures))
     print(figures)
-    assert cpu < 0.02
-    assert figures["annotated_to_network_status_p50_ms"] < 100
+    assert cpu < 0.02, "CPU, not time: the same on a busy machine"
 
 
 async def test_the_api_server_restarts_and_the_simulator_goes_on(

