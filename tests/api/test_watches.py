@@ -148,7 +148,7 @@ async def test_an_api_server_that_was_away_is_served_again_within_seconds_of_its
     back_at = time.monotonic()
     await world.until(lambda: objects.requested(world.pod_of(name)) == [pod_interface("blue")])
     # The longest delay is 2 s; the rest is room for a busy machine, far below the 13 s of Kopf's own.
-    assert time.monotonic() - back_at < 8
+    assert time.monotonic() - back_at < 12
 
 
 async def test_an_api_server_that_is_not_there_at_start_is_waited_for(

@@ -62,14 +62,16 @@ def test_demo_shows_the_nic_in_the_guest_and_leaves_nothing(environment: dict[st
         assert told in by_migration, told
     assert re.search(r"kubevirt-workload-update-\w+ +Succeeded +vm-fedora", by_migration), "as kubectl shows it"
     assert "domain, multus-status" not in given_back
-    assert re.search(r"in place: request -> NIC in the guest +\d+ ms \(nicplug: \d+ ms\)", shown)
+    took = re.search(r"in place: request -> NIC in the guest +(\d+) ms \(nicplug: \d+ ms\)", shown)
+    assert took is not None
     assert re.search(r"by migration: request -> NIC in the guest +\d+\.\d s \(copy of the guest: \d+\.\d s\)", shown)
     # Done-when 4 in small: the budget of one hot-plug on a bare VMI, counted by the API server.
     writes = re.search(r"nicplug's writes, by the audit log +(.*?) *│", shown)
     assert writes is not None
     counts = dict(part.rsplit(" ", 1) for part in writes.group(1).split(", "))
     assert int(counts.pop("pods")) == 1
-    assert int(counts.pop("virtualmachineinstances/status")) <= 2
+    # A NIC that takes its time is reported on the way, by one report in 0.3 s at most.
+    assert int(counts.pop("virtualmachineinstances/status")) <= 2 + int(took[1]) // 300
     assert set(counts) <= {"events"}
     assert "dyniface1" in picture.read_text()
     assert list((tmp_path / "sandboxes").iterdir()) == []
