@@ -22,7 +22,12 @@ FINAL = ("Succeeded", "Failed")
 _HANDED_OFF = ("PreparingTarget", "TargetReady", "Running")
 _DEFAULTS = (5, 2, 2)
 _OPERATOR = "operator"
-_OWN_ANNOTATIONS = ("nicplug.io/template-interfaces", "nicplug.io/interfaces", "kubevirt.io/vm-generation")
+_OWN_ANNOTATIONS = (
+    "nicplug.io/template-interfaces",
+    "nicplug.io/interfaces",
+    "kubevirt.io/vm-generation",
+    "nicplug.io/rolled-back-interfaces",
+)
 
 
 class MigrationInvariants:
@@ -34,6 +39,10 @@ class MigrationInvariants:
     def __init__(self) -> None:
         self._limits = (0, 0, 0)
         self._rolls_back = False
+
+    def begin_anew(self) -> None:
+        """No operator has heard of a limit yet."""
+        self._limits = (0, 0, 0)
 
     def __call__(self, cluster: Cluster) -> None:
         change = cluster.last
@@ -61,7 +70,7 @@ class MigrationInvariants:
         per_cluster, outbound, _ = self._limits
         moving = _moving(cluster)
         assert len(moving) <= per_cluster, f"{len(moving)} migrations at once, {per_cluster} are allowed"
-        sources = Counter(_node_of(vmi) for vmi in moving)
+        sources = Counter(_source_of(cluster, vmi) for vmi in moving)
         for node, count in sources.items():
             assert count <= outbound, f"{count} migrations at once from {node}, {outbound} are allowed"
         vmis = Counter(vmi["metadata"]["uid"] for vmi in moving)
@@ -72,7 +81,12 @@ class MigrationInvariants:
         if before == state_of(change.after).get("migrationUid") or not change.by.startswith(_OPERATOR):
             return
         inbound = self._limits[2]
-        targets = Counter(state_of(vmi).get("targetNode") for vmi in cluster.all(VMIS) if is_migrating(vmi))
+        moving = [state_of(vmi) for vmi in cluster.all(VMIS) if is_migrating(vmi)]
+        made = {
+            (pod["metadata"]["name"], cluster.made_for.get(pod["metadata"]["uid"])) for pod in launcher_pods(cluster)
+        }
+        real = [state for state in moving if (state.get("targetPod"), state["migrationUid"]) in made]
+        targets = Counter(state.get("targetNode") for state in real)
         for node, count in targets.items():
             assert count <= inbound, f"{count} migrations at once to {node}, {inbound} are allowed"
 
@@ -103,8 +117,11 @@ def _moving(cluster: Cluster) -> list[Json]:
     return [vmis[uid] for uid in owners if uid in vmis]
 
 
-def _node_of(vmi: Json) -> str:
-    return str(state_of(vmi).get("sourceNode") if is_migrating(vmi) else vmi.get("status", {}).get("nodeName"))
+def _source_of(cluster: Cluster, vmi: Json) -> str:
+    """The node that its migration takes it from; it may have left that already."""
+    state = state_of(vmi)
+    jobs = {job["metadata"]["uid"] for job in cluster.all(MIGRATIONS) if _phase(job) not in FINAL}
+    return str(state.get("sourceNode") if state.get("migrationUid") in jobs else vmi["status"].get("nodeName"))
 
 
 def _phase(job: Json) -> str:

@@ -338,8 +338,8 @@ def _waits(job: Json) -> bool:
 
 
 def repeat_report(cluster: Cluster, randomness: random.Random) -> None:
-    """An agent tells once more what it has told of a migration, whatever has become of that."""
-    if vmis := [vmi for vmi in cluster.all(VMIS) if state_of(vmi)]:
+    """An agent tells once more what it has told of a migration that is under way."""
+    if vmis := _moving(cluster):
         vmi = randomness.choice(vmis)
         state = state_of(vmi)
         told = {"startTimestamp": state.get("sourceNode"), "endTimestamp": state.get("targetNode")}

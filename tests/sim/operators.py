@@ -32,6 +32,7 @@ from tests.sim.cluster import (
     owner_of,
 )
 from tests.sim.kubelet import NETWORKS
+from tests.sim.node_agent import state_of
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.cache.reaper import Reaper
@@ -344,7 +345,8 @@ class Operator:
     def _known_sources(self) -> frozenset[str]:
         """The pods of guests that are on the move, as far as this process has heard of their target pods."""
         known = {pod.uid for pod in self._caches.pods}
-        unfinished = {item.uid for item in self._caches.migrations if not item.is_final}
+        over = {state["migrationUid"] for vmi in self.cluster.all(VMIS) if (state := state_of(vmi)).get("completed")}
+        unfinished = {item.uid for item in self._caches.migrations if not item.is_final} - over
         targets = {
             pod["metadata"]["uid"]: (owner_of(pod) or {})["uid"]
             for pod in launcher_pods(self.cluster)

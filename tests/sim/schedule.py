@@ -27,7 +27,7 @@ from tests.sim.users import bring_nodes_back, make_networks, make_world, resume_
 NODES = ("node01", "node02", "node03")
 _CHAOS_STEPS = 160
 # A migration takes some fifty steps of all its parties.
-_CHAOS_STEPS_OF_MOVES = 500
+_CHAOS_STEPS_OF_MOVES = 1200
 _SETTLE_STEPS = 20000
 # Beyond every deadline of a NIC and every back-off that the faults can have caused.
 _HORIZON_SECONDS = 400.0
@@ -56,12 +56,14 @@ class Schedule:
     randomness: random.Random = field(init=False)
     processes: list[Operator] = field(init=False)
     is_mended: bool = field(init=False)
+    limits: MigrationInvariants = field(init=False)
 
     def __post_init__(self) -> None:
         self.randomness = random.Random(f"{self.scenario}/{self.operators}/{self.seed}")
         moves = self.scenario in MOVES
         self.cluster = Cluster(NODES) if moves else Cluster()
-        self.cluster.on_commit += [Invariants(has_one_leader=self.operators == 1), MigrationInvariants()]
+        self.limits = MigrationInvariants()
+        self.cluster.on_commit += [Invariants(has_one_leader=self.operators == 1), self.limits]
         self.is_mended = not moves or self.randomness.random() < 0.5
         self.faults = Faults(
             refused=self.randomness.choice((0.0, 0.1)),
@@ -86,12 +88,15 @@ class Schedule:
             make_world(self.cluster, removal_policy=policy)
             for machine in self.cluster.machines.values():
                 machine.seconds_ahead = self._seconds_ahead()
+            if self.scenario in MOVES:
+                self.limits.begin_anew()
+                set_limits(self.cluster, *(self.randomness.choice(values) for values in ((1, 2, 3), (1, 2), (1, 2))))
             self.processes = [
                 Operator(f"operator-{index}", self.cluster, self.faults, self.randomness, self._seconds_ahead())
                 for index in range(self.operators)
             ]
             if self.scenario in MOVES:
-                set_limits(self.cluster, *(self.randomness.choice(values) for values in ((1, 2, 3), (1, 2), (1, 2))))
+                self._settle(seconds=1.0)
             self._chaos()
             self._become_kind()
             self._settle(seconds=_HORIZON_SECONDS_OF_MOVES if self.scenario in MOVES else _HORIZON_SECONDS)
@@ -105,26 +110,30 @@ class Schedule:
         return sum(process.api.writes for process in self.processes)
 
     def _chaos(self) -> None:
-        deeds = (MOVES | SCENARIOS)[self.scenario]
+        for _ in range(_CHAOS_STEPS_OF_MOVES if self.scenario in MOVES else _CHAOS_STEPS):
+            self._step()
+
+    def _step(self) -> None:
+        """One thing happens; a migration needs many, so where VMs move, mishaps are rarer."""
         moves = self.scenario in MOVES
-        for _ in range(_CHAOS_STEPS_OF_MOVES if moves else _CHAOS_STEPS):
-            dice = self.randomness.random()
-            process = self.randomness.choice(self.processes)
-            if dice < (0.04 if moves else 0.06):
-                self.randomness.choice(deeds)(self.cluster, self.randomness)
-            elif dice < 0.07:
-                self.cluster.say(f"{process.name}: killed and started again")
-                process.start()
-            elif dice < 0.08:
-                process.relist()
-            elif dice < 0.14:
-                self.cluster.pass_time(self.randomness.uniform(0.0, 0.4))
-            elif dice < 0.34:
-                self._play(until_done=moves)
-            elif dice < 0.64:
-                process.hear()
-            else:
-                process.work()
+        deed, killed, relisted, waited = (0.02, 0.023, 0.027, 0.07) if moves else (0.06, 0.07, 0.08, 0.14)
+        dice = self.randomness.random()
+        process = self.randomness.choice(self.processes)
+        if dice < deed:
+            self.randomness.choice((MOVES | SCENARIOS)[self.scenario])(self.cluster, self.randomness)
+        elif dice < killed:
+            self.cluster.say(f"{process.name}: killed and started again")
+            process.start()
+        elif dice < relisted:
+            process.relist()
+        elif dice < waited:
+            self.cluster.pass_time(self.randomness.uniform(0.0, 0.4))
+        elif dice < 0.34:
+            self._play(until_done=moves)
+        elif dice < 0.64:
+            process.hear()
+        else:
+            process.work()
 
     def _play(self, *, until_done: bool) -> None:
         """One role of the nodes has its turn, whether or not it has something to do; or the first that has."""

@@ -49,7 +49,7 @@ def test_converges_to_the_spec_and_falls_silent(scenario: str, operators: int, s
         assert writes > 0, "the schedule did nothing"
 
 
-@pytest.mark.parametrize(("scenario", "operators", "seeds"), _chunks(MOVES, schedules=110))
+@pytest.mark.parametrize(("scenario", "operators", "seeds"), _chunks(MOVES, schedules=66))
 def test_vms_that_move_converge_too(scenario: str, operators: int, seeds: range) -> None:
     """Never two migrations of one VMI under way, no limit exceeded, nothing lost that a user wrote."""
     for seed in seeds:
