@@ -96,3 +96,20 @@ def test_a_nic_that_cannot_come_is_rolled_back_and_its_vm_keeps_it(user: User, s
 
     user.change(VM, "a", correct)
     user.until_ready("a", "blue")
+
+
+def test_a_nic_that_was_taken_back_together_with_a_failing_one_is_mended(user: User, sandbox: Sandbox) -> None:
+    """The runtime takes back what the same pass had added, and network-status goes on listing it."""
+    user.create(NAD, failing("broken"))
+    user.create(VM, vm("a", nodeSelector={"kubernetes.io/hostname": "node01"}))
+    user.until_running("a")
+
+    def both(body: Json) -> None:
+        plug("blue")(body)
+        plug("broken", attachment="broken")(body)
+
+    user.change(VM, "a", both)
+    user.until_ready("a", "blue")
+    guest = sandbox.guests()[f"{user.namespace}/a"]
+    assert "blue" in str(guest)
+    assert user.record("a", "broken")["phase"] in ("Failed", "Pending", "Blocked", "Migrating")

@@ -51,12 +51,13 @@ class World:
     row: Json = field(default_factory=lambda: LISTED)
     failed_ago: float | None = 5.5
     attached: tuple[str, ...] = ("blue",)
+    conditions: tuple[Json, ...] = (MIGRATABLE,)
     networks: tuple[str, ...] = ("blue", "red")
 
     def plan(self, **view: Any) -> Plan:
         rows = [primary_row(), *([self.row] if self.row else [])]
         raw = vmi(
-            primary(), nic("blue"), nic("red"), rows=rows, operations=[self.blue, self.red], conditions=[MIGRATABLE]
+            primary(), nic("blue"), nic("red"), rows=rows, operations=[self.blue, self.red], conditions=self.conditions
         )
         asked = pod(networks=[element(name) for name in self.networks], attached=self.attached)
         failures = [] if self.failed_ago is None else [failed("red", at=later(-self.failed_ago))]
@@ -107,6 +108,11 @@ def in_pod(asked: float, **members: Any) -> Json:
         ),
         pytest.param(World(blue=in_pod(6), row=row("blue", "domain", "multus-status")), False, id="the guest has it"),
         pytest.param(World(blue=in_pod(6, migration="m", path="Migration")), False, id="it came by a migration"),
+        pytest.param(
+            World(blue=in_pod(6), conditions=(MIGRATABLE, {"type": "Paused", "status": "True"})),
+            False,
+            id="the guest is paused",
+        ),
         pytest.param(World(blue=suspect(6), failed_ago=None), True, id="suspected before, and nothing has changed"),
     ],
 )

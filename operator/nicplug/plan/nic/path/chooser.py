@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from nicplug.model.attachments import AttachmentDefinition, attachment_key
-from nicplug.model.conditions import LIVE_MIGRATABLE, find_condition
+from nicplug.model.conditions import LIVE_MIGRATABLE, PAUSED, find_condition, is_true
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import objects, text
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network
@@ -97,9 +97,12 @@ class Chooser:
         return Chosen(choice=choose_path(evidence), evidence=evidence, cause=cause, failures=failures)
 
     def is_suspect(self, name: str) -> bool:
-        """The pod has probably not got the interface that its network-status lists."""
+        """The pod has probably not got the interface that its network-status lists.
+
+        A guest that is paused takes no NIC, and says nothing against it.
+        """
         pod = self.pod
-        if pod is None:
+        if pod is None or is_true(objects(self.view.vmi.read_status().get("conditions")), PAUSED):
             return False
         failures = (item for item in self.view.failures if item.pod_uid == pod.uid)
         return phantoms.is_suspect(
