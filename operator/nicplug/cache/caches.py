@@ -15,6 +15,7 @@ from nicplug.cache.nodes import Nodes
 from nicplug.cache.owner_index import OwnerIndex
 from nicplug.cache.pending_index import PendingIndex
 from nicplug.cache.pod_failures import PodFailures
+from nicplug.cache.revisions import Revisions
 from nicplug.cache.slot_book import SlotBook
 from nicplug.cache.store import Change, Store
 from nicplug.model.attachments import KnownAttachments, attachment_keys
@@ -35,10 +36,9 @@ from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, resource_version, text
 from nicplug.model.migration import Migration, migration_state_in, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
-from nicplug.model.names import VM_KIND, VMI_KIND
+from nicplug.model.names import VMI_KIND
 from nicplug.model.pod import LauncherPod, parse_pod
-from nicplug.model.revision import VmRevision, name_of_start_revision, parse_revision
-from nicplug.model.slot_ledger import SlotEntry
+from nicplug.model.revision import parse_revision
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 
@@ -58,16 +58,6 @@ class CachedKind(Enum):
     REVISION = "ControllerRevision"
 
 
-class SlotFate(Enum):
-    """What has become of a migration that has a slot."""
-
-    GOES_ON = "goes on"
-    ENDED = "ended"
-    LINGERS = "lingers"
-    """It has ended, and the node agents have still to hear of it."""
-    UNKNOWN = "unknown"
-
-
 class Caches:
     """Everything nicplug knows of the cluster.
 
@@ -81,7 +71,7 @@ class Caches:
         self.vmis: Store[VirtualMachineInstance] = Store(on_forget=self._forget_vmi)
         self.migrations: Store[Migration] = Store(on_forget=self._forget_migration)
         self.pods: Store[LauncherPod] = Store(on_forget=self._forget_pod)
-        self.revisions: Store[VmRevision] = Store(on_forget=self._forget_revision)
+        self.revisions = Revisions()
         self.kubevirts: Store[KubevirtConfig] = Store()
         self.attachments = Attachments(clock=clock)
         self.pod_failures = PodFailures(clock=clock, is_ours=lambda uid: uid in self._vmi_of_pod)
@@ -89,7 +79,6 @@ class Caches:
         self.controllers = DynamicControllers()
         self.slots = SlotBook()
         self._pods: OwnerIndex[LauncherPod] = OwnerIndex(owner_kind=VMI_KIND)
-        self._revisions: OwnerIndex[VmRevision] = OwnerIndex(owner_kind=VM_KIND)
         self._migrations = MigrationIndex()
         self._gone_pods = GonePods()
         self._vmi_of_pod: dict[str, VmiKey] = {}
@@ -118,7 +107,7 @@ class Caches:
             case CachedKind.POD:
                 return self._put_pod(parse_pod(raw))
             case CachedKind.REVISION:
-                return self._put_revision(parse_revision(raw))
+                return [*self.revisions.vms(self.revisions.put(parse_revision(raw)))]
             case CachedKind.KUBEVIRT:
                 return self._kubevirt_keys(self.kubevirts.put(parse_kubevirt(raw)))
 
@@ -156,7 +145,8 @@ class Caches:
             case CachedKind.POD:
                 return self._remove_pod(PodKey(key.namespace, key.name), uid=uid, version=version)
             case CachedKind.REVISION:
-                return self._revision_keys(self.revisions.remove(key=RevisionKey(key.namespace, key.name), uid=uid))
+                change = self.revisions.store.remove(key=RevisionKey(key.namespace, key.name), uid=uid)
+                return [*self.revisions.vms(change)]
             case CachedKind.KUBEVIRT:
                 return self._kubevirt_keys(self.kubevirts.remove(key=KubevirtKey(key.namespace, key.name), uid=uid))
 
@@ -172,7 +162,7 @@ class Caches:
             case CachedKind.POD:
                 return self.pods
             case CachedKind.REVISION:
-                return self.revisions
+                return self.revisions.store
             case CachedKind.KUBEVIRT:
                 return self.kubevirts
 
@@ -201,29 +191,6 @@ class Caches:
         """How many migrations may be under way; KubeVirt's defaults without a KubeVirt CR."""
         config = self.config()
         return config.limits if config is not None else MigrationLimits()
-
-    def fate_of(self, entry: SlotEntry) -> SlotFate:
-        """What has become of a migration that has a slot."""
-        migration = self.migrations.get(entry.migration)
-        if migration is None or migration.uid != entry.uid:
-            return SlotFate.ENDED if self.migrations.knows(entry.uid) else SlotFate.UNKNOWN
-        if not migration.is_final:
-            return SlotFate.GOES_ON
-        vmi = self.vmis.get(entry.vmi)
-        state = migration_state_in(vmi.status) if vmi is not None else None
-        is_copied = state is not None and state.is_active and state.migration_uid == entry.uid
-        return SlotFate.LINGERS if is_copied else SlotFate.ENDED
-
-    def revisions_of(self, vm: VirtualMachine) -> tuple[VmRevision, ...]:
-        """The revisions whose controller is this very uid."""
-        return self._revisions.of(vm.uid)
-
-    def start_revision(self, vmi: VirtualMachineInstance) -> VmRevision | None:
-        """The revision that the VMI was started from, if it is its owner's."""
-        name = name_of_start_revision(vmi)
-        revision = self.revisions.get(RevisionKey(vmi.key.namespace, name)) if name else None
-        owner = self._revisions.owner_of(revision) if revision is not None else None
-        return revision if owner is not None and vmi.owner is not None and owner.uid == vmi.owner.uid else None
 
     def attachments_of(self, vmi: VirtualMachineInstance, *, vm: VirtualMachine | None = None) -> KnownAttachments:
         """What is known of the NADs that the VMI refers to, and the template of its VM, from which more may come."""
@@ -360,18 +327,6 @@ class Caches:
         self._migrations.drop(migration)
         self._gone_pods.forget(migration.uid)
 
-    def _put_revision(self, revision: VmRevision) -> list[WorkKey]:
-        before = self.revisions.get(revision.key)
-        change = self.revisions.put(revision)
-        if self.revisions.get(revision.key) is revision:
-            if before is not None:
-                self._revisions.drop(before)
-            self._revisions.add(revision)
-        return self._revision_keys(change)
-
-    def _forget_revision(self, revision: VmRevision) -> None:
-        self._revisions.drop(revision)
-
     def _forget_vmi(self, vmi: VirtualMachineInstance) -> None:
         self._spec_seen.pop(vmi.uid, None)
         self._vmis_by_attachment.drop(vmi)
@@ -418,12 +373,6 @@ class Caches:
             if not item.is_final or len(self._pods.of(uid)) > 1
         ]
         return _unique([*(vmi for vmi, _ in vmis), *migrations])
-
-    def _revision_keys(self, change: Change[VmRevision] | None) -> list[WorkKey]:
-        if change is None:
-            return []
-        owners = [(revision.key.namespace, self._revisions.owner_of(revision)) for revision in change.records]
-        return _unique([VmKey(namespace, owner.name) for namespace, owner in owners if owner is not None])
 
     def _kubevirt_keys(self, change: Change[KubevirtConfig] | None) -> list[WorkKey]:
         config = self.config()

@@ -56,8 +56,8 @@ class Gatherer:
         return VmView(
             vm=vm,
             vmi=vmi,
-            revision=self.caches.start_revision(vmi) if vmi is not None and is_own else None,
-            revisions=self.caches.revisions_of(vm),
+            revision=self.caches.revisions.start_of(vmi) if vmi is not None and is_own else None,
+            revisions=self.caches.revisions.of(vm),
             config=self.caches.config(),
             settings=self._present_settings(_BUSY_VM_FACTOR),
             refusal=self.memory.refusal(key, generation=vm.generation),

@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-from nicplug.cache.caches import CachedKind, Caches, SlotFate, WorkKey
+from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.slot_fate import SlotFate, fate_of
 from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CONFIG_MAPS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
@@ -120,7 +121,7 @@ class SlotKeeper:
         """Of the migrations in the ledger those that have ended; about one never heard of the server is asked."""
         book, ended, lingering = self.caches.slots, set(), set()
         for uid, entry in list(book.entries.items()):
-            match self.caches.fate_of(entry):
+            match fate_of(entry, migrations=self.caches.migrations, vmis=self.caches.vmis):
                 case SlotFate.ENDED:
                     ended.add(uid)
                 case SlotFate.LINGERS:

@@ -66,13 +66,13 @@ def test_the_revision_that_a_vmi_was_started_from(raw: Json, wanted: str) -> Non
     ids=["it exists", "only another generation's", "of that name, somebody else's", "of that name, nobody's"],
 )
 def test_only_a_revision_of_the_vms_own_counts(found: list[Json], is_known: bool) -> None:
-    known = _caches(*found).start_revision(a_vmi(_started("2", **OWN)))
+    known = _caches(*found).revisions.start_of(a_vmi(_started("2", **OWN)))
     assert (known is not None) == is_known
 
 
 def test_the_template_of_then_compares_with_that_of_now() -> None:
     caches = _caches(OF_2)
-    known = caches.start_revision(a_vmi(_started("2", **OWN)))
+    known = caches.revisions.start_of(a_vmi(_started("2", **OWN)))
     assert known is not None
     assert known.template == a_vm(vm(nic("blue"), generation=5)).template
     assert known.template != a_vm(vm(nic("red"), generation=5)).template
@@ -82,9 +82,9 @@ def test_an_event_has_its_vm_looked_at() -> None:
     caches = _caches()
     assert caches.observe(CachedKind.REVISION, OF_1) == [VmKey(NAMESPACE, NAME)]
     assert caches.forget(CachedKind.REVISION, OF_1) == [VmKey(NAMESPACE, NAME)]
-    assert caches.revisions_of(a_vm(vm())) == ()
+    assert caches.revisions.of(a_vm(vm())) == ()
 
 
 def test_one_that_changed_hands_is_no_longer_the_vms() -> None:
     caches = _caches(revision(vm(), version=1), revision(vm(), version=2, owner_uid="somebody else"))
-    assert caches.revisions_of(a_vm(vm())) == ()
+    assert caches.revisions.of(a_vm(vm())) == ()
