@@ -17,6 +17,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, HandOffStep, Kind, PatchMigrationState, SetLabel
 
 _STATE = "migrationState"
+_PODS = "activePods"
 TARGET_IS_DOWN = "Target pod is down"
 
 
@@ -45,8 +46,19 @@ def hand_off(
         "targetPod": target.key.name,
         "migrationConfiguration": dict(configuration),
     }
-    # The node is a guard alone: the guest is still where the source pod is.
-    patch = _patch(vmi, state, step=HandOffStep.HAND_OFF, guards={"nodeName": vmi.node_name})
+    # The node is a guard alone: the guest is still where the source pod is. By the uid of its pod virt-handler finds
+    # the launcher's socket, which it would look for in vain until the VMI's own report came.
+    pods = vmi.read_status().get(_PODS)
+    patch = _patch(
+        vmi,
+        step=HandOffStep.HAND_OFF,
+        seen={_STATE: vmi.read_status().get(_STATE), "nodeName": vmi.node_name, _PODS: pods},
+        wanted={
+            _STATE: state,
+            "nodeName": vmi.node_name,
+            _PODS: {**mapping(pods), target.uid: target.node_name},
+        },
+    )
     label = label_target_node(vmi, target.node_name)
     return (patch,) if label is None else (label, patch)
 
@@ -80,31 +92,30 @@ def mark_failed(vmi: VirtualMachineInstance, *, reason: str, now: datetime) -> P
         "endTimestamp": ended,
         "failureReason": text(state.get("failureReason")) or reason,
     }
-    return _patch(vmi, wanted, step=HandOffStep.MARK_FAILED)
+    return _replace_state(vmi, wanted, step=HandOffStep.MARK_FAILED)
 
 
 def request_abort(vmi: VirtualMachineInstance) -> PatchMigrationState:
     """Ask the source's node agent to stop the copy."""
-    return _patch(vmi, {**_seen(vmi), "abortRequested": True}, step=HandOffStep.ABORT)
+    return _replace_state(vmi, {**_seen(vmi), "abortRequested": True}, step=HandOffStep.ABORT)
 
 
 def _seen(vmi: VirtualMachineInstance) -> dict[str, Any]:
     return dict(mapping(vmi.read_status().get(_STATE)))
 
 
+def _replace_state(vmi: VirtualMachineInstance, state: Mapping[str, Any], *, step: HandOffStep) -> PatchMigrationState:
+    return _patch(vmi, step=step, seen={_STATE: vmi.read_status().get(_STATE)}, wanted={_STATE: dict(state)})
+
+
 def _patch(
-    vmi: VirtualMachineInstance,
-    state: Mapping[str, Any],
-    *,
-    step: HandOffStep,
-    guards: Mapping[str, Any] | None = None,
+    vmi: VirtualMachineInstance, *, step: HandOffStep, seen: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> PatchMigrationState:
-    kept = dict(guards or {})
     return PatchMigrationState(
         key=vmi.key,
         uid=vmi.uid,
         version=vmi.resource_version,
         step=step,
-        seen=freeze({_STATE: vmi.read_status().get(_STATE), **kept}),
-        wanted=freeze({_STATE: dict(state), **kept}),
+        seen=freeze(dict(seen)),
+        wanted=freeze(dict(wanted)),
     )

@@ -60,8 +60,12 @@ def has_arrived(view: VmiView, pod: LauncherPod) -> bool:
 
 
 def confirm_pod(view: VmiView) -> ConfirmPod:
-    """Ask for the pod that is not in sight: losing a label is not losing a guest."""
-    return _confirm(view, (_expected(view, _state(view)),))
+    """Ask for the pod that is not in sight: losing a label is not losing a guest.
+
+    For the others too: the name that is expected may be somebody's invention, written into the migration's state.
+    """
+    keys = (_expected(view, _state(view)), *known_pods(view.vmi, view.migrations))
+    return _confirm(view, tuple(dict.fromkeys(keys)))
 
 
 def confirm_pods(view: VmiView) -> ConfirmPod:

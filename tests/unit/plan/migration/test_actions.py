@@ -11,6 +11,7 @@ import pytest
 from tests.build import (
     NODE,
     NOW,
+    POD_UID,
     TARGET_NODE,
     Json,
     element,
@@ -295,6 +296,16 @@ class TestHandOff:
         # The guest may not have moved since: its node is tested with the state.
         assert {"op": "test", "path": "/status/nodeName", "value": NODE} in [dict(item) for item in state.json_patch()]
         assert {"op": "test", "path": "/metadata/uid", "value": vmi()["metadata"]["uid"]} in state.json_patch()
+
+    def test_the_target_pod_is_listed_with_the_state(self) -> None:
+        """virt-handler finds the launcher's socket by it."""
+        of = vmi()
+        of["status"]["activePods"] = {POD_UID: NODE}
+        (_, state), _ = self.handed(of)
+        assert thaw(state.seen)["activePods"] == {POD_UID: NODE}
+        assert thaw(state.wanted)["activePods"] == {POD_UID: NODE, target_pod()["metadata"]["uid"]: TARGET_NODE}
+        (_, state), _ = self.handed()
+        assert thaw(state.wanted)["activePods"] == {target_pod()["metadata"]["uid"]: TARGET_NODE}
 
     def test_the_configuration_as_it_stands_goes_with_it(self) -> None:
         config = kubevirt()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.build import NODE, NOW, POD_UID, Json, later, pinned, pod, vmi, vmi_view, waiting
+from tests.build import NODE, NOW, POD_UID, Json, later, migration_state, pinned, pod, vmi, vmi_view, waiting
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import ConfirmPod, PatchStatus
@@ -223,6 +223,14 @@ class TestMissingPod:
         (action,) = _plan(vmi(phase=phase), podless=False).actions
         assert isinstance(action, ConfirmPod)
         assert action.key.name == pod()["metadata"]["name"]
+
+    def test_not_only_by_the_name_that_somebody_wrote(self) -> None:
+        """A forged source pod does not exist; the guest was failed on that, in its pod without a label."""
+        forged = migration_state(source=pod(name="forged"), target=pod(name="x", node="y"))
+        (action,) = _plan(vmi(moving=forged), podless=False).actions
+        assert isinstance(action, ConfirmPod)
+        assert action.key.name == "forged"
+        assert pod()["metadata"]["name"] in [key.name for key in action.keys]
 
     @pytest.mark.parametrize("phase", ["", "Pending", "Succeeded", "Failed", "WaitingForSync"])
     def test_not_where_nothing_hangs_on_it(self, phase: str) -> None:
