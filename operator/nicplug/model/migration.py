@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.conditions import PROGRESSING, find_condition
+from nicplug.model.conditions import FALSE, PROGRESSING, find_condition
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
@@ -101,6 +101,12 @@ class Migration:
         """What its condition `Progressing` says: who waits for whom; "" when it says nothing."""
         row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
         return text(row.get("message")) if row is not None else ""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Its condition `Progressing` is False: it can do nothing until something changes."""
+        row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
+        return row is not None and row.get("status") == FALSE
 
     def annotation(self, name: str) -> str | None:
         """Value of an annotation; None when there is none."""

@@ -218,8 +218,8 @@ class Reason(StrEnum):
     NO_CANDIDATE_NODE = "NoCandidateNode"
     """The NIC cannot come in place, and no other node can take the VM.
 
-    The message counts the nodes by what is wrong with them: uncordon one, label it, let it offer the device, or
-    restart the VM. It is noticed at once.
+    The message counts the nodes by what is wrong with them: uncordon one, label it, let it offer the device; change
+    the VM's own nodeSelector, affinity or tolerations; or restart the VM. It is noticed at once.
     """
     MIGRATION_FORBIDDEN = "MigrationForbidden"
     """The NIC cannot come in place, and the policy `migration` is `Never`.
@@ -251,8 +251,8 @@ class Reason(StrEnum):
     ROLLED_BACK = "RolledBack"
     """The NIC could not be brought about, and was taken back, as the policy `onFailure: Rollback` says.
 
-    The VM's template keeps what its owner wrote. Correct what the message names, then change the NIC's entry: it is
-    tried anew.
+    The VM's template keeps what its owner wrote. Correct what the message names, then change the NIC's entry, take it
+    out and write it anew, or set another `onFailure`: it is tried anew.
     """
     MIGRATION_SUCCEEDED = "MigrationSucceeded"
     """The VM runs on the target node.
@@ -277,7 +277,7 @@ class Reason(StrEnum):
     VM yourself.
     """
     CREATING_TARGET_POD = "CreatingTargetPod"
-    """The migration may go, and its target pod is being made.
+    """Nothing is in the way of the migration, and its target pod is being made.
 
     Wait.
     """

@@ -21,7 +21,7 @@ from nicplug.plan.migration.end import plan_end
 from nicplug.plan.migration.ending import Ending, Progress
 from nicplug.plan.migration.facts import VMI_UID_MEMBER, Facts, gather_facts
 from nicplug.plan.migration.ladder import find_ending, steps
-from nicplug.plan.migration.progress import WAITS_FOR_ITS_TURN, describe
+from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT, describe
 from nicplug.plan.migration.status import copied_state, with_conditions, with_phases
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
 from nicplug.plan.migration.unseen_pods import find_unseen_pod
@@ -175,7 +175,7 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
         changes |= changed_members(seen=migration.status, wanted={**status, **copied_state(facts)})
     before = told_of(migration)
     is_new = text(before.get("reason")) != outcome.progress.reason
-    says_little = text(before.get("message")) == WAITS_FOR_ITS_TURN
+    says_little = text(before.get("message")) == ASKS_FOR_A_SLOT
     is_prompt = is_new or says_little
     delay = view.settings.report_delay if is_prompt else max(view.settings.report_delay, _WORDING_DELAY)
     decision = decide_status(

@@ -13,7 +13,7 @@ from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_o
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
-WAITS_FOR_ITS_TURN = "waits for its turn"
+ASKS_FOR_A_SLOT = "a slot for it is looked for"
 """Until the ledger has said for whom."""
 
 
@@ -33,7 +33,7 @@ def describe(view: MigrationView, facts: Facts, phase: MigrationPhase, obstacle:
             # Its time counts on until there is a pod.
             return Progress(reason=text(told["reason"]), message=text(told.get("message")), is_stuck=True)
         case MigrationPhase.PENDING if not view.slot.is_granted:
-            return _queued(view, WAITS_FOR_ITS_TURN)
+            return _queued(view) or Progress(reason=Reason.CREATING_TARGET_POD, message=ASKS_FOR_A_SLOT)
         case MigrationPhase.PENDING:
             return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
         case MigrationPhase.SCHEDULING:
@@ -50,9 +50,10 @@ def _told(obstacle: Obstacle) -> str:
     return f"{obstacle.message}; given up at {format_time(obstacle.gives_up_at)}"
 
 
-def _queued(view: MigrationView, otherwise: str) -> Progress:
-    """In the words of the ledger, which knows who waits for whom."""
-    return Progress(reason=view.slot.reason or Reason.WAITING_FOR_SLOT, message=view.slot.message or otherwise)
+def _queued(view: MigrationView) -> Progress | None:
+    """In the words of the ledger, which knows who waits for whom; None while it has not said that anybody does."""
+    slot = view.slot
+    return Progress(reason=slot.reason or Reason.WAITING_FOR_SLOT, message=slot.message) if slot.message else None
 
 
 def _canceling(facts: Facts) -> Progress:
@@ -96,8 +97,8 @@ def _ready(view: MigrationView, facts: Facts) -> Progress:
         what = f"Multus has still to report {', '.join(missing)}"
         message = f"target pod {pod.key.name} runs; {what}{_given_up(facts, pod)}"
         return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)
-    if view.slot.inbound_node != pod.node_name:
-        return _queued(view, f"target pod {pod.key.name} is ready; {pod.node_name} takes in others first")
+    if view.slot.inbound_node != pod.node_name and (queued := _queued(view)) is not None:
+        return queued
     if facts.source is None:
         names = ", ".join(sorted(item.key.name for item in facts.others)) or "none"
         what = f"exactly one other launcher pod has to be there: {names}"

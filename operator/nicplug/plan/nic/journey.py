@@ -13,7 +13,8 @@ class Journey:
     Attributes:
         name: of the migration.
         is_own: nicplug made it for this very VMI.
-        waits_for: what keeps it from having a target pod, in its own words; "" when it says nothing.
+        waits_for: what it waits for, in its own words; "" when it says nothing.
+        is_stuck: it can do nothing about that.
         has_target: its target pod was made, from the spec as it was then.
         target: name of that pod; "" while it is not in sight.
         networks: what that pod was made with: NIC name -> `<namespace>/<definition>`; None while it is not in sight.
@@ -22,6 +23,7 @@ class Journey:
     name: str
     is_own: bool
     waits_for: str = ""
+    is_stuck: bool = False
     has_target: bool = False
     target: str = ""
     networks: Mapping[str, str] | None = None

@@ -103,7 +103,8 @@ def _on_its_way(situation: Situation, chosen: Chosen, journey: Journey) -> Findi
     """Goes on though the choice were another one now: what was begun is sooner there than what would be begun anew."""
     is_chosen = chosen.choice.verdict is Verdict.MIGRATE
     pod = f" to pod {journey.target}" if journey.target else ""
-    message = f"{chosen.choice.message if is_chosen else 'the VM is migrated'} by {journey.name}{pod}"
+    waits = f" ({journey.waits_for})" if journey.is_stuck and journey.waits_for else ""
+    message = f"{chosen.choice.message if is_chosen else 'the VM is migrated'} by {journey.name}{pod}{waits}"
     may_go_on = situation.view.policy.migration is not MigrationPolicy.NEVER
     return _migrating(chosen, journey, message=message, wants_migration=may_go_on)
 

@@ -58,6 +58,7 @@ def journey_of(view: VmiView) -> Journey | None:
         name=migration.key.name,
         is_own=migration.is_automatic(vmi_uid=view.vmi.uid),
         waits_for=migration.progress,
+        is_stuck=migration.is_stuck,
         has_target=is_moving(view),
         target=pod.key.name if pod is not None else "",
         networks=_networks_of(pod, view.vmi) if pod is not None else None,

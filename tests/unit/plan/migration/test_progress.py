@@ -77,7 +77,7 @@ def handed_off(phase: str, *, node: str = NODE, deleting: bool = False, **member
 BLUE = vmi(primary(), nic("blue"), rows=[row("blue", "domain", "multus-status")])
 WAITS = [
     pytest.param(
-        Case(view=pending(slot=MigrationSlot()), reason=Reason.WAITING_FOR_SLOT, message="waits for its turn"),
+        Case(view=pending(slot=MigrationSlot()), reason=Reason.CREATING_TARGET_POD, message="a slot for it is looked for"),
         id="not granted yet",
     ),
     pytest.param(
@@ -264,6 +264,14 @@ WAITS = [
     ),
     pytest.param(
         Case(
+            view=migration_view(migration("Scheduled"), vmi(), pod(), target_pod(), slot=MigrationSlot(is_granted=True)),
+            reason=Reason.PREPARING_TARGET,
+            message="is handed to virt-handler on node02",
+        ),
+        id="ready, and the ledger has not heard of its node yet",
+    ),
+    pytest.param(
+        Case(
             view=migration_view(
                 migration("Scheduled"),
                 vmi(primary(), nic("blue")),
@@ -439,7 +447,7 @@ TOLD_ELSEWHERE = {
 
 
 @pytest.mark.parametrize(
-    ("told", "is_written"), [("waits for its turn", True), ("4th in line: 5 of 5 migrations are under way", False)]
+    ("told", "is_written"), [("a slot for it is looked for", True), ("4th in line: 5 of 5 migrations are under way", False)]
 )
 def test_a_first_place_in_the_queue_is_told_soon_and_a_new_one_later(told: str, is_written: bool) -> None:
     """A place changes often; whoever knows none at all has just asked."""

@@ -285,6 +285,21 @@ CASES = [
         says=f"the VM is migrated by {OWN} to pod virt-launcher-vmi-fedora-",
     ),
     Case(
+        title="the target pod cannot start: its migration says why",
+        view={"controller": NO_CONTROLLER},
+        record=migrating(),
+        pods=(pod(), TARGET),
+        migrations=(
+            migration(
+                "Scheduling",
+                status={"conditions": [{"type": "Progressing", "status": "False", "message": "plugin failed"}]},
+                **OURS,
+            ),
+        ),
+        expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
+        says="(plugin failed)",
+    ),
+    Case(
         title="the target pod was made without it: served right after",
         view={"controller": READY},
         pods=(pod(), TARGET_WITHOUT),

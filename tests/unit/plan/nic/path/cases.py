@@ -411,7 +411,7 @@ FAILURE_POLICY_CASES = [
         Verdict.ROLL_BACK,
         Reason.ROLLED_BACK,
         "failed 2 times to attach network default/blue-net to pod virt-launcher-a: no such device; it was taken back, "
-        "as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt): change the NIC to try again",
+        "as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt): to try again, change its entry or onFailure",
         failed_attempts=2,
         error=ERROR,
         policy=ROLLBACK,
@@ -432,7 +432,7 @@ FAILURE_POLICY_CASES = [
         Reason.ROLLED_BACK,
         "it was taken back, as onFailure is Rollback",
         rolled_back="no such device; it was taken back, as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt): "
-        "change the NIC to try again",
+        "to try again, change its entry or onFailure",
         policy=ROLLBACK,
         asks_pod=False,
     ),
@@ -591,7 +591,7 @@ OBSTACLE_CASES = [
         "no node can take the VM",
         Verdict.BLOCKED,
         Reason.NO_CANDIDATE_NODE,
-        "and the VM is not migrated: 0 of 1 nodes can take the VM: node01 runs it. Make room on another node, run a "
+        "and the VM is not migrated: 0 of 1 nodes can take the VM: node01 runs it. Let another node fit it, or change its nodeSelector, affinity or tolerations, run a "
         "dynamic networks controller on node node01, or restart the VM",
         controller=NOT_DEPLOYED,
         candidates=NO_NODE,
