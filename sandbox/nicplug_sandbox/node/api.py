@@ -17,6 +17,7 @@ import aiohttp
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_kube_config
 
+from nicplug_sandbox.node import go_json
 from nicplug_sandbox.node.settings import FIELD_MANAGER
 
 Json = dict[str, Any]
@@ -158,7 +159,7 @@ class Api:
             ApiError: the server answered with an error.
             aiohttp.ClientError, TimeoutError: it did not answer.
         """
-        payload = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        payload = None if body is None else go_json.encode(body)
         headers = {} if payload is None else {"Content-Type": content_type}
         async with self._session.request(
             method, self._base + path, params=params, data=payload, headers=headers

@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 FIRST_BACKOFF_SECONDS = 0.01
 LONGEST_BACKOFF_SECONDS = 5.0
+# Being refused is usual where several write one object; so often in a row it is not, and somebody should hear of it.
+MANY_REFUSALS = 8
 
 Work = Callable[[Key], Awaitable[float | None]]
 """Works on a key; returns after how many seconds to look again, or None."""
@@ -91,7 +93,10 @@ class WorkQueue:
                 self._failures.pop(key, None)
             else:
                 again = self._back_off(key)
-                log.debug("%s: %s: %s, again in %.2f s", self._name, key, error, again)
+                count = self._failures[key]
+                loudness = logging.WARNING if count % MANY_REFUSALS == 0 else logging.DEBUG
+                log.log(loudness, "%s: %s: %s; refusal %d in a row, again in %.2f s",
+                        self._name, key, error, count, again)  # fmt: skip
         except (aiohttp.ClientError, TimeoutError) as error:
             again = self._back_off(key)
             log.info("%s: %s: no answer (%r), again in %.2f s", self._name, key, error, again)

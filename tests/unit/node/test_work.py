@@ -8,7 +8,7 @@ import pytest
 from tests.unit.node.memory_api import refusal
 
 from nicplug_sandbox.node.mirror import Key
-from nicplug_sandbox.node.work import WorkQueue
+from nicplug_sandbox.node.work import MANY_REFUSALS, WorkQueue
 
 A, B, C = Key("ns", "a"), Key("ns", "b"), Key("ns", "c")
 
@@ -120,6 +120,28 @@ async def test_repeated_failures_back_off_and_other_keys_go_on() -> None:
     queue.add(B)
     await asyncio.sleep(0.01)
     assert work.done[-1] == B
+    await queue.close()
+
+
+@pytest.mark.parametrize(("refusals", "told"), [(MANY_REFUSALS - 1, 0), (MANY_REFUSALS, 1)])
+async def test_who_is_refused_again_and_again_says_so(
+    refusals: int, told: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nicplug_sandbox.node.work.FIRST_BACKOFF_SECONDS", 0.0001)
+    errors = [refusal(HTTPStatus.UNPROCESSABLE_ENTITY, message="testing path failed") for _ in range(refusals)]
+    done = asyncio.Event()
+
+    async def work(_key: Key) -> None:
+        if errors:
+            raise errors.pop()
+        done.set()
+
+    queue = WorkQueue(name="test", work=work, concurrency=1)
+    queue.add(A)
+    await asyncio.wait_for(done.wait(), timeout=10)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == told
+    assert all("422" in warning and "in a row" in warning for warning in warnings)
     await queue.close()
 
 
