@@ -30,6 +30,7 @@ from tests.unit.plan.migration.outcome import events, names, progressing
 from nicplug.model.frozen_json import freeze
 from nicplug.model.migration_slot import MigrationSlot
 from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView, Refusal
 
@@ -77,7 +78,7 @@ def handed_off(phase: str, *, node: str = NODE, deleting: bool = False, **member
 BLUE = vmi(primary(), nic("blue"), rows=[row("blue", "domain", "multus-status")])
 WAITS = [
     pytest.param(
-        Case(view=pending(slot=MigrationSlot()), reason=Reason.CREATING_TARGET_POD, message="a slot for it is looked for"),
+        Case(view=pending(slot=MigrationSlot()), reason=Reason.CREATING_TARGET_POD, message=ASKS_FOR_A_SLOT),
         id="not granted yet",
     ),
     pytest.param(
@@ -264,7 +265,9 @@ WAITS = [
     ),
     pytest.param(
         Case(
-            view=migration_view(migration("Scheduled"), vmi(), pod(), target_pod(), slot=MigrationSlot(is_granted=True)),
+            view=migration_view(
+                migration("Scheduled"), vmi(), pod(), target_pod(), slot=MigrationSlot(is_granted=True)
+            ),
             reason=Reason.PREPARING_TARGET,
             message="is handed to virt-handler on node02",
         ),
@@ -447,7 +450,7 @@ TOLD_ELSEWHERE = {
 
 
 @pytest.mark.parametrize(
-    ("told", "is_written"), [("a slot for it is looked for", True), ("4th in line: 5 of 5 migrations are under way", False)]
+    ("told", "is_written"), [(ASKS_FOR_A_SLOT, True), ("4th in line: 5 of 5 migrations are under way", False)]
 )
 def test_a_first_place_in_the_queue_is_told_soon_and_a_new_one_later(told: str, is_written: bool) -> None:
     """A place changes often; whoever knows none at all has just asked."""

@@ -6,6 +6,7 @@ from nicplug.model.operations import OperationType
 from nicplug.plan.nic.path.evidence import PathEvidence
 
 CONTROLLER = "the dynamic networks controller"
+_TRY_AGAIN = "to try again, change its entry or onFailure"
 
 
 def where(evidence: PathEvidence) -> str:
@@ -157,7 +158,7 @@ def waiting_for_unknown(evidence: PathEvidence) -> str:
 def rolled_back_in_place(evidence: PathEvidence) -> str:
     """The dynamic path has failed."""
     why = failed(evidence) if evidence.failed_attempts > 1 else late(evidence)
-    return f"{why}; it was taken back, as {_policy(evidence, 'onFailure', 'Rollback')}: to try again, change its entry or onFailure"
+    return f"{why}; it was taken back, as {_policy(evidence, 'onFailure', 'Rollback')}: {_TRY_AGAIN}"
 
 
 def migrated(cause: str) -> str:
@@ -199,7 +200,8 @@ def network_cannot_change(evidence: PathEvidence) -> str:
 def no_candidate(evidence: PathEvidence) -> str:
     """Said with the numbers."""
     found = evidence.candidates.message or f"0 of {evidence.candidates.total} nodes can take the VM"
-    return f"{found}. {_alternative(evidence, 'Let another node fit it, or change its nodeSelector, affinity or tolerations')}"
+    remedy = "Let another node fit it, or change its nodeSelector, affinity or tolerations"
+    return f"{found}. {_alternative(evidence, remedy)}"
 
 
 def migration_given_up(evidence: PathEvidence) -> str:
@@ -216,14 +218,14 @@ def rolled_back_before(error: str, policy: HotplugPolicy) -> str:
     """Whoever took it back has left no sentence, or one about another state of the VM."""
     origin = policy.origin("onFailure")
     why = f"the last attempt failed: {error}" if error else "it could not be brought about"
-    return f"{why}; it was taken back, as onFailure is {policy.on_failure} ({origin}): to try again, change its entry or onFailure"
+    return f"{why}; it was taken back, as onFailure is {policy.on_failure} ({origin}): {_TRY_AGAIN}"
 
 
 def rolled_back_after_migrations(evidence: PathEvidence) -> str:
     """The migrations have failed for good."""
     return (
         f"{_failed_migrations(evidence)}. It was taken back, as {_policy(evidence, 'onFailure', 'Rollback')}: "
-        "to try again, change its entry or onFailure"
+        f"{_TRY_AGAIN}"
     )
 
 

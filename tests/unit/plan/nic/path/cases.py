@@ -591,8 +591,9 @@ OBSTACLE_CASES = [
         "no node can take the VM",
         Verdict.BLOCKED,
         Reason.NO_CANDIDATE_NODE,
-        "and the VM is not migrated: 0 of 1 nodes can take the VM: node01 runs it. Let another node fit it, or change its nodeSelector, affinity or tolerations, run a "
-        "dynamic networks controller on node node01, or restart the VM",
+        "and the VM is not migrated: 0 of 1 nodes can take the VM: node01 runs it. Let another node fit it, or "
+        "change its nodeSelector, affinity or tolerations, run a dynamic networks controller on node node01, "
+        "or restart the VM",
         controller=NOT_DEPLOYED,
         candidates=NO_NODE,
     ),
