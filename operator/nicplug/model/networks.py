@@ -10,13 +10,19 @@ from nicplug.model.metadata import mapping, sequence, text
 
 
 class Binding(StrEnum):
-    """How an interface is connected to its pod interface; PLUGIN is a registered network binding plugin."""
+    """How an interface is connected to its pod interface; PLUGIN is a registered network binding plugin.
+
+    SLIRP, MACVTAP and OLD_PASST are those of earlier releases: nothing is done with them, but they can be named.
+    """
 
     BRIDGE = "bridge"
     MASQUERADE = "masquerade"
     SRIOV = "sriov"
     PASST = "passtBinding"
     PLUGIN = "binding"
+    SLIRP = "slirp"
+    MACVTAP = "macvtap"
+    OLD_PASST = "passt"
     UNKNOWN = ""
 
 

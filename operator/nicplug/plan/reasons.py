@@ -293,8 +293,9 @@ class Reason(StrEnum):
     `kubevirt.io/migrationUnschedulablePodTimeoutSeconds`), and the VM stays where it is.
     """
     TARGET_POD_NOT_READY = "TargetPodNotReady"
-    """The target pod had a node and did not run in time (15 minutes, annotation
-    `kubevirt.io/migrationPendingPodTimeoutSeconds`); it was deleted, and the VM stays where it is.
+    """The target pod had a node and did not run in time; it was deleted, and the VM stays where it is. The time is 15
+    minutes (annotation `kubevirt.io/migrationPendingPodTimeoutSeconds`), and after `TargetPodSandboxFailed` 5 minutes
+    (annotation `kubevirt.io/migrationUnschedulablePodTimeoutSeconds`).
 
     A network that cannot be attached on that node, or an image that cannot be pulled: the pod's events tell.
     """

@@ -112,7 +112,13 @@ class Situation:
     def attempts_phrase(self) -> str:
         """How often it was tried and what comes next, for a sentence; stays the same until the next attempt."""
         attempts = self.attempts
-        if attempts is None or attempts.due_at is None or (attempts.count < 2 and not attempts.error):
+        return "" if attempts is None or (attempts.count < 2 and not attempts.error) else self.next_attempt_phrase
+
+    @property
+    def next_attempt_phrase(self) -> str:
+        """The same also where the first attempt is still waited for."""
+        attempts = self.attempts
+        if attempts is None or attempts.due_at is None:
             return ""
         tried = "once" if attempts.count == 1 else f"{attempts.count} times"
         return f". Asked {tried}; again at {attempts.due_at:%H:%M:%S} UTC, or when something changes"

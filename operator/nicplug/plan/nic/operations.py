@@ -124,13 +124,18 @@ def _born_with_the_pod(networks: Sequence[Network]) -> frozenset[str]:
 def _without_interface(view: VmiView) -> tuple[Interface, ...]:
     """A stand-in for each network that no interface names: it has to be told of under its name."""
     named = {interface.name for interface in view.vmi.interfaces}
-    return tuple(parse_interface({"name": item.name}) for item in view.vmi.networks if item.name not in named)
+    lonely = {item.name for item in view.vmi.networks if item.name not in named}
+    if view.vm is not None:
+        named |= {interface.name for interface in view.vm.interfaces}
+        lonely |= {item.name for item in view.vm.networks if item.name not in named}
+    in_order = dict.fromkeys(item.name for item in (*view.vmi.networks, *_template_networks(view)))
+    return tuple(parse_interface({"name": name}) for name in in_order if name in lonely)
 
 
 def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
     """A stand-in for each NIC that the guest has and no list names any more: its end has not been seen."""
     listed = {item.name for item in (*view.vmi.interfaces, *(view.vm.interfaces if view.vm is not None else ()))}
-    listed |= {network.name for network in view.vmi.networks}
+    listed |= {network.name for network in (*view.vmi.networks, *_template_networks(view))}
     held = (name for name, row in rows.items() if name not in listed and has_source(row, DOMAIN))
     return tuple(parse_interface({"name": name, "state": ABSENT}) for name in held)
 

@@ -49,7 +49,7 @@ def path_is_chosen(situation: Situation) -> Finding:
     """What was chosen, when it is no migration."""
     chosen = situation.choose()
     if chosen.choice.verdict is not Verdict.DYNAMIC:
-        return settled_by(chosen, tried=situation.attempts_phrase if chosen.choice.verdict is Verdict.HOLD else "")
+        return settled_by(chosen, tried=situation.next_attempt_phrase if chosen.choice.verdict is Verdict.HOLD else "")
     is_unplug = situation.operation is OperationType.UNPLUG
     finding = _finding(
         chosen,

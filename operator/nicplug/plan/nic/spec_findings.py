@@ -27,11 +27,14 @@ def interface_is_missing(situation: Situation) -> Finding | None:
     name = situation.interface.name
     if situation.network is None or any(item.name == name for item in _interfaces(situation)):
         return None
+    is_in_spec = any(item.name == name for item in situation.view.vmi.networks)
+    interfaces = "domain.devices.interfaces"
+    where = f"spec.{interfaces}" if is_in_spec else f"spec.template.spec.{interfaces} of the VM"
     return situation.finding(
         OperationPath.NONE,
         OperationPhase.BLOCKED,
         Reason.NO_INTERFACE,
-        f'spec.domain.devices.interfaces has no interface named "{name[:80]}": add it, or remove the network',
+        f'{where} has no interface named "{name[:80]}": add it, or remove the network',
     )
 
 

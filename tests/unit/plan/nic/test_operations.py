@@ -293,6 +293,14 @@ CASES = (
         says="masquerade",
     ),
     Case(
+        title="a binding of earlier releases",
+        nic=nic("blue", binding="macvtap"),
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.BINDING_NEEDS_RESTART,
+        says="an interface of binding macvtap cannot",
+    ),
+    Case(
         title="no binding",
         nic=nic("blue", binding=""),
         path=Path.RESTART,
@@ -805,6 +813,26 @@ IN_SPECS = {
 def test_flaws_of_a_spec_have_one_record_each(reason: Reason) -> None:
     assert len({name for name, _, _ in IN_SPECS[reason]}) == len(IN_SPECS[reason])
     assert reason in {found for _, found, _ in IN_SPECS[reason]}
+
+
+def _told_of_template(template: Json, *nics: Nic, **members: Any) -> list[tuple[str, str]]:
+    """Reason and message of each record of a running VMI with these NICs, whose VM has that template."""
+    view = vmi_view(vmi(primary(), *nics, **members), pod(), vm=template, pending_since=later(-9))
+    records = _status(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
+    return [(item["reason"], item["message"]) for item in records]
+
+
+def test_a_network_that_the_template_alone_has_and_no_interface_names_has_a_record() -> None:
+    """It never reached the VMI, and nobody said why."""
+    template = vm(primary())
+    template["spec"]["template"]["spec"]["networks"].append(nic("blue")[1])
+    says = 'spec.template.spec.domain.devices.interfaces of the VM has no interface named "blue": add it, or remove'
+    [(reason, message)] = _told_of_template(template, rows=[primary_row()])
+    assert reason == Reason.NO_INTERFACE
+    assert message.startswith(says)
+    # Of one that the guest still has it is told once; of one whose interface is in the VMI, not at all.
+    assert [found for found, _ in _told_of_template(template, rows=[primary_row(), PLUGGED])] == [reason]
+    assert _told_of_template(template, nic("blue"), rows=[primary_row(), PLUGGED]) == []
 
 
 def test_a_nic_whose_entry_was_deleted_under_the_guest_does_not_pass_for_unplugged() -> None:

@@ -194,6 +194,17 @@ CASES = [
         required="False",
     ),
     Case(
+        title="its time is over after one attempt, and onFailure Hold: says when it is asked again",
+        record=operation("blue", attempts=1, waitingSince=later(-5), lastAttemptTime=later(-5), observedGeneration=1),
+        view={
+            "controller": READY,
+            "policy": HotplugPolicy(on_failure=OnFailure.HOLD, dynamic_timeout=timedelta(seconds=5)),
+        },
+        expected=("Dynamic", "Failed", Reason.DYNAMIC_TIMEOUT),
+        says="ever less often. Asked once; again at 03:04:08 UTC",
+        required="False",
+    ),
+    Case(
         title="no controller, migration Never: blocked",
         view={"controller": NO_CONTROLLER, "policy": NO_MIGRATION},
         expected=("None", "Blocked", Reason.MIGRATION_FORBIDDEN),
