@@ -155,9 +155,14 @@ def _fail(view: MigrationView, facts: Facts, ending: Ending, *, now: datetime) -
 
 def _make_sure(facts: Facts, ending: Ending) -> Iterator[Action]:
     """A new leader may hear that the migration was handed off before it hears of the hand-off: the VMI has a watch
-    of its own, and the copy would go on while the migration is said to have failed.
+    of its own, and the copy would go on while the migration is said to have failed. And when the node agents give up,
+    their target pod ends: their words say more than its end, and may be heard of later.
     """
-    if facts.vmi is not None and ending.reason is Reason.MIGRATION_STATE_LOST:
+    is_with_agents = facts.is_handed_off or facts.migration.is_handed_off
+    is_doubtful = ending.reason is Reason.MIGRATION_STATE_LOST or (
+        ending.reason is Reason.TARGET_POD_LOST and is_with_agents
+    )
+    if facts.vmi is not None and is_doubtful:
         yield CheckUnchanged(key=facts.vmi.key, uid=facts.vmi.uid, version=facts.vmi.resource_version)
 
 
