@@ -333,7 +333,7 @@ class Operator:
         if ready and len(self._passes) < _PARALLEL and (not self._passes or self.randomness.random() < 0.5):
             key = self.randomness.choice(ready)
             del self._due[key]
-            self._passes[key], self._moving[key] = self._pass(key), self._known_sources()
+            self._passes[key], self._moving[key] = self._pass(key), frozenset()
         elif not self._passes:
             return False
         key = self.randomness.choice(list(self._passes))
@@ -366,6 +366,7 @@ class Operator:
         self._look_at(self._caches.all_keys())
 
     async def _pass(self, key: WorkKey) -> None:
+        self._moving[key] = self.api.moving = self._known_sources()
         try:
             again = await self._reconciler.reconcile(key)
             if not self._reconciler.is_refused(key):

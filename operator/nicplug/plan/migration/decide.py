@@ -34,6 +34,7 @@ from nicplug.plan.views import MigrationView
 VMI_PATIENCE = timedelta(seconds=2)
 # A place in a queue changes often; nobody acts on it.
 _WORDING_DELAY = timedelta(seconds=2)
+_BEFORE_READY = (MigrationPhase.UNSET, MigrationPhase.PENDING, MigrationPhase.SCHEDULING)
 _BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
 # The executor announces what was refused.
 _TOLD_BY_REFUSAL = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
@@ -158,11 +159,9 @@ def _make_sure(facts: Facts, ending: Ending) -> Iterator[Action]:
     of its own, and the copy would go on while the migration is said to have failed. And when the node agents give up,
     their target pod ends: their words say more than its end, and may be heard of later.
     """
-    is_with_agents = facts.is_handed_off or facts.migration.is_handed_off
-    is_doubtful = ending.reason is Reason.MIGRATION_STATE_LOST or (
-        ending.reason is Reason.TARGET_POD_LOST and is_with_agents
-    )
-    if facts.vmi is not None and is_doubtful:
+    may_be_with_agents = facts.is_handed_off or facts.migration.phase not in _BEFORE_READY
+    reasons = (Reason.MIGRATION_STATE_LOST, Reason.TARGET_POD_LOST, Reason.MIGRATION_CANCELED)
+    if facts.vmi is not None and may_be_with_agents and ending.reason in reasons and not facts.state.failed:
         yield CheckUnchanged(key=facts.vmi.key, uid=facts.vmi.uid, version=facts.vmi.resource_version)
 
 

@@ -13,7 +13,7 @@ from nicplug.model.metadata import text
 from nicplug.model.migration import Migration, MigrationPhase, migration_state_in
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
-from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchStatus
+from nicplug.plan.actions import Action, CheckUnchanged, Delete, Kind, PatchFinalizers, PatchStatus
 from nicplug.plan.migration.actions import Effects, normal, warning
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.garbage import old_migrations
@@ -41,9 +41,15 @@ def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     return _without_vmi(view, Plan(actions=actions, announcements=announcements), now=now)
 
 
+def _is_told_now(facts: Facts) -> bool:
+    """The copy goes on, and the guest has not arrived: then it has moved, and nobody can take that back."""
+    state = facts.state
+    return facts.vmi is not None and facts.is_ours and state.is_active and state.target_ready_at is None
+
+
 def _tell_node_agents(facts: Facts, *, now: datetime) -> Effects:
     """No node agent may go on with what has failed here."""
-    if facts.vmi is None or not facts.is_ours or not facts.state.is_active:
+    if facts.vmi is None or not _is_told_now(facts):
         return Effects()
     told = told_of(facts.migration)
     is_down = text(told.get("reason")) == Reason.TARGET_POD_LOST
@@ -56,15 +62,21 @@ def _tell_node_agents(facts: Facts, *, now: datetime) -> Effects:
 
 
 def _delete_target(facts: Facts) -> Effects:
-    """Never the pod that the guest is in, whatever the status of the migration says."""
+    """Never the pod that the guest is in, whatever the status of the migration says.
+
+    Two leaders may have disagreed: one has handed off what the other has failed, and hears of it later than the guest
+    arrives. So the VMI is looked at once more, unless its node agents are told in the same pass, which tests the state.
+    """
     pod, vmi, state = facts.target, facts.vmi, facts.state
     if pod is None or vmi is None or pod.deleting:
         return Effects()
     runs_there = facts.is_ours and state.target_ready_at is not None and not state.failed
     if (runs_there and not pod.is_down) or (vmi.node_name and vmi.node_name == pod.node_name and _is_known(facts)):
         return Effects()
+    check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
+    delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid)
     return Effects(
-        actions=(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid),),
+        actions=(delete,) if _is_told_now(facts) else (check, delete),
         announcements=(normal("SuccessfulDelete", _why_deleted(facts.migration, pod)),),
     )
 
@@ -102,7 +114,11 @@ def _delete_source(view: MigrationView, facts: Facts) -> Effects:
         and pod.key.name not in needed
         and not pod.deleting
     ]
-    return Effects(actions=tuple(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left))
+    if not left:
+        return Effects()
+    # A later migration may have brought the guest back.
+    check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
+    return Effects(actions=(check, *(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left)))
 
 
 def _last_writes(facts: Facts) -> Iterator[Action]:

@@ -48,7 +48,7 @@ DEFAULTS: Json = thaw(migration_configuration({}))
 CREATE = "Create Pod"
 ABORT = "PatchMigrationState VirtualMachineInstance"
 LABEL = "SetLabel VirtualMachineInstance"
-DELETE = "Delete Pod"
+CHECK, DELETE = "CheckUnchanged VirtualMachineInstance", "Delete Pod"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +208,7 @@ ROWS = {
     ),
     "Failed: marked already: the target pod goes": Row(
         view=seen("Failed", moving(**DONE, failed=True), pod(), target_pod(), meta=told_by("MigrationFailed")),
-        done=(DELETE,),
+        done=(CHECK, DELETE),
         told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
     ),
     "Failed: the state is another's: it is left alone": Row(
@@ -216,22 +216,22 @@ ROWS = {
     ),
     "Failed: never handed off: the target pod goes": Row(
         view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("NoCandidateNode")),
-        done=(DELETE,),
+        done=(CHECK, DELETE),
         told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
     ),
     "Failed: cancelled: the target pod goes": Row(
         view=seen("Failed", vmi(), pod(), target_pod(), deleting=True),
-        done=(DELETE,),
+        done=(CHECK, DELETE),
         told=(("SuccessfulDelete", f"migration canceled and pod {POD_KEY} is deleted"),),
     ),
     "Failed: unschedulable for too long: the target pod goes": Row(
         view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("TargetPodUnschedulable")),
-        done=(DELETE,),
+        done=(CHECK, DELETE),
         told=(("SuccessfulDelete", f"unschedulable pod {POD_KEY} timeout period exceeded"),),
     ),
     "Failed: pending for too long: the target pod goes": Row(
         view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("TargetPodNotReady")),
-        done=(DELETE,),
+        done=(CHECK, DELETE),
         told=(("SuccessfulDelete", f"pending pod {POD_KEY} timeout period exceeded"),),
     ),
     "Failed: the target pod is going already: not again": Row(
@@ -243,6 +243,9 @@ ROWS = {
     "Failed: the guest has arrived, and its node is still the source's: the target pod stays": Row(
         view=seen("Failed", moving(**DONE), pod(), target_pod(), meta=told_by("MigrationStateLost"))
     ),
+    "Failed: the guest has arrived, and its agents have still to say so: it has moved, and nobody is told": Row(
+        view=seen("Failed", moving(**ARRIVED), pod(), target_pod(), meta=told_by("MigrationStateLost"))
+    ),
     "Failed: the VMI is gone: nothing": Row(view=seen("Failed", None)),
     # -- Succeeded -------------------------------------------------------------------------------------
     "Succeeded: the pod that the guest has left goes": Row(
@@ -253,7 +256,7 @@ ROWS = {
             target_pod(),
             meta={"status": {"migrationState": migration_state(**DONE)}},
         ),
-        done=(DELETE,),
+        done=(CHECK, DELETE),
     ),
     "Succeeded: the VM is back on the source by a later one: its pod stays": Row(
         view=seen(

@@ -181,8 +181,11 @@ def test_rows_that_fail(world: World, reason: str, event: str) -> None:
     assert event.rstrip(".") in progressing(plan)["message"]
     assert events(plan) == [("FailedMigration", event)]
     # What follows from the failure is done once it is written; the VMI is told by a watch of its own, perhaps later.
-    is_with_agents = world.phase in ("PreparingTarget", "TargetReady", "Running")
-    is_doubtful = reason == "MigrationStateLost" or (reason == "TargetPodLost" and is_with_agents)
+    may_be_with_agents = world.phase in ("Scheduled", "PreparingTarget", "TargetReady", "Running")
+    # What the node agents have said is no question any more.
+    is_told = event == "source node reported migration failed"
+    reasons = ("MigrationStateLost", "TargetPodLost", "MigrationCanceled")
+    is_doubtful = may_be_with_agents and not is_told and reason in reasons
     checked = ["CheckUnchanged VirtualMachineInstance"] if is_doubtful else []
     assert names(plan) == [*checked, "PatchStatus VirtualMachineInstanceMigration"]
 
