@@ -14,6 +14,7 @@ from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.kubectl import Kubectl
 
 FIELD_MANAGER = "nicplug-sandbox"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 APPLY_SECONDS = 60.0
 RETRY_SECONDS = 0.1
 NOT_YET = re.compile(
@@ -56,10 +57,17 @@ def apply_manifests(
         namespaces = [document for document in documents if document["kind"] == "Namespace"]
         definitions = [document for document in documents if document["kind"] == "CustomResourceDefinition"]
         rest = [document for document in documents if document not in namespaces and document not in definitions]
-        _apply(kubectl, [*namespaces, *definitions], deadline=deadline)
+        _apply(kubectl, [*map(as_if_applied, namespaces), *definitions], deadline=deadline)
         _wait_served(kubectl, definitions, deadline=deadline)
-        _apply(kubectl, rest, deadline=deadline)
+        _apply(kubectl, [*map(as_if_applied, rest)], deadline=deadline)
     return [f"{document['kind']}/{document['metadata']['name']}" for document in documents]
+
+
+def as_if_applied(document: Manifest) -> Manifest:
+    """With the annotation by which `kubectl apply` knows its own: it warns of every object that has none."""
+    metadata = document["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), LAST_APPLIED: json.dumps(document)}
+    return {**document, "metadata": {**metadata, "annotations": annotations}}
 
 
 def load(paths: Iterable[Path]) -> list[Manifest]:

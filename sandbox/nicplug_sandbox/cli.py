@@ -79,7 +79,7 @@ def down(*, directory: Path | None) -> None:
     """End what `up` started and remove its data; logs stay until the next `up`."""
     directory = directory or default_sandbox_directory()
     ended = lifecycle.down(directory=directory)
-    _say("sandbox ended" if ended else f"nothing runs in {directory}")
+    _say(f"sandbox ended; its logs stay in {directory}" if ended else f"nothing runs in {directory}")
 
 
 @sandbox.command()

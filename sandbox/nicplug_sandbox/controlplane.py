@@ -224,7 +224,15 @@ def _stop(directory: Path, known: State) -> None:
 
 def _remove_data(directory: Path, *, keep_logs: bool = False) -> None:
     """Data, credentials and sockets of a control plane that ended; logs only before the next start."""
-    doomed = ["etcd", "pki", "kubeconfig", programs.ETCD_SOCKET, programs.ETCD_PEER_SOCKET]
+    doomed = [
+        "etcd",
+        "pki",
+        "kubeconfig",
+        "operator.kubeconfig",
+        "kubectl",
+        programs.ETCD_SOCKET,
+        programs.ETCD_PEER_SOCKET,
+    ]
     if not keep_logs:
         doomed += ["logs", "audit.log"]
     for name in doomed:

@@ -6,6 +6,7 @@ Knows nothing of Kubernetes. Everything that stays on the screen can be recorded
 import contextlib
 import io
 import re
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -93,7 +94,10 @@ class Screen:
 
     def output(self, text: str) -> None:
         """What a command printed."""
-        self._print(Padding(Text(text.rstrip()), (0, 0, 0, 2), expand=False))
+        body = text.rstrip()
+        # A pipe has no right edge: the lines of a table stay whole there.
+        whole = None if self._console.is_terminal else Text(textwrap.indent(body, "  "))
+        self._print(Padding(Text(body), (0, 0, 0, 2), expand=False), whole=whole)
 
     def json(self, text: str) -> None:
         """JSON for people."""
@@ -178,8 +182,9 @@ class Screen:
             )
         )
 
-    def _print(self, renderable: RenderableType, *, soft_wrap: bool = False) -> None:
-        self._console.print(renderable, soft_wrap=soft_wrap)
+    def _print(self, renderable: RenderableType, *, soft_wrap: bool = False, whole: Text | None = None) -> None:
+        """Print it, and into the picture; `whole` is printed in its place where it is seen, however long its lines."""
+        self._console.print(whole or renderable, soft_wrap=soft_wrap or whole is not None)
         if self._picture is not None and self._recording:
             self._picture.print(renderable)
 

@@ -67,7 +67,7 @@ class Scene:
     def start(self, manifest: str, *, vmi: str) -> str:
         """Apply a VM or a VMI, wait until it runs; the node on which it does."""
         self.run(f"kubectl apply -f {manifest}")
-        with self.screen.step(f"{vmi} is running") as step:
+        with self.screen.step(f"{vmi} starts") as step:
             last = self.until(partial(_is_running, vmi=vmi, tell=step.tell), what=f"{vmi} is Running")
             node = str(last.object["status"].get("nodeName", "?"))
             step.detail = f"on {node}"

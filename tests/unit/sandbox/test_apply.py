@@ -1,5 +1,6 @@
 """Reading manifests; applying them is tested on a real API server (tests/integration)."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,22 @@ def test_bad_manifest_is_named(tmp_path: Path, content: str, message: str) -> No
     with pytest.raises(SandboxError, match=message) as caught:
         apply.load([file])
     assert str(file) in str(caught.value)
+
+
+def test_what_is_applied_looks_as_if_kubectl_had_done_it() -> None:
+    """`kubectl apply` warned of the examples' namespace and KubeVirt object in every fresh sandbox."""
+    document: apply.Manifest = {
+        "kind": "A",
+        "metadata": {"name": "a", "annotations": {"mine": "stays"}},
+        "spec": {"b": [1]},
+    }
+    seen = apply.as_if_applied(document)["metadata"]["annotations"]
+    assert seen["mine"] == "stays"
+    assert json.loads(seen[apply.LAST_APPLIED]) == document
+    assert apply.LAST_APPLIED not in document["metadata"]["annotations"]
+    assert apply.as_if_applied({"kind": "A", "metadata": {"name": "a"}})["metadata"]["annotations"].keys() == {
+        apply.LAST_APPLIED
+    }
 
 
 def test_missing_manifest_is_named(tmp_path: Path) -> None:

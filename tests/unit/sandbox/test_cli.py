@@ -48,6 +48,13 @@ def test_down_twice_is_no_error(runner: CliRunner) -> None:
         assert result.stdout == ""
 
 
+def test_down_says_where_the_logs_are(runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "down", lambda **_: True)
+    result = runner.invoke(sandbox, ["down", "--directory", str(tmp_path / "mine")])
+    assert result.exit_code == 0
+    assert f"its logs stay in {tmp_path / 'mine'}" in result.stderr
+
+
 def test_up_prints_only_the_export_on_stdout(
     runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,14 @@ def test_steps_without_a_terminal_are_plain_lines() -> None:
     assert "\x1b" not in output.getvalue()
 
 
+def test_a_table_of_a_command_keeps_its_lines_whole_in_a_pipe() -> None:
+    """AGE went to a line of its own, and so did every age."""
+    screen, output = plain()
+    line = "kubevirt-workload-update-0123456789   Succeeded   " + "x" * 70 + "   1s"
+    screen.output(f"NAME\n{line}\n")
+    assert output.getvalue().splitlines() == ["  NAME", f"  {line}"]
+
+
 def test_failed_step_is_marked_and_the_error_goes_on() -> None:
     screen, output = plain()
     with pytest.raises(ValueError, match="no etcd"), screen.step("etcd"):
