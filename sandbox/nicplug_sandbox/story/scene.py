@@ -80,17 +80,19 @@ class Scene:
             SandboxError: a moment did not come; with the record of the NIC.
         """
         timeline = Timeline(self.screen, moments)
+        records: list[dict[str, Any]] = []  # the newest: the last line of all may be of another object
         self.run(command)
         try:
             with self.screen.step(goal) as step:
-                last = self.until(partial(_look, nic=nic, timeline=timeline, tell=step.hint), what=goal)
+                look = partial(_look, nic=nic, timeline=timeline, records=records, tell=step.hint)
+                self.until(look, what=goal)
         except SandboxError as error:
             found = self.output(f"kubectl get vmi {nic.vmi} -o jsonpath='{{.status.interfaceOperations}}'")
             raise SandboxError(
                 f"{error}; missing: {timeline.next}", remedy=f"The record of the NIC is {found}"
             ) from None
-        if record := nic.record(last):
-            self.show_records([record])
+        if records:
+            self.show_records(records)
         return timeline
 
     def show_records(self, records: list[dict[str, Any]]) -> None:
@@ -152,8 +154,18 @@ def _is_running(line: Line, *, vmi: str, tell: Callable[[str], None]) -> bool:
     return bool(phase == "Running")
 
 
-def _look(line: Line, *, nic: NicSight, timeline: Timeline, tell: Callable[[str], None]) -> bool:
+def _look(
+    line: Line,
+    *,
+    nic: NicSight,
+    timeline: Timeline,
+    records: list[dict[str, Any]],
+    tell: Callable[[str], None],
+) -> bool:
     """One line of the timeline, and beside it the record as it is at that moment."""
-    if record := nic.record(line):
+    record = nic.record(line)
+    if nic.is_vmi(line):
+        records[:] = [record] if record else []
+    if record:
         tell(f"{record['operation']}, {record['path']}, {record['phase']}: {record['message']}")
     return timeline.look(line)
