@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from tests.sim.cluster import MIGRATIONS, VMIS, Cluster, Json
+from tests.sim.cluster import MIGRATIONS, VMIS, Cluster, Json, is_live, is_target, launcher_pods
 from tests.sim.migration_invariants import FINAL
-from tests.sim.node_agent import is_migrating
+from tests.sim.node_agent import is_migrating, state_of
 
 from nicplug.plan.reasons import Reason
 
@@ -21,6 +21,26 @@ def check_migrations_rest(cluster: Cluster) -> None:
     for vmi in cluster.all(VMIS):
         is_over = not is_migrating(vmi) or vmi["status"]["phase"] in FINAL
         assert is_over, f"{vmi['metadata']['name']} is said to be on the move"
+
+
+def check_migrations_calm(cluster: Cluster) -> None:
+    """While VMs are on the move: who came second has been refused, and a migration that has failed has no pod.
+
+    Asked before the operator looks for pods that nobody answers for any more, which it deletes for another reason.
+    """
+    jobs = cluster.all(MIGRATIONS)
+    unfinished = [job for job in jobs if (job.get("status") or {}).get("phase") not in FINAL]
+    accepted = [job for job in unfinished if (job.get("status") or {}).get("phase")]
+    for vmi, count in Counter(job["spec"]["vmiName"] for job in accepted).items():
+        assert count == 1, f"{count} migrations of {vmi} are under way or wait"
+    states = [state_of(item) for item in (*jobs, *cluster.all(VMIS))]
+    needed = {job["metadata"]["uid"] for job in jobs if job in unfinished or job["status"]["phase"] == "Succeeded"}
+    homes = {*cluster.homes.values()}
+    for pod in launcher_pods(cluster):
+        uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
+        was_home = uid in homes or any(state.get("sourcePod") == name for state in states)
+        is_left = is_target(cluster, pod) and is_live(pod) and not was_home
+        assert not is_left or cluster.made_for[uid] in needed, f"{name} is left of a migration that has failed"
 
 
 def _check_job(job: Json) -> None:

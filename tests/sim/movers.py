@@ -35,6 +35,7 @@ POLICY_ANNOTATIONS = {
 }
 """Field of the KubeVirt CR -> annotation of the VM, and what may stand there."""
 _FORGED = "forged"
+_SCHEDULED = ("Scheduling", "Scheduled")
 MOVABLE = (VM, BARE, *OTHERS)
 
 
@@ -66,6 +67,13 @@ def cancel(cluster: Cluster, randomness: random.Random) -> None:
         cluster.delete(MIGRATIONS, randomness.choice(found)["metadata"]["name"], by="user")
 
 
+def cancel_scheduled(cluster: Cluster, randomness: random.Random) -> None:
+    """Delete a migration that has a target pod and waits: for the pod, or for its turn on that node."""
+    waiting = [job for job in cluster.all(MIGRATIONS) if (job.get("status") or {}).get("phase") in _SCHEDULED]
+    if waiting:
+        cluster.delete(MIGRATIONS, randomness.choice(waiting)["metadata"]["name"], by="user")
+
+
 def unlabel_migration(cluster: Cluster, randomness: random.Random) -> None:
     """Take all labels from a migration."""
     if found := cluster.all(MIGRATIONS):
@@ -78,6 +86,17 @@ def cordon(cluster: Cluster, randomness: random.Random) -> None:
     """Cordon a node, or uncordon it."""
     body = randomness.choice(cluster.all(NODES))
     _cordon(cluster, body, is_cordoned=not body["spec"].get("unschedulable"))
+
+
+def empty_nodes(cluster: Cluster, randomness: random.Random) -> None:
+    """Cordon every node but one, and ask for all VMs to leave the others."""
+    nodes = cluster.all(NODES)
+    kept = randomness.choice(nodes)["metadata"]["name"]
+    for body in nodes:
+        _cordon(cluster, body, is_cordoned=body["metadata"]["name"] != kept)
+    for vmi in cluster.all(VMIS):
+        if (vmi.get("status") or {}).get("nodeName") != kept:
+            _ask(cluster, vmi["metadata"]["name"], f"job-{cluster.version}")
 
 
 def uncordon_all(cluster: Cluster) -> None:
@@ -126,6 +145,14 @@ def mute_source(cluster: Cluster, randomness: random.Random) -> None:
     machine = cluster.machines[node]
     machine.sends_guests = not machine.sends_guests
     cluster.say(f"{node} {'sends guests' if machine.sends_guests else 'begins no copy'}")
+
+
+def stall_copies(cluster: Cluster, _: random.Random) -> None:
+    """No guest leaves its node any more, or all may again: the copies of large guests take long."""
+    stalls = all(machine.sends_guests for machine in cluster.machines.values())
+    for machine in cluster.machines.values():
+        machine.sends_guests = not stalls
+    cluster.say(f"copies {'stand still' if stalls else 'go on'}")
 
 
 def unmute(cluster: Cluster) -> None:

@@ -29,7 +29,9 @@ def garbage_collector(cluster: Cluster) -> bool:
     return False
 
 
-ROLES: tuple[Callable[[Cluster], bool], ...] = (
+Role = Callable[[Cluster], bool]
+
+ROLES: tuple[Role, ...] = (
     scheduler,
     kubelet,
     dynamic_controller,

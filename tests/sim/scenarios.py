@@ -4,6 +4,7 @@ from tests.sim.misfortunes import toggle_images, toggle_quota, toggle_readiness
 from tests.sim.movers import (
     break_network,
     cancel,
+    cancel_scheduled,
     change_network,
     cordon,
     delete_target,
@@ -11,6 +12,7 @@ from tests.sim.movers import (
     edit_network,
     edit_policy,
     edit_workload_update,
+    empty_nodes,
     end_source,
     end_target,
     fail_copy,
@@ -23,6 +25,7 @@ from tests.sim.movers import (
     mute_target,
     override_policy,
     repeat_report,
+    stall_copies,
     toggle_controller,
     unlabel_migration,
 )
@@ -106,6 +109,10 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
     ),
 }
 
+LIMITS = {"nodes are emptied": ((3, 4), (2, 3), (1,))}
+"""Per cluster, away from a node, to a node; the last is the one that is met, and nobody edits it."""
+ANY_LIMITS = ((1, 2, 3), (1, 2), (1, 2))
+
 MOVES: dict[str, tuple[Deed, ...]] = {
     "users migrate": (migrate, migrate, plug, unplug, cancel),
     "migrations fail": (
@@ -149,6 +156,7 @@ MOVES: dict[str, tuple[Deed, ...]] = {
         cancel,
     ),
     "the limits are tight": (migrate, migrate, migrate, plug, unplug, cancel, cordon, end_target, edit_limits),
+    "nodes are emptied": (empty_nodes, empty_nodes, stall_copies, cancel_scheduled, plug, fail_copy, migrate),
     "guests end while they move": (
         migrate,
         migrate,

@@ -2,13 +2,14 @@
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tests.sim.cluster import Cluster
 from tests.sim.expectations import check_rest, gate_is_on
 from tests.sim.invariants import Invariants
-from tests.sim.migration_expectations import check_migrations_rest
+from tests.sim.migration_expectations import check_migrations_calm, check_migrations_rest
 from tests.sim.migration_invariants import MigrationInvariants
 from tests.sim.misfortunes import let_pods_start
 from tests.sim.movers import (
@@ -19,9 +20,9 @@ from tests.sim.movers import (
     uncordon_all,
     unmute,
 )
-from tests.sim.node_side import ROLES
+from tests.sim.node_side import ROLES, Role
 from tests.sim.operators import Faults, Operator
-from tests.sim.scenarios import DECLARATIVE, MOVES, SCENARIOS
+from tests.sim.scenarios import ANY_LIMITS, DECLARATIVE, LIMITS, MOVES, SCENARIOS
 from tests.sim.users import bring_nodes_back, make_networks, make_world, resume_all, toggle_gate
 
 NODES = ("node01", "node02", "node03")
@@ -33,6 +34,8 @@ _SETTLE_STEPS = 20000
 _HORIZON_SECONDS = 400.0
 _HORIZON_SECONDS_OF_MOVES = 4000.0
 _SILENCE_SECONDS = 120.0
+# Enough to try again what was stale, and much less than what a pod may stay that nobody answers for.
+_CALM_SECONDS = 1.0
 
 
 class ScheduleFailed(AssertionError):
@@ -90,7 +93,7 @@ class Schedule:
                 machine.seconds_ahead = self._seconds_ahead()
             if self.scenario in MOVES:
                 self.limits.begin_anew()
-                set_limits(self.cluster, *(self.randomness.choice(values) for values in ((1, 2, 3), (1, 2), (1, 2))))
+                set_limits(self.cluster, *map(self.randomness.choice, LIMITS.get(self.scenario, ANY_LIMITS)))
             self.processes = [
                 Operator(f"operator-{index}", self.cluster, self.faults, self.randomness, self._seconds_ahead())
                 for index in range(self.operators)
@@ -110,8 +113,23 @@ class Schedule:
         return sum(process.api.writes for process in self.processes)
 
     def _chaos(self) -> None:
-        for _ in range(_CHAOS_STEPS_OF_MOVES if self.scenario in MOVES else _CHAOS_STEPS):
+        moves = self.scenario in MOVES
+        steps = _CHAOS_STEPS_OF_MOVES if moves else _CHAOS_STEPS
+        calm = {self.randomness.randrange(steps), steps - 1} if moves else set()
+        for step in range(steps):
             self._step()
+            if step in calm:
+                self._calm_down()
+
+    def _calm_down(self) -> None:
+        """The nodes stand still, and nothing goes wrong, until the operators have seen and done all that they can."""
+        with self.faults.held_off():
+            for process in self.processes:
+                process.finish()
+                process.relist()
+                process.look_at_everything()
+            self._settle(seconds=_CALM_SECONDS, roles=())
+        check_migrations_calm(self.cluster)
 
     def _step(self) -> None:
         """One thing happens; a migration needs many, so where VMs move, mishaps are rarer."""
@@ -161,12 +179,12 @@ class Schedule:
             process.relist()
             process.sweep()
 
-    def _settle(self, *, seconds: float) -> None:
+    def _settle(self, *, seconds: float, roles: Sequence[Role] = ROLES) -> None:
         """Let everybody act, for so long or until nobody waits for anything any more."""
         horizon = self.cluster.now + timedelta(seconds=seconds)
         for _ in range(_SETTLE_STEPS):
             moves = [process.hear for process in self.processes] + [process.work for process in self.processes]
-            moves += [lambda role=role: role(self.cluster) for role in ROLES]  # type: ignore[misc]
+            moves += [lambda role=role: role(self.cluster) for role in roles]  # type: ignore[misc]
             self.randomness.shuffle(moves)
             if any(move() for move in moves):
                 continue
