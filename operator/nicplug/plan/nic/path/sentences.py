@@ -6,6 +6,7 @@ from nicplug.model.operations import OperationType
 from nicplug.plan.nic.path.evidence import PathEvidence
 
 CONTROLLER = "the dynamic networks controller"
+_COUNTED = 2
 _TRY_AGAIN = "to try again, change its entry or onFailure"
 
 
@@ -116,7 +117,9 @@ def not_ready_in_time(evidence: PathEvidence) -> str:
 
 def failed(evidence: PathEvidence) -> str:
     """The controller said so, more than once."""
-    tried = _times(evidence.failed_attempts)
+    # No more than twice is counted: of a later attempt a new leader does not know whether its failure was told. The
+    # record says how often the pod was asked.
+    tried = _times(evidence.failed_attempts) if evidence.failed_attempts <= _COUNTED else "again and again"
     return f"{CONTROLLER} on {where(evidence)} failed {tried} to {change(evidence)}{_quoted(evidence.error)}"
 
 
