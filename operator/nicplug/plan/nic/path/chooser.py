@@ -71,9 +71,16 @@ class Chooser:
     slots: PciSlots = field(default_factory=PciSlots)
     _candidates: Candidates | None = field(default=None, init=False)
     _refused: dict[str, Candidates] = field(default_factory=dict, init=False)
+    _chosen: dict[tuple[OperationType, Interface, Network | None], Chosen] = field(default_factory=dict, init=False)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
-        """Choose for one NIC."""
+        """Choose for one NIC; each check of a pass that asks is told the same."""
+        asked = (operation, interface, network)
+        if (chosen := self._chosen.get(asked)) is None:
+            chosen = self._chosen[asked] = self._choose(operation=operation, interface=interface, network=network)
+        return chosen
+
+    def _choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         record = self.records.get(interface.name)
         record = record if record is not None and record.operation == operation else None
         cause = change_cause(
