@@ -42,9 +42,11 @@ def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
 
 
 def _is_told_now(facts: Facts) -> bool:
-    """The copy goes on, and the guest has not arrived: then it has moved, and nobody can take that back."""
-    state = facts.state
-    return facts.vmi is not None and facts.is_ours and state.is_active and state.target_ready_at is None
+    """The copy goes on. A guest that has arrived has moved, and nobody takes that back, unless it has ended since."""
+    state, vmi = facts.state, facts.vmi
+    if vmi is None or not facts.is_ours or not state.is_active:
+        return False
+    return state.target_ready_at is None or vmi.is_final
 
 
 def _tell_node_agents(facts: Facts, *, now: datetime) -> Effects:

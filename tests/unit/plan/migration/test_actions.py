@@ -246,6 +246,23 @@ ROWS = {
     "Failed: the guest has arrived, and its agents have still to say so: it has moved, and nobody is told": Row(
         view=seen("Failed", moving(**ARRIVED), pod(), target_pod(), meta=told_by("MigrationStateLost"))
     ),
+    "Failed: the guest has arrived and ended: marked failed, or its slot would be taken for ever": Row(
+        view=seen(
+            "Failed",
+            vmi(phase="Failed", moving=migration_state(**ARRIVED), **LABELED),
+            pod(),
+            target_pod(phase="Failed"),
+            meta=told_by("VmiFinal"),
+        ),
+        done=(ABORT, DELETE),
+        told=(
+            (
+                "FailedMigration",
+                "VirtualMachineInstance migration uid 44444444-dddd-4000-8000-000000000004 failed. reason: x",
+            ),
+            ("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),
+        ),
+    ),
     "Failed: the VMI is gone: nothing": Row(view=seen("Failed", None)),
     # -- Succeeded -------------------------------------------------------------------------------------
     "Succeeded: the pod that the guest has left goes": Row(
