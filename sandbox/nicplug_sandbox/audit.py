@@ -42,5 +42,6 @@ def entries(log: Path, *, offset: int = 0) -> Iterator[dict[str, Any]]:
     with log.open("rb") as handle:
         handle.seek(offset)
         for line in handle:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+            if not line.endswith(b"\n"):
+                return  # its other half, once written, would be read as a line
+            yield json.loads(line)
