@@ -50,7 +50,6 @@ async def test_a_whole_migration_and_what_it_costs(world: World) -> None:
         f"create {POD} {target} 201",
         f"patch {VMI} {name} 200",  # label by which the target's node agent finds the VMI
         f"patch {POD} {target} 200",  # the guest is up there
-        f"patch {VMI} {name} 200",  # changes nothing: is the guest still where it was when this was decided?
         f"delete {POD} {journey.source} 200",
         f"patch {MIGRATION} job 200",  # the finalizer goes
     ]

@@ -14,7 +14,7 @@ from nicplug.plan.actions.machines import (
     RollbackNote,
     TurnVmOn,
 )
-from nicplug.plan.actions.migrations import Annotate, HandOffStep, PatchMigrationState, SetLabel
+from nicplug.plan.actions.migrations import Annotate, CheckGuest, HandOffStep, PatchMigrationState, SetLabel
 from nicplug.plan.actions.objects import CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
 from nicplug.plan.actions.pods import (
     ConfirmPod,
@@ -35,6 +35,7 @@ Patch = (
     | PatchPodCondition
     | RestoreLabels
     | CheckUnchanged
+    | CheckGuest
     | LabelNode
     | PatchFinalizers
     | TurnVmOn
@@ -47,6 +48,7 @@ Action = Create | Delete | ConfirmPod | FindPod | Patch
 __all__ = [
     "Action",
     "Annotate",
+    "CheckGuest",
     "CheckUnchanged",
     "ConfirmPod",
     "Create",

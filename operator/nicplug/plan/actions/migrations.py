@@ -5,7 +5,7 @@ from enum import Enum
 
 from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import MigrationKey, PodKey, VmiKey
-from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, replace_members, test
+from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, guard, replace_members, test
 from nicplug.plan.actions.objects import Kind
 
 
@@ -41,6 +41,35 @@ class PatchMigrationState:
         """One patch; a single failed `test` rejects it whole."""
         members = replace_members("/status", seen=thaw(self.seen), wanted=thaw(self.wanted), version=self.version)
         return [test("/metadata/uid", self.uid), *members]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckGuest:
+    """A patch that changes nothing, and fails when the guest is not where it was, or its migration has gone on.
+
+    Before what no guard of its own could keep from being wrong: the deletion of a pod, the end of a migration.
+    Not resourceVersion: at the end of every migration others report to the VMI, and refused one check in two.
+
+    Attributes:
+        seen: the members of the status that say it; null for a missing one.
+        version: resourceVersion of the object in which they were seen; part of no comparison of plans.
+    """
+
+    key: VmiKey
+    uid: str
+    version: int = field(compare=False)
+    seen: FrozenJson
+
+    kind = Kind.VMI
+    subresource = "status"
+
+    def json_patch(self) -> JsonPatch:
+        """Tests alone."""
+        members = sorted(thaw(self.seen).items())
+        return [
+            test("/metadata/uid", self.uid),
+            *(guard(f"/status/{name}", seen, version=self.version) for name, seen in members),
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,13 +13,14 @@ from datetime import datetime, timedelta
 
 from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
-from nicplug.plan.actions import Action, CheckUnchanged
+from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import Effects, act, adopt, make_target_pod, normal, warning
 from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle, find_obstacle
 from nicplug.plan.migration.end import plan_end
 from nicplug.plan.migration.ending import Ending, Progress
 from nicplug.plan.migration.facts import VMI_UID_MEMBER, Facts, gather_facts
+from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.ladder import find_ending, steps
 from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT, describe
 from nicplug.plan.migration.status import copied_state, with_conditions, with_phases
@@ -162,7 +163,7 @@ def _make_sure(facts: Facts, ending: Ending) -> Iterator[Action]:
     may_be_with_agents = facts.is_handed_off or facts.migration.phase not in _BEFORE_READY
     reasons = (Reason.MIGRATION_STATE_LOST, Reason.TARGET_POD_LOST, Reason.MIGRATION_CANCELED)
     if facts.vmi is not None and may_be_with_agents and ending.reason in reasons and not facts.state.failed:
-        yield CheckUnchanged(key=facts.vmi.key, uid=facts.vmi.uid, version=facts.vmi.resource_version)
+        yield check_guest(facts.vmi)
 
 
 def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: datetime) -> Plan:

@@ -13,11 +13,11 @@ from nicplug.model.metadata import text
 from nicplug.model.migration import Migration, MigrationPhase, migration_state_in
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
-from nicplug.plan.actions import Action, CheckUnchanged, Delete, Kind, PatchFinalizers, PatchStatus
+from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchStatus
 from nicplug.plan.migration.actions import Effects, normal, warning
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.garbage import old_migrations
-from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, mark_failed
+from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, mark_failed
 from nicplug.plan.migration.status import copied_state
 from nicplug.plan.migration.timeouts import told_of
 from nicplug.plan.outcome import Plan, Subject
@@ -75,10 +75,9 @@ def _delete_target(facts: Facts) -> Effects:
     runs_there = facts.is_ours and state.target_ready_at is not None and not state.failed
     if (runs_there and not pod.is_down) or (vmi.node_name and vmi.node_name == pod.node_name and _is_known(facts)):
         return Effects()
-    check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
     delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid)
     return Effects(
-        actions=(delete,) if _is_told_now(facts) else (check, delete),
+        actions=(delete,) if _is_told_now(facts) else (check_guest(vmi), delete),
         announcements=(normal("SuccessfulDelete", _why_deleted(facts.migration, pod)),),
     )
 
@@ -119,8 +118,7 @@ def _delete_source(view: MigrationView, facts: Facts) -> Effects:
     if not left:
         return Effects()
     # A later migration may have brought the guest back.
-    check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
-    return Effects(actions=(check, *(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left)))
+    return Effects(actions=(check_guest(vmi), *(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left)))
 
 
 def _last_writes(facts: Facts) -> Iterator[Action]:

@@ -14,7 +14,7 @@ from nicplug.model.names import MIGRATION_TARGET_NODE_LABEL
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, HandOffStep, Kind, PatchMigrationState, SetLabel
+from nicplug.plan.actions import Action, CheckGuest, HandOffStep, Kind, PatchMigrationState, SetLabel
 
 _STATE = "migrationState"
 _PODS = "activePods"
@@ -61,6 +61,13 @@ def hand_off(
     )
     label = label_target_node(vmi, target.node_name)
     return (patch,) if label is None else (label, patch)
+
+
+def check_guest(vmi: VirtualMachineInstance) -> CheckGuest:
+    """Whether the guest and its migration are still what the cache says; another watch may have told more."""
+    status = vmi.read_status()
+    seen = {name: status.get(name) for name in ("nodeName", _STATE)}
+    return CheckGuest(key=vmi.key, uid=vmi.uid, version=vmi.resource_version, seen=freeze(seen))
 
 
 def label_target_node(vmi: VirtualMachineInstance, node: str) -> SetLabel | None:

@@ -32,7 +32,7 @@ from tests.unit.plan.migration.outcome import migration_state as written_state
 from nicplug.model.frozen_json import thaw
 from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.migration_slot import MigrationSlot
-from nicplug.plan.actions import Annotate, Delete, Kind, PatchMigrationState, SetLabel
+from nicplug.plan.actions import Annotate, CheckGuest, Delete, Kind, PatchMigrationState, SetLabel
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.views import MigrationView
 
@@ -48,7 +48,7 @@ DEFAULTS: Json = thaw(migration_configuration({}))
 CREATE = "Create Pod"
 ABORT = "PatchMigrationState VirtualMachineInstance"
 LABEL = "SetLabel VirtualMachineInstance"
-CHECK, DELETE = "CheckUnchanged VirtualMachineInstance", "Delete Pod"
+CHECK, DELETE = "CheckGuest VirtualMachineInstance", "Delete Pod"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -355,6 +355,26 @@ class TestHandOff:
     def test_without_a_state_none_may_have_come(self) -> None:
         (_, state), _ = self.handed()
         assert thaw(state.seen)["migrationState"] is None
+
+
+class TestCheckedGuest:
+    """Before a pod goes: where the guest is, and what its node agents say, but not who else has reported since."""
+
+    def check(self, of: Json) -> list[Any]:
+        plan = plan_migration(seen("Failed", of, pod(), target_pod(), meta=told_by("NoCandidateNode")), now=NOW)
+        (found,) = [item for item in plan.actions if isinstance(item, CheckGuest)]
+        return [dict(item) for item in found.json_patch()]
+
+    def test_what_is_tested(self) -> None:
+        state = migration_state(migration_uid=OTHER, **DONE)
+        assert self.check(vmi(moving=state)) == [
+            {"op": "test", "path": "/metadata/uid", "value": vmi()["metadata"]["uid"]},
+            {"op": "test", "path": "/status/migrationState", "value": state},
+            {"op": "test", "path": "/status/nodeName", "value": NODE},
+        ]
+
+    def test_a_hand_off_that_nobody_has_heard_of_is_met(self) -> None:
+        assert {"op": "test", "path": "/status/migrationState", "value": None} in self.check(vmi())
 
 
 class TestMarkedFailed:

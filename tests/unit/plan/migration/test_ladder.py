@@ -186,7 +186,7 @@ def test_rows_that_fail(world: World, reason: str, event: str) -> None:
     is_told = event == "source node reported migration failed"
     reasons = ("MigrationStateLost", "TargetPodLost", "MigrationCanceled")
     is_doubtful = may_be_with_agents and not is_told and reason in reasons
-    checked = ["CheckUnchanged VirtualMachineInstance"] if is_doubtful else []
+    checked = ["CheckGuest VirtualMachineInstance"] if is_doubtful else []
     assert names(plan) == [*checked, "PatchStatus VirtualMachineInstanceMigration"]
 
 
