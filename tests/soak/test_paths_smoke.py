@@ -1,13 +1,10 @@
 """A small soak about the paths: NICs in place and by migration, while controllers break and operators are killed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.soak.run import Outcome, soak
 from tests.soak.shape import Scenario, Shape
-
-from nicplug_sandbox import controlplane
 
 SHAPE = Shape(
     scenario=Scenario.PATHS,
@@ -22,14 +19,6 @@ SHAPE = Shape(
     nodes=4,
 )
 SEED = 7
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The directory of a sandbox of the soak's own."""
-    directory = tmp_path_factory.mktemp("paths")
-    yield directory
-    controlplane.stop(directory=directory)
 
 
 @pytest.fixture(scope="module")

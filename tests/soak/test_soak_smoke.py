@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,18 +10,8 @@ from tests.soak import report
 from tests.soak.run import Outcome, soak
 from tests.soak.shape import Shape
 
-from nicplug_sandbox import controlplane
-
 SHAPE = Shape(operations=20, vms=5, kills=2, restarts=1, cuts=2, pause_seconds=0.3, rest_seconds=5, nodes=2)
 SEED = 11
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The directory of a sandbox of the soak's own."""
-    directory = tmp_path_factory.mktemp("soak")
-    yield directory
-    controlplane.stop(directory=directory)
 
 
 @pytest.fixture(scope="module")

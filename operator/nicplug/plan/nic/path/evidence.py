@@ -8,6 +8,9 @@ from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.operations import OperationType
 from nicplug.plan.candidates import Candidates
 
+FAILED_ATTEMPTS = 2
+"""So many failures that the controller itself reported end the dynamic path before its time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathEvidence:

@@ -13,11 +13,9 @@ from nicplug.model.dynamic_controller import ControllerState
 from nicplug.model.hotplug_policy import DynamicPath, MigrationPolicy, OnFailure
 from nicplug.model.operations import OperationType
 from nicplug.plan.nic.path import sentences as say
-from nicplug.plan.nic.path.evidence import PathEvidence
+from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 from nicplug.plan.reasons import Reason
 
-FAILED_ATTEMPTS = 2
-"""So many failures that the controller itself reported end the dynamic path before its time."""
 MAX_MIGRATIONS = 5
 """So many failed migrations for one change are enough."""
 CONTROLLER_GRACE = timedelta(seconds=5)

@@ -3,10 +3,9 @@
 from nicplug.model.dynamic_controller import ControllerState
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.operations import OperationType
-from nicplug.plan.nic.path.evidence import PathEvidence
+from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 
 CONTROLLER = "the dynamic networks controller"
-_COUNTED = 2
 _TRY_AGAIN = "to try again, change its entry or onFailure"
 
 
@@ -117,9 +116,9 @@ def not_ready_in_time(evidence: PathEvidence) -> str:
 
 def failed(evidence: PathEvidence) -> str:
     """The controller said so, more than once."""
-    # No more than twice is counted: of a later attempt a new leader does not know whether its failure was told. The
-    # record says how often the pod was asked.
-    tried = _times(evidence.failed_attempts) if evidence.failed_attempts <= _COUNTED else "again and again"
+    # Counted no further than it decides: of a later attempt a new leader does not know whether its failure was told.
+    # The record says how often the pod was asked.
+    tried = _times(evidence.failed_attempts) if evidence.failed_attempts <= FAILED_ATTEMPTS else "again and again"
     return f"{CONTROLLER} on {where(evidence)} failed {tried} to {change(evidence)}{_quoted(evidence.error)}"
 
 
