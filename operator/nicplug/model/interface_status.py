@@ -12,7 +12,6 @@ from nicplug.model.metadata import text
 Row = dict[str, Any]
 
 DOMAIN = "domain"
-GUEST_AGENT = "guest-agent"
 MULTUS_STATUS = "multus-status"
 _SEPARATOR = ", "
 

@@ -33,16 +33,6 @@ def target_pod(view: VmiView) -> LauncherPod | None:
     return next(iter((*handed_off, *made)), None)
 
 
-def target_networks(view: VmiView) -> dict[str, str]:
-    """The secondary networks that the target pod was made with: NIC name -> `<namespace>/<attachment definition>`.
-
-    Empty without a target pod. A NIC of the spec that is missing here does not come with this migration, and one
-    with another definition than the spec's comes with the old one.
-    """
-    pod = target_pod(view)
-    return _networks_of(pod, view.vmi) if pod is not None else {}
-
-
 def journey_of(view: VmiView) -> Journey | None:
     """The migration that is under way, as the NICs see it; None when there is none, or only one that was cancelled."""
     pod, state = target_pod(view), migration_state(view)
@@ -66,6 +56,7 @@ def journey_of(view: VmiView) -> Journey | None:
 
 
 def _networks_of(pod: LauncherPod, vmi: VirtualMachineInstance) -> dict[str, str]:
+    """A NIC of the spec that is missing here does not come with the pod; one with another definition comes on that."""
     asked = networks_asked_for(pod, namespace=vmi.key.namespace)
     own = {network.name: hashed_interface_name(network.name) for network in vmi.networks if network.is_secondary}
     return {name: asked[interface] for name, interface in own.items() if interface in asked}
