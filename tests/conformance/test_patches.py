@@ -28,6 +28,7 @@ async def test_a_failed_test_is_422_and_does_not_say_why(target: Target) -> None
         {"op": "test", "path": "/metadata/labels/missing", "value": ""},
         {"op": "test", "path": "/metadata/labels/a", "value": None},
         {"op": "test", "path": "/missing/deep", "value": None},
+        {"op": "test", "path": "/metadata/generation", "value": 2},
         {"op": "add", "path": "/metadata/annotations/a", "value": "no annotations yet"},
         {"op": "add", "path": "/spec/networks/-", "value": {"name": "no networks yet"}},
         {"op": "remove", "path": "/metadata/annotations"},
@@ -50,6 +51,7 @@ async def test_whatever_does_not_fit_looks_like_a_failed_test(target: Target, op
         {"op": "test", "path": "/metadata/labels/missing", "value": None},
         {"op": "test", "path": "/metadata/labels", "value": {"a": "1", "b": "2"}},
         {"op": "test", "path": "/spec/networks", "value": None},
+        {"op": "test", "path": "/metadata/generation", "value": 1},
     ],
     ids=lambda operation: f"{operation['path']} {operation['value']}",
 )

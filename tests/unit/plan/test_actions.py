@@ -9,7 +9,15 @@ from tests.build import NODE, Json, a_pod, a_vm, a_vmi, nic, pod, vm, vmi
 from tests.fakes.patches import JSON_PATCH, patched
 from tests.fakes.status import ApiFailure
 
-from nicplug.plan.actions import Kind, LabelNode, Patch, PatchFinalizers, PatchNetworksAnnotation, escape_pointer
+from nicplug.plan.actions import (
+    CheckSpec,
+    Kind,
+    LabelNode,
+    Patch,
+    PatchFinalizers,
+    PatchNetworksAnnotation,
+    escape_pointer,
+)
 from nicplug.plan.nic.template_sync import Devices, patch_devices
 
 
@@ -144,3 +152,18 @@ def test_a_null_in_a_list_is_guarded_by_the_version_of_the_object(deep: Any, is_
     assert ("/spec/domain/devices/interfaces" in tests) is is_comparable
     assert tests.get("/metadata/resourceVersion") == (None if is_comparable else "7")
     assert "/spec/networks" in tests
+
+
+class TestCheckOfTheSpec:
+    def _check(self) -> CheckSpec:
+        record = a_vmi(vmi(generation=3))
+        return CheckSpec(key=record.key, uid=record.uid, generation=record.generation)
+
+    def test_reports_do_not_matter_and_nothing_is_changed(self) -> None:
+        busy = vmi(generation=3, version=999, phase="Scheduling")
+        assert _apply(busy, self._check()) == busy
+
+    @pytest.mark.parametrize("changed", [vmi(generation=4), vmi(generation=3, uid="namesake")])
+    def test_another_spec_and_a_namesake_fail_it(self, changed: Json) -> None:
+        with pytest.raises(ApiFailure):
+            _apply(changed, self._check())

@@ -15,7 +15,7 @@ from nicplug.plan.actions.machines import (
     TurnVmOn,
 )
 from nicplug.plan.actions.migrations import Annotate, CheckGuest, HandOffStep, PatchMigrationState, SetLabel
-from nicplug.plan.actions.objects import CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
+from nicplug.plan.actions.objects import CheckSpec, CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
 from nicplug.plan.actions.pods import (
     ConfirmPod,
     FindPod,
@@ -35,6 +35,7 @@ Patch = (
     | PatchPodCondition
     | RestoreLabels
     | CheckUnchanged
+    | CheckSpec
     | CheckGuest
     | LabelNode
     | PatchFinalizers
@@ -49,6 +50,7 @@ __all__ = [
     "Action",
     "Annotate",
     "CheckGuest",
+    "CheckSpec",
     "CheckUnchanged",
     "ConfirmPod",
     "Create",

@@ -66,6 +66,26 @@ class CheckUnchanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSpec:
+    """A patch that changes nothing, and fails when the VMI's spec is not the one that was looked at.
+
+    Before a pod loses what the spec does not ask for: whoever is behind on its watch, or led before, would take out
+    what a newer spec has asked for and the guest may be getting.
+    """
+
+    key: VmiKey
+    uid: str
+    generation: int
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` of uid and generation: reports do not matter."""
+        return [test("/metadata/uid", self.uid), test("/metadata/generation", self.generation)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchFinalizers:
     """Replace the finalizers, if they are what we saw; an empty list lets a deleted object go."""
 

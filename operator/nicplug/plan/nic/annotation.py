@@ -44,6 +44,7 @@ class AnnotationDecision:
 
     Attributes:
         is_made: False: the pod must not be asked for anything now, and is as it is.
+        takes_out: the text lacks an element of nicplug's own that is there now.
         attachments: the NICs that the annotation asks for, after the patch, each with its `<namespace>/<name>`.
         withheld: NICs that the pod is not asked for, and why.
         attempts: of the NICs that are waited for, those of this pass included.
@@ -54,6 +55,7 @@ class AnnotationDecision:
 
     text: str | None = None
     is_made: bool = False
+    takes_out: bool = False
     attachments: Mapping[str, str] = field(default_factory=dict)
     withheld: Mapping[str, Refusal] = field(default_factory=dict)
     attempts: Mapping[str, Attempts] = field(default_factory=dict)
@@ -151,6 +153,7 @@ class _Decider:
         return AnnotationDecision(
             text=text,
             is_made=True,
+            takes_out=not self.own.keys() <= {str(item["interface"]) for item in kept},
             attachments={name: self._attachment(item) for name, item in asked_for.items()},
             withheld=self.withheld,
             attempts=self.attempts,

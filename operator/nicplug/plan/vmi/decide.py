@@ -11,9 +11,10 @@ from nicplug.model.names import VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation, parse_operations
 from nicplug.model.pod import LauncherPod
 from nicplug.model.revision import name_of_start_revision
-from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
+from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import (
     Action,
+    CheckSpec,
     Delete,
     Kind,
     LabelNode,
@@ -209,7 +210,7 @@ def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
     rolled_back = plan_roll_back(view, pod=life.pod, taken_back=life.nics.taken_back, in_pod=in_pod)
     effects = (
         *_labels(view, life),
-        _annotation_patch(life),
+        *_annotation_patches(view.vmi, life),
         rolled_back,
         # Both replace the lists, and the second would fail for the first: it comes in the next pass.
         drop_detached(view.vmi, in_pod=in_pod) if not isinstance(rolled_back, PatchInterfaces) else None,
@@ -248,17 +249,20 @@ def _announce_loss(view: VmiView, life: _Life, changes: Mapping[str, Any]) -> tu
     return (*ended, *announce_policy_problems(view, changes))
 
 
-def _annotation_patch(life: _Life) -> PatchNetworksAnnotation | None:
-    if life.pod is None or life.nics.annotation.text is None:
-        return None
-    pod = life.pod
-    return PatchNetworksAnnotation(
+def _annotation_patches(vmi: VirtualMachineInstance, life: _Life) -> tuple[Action, ...]:
+    pod, annotation = life.pod, life.nics.annotation
+    if pod is None or annotation.text is None:
+        return ()
+    patch = PatchNetworksAnnotation(
         key=pod.key,
         uid=pod.uid,
         seen=pod.networks_annotation,
-        wanted=life.nics.annotation.text,
+        wanted=annotation.text,
         has_annotations=pod.has_annotations,
     )
+    if not annotation.takes_out:
+        return (patch,)
+    return CheckSpec(key=vmi.key, uid=vmi.uid, generation=vmi.generation), patch
 
 
 def _in_pod(view: VmiView, life: _Life) -> frozenset[str]:

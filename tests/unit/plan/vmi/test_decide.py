@@ -9,6 +9,7 @@ from tests.build import (
     NOW,
     VMI_UID,
     Json,
+    Nic,
     a_vmi,
     absent,
     element,
@@ -25,7 +26,7 @@ from tests.build import (
 from tests.fakes.patches import JSON_PATCH, patched
 
 from nicplug.model.frozen_json import thaw
-from nicplug.plan.actions import Create, LabelNode, PatchNetworksAnnotation, PatchStatus
+from nicplug.plan.actions import CheckSpec, Create, LabelNode, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
@@ -90,6 +91,22 @@ def test_a_nic_taken_out_of_the_spec_keeps_its_link_while_the_guest_has_it() -> 
     assert not any(isinstance(action, PatchNetworksAnnotation) for action in plan.actions)
     gone = _plan(vmi(primary(), rows=[primary_row()]), pod(networks=[element("blue")], attached=["blue"]))
     assert any(isinstance(action, PatchNetworksAnnotation) for action in gone.actions)
+
+
+@pytest.mark.parametrize(
+    ("nics", "is_checked"),
+    [([absent("blue")], True), ([], True), ([nic("blue"), nic("red")], False)],
+    ids=["detached", "not in the spec", "another plugged"],
+)
+def test_before_an_element_goes_the_spec_is_looked_at_once_more(nics: list[Nic], *, is_checked: bool) -> None:
+    """Two leaders: one that was behind took out what the other had asked for, from under the guest that plugged it."""
+    raw = vmi(primary(), *nics, rows=[primary_row(), row("blue", "multus-status")], generation=7)
+    plan = _plan(raw, pod(networks=[element("blue")], attached=["blue"]))
+    effects = [action for action in plan.actions if isinstance(action, CheckSpec | PatchNetworksAnnotation)]
+    assert [type(action) for action in effects] == [*([CheckSpec] if is_checked else []), PatchNetworksAnnotation]
+    if is_checked:
+        assert isinstance(effects[0], CheckSpec)
+        assert effects[0].generation == 7
 
 
 class TestWhichPodIsAsked:
