@@ -49,6 +49,14 @@ def _is_told_now(facts: Facts) -> bool:
     return state.target_ready_at is None or vmi.is_final
 
 
+def _is_arriving(facts: Facts) -> bool:
+    """The guest comes by what has failed here: it holds its slot until the target's node agent says that it is there.
+
+    Two leaders: one has handed off what the other has failed, and both would forget a migration that is let go.
+    """
+    return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _is_told_now(facts)
+
+
 def _tell_node_agents(facts: Facts, *, now: datetime) -> Effects:
     """No node agent may go on with what has failed here."""
     if facts.vmi is None or not _is_told_now(facts):
@@ -135,7 +143,7 @@ def _last_writes(facts: Facts) -> Iterator[Action]:
                 seen=freeze({member: seen}),
                 wanted=freeze({member: wanted}),
             )
-    if MIGRATION_FINALIZER in migration.finalizers:
+    if MIGRATION_FINALIZER in migration.finalizers and not _is_arriving(facts):
         kept = tuple(item for item in migration.finalizers if item != MIGRATION_FINALIZER)
         yield PatchFinalizers(
             kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, seen=migration.finalizers, wanted=kept

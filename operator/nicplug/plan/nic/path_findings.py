@@ -90,7 +90,7 @@ def _wants_migration(situation: Situation, chosen: Chosen) -> bool:
 def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
     journey, choice = situation.journey, chosen.choice
     is_chosen = choice.verdict is Verdict.MIGRATE
-    if journey is None:
+    if journey is None or not situation.is_in_spec:  # the target pod is made from the VMI's spec
         is_unplug = chosen.evidence.operation is OperationType.UNPLUG
         phase = OperationPhase.IN_POD if is_unplug else OperationPhase.PENDING
         return replace(_finding(chosen, phase=phase, message=choice.message), wants_migration=situation.is_in_spec)

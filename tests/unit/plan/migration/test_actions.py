@@ -451,6 +451,12 @@ class TestAdoption:
         (patch,) = [action for action in plan.actions if getattr(action, "kind", None) is Kind.MIGRATION]
         assert getattr(patch, "wanted", None) == ("a.example/hold",)
 
+    @pytest.mark.parametrize(("state", "is_held"), [(ARRIVED, True), (DONE, False), (STARTED, False)])
+    def test_it_is_held_while_its_guest_arrives(self, state: Json, *, is_held: bool) -> None:
+        """Two leaders: what one has failed, the other had handed off; let go, it gave back a slot that is in use."""
+        plan = plan_migration(seen("Failed", moving(**state), pod(), target_pod(), deleting=True), now=NOW)
+        assert ("PatchFinalizers VirtualMachineInstanceMigration" in names(plan)) is not is_held
+
     def test_one_that_is_deleted_before_it_was_seen_gets_no_finalizer(self) -> None:
         plan = plan_migration(seen("", vmi(), pod(), deleting=True, meta={"finalizers": ["a.example/hold"]}), now=NOW)
         assert names(plan) == ["PatchStatus VirtualMachineInstanceMigration"]

@@ -1,5 +1,7 @@
 """From the chosen path to the record: whom it waits for, which migration brings it, and what is done for it."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 from tests.build import (
     NAME,
     NOW,
+    VM_UID,
     VMI_UID,
     Json,
     Nic,
@@ -26,6 +29,7 @@ from tests.build import (
     primary_row,
     row,
     target_pod,
+    vm,
     vmi,
     vmi_view,
 )
@@ -33,8 +37,8 @@ from tests.build import (
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
-from nicplug.model.node import parse_node
-from nicplug.plan.actions import Create, Delete, Kind, PatchNetworksAnnotation, PatchStatus
+from nicplug.model.node import Node, parse_node
+from nicplug.plan.actions import Annotate, Create, Delete, Kind, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.decide import plan_vmi
@@ -614,6 +618,41 @@ def test_a_second_migration_has_another_name_than_the_first() -> None:
     ended = migration("Failed", **{**OURS, "name": first})
     assert made(ended) != first
     assert made(migration("Failed"), ended) == made(ended)
+
+
+def test_a_nic_that_only_the_template_has_does_not_ride_yet() -> None:
+    """A target pod is made from the VMI's spec: a migration that fails without the NIC is no failure of the NIC's."""
+    raw = vmi(primary(), nic("red"), rows=[primary_row()], conditions=[MIGRATABLE], owner_uid=VM_UID)
+    view = vmi_view(
+        raw,
+        ASKED,
+        vm=vm(nic("red"), nic("blue", binding="sriov")),
+        controller=NO_CONTROLLER,
+        migrations=(migration("Pending", **OURS),),
+        pending_since=later(-60),
+    )
+    plan = plan_vmi(view, now=NOW)
+    told = {item["name"]: item["phase"] for item in status_of(plan)["interfaceOperations"]}
+    assert told == {"red": "Migrating", "blue": "Pending"}
+    causes = [action.wanted for action in plan.actions if isinstance(action, Annotate)]
+    assert [sorted(json.loads(cause or "")) for cause in causes] == [["red"]]
+
+
+class _NobodyLooks(tuple[Node, ...]):
+    """Nodes that must not be looked through."""
+
+    def __iter__(self) -> Iterator[Node]:
+        raise AssertionError("the nodes are looked through")
+
+
+def test_what_goes_in_place_costs_the_same_in_a_cluster_of_any_size() -> None:
+    """Where the VM could move to is asked only for what has to move."""
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
+    nodes = _NobodyLooks([parse_node({"metadata": {"name": "node02"}, "status": {"conditions": UP}})])
+    in_place = plan_vmi(replace(vmi_view(raw, pod(), controller=READY), nodes=nodes), now=NOW)
+    assert any(isinstance(action, PatchNetworksAnnotation) for action in in_place.actions)
+    with pytest.raises(AssertionError, match="looked through"):
+        plan_vmi(replace(vmi_view(raw, pod(), controller=NO_CONTROLLER), nodes=nodes), now=NOW)
 
 
 def test_a_cancelled_migration_is_seen_off_before_the_next_one() -> None:

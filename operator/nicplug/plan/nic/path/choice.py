@@ -71,6 +71,11 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
     )
 
 
+def may_migrate(evidence: PathEvidence) -> bool:
+    """It does not go in place, so what stands in the way of a migration is to be known: where the VM could move to."""
+    return (rule := _first(IN_PLACE, evidence)) is not None and rule.verdict is Verdict.MIGRATE
+
+
 def deciding_rules(evidence: PathEvidence) -> tuple[Rule, ...]:
     """The rule of `IN_PLACE` that applies, and, when that is to migrate, the one of `OBSTACLES`, if there is one."""
     rule = _first(IN_PLACE, evidence)

@@ -1,7 +1,7 @@
 """The path of each NIC of one VMI, chosen before anybody is asked for anything: who asks whom follows from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from nicplug.model.attachments import AttachmentDefinition, attachment_key
@@ -19,7 +19,7 @@ from nicplug.plan.nic.links import Rows, interface_names
 from nicplug.plan.nic.live_rules import is_live_migratable
 from nicplug.plan.nic.path import sentences as say
 from nicplug.plan.nic.path.causes import change_cause, failed_migrations, is_worth_repeating
-from nicplug.plan.nic.path.choice import PathChoice, choose_path
+from nicplug.plan.nic.path.choice import PathChoice, choose_path, may_migrate
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.rules import is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
@@ -72,6 +72,11 @@ class Chooser:
     _candidates: Candidates | None = field(default=None, init=False)
     _refused: dict[str, Candidates] = field(default_factory=dict, init=False)
     _chosen: dict[tuple[OperationType, Interface, Network | None], Chosen] = field(default_factory=dict, init=False)
+    _suspects: dict[str, bool] = field(default_factory=dict, init=False)
+    _names: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._names = interface_names(self.view.vmi, self.pod, self.rows)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         """Choose for one NIC; each check of a pass that asks is told the same."""
@@ -101,24 +106,29 @@ class Chooser:
         evidence = self._evidence(
             operation=operation, interface=interface, network=network, record=record, failures=failures
         )
+        if may_migrate(evidence):
+            evidence = replace(evidence, candidates=self._find_candidates(interface.name))
         return Chosen(choice=choose_path(evidence), evidence=evidence, cause=cause, failures=failures)
 
     def is_suspect(self, name: str) -> bool:
-        """The pod has probably not got the interface that its network-status lists.
+        """The pod has probably not got the interface that its network-status lists."""
+        if (known := self._suspects.get(name)) is None:
+            known = self._suspects[name] = self._is_suspect(name)
+        return known
 
-        A guest that is paused takes no NIC, and says nothing against it.
-        """
+    def _is_suspect(self, name: str) -> bool:
+        """A guest that is paused takes no NIC, and says nothing against it."""
         pod = self.pod
-        if pod is None or is_true(objects(self.view.vmi.read_status().get("conditions")), PAUSED):
+        if pod is None:
             return False
-        failures = (item for item in self.view.failures if item.pod_uid == pod.uid)
-        return phantoms.is_suspect(
+        is_suspect = phantoms.is_suspect(
             self.records.get(name),
             row=self.rows.get(name),
             records=self.records,
-            failures=failures,
-            names=interface_names(self.view.vmi, pod, self.rows),
+            failures=(item for item in self.view.failures if item.pod_uid == pod.uid),
+            names=self._names,
         )
+        return is_suspect and not is_true(objects(self.view.vmi.read_status().get("conditions")), PAUSED)
 
     def withdrawn_at(self, name: str) -> datetime | None:
         """When a suspect is taken out of the annotation; None when it is none, or that is no longer tried."""
@@ -181,7 +191,7 @@ class Chooser:
             error=attempts.error,
             waiting_since=self._waiting_since(record, definition),
             not_migratable=_not_migratable(view),
-            candidates=self._find_candidates(interface.name),
+            candidates=Candidates(),
             workload_update_allows=view.config is None or view.config.workload_update_allows,
             failed_migrations=failures.count,
             migration_error=failures.message,
@@ -204,7 +214,7 @@ class Chooser:
         pod = self.pod
         if pod is None:
             return None
-        interface = interface_names(self.view.vmi, pod, self.rows).get(name, "")
+        interface = self._names.get(name, "")
         found = (item for item in self.view.failures if item.pod_uid == pod.uid and item.interface == interface)
         return next(found, None)
 
@@ -242,7 +252,7 @@ class Chooser:
         return say.rolled_back_before(error, view.policy)
 
     def _find_candidates(self, name: str) -> Candidates:
-        """For the VM with this NIC. Looked for once in a pass, and only if a NIC waits: there may be many nodes."""
+        """For the VM with this NIC. Looked for once in a pass, and only to migrate: there may be many nodes."""
         if self._candidates is None:
             vmi, nodes, known = self.view.vmi, self.view.nodes, self.view.attachments
             in_guest = {name for name, row in self.rows.items() if has_source(row, DOMAIN)}

@@ -25,7 +25,7 @@ class PathEvidence:
         error: what the controller last said; "" when it has said nothing.
         waiting_since: when the pod was first asked for it, or when the change was first seen.
         not_migratable: why the VM cannot be migrated (condition LiveMigratable); "" when it can.
-        candidates: the nodes it could move to.
+        candidates: the nodes it could move to; unknown while nothing makes it move.
         workload_update_allows: `workloadUpdateMethods` of the KubeVirt CR is not set, or lists LiveMigrate.
         failed_migrations: how often a migration for this change has failed.
         migration_error: why the last one did; "" when none did.
