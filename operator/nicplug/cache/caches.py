@@ -85,7 +85,7 @@ class Caches:
         self._vmis_by_attachment = AttachmentIndex()
         self._pending = PendingIndex()
         self._spec_seen: dict[str, tuple[int, datetime]] = {}
-        self._podless: set[str] = set()
+        self._podless: dict[str, datetime] = {}
 
     def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in an object as it is now; the keys that have to look again."""
@@ -222,9 +222,9 @@ class Caches:
             return []
         return [key, *(item.key for item in self.migrations_of(key) if not item.is_final)]
 
-    def is_podless(self, vmi: VirtualMachineInstance) -> bool:
-        """The VMI's pod is known to be gone: its end was seen, or the API server was asked."""
-        return vmi.uid in self._podless
+    def podless_since(self, vmi: VirtualMachineInstance) -> datetime | None:
+        """Since when the VMI's pod is known to be gone: its end was seen, or the API server was asked."""
+        return self._podless.get(vmi.uid)
 
     def revive_pod(self, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in a pod that was read by name, whatever its labels made the watch say of it."""
@@ -235,7 +235,7 @@ class Caches:
         vmi = self.vmis.get(key)
         if vmi is None or vmi.uid != uid:
             return []
-        self._podless.add(uid)
+        self._podless.setdefault(uid, self._clock())
         return [key]
 
     def gone_pods_of(self, migration: Migration) -> frozenset[PodKey]:
@@ -274,7 +274,7 @@ class Caches:
             self._gone_pods.discard(pod.key)
             if (owner := self._pods.owner_of(pod)) is not None:
                 self._vmi_of_pod[pod.uid] = VmiKey(pod.key.namespace, owner.name)
-                self._podless.discard(owner.uid)
+                self._podless.pop(owner.uid, None)
         return self._pod_keys(change)
 
     def _forget_line(self, pod: LauncherPod) -> list[WorkKey]:
@@ -305,7 +305,7 @@ class Caches:
         moves = vmi is not None and bool(migration_state_in(vmi.status).migration_uid)
         moves = moves or any(not item.is_final for item in self.migrations_of(key))
         if not is_end:
-            self._podless.discard(uid)
+            self._podless.pop(uid, None)
         elif not self._pods.of(uid) and not moves:
             self.confirm_podless(key, uid=uid)
 
@@ -331,7 +331,7 @@ class Caches:
         self._spec_seen.pop(vmi.uid, None)
         self._vmis_by_attachment.drop(vmi)
         self._pending.drop(vmi.key)
-        self._podless.discard(vmi.uid)
+        self._podless.pop(vmi.uid, None)
 
     def _vm_keys(self, change: Change[VirtualMachine] | None) -> list[WorkKey]:
         """The VM, and its VMI: the records tell about NICs that are only in the template."""

@@ -82,7 +82,8 @@ class VmiView:
         attachments: what is known of the network attachment definitions that the VMI refers to.
         failures: what the dynamic networks controller last said it failed to do on these pods.
         orphans: the pods that were made for this VMI, when nobody owns them any more.
-        is_podless: that there is no launcher pod is known, not only that none is in sight.
+        podless_since: since when this process knows that there is no launcher pod, or not the one that was asked for;
+            None while none is in sight at most.
         migrations: every migration that names this VMI, oldest first.
         nodes: every node there is; None when they cannot be read.
         controller: the dynamic networks controller on the node of the VM.
@@ -98,7 +99,7 @@ class VmiView:
     refusal: Refusal | None = None
     vm_refusal: Refusal | None = None
     orphans: tuple[LauncherPod, ...] = ()
-    is_podless: bool = False
+    podless_since: datetime | None = None
     report_pending_since: datetime | None = None
     attachments: KnownAttachments = field(default_factory=KnownAttachments)
     failures: tuple[PodFailure, ...] = ()
@@ -111,6 +112,11 @@ class VmiView:
     def hotplug_enabled(self) -> bool:
         """The feature gate is listed in the KubeVirt CR."""
         return self.config is not None and self.config.hotplug_enabled
+
+    @property
+    def is_podless(self) -> bool:
+        """That there is no launcher pod is known, not only that none is in sight."""
+        return self.podless_since is not None
 
     @property
     def keeps_rollbacks(self) -> bool:

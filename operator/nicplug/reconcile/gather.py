@@ -80,7 +80,7 @@ class Gatherer:
             policy=self._policy(vm, vmi),
             failures=tuple(failure for pod in pods for failure in self.caches.pod_failures.of(pod.uid).values()),
             orphans=self._orphans(vmi) if vmi.deleting else (),
-            is_podless=self.caches.is_podless(vmi),
+            podless_since=self.caches.podless_since(vmi),
             vm=vm,
             vm_refusal=self.memory.refusal(vm.key, generation=vm.generation) if vm is not None else None,
             config=self.caches.config(),

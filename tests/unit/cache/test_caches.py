@@ -162,7 +162,7 @@ class TestPodless:
         for line in lines:
             caches.forget(CachedKind.POD, line)
         assert caches.pods_of(a_vmi(vmi())) == ()
-        return caches.is_podless(a_vmi(vmi()))
+        return caches.podless_since(a_vmi(vmi())) is not None
 
     def test_a_pod_that_was_asked_to_go_and_has_ended(self) -> None:
         assert self._after(pod(version=2, deleting=True, phase="Succeeded"))
@@ -170,7 +170,7 @@ class TestPodless:
     def test_a_pod_that_never_had_a_node(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1, node="")))
         caches.forget(CachedKind.POD, pod(version=2, node="", deleting=True))
-        assert caches.is_podless(a_vmi(vmi()))
+        assert caches.podless_since(a_vmi(vmi())) is not None
 
     def test_a_pod_that_vanished_may_have_lost_its_label(self) -> None:
         assert not self._after(pod(version=2))
@@ -188,34 +188,34 @@ class TestPodless:
     def test_what_was_asked_is_true_until_there_is_a_pod(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()))
         assert caches.confirm_podless(VMI, uid="another") == []
-        assert not caches.is_podless(a_vmi(vmi()))
+        assert caches.podless_since(a_vmi(vmi())) is None
         assert caches.confirm_podless(VMI, uid=VMI_UID) == [VMI]
-        assert caches.is_podless(a_vmi(vmi()))
+        assert caches.podless_since(a_vmi(vmi())) is not None
         caches.observe(CachedKind.POD, pod())
-        assert not caches.is_podless(a_vmi(vmi()))
+        assert caches.podless_since(a_vmi(vmi())) is None
 
     def test_the_end_of_the_pod_that_a_guest_has_left_may_be_heard_of_before_the_one_that_it_has_moved_to(self) -> None:
         """The running guest was failed, and a second one started."""
         moved = vmi(moving=migration_state(completed=True), node=TARGET_NODE)
         caches = _caches((CachedKind.VMI, moved), (CachedKind.POD, pod(version=1)))
         caches.forget(CachedKind.POD, pod(version=2, deleting=True, phase="Succeeded"))
-        assert not caches.is_podless(a_vmi(moved))
+        assert caches.podless_since(a_vmi(moved)) is None
 
     def test_so_may_that_of_a_pod_whose_guest_is_to_be_moved(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.MIGRATION, migration()), (CachedKind.POD, pod(version=1)))
         caches.forget(CachedKind.POD, pod(version=2, deleting=True, phase="Succeeded"))
-        assert not caches.is_podless(a_vmi(vmi()))
+        assert caches.podless_since(a_vmi(vmi())) is None
 
     def test_what_was_asked_is_old_when_a_pod_goes_out_of_sight(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1)))
         caches.confirm_podless(VMI, uid=VMI_UID)
         caches.forget(CachedKind.POD, pod(version=2))
-        assert not caches.is_podless(a_vmi(vmi()))
+        assert caches.podless_since(a_vmi(vmi())) is None
 
     def test_one_pod_of_two_is_not_all(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod()), (CachedKind.POD, pod(name="b", uid="b")))
         caches.forget_uid(CachedKind.POD, key=a_pod(pod()).key, uid=POD_UID)
-        assert not caches.is_podless(a_vmi(vmi()))
+        assert caches.podless_since(a_vmi(vmi())) is None
 
 
 class TestSpecSeenAt:

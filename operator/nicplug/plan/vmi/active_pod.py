@@ -59,6 +59,12 @@ def has_arrived(view: VmiView, pod: LauncherPod) -> bool:
     return found is not None and found.uid == pod.uid
 
 
+def may_have_moved(view: VmiView) -> bool:
+    """The guest may run in its target pod, and the target's node agent has still to say so."""
+    state = _state(view)
+    return state.is_active and _target(view, state) is not None
+
+
 def confirm_pod(view: VmiView) -> ConfirmPod:
     """Ask for the pod that is not in sight: losing a label is not losing a guest.
 
@@ -120,7 +126,12 @@ def _expected(view: VmiView, state: MigrationState) -> PodKey:
 
 def _arrived(view: VmiView, state: MigrationState) -> LauncherPod | None:
     """The living target pod that has the guest: the source's end is the guest's no more."""
-    if state.target_ready_at is None or state.failed or view.vmi.node_name != state.source_node:
+    return _target(view, state) if state.target_ready_at is not None and not state.failed else None
+
+
+def _target(view: VmiView, state: MigrationState) -> LauncherPod | None:
+    """The living pod that a VMI on its source's node is handed off to."""
+    if view.vmi.node_name != state.source_node:
         return None
     named = (pod for pod in view.pods if pod.key.name == state.target_pod and pod.node_name == state.target_node)
     return next((pod for pod in named if not pod.is_down_or_going), None)

@@ -32,7 +32,7 @@ from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmiView
-from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, restore_labels
+from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, may_have_moved, restore_labels
 from nicplug.plan.vmi.end import plan_end, release_final
 from nicplug.plan.vmi.launcher_pod import create_launcher_pod, launcher_pod_key
 from nicplug.plan.vmi.migration_required import with_migration_required
@@ -102,7 +102,8 @@ def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan
 
 def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan:
     vmi, status = view.vmi, view.vmi.read_status()
-    decision = decide_phase(vmi=vmi, pod=pod, is_renewed=is_outdated(view, pod), now=now)
+    moving_since = view.podless_since if may_have_moved(view) else None
+    decision = decide_phase(vmi=vmi, pod=pod, moving_since=moving_since, is_renewed=is_outdated(view, pod), now=now)
     phase = decision.phase
     records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
     nics = plan_nics(view, pod=pod, phase=phase, records=records, now=now)

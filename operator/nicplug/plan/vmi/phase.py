@@ -17,8 +17,9 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 
 OWNED_BY_NODE_AGENT = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
-# The node agent tells how a guest has ended. One that has not done so by now is not there; the pod has ended for
-# certain, so no second guest can come of it. Longer than clocks differ: the moment of the end is the node's.
+# The node agent tells how a guest has ended, or that it has arrived. One that has not done so by now is not there; the
+# pod has ended for certain, so no second guest can come of it. Longer than clocks differ: the moment of the end is the
+# node's.
 _NODE_AGENT_SILENCE = timedelta(minutes=2)
 
 
@@ -36,12 +37,18 @@ def is_starting(vmi: VirtualMachineInstance) -> bool:
 
 
 def decide_phase(
-    *, vmi: VirtualMachineInstance, pod: LauncherPod | None, is_renewed: bool = False, now: datetime
+    *,
+    vmi: VirtualMachineInstance,
+    pod: LauncherPod | None,
+    moving_since: datetime | None = None,
+    is_renewed: bool = False,
+    now: datetime,
 ) -> PhaseDecision:
     """The phase that follows from the launcher pod.
 
     Args:
         pod: the pod that runs the guest; None when it is known that there is none.
+        moving_since: since when it is known that the pod is gone and the guest may be in its target pod; else None.
         is_renewed: the pod has never had a node, and makes room for one that is made from the present spec.
     """
     if is_renewed or (vmi.is_unprocessed and pod is None):
@@ -50,11 +57,10 @@ def decide_phase(
         return PhaseDecision(phase=_phase_of_new_pod(vmi, pod))
     if vmi.phase not in OWNED_BY_NODE_AGENT:
         return PhaseDecision(phase=vmi.phase)
-    if pod is None:
-        return PhaseDecision(phase=VmiPhase.FAILED)
-    if pod.ended_at is None:
-        return PhaseDecision(phase=vmi.phase)
-    due = pod.ended_at + _NODE_AGENT_SILENCE
+    since = pod.ended_at if pod is not None else moving_since
+    if since is None:
+        return PhaseDecision(phase=vmi.phase if pod is not None else VmiPhase.FAILED)
+    due = since + _NODE_AGENT_SILENCE
     return PhaseDecision(phase=VmiPhase.FAILED) if now >= due else PhaseDecision(phase=vmi.phase, again_at=due)
 
 

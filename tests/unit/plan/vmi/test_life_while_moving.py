@@ -256,8 +256,15 @@ ENDS = [
     End(name="the target is gone before cut-over", pods=(pod(),), state=COPY),
     End(name="the source fails during the copy", pods=(pod(status=OVER), target_pod()), state=COPY, phase="Failed"),
     End(
-        name="the source is gone during the copy",
+        name="the source is gone during the copy, and the target's node agent has had its time",
         pods=(target_pod(),),
+        state=COPY,
+        is_confirmed=True,
+        phase="Failed",
+    ),
+    End(
+        name="source and target are gone during the copy",
+        pods=(target_pod(phase="Failed"),),
         state=COPY,
         is_confirmed=True,
         phase="Failed",
@@ -291,7 +298,9 @@ ENDS = [
 @pytest.mark.parametrize("case", ENDS, ids=str)
 def test_whose_end_is_the_vmi_s(case: End) -> None:
     raw = vmi(moving=case.state, node=case.node)
-    plan = _plan(raw, *case.pods, migrations=case.migrations, known_podless=case.is_confirmed)
+    plan = _plan(
+        raw, *case.pods, migrations=case.migrations, known_podless=case.is_confirmed, podless_since=later(-120)
+    )
     status = _status(plan)
     assert status.get("phase") == case.phase
     ready = {item["type"]: item for item in status["conditions"]}["Ready"]
@@ -299,6 +308,14 @@ def test_whose_end_is_the_vmi_s(case: End) -> None:
     if case.phase is None:
         assert "reason" not in status
         assert plan.announcements == ()
+
+
+def test_a_guest_whose_source_is_gone_may_have_arrived_unheard_of() -> None:
+    """The source's node was lost and its pod deleted by force, when the guest ran at its target's already."""
+    view = vmi_view(vmi(moving=COPY), target_pod(), migrations=RUNNING, known_podless=True, podless_since=later(-119))
+    plan = plan_vmi(view, now=NOW)
+    assert "phase" not in _status(plan)
+    assert plan.again_at == later(1)
 
 
 def test_both_pods_are_listed() -> None:
