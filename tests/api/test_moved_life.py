@@ -173,13 +173,18 @@ async def test_a_target_that_dies_changes_nothing(world: World, move: Move) -> N
     await world.plugged(VM, move.name, "red")
 
 
-async def test_a_source_that_is_gone_during_the_copy_fails_the_vmi(world: World, move: Move) -> None:
-    """And whatever is left of it goes with it: its VM starts it anew."""
+async def test_a_vmi_whose_source_is_gone_during_the_copy_fails_with_its_target(world: World, move: Move) -> None:
+    """Not before: the guest may have arrived there. Then its VM starts it anew."""
     uid = world.get(VMI, move.name)["metadata"]["uid"]
     move.make_target()
     move.hand_off()
     move.report(targetNodeAddress="10.0.0.2", startTimestamp=NOW)
     world.server.delete(POD, move.source, grace_seconds=0)
+    await world.until(lambda: world.condition(move.name, "Ready") == "False")
+    await world.at_rest()
+    assert world.phase(move.name) == "Running"
+    move.end(move.target)
+    world.server.delete(POD, move.target, grace_seconds=0)
     await world.until(lambda: _uid(world, move.name) not in ("", uid) and world.has_pod(move.name))
     assert world.server.get(POD, move.target) is None
 
