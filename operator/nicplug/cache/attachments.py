@@ -81,6 +81,7 @@ class Attachments:
 
 def _as_before(fresh: AttachmentDefinition, before: AttachmentDefinition | None) -> AttachmentDefinition:
     """With the time of the one that was known, when nothing that matters has changed."""
-    if before is None or (before.uid, before.digest) != (fresh.uid, fresh.digest):
+    matters = (fresh.uid, fresh.digest, fresh.device)
+    if before is None or (before.uid, before.digest, before.device) != matters:
         return fresh
     return replace(fresh, changed_at=before.changed_at)

@@ -27,8 +27,8 @@ class AttachmentDefinition:
         problem: why its `spec.config` can attach nothing, "" when it is whole.
         digest: of `spec.config`; tells that it was changed.
         device: the extended resource that a pod with this network needs, from Multus's annotation; "" for none.
-        changed_at: when this process heard of its creation or of another configuration; None for one that was
-            there at the first look.
+        changed_at: when this process heard of its creation, or of another configuration or device; None for one that
+            was there at the first look.
     """
 
     key: AttachmentKey

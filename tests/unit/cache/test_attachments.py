@@ -87,6 +87,16 @@ def test_another_configuration_has_its_time_and_the_first_look_has_none(heard: H
     assert heard.store.known([KEY]).definitions[KEY].changed_at == later(5)
 
 
+def test_another_device_is_another_definition(heard: Heard) -> None:
+    """The annotation `k8s.v1.cni.cncf.io/resourceName`: a pod with the network asks for something else."""
+    heard.store.replace([nad()])
+    heard.now = later(5)
+    corrected = nad(version=11)
+    corrected["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "example.com/fast"}
+    heard.store.change("MODIFIED", corrected)
+    assert heard.store.known([KEY]).definitions[KEY].changed_at == later(5)
+
+
 def test_the_end_of_a_namesake_that_was_replaced_is_no_end(heard: Heard) -> None:
     heard.store.replace([nad(version=20, uid="u2")])
     heard.store.change("DELETED", nad(version=15, uid="u1"))

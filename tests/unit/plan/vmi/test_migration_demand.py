@@ -150,6 +150,22 @@ def test_a_corrected_network_is_tried_at_once() -> None:
     assert made(plan(BLUE, migrations=failures(1, BLUE, **BROKEN), records=(record,), nads=mended)) is not None
 
 
+def test_a_corrected_device_of_a_network_is_tried_at_once() -> None:
+    """Its annotation `k8s.v1.cni.cncf.io/resourceName`: the target pod asked for nothing that a node has."""
+    fast = nic("blue", binding="sriov")
+    mistyped, corrected = nad("blue-net"), nad("blue-net")
+    mistyped["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "example.com/fsat"}
+    corrected["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "example.com/fast"}
+    (failed,) = failures(1, fast, **BROKEN)
+    body = made(plan(fast, nads=[mistyped]))
+    assert body is not None
+    failed["metadata"]["annotations"] |= body["metadata"]["annotations"]
+    before = plan(fast, nads=[mistyped], migrations=(failed,))
+    record = records_of(before)["blue"]
+    assert (made(before), record["phase"]) == (None, "Failed")
+    assert made(plan(fast, nads=[corrected], migrations=(failed,), records=(record,))) is not None
+
+
 def test_a_corrected_nic_is_tried_at_once() -> None:
     other = nic("blue", attachment="other")
     record = records_of(plan(BLUE, migrations=failures(1, BLUE, **BROKEN)))["blue"]

@@ -54,7 +54,9 @@ def change_cause(
     domain = {**mapping(spec.get("domain")), "devices": {**devices, "interfaces": None}}
     of_network = network.raw if network is not None else ""
     entry = _digits(str(operation), interface.raw, of_network, freeze(rest), freeze(domain))
-    return f"{entry}/{_digits(definition.uid, definition.digest) if definition is not None else ''}"
+    if definition is None:
+        return f"{entry}/"
+    return f"{entry}/{_digits(definition.uid, definition.digest, definition.device)}"
 
 
 def is_same_cause(one: str, other: str) -> bool:

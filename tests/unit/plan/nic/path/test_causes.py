@@ -26,8 +26,9 @@ from nicplug.plan.nic.path.causes import (
 PLUG, UNPLUG = OperationType.PLUG, OperationType.UNPLUG
 
 
-def nad(config: str = "{}", uid: str = "n1") -> AttachmentDefinition:
-    raw = {"metadata": {"name": "blue-net", "uid": uid}, "spec": {"config": config}}
+def nad(config: str = "{}", uid: str = "n1", device: str = "") -> AttachmentDefinition:
+    annotations = {"k8s.v1.cni.cncf.io/resourceName": device} if device else {}
+    raw = {"metadata": {"name": "blue-net", "uid": uid, "annotations": annotations}, "spec": {"config": config}}
     return parse_attachment_definition(raw, changed_at=None)
 
 
@@ -62,6 +63,7 @@ def with_spec(**members: Any) -> Json:
         pytest.param(cause(BLUE), True, id="the definition is not known now"),
         pytest.param(cause(BLUE, definition=nad('{"a": 1}')), False, id="the network's configuration"),
         pytest.param(cause(BLUE, definition=nad(uid="n2")), False, id="the network was made anew"),
+        pytest.param(cause(BLUE, definition=nad(device="example.com/fast")), False, id="the network's device"),
         pytest.param(
             cause(vmi(primary(), nic("blue", mac="02:00:00:00:00:01")), definition=nad()), False, id="the NIC's entry"
         ),
