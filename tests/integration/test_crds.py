@@ -244,6 +244,15 @@ def test_a_typo_at_the_top_is_refused_by_kubectl(kubectl: Kubectl) -> None:
     assert 'unknown field "spec.network"' in kubectl.refused("create", "-f", "-", stdin=body)
 
 
+def test_a_typo_in_a_nic_is_refused_by_kubectl(kubectl: Kubectl) -> None:
+    """It was created without a word, and a NIC with `sate: absent` stayed."""
+    body = vmi()
+    body["spec"]["domain"]["devices"]["interfaces"][0] |= {"macAdress": "02:00:00:00:00:01", "sate": "absent"}
+    error = kubectl.refused("create", "-f", "-", stdin=body)
+    assert 'unknown field "spec.domain.devices.interfaces[0].macAdress"' in error
+    assert 'unknown field "spec.domain.devices.interfaces[0].sate"' in error
+
+
 def test_a_bad_link_state_is_left_to_the_operator(kubectl: Kubectl) -> None:
     body = vmi()
     body["spec"]["domain"]["devices"]["interfaces"][0]["state"] = "sideways"

@@ -86,12 +86,20 @@ VMI_SPEC_FIELDS = (
     "serviceAccountName startStrategy subdomain terminationGracePeriodSeconds tolerations "
     "topologySpreadConstraints utilityVolumes volumes"
 )
+# With slirp, macvtap and passt, which only KubeVirt's schema still has.
+INTERFACE_FIELDS = (
+    "acpiIndex binding bootOrder bridge dhcpOptions macAddress macvtap masquerade model name passt passtBinding "
+    "pciAddress portRanges ports slirp sriov state tag"
+)
+NETWORK_FIELDS = "multus name pod resourceClaim"
 KUBEVIRT_FIELDS = {
     ("virtualmachines", "spec"): (
         "dataVolumeTemplates instancetype preference runStrategy running template updateVolumesStrategy"
     ),
     ("virtualmachines", "spec.template"): "metadata spec",
     ("virtualmachines", "spec.template.spec"): VMI_SPEC_FIELDS,
+    ("virtualmachines", "spec.template.spec.domain.devices.interfaces[]"): INTERFACE_FIELDS,
+    ("virtualmachines", "spec.template.spec.networks[]"): NETWORK_FIELDS,
     ("virtualmachines", "status"): (
         "changedBlockTracking conditions created desiredGeneration instancetypeRef memoryDumpRequest "
         "observedGeneration preferenceRef printableStatus ready restoreInProgress runStrategy "
@@ -99,6 +107,8 @@ KUBEVIRT_FIELDS = {
         "volumeUpdateState"
     ),
     ("virtualmachineinstances", "spec"): VMI_SPEC_FIELDS,
+    ("virtualmachineinstances", "spec.domain.devices.interfaces[]"): INTERFACE_FIELDS,
+    ("virtualmachineinstances", "spec.networks[]"): NETWORK_FIELDS,
     ("virtualmachineinstances", "status"): (
         "VSOCKCID activePods changedBlockTracking conditions currentCPUTopology evacuationNodeName "
         "fsFreezeStatus guestOSInfo interfaces kernelBootStatus launcherContainerImageVersion machine "
@@ -321,6 +331,30 @@ def test_the_golden_vm_uses_most_of_kubevirt() -> None:
 def test_loss_is_noticed() -> None:
     vm = {"spec": {"template": {"spec": {"domain": {"devices": {"new": 1}}, "new": 1}}, "running": None}}
     assert lost_by("virtualmachines", vm) == [".spec.template.spec.new", ".spec.running"]
+
+
+@pytest.mark.parametrize(
+    "typo",
+    [
+        {"macAdress": "02:00:00:00:00:01"},
+        {"sate": "absent"},
+        {"bridge": {"mtu": 9000}},
+        {"binding": {"name": "vdpa", "kind": "x"}},
+        {"ports": [{"port": 80, "proto": "TCP"}]},
+        {"dhcpOptions": {"ntpServer": "127.0.0.1"}},
+    ],
+    ids=str,
+)
+def test_a_typo_in_a_nic_was_kept_in_silence(typo: dict[str, Any]) -> None:
+    """What the API server would drop is what kubectl refuses by name."""
+    vmi = {"spec": {"domain": {"devices": {"interfaces": [{"name": "blue", **typo}]}}}}
+    assert len(lost_by("virtualmachineinstances", vmi)) == 1
+
+
+def test_a_typo_in_a_network_was_kept_in_silence() -> None:
+    vmi = {"spec": {"networks": [{"name": "blue", "multus": {"networkName": "blue", "defualt": True}, "pods": {}}]}}
+    typos = [".spec.networks[0].multus.defualt", ".spec.networks[0].pods"]
+    assert lost_by("virtualmachineinstances", vmi) == typos
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
