@@ -105,6 +105,10 @@ CASES = (
     Case(title="MAC of 20 bytes", members=mac(":".join(["02"] * 20)), reason="InvalidMacAddress", says="six bytes"),
     Case(title="MAC multicast", members=mac("01:00:5e:00:00:01"), reason="InvalidMacAddress", says="unicast"),
     Case(title="MAC doubled", members=mac(MAC.replace(":", "-")), reason="DuplicateMacAddress", says='NIC "good"'),
+    Case(title="two bindings", members={"bridge": {}, "sriov": {}}, reason="InvalidInterface", says="(bridge, sriov)"),
+    Case(title="no such model", members={"bridge": {}, "model": "x"}, reason="InvalidInterface", says='model "x"'),
+    Case(title="no address", members={"bridge": {}, "pciAddress": "x"}, reason="InvalidInterface", says="pciAddress"),
+    Case(title="negative index", members={"bridge": {}, "acpiIndex": -4}, reason="InvalidInterface", says="acpiIndex"),
     Case(title="no binding", members={}, reason="BindingNeedsRestart", says="interface without a binding"),
 )
 

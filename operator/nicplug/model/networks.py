@@ -49,6 +49,11 @@ class Interface:
     raw: FrozenJson = field(repr=False)
 
     @property
+    def bindings(self) -> tuple[Binding, ...]:
+        """All that are written; KubeVirt's admission lets only one pass."""
+        return _bindings_in(thaw(self.raw))
+
+    @property
     def is_absent(self) -> bool:
         """The user asks for the NIC to be taken out."""
         return self.state == ABSENT
@@ -120,7 +125,7 @@ def split_attachment(attachment: str, *, namespace: str) -> tuple[str, str]:
 
 def parse_interface(raw: Mapping[str, Any]) -> Interface:
     """Read one interface; unknown members stay in `raw`."""
-    binding = next((kind for kind in Binding if kind and raw.get(kind.value) is not None), Binding.UNKNOWN)
+    binding = next(iter(_bindings_in(raw)), Binding.UNKNOWN)
     return Interface(
         name=text(raw.get("name")),
         binding=binding,
@@ -129,6 +134,10 @@ def parse_interface(raw: Mapping[str, Any]) -> Interface:
         mac_address=text(raw.get("macAddress")),
         raw=freeze(raw),
     )
+
+
+def _bindings_in(raw: Mapping[str, Any]) -> tuple[Binding, ...]:
+    return tuple(kind for kind in Binding if kind and raw.get(kind.value) is not None)
 
 
 def parse_network(raw: Mapping[str, Any]) -> Network:

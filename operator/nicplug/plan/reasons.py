@@ -144,6 +144,11 @@ class Reason(StrEnum):
 
     Add an interface of that name, or remove the network.
     """
+    INVALID_INTERFACE = "InvalidInterface"
+    """The interface has two bindings, or a `model`, `pciAddress` or `acpiIndex` that KubeVirt does not know.
+
+    Correct what the message names, or leave it out.
+    """
     INVALID_STATE = "InvalidState"
     """The interface's `state` is none that KubeVirt knows; it counts as up.
 

@@ -46,6 +46,8 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
     if interface.binding in HOTPLUGGABLE_BINDINGS:
         return None
     binding = f"of binding {interface.binding}" if interface.binding else "without a binding"
+    if interface.plugin:
+        binding = f'of binding plugin "{interface.plugin[:80]}"'
     return situation.finding(
         OperationPath.RESTART,
         OperationPhase.BLOCKED,

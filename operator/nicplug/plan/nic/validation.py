@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from nicplug.model.frozen_json import thaw
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.metadata import text
 from nicplug.model.networks import Binding, Interface, Network
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
@@ -19,6 +21,10 @@ _NAME = re.compile(r"^[A-Za-z0-9_-]{1,63}$")
 _MAC_ADDRESS = re.compile(r"^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$")
 _SEGMENT = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 _ATTACHMENT = re.compile(rf"^({_SEGMENT}/)?{_SEGMENT}$")
+
+_MODELS = ("virtio", "e1000", "e1000e", "igb", "ne2k_pci", "pcnet", "rtl8139")
+_PCI_ADDRESS = re.compile(r"^[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$")
+_LARGEST_ACPI_INDEX = 16_383
 
 _NO_MAC_ADDRESS = "00:00:00:00:00:00"
 # Of the bridge in the pod that a masquerade NIC is connected to: KubeVirt's own.
@@ -88,6 +94,33 @@ def attachment_is_valid(_interface: Interface, network: Network | None, _sibling
     )
 
 
+def binding_is_single(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+    """KubeVirt's admission rule; nobody can tell which of two was meant. Without one, only a restart could help."""
+    bindings = interface.bindings
+    if len(bindings) < 2:
+        return None
+    return Refusal(
+        reason=Reason.INVALID_INTERFACE,
+        message=f"the interface has {len(bindings)} bindings ({', '.join(bindings)}), and may have one: "
+        "remove all but one",
+    )
+
+
+def hardware_is_known(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+    """What no guest can be given would wait for the node agent without end."""
+    raw = thaw(interface.raw)
+    model, address, index = text(raw.get("model")), text(raw.get("pciAddress")), raw.get("acpiIndex") or 0
+    if model and model not in _MODELS:
+        wrong = f'model "{model[:40]}" is none of KubeVirt: use {", ".join(_MODELS[:-1])} or {_MODELS[-1]}'
+    elif address and not _PCI_ADDRESS.fullmatch(address):
+        wrong = f'pciAddress "{address[:40]}" is not a PCI address: write one such as 0000:81:00.1'
+    elif not isinstance(index, int) or not 0 <= index <= _LARGEST_ACPI_INDEX:
+        wrong = f"acpiIndex {str(index)[:40]} is not a number from 1 to {_LARGEST_ACPI_INDEX}: correct it"
+    else:
+        return None
+    return Refusal(reason=Reason.INVALID_INTERFACE, message=f"{wrong}, or leave it out")
+
+
 def mac_address_is_unicast(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
     """A multicast source address is dropped by every bridge on the way, and zeros are no address."""
     mac = interface.mac_address
@@ -134,6 +167,8 @@ CHECKS: tuple[Check, ...] = (
     network_exists,
     network_has_a_kind,
     attachment_is_valid,
+    binding_is_single,
+    hardware_is_known,
     mac_address_is_unicast,
     mac_address_is_free,
     mac_address_is_not_doubled,

@@ -301,6 +301,22 @@ CASES = (
         says="an interface of binding macvtap cannot",
     ),
     Case(
+        title="a binding plugin, which was told as `binding binding`",
+        nic=({"name": "blue", "binding": {"name": "foo"}}, nic("blue")[1]),
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.BINDING_NEEDS_RESTART,
+        says='an interface of binding plugin "foo" cannot',
+    ),
+    Case(
+        title="two bindings, of which the first was plugged",
+        nic=({"name": "blue", "bridge": {}, "masquerade": {}}, nic("blue")[1]),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.INVALID_INTERFACE,
+        says="2 bindings (bridge, masquerade)",
+    ),
+    Case(
         title="no binding",
         nic=nic("blue", binding=""),
         path=Path.RESTART,

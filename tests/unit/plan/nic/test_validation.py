@@ -1,5 +1,7 @@
 """Which NICs are fit to reach a pod (docs/node-simulator.md tells what happens to the others)."""
 
+import re
+
 import pytest
 from tests.build import Json, nic, primary
 
@@ -119,3 +121,45 @@ def test_a_network_that_names_nothing_to_connect_to(kind: Json) -> None:
 @pytest.mark.parametrize("kind", [{"pod": {}}, {"resourceClaim": {"claimName": "x"}}])
 def test_networks_that_are_not_multus_s(kind: Json) -> None:
     assert refuse(parse_interface(nic("blue")[0]), parse_network({"name": "blue", **kind})) is None
+
+
+UNKNOWN_HARDWARE = [
+    ({"sriov": {}}, "2 bindings (bridge, sriov)"),
+    ({"masquerade": {}, "binding": {"name": "x"}}, "3 bindings (bridge, masquerade, binding)"),
+    ({"model": "nosuch"}, 'model "nosuch"'),
+    ({"model": "VIRTIO"}, 'model "VIRTIO"'),
+    ({"pciAddress": "foo"}, 'pciAddress "foo"'),
+    ({"pciAddress": "0000:81:00.8"}, 'pciAddress "0000:81:00.8"'),
+    ({"pciAddress": "0000:81:00.1\n"}, "pciAddress"),
+    ({"acpiIndex": -4}, "acpiIndex -4"),
+    ({"acpiIndex": 16_384}, "acpiIndex 16384"),
+]
+
+
+@pytest.mark.parametrize(("members", "says"), UNKNOWN_HARDWARE, ids=str)
+def test_what_kubevirt_admits_to_no_guest_waited_for_the_guest(members: Json, says: str) -> None:
+    interface, network = nic("blue")
+    refusal = refuse(parse_interface(interface | members), parse_network(network))
+    assert refusal is not None
+    assert refusal.reason == Reason.INVALID_INTERFACE
+    assert says in refusal.message
+    assert re.search("remove all but one|leave it out", refusal.message)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"sriov": None},
+        {"model": ""},
+        *({"model": model} for model in ("virtio", "e1000", "e1000e", "igb", "ne2k_pci", "pcnet", "rtl8139")),
+        {"pciAddress": "0000:81:00.1"},
+        {"pciAddress": "AAAA:ff:1f.7"},
+        {"acpiIndex": 0},
+        {"acpiIndex": 1},
+        {"acpiIndex": 16_383},
+    ],
+    ids=str,
+)
+def test_hardware_that_kubevirt_knows(members: Json) -> None:
+    interface, network = nic("blue")
+    assert refuse(parse_interface(interface | members), parse_network(network)) is None
