@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nicplug.model.attachments import Knowledge, KnownAttachments, parse_attachment_definition
+from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.migration import Migration, parse_migration
@@ -451,17 +452,21 @@ def vmi_view(
     multus_installed: bool = True,
     failures: Sequence[PodFailure] = (),
     migrations: Sequence[Json] = (),
+    policy: HotplugPolicy | None = None,
     **more: Any,
 ) -> VmiView:
     """What the planner of a VMI sees; the feature gate is listed unless `config` says otherwise.
 
-    `known_podless`: the pod that was asked for does not exist, whatever others there are.
+    `known_podless`: the pod that was asked for does not exist, whatever others there are. `policy`: when the VM's owner
+    has overridden the cluster's.
     """
+    configuration = a_config(config or kubevirt()) if has_config else None
     return VmiView(
         vmi=a_vmi(dict(raw)),
         pods=tuple(map(a_pod, pods)),
         vm=a_vm(vm) if vm is not None else None,
-        config=a_config(config or kubevirt()) if has_config else None,
+        config=configuration,
+        policy=policy or _policy_of(configuration),
         settings=PlanSettings(),
         spec_seen_at=seen_at,
         orphans=(a_pod(orphan),) if orphan is not None else (),
@@ -473,6 +478,10 @@ def vmi_view(
         migrations=tuple(map(a_migration, migrations)),
         **more,
     )
+
+
+def _policy_of(config: KubevirtConfig | None) -> HotplugPolicy:
+    return config.hotplug if config is not None else HotplugPolicy()
 
 
 NOT_INSTALLED = KnownAttachments(knowledge=Knowledge.NOT_INSTALLED)
@@ -586,15 +595,18 @@ def vm_view(
     has_config: bool = True,
     refusal: Refusal | None = None,
     pending_since: datetime | None = None,
+    policy: HotplugPolicy | None = None,
 ) -> VmView:
     """What the planner of a VM sees; `started_from` is the revision of the VMI, and need not be in `revisions`."""
     known = [*revisions, *([started_from] if started_from is not None and started_from not in revisions else [])]
+    configuration = a_config(config or kubevirt()) if has_config else None
     return VmView(
         vm=a_vm(raw),
         vmi=a_vmi(vmi) if vmi is not None else None,
         revision=a_revision(started_from) if started_from is not None else None,
         revisions=tuple(map(a_revision, known)),
-        config=a_config(config or kubevirt()) if has_config else None,
+        config=configuration,
+        policy=policy or _policy_of(configuration),
         settings=PlanSettings(),
         refusal=refusal,
         report_pending_since=pending_since,

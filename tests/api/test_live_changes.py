@@ -76,6 +76,36 @@ async def test_a_deleted_entry_asks_the_guest_by_one_patch(world: World) -> None
     assert (absent["name"], absent["state"]) == ("blue", "absent")
 
 
+async def test_a_vm_s_owner_lets_a_deleted_entry_unplug_for_this_vm_alone(world: World) -> None:
+    """The policy for removal could be set for the cluster only."""
+    await world.operator(report_delay_seconds=PATIENT)
+    names = [await world.running(objects.vm(name, ["blue"])) for name in ("a", "b")]
+    for name in names:
+        world.server.modify(VM, name, lambda body: delete_entry(body, "blue"))
+    await world.until(lambda: world.condition("a", "RestartRequired", plural=VM) == "True")
+    await world.quiet()
+    word = {"nicplug.io/removal-policy": "Declarative"}
+    world.server.modify(VM, "a", lambda body: body["metadata"].update(annotations=word))
+    await world.until(lambda: "absent" in str(world.get(VMI, "a")["spec"]))
+    await world.at_rest()
+    assert "absent" not in str(world.get(VMI, "b")["spec"])
+
+
+async def test_a_removal_policy_that_is_not_understood_is_told_and_takes_nothing_out(world: World) -> None:
+    await world.operator(report_delay_seconds=0.05)
+    name = await world.running(objects.vm("a", ["blue"]))
+    word = {"nicplug.io/removal-policy": "Delete"}
+    world.server.modify(VM, name, lambda body: body["metadata"].update(annotations=word))
+    world.server.modify(VM, name, lambda body: delete_entry(body, "blue"))
+    await world.until(lambda: world.condition(name, "InvalidHotplugPolicy") == "True")
+    await world.at_rest()
+    (row,) = [row for row in world.get(VMI, name)["status"]["conditions"] if row["type"] == "InvalidHotplugPolicy"]
+    assert row["message"].endswith(
+        'removal-policy of VirtualMachine default/a is "Delete", and has no effect: write Explicit or Declarative'
+    )
+    assert "absent" not in str(world.get(VMI, name)["spec"])
+
+
 async def test_a_deleted_entry_that_never_attached_is_gone_by_four_patches(world: World) -> None:
     """Two for the NIC; one that says that the VMI is what its VM asks for, as it was at its start; one that changes
     nothing, and looks before the pod loses an element whether the spec still says so."""

@@ -42,6 +42,15 @@ class MigrationPolicy(StrEnum):
     NEVER = "Never"
 
 
+class RemovalPolicy(StrEnum):
+    """`removalPolicy`: what asks for a NIC of the VM template to be unplugged."""
+
+    EXPLICIT = "Explicit"
+    """`state: absent` alone, as in KubeVirt."""
+    DECLARATIVE = "Declarative"
+    """`state: absent`, or deleting the NIC's entry from the template."""
+
+
 DEFAULT_DYNAMIC_TIMEOUT = timedelta(seconds=10)
 SHORTEST_DYNAMIC_TIMEOUT = timedelta(seconds=1)
 """Less is not even time for the controller to answer."""
@@ -62,6 +71,7 @@ class HotplugPolicy:
     dynamic_timeout: timedelta = DEFAULT_DYNAMIC_TIMEOUT
     on_failure: OnFailure = OnFailure.MIGRATE
     migration: MigrationPolicy = MigrationPolicy.ALLOWED
+    removal_policy: RemovalPolicy = RemovalPolicy.EXPLICIT
     problems: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -126,6 +136,13 @@ POLICY_FIELDS: tuple[PolicyField, ...] = (
         attribute="migration",
         values="Allowed or Never",
         read=MigrationPolicy,
+    ),
+    PolicyField(
+        name="removalPolicy",
+        annotation="nicplug.io/removal-policy",
+        attribute="removal_policy",
+        values="Explicit or Declarative",
+        read=RemovalPolicy,
     ),
 )
 

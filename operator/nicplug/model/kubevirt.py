@@ -27,15 +27,6 @@ class RolloutStrategy(StrEnum):
     STAGE = "Stage"
 
 
-class RemovalPolicy(StrEnum):
-    """`network.hotplug.removalPolicy`: what asks for a NIC of the VM template to be unplugged."""
-
-    EXPLICIT = "Explicit"
-    """`state: absent` alone, as in KubeVirt."""
-    DECLARATIVE = "Declarative"
-    """`state: absent`, or deleting the NIC's entry from the template."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BindingPlugin:
     """A registered network binding plugin.
@@ -68,7 +59,6 @@ class KubevirtConfig:
     disabled_feature_gates: frozenset[str]
     default_binding: Binding
     rollout_strategy: RolloutStrategy
-    removal_policy: RemovalPolicy
     binding_plugins: tuple[BindingPlugin, ...]
     cpu_allocation_ratio: int
     workload_update_allows: bool
@@ -106,7 +96,6 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         cpu_allocation_ratio=_cpu_allocation_ratio(developer.get("cpuAllocationRatio")),
         default_binding=_default_binding(text(network.get("defaultNetworkInterface"))),
         rollout_strategy=_rollout_strategy(text(configuration.get("vmRolloutStrategy"))),
-        removal_policy=_removal_policy(text(hotplug.get("removalPolicy"))),
         binding_plugins=_binding_plugins(mapping(network.get("binding"))),
         workload_update_allows=_workload_update_allows(mapping(spec.get("workloadUpdateStrategy"))),
         hotplug=cluster_policy(hotplug, where=f"KubeVirt CR {key}"),
@@ -130,11 +119,6 @@ def _default_binding(value: str) -> Binding:
 def _rollout_strategy(value: str) -> RolloutStrategy:
     """LiveUpdate unless it says Stage: KubeVirt's default, whatever its API's comment says."""
     return RolloutStrategy.STAGE if value == RolloutStrategy.STAGE else RolloutStrategy.LIVE_UPDATE
-
-
-def _removal_policy(value: str) -> RemovalPolicy:
-    """Explicit unless it says Declarative: no NIC is taken out for a word that we do not know."""
-    return RemovalPolicy.DECLARATIVE if value == RemovalPolicy.DECLARATIVE else RemovalPolicy.EXPLICIT
 
 
 def _workload_update_allows(strategy: Mapping[str, Any]) -> bool:

@@ -57,6 +57,7 @@ class VmView:
         revision: what the VM looked like when that VMI was started, if this very VM took it; None when nobody knows.
         revisions: every revision controlled by this VM's uid.
         config: the KubeVirt CR; None when there is none.
+        policy: the cluster's, with what the VM's owner has overridden.
         report_pending_since: when a withheld report was first noticed; None when none is withheld.
     """
 
@@ -64,6 +65,7 @@ class VmView:
     vmi: VirtualMachineInstance | None
     config: KubevirtConfig | None
     settings: PlanSettings
+    policy: HotplugPolicy = field(default_factory=HotplugPolicy)
     revision: VmRevision | None = None
     revisions: tuple[VmRevision, ...] = ()
     refusal: Refusal | None = None

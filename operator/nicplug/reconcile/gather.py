@@ -59,6 +59,7 @@ class Gatherer:
             revision=self.caches.revisions.start_of(vmi) if vmi is not None and is_own else None,
             revisions=self.caches.revisions.of(vm),
             config=self.caches.config(),
+            policy=self._policy(vm, vmi if is_own else None),
             settings=self._present_settings(_BUSY_VM_FACTOR),
             refusal=self.memory.refusal(key, generation=vm.generation),
             report_pending_since=self.memory.pending_since(key),
@@ -114,14 +115,18 @@ class Gatherer:
             report_pending_since=self.memory.pending_since(key),
         )
 
-    def _policy(self, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> HotplugPolicy:
+    def _policy(self, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> HotplugPolicy:
         """The cluster's, then the VMI's annotations, which are those of the VM's template, then the VM's."""
         config = self.caches.config()
         policy = config.hotplug if config is not None else HotplugPolicy()
-        sources = [(VMI_KIND, vmi.key, vmi.overrides)] + ([(VM_KIND, vm.key, vm.overrides)] if vm is not None else [])
+        objects = ((VMI_KIND, vmi), (VM_KIND, vm))
         return overridden(
             policy,
-            [OverridingObject(name=f"{kind} {key}", overrides=found) for kind, key, found in sources if found],
+            [
+                OverridingObject(name=f"{kind} {item.key}", overrides=item.overrides)
+                for kind, item in objects
+                if item is not None and item.overrides
+            ],
         )
 
     def _present_settings(self, busy_factor: int) -> PlanSettings:

@@ -13,6 +13,7 @@ from nicplug.model.hotplug_policy import (
     MigrationPolicy,
     OnFailure,
     OverridingObject,
+    RemovalPolicy,
     overridden,
     parse_overrides,
 )
@@ -38,6 +39,8 @@ GOOD = [
     pytest.param("onFailure", "Rollback", OnFailure.ROLLBACK, id="onFailure Rollback"),
     pytest.param("migration", "Allowed", MigrationPolicy.ALLOWED, id="migration Allowed"),
     pytest.param("migration", "Never", MigrationPolicy.NEVER, id="migration Never"),
+    pytest.param("removalPolicy", "Explicit", RemovalPolicy.EXPLICIT, id="removalPolicy Explicit"),
+    pytest.param("removalPolicy", "Declarative", RemovalPolicy.DECLARATIVE, id="removalPolicy Declarative"),
 ]
 BAD_TEXTS = [
     pytest.param("dynamicPath", "auto", "Auto, Always or Never", id="dynamicPath in small letters"),
@@ -47,6 +50,7 @@ BAD_TEXTS = [
     pytest.param("dynamicTimeout", "-10s", "a duration of 1s to 1h, such as 10s or 1m30s", id="a negative timeout"),
     pytest.param("onFailure", "Retry", "Migrate, Hold or Rollback", id="onFailure unknown"),
     pytest.param("migration", "Always", "Allowed or Never", id="migration unknown"),
+    pytest.param("removalPolicy", "declarative", "Explicit or Declarative", id="removalPolicy in small letters"),
 ]
 
 
@@ -102,7 +106,13 @@ def test_a_bad_field_of_the_cluster_has_no_effect_and_is_told(name: str, value: 
 
 @pytest.mark.parametrize(("name", "value", "remedy"), BAD_TEXTS)
 def test_a_bad_annotation_leaves_the_cluster_s_word(name: str, value: str, remedy: str) -> None:
-    word = {"dynamicPath": "Never", "dynamicTimeout": "20s", "onFailure": "Hold", "migration": "Allowed"}[name]
+    word = {
+        "dynamicPath": "Never",
+        "dynamicTimeout": "20s",
+        "onFailure": "Hold",
+        "migration": "Allowed",
+        "removalPolicy": "Declarative",
+    }[name]
     cluster = of_cluster(**{name: word})
     policy = of_vm(cluster, **{name: value})
     annotation = f"annotation {FIELDS[name].annotation} of {VM}"

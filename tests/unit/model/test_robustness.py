@@ -192,6 +192,7 @@ def test_any_vm_can_be_planned(raw_vm: Json, raw_vmi: Json, then: Json, config: 
         vmi=a_vmi(raw_vmi),
         revision=a_revision({"data": {"spec": then.get("spec")}}),
         config=a_config(config),
+        policy=a_config(config).hotplug,
         settings=PlanSettings(),
     )
     plan = plan_vm(view, now=NOW)

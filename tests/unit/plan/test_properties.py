@@ -5,6 +5,7 @@ Worlds are drawn from the states that NICs can be in; effects are applied with t
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from tests.build import (
     VM_UID,
     VMI_UID,
     Json,
+    a_config,
     a_pod,
     element,
     failed,
@@ -170,7 +172,7 @@ def _plan_vmi(world: World) -> Plan:
         nads=None if facts["nads"] is None else [nad(f"{name}-net") for name in facts["nads"]],
         failures=[failed(name, at=later(-3)) for name in facts["failed"]],
         controller=DynamicController(state=facts["controller"]),
-        policy=facts["policy"],
+        policy=replace(facts["policy"], removal_policy=a_config(world["config"]).hotplug.removal_policy),
         migrations=facts["migrations"],
         seen_at=later(-60),
     )

@@ -5,9 +5,9 @@ ask itself since it has none. What differs is in docs/differences.md.
 """
 
 from nicplug.model.conditions import LIVE_MIGRATABLE, is_true
+from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.interface_names import is_ordinal_name
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
-from nicplug.model.kubevirt import KubevirtConfig, RemovalPolicy
 from nicplug.model.metadata import objects, text
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, secondary_names
 from nicplug.model.vm import VirtualMachine
@@ -76,14 +76,12 @@ def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
     return is_ordinal_name(next((name for name in names if name), ""))
 
 
-def deleted_from_template(
-    *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
-) -> frozenset[str]:
+def deleted_from_template(*, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy) -> frozenset[str]:
     """NICs of the VMI that shall go because their entry was deleted from the template they came from.
 
     None under policy Explicit, and never one that was added to the VMI alone.
     """
-    if config is None or config.removal_policy is not RemovalPolicy.DECLARATIVE:
+    if policy.removal_policy is not RemovalPolicy.DECLARATIVE:
         return frozenset()
     listed = {interface.name for interface in vm.interfaces}
     return frozenset(

@@ -146,7 +146,7 @@ def _as_the_template_asks(view: VmiView) -> tuple[Interface, ...]:
     leaving: set[str] = set()
     if vm is not None:
         leaving = {interface.name for interface in vm.interfaces if interface.is_absent}
-        leaving |= deleted_from_template(vm=vm, vmi=view.vmi, config=view.config)
+        leaving |= deleted_from_template(vm=vm, vmi=view.vmi, policy=view.policy)
     return tuple(item.with_state(ABSENT) if item.name in leaving else item for item in view.vmi.interfaces)
 
 

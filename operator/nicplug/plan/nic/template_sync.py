@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.interface_status import rows_by_name
-from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping, objects
 from nicplug.model.names import TEMPLATE_INTERFACES_ANNOTATION
 from nicplug.model.networks import ABSENT, Interface, Network, networks_of
@@ -38,14 +38,14 @@ class Devices:
 
 
 def patch_vmi(
-    *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy
 ) -> PatchInterfaces | PatchOrigin | None:
     """Bring to the VMI what may flow live, and remember which NICs came from the template; None when all is as it is.
 
     Where a NIC came from travels with the lists. A patch of its own is sent only to adopt one that a person added
     to the VMI first and to the template later.
     """
-    wanted = wanted_vmi_devices(vm=vm, vmi=vmi, config=config)
+    wanted = wanted_vmi_devices(vm=vm, vmi=vmi, policy=policy)
     template = {interface.name for interface in vm.interfaces}
     origin = _origin(vmi, names=template | (vmi.template_interfaces or set()), kept=wanted.interfaces)
     if patch := patch_devices(vmi, wanted, origin=origin):
@@ -55,9 +55,7 @@ def patch_vmi(
     return PatchOrigin(key=vmi.key, uid=vmi.uid, origin=origin)
 
 
-def wanted_vmi_devices(
-    *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None = None
-) -> Devices:
+def wanted_vmi_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy) -> Devices:
     """The VMI's lists with what may flow live from the template; the same lists when nothing does."""
     wanted = {interface.name: interface for interface in vmi.interfaces}
     networks = {network.name: network for network in vmi.networks}
@@ -76,7 +74,7 @@ def wanted_vmi_devices(
             if _state_flows(mine=mine, template=interface, vmi=vmi):
                 wanted[interface.name] = mine.with_state(interface.state)
             _follow_network(networks, template=network, interface=mine, vmi=vmi)
-    for name in deleted_from_template(vm=vm, vmi=vmi, config=config):
+    for name in deleted_from_template(vm=vm, vmi=vmi, policy=policy):
         if _may_go(wanted[name], vmi=vmi):
             wanted[name] = wanted[name].with_state(ABSENT)
     kept = tuple(wanted.values())

@@ -23,7 +23,7 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     has_gate = view.config is not None and view.config.hotplug_enabled
     actions: list[Action | None] = []
     if vmi is not None and not vmi.is_final:
-        actions.append(patch_vmi(vm=view.vm, vmi=vmi, config=view.config) if has_gate else None)
+        actions.append(patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy) if has_gate else None)
         standing = standing_rollbacks(vmi, vm=view.vm) if has_gate else vmi.rolled_back
         actions.append(forget_rolled_back(vmi, standing=standing))
         actions.append(patch_placement(vm=view.vm, vmi=vmi, config=view.config))

@@ -9,8 +9,11 @@ import pytest
 from tests.build import Json, Nic, a_vm, a_vmi, absent, nic, primary, primary_row, row, vm, vmi
 from tests.fakes.patches import JSON_PATCH, patched
 
+from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.plan.actions import PatchInterfaces
 from nicplug.plan.nic.template_sync import drop_detached, patch_devices, wanted_template_devices, wanted_vmi_devices
+
+POLICY = HotplugPolicy()
 
 
 def _states(items: Sequence[Nic]) -> list[tuple[str, str]]:
@@ -129,7 +132,7 @@ FORWARD = (
 @pytest.mark.parametrize("case", FORWARD, ids=str)
 def test_from_template_to_vmi(case: Case) -> None:
     raw = vmi(*case.running, rows=case.rows)
-    patch = patch_devices(a_vmi(raw), wanted_vmi_devices(vm=a_vm(vm(*case.template)), vmi=a_vmi(raw)))
+    patch = patch_devices(a_vmi(raw), wanted_vmi_devices(vm=a_vm(vm(*case.template)), vmi=a_vmi(raw), policy=POLICY))
     if case.wanted is None:
         assert patch is None
         return
@@ -137,7 +140,8 @@ def test_from_template_to_vmi(case: Case) -> None:
     after = _apply(raw, patch)
     assert _interfaces(after["spec"]) == list(case.wanted)
     assert {item["name"] for item in after["spec"]["networks"]} == {name for name, _ in case.wanted}
-    again = patch_devices(a_vmi(after), wanted_vmi_devices(vm=a_vm(vm(*case.template)), vmi=a_vmi(after)))
+    wanted = wanted_vmi_devices(vm=a_vm(vm(*case.template)), vmi=a_vmi(after), policy=POLICY)
+    again = patch_devices(a_vmi(after), wanted)
     assert again is None, "a second look must find nothing to do"
 
 
@@ -199,7 +203,7 @@ def test_a_vmi_whose_lists_are_written_out_empty_can_be_patched(empty: list[Json
     raw["spec"]["domain"]["devices"] = {"autoattachPodInterface": False, "interfaces": empty}
     raw["spec"]["networks"] = empty
     record = a_vmi(raw)
-    patch = patch_devices(record, wanted_vmi_devices(vm=a_vm(vm(nic("blue"))), vmi=record))
+    patch = patch_devices(record, wanted_vmi_devices(vm=a_vm(vm(nic("blue"))), vmi=record, policy=POLICY))
     assert patch is not None
     assert _interfaces(_apply(raw, patch)["spec"]) == [("blue", "")]
 
@@ -217,7 +221,7 @@ def test_the_last_nic_of_a_template_can_go() -> None:
 def test_a_changed_list_fails_the_guard() -> None:
     raw = vmi(primary())
     record = a_vmi(raw)
-    patch = patch_devices(record, wanted_vmi_devices(vm=a_vm(vm(nic("blue"))), vmi=record))
+    patch = patch_devices(record, wanted_vmi_devices(vm=a_vm(vm(nic("blue"))), vmi=record, policy=POLICY))
     assert patch is not None
     raw["spec"]["networks"].append({"name": "other", "multus": {"networkName": "other-net"}})
     with pytest.raises(Exception, match="rejected"):

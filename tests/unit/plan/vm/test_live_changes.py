@@ -31,6 +31,7 @@ from tests.build import (
 from tests.fakes.patches import JSON_PATCH, patched
 
 from nicplug.model.frozen_json import thaw
+from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.plan.actions import Create, PatchInterfaces, PatchOrigin
 from nicplug.plan.nic.template_sync import drop_detached, patch_vmi
@@ -49,14 +50,19 @@ def instance(*nics: Nic, origin: str | Sequence[str] | None = ("default", "blue"
     return vmi(*nics, owner_uid=VM_UID, annotations=annotations, **members)
 
 
-def synced(template: Sequence[Nic], running: Json, *, config: KubevirtConfig = EXPLICIT) -> Json | None:
-    """The VMI after the patch; None when nothing is sent. A second look must find nothing to do."""
-    record = a_vm(vm(*template))
-    patch = patch_vmi(vm=record, vmi=a_vmi(running), config=config)
+def synced(
+    template: Sequence[Nic], running: Json, *, config: KubevirtConfig = EXPLICIT, policy: HotplugPolicy | None = None
+) -> Json | None:
+    """The VMI after the patch; None when nothing is sent. A second look must find nothing to do.
+
+    `policy`: the VM's, when its owner has overridden the cluster's.
+    """
+    record, policy = a_vm(vm(*template)), policy or config.hotplug
+    patch = patch_vmi(vm=record, vmi=a_vmi(running), policy=policy)
     if patch is None:
         return None
     after = applied(running, patch)
-    assert patch_vmi(vm=record, vmi=a_vmi(after), config=config) is None
+    assert patch_vmi(vm=record, vmi=a_vmi(after), policy=policy) is None
     return after
 
 
@@ -292,7 +298,7 @@ def test_origin(case: Origin) -> None:
 
 def test_the_list_changes_only_if_it_is_what_we_saw() -> None:
     running = instance(primary(), origin=["default"])
-    patch = patch_vmi(vm=a_vm(vm(*BLUE)), vmi=a_vmi(running), config=EXPLICIT)
+    patch = patch_vmi(vm=a_vm(vm(*BLUE)), vmi=a_vmi(running), policy=EXPLICIT.hotplug)
     assert patch is not None
     running["metadata"]["annotations"][ORIGIN] = '["default","red"]'
     with pytest.raises(Exception, match="rejected"):
@@ -307,6 +313,7 @@ class Removal:
     running: Json
     leaves: bool
     config: KubevirtConfig = DECLARATIVE
+    policy: HotplugPolicy | None = None
 
     def __str__(self) -> str:
         return self.title
@@ -315,6 +322,19 @@ class Removal:
 REMOVALS = (
     Removal(title="Declarative: it leaves", running=instance(*BLUE, rows=ATTACHED), leaves=True),
     Removal(title="Explicit: it stays", running=instance(*BLUE, rows=ATTACHED), config=EXPLICIT, leaves=False),
+    Removal(
+        title="Explicit, and the VM's owner says Declarative: it leaves",
+        running=instance(*BLUE, rows=ATTACHED),
+        config=EXPLICIT,
+        policy=HotplugPolicy(removal_policy=RemovalPolicy.DECLARATIVE),
+        leaves=True,
+    ),
+    Removal(
+        title="Declarative, and the VM's owner says Explicit: it stays",
+        running=instance(*BLUE, rows=ATTACHED),
+        policy=HotplugPolicy(removal_policy=RemovalPolicy.EXPLICIT),
+        leaves=False,
+    ),
     Removal(
         title="an unknown policy: it stays",
         running=instance(*BLUE, rows=ATTACHED),
@@ -355,7 +375,7 @@ REMOVALS = (
 
 @pytest.mark.parametrize("case", REMOVALS, ids=str)
 def test_a_nic_deleted_from_the_template(case: Removal) -> None:
-    after = synced([primary()], case.running, config=case.config)
+    after = synced([primary()], case.running, config=case.config, policy=case.policy)
     assert (after is not None and interfaces(after)["blue"].get("state") == "absent") is case.leaves
 
 
