@@ -1,7 +1,7 @@
 """Where a story is played: one cluster, one screen, watches that tell what happens.
 
-Every command that is shown is the command that runs; every time is read off watches of the API server, one for each
-kind, on one monotonic clock.
+Every command that is shown is the command that runs. Every time is from the moment at which the API server received
+the request, by its audit log, to the line of a watch that shows what came of it.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.kubectl import Kubectl
 from nicplug_sandbox.object_watch import Line, Lines, watching
 from nicplug_sandbox.screen import Screen
+from nicplug_sandbox.story.requests import asked_at, own_seconds, requests
 from nicplug_sandbox.story.sight import NicSight
 from nicplug_sandbox.story.timeline import Moment, Timeline
 from nicplug_sandbox.story.writes import operator_writes
@@ -81,7 +82,9 @@ class Scene:
         """
         timeline = Timeline(self.screen, moments)
         records: list[dict[str, Any]] = []  # the newest: the last line of all may be of another object
+        mark, before = self.mark(), time.monotonic()
         self.run(command)
+        timeline.began = self._asked_at(mark, not_before=before)
         try:
             with self.screen.step(goal) as step:
                 look = partial(_look, nic=nic, timeline=timeline, records=records, tell=step.hint)
@@ -125,6 +128,18 @@ involvedObject.name={vmi} --sort-by .metadata.creationTimestamp -o custom-column
     def mark(self) -> int:
         """Where the audit log ends now."""
         return self.audit_log.stat().st_size if self.audit_log else 0
+
+    def _asked_at(self, mark: int, *, not_before: float) -> float | None:
+        """When the request of a command that has just run was received, on the monotonic clock."""
+        found = asked_at(requests(self.audit_log, offset=mark)) if self.audit_log else None
+        if found is None:
+            return None
+        now, ago = time.monotonic(), time.time() - found.timestamp()
+        return max(not_before, now - max(0.0, ago))  # bounded, should the wall clock have been set meanwhile
+
+    def own_seconds_since(self, mark: int, *, nic: NicSight) -> float | None:
+        """The operator's part of a hot-plug in place since a mark; None without an audit log that tells it."""
+        return own_seconds(requests(self.audit_log, offset=mark), nic=nic) if self.audit_log else None
 
     def writes_since(self, mark: int) -> dict[str, int] | None:
         """The operator's writes since a mark, by resource; None without an audit log."""

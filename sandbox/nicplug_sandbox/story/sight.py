@@ -64,7 +64,11 @@ class NicSight:
 
     def is_pod(self, line: Line) -> bool:
         """The line is about a launcher pod of its VMI."""
-        return line.kind == "Pod" and line.object["metadata"]["name"].startswith(f"virt-launcher-{self.vmi}-")
+        return line.kind == "Pod" and self.is_pod_name(line.object["metadata"]["name"])
+
+    def is_pod_name(self, name: str) -> bool:
+        """A launcher pod of its VMI is named so."""
+        return name.startswith(f"virt-launcher-{self.vmi}-")
 
     def is_target(self, line: Line) -> bool:
         """The line is about a pod to which its VMI is to move."""

@@ -32,15 +32,19 @@ class Timeline:
     """Finds the moments of one operation in the lines of the watches, and shows each once.
 
     Each kind has a watch of its own, and on a busy machine a line of one may be read after a later line of the
-    other. So a moment that is seen before the first one is kept, and shown when the clock's start is known.
+    other. So a moment that is seen before the first one is kept until that has come, and none is told later than one
+    that it precedes: a line may be late, but never early.
 
     Attributes:
-        moments: none of them is true before the operation; the clock starts at the first.
+        moments: in the order in which they become true; none of them is true before the operation.
+        began: when the API server received the request, in seconds of the monotonic clock. None: not known, and the
+            clock starts with the first line, so that what was late with it is missing in every time.
         times: when each was seen, in seconds of the monotonic clock.
     """
 
     screen: Screen
     moments: list[Moment]
+    began: float | None = None
     times: dict[str, float] = field(default_factory=dict)
     _told: dict[str, str] = field(default_factory=dict)
     _shown: set[str] = field(default_factory=set)
@@ -56,12 +60,18 @@ class Timeline:
         return len(self.times) == len(self.moments)
 
     def seconds(self, what: str) -> float:
-        """From the first moment to that one; both have been seen."""
-        return max(0.0, self.times[what] - self.times[self.moments[0].what])
+        """From the request to that moment, which has been seen as the first one has."""
+        start = self._at(self.moments[0].what) if self.began is None else self.began
+        return max(0.0, self._at(what) - start)
 
     def between(self, first: str, second: str) -> float:
         """From one moment to another, as the watches told them; both have been seen."""
-        return max(0.0, self.times[second] - self.times[first])
+        return max(0.0, self._at(second) - self._at(first))
+
+    def _at(self, what: str) -> float:
+        """When it was true at the latest."""
+        names = [moment.what for moment in self.moments]
+        return min(self.times[name] for name in names[names.index(what) :] if name in self.times)
 
     def _show(self) -> None:
         for moment in self.moments:

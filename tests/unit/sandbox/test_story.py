@@ -12,6 +12,7 @@ from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.object_watch import Line, Lines
 from nicplug_sandbox.screen import Screen
 from nicplug_sandbox.story.by_migration import NIC
+from nicplug_sandbox.story.requests import asked_at, own_seconds, requests
 from nicplug_sandbox.story.sight import JOB_LABEL, reason
 from nicplug_sandbox.story.timeline import Moment, Timeline
 from nicplug_sandbox.story.writes import operator_writes
@@ -56,6 +57,25 @@ def test_line_of_one_watch_that_is_read_before_the_others_first_is_not_lost() ->
     assert story.look(line(10.6, asked=True))
     assert story.seconds("done") == 0.0
     assert len(output.getvalue().splitlines()) == 2
+
+
+def test_lines_that_came_late_in_one_batch_made_the_headline_too_small() -> None:
+    """`+0 ms` for spec, annotation and network-status, and 17 ms for what takes forty."""
+    story, output = timeline()
+    story.began = 10.0
+    assert not story.look(line(10.030, asked=True))
+    assert story.look(line(10.031, asked=True, done=True))
+    assert story.seconds("done") == pytest.approx(0.031)
+    assert [row.split()[:2] for row in output.getvalue().splitlines()] == [["+30", "ms"], ["+31", "ms"]]
+
+
+def test_no_moment_is_told_later_than_one_that_it_precedes() -> None:
+    story, _ = timeline()
+    story.began = 10.0
+    story.look(line(10.5, done=True))
+    assert story.look(line(10.6, asked=True))
+    assert story.seconds("asked") == story.seconds("done") == pytest.approx(0.5)
+    assert story.between("asked", "done") == 0.0
 
 
 def test_a_moment_tells_what_only_its_line_knows() -> None:
@@ -103,6 +123,55 @@ def test_wait_says_what_did_not_come() -> None:
     lines.put(line(1.0))
     with pytest.raises(SandboxError, match="still not true that the VMI is Running"):
         lines.until(lambda _: False, seconds=0.05, what="the VMI is Running")
+
+
+def patched(agent: str, resource: str, name: str, *, received: int, answered: int, code: int = 200) -> str:
+    """One line of an audit log; times in milliseconds."""
+    kind, _, subresource = resource.partition("/")
+    told = {
+        "verb": "patch",
+        "user": {"username": "anybody"},
+        "userAgent": agent,
+        "objectRef": {"resource": kind, "name": name, **({"subresource": subresource} if subresource else {})},
+        "responseStatus": {"code": code},
+        "requestReceivedTimestamp": f"2026-11-26T18:53:55.{received:03}000Z",
+        "stageTimestamp": f"2026-11-26T18:53:55.{answered:03}000Z",
+    }
+    return json.dumps(told) + "\n"
+
+
+def in_place(*, without: str = "") -> str:
+    """The audit log of a hot-plug in place, with what does not belong to it."""
+    pod, vmis = "virt-launcher-vm-fedora-1ca79", "virtualmachineinstances"
+    steps = {
+        "user": patched("kubectl/v1.33 (linux)", vmis, "vm-fedora", received=100, answered=104),
+        "another": patched("nicplug", "pods", "virt-launcher-other-1ca79", received=106, answered=108),
+        "refused": patched("nicplug", "pods", pod, received=108, answered=109, code=422),
+        "annotation": patched("nicplug", "pods", pod, received=110, answered=114),
+        "report": patched("nicplug", f"{vmis}/status", "vm-fedora", received=115, answered=116),
+        "network-status": patched("nicplug-sandbox-node", "pods/status", pod, received=120, answered=125),
+        "status": patched("nicplug", f"{vmis}/status", "vm-fedora", received=127, answered=132),
+        "guest": patched("nicplug-sandbox-node", f"{vmis}/status", "vm-fedora", received=140, answered=145),
+    }
+    return "".join(step for name, step in steps.items() if name != without)
+
+
+def test_the_operators_part_is_told_by_the_audit_log(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    before = patched("kubectl", "virtualmachineinstances", "vm-fedora", received=1, answered=2)
+    log.write_text(before + in_place())
+    found = requests(log, offset=len(before))
+    asked = asked_at(found)
+    assert asked is not None
+    assert asked.microsecond == 100_000
+    assert own_seconds(found, nic=NIC) == pytest.approx(0.010 + 0.007)
+
+
+@pytest.mark.parametrize("step", ["user", "annotation", "network-status", "status"])
+def test_a_log_that_lacks_a_request_tells_nothing(tmp_path: Path, step: str) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text(in_place(without=step))
+    assert own_seconds(requests(log, offset=0), nic=NIC) is None
 
 
 def entry(verb: str, resource: str, *, user: str = OPERATOR, subresource: str = "") -> str:
