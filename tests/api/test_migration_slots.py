@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 from tests.api.crowd import Counted, all_ended, guest, migrate, nodes_at_work, targets
+from tests.api.journey import Journey
 from tests.api.objects import Json
 from tests.api.operator_thread import eventually
-from tests.api.world import MIGRATION, POD, World
+from tests.api.world import MIGRATION, POD, VMI, World
 
 from nicplug.cache import slot_book
 
@@ -239,6 +240,28 @@ async def test_a_slot_is_not_used_by_what_was_known_of_the_ledger_long_ago(
     assert targets(world) == set()
     monkeypatch.setattr(slot_book, "FRESH_SECONDS", 10.0)
     await world.until(lambda: targets(world))
+
+
+async def test_a_slot_is_kept_while_the_node_agents_copy_for_a_migration_that_has_ended(world: World) -> None:
+    """Another leader has failed it, and the VMI, by which the agents would hear of that, cannot be written."""
+    for name, node in (("a", "node01"), ("b", "node02")):
+        guest(world, name, node=node)
+    world.set_limits(cluster=1)
+    await world.operator()
+    first = Journey(world, "a", name="job-a", node="node10").ask()
+    await first.to("Running")
+    second = migrate(world, "b")
+    await world.until(lambda: "1st in the queue" in progress(world, "b").get("message", ""))
+    many = 10**6
+    refused = world.server.fail(status=500, resource=VMI, verb="patch", times=many)
+    world.server.modify(MIGRATION, "job-a", lambda body: body["status"].update(phase="Failed"), status=True)
+    await world.until(lambda: refused.times < many - 5)  # ever less often: a second or two
+    assert "completed" not in first.state
+    assert (list(ledger(world)), targets(world)) == ([first.uid], {first.uid})
+    refused.times = 0
+    await world.until(lambda: targets(world) == {second}, seconds=60)
+    assert first.state["failed"] is True
+    assert list(ledger(world)) == [second]
 
 
 async def test_a_slot_of_a_migration_that_ended_while_nobody_led_is_released(world: World) -> None:
