@@ -1,15 +1,16 @@
 """The keeper of the ledger: what it reads and writes, when, and what an event about one of many costs."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.build import NOW, kubevirt, migration, pod, vmi
+from tests.build import NOW, kubevirt, migration, migration_state, pod, vmi
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import Denied, Gone, Rejected, Stale
-from nicplug.model.keys import MigrationKey
+from nicplug.model.keys import SLOTS, MigrationKey
 from nicplug.model.slot_ledger import LEDGER_NAME
 from nicplug.plan.views import MigrationView, PlanSettings
 from nicplug.reconcile.gather import Gatherer
@@ -77,9 +78,15 @@ class Process:
             self.caches.observe(CachedKind.POD, _pod(name))
             self.hear("Pending", name)
 
-    def hear(self, phase: str, name: str, *, version: int = 10) -> None:
-        raw = migration(phase, name=f"job-{name}", uid=f"uid-{name}", vmi_name=name, resourceVersion=str(version))
-        self.caches.observe(CachedKind.MIGRATION, raw)
+    def hear(self, phase: str, name: str, *, version: int = 10, spec: Json | None = None) -> None:
+        meta: Json = {"name": f"job-{name}", "uid": f"uid-{name}", "vmi_name": name, "resourceVersion": str(version)}
+        self.caches.observe(CachedKind.MIGRATION, migration(phase, spec=spec, **meta))
+
+    def report(self, name: str, *, version: int, **members: Any) -> list[WorkKey]:
+        """The node agents of that VMI say so of its migration; what has to look again."""
+        state = migration_state(migration_uid=f"uid-{name}", **members)
+        raw = vmi(name=name, uid=f"vmi-{name}", node=f"n-{name}", moving=state, version=version)
+        return self.caches.observe(CachedKind.VMI, raw)
 
     def granted(self) -> set[str]:
         return set(self.caches.slots.entries)
@@ -161,6 +168,69 @@ async def test_of_two_leaders_one_writes_and_the_other_reads_again() -> None:
     assert api.requests[0] == "get configmaps"
     assert gone[1] not in second.granted()
     assert len(second.granted()) == 5
+
+
+async def test_a_slot_is_kept_while_the_node_agents_still_copy() -> None:
+    """The migration has ended, and they have not heard of it: whoever had its slot would be one too many."""
+    process = Process(LedgerApi(), migrations=9)
+    await process.keeper.reconcile()
+    (first, *_), before = sorted(process.granted()), process.granted()
+    name = first.removeprefix("uid-")
+    process.report(name, version=11, startTimestamp="2026-01-02T03:04:00Z")
+    process.hear("Failed", name, version=12)
+    await process.keeper.reconcile()
+    assert process.granted() == before
+    assert SLOTS in process.report(name, version=13, failed=True, completed=True), "their word frees it"
+    await process.keeper.reconcile()
+    assert first not in process.granted()
+    assert len(process.granted()) == 5
+
+
+def _delete(_ledger: Json) -> None:
+    return None
+
+
+def _empty(ledger: Json) -> Json:
+    return {**ledger, "data": None}
+
+
+def _take_one_out(ledger: Json) -> Json:
+    return {**ledger, "data": {name: value for name, value in ledger["data"].items() if name != "uid-a0"}}
+
+
+@pytest.mark.parametrize("edit", [_delete, _empty, _take_one_out])
+async def test_a_slot_that_others_took_out_of_the_ledger_is_not_given_to_anybody_else(
+    edit: Callable[[Json], Json | None],
+) -> None:
+    """Whoever had it may be making his target pod just now: what this process remembers counts."""
+    api = LedgerApi()
+    process = Process(api, migrations=9)
+    await process.keeper.reconcile()
+    before = process.granted()
+    assert "uid-a0" in before
+    assert api.ledger is not None
+    api.ledger = edit(api.ledger)
+    process.hear("Pending", "a8", version=11, spec={"priority": "system-critical"})
+    process.caches.slots.drop(MigrationKey("default", "job-a8"))
+    process.caches.slots.doubt()
+    await process.keeper.reconcile()
+    assert process.granted() == before
+    assert api.ledger is not None
+    assert set(api.ledger["data"]) == before | {"checksum"}, "and it is written down again"
+
+
+async def test_a_slot_that_another_leader_released_is_free() -> None:
+    """It is only of a ledger that was edited that our own memory is worth more."""
+    api = LedgerApi()
+    first, second = Process(api, migrations=9), Process(api, migrations=9)
+    await first.keeper.reconcile()
+    await second.keeper.reconcile()
+    first.hear("Failed", "a0", version=11)
+    await first.keeper.reconcile()
+    second.caches.slots.doubt()
+    await second.keeper.reconcile()
+    assert second.granted() == first.granted()
+    assert "uid-a0" not in second.granted()
 
 
 async def test_a_namespace_that_is_missing_is_said() -> None:
