@@ -1,6 +1,7 @@
 """What is known of network attachment definitions, and who is told."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -191,6 +192,25 @@ class TestPodFailures:
         assert failure.heard_at == NOW
         assert self.told == ["mine"]
         assert self.caches.vmi_of_pod("mine") == [VmiKey("default", "vmi-fedora")]
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            {"lastTimestamp": "2026-01-02T03:00:00Z"},
+            {"lastTimestamp": None, "eventTime": "2026-01-02T03:00:00.000000Z"},
+            {
+                "lastTimestamp": None,
+                "eventTime": "2026-01-02T02:00:00.000000Z",
+                "series": {"count": 2, "lastObservedTime": "2026-01-02T03:00:00.000000Z"},
+            },
+        ],
+        ids=["last time", "the only time", "last time of a series"],
+    )
+    def test_after_a_restart_an_old_failure_is_as_old_as_its_event(self, times: dict[str, Any]) -> None:
+        """As of now, it would be held against what has been asked for since."""
+        self.caches.pod_failures.replace([event(uid="mine", **times)])
+        heard_at = self.caches.pod_failures.of("mine")["pod16477688c0e"].heard_at
+        assert heard_at == datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 
     def test_one_that_was_there_before_has_the_time_of_the_event(self) -> None:
         self.caches.pod_failures.replace([event(uid="mine"), event(uid="mine", lastTimestamp="2027-01-01T00:00:00Z")])
