@@ -1,6 +1,7 @@
 """The record of each NIC over time: what is kept, what is new, and what may not stay invisible."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.build import (
     Nic,
     absent,
     element,
+    failed,
     kubevirt,
     later,
     nic,
@@ -24,6 +26,7 @@ from tests.build import (
     vmi_view,
 )
 
+from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
@@ -148,3 +151,62 @@ def test_a_start_time_that_somebody_wrote_is_no_trouble(start: str | None) -> No
     raw = vmi(primary(), nic("blue"), absent("red"), rows=[primary_row()], operations=[record])
     plan = plan_vmi(vmi_view(raw, pod(attached=["red"])), now=NOW)
     assert plan.actions
+
+
+class Leaders:
+    """Leaders of other clocks over one VMI with NIC `blue`, whose reports are all carried out."""
+
+    def __init__(self, record: Json, *, rows: Sequence[Json] = (), heard_after: float | None = None) -> None:
+        migratable = {"type": "LiveMigratable", "status": "True"}
+        self.raw = vmi(
+            primary(), nic("blue"), rows=[primary_row(), *rows], conditions=[migratable], operations=[record]
+        )
+        self.pod = HAS if rows else pod(networks=[element("blue")])
+        self.heard_after = heard_after
+        self.pending_since: dict[float, datetime | None] = {}
+
+    def look(self, seconds: float, *, behind: float) -> Json:
+        """What one of them writes at that moment."""
+        now, heard = later(seconds - behind), self.heard_after
+        view = vmi_view(
+            self.raw,
+            self.pod,
+            controller=DynamicController(state=ControllerState.READY),
+            failures=[failed("blue", at=later(heard - behind))] if heard is not None and heard <= seconds else [],
+            seen_at=later(-5 - behind),
+            pending_since=self.pending_since.get(behind),
+        )
+        plan = plan_vmi(view, now=now)
+        self.pending_since[behind] = (self.pending_since.get(behind) or now) if plan.withholds_report else None
+        written = _status(plan)
+        self.raw["status"] |= written
+        return written
+
+    def migrates_at(self, *, behind: float) -> float:
+        """When one of them, the first alone, has the VM migrated."""
+        for tenths in range(1000):
+            written = self.look(tenths / 10, behind=behind).get("interfaceOperations", [])
+            if any(record["path"] == "Migration" for record in written):
+                return tenths / 10
+        return 100.0
+
+
+def test_a_new_leader_whose_clock_is_a_minute_behind_gives_a_nic_its_time_and_not_a_minute_more() -> None:
+    record = operation("blue", waitingSince=NOW, lastAttemptTime=NOW, observedGeneration=1)
+    assert Leaders(record).migrates_at(behind=0) == 10.0
+    assert 10.0 <= Leaders(record).migrates_at(behind=60) < 11.0
+
+
+@pytest.mark.parametrize(("heard_after", "at_most"), [(0.0, 9.0), (0.2, 9.0), (1.0, 1.2)])
+def test_a_failure_is_heard_by_a_leader_whose_clock_is_a_minute_behind(heard_after: float, at_most: float) -> None:
+    """Before the attempt's time is written anew, nobody can tell to which attempt it is the answer: the next one is
+    asked, and that decides."""
+    record = operation("blue", attempts=2, waitingSince=later(-1), lastAttemptTime=NOW, observedGeneration=1)
+    assert Leaders(record, heard_after=heard_after).migrates_at(behind=60) <= at_most
+
+
+def test_leaders_a_minute_apart_do_not_rewrite_each_other_s_times() -> None:
+    moments: dict[str, Any] = {"waitingSince": NOW, "lastAttemptTime": NOW, "observedGeneration": 1}
+    leaders = Leaders(operation("blue", phase="Ready", reason="Attached", **moments), rows=[PLUGGED])
+    writes = [leaders.look(float(seconds), behind=60 * (seconds % 2)) for seconds in range(1, 20)]
+    assert sum("interfaceOperations" in written for written in writes) == 1
