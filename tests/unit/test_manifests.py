@@ -267,10 +267,11 @@ def test_null_timestamps_are_accepted(plural: str) -> None:
     assert all(schema.get("nullable") for schema in times)
 
 
-# KubeVirt refuses other values of the first two as well; the rest is nicplug's own API.
+# KubeVirt refuses other values of the first three as well; the rest is nicplug's own API.
 ENUMS = {
     "spec.runStrategy": "Always Halted Manual RerunOnFailure Once WaitAsReceiver",
     "spec.configuration.vmRolloutStrategy": "Stage LiveUpdate",
+    "spec.priority": "system-critical user-triggered system-maintenance",
     "spec.configuration.network.hotplug.removalPolicy": "Explicit Declarative",
     "spec.configuration.network.hotplug.dynamicPath": "Auto Always Never",
     "spec.configuration.network.hotplug.onFailure": "Migrate Hold Rollback",

@@ -373,7 +373,7 @@ class Reason(StrEnum):
     VMI_NAME_MISSING = "VmiNameMissing"
     """The migration does not say which VMI is to move.
 
-    Write `spec.vmiName`.
+    Make another migration, with `spec.vmiName`: a spec cannot be changed.
     """
     VMI_MISSING = "VmiMissing"
     """The VMI that the migration names does not exist, or is a later one than the one it was made for.

@@ -18,7 +18,8 @@ def refuse_unlike(facts: Facts) -> Ending | None:
     migration = facts.migration
     spec = mapping(thaw(migration.spec))
     if not migration.vmi.name:
-        return Ending(reason=Reason.VMI_NAME_MISSING, event="vmiName is missing")
+        event = "spec.vmiName is missing: make another migration that names its VMI, as a spec cannot be changed"
+        return Ending(reason=Reason.VMI_NAME_MISSING, event=event)
     if spec.get("sendTo") or spec.get("receive"):
         event = "migrations between clusters or namespaces (sendTo, receive) are not carried out by nicplug"
         return Ending(reason=Reason.MIGRATION_NOT_SUPPORTED, event=event)
@@ -59,11 +60,13 @@ def refuse_second(view: MigrationView) -> Ending | None:
     if first.uid == view.migration.uid:
         return None
     if first.is_handed_off:
-        event = "VMI is not eligible for migration because another migration job is in progress."
+        said = "VMI is not eligible for migration because another migration job is in progress."
     else:
-        event = (
+        said = (
             f"in-flight migration detected. Active migration job ({first.uid}) is currently already in progress "
             f"for VMI {first.vmi.name}."
         )
-    message = f"{first.key.name} is already moving {first.vmi.name}: {event}"
+    message = f"{first.key.name} is already moving {first.vmi.name}: {said}"
+    # KubeVirt's words name the other one by its uid at most, which nobody can look for.
+    event = f"{said} Its name is {first.key.name}."
     return Ending(reason=Reason.MIGRATION_IN_FLIGHT, event=event, message=message)

@@ -43,7 +43,7 @@ def test_two_made_in_the_same_millisecond() -> None:
         "for VMI vmi-fedora."
     )
     assert progressing(found["b"])["message"] == f"a is already moving vmi-fedora: {event}"
-    assert events(found["b"]) == [("FailedMigration", event)]
+    assert events(found["b"]) == [("FailedMigration", f"{event} Its name is a.")]
     assert names(found["b"]) == ["PatchStatus VirtualMachineInstanceMigration"]
     assert status(found["a"])["phase"] == "Pending"
 
@@ -93,7 +93,7 @@ def test_while_one_is_being_cancelled_the_next_one_does_not_begin() -> None:
     found = plans(going, made("b"), of=of, pods=(target_pod(migration_uid="uid-a"),))
     assert failed(found) == {"b"}
     assert events(found["b"])[0][1] == (
-        "VMI is not eligible for migration because another migration job is in progress."
+        "VMI is not eligible for migration because another migration job is in progress. Its name is a."
     )
 
 

@@ -354,7 +354,13 @@ def test_it_is_written_once(case: Case) -> None:
 
 
 ENDINGS: Sequence[Any] = [
-    pytest.param({"spec": {}}, vmi(), "VmiNameMissing", "vmiName is missing", id="no vmiName"),
+    pytest.param(
+        {"spec": {}},
+        vmi(),
+        "VmiNameMissing",
+        "spec.vmiName is missing: make another migration that names its VMI, as a spec cannot be changed",
+        id="no vmiName",
+    ),
     pytest.param(
         {"spec": {"vmiName": "vmi-fedora", "sendTo": {"migrationID": "x"}}},
         vmi(),
