@@ -23,7 +23,7 @@ from nicplug.model.names import (
     UNPAUSED_CONDITION,
 )
 from nicplug.model.network_status import NetworkStatus, parse_network_status
-from nicplug.model.pod_conditions import Explanation, PodCondition
+from nicplug.model.pod_conditions import Explanation, PodCondition, UnreadyContainer
 
 _ISTIO_PROXY = "istio-proxy"
 
@@ -43,6 +43,7 @@ class LauncherPod:
         made_with: digest of the spec that it was made with, "" for a pod that does not say.
         networks_annotation: the text, or None when the pod has no such annotation.
         is_ready: KubeVirt's `IsPodReady`: running, not being deleted, compute running, the rest ready.
+        unready: the containers that keep a pod that runs from being ready.
         is_down: the guest's container has ended, whatever the pod's phase says (KubeVirt `PodIsDown`).
         unscheduled: why the scheduler has found no node; None once it has.
         image_error: why an image cannot be pulled, in the kubelet's words; None when it can.
@@ -73,6 +74,7 @@ class LauncherPod:
     networks_annotation: str | None
     network_status: NetworkStatus
     is_ready: bool
+    unready: tuple[UnreadyContainer, ...]
     is_down: bool
     unscheduled: Explanation | None
     image_error: Explanation | None
@@ -104,6 +106,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
     created_by = labels.get(CREATED_BY_LABEL)
     gated = _has_unpaused_gate(spec)
     unpaused = pod_conditions.find(status, UNPAUSED_CONDITION)
+    unready = _unready(status)
     return LauncherPod(
         key=PodKey(text(metadata.get("namespace")), text(metadata.get("name"))),
         uid=text(metadata.get("uid")),
@@ -123,7 +126,8 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         made_with=text(annotations.get(POD_SPEC_ANNOTATION)),
         networks_annotation=networks if isinstance(networks, str) else None,
         network_status=parse_network_status(text(annotations.get(NETWORK_STATUS_ANNOTATION))),
-        is_ready=_is_ready(metadata, status),
+        is_ready=status.get("phase") == "Running" and not meta.is_deleting(metadata) and not unready,
+        unready=unready,
         is_down=_is_down(status),
         unscheduled=pod_conditions.unscheduled(status),
         image_error=pod_conditions.image_error(status),
@@ -156,13 +160,13 @@ def _has_unpaused_gate(spec: Mapping[str, Any]) -> bool:
     return any(gate.get("conditionType") == UNPAUSED_CONDITION for gate in objects(spec.get("readinessGates")))
 
 
-def _is_ready(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+def _unready(status: Mapping[str, Any]) -> tuple[UnreadyContainer, ...]:
     """KubeVirt `IsPodReady`: the compute container need only run, its readiness is the guest's."""
-    if meta.is_deleting(metadata) or status.get("phase") != "Running":
-        return False
+    if status.get("phase") != "Running":
+        return ()
     containers = objects(status.get("containerStatuses"))
-    names = {text(container.get("name")) for container in containers}
-    return COMPUTE_CONTAINER in names and all(_container_is_ready(container) for container in containers)
+    missing = [] if any(map(_is_compute, containers)) else [UnreadyContainer(COMPUTE_CONTAINER, "")]
+    return (*missing, *(pod_conditions.unready_container(item) for item in containers if not _container_is_ready(item)))
 
 
 def _container_is_ready(container: Mapping[str, Any]) -> bool:

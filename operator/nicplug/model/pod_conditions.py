@@ -10,6 +10,7 @@ from nicplug.model.times import parse_time
 
 # KubeVirt quotes two waiting reasons of the kubelet; every other one is a container that has still to start.
 _IMAGE_ERRORS = frozenset({"ErrImagePull", "ImagePullBackOff"})
+_STARTS = frozenset({"ContainerCreating", "PodInitializing"})
 # Long enough for whatever a scheduler or a registry says; a status is read by every watcher.
 _QUOTED_CHARACTERS = 1024
 
@@ -19,6 +20,17 @@ class Explanation(NamedTuple):
 
     reason: str
     message: str
+
+
+class UnreadyContainer(NamedTuple):
+    """A container of a pod that runs, and is not ready.
+
+    Attributes:
+        why: "" for one that may still be starting.
+    """
+
+    name: str
+    why: str
 
 
 class PodCondition(NamedTuple):
@@ -58,6 +70,19 @@ def image_error(status: Mapping[str, Any]) -> Explanation | None:
         if waiting.get("reason") in _IMAGE_ERRORS:
             return Explanation(text(waiting.get("reason")), _quoted(waiting.get("message")))
     return None
+
+
+def unready_container(container: Mapping[str, Any]) -> UnreadyContainer:
+    """Why it is not ready, in words that stay the same while it is started again and again."""
+    state, last_state = mapping(container.get("state")), mapping(container.get("lastState"))
+    ends = [mapping(item["terminated"]) for item in (state, last_state) if "terminated" in item]
+    waiting = _quoted(mapping(state.get("waiting")).get("reason"))
+    if ends:
+        code = ends[0].get("exitCode")
+        why = f"ended with exit code {code}" if isinstance(code, int) else "ended"
+    else:
+        why = "" if waiting in _STARTS else waiting
+    return UnreadyContainer(text(container.get("name")), why)
 
 
 def ended_at(status: Mapping[str, Any]) -> datetime | None:

@@ -287,9 +287,16 @@ class Reason(StrEnum):
     Wait.
     """
     WAITING_FOR_TARGET_POD = "WaitingForTargetPod"
-    """The target pod exists and does not run yet.
+    """The target pod exists and is not ready yet, or Multus has still to report an interface of it.
 
     If it lasts: look at the pod's events. After 15 minutes the migration fails, and the VM stays where it is.
+    """
+    TARGET_POD_CONTAINERS_NOT_READY = "TargetPodContainersNotReady"
+    """The target pod runs, and the containers that the message names are not ready: mostly a sidecar that somebody
+    injects and that has ended. The VM cannot move there.
+
+    Look at the log of that container. After 15 minutes the migration fails (annotation
+    `kubevirt.io/migrationPendingPodTimeoutSeconds`), and the VM stays where it is.
     """
     TARGET_POD_UNSCHEDULABLE = "TargetPodUnschedulable"
     """The scheduler finds no node for the target pod; the message has its words.
@@ -298,11 +305,12 @@ class Reason(StrEnum):
     `kubevirt.io/migrationUnschedulablePodTimeoutSeconds`), and the VM stays where it is.
     """
     TARGET_POD_NOT_READY = "TargetPodNotReady"
-    """The target pod had a node and did not run in time; it was deleted, and the VM stays where it is. The time is 15
+    """The target pod had a node and was not ready in time; it was deleted, and the VM stays where it is. The time is 15
     minutes (annotation `kubevirt.io/migrationPendingPodTimeoutSeconds`), and after `TargetPodSandboxFailed` 5 minutes
     (annotation `kubevirt.io/migrationUnschedulablePodTimeoutSeconds`).
 
-    A network that cannot be attached on that node, or an image that cannot be pulled: the pod's events tell.
+    A network that cannot be attached on that node, an image that cannot be pulled, or a container beside the VM's that
+    is not ready: the message and the pod's events tell.
     """
     TARGET_POD_SANDBOX_FAILED = "TargetPodSandboxFailed"
     """The node cannot make the sandbox of the target pod, mostly for one of its networks; the kubelet is quoted.

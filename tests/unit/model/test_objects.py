@@ -53,6 +53,46 @@ def test_kubevirts_is_pod_ready(containers: list[tuple[str, bool, str]], ready: 
     assert a_pod(raw).is_ready is ready
 
 
+@pytest.mark.parametrize(
+    ("state", "last_state", "why"),
+    [
+        ({"running": {}}, {}, ""),
+        ({"waiting": {"reason": "ContainerCreating"}}, {}, ""),
+        ({"waiting": {"reason": "PodInitializing"}}, {}, ""),
+        ({"waiting": {"reason": "CreateContainerError"}}, {}, "CreateContainerError"),
+        ({"terminated": {"exitCode": 0}}, {}, "ended with exit code 0"),
+        ({"waiting": {"reason": "CrashLoopBackOff"}}, {"terminated": {"exitCode": 2}}, "ended with exit code 2"),
+        ({"running": {}}, {"terminated": {"exitCode": 2}}, "ended with exit code 2"),
+        ({"waiting": {"reason": "CrashLoopBackOff"}}, {}, "CrashLoopBackOff"),
+        ({"terminated": {"exitCode": "x"}}, {}, "ended"),
+        ({"waiting": {"reason": 7}}, {}, ""),
+        ("nonsense", ["nonsense"], ""),
+    ],
+)
+def test_what_a_container_that_is_not_ready_waits_for(state: object, last_state: object, why: str) -> None:
+    """In words that do not change from try to try."""
+    raw = pod()
+    raw["status"]["containerStatuses"].append(
+        {"name": "logger", "ready": False, "state": state, "lastState": last_state}
+    )
+    assert a_pod(raw).unready == (("logger", why),)
+
+
+@pytest.mark.parametrize(
+    ("raw", "unready"),
+    [
+        (pod(), ()),
+        (pod(ready=False), ("compute",)),
+        (pod(status={"containerStatuses": []}), ("compute",)),
+        (pod(phase="Pending", ready=False), ()),
+        (pod(phase="Failed", ready=False), ()),
+    ],
+    ids=["ready", "compute waits", "nothing is told", "still starts", "has ended"],
+)
+def test_which_containers_of_a_pod_that_runs_are_not_ready(raw: Json, unready: tuple[str, ...]) -> None:
+    assert tuple(name for name, _ in a_pod(raw).unready) == unready
+
+
 def test_a_pod_that_goes_or_does_not_run_is_not_ready() -> None:
     assert not a_pod(pod(deleting=True)).is_ready
     assert not a_pod(pod(phase="Pending")).is_ready

@@ -93,7 +93,7 @@ def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> Plan
     if (refusal := refuse_vmi(view, facts.vmi)) is not None:
         return _fail(view, facts, refusal, now=now)
     obstacle = find_obstacle(view, now=now)
-    progress = describe(view, facts, MigrationPhase.PENDING, obstacle)
+    progress = describe(view, facts, MigrationPhase.PENDING, obstacle, now=now)
     outcome = _Outcome(
         entered=(MigrationPhase.PENDING,),
         progress=progress,
@@ -117,9 +117,10 @@ def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     else:
         effects = act(view, facts, now=now)
     last = entered[-1] if entered else phase
+    is_over = last is MigrationPhase.SUCCEEDED
     outcome = _Outcome(
         entered=entered,
-        progress=_succeeded(facts) if last is MigrationPhase.SUCCEEDED else describe(view, facts, last, obstacle),
+        progress=_succeeded(facts) if is_over else describe(view, facts, last, obstacle, now=now),
         effects=Effects(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
         moments=_moments(facts, obstacle, now=now),
         wants_slot=is_waiting and obstacle is None,

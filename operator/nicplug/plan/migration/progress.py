@@ -1,5 +1,7 @@
 """What a migration that has not ended is waiting for, in words for a person: the condition `Progressing`."""
 
+from datetime import datetime
+
 from nicplug.model.metadata import text
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.pod import LauncherPod
@@ -9,7 +11,7 @@ from nicplug.plan.migration.ending import Progress
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.ladder import still_wanted
 from nicplug.plan.migration.target_networks import missing_interfaces, refuse_start
-from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
+from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of, unready_containers
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
@@ -17,7 +19,9 @@ ASKS_FOR_A_SLOT = "a slot for it is looked for"
 """Until the ledger has said for whom."""
 
 
-def describe(view: MigrationView, facts: Facts, phase: MigrationPhase, obstacle: Obstacle | None) -> Progress:
+def describe(
+    view: MigrationView, facts: Facts, phase: MigrationPhase, obstacle: Obstacle | None, *, now: datetime
+) -> Progress:
     """Say what is waited for.
 
     Args:
@@ -37,9 +41,9 @@ def describe(view: MigrationView, facts: Facts, phase: MigrationPhase, obstacle:
         case MigrationPhase.PENDING:
             return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
         case MigrationPhase.SCHEDULING:
-            return _starting(view, facts)
+            return _starting(view, facts, now=now)
         case MigrationPhase.SCHEDULED:
-            return _ready(view, facts)
+            return _ready(view, facts, now=now)
         case _:
             return _handed_off(facts, phase)
 
@@ -62,11 +66,11 @@ def _canceling(facts: Facts) -> Progress:
     return Progress(reason=Reason.CANCELING, message=whom)
 
 
-def _starting(view: MigrationView, facts: Facts) -> Progress:
+def _starting(view: MigrationView, facts: Facts, *, now: datetime) -> Progress:
     pod = facts.target
     if pod is None:
         return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
-    end = _given_up(facts, pod)
+    end = _given_up(facts, pod, now=now)
     if pod.unscheduled is not None:
         message = f"no node takes target pod {pod.key.name}: {pod.unscheduled.message}{end}"
         return Progress(reason=Reason.TARGET_POD_UNSCHEDULABLE, message=message, is_stuck=True)
@@ -80,29 +84,40 @@ def _starting(view: MigrationView, facts: Facts) -> Progress:
     if facts.start_failure:
         message = f"target pod {pod.key.name} cannot start on {pod.node_name}: {facts.start_failure}{end}"
         return Progress(reason=Reason.TARGET_POD_SANDBOX_FAILED, message=message, is_stuck=True)
+    if pod.phase not in ("", "Pending") and not pod.is_ready:
+        return _not_ready(facts, pod, end)
     where = f" on {pod.node_name}" if pod.node_name else ""
     return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=f"target pod {pod.key.name} starts{where}")
 
 
-def _given_up(facts: Facts, pod: LauncherPod) -> str:
-    due = pod_deadline(facts, pod, now=pod.created) if pod.created is not None else None
-    return f"; given up at {format_time(due)}" if due is not None else ""
+def _not_ready(facts: Facts, pod: LauncherPod, end: str) -> Progress:
+    """A container that only takes its time is no trouble, unless it was ready before: time counts from its telling."""
+    message = f"target pod {pod.key.name} runs on {pod.node_name} and is not ready: {unready_containers(pod)}{end}"
+    if facts.migration.phase is MigrationPhase.SCHEDULED or any(item.why for item in pod.unready):
+        return Progress(reason=Reason.TARGET_POD_CONTAINERS_NOT_READY, message=message, is_stuck=True)
+    return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)
 
 
-def _ready(view: MigrationView, facts: Facts) -> Progress:
+def _given_up(facts: Facts, pod: LauncherPod, *, now: datetime) -> str:
+    due = pod_deadline(facts, pod, now=now)
+    return f"; given up at {format_time(due)}" if due is not None and pod.created is not None else ""
+
+
+def _ready(view: MigrationView, facts: Facts, *, now: datetime) -> Progress:
     pod, vmi = facts.target, facts.vmi
-    if pod is None or vmi is None:
-        return _starting(view, facts)
+    if pod is None or vmi is None or not pod.is_ready:
+        return _starting(view, facts, now=now)
+    end = _given_up(facts, pod, now=now)
     if missing := missing_interfaces(pod, vmi):
         what = f"Multus has still to report {', '.join(missing)}"
-        message = f"target pod {pod.key.name} runs; {what}{_given_up(facts, pod)}"
+        message = f"target pod {pod.key.name} runs; {what}{end}"
         return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)
     if view.slot.inbound_node != pod.node_name and (queued := _queued(view)) is not None:
         return queued
     if facts.source is None:
         names = ", ".join(sorted(item.key.name for item in facts.others)) or "none"
         what = f"exactly one other launcher pod has to be there: {names}"
-        message = f"target pod {pod.key.name} is ready; {what}{_given_up(facts, pod)}"
+        message = f"target pod {pod.key.name} is ready; {what}{end}"
         return Progress(reason=Reason.SEVERAL_LAUNCHER_PODS, message=message)
     return Progress(
         reason=Reason.PREPARING_TARGET,

@@ -52,14 +52,23 @@ def stuck_since(migration: Migration, *, now: datetime) -> datetime:
 
 def pod_deadline(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime | None:
     """When a target pod that the VM cannot move to yet is given up; None when only others are before it."""
-    if pod.phase not in ("", "Pending") and not _lacks(facts, pod):
+    if facts.is_handed_off or (pod.is_ready and not _lacks(facts, pod)):
         return None
-    migration = facts.migration
-    since = pod.created or now
+    migration, since = facts.migration, _waits_since(facts, pod, now=now)
     due = since + pending_timeout(migration)
     # What fails again and again would hold a slot for a quarter of an hour.
     is_hopeless = pod.unscheduled is not None or bool(facts.start_failure)
     return min(due, since + unschedulable_timeout(migration)) if is_hopeless else due
+
+
+def _waits_since(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime:
+    """One that was ready may have waited long for its turn: its time begins when it is told that it is ready no more.
+
+    By our own clock, not by the pod's conditions: a container that ends again and again would begin anew each time.
+    """
+    if facts.migration.phase is MigrationPhase.SCHEDULED and not pod.is_ready:
+        return stuck_since(facts.migration, now=now)
+    return pod.created or now
 
 
 def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
@@ -86,12 +95,22 @@ def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
 
 def _lacks(facts: Facts, pod: LauncherPod) -> str:
     """What a target pod that runs is without, for a sentence; "" when the VM could move to it."""
-    if pod.phase != "Running" or facts.vmi is None:
+    if pod.phase in ("", "Pending") or facts.vmi is None:
         return ""
+    if not pod.is_ready:
+        return f"it was not ready: {unready_containers(pod)}"
     if missing := missing_interfaces(pod, facts.vmi):
         return f"Multus did not report {', '.join(missing)}"
     others = ", ".join(sorted(item.key.name for item in facts.others)) or "none"
     return "" if facts.source is not None else f"there was not exactly one other launcher pod: {others}"
+
+
+def unready_containers(pod: LauncherPod) -> str:
+    """What keeps a pod that runs from being ready, for a sentence."""
+    if not pod.unready:
+        return f"its phase is {pod.phase}"
+    told = ", ".join(f"{name} ({why})" if why else name for name, why in pod.unready)
+    return f"container {told}" if len(pod.unready) == 1 else f"containers {told}"
 
 
 _HINT = ": its events tell what it waited for, such as a network or an image"

@@ -132,7 +132,16 @@ ROWS = {
         done=(LABEL, ABORT),
         told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     ),
-    "Scheduled: pod no longer ready: nothing": Row(view=seen("Scheduled", vmi(), pod(), target_pod(ready=False))),
+    "Scheduled: pod no longer ready: nothing but a warning": Row(
+        view=seen("Scheduled", vmi(), pod(), target_pod(ready=False)),
+        told=(
+            (
+                "TargetPodContainersNotReady",
+                f"target pod {TARGET} runs on node02 and is not ready: container compute; "
+                "given up at 2026-01-02T03:19:05Z",
+            ),
+        ),
+    ),
     "Scheduled: the target's node takes in others first: nothing": Row(
         view=seen("Scheduled", vmi(), pod(), target_pod(), slot=MigrationSlot(is_granted=True))
     ),

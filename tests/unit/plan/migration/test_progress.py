@@ -75,6 +75,12 @@ def handed_off(phase: str, *, node: str = NODE, deleting: bool = False, **member
     return migration_view(migration(phase, deleting=deleting), of, pod(), target_pod())
 
 
+def with_sidecar(state: Json) -> Json:
+    """A target pod that runs, with a container that is not ready."""
+    compute = {"name": "compute", "ready": False, "state": {"running": {}}}
+    return target_pod(status={"containerStatuses": [compute, {"name": "logger", "ready": False, "state": state}]})
+
+
 BLUE = vmi(primary(), nic("blue"), rows=[row("blue", "domain", "multus-status")])
 WAITS = [
     pytest.param(
@@ -254,6 +260,27 @@ WAITS = [
             stuck=True,
         ),
         id="the NAD of a NIC was deleted while the target pod starts",
+    ),
+    pytest.param(
+        Case(
+            view=migration_view(migration("Scheduling"), vmi(), pod(), with_sidecar({"running": {}})),
+            reason=Reason.WAITING_FOR_TARGET_POD,
+            message=f"target pod {TARGET} runs on node02 and is not ready: container logger",
+        ),
+        id="a sidecar of the target pod starts",
+    ),
+    *(
+        pytest.param(
+            Case(
+                view=migration_view(migration(phase), vmi(), pod(), with_sidecar({"terminated": {"exitCode": 2}})),
+                reason=Reason.TARGET_POD_CONTAINERS_NOT_READY,
+                message=f"target pod {TARGET} runs on node02 and is not ready: "
+                f"container logger (ended with exit code 2); given up at {until}",
+                stuck=True,
+            ),
+            id=f"a sidecar of the target pod has ended, {phase}",
+        )
+        for phase, until in (("Scheduling", "2026-01-02T03:15:00Z"), ("Scheduled", "2026-01-02T03:19:05Z"))
     ),
     pytest.param(
         Case(

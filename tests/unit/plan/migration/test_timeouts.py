@@ -9,6 +9,7 @@ from tests.build import (
     element,
     later,
     migration,
+    migration_state,
     migration_view,
     nic,
     node,
@@ -144,10 +145,110 @@ def test_a_pod_whose_start_fails_again_and_again_is_given_up_sooner() -> None:
     )
 
 
-def test_a_pod_that_runs_has_no_deadline() -> None:
-    made = target_pod(ready=False, creationTimestamp="2026-01-01T00:00:00Z")
-    after = plan(made, seconds=0)
+def test_a_pod_that_is_ready_has_no_deadline() -> None:
+    made = target_pod(creationTimestamp="2026-01-01T00:00:00Z")
+    for phase in ("Scheduling", "Scheduled"):
+        after = plan(made, seconds=0, phase=phase)
+        assert status(after).get("phase") != "Failed"
+        assert after.again_at is None
+
+
+ENDED = {"terminated": {"reason": "Error", "exitCode": 1}}
+STARTED = {"running": {"startedAt": CREATED}}
+COMPUTE = {"name": "compute", "ready": False, "state": STARTED}
+
+
+def unready(*containers: Json, compute: Json = COMPUTE, phase: str = "Running") -> Json:
+    """A target pod that runs, and of which these containers are not ready."""
+    rows = [compute, *({"ready": False, **item} for item in containers)]
+    return target_pod(creationTimestamp=CREATED, status={"phase": phase, "containerStatuses": rows})
+
+
+NEVER_READY = [
+    pytest.param(
+        unready({"name": "logger", "state": ENDED}),
+        "container logger (ended with exit code 1)",
+        id="a sidecar has ended: the pod never starts it again",
+    ),
+    pytest.param(
+        unready({"name": "logger", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ENDED}),
+        "container logger (ended with exit code 1)",
+        id="a sidecar is started again and again",
+    ),
+    pytest.param(
+        unready({"name": "logger", "state": {"waiting": {"reason": "CreateContainerConfigError"}}}),
+        "container logger (CreateContainerConfigError)",
+        id="a sidecar cannot be made",
+    ),
+    pytest.param(
+        unready({"name": "logger", "state": STARTED}, {"name": "mesh", "state": ENDED}),
+        "containers logger, mesh (ended with exit code 1)",
+        id="two sidecars",
+    ),
+    pytest.param(
+        unready(compute={**COMPUTE, "state": {"waiting": {"reason": "ContainerCreating"}}}),
+        "container compute",
+        id="the VM's own container",
+    ),
+    pytest.param(unready(phase="Unknown"), "its phase is Unknown", id="nobody knows"),
+]
+
+
+@pytest.mark.parametrize(("target", "words"), NEVER_READY)
+@pytest.mark.parametrize("annotations", [{}, {PENDING: "20"}], ids=["default", "overridden"])
+def test_a_target_pod_that_runs_and_never_gets_ready_is_given_up(target: Json, words: str, annotations: Json) -> None:
+    seconds = int(annotations.get(PENDING, 900))
+    before = plan(target, seconds=seconds - 1, annotations=annotations)
+    assert status(before).get("phase") is None
+    assert before.again_at == later(seconds - 0.678)
+    after = plan(target, seconds=seconds, annotations=annotations)
+    assert status(after)["phase"] == "Failed"
+    assert progressing(after)["reason"] == "TargetPodNotReady"
+    assert progressing(after)["message"] == (
+        f"target pod {TARGET} runs on node02, but within {seconds} s it was not ready: {words}"
+    )
+    assert events(after) == [("FailedMigration", "Migration target pod was removed during active migration.")]
+
+
+class TestReadyNoMore:
+    """It waited for its turn on the target node, perhaps for long, and one of its containers has ended since."""
+
+    target = unready({"name": "logger", "state": ENDED})
+
+    def at(self, seconds: float, *, told: Json | None = None) -> Plan:
+        raw = migration("Scheduled", status={"conditions": [told] if told is not None else []})
+        view = migration_view(raw, vmi(), pod(), self.target)
+        return plan_migration(view, now=later(seconds - 0.678))
+
+    def test_its_time_begins_when_that_is_told(self) -> None:
+        first = self.at(10**4)
+        told = progressing(first)
+        assert (told["status"], told["reason"]) == ("False", "TargetPodContainersNotReady")
+        assert status(first).get("phase") is None
+        assert first.again_at == later(10**4 + 900 - 0.678)
+        before = self.at(10**4 + 899, told=told)
+        assert status(before).get("phase") is None
+        assert before.again_at == later(10**4 + 900 - 0.678)
+        after = self.at(10**4 + 900, told=told)
+        assert progressing(after)["reason"] == "TargetPodNotReady"
+        assert "within 900 s it was not ready: container logger" in progressing(after)["message"]
+
+    def test_the_time_for_which_it_waited_for_its_turn_does_not_count(self) -> None:
+        waited = {"type": "Progressing", "status": "True", "reason": "WaitingForSlot", "message": "2nd in the queue",
+                  "lastTransitionTime": CREATED}  # fmt: skip
+        assert status(self.at(10**4, told=waited)).get("phase") is None
+
+
+@pytest.mark.parametrize("phase", ["Scheduled", "PreparingTarget", "TargetReady", "Running"])
+def test_a_target_pod_that_was_handed_off_is_left_to_the_node_agents(phase: str) -> None:
+    members: Json = {} if phase in ("Scheduled", "PreparingTarget") else {"targetNodeAddress": "10.0.0.2"}
+    members |= {"startTimestamp": CREATED} if phase == "Running" else {}
+    raw = migration(phase)
+    target = unready({"name": "logger", "state": ENDED})
+    view = migration_view(raw, vmi(moving=migration_state(**members)), pod(), target)
+    after = plan_migration(view, now=later(10**6))
     assert status(after).get("phase") != "Failed"
+    assert after.again_at is None
 
 
 @pytest.mark.parametrize("skew", [-60, 60])
