@@ -35,6 +35,16 @@ def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachmen
     return None
 
 
+def unattachable_networks(view: VmiView) -> frozenset[str]:
+    """Secondary networks of the VMI that no pod can be given now."""
+    return frozenset(
+        network.name
+        for network in view.vmi.networks
+        if network.is_secondary
+        and refuse_attachment(network, namespace=view.vmi.key.namespace, known=view.attachments) is not None
+    )
+
+
 def networks_to_plug_later(view: VmiView) -> frozenset[str]:
     """Networks that a new pod is made without, because it could not start with them; plugged when they can be.
 
@@ -51,10 +61,4 @@ def networks_to_plug_later(view: VmiView) -> frozenset[str]:
         and interface.binding in HOTPLUGGABLE_BINDINGS
         and interface.binding is not Binding.SRIOV
     }
-    return frozenset(
-        network.name
-        for network in view.vmi.networks
-        if network.is_secondary
-        and network.name in pluggable
-        and refuse_attachment(network, namespace=view.vmi.key.namespace, known=known) is not None
-    )
+    return unattachable_networks(view) & pluggable

@@ -12,7 +12,6 @@ from nicplug.model.pci_budget import PciBudget
 from nicplug.model.pci_topology import parse_topology, takes_slot, used_and_kept
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.links import Rows
-from nicplug.plan.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +45,12 @@ class PciSlots:
 
 
 def count_slots(
-    vmi: VirtualMachineInstance, *, total: int | None, rows: Rows, records: Mapping[str, InterfaceOperation]
+    vmi: VirtualMachineInstance,
+    *,
+    total: int | None,
+    rows: Rows,
+    records: Mapping[str, InterfaceOperation],
+    kept: frozenset[str] = frozenset(),
 ) -> PciSlots:
     """Count the slots of a running guest, and give them out.
 
@@ -57,10 +61,11 @@ def count_slots(
         total: slots that were counted before; None when none were.
         rows: `status.interfaces` by name, as the node agent reported.
         records: the records as they are.
+        kept: NICs that something else keeps from coming now: they take nobody's slot, and are told of that.
     """
     small = frozenset(item.name for item in vmi.interfaces if not takes_slot(item))
     in_guest = frozenset(name for name, row in rows.items() if has_source(row, DOMAIN)) - small
-    waiting = [item.name for item in _in_order(vmi, rows, records) if item.name not in in_guest | small]
+    waiting = [item.name for item in _in_order(vmi, rows, records) if item.name not in in_guest | small | kept]
     used = len(in_guest)
     is_counted = total is not None and (bool(records) or used_and_kept(used) <= total)
     if total is not None and is_counted and used + len(waiting) <= max(total, used):
@@ -91,7 +96,10 @@ def _give_out(waiting: list[str], *, certain: int, most: int, used: int) -> PciS
 def _in_order(
     vmi: VirtualMachineInstance, rows: Rows, records: Mapping[str, InterfaceOperation]
 ) -> Iterator[Interface]:
-    """The NICs that are to come; who has one foot in the door keeps it there."""
+    """The NICs that are to come; who has one foot in the door keeps it there.
+
+    The others in spec order, whatever they are told now: an order that follows what is told changes it again.
+    """
     secondary = {network.name for network in vmi.networks if network.is_secondary}
     coming = [
         item
@@ -103,9 +111,6 @@ def _in_order(
         record = records.get(interface.name)
         if has_source(rows.get(interface.name), MULTUS_STATUS):
             return 0
-        if record is None or record.reason == Reason.NO_PCI_SLOT:
-            return 2
-        # One that something else keeps from coming takes nobody's slot.
-        return 3 if record.phase == OperationPhase.BLOCKED else 1
+        return 2 if record is None or record.phase == OperationPhase.BLOCKED else 1
 
     return iter(sorted(coming, key=rank))

@@ -12,6 +12,7 @@ from nicplug.model.pci_budget import PciBudget, parse_total
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
+from nicplug.plan.nic.attachments import unattachable_networks
 from nicplug.plan.nic.interface_rows import plan_rows
 from nicplug.plan.nic.operations import NicReport, Records, plan_operations
 from nicplug.plan.nic.path.chooser import Chooser
@@ -56,7 +57,8 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
     is_running = phase is VmiPhase.RUNNING
     slots = PciSlots()
     if is_running:
-        slots = count_slots(view.vmi, total=parse_total(status), rows=reported, records=records)
+        kept = unattachable_networks(view)
+        slots = count_slots(view.vmi, total=parse_total(status), rows=reported, records=records, kept=kept)
     chooser = Chooser(view=view, pod=pod, rows=reported, records=records, now=now, slots=slots)
     annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
     if pod is not None and phase in LIVE_PHASES and not pod.is_finished:

@@ -16,6 +16,7 @@ from tests.build import (
     later,
     migration,
     migration_state,
+    nad,
     nic,
     operation,
     pod,
@@ -153,10 +154,42 @@ def test_a_pod_that_has_the_interface_comes_before_all() -> None:
     assert slots(raw).refused == {"woo"}
 
 
-def test_a_nic_that_something_else_blocks_takes_nobody_s_slot() -> None:
-    blocked = operation("woo", path="None", phase="Blocked", reason="NetworkAttachmentDefinitionMissing")
+def test_a_nic_without_an_attachment_definition_takes_nobody_s_slot() -> None:
     refused = operation("iface1", path="Restart", phase="Blocked", reason="NoPciSlot")
-    assert slots(crowded(6, nic("woo"), nic("iface1"), operations=[blocked, refused])).refused == {"woo"}
+    raw = crowded(6, nic("woo"), nic("iface1"), operations=[refused])
+    definitions = [nad(f"{name}-net") for name in NAMES if name != "woo"]
+    status, asked = patches(raw, pod(attached=NAMES[:6]), nads=definitions)
+    told = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
+    assert told["woo"] == "NetworkAttachmentDefinitionMissing"
+    assert asked is not None
+    assert '"iface1-net"' in asked.wanted
+
+
+def test_more_nics_without_an_attachment_definition_than_slots_are_told_so_once() -> None:
+    """Their order followed what they were told, and what they were told followed their order: for ever."""
+    raw = crowded(2, *(nic(name) for name in ("a", "b", "c", "d", "e", "f", "g", "h")))
+    launcher, definitions = pod(attached=NAMES[:2]), [nad(f"{name}-net") for name in NAMES[:2]]
+    status, _ = patches(raw, launcher, nads=definitions)
+    told = {item["name"]: item["reason"] for item in status["interfaceOperations"] if item["name"] not in NAMES}
+    assert set(told.values()) == {"NetworkAttachmentDefinitionMissing"}
+    raw["status"] |= status
+    again, _ = patches(raw, launcher, nads=definitions)
+    assert "interfaceOperations" not in again
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9), st.lists(st.booleans(), min_size=9, max_size=9))
+def test_who_is_blocked_and_who_has_no_slot_does_not_alternate(exists: list[bool], was_refused: list[bool]) -> None:
+    names = [f"nic{number}" for number in range(len(exists))]
+    reasons = ("NetworkAttachmentDefinitionMissing", "NoPciSlot")
+    records = [
+        operation(name, path="None", phase="Blocked", reason=reasons[was])
+        for name, was in zip(names, was_refused, strict=False)
+    ]
+    raw = vmi(primary(), *map(nic, names), rows=[primary_row()], operations=records)
+    definitions = [nad(f"{name}-net") for name, there in zip(names, exists, strict=True) if there]
+    for _ in range(2):
+        raw["status"] |= patches(raw, pod(), nads=definitions)[0]
+    assert "interfaceOperations" not in patches(raw, pod(), nads=definitions)[0]
 
 
 def test_who_needs_no_slot_is_not_counted() -> None:
@@ -199,9 +232,9 @@ def test_slots_are_given_out_once_and_stay_with_whom_they_were_given_to(where: l
 # What comes of it.
 
 
-def patches(raw: Json, *pods: Json) -> tuple[Json, PatchNetworksAnnotation | None]:
+def patches(raw: Json, *pods: Json, **members: Any) -> tuple[Json, PatchNetworksAnnotation | None]:
     """What is written to the status, and what the pod is asked for."""
-    view = replace(vmi_view(raw, *pods), report_pending_since=later(-5))
+    view = replace(vmi_view(raw, *pods, **members), report_pending_since=later(-5))
     plan = plan_vmi(view, now=NOW)
     status: Json = next((thaw(item.wanted) for item in plan.actions if isinstance(item, PatchStatus)), {})
     asked = next((item for item in plan.actions if isinstance(item, PatchNetworksAnnotation)), None)
