@@ -167,7 +167,9 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     # It changes with what it counts; a number alone is not worth a write.
     changes = {} if changes.keys() == {"pciBudget"} else changes
     is_running = life.phase is VmiPhase.RUNNING
-    transitions = find_transitions(before=life.records, after=life.nics.operations, is_running=is_running)
+    transitions = find_transitions(
+        before=life.records, after=life.nics.operations, rows=life.nics.rows, is_running=is_running
+    )
     status = decide_status(
         vmi,
         changes=changes,

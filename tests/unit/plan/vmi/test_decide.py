@@ -172,6 +172,16 @@ class TestAnnouncements:
         plan = _plan(vmi(primary(), absent("blue"), rows=[primary_row()], operations=[record]), pod())
         assert self._reasons(plan) == ["InterfaceUnplugged"]
 
+    def test_an_unplug_that_was_taken_back_is_none(self) -> None:
+        record = {"name": "default", "operation": "Unplug", "path": "Restart", "phase": "Blocked", "reason": "x"}
+        assert self._reasons(_plan(vmi(primary(), rows=[primary_row()], operations=[record]), pod())) == []
+        record = {"name": "blue", "operation": "Unplug", "path": "Dynamic", "phase": "Pending", "reason": "x"}
+        rows = [primary_row(), row("blue", "domain", "multus-status")]
+        launcher = pod(networks=[element("blue")], attached=["blue"])
+        plan = _plan(vmi(primary(), nic("blue"), rows=rows, operations=[record]), launcher)
+        assert self._reasons(plan) == []
+        assert plan.completions == ()
+
     def test_blocked_once(self) -> None:
         raw = vmi(primary(), nic("blue", binding="masquerade"), rows=[primary_row()])
         plan = _plan(raw, pod())
