@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.integration.conftest import Sandbox
 from tests.integration.kubectl import Kubectl
-from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, Json, User, nad, vm, vmi
+from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, Json, User, nad, nics, plug, unplug, vm, vmi
 from tests.integration.waiting import until
 
 from nicplug_sandbox.operator_process import ROOT
@@ -388,3 +388,20 @@ def test_an_operator_that_is_killed_on_the_way(
     until_phase(user, "Succeeded")
     until(lambda: sandbox.guests()[f"{user.namespace}/a"]["node"] == other(source))
     until(lambda: len(pods(user)) == 1)
+
+
+@pytest.mark.usefixtures("without_controllers", "unharmed")
+def test_plug_and_unplug_cost_one_migration_each_however_often(user: User) -> None:
+    """Of two migrations of one second nobody can tell by their age which was the last."""
+    user.create(VM, vm("a"))
+    user.until_running("a")
+    until(lambda: user.condition("a", "LiveMigratable").get("status") == "True")
+    seen: set[str] = set()
+    for number in range(4):
+        user.change(VM, "a", plug(f"blue{number}"))
+        user.until_ready("a", f"blue{number}")
+        user.change(VM, "a", unplug(f"blue{number}"))
+        until(lambda: nics(user.get(VMI, "a")) == ["main"])
+        seen |= {item["metadata"]["uid"] for item in user.items(MIGRATION)}
+    until(lambda: {(item.get("status") or {}).get("phase") for item in user.items(MIGRATION)} == {"Succeeded"})
+    assert len(seen) == 2 * 4

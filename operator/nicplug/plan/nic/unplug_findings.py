@@ -3,6 +3,7 @@
 Pure, and one NIC at a time; the checks run in the order of `UNPLUG_CHECKS`.
 """
 
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.operations import OperationPath, OperationPhase
 from nicplug.plan.nic.findings import (
     Check,
@@ -20,8 +21,11 @@ from nicplug.plan.reasons import Reason
 
 
 def find_unplug(situation: Situation) -> Finding | None:
-    """What is to be said of a NIC that shall go; None when nothing of it is left."""
-    if situation.row is not None:
+    """What is to be said of a NIC that shall go; None when nothing of it is left.
+
+    A row that nobody stands for any more is none: the node agent drops it with its next report.
+    """
+    if has_source(situation.row, DOMAIN) or has_source(situation.row, MULTUS_STATUS):
         return first_finding(UNPLUG_CHECKS, situation)
     return _arrives_all_the_same(situation)
 

@@ -14,7 +14,7 @@ from nicplug.plan.nic.operations import NicReport
 from nicplug.plan.nic.path.causes import causes_of, format_causes, is_same_cause
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.migration_job import create_migration
+from nicplug.plan.vmi.migration_job import create_migration, migration_key
 from nicplug.plan.vmi.moving import is_moving, migration_state
 
 # However long somebody goes on writing NICs one by one, the first of them waits no longer than so many windows.
@@ -104,10 +104,12 @@ def _make(view: VmiView, report: NicReport) -> Demand:
 def _cause(view: VmiView) -> str:
     """What the name is made of: the migration that this one comes after.
 
-    Not what it is for: of that, two leaders may know different things, and would make two.
+    Not what it is for: of that, two leaders may know different things, and would make two. Creation times have whole
+    seconds, so the last of two is the one that none was made after: the other one's successor has that name already.
     """
     own = [item for item in view.migrations if item.is_automatic(vmi_uid=view.vmi.uid)]
-    return f"after {own[-1].uid}" if own else "first"
+    taken, causes = {item.key for item in own}, [f"after {item.uid}" for item in reversed(own)]
+    return next((cause for cause in causes if migration_key(view.vmi, cause=cause) not in taken), "first")
 
 
 def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:

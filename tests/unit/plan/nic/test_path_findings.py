@@ -10,6 +10,7 @@ import pytest
 from tests.build import (
     NAME,
     NOW,
+    TARGET_NODE,
     VM_UID,
     VMI_UID,
     Json,
@@ -618,6 +619,44 @@ def test_a_second_migration_has_another_name_than_the_first() -> None:
     ended = migration("Failed", **{**OURS, "name": first})
     assert made(ended) != first
     assert made(migration("Failed"), ended) == made(ended)
+
+
+def test_a_nic_that_left_with_a_migration_needs_no_second_one() -> None:
+    """The node agent keeps the row that the old pod's network-status made; with the new pod nobody stands for it."""
+    raw = vmi(
+        primary(),
+        absent("blue"),
+        rows=[primary_row(), IN_POD],
+        operations=[operation("blue", operation="Unplug", path="Migration", phase="Migrating", migration=OWN)],
+        conditions=[MIGRATABLE],
+        node=TARGET_NODE,
+        moving=migration_state(completed=True, endTimestamp="2026-01-02T03:04:00Z"),
+    )
+    gone, moved = pod(phase="Succeeded", networks=[element("blue")], attached=["blue"]), target_pod(networks=[])
+    view = vmi_view(
+        raw, gone, moved, controller=NO_CONTROLLER, seen_at=later(-9), migrations=(migration("Succeeded", **OURS),)
+    )
+    plan = plan_vmi(view, now=NOW)
+    assert not any(isinstance(action, Create) for action in plan.actions)
+    assert status_of(plan)["interfaceOperations"] == []
+    assert [item.reason for item in plan.announcements] == ["InterfaceUnplugged"]
+
+
+@pytest.mark.parametrize("uids", [("a", "b"), ("b", "a")])
+def test_after_two_migrations_of_one_second_a_third_is_made(uids: tuple[str, str]) -> None:
+    """Their creation times do not tell which was the last, and the successor of the first has its name for ever."""
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
+
+    def made(*migrations: Json) -> str:
+        view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=later(-9), migrations=migrations)
+        (create,) = [action for action in plan_vmi(view, now=NOW).actions if isinstance(action, Create)]
+        return create.key.name
+
+    first, second = uids
+    one = migration("Succeeded", **{**OURS, "name": made(), "uid": first})
+    other = migration("Succeeded", **{**OURS, "name": made(one), "uid": second})
+    in_order = sorted((one, other), key=lambda item: str(item["metadata"]["uid"]))
+    assert made(*in_order) not in {made(), made(one)}
 
 
 def test_a_nic_that_only_the_template_has_does_not_ride_yet() -> None:
