@@ -102,7 +102,7 @@ class Reason(StrEnum):
     LINK_STATE_NOT_SUPPORTED = "LinkStateNotSupported"
     """The link of an SR-IOV NIC cannot be set: the guest drives the device itself.
 
-    Take `state: down` away, or unplug the NIC.
+    Take `state: down` away, or restart the VM without the NIC: it cannot be unplugged.
     """
     UNPLUG_NEEDS_RESTART = "UnplugNeedsRestart"
     """Only a bridge NIC of a secondary network can be taken out of a running VM.

@@ -159,7 +159,10 @@ def _link_is_set(link: str) -> Finding:
 
 
 def _link_cannot_be_set() -> Finding:
-    message = 'the guest itself drives the link of an SR-IOV device: take "state: down" away, or unplug the NIC'
+    message = (
+        'the guest itself drives the link of an SR-IOV device: take "state: down" away, or restart the VM without '
+        "the NIC"
+    )
     return _link_finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason.LINK_STATE_NOT_SUPPORTED, message)
 
 

@@ -600,6 +600,7 @@ CASES = (
         path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.LINK_STATE_NOT_SUPPORTED,
+        says='take "state: down" away, or restart the VM without the NIC',  # it cannot be unplugged
     ),
     Case(
         title="link up of an SR-IOV NIC",
