@@ -112,7 +112,23 @@ def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
         return flaw
     if situation.interface.is_absent:
         return find_unplug(situation)
-    return nic_is_invalid(situation) or find_link_change(situation) if is_primary else find_plug(situation)
+    if is_primary:
+        return nic_is_invalid(situation) or find_link_change(situation)
+    found = find_plug(situation)
+    return replace(found, message=f"{found.message}{_take_back(situation)}") if found is not None else None
+
+
+def _take_back(situation: Situation) -> str:
+    """How to take back a NIC that never came, for those who have deleted its entries from the template in vain."""
+    vm, vmi, name = situation.view.vm, situation.view.vmi, situation.interface.name
+    if vm is None or situation.in_guest or name not in (vmi.template_interfaces or ()):
+        return ""
+    if any(item.name == name for item in vm.interfaces):
+        return ""
+    return (
+        ". Its entries were deleted from the VM's template, which does not take it back: write them there again, "
+        "with state: absent"
+    )
 
 
 def _born_with_the_pod(networks: Sequence[Network]) -> frozenset[str]:

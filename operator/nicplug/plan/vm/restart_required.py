@@ -29,6 +29,7 @@ MESSAGE = "a non-live-updatable field was changed in the template spec"
 # A platform fills these in for NICs whose template leaves them open: MAC pools, preferences (kubevirt#15881, #18955).
 _FILLED_IN = frozenset({"macAddress", "model"})
 _MESSAGE_FIELDS = 5
+_DELETED = " (deleted)"
 _NETWORK_NAME = "multus.networkName"
 
 
@@ -76,6 +77,8 @@ def announce_restart(vm: VirtualMachine, fields: Sequence[str]) -> tuple[Announc
         return ()
     more = f" and {len(fields) - _MESSAGE_FIELDS} more" if len(fields) > _MESSAGE_FIELDS else ""
     message = f"{MESSAGE}: {', '.join(fields[:_MESSAGE_FIELDS])}{more}. Restart the VM to apply it"
+    if any(field.startswith("interface ") and field.endswith(_DELETED) for field in fields):
+        message += "; a NIC that can be unplugged goes without one when its entries are written back with state: absent"
     return (Announcement(about=Subject.VM, severity=Severity.NORMAL, reason=RESTART_REQUIRED, message=message),)
 
 
@@ -118,7 +121,7 @@ def _nic_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance, started_from
         wanted = interfaces.get(mine.name)
         if wanted is None:
             if mine.name in from_template:
-                yield f'interface "{mine.name}" (deleted)'
+                yield f'interface "{mine.name}"{_DELETED}'
             continue
         for member in _interface_changes(mine=mine, wanted=wanted, then=started_from.interfaces.get(mine.name)):
             yield f'interface "{mine.name}" {member}'
@@ -152,7 +155,7 @@ def _network_fields(
     *, mine: Network, wanted: Network | None, then: Network | None, vmi: VirtualMachineInstance
 ) -> Iterator[str]:
     if wanted is None:
-        yield f'network "{mine.name}" (deleted)'
+        yield f'network "{mine.name}"{_DELETED}'
         return
     if wanted in (mine, then):
         return

@@ -655,6 +655,16 @@ CASES = (
         reason=None,
     ),
     Case(
+        title="deleted from the template, which does not take back a NIC that never came",
+        nic=nic("blue"),
+        view={"vm": vm(primary()), "nads": [nad("other")]},
+        origin=("blue",),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.ATTACHMENT_DEFINITION_MISSING,
+        says="deleted from the VM's template, which does not take it back: write them there again, with state: absent",
+    ),
+    Case(
         title="added to the VMI alone",
         nic=nic("blue"),
         pod=HAS,

@@ -351,6 +351,16 @@ def test_the_condition_has_kubevirt_s_words_and_the_event_names_the_fields() -> 
     assert event.message == f"{MESSAGE}: domain.cpu, domain.machine.type. Restart the VM to apply it"
 
 
+def test_the_event_on_a_deleted_nic_names_the_way_without_a_restart() -> None:
+    def delete(spec: Json) -> None:
+        spec["domain"]["devices"]["interfaces"] = spec["domain"]["devices"]["interfaces"][:1]
+        spec["networks"] = spec["networks"][:1]
+
+    (event,) = _plan(delete).announcements
+    assert 'interface "blue" (deleted). Restart the VM to apply it; a NIC that can be unplugged' in event.message
+    assert "written back with state: absent" in event.message
+
+
 def test_many_fields_are_counted() -> None:
     (event,) = _plan(lambda spec: spec.update({f"x{number}": 1 for number in range(8)})).announcements
     assert "x0, x1, x2, x3, x4 and 3 more." in event.message
