@@ -34,7 +34,7 @@ from nicplug.plan.actions import Annotate, Create, Delete, Kind, PatchStatus
 from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import Refusal
+from nicplug.plan.views import PlanSettings, Refusal
 from nicplug.plan.vmi.decide import plan_vmi
 
 NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
@@ -216,8 +216,16 @@ def test_a_nic_that_is_asked_for_too_late_is_not_said_to_come_with_it() -> None:
     assert records_of(found)["red"]["reason"] == Reason.AFTER_MIGRATION
 
 
+def test_a_network_that_is_corrected_when_the_target_pod_was_just_made_is_not_what_it_is_for() -> None:
+    """The migration's own status does not say yet that there is a pod; the next one is to be for the corrected one."""
+    mended = [nad("blue-net", config='{"type": "macvlan"}')]
+    assert annotated(plan(BLUE, migrations=(own("Pending", BLUE),), nads=mended)), "before there is one"
+    pods = (pod(networks=[element("blue")]), target_pod(migration_uid="uid-1", networks=[element("blue")], ready=False))
+    assert not annotated(plan(BLUE, migrations=(own("Pending", BLUE),), nads=mended, pods=pods))
+
+
 def test_what_failed_before_it_was_asked_for_is_not_held_against_a_nic() -> None:
-    """The node agents have said that it failed, the migration itself not yet: RED waits for the next one."""
+    """The node agents have said that it failed, the migration's own watch is late: RED waits for the next one."""
     state = migration_state(migration_uid="uid-1", failed=True, completed=True)
     raw = vmi(primary(), BLUE, RED, rows=[primary_row()], conditions=[MIGRATABLE], moving=state)
     pods = (pod(networks=[element("blue"), element("red")]), target_pod(migration_uid="uid-1", phase="Succeeded"))
@@ -225,13 +233,35 @@ def test_what_failed_before_it_was_asked_for_is_not_held_against_a_nic() -> None
         view = vmi_view(
             raw,
             *pods_left,
-            migrations=(own("Running", BLUE),),
+            migrations=(own("Pending", BLUE),),
             controller=NO_CONTROLLER,
             nads=NADS,
             seen_at=later(-60),
         )
         found = plan_vmi(view, now=NOW)
         assert not annotated(found)
+
+
+WINDOW = PlanSettings().batch_window
+
+
+@pytest.mark.parametrize(("windows", "is_made"), [(0.0, False), (0.5, False), (1.0, True)])
+def test_nics_that_are_asked_for_together_come_together(windows: float, is_made: bool) -> None:
+    seen_at = NOW - windows * WINDOW
+    found = plan(BLUE, seen_at=seen_at)
+    assert (made(found) is not None) is is_made
+    if not is_made:
+        assert found.again_at == seen_at + WINDOW
+
+
+@pytest.mark.parametrize(("windows", "is_made"), [(4.5, False), (5.0, True), (9.0, True)])
+def test_however_many_nics_come_one_by_one_the_first_does_not_wait_for_ever(windows: float, is_made: bool) -> None:
+    """The spec has changed just now, as it has again and again since the first NIC was asked for."""
+    asked_at = NOW - windows * WINDOW
+    found = plan(BLUE, RED, seen_at=NOW, records=(operation("blue", path="Migration", since=asked_at),))
+    assert (made(found) is not None) is is_made
+    if not is_made:
+        assert found.again_at == asked_at + 5 * WINDOW
 
 
 def test_a_migration_of_a_user_is_left_as_it_was_made() -> None:
