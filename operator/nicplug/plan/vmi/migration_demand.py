@@ -63,14 +63,11 @@ def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
     One that the node agents are through with is none, though its own status does not say so yet: it would be said to
     have failed for a NIC that it was never to bring.
     """
+    if is_moving(view):
+        return []
     over = migration_state(view).migration_uid
-    return [
-        item
-        for item in under_way
-        if not is_moving(view)
-        and not (item.deleting or item.has_target or item.uid == over)
-        and item.is_automatic(vmi_uid=view.vmi.uid)
-    ]
+    own = [item for item in under_way if item.is_automatic(vmi_uid=view.vmi.uid)]
+    return [item for item in own if not item.deleting and item.uid != over]
 
 
 def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport) -> Annotate | None:

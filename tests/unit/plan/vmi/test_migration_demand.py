@@ -264,6 +264,12 @@ def test_however_many_nics_come_one_by_one_the_first_does_not_wait_for_ever(wind
         assert found.again_at == asked_at + 5 * WINDOW
 
 
+def test_nobody_comes_with_one_that_is_being_cancelled() -> None:
+    leaving = own("Pending", BLUE)
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    assert not annotated(plan(BLUE, RED, migrations=(leaving,)))
+
+
 def test_a_migration_of_a_user_is_left_as_it_was_made() -> None:
     assert not annotated(plan(BLUE, RED, migrations=(migration("Pending"),)))
 
