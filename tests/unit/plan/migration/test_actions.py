@@ -77,6 +77,29 @@ def told_by(reason: str, message: str = "x", *, entered: tuple[str, ...] = ("Pen
     return {"status": {"conditions": [row], "phaseTransitionTimestamps": times}}
 
 
+CANCELED = ("FailedMigration", "Migration failed due to being canceled")
+REMOVED = ("FailedMigration", "Migration target pod was removed during active migration.")
+AUTOMATIC: Json = {"annotations": {"kubevirt.io/workloadUpdateMigration": ""}}
+
+
+def failed_at(moment: str) -> Json:
+    """An earlier migration of a controller's."""
+    times = [{"phase": item, "phaseTransitionTimestamp": moment} for item in ("Pending", "Failed")]
+    made = {"creationTimestamp": "2026-01-02T02:00:00Z", **AUTOMATIC}
+    return migration("Failed", name="before", uid=OTHER, status={"phaseTransitionTimestamps": times}, **made)
+
+
+def starting(*, made_at: str, **members: Any) -> Json:
+    """A target pod that does not run yet."""
+    return target_pod(phase="Pending", ready=False, creationTimestamp=made_at, **members)
+
+
+def unschedulable(*, made_at: str) -> Json:
+    """A target pod that no node takes."""
+    row = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes: no memory."}
+    return starting(made_at=made_at, node="", conditions=[row])
+
+
 ROWS = {
     # -- Pending ---------------------------------------------------------------------------------
     "Pending: no target pod, a source pod: the target pod is made": Row(
@@ -108,12 +131,52 @@ ROWS = {
     "Pending: the source pod is on its way out: nothing": Row(
         view=seen("Pending", vmi(), pod(deleting=True), meta=told_by("SeveralLauncherPods")),
     ),
+    "Pending: being deleted: cancelled": Row(view=seen("Pending", vmi(), pod(), deleting=True), told=(CANCELED,)),
+    "Pending: an earlier one failed 5 s ago: backs off": Row(
+        view=seen("Pending", vmi(), pod(), others=[failed_at("2026-01-02T03:04:00Z")], meta=AUTOMATIC),
+        told=(("MigrationBackoff", "backoff migrating vmi default/vmi-fedora"),),
+    ),
+    "Pending: an earlier one failed 25 s ago: the back-off is over, the target pod is made": Row(
+        view=seen("Pending", vmi(), pod(), others=[failed_at("2026-01-02T03:03:40Z")], meta=AUTOMATIC),
+        done=(CREATE,),
+        told=(("SuccessfulCreate", f"Created migration target pod {TARGET}"),),
+    ),
+    "Pending: the target pod has had no node for 300 s: given up": Row(
+        view=seen("Pending", vmi(), pod(), unschedulable(made_at="2026-01-02T02:59:05Z")), told=(REMOVED,)
+    ),
+    "Pending: the target pod has been pending for 900 s: given up": Row(
+        view=seen("Pending", vmi(), pod(), starting(made_at="2026-01-02T02:49:05Z")), told=(REMOVED,)
+    ),
     "Pending: VMI not Running: nothing": Row(view=seen("Pending", vmi(phase="Scheduled"), pod())),
     "Pending: VMI being deleted: nothing": Row(view=seen("Pending", vmi(deleting=True), pod())),
     "Pending: target pod exists: no second one": Row(view=seen("Pending", vmi(), pod(), target_pod(ready=False))),
     # -- Scheduling ------------------------------------------------------------------------------
     "Scheduling: target pod not ready: nothing": Row(view=seen("Scheduling", vmi(), pod(), target_pod(ready=False))),
+    "Scheduling: being deleted: cancelled": Row(
+        view=seen("Scheduling", vmi(), pod(), target_pod(ready=False), deleting=True), told=(CANCELED,)
+    ),
+    "Scheduling: the target pod has no node yet: said": Row(
+        view=seen("Scheduling", vmi(), pod(), unschedulable(made_at="2026-01-02T02:59:10Z")),
+        told=(
+            (
+                "migrationTargetPodUnschedulable",
+                "Migration target pod for VMI [default/vmi-fedora] is currently unschedulable.",
+            ),
+        ),
+    ),
+    "Scheduling: the target pod has had no node for 300 s: given up": Row(
+        view=seen("Scheduling", vmi(), pod(), unschedulable(made_at="2026-01-02T02:59:05Z")), told=(REMOVED,)
+    ),
+    "Scheduling: the target pod has been pending for less than 900 s: nothing": Row(
+        view=seen("Scheduling", vmi(), pod(), starting(made_at="2026-01-02T02:49:10Z"))
+    ),
+    "Scheduling: the target pod has been pending for 900 s: given up": Row(
+        view=seen("Scheduling", vmi(), pod(), starting(made_at="2026-01-02T02:49:05Z")), told=(REMOVED,)
+    ),
     # -- Scheduled -------------------------------------------------------------------------------
+    "Scheduled: being deleted, not handed off, of which the VMI is asked once more: cancelled": Row(
+        view=seen("Scheduled", vmi(), pod(), target_pod(), deleting=True), done=(CHECK,), told=(CANCELED,)
+    ),
     "Scheduled: pod ready: hand off, label first": Row(
         view=seen("Scheduled", vmi(), pod(), target_pod()),
         done=(LABEL, ABORT),
@@ -161,6 +224,14 @@ ROWS = {
     "Scheduled: VMI being deleted: nothing": Row(view=seen("Scheduled", vmi(deleting=True), pod(), target_pod())),
     # -- PreparingTarget, TargetReady --------------------------------------------------------------
     "PreparingTarget: the agents have time: nothing": Row(view=seen("PreparingTarget", moving(), pod(), target_pod())),
+    "PreparingTarget: the target pod is gone: failed, once it is certain that the agents have no more to say": Row(
+        view=seen("PreparingTarget", moving(), pod()), done=(CHECK,), told=(REMOVED,)
+    ),
+    "TargetReady: the target pod has ended: failed, once it is certain that the agents have no more to say": Row(
+        view=seen("TargetReady", moving(targetNodeAddress="10.0.0.2"), pod(), target_pod(phase="Failed")),
+        done=(CHECK,),
+        told=(("FailedMigration", "Migration failed because target pod shutdown during migration"),),
+    ),
     "PreparingTarget: somebody took the label away: it is put back": Row(
         view=seen("PreparingTarget", vmi(moving=migration_state()), pod(), target_pod()), done=(LABEL,)
     ),
