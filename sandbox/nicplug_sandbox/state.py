@@ -48,7 +48,7 @@ def load(directory: Path) -> State | None:
             for item in content.pop("processes")
         )
         return State(**{**content, "kubeconfig": Path(content["kubeconfig"]), "processes": processes})
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SandboxError(
@@ -74,14 +74,23 @@ def locked(directory: Path) -> Iterator[None]:
     """Only one command at a time changes a sandbox.
 
     Raises:
-        SandboxError: another command held the lock for two minutes.
+        SandboxError: another command held the lock for two minutes, or the directory cannot be made or written to.
     """
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = filelock.FileLock(directory / ".lock", timeout=LOCK_SECONDS)
     try:
-        with filelock.FileLock(directory / ".lock", timeout=LOCK_SECONDS):
-            yield
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire()
     except filelock.Timeout:
         raise SandboxError(
             f"another command has worked on {directory} for {LOCK_SECONDS:.0f} s",
             remedy="Wait for it or end it, then try again.",
         ) from None
+    except OSError as error:
+        raise SandboxError(
+            f"no sandbox can live in {directory}: {error.strerror or error}",
+            remedy="Name a directory that can be made and written to: --directory, or NICPLUG_CACHE_DIR for the cache.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

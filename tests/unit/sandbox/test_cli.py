@@ -84,6 +84,14 @@ def test_up_prints_only_the_export_on_stdout(
     assert asked[0]["existing"] is None
 
 
+def test_a_directory_that_cannot_be_made_was_a_traceback(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory")
+    result = runner.invoke(sandbox, ["up", "--directory", str(tmp_path / "file" / "x")])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: no sandbox can live in {tmp_path / 'file' / 'x'}: Not a directory\n")
+    assert "--directory" in result.stderr
+
+
 def test_an_error_comes_with_its_remedy(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     def up(**_: object) -> SandboxStatus:
         raise SandboxError("the disk is full", remedy="Free some GiB.", detail="no space left on device")
