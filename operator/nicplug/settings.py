@@ -1,5 +1,7 @@
 """Settings of one process: frozen, validated once, from the environment and the command line."""
 
+import difflib
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,11 +10,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nicplug.plan.views import PlanSettings
 
+PREFIX = "NICPLUG_"
+# Of the sandbox and of the tests, which share the prefix.
+_OTHERS = ("NICPLUG_CACHE_DIR", "NICPLUG_KIND_", "NICPLUG_SIM_", "NICPLUG_TEST_")
+
 
 class Settings(BaseSettings):
     """Every value can be set by an environment variable `NICPLUG_<NAME>`; the command line wins."""
 
-    model_config = SettingsConfigDict(env_prefix="NICPLUG_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     kubeconfig: Path | None = None
     """File to use; None: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
@@ -54,3 +60,19 @@ class Settings(BaseSettings):
             first_report_delay=timedelta(seconds=self.report_delay_seconds),
             launcher_image=self.launcher_image,
         )
+
+
+def unknown_variables(environment: Iterable[str]) -> dict[str, str]:
+    """The variables that look like settings and are none, each with the known one that it is most like, or "".
+
+    They are no error: a newer or older operator may know them.
+    """
+    known, found = [name.upper() for name in Settings.model_fields], {}
+    for variable in sorted(environment):
+        name = variable.upper()
+        if not name.startswith(PREFIX) or name.startswith(_OTHERS) or name.removeprefix(PREFIX) in known:
+            continue
+        # Without the prefix, which would make all of them alike.
+        nearest = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+        found[variable] = f"{PREFIX}{nearest[0]}" if nearest else ""
+    return found

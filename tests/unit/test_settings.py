@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from nicplug import settings as module
-from nicplug.settings import Settings
+from nicplug.settings import Settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,20 @@ def test_the_environment_counts_and_the_command_line_wins(monkeypatch: pytest.Mo
 def test_a_variable_of_another_program_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NICPLUG_CACHE_DIR", "/tmp")
     Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("NICPLUG_LOGLEVEL", "NICPLUG_LOG_LEVEL"),
+        ("NICPLUG_LAUNCHER_IMGE", "NICPLUG_LAUNCHER_IMAGE"),
+        ("nicplug_worker", "NICPLUG_WORKERS"),
+        ("NICPLUG_XYZ", ""),
+    ],
+)
+def test_a_typo_in_the_environment_was_ignored_in_silence(variable: str, nearest: str) -> None:
+    known = ["NICPLUG_WORKERS", "nicplug_namespace", "NICPLUG_CACHE_DIR", "NICPLUG_SIM_SEED", "PATH"]
+    assert unknown_variables([*known, variable]) == {variable: nearest}
 
 
 @pytest.mark.parametrize(

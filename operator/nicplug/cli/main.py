@@ -1,11 +1,13 @@
 """`nicplug`: the command line."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 from pydantic import ValidationError
 
 from nicplug import __version__
@@ -62,6 +64,7 @@ def run(**options: Any) -> None:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise click.ClickException(f"bad settings (options or NICPLUG_* variables): {problems}") from error
     configure_logging(level=settings.log_level, format_=settings.log_format)
+    _warn_of_unknown_variables()
     try:
         asyncio.run(run_operator(settings))
     except (ConfigError, StartError) as error:
@@ -69,3 +72,12 @@ def run(**options: Any) -> None:
     except Exception as error:  # Kopf ended by itself: say why in one line, and let the supervisor start us again
         click.echo(f"nicplug: ended by {type(error).__name__}: {error}", err=True)
         sys.exit(1)
+
+
+def _warn_of_unknown_variables() -> None:
+    from nicplug.settings import unknown_variables
+
+    log = structlog.get_logger(__name__)
+    for name, nearest in unknown_variables(os.environ).items():
+        remedy = f"did you mean {nearest}?" if nearest else "settings are listed in nicplug/settings.py"
+        log.warning("environment variable has no effect", variable=name, remedy=remedy)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from nicplug import __version__, app
@@ -50,6 +51,15 @@ def test_options_become_settings(started: list[Settings]) -> None:
     [settings] = started
     assert settings.kubeconfig == Path("/k")
     assert (settings.metrics_port, settings.namespace, settings.leader_election) == (0, "n", False)
+
+
+def test_a_variable_that_is_no_setting_is_told(started: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NICPLUG_LAUNCHER_IMGE", "mine:1")
+    with structlog.testing.capture_logs() as logs:
+        assert _invoke("run").exit_code == 0
+    assert len(started) == 1
+    (line,) = [line for line in logs if line.get("variable") == "NICPLUG_LAUNCHER_IMGE"]
+    assert (line["log_level"], line["remedy"]) == ("warning", "did you mean NICPLUG_LAUNCHER_IMAGE?")
 
 
 def test_an_option_that_is_not_given_leaves_the_environment_alone(
