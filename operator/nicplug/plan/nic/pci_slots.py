@@ -34,8 +34,9 @@ class PciSlots:
         """Why there is no slot for the NIC, for a sentence; "" when there may be one."""
         if self.budget is None or name not in self.refused:
             return ""
-        on_their_way = f" and {self.budget.reserved} on their way" if self.budget.reserved else ""
-        return f"the guest has at most {self.most} PCI slots for NICs, {self.budget.used} taken{on_their_way}"
+        reserved = self.budget.reserved
+        coming = f" and {reserved} on {'its' if reserved == 1 else 'their'} way" if reserved else ""
+        return f"the guest has at most {self.most} PCI slots for NICs, {self.budget.used} taken{coming}"
 
     def doubt(self, name: str) -> str:
         """The same where it may have one and may not, to be added to a sentence."""

@@ -143,7 +143,7 @@ def test_who_is_on_the_way_keeps_the_last_slot() -> None:
     """Also from one that stands before it in the spec."""
     first = slots(crowded(6, nic("woo"), nic("iface1")))
     assert first.refused == {"iface1"}
-    assert first.refusal("iface1") == "the guest has at most 8 PCI slots for NICs, 7 taken and 1 on their way"
+    assert first.refusal("iface1") == "the guest has at most 8 PCI slots for NICs, 7 taken and 1 on its way"
     later_on = [operation("iface1")]
     assert slots(crowded(6, nic("woo"), nic("iface1"), operations=later_on)).refused == {"woo"}
 

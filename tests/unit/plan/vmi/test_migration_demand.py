@@ -124,6 +124,12 @@ def test_five_failures_are_enough(count: int, is_made: bool) -> None:
         assert "It is tried again when the NIC, or what failed, changes" in record["message"]
 
 
+def test_the_name_of_the_next_try_is_set_apart() -> None:
+    waiting = own("Pending", BLUE, number=3)
+    message = records_of(plan(BLUE, migrations=(*failures(2, BLUE), waiting)))["blue"]["message"]
+    assert f"it is tried again, ever less often, by {waiting['metadata']['name']}" in message
+
+
 BROKEN = {"reason": "TargetPodNotReady", "message": "target pod p did not run within 15m0s"}
 
 

@@ -6,6 +6,7 @@ from nicplug.model.operations import OperationType
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 
 CONTROLLER = "the dynamic networks controller"
+EVER_LESS_OFTEN = ", ever less often"
 _TRY_AGAIN = "to try again, change its entry or onFailure"
 
 
@@ -213,7 +214,7 @@ def migration_given_up(evidence: PathEvidence) -> str:
 
 def migrated_again(evidence: PathEvidence) -> str:
     """The migration controller spaces them."""
-    return f"{_failed_migrations(evidence)}; it is tried again, ever less often"
+    return f"{_failed_migrations(evidence)}; it is tried again{EVER_LESS_OFTEN}"
 
 
 def rolled_back_before(error: str, policy: HotplugPolicy) -> str:
