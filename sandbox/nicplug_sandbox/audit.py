@@ -38,9 +38,11 @@ def write_policy(path: Path) -> Path:
 
 
 def entries(log: Path, *, offset: int = 0) -> Iterator[dict[str, Any]]:
-    """The entries that were written after the first `offset` bytes; half a line at the end is left out."""
+    """The entries that were written after the first `offset` bytes; half a line at either end is left out."""
     with log.open("rb") as handle:
-        handle.seek(offset)
+        handle.seek(max(0, offset - 1))
+        if offset and handle.read(1) != b"\n":
+            handle.readline()  # it was being written when its size was taken
         for line in handle:
             if not line.endswith(b"\n"):
                 return  # its other half, once written, would be read as a line

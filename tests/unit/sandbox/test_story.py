@@ -167,6 +167,13 @@ def test_the_operators_part_is_told_by_the_audit_log(tmp_path: Path) -> None:
     assert own_seconds(found, nic=NIC) == pytest.approx(0.010 + 0.007)
 
 
+def test_a_line_that_was_being_written_at_the_mark_is_left_out(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text(in_place())
+    first = in_place().index("\n") + 1
+    assert len(requests(log, offset=first // 2)) == len(requests(log, offset=first)) == 6
+
+
 @pytest.mark.parametrize("step", ["user", "annotation", "network-status", "status"])
 def test_a_log_that_lacks_a_request_tells_nothing(tmp_path: Path, step: str) -> None:
     log = tmp_path / "audit.log"
