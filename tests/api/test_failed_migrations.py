@@ -133,6 +133,38 @@ async def test_a_migration_that_is_not_needed_any_more_is_taken_back(world: Worl
     assert f"Aborted change for vmi: {name}" in notes
 
 
+def _told(world: World, name: str, reason: str) -> list[str]:
+    """The events of that reason about the VMI."""
+    vmi = world.get(VMI, name)["metadata"]["uid"]
+    events = [item for item in world.server.items("events") if item.get("regarding", {}).get("uid") == vmi]
+    return [str(item["note"]) for item in events if item["reason"] == reason]
+
+
+async def test_a_migration_that_may_not_be_made_is_told_in_kubevirts_words(world: World) -> None:
+    name = await without_controller(world)
+    world.server.fail(status=422, resource=MIGRATION, verb="create", times=99)
+    world.plug(VM, name, "blue")
+    await world.until(lambda: _told(world, name, "FailedCreate"))
+    (note,) = _told(world, name, "FailedCreate")
+    assert note.startswith("Error creating a Migration for automated workload update: ")
+    await world.until(lambda: world.condition(name, "Synchronized", member="reason") == "FailedCreate")
+
+
+async def test_a_migration_that_may_not_be_taken_back_is_told_in_kubevirts_words(world: World) -> None:
+    name = await without_controller(world)
+    world.set_limits(cluster=0)
+    world.plug(VM, name, "blue")
+    await world.until(lambda: made(world))
+    world.server.fail(status=422, resource=MIGRATION, verb="delete", times=99)
+    world.attach(name)
+    await world.until(lambda: _told(world, name, "FailedChangeAbortion"))
+    (note,) = _told(world, name, "FailedChangeAbortion")
+    assert note.startswith(f"Failed to abort change for vmi: {name}: ")
+    await world.until(lambda: world.condition(name, "Synchronized", member="reason") == "FailedChangeAbortion")
+    assert made(world)
+    assert not _told(world, name, "FailedDelete")
+
+
 def _event_reasons(world: World) -> set[str]:
     vmi = world.get(VMI, "a")["metadata"]["uid"]
     return {item["reason"] for item in world.server.items("events") if item.get("regarding", {}).get("uid") == vmi}

@@ -454,6 +454,12 @@ class Reason(StrEnum):
 
     The message has its words: missing rights, an admission policy.
     """
+    FAILED_CHANGE_ABORTION = "FailedChangeAbortion"
+    """The API server refused to delete a migration that no NIC needs any more.
+
+    The message has its words. Has the operator's ClusterRole the verb `delete` for virtualmachineinstancemigrations?
+    Until then the VM may be migrated for nothing.
+    """
     FAILED_UPDATE = "FailedUpdateError"
     """The API server refused to change the VM or its VMI.
 

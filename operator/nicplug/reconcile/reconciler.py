@@ -162,7 +162,7 @@ class Reconciler:
         except ApiError as error:
             if isinstance(error, (Denied, Rejected)) and error.reason != Reason.NAME_TAKEN:
                 # A reason of the field instead of the HTTP one.
-                error.reason = _reason_of(action)
+                error.reason = _reason_of(action, view)
             self.memory.failed(key, Attempt(generation=_generation(view), what=_describe(action)))
             raise
         for announcement in plan.announcements:
@@ -171,20 +171,25 @@ class Reconciler:
             self.on_completion(completion)
 
     def _announce_refusal(self, view: View, attempt: Attempt, error: ApiError) -> None:
-        is_hand_off = error.reason == Reason.FAILED_HAND_OVER
-        text = (
-            f"Failed to set MigrationStat in VMI status. :{error}" if is_hand_off else f"Error {attempt.what}: {error}"
-        )
+        match error.reason:
+            case Reason.FAILED_HAND_OVER:
+                text = f"Failed to set MigrationStat in VMI status. :{error}"
+            case Reason.FAILED_CHANGE_ABORTION:
+                text = f"Failed to abort change for vmi: {_name_of(view)}: {error}"
+            case _:
+                text = f"Error {attempt.what}: {error}"
         # A pod that cannot be made is the VMI's trouble, whoever wants it: so KubeVirt has it.
         about = Subject.VMI if _is_about_pod(view, error) else _subject(view)
         announcement = Announcement(about=about, severity=Severity.WARNING, reason=error.reason, message=text)
         self.announcer.announce(view, announcement)
 
 
-def _reason_of(action: Action) -> Reason:
+def _reason_of(action: Action, view: View) -> Reason:
     match action:
         case Create():
             return Reason.FAILED_CREATE
+        case Delete(kind=Kind.MIGRATION) if isinstance(view, VmiView):
+            return Reason.FAILED_CHANGE_ABORTION
         case Delete():
             return Reason.FAILED_DELETE
         case ConfirmPod() | FindPod() | RestoreLabels() | PatchPodCondition():
@@ -199,6 +204,8 @@ def _reason_of(action: Action) -> Reason:
 
 def _describe(action: Action) -> str:
     """As KubeVirt's events put it: "creating pod", "deleting virtual machine instance vmi-fedora"."""
+    if isinstance(action, Create) and action.kind is Kind.MIGRATION:
+        return "creating a Migration for automated workload update"
     verbs: dict[type[Action], str] = {Create: "creating", Delete: "deleting", ConfirmPod: "reading", FindPod: "reading"}
     name = f" {action.key.name}" if isinstance(action, Delete) else ""
     return f"{verbs.get(type(action), 'patching')} {_NAMES[action.kind]}{name}"
@@ -206,6 +213,16 @@ def _describe(action: Action) -> str:
 
 def _is_about_pod(view: View, error: ApiError) -> bool:
     return isinstance(view, MigrationView) and error.reason == Reason.FAILED_CREATE
+
+
+def _name_of(view: View) -> str:
+    match view:
+        case VmView():
+            return view.vm.key.name
+        case VmiView():
+            return view.vmi.key.name
+        case MigrationView():
+            return view.migration.key.name
 
 
 def _generation(view: View) -> int:

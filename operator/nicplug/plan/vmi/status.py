@@ -46,6 +46,7 @@ _OWN_REASONS = frozenset(
     {
         Reason.FAILED_CREATE,
         Reason.FAILED_DELETE,
+        Reason.FAILED_CHANGE_ABORTION,
         Reason.FAILED_POD_PATCH,
         Reason.HOTPLUG_ERROR,
         Reason.NAME_TAKEN,

@@ -787,7 +787,7 @@ ELSEWHERE: dict[Reason, Plan] = {
     ),
     **{
         reason: plan_vmi(vmi_view(vmi(deleting=True), pod(), refusal=Refusal(reason=reason, message="no")), now=NOW)
-        for reason in (Reason.FAILED_DELETE, Reason.FAILED_POD_PATCH)
+        for reason in (Reason.FAILED_DELETE, Reason.FAILED_CHANGE_ABORTION, Reason.FAILED_POD_PATCH)
     },
     **{
         Reason(str(why)): plan_vmi(
