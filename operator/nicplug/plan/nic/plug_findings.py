@@ -48,12 +48,16 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
     binding = f"of binding {interface.binding}" if interface.binding else "without a binding"
     if interface.plugin:
         binding = f'of binding plugin "{interface.plugin[:80]}"'
-    return situation.finding(
-        OperationPath.RESTART,
-        OperationPhase.BLOCKED,
-        Reason.BINDING_NEEDS_RESTART,
-        f"an interface {binding} cannot be plugged into a running VM: restart the VM, or use bridge",
-    )
+    message = f"an interface {binding} cannot be plugged into a running VM: restart the VM, or use bridge"
+    config, path = situation.view.config, OperationPath.RESTART
+    if interface.plugin and (config is None or config.binding_plugin(interface.plugin) is None):
+        # Advised to restart, its owner would have a VM that does not start.
+        path = OperationPath.NONE
+        message = (
+            f"an interface {binding} cannot be plugged into a running VM, and no VM starts with it, as the plugin is "
+            "not registered in spec.configuration.network.binding of the KubeVirt CR: use bridge, or have it registered"
+        )
+    return situation.finding(path, OperationPhase.BLOCKED, Reason.BINDING_NEEDS_RESTART, message)
 
 
 def nic_is_invalid(situation: Situation) -> Finding | None:

@@ -306,7 +306,16 @@ CASES = (
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.BINDING_NEEDS_RESTART,
-        says='an interface of binding plugin "foo" cannot',
+        says='an interface of binding plugin "foo" cannot be plugged into a running VM: restart the VM',
+        view={"config": kubevirt(binding={"foo": {}})},
+    ),
+    Case(
+        title="a binding plugin that is not registered: a restart would end in a VM that does not start",
+        nic=({"name": "blue", "binding": {"name": "foo"}}, nic("blue")[1]),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.BINDING_NEEDS_RESTART,
+        says="not registered in spec.configuration.network.binding of the KubeVirt CR: use bridge, or have it",
     ),
     Case(
         title="two bindings, of which the first was plugged",
