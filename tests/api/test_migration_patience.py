@@ -1,9 +1,13 @@
 """Who is waited for while a VM is migrated, for how long, and how that is told."""
 
+from datetime import timedelta
+
+import pytest
+from tests.api import objects
 from tests.api.journey import Journey, guest
 from tests.api.objects import Json
 from tests.api.test_migrations import is_as_it_was
-from tests.api.world import MIGRATION, POD, World
+from tests.api.world import MIGRATION, POD, VMI, World
 
 PENDING_TIMEOUT = "kubevirt.io/migrationPendingPodTimeoutSeconds"
 
@@ -71,3 +75,74 @@ async def test_a_sidecar_that_ends_after_the_hand_off_changes_nothing(world: Wor
     await world.at_rest()
     assert journey.phase == "PreparingTarget"
     await journey.to("Succeeded")
+
+
+def set_ready(world: World, name: str, *, ready: bool) -> None:
+    """The node lifecycle controller says so."""
+    status = objects.cluster_node(name, ready=ready)["status"]
+    world.server.modify("nodes", name, lambda body: body.update(status=status), status=True)
+
+
+async def copying(world: World) -> Journey:
+    """A VM that is copied from node01 to node02; all that may be under way."""
+    world.server.serve("nodes")
+    for name in ("node01", "node02", "node03"):
+        world.server.create("nodes", objects.cluster_node(name))
+    world.set_limits(cluster=1)
+    return await moving(world, "Running")
+
+
+@pytest.mark.parametrize(("lost", "relation"), [("node01", "is to leave"), ("node02", "is to come to")])
+@pytest.mark.parametrize("canceled", [False, True], ids=["copies", "is cancelled"])
+async def test_a_node_that_is_lost_during_the_copy_is_told_until_it_is_back(
+    world: World, lost: str, relation: str, canceled: bool
+) -> None:
+    journey = await copying(world)
+    # The node agents have nothing to say meanwhile.
+    if canceled:
+        journey.cancel()
+        await world.until(lambda: journey.progressing["reason"] == "Canceling")
+    set_ready(world, lost, ready=False)
+    await world.until(lambda: journey.progressing["reason"] == "NodeLost")
+    assert journey.progressing["status"] == "False"
+    assert f"node {lost}, which the VM {relation}, is not ready" in journey.progressing["message"]
+    await world.at_rest()
+    assert journey.phase == "Running"
+    assert len(world.server.items(POD)) == 2
+    set_ready(world, lost, ready=True)
+    await world.until(lambda: journey.progressing["status"] == "True")
+    assert journey.progressing["reason"] == ("Canceling" if canceled else "Copying")
+    if canceled:
+        await journey.until(lambda: not journey.exists)
+        await is_as_it_was(world, journey)
+    else:
+        await journey.to("Succeeded")
+
+
+@pytest.mark.parametrize("canceled", [False, True], ids=["copies", "is cancelled"])
+@pytest.mark.parametrize("lost", ["node01", "node02"])
+async def test_a_node_that_is_deleted_during_the_copy_ends_the_migration_and_frees_its_slot(
+    world: World, monkeypatch: pytest.MonkeyPatch, lost: str, canceled: bool
+) -> None:
+    # For so long the target's node agent may still say that the guest has arrived.
+    monkeypatch.setattr("nicplug.plan.vmi.phase._NODE_AGENT_SILENCE", timedelta(seconds=1))
+    journey = await copying(world)
+    other = await guest(world, "b")
+    second = Journey(world, other, name="second", node="node03").ask()
+    await world.until(lambda: second.progressing.get("reason") == "WaitingForSlot")
+    if canceled:
+        journey.cancel()
+    world.server.delete("nodes", lost)
+    await world.until(lambda: "is not in the cluster any more" in journey.progressing["message"])
+    # Garbage collection of pods whose node is gone.
+    for pod in world.server.items(POD):
+        if pod["spec"].get("nodeName") == lost and pod["metadata"]["name"] != second.source:
+            world.server.delete(POD, pod["metadata"]["name"], grace_seconds=0)
+    await second.to("Succeeded")
+    if canceled:
+        await world.until(lambda: not journey.exists)
+    else:
+        assert journey.phase == "Failed"
+        assert journey.progressing["reason"] == ("VmiFinal" if lost == "node01" else "TargetPodLost")
+    assert world.phase(journey.vmi) == ("Failed" if lost == "node01" else "Running")
+    assert world.get(VMI, journey.vmi)["status"]["migrationState"]["failed"] is True

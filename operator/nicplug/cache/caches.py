@@ -207,9 +207,8 @@ class Caches:
         return self.controllers.on_node(vmi.node_name, node=self.nodes.get(vmi.node_name))
 
     def waiting_for_a_node(self) -> list[WorkKey]:
-        """Whose chances may change with the nodes: VMIs with NICs on their way, and migrations before the hand-off."""
-        moving = [item.key for item in self._migrations.unfinished() if not item.is_handed_off]
-        return [*self._pending.everywhere(), *moving]
+        """Whose chances may change with the nodes: VMIs with NICs on their way, and migrations that have not ended."""
+        return [*self._pending.everywhere(), *(item.key for item in self._migrations.unfinished())]
 
     def waiting_for_controller(self, nodes: Iterable[str] | None) -> list[WorkKey]:
         """The VMIs with NICs on their way that are on one of these nodes; None for any node."""

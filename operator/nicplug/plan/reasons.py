@@ -353,6 +353,14 @@ class Reason(StrEnum):
 
     Wait.
     """
+    NODE_LOST = "NodeLost"
+    """A node of a migration that the node agents have is not ready, or not in the cluster any more: nobody can say
+    whether the VM runs there, so the migration is not ended, and not cancelled either.
+
+    Bring the node back: it goes on by itself. Or, when you know that it is off, delete the Node, or by force the pod
+    that the message names: with the target's pod the migration fails, and the VM stays where it is; with the source's
+    the VM has arrived, or fails within two minutes and starts anew as its run strategy says.
+    """
     CANCELING = "Canceling"
     """The migration was deleted, and the node agents have still to stop it.
 

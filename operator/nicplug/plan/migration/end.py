@@ -23,6 +23,7 @@ from nicplug.plan.migration.timeouts import told_of
 from nicplug.plan.outcome import Plan, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
+from nicplug.plan.vmi.launcher_pod import target_pod_key
 
 KEPT_WITHOUT_VMI = timedelta(minutes=10)
 
@@ -31,9 +32,9 @@ def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     """What is left to do for a migration that has ended."""
     is_failed = facts.migration.phase is MigrationPhase.FAILED
     parts = (
-        _tell_node_agents(facts, now=now) if is_failed else Effects(),
-        _delete_target(facts) if is_failed else _delete_source(view, facts),
-        Effects(actions=tuple(_last_writes(facts))),
+        _tell_node_agents(view, facts, now=now) if is_failed else Effects(),
+        _delete_target(view, facts) if is_failed else _delete_source(view, facts),
+        Effects(actions=tuple(_last_writes(view, facts))),
         Effects(actions=tuple(old_migrations(view))),
     )
     actions = tuple(action for part in parts for action in part.actions)
@@ -41,25 +42,29 @@ def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     return _without_vmi(view, Plan(actions=actions, announcements=announcements), now=now)
 
 
-def _is_told_now(facts: Facts) -> bool:
-    """The copy goes on. A guest that has arrived has moved, and nobody takes that back, unless it has ended since."""
+def _is_told_now(view: MigrationView, facts: Facts) -> bool:
+    """The copy goes on. A guest that has arrived has moved, and nobody takes that back, unless it has ended since.
+
+    With its pod it ends for certain: its node was lost, and its node agent will say nothing any more.
+    """
     state, vmi = facts.state, facts.vmi
     if vmi is None or not facts.is_ours or not state.is_active:
         return False
-    return state.target_ready_at is None or vmi.is_final
+    is_gone = facts.target is None and target_pod_key(vmi, migration_uid=facts.migration.uid) in view.gone_pods
+    return state.target_ready_at is None or vmi.is_final or is_gone
 
 
-def _is_arriving(facts: Facts) -> bool:
+def _is_arriving(view: MigrationView, facts: Facts) -> bool:
     """The guest comes by what has failed here: it holds its slot until the target's node agent says that it is there.
 
     Two leaders: one has handed off what the other has failed, and both would forget a migration that is let go.
     """
-    return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _is_told_now(facts)
+    return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _is_told_now(view, facts)
 
 
-def _tell_node_agents(facts: Facts, *, now: datetime) -> Effects:
+def _tell_node_agents(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
     """No node agent may go on with what has failed here."""
-    if facts.vmi is None or not _is_told_now(facts):
+    if facts.vmi is None or not _is_told_now(view, facts):
         return Effects()
     told = told_of(facts.migration)
     is_down = text(told.get("reason")) == Reason.TARGET_POD_LOST
@@ -71,7 +76,7 @@ def _tell_node_agents(facts: Facts, *, now: datetime) -> Effects:
     )
 
 
-def _delete_target(facts: Facts) -> Effects:
+def _delete_target(view: MigrationView, facts: Facts) -> Effects:
     """Never the pod that the guest is in, whatever the status of the migration says.
 
     Two leaders may have disagreed: one has handed off what the other has failed, and hears of it later than the guest
@@ -85,7 +90,7 @@ def _delete_target(facts: Facts) -> Effects:
         return Effects()
     delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid)
     return Effects(
-        actions=(delete,) if _is_told_now(facts) else (check_guest(vmi), delete),
+        actions=(delete,) if _is_told_now(view, facts) else (check_guest(vmi), delete),
         announcements=(normal("SuccessfulDelete", _why_deleted(facts.migration, pod)),),
     )
 
@@ -129,7 +134,7 @@ def _delete_source(view: MigrationView, facts: Facts) -> Effects:
     return Effects(actions=(check_guest(vmi), *(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left)))
 
 
-def _last_writes(facts: Facts) -> Iterator[Action]:
+def _last_writes(view: MigrationView, facts: Facts) -> Iterator[Action]:
     """What the node agents say last, for whoever looks later; then nothing holds it any more."""
     migration = facts.migration
     seen = migration.read_status().get("migrationState")
@@ -143,7 +148,7 @@ def _last_writes(facts: Facts) -> Iterator[Action]:
                 seen=freeze({member: seen}),
                 wanted=freeze({member: wanted}),
             )
-    if MIGRATION_FINALIZER in migration.finalizers and not _is_arriving(facts):
+    if MIGRATION_FINALIZER in migration.finalizers and not _is_arriving(view, facts):
         kept = tuple(item for item in migration.finalizers if item != MIGRATION_FINALIZER)
         yield PatchFinalizers(
             kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, seen=migration.finalizers, wanted=kept

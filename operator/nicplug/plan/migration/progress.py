@@ -10,6 +10,7 @@ from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle
 from nicplug.plan.migration.ending import Progress
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.ladder import still_wanted
+from nicplug.plan.migration.lost_nodes import tell_lost_node
 from nicplug.plan.migration.target_networks import missing_interfaces, refuse_start
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of, unready_containers
 from nicplug.plan.reasons import Reason
@@ -28,6 +29,8 @@ def describe(
         phase: as it shall be.
         obstacle: what keeps it from having a target pod, while it is Pending.
     """
+    if lost := tell_lost_node(view, facts):
+        return Progress(reason=Reason.NODE_LOST, message=lost + _agents_given_up(facts, phase), is_stuck=True)
     if facts.migration.deleting:
         return _canceling(facts)
     match phase:
@@ -125,11 +128,14 @@ def _ready(view: MigrationView, facts: Facts, *, now: datetime) -> Progress:
     )
 
 
+def _agents_given_up(facts: Facts, phase: MigrationPhase) -> str:
+    due = agent_deadline(facts) if phase is facts.migration.phase else None
+    return f"; given up at {format_time(due)}" if due is not None else ""
+
+
 def _handed_off(facts: Facts, phase: MigrationPhase) -> Progress:
     """Whose turn it is among the node agents."""
-    state = facts.state
-    due = agent_deadline(facts) if phase is facts.migration.phase else None
-    end = f"; given up at {format_time(due)}" if due is not None else ""
+    state, end = facts.state, _agents_given_up(facts, phase)
     if phase is MigrationPhase.PREPARING_TARGET:
         message = f"virt-handler on {state.target_node} prepares target pod {state.target_pod}"
         return Progress(reason=Reason.PREPARING_TARGET, message=message + end)
