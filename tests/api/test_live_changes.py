@@ -199,3 +199,25 @@ async def test_another_order_of_the_template_costs_nothing_of_the_vmi(world: Wor
     await world.at_rest()
     assert not [line for line in world.written() if VMI in line]
     assert world.condition(name, "RestartRequired", plural=VM) == ""
+
+
+async def test_with_rollout_strategy_stage_a_nic_waits_in_the_template_and_says_so(world: World) -> None:
+    """It flowed all the same: the field was honoured for the rest only."""
+    world.set_rollout("Stage")
+    await world.operator(report_delay_seconds=0.05)
+    name = await world.running(objects.vm("a"))
+    await world.quiet()
+    world.plug(VM, name, "blue")
+    await world.until(lambda: world.record(name, "blue").get("phase") == "Blocked")
+    await world.until(lambda: world.condition(name, "RestartRequired", plural=VM) == "True")
+    await world.at_rest()
+    record = world.record(name, "blue")
+    assert (record["path"], record["reason"]) == ("Restart", "RolloutStrategyStage")
+    assert "vmRolloutStrategy of KubeVirt CR kubevirt/kubevirt is Stage: restart the VM, or" in record["message"]
+    assert world.nics(VMI, name) == ["main"]
+    assert not objects.requested(world.pod_of(name))
+    # Not so what is asked of the VMI itself.
+    await world.plugged(VMI, name, "mine")
+    world.set_rollout("LiveUpdate")
+    await world.until(lambda: "blue" in world.nics(VMI, name))
+    await world.until(lambda: world.condition(name, "RestartRequired", plural=VM) == "")

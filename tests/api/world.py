@@ -85,6 +85,14 @@ class World:
 
         self.server.modify("kubevirts", "kubevirt", change, namespace="kubevirt")
 
+    def set_rollout(self, strategy: str) -> None:
+        """Set `vmRolloutStrategy` in the KubeVirt CR."""
+
+        def change(body: Json) -> None:
+            body["spec"]["configuration"]["vmRolloutStrategy"] = strategy
+
+        self.server.modify("kubevirts", "kubevirt", change, namespace="kubevirt")
+
     def set_limits(self, **limits: int) -> None:
         """Change the limits of migrations in the KubeVirt CR: `cluster`, `outbound` and `inbound`."""
 

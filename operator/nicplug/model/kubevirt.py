@@ -21,7 +21,7 @@ DEFAULT_CPU_ALLOCATION_RATIO = 10
 
 
 class RolloutStrategy(StrEnum):
-    """`vmRolloutStrategy`: whether other changes than those of NICs reach a running VMI."""
+    """`vmRolloutStrategy`: whether changes of a VM's template reach its running VMI."""
 
     LIVE_UPDATE = "LiveUpdate"
     STAGE = "Stage"
@@ -70,6 +70,11 @@ class KubevirtConfig:
     def binding_plugin(self, name: str) -> BindingPlugin | None:
         """The plugin registered under that name."""
         return next((plugin for plugin in self.binding_plugins if plugin.name == name), None)
+
+    @property
+    def stages_changes(self) -> bool:
+        """What is changed in a VM's template waits for a restart."""
+        return self.rollout_strategy is RolloutStrategy.STAGE
 
     @property
     def hotplug_enabled(self) -> bool:

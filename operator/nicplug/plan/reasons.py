@@ -114,6 +114,12 @@ class Reason(StrEnum):
 
     Write them back with `state: absent`: they go by themselves when the NIC has left. Or restart the VM.
     """
+    ROLLOUT_STRATEGY_STAGE = "RolloutStrategyStage"
+    """A change of a NIC in the VM's template waits for a restart: `vmRolloutStrategy` of the KubeVirt CR is `Stage`.
+
+    Restart the VM: it starts as its template says. Or ask the cluster admin for `LiveUpdate`, or to leave the field
+    out: then it flows at once. What is asked of the VMI itself flows anyway.
+    """
     NO_NETWORK = "NetworkMissing"
     """The interface names no network of the spec.
 

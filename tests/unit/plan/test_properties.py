@@ -99,6 +99,8 @@ POLICIES = (
 ORIGIN = "nicplug.io/template-interfaces"
 ROLLED_BACK = "nicplug.io/rolled-back-interfaces"
 DECLARATIVE = kubevirt(hotplug={"removalPolicy": "Declarative"})
+STAGE = kubevirt(hotplug={"removalPolicy": "Declarative"})
+STAGE["spec"]["configuration"]["vmRolloutStrategy"] = "Stage"
 World = dict[str, Json]
 
 
@@ -156,7 +158,7 @@ def worlds(draw: st.DrawFn) -> World:
             annotations=annotations or None,
         ),
         "pod": pod(networks=draw(st.permutations(elements)), attached=attached, ready=ready),
-        "config": draw(st.sampled_from([kubevirt(), DECLARATIVE, kubevirt("Other")])),
+        "config": draw(st.sampled_from([kubevirt(), DECLARATIVE, STAGE, kubevirt("Other")])),
         "facts": facts,
     }
 

@@ -12,8 +12,9 @@ from nicplug.model.operations import OperationPath, OperationPhase, OperationTyp
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.findings import Check, Finding, Situation, api_server_refuses, first_finding, gate_is_off
 from nicplug.plan.nic.links import networks_asked_for
-from nicplug.plan.nic.live_rules import is_live_migratable, may_change_link
+from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_change_link
 from nicplug.plan.nic.path_findings import find_migration, settled_by
+from nicplug.plan.nic.staged_findings import keeps_from_vmi, staged
 from nicplug.plan.reasons import Reason
 
 
@@ -32,8 +33,12 @@ def network_has_changed(situation: Situation) -> Finding | None:
     mine, asked = situation.network, _network_asked_for(situation)
     if mine is None or asked is None:
         return None
-    wanted = _reference(asked, situation)
-    present = _present(situation) or _reference(mine, situation)
+    wanted, own = _reference(asked, situation), _reference(mine, situation)
+    present = _present(situation) or own
+    if wanted != own and keeps_from_vmi(situation):
+        if present == own:
+            return staged(situation, OperationType.CHANGE_NETWORK, f"network {wanted}")
+        asked, wanted = mine, own
     if present == wanted:
         return _network_is_changed(situation)
     if is_live_migratable(situation.view.vmi) and (blocked := first_finding(_BEFORE_A_CHANGE, situation)):
@@ -97,10 +102,14 @@ def state_is_unknown(situation: Situation) -> Finding | None:
 
 def link_differs(situation: Situation) -> Finding | None:
     """The link is not as asked for, or has just become so; unknown while no node agent reports it."""
-    link = _link_asked_for(situation)
+    link, own = link_of(_interface_asked_for(situation)), link_of(situation.interface)
     if not may_change_link(situation.interface):
         return _link_cannot_be_set() if link == "down" else None
     present = text((situation.row or {}).get("linkState"))
+    if link != own and keeps_from_vmi(situation):
+        if present in ("", own):
+            return staged(situation, OperationType.SET_LINK, f"link {link}")
+        link = own
     if not present:
         return None
     if present == link:
@@ -144,13 +153,14 @@ def _interface_asked_for(situation: Situation) -> Interface:
     return _in_template(situation) or situation.interface
 
 
-def _link_asked_for(situation: Situation) -> str:
-    """`down` only if it says so: no state, and any that is not known, means up."""
-    return "down" if _interface_asked_for(situation).state == "down" else "up"
-
-
 def _was_linking(situation: Situation) -> bool:
-    return situation.record is not None and situation.record.operation == OperationType.SET_LINK
+    """A wish that has never left the template, and is taken back, has no end to tell."""
+    record = situation.record
+    return (
+        record is not None
+        and record.operation == OperationType.SET_LINK
+        and record.reason != Reason.ROLLOUT_STRATEGY_STAGE
+    )
 
 
 def _link_is_set(link: str) -> Finding:

@@ -33,6 +33,11 @@ def may_change_link(interface: Interface) -> bool:
     return interface.binding is not Binding.SRIOV
 
 
+def link_of(interface: Interface) -> str:
+    """`down` only if it says so: no state, and any that is not known, means up."""
+    return "down" if interface.state == "down" else "up"
+
+
 def may_be_corrected(*, mine: Interface, template: Interface, network: Network, vmi: VirtualMachineInstance) -> bool:
     """Whether the NIC is taken from the template anew: nobody has it yet, so nobody can miss what it was.
 

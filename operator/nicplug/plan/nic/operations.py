@@ -75,7 +75,7 @@ def plan_operations(
     wanted: dict[str, InterfaceOperation] = {}
     findings: dict[str, Finding] = {}
     nics = (
-        *_as_the_template_asks(view),
+        *_as_the_template_asks(view, rows),
         *_only_in_template(view),
         *_without_interface(view),
         *_deleted_in_guest(view, rows),
@@ -119,11 +119,17 @@ def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
 
 
 def _take_back(situation: Situation) -> str:
-    """How to take back a NIC that never came, for those who have deleted its entries from the template in vain."""
+    """How to take back a NIC that never came, for those who have changed the template in vain."""
     vm, vmi, name = situation.view.vm, situation.view.vmi, situation.interface.name
     if vm is None or situation.in_guest or name not in (vmi.template_interfaces or ()):
         return ""
-    if any(item.name == name for item in vm.interfaces):
+    listed = next((item for item in vm.interfaces if item.name == name), None)
+    if listed is not None and not listed.is_absent:
+        return ""
+    config = situation.view.config
+    if config is not None and config.stages_changes:
+        return ". The VM's template no longer asks for it, which waits for a restart, as vmRolloutStrategy is Stage"
+    if listed is not None:
         return ""
     return (
         ". Its entries were deleted from the VM's template, which does not take it back: write them there again, "
@@ -156,13 +162,18 @@ def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
     return tuple(parse_interface({"name": name, "state": ABSENT}) for name in held)
 
 
-def _as_the_template_asks(view: VmiView) -> tuple[Interface, ...]:
-    """The VMI's NICs, those absent that the template wants gone: what keeps the wish from the VMI has to be told."""
+def _as_the_template_asks(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
+    """The VMI's NICs, those absent that the template wants gone: what keeps the wish from the VMI has to be told.
+
+    One whose wish stays in the template, and that is still on its way to the guest, goes on, and is told of as such.
+    """
     vm = view.vm
     leaving: set[str] = set()
     if vm is not None:
         leaving = {interface.name for interface in vm.interfaces if interface.is_absent}
         leaving |= deleted_from_template(vm=vm, vmi=view.vmi, policy=view.policy)
+    if view.config is not None and view.config.stages_changes:
+        leaving = {name for name in leaving if has_source(rows.get(name), DOMAIN)}
     return tuple(item.with_state(ABSENT) if item.name in leaving else item for item in view.vmi.interfaces)
 
 

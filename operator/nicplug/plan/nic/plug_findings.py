@@ -21,6 +21,7 @@ from nicplug.plan.nic.findings import (
     network_status_is_unreadable,
 )
 from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by, was_taken_back
+from nicplug.plan.nic.staged_findings import plug_is_staged
 from nicplug.plan.nic.validation import refuse
 from nicplug.plan.reasons import Reason
 
@@ -154,6 +155,7 @@ PLUG_CHECKS: tuple[Check, ...] = (
     nic_is_invalid,
     binding_cannot_follow,
     network_is_not_secondary,
+    plug_is_staged,
     annotation_is_unreadable,
     api_server_refuses,
     pod_must_not_be_asked,

@@ -17,6 +17,7 @@ from nicplug.plan.nic.findings import (
 )
 from nicplug.plan.nic.live_rules import has_ordinal_names, may_be_unplugged
 from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen
+from nicplug.plan.nic.staged_findings import unplug_is_staged
 from nicplug.plan.reasons import Reason
 
 
@@ -92,6 +93,7 @@ UNPLUG_CHECKS: tuple[Check, ...] = (
     gate_is_off,
     nic_cannot_leave,
     pod_has_ordinal_names,
+    unplug_is_staged,
     api_server_refuses,
     guest_holds_it,
     annotation_is_unreadable,

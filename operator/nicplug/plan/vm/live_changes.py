@@ -1,6 +1,7 @@
 """What flows between the template of a VM and its running VMI, as actions.
 
-Source: KubeVirt 1.9 `vm.go`: NIC changes flow whatever the rollout strategy says, placement only with LiveUpdate.
+Source: KubeVirt 1.9 `vm.go`. Unlike there (kubevirt#17328), NIC changes flow only with rollout strategy LiveUpdate, as
+placement does.
 """
 
 from nicplug.model.vmi import VirtualMachineInstance
@@ -15,15 +16,18 @@ from nicplug.plan.vm.placement import patch_placement
 def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Action]:
     """The patches of VMI and template; while the gate is off no NIC moves, and the VMI's record says why.
 
+    With rollout strategy Stage none is taken to the VMI; what has left it, leaves the template all the same.
+
     Args:
         vmi: the VM's own; None when it has none.
     """
     if view.refusal is not None or (vmi is not None and vmi.deleting):
         return []
     has_gate = view.config is not None and view.config.hotplug_enabled
+    is_live = view.config is not None and has_gate and not view.config.stages_changes
     actions: list[Action | None] = []
     if vmi is not None and not vmi.is_final:
-        actions.append(patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy) if has_gate else None)
+        actions.append(patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy) if is_live else None)
         standing = standing_rollbacks(vmi, vm=view.vm) if has_gate else vmi.rolled_back
         actions.append(forget_rolled_back(vmi, standing=standing))
         actions.append(patch_placement(vm=view.vm, vmi=vmi, config=view.config))

@@ -5,7 +5,7 @@ template wins. The running pod stays where it is.
 """
 
 from nicplug.model.frozen_json import freeze, thaw
-from nicplug.model.kubevirt import KubevirtConfig, RolloutStrategy
+from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -18,7 +18,7 @@ def patch_placement(
     *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
 ) -> PatchPlacement | None:
     """The guarded patch of the members that differ; None when none does, or when they wait for a restart."""
-    if config is None or config.rollout_strategy is not RolloutStrategy.LIVE_UPDATE:
+    if config is None or config.stages_changes:
         return None
     template, running = mapping(vm.read_template().get("spec")), mapping(thaw(vmi.spec))
     changed = [

@@ -3,7 +3,8 @@
 Pure. Source: KubeVirt 1.9 `pkg/network/vmliveupdate/restart.go` and `vm.go` (`syncRestartRequired`): the template is
 compared with the one that the VMI was started from, and its NICs with those of the VMI. Left out are KubeVirt's false
 alarms (docs/differences.md): what the platform filled in, another way to write the same value, a NIC that was added
-to the VMI alone, and the pod network that a VM without NICs is given.
+to the VMI alone, and the pod network that a VM without NICs is given. With rollout strategy Stage the changes of NICs
+that flow otherwise count too.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,14 +13,15 @@ from typing import Any
 
 from nicplug.model.conditions import RESTART_REQUIRED, is_true
 from nicplug.model.frozen_json import thaw
-from nicplug.model.kubevirt import KubevirtConfig, RolloutStrategy
+from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping, objects
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
 from nicplug.model.revision import VmRevision
 from nicplug.model.same_meaning import differing_members, interface_members, network_members
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.live_rules import is_live_migratable
+from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_change_link
+from nicplug.plan.nic.rolled_back import taken_back_from
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.vm.placement import PLACEMENT_MEMBERS
 
@@ -62,13 +64,15 @@ def fields_that_need_a_restart(
     """
     if revision is None or vmi is None:
         return ()
+    staged = _staged_fields(vm=vm, vmi=vmi) if config is not None and config.stages_changes else ()
     if revision.template == vm.template:  # at rest, and most of the time: nothing to read
-        return tuple(_nic_fields(vm=vm, vmi=vmi, started_from=_Devices.of(vm.interfaces, vm.networks)))
+        started_from = _Devices.of(vm.interfaces, vm.networks)
+        return tuple(dict.fromkeys((*_nic_fields(vm=vm, vmi=vmi, started_from=started_from), *staged)))
     now, then = mapping(vm.read_template().get("spec")), mapping(revision.read_template().get("spec"))
     ignored, uuid = _live_members(config), _given_uuid(now, vmi=vmi)
     others = differing_members(*(_comparable(spec, ignored=ignored, ignored_uuid=uuid) for spec in (then, now)))
     started_from = _Devices.of(parse_interfaces(then), parse_networks(then))
-    return (*others, *_nic_fields(vm=vm, vmi=vmi, started_from=started_from))
+    return tuple(dict.fromkeys((*others, *_nic_fields(vm=vm, vmi=vmi, started_from=started_from), *staged)))
 
 
 def announce_restart(vm: VirtualMachine, fields: Sequence[str]) -> tuple[Announcement, ...]:
@@ -96,8 +100,7 @@ def _comparable(spec: Mapping[str, Any], *, ignored: Collection[str], ignored_uu
 
 def _live_members(config: KubevirtConfig | None) -> tuple[str, ...]:
     """What reaches the VMI live beside NICs. CPU sockets and memory do not: nicplug plugs NICs only."""
-    is_live = config is not None and config.rollout_strategy is RolloutStrategy.LIVE_UPDATE
-    return PLACEMENT_MEMBERS if is_live else ()
+    return PLACEMENT_MEMBERS if config is not None and not config.stages_changes else ()
 
 
 def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:
@@ -132,6 +135,31 @@ def _nic_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance, started_from
             )
     if _gains_pod_network(networks, running=running, then=started_from.networks):
         yield "pod network (added)"
+
+
+def _staged_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Iterator[str]:
+    """What would flow to the VMI if it did not wait for a restart, as the records of the NICs tell it too.
+
+    Whoever changed it: the template may have been changed, carried over, and changed back.
+    """
+    running = _Devices.of(vmi.interfaces, vmi.networks)
+    offered, namespace = {item.name: item for item in vm.networks}, vmi.key.namespace
+    taken_back = taken_back_from(vm=vm, vmi=vmi)
+    for wanted in vm.interfaces:
+        mine = running.interfaces.get(wanted.name)
+        if wanted.name in taken_back or (mine is not None and mine.is_absent):
+            continue
+        if mine is None:
+            if not wanted.is_absent:
+                yield f'interface "{wanted.name}" (added)'
+            continue
+        if wanted.is_absent or (may_change_link(mine) and link_of(mine) != link_of(wanted)):
+            yield f'interface "{wanted.name}" state'
+        network, template = running.networks.get(wanted.name), offered.get(wanted.name)
+        if network is None or template is None or not (network.is_secondary and template.is_secondary):
+            continue
+        if network.attachment_reference(namespace=namespace) != template.attachment_reference(namespace=namespace):
+            yield f'network "{wanted.name}" {_NETWORK_NAME}'
 
 
 def _interface_changes(*, mine: Interface, wanted: Interface, then: Interface | None) -> Iterator[str]:

@@ -11,6 +11,7 @@ from tests.build import (
     VM_UID,
     Json,
     Nic,
+    a_vm,
     absent,
     element,
     failed,
@@ -37,6 +38,7 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.operations import OperationPath as Path
 from nicplug.model.operations import OperationPhase as Phase
+from nicplug.model.rolled_back import entry_digest
 from nicplug.plan.actions import PatchStatus
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES
 from nicplug.plan.outcome import Plan
@@ -83,6 +85,14 @@ DECLARATIVE: dict[str, Any] = {"config": kubevirt(hotplug={"removalPolicy": "Dec
 GATE_OFF: dict[str, Any] = {"config": kubevirt("Other")}
 OTHER_NETWORK = vm(primary(), nic("blue", attachment="ops/lan"))
 LINK_DOWN = vm(primary(), nic("blue", state="down"))
+
+
+def staged(**hotplug: str) -> dict[str, Any]:
+    """A view of a cluster whose VMs' changes wait for a restart."""
+    config = kubevirt(hotplug=hotplug)
+    config["spec"]["configuration"]["vmRolloutStrategy"] = "Stage"
+    return {"config": config}
+
 
 CASES = (
     Case(
@@ -674,6 +684,149 @@ CASES = (
         says="deleted from the VM's template, which does not take it back: write them there again, with state: absent",
     ),
     Case(
+        title="Stage: a new NIC in the template",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary(), nic("blue"), nic("red")), **staged()},
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.ROLLOUT_STRATEGY_STAGE,
+        says="asks for the NIC, and spec.configuration.vmRolloutStrategy of KubeVirt CR default/kubevirt is Stage: "
+        "restart the VM, or set it to LiveUpdate",
+    ),
+    Case(
+        title="Stage: an SR-IOV NIC does not migrate the VM either",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        conditions=MIGRATABLE,
+        view={"vm": vm(primary(), nic("blue"), nic("red", binding="sriov")), **staged()},
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.ROLLOUT_STRATEGY_STAGE,
+    ),
+    Case(
+        title="Stage: what is wrong with the new NIC is told first",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary(), nic("blue"), nic("red", attachment="-")), **staged()},
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.INVALID_ATTACHMENT_REFERENCE,
+    ),
+    Case(
+        title="Stage: absent in the template",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary(), absent("blue")), **staged()},
+        operation="Unplug",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.ROLLOUT_STRATEGY_STAGE,
+        says="the VM's template asks for the NIC to go",
+    ),
+    Case(
+        title="Stage: deleted from the template, which unplugs",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary()), **staged(removalPolicy="Declarative")},
+        origin=("blue",),
+        operation="Unplug",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.ROLLOUT_STRATEGY_STAGE,
+    ),
+    Case(
+        title="Stage: absent in the template, and still on its way to the guest, as the VMI asks",
+        nic=nic("blue"),
+        pod=ASKED,
+        view={"vm": vm(primary(), absent("blue")), **staged()},
+        origin=("blue",),
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_POD_INTERFACE,
+        says="The VM's template no longer asks for it, which waits for a restart, as vmRolloutStrategy is Stage",
+    ),
+    Case(
+        title="Stage: absent in the VMI itself",
+        nic=absent("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": vm(primary(), nic("blue")), **staged()},
+        operation="Unplug",
+        phase=Phase.IN_GUEST,
+        reason=Reason.WAITING_FOR_GUEST_RELEASE,
+    ),
+    Case(
+        title="Stage: another network in the template",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        conditions=MIGRATABLE,
+        view={"vm": OTHER_NETWORK, **staged()},
+        operation="ChangeNetwork",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.ROLLOUT_STRATEGY_STAGE,
+        says="the VM's template asks for network ops/lan",
+    ),
+    Case(
+        title="Stage: another network in the VMI itself",
+        nic=nic("blue", attachment="ops/lan"),
+        pod=HAS,
+        row=PLUGGED,
+        conditions=MIGRATABLE,
+        view={"vm": vm(primary(), nic("blue")), **staged()},
+        operation="ChangeNetwork",
+        path=Path.MIGRATION,
+        phase=Phase.PENDING,
+        reason=Reason.NETWORK_CHANGE_NEEDS_MIGRATION,
+    ),
+    Case(
+        title="Stage: link down in the template",
+        nic=nic("blue"),
+        pod=HAS,
+        row=UP,
+        view={"vm": LINK_DOWN, **staged()},
+        operation="SetLink",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.ROLLOUT_STRATEGY_STAGE,
+        says="the VM's template asks for link down",
+    ),
+    Case(
+        title="Stage: link down in the template, taken back",
+        nic=nic("blue"),
+        pod=HAS,
+        row=UP,
+        record=operation("blue", type_="SetLink", path="Restart", phase="Blocked", reason="RolloutStrategyStage"),
+        view={"vm": vm(primary(), nic("blue")), **staged()},
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="Stage: link down in the VMI itself",
+        nic=nic("blue", state="down"),
+        pod=HAS,
+        row=UP,
+        view={"vm": vm(primary(), nic("blue")), **staged()},
+        operation="SetLink",
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_LINK,
+    ),
+    Case(
+        title="Stage: a NIC of the VMI itself",
+        nic=nic("blue"),
+        pod=ASKED,
+        view={"vm": vm(primary()), **staged()},
+        origin=(),
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_POD_INTERFACE,
+    ),
+    Case(
         title="added to the VMI alone",
         nic=nic("blue"),
         pod=HAS,
@@ -849,6 +1002,22 @@ IN_SPECS = {
 def test_flaws_of_a_spec_have_one_record_each(reason: Reason) -> None:
     assert len({name for name, _, _ in IN_SPECS[reason]}) == len(IN_SPECS[reason])
     assert reason in {found for _, found, _ in IN_SPECS[reason]}
+
+
+def test_a_nic_that_was_taken_back_says_so_also_with_rollout_strategy_stage() -> None:
+    template = vm(primary(), nic("blue"))
+    (interface,) = [item for item in a_vm(template).interfaces if item.name == "blue"]
+    (network,) = [item for item in a_vm(template).networks if item.name == "blue"]
+    note = {"nicplug.io/rolled-back-interfaces": json.dumps({"blue": entry_digest(interface, network)})}
+    config = staged(onFailure="Rollback")["config"]
+    raw = vmi(primary(), rows=[primary_row()], annotations=note, owner_uid=VM_UID)
+    plan = plan_vmi(vmi_view(raw, pod(), vm=template, config=config, pending_since=later(-9)), now=NOW)
+    (record,) = _status(plan)["interfaceOperations"]
+    assert (record["phase"], record["reason"]) == ("Failed", "RolledBack")
+    # Another policy: nothing stands in its way but the strategy.
+    plan = plan_vmi(vmi_view(raw, pod(), vm=template, pending_since=later(-9), **staged()), now=NOW)
+    (record,) = _status(plan)["interfaceOperations"]
+    assert (record["phase"], record["reason"]) == ("Blocked", "RolloutStrategyStage")
 
 
 def _told_of_template(template: Json, *nics: Nic, **members: Any) -> list[tuple[str, str]]:

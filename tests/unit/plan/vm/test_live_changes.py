@@ -114,6 +114,26 @@ def test_unplug(binding: str, flows: bool) -> None:
     assert (after is not None and interfaces(after)["blue"].get("state") == "absent") is flows
 
 
+STAGED = (
+    pytest.param([primary(), nic("blue"), nic("red")], id="plug"),
+    pytest.param([primary(), absent("blue")], id="unplug"),
+    pytest.param([primary(), nic("blue", attachment="other")], id="network"),
+    pytest.param([primary(), nic("blue", state="down")], id="link"),
+    pytest.param([primary()], id="deleted"),
+)
+
+
+@pytest.mark.parametrize("strategy", ["Stage", "LiveUpdate", None], ids=str)
+@pytest.mark.parametrize("template", STAGED)
+def test_with_rollout_strategy_stage_nics_stay_in_the_template(template: Sequence[Nic], strategy: str | None) -> None:
+    """They flowed all the same, as in KubeVirt (kubevirt#17328)."""
+    config = kubevirt(hotplug={"removalPolicy": "Declarative"})
+    config["spec"]["configuration"] |= {"vmRolloutStrategy": strategy} if strategy is not None else {}
+    running = instance(primary(), nic("blue"), rows=ATTACHED, conditions=MIGRATABLE)
+    actions = plan_vm(vm_view(vm(*template), vmi=running, config=config, pending_since=NOW), now=NOW).actions
+    assert any(isinstance(action, PatchInterfaces) for action in actions) is (strategy != "Stage")
+
+
 def test_unplug_with_ordinal_names_waits_for_a_restart() -> None:
     rows = [primary_row(), row("blue", "domain", "multus-status", pod_interface="net1")]
     assert synced([primary(), absent("blue")], instance(primary(), nic("blue"), rows=rows)) is None

@@ -1,6 +1,7 @@
 """When does a VM need a restart? KubeVirt 1.9's rules, and the false alarms that nicplug leaves out."""
 
 import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ from tests.build import (
 )
 
 from nicplug.model.frozen_json import thaw
+from nicplug.model.rolled_back import entry_digest
 from nicplug.plan.actions import PatchPlacement, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.decide import plan_vm
@@ -173,7 +175,50 @@ NETWORK_RULES = (
     Case(title="state absent", now=[primary(), absent("blue")]),
     Case(title="state down", now=[primary(state="down"), nic("blue", state="down")]),
     Case(title="on its way out", now=[primary()], running=[primary(), absent("blue")]),
-    Case(title="rollout strategy Stage: NICs are live all the same", now=ADDED, running=ADDED, config=STAGE),
+    Case(title="Stage: a NIC that the VMI has already", now=ADDED, running=ADDED, config=STAGE),
+    Case(title="Stage: an added interface", now=ADDED, config=STAGE, fields=['interface "red" (added)']),
+    Case(title="Stage: added, and absent", now=[*ADDED[:2], absent("red")], config=STAGE),
+    Case(
+        title="Stage: an added interface, and nobody knows what came from the template",
+        now=ADDED,
+        origin=None,
+        config=STAGE,
+        fields=['interface "red" (added)'],
+    ),
+    Case(
+        title="Stage: state absent",
+        now=[primary(), absent("blue")],
+        config=STAGE,
+        fields=['interface "blue" state'],
+    ),
+    Case(title="Stage: on its way out", now=[primary()], running=[primary(), absent("blue")], config=STAGE),
+    Case(
+        title="Stage: state down",
+        now=[primary(state="down"), nic("blue", state="down")],
+        config=STAGE,
+        fields=['interface "default" state', 'interface "blue" state'],
+    ),
+    Case(title="Stage: state up is what no state means", now=[primary(), nic("blue", state="up")], config=STAGE),
+    Case(
+        title="Stage: the link of a device that the guest drives itself",
+        then=[nic("blue", binding="sriov")],
+        now=[nic("blue", binding="sriov", state="down")],
+        running=[nic("blue", binding="sriov")],
+        config=STAGE,
+    ),
+    Case(
+        title="Stage: the template was changed, carried over before, and changed back",
+        running=[primary(), nic("blue", state="down")],
+        config=STAGE,
+        fields=['interface "blue" state'],
+    ),
+    Case(
+        title="Stage: networkName of a migratable VMI",
+        now=OTHER,
+        conditions=MIGRATABLE,
+        config=STAGE,
+        fields=['network "blue" multus.networkName'],
+    ),
 )
 
 DEFAULT = primary("default", binding="bridge")
@@ -314,6 +359,17 @@ def test_restart_required(case: Case) -> None:
         config=a_config(case.config),
     )
     assert list(fields) == list(case.fields)
+
+
+def test_stage_says_nothing_of_a_nic_that_was_taken_back() -> None:
+    """It stays out of the VMI for another reason, which its record tells."""
+    template, raw = vm(*ADDED), _vmi(Case(title="without red"))
+    (interface,) = [item for item in a_vm(template).interfaces if item.name == "red"]
+    (network,) = [item for item in a_vm(template).networks if item.name == "red"]
+    note = json.dumps({"red": entry_digest(interface, network)})
+    raw["metadata"]["annotations"]["nicplug.io/rolled-back-interfaces"] = note
+    start = a_revision(revision(template))
+    assert fields_that_need_a_restart(vm=a_vm(template), vmi=a_vmi(raw), revision=start, config=a_config(STAGE)) == ()
 
 
 def test_without_a_revision_or_a_vmi_nothing_is_said() -> None:
