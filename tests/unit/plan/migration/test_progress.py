@@ -473,6 +473,7 @@ def test_a_node_that_comes_ends_the_waiting() -> None:
 REACHED = {cast(Case, case.values[0]).reason for case in WAITS} | {Reason(case.values[2]) for case in ENDINGS}
 """The reasons that these cases show; the endings of test_ladder.py show the others."""
 TOLD_ELSEWHERE = {
+    Reason.NODE_LOST,  # test_lost_nodes.py
     Reason.MIGRATION_SUCCEEDED,  # test_ladder.py
     Reason.MIGRATION_IN_FLIGHT,  # test_one_at_a_time.py
     Reason.TARGET_POD_NOT_READY,  # test_timeouts.py
