@@ -43,6 +43,7 @@ KINDS = {
     CONTROLLER_PODS: "Pod",
     CONFIG_MAPS: "ConfigMap",
 }
+_SCATTER = 7919
 _BORN_WITH_STATUS = frozenset({KUBEVIRTS, NODES, CONTROLLER_PODS})
 
 
@@ -165,7 +166,8 @@ class Cluster:
         born: Json = json.loads(json.dumps(body))
         born["metadata"] |= {
             "namespace": NAMESPACE,
-            "uid": f"{plural[:-1]}-{self._born:04}",
+            # In no order: of two objects of one second, a uid does not tell which was the first.
+            "uid": f"{plural[:-1]}-{self._born * _SCATTER % 10000:04}",
             "generation": 1,
             "creationTimestamp": self.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
