@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.lost_migrations import bury_unlisted
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import ApiError
 from nicplug.kube.resources import (
@@ -163,6 +164,14 @@ class Reaper:
             version = record.resource_version if watched.label_selector else math.inf
             keys = self.caches.forget_uid(watched.kind, key=record.key, uid=record.uid, version=version)
             self.on_dirty(keys)
+        if watched.kind is CachedKind.MIGRATION:
+            lost = bury_unlisted(
+                self.caches.vmis,
+                migrations=self.caches.migrations,
+                listed=listed.objects,
+                version=listed.resource_version,
+            )
+            self.on_dirty([vmi.key for vmi in lost])
         return ghosts
 
     async def list(self, watched: Watched) -> Listed:

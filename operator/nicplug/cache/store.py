@@ -82,6 +82,10 @@ class Store(Generic[R]):
         """That very object is here, or was and is known to be gone."""
         return uid in self._versions or uid in self._deleted
 
+    def is_gone(self, uid: str) -> bool:
+        """That very object was here, and is known to be gone for good."""
+        return self._deleted.get(uid, -1) == math.inf
+
     def version_of(self, uid: str) -> float:
         """How new what is known of that object is; infinite for one that is known to be gone for good."""
         return self._deleted.get(uid, self._versions.get(uid, -1))

@@ -87,6 +87,7 @@ class VmiView:
         podless_since: since when this process knows that there is no launcher pod, or not the one that was asked for;
             None while none is in sight at most.
         migrations: every migration that names this VMI, oldest first.
+        has_lost_migration: it is said to be moved by a migration that is known to be gone.
         nodes: every node there is; None when they cannot be read.
         controller: the dynamic networks controller on the node of the VM.
         policy: the cluster's, with what the VM's owner has overridden.
@@ -106,6 +107,7 @@ class VmiView:
     attachments: KnownAttachments = field(default_factory=KnownAttachments)
     failures: tuple[PodFailure, ...] = ()
     migrations: tuple[Migration, ...] = ()
+    has_lost_migration: bool = False
     nodes: tuple[Node, ...] | None = None
     controller: DynamicController = field(default_factory=DynamicController)
     policy: HotplugPolicy = field(default_factory=HotplugPolicy)

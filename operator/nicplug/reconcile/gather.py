@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from nicplug.cache.caches import Caches
+from nicplug.cache.lost_migrations import has_lost_migration
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.hotplug_policy import HotplugPolicy, OverridingObject, overridden
 from nicplug.model.keys import MigrationKey, VmiKey, VmKey
@@ -76,6 +77,7 @@ class Gatherer:
             pods=pods,
             attachments=self.caches.attachments_of(vmi, vm=vm),
             migrations=self.caches.migrations_of(key),
+            has_lost_migration=has_lost_migration(vmi, migrations=self.caches.migrations),
             nodes=self.caches.nodes.all(),
             controller=self.caches.controller_of(vmi),
             policy=self._policy(vm, vmi),

@@ -13,12 +13,13 @@ from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
 from nicplug.plan.actions import Action, Annotate, Kind, PatchFinalizers, SetLabel
 from nicplug.plan.migration.facts import Facts
-from nicplug.plan.migration.hand_off import hand_off, label_target_node, mark_failed, request_abort
+from nicplug.plan.migration.hand_off import hand_off, label_target_node, request_abort
 from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.migration.target_pod import create_target_pod
 from nicplug.plan.migration.timeouts import NODE_AGENT_PATIENCE, agent_deadline
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import MigrationView
+from nicplug.plan.vmi.state_patches import mark_failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,14 @@ from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchSta
 from nicplug.plan.migration.actions import Effects, normal, warning
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.garbage import old_migrations
-from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, mark_failed
+from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest
 from nicplug.plan.migration.status import copied_state
 from nicplug.plan.migration.timeouts import told_of
 from nicplug.plan.outcome import Plan, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.launcher_pod import target_pod_key
+from nicplug.plan.vmi.state_patches import mark_failed
 
 KEPT_WITHOUT_VMI = timedelta(minutes=10)
 

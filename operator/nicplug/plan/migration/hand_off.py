@@ -5,18 +5,16 @@ Each is one guarded patch of `status.migrationState`. Source: KubeVirt 1.9 `migr
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.metadata import mapping, text
 from nicplug.model.names import MIGRATION_TARGET_NODE_LABEL
 from nicplug.model.pod import LauncherPod
-from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, CheckGuest, HandOffStep, Kind, PatchMigrationState, SetLabel
+from nicplug.plan.vmi.state_patches import MIGRATION_STATE, patch_state, replace_state, seen_state
 
-_STATE = "migrationState"
 _PODS = "activePods"
 TARGET_IS_DOWN = "Target pod is down"
 
@@ -49,12 +47,12 @@ def hand_off(
     # The node is a guard alone: the guest is still where the source pod is. By the uid of its pod virt-handler finds
     # the launcher's socket, which it would look for in vain until the VMI's own report came.
     pods = vmi.read_status().get(_PODS)
-    patch = _patch(
+    patch = patch_state(
         vmi,
         step=HandOffStep.HAND_OFF,
-        seen={_STATE: vmi.read_status().get(_STATE), "nodeName": vmi.node_name, _PODS: pods},
+        seen={MIGRATION_STATE: vmi.read_status().get(MIGRATION_STATE), "nodeName": vmi.node_name, _PODS: pods},
         wanted={
-            _STATE: state,
+            MIGRATION_STATE: state,
             "nodeName": vmi.node_name,
             _PODS: {**mapping(pods), target.uid: target.node_name},
         },
@@ -66,7 +64,7 @@ def hand_off(
 def check_guest(vmi: VirtualMachineInstance) -> CheckGuest:
     """Whether the guest and its migration are still what the cache says; another watch may have told more."""
     status = vmi.read_status()
-    seen = {name: status.get(name) for name in ("nodeName", _STATE)}
+    seen = {name: status.get(name) for name in ("nodeName", MIGRATION_STATE)}
     return CheckGuest(key=vmi.key, uid=vmi.uid, version=vmi.resource_version, seen=freeze(seen))
 
 
@@ -87,42 +85,6 @@ def label_target_node(vmi: VirtualMachineInstance, node: str) -> SetLabel | None
     )
 
 
-def mark_failed(vmi: VirtualMachineInstance, *, reason: str, now: datetime) -> PatchMigrationState:
-    """Say that the migration is over, so that no node agent goes on with it."""
-    state = _seen(vmi)
-    ended, started = (state.get(name) or format_time(now) for name in ("endTimestamp", "startTimestamp"))
-    wanted = {
-        **state,
-        "failed": True,
-        "completed": True,
-        "startTimestamp": started,
-        "endTimestamp": ended,
-        "failureReason": text(state.get("failureReason")) or reason,
-    }
-    return _replace_state(vmi, wanted, step=HandOffStep.MARK_FAILED)
-
-
 def request_abort(vmi: VirtualMachineInstance) -> PatchMigrationState:
     """Ask the source's node agent to stop the copy."""
-    return _replace_state(vmi, {**_seen(vmi), "abortRequested": True}, step=HandOffStep.ABORT)
-
-
-def _seen(vmi: VirtualMachineInstance) -> dict[str, Any]:
-    return dict(mapping(vmi.read_status().get(_STATE)))
-
-
-def _replace_state(vmi: VirtualMachineInstance, state: Mapping[str, Any], *, step: HandOffStep) -> PatchMigrationState:
-    return _patch(vmi, step=step, seen={_STATE: vmi.read_status().get(_STATE)}, wanted={_STATE: dict(state)})
-
-
-def _patch(
-    vmi: VirtualMachineInstance, *, step: HandOffStep, seen: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> PatchMigrationState:
-    return PatchMigrationState(
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        step=step,
-        seen=freeze(dict(seen)),
-        wanted=freeze(dict(wanted)),
-    )
+    return replace_state(vmi, {**seen_state(vmi), "abortRequested": True}, step=HandOffStep.ABORT)

@@ -35,6 +35,7 @@ from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, may_have_moved, restore_labels
 from nicplug.plan.vmi.end import plan_end, release_final
 from nicplug.plan.vmi.launcher_pod import create_launcher_pod, launcher_pod_key
+from nicplug.plan.vmi.lost_migration import end_lost_migration
 from nicplug.plan.vmi.migration_required import with_migration_required
 from nicplug.plan.vmi.moving import is_moving, target_pod
 from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
@@ -221,6 +222,7 @@ def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
         *_readiness(view, life, now=now),
         release_final(view),
         renew(view, life.pod, phase=life.phase),
+        end_lost_migration(view, now=now),
         *life.nics.demand.actions,
     )
     return [effect for effect in effects if effect is not None]

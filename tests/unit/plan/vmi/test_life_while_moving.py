@@ -28,7 +28,7 @@ from tests.build import (
 )
 
 from nicplug.model.frozen_json import thaw
-from nicplug.plan.actions import ConfirmPod, Delete, PatchPodCondition, PatchStatus, RestoreLabels
+from nicplug.plan.actions import ConfirmPod, Delete, PatchMigrationState, PatchPodCondition, PatchStatus, RestoreLabels
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vmi.active_pod import active_pod
 from nicplug.plan.vmi.decide import plan_vmi
@@ -470,3 +470,30 @@ class TestLabels:
         forged = target_pod(name="forged", labels={"kubevirt.io/migrationJobUID": MIGRATION_UID})
         plan = _plan(vmi(), pod(), forged, migrations=RUNNING)
         assert [action for action in plan.actions if isinstance(action, RestoreLabels)] == []
+
+
+class TestLostMigration:
+    """A leader that was held up has handed off what another one had failed and let go."""
+
+    def _ended(self, *pods: Json, is_lost: bool = True, **state: Any) -> Json | None:
+        view = vmi_view(vmi(moving=migration_state(**state)), *pods, has_lost_migration=is_lost)
+        found = [item for item in plan_vmi(view, now=NOW).actions if isinstance(item, PatchMigrationState)]
+        return thaw(found[0].wanted)["migrationState"] if found else None
+
+    def test_it_is_ended(self) -> None:
+        ended = self._ended(pod())
+        assert ended is not None
+        assert (ended["failed"], ended["completed"]) == (True, True)
+        assert ended["failureReason"] == "the migration does not exist any more"
+
+    def test_a_target_that_has_ended_keeps_nothing_going(self) -> None:
+        assert self._ended(pod(), target_pod(phase="Failed")) is not None
+
+    def test_while_the_target_lives_its_node_agents_go_on(self) -> None:
+        assert self._ended(pod(), target_pod()) is None
+
+    def test_a_guest_that_has_arrived_stays_where_it_is(self) -> None:
+        assert self._ended(pod(), **READY_AT) is None
+
+    def test_one_that_may_only_be_unheard_of_goes_on(self) -> None:
+        assert self._ended(pod(), is_lost=False) is None

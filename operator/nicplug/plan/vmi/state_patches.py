@@ -1,0 +1,57 @@
+"""Patches of `status.migrationState` of a VMI, by which its node agents are told; each guarded by what was seen."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.frozen_json import freeze
+from nicplug.model.metadata import mapping, text
+from nicplug.model.times import format_time
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import HandOffStep, PatchMigrationState
+
+MIGRATION_STATE = "migrationState"
+
+
+def mark_failed(vmi: VirtualMachineInstance, *, reason: str, now: datetime) -> PatchMigrationState:
+    """Say that the migration is over, so that no node agent goes on with it."""
+    state = seen_state(vmi)
+    ended, started = (state.get(name) or format_time(now) for name in ("endTimestamp", "startTimestamp"))
+    wanted = {
+        **state,
+        "failed": True,
+        "completed": True,
+        "startTimestamp": started,
+        "endTimestamp": ended,
+        "failureReason": text(state.get("failureReason")) or reason,
+    }
+    return replace_state(vmi, wanted, step=HandOffStep.MARK_FAILED)
+
+
+def seen_state(vmi: VirtualMachineInstance) -> dict[str, Any]:
+    """What the node agents have been told, a copy."""
+    return dict(mapping(vmi.read_status().get(MIGRATION_STATE)))
+
+
+def replace_state(vmi: VirtualMachineInstance, state: Mapping[str, Any], *, step: HandOffStep) -> PatchMigrationState:
+    """Tell them something else."""
+    return patch_state(
+        vmi,
+        step=step,
+        seen={MIGRATION_STATE: vmi.read_status().get(MIGRATION_STATE)},
+        wanted={MIGRATION_STATE: dict(state)},
+    )
+
+
+def patch_state(
+    vmi: VirtualMachineInstance, *, step: HandOffStep, seen: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> PatchMigrationState:
+    """Replace these members of the status; those that stay as they were seen are a guard."""
+    return PatchMigrationState(
+        key=vmi.key,
+        uid=vmi.uid,
+        version=vmi.resource_version,
+        step=step,
+        seen=freeze(dict(seen)),
+        wanted=freeze(dict(wanted)),
+    )
