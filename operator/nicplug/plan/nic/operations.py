@@ -123,14 +123,11 @@ def _take_back(situation: Situation) -> str:
     vm, vmi, name = situation.view.vm, situation.view.vmi, situation.interface.name
     if vm is None or situation.in_guest or name not in (vmi.template_interfaces or ()):
         return ""
-    listed = next((item for item in vm.interfaces if item.name == name), None)
-    if listed is not None and not listed.is_absent:
+    if any(item.name == name and not item.is_absent for item in vm.interfaces):
         return ""
     config = situation.view.config
     if config is not None and config.stages_changes:
         return ". The VM's template no longer asks for it, which waits for a restart, as vmRolloutStrategy is Stage"
-    if listed is not None:
-        return ""
     return (
         ". Its entries were deleted from the VM's template, which does not take it back: write them there again, "
         "with state: absent"

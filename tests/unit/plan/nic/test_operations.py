@@ -87,6 +87,9 @@ OTHER_NETWORK = vm(primary(), nic("blue", attachment="ops/lan"))
 LINK_DOWN = vm(primary(), nic("blue", state="down"))
 
 
+OF_TEMPLATE = {"nicplug.io/template-interfaces": '["blue"]'}
+
+
 def staged(**hotplug: str) -> dict[str, Any]:
     """A view of a cluster whose VMs' changes wait for a restart."""
     config = kubevirt(hotplug=hotplug)
@@ -798,6 +801,17 @@ CASES = (
         says="the VM's template asks for link down",
     ),
     Case(
+        title="Stage: link down in the template, before a node agent has reported any link",
+        nic=nic("blue"),
+        pod=HAS,
+        row=PLUGGED,
+        view={"vm": LINK_DOWN, **staged()},
+        operation="SetLink",
+        path=Path.RESTART,
+        phase=BLOCKED,
+        reason=Reason.ROLLOUT_STRATEGY_STAGE,
+    ),
+    Case(
         title="Stage: link down in the template, taken back",
         nic=nic("blue"),
         pod=HAS,
@@ -1002,6 +1016,13 @@ IN_SPECS = {
 def test_flaws_of_a_spec_have_one_record_each(reason: Reason) -> None:
     assert len({name for name, _, _ in IN_SPECS[reason]}) == len(IN_SPECS[reason])
     assert reason in {found for _, found, _ in IN_SPECS[reason]}
+
+
+def test_stage_adds_nothing_to_a_nic_that_the_template_asks_for_too() -> None:
+    blue = vmi(primary(), nic("blue"), rows=[primary_row()], owner_uid=VM_UID, annotations=OF_TEMPLATE)
+    view = vmi_view(blue, ASKED, vm=vm(primary(), nic("blue")), pending_since=later(-9), **staged())
+    (record,) = _status(plan_vmi(view, now=NOW))["interfaceOperations"]
+    assert "no longer asks for it" not in record["message"]
 
 
 def test_a_nic_that_was_taken_back_says_so_also_with_rollout_strategy_stage() -> None:

@@ -176,6 +176,15 @@ NETWORK_RULES = (
     Case(title="state down", now=[primary(state="down"), nic("blue", state="down")]),
     Case(title="on its way out", now=[primary()], running=[primary(), absent("blue")]),
     Case(title="Stage: a NIC that the VMI has already", now=ADDED, running=ADDED, config=STAGE),
+    Case(title="Stage: nothing changed", config=STAGE),
+    Case(
+        title="Stage: the pod network that a VM without NICs is given",
+        then=(),
+        now=(),
+        running=[primary("default", binding="bridge")],
+        origin="[]",
+        config=STAGE,
+    ),
     Case(title="Stage: an added interface", now=ADDED, config=STAGE, fields=['interface "red" (added)']),
     Case(title="Stage: added, and absent", now=[*ADDED[:2], absent("red")], config=STAGE),
     Case(
