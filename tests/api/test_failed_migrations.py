@@ -22,6 +22,12 @@ def made_for(migration: Json) -> set[str]:
     return set(json.loads(migration["metadata"]["annotations"][INTERFACES]))
 
 
+def told(migration: Json) -> str:
+    """What its condition `Progressing` says."""
+    rows = migration.get("status", {}).get("conditions", [])
+    return next((row.get("message", "") for row in rows if row["type"] == "Progressing"), "")
+
+
 async def failed_once(world: World) -> str:
     """A VM whose NIC has kept a target pod from starting: it had a node, and did not come up in time."""
     name = await without_controller(world)
@@ -30,6 +36,8 @@ async def failed_once(world: World) -> str:
     (pod,), (migration,) = target_pods(world), made(world)
     assert objects.requested(pod) == [BLUE]
     world.server.bind(pod["metadata"]["name"], node="node02")
+    # Pods and migrations have a watch each: one without a node would be late for another reason.
+    await world.until(lambda: "on node02" in told(made(world)[0]))
     timeout = {"kubevirt.io/migrationPendingPodTimeoutSeconds": "1"}
     world.server.modify(
         MIGRATION, migration["metadata"]["name"], lambda body: body["metadata"]["annotations"].update(timeout)

@@ -322,7 +322,7 @@ def test_an_image_that_cannot_be_pulled_on_the_target(user: User, sandbox: Sandb
     migrate(user, annotations={"kubevirt.io/migrationPendingPodTimeoutSeconds": "4"})
     until(lambda: progressing(user).get("reason") in ("ErrImagePull", "ImagePullBackOff"))
     until_phase(user, "Failed")
-    assert progressing(user)["reason"] == "TargetPodNotReady"
+    assert progressing(user)["reason"] == "TargetPodLate"
     assert "within 4 s" in progressing(user)["message"]
     is_as_it_was(user, sandbox, node=source, pod=pod, guest=guest)
 

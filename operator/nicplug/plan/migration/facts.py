@@ -24,6 +24,7 @@ class Facts:
         target: the pod made for this very migration, by a name that only nicplug gives, controlled by the VMI.
         start_failure: why the target pod, which waits for its start, could not when that was last tried; "" when
             nobody has said so.
+        node_trouble: why the target pod's node may not start it; "" when nothing is known against the node.
         others: the VMI's other pods that may still run, the source among them.
     """
 
@@ -34,6 +35,7 @@ class Facts:
     target: LauncherPod | None
     others: tuple[LauncherPod, ...]
     start_failure: str = ""
+    node_trouble: str = ""
 
     @property
     def is_ours(self) -> bool:
@@ -80,6 +82,7 @@ def gather_facts(view: MigrationView) -> Facts:
         state=migration_state_in(vmi.status),
         target=target,
         start_failure=_start_failure(view, target),
+        node_trouble=_node_trouble(view, target),
         others=tuple(pod for pod in view.pods if pod != target and not pod.is_finished),
     )
 
@@ -89,6 +92,13 @@ def _start_failure(view: MigrationView, target: LauncherPod | None) -> str:
     if target is None or not target.node_name or target.phase != "Pending":
         return ""
     return next((failure.message for failure in view.start_failures if failure.pod_uid == target.uid), "")
+
+
+def _node_trouble(view: MigrationView, target: LauncherPod | None) -> str:
+    """The pods of a node that is gone go, too: it is not for this to say so."""
+    name = target.node_name if target is not None else ""
+    is_unready = any(node.name == name and not node.is_ready for node in view.nodes or ())
+    return f"node {name} is not ready" if is_unready else ""
 
 
 def is_for(migration: Migration, vmi: VirtualMachineInstance | None) -> bool:

@@ -83,14 +83,33 @@ def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
         message = f"target pod {pod.key.name} found no node within {seconds:.0f} s: {pod.unscheduled.message}"
         return Ending(reason=Reason.TARGET_POD_UNSCHEDULABLE, event=event, message=message)
     seconds = (shorter if facts.start_failure else pending_timeout(migration)).total_seconds()
+    reason = Reason.TARGET_POD_NOT_READY if _needs_correction(facts, pod) else Reason.TARGET_POD_LATE
     if lack := _lacks(facts, pod):
         message = f"target pod {pod.key.name} runs on {pod.node_name}, but within {seconds:.0f} s {lack}"
-        return Ending(reason=Reason.TARGET_POD_NOT_READY, event=event, message=message)
+        return Ending(reason=reason, event=event, message=message)
     where = f" on {pod.node_name}" if pod.node_name else ""
-    why = f": {pod.image_error.reason}: {pod.image_error.message}" if pod.image_error is not None else ""
-    why = why or (f": {facts.start_failure}" if facts.start_failure else _HINT)
-    message = f"target pod {pod.key.name} did not start{where} within {seconds:.0f} s{why}"
-    return Ending(reason=Reason.TARGET_POD_NOT_READY, event=event, message=message)
+    message = f"target pod {pod.key.name} did not start{where} within {seconds:.0f} s: {_waited_for(facts, pod)}"
+    return Ending(reason=reason, event=event, message=message)
+
+
+def _waited_for(facts: Facts, pod: LauncherPod) -> str:
+    if pod.image_error is not None:
+        return f"{pod.image_error.reason}: {pod.image_error.message}"
+    return facts.start_failure or facts.node_trouble or _HINT
+
+
+def _needs_correction(facts: Facts, pod: LauncherPod) -> bool:
+    """A network cannot be attached, or a container beside the VM's is broken: the next pod would meet the same.
+
+    An image is pulled when the networks are there. Where nobody says why (events cannot be read), what Multus has not
+    reported is suspected: a broken network shall not migrate a VM again and again.
+    """
+    if pod.image_error is not None or not pod.node_name or facts.vmi is None:
+        return False
+    if facts.start_failure:
+        return True
+    is_unready = pod.phase not in ("", "Pending") and not pod.is_ready
+    return not facts.node_trouble and (is_unready or bool(missing_interfaces(pod, facts.vmi)))
 
 
 def _lacks(facts: Facts, pod: LauncherPod) -> str:
@@ -113,7 +132,7 @@ def unready_containers(pod: LauncherPod) -> str:
     return f"container {told}" if len(pod.unready) == 1 else f"containers {told}"
 
 
-_HINT = ": its events tell what it waited for, such as a network or an image"
+_HINT = "its events tell what it waited for, such as a network or an image"
 
 
 def agent_deadline(facts: Facts) -> datetime | None:

@@ -314,6 +314,11 @@ ROWS = {
         done=(CHECK, DELETE),
         told=(("SuccessfulDelete", f"pending pod {POD_KEY} timeout period exceeded"),),
     ),
+    "Failed: late for a reason that time mends: the target pod goes": Row(
+        view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("TargetPodLate")),
+        done=(CHECK, DELETE),
+        told=(("SuccessfulDelete", f"pending pod {POD_KEY} timeout period exceeded"),),
+    ),
     "Failed: the target pod is going already: not again": Row(
         view=seen("Failed", vmi(), pod(), target_pod(deleting=True), meta=told_by("NoCandidateNode"))
     ),

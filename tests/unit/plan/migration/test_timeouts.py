@@ -42,15 +42,23 @@ def unscheduled(*, phase: str = "Pending") -> Json:
 
 def starting(**members: Any) -> Json:
     """A target pod that has a node and does not run."""
-    return target_pod(phase="Pending", ready=False, creationTimestamp=CREATED, **members)
+    asked = {"networks": [element("blue")], "attached": [], **members}
+    return target_pod(phase="Pending", ready=False, creationTimestamp=CREATED, **asked)
 
 
 def plan(
-    target: Json, *, seconds: float, phase: str = "Scheduling", annotations: Json | None = None, skew: float = 0
+    target: Json,
+    *,
+    seconds: float,
+    phase: str = "Scheduling",
+    annotations: Json | None = None,
+    skew: float = 0,
+    **view: Any,
 ) -> Plan:
     """What is decided so many seconds after the pod was made; `skew`: our clock is that much ahead."""
     raw = migration(phase, annotations=annotations)
-    return plan_migration(migration_view(raw, vmi(), pod(), target), now=later(seconds + skew - 0.678))
+    of = vmi(primary(), nic("blue"))
+    return plan_migration(migration_view(raw, of, pod(), target, **view), now=later(seconds + skew - 0.678))
 
 
 CASES = [
@@ -60,7 +68,7 @@ CASES = [
         starting(status=waiting("ErrImagePull")),
         {},
         900,
-        "TargetPodNotReady",
+        "TargetPodLate",
         "within 900 s: ErrImagePull: no such host",
         id="an image that cannot be pulled",
     ),
@@ -109,20 +117,22 @@ def test_given_up_when_its_time_has_come_and_not_before(
 LACKING = [
     pytest.param(
         (pod(), target_pod(networks=[element("blue")], attached=[], creationTimestamp=CREATED)),
+        "TargetPodNotReady",
         "runs on node02, but within 900 s Multus did not report pod16477688c0e",
         id="a network that Multus never reports",
     ),
     pytest.param(
         (pod(), pod(name="other", uid="other", node="node03"), target_pod(creationTimestamp=CREATED)),
+        "TargetPodLate",
         "there was not exactly one other launcher pod: other, virt-launcher-vmi-fedora-5ca3e",
         id="a third pod that does not go",
     ),
 ]
 
 
-@pytest.mark.parametrize(("pods", "words"), LACKING)
+@pytest.mark.parametrize(("pods", "reason", "words"), LACKING)
 def test_a_target_pod_that_runs_and_lacks_something_does_not_hold_its_slot_for_ever(
-    pods: tuple[Json, ...], words: str
+    pods: tuple[Json, ...], reason: str, words: str
 ) -> None:
     def at(seconds: float) -> Plan:
         view = migration_view(migration("Scheduled"), vmi(primary(), nic("blue")), *pods)
@@ -130,7 +140,7 @@ def test_a_target_pod_that_runs_and_lacks_something_does_not_hold_its_slot_for_e
 
     assert status(at(899)).get("phase") != "Failed"
     assert at(899).again_at == later(900 - 0.678)
-    assert progressing(at(900))["reason"] == "TargetPodNotReady"
+    assert progressing(at(900))["reason"] == reason
     assert words in progressing(at(900))["message"]
 
 
@@ -143,6 +153,47 @@ def test_a_pod_whose_start_fails_again_and_again_is_given_up_sooner() -> None:
     assert progressing(after)["message"] == (
         f"target pod {TARGET} did not start on node02 within 300 s: no such bridge: br9"
     )
+
+
+WITH_NIC = {"networks": [element("blue")], "attached": ["blue"]}
+GONE_WRONG = [node(NODE), node("node02", ready=False)]
+LATE = [
+    pytest.param(starting(status=waiting("ImagePullBackOff")), {}, True, id="its image cannot be pulled"),
+    pytest.param(
+        starting(status=waiting("ErrImagePull")),
+        {"cannot_start": "no such bridge: br9"},
+        True,
+        id="its image cannot be pulled, after its sandbox was made at last",
+    ),
+    pytest.param(starting(**WITH_NIC), {}, True, id="Multus has reported all: it is slow"),
+    pytest.param(starting(networks=[]), {}, True, id="it is to have no network of the VM"),
+    pytest.param(starting(), {"nodes": GONE_WRONG}, True, id="its node is not ready"),
+    pytest.param(starting(), {"nodes": [node(NODE)]}, False, id="its node is not in sight"),
+    pytest.param(starting(node=""), {}, True, id="nobody has looked for a node"),
+    pytest.param(starting(), {"nodes": [node(NODE), node("node02")]}, False, id="nobody says what it waits for"),
+    pytest.param(starting(), {}, False, id="nobody says what it waits for, and nodes cannot be read"),
+    pytest.param(starting(), {"cannot_start": "no such bridge: br9"}, False, id="its sandbox cannot be made"),
+    pytest.param(
+        starting(),
+        {"cannot_start": "no such bridge: br9", "nodes": GONE_WRONG},
+        False,
+        id="its sandbox cannot be made, and its node is not ready",
+    ),
+]
+
+
+@pytest.mark.parametrize(("target", "view", "is_late"), LATE)
+def test_what_time_mends_is_told_apart_from_a_network_that_cannot_be_attached(
+    target: Json, view: dict[str, Any], is_late: bool
+) -> None:
+    """The one is tried again, the other has to be corrected by somebody."""
+    told = progressing(plan(target, seconds=900, **view))
+    assert told["reason"] == ("TargetPodLate" if is_late else "TargetPodNotReady")
+
+
+def test_the_trouble_of_its_node_is_told() -> None:
+    words = "did not start on node02 within 900 s: node node02 is not ready"
+    assert words in progressing(plan(starting(), seconds=900, nodes=GONE_WRONG))["message"]
 
 
 def test_a_pod_that_is_ready_has_no_deadline() -> None:

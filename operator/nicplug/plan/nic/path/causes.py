@@ -30,8 +30,8 @@ _MOST_REMEMBERED = 16
 _SKEW = timedelta(minutes=2)
 # Ends of a migration that say nothing against another one.
 _NO_FAILURES = frozenset({Reason.MIGRATION_CANCELED, Reason.MIGRATION_IN_FLIGHT})
-# The target pod had a node and did not come up: a network that cannot be attached, an image that is not there. The next
-# one would meet the same.
+# The target pod had a node and did not get its networks: the next one would meet the same. What is no network's fault
+# is `TargetPodLate`.
 _NOT_MENDED_BY_TIME = frozenset({Reason.TARGET_POD_NOT_READY, Reason.MIGRATION_NOT_SUPPORTED})
 
 

@@ -157,6 +157,7 @@ def test_each_failure_counts_and_the_last_one_is_quoted() -> None:
         pytest.param(["TargetPodNotReady"], False, id="the target pod did not come up"),
         pytest.param(["TargetPodNotReady", "TargetPodLost"], True, id="the last one counts"),
         pytest.param(["TargetPodUnschedulable"], True, id="room may come"),
+        pytest.param(["TargetPodLate"], True, id="an image registry or a node may come back"),
         pytest.param(["RejectedByResourceQuota"], True, id="a quota may be raised"),
         pytest.param([""], True, id="nobody said why"),
     ],
