@@ -51,7 +51,7 @@ def progress(world: World, name: str) -> Json:
     return next((row for row in rows if row["type"] == "Progressing"), {})
 
 
-async def test_everybody_who_waits_is_told_for_whom(world: World) -> None:
+async def test_everybody_who_waits_is_told_his_place_and_the_first_three_behind_whom(world: World) -> None:
     names = [f"a{number}" for number in range(7)]
     for name in names:
         guest(world, name, node="node01")
