@@ -181,7 +181,6 @@ class MigrationState:
     failed: bool = False
     failure_reason: str = ""
     abort_requested: bool = False
-    abort_status: str = ""
 
     @property
     def is_active(self) -> bool:
@@ -212,5 +211,4 @@ def parse_migration_state(status: Mapping[str, Any]) -> MigrationState:
         failed=state.get("failed") is True,
         failure_reason=text(state.get("failureReason")),
         abort_requested=state.get("abortRequested") is True,
-        abort_status=text(state.get("abortStatus")),
     )

@@ -27,7 +27,6 @@ class PodInterface:
 
     interface: str
     network: str
-    mac: str
     is_default: bool
 
 
@@ -87,6 +86,5 @@ def _parse_entry(raw: Mapping[str, Any]) -> PodInterface:
     return PodInterface(
         interface=well_formed(text(entry.get("interface"))) or unnamed,
         network=well_formed(text(entry.get("name"))),
-        mac=text(entry.get("mac")),
         is_default=entry.get("default") is True,
     )

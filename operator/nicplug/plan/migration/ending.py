@@ -1,7 +1,6 @@
 """How a migration ends, or why it waits: a word for machines and sentences for people."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from nicplug.model.conditions import FALSE, TRUE
 from nicplug.plan.reasons import Reason
@@ -34,13 +33,11 @@ class Progress:
 
     Attributes:
         is_stuck: nicplug can do nothing until something changes.
-        until: when it gives up, or tries again; None when no time has been set.
     """
 
     reason: str
     message: str
     is_stuck: bool = False
-    until: datetime | None = None
 
     @property
     def status(self) -> str:

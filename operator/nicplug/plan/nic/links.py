@@ -34,10 +34,6 @@ class PodLinks:
         row = self.rows.get(name)
         return has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN)
 
-    def occupant(self, pod_interface: str) -> str:
-        """The network that has the interface, `<namespace>/<name>`; "" when there is none or it is not known."""
-        return self.pod.network_status.network_of(pod_interface)
-
 
 def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: Rows) -> dict[str, str]:
     """Pod interface name of each secondary network, by the scheme that the pod uses."""

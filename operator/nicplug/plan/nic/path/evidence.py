@@ -1,7 +1,7 @@
 """What the choice of a path looks at, for one NIC; gathered before, judged in `plan.nic.path.choice`."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from nicplug.model.dynamic_controller import DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy
@@ -65,8 +65,3 @@ class PathEvidence:
     def deadline(self) -> datetime:
         """When the dynamic path has had its time."""
         return self.waiting_since + self.policy.dynamic_timeout
-
-    @property
-    def waited(self) -> timedelta:
-        """For how long it has been waited for."""
-        return self.now - self.waiting_since
