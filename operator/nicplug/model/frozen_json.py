@@ -26,6 +26,12 @@ def thaw(text: FrozenJson) -> Any:
     return json.loads(text)
 
 
+def thaw_object(text: FrozenJson) -> dict[str, Any]:
+    """The same of what is an object; empty for `null`, and for whatever else somebody wrote there."""
+    value = thaw(text)
+    return value if isinstance(value, dict) else {}
+
+
 def shared(text: FrozenJson) -> FrozenJson:
     """The same text, kept once in memory however many records have it."""
     return FrozenJson(sys.intern(text))

@@ -12,7 +12,7 @@ from typing import Any
 
 from nicplug.model import metadata as meta
 from nicplug.model.conditions import FALSE, PROGRESSING, find_condition
-from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw, thaw_object
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.names import VMI_KIND, WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_UPDATE_PREFIX
@@ -115,7 +115,7 @@ class Migration:
 
     def read_status(self) -> dict[str, Any]:
         """A mutable copy of the status; empty when there is none."""
-        return thaw(self.status) or {}
+        return thaw_object(self.status)
 
     def entered_at(self, phase: MigrationPhase) -> datetime | None:
         """When it entered that phase; None when it never did, as far as its status tells."""

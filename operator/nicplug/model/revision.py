@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.frozen_json import FrozenJson, freeze, shared, thaw
+from nicplug.model.frozen_json import FrozenJson, freeze, shared, thaw_object
 from nicplug.model.keys import RevisionKey
 from nicplug.model.metadata import ControllerReference, mapping, text
 from nicplug.model.names import KUBEVIRT_API_VERSION, VM_KIND
@@ -36,8 +36,7 @@ class VmRevision:
 
     def read_template(self) -> dict[str, Any]:
         """A mutable copy of the template."""
-        template = thaw(self.template)
-        return template if isinstance(template, dict) else {}
+        return thaw_object(self.template)
 
 
 def parse_revision(raw: Mapping[str, Any]) -> VmRevision:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.frozen_json import FrozenJson, freeze, shared, thaw
+from nicplug.model.frozen_json import FrozenJson, freeze, shared, thaw, thaw_object
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.keys import VmKey
 from nicplug.model.metadata import mapping, text
@@ -60,8 +60,7 @@ class VirtualMachine:
 
     def read_template(self) -> dict[str, Any]:
         """A mutable copy of `spec.template`."""
-        template = thaw(self.template)
-        return template if isinstance(template, dict) else {}
+        return thaw_object(self.template)
 
     def read_spec(self) -> dict[str, Any]:
         """A mutable copy of the whole spec."""
@@ -69,7 +68,7 @@ class VirtualMachine:
 
     def read_status(self) -> dict[str, Any]:
         """A mutable copy of the status; empty when there is none."""
-        return thaw(self.status) or {}
+        return thaw_object(self.status)
 
 
 def parse_vm(raw: Mapping[str, Any]) -> VirtualMachine:

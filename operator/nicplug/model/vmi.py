@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw_object
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.keys import VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, text
@@ -93,7 +93,7 @@ class VirtualMachineInstance:
 
     def read_status(self) -> dict[str, Any]:
         """A mutable copy of the status; empty when there is none."""
-        return thaw(self.status) or {}
+        return thaw_object(self.status)
 
 
 def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:

@@ -25,11 +25,10 @@ from tests.build import (
     vmi,
     vmi_view,
 )
+from tests.unit.plan.outcome import status_of
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
-from nicplug.model.frozen_json import thaw
-from nicplug.plan.actions import PatchNetworksAnnotation, PatchStatus
-from nicplug.plan.outcome import Plan
+from nicplug.plan.actions import PatchNetworksAnnotation
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 from nicplug.plan.vmi.decide import plan_vmi
@@ -38,15 +37,10 @@ HAS = pod(networks=[element("blue")], attached=["blue"])
 PLUGGED = row("blue", "domain", "multus-status")
 
 
-def _status(plan: Plan) -> Json:
-    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
-    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
-
-
 def _with_history(records: Sequence[Json], *nics: Nic, rows: Sequence[Json], launcher: Json) -> list[Json]:
     raw = vmi(primary(), *nics, rows=[primary_row(), *rows], operations=records)
     found: list[Json] = (
-        _status(plan_vmi(vmi_view(raw, launcher, pending_since=later(-9)), now=NOW)).get("interfaceOperations") or []
+        status_of(plan_vmi(vmi_view(raw, launcher, pending_since=later(-9)), now=NOW)).get("interfaceOperations") or []
     )
     return found
 
@@ -84,7 +78,7 @@ def test_a_nic_of_an_empty_name_does_not_make_writes_without_end() -> None:
     """Its record was not found again, so that each pass wrote a new one, with an event, at full speed."""
     raw = vmi(primary(), nic(""), rows=[primary_row()])
     first = plan_vmi(vmi_view(raw, pod()), now=NOW)
-    raw["status"] |= _status(first)
+    raw["status"] |= status_of(first)
     second = plan_vmi(vmi_view(raw, pod()), now=later(1))
     assert second.actions == ()
     assert second.announcements == ()
@@ -97,7 +91,7 @@ def _template_asks_for_blue_to_go(*, pod_interface: str | None = None, **view: A
         vmi_view(raw, HAS, vm=vm(primary(), absent("blue")), pending_since=later(-9), **view),
         now=NOW,
     )
-    (record,) = _status(plan)["interfaceOperations"]
+    (record,) = status_of(plan)["interfaceOperations"]
     return record["operation"], record["phase"], record["reason"]
 
 
@@ -115,7 +109,7 @@ def test_the_primary_nic_cannot_be_unplugged_and_says_so() -> None:
     """KubeVirt's admission forbids it; without a webhook the wish would go through, or vanish without a word."""
     raw = vmi(primary(), rows=[primary_row()], owner_uid=VM_UID)
     view = vmi_view(raw, HAS, vm=vm(primary(state="absent")), pending_since=later(-9))
-    (record,) = _status(plan_vmi(view, now=NOW))["interfaceOperations"]
+    (record,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
     assert (record["name"], record["phase"], record["reason"]) == ("default", "Blocked", Reason.UNPLUG_NEEDS_RESTART)
 
 
@@ -123,7 +117,7 @@ def test_a_nic_behind_one_that_fails_names_it() -> None:
     """The controller stops at the first that fails; the one behind it looked as if its own network were at fault."""
     raw = vmi(primary(), nic("red"), nic("blue"), rows=[primary_row()])
     view = vmi_view(raw, pod(networks=[element("red"), element("blue")]), pending_since=later(-9))
-    red, blue = _status(plan_vmi(view, now=NOW))["interfaceOperations"]
+    red, blue = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
     assert "after NIC" not in red["message"]
     assert 'after NIC "red"' in blue["message"]
 
@@ -178,7 +172,7 @@ class Leaders:
         )
         plan = plan_vmi(view, now=now)
         self.pending_since[behind] = (self.pending_since.get(behind) or now) if plan.withholds_report else None
-        written = _status(plan)
+        written = status_of(plan)
         self.raw["status"] |= written
         return written
 

@@ -33,8 +33,9 @@ from nicplug.plan.views import MigrationView
 
 # A VMI that was created a moment before its migration is told by another watch.
 VMI_PATIENCE = timedelta(seconds=2)
-# A place in a queue changes often; nobody acts on it.
-_WORDING_DELAY = timedelta(seconds=2)
+# Longer than other words wait (plan.status): a place in the queue changes with each migration that ends, for everybody
+# who waits, and its record, its VMI and its VM repeat it.
+_PLACE_DELAY = timedelta(seconds=2)
 _BEFORE_READY = (MigrationPhase.UNSET, MigrationPhase.PENDING, MigrationPhase.SCHEDULING)
 _BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
 # The executor announces what was refused.
@@ -183,7 +184,7 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
     is_new = text(before.get("reason")) != outcome.progress.reason
     says_little = text(before.get("message")) == ASKS_FOR_A_SLOT
     is_prompt = is_new or says_little
-    delay = view.settings.report_delay if is_prompt else max(view.settings.report_delay, _WORDING_DELAY)
+    delay = view.settings.report_delay if is_prompt else max(view.settings.report_delay, _PLACE_DELAY)
     decision = decide_status(
         migration,
         changes=changes,

@@ -33,13 +33,12 @@ from tests.build import (
 )
 from tests.unit.plan.migration.test_ladder import FAILURES
 from tests.unit.plan.migration.test_progress import REACHED, TOLD_ELSEWHERE
+from tests.unit.plan.outcome import status_of
 
-from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.operations import OperationPath as Path
 from nicplug.model.operations import OperationPhase as Phase
 from nicplug.model.rolled_back import entry_digest
-from nicplug.plan.actions import PatchStatus
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
@@ -888,14 +887,9 @@ def _plan(case: Case) -> Plan:
     return plan_vmi(vmi_view(raw, case.pod, pending_since=later(-60), **case.view), now=NOW)
 
 
-def _status(plan: Plan) -> Json:
-    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
-    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
-
-
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_record(case: Case) -> None:
-    records = _status(_plan(case)).get("interfaceOperations") or []
+    records = status_of(_plan(case)).get("interfaceOperations") or []
     if case.phase is None:
         assert records == []
         return
@@ -908,7 +902,7 @@ def test_record(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_condition_tells_the_same(case: Case) -> None:
-    conditions = {item["type"]: item for item in _status(_plan(case)).get("conditions") or []}
+    conditions = {item["type"]: item for item in status_of(_plan(case)).get("conditions") or []}
     ready = conditions["InterfacesReady"]
     if case.phase in (None, Phase.READY):
         assert (ready["status"], ready["reason"]) == ("True", Reason.ALL_INTERFACES_READY)
@@ -924,7 +918,7 @@ def test_the_condition_tells_the_same(case: Case) -> None:
 def test_the_link_of_the_primary_nic(state: str, reported: str, reason: str | None) -> None:
     raw = vmi(primary(state=state), rows=[row("default", "domain", pod_interface="eth0", linkState=reported)])
     records = (
-        _status(plan_vmi(vmi_view(raw, pod(), pending_since=later(-60)), now=NOW)).get("interfaceOperations") or []
+        status_of(plan_vmi(vmi_view(raw, pod(), pending_since=later(-60)), now=NOW)).get("interfaceOperations") or []
     )
     assert [(item["operation"], item["reason"]) for item in records] == ([("SetLink", reason)] if reason else [])
 
@@ -991,7 +985,7 @@ ELSEWHERE: dict[Reason, Plan] = {
 
 @pytest.mark.parametrize("reason", ELSEWHERE, ids=str)
 def test_reasons_of_conditions_and_events(reason: Reason) -> None:
-    status = _status(ELSEWHERE[reason])
+    status = status_of(ELSEWHERE[reason])
     told = {item.get("reason") for item in [*(status.get("conditions") or []), status]}
     assert reason in told | {event.reason for event in ELSEWHERE[reason].announcements}
 
@@ -999,7 +993,7 @@ def test_reasons_of_conditions_and_events(reason: Reason) -> None:
 def _of_spec(*nics: Nic, rows: Sequence[Json] = ()) -> list[tuple[str, str, str]]:
     """Name, reason and message of each record of a running VMI with these NICs."""
     view = vmi_view(vmi(primary(), *nics, rows=[primary_row(), *rows]), pod(), pending_since=later(-9))
-    records = _status(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
+    records = status_of(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
     return [(item["name"], item["reason"], item["message"]) for item in records]
 
 
@@ -1021,7 +1015,7 @@ def test_flaws_of_a_spec_have_one_record_each(reason: Reason) -> None:
 def test_stage_adds_nothing_to_a_nic_that_the_template_asks_for_too() -> None:
     blue = vmi(primary(), nic("blue"), rows=[primary_row()], owner_uid=VM_UID, annotations=OF_TEMPLATE)
     view = vmi_view(blue, ASKED, vm=vm(primary(), nic("blue")), pending_since=later(-9), **staged())
-    (record,) = _status(plan_vmi(view, now=NOW))["interfaceOperations"]
+    (record,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
     assert "no longer asks for it" not in record["message"]
 
 
@@ -1033,18 +1027,18 @@ def test_a_nic_that_was_taken_back_says_so_also_with_rollout_strategy_stage() ->
     config = staged(onFailure="Rollback")["config"]
     raw = vmi(primary(), rows=[primary_row()], annotations=note, owner_uid=VM_UID)
     plan = plan_vmi(vmi_view(raw, pod(), vm=template, config=config, pending_since=later(-9)), now=NOW)
-    (record,) = _status(plan)["interfaceOperations"]
+    (record,) = status_of(plan)["interfaceOperations"]
     assert (record["phase"], record["reason"]) == ("Failed", "RolledBack")
     # Another policy: nothing stands in its way but the strategy.
     plan = plan_vmi(vmi_view(raw, pod(), vm=template, pending_since=later(-9), **staged()), now=NOW)
-    (record,) = _status(plan)["interfaceOperations"]
+    (record,) = status_of(plan)["interfaceOperations"]
     assert (record["phase"], record["reason"]) == ("Blocked", "RolloutStrategyStage")
 
 
 def _told_of_template(template: Json, *nics: Nic, **members: Any) -> list[tuple[str, str]]:
     """Reason and message of each record of a running VMI with these NICs, whose VM has that template."""
     view = vmi_view(vmi(primary(), *nics, **members), pod(), vm=template, pending_since=later(-9))
-    records = _status(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
+    records = status_of(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
     return [(item["reason"], item["message"]) for item in records]
 
 
@@ -1065,7 +1059,7 @@ def test_a_nic_whose_entry_was_deleted_under_the_guest_does_not_pass_for_unplugg
     """A record goes when its effect is observed, not when somebody edits the list."""
     raw = vmi(primary(), rows=[primary_row(), PLUGGED], operations=[operation("blue", type_="Unplug", phase="InGuest")])
     plan = plan_vmi(vmi_view(raw, HAS), now=NOW)
-    (record,) = _status(plan)["interfaceOperations"]
+    (record,) = status_of(plan)["interfaceOperations"]
     assert (record["operation"], record["phase"], record["reason"]) == ("Unplug", "Blocked", "EntryDeleted")
     assert "write them back with state: absent" in record["message"]
     assert [event.reason for event in plan.announcements] == ["InterfaceBlocked"]

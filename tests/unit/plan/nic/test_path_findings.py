@@ -34,6 +34,7 @@ from tests.build import (
     vmi,
     vmi_view,
 )
+from tests.unit.plan.outcome import status_of
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
@@ -504,11 +505,6 @@ def plan_of(case: Case) -> Plan:
         raw, *case.pods, pending_since=later(-60), seen_at=later(-60), migrations=case.migrations, **case.view
     )
     return plan_vmi(view, now=NOW)
-
-
-def status_of(plan: Plan) -> Json:
-    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
-    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

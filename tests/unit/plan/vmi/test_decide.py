@@ -24,9 +24,10 @@ from tests.build import (
     vmi_view,
 )
 from tests.fakes.patches import JSON_PATCH, patched
+from tests.unit.plan.outcome import status_of
 
 from nicplug.model.frozen_json import thaw
-from nicplug.plan.actions import CheckSpec, Create, LabelNode, PatchNetworksAnnotation, PatchStatus
+from nicplug.plan.actions import CheckSpec, Create, LabelNode, PatchNetworksAnnotation
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
@@ -36,11 +37,6 @@ from nicplug.plan.vmi.launcher_pod import launcher_pod_key
 
 def _kinds(plan: Plan) -> list[str]:
     return [type(action).__name__ for action in plan.actions]
-
-
-def _status(plan: Plan) -> Json:
-    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
-    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
 
 
 def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
@@ -66,9 +62,9 @@ def test_the_pod_is_made_behind_the_finalizer() -> None:
 def test_a_pod_that_was_refused_is_told() -> None:
     plan = _plan(vmi(phase=""), refusal=Refusal(reason=Reason.FAILED_CREATE, message="exceeded quota"))
     assert _kinds(plan) == ["PatchStatus"]
-    rows = {item["type"]: item for item in _status(plan)["conditions"]}
+    rows = {item["type"]: item for item in status_of(plan)["conditions"]}
     assert (rows["Synchronized"]["status"], rows["Synchronized"]["message"]) == ("False", "exceeded quota")
-    assert _status(plan)["phase"] == "Pending"
+    assert status_of(plan)["phase"] == "Pending"
 
 
 def test_a_network_that_is_missing_is_waited_for_and_then_the_pod_is_made_without_it() -> None:
@@ -186,13 +182,13 @@ class TestAnnouncements:
         raw = vmi(primary(), nic("blue", binding="masquerade"), rows=[primary_row()])
         plan = _plan(raw, pod())
         assert self._reasons(plan) == ["InterfaceBlocked"]
-        raw["status"] |= _status(plan)
+        raw["status"] |= status_of(plan)
         assert self._reasons(_plan(raw, pod())) == []
 
     def test_a_guest_that_ended_has_not_been_unplugged(self) -> None:
         record = {"name": "blue", "operation": "Unplug", "path": "Dynamic", "phase": "InGuest", "reason": "x"}
         plan = _plan(vmi(primary(), absent("blue"), operations=[record]))
-        assert _status(plan)["phase"] == "Failed"
+        assert status_of(plan)["phase"] == "Failed"
         assert self._reasons(plan) == ["LauncherPodLost"]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.build import NOW, POD_UID, VM_UID, VMI_UID, Json, later, pod, vm, vmi, vmi_view
+from tests.unit.plan.outcome import status_of
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import ConfirmPod, Create, Delete, PatchFinalizers, PatchStatus, RestoreLabels
@@ -17,11 +18,6 @@ PHASES = ("", "Pending", "Scheduling", "Scheduled", "Running", "Succeeded", "Fai
 
 def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
     return plan_vmi(vmi_view(raw, *pods, **view), now=NOW)
-
-
-def _status(plan: Plan) -> Json:
-    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
-    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -41,7 +37,7 @@ def test_pods_that_take_their_time_are_told() -> None:
     """At once they would cost every stop a write; after 0.3 s somebody may wonder."""
     going = pod(deleting=True)
     assert _plan(vmi(deleting=True), going).again_at == later(0.3)
-    status = _status(_plan(vmi(deleting=True), going, pending_since=later(-1)))
+    status = status_of(_plan(vmi(deleting=True), going, pending_since=later(-1)))
     assert [row["reason"] for row in status["conditions"]] == ["PodTerminating"]
     assert "phase" not in status
 
@@ -74,7 +70,7 @@ def test_finalizers_of_others_stay_and_the_vmi_has_failed_meanwhile() -> None:
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_an_ended_vmi_keeps_its_phase(phase: str) -> None:
-    assert "phase" not in _status(_plan(vmi(phase=phase, deleting=True, finalizers=["other/one"])))
+    assert "phase" not in status_of(_plan(vmi(phase=phase, deleting=True, finalizers=["other/one"])))
 
 
 @pytest.mark.parametrize("phase", ["", "Running"])

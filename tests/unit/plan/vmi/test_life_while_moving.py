@@ -26,6 +26,7 @@ from tests.build import (
     vmi,
     vmi_view,
 )
+from tests.unit.plan.outcome import status_of
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import ConfirmPod, Delete, PatchMigrationState, PatchPodCondition, PatchStatus, RestoreLabels
@@ -217,11 +218,6 @@ def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
     return plan_vmi(vmi_view(raw, *pods, pending_since=later(-9), **view), now=NOW)
 
 
-def _status(plan: Plan) -> Json:
-    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
-    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
-
-
 @dataclass(frozen=True, kw_only=True)
 class End:
     """Whose end is the VMI's."""
@@ -301,7 +297,7 @@ def test_whose_end_is_the_vmi_s(case: End) -> None:
     plan = _plan(
         raw, *case.pods, migrations=case.migrations, known_podless=case.is_confirmed, podless_since=later(-120)
     )
-    status = _status(plan)
+    status = status_of(plan)
     assert status.get("phase") == case.phase
     ready = {item["type"]: item for item in status["conditions"]}["Ready"]
     assert ready["status"] == ("True" if case.phase is None else "False")
@@ -314,19 +310,19 @@ def test_a_guest_whose_source_is_gone_may_have_arrived_unheard_of() -> None:
     """The source's node was lost and its pod deleted by force, when the guest ran at its target's already."""
     view = vmi_view(vmi(moving=COPY), target_pod(), migrations=RUNNING, known_podless=True, podless_since=later(-119))
     plan = plan_vmi(view, now=NOW)
-    assert "phase" not in _status(plan)
+    assert "phase" not in status_of(plan)
     assert plan.again_at == later(1)
 
 
 def test_both_pods_are_listed() -> None:
-    status = _status(_plan(vmi(), pod(), target_pod(), migrations=RUNNING))
+    status = status_of(_plan(vmi(), pod(), target_pod(), migrations=RUNNING))
     assert status["activePods"] == {POD_UID: NODE, TARGET_POD_UID: TARGET_NODE}
 
 
 def test_node_and_label_are_the_node_agent_s() -> None:
     """KubeVirt writes them at Scheduled alone."""
     plan = _plan(vmi(moving=MOVED, node=TARGET_NODE), target_pod(), migrations=RUNNING)
-    assert _status(plan).keys().isdisjoint({"nodeName", "migrationTransport", "migrationMethod", "migrationState"})
+    assert status_of(plan).keys().isdisjoint({"nodeName", "migrationTransport", "migrationMethod", "migrationState"})
     assert [action for action in plan.actions if not isinstance(action, PatchStatus)] == []
 
 
@@ -335,9 +331,9 @@ def test_the_image_is_that_of_the_pod_that_has_the_guest() -> None:
     new = target_pod()
     new["spec"]["containers"][0]["image"] = "launcher:2"
     moved = _plan(vmi(moving=MOVED, node=TARGET_NODE), new, migrations=RUNNING)
-    assert _status(moved)["launcherContainerImageVersion"] == "launcher:2"
+    assert status_of(moved)["launcherContainerImageVersion"] == "launcher:2"
     moving = _plan(vmi(moving=COPY), pod(), new, migrations=RUNNING)
-    assert _status(moving)["launcherContainerImageVersion"] == "launcher:1"
+    assert status_of(moving)["launcherContainerImageVersion"] == "launcher:1"
 
 
 SHUT = ({"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": "not open"},)
@@ -373,19 +369,19 @@ class TestReady:
         ],
     )
     def test_it_does_not_flicker(self, raw: Json, status: str) -> None:
-        rows = (raw["status"] | _status(_plan(raw, self._shut(), migrations=RUNNING)))["conditions"]
+        rows = (raw["status"] | status_of(_plan(raw, self._shut(), migrations=RUNNING)))["conditions"]
         assert {item["type"]: item["status"] for item in rows}["Ready"] == status
 
     def test_a_first_start_is_not_ready_before_its_pod_is(self) -> None:
         raw = vmi(conditions=[IS_READY])
-        rows = _status(_plan(raw, pod(gated=True, conditions=SHUT)))["conditions"]
+        rows = status_of(_plan(raw, pod(gated=True, conditions=SHUT)))["conditions"]
         assert {item["type"]: item["status"] for item in rows}["Ready"] == "False"
 
 
 def test_what_it_has_escaped_is_no_reason_any_more() -> None:
     raw = vmi(moving=MOVED, node=TARGET_NODE)
     raw["status"]["reason"] = "Evicted"
-    assert _status(_plan(raw, target_pod(), migrations=RUNNING))["reason"] is None
+    assert status_of(_plan(raw, target_pod(), migrations=RUNNING))["reason"] is None
 
 
 class TestRows:
@@ -394,7 +390,7 @@ class TestRows:
     RAW_ROWS = (primary_row("domain"), row("blue", "domain", "multus-status"))
 
     def _rows(self, raw: Json, *pods: Json) -> list[Json]:
-        status = raw["status"] | _status(_plan(raw, *pods, migrations=RUNNING))
+        status = raw["status"] | status_of(_plan(raw, *pods, migrations=RUNNING))
         found: list[Json] = status["interfaces"]
         return found
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.build import NODE, NOW, POD_UID, Json, later, migration_state, pinned, pod, vmi, vmi_view, waiting
+from tests.unit.plan.outcome import status_of
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import ConfirmPod, PatchStatus
@@ -22,18 +23,13 @@ PULLING_INIT = pod(status=waiting("ErrImagePull", where="initContainerStatuses")
 PROBED = pod(conditions=[{"type": "Ready", "status": "False", "reason": "Probe", "message": "no answer"}])
 
 
-def _status(plan: Plan) -> Json:
-    patches = [action for action in plan.actions if isinstance(action, PatchStatus)]
-    return {member: value for patch in patches for member, value in thaw(patch.wanted).items()}
-
-
 def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
     return plan_vmi(vmi_view(raw, *pods, pending_since=later(-9), **view), now=NOW)
 
 
 def _rows(raw: Json, *pods: Json, **view: Any) -> dict[str, Json]:
     """All conditions after the plan, by type."""
-    status = raw.get("status", {}) | _status(_plan(raw, *pods, **view))
+    status = raw.get("status", {}) | status_of(_plan(raw, *pods, **view))
     return {item["type"]: item for item in status.get("conditions") or []}
 
 
@@ -73,7 +69,7 @@ PHASES = [
 
 @pytest.mark.parametrize(("title", "raw", "pods", "wanted"), PHASES, ids=[case[0] for case in PHASES])
 def test_phase(title: str, raw: Json, pods: list[Json], wanted: str | None) -> None:
-    assert _status(_plan(raw, *pods)).get("phase") == wanted, title
+    assert status_of(_plan(raw, *pods)).get("phase") == wanted, title
 
 
 LONG_OVER = {"name": "compute", "state": {"terminated": {"exitCode": 0, "finishedAt": "2020-01-01T00:00:00Z"}}}
@@ -201,7 +197,7 @@ def test_eviction_requested_follows_the_mark_of_the_node() -> None:
 
 
 def test_a_new_phase_has_its_moment_and_what_follows_from_the_pod() -> None:
-    status = _status(_plan(vmi(phase="Scheduling"), BURSTABLE))
+    status = status_of(_plan(vmi(phase="Scheduling"), BURSTABLE))
     assert status["phaseTransitionTimestamps"] == [
         {"phase": "Scheduled", "phaseTransitionTimestamp": "2026-01-02T03:04:05Z"}
     ]
@@ -212,7 +208,7 @@ def test_a_new_phase_has_its_moment_and_what_follows_from_the_pod() -> None:
 
 def test_every_pod_that_it_controls_is_an_active_one() -> None:
     other = pod(name="virt-launcher-target", uid="b", node="node02")
-    assert _status(_plan(vmi(), pod(), other))["activePods"] == {POD_UID: "node01", "b": "node02"}
+    assert status_of(_plan(vmi(), pod(), other))["activePods"] == {POD_UID: "node01", "b": "node02"}
 
 
 class TestMissingPod:
@@ -274,7 +270,7 @@ CAUSES = [
 @pytest.mark.parametrize(("title", "raw", "pods", "reason", "says"), CAUSES, ids=[case[0] for case in CAUSES])
 def test_who_took_the_pod_is_told(title: str, raw: Json, pods: list[Json], reason: str, says: str) -> None:
     plan = _plan(raw, *pods)
-    assert _status(plan)["reason"] == reason, title
+    assert status_of(plan)["reason"] == reason, title
     (announcement,) = (item for item in plan.announcements if item.reason == Reason.LAUNCHER_POD_LOST)
     assert says in announcement.message
     raw["status"] = raw.get("status", {}) | {"reason": reason}
@@ -284,7 +280,7 @@ def test_who_took_the_pod_is_told(title: str, raw: Json, pods: list[Json], reaso
 def test_the_first_cause_stays() -> None:
     raw = vmi()
     raw["status"]["reason"] = "EvictionByEvictionAPI"
-    status = _status(_plan(raw))
+    status = status_of(_plan(raw))
     assert status["phase"] == "Failed"
     assert "reason" not in status
 
@@ -292,7 +288,7 @@ def test_the_first_cause_stays() -> None:
 def test_a_guest_that_ends_by_itself_has_lost_nothing() -> None:
     ended = {"containerStatuses": [{"name": "compute", "state": {"terminated": {"exitCode": 0}}}]}
     plan = _plan(vmi(phase="Succeeded"), pod(phase="Succeeded", status=ended))
-    assert "reason" not in _status(plan)
+    assert "reason" not in status_of(plan)
     assert plan.announcements == ()
 
 
@@ -308,26 +304,26 @@ class TestNodeAgentIsSilent:
 
     def test_it_has_two_minutes(self) -> None:
         plan = _plan(vmi(), self._pod(60))
-        assert "phase" not in _status(plan)
+        assert "phase" not in status_of(plan)
         assert plan.again_at == later(60)
 
     def test_then_the_vmi_has_failed(self) -> None:
-        assert _status(_plan(vmi(), self._pod(121)))["phase"] == "Failed"
+        assert status_of(_plan(vmi(), self._pod(121)))["phase"] == "Failed"
 
     @pytest.mark.parametrize("skew", [-60, 60], ids=["behind", "ahead"])
     def test_a_node_whose_clock_is_a_minute_off_has_a_minute_all_the_same(self, skew: int) -> None:
         """It ended 59 s ago by our clock; the pod has the node's."""
-        assert "phase" not in _status(_plan(vmi(), self._pod(59 - skew)))
-        assert _status(_plan(vmi(), self._pod(181 - skew)))["phase"] == "Failed"
+        assert "phase" not in status_of(_plan(vmi(), self._pod(59 - skew)))
+        assert status_of(_plan(vmi(), self._pod(181 - skew)))["phase"] == "Failed"
 
     def test_an_evicted_pod_never_had_a_container(self) -> None:
         conditions = [{"type": "Ready", "status": "False", "lastTransitionTime": later(-200).isoformat()}]
         evicted = pod(status={"phase": "Failed", "containerStatuses": []}, conditions=conditions)
-        assert _status(_plan(vmi(), evicted))["phase"] == "Failed"
+        assert status_of(_plan(vmi(), evicted))["phase"] == "Failed"
 
     def test_a_pod_that_is_only_going_may_still_run_its_guest(self) -> None:
         """A node that is lost: its pod is being deleted for hours, and a second guest would write to the same disk."""
         going = pod(deleting=True, deletionTimestamp=later(-7200).isoformat())
         plan = _plan(vmi(), going)
-        assert "phase" not in _status(plan)
+        assert "phase" not in status_of(plan)
         assert _rows(vmi(), going)["Ready"]["reason"] == "PodTerminating"
