@@ -447,6 +447,26 @@ def test_events_of_waiting_are_told_once() -> None:
     assert second.again_at == later(300).replace(microsecond=0)
 
 
+WAITED_FOR = {"type": "Progressing", "status": "True", "reason": "WaitingForSlot", "message": "4th in the queue"}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(migration(""), id="asked for just now"),
+        pytest.param(migration("Pending"), id="accepted by an operator that said nothing yet"),
+        pytest.param(migration("Pending", status={"conditions": [WAITED_FOR]}), id="the last node goes while it waits"),
+    ],
+)
+def test_that_no_node_can_take_the_vm_is_said_by_the_first_plan_that_sees_it(raw: Json) -> None:
+    """Promised within two seconds: it waits for no timer and for no company."""
+    first = plan_migration(migration_view(raw, vmi(), pod(), nodes=[node(NODE)], pending_since=None), now=NOW)
+    assert (progressing(first)["status"], progressing(first)["reason"]) == ("False", "NoCandidateNode")
+    assert progressing(first)["message"].startswith("0 of 1 node can take the VM: node01 runs it")
+    assert events(first) == [("NoCandidateNode", progressing(first)["message"])]
+    assert not first.withholds_report
+
+
 def test_no_candidate_for_five_minutes_is_a_failure() -> None:
     condition = {
         "type": "Progressing", "status": "False", "reason": "NoCandidateNode", "message": "x",

@@ -89,6 +89,33 @@ def test_a_nic_whose_device_no_node_has_keeps_no_other_one_waiting() -> None:
     assert (records["blue"]["reason"], records["blue"]["path"]) == ("NoDynamicController", "Migration")
 
 
+TOLD = (
+    {"type": "Ready", "status": "True"},
+    {"type": "InterfacesReady", "status": "False"},
+    {"type": "MigrationRequired", "status": "True"},
+)
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [((), ()), ((migrating(phase="Pending"),), TOLD)],
+    ids=["a new NIC", "the last node goes"],
+)
+def test_that_no_node_can_take_the_vm_is_said_by_the_first_plan_that_sees_it(
+    records: tuple[Json, ...], told: tuple[Json, ...]
+) -> None:
+    """Promised within two seconds: it waits for no timer and for no company."""
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], operations=records, conditions=[MIGRATABLE, *told])
+    view = vmi_view(raw, pod(), nads=[nad("blue-net")], seen_at=NOW, pending_since=None, controller=NO_CONTROLLER)
+    own_node = parse_node({"metadata": {"name": "node01"}, "status": {"conditions": UP}})
+    plan = plan_vmi(replace(view, nodes=(own_node,)), now=NOW)
+    (record,) = status_of(plan)["interfaceOperations"]
+    assert (record["phase"], record["reason"]) == ("Blocked", "NoCandidateNode")
+    assert "0 of 1 node can take the VM: node01 runs it" in record["message"]
+    assert [item.reason for item in plan.announcements] == ["InterfaceBlocked"]
+    assert not plan.withholds_report
+
+
 def queued(message: str) -> Json:
     """The status of a migration that waits."""
     return {"conditions": [{"type": "Progressing", "status": "True", "message": message}]}
