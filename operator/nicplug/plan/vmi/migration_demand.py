@@ -15,7 +15,7 @@ from nicplug.plan.nic.path.causes import causes_of, format_causes, is_same_cause
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_job import create_migration, migration_key
-from nicplug.plan.vmi.moving import is_moving, migration_state
+from nicplug.plan.vmi.moving import brings_unwanted, is_moving, migration_state
 
 # However long somebody goes on writing NICs one by one, the first of them waits no longer than so many windows.
 _LONGEST_WAIT = 5
@@ -42,6 +42,8 @@ def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
     if not report.wanting:
         return _take_back(view, under_way)
     if under_way:
+        if doomed := [item for item in under_way if item.is_stuck and brings_unwanted(view)]:
+            return _take_back(view, doomed)
         changes = (_with_what_it_is_for(item, view, report) for item in _waiting(view, under_way))
         return Demand(actions=tuple(item for item in changes if item is not None))
     due = _due(view, report)

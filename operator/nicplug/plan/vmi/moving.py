@@ -4,7 +4,7 @@ While it moves, nothing is done to its source pod: the target pod was made from 
 only one of the two would be lost, or be in the guest of neither.
 """
 
-from nicplug.model.interface_names import hashed_interface_name
+from nicplug.model.interface_names import hashed_interface_name, is_hashed_name
 from nicplug.model.migration import Migration, MigrationState, migration_state_in
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
@@ -53,6 +53,22 @@ def journey_of(view: VmiView) -> Journey | None:
         target=pod.key.name if pod is not None else "",
         networks=_networks_of(pod, view.vmi) if pod is not None else None,
     )
+
+
+def brings_unwanted(view: VmiView) -> bool:
+    """The target pod was made with a NIC that was taken back since, or with its network as it was before.
+
+    One that cannot start for it would be waited for in vain, and what is wanted with it.
+    """
+    pod, vmi = target_pod(view), view.vmi
+    asked = networks_asked_for(pod, namespace=vmi.key.namespace) if pod is not None else {}
+    absent = {interface.name for interface in vmi.interfaces if interface.is_absent}
+    wanted = {
+        hashed_interface_name(network.name): "/".join(network.attachment_reference(namespace=vmi.key.namespace))
+        for network in vmi.networks
+        if network.is_secondary and network.name not in absent
+    }
+    return any(is_hashed_name(name) and wanted.get(name) != asked[name] for name in asked)
 
 
 def _networks_of(pod: LauncherPod, vmi: VirtualMachineInstance) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What a migration is made for, how often, and when not again."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.build import (
@@ -10,6 +10,7 @@ from tests.build import (
     Json,
     Nic,
     a_migration,
+    absent,
     element,
     failed,
     later,
@@ -292,3 +293,35 @@ def test_a_refusal_of_the_api_server_is_no_reason_to_take_a_migration_back() -> 
 def test_a_definition_that_is_not_known_now_changes_nothing() -> None:
     """An operator that has just started, or lost its rights, does not write."""
     assert not annotated(plan(BLUE, migrations=(own("Pending", BLUE),), nads=None))
+
+
+class TestOneThatIsDoomed:
+    """Its target pod cannot start, and was made with what is not wanted any more."""
+
+    OWN: ClassVar[dict[str, Any]] = {
+        "name": "kubevirt-workload-update-0123456789",
+        "annotations": {"kubevirt.io/workloadUpdateMigration": ""},
+        "ownerReferences": [owner("VirtualMachineInstance", NAME, VMI_UID)],
+    }
+
+    def _taken_back(self, *nics: Nic, progressing: str = "False", of: tuple[str, ...] = ("blue", "red")) -> bool:
+        told = [{"type": "Progressing", "status": progressing, "reason": "TargetPodSandboxFailed"}]
+        own = migration("Scheduling", status={"conditions": told}, **self.OWN)
+        target = target_pod(networks=[element(name) for name in of], ready=False, phase="Pending")
+        found = plan(*nics, migrations=(own,), pods=(pod(networks=[]), target))
+        assert made(found) is None
+        return any(isinstance(item, Delete) and item.kind is Kind.MIGRATION for item in found.actions)
+
+    def test_a_nic_that_was_taken_back_does_not_keep_the_others_waiting(self) -> None:
+        assert self._taken_back(absent("blue"), RED)
+        assert self._taken_back(RED)
+
+    def test_nor_does_a_network_that_was_corrected(self) -> None:
+        assert self._taken_back(nic("blue", attachment="other"), RED)
+
+    def test_one_that_gets_on_goes_on(self) -> None:
+        assert not self._taken_back(absent("blue"), RED, progressing="True")
+
+    def test_one_that_brings_what_is_wanted_has_its_time(self) -> None:
+        assert not self._taken_back(BLUE, RED)
+        assert not self._taken_back(BLUE, RED, nic("green"))
