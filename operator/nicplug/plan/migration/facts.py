@@ -118,17 +118,18 @@ def find_target(view: MigrationView, migration: Migration) -> LauncherPod | None
 def first_in_line(view: MigrationView) -> Migration:
     """Of the migrations of this VMI that have not ended, the one that may go on; all others fail.
 
-    The one that the node agents have, then one with a target pod, then one that was accepted, then the oldest: whoever
-    looks decides the same, also about two that were made in the same millisecond.
+    The one that the node agents have, then one with a target pod, then a person's, which waits for no back-off, then
+    one that was accepted, then the oldest: whoever looks decides the same, also about two of the same millisecond.
     """
     unfinished = [item for item in view.migrations if not item.is_final and is_for(item, view.vmi)]
     present = {item.uid: position for position, item in enumerate(unfinished)}
     state = migration_state_in(view.vmi.status) if view.vmi is not None else MigrationState()
 
-    def rank(item: Migration) -> tuple[bool, bool, bool, int]:
+    def rank(item: Migration) -> tuple[bool, bool, bool, bool, int]:
         return (
             not (state.is_active and state.migration_uid == item.uid),
             not (item.has_target or find_target(view, item) is not None),
+            view.vmi is not None and item.is_automatic(vmi_uid=view.vmi.uid),
             item.phase is MigrationPhase.UNSET,
             present[item.uid],
         )

@@ -3,7 +3,19 @@
 from itertools import permutations
 
 import pytest
-from tests.build import NOW, Json, migration, migration_state, migration_view, pod, target_pod, vmi
+from tests.build import (
+    NAME,
+    NOW,
+    VMI_UID,
+    Json,
+    migration,
+    migration_state,
+    migration_view,
+    owner,
+    pod,
+    target_pod,
+    vmi,
+)
 from tests.unit.plan.migration.outcome import events, names, progressing, status
 
 from nicplug.plan.actions import Create
@@ -78,6 +90,21 @@ def test_an_older_one_that_is_seen_late_does_not_push_it_aside(
     """Clocks of several API servers differ, and watch lines have no common order."""
     found = plans(made("a", at="2026-01-02T03:03:00Z"), leader, of=of, pods=pods)
     assert failed(found) == {"a"}
+
+
+OWN = {
+    "annotations": {"kubevirt.io/workloadUpdateMigration": ""},
+    "ownerReferences": [owner("VirtualMachineInstance", NAME, VMI_UID)],
+}
+
+
+def test_a_person_s_goes_before_one_that_nicplug_has_made_and_not_begun() -> None:
+    """It may wait for its back-off, from which migrating by hand is the way out; a NIC comes with either."""
+    ours = made("kubevirt-workload-update-1", "Pending", at="2026-01-02T03:03:00Z", **OWN)
+    assert failed(plans(ours, made("z"))) == {"kubevirt-workload-update-1"}
+    assert failed(plans(ours, made("z", "Pending"))) == {"kubevirt-workload-update-1"}
+    pods = (target_pod(migration_uid="uid-kubevirt-workload-update-1", ready=False),)
+    assert failed(plans(ours, made("z"), pods=pods)) == {"z"}
 
 
 def test_two_that_were_both_accepted_before_either_heard_of_the_other() -> None:
