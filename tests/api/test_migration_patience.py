@@ -1,5 +1,6 @@
 """Who is waited for while a VM is migrated, for how long, and how that is told."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from tests.api.journey import Journey, guest
 from tests.api.objects import Json
 from tests.api.test_migrations import is_as_it_was
 from tests.api.world import MIGRATION, POD, VMI, World
+from tests.fakes.faults import Fault, Request
 
 PENDING_TIMEOUT = "kubevirt.io/migrationPendingPodTimeoutSeconds"
 
@@ -16,6 +18,11 @@ def end_sidecar(body: Json) -> None:
     """The kubelet: the pod runs, and a container that somebody has injected has ended."""
     ended = {"terminated": {"reason": "Error", "exitCode": 1}}
     body["status"]["containerStatuses"].append({"name": "logger", "ready": False, "state": ended})
+
+
+def attach(body: Json) -> None:
+    """Multus: all that was asked for is there."""
+    body["metadata"]["annotations"][objects.NETWORK_STATUS] = objects.network_status(objects.requested(body))
 
 
 def run_with_broken_sidecar(world: World, journey: Journey) -> None:
@@ -146,3 +153,75 @@ async def test_a_node_that_is_deleted_during_the_copy_ends_the_migration_and_fre
         assert journey.progressing["reason"] == ("VmiFinal" if lost == "node01" else "TargetPodLost")
     assert world.phase(journey.vmi) == ("Failed" if lost == "node01" else "Running")
     assert world.get(VMI, journey.vmi)["status"]["migrationState"]["failed"] is True
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [
+        ("PreparingTarget", "virt-handler on node02 did not prepare the target pod within 5 s"),
+        ("TargetReady", "virt-handler on node01 did not begin the copy within 5 s"),
+    ],
+)
+async def test_a_node_agent_that_never_answers_is_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, phase: str, words: str
+) -> None:
+    for module in ("timeouts", "actions"):
+        monkeypatch.setattr(f"nicplug.plan.migration.{module}.NODE_AGENT_PATIENCE", timedelta(seconds=5))
+    journey = await moving(world, phase)
+    # Longer than any report is withheld: nothing but the deadline makes anybody look again.
+    await world.until(lambda: journey.phase == "Failed")
+    assert journey.progressing["reason"] == "MigrationFailed"
+    assert words in journey.progressing["message"]
+    await is_as_it_was(world, journey)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Deaf(Fault):
+    """No write of the operator's to `status.migrationState` is permitted."""
+
+    def matches(self, request: Request) -> bool:
+        is_status = (request.verb, request.resource, request.subresource) == ("patch", VMI, "status")
+        paths = [item.get("path") for item in request.body or [] if item.get("op") != "test"] if is_status else []
+        return "/status/migrationState" in paths
+
+
+def refuse_to_tell_node_agents(world: World) -> None:
+    """As without the rule for `virtualmachineinstances/status`."""
+    message = "virtualmachineinstances is forbidden: no"
+    world.server.inject(Deaf(status=403, times=10**6, body={"message": message, "code": 403, "reason": "Forbidden"}))
+
+
+def notes(world: World, journey: Journey, reason: str) -> list[str]:
+    """What the events about the migration say that have this reason."""
+    about = [item for item in world.server.items("events") if item["regarding"].get("uid") == journey.uid]
+    return [item["note"] for item in about if item["reason"] == reason]
+
+
+async def test_a_hand_off_that_is_refused_is_told_and_asked_again(world: World) -> None:
+    journey = await moving(world, "Scheduling")
+    refuse_to_tell_node_agents(world)
+    await journey.to("Scheduled")
+    assert journey.target is not None
+    world.server.modify(POD, journey.target["metadata"]["name"], attach)
+    await world.until(lambda: notes(world, journey, "FailedHandOver"))
+    (note,) = notes(world, journey, "FailedHandOver")
+    assert note.startswith("Failed to set MigrationStat in VMI status. :")
+    assert "virtualmachineinstances is forbidden: no" in note
+    assert journey.phase == "Scheduled"
+    world.server.heal()
+    await journey.to("Succeeded", seconds=60)
+
+
+@pytest.mark.parametrize("phase", ["PreparingTarget", "Running"])
+async def test_an_abort_that_is_refused_is_told_and_asked_again(world: World, phase: str) -> None:
+    journey = await moving(world, phase)
+    refuse_to_tell_node_agents(world)
+    journey.cancel()
+    await world.until(lambda: notes(world, journey, "FailedAbortMigration"))
+    (note,) = notes(world, journey, "FailedAbortMigration")
+    assert note.startswith("Error patching virtual machine instance: ")
+    assert "virtualmachineinstances is forbidden: no" in note
+    assert journey.phase == phase
+    world.server.heal()
+    await journey.until(lambda: not journey.exists, seconds=60)
+    await is_as_it_was(world, journey)

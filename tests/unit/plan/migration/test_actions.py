@@ -504,6 +504,9 @@ class TestMarkedFailed:
         assert self.marked(phase, meta=meta, **members)["failureReason"] == words
         times[0]["phaseTransitionTimestamp"] = later(-290).strftime("%Y-%m-%dT%H:%M:%SZ")
         assert self.marked(phase, meta=meta, **members) == {}
+        # Nothing else makes anybody look again.
+        plan = plan_migration(seen(phase, moving(**members), pod(), target_pod(), meta=meta), now=NOW)
+        assert plan.again_at == later(-290 + 300).replace(microsecond=0)
 
     def test_an_abort_keeps_the_rest(self) -> None:
         assert self.marked("Running", deleting=True, **STARTED) == migration_state(**STARTED, abortRequested=True)
