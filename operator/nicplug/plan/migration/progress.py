@@ -39,16 +39,25 @@ def describe(
         case MigrationPhase.PENDING if (told := told_of(facts.migration)).get("reason") in POD_REFUSED:
             # Its time counts on until there is a pod.
             return Progress(reason=text(told["reason"]), message=text(told.get("message")), is_stuck=True)
-        case MigrationPhase.PENDING if not view.slot.is_granted:
-            return _queued(view) or Progress(reason=Reason.CREATING_TARGET_POD, message=ASKS_FOR_A_SLOT)
         case MigrationPhase.PENDING:
-            return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
+            return _pending(view, facts)
         case MigrationPhase.SCHEDULING:
             return _starting(view, facts, now=now)
         case MigrationPhase.SCHEDULED:
             return _ready(view, facts, now=now)
         case _:
             return _handed_off(facts, phase)
+
+
+def _pending(view: MigrationView, facts: Facts) -> Progress:
+    if not view.slot.is_granted and (queued := _queued(view)) is not None:
+        return queued
+    told = told_of(facts.migration)
+    if told.get("reason") == Reason.REJECTED_BY_QUOTA:
+        # Each try takes a moment, and may end as the last one did.
+        return Progress(reason=Reason.REJECTED_BY_QUOTA, message=text(told.get("message")))
+    message = "the target pod is being made" if view.slot.is_granted else ASKS_FOR_A_SLOT
+    return Progress(reason=Reason.CREATING_TARGET_POD, message=message)
 
 
 def _told(obstacle: Obstacle) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tests.build import (
     NODE,
+    NOW,
     Json,
     element,
     later,
@@ -21,6 +22,7 @@ from tests.build import (
 )
 from tests.unit.plan.migration.outcome import events, names, progressing, status
 
+from nicplug.model.migration_slot import MigrationSlot
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
@@ -365,6 +367,17 @@ class TestWithoutPod:
         assert names(trying) == ["Create Pod"]
         over = plan_migration(migration_view(raw, vmi(), pod()), now=later(900 - 0.678))
         assert status(over)["phase"] == "Failed"
+
+    @pytest.mark.parametrize("slot", [MigrationSlot(is_granted=True), MigrationSlot()], ids=["granted", "asked for"])
+    def test_a_quota_is_told_until_there_is_a_pod(self, slot: MigrationSlot) -> None:
+        """Each try said that nothing is in the way, and the next word that there is."""
+        row = {"type": "Progressing", "status": "True", "reason": "RejectedByResourceQuota", "message": "exceeded"}
+        raw = migration("Pending", status={"conditions": [row | {"lastTransitionTime": CREATED}]})
+        kept = plan_migration(migration_view(raw, vmi(), pod(), slot=slot, pending_since=later(-60)), now=NOW)
+        assert progressing(kept)["reason"] == "RejectedByResourceQuota"
+        queued = MigrationSlot(reason="WaitingForSlot", message="2nd in the queue")
+        told = plan_migration(migration_view(raw, vmi(), pod(), slot=queued, pending_since=later(-60)), now=NOW)
+        assert progressing(told)["message"] == "2nd in the queue"
 
     def test_a_quota_is_waited_for_without_end(self) -> None:
         refusal = Refusal(reason="FailedCreate", message="exceeded quota: q")
