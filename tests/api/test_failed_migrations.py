@@ -8,6 +8,8 @@ from tests.api.test_migrations_on_demand import made, posts, without_controller
 from tests.api.world import MIGRATION, POD, VM, VMI, World
 
 INTERFACES = "nicplug.io/interfaces"
+IGNORE_BACKOFF = "kubevirt.io/func-test-ignore-migration-backoff"
+PENDING_TIMEOUT = "kubevirt.io/migrationPendingPodTimeoutSeconds"
 BLUE, GREEN = objects.pod_interface("blue"), objects.pod_interface("green")
 
 
@@ -32,21 +34,41 @@ async def failed_once(world: World) -> str:
     """A VM whose NIC has kept a target pod from starting: it had a node, and did not come up in time."""
     name = await without_controller(world)
     world.plug(VM, name, "blue")
+    await never_starts(world, [BLUE])
+    await world.until(lambda: world.record(name, "blue").get("phase") == "Failed")
+    return name
+
+
+async def never_starts(world: World, nics: list[str]) -> None:
+    """The target pod has these NICs, gets a node and does not come up: its migration fails, and the pod goes."""
+
+    def going() -> Json:
+        return next((item for item in made(world) if item.get("status", {}).get("phase") != "Failed"), {})
+
+    await world.until(going)
+    annotate(world, going(), IGNORE_BACKOFF, "")
     await world.until(lambda: target_pods(world))
-    (pod,), (migration,) = target_pods(world), made(world)
-    assert objects.requested(pod) == [BLUE]
+    (pod,), migration = target_pods(world), going()
+    assert objects.requested(pod) == nics
     world.server.bind(pod["metadata"]["name"], node="node02")
     # Pods and migrations have a watch each: one without a node would be late for another reason.
-    await world.until(lambda: "on node02" in told(made(world)[0]))
-    timeout = {"kubevirt.io/migrationPendingPodTimeoutSeconds": "1"}
-    world.server.modify(
-        MIGRATION, migration["metadata"]["name"], lambda body: body["metadata"]["annotations"].update(timeout)
-    )
-    await world.until(lambda: world.record(name, "blue").get("phase") == "Failed")
+    await world.until(lambda: "on node02" in told(going()))
+    annotate(world, migration, PENDING_TIMEOUT, "1")
+    await world.until(lambda: phase_of(world, migration) == "Failed")
     await world.at_rest()
     for gone in target_pods(world):
         world.server.delete(POD, gone["metadata"]["name"], grace_seconds=0)
-    return name
+
+
+def annotate(world: World, migration: Json, name: str, value: str) -> None:
+    """What a person may write on a migration."""
+    key = migration["metadata"]["name"]
+    world.server.modify(MIGRATION, key, lambda body: body["metadata"]["annotations"].update({name: value}))
+
+
+def phase_of(world: World, migration: Json) -> str:
+    """Of that migration now."""
+    return str(world.get(MIGRATION, migration["metadata"]["name"]).get("status", {}).get("phase", ""))
 
 
 async def test_a_broken_network_migrates_a_vm_once_whoever_leads_and_cleans_up(world: World) -> None:
@@ -88,6 +110,28 @@ async def test_a_healthy_nic_comes_without_the_broken_one(world: World) -> None:
     assert [made_for(item) for item in going] == [{"green"}]
     await world.at_rest()
     assert world.record(name, "blue")["phase"] == "Failed"
+
+
+async def test_a_healthy_nic_that_was_asked_for_together_with_a_broken_one_comes_in_the_end(world: World) -> None:
+    name = await without_controller(world)
+    world.set_limits(cluster=0)
+    world.plug(VM, name, "blue")
+    world.plug(VM, name, "green")
+    await world.until(lambda: made(world) and made_for(made(world)[0]) == {"blue", "green"})
+    world.set_limits(cluster=5)
+    await never_starts(world, [BLUE, GREEN])
+    # Nobody can tell for which of them: each gets a target pod for itself.
+    await never_starts(world, [BLUE])
+    await world.until(lambda: world.record(name, "blue").get("phase") == "Failed")
+    await world.until(lambda: len(made(world)) == 3)
+    going = next(item for item in made(world) if phase_of(world, item) != "Failed")
+    assert made_for(going) == {"green"}
+    annotate(world, going, IGNORE_BACKOFF, "")
+    await world.until(lambda: target_pods(world))
+    assert objects.requested(target_pods(world)[0]) == [GREEN]
+    await world.at_rest()
+    assert len(posts(world)) == 3
+    assert [world.record(name, nic)["phase"] for nic in ("blue", "green")] == ["Failed", "Migrating"]
 
 
 async def test_a_nic_that_is_asked_for_while_a_migration_waits_comes_with_it(world: World) -> None:

@@ -1,4 +1,4 @@
-"""NICs that have failed for good: a target pod is made without what it would not start with.
+"""NICs that have failed for good, or perhaps have: a target pod is made without what it would not start with.
 
 Else one broken network would keep a VM from moving ever again, and with it every NIC beside it. A migration that a user
 makes tries again what failed: whoever has mended a node has no other way to say so. What was taken back, or has no PCI
@@ -82,5 +82,6 @@ def _given_up(vmi: VirtualMachineInstance, migration: Migration, operation: Oper
 
 
 def _has_failed(record: InterfaceOperation) -> bool:
+    """Or is perhaps to blame for what has failed: it has a target pod for itself, and no other one has it."""
     is_over = record.phase == OperationPhase.FAILED and is_given_up(record.failures)
-    return is_over or record.reason in _BROUGHT_BY_NONE
+    return is_over or record.failures.is_apart or record.reason in _BROUGHT_BY_NONE

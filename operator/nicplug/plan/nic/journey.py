@@ -17,6 +17,7 @@ class Journey:
         is_stuck: it can do nothing about that.
         has_target: its target pod was made, from the spec as it was then.
         target: name of that pod; "" while it is not in sight.
+        made_for: the NICs that it was made for; None for somebody else's, which brings what there is.
         networks: what that pod was made with: NIC name -> `<namespace>/<definition>`; None while it is not in sight.
     """
 
@@ -26,7 +27,12 @@ class Journey:
     is_stuck: bool = False
     has_target: bool = False
     target: str = ""
+    made_for: frozenset[str] | None = None
     networks: Mapping[str, str] | None = None
+
+    def takes(self, name: str) -> bool:
+        """Its target pod has a NIC also if that has to be tried apart from others."""
+        return self.made_for is None or name in self.made_for
 
     def brings(self, operation: OperationType, *, name: str, network: str, unless_seen: bool = True) -> bool:
         """The guest will be as asked for when it has arrived.

@@ -26,6 +26,7 @@ from nicplug.plan.nic.findings import Finding, Situation, first_finding
 from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.links import Rows
 from nicplug.plan.nic.live_rules import deleted_from_template
+from nicplug.plan.nic.path.causes import next_to_ride
 from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.plug_findings import find_plug, nic_is_invalid
 from nicplug.plan.nic.spec_findings import SPEC_CHECKS
@@ -43,6 +44,7 @@ class NicReport:
     Attributes:
         operations: all records as they shall be, in spec order.
         wanting: the NICs that a migration is to be made for, or, being under way, to go on for; each with its cause.
+            Of those that have to be tried apart only the one whose turn it is.
         taken_back: the NICs for which what works is to be restored, or has been, and what was asked for.
         again_at: when time alone will have changed a record.
     """
@@ -101,10 +103,16 @@ def plan_operations(
     moments = (finding.again_at for finding in findings.values())
     return NicReport(
         operations=tuple(wanted.values()),
-        wanting={name: finding.cause for name, finding in findings.items() if finding.wants_migration},
+        wanting=_wanting(findings),
         taken_back={name: finding.operation for name, finding in findings.items() if finding.is_taken_back},
         again_at=min((moment for moment in moments if moment is not None and moment > now), default=None),
     )
+
+
+def _wanting(findings: Mapping[str, Finding]) -> dict[str, str]:
+    wanting = {name: finding for name, finding in findings.items() if finding.wants_migration}
+    riding = next_to_ride({name: finding.failures or MigrationFailures() for name, finding in wanting.items()})
+    return {name: finding.cause for name, finding in wanting.items() if name in riding}
 
 
 def _find(situation: Situation, *, is_primary: bool) -> Finding | None:

@@ -38,7 +38,8 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
     journey, name = situation.journey, situation.interface.name
     if journey is not None and journey.has_target:
         is_settled = chosen.choice.verdict in _NOTHING_MORE
-        if journey.brings(operation, name=name, network=network, unless_seen=not is_settled):
+        believed = not is_settled and not _waits_for_turn(chosen, journey, name=name)
+        if journey.brings(operation, name=name, network=network, unless_seen=believed):
             return _on_its_way(situation, chosen, journey)
         # What is settled is not served after it either.
         return settled_by(chosen) if is_settled else _after_its_end(chosen, journey)
@@ -96,9 +97,17 @@ def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
         is_unplug = chosen.evidence.operation is OperationType.UNPLUG
         phase = OperationPhase.IN_POD if is_unplug else OperationPhase.PENDING
         return replace(_finding(chosen, phase=phase, message=choice.message), wants_migration=situation.is_in_spec)
+    if _waits_for_turn(chosen, journey, name=situation.interface.name):
+        message = f"{choice.message}, after {journey.name}"
+        return replace(_finding(chosen, phase=OperationPhase.PENDING, message=message), wants_migration=True)
     waits = f" ({journey.waits_for})" if journey.waits_for else ""
     message = f"{_by(choice.message if is_chosen else _MIGRATED, journey)}{waits}"
     return _migrating(chosen, journey, message=message, wants_migration=True)
+
+
+def _waits_for_turn(chosen: Chosen, journey: Journey, *, name: str) -> bool:
+    """It is tried apart, and this is another NIC's migration."""
+    return chosen.failures.is_apart and not journey.takes(name)
 
 
 def _on_its_way(situation: Situation, chosen: Chosen, journey: Journey) -> Finding:
@@ -135,13 +144,13 @@ def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migratio
 def _after_its_end(chosen: Chosen, journey: Journey) -> Finding:
     """What the target pod was made without is not asked of the pod that is about to end either."""
     pod = f"pod {journey.target}" if journey.target else "a pod"
+    made = "without it" if chosen.failures.is_apart else "before this was asked for"
     return Finding(
         operation=chosen.evidence.operation,
         path=OperationPath.MIGRATION if chosen.choice.verdict is Verdict.MIGRATE else OperationPath.DYNAMIC,
         phase=OperationPhase.PENDING,
         reason=Reason.AFTER_MIGRATION,
-        message=f"{journey.name} migrates the VM to {pod}, which was made before this was asked for: it is served "
-        "right after that",
+        message=f"{journey.name} migrates the VM to {pod}, which was made {made}: it is served right after that",
         failures=chosen.failures,
     )
 

@@ -73,9 +73,14 @@ def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
 
 
 def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport) -> Annotate | None:
-    """Another NIC that comes with it, or a corrected one: what failed before is no reason to wait any longer."""
+    """Another NIC that comes with it, or a corrected one: what failed before is no reason to wait any longer.
+
+    Or one less: what it fails of is held against those that it says it was for.
+    """
     known = causes_of(migration)
-    if all(is_same_cause(known.get(name, ""), cause) for name, cause in report.wanting.items()):
+    if known.keys() == report.wanting.keys() and all(
+        is_same_cause(known.get(name, ""), cause) for name, cause in report.wanting.items()
+    ):
         return None
     return Annotate(
         kind=Kind.MIGRATION,

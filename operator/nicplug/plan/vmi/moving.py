@@ -10,6 +10,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.links import networks_asked_for
+from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.launcher_pod import target_pod_key
 
@@ -51,6 +52,7 @@ def journey_of(view: VmiView) -> Journey | None:
         is_stuck=migration.is_stuck,
         has_target=is_moving(view),
         target=pod.key.name if pod is not None else "",
+        made_for=frozenset(causes_of(migration)) if migration.is_automatic(vmi_uid=view.vmi.uid) else None,
         networks=_networks_of(pod, view.vmi) if pod is not None else None,
     )
 

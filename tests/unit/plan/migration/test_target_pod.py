@@ -218,6 +218,7 @@ GIVEN_UP = operation("blue", phase="Failed", path="Migration", reason="Migration
 HELD = operation("blue", phase="Failed", reason="AttachFailed", migrationFailures=FAILED)
 TAKEN_BACK = operation("blue", phase="Failed", path="None", reason="RolledBack")
 SLOTLESS = operation("blue", phase="Blocked", path="Restart", reason="NoPciSlot")
+APART = operation("blue", phase="Pending", path="Migration", migrationFailures={**FAILED, "apart": True})
 TRIED_AGAIN = operation("blue", phase="Migrating", path="Migration", reason="MigrationFailed")
 
 
@@ -233,6 +234,10 @@ def made_for(*names: str) -> Json:
         pytest.param(GIVEN_UP, made_for("red"), True, id="the migration is for another NIC"),
         pytest.param(GIVEN_UP, made_for("blue"), False, id="the migration is for this one, which was corrected"),
         pytest.param(GIVEN_UP, {}, False, id="a user tries again"),
+        pytest.param(APART, made_for("red"), True, id="it is tried apart, and the migration is for another NIC"),
+        pytest.param(APART, EVACUATION, True, id="it is tried apart, and the node is drained"),
+        pytest.param(APART, made_for("blue"), False, id="it is tried apart, and this is its turn"),
+        pytest.param(APART, {}, False, id="it is tried apart, and a user migrates the VM"),
         pytest.param(HELD, AUTOMATIC, True, id="only the controller goes on being asked"),
         pytest.param(TAKEN_BACK, {}, True, id="it was taken back, whoever migrates"),
         pytest.param(SLOTLESS, {}, True, id="the guest has no PCI slot for it, whoever migrates"),

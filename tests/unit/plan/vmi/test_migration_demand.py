@@ -1,5 +1,6 @@
 """What a migration is made for, how often, and when not again."""
 
+import json
 from typing import Any, ClassVar
 
 import pytest
@@ -31,6 +32,7 @@ from tests.build import (
 from nicplug.model.conditions import Condition, merge_condition
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
+from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.plan.actions import Annotate, Create, Delete, Kind, PatchStatus
 from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.outcome import Plan
@@ -144,6 +146,94 @@ def test_a_broken_network_never_migrates_a_vm_twice() -> None:
     # Nor when somebody has cleaned up, or another operator looks.
     assert made(plan(BLUE, records=(record,))) is None
     assert made(plan(BLUE, RED, records=(record,))) is not None
+
+
+SHARED = failures(1, BLUE, RED, **BROKEN)
+
+
+def riders(found: Plan) -> set[str]:
+    """The NICs that the next migration is made for."""
+    body = made(found)
+    return set(json.loads(body["metadata"]["annotations"]["nicplug.io/interfaces"])) if body is not None else set()
+
+
+def after(*earlier: Json, records: tuple[Json, ...] = (), nics: tuple[Nic, ...] = (BLUE, RED), **view: Any) -> Plan:
+    return plan(*nics, migrations=earlier, records=records, **view)
+
+
+def test_nics_whose_migration_failed_are_tried_apart() -> None:
+    """Nobody can tell for which of them the target pod did not start: each fails on evidence of its own."""
+    found = after(*SHARED)
+    assert riders(found) == {"blue"}
+    records = records_of(found)
+    assert {records[name]["phase"] for name in ("blue", "red")} <= {"Migrating", "Pending"}
+    assert "nobody can tell for which of its NICs, so each is tried by itself" in records["red"]["message"]
+    # Also when the migration has been deleted, or another operator looks.
+    assert riders(after(records=tuple(records.values()))) == {"blue"}
+
+
+def test_a_broken_network_takes_no_healthy_nic_with_it() -> None:
+    alone = own("Failed", BLUE, number=2, **BROKEN)
+    found = after(*SHARED, alone)
+    assert riders(found) == {"red"}
+    assert records_of(found)["blue"]["phase"] == "Failed"
+    assert "migrating failed 2 times" in records_of(found)["blue"]["message"]
+
+
+def test_two_broken_networks_are_given_up_each_by_itself() -> None:
+    found = after(*SHARED, own("Failed", BLUE, number=2, **BROKEN), own("Failed", RED, number=3, **BROKEN))
+    assert made(found) is None
+    assert {row["phase"] for row in records_of(found).values()} == {"Failed"}
+
+
+def test_a_nic_beside_those_that_are_tried_apart_is_served_first() -> None:
+    nics = (BLUE, RED, nic("green"))
+    nads = [*NADS, nad("green-net")]
+    assert riders(after(*SHARED, nics=nics, nads=nads)) == {"green"}
+
+
+def test_what_time_mends_lets_the_next_one_have_its_turn() -> None:
+    """By itself, though: it is still not known to be in order."""
+    found = after(*SHARED, own("Failed", BLUE, number=2))
+    assert riders(found) == {"red"}
+    found = after(*SHARED, own("Failed", BLUE, number=2), own("Failed", RED, number=3))
+    assert riders(found) == {"blue"}
+
+
+def test_a_nic_that_has_to_wait_for_its_turn_says_after_what() -> None:
+    going = own("Pending", BLUE, number=2)
+    found = after(*SHARED, going)
+    assert not annotated(found)
+    assert (records_of(found)["red"]["phase"], records_of(found)["red"]["path"]) == ("Pending", "Migration")
+    assert "after kubevirt-workload-update-2" in records_of(found)["red"]["message"]
+    pods = (
+        pod(networks=[element("blue"), element("red")]),
+        target_pod(migration_uid="uid-2", networks=[element("blue")]),
+    )
+    found = after(*SHARED, own("Scheduling", BLUE, number=2), pods=pods)
+    assert records_of(found)["red"]["reason"] == Reason.AFTER_MIGRATION
+    assert "which was made without it" in records_of(found)["red"]["message"]
+
+
+def test_a_corrected_nic_rides_with_others_again() -> None:
+    corrected = nic("blue", attachment="other")
+    asked = pod(networks=[element("blue", attachment="other"), element("red")])
+    found = after(*SHARED, nics=(corrected, RED), pods=(asked,))
+    assert riders(found) == {"blue"}, "red's failure stands: it is still tried by itself"
+
+
+def test_a_healthy_nic_is_not_taken_back_with_a_broken_one() -> None:
+    rollback = HotplugPolicy(on_failure=OnFailure.ROLLBACK)
+    assert {row["phase"] for row in records_of(after(*SHARED, policy=rollback)).values()} <= {"Pending", "Migrating"}
+    records = records_of(after(*SHARED, own("Failed", BLUE, number=2, **BROKEN), policy=rollback))
+    assert (records["blue"]["reason"], records["red"]["phase"] != "Failed") == (Reason.ROLLED_BACK, True)
+
+
+def test_a_nic_that_left_before_the_target_pod_was_made_is_not_in_the_annotation() -> None:
+    """Else it would not be known that the other one had the pod for itself."""
+    pending = own("Pending", BLUE, RED)
+    (change,) = annotated(plan(BLUE, migrations=(pending,)))
+    assert change.wanted == made_for(BLUE)
 
 
 @pytest.mark.parametrize("view", [{"nads": []}, {"multus_installed": False}], ids=["no such NAD", "no Multus"])

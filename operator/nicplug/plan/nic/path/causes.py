@@ -114,6 +114,7 @@ def failed_migrations(
         migrations=(*known.migrations, *(item.uid for item in failed))[-_MOST_REMEMBERED:],
         reason=_reason(failed[-1]),
         message=_error(failed[-1]),
+        is_apart=_is_tried_apart(failed, before=known.is_apart),
     )
 
 
@@ -123,8 +124,28 @@ def is_given_up(failures: MigrationFailures) -> bool:
 
 
 def is_worth_repeating(failures: MigrationFailures) -> bool:
-    """What failed last may go better next time."""
-    return failures.reason not in _NOT_MENDED_BY_TIME
+    """What failed last may go better next time, or was perhaps another NIC's fault."""
+    return failures.is_apart or failures.reason not in _NOT_MENDED_BY_TIME
+
+
+def _is_tried_apart(failed: Iterable[Migration], *, before: bool) -> bool:
+    """Until it has had a target pod for itself: then what kept that from starting is evidence against it."""
+    is_apart = before
+    for item in failed:
+        if _reason(item) == Reason.TARGET_POD_NOT_READY:
+            is_apart = len(causes_of(item)) > 1
+    return is_apart
+
+
+def next_to_ride(wanting: Mapping[str, MigrationFailures]) -> frozenset[str]:
+    """The NICs that the next migration is made for, of those that want one.
+
+    All together; but those that have to be tried apart come after the others, one by one: first which has failed least.
+    """
+    together = frozenset(name for name, failures in wanting.items() if not failures.is_apart)
+    if together or not wanting:
+        return together
+    return frozenset({min(wanting, key=lambda name: wanting[name].count)})
 
 
 def _says_something(migration: Migration) -> bool:

@@ -196,6 +196,7 @@ class Chooser:
             failed_migrations=failures.count,
             migration_error=failures.message,
             is_worth_migrating_again=is_worth_repeating(failures),
+            is_tried_apart=failures.is_apart,
             now=self.now,
             no_slot=self.slots.refusal(interface.name) if operation is OperationType.PLUG else "",
             rolled_back=self._rolled_back(interface.name, operation=operation, record=record, failures=failures),

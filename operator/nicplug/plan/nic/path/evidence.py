@@ -30,6 +30,7 @@ class PathEvidence:
         failed_migrations: how often a migration for this change has failed.
         migration_error: why the last one did; "" when none did.
         is_worth_migrating_again: what failed may go better next time, or has been changed since.
+        is_tried_apart: nobody can tell whether the last failure was for this NIC: it is migrated by itself.
         rolled_back: it was taken back, and its owner has not changed it since: as its record says; "" otherwise.
         now: for the deadline.
         no_slot: why the guest has no PCI slot left for it; "" when it has, or may have.
@@ -55,6 +56,7 @@ class PathEvidence:
     migration_error: str
     is_worth_migrating_again: bool
     now: datetime
+    is_tried_apart: bool = False
     no_slot: str = ""
     rolled_back: str = ""
     node: str = ""

@@ -214,6 +214,9 @@ def migration_given_up(evidence: PathEvidence) -> str:
 
 def migrated_again(evidence: PathEvidence) -> str:
     """The migration controller spaces them."""
+    if evidence.is_tried_apart:
+        failed = _failed_migrations(evidence)
+        return f"{failed}; nobody can tell for which of its NICs, so each is tried by itself"
     return f"{_failed_migrations(evidence)}; it is tried again{EVER_LESS_OFTEN}"
 
 

@@ -21,6 +21,7 @@ from nicplug.plan.nic.path.causes import (
     format_causes,
     is_same_cause,
     is_worth_repeating,
+    next_to_ride,
 )
 
 PLUG, UNPLUG = OperationType.PLUG, OperationType.UNPLUG
@@ -165,6 +166,54 @@ def test_each_failure_counts_and_the_last_one_is_quoted() -> None:
 def test_what_time_does_not_mend(reasons: list[str], is_worth: bool) -> None:
     found = count(*(ended(reason, uid=str(index)) for index, reason in enumerate(reasons)))
     assert is_worth_repeating(found) is is_worth
+
+
+BOTH = {"blue": CAUSE, "red": CAUSE}
+
+
+@pytest.mark.parametrize(
+    ("reasons", "is_apart", "is_worth"),
+    [
+        pytest.param(["TargetPodNotReady with another"], True, True, id="nobody can tell for which NIC"),
+        pytest.param(["TargetPodLate with another"], False, True, id="no NIC's fault"),
+        pytest.param(["MigrationNotSupported with another"], False, False, id="the VM's own"),
+        pytest.param(["TargetPodNotReady with another", "TargetPodNotReady"], False, False, id="then by itself"),
+        pytest.param(
+            ["TargetPodNotReady with another", "TargetPodLost"], True, True, id="then by itself, which says nothing"
+        ),
+    ],
+)
+def test_which_failures_are_evidence_against_a_nic(reasons: list[str], is_apart: bool, is_worth: bool) -> None:
+    items = [item.partition(" with ") for item in reasons]
+    migrations = [
+        ended(reason, uid=str(index), causes=BOTH if other else None) for index, (reason, _, other) in enumerate(items)
+    ]
+    found = count(*migrations)
+    assert (found.count, found.is_apart, is_worth_repeating(found)) == (len(reasons), is_apart, is_worth)
+    # The same by and by, from the record.
+    remembered = MigrationFailures()
+    for number in range(len(migrations)):
+        remembered = count(*migrations[: number + 1], remembered=remembered)
+    assert remembered == found
+    assert count(remembered=remembered) == found
+
+
+APART = MigrationFailures(cause=CAUSE, migrations=("1",), is_apart=True)
+OFTEN = replace(APART, migrations=("1", "2"))
+
+
+@pytest.mark.parametrize(
+    ("wanting", "riding"),
+    [
+        pytest.param({}, set(), id="nobody"),
+        pytest.param({"a": MigrationFailures(), "b": MigrationFailures()}, {"a", "b"}, id="all together"),
+        pytest.param({"a": APART, "b": MigrationFailures(), "c": MigrationFailures()}, {"b", "c"}, id="others first"),
+        pytest.param({"b": APART, "a": APART}, {"b"}, id="one by one, in their order"),
+        pytest.param({"a": OFTEN, "b": APART}, {"b"}, id="first which has failed least"),
+    ],
+)
+def test_who_rides_next(wanting: dict[str, MigrationFailures], riding: set[str]) -> None:
+    assert next_to_ride(wanting) == riding
 
 
 REMEMBERED = MigrationFailures(cause=CAUSE, migrations=("1", "2"), reason="TargetPodNotReady", message="it broke")
