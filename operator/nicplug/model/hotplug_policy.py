@@ -7,11 +7,13 @@ annotations. What is not understood has no effect and becomes a problem: nothing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
 from nicplug.model.durations import format_duration, parse_duration
 from nicplug.model.metadata import quoted
+from nicplug.model.names import ROLLED_BACK_ANNOTATION, TEMPLATE_INTERFACES_ANNOTATION
 
 
 class DynamicPath(StrEnum):
@@ -146,8 +148,17 @@ POLICY_FIELDS: tuple[PolicyField, ...] = (
     ),
 )
 
+_DOMAIN = "nicplug.io/"
+# What nicplug writes into a VMI itself.
+_KEPT_BY_NICPLUG = frozenset({TEMPLATE_INTERFACES_ANNOTATION, ROLLED_BACK_ANNOTATION})
+_STRANGE_ONES_TOLD = 3
+_LONGEST_NAME = 80
+
 Overrides = tuple[tuple[str, str], ...]
-"""The annotations of one object that override the policy: name and value, in the order of `POLICY_FIELDS`."""
+"""The annotations of one object that override the policy: name and value, in the order of `POLICY_FIELDS`.
+
+Behind them those of nicplug's own domain that nobody knows, some of them: misspelt, they would be off in silence.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +175,13 @@ class OverridingObject:
 
 def parse_overrides(annotations: Mapping[str, Any]) -> Overrides:
     """The annotations that are of the policy; the others, some of them long, are not kept."""
-    found = ((item.annotation, annotations.get(item.annotation)) for item in POLICY_FIELDS)
-    return tuple((name, value) for name, value in found if isinstance(value, str) and value)
+    written = ((item.annotation, annotations.get(item.annotation)) for item in POLICY_FIELDS)
+    known = {item.annotation for item in POLICY_FIELDS} | _KEPT_BY_NICPLUG
+    strange = sorted(name for name in annotations if name.startswith(_DOMAIN) and name not in known)
+    return (
+        *((name, value) for name, value in written if isinstance(value, str) and value),
+        *((name[:_LONGEST_NAME], "") for name in strange[:_STRANGE_ONES_TOLD]),
+    )
 
 
 def cluster_policy(block: Mapping[str, Any], *, where: str) -> HotplugPolicy:
@@ -189,11 +205,21 @@ def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> Ho
     fields = {item.annotation: item for item in POLICY_FIELDS}
     result = replace(policy, problems=())
     for source in objects:
-        written = [(fields[name], value, f"annotation {name} of {source.name}") for name, value in source.overrides]
+        known = [(name, value) for name, value in source.overrides if name in fields]
+        written = [(fields[name], value, f"annotation {name} of {source.name}") for name, value in known]
         result = _apply(result, written)
+        strange = tuple(_unknown(name, source) for name, _ in source.overrides if name not in fields)
+        result = replace(result, problems=(*result.problems, *strange))
     if policy.migration is MigrationPolicy.NEVER and result.migration is not MigrationPolicy.NEVER:
         return _without_leave(result, policy)
     return result
+
+
+def _unknown(name: str, source: OverridingObject) -> str:
+    names = [item.annotation.removeprefix(_DOMAIN) for item in POLICY_FIELDS]
+    meant = get_close_matches(name.removeprefix(_DOMAIN), names, n=1, cutoff=0.7)
+    remedy = f"did you mean {_DOMAIN}{meant[0]}?" if meant else f"known are {', '.join(names)}"
+    return f"annotation {quoted(name)} of {source.name} is unknown, and has no effect: {remedy}"
 
 
 def _without_leave(result: HotplugPolicy, cluster: HotplugPolicy) -> HotplugPolicy:

@@ -217,7 +217,7 @@ class Reason(StrEnum):
     Nothing to do; or set it to `Auto` where the message says it stands.
     """
     INVALID_HOTPLUG_POLICY = "InvalidHotplugPolicy"
-    """An annotation that overrides the policy for hot-plug says something that is not understood, or not allowed.
+    """An annotation that overrides the policy for hot-plug is unknown, not understood, or not allowed.
 
     It has no effect: what it would override holds. Correct what the message names, or take it away.
     """

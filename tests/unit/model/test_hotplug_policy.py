@@ -175,6 +175,27 @@ def test_only_the_policy_s_annotations_are_kept() -> None:
     assert parse_overrides(annotations) == (("nicplug.io/on-failure", "Hold"),)
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("nicplug.io/migrations", "did you mean nicplug.io/migration?"),
+        ("nicplug.io/onFailure", "did you mean nicplug.io/on-failure?"),
+        ("nicplug.io/something", "known are dynamic-path, dynamic-timeout"),
+    ],
+)
+def test_a_misspelt_annotation_is_told(name: str, remedy: str) -> None:
+    """Somebody who forbids to migrate has to know that it is not forbidden."""
+    source = OverridingObject(name=VM, overrides=parse_overrides({name: "Never"}))
+    (problem,) = overridden(DEFAULT, [source]).problems
+    assert problem.startswith(f'annotation "{name}" of {VM} is unknown, and has no effect: {remedy}')
+
+
+def test_what_nicplug_writes_itself_is_no_misspelling_and_of_many_some_are_told() -> None:
+    own = {"nicplug.io/template-interfaces": "[]", "nicplug.io/rolled-back-interfaces": "{}"}
+    assert parse_overrides(own) == ()
+    assert len(parse_overrides({f"nicplug.io/{number}": "x" for number in range(99)})) < 5
+
+
 def test_of_a_vm_those_of_its_own_metadata_count() -> None:
     raw = vm()
     raw["metadata"]["annotations"] = {"nicplug.io/migration": "Never"}
