@@ -87,7 +87,7 @@ def _delete_target(view: MigrationView, facts: Facts) -> Effects:
     if pod is None or vmi is None or pod.deleting:
         return Effects()
     runs_there = facts.is_ours and state.target_ready_at is not None and not state.failed
-    if (runs_there and not pod.is_down) or (vmi.node_name and vmi.node_name == pod.node_name and _is_known(facts)):
+    if (runs_there and not pod.is_down) or _may_be_home(facts, pod):
         return Effects()
     delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid)
     return Effects(
@@ -96,10 +96,15 @@ def _delete_target(view: MigrationView, facts: Facts) -> Effects:
     )
 
 
-def _is_known(facts: Facts) -> bool:
-    """The guest's pod is not another one on the same node, on which a target may have been put by mistake."""
+def _may_be_home(facts: Facts, target: LauncherPod) -> bool:
+    """The guest's node is the target's, and no other live pod is there, on which a target may have been put by mistake.
+
+    A guest that has ended needs none: what still runs there was made in the moment of its end.
+    """
     vmi = facts.vmi
-    return vmi is not None and not any(pod.node_name == vmi.node_name for pod in facts.others)
+    if vmi is None or not vmi.node_name or vmi.node_name != target.node_name:
+        return False
+    return (not vmi.is_final or target.is_finished) and not any(pod.node_name == vmi.node_name for pod in facts.others)
 
 
 def _why_deleted(migration: Migration, pod: LauncherPod) -> str:

@@ -325,6 +325,16 @@ ROWS = {
     "Failed: the guest runs in the target pod all the same: it stays": Row(
         view=seen("Failed", vmi(node=TARGET_NODE), target_pod(), meta=told_by("MigrationStateLost"))
     ),
+    "Failed: the guest has ended on the node that the target pod was made on: it goes": Row(
+        view=seen("Failed", vmi(phase="Succeeded", node=TARGET_NODE), target_pod(), meta=told_by("VmiFinal")),
+        done=(CHECK, DELETE),
+        told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
+    ),
+    "Failed: the guest has ended in the target pod: it stays for whoever looks": Row(
+        view=seen(
+            "Failed", vmi(phase="Succeeded", node=TARGET_NODE), target_pod(phase="Succeeded"), meta=told_by("VmiFinal")
+        ),
+    ),
     "Failed: the guest has arrived, and its node is still the source's: the target pod stays": Row(
         view=seen("Failed", moving(**DONE), pod(), target_pod(), meta=told_by("MigrationStateLost"))
     ),
