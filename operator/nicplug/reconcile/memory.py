@@ -111,8 +111,6 @@ class Memory:
         """
         if plan.withholds_report:
             self._pending_since.setdefault(key, self.clock())
-        else:
-            self._pending_since.pop(key, None)
         if not plan.actions:
             # Not forgotten: what somebody undoes looks done in between.
             return
@@ -125,6 +123,11 @@ class Memory:
             actions = f"{len(plan.actions)} actions"
             raise PlanRepeats(f"{key}: the same {actions} are wanted again after {last.times} times", after=pause)
         last.times, last.last_at = last.times + 1, now
+
+    def carried_out(self, key: WorkKey, plan: Plan) -> None:
+        """What it had to report has been written; a report whose write fails stays due."""
+        if not plan.withholds_report:
+            self._pending_since.pop(key, None)
 
     def failed(self, key: WorkKey, attempt: Attempt) -> None:
         """The plan was not carried out, so wanting it again proves nothing."""

@@ -165,6 +165,7 @@ class Reconciler:
                 error.reason = _reason_of(action, view)
             self.memory.failed(key, Attempt(generation=_generation(view), what=_describe(action)))
             raise
+        self.memory.carried_out(key, plan)
         for announcement in plan.announcements:
             self.announcer.announce(view, announcement)
         for completion in plan.completions:

@@ -58,6 +58,8 @@ def test_a_withheld_report_counts_from_its_first_notice(memory: Memory, clock: C
     memory.planned(KEY, Plan(withholds_report=True))
     assert memory.pending_since(KEY) == NOW
     memory.planned(KEY, Plan())
+    assert memory.pending_since(KEY) == NOW, "its write may fail"
+    memory.carried_out(KEY, Plan())
     assert memory.pending_since(KEY) is None
 
 

@@ -223,6 +223,22 @@ async def test_a_withheld_report_comes_back_for_it(bench: Bench) -> None:
     assert found["status"]["printableStatus"] == "Starting"
 
 
+async def test_a_report_whose_write_fails_does_not_wait_for_company_again(bench: Bench) -> None:
+    """That wait passed for a success: three requests a second for each object, for as long as the server failed."""
+    bench.make_vm()
+    await bench.reconciler.reconcile(VM)
+    await bench.reconciler.reconcile(VM)
+    bench.cluster.pass_time(0.3)
+    bench.api.before = [_fail(Unavailable("overloaded")), _fail(Unavailable("overloaded"))]
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await bench.reconciler.reconcile(VM)
+    assert await bench.reconciler.reconcile(VM) is None
+    found = bench.cluster.get(VMS, NAME)
+    assert found is not None
+    assert found["status"]["printableStatus"] == "Starting"
+
+
 @pytest.mark.parametrize("error", [Rejected("exceeded quota", status=422), Denied("forbidden", status=403)])
 async def test_a_refused_create_is_told_and_not_sent_again(bench: Bench, error: Rejected | Denied) -> None:
     bench.make_vm()
