@@ -4,6 +4,7 @@ Pure, and one NIC at a time; the checks run in the order of `UNPLUG_CHECKS`.
 """
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.networks import Binding
 from nicplug.model.operations import OperationPath, OperationPhase
 from nicplug.plan.nic.findings import (
     Check,
@@ -40,8 +41,12 @@ def _arrives_all_the_same(situation: Situation) -> Finding | None:
 
 
 def nic_cannot_leave(situation: Situation) -> Finding | None:
-    """What KubeVirt's admission would have refused to set absent."""
-    if may_be_unplugged(situation.interface, vmi=situation.view.vmi):
+    """What KubeVirt's admission would have refused to set absent.
+
+    Of an SR-IOV NIC something is there, or nothing would be asked: whether or not its row says so yet, it stays.
+    """
+    is_sriov = situation.interface.binding is Binding.SRIOV
+    if not is_sriov and may_be_unplugged(situation.interface, vmi=situation.view.vmi):
         return None
     return situation.finding(
         OperationPath.RESTART,

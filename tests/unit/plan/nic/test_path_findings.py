@@ -644,6 +644,14 @@ def test_a_second_migration_has_another_name_than_the_first() -> None:
     assert made(migration("Failed"), ended) == made(ended)
 
 
+def test_an_absent_sriov_nic_whose_row_is_made_in_this_pass_is_not_migrated_away() -> None:
+    """A migration was made for it, and taken back in the next pass, when its row said that a pod has it."""
+    raw = vmi(primary(), absent("blue", binding="sriov"), rows=[primary_row()], conditions=[MIGRATABLE])
+    plan = plan_vmi(vmi_view(raw, HAS, controller=NO_CONTROLLER, seen_at=later(-9), pending_since=later(-60)), now=NOW)
+    assert not any(isinstance(action, Create) for action in plan.actions)
+    assert [item["reason"] for item in status_of(plan)["interfaceOperations"]] == ["UnplugNeedsRestart"]
+
+
 def test_a_nic_that_left_with_a_migration_needs_no_second_one() -> None:
     """The node agent keeps the row that the old pod's network-status made; with the new pod nobody stands for it."""
     raw = vmi(
