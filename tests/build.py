@@ -24,7 +24,7 @@ from nicplug.model.names import (
 )
 from nicplug.model.node import parse_node
 from nicplug.model.pod import LauncherPod, parse_pod
-from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX, PodFailure
+from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX, PodFailure, parse_pod_failure
 from nicplug.model.revision import VmRevision, parse_revision
 from nicplug.model.times import format_micro_time
 from nicplug.model.vm import VirtualMachine, parse_vm
@@ -563,7 +563,11 @@ def migration_view(
 
 
 def _cannot_start(message: str) -> PodFailure:
-    return PodFailure(pod_uid=TARGET_POD_UID, interface="", reason=FAILED_SANDBOX, message=message, heard_at=NOW)
+    about = {"uid": TARGET_POD_UID}
+    raw = {"involvedObject": about, "reason": FAILED_SANDBOX, "message": message}
+    failure = parse_pod_failure(raw, now=NOW, is_new=True)
+    assert failure is not None
+    return failure
 
 
 def _pods_of(raw: Json, record: VirtualMachineInstance | None) -> Iterator[PodKey]:

@@ -26,6 +26,7 @@ class AttachmentDefinition:
     Attributes:
         problem: why its `spec.config` can attach nothing, "" when it is whole.
         digest: of `spec.config`; tells that it was changed.
+        network_name: by which Multus quotes it when a plugin fails: of the configuration, or its own.
         device: the extended resource that a pod with this network needs, from Multus's annotation; "" for none.
         changed_at: when this process heard of its creation, or of another configuration or device; None for one that
             was there at the first look.
@@ -36,6 +37,7 @@ class AttachmentDefinition:
     resource_version: int = field(compare=False)
     problem: str
     digest: str
+    network_name: str = ""
     device: str = ""
     changed_at: datetime | None = None
 
@@ -83,10 +85,15 @@ def parse_attachment_definition(raw: Mapping[str, Any], *, changed_at: datetime 
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
         problem=_problem(config),
+        network_name=_network_name(config) or text(metadata.get("name")),
         digest=hashlib.sha256(config.encode(errors="replace")).hexdigest()[:16],
         device=text(mapping(metadata.get("annotations")).get(RESOURCE_NAME_ANNOTATION)),
         changed_at=changed_at,
     )
+
+
+def _network_name(config: str) -> str:
+    return "" if _problem(config) or not config.strip() else text(json.loads(config).get("name"))
 
 
 def _problem(config: str) -> str:

@@ -1,8 +1,10 @@
 """What the dynamic networks controller and the kubelet say they failed to do, from their events on a pod.
 
 Source: multus-dynamic-networks-controller `pkg/controller/pod.go`: `pod [<ns>/<name>]: failed adding
-interface <interface> to network: <network>`; Kubernetes `pkg/kubelet/events`. An event is a claim, and its text may
-come from anybody who may create events: it is bounded, stripped of control characters, and only ever quoted.
+interface <interface> to network: <network>`; Kubernetes `pkg/kubelet/events`; Multus `pkg/multus`: `error adding
+container to network "<name>"`, and `pkg/k8sclient`: `cannot find a network-attachment-definition (<name>) in namespace
+(<namespace>)`. An event is a claim, and its text may come from anybody who may create events: it is bounded, stripped
+of control characters, and quoted; a network that it names is only looked for among those of its pod.
 """
 
 import re
@@ -24,6 +26,8 @@ _LONGEST_READ = 4096
 _PREAMBLE = re.compile(r"^.*?failed \(add\): ", re.DOTALL)
 _ID = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-)?[0-9a-f]{12,64}\b")
 _INTERFACE = re.compile(r"\bfailed (?:adding|removing) interface (\S{1,15})\s")
+_NETWORK = re.compile(r'\badding (?:container|pod) to network "?([^\s":]{1,253})"?[: ]')
+_MISSING = re.compile(r"\bnetwork-attachment-definition \(([^\s()]{1,253})\) in namespace \(([^\s()]{1,63})\)")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\ud7ff\uf900-\ufffd]+")
 
 
@@ -33,6 +37,7 @@ class PodFailure:
 
     Attributes:
         interface: "" when the pod itself could not start.
+        network: that the pod could not start for, `<name>` or `<namespace>/<name>`; "" when none is named.
         heard_at: when this process heard of it, by its own clock: the node's may be minutes away. For an event that
             was there before, when it says that it happened.
     """
@@ -42,6 +47,7 @@ class PodFailure:
     reason: str
     message: str
     heard_at: datetime
+    network: str = ""
 
 
 def parse_pod_failure(raw: Mapping[str, Any], *, now: datetime, is_new: bool) -> PodFailure | None:
@@ -50,15 +56,26 @@ def parse_pod_failure(raw: Mapping[str, Any], *, now: datetime, is_new: bool) ->
     uid = text(about.get("uid"))
     if (interface := _interface(reason, message)) is None or not uid:
         return None
+    network = ""
     if reason == FAILED_SANDBOX:
-        message = _ID.sub("...", _PREAMBLE.sub("", message[:_LONGEST_READ], count=1))
+        message = _PREAMBLE.sub("", message[:_LONGEST_READ], count=1)
+        network = _network(message)
+        message = _ID.sub("...", message)
     return PodFailure(
         pod_uid=uid,
         interface=interface,
         reason=reason,
         message=_printable(message),
         heard_at=now if is_new else min(_last_time(raw) or now, now),
+        network=network,
     )
+
+
+def _network(message: str) -> str:
+    if missing := _MISSING.search(message):
+        return f"{missing[2]}/{missing[1]}"
+    found = _NETWORK.search(message)
+    return found[1] if found is not None else ""
 
 
 def _interface(reason: str, message: str) -> str | None:

@@ -266,6 +266,35 @@ class TestPodFailures:
         )
         assert self.told == ["mine"]
 
+    @pytest.mark.parametrize(
+        ("words", "network"),
+        [
+            pytest.param(
+                '[default/virt-launcher-a/0c1f:blue-br]: error adding container to network "blue-br": no bridge',
+                "blue-br",
+                id="Multus, a plugin that fails",
+            ),
+            pytest.param(
+                "cannot find a network-attachment-definition (blue-net) in namespace (default): not found",
+                "default/blue-net",
+                id="Multus, no such definition",
+            ),
+            pytest.param(
+                "error adding pod to network default/blue-net: plugin failed", "default/blue-net", id="the simulator"
+            ),
+            pytest.param("plugin type=bridge failed (add): no such bridge: br9", "", id="nobody is named"),
+            pytest.param("failed to get sandbox image: i/o timeout", "", id="no network's fault"),
+        ],
+    )
+    def test_the_network_that_a_pod_cannot_start_for(self, words: str, network: str) -> None:
+        # The ids before it may be longer than what is quoted.
+        message = f'plugin type="multus-shim" name="multus-cni-network" failed (add): {"x" * 600} {words}'
+        self.caches.pod_failures.change("ADDED", event(uid="mine", reason="FailedCreatePodSandBox", message=message))
+        failure = self.caches.pod_failures.to_start("mine")
+        assert failure is not None
+        assert failure.network == network
+        assert len(failure.message) <= 256
+
     def test_a_migration_hears_of_it_too(self) -> None:
         self.caches.observe(CachedKind.MIGRATION, migration("Scheduling"))
         assert self.caches.vmi_of_pod("mine") == [

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from nicplug.model.metadata import text
 from nicplug.model.migration import Migration, MigrationPhase, MigrationState, migration_state_in
 from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.launcher_pod import target_pod_key
@@ -24,6 +25,7 @@ class Facts:
         target: the pod made for this very migration, by a name that only nicplug gives, controlled by the VMI.
         start_failure: why the target pod, which waits for its start, could not when that was last tried; "" when
             nobody has said so.
+        failed_network: that it names; "" for none.
         node_trouble: why the target pod's node may not start it; "" when nothing is known against the node.
         others: the VMI's other pods that may still run, the source among them.
     """
@@ -35,6 +37,7 @@ class Facts:
     target: LauncherPod | None
     others: tuple[LauncherPod, ...]
     start_failure: str = ""
+    failed_network: str = ""
     node_trouble: str = ""
 
     @property
@@ -75,23 +78,25 @@ def gather_facts(view: MigrationView) -> Facts:
             migration=migration, vmi=None, is_replaced=is_replaced, state=MigrationState(), target=None, others=()
         )
     target = find_target(view, migration)
+    failure = _start_failure(view, target)
     return Facts(
         migration=migration,
         vmi=vmi,
         is_replaced=False,
         state=migration_state_in(vmi.status),
         target=target,
-        start_failure=_start_failure(view, target),
+        start_failure=failure.message if failure is not None else "",
+        failed_network=failure.network if failure is not None else "",
         node_trouble=_node_trouble(view, target),
         others=tuple(pod for pod in view.pods if pod != target and not pod.is_finished),
     )
 
 
-def _start_failure(view: MigrationView, target: LauncherPod | None) -> str:
+def _start_failure(view: MigrationView, target: LauncherPod | None) -> PodFailure | None:
     """Of a pod that has a node: the kubelet tries again and again."""
     if target is None or not target.node_name or target.phase != "Pending":
-        return ""
-    return next((failure.message for failure in view.start_failures if failure.pod_uid == target.uid), "")
+        return None
+    return next((failure for failure in view.start_failures if failure.pod_uid == target.uid), None)
 
 
 def _node_trouble(view: MigrationView, target: LauncherPod | None) -> str:

@@ -172,6 +172,20 @@ def test_nics_whose_migration_failed_are_tried_apart() -> None:
     assert riders(after(records=tuple(records.values()))) == {"blue"}
 
 
+def test_a_nic_that_the_failure_names_is_the_only_one_that_has_failed() -> None:
+    """The kubelet's event names its network: the others need no migration apart."""
+    (named,) = failures(1, BLUE, RED, nic("green"), **BROKEN)
+    named["status"]["interfacesAtFault"] = ["blue"]
+    nads = [*NADS, nad("green-net")]
+    found = after(named, nics=(BLUE, RED, nic("green")), nads=nads)
+    assert riders(found) == {"red", "green"}
+    assert records_of(found)["blue"]["phase"] == "Failed"
+    rollback = HotplugPolicy(on_failure=OnFailure.ROLLBACK)
+    found = after(named, nics=(BLUE, RED, nic("green")), nads=nads, policy=rollback)
+    assert records_of(found)["blue"]["reason"] == Reason.ROLLED_BACK
+    assert riders(found) == {"red", "green"}
+
+
 def test_a_broken_network_takes_no_healthy_nic_with_it() -> None:
     alone = own("Failed", BLUE, number=2, **BROKEN)
     found = after(*SHARED, alone)

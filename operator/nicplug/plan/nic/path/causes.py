@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from nicplug.model.attachments import AttachmentDefinition
 from nicplug.model.conditions import PROGRESSING, find_condition
 from nicplug.model.frozen_json import freeze, thaw
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION
 from nicplug.model.networks import Interface, Network
@@ -26,6 +26,8 @@ from nicplug.plan.reasons import Reason
 _DIGITS = 10
 _LONGEST_ERROR = 256
 _MOST_REMEMBERED = 16
+# Own, in `status` of a migration: the NICs that it has failed of.
+AT_FAULT_MEMBER = "interfacesAtFault"
 # The writer's clock and that of the API server may differ.
 _SKEW = timedelta(minutes=2)
 # Ends of a migration that say nothing against another one.
@@ -79,6 +81,11 @@ def causes_of(migration: Migration) -> dict[str, str]:
     return {name: cause for name, cause in mapping(found).items() if isinstance(cause, str)}
 
 
+def at_fault(migration: Migration) -> tuple[str, ...]:
+    """The NICs that a migration has failed of, where that is known."""
+    return tuple(name for name in sequence(migration.read_status().get(AT_FAULT_MEMBER)) if isinstance(name, str))
+
+
 def failed_migrations(
     migrations: Iterable[Migration],
     *,
@@ -104,6 +111,7 @@ def failed_migrations(
         and not item.deleting
         and item.is_automatic(vmi_uid=vmi_uid)
         and _says_something(item)
+        and name in (at_fault(item) or {name})
         and (since is None or item.created is None or item.created >= since - _SKEW)
         and is_same_cause(causes_of(item).get(name, ""), cause)
     ]
@@ -133,7 +141,7 @@ def _is_tried_apart(failed: Iterable[Migration], *, before: bool) -> bool:
     is_apart = before
     for item in failed:
         if _reason(item) == Reason.TARGET_POD_NOT_READY:
-            is_apart = len(causes_of(item)) > 1
+            is_apart = len(at_fault(item) or causes_of(item)) > 1
     return is_apart
 
 

@@ -198,6 +198,27 @@ def test_which_failures_are_evidence_against_a_nic(reasons: list[str], is_apart:
     assert count(remembered=remembered) == found
 
 
+def with_fault(item: Migration, *names: Any) -> Migration:
+    return replace(item, status=freeze({**item.read_status(), "interfacesAtFault": list(names)}))
+
+
+@pytest.mark.parametrize(
+    ("names", "counted", "is_apart"),
+    [
+        pytest.param(["blue"], 1, False, id="this one"),
+        pytest.param(["red"], 0, False, id="another one"),
+        pytest.param(["blue", "red"], 1, True, id="two on one network"),
+        pytest.param([], 1, True, id="nobody knows"),
+        pytest.param([1, None], 1, True, id="somebody has edited it"),
+    ],
+)
+def test_a_failure_that_names_a_nic_is_evidence_against_that_one_alone(
+    names: list[Any], counted: int, is_apart: bool
+) -> None:
+    found = count(with_fault(ended("TargetPodNotReady", causes=BOTH), *names))
+    assert (found.count, found.is_apart) == (counted, is_apart)
+
+
 APART = MigrationFailures(cause=CAUSE, migrations=("1",), is_apart=True)
 OFTEN = replace(APART, migrations=("1", "2"))
 
