@@ -370,6 +370,15 @@ ROWS = {
         ),
         done=(CHECK, DELETE),
     ),
+    "Succeeded: a pod of the source's name on a third node is not the one that the guest has left": Row(
+        view=seen(
+            "Succeeded",
+            vmi(node=TARGET_NODE, moving=migration_state(**DONE)),
+            pod(node="node03"),
+            target_pod(),
+            meta={"status": {"migrationState": migration_state(**DONE)}},
+        ),
+    ),
     "Succeeded: the VM is back on the source by a later one: its pod stays": Row(
         view=seen(
             "Succeeded",

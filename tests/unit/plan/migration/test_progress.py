@@ -519,3 +519,33 @@ def test_a_first_place_in_the_queue_is_told_soon_and_a_new_one_later(told: str, 
     raw = migration("Pending", status={"conditions": [row], "vmiUid": VMI_UID})
     view = migration_view(raw, vmi(), pod(), slot=QUEUED, pending_since=later(-1))
     assert (progressing(plan_migration(view, now=NOW)) != {}) is is_written
+
+
+def test_a_new_place_in_the_queue_is_told_two_seconds_after_it_was_seen() -> None:
+    row = {
+        "type": "Progressing",
+        "status": "True",
+        "reason": "WaitingForSlot",
+        "message": "4th in line: 5 of 5 migrations are under way",
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+    }
+    raw = migration("Pending", status={"conditions": [row], "vmiUid": VMI_UID})
+    before = plan_migration(migration_view(raw, vmi(), pod(), slot=QUEUED, pending_since=later(-1)), now=NOW)
+    assert before.again_at == later(1)
+    after = plan_migration(migration_view(raw, vmi(), pod(), slot=QUEUED, pending_since=later(-2)), now=NOW)
+    assert progressing(after)["message"] == QUEUED.message
+
+
+@pytest.mark.parametrize(
+    "other",
+    [pod(node="node03"), pod(deleting=True), pod(phase="Failed", ready=False)],
+    ids=["on another node than the VM", "is being deleted", "has ended"],
+)
+def test_a_pod_that_does_not_have_the_guest_is_no_source(other: Json) -> None:
+    """The guest would be looked for in it."""
+    plan = plan_migration(pending(None, other), now=NOW)
+    assert progressing(plan)["reason"] == Reason.SEVERAL_LAUNCHER_PODS
+    assert names(plan) == ["PatchStatus VirtualMachineInstanceMigration"]
+    view = migration_view(migration("Scheduled"), vmi(), other, target_pod())
+    plan = plan_migration(view, now=NOW)
+    assert not [name for name in names(plan) if name.startswith("PatchMigrationState")]

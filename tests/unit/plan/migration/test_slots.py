@@ -204,6 +204,15 @@ def test_up_to_the_inbound_limit_of_a_node_are_handed_off_to_it() -> None:
     assert "parallelInboundMigrationsPerNode of node09: 2, all taken" in decided.slots["uid-u2"].message
 
 
+def test_a_slot_counts_on_the_node_that_it_was_given_for() -> None:
+    """Who leaves that node cannot be told while the VMI is not in sight; nor could it when the ledger was made."""
+    first, second = under_way("first", source="node01"), one("second", source="node01")
+    unseen = replace(first, source_node="")
+    outbound = replace(LIMITS, outbound_per_node=1)
+    assert granted(plan(unseen, second, held=(entry(first),), limits=outbound)) == ["first"]
+    assert granted(plan(first, second, held=(entry(unseen),), limits=outbound)) == ["first"]
+
+
 def test_what_was_handed_off_counts_where_it_went_although_the_ledger_was_lost() -> None:
     away = [under_way(f"u{number}", target_node="node09", is_handed_off=True) for number in range(3)]
     decided = plan(*away, under_way("next", target_node="node09"))

@@ -310,6 +310,15 @@ CASES = [
         required="True",
     ),
     Case(
+        title="the policy turns to Never while the target pod starts: taken back, and on its way until then",
+        view={"controller": NO_CONTROLLER, "policy": NO_MIGRATION},
+        pods=(ASKED, TARGET),
+        record=migrating(),
+        migrations=(migration("Scheduling", **OURS),),
+        expected=("Migration", "Migrating", Reason.MIGRATING),
+        takes_back=True,
+    ),
+    Case(
         title="the policy turns to Never, and the migration is handed off: it goes on",
         view={"controller": NO_CONTROLLER, "policy": NO_MIGRATION},
         record=migrating(),
