@@ -3,12 +3,10 @@
 One event per transition worth a person's time: on its way with a migration, in the guest, gone, or stuck.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, rows_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.plan.outcome import Announcement, Completion, Severity, Subject
 
@@ -39,19 +37,19 @@ def find_transitions(
     *,
     before: Mapping[str, InterfaceOperation],
     after: Sequence[InterfaceOperation],
-    rows: Iterable[Mapping[str, Any]],
+    staying: Collection[str],
     is_running: bool,
 ) -> Transitions:
     """Compare the records.
 
     Args:
-        rows: `status.interfaces`: an unplug that was taken back leaves no record either, and its NIC where it was.
+        staying: NICs that are where they were: an unplug that was taken back leaves no record either.
         is_running: the guest runs; when it has ended its NICs were not unplugged, whatever vanishes.
     """
     news = [operation for operation in after if operation.is_settled and _is_news(operation, before)]
     ready = [operation for operation in news if operation.phase == OperationPhase.READY]
     present = {operation.name for operation in after}
-    present |= {name for name, row in rows_by_name(rows).items() if {DOMAIN, MULTUS_STATUS} & set(info_sources(row))}
+    present |= set(staying)
     return Transitions(
         moved=tuple(item for item in after if _is_newly_moved(item, before.get(item.name))),
         plugged=tuple(item for item in ready if item.operation != OperationType.SET_LINK),

@@ -5,7 +5,7 @@ Pure, and one NIC at a time; the checks run in the order of `UNPLUG_CHECKS`.
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.networks import Binding
-from nicplug.model.operations import OperationPath, OperationPhase
+from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.findings import (
     Check,
     Finding,
@@ -23,11 +23,8 @@ from nicplug.plan.reasons import Reason
 
 
 def find_unplug(situation: Situation) -> Finding | None:
-    """What is to be said of a NIC that shall go; None when nothing of it is left.
-
-    A row that nobody stands for any more is none: the node agent drops it with its next report.
-    """
-    if has_source(situation.row, DOMAIN) or has_source(situation.row, MULTUS_STATUS):
+    """What is to be said of a NIC that shall go; None when nothing of it is left."""
+    if situation.row is not None:
         return first_finding(UNPLUG_CHECKS, situation)
     return _arrives_all_the_same(situation)
 
@@ -43,10 +40,10 @@ def _arrives_all_the_same(situation: Situation) -> Finding | None:
 def nic_cannot_leave(situation: Situation) -> Finding | None:
     """What KubeVirt's admission would have refused to set absent.
 
-    Of an SR-IOV NIC something is there, or nothing would be asked: whether or not its row says so yet, it stays.
+    An SR-IOV NIC that a pod has stays, whether its row says so already or only after this pass.
     """
-    is_sriov = situation.interface.binding is Binding.SRIOV
-    if not is_sriov and may_be_unplugged(situation.interface, vmi=situation.view.vmi):
+    is_held = situation.interface.binding is Binding.SRIOV and _is_there(situation)
+    if not is_held and may_be_unplugged(situation.interface, vmi=situation.view.vmi):
         return None
     return situation.finding(
         OperationPath.RESTART,
@@ -80,6 +77,24 @@ def guest_holds_it(situation: Situation) -> Finding | None:
     )
 
 
+def _is_there(situation: Situation) -> bool:
+    return has_source(situation.row, DOMAIN) or has_source(situation.row, MULTUS_STATUS)
+
+
+def only_its_row_is_left(situation: Situation) -> Finding | None:
+    """Nobody stands for it any more: no path is needed, and no migration."""
+    if _is_there(situation):
+        return None
+    record = situation.record
+    is_known = record is not None and record.operation == OperationType.UNPLUG
+    return situation.finding(
+        OperationPath(record.path) if is_known and record is not None else OperationPath.DYNAMIC,
+        OperationPhase.IN_POD,
+        Reason.WAITING_FOR_POD_RELEASE,
+        f"the guest and {situation.pod_phrase} have let the NIC go; its row goes with the node agent's next report",
+    )
+
+
 def network_is_gone(situation: Situation) -> Finding | None:
     """A network whose definition is gone cannot be detached either."""
     refusal = situation.annotation.withheld.get(situation.interface.name)
@@ -101,6 +116,7 @@ UNPLUG_CHECKS: tuple[Check, ...] = (
     unplug_is_staged,
     api_server_refuses,
     guest_holds_it,
+    only_its_row_is_left,
     annotation_is_unreadable,
     network_is_gone,
     migration_brings_it,

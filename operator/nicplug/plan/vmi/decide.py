@@ -1,11 +1,12 @@
 """What to do for one VirtualMachineInstance: its launcher pod, its NICs, its status."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.conditions import SYNCHRONIZED, find_condition
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, rows_by_name
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation, parse_operations
@@ -169,7 +170,10 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     changes = {} if changes.keys() == {"pciBudget"} else changes
     is_running = life.phase is VmiPhase.RUNNING
     transitions = find_transitions(
-        before=life.records, after=life.nics.operations, rows=life.nics.rows, is_running=is_running
+        before=life.records,
+        after=life.nics.operations,
+        staying=_staying(vmi, rows=life.nics.rows),
+        is_running=is_running,
     )
     status = decide_status(
         vmi,
@@ -189,6 +193,14 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         completions=complete(told, now=now),
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
+    )
+
+
+def _staying(vmi: VirtualMachineInstance, *, rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """NICs of the spec that guest or pod has. The row of one that has left the spec may be of yesterday."""
+    named = rows_by_name(rows)
+    return frozenset(
+        item.name for item in vmi.interfaces if {DOMAIN, MULTUS_STATUS} & set(info_sources(named.get(item.name, {})))
     )
 
 

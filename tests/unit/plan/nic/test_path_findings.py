@@ -678,8 +678,13 @@ def test_a_nic_that_left_with_a_migration_needs_no_second_one() -> None:
     )
     plan = plan_vmi(view, now=NOW)
     assert not any(isinstance(action, Create) for action in plan.actions)
-    assert status_of(plan)["interfaceOperations"] == []
-    assert [item.reason for item in plan.announcements] == ["InterfaceUnplugged"]
+    (told,) = status_of(plan)["interfaceOperations"]
+    assert (told["path"], told["phase"], told["migration"]) == ("Migration", "InPod", OWN)
+    raw["status"] |= status_of(plan) | {"interfaces": [primary_row()]}
+    view = vmi_view(raw, gone, moved, controller=NO_CONTROLLER, migrations=(migration("Succeeded", **OURS),))
+    after = plan_vmi(view, now=NOW)
+    assert [item.reason for item in after.announcements] == ["InterfaceUnplugged"]
+    assert [item.path for item in after.completions] == ["Migration"]
 
 
 @pytest.mark.parametrize("uids", [("a", "b"), ("b", "a")])

@@ -168,6 +168,12 @@ class TestAnnouncements:
         plan = _plan(vmi(primary(), absent("blue"), rows=[primary_row()], operations=[record]), pod())
         assert self._reasons(plan) == ["InterfaceUnplugged"]
 
+    def test_unplugged_when_its_entry_goes_before_its_row(self) -> None:
+        """The entry is dropped in the pass that sees the pod without it, and the status may be written in the next."""
+        record = {"name": "blue", "operation": "Unplug", "path": "Dynamic", "phase": "InPod", "reason": "x"}
+        rows = [primary_row(), row("blue", "multus-status")]
+        assert self._reasons(_plan(vmi(primary(), rows=rows, operations=[record]), pod())) == ["InterfaceUnplugged"]
+
     def test_an_unplug_that_was_taken_back_is_none(self) -> None:
         record = {"name": "default", "operation": "Unplug", "path": "Restart", "phase": "Blocked", "reason": "x"}
         assert self._reasons(_plan(vmi(primary(), rows=[primary_row()], operations=[record]), pod())) == []
