@@ -44,7 +44,18 @@ def active_pod(view: VmiView) -> LauncherPod | None:
         candidates,
         key=lambda pod: (pod.key in known, not pod.is_down_or_going, pod.created is not None, pod.created, pod.key),
     )
-    return by_age[-1] if by_age else None
+    if not by_age or (_is_guess(by_age[-1], view, expected=expected) and not view.is_podless):
+        return None
+    return by_age[-1]
+
+
+def _is_guess(pod: LauncherPod, view: VmiView, *, expected: PodKey) -> bool:
+    """A migration's target, while the pod that the guest should be in is out of sight: it may have lost its labels.
+
+    Without them nothing keeps a target off its node either (anti-affinity).
+    """
+    targets = {target_pod_key(view.vmi, migration_uid=item.uid) for item in view.migrations}
+    return pod.key in targets and all(item.key != expected for item in view.pods)
 
 
 def has_moved_to(view: VmiView, pod: LauncherPod) -> bool:

@@ -175,6 +175,20 @@ CASES = [
         active="third",
     ),
     Case(
+        name="out of sight, and a target on its node, as anti-affinity goes by labels: it is asked for",
+        pods=(target_pod(node=NODE),),
+        migrations=RUNNING,
+        active=None,
+        asks_for=POD_NAME,
+    ),
+    Case(
+        name="gone, and a target on its node: the target, after a state that was taken away",
+        pods=(target_pod(node=NODE),),
+        migrations=RUNNING,
+        podless=True,
+        active=TARGET_POD_UID,
+    ),
+    Case(
         name="a state that names a pod that is not ours: asked for first",
         pods=(pod(),),
         state=migration_state(source=pod(name="forged")),
