@@ -46,6 +46,8 @@ def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
             return _take_back(view, doomed)
         changes = (_with_what_it_is_for(item, view, report) for item in _waiting(view, under_way))
         return Demand(actions=tuple(item for item in changes if item is not None))
+    if is_moving(view):
+        return Demand()  # by a migration that does not exist: its end, or that of its target pod, comes first
     due = _due(view, report)
     if now < due:
         return Demand(again_at=due)

@@ -38,8 +38,10 @@ def journey_of(view: VmiView) -> Journey | None:
     """The migration that is under way, as the NICs see it; None when there is none, or only one that was cancelled."""
     pod, state = target_pod(view), migration_state(view)
     found = [item for item in _under_way(view) if item.has_target or not item.deleting or pod is not None]
+    networks = _networks_of(pod, view.vmi) if pod is not None else None
     if not found:
-        return Journey(name=f"a migration ({state.migration_uid})", is_own=False, has_target=True) if pod else None
+        name = f"a migration ({state.migration_uid})"
+        return Journey(name=name, is_own=False, has_target=True, networks=networks) if pod is not None else None
     names = {item.uid: target_pod_key(view.vmi, migration_uid=item.uid) for item in found}
     leading = [item for item in found if item.uid == state.migration_uid and state.is_active]
     leading += [item for item in found if pod is not None and names[item.uid] == pod.key]
@@ -53,7 +55,7 @@ def journey_of(view: VmiView) -> Journey | None:
         has_target=is_moving(view),
         target=pod.key.name if pod is not None else "",
         made_for=frozenset(causes_of(migration)) if migration.is_automatic(vmi_uid=view.vmi.uid) else None,
-        networks=_networks_of(pod, view.vmi) if pod is not None else None,
+        networks=networks,
     )
 
 

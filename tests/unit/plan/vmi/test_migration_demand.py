@@ -1,6 +1,7 @@
 """What a migration is made for, how often, and when not again."""
 
 import json
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -429,3 +430,14 @@ class TestOneThatIsDoomed:
     def test_one_that_brings_what_is_wanted_has_its_time(self) -> None:
         assert not self._taken_back(BLUE, RED)
         assert not self._taken_back(BLUE, RED, nic("green"))
+
+
+@pytest.mark.parametrize(("of", "phase"), [(("blue",), "Migrating"), ((), "Pending")], ids=["brings it", "does not"])
+def test_while_the_target_of_a_migration_that_is_gone_lives_no_other_is_made(of: tuple[str, ...], phase: str) -> None:
+    """One was made, and taken back in the next pass, as it could not go: for ever."""
+    raw = vmi(primary(), BLUE, rows=[primary_row()], conditions=[MIGRATABLE], moving=migration_state())
+    target = target_pod(networks=[element(name) for name in of])
+    view = vmi_view(raw, pod(networks=[]), target, controller=NO_CONTROLLER, nads=NADS, seen_at=later(-60))
+    found = plan_vmi(replace(view, report_pending_since=later(-60)), now=NOW)
+    assert made(found) is None
+    assert records_of(found)["blue"]["phase"] == phase
