@@ -42,6 +42,7 @@ class LauncherPod:
         target_ready: the annotation by which a target pod tells that the guest runs in it; None when it has none.
         made_with: digest of the spec that it was made with, "" for a pod that does not say.
         networks_annotation: the text, or None when the pod has no such annotation.
+        network_status_annotation: the same of what Multus says.
         is_ready: KubeVirt's `IsPodReady`: running, not being deleted, compute running, the rest ready.
         unready: the containers that keep a pod that runs from being ready.
         is_down: the guest's container has ended, whatever the pod's phase says (KubeVirt `PodIsDown`).
@@ -73,6 +74,7 @@ class LauncherPod:
     made_with: str
     networks_annotation: str | None
     network_status: NetworkStatus
+    network_status_annotation: str | None
     is_ready: bool
     unready: tuple[UnreadyContainer, ...]
     is_down: bool
@@ -102,8 +104,6 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
     """Project a pod of the API."""
     metadata, spec, status = (mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
     annotations, labels = mapping(metadata.get("annotations")), mapping(metadata.get("labels"))
-    networks, label = annotations.get(NETWORKS_ANNOTATION), labels.get(LAUNCHER_LABEL)
-    created_by = labels.get(CREATED_BY_LABEL)
     gated = _has_unpaused_gate(spec)
     unpaused = pod_conditions.find(status, UNPAUSED_CONDITION)
     unready = _unready(status)
@@ -114,18 +114,19 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         owner=meta.controller_reference(metadata),
         created=meta.creation_time(metadata),
         deleting=meta.is_deleting(metadata),
-        label=label if isinstance(label, str) else None,
+        label=_text_or_none(labels.get(LAUNCHER_LABEL)),
         has_labels=bool(labels),
-        created_by=created_by if isinstance(created_by, str) else None,
+        created_by=_text_or_none(labels.get(CREATED_BY_LABEL)),
         migration_uid=text(labels.get(MIGRATION_JOB_LABEL)),
         phase=text(status.get("phase")),
         node_name=text(spec.get("nodeName")),
         cpu_selector=_cpu_selector(spec),
         has_annotations=bool(annotations),
-        target_ready=ready if isinstance(ready := annotations.get(MIGRATION_TARGET_READY_ANNOTATION), str) else None,
+        target_ready=_text_or_none(annotations.get(MIGRATION_TARGET_READY_ANNOTATION)),
         made_with=text(annotations.get(POD_SPEC_ANNOTATION)),
-        networks_annotation=networks if isinstance(networks, str) else None,
+        networks_annotation=_text_or_none(annotations.get(NETWORKS_ANNOTATION)),
         network_status=parse_network_status(text(annotations.get(NETWORK_STATUS_ANNOTATION))),
+        network_status_annotation=_text_or_none(annotations.get(NETWORK_STATUS_ANNOTATION)),
         is_ready=status.get("phase") == "Running" and not meta.is_deleting(metadata) and not unready,
         unready=unready,
         is_down=_is_down(status),
@@ -143,6 +144,10 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
             "",
         ),
     )
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _cpu_selector(spec: Mapping[str, Any]) -> FrozenJson:

@@ -5,12 +5,13 @@ import json
 from typing import Any
 
 import pytest
-from tests.build import NODE, Json, a_pod, a_vm, a_vmi, nic, pod, vm, vmi
+from tests.build import NODE, Json, a_pod, a_vm, a_vmi, element, nic, pod, primary_row, row, vm, vmi
 from tests.fakes.patches import JSON_PATCH, patched
 from tests.fakes.status import ApiFailure
 
+from nicplug.model.frozen_json import freeze
 from nicplug.plan.actions import (
-    CheckSpec,
+    CheckNics,
     Kind,
     LabelNode,
     Patch,
@@ -71,6 +72,16 @@ class TestAnnotation:
         busy = pod(networks="[]", phase="Failed", version=999)
         busy["metadata"]["annotations"]["other"] = "x"
         assert _apply(busy, _annotation(raw, "[1]"))["metadata"]["annotations"][self.KEY] == "[1]"
+
+    def test_while_the_controller_attaches_what_is_to_go_it_stays(self) -> None:
+        """Else the guest plugs what the pod is about to lose."""
+        raw, attached = pod(networks=[element("blue")], attached=[]), pod(networks=[element("blue")], attached=["blue"])
+        action = _annotation(raw, "", takes_out=True, seen_status=a_pod(raw).network_status_annotation)
+        assert _apply(raw, action)["metadata"]["annotations"][self.KEY] == ""
+        with pytest.raises(ApiFailure):
+            _apply(attached, action)
+        adds = _annotation(raw, "[1]")
+        assert _apply(attached, adds)["metadata"]["annotations"][self.KEY] == "[1]"
 
     def test_sent_twice_it_is_done_once(self) -> None:
         raw = pod(networks="[]")
@@ -154,16 +165,30 @@ def test_a_null_in_a_list_is_guarded_by_the_version_of_the_object(deep: Any, is_
     assert "/spec/networks" in tests
 
 
-class TestCheckOfTheSpec:
-    def _check(self) -> CheckSpec:
-        record = a_vmi(vmi(generation=3))
-        return CheckSpec(key=record.key, uid=record.uid, generation=record.generation)
+class TestCheckOfTheNics:
+    ROWS = (primary_row(), row("blue", "multus-status"))
 
-    def test_reports_do_not_matter_and_nothing_is_changed(self) -> None:
-        busy = vmi(generation=3, version=999, phase="Scheduling")
+    def _check(self) -> CheckNics:
+        record = a_vmi(vmi(rows=self.ROWS, generation=3))
+        seen = freeze(record.read_status()["interfaces"])
+        return CheckNics(
+            key=record.key, uid=record.uid, version=record.resource_version, generation=record.generation, seen=seen
+        )
+
+    def test_other_reports_do_not_matter_and_nothing_is_changed(self) -> None:
+        busy = vmi(rows=self.ROWS, generation=3, version=999, conditions=[{"type": "Ready", "status": "True"}])
         assert _apply(busy, self._check()) == busy
 
-    @pytest.mark.parametrize("changed", [vmi(generation=4), vmi(generation=3, uid="namesake")])
-    def test_another_spec_and_a_namesake_fail_it(self, changed: Json) -> None:
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            vmi(rows=ROWS, generation=4),
+            vmi(rows=ROWS, generation=3, uid="namesake"),
+            vmi(rows=[primary_row(), row("blue", "domain", "multus-status")], generation=3),
+            vmi(generation=3),
+        ],
+        ids=["another spec", "a namesake", "the guest has plugged it", "nothing is reported any more"],
+    )
+    def test_what_has_changed_fails_it(self, changed: Json) -> None:
         with pytest.raises(ApiFailure):
             _apply(changed, self._check())

@@ -15,7 +15,7 @@ from nicplug.plan.actions.machines import (
     TurnVmOn,
 )
 from nicplug.plan.actions.migrations import Annotate, CheckGuest, HandOffStep, PatchMigrationState, SetLabel
-from nicplug.plan.actions.objects import CheckSpec, CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
+from nicplug.plan.actions.objects import CheckNics, CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
 from nicplug.plan.actions.pods import (
     ConfirmPod,
     FindPod,
@@ -35,7 +35,7 @@ Patch = (
     | PatchPodCondition
     | RestoreLabels
     | CheckUnchanged
-    | CheckSpec
+    | CheckNics
     | CheckGuest
     | LabelNode
     | PatchFinalizers
@@ -50,7 +50,7 @@ __all__ = [
     "Action",
     "Annotate",
     "CheckGuest",
-    "CheckSpec",
+    "CheckNics",
     "CheckUnchanged",
     "ConfirmPod",
     "Create",

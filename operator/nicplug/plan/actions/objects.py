@@ -5,7 +5,7 @@ from enum import Enum
 
 from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import MigrationKey, ObjectKey, VmiKey, VmKey
-from nicplug.plan.actions.json_patch import JsonPatch, add, replace_members, test
+from nicplug.plan.actions.json_patch import JsonPatch, add, guard, replace_members, test
 
 
 class Kind(Enum):
@@ -66,23 +66,33 @@ class CheckUnchanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckSpec:
-    """A patch that changes nothing, and fails when the VMI's spec is not the one that was looked at.
+class CheckNics:
+    """A patch that changes nothing, and fails when the VMI's spec, or what its guest has, is not what was looked at.
 
-    Before a pod loses what the spec does not ask for: whoever is behind on its watch, or led before, would take out
-    what a newer spec has asked for and the guest may be getting.
+    Before a pod loses an element: whoever is behind on its watch, or led before, would take out what a newer spec has
+    asked for, or what the guest has plugged since.
+
+    Attributes:
+        seen: `status.interfaces`; null for none.
+        version: resourceVersion of the object in which they were seen; part of no comparison of plans.
     """
 
     key: VmiKey
     uid: str
+    version: int = field(compare=False)
     generation: int
+    seen: FrozenJson
 
     kind = Kind.VMI
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """`test` of uid and generation: reports do not matter."""
-        return [test("/metadata/uid", self.uid), test("/metadata/generation", self.generation)]
+        """Tests alone; other reports do not matter."""
+        return [
+            test("/metadata/uid", self.uid),
+            test("/metadata/generation", self.generation),
+            guard("/status/interfaces", thaw(self.seen), version=self.version),
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 """Effects on launcher pods."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import MigrationKey, PodKey, VmiKey
-from nicplug.model.names import NETWORKS_ANNOTATION
+from nicplug.model.names import NETWORK_STATUS_ANNOTATION, NETWORKS_ANNOTATION
 from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, test
 from nicplug.plan.actions.objects import Kind
 
@@ -129,6 +129,9 @@ class PatchNetworksAnnotation:
         seen: the text, or None when the annotation did not exist.
         wanted: "" detaches every secondary network; the key is never removed.
         has_annotations: False when the pod has none at all, so that there is no map to patch.
+        takes_out: an element goes, so what was seen to be attached is a guard, too: the controller may be attaching
+            just that, and a guest that plugs it a moment later would lose its link.
+        seen_status: the network-status, or None without that annotation; part of no comparison of plans.
     """
 
     key: PodKey
@@ -136,6 +139,8 @@ class PatchNetworksAnnotation:
     seen: str | None
     wanted: str
     has_annotations: bool = True
+    takes_out: bool = False
+    seen_status: str | None = field(default=None, compare=False)
 
     kind = Kind.POD
     subresource = None
@@ -143,4 +148,6 @@ class PatchNetworksAnnotation:
     def json_patch(self) -> JsonPatch:
         """The guarded patch."""
         change = annotate(NETWORKS_ANNOTATION, self.wanted, seen=self.seen, has_annotations=self.has_annotations)
-        return [test("/metadata/uid", self.uid), *change]
+        path = f"/metadata/annotations/{escape_pointer(NETWORK_STATUS_ANNOTATION)}"
+        attached = [test(path, self.seen_status)] if self.takes_out else []
+        return [test("/metadata/uid", self.uid), *attached, *change]

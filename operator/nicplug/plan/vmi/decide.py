@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.conditions import SYNCHRONIZED, find_condition
+from nicplug.model.frozen_json import freeze
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, rows_by_name
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import VMI_FINALIZER
@@ -15,7 +16,7 @@ from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import (
     Action,
-    CheckSpec,
+    CheckNics,
     Delete,
     Kind,
     LabelNode,
@@ -276,10 +277,14 @@ def _annotation_patches(vmi: VirtualMachineInstance, life: _Life) -> tuple[Actio
         seen=pod.networks_annotation,
         wanted=annotation.text,
         has_annotations=pod.has_annotations,
+        takes_out=annotation.takes_out,
+        seen_status=pod.network_status_annotation if annotation.takes_out else None,
     )
     if not annotation.takes_out:
         return (patch,)
-    return CheckSpec(key=vmi.key, uid=vmi.uid, generation=vmi.generation), patch
+    seen = freeze(vmi.read_status().get("interfaces"))
+    check = CheckNics(key=vmi.key, uid=vmi.uid, version=vmi.resource_version, generation=vmi.generation, seen=seen)
+    return check, patch
 
 
 def _in_pod(view: VmiView, life: _Life) -> frozenset[str]:

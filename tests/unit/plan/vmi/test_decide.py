@@ -27,7 +27,7 @@ from tests.fakes.patches import JSON_PATCH, patched
 from tests.unit.plan.outcome import status_of
 
 from nicplug.model.frozen_json import thaw
-from nicplug.plan.actions import CheckSpec, Create, LabelNode, PatchNetworksAnnotation
+from nicplug.plan.actions import CheckNics, Create, LabelNode, PatchNetworksAnnotation
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
@@ -98,10 +98,10 @@ def test_before_an_element_goes_the_spec_is_looked_at_once_more(nics: list[Nic],
     """Two leaders: one that was behind took out what the other had asked for, from under the guest that plugged it."""
     raw = vmi(primary(), *nics, rows=[primary_row(), row("blue", "multus-status")], generation=7)
     plan = _plan(raw, pod(networks=[element("blue")], attached=["blue"]))
-    effects = [action for action in plan.actions if isinstance(action, CheckSpec | PatchNetworksAnnotation)]
-    assert [type(action) for action in effects] == [*([CheckSpec] if is_checked else []), PatchNetworksAnnotation]
+    effects = [action for action in plan.actions if isinstance(action, CheckNics | PatchNetworksAnnotation)]
+    assert [type(action) for action in effects] == [*([CheckNics] if is_checked else []), PatchNetworksAnnotation]
     if is_checked:
-        assert isinstance(effects[0], CheckSpec)
+        assert isinstance(effects[0], CheckNics)
         assert effects[0].generation == 7
 
 
