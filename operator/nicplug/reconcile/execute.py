@@ -96,14 +96,23 @@ class Executor:
 
     async def _confirm_pod(self, action: ConfirmPod) -> None:
         """Alive and ours: the cache has it again. When none is: the VMI has no pod, and that is known now."""
+        alive: list[PodKey] = []
         for key in action.keys:
-            if await self._finds_pod(key, action):
+            was_in_sight = self.caches.pods.get(key) is not None
+            if not await self._finds_pod(key, action):
+                continue
+            if not was_in_sight:
                 self.on_dirty([action.owner])
                 return
-        self.on_dirty(self.caches.confirm_podless(action.owner, uid=action.owner_uid))
+            alive.append(key)
+        # One that was in sight is no news; but its line may have come since, and told that it has lost its label.
+        if all(self.caches.pods.get(key) is not None for key in alive):
+            self.on_dirty(self.caches.confirm_podless(action.owner, uid=action.owner_uid))
+        else:
+            self.on_dirty([action.owner])
 
     async def _finds_pod(self, key: PodKey, action: ConfirmPod) -> bool:
-        """A pod of the VMI, which was not in sight; one that was is no news."""
+        """The VMI has a pod of that name, which is in sight now."""
         known = self.caches.pods.get(key)
         try:
             answer = await self.api.get(PODS, name=key.name, namespace=key.namespace)
@@ -114,7 +123,7 @@ class Executor:
         owner = controller_reference(mapping(answer.get("metadata")))
         if owner is None or owner.uid == action.owner_uid:
             self.on_dirty(self.caches.revive_pod(answer))
-        return owner is not None and owner.uid == action.owner_uid and known is None
+        return owner is not None and owner.uid == action.owner_uid
 
     async def _find_pod(self, action: FindPod) -> None:
         """In sight again, or known to be gone; a pod of that name that the VMI does not own is none of its."""
