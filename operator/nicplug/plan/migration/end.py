@@ -89,7 +89,8 @@ def _delete_target(view: MigrationView, facts: Facts) -> Effects:
     runs_there = facts.is_ours and state.target_ready_at is not None and not state.failed
     if (runs_there and not pod.is_down) or _may_be_home(facts, pod):
         return Effects()
-    delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid)
+    # Not if it has changed: it is opened when a guest arrives.
+    delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, version=pod.resource_version)
     return Effects(
         actions=(delete,) if _is_told_now(view, facts) else (check_guest(vmi), delete),
         announcements=(normal("SuccessfulDelete", _why_deleted(facts.migration, pod)),),

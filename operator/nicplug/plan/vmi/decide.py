@@ -288,9 +288,12 @@ def _annotation_patches(vmi: VirtualMachineInstance, life: _Life) -> tuple[Actio
 
 
 def _in_pod(view: VmiView, life: _Life) -> frozenset[str]:
-    """The NICs that have to be detached before they are forgotten, once this pass is carried out."""
+    """The NICs that have to be detached before they are forgotten, once this pass is carried out.
+
+    The pod that the VM moves to may have been made with one that has left the present pod since.
+    """
     asked = frozenset(life.nics.annotation.attachments) if life.nics.annotation.is_made else None
-    return nics_in_pod(view.vmi, life.pod, asked=asked)
+    return nics_in_pod(view.vmi, life.pod, asked=asked) | nics_in_pod(view.vmi, target_pod(view), asked=None)
 
 
 def _node_label(view: VmiView, life: _Life) -> LabelNode | None:

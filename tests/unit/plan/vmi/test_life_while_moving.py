@@ -14,6 +14,8 @@ from tests.build import (
     TARGET_POD_UID,
     VMI_UID,
     Json,
+    absent,
+    element,
     later,
     migration,
     migration_state,
@@ -29,7 +31,15 @@ from tests.build import (
 from tests.unit.plan.outcome import status_of
 
 from nicplug.model.frozen_json import thaw
-from nicplug.plan.actions import ConfirmPod, Delete, PatchMigrationState, PatchPodCondition, PatchStatus, RestoreLabels
+from nicplug.plan.actions import (
+    ConfirmPod,
+    Delete,
+    PatchInterfaces,
+    PatchMigrationState,
+    PatchPodCondition,
+    PatchStatus,
+    RestoreLabels,
+)
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vmi.active_pod import active_pod
 from nicplug.plan.vmi.decide import plan_vmi
@@ -507,3 +517,15 @@ class TestLostMigration:
 
     def test_one_that_may_only_be_unheard_of_goes_on(self) -> None:
         assert self._ended(pod(), is_lost=False) is None
+
+
+def test_a_nic_that_the_target_was_made_with_is_not_forgotten_though_the_source_has_let_it_go() -> None:
+    """Its entry was dropped, so nobody asked the target again when its controller failed to detach the NIC."""
+    raw = vmi(primary(), absent("blue"), rows=[primary_row()], moving=migration_state())
+    target = target_pod(networks=[element("blue")], attached=["blue"])
+    patches = [
+        item for item in _plan(raw, pod(), target, migrations=RUNNING).actions if isinstance(item, PatchInterfaces)
+    ]
+    assert patches == []
+    alone = [item for item in _plan(vmi(primary(), absent("blue"), rows=[primary_row()]), pod()).actions]
+    assert any(isinstance(item, PatchInterfaces) for item in alone)
