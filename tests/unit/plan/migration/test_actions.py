@@ -558,6 +558,12 @@ class TestAdoption:
         (patch,) = [action for action in plan.actions if getattr(action, "kind", None) is Kind.MIGRATION]
         assert getattr(patch, "wanted", None) == ("a.example/hold",)
 
+    def test_a_target_that_changes_before_it_goes_stays(self) -> None:
+        """It is opened when a guest arrives: another leader may have handed it off."""
+        plan = plan_migration(seen("Failed", vmi(), pod(), target_pod(version=77)), now=NOW)
+        (delete,) = [action for action in plan.actions if isinstance(action, Delete)]
+        assert delete.version == 77
+
     @pytest.mark.parametrize(("state", "is_held"), [(ARRIVED, True), (DONE, False), (STARTED, False)])
     def test_it_is_held_while_its_guest_arrives(self, state: Json, *, is_held: bool) -> None:
         """Two leaders: what one has failed, the other had handed off; let go, it gave back a slot that is in use."""
