@@ -175,6 +175,15 @@ class TestCheckOfTheNics:
             key=record.key, uid=record.uid, version=record.resource_version, generation=record.generation, seen=seen
         )
 
+    def test_a_vmi_without_a_status(self) -> None:
+        """A `test` below a missing member fails for ever."""
+        raw = vmi(phase="", generation=3)
+        record = a_vmi(raw)
+        check = CheckNics(key=record.key, uid=record.uid, version=9, generation=3, seen=freeze(None), has_status=False)
+        assert _apply(raw, check) == raw
+        with pytest.raises(ApiFailure):
+            _apply(vmi(generation=3), check)
+
     def test_other_reports_do_not_matter_and_nothing_is_changed(self) -> None:
         busy = vmi(rows=self.ROWS, generation=3, version=999, conditions=[{"type": "Ready", "status": "True"}])
         assert _apply(busy, self._check()) == busy

@@ -282,8 +282,15 @@ def _annotation_patches(vmi: VirtualMachineInstance, life: _Life) -> tuple[Actio
     )
     if not annotation.takes_out:
         return (patch,)
-    seen = freeze(vmi.read_status().get("interfaces"))
-    check = CheckNics(key=vmi.key, uid=vmi.uid, version=vmi.resource_version, generation=vmi.generation, seen=seen)
+    status = vmi.read_status()
+    check = CheckNics(
+        key=vmi.key,
+        uid=vmi.uid,
+        version=vmi.resource_version,
+        generation=vmi.generation,
+        seen=freeze(status.get("interfaces")),
+        has_status=bool(status),
+    )
     return check, patch
 
 
