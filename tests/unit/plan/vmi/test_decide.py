@@ -105,6 +105,18 @@ def test_before_an_element_goes_the_spec_is_looked_at_once_more(nics: list[Nic],
         assert effects[0].generation == 7
 
 
+def test_a_removal_waits_for_an_addition_that_was_just_asked_for_however_old_the_spec_is() -> None:
+    """The pod became ready a minute after the change: the next pass took the element out beside the addition, and one
+    change with both loses the network-status of what it adds (DNC#157)."""
+    raw = vmi(primary(), absent("red"), nic("blue"), rows=[primary_row(), row("red", "multus-status")])
+    first = _plan(raw, pod(networks=[element("red")], attached=["red"]), seen_at=later(-60))
+    raw["status"] |= status_of(first)
+    asked = pod(networks=[element("red"), element("blue")], attached=["red"])
+    again = _plan(raw, asked, seen_at=later(-60))
+    assert any(isinstance(action, PatchNetworksAnnotation) for action in first.actions)
+    assert not any(isinstance(action, PatchNetworksAnnotation) for action in again.actions)
+
+
 class TestWhichPodIsAsked:
     """Only a ready pod gets its annotation, and only while the gate is on."""
 
