@@ -40,12 +40,17 @@ def plan_roll_back(
     digests = dict(vmi.rolled_back) if is_of_vm else standing_rollbacks(vmi, vm=None)
     if not view.keeps_rollbacks:
         digests = {}
+    is_staged = view.config is not None and view.config.stages_changes
     for name, operation in taken_back.items():
         mine, template = entry_of(name, vmi), entry_of(name, vm) if vm is not None else None
         if template is None:
             digests |= {name: entry_digest(*mine)} if mine is not None else {}
-        elif mine is not None and _is_same(mine, template) and not (operation is OperationType.PLUG and name in in_pod):
-            _take_back(name, operation, interfaces=interfaces, networks=networks, present=_present(view, pod, name))
+            continue
+        is_same = mine is not None and _is_same(mine, template)
+        if mine is None or not (is_same or is_staged) or (operation is OperationType.PLUG and name in in_pod):
+            continue
+        _take_back(name, operation, interfaces=interfaces, networks=networks, present=_present(view, pod, name))
+        if is_same:  # else what the template asks for now has not been tried: it waits for a restart, or for LiveUpdate
             digests[name] = entry_digest(*template)
     kept = tuple(interfaces.values())
     wanted = Devices(kept, tuple(networks.values()))

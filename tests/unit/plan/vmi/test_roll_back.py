@@ -15,6 +15,7 @@ from tests.build import (
     Nic,
     element,
     failed,
+    kubevirt,
     later,
     migration,
     nad,
@@ -77,7 +78,9 @@ class World:
         return plan_vmi(view, now=NOW)
 
     def of_vm(self) -> Plan:
-        return plan_vm(vm_view(self.vm, vmi=self.vmi, pending_since=later(-60)), now=NOW) if self.vm else Plan()
+        facts = {"config": self.facts["config"]} if "config" in self.facts else {}
+        view = vm_view(self.vm, vmi=self.vmi, pending_since=later(-60), **facts) if self.vm else None
+        return plan_vm(view, now=NOW) if view is not None else Plan()
 
     def carry_out(self, action: Action) -> None:
         assert not isinstance(action, Create), action
@@ -197,6 +200,42 @@ def test_what_its_owner_has_corrected_meanwhile_is_not_what_has_failed() -> None
     world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="other"))
     assert not [item for item in world.of_vmi().actions if isinstance(item, PatchInterfaces)]
     assert world.note() is None
+
+
+def staged(world: World) -> World:
+    """Its cluster keeps changes of templates from running VMs."""
+    config = kubevirt()
+    config["spec"]["configuration"]["vmRolloutStrategy"] = "Stage"
+    world.facts["config"] = config
+    return world
+
+
+def test_under_stage_what_failed_is_taken_back_though_the_template_asks_for_another_network_by_now() -> None:
+    """The correction does not come to the VMI: it was said to be taken back, and the VMI asked for it for ever."""
+    world = staged(World())
+    world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="other"))
+    assert world.of_vmi().announcements[0].reason == "InterfaceFailed"
+    world.settle()
+    assert (world.nics(), world.asked(), world.note()) == (["default"], [], None)
+    assert world.record()["reason"] == Reason.ROLLOUT_STRATEGY_STAGE
+
+
+def test_what_stage_has_kept_back_is_tried_once_it_may_flow() -> None:
+    world = staged(World())
+    world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="other"))
+    world.settle()
+    world.facts |= {"config": kubevirt(), "failures": []}
+    world.settle()
+    assert (world.networks()["blue"], world.asked(), world.note()) == ("other", ["other"], None)
+
+
+def test_under_stage_a_failed_change_of_a_network_is_taken_back_though_the_template_asks_for_a_third() -> None:
+    world = staged(with_failed_change())
+    world.facts["nads"].append(nad("third"))
+    world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="third"))
+    world.settle()
+    assert (world.networks()["blue"], world.note()) == ("blue-net", None)
+    assert world.record()["reason"] == Reason.ROLLOUT_STRATEGY_STAGE
 
 
 def test_an_interface_that_the_pod_has_is_not_forgotten_before_it_is_detached() -> None:
