@@ -188,6 +188,13 @@ class Reason(StrEnum):
     minutes. A correction of the network or of the VM is tried at once. Failed after more than four attempts; other
     NICs do not wait for it.
     """
+    POD_INTERFACE_LOST = "PodInterfaceLost"
+    """The guest has the NIC, and its launcher pod has lost the interface behind it, so nothing passes.
+
+    Somebody edited the pod's networks annotation, or something took the interface away. The pod is asked for it again,
+    and the record is Ready when network-status lists it. A guest whose traffic does not come back with it needs a new
+    pod: migrate or restart the VM.
+    """
     DETACH_FAILED = "DetachFailed"
     """The dynamic networks controller did not detach the NIC; it is asked again, ever less often.
 

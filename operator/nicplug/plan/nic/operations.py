@@ -32,6 +32,7 @@ from nicplug.plan.nic.plug_findings import find_plug, nic_is_invalid
 from nicplug.plan.nic.spec_findings import SPEC_CHECKS
 from nicplug.plan.nic.unplug_findings import find_unplug
 from nicplug.plan.nic.validation import in_precedence
+from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 
 Records = Mapping[str, InterfaceOperation]
@@ -195,7 +196,8 @@ def _template_networks(view: VmiView) -> tuple[Network, ...]:
 
 
 def _record(finding: Finding, *, situation: Situation, now: datetime) -> InterfaceOperation:
-    attempts = situation.attempts
+    attempts, old = situation.attempts, situation.record
+    is_lost = finding.reason is Reason.POD_INTERFACE_LOST
     fresh = InterfaceOperation(
         name=situation.interface.name,
         operation=finding.operation,
@@ -204,7 +206,7 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
         reason=finding.reason,
         message=finding.message,
         attempts=attempts.count if attempts is not None else int(_was_asked(finding, situation)),
-        start_time=_requested_at(situation, now=now),
+        start_time=now if is_lost else _requested_at(situation, now=now),
         last_transition_time=now,
         last_error=attempts.error if attempts is not None else "",
         last_attempt_time=attempts.last_at if attempts is not None else None,
@@ -214,8 +216,7 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
         failures=finding.failures or MigrationFailures(),
         is_suspect=situation.chooser.is_suspect(situation.interface.name),
     )
-    old = situation.record
-    if old is None or old.operation != finding.operation:
+    if old is None or old.operation != finding.operation or (is_lost and old.reason != finding.reason):
         return fresh
     if finding.failures is None:
         fresh = replace(fresh, failures=old.failures)

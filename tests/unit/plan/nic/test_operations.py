@@ -254,6 +254,71 @@ CASES = (
     ),
     Case(title="in the guest from the start", nic=nic("blue"), pod=HAS, row=PLUGGED, phase=None, reason=None),
     Case(
+        title="in the guest, and its pod has lost the interface",
+        nic=nic("blue"),
+        pod=pod(networks=""),
+        row=PLUGGED,
+        record=operation("blue", phase="Ready", reason="Attached"),
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
+        says="so nothing passes. The pod is asked for it again",
+    ),
+    Case(
+        title="in the guest from the start, and its pod has lost the interface",
+        nic=nic("blue"),
+        pod=ASKED,
+        row=row("blue", "domain"),
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
+    ),
+    Case(
+        title="in the guest, and its pod has lost the interface while the gate is off: nobody is asked",
+        nic=nic("blue"),
+        pod=ASKED,
+        row=PLUGGED,
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
+        says="so nothing passes. If it",
+        view=GATE_OFF,
+    ),
+    Case(
+        title="in the guest, and nobody can read what its pod has: silence is no news",
+        nic=nic("blue"),
+        pod=pod(networks=[element("blue")], status_text="{"),
+        row=PLUGGED,
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="in the guest, of a pod that is not ready: it may have been asked anew",
+        nic=nic("blue"),
+        pod=pod(networks=[element("blue")], ready=False),
+        row=PLUGGED,
+        phase=None,
+        reason=None,
+    ),
+    Case(
+        title="its pod has lost the interface, and another network is asked for: the migration for that mends it too",
+        nic=nic("blue", attachment="ops/lan"),
+        pod=ASKED,
+        row=row("blue", "domain"),
+        conditions=MIGRATABLE,
+        operation="ChangeNetwork",
+        path=Path.MIGRATION,
+        phase=Phase.PENDING,
+        reason=Reason.NETWORK_CHANGE_NEEDS_MIGRATION,
+        view={"nads": [nad("lan", namespace="ops")]},
+    ),
+    Case(
+        title="its link was set, and its pod has lost the interface",
+        nic=nic("blue", state="down"),
+        pod=ASKED,
+        row=row("blue", "domain", linkState="down"),
+        record=operation("blue", type_="SetLink", phase="Ready", reason="LinkSet"),
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
+    ),
+    Case(
         title="gate off",
         nic=nic("blue"),
         view={"config": kubevirt("Other")},
@@ -992,7 +1057,8 @@ def test_reasons_of_conditions_and_events(reason: Reason) -> None:
 
 def _of_spec(*nics: Nic, rows: Sequence[Json] = ()) -> list[tuple[str, str, str]]:
     """Name, reason and message of each record of a running VMI with these NICs."""
-    view = vmi_view(vmi(primary(), *nics, rows=[primary_row(), *rows]), pod(), pending_since=later(-9))
+    has = pod(attached=["blue"] if rows else [])
+    view = vmi_view(vmi(primary(), *nics, rows=[primary_row(), *rows]), has, pending_since=later(-9))
     records = status_of(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
     return [(item["name"], item["reason"], item["message"]) for item in records]
 
@@ -1035,9 +1101,9 @@ def test_a_nic_that_was_taken_back_says_so_also_with_rollout_strategy_stage() ->
     assert (record["phase"], record["reason"]) == ("Blocked", "RolloutStrategyStage")
 
 
-def _told_of_template(template: Json, *nics: Nic, **members: Any) -> list[tuple[str, str]]:
+def _told_of_template(template: Json, *nics: Nic, has: Json | None = None, **members: Any) -> list[tuple[str, str]]:
     """Reason and message of each record of a running VMI with these NICs, whose VM has that template."""
-    view = vmi_view(vmi(primary(), *nics, **members), pod(), vm=template, pending_since=later(-9))
+    view = vmi_view(vmi(primary(), *nics, **members), has or pod(), vm=template, pending_since=later(-9))
     records = status_of(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
     return [(item["reason"], item["message"]) for item in records]
 
@@ -1052,7 +1118,20 @@ def test_a_network_that_the_template_alone_has_and_no_interface_names_has_a_reco
     assert message.startswith(says)
     # Of one that the guest still has it is told once; of one whose interface is in the VMI, not at all.
     assert [found for found, _ in _told_of_template(template, rows=[primary_row(), PLUGGED])] == [reason]
-    assert _told_of_template(template, nic("blue"), rows=[primary_row(), PLUGGED]) == []
+    assert _told_of_template(template, nic("blue"), has=HAS, rows=[primary_row(), PLUGGED]) == []
+
+
+def test_a_pod_interface_that_was_lost_is_told_once_and_its_return_is_counted_from_then() -> None:
+    rows, ready = [primary_row(), PLUGGED], operation("blue", phase="Ready", reason="Attached", since=later(-900))
+    raw = vmi(primary(), nic("blue"), rows=rows, operations=[ready])
+    lost = plan_vmi(vmi_view(raw, ASKED), now=NOW)
+    assert [event.reason for event in lost.announcements] == ["InterfaceFailed"]
+    raw["status"] |= status_of(lost)
+    assert plan_vmi(vmi_view(raw, ASKED), now=later(2)).announcements == ()
+    back = plan_vmi(vmi_view(raw, HAS), now=later(2))
+    (record,) = status_of(back)["interfaceOperations"]
+    assert (record["phase"], record["reason"]) == ("Ready", "Attached")
+    assert [(done.operation, done.seconds) for done in back.completions] == [("Plug", 2.0)]
 
 
 def test_a_nic_whose_entry_was_deleted_under_the_guest_does_not_pass_for_unplugged() -> None:
