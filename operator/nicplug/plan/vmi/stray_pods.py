@@ -12,7 +12,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.plan.actions import Action, CheckUnchanged, Delete, Kind
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.launcher_pod import target_pod_key
+from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
 
 # A pod may be heard of before its migration. Longer than clocks differ: the pod's creation is by the API server's.
 _PATIENCE = timedelta(minutes=2)
@@ -26,8 +26,11 @@ def plan_stray_pods(view: VmiView, *, active: LauncherPod | None, now: datetime)
     """
     if active is None or active.is_down_or_going or not view.vmi.node_name or view.refusal is not None:
         return Plan()
-    strays = [pod for pod in view.pods if pod.uid != active.uid and not pod.deleting and _is_stray(view, pod)]
-    due = {pod.uid: (pod.created or now) + _PATIENCE for pod in strays}
+    others = [pod for pod in view.pods if pod.uid != active.uid and not pod.deleting]
+    due = {pod.uid: (pod.created or now) + _PATIENCE for pod in others if _is_stray(view, pod)}
+    left = [pod for pod in others if pod.uid not in due and _was_left(view, pod, active=active)]
+    due |= {pod.uid: max(pod.created or now, active.created or now) + _PATIENCE for pod in left}
+    strays = [pod for pod in others if pod.uid in due]
     ripe = [pod for pod in strays if due[pod.uid] <= now]
     check = CheckUnchanged(key=view.vmi.key, uid=view.vmi.uid, version=view.vmi.resource_version)
     deletions: list[Action] = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in ripe]
@@ -50,6 +53,19 @@ def _is_stray(view: VmiView, pod: LauncherPod) -> bool:
     is_target = bool(pod.migration_uid) or pod.key.name == state.target_pod
     is_source = pod.key.name == state.source_pod and state.completed and not state.failed
     return is_target or is_source
+
+
+def _was_left(view: VmiView, pod: LauncherPod, *, active: LauncherPod) -> bool:
+    """The guest went from it to a target pod, and nothing says any more that it did.
+
+    Somebody wrote over the migration's state before node agents and migration controller had done with the source.
+    """
+    state = migration_state_in(view.vmi.status)
+    is_ours = bool(pod.migration_uid) or pod.key == launcher_pod_key(view.vmi)
+    is_elsewhere = bool(active.migration_uid) and active.is_ready and pod.node_name not in ("", view.vmi.node_name)
+    is_over = not state.is_active and all(item.is_final for item in view.migrations)
+    is_told = pod.key.name in (state.source_pod, state.target_pod)
+    return is_ours and is_elsewhere and is_over and not is_told
 
 
 def _answers_for(view: VmiView, state: MigrationState, pod: LauncherPod) -> bool:

@@ -29,6 +29,8 @@ STARTED: Json = {"startTimestamp": "2026-01-02T03:02:00Z"}
 DONE: Json = {**STARTED, "endTimestamp": "2026-01-02T03:03:01Z", "completed": True}
 FAILED: Json = {**DONE, "failed": True}
 FORGED = pod(name="forged", uid="forged", node=TARGET_NODE)
+FOREIGN = pod(name="foreign", uid="foreign")
+EARLIER = target_pod(migration_uid="earlier", node=NODE, uid="earlier")
 
 
 def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
@@ -77,6 +79,57 @@ CASES = [
         id="its migration exists, the label does not",
     ),
     pytest.param(vmi(), [pod(), FORGED], [], [], id="a pod that no migration has made"),
+    pytest.param(
+        vmi(node=TARGET_NODE), [pod(), target_pod()], [migration("Failed")], [POD_UID], id="source, its state is gone"
+    ),
+    pytest.param(
+        vmi(node=TARGET_NODE),
+        [pod(phase="Succeeded"), target_pod()],
+        [migration("Succeeded")],
+        [POD_UID],
+        id="source that has ended, its state is gone",
+    ),
+    pytest.param(
+        vmi(node=TARGET_NODE),
+        [pod(phase="Succeeded"), EARLIER, target_pod()],
+        [migration("Succeeded"), migration("Succeeded", name="earlier", uid="earlier")],
+        [POD_UID, "earlier"],
+        id="source to which another migration had brought the guest, its state is gone",
+    ),
+    pytest.param(
+        vmi(node=TARGET_NODE), [pod(), target_pod()], [migration()], [], id="source, its migration has not ended"
+    ),
+    pytest.param(
+        vmi(node=TARGET_NODE, moving=migration_state(**STARTED)),
+        [pod(), target_pod()],
+        [migration("Failed")],
+        [],
+        id="source, and the node agents go on",
+    ),
+    pytest.param(
+        vmi(node=TARGET_NODE), [FOREIGN, target_pod()], [migration("Failed")], [], id="a pod that nobody has made"
+    ),
+    pytest.param(
+        vmi(node=TARGET_NODE),
+        [pod(), target_pod(ready=False)],
+        [migration("Failed")],
+        [],
+        id="source of a guest whose pod is not ready",
+    ),
+    pytest.param(
+        vmi(node=TARGET_NODE),
+        [pod(), target_pod(creationTimestamp="2026-01-02T03:03:00Z")],
+        [migration("Failed")],
+        [],
+        id="source that the guest has just left",
+    ),
+    pytest.param(
+        vmi(node=TARGET_NODE),
+        [pod(node=""), target_pod()],
+        [migration("Failed")],
+        [],
+        id="a pod that is on no node is no source",
+    ),
     pytest.param(vmi(), [pod(), target_pod(deleting=True)], [], [], id="on its way out"),
     pytest.param(vmi(), [pod(), target_pod(creationTimestamp="2026-01-02T03:03:00Z")], [], [], id="too young"),
     pytest.param(vmi(), [target_pod()], [], [], id="no pod has the guest"),
