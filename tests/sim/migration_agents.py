@@ -4,6 +4,7 @@ Source: KubeVirt's `migration-source.go` and `migration-target.go`, in our own w
 """
 
 from datetime import timedelta
+from typing import Any
 
 from tests.sim.cluster import VMIS, Cluster, Json, launcher_pods
 from tests.sim.kubelet import end_pod, interfaces_in
@@ -55,8 +56,13 @@ def _target_pod(cluster: Cluster, vmi: Json) -> Json | None:
 
 
 def _node_of(vmi: Json) -> str | None:
-    node: str | None = vmi["metadata"]["labels"].get(NODE_LABEL)
+    node: str | None = _label(vmi, NODE_LABEL)
     return node
+
+
+def _label(vmi: Json, name: str) -> Any:
+    """A VMI that somebody hands off before it has a node has no labels."""
+    return (vmi["metadata"].get("labels") or {}).get(name)
 
 
 def _step_at_source(cluster: Cluster, vmi: Json) -> bool:
@@ -98,7 +104,7 @@ def _copy(cluster: Cluster, vmi: Json) -> bool:
 
 
 def _step_at_target(cluster: Cluster, vmi: Json) -> bool:
-    state, node = state_of(vmi), vmi["metadata"]["labels"].get(TARGET_NODE_LABEL)
+    state, node = state_of(vmi), _label(vmi, TARGET_NODE_LABEL)
     pod = _target_pod(cluster, vmi)
     if pod is None or node != state.get("targetNode") or not _works(cluster, node):
         return False
