@@ -450,7 +450,9 @@ class Reason(StrEnum):
     ANNOTATION_UNREADABLE = "AnnotationUnreadable"
     """The pod's networks annotation was edited into something that is not a list of networks.
 
-    Correct the annotation, or set it to `[]`.
+    Make it again what it was: a JSON list of networks, or their names (`<namespace>/<name>@<interface>`) with commas
+    between them. Or migrate or restart the VM, whose new pod gets a new annotation. Do not empty it: that detaches
+    every NIC.
     """
     ORDINAL_INTERFACE_NAMES = "OrdinalInterfaceNames"
     """The pod uses interface names of an early KubeVirt; its NICs can only be removed by a restart.

@@ -204,7 +204,10 @@ def network_status_is_unreadable(situation: Situation) -> Finding | None:
 
 
 def annotation_is_unreadable(situation: Situation) -> Finding | None:
-    """Nothing is written over what a person has broken."""
+    """Nothing is written over what a person has broken.
+
+    Nor is a list without elements a way out: the NICs would be taken from under the guest.
+    """
     if not situation.annotation.unreadable:
         return None
     return situation.finding(
@@ -212,5 +215,6 @@ def annotation_is_unreadable(situation: Situation) -> Finding | None:
         OperationPhase.BLOCKED,
         Reason.ANNOTATION_UNREADABLE,
         f"annotation k8s.v1.cni.cncf.io/networks of {situation.pod_phrase} was edited and cannot be read "
-        f"({situation.annotation.unreadable}): correct it, or set it to []",
+        f"({situation.annotation.unreadable}): make it a JSON list of networks, or names with commas between them, "
+        "again; or migrate or restart the VM, whose new pod gets a new one. Emptied, it detaches every NIC",
     )

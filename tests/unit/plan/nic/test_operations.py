@@ -1078,6 +1078,17 @@ def test_flaws_of_a_spec_have_one_record_each(reason: Reason) -> None:
     assert reason in {found for _, found, _ in IN_SPECS[reason]}
 
 
+def test_an_annotation_that_cannot_be_read_is_not_to_be_emptied_which_would_detach_the_nics_in_use() -> None:
+    view = vmi_view(vmi(primary(), nic("blue"), rows=[primary_row()]), pod(networks="[{"), pending_since=later(-9))
+    (record,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
+    assert record["reason"] == Reason.ANNOTATION_UNREADABLE
+    assert "set it to []" not in record["message"]
+    assert record["message"].endswith(
+        "make it a JSON list of networks, or names with commas between them, again; or migrate or restart the VM, "
+        "whose new pod gets a new one. Emptied, it detaches every NIC"
+    )
+
+
 def test_stage_adds_nothing_to_a_nic_that_the_template_asks_for_too() -> None:
     blue = vmi(primary(), nic("blue"), rows=[primary_row()], owner_uid=VM_UID, annotations=OF_TEMPLATE)
     view = vmi_view(blue, ASKED, vm=vm(primary(), nic("blue")), pending_since=later(-9), **staged())
