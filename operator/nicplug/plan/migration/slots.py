@@ -153,6 +153,10 @@ class _Count:
     def full_for(self, contender: Contender) -> _Cause | None:
         """What keeps it from having a slot."""
         limits, node = self._limits, contender.source_node
+        # First, as it lasts when all who have a slot have ended.
+        for limit, allowed in ((CLUSTER_LIMIT, limits.per_cluster), (OUTBOUND_LIMIT, limits.outbound_per_node)):
+            if allowed == 0:
+                return self._cause(limit, allowed, "", ())
         if (same := self._vmis.get(contender.vmi)) is not None:
             return _Cause(limit="", allowed=1, where=f"VM {contender.vmi.name}", taken_by=(same,))
         if len(self.entries) >= limits.per_cluster:
@@ -214,7 +218,7 @@ def _place(position: int) -> str:
 
 def _why(position: int, cause: _Cause) -> str:
     """Only those at the front are told of one migration: all others would have to be told whenever one ends."""
-    if not cause.taken_by:
+    if cause.allowed == 0:
         return f": {cause.limit} is 0, which lets no migration begin"
     limit = f" ({cause.limit} of {cause.where}: {cause.allowed}, all taken)" if cause.limit else ""
     if position not in _ORDINALS:

@@ -162,6 +162,30 @@ def test_a_limit_of_zero_says_so() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("limits", "limit"),
+    [
+        (replace(LIMITS, per_cluster=0), "parallelMigrationsPerCluster"),
+        (replace(LIMITS, outbound_per_node=0), "parallelOutboundMigrationsPerNode"),
+        (replace(LIMITS, per_cluster=1, outbound_per_node=0), "parallelOutboundMigrationsPerNode"),
+    ],
+)
+def test_a_limit_of_zero_says_so_also_while_a_migration_is_under_way(limits: MigrationLimits, limit: str) -> None:
+    running = under_way("u")
+    decided = plan(running, one("a"), one("b", source="node-u"), held=(entry(running),), limits=limits)
+    told = f"in the queue: {limit} is 0, which lets no migration begin"
+    assert (decided.slots["uid-a"].message, decided.slots["uid-b"].message) == (f"1st {told}", f"2nd {told}")
+
+
+def test_a_limit_of_zero_of_the_target_node_says_so_also_while_one_arrives_there() -> None:
+    there = replace(under_way("u"), target_node="node09", is_handed_off=True)
+    here = replace(under_way("a"), target_node="node09")
+    decided = plan(there, here, held=(entry(there), entry(here)), limits=replace(LIMITS, inbound_per_node=0))
+    assert decided.slots["uid-a"].message == (
+        "1st in the queue: parallelInboundMigrationsPerNode is 0, which lets no migration begin"
+    )
+
+
 def test_a_slot_that_cannot_be_used_is_given_back_in_two_steps() -> None:
     """A quota, a VM that was stopped: somebody who has read the ledger may be making the target pod all the same."""
     stuck, coming = one("stuck", wants=False), one("coming")
