@@ -179,7 +179,7 @@ def parse_overrides(annotations: Mapping[str, Any]) -> Overrides:
     known = {item.annotation for item in POLICY_FIELDS} | _KEPT_BY_NICPLUG
     strange = sorted(name for name in annotations if name.startswith(_DOMAIN) and name not in known)
     return (
-        *((name, value) for name, value in written if isinstance(value, str) and value),
+        *((name, value) for name, value in written if isinstance(value, str)),
         *((name[:_LONGEST_NAME], "") for name in strange[:_STRANGE_ONES_TOLD]),
     )
 

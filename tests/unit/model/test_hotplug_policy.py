@@ -130,9 +130,15 @@ def test_what_is_no_text_has_no_effect(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_null_and_an_empty_annotation_are_as_if_absent(name: str) -> None:
+def test_null_is_as_if_absent(name: str) -> None:
     assert of_cluster(**{name: None}) == HotplugPolicy()
-    assert of_vm(**{name: ""}) == HotplugPolicy()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_empty_annotation_is_told_like_any_other_bad_value(name: str) -> None:
+    field = FIELDS[name]
+    told = f'annotation {field.annotation} of {VM} is "", and has no effect: write {field.values}'
+    assert of_vm(**{name: ""}) == HotplugPolicy(problems=(told,))
 
 
 def test_the_vm_overrides_its_vmi_and_that_the_cluster_field_by_field() -> None:
