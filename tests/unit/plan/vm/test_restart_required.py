@@ -173,6 +173,12 @@ NETWORK_RULES = (
     Case(title="an added interface that cannot be plugged", now=[*ADDED[:2], nic("red", binding="masquerade")]),
     Case(title="another order", now=ADDED[1::-1]),
     Case(title="state absent", now=[primary(), absent("blue")]),
+    Case(
+        title="state absent of a NIC that cannot be unplugged: its record tells it",
+        then=[primary(), nic("fast", binding="sriov")],
+        now=[primary(), absent("fast", binding="sriov")],
+        running=[primary(), nic("fast", binding="sriov")],
+    ),
     Case(title="state down", now=[primary(state="down"), nic("blue", state="down")]),
     Case(title="on its way out", now=[primary()], running=[primary(), absent("blue")]),
     Case(title="Stage: a NIC that the VMI has already", now=ADDED, running=ADDED, config=STAGE),
