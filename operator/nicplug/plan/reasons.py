@@ -84,10 +84,11 @@ class Reason(StrEnum):
     Write `state: absent`, wait until it is gone, and plug it again; or restart the VM.
     """
     NETWORK_CHANGE_NEEDS_MIGRATION = "NetworkChangeNeedsMigration"
-    """The spec names another network; the NIC gets there when the VM next moves to another pod.
+    """The spec names another network than the pod has; the NIC gets there when the VM next moves to another pod.
 
-    nicplug migrates the VM, unless the message says what is in the way. Without a migration: write `state: absent`,
-    wait until it is gone, and plug it again; or restart the VM.
+    Mostly the spec was changed; or somebody wrote another network into the pod's annotation under the NIC's name, which
+    puts the guest there: the message has both networks. nicplug migrates the VM, unless the message says what is in the
+    way. Without a migration: write `state: absent`, wait until it is gone, and plug it again; or restart the VM.
     """
     WAITING_FOR_LINK = "WaitingForLink"
     """The NIC's link is to be set up or down; the node agent has not done it yet.
@@ -185,8 +186,9 @@ class Reason(StrEnum):
     """The dynamic networks controller did not attach the NIC; it is asked again, ever less often.
 
     The message quotes the controller and names the next attempt: after 2, 8, 30 and 120 seconds, then every 10
-    minutes. A correction of the network or of the VM is tried at once. Failed after more than four attempts; other
-    NICs do not wait for it.
+    minutes. A correction of the network or of the VM is tried at once: of the network attachment definition its
+    `spec.config` and its annotation `k8s.v1.cni.cncf.io/resourceName` count, and that it is made anew; other
+    annotations and labels do not. Failed after more than four attempts; other NICs do not wait for it.
     """
     POD_INTERFACE_LOST = "PodInterfaceLost"
     """The guest has the NIC, and its launcher pod has lost the interface behind it, so nothing passes.
@@ -438,9 +440,10 @@ class Reason(StrEnum):
     Remove what the message names from the pod, or restart the VM.
     """
     ANNOTATION_CONTESTED = "AnnotationContested"
-    """Somebody else asks the pod for another network under the NIC's pod interface name.
+    """Somebody else asks the pod for another network under the pod interface name of a NIC that has not come yet.
 
-    Find who writes the annotation of launcher pods, and stop it; nicplug does not write over it.
+    Find who writes the annotation of launcher pods, and stop it; nicplug does not write over it. A NIC that the guest
+    has is then on that other network, and told as `ChangeNetwork`: see `NetworkChangeNeedsMigration`.
     """
     ANNOTATION_TOO_LARGE = "AnnotationTooLarge"
     """The pod's networks annotation has no room for the NIC.

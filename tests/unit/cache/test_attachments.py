@@ -98,6 +98,16 @@ def test_another_device_is_another_definition(heard: Heard) -> None:
     assert heard.store.known([KEY]).definitions[KEY].changed_at == later(5)
 
 
+def test_other_annotations_and_labels_of_a_definition_are_no_change_of_it(heard: Heard) -> None:
+    heard.store.replace([nad()])
+    heard.now = later(5)
+    touched = nad(version=11)
+    touched["metadata"] |= {"annotations": {"example.com/touched": "now"}, "labels": {"touched": "now"}}
+    heard.store.change("MODIFIED", touched)
+    assert heard.told == [None]
+    assert heard.store.known([KEY]).definitions[KEY].changed_at is None
+
+
 def test_the_end_of_a_namesake_that_was_replaced_is_no_end(heard: Heard) -> None:
     heard.store.replace([nad(version=20, uid="u2")])
     heard.store.change("DELETED", nad(version=15, uid="u1"))
