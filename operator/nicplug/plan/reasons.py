@@ -149,7 +149,8 @@ class Reason(StrEnum):
     NO_INTERFACE = "InterfaceMissing"
     """The network has no interface of its name.
 
-    Add an interface of that name, or remove the network.
+    Add an interface of that name, or remove the network. While the guest still has the NIC, removing the network does
+    not take it out: add the interface with `state: absent`, and both entries go when the NIC has left.
     """
     INVALID_INTERFACE = "InvalidInterface"
     """The interface has two bindings, or a `model`, `pciAddress` or `acpiIndex` that KubeVirt does not know.

@@ -30,11 +30,19 @@ def interface_is_missing(situation: Situation) -> Finding | None:
     is_in_spec = any(item.name == name for item in situation.view.vmi.networks)
     interfaces = "domain.devices.interfaces"
     where = f"spec.{interfaces}" if is_in_spec else f"spec.template.spec.{interfaces} of the VM"
+    lacks = f'{where} has no interface named "{name[:80]}"'
+    if situation.in_guest:
+        message = (
+            f"the guest still has the NIC, and {lacks}: add it, with state: absent if the NIC is to leave the guest; "
+            "or restart the VM"
+        )
+    else:
+        message = f"{lacks}: add it, or remove the network"
     return situation.finding(
         OperationPath.NONE,
         OperationPhase.BLOCKED,
         Reason.NO_INTERFACE,
-        f'{where} has no interface named "{name[:80]}": add it, or remove the network',
+        message,
     )
 
 

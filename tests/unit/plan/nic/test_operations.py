@@ -1155,6 +1155,17 @@ def test_a_nic_whose_entry_was_deleted_under_the_guest_does_not_pass_for_unplugg
     assert [event.reason for event in plan.announcements] == ["InterfaceBlocked"]
 
 
+def test_a_network_written_back_alone_does_not_hide_that_the_guest_still_has_its_nic() -> None:
+    raw = vmi(primary(), rows=[primary_row(), PLUGGED])
+    raw["spec"]["networks"].append(nic("blue")[1])
+    (record,) = status_of(plan_vmi(vmi_view(raw, HAS), now=NOW))["interfaceOperations"]
+    assert (record["reason"], record["message"]) == (
+        "InterfaceMissing",
+        'the guest still has the NIC, and spec.domain.devices.interfaces has no interface named "blue": add it, with '
+        "state: absent if the NIC is to leave the guest; or restart the VM",
+    )
+
+
 def test_of_two_nics_with_one_address_the_one_in_the_guest_keeps_it() -> None:
     """The other one names it; one that is being taken away does not count."""
     rows = [row("blue", "domain", "multus-status", pod_interface="")]
