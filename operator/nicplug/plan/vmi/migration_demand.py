@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nicplug.model.migration import Migration
-from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION
+from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION, WORKLOAD_UPDATE_PREFIX
 from nicplug.plan.actions import Action, Annotate, Delete, Kind
 from nicplug.plan.nic.operations import NicReport
 from nicplug.plan.nic.path.causes import causes_of, format_causes, is_same_cause
@@ -19,6 +19,7 @@ from nicplug.plan.vmi.moving import brings_unwanted, is_moving, migration_state
 
 # However long somebody goes on writing NICs one by one, the first of them waits no longer than so many windows.
 _LONGEST_WAIT = 5
+_FIRST = "first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +98,6 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
 
 def _make(view: VmiView, report: NicReport) -> Demand:
     create = create_migration(vmi=view.vmi, cause=_cause(view), interfaces=report.wanting)
-    if any(item.key == create.key for item in view.migrations):
-        return Demand()  # on its way out: its end is heard, and the name is free then
     name = create.key.name
     return Demand(
         actions=(create,),
@@ -112,10 +111,20 @@ def _cause(view: VmiView) -> str:
 
     Not what it is for: of that, two leaders may know different things, and would make two. Creation times have whole
     seconds, so the last of two is the one that none was made after: the other one's successor has that name already.
+    Nor whether one of ours still says that it is: of that, too, they may know different things, and its name is taken.
     """
-    own = [item for item in view.migrations if item.is_automatic(vmi_uid=view.vmi.uid)]
-    taken, causes = {item.key for item in own}, [f"after {item.uid}" for item in reversed(own)]
-    return next((cause for cause in causes if migration_key(view.vmi, cause=cause) not in taken), "first")
+    taken = {item.key for item in view.migrations}
+    newest_first = view.migrations[::-1]
+    ours = [item for item in newest_first if _has_our_name(item, vmi_uid=view.vmi.uid)]
+    others = [item for item in newest_first if item not in ours]
+    # One more than there are migrations, so that one is free whoever has which name.
+    causes = (*(f"after {item.uid}" for item in ours), _FIRST, *(f"after {item.uid}" for item in others))
+    return next((cause for cause in causes if migration_key(view.vmi, cause=cause) not in taken), _FIRST)
+
+
+def _has_our_name(migration: Migration, *, vmi_uid: str) -> bool:
+    """It was made by us, whatever somebody has taken from it since, or passes for it."""
+    return migration.key.name.startswith(WORKLOAD_UPDATE_PREFIX) and migration.owner_vmi_uid in ("", vmi_uid)
 
 
 def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:

@@ -441,3 +441,55 @@ def test_while_the_target_of_a_migration_that_is_gone_lives_no_other_is_made(of:
     found = plan_vmi(replace(view, report_pending_since=later(-60)), now=NOW)
     assert made(found) is None
     assert records_of(found)["blue"]["phase"] == phase
+
+
+class TestTheNameOfTheNext:
+    """Whoever makes it, and whatever somebody has written on those before, two leaders come to one, and it is free."""
+
+    @staticmethod
+    def _after(*ended: Json) -> str:
+        body = made(plan(BLUE, migrations=ended))
+        assert body is not None
+        name: str = body["metadata"]["name"]
+        assert name not in {item["metadata"]["name"] for item in ended}
+        return name
+
+    @staticmethod
+    def _ended(name: str, uid: str = "uid-of-the-first") -> Json:
+        marked = own("Succeeded", BLUE)
+        return marked | {"metadata": marked["metadata"] | {"name": name, "uid": uid}}
+
+    @pytest.mark.parametrize("lost", ["kubevirt.io/workloadUpdateMigration", "ownerReferences", "both"])
+    def test_a_migration_that_has_lost_what_says_whose_it_is_does_not_block_the_next(self, lost: str) -> None:
+        """The NIC waited for ever for a migration that nobody made, as its name was taken."""
+        marked = self._ended(self._after())
+        unmarked = marked | {"metadata": {**marked["metadata"], "annotations": {**marked["metadata"]["annotations"]}}}
+        if lost != "ownerReferences":
+            del unmarked["metadata"]["annotations"]["kubevirt.io/workloadUpdateMigration"]
+        if lost in ("ownerReferences", "both"):
+            unmarked["metadata"]["ownerReferences"] = []
+        assert self._after(unmarked) == self._after(marked), "of two leaders one may not have heard of it yet"
+
+    def test_a_migration_on_its_way_out_does_not_block_the_next(self) -> None:
+        leaving = self._ended(self._after())
+        leaving["metadata"] |= {"deletionTimestamp": "2026-01-02T03:04:05Z", "ownerReferences": []}
+        assert self._after(leaving)
+
+    def test_a_migration_for_an_earlier_vmi_of_the_name_is_not_what_it_comes_after(self) -> None:
+        """It goes with that VMI, and may be gone for one leader and not for the other."""
+        earlier = self._ended("kubevirt-workload-update-0123456789")
+        earlier["metadata"]["ownerReferences"] = [owner("VirtualMachineInstance", NAME, "uid of an earlier one")]
+        assert self._after(earlier) == self._after()
+
+    def test_whoever_has_taken_the_name_of_the_first_does_not_block_it(self) -> None:
+        taken = self._ended(self._after())
+        taken["metadata"]["ownerReferences"] = [owner("VirtualMachineInstance", NAME, "uid of an earlier one")]
+        assert self._after(taken)
+
+    def test_names_that_are_all_taken_leave_one_more(self) -> None:
+        ended: list[Json] = []
+        for number in range(6):
+            unmarked = self._ended(self._after(*ended), uid=f"uid {number}")
+            unmarked["metadata"]["annotations"] = {}
+            ended.append(unmarked)
+        assert len({item["metadata"]["name"] for item in ended}) == 6
