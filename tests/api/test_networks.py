@@ -92,6 +92,26 @@ async def test_a_vm_starts_without_a_network_that_is_missing_and_gets_it_when_it
     await world.until(lambda: objects.requested(world.pod_of("a")) == [BLUE])
 
 
+async def test_the_first_pod_of_an_sriov_nic_asks_for_its_device_and_is_not_made_without(world: World) -> None:
+    await world.operator()
+    body, fast = objects.vm("a", ["blue"]), objects.nad("fast")
+    template = body["spec"]["template"]["spec"]
+    template["networks"][1]["multus"]["networkName"] = "fast"
+    template["domain"]["devices"]["interfaces"][1] = {"name": "blue", "sriov": {}}
+    fast["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "example.com/fast"}
+    world.server.create(VM, body)
+    await world.until(lambda: world.server.get(VMI, "a"))
+    await world.until(lambda: world.condition("a", "Synchronized", member="reason") == "FailedCreate")
+    assert not world.has_pod("a")
+    world.server.create(NADS, fast)
+    await world.until(lambda: world.has_pod("a"))
+    (compute,) = world.pod_of("a")["spec"]["containers"]
+    assert compute["resources"]["limits"]["example.com/fast"] == "1"
+    await world.until(lambda: world.condition("a", "Synchronized") == "")
+    (told,) = [item for item in world.server.items("events") if item["reason"] == "FailedCreate"]
+    assert "failed to locate network attachment definition default/fast" in told["note"]
+
+
 async def test_a_network_created_together_with_its_vm_is_there_from_the_start(world: World) -> None:
     """Two watches bring them, in any order."""
     await world.operator()

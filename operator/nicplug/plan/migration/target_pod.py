@@ -3,15 +3,12 @@
 Source: KubeVirt 1.9 `migration.go` (`createTargetPod`), `services/template.go` (`RenderMigrationManifest`).
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from nicplug.model.attachments import KnownAttachments, attachment_key
 from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.metadata import mapping, sequence
 from nicplug.model.names import (
-    COMPUTE_CONTAINER,
     CREATED_BY_LABEL,
     MIGRATION_JOB_LABEL,
     MIGRATION_JOB_NAME_ANNOTATION,
@@ -33,7 +30,13 @@ def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Creat
     migration = view.migration
     vmi = with_networks_that_work(vmi, migration, source=gather_facts(view).source)
     left_out = nics_not_brought(view, vmi) | unusable_networks(vmi, known=view.attachments).keys()
-    launcher = create_launcher_pod(vmi=as_it_moves(vmi), settings=view.settings, config=view.config, left_out=left_out)
+    launcher = create_launcher_pod(
+        vmi=as_it_moves(vmi),
+        settings=view.settings,
+        config=view.config,
+        attachments=view.attachments,
+        left_out=left_out,
+    )
     key = target_pod_key(vmi, migration_uid=migration.uid)
     body: dict[str, Any] = thaw(launcher.body)
     metadata, spec = body["metadata"], body["spec"]
@@ -43,10 +46,6 @@ def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Creat
     spec["affinity"] = _away_from_source(mapping(spec.get("affinity")), vmi_uid=vmi.uid)
     if selector := target_selector(view, vmi):
         spec["nodeSelector"] = selector
-    devices = device_counts(vmi, known=view.attachments, left_out=left_out)
-    for container in spec["containers"]:
-        if devices and container["name"] == COMPUTE_CONTAINER:
-            container["resources"] = _with_devices(mapping(container.get("resources")), devices)
     return Create(kind=Kind.POD, key=key, owner_uid=launcher.owner_uid, body=freeze(body))
 
 
@@ -58,18 +57,3 @@ def _away_from_source(affinity: Mapping[str, Any], *, vmi_uid: str) -> dict[str,
     }
     apart = mapping(affinity.get("podAntiAffinity"))
     return {**affinity, "podAntiAffinity": {**apart, _REQUIRED: [*sequence(apart.get(_REQUIRED)), term]}}
-
-
-def device_counts(vmi: VirtualMachineInstance, *, known: KnownAttachments, left_out: frozenset[str]) -> dict[str, int]:
-    """How many of which extended resource the networks of the pod need, by the annotation of their definitions."""
-    going = {interface.name for interface in as_it_moves(vmi).interfaces if interface.is_absent} | left_out
-    networks = [network for network in vmi.networks if network.is_secondary and network.name not in going]
-    found = (known.definitions.get(attachment_key(network, namespace=vmi.key.namespace)) for network in networks)
-    return dict(Counter(item.device for item in found if item is not None and item.device))
-
-
-def _with_devices(resources: Mapping[str, Any], devices: Mapping[str, int]) -> dict[str, Any]:
-    """Extended resources are requested and limited alike, or the API server refuses them."""
-    amounts = {name: str(count) for name, count in devices.items()}
-    members = {member: {**mapping(resources.get(member)), **amounts} for member in ("requests", "limits")}
-    return {**resources, **members}

@@ -36,14 +36,14 @@ from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, may_have_moved, restore_labels
 from nicplug.plan.vmi.end import plan_end, release_final
-from nicplug.plan.vmi.launcher_pod import create_launcher_pod, launcher_pod_key
+from nicplug.plan.vmi.launcher_pod import create_launcher_pod
 from nicplug.plan.vmi.lost_migration import end_lost_migration
 from nicplug.plan.vmi.migration_required import with_migration_required
 from nicplug.plan.vmi.moving import is_moving, target_pod
 from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
 from nicplug.plan.vmi.phase import decide_phase
 from nicplug.plan.vmi.pod_fate import announce_end, what_ends
-from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
+from nicplug.plan.vmi.pod_networks import refuse_unknown_device, refuse_unregistered_plugin
 from nicplug.plan.vmi.policy_problems import announce_policy_problems
 from nicplug.plan.vmi.readiness import plan_readiness
 from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew
@@ -82,14 +82,16 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
         return _plan_life(view, pod=None, now=now)
     if refusal := refuse_unregistered_plugin(vmi=vmi, config=view.config):
         return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
-    missing = networks_to_plug_later(view)
-    if missing and now < (patience := view.spec_seen_at + view.settings.attachment_patience):
+    missing, deviceless = networks_to_plug_later(view), refuse_unknown_device(vmi=vmi, known=view.attachments)
+    if (missing or deviceless) and now < (patience := view.spec_seen_at + view.settings.attachment_patience):
         return Plan(again_at=patience, notes=("a network may have been created together with the VM",))
-    name = launcher_pod_key(vmi).name
-    return Plan(
-        actions=(create_launcher_pod(vmi=vmi, settings=view.settings, config=view.config, left_out=missing),),
-        announcements=(_normal("SuccessfulCreate", f"Created virtual machine pod {name}"),),
+    if deviceless is not None:
+        return _plan_refused_pod(replace(view, refusal=deviceless), deviceless, now=now)
+    pod = create_launcher_pod(
+        vmi=vmi, settings=view.settings, config=view.config, attachments=view.attachments, left_out=missing
     )
+    event = _normal("SuccessfulCreate", f"Created virtual machine pod {pod.key.name}")
+    return Plan(actions=(pod,), announcements=(event,))
 
 
 def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import DEFAULT_CPU_ALLOCATION_RATIO, KubevirtConfig
@@ -36,9 +37,10 @@ from nicplug.model.names import (
 from nicplug.model.vmi import VirtualMachineInstance, vmi_id
 from nicplug.plan.actions import Create, Kind
 from nicplug.plan.views import PlanSettings
-from nicplug.plan.vmi.pod_networks import network_annotations
-from nicplug.plan.vmi.pod_resources import pod_resources
+from nicplug.plan.vmi.pod_networks import device_counts, network_annotations
+from nicplug.plan.vmi.pod_resources import pod_resources, with_devices
 
+_NOTHING_KNOWN = KnownAttachments()
 _DEFAULT_GRACE_SECONDS = 30
 # KubeVirt gives the launcher this much longer than the guest, so that it can report the end.
 _LAUNCHER_GRACE_SECONDS = 30
@@ -94,12 +96,14 @@ def create_launcher_pod(
     vmi: VirtualMachineInstance,
     settings: PlanSettings,
     config: KubevirtConfig | None = None,
+    attachments: KnownAttachments = _NOTHING_KNOWN,
     left_out: frozenset[str] = frozenset(),
 ) -> Create:
     """The POST of the pod that will run this VMI.
 
     Args:
         config: the KubeVirt CR; None when there is none, and its defaults hold.
+        attachments: by which the networks tell what device they need.
         left_out: networks that the pod is made without.
     """
     key = launcher_pod_key(vmi)
@@ -115,9 +119,15 @@ def create_launcher_pod(
             "annotations": {**annotations, POD_SPEC_ANNOTATION: _digest(spec)},
             "ownerReferences": [_owner(vmi)],
         },
-        "spec": spec,
+        "spec": _with_devices(spec, device_counts(vmi, known=attachments, left_out=left_out)),
     }
     return Create(kind=Kind.POD, key=key, owner_uid=vmi.uid, body=freeze(body))
+
+
+def _with_devices(spec: Mapping[str, Any], devices: Mapping[str, int]) -> dict[str, Any]:
+    """Not in the digest: a definition that is corrected, or cannot be read now, is no change of the VMI."""
+    (compute,) = spec["containers"]
+    return {**spec, "containers": [{**compute, "resources": with_devices(compute["resources"], devices)}]}
 
 
 def pod_spec_digest(vmi: VirtualMachineInstance, *, settings: PlanSettings, config: KubevirtConfig | None) -> str:

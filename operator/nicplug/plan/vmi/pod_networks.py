@@ -4,8 +4,10 @@ Pure. Source: KubeVirt 1.9 `pkg/network/pod/annotations/generator.go` and `pkg/n
 are absent, or that no pod may get, are left out. What a live pod is asked for is decided in `plan.nic.annotation`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
+from nicplug.model.attachments import KnownAttachments, attachment_key
 from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
 from nicplug.model.kubevirt import BindingPlugin, KubevirtConfig
 from nicplug.model.names import DEFAULT_NETWORK_ANNOTATION, ISTIO_INTERFACE_ANNOTATIONS, NETWORKS_ANNOTATION
@@ -50,6 +52,39 @@ def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtC
             message = f"unable to find the network binding plugin '{interface.plugin[:80]}' in Kubevirt configuration"
             return Refusal(reason=Reason.FAILED_CREATE, message=message)
     return None
+
+
+def refuse_unknown_device(*, vmi: VirtualMachineInstance, known: KnownAttachments) -> Refusal | None:
+    """A pod of an SR-IOV network whose definition is missing would never get the device; KubeVirt's words.
+
+    A pod can wait for an interface, but not be given a device once it is made.
+    """
+    for interface, network in _nics_at_birth(vmi):
+        if interface.binding is not Binding.SRIOV or not network.is_secondary:
+            continue
+        key = attachment_key(network, namespace=vmi.key.namespace)
+        if known.is_missing(key):
+            message = f"failed to locate network attachment definition {key}: create it, and the VM starts by itself"
+            return Refusal(reason=Reason.FAILED_CREATE, message=message)
+    return None
+
+
+def device_counts(
+    vmi: VirtualMachineInstance, *, known: KnownAttachments, left_out: frozenset[str] = frozenset()
+) -> dict[str, int]:
+    """How many of which extended resource the pod's networks need, by the annotation of their definitions.
+
+    Source: KubeVirt 1.9 `services/template.go`, the map of networks to resources. A definition that is not known asks
+    for nothing.
+    """
+    precedence = in_precedence(vmi.interfaces, vmi.networks, {})
+    networks = [
+        network
+        for interface, network in _nics_at_birth(vmi)
+        if network.is_secondary and network.name not in left_out and refuse(interface, network, precedence) is None
+    ]
+    found = (known.definitions.get(attachment_key(network, namespace=vmi.key.namespace)) for network in networks)
+    return dict(Counter(item.device for item in found if item is not None and item.device))
 
 
 def _nics_at_birth(vmi: VirtualMachineInstance) -> Iterator[tuple[Interface, Network]]:

@@ -26,6 +26,15 @@ _MOST_VCPUS = 1 << 16
 Json = dict[str, Any]
 
 
+def with_devices(resources: Mapping[str, Any], devices: Mapping[str, int]) -> Json:
+    """`resources` with devices: requested and limited alike, or the API server refuses them."""
+    if not devices:
+        return dict(resources)
+    amounts = {name: str(count) for name, count in devices.items()}
+    members = {member: {**mapping(resources.get(member)), **amounts} for member in ("requests", "limits")}
+    return {**resources, **members}
+
+
 def pod_resources(spec: Mapping[str, Any], *, cpu_allocation_ratio: int) -> Json:
     """`resources` of the compute container.
 
