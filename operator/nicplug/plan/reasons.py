@@ -113,7 +113,8 @@ class Reason(StrEnum):
     ENTRY_DELETED = "EntryDeleted"
     """The NIC's entries were deleted from the spec while the guest has it, so nobody asks the guest to let it go.
 
-    Write them back with `state: absent`: they go by themselves when the NIC has left. Or restart the VM.
+    Write them back with `state: absent`, into the VM's template if there is a VM: they go by themselves when the NIC
+    has left. Or restart the VM. What the template still has without `absent` comes back by itself, and is not told.
     """
     ROLLOUT_STRATEGY_STAGE = "RolloutStrategyStage"
     """A change of a NIC in the VM's template waits for a restart: `vmRolloutStrategy` of the KubeVirt CR is `Stage`.

@@ -162,8 +162,11 @@ def _without_interface(view: VmiView) -> tuple[Interface, ...]:
 
 def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
     """A stand-in for each NIC that the guest has and no list names any more: its end has not been seen."""
-    listed = {item.name for item in (*view.vmi.interfaces, *(view.vm.interfaces if view.vm is not None else ()))}
-    listed |= {network.name for network in (*view.vmi.networks, *_template_networks(view))}
+    template = view.vm.interfaces if view.vm is not None else ()
+    leaving = {item.name for item in template if item.is_absent}  # nobody asks the guest for that without the VMI
+    listed = {interface.name for interface in template} | {network.name for network in _template_networks(view)}
+    listed -= leaving
+    listed |= {item.name for item in view.vmi.interfaces} | {network.name for network in view.vmi.networks}
     held = (name for name, row in rows.items() if name not in listed and has_source(row, DOMAIN))
     return tuple(parse_interface({"name": name, "state": ABSENT}) for name in held)
 

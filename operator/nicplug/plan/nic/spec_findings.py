@@ -25,9 +25,11 @@ def name_is_doubled(situation: Situation) -> Finding | None:
 def interface_is_missing(situation: Situation) -> Finding | None:
     """A network that no interface names goes nowhere."""
     name = situation.interface.name
-    if situation.network is None or any(item.name == name for item in _interfaces(situation)):
+    vm, is_in_spec = situation.view.vm, any(item.name == name for item in situation.view.vmi.networks)
+    of_template = vm.interfaces if vm is not None and not is_in_spec else ()
+    known = (*_interfaces(situation), *of_template)
+    if situation.network is None or any(item.name == name for item in known):
         return None
-    is_in_spec = any(item.name == name for item in situation.view.vmi.networks)
     interfaces = "domain.devices.interfaces"
     where = f"spec.{interfaces}" if is_in_spec else f"spec.template.spec.{interfaces} of the VM"
     lacks = f'{where} has no interface named "{name[:80]}"'
@@ -61,8 +63,10 @@ def entry_was_deleted(situation: Situation) -> Finding | None:
 
 
 def _interfaces(situation: Situation) -> tuple[Interface, ...]:
+    """Those that speak for a NIC: one that the template wants gone says nothing about what became of the VMI's."""
     vm = situation.view.vm
-    return (*situation.view.vmi.interfaces, *(vm.interfaces if vm is not None else ()))
+    wanted = (item for item in (vm.interfaces if vm is not None else ()) if not item.is_absent)
+    return (*situation.view.vmi.interfaces, *wanted)
 
 
 SPEC_CHECKS: tuple[Check, ...] = (name_is_doubled, interface_is_missing, entry_was_deleted)

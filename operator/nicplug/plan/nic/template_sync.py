@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.hotplug_policy import HotplugPolicy
-from nicplug.model.interface_status import rows_by_name
+from nicplug.model.interface_status import DOMAIN, has_source, rows_by_name
 from nicplug.model.metadata import mapping, objects
 from nicplug.model.names import TEMPLATE_INTERFACES_ANNOTATION
-from nicplug.model.networks import ABSENT, Interface, Network, networks_of
+from nicplug.model.networks import ABSENT, Binding, Interface, Network, networks_of
 from nicplug.model.origin import render_origin
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -66,7 +66,7 @@ def wanted_vmi_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance, polic
         if interface.name in taken_back:
             continue
         if mine is None:
-            if network is not None and network.is_secondary and may_be_plugged(interface):
+            if network is not None and network.is_secondary and _may_come(interface, vmi=vmi):
                 wanted[interface.name] = interface
         elif network is not None and may_be_corrected(mine=mine, template=interface, network=network, vmi=vmi):
             wanted[interface.name], networks[network.name] = interface, network
@@ -156,6 +156,17 @@ def _state_flows(*, mine: Interface, template: Interface, vmi: VirtualMachineIns
     if mine.state == template.state or mine.is_absent:
         return False
     return _may_go(mine, vmi=vmi) if template.is_absent else may_change_link(mine)
+
+
+def _may_come(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
+    """One that is to be plugged; or to go, and whose entries were deleted under the guest: else nobody asks it."""
+    if not interface.is_absent:
+        return may_be_plugged(interface)
+    return (
+        interface.binding is Binding.BRIDGE
+        and not has_ordinal_names(vmi)
+        and has_source(rows_by_name(objects(vmi.read_status().get("interfaces"))).get(interface.name), DOMAIN)
+    )
 
 
 def _may_go(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:

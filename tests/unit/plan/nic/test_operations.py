@@ -1155,6 +1155,13 @@ def test_a_nic_whose_entry_was_deleted_under_the_guest_does_not_pass_for_unplugg
     assert [event.reason for event in plan.announcements] == ["InterfaceBlocked"]
 
 
+def test_entries_deleted_under_the_guest_are_told_also_while_the_template_says_absent() -> None:
+    """There was no record, and the VMI was InterfacesReady: nobody asked the guest, and nobody was told."""
+    told = _told_of_template(vm(primary(), absent("blue")), has=HAS, rows=[primary_row(), PLUGGED], owner_uid=VM_UID)
+    assert [reason for reason, _ in told] == ["EntryDeleted"]
+    assert _told_of_template(vm(primary(), absent("blue")), rows=[primary_row()], owner_uid=VM_UID) == []
+
+
 def test_a_network_written_back_alone_does_not_hide_that_the_guest_still_has_its_nic() -> None:
     raw = vmi(primary(), rows=[primary_row(), PLUGGED])
     raw["spec"]["networks"].append(nic("blue")[1])

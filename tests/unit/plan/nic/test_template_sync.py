@@ -69,6 +69,19 @@ FORWARD = (
     Case(title="a primary NIC is not plugged", template=[primary(binding="bridge")], running=[nic("blue")]),
     Case(title="an absent NIC is not plugged", template=[primary(), absent("blue")], running=[primary()]),
     Case(
+        title="an absent NIC that the guest still has though its entries were deleted is asked to go",
+        template=[primary(), absent("blue")],
+        running=[primary()],
+        rows=BLUE_ROW,
+        wanted=[("default", PLAIN), ("blue", ABSENT)],
+    ),
+    Case(
+        title="an absent SR-IOV NIC that the guest still has cannot go",
+        template=[primary(), absent("blue", binding="sriov")],
+        running=[primary()],
+        rows=BLUE_ROW,
+    ),
+    Case(
         title="unplug is carried over",
         template=[primary(), absent("blue")],
         running=[primary(), nic("blue")],
