@@ -8,7 +8,7 @@ from nicplug.plan.nic.findings import Finding, Situation
 from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.path.chooser import Chosen
 from nicplug.plan.nic.path.rules import Verdict
-from nicplug.plan.nic.path.sentences import EVER_LESS_OFTEN
+from nicplug.plan.nic.path.sentences import by
 from nicplug.plan.reasons import Reason
 
 _PHASES = {
@@ -101,7 +101,7 @@ def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
         message = f"{choice.message}, after {journey.name}"
         return replace(_finding(chosen, phase=OperationPhase.PENDING, message=message), wants_migration=True)
     waits = f" ({journey.waits_for})" if journey.waits_for else ""
-    message = f"{_by(choice.message if is_chosen else _MIGRATED, journey)}{waits}"
+    message = f"{by(choice.message if is_chosen else _MIGRATED, journey.name)}{waits}"
     return _migrating(chosen, journey, message=message, wants_migration=True)
 
 
@@ -115,14 +115,9 @@ def _on_its_way(situation: Situation, chosen: Chosen, journey: Journey) -> Findi
     is_chosen = chosen.choice.verdict is Verdict.MIGRATE
     pod = f" to pod {journey.target}" if journey.target else ""
     waits = f" ({journey.waits_for})" if journey.is_stuck and journey.waits_for else ""
-    message = f"{_by(chosen.choice.message if is_chosen else _MIGRATED, journey)}{pod}{waits}"
+    message = f"{by(chosen.choice.message if is_chosen else _MIGRATED, journey.name)}{pod}{waits}"
     may_go_on = situation.view.policy.migration is not MigrationPolicy.NEVER
     return _migrating(chosen, journey, message=message, wants_migration=may_go_on)
-
-
-def _by(what: str, journey: Journey) -> str:
-    comma = "," if what.endswith(EVER_LESS_OFTEN) else ""
-    return f"{what}{comma} by {journey.name}"
 
 
 def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migration: bool) -> Finding:

@@ -16,6 +16,7 @@ from nicplug.plan.nic.attachments import unattachable_networks
 from nicplug.plan.nic.interface_rows import plan_rows
 from nicplug.plan.nic.operations import NicReport, Records, plan_operations
 from nicplug.plan.nic.path.chooser import Chooser
+from nicplug.plan.nic.path.sentences import by
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_demand import Demand, plan_demand
@@ -136,6 +137,6 @@ def _migrating(
         operation,
         phase=OperationPhase.MIGRATING,
         migration=migration,
-        message=f"{operation.message} by {migration}",
+        message=by(operation.message, migration),
         last_transition_time=old.last_transition_time if goes_on and old is not None else now,
     )

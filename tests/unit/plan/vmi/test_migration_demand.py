@@ -134,6 +134,15 @@ def test_the_name_of_the_next_try_is_set_apart() -> None:
     assert f"it is tried again, ever less often, by {waiting['metadata']['name']}" in message
 
 
+def test_the_name_of_the_next_try_is_set_apart_also_when_it_is_made() -> None:
+    found = plan(BLUE, migrations=failures(2, BLUE))
+    (create,) = [action for action in found.actions if isinstance(action, Create)]
+    told = f"it is tried again, ever less often, by {create.key.name}"
+    assert records_of(found)["blue"]["message"].endswith(told)
+    (event,) = [item for item in found.announcements if item.reason == "InterfaceMigrating"]
+    assert event.message.endswith(told)
+
+
 BROKEN = {"reason": "TargetPodNotReady", "message": "target pod p did not run within 15m0s"}
 
 

@@ -6,7 +6,7 @@ from nicplug.model.operations import OperationType
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 
 CONTROLLER = "the dynamic networks controller"
-EVER_LESS_OFTEN = ", ever less often"
+_EVER_LESS_OFTEN = ", ever less often"
 _TRY_AGAIN = "to try again, change its entry or onFailure"
 
 
@@ -169,6 +169,12 @@ def migrated(cause: str) -> str:
     return f"{cause}: the VM is migrated"
 
 
+def by(said: str, migration: str) -> str:
+    """What was said, with the migration that brings it about."""
+    comma = "," if said.endswith(_EVER_LESS_OFTEN) else ""
+    return f"{said}{comma} by {migration}"
+
+
 def held(cause: str, obstacle: str) -> str:
     """Neither way, but a controller that may do it after all."""
     return f"{cause}; it is asked again, ever less often. The VM is not migrated: {obstacle}"
@@ -217,7 +223,7 @@ def migrated_again(evidence: PathEvidence) -> str:
     if evidence.is_tried_apart:
         failed = _failed_migrations(evidence)
         return f"{failed}; nobody can tell for which of its NICs, so each is tried by itself"
-    return f"{_failed_migrations(evidence)}; it is tried again{EVER_LESS_OFTEN}"
+    return f"{_failed_migrations(evidence)}; it is tried again{_EVER_LESS_OFTEN}"
 
 
 def rolled_back_before(error: str, policy: HotplugPolicy) -> str:
