@@ -75,7 +75,7 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         for item in items
     )
     moved = (
-        _event(Severity.NORMAL, "InterfaceMigrating", f'NIC "{item.name}": {item.message}')
+        _event(Severity.NORMAL, "InterfaceMigrating", f'NIC "{item.name}": {_why_moved(item)}')
         for item in transitions.moved
     )
     unplugged = (
@@ -95,6 +95,12 @@ def complete(transitions: Transitions, *, now: datetime) -> tuple[Completion, ..
         Completion(operation=item.operation, path=item.path, seconds=_seconds(item, now))
         for item in (*transitions.plugged, *transitions.linked, *transitions.unplugged)
     )
+
+
+def _why_moved(operation: InterfaceOperation) -> str:
+    """As far as the migration's name: what it waits for is its state of a moment ago, and may have ended with it."""
+    said, by, rest = operation.message.rpartition(f" by {operation.migration}")
+    return f"{said}{by}" if by and rest[:1] in ("", " ") else operation.message
 
 
 def _is_newly_moved(operation: InterfaceOperation, old: InterfaceOperation | None) -> bool:

@@ -812,6 +812,21 @@ def test_a_nic_that_comes_by_a_migration_is_told_of_once_with_the_reason() -> No
     assert not [item for item in plan_vmi(view, now=NOW).announcements if item.reason == "InterfaceMigrating"]
 
 
+def test_the_event_of_a_nic_on_its_way_does_not_quote_what_its_migration_waited_for_a_moment_ago() -> None:
+    """A node was uncordoned, and the event said that 0 of 3 nodes can take the VM."""
+    waits = "0 of 3 nodes can take the VM: 2 are cordoned, 1 runs it"
+    row = {"type": "Progressing", "status": "False", "reason": "NoCandidateNode", "message": waits}
+    going = migration("Pending", **OURS, status={"conditions": [row]})
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
+    plan = plan_vmi(
+        vmi_view(raw, ASKED, controller=NO_CONTROLLER, pending_since=later(-60), migrations=(going,)), now=NOW
+    )
+    (event,) = [item for item in plan.announcements if item.reason == "InterfaceMigrating"]
+    told = f"the cluster has no dynamic networks controller: the VM is migrated by {OWN}"
+    assert event.message == f'NIC "blue": {told}'
+    assert status_of(plan)["interfaceOperations"][0]["message"] == f"{told} ({waits})"
+
+
 def test_that_a_migration_is_required_is_said_before_the_vm_moves() -> None:
     """The target pod is there within milliseconds; from then on the condition is the node agents'."""
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
