@@ -3,8 +3,9 @@
 Source: multus-dynamic-networks-controller `pkg/controller/pod.go`: `pod [<ns>/<name>]: failed adding
 interface <interface> to network: <network>`; Kubernetes `pkg/kubelet/events`; Multus `pkg/multus`: `error adding
 container to network "<name>"`, and `pkg/k8sclient`: `cannot find a network-attachment-definition (<name>) in namespace
-(<namespace>)`. An event is a claim, and its text may come from anybody who may create events: it is bounded, stripped
-of control characters, and quoted; a network that it names is only looked for among those of its pod.
+(<namespace>)`, after `error in getting k8s network for pod`. An event is a claim, and its text may come from anybody
+who may create events: it is bounded, stripped of control characters, and quoted; a network that it names is only
+looked for among those of its pod.
 """
 
 import re
@@ -28,6 +29,8 @@ _ID = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-)?[0-9a-f]{12,64}\b")
 _INTERFACE = re.compile(r"\bfailed (?:adding|removing) interface (\S{1,15})\s")
 _NETWORK = re.compile(r'\badding (?:container|pod) to network "?([^\s":]{1,253})"?[: ]')
 _MISSING = re.compile(r"\bnetwork-attachment-definition \(([^\s()]{1,253})\) in namespace \(([^\s()]{1,63})\)")
+# Multus reads all networks of the pod before it attaches one.
+_UNREADABLE = "getting k8s network for pod"
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\ud7ff\uf900-\ufffd]+")
 
 
@@ -38,6 +41,7 @@ class PodFailure:
     Attributes:
         interface: "" when the pod itself could not start.
         network: that the pod could not start for, `<name>` or `<namespace>/<name>`; "" when none is named.
+        is_of_networks: Multus could not make out what the pod's networks are, whether or not it names one.
         heard_at: when this process heard of it, by its own clock: the node's may be minutes away. For an event that
             was there before, when it says that it happened.
     """
@@ -48,6 +52,7 @@ class PodFailure:
     message: str
     heard_at: datetime
     network: str = ""
+    is_of_networks: bool = False
 
 
 def parse_pod_failure(raw: Mapping[str, Any], *, now: datetime, is_new: bool) -> PodFailure | None:
@@ -56,10 +61,10 @@ def parse_pod_failure(raw: Mapping[str, Any], *, now: datetime, is_new: bool) ->
     uid = text(about.get("uid"))
     if (interface := _interface(reason, message)) is None or not uid:
         return None
-    network = ""
+    network, is_of_networks = "", False
     if reason == FAILED_SANDBOX:
         message = _PREAMBLE.sub("", message[:_LONGEST_READ], count=1)
-        network = _network(message)
+        network, is_of_networks = _network(message), _UNREADABLE in message
         message = _ID.sub("...", message)
     return PodFailure(
         pod_uid=uid,
@@ -68,6 +73,7 @@ def parse_pod_failure(raw: Mapping[str, Any], *, now: datetime, is_new: bool) ->
         message=_printable(message),
         heard_at=now if is_new else min(_last_time(raw) or now, now),
         network=network,
+        is_of_networks=is_of_networks,
     )
 
 

@@ -326,13 +326,15 @@ class Reason(StrEnum):
     minutes (annotation `kubevirt.io/migrationPendingPodTimeoutSeconds`), and after `TargetPodSandboxFailed` 5 minutes
     (annotation `kubevirt.io/migrationUnschedulablePodTimeoutSeconds`).
 
-    A network that cannot be attached on that node, or a container beside the VM's that is not ready: the message and
-    the pod's events tell. nicplug does not try that again until the NIC, the VM's spec or the network changes.
+    A network of the VM that cannot be attached on that node, or a container beside the VM's that is not ready: the
+    message and the pod's events tell. nicplug does not try that again until the NIC, the VM's spec or the network
+    changes.
     """
     TARGET_POD_LATE = "TargetPodLate"
-    """The target pod did not run within 15 minutes (annotation `kubevirt.io/migrationPendingPodTimeoutSeconds`), for
-    something that is not a network of the VM: an image that could not be pulled, a node that was not ready or slow, a
-    second launcher pod. It was deleted, and the VM stays where it is.
+    """The target pod did not run within 15 minutes (annotation `kubevirt.io/migrationPendingPodTimeoutSeconds`), after
+    `TargetPodSandboxFailed` 5 minutes, for something that is not a network of the VM: an image that could not be
+    pulled, a node that was not ready or slow, its container runtime, the cluster's own network, a second launcher pod.
+    It was deleted, and the VM stays where it is.
 
     Look at what the message quotes. A migration that nicplug made is tried again by itself, ever less often, five times
     in all.

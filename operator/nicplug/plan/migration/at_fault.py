@@ -1,6 +1,5 @@
 """Which of the NICs that a migration was for it has failed of, where the failure names an interface or a network."""
 
-from nicplug.model.attachments import attachment_key
 from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
 from nicplug.model.networks import Network
 from nicplug.model.pod import LauncherPod
@@ -19,19 +18,8 @@ def nics_at_fault(view: MigrationView, facts: Facts, ending: Ending) -> list[str
         return []
     made_for = causes_of(view.migration)
     networks = [network for network in vmi.networks if network.is_secondary and network.name in made_for]
-    if facts.failed_network:
-        named = [network for network in networks if _is_named(network, facts.failed_network, view)]
-    else:
-        named = [network for network in networks if _is_missing(network, pod, facts)]
+    named = [item for item in networks if item.name in facts.named_nics or _is_missing(item, pod, facts)]
     return [network.name for network in named]
-
-
-def _is_named(network: Network, name: str, view: MigrationView) -> bool:
-    key = attachment_key(network, namespace=view.migration.key.namespace)
-    if "/" in name:
-        return name == f"{key.namespace}/{key.name}"
-    definition = view.attachments.definitions.get(key)
-    return name == (definition.network_name if definition is not None else key.name)
 
 
 def _is_missing(network: Network, pod: LauncherPod, facts: Facts) -> bool:

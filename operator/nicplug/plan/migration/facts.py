@@ -7,6 +7,7 @@ from nicplug.model.migration import Migration, MigrationPhase, MigrationState, m
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.migration.named_networks import is_of_networks, nics_named
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.launcher_pod import target_pod_key
 
@@ -25,7 +26,8 @@ class Facts:
         target: the pod made for this very migration, by a name that only nicplug gives, controlled by the VMI.
         start_failure: why the target pod, which waits for its start, could not when that was last tried; "" when
             nobody has said so.
-        failed_network: that it names; "" for none.
+        named_nics: those of the VMI on the network that it names.
+        is_networks_fault: it is, or may be, of a network of the VMI.
         node_trouble: why the target pod's node may not start it; "" when nothing is known against the node.
         others: the VMI's other pods that may still run, the source among them.
     """
@@ -37,7 +39,8 @@ class Facts:
     target: LauncherPod | None
     others: tuple[LauncherPod, ...]
     start_failure: str = ""
-    failed_network: str = ""
+    named_nics: tuple[str, ...] = ()
+    is_networks_fault: bool = False
     node_trouble: str = ""
 
     @property
@@ -86,7 +89,8 @@ def gather_facts(view: MigrationView) -> Facts:
         state=migration_state_in(vmi.status),
         target=target,
         start_failure=failure.message if failure is not None else "",
-        failed_network=failure.network if failure is not None else "",
+        named_nics=nics_named(view, vmi, failure),
+        is_networks_fault=is_of_networks(view, vmi, failure),
         node_trouble=_node_trouble(view, target),
         others=tuple(pod for pod in view.pods if pod != target and not pod.is_finished),
     )

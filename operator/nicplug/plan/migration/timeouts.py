@@ -107,7 +107,7 @@ def _needs_correction(facts: Facts, pod: LauncherPod) -> bool:
     if pod.image_error is not None or not pod.node_name or facts.vmi is None:
         return False
     if facts.start_failure:
-        return True
+        return facts.is_networks_fault
     is_unready = pod.phase not in ("", "Pending") and not pod.is_ready
     return not facts.node_trouble and (is_unready or bool(missing_interfaces(pod, facts.vmi)))
 

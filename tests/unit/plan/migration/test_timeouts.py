@@ -12,6 +12,7 @@ from tests.build import (
     migration,
     migration_state,
     migration_view,
+    nad,
     nic,
     node,
     pod,
@@ -30,6 +31,7 @@ from nicplug.plan.views import Refusal
 UNSCHEDULABLE = "kubevirt.io/migrationUnschedulablePodTimeoutSeconds"
 PENDING = "kubevirt.io/migrationPendingPodTimeoutSeconds"
 TARGET = target_pod()["metadata"]["name"]
+NO_BRIDGE = 'error adding container to network "blue-net": no such bridge: br9'
 # NOW is 5.678 s after the minute.
 CREATED = "2026-01-02T03:04:05Z"
 
@@ -148,22 +150,23 @@ def test_a_target_pod_that_runs_and_lacks_something_does_not_hold_its_slot_for_e
 
 def test_a_pod_whose_start_fails_again_and_again_is_given_up_sooner() -> None:
     """It would hold a slot for a quarter of an hour."""
-    view = migration_view(migration("Scheduling"), vmi(), pod(), starting(), cannot_start="no such bridge: br9")
+    of = vmi(primary(), nic("blue"))
+    view = migration_view(migration("Scheduling"), of, pod(), starting(), cannot_start=NO_BRIDGE)
     assert status(plan_migration(view, now=later(299 - 0.678))).get("phase") is None
     after = plan_migration(view, now=later(300 - 0.678))
     assert progressing(after)["reason"] == "TargetPodNotReady"
-    assert progressing(after)["message"] == (
-        f"target pod {TARGET} did not start on node02 within 300 s: no such bridge: br9"
-    )
+    assert progressing(after)["message"] == f"target pod {TARGET} did not start on node02 within 300 s: {NO_BRIDGE}"
 
 
 WITH_NIC = {"networks": [element("blue")], "attached": ["blue"]}
+LOADING = "error loading k8s delegates k8s args: TryLoadPodDelegates: error in getting k8s network for pod:"
+KIND = "network-attachment-definition"
 GONE_WRONG = [node(NODE), node("node02", ready=False)]
 LATE = [
     pytest.param(starting(status=waiting("ImagePullBackOff")), {}, True, id="its image cannot be pulled"),
     pytest.param(
         starting(status=waiting("ErrImagePull")),
-        {"cannot_start": "no such bridge: br9"},
+        {"cannot_start": NO_BRIDGE},
         True,
         id="its image cannot be pulled, after its sandbox was made at last",
     ),
@@ -174,12 +177,29 @@ LATE = [
     pytest.param(starting(node=""), {}, True, id="nobody has looked for a node"),
     pytest.param(starting(), {"nodes": [node(NODE), node("node02")]}, False, id="nobody says what it waits for"),
     pytest.param(starting(), {}, False, id="nobody says what it waits for, and nodes cannot be read"),
-    pytest.param(starting(), {"cannot_start": "no such bridge: br9"}, False, id="its sandbox cannot be made"),
+    pytest.param(starting(), {"cannot_start": NO_BRIDGE}, False, id="its sandbox cannot be made for its network"),
     pytest.param(
         starting(),
-        {"cannot_start": "no such bridge: br9", "nodes": GONE_WRONG},
+        {"cannot_start": NO_BRIDGE, "nodes": GONE_WRONG},
         False,
-        id="its sandbox cannot be made, and its node is not ready",
+        id="its sandbox cannot be made for its network, and its node is not ready",
+    ),
+    *(
+        pytest.param(starting(), {"cannot_start": words, "nads": [nad("blue-net")]}, is_late, id=name)
+        for name, words, is_late in (
+            ("the container runtime is slow", "code = DeadlineExceeded desc = context deadline exceeded", True),
+            ("it has lost its own record of the pod", "failed to reserve sandbox name", True),
+            ("the cluster's own network", 'error adding container to network "k8s-pod-network": unauthorized', True),
+            ("a namesake elsewhere", "error adding container to network other/blue-net: no such bridge", True),
+            ("a definition that went", f"{LOADING} cannot find a {KIND} (blue-net) in namespace (default): no", False),
+            ("a network, and nobody says which", f"{LOADING} GetCNIConfig: no networks found in /etc/cni", False),
+        )
+    ),
+    pytest.param(
+        starting(),
+        {"cannot_start": 'error adding container to network "br-blue": no such bridge'},
+        False,
+        id="a network that may be the VM's, as definitions cannot be read",
     ),
 ]
 
