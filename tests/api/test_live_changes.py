@@ -76,6 +76,38 @@ async def test_a_deleted_entry_asks_the_guest_by_one_patch(world: World) -> None
     assert (absent["name"], absent["state"]) == ("blue", "absent")
 
 
+async def test_a_nic_whose_entries_the_instance_lost_leaves_the_guest_when_its_template_says_absent(
+    world: World,
+) -> None:
+    """Nobody asked the guest, and nobody was told: the VMI was InterfacesReady with the NIC in the guest."""
+    await world.operator(report_delay_seconds=0.05)
+    name = await world.running(objects.vm("a"))
+    await world.plugged(VM, name, "blue")
+
+    def forget(body: Json) -> None:
+        delete_entry({"spec": {"template": body}}, "blue")
+
+    world.server.modify(VM, name, lambda body: delete_entry(body, "blue"))
+    await world.at_rest()
+    world.server.modify(VMI, name, forget)
+    await world.until(lambda: world.record(name, "blue").get("reason") == "EntryDeleted")
+
+    def write_back(body: Json) -> None:
+        template(body)["domain"]["devices"]["interfaces"].append({"name": "blue", "bridge": {}, "state": "absent"})
+        template(body)["networks"].append({"name": "blue", "multus": {"networkName": "lan"}})
+
+    world.server.modify(VM, name, write_back)
+    await world.until(lambda: world.record(name, "blue").get("phase") == "InGuest")
+    world.release(name, "blue")
+    await world.until(lambda: objects.pod_interface("blue") not in objects.requested(world.pod_of(name)))
+    world.attach(name)
+    await world.until(lambda: world.row(name, "blue").get("infoSource") is None)
+    world.forget_row(name, "blue")
+    await world.until(lambda: "blue" not in world.nics(VM, name) + world.nics(VMI, name))
+    await world.until(lambda: not world.record(name, "blue"))
+    await world.at_rest()
+
+
 async def test_a_vm_s_owner_lets_a_deleted_entry_unplug_for_this_vm_alone(world: World) -> None:
     """The policy for removal could be set for the cluster only."""
     await world.operator(report_delay_seconds=PATIENT)
