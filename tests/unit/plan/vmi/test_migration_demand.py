@@ -178,6 +178,7 @@ def test_nics_whose_migration_failed_are_tried_apart() -> None:
     records = records_of(found)
     assert {records[name]["phase"] for name in ("blue", "red")} <= {"Migrating", "Pending"}
     assert "nobody can tell for which of its NICs, so each is tried by itself" in records["red"]["message"]
+    assert [item["message"] for item in records.values() if "by itself by" in item["message"]] == []
     # Also when the migration has been deleted, or another operator looks.
     assert riders(after(records=tuple(records.values()))) == {"blue"}
 

@@ -7,6 +7,7 @@ from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 
 CONTROLLER = "the dynamic networks controller"
 _EVER_LESS_OFTEN = ", ever less often"
+_BY_ITSELF = "each is tried by itself"
 _TRY_AGAIN = "to try again, change its entry or onFailure"
 
 
@@ -171,7 +172,7 @@ def migrated(cause: str) -> str:
 
 def by(said: str, migration: str) -> str:
     """What was said, with the migration that brings it about."""
-    comma = "," if said.endswith(_EVER_LESS_OFTEN) else ""
+    comma = "," if said.endswith((_EVER_LESS_OFTEN, _BY_ITSELF)) else ""
     return f"{said}{comma} by {migration}"
 
 
@@ -222,7 +223,7 @@ def migrated_again(evidence: PathEvidence) -> str:
     """The migration controller spaces them."""
     if evidence.is_tried_apart:
         failed = _failed_migrations(evidence)
-        return f"{failed}; nobody can tell for which of its NICs, so each is tried by itself"
+        return f"{failed}; nobody can tell for which of its NICs, so {_BY_ITSELF}"
     return f"{_failed_migrations(evidence)}; it is tried again{_EVER_LESS_OFTEN}"
 
 
