@@ -37,6 +37,12 @@ from nicplug.plan.views import VmiView
 
 Records = Mapping[str, InterfaceOperation]
 
+_STAGED_DELETION = ". The VM's template no longer asks for it, which waits for a restart, as vmRolloutStrategy is Stage"
+_DELETION = (
+    ". Its entries were deleted from the VM's template, which does not take it back: write them there again, "
+    "with state: absent"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NicReport:
@@ -124,7 +130,11 @@ def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
     if is_primary:
         return nic_is_invalid(situation) or find_link_change(situation)
     found = find_plug(situation)
-    return replace(found, message=f"{found.message}{_take_back(situation)}") if found is not None else None
+    if found is None:
+        return None
+    # What was taken back is told in the words of its record, which have that at their end already.
+    said = found.message.removesuffix(_STAGED_DELETION).removesuffix(_DELETION)
+    return replace(found, message=f"{said}{_take_back(situation)}")
 
 
 def _take_back(situation: Situation) -> str:
@@ -136,11 +146,8 @@ def _take_back(situation: Situation) -> str:
         return ""
     config = situation.view.config
     if config is not None and config.stages_changes:
-        return ". The VM's template no longer asks for it, which waits for a restart, as vmRolloutStrategy is Stage"
-    return (
-        ". Its entries were deleted from the VM's template, which does not take it back: write them there again, "
-        "with state: absent"
-    )
+        return _STAGED_DELETION
+    return _DELETION
 
 
 def _born_with_the_pod(networks: Sequence[Network]) -> frozenset[str]:

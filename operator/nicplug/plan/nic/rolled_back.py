@@ -1,6 +1,7 @@
 """The NICs that were taken back, and for how long that stands: until their owner changes what he wrote.
 
-The template speaks for a NIC that is in it, the VMI's own entries for any other.
+The template speaks for a NIC that is in it, the VMI's own entries for any other; and for one that somebody wrote on
+the VMI itself, while `vmRolloutStrategy: Stage` keeps the template's from it.
 """
 
 from collections.abc import Mapping
@@ -36,14 +37,30 @@ def is_taken_back(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineIn
     return entry is not None and entry_digest(*entry) == digest
 
 
+def is_left_as_written(name: str, *, vmi: VirtualMachineInstance) -> bool:
+    """What was taken back is what the instance itself still says of the NIC, whatever the template says."""
+    entry = entry_of(name, vmi) if name in vmi.rolled_back else None
+    return entry is not None and entry_digest(*entry) == vmi.rolled_back[name]
+
+
 def taken_back_from(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> frozenset[str]:
     """The NICs of a template that do not flow to the VMI."""
     return frozenset(name for name in vmi.rolled_back if _lists(vm, name) and is_taken_back(name, vm=vm, vmi=vmi))
 
 
-def standing_rollbacks(vmi: VirtualMachineInstance, *, vm: VirtualMachine | None) -> dict[str, str]:
-    """What the annotation has still to say."""
-    return {name: digest for name, digest in vmi.rolled_back.items() if is_taken_back(name, vm=vm, vmi=vmi)}
+def standing_rollbacks(
+    vmi: VirtualMachineInstance, *, vm: VirtualMachine | None, is_staged: bool = False
+) -> dict[str, str]:
+    """What the annotation has still to say.
+
+    Args:
+        is_staged: what the template says does not come to the VMI, so what that says of itself counts, too.
+    """
+    return {
+        name: digest
+        for name, digest in vmi.rolled_back.items()
+        if is_taken_back(name, vm=vm, vmi=vmi) or (is_staged and is_left_as_written(name, vmi=vmi))
+    }
 
 
 def forget_rolled_back(vmi: VirtualMachineInstance, *, standing: Mapping[str, str]) -> Annotate | None:

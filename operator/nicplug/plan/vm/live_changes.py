@@ -24,11 +24,12 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     if view.refusal is not None or (vmi is not None and vmi.deleting):
         return []
     has_gate = view.config is not None and view.config.hotplug_enabled
-    is_live = view.config is not None and has_gate and not view.config.stages_changes
+    is_staged = view.config is not None and view.config.stages_changes
+    is_live = has_gate and not is_staged
     actions: list[Action | None] = []
     if vmi is not None and not vmi.is_final:
         actions.append(patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy) if is_live else None)
-        standing = standing_rollbacks(vmi, vm=view.vm) if has_gate else vmi.rolled_back
+        standing = standing_rollbacks(vmi, vm=view.vm, is_staged=is_staged) if has_gate else vmi.rolled_back
         actions.append(forget_rolled_back(vmi, standing=standing))
         actions.append(patch_placement(vm=view.vm, vmi=vmi, config=view.config))
         actions.append(bump_generation(view, vmi))

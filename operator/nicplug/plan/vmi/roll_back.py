@@ -2,7 +2,8 @@
 
 The VM keeps what its owner wrote; the VMI's spec returns to what the guest has, and says in an annotation which NIC was
 taken back, in one patch: whenever the operator dies, either nothing has happened or everything. The entries of a VMI
-without a VM are its owner's own words: they stay, and only the annotation says that nothing more is done for them.
+without a VM, and those that somebody wrote on the VMI beside its VM's, are their owner's own words: they stay, and only
+the annotation says that nothing more is done for them.
 """
 
 from collections.abc import Mapping
@@ -43,10 +44,12 @@ def plan_roll_back(
     is_staged = view.config is not None and view.config.stages_changes
     for name, operation in taken_back.items():
         mine, template = entry_of(name, vmi), entry_of(name, vm) if vm is not None else None
-        if template is None:
+        is_same = mine is not None and template is not None and _is_same(mine, template)
+        # What somebody wrote on the instance itself is written nowhere else.
+        is_own = is_staged and not is_same and name not in (vmi.template_interfaces or ())
+        if template is None or is_own:
             digests |= {name: entry_digest(*mine)} if mine is not None else {}
             continue
-        is_same = mine is not None and _is_same(mine, template)
         if mine is None or not (is_same or is_staged) or (operation is OperationType.PLUG and name in in_pod):
             continue
         _take_back(name, operation, interfaces=interfaces, networks=networks, present=_present(view, pod, name))

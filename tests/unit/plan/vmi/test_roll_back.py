@@ -238,6 +238,110 @@ def test_under_stage_a_failed_change_of_a_network_is_taken_back_though_the_templ
     assert world.record()["reason"] == Reason.ROLLOUT_STRATEGY_STAGE
 
 
+MINE = nic("blue", mac="02:00:00:00:00:99", attachment="mine")
+
+
+def with_own_words(**members: Any) -> World:
+    """Somebody has written NIC blue on the instance itself; its VM's template asks for another, which Stage keeps."""
+    world = staged(World(template=(MINE,), annotations={ORIGIN: '["default"]'}, **members))
+    world.pod = pod(networks=[element("blue", mac="02:00:00:00:00:99", attachment="mine")])
+    world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="other"))
+    return world
+
+
+def blue_of(world: World) -> tuple[Json, Json]:
+    spec = world.vmi["spec"]
+    return spec["domain"]["devices"]["interfaces"][1], spec["networks"][1]
+
+
+def test_under_stage_what_somebody_wrote_on_the_instance_itself_is_not_deleted() -> None:
+    """No object held those words any more. The pod is not asked for it, and the record says so, once."""
+    world = with_own_words()
+    world.settle()
+    assert (blue_of(world), world.asked(), set(world.note())) == (MINE, [], {"blue"})
+    assert world.record()["reason"] == Reason.ROLLED_BACK
+    assert world.of_vmi().announcements == ()
+    world.vmi["metadata"]["generation"] += 1
+    world.settle()
+    assert (blue_of(world), world.record()["reason"], world.asked()) == (MINE, Reason.ROLLED_BACK, [])
+
+
+@pytest.mark.parametrize("steps", range(1, 5))
+def test_what_was_written_on_the_instance_outlives_an_operator_that_is_killed(steps: int) -> None:
+    world = with_own_words()
+    world.settle(kill_after=steps)
+    assert (blue_of(world), world.asked(), set(world.note())) == (MINE, [], {"blue"})
+
+
+def test_under_stage_what_was_written_on_the_instance_is_tried_anew_when_it_is_corrected_there() -> None:
+    world = with_own_words()
+    world.settle()
+    note = world.note()
+    world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="third"))
+    world.settle()
+    assert (world.record()["reason"], world.note()) == (Reason.ROLLED_BACK, note), "the template's do not come to it"
+    world.vmi["spec"]["networks"][1]["multus"]["networkName"] = "corrected"
+    world.vmi["metadata"]["generation"] += 1
+    world.facts["failures"] = []
+    world.settle()
+    assert (world.networks()["blue"], world.asked(), world.note()) == ("corrected", ["corrected"], None)
+
+
+def test_what_the_template_asks_for_is_tried_once_it_may_flow_over_what_failed_on_the_instance() -> None:
+    world = with_own_words()
+    world.settle()
+    world.facts |= {"config": kubevirt(), "failures": []}
+    world.settle()
+    assert (world.networks()["blue"], world.asked(), world.note()) == ("other", ["other"], None)
+
+
+def test_under_stage_a_nic_of_the_instance_is_served_though_the_template_s_was_taken_back() -> None:
+    """What has failed is not what it asks for: it is neither refused unasked nor deleted."""
+    world = staged(World())
+    world.settle()
+    assert (world.nics(), world.record()["reason"]) == (["default"], Reason.ROLLED_BACK)
+    world.vmi["spec"]["domain"]["devices"]["interfaces"].append(MINE[0])
+    world.vmi["spec"]["networks"].append(MINE[1])
+    world.vmi["metadata"]["generation"] += 1
+    world.facts["failures"] = []
+    world.settle()
+    assert (blue_of(world), world.asked(), world.record()["phase"]) == (MINE, ["mine"], "Pending")
+
+
+def test_under_stage_what_failed_and_is_to_go_by_the_template_is_noted_once() -> None:
+    """The VMI's pass noted it, the VM's pass struck it out, for ever."""
+    world = staged(World())
+    world.write(lambda spec: spec["domain"]["devices"]["interfaces"][1].update(state="absent"))
+    world.settle()
+    assert (world.nics(), world.asked(), set(world.note())) == (["default", "blue"], [], {"blue"})
+    assert world.record()["reason"] == Reason.ROLLED_BACK
+
+
+def test_what_was_taken_back_and_was_deleted_from_the_template_is_told_in_words_that_do_not_grow() -> None:
+    """Each pass added to its record what the pass before had added already, and wrote it: for ever."""
+
+    def delete(spec: Json) -> None:
+        del spec["domain"]["devices"]["interfaces"][1], spec["networks"][1]
+
+    for world, said in ((World(), "with state: absent"), (staged(World()), "as vmRolloutStrategy is Stage")):
+        world.write(delete)
+        world.settle()
+        assert world.record()["reason"] == Reason.ROLLED_BACK
+        assert world.record()["message"].count(said) == 1
+        world.facts["config"] = kubevirt()
+        world.settle()
+        assert world.record()["message"].endswith("with state: absent")
+        assert "Stage" not in world.record()["message"]
+
+
+def test_under_stage_a_failed_change_that_was_asked_of_the_instance_is_not_deleted() -> None:
+    world = staged(with_failed_change(annotations={ORIGIN: '["default"]'}))
+    world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="blue-net"))
+    world.settle()
+    assert (world.networks()["blue"], world.asked(), set(world.note())) == ("other", ["blue-net"], {"blue"})
+    assert (world.record()["operation"], world.record()["reason"]) == ("ChangeNetwork", Reason.ROLLED_BACK)
+
+
 def test_an_interface_that_the_pod_has_is_not_forgotten_before_it_is_detached() -> None:
     """The controller delivered it just when its time was over: nothing of it must stay in the pod."""
     world = World()

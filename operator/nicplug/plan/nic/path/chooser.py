@@ -23,7 +23,7 @@ from nicplug.plan.nic.path.choice import PathChoice, choose_path, may_migrate
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.rules import is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
-from nicplug.plan.nic.rolled_back import is_taken_back
+from nicplug.plan.nic.rolled_back import entry_of, is_left_as_written, is_taken_back
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 
@@ -199,7 +199,9 @@ class Chooser:
             is_tried_apart=failures.is_apart,
             now=self.now,
             no_slot=self.slots.refusal(interface.name) if operation is OperationType.PLUG else "",
-            rolled_back=self._rolled_back(interface.name, operation=operation, record=record, failures=failures),
+            rolled_back=self._rolled_back(
+                interface.name, network, operation=operation, record=record, failures=failures
+            ),
             node=pod.node_name if pod is not None else "",
             pod=pod.key.name if pod is not None else "",
             network=_reference(network, view),
@@ -238,6 +240,7 @@ class Chooser:
     def _rolled_back(
         self,
         name: str,
+        network: Network | None,
         *,
         operation: OperationType,
         record: InterfaceOperation | None,
@@ -245,12 +248,20 @@ class Chooser:
     ) -> str:
         view = self.view
         is_asked_for = operation in (OperationType.PLUG, OperationType.CHANGE_NETWORK)
-        if not is_asked_for or not view.keeps_rollbacks or not is_taken_back(name, vm=view.vm, vmi=view.vmi):
+        if not is_asked_for or not view.keeps_rollbacks or not self._is_taken_back(name, network):
             return ""
         if record is not None and record.reason == Reason.ROLLED_BACK and operation is OperationType.PLUG:
             return record.message
         error = failures.message or (record.last_error if record is not None else "")
         return say.rolled_back_before(error, view.policy)
+
+    def _is_taken_back(self, name: str, network: Network | None) -> bool:
+        """With rollout strategy Stage the VMI speaks for itself, unless it is the template's network that is meant."""
+        view, mine = self.view, entry_of(name, self.view.vmi)
+        is_staged = view.config is not None and view.config.stages_changes
+        if is_staged and mine is not None and mine[1] == network:
+            return is_left_as_written(name, vmi=view.vmi)
+        return is_taken_back(name, vm=view.vm, vmi=view.vmi)
 
     def _find_candidates(self, name: str) -> Candidates:
         """For the VM with this NIC. Looked for once in a pass, and only to migrate: there may be many nodes."""
