@@ -555,15 +555,16 @@ def migration_view(
         nodes=tuple(map(parse_node, nodes)) if nodes is not None else None,
         attachments=known_attachments(nads),
         slot=slot,
-        start_failures=(_cannot_start(cannot_start),) if cannot_start else (),
+        start_failures=(start_failure(cannot_start, pod_uid=TARGET_POD_UID),) if cannot_start else (),
         gone_pods=frozenset(_pods_of(raw, record)) if gone else frozenset(),
         refusal=refusal,
         report_pending_since=pending_since,
     )
 
 
-def _cannot_start(message: str) -> PodFailure:
-    about = {"uid": TARGET_POD_UID}
+def start_failure(message: str, *, pod_uid: str = POD_UID) -> PodFailure:
+    """What the kubelet says of a pod whose sandbox it cannot make."""
+    about = {"uid": pod_uid}
     raw = {"involvedObject": about, "reason": FAILED_SANDBOX, "message": message}
     failure = parse_pod_failure(raw, now=NOW, is_new=True)
     assert failure is not None

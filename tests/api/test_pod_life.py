@@ -125,6 +125,33 @@ def _fail_pull(world: World, pod: str, reason: str) -> None:
     world.server.modify(POD, pod, lambda body: body.update(status=status), status=True)
 
 
+async def test_a_pod_whose_network_fails_says_so_on_the_vm_and_no_more_when_it_is_up(world: World) -> None:
+    """The VM said Starting, and nobody said why."""
+    await world.operator(report_delay_seconds=0.05)
+    world.server.create(VM, objects.vm("a"))
+    await world.until(lambda: world.has_pod("a"))
+    pod = world.pod_of("a")
+    world.server.bind(pod["metadata"]["name"], node="node01")
+    await world.until(lambda: world.phase("a") == "Scheduling")
+    failed = objects.failure_event(pod, "sandbox")
+    failed |= {"reason": "FailedCreatePodSandBox", "message": "plugin type multus failed (add): no bridge br1"}
+    event = world.server.create("core/events", failed)
+    await world.until(lambda: world.condition("a", "Synchronized", plural=VM, member="reason") == failed["reason"])
+    assert world.condition("a", "Synchronized", plural=VM, member="message").endswith("on node01: no bridge br1")
+    for count in range(2, 5):
+        world.server.modify("core/events", event["metadata"]["name"], lambda body: body.update(count=count))  # noqa: B023
+    await world.at_rest()
+    told = [item for item in world.server.items("events") if item["reason"] == failed["reason"]]
+    assert sorted((item["regarding"]["kind"], item.get("series")) for item in told) == [
+        ("VirtualMachine", None),
+        ("VirtualMachineInstance", None),
+    ]
+    world.attach("a")
+    world.run_pod("a")
+    await world.until(lambda: world.phase("a") == "Scheduled")
+    assert world.condition("a", "Synchronized") == ""
+
+
 async def test_a_pod_name_that_somebody_has_taken_is_told_and_taken_when_it_is_free(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ def watch_pod_failures(api: WatchingApi, *, sink: Sink) -> tuple[OptionalWatch, 
     """The events by which the dynamic networks controller and kubelets report failures; selected by the server."""
     remedy = {
         Absence.NOT_SERVED: "this API server serves no events; records quote none",
-        Absence.DENIED: f"{_RIGHTS} events; until then nobody quotes why a NIC or a target pod fails",
+        Absence.DENIED: f"{_RIGHTS} events; until then nobody quotes why a NIC or a launcher pod fails",
     }
     return tuple(
         OptionalWatch(

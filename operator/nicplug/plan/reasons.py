@@ -523,6 +523,12 @@ class Reason(StrEnum):
 
     As `ErrImagePull`.
     """
+    POD_SANDBOX_FAILED = "FailedCreatePodSandBox"
+    """The node cannot make the sandbox of the VM's first launcher pod, mostly for one of its networks.
+
+    The message has the kubelet's words. Correct what they name, the network's configuration, its plugin or its bridge
+    on that node; the kubelet tries again by itself. Or take the NIC out of the VM, and restart it.
+    """
     LAUNCHER_POD_LOST = "LauncherPodLost"
     """Somebody or something has taken the launcher pod away from a running VM.
 

@@ -83,6 +83,7 @@ class VmiView:
         spec_seen_at: when this process first saw the VMI's present generation.
         attachments: what is known of the network attachment definitions that the VMI refers to.
         failures: what the dynamic networks controller last said it failed to do on these pods.
+        start_failures: why pods of the VMI could not start when that was last tried.
         orphans: the pods that were made for this VMI, when nobody owns them any more.
         podless_since: since when this process knows that there is no launcher pod, or not the one that was asked for;
             None while none is in sight at most.
@@ -106,6 +107,7 @@ class VmiView:
     report_pending_since: datetime | None = None
     attachments: KnownAttachments = field(default_factory=KnownAttachments)
     failures: tuple[PodFailure, ...] = ()
+    start_failures: tuple[PodFailure, ...] = ()
     migrations: tuple[Migration, ...] = ()
     has_lost_migration: bool = False
     nodes: tuple[Node, ...] | None = None

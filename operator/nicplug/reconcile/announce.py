@@ -11,7 +11,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import MigrationView, VmiView, VmView
 
-# What happens to a NIC interests the owner of the VM as well.
+# What happens to a NIC, or keeps the guest from starting, interests the owner of the VM as well.
 _ALSO_ON_VM = frozenset(
     {
         "InterfaceMigrating",
@@ -20,6 +20,7 @@ _ALSO_ON_VM = frozenset(
         "InterfaceBlocked",
         "InterfaceFailed",
         "LauncherPodLost",
+        "FailedCreatePodSandBox",
     }
 )
 

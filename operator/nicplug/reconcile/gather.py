@@ -1,6 +1,6 @@
 """Views for the planners, from the caches only: gathering never asks the API server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -11,6 +11,7 @@ from nicplug.model.hotplug_policy import HotplugPolicy, OverridingObject, overri
 from nicplug.model.keys import MigrationKey, VmiKey, VmKey
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.views import MigrationView, PlanSettings, VmiView, VmView
@@ -82,6 +83,7 @@ class Gatherer:
             controller=self.caches.controller_of(vmi),
             policy=self._policy(vm, vmi),
             failures=tuple(failure for pod in pods for failure in self.caches.pod_failures.of(pod.uid).values()),
+            start_failures=self._start_failures(pods),
             orphans=self._orphans(vmi) if vmi.deleting else (),
             podless_since=self.caches.podless_since(vmi),
             vm=vm,
@@ -100,12 +102,11 @@ class Gatherer:
             return None
         vmi = self.caches.vmis.get(migration.vmi)
         pods = self.caches.pods_of(vmi) if vmi is not None else ()
-        failures = (self.caches.pod_failures.to_start(pod.uid) for pod in pods)
         return MigrationView(
             migration=migration,
             vmi=vmi,
             pods=pods,
-            start_failures=tuple(failure for failure in failures if failure is not None),
+            start_failures=self._start_failures(pods),
             migrations=self.caches.migrations_of(migration.vmi),
             gone_pods=self.caches.gone_pods_of(migration),
             nodes=self.caches.nodes.all(),
@@ -116,6 +117,10 @@ class Gatherer:
             refusal=self.memory.refusal(key, generation=MIGRATION_GENERATION),
             report_pending_since=self.memory.pending_since(key),
         )
+
+    def _start_failures(self, pods: Iterable[LauncherPod]) -> tuple[PodFailure, ...]:
+        failures = (self.caches.pod_failures.to_start(pod.uid) for pod in pods)
+        return tuple(failure for failure in failures if failure is not None)
 
     def _policy(self, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> HotplugPolicy:
         """The cluster's, then the VMI's annotations, which are those of the VM's template, then the VM's."""

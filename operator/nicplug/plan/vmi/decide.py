@@ -48,6 +48,7 @@ from nicplug.plan.vmi.policy_problems import announce_policy_problems
 from nicplug.plan.vmi.readiness import plan_readiness
 from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew
 from nicplug.plan.vmi.roll_back import plan_roll_back
+from nicplug.plan.vmi.start_failure import announce_start_failure
 from nicplug.plan.vmi.status import plan_conditions, pod_members
 from nicplug.plan.vmi.stray_pods import plan_stray_pods
 
@@ -189,10 +190,10 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     # What has ended is told when it is written, so that it is told once.
     told = transitions if status.patch is not None else Transitions()
     actions += [status.patch] if status.patch is not None else []
-    lost = _announce_loss(view, life, changes) if status.patch is not None else ()
+    trouble = _announce_trouble(view, life, changes) if status.patch is not None else ()
     return Plan(
         actions=tuple(actions),
-        announcements=(*announce(told, now=now), *lost, *announced, *renewals),
+        announcements=(*announce(told, now=now), *trouble, *announced, *renewals),
         completions=complete(told, now=now),
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
@@ -262,11 +263,11 @@ def _readiness(view: VmiView, life: _Life, *, now: datetime) -> list[PatchPodCon
     return [plan_readiness(pod=pod, conditions=conditions, now=now) for pod in dict.fromkeys(pods) if pod is not None]
 
 
-def _announce_loss(view: VmiView, life: _Life, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """Once, with the status that says it."""
+def _announce_trouble(view: VmiView, life: _Life, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """A lost pod, one that cannot start, a policy that says nothing: once, with the status that says it."""
     end = what_ends(view, pod=life.pod, phase=life.phase)
     ended = (announce_end(end, pod=life.pod),) if end is not None and "reason" in changes else ()
-    return (*ended, *announce_policy_problems(view, changes))
+    return (*ended, *announce_start_failure(view, changes), *announce_policy_problems(view, changes))
 
 
 def _annotation_patches(vmi: VirtualMachineInstance, life: _Life) -> tuple[Action, ...]:

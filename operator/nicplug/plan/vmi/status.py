@@ -32,11 +32,12 @@ from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.operations import unsettled
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import Refusal, VmiView
+from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import has_moved_to
-from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, guarantees_resources, is_starting
+from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, is_starting
 from nicplug.plan.vmi.pod_fate import what_ends
 from nicplug.plan.vmi.policy_problems import with_policy_problems
+from nicplug.plan.vmi.start_failure import start_failure
 
 _MESSAGE_NICS = 3
 # What the kubelet says of a pod that waits for its readiness gates alone.
@@ -53,6 +54,7 @@ _OWN_REASONS = frozenset(
         Reason.ERR_IMAGE_PULL,
         Reason.IMAGE_PULL_BACK_OFF,
         Reason.FAILED_GUARANTEE,
+        Reason.POD_SANDBOX_FAILED,
     }
 )
 
@@ -162,22 +164,11 @@ def with_synchronized(
     is_theirs = present is not None and text(present.get("reason")) not in _OWN_REASONS
     if is_theirs and view.vmi.phase in OWNED_BY_NODE_AGENT:
         return [dict(row) for row in rows]
-    failure = _start_failure(view, pod) or view.refusal
+    failure = start_failure(view, pod) or view.refusal
     if failure is None:
         return drop_condition(rows, SYNCHRONIZED)
     condition = Condition(type=SYNCHRONIZED, status=FALSE, reason=failure.reason, message=failure.message)
     return merge_condition(rows, condition, now=now)
-
-
-def _start_failure(view: VmiView, pod: LauncherPod | None) -> Refusal | None:
-    """What keeps the launcher pod from starting the guest, in the kubelet's words."""
-    if pod is None or not is_starting(view.vmi):
-        return None
-    if pod.image_error is not None:
-        return Refusal(reason=pod.image_error.reason, message=pod.image_error.message)
-    if pod.is_ready and not guarantees_resources(view.vmi, pod):
-        return Refusal(reason=Reason.FAILED_GUARANTEE, message="failed to guarantee pod resources")
-    return None
 
 
 def pod_members(

@@ -25,6 +25,7 @@ from tests.build import (
     primary,
     primary_row,
     row,
+    start_failure,
     vm,
     vm_view,
     vmi,
@@ -1030,6 +1031,15 @@ ELSEWHERE: dict[Reason, Plan] = {
         )
         for why in (Reason.ERR_IMAGE_PULL, Reason.IMAGE_PULL_BACK_OFF)
     },
+    Reason.POD_SANDBOX_FAILED: plan_vmi(
+        vmi_view(
+            vmi(phase="Scheduling"),
+            pod(phase="Pending", ready=False, annotations={}),
+            start_failures=(start_failure("no bridge"),),
+            pending_since=later(-9),
+        ),
+        now=NOW,
+    ),
     Reason.FAILED_GUARANTEE: plan_vmi(
         vmi_view(pinned(phase="Scheduling"), pod(status={"qosClass": "Burstable"}), pending_since=later(-9)), now=NOW
     ),
