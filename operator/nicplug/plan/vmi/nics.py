@@ -98,8 +98,8 @@ def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, choo
     # Without a plug on its way, the addition that is missing has been lost: removals count from their own start.
     pending = [item for item in chooser.records.values() if not item.is_settled]
     plugs = [item for item in pending if item.operation == OperationType.PLUG and item.phase != OperationPhase.IN_POD]
-    # An addition has its time from when the pod was asked: the spec may have waited for the pod before.
-    tried = (item.waiting_since or item.start_time for item in plugs)
+    # An addition has its time from when the pod was asked: it may have waited for the pod, or for a migration, before.
+    tried = (item.waiting_since or item.last_attempt_time or chooser.now for item in plugs)
     oldest = min(tried if plugs else (item.start_time for item in pending), default=chooser.now)
     return decide_annotation(
         PodRequest(

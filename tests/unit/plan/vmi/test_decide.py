@@ -16,6 +16,7 @@ from tests.build import (
     later,
     nad,
     nic,
+    operation,
     pod,
     primary,
     primary_row,
@@ -115,6 +116,19 @@ def test_a_removal_waits_for_an_addition_that_was_just_asked_for_however_old_the
     again = _plan(raw, asked, seen_at=later(-60))
     assert any(isinstance(action, PatchNetworksAnnotation) for action in first.actions)
     assert not any(isinstance(action, PatchNetworksAnnotation) for action in again.actions)
+
+
+@pytest.mark.parametrize("reason", ["AfterMigration", "WaitingForLauncherPod", "NetworkAttachmentDefinitionMissing"])
+def test_nor_does_it_travel_with_an_addition_that_has_waited_for_something_else(reason: str) -> None:
+    """Nobody was asked for that yet: its record's age says nothing about how long the controller has had it."""
+    phase = "Blocked" if reason.startswith("Network") else "Pending"
+    waited = operation("blue", phase=phase, reason=reason, since=later(-45), attempts=0)
+    leaving = operation("red", type_="Unplug", phase="InGuest", reason="WaitingForGuestRelease", since=later(-1))
+    rows = [primary_row(), row("red", "multus-status")]
+    raw = vmi(primary(), absent("red"), nic("blue"), rows=rows, operations=[leaving, waited])
+    plan = _plan(raw, pod(networks=[element("red")], attached=["red"]), seen_at=later(-45))
+    (asked,) = [action.wanted for action in plan.actions if isinstance(action, PatchNetworksAnnotation)]
+    assert {item["name"] for item in json.loads(asked)} == {"red-net", "blue-net"}
 
 
 class TestWhichPodIsAsked:
