@@ -116,7 +116,9 @@ def link_differs(situation: Situation) -> Finding | None:
         return _link_is_set(link) if _was_linking(situation) else None
     if blocked := first_finding(_BEFORE_A_CHANGE, situation):
         return replace(blocked, operation=OperationType.SET_LINK)
-    message = f"waiting for the node agent on {situation.node_phrase} to set the link {link}"
+    journey = situation.journey
+    later = f"; {journey.name} migrates the VM, which comes first" if journey is not None and journey.has_target else ""
+    message = f"waiting for the node agent on {situation.node_phrase} to set the link {link}{later}"
     return _link_finding(OperationPath.DYNAMIC, OperationPhase.PENDING, Reason.WAITING_FOR_LINK, message)
 
 
@@ -140,9 +142,15 @@ def _network_asked_for(situation: Situation) -> Network | None:
 
 
 def _present(situation: Situation) -> str:
-    """What the pod was asked for when the NIC came; "" when nobody can tell."""
+    """What the pod was asked for when the NIC came; "" when nobody can tell.
+
+    Of an element that somebody took out network-status still has the network, until the controller detaches it.
+    """
     pod, interface = situation.pod, text((situation.row or {}).get("podInterfaceName"))
-    return networks_asked_for(pod, namespace=situation.view.vmi.key.namespace).get(interface, "") if pod else ""
+    if pod is None:
+        return ""
+    asked = networks_asked_for(pod, namespace=situation.view.vmi.key.namespace)
+    return asked.get(interface) or pod.network_status.network_of(interface)
 
 
 def _reference(network: Network, situation: Situation) -> str:

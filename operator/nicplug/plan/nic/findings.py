@@ -99,6 +99,14 @@ class Situation:
         return record.migration if state.target_pod == pod.key.name else ""
 
     @property
+    def is_on_its_way(self) -> bool:
+        """The pod that the VM moves to was made with the NIC, which the guest has not got yet."""
+        journey = self.journey
+        if journey is None or self.in_guest or self.interface.is_absent or not self.reference:
+            return False
+        return journey.has_target and (journey.networks or {}).get(self.interface.name) == self.reference
+
+    @property
     def operation(self) -> OperationType:
         """What the spec asks for, unless a check knows better."""
         return OperationType.UNPLUG if self.interface.is_absent else OperationType.PLUG
@@ -165,9 +173,9 @@ def first_finding(checks: Iterable[Check], situation: Situation) -> Finding | No
 
 
 def gate_is_off(situation: Situation) -> Finding | None:
-    """The admin has not enabled hot-plug."""
+    """The admin has not enabled hot-plug; what is on its way when he takes it back arrives."""
     view = situation.view
-    if view.hotplug_enabled:
+    if view.hotplug_enabled or situation.is_on_its_way:
         return None
     line = 'add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates of the KubeVirt CR'
     if view.config is None:

@@ -73,8 +73,16 @@ def guest_holds_it(situation: Situation) -> Finding | None:
         OperationPath.DYNAMIC,
         OperationPhase.IN_GUEST,
         Reason.WAITING_FOR_GUEST_RELEASE,
-        "asked the guest to let the NIC go; a guest that is booting or halted answers later",
+        f"asked the guest to let the NIC go; {_answers_when(situation)}",
     )
+
+
+def _answers_when(situation: Situation) -> str:
+    """A guest that is being copied keeps its devices."""
+    journey = situation.journey
+    if journey is not None and journey.has_target:
+        return f"{journey.name} migrates the VM, and it may answer only after that"
+    return "a guest that is booting or halted answers later"
 
 
 def _is_there(situation: Situation) -> bool:
