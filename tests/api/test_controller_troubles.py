@@ -134,3 +134,19 @@ async def test_rights_that_are_taken_while_the_operator_runs_leave_a_doubt(world
     await world.until(lambda: "whether it runs there is not known" in world.record(name, "blue").get("message", ""))
     assert world.record(name, "blue")["path"] == "Dynamic"
     assert made(world) == []
+
+
+async def test_an_interface_that_a_pod_loses_behind_a_guest_is_asked_for_again_and_told(world: World) -> None:
+    """Somebody empties the annotation, and the controller detaches what it does not list: the record said Ready."""
+    name = await prepared(world, patience="1h")
+    await world.plugged(VM, name, "blue")
+    emptied = {objects.NETWORKS: "[]", objects.NETWORK_STATUS: objects.network_status([])}
+    pod = world.pod_of(name)["metadata"]["name"]
+    world.server.modify(POD, pod, lambda body: body["metadata"]["annotations"].update(emptied))
+    await world.until(lambda: world.record(name, "blue").get("reason") == "PodInterfaceLost")
+    await world.until(lambda: objects.pod_interface("blue") in objects.requested(world.pod_of(name)))
+    assert world.condition(name, "InterfacesReady") == "False"
+    world.attach(name)
+    await world.until(lambda: world.record(name, "blue").get("reason") == "PodInterfaceRestored")
+    await world.until(lambda: world.condition(name, "InterfacesReady") == "True")
+    await world.at_rest()

@@ -195,9 +195,13 @@ class Reason(StrEnum):
     POD_INTERFACE_LOST = "PodInterfaceLost"
     """The guest has the NIC, and its launcher pod has lost the interface behind it, so nothing passes.
 
-    Somebody edited the pod's networks annotation, or something took the interface away. The pod is asked for it again,
-    and the record is Ready when network-status lists it. A guest whose traffic does not come back with it needs a new
-    pod: migrate or restart the VM.
+    Somebody edited the pod's networks annotation, or something took the interface away. The pod is asked for it again.
+    If it does not come back, or the guest's traffic does not, the VM needs a new pod: migrate or restart it.
+    """
+    POD_INTERFACE_RESTORED = "PodInterfaceRestored"
+    """The launcher pod had lost the interface behind the NIC, and has it again.
+
+    Does anything pass? If not, migrate or restart the VM: its guest is not connected to the new interface.
     """
     DETACH_FAILED = "DetachFailed"
     """The dynamic networks controller did not detach the NIC; it is asked again, ever less often.

@@ -16,6 +16,7 @@ _ALSO_ON_VM = frozenset(
     {
         "InterfaceMigrating",
         "InterfacePlugged",
+        "InterfaceRestored",
         "InterfaceUnplugged",
         "InterfaceBlocked",
         "InterfaceFailed",

@@ -23,12 +23,12 @@ from nicplug.model.networks_annotation import (
     render_annotation,
     touched,
 )
-from nicplug.model.operations import InterfaceOperation, OperationType
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
-from nicplug.plan.nic.links import PodLinks, Rows, interface_names
+from nicplug.plan.nic.links import PodLinks, Rows, has_lost_interface, interface_names
 from nicplug.plan.nic.turns import Waiting, take_turns
 from nicplug.plan.nic.validation import Siblings, in_precedence, refuse
 from nicplug.plan.reasons import Reason
@@ -175,7 +175,10 @@ class _Decider:
         """Put one NIC where it belongs; the bytes that it adds to the annotation."""
         name, pod_interface = interface.name, self.names[interface.name]
         existing, in_guest = self.own.get(pod_interface), has_source(self.request.rows.get(name), DOMAIN)
-        is_attached = in_guest or self._has(pod_interface)
+        row, record = self.request.rows.get(name), self.request.records.get(name)
+        # What the pod has lost it is asked for anew, as one that never came.
+        is_lost = has_lost_interface(row, record, pod=self.request.pod)
+        is_attached = self._has(pod_interface) or (in_guest and not is_lost)
         is_left_alone = name in self.request.left_alone
         if name in self.request.withdrawn:
             return 0
@@ -248,8 +251,9 @@ class _Decider:
 
     def _waiting(self, name: str, network: Network, wanted: Element, existing: Element | None) -> Waiting:
         key = attachment_key(network, namespace=self.request.vmi.key.namespace)
+        record = self.request.records.get(name)
         attempts = attempts_of(
-            self.request.records.get(name),
+            record,
             operation=OperationType.PLUG,
             generation=self.request.vmi.generation,
             definition=self.request.known.definitions.get(key),
@@ -257,6 +261,8 @@ class _Decider:
             seen_at=self.request.seen_at,
             is_heard=self.request.is_heard,
         )
+        if record is not None and record.phase == OperationPhase.READY:  # lost since
+            attempts = Attempts(is_anew=True, is_heard=self.request.is_heard)
         is_asked = existing is not None and _asks_the_same(existing, wanted)
         return Waiting(name=name, element=wanted, is_asked=is_asked, attempts=attempts)
 

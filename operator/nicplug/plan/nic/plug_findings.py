@@ -6,7 +6,6 @@ Pure, and one NIC at a time; the checks run in the order of `PLUG_CHECKS`.
 from dataclasses import replace
 
 from nicplug.model.interface_status import MULTUS_STATUS, has_source
-from nicplug.model.metadata import text
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.attachments import refuse_attachment
@@ -21,6 +20,7 @@ from nicplug.plan.nic.findings import (
     gate_is_off,
     network_status_is_unreadable,
 )
+from nicplug.plan.nic.lost_findings import pod_has_it_again, pod_has_lost_it
 from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by, was_taken_back
 from nicplug.plan.nic.staged_findings import plug_is_staged
 from nicplug.plan.nic.validation import refuse
@@ -39,29 +39,10 @@ def find_plug(situation: Situation) -> Finding | None:
     changed = find_change(situation)
     if (changed is None or changed.phase is OperationPhase.READY) and (lost := pod_has_lost_it(situation)):
         return lost
-    if changed:
+    if changed or (changed := pod_has_it_again(situation)):
         return changed
     record = situation.record
     return _ready(situation, record) if record is not None and record.operation == OperationType.PLUG else None
-
-
-def pod_has_lost_it(situation: Situation) -> Finding | None:
-    """The guest has the NIC, and behind it is nothing any more: somebody took its element out of the annotation.
-
-    KubeVirt takes the interface for present. Only a new pod surely mends it: a node agent that has plugged the NIC
-    does not connect it to another pod interface of its name.
-    """
-    pod, network, row = situation.pod, situation.network, situation.row
-    if pod is None or not pod.is_ready or pod.network_status.problem or network is None or not network.is_secondary:
-        return None
-    if has_source(row, MULTUS_STATUS) or not text((row or {}).get("podInterfaceName")):
-        return None
-    again = "The pod is asked for it again. " if situation.annotation.is_made else ""
-    message = (
-        f"the guest has the NIC, but {situation.pod_phrase} has lost its interface: network-status lists it no more, "
-        f"so nothing passes. {again}If it, or the traffic, does not come back, migrate or restart the VM"
-    )
-    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, message)
 
 
 def binding_cannot_follow(situation: Situation) -> Finding | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.plan.outcome import Announcement, Completion, Severity, Subject
+from nicplug.plan.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class Transitions:
     Attributes:
         moved: newly on their way with a migration.
         plugged: new in the guest.
+        restored: in the guest, and back in the pod that had lost them.
         linked: with their links newly set.
         unplugged: gone from guest and pod; as they last stood.
         stuck: newly blocked or failed.
@@ -25,12 +27,13 @@ class Transitions:
 
     moved: tuple[InterfaceOperation, ...] = ()
     plugged: tuple[InterfaceOperation, ...] = ()
+    restored: tuple[InterfaceOperation, ...] = ()
     linked: tuple[InterfaceOperation, ...] = ()
     unplugged: tuple[InterfaceOperation, ...] = ()
     stuck: tuple[InterfaceOperation, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.moved or self.plugged or self.linked or self.unplugged or self.stuck)
+        return bool(self.moved or self.plugged or self.restored or self.linked or self.unplugged or self.stuck)
 
 
 def find_transitions(
@@ -47,12 +50,14 @@ def find_transitions(
         is_running: the guest runs; when it has ended its NICs were not unplugged, whatever vanishes.
     """
     news = [operation for operation in after if operation.is_settled and _is_news(operation, before)]
-    ready = [operation for operation in news if operation.phase == OperationPhase.READY]
+    ready = [item for item in news if item.phase == OperationPhase.READY and not _was_ready(item, before)]
+    restored = tuple(item for item in ready if item.reason == Reason.POD_INTERFACE_RESTORED)
     present = {operation.name for operation in after}
     present |= set(staying)
     return Transitions(
         moved=tuple(item for item in after if _is_newly_moved(item, before.get(item.name))),
-        plugged=tuple(item for item in ready if item.operation != OperationType.SET_LINK),
+        plugged=tuple(item for item in ready if item.operation != OperationType.SET_LINK and item not in restored),
+        restored=restored,
         linked=tuple(item for item in ready if item.operation == OperationType.SET_LINK),
         stuck=tuple(item for item in news if item.phase != OperationPhase.READY),
         unplugged=tuple(
@@ -78,6 +83,10 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         _event(Severity.NORMAL, "InterfaceMigrating", f'NIC "{item.name}": {_why_moved(item)}')
         for item in transitions.moved
     )
+    restored = (
+        _event(Severity.NORMAL, "InterfaceRestored", f'NIC "{item.name}": {item.message}')
+        for item in transitions.restored
+    )
     unplugged = (
         _event(Severity.NORMAL, "InterfaceUnplugged", f'NIC "{item.name}" has left the guest and the pod')
         for item in transitions.unplugged
@@ -86,7 +95,7 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         _event(Severity.WARNING, f"Interface{item.phase}", f'NIC "{item.name}": {item.message}')
         for item in transitions.stuck
     )
-    return (*moved, *done, *unplugged, *stuck)
+    return (*moved, *done, *restored, *unplugged, *stuck)
 
 
 def complete(transitions: Transitions, *, now: datetime) -> tuple[Completion, ...]:
@@ -116,6 +125,12 @@ def _is_news(operation: InterfaceOperation, before: Mapping[str, InterfaceOperat
         operation.phase,
         operation.reason,
     )
+
+
+def _was_ready(operation: InterfaceOperation, before: Mapping[str, InterfaceOperation]) -> bool:
+    """For another reason, which is no arrival."""
+    old = before.get(operation.name)
+    return old is not None and (old.operation, old.phase) == (operation.operation, OperationPhase.READY)
 
 
 def _seconds(operation: InterfaceOperation, now: datetime) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.build import (
     NOW,
+    POD_NAME,
     VM_UID,
     Json,
     Nic,
@@ -36,6 +37,7 @@ from tests.unit.plan.migration.test_ladder import FAILURES
 from tests.unit.plan.migration.test_progress import REACHED, TOLD_ELSEWHERE
 from tests.unit.plan.outcome import status_of
 
+from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.operations import OperationPath as Path
 from nicplug.model.operations import OperationPhase as Phase
@@ -268,9 +270,30 @@ CASES = (
         title="in the guest from the start, and its pod has lost the interface",
         nic=nic("blue"),
         pod=ASKED,
-        row=row("blue", "domain"),
+        row=PLUGGED,
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
+    ),
+    Case(
+        title="in the guest, and the controller fails to give its pod the lost interface back",
+        nic=nic("blue"),
+        pod=ASKED,
+        row=PLUGGED,
+        record=operation("blue", phase="Failed", reason="PodInterfaceLost", **TRIED | {"attempts": 2}),
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
+        says="no such device. Asked 2 times; again at 03:04:12 UTC",
+        view={"failures": [failed("blue", message="no such device")]},
+    ),
+    Case(
+        title="in the guest, its pod has lost the interface, and its network is gone",
+        nic=nic("blue"),
+        pod=pod(networks=""),
+        row=PLUGGED,
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
+        says="It cannot be asked for again: network attachment definition default/blue-net does not exist",
+        view={"nads": [nad("other")]},
     ),
     Case(
         title="in the guest, and its pod has lost the interface while the gate is off: nobody is asked",
@@ -279,8 +302,45 @@ CASES = (
         row=PLUGGED,
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="so nothing passes. If it",
+        says="so nothing passes: migrate or restart the VM",
         view=GATE_OFF,
+    ),
+    Case(
+        title="in the guest, and its pod has the interface again that it had lost",
+        nic=nic("blue"),
+        pod=HAS,
+        row=row("blue", "domain"),
+        record=operation("blue", phase="Failed", reason="PodInterfaceLost", message=f"pod {POD_NAME} has lost it"),
+        phase=Phase.READY,
+        reason=Reason.POD_INTERFACE_RESTORED,
+        says="has the interface again that it had lost: if nothing passes, migrate the VM",
+    ),
+    Case(
+        title="in the guest, of SR-IOV, and its pod has lost the device: it cannot be asked for",
+        nic=nic("blue", binding="sriov"),
+        pod=pod(networks=""),
+        row=PLUGGED,
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
+        says="so nothing passes: migrate or restart the VM",
+    ),
+    Case(
+        title="in the guest, its pod has lost the interface, and no controller is there to give it back",
+        nic=nic("blue"),
+        pod=pod(networks=""),
+        row=PLUGGED,
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
+        says="so nothing passes: migrate or restart the VM",
+        view={"controller": DynamicController(state=ControllerState.NOT_DEPLOYED)},
+    ),
+    Case(
+        title="born with a pod whose network-status has no name for its interface: it never listed it",
+        nic=nic("blue"),
+        pod=ASKED,
+        row=row("blue", "domain"),
+        phase=None,
+        reason=None,
     ),
     Case(
         title="in the guest, and nobody can read what its pod has: silence is no news",
@@ -314,7 +374,7 @@ CASES = (
         title="its link was set, and its pod has lost the interface",
         nic=nic("blue", state="down"),
         pod=ASKED,
-        row=row("blue", "domain", linkState="down"),
+        row=DOWN,
         record=operation("blue", type_="SetLink", phase="Ready", reason="LinkSet"),
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
@@ -1140,19 +1200,6 @@ def test_a_network_that_the_template_alone_has_and_no_interface_names_has_a_reco
     # Of one that the guest still has it is told once; of one whose interface is in the VMI, not at all.
     assert [found for found, _ in _told_of_template(template, rows=[primary_row(), PLUGGED])] == [reason]
     assert _told_of_template(template, nic("blue"), has=HAS, rows=[primary_row(), PLUGGED]) == []
-
-
-def test_a_pod_interface_that_was_lost_is_told_once_and_its_return_is_counted_from_then() -> None:
-    rows, ready = [primary_row(), PLUGGED], operation("blue", phase="Ready", reason="Attached", since=later(-900))
-    raw = vmi(primary(), nic("blue"), rows=rows, operations=[ready])
-    lost = plan_vmi(vmi_view(raw, ASKED), now=NOW)
-    assert [event.reason for event in lost.announcements] == ["InterfaceFailed"]
-    raw["status"] |= status_of(lost)
-    assert plan_vmi(vmi_view(raw, ASKED), now=later(2)).announcements == ()
-    back = plan_vmi(vmi_view(raw, HAS), now=later(2))
-    (record,) = status_of(back)["interfaceOperations"]
-    assert (record["phase"], record["reason"]) == ("Ready", "Attached")
-    assert [(done.operation, done.seconds) for done in back.completions] == [("Plug", 2.0)]
 
 
 def test_a_nic_whose_entry_was_deleted_under_the_guest_does_not_pass_for_unplugged() -> None:

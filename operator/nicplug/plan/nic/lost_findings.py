@@ -1,0 +1,59 @@
+"""A NIC that the guest has, and whose launcher pod has lost the interface behind it: told, and told of its return.
+
+Somebody took its element out of the networks annotation, or the interface out of the pod, which is asked for it as for
+one that never came (`plan.nic.annotation`). To KubeVirt `domain` alone is enough. Only a new pod surely mends it: a
+node agent that has plugged a NIC does not connect it to another pod interface of its name.
+"""
+
+from dataclasses import replace
+
+from nicplug.model.interface_status import MULTUS_STATUS, has_source
+from nicplug.model.operations import OperationPath, OperationPhase
+from nicplug.plan.nic.findings import Finding, Situation
+from nicplug.plan.nic.links import has_lost_interface
+from nicplug.plan.reasons import Reason
+
+_TOLD = (Reason.POD_INTERFACE_LOST, Reason.POD_INTERFACE_RESTORED)
+
+
+def pod_has_lost_it(situation: Situation) -> Finding | None:
+    """Network-status listed the interface, and lists it no more."""
+    pod, network, reported = situation.pod, situation.network, situation.chooser.rows.get(situation.interface.name)
+    if pod is None or network is None or not network.is_secondary:
+        return None
+    if not has_lost_interface(reported, situation.record, pod=pod):
+        return None
+    message = (
+        f"the guest has the NIC, but {situation.pod_phrase} has lost its interface: network-status lists it no more, "
+        f"so nothing passes{_how_it_comes_back(situation)}"
+    )
+    found = situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, message)
+    return replace(found, again_at=situation.attempts.due_at if situation.attempts is not None else None)
+
+
+def pod_has_it_again(situation: Situation) -> Finding | None:
+    """The pod that had lost it lists it; whether anything passes nobody can see from here."""
+    record = situation.record
+    if record is None or record.reason not in _TOLD or not has_source(situation.row, MULTUS_STATUS):
+        return None
+    if situation.pod is None or situation.pod.key.name not in record.message:
+        return None  # the guest has moved to another one since
+    message = (
+        f"{situation.network_phrase} is in the guest, and {situation.pod_phrase} has the interface again that it had "
+        "lost: if nothing passes, migrate the VM"
+    )
+    return situation.finding(OperationPath.DYNAMIC, OperationPhase.READY, Reason.POD_INTERFACE_RESTORED, message)
+
+
+def _how_it_comes_back(situation: Situation) -> str:
+    journey, attempts, name = situation.journey, situation.attempts, situation.interface.name
+    if journey is not None and name in (journey.networks or {}):
+        return f"; {journey.name} migrates the VM to a pod that has it"
+    if (refusal := situation.annotation.withheld.get(name)) is not None:
+        return f". It cannot be asked for again: {refusal.message}"
+    if attempts is None or not attempts.is_heard:
+        return ": migrate or restart the VM"
+    if attempts.error:
+        return f". The dynamic networks controller does not give it back: {attempts.error}{situation.attempts_phrase}"
+    asked = situation.attempts_phrase or ". The pod is asked for it again"
+    return f"{asked}. If it, or the traffic, does not come back, migrate or restart the VM"

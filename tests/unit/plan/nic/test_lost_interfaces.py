@@ -1,0 +1,162 @@
+"""A NIC in the guest whose launcher pod has lost the interface behind it: asked for as one that never came."""
+
+import json
+from typing import Any
+
+from tests.build import (
+    TARGET_NODE,
+    Json,
+    Nic,
+    element,
+    failed,
+    later,
+    migration,
+    migration_state,
+    nic,
+    operation,
+    pod,
+    primary,
+    primary_row,
+    row,
+    target_pod,
+    vmi,
+    vmi_view,
+)
+from tests.unit.plan.outcome import status_of
+
+from nicplug.model.networks_annotation import parse_annotation
+from nicplug.plan.actions import PatchNetworksAnnotation
+from nicplug.plan.outcome import Plan
+from nicplug.plan.vmi.decide import plan_vmi
+
+READY = operation("blue", phase="Ready", reason="Attached", since=later(-900), lastAttemptTime=later(-900))
+
+
+class World:
+    """One running VMI whose guest has NIC blue."""
+
+    def __init__(self, *more: Nic, asked: tuple[str, ...] = ("blue",), attached: tuple[str, ...] = ()) -> None:
+        rows = [primary_row(), row("blue", "domain", "multus-status")]
+        self.raw = vmi(primary(), nic("blue"), *more, rows=rows, operations=[READY])
+        self.pod = pod(networks=[element(name) for name in asked], attached=attached)
+
+    def plan(self, at: float = 0, **view: Any) -> Plan:
+        """One pass; what it writes has arrived before the next."""
+        plan = plan_vmi(vmi_view(self.raw, self.pod, pending_since=later(-60), **view), now=later(at))
+        self.raw["status"] |= status_of(plan)
+        for action in plan.actions:
+            if isinstance(action, PatchNetworksAnnotation):
+                self.pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"] = action.wanted
+        return plan
+
+    def asked(self) -> list[str]:
+        """Pod interfaces in the annotation."""
+        text = self.pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"]
+        return [str(item["interface"]) for item in parse_annotation(text)]
+
+    def record(self, name: str = "blue") -> Json:
+        """Its record."""
+        found: Json = next(item for item in self.raw["status"]["interfaceOperations"] if item["name"] == name)
+        return found
+
+
+def _asks(plan: Plan) -> int:
+    return sum(isinstance(action, PatchNetworksAnnotation) for action in plan.actions)
+
+
+def _interface(name: str) -> str:
+    return str(element(name)["interface"])
+
+
+def test_what_somebody_took_out_is_asked_for_at_once_and_counted_anew() -> None:
+    world = World(asked=())
+    assert _asks(world.plan()) == 1
+    assert world.asked() == [_interface("blue")]
+    assert (world.record()["reason"], world.record()["attempts"]) == ("PodInterfaceLost", 1)
+
+
+def test_it_is_asked_for_again_ever_less_often() -> None:
+    """The controller tries four times within 35 ms, and never again until the text changes."""
+    world, asks = World(asked=()), []
+    world.plan()
+    broken = {"failures": [failed("blue", at=later(0.5))]}
+    for tenths in range(10, 2000):
+        if _asks(world.plan(tenths / 10, **broken)):
+            asks.append(tenths / 10)
+            broken = {"failures": [failed("blue", at=later(tenths / 10 + 0.05))]}
+    assert asks == [2.0, 10.0, 40.0, 160.0]
+    assert world.record()["lastError"]
+    assert "failed adding interface" in world.record()["message"]
+
+
+def test_it_holds_up_no_other_nic_while_it_fails() -> None:
+    """The controller stops at the first element that fails."""
+    world = World(asked=())
+    world.plan()
+    world.raw["spec"]["domain"]["devices"]["interfaces"].append(nic("red")[0])
+    world.raw["spec"]["networks"].append(nic("red")[1])
+    world.plan(3, failures=[failed("blue", at=later(1))])
+    assert world.asked() == [_interface("red")]
+
+
+def test_it_is_told_once() -> None:
+    world = World(asked=())
+    assert [item.reason for item in world.plan().announcements] == ["InterfaceFailed"]
+    assert world.plan(1).announcements == ()
+
+
+def test_one_that_comes_back_is_ready_and_says_what_happened_to_it() -> None:
+    """No arrival, and nothing for the metric: the guest had it all the time, connected or not."""
+    world = World(asked=())
+    world.plan()
+    world.pod = pod(networks=[element("blue")], attached=["blue"])
+    plan = world.plan(1)
+    assert (world.record()["phase"], world.record()["reason"]) == ("Ready", "PodInterfaceRestored")
+    assert ([item.reason for item in plan.announcements], plan.completions) == (["InterfaceRestored"], ())
+    later_plan = world.plan(2)
+    assert (later_plan.actions, later_plan.announcements) == ((), ())
+
+
+def test_a_guest_that_has_moved_since_has_nothing_to_tell_of_the_pod_that_it_left() -> None:
+    world = World(asked=())
+    world.plan()
+    world.pod = pod(networks=[element("blue")], attached=["blue"])
+    world.plan(1)
+    world.pod = target_pod(networks=[element("blue")], attached=["blue"])
+    world.raw["metadata"]["labels"] = {"kubevirt.io/nodeName": TARGET_NODE}
+    world.raw["status"]["nodeName"] = TARGET_NODE
+    done: Json = {"completed": True, "endTimestamp": "2026-01-02T03:04:00Z"}
+    world.raw["status"]["migrationState"] = migration_state(target=world.pod, **done)
+    plan = world.plan(2, migrations=[migration("Succeeded")])
+    assert (world.record()["phase"], world.record()["reason"]) == ("Ready", "Attached")
+    assert [item for item in plan.announcements if item.reason == "InterfacePlugged"] == []
+
+
+def test_while_it_moves_to_a_pod_that_has_it_nobody_needs_to_migrate_it() -> None:
+    world = World(asked=())
+    world.plan()
+    target = target_pod(networks=[element("blue")], attached=["blue"])
+    view = vmi_view(world.raw, world.pod, target, migrations=[migration("Running")], pending_since=later(-60))
+    (record,) = status_of(plan_vmi(view, now=later(1)))["interfaceOperations"]
+    assert record["message"].endswith("; migration-job migrates the VM to a pod that has it")
+
+
+def test_a_changed_network_is_served_though_somebody_took_the_element_out() -> None:
+    """Network-status still has the old one: it was taken for the new one, and nobody said anything."""
+    world = World(asked=())
+    text = json.dumps([element_status("pod16477688c0e", "default/red-net")])
+    world.pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"] = text
+    world.raw["status"]["conditions"] = [{"type": "LiveMigratable", "status": "True"}]
+    world.plan()
+    assert (world.record()["operation"], world.record()["reason"]) == ("ChangeNetwork", "NetworkChangeNeedsMigration")
+    assert "has network default/red-net, the spec asks for default/blue-net" in world.record()["message"]
+
+
+def element_status(interface: str, network: str) -> Json:
+    """An entry of network-status."""
+    return {"name": network, "interface": interface, "default": False}
+
+
+def test_an_element_of_an_interface_that_the_pod_has_is_not_touched() -> None:
+    world = World(attached=("blue",))
+    assert _asks(world.plan()) == 0
