@@ -43,6 +43,8 @@ _BEFORE_HAND_OFF = _WITHOUT_TARGET | {MigrationPhase.SCHEDULING, MigrationPhase.
 FOREIGN_MIGRATION_PHASES = frozenset(
     {MigrationPhase.WAITING_FOR_SYNC, MigrationPhase.SYNCHRONIZING, MigrationPhase.UNKNOWN}
 )
+# Of what anybody may write, for a sentence.
+_LONGEST_PHASE = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,12 @@ class Migration:
         """What its condition `Progressing` says: who waits for whom; "" when it says nothing."""
         row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
         return text(row.get("message")) if row is not None else ""
+
+    @property
+    def foreign_phase(self) -> str:
+        """Its phase, as somebody has written it, if that is none of those that nicplug goes on from; "" else."""
+        is_foreign = self.phase in FOREIGN_MIGRATION_PHASES
+        return text(self.read_status().get("phase"))[:_LONGEST_PHASE] or str(self.phase) if is_foreign else ""
 
     @property
     def is_stuck(self) -> bool:

@@ -274,6 +274,12 @@ class Reason(StrEnum):
 
     Nothing to do.
     """
+    FOREIGN_MIGRATION = "ForeignMigration"
+    """A migration of the VM is in a phase that nicplug does not carry on, and a VM has one migration at a time.
+
+    Of a migration between clusters, or written by hand. If no other controller goes on with it, delete it
+    (`kubectl delete vmim NAME`): the VM is migrated then.
+    """
     ROLLED_BACK = "RolledBack"
     """The NIC could not be brought about, and was taken back, as the policy `onFailure: Rollback` says.
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
+from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import Effects, act, adopt, make_target_pod, normal, warning
 from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
@@ -22,7 +23,7 @@ from nicplug.plan.migration.end import plan_end
 from nicplug.plan.migration.ending import Ending, Progress
 from nicplug.plan.migration.facts import VMI_UID_MEMBER, Facts, gather_facts
 from nicplug.plan.migration.hand_off import check_guest
-from nicplug.plan.migration.ladder import find_ending, steps
+from nicplug.plan.migration.ladder import find_ending, is_complete, steps
 from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT, describe
 from nicplug.plan.migration.status import copied_state, with_conditions, with_phases
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
@@ -40,6 +41,7 @@ VMI_PATIENCE = timedelta(seconds=2)
 _PLACE_DELAY = timedelta(seconds=2)
 _BEFORE_READY = (MigrationPhase.UNSET, MigrationPhase.PENDING, MigrationPhase.SCHEDULING)
 _BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
+_CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
 # The executor announces what was refused.
 _TOLD_BY_REFUSAL = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
@@ -51,13 +53,16 @@ def plan_migration(view: MigrationView, *, now: datetime) -> Plan:
         now: current time, UTC; compared only with timestamps from objects and from the view.
     """
     migration = view.migration
-    if migration.phase in FOREIGN_MIGRATION_PHASES:
+    is_foreign = migration.phase in FOREIGN_MIGRATION_PHASES
+    if is_foreign and not (migration.deleting and MIGRATION_FINALIZER in migration.finalizers):
         return Plan(notes=("a phase of somebody else's",))
     facts = gather_facts(view)
     if (unseen := find_unseen_pod(view, facts)) is not None:
         return Plan(actions=(unseen,), notes=("a pod is out of sight: asks before it is taken for lost",))
     if migration.is_final:
         return plan_end(view, facts, now=now)
+    if is_foreign:
+        return _let_go(view, facts, now=now)
     if migration.phase is MigrationPhase.UNSET:
         return _plan_admission(view, facts, now=now)
     return _plan_life(view, facts, now=now)
@@ -81,11 +86,23 @@ class _Outcome:
     wants_slot: bool = False
 
 
+def _let_go(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
+    """One that somebody has deleted in a phase that nobody here carries on, and that our finalizer holds.
+
+    What the node agents have, they end first.
+    """
+    if facts.is_ours and facts.state.is_active:
+        return Plan(notes=("a phase of somebody else's, and the node agents have it",))
+    if is_complete(facts):
+        outcome = _Outcome(entered=(MigrationPhase.SUCCEEDED,), progress=_succeeded(facts))
+        return _assemble(view, facts, outcome, now=now)
+    return _fail(view, facts, _CANCELED, now=now)
+
+
 def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     """Take it on, or refuse it in the words of KubeVirt's webhook."""
     if facts.migration.deleting:
-        event = "Migration failed due to being canceled"
-        return _fail(view, facts, Ending(reason=Reason.MIGRATION_CANCELED, event=event, is_abort=True), now=now)
+        return _fail(view, facts, _CANCELED, now=now)
     if (unlike := refuse_unlike(facts)) is not None:
         return _fail(view, facts, unlike, now=now)
     if (missing := refuse_missing(facts)) is not None or facts.vmi is None:

@@ -15,6 +15,7 @@ class Journey:
         is_own: nicplug made it for this very VMI.
         waits_for: what it waits for, in its own words; "" when it says nothing.
         is_stuck: it can do nothing about that.
+        foreign_phase: a phase that nobody here carries on; "" while it is in one of ours.
         has_target: its target pod was made, from the spec as it was then.
         target: name of that pod; "" while it is not in sight.
         made_for: the NICs that it was made for; None for somebody else's, which brings what there is.
@@ -25,6 +26,7 @@ class Journey:
     is_own: bool
     waits_for: str = ""
     is_stuck: bool = False
+    foreign_phase: str = ""
     has_target: bool = False
     target: str = ""
     made_for: frozenset[str] | None = None

@@ -84,6 +84,7 @@ def _wants_migration(situation: Situation, chosen: Chosen) -> bool:
         chosen.choice.verdict is Verdict.DYNAMIC
         and journey is not None
         and journey.is_own
+        and not journey.foreign_phase
         and record is not None
         and record.phase == OperationPhase.MIGRATING
         and record.migration == journey.name
@@ -93,6 +94,8 @@ def _wants_migration(situation: Situation, chosen: Chosen) -> bool:
 def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
     journey, choice = situation.journey, chosen.choice
     is_chosen = choice.verdict is Verdict.MIGRATE
+    if journey is not None and journey.foreign_phase:
+        return _held_by_foreign(situation, chosen, journey)
     if journey is None or not situation.is_in_spec:  # the target pod is made from the VMI's spec
         is_unplug = chosen.evidence.operation is OperationType.UNPLUG
         phase = OperationPhase.IN_POD if is_unplug else OperationPhase.PENDING
@@ -105,6 +108,17 @@ def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
     return _migrating(chosen, journey, message=message, wants_migration=True)
 
 
+def _held_by_foreign(situation: Situation, chosen: Chosen, journey: Journey) -> Finding:
+    """One at a time, and this one goes on only if somebody else carries it on."""
+    message = f"the VM is to be migrated for it, and migration {journey.name} of the VM {_not_carried_on(journey)}"
+    finding = _finding(chosen, phase=OperationPhase.BLOCKED, message=message)
+    return replace(finding, reason=Reason.FOREIGN_MIGRATION, wants_migration=situation.is_in_spec)
+
+
+def _not_carried_on(journey: Journey) -> str:
+    return f"is in phase {journey.foreign_phase}, which nicplug does not carry on: if nobody else does, delete it"
+
+
 def _waits_for_turn(chosen: Chosen, journey: Journey, *, name: str) -> bool:
     """It is tried apart, and this is another NIC's migration."""
     return chosen.failures.is_apart and not journey.takes(name)
@@ -115,6 +129,7 @@ def _on_its_way(situation: Situation, chosen: Chosen, journey: Journey) -> Findi
     is_chosen = chosen.choice.verdict is Verdict.MIGRATE
     pod = f" to pod {journey.target}" if journey.target else ""
     waits = f" ({journey.waits_for})" if journey.is_stuck and journey.waits_for else ""
+    waits = f" (it {_not_carried_on(journey)})" if journey.foreign_phase else waits
     message = f"{by(chosen.choice.message if is_chosen else _MIGRATED, journey.name)}{pod}{waits}"
     may_go_on = situation.view.policy.migration is not MigrationPolicy.NEVER
     return _migrating(chosen, journey, message=message, wants_migration=may_go_on)

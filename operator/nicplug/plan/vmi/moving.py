@@ -38,6 +38,9 @@ def journey_of(view: VmiView) -> Journey | None:
     """The migration that is under way, as the NICs see it; None when there is none, or only one that was cancelled."""
     pod, state = target_pod(view), migration_state(view)
     found = [item for item in _under_way(view) if item.has_target or not item.deleting or pod is not None]
+    if not found and pod is None:
+        # Nobody says that it has ended, so none can come after it, though the node agents are through with it.
+        found = [item for item in view.migrations if item.foreign_phase and not item.deleting]
     networks = _networks_of(pod, view.vmi) if pod is not None else None
     if not found:
         name = f"a migration ({state.migration_uid})"
@@ -52,6 +55,7 @@ def journey_of(view: VmiView) -> Journey | None:
         is_own=migration.is_automatic(vmi_uid=view.vmi.uid),
         waits_for=migration.progress,
         is_stuck=migration.is_stuck,
+        foreign_phase=migration.foreign_phase,
         has_target=is_moving(view),
         target=pod.key.name if pod is not None else "",
         made_for=frozenset(causes_of(migration)) if migration.is_automatic(vmi_uid=view.vmi.uid) else None,

@@ -19,6 +19,7 @@ from tests.build import (
 )
 from tests.unit.plan.migration.outcome import condition, events, names, progressing, status
 
+from nicplug.plan.actions import PatchFinalizers
 from nicplug.plan.migration.decide import plan_migration
 
 STARTED: Json = {"targetNodeAddress": "10.0.0.2", "startTimestamp": "2026-01-02T03:04:00Z"}
@@ -311,6 +312,30 @@ def test_what_keeps_a_completed_migration_from_having_succeeded(condition_: Json
 def test_a_phase_of_somebody_else_is_left_alone() -> None:
     for phase in ("WaitingForSync", "Synchronizing", "FromTheFuture"):
         assert plan_migration(migration_view(migration(phase), vmi(), pod()), now=NOW).is_empty
+
+
+FOREIGN = ("WaitingForSync", "Synchronizing", "FromTheFuture")
+
+
+@pytest.mark.parametrize("phase", FOREIGN)
+def test_one_that_is_deleted_in_a_phase_of_somebody_else_goes(phase: str) -> None:
+    """nicplug's finalizer held it for ever, and with it every migration of its VM."""
+    view = migration_view(migration(phase, deleting=True), vmi(), pod(), target_pod())
+    ended = plan_migration(view, now=NOW)
+    assert (status(ended)["phase"], progressing(ended)["reason"]) == ("Failed", "MigrationCanceled")
+    after = migration_view(migration("Failed", deleting=True), vmi(), pod())
+    assert [item.wanted for item in plan_migration(after, now=NOW).actions if isinstance(item, PatchFinalizers)] == [()]
+    nobody_s = migration(phase, deleting=True, finalizers=["example.com/theirs"])
+    assert plan_migration(migration_view(nobody_s, vmi(), pod()), now=NOW).is_empty
+
+
+def test_one_that_is_deleted_in_a_phase_of_somebody_else_ends_first_what_the_node_agents_have() -> None:
+    deleted = migration("FromTheFuture", deleting=True)
+    assert plan_migration(migration_view(deleted, running(), pod(), target_pod()), now=NOW).is_empty
+    arrived = vmi(node=TARGET_NODE, moving=migration_state(**DONE))
+    assert (
+        status(plan_migration(migration_view(deleted, arrived, pod(), target_pod()), now=NOW))["phase"] == "Succeeded"
+    )
 
 
 def test_the_state_is_shown_on_the_way_with_whatever_else_is_written() -> None:

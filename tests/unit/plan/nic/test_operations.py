@@ -1240,7 +1240,7 @@ def test_of_two_nics_with_one_address_the_one_in_the_guest_keeps_it() -> None:
 
 
 # tests/unit/plan/nic/test_path_findings.py has them.
-WITH_MIGRATIONS = {Reason.MIGRATING, Reason.AFTER_MIGRATION}
+WITH_MIGRATIONS = {Reason.MIGRATING, Reason.AFTER_MIGRATION, Reason.FOREIGN_MIGRATION}
 
 
 def test_every_reason_can_be_reached() -> None:

@@ -453,6 +453,52 @@ def test_while_the_target_of_a_migration_that_is_gone_lives_no_other_is_made(of:
     assert records_of(found)["blue"]["phase"] == phase
 
 
+class TestInAPhaseThatNobodyHereCarriesOn:
+    """Of a migration between clusters, of a later KubeVirt, or written by hand."""
+
+    @pytest.mark.parametrize("phase", ["WaitingForSync", "Synchronizing", "Unknown", "SomethingNew"])
+    def test_it_is_said_who_holds_the_nics_and_what_to_do(self, phase: str) -> None:
+        """They were Migrating by it, without a reason and without an end."""
+        held = migration(phase, name="from-elsewhere")
+        found = plan(BLUE, migrations=(held,))
+        record = records_of(found)["blue"]
+        assert made(found) is None
+        assert (record["path"], record["phase"], record["reason"]) == ("Migration", "Blocked", Reason.FOREIGN_MIGRATION)
+        assert f"from-elsewhere of the VM is in phase {phase}, which nicplug does not carry on" in record["message"]
+        assert record["message"].endswith("if nobody else does, delete it")
+        assert not record.get("migration")
+        again = plan(BLUE, migrations=(held,), records=(record,))
+        assert (again.announcements, records_of(again)) == ((), {})
+
+    def test_a_nic_that_a_controller_brings_in_place_is_not_held_up(self) -> None:
+        held = migration("WaitingForSync", name="from-elsewhere")
+        assert records_of(plan(BLUE, migrations=(held,), controller=READY))["blue"]["path"] == "Dynamic"
+
+    def test_though_the_node_agents_are_through_with_it_it_holds_up_the_next(self) -> None:
+        done: Json = {"completed": True, "targetNodeDomainReadyTimestamp": "2026-01-02T03:04:03Z"}
+        state = migration_state(migration_uid="uid-1", **done)
+        raw = vmi(primary(), BLUE, rows=[primary_row()], conditions=[MIGRATABLE], moving=state)
+        held = migration("SomethingNew", uid="uid-1")
+        facts: dict[str, Any] = {"controller": NO_CONTROLLER, "nads": NADS, "seen_at": later(-60)}
+        view = vmi_view(raw, pod(networks=[element("blue")]), migrations=(held,), pending_since=later(-60), **facts)
+        assert records_of(plan_vmi(view, now=NOW))["blue"]["reason"] == Reason.FOREIGN_MIGRATION
+
+    def test_one_whose_target_pod_brings_it_may_be_waited_for(self) -> None:
+        """Somebody wrote over the phase of one that goes on: what it brings is on its way."""
+        held = migration("SomethingNew")
+        target = target_pod(networks=[element("blue")])
+        found = plan(BLUE, migrations=(held,), pods=(pod(networks=[]), target))
+        record = records_of(found)["blue"]
+        assert record["phase"] == "Migrating"
+        assert "(it is in phase SomethingNew, which nicplug does not carry on" in record["message"]
+
+    def test_one_that_is_being_deleted_is_seen_off(self) -> None:
+        held = migration("WaitingForSync", deleting=True)
+        found = plan(BLUE, migrations=(held,))
+        assert made(found) is None
+        assert records_of(found)["blue"]["reason"] == Reason.NO_DYNAMIC_CONTROLLER
+
+
 class TestTheNameOfTheNext:
     """Whoever makes it, and whatever somebody has written on those before, two leaders come to one, and it is free."""
 
