@@ -29,12 +29,14 @@ class Candidates:
         nodes: names of those that fit.
         total: how many nodes there are.
         message: the count, and why the others do not: "0 of 3 nodes can take the VM: node01 runs it, 2 are cordoned".
+        devices_nowhere: what is asked for and no node offers, not the one that the VM is on either.
     """
 
     is_known: bool = False
     nodes: frozenset[str] = frozenset()
     total: int = 0
     message: str = ""
+    devices_nowhere: tuple[str, ...] = ()
 
     @property
     def is_impossible(self) -> bool:
@@ -143,7 +145,11 @@ def find_candidates(nodes: Sequence[Node] | None, *, source: str, demand: Demand
         told = [*told[:_FLAWS_TOLD], "..."]
     taken = f"{len(fitting)} of {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'} can take the VM"
     return Candidates(
-        is_known=True, nodes=fitting, total=len(nodes), message=f"{taken}: {', '.join(told)}" if told else taken
+        is_known=True,
+        nodes=fitting,
+        total=len(nodes),
+        message=f"{taken}: {', '.join(told)}" if told else taken,
+        devices_nowhere=tuple(sorted(demand.devices.difference(*(node.devices for node in nodes)))),
     )
 
 

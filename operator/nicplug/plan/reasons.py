@@ -239,23 +239,27 @@ class Reason(StrEnum):
     NOT_LIVE_MIGRATABLE = "NotLiveMigratable"
     """The NIC cannot come in place, and the VM cannot be migrated: its condition `LiveMigratable` is not True.
 
-    Restart the VM: it starts with the NIC. Or mend what the message quotes from the condition.
+    Restart the VM: it starts with the NIC, unless its network fails (`lastError`). Or mend what the message quotes from
+    the condition.
     """
     NO_CANDIDATE_NODE = "NoCandidateNode"
     """The NIC cannot come in place, and no other node can take the VM.
 
     The message counts the nodes by what is wrong with them: uncordon one, label it, let it offer the device; change
-    the VM's own nodeSelector, affinity or tolerations; or restart the VM. It is noticed at once.
+    the VM's own nodeSelector, affinity or tolerations; or restart the VM, unless no node offers the device: it would
+    not start. It is noticed at once.
     """
     MIGRATION_FORBIDDEN = "MigrationForbidden"
     """The NIC cannot come in place, and the policy `migration` is `Never`.
 
     Set it to `Allowed` where the message says it stands (the cluster's `Never` holds for every VM), or restart the VM.
+    With a `lastError` do not: its network fails, and the new pod may not start. Mend that first.
     """
     WORKLOAD_UPDATE_FORBIDS = "WorkloadUpdateForbids"
     """The NIC cannot come in place, and the KubeVirt CR lists workload update methods without `LiveMigrate`.
 
-    Add `LiveMigrate` to `spec.workloadUpdateStrategy.workloadUpdateMethods`, remove the list, or restart the VM.
+    Add `LiveMigrate` to `spec.workloadUpdateStrategy.workloadUpdateMethods`, remove the list, or restart the VM, with a
+    `lastError` not before that is mended.
     """
     MIGRATION_FAILED = "MigrationFailed"
     """A migration for the NIC has failed; the VM is as it was.

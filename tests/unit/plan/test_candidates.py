@@ -229,3 +229,15 @@ def test_a_nic_whose_device_no_node_has_keeps_only_itself_from_moving(
     found = refuse_devices(nodes, vmi=raw, lacking=["blue", "red", "gone"], attachments=known)
     assert list(found) == refused
     assert all("lack" in item.message for item in found.values())
+
+
+@pytest.mark.parametrize(
+    ("offers", "nowhere"),
+    [({}, (DEVICE,)), ({"node01": DEVICE}, ()), ({"node02": DEVICE}, ())],
+    ids=["no node", "the VM's own", "another"],
+)
+def test_a_device_that_no_node_offers_is_named(offers: dict[str, str], nowhere: tuple[str, ...]) -> None:
+    """Where the VM's own node has it, a restart brings the NIC; where none has, the VM would not start."""
+    nodes = [node(name, allocatable={offers[name]: "1"} if name in offers else None) for name in ("node01", "node02")]
+    found = find_candidates(nodes, source="node01", demand=Demand(devices=frozenset({DEVICE})))
+    assert found.devices_nowhere == nowhere

@@ -93,7 +93,7 @@ def no_controller_and_always(evidence: PathEvidence) -> str:
     """Neither way."""
     return (
         f"{_absence(evidence)}, and {_policy(evidence, 'dynamicPath', 'Always')}: run the controller there, "
-        "set dynamicPath to Auto, or restart the VM"
+        f"set dynamicPath to Auto{_or_restart(evidence)}"
     )
 
 
@@ -250,5 +250,14 @@ def _alternative(evidence: PathEvidence, remedy: str) -> str:
     if evidence.operation is OperationType.UNPLUG:
         return f"{remedy}; or leave it: what the pod still has ends with the pod"
     if evidence.controller.is_absent and not evidence.is_sriov and evidence.operation is OperationType.PLUG:
-        return f"{remedy}, run a dynamic networks controller on {where(evidence)}, or restart the VM"
-    return f"{remedy}, or restart the VM"
+        remedy = f"{remedy}, run a dynamic networks controller on {where(evidence)}"
+    return f"{remedy}{_or_restart(evidence)}"
+
+
+def _or_restart(evidence: PathEvidence) -> str:
+    """Unless the new pod would probably not start, and a VM that runs be down for one NIC."""
+    if devices := evidence.candidates.devices_nowhere:
+        return f"; do not restart the VM: it would not start, as no node offers {', '.join(devices)}"
+    if evidence.error and evidence.operation is OperationType.PLUG:
+        return ", or mend what lastError says; until then a restarted VM may not start"
+    return ", or restart the VM"

@@ -1,5 +1,6 @@
 """Evidence with good defaults: a bridge NIC, a controller that is ready, and two nodes to go to."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ NOT_ON_NODE = DynamicController(state=ControllerState.NOT_ON_NODE, daemon_set=DA
 
 NODES = Candidates(is_known=True, nodes=frozenset({"node02", "node03"}), total=3)
 NO_NODE = Candidates(is_known=True, total=1, message="0 of 1 nodes can take the VM: node01 runs it")
+NO_DEVICE = replace(NO_NODE, devices_nowhere=("example.com/fast",))
 
 
 def at(seconds: float) -> datetime:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.plan.nic.path.cases import CASES, ERROR, NO_SLOT, Case
-from tests.unit.plan.nic.path.evidence import NO_NODE, READY, at, evidence
+from tests.unit.plan.nic.path.evidence import NO_DEVICE, NO_NODE, READY, at, evidence
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
@@ -72,7 +72,9 @@ EVIDENCE = st.builds(
     error=st.sampled_from(["", ERROR]),
     waiting_since=WHEN,
     not_migratable=st.sampled_from(["", "DisksNotLiveMigratable"]),
-    candidates=st.sampled_from([NO_NODE, Candidates(), Candidates(is_known=True, nodes=frozenset("n"), total=2)]),
+    candidates=st.sampled_from(
+        [NO_NODE, NO_DEVICE, Candidates(), Candidates(is_known=True, nodes=frozenset("n"), total=2)]
+    ),
     workload_update_allows=st.booleans(),
     failed_migrations=st.integers(0, 7),
     migration_error=st.sampled_from(["", "boom"]),
