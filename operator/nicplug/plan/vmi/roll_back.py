@@ -44,6 +44,9 @@ def plan_roll_back(
     is_staged = view.config is not None and view.config.stages_changes
     for name, operation in taken_back.items():
         mine, template = entry_of(name, vmi), entry_of(name, vm) if vm is not None else None
+        present = _present(view, pod, name)
+        if mine is not None and operation is OperationType.CHANGE_NETWORK and _is_on(present, mine[1], view):
+            continue  # what the template alone asks for was taken back before; the guest has what the VMI says
         is_same = mine is not None and template is not None and _is_same(mine, template)
         # What somebody wrote on the instance itself is written nowhere else.
         is_own = is_staged and not is_same and name not in (vmi.template_interfaces or ())
@@ -52,7 +55,7 @@ def plan_roll_back(
             continue
         if mine is None or not (is_same or is_staged) or (operation is OperationType.PLUG and name in in_pod):
             continue
-        _take_back(name, operation, interfaces=interfaces, networks=networks, present=_present(view, pod, name))
+        _take_back(name, operation, interfaces=interfaces, networks=networks, present=_as_written(present, view))
         if is_same:  # else what the template asks for now has not been tried: it waits for a restart, or for LiveUpdate
             digests[name] = entry_digest(*template)
     kept = tuple(interfaces.values())
@@ -82,10 +85,19 @@ def _take_back(
 
 
 def _present(view: VmiView, pod: LauncherPod | None, name: str) -> str:
-    """The network that the guest has by that NIC, as it is written in a spec; "" when nobody can tell."""
+    """The network that the guest has by that NIC, `<namespace>/<definition>`; "" when nobody can tell."""
     namespace = view.vmi.key.namespace
     row = rows_by_name(objects(view.vmi.read_status().get("interfaces"))).get(name, {})
     asked = networks_asked_for(pod, namespace=namespace) if pod is not None else {}
-    reference = asked.get(text(row.get("podInterfaceName")), "")
+    return asked.get(text(row.get("podInterfaceName")), "")
+
+
+def _is_on(reference: str, network: Network, view: VmiView) -> bool:
+    return reference == "/".join(network.attachment_reference(namespace=view.vmi.key.namespace))
+
+
+def _as_written(reference: str, view: VmiView) -> str:
+    """As it is written in a spec."""
+    namespace = view.vmi.key.namespace
     where, attachment = split_attachment(reference, namespace=namespace)
     return attachment if where == namespace else reference

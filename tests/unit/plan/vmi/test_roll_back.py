@@ -306,6 +306,11 @@ def test_under_stage_a_nic_of_the_instance_is_served_though_the_template_s_was_t
     world.facts["failures"] = []
     world.settle()
     assert (blue_of(world), world.asked(), world.record()["phase"]) == (MINE, ["mine"], "Pending")
+    note = world.note()
+    world.pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"] = network_status("pod16477688c0e")
+    world.vmi["status"]["interfaces"] = IN_GUEST
+    world.settle()
+    assert (blue_of(world), world.asked(), world.note()) == (MINE, ["mine"], note), "what has come was not taken back"
 
 
 def test_under_stage_what_failed_and_is_to_go_by_the_template_is_noted_once() -> None:
