@@ -5,11 +5,13 @@ import json
 from tests.api import objects
 from tests.api.objects import Json
 from tests.api.test_migrations_on_demand import made, posts, without_controller
-from tests.api.world import MIGRATION, POD, VM, VMI, World
+from tests.api.world import DAEMON_SETS, MIGRATION, POD, VM, VMI, World
 
 INTERFACES = "nicplug.io/interfaces"
 IGNORE_BACKOFF = "kubevirt.io/func-test-ignore-migration-backoff"
 PENDING_TIMEOUT = "kubevirt.io/migrationPendingPodTimeoutSeconds"
+NADS = "network-attachment-definitions"
+NO_BRIDGE = 'plugin type="multus" failed (add): error adding container to network default/lan: no such bridge'
 BLUE, GREEN = objects.pod_interface("blue"), objects.pod_interface("green")
 
 
@@ -132,6 +134,39 @@ async def test_a_healthy_nic_that_was_asked_for_together_with_a_broken_one_comes
     await world.at_rest()
     assert len(posts(world)) == 3
     assert [world.record(name, nic)["phase"] for nic in ("blue", "green")] == ["Failed", "Migrating"]
+
+
+async def test_nics_wait_for_the_network_of_one_that_the_guest_has_and_come_when_it_is_corrected(world: World) -> None:
+    """The kubelet names it: the NICs that are to come were each migrated for once more, and then given up for good."""
+    world.server.serve(DAEMON_SETS)
+    world.server.create(NADS, objects.nad("blue-lan"))
+    await world.operator()
+    name = await world.running(objects.vm("a", ["green"]))
+    condition = {"type": "LiveMigratable", "status": "True"}
+    world.server.modify(VMI, name, lambda body: body["status"]["conditions"].append(condition), status=True)
+    world.plug(VM, name, "blue", "blue-lan")
+    world.plug(VM, name, "red", "blue-lan")
+    await world.until(lambda: target_pods(world))
+    (pod,), (migration,) = target_pods(world), made(world)
+    assert made_for(migration) == {"blue", "red"}
+    world.server.bind(pod["metadata"]["name"], node="node02")
+    said = objects.failure_event(pod, "sandbox") | {"reason": "FailedCreatePodSandBox", "message": NO_BRIDGE}
+    world.server.create("core/events", said)
+    await world.until(lambda: "no such bridge" in told(made(world)[0]))
+    annotate(world, migration, PENDING_TIMEOUT, "1")
+    await world.until(lambda: phase_of(world, migration) == "Failed")
+    await world.until(lambda: {world.record(name, nic).get("phase") for nic in ("blue", "red")} == {"Blocked"})
+    assert 'NIC "green" on network default/lan' in world.record(name, "blue")["message"]
+    assert made(world)[0]["status"]["interfacesAtFault"] == ["green"]
+    await world.at_rest()
+    for gone in target_pods(world):
+        world.server.delete(POD, gone["metadata"]["name"], grace_seconds=0)
+    await world.at_rest()
+    assert len(posts(world)) == 1
+    config = '{"type": "bridge", "bridge": "br1"}'
+    world.server.modify(NADS, "lan", lambda body: body["spec"].update(config=config))
+    await world.until(lambda: len(posts(world)) == 2 and target_pods(world))
+    assert set(objects.requested(target_pods(world)[0])) == {GREEN, BLUE, objects.pod_interface("red")}
 
 
 async def test_a_nic_that_is_asked_for_while_a_migration_waits_comes_with_it(world: World) -> None:

@@ -137,7 +137,7 @@ OWN_FIELDS = {
     # interfaceRequests is KubeVirt's up to 1.0, where virtctl addinterface still exists.
     ("virtualmachines", "status"): {"interfaceOperations", "interfaceRequests"},
     ("virtualmachineinstances", "status"): {"interfaceOperations", "pciBudget"},
-    ("virtualmachineinstancemigrations", "status"): {"interfacesAtFault", "vmiUid"},
+    ("virtualmachineinstancemigrations", "status"): {"causesAtFault", "interfacesAtFault", "vmiUid"},
 }
 
 

@@ -266,7 +266,8 @@ class Reason(StrEnum):
 
     Tried again after 20, 40, 80 and 160 seconds; after five failures, or one that time does not mend, the record is
     Failed until the NIC, the VM's spec or what failed changes. NICs that were to come together are then tried one by
-    one. The message quotes the last failure; `kubectl get vmim` has all.
+    one. Blocked where it was not this NIC's network that failed, but that of one which comes with every target pod.
+    The message quotes the last failure; `kubectl get vmim` has all.
     """
     MIGRATING = "Migrating"
     """The VM is being migrated, and the NIC comes or goes with it; nothing is asked of the pod that it leaves.

@@ -1,4 +1,4 @@
-"""Which of the NICs that a migration was for it has failed of, where the failure names an interface or a network."""
+"""Which NICs a migration has failed of, where the failure names an interface or a network."""
 
 from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
 from nicplug.model.networks import Network
@@ -7,19 +7,34 @@ from nicplug.plan.migration.ending import Ending
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.nic.path.causes import causes_of
+from nicplug.plan.nic.path.hindrances import cause_at_fault
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
 
-def nics_at_fault(view: MigrationView, facts: Facts, ending: Ending) -> list[str]:
-    """Of those that the migration says it was for, in spec order; [] when nothing is named, or nothing of them."""
+def nics_at_fault(facts: Facts, ending: Ending) -> list[str]:
+    """In spec order; [] when nothing is named. Not only of those that it was for: each target pod has the others, too.
+
+    Multus's report is heeded as far as possible for the NICs that the migration was for: where it lists none at all,
+    that is nothing against those that the guest has.
+    """
     pod, vmi = facts.target, facts.vmi
     if pod is None or vmi is None or ending.reason is not Reason.TARGET_POD_NOT_READY:
         return []
-    made_for = causes_of(view.migration)
-    networks = [network for network in vmi.networks if network.is_secondary and network.name in made_for]
-    named = [item for item in networks if item.name in facts.named_nics or _is_missing(item, pod, facts)]
-    return [network.name for network in named]
+    if facts.named_nics:
+        return list(facts.named_nics)
+    made_for = causes_of(facts.migration)
+    missing = [item.name for item in vmi.networks if item.is_secondary and _is_missing(item, pod, facts)]
+    return [name for name in missing if name in made_for] or missing
+
+
+def causes_at_fault(view: MigrationView, facts: Facts, names: list[str]) -> dict[str, str]:
+    """What those of them are that the migration was not for, so that a correction of them is noticed."""
+    vmi, made_for = facts.vmi, causes_of(facts.migration)
+    if vmi is None:
+        return {}
+    causes = {name: cause_at_fault(vmi, name=name, known=view.attachments) for name in names if name not in made_for}
+    return {name: cause for name, cause in causes.items() if cause}
 
 
 def _is_missing(network: Network, pod: LauncherPod, facts: Facts) -> bool:

@@ -14,6 +14,7 @@ from nicplug.model.names import (
 )
 from nicplug.plan.migration.facts import is_for
 from nicplug.plan.nic.path.causes import causes_of, is_same_cause
+from nicplug.plan.nic.path.hindrances import is_failed_of_others, unchanged_since
 from nicplug.plan.views import MigrationView
 
 FIRST_BACKOFF = timedelta(seconds=20)
@@ -34,7 +35,11 @@ def backoff_until(view: MigrationView) -> tuple[datetime, int] | None:
     for item in newest_first[newest_first.index(newest) + 1 :]:
         if item.phase is MigrationPhase.SUCCEEDED:
             break
-        if (failed_at := _failed_at(item)) is not None and _is_for_the_same(item, migration):
+        if (
+            (failed_at := _failed_at(item)) is not None
+            and _is_for_the_same(item, migration)
+            and not _is_mended(item, view)
+        ):
             failures.append(failed_at)
     if not failures:
         return None
@@ -52,6 +57,14 @@ def _failed_at(migration: Migration) -> datetime | None:
     if migration.phase is not MigrationPhase.FAILED or migration.entered_at(MigrationPhase.PENDING) is None:
         return None
     return migration.entered_at(MigrationPhase.FAILED)
+
+
+def _is_mended(item: Migration, view: MigrationView) -> bool:
+    """It failed of another NIC, and that one has been corrected since."""
+    vmi = view.vmi
+    if vmi is None or not is_failed_of_others(item, vmi=vmi):
+        return False
+    return not unchanged_since(item, vmi=vmi, known=view.attachments)
 
 
 def _is_for_the_same(item: Migration, other: Migration) -> bool:

@@ -17,7 +17,7 @@ from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import Effects, act, adopt, make_target_pod, normal, warning
 from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
-from nicplug.plan.migration.at_fault import nics_at_fault
+from nicplug.plan.migration.at_fault import causes_at_fault, nics_at_fault
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle, find_obstacle
 from nicplug.plan.migration.end import plan_end
 from nicplug.plan.migration.ending import Ending, Progress
@@ -28,7 +28,7 @@ from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT, describe
 from nicplug.plan.migration.status import copied_state, with_conditions, with_phases
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
 from nicplug.plan.migration.unseen_pods import find_unseen_pod
-from nicplug.plan.nic.path.causes import AT_FAULT_MEMBER
+from nicplug.plan.nic.path.causes import AT_FAULT_MEMBER, CAUSES_AT_FAULT_MEMBER
 from nicplug.plan.outcome import Announcement, Plan, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status
@@ -196,8 +196,10 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
     wanted = {**status, "conditions": conditions, **with_phases(migration, outcome.entered, now=now)}
     if migration.phase is MigrationPhase.UNSET and facts.vmi is not None and outcome.ending is None:
         wanted[VMI_UID_MEMBER] = facts.vmi.uid
-    if outcome.ending is not None and (names := nics_at_fault(view, facts, outcome.ending)):
+    if outcome.ending is not None and (names := nics_at_fault(facts, outcome.ending)):
         wanted[AT_FAULT_MEMBER] = names
+        if causes := causes_at_fault(view, facts, names):
+            wanted[CAUSES_AT_FAULT_MEMBER] = causes
     changes = changed_members(seen=migration.status, wanted=wanted)
     if changes:  # on the way it is a copy for people, which is not worth a write of its own
         changes |= changed_members(seen=migration.status, wanted={**status, **copied_state(facts)})

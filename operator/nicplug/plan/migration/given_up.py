@@ -14,7 +14,7 @@ from nicplug.model.interface_status import rows_by_name
 from nicplug.model.metadata import objects, text
 from nicplug.model.migration import Migration
 from nicplug.model.networks import parse_networks, split_attachment
-from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, parse_operations
+from nicplug.model.operations import OperationType, parse_operations
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.candidates import refuse_devices
@@ -22,11 +22,9 @@ from nicplug.plan.migration.backoff import is_automatic
 from nicplug.plan.migration.placement import target_selector
 from nicplug.plan.migration.target_networks import nics_in_guest
 from nicplug.plan.nic.links import networks_asked_for
-from nicplug.plan.nic.path.causes import causes_of, is_given_up
-from nicplug.plan.reasons import Reason
+from nicplug.plan.nic.path.causes import BROUGHT_BY_NONE, causes_of, is_left_out
 from nicplug.plan.views import MigrationView
 
-_BROUGHT_BY_NONE = frozenset({Reason.ROLLED_BACK, Reason.NO_PCI_SLOT})
 # No record is read for its times here.
 _ANY_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -75,13 +73,7 @@ def with_networks_that_work(
 
 def _given_up(vmi: VirtualMachineInstance, migration: Migration, operation: OperationType) -> set[str]:
     records = parse_operations(objects(vmi.read_status().get("interfaceOperations")), default_time=_ANY_TIME)
-    names = {name for name, record in records.items() if record.operation == operation and _has_failed(record)}
+    names = {name for name, record in records.items() if record.operation == operation and is_left_out(record)}
     if not is_automatic(migration):
-        names = {name for name in names if records[name].reason in _BROUGHT_BY_NONE}
+        names = {name for name in names if records[name].reason in BROUGHT_BY_NONE}
     return names - causes_of(migration).keys()
-
-
-def _has_failed(record: InterfaceOperation) -> bool:
-    """Or is perhaps to blame for what has failed: it has a target pod for itself, and no other one has it."""
-    is_over = record.phase == OperationPhase.FAILED and is_given_up(record.failures)
-    return is_over or record.failures.is_apart or record.reason in _BROUGHT_BY_NONE

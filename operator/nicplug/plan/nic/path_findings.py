@@ -66,7 +66,7 @@ def settled_by(chosen: Chosen, *, tried: str = "") -> Finding:
     """What is said when nothing more is done, or only the controller goes on being asked."""
     verdict = chosen.choice.verdict
     finding = _finding(chosen, phase=_PHASES[verdict], message=f"{chosen.choice.message}{tried}")
-    return replace(finding, is_taken_back=verdict is Verdict.ROLL_BACK)
+    return replace(finding, is_taken_back=verdict is Verdict.ROLL_BACK, again_at=chosen.choice.again_at)
 
 
 def was_taken_back(situation: Situation) -> Finding | None:

@@ -36,6 +36,8 @@ def at_fault(target: Json, *, made_for: list[str] | None = None, **view: Any) ->
     after = status(plan_migration(migration_view(raw, of, pod(), target, **view), now=later(10**4)))
     assert after["phase"] == "Failed"
     found: list[str] | None = after.get("interfacesAtFault")
+    others = set(found or ()) - causes.keys()
+    assert set(after.get("causesAtFault", {})) == others
     return found
 
 
@@ -68,8 +70,8 @@ def failing(network: str) -> str:
             ["red"],
             id="it was deleted meanwhile",
         ),
-        pytest.param(failing('"red-net"'), {"made_for": ["blue"]}, None, id="of a NIC that it was not for"),
-        pytest.param(failing('"green-net"'), {}, None, id="of a NIC that is in the guest"),
+        pytest.param(failing('"red-net"'), {"made_for": ["blue"]}, ["red"], id="of a NIC that it was not for"),
+        pytest.param(failing('"green-net"'), {}, ["green"], id="of a NIC that is in the guest"),
         pytest.param("i/o timeout", {}, None, id="nobody"),
     ],
 )
@@ -86,6 +88,23 @@ def test_an_interface_that_multus_does_not_report() -> None:
     networks = [element(name) for name in BOTH]
     ready = target_pod(creationTimestamp=CREATED, networks=networks, attached=["blue"])
     assert at_fault(ready) == ["red"]
+
+
+def test_of_two_nics_on_one_network_also_the_one_that_the_guest_has_is_named() -> None:
+    same = [nad("green-net", config='{"name": "br"}'), nad("red-net", config='{"name": "br"}'), nad("blue-net")]
+    assert at_fault(starting(), cannot_start=failing('"br"'), nads=same) == ["green", "red"]
+
+
+@pytest.mark.parametrize(
+    ("attached", "named"),
+    [
+        pytest.param(["blue", "red"], ["green"], id="of the guest's own"),
+        pytest.param([], ["blue", "red"], id="all: nothing against what the guest has"),
+    ],
+)
+def test_an_interface_of_the_guest_that_multus_does_not_report(attached: list[str], named: list[str]) -> None:
+    networks = [element(name) for name in ("green", *BOTH)]
+    assert at_fault(target_pod(creationTimestamp=CREATED, networks=networks, attached=attached)) == named
 
 
 def test_a_pod_that_does_not_run_is_no_evidence_against_what_multus_has_still_to_report() -> None:

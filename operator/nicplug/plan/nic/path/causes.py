@@ -18,7 +18,7 @@ from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION
 from nicplug.model.networks import Interface, Network
-from nicplug.model.operations import MigrationFailures, OperationType
+from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPhase, OperationType
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.path.rules import MAX_MIGRATIONS
 from nicplug.plan.reasons import Reason
@@ -26,8 +26,11 @@ from nicplug.plan.reasons import Reason
 _DIGITS = 10
 _LONGEST_ERROR = 256
 _MOST_REMEMBERED = 16
-# Own, in `status` of a migration: the NICs that it has failed of.
+# Own, in `status` of a migration: the NICs that it has failed of, and the causes of those that it was not for.
 AT_FAULT_MEMBER = "interfacesAtFault"
+CAUSES_AT_FAULT_MEMBER = "causesAtFault"
+# What no migration brings, whoever makes it.
+BROUGHT_BY_NONE = frozenset({Reason.ROLLED_BACK, Reason.NO_PCI_SLOT})
 # The writer's clock and that of the API server may differ.
 _SKEW = timedelta(minutes=2)
 # Ends of a migration that say nothing against another one.
@@ -83,7 +86,20 @@ def causes_of(migration: Migration) -> dict[str, str]:
 
 def at_fault(migration: Migration) -> tuple[str, ...]:
     """The NICs that a migration has failed of, where that is known."""
-    return tuple(name for name in sequence(migration.read_status().get(AT_FAULT_MEMBER)) if isinstance(name, str))
+    known = causes_of(migration).keys() | _causes_at_fault(migration).keys()
+    names = sequence(migration.read_status().get(AT_FAULT_MEMBER))
+    return tuple(name for name in names if isinstance(name, str) and name in known)
+
+
+def others_at_fault(migration: Migration) -> dict[str, str]:
+    """Of those the NICs that it was not made for, each with its cause: what kept it from them is no fault of theirs."""
+    made_for, causes = causes_of(migration), _causes_at_fault(migration)
+    return {name: causes[name] for name in at_fault(migration) if name not in made_for}
+
+
+def _causes_at_fault(migration: Migration) -> dict[str, str]:
+    found = mapping(migration.read_status().get(CAUSES_AT_FAULT_MEMBER))
+    return {name: cause for name, cause in found.items() if isinstance(cause, str)}
 
 
 def failed_migrations(
@@ -113,7 +129,7 @@ def failed_migrations(
         and _says_something(item)
         and name in (at_fault(item) or {name})
         and (since is None or item.created is None or item.created >= since - _SKEW)
-        and is_same_cause(causes_of(item).get(name, ""), cause)
+        and is_same_cause(causes_of(item).get(name) or others_at_fault(item).get(name, ""), cause)
     ]
     if not failed:
         return replace(known, cause=cause) if known.count and not cause.endswith("/") else known
@@ -121,7 +137,7 @@ def failed_migrations(
         cause=cause,
         migrations=(*known.migrations, *(item.uid for item in failed))[-_MOST_REMEMBERED:],
         reason=_reason(failed[-1]),
-        message=_error(failed[-1]),
+        message=error_of(failed[-1]),
         is_apart=_is_tried_apart(failed, before=known.is_apart),
     )
 
@@ -141,8 +157,18 @@ def _is_tried_apart(failed: Iterable[Migration], *, before: bool) -> bool:
     is_apart = before
     for item in failed:
         if _reason(item) == Reason.TARGET_POD_NOT_READY:
-            is_apart = len(at_fault(item) or causes_of(item)) > 1
+            is_apart = not others_at_fault(item) and len(at_fault(item) or causes_of(item)) > 1
     return is_apart
+
+
+def is_left_out(record: InterfaceOperation) -> bool:
+    """Target pods are made without a NIC of that record, unless the migration is for it.
+
+    It has failed for good, or is perhaps to blame for what has failed: it has a target pod for itself, and no other
+    one has it.
+    """
+    is_over = record.phase == OperationPhase.FAILED and is_given_up(record.failures)
+    return is_over or record.failures.is_apart or record.reason in BROUGHT_BY_NONE
 
 
 def next_to_ride(wanting: Mapping[str, MigrationFailures]) -> frozenset[str]:
@@ -172,7 +198,8 @@ def _reason(migration: Migration) -> str:
     return text(_progressing(migration).get("reason"))
 
 
-def _error(migration: Migration) -> str:
+def error_of(migration: Migration) -> str:
+    """Why a migration failed, for a person; it is bounded."""
     said = text(_progressing(migration).get("message"))
     return said if len(said) <= _LONGEST_ERROR else f"{said[:_LONGEST_ERROR]}..."
 

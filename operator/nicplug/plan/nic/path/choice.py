@@ -67,7 +67,11 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
     if obstacle.verdict is Verdict.ROLL_BACK or is_pod_left_alone(evidence) or evidence.controller.is_absent:
         return _choice(obstacle, say.obstructed(cause, told), evidence)
     return PathChoice(
-        verdict=Verdict.HOLD, reason=rule.reason_for(evidence), message=say.held(cause, told), asks_pod=True
+        verdict=Verdict.HOLD,
+        reason=rule.reason_for(evidence),
+        message=say.held(cause, told),
+        again_at=obstacle.again_at(evidence),
+        asks_pod=True,
     )
 
 

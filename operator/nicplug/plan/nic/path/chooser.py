@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from nicplug.model.attachments import AttachmentDefinition, attachment_key
 from nicplug.model.conditions import LIVE_MIGRATABLE, PAUSED, find_condition, is_true
@@ -18,14 +18,17 @@ from nicplug.plan.nic.attempts import Attempts, attempts_of
 from nicplug.plan.nic.links import Rows, interface_names
 from nicplug.plan.nic.live_rules import is_live_migratable
 from nicplug.plan.nic.path import sentences as say
-from nicplug.plan.nic.path.causes import change_cause, failed_migrations, is_worth_repeating
+from nicplug.plan.nic.path.causes import change_cause, failed_migrations, is_left_out, is_worth_repeating
 from nicplug.plan.nic.path.choice import PathChoice, choose_path, may_migrate
 from nicplug.plan.nic.path.evidence import PathEvidence
+from nicplug.plan.nic.path.hindrances import Hindrance, find_hindrances
 from nicplug.plan.nic.path.rules import is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.nic.rolled_back import entry_of, is_left_as_written, is_taken_back
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class Chooser:
     _candidates: Candidates | None = field(default=None, init=False)
     _refused: dict[str, Candidates] = field(default_factory=dict, init=False)
     _chosen: dict[tuple[OperationType, Interface, Network | None], Chosen] = field(default_factory=dict, init=False)
+    _hindrances: Mapping[str, Hindrance] | None = field(default=None, init=False)
     _suspects: dict[str, bool] = field(default_factory=dict, init=False)
     _names: Mapping[str, str] = field(init=False)
 
@@ -107,7 +111,13 @@ class Chooser:
             operation=operation, interface=interface, network=network, record=record, failures=failures
         )
         if may_migrate(evidence):
-            evidence = replace(evidence, candidates=self._find_candidates(interface.name))
+            hindrance = self._find_hindrance(interface.name)
+            evidence = replace(
+                evidence,
+                candidates=self._find_candidates(interface.name),
+                hindrance=self._tell(hindrance) if hindrance is not None else "",
+                hindered_until=hindrance.until if hindrance is not None else None,
+            )
         return Chosen(choice=choose_path(evidence), evidence=evidence, cause=cause, failures=failures)
 
     def is_suspect(self, name: str) -> bool:
@@ -263,6 +273,30 @@ class Chooser:
             return is_left_as_written(name, vmi=view.vmi)
         return is_taken_back(name, vm=view.vm, vmi=view.vmi)
 
+    def _find_hindrance(self, name: str) -> Hindrance | None:
+        """What keeps target pods from starting, of the NICs beside it that they come with."""
+        if self._hindrances is None:
+            view = self.view
+            self._hindrances = find_hindrances(view.migrations, vmi=view.vmi, known=view.attachments)
+        found = (
+            item
+            for item in self._hindrances.values()
+            if item.interface != name
+            and (item.until is None or item.until > self.now)
+            and self._comes_along(item.interface)
+        )
+        return max(found, key=lambda item: item.until or _NEVER, default=None)
+
+    def _comes_along(self, name: str) -> bool:
+        record = self.records.get(name)
+        is_left = record is not None and record.operation == OperationType.PLUG and is_left_out(record)
+        return has_source(self.rows.get(name), DOMAIN) or not is_left
+
+    def _tell(self, hindrance: Hindrance) -> str:
+        network = next((item for item in self.view.vmi.networks if item.name == hindrance.interface), None)
+        reference = _reference(network, self.view)
+        return say.hindered_by(hindrance.interface, network=reference, error=hindrance.error)
+
     def _find_candidates(self, name: str) -> Candidates:
         """For the VM with this NIC. Looked for once in a pass, and only to migrate: there may be many nodes."""
         if self._candidates is None:
@@ -294,6 +328,6 @@ def _not_migratable(view: VmiView) -> str:
 
 
 def _reference(network: Network | None, view: VmiView) -> str:
-    if network is None or not network.is_secondary:
+    if network is None or not network.attachment:
         return ""
     return "/".join(network.attachment_reference(namespace=view.vmi.key.namespace))

@@ -327,6 +327,15 @@ OBSTACLES: tuple[Rule, ...] = (
         says=say.migration_given_up,
     ),
     Rule(
+        when="the last migration failed of the network of another NIC that comes with every target pod, and that is "
+        "as it was",
+        applies=lambda evidence: bool(evidence.hindrance),
+        verdict=Verdict.BLOCKED,
+        reason=Reason.MIGRATION_FAILED,
+        says=say.hindered,
+        again_at=lambda evidence: evidence.hindered_until,
+    ),
+    Rule(
         when="no node can take the VM",
         applies=lambda evidence: evidence.candidates.is_impossible,
         verdict=Verdict.BLOCKED,

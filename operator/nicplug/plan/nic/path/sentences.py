@@ -8,6 +8,7 @@ from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 CONTROLLER = "the dynamic networks controller"
 _EVER_LESS_OFTEN = ", ever less often"
 _BY_ITSELF = "each is tried by itself"
+_YOURSELF = "; if you have mended a node, migrate the VM yourself"
 _TRY_AGAIN = "to try again, change its entry or onFailure"
 
 
@@ -217,6 +218,21 @@ def no_candidate(evidence: PathEvidence) -> str:
 def migration_given_up(evidence: PathEvidence) -> str:
     """It would only fail again."""
     return f"{_failed_migrations(evidence)}. It is tried again when the NIC, or what failed, changes"
+
+
+def hindered(evidence: PathEvidence) -> str:
+    """It is no fault of this NIC."""
+    until = evidence.hindered_until
+    when = f", or at {until:%H:%M:%S} UTC" if until is not None else _YOURSELF
+    return f"{evidence.hindrance}. It is tried again when that NIC or its network changes{when}"
+
+
+def hindered_by(name: str, *, network: str, error: str) -> str:
+    """Whose network it is."""
+    return (
+        f'the last migration failed not of this NIC, but of NIC "{name}" on network {network}, which comes with every '
+        f"target pod{_quoted(error)}"
+    )
 
 
 def migrated_again(evidence: PathEvidence) -> str:

@@ -19,6 +19,7 @@ from tests.unit.plan.nic.path.evidence import (
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
 from nicplug.model.operations import OperationType
 from nicplug.plan.candidates import Candidates
+from nicplug.plan.nic.path import sentences as say
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.rules import MAX_MIGRATIONS, Verdict
 from nicplug.plan.reasons import Reason
@@ -39,6 +40,7 @@ NO_MIGRATION_AND_ROLLBACK = replace(
     ROLLBACK, migration=MigrationPolicy.NEVER, origins={**NO_MIGRATION.origins, **ROLLBACK.origins}
 )
 ERROR = "no such device"
+HINDRANCE = say.hindered_by("green", network="default/green-net", error="no such bridge")
 NO_SLOT = "the guest has at most 8 PCI slots for NICs, 8 taken"
 
 
@@ -689,6 +691,37 @@ OBSTACLE_CASES = [
         "it is asked again, ever less often. The VM is not migrated: migrating failed 5 times",
         failed_attempts=2,
         failed_migrations=MAX_MIGRATIONS,
+    ),
+    case(
+        "the last migration failed of another NIC",
+        Verdict.BLOCKED,
+        Reason.MIGRATION_FAILED,
+        "the cluster has no dynamic networks controller, and the VM is not migrated: the last migration failed not of "
+        'this NIC, but of NIC "green" on network default/green-net, which comes with every target pod: no such bridge. '
+        "It is tried again when that NIC or its network changes, or at 03:19:05 UTC",
+        again_after=900,
+        controller=NOT_DEPLOYED,
+        hindrance=HINDRANCE,
+        hindered_until=at(900),
+    ),
+    case(
+        "five migrations failed of another NIC, and it is not taken back for that",
+        Verdict.BLOCKED,
+        Reason.MIGRATION_FAILED,
+        "It is tried again when that NIC or its network changes; if you have mended a node, migrate the VM yourself",
+        controller=NOT_DEPLOYED,
+        hindrance=HINDRANCE,
+        policy=ROLLBACK,
+    ),
+    case(
+        "the last migration failed of another NIC, and there is a controller",
+        Verdict.HOLD,
+        Reason.ATTACH_FAILED,
+        "it is asked again, ever less often. The VM is not migrated: the last migration failed not of this NIC",
+        again_after=900,
+        failed_attempts=2,
+        hindrance=HINDRANCE,
+        hindered_until=at(900),
     ),
     case(
         "a failure that nothing was said about needs no number of nodes",
