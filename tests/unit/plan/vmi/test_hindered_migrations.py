@@ -91,7 +91,8 @@ class Story:
         self.number += 1
         known: Json = {"creationTimestamp": format_time(later(seconds)), "uid": f"m{self.number}"}
         members = {name: thaw(creates[0].body)["metadata"][name] for name in ("name", "annotations", "ownerReferences")}
-        return migration("Scheduling", **members, **known)
+        accepted = [{"phase": "Pending", "phaseTransitionTimestamp": known["creationTimestamp"]}]
+        return migration("Scheduling", status={"phaseTransitionTimestamps": accepted}, **members, **known)
 
     def fail(self, seconds: float = 0) -> datetime:
         """A migration is made, gets a target pod that cannot start, and is given up; when."""
@@ -107,6 +108,12 @@ class Story:
         assert raw["status"]["phase"] == "Failed"
         self.migrations.append(raw)
         return failed_at
+
+    def is_held_off(self, raw: Json) -> bool:
+        """A migration that waits has a back-off, though it may be over."""
+        waiting = {**raw, "status": {"phase": "Pending"}}
+        view = migration_view(waiting, self.raw, pod(), others=self.migrations, nads=self.nads)
+        return backoff_until(view) is not None
 
     def told(self) -> dict[str, Json]:
         return {record["name"]: record for record in self.records}
@@ -184,9 +191,15 @@ def test_what_failed_has_changed_so_it_is_tried_at_once(changes: dict[str, Any])
     again = story.made(303)
     assert riders(again) >= set(WANTED)
     assert again is not None
-    waiting = {**again, "status": {"phase": "Pending"}}
-    view = migration_view(waiting, story.raw, pod(), others=story.migrations, nads=story.nads)
-    assert backoff_until(view) is None
+    assert not story.is_held_off(again)
+
+
+def test_one_that_is_made_all_the_same_keeps_to_the_back_off() -> None:
+    story = Story()
+    story.fail()
+    again = story.made(302 + 15 * 60)
+    assert again is not None
+    assert story.is_held_off(again)
 
 
 def test_a_migration_that_somebody_made_and_that_succeeded_refutes_it() -> None:
