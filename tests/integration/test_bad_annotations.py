@@ -97,6 +97,9 @@ def test_an_element_that_takes_the_nic_s_place_is_told_and_its_removal_heals(run
     running.create(NAD, nad("slow"))
     until(lambda: running.record("a", "good").get("phase") in ("Blocked", "Pending", "Ready"))
     annotate(running, "a", NETWORKS, None)
+    # It may have been ours by then, and the NIC in the guest: lost with its element, it comes back.
+    until(lambda: LAN in (running.annotation("a") or ""))
+    until(lambda: "multus-status" in running.row("a", "good").get("infoSource", ""))
     running.until_ready("a", "good")
     assert "nowhere" not in (running.annotation("a") or "")
 
