@@ -108,6 +108,7 @@ class Cluster:
         guests: NICs in the guest of each VMI, by uid; what the node knows and the API does not.
         homes: uid of the pod that has the guest of a VMI, by the VMI's uid.
         made_for: uid of the migration that a pod was made for, by the pod's uid; somebody may take its labels away.
+        made_late: uids of the pods whose migration did not exist any more when they were made.
         handled: the annotation's text that the dynamic networks controller last looked at, by the pod's uid.
         is_quota_reached: no pod may be made.
         log: what happened, for a person.
@@ -120,6 +121,7 @@ class Cluster:
         self.guests: dict[str, list[str]] = {}
         self.homes: dict[str, str] = {}
         self.made_for: dict[str, str] = {}
+        self.made_late: set[str] = set()
         self.handled: dict[str, str] = {}
         self.machines = {name: Machine() for name in nodes}
         self.is_quota_reached = False
@@ -175,6 +177,8 @@ class Cluster:
             born["status"] = {"phase": "Pending"}
             if job := (born["metadata"].get("labels") or {}).get(JOB_LABEL):
                 self.made_for[born["metadata"]["uid"]] = job
+                if all(item["metadata"]["uid"] != job for item in self.all(MIGRATIONS)):
+                    self.made_late.add(born["metadata"]["uid"])
         elif plural not in _BORN_WITH_STATUS:
             born.pop("status", None)
         return self._commit(plural, name, "ADDED", born, by=by, what="created")
