@@ -193,10 +193,11 @@ class Reason(StrEnum):
     annotations and labels do not. Failed after more than four attempts; other NICs do not wait for it.
     """
     POD_INTERFACE_LOST = "PodInterfaceLost"
-    """The guest has the NIC, and its launcher pod has lost the interface behind it, so nothing passes.
+    """The guest has the NIC, and its launcher pod has lost the interface behind it, so nothing may pass.
 
-    Somebody edited the pod's networks annotation, or something took the interface away. The pod is asked for it again.
-    If it does not come back, or the guest's traffic does not, the VM needs a new pod: migrate or restart it.
+    Somebody edited the pod's networks annotation, something took the interface away, or only its status was lost (a
+    fault of the dynamic networks controller). The pod is asked for it again. If it does not come back, or nothing
+    passes, the VM needs a new pod: migrate or restart it.
     """
     POD_INTERFACE_RESTORED = "PodInterfaceRestored"
     """The launcher pod had lost the interface behind the NIC, and has it again.

@@ -17,6 +17,7 @@ _ALSO_ON_VM = frozenset(
         "InterfaceMigrating",
         "InterfacePlugged",
         "InterfaceRestored",
+        "InterfaceLinkSet",
         "InterfaceUnplugged",
         "InterfaceBlocked",
         "InterfaceFailed",

@@ -7,7 +7,7 @@ about is asked for again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from nicplug.model.attachments import KnownAttachments, attachment_key
@@ -175,9 +175,8 @@ class _Decider:
         """Put one NIC where it belongs; the bytes that it adds to the annotation."""
         name, pod_interface = interface.name, self.names[interface.name]
         existing, in_guest = self.own.get(pod_interface), has_source(self.request.rows.get(name), DOMAIN)
-        row, record = self.request.rows.get(name), self.request.records.get(name)
         # What the pod has lost it is asked for anew, as one that never came.
-        is_lost = has_lost_interface(row, record, pod=self.request.pod)
+        is_lost = has_lost_interface(self.request.rows.get(name), pod=self.request.pod)
         is_attached = self._has(pod_interface) or (in_guest and not is_lost)
         is_left_alone = name in self.request.left_alone
         if name in self.request.withdrawn:
@@ -209,7 +208,7 @@ class _Decider:
         if is_attached:
             self.staying.append(wanted)
         else:
-            self.waiting.append(self._waiting(name, network, wanted, existing))
+            self.waiting.append(replace(self._waiting(name, network, wanted, existing), is_lost=is_lost))
         return added
 
     def _refuse(

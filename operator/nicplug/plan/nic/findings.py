@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.migration import migration_state_in
 from nicplug.model.networks import Interface, Network
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
@@ -100,10 +100,12 @@ class Situation:
 
     @property
     def is_on_its_way(self) -> bool:
-        """The pod that the VM moves to was made with the NIC, which the guest has not got yet."""
+        """The pod that the VM moves or has just moved to was made with the NIC, which the guest has not got yet."""
         journey = self.journey
-        if journey is None or self.in_guest or self.interface.is_absent or not self.reference:
+        if self.in_guest or self.interface.is_absent or not self.reference:
             return False
+        if journey is None:
+            return bool(self.arrived_with) and has_source(self.row, MULTUS_STATUS)
         return journey.has_target and (journey.networks or {}).get(self.interface.name) == self.reference
 
     @property

@@ -13,10 +13,8 @@ from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, ro
 from nicplug.model.metadata import objects, text
 from nicplug.model.networks import Network, secondary_names
 from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
-from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.reasons import Reason
 
 Rows = Mapping[str, Mapping[str, Any]]
 """`status.interfaces` by name."""
@@ -37,20 +35,18 @@ class PodLinks:
         return has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN)
 
 
-def has_lost_interface(row: Mapping[str, Any] | None, record: InterfaceOperation | None, *, pod: LauncherPod) -> bool:
-    """A ready pod had the interface of a NIC in the guest, and has it no more; silence of its status is no news.
+def has_lost_interface(row: Mapping[str, Any] | None, *, pod: LauncherPod) -> bool:
+    """A ready pod has no more the interface of a NIC that the guest has; silence of its status is no news.
 
-    A status that has no name for the interface never listed it.
+    Nor is a status with an entry that names no interface: it may be this one.
 
     Args:
         row: of `status.interfaces`, as reported.
-        record: of the NIC, as it is.
     """
-    interface = text((row or {}).get("podInterfaceName"))
-    if not interface or not pod.is_ready or pod.network_status.problem or pod.network_status.has(interface):
+    interface, status = text((row or {}).get("podInterfaceName")), pod.network_status
+    if not interface or not pod.is_ready or status.problem or not has_source(row, DOMAIN):
         return False
-    was_there = has_source(row, MULTUS_STATUS) or (record is not None and record.reason == Reason.POD_INTERFACE_LOST)
-    return has_source(row, DOMAIN) and was_there
+    return not status.has(interface) and not status.has("")
 
 
 def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: Rows) -> dict[str, str]:

@@ -21,11 +21,11 @@ def pod_has_lost_it(situation: Situation) -> Finding | None:
     pod, network, reported = situation.pod, situation.network, situation.chooser.rows.get(situation.interface.name)
     if pod is None or network is None or not network.is_secondary:
         return None
-    if not has_lost_interface(reported, situation.record, pod=pod):
+    if not has_lost_interface(reported, pod=pod):
         return None
     message = (
         f"the guest has the NIC, but {situation.pod_phrase} has lost its interface: network-status lists it no more, "
-        f"so nothing passes{_how_it_comes_back(situation)}"
+        f"so nothing may pass{_how_it_comes_back(situation)}"
     )
     found = situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, message)
     return replace(found, again_at=situation.attempts.due_at if situation.attempts is not None else None)
@@ -51,8 +51,11 @@ def _how_it_comes_back(situation: Situation) -> str:
         return f"; {journey.name} migrates the VM to a pod that has it"
     if (refusal := situation.annotation.withheld.get(name)) is not None:
         return f". It cannot be asked for again: {refusal.message}"
-    if attempts is None or not attempts.is_heard:
+    if attempts is None:
         return ": migrate or restart the VM"
+    if not attempts.is_heard:
+        broken = f". Mend first what the controller said last, or no pod starts with it: {attempts.error}"
+        return f": migrate or restart the VM{broken if attempts.error else ''}"
     if attempts.error:
         return f". The dynamic networks controller does not give it back: {attempts.error}{situation.attempts_phrase}"
     asked = situation.attempts_phrase or ". The pod is asked for it again"

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.operations import InterfaceOperation, OperationType
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod_failures import FAILED_ADDING, PodFailure
 
 PATIENCE = timedelta(seconds=5)
@@ -29,6 +29,7 @@ def is_suspect(
     records: Mapping[str, InterfaceOperation],
     failures: Iterable[PodFailure],
     names: Mapping[str, str],
+    now: datetime,
 ) -> bool:
     """The NIC may be a phantom; once suspected, it is until the guest has it or the status drops it.
 
@@ -44,7 +45,8 @@ def is_suspect(
         return False
     if record.is_suspect:
         return True
-    asked_at, nics = _asked_at(record), {interface: name for name, interface in names.items()}
+    asked_at, arrived_at = _asked_at(record), _arrived_at(record, now=now)
+    nics = {interface: name for name, interface in names.items()}
     # The first attempt is counted from its first record, which the controller's failure may be before.
     since = record.start_time if record.attempts <= 1 else asked_at
     others = [
@@ -52,14 +54,24 @@ def is_suspect(
         for failure in failures
         if failure.reason == FAILED_ADDING
         and nics.get(failure.interface) != record.name
-        and since <= failure.heard_at <= asked_at + PATIENCE
+        and since <= failure.heard_at <= arrived_at + PATIENCE
     ]
     return any(other is not None and other.start_time <= asked_at for other in others)
 
 
-def withdrawn_at(record: InterfaceOperation) -> datetime | None:
+def withdrawn_at(record: InterfaceOperation, *, now: datetime) -> datetime | None:
     """When the element of a suspect is taken out; None when that is no longer tried."""
-    return _asked_at(record) + PATIENCE if record.attempts < MOST_ATTEMPTS else None
+    return _arrived_at(record, now=now) + PATIENCE if record.attempts < MOST_ATTEMPTS else None
+
+
+def _arrived_at(record: InterfaceOperation, *, now: datetime) -> datetime:
+    """When its interface was first listed, which may be long after it was asked for: a controller may be slow, or away.
+
+    In the pass that sees it first the record does not say so yet; of one that was taken out it says so no more.
+    """
+    if record.phase == OperationPhase.IN_POD:
+        return max(_asked_at(record), record.last_transition_time)
+    return _asked_at(record) if record.is_suspect else max(_asked_at(record), now)
 
 
 def _asked_at(record: InterfaceOperation) -> datetime:

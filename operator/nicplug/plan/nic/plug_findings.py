@@ -37,7 +37,10 @@ def find_plug(situation: Situation) -> Finding | None:
     if not situation.in_guest:
         return first_finding(PLUG_CHECKS, situation)
     changed = find_change(situation)
-    if (changed is None or changed.phase is OperationPhase.READY) and (lost := pod_has_lost_it(situation)):
+    # A change of its network is mended by the same migration; a link is nothing without the interface.
+    is_mended = changed is not None and changed.operation is OperationType.CHANGE_NETWORK
+    is_mended = is_mended and changed is not None and changed.phase is not OperationPhase.READY
+    if not is_mended and (lost := pod_has_lost_it(situation)):
         return lost
     if changed or (changed := pod_has_it_again(situation)):
         return changed

@@ -25,12 +25,19 @@ class Waiting:
     Attributes:
         element: what to ask for.
         is_asked: the annotation has just this element.
+        is_lost: the guest has the NIC already, so that nobody could tell whether network-status lists it rightly.
     """
 
     name: str
     element: Element
     is_asked: bool
     attempts: Attempts
+    is_lost: bool = False
+
+    @property
+    def is_apart(self) -> bool:
+        """It does not travel with others; the element of a NIC in the guest is not taken out for that alone."""
+        return self.attempts.is_suspect or (self.is_lost and not self.is_asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +61,8 @@ def take_turns(waiting: Sequence[Waiting], *, removing: bool, now: datetime) -> 
     Args:
         removing: an attached interface is to go: the controller removes nothing before all additions succeed.
     """
-    healthy = [item for item in waiting if not item.attempts.is_suspect]
-    suspects = [item for item in waiting if item.attempts.is_suspect]
+    healthy = [item for item in waiting if not item.is_apart]
+    suspects = [item for item in waiting if item.is_apart]
     seated = [] if healthy or removing or not suspects else [_seated(suspects, now)]
     admitted = [item for item in (*healthy, *seated) if item.is_asked or _may_enter(item, now)]
     asked = {item.name for item in admitted if not item.is_asked or item.attempts.is_due(now)}

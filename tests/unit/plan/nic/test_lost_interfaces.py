@@ -99,6 +99,19 @@ def test_it_holds_up_no_other_nic_while_it_fails() -> None:
     assert world.asked() == [_interface("red")]
 
 
+def test_of_two_each_is_asked_for_by_itself() -> None:
+    """What the controller adds before one that fails it takes back, and network-status keeps it: of a NIC that the
+    guest has already nobody would find out, as no node agent plugs it any more."""
+    world = World(nic("red"), asked=())
+    world.raw["status"]["interfaces"].append(row("red", "domain", "multus-status"))
+    world.plan()
+    assert world.asked() == [_interface("blue")]
+    assert world.record("red")["reason"] == "PodInterfaceLost"
+    world.pod = pod(networks=[element("blue")], attached=["blue"])
+    world.plan(0.1)
+    assert world.asked() == [_interface("blue"), _interface("red")]
+
+
 def test_it_is_told_once() -> None:
     world = World(asked=())
     assert [item.reason for item in world.plan().announcements] == ["InterfaceFailed"]

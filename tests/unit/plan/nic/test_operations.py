@@ -76,6 +76,7 @@ ASKED = pod(networks=[element("blue")])
 HAS = pod(networks=[element("blue")], attached=["blue"])
 PLUGGED = row("blue", "domain", "multus-status")
 BLOCKED = Phase.BLOCKED
+NAMELESS = '[{"name": "cluster", "interface": "eth0", "default": true}, {"name": "default/blue-net", "ips": []}]'
 TRIED: dict[str, Any] = {"lastAttemptTime": later(-1), "observedGeneration": 1}
 GONE_FROM_GUEST = row("blue", "multus-status")
 DETACHING = pod(networks="", attached=["blue"])
@@ -264,7 +265,7 @@ CASES = (
         record=operation("blue", phase="Ready", reason="Attached"),
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="so nothing passes. The pod is asked for it again",
+        says="so nothing may pass. The pod is asked for it again",
     ),
     Case(
         title="in the guest from the start, and its pod has lost the interface",
@@ -302,7 +303,7 @@ CASES = (
         row=PLUGGED,
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="so nothing passes: migrate or restart the VM",
+        says="so nothing may pass: migrate or restart the VM",
         view=GATE_OFF,
     ),
     Case(
@@ -322,7 +323,7 @@ CASES = (
         row=PLUGGED,
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="so nothing passes: migrate or restart the VM",
+        says="so nothing may pass: migrate or restart the VM",
     ),
     Case(
         title="in the guest, its pod has lost the interface, and no controller is there to give it back",
@@ -331,13 +332,42 @@ CASES = (
         row=PLUGGED,
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="so nothing passes: migrate or restart the VM",
+        says="so nothing may pass: migrate or restart the VM",
         view={"controller": DynamicController(state=ControllerState.NOT_DEPLOYED)},
+    ),
+    Case(
+        title="the same, and the controller failed before it left: no pod starts with such a network",
+        nic=nic("blue"),
+        pod=ASKED,
+        row=row("blue", "domain"),
+        record=operation("blue", phase="Failed", reason="PodInterfaceLost", lastError="no such device", **TRIED),
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
+        says="migrate or restart the VM. Mend first what the controller said last, or no pod starts with it: no such",
+        view={"controller": DynamicController(state=ControllerState.NOT_DEPLOYED)},
+    ),
+    Case(
+        title="its pod has lost the interface, and its link is to change: a link is nothing without it",
+        nic=nic("blue", state="down"),
+        pod=ASKED,
+        row=row("blue", "domain", linkState="up"),
+        record=operation("blue", phase="Failed", reason="PodInterfaceLost"),
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
+    ),
+    Case(
+        title="its pod has lost the interface, and only the row tells",
+        nic=nic("blue", state="down"),
+        pod=ASKED,
+        row=row("blue", "domain", linkState="down"),
+        record=operation("blue", type_="SetLink", phase="Ready", reason="LinkSet"),
+        phase=Phase.FAILED,
+        reason=Reason.POD_INTERFACE_LOST,
     ),
     Case(
         title="born with a pod whose network-status has no name for its interface: it never listed it",
         nic=nic("blue"),
-        pod=ASKED,
+        pod=pod(networks=[element("blue")], status_text=NAMELESS),
         row=row("blue", "domain"),
         phase=None,
         reason=None,

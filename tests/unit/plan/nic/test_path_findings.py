@@ -378,6 +378,17 @@ CASES = [
         expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
     ),
     Case(
+        title="the gate is switched off, and it has come with its migration: the guest gets it",
+        view={"controller": NO_CONTROLLER, "config": kubevirt("Other")},
+        record=migrating(),
+        row=row("blue", "multus-status"),
+        node=TARGET_NODE,
+        pods=(target_pod(networks=[element("blue")], attached=["blue"]),),
+        migrations=(migration("Succeeded", **OURS),),
+        state=migration_state(completed=True, endTimestamp="2026-01-02T03:04:00Z"),
+        expected=("Migration", "InPod", Reason.WAITING_FOR_GUEST),
+    ),
+    Case(
         title="the gate is switched off, and the target pod was made without it",
         view={"controller": NO_CONTROLLER, "config": kubevirt("Other")},
         pods=(pod(), TARGET_WITHOUT),

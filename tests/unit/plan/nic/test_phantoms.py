@@ -42,6 +42,9 @@ def suspect(asked: float, *, phase: str = "InPod", **members: Any) -> Json:
     return record("blue", asked=asked, since=asked, phase=phase, suspect=True, **members)
 
 
+OLD = record("red", asked=1, since=20, lastError="no")
+
+
 @dataclass(frozen=True, kw_only=True)
 class World:
     """NICs blue, which is listed, and red, which fails."""
@@ -114,6 +117,17 @@ def in_pod(asked: float, **members: Any) -> Json:
             id="the guest is paused",
         ),
         pytest.param(World(blue=suspect(6), failed_ago=None), True, id="suspected before, and nothing has changed"),
+        pytest.param(
+            World(blue=in_pod(20, lastTransitionTime=later(-6)), red=OLD), True, id="both were served late, in one pass"
+        ),
+        pytest.param(
+            World(blue=record("blue", asked=20, since=20, phase="Pending"), red=OLD, failed_ago=0.1),
+            True,
+            id="served late, and seen in this pass",
+        ),
+        pytest.param(
+            World(blue=in_pod(20, lastTransitionTime=later(-19)), red=OLD), False, id="it had come long before that"
+        ),
     ],
 )
 def test_who_is_suspected(world: World, is_suspect: bool) -> None:
@@ -128,6 +142,12 @@ def test_a_suspect_is_given_time_and_told_of() -> None:
     assert plan.again_at is not None
     assert plan.again_at <= later(3)
     assert "blue-net" in (annotation(plan) or "blue-net")
+
+
+def test_one_that_was_served_late_has_its_time_from_then() -> None:
+    """Its node agent may be plugging it just now."""
+    assert annotation(World(blue=suspect(20, lastTransitionTime=later(-4)), failed_ago=3.5).plan()) is None
+    assert annotation(World(blue=suspect(20, lastTransitionTime=later(-5)), failed_ago=4.5).plan()) is not None
 
 
 def test_then_it_is_taken_out_alone() -> None:

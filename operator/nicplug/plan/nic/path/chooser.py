@@ -137,13 +137,14 @@ class Chooser:
             records=self.records,
             failures=(item for item in self.view.failures if item.pod_uid == pod.uid),
             names=self._names,
+            now=self.now,
         )
         return is_suspect and not is_true(objects(self.view.vmi.read_status().get("conditions")), PAUSED)
 
     def withdrawn_at(self, name: str) -> datetime | None:
         """When a suspect is taken out of the annotation; None when it is none, or that is no longer tried."""
         record = self.records.get(name)
-        return phantoms.withdrawn_at(record) if record is not None and self.is_suspect(name) else None
+        return phantoms.withdrawn_at(record, now=self.now) if record is not None and self.is_suspect(name) else None
 
     def is_phantom(self, name: str) -> bool:
         """It has had its time: it is no more believed to be in the pod."""
