@@ -200,9 +200,10 @@ class Reason(StrEnum):
     passes, the VM needs a new pod: migrate or restart it.
     """
     POD_INTERFACE_RESTORED = "PodInterfaceRestored"
-    """The launcher pod had lost the interface behind the NIC, and has it again.
+    """The launcher pod had lost the interface behind the NIC, and its network-status lists it again.
 
-    Does anything pass? If not, migrate or restart the VM: its guest is not connected to the new interface.
+    Does anything pass? If not, migrate or restart the VM: its guest is not connected to the new interface, or the
+    controller took it back together with one that failed.
     """
     DETACH_FAILED = "DetachFailed"
     """The dynamic networks controller did not detach the NIC; it is asked again, ever less often.

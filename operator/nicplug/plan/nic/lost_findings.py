@@ -32,15 +32,18 @@ def pod_has_lost_it(situation: Situation) -> Finding | None:
 
 
 def pod_has_it_again(situation: Situation) -> Finding | None:
-    """The pod that had lost it lists it; whether anything passes nobody can see from here."""
+    """The pod that had lost it lists it; whether anything passes nobody can see from here.
+
+    Nor whether it is a phantom (`plan.nic.phantoms`): no node agent plugs it any more, which would find that out.
+    """
     record = situation.record
     if record is None or record.reason not in _TOLD or not has_source(situation.row, MULTUS_STATUS):
         return None
     if situation.pod is None or situation.pod.key.name not in record.message:
         return None  # the guest has moved to another one since
     message = (
-        f"{situation.network_phrase} is in the guest, and {situation.pod_phrase} has the interface again that it had "
-        "lost: if nothing passes, migrate the VM"
+        f"{situation.network_phrase} is in the guest, and network-status of {situation.pod_phrase} lists the interface "
+        "again that it had lost: if nothing passes, migrate the VM"
     )
     return situation.finding(OperationPath.DYNAMIC, OperationPhase.READY, Reason.POD_INTERFACE_RESTORED, message)
 

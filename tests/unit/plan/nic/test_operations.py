@@ -314,7 +314,7 @@ CASES = (
         record=operation("blue", phase="Failed", reason="PodInterfaceLost", message=f"pod {POD_NAME} has lost it"),
         phase=Phase.READY,
         reason=Reason.POD_INTERFACE_RESTORED,
-        says="has the interface again that it had lost: if nothing passes, migrate the VM",
+        says="lists the interface again that it had lost: if nothing passes, migrate the VM",
     ),
     Case(
         title="in the guest, of SR-IOV, and its pod has lost the device: it cannot be asked for",
