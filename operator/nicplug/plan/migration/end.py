@@ -17,7 +17,7 @@ from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchSta
 from nicplug.plan.migration.actions import Effects, normal, warning
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.garbage import old_migrations
-from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest
+from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, request_abort
 from nicplug.plan.migration.status import copied_state
 from nicplug.plan.migration.timeouts import told_of
 from nicplug.plan.outcome import Plan, Subject
@@ -27,6 +27,9 @@ from nicplug.plan.vmi.launcher_pod import target_pod_key
 from nicplug.plan.vmi.state_patches import mark_failed
 
 KEPT_WITHOUT_VMI = timedelta(minutes=10)
+# Virt-handler breaks a copy off within a second; one that does not answer so long will not.
+ABORT_PATIENCE = timedelta(minutes=2)
+_NOBODY_ANSWERS = (Reason.TARGET_POD_LOST, Reason.NODE_LOST)
 
 
 def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
@@ -34,38 +37,60 @@ def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     is_failed = facts.migration.phase is MigrationPhase.FAILED
     parts = (
         _tell_node_agents(view, facts, now=now) if is_failed else Effects(),
-        _delete_target(view, facts) if is_failed else _delete_source(view, facts),
-        Effects(actions=tuple(_last_writes(view, facts))),
+        _delete_target(view, facts, now=now) if is_failed else _delete_source(view, facts),
+        Effects(actions=tuple(_last_writes(view, facts, now=now))),
         Effects(actions=tuple(old_migrations(view))),
     )
     actions = tuple(action for part in parts for action in part.actions)
     announcements = tuple(item for part in parts for item in part.announcements)
-    return _without_vmi(view, Plan(actions=actions, announcements=announcements), now=now)
+    again_at = _abort_due(facts) if _is_aborting(facts, now=now) else None
+    return _without_vmi(view, Plan(actions=actions, announcements=announcements, again_at=again_at), now=now)
 
 
-def _is_told_now(view: MigrationView, facts: Facts) -> bool:
+def _abort_due(facts: Facts) -> datetime | None:
+    failed_at = facts.migration.entered_at(MigrationPhase.FAILED)
+    return failed_at + ABORT_PATIENCE if failed_at is not None else None
+
+
+def _is_aborting(facts: Facts, *, now: datetime) -> bool:
+    """The copy runs, which only its node agents can break off: the guest may be in the target before they say so.
+
+    Two leaders: one has handed off what the other has failed. Told that it has failed, the agents would forget a guest
+    that has just arrived, and the target's deletion would end it.
+    """
+    state, vmi, target, due = facts.state, facts.vmi, facts.target, _abort_due(facts)
+    if vmi is None or vmi.is_final or not facts.is_ours or not state.is_active or due is None or now >= due:
+        return False
+    if state.started_at is None or state.target_ready_at is not None or target is None or target.is_down_or_going:
+        return False
+    return text(told_of(facts.migration).get("reason")) not in _NOBODY_ANSWERS
+
+
+def _is_told_now(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
     """The copy goes on. A guest that has arrived has moved, and nobody takes that back, unless it has ended since.
 
     With its pod it ends for certain: its node was lost, and its node agent will say nothing any more.
     """
     state, vmi = facts.state, facts.vmi
-    if vmi is None or not facts.is_ours or not state.is_active:
+    if vmi is None or not facts.is_ours or not state.is_active or _is_aborting(facts, now=now):
         return False
     is_gone = facts.target is None and target_pod_key(vmi, migration_uid=facts.migration.uid) in view.gone_pods
     return state.target_ready_at is None or vmi.is_final or is_gone
 
 
-def _is_arriving(view: MigrationView, facts: Facts) -> bool:
+def _is_arriving(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
     """The guest comes by what has failed here: it holds its slot until the target's node agent says that it is there.
 
     Two leaders: one has handed off what the other has failed, and both would forget a migration that is let go.
     """
-    return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _is_told_now(view, facts)
+    return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _is_told_now(view, facts, now=now)
 
 
 def _tell_node_agents(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
     """No node agent may go on with what has failed here."""
-    if facts.vmi is None or not _is_told_now(view, facts):
+    if facts.vmi is not None and _is_aborting(facts, now=now):
+        return Effects(actions=() if facts.state.abort_requested else (request_abort(facts.vmi),))
+    if facts.vmi is None or not _is_told_now(view, facts, now=now):
         return Effects()
     told = told_of(facts.migration)
     is_down = text(told.get("reason")) == Reason.TARGET_POD_LOST
@@ -77,7 +102,7 @@ def _tell_node_agents(view: MigrationView, facts: Facts, *, now: datetime) -> Ef
     )
 
 
-def _delete_target(view: MigrationView, facts: Facts) -> Effects:
+def _delete_target(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
     """Never the pod that the guest is in, whatever the status of the migration says.
 
     Two leaders may have disagreed: one has handed off what the other has failed, and hears of it later than the guest
@@ -87,12 +112,12 @@ def _delete_target(view: MigrationView, facts: Facts) -> Effects:
     if pod is None or vmi is None or pod.deleting:
         return Effects()
     runs_there = facts.is_ours and state.target_ready_at is not None and not state.failed
-    if (runs_there and not pod.is_down) or _may_be_home(facts, pod):
+    if (runs_there and not pod.is_down) or _may_be_home(facts, pod) or _is_aborting(facts, now=now):
         return Effects()
     # Not if it has changed: it is opened when a guest arrives.
     delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, version=pod.resource_version)
     return Effects(
-        actions=(delete,) if _is_told_now(view, facts) else (check_guest(vmi), delete),
+        actions=(delete,) if _is_told_now(view, facts, now=now) else (check_guest(vmi), delete),
         announcements=(normal("SuccessfulDelete", _why_deleted(facts.migration, pod)),),
     )
 
@@ -141,7 +166,7 @@ def _delete_source(view: MigrationView, facts: Facts) -> Effects:
     return Effects(actions=(check_guest(vmi), *(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left)))
 
 
-def _last_writes(view: MigrationView, facts: Facts) -> Iterator[Action]:
+def _last_writes(view: MigrationView, facts: Facts, *, now: datetime) -> Iterator[Action]:
     """What the node agents say last, for whoever looks later; then nothing holds it any more."""
     migration = facts.migration
     seen = migration.read_status().get("migrationState")
@@ -155,7 +180,7 @@ def _last_writes(view: MigrationView, facts: Facts) -> Iterator[Action]:
                 seen=freeze({member: seen}),
                 wanted=freeze({member: wanted}),
             )
-    if MIGRATION_FINALIZER in migration.finalizers and not _is_arriving(view, facts):
+    if MIGRATION_FINALIZER in migration.finalizers and not _is_arriving(view, facts, now=now):
         kept = tuple(item for item in migration.finalizers if item != MIGRATION_FINALIZER)
         yield PatchFinalizers(
             kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, seen=migration.finalizers, wanted=kept

@@ -39,8 +39,8 @@ def is_suspect(
         failures: what was last said to have failed on its pod.
         names: pod interface of each NIC.
     """
-    if record is None or record.operation != OperationType.PLUG:
-        return False
+    if record is None or record.operation != OperationType.PLUG or record.phase == OperationPhase.BLOCKED:
+        return False  # nobody asks for what is blocked: whoever put the interface there did it alone
     if not has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN) or record.migration:
         return False
     if record.is_suspect:

@@ -570,6 +570,35 @@ class TestAdoption:
         plan = plan_migration(seen("Failed", moving(**state), pod(), target_pod(), deleting=True), now=NOW)
         assert ("PatchFinalizers VirtualMachineInstanceMigration" in names(plan)) is not is_held
 
+    def test_a_copy_that_one_leader_has_begun_of_what_the_other_has_failed_is_broken_off_by_its_agents(self) -> None:
+        """The guest may be in the target before they say so: told of a failure they forget it, and with the target's
+        deletion it ended. Seed 740114 of 'the limits are tight'."""
+        canceled = told_by("MigrationCanceled")
+        plan = plan_migration(seen("Failed", moving(**STARTED), pod(), target_pod(), meta=canceled), now=NOW)
+        (asked,) = [action for action in plan.actions if isinstance(action, PatchMigrationState)]
+        assert thaw(asked.wanted)["migrationState"]["abortRequested"] is True
+        assert "failed" not in thaw(asked.wanted)["migrationState"]
+        assert not {DELETE, "PatchFinalizers VirtualMachineInstanceMigration"} & set(names(plan))
+        waits = plan_migration(
+            seen("Failed", moving(**STARTED, abortRequested=True), pod(), target_pod(), meta=canceled), now=NOW
+        )
+        assert not {ABORT, DELETE, "PatchFinalizers VirtualMachineInstanceMigration"} & set(names(waits))
+        assert waits.again_at == later(114.322)
+
+    def test_agents_that_do_not_break_it_off_are_told_that_it_has_failed(self) -> None:
+        meta = told_by("MigrationCanceled")
+        view = seen("Failed", moving(**STARTED, abortRequested=True), pod(), target_pod(), meta=meta)
+        assert [item for item in names(plan_migration(view, now=later(115))) if item in (ABORT, DELETE)] == [
+            ABORT,
+            DELETE,
+        ]
+
+    @pytest.mark.parametrize("reason", ["TargetPodLost", "NodeLost"])
+    def test_nobody_is_asked_to_break_off_what_has_lost_an_end(self, reason: str) -> None:
+        view = seen("Failed", moving(**STARTED), pod(), target_pod(), meta=told_by(reason))
+        (told,) = [item for item in plan_migration(view, now=NOW).actions if isinstance(item, PatchMigrationState)]
+        assert thaw(told.wanted)["migrationState"]["failed"] is True
+
     def test_one_that_is_deleted_before_it_was_seen_gets_no_finalizer(self) -> None:
         plan = plan_migration(seen("", vmi(), pod(), deleting=True, meta={"finalizers": ["a.example/hold"]}), now=NOW)
         assert names(plan) == ["PatchStatus VirtualMachineInstanceMigration"]

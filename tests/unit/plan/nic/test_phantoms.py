@@ -126,6 +126,11 @@ def in_pod(asked: float, **members: Any) -> Json:
             id="served late, and seen in this pass",
         ),
         pytest.param(
+            World(blue=record("blue", asked=20, since=20, phase="Blocked", attempts=0), red=OLD, failed_ago=0.1),
+            False,
+            id="nobody has asked for it",
+        ),
+        pytest.param(
             World(blue=in_pod(20, lastTransitionTime=later(-19)), red=OLD), False, id="it had come long before that"
         ),
     ],
