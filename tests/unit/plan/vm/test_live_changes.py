@@ -33,7 +33,7 @@ from tests.fakes.patches import JSON_PATCH, patched
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.plan.actions import Create, PatchInterfaces, PatchOrigin
+from nicplug.plan.actions import CheckNics, Create, PatchInterfaces, PatchOrigin
 from nicplug.plan.nic.template_sync import drop_detached, patch_vmi
 from nicplug.plan.vm.decide import plan_vm
 
@@ -417,3 +417,14 @@ def test_a_nic_that_came_back_to_the_template_leaves_first_and_is_plugged_anew()
     assert back is not None
     assert "state" not in interfaces(back)["blue"]
     assert origin_of(back) == ["blue", "default"]
+
+
+def test_before_an_absent_nic_leaves_the_template_the_vmi_is_looked_at_once_more() -> None:
+    """It was given to the VMI by a write whose answer was lost: its owner's `absent` went, and it stayed for ever.
+    Seed 750208 of 'controllers come and go'."""
+    running = instance(primary(), rows=[primary_row()], generation=7)
+    view = vm_view(vm(primary(), absent("blue")), vmi=running)
+    check, drop = [item for item in plan_vm(view, now=NOW).actions if isinstance(item, CheckNics | PatchInterfaces)]
+    assert isinstance(check, CheckNics)
+    assert check.generation == 7
+    assert isinstance(drop, PatchInterfaces)
