@@ -37,13 +37,12 @@ def find_plug(situation: Situation) -> Finding | None:
     if not situation.in_guest:
         return first_finding(PLUG_CHECKS, situation)
     changed = find_change(situation)
-    # A change of its network is mended by the same migration; a link is nothing without the interface.
-    is_mended = changed is not None and changed.operation is OperationType.CHANGE_NETWORK
-    is_mended = is_mended and changed is not None and changed.phase is not OperationPhase.READY
-    if not is_mended and (lost := pod_has_lost_it(situation)):
-        return lost
-    if changed or (changed := pod_has_it_again(situation)):
+    # A link is nothing without the interface; the migration for another network brings that, too.
+    waits = changed is not None and changed.phase is not OperationPhase.READY
+    if changed is not None and waits and changed.operation is OperationType.CHANGE_NETWORK:
         return changed
+    if found := pod_has_lost_it(situation) or changed or pod_has_it_again(situation):
+        return found
     record = situation.record
     return _ready(situation, record) if record is not None and record.operation == OperationType.PLUG else None
 

@@ -4,30 +4,14 @@ Source: KubeVirt 1.9 `vm.go`. Unlike there (kubevirt#17328), NIC changes flow on
 placement does.
 """
 
-from nicplug.model.frozen_json import freeze
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, CheckNics
+from nicplug.plan.actions import Action
+from nicplug.plan.nic.check_nics import check_nics
 from nicplug.plan.nic.rolled_back import forget_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import VmView
 from nicplug.plan.vm.generation import bump_generation
 from nicplug.plan.vm.placement import patch_placement
-
-
-def check_nics(vmi: VirtualMachineInstance) -> CheckNics:
-    """An absent NIC leaves the template when the VMI has none of its name; it may have, and we have not heard of it.
-
-    A write whose answer was lost: the NIC came to the VMI, and its owner's `absent` went, so that it stayed for ever.
-    """
-    status = vmi.read_status()
-    return CheckNics(
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        generation=vmi.generation,
-        seen=freeze(status.get("interfaces")),
-        has_status=bool(status),
-    )
 
 
 def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Action]:
@@ -46,7 +30,9 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     actions: list[Action | None] = []
     tidy = patch_devices(view.vm, wanted_template_devices(vm=view.vm, vmi=vmi)) if vmi is None or has_gate else None
     if tidy is not None and vmi is not None:
-        actions.append(check_nics(vmi))  # first: a change of the VMI would fail it
+        # First, as a change of the VMI would fail it. The VMI may have the NIC that its owner wants gone, by a write
+        # whose answer was lost: without his `absent` it would stay for ever.
+        actions.append(check_nics(vmi))
     if vmi is not None and not vmi.is_final:
         actions.append(patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy) if is_live else None)
         standing = standing_rollbacks(vmi, vm=view.vm, is_staged=is_staged) if has_gate else vmi.rolled_back

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.conditions import SYNCHRONIZED, find_condition
-from nicplug.model.frozen_json import freeze
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, rows_by_name
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import VMI_FINALIZER
@@ -16,7 +15,6 @@ from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import (
     Action,
-    CheckNics,
     Delete,
     Kind,
     LabelNode,
@@ -27,6 +25,7 @@ from nicplug.plan.actions import (
     RestoreLabels,
 )
 from nicplug.plan.nic.attachments import networks_to_plug_later
+from nicplug.plan.nic.check_nics import check_nics
 from nicplug.plan.nic.links import nics_in_pod
 from nicplug.plan.nic.template_sync import drop_detached
 from nicplug.plan.nic.transitions import Transitions, announce, complete, find_transitions
@@ -285,16 +284,7 @@ def _annotation_patches(vmi: VirtualMachineInstance, life: _Life) -> tuple[Actio
     )
     if not annotation.takes_out:
         return (patch,)
-    status = vmi.read_status()
-    check = CheckNics(
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        generation=vmi.generation,
-        seen=freeze(status.get("interfaces")),
-        has_status=bool(status),
-    )
-    return check, patch
+    return check_nics(vmi), patch
 
 
 def _in_pod(view: VmiView, life: _Life) -> frozenset[str]:
