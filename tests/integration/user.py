@@ -118,14 +118,21 @@ class User:
 
     def row(self, name: str, nic: str) -> Json:
         """The row of `status.interfaces` of a NIC; empty without one."""
-        return self._named(name, "interfaces", nic)
+        return self._of(self._status(name), "interfaces", nic)
 
     def record(self, name: str, nic: str) -> Json:
         """The record of a NIC; empty without one."""
-        return self._named(name, "interfaceOperations", nic)
+        return self._of(self._status(name), "interfaceOperations", nic)
 
-    def _named(self, name: str, member: str, nic: str) -> Json:
-        status = (self.get(VMI, name) or {}).get("status") or {}
+    def _status_with_ready(self, name: str, nic: str) -> Json:
+        status = self._status(name)
+        return status if self._of(status, "interfaceOperations", nic).get("phase") == "Ready" else {}
+
+    def _status(self, name: str) -> Json:
+        return (self.get(VMI, name) or {}).get("status") or {}
+
+    @staticmethod
+    def _of(status: Json, member: str, nic: str) -> Json:
         return next((row for row in status.get(member) or [] if row.get("name") == nic), {})
 
     def condition(self, name: str, type_: str, *, plural: str = VMI) -> Json:
@@ -155,9 +162,12 @@ class User:
         until(lambda: self.phase(name) == "Running" and self.condition(name, "InterfacesReady").get("status") == "True")
 
     def until_ready(self, name: str, nic: str) -> None:
-        """The NIC is in the guest, and its record says so."""
-        until(lambda: self.record(name, nic).get("phase") == "Ready")
-        assert self.row(name, nic)["infoSource"] == "domain, multus-status"
+        """The NIC is in the guest, and its record says so.
+
+        Of one answer: between two, a pod may lose an interface and get it back.
+        """
+        status = until(lambda: self._status_with_ready(name, nic))
+        assert self._of(status, "interfaces", nic)["infoSource"] == "domain, multus-status"
 
     def until_gone(self, plural: str, name: str) -> None:
         """The object does not exist."""
