@@ -1,5 +1,6 @@
 """A NIC that the controller took back together with a failing one, while network-status goes on listing it."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from tests.api.world import POD, VM, World
 
 from nicplug.plan.nic import phantoms
 
+NAD = "network-attachment-definitions"
 BLUE, RED = objects.pod_interface("blue"), objects.pod_interface("red")
 
 
@@ -16,6 +18,32 @@ def list_interfaces(world: World, name: str, *interfaces: str) -> None:
     status = {objects.NETWORK_STATUS: objects.network_status(interfaces)}
     pod = world.pod_of(name)["metadata"]["name"]
     world.server.modify(POD, pod, lambda body: body["metadata"]["annotations"].update(status))
+
+
+async def test_one_whose_network_is_deleted_comes_to_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phantoms, "PATIENCE", timedelta(seconds=1))
+    world.server.create(NAD, objects.nad("two"))
+    world.deploy_controller("node01")
+    await world.operator()
+    name = await world.running(objects.vm("a"))
+
+    def both(body: objects.Json) -> None:
+        objects.add_nic(body, "blue")
+        objects.add_nic(body, "red", "two")
+
+    world.server.modify(VM, name, both)
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE, RED])
+    list_interfaces(world, name, BLUE)
+    world.server.create("core/events", objects.failure_event(world.pod_of(name), RED, network="two"))
+    await world.until(lambda: world.record(name, "blue").get("suspect"))
+    world.server.delete(NAD, "lan")
+    await world.until(lambda: world.record(name, "blue")["phase"] == "Blocked")
+    await world.until(lambda: BLUE not in objects.requested(world.pod_of(name)))
+    await world.at_rest()
+    world.server.clear_requests()
+    await asyncio.sleep(3)
+    assert world.written() == []
+    assert (world.record(name, "blue")["phase"], objects.requested(world.pod_of(name))) == ("Blocked", [])
 
 
 async def test_it_is_detached_and_asked_for_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

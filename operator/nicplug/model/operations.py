@@ -175,7 +175,7 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         attempts=attempts if isinstance(attempts, int) else 0,
         # Never in the future: deadlines are counted from it.
         start_time=min(parse_time(row.get("startTime")) or default_time, default_time),
-        last_transition_time=parse_time(row.get("lastTransitionTime")) or default_time,
+        last_transition_time=min(parse_time(row.get("lastTransitionTime")) or default_time, default_time),
         last_error=text(row.get("lastError")),
         last_attempt_time=min(attempted, default_time) if attempted is not None else None,
         observed_generation=generation if isinstance(generation, int) else 0,

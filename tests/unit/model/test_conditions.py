@@ -129,3 +129,9 @@ def test_times_are_utc(text: str) -> None:
 @pytest.mark.parametrize("text", [None, "", "soon", 7, {}, "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
 def test_what_is_no_time_is_none(text: Any) -> None:
     assert parse_time(text) is None
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_what_no_deadline_can_be_counted_from_is_none(text: str) -> None:
+    """Written into a status by anyone who may: each pass over it would end in an overflow."""
+    assert parse_time(text) is None

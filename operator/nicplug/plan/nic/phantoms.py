@@ -39,12 +39,14 @@ def is_suspect(
         failures: what was last said to have failed on its pod.
         names: pod interface of each NIC.
     """
-    if record is None or record.operation != OperationType.PLUG or record.phase == OperationPhase.BLOCKED:
-        return False  # nobody asks for what is blocked: whoever put the interface there did it alone
+    if record is None or record.operation != OperationType.PLUG:
+        return False
     if not has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN) or record.migration:
         return False
     if record.is_suspect:
-        return True
+        return True  # also when it is blocked by now: put back, it would be suspected anew, and taken out again
+    if record.phase == OperationPhase.BLOCKED:
+        return False  # nobody asks for what is blocked: whoever put the interface there did it alone
     asked_at, arrived_at = _asked_at(record), _arrived_at(record, now=now)
     nics = {interface: name for name, interface in names.items()}
     # The first attempt is counted from its first record, which the controller's failure may be before.

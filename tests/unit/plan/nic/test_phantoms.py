@@ -1,6 +1,6 @@
 """A NIC that network-status lists and that the pod has not got: suspected, taken out, asked for anew."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from tests.build import (
     element,
     failed,
     later,
+    nad,
     nic,
     operation,
     pod,
@@ -22,12 +23,14 @@ from tests.build import (
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
+from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy
 from nicplug.plan.actions import Create, Kind, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.decide import plan_vmi
 
 READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
+NOT_DEPLOYED = DynamicController(state=ControllerState.NOT_DEPLOYED)
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
 LISTED = row("blue", "multus-status")
 
@@ -155,6 +158,17 @@ def test_one_that_was_served_late_has_its_time_from_then() -> None:
     assert annotation(World(blue=suspect(20, lastTransitionTime=later(-5)), failed_ago=4.5).plan()) is not None
 
 
+@pytest.mark.parametrize("moment", ["2030-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.000000Z"])
+def test_a_forged_arrival_is_now(moment: str) -> None:
+    """Or the clock of another leader is ahead: its time would not come, or come much later."""
+    blue = suspect(20, lastTransitionTime=moment)
+    plan = World(blue=blue, failed_ago=3.5).plan()
+    assert plan.again_at is not None
+    assert plan.again_at <= later(5)
+    assert told(plan)["lastTransitionTime"] != moment, "else it would be now in each pass"
+    assert annotation(World(blue=blue | told(plan), failed_ago=3.5).plan()) is None
+
+
 def test_then_it_is_taken_out_alone() -> None:
     """The other one would keep the controller from removing anything."""
     plan = World(blue=suspect(6)).plan()
@@ -186,6 +200,32 @@ def test_it_is_not_taken_out_without_end() -> None:
     plan = World(blue=suspect(20, attempts=4), failed_ago=None, red=record("red", asked=1, since=20)).plan()
     assert "blue-net" in (annotation(plan) or "blue-net")
     assert told(plan)["phase"] == "Pending"
+
+
+BLOCKERS: dict[str, dict[str, Any]] = {
+    "its network is deleted": {"nads": [nad("red-net")]},
+    "the controller is gone, and the VM cannot migrate": {"controller": NOT_DEPLOYED},
+    "the controller is gone, and the VM must not migrate": {
+        "controller": NOT_DEPLOYED,
+        "policy": HotplugPolicy(migration=MigrationPolicy.NEVER),
+    },
+    "the controller is gone, and only it may bring it": {
+        "controller": NOT_DEPLOYED,
+        "policy": HotplugPolicy(dynamic_path=DynamicPath.ALWAYS),
+    },
+}
+
+
+@pytest.mark.parametrize("title", BLOCKERS)
+def test_one_that_is_blocked_before_it_was_detached_is_put_back_no_more(title: str) -> None:
+    """Blocked it was no suspect, so it went in again, was suspected again, and out after five seconds, for ever."""
+    taken_out = suspect(7, phase="Pending")
+    world = World(blue=taken_out, networks=("red",), conditions=(), failed_ago=6.5)
+    blocked = told(world.plan(**BLOCKERS[title]))
+    assert (blocked["phase"], blocked.get("suspect")) == ("Blocked", True)
+    after = replace(world, blue=blocked).plan(**BLOCKERS[title])
+    assert "blue-net" not in (annotation(after) or "")
+    assert (told(after) or blocked) == blocked
 
 
 def test_a_guest_that_gets_it_after_all_ends_the_suspicion() -> None:
