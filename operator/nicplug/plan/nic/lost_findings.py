@@ -8,7 +8,9 @@ node agent that has plugged a NIC does not connect it to another pod interface o
 from dataclasses import replace
 
 from nicplug.model.interface_status import MULTUS_STATUS, has_source
+from nicplug.model.metadata import text
 from nicplug.model.operations import OperationPath, OperationPhase
+from nicplug.model.pod import LauncherPod
 from nicplug.plan.nic.findings import Finding, Situation
 from nicplug.plan.nic.links import has_lost_interface
 from nicplug.plan.reasons import Reason
@@ -22,13 +24,25 @@ def pod_has_lost_it(situation: Situation) -> Finding | None:
     if pod is None or network is None or not network.is_secondary:
         return None
     if not has_lost_interface(reported, pod=pod):
-        return None
+        return _still_lost(situation, pod)
+    if text((reported or {}).get("podInterfaceName")) != text((situation.row or {}).get("podInterfaceName")):
+        return None  # of the pod that the guest has left, which named its interfaces in another way
     message = (
         f"the guest has the NIC, but {situation.pod_phrase} has lost its interface: network-status lists it no more, "
         f"so nothing may pass{_how_it_comes_back(situation)}"
     )
     found = situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, message)
     return replace(found, again_at=situation.attempts.due_at if situation.attempts is not None else None)
+
+
+def _still_lost(situation: Situation, pod: LauncherPod) -> Finding | None:
+    """While nobody can tell, what was known is kept: it did not come back, and its attempts are not begun anew."""
+    record, status = situation.record, pod.network_status
+    if record is None or record.reason != Reason.POD_INTERFACE_LOST or pod.key.name not in record.message:
+        return None
+    if pod.is_ready and not status.problem and not status.has(""):
+        return None
+    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, record.message)
 
 
 def pod_has_it_again(situation: Situation) -> Finding | None:
@@ -62,4 +76,6 @@ def _how_it_comes_back(situation: Situation) -> str:
     if attempts.error:
         return f". The dynamic networks controller does not give it back: {attempts.error}{situation.attempts_phrase}"
     asked = situation.attempts_phrase or ". The pod is asked for it again"
+    if attempts.count == 0 and not situation.attempts_phrase:
+        asked = ". The pod is asked for it again when it is its turn: NICs that may fail are asked for one by one"
     return f"{asked}. If it, or the traffic, does not come back, migrate or restart the VM"

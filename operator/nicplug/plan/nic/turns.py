@@ -87,7 +87,11 @@ def _seated(suspects: Sequence[Waiting], now: datetime) -> Waiting:
         return min(suspects, key=_last)
     if now < _last(occupant) + _SEAT:
         return occupant
-    return min((item for item in suspects if item.attempts.is_due(now)), key=_last, default=occupant)
+    return min((item for item in suspects if _is_in_line(item, now)), key=_last, default=occupant)
+
+
+def _is_in_line(item: Waiting, now: datetime) -> bool:
+    return item.attempts.last_at is None or item.attempts.is_due(now)
 
 
 def _last(item: Waiting) -> datetime:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from tests.build import (
     TARGET_NODE,
     Json,
@@ -102,14 +103,95 @@ def test_it_holds_up_no_other_nic_while_it_fails() -> None:
 def test_of_two_each_is_asked_for_by_itself() -> None:
     """What the controller adds before one that fails it takes back, and network-status keeps it: of a NIC that the
     guest has already nobody would find out, as no node agent plugs it any more."""
-    world = World(nic("red"), asked=())
-    world.raw["status"]["interfaces"].append(row("red", "domain", "multus-status"))
+    world = two_lost()
     world.plan()
     assert world.asked() == [_interface("blue")]
     assert world.record("red")["reason"] == "PodInterfaceLost"
     world.pod = pod(networks=[element("blue")], attached=["blue"])
     world.plan(0.1)
     assert world.asked() == [_interface("blue"), _interface("red")]
+
+
+@pytest.mark.parametrize("says", [True, False], ids=["says so", "is silent"])
+def test_of_two_the_one_that_fails_leaves_the_other_its_turn(*, says: bool) -> None:
+    world = two_lost()
+    world.plan()
+    failures = [failed("blue", at=later(0.05))] if says else []
+    for seconds in range(1, 60):
+        world.plan(seconds, failures=failures)
+        if world.asked() == [_interface("red")]:
+            break
+    assert world.record("red")["attempts"] == 1
+
+
+def test_a_new_one_that_fails_leaves_it_its_turn() -> None:
+    """Lost in the two seconds in which the new one has its own."""
+    world = World(nic("red"), attached=("blue",))
+    world.plan()
+    failures = [failed("red", at=later(0.05))]
+    world.pod = pod(networks=[element("red")])
+    world.plan(0.5, failures=failures)
+    assert world.asked() == [_interface("red")]
+    assert world.record()["message"].split(". ")[1].startswith("The pod is asked for it again when it is its turn")
+    world.plan(3, failures=failures)
+    assert world.asked() == [_interface("blue")]
+    assert world.record()["attempts"] == 1
+
+
+SILENT = {
+    "the pod is not ready": lambda: pod(networks=[element("blue")], ready=False),
+    "network-status is not there": lambda: without_network_status(pod(networks=[element("blue")])),
+    "network-status has an entry without a name": lambda: pod(networks=[element("blue")], attached=[""]),
+}
+
+
+@pytest.mark.parametrize("title", SILENT)
+def test_it_is_not_back_while_nobody_can_tell(title: str) -> None:
+    """A container that is started again and again: its NIC arrived each time, and was asked for without a pause."""
+    world = World(asked=())
+    world.plan()
+    told = world.record()
+    for seconds in range(1, 8, 2):
+        world.pod = SILENT[title]()
+        silent = world.plan(seconds / 10)
+        world.pod = pod(networks=[element("blue")])
+        speaks = world.plan((seconds + 1) / 10)
+        assert (silent.announcements, speaks.announcements, _asks(speaks)) == ((), (), 0)
+        assert (world.record()["reason"], world.record()["attempts"]) == (told["reason"], told["attempts"])
+    assert _asks(world.plan(9)) == 1
+
+
+def test_a_pod_that_names_its_interfaces_in_another_way_has_lost_none() -> None:
+    """Of the pod that the guest has left (KubeVirt before 1.0) the row says net1."""
+    world = World()
+    rows = [primary_row(), row("blue", "domain", "multus-status", pod_interface="net1")]
+    world.raw["status"] |= {"interfaces": rows, "interfaceOperations": []}
+    arrive(world)
+    for seconds in range(3):
+        plan = world.plan(seconds, migrations=[migration("Succeeded")])
+        assert (plan.announcements, world.raw["status"]["interfaceOperations"]) == ((), [])
+
+
+def two_lost() -> World:
+    """The pod has lost the interfaces of both NICs of the guest."""
+    world = World(nic("red"), asked=())
+    world.raw["status"]["interfaces"].append(row("red", "domain", "multus-status"))
+    return world
+
+
+def without_network_status(raw: Json) -> Json:
+    """Multus has not written it, or somebody has removed it."""
+    del raw["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"]
+    return raw
+
+
+def arrive(world: World) -> None:
+    """The guest is on a target pod, which has all of its NICs."""
+    world.pod = target_pod(networks=[element("blue")], attached=["blue"])
+    world.raw["metadata"]["labels"] = {"kubevirt.io/nodeName": TARGET_NODE}
+    world.raw["status"]["nodeName"] = TARGET_NODE
+    done: Json = {"completed": True, "endTimestamp": "2026-01-02T03:04:00Z"}
+    world.raw["status"]["migrationState"] = migration_state(target=world.pod, **done)
 
 
 def test_it_is_told_once() -> None:
@@ -135,11 +217,7 @@ def test_a_guest_that_has_moved_since_has_nothing_to_tell_of_the_pod_that_it_lef
     world.plan()
     world.pod = pod(networks=[element("blue")], attached=["blue"])
     world.plan(1)
-    world.pod = target_pod(networks=[element("blue")], attached=["blue"])
-    world.raw["metadata"]["labels"] = {"kubevirt.io/nodeName": TARGET_NODE}
-    world.raw["status"]["nodeName"] = TARGET_NODE
-    done: Json = {"completed": True, "endTimestamp": "2026-01-02T03:04:00Z"}
-    world.raw["status"]["migrationState"] = migration_state(target=world.pod, **done)
+    arrive(world)
     plan = world.plan(2, migrations=[migration("Succeeded")])
     assert (world.record()["phase"], world.record()["reason"]) == ("Ready", "Attached")
     assert [item for item in plan.announcements if item.reason == "InterfacePlugged"] == []
