@@ -18,6 +18,7 @@ from nicplug.plan.migration.actions import Effects, normal, warning
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.garbage import old_migrations
 from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, request_abort
+from nicplug.plan.migration.lost_nodes import tell_lost_node
 from nicplug.plan.migration.status import copied_state
 from nicplug.plan.migration.timeouts import told_of
 from nicplug.plan.outcome import Plan, Subject
@@ -29,7 +30,6 @@ from nicplug.plan.vmi.state_patches import mark_failed
 KEPT_WITHOUT_VMI = timedelta(minutes=10)
 # Virt-handler breaks a copy off within a second; one that does not answer so long will not.
 ABORT_PATIENCE = timedelta(minutes=2)
-_NOBODY_ANSWERS = (Reason.TARGET_POD_LOST, Reason.NODE_LOST)
 
 
 def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
@@ -43,27 +43,33 @@ def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     )
     actions = tuple(action for part in parts for action in part.actions)
     announcements = tuple(item for part in parts for item in part.announcements)
-    again_at = _abort_due(facts) if _is_aborting(facts, now=now) else None
+    again_at = _abort_due(view, facts, now=now) if _is_aborting(view, facts, now=now) else None
     return _without_vmi(view, Plan(actions=actions, announcements=announcements, again_at=again_at), now=now)
 
 
-def _abort_due(facts: Facts) -> datetime | None:
+def _abort_due(view: MigrationView, facts: Facts, *, now: datetime) -> datetime | None:
+    """None: it is not known when it failed, or it is forged, as clocks do not differ so much.
+
+    While a node is away nobody can say where the guest is, and nothing is ended (`plan.migration.lost_nodes`).
+    """
     failed_at = facts.migration.entered_at(MigrationPhase.FAILED)
-    return failed_at + ABORT_PATIENCE if failed_at is not None else None
+    if failed_at is None or failed_at - now > ABORT_PATIENCE:
+        return None
+    return (now if tell_lost_node(view, facts) else failed_at) + ABORT_PATIENCE
 
 
-def _is_aborting(facts: Facts, *, now: datetime) -> bool:
+def _is_aborting(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
     """The copy runs, which only its node agents can break off: the guest may be in the target before they say so.
 
     Two leaders: one has handed off what the other has failed. Told that it has failed, the agents would forget a guest
     that has just arrived, and the target's deletion would end it.
     """
-    state, vmi, target, due = facts.state, facts.vmi, facts.target, _abort_due(facts)
+    state, vmi, target, due = facts.state, facts.vmi, facts.target, _abort_due(view, facts, now=now)
     if vmi is None or vmi.is_final or not facts.is_ours or not state.is_active or due is None or now >= due:
         return False
     if state.started_at is None or state.target_ready_at is not None or target is None or target.is_down_or_going:
         return False
-    return text(told_of(facts.migration).get("reason")) not in _NOBODY_ANSWERS
+    return text(told_of(facts.migration).get("reason")) != Reason.TARGET_POD_LOST  # else nobody answers
 
 
 def _is_told_now(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
@@ -72,7 +78,7 @@ def _is_told_now(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
     With its pod it ends for certain: its node was lost, and its node agent will say nothing any more.
     """
     state, vmi = facts.state, facts.vmi
-    if vmi is None or not facts.is_ours or not state.is_active or _is_aborting(facts, now=now):
+    if vmi is None or not facts.is_ours or not state.is_active or _is_aborting(view, facts, now=now):
         return False
     is_gone = facts.target is None and target_pod_key(vmi, migration_uid=facts.migration.uid) in view.gone_pods
     return state.target_ready_at is None or vmi.is_final or is_gone
@@ -88,7 +94,7 @@ def _is_arriving(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
 
 def _tell_node_agents(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
     """No node agent may go on with what has failed here."""
-    if facts.vmi is not None and _is_aborting(facts, now=now):
+    if facts.vmi is not None and _is_aborting(view, facts, now=now):
         return Effects(actions=() if facts.state.abort_requested else (request_abort(facts.vmi),))
     if facts.vmi is None or not _is_told_now(view, facts, now=now):
         return Effects()
@@ -112,7 +118,7 @@ def _delete_target(view: MigrationView, facts: Facts, *, now: datetime) -> Effec
     if pod is None or vmi is None or pod.deleting:
         return Effects()
     runs_there = facts.is_ours and state.target_ready_at is not None and not state.failed
-    if (runs_there and not pod.is_down) or _may_be_home(facts, pod) or _is_aborting(facts, now=now):
+    if (runs_there and not pod.is_down) or _may_be_home(facts, pod) or _is_aborting(view, facts, now=now):
         return Effects()
     # Not if it has changed: it is opened when a guest arrives.
     delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, version=pod.resource_version)

@@ -593,11 +593,20 @@ class TestAdoption:
             DELETE,
         ]
 
-    @pytest.mark.parametrize("reason", ["TargetPodLost", "NodeLost"])
-    def test_nobody_is_asked_to_break_off_what_has_lost_an_end(self, reason: str) -> None:
-        view = seen("Failed", moving(**STARTED), pod(), target_pod(), meta=told_by(reason))
+    def test_nobody_is_asked_to_break_off_what_has_lost_an_end(self) -> None:
+        view = seen("Failed", moving(**STARTED), pod(), target_pod(), meta=told_by("TargetPodLost"))
         (told,) = [item for item in plan_migration(view, now=NOW).actions if isinstance(item, PatchMigrationState)]
         assert thaw(told.wanted)["migrationState"]["failed"] is True
+
+    @pytest.mark.parametrize("moment", ["2030-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+    def test_a_forged_time_of_its_failure_holds_nothing_up(self, moment: str) -> None:
+        """Its slot and its VMI waited for that time, or every pass of it ended in an overflow."""
+        meta = told_by("MigrationCanceled")
+        meta["status"]["phaseTransitionTimestamps"] = [{"phase": "Failed", "phaseTransitionTimestamp": moment}]
+        plan = plan_migration(seen("Failed", moving(**STARTED), pod(), target_pod(), meta=meta), now=NOW)
+        assert [item for item in names(plan) if item in (ABORT, DELETE)] == [ABORT, DELETE]
+        without = plan_migration(seen("Failed", None, meta=meta), now=NOW)
+        assert "PatchFinalizers VirtualMachineInstanceMigration" in names(without)
 
     def test_one_that_is_deleted_before_it_was_seen_gets_no_finalizer(self) -> None:
         plan = plan_migration(seen("", vmi(), pod(), deleting=True, meta={"finalizers": ["a.example/hold"]}), now=NOW)

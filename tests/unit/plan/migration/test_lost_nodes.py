@@ -146,6 +146,27 @@ def test_a_pod_that_is_gone_is_not_asked_to_be_deleted() -> None:
     assert "Its pod is gone: the VM ends within two minutes" in told["message"]
 
 
+@pytest.mark.parametrize("name", [NODE, TARGET_NODE])
+def test_a_copy_of_a_failed_one_is_not_given_up_while_a_node_is_away(name: str) -> None:
+    """Two leaders: one has handed off what the other has failed. Its target may have the guest."""
+    away = [node(item, ready=item != name) for item in (NODE, TARGET_NODE)]
+    raw = migration("Failed", status=failed_at("2026-01-02T03:04:00Z"))
+    state = migration_state(**STARTED, abortRequested=True)
+    waits = plan_migration(migration_view(raw, vmi(moving=state), pod(), target_pod(), nodes=away), now=later(10**5))
+    assert outcome.migration_state(waits) == {}
+    assert not {"Delete Pod", "PatchFinalizers VirtualMachineInstanceMigration"} & set(names(waits))
+    assert waits.again_at == later(10**5 + 120)
+    back = plan_migration(migration_view(raw, vmi(moving=state), pod(), target_pod(), nodes=BOTH), now=later(10**5))
+    assert outcome.migration_state(back)["failed"] is True
+    forced = plan_migration(migration_view(raw, vmi(moving=state), pod(), nodes=away), now=later(10**5))
+    assert outcome.migration_state(forced)["failed"] is True
+
+
+def failed_at(moment: str) -> Json:
+    """Members of the status of a migration that has ended then."""
+    return {"phaseTransitionTimestamps": [{"phase": "Failed", "phaseTransitionTimestamp": moment}]}
+
+
 @pytest.mark.parametrize("deleting", [False, True], ids=["failed", "cancelled"])
 def test_a_failed_one_whose_guest_had_arrived_on_a_node_that_is_lost_is_let_go(deleting: bool) -> None:
     """Its target pod is known to be gone, so nobody can come any more: the slot must not be taken for ever."""
