@@ -29,7 +29,7 @@ def show(outcome: Outcome, *, console: Console) -> None:
         ("connections cut", str(outcome.connections_cut)),
         ("migrations", _list(outcome.migrations)),
         ("migrations at once", _list(outcome.at_once)),
-        ("NICs that are there, by their path", _list(outcome.paths)),
+        ("NICs that were ready, by their path", _list(outcome.paths)),
         ("operator processes started", str(outcome.starts)),
         ("ended by themselves", str(len(outcome.ends))),
         ("as declared after the last operation", _seconds(outcome.converged_seconds)),

@@ -69,7 +69,7 @@ class Outcome:
         rss_mib: of each replica at the end.
         migrations: by their last phase.
         at_once: the most migrations at once, by what watches of the API told.
-        paths: records of NICs that are there, by the path on which they came.
+        paths: NICs that were ready at any moment, by the path on which they came.
     """
 
     seed: int
@@ -126,6 +126,26 @@ class PodWatch:
                     self.seen.append(text)
 
 
+class PathWatch:
+    """Notes each NIC that was ready at any moment: a VM that restarts, and a user who unplugs it, take its record."""
+
+    def __init__(self, vmis: Mirror) -> None:
+        self._came: set[tuple[str, ...]] = set()
+        vmis.listen(self._look)
+
+    def _look(self, _old: Json | None, new: Json | None) -> None:
+        if new is None:
+            return
+        for record in (new.get("status") or {}).get("interfaceOperations") or []:
+            if record["phase"] == "Ready":
+                came = (new["metadata"]["uid"], record["name"], record["startTime"], record["path"])
+                self._came.add(came)
+
+    def counted(self) -> dict[str, int]:
+        """How many, by their path."""
+        return counted(self._came, by=lambda came: came[-1])
+
+
 def soak(*, directory: Path, shape: Shape, seed: int, say: Say) -> Outcome:
     """Run one; everything that it started is ended when it returns.
 
@@ -153,28 +173,30 @@ async def _soak(*, directory: Path, admin: Path, shape: Shape, seed: int, say: S
     outcome = Outcome(seed=seed, shape=shape)
     began = time.monotonic()
     async with _world(directory=directory, admin=admin, outcome=outcome, say=say) as world:
-        async with _watched(world) as (pods, migrations):
+        async with _watched(world) as (pods, migrations, paths):
             await _start_all(world)
             await _carry_out(world, write_script(shape, seed=seed))
             if await _converge(world):
                 await _rest(world)
             await _take_stock(world)
         outcome.violations += pods.seen
+        outcome.paths = paths.counted()
         _judge_migrations(outcome, replay(migrations.take()))
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
 
 
 @contextlib.asynccontextmanager
-async def _watched(world: World) -> AsyncIterator[tuple[PodWatch, MigrationWatch]]:
+async def _watched(world: World) -> AsyncIterator[tuple[PodWatch, MigrationWatch, PathWatch]]:
     """What is looked at all the time, not only in the end."""
     pods = PodWatch(world.api)
     scope = {"fieldSelector": f"metadata.namespace={NAMESPACE}"}
     vmis = Mirror(api=world.api, resource=VIRTUAL_MACHINE_INSTANCES, selector=scope)
+    paths = PathWatch(vmis)
     running = [asyncio.create_task(mirror.run()) for mirror in (pods.mirror, vmis)]
     try:
         async with watching(world.api, vmis, namespace=NAMESPACE) as migrations:
-            yield pods, migrations
+            yield pods, migrations, paths
     finally:
         for task in running:
             task.cancel()
@@ -347,8 +369,6 @@ async def _take_stock(world: World) -> None:
         outcome.rss_mib[replica.name] = round(psutil.Process(process.process.pid).memory_info().rss / 2**20, 1)
         outcome.events_dropped += await asyncio.to_thread(process.metric, "nicplug_dropped_events_total")
     outcome.warnings = world.supervisor.warnings()
-    records = [row for vmi in (await _look(world.api)).vmis for row in vmi["status"].get("interfaceOperations") or []]
-    outcome.paths = counted([row for row in records if row["phase"] == "Ready"], by=lambda row: str(row["path"]))
     outcome.violations += [f"a bug in the log of {text}" for text in world.supervisor.complaints()]
 
 
