@@ -55,7 +55,12 @@ def sandbox() -> None:
 
 @sandbox.command()
 @_directory
-@click.option("--nodes", type=click.IntRange(0, 500), default=3, show_default=True, help="Simulated nodes; 0: none.")
+@click.option(
+    "--nodes",
+    type=click.IntRange(0, 500),
+    default=None,
+    help="Simulated nodes; 0: none.  [default: as before, at first 3]",
+)
 @click.option(
     "--kubeconfig",
     "existing",
@@ -64,8 +69,11 @@ def sandbox() -> None:
     help="Use this cluster instead of an own control plane; `down` leaves it as it is.",
 )
 @_explained
-def up(*, directory: Path | None, nodes: int, existing: Path | None) -> None:
-    """Start the sandbox; what already runs is kept."""
+def up(*, directory: Path | None, nodes: int | None, existing: Path | None) -> None:
+    """Start the sandbox; what already runs is kept.
+
+    A control plane of which a program has died is made anew, without its objects.
+    """
     status = lifecycle.up(
         directory=directory or default_sandbox_directory(), nodes=nodes, existing=existing, progress=_say
     )

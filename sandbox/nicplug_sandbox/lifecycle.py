@@ -21,18 +21,19 @@ SOURCE_ROOT = Path(__file__).parents[1]
 # The CRDs are the project's, not the sandbox's; a wheel without a checkout has none.
 DEFINITIONS = Path(__file__).parents[2] / "crds"
 SIMULATOR = "node-simulator"
+DEFAULT_NODES = 3
 SIMULATOR_READY_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
 Say = Callable[[str], None]
 
 
-def up(*, directory: Path, nodes: int, existing: Path | None, progress: Say) -> SandboxStatus:
+def up(*, directory: Path, nodes: int | None, existing: Path | None, progress: Say) -> SandboxStatus:
     """Bring everything up that is not up yet; what already runs as asked is left alone.
 
     Args:
         directory: where the sandbox lives.
-        nodes: how many nodes to simulate, 0 for none.
+        nodes: how many nodes to simulate, 0 for none; None: as many as before, at first three.
         existing: kubeconfig of a cluster to use instead of a control plane of our own.
         progress: gets one line per step.
 
@@ -93,16 +94,17 @@ def _manifests() -> list[Path]:
     return [MANIFESTS, *([DEFINITIONS] if DEFINITIONS.is_dir() else [])]
 
 
-def _simulate(directory: Path, *, config: Path, nodes: int, progress: Say) -> None:
+def _simulate(directory: Path, *, config: Path, nodes: int | None, progress: Say) -> None:
     known = state.load(directory)
     if known is None:
         raise SandboxError(f"the sandbox in {directory} was ended meanwhile", remedy="Run `nicplug sandbox up` again.")
     running = known.process(SIMULATOR)
     if running and processes.is_alive(running):
-        if known.nodes == nodes:
+        if nodes is None or known.nodes == nodes:
             return
         progress(f"replacing the simulator of {known.nodes} nodes")
         processes.end([running], grace_seconds=controlplane.STOP_GRACE_SECONDS)
+    nodes = (known.nodes or DEFAULT_NODES) if nodes is None else nodes
     others = tuple(process for process in known.processes if process.name != SIMULATOR)
     state.save(directory, replace(known, processes=others, nodes=0))
     if nodes == 0:

@@ -399,7 +399,7 @@ class Reason(StrEnum):
     """
     NODE_LOST = "NodeLost"
     """A node of a migration that the node agents have is not ready, or not in the cluster any more: nobody can say
-    whether the VM runs there, so the migration is not ended, and not cancelled either.
+    whether the VM runs there, so the migration is not ended. Deleted, it is cancelled if the source's node is there.
 
     Bring the node back: it goes on by itself. Or, when you know that it is off, delete the Node, or by force the pod
     that the message names: with the target's pod the migration fails, and the VM stays where it is; with the source's
@@ -491,7 +491,7 @@ class Reason(StrEnum):
     INVALID_STATE_CHANGE_REQUEST = "InvalidStateChangeRequest"
     """A request in `status.stateChangeRequests` of a VM says nothing that could be done; it has been dropped.
 
-    Write action `Start`, or action `Stop` with the uid of the VMI; `virtctl` does.
+    Write action `Start`, or action `Stop` with the uid of the VMI, as KubeVirt's subresources do.
     """
     NAME_TAKEN = "NameTaken"
     """An object of that name exists and belongs to somebody else.
