@@ -235,7 +235,7 @@ async def _world(*, directory: Path, admin: Path, outcome: Outcome, say: Say) ->
                 api=api,
                 proxy=proxy,
                 supervisor=supervisor,
-                users=Users(api, vm_names(outcome.shape.vms)),
+                users=Users(api, vm_names(outcome.shape.vms), nodes=outcome.shape.node_names),
                 audit=AuditLog(directory / "audit.log"),
                 outcome=outcome,
                 say=say,

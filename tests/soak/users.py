@@ -5,9 +5,10 @@ would do the same.
 """
 
 import asyncio
+import itertools
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -56,11 +57,14 @@ class NotPossible(Exception):
     """There was nothing to do it on, such as an instance that did not run in time."""
 
 
-def vm_body(name: str, *nics: str) -> Json:
-    """A small VM on the pod network, and on a network of its own for each NIC; spread over the nodes.
+def vm_body(name: str, *nics: str, home: str = "") -> Json:
+    """A small VM on the pod network, and on a network of its own for each NIC.
 
-    The scheduler would put all of them on one: each node of the sandbox is as good as empty.
+    The scheduler would put all of them on one node: each node of the sandbox is as good as empty. So it begins on the
+    node `home`, where it can, and is migrated to wherever few are.
     """
+    prefers = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [home]}]}
+    affinity = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": prefers}]}
     spread = {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
@@ -87,6 +91,7 @@ def vm_body(name: str, *nics: str) -> Json:
                     },
                     "networks": [{"name": "default", "pod": {}}, *map(_network, nics)],
                     "terminationGracePeriodSeconds": 0,
+                    "affinity": {"nodeAffinity": affinity},
                     "topologySpreadConstraints": [spread],
                 },
             },
@@ -130,11 +135,12 @@ def _drop(spec: Json, nic: str) -> None:
 class Users:
     """Everybody who asks for something, one thing at a time per VM."""
 
-    def __init__(self, api: Api, names: list[str]) -> None:
+    def __init__(self, api: Api, names: list[str], *, nodes: Sequence[str]) -> None:
         self.declared = {name: Declared() for name in names}
         self.done: Counter[str] = Counter()
         self.not_possible: list[str] = []
         self._api = api
+        self._homes = dict(zip(names, itertools.cycle(nodes), strict=False))
         self._turns = {name: asyncio.Lock() for name in ["", *names]}
 
     async def prepare(self) -> None:
@@ -219,7 +225,9 @@ class Users:
         while True:
             try:
                 await self._until_answered(
-                    lambda: self._api.create(VIRTUAL_MACHINES, vm_body(name, *nics), namespace=NAMESPACE)
+                    lambda: self._api.create(
+                        VIRTUAL_MACHINES, vm_body(name, *nics, home=self._homes[name]), namespace=NAMESPACE
+                    )
                 )
             except ApiError as error:
                 if error.status != HTTPStatus.CONFLICT:
