@@ -38,12 +38,13 @@ async def test_one_whose_network_is_deleted_comes_to_rest(world: World, monkeypa
     await world.until(lambda: world.record(name, "blue").get("suspect"))
     world.server.delete(NAD, "lan")
     await world.until(lambda: world.record(name, "blue")["phase"] == "Blocked")
-    await world.until(lambda: BLUE not in objects.requested(world.pod_of(name)))
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [RED])
     await world.at_rest()
     world.server.clear_requests()
     await asyncio.sleep(3)
-    assert world.written() == []
-    assert (world.record(name, "blue")["phase"], objects.requested(world.pod_of(name))) == ("Blocked", [])
+    # Red may be asked for again within this time.
+    assert len(world.written()) <= 2
+    assert (world.record(name, "blue")["phase"], objects.requested(world.pod_of(name))) == ("Blocked", [RED])
 
 
 async def test_it_is_detached_and_asked_for_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from nicplug.model.networks_annotation import (
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic import withdrawals
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.nic.links import PodLinks, Rows, has_lost_interface, interface_names
@@ -77,6 +78,7 @@ class PodRequest:
         left_alone: NICs that the pod must not be asked for, or not to let go: they take another path.
         is_heard: a dynamic networks controller may be on the pod's node.
         withdrawn: NICs that are taken out until network-status drops them, to be asked for anew.
+        is_refused: nothing is sent, as the API server has just refused a write for the VMI.
     """
 
     vmi: VirtualMachineInstance
@@ -91,6 +93,7 @@ class PodRequest:
     left_alone: frozenset[str] = frozenset()
     is_heard: bool = True
     withdrawn: frozenset[str] = frozenset()
+    is_refused: bool = False
 
 
 def decide_annotation(request: PodRequest) -> AnnotationDecision:
@@ -133,16 +136,19 @@ class _Decider:
         self.staying += self._still_in_guest()
         staying = {str(item["interface"]) for item in self.staying}
         leaving = [item for interface, item in self.own.items() if interface not in staying and self._has(interface)]
-        detaching = self._detaching()
+        detaching, taken_out = self._detaching(), self._taken_out()
         # The controller removes nothing before all additions succeed.
-        removing = bool(leaving) or self._holds_up_suspects(detaching) or self._is_withdrawing()
+        removing = bool(leaving) or self._holds_up_suspects(detaching) or withdrawals.may_succeed(taken_out, now=now)
         turn = take_turns(self.waiting, removing=removing, now=now)
         additions = [item.element for item in turn.admitted]
         is_hasty = bool(leaving and additions) and now < request.additions_due
         kept = [*self._in_spec_order([*self.staying, *additions]), *(leaving if is_hasty else ())]
-        asked = turn.asked | self._ask_to_detach(detaching, leaving=() if is_hasty else leaving)
+        again = withdrawals.overdue(taken_out, now=now)
+        asked = turn.asked | self._ask_to_detach(detaching, leaving=() if is_hasty else leaving) | again
         for item in self.waiting:
             self._note(item.name, item.attempts, is_asked=item.name in turn.asked, is_there=item in turn.admitted)
+        for nic in again:
+            self._note(nic, taken_out[nic], is_asked=True, is_there=True)
         elements, seen = [*kept, *self.foreign], request.pod.networks_annotation or ""
         text = None if _same_elements(present, elements) else render_annotation(elements)
         if text is None and asked:
@@ -150,6 +156,7 @@ class _Decider:
         asked_for = {name: item for item in kept if (name := self._name_of(item)) is not None}
         moments = [turn.again_at, request.additions_due if is_hasty else None]
         moments += [self.attempts[name].due_at for name in detaching if name not in self.withheld]
+        moments += withdrawals.moments(taken_out, now=now)
         return AnnotationDecision(
             text=text,
             is_made=True,
@@ -322,15 +329,32 @@ class _Decider:
         hopeful = [name for name in detaching if name not in self.withheld]
         return any(not self._detach_attempts(name).is_suspect for name in hopeful)
 
-    def _is_withdrawing(self) -> bool:
-        return any(self._has(self.names[name]) for name in self.request.withdrawn if name in self.names)
+    def _taken_out(self) -> dict[str, Attempts]:
+        """Of the NICs that are taken out and that the pod still lists; without those that it cannot detach."""
+        found: dict[str, Attempts] = {}
+        for name in self.request.withdrawn:
+            network, interface = self._network(name), self.names.get(name)
+            if network is None or interface is None or not self._has(interface):
+                continue
+            known, namespace = self.request.known, self.request.vmi.key.namespace
+            if refuse_attachment(network, namespace=namespace, known=known) is None:
+                found[name] = withdrawals.withdraw_attempts(
+                    self.request.records[name],
+                    is_leaving=interface in self.own,
+                    definition=known.definitions.get(attachment_key(network, namespace=namespace)),
+                    failure=self.request.failures.get(interface),
+                    now=self.request.now,
+                    is_heard=self.request.is_heard,
+                )
+        return found
 
     def _note(self, name: str, attempts: Attempts, *, is_asked: bool, is_there: bool) -> None:
         now, generation = self.request.now, self.request.vmi.generation
         # Asked by an earlier pass whose record has not been written: counted from when it is noticed.
         is_unrecorded = attempts.count == 0 and (is_there or bool(attempts.error))
         noted = attempts.again(generation=generation, now=now) if is_asked or is_unrecorded else attempts
-        self.attempts[name] = noted
+        # What is not sent is no attempt: counted, it was written down every two seconds, and its pauses grew.
+        self.attempts[name] = attempts if self.request.is_refused else noted
 
     def _has(self, pod_interface: str) -> bool:
         name = next((name for name, interface in self.names.items() if interface == pod_interface), "")

@@ -68,6 +68,8 @@ def _how_it_comes_back(situation: Situation) -> str:
         return f"; {journey.name} migrates the VM to a pod that has it"
     if (refusal := situation.annotation.withheld.get(name)) is not None:
         return f". It cannot be asked for again: {refusal.message}"
+    if (denied := situation.view.refusal) is not None:
+        return f". The API server refuses to have it asked for again, and is asked once more: {denied.message}"
     if attempts is None:
         return ": migrate or restart the VM"
     if not attempts.is_heard:

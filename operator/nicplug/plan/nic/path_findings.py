@@ -51,6 +51,8 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
 def path_is_chosen(situation: Situation) -> Finding:
     """What was chosen, when it is no migration."""
     chosen = situation.choose()
+    if chosen.choice.verdict is Verdict.HOLD and situation.chooser.is_given_up(situation.interface.name):
+        return replace(settled_by(chosen), message=_given_up(situation, chosen))
     if chosen.choice.verdict is not Verdict.DYNAMIC:
         return settled_by(chosen, tried=situation.next_attempt_phrase if chosen.choice.verdict is Verdict.HOLD else "")
     is_unplug = situation.operation is OperationType.UNPLUG
@@ -183,6 +185,17 @@ def _withdrawn(situation: Situation) -> str:
     if not situation.chooser.is_withdrawn(situation.interface.name):
         return ""
     return ", which is to detach first what network-status lists and the pod has not got"
+
+
+def _given_up(situation: Situation, chosen: Chosen) -> str:
+    failure = situation.chooser.failure(situation.interface.name)
+    error = chosen.evidence.error or (failure.message if failure is not None else "")
+    said, mend = (f": {error}", "mend that, then ") if error else ("", "")
+    return (
+        f"network-status of {situation.pod_phrase} lists the interface, and the pod has probably not got it: it was "
+        f"taken out and asked for in vain{said}. It is not asked for any more until something changes: {mend}migrate "
+        "or restart the VM"
+    )
 
 
 def _queue(situation: Situation) -> str:

@@ -61,19 +61,24 @@ def is_suspect(
     return any(other is not None and other.start_time <= asked_at for other in others)
 
 
-def withdrawn_at(record: InterfaceOperation, *, now: datetime) -> datetime | None:
-    """When the element of a suspect is taken out; None when that is no longer tried."""
-    return _arrived_at(record, now=now) + PATIENCE if record.attempts < MOST_ATTEMPTS else None
+def withdrawn_at(record: InterfaceOperation, *, is_anew: bool, now: datetime) -> datetime | None:
+    """When the element of a suspect is taken out; None when that is no longer tried.
+
+    Args:
+        is_anew: something has changed since the last attempt.
+    """
+    return _arrived_at(record, now=now) + PATIENCE if is_anew or record.attempts < MOST_ATTEMPTS else None
 
 
 def _arrived_at(record: InterfaceOperation, *, now: datetime) -> datetime:
     """When its interface was first listed, which may be long after it was asked for: a controller may be slow, or away.
 
-    In the pass that sees it first the record does not say so yet; of one that was taken out it says so no more.
+    In the pass that sees it first the record does not say so yet; of one that was taken out it says so no more, and
+    has been asked since to be detached.
     """
     if record.phase == OperationPhase.IN_POD:
         return max(_asked_at(record), record.last_transition_time)
-    return _asked_at(record) if record.is_suspect else max(_asked_at(record), now)
+    return record.start_time if record.is_suspect else max(_asked_at(record), now)
 
 
 def _asked_at(record: InterfaceOperation) -> datetime:

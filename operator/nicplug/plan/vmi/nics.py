@@ -114,6 +114,7 @@ def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, choo
             now=chooser.now,
             left_alone=chooser.left_alone(),
             is_heard=not view.controller.is_absent,
+            is_refused=view.refusal is not None,
             withdrawn=frozenset(item.name for item in view.vmi.interfaces if chooser.is_withdrawn(item.name)),
         )
     )

@@ -144,7 +144,22 @@ class Chooser:
     def withdrawn_at(self, name: str) -> datetime | None:
         """When a suspect is taken out of the annotation; None when it is none, or that is no longer tried."""
         record = self.records.get(name)
-        return phantoms.withdrawn_at(record, now=self.now) if record is not None and self.is_suspect(name) else None
+        if record is None or not self.is_suspect(name):
+            return None
+        return phantoms.withdrawn_at(record, is_anew=self._has_changed_since(record), now=self.now)
+
+    def is_given_up(self, name: str) -> bool:
+        """A suspect that was taken out and asked for in vain so often that nobody tries it any more."""
+        return self.is_suspect(name) and self.withdrawn_at(name) is None
+
+    def _has_changed_since(self, record: InterfaceOperation) -> bool:
+        """The VMI, or the network's configuration, since its last attempt."""
+        network = next((item for item in self.view.vmi.networks if item.name == record.name), None)
+        definition, last_at = self._definition(network), record.last_attempt_time
+        changed_at = definition.changed_at if definition is not None else None
+        return last_at is not None and (
+            record.observed_generation != self.view.vmi.generation or (changed_at is not None and changed_at > last_at)
+        )
 
     def is_phantom(self, name: str) -> bool:
         """It has had its time: it is no more believed to be in the pod."""
@@ -183,7 +198,7 @@ class Chooser:
     ) -> PathEvidence:
         view, pod = self.view, self.pod
         definition = self._definition(network)
-        failure = self._failure(interface.name)
+        failure = self.failure(interface.name)
         attempts = attempts_of(
             record,
             operation=operation,
@@ -224,7 +239,8 @@ class Chooser:
         key = attachment_key(network, namespace=self.view.vmi.key.namespace)
         return self.view.attachments.definitions.get(key)
 
-    def _failure(self, name: str) -> PodFailure | None:
+    def failure(self, name: str) -> PodFailure | None:
+        """What was last said to have failed about its pod interface."""
         pod = self.pod
         if pod is None:
             return None
@@ -241,7 +257,8 @@ class Chooser:
         if record is None or record.waiting_since is None:
             return self.now
         changed_at = definition.changed_at if definition is not None else None
-        is_spec_new = record.observed_generation != self.view.vmi.generation
+        # Not of a suspect, which nobody asks for until it is detached: it would begin without end.
+        is_spec_new = record.observed_generation != self.view.vmi.generation and not record.is_suspect
         if (changed_at is not None and changed_at > record.waiting_since) or (
             record.phase == OperationPhase.FAILED and is_spec_new
         ):
