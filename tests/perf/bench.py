@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from tests.perf import growth, migration_report, migrations, report
+from tests.perf import growth, migration_report, migrations, report, results
 from tests.perf.budgets import judge
 from tests.perf.flame import Profile, profile
 from tests.perf.growth import Point, point
@@ -128,7 +128,9 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--quick", is_flag=True, help="5 VMs, 10 hot-plugs: does it work at all?")
 @click.option("--profile", "with_profile", is_flag=True, help="Sample the operator's stack; figures get worse by it.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the result there as JSON.")
+@click.option(
+    "--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the result there, to compare others with."
+)
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -186,7 +188,7 @@ def main(
         growth.save_picture(points, path=picture)
         found["growth"] = growth.as_json(points)
     if save is not None:
-        save.write_text(json.dumps(found, indent=1) + "\n")
+        results.save(found, path=save)
     _print(found, profiles=profiles, points=points, output=output, baseline=baseline)
     if with_migrations:
         _say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
@@ -200,7 +202,7 @@ def _only_migrations(*, quick: bool, output: str, save: Path | None, baseline: P
     if save is not None:
         # The rest of an earlier result stays: it was measured on its own.
         earlier = json.loads(save.read_text()) if save.exists() else {}
-        save.write_text(json.dumps({**earlier, "migrations": found}, indent=1) + "\n")
+        results.save({**earlier, "migrations": found}, path=save)
     if output == "json":
         click.echo(json.dumps(found, indent=1))
         return

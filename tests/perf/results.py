@@ -1,11 +1,13 @@
 """What came out of a run, as one JSON document, and its comparison with the budgets and with a baseline."""
 
+import json
 import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from tests.perf.audit import EVENTS, Write, counted, without_lease
@@ -111,3 +113,10 @@ def result(*, shape: Shape, phases: Mapping[str, Phase]) -> dict[str, Any]:
             name: {process: asdict(usage) for process, usage in phase.usage.items()} for name, phase in phases.items()
         },
     }
+
+
+def save(found: Mapping[str, Any], *, path: Path) -> None:
+    """For comparisons: without every moment at which a migration began or ended, which only its picture needs."""
+    migrations = {key: value for key, value in found.get("migrations", {}).items() if key != "running"}
+    kept = {**found, "migrations": migrations} if migrations else found
+    path.write_text(json.dumps(kept, indent=1) + "\n")

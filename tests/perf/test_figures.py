@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.perf import migration_report
+from tests.perf import migration_report, results
 from tests.perf.audit import AuditLog, Write, counted, without_lease
 from tests.perf.budgets import BUDGETS, Verdict, judge
 from tests.perf.flame import profile
@@ -190,6 +190,14 @@ def migrations(**changes: Any) -> dict[str, Any]:
         "crowd": {**outcome, **MIGRATIONS["crowd"], **explained},
     }
     return {**found, **changes}
+
+
+def test_what_is_saved_to_compare_with_has_no_moments_and_all_else(tmp_path: Path) -> None:
+    results.save({"shape": {"vms": 1}, "migrations": migrations()}, path=tmp_path / "baseline.json")
+    found = json.loads((tmp_path / "baseline.json").read_text())
+    expected = migrations()
+    del expected["running"]
+    assert found == {"shape": {"vms": 1}, "migrations": expected}
 
 
 def test_a_budget_of_migrations_is_judged_only_when_they_were_measured() -> None:
