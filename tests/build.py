@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nicplug.model.attachments import Knowledge, KnownAttachments, parse_attachment_definition
+from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
@@ -49,6 +50,8 @@ TARGET_POD_UID = "55555555-eeee-4000-8000-000000000005"
 TARGET_NODE = "node02"
 # As the operator names it: five digits of the SHA-256 of the VMI's uid.
 POD_NAME = "virt-launcher-vmi-fedora-5ca3e"
+
+CONTROLLER = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
 
 # KubeVirt's vectors for the hashed scheme, of its own unit tests.
 POD_INTERFACES = {

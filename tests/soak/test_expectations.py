@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 from tests.perf.concurrency import JOB_LABEL, Concurrency
+from tests.soak.bodies import vm_body
 from tests.soak.expectations import NETWORK_STATUS, NETWORKS, POD_LINKS, Found, live_pods, pod_interface, violations
 from tests.soak.moves import exceeded, too_many_pods
 from tests.soak.script import network_of
-from tests.soak.users import NAMESPACE, Declared, vm_body
+from tests.soak.users import NAMESPACE, Declared
 
 from nicplug_sandbox.node.api import Json
 
@@ -19,7 +20,7 @@ NIC = "blue"
 
 def world() -> dict[str, Json]:
     """A VM with one NIC, as it is when all is well."""
-    vm = vm_body("vm", NIC)
+    vm = vm_body("vm", NIC, home="node01")
     vm["metadata"] |= {"uid": "vm-uid"}
     vm["status"] = {"printableStatus": "Running", "ready": True}
     rows = [
@@ -81,7 +82,7 @@ def test_a_world_as_declared_has_no_violations() -> None:
 
 def test_a_nic_of_the_instance_alone_belongs_to_this_instance_only() -> None:
     objects = world()
-    objects["vm"]["spec"]["template"]["spec"] = vm_body("vm")["spec"]["template"]["spec"]
+    objects["vm"]["spec"]["template"]["spec"] = vm_body("vm", home="node01")["spec"]["template"]["spec"]
     assert violations(found(objects), declared(template={}, instance={"vmi-uid": {NIC: "up"}})) == []
     told = violations(found(objects), declared(template={}, instance={"another-uid": {NIC: "up"}}))
     assert len(told) == 1
@@ -138,7 +139,11 @@ CASES = [
     Case("instance of an older VM", lambda o: o["vm"]["metadata"].update(uid="new"), "belongs to another VM"),
     Case("instance failed", lambda o: _status(o, phase="Failed"), "is Failed, not Running"),
     Case("instance is going", lambda o: o["vmi"]["metadata"].update(deletionTimestamp="now"), "being deleted"),
-    Case("template lost the NIC", lambda o: o["vm"]["spec"].update(vm_body("vm")["spec"]), "the template has the NICs"),
+    Case(
+        "template lost the NIC",
+        lambda o: o["vm"]["spec"].update(vm_body("vm", home="node01")["spec"]),
+        "the template has the NICs",
+    ),
     Case(
         "instance keeps an absent NIC",
         lambda o: o["vmi"]["spec"]["domain"]["devices"]["interfaces"][1].update(state="absent"),

@@ -15,6 +15,7 @@ from http import HTTPStatus
 import aiohttp
 from tests.perf.migrations import set_controller
 from tests.perf.world import make_network
+from tests.soak import bodies
 from tests.soak.script import NICS, Deed, Operation, network_of
 
 from nicplug_sandbox.node.api import (
@@ -31,7 +32,6 @@ from nicplug_sandbox.node.api import (
 NAMESPACE = "soak"
 VIRTUAL_MACHINES = Resource(prefix="/apis/kubevirt.io/v1", plural="virtualmachines")
 KUBEVIRTS = Resource(prefix="/apis/kubevirt.io/v1", plural="kubevirts")
-LABEL = {"soak": "vm"}
 _PATIENCE_SECONDS = 90.0
 _INSTANCE_SECONDS = 20.0
 _PAUSE_SECONDS = 0.2
@@ -55,81 +55,6 @@ class Declared:
 
 class NotPossible(Exception):
     """There was nothing to do it on, such as an instance that did not run in time."""
-
-
-def vm_body(name: str, *nics: str, home: str = "") -> Json:
-    """A small VM on the pod network, and on a network of its own for each NIC.
-
-    The scheduler would put all of them on one node: each node of the sandbox is as good as empty. So it begins on the
-    node `home`, where it can, and is migrated to wherever few are.
-    """
-    prefers = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [home]}]}
-    affinity = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": prefers}]}
-    spread = {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": LABEL},
-    }
-    return {
-        "apiVersion": "kubevirt.io/v1",
-        "kind": "VirtualMachine",
-        "metadata": {"name": name},
-        "spec": {
-            "runStrategy": "Always",
-            "template": {
-                "metadata": {"labels": {"app": name, **LABEL}},
-                "spec": {
-                    "domain": {
-                        "devices": {
-                            "interfaces": [
-                                {"name": "default", "masquerade": {}},
-                                *({"name": nic, "bridge": {}} for nic in nics),
-                            ]
-                        },
-                        "resources": {"requests": {"memory": "64Mi"}},
-                    },
-                    "networks": [{"name": "default", "pod": {}}, *map(_network, nics)],
-                    "terminationGracePeriodSeconds": 0,
-                    "affinity": {"nodeAffinity": affinity},
-                    "topologySpreadConstraints": [spread],
-                },
-            },
-        },
-    }
-
-
-def _network(nic: str) -> Json:
-    return {"name": nic, "multus": {"networkName": network_of(nic)}}
-
-
-def _interfaces(spec: Json) -> list[Json]:
-    found: list[Json] = spec["domain"]["devices"]["interfaces"]
-    return found
-
-
-def _find(spec: Json, nic: str) -> Json | None:
-    return next((item for item in _interfaces(spec) if item["name"] == nic), None)
-
-
-def _plug(spec: Json, nic: str) -> None:
-    present = _find(spec, nic)
-    if present is not None:
-        present.pop("state", None)
-        return
-    _interfaces(spec).append({"name": nic, "bridge": {}})
-    spec["networks"] = [*(item for item in spec["networks"] if item["name"] != nic), _network(nic)]
-
-
-def _set(spec: Json, nic: str, **members: str) -> None:
-    present = _find(spec, nic)
-    if present is not None:
-        present.update(members)
-
-
-def _drop(spec: Json, nic: str) -> None:
-    spec["domain"]["devices"]["interfaces"] = [item for item in _interfaces(spec) if item["name"] != nic]
-    spec["networks"] = [item for item in spec["networks"] if item["name"] != nic]
 
 
 class Users:
@@ -226,7 +151,7 @@ class Users:
             try:
                 await self._until_answered(
                     lambda: self._api.create(
-                        VIRTUAL_MACHINES, vm_body(name, *nics, home=self._homes[name]), namespace=NAMESPACE
+                        VIRTUAL_MACHINES, bodies.vm_body(name, *nics, home=self._homes[name]), namespace=NAMESPACE
                     )
                 )
             except ApiError as error:
@@ -250,26 +175,26 @@ class Users:
         self.declared[operation.vm].exists = False
 
     async def plug(self, operation: Operation) -> None:
-        await self._edit_template(operation, lambda spec: _plug(spec, operation.nic))
+        await self._edit_template(operation, lambda spec: bodies.plug(spec, operation.nic))
         self.declared[operation.vm].template[operation.nic] = "up"
 
     async def unplug(self, operation: Operation) -> None:
-        await self._edit_template(operation, lambda spec: _set(spec, operation.nic, state="absent"))
+        await self._edit_template(operation, lambda spec: bodies.edit(spec, operation.nic, state="absent"))
         declared = self.declared[operation.vm]
         declared.template.pop(operation.nic, None)
         for nics in declared.instance.values():
             nics.pop(operation.nic, None)
 
     async def drop(self, operation: Operation) -> None:
-        await self._edit_template(operation, lambda spec: _drop(spec, operation.nic))
+        await self._edit_template(operation, lambda spec: bodies.drop(spec, operation.nic))
         self.declared[operation.vm].template.pop(operation.nic, None)
 
     async def link(self, operation: Operation) -> None:
-        await self._edit_template(operation, lambda spec: _set(spec, operation.nic, state=operation.value))
+        await self._edit_template(operation, lambda spec: bodies.edit(spec, operation.nic, state=operation.value))
         self.declared[operation.vm].template[operation.nic] = operation.value
 
     async def edit_mac(self, operation: Operation) -> None:
-        await self._edit_template(operation, lambda spec: _set(spec, operation.nic, macAddress=operation.value))
+        await self._edit_template(operation, lambda spec: bodies.edit(spec, operation.nic, macAddress=operation.value))
 
     async def edit_memory(self, operation: Operation) -> None:
         def change(spec: Json) -> None:
@@ -309,17 +234,17 @@ class Users:
         vmi = await self._running_instance(operation.vm)
         vm = await self._get(VIRTUAL_MACHINES, operation.vm)
         specs = (vmi["spec"], *([vm["spec"]["template"]["spec"]] if vm else []))
-        if any(_find(spec, operation.nic) for spec in specs):
+        if any(bodies.find(spec, operation.nic) for spec in specs):
             raise NotPossible("the NIC is still there")
-        uid = await self._edit_instance(operation, lambda spec: _plug(spec, operation.nic))
+        uid = await self._edit_instance(operation, lambda spec: bodies.plug(spec, operation.nic))
         self.declared[operation.vm].instance.setdefault(uid, {})[operation.nic] = "up"
 
     async def unplug_instance(self, operation: Operation) -> None:
-        uid = await self._edit_instance(operation, lambda spec: _set(spec, operation.nic, state="absent"))
+        uid = await self._edit_instance(operation, lambda spec: bodies.edit(spec, operation.nic, state="absent"))
         self.declared[operation.vm].instance.get(uid, {}).pop(operation.nic, None)
 
     async def link_instance(self, operation: Operation) -> None:
-        uid = await self._edit_instance(operation, lambda spec: _set(spec, operation.nic, state=operation.value))
+        uid = await self._edit_instance(operation, lambda spec: bodies.edit(spec, operation.nic, state=operation.value))
         nics = self.declared[operation.vm].instance.get(uid, {})
         if operation.nic in nics:
             nics[operation.nic] = operation.value

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.build import (
+    CONTROLLER,
     NAME,
     NOW,
     TARGET_NODE,
@@ -53,7 +54,6 @@ OURS: dict[str, Any] = {
     "ownerReferences": [owner("VirtualMachineInstance", NAME, VMI_UID)],
 }
 NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
-READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
 NO_MIGRATION = HotplugPolicy(migration=MigrationPolicy.NEVER)
 UP = [{"type": "Ready", "status": "True"}]
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
@@ -168,7 +168,7 @@ CASES = [
     ),
     Case(
         title="dynamicPath Never: migrated, and the pod is no longer asked",
-        view={"controller": READY, "policy": HotplugPolicy(dynamic_path=DynamicPath.NEVER)},
+        view={"controller": CONTROLLER, "policy": HotplugPolicy(dynamic_path=DynamicPath.NEVER)},
         expected=("Migration", "Migrating", Reason.DYNAMIC_PATH_NEVER),
         makes=True,
         asks=True,
@@ -176,14 +176,14 @@ CASES = [
     ),
     Case(
         title="the controller is ready: in place",
-        view={"controller": READY},
+        view={"controller": CONTROLLER},
         expected=("Dynamic", "Pending", Reason.WAITING_FOR_POD_INTERFACE),
         required="False",
     ),
     Case(
         title="the deadline is over: migrated",
         record=operation("blue", waitingSince=later(-10), lastAttemptTime=later(-1), observedGeneration=1),
-        view={"controller": READY},
+        view={"controller": CONTROLLER},
         expected=("Migration", "Migrating", Reason.DYNAMIC_TIMEOUT),
         says="within 10 s",
         makes=True,
@@ -192,7 +192,7 @@ CASES = [
     Case(
         title="the controller failed once: asked again",
         record=operation("blue", waitingSince=later(-1), lastAttemptTime=later(-1), observedGeneration=1),
-        view={"controller": READY, "failures": [failed("blue")]},
+        view={"controller": CONTROLLER, "failures": [failed("blue")]},
         expected=("Dynamic", "Pending", Reason.ATTACH_FAILED),
         says="failed once to attach network default/blue-net",
         required="False",
@@ -200,7 +200,7 @@ CASES = [
     Case(
         title="the controller failed twice: migrated before the deadline",
         record=operation("blue", attempts=2, waitingSince=later(-3), lastAttemptTime=later(-1), observedGeneration=1),
-        view={"controller": READY, "failures": [failed("blue")]},
+        view={"controller": CONTROLLER, "failures": [failed("blue")]},
         expected=("Migration", "Migrating", Reason.ATTACH_FAILED),
         says="failed 2 times",
         makes=True,
@@ -211,7 +211,7 @@ CASES = [
         record=operation(
             "blue", attempts=2, waitingSince=later(-3), lastAttemptTime=NOW, observedGeneration=1, lastError="no"
         ),
-        view={"controller": READY, "failures": [failed("blue", at=later(-2))]},
+        view={"controller": CONTROLLER, "failures": [failed("blue", at=later(-2))]},
         expected=("Dynamic", "Pending", Reason.ATTACH_FAILED),
         required="False",
     ),
@@ -219,7 +219,7 @@ CASES = [
         title="failed, and onFailure Hold: Failed, and asked further",
         record=operation("blue", attempts=2, waitingSince=later(-3), lastAttemptTime=later(-1), observedGeneration=1),
         view={
-            "controller": READY,
+            "controller": CONTROLLER,
             "failures": [failed("blue")],
             "policy": HotplugPolicy(on_failure=OnFailure.HOLD),
         },
@@ -231,7 +231,7 @@ CASES = [
         title="its time is over after one attempt, and onFailure Hold: says when it is asked again",
         record=operation("blue", attempts=1, waitingSince=later(-5), lastAttemptTime=later(-5), observedGeneration=1),
         view={
-            "controller": READY,
+            "controller": CONTROLLER,
             "policy": HotplugPolicy(on_failure=OnFailure.HOLD, dynamic_timeout=timedelta(seconds=5)),
         },
         expected=("Dynamic", "Failed", Reason.DYNAMIC_TIMEOUT),
@@ -277,7 +277,7 @@ CASES = [
     ),
     Case(
         title="a controller came while the migration waits: it goes on until the pod has the interface",
-        view={"controller": READY},
+        view={"controller": CONTROLLER},
         record=migrating(),
         migrations=(migration("Pending", **OURS),),
         expected=("Migration", "Migrating", Reason.MIGRATING),
@@ -285,7 +285,7 @@ CASES = [
     ),
     Case(
         title="the pod has the interface while the migration waits: taken back",
-        view={"controller": READY},
+        view={"controller": CONTROLLER},
         pods=(HAS,),
         row=IN_POD,
         record=migrating(),
@@ -295,7 +295,7 @@ CASES = [
     ),
     Case(
         title="the pod has the interface while a user's migration waits: not ours to take back",
-        view={"controller": READY},
+        view={"controller": CONTROLLER},
         pods=(HAS,),
         row=IN_POD,
         migrations=(migration("Pending"),),
@@ -355,7 +355,7 @@ CASES = [
     ),
     Case(
         title="the target pod was made without it: served right after",
-        view={"controller": READY},
+        view={"controller": CONTROLLER},
         pods=(pod(), TARGET_WITHOUT),
         migrations=(migration("Scheduling"),),
         expected=("Dynamic", "Pending", Reason.AFTER_MIGRATION),
@@ -400,7 +400,7 @@ CASES = [
         title="an unplug while the VM is migrated: the guest may answer only after that",
         nic=absent("blue"),
         row=row("blue", "domain", "multus-status"),
-        view={"controller": READY},
+        view={"controller": CONTROLLER},
         pods=(HAS, TARGET),
         migrations=(migration("Running"),),
         state=migration_state(),
@@ -412,7 +412,7 @@ CASES = [
         title="a link while the VM is migrated: that comes first",
         nic=nic("blue", state="down"),
         row=row("blue", "domain", "multus-status", linkState="up"),
-        view={"controller": READY},
+        view={"controller": CONTROLLER},
         pods=(HAS, TARGET),
         migrations=(migration("Running"),),
         state=migration_state(),
@@ -422,7 +422,7 @@ CASES = [
     ),
     Case(
         title="it rides with somebody's migration",
-        view={"controller": READY},
+        view={"controller": CONTROLLER},
         pods=(pod(), TARGET),
         migrations=(migration("Running"),),
         state=migration_state(),
@@ -499,7 +499,7 @@ CASES = [
         pods=(HAS, TARGET),
         row=IN_POD,
         operation="Unplug",
-        view={"controller": READY},
+        view={"controller": CONTROLLER},
         migrations=(migration("Scheduling"),),
         expected=("Dynamic", "Pending", Reason.AFTER_MIGRATION),
     ),
@@ -520,7 +520,7 @@ CASES = [
         pods=(HAS,),
         row=IN_POD,
         operation="Unplug",
-        view={"controller": READY, "policy": HotplugPolicy(dynamic_path=DynamicPath.NEVER)},
+        view={"controller": CONTROLLER, "policy": HotplugPolicy(dynamic_path=DynamicPath.NEVER)},
         expected=("Migration", "Migrating", Reason.DYNAMIC_PATH_NEVER),
         makes=True,
         required="True",
@@ -669,7 +669,7 @@ def test_each_nic_has_a_deadline_of_its_own() -> None:
         primary(), nic("blue"), nic("red"), rows=[primary_row()], operations=records, conditions=[MIGRATABLE],
         generation=2,
     )  # fmt: skip
-    plan = plan_vmi(vmi_view(raw, ASKED, controller=READY, pending_since=later(-60)), now=NOW)
+    plan = plan_vmi(vmi_view(raw, ASKED, controller=CONTROLLER, pending_since=later(-60)), now=NOW)
     found = {item["name"]: item for item in status_of(plan)["interfaceOperations"]}
     assert found["blue"]["waitingSince"].startswith("2026-01-02T03:03:57")
     assert found["red"]["waitingSince"].startswith("2026-01-02T03:04:05")
@@ -686,7 +686,7 @@ def test_a_change_of_the_vmi_gives_a_nic_that_has_failed_its_time_anew() -> None
         raw = vmi(
             primary(), nic("blue"), rows=[primary_row()], operations=[record], conditions=[MIGRATABLE], generation=2
         )
-        view = vmi_view(raw, ASKED, controller=READY, policy=held, pending_since=later(-60), seen_at=later(-1))
+        view = vmi_view(raw, ASKED, controller=CONTROLLER, policy=held, pending_since=later(-60), seen_at=later(-1))
         (told,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
         assert told["waitingSince"].startswith(since), phase
 
@@ -786,7 +786,7 @@ def test_what_goes_in_place_costs_the_same_in_a_cluster_of_any_size() -> None:
     """Where the VM could move to is asked only for what has to move."""
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
     nodes = _NobodyLooks([parse_node({"metadata": {"name": "node02"}, "status": {"conditions": UP}})])
-    in_place = plan_vmi(replace(vmi_view(raw, pod(), controller=READY), nodes=nodes), now=NOW)
+    in_place = plan_vmi(replace(vmi_view(raw, pod(), controller=CONTROLLER), nodes=nodes), now=NOW)
     assert any(isinstance(action, PatchNetworksAnnotation) for action in in_place.actions)
     with pytest.raises(AssertionError, match="looked through"):
         plan_vmi(replace(vmi_view(raw, pod(), controller=NO_CONTROLLER), nodes=nodes), now=NOW)
@@ -813,8 +813,8 @@ def test_a_condition_that_is_true_stays_until_nothing_is_needed() -> None:
         rows = status_of(plan_vmi(view, now=NOW)).get("conditions", [])
         return next((str(item["status"]) for item in rows if item["type"] == "MigrationRequired"), None)
 
-    assert found(controller=READY, attached=False) == "True"
-    assert found(controller=READY, attached=True) is None
+    assert found(controller=CONTROLLER, attached=False) == "True"
+    assert found(controller=CONTROLLER, attached=True) is None
 
 
 def test_the_completion_names_the_path() -> None:
@@ -839,14 +839,14 @@ def test_an_unanswered_request_that_is_taken_back_goes_whatever_the_policy_says(
     """It was made before the policy changed; nobody would ever have taken it out, nor forgotten the NIC."""
     raw = vmi(primary(), absent("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
     never = HotplugPolicy(dynamic_path=DynamicPath.NEVER)
-    plan = plan_vmi(vmi_view(raw, ASKED, controller=READY, policy=never), now=NOW)
+    plan = plan_vmi(vmi_view(raw, ASKED, controller=CONTROLLER, policy=never), now=NOW)
     assert [action.wanted for action in plan.actions if isinstance(action, PatchNetworksAnnotation)] == [""]
 
 
 def test_a_deadline_that_the_policy_sets() -> None:
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
     policy = HotplugPolicy(dynamic_timeout=timedelta(seconds=3))
-    plan = plan_vmi(vmi_view(raw, ASKED, controller=READY, policy=policy, pending_since=later(-60)), now=NOW)
+    plan = plan_vmi(vmi_view(raw, ASKED, controller=CONTROLLER, policy=policy, pending_since=later(-60)), now=NOW)
     assert plan.again_at == later(3)
 
 

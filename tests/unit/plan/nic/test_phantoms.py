@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.build import (
+    CONTROLLER,
     NOW,
     Json,
     element,
@@ -29,7 +30,6 @@ from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.decide import plan_vmi
 
-READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
 NOT_DEPLOYED = DynamicController(state=ControllerState.NOT_DEPLOYED)
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
 LISTED = row("blue", "multus-status")
@@ -67,7 +67,13 @@ class World:
         )
         asked = pod(networks=[element(name) for name in self.networks], attached=self.attached)
         failures = [] if self.failed_ago is None else [failed("red", at=later(-self.failed_ago))]
-        facts = {"controller": READY, "failures": failures, "seen_at": later(-60), "pending_since": later(-60), **view}
+        facts = {
+            "controller": CONTROLLER,
+            "failures": failures,
+            "seen_at": later(-60),
+            "pending_since": later(-60),
+            **view,
+        }
         return plan_vmi(vmi_view(raw, asked, **facts), now=NOW)
 
 

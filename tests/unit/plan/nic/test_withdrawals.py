@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.build import (
+    CONTROLLER,
     POD_INTERFACES,
     Json,
     failed,
@@ -22,7 +23,6 @@ from tests.build import (
 )
 from tests.unit.plan.outcome import status_of
 
-from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, OnFailure
 from nicplug.model.networks_annotation import parse_annotation
 from nicplug.plan.actions import PatchNetworksAnnotation
@@ -30,7 +30,6 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 from nicplug.plan.vmi.decide import plan_vmi
 
-READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
 NOT_MIGRATABLE = {"type": "LiveMigratable", "status": "False", "reason": "DisksNotLiveMigratable"}
 ANNOTATIONS = ("k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/network-status")
 NAMES = {interface: name for name, interface in POD_INTERFACES.items()}
@@ -89,7 +88,7 @@ class World:
             self.raw,
             self.pod,
             config=kubevirt(),
-            controller=READY,
+            controller=CONTROLLER,
             policy=self.policy,
             failures=list(self._failures.values()),
             nads=[nad(f"{name}-net") for name in self.nads],

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 from tests.build import (
+    CONTROLLER,
     NAME,
     NOW,
     VMI_UID,
@@ -42,7 +43,6 @@ from nicplug.plan.views import PlanSettings, Refusal
 from nicplug.plan.vmi.decide import plan_vmi
 
 NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
-READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
 BLUE, RED = nic("blue"), nic("red")
 NADS = [nad("blue-net"), nad("red-net"), nad("other")]
@@ -300,7 +300,7 @@ def test_a_corrected_nic_is_tried_at_once() -> None:
 def test_where_a_controller_runs_it_goes_on_being_asked_after_the_migrations_have_failed() -> None:
     record = operation("blue", attempts=4, waitingSince=later(-30), lastAttemptTime=later(-1), observedGeneration=1)
     migrations = failures(1, BLUE, **BROKEN)
-    found = plan(BLUE, migrations=migrations, records=(record,), controller=READY, failures=[failed("blue")])
+    found = plan(BLUE, migrations=migrations, records=(record,), controller=CONTROLLER, failures=[failed("blue")])
     assert made(found) is None
     told = records_of(found)["blue"]
     assert (told["path"], told["phase"], told["reason"]) == ("Dynamic", "Failed", Reason.ATTACH_FAILED)
@@ -472,7 +472,7 @@ class TestInAPhaseThatNobodyHereCarriesOn:
 
     def test_a_nic_that_a_controller_brings_in_place_is_not_held_up(self) -> None:
         held = migration("WaitingForSync", name="from-elsewhere")
-        assert records_of(plan(BLUE, migrations=(held,), controller=READY))["blue"]["path"] == "Dynamic"
+        assert records_of(plan(BLUE, migrations=(held,), controller=CONTROLLER))["blue"]["path"] == "Dynamic"
 
     def test_though_the_node_agents_are_through_with_it_it_holds_up_the_next(self) -> None:
         done: Json = {"completed": True, "targetNodeDomainReadyTimestamp": "2026-01-02T03:04:03Z"}

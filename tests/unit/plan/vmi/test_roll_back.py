@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.build import (
+    CONTROLLER,
     NAME,
     NOW,
     VM_UID,
@@ -36,7 +37,6 @@ from tests.fakes.patches import JSON_PATCH, patched
 from tests.fakes.status import ApiFailure
 
 from nicplug.model.conditions import Condition, merge_condition
-from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.model.operations import OperationType
@@ -50,7 +50,6 @@ from nicplug.plan.vmi.roll_back import plan_roll_back
 NOTE = "nicplug.io/rolled-back-interfaces"
 ORIGIN = "nicplug.io/template-interfaces"
 ROLLBACK = HotplugPolicy(on_failure=OnFailure.ROLLBACK, origins={"onFailure": "KubeVirt CR kubevirt/kubevirt"})
-READY = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
 TRIED = operation("blue", attempts=2, waitingSince=later(-4), lastAttemptTime=later(-2), observedGeneration=1)
 BLUE = nic("blue")
@@ -60,7 +59,7 @@ class World:
     """A VM, its VMI and its pod; the planners' patches are carried out as an API server would."""
 
     def __init__(self, *, template: tuple[Nic, ...] = (BLUE,), bare: bool = False, **members: Any) -> None:
-        self.facts: dict[str, Any] = {"controller": READY, "policy": ROLLBACK, "failures": [failed("blue")]}
+        self.facts: dict[str, Any] = {"controller": CONTROLLER, "policy": ROLLBACK, "failures": [failed("blue")]}
         self.vm: Json | None = None if bare else copy.deepcopy(vm(primary(), *template, status={}))
         base: Json = {
             "rows": [primary_row()],
