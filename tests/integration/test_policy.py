@@ -25,6 +25,11 @@ REFUSED = [
     pytest.param({"onFailure": "Retry"}, "onFailure", '"Migrate", "Hold", "Rollback"', id="onFailure"),
     pytest.param({"migration": "Always"}, "migration", '"Allowed", "Never"', id="migration"),
     pytest.param({"removalPolicy": "Implicit"}, "removalPolicy", '"Explicit", "Declarative"', id="removalPolicy"),
+    pytest.param({"trustedNamespaces": ["Nets"]}, "trustedNamespaces", "should match", id="no namespace"),
+    pytest.param({"trustedNamespaces": ["a", "a"]}, "trustedNamespaces", "Duplicate value", id="a namespace twice"),
+    pytest.param({"trustedNamespaces": list("abc") * 11}, "trustedNamespaces", "at most 32 items", id="too many"),
+    pytest.param({"trustedNamespaces": "nets"}, "trustedNamespaces", "array", id="no list of namespaces"),
+    pytest.param({"trustedNamespaces": []}, "", "", id="no namespace is trusted"),
     pytest.param({"dynamicController": {"selector": {}}}, "dynamicController.selector.matchLabels", "", id="selector"),
     pytest.param({"dynamicController": "mine"}, "dynamicController", "object", id="no object"),
 ]

@@ -11,11 +11,12 @@ from nicplug.model.dynamic_controller import ControllerFinder, parse_controller_
 from nicplug.model.frozen_json import FrozenJson
 from nicplug.model.hotplug_policy import HotplugPolicy, cluster_policy
 from nicplug.model.keys import KubevirtKey
-from nicplug.model.metadata import mapping, sequence, text
+from nicplug.model.metadata import mapping, quoted, sequence, text
 from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.migration_limits import MigrationLimits, parse_limits
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 from nicplug.model.networks import Binding
+from nicplug.model.trusted_namespaces import TRUSTED_NAMESPACES_FIELD, TrustedNamespaces, parse_trusted_namespaces
 
 DEFAULT_CPU_ALLOCATION_RATIO = 10
 
@@ -47,6 +48,8 @@ class KubevirtConfig:
         workload_update_allows: `workloadUpdateMethods` is not set, or lists LiveMigrate.
         hotplug: the cluster's policy for hot-plug.
         controller_finder: by what the dynamic networks controller is known.
+        trusted_namespaces: whose DaemonSets and ConfigMaps count as the cluster admin's word.
+        problems: values of the cluster's policy that have no effect, as sentences.
         migration_configuration: what a migration that is handed off now runs by.
         limits: how many migrations may be under way.
     """
@@ -64,6 +67,8 @@ class KubevirtConfig:
     workload_update_allows: bool
     hotplug: HotplugPolicy
     controller_finder: ControllerFinder
+    trusted_namespaces: tuple[str, ...]
+    problems: tuple[str, ...]
     migration_configuration: FrozenJson
     limits: MigrationLimits
 
@@ -91,6 +96,9 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
     network = mapping(configuration.get("network"))
     hotplug = mapping(network.get("hotplug"))
     key = KubevirtKey(text(metadata.get("namespace")), text(metadata.get("name")))
+    policy = cluster_policy(hotplug, where=f"KubeVirt CR {key}")
+    trusted = parse_trusted_namespaces(hotplug.get("trustedNamespaces"), where=f"KubeVirt CR {key}")
+    finder = parse_controller_finder(mapping(hotplug.get("dynamicController")))
     return KubevirtConfig(
         key=key,
         uid=text(metadata.get("uid")),
@@ -103,10 +111,23 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         rollout_strategy=_rollout_strategy(text(configuration.get("vmRolloutStrategy"))),
         binding_plugins=_binding_plugins(mapping(network.get("binding"))),
         workload_update_allows=_workload_update_allows(mapping(spec.get("workloadUpdateStrategy"))),
-        hotplug=cluster_policy(hotplug, where=f"KubeVirt CR {key}"),
-        controller_finder=parse_controller_finder(mapping(hotplug.get("dynamicController"))),
+        hotplug=policy,
+        controller_finder=finder,
+        trusted_namespaces=trusted.names,
+        problems=(*policy.problems, *trusted.problems, *_distrusted(finder, trusted, where=f"KubeVirt CR {key}")),
         migration_configuration=migration_configuration(mapping(configuration.get("migrations"))),
         limits=parse_limits(mapping(configuration.get("migrations")), hotplug),
+    )
+
+
+def _distrusted(finder: ControllerFinder, trusted: TrustedNamespaces, *, where: str) -> tuple[str, ...]:
+    """Why the controller that the policy names can never be found, as a sentence; empty when it can."""
+    if not finder.namespace or finder.namespace in trusted.names:
+        return ()
+    return (
+        f"spec.configuration.network.hotplug.dynamicController.namespace of {where} is {quoted(finder.namespace)}, "
+        f"which is not a trusted namespace, so no DaemonSet there counts: add it to {TRUSTED_NAMESPACES_FIELD}, "
+        "if no tenant may create DaemonSets in it",
     )
 
 

@@ -76,7 +76,7 @@ class Intake:
     def _tell_of_problems(self) -> None:
         """Our CRD refuses such values; under another one, or from before, they have no effect."""
         config = self.caches.config()
-        problems = config.hotplug.problems if config is not None else ()
+        problems = config.problems if config is not None else ()
         if problems and problems != self._problems:
             log.warning("policy for hot-plug not understood", problems=problems)
         self._problems = problems

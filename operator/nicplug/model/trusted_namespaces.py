@@ -1,0 +1,67 @@
+"""The namespaces whose DaemonSets and ConfigMaps count as the cluster admin's word.
+
+A name, an image or labels prove nothing: anyone may choose them. What proves something is the namespace, if no
+tenant may create objects in it. Which ones those are is the cluster admin's to say.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from nicplug.model.metadata import quoted
+
+TRUSTED_NAMESPACES_FIELD = "spec.configuration.network.hotplug.trustedNamespaces"
+
+DEFAULT_TRUSTED_NAMESPACES = (
+    # The manifests of Multus and of the dynamic networks controller, k3s, RKE2, Harvester and Talos.
+    "kube-system",
+    # Cluster Network Addons Operator; by itself, and with the HyperConverged operator upstream and in OpenShift.
+    "cluster-network-addons",
+    "kubevirt-hyperconverged",
+    "openshift-cnv",
+    # OpenShift's own Multus.
+    "openshift-multus",
+)
+
+_MOST_NAMES = 32
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_REMEDY = f"write a list of at most {_MOST_NAMES} names of namespaces, such as [kube-system]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedNamespaces:
+    """`trustedNamespaces` of the policy.
+
+    Attributes:
+        names: in the order in which they are written.
+        problems: values that have no effect, as sentences.
+    """
+
+    names: tuple[str, ...] = DEFAULT_TRUSTED_NAMESPACES
+    problems: tuple[str, ...] = ()
+
+
+def parse_trusted_namespaces(value: Any, *, where: str) -> TrustedNamespaces:
+    """Read the field; absent means the default, a list means exactly its names, also when it is empty.
+
+    A name that is not one has no effect, and does not bring the default back: the admin meant to choose.
+
+    Args:
+        where: the object, for sentences: `KubeVirt CR kubevirt/kubevirt`.
+    """
+    if value is None:
+        return TrustedNamespaces()
+    origin = f"{TRUSTED_NAMESPACES_FIELD} of {where}"
+    if not isinstance(value, list):
+        problem = f"{origin} is {quoted(value)}, and has no effect: {_REMEDY}"
+        return TrustedNamespaces(problems=(problem,))
+    names = tuple(dict.fromkeys(item for item in value[:_MOST_NAMES] if _is_name(item)))
+    wrong = [item for item in value[:_MOST_NAMES] if not _is_name(item)]
+    problems = [f"{origin} lists {quoted(item)}, which has no effect: {_REMEDY}" for item in wrong]
+    if len(value) > _MOST_NAMES:
+        problems.append(f"{origin} lists {len(value)} names, of which only the first {_MOST_NAMES} count: {_REMEDY}")
+    return TrustedNamespaces(names=names, problems=tuple(problems))
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
