@@ -5,6 +5,7 @@ the real API server. An unknown keyword is an error here rather than a silent pa
 """
 
 import copy
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -25,7 +26,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
 }
-_CHECKED = {"type", "nullable", "required", "enum", "minimum", "maxItems", "maxLength", "default"}
+_CHECKED = {"type", "nullable", "required", "enum", "minimum", "maxItems", "maxLength", "pattern", "default"}
 _INNER = {"properties", "additionalProperties", "items"}
 _EXTENSIONS = {
     "x-kubernetes-preserve-unknown-fields",
@@ -112,6 +113,9 @@ def _causes(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
         yield {"reason": "FieldValueInvalid", "message": message, "field": path}
     if isinstance(value, str) and len(value) > (most := schema.get("maxLength", len(value))):
         yield {"reason": "FieldValueTooLong", "message": f"Too long: may not be more than {most} bytes", "field": path}
+    if isinstance(value, str) and re.search(pattern := schema.get("pattern", ""), value) is None:
+        message = f"Invalid value: \"{value}\": {path} in body should match '{pattern}'"
+        yield {"reason": "FieldValueInvalid", "message": message, "field": path}
     if isinstance(value, dict):
         yield from _causes_of_object(value, schema, path)
     if isinstance(value, list):
@@ -134,11 +138,11 @@ def _causes_of_list(value: list[Any], schema: Schema, path: str) -> Iterator[Cau
         message = f"Too many: {len(value)}: must have at most {most} items"
         yield {"reason": "FieldValueTooMany", "message": message, "field": path}
     seen: list[Any] = []
-    keys = schema.get("x-kubernetes-list-map-keys", ())
+    keys, is_set = schema.get("x-kubernetes-list-map-keys", ()), schema.get("x-kubernetes-list-type") == "set"
     for index, item in enumerate(value):
         yield from _causes(item, schema.get("items", {}), f"{path}[{index}]")
-        if keys and isinstance(item, dict):
-            identity = {key: item.get(key) for key in keys}
+        if is_set or (keys and isinstance(item, dict)):
+            identity = item if is_set else {key: item.get(key) for key in keys}
             if identity in seen:
                 message = f"Duplicate value: {identity}"
                 yield {"reason": "FieldValueDuplicate", "message": message, "field": f"{path}[{index}]"}
