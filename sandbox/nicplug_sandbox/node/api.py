@@ -81,6 +81,7 @@ class Resource:
 
 NODES = Resource(prefix="/api/v1", plural="nodes", namespaced=False)
 PODS = Resource(prefix="/api/v1", plural="pods")
+CONFIG_MAPS = Resource(prefix="/api/v1", plural="configmaps")
 EVENTS = Resource(prefix="/api/v1", plural="events")
 LEASES = Resource(prefix="/apis/coordination.k8s.io/v1", plural="leases")
 DAEMON_SETS = Resource(prefix="/apis/apps/v1", plural="daemonsets")

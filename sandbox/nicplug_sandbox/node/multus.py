@@ -11,6 +11,7 @@ from nicplug_sandbox.node.api import NETWORK_ATTACHMENT_DEFINITIONS, Api, ApiErr
 from nicplug_sandbox.node.daemonsets import is_role_ready
 from nicplug_sandbox.node.faults import RoleName, fault_of
 from nicplug_sandbox.node.mirror import Key, Mirror
+from nicplug_sandbox.node.multus_config import KEY, refuses
 from nicplug_sandbox.node.networks import (
     NETWORKS,
     AnnotationError,
@@ -73,8 +74,21 @@ def _scope(*, nad: str, node: str, ipam: Json, number: int) -> str:
 class Multus:
     """The Multus daemons of all simulated nodes."""
 
-    def __init__(self, *, api: Api, nodes: Mirror, pods: Mirror, nads: Mirror, node_numbers: dict[str, int]) -> None:
-        """`node_numbers`: each simulated node's place, counted from 1; it decides its pod addresses."""
+    def __init__(
+        self,
+        *,
+        api: Api,
+        nodes: Mirror,
+        pods: Mirror,
+        nads: Mirror,
+        node_numbers: dict[str, int],
+        configs: Mirror | None = None,
+    ) -> None:
+        """`node_numbers`: each simulated node's place, counted from 1; it decides its pod addresses.
+
+        `configs`: the ConfigMaps of the daemon; without them namespaces are not isolated.
+        """
+        self._configs = configs
         self._api = api
         self._nodes = nodes
         self._pods = pods
@@ -120,6 +134,7 @@ class Multus:
         try:
             entries = [await self._attach_default(pod)]
             for element in elements_at_creation(pod):
+                self._require_permission(pod, element)
                 nad = await self._read_nad(Key(element.namespace, element.name))
                 links = frozenset(entry["interface"] for entry in entries)
                 entries.append(await self.add(pod=pod, element=element, nad=nad, links=links))
@@ -192,6 +207,15 @@ class Multus:
     def is_ready(self, node: str) -> bool:
         """Whether Multus answers on this node."""
         return is_role_ready(pods=self._pods, role=RoleName.MULTUS, node=node)
+
+    def _require_permission(self, pod: Json, element: Element) -> None:
+        """Asked when a pod is made, and by nobody when the dynamic networks controller attaches: as the real one."""
+        namespace, found = pod["metadata"]["namespace"], self._configs.get(KEY) if self._configs is not None else None
+        if refuses(found, namespace=namespace, target=element.namespace):
+            raise CniError(
+                "GetNetworkDelegates: namespace isolation enabled, annotation violates permission, pod is in namespace "
+                f"{namespace} but refers to target namespace {element.namespace}"
+            )
 
     def _require_ready(self, node: str) -> None:
         if not self.is_ready(node):

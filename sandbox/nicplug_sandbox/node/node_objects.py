@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import aiohttp
 
 from nicplug_sandbox.node.api import (
+    CONFIG_MAPS,
     DAEMON_SETS,
     LEASES,
     MERGE_PATCH,
@@ -24,6 +25,8 @@ from nicplug_sandbox.node.api import (
 from nicplug_sandbox.node.daemonsets import APPS, NAMESPACE, SIMULATED, daemon_set
 from nicplug_sandbox.node.faults import RoleName, fault_of
 from nicplug_sandbox.node.mirror import Key, Mirror
+from nicplug_sandbox.node.multus_config import KEY as MULTUS_CONFIG
+from nicplug_sandbox.node.multus_config import config_map
 from nicplug_sandbox.node.node_status import device_amounts, devices_patch, node_status, readiness_patch
 from nicplug_sandbox.node.settings import PREFIX, Settings
 
@@ -78,6 +81,7 @@ class NodeKeeper:
         names = self._settings.node_names
         await asyncio.gather(*(self._register_node(name) for name in names))
         await asyncio.gather(*(self._apply_daemon_set(role) for role in self._deployed()))
+        await self._create_multus_config()
         self._nodes.listen(self._on_node)
         for name in names:
             self._changed.put_nowait(name)
@@ -96,6 +100,9 @@ class NodeKeeper:
             present = await self._read_daemon_set(name)
             if present is not None and _is_ours(present):
                 await self._delete(DAEMON_SETS, name=name, namespace=NAMESPACE)
+        present = await self._read_multus_config()
+        if present is not None and _is_ours(present):
+            await self._delete(CONFIG_MAPS, name=MULTUS_CONFIG.name, namespace=NAMESPACE)
 
     async def run(self) -> None:
         """Heartbeats and node labels until cancelled."""
@@ -140,6 +147,19 @@ class NodeKeeper:
             log.warning('DaemonSet "%s/%s" is not the simulator\'s: left as it is', NAMESPACE, name)
             return
         await self._api.apply(DAEMON_SETS, daemon_set(role), namespace=NAMESPACE)
+
+    async def _create_multus_config(self) -> None:
+        """As a deployment of Multus would; what is there, and perhaps was edited, stays as it is."""
+        if await self._read_multus_config() is None:
+            await self._api.create(CONFIG_MAPS, config_map(), namespace=NAMESPACE)
+
+    async def _read_multus_config(self) -> Json | None:
+        try:
+            return await self._api.get(CONFIG_MAPS, name=MULTUS_CONFIG.name, namespace=NAMESPACE)
+        except ApiError as error:
+            if error.is_gone:
+                return None
+            raise
 
     async def _read_daemon_set(self, name: str) -> Json | None:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from nicplug_sandbox.node.api import (
+    CONFIG_MAPS,
     NETWORK_ATTACHMENT_DEFINITIONS,
     NODES,
     PODS,
@@ -34,6 +35,7 @@ from nicplug_sandbox.node.migration_source import MigrationSource
 from nicplug_sandbox.node.migration_target import MigrationTarget, TargetPace
 from nicplug_sandbox.node.mirror import Key, Mirror
 from nicplug_sandbox.node.multus import Multus
+from nicplug_sandbox.node.multus_config import NAME as MULTUS_CONFIG
 from nicplug_sandbox.node.node_objects import NodeKeeper, node_address
 from nicplug_sandbox.node.settings import Settings
 from nicplug_sandbox.node.virt_handler import VirtHandler
@@ -65,10 +67,11 @@ class Mirrors:
     pods: Mirror
     vmis: Mirror
     nads: Mirror
+    configs: Mirror
 
     @classmethod
     def make(cls, api: Api) -> "Mirrors":
-        """The four mirrors, each asking the server only for what a node would see."""
+        """The mirrors, each asking the server only for what a node would see."""
         return cls(
             nodes=Mirror(api=api, resource=NODES),
             pods=Mirror(
@@ -92,11 +95,12 @@ class Mirrors:
                 },
             ),
             nads=Mirror(api=api, resource=NETWORK_ATTACHMENT_DEFINITIONS),
+            configs=Mirror(api=api, resource=CONFIG_MAPS, selector={"fieldSelector": f"metadata.name={MULTUS_CONFIG}"}),
         )
 
     def all(self) -> tuple[Mirror, ...]:
         """Every mirror."""
-        return (self.nodes, self.pods, self.vmis, self.nads)
+        return (self.nodes, self.pods, self.vmis, self.nads, self.configs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +126,9 @@ class Roles:
         nodes, pods, vmis = mirrors.nodes, mirrors.pods, mirrors.vmis
         events, guests, writer = EventPoster(api=api), Guests(), VmiWriter(api=api, vmis=vmis)
         reports = MigrationReports(writer=writer, nodes=nodes, events=events)
-        multus = Multus(api=api, nodes=nodes, pods=pods, nads=mirrors.nads, node_numbers=numbers)
+        multus = Multus(
+            api=api, nodes=nodes, pods=pods, nads=mirrors.nads, node_numbers=numbers, configs=mirrors.configs
+        )
         kubelet = Kubelet(
             api=api, pods=pods, nodes=nodes, multus=multus, events=events, settings=settings, addresses=addresses
         )

@@ -1,6 +1,7 @@
 """Multus: what attaching a network gives, and how it fails."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.unit.node.world import NAD, NODE, POD, World, world
 
 from nicplug_sandbox.node.api import Json
 from nicplug_sandbox.node.multus import CniError, MissingNetworkError, elements_at_creation
+from nicplug_sandbox.node.multus_config import FILE, config_map, refuses
 from nicplug_sandbox.node.networks import Element, read_status
 
 BLUE = Element(namespace="default", name="blue", interface="net1")
@@ -129,3 +131,25 @@ async def test_a_failed_sandbox_keeps_no_addresses() -> None:
         w.put(NAD, nad("missing"))
         entries = await w.roles.multus.create_sandbox(launcher)
         assert [item.get("ips") for item in entries] == [["10.128.0.2"], ["10.5.0.1"], None]
+
+
+@pytest.mark.parametrize(
+    ("config", "target", "refused"),
+    [
+        pytest.param({}, "other", False, id="not isolated"),
+        pytest.param({"namespaceIsolation": True}, "other", True, id="isolated"),
+        pytest.param({"namespaceIsolation": True}, "vms", False, id="its own namespace"),
+        pytest.param({"namespaceIsolation": True}, "default", False, id="default is global where nothing is said"),
+        pytest.param({"namespaceIsolation": True, "globalNamespaces": "a, b"}, "b", False, id="global"),
+        pytest.param({"namespaceIsolation": True, "globalNamespaces": "a, b"}, "default", True, id="default is not"),
+    ],
+)
+def test_isolation_of_namespaces(config: dict[str, object], target: str, refused: bool) -> None:
+    found = {"data": {FILE: json.dumps(config)}}
+    assert refuses(found, namespace="vms", target=target) is refused
+
+
+def test_the_config_map_is_that_of_the_thick_plugin_and_isolates_nobody() -> None:
+    body = config_map()
+    assert (body["metadata"]["namespace"], body["metadata"]["name"]) == ("kube-system", "multus-daemon-config")
+    assert not refuses(body, namespace="vms", target="other")
