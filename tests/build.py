@@ -16,6 +16,7 @@ from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_slot import MigrationSlot
+from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.names import (
     MIGRATION_FINALIZER,
     NETWORK_STATUS_ANNOTATION,
@@ -37,6 +38,7 @@ Json = dict[str, Any]
 Nic = tuple[Json, Json]
 """An interface and its network."""
 
+EVERY_NAMESPACE = AttachmentAccess(shared=None, rule="nadPolicy Any")
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 CREATED = "2026-01-02T03:00:00Z"
 NAMESPACE = "default"
@@ -452,6 +454,7 @@ def vmi_view(
     known_podless: bool = False,
     podless_since: datetime = NOW,
     nads: Sequence[Json] | None = None,
+    access: AttachmentAccess = EVERY_NAMESPACE,
     multus_installed: bool = True,
     failures: Sequence[PodFailure] = (),
     migrations: Sequence[Json] = (),
@@ -476,7 +479,7 @@ def vmi_view(
         podless_since=podless_since if known_podless or (podless and not pods) else None,
         refusal=refusal,
         report_pending_since=pending_since,
-        attachments=known_attachments(nads) if multus_installed else NOT_INSTALLED,
+        attachments=known_attachments(nads, access=access) if multus_installed else NOT_INSTALLED,
         failures=tuple(failures),
         migrations=tuple(map(a_migration, migrations)),
         **more,
@@ -500,12 +503,15 @@ def nad(name: str, *, namespace: str = NAMESPACE, config: str = '{"type": "bridg
     }
 
 
-def known_attachments(nads: Sequence[Json] | None, *, changed_at: datetime | None = None) -> KnownAttachments:
-    """All network attachment definitions there are; None: nothing is known."""
+def known_attachments(
+    nads: Sequence[Json] | None, *, changed_at: datetime | None = None, access: AttachmentAccess = EVERY_NAMESPACE
+) -> KnownAttachments:
+    """All network attachment definitions there are; None: nothing is known. `access`: those that a VM may use."""
     if nads is None:
-        return KnownAttachments()
+        return KnownAttachments(access=access)
     found = [parse_attachment_definition(item, changed_at=changed_at) for item in nads]
-    return KnownAttachments(knowledge=Knowledge.COMPLETE, definitions={item.key: item for item in found})
+    allowed = {item.key: item for item in found if access.allows(item.key, namespace=NAMESPACE)}
+    return KnownAttachments(knowledge=Knowledge.COMPLETE, definitions=allowed, access=access)
 
 
 def failed(name: str, *, removing: bool = False, at: datetime = NOW, message: str = "") -> PodFailure:
@@ -532,6 +538,7 @@ def migration_view(
     slot: MigrationSlot = GRANTED,
     nodes: Sequence[Json] | None = None,
     nads: Sequence[Json] | None = None,
+    access: AttachmentAccess = EVERY_NAMESPACE,
     config: Json | None = None,
     refusal: Refusal | None = None,
     pending_since: datetime | None = None,
@@ -556,7 +563,7 @@ def migration_view(
         config=a_config(config or kubevirt()),
         settings=PlanSettings(),
         nodes=tuple(map(parse_node, nodes)) if nodes is not None else None,
-        attachments=known_attachments(nads),
+        attachments=known_attachments(nads, access=access),
         slot=slot,
         start_failures=(start_failure(cannot_start, pod_uid=TARGET_POD_UID),) if cannot_start else (),
         gone_pods=frozenset(_pods_of(raw, record)) if gone else frozenset(),

@@ -18,6 +18,7 @@ import structlog
 from nicplug import __version__
 from nicplug.cache.caches import Caches, WorkKey
 from nicplug.cache.controller_pods import ControllerPodsWatches
+from nicplug.cache.multus_configs import MultusConfigWatches
 from nicplug.cache.optional_kinds import watch_attachments, watch_daemon_sets, watch_nodes, watch_pod_failures
 from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.cache.reaper import Reaper
@@ -86,6 +87,7 @@ class App:
         self.intake = Intake(caches=self.caches, queue=self.queue, on_bug=metrics.failed_by_bug)
         self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.answered)
         self._optional_watches = self._watch_optional_kinds()
+        self._multus_watches = self._watch_multus()
         self._completeness = self._make_completeness()
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._elector = LeaderElector(
@@ -113,6 +115,14 @@ class App:
             watch_daemon_sets(api, sink=caches.controllers),
         )
 
+    def _watch_multus(self) -> MultusConfigWatches:
+        """What Multus enforces between namespaces, where the cluster admin says that it may be read."""
+        multus = self.caches.multus
+        spawn = partial(self._spawn, name="Multus's configuration")
+        watches = MultusConfigWatches(api=self._connection.api, configs=multus, spawn=spawn)
+        multus.on_change, multus.on_namespaces = self.intake.isolation_changed, watches.adjust
+        return watches
+
     def _make_completeness(self) -> Completeness:
         controllers = self.caches.controllers
         pods = ControllerPodsWatches(
@@ -124,6 +134,7 @@ class App:
             watches=self._connection.watches,
             optional_watches=self._optional_watches,
             controller_pods=pods,
+            multus_configs=self._multus_watches,
             relisted=self.intake.relisted,
             sweep_interval_seconds=self._settings.sweep_interval_seconds,
         )
@@ -248,6 +259,7 @@ class App:
     async def _on_kopf_start(self) -> None:
         for watch in self._optional_watches:
             self._spawn(watch.run(), name=watch.resource.kind)
+        self._multus_watches.adjust()
         self._spawn(self._become_complete(), name="cache sync")
         self._spawn(self._workers.run(count=self._settings.workers), name="workers")
         self._spawn(self._recorder.run(), name="events")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from nicplug.cache.caches import CachedKind
 from nicplug.cache.controller_pods import ControllerPodsWatches
+from nicplug.cache.multus_configs import MultusConfigWatches
 from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.kube.watch_health import WatchHealth
@@ -39,6 +40,7 @@ class Completeness:
     watches: WatchHealth
     optional_watches: Sequence[OptionalWatch]
     controller_pods: ControllerPodsWatches
+    multus_configs: MultusConfigWatches
     relisted: asyncio.Event
     sweep_interval_seconds: float
 
@@ -72,6 +74,7 @@ class Completeness:
         for watch in self.optional_watches:
             await watch.settled.wait()
         await self.controller_pods.settle()
+        await self.multus_configs.settle()
 
     async def _wait_for_watches(self) -> None:
         """What has no watch would never be heard of again.

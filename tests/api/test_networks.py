@@ -194,3 +194,57 @@ async def test_a_network_that_goes_away_leaves_what_is_attached_alone(world: Wor
     assert world.work() == []
     assert world.is_ready(name)
     assert objects.requested(world.server.items(POD)[0]) == [BLUE]
+
+
+def multus_config(**config: Any) -> Json:
+    """The ConfigMap of Multus's daemon."""
+    body: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "multus-daemon-config"}}
+    return {**body, "data": {"daemon-config.json": json.dumps(config)}}
+
+
+def foreign_network(world: World) -> None:
+    """Of somebody else."""
+    world.server.create("namespaces", {"metadata": {"name": "victim"}})
+    world.server.create(NADS, objects.nad("secret"), namespace="victim")
+
+
+async def test_a_network_of_another_namespace_is_used_as_far_as_multus_allows_it(world: World) -> None:
+    foreign_network(world)
+    world.server.create("configmaps", multus_config(namespaceIsolation=True), namespace="kube-system")
+    await world.operator()
+    name = await world.running(objects.vmi("a"))
+    world.plug(VMI, name, "blue", "victim/secret")
+    await world.until(lambda: world.record(name, "blue").get("reason") == "NetworkNotAllowed")
+    message = world.record(name, "blue")["message"]
+    assert "with the isolation of ConfigMap kube-system/multus-daemon-config" in message
+    assert objects.requested(world.pod_of(name)) == []
+
+    def open_up(body: Json) -> None:
+        body["data"] = multus_config()["data"]
+
+    world.server.modify("configmaps", "multus-daemon-config", open_up, namespace="kube-system")
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [objects.pod_interface("blue")])
+
+
+async def test_where_multus_cannot_be_read_only_own_and_shared_networks_are_used(world: World) -> None:
+    foreign_network(world)
+    await world.operator()
+    name = await world.running(objects.vmi("a"))
+    world.plug(VMI, name, "blue", "victim/secret")
+    await world.until(lambda: "counts as SameNamespace" in world.record(name, "blue").get("message", ""))
+    assert objects.requested(world.pod_of(name)) == []
+    world.set_hotplug(nadPolicy="SameNamespace", sharedNamespaces=["victim"])
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [objects.pod_interface("blue")])
+
+
+async def test_no_message_write_or_event_tells_whether_a_foreign_network_exists(world: World) -> None:
+    world.set_hotplug(nadPolicy="SameNamespace")
+    await world.operator()
+    name = await world.running(objects.vmi("a"))
+    world.plug(VMI, name, "blue", "victim/secret")
+    await world.until(lambda: world.record(name, "blue").get("reason") == "NetworkNotAllowed")
+    await world.at_rest()
+    before, writes = world.record(name, "blue"), len(world.written())
+    foreign_network(world)
+    await world.at_rest()
+    assert (world.record(name, "blue"), len(world.written())) == (before, writes)

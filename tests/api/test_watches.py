@@ -12,10 +12,13 @@ from tests.fakes.faults import Fault
 
 from nicplug import kopf_settings
 from nicplug.kube.watch_session import StreamErrors
+from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 
 # By Kopf, and by the operator itself (docs/adr/0009).
 OWN_WATCHES = ["network-attachment-definitions", "core/events", "core/events", "core/events", "nodes"]
-WATCHED = sorted([VM, VMI, POD, MIGRATION, "kubevirts", "controllerrevisions", *OWN_WATCHES])
+# One for each namespace that is trusted by default.
+MULTUS_WATCHES = ["configmaps"] * len(DEFAULT_TRUSTED_NAMESPACES)
+WATCHED = sorted([VM, VMI, POD, MIGRATION, "kubevirts", "controllerrevisions", *OWN_WATCHES, *MULTUS_WATCHES])
 
 
 async def test_pods_of_others_are_never_sent_to_the_operator(world: World) -> None:

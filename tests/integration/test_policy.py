@@ -30,6 +30,11 @@ REFUSED = [
     pytest.param({"trustedNamespaces": list("abc") * 11}, "trustedNamespaces", "at most 32 items", id="too many"),
     pytest.param({"trustedNamespaces": "nets"}, "trustedNamespaces", "array", id="no list of namespaces"),
     pytest.param({"trustedNamespaces": []}, "", "", id="no namespace is trusted"),
+    pytest.param({"nadPolicy": "Same"}, "nadPolicy", '"Multus", "SameNamespace", "Any"', id="nadPolicy"),
+    pytest.param({"nadPolicy": "Any"}, "", "", id="any network"),
+    pytest.param({"sharedNamespaces": ["*"]}, "sharedNamespaces", "should match", id="no namespace to share"),
+    pytest.param({"sharedNamespaces": ["a"] * 65}, "sharedNamespaces", "at most 64 items", id="too many shared"),
+    pytest.param({"sharedNamespaces": []}, "", "", id="no namespace is shared"),
     pytest.param({"dynamicController": {"selector": {}}}, "dynamicController.selector.matchLabels", "", id="selector"),
     pytest.param({"dynamicController": "mine"}, "dynamicController", "object", id="no object"),
 ]

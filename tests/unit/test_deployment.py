@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from nicplug.model.multus_config import MULTUS_CONFIG_MAP
 from nicplug.model.slot_ledger import LEDGER_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +108,7 @@ ALLOWED = {
         "k8s.cni.cncf.io/network-attachment-definitions": "list watch",
         "/nodes": "list watch",
         "apps/daemonsets": "list watch",
+        "/configmaps multus-daemon-config": "list watch",
         "apiextensions.k8s.io/customresourcedefinitions": "get",
     },
     "Role": {
@@ -134,8 +136,13 @@ def test_rights_stay_narrow(kind: str) -> None:
     words = {word for rule in rules for values in rule.values() for word in values}
     assert "*" not in words
     assert not {"secrets", "escalate", "bind", "impersonate", "nonResourceURLs"} & words
-    assert kind == "Role" or "configmaps" not in words
     assert base(kind.lower())["kind"] == kind
+
+
+def test_of_the_configmaps_of_others_only_that_of_multus_is_read() -> None:
+    (rule,) = [rule for rule in base("clusterrole")["rules"] if "configmaps" in rule["resources"]]
+    assert rule["resourceNames"] == [MULTUS_CONFIG_MAP]
+    assert rule["verbs"] == ["list", "watch"]
 
 
 def test_of_configmaps_only_the_ledger_is_read_or_changed() -> None:

@@ -276,6 +276,7 @@ ENUMS = {
     "spec.configuration.network.hotplug.dynamicPath": "Auto Always Never",
     "spec.configuration.network.hotplug.onFailure": "Migrate Hold Rollback",
     "spec.configuration.network.hotplug.migration": "Allowed Never",
+    "spec.configuration.network.hotplug.nadPolicy": "Multus SameNamespace Any",
     "status.interfaceOperations[].operation": "Plug Unplug ChangeNetwork SetLink",
     "status.interfaceOperations[].path": "Dynamic Migration Restart None",
     "status.interfaceOperations[].phase": "Pending InPod Migrating InGuest Ready Blocked Failed",

@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from nicplug.model.attachments import attachment_keys
+from nicplug.model.attachments import referenced_keys
 from nicplug.model.keys import AttachmentKey, VmiKey
+from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.vmi import VirtualMachineInstance
 
 
@@ -18,7 +19,7 @@ class AttachmentIndex:
 
     def put(self, vmi: VirtualMachineInstance) -> None:
         """The VMI as it is now."""
-        present = attachment_keys(vmi.networks, namespace=vmi.key.namespace)
+        present = referenced_keys(vmi.networks, namespace=vmi.key.namespace)
         before = self._attachments.get(vmi.key, frozenset())
         if present == before:
             return
@@ -31,10 +32,12 @@ class AttachmentIndex:
         """The VMI is gone."""
         self._forget(vmi.key, self._attachments.pop(vmi.key, frozenset()))
 
-    def referring(self, attachments: Iterable[AttachmentKey] | None) -> tuple[VmiKey, ...]:
-        """The VMIs that refer to one of these; None for any at all."""
-        wanted = list(self._vmis) if attachments is None else attachments
-        return tuple(dict.fromkeys(key for item in wanted for key in sorted(self._vmis.get(item, ()))))
+    def referring(self, attachments: Iterable[AttachmentKey] | None, *, access: AttachmentAccess) -> tuple[VmiKey, ...]:
+        """The VMIs that refer to one of these and may use it; None for any at all, whether they may use it or not."""
+        if attachments is None:
+            return tuple(dict.fromkeys(key for item in self._vmis for key in sorted(self._vmis[item])))
+        found = ((item, key) for item in attachments for key in sorted(self._vmis.get(item, ())))
+        return tuple(dict.fromkeys(key for item, key in found if access.allows(item, namespace=key.namespace)))
 
     def _forget(self, key: VmiKey, attachments: Iterable[AttachmentKey]) -> None:
         for attachment in attachments:

@@ -13,6 +13,9 @@ from nicplug.model.attachments import (
     parse_attachment_definition,
 )
 from nicplug.model.keys import AttachmentKey
+from nicplug.model.nad_policy import AttachmentAccess
+
+_OWN_NAMESPACE = AttachmentAccess()
 
 
 def tell_nobody(_keys: Iterable[AttachmentKey] | None) -> None:
@@ -35,10 +38,14 @@ class Attachments:
     def __len__(self) -> int:
         return len(self._definitions)
 
-    def known(self, keys: Iterable[AttachmentKey]) -> KnownAttachments:
-        """What is known about these."""
+    def known(self, keys: Iterable[AttachmentKey], *, access: AttachmentAccess = _OWN_NAMESPACE) -> KnownAttachments:
+        """What is known about these.
+
+        Args:
+            access: by which they were chosen.
+        """
         found = {key: self._definitions[key] for key in keys if key in self._definitions}
-        return KnownAttachments(knowledge=self._knowledge, definitions=found)
+        return KnownAttachments(knowledge=self._knowledge, definitions=found, access=access)
 
     def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
         """All NADs there are."""

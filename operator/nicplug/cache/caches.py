@@ -11,6 +11,7 @@ from nicplug.cache.attachments import Attachments
 from nicplug.cache.dynamic_controllers import DynamicControllers
 from nicplug.cache.gone_pods import GonePods
 from nicplug.cache.migration_index import MigrationIndex
+from nicplug.cache.multus_configs import MultusConfigs
 from nicplug.cache.nodes import Nodes
 from nicplug.cache.owner_index import OwnerIndex
 from nicplug.cache.pending_index import PendingIndex
@@ -18,7 +19,7 @@ from nicplug.cache.pod_failures import PodFailures
 from nicplug.cache.revisions import Revisions
 from nicplug.cache.slot_book import SlotBook
 from nicplug.cache.store import Change, Store
-from nicplug.model.attachments import KnownAttachments, attachment_keys
+from nicplug.model.attachments import KnownAttachments, referenced_keys
 from nicplug.model.dynamic_controller import ControllerFinder, DynamicController
 from nicplug.model.keys import (
     SLOTS,
@@ -36,9 +37,12 @@ from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, resource_version, text
 from nicplug.model.migration import Migration, migration_state_in, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
+from nicplug.model.multus_config import MultusFindings
+from nicplug.model.nad_policy import AttachmentAccess, NadRules, attachment_access
 from nicplug.model.names import VMI_KIND
 from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.revision import parse_revision
+from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 
@@ -77,6 +81,8 @@ class Caches:
         self.pod_failures = PodFailures(clock=clock, is_ours=lambda uid: uid in self._vmi_of_pod)
         self.nodes = Nodes()
         self.controllers = DynamicControllers()
+        self.multus = MultusConfigs()
+        self._access: tuple[NadRules, MultusFindings, AttachmentAccess] | None = None
         self.slots = SlotBook()
         self._pods: OwnerIndex[LauncherPod] = OwnerIndex(owner_kind=VMI_KIND)
         self._migrations = MigrationIndex()
@@ -193,13 +199,30 @@ class Caches:
         return config.limits if config is not None else MigrationLimits()
 
     def attachments_of(self, vmi: VirtualMachineInstance, *, vm: VirtualMachine | None = None) -> KnownAttachments:
-        """What is known of the NADs that the VMI refers to, and the template of its VM, from which more may come."""
+        """What is known of the NADs that the VMI refers to, and the template of its VM, from which more may come.
+
+        Of those that it may use: of another one nothing is known, whether it exists or not.
+        """
         networks = (*vmi.networks, *(vm.networks if vm is not None else ()))
-        return self.attachments.known(attachment_keys(networks, namespace=vmi.key.namespace))
+        access, namespace = self.attachment_access(), vmi.key.namespace
+        keys = referenced_keys(networks, namespace=namespace)
+        return self.attachments.known((key for key in keys if access.allows(key, namespace=namespace)), access=access)
+
+    def attachment_access(self) -> AttachmentAccess:
+        """Which namespaces' NADs a VM may use."""
+        config, findings = self.config(), self.multus.findings
+        rules = config.nad_rules if config is not None else NadRules()
+        if self._access is None or self._access[:2] != (rules, findings):
+            self._access = (rules, findings, attachment_access(rules, findings))
+        return self._access[2]
 
     def referring(self, attachments: Iterable[AttachmentKey] | None) -> list[WorkKey]:
-        """The VMIs that refer to one of these NADs, and what moves them; None for any NAD at all."""
-        vmis = list(self._vmis_by_attachment.referring(attachments))
+        """The VMIs that refer to one of these NADs, and what moves them; None for any NAD at all.
+
+        One that may not use the NAD does not look again: by that its owner would see that the NAD exists.
+        """
+        access = self.attachment_access()
+        vmis = self._vmis_by_attachment.referring(attachments, access=access)
         return [*vmis, *(item.key for vmi in vmis for item in self.migrations_of(vmi) if not item.is_final)]
 
     def controller_of(self, vmi: VirtualMachineInstance) -> DynamicController:
@@ -375,6 +398,7 @@ class Caches:
 
     def _kubevirt_keys(self, change: Change[KubevirtConfig] | None) -> list[WorkKey]:
         config = self.config()
+        self.multus.look_in(config.trusted_namespaces if config is not None else DEFAULT_TRUSTED_NAMESPACES)
         self.controllers.look_for(config.controller_finder if config is not None else ControllerFinder())
         return self.all_keys() if change is not None else []
 

@@ -2,8 +2,16 @@
 
 from nicplug.cache.optional_watch import Absence, OptionalWatch, Sink
 from nicplug.kube.api import WatchingApi
-from nicplug.kube.resources import CORE_EVENTS, DAEMON_SETS, NETWORK_ATTACHMENT_DEFINITIONS, NODES, PODS
+from nicplug.kube.resources import (
+    CONFIG_MAPS,
+    CORE_EVENTS,
+    DAEMON_SETS,
+    NETWORK_ATTACHMENT_DEFINITIONS,
+    NODES,
+    PODS,
+)
 from nicplug.model.daemon_set import DaemonSet
+from nicplug.model.multus_config import MULTUS_CONFIG_MAP
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX
 
 _RIGHTS = "kubectl apply -k deploy/kustomize/base gives the right to list and watch"
@@ -81,4 +89,20 @@ def watch_controller_pods(api: WatchingApi, *, sink: Sink, daemon_set: DaemonSet
         },
         namespace=daemon_set.key.namespace,
         label_selector=daemon_set.selector,
+    )
+
+
+def watch_multus_config(api: WatchingApi, *, sink: Sink, namespace: str) -> OptionalWatch:
+    """The ConfigMap of Multus's daemon in one namespace: by its name alone, as the right to read it is given."""
+    doubt = "until then nadPolicy Multus counts as SameNamespace"
+    return OptionalWatch(
+        api=api,
+        resource=CONFIG_MAPS,
+        sink=sink,
+        remedy={
+            Absence.NOT_SERVED: f"this API server serves no ConfigMaps; {doubt}",
+            Absence.DENIED: f"{_RIGHTS} ConfigMap {namespace}/{MULTUS_CONFIG_MAP}; {doubt}",
+        },
+        namespace=namespace,
+        field_selector=f"metadata.name={MULTUS_CONFIG_MAP}",
     )

@@ -15,6 +15,7 @@ from typing import Any
 from nicplug.model import metadata as meta
 from nicplug.model.keys import AttachmentKey
 from nicplug.model.metadata import mapping, text
+from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.names import RESOURCE_NAME_ANNOTATION
 from nicplug.model.networks import Network
 
@@ -55,20 +56,27 @@ class KnownAttachments:
     """What is known about the NADs that one VMI refers to.
 
     Attributes:
-        definitions: those that exist, by key.
+        definitions: those that exist and that it may use, by key.
+        access: which ones it may use; of the others nothing is known, and nothing is concluded.
     """
 
     knowledge: Knowledge = Knowledge.UNKNOWN
     definitions: Mapping[AttachmentKey, AttachmentDefinition] = field(default_factory=dict)
+    access: AttachmentAccess = field(default_factory=AttachmentAccess)
 
     def is_missing(self, key: AttachmentKey) -> bool:
-        """The NAD is known not to exist, though it could."""
+        """The NAD is known not to exist, though it could; asked only of one that the VMI may use."""
         return self.knowledge is Knowledge.COMPLETE and key not in self.definitions
 
 
 def attachment_key(network: Network, *, namespace: str) -> AttachmentKey:
-    """The NAD that a secondary network of a VMI in `namespace` refers to."""
+    """The NAD that a Multus network of a VMI in `namespace` refers to."""
     return AttachmentKey(*network.attachment_reference(namespace=namespace))
+
+
+def referenced_keys(networks: Iterable[Network], *, namespace: str) -> frozenset[AttachmentKey]:
+    """The NADs that the networks of a VMI in `namespace` refer to; also that of a default network."""
+    return frozenset(attachment_key(network, namespace=namespace) for network in networks if network.attachment)
 
 
 def attachment_keys(networks: Iterable[Network], *, namespace: str) -> frozenset[AttachmentKey]:

@@ -27,6 +27,11 @@ def has_source(row: Mapping[str, Any] | None, token: str) -> bool:
     return row is not None and token in info_sources(row)
 
 
+def has_go_ahead(row: Mapping[str, Any] | None) -> bool:
+    """The guest has the NIC, or the node agent has been told to plug it."""
+    return has_source(row, DOMAIN) or has_source(row, MULTUS_STATUS)
+
+
 def add_source(row: Mapping[str, Any], token: str) -> Row:
     """The row with the token appended at the end, unless it is there."""
     tokens = info_sources(row)

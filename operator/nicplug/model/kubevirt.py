@@ -14,6 +14,7 @@ from nicplug.model.keys import KubevirtKey
 from nicplug.model.metadata import mapping, quoted, sequence, text
 from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.migration_limits import MigrationLimits, parse_limits
+from nicplug.model.nad_policy import NadRules, parse_nad_rules
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 from nicplug.model.networks import Binding
 from nicplug.model.trusted_namespaces import TRUSTED_NAMESPACES_FIELD, TrustedNamespaces, parse_trusted_namespaces
@@ -49,6 +50,7 @@ class KubevirtConfig:
         hotplug: the cluster's policy for hot-plug.
         controller_finder: by what the dynamic networks controller is known.
         trusted_namespaces: whose DaemonSets and ConfigMaps count as the cluster admin's word.
+        nad_rules: which namespaces' network attachment definitions a VM may use.
         problems: values of the cluster's policy that have no effect, as sentences.
         migration_configuration: what a migration that is handed off now runs by.
         limits: how many migrations may be under way.
@@ -68,6 +70,7 @@ class KubevirtConfig:
     hotplug: HotplugPolicy
     controller_finder: ControllerFinder
     trusted_namespaces: tuple[str, ...]
+    nad_rules: NadRules
     problems: tuple[str, ...]
     migration_configuration: FrozenJson
     limits: MigrationLimits
@@ -99,6 +102,8 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
     policy = cluster_policy(hotplug, where=f"KubeVirt CR {key}")
     trusted = parse_trusted_namespaces(hotplug.get("trustedNamespaces"), where=f"KubeVirt CR {key}")
     finder = parse_controller_finder(mapping(hotplug.get("dynamicController")))
+    nad_rules = parse_nad_rules(hotplug, where=f"KubeVirt CR {key}")
+    distrusted = _distrusted(finder, trusted, where=f"KubeVirt CR {key}")
     return KubevirtConfig(
         key=key,
         uid=text(metadata.get("uid")),
@@ -114,7 +119,8 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         hotplug=policy,
         controller_finder=finder,
         trusted_namespaces=trusted.names,
-        problems=(*policy.problems, *trusted.problems, *_distrusted(finder, trusted, where=f"KubeVirt CR {key}")),
+        nad_rules=nad_rules,
+        problems=(*policy.problems, *trusted.problems, *distrusted, *nad_rules.problems),
         migration_configuration=migration_configuration(mapping(configuration.get("migrations"))),
         limits=parse_limits(mapping(configuration.get("migrations")), hotplug),
     )

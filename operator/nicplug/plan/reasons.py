@@ -168,6 +168,14 @@ class Reason(StrEnum):
 
     Correct `networkName`.
     """
+    NETWORK_NOT_ALLOWED = "NetworkNotAllowed"
+    """The cluster's policy does not let the VM use networks of that namespace, whether they exist or not.
+
+    Use a network attachment definition of the VM's own namespace, or of one that the message lists. Or ask the cluster
+    admin, whose `nadPolicy` and `sharedNamespaces` decide (or Multus's own configuration). A NIC that the guest has
+    already stays, and the VM is not migrated with it. A VM starts without the NIC, and gets it when it may; one that
+    cannot get it later does not start.
+    """
     ATTACHMENT_DEFINITION_MISSING = "NetworkAttachmentDefinitionMissing"
     """The network attachment definition does not exist; the NIC follows when it is created.
 

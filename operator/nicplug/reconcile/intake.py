@@ -86,6 +86,10 @@ class Intake:
         priority = Priority.SWEEP if attachments is None else Priority.LIVE
         self.enqueue(self.caches.referring(attachments), priority=priority)
 
+    def isolation_changed(self) -> None:
+        """Multus enforces something else between namespaces than before, or it is known only now."""
+        self.attachments_changed(None)
+
     def pod_failed(self, pod_uid: str) -> None:
         """The dynamic networks controller, or the kubelet, says that it failed on this pod."""
         self.enqueue(self.caches.vmi_of_pod(pod_uid))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.build import NOW, VM_UID, a_vmi, later, migration, nic, pod, primary, vm, vmi
+from tests.build import NOW, VM_UID, a_vmi, kubevirt, later, migration, nic, pod, primary, vm, vmi
 
 from nicplug.cache.attachments import Attachments
 from nicplug.cache.caches import CachedKind, Caches
@@ -142,6 +142,7 @@ def test_configuration(heard: Heard, config: Any, problem: str) -> None:
 def test_those_who_refer_are_found_until_they_no_longer_do() -> None:
     caches = Caches(clock=lambda: NOW)
     key = VmiKey("default", "vmi-fedora")
+    caches.observe(CachedKind.KUBEVIRT, kubevirt(hotplug={"nadPolicy": "Any"}))
     caches.observe(CachedKind.VMI, vmi(primary(), nic("blue"), nic("red", attachment="ops/lan")))
     assert caches.referring([KEY]) == [key]
     assert caches.referring([AttachmentKey("ops", "lan")]) == [key]

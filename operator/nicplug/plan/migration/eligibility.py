@@ -16,7 +16,7 @@ from nicplug.plan.migration.target_networks import nics_in_guest, unusable_netwo
 from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, told_of, unschedulable_timeout
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
-from nicplug.plan.vmi.pod_networks import refuse_unregistered_plugin
+from nicplug.plan.vmi.pod_networks import refuse_default_network, refuse_unregistered_plugin
 
 POD_REFUSED = (Reason.FAILED_CREATE, Reason.NAME_TAKEN)
 """The target pod was asked for, and the API server would not have it."""
@@ -111,6 +111,8 @@ def _has_networks(view: MigrationView, facts: Facts, now: datetime) -> Obstacle 
         if name in in_guest:
             message = f'NIC "{name}" is in the guest, and the target pod cannot have it: {why.message}'
             return _stuck(view, now, Reason(why.reason), message)
+    if default := refuse_default_network(vmi=facts.vmi, known=view.attachments):
+        return _stuck(view, now, Reason(default.reason), f"the target pod cannot be made: {default.message}")
     refusal = refuse_unregistered_plugin(vmi=facts.vmi, config=view.config)
     if refusal is None:
         return None

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from nicplug.model.attachments import KnownAttachments, attachment_key
 from nicplug.model.interface_names import is_hashed_name
-from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
 from nicplug.model.metadata import text, well_formed
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network
 from nicplug.model.networks_annotation import (
@@ -27,9 +27,9 @@ from nicplug.model.operations import InterfaceOperation, OperationPhase, Operati
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic import withdrawals
-from nicplug.plan.nic.attachments import refuse_attachment
+from nicplug.plan.nic.attachments import refuse_attachment, refuse_detachment, refuse_use
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
-from nicplug.plan.nic.links import PodLinks, Rows, has_lost_interface, interface_names
+from nicplug.plan.nic.links import PodLinks, Rows, belongs_to_another, has_lost_interface, interface_names
 from nicplug.plan.nic.turns import Waiting, take_turns
 from nicplug.plan.nic.validation import Siblings, in_precedence, refuse
 from nicplug.plan.reasons import Reason
@@ -181,9 +181,10 @@ class _Decider:
     def _place(self, interface: Interface, network: Network, size: int) -> int:
         """Put one NIC where it belongs; the bytes that it adds to the annotation."""
         name, pod_interface = interface.name, self.names[interface.name]
-        existing, in_guest = self.own.get(pod_interface), has_source(self.request.rows.get(name), DOMAIN)
+        row = self.request.rows.get(name)
+        existing, in_guest = self.own.get(pod_interface), has_source(row, DOMAIN)
         # What the pod has lost it is asked for anew, as one that never came.
-        is_lost = has_lost_interface(self.request.rows.get(name), pod=self.request.pod)
+        is_lost = has_lost_interface(row, pod=self.request.pod)
         is_attached = self._has(pod_interface) or (in_guest and not is_lost)
         is_left_alone = name in self.request.left_alone
         if name in self.request.withdrawn:
@@ -192,9 +193,14 @@ class _Decider:
             is_kept = in_guest or (is_left_alone and is_attached)
             self.staying += [existing] if existing is not None and is_kept else []
             return 0
+        if not has_go_ahead(row) and (forbidden := self._refuse_use(network)):
+            self.withheld[name] = forbidden
+            return 0
         if existing is not None and (is_attached or not _is_pluggable(interface)):
             # Never rewritten: a changed MAC or definition would make the controller detach and attach anew.
             self.staying.append(existing)
+            if not has_go_ahead(row) and self._is_of_another(network, pod_interface):
+                self.withheld[name] = self._name_is_taken(pod_interface)
             return 0
         if is_left_alone and not is_attached:
             return 0
@@ -222,12 +228,8 @@ class _Decider:
         self, network: Network, wanted: Element, existing: Element | None, *, size: int, is_attached: bool
     ) -> Refusal | None:
         interface, asked = str(wanted["interface"]), f"{wanted['namespace']}/{wanted['name']}"
-        if existing is None and (occupant := self.request.pod.network_status.network_of(interface)) not in ("", asked):
-            return Refusal(
-                reason=Reason.POD_INTERFACE_NAME_TAKEN,
-                message=f"pod {self.request.pod.key.name} has an interface {interface} already, of network {occupant}, "
-                "which nobody asked nicplug for: remove it, or restart the VM",
-            )
+        if existing is None and self.request.pod.network_status.network_of(interface) not in ("", asked):
+            return self._name_is_taken(interface)
         if existing is not None and not _asks_the_same(existing, wanted) and self._was_just_asked(network.name):
             return Refusal(
                 reason=Reason.ANNOTATION_CONTESTED,
@@ -242,8 +244,25 @@ class _Decider:
                 "this one fill it: use fewer NICs",
             )
         if is_attached:
-            return None
+            return self._refuse_use(network)
         return refuse_attachment(network, namespace=self.request.vmi.key.namespace, known=self.request.known)
+
+    def _is_of_another(self, network: Network, pod_interface: str) -> bool:
+        request = self.request
+        return belongs_to_another(
+            pod_interface, network=network, vmi=request.vmi, pod=request.pod, access=request.known.access
+        )
+
+    def _name_is_taken(self, interface: str) -> Refusal:
+        pod = self.request.pod
+        return Refusal(
+            reason=Reason.POD_INTERFACE_NAME_TAKEN,
+            message=f"pod {pod.key.name} has an interface {interface} already, of network "
+            f"{pod.network_status.network_of(interface)}, which nobody asked nicplug for: remove it, or restart the VM",
+        )
+
+    def _refuse_use(self, network: Network) -> Refusal | None:
+        return refuse_use(network, namespace=self.request.vmi.key.namespace, known=self.request.known)
 
     def _was_just_asked(self, name: str) -> bool:
         """For the present spec: another element than ours can only be somebody else's."""
@@ -323,7 +342,7 @@ class _Decider:
         """Removals under way that may still succeed; one whose network is gone cannot, and must not block others."""
         for name in detaching:
             network, namespace = self._network(name), self.request.vmi.key.namespace
-            refusal = refuse_attachment(network, namespace=namespace, known=self.request.known) if network else None
+            refusal = refuse_detachment(network, namespace=namespace, known=self.request.known) if network else None
             if refusal is not None:
                 self.withheld[name] = refusal
         hopeful = [name for name in detaching if name not in self.withheld]

@@ -1,6 +1,7 @@
-"""Can a network be attached at all? Asked before a pod is asked for it.
+"""May a network be attached, and can it be? Asked before a pod is asked for it.
 
-An element of a network that does not exist fails, and holds up all elements behind it. Unknown is not
+The dynamic networks controller attaches whatever the annotation asks for: nothing but this enforces the isolation of
+namespaces. An element of a network that does not exist fails, and holds up all elements behind it. Unknown is not
 missing: without knowledge the pod is asked, as KubeVirt does.
 """
 
@@ -19,6 +20,8 @@ def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachmen
             message=f"network attachment definition {key} cannot exist, as Multus is not installed: the CRD "
             "network-attachment-definitions.k8s.cni.cncf.io is missing. Ask the cluster admin to install Multus",
         )
+    if forbidden := refuse_use(network, namespace=namespace, known=known):
+        return forbidden
     if known.is_missing(key):
         return Refusal(
             reason=Reason.ATTACHMENT_DEFINITION_MISSING,
@@ -33,6 +36,21 @@ def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachmen
             "correct it, and the rest follows by itself",
         )
     return None
+
+
+def refuse_use(network: Network, *, namespace: str, known: KnownAttachments) -> Refusal | None:
+    """Why the cluster's policy does not let a VMI in `namespace` use the network, whether it exists or not."""
+    key = attachment_key(network, namespace=namespace)
+    if known.access.allows(key, namespace=namespace):
+        return None
+    return Refusal(reason=Reason.NETWORK_NOT_ALLOWED, message=known.access.refusal(key, namespace=namespace))
+
+
+def refuse_detachment(network: Network, *, namespace: str, known: KnownAttachments) -> Refusal | None:
+    """Why a pod cannot let the network go now. Nothing is known of one that the VMI may not use any more."""
+    if refuse_use(network, namespace=namespace, known=known) is not None:
+        return None
+    return refuse_attachment(network, namespace=namespace, known=known)
 
 
 def unattachable_networks(view: VmiView) -> frozenset[str]:
@@ -51,14 +69,32 @@ def networks_to_plug_later(view: VmiView) -> frozenset[str]:
     Only where they can follow: with hot-plug off, or a binding that cannot be plugged, the pod waits for them as
     KubeVirt's does. Without Multus nothing reads the annotation, and nothing is left out.
     """
-    known = view.attachments
-    if not view.hotplug_enabled or known.knowledge is not Knowledge.COMPLETE:
+    if view.attachments.knowledge is not Knowledge.COMPLETE:
         return frozenset()
-    pluggable = {
+    return unattachable_networks(view) & _pluggable(view)
+
+
+def networks_to_allow_later(view: VmiView) -> frozenset[str]:
+    """Networks that a new pod is made without, because the VM may not use them; plugged when it may.
+
+    Only where they can follow: else the VM does not start (`plan.vmi.pod_networks.refuse_networks`).
+    """
+    namespace, known = view.vmi.key.namespace, view.attachments
+    return _pluggable(view) & frozenset(
+        item.name
+        for item in view.vmi.networks
+        if item.is_secondary and refuse_use(item, namespace=namespace, known=known) is not None
+    )
+
+
+def _pluggable(view: VmiView) -> frozenset[str]:
+    """NICs of the VMI that can be plugged when the guest runs."""
+    if not view.hotplug_enabled:
+        return frozenset()
+    return frozenset(
         interface.name
         for interface in view.vmi.interfaces
         if not interface.is_absent
         and interface.binding in HOTPLUGGABLE_BINDINGS
         and interface.binding is not Binding.SRIOV
-    }
-    return unattachable_networks(view) & pluggable
+    )

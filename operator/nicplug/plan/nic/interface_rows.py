@@ -8,35 +8,55 @@ agent; nothing else is.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nicplug.model.attachments import KnownAttachments
 from nicplug.model.interface_status import (
+    DOMAIN,
     MULTUS_STATUS,
     Row,
     add_source,
+    has_go_ahead,
+    has_source,
     remove_source,
     rows_by_name,
     same_rows,
 )
 from nicplug.model.metadata import text
+from nicplug.model.networks import Network
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.attachments import refuse_use
 from nicplug.plan.nic.links import belongs_to_another, interface_names
 
 # KubeVirt's guest agent poller reports no more either.
 MAXIMUM_GUEST_ROWS = 10
+_NOTHING_KNOWN = KnownAttachments()
 
 
-def plan_rows(*, vmi: VirtualMachineInstance, pod: LauncherPod, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """The rows as they shall be; the old list itself when nothing but the order differs."""
+def plan_rows(
+    *,
+    vmi: VirtualMachineInstance,
+    pod: LauncherPod,
+    rows: Sequence[Mapping[str, Any]],
+    known: KnownAttachments = _NOTHING_KNOWN,
+) -> list[Row]:
+    """The rows as they shall be; the old list itself when nothing but the order differs.
+
+    Args:
+        known: by which a network is told that the VM may not use.
+    """
     old = rows_by_name(rows)
     names = interface_names(vmi, pod, old)
     networks = {network.name: network for network in vmi.networks}
     primary = next((network.name for network in vmi.networks if network.is_primary), None)
     wanted = [_primary(primary, pod, old)] if primary is not None else []
     for name, pod_interface in names.items():
-        known = old.get(name)
-        if known is None and belongs_to_another(pod_interface, network=networks[name], vmi=vmi, pod=pod):
-            continue
-        row = _secondary(name, pod_interface, pod=pod, old=known)
+        row = _secondary(
+            name,
+            pod_interface,
+            pod=pod,
+            old=old.get(name),
+            is_given=_is_given(pod_interface, networks[name], old.get(name), vmi=vmi, pod=pod, known=known),
+        )
         wanted += [row] if row is not None else []
     # Those of networks of other kinds, and those that the guest made.
     wanted += [dict(row) for name, row in old.items() if name != primary and name not in names]
@@ -52,12 +72,32 @@ def _primary(name: str, pod: LauncherPod, old: Mapping[str, Mapping[str, Any]]) 
     return {**row, "podInterfaceName": pod.network_status.primary_interface}
 
 
-def _secondary(name: str, pod_interface: str, *, pod: LauncherPod, old: Mapping[str, Any] | None) -> Row | None:
+def _is_given(
+    pod_interface: str,
+    network: Network,
+    old: Mapping[str, Any] | None,
+    *,
+    vmi: VirtualMachineInstance,
+    pod: LauncherPod,
+    known: KnownAttachments,
+) -> bool:
+    """The pod has the interface, and it is the NIC's: what the guest has already is not taken from it."""
+    if not pod.network_status.has(pod_interface):
+        return False
+    if has_source(old, DOMAIN):
+        return True
+    if belongs_to_another(pod_interface, network=network, vmi=vmi, pod=pod, access=known.access):
+        return False
+    return has_go_ahead(old) or refuse_use(network, namespace=vmi.key.namespace, known=known) is None
+
+
+def _secondary(
+    name: str, pod_interface: str, *, pod: LauncherPod, old: Mapping[str, Any] | None, is_given: bool
+) -> Row | None:
     if pod.network_status.problem:
         # Silence is no news: what was known stays, and nothing is added to it.
         return dict(old) if old is not None else None
-    attached = pod.network_status.has(pod_interface)
     if old is None:
-        return {"name": name, "infoSource": MULTUS_STATUS, "podInterfaceName": pod_interface} if attached else None
-    row = add_source(old, MULTUS_STATUS) if attached else remove_source(old, MULTUS_STATUS)
+        return {"name": name, "infoSource": MULTUS_STATUS, "podInterfaceName": pod_interface} if is_given else None
+    row = add_source(old, MULTUS_STATUS) if is_given else remove_source(old, MULTUS_STATUS)
     return {**row, "podInterfaceName": pod_interface}

@@ -8,10 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.model.interface_names import is_hashed_name, is_ordinal_name, pod_interface_names
+from nicplug.model.interface_names import (
+    FIRST_ORDINAL_NAME,
+    is_hashed_name,
+    is_ordinal_name,
+    pod_interface_names,
+)
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
+from nicplug.model.keys import AttachmentKey
 from nicplug.model.metadata import objects, text
-from nicplug.model.networks import Network, secondary_names
+from nicplug.model.nad_policy import AttachmentAccess
+from nicplug.model.networks import Network, secondary_names, split_attachment
 from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
@@ -51,24 +58,54 @@ def has_lost_interface(row: Mapping[str, Any] | None, *, pod: LauncherPod) -> bo
 
 def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: Rows) -> dict[str, str]:
     """Pod interface name of each secondary network, by the scheme that the pod uses."""
-    names = secondary_names(vmi.networks)
-    if pod is not None and pod.network_status.problem:
-        reported = (text(rows.get(name, {}).get("podInterfaceName")) for name in names)
-        ordinal = is_ordinal_name(next((name for name in reported if name), ""))
-    else:
-        ordinal = pod is not None and pod.network_status.is_ordinal
-    return pod_interface_names(secondary_networks=names, ordinal=ordinal)
+    ordinal = pod is not None and _has_ordinal_names(vmi, pod, rows)
+    return pod_interface_names(secondary_networks=secondary_names(vmi.networks), ordinal=ordinal)
 
 
-def belongs_to_another(pod_interface: str, *, network: Network, vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
-    """The pod has an interface of a NIC's name that is of another network, and that its annotation does not ask for.
+def _has_ordinal_names(vmi: VirtualMachineInstance, pod: LauncherPod, rows: Rows) -> bool:
+    """The pod is one of KubeVirt's before 1.0, whose networks are `net1`, `net2`, ... in the order of the spec.
 
-    Whoever made it, or wrote that it is there: no guest is given it.
+    That it has a `net1` proves nothing: Multus calls any element so that somebody adds without a name. What counts is
+    that the guest has a NIC by such a name, or that the annotation asks for the VMI's first network as `net1`.
     """
-    asked = "/".join(network.attachment_reference(namespace=vmi.key.namespace))
-    if not is_hashed_name(pod_interface) or pod.network_status.network_of(pod_interface) in ("", asked):
+    if pod.made_with:
+        return False  # nicplug's own, which is always made with hashed names
+    reported = [rows.get(name, {}) for name in secondary_names(vmi.networks)]
+    if pod.network_status.problem:
+        names = (text(row.get("podInterfaceName")) for row in reported)
+        return is_ordinal_name(next((name for name in names if name), ""))
+    if not pod.network_status.is_ordinal:
         return False
-    return pod_interface not in networks_asked_for(pod, namespace=vmi.key.namespace)
+    if any(has_source(row, DOMAIN) and is_ordinal_name(text(row.get("podInterfaceName"))) for row in reported):
+        return True
+    first = next((network for network in vmi.networks if network.is_secondary), None)
+    asked = networks_asked_for(pod, namespace=vmi.key.namespace).get(FIRST_ORDINAL_NAME)
+    return first is not None and asked == _reference(first, vmi)
+
+
+def belongs_to_another(
+    pod_interface: str,
+    *,
+    network: Network,
+    vmi: VirtualMachineInstance,
+    pod: LauncherPod,
+    access: AttachmentAccess,
+) -> bool:
+    """The pod has an interface of a NIC's name that is of another network, and that nicplug did not ask for.
+
+    Whoever made it, or wrote that it is there: no guest is given it. Only elements of hashed names are nicplug's own,
+    and never one of a network that the VM may not use.
+    """
+    namespace, present = vmi.key.namespace, pod.network_status.network_of(pod_interface)
+    if present in ("", _reference(network, vmi)):
+        return False
+    if not is_hashed_name(pod_interface) or pod_interface not in networks_asked_for(pod, namespace=namespace):
+        return True
+    return not access.allows(AttachmentKey(*split_attachment(present, namespace=namespace)), namespace=namespace)
+
+
+def _reference(network: Network, vmi: VirtualMachineInstance) -> str:
+    return "/".join(network.attachment_reference(namespace=vmi.key.namespace))
 
 
 def nics_in_pod(

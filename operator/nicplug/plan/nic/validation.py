@@ -84,8 +84,12 @@ def network_has_a_kind(_interface: Interface, network: Network | None, _siblings
 
 
 def attachment_is_valid(_interface: Interface, network: Network | None, _siblings: Siblings) -> Refusal | None:
-    """A reference that is no Kubernetes name can never resolve."""
-    if network is None or not network.is_secondary or _ATTACHMENT.fullmatch(network.attachment):
+    """A reference that is no Kubernetes name can never resolve.
+
+    What Multus would make of it may: of JSON, `@` and commas it takes whatever else an element can ask for.
+    """
+    is_reference = network is not None and (network.is_secondary or network.is_default)
+    if network is None or not is_reference or _ATTACHMENT.fullmatch(network.attachment):
         return None
     return Refusal(
         reason=Reason.INVALID_ATTACHMENT_REFERENCE,

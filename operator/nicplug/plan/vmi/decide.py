@@ -24,7 +24,7 @@ from nicplug.plan.actions import (
     PatchPodCondition,
     RestoreLabels,
 )
-from nicplug.plan.nic.attachments import networks_to_plug_later
+from nicplug.plan.nic.attachments import networks_to_allow_later, networks_to_plug_later
 from nicplug.plan.nic.check_nics import check_nics
 from nicplug.plan.nic.links import nics_in_pod
 from nicplug.plan.nic.template_sync import drop_detached
@@ -42,7 +42,12 @@ from nicplug.plan.vmi.moving import is_moving, target_pod
 from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
 from nicplug.plan.vmi.phase import decide_phase
 from nicplug.plan.vmi.pod_fate import announce_end, what_ends
-from nicplug.plan.vmi.pod_networks import refuse_unknown_device, refuse_unregistered_plugin
+from nicplug.plan.vmi.pod_networks import (
+    refuse_default_network,
+    refuse_networks,
+    refuse_unknown_device,
+    refuse_unregistered_plugin,
+)
 from nicplug.plan.vmi.policy_problems import announce_policy_problems
 from nicplug.plan.vmi.readiness import plan_readiness
 from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew
@@ -82,13 +87,19 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
         return _plan_life(view, pod=None, now=now)
     if refusal := refuse_unregistered_plugin(vmi=vmi, config=view.config):
         return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
-    missing, deviceless = networks_to_plug_later(view), refuse_unknown_device(vmi=vmi, known=view.attachments)
-    if (missing or deviceless) and now < (patience := view.spec_seen_at + view.settings.attachment_patience):
+    forbidden = networks_to_allow_later(view)
+    if refusal := refuse_networks(vmi=vmi, known=view.attachments, left_out=forbidden):
+        return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
+    # Of what is forbidden nothing else is asked: whether it exists shall not be told by a pause either.
+    missing = networks_to_plug_later(view) - forbidden
+    lacking = refuse_default_network(vmi=vmi, known=view.attachments)
+    lacking = lacking or refuse_unknown_device(vmi=vmi, known=view.attachments)
+    if (missing or lacking) and now < (patience := view.spec_seen_at + view.settings.attachment_patience):
         return Plan(again_at=patience, notes=("a network may have been created together with the VM",))
-    if deviceless is not None:
-        return _plan_refused_pod(replace(view, refusal=deviceless), deviceless, now=now)
+    if lacking is not None:
+        return _plan_refused_pod(replace(view, refusal=lacking), lacking, now=now)
     pod = create_launcher_pod(
-        vmi=vmi, settings=view.settings, config=view.config, attachments=view.attachments, left_out=missing
+        vmi=vmi, settings=view.settings, config=view.config, attachments=view.attachments, left_out=missing | forbidden
     )
     event = _normal("SuccessfulCreate", f"Created virtual machine pod {pod.key.name}")
     return Plan(actions=(pod,), announcements=(event,))

@@ -63,7 +63,7 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
     chooser = Chooser(view=view, pod=pod, rows=reported, records=records, now=now, slots=slots)
     annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
     if pod is not None and phase in LIVE_PHASES and not pod.is_finished:
-        rows = plan_rows(vmi=view.vmi, pod=pod, rows=rows)
+        rows = plan_rows(vmi=view.vmi, pod=pod, rows=rows, known=view.attachments)
     if not is_running:
         return NicPlan(rows=rows, annotation=annotation, operations=(), demand=Demand(), moments=(annotation.again_at,))
     report = plan_operations(

@@ -6,6 +6,7 @@ are absent, or that no pod may get, are left out. What a live pod is asked for i
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from nicplug.model.attachments import KnownAttachments, attachment_key
 from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
@@ -14,7 +15,8 @@ from nicplug.model.names import DEFAULT_NETWORK_ANNOTATION, ISTIO_INTERFACE_ANNO
 from nicplug.model.networks import Binding, Interface, Network
 from nicplug.model.networks_annotation import Element, element_of, plugin_element, render_annotation
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.validation import in_precedence, refuse
+from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
+from nicplug.plan.nic.validation import attachment_is_valid, in_precedence, refuse
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
@@ -34,7 +36,8 @@ def network_annotations(
     nics = [nic for nic in _nics_at_birth(vmi) if nic[1].name not in left_out]
     for _, network in nics:
         if network.is_default:
-            annotations[DEFAULT_NETWORK_ANNOTATION] = network.attachment
+            # With its namespace: Multus takes a bare name from its own, and not from the one that was checked.
+            annotations[DEFAULT_NETWORK_ANNOTATION] = str(attachment_key(network, namespace=vmi.key.namespace))
     if any(interface.binding is Binding.MASQUERADE for interface, _ in nics):
         annotations |= dict.fromkeys(ISTIO_INTERFACE_ANNOTATIONS, _MASQUERADE_BRIDGE)
     elements = [
@@ -54,6 +57,42 @@ def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtC
     return None
 
 
+def refuse_networks(
+    *, vmi: VirtualMachineInstance, known: KnownAttachments, left_out: frozenset[str] = frozenset()
+) -> Refusal | None:
+    """A network that the VM may not use, or a default network that is none: no VM starts silently on another one.
+
+    Args:
+        left_out: networks that the pod is made without.
+    """
+    precedence = in_precedence(vmi.interfaces, vmi.networks, {})
+    for interface, network in _nics_at_birth(vmi):
+        if not (network.is_secondary or network.is_default) or network.name in left_out:
+            continue
+        if network.is_default and (invalid := attachment_is_valid(interface, network, ())):
+            return _of_nic(invalid, interface)
+        if network.is_secondary and refuse(interface, network, precedence) is not None:
+            continue  # it reaches no pod
+        if refusal := refuse_use(network, namespace=vmi.key.namespace, known=known):
+            return _of_nic(refusal, interface)
+    return None
+
+
+def refuse_default_network(*, vmi: VirtualMachineInstance, known: KnownAttachments) -> Refusal | None:
+    """A pod gets its default network when it is made, and without it the guest would be on the cluster's."""
+    for interface, network in _nics_at_birth(vmi):
+        if not network.is_default:
+            continue
+        invalid = attachment_is_valid(interface, network, ())
+        if refusal := invalid or refuse_attachment(network, namespace=vmi.key.namespace, known=known):
+            return _of_nic(refusal, interface)
+    return None
+
+
+def _of_nic(refusal: Refusal, interface: Interface) -> Refusal:
+    return replace(refusal, message=f'NIC "{interface.name[:80]}": {refusal.message}')
+
+
 def refuse_unknown_device(*, vmi: VirtualMachineInstance, known: KnownAttachments) -> Refusal | None:
     """A pod of an SR-IOV network whose definition is missing would never get the device; KubeVirt's words.
 
@@ -63,7 +102,8 @@ def refuse_unknown_device(*, vmi: VirtualMachineInstance, known: KnownAttachment
         if interface.binding is not Binding.SRIOV or not network.is_secondary:
             continue
         key = attachment_key(network, namespace=vmi.key.namespace)
-        if known.is_missing(key):
+        is_allowed = known.access.allows(key, namespace=vmi.key.namespace)
+        if is_allowed and known.is_missing(key):
             message = f"failed to locate network attachment definition {key}: create it, and the VM starts by itself"
             return Refusal(reason=Reason.FAILED_CREATE, message=message)
     return None

@@ -55,6 +55,11 @@ _OWN_REASONS = frozenset(
         Reason.IMAGE_PULL_BACK_OFF,
         Reason.FAILED_GUARANTEE,
         Reason.POD_SANDBOX_FAILED,
+        Reason.NETWORK_NOT_ALLOWED,
+        Reason.INVALID_ATTACHMENT_REFERENCE,
+        Reason.ATTACHMENT_DEFINITION_MISSING,
+        Reason.ATTACHMENT_DEFINITION_INVALID,
+        Reason.MULTUS_NOT_INSTALLED,
     }
 )
 

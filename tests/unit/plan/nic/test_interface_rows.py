@@ -114,12 +114,6 @@ CASES = (
         attached=["blue"],
     ),
     Case(
-        title="the pod names its interfaces by number",
-        attached=["net1"],
-        rows=[primary_row()],
-        wanted=[primary_row(), row("blue", "multus-status", pod_interface="net1")],
-    ),
-    Case(
         title="an interface of somebody else's is not ours",
         attached=["mon0", "podb1f51a511f1"],
         rows=[primary_row()],
@@ -199,3 +193,55 @@ def test_an_interface_of_another_network_that_nobody_asked_for_is_given_to_no_gu
 def test_a_nic_that_is_in_the_guest_keeps_its_row_whatever_network_it_is_said_to_be_of() -> None:
     rows = [primary_row(), SETTLED]
     assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=STRANGER)), rows=rows) == rows
+
+
+FOREIGN_NET1 = json.dumps(
+    [{"name": "cluster", "interface": "eth0", "default": True}, {"name": "ops/mesh", "interface": "net1"}]
+)
+OLD_NET1 = json.dumps(
+    [{"name": "cluster", "interface": "eth0", "default": True}, {"name": "default/blue-net", "interface": "net1"}]
+)
+OLD_SCHEME = '[{"interface":"net1","name":"blue-net","namespace":"default"}]'
+
+
+@pytest.mark.parametrize(
+    ("networks", "status"),
+    [
+        pytest.param("ops/mesh", FOREIGN_NET1, id="an element without a name, which Multus called net1"),
+        pytest.param("ops/mesh@net1", FOREIGN_NET1, id="an element that asks for net1"),
+        pytest.param(None, FOREIGN_NET1, id="nobody asks for it"),
+        pytest.param("blue-net", OLD_NET1, id="without a name, of the same network"),
+    ],
+)
+def test_the_net1_of_a_webhook_is_given_to_no_guest(networks: str | None, status: str) -> None:
+    """The pod counted as one of the old scheme, and the guest was plugged into the webhook's network."""
+    launcher = a_pod(pod(networks=networks, status_text=status))
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=launcher, rows=[primary_row()]) == [primary_row()]
+
+
+def test_the_net1_of_a_pod_of_the_old_scheme_is_its_first_nic() -> None:
+    launcher = a_pod(pod(networks=OLD_SCHEME, status_text=OLD_NET1))
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=launcher, rows=[primary_row()])
+    assert rows == [primary_row(), row("blue", "multus-status", pod_interface="net1")]
+
+
+def test_a_pod_that_nicplug_has_made_never_names_its_interfaces_by_number() -> None:
+    raw = pod(networks=OLD_SCHEME, status_text=OLD_NET1)
+    raw["metadata"]["annotations"]["nicplug.io/pod-spec"] = "0123456789abcdef"
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(raw), rows=[primary_row()]) == [primary_row()]
+
+
+def test_in_a_pod_of_the_old_scheme_the_net2_of_somebody_else_is_given_to_no_guest() -> None:
+    theirs = {"name": "mesh", "namespace": "ops", "interface": "net2"}
+    status = [*json.loads(OLD_NET1), {"name": "ops/mesh", "interface": "net2"}]
+    launcher = a_pod(pod(networks=[*json.loads(OLD_SCHEME), theirs], status_text=json.dumps(status)))
+    first = row("blue", "domain", "multus-status", pod_interface="net1")
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), nic("red"))), pod=launcher, rows=[primary_row(), first])
+    assert rows == [primary_row(), first]
+
+
+def test_a_go_ahead_for_a_foreign_net1_that_was_given_before_is_taken_back() -> None:
+    launcher = a_pod(pod(networks="ops/mesh", status_text=FOREIGN_NET1))
+    before = [primary_row(), row("blue", "multus-status", pod_interface="net1")]
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=launcher, rows=before)
+    assert "multus-status" not in json.dumps(rows)

@@ -39,6 +39,7 @@ from tests.unit.plan.outcome import status_of
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy
+from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.operations import OperationPath as Path
 from nicplug.model.operations import OperationPhase as Phase
 from nicplug.model.rolled_back import entry_digest
@@ -116,6 +117,15 @@ CASES = (
         phase=Phase.PENDING,
         reason=Reason.WAITING_FOR_POD_INTERFACE,
         view={"nads": [nad("lan", namespace="ops")]},
+    ),
+    Case(
+        title="new NIC, its network is in a namespace that the VM may not use",
+        nic=nic("blue", attachment="ops/lan"),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.NETWORK_NOT_ALLOWED,
+        says="namespace default may not use network attachment definitions of namespace ops, such as ops/lan",
+        view={"nads": [nad("lan", namespace="ops")], "access": AttachmentAccess()},
     ),
     Case(
         title="new NIC, the network's configuration is not JSON",

@@ -1,0 +1,136 @@
+"""The ConfigMaps of Multus's daemon in the trusted namespaces, each followed by a watch of that one name.
+
+Not one watch of all namespaces: a tenant may give a ConfigMap of his own that name, and fill it.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from nicplug.cache.optional_kinds import watch_multus_config
+from nicplug.cache.optional_watch import Absence, OptionalWatch
+from nicplug.kube.api import WatchingApi
+from nicplug.model.multus_config import MultusConfig, MultusFindings, findings_of, parse_multus_config
+from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
+
+log = structlog.get_logger(__name__)
+
+MOST_NAMESPACES = 8
+"""Each costs a connection that is open all the time; Multus's own namespace is to be among the first ones."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+def _tell_nobody() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class MultusConfigs:
+    """What Multus enforces between namespaces, as far as it is known.
+
+    Attributes:
+        on_change: called when it is another than before.
+        on_namespaces: called when other namespaces are trusted.
+    """
+
+    on_change: Callable[[], None] = _tell_nobody
+    on_namespaces: Callable[[], None] = _tell_nobody
+    _namespaces: tuple[str, ...] = DEFAULT_TRUSTED_NAMESPACES
+    _configs: dict[str, MultusConfig | None] = field(default_factory=dict)
+    _unreadable: set[str] = field(default_factory=set)
+    _findings: MultusFindings = field(default_factory=MultusFindings)
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Those that are looked at."""
+        return self._namespaces
+
+    @property
+    def findings(self) -> MultusFindings:
+        """What all of them together say."""
+        return self._findings
+
+    def look_in(self, namespaces: Iterable[str]) -> None:
+        """Follow the ConfigMap in these namespaces; what others say does not count any more."""
+        wanted = tuple(namespaces)[:MOST_NAMESPACES]
+        if wanted == self._namespaces:
+            return
+        self._namespaces = wanted
+        for gone in self._configs.keys() - set(wanted):
+            del self._configs[gone]
+        self._unreadable &= set(wanted)
+        self._conclude()
+        self.on_namespaces()
+
+    def put(self, namespace: str, config: MultusConfig | None, *, is_readable: bool = True) -> None:
+        """Take in what one namespace has."""
+        if namespace not in self._namespaces:
+            return
+        self._configs[namespace] = config
+        (self._unreadable.discard if is_readable else self._unreadable.add)(namespace)
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Nothing before every namespace has been looked at: another one may disagree."""
+        if self._configs.keys() >= set(self._namespaces):
+            fresh = findings_of(self._configs, unreadable=frozenset(self._unreadable))
+        else:
+            fresh = MultusFindings()
+        if fresh == self._findings:
+            return
+        self._findings = fresh
+        log.info("network isolation of Multus", said_by=fresh.origin or "nobody", problem=fresh.problem)
+        self.on_change()
+
+
+@dataclass(slots=True)
+class MultusConfigOf:
+    """The ConfigMap of one namespace; a `Sink` of `OptionalWatch`."""
+
+    namespace: str
+    configs: MultusConfigs
+
+    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """The one there is, or none."""
+        self.configs.put(self.namespace, next(map(parse_multus_config, items), None))
+
+    def change(self, type_: str, item: Mapping[str, Any]) -> None:
+        """One line of the watch."""
+        self.configs.put(self.namespace, None if type_ == "DELETED" else parse_multus_config(item))
+
+    def lose(self, absence: Absence) -> None:
+        """It must not be read."""
+        self.configs.put(self.namespace, None, is_readable=False)
+
+
+@dataclass(slots=True)
+class MultusConfigWatches:
+    """One optional watch for each namespace, opened and closed as the cluster admin's trust changes.
+
+    Attributes:
+        spawn: starts a task, and sees to it if it fails.
+    """
+
+    api: WatchingApi
+    configs: MultusConfigs
+    spawn: Spawn
+    _open: dict[str, tuple[OptionalWatch, asyncio.Task[None]]] = field(default_factory=dict)
+
+    def adjust(self) -> None:
+        """Open and close watches."""
+        wanted = self.configs.namespaces
+        for namespace in self._open.keys() - set(wanted):
+            self._open.pop(namespace)[1].cancel()
+        for namespace in wanted:
+            if namespace not in self._open:
+                sink = MultusConfigOf(namespace=namespace, configs=self.configs)
+                watch = watch_multus_config(self.api, sink=sink, namespace=namespace)
+                self._open[namespace] = (watch, self.spawn(watch.run()))
+
+    async def settle(self) -> None:
+        """Wait until each ConfigMap is known, or known to be missing or unreadable."""
+        await asyncio.gather(*(watch.settled.wait() for watch, _ in self._open.values()))

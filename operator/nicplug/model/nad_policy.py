@@ -1,0 +1,140 @@
+"""Which namespaces' network attachment definitions (NADs) a VM may use.
+
+The cluster admin says so in `nadPolicy` and `sharedNamespaces` of the KubeVirt CR. No annotation overrides it: a VM's
+owner cannot give himself a network.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from nicplug.model.keys import AttachmentKey
+from nicplug.model.metadata import quoted
+from nicplug.model.multus_config import MultusFindings
+
+_PATH = "spec.configuration.network.hotplug"
+_MOST_NAMES = 64
+_NAMES_TOLD = 8
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_NAMES_REMEDY = f"write a list of at most {_MOST_NAMES} names of namespaces, such as [default]"
+
+
+class NadPolicy(StrEnum):
+    """`nadPolicy`: which namespaces' NADs a VM may use besides those of its own."""
+
+    MULTUS = "Multus"
+    """Those that Multus itself allows when it makes a pod."""
+    SAME_NAMESPACE = "SameNamespace"
+    """Those of `sharedNamespaces`."""
+    ANY = "Any"
+
+
+DEFAULT_NAD_POLICY = NadPolicy.MULTUS
+DEFAULT_SHARED_NAMESPACES = ("default",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NadRules:
+    """What the cluster admin wrote.
+
+    Attributes:
+        policy: what is not understood is SameNamespace: a typo opens nothing.
+        shared: namespaces whose NADs every VM may use, under SameNamespace.
+        origin: where the policy stands, for a sentence.
+        problems: values that are not understood, as sentences.
+    """
+
+    policy: NadPolicy = DEFAULT_NAD_POLICY
+    shared: tuple[str, ...] = DEFAULT_SHARED_NAMESPACES
+    origin: str = "the default"
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachmentAccess:
+    """The namespaces whose NADs the VMs of the cluster may use.
+
+    Attributes:
+        shared: those that every VM may use besides its own; None: all.
+        rule: what decides that, for a sentence.
+    """
+
+    shared: frozenset[str] | None = frozenset(DEFAULT_SHARED_NAMESPACES)
+    rule: str = "nadPolicy SameNamespace"
+
+    def allows(self, key: AttachmentKey, *, namespace: str) -> bool:
+        """Whether a VM of `namespace` may use this NAD; whether it exists is never asked."""
+        return self.shared is None or key.namespace == namespace or key.namespace in self.shared
+
+    def refusal(self, key: AttachmentKey, *, namespace: str) -> str:
+        """Why not, in a sentence that is the same for a NAD that exists and for one that does not."""
+        allowed = sorted({namespace, *(self.shared or ())}, key=lambda name: (name != namespace, name))
+        told = [*allowed[:_NAMES_TOLD], *(["..."] if len(allowed) > _NAMES_TOLD else [])]
+        return (
+            f"namespace {namespace} may not use network attachment definitions of namespace {key.namespace}, such as "
+            f"{key}: {self.rule} allows those of {', '.join(told)}. Use one of these, or ask the cluster admin"
+        )
+
+
+def parse_nad_rules(block: Mapping[str, Any], *, where: str) -> NadRules:
+    """Read the two fields.
+
+    Args:
+        block: `spec.configuration.network.hotplug`.
+        where: the object, for sentences: `KubeVirt CR kubevirt/kubevirt`.
+    """
+    policy, origin, problems = _policy(block.get("nadPolicy"), where=where)
+    shared, more = _shared(block.get("sharedNamespaces"), where=where)
+    return NadRules(policy=policy, shared=shared, origin=origin, problems=(*problems, *more))
+
+
+def _policy(value: Any, *, where: str) -> tuple[NadPolicy, str, tuple[str, ...]]:
+    if value is None:
+        return DEFAULT_NAD_POLICY, "the default", ()
+    origin = f"{_PATH}.nadPolicy of {where}"
+    try:
+        return NadPolicy(value if isinstance(value, str) else ""), origin, ()
+    except ValueError:
+        problem = f"{origin} is {quoted(value)}, and counts as SameNamespace: write Multus, SameNamespace or Any"
+        return NadPolicy.SAME_NAMESPACE, origin, (problem,)
+
+
+def _shared(value: Any, *, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if value is None:
+        return DEFAULT_SHARED_NAMESPACES, ()
+    origin = f"{_PATH}.sharedNamespaces of {where}"
+    if not isinstance(value, list):
+        return (), (f"{origin} is {quoted(value)}, so no namespace is shared: {_NAMES_REMEDY}",)
+    listed = value[:_MOST_NAMES]
+    wrong = [item for item in listed if not _is_name(item)]
+    problems = [f"{origin} lists {quoted(item)}, which has no effect: {_NAMES_REMEDY}" for item in wrong]
+    if len(value) > _MOST_NAMES:
+        problems.append(f"{origin} lists {len(value)} names, of which the first {_MOST_NAMES} count: {_NAMES_REMEDY}")
+    return tuple(dict.fromkeys(item for item in listed if _is_name(item))), tuple(problems)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def attachment_access(rules: NadRules, multus: MultusFindings) -> AttachmentAccess:
+    """What the admin's rules come to, with what is known of Multus."""
+    match rules.policy:
+        case NadPolicy.ANY:
+            return AttachmentAccess(shared=None, rule=f"nadPolicy Any ({rules.origin})")
+        case NadPolicy.SAME_NAMESPACE:
+            return AttachmentAccess(shared=frozenset(rules.shared), rule=f"nadPolicy SameNamespace ({rules.origin})")
+        case NadPolicy.MULTUS:
+            return _as_multus(rules, multus)
+
+
+def _as_multus(rules: NadRules, multus: MultusFindings) -> AttachmentAccess:
+    isolation = multus.isolation
+    if isolation is None:
+        rule = f"nadPolicy Multus ({rules.origin}), which counts as SameNamespace, as {multus.problem},"
+        return AttachmentAccess(shared=frozenset(rules.shared), rule=rule)
+    rule = f"nadPolicy Multus ({rules.origin}), with the isolation of {multus.origin},"
+    shared = isolation.global_namespaces if isolation.is_on else None
+    return AttachmentAccess(shared=shared, rule=rule)

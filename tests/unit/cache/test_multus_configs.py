@@ -1,0 +1,124 @@
+"""What Multus enforces, as the ConfigMaps of trusted namespaces bring it, and whom that wakes."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.build import NOW, kubevirt, nad, nic, primary, vmi
+
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.multus_configs import MOST_NAMESPACES, MultusConfigOf, MultusConfigs
+from nicplug.cache.optional_watch import Absence
+from nicplug.model.keys import AttachmentKey, VmiKey
+from nicplug.model.vmi import parse_vmi
+
+SECRET = AttachmentKey("victim", "secret")
+
+
+def config_map(namespace: str = "kube-system", **config: Any) -> dict[str, Any]:
+    metadata = {"namespace": namespace, "name": "multus-daemon-config"}
+    return {"metadata": metadata, "data": {"daemon-config.json": json.dumps(config)}}
+
+
+class World:
+    def __init__(self, *namespaces: str) -> None:
+        self.changes: list[str] = []
+        self.configs = MultusConfigs()
+        self.configs.look_in(namespaces)
+        self.configs.on_change = lambda: self.changes.append(self.said)
+
+    @property
+    def said(self) -> str:
+        isolation = self.configs.findings.isolation
+        return "nothing" if isolation is None else "on" if isolation.is_on else "off"
+
+    def of(self, namespace: str) -> MultusConfigOf:
+        return MultusConfigOf(namespace=namespace, configs=self.configs)
+
+
+def test_nothing_is_concluded_before_every_trusted_namespace_has_been_looked_at() -> None:
+    """Another one may disagree: what is open for a moment could be used in it."""
+    world = World("kube-system", "net")
+    world.of("kube-system").replace([config_map()])
+    assert (world.said, world.changes) == ("nothing", [])
+    world.of("net").replace([])
+    assert (world.said, world.changes) == ("off", ["off"])
+
+
+def test_a_change_is_told_and_its_echo_is_not() -> None:
+    world = World("kube-system")
+    world.of("kube-system").replace([config_map()])
+    world.of("kube-system").change("MODIFIED", config_map(namespaceIsolation=True))
+    world.of("kube-system").change("MODIFIED", config_map(namespaceIsolation=True))
+    world.of("kube-system").change("DELETED", config_map())
+    assert world.changes == ["off", "on", "nothing"]
+
+
+def test_without_the_right_it_says_so() -> None:
+    world = World("kube-system")
+    world.of("kube-system").lose(Absence.DENIED)
+    assert "must not be read in kube-system" in world.configs.findings.problem
+    world.of("kube-system").replace([config_map()])
+    assert world.said == "off"
+
+
+def test_what_a_namespace_says_that_is_not_trusted_any_more_does_not_count() -> None:
+    world = World("kube-system", "net")
+    world.of("kube-system").replace([config_map(namespaceIsolation=True)])
+    world.of("net").replace([config_map("net")])
+    assert "disagree" in world.configs.findings.problem
+    world.configs.look_in(["kube-system"])
+    assert world.said == "on"
+    world.of("net").change("MODIFIED", config_map("net"))
+    assert world.said == "on"
+
+
+def test_the_number_of_watches_is_bounded() -> None:
+    world = World(*(f"n{number:02}" for number in range(32)))
+    assert len(world.configs.namespaces) == MOST_NAMESPACES
+
+
+class TestCaches:
+    """Whose NADs are known to whom, and who looks again."""
+
+    @pytest.fixture
+    def caches(self) -> Caches:
+        caches = Caches(clock=lambda: NOW)
+        caches.observe(CachedKind.KUBEVIRT, kubevirt(hotplug={"trustedNamespaces": ["kube-system"]}))
+        caches.observe(CachedKind.VMI, vmi(primary(), nic("blue", attachment="victim/secret")))
+        caches.attachments.replace([nad("secret", namespace="victim")])
+        return caches
+
+    def isolate(self, caches: Caches, **config: Any) -> None:
+        MultusConfigOf(namespace="kube-system", configs=caches.multus).replace([config_map(**config)])
+
+    def known(self, caches: Caches) -> set[AttachmentKey]:
+        (record,) = caches.vmis
+        return set(caches.attachments_of(record).definitions)
+
+    @pytest.mark.parametrize(("config", "known"), [({}, {SECRET}), ({"namespaceIsolation": True}, set())])
+    def test_of_a_network_that_a_vm_may_not_use_nothing_is_known(
+        self, caches: Caches, config: dict[str, Any], known: set[AttachmentKey]
+    ) -> None:
+        self.isolate(caches, **config)
+        assert self.known(caches) == known
+
+    @pytest.mark.parametrize(("config", "woken"), [({}, 1), ({"namespaceIsolation": True}, 0)])
+    def test_its_changes_wake_nobody_who_may_not_use_it(
+        self, caches: Caches, config: dict[str, Any], woken: int
+    ) -> None:
+        self.isolate(caches, **config)
+        assert len(caches.referring([SECRET])) == woken
+
+    def test_a_change_of_the_isolation_wakes_all_who_refer_to_a_network(self, caches: Caches) -> None:
+        assert caches.referring(None) == [VmiKey("default", "vmi-fedora")]
+
+    def test_the_default_network_is_known_and_its_changes_wake_the_vm(self) -> None:
+        caches = Caches(clock=lambda: NOW)
+        default = {"name": "default", "multus": {"networkName": "lan", "default": True}}
+        raw = vmi(({"name": "default", "bridge": {}}, default), phase="")
+        caches.observe(CachedKind.VMI, raw)
+        caches.attachments.replace([nad("lan")])
+        key = AttachmentKey("default", "lan")
+        assert set(caches.attachments_of(parse_vmi(raw)).definitions) == {key}
+        assert caches.referring([key]) == [VmiKey("default", "vmi-fedora")]
