@@ -30,6 +30,7 @@ MIGRATION_REQUIRED = "MigrationRequired"
 # Of a migration, and nicplug's own: how far it is and what it waits for, in a sentence.
 PROGRESSING = "Progressing"
 INVALID_HOTPLUG_POLICY = "InvalidHotplugPolicy"
+OUTDATED_ATTACHMENTS = "OutdatedNetworkAttachments"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

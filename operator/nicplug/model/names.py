@@ -39,6 +39,8 @@ VM_NAME_LABEL = "vm.kubevirt.io/name"
 VMI_ID_LABEL = "vmi.kubevirt.io/id"
 # Own: on a launcher pod, a digest of the spec that it was made with, apart from its networks.
 POD_SPEC_ANNOTATION = "nicplug.io/pod-spec"
+# Own: on a launcher pod, by which definitions its networks were attached when it was made (`model.attached`).
+ATTACHED_ANNOTATION = "nicplug.io/network-attachments"
 DOMAIN_ANNOTATION = "kubevirt.io/domain"
 VM_GENERATION_ANNOTATION = "kubevirt.io/vm-generation"
 # Own: on a VMI, the names of its NICs that the VM's template asked for (`model.origin`).

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from nicplug.model.attached import Attached, parse_attached
 from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.times import format_micro_time, parse_time
 
@@ -103,6 +104,7 @@ class InterfaceOperation:
         waiting_since: since when the dynamic path is tried; its deadline is counted from it. None while it is not, or
             has done its part.
         failures: the migrations that were made for it in vain.
+        attached: by which definition the NIC was attached; None when nobody knows.
         is_suspect: network-status lists its pod interface, and the pod has probably not got it.
     """
 
@@ -122,6 +124,7 @@ class InterfaceOperation:
     waiting_since: datetime | None = None
     failures: MigrationFailures = field(default_factory=MigrationFailures)
     is_suspect: bool = False
+    attached: Attached | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -138,6 +141,7 @@ class InterfaceOperation:
             "observedGeneration": self.observed_generation,
             "migration": self.migration,
             "suspect": self.is_suspect,
+            "attachment": self.attached.to_row() if self.attached is not None else None,
             "migrationFailures": self.failures.to_row() if self.failures.count else None,
         }
         return {
@@ -183,4 +187,5 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         waiting_since=min(since, default_time) if since is not None else None,
         failures=_parse_failures(row.get("migrationFailures")),
         is_suspect=row.get("suspect") is True,
+        attached=parse_attached(row.get("attachment")),
     )

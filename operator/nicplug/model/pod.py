@@ -11,6 +11,7 @@ from nicplug.model.frozen_json import NULL, FrozenJson, freeze
 from nicplug.model.keys import PodKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.names import (
+    ATTACHED_ANNOTATION,
     COMPUTE_CONTAINER,
     CPU_OF_GUEST_LABELS,
     CREATED_BY_LABEL,
@@ -41,6 +42,7 @@ class LauncherPod:
         cpu_selector: the labels of CPUs that its node selector asks for; `null` when there are none.
         target_ready: the annotation by which a target pod tells that the guest runs in it; None when it has none.
         made_with: digest of the spec that it was made with, "" for a pod that does not say.
+        attached_annotation: by which definitions it was made, "" for a pod that does not say.
         networks_annotation: the text, or None when the pod has no such annotation.
         network_status_annotation: the same of what Multus says.
         is_ready: KubeVirt's `IsPodReady`: running, not being deleted, compute running, the rest ready.
@@ -72,6 +74,7 @@ class LauncherPod:
     has_annotations: bool
     target_ready: str | None
     made_with: str
+    attached_annotation: str
     networks_annotation: str | None
     network_status: NetworkStatus
     network_status_annotation: str | None
@@ -124,6 +127,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         has_annotations=bool(annotations),
         target_ready=_text_or_none(annotations.get(MIGRATION_TARGET_READY_ANNOTATION)),
         made_with=text(annotations.get(POD_SPEC_ANNOTATION)),
+        attached_annotation=text(annotations.get(ATTACHED_ANNOTATION)),
         networks_annotation=_text_or_none(annotations.get(NETWORKS_ANNOTATION)),
         network_status=parse_network_status(text(annotations.get(NETWORK_STATUS_ANNOTATION))),
         network_status_annotation=_text_or_none(annotations.get(NETWORK_STATUS_ANNOTATION)),

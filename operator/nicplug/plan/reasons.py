@@ -176,6 +176,12 @@ class Reason(StrEnum):
     already stays, and the VM is not migrated with it. A VM starts without the NIC, and gets it when it may; one that
     cannot get it later does not start.
     """
+    ATTACHMENT_DEFINITION_CHANGED = "NetworkAttachmentDefinitionChanged"
+    """A network attachment definition was changed or created again since a NIC of the guest was attached by it.
+
+    Nothing is done by itself: the NIC goes on as it was attached. Migrate or restart the VM, whose new pod takes the
+    definition as it is now; or unplug the NIC and plug it again.
+    """
     ATTACHMENT_DEFINITION_MISSING = "NetworkAttachmentDefinitionMissing"
     """The network attachment definition does not exist; the NIC follows when it is created.
 

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.attached import Attached
+from nicplug.model.attachments import attachment_key
+from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
 from nicplug.model.networks import ABSENT, Interface, Network, parse_interface
 from nicplug.model.operations import (
     InterfaceOperation,
@@ -225,12 +227,27 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
         waiting_since=finding.waiting_since,
         failures=finding.failures or MigrationFailures(),
         is_suspect=situation.chooser.is_suspect(situation.interface.name),
+        attached=_attached(situation),
     )
     if old is None or old.operation != finding.operation or (is_lost and old.reason != finding.reason):
         return fresh
     if finding.failures is None:
         fresh = replace(fresh, failures=old.failures)
     return _continued(fresh, old, attempts)
+
+
+def _attached(situation: Situation) -> Attached | None:
+    """By the definition as it is while the pod is asked; what the pod has keeps what it was attached by."""
+    old, network, pod = situation.record, situation.network, situation.pod
+    if has_go_ahead(situation.chooser.rows.get(situation.interface.name)):
+        return old.attached if old is not None else None
+    definition = None
+    if network is not None and network.is_secondary:
+        key = attachment_key(network, namespace=situation.view.vmi.key.namespace)
+        definition = situation.view.attachments.definitions.get(key)
+    if definition is None or pod is None:
+        return old.attached if old is not None else None
+    return Attached(uid=definition.uid, config_hash=definition.digest, pod=pod.uid)
 
 
 def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Attempts | None) -> InterfaceOperation:

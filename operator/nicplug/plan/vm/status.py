@@ -14,6 +14,7 @@ from nicplug.model.conditions import (
     FALSE,
     INTERFACES_READY,
     INVALID_HOTPLUG_POLICY,
+    OUTDATED_ATTACHMENTS,
     READY,
     RESTART_REQUIRED,
     TRUE,
@@ -36,7 +37,7 @@ from nicplug.plan.vm.start_backoff import failed_starts, start_failure
 
 _OWN_CONDITIONS = frozenset({READY, FAILURE, RESTART_REQUIRED})
 # Of nicplug's own, the message is what a person reads; of KubeVirt's, a new one alone changes nothing.
-_MESSAGE_COUNTS = frozenset({INTERFACES_READY, INVALID_HOTPLUG_POLICY})
+_MESSAGE_COUNTS = frozenset({INTERFACES_READY, INVALID_HOTPLUG_POLICY, OUTDATED_ATTACHMENTS})
 
 
 def plan_vm_status(

@@ -40,6 +40,7 @@ from nicplug.plan.vmi.lost_migration import end_lost_migration
 from nicplug.plan.vmi.migration_required import with_migration_required
 from nicplug.plan.vmi.moving import is_moving, target_pod
 from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
+from nicplug.plan.vmi.outdated_attachments import announce_outdated_attachments
 from nicplug.plan.vmi.phase import decide_phase
 from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.pod_networks import (
@@ -274,10 +275,15 @@ def _readiness(view: VmiView, life: _Life, *, now: datetime) -> list[PatchPodCon
 
 
 def _announce_trouble(view: VmiView, life: _Life, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """A lost pod, one that cannot start, a policy that says nothing: once, with the status that says it."""
+    """A lost pod, one that cannot start, a bad policy, a changed network: once, with the status that says it."""
     end = what_ends(view, pod=life.pod, phase=life.phase)
     ended = (announce_end(end, pod=life.pod),) if end is not None and "reason" in changes else ()
-    return (*ended, *announce_start_failure(view, changes), *announce_policy_problems(view, changes))
+    return (
+        *ended,
+        *announce_start_failure(view, changes),
+        *announce_policy_problems(view, changes),
+        *announce_outdated_attachments(view, changes),
+    )
 
 
 def _annotation_patches(vmi: VirtualMachineInstance, life: _Life) -> tuple[Action, ...]:

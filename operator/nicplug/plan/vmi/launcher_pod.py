@@ -14,6 +14,7 @@ from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import DEFAULT_CPU_ALLOCATION_RATIO, KubevirtConfig
 from nicplug.model.metadata import mapping, text
 from nicplug.model.names import (
+    ATTACHED_ANNOTATION,
     COMPUTE_CONTAINER,
     CREATED_BY_LABEL,
     DEFAULT_CONTAINER_ANNOTATION,
@@ -61,6 +62,7 @@ _NOT_FOR_PODS = (
     "kubevirt.io/storage-observed-api-version",
     VM_GENERATION_ANNOTATION,
     TEMPLATE_INTERFACES_ANNOTATION,
+    ATTACHED_ANNOTATION,
 )
 _COPIED_SPEC_MEMBERS = (
     "affinity",
@@ -108,7 +110,7 @@ def create_launcher_pod(
     """
     key = launcher_pod_key(vmi)
     spec = _pod_spec(vmi, settings=settings, config=config)
-    annotations = _annotations(vmi, config=config, left_out=left_out)
+    annotations = _annotations(vmi, config=config, known=attachments, left_out=left_out)
     body = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -162,14 +164,14 @@ def _hostname(vmi: VirtualMachineInstance, spec: Mapping[str, Any]) -> str:
 
 
 def _annotations(
-    vmi: VirtualMachineInstance, *, config: KubevirtConfig | None, left_out: frozenset[str]
+    vmi: VirtualMachineInstance, *, config: KubevirtConfig | None, known: KnownAttachments, left_out: frozenset[str]
 ) -> dict[str, str]:
     return {
         **_annotations_for_pod(thaw(vmi.annotations)),
         DOMAIN_ANNOTATION: vmi.key.name,
         DEFAULT_CONTAINER_ANNOTATION: COMPUTE_CONTAINER,
         MIGRATION_TRANSPORT_ANNOTATION: "true",
-        **network_annotations(vmi=vmi, config=config, left_out=left_out),
+        **network_annotations(vmi=vmi, config=config, known=known, left_out=left_out),
     }
 
 

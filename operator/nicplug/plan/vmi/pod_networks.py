@@ -8,10 +8,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
+from nicplug.model.attached import format_attached
 from nicplug.model.attachments import KnownAttachments, attachment_key
 from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
 from nicplug.model.kubevirt import BindingPlugin, KubevirtConfig
-from nicplug.model.names import DEFAULT_NETWORK_ANNOTATION, ISTIO_INTERFACE_ANNOTATIONS, NETWORKS_ANNOTATION
+from nicplug.model.names import (
+    ATTACHED_ANNOTATION,
+    DEFAULT_NETWORK_ANNOTATION,
+    ISTIO_INTERFACE_ANNOTATIONS,
+    NETWORKS_ANNOTATION,
+)
 from nicplug.model.networks import Binding, Interface, Network
 from nicplug.model.networks_annotation import Element, element_of, plugin_element, render_annotation
 from nicplug.model.vmi import VirtualMachineInstance
@@ -21,15 +27,21 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
 _MASQUERADE_BRIDGE = "k6t-eth0"
+_NOTHING_KNOWN = KnownAttachments()
 
 
 def network_annotations(
-    *, vmi: VirtualMachineInstance, config: KubevirtConfig | None, left_out: frozenset[str] = frozenset()
+    *,
+    vmi: VirtualMachineInstance,
+    config: KubevirtConfig | None,
+    known: KnownAttachments = _NOTHING_KNOWN,
+    left_out: frozenset[str] = frozenset(),
 ) -> dict[str, str]:
     """The annotations; one that would be empty is left out.
 
     Args:
         config: where binding plugins are registered; none is when there is no KubeVirt CR.
+        known: the definitions by which the pod's networks are attached.
         left_out: networks that cannot be attached now, and are plugged when they can be.
     """
     annotations: dict[str, str] = {}
@@ -45,6 +57,13 @@ def network_annotations(
     ]
     if elements:
         annotations[NETWORKS_ANNOTATION] = render_annotation(elements)
+    found = {
+        network.name: known.definitions.get(attachment_key(network, namespace=vmi.key.namespace))
+        for _, network in nics
+        if network.attachment
+    }
+    if attached := {name: item for name, item in found.items() if item is not None}:
+        annotations[ATTACHED_ANNOTATION] = format_attached(attached)
     return annotations
 
 

@@ -34,6 +34,7 @@ from nicplug.plan.nic.operations import unsettled
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import has_moved_to
+from nicplug.plan.vmi.outdated_attachments import with_outdated_attachments
 from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, is_starting
 from nicplug.plan.vmi.pod_fate import what_ends
 from nicplug.plan.vmi.policy_problems import with_policy_problems
@@ -78,6 +79,7 @@ def plan_conditions(
     interfaces_ready = _interfaces_ready(view=view, phase=phase, operations=operations)
     rows = merge_condition(rows, interfaces_ready, now=now)
     rows = with_policy_problems(rows, view=view, now=now)
+    rows = with_outdated_attachments(rows, view=view, pod=pod, phase=phase, operations=operations, now=now)
     rows = _with_eviction(rows, node=text(view.vmi.read_status().get("evacuationNodeName")), now=now)
     if pod is not None and is_starting(view.vmi):
         rows = _with_scheduling(drop_condition(rows, PROVISIONING), pod=pod, now=now)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.build import (
     NOW,
+    POD_INTERFACES,
     POD_NAME,
     VM_UID,
     Json,
@@ -19,12 +20,14 @@ from tests.build import (
     kubevirt,
     later,
     nad,
+    network_status,
     nic,
     operation,
     pinned,
     pod,
     primary,
     primary_row,
+    render,
     row,
     start_failure,
     vm,
@@ -1116,6 +1119,23 @@ ELSEWHERE: dict[Reason, Plan] = {
     Reason.LAUNCHER_POD_LOST: plan_vmi(vmi_view(vmi()), now=NOW),
     Reason.INVALID_HOTPLUG_POLICY: plan_vmi(
         replace(vmi_view(vmi(), pod(), pending_since=later(-9)), policy=HotplugPolicy(problems=("no",))), now=NOW
+    ),
+    Reason.ATTACHMENT_DEFINITION_CHANGED: plan_vmi(
+        vmi_view(
+            vmi(primary(), nic("blue"), rows=[primary_row(), PLUGGED]),
+            pod(
+                networks=[element("blue")],
+                attached=["blue"],
+                annotations={
+                    "k8s.v1.cni.cncf.io/network-status": network_status(POD_INTERFACES["blue"]),
+                    "k8s.v1.cni.cncf.io/networks": render([element("blue")]),
+                    "nicplug.io/network-attachments": '{"blue":"nad-blue-net/0"}',
+                },
+            ),
+            nads=[nad("blue-net")],
+            pending_since=later(-9),
+        ),
+        now=NOW,
     ),
     # The reconciler gives these their reason: tests/unit/reconcile/test_reconciler.py.
     Reason.FAILED_CREATE: plan_vmi(

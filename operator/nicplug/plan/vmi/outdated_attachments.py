@@ -1,0 +1,117 @@
+"""NICs of the guest whose network is no longer what it was when they were attached, or no longer theirs to use.
+
+Nothing is done about them: what a guest has is not taken from it, and what an edit of a definition meant for those who
+are attached already nobody can tell. So it is said, in a condition while it lasts and once in an event.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.attached import Attached, attached_at_birth
+from nicplug.model.attachments import attachment_key
+from nicplug.model.conditions import (
+    OUTDATED_ATTACHMENTS,
+    TRUE,
+    Condition,
+    Row,
+    drop_condition,
+    find_condition,
+    merge_condition,
+)
+from nicplug.model.interface_status import DOMAIN, has_source, rows_by_name
+from nicplug.model.metadata import objects, text
+from nicplug.model.networks import Network
+from nicplug.model.operations import InterfaceOperation
+from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VmiPhase
+from nicplug.plan.nic.attachments import refuse_use
+from nicplug.plan.nic.links import networks_asked_for
+from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal, VmiView
+
+_NICS_TOLD = 3
+
+
+def with_outdated_attachments(
+    rows: Sequence[Row],
+    *,
+    view: VmiView,
+    pod: LauncherPod | None,
+    phase: VmiPhase,
+    operations: Sequence[InterfaceOperation],
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """The conditions with `OutdatedNetworkAttachments`, which is there only while there is something to say."""
+    found = list(_outdated(view, pod, operations)) if pod is not None and phase is VmiPhase.RUNNING else []
+    if not found:
+        return drop_condition(rows, OUTDATED_ATTACHMENTS)
+    more = len(found) - _NICS_TOLD
+    told = [item.message for item in found[:_NICS_TOLD]] + ([f"and {more} more"] if more > 0 else [])
+    condition = Condition(
+        type=OUTDATED_ATTACHMENTS,
+        status=TRUE,
+        reason=found[0].reason,
+        message="; ".join(told),
+        observed_generation=view.vmi.generation,
+    )
+    return merge_condition(rows, condition, now=now)
+
+
+def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """The event, when the condition says something new.
+
+    Args:
+        changes: members of the status that are written now.
+    """
+    before = find_condition(objects(view.vmi.read_status().get("conditions")), OUTDATED_ATTACHMENTS) or {}
+    after = find_condition(objects(changes.get("conditions")), OUTDATED_ATTACHMENTS) or {}
+    message = text(after.get("message"))
+    if not message or message == text(before.get("message")):
+        return ()
+    reason = text(after.get("reason"))
+    return (Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=reason, message=message),)
+
+
+def _outdated(view: VmiView, pod: LauncherPod, operations: Sequence[InterfaceOperation]) -> Iterator[Refusal]:
+    rows = rows_by_name(objects(view.vmi.read_status().get("interfaces")))
+    networks = [item for item in view.vmi.networks if item.attachment and has_source(rows.get(item.name), DOMAIN)]
+    if not networks:
+        return
+    plugged = {item.name: item.attached for item in operations if item.attached is not None}
+    born = attached_at_birth(pod.attached_annotation)
+    for network in networks:
+        if forbidden := refuse_use(network, namespace=view.vmi.key.namespace, known=view.attachments):
+            message = f'NIC "{network.name}" is in the guest and stays there, but no new pod gets it: '
+            yield Refusal(reason=forbidden.reason, message=f"{message}{forbidden.message}")
+            continue
+        attached = _attached(plugged.get(network.name), born.get(network.name), pod)
+        message = _drift(network, attached, view=view, pod=pod, interface=_interface(rows.get(network.name)))
+        if message:
+            yield Refusal(reason=Reason.ATTACHMENT_DEFINITION_CHANGED, message=message)
+
+
+def _interface(row: Mapping[str, Any] | None) -> str:
+    return text((row or {}).get("podInterfaceName"))
+
+
+def _attached(plugged: Attached | None, born: Attached | None, pod: LauncherPod) -> Attached | None:
+    """What was plugged into this very pod came after its birth; a record of an earlier pod says nothing of this one."""
+    if plugged is not None and plugged.pod == pod.uid:
+        return plugged
+    return born
+
+
+def _drift(network: Network, attached: Attached | None, *, view: VmiView, pod: LauncherPod, interface: str) -> str:
+    key = attachment_key(network, namespace=view.vmi.key.namespace)
+    definition = view.attachments.definitions.get(key)
+    if attached is None or definition is None or attached.is_of(definition):
+        return ""
+    if network.is_secondary and networks_asked_for(pod, namespace=key.namespace).get(interface) != str(key):
+        return ""  # the spec asks for another network, which has a record of its own
+    what = "was changed" if attached.uid == definition.uid else "was deleted and created again"
+    return (
+        f'NIC "{network.name}": network attachment definition {key} {what} since pod {pod.key.name} attached it: '
+        "migrate or restart the VM, or unplug the NIC and plug it again"
+    )
