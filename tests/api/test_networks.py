@@ -248,3 +248,19 @@ async def test_no_message_write_or_event_tells_whether_a_foreign_network_exists(
     foreign_network(world)
     await world.at_rest()
     assert (world.record(name, "blue"), len(world.written())) == (before, writes)
+
+
+async def test_a_definition_that_is_edited_under_a_nic_is_shown_on_vmi_and_vm_by_one_write_each(world: World) -> None:
+    await world.operator()
+    name = await world.running(objects.vm("a"))
+    await world.plugged(VM, name, "blue")
+    await world.quiet()
+
+    def edit(body: Json) -> None:
+        body["spec"]["config"] = '{"type": "macvlan"}'
+
+    world.server.modify(NADS, "lan", edit)
+    await world.until(lambda: world.condition(name, "OutdatedNetworkAttachments", plural=VM) == "True")
+    await world.at_rest()
+    assert world.written() == ["patch virtualmachineinstances/status a 200", "patch virtualmachines/status a 200"]
+    assert world.condition(name, "InterfacesReady") == "True"

@@ -123,6 +123,8 @@ class TestInPlace:
         found = plan(view, now=later(10))
         assert "multus-status" not in told_by(found)
         assert record(found, "blue")["reason"] == "NetworkNotAllowed"
+        (patch,) = [item for item in found.actions if isinstance(item, PatchNetworksAnnotation)]
+        assert patch.wanted == ""  # and the controller detaches it
 
     def test_an_own_network_s_name_on_a_foreign_network_gets_no_go_ahead(self) -> None:
         """Whoever may edit the pod wrote a foreign network under the pod interface of an own NIC."""

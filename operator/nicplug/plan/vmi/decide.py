@@ -128,6 +128,7 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
         view=view,
         pod=pod,
         phase=phase,
+        interfaces=nics.rows,
         operations=nics.operations,
         conditions=objects(status.get("conditions")),
         now=now,

@@ -40,11 +40,16 @@ def with_outdated_attachments(
     view: VmiView,
     pod: LauncherPod | None,
     phase: VmiPhase,
+    interfaces: Sequence[Row],
     operations: Sequence[InterfaceOperation],
     now: datetime,
 ) -> list[dict[str, Any]]:
-    """The conditions with `OutdatedNetworkAttachments`, which is there only while there is something to say."""
-    found = list(_outdated(view, pod, operations)) if pod is not None and phase is VmiPhase.RUNNING else []
+    """The conditions with `OutdatedNetworkAttachments`, which is there only while there is something to say.
+
+    Args:
+        interfaces: rows of `status.interfaces`.
+    """
+    found = list(_outdated(view, pod, interfaces, operations)) if pod is not None and phase is VmiPhase.RUNNING else []
     if not found:
         return drop_condition(rows, OUTDATED_ATTACHMENTS)
     more = len(found) - _NICS_TOLD
@@ -65,17 +70,21 @@ def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> 
     Args:
         changes: members of the status that are written now.
     """
+    after = find_condition(objects(changes.get("conditions")), OUTDATED_ATTACHMENTS)
+    if after is None:
+        return ()
     before = find_condition(objects(view.vmi.read_status().get("conditions")), OUTDATED_ATTACHMENTS) or {}
-    after = find_condition(objects(changes.get("conditions")), OUTDATED_ATTACHMENTS) or {}
     message = text(after.get("message"))
-    if not message or message == text(before.get("message")):
+    if message == text(before.get("message")):
         return ()
     reason = text(after.get("reason"))
     return (Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=reason, message=message),)
 
 
-def _outdated(view: VmiView, pod: LauncherPod, operations: Sequence[InterfaceOperation]) -> Iterator[Refusal]:
-    rows = rows_by_name(objects(view.vmi.read_status().get("interfaces")))
+def _outdated(
+    view: VmiView, pod: LauncherPod, interfaces: Sequence[Row], operations: Sequence[InterfaceOperation]
+) -> Iterator[Refusal]:
+    rows = rows_by_name(interfaces)
     networks = [item for item in view.vmi.networks if item.attachment and has_source(rows.get(item.name), DOMAIN)]
     if not networks:
         return

@@ -90,10 +90,10 @@ def refuse_networks(
             continue
         if network.is_default and (invalid := attachment_is_valid(interface, network, ())):
             return _of_nic(invalid, interface)
-        if network.is_secondary and refuse(interface, network, precedence) is not None:
-            continue  # it reaches no pod
-        if refusal := refuse_use(network, namespace=vmi.key.namespace, known=known):
-            return _of_nic(refusal, interface)
+        refusal = refuse_use(network, namespace=vmi.key.namespace, known=known)
+        if refusal is None or (network.is_secondary and refuse(interface, network, precedence) is not None):
+            continue  # what is not valid reaches no pod anyway
+        return _of_nic(refusal, interface)
     return None
 
 

@@ -70,6 +70,7 @@ def plan_conditions(
     view: VmiView,
     pod: LauncherPod | None,
     phase: VmiPhase,
+    interfaces: Sequence[Row],
     operations: Sequence[InterfaceOperation],
     conditions: Sequence[Mapping[str, Any]],
     now: datetime,
@@ -79,7 +80,9 @@ def plan_conditions(
     interfaces_ready = _interfaces_ready(view=view, phase=phase, operations=operations)
     rows = merge_condition(rows, interfaces_ready, now=now)
     rows = with_policy_problems(rows, view=view, now=now)
-    rows = with_outdated_attachments(rows, view=view, pod=pod, phase=phase, operations=operations, now=now)
+    rows = with_outdated_attachments(
+        rows, view=view, pod=pod, phase=phase, interfaces=interfaces, operations=operations, now=now
+    )
     rows = _with_eviction(rows, node=text(view.vmi.read_status().get("evacuationNodeName")), now=now)
     if pod is not None and is_starting(view.vmi):
         rows = _with_scheduling(drop_condition(rows, PROVISIONING), pod=pod, now=now)
