@@ -32,6 +32,7 @@ from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.metrics import Metrics
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
+from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.intake import Intake
 from nicplug.reconcile.memory import Memory
@@ -153,7 +154,9 @@ class App:
 
     def _make_workers(self) -> Workers:
         memory = Memory(clock=utc_now)
-        executor = Executor(self._connection.api, self.caches, self.intake.answered)
+        api = self._connection.api
+        expander = Expander(api, self.caches, self.intake.answered)
+        executor = Executor(api, self.caches, self.intake.answered, expander)
         self.gatherer = Gatherer(
             self.caches,
             memory,

@@ -13,6 +13,7 @@ from tests.fakes.writes import Writer
 from nicplug.kube.api import Json, JsonPatch, Resource
 from nicplug.kube.classify import Answer, to_error
 from nicplug.kube.errors import Unavailable
+from nicplug.kube.object_text import ObjectText
 
 
 class DirectWorld:
@@ -57,7 +58,14 @@ class DirectApi:
         stored = self._world.store.get(kind, key)
         if stored is None:
             raise _error("GET", not_found(qualified=kind.qualified, name=name))
-        return stored.copy()
+        return _read(resource, stored)
+
+    async def read(self, resource: Resource, *, name: str, namespace: str | None = None) -> bytes:
+        """Read one object as text."""
+        await self.get(resource, name=name, namespace=namespace)
+        stored = self._world.store.get(self._world.kinds[resource.plural], (namespace or "", name))
+        assert stored is not None
+        return stored.raw
 
     async def list(self, resource: Resource, *, namespace: str | None = None, **_: Any) -> Json:
         """Read all objects; selectors and pages are not supported here."""
@@ -75,7 +83,15 @@ class DirectApi:
             stored = self._world.writer.create(kind, copied, namespace=namespace or "")
         except ApiFailure as failure:
             raise _error("POST", failure) from failure
-        return self._answer(stored)
+        return self._answer(resource, stored)
+
+    async def create_text(self, resource: Resource, body: bytes, *, namespace: str | None = None) -> Json:
+        """POST of a text."""
+        return await self.create(resource, json.loads(body), namespace=namespace)
+
+    async def patch_text(self, resource: Resource, patch: bytes, **where: Any) -> Json:
+        """JSON patch that is a text."""
+        return await self.patch(resource, json.loads(patch), **where)
 
     async def patch(
         self,
@@ -98,7 +114,7 @@ class DirectApi:
             stored = self._world.writer.update(kind, key, body, subresource=subresource or "", is_patch=True)
         except ApiFailure as failure:
             raise _error("PATCH", failure) from failure
-        return self._answer(stored)
+        return self._answer(resource, stored)
 
     async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
         """PUT."""
@@ -108,7 +124,7 @@ class DirectApi:
             stored = self._world.writer.update(kind, key, json.loads(json.dumps(body)))
         except ApiFailure as failure:
             raise _error("PUT", failure) from failure
-        return self._answer(stored)
+        return self._answer(resource, stored)
 
     async def delete(
         self,
@@ -128,7 +144,7 @@ class DirectApi:
             )
         except ApiFailure as failure:
             raise _error("DELETE", failure) from failure
-        return self._answer(stored)
+        return self._answer(resource, stored)
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -141,10 +157,16 @@ class DirectApi:
         if not self.is_up:
             raise Unavailable("no answer: the fake is down")
 
-    def _answer(self, stored: Stored) -> Json:
+    def _answer(self, resource: Resource, stored: Stored) -> Json:
         if self.loses_answers:
             raise Unavailable("no answer: the fake lost it")
-        return stored.copy()
+        return _read(resource, stored)
+
+
+def _read(resource: Resource, stored: Stored) -> Json:
+    """As the real client reads an answer."""
+    read: Json = ObjectText(resource.plural).read(stored.raw)
+    return read
 
 
 def _error(method: str, failure: ApiFailure) -> Exception:

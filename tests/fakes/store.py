@@ -17,6 +17,11 @@ EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 Key = tuple[str, str]  # namespace ("" when cluster-scoped), name
 
 
+def as_text(body: Json) -> bytes:
+    """An object as the API server writes it: members sorted, UTF-8."""
+    return json.dumps(body, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+
+
 @dataclass(slots=True, eq=False)
 class Stored:
     """One version of one object. Nobody changes `body`; `raw` is serialised once for all readers."""
@@ -29,7 +34,7 @@ class Stored:
     def raw(self) -> bytes:
         """The object as JSON."""
         if not self._raw:
-            self._raw = json.dumps(self.body, separators=(",", ":")).encode()
+            self._raw = as_text(self.body)
         return self._raw
 
     def copy(self) -> Json:

@@ -6,9 +6,9 @@ metrics: whoever counts passes `on_response`.
 """
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -18,10 +18,13 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config import ConfigException
 
-from nicplug.kube import deep_json, go_json
 from nicplug.kube.api import Json, JsonPatch, Resource
+from nicplug.kube.bodies import JSON_PATCH, encode_as_go, sending
 from nicplug.kube.classify import Answer, to_error
 from nicplug.kube.errors import Denied, Rejected, Unavailable
+from nicplug.kube.lines import lines_of
+from nicplug.kube.object_text import ObjectText
+from nicplug.kube.pages import BoundedResponse, PageSizes, in_pages
 
 CONNECTIONS_PER_HOST = 48
 USER_AGENT = "nicplug"
@@ -33,11 +36,8 @@ _CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3)
 # kube-apiserver sends about every minute.
 _WATCH_SECONDS = 300
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=150)
-# etcd takes no object above 1.5 MiB; JSON and managed fields never double that.
-_LONGEST_LINE = 4 * 1024 * 1024
 
 _JSON = "application/json"
-_JSON_PATCH = "application/json-patch+json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -55,17 +55,6 @@ class OnResponse(Protocol):
 
 def count_nothing(*, verb: str, resource: str, code: int, seconds: float) -> None:
     """Be the `on_response` of those who do not count."""
-
-
-async def _encode_as_go(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """The library encodes by Python's rules: where the API server compares texts, nothing would ever be equal."""
-    is_patch = request.headers.get("Content-Type") == _JSON_PATCH
-    is_compared = is_patch or request.url.path.endswith("/controllerrevisions")
-    if is_compared and isinstance(request.body, aiohttp.Payload):
-        text = await request.body.as_bytes()
-        if not is_patch or go_json.needs_encoding(text):
-            await request.update_body(go_json.encode(json.loads(text)))
-    return await handler(request)
 
 
 class AioApi:
@@ -88,7 +77,12 @@ class AioApi:
         configuration.retries = None
         # The library looks for proxies in the environment and for ~/.netrc at every request, which doubled
         # its cost. `connect` has looked once.
-        configuration.client_session_kwargs = {"trust_env": False, "middlewares": (_encode_as_go,)}
+        self._sizes = PageSizes()
+        configuration.client_session_kwargs = {
+            "trust_env": False,
+            "middlewares": (encode_as_go, in_pages(self._sizes)),
+            "response_class": BoundedResponse,
+        }
         self._configuration = configuration
         self._client = ApiClient(configuration)
         self._on_response = on_response
@@ -101,6 +95,12 @@ class AioApi:
         """Read one object."""
         path = _path(resource, namespace=namespace, name=name)
         return await self._send(_Call(method="GET", verb="get", target=resource.plural, path=path))
+
+    async def read(self, resource: Resource, *, name: str, namespace: str | None = None) -> bytes:
+        """Read one object as text: with all that its record has marks for."""
+        path = _path(resource, namespace=namespace, name=name)
+        answer = await self._ask(_Call(method="GET", verb="get", target=resource.plural, path=path))
+        return answer.content
 
     async def list(
         self,
@@ -122,15 +122,13 @@ class AioApi:
         }
         query = urlencode({key: value for key, value in options.items() if value is not None})
         path = _path(resource, namespace=namespace)
-        return await self._send(
-            _Call(
-                method="GET",
-                verb="list",
-                target=resource.plural,
-                path=f"{path}?{query}" if query else path,
-                accept=_METADATA_LIST if metadata_only else _JSON,
-            )
-        )
+        accept = _METADATA_LIST if metadata_only else _JSON
+        target = f"{path}?{query}" if query else path
+        answer = await self._ask(_Call(method="GET", verb="list", target=resource.plural, path=target, accept=accept))
+        with _json_expected(answer):
+            page = await ObjectText(resource.plural).read_list(answer.content)
+        self._sizes.learn(f"{path} {accept}", count=len(page.get("items") or ()), size=len(answer.content))
+        return page
 
     async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
         """POST; raises `AlreadyExists` when the name is taken.
@@ -139,6 +137,11 @@ class AioApi:
         """
         path = _path(resource, namespace=namespace)
         body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+        return await self._send(_Call(method="POST", verb="create", target=resource.plural, path=path, body=body))
+
+    async def create_text(self, resource: Resource, body: bytes, *, namespace: str | None = None) -> Json:
+        """POST of a text that is sent as it is; raises `AlreadyExists` when the name is taken."""
+        path = _path(resource, namespace=namespace)
         return await self._send(_Call(method="POST", verb="create", target=resource.plural, path=path, body=body))
 
     async def patch(
@@ -151,15 +154,28 @@ class AioApi:
         subresource: str | None = None,
     ) -> Json:
         """JSON patch (RFC 6902); a failed `test` raises `Stale`."""
+        body = [dict(operation) for operation in patch]
+        return await self._patch(resource, body, name=name, namespace=namespace, subresource=subresource)
+
+    async def patch_text(
+        self,
+        resource: Resource,
+        patch: bytes,
+        *,
+        name: str,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> Json:
+        """JSON patch that is sent as it is; a failed `test` raises `Stale`."""
+        return await self._patch(resource, patch, name=name, namespace=namespace, subresource=subresource)
+
+    async def _patch(
+        self, resource: Resource, body: Any, *, name: str, namespace: str | None, subresource: str | None
+    ) -> Json:
+        target = f"{resource.plural}/{subresource}" if subresource else resource.plural
+        path = _path(resource, namespace=namespace, name=name, subresource=subresource)
         return await self._send(
-            _Call(
-                method="PATCH",
-                verb="patch",
-                target=f"{resource.plural}/{subresource}" if subresource else resource.plural,
-                path=_path(resource, namespace=namespace, name=name, subresource=subresource),
-                body=[dict(operation) for operation in patch],
-                content_type=_JSON_PATCH,
-            )
+            _Call(method="PATCH", verb="patch", target=target, path=path, body=body, content_type=JSON_PATCH)
         )
 
     async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
@@ -234,8 +250,11 @@ class AioApi:
                 )
             stream: aiohttp.ClientResponse = response.response
             try:
-                async for line in _lines(stream.content, request=request):
-                    yield line
+                async for line in lines_of(stream.content, request=request):
+                    answer = Answer(method=call.method, request=request, code=200, content=line)
+                    with _json_expected(answer):
+                        event = ObjectText(resource.plural).read_line(line)
+                    yield _mapping(event, answer)
             finally:
                 # Not `release`, which would read to the end of a stream that has none.
                 stream.close()
@@ -271,6 +290,13 @@ class AioApi:
         await self._client.close()  # type: ignore[no-untyped-call]
 
     async def _send(self, call: "_Call") -> Json:
+        answer = await self._ask(call)
+        with _json_expected(answer):
+            value = ObjectText(call.target.partition("/")[0]).read(answer.content)
+        return _mapping(value, answer)
+
+    async def _ask(self, call: "_Call") -> Answer:
+        """The answer; raises when it is not a success."""
         request = f"{call.method} {call.path}"
         if self._closed:
             raise Unavailable("the connection to the API server is closed", request=request)
@@ -288,20 +314,24 @@ class AioApi:
             seconds = time.monotonic() - started
             self._on_response(verb=call.verb, resource=call.target, code=code, seconds=seconds)
         retry_after = response.headers.get("Retry-After", "")
-        return _parse(Answer(method=call.method, request=request, code=code, content=content, retry_after=retry_after))
+        answer = Answer(method=call.method, request=request, code=code, content=content, retry_after=retry_after)
+        if not 200 <= code < 300:
+            raise to_error(answer)
+        return answer
 
     async def _exchange(self, call: "_Call", headers: dict[str, str]) -> tuple[RESTResponse, bytes]:
         """Send and read, within a limit that `close` can bring forward."""
         async with asyncio.timeout(_TOTAL_SECONDS) as limit:
             self._under_way.add(limit)
             try:
-                response = await self._client.call_api(
-                    call.method,
-                    self._configuration.host + call.path,
-                    header_params=headers,
-                    body=call.body,
-                    _request_timeout=_CONNECT_TIMEOUT,
-                )
+                with sending(call.body) as body:
+                    response = await self._client.call_api(
+                        call.method,
+                        self._configuration.host + call.path,
+                        header_params=headers,
+                        body=body,
+                        _request_timeout=_CONNECT_TIMEOUT,
+                    )
                 return response, await response.read()  # type: ignore[no-untyped-call]
             finally:
                 self._under_way.discard(limit)
@@ -333,31 +363,21 @@ class _Call:
     accept: str = _JSON
 
 
-async def _lines(content: aiohttp.StreamReader, *, request: str) -> AsyncIterator[Json]:
-    """The events of a watch; `readline` would fail on an object larger than the read buffer."""
-    buffered = bytearray()
-    async for chunk in content.iter_any():
-        buffered += chunk
-        *whole, rest = buffered.split(b"\n") if b"\n" in chunk else (buffered,)
-        for line in whole:
-            yield _parse(Answer(method="GET", request=request, code=200, content=bytes(line)))
-        buffered = rest
-        if len(buffered) > _LONGEST_LINE:
-            raise Unavailable(f"a line of the watch is longer than {_LONGEST_LINE} bytes", request=request)
-
-
-def _parse(answer: Answer) -> Json:
-    if not 200 <= answer.code < 300:
-        raise to_error(answer)
+@contextmanager
+def _json_expected(answer: Answer) -> Iterator[None]:
+    """Turn what a parser says of an answer into an error of ours."""
     try:
-        parsed = deep_json.loads(answer.content)
+        yield
     except ValueError as error:
         raise Unavailable(
             f"the answer is not JSON: {answer.content[:80]!r}", status=answer.code, request=answer.request
         ) from error
-    if not isinstance(parsed, dict):
-        raise Unavailable(f"the answer is a {type(parsed).__name__}, not an object", request=answer.request)
-    return parsed
+
+
+def _mapping(value: Any, answer: Answer) -> Json:
+    if not isinstance(value, dict):
+        raise Unavailable(f"the answer is a {type(value).__name__}, not an object", request=answer.request)
+    return value
 
 
 def _path(

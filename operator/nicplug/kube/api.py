@@ -1,7 +1,8 @@
 """The port through which nicplug talks to the API server: seven verbs, plain JSON in and out.
 
 A Protocol, so that tests and tools can put anything behind it; `kube.aio` is the real one.
-The watches of what every process needs are Kopf's; `WatchingApi` is for kinds that may be missing.
+`TextApi` is for what is too large for that. The watches of what every process needs are Kopf's; `WatchingApi` is for
+kinds that may be missing.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -98,6 +99,30 @@ class KubeApi(Protocol):
         ...
 
 
+class TextApi(Protocol):
+    """The verbs for objects that are too large to be anything but text, with all that their records have marks for."""
+
+    async def read(self, resource: Resource, *, name: str, namespace: str | None = None) -> bytes:
+        """Read one object."""
+        ...
+
+    async def create_text(self, resource: Resource, body: bytes, *, namespace: str | None = None) -> Json:
+        """POST; raises `AlreadyExists` when the name is taken."""
+        ...
+
+    async def patch_text(
+        self,
+        resource: Resource,
+        patch: bytes,
+        *,
+        name: str,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> Json:
+        """JSON patch (RFC 6902); a failed `test` raises `Stale`."""
+        ...
+
+
 class WatchingApi(KubeApi, Protocol):
     """The verbs, and the one that streams."""
 
@@ -116,3 +141,7 @@ class WatchingApi(KubeApi, Protocol):
         `kube.errors`: `Unavailable` when the stream breaks or has been silent for longer than bookmarks allow.
         """
         ...
+
+
+class ServerApi(WatchingApi, TextApi, Protocol):
+    """All that an API server is asked for."""

@@ -27,6 +27,7 @@ PATCH_NOT_APPLICABLE = "the server rejected our request due to an error in our r
 # Said before the delete, or by the storage when the object changes in that very moment.
 UID_PRECONDITIONS = ("the UID in the precondition", "UID in precondition")
 # All workers wait as long: no header, whoever wrote it, may stop the operator for good.
+_LONGEST_MESSAGE = 4096
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 
@@ -132,6 +133,7 @@ def _status_object(content: bytes) -> Mapping[str, Any]:
 
 def _message(answer: Answer, status: Mapping[str, Any]) -> str:
     if message := status.get("message"):
-        return str(message)
+        # It may quote the value of a field, however large.
+        return str(message)[:_LONGEST_MESSAGE]
     text = answer.content[:200].decode(errors="replace").strip()
     return f"{answer.request}: HTTP {answer.code} {text}".rstrip()

@@ -21,7 +21,8 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from nicplug.kube.aio import USER_AGENT, AioApi, OnResponse, count_nothing
-from nicplug.kube.api import WatchingApi
+from nicplug.kube.api import ServerApi
+from nicplug.kube.pages import PageSizes, in_pages
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.kube.watch_session import WatchResponse, response_class, trace
 
@@ -74,7 +75,7 @@ class Connection:
         watches: how the watches fare that Kopf keeps.
     """
 
-    api: WatchingApi
+    api: ServerApi
     server: str
     source: str
     _load: _Load = field(repr=False)
@@ -96,13 +97,14 @@ class Connection:
         """
         configuration = await self._load()
         info = _connection_info(configuration)
+        sizes = PageSizes()
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             proxy=info.proxy_url,
             trust_env=True,
-            response_class=response_class(self.watches),
+            response_class=response_class(self.watches, sizes=sizes),
             trace_configs=[trace(self.watches)],
-            middlewares=(_Credentials(self._load, configuration).authorize,),
+            middlewares=(in_pages(sizes), _Credentials(self._load, configuration).authorize),
         )
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 

@@ -17,7 +17,12 @@ _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u202
 def encode(value: Any) -> bytes:
     """The text; these characters can only stand inside of strings, so a replacement anywhere is right."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return text.translate(_ESCAPES).encode("utf-8", errors="surrogatepass")
+    return escaped(text).encode("utf-8", errors="surrogatepass")
+
+
+def escaped(text: str) -> str:
+    """The same JSON with Go's escapes."""
+    return text.translate(_ESCAPES)
 
 
 def needs_encoding(text: bytes) -> bool:

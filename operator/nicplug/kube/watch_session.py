@@ -3,7 +3,8 @@
 Kopf tries again after connection errors, 403, 429 and 5xx, with a line of its log each time. It ends the process
 after anything else: 404 (a CRD was deleted for a moment), an expired `continue` token, an error in the stream
 (docs/adr/0001), and a line that Python cannot parse, which anybody who may write an object can bring about. This
-session answers Kopf in the words it understands, and tells `WatchHealth` the truth.
+session answers Kopf in the words it understands, and tells `WatchHealth` the truth. Lists come in pages that can be
+held, objects without what is too large to be kept.
 
 Knows nothing of Kopf but which of its answers are tried again.
 """
@@ -17,7 +18,8 @@ from typing import Any, ClassVar
 import aiohttp
 import structlog
 
-from nicplug.kube import deep_json
+from nicplug.kube.object_text import ObjectText
+from nicplug.kube.pages import BoundedResponse, PageSizes, collection_of
 from nicplug.kube.watch_health import Trouble, WatchHealth
 
 log = structlog.get_logger(__name__)
@@ -31,8 +33,6 @@ _STREAM_ERROR_BASE_SECONDS = 0.1
 _STREAM_ERROR_CAP_SECONDS = 30.0
 _STREAM_IS_WELL_SECONDS = 60.0
 _MAXIMUM_NAMED = 1000
-# A list and its `items`.
-_LEVELS_AROUND_AN_ITEM = 2
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ def resource_of(path: str) -> str:
     return parts[-1] if is_collection else path
 
 
-class WatchResponse(aiohttp.ClientResponse):
+class WatchResponse(BoundedResponse):
     """An answer to a LIST, a WATCH or a discovery request of Kopf's; `response_class` makes it usable.
 
     Attributes:
@@ -85,6 +85,7 @@ class WatchResponse(aiohttp.ClientResponse):
     health: ClassVar[WatchHealth]
     errors: ClassVar[StreamErrors]
     deep: ClassVar[DeepObjects]
+    sizes: ClassVar[PageSizes]
     answered: int = 0
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
@@ -101,15 +102,29 @@ class WatchResponse(aiohttp.ClientResponse):
         return self
 
     async def json(self, *, loads: Any = None, **options: Any) -> Any:
-        """The body, of any depth; Kopf reads that of every refusal."""
+        """The body; Kopf reads that of every refusal."""
+        if self.answered == 200 and self._resource != self.url.path:
+            return await self._page()
         try:
-            body = await super().json(loads=loads or self._loads, **options)
+            body = await super().json(loads=loads or self._text.read_text, **options)
         except (aiohttp.ContentTypeError, ValueError):
             # Of a CRD that is not installed kube-apiserver says "404 page not found", in plain text.
             self._note_refusal(None)
             raise
         self._note_refusal(body)
         return body
+
+    async def _page(self) -> Any:
+        text = await self.read()
+        self._taken = b""
+        page = await self._text.read_list(text)
+        self.sizes.learn(collection_of(self), count=len(page.get("items") or ()), size=len(text))
+        return page
+
+    @property
+    def _text(self) -> ObjectText:
+        resource = self._resource
+        return ObjectText(resource, on_deep=lambda item: self.deep.tell(item, resource=resource))
 
     def _note_refusal(self, body: Any) -> None:
         if self.answered >= 400:
@@ -125,21 +140,14 @@ class WatchResponse(aiohttp.ClientResponse):
         if is_watch or self._resource == self.url.path:
             self.health.works(self._resource)
         if is_watch:
-            lines = _Lines(self.content, resource=self._resource, errors=self.errors, deep=self.deep)
+            lines = _Lines(self.content, resource=self._resource, errors=self.errors, text=self._text)
             self.content = lines  # type: ignore[assignment]
 
-    def _loads(self, text: str) -> Any:
-        body = deep_json.loads(text)
-        if deep_json.depth(body) == deep_json.MAXIMUM_DEPTH:
-            for item in _member(body, "items") or ():
-                if deep_json.depth(item) == deep_json.MAXIMUM_DEPTH - _LEVELS_AROUND_AN_ITEM:
-                    self.deep.tell(item, resource=self._resource)
-        return body
 
-
-def response_class(health: WatchHealth) -> type[WatchResponse]:
+def response_class(health: WatchHealth, *, sizes: PageSizes | None = None) -> type[WatchResponse]:
     """A response that tells `health` what it brought, and Kopf only what Kopf can bear."""
-    return type("WatchResponse", (WatchResponse,), {"health": health, "errors": StreamErrors(), "deep": DeepObjects()})
+    members = {"health": health, "errors": StreamErrors(), "deep": DeepObjects(), "sizes": sizes or PageSizes()}
+    return type("WatchResponse", (WatchResponse,), members)
 
 
 def trace(health: WatchHealth) -> aiohttp.TraceConfig:
@@ -175,11 +183,11 @@ def _trouble(status: int) -> Trouble:
 
 
 class _Lines:
-    """The body of a watch as Kopf reads it: in whole lines, errors as 410, no line too deep to be parsed."""
+    """The body of a watch as Kopf reads it: in whole lines, errors as 410, no line too large or too deep."""
 
-    def __init__(self, stream: aiohttp.StreamReader, *, resource: str, errors: StreamErrors, deep: DeepObjects) -> None:
+    def __init__(self, stream: aiohttp.StreamReader, *, resource: str, errors: StreamErrors, text: ObjectText) -> None:
         self._stream = stream
-        self._deep = deep
+        self._text = text
         self._resource = resource
         self._errors = errors
 
@@ -188,27 +196,19 @@ class _Lines:
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """Blocks of whole lines."""
-        rest = b""
+        begun: list[bytes] = []
         async for block in self._stream.iter_chunked(size):
-            lines, newline, rest = (rest + block).rpartition(b"\n")
-            if newline:
-                yield await self._guard(lines) + newline
+            *ended, rest = block.split(b"\n")
+            if not ended:
+                begun.append(rest)
+                continue
+            ended[0] = b"".join((*begun, ended[0]))
+            begun = [rest]
+            yield b"\n".join([*[await self._guard(line) for line in ended], b""])
         # What is left was cut off with the connection: the API server ends every line.
 
-    async def _guard(self, lines: bytes) -> bytes:
-        if b'"ERROR"' not in lines and not deep_json.may_be_deep(lines):
-            return lines
-        return b"\n".join([await self._guard_line(line) for line in lines.split(b"\n")])
-
-    async def _guard_line(self, line: bytes) -> bytes:
-        if b'"ERROR"' in line[:100]:
-            return await self._guard_error(line)
-        if not deep_json.may_be_deep(line):
-            return line
-        pruned = deep_json.prune(line)
-        if pruned is not line:
-            self._deep.tell(json.loads(pruned).get("object"), resource=self._resource)
-        return pruned
+    async def _guard(self, line: bytes) -> bytes:
+        return await self._guard_error(line) if b'"ERROR"' in line[:100] else self._text.slim_line(line)
 
     async def _guard_error(self, line: bytes) -> bytes:
         event = json.loads(line)

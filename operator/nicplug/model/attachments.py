@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from nicplug.elided import ELIDED
 from nicplug.model import metadata as meta
 from nicplug.model.keys import AttachmentKey
 from nicplug.model.metadata import mapping, text
@@ -88,13 +89,14 @@ def parse_attachment_definition(raw: Mapping[str, Any], *, changed_at: datetime 
     """Project a NAD of the API."""
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
     config = text(spec.get("config"))
+    elided = text(mapping(spec.get("config")).get(ELIDED))
     return AttachmentDefinition(
         key=AttachmentKey(text(metadata.get("namespace")), text(metadata.get("name"))),
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
-        problem=_problem(config),
+        problem="too large" if elided else _problem(config),
         network_name=_network_name(config) or text(metadata.get("name")),
-        digest=hashlib.sha256(config.encode(errors="replace")).hexdigest()[:16],
+        digest=hashlib.sha256((elided or config).encode(errors="replace")).hexdigest()[:16],
         device=text(mapping(metadata.get("annotations")).get(RESOURCE_NAME_ANNOTATION)),
         changed_at=changed_at,
     )

@@ -7,6 +7,7 @@ that spells out its default. Quantities are numbers: `1Gi` is `1024Mi`. Everythi
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nicplug.elided import MARKS
 from nicplug.model.frozen_json import thaw
 from nicplug.model.metadata import mapping
 from nicplug.model.networks import Interface, Network
@@ -45,6 +46,9 @@ def _differing(one: Any, other: Any, *, path: str) -> Iterator[str]:
     if path.rpartition(".")[2] in _EMPTY_MEANS_MISSING:
         one, other = one or {}, other or {}
     if isinstance(one, Mapping) and isinstance(other, Mapping):
+        if not MARKS.isdisjoint(one.keys() | other.keys()) and one != other:
+            yield path  # what it says is not known, only that it says something else
+            return
         for name in sorted(one.keys() | other.keys()):
             yield from _differing(one.get(name), other.get(name), path=f"{path}.{name}" if path else name)
     elif one != other:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.elided import has_elided
 from nicplug.kube.api import Json, KubeApi, Resource
 from nicplug.kube.errors import AlreadyExists, Gone, Rejected
 from nicplug.kube.resources import (
@@ -22,6 +23,7 @@ from nicplug.model.keys import PodKey
 from nicplug.model.metadata import controller_reference, mapping
 from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, FindPod, Kind, Patch
 from nicplug.plan.reasons import Reason
+from nicplug.reconcile.expand import Expander, needs_expansion
 
 _RESOURCES: dict[Kind, tuple[Resource, CachedKind]] = {
     Kind.VM: (VIRTUAL_MACHINES, CachedKind.VM),
@@ -38,11 +40,13 @@ class Executor:
 
     Attributes:
         on_dirty: told which keys have to look again after an answer.
+        expander: sends what has marks; without it nothing may have any.
     """
 
     api: KubeApi
     caches: Caches
     on_dirty: Callable[[list[WorkKey]], None]
+    expander: Expander | None = None
 
     async def execute(self, action: Action) -> None:
         """Send one action.
@@ -66,7 +70,10 @@ class Executor:
         resource, kind = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
         try:
-            answer = await self.api.create(resource, thaw(action.body), namespace=namespace)
+            if needs_expansion(action):
+                answer = await self._expanding().create(action, resource)
+            else:
+                answer = await self.api.create(resource, thaw(action.body), namespace=namespace)
         except AlreadyExists as error:
             answer = await self.api.get(resource, name=name, namespace=namespace)
             owner = controller_reference(mapping(answer.get("metadata")))
@@ -79,6 +86,11 @@ class Executor:
                 self.on_dirty(self.caches.revive_pod(answer))
                 return
         self._observe(kind, answer)
+
+    def _expanding(self) -> Expander:
+        if self.expander is None:
+            raise RuntimeError("nothing here can send what has marks for what is too large")
+        return self.expander
 
     async def _delete(self, action: Delete) -> None:
         resource, kind = _RESOURCES[action.kind]
@@ -143,10 +155,14 @@ class Executor:
     async def _patch(self, action: Patch) -> None:
         resource, kind = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
+        operations = list(action.json_patch())
         try:
-            answer = await self.api.patch(
-                resource, action.json_patch(), name=name, namespace=namespace, subresource=action.subresource
-            )
+            if has_elided(operations):
+                answer = await self._expanding().patch(action, operations, resource)
+            else:
+                answer = await self.api.patch(
+                    resource, operations, name=name, namespace=namespace, subresource=action.subresource
+                )
         except Gone:
             await self._confirm_gone(action)
             raise

@@ -141,3 +141,8 @@ def test_an_error_carries_the_message_of_the_server_and_no_body() -> None:
 )
 def test_only_a_missing_right_is_mended_by_the_roles(status: int, message: str, is_missing_right: bool) -> None:
     assert Denied(message, status=status).is_missing_right is is_missing_right
+
+
+def test_an_error_that_quotes_a_large_value_is_cut() -> None:
+    """Messages go into records and conditions, and the API server quotes the field that it refuses."""
+    assert len(str(to_error(answer(422, message="Invalid value: " + "x" * 1_000_000)))) < 5_000

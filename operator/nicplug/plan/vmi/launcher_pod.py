@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from nicplug.elided import ELIDED_MEMBERS
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.keys import PodKey
@@ -51,8 +52,9 @@ _DIGEST_DIGITS = 16
 _LONGEST_POD_NAME = 253
 _LONGEST_LABEL = 63
 # Written on the instance and on migration targets by controllers; from a user they would make a pod pass for one.
+# And what nobody has seen, where there are more than anybody can keep: any of these may be among it.
 _LABELS_NOT_FOR_PODS = frozenset(
-    {MIGRATION_JOB_LABEL, MIGRATION_TARGET_NODE_LABEL, NODE_NAME_LABEL, OUTDATED_LAUNCHER_LABEL}
+    {MIGRATION_JOB_LABEL, MIGRATION_TARGET_NODE_LABEL, NODE_NAME_LABEL, OUTDATED_LAUNCHER_LABEL, ELIDED_MEMBERS}
 )
 _NOT_FOR_PODS = (
     "k8s.v1.cni.cncf.io/",
@@ -63,6 +65,7 @@ _NOT_FOR_PODS = (
     VM_GENERATION_ANNOTATION,
     TEMPLATE_INTERFACES_ANNOTATION,
     ATTACHED_ANNOTATION,
+    ELIDED_MEMBERS,
 )
 _COPIED_SPEC_MEMBERS = (
     "affinity",

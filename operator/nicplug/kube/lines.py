@@ -1,0 +1,31 @@
+"""The lines of a watch, however long; aiohttp's own `readline` fails on one that is larger than its buffer."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+
+from nicplug.kube.errors import Unavailable
+
+# etcd takes no object above 1.5 MiB; JSON and managed fields never double that.
+_LONGEST_LINE = 4 * 1024 * 1024
+
+
+async def lines_of(content: aiohttp.StreamReader, *, request: str) -> AsyncIterator[bytes]:
+    """Each line that is whole.
+
+    Raises:
+        Unavailable: one is longer than any object can be.
+    """
+    begun: list[bytes] = []
+    size = 0
+    async for chunk in content.iter_any():
+        *ended, rest = chunk.split(b"\n")
+        if ended:
+            ended[0] = b"".join((*begun, ended[0]))
+            begun, size = [], 0
+            for line in ended:
+                yield line
+        begun.append(rest)
+        size += len(rest)
+        if size > _LONGEST_LINE:
+            raise Unavailable(f"a line of the watch is longer than {_LONGEST_LINE} bytes", request=request)

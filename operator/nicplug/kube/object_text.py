@@ -1,0 +1,137 @@
+"""From the text of an answer or a watch line to Python objects: of any depth, and never of any size.
+
+The only way in: everything that nicplug knows of an object has gone through here, so that no record can be larger than
+`kube.places` allows, and no parser meets what it cannot bear.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from nicplug.kube import deep_json, elision
+
+Json = dict[str, Any]
+
+# Read as a whole: nobody but an admin writes them, and what they say counts for everybody.
+_OF_ADMINS = frozenset({"kubevirts", "nodes", "leases", "configmaps", "namespaces"})
+# The `data` of a ControllerRevision is the text that was sent, whoever sent it.
+_VERBATIM = frozenset({"controllerrevisions"})
+# A list and its `items`; a line and its `object`.
+_LEVELS_AROUND_AN_ITEM = 2
+_LEVELS_AROUND_AN_OBJECT = 1
+# So much text is read in one go; then others have their turn.
+_TURN_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectText:
+    """Reads objects of one kind.
+
+    Attributes:
+        resource: their plural, or the path of a document.
+        on_deep: told about an object that was read without what is nested too deep in it.
+    """
+
+    resource: str
+    on_deep: Callable[[Any], None] = lambda _: None
+
+    def read(self, text: bytes) -> Any:
+        """One object.
+
+        Raises:
+            ValueError: it is not JSON.
+        """
+        slimmed, is_cut = self._slim(text)
+        value = json.loads(slimmed)
+        if is_cut:
+            self.on_deep(value)
+        return value
+
+    def read_text(self, text: str) -> Any:
+        """One object, from a text that is decoded already."""
+        return self.read(text.encode())
+
+    async def read_list(self, text: bytes) -> Json:
+        """A page of a collection, object by object: the page as a whole may be hundreds of times as large.
+
+        Raises:
+            ValueError: it is not JSON, or no list.
+        """
+        head, items = _split_list(text)
+        objects, since_turn = [], 0
+        for item in items:
+            item_text = bytes(item)
+            objects.append(self.read(item_text))
+            since_turn += len(item_text)
+            if since_turn > _TURN_BYTES:
+                since_turn = 0
+                await asyncio.sleep(0)
+        return {**head, "items": objects} if "items" in head else head
+
+    def read_line(self, line: bytes) -> Any:
+        """A watch event."""
+        return json.loads(self.slim_line(line))
+
+    def slim_line(self, line: bytes) -> bytes:
+        """The text of a watch event, short and shallow enough for any parser."""
+        if elision.is_small(line):
+            return line
+        parts = _split_line(line)
+        if parts is None:
+            return line
+        type_, text = parts
+        slimmed, is_cut = self._slim(text)
+        if is_cut:
+            self.on_deep(json.loads(slimmed))
+        return b'{"type":%b,"object":%b}' % (type_, slimmed)
+
+    def _slim(self, text: bytes) -> tuple[bytes, bool]:
+        """The text of an object, short and shallow enough, and whether something was nested too deep."""
+        # A path stands for what is no resource: the API server's own documents.
+        is_whole = self.resource in _OF_ADMINS or "/" in self.resource
+        is_canonical = self.resource not in _VERBATIM
+        is_cut = False
+        try:
+            slimmed = elision.slim(text, is_whole=is_whole, is_canonical=is_canonical)
+        except RecursionError:
+            text, is_cut = deep_json.prune(text), True
+            slimmed = elision.slim(text, is_whole=is_whole, is_canonical=is_canonical)
+        shallow = deep_json.prune(slimmed)
+        return shallow, is_cut or shallow is not slimmed
+
+
+def contents(text: bytes, *, resource: str) -> tuple[Json, dict[str, bytes]]:
+    """An object as `ObjectText` reads it, and what its marks stand for.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    found: dict[str, bytes] = {}
+    is_canonical = resource not in _VERBATIM
+    try:
+        slimmed = elision.slim(text, is_canonical=is_canonical, contents=found)
+    except RecursionError:
+        slimmed = elision.slim(deep_json.prune(text), is_canonical=is_canonical, contents=found)
+    return json.loads(deep_json.prune(slimmed)), found
+
+
+def _split_list(text: bytes) -> tuple[Json, Sequence[msgspec.Raw | bytes]]:
+    try:
+        return elision.split_list(text)
+    except RecursionError:
+        outline, inner = deep_json.outline(text, level=_LEVELS_AROUND_AN_ITEM)
+        head, numbers = elision.split_list(outline)
+        return head, [inner[int(bytes(number))] for number in numbers]
+
+
+def _split_line(line: bytes) -> tuple[bytes, bytes] | None:
+    try:
+        return elision.split_line(line)
+    except RecursionError:
+        outline, inner = deep_json.outline(line, level=_LEVELS_AROUND_AN_OBJECT)
+        parts = elision.split_line(outline)
+        return (parts[0], inner[int(parts[1])]) if parts is not None else None

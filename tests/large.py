@@ -1,0 +1,38 @@
+"""Values as large and as awkward as the API server stores them."""
+
+import base64
+import json
+import random
+from typing import Any
+
+
+def text_of(shape: str, size: int, *, seed: int = 0) -> str:
+    """A JSON value of about `size` bytes, as awkward as its name says."""
+    match shape:
+        case "compressible":
+            return json.dumps("x" * size)
+        case "random":
+            return json.dumps(base64.b64encode(random.Random(seed).randbytes(size * 3 // 4)).decode())
+        case "emoji":
+            return json.dumps("x" * (size - 4) + "\U0001f600", ensure_ascii=False)
+        case "dicts":
+            return "[" + '{"a":1},' * (size // 8) + "1]"
+        case "brackets":
+            return "[" + "[]," * (size // 3) + "1]"
+        case "members":
+            return "{" + ",".join(f'"{number:06d}":1' for number in range(size // 11)) + "}"
+        case "deep":
+            return '{"a":' * 4_000 + "1" + "}" * 4_000
+    raise ValueError(shape)
+
+
+SHAPES: tuple[str, ...] = ("compressible", "random", "emoji", "dicts", "brackets", "members")
+
+
+def depth(value: Any) -> int:
+    """How many objects and lists lie in each other at most; not recursive."""
+    levels, layer = 0, [value]
+    while layer := [item for item in layer if isinstance(item, (dict, list))]:
+        levels += 1
+        layer = [child for item in layer for child in (item.values() if isinstance(item, dict) else item)]
+    return levels

@@ -1,0 +1,168 @@
+"""What the largest objects that the API server stores cost: memory with 200 of them, and the time of one event.
+
+Whoever may write VMs in one namespace can have as many of them as he likes (docs/adr/0018).
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.integration.user import NAD, VM, Json, Refused, User
+from tests.large import SHAPES, text_of
+from tests.perf.world import NAMESPACE, Cluster, Say, cluster
+
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.kube.object_text import ObjectText
+from nicplug_sandbox import operator_process
+from nicplug_sandbox.operator_process import OperatorProcess
+
+COUNT = 200
+# etcd takes 1.5 MiB a request; what kube-apiserver adds to a VM of 1.4 MB fits into the rest.
+BYTES = 1_400_000
+_SETTLE_SECONDS = 3.0
+_ATTEMPTS = 6
+# Of 130,000 members each would be in `managedFields` too, and both together are more than etcd takes; 460,000 lists
+# keep kube-apiserver itself busy for seconds at every request.
+_STORABLE = tuple(shape for shape in SHAPES if shape not in ("members", "brackets"))
+
+
+def vm_text(name: str, *, shape: str, size: int = BYTES, seed: int = 0) -> str:
+    """A halted VM with one NIC and a large member in its template."""
+    small = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "runStrategy": "Halted",
+            "template": {
+                "spec": {
+                    "domain": {"devices": {"interfaces": [{"name": "default", "masquerade": {}}]}, "x": "LARGE"},
+                    "networks": [{"name": "default", "pod": {}}],
+                }
+            },
+        },
+    }
+    return json.dumps(small, separators=(",", ":")).replace('"LARGE"', text_of(shape, size, seed=seed))
+
+
+def nad(name: str, *, size: int = BYTES) -> Json:
+    """A network attachment definition with a large configuration."""
+    return {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": name},
+        "spec": {"config": json.dumps({"type": "bridge", "x": "y" * size})},
+    }
+
+
+def peak_rss_mib(operator: OperatorProcess) -> float:
+    """The most memory that the process ever had."""
+    status = Path(f"/proc/{operator.process.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
+def fill(admin: Path, *, count: int, size: int, shapes: Sequence[str], nads: int = 0) -> None:
+    """Create the objects.
+
+    Raises:
+        TimeoutError: the API server does not take one.
+    """
+    user = User(kubeconfig=admin, namespace=NAMESPACE)
+    user.create("namespaces", {"metadata": {"name": NAMESPACE}})
+    for number in range(count):
+        text = vm_text(f"large-{number}", shape=shapes[number % len(shapes)], size=size, seed=number)
+        create(user, VM, json.loads(text))
+    for number in range(nads):
+        create(user, NAD, nad(f"large-{number}", size=size))
+
+
+def create(user: User, plural: str, body: Json) -> None:
+    """Until it is there: on a busy machine a large one may take longer than a request of a user waits."""
+    name = body["metadata"]["name"]
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(Refused):
+            user.create(plural, body)
+            return
+        if user.get(plural, name) is not None:
+            return
+    raise TimeoutError(f"{plural} {name} could not be created")
+
+
+def rss_with_large_objects(
+    found: Cluster, *, say: Say, count: int = COUNT, size: int = BYTES, shapes: Sequence[str] = _STORABLE, nads: int = 0
+) -> dict[str, float]:
+    """Peak memory of the operator in MiB: while they are created, and of one that starts when they exist."""
+    before = peak_rss_mib(found.operator)
+    say(f"creating {count} objects of {size / 1e6:.1f} MB")
+    fill(found.admin, count=count, size=size, shapes=shapes, nads=nads)
+    time.sleep(_SETTLE_SECONDS)
+    created = peak_rss_mib(found.operator)
+    operator_process.stop_operator(found.operator)
+    started = time.monotonic()
+    again = operator_process.start_operator(
+        directory=found.directory, kubeconfig=found.operator.kubeconfig, name="operator-again", ready_seconds=120
+    )
+    try:
+        operator_process.wait_until_leading(again)
+        leads = time.monotonic() - started
+        time.sleep(_SETTLE_SECONDS)
+        restarted = peak_rss_mib(again)
+    finally:
+        operator_process.stop_operator(again)
+    say(f"{count} objects of {size / 1e6:.1f} MB: peak RSS {created:.0f} MiB, after a restart {restarted:.0f} MiB")
+    return {"empty": before, "created": created, "restarted": restarted, "restart_seconds": leads}
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    kind: CachedKind
+    plural: str
+    line: bytes
+
+
+def largest_events() -> Iterator[tuple[str, _Event]]:
+    """A watch line for each shape, at the place where it costs most."""
+    for shape in (*SHAPES, "deep"):
+        raw = json.loads(vm_text("v", shape="compressible", size=1))
+        raw["metadata"] |= {"uid": "u", "resourceVersion": "7", "generation": 1}
+        for place in (("domain", "x"), ("x",), ("domain", "devices", "interfaces")):
+            yield f"{shape} in {'.'.join(place)}", _vm_event(raw, place, shape)
+
+
+def _vm_event(raw: Json, place: Sequence[str], shape: str) -> _Event:
+    copied = json.loads(json.dumps(raw))
+    parent: Any = copied["spec"]["template"]["spec"]
+    for member in place[:-1]:
+        parent = parent[member]
+    parent[place[-1]] = "LARGE"
+    text = json.dumps(copied, separators=(",", ":"), sort_keys=True).replace('"LARGE"', text_of(shape, BYTES))
+    line = f'{{"type":"MODIFIED","object":{text}}}'.encode()
+    return _Event(CachedKind.VM, "virtualmachines", line)
+
+
+def event_milliseconds() -> dict[str, float]:
+    """CPU from the bytes of a watch line to the record in the store, for each shape; the best of three."""
+    return {name: min(_milliseconds(event) for _ in range(3)) for name, event in largest_events()}
+
+
+def _milliseconds(event: _Event) -> float:
+    caches = Caches(clock=lambda: datetime.now(UTC))
+    text = ObjectText(event.plural)
+    started = time.process_time()
+    line = text.slim_line(event.line)
+    caches.observe(event.kind, json.loads(line.decode())["object"])  # as Kopf reads it
+    return (time.process_time() - started) * 1000
+
+
+def run(*, directory: Path, say: Say, count: int = COUNT, size: int = BYTES) -> dict[str, Any]:
+    """Measure all of it in a sandbox of its own."""
+    events = event_milliseconds()
+    with cluster(directory=directory, nodes=1, say=say) as found:
+        rss = rss_with_large_objects(found, say=say, count=count, size=size)
+    return {"shape": {"objects": count, "bytes": size}, "rss_mib": rss, "event_ms": events}
