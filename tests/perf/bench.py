@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from tests.perf import growth, migration_report, migrations, report, results
+from tests.perf import growth, large_objects, migration_report, migrations, report, results
 from tests.perf.budgets import judge
 from tests.perf.flame import Profile, profile
 from tests.perf.growth import Point, point
@@ -30,6 +30,7 @@ from nicplug_sandbox.errors import SandboxError
 BASELINE = Path(__file__).parent / "baseline.json"
 QUICK_SIZES = (3, 6)
 QUICK = Shape(vms=5, idle_hotplugs=10, rest_seconds=2.0)
+QUICK_LARGE_OBJECTS = 20
 QUICK_MIGRATIONS = MigrationShape(vms=8, single=3)
 Scenario = Callable[[World, Shape], Awaitable[Phase]]
 SCENARIOS: tuple[Scenario, ...] = (starts, idle_hotplugs, burst, rest)
@@ -96,6 +97,12 @@ def migrate(*, shape: MigrationShape, say: Say) -> dict[str, Any]:
         return migration_figures(shape=shape, moved=migrations.run(directory=directory, shape=shape, say=say))
 
 
+def weigh(*, count: int, say: Say) -> dict[str, Any]:
+    """Measure what the largest objects cost, in a sandbox of its own."""
+    with _directory() as directory:
+        return large_objects.run(directory=directory, count=count, say=say)
+
+
 @contextlib.contextmanager
 def _directory() -> Iterator[Path]:
     """A directory for one sandbox; when it fails its logs are told, since they vanish.
@@ -144,6 +151,12 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
     "--migrations/--no-migrations", "with_migrations", default=True, help="NICs that come by migration.  [default: on]"
 )
 @click.option("--only-migrations", is_flag=True, help="Nothing else.")
+@click.option(
+    "--large-objects/--no-large-objects",
+    "with_large_objects",
+    default=True,
+    help="What the largest objects cost.  [default: on]",
+)
 @click.option("--sizes", callback=_sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
     "--picture",
@@ -162,6 +175,7 @@ def main(
     with_growth: bool,
     with_migrations: bool,
     only_migrations: bool,
+    with_large_objects: bool,
     sizes: tuple[int, ...],
     picture: Path,
     **chosen: Any,
@@ -181,6 +195,8 @@ def main(
     if with_migrations:
         found["migrations"] = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=_say)
         migration_report.save_picture(found["migrations"], path=MIGRATIONS_PICTURE)
+    if with_large_objects:
+        found["large_objects"] = weigh(count=QUICK_LARGE_OBJECTS if quick else large_objects.COUNT, say=_say)
     points = []
     if with_growth:
         sized = replace(shape, idle_hotplugs=min(shape.idle_hotplugs, growth.IDLE_HOTPLUGS))

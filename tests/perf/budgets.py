@@ -21,6 +21,7 @@ class Budget:
         measure: takes the figure out of a result.
         vms: the figure means something only for runs of that many VMs; None for any.
         is_of_migrations: it is about the migrations of a run, and about that many VMs of theirs.
+        is_of_large_objects: it is about the part with the largest objects.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Budget:
     measure: Callable[[Result], float]
     vms: int | None = 200
     is_of_migrations: bool = False
+    is_of_large_objects: bool = False
 
 
 def _idle(milestone: Milestone, percent: str) -> Callable[[Result], float]:
@@ -67,6 +69,11 @@ def _migrations(*keys: str) -> Callable[[Result], float]:
     return measure
 
 
+def _peak_rss(result: Result) -> float:
+    rss = result["large_objects"]["rss_mib"]
+    return float(max(rss["created"], rss["restarted"]))
+
+
 def _migrated(percent: str) -> Callable[[Result], float]:
     milliseconds = _migrations("milliseconds", "single", str(Milestone.IN_GUEST), percent)
     return lambda result: round(milliseconds(result) / 1000, 3)
@@ -91,6 +98,14 @@ MIGRATION_BUDGETS: tuple[Budget, ...] = (
     _crowd("from one node", limit=2, peer=2, key="peak_outbound"),
     _crowd("to one node", limit=2, peer=float("inf"), key="peak_inbound"),
 )  # fmt: skip
+LARGE_OBJECT_BUDGETS: tuple[Budget, ...] = (
+    Budget(name="200 objects of 1.4 MB: peak RSS", unit="MiB", peer=float("inf"), limit=300,
+           measure=_peak_rss,
+           vms=None, is_of_large_objects=True),
+    Budget(name="event of the largest object, CPU", unit="ms", peer=float("inf"), limit=100,
+           measure=lambda result: float(max(result["large_objects"]["event_ms"].values())),
+           vms=None, is_of_large_objects=True),
+)  # fmt: skip
 BUDGETS: tuple[Budget, ...] = (
     Budget(name="idle: VM spec to pod annotation, p50", unit="ms", peer=34.6, limit=15,
            measure=_idle(Milestone.ANNOTATION, "p50"), vms=None),
@@ -110,6 +125,7 @@ BUDGETS: tuple[Budget, ...] = (
     Budget(name="RSS of the operator at 200 VMs", unit="MiB", peer=131, limit=110, measure=_rss),
     Budget(name="RSS of the operator at 500 VMs", unit="MiB", peer=221, limit=150, measure=_rss, vms=500),
     *MIGRATION_BUDGETS,
+    *LARGE_OBJECT_BUDGETS,
 )  # fmt: skip
 
 
@@ -135,5 +151,7 @@ def judge(result: Result) -> list[Verdict]:
 
 
 def _is_measured(budget: Budget, result: Result) -> bool:
+    if budget.is_of_large_objects:
+        return "large_objects" in result
     part = result.get("migrations") if budget.is_of_migrations else result
     return part is not None and "shape" in part and budget.vms in (None, part["shape"]["vms"])
