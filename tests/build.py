@@ -359,7 +359,7 @@ def kubevirt(*gates: str, disabled: Sequence[str] = (), name: str = "kubevirt", 
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "KubeVirt",
-        "metadata": metadata(name, uid=f"kv-{name}"),
+        "metadata": {**metadata(name, uid=f"kv-{name}"), "namespace": "kubevirt"},
         "spec": {"configuration": {"developerConfiguration": developer, "network": network}},
     }
 

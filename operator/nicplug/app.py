@@ -17,9 +17,9 @@ import structlog
 
 from nicplug import __version__
 from nicplug.cache.caches import Caches, WorkKey
-from nicplug.cache.controller_pods import ControllerPodsWatches
+from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.multus_configs import MultusConfigWatches
-from nicplug.cache.optional_kinds import watch_attachments, watch_daemon_sets, watch_nodes, watch_pod_failures
+from nicplug.cache.optional_kinds import watch_attachments, watch_nodes, watch_pod_failures
 from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.cache.reaper import Reaper
 from nicplug.completeness import Completeness
@@ -34,6 +34,7 @@ from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.ignored_kubevirts import IgnoredKubevirts
 from nicplug.reconcile.intake import Intake
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.queue import WorkQueue
@@ -81,18 +82,23 @@ class App:
         self._stop = asyncio.Event()
         self._gate = asyncio.Event()
         self._complete = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self.caches = Caches(clock=utc_now)
+        self.caches = Caches(clock=utc_now, kubevirt_namespace=settings.kubevirt_namespace)
         self.queue: WorkQueue[WorkKey] = WorkQueue()
         self.intake = Intake(caches=self.caches, queue=self.queue, on_bug=metrics.failed_by_bug)
         self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.answered)
         self._optional_watches = self._watch_optional_kinds()
         self._multus_watches = self._watch_multus()
+        self._controller_watches = self._make_controller_watches()
         self._completeness = self._make_completeness()
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
+        self._ignored_kubevirts = IgnoredKubevirts(
+            kubevirts=self.caches.kubevirts, recorder=self._recorder, may_write=self._may_work
+        )
+        self.intake.on_kubevirts = self._report_ignored_kubevirts
         self._elector = LeaderElector(
-            connection.api,
+            connection.lease,
             namespace=settings.namespace,
             name=LEASE_NAME,
             identity=f"{socket.gethostname()}_{os.getpid()}_{random.randrange(16**6):06x}",
@@ -105,7 +111,7 @@ class App:
 
     def _watch_optional_kinds(self) -> tuple[OptionalWatch, ...]:
         """The kinds that may be missing or forbidden, and who is told what they bring."""
-        api, caches = self._connection.api, self.caches
+        api, caches = self._connection.watching, self.caches
         caches.attachments.on_change = self.intake.attachments_changed
         caches.pod_failures.on_change = self.intake.pod_failed
         caches.nodes.on_change = self.intake.nodes_changed
@@ -113,28 +119,28 @@ class App:
         return (
             watch_attachments(api, sink=caches.attachments),
             watch_nodes(api, sink=caches.nodes),
-            watch_daemon_sets(api, sink=caches.controllers),
         )
 
     def _watch_multus(self) -> MultusConfigWatches:
         """What Multus enforces between namespaces, where the cluster admin says that it may be read."""
         multus = self.caches.multus
         spawn = partial(self._spawn, name="Multus's configuration")
-        watches = MultusConfigWatches(api=self._connection.api, configs=multus, spawn=spawn)
+        watches = MultusConfigWatches(api=self._connection.watching, configs=multus, spawn=spawn)
         multus.on_change, multus.on_namespaces = self.intake.isolation_changed, watches.adjust
         return watches
 
+    def _make_controller_watches(self) -> ControllerWatches:
+        controllers, spawn = self.caches.controllers, partial(self._spawn, name="dynamic networks controllers")
+        watches = ControllerWatches(api=self._connection.watching, controllers=controllers, spawn=spawn)
+        controllers.on_found = watches.adjust
+        return watches
+
     def _make_completeness(self) -> Completeness:
-        controllers = self.caches.controllers
-        pods = ControllerPodsWatches(
-            api=self._connection.api, controllers=controllers, spawn=partial(self._spawn, name="controller pods")
-        )
-        controllers.on_found = pods.adjust
         return Completeness(
             reaper=self._reaper,
             watches=self._connection.watches,
             optional_watches=self._optional_watches,
-            controller_pods=pods,
+            controller_watches=self._controller_watches,
             multus_configs=self._multus_watches,
             relisted=self.intake.relisted,
             sweep_interval_seconds=self._settings.sweep_interval_seconds,
@@ -146,6 +152,7 @@ class App:
             queue=self.queue,
             reaper=self._reaper,
             watches=self._connection.watches,
+            controller_watches=self._controller_watches,
             is_complete=lambda: self._complete,
             may_work=self._may_work,
         )
@@ -263,6 +270,7 @@ class App:
         for watch in self._optional_watches:
             self._spawn(watch.run(), name=watch.resource.kind)
         self._multus_watches.adjust()
+        self._controller_watches.adjust()
         self._spawn(self._become_complete(), name="cache sync")
         self._spawn(self._workers.run(count=self._settings.workers), name="workers")
         self._spawn(self._recorder.run(), name="events")
@@ -279,11 +287,12 @@ class App:
     def _spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._on_task_done)
-        self._tasks.append(task)
+        self._tasks.add(task)
         return task
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        """None of these ends by itself: a process without one of them is better started anew."""
+        """None of these ends by itself, though some are ended: a process without one of them is better started anew."""
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a part of the operator failed; ending", part=task.get_name(), exc_info=error)
             self._failure = self._failure or error
@@ -300,7 +309,7 @@ class App:
         self._gate.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.queue.drained(), timeout=_DRAIN_SECONDS)
-        tasks, self._tasks = self._tasks, []
+        tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -309,7 +318,7 @@ class App:
         """Workers start when nothing that exists can look missing; then keep the caches honest."""
         await self._completeness.reach()
         # Not before the pods are known: an event about an unknown pod is dropped.
-        for watch in watch_pod_failures(self._connection.api, sink=self.caches.pod_failures):
+        for watch in watch_pod_failures(self._connection.watching, sink=self.caches.pod_failures):
             self._spawn(watch.run(), name="pod events")
         # Kopf has put signal handlers of its own in place by now; ours end the work first, then the watches.
         self._catch_signals()
@@ -323,7 +332,13 @@ class App:
         leads = not self._settings.leader_election or self._elector.is_leader()
         return self._complete and leads and not self._stop.is_set()
 
+    def _report_ignored_kubevirts(self) -> None:
+        """Not before all are known: the one that counts may be the last to come."""
+        if self._complete:
+            self._ignored_kubevirts.report()
+
     def _open_gate(self) -> None:
+        self._report_ignored_kubevirts()
         if self._may_work():
             self.intake.enqueue_all()
             self._gate.set()

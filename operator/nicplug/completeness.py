@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nicplug.cache.caches import CachedKind
-from nicplug.cache.controller_pods import ControllerPodsWatches
+from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.multus_configs import MultusConfigWatches
 from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.cache.reaper import Reaper, plural_of
@@ -39,7 +39,7 @@ class Completeness:
     reaper: Reaper
     watches: WatchHealth
     optional_watches: Sequence[OptionalWatch]
-    controller_pods: ControllerPodsWatches
+    controller_watches: ControllerWatches
     multus_configs: MultusConfigWatches
     relisted: asyncio.Event
     sweep_interval_seconds: float
@@ -70,10 +70,10 @@ class Completeness:
             _settle_garbage_collector()
 
     async def _settle_optional_kinds(self) -> None:
-        """Until each is known, or known to be unreadable; the pods of a controller after the DaemonSets."""
+        """Until each is known, or known to be unreadable."""
         for watch in self.optional_watches:
             await watch.settled.wait()
-        await self.controller_pods.settle()
+        await self.controller_watches.settle()
         await self.multus_configs.settle()
 
     async def _wait_for_watches(self) -> None:

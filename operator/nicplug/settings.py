@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE
 from nicplug.plan.views import PlanSettings
 
 PREFIX = "NICPLUG_"
@@ -25,6 +26,9 @@ class Settings(BaseSettings):
 
     namespace: str = Field(default="nicplug-system", min_length=1, max_length=63)
     """Where the Lease of the leader lies."""
+
+    kubevirt_namespace: str = Field(default=DEFAULT_KUBEVIRT_NAMESPACE, min_length=1, max_length=63)
+    """Where the KubeVirt CR lies; one in any other namespace is reported and has no effect."""
 
     metrics_port: int = Field(default=8080, ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz; 0 takes any free one and logs which."""
@@ -59,6 +63,7 @@ class Settings(BaseSettings):
             report_delay=timedelta(seconds=self.report_delay_seconds),
             first_report_delay=timedelta(seconds=self.report_delay_seconds),
             launcher_image=self.launcher_image,
+            kubevirt_namespace=self.kubevirt_namespace,
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.model.migration_limits import MigrationLimits
@@ -25,6 +26,7 @@ class Vitals:
     queue: WorkQueue[WorkKey]
     reaper: Reaper
     watches: WatchHealth
+    controller_watches: ControllerWatches
     is_complete: Callable[[], bool]
     may_work: Callable[[], bool]
 
@@ -64,6 +66,14 @@ class Vitals:
         attachments = partial(len, self.caches.attachments)
         gauge("nicplug_cache_objects", "Objects in the cache.", attachments, kind="NetworkAttachmentDefinition")
         gauge("nicplug_cache_objects", "Objects in the cache.", partial(len, self.caches.nodes), kind="Node")
+        ignored = partial(_count_ignored_kubevirts, self.caches)
+        gauge("nicplug_ignored_kubevirts", "KubeVirt CRs that have no effect.", ignored)
+        watches = partial(len, self.controller_watches)
+        gauge("nicplug_controller_watches", "Watches open for the dynamic networks controller.", watches)
+        for state, is_followed in (("followed", True), ("ignored", False)):
+            count = partial(_count_controllers, self.caches, is_followed=is_followed)
+            text = "Dynamic networks controllers in trusted namespaces; ignored: beyond the limit."
+            gauge("nicplug_dynamic_controllers", text, count, state=state)
         gauge("nicplug_leader", "1 while this process works.", self.may_work)
         self._export_migrations(metrics)
 
@@ -81,6 +91,15 @@ class Vitals:
 
 def _count_migrations(caches: Caches, *, is_running: bool) -> int:
     return sum((item.uid in caches.slots.entries) is is_running for item in caches.unfinished_migrations())
+
+
+def _count_ignored_kubevirts(caches: Caches) -> int:
+    return len(caches.kubevirts.ignored())
+
+
+def _count_controllers(caches: Caches, *, is_followed: bool) -> int:
+    followed = len(caches.controllers.followed())
+    return followed if is_followed else len(caches.controllers.controllers()) - followed
 
 
 def _allowed(caches: Caches, limit: str) -> int:

@@ -99,7 +99,7 @@ def failure_event(pod: Json, interface: str, *, network: str = "lan", count: int
         "metadata": {"name": f"{name}.{interface}"},
         "reason": "FailedAddingInterface",
         "message": f"pod [default/{name}]: failed adding interface {interface} to network: {network}",
-        "involvedObject": {"kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]},
+        "involvedObject": {"kind": "Pod", **{key: pod["metadata"][key] for key in ("namespace", "name", "uid")}},
         "type": "Warning",
         "count": count,
     }

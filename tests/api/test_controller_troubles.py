@@ -150,3 +150,38 @@ async def test_an_interface_that_a_pod_loses_behind_a_guest_is_asked_for_again_a
     await world.until(lambda: world.record(name, "blue").get("reason") == "PodInterfaceRestored")
     await world.until(lambda: world.condition(name, "InterfacesReady") == "True")
     await world.at_rest()
+
+
+async def test_a_tenant_s_daemon_set_with_a_ready_pod_is_no_controller_of_the_node(world: World) -> None:
+    """NICs of other tenants waited for it until dynamicTimeout, or were taken back."""
+    world.server.serve(DAEMON_SETS)
+    world.server.create("namespaces", {"metadata": {"name": "tenant"}})
+    forged = world.server.create(DAEMON_SETS, objects.controller_daemon_set(), namespace="tenant")
+    pod = objects.controller_pod("node01", owner_uid=forged["metadata"]["uid"], name="forged")
+    world.server.create(POD, pod, namespace="tenant")
+    ready = status(ready=True, since=LONG_AGO)
+    world.server.modify(POD, "forged", lambda body: body.update(status=ready), status=True, namespace="tenant")
+    await world.operator()
+    name = await migratable(world)
+    world.plug(VM, name, "blue")
+    await world.until(lambda: world.record(name, "blue").get("reason") == "NoDynamicController")
+    asked = {(item.resource, item.namespace) for item in world.server.requests}
+    assert (DAEMON_SETS, "tenant") not in asked
+    assert (POD, "tenant") not in asked
+
+
+async def test_a_controller_in_a_namespace_that_the_policy_trusts_from_now_on_is_found(world: World) -> None:
+    world.server.serve(DAEMON_SETS)
+    world.server.create("namespaces", {"metadata": {"name": "nets"}})
+    theirs = world.server.create(DAEMON_SETS, objects.controller_daemon_set(), namespace="nets")
+    pod = objects.controller_pod("node01", owner_uid=theirs["metadata"]["uid"], name="theirs")
+    world.server.create(POD, pod, namespace="nets")
+    ready = status(ready=True, since=LONG_AGO)
+    world.server.modify(POD, "theirs", lambda body: body.update(status=ready), status=True, namespace="nets")
+    world.set_hotplug(migration="Never")
+    await world.operator()
+    name = await world.running(objects.vm("a"))
+    world.plug(VM, name, "blue")
+    await world.until(lambda: world.record(name, "blue").get("reason") == "MigrationForbidden")
+    world.set_hotplug(migration="Never", trustedNamespaces=["nets"])
+    await world.until(lambda: world.record(name, "blue").get("reason") == "WaitingForPodInterface")

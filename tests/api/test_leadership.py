@@ -6,9 +6,11 @@ from collections import Counter
 from tests.api import objects
 from tests.api.objects import pod_interface
 from tests.api.operator_thread import OperatorThread, eventually
-from tests.api.world import POD, VM, VMI, World
+from tests.api.world import DAEMON_SETS, POD, VM, VMI, World
+from tests.fakes.faults import Fault, Request
 
 from nicplug.app import App
+from nicplug.kube.aio import CONNECTIONS_PER_HOST
 from nicplug.kube.lease import LeaseTiming
 
 
@@ -122,3 +124,44 @@ async def test_a_leader_that_stood_still_does_not_go_on_where_it_was(world: Worl
     await eventually(lambda: not frozen.works)
     await asyncio.sleep(0.5)
     assert world.work() == []
+
+
+async def test_the_leader_goes_on_leading_while_more_writes_hang_than_there_are_connections(world: World) -> None:
+    """Its renewals waited behind them for a connection, until the Lease was lost."""
+    world.server.inject(Fault(verb="create", resource=POD, delay_seconds=60, times=1000))
+    operator = await world.operator(leader_election=True, workers=2 * CONNECTIONS_PER_HOST)
+    holder = world.lease_holder()
+    for number in range(2 * CONNECTIONS_PER_HOST):
+        world.server.create(VMI, objects.vmi(f"a{number}"))
+    await eventually(lambda: operator.sample("nicplug_queue_depth", priority="live") == 0)
+    world.server.clear_requests()
+    await world.until(lambda: len(_renewals(world)) >= 3)
+    assert _unanswered(operator) == 0, "all of them still hang"
+    assert (operator.works, world.lease_holder()) == (True, holder)
+    world.server.heal()
+
+
+def _renewals(world: World) -> list[Request]:
+    return [request for request in world.server.writes() if request.resource == "leases"]
+
+
+def _unanswered(operator: OperatorThread) -> float:
+    """Pods whose creation was given up."""
+    labels = {"verb": "create", "resource": "pods", "code": "0"}
+    return operator.sample("nicplug_api_requests_total", **labels) or 0.0
+
+
+async def test_parts_of_the_operator_that_have_ended_are_forgotten(world: World) -> None:
+    """Each controller that came and went left a task behind."""
+    world.deploy_controller("node01")
+    operator = await world.operator()
+    await world.until(lambda: world.server.open_watches.count(POD) == 2)
+    before = len(operator.app._tasks)
+    for number in range(5):
+        other = objects.controller_daemon_set()
+        other["metadata"]["name"] = f"dynamic-networks-controller-{number}"
+        world.server.create(DAEMON_SETS, other, namespace=objects.CONTROLLER_NAMESPACE)
+        await world.until(lambda: world.server.open_watches.count(POD) == 3)
+        world.server.delete(DAEMON_SETS, other["metadata"]["name"], namespace=objects.CONTROLLER_NAMESPACE)
+        await world.until(lambda: world.server.open_watches.count(POD) == 2)
+    assert len(operator.app._tasks) == before

@@ -159,8 +159,12 @@ async def test_what_is_said_of_pods_of_others_is_not_heard(world: World) -> None
     world.plug(VMI, name, "blue")
     await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE])
     await world.at_rest()
-    forged = objects.failure_event({"metadata": {"name": world.pod_of(name)["metadata"]["name"], "uid": "x"}}, BLUE)
-    world.server.create(EVENTS, forged)
+    ours = world.pod_of(name)["metadata"]
+    world.server.create("namespaces", {"metadata": {"name": "tenant"}})
+    for number, claim in enumerate(({"uid": "x"}, {"namespace": "tenant"}, {"namespace": "tenant", "name": "x"})):
+        forged = objects.failure_event({"metadata": {**ours, **claim}}, BLUE)
+        forged["metadata"]["name"] = f"forged-{number}"
+        world.server.create(EVENTS, forged, namespace=claim.get("namespace", "default"))
     await world.at_rest()
     assert "lastError" not in world.record(name, "blue")
 

@@ -56,7 +56,8 @@ def test_without_a_kubevirt_cr_the_record_says_to_create_one(user: User, sandbox
         until(lambda: user.phase("a") == "Running")
         user.change(VMI, "a", plug("blue"))
         until(lambda: user.record("a", "blue").get("reason") == "KubevirtCRMissing")
-        assert "create one (kind KubeVirt)" in user.record("a", "blue")["message"]
+        message = user.record("a", "blue")["message"]
+        assert 'no KubeVirt CR in namespace "kubevirt": create one there (kind KubeVirt)' in message
     finally:
         apply_manifests(kubeconfig=sandbox.admin, paths=[KUBEVIRT])
     user.until_ready("a", "blue")

@@ -14,7 +14,7 @@ from tests.integration.waiting import until
 Json = dict[str, Any]
 
 VM, VMI, POD = "virtualmachines", "virtualmachineinstances", "pods"
-NAD = "network-attachment-definitions"
+NAD, DAEMON_SET = "network-attachment-definitions", "daemonsets"
 MIGRATION = "virtualmachineinstancemigrations"
 _PREFIXES = {
     VM: "/apis/kubevirt.io/v1",
@@ -24,6 +24,9 @@ _PREFIXES = {
     NAD: "/apis/k8s.cni.cncf.io/v1",
     "events": "/apis/events.k8s.io/v1",
     "leases": "/apis/coordination.k8s.io/v1",
+    DAEMON_SET: "/apis/apps/v1",
+    "roles": "/apis/rbac.authorization.k8s.io/v1",
+    "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
 }
 _CLUSTER_SCOPED = frozenset({"namespaces", "nodes"})
 _CONFLICT = 409
@@ -39,13 +42,15 @@ class User:
     Args:
         kubeconfig: of an admin; the API server decides nothing for the test.
         namespace: where objects are.
+        acts_as: a user name, whose rights alone count from then on; "" for the admin.
     """
 
-    def __init__(self, *, kubeconfig: Path, namespace: str) -> None:
+    def __init__(self, *, kubeconfig: Path, namespace: str, acts_as: str = "") -> None:
         configuration = Configuration()
         load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
         self.kubeconfig = kubeconfig
         self.namespace = namespace
+        self._identity = {"Impersonate-User": acts_as} if acts_as else {}
         self._host: str = configuration.host
         self._pool = urllib3.PoolManager(
             ca_certs=configuration.ssl_ca_cert,
@@ -56,7 +61,7 @@ class User:
 
     def request(self, method: str, path: str, body: Json | None = None, *, content_type: str = "") -> tuple[int, Json]:
         """Status and body of one request; status 0 while nobody listens."""
-        headers = {"Content-Type": content_type or "application/json", "User-Agent": "nicplug-test"}
+        headers = {"Content-Type": content_type or "application/json", "User-Agent": "nicplug-test", **self._identity}
         content = json.dumps(body) if body is not None else None
         try:
             answer = self._pool.request(method, self._host + path, body=content, headers=headers, timeout=10)

@@ -19,7 +19,7 @@ from nicplug.kube.errors import AlreadyExists, Gone, Rejected, Stale
 
 Json = dict[str, Any]
 Address = tuple[str, str]
-"""Plural and name; everything lives in one namespace."""
+"""Plural and name; of one kind everything lives in one namespace."""
 
 NAMESPACE = "default"
 VMS, VMIS, PODS, KUBEVIRTS = "virtualmachines", "virtualmachineinstances", "pods", "kubevirts"
@@ -30,6 +30,8 @@ DAEMON_SETS, CONTROLLER_PODS = "daemonsets", "controllerpods"
 CONFIG_MAPS = "configmaps"
 JOB_LABEL = "kubevirt.io/migrationJobUID"
 LAUNCHER = ("kubevirt.io", "virt-launcher")
+# Where what counts lies that is not of the VMs.
+_NAMESPACES = {KUBEVIRTS: "kubevirt", DAEMON_SETS: "kube-system", CONTROLLER_PODS: "kube-system"}
 KINDS = {
     VMS: "VirtualMachine",
     VMIS: "VirtualMachineInstance",
@@ -167,7 +169,7 @@ class Cluster:
         self._born += 1
         born: Json = json.loads(json.dumps(body))
         born["metadata"] |= {
-            "namespace": NAMESPACE,
+            "namespace": _NAMESPACES.get(plural, NAMESPACE),
             # In no order: of two objects of one second, a uid does not tell which was the first.
             "uid": f"{plural[:-1]}-{self._born * _SCATTER % 10000:04}",
             "generation": 1,
@@ -267,9 +269,11 @@ class Cluster:
 
     def report(self, pod: Json, *, reason: str, message: str) -> None:
         """An Event about a pod, which nobody keeps."""
-        about = {"kind": "Pod", "uid": pod["metadata"]["uid"]}
+        metadata = {"namespace": NAMESPACE}
+        about = {"kind": "Pod", **{key: pod["metadata"][key] for key in ("namespace", "name", "uid")}}
         self.say(f"event: {message}")
-        self.history.append((EVENTS, "ADDED", {"involvedObject": about, "reason": reason, "message": message}))
+        event = {"metadata": metadata, "involvedObject": about, "reason": reason, "message": message}
+        self.history.append((EVENTS, "ADDED", event))
 
 
 def launcher_pods(cluster: Cluster, vmi_uid: str | None = None) -> list[Json]:

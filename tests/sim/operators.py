@@ -36,6 +36,7 @@ from tests.sim.kubelet import NETWORKS
 from tests.sim.node_agent import state_of
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.dynamic_controllers import NamespaceDaemonSets
 from nicplug.cache.reaper import Reaper
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Unavailable
@@ -270,11 +271,15 @@ class Operator:
                 self._look_at(self._caches.observe(kind, body))
         self._caches.attachments.replace(self.cluster.all(NADS))
         self._caches.nodes.replace(self.cluster.all(NODES))
-        self._caches.controllers.replace(self.cluster.all(DAEMON_SETS))
+        self._daemon_sets.replace(self.cluster.all(DAEMON_SETS))
         self._list_controller_pods()
 
+    @property
+    def _daemon_sets(self) -> NamespaceDaemonSets:
+        return self._caches.controllers.namespaces()["kube-system"]
+
     def _list_controller_pods(self) -> None:
-        for uid in self._caches.controllers.controllers():
+        for uid in self._caches.controllers.followed():
             if (pods := self._caches.controllers.pods_of(uid)) is not None:
                 pods.replace(self.cluster.all(CONTROLLER_PODS))
 
@@ -334,12 +339,12 @@ class Operator:
             NADS: caches.attachments.change,
             EVENTS: caches.pod_failures.change,
             NODES: caches.nodes.change,
-            DAEMON_SETS: caches.controllers.change,
+            DAEMON_SETS: self._daemon_sets.change,
             CONTROLLER_PODS: self._hear_of_controller,
         }
 
     def _hear_of_controller(self, type_: str, body: Json) -> None:
-        for uid in self._caches.controllers.controllers():
+        for uid in self._caches.controllers.followed():
             if (pods := self._caches.controllers.pods_of(uid)) is not None:
                 pods.change(type_, body)
 

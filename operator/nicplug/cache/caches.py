@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -10,6 +10,7 @@ from nicplug.cache.attachment_index import AttachmentIndex
 from nicplug.cache.attachments import Attachments
 from nicplug.cache.dynamic_controllers import DynamicControllers
 from nicplug.cache.gone_pods import GonePods
+from nicplug.cache.kubevirts import Kubevirts
 from nicplug.cache.migration_index import MigrationIndex
 from nicplug.cache.multus_configs import MultusConfigs
 from nicplug.cache.nodes import Nodes
@@ -33,7 +34,7 @@ from nicplug.model.keys import (
     VmiKey,
     VmKey,
 )
-from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
+from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
 from nicplug.model.metadata import mapping, resource_version, text
 from nicplug.model.migration import Migration, migration_state_in, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
@@ -47,8 +48,6 @@ from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 
 WorkKey = VmKey | VmiKey | MigrationKey | SlotsKey
-
-_FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
 
 class CachedKind(Enum):
@@ -67,18 +66,19 @@ class Caches:
 
     Args:
         clock: current time, UTC; stamps when a new generation of a VMI was first seen.
+        kubevirt_namespace: where the KubeVirt CR lies; one in any other namespace has no effect.
     """
 
-    def __init__(self, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, clock: Callable[[], datetime], kubevirt_namespace: str = DEFAULT_KUBEVIRT_NAMESPACE) -> None:
         self._clock = clock
         self.vms: Store[VirtualMachine] = Store()
         self.vmis: Store[VirtualMachineInstance] = Store(on_forget=self._forget_vmi)
         self.migrations: Store[Migration] = Store(on_forget=self._forget_migration)
         self.pods: Store[LauncherPod] = Store(on_forget=self._forget_pod)
         self.revisions = Revisions()
-        self.kubevirts: Store[KubevirtConfig] = Store()
+        self.kubevirts = Kubevirts(namespace=kubevirt_namespace)
         self.attachments = Attachments(clock=clock)
-        self.pod_failures = PodFailures(clock=clock, is_ours=lambda uid: uid in self._vmi_of_pod)
+        self.pod_failures = PodFailures(clock=clock, is_ours=self._is_launcher_pod)
         self.nodes = Nodes()
         self.controllers = DynamicControllers()
         self.multus = MultusConfigs()
@@ -115,7 +115,7 @@ class Caches:
             case CachedKind.REVISION:
                 return [*self.revisions.vms(self.revisions.put(parse_revision(raw)))]
             case CachedKind.KUBEVIRT:
-                return self._kubevirt_keys(self.kubevirts.put(parse_kubevirt(raw)))
+                return self._kubevirt_keys(is_news=self.kubevirts.put(raw))
 
     def _is_echo(self, kind: CachedKind, raw: Mapping[str, Any]) -> bool:
         """The store has it in this version or a newer one: most watch lines only echo an answer to a write."""
@@ -154,7 +154,7 @@ class Caches:
                 change = self.revisions.store.remove(key=RevisionKey(key.namespace, key.name), uid=uid)
                 return [*self.revisions.vms(change)]
             case CachedKind.KUBEVIRT:
-                return self._kubevirt_keys(self.kubevirts.remove(key=KubevirtKey(key.namespace, key.name), uid=uid))
+                return self._kubevirt_keys(is_news=self.kubevirts.remove(KubevirtKey(key.namespace, key.name), uid=uid))
 
     def store_of(self, kind: CachedKind) -> Store[Any]:
         """The store of a kind."""
@@ -170,7 +170,7 @@ class Caches:
             case CachedKind.REVISION:
                 return self.revisions.store
             case CachedKind.KUBEVIRT:
-                return self.kubevirts
+                return self.kubevirts.store
 
     def all_keys(self) -> list[WorkKey]:
         """Every key there is work for, for a new leader."""
@@ -273,8 +273,13 @@ class Caches:
         return [migration]
 
     def config(self) -> KubevirtConfig | None:
-        """The KubeVirt CR; the oldest, so that nobody takes over the cluster's policy by making a second one."""
-        return min(self.kubevirts, key=lambda config: (config.created or _FAR_FUTURE, config.key), default=None)
+        """The KubeVirt CR that counts."""
+        return self.kubevirts.config()
+
+    def trusted_namespaces(self) -> tuple[str, ...]:
+        """The namespaces whose DaemonSets and ConfigMaps count as the cluster admin's word."""
+        config = self.config()
+        return config.trusted_namespaces if config is not None else DEFAULT_TRUSTED_NAMESPACES
 
     def spec_seen_at(self, vmi: VirtualMachineInstance) -> datetime:
         """When this process first saw the present generation of the VMI."""
@@ -285,6 +290,11 @@ class Caches:
         seen = self._spec_seen.get(vmi.uid)
         if seen is None or seen[0] < vmi.generation:
             self._spec_seen[vmi.uid] = (vmi.generation, self._clock())
+
+    def _is_launcher_pod(self, key: PodKey, uid: str) -> bool:
+        """The launcher pod of that name in that namespace is this very pod."""
+        pod = self.pods.get(key)
+        return pod is not None and pod.uid == uid and uid in self._vmi_of_pod
 
     def _put_pod(self, pod: LauncherPod, *, lives: bool = False) -> list[WorkKey]:
         before = self.pods.get(pod.key)
@@ -396,11 +406,15 @@ class Caches:
         ]
         return _unique([*(vmi for vmi, _ in vmis), *migrations])
 
-    def _kubevirt_keys(self, change: Change[KubevirtConfig] | None) -> list[WorkKey]:
+    def _kubevirt_keys(self, *, is_news: bool) -> list[WorkKey]:
+        """Everything looks again when the KubeVirt CR that counts has changed, and nothing for any other one's sake."""
+        if not is_news:
+            return []
         config = self.config()
-        self.multus.look_in(config.trusted_namespaces if config is not None else DEFAULT_TRUSTED_NAMESPACES)
-        self.controllers.look_for(config.controller_finder if config is not None else ControllerFinder())
-        return self.all_keys() if change is not None else []
+        self.multus.look_in(self.trusted_namespaces())
+        finder = config.controller_finder if config is not None else ControllerFinder()
+        self.controllers.look_for(finder, namespaces=self.trusted_namespaces())
+        return self.all_keys()
 
 
 def _has_ended(pod: LauncherPod) -> bool:

@@ -1,19 +1,26 @@
-"""The DaemonSets of the cluster, and the pods of those that are a dynamic networks controller.
+"""The DaemonSets that are a dynamic networks controller, and their pods.
 
-The DaemonSets come by one optional watch, the pods of each controller by a narrow one of their own, which
-`cache.controller_pods` opens and closes as the controllers come and go.
+A name, an image or labels prove nothing, so that only DaemonSets of namespaces that the cluster admin trusts are taken
+in. Those of each namespace, and the pods of each controller, come by optional watches of their own, which
+`cache.controller_watches` opens and closes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from nicplug.cache.optional_watch import Absence
 from nicplug.model.controller_on_node import OnNode, controller_on_node
 from nicplug.model.daemon_set import DaemonSet, DaemonSetPod, parse_daemon_set, parse_daemon_set_pod
-from nicplug.model.dynamic_controller import ControllerFinder, DynamicController
+from nicplug.model.dynamic_controller import ControllerFinder, ControllerState, DynamicController
 from nicplug.model.node import Node
+from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
+
+MOST_FOLLOWED = 16
+"""Each takes up a connection. Clusters have one controller, or one for each node pool."""
+
+_FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -82,20 +89,64 @@ class ControllerPods:
 
 
 @dataclass(slots=True)
+class NamespaceDaemonSets:
+    """The DaemonSets of one trusted namespace; a `Sink` of `OptionalWatch`.
+
+    Attributes:
+        on_change: called after every change; with True when that they are known, or are not, is the news.
+        by_uid: None while they have not been read, or must not be.
+    """
+
+    namespace: str
+    on_change: Callable[[bool], None]
+    by_uid: dict[str, DaemonSet] | None = None
+
+    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """All DaemonSets there are."""
+        was_unknown = self.by_uid is None
+        self.by_uid = {item.uid: item for item in map(parse_daemon_set, items) if self._is_here(item)}
+        self.on_change(was_unknown)
+
+    def change(self, type_: str, item: Mapping[str, Any]) -> None:
+        """One line of the watch."""
+        fresh = parse_daemon_set(item)
+        known = self.by_uid if self.by_uid is not None else {}
+        if type_ == "DELETED":
+            known.pop(fresh.uid, None)
+        elif self._is_here(fresh):
+            known[fresh.uid] = fresh
+        self.on_change(False)
+
+    def lose(self, absence: Absence) -> None:
+        """DaemonSets must not be read."""
+        was_known, self.by_uid = self.by_uid is not None, None
+        self.on_change(was_known)
+
+    def _is_here(self, daemon_set: DaemonSet) -> bool:
+        """The watch asks for this namespace alone; trust does not rest on what is asked for."""
+        return daemon_set.key.namespace == self.namespace
+
+
+@dataclass(slots=True)
 class DynamicControllers:
-    """All DaemonSets, and what is a controller among them; a `Sink` of `OptionalWatch`.
+    """The DaemonSets of the trusted namespaces, and what is a controller among them.
 
     Attributes:
         on_change: told the nodes on which the controller has changed; None: on all of them.
-        on_found: told that another DaemonSet is a controller, or one no more: their pods are to be watched.
+        on_found: told that other namespaces are trusted, or that other DaemonSets are controllers: other watches are
+            needed.
     """
 
     on_change: Callable[[frozenset[str] | None], None] = lambda _nodes: None
     on_found: Callable[[], None] = lambda: None
     _finder: ControllerFinder = field(default_factory=ControllerFinder)
-    _daemon_sets: dict[str, DaemonSet] | None = None
-    _controllers: dict[str, DaemonSet] = field(default_factory=dict)
+    _namespaces: dict[str, NamespaceDaemonSets] = field(default_factory=dict)
+    _controllers: tuple[DaemonSet, ...] = ()
     _pods: dict[str, ControllerPods] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Trust the default namespaces until the KubeVirt CR says otherwise."""
+        self._trust(DEFAULT_TRUSTED_NAMESPACES)
 
     def on_node(self, name: str, *, node: Node | None) -> DynamicController:
         """The controller, seen from one node; of unknown state while DaemonSets or pods cannot be read.
@@ -104,61 +155,69 @@ class DynamicControllers:
             name: of the node.
             node: what is known of it.
         """
-        if self._daemon_sets is None:
-            return DynamicController()
-        seen = (
-            OnNode(daemon_set=item, pods=self._pods[uid].on_node(name), gone_at=self._pods[uid].gone_at(name))
-            for uid, item in self._controllers.items()
-        )
-        return controller_on_node(seen, node=node)
+        found = controller_on_node((self._seen_from(name, item) for item in self._controllers), node=node)
+        return found if self.is_known() or found.state is ControllerState.READY else DynamicController()
 
-    def controllers(self) -> dict[str, DaemonSet]:
-        """The DaemonSets that are a controller, by uid."""
-        return dict(self._controllers)
+    def is_known(self) -> bool:
+        """The DaemonSets of every trusted namespace have been read."""
+        return all(item.by_uid is not None for item in self._namespaces.values())
+
+    def is_named_by_policy(self) -> bool:
+        """The cluster admin says which DaemonSet it is."""
+        return self._finder != ControllerFinder()
+
+    def namespaces(self) -> dict[str, NamespaceDaemonSets]:
+        """The trusted namespaces, with what takes in their DaemonSets."""
+        return dict(self._namespaces)
+
+    def controllers(self) -> tuple[DaemonSet, ...]:
+        """The DaemonSets that are a controller, the oldest first."""
+        return self._controllers
+
+    def followed(self) -> dict[str, tuple[DaemonSet, ControllerPods]]:
+        """The controllers whose pods are watched, by uid, with what takes the pods in."""
+        return {item.uid: (item, self._pods[item.uid]) for item in self._controllers[:MOST_FOLLOWED]}
 
     def pods_of(self, uid: str) -> ControllerPods | None:
-        """The pods of a controller; None when that DaemonSet is none."""
+        """The pods of a controller that is followed; None for any other DaemonSet."""
         return self._pods.get(uid)
 
-    def look_for(self, finder: ControllerFinder) -> None:
-        """Take in by what the controller is known, from the KubeVirt CR."""
-        if finder != self._finder:
-            self._finder = finder
-            self._find()
-
-    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """All DaemonSets there are."""
-        was_unknown = self._daemon_sets is None
-        self._daemon_sets = {item.uid: item for item in map(parse_daemon_set, items)}
-        self._find(is_news=was_unknown)
-
-    def change(self, type_: str, item: Mapping[str, Any]) -> None:
-        """One line of the watch."""
-        fresh = parse_daemon_set(item)
-        known = self._daemon_sets if self._daemon_sets is not None else {}
-        if type_ == "DELETED":
-            known.pop(fresh.uid, None)
-        else:
-            known[fresh.uid] = fresh
-        self._find()
-
-    def lose(self, absence: Absence) -> None:
-        """DaemonSets must not be read."""
-        was_known = self._daemon_sets is not None
-        self._daemon_sets = None
-        self._find(is_news=was_known)
-
-    def _find(self, *, is_news: bool = False) -> None:
-        """Choose the controllers anew; their status, which every pod changes, is not kept and so is no news."""
-        before = self._controllers
-        all_ = self._daemon_sets or {}
-        self._controllers = {uid: item for uid, item in all_.items() if self._finder.matches(item)}
-        if before == self._controllers and not is_news:
+    def look_for(self, finder: ControllerFinder, *, namespaces: Iterable[str]) -> None:
+        """Take in by what the controller is known, and in which namespaces, from the KubeVirt CR."""
+        names = tuple(namespaces)
+        if finder == self._finder and set(names) == self._namespaces.keys():
             return
-        self._pods = {uid: self._pods.get(uid) or ControllerPods(uid, self.on_pods) for uid in self._controllers}
-        self.on_found()
-        self.on_change(None)
+        self._finder = finder
+        self._trust(names)
+        self._find(is_news=True)
 
     def on_pods(self, nodes: frozenset[str] | None) -> None:
         """Pods of a controller have changed."""
         self.on_change(nodes)
+
+    def _trust(self, names: Iterable[str]) -> None:
+        """DaemonSets of a namespace that is no longer trusted are forgotten."""
+        self._namespaces = {name: self._namespaces.get(name) or self._namespace(name) for name in names}
+
+    def _namespace(self, name: str) -> NamespaceDaemonSets:
+        return NamespaceDaemonSets(name, lambda is_news: self._find(is_news=is_news))
+
+    def _find(self, *, is_news: bool = False) -> None:
+        """Choose the controllers anew; their status, which every pod changes, is not kept and so is no news."""
+        before = self._controllers
+        all_ = (item for known in self._namespaces.values() for item in (known.by_uid or {}).values())
+        found = filter(self._finder.matches, all_)
+        self._controllers = tuple(sorted(found, key=lambda item: (item.created or _FAR_FUTURE, item.key)))
+        if before == self._controllers and not is_news:
+            return
+        followed = [item.uid for item in self._controllers[:MOST_FOLLOWED]]
+        self._pods = {uid: self._pods.get(uid) or ControllerPods(uid, self.on_pods) for uid in followed}
+        self.on_found()
+        self.on_change(None)
+
+    def _seen_from(self, node: str, daemon_set: DaemonSet) -> OnNode:
+        """Of one that is not followed nobody knows where its pods are: it has the benefit of the doubt."""
+        pods = self._pods.get(daemon_set.uid)
+        if pods is None:
+            return OnNode(daemon_set=daemon_set, pods=None)
+        return OnNode(daemon_set=daemon_set, pods=pods.on_node(node), gone_at=pods.gone_at(node))

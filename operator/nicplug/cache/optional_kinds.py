@@ -1,5 +1,6 @@
 """The kinds that nicplug follows when it can: what is asked for, and what to do when it cannot be had."""
 
+from nicplug.cache.dynamic_controllers import NamespaceDaemonSets
 from nicplug.cache.optional_watch import Absence, OptionalWatch, Sink
 from nicplug.kube.api import WatchingApi
 from nicplug.kube.resources import (
@@ -64,16 +65,17 @@ def watch_nodes(api: WatchingApi, *, sink: Sink) -> OptionalWatch:
 _DOUBT = "until then a dynamic networks controller counts as running, and is given dynamicTimeout to answer"
 
 
-def watch_daemon_sets(api: WatchingApi, *, sink: Sink) -> OptionalWatch:
-    """All DaemonSets, to find the dynamic networks controller among them."""
+def watch_daemon_sets(api: WatchingApi, *, sink: NamespaceDaemonSets) -> OptionalWatch:
+    """The DaemonSets of one trusted namespace, to find the dynamic networks controller among them."""
     return OptionalWatch(
         api=api,
         resource=DAEMON_SETS,
         sink=sink,
         remedy={
             Absence.NOT_SERVED: f"this API server serves no DaemonSets; {_DOUBT}",
-            Absence.DENIED: f"{_RIGHTS} daemonsets; {_DOUBT}",
+            Absence.DENIED: f"{_RIGHTS} daemonsets in namespace {sink.namespace}; {_DOUBT}",
         },
+        namespace=sink.namespace,
     )
 
 

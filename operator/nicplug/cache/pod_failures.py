@@ -1,7 +1,8 @@
 """The newest failure of each launcher pod and of each of its interfaces, as the optional watch of events brings them.
 
-Bounded by the pods that exist and by a few interfaces each; an event about a pod that is not a launcher
-of ours is dropped. That an event is gone after an hour means nothing: what matters is in the record.
+Bounded by the pods that exist and by a few interfaces each; an event about a pod that is not a launcher of ours, or
+that does not lie beside its pod, is dropped before its text is looked at. That an event is gone after an hour means
+nothing: what matters is in the record.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.cache.optional_watch import Absence
+from nicplug.model.keys import PodKey
+from nicplug.model.metadata import mapping, text
 from nicplug.model.pod_failures import PodFailure, parse_pod_failure
 
 # More secondary interfaces than a guest has PCI slots; the oldest failure makes room.
@@ -21,12 +24,12 @@ class PodFailures:
     """Failures by pod uid and interface; a `Sink` of `OptionalWatch`.
 
     Attributes:
-        is_ours: whether a launcher pod of that uid is in the caches.
+        is_ours: whether the pod of that name in that namespace is a launcher pod, and has that uid.
         on_change: told the uid of a pod that failed anew.
     """
 
     clock: Callable[[], datetime]
-    is_ours: Callable[[str], bool]
+    is_ours: Callable[[PodKey, str], bool]
     on_change: Callable[[str], None] = lambda _uid: None
     _failures: dict[str, dict[str, PodFailure]] = field(default_factory=dict)
 
@@ -55,9 +58,21 @@ class PodFailures:
     def lose(self, absence: Absence) -> None:
         """Events must not be read: nothing new will be heard."""
 
+    def _is_about_ours(self, item: Mapping[str, Any]) -> bool:
+        """An event counts in the namespace of its pod alone: elsewhere it was written by somebody else's hand.
+
+        The uid alone is no proof, as whoever may look at a pod can copy it.
+        """
+        about, namespace = mapping(item.get("involvedObject")), text(mapping(item.get("metadata")).get("namespace"))
+        if text(about.get("namespace")) != namespace:
+            return False
+        return self.is_ours(PodKey(namespace, text(about.get("name"))), text(about.get("uid")))
+
     def _put(self, item: Mapping[str, Any], *, is_new: bool) -> None:
+        if not self._is_about_ours(item):
+            return
         failure = parse_pod_failure(item, now=self.clock(), is_new=is_new)
-        if failure is None or not self.is_ours(failure.pod_uid):
+        if failure is None:
             return
         of_pod = self._failures.setdefault(failure.pod_uid, {})
         before = of_pod.get(failure.interface)

@@ -6,6 +6,7 @@ metrics: whoever counts passes `on_response`.
 """
 
 import asyncio
+import copy
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ def count_nothing(*, verb: str, resource: str, code: int, seconds: float) -> Non
 
 
 class AioApi:
-    """The API server, through one pool of connections.
+    """The API server, through one pool of connections; `kube.connect` makes one for each kind of requests.
 
     Must be made and used in one event loop. Every verb raises the classes of `kube.errors` only.
     """
@@ -71,6 +72,8 @@ class AioApi:
         user_agent: str = USER_AGENT,
         connections: int = CONNECTIONS_PER_HOST,
     ) -> None:
+        # Of its own, since the library reads the limits from it late; credentials that are refreshed stay shared.
+        configuration = copy.copy(configuration)
         configuration.connection_pool_maxsize = connections
         configuration.tcp_connector_limit_per_host = connections
         # The queue decides when to try again; a second layer of retries would only hide it.

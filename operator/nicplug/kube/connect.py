@@ -1,8 +1,9 @@
 """Where the API server is and who we are: in a pod from the service account, elsewhere from a kubeconfig.
 
 Gives the two users of that knowledge what they need: `KubeApi` for our own requests, and
-Kopf's login for its watches. Both read the credentials through `kubernetes.aio`, so that exec
-plugins and merged kubeconfigs work for both alike.
+Kopf's login for its watches. What must not wait for anything else has connections of its own.
+Both read the credentials through `kubernetes.aio`, so that exec plugins and merged kubeconfigs
+work for both alike.
 """
 
 import os
@@ -21,12 +22,17 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from nicplug.kube.aio import USER_AGENT, AioApi, OnResponse, count_nothing
-from nicplug.kube.api import ServerApi
+from nicplug.kube.api import KubeApi, ServerApi, WatchingApi
 from nicplug.kube.pages import PageSizes, in_pages
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.kube.watch_session import WatchResponse, response_class, trace
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+# A renewal, and the one before it that still hangs.
+_LEASE_CONNECTIONS = 2
+# One for each optional watch, which are bounded (`cache.controller_watches`): none ever waits for another one's.
+WATCH_CONNECTIONS = 64
 
 _Load = Callable[[], Coroutine[None, None, Configuration]]
 
@@ -69,13 +75,17 @@ class Connection:
     """One API server.
 
     Attributes:
-        api: for nicplug's own requests; close it, Kopf's connections are Kopf's.
+        api: for reads and writes.
+        lease: for the Lease alone: a renewal that waits behind writes costs the leadership.
+        watching: for the watches that nicplug keeps itself, each of which holds a connection.
         server: URL of the API server.
         source: where the configuration came from, for logs.
         watches: how the watches fare that Kopf keeps.
     """
 
     api: ServerApi
+    lease: KubeApi
+    watching: WatchingApi
     server: str
     source: str
     _load: _Load = field(repr=False)
@@ -109,8 +119,9 @@ class Connection:
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
     async def close(self) -> None:
-        """Close the connections of `api`."""
-        await self.api.close()
+        """Close the connections; those of Kopf are Kopf's to close."""
+        for api in (self.watching, self.api, self.lease):
+            await api.close()
 
 
 async def connect(
@@ -121,8 +132,8 @@ async def connect(
     Args:
         kubeconfig: file to use. None: the pod's service account if there is one, else the files of
             $KUBECONFIG, else ~/.kube/config.
-        on_response: called once per request of `api`.
-        user_agent: how `api` names itself, as seen in the audit log.
+        on_response: called once per request that is not Kopf's.
+        user_agent: how these requests name themselves, as seen in the audit log.
 
     Raises:
         ConfigError: nothing usable there.
@@ -135,8 +146,15 @@ async def connect(
     configuration = await load()
     if configuration.proxy is None:
         configuration.proxy = _proxy_of_environment(configuration.host)
-    api = AioApi(configuration, on_response=on_response, user_agent=user_agent)
-    return Connection(api=api, server=configuration.host, source=source, _load=load)
+    pool = partial(AioApi, configuration, on_response=on_response, user_agent=user_agent)
+    return Connection(
+        api=pool(),
+        lease=pool(connections=_LEASE_CONNECTIONS),
+        watching=pool(connections=WATCH_CONNECTIONS),
+        server=configuration.host,
+        source=source,
+        _load=load,
+    )
 
 
 def _proxy_of_environment(server: str) -> str | None:

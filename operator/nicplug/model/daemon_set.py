@@ -45,6 +45,7 @@ class DaemonSet:
     key: DaemonSetKey
     uid: str
     resource_version: int = field(compare=False)
+    created: datetime | None
     deleting: bool
     labels: Mapping[str, str]
     images: tuple[str, ...]
@@ -93,6 +94,7 @@ def parse_daemon_set(raw: Mapping[str, Any]) -> DaemonSet:
         key=DaemonSetKey(text(metadata.get("namespace")), text(metadata.get("name"))),
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
+        created=meta.creation_time(metadata),
         deleting=meta.is_deleting(metadata),
         labels={text(name): text(value) for name, value in mapping(metadata.get("labels")).items()},
         images=tuple(text(container.get("image")) for container in objects(pod.get("containers"))),

@@ -50,7 +50,7 @@ class DynamicController:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerFinder:
-    """`dynamicController` of the policy: which DaemonSet is the dynamic networks controller.
+    """`dynamicController` of the policy: which DaemonSet of the trusted namespaces is the dynamic networks controller.
 
     Everything that is set has to match; without a name, an image or labels it is known by its usual image or name.
 

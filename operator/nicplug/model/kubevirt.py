@@ -19,6 +19,7 @@ from nicplug.model.names import HOTPLUG_FEATURE_GATE
 from nicplug.model.networks import Binding
 from nicplug.model.trusted_namespaces import TRUSTED_NAMESPACES_FIELD, TrustedNamespaces, parse_trusted_namespaces
 
+DEFAULT_KUBEVIRT_NAMESPACE = "kubevirt"
 DEFAULT_CPU_ALLOCATION_RATIO = 10
 
 

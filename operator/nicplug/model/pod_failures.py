@@ -3,9 +3,9 @@
 Source: multus-dynamic-networks-controller `pkg/controller/pod.go`: `pod [<ns>/<name>]: failed adding
 interface <interface> to network: <network>`; Kubernetes `pkg/kubelet/events`; Multus `pkg/multus`: `error adding
 container to network "<name>"`, and `pkg/k8sclient`: `cannot find a network-attachment-definition (<name>) in namespace
-(<namespace>)`, after `error in getting k8s network for pod`. An event is a claim, and its text may come from anybody
-who may create events: it is bounded, stripped of control characters, and quoted; a network that it names is only
-looked for among those of its pod.
+(<namespace>)`, after `error in getting k8s network for pod`. An event is a claim: its reason, source and text may
+come from anybody who may create events in the pod's namespace (docs/adr/0017). The text is bounded, stripped of
+control characters, and quoted; a network that it names is only looked for among those of its pod.
 """
 
 import re

@@ -23,9 +23,9 @@ DEFAULT_TRUSTED_NAMESPACES = (
     "openshift-multus",
 )
 
-_MOST_NAMES = 32
+MOST_TRUSTED = 32
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_REMEDY = f"write a list of at most {_MOST_NAMES} names of namespaces, such as [kube-system]"
+_REMEDY = f"write a list of at most {MOST_TRUSTED} names of namespaces, such as [kube-system]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +55,11 @@ def parse_trusted_namespaces(value: Any, *, where: str) -> TrustedNamespaces:
     if not isinstance(value, list):
         problem = f"{origin} is {quoted(value)}, and has no effect: {_REMEDY}"
         return TrustedNamespaces(problems=(problem,))
-    names = tuple(dict.fromkeys(item for item in value[:_MOST_NAMES] if _is_name(item)))
-    wrong = [item for item in value[:_MOST_NAMES] if not _is_name(item)]
+    names = tuple(dict.fromkeys(item for item in value[:MOST_TRUSTED] if _is_name(item)))
+    wrong = [item for item in value[:MOST_TRUSTED] if not _is_name(item)]
     problems = [f"{origin} lists {quoted(item)}, which has no effect: {_REMEDY}" for item in wrong]
-    if len(value) > _MOST_NAMES:
-        problems.append(f"{origin} lists {len(value)} names, of which only the first {_MOST_NAMES} count: {_REMEDY}")
+    if len(value) > MOST_TRUSTED:
+        problems.append(f"{origin} lists {len(value)} names, of which only the first {MOST_TRUSTED} count: {_REMEDY}")
     return TrustedNamespaces(names=names, problems=tuple(problems))
 
 

@@ -52,9 +52,9 @@ class Reason(StrEnum):
     Add the line that the message names, or ask the admin to.
     """
     KUBEVIRT_CR_MISSING = "KubevirtCRMissing"
-    """There is no KubeVirt CR, so no feature gate is listed.
+    """There is no KubeVirt CR in the namespace that nicplug reads it from, so no feature gate is listed.
 
-    Create one: `examples/kubevirt.yaml`.
+    Create one: `examples/kubevirt.yaml`. One in another namespace has no effect (setting `NICPLUG_KUBEVIRT_NAMESPACE`).
     """
     BINDING_NEEDS_RESTART = "BindingNeedsRestart"
     """Only bridge (and, by migration, SR-IOV) NICs can follow a running VM.

@@ -7,7 +7,7 @@ from nicplug.model.attachments import KnownAttachments
 from nicplug.model.dynamic_controller import DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.model.keys import PodKey
-from nicplug.model.kubevirt import KubevirtConfig
+from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
 from nicplug.model.migration import Migration
 from nicplug.model.migration_slot import MigrationSlot
 from nicplug.model.node import Node
@@ -38,6 +38,7 @@ class PlanSettings:
         attachment_patience: how long a launcher pod waits for a network attachment definition that is missing; one
             that was created together with the VM is heard of by another watch, and may be heard of later.
         batch_window: how long a migration that a NIC needs waits for others to come with it.
+        kubevirt_namespace: where the KubeVirt CR lies, for sentences.
     """
 
     report_delay: timedelta = timedelta(milliseconds=300)
@@ -46,6 +47,7 @@ class PlanSettings:
     first_report_delay: timedelta = timedelta(milliseconds=300)
     attachment_patience: timedelta = timedelta(seconds=2)
     batch_window: timedelta = timedelta(milliseconds=200)
+    kubevirt_namespace: str = DEFAULT_KUBEVIRT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

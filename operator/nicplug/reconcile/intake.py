@@ -29,14 +29,15 @@ class Intake:
         relisted: set whenever a kind is listed again after `expect_no_more_lists`: the watch was broken,
             and deletions may have been missed.
         on_bug: called for an object that could not be taken in.
+        on_kubevirts: called when a KubeVirt CR came, went or changed.
     """
 
     caches: Caches
     queue: WorkQueue[WorkKey]
     relisted: asyncio.Event = field(default_factory=asyncio.Event)
     on_bug: Callable[[], None] = lambda: None
+    on_kubevirts: Callable[[], None] = lambda: None
     _is_complete: bool = False
-    _ignored: list[str] = field(default_factory=list)
     _problems: tuple[str, ...] = ()
 
     def hear(self, kind: CachedKind, event: Mapping[str, Any]) -> None:
@@ -44,8 +45,8 @@ class Intake:
         listed = event["type"] is None
         keys = self._take_in(kind, event)
         if kind is CachedKind.KUBEVIRT:
-            self._tell_of_rivals()
             self._tell_of_problems()
+            self.on_kubevirts()
         if listed and self._is_complete:
             self.relisted.set()
         self.enqueue(keys, priority=Priority.SWEEP if listed else Priority.LIVE)
@@ -64,14 +65,6 @@ class Intake:
             self.on_bug()
             self.caches.note_unreadable(kind, raw)
             return []
-
-    def _tell_of_rivals(self) -> None:
-        """A second KubeVirt CR is a mistake, or somebody who wants to take over the cluster's policy."""
-        config = self.caches.config()
-        ignored = sorted(str(other.key) for other in self.caches.kubevirts if other is not config)
-        if ignored and ignored != self._ignored and config is not None:
-            log.warning("several KubeVirt CRs; the oldest counts", counts=str(config.key), ignored=ignored)
-        self._ignored = ignored
 
     def _tell_of_problems(self) -> None:
         """Our CRD refuses such values; under another one, or from before, they have no effect."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.build import NOW, VM_UID, a_vmi, kubevirt, later, migration, nic, pod, primary, vm, vmi
+from tests.build import NAMESPACE, NOW, POD_NAME, VM_UID, a_vmi, kubevirt, later, migration, nic, pod, primary, vm, vmi
 
 from nicplug.cache.attachments import Attachments
 from nicplug.cache.caches import CachedKind, Caches
@@ -175,9 +175,10 @@ def event(
     *, uid: str, reason: str = "FailedAddingInterface", message: str | None = MESSAGE, **more: Any
 ) -> dict[str, Any]:
     return {
+        "metadata": {"name": "e", "namespace": NAMESPACE},
         "reason": reason,
         "message": message,
-        "involvedObject": {"kind": "Pod", "uid": uid},
+        "involvedObject": {"kind": "Pod", "namespace": NAMESPACE, "name": POD_NAME, "uid": uid},
         "lastTimestamp": "2026-01-02T03:00:00Z",
         **more,
     }
@@ -244,6 +245,48 @@ class TestPodFailures:
         assert not self.caches.pod_failures.of("mine")
         assert not self.caches.pod_failures.of("somebody's")
         assert self.told == []
+
+    @pytest.mark.parametrize(
+        ("metadata", "about"),
+        [
+            ({"namespace": "evil"}, {"namespace": "evil", "name": "x"}),
+            ({"namespace": "evil"}, {"namespace": "evil"}),
+            ({"namespace": "evil"}, {}),
+            ({}, {"namespace": "evil"}),
+            ({}, {"name": "x"}),
+            ({}, {"uid": "somebody's"}),
+            ({"namespace": ""}, {"namespace": ""}),
+            ({"namespace": None}, {"namespace": None}),
+        ],
+        ids=[
+            "another pod's, elsewhere",
+            "a pod of that name elsewhere",
+            "written elsewhere",
+            "about a pod elsewhere",
+            "another name",
+            "another uid",
+            "no namespace",
+            "null",
+        ],
+    )
+    def test_an_event_forged_in_another_namespace_says_nothing_of_our_pod(
+        self, metadata: dict[str, Any], about: dict[str, Any]
+    ) -> None:
+        """With the victim's uid alone it migrated the VM, and its words were in the VM's status."""
+        forged = event(uid="mine")
+        forged["metadata"] |= metadata
+        forged["involvedObject"] |= about
+        self.caches.pod_failures.change("ADDED", forged)
+        self.caches.pod_failures.replace([forged])
+        assert not self.caches.pod_failures.of("mine")
+        assert self.told == []
+
+    def test_a_pod_that_took_the_name_of_ours_says_nothing_of_it(self) -> None:
+        self.caches.observe(CachedKind.POD, pod(uid="next", version=99))
+        self.caches.pod_failures.change("ADDED", event(uid="mine"))
+        assert not self.caches.pod_failures.of("mine")
+        self.caches.pod_failures.change("ADDED", event(uid="next"))
+        assert self.caches.pod_failures.of("next")
 
     def test_text_is_bounded_and_printable(self) -> None:
         message = "pod [a/b]: failed adding interface pod16477688c0e to network: \x1b[31m\u202e" + "x" * 5000

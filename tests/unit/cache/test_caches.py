@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import pytest
 from tests.build import (
     NAME,
     NAMESPACE,
@@ -26,6 +27,8 @@ from tests.build import (
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.migration_configuration import migration_configuration
+from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 
 VM, VMI = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME)
 MIGRATION = a_migration(migration("Failed")).key
@@ -101,6 +104,47 @@ def test_of_two_kubevirt_crs_the_oldest_counts() -> None:
     config = caches.config()
     assert config is not None
     assert not config.hotplug_enabled
+
+
+@pytest.mark.parametrize("created", ["2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z", None], ids=str)
+def test_a_kubevirt_cr_of_another_namespace_has_no_effect_however_old_it_is(created: str | None) -> None:
+    """Whoever may make one in a namespace of his own took over the policy of the cluster by making the oldest."""
+    theirs = kubevirt("", hotplug={"trustedNamespaces": ["tenant"]})
+    theirs["metadata"] |= {"namespace": "tenant", "uid": "theirs", "creationTimestamp": created}
+    caches = _caches((CachedKind.VM, vm()))
+    assert caches.observe(CachedKind.KUBEVIRT, theirs) == [], "nothing looks again"
+    assert caches.config() is None
+    assert caches.trusted_namespaces() == DEFAULT_TRUSTED_NAMESPACES
+    caches.observe(CachedKind.KUBEVIRT, kubevirt())
+    config = caches.config()
+    assert config is not None
+    assert str(config.key) == "kubevirt/kubevirt"
+    assert [str(item.key) for item in caches.kubevirts.ignored()] == ["tenant/kubevirt"]
+    assert caches.forget(CachedKind.KUBEVIRT, theirs) == []
+    assert caches.kubevirts.ignored() == ()
+    assert caches.config() == config
+
+
+def test_of_a_kubevirt_cr_that_cannot_count_only_the_name_is_kept() -> None:
+    """Nobody fills the memory of the operator with what has no effect."""
+    caches = _caches()
+    theirs = kubevirt(hotplug={"trustedNamespaces": [f"n{number}" for number in range(30)]})
+    theirs["spec"]["configuration"]["migrations"] = {"a": "x" * 1000}
+    theirs["metadata"]["namespace"] = "tenant"
+    caches.observe(CachedKind.KUBEVIRT, theirs)
+    (ignored,) = caches.kubevirts.ignored()
+    assert ignored.migration_configuration == migration_configuration({})
+    assert ignored.trusted_namespaces == DEFAULT_TRUSTED_NAMESPACES
+
+
+def test_the_namespace_of_the_kubevirt_cr_is_a_setting() -> None:
+    caches = Caches(clock=Clock(), kubevirt_namespace="openshift-cnv")
+    caches.observe(CachedKind.KUBEVIRT, kubevirt())
+    assert caches.config() is None
+    here = kubevirt()
+    here["metadata"] |= {"namespace": "openshift-cnv", "uid": "here"}
+    caches.observe(CachedKind.KUBEVIRT, here)
+    assert caches.config() is not None
 
 
 class TestPodsOf:

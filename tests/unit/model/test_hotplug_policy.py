@@ -22,7 +22,7 @@ from nicplug.model.vm import parse_vm
 from nicplug.model.vmi import parse_vmi
 
 BLOCK = "spec.configuration.network.hotplug"
-CR = "KubeVirt CR default/kubevirt"
+CR = "KubeVirt CR kubevirt/kubevirt"
 VM, VMI = "VirtualMachine default/a", "VirtualMachineInstance default/a"
 
 DEFAULT = HotplugPolicy()

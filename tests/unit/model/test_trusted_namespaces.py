@@ -8,7 +8,7 @@ from tests.build import kubevirt
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 
-FIELD = "spec.configuration.network.hotplug.trustedNamespaces of KubeVirt CR default/kubevirt"
+FIELD = "spec.configuration.network.hotplug.trustedNamespaces of KubeVirt CR kubevirt/kubevirt"
 REMEDY = "write a list of at most 32 names of namespaces, such as [kube-system]"
 
 
@@ -64,7 +64,7 @@ def test_the_problems_of_the_other_fields_stay() -> None:
 def test_a_controller_in_a_namespace_that_is_not_trusted_is_a_problem(trusted: list[str] | None) -> None:
     found = config(trustedNamespaces=trusted, dynamicController={"namespace": "nets", "name": "plugger"})
     assert found.problems == (
-        'spec.configuration.network.hotplug.dynamicController.namespace of KubeVirt CR default/kubevirt is "nets", '
+        'spec.configuration.network.hotplug.dynamicController.namespace of KubeVirt CR kubevirt/kubevirt is "nets", '
         "which is not a trusted namespace, so no DaemonSet there counts: add it to "
         "spec.configuration.network.hotplug.trustedNamespaces, if no tenant may create DaemonSets in it",
     )

@@ -181,7 +181,9 @@ def gate_is_off(situation: Situation) -> Finding | None:
         return None
     line = 'add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates of the KubeVirt CR'
     if view.config is None:
-        reason, where = Reason.KUBEVIRT_CR_MISSING, "there is no KubeVirt CR: create one (kind KubeVirt) and"
+        namespace = view.settings.kubevirt_namespace
+        where = f'there is no KubeVirt CR in namespace "{namespace}": create one there (kind KubeVirt) and'
+        reason = Reason.KUBEVIRT_CR_MISSING
     else:
         reason, where = Reason.FEATURE_GATE_DISABLED, f"hot-plug is off in KubeVirt CR {view.config.key}:"
         if "HotplugNICs" in view.config.disabled_feature_gates:

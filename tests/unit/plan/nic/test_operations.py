@@ -447,6 +447,7 @@ CASES = (
         path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.KUBEVIRT_CR_MISSING,
+        says='there is no KubeVirt CR in namespace "kubevirt": create one there (kind KubeVirt) and add "HotplugNICs"',
     ),
     Case(
         title="SR-IOV",
@@ -863,7 +864,7 @@ CASES = (
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.ROLLOUT_STRATEGY_STAGE,
-        says="asks for the NIC, and spec.configuration.vmRolloutStrategy of KubeVirt CR default/kubevirt is Stage: "
+        says="asks for the NIC, and spec.configuration.vmRolloutStrategy of KubeVirt CR kubevirt/kubevirt is Stage: "
         "restart the VM, or set it to LiveUpdate",
     ),
     Case(

@@ -1,0 +1,96 @@
+"""Watches for the dynamic networks controller: the DaemonSets of trusted namespaces, and the pods of the controllers.
+
+Each watch holds a connection, so their number is bounded: by the namespaces that a policy may list, and by
+`MOST_FOLLOWED` controllers. No tenant can open one: what is watched lies in namespaces that the cluster admin trusts.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import structlog
+
+from nicplug.cache.dynamic_controllers import MOST_FOLLOWED, DynamicControllers
+from nicplug.cache.optional_kinds import watch_controller_pods, watch_daemon_sets
+from nicplug.cache.optional_watch import OptionalWatch
+from nicplug.kube.api import WatchingApi
+from nicplug.model.trusted_namespaces import TRUSTED_NAMESPACES_FIELD
+
+log = structlog.get_logger(__name__)
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+_Open = dict[str, tuple[OptionalWatch, asyncio.Task[None]]]
+
+_NONE_FOUND_REMEDY = (
+    "deploy it in a trusted namespace, or add its namespace to "
+    f"{TRUSTED_NAMESPACES_FIELD} of the KubeVirt CR, if no tenant may create DaemonSets there"
+)
+_TOO_MANY_REMEDY = (
+    "set spec.configuration.network.hotplug.dynamicController of the KubeVirt CR so that it matches fewer DaemonSets"
+)
+
+
+@dataclass(slots=True)
+class ControllerWatches:
+    """Opens and closes the watches as trusted namespaces and controllers come and go.
+
+    Attributes:
+        spawn: starts a task, and sees to it if it fails.
+    """
+
+    api: WatchingApi
+    controllers: DynamicControllers
+    spawn: Spawn
+    _daemon_sets: _Open = field(default_factory=dict)
+    _pods: _Open = field(default_factory=dict)
+    _reported: tuple[tuple[str, ...], int] | None = None
+
+    def adjust(self) -> None:
+        """Open the watches that are missing, and end those that nobody needs any more."""
+        namespaces, followed = self.controllers.namespaces(), self.controllers.followed()
+        daemon_sets = partial(watch_daemon_sets, self.api)
+        self._match(self._daemon_sets, {name: partial(daemon_sets, sink=sink) for name, sink in namespaces.items()})
+        pods = partial(watch_controller_pods, self.api)
+        self._match(self._pods, {uid: partial(pods, sink=sink, daemon_set=it) for uid, (it, sink) in followed.items()})
+        self._report()
+
+    async def settle(self) -> None:
+        """Wait until the controllers and their pods are known, or known to be unreadable."""
+        for watches in (self._daemon_sets, self._pods):
+            await asyncio.gather(*(watch.settled.wait() for watch, _ in list(watches.values())))
+
+    def __len__(self) -> int:
+        """How many watches are open."""
+        return len(self._daemon_sets) + len(self._pods)
+
+    def _match(self, open_: _Open, wanted: Mapping[str, Callable[[], OptionalWatch]]) -> None:
+        for name in open_.keys() - wanted.keys():
+            open_.pop(name)[1].cancel()
+        for name in wanted.keys() - open_.keys():
+            watch = wanted[name]()
+            open_[name] = (watch, self.spawn(watch.run()))
+
+    def _report(self) -> None:
+        """Say once what was found; only a namespace that the admin trusts can change what is said."""
+        if not self.controllers.is_known():
+            return
+        found = tuple(sorted(str(item.key) for item in self.controllers.controllers()))
+        ignored = max(0, len(found) - MOST_FOLLOWED)
+        if self._reported == (found, ignored):
+            return
+        self._reported = (found, ignored)
+        if not found:
+            trusted = sorted(self.controllers.namespaces())
+            tell = log.warning if self.controllers.is_named_by_policy() else log.info
+            tell("no dynamic networks controller found", trusted_namespaces=trusted, remedy=_NONE_FOUND_REMEDY)
+        elif ignored:
+            log.warning(
+                "too many dynamic networks controllers; the oldest are followed",
+                followed=MOST_FOLLOWED,
+                found=len(found),
+                remedy=_TOO_MANY_REMEDY,
+            )
+        else:
+            log.info("dynamic networks controllers found", daemon_sets=found)
