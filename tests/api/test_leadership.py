@@ -156,6 +156,7 @@ async def test_parts_of_the_operator_that_have_ended_are_forgotten(world: World)
     world.deploy_controller("node01")
     operator = await world.operator()
     await world.until(lambda: world.server.open_watches.count(POD) == 2)
+    await world.until(lambda: world.server.open_watches.count("core/events") == 3)
     before = len(operator.app._tasks)
     for number in range(5):
         other = objects.controller_daemon_set()
@@ -164,4 +165,4 @@ async def test_parts_of_the_operator_that_have_ended_are_forgotten(world: World)
         await world.until(lambda: world.server.open_watches.count(POD) == 3)
         world.server.delete(DAEMON_SETS, other["metadata"]["name"], namespace=objects.CONTROLLER_NAMESPACE)
         await world.until(lambda: world.server.open_watches.count(POD) == 2)
-    assert len(operator.app._tasks) == before
+    await eventually(lambda: len(operator.app._tasks) == before)
