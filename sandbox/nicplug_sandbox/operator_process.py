@@ -20,6 +20,7 @@ from nicplug_sandbox import processes
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.certificates import write_private
 from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.fences import wait_for_fences
 from nicplug_sandbox.kubectl import Kubectl
 from nicplug_sandbox.processes import RecordedProcess
 
@@ -27,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 BASE = ROOT / "deploy" / "kustomize" / "base"
 # Without the Deployment: the process that is started here takes the place of its pods.
 RIGHTS = ("namespace", "serviceaccount", "clusterrole", "clusterrolebinding", "role", "rolebinding")
+# The policies that fence launcher pods, of the same base.
+FENCES = BASE / "fences"
 SOURCE_ROOTS = (ROOT / "operator", ROOT / "sandbox")
 
 NAMESPACE = "nicplug-system"
@@ -70,7 +73,7 @@ class OperatorProcess:
 
 
 def install_operator(*, kubeconfig: Path) -> None:
-    """Apply the CRDs, the namespace, the ServiceAccount and its RBAC of deploy/kustomize/base.
+    """Apply deploy/kustomize/base but its Deployment, and wait until the API server enforces the fences.
 
     Args:
         kubeconfig: of an admin.
@@ -80,8 +83,9 @@ def install_operator(*, kubeconfig: Path) -> None:
     """
     if not BASE.is_dir():
         raise SandboxError(f"no manifests in {BASE}", remedy="Use a checkout: a wheel does not contain them.")
-    paths = [ROOT / "crds", *(BASE / f"{name}.yaml" for name in RIGHTS)]
+    paths = [ROOT / "crds", *(BASE / f"{name}.yaml" for name in RIGHTS), FENCES]
     apply_manifests(kubeconfig=kubeconfig, paths=paths)
+    wait_for_fences(kubeconfig=kubeconfig)
 
 
 def service_account_kubeconfig(

@@ -80,7 +80,9 @@ def apiserver(programs: Programs, *, pki: Pki, port: int, audit_policy: Path, au
         f"--tls-cert-file={pki.file('apiserver.crt')}",
         f"--tls-private-key-file={pki.file('apiserver.key')}",
         f"--client-ca-file={pki.file('ca.crt')}",
-        "--authorization-mode=RBAC",
+        # As on real clusters: a kubelet writes its own node and the pods on it, and no other.
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={pki.file('service-account.pub')}",
         f"--service-account-signing-key-file={pki.file('service-account.key')}",

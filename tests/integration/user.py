@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+from urllib3 import HTTPHeaderDict
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
 from tests.integration.waiting import until
@@ -42,16 +43,18 @@ class User:
     Args:
         kubeconfig: of an admin; the API server decides nothing for the test.
         namespace: where objects are.
-        acts_as: a user name, whose rights alone count from then on; "" for the admin.
+        acts_as: the user that the admin impersonates; the admin when empty.
+        groups: of that user, beyond what the API server adds by itself.
     """
 
-    def __init__(self, *, kubeconfig: Path, namespace: str, acts_as: str = "") -> None:
+    def __init__(self, *, kubeconfig: Path, namespace: str, acts_as: str = "", groups: tuple[str, ...] = ()) -> None:
         configuration = Configuration()
         load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
         self.kubeconfig = kubeconfig
         self.namespace = namespace
-        self._identity = {"Impersonate-User": acts_as} if acts_as else {}
         self._host: str = configuration.host
+        self._identity = [("Impersonate-User", acts_as)] if acts_as else []
+        self._identity += [("Impersonate-Group", group) for group in groups]
         self._pool = urllib3.PoolManager(
             ca_certs=configuration.ssl_ca_cert,
             cert_file=configuration.cert_file,
@@ -61,7 +64,8 @@ class User:
 
     def request(self, method: str, path: str, body: Json | None = None, *, content_type: str = "") -> tuple[int, Json]:
         """Status and body of one request; status 0 while nobody listens."""
-        headers = {"Content-Type": content_type or "application/json", "User-Agent": "nicplug-test", **self._identity}
+        headers = HTTPHeaderDict(self._identity)
+        headers.update({"Content-Type": content_type or "application/json", "User-Agent": "nicplug-test"})
         content = json.dumps(body) if body is not None else None
         try:
             answer = self._pool.request(method, self._host + path, body=content, headers=headers, timeout=10)
@@ -71,30 +75,30 @@ class User:
 
     def get(self, plural: str, name: str) -> Json | None:
         """An object, None when there is none."""
-        code, body = self.request("GET", self._path(plural, name))
+        code, body = self.request("GET", self.path(plural, name))
         return body if code == 200 else None
 
     def items(self, plural: str, *, selector: str = "") -> list[Json]:
         """All objects of a kind in the namespace."""
-        code, body = self.request("GET", self._path(plural) + (f"?labelSelector={selector}" if selector else ""))
+        code, body = self.request("GET", self.path(plural) + (f"?labelSelector={selector}" if selector else ""))
         return list(body["items"]) if code == 200 else []
 
     def create(self, plural: str, body: Json) -> Json:
         """POST."""
-        return self._must("POST", self._path(plural), body)
+        return self._must("POST", self.path(plural), body)
 
     def merge(self, plural: str, name: str, patch: Json, *, status: bool = False) -> Json:
         """JSON merge patch."""
-        path = self._path(plural, name, status=status)
+        path = self.path(plural, name, status=status)
         return self._must("PATCH", path, patch, content_type="application/merge-patch+json")
 
     def change(self, plural: str, name: str, change: Callable[[Json], object], *, status: bool = False) -> Json:
         """Read, edit, PUT; once more when somebody was faster, as `kubectl edit` users do."""
         while True:
-            _, old = self.request("GET", self._path(plural, name))
+            _, old = self.request("GET", self.path(plural, name))
             new = copy.deepcopy(old)
             change(new)
-            code, body = self.request("PUT", self._path(plural, name, status=status), new)
+            code, body = self.request("PUT", self.path(plural, name, status=status), new)
             if code == 200:
                 return body
             if code != _CONFLICT:
@@ -102,7 +106,7 @@ class User:
 
     def delete(self, plural: str, name: str) -> None:
         """DELETE."""
-        self._must("DELETE", self._path(plural, name))
+        self._must("DELETE", self.path(plural, name))
 
     def _must(self, method: str, path: str, body: Json | None = None, *, content_type: str = "") -> Json:
         code, answer = self.request(method, path, body, content_type=content_type)
@@ -110,7 +114,8 @@ class User:
             raise Refused(f"{method} {path}: {code} {answer.get('message')}")
         return answer
 
-    def _path(self, plural: str, name: str = "", *, status: bool = False) -> str:
+    def path(self, plural: str, name: str = "", *, status: bool = False) -> str:
+        """The URL path of a collection, of an object, or of its status."""
         scope = "" if plural in _CLUSTER_SCOPED else f"/namespaces/{self.namespace}"
         path = f"{_PREFIXES.get(plural, '/api/v1')}{scope}/{plural}"
         return path + (f"/{name}" if name else "") + ("/status" if status else "")
@@ -176,7 +181,7 @@ class User:
 
     def until_gone(self, plural: str, name: str) -> None:
         """The object does not exist."""
-        until(lambda: self.request("GET", self._path(plural, name))[0] == 404)
+        until(lambda: self.request("GET", self.path(plural, name))[0] == 404)
 
 
 def nic(name: str) -> Json:

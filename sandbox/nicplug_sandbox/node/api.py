@@ -4,6 +4,7 @@ aiohttp directly, because the simulator shares two cores with the control plane 
 about half the CPU of `kubernetes.aio`, whose loader still reads the kubeconfig (docs/adr/0004).
 """
 
+import copy
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -136,6 +137,13 @@ class Api:
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS),
         )
+        self._identity: list[tuple[str, str]] = []
+
+    def acting_as(self, user: str, *, groups: Sequence[str] = ()) -> Self:
+        """The same connections as another user, by impersonation; it is closed with the original."""
+        other = copy.copy(self)
+        other._identity = [("Impersonate-User", user), *(("Impersonate-Group", group) for group in groups)]
+        return other
 
     async def __aenter__(self) -> Self:
         return self
@@ -161,7 +169,7 @@ class Api:
             aiohttp.ClientError, TimeoutError: it did not answer.
         """
         payload = None if body is None else go_json.encode(body)
-        headers = {} if payload is None else {"Content-Type": content_type}
+        headers = [*self._identity, *([] if payload is None else [("Content-Type", content_type)])]
         async with self._session.request(
             method, self._base + path, params=params, data=payload, headers=headers
         ) as answer:
@@ -221,7 +229,10 @@ class Api:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=WATCH_SILENCE_SECONDS)
         request = f"WATCH {resource.path()}"
         async with self._session.get(
-            self._base + resource.path(), params={**params, "watch": "true"}, timeout=timeout
+            self._base + resource.path(),
+            params={**params, "watch": "true"},
+            headers=self._identity,
+            timeout=timeout,
         ) as answer:
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 raise _error(status=answer.status, raw=await answer.read(), request=request)

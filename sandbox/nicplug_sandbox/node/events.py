@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 
 import aiohttp
 
+from nicplug_sandbox.node.accounts import Clients
 from nicplug_sandbox.node.api import EVENTS, MERGE_PATCH, Api, ApiError, Json
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = 4096
 QUEUE_LENGTH = 10_000
+KUBELET = "kubelet"
+VIRT_HANDLER = "virt-handler"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +79,8 @@ def event_name(event: Event) -> str:
 class EventPoster:
     """Posts in the background, in order; never blocks or fails its caller."""
 
-    def __init__(self, *, api: Api) -> None:
-        self._api = api
+    def __init__(self, *, clients: Clients) -> None:
+        self._clients = clients
         self._queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=QUEUE_LENGTH)
         self._counts: OrderedDict[str, int] = OrderedDict()
 
@@ -99,19 +102,20 @@ class EventPoster:
                 log.info("event %s not posted: %s", event.reason, error)
 
     async def _send(self, event: Event) -> None:
-        name, now = event_name(event), _moment()
+        api, name, now = self._client_of(event), event_name(event), _moment()
         namespace = event.about["metadata"].get("namespace") or "default"
         count = self._counts.get(name, 0)
         if count == 0:
             try:
-                await self._api.create(EVENTS, event_body(event, name=name, now=now), namespace=namespace)
+                await api.create(EVENTS, event_body(event, name=name, now=now), namespace=namespace)
             except ApiError as error:
                 if not error.is_stale:
                     raise
-                present = await self._api.get(EVENTS, name=name, namespace=namespace)
+                # Kubelets may not read events; the real ones count in memory alone.
+                present = await self._clients.observer.get(EVENTS, name=name, namespace=namespace)
                 count = int(present.get("count") or 1)
         if count:
-            await self._api.patch(
+            await api.patch(
                 EVENTS,
                 {"count": count + 1, "lastTimestamp": now},
                 name=name, namespace=namespace, content_type=MERGE_PATCH,
@@ -120,3 +124,9 @@ class EventPoster:
         self._counts.move_to_end(name)
         if len(self._counts) > REMEMBERED:
             self._counts.popitem(last=False)
+
+    def _client_of(self, event: Event) -> Api:
+        """Each component posts its own events; what is neither of the two is the dynamic networks controller."""
+        if event.component == KUBELET:
+            return self._clients.kubelet(event.host)
+        return self._clients.virt_handler if event.component == VIRT_HANDLER else self._clients.dynamic_networks

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 
 from nicplug_sandbox.node import pod_status
-from nicplug_sandbox.node.api import PODS, STRATEGIC_PATCH, Api, ApiError, Json
+from nicplug_sandbox.node.accounts import Clients
+from nicplug_sandbox.node.api import PODS, STRATEGIC_PATCH, ApiError, Json
 from nicplug_sandbox.node.daemonsets import is_daemon, role_of
-from nicplug_sandbox.node.events import Event, EventPoster
+from nicplug_sandbox.node.events import KUBELET, Event, EventPoster
 from nicplug_sandbox.node.faults import HEALTHY, Fault, RoleName, fault_of
 from nicplug_sandbox.node.mirror import Key, Mirror, key_of
 from nicplug_sandbox.node.multus import CniError, Multus
@@ -140,7 +141,7 @@ class Kubelet:
     def __init__(
         self,
         *,
-        api: Api,
+        clients: Clients,
         pods: Mirror,
         nodes: Mirror,
         multus: Multus,
@@ -149,7 +150,7 @@ class Kubelet:
         addresses: dict[str, str],
     ) -> None:
         """`addresses`: each simulated node's own IP."""
-        self._api = api
+        self._clients = clients
         self._pods = pods
         self._nodes = nodes
         self._multus = multus
@@ -316,7 +317,9 @@ class Kubelet:
             await self._write(pod, pod_status.ended(pod, exit_code=0, now=datetime.now(UTC)))
         self._due.pop(uid, None)
         try:
-            await self._api.delete(PODS, name=pod["metadata"]["name"], namespace=pod["metadata"]["namespace"], uid=uid)
+            await self._clients.kubelet(pod["spec"]["nodeName"]).delete(
+                PODS, name=pod["metadata"]["name"], namespace=pod["metadata"]["namespace"], uid=uid
+            )
         except ApiError as error:
             if not (error.is_gone or error.is_stale):
                 raise
@@ -328,7 +331,7 @@ class Kubelet:
         body: Json = {"metadata": {"uid": metadata["uid"]}, "status": status}
         if annotations:
             body["metadata"]["annotations"] = annotations
-        answer = await self._api.patch(
+        answer = await self._clients.kubelet(pod["spec"]["nodeName"]).patch(
             PODS, body,
             name=metadata["name"], namespace=metadata["namespace"],
             subresource="status", content_type=STRATEGIC_PATCH,
@@ -338,7 +341,7 @@ class Kubelet:
     def _post(self, pod: Json, *, reason: str, message: str) -> None:
         self._events.post(
             Event(
-                about=pod, kind="Pod", api_version="v1", component="kubelet",
+                about=pod, kind="Pod", api_version="v1", component=KUBELET,
                 host=pod["spec"]["nodeName"], type="Warning", reason=reason, message=message,
             )
         )  # fmt: skip

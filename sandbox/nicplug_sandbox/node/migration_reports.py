@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import aiohttp
 
 from nicplug_sandbox.node.api import ApiError, Json
-from nicplug_sandbox.node.events import Event, EventPoster
+from nicplug_sandbox.node.events import VIRT_HANDLER, Event, EventPoster
 from nicplug_sandbox.node.faults import Fault, RoleName, fault_for
 from nicplug_sandbox.node.migration import failure, migration_uid, state_of
 from nicplug_sandbox.node.mirror import Key, Mirror
@@ -80,7 +80,7 @@ class MigrationReports:
         self._events.post(
             Event(
                 about=vmi, kind="VirtualMachineInstance", api_version="kubevirt.io/v1",
-                component="virt-handler", host=node, type=kind, reason="Migrated", message=message,
+                component=VIRT_HANDLER, host=node, type=kind, reason="Migrated", message=message,
             )
         )  # fmt: skip
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import aiohttp
 
+from nicplug_sandbox.node.accounts import RIGHTS_RESOURCES, Clients, rights
 from nicplug_sandbox.node.api import (
     CONFIG_MAPS,
     DAEMON_SETS,
@@ -17,7 +18,6 @@ from nicplug_sandbox.node.api import (
     MERGE_PATCH,
     NODES,
     STRATEGIC_PATCH,
-    Api,
     ApiError,
     Json,
     Resource,
@@ -66,10 +66,14 @@ def _is_ours(obj: Json) -> bool:
 
 
 class NodeKeeper:
-    """Registers the nodes and DaemonSets and keeps them as the annotations say."""
+    """Registers the nodes and DaemonSets and keeps them as the annotations say.
 
-    def __init__(self, *, api: Api, nodes: Mirror, settings: Settings) -> None:
-        self._api = api
+    What an admin installs, an admin writes here: nodes, DaemonSets, the rights of the roles, and the labels that stand
+    for faults. Status and Lease of a node are its kubelet's.
+    """
+
+    def __init__(self, *, clients: Clients, nodes: Mirror, settings: Settings) -> None:
+        self._clients = clients
         self._nodes = nodes
         self._settings = settings
         self._devices: dict[str, frozenset[str]] = {}
@@ -79,6 +83,9 @@ class NodeKeeper:
     async def register(self) -> None:
         """Create what is missing and make every node Ready."""
         names = self._settings.node_names
+        await asyncio.gather(*(self._clients.admin.apply(RIGHTS_RESOURCES[body["kind"]], body) for body in rights()))
+        # Refused until the API server knows the rights; whoever called this begins again then.
+        await self._clients.observer.list(NODES, params={"limit": "1"})
         await asyncio.gather(*(self._register_node(name) for name in names))
         await asyncio.gather(*(self._apply_daemon_set(role) for role in self._deployed()))
         await self._create_multus_config()
@@ -91,7 +98,7 @@ class NodeKeeper:
         return [role for role in APPS if role not in left_out]
 
     async def deregister(self) -> None:
-        """Delete nodes, Leases and DaemonSets that this simulator made."""
+        """Delete nodes, Leases, DaemonSets and rights that this simulator made."""
         for name in self._settings.node_names:
             await self._delete(NODES, name=name)
             await self._delete(LEASES, name=name, namespace=LEASE_NAMESPACE)
@@ -103,6 +110,8 @@ class NodeKeeper:
         present = await self._read_multus_config()
         if present is not None and _is_ours(present):
             await self._delete(CONFIG_MAPS, name=MULTUS_CONFIG.name, namespace=NAMESPACE)
+        for body in rights():
+            await self._delete(RIGHTS_RESOURCES[body["kind"]], name=body["metadata"]["name"])
 
     async def run(self) -> None:
         """Heartbeats and node labels until cancelled."""
@@ -113,7 +122,7 @@ class NodeKeeper:
         if not self._settings.has_dynamic_controller(name):
             body["metadata"]["annotations"] = {PREFIX + RoleName.DYNAMIC_NETWORKS: "absent"}
             body["metadata"]["labels"][PREFIX + RoleName.DYNAMIC_NETWORKS] = "absent"
-        await self._api.apply(NODES, body)
+        await self._clients.admin.apply(NODES, body)
         await self._renew(name)
         await self._make_ready(name)
 
@@ -121,7 +130,7 @@ class NodeKeeper:
         await self._write_status(name, node_status(address=node_address(self._numbers[name]), now=datetime.now(UTC)))
 
     async def _write_status(self, name: str, status: Json) -> None:
-        answer = await self._api.patch(
+        answer = await self._clients.kubelet(name).patch(
             NODES, {"status": status}, name=name, subresource="status", content_type=STRATEGIC_PATCH
         )
         self._nodes.apply_response(answer)
@@ -130,15 +139,16 @@ class NodeKeeper:
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": moment}
         metadata = {"name": name, "namespace": LEASE_NAMESPACE}
+        api = self._clients.kubelet(name)
         try:
-            await self._api.patch(
+            await api.patch(
                 LEASES, {"spec": spec}, name=name, namespace=LEASE_NAMESPACE, content_type=MERGE_PATCH
             )
         except ApiError as error:
             if not error.is_gone:
                 raise
             body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-            await self._api.create(LEASES, body, namespace=LEASE_NAMESPACE)
+            await api.create(LEASES, body, namespace=LEASE_NAMESPACE)
 
     async def _apply_daemon_set(self, role: RoleName) -> None:
         name = APPS[role][0]
@@ -146,16 +156,16 @@ class NodeKeeper:
         if present is not None and not _is_ours(present):
             log.warning('DaemonSet "%s/%s" is not the simulator\'s: left as it is', NAMESPACE, name)
             return
-        await self._api.apply(DAEMON_SETS, daemon_set(role), namespace=NAMESPACE)
+        await self._clients.admin.apply(DAEMON_SETS, daemon_set(role), namespace=NAMESPACE)
 
     async def _create_multus_config(self) -> None:
         """As a deployment of Multus would; what is there, and perhaps was edited, stays as it is."""
         if await self._read_multus_config() is None:
-            await self._api.create(CONFIG_MAPS, config_map(), namespace=NAMESPACE)
+            await self._clients.admin.create(CONFIG_MAPS, config_map(), namespace=NAMESPACE)
 
     async def _read_multus_config(self) -> Json | None:
         try:
-            return await self._api.get(CONFIG_MAPS, name=MULTUS_CONFIG.name, namespace=NAMESPACE)
+            return await self._clients.admin.get(CONFIG_MAPS, name=MULTUS_CONFIG.name, namespace=NAMESPACE)
         except ApiError as error:
             if error.is_gone:
                 return None
@@ -163,7 +173,7 @@ class NodeKeeper:
 
     async def _read_daemon_set(self, name: str) -> Json | None:
         try:
-            return await self._api.get(DAEMON_SETS, name=name, namespace=NAMESPACE)
+            return await self._clients.admin.get(DAEMON_SETS, name=name, namespace=NAMESPACE)
         except ApiError as error:
             if error.is_gone:
                 return None
@@ -171,7 +181,7 @@ class NodeKeeper:
 
     async def _delete(self, resource: Resource, *, name: str, namespace: str | None = None) -> None:
         try:
-            await self._api.delete(resource, name=name, namespace=namespace)
+            await self._clients.admin.delete(resource, name=name, namespace=namespace)
         except ApiError as error:
             if not error.is_gone:
                 raise
@@ -203,7 +213,7 @@ class NodeKeeper:
     async def _follow(self, node: Json) -> None:
         name = node["metadata"]["name"]
         if patch := label_patch(node):
-            self._nodes.apply_response(await self._api.patch(NODES, patch, name=name, content_type=MERGE_PATCH))
+            self._nodes.apply_response(await self._clients.admin.patch(NODES, patch, name=name, content_type=MERGE_PATCH))
         if changes := self._status_changes(node):
             await self._write_status(name, changes)
         self._devices[name] = frozenset(device_amounts(node))

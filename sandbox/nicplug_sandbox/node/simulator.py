@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from nicplug_sandbox.node.accounts import Clients
 from nicplug_sandbox.node.api import (
     CONFIG_MAPS,
     NETWORK_ATTACHMENT_DEFINITIONS,
@@ -119,30 +120,32 @@ class Roles:
     guests: Guests
 
     @classmethod
-    def make(cls, *, api: Api, mirrors: Mirrors, settings: Settings) -> "Roles":
+    def make(cls, *, clients: Clients, mirrors: Mirrors, settings: Settings) -> "Roles":
         """Wire the roles: they share mirrors, and call each other only where real ones do."""
         numbers = {name: number for number, name in enumerate(settings.node_names, start=1)}
         names, addresses = frozenset(numbers), {name: node_address(number) for name, number in numbers.items()}
         nodes, pods, vmis = mirrors.nodes, mirrors.pods, mirrors.vmis
-        events, guests, writer = EventPoster(api=api), Guests(), VmiWriter(api=api, vmis=vmis)
+        events, guests = EventPoster(clients=clients), Guests()
+        writer = VmiWriter(api=clients.virt_handler, vmis=vmis)
         reports = MigrationReports(writer=writer, nodes=nodes, events=events)
         multus = Multus(
             api=api, nodes=nodes, pods=pods, nads=mirrors.nads, node_numbers=numbers, configs=mirrors.configs
         )
         kubelet = Kubelet(
-            api=api, pods=pods, nodes=nodes, multus=multus, events=events, settings=settings, addresses=addresses
-        )
+            clients=clients, pods=pods, nodes=nodes, multus=multus,
+            events=events, settings=settings, addresses=addresses,
+        )  # fmt: skip
         target = MigrationTarget(
             vmis=vmis, pods=pods, nodes=nodes, guests=guests, writer=writer, reports=reports, kubelet=kubelet,
             pace=TargetPace(prepare=settings.prepare_seconds, cut_over=settings.cut_over_seconds),
             concurrency=GUEST_CONCURRENCY, addresses=addresses,
         )  # fmt: skip
         return cls(
-            keeper=NodeKeeper(api=api, nodes=nodes, settings=settings),
+            keeper=NodeKeeper(clients=clients, nodes=nodes, settings=settings),
             multus=multus,
             kubelet=kubelet,
             dynamic_networks=DynamicNetworks(
-                api=api, pods=pods, nodes=nodes, nads=mirrors.nads, multus=multus,
+                api=clients.dynamic_networks, pods=pods, nodes=nodes, nads=mirrors.nads, multus=multus,
                 events=events, seed=settings.seed, concurrency=settings.concurrency, node_names=names,
             ),
             virt_handler=VirtHandler(
@@ -190,7 +193,8 @@ async def _register(keeper: NodeKeeper) -> None:
             if time.monotonic() > deadline:
                 raise StartError(
                     f"the nodes could not be registered within {REGISTER_SECONDS:.0f} s: {error}. "
-                    "The kubeconfig must allow to write nodes, and leases and daemonsets in kube-system."
+                    "The kubeconfig must be a cluster admin's: the simulator installs nodes, DaemonSets and "
+                    "ClusterRoles, and impersonates kubelets and ServiceAccounts."
                 ) from error
             log.info("nodes not registered yet, trying again: %s", error)
             await asyncio.sleep(0.1)
@@ -232,11 +236,13 @@ async def run(settings: Settings, *, stop: asyncio.Event, ready: Callable[[dict[
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(Api(configuration=configuration, connections=settings.concurrency))
         await _reach_server(api)
-        mirrors = Mirrors.make(api)
-        roles = Roles.make(api=api, mirrors=mirrors, settings=settings)
+        clients = Clients.make(api)
+        mirrors = Mirrors.make(clients.observer)
+        roles = Roles.make(clients=clients, mirrors=mirrors, settings=settings)
+        # Before the mirrors: they may look only once the rights are there.
+        await _register(roles.keeper)
         tasks = [asyncio.create_task(mirror.run(), name=mirror.resource.plural) for mirror in mirrors.all()]
         stack.push_async_callback(_cancel, tasks)
-        await _register(roles.keeper)
         await asyncio.gather(mirrors.nodes.synced.wait(), mirrors.pods.synced.wait())
         # The CRDs of KubeVirt and Multus may come later; the mirrors go on asking for them.
         await asyncio.gather(*(mirror.tried.wait() for mirror in mirrors.all()))

@@ -24,7 +24,7 @@ from nicplug_sandbox.node.domain import (
     recovered,
     rows_of,
 )
-from nicplug_sandbox.node.events import Event, EventPoster
+from nicplug_sandbox.node.events import VIRT_HANDLER, Event, EventPoster
 from nicplug_sandbox.node.faults import Fault, RoleName, fault_for
 from nicplug_sandbox.node.guests import Guests
 from nicplug_sandbox.node.migration import (
@@ -217,6 +217,6 @@ class VirtHandler:
         self._events.post(
             Event(
                 about=vmi, kind="VirtualMachineInstance", api_version="kubevirt.io/v1",
-                component="virt-handler", host=node, type="Warning", reason="NicHotplug", message=message,
+                component=VIRT_HANDLER, host=node, type="Warning", reason="NicHotplug", message=message,
             )
         )  # fmt: skip

@@ -15,6 +15,7 @@ from tests.unit.node.build import daemon_pod, node, pod
 from tests.unit.node.memory_api import MemoryApi, merged, refusal
 
 from nicplug_sandbox.node.__main__ import main
+from nicplug_sandbox.node.accounts import Clients
 from nicplug_sandbox.node.api import NODES, Json
 from nicplug_sandbox.node.daemonsets import APPS, daemon_set, index_daemonset_pods, is_pod_ready, role_of
 from nicplug_sandbox.node.events import Event, EventPoster
@@ -145,7 +146,7 @@ async def kept(*, dynamic_controller_nodes: str = "all") -> AsyncIterator[Memory
     api = MemoryApi()
     nodes = Mirror(api=api, resource=NODES)  # type: ignore[arg-type]
     settings = Settings(kubeconfig=Path("x"), nodes=1, dynamic_controller_nodes=dynamic_controller_nodes)
-    keeper = NodeKeeper(api=api, nodes=nodes, settings=settings)  # type: ignore[arg-type]
+    keeper = NodeKeeper(clients=Clients.make(api), nodes=nodes, settings=settings)  # type: ignore[arg-type]
     await keeper.register()
     tasks = [asyncio.create_task(nodes.run()), asyncio.create_task(keeper.run())]
     await nodes.synced.wait()
@@ -203,7 +204,7 @@ def event(message: str = "it failed") -> Event:
 
 
 async def posted(api: MemoryApi, *events: Event) -> list[dict[str, Any]]:
-    poster = EventPoster(api=api)  # type: ignore[arg-type]
+    poster = EventPoster(clients=Clients.make(api))  # type: ignore[arg-type]
     for item in events:
         poster.post(item)
     task = asyncio.create_task(poster.run())

@@ -9,6 +9,7 @@ from typing import Any
 from tests.unit.node import build
 from tests.unit.node.memory_api import MemoryApi
 
+from nicplug_sandbox.node.accounts import Clients
 from nicplug_sandbox.node.api import (
     NETWORK_ATTACHMENT_DEFINITIONS,
     NODES,
@@ -88,7 +89,7 @@ async def world(
     for resource, obj in objects:
         api.put(resource, obj)
     mirrors = Mirrors.make(api)  # type: ignore[arg-type]
-    roles = Roles.make(api=api, mirrors=mirrors, settings=chosen)  # type: ignore[arg-type]
+    roles = Roles.make(clients=Clients.make(api), mirrors=mirrors, settings=chosen)  # type: ignore[arg-type]
     tasks = [asyncio.create_task(mirror.run()) for mirror in mirrors.all()]
     await asyncio.gather(*(mirror.synced.wait() for mirror in mirrors.all()))
     roles.multus.restore()
