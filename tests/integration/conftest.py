@@ -13,8 +13,10 @@ from tests.integration.waiting import until
 
 from nicplug_sandbox import controlplane, lifecycle, processes
 from nicplug_sandbox.apply import apply_manifests
+from nicplug_sandbox.fences import wait_for_fences
 from nicplug_sandbox.guests import read_guests
 from nicplug_sandbox.operator_process import (
+    FENCES,
     ROOT,
     OperatorProcess,
     install_operator,
@@ -26,6 +28,7 @@ from nicplug_sandbox.operator_process import (
 
 # Annotation on a Node that switches off this role of its node side.
 CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
+BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 KUBEVIRT = ROOT / "examples" / "kubevirt.yaml"
 
 
@@ -116,6 +119,19 @@ def unharmed(sandbox: Sandbox) -> Iterator[None]:
     assert processes.is_alive(operator.process)
     assert operator.metric("nicplug_bugs_total") == 0
     assert "Traceback" not in operator.log.read_text()
+
+
+@pytest.fixture
+def without_fences(sandbox: Sandbox) -> Iterator[None]:
+    """The fence against tenants left out, for what nicplug itself must withstand; put back at the end."""
+    admin = sandbox.user("default")
+    metadata = {"name": "probe", "labels": {"kubevirt.io": "virt-launcher"}}
+    pod = {"metadata": metadata, "spec": {"containers": [{"name": "none", "image": "none"}]}}
+    assert admin.request("DELETE", f"{BINDINGS}/nicplug-launcher-pods")[0] == 200
+    until(lambda: admin.request("POST", f"{admin.path('pods')}?dryRun=All", pod)[0] == 201)
+    yield
+    apply_manifests(kubeconfig=sandbox.admin, paths=[FENCES])
+    wait_for_fences(kubeconfig=sandbox.admin)
 
 
 @pytest.fixture

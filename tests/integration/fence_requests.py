@@ -1,9 +1,8 @@
 """What somebody tries to do to a pod in `test_fences`: one request, as one of many accounts."""
 
-import copy
-import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,7 @@ NETWORKS, NETWORK_STATUS = "k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/ne
 MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
 _CONTENT_TYPES = {"merge": MERGE, "json": JSON_PATCH, "strategic": STRATEGIC, APPLY: APPLY}
-_BINDINGS = "/apis/rbac.authorization.k8s.io/v1"
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,11 @@ ADMIN = Who()
 TENANT = Who("tenant")
 """Holds every verb on everything in his namespace, by a RoleBinding to cluster-admin: nothing stronger is a tenant."""
 MULTUS, DYNAMIC_NETWORKS = _account("kube-system", "multus"), _account("kube-system", "dynamic-networks-controller")
+VIRT_HANDLER = _account("kubevirt", "kubevirt-handler")
 COLLECTOR = _account("kube-system", "generic-garbage-collector")
 NICPLUG = _account("nicplug-system", "nicplug-operator")
 CONTROLLERS = {
-    kind: _account("kube-system", f"{kind.lower()}-controller")
-    for kind in ("ReplicaSet", "Job", "StatefulSet")
+    kind: _account("kube-system", f"{kind.lower()}-controller") for kind in ("ReplicaSet", "Job", "StatefulSet")
 } | {"DaemonSet": _account("kube-system", "daemon-set-controller")}
 
 
@@ -51,7 +50,8 @@ class Fenced:
     """A running guest's pod, an ordinary pod, and who may try what.
 
     Attributes:
-        pods: the bodies of both as they were in the beginning, by `launcher` and `ordinary`.
+        pods: their bodies as they were in the beginning: `launcher`, `ordinary`, and `orphan`, a launcher pod whose
+            owner was taken away.
     """
 
     sandbox: Sandbox
@@ -64,15 +64,33 @@ class Fenced:
         """Create the ordinary pod, and give the tenant and the node side all rights in the namespace."""
         ordinary = user.create(POD, {**_body(), "metadata": {"name": "ordinary", "labels": {"app": "web"}}})
         user.create("serviceaccounts", {"metadata": {"name": "builder"}})
-        subjects = [
-            {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": who.user}
-            for who in (TENANT, MULTUS, DYNAMIC_NETWORKS, COLLECTOR, *CONTROLLERS.values())
-        ]
-        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
-        path = f"{_BINDINGS}/namespaces/{user.namespace}/rolebindings"
-        code, answer = user.request("POST", path, {"metadata": {"name": "all"}, "roleRef": role, "subjects": subjects})
+        made = cls(sandbox=sandbox, admin=user, pods={"launcher": launcher, "ordinary": ordinary})
+        code, orphan = create(owned(controller=True))(made, made.client(NICPLUG))
+        assert code == 201, orphan
+        made.pods["orphan"] = user.merge(POD, orphan["metadata"]["name"], {"metadata": {"ownerReferences": None}})
+        for who in (TENANT, MULTUS, DYNAMIC_NETWORKS, COLLECTOR, *CONTROLLERS.values()):
+            made.bind(role="cluster-admin", who=who, namespace=user.namespace)
+        return made
+
+    def bind(self, *, role: str, who: Who, namespace: str = "") -> str:
+        """Bind a ClusterRole in a namespace, or in all; the path of the binding."""
+        name = f"fences-{uuid.uuid4().hex[:6]}"
+        path = f"{_RBAC}/namespaces/{namespace}/rolebindings" if namespace else f"{_RBAC}/clusterrolebindings"
+        body = {
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": who.user}],
+        }
+        code, answer = self.admin.request("POST", path, body)
         assert code == 201, answer
-        return cls(sandbox=sandbox, admin=user, pods={"launcher": launcher, "ordinary": ordinary})
+        return f"{path}/{name}"
+
+    @contextmanager
+    def bound(self, *, role: str, who: Who) -> Iterator[None]:
+        """A ClusterRole bound in all namespaces, for a while."""
+        path = self.bind(role=role, who=who)
+        yield
+        self.admin.request("DELETE", path)
 
     @property
     def namespace(self) -> str:
@@ -150,9 +168,19 @@ def owned(*, controller: bool, others: int = 0, label: bool = True, uid: str = "
     return body
 
 
-def named(body: Body, *, generate: bool) -> Body:
+def with_metadata(**metadata: Any) -> Body:
+    """An ordinary pod with this metadata beside its name."""
+    return lambda _: _with(_body(), **metadata)
+
+
+def with_owners(count: int) -> Body:
+    """An ordinary pod of many owners, none of them a VMI."""
+    owners = [{"apiVersion": "v1", "kind": "X", "name": "x", "uid": f"{number}"} for number in range(count)]
+    return with_metadata(ownerReferences=owners)
+
+
+def with_generated_name(body: Body) -> Body:
     """With a name that the API server makes up."""
-    assert generate
 
     def generated(fenced: Fenced) -> Json:
         made = body(fenced)
@@ -185,7 +213,9 @@ def _query(dry: bool, *more: str) -> str:
     return f"?{'&'.join(options)}" if options else ""
 
 
-def patch(which: str, *, kind: str = "merge", owners: str = "", dry: bool = False, image: str = "", **metadata: Any) -> Send:
+def patch(
+    which: str, *, kind: str = "merge", owners: str = "", dry: bool = False, image: str = "", **metadata: Any
+) -> Send:
     """PATCH of metadata, or of the image."""
 
     def send(fenced: Fenced, user: User) -> tuple[int, Json]:

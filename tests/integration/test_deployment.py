@@ -25,6 +25,8 @@ def deployment(admin: Kubectl) -> Iterator[Kubectl]:
     yield kubectl
     admin("delete", "namespace/nicplug-system", "clusterrole/nicplug-operator", "--wait=false")
     admin("delete", "clusterrolebinding/nicplug-operator")
+    # Other tests play the operator as the cluster's admin.
+    admin("delete", "-k", BASE / "fences")
 
 
 def test_deployment_applies_again_without_a_warning(deployment: Kubectl) -> None:

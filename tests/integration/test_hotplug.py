@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from tests.integration.conftest import Sandbox
 from tests.integration.kubectl import Kubectl
 from tests.integration.user import NAD, POD, VM, VMI, User, nics, plug, unplug, vm, vmi
@@ -102,6 +103,7 @@ def test_elements_of_others_in_the_annotation_survive_plug_and_unplug(user: User
     assert json.loads(user.annotation("a") or "[]") == [foreign]
 
 
+@pytest.mark.usefixtures("without_fences")
 def test_a_forged_launcher_pod_gets_no_network_and_does_no_harm(user: User) -> None:
     user.create(VMI, vmi("a"))
     user.until_running("a")

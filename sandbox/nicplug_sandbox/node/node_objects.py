@@ -141,9 +141,7 @@ class NodeKeeper:
         metadata = {"name": name, "namespace": LEASE_NAMESPACE}
         api = self._clients.kubelet(name)
         try:
-            await api.patch(
-                LEASES, {"spec": spec}, name=name, namespace=LEASE_NAMESPACE, content_type=MERGE_PATCH
-            )
+            await api.patch(LEASES, {"spec": spec}, name=name, namespace=LEASE_NAMESPACE, content_type=MERGE_PATCH)
         except ApiError as error:
             if not error.is_gone:
                 raise
@@ -213,7 +211,9 @@ class NodeKeeper:
     async def _follow(self, node: Json) -> None:
         name = node["metadata"]["name"]
         if patch := label_patch(node):
-            self._nodes.apply_response(await self._clients.admin.patch(NODES, patch, name=name, content_type=MERGE_PATCH))
+            self._nodes.apply_response(
+                await self._clients.admin.patch(NODES, patch, name=name, content_type=MERGE_PATCH)
+            )
         if changes := self._status_changes(node):
             await self._write_status(name, changes)
         self._devices[name] = frozenset(device_amounts(node))

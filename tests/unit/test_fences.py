@@ -1,0 +1,123 @@
+"""The fences, checked without a cluster: they reach pods and nothing else, and know who is who."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nicplug_sandbox.node import accounts
+from nicplug_sandbox.node.api import Json
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = ROOT / "deploy" / "kustomize" / "base"
+POLICIES = {"nicplug-launcher-pods": ["CREATE", "UPDATE"], "nicplug-operator-pods": ["CREATE", "UPDATE", "DELETE"]}
+MESSAGE_LIMIT = 1024
+
+
+def fences(kind: str) -> dict[str, Any]:
+    """The documents of one kind, by name."""
+    files = (BASE / "fences").glob("*.yaml")
+    found = [document for file in files for document in yaml.safe_load_all(file.read_text())]
+    return {document["metadata"]["name"]: document for document in found if document["kind"] == kind}
+
+
+def policy(name: str) -> dict[str, Any]:
+    spec: dict[str, Any] = fences("ValidatingAdmissionPolicy")[name]["spec"]
+    return spec
+
+
+def account() -> str:
+    """The operator's, as the API server calls it."""
+    metadata = yaml.safe_load((BASE / "serviceaccount.yaml").read_text())["metadata"]
+    return f"system:serviceaccount:{metadata['namespace']}:{metadata['name']}"
+
+
+def test_every_policy_is_enforced() -> None:
+    assert fences("ValidatingAdmissionPolicy").keys() == POLICIES.keys()
+    bindings = fences("ValidatingAdmissionPolicyBinding")
+    assert {name: binding["spec"] for name, binding in bindings.items()} == {
+        name: {"policyName": name, "validationActions": ["Deny"]} for name in POLICIES
+    }
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_fence_touched_other_people_s_objects(name: str) -> None:
+    """Whatever is wrong with a policy that fails closed is refused: so it may match nothing but pods."""
+    spec = policy(name)
+    assert spec["matchConstraints"] == {
+        "resourceRules": [
+            {
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "resources": ["pods", "pods/status"],
+                "operations": POLICIES[name],
+                "scope": "Namespaced",
+            }
+        ]
+    }
+    assert spec["failurePolicy"] == "Fail"
+    assert "paramKind" not in spec, "an object that is missing would refuse every pod"
+    first, *others = spec["matchConditions"]
+    sign = "==" if name == "nicplug-operator-pods" else "!="
+    assert first["expression"] == f"request.userInfo.username {sign} '{account()}'"
+    assert [condition["name"] for condition in others] == (["is-or-was-launcher"] if sign == "!=" else [])
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_refusal_says_why(name: str) -> None:
+    for validation in policy(name)["validations"]:
+        assert validation["reason"] == "Forbidden"
+        assert validation["messageExpression"].startswith("variables.pod + ")
+        assert len(validation["messageExpression"]) < MESSAGE_LIMIT
+
+
+def test_what_was_a_launcher_pod_is_judged_as_what_is_one() -> None:
+    """CEL has no functions of one's own: the definition stands there twice."""
+    spec = policy("nicplug-launcher-pods")
+    (is_one,) = (item["expression"] for item in spec["matchConditions"] if item["name"] == "is-or-was-launcher")
+    (was_one,) = (item["expression"] for item in spec["variables"] if item["name"] == "wasLauncher")
+    definition = is_one.removeprefix("[object, oldObject].exists(pod, pod != null && (").removesuffix("))")
+    again = f"oldObject != null && ({definition.replace('pod.metadata', 'oldObject.metadata')})"
+    assert "".join(was_one.split()) == "".join(again.split())
+
+
+def test_the_mark_of_the_node_side_is_no_right() -> None:
+    """It grants nothing on any object, and no role that people have has it."""
+    (role,) = fences("ClusterRole").values()
+    assert role["metadata"]["name"] == "nicplug-node-side"
+    assert role["rules"] == [{"apiGroups": ["nicplug.io"], "resources": ["launcherpods"], "verbs": ["report"]}]
+    assert "labels" not in role["metadata"], "no aggregation into admin, edit or view"
+
+
+def rules_of(binding: Json) -> list[Json]:
+    """What a binding of the simulator's rights grants."""
+    roles = {body["metadata"]["name"]: body for body in accounts.rights() if body["kind"] == "ClusterRole"}
+    roles["nicplug-node-side"] = fences("ClusterRole")["nicplug-node-side"]
+    rules: list[Json] = roles[binding["roleRef"]["name"]]["rules"]
+    return rules
+
+
+def test_the_simulated_node_side_has_the_rights_of_its_counterparts_only() -> None:
+    granted: dict[str, set[str]] = {}
+    for binding in accounts.rights():
+        if binding["kind"] != "ClusterRoleBinding":
+            continue
+        for subject in binding["subjects"]:
+            space = f"system:serviceaccount:{subject['namespace']}:" if "namespace" in subject else ""
+            for rule in rules_of(binding):
+                names = {f"{verb} {resource}" for verb in rule["verbs"] for resource in rule["resources"]}
+                granted.setdefault(space + subject["name"], set()).update(names)
+    nads = "network-attachment-definitions"
+    assert granted == {
+        accounts.MULTUS.user: {f"get {nads}", "patch pods/status", "report launcherpods"},
+        accounts.DYNAMIC_NETWORKS.user: {"patch pods/status", "create events", "patch events", "report launcherpods"},
+        accounts.VIRT_HANDLER.user: {
+            "get virtualmachineinstances", "patch virtualmachineinstances", "patch virtualmachineinstances/status",
+            "create events", "patch events",
+        },
+        accounts.OBSERVER.user: {
+            "get events", "list nodes", "watch nodes", "list pods", "watch pods", f"list {nads}", f"watch {nads}",
+            "list virtualmachineinstances", "watch virtualmachineinstances",
+        },
+    }  # fmt: skip
