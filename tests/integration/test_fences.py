@@ -227,7 +227,7 @@ def test_a_pod_made_the_api_server_loop_for_seconds(fenced: Fenced, request_: Se
     assert (code, told in answer["message"]) == (403, True), answer["message"][:1000]
 
 
-INSTALLED = {"nodes", "daemonsets", "clusterroles", "clusterrolebindings"}
+INSTALLED = {"nodes", "daemonsets", "configmaps", "clusterroles", "clusterrolebindings"}
 
 
 def test_the_simulated_node_side_acted_as_the_cluster_s_admin(fenced: Fenced) -> None:

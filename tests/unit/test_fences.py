@@ -118,6 +118,6 @@ def test_the_simulated_node_side_has_the_rights_of_its_counterparts_only() -> No
         },
         accounts.OBSERVER.user: {
             "get events", "list nodes", "watch nodes", "list pods", "watch pods", f"list {nads}", f"watch {nads}",
-            "list virtualmachineinstances", "watch virtualmachineinstances",
+            "list virtualmachineinstances", "watch virtualmachineinstances", "list configmaps", "watch configmaps",
         },
     }  # fmt: skip

@@ -129,8 +129,9 @@ class Roles:
         writer = VmiWriter(api=clients.virt_handler, vmis=vmis)
         reports = MigrationReports(writer=writer, nodes=nodes, events=events)
         multus = Multus(
-            api=api, nodes=nodes, pods=pods, nads=mirrors.nads, node_numbers=numbers, configs=mirrors.configs
-        )
+            api=clients.multus, nodes=nodes, pods=pods, nads=mirrors.nads,
+            node_numbers=numbers, configs=mirrors.configs,
+        )  # fmt: skip
         kubelet = Kubelet(
             clients=clients, pods=pods, nodes=nodes, multus=multus,
             events=events, settings=settings, addresses=addresses,
