@@ -158,7 +158,6 @@ OF_NICPLUG = [
     Attempt(
         "changes a pod of others", NICPLUG, patch("ordinary", annotations={NETWORKS: "x"}), NOT_ITS_POD
     ),
-    Attempt("changes one without owner", NICPLUG, patch("orphan", annotations={NETWORKS: "x"}), NOT_ITS_POD),
     Attempt("makes one of a pod of others", NICPLUG, patch("ordinary", owners="vmi"), NOT_ITS_POD),
     Attempt(
         "says what another pod's status is", NICPLUG, status("ordinary", unpaused="True"), NOT_ITS_POD
@@ -200,5 +199,10 @@ DONE_BY_NICPLUG = [
     Attempt("labels that were lost", NICPLUG, patch("launcher", labels={"kubevirt.io/created-by": "x"}, dry=True)),
     Attempt("readiness", NICPLUG, status("launcher", unpaused="False", dry=True)),
     Attempt("a launcher pod's end", NICPLUG, delete("launcher", dry=True)),
+    Attempt(
+        "labels of one without owner",
+        NICPLUG,
+        patch("orphan", labels={"kubevirt.io/created-by": "x"}, dry=True),
+    ),
     Attempt("the end of one without owner", NICPLUG, delete("orphan", dry=True)),
 ]  # fmt: skip
