@@ -27,6 +27,7 @@ from nicplug.model.names import (
 from nicplug.model.node import parse_node
 from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX, PodFailure, parse_pod_failure
+from nicplug.model.pod_records import gather_records
 from nicplug.model.revision import VmRevision, parse_revision
 from nicplug.model.times import format_micro_time
 from nicplug.model.vm import VirtualMachine, parse_vm
@@ -459,17 +460,21 @@ def vmi_view(
     failures: Sequence[PodFailure] = (),
     migrations: Sequence[Json] = (),
     policy: HotplugPolicy | None = None,
+    foreign: Sequence[Json] = (),
     **more: Any,
 ) -> VmiView:
     """What the planner of a VMI sees; the feature gate is listed unless `config` says otherwise.
 
     `known_podless`: the pod that was asked for does not exist, whatever others there are. `policy`: when the VM's owner
-    has overridden the cluster's.
+    has overridden the cluster's. `foreign`: pods that nicplug has not made, beside `pods`, which it has.
     """
     configuration = a_config(config or kubevirt()) if has_config else None
+    record, jobs = a_vmi(dict(raw)), tuple(map(a_migration, migrations))
     return VmiView(
-        vmi=a_vmi(dict(raw)),
+        vmi=record,
         pods=tuple(map(a_pod, pods)),
+        foreign_pods=tuple(map(a_pod, foreign)),
+        records=gather_records(record, jobs, ()),
         vm=a_vm(vm) if vm is not None else None,
         config=configuration,
         policy=policy or _policy_of(configuration),
@@ -481,7 +486,7 @@ def vmi_view(
         report_pending_since=pending_since,
         attachments=known_attachments(nads, access=access) if multus_installed else NOT_INSTALLED,
         failures=tuple(failures),
-        migrations=tuple(map(a_migration, migrations)),
+        migrations=jobs,
         **more,
     )
 
@@ -544,6 +549,8 @@ def migration_view(
     pending_since: datetime | None = None,
     gone: bool = True,
     cannot_start: str = "",
+    foreign: Sequence[Json] = (),
+    **more: Any,
 ) -> MigrationView:
     """What the planner of a migration sees; pods are those whose owner is the VMI's uid.
 
@@ -559,6 +566,8 @@ def migration_view(
         pods=tuple(
             pod for pod in owned if record is not None and pod.owner is not None and pod.owner.uid == record.uid
         ),
+        foreign_pods=tuple(map(a_pod, foreign)),
+        records=gather_records(record, migrations, ()) if record is not None else (),
         migrations=tuple(migrations),
         config=a_config(config or kubevirt()),
         settings=PlanSettings(),
@@ -569,6 +578,7 @@ def migration_view(
         gone_pods=frozenset(_pods_of(raw, record)) if gone else frozenset(),
         refusal=refusal,
         report_pending_since=pending_since,
+        **more,
     )
 
 

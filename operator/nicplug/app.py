@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import os
 import random
+import secrets
 import signal
 import socket
 import threading
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -167,7 +169,7 @@ class App:
         self.gatherer = Gatherer(
             self.caches,
             memory,
-            self._settings.plan_settings(),
+            replace(self._settings.plan_settings(), name_salt=secrets.token_hex(16)),
             is_busy=lambda: self.queue.waiting() > self._settings.workers,
         )
         slots = SlotKeeper(

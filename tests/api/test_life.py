@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from tests.api import objects
-from tests.api.objects import NETWORKS, Json, pod_interface
+from tests.api.objects import Json, pod_interface
 from tests.api.world import POD, VM, VMI, World
 
 
@@ -119,10 +119,10 @@ async def test_a_pod_of_the_launchers_name_that_belongs_to_nobody_is_neither_use
     await world.until(lambda: [item for item in world.work() if item.verb == "create"])
     [refused, *_] = [item for item in world.work() if item.verb == "create"]
     squatter = {**refused.body, "metadata": {"name": refused.body["metadata"]["name"]}}
-    world.server.create(POD, squatter)
-    await world.until(lambda: world.condition("a", "Synchronized") == "False")
-    assert "belongs to somebody else" in world.condition("a", "Synchronized", member="message")
-    assert NETWORKS not in world.get(POD, squatter["metadata"]["name"])["metadata"].get("annotations", {})
+    before = world.server.create(POD, squatter)
+    await world.until(lambda: world.has_pod("a"))
+    assert world.pod_of("a")["metadata"]["name"] != squatter["metadata"]["name"]
+    assert world.get(POD, squatter["metadata"]["name"]) == before
     assert not operator.has_ended
 
 

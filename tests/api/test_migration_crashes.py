@@ -88,6 +88,8 @@ async def test_killed_before_any_write_of_a_migration(world: World, after: int) 
     cut = await cut_off(world, after=after)
     journey = Journey(world, name).ask()
     await uncut(journey, cut, after=after, is_over=lambda: is_through(world, journey))
+    # Its maker died before it could record it, so that it may be anybody's.
+    is_unrecorded = journey.target is not None and "targetPod" not in world.get(MIGRATION, "job")["status"]
     await world.stop(first)
     world.server.heal()
     await world.operator()
@@ -96,7 +98,7 @@ async def test_killed_before_any_write_of_a_migration(world: World, after: int) 
     await journey.until(lambda: len(world.server.items(POD)) == 1)
     await journey.until(lambda: not world.get(MIGRATION, "job")["metadata"].get("finalizers"))
     await world.at_rest()
-    assert target_pods_made(world) == 1
+    assert target_pods_made(world) == (2 if is_unrecorded else 1)
     vmi = world.get(VMI, name)
     assert vmi["status"]["nodeName"] == "node02"
     assert world.is_ready(name)

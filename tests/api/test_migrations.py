@@ -267,7 +267,6 @@ class TestRefused:
 
 
 async def test_a_namesake_of_the_target_pod_is_told_and_not_used(world: World) -> None:
-    """The name is nicplug's, so whoever has taken it has to go; until then the migration says so."""
     await world.operator()
     guest_name = await guest(world)
     await world.quiet()
@@ -278,10 +277,11 @@ async def test_a_namesake_of_the_target_pod_is_told_and_not_used(world: World) -
     pod_name = request.body["metadata"]["name"]
     world.server.create(POD, {"metadata": {"name": pod_name}, "spec": {"containers": [{"name": "a", "image": "b"}]}})
     world.server.heal()
-    await world.until(lambda: journey.progressing.get("reason") == "NameTaken")
-    assert f'Pod "default/{pod_name}" exists and belongs to somebody else' in journey.progressing["message"]
-    world.server.delete(POD, pod_name)
     await journey.to("Succeeded")
+    assert journey.state["targetPod"] != pod_name
+    told = [item["note"] for item in world.server.items("events") if item["reason"] == "ForeignPod"]
+    used = journey.state["targetPod"]
+    assert told == [f"Pod {pod_name} was not made by nicplug and is not used: the virtual machine gets pod {used}"]
 
 
 def _pods(world: World) -> list[str]:

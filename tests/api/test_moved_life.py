@@ -54,7 +54,15 @@ class Move:
         self.world.server.modify(VMI, self.name, change, status=True)
 
     def hand_off(self) -> None:
-        """The migration controller's last word."""
+        """The migration controller's last word; it has made the target, and says so."""
+
+        def record(body: Json) -> None:
+            uid = self.world.get(POD, self.target)["metadata"]["uid"]
+            row = {"name": self.target, "uid": uid, "migrationUid": UID}
+            body["status"]["launcherPods"] = [*body["status"]["launcherPods"], row]
+            body["status"]["activePods"] = {**body["status"]["activePods"], uid: "node02"}
+
+        self.world.server.modify(VMI, self.name, record, status=True)
         self.report(
             migrationUid=UID,
             sourceNode="node01",
@@ -134,7 +142,8 @@ async def move(world: World) -> Move:
 async def test_a_whole_migration_is_followed_without_a_flicker(world: World, move: Move) -> None:
     name, rows = move.name, world.get(VMI, move.name)["status"]["interfaces"]
     move.make_target()
-    await world.until(lambda: move.active_pods() == ["node01", "node02"])
+    await world.at_rest()
+    assert move.active_pods() == ["node01"], "nobody has recorded the target yet"
     move.hand_off()
     move.report(targetNodeAddress="10.0.0.2")
     move.report(startTimestamp=NOW, mode="PreCopy")

@@ -153,23 +153,6 @@ async def test_a_pod_whose_network_fails_says_so_on_the_vm_and_no_more_when_it_i
     assert world.condition("a", "Synchronized") == ""
 
 
-async def test_a_pod_name_that_somebody_has_taken_is_told_and_taken_when_it_is_free(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nicplug.reconcile.retry._NAME_TAKEN_SECONDS", 0.2)
-    operator = await world.operator(until_works=False)
-    world.server.fail(status=500, verb="create", resource=POD, times=3)
-    world.server.create(VMI, objects.vmi("a"))
-    await world.until(lambda: [item for item in world.work() if item.verb == "create"])
-    [refused, *_] = [item for item in world.work() if item.verb == "create"]
-    name = refused.body["metadata"]["name"]
-    world.server.create(POD, {"metadata": {"name": name}, "spec": {"containers": []}})
-    await world.until(lambda: world.condition("a", "Synchronized", member="reason") == "NameTaken")
-    world.server.delete(POD, name)
-    await world.until(lambda: world.has_pod("a"))
-    assert not operator.has_ended
-
-
 async def test_a_pod_made_by_a_post_whose_answer_was_lost_does_not_outlive_its_vmi(world: World) -> None:
     """The VMI is deleted before anybody has heard of the pod."""
     await world.operator()

@@ -46,6 +46,7 @@ KINDS = {
     CONFIG_MAPS: "ConfigMap",
 }
 _SCATTER = 7919
+_OPERATOR = "operator"
 _BORN_WITH_STATUS = frozenset({KUBEVIRTS, NODES, CONTROLLER_PODS})
 
 
@@ -110,6 +111,8 @@ class Cluster:
         guests: NICs in the guest of each VMI, by uid; what the node knows and the API does not.
         homes: uid of the pod that has the guest of a VMI, by the VMI's uid.
         made_for: uid of the migration that a pod was made for, by the pod's uid; somebody may take its labels away.
+        made: uids of the pods that an operator has made.
+        recorded: uids of the pods that an operator has ever counted for its own in a status.
         made_late: uids of the pods whose migration did not exist any more when they were made.
         handled: the annotation's text that the dynamic networks controller last looked at, by the pod's uid.
         is_quota_reached: no pod may be made.
@@ -124,6 +127,8 @@ class Cluster:
         self.homes: dict[str, str] = {}
         self.made_for: dict[str, str] = {}
         self.made_late: set[str] = set()
+        self.made: set[str] = set()
+        self.recorded: set[str] = set()
         self.handled: dict[str, str] = {}
         self.machines = {name: Machine() for name in nodes}
         self.is_quota_reached = False
@@ -177,7 +182,8 @@ class Cluster:
         }
         if plural == PODS:
             born["status"] = {"phase": "Pending"}
-            if job := (born["metadata"].get("labels") or {}).get(JOB_LABEL):
+            self.made |= {born["metadata"]["uid"]} if by.startswith(_OPERATOR) else set()
+            if by.startswith(_OPERATOR) and (job := (born["metadata"].get("labels") or {}).get(JOB_LABEL)):
                 self.made_for[born["metadata"]["uid"]] = job
                 if all(item["metadata"]["uid"] != job for item in self.all(MIGRATIONS)):
                     self.made_late.add(born["metadata"]["uid"])
@@ -263,6 +269,8 @@ class Cluster:
         if (line := _line(plural, type_, before, body)) is not None:
             self.history.append((plural, line, copied(body)))
         self.last = Change(plural, type_, by, before, body)
+        if plural in (VMIS, MIGRATIONS):
+            self.recorded |= recorded_in(body)
         for check in self.on_commit:
             check(self)
         return copied(body)
@@ -276,9 +284,16 @@ class Cluster:
         self.history.append((EVENTS, "ADDED", event))
 
 
+def recorded_in(body: Json) -> set[str]:
+    """uids of the pods that a VMI or a migration names as its own."""
+    status = body.get("status") or {}
+    rows = [*(status.get("launcherPods") or ()), *filter(None, [status.get("targetPod")])]
+    return {row["uid"] for row in rows} | {*(status.get("activePods") or ())}
+
+
 def launcher_pods(cluster: Cluster, vmi_uid: str | None = None) -> list[Json]:
-    """The pods of a VMI, or of all: those that a VMI controls, whatever their labels say."""
-    found = [(pod, owner_of(pod)) for pod in cluster.all(PODS)]
+    """The pods that an operator has made for a VMI, or for all, whatever their labels say."""
+    found = [(pod, owner_of(pod)) for pod in cluster.all(PODS) if pod["metadata"]["uid"] in cluster.made]
     return [pod for pod, owner in found if owner and owner["kind"] == KINDS[VMIS] and vmi_uid in (None, owner["uid"])]
 
 

@@ -37,7 +37,10 @@ def _is_alive(vmi: Json) -> bool:
 
 def _pod(cluster: Cluster, vmi: Json, *, name: str | None, node: str | None) -> Json | None:
     """The running launcher of that name on that node."""
+    active = (vmi.get("status") or {}).get("activePods") or {}
     for pod in launcher_pods(cluster, vmi["metadata"]["uid"]):
+        if pod["metadata"]["uid"] not in active:
+            continue
         is_it = pod["metadata"]["name"] == name and pod["spec"].get("nodeName") == node
         if is_it and pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]:
             return pod

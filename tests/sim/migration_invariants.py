@@ -147,6 +147,9 @@ def _check_pod(cluster: Cluster, change: Change) -> None:
         return
     assert owner is not None, f"{name} is nobody's"
     assert owner["kind"] == "VirtualMachineInstance", f"{name} is not ours"
+    is_made = pod["metadata"]["uid"] in cluster.made
+    assert is_made or change.type == "DELETED" or "deletionTimestamp" in pod["metadata"], f"{name} is not ours: changed"
+    assert is_made or "nicplug.io/pod-spec" in pod["metadata"]["annotations"], f"{name} is not ours: deleted"
     was_asked_to_go = change.before is not None and "deletionTimestamp" in change.before["metadata"]
     if "deletionTimestamp" not in pod["metadata"] or was_asked_to_go:
         return

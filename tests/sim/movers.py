@@ -1,5 +1,6 @@
 """What people and misfortune do to migrations, nodes and policies."""
 
+import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -325,6 +326,39 @@ def impersonate(cluster: Cluster, randomness: random.Random) -> None:
     }
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "other", "uid": "foreign", "controller": True}
     metadata = {"name": f"impostor-{cluster.version}", "labels": labels, "ownerReferences": [owner]}
+    try:
+        cluster.create(PODS, {"metadata": metadata, "spec": {"containers": [{"name": "compute"}]}}, by="somebody")
+    except AlreadyExists:
+        return
+
+
+def take_pod_name(cluster: Cluster, randomness: random.Random) -> None:
+    """Make a pod with the name that a launcher or a target pod would be given, owned by the VMI; forged more or less.
+
+    Now and then in place of a pod that has the name.
+    """
+    vmis = cluster.all(VMIS)
+    if not vmis:
+        return
+    vmi = randomness.choice(vmis)
+    uid, name = vmi["metadata"]["uid"], vmi["metadata"]["name"]
+    jobs = [job["metadata"]["uid"] for job in cluster.all(MIGRATIONS) if job["spec"]["vmiName"] == name]
+    job = randomness.choice(["", *jobs])
+    digits = hashlib.sha256((f"{uid}/{job}" if job else uid).encode()).hexdigest()[:5]
+    labels = {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": uid}
+    labels |= {"kubevirt.io/migrationJobUID": job} if job else {}
+    owner = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": name, "uid": uid}
+    metadata = {
+        "name": f"virt-launcher-{name}-{digits}",
+        "labels": randomness.choice((labels, labels, {})),
+        "annotations": randomness.choice(({}, {"nicplug.io/pod-spec": "0123456789abcdef"})),
+        "ownerReferences": [{**owner, "controller": True}],
+    }
+    present = cluster.get(PODS, f"virt-launcher-{name}-{digits}")
+    if present is not None and randomness.random() < 0.2:
+        if cluster.homes.get(uid) == present["metadata"]["uid"]:
+            cluster.guests.pop(uid, None)
+        cluster.delete(PODS, present["metadata"]["name"], by="somebody", force=True)
     try:
         cluster.create(PODS, {"metadata": metadata, "spec": {"containers": [{"name": "compute"}]}}, by="somebody")
     except AlreadyExists:

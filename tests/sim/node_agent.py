@@ -42,7 +42,9 @@ def _serve(cluster: Cluster, vmi: Json) -> bool:
 def _start(cluster: Cluster, vmi: Json, node: str) -> bool:
     uid, status = vmi["metadata"]["uid"], vmi["status"]
     mine = launcher_pods(cluster, uid)
-    pods = [pod for pod in mine if pod["spec"].get("nodeName") == node and not is_target(cluster, pod)]
+    active = status.get("activePods") or {}
+    on_node = [pod for pod in mine if pod["spec"].get("nodeName") == node and not is_target(cluster, pod)]
+    pods = [pod for pod in on_node if pod["metadata"]["uid"] in active]
     if pods:
         cluster.homes[uid] = pods[0]["metadata"]["uid"]
     in_pod = {row.get("name") for row in _old_rows(vmi) if "multus-status" in _tokens(row)}

@@ -364,8 +364,12 @@ class Operator:
         return True
 
     def _known_sources(self) -> frozenset[str]:
-        """The pods of guests that are on the move, as far as this process has heard of their target pods."""
-        known = {pod.uid for pod in self._caches.pods}
+        """The pods of guests that are on the move, as far as this process has heard of their target pods.
+
+        One that nobody has recorded may be anybody's.
+        """
+        own = {record.uid for vmi in self._caches.vmis for record in self._caches.records_of(vmi)}
+        known = own & {pod.uid for pod in self._caches.pods}
         over = {state["migrationUid"] for vmi in self.cluster.all(VMIS) if (state := state_of(vmi)).get("completed")}
         unfinished = {item.uid for item in self._caches.migrations if not item.is_final} - over
         targets = {

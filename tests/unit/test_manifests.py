@@ -136,8 +136,8 @@ KUBEVIRT_FIELDS = {
 OWN_FIELDS = {
     # interfaceRequests is KubeVirt's up to 1.0, where virtctl addinterface still exists.
     ("virtualmachines", "status"): {"interfaceOperations", "interfaceRequests"},
-    ("virtualmachineinstances", "status"): {"interfaceOperations", "pciBudget"},
-    ("virtualmachineinstancemigrations", "status"): {"causesAtFault", "interfacesAtFault", "vmiUid"},
+    ("virtualmachineinstances", "status"): {"interfaceOperations", "launcherPods", "pciBudget"},
+    ("virtualmachineinstancemigrations", "status"): {"causesAtFault", "interfacesAtFault", "targetPod", "vmiUid"},
 }
 
 

@@ -11,6 +11,7 @@ from nicplug.cache.attachments import Attachments
 from nicplug.cache.dynamic_controllers import DynamicControllers
 from nicplug.cache.gone_pods import GonePods
 from nicplug.cache.kubevirts import Kubevirts
+from nicplug.cache.made_pods import MadePods
 from nicplug.cache.migration_index import MigrationIndex
 from nicplug.cache.multus_configs import MultusConfigs
 from nicplug.cache.nodes import Nodes
@@ -35,13 +36,15 @@ from nicplug.model.keys import (
     VmKey,
 )
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
-from nicplug.model.metadata import mapping, resource_version, text
+from nicplug.model.metadata import ControllerReference, mapping, resource_version, text
 from nicplug.model.migration import Migration, migration_state_in, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
 from nicplug.model.multus_config import MultusFindings
 from nicplug.model.nad_policy import AttachmentAccess, NadRules, attachment_access
 from nicplug.model.names import VMI_KIND
 from nicplug.model.pod import LauncherPod, parse_pod
+from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod_records import gather_records
 from nicplug.model.revision import parse_revision
 from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 from nicplug.model.vm import VirtualMachine, parse_vm
@@ -87,6 +90,7 @@ class Caches:
         self._pods: OwnerIndex[LauncherPod] = OwnerIndex(owner_kind=VMI_KIND)
         self._migrations = MigrationIndex()
         self._gone_pods = GonePods()
+        self.made_pods = MadePods()
         self._vmi_of_pod: dict[str, VmiKey] = {}
         self._vmis_by_attachment = AttachmentIndex()
         self._pending = PendingIndex()
@@ -105,6 +109,9 @@ class Caches:
                 change = self.vmis.put(vmi)
                 if self.vmis.get(vmi.key) is vmi:
                     self._stamp(vmi)
+                    if vmi.launcher_pods is not None:
+                        uids = (record.uid for record in vmi.launcher_pods)
+                        self.made_pods.note_recorded(vmi.uid, vmi_uid=vmi.uid, uids=uids)
                     self._vmis_by_attachment.put(vmi)
                     self._pending.put(vmi, raw)
                 return self._vmi_keys(change)
@@ -260,6 +267,22 @@ class Caches:
         self._podless.setdefault(uid, self._clock())
         return [key]
 
+    def records_of(self, vmi: VirtualMachineInstance) -> tuple[PodRecord, ...]:
+        """The pods that nicplug has made for this VMI, as far as a status or this process knows."""
+        return gather_records(vmi, self.migrations_of(vmi.key), self.made_pods.of(vmi.uid))
+
+    def is_own_pod(self, uid: str, *, vmi: VmiKey) -> bool:
+        """One of those."""
+        known = self.vmis.get(vmi)
+        return known is not None and any(record.uid == uid for record in self.records_of(known))
+
+    def note_made(self, raw: Mapping[str, Any], *, vmi_uid: str, migration_uid: str) -> None:
+        """Take in that the API server has answered our POST with this pod."""
+        metadata = mapping(raw.get("metadata"))
+        key = PodKey(text(metadata.get("namespace")), text(metadata.get("name")))
+        record = PodRecord(key=key, uid=text(metadata.get("uid")), migration_uid=migration_uid)
+        self.made_pods.add(record, vmi_uid=vmi_uid)
+
     def gone_pods_of(self, migration: Migration) -> frozenset[PodKey]:
         """The pods that this migration has asked for, and that do not exist."""
         return self._gone_pods.of(migration.uid)
@@ -303,11 +326,22 @@ class Caches:
             self._unlink_pod(before)  # ownerReferences of a living pod can change, for one by an orphaning delete
         if self.pods.get(pod.key) is pod:
             self._pods.add(pod)
-            self._gone_pods.discard(pod.key)
             if (owner := self._pods.owner_of(pod)) is not None:
                 self._vmi_of_pod[pod.uid] = VmiKey(pod.key.namespace, owner.name)
-                self._podless.pop(owner.uid, None)
+                self._note_pod(pod, owner)
         return self._pod_keys(change)
+
+    def _note_pod(self, pod: LauncherPod, owner: ControllerReference) -> None:
+        """A pod of nicplug's is there; one that only names the VMI says nothing about those of nicplug's."""
+        vmi = self.vmis.get(VmiKey(pod.key.namespace, owner.name))
+        is_told = vmi is not None and vmi.uid == owner.uid and (vmi.launcher_pods is not None or vmi.is_unprocessed)
+        if vmi is None or not is_told or any(record.uid == pod.uid for record in self.records_of(vmi)):
+            self._gone_pods.discard(pod.key)
+            self._podless.pop(owner.uid, None)
+            return
+        targets = {item.uid for item in self.migrations_of(vmi.key) if item.target_pod is None}
+        if pod.made_with and (pod.migration_uid in targets or (vmi.is_unprocessed and not pod.migration_uid)):
+            self.made_pods.note_unrecorded(pod.uid, needed_by=pod.migration_uid or vmi.uid, now=self._clock())
 
     def _forget_line(self, pod: LauncherPod) -> list[WorkKey]:
         """Pods are watched by a label, and one that only lost it is told in the same words as one that is gone.
@@ -324,6 +358,8 @@ class Caches:
             return []
         owner = self._pods.owner_of(change.before)
         if owner is not None:
+            if version == math.inf:
+                self.made_pods.forget_pod(uid, vmi_uid=owner.uid)
             self._note_loss(VmiKey(key.namespace, owner.name), uid=owner.uid, is_end=version == math.inf)
         return self._pod_keys(change)
 
@@ -353,17 +389,22 @@ class Caches:
         change = self.migrations.put(migration)
         if self.migrations.get(migration.key) is migration:
             self._migrations.put(migration)
+            if migration.target_pod is not None:
+                # The process goes on knowing its uid until the VMI tells it: a migration may be gone before.
+                self.made_pods.note_recorded(migration.uid, vmi_uid="", uids=())
         return self._migration_keys(change)
 
     def _forget_migration(self, migration: Migration) -> None:
         self._migrations.drop(migration)
         self._gone_pods.forget(migration.uid)
+        self.made_pods.forget(migration.uid)
 
     def _forget_vmi(self, vmi: VirtualMachineInstance) -> None:
         self._spec_seen.pop(vmi.uid, None)
         self._vmis_by_attachment.drop(vmi)
         self._pending.drop(vmi.key)
         self._podless.pop(vmi.uid, None)
+        self.made_pods.forget(vmi.uid)
 
     def _vm_keys(self, change: Change[VirtualMachine] | None) -> list[WorkKey]:
         """The VM, and its VMI: the records tell about NICs that are only in the template."""

@@ -16,6 +16,7 @@ from nicplug.model.frozen_json import FrozenJson, freeze, thaw, thaw_object
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.names import VMI_KIND, WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_UPDATE_PREFIX
+from nicplug.model.pod_record import PodRecord, parse_target_pod
 from nicplug.model.times import parse_time
 
 
@@ -57,6 +58,7 @@ class Migration:
         owner_vmi_uid: uid of the VMI that its ownerReferences name; "" when they name none.
         spec: the whole spec.
         status: the whole status as last seen; `null` when the object has none.
+        target_pod: the pod that nicplug has made for it; None while none is recorded.
     """
 
     key: MigrationKey
@@ -73,6 +75,7 @@ class Migration:
     phase: MigrationPhase
     status: FrozenJson
     owner: ControllerReference | None = None
+    target_pod: PodRecord | None = None
 
     def is_automatic(self, *, vmi_uid: str) -> bool:
         """Made by nicplug itself for that very VMI; only such a one may nicplug take back."""
@@ -152,6 +155,7 @@ def parse_migration(raw: Mapping[str, Any]) -> Migration:
         phase=_phase(mapping(status).get("phase")),
         status=freeze(status),
         owner=meta.controller_reference(metadata),
+        target_pod=parse_target_pod(status or {}, namespace=key.namespace, migration_uid=text(metadata.get("uid"))),
     )
 
 

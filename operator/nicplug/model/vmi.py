@@ -20,6 +20,7 @@ from nicplug.model.names import (
 )
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
 from nicplug.model.origin import parse_origin
+from nicplug.model.pod_record import PodRecord, parse_active_pods, parse_launcher_pods
 from nicplug.model.rolled_back import parse_rolled_back
 
 
@@ -57,6 +58,8 @@ class VirtualMachineInstance:
         template_interfaces: names of the NICs that came from the VM's template; None when nobody knows.
         rolled_back: the NICs that were taken back, and what their owner had written then.
         overrides: the annotations that override the policy for hot-plug.
+        launcher_pods: the pods that nicplug has made for it; None where no version that records them has written it.
+        active_pods: uids of its pods as KubeVirt counts them, which before nicplug kept a record were all that name it.
     """
 
     key: VmiKey
@@ -80,6 +83,8 @@ class VirtualMachineInstance:
     phase: VmiPhase
     node_name: str
     status: FrozenJson
+    launcher_pods: tuple[PodRecord, ...] | None = None
+    active_pods: frozenset[str] = frozenset()
 
     @property
     def is_final(self) -> bool:
@@ -123,6 +128,8 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         phase=_phase(mapping(status).get("phase")),
         node_name=text(mapping(status).get("nodeName")),
         status=freeze(status),
+        launcher_pods=parse_launcher_pods(status or {}, namespace=text(metadata.get("namespace"))),
+        active_pods=parse_active_pods(status or {}),
     )
 
 

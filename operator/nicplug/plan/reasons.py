@@ -512,6 +512,12 @@ class Reason(StrEnum):
 
     Rename or delete one of the two.
     """
+    FOREIGN_POD = "ForeignPod"
+    """A pod that nicplug has not made has the name of the pod that the virtual machine or its migration would be given.
+
+    Nothing has to be done for the virtual machine: it gets a pod of another name. Find out who makes pods under such
+    names: nothing but nicplug should, and the fences of the base deployment keep others from it. Delete the pod.
+    """
     FAILED_CREATE = "FailedCreate"
     """The API server refused to create an object, or the VM's run strategy says nothing that could be done.
 

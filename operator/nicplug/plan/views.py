@@ -1,5 +1,6 @@
 """Everything a decision may look at, gathered from the cache before it is taken; may be stale."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +14,7 @@ from nicplug.model.migration_slot import MigrationSlot
 from nicplug.model.node import Node
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
+from nicplug.model.pod_record import PodRecord
 from nicplug.model.revision import VmRevision
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -39,6 +41,8 @@ class PlanSettings:
             that was created together with the VM is heard of by another watch, and may be heard of later.
         batch_window: how long a migration that a NIC needs waits for others to come with it.
         kubevirt_namespace: where the KubeVirt CR lies, for sentences.
+        record_patience: how long a pod that another leader may have made is given until it is recorded.
+        name_salt: makes names of pods that nobody can know before; new in each process.
     """
 
     report_delay: timedelta = timedelta(milliseconds=300)
@@ -48,6 +52,8 @@ class PlanSettings:
     attachment_patience: timedelta = timedelta(seconds=2)
     batch_window: timedelta = timedelta(milliseconds=200)
     kubevirt_namespace: str = DEFAULT_KUBEVIRT_NAMESPACE
+    record_patience: timedelta = timedelta(seconds=5)
+    name_salt: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +85,7 @@ class VmiView:
     """What `plan.vmi.decide` sees.
 
     Attributes:
-        pods: every pod controlled by this VMI's uid.
+        pods: every pod that nicplug has made for this VMI (`plan.vmi.own_pods`).
         vm: the owning VM, when its uid is the one in the ownerReference.
         vm_refusal: what was last refused for the owning VM, such as the patch of this VMI's spec.
         spec_seen_at: when this process first saw the VMI's present generation.
@@ -94,6 +100,12 @@ class VmiView:
         nodes: every node there is; None when they cannot be read.
         controller: the dynamic networks controller on the node of the VM.
         policy: the cluster's, with what the VM's owner has overridden.
+        foreign_pods: the other pods that name the VMI as their controller: nothing may depend on them.
+        records: of the pods that nicplug has made.
+        gone: uids of those that are known not to exist any more.
+        taken: names that a launcher pod cannot have, since somebody else's pod has them.
+        unrecorded: when pods that another leader may be about to record were first heard of, by uid; not of all, where
+            there are many.
     """
 
     vmi: VirtualMachineInstance
@@ -115,6 +127,11 @@ class VmiView:
     nodes: tuple[Node, ...] | None = None
     controller: DynamicController = field(default_factory=DynamicController)
     policy: HotplugPolicy = field(default_factory=HotplugPolicy)
+    foreign_pods: tuple[LauncherPod, ...] = ()
+    records: tuple[PodRecord, ...] = ()
+    gone: frozenset[str] = frozenset()
+    taken: frozenset[PodKey] = frozenset()
+    unrecorded: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def hotplug_enabled(self) -> bool:
@@ -138,7 +155,7 @@ class MigrationView:
 
     Attributes:
         vmi: the VMI that the migration names; None when there is none.
-        pods: every pod controlled by that VMI's uid.
+        pods: every pod that nicplug has made for that VMI (`plan.vmi.own_pods`).
         migrations: every migration that names the VMI, oldest first; this one too.
         nodes: every node there is; None when they cannot be read.
         attachments: what is known of the network attachment definitions that the VMI refers to.
@@ -146,6 +163,11 @@ class MigrationView:
         start_failures: why pods of the VMI could not start when that was last tried.
         slot: what this migration may take up of what the cluster's limits leave.
         report_pending_since: when a withheld report was first noticed; None when none is withheld.
+        foreign_pods: the other pods that name the VMI as their controller: nothing may depend on them.
+        records: of the pods that nicplug has made.
+        taken: names that the target pod cannot have, since somebody else's pod has them.
+        unrecorded: when target pods that another leader may be about to record were first heard of, by uid; not of all,
+            where there are many.
     """
 
     migration: Migration
@@ -161,3 +183,7 @@ class MigrationView:
     slot: MigrationSlot = field(default_factory=MigrationSlot)
     refusal: Refusal | None = None
     report_pending_since: datetime | None = None
+    foreign_pods: tuple[LauncherPod, ...] = ()
+    records: tuple[PodRecord, ...] = ()
+    taken: frozenset[PodKey] = frozenset()
+    unrecorded: Mapping[str, datetime] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
 from nicplug.elided import has_elided
 from nicplug.kube.api import Json, KubeApi, Resource
-from nicplug.kube.errors import AlreadyExists, Gone, Rejected
+from nicplug.kube.errors import AlreadyExists, Gone, Rejected, Stale
 from nicplug.kube.resources import (
     CONTROLLER_REVISIONS,
     PODS,
@@ -19,8 +19,8 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.frozen_json import thaw
-from nicplug.model.keys import PodKey
-from nicplug.model.metadata import controller_reference, mapping
+from nicplug.model.keys import PodKey, VmiKey
+from nicplug.model.metadata import controller_reference, mapping, text
 from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, FindPod, Kind, Patch
 from nicplug.plan.reasons import Reason
 from nicplug.reconcile.expand import Expander, needs_expansion
@@ -76,21 +76,40 @@ class Executor:
                 answer = await self.api.create(resource, thaw(action.body), namespace=namespace)
         except AlreadyExists as error:
             answer = await self.api.get(resource, name=name, namespace=namespace)
+            if action.kind is Kind.POD:
+                self._find_namesake(action, answer, error)
+                return
             owner = controller_reference(mapping(answer.get("metadata")))
             if owner is None or owner.uid != action.owner_uid:
-                if action.kind is not Kind.POD:  # nobody would tell the cache about the end of somebody's pod
-                    self._observe(kind, answer)
-                text = f'{resource.kind} "{action.key}" exists and belongs to somebody else: delete or rename it'
-                raise Rejected(text, status=409, reason=Reason.NAME_TAKEN) from error
-            if action.kind is Kind.POD:  # it exists and was not in sight: it may have lost its label
-                self.on_dirty(self.caches.revive_pod(answer))
-                return
+                self._observe(kind, answer)
+                message = f'{resource.kind} "{action.key}" exists and belongs to somebody else: delete or rename it'
+                raise Rejected(message, status=409, reason=Reason.NAME_TAKEN) from error
+        if action.kind is Kind.POD:
+            self.caches.note_made(answer, vmi_uid=action.owner_uid, migration_uid=action.made_for)
         self._observe(kind, answer)
 
     def _expanding(self) -> Expander:
         if self.expander is None:
             raise RuntimeError("nothing here can send what has marks for what is too large")
         return self.expander
+
+    def _find_namesake(self, action: Create, answer: Json, error: AlreadyExists) -> None:
+        """A pod has the name. If it is ours it was out of sight, since it has lost its label; else another name is due.
+
+        Raises:
+            Stale: it is somebody else's, or nobody knows whose.
+        """
+        metadata = mapping(answer.get("metadata"))
+        owner, uid = controller_reference(metadata), text(metadata.get("uid"))
+        if owner is not None and owner.uid == action.owner_uid:
+            self.on_dirty(self.caches.revive_pod(answer))
+            if self.caches.is_own_pod(uid, vmi=VmiKey(action.key.namespace, owner.name)):
+                return
+        else:  # the caches keep the others, and hear of their end
+            key = PodKey(action.key.namespace, action.key.name)
+            self.caches.made_pods.note_taken(key, needed_by=action.made_for or action.owner_uid)
+        message = f'a pod "{action.key}" exists that nicplug has not made'
+        raise Stale(message, status=409, reason=error.reason, request=error.request) from error
 
     async def _delete(self, action: Delete) -> None:
         resource, kind = _RESOURCES[action.kind]
@@ -135,7 +154,7 @@ class Executor:
         owner = controller_reference(mapping(answer.get("metadata")))
         if owner is None or owner.uid == action.owner_uid:
             self.on_dirty(self.caches.revive_pod(answer))
-        return owner is not None and owner.uid == action.owner_uid
+        return owner is not None and owner.uid == action.owner_uid and _is_one_of(action.uids, answer)
 
     async def _find_pod(self, action: FindPod) -> None:
         """In sight again, or known to be gone; a pod of that name that the VMI does not own is none of its."""
@@ -149,7 +168,8 @@ class Executor:
         owner = controller_reference(mapping(answer.get("metadata")))
         if owner is not None and owner.uid == action.owner_uid:
             self.on_dirty([*self.caches.revive_pod(answer), action.migration])
-            return
+            if _is_one_of(action.uids, answer):
+                return
         self.on_dirty(self.caches.confirm_gone(action.key, migration=action.migration, uid=action.migration_uid))
 
     async def _patch(self, action: Patch) -> None:
@@ -178,8 +198,14 @@ class Executor:
             return
         self._observe(kind, answer)
         if action.subresource and mapping(answer.get("metadata")).get("uid") == action.uid:
-            text = f"{resource.plural}.{resource.group} has no subresource {action.subresource}: kubectl apply -f crds/"
-            raise Rejected(text, status=404)
+            message = (
+                f"{resource.plural}.{resource.group} has no subresource {action.subresource}: kubectl apply -f crds/"
+            )
+            raise Rejected(message, status=404)
 
     def _observe(self, kind: CachedKind, answer: Json) -> None:
         self.on_dirty(self.caches.observe(kind, answer))
+
+
+def _is_one_of(uids: frozenset[str] | None, answer: Json) -> bool:
+    return uids is None or text(mapping(answer.get("metadata")).get("uid")) in uids

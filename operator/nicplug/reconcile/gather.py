@@ -1,6 +1,6 @@
 """Views for the planners, from the caches only: gathering never asks the API server."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -12,10 +12,12 @@ from nicplug.model.keys import MigrationKey, VmiKey, VmKey
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
+from nicplug.model.pod_record import PodRecord
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.views import MigrationView, PlanSettings, VmiView, VmView
 from nicplug.plan.vmi.active_pod import known_pods
+from nicplug.plan.vmi.own_pods import has_no_record, sort_out
 from nicplug.reconcile.memory import Memory
 
 # The spec of a migration never changes, so what was refused stays refused until its time has come.
@@ -72,19 +74,25 @@ class Gatherer:
         vmi = self.caches.vmis.get(key)
         if vmi is None:
             return None
-        vm, pods = self._owner(vmi), self.caches.pods_of(vmi)
+        vm, migrations, records = self._owner(vmi), self.caches.migrations_of(key), self.caches.records_of(vmi)
+        pods, foreign = sort_out(vmi, self.caches.pods_of(vmi), migrations=migrations, records=records)
         return VmiView(
             vmi=vmi,
             pods=pods,
+            foreign_pods=foreign,
+            records=records,
+            gone=frozenset(record.uid for record in records if self.caches.pods.is_gone(record.uid)),
+            taken=self.caches.made_pods.taken(vmi.uid),
+            unrecorded=self.caches.made_pods.unrecorded(vmi.uid),
             attachments=self.caches.attachments_of(vmi, vm=vm),
-            migrations=self.caches.migrations_of(key),
+            migrations=migrations,
             has_lost_migration=has_lost_migration(vmi, migrations=self.caches.migrations),
             nodes=self.caches.nodes.all(),
             controller=self.caches.controller_of(vmi),
             policy=self._policy(vm, vmi),
             failures=tuple(failure for pod in pods for failure in self.caches.pod_failures.of(pod.uid).values()),
             start_failures=self._start_failures(pods),
-            orphans=self._orphans(vmi) if vmi.deleting else (),
+            orphans=self._orphans(vmi, records) if vmi.deleting else (),
             podless_since=self.caches.podless_since(vmi),
             vm=vm,
             vm_refusal=self.memory.refusal(vm.key, generation=vm.generation) if vm is not None else None,
@@ -100,14 +108,19 @@ class Gatherer:
         migration = self.caches.migrations.get(key)
         if migration is None:
             return None
-        vmi = self.caches.vmis.get(migration.vmi)
-        pods = self.caches.pods_of(vmi) if vmi is not None else ()
+        vmi, migrations = self.caches.vmis.get(migration.vmi), self.caches.migrations_of(migration.vmi)
+        owned, records = (self.caches.pods_of(vmi), self.caches.records_of(vmi)) if vmi is not None else ((), ())
+        pods, foreign = sort_out(vmi, owned, migrations=migrations, records=records) if vmi is not None else ((), ())
         return MigrationView(
             migration=migration,
             vmi=vmi,
             pods=pods,
+            foreign_pods=foreign,
+            records=records,
+            taken=self.caches.made_pods.taken(migration.uid),
+            unrecorded=self.caches.made_pods.unrecorded(migration.uid),
             start_failures=self._start_failures(pods),
-            migrations=self.caches.migrations_of(migration.vmi),
+            migrations=migrations,
             gone_pods=self.caches.gone_pods_of(migration),
             nodes=self.caches.nodes.all(),
             attachments=self.caches.attachments_of(vmi) if vmi is not None else KnownAttachments(),
@@ -145,10 +158,12 @@ class Gatherer:
             first_report_delay=max(self.settings.first_report_delay, _BUSY_FIRST_REPORT),
         )
 
-    def _orphans(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
-        """By name and label, which prove little: enough to delete them with the VMI, not to run a guest in one."""
-        named = (self.caches.pods.get(key) for key in known_pods(vmi, self.caches.migrations_of(vmi.key)))
-        return tuple(pod for pod in named if pod is not None and pod.owner is None and pod.created_by == vmi.uid)
+    def _orphans(self, vmi: VirtualMachineInstance, records: Sequence[PodRecord]) -> tuple[LauncherPod, ...]:
+        """Those of nicplug's that have lost their owner; where none is recorded, by name and label."""
+        uids = {record.uid for record in records}
+        named = (self.caches.pods.get(key) for key in known_pods(vmi, self.caches.migrations_of(vmi.key), records))
+        found = (pod for pod in named if pod is not None and pod.owner is None and pod.created_by == vmi.uid)
+        return tuple(pod for pod in found if pod.uid in uids or has_no_record(vmi, records))
 
     def _owner(self, vmi: VirtualMachineInstance) -> VirtualMachine | None:
         if vmi.owner is None:

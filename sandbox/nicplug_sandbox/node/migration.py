@@ -97,12 +97,16 @@ def is_compute_running(pod: Json) -> bool:
 
 
 def pods_of(*, vmi: Json, pods: Mirror, node: str) -> list[Json]:
-    """The VMI's pods on a node; a label alone makes no launcher (anybody can write it)."""
-    uid = vmi["metadata"]["uid"]
+    """The VMI's pods on a node; a label alone makes no launcher (anybody can write it).
+
+    The real node agent finds a launcher's socket by the uids in `activePods`: where there are any, no other pod counts.
+    """
+    uid, active = vmi["metadata"]["uid"], vmi.get("status", {}).get("activePods") or {}
     return [
         pod
         for pod in pods.by_index("vmi", uid)
         if pod["spec"].get("nodeName") == node
+        and (not active or pod["metadata"]["uid"] in active)
         and any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or ())
     ]
 

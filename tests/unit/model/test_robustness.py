@@ -97,6 +97,8 @@ MEMBERS = st.sampled_from(
         "network",
         "defaultNetworkInterface",
         "activePods",
+        "launcherPods",
+        "targetPod",
         "phaseTransitionTimestamps",
         "startFailure",
         "consecutiveFailCount",

@@ -184,13 +184,17 @@ async def test_the_answer_to_a_write_is_an_event(bench: Bench) -> None:
 
 
 async def test_a_vmi_gets_one_pod_however_often_it_is_asked_for(bench: Bench) -> None:
-    """The name follows from the uid: a second POST meets the first pod, not a second one."""
+    """The name follows from the uid: a second POST meets the first pod, not a second one.
+
+    Nobody knows whether that one is ours, though (test_pod_identity.py).
+    """
     bench.make_vmi()
     bench.hear()
     bench.api.after = [_fail(Unavailable("time-out after the write"))]
     with pytest.raises(Unavailable):
         await bench.reconciler.reconcile(VMI)
-    await bench.reconciler.reconcile(VMI)
+    with pytest.raises(Stale):
+        await bench.reconciler.reconcile(VMI)
     assert bench.api.writes == [("create", PODS), ("create", PODS)]
     assert len(bench.cluster.all(PODS)) == 1
     assert len(bench.caches.pods) == 1
@@ -347,26 +351,6 @@ async def test_a_vm_starts_as_soon_as_its_name_is_free(bench: Bench) -> None:
     found = bench.cluster.get(VMIS, NAME)
     assert found is not None
     assert found["metadata"]["ownerReferences"][0]["kind"] == "VirtualMachine"
-
-
-async def test_a_namesake_of_a_pod_is_told_on_the_vmi(bench: Bench) -> None:
-    bench.make_vmi()
-    bench.hear()
-    await bench.reconciler.reconcile(VMI)
-    (pod,) = bench.cluster.all(PODS)
-    bench.cluster.delete(PODS, pod["metadata"]["name"], by="somebody", force=True)
-    bench.caches.forget(CACHED[PODS], pod)
-    squatter = {"metadata": {"name": pod["metadata"]["name"]}, "spec": {}}
-    bench.cluster.create(PODS, squatter, by="somebody")
-    with pytest.raises(Rejected) as caught:
-        await bench.reconciler.reconcile(VMI)
-    assert bench.reconciler.note_refusal(VMI, caught.value, seconds=600)
-    bench.cluster.pass_time(1)
-    await bench.reconciler.reconcile(VMI)
-    found = bench.cluster.get(VMIS, NAME)
-    assert found is not None
-    rows = {row["type"]: row for row in found["status"]["conditions"]}
-    assert rows["Synchronized"]["reason"] == "NameTaken"
 
 
 async def _running(bench: Bench) -> str:

@@ -20,16 +20,18 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create:
-    """POST an object of a deterministic name; a 409 with the same owner means it is done.
+    """POST an object; a 409 with the same owner means it is done, but for a pod: only its uid tells whether it is ours.
 
     Attributes:
         owner_uid: uid of the controlling owner in `body`; tells our object from a namesake.
+        made_for: of a pod, uid of the migration that it is for; "" for the pod that starts the guest.
     """
 
     kind: Kind
     key: ObjectKey
     owner_uid: str
     body: FrozenJson = field(repr=False)
+    made_for: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

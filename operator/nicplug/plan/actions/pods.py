@@ -19,11 +19,14 @@ class ConfirmPod:
     Attributes:
         keys: the pods by name, at least one.
         owner: the VMI that misses them.
+        uids: of the pods that nicplug has made; one of another uid has only taken the name. None: nobody has recorded
+            them, and the owner decides.
     """
 
     keys: tuple[PodKey, ...]
     owner: VmiKey
     owner_uid: str
+    uids: frozenset[str] | None = None
 
     kind = Kind.POD
 
@@ -40,12 +43,14 @@ class FindPod:
     Attributes:
         migration: who misses it.
         owner_uid: of the VMI.
+        uids: as in `ConfirmPod`.
     """
 
     key: PodKey
     migration: MigrationKey
     migration_uid: str
     owner_uid: str
+    uids: frozenset[str] | None = None
 
     kind = Kind.POD
 

@@ -9,9 +9,10 @@ from nicplug.model.metadata import mapping, text
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNOTATION, MIGRATION_VMI_LABEL
+from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
-from nicplug.plan.actions import Action, Annotate, Kind, PatchFinalizers, SetLabel
+from nicplug.plan.actions import Action, Annotate, Delete, Kind, PatchFinalizers, SetLabel
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.hand_off import hand_off, label_target_node, request_abort
 from nicplug.plan.migration.target_networks import missing_interfaces
@@ -19,7 +20,10 @@ from nicplug.plan.migration.target_pod import create_target_pod
 from nicplug.plan.migration.timeouts import NODE_AGENT_PATIENCE, agent_deadline
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import MigrationView
+from nicplug.plan.vmi.launcher_pod import target_pod_key
+from nicplug.plan.vmi.own_pods import announce_taken_name, leftovers, record_of, waits_for_record
 from nicplug.plan.vmi.state_patches import mark_failed
+from nicplug.plan.vmi.stray_pods import announce_leftover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,15 +59,31 @@ def adopt(facts: Facts) -> Iterator[Action]:
         )
 
 
-def make_target_pod(view: MigrationView, facts: Facts) -> Effects:
+def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
     """In Pending, once nothing stands against it and there is room."""
     if facts.vmi is None or facts.target is not None or not view.slot.is_granted:
         return Effects()
+    migration, unrecorded = facts.migration, leftover_targets(view, facts)
+    if waits_for_record(view, unrecorded, now=now) is not None:
+        return Effects()
+    deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in unrecorded]
     create = create_target_pod(view, facts.vmi)
+    wanted = target_pod_key(facts.vmi, migration_uid=migration.uid)
     return Effects(
-        actions=(create,),
-        announcements=(normal("SuccessfulCreate", f"Created migration target pod {create.key.name}"),),
+        actions=(*deletions, create),
+        announcements=(
+            *map(announce_leftover, unrecorded),
+            normal("SuccessfulCreate", f"Created migration target pod {create.key.name}"),
+            *announce_taken_name(create, wanted, about=Subject.MIGRATION),
+        ),
     )
+
+
+def leftover_targets(view: MigrationView, facts: Facts) -> tuple[LauncherPod, ...]:
+    """Pods that say that they were made for this migration, by nicplug, and that nobody has recorded."""
+    if facts.vmi is None:
+        return ()
+    return tuple(pod for pod in leftovers(view, facts.vmi) if pod.migration_uid == facts.migration.uid)
 
 
 def act(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
@@ -93,6 +113,9 @@ def _hand_off(view: MigrationView, facts: Facts) -> Effects:
             migration_uid=facts.migration.uid,
             source=source,
             target=target,
+            made=(
+                record_of(pod, vmi=vmi, records=view.records, migrations=view.migrations) for pod in (source, target)
+            ),
             configuration=thaw(
                 view.config.migration_configuration if view.config is not None else migration_configuration({})
             ),

@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
+from nicplug.model.pod_record import TARGET_POD_MEMBER
 from nicplug.plan.actions import Action
-from nicplug.plan.migration.actions import Effects, act, adopt, make_target_pod, normal, warning
+from nicplug.plan.migration.actions import Effects, act, adopt, leftover_targets, make_target_pod, normal, warning
 from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
 from nicplug.plan.migration.at_fault import causes_at_fault, nics_at_fault
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle, find_obstacle
@@ -33,6 +34,7 @@ from nicplug.plan.outcome import Announcement, Plan, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.views import MigrationView
+from nicplug.plan.vmi.own_pods import waits_for_record
 
 # A VMI that was created a moment before its migration is told by another watch.
 VMI_PATIENCE = timedelta(seconds=2)
@@ -133,7 +135,7 @@ def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
         event = f"Migration failed because it could not begin: {obstacle.message}"
         return _fail(view, facts, Ending(reason=obstacle.reason, event=event), now=now)
     if is_waiting:
-        effects = make_target_pod(view, facts) if obstacle is None else Effects()
+        effects = make_target_pod(view, facts, now=now) if obstacle is None else Effects()
     else:
         effects = act(view, facts, now=now)
     last = entered[-1] if entered else phase
@@ -142,10 +144,14 @@ def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
         entered=entered,
         progress=_succeeded(facts) if is_over else describe(view, facts, last, obstacle, now=now),
         effects=Effects(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
-        moments=_moments(facts, obstacle, now=now),
+        moments=(*_moments(facts, obstacle, now=now), _record_due(view, facts, now=now) if is_waiting else None),
         wants_slot=is_waiting and obstacle is None,
     )
     return _assemble(view, facts, outcome, now=now)
+
+
+def _record_due(view: MigrationView, facts: Facts, *, now: datetime) -> datetime | None:
+    return waits_for_record(view, leftover_targets(view, facts), now=now)
 
 
 def _succeeded(facts: Facts) -> Progress:
@@ -200,7 +206,11 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
         wanted[AT_FAULT_MEMBER] = names
         if causes := causes_at_fault(view, facts, names):
             wanted[CAUSES_AT_FAULT_MEMBER] = causes
+    if facts.target is not None and migration.target_pod is None:
+        wanted[TARGET_POD_MEMBER] = {"name": facts.target.key.name, "uid": facts.target.uid}
     changes = changed_members(seen=migration.status, wanted=wanted)
+    # Of a pod that an earlier version has made: it comes with the next phase.
+    changes = {} if changes.keys() == {TARGET_POD_MEMBER} else changes
     if changes:  # on the way it is a copy for people, which is not worth a write of its own
         changes |= changed_members(seen=migration.status, wanted={**status, **copied_state(facts)})
     before = told_of(migration)

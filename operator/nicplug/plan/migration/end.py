@@ -14,7 +14,7 @@ from nicplug.model.migration import Migration, MigrationPhase, migration_state_i
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchStatus
-from nicplug.plan.migration.actions import Effects, normal, warning
+from nicplug.plan.migration.actions import Effects, leftover_targets, normal, warning
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.garbage import old_migrations
 from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, request_abort
@@ -24,8 +24,9 @@ from nicplug.plan.migration.timeouts import told_of
 from nicplug.plan.outcome import Plan, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
-from nicplug.plan.vmi.launcher_pod import target_pod_key
+from nicplug.plan.vmi.own_pods import target_key
 from nicplug.plan.vmi.state_patches import mark_failed
+from nicplug.plan.vmi.stray_pods import announce_leftover
 
 KEPT_WITHOUT_VMI = timedelta(minutes=10)
 # Virt-handler breaks a copy off within a second; one that does not answer so long will not.
@@ -38,6 +39,7 @@ def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     parts = (
         _tell_node_agents(view, facts, now=now) if is_failed else Effects(),
         _delete_target(view, facts, now=now) if is_failed else _delete_source(view, facts),
+        _delete_leftovers(view, facts),
         Effects(actions=tuple(_last_writes(view, facts, now=now))),
         Effects(actions=tuple(old_migrations(view))),
     )
@@ -80,7 +82,7 @@ def _is_told_now(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
     state, vmi = facts.state, facts.vmi
     if vmi is None or not facts.is_ours or not state.is_active or _is_aborting(view, facts, now=now):
         return False
-    is_gone = facts.target is None and target_pod_key(vmi, migration_uid=facts.migration.uid) in view.gone_pods
+    is_gone = facts.target is None and target_key(view, vmi, migration_uid=facts.migration.uid) in view.gone_pods
     return state.target_ready_at is None or vmi.is_final or is_gone
 
 
@@ -125,6 +127,15 @@ def _delete_target(view: MigrationView, facts: Facts, *, now: datetime) -> Effec
     return Effects(
         actions=(delete,) if _is_told_now(view, facts, now=now) else (check_guest(vmi), delete),
         announcements=(normal("SuccessfulDelete", _why_deleted(facts.migration, pod)),),
+    )
+
+
+def _delete_leftovers(view: MigrationView, facts: Facts) -> Effects:
+    """Pods for this migration that nobody has recorded, and nobody will: no guest runs in one."""
+    left = leftover_targets(view, facts)
+    return Effects(
+        actions=tuple(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left),
+        announcements=tuple(map(announce_leftover, left)),
     )
 
 

@@ -9,7 +9,7 @@ from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.migration.named_networks import is_of_networks, nics_named
 from nicplug.plan.views import MigrationView
-from nicplug.plan.vmi.launcher_pod import target_pod_key
+from nicplug.plan.vmi.own_pods import target_key
 
 # Own, in `status`: which VMI of that name the migration was accepted for.
 VMI_UID_MEMBER = "vmiUid"
@@ -23,7 +23,7 @@ class Facts:
         vmi: the VMI that it moves; None when there is none, or only a later one of its name.
         is_replaced: there is a VMI of its name, and it is another one.
         state: what the VMI's status says about its present or last migration, whichever that is.
-        target: the pod made for this very migration, by a name that only nicplug gives, controlled by the VMI.
+        target: the pod that nicplug has made for this very migration.
         start_failure: why the target pod, which waits for its start, could not when that was last tried; "" when
             nobody has said so.
         named_nics: those of the VMI on the network that it names.
@@ -120,7 +120,7 @@ def find_target(view: MigrationView, migration: Migration) -> LauncherPod | None
     """The target pod of a migration of this VMI."""
     if view.vmi is None:
         return None
-    key = target_pod_key(view.vmi, migration_uid=migration.uid)
+    key = target_key(view, view.vmi, migration_uid=migration.uid)
     return next((pod for pod in view.pods if pod.key == key), None)
 
 

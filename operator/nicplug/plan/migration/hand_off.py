@@ -4,13 +4,14 @@ Each is one guarded patch of `status.migrationState`. Source: KubeVirt 1.9 `migr
 `handleMarkMigrationFailedOnVMI`, `markMigrationAbortInVmiStatus`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.metadata import mapping, text
 from nicplug.model.names import MIGRATION_TARGET_NODE_LABEL
 from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER, PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, CheckGuest, HandOffStep, Kind, PatchMigrationState, SetLabel
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE, patch_state, replace_state, seen_state
@@ -26,6 +27,7 @@ def hand_off(
     source: LauncherPod,
     target: LauncherPod,
     configuration: Mapping[str, Any],
+    made: Iterable[PodRecord],
 ) -> tuple[Action, ...]:
     """Label first, then state.
 
@@ -34,6 +36,7 @@ def hand_off(
     label right; the other way round the migration would look handed off, and nobody would be told.
 
     Args:
+        made: the records of both pods.
         configuration: what the migration runs by; a KubeVirt CR that is edited later changes nothing about it.
     """
     state = {
@@ -46,15 +49,18 @@ def hand_off(
     }
     # The node is a guard alone: the guest is still where the source pod is. By the uid of its pod virt-handler finds
     # the launcher's socket, which it would look for in vain until the VMI's own report came.
-    pods = vmi.read_status().get(_PODS)
+    status = vmi.read_status()
+    pods = status.get(_PODS)
+    records = {record.uid: record.to_row() for record in (*(vmi.launcher_pods or ()), *made)}
     patch = patch_state(
         vmi,
         step=HandOffStep.HAND_OFF,
-        seen={MIGRATION_STATE: vmi.read_status().get(MIGRATION_STATE), "nodeName": vmi.node_name, _PODS: pods},
+        seen={name: status.get(name) for name in (MIGRATION_STATE, "nodeName", _PODS, LAUNCHER_PODS_MEMBER)},
         wanted={
             MIGRATION_STATE: state,
             "nodeName": vmi.node_name,
             _PODS: {**mapping(pods), target.uid: target.node_name},
+            LAUNCHER_PODS_MEMBER: list(records.values()),
         },
     )
     label = label_target_node(vmi, target.node_name)

@@ -20,7 +20,8 @@ from nicplug.plan.migration.given_up import nics_not_brought, with_networks_that
 from nicplug.plan.migration.placement import target_selector
 from nicplug.plan.migration.target_networks import as_it_moves, unusable_networks
 from nicplug.plan.views import MigrationView
-from nicplug.plan.vmi.launcher_pod import create_launcher_pod, target_pod_key
+from nicplug.plan.vmi.launcher_pod import create_launcher_pod, free_pod_key
+from nicplug.plan.vmi.own_pods import taken_names
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
@@ -37,7 +38,7 @@ def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Creat
         attachments=view.attachments,
         left_out=left_out,
     )
-    key = target_pod_key(vmi, migration_uid=migration.uid)
+    key = free_pod_key(vmi, migration_uid=migration.uid, taken=taken_names(view), salt=view.settings.name_salt)
     body: dict[str, Any] = thaw(launcher.body)
     metadata, spec = body["metadata"], body["spec"]
     metadata["name"] = key.name
@@ -46,7 +47,7 @@ def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Creat
     spec["affinity"] = _away_from_source(mapping(spec.get("affinity")), vmi_uid=vmi.uid)
     if selector := target_selector(view, vmi):
         spec["nodeSelector"] = selector
-    return Create(kind=Kind.POD, key=key, owner_uid=launcher.owner_uid, body=freeze(body))
+    return Create(kind=Kind.POD, key=key, owner_uid=launcher.owner_uid, body=freeze(body), made_for=migration.uid)
 
 
 def _away_from_source(affinity: Mapping[str, Any], *, vmi_uid: str) -> dict[str, Any]:

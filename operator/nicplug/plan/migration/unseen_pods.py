@@ -10,7 +10,7 @@ from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.plan.actions import FindPod
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.views import MigrationView
-from nicplug.plan.vmi.launcher_pod import target_pod_key
+from nicplug.plan.vmi.own_pods import has_unrecorded_target, recorded_uids, target_key
 
 
 def find_unseen_pod(view: MigrationView, facts: Facts) -> FindPod | None:
@@ -18,17 +18,23 @@ def find_unseen_pod(view: MigrationView, facts: Facts) -> FindPod | None:
     vmi, migration = facts.vmi, facts.migration
     if vmi is None:
         return None
-    key = _needed(facts)
+    key = _needed(view, facts)
     if key is None or key in view.gone_pods or any(pod.key == key for pod in view.pods):
         return None
-    return FindPod(key=key, migration=migration.key, migration_uid=migration.uid, owner_uid=vmi.uid)
+    return FindPod(
+        key=key,
+        migration=migration.key,
+        migration_uid=migration.uid,
+        owner_uid=vmi.uid,
+        uids=None if has_unrecorded_target(migration) else recorded_uids(view, vmi),
+    )
 
 
-def _needed(facts: Facts) -> PodKey | None:
+def _needed(view: MigrationView, facts: Facts) -> PodKey | None:
     vmi, migration = facts.vmi, facts.migration
     if vmi is None:
         return None
-    target = target_pod_key(vmi, migration_uid=migration.uid)
+    target = target_key(view, vmi, migration_uid=migration.uid)
     if not migration.is_final:
         return target if migration.has_target and not vmi.is_final else None
     # Once the finalizer is gone the migration has been through with its pods.

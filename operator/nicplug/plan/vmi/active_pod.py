@@ -1,7 +1,7 @@
 """Which pod runs the guest, and what keeps it in sight.
 
 A guest has one pod, and two while it is migrated. Source: KubeVirt 1.9 `CurrentVMIPod`, which takes the newest pod on
-the VMI's node; here a pod counts by a name that only nicplug or the hand-off of a migration gives.
+the VMI's node; here only a pod counts that nicplug has made (`plan.vmi.own_pods`).
 """
 
 from collections.abc import Iterable
@@ -10,10 +10,12 @@ from nicplug.model.keys import PodKey
 from nicplug.model.migration import Migration, MigrationState, migration_state_in
 from nicplug.model.names import CREATED_BY_LABEL, LAUNCHER_LABEL, LAUNCHER_LABEL_VALUE
 from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_record import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import ConfirmPod, LabelChange, RestoreLabels
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
+from nicplug.plan.vmi.own_pods import first_pod_key, has_unrecorded_target, recorded_uids, target_key
 
 
 def active_pod(view: VmiView) -> LauncherPod | None:
@@ -22,9 +24,8 @@ def active_pod(view: VmiView) -> LauncherPod | None:
     The VMI's node decides, which the target's node agent changes when the guest has arrived. On that node it is the
     pod that the hand-off named, else the one that nicplug made, else the newest.
 
-    The owner's uid was matched when the view was gathered; labels alone prove nothing (CVE-2025-64435). Whoever may
-    create pods may name our VMI as their owner, but cannot take the name that only we make: before the VMI has
-    a node, no other pod counts.
+    That nicplug has made them was seen to when the view was gathered; owners and labels prove nothing
+    (CVE-2025-64435).
     """
     state = _state(view)
     expected, node = _expected(view, state), view.vmi.node_name
@@ -32,13 +33,13 @@ def active_pod(view: VmiView) -> LauncherPod | None:
     found = next((pod for pod in on_node if pod.key == expected), None)
     if found is None or found.is_down_or_going:
         found = _arrived(view, state) or found
-    is_told = expected != launcher_pod_key(view.vmi)
+    is_told = expected != first_pod_key(view, view.vmi)
     if found is not None and (is_told or not found.is_down_or_going):
         return found
     # Somebody may have written another pod's name: once it is known not to exist, it tells nothing.
     if is_told and not view.is_podless:
         return None
-    known = set(known_pods(view.vmi, view.migrations))
+    known = set(_known_pods(view))
     candidates = [pod for pod in on_node if pod.key in known or node]
     by_age = sorted(
         candidates,
@@ -54,7 +55,7 @@ def _is_guess(pod: LauncherPod, view: VmiView, *, expected: PodKey) -> bool:
 
     Without them nothing keeps a target off its node either (anti-affinity).
     """
-    targets = {target_pod_key(view.vmi, migration_uid=item.uid) for item in view.migrations}
+    targets = {target_key(view, view.vmi, migration_uid=item.uid) for item in view.migrations}
     return pod.key in targets and all(item.key != expected for item in view.pods)
 
 
@@ -81,13 +82,13 @@ def confirm_pod(view: VmiView) -> ConfirmPod:
 
     For the others too: the name that is expected may be somebody's invention, written into the migration's state.
     """
-    keys = (_expected(view, _state(view)), *known_pods(view.vmi, view.migrations))
+    keys = (_expected(view, _state(view)), *_known_pods(view))
     return _confirm(view, tuple(dict.fromkeys(keys)))
 
 
 def confirm_pods(view: VmiView) -> ConfirmPod:
     """Ask for every pod that was ever made, as far as is known: none may outlive its VMI unseen."""
-    return _confirm(view, known_pods(view.vmi, view.migrations))
+    return _confirm(view, _known_pods(view))
 
 
 def restore_labels(pod: LauncherPod, *, vmi_uid: str) -> RestoreLabels | None:
@@ -103,27 +104,36 @@ def restore_labels(pod: LauncherPod, *, vmi_uid: str) -> RestoreLabels | None:
     return RestoreLabels(key=pod.key, uid=pod.uid, changes=lost, has_labels=pod.has_labels) if lost else None
 
 
-def known_pods(vmi: VirtualMachineInstance, migrations: Iterable[Migration]) -> tuple[PodKey, ...]:
+def known_pods(
+    vmi: VirtualMachineInstance, migrations: Iterable[Migration], records: Iterable[PodRecord]
+) -> tuple[PodKey, ...]:
     """The names of all pods of this VMI that we know of, whether or not they exist.
 
     Args:
         migrations: those that name the VMI.
+        records: of the pods that nicplug has made, as far as it has kept a record.
     """
     state = migration_state_in(vmi.status)
+    recorded = [record.key for record in records]
     handed_off = (PodKey(vmi.key.namespace, name) for name in (state.source_pod, state.target_pod) if name)
-    targets = (target_pod_key(vmi, migration_uid=item.uid) for item in migrations)
-    return tuple(dict.fromkeys((launcher_pod_key(vmi), *handed_off, *targets)))
+    targets = (target_pod_key(vmi, migration_uid=item.uid) for item in migrations if has_unrecorded_target(item))
+    return tuple(dict.fromkeys((*(recorded or [launcher_pod_key(vmi)]), *handed_off, *targets)))
+
+
+def _known_pods(view: VmiView) -> tuple[PodKey, ...]:
+    return known_pods(view.vmi, view.migrations, view.records)
 
 
 def _confirm(view: VmiView, keys: tuple[PodKey, ...]) -> ConfirmPod:
-    return ConfirmPod(keys=keys, owner=view.vmi.key, owner_uid=view.vmi.uid)
+    uids = recorded_uids(view, view.vmi)
+    return ConfirmPod(keys=keys, owner=view.vmi.key, owner_uid=view.vmi.uid, uids=uids)
 
 
 def _expected(view: VmiView, state: MigrationState) -> PodKey:
     """The pod that runs the guest by what VMI and hand-off say; the first one until a migration says otherwise."""
     vmi = view.vmi
     if not vmi.node_name or not state.migration_uid:
-        return launcher_pod_key(vmi)
+        return first_pod_key(view, vmi)
     is_at_target = vmi.node_name == state.target_node
     is_at_source = vmi.node_name == state.source_node
     if is_at_target and is_at_source:  # nothing keeps a target that somebody else made off the source's node
@@ -132,7 +142,7 @@ def _expected(view: VmiView, state: MigrationState) -> PodKey:
         return PodKey(vmi.key.namespace, state.source_pod)
     if is_at_target and state.target_pod:
         return PodKey(vmi.key.namespace, state.target_pod)
-    return launcher_pod_key(vmi)
+    return first_pod_key(view, vmi)
 
 
 def _arrived(view: VmiView, state: MigrationState) -> LauncherPod | None:

@@ -11,10 +11,12 @@ from nicplug.model.metadata import objects, text
 from nicplug.model.names import VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation, parse_operations
 from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER
 from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import (
     Action,
+    CheckUnchanged,
     Delete,
     Kind,
     LabelNode,
@@ -35,12 +37,13 @@ from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, may_have_moved, restore_labels
 from nicplug.plan.vmi.end import plan_end, release_final
-from nicplug.plan.vmi.launcher_pod import create_launcher_pod
+from nicplug.plan.vmi.launcher_pod import create_launcher_pod, launcher_pod_key
 from nicplug.plan.vmi.lost_migration import end_lost_migration
 from nicplug.plan.vmi.migration_required import with_migration_required
 from nicplug.plan.vmi.moving import is_moving, target_pod
 from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
 from nicplug.plan.vmi.outdated_attachments import announce_outdated_attachments
+from nicplug.plan.vmi.own_pods import announce_taken_name, leftovers, taken_names, waits_for_record
 from nicplug.plan.vmi.phase import decide_phase
 from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.pod_networks import (
@@ -55,7 +58,7 @@ from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew
 from nicplug.plan.vmi.roll_back import plan_roll_back
 from nicplug.plan.vmi.start_failure import announce_start_failure
 from nicplug.plan.vmi.status import plan_conditions, pod_members
-from nicplug.plan.vmi.stray_pods import plan_stray_pods
+from nicplug.plan.vmi.stray_pods import announce_leftover, plan_stray_pods
 
 
 def plan_vmi(view: VmiView, *, now: datetime) -> Plan:
@@ -86,6 +89,11 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
         return Plan(actions=(patch,), notes=("finalizer before pod: no pod may outlive its VMI unseen",))
     if view.refusal is not None:
         return _plan_life(view, pod=None, now=now)
+    unrecorded = leftovers(view, vmi)
+    if (due := waits_for_record(view, unrecorded, now=now)) is not None:
+        return Plan(again_at=due, notes=("another leader may have made a pod, and be about to record it",))
+    if unrecorded:
+        return _delete_leftovers(view, unrecorded)
     if refusal := refuse_unregistered_plugin(vmi=vmi, config=view.config):
         return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
     forbidden = networks_to_allow_later(view)
@@ -100,10 +108,23 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
     if lacking is not None:
         return _plan_refused_pod(replace(view, refusal=lacking), lacking, now=now)
     pod = create_launcher_pod(
-        vmi=vmi, settings=view.settings, config=view.config, attachments=view.attachments, left_out=missing | forbidden
+        vmi=vmi,
+        settings=view.settings,
+        config=view.config,
+        attachments=view.attachments,
+        left_out=missing | forbidden,
+        taken=taken_names(view),
     )
     event = _normal("SuccessfulCreate", f"Created virtual machine pod {pod.key.name}")
-    return Plan(actions=(pod,), announcements=(event,))
+    return Plan(actions=(pod,), announcements=(event, *announce_taken_name(pod, launcher_pod_key(vmi))))
+
+
+def _delete_leftovers(view: VmiView, pods: Sequence[LauncherPod]) -> Plan:
+    """Before another one is made, and only while nobody has recorded one of them."""
+    vmi = view.vmi
+    check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
+    deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in pods]
+    return Plan(actions=(check, *deletions), announcements=tuple(map(announce_leftover, pods)))
 
 
 def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan:
@@ -183,7 +204,8 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     renewals = tuple(announce_renewal(item) for item in actions if isinstance(item, Delete) and item.kind is Kind.POD)
     changes = _guarded(changed_members(seen=vmi.status, wanted=life.wanted), life.wanted)
     # It changes with what it counts; a number alone is not worth a write.
-    changes = {} if changes.keys() == {"pciBudget"} else changes
+    # The record of the pods that an earlier version has made can wait for another reason to write, too.
+    changes = {} if changes.keys() <= {"pciBudget", LAUNCHER_PODS_MEMBER} else changes
     is_running = life.phase is VmiPhase.RUNNING
     transitions = find_transitions(
         before=life.records,

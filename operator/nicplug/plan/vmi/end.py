@@ -13,14 +13,16 @@ from nicplug.plan.status import StatusDecision, changed_members, decide_status
 from nicplug.plan.views import VmiView
 from nicplug.plan.vm.run_strategy import is_recorded
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pods, restore_labels
+from nicplug.plan.vmi.own_pods import leftovers
 from nicplug.plan.vmi.status import pod_members, with_ready, with_synchronized
 
 
 def plan_end(view: VmiView, *, now: datetime) -> Plan:
     """What to do for a VMI that is being deleted."""
-    pods = (*view.pods, *view.orphans)
-    if pods:
-        return _plan_pods_end(view, pods, now=now)
+    # What nobody has recorded is deleted too, but not waited for: it may be somebody else's, and has no guest.
+    doubtful = leftovers(view, view.vmi) if view.refusal is None else ()
+    if view.pods or view.orphans or doubtful:
+        return _plan_pods_end(view, doubtful, now=now)
     vmi = view.vmi
     # Only with this finalizer was a pod ever made.
     if VMI_FINALIZER in vmi.finalizers and not view.is_podless:
@@ -50,17 +52,17 @@ def _finalizers(vmi: VirtualMachineInstance, wanted: tuple[str, ...]) -> PatchFi
     return PatchFinalizers(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, seen=vmi.finalizers, wanted=wanted)
 
 
-def _plan_pods_end(view: VmiView, pods: tuple[LauncherPod, ...], *, now: datetime) -> Plan:
+def _plan_pods_end(view: VmiView, doubtful: tuple[LauncherPod, ...], *, now: datetime) -> Plan:
     """Delete them; a pod that takes its time is a report, a quick end is over before it is due."""
+    pods = (*view.pods, *view.orphans)
     labels = [patch for pod in pods if (patch := restore_labels(pod, vmi_uid=view.vmi.uid)) is not None]
     refused = view.refusal is not None and view.refusal.reason == Reason.FAILED_DELETE
-    doomed = [pod for pod in pods if not pod.deleting and not refused]
+    doomed = [pod for pod in (*pods, *doubtful) if not pod.deleting and not refused]
     deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in doomed]
     announcements = tuple(_deleted(pod) for pod in doomed)
     actions: list[Action] = [*labels, *deletions]
-    return _with_status(
-        view, actions, pod=active_pod(view) or pods[0], phase=view.vmi.phase, now=now, announcements=announcements
-    )
+    pod = active_pod(view) or next(iter(pods), None)
+    return _with_status(view, actions, pod=pod, phase=view.vmi.phase, now=now, announcements=announcements)
 
 
 def _deleted(pod: LauncherPod) -> Announcement:

@@ -5,7 +5,8 @@ migration need; volumes and devices of the guest belong to the node side.
 """
 
 import hashlib
-from collections.abc import Mapping
+import itertools
+from collections.abc import Container, Mapping
 from typing import Any
 
 from nicplug.elided import ELIDED_MEMBERS
@@ -90,6 +91,21 @@ def target_pod_key(vmi: VirtualMachineInstance, *, migration_uid: str) -> PodKey
     return _pod_key(vmi, seed=f"{vmi.uid}/{migration_uid}")
 
 
+def free_pod_key(
+    vmi: VirtualMachineInstance, *, migration_uid: str = "", taken: Container[PodKey], salt: str
+) -> PodKey:
+    """The first name that nobody else's pod has.
+
+    The first one is the same for every leader, so that two of them make one pod. Anybody can work it out and take it;
+    the others follow from what only this process knows, so that nobody can take them before they are used.
+    """
+    first = target_pod_key(vmi, migration_uid=migration_uid) if migration_uid else launcher_pod_key(vmi)
+    if first not in taken:
+        return first
+    names = (_pod_key(vmi, seed=f"{salt}/{vmi.uid}/{migration_uid}/{count}") for count in itertools.count(1))
+    return next(name for name in names if name not in taken)
+
+
 def _pod_key(vmi: VirtualMachineInstance, *, seed: str) -> PodKey:
     digits = hashlib.sha256(seed.encode()).hexdigest()[:_NAME_DIGITS]
     longest = _LONGEST_POD_NAME - len(_NAME_PREFIX) - 1 - len(digits)
@@ -103,6 +119,7 @@ def create_launcher_pod(
     config: KubevirtConfig | None = None,
     attachments: KnownAttachments = _NOTHING_KNOWN,
     left_out: frozenset[str] = frozenset(),
+    taken: Container[PodKey] = frozenset(),
 ) -> Create:
     """The POST of the pod that will run this VMI.
 
@@ -110,8 +127,9 @@ def create_launcher_pod(
         config: the KubeVirt CR; None when there is none, and its defaults hold.
         attachments: by which the networks tell what device they need.
         left_out: networks that the pod is made without.
+        taken: names that pods of others have.
     """
-    key = launcher_pod_key(vmi)
+    key = free_pod_key(vmi, taken=taken, salt=settings.name_salt)
     spec = _pod_spec(vmi, settings=settings, config=config)
     annotations = _annotations(vmi, config=config, known=attachments, left_out=left_out)
     body = {

@@ -12,7 +12,7 @@ from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.links import networks_asked_for
 from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.launcher_pod import target_pod_key
+from nicplug.plan.vmi.own_pods import target_key
 
 
 def is_moving(view: VmiView) -> bool:
@@ -23,11 +23,10 @@ def is_moving(view: VmiView) -> bool:
 def target_pod(view: VmiView) -> LauncherPod | None:
     """The live pod that the VMI moves to, or has just moved to while its migration goes on; None when there is none.
 
-    Whoever may create pods may name our VMI as their owner and label them: only the name that we give, or that the
-    hand-off has written into the status, is believed.
+    Among those that nicplug has made: whoever may create pods may name our VMI as their owner and label them.
     """
     state = migration_state(view)
-    names = {target_pod_key(view.vmi, migration_uid=item.uid) for item in _under_way(view)}
+    names = {target_key(view, view.vmi, migration_uid=item.uid) for item in _under_way(view)}
     found = [pod for pod in view.pods if not pod.is_finished]
     handed_off = [pod for pod in found if state.is_active and pod.key.name == state.target_pod]
     made = [pod for pod in found if pod.key in names]
@@ -45,7 +44,7 @@ def journey_of(view: VmiView) -> Journey | None:
     if not found:
         name = f"a migration ({state.migration_uid})"
         return Journey(name=name, is_own=False, has_target=True, networks=networks) if pod is not None else None
-    names = {item.uid: target_pod_key(view.vmi, migration_uid=item.uid) for item in found}
+    names = {item.uid: target_key(view, view.vmi, migration_uid=item.uid) for item in found}
     leading = [item for item in found if item.uid == state.migration_uid and state.is_active]
     leading += [item for item in found if pod is not None and names[item.uid] == pod.key]
     leading += [item for item in found if item.has_target]

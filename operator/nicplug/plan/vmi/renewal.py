@@ -9,7 +9,8 @@ from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.launcher_pod import launcher_pod_key, pod_spec_digest
+from nicplug.plan.vmi.launcher_pod import pod_spec_digest
+from nicplug.plan.vmi.own_pods import migration_of
 from nicplug.plan.vmi.phase import is_starting
 
 
@@ -20,7 +21,7 @@ def is_outdated(view: VmiView, pod: LauncherPod | None) -> bool:
     """
     if pod is None or pod.node_name or not pod.made_with or not is_starting(view.vmi):
         return False
-    if pod.key != launcher_pod_key(view.vmi):
+    if migration_of(view, pod):
         return False
     return pod.made_with != pod_spec_digest(view.vmi, settings=view.settings, config=view.config)
 

@@ -28,6 +28,7 @@ from nicplug.model.conditions import (
 from nicplug.model.metadata import objects, text
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.operations import unsettled
@@ -35,6 +36,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import has_moved_to
 from nicplug.plan.vmi.outdated_attachments import with_outdated_attachments
+from nicplug.plan.vmi.own_pods import pods_to_record
 from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, is_starting
 from nicplug.plan.vmi.pod_fate import what_ends
 from nicplug.plan.vmi.policy_problems import with_policy_problems
@@ -186,6 +188,7 @@ def pod_members(
 ) -> dict[str, Any]:
     """Phase and what follows from the pods, apart from conditions and NICs."""
     members: dict[str, Any] = {"activePods": {item.uid: item.node_name for item in view.pods} or None}
+    members[LAUNCHER_PODS_MEMBER] = [record.to_row() for record in pods_to_record(view, pod=pod)] or None
     if phase is not view.vmi.phase:
         timestamps = objects(status.get("phaseTransitionTimestamps"))
         members["phase"] = str(phase)

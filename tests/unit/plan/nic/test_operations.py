@@ -1117,6 +1117,7 @@ ELSEWHERE: dict[Reason, Plan] = {
     Reason.INVALID_STATE_CHANGE_REQUEST: plan_vm(
         vm_view(vm(run_strategy="Manual", status={"stateChangeRequests": [{"action": "Pause"}]})), now=NOW
     ),
+    Reason.FOREIGN_POD: plan_vmi(vmi_view(vmi(phase=""), foreign=[pod()]), now=NOW),
     Reason.LAUNCHER_POD_LOST: plan_vmi(vmi_view(vmi()), now=NOW),
     Reason.INVALID_HOTPLUG_POLICY: plan_vmi(
         replace(vmi_view(vmi(), pod(), pending_since=later(-9)), policy=HotplugPolicy(problems=("no",))), now=NOW

@@ -457,7 +457,7 @@ class TestEnd:
         assert [action for action in plan.actions if not isinstance(action, PatchStatus)] == []
 
     def test_every_pod_that_may_be_left_is_asked_for(self) -> None:
-        waiting = migration("Pending", name="b", uid=SECOND_UID)
+        waiting = migration("Scheduling", name="b", uid=SECOND_UID)
         plan = _plan(vmi(deleting=True, moving=MOVED), podless=False, migrations=[migration("Succeeded"), waiting])
         (action,) = plan.actions
         assert isinstance(action, ConfirmPod)

@@ -1,0 +1,59 @@
+"""The record of the pods that nicplug has made for a VMI, by uid, in the status of the VMI and of its migrations.
+
+Own members, `launcherPods` and `targetPod`. Whoever creates pods chooses their names, labels and owners; only nicplug
+and the node agents write these statuses, and no uid is ever used twice (docs/adr/0019).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nicplug.model.keys import PodKey
+from nicplug.model.metadata import mapping, objects, text
+
+LAUNCHER_PODS_MEMBER = "launcherPods"
+TARGET_POD_MEMBER = "targetPod"
+# A VMI has two pods while it moves. More are left only by a status that somebody else has written.
+_LONGEST_RECORD = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodRecord:
+    """One pod that nicplug has made.
+
+    Attributes:
+        migration_uid: of the migration that it was made for; "" for the pod that starts the guest.
+    """
+
+    key: PodKey
+    uid: str
+    migration_uid: str = ""
+
+    def to_row(self) -> dict[str, str]:
+        """As an entry of `launcherPods`."""
+        row = {"name": self.key.name, "uid": self.uid}
+        return {**row, "migrationUid": self.migration_uid} if self.migration_uid else row
+
+
+def parse_launcher_pods(status: Mapping[str, Any], *, namespace: str) -> tuple[PodRecord, ...] | None:
+    """The record in a VMI's status; None where no version of nicplug that keeps one has written it."""
+    rows = objects(status.get(LAUNCHER_PODS_MEMBER))[:_LONGEST_RECORD]
+    found = tuple(_parse(row, namespace=namespace, migration_uid=text(row.get("migrationUid"))) for row in rows)
+    return tuple(record for record in found if record is not None) or None
+
+
+def parse_target_pod(status: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
+    """The record in a migration's status."""
+    return _parse(mapping(status.get(TARGET_POD_MEMBER)), namespace=namespace, migration_uid=migration_uid)
+
+
+def parse_active_pods(status: Mapping[str, Any]) -> frozenset[str]:
+    """The uids in KubeVirt's `activePods`."""
+    return frozenset(mapping(status.get("activePods")))
+
+
+def _parse(row: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
+    name, uid = text(row.get("name")), text(row.get("uid"))
+    if not name or not uid:
+        return None
+    return PodRecord(key=PodKey(namespace, name), uid=uid, migration_uid=migration_uid)

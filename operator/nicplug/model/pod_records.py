@@ -1,0 +1,29 @@
+"""All records of the pods of one VMI: from its status, from its migrations, and from this process."""
+
+from collections.abc import Iterable
+
+from nicplug.model.migration import Migration
+from nicplug.model.pod_record import PodRecord
+from nicplug.model.vmi import VirtualMachineInstance
+
+
+def gather_records(
+    vmi: VirtualMachineInstance, migrations: Iterable[Migration], made: Iterable[PodRecord]
+) -> tuple[PodRecord, ...]:
+    """The records of all pods that count, those that the statuses tell first.
+
+    Args:
+        migrations: those that name the VMI.
+        made: pods that this process has made and nobody has recorded yet. Where another leader has recorded one in the
+            meantime, that one counts, and these have lost.
+    """
+    told = {record.uid: record for record in vmi.launcher_pods or ()}
+    waiting: dict[str, bool] = {}
+    for migration in migrations:
+        if migration.target_pod is not None:
+            told.setdefault(migration.target_pod.uid, migration.target_pod)
+        waiting[migration.uid] = migration.target_pod is None
+    for record in made:
+        if waiting.get(record.migration_uid, True) if record.migration_uid else vmi.is_unprocessed:
+            told.setdefault(record.uid, record)
+    return tuple(told.values())

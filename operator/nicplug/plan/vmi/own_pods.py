@@ -1,0 +1,187 @@
+"""Which pods nicplug has made: the only ones that run a guest, or that a guest moves to (docs/adr/0019).
+
+A pod's name, labels, annotations and owner are chosen by its creator. A pod counts by its uid alone: when the status of
+its VMI or migration records it, or when the API server has answered this very process that it has created it.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from nicplug.model.keys import PodKey
+from nicplug.model.migration import Migration, MigrationPhase, migration_state_in
+from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_record import PodRecord
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import Create
+from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import MigrationView, VmiView
+from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
+
+_DIGEST = re.compile("[0-9a-f]{16}")
+_ENTERED = frozenset(
+    {
+        MigrationPhase.SCHEDULING,
+        MigrationPhase.SCHEDULED,
+        MigrationPhase.PREPARING_TARGET,
+        MigrationPhase.TARGET_READY,
+        MigrationPhase.RUNNING,
+        MigrationPhase.SUCCEEDED,
+    }
+)
+
+
+def sort_out(
+    vmi: VirtualMachineInstance,
+    owned: Sequence[LauncherPod],
+    *,
+    migrations: Sequence[Migration],
+    records: Sequence[PodRecord],
+) -> tuple[tuple[LauncherPod, ...], tuple[LauncherPod, ...]]:
+    """The pods that nicplug has made, and those that somebody else has made, or nobody knows who.
+
+    Args:
+        owned: the pods that name the VMI as their controller.
+        migrations: those that name the VMI.
+        records: from `model.pod_records`.
+    """
+    uids = {record.uid for record in records}
+    own = tuple(pod for pod in owned if pod.uid in uids)
+    if len(own) == len(owned):
+        return own, ()
+    if has_no_record(vmi, records):
+        uids |= _taken_over(vmi, owned)
+    targets = {target_pod_key(vmi, migration_uid=item.uid) for item in migrations if has_unrecorded_target(item)}
+    own = tuple(pod for pod in owned if pod.uid in uids or pod.key in targets)
+    return own, tuple(pod for pod in owned if pod not in own)
+
+
+def has_no_record(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> bool:
+    """A version of nicplug that keeps no record was the last to write which pods the VMI has.
+
+    This version writes the record with the first phase that has a pod, and never an active pod that is not in it.
+    """
+    if vmi.is_unprocessed:
+        return False
+    return vmi.launcher_pods is None or not vmi.active_pods <= {record.uid for record in records}
+
+
+def has_unrecorded_target(migration: Migration) -> bool:
+    """The same of a migration: its target pod is recorded with the phase that says that there is one."""
+    if migration.target_pod is not None:
+        return False
+    if migration.phase is MigrationPhase.FAILED:
+        return migration.entered_at(MigrationPhase.SCHEDULING) is not None
+    return migration.phase in _ENTERED
+
+
+def _taken_over(vmi: VirtualMachineInstance, owned: Sequence[LauncherPod]) -> set[str]:
+    """The pods of a guest that was started without a record: by name, as the version that started it went by.
+
+    Only among those that its status counts: nobody can add one after that version has gone.
+    """
+    state = migration_state_in(vmi.status)
+    names = {launcher_pod_key(vmi).name, state.source_pod, state.target_pod}
+    counted = [pod for pod in owned if not vmi.active_pods or pod.uid in vmi.active_pods]
+    named = [pod for pod in counted if pod.key.name in names]
+    if not any(pod.node_name == vmi.node_name for pod in named):
+        # It has moved by a migration that nothing tells of any more.
+        named += [pod for pod in counted if pod.node_name == vmi.node_name]
+    return {pod.uid for pod in named}
+
+
+def first_pod_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> PodKey:
+    """The pod that was made to start the guest; its name, if it is still to be made."""
+    present = {pod.uid for pod in view.pods}
+    firsts = [record for record in view.records if not record.migration_uid]
+    found = [record.key for record in firsts if record.uid in present] or [record.key for record in firsts]
+    return found[0] if found else launcher_pod_key(vmi)
+
+
+def target_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance, *, migration_uid: str) -> PodKey:
+    """The pod that was made for a migration; its name, if it is still to be made."""
+    present = {pod.uid for pod in view.pods}
+    targets = [record for record in view.records if record.migration_uid == migration_uid]
+    found = [record.key for record in targets if record.uid in present] or [record.key for record in targets]
+    return found[0] if found else target_pod_key(vmi, migration_uid=migration_uid)
+
+
+def record_of(
+    pod: LauncherPod, *, vmi: VirtualMachineInstance, records: Iterable[PodRecord], migrations: Iterable[Migration]
+) -> PodRecord:
+    """The record of a pod that nicplug has made; a new one for a pod that an earlier version has made."""
+    if (found := next((record for record in records if record.uid == pod.uid), None)) is not None:
+        return found
+    made_for = (item.uid for item in migrations if pod.key == target_pod_key(vmi, migration_uid=item.uid))
+    return PodRecord(key=pod.key, uid=pod.uid, migration_uid=next(made_for, ""))
+
+
+def migration_of(view: VmiView, pod: LauncherPod) -> str:
+    """uid of the migration that a pod of nicplug's was made for; "" for the pod that started the guest."""
+    return record_of(pod, vmi=view.vmi, records=view.records, migrations=view.migrations).migration_uid
+
+
+def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord, ...]:
+    """The record as it shall be: all pods of nicplug's that are in sight, and those that may only be out of sight.
+
+    Args:
+        pod: the pod that runs the guest.
+    """
+    present = {item.uid for item in view.pods}
+    known = [
+        record
+        for record in view.vmi.launcher_pods or ()
+        if record.uid in present or (record.uid not in view.gone and (pod is None or pod.is_down_or_going))
+    ]
+    told = {record.uid for record in known}
+    new = [
+        record_of(item, vmi=view.vmi, records=view.records, migrations=view.migrations)
+        for item in view.pods
+        if item.uid not in told
+    ]
+    # Never empty again: without a record the VMI would pass for one of an earlier version.
+    return (*known, *sorted(new, key=lambda record: record.key)) or (view.vmi.launcher_pods or ())[-1:]
+
+
+def recorded_uids(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> frozenset[str] | None:
+    """The uids by which a pod that is read by name counts; None where an earlier version has recorded none."""
+    if has_no_record(vmi, view.records):
+        return vmi.active_pods | {record.uid for record in view.records} if vmi.active_pods else None
+    return frozenset(record.uid for record in view.records)
+
+
+def may_be_made_by_nicplug(pod: LauncherPod, vmi: VirtualMachineInstance) -> bool:
+    """It looks like a pod of nicplug's whose answer was lost, or whose maker died before it was recorded.
+
+    It proves nothing, since anybody can make one that looks so: enough to wait a moment for its record, and to delete
+    it when none comes, never to run a guest in it. What is certain to be somebody else's is left alone.
+    """
+    is_owned = pod.owner is not None and pod.owner.uid == vmi.uid
+    is_older = pod.created is not None and vmi.created is not None and pod.created < vmi.created
+    return is_owned and not is_older and _DIGEST.fullmatch(pod.made_with) is not None
+
+
+def leftovers(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
+    """The pods that nicplug may have made and that nobody has recorded, without those that are on their way out."""
+    return tuple(pod for pod in view.foreign_pods if not pod.deleting and may_be_made_by_nicplug(pod, vmi))
+
+
+def waits_for_record(view: VmiView | MigrationView, pods: Sequence[LauncherPod], *, now: datetime) -> datetime | None:
+    """Until when another leader has time to record one of these pods; None when nobody waits for it."""
+    heard = [view.unrecorded[pod.uid] for pod in pods if pod.uid in view.unrecorded]
+    due = max(heard) + view.settings.record_patience if heard else now
+    return due if now < due else None
+
+
+def announce_taken_name(pod: Create, wanted: PodKey, *, about: Subject = Subject.VMI) -> tuple[Announcement, ...]:
+    """Say that a pod is made under another name than the one that it would be given, and why."""
+    if pod.key == wanted:
+        return ()
+    message = f"Pod {wanted.name} was not made by nicplug and is not used: the virtual machine gets pod {pod.key.name}"
+    return (Announcement(about=about, severity=Severity.WARNING, reason=Reason.FOREIGN_POD, message=message),)
+
+
+def taken_names(view: VmiView | MigrationView) -> frozenset[PodKey]:
+    """Names of pods that are not ours, as far as they have been heard of."""
+    return view.taken | {pod.key for pod in view.foreign_pods}

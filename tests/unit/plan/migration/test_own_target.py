@@ -1,0 +1,122 @@
+"""The VM moves to the pod that nicplug has made for its migration, and to no other (finding "pod impersonation")."""
+
+from typing import Any
+
+from tests.build import (
+    MIGRATION_UID,
+    NAMESPACE,
+    NODE,
+    NOW,
+    POD_NAME,
+    POD_UID,
+    TARGET_NODE,
+    TARGET_POD_UID,
+    Json,
+    later,
+    migration,
+    migration_view,
+    pod,
+    target_pod,
+    vmi,
+)
+from tests.unit.plan.outcome import status_of
+
+from nicplug.model.frozen_json import thaw
+from nicplug.model.keys import PodKey
+from nicplug.model.migration_slot import MigrationSlot
+from nicplug.plan.actions import Create, Delete, FindPod, PatchMigrationState
+from nicplug.plan.migration.contender import contender_of
+from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.views import MigrationView
+
+EVIL = "evil"
+DIGEST = {"nicplug.io/pod-spec": "0123456789abcdef"}
+TARGET_NAME = target_pod()["metadata"]["name"]
+RECORD = {"name": TARGET_NAME, "uid": TARGET_POD_UID}
+GRANTED = MigrationSlot(is_granted=True)
+WAITS = MigrationSlot(reason="WaitingForSlot", message="1st in the queue")
+TIMES = [{"phase": "Pending", "phaseTransitionTimestamp": "2026-01-02T03:04:05Z"}]
+
+
+def running() -> Json:
+    raw = vmi(conditions=[{"type": "LiveMigratable", "status": "True"}])
+    raw["status"] |= {"launcherPods": [{"name": POD_NAME, "uid": POD_UID}], "activePods": {POD_UID: NODE}}
+    return raw
+
+
+def pending(*foreign: Json, slot: MigrationSlot = GRANTED, **more: Any) -> MigrationView:
+    raw = migration("Pending", status={"phaseTransitionTimestamps": TIMES})
+    return migration_view(raw, running(), pod(), foreign=foreign, slot=slot, **more)
+
+
+def test_a_foreign_target_jumps_no_queue() -> None:
+    view = pending(target_pod(uid=EVIL), slot=WAITS)
+    plan = plan_migration(view, now=NOW)
+    assert all("phase" not in thaw(item.wanted) for item in plan.actions if hasattr(item, "wanted"))
+    contender = contender_of(view, plan=plan)
+    assert contender is not None
+    assert (contender.holds, contender.wants) == (False, True)
+
+
+def test_a_foreign_target_is_passed_over() -> None:
+    plan = plan_migration(pending(target_pod(uid=EVIL)), now=NOW)
+    create = next(item for item in plan.actions if isinstance(item, Create))
+    assert create.key.name != TARGET_NAME
+    assert create.made_for == MIGRATION_UID
+    assert [item.reason for item in plan.announcements] == ["SuccessfulCreate", "ForeignPod"]
+
+
+def test_another_leader_has_time_to_record_his_target() -> None:
+    doubtful = target_pod(uid=EVIL, annotations={**DIGEST})
+    early = plan_migration(pending(doubtful, unrecorded={EVIL: NOW}), now=later(4))
+    assert not [item for item in early.actions if isinstance(item, (Create, Delete))]
+    assert early.again_at is not None
+    assert early.again_at <= later(5)
+    late = plan_migration(pending(doubtful, unrecorded={EVIL: NOW}), now=later(5))
+    assert [type(item) for item in late.actions if isinstance(item, (Create, Delete))] == [Delete, Create]
+
+
+def test_the_record_is_written_with_the_phase() -> None:
+    raw = migration("Pending", status={"phaseTransitionTimestamps": TIMES})
+    status = status_of(plan_migration(migration_view(raw, running(), pod(), target_pod(ready=False)), now=NOW))
+    assert status["phase"] == "Scheduling"
+    assert status["targetPod"] == RECORD
+
+
+def test_the_memory_of_the_guest_goes_to_no_pod_that_was_put_in_place_of_the_target() -> None:
+    raw = migration("Scheduled", status={"targetPod": RECORD, "phaseTransitionTimestamps": TIMES})
+    replaced = target_pod(uid=EVIL, annotations={**DIGEST})
+    plan = plan_migration(migration_view(raw, running(), pod(), foreign=[replaced]), now=NOW)
+    assert not [item for item in plan.actions if isinstance(item, PatchMigrationState)]
+    assert status_of(plan)["phase"] == "Failed"
+
+
+def test_a_foreign_pod_beside_the_source_keeps_no_vm_from_moving() -> None:
+    raw = migration("Scheduled", status={"targetPod": RECORD, "phaseTransitionTimestamps": TIMES})
+    view = migration_view(raw, running(), pod(), target_pod(), foreign=[pod(name="web-0", uid=EVIL)])
+    (hand_off,) = [item for item in plan_migration(view, now=NOW).actions if isinstance(item, PatchMigrationState)]
+    wanted = thaw(hand_off.wanted)
+    assert wanted["activePods"] == {POD_UID: NODE, TARGET_POD_UID: TARGET_NODE}
+    assert [row["uid"] for row in wanted["launcherPods"]] == [POD_UID, TARGET_POD_UID]
+
+
+def test_a_target_out_of_sight_is_asked_for_by_its_uid() -> None:
+    raw = migration("Scheduled", status={"targetPod": RECORD, "phaseTransitionTimestamps": TIMES})
+    (find,) = plan_migration(migration_view(raw, running(), pod(), gone=False), now=NOW).actions
+    assert isinstance(find, FindPod)
+    assert find.key == PodKey(NAMESPACE, TARGET_NAME)
+    assert find.uids == {POD_UID, TARGET_POD_UID}
+
+
+def test_a_target_of_an_earlier_version_is_recorded_with_the_next_phase() -> None:
+    raw = migration("Scheduling", status={"phaseTransitionTimestamps": TIMES})
+    status = status_of(plan_migration(migration_view(raw, running(), pod(), target_pod()), now=NOW))
+    assert (status["phase"], status["targetPod"]) == ("Scheduled", RECORD)
+
+
+def test_what_nobody_has_recorded_goes_with_a_migration_that_has_failed() -> None:
+    raw = migration("Failed", status={"phaseTransitionTimestamps": TIMES})
+    left = target_pod(uid=EVIL, annotations={**DIGEST})
+    other = target_pod(uid="b", name="b")
+    plan = plan_migration(migration_view(raw, running(), pod(), foreign=[left, other]), now=NOW)
+    assert [item.uid for item in plan.actions if isinstance(item, Delete)] == [EVIL]

@@ -1,0 +1,275 @@
+"""Which pods count: only those that nicplug has made, whatever the others look like (finding "pod impersonation")."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from tests.build import (
+    MIGRATION_UID,
+    NAMESPACE,
+    NODE,
+    NOW,
+    POD_NAME,
+    POD_UID,
+    TARGET_NODE,
+    TARGET_POD_UID,
+    Json,
+    a_migration,
+    a_pod,
+    a_vmi,
+    later,
+    migration,
+    migration_state,
+    pod,
+    target_pod,
+    vmi,
+    vmi_view,
+)
+from tests.unit.plan.outcome import status_of
+
+from nicplug.model.frozen_json import thaw
+from nicplug.model.keys import PodKey
+from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod_records import gather_records
+from nicplug.plan.actions import CheckUnchanged, ConfirmPod, Create, Delete
+from nicplug.plan.views import VmiView
+from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.own_pods import may_be_made_by_nicplug, sort_out
+
+EVIL = "evil"
+DIGEST = {"nicplug.io/pod-spec": "0123456789abcdef"}
+TARGET_NAME = target_pod()["metadata"]["name"]
+RECORD = {"name": POD_NAME, "uid": POD_UID}
+TARGET_RECORD = {"name": TARGET_NAME, "uid": TARGET_POD_UID}
+MADE = PodRecord(key=PodKey(NAMESPACE, POD_NAME), uid=POD_UID)
+MADE_TARGET = PodRecord(key=PodKey(NAMESPACE, TARGET_NAME), uid=TARGET_POD_UID, migration_uid=MIGRATION_UID)
+
+
+def told(raw: Json, *rows: Json, active: dict[str, str] | None = None) -> Json:
+    """A VMI whose status records these pods."""
+    status = raw.setdefault("status", {})
+    status["launcherPods"] = list(rows)
+    status["activePods"] = {row["uid"]: NODE for row in rows} if active is None else active
+    return raw
+
+
+def counted(raw: Json, **active: str) -> Json:
+    """A VMI as a version without a record has left it."""
+    raw["status"]["activePods"] = active
+    return raw
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    name: str
+    vmi: Json
+    pods: tuple[Json, ...]
+    own: set[str]
+    migrations: tuple[Json, ...] = ()
+    made: tuple[PodRecord, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SQUATTER = pod(uid=EVIL, annotations={**DIGEST})
+TARGET_SQUATTER = target_pod(uid=EVIL, annotations={**DIGEST})
+ORDINARY = pod(uid=EVIL, name="web-0", labels={"kubevirt.io": "virt-launcher"})
+STARTING, RUNNING = vmi(phase="Pending"), told(vmi(), RECORD)
+RENEWED: Json = told(vmi(phase="Pending"), {"name": "virt-launcher-vmi-fedora-00000", "uid": "gone"})
+QUEUED = migration("Pending")
+ON_ITS_WAY = migration("Scheduling", status={"targetPod": TARGET_RECORD})
+MOVED = counted(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), **{TARGET_POD_UID: TARGET_NODE})
+
+CASES = [
+    Case(name="made before it was recorded", vmi=STARTING, pods=(pod(),), made=(MADE,), own={POD_UID}),
+    Case(name="the name is taken first", vmi=STARTING, pods=(SQUATTER,), own=set()),
+    Case(name="the same, and no phase yet", vmi=vmi(phase=""), pods=(SQUATTER,), own=set()),
+    Case(name="recreated in place of ours before the record", vmi=STARTING, pods=(SQUATTER,), made=(MADE,), own=set()),
+    Case(name="recorded", vmi=RUNNING, pods=(pod(), SQUATTER), own={POD_UID}),
+    Case(name="recreated in place of ours", vmi=RUNNING, pods=(SQUATTER,), own=set()),
+    Case(name="an ordinary pod that was relabelled", vmi=RUNNING, pods=(pod(), ORDINARY), own={POD_UID}),
+    Case(name="another leader has recorded his", vmi=told(vmi(), {**RECORD, "uid": "other"}), pods=(pod(uid="other"),
+         pod(name="b")), made=(MADE,), own={"other"}),
+    Case(name="a pod that is made anew", vmi=RENEWED, pods=(pod(),), made=(MADE,), own={POD_UID}),
+    Case(name="a target is squatted while it waits in the queue", vmi=RUNNING, pods=(pod(), TARGET_SQUATTER),
+         migrations=(QUEUED,), own={POD_UID}),
+    Case(name="a target that was made", vmi=RUNNING, pods=(pod(), target_pod()), migrations=(QUEUED,),
+         made=(MADE_TARGET,), own={POD_UID, TARGET_POD_UID}),
+    Case(name="a target that is recorded", vmi=RUNNING, pods=(pod(), target_pod()), migrations=(ON_ITS_WAY,),
+         own={POD_UID, TARGET_POD_UID}),
+    Case(name="recreated in place of the target", vmi=RUNNING, pods=(pod(), TARGET_SQUATTER), migrations=(ON_ITS_WAY,),
+         own={POD_UID}),
+    Case(name="another leader has recorded his target", vmi=RUNNING,
+         pods=(pod(), target_pod(), target_pod(uid="other", name="b")),
+         migrations=(migration("Scheduling", status={"targetPod": {"name": "b", "uid": "other"}}),),
+         made=(MADE_TARGET,), own={POD_UID, "other"}),
+    Case(name="upgrade: a running guest", vmi=counted(vmi(), **{POD_UID: NODE}), pods=(pod(),), own={POD_UID}),
+    Case(name="upgrade: a guest of another controller's", vmi=counted(vmi(), theirs=NODE),
+         pods=(pod(name="x", uid="theirs"), ORDINARY), own={"theirs"}),
+    Case(name="upgrade: a guest that has moved", vmi=MOVED, pods=(target_pod(), SQUATTER), own={TARGET_POD_UID}),
+    Case(name="upgrade: an impostor that was counted", vmi=counted(vmi(), **{POD_UID: NODE, EVIL: NODE}),
+         pods=(pod(), ORDINARY), own={POD_UID}),
+    Case(name="upgrade: recreated in place of ours since", vmi=counted(vmi(), **{POD_UID: NODE}), pods=(SQUATTER,),
+         own=set()),
+    Case(name="upgrade: a migration in flight", vmi=counted(vmi(), **{POD_UID: NODE}), pods=(pod(), target_pod()),
+         migrations=(migration("Scheduling"),), own={POD_UID, TARGET_POD_UID}),
+    Case(name="upgrade: a migration that waits", vmi=counted(vmi(), **{POD_UID: NODE}), pods=(pod(), TARGET_SQUATTER),
+         migrations=(QUEUED,), own={POD_UID}),
+    Case(name="upgrade: a migration that never had a target", vmi=counted(vmi(), **{POD_UID: NODE}),
+         pods=(pod(), TARGET_SQUATTER), migrations=(migration("Failed"),), own={POD_UID}),
+    Case(name="rollback, a migration meanwhile, and forward again",
+         vmi=told(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), RECORD,
+                  active={TARGET_POD_UID: TARGET_NODE}),
+         pods=(target_pod(),), migrations=(migration("Succeeded"),), own={TARGET_POD_UID}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_only_pods_that_nicplug_has_made_count(case: Case) -> None:
+    record, jobs = a_vmi(case.vmi), [a_migration(item) for item in case.migrations]
+    records = gather_records(record, jobs, case.made)
+    own, foreign = sort_out(record, [a_pod(item) for item in case.pods], migrations=jobs, records=records)
+    assert {item.uid for item in own} == case.own
+    assert {item.uid for item in foreign} == {item["metadata"]["uid"] for item in case.pods} - case.own
+
+
+@pytest.mark.parametrize(
+    ("raw", "may_be"),
+    [
+        pytest.param(pod(annotations={**DIGEST}), True, id="looks as nicplug makes them"),
+        pytest.param(pod(annotations={**DIGEST}, labels={}), True, id="somebody has taken its labels"),
+        pytest.param(pod(), False, id="without what every pod of nicplug's is made with"),
+        pytest.param(pod(annotations={"nicplug.io/pod-spec": "made up"}), False, id="no digest"),
+        pytest.param(pod(annotations={**DIGEST}, owner_uid="other"), False, id="of another VMI"),
+        pytest.param(pod(annotations={**DIGEST}, creationTimestamp="2025-12-31T00:00:00Z"), False, id="older"),
+    ],
+)
+def test_what_may_be_a_pod_of_nicplugs_that_was_not_recorded(raw: Json, may_be: bool) -> None:
+    assert may_be_made_by_nicplug(a_pod(raw), a_vmi(vmi(phase="Pending"))) is may_be
+
+
+class TestStart:
+    """The first pod, while somebody else's has its name."""
+
+    def test_a_pod_that_is_certainly_foreign_is_passed_over_at_once(self) -> None:
+        plan = plan_vmi(vmi_view(vmi(phase=""), foreign=[pod(uid=EVIL)]), now=NOW)
+        (create,) = plan.actions
+        assert isinstance(create, Create)
+        assert create.key.name != POD_NAME
+        assert [item.reason for item in plan.announcements] == ["SuccessfulCreate", "ForeignPod"]
+        assert f"Pod {POD_NAME} was not made by nicplug" in plan.announcements[1].message
+
+    def test_the_next_name_cannot_be_known_before(self) -> None:
+        view = vmi_view(vmi(phase=""), foreign=[pod(uid=EVIL)])
+        salts = [_with(view, name_salt=salt) for salt in ("a", "a", "b")]
+        names = [
+            create.key for item in salts for create in plan_vmi(item, now=NOW).actions if isinstance(create, Create)
+        ]
+        assert names[0] == names[1] != names[2]
+
+    def test_names_that_are_taken_out_of_sight(self) -> None:
+        key = PodKey(NAMESPACE, POD_NAME)
+        (create,) = plan_vmi(vmi_view(vmi(phase=""), taken=frozenset({key})), now=NOW).actions
+        again = vmi_view(vmi(phase=""), taken=frozenset({key, PodKey(NAMESPACE, create.key.name)}))
+        (other,) = plan_vmi(again, now=NOW).actions
+        assert isinstance(create, Create)
+        assert isinstance(other, Create)
+        assert len({key, create.key, other.key}) == 3
+
+    def test_another_leader_has_time_to_record_his(self) -> None:
+        """Its maker may have died before it was recorded, or be about to."""
+        doubtful = pod(uid=EVIL, annotations={**DIGEST})
+        view = vmi_view(vmi(phase=""), foreign=[doubtful], unrecorded={EVIL: NOW})
+        plan = plan_vmi(view, now=later(4.9))
+        assert plan.is_empty
+        assert plan.again_at == later(5)
+
+    def test_a_pod_that_nobody_records_is_deleted_and_another_made(self) -> None:
+        view = vmi_view(vmi(phase=""), foreign=[pod(uid=EVIL, annotations={**DIGEST})], unrecorded={EVIL: NOW})
+        check, delete = plan_vmi(view, now=later(5)).actions
+        assert isinstance(check, CheckUnchanged)
+        assert isinstance(delete, Delete)
+        assert delete.uid == EVIL
+        going = pod(uid=EVIL, annotations={**DIGEST}, deleting=True)
+        (create,) = plan_vmi(vmi_view(vmi(phase=""), foreign=[going], unrecorded={EVIL: NOW}), now=later(5)).actions
+        assert isinstance(create, Create)
+        assert create.key.name != POD_NAME
+
+    def test_many_that_look_so_keep_no_vm_from_starting(self) -> None:
+        """Only the first few are given time (`cache.made_pods`)."""
+        view = vmi_view(vmi(phase=""), foreign=[pod(uid="4th", annotations={**DIGEST})], unrecorded={EVIL: NOW})
+        assert [type(action) for action in plan_vmi(view, now=later(1)).actions] == [CheckUnchanged, Delete]
+
+
+def _with(view: VmiView, **settings: Any) -> VmiView:
+    return replace(view, settings=replace(view.settings, **settings))
+
+
+class TestRecord:
+    def test_it_comes_with_the_phase_that_has_a_pod(self) -> None:
+        raw = vmi(phase="Pending")
+        plan = plan_vmi(vmi_view(raw, pod(), foreign=[ORDINARY]), now=NOW)
+        status = status_of(plan)
+        assert status["phase"] == "Scheduled"
+        assert status["launcherPods"] == [RECORD]
+        assert status["activePods"] == {POD_UID: NODE}
+
+    def test_an_upgrade_alone_writes_nothing(self) -> None:
+        settled = counted(vmi(), **{POD_UID: NODE})
+        settled["status"] |= _rest(settled)
+        assert plan_vmi(vmi_view(settled, pod()), now=later(60)).is_empty
+
+    def test_it_tells_for_which_migration_a_pod_was_made(self) -> None:
+        view = vmi_view(told(vmi(), RECORD), pod(), target_pod(), migrations=[ON_ITS_WAY], pending_since=later(-9))
+        rows = status_of(plan_vmi(view, now=NOW))["launcherPods"]
+        assert rows == [RECORD, {**TARGET_RECORD, "migrationUid": MIGRATION_UID}]
+
+    def test_a_pod_out_of_sight_stays_in_it_until_it_is_known_to_be_gone(self) -> None:
+        raw = told(vmi(), RECORD)
+        plan = plan_vmi(vmi_view(raw, podless=False), now=NOW)
+        (confirm,) = plan.actions
+        assert isinstance(confirm, ConfirmPod)
+        assert (confirm.keys, confirm.uids) == ((PodKey(NAMESPACE, POD_NAME),), frozenset({POD_UID}))
+        lost = status_of(plan_vmi(vmi_view(raw, gone=frozenset({POD_UID})), now=NOW))
+        assert lost["phase"] == "Failed"
+        assert "launcherPods" not in lost, "without a record it would pass for a VMI of an earlier version"
+
+    def test_the_source_leaves_it_when_it_is_gone(self) -> None:
+        target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
+        raw = told(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), RECORD, target)
+        view = vmi_view(raw, target_pod(), gone=frozenset({POD_UID}), pending_since=later(-9))
+        assert status_of(plan_vmi(view, now=NOW))["launcherPods"] == [target]
+
+
+def _rest(raw: Json) -> Json:
+    """The status of a VMI at rest, beside what it has."""
+    status = thaw(a_vmi(raw).status)
+    wanted = status_of(plan_vmi(vmi_view(raw, pod(), pending_since=later(-9)), now=NOW))
+    wanted.pop("launcherPods", None)
+    return {**status, **wanted}
+
+
+def test_a_recreated_pod_of_a_running_guest_is_not_its_pod() -> None:
+    """The guest is gone with the pod that nicplug has made; whoever took its name does not become the VM."""
+    view = vmi_view(told(vmi(), RECORD), foreign=[SQUATTER], gone=frozenset({POD_UID}))
+    status = status_of(plan_vmi(view, now=NOW))
+    assert status["phase"] == "Failed"
+
+
+def test_leftovers_are_deleted_beside_a_running_guest_and_others_are_left_alone() -> None:
+    settled = told(vmi(), RECORD)
+    settled["status"] |= _rest(settled) | {"launcherPods": [RECORD]}
+    doubtful = pod(name="b", uid=EVIL, annotations={**DIGEST}, creationTimestamp="2026-01-02T03:04:00Z")
+    plan = plan_vmi(vmi_view(settled, pod(), foreign=[doubtful, pod(name="web-0", uid="web")]), now=later(180))
+    check, delete = plan.actions
+    assert isinstance(check, CheckUnchanged)
+    assert isinstance(delete, Delete)
+    assert delete.key.name == "b"
+
+
+def test_a_foreign_pod_does_not_hold_a_vmi_that_is_deleted() -> None:
+    """It goes with its owner; a finalizer on it must not keep the VMI."""
+    held = pod(uid=EVIL, annotations={**DIGEST}, deleting=True, finalizers=["evil/hold"])
+    (action,) = plan_vmi(vmi_view(told(vmi(deleting=True), RECORD), foreign=[held, ORDINARY]), now=NOW).actions
+    assert type(action).__name__ == "PatchFinalizers"

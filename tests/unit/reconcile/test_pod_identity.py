@@ -1,0 +1,149 @@
+"""Whose pod it is, between POST and record: answers that are lost, leaders that die, two leaders, squatters."""
+
+import pytest
+from tests.build import Json
+from tests.sim.cluster import PODS, VMIS
+from tests.unit.reconcile.test_reconciler import NAME, VMI, Bench, _fail
+
+from nicplug.kube.errors import Stale, Unavailable
+from nicplug.plan.vmi.launcher_pod import launcher_pod_key
+
+DIGEST = {"nicplug.io/pod-spec": "0123456789abcdef"}
+
+
+class Starting(Bench):
+    """A VMI that waits for its pod, and a tenant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.make_vmi()
+        self.watch()
+        vmi = self.caches.vmis.get(VMI)
+        assert vmi is not None
+        self.name = launcher_pod_key(vmi).name
+        self.owner = {
+            "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": NAME, "uid": vmi.uid,
+            "controller": True,
+        }  # fmt: skip
+
+    def squat(self, *, labels: Json | None = None, annotations: Json | None = None, owned: bool = True) -> str:
+        """Take the name of the launcher pod; the pod's uid."""
+        metadata = {"name": self.name, "labels": labels or {}, "annotations": annotations or {}}
+        metadata |= {"ownerReferences": [self.owner]} if owned else {}
+        return str(self.cluster.create(PODS, {"metadata": metadata, "spec": {}}, by="tenant")["metadata"]["uid"])
+
+    async def settle(self, *, passes: int = 12) -> Json:
+        """Passes, with everything heard in between, until the VMI has a phase with a pod; its status."""
+        for _ in range(passes):
+            self.watch()
+            try:
+                await self.reconciler.reconcile(VMI)
+            except Stale:
+                continue
+            status = self.status()
+            if status.get("phase") not in (None, "Pending"):
+                return status
+            self.cluster.pass_time(1)
+        raise AssertionError("no pod")
+
+    def status(self) -> Json:
+        found = self.cluster.get(VMIS, NAME)
+        assert found is not None
+        return found.get("status") or {}
+
+    def restarted(self) -> "Starting":
+        """Another process on the same cluster: nothing that this one remembers."""
+        other = Starting.__new__(Starting)
+        Bench.__init__(other)
+        other.cluster, other.name, other.owner = self.cluster, self.name, self.owner
+        other.api.cluster = self.cluster
+        other.hear()
+        other._watched = len(self.cluster.history)
+        return other
+
+
+LABELS = {"kubevirt.io": "virt-launcher"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "owned"),
+    [
+        pytest.param({}, {}, False, id="nobody's pod"),
+        pytest.param({}, {}, True, id="owned by the VMI, out of sight"),
+        pytest.param(LABELS, {}, True, id="owned and labelled"),
+        pytest.param(LABELS, DIGEST, True, id="forged in everything"),
+    ],
+)
+async def test_a_squatter_of_the_first_name_blocks_no_start(labels: Json, annotations: Json, owned: bool) -> None:
+    bench = Starting()
+    evil = bench.squat(labels=labels, annotations=annotations, owned=owned)
+    status = await bench.settle()
+    (row,) = status["launcherPods"]
+    assert row["uid"] != evil
+    assert row["uid"] == _made(bench)["metadata"]["uid"]
+    assert evil not in status["activePods"]
+
+
+def _made(bench: Bench) -> Json:
+    """The living pod of the operator's."""
+    pods = [pod for pod in bench.cluster.all(PODS) if pod["metadata"]["uid"] in bench.cluster.made]
+    living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    assert len(living) == 1
+    return living[0]
+
+
+async def test_a_pod_whose_answer_was_lost_is_replaced_not_believed() -> None:
+    bench = Starting()
+    bench.api.after = [_fail(Unavailable("time-out after the write"))]
+    with pytest.raises(Unavailable):
+        await bench.reconciler.reconcile(VMI)
+    (lost,) = bench.cluster.all(PODS)
+    status = await bench.settle()
+    assert [row["uid"] for row in status["launcherPods"]] == [_made(bench)["metadata"]["uid"]]
+    assert lost["metadata"]["uid"] not in status["activePods"]
+
+
+async def test_a_pod_whose_maker_died_before_its_record_is_replaced() -> None:
+    first = Starting()
+    await first.reconciler.reconcile(VMI)
+    (lost,) = first.cluster.all(PODS)
+    second = first.restarted()
+    status = await second.settle()
+    assert [row["uid"] for row in status["launcherPods"]] == [_made(second)["metadata"]["uid"]]
+    assert lost["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in second.cluster.all(PODS)}
+
+
+async def test_of_two_leaders_the_one_that_records_first_has_the_guest() -> None:
+    first = Starting()
+    second = first.restarted()
+    await first.reconciler.reconcile(VMI)
+    with pytest.raises(Stale):
+        await second.reconciler.reconcile(VMI)
+    await second.reconciler.reconcile(VMI)
+    status = await first.settle()
+    second.watch()
+    await second.reconciler.reconcile(VMI)
+    (pod,) = first.cluster.all(PODS)
+    assert [row["uid"] for row in status["launcherPods"]] == [pod["metadata"]["uid"]]
+    assert second.api.writes == [("create", PODS)], "the second one has deleted or recorded nothing"
+
+
+async def test_a_pod_that_a_tenant_puts_in_place_of_ours_before_the_record_does_not_count() -> None:
+    bench = Starting()
+    await bench.reconciler.reconcile(VMI)
+    (pod,) = bench.cluster.all(PODS)
+    bench.cluster.delete(PODS, pod["metadata"]["name"], by="tenant", force=True)
+    evil = bench.squat(labels=pod["metadata"]["labels"], annotations=pod["metadata"]["annotations"])
+    status = await bench.settle()
+    assert evil not in {row["uid"] for row in status["launcherPods"]} | status["activePods"].keys()
+
+
+async def test_a_pod_that_lost_its_labels_before_the_record_is_still_ours() -> None:
+    bench = Starting()
+    await bench.reconciler.reconcile(VMI)
+    bench.watch()
+    (pod,) = bench.cluster.all(PODS)
+    pod["metadata"]["labels"] = {}
+    bench.cluster.replace(PODS, pod["metadata"]["name"], pod, by="somebody")
+    status = await bench.settle()
+    assert [row["uid"] for row in status["launcherPods"]] == [pod["metadata"]["uid"]]
