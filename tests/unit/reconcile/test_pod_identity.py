@@ -28,7 +28,7 @@ class Starting(Bench):
 
     def squat(self, *, labels: Json | None = None, annotations: Json | None = None, owned: bool = True) -> str:
         """Take the name of the launcher pod; the pod's uid."""
-        metadata = {"name": self.name, "labels": labels or {}, "annotations": annotations or {}}
+        metadata: Json = {"name": self.name, "labels": labels or {}, "annotations": annotations or {}}
         metadata |= {"ownerReferences": [self.owner]} if owned else {}
         return str(self.cluster.create(PODS, {"metadata": metadata, "spec": {}}, by="tenant")["metadata"]["uid"])
 
