@@ -147,3 +147,17 @@ async def test_a_pod_that_lost_its_labels_before_the_record_is_still_ours() -> N
     bench.cluster.replace(PODS, pod["metadata"]["name"], pod, by="somebody")
     status = await bench.settle()
     assert [row["uid"] for row in status["launcherPods"]] == [pod["metadata"]["uid"]]
+
+
+@pytest.mark.parametrize("labels", [{}, LABELS], ids=["out of sight", "in sight"])
+async def test_a_pod_that_a_tenant_puts_in_place_of_a_recorded_one_is_not_the_guests(labels: Json) -> None:
+    """It is read by name, since the recorded one may only have lost its labels."""
+    bench = Starting()
+    await bench.settle()
+    (pod,) = bench.cluster.all(PODS)
+    bench.cluster.delete(PODS, pod["metadata"]["name"], by="tenant", force=True)
+    bench.squat(labels=labels, annotations=pod["metadata"]["annotations"])
+    for _ in range(4):
+        bench.watch()
+        await bench.reconciler.reconcile(VMI)
+    assert bench.status()["phase"] == "Failed"

@@ -1,0 +1,112 @@
+"""What a process remembers of the pods that it has made, and what foreign pods may tell its caches."""
+
+from typing import Any
+
+from tests.build import (
+    MIGRATION_UID,
+    NODE,
+    NOW,
+    POD_NAME,
+    POD_UID,
+    VMI_UID,
+    Json,
+    later,
+    migration,
+    pod,
+    target_pod,
+    vmi,
+)
+
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.made_pods import MadePods
+from nicplug.model.keys import MigrationKey, PodKey, VmiKey
+from nicplug.model.pod_record import PodRecord
+
+DIGEST = {"nicplug.io/pod-spec": "0123456789abcdef"}
+VMI = VmiKey("default", "vmi-fedora")
+JOB = MigrationKey("default", "migration-job")
+
+
+def _caches(*, phase: str = "Running", recorded: bool = True) -> Caches:
+    caches = Caches(clock=lambda: NOW)
+    raw: Json = vmi(phase=phase)
+    if recorded:
+        raw.setdefault("status", {})["launcherPods"] = [{"name": POD_NAME, "uid": POD_UID}]
+    caches.observe(CachedKind.VMI, raw)
+    return caches
+
+
+def _podless(caches: Caches) -> Any:
+    found = caches.vmis.get(VMI)
+    assert found is not None
+    return caches.podless_since(found)
+
+
+def test_a_foreign_pod_does_not_take_back_that_the_vmis_pod_is_gone() -> None:
+    """Else a tenant who touches his pod again and again would keep a lost guest from being told."""
+    caches = _caches()
+    caches.confirm_podless(VMI, uid=VMI_UID)
+    caches.observe(CachedKind.POD, pod(uid="evil"))
+    assert _podless(caches) is not None
+    caches.observe(CachedKind.POD, pod(version=11, name="b"))
+    assert _podless(caches) is None
+
+
+def test_a_foreign_pod_does_not_take_back_that_a_target_is_gone() -> None:
+    caches = _caches()
+    caches.observe(CachedKind.MIGRATION, migration("Scheduled", status={"targetPod": {"name": "t", "uid": "target"}}))
+    caches.confirm_gone(PodKey("default", "t"), migration=JOB, uid=MIGRATION_UID)
+    caches.observe(CachedKind.POD, pod(uid="evil", name="t"))
+    record = caches.migrations.get(JOB)
+    assert record is not None
+    assert caches.gone_pods_of(record) == {PodKey("default", "t")}
+    caches.observe(CachedKind.POD, pod(uid="target", name="t", version=11))
+    assert caches.gone_pods_of(record) == frozenset()
+
+
+def test_a_standby_knows_since_when_a_pod_waits_to_be_recorded() -> None:
+    caches = _caches(phase="Pending", recorded=False)
+    caches.observe(CachedKind.POD, pod(uid="a", annotations=DIGEST))
+    caches.observe(CachedKind.POD, pod(uid="b", name="b", labels={"kubevirt.io": "virt-launcher"}, annotations={}))
+    assert caches.made_pods.unrecorded(VMI_UID) == {"a": NOW}
+
+
+def test_a_target_waits_for_its_own_record() -> None:
+    caches = _caches()
+    caches.observe(CachedKind.MIGRATION, migration("Pending"))
+    caches.observe(CachedKind.POD, target_pod(uid="a", annotations=DIGEST))
+    assert caches.made_pods.unrecorded(MIGRATION_UID) == {"a": NOW}
+    told = migration("Scheduling", version=11, status={"targetPod": {"name": "t", "uid": "a"}})
+    caches.observe(CachedKind.MIGRATION, told)
+    assert caches.made_pods.unrecorded(MIGRATION_UID) == {}
+
+
+def test_only_a_few_are_given_time() -> None:
+    made = MadePods()
+    for number in range(10):
+        made.note_unrecorded(f"pod-{number}", needed_by=VMI_UID, now=later(number))
+    assert made.unrecorded(VMI_UID) == {"pod-0": NOW, "pod-1": later(1), "pod-2": later(2)}
+
+
+def test_what_was_made_is_remembered_until_it_is_recorded_or_gone() -> None:
+    caches = _caches(phase="Pending", recorded=False)
+    for uid, name in ((POD_UID, POD_NAME), ("lost", "b")):
+        caches.note_made(pod(uid=uid, name=name), vmi_uid=VMI_UID, migration_uid="")
+        caches.observe(CachedKind.POD, pod(uid=uid, name=name))
+    assert {record.uid for record in caches.made_pods.of(VMI_UID)} == {POD_UID, "lost"}
+    assert caches.is_own_pod("lost", vmi=VMI)
+    caches.forget_uid(CachedKind.POD, key=PodKey("default", "b"), uid="lost")
+    assert {record.uid for record in caches.made_pods.of(VMI_UID)} == {POD_UID}
+    raw = vmi(phase="Scheduling", version=11)
+    raw["status"] |= {"launcherPods": [{"name": POD_NAME, "uid": POD_UID}], "activePods": {POD_UID: NODE}}
+    caches.observe(CachedKind.VMI, raw)
+    assert caches.made_pods.of(VMI_UID) == ()
+
+
+def test_nothing_is_kept_of_what_is_gone() -> None:
+    made = MadePods()
+    made.add(PodRecord(key=PodKey("default", "a"), uid="a"), vmi_uid=VMI_UID)
+    made.note_taken(PodKey("default", "b"), needed_by=VMI_UID)
+    made.note_unrecorded("c", needed_by=VMI_UID, now=NOW)
+    made.forget(VMI_UID)
+    assert (made.of(VMI_UID), made.taken(VMI_UID), made.unrecorded(VMI_UID)) == ((), frozenset(), {})
