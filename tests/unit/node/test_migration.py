@@ -342,6 +342,15 @@ async def test_a_pod_with_the_right_labels_but_another_owner_is_no_target() -> N
         assert "targetNodeAddress" not in state(w)
 
 
+async def test_a_pod_whose_uid_the_vmi_does_not_name_is_no_target() -> None:
+    """Right name, labels and owner: virt-handler looks for the launcher by uid."""
+    machine = migrating()
+    machine["status"]["activePods"] = {"source": "node01", "of the target that was replaced": "node02"}
+    async with migration(machine) as w:
+        await w.settle()
+        assert "targetNodeAddress" not in state(w)
+
+
 async def test_a_pod_of_another_migration_is_no_target() -> None:
     machine = migrating(state={"migrationUid": "another"})
     async with migration(machine) as w:

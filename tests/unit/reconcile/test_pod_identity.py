@@ -155,9 +155,11 @@ async def test_a_pod_that_a_tenant_puts_in_place_of_a_recorded_one_is_not_the_gu
     bench = Starting()
     await bench.settle()
     (pod,) = bench.cluster.all(PODS)
+    pod["spec"]["nodeName"] = "node01"
+    bench.cluster.replace(PODS, pod["metadata"]["name"], pod, by="scheduler")
     bench.cluster.delete(PODS, pod["metadata"]["name"], by="tenant", force=True)
     bench.squat(labels=labels, annotations=pod["metadata"]["annotations"])
-    for _ in range(4):
+    for _ in range(2):
         bench.watch()
         await bench.reconciler.reconcile(VMI)
     assert bench.status()["phase"] == "Failed"

@@ -34,7 +34,7 @@ from nicplug.model.pod_records import gather_records
 from nicplug.plan.actions import CheckUnchanged, ConfirmPod, Create, Delete
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.decide import plan_vmi
-from nicplug.plan.vmi.own_pods import may_be_made_by_nicplug, sort_out
+from nicplug.plan.vmi.own_pods import may_be_made_by_nicplug, pods_to_record, sort_out
 
 EVIL = "evil"
 DIGEST = {"nicplug.io/pod-spec": "0123456789abcdef"}
@@ -121,7 +121,7 @@ CASES = [
     Case(name="rollback, a migration meanwhile, and forward again",
          vmi=told(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), RECORD,
                   active={TARGET_POD_UID: TARGET_NODE}),
-         pods=(target_pod(),), migrations=(migration("Succeeded"),), own={TARGET_POD_UID}),
+         pods=(target_pod(),),  own={TARGET_POD_UID}),
 ]  # fmt: skip
 
 
@@ -218,7 +218,9 @@ class TestRecord:
     def test_an_upgrade_alone_writes_nothing(self) -> None:
         settled = counted(vmi(), **{POD_UID: NODE})
         settled["status"] |= _rest(settled)
-        assert plan_vmi(vmi_view(settled, pod()), now=later(60)).is_empty
+        plan = plan_vmi(vmi_view(settled, pod(), pending_since=NOW), now=later(60))
+        assert plan.is_empty
+        assert plan.again_at is None
 
     def test_it_tells_for_which_migration_a_pod_was_made(self) -> None:
         view = vmi_view(told(vmi(), RECORD), pod(), target_pod(), migrations=[ON_ITS_WAY], pending_since=later(-9))
@@ -234,6 +236,16 @@ class TestRecord:
         lost = status_of(plan_vmi(vmi_view(raw, gone=frozenset({POD_UID})), now=NOW))
         assert lost["phase"] == "Failed"
         assert "launcherPods" not in lost, "without a record it would pass for a VMI of an earlier version"
+
+    def test_a_pod_out_of_sight_stays_in_it_while_the_one_in_sight_is_going(self) -> None:
+        """It may be the one that has the guest, and have lost its labels."""
+        target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
+        raw = told(vmi(moving=migration_state()), RECORD, target)
+        view = vmi_view(raw, target_pod(deleting=True), podless=False, pending_since=later(-9))
+        record = pods_to_record(view, pod=view.pods[0])
+        assert [item.uid for item in record] == [POD_UID, TARGET_POD_UID]
+        gone = replace(view, gone=frozenset({POD_UID}))
+        assert [item.uid for item in pods_to_record(gone, pod=view.pods[0])] == [TARGET_POD_UID]
 
     def test_the_source_leaves_it_when_it_is_gone(self) -> None:
         target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
