@@ -10,6 +10,7 @@ from datetime import datetime
 
 from nicplug.model.keys import PodKey
 from nicplug.model.migration import Migration, MigrationPhase, migration_state_in
+from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
@@ -64,7 +65,9 @@ def has_no_record(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> 
     """
     if vmi.is_unprocessed:
         return False
-    return vmi.launcher_pods is None or not vmi.active_pods <= {record.uid for record in records}
+    if vmi.launcher_pods is None:  # one that was deleted before it had a pod is final without any
+        return bool(vmi.active_pods) or not vmi.is_final
+    return not vmi.active_pods <= {record.uid for record in records}
 
 
 def has_unrecorded_target(migration: Migration) -> bool:
@@ -129,10 +132,11 @@ def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord
         pod: the pod that runs the guest.
     """
     present = {item.uid for item in view.pods}
+    is_needed = pod is None or pod.is_down_or_going or _is_moved(view)
     known = [
         record
         for record in view.vmi.launcher_pods or ()
-        if record.uid in present or (record.uid not in view.gone and (pod is None or pod.is_down_or_going))
+        if record.uid in present or (is_needed and record.uid not in view.gone)
     ]
     told = {record.uid for record in known}
     new = [
@@ -142,6 +146,12 @@ def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord
     ]
     # Never empty again: without a record the VMI would pass for one of an earlier version.
     return (*known, *sorted(new, key=lambda record: record.key)) or (view.vmi.launcher_pods or ())[-1:]
+
+
+def _is_moved(view: VmiView) -> bool:
+    """By node agents, or by a migration that is not yet through with its pods."""
+    is_active = migration_state_in(view.vmi.status).is_active
+    return is_active or any(MIGRATION_FINALIZER in item.finalizers for item in view.migrations)
 
 
 def recorded_uids(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> frozenset[str] | None:

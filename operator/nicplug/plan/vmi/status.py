@@ -187,8 +187,11 @@ def pod_members(
     view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, status: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
     """Phase and what follows from the pods, apart from conditions and NICs."""
-    members: dict[str, Any] = {"activePods": {item.uid: item.node_name for item in view.pods} or None}
-    members[LAUNCHER_PODS_MEMBER] = [record.to_row() for record in pods_to_record(view, pod=pod)] or None
+    records = pods_to_record(view, pod=pod)
+    members: dict[str, Any] = {
+        "activePods": {item.uid: item.node_name for item in view.pods} or None,
+        LAUNCHER_PODS_MEMBER: [record.to_row() for record in records] or None,
+    }
     if phase is not view.vmi.phase:
         timestamps = objects(status.get("phaseTransitionTimestamps"))
         members["phase"] = str(phase)

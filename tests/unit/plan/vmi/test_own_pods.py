@@ -107,6 +107,7 @@ CASES = [
     Case(name="upgrade: a running guest", vmi=counted(vmi(), **{POD_UID: NODE}), pods=(pod(),), own={POD_UID}),
     Case(name="upgrade: a guest of another controller's", vmi=counted(vmi(), theirs=NODE),
          pods=(pod(name="x", uid="theirs"), ORDINARY), own={"theirs"}),
+    Case(name="deleted before it had a pod", vmi=vmi(phase="Failed", deleting=True), pods=(SQUATTER,), own=set()),
     Case(name="upgrade: a guest that has moved", vmi=MOVED, pods=(target_pod(), SQUATTER), own={TARGET_POD_UID}),
     Case(name="upgrade: an impostor that was counted", vmi=counted(vmi(), **{POD_UID: NODE, EVIL: NODE}),
          pods=(pod(), ORDINARY), own={POD_UID}),
@@ -246,6 +247,14 @@ class TestRecord:
         assert [item.uid for item in record] == [POD_UID, TARGET_POD_UID]
         gone = replace(view, gone=frozenset({POD_UID}))
         assert [item.uid for item in pods_to_record(gone, pod=view.pods[0])] == [TARGET_POD_UID]
+
+    @pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+    def test_both_pods_stay_in_it_while_a_migration_needs_them(self, phase: str) -> None:
+        """The one that is out of sight may only have lost its labels."""
+        target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
+        raw = told(vmi(), RECORD, target, active={POD_UID: NODE, TARGET_POD_UID: TARGET_NODE})
+        view = vmi_view(raw, pod(), migrations=[migration(phase)], pending_since=later(-9))
+        assert "launcherPods" not in status_of(plan_vmi(view, now=NOW))
 
     def test_the_source_leaves_it_when_it_is_gone(self) -> None:
         target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
