@@ -73,6 +73,17 @@ def test_whatever_a_tenant_writes_a_record_stays_small_and_nothing_is_lost(place
     assert json.loads(elision.fill(read, found)) == whole
 
 
+def test_as_many_nics_as_there_can_be_each_with_much_to_say_make_a_small_record_with_every_reference() -> None:
+    raw = vm(*(nic(f"nic{number}") for number in range(256)), run_strategy="Halted")
+    template = raw["spec"]["template"]["spec"]
+    for entry in (*template["domain"]["devices"]["interfaces"], *template["networks"]):
+        entry["x"] = "y" * 2_500
+    record = a_vm(VMS.read(go(raw)))
+    assert sum(len(item.raw) for item in (*record.interfaces, *record.networks)) < LARGEST_RECORD * 2
+    assert [item.name for item in record.interfaces] == [f"nic{number}" for number in range(256)]
+    assert [item.attachment for item in record.networks] == [f"nic{number}-net" for number in range(256)]
+
+
 def test_objects_as_users_have_them_are_read_as_they_are() -> None:
     raw = vmi(primary(), *(nic(f"nic{number}") for number in range(30)))
     raw["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "x" * 8_000}
