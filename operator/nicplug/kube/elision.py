@@ -10,7 +10,7 @@ template gives the same marks in a VM, in its VMI and in the ControllerRevision 
 
 import hashlib
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -157,7 +157,6 @@ class _Slimming:
 
     is_canonical: bool
     contents: MutableMapping[str, bytes] | None
-    _digests: dict[bytes, str] = field(default_factory=dict)
 
     def members(self, members: Mapping[str, msgspec.Raw], place: Place) -> dict[str, Any]:
         """An object at a place."""
@@ -167,13 +166,13 @@ class _Slimming:
         if not is_crowd and len(text := _encode(others)) <= place.whole and _MARK not in text:
             return {**kept, **others}
         names = place.names & others.keys() if is_crowd else others.keys() - MARKS
+        # From here on `others` are those that get one mark together.
         visible = {name: self._value(others.pop(name), place.limit_of(name)) for name in names}
         if len(_encode(visible)) > place.whole:
             visible = {name: value for name, value in visible.items() if name in place.names}
             others = {name: raw for name, raw in members.items() if not (name in place.members or name in visible)}
-        grouped = others
-        if grouped:
-            kept[ELIDED_MEMBERS] = self._mark(_encode(grouped))
+        if others:
+            kept[ELIDED_MEMBERS] = self._mark(_encode(others))
         return {**kept, **visible}
 
     def _at(self, raw: msgspec.Raw, place: Place | Entries) -> Any:
