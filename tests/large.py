@@ -26,6 +26,12 @@ def text_of(shape: str, size: int, *, seed: int = 0) -> str:
     raise ValueError(shape)
 
 
+LARGEST = 1_400_000
+"""Bytes. etcd takes 1.5 MiB a request; what kube-apiserver adds to an object fits into the rest."""
+
+ON_A_SERVER: dict[str, int] = {"compressible": LARGEST, "random": LARGEST, "emoji": LARGEST, "dicts": 300_000}
+"""Shapes and sizes for a real kube-apiserver, which needs ten seconds for a patch of 1.4 MB of small objects."""
+
 SHAPES: tuple[str, ...] = ("compressible", "random", "emoji", "dicts", "brackets", "members")
 
 

@@ -6,15 +6,11 @@ import pytest
 from tests.integration.conftest import Sandbox
 from tests.integration.user import VM, VMI, Json, User, plug, vm
 from tests.integration.waiting import until
-from tests.large import text_of
+from tests.large import ON_A_SERVER, text_of
 from tests.perf.large_objects import create, peak_rss_mib
 
 from nicplug_sandbox import processes
 
-BYTES = 1_400_000
-# kube-apiserver itself needs ten seconds for a patch of an object with 1.4 MB of small ones.
-SMALL_ONES = 300_000
-SIZES = {"compressible": BYTES, "random": BYTES, "emoji": BYTES, "dicts": SMALL_ONES}
 COUNT = 16
 # 200 of them may take 300 MiB, of which an operator without any has up to 110. A share of the rest for each, and once
 # what a page takes; parsed as a whole these are three times as much.
@@ -27,7 +23,7 @@ def large(name: str, shape: str, *, strategy: str = "Halted") -> Json:
     body["spec"]["runStrategy"] = strategy
     body["spec"].pop("running", None)
     # Where a user has a large script; nicplug never looks into it.
-    body["spec"]["template"]["spec"]["domain"]["x"] = json.loads(text_of(shape, SIZES[shape]))
+    body["spec"]["template"]["spec"]["domain"]["x"] = json.loads(text_of(shape, ON_A_SERVER[shape]))
     return body
 
 
@@ -38,7 +34,7 @@ def test_large_vms_of_one_tenant_end_no_replica_by_memory(user: User, sandbox: S
     operator = sandbox.start()
     empty = peak_rss_mib(operator)
     for number in range(COUNT):
-        create(user, VM, large(f"large-{number}", list(SIZES)[number % len(SIZES)]))
+        create(user, VM, large(f"large-{number}", list(ON_A_SERVER)[number % len(ON_A_SERVER)]))
     user.create(VM, vm("small"))
     user.until_running("small")
     assert peak_rss_mib(operator) - empty < GROWTH_MIB

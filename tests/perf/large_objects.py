@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.user import NAD, VM, Json, Refused, User
-from tests.large import SHAPES, text_of
+from tests.large import LARGEST, ON_A_SERVER, SHAPES, text_of
 from tests.perf.world import NAMESPACE, Cluster, Say, cluster
 
 from nicplug.cache.caches import CachedKind, Caches
@@ -22,16 +22,11 @@ from nicplug_sandbox import operator_process
 from nicplug_sandbox.operator_process import OperatorProcess
 
 COUNT = 200
-# etcd takes 1.5 MiB a request; what kube-apiserver adds to a VM of 1.4 MB fits into the rest.
-BYTES = 1_400_000
 _SETTLE_SECONDS = 3.0
 _ATTEMPTS = 6
-# Of 130,000 members each would be in `managedFields` too, and both together are more than etcd takes; 460,000 lists
-# keep kube-apiserver itself busy for seconds at every request.
-_STORABLE = tuple(shape for shape in SHAPES if shape not in ("members", "brackets"))
 
 
-def vm_text(name: str, *, shape: str, size: int = BYTES, seed: int = 0) -> str:
+def vm_text(name: str, *, shape: str, size: int = LARGEST, seed: int = 0) -> str:
     """A halted VM with one NIC and a large member in its template."""
     small = {
         "apiVersion": "kubevirt.io/v1",
@@ -50,7 +45,7 @@ def vm_text(name: str, *, shape: str, size: int = BYTES, seed: int = 0) -> str:
     return json.dumps(small, separators=(",", ":")).replace('"LARGE"', text_of(shape, size, seed=seed))
 
 
-def nad(name: str, *, size: int = BYTES) -> Json:
+def nad(name: str, *, size: int = LARGEST) -> Json:
     """A network attachment definition with a large configuration."""
     return {
         "apiVersion": "k8s.cni.cncf.io/v1",
@@ -67,7 +62,7 @@ def peak_rss_mib(operator: OperatorProcess) -> float:
     return int(line.split()[1]) / 1024
 
 
-def fill(admin: Path, *, count: int, size: int, shapes: Sequence[str], nads: int = 0) -> None:
+def fill(admin: Path, *, count: int, shapes: Sequence[str] = tuple(ON_A_SERVER), nads: int = 0) -> None:
     """Create the objects.
 
     Raises:
@@ -76,10 +71,11 @@ def fill(admin: Path, *, count: int, size: int, shapes: Sequence[str], nads: int
     user = User(kubeconfig=admin, namespace=NAMESPACE)
     user.create("namespaces", {"metadata": {"name": NAMESPACE}})
     for number in range(count):
-        text = vm_text(f"large-{number}", shape=shapes[number % len(shapes)], size=size, seed=number)
+        shape = shapes[number % len(shapes)]
+        text = vm_text(f"large-{number}", shape=shape, size=ON_A_SERVER[shape], seed=number)
         create(user, VM, json.loads(text))
     for number in range(nads):
-        create(user, NAD, nad(f"large-{number}", size=size))
+        create(user, NAD, nad(f"large-{number}"))
 
 
 def create(user: User, plural: str, body: Json) -> None:
@@ -95,12 +91,12 @@ def create(user: User, plural: str, body: Json) -> None:
 
 
 def rss_with_large_objects(
-    found: Cluster, *, say: Say, count: int = COUNT, size: int = BYTES, shapes: Sequence[str] = _STORABLE, nads: int = 0
+    found: Cluster, *, say: Say, count: int = COUNT, shapes: Sequence[str] = tuple(ON_A_SERVER), nads: int = 0
 ) -> dict[str, float]:
     """Peak memory of the operator in MiB: while they are created, and of one that starts when they exist."""
     before = peak_rss_mib(found.operator)
-    say(f"creating {count} objects of {size / 1e6:.1f} MB")
-    fill(found.admin, count=count, size=size, shapes=shapes, nads=nads)
+    say(f"creating {count} large objects")
+    fill(found.admin, count=count, shapes=shapes, nads=nads)
     time.sleep(_SETTLE_SECONDS)
     created = peak_rss_mib(found.operator)
     operator_process.stop_operator(found.operator)
@@ -115,7 +111,7 @@ def rss_with_large_objects(
         restarted = peak_rss_mib(again)
     finally:
         operator_process.stop_operator(again)
-    say(f"{count} objects of {size / 1e6:.1f} MB: peak RSS {created:.0f} MiB, after a restart {restarted:.0f} MiB")
+    say(f"{count} large objects: peak RSS {created:.0f} MiB, after a restart {restarted:.0f} MiB")
     return {"empty": before, "created": created, "restarted": restarted, "restart_seconds": leads}
 
 
@@ -141,7 +137,7 @@ def _vm_event(raw: Json, place: Sequence[str], shape: str) -> _Event:
     for member in place[:-1]:
         parent = parent[member]
     parent[place[-1]] = "LARGE"
-    text = json.dumps(copied, separators=(",", ":"), sort_keys=True).replace('"LARGE"', text_of(shape, BYTES))
+    text = json.dumps(copied, separators=(",", ":"), sort_keys=True).replace('"LARGE"', text_of(shape, LARGEST))
     line = f'{{"type":"MODIFIED","object":{text}}}'.encode()
     return _Event(CachedKind.VM, "virtualmachines", line)
 
@@ -160,9 +156,9 @@ def _milliseconds(event: _Event) -> float:
     return (time.process_time() - started) * 1000
 
 
-def run(*, directory: Path, say: Say, count: int = COUNT, size: int = BYTES) -> dict[str, Any]:
+def run(*, directory: Path, say: Say, count: int = COUNT) -> dict[str, Any]:
     """Measure all of it in a sandbox of its own."""
     events = event_milliseconds()
     with cluster(directory=directory, nodes=1, say=say) as found:
-        rss = rss_with_large_objects(found, say=say, count=count, size=size)
-    return {"shape": {"objects": count, "bytes": size}, "rss_mib": rss, "event_ms": events}
+        rss = rss_with_large_objects(found, say=say, count=count)
+    return {"shape": {"objects": count, "bytes": ON_A_SERVER}, "rss_mib": rss, "event_ms": events}
