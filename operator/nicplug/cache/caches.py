@@ -36,8 +36,9 @@ from nicplug.model.keys import (
     VmKey,
 )
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
+from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
 from nicplug.model.metadata import ControllerReference, mapping, resource_version, text
-from nicplug.model.migration import Migration, migration_state_in, parse_migration
+from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
 from nicplug.model.multus_config import MultusFindings
 from nicplug.model.nad_policy import AttachmentAccess, NadRules, attachment_access
@@ -370,7 +371,7 @@ class Caches:
         the pod that it has moved to.
         """
         vmi = self.vmis.get(key)
-        moves = vmi is not None and bool(migration_state_in(vmi.status).migration_uid)
+        moves = vmi is not None and bool(vmi.migration_state.migration_uid)
         moves = moves or any(not item.is_final for item in self.migrations_of(key))
         if not is_end:
             self._podless.pop(uid, None)

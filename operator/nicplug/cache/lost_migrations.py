@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterable
 
 from nicplug.cache.store import Store
 from nicplug.model.keys import MigrationKey
-from nicplug.model.migration import Migration, migration_state_in
+from nicplug.model.migration import Migration
 from nicplug.model.vmi import VirtualMachineInstance
 
 
 def has_lost_migration(vmi: VirtualMachineInstance, *, migrations: Store[Migration]) -> bool:
     """The VMI is said to be moved by a migration that is known to be gone."""
-    state = migration_state_in(vmi.status)
+    state = vmi.migration_state
     return state.is_active and migrations.is_gone(state.migration_uid)
 
 
@@ -29,7 +29,7 @@ def bury_unlisted(
     """
     found = []
     for vmi in vmis:
-        state = migration_state_in(vmi.status)
+        state = vmi.migration_state
         is_unheard_of = state.is_active and not migrations.knows(state.migration_uid)
         if is_unheard_of and state.migration_uid not in listed and vmi.resource_version <= version:
             migrations.remove(key=MigrationKey(vmi.key.namespace, ""), uid=state.migration_uid)

@@ -3,7 +3,7 @@
 from enum import Enum
 
 from nicplug.cache.store import Store
-from nicplug.model.migration import Migration, migration_state_in
+from nicplug.model.migration import Migration
 from nicplug.model.slot_ledger import SlotEntry
 from nicplug.model.vmi import VirtualMachineInstance
 
@@ -26,6 +26,6 @@ def fate_of(entry: SlotEntry, *, migrations: Store[Migration], vmis: Store[Virtu
     if not migration.is_final:
         return SlotFate.GOES_ON
     vmi = vmis.get(entry.vmi)
-    state = migration_state_in(vmi.status) if vmi is not None else None
+    state = vmi.migration_state if vmi is not None else None
     is_copied = state is not None and state.is_active and state.migration_uid == entry.uid
     return SlotFate.LINGERS if is_copied else SlotFate.ENDED

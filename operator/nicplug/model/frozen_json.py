@@ -6,7 +6,10 @@ by a `test`; a string costs a tenth of the nested dicts and compares at C speed.
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any, NewType
+
+from nicplug.model.per_pass import once_per_pass
 
 FrozenJson = NewType("FrozenJson", str)
 
@@ -26,9 +29,15 @@ def thaw(text: FrozenJson) -> Any:
     return json.loads(text)
 
 
-def thaw_object(text: FrozenJson) -> dict[str, Any]:
-    """The same of what is an object; empty for `null`, and for whatever else somebody wrote there."""
-    value = thaw(text)
+@once_per_pass
+def read(text: FrozenJson) -> Any:
+    """The value, parsed once in a planning pass and shared by all who read it: never to be changed."""
+    return thaw(text)
+
+
+def read_object(text: FrozenJson) -> Mapping[str, Any]:
+    """What `read` returns if that is an object; empty for `null`, and for whatever else somebody wrote there."""
+    value = read(text)
     return value if isinstance(value, dict) else {}
 
 

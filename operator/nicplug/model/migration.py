@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
 from nicplug.model import metadata as meta
 from nicplug.model.conditions import FALSE, PROGRESSING, find_condition
-from nicplug.model.frozen_json import FrozenJson, freeze, thaw, thaw_object
+from nicplug.model.frozen_json import FrozenJson, freeze, read_object
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.names import VMI_KIND, WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_UPDATE_PREFIX
@@ -121,12 +120,21 @@ class Migration:
 
     def annotation(self, name: str) -> str | None:
         """Value of an annotation; None when there is none."""
-        value = thaw(self.annotations).get(name)
+        value = read_object(self.annotations).get(name)
         return value if isinstance(value, str) else None
 
-    def read_status(self) -> dict[str, Any]:
-        """A mutable copy of the status; empty when there is none."""
-        return thaw_object(self.status)
+    def read_spec(self) -> Mapping[str, Any]:
+        """The spec, to be read only."""
+        return read_object(self.spec)
+
+    def read_status(self) -> Mapping[str, Any]:
+        """The status, to be read only; empty when there is none."""
+        return read_object(self.status)
+
+    @property
+    def migration_state(self) -> "MigrationState":
+        """What its own status says about the move; all empty before its end."""
+        return parse_migration_state(self.read_status())
 
     def entered_at(self, phase: MigrationPhase) -> datetime | None:
         """When it entered that phase; None when it never did, as far as its status tells."""
@@ -200,15 +208,14 @@ class MigrationState:
         return bool(self.migration_uid) and not self.completed and not self.failed
 
 
-@lru_cache(maxsize=128)
-def migration_state_in(status: FrozenJson) -> MigrationState:
-    """The same of a whole status as it is kept; remembered, since one pass over a VMI asks a dozen times."""
-    return parse_migration_state(mapping(thaw(status)))
+_NO_STATE = MigrationState()
 
 
 def parse_migration_state(status: Mapping[str, Any]) -> MigrationState:
     """Project `migrationState` of a status; all empty when there is none."""
     state = mapping(status.get("migrationState"))
+    if not state:
+        return _NO_STATE
     return MigrationState(
         migration_uid=text(state.get("migrationUid")),
         source_node=text(state.get("sourceNode")),

@@ -12,6 +12,7 @@ from typing import Any
 
 from nicplug.model.interface_names import FIRST_ORDINAL_NAME, PRIMARY_POD_INTERFACE, is_hashed_name
 from nicplug.model.metadata import mapping, text, well_formed
+from nicplug.model.per_pass import once_per_pass
 
 # An annotation set holds at most 256 KiB together; more than this many entries is not a pod.
 MAXIMUM_ENTRIES = 1024
@@ -43,12 +44,11 @@ class NetworkStatus:
 
     def has(self, interface: str) -> bool:
         """A secondary interface of that name is attached, as far as Multus says."""
-        return any(entry.interface == interface and not entry.is_default for entry in self.entries)
+        return interface in _secondary_networks(self)
 
     def network_of(self, interface: str) -> str:
         """The network that a secondary interface is attached to, as far as Multus says; "" for none."""
-        found = (entry.network for entry in self.entries if entry.interface == interface and not entry.is_default)
-        return next(found, "")
+        return _secondary_networks(self).get(interface, "")
 
     @property
     def primary_interface(self) -> str:
@@ -64,6 +64,12 @@ class NetworkStatus:
         """
         names = {entry.interface for entry in self.entries}
         return FIRST_ORDINAL_NAME in names and not any(map(is_hashed_name, names))
+
+
+@once_per_pass
+def _secondary_networks(status: NetworkStatus) -> Mapping[str, str]:
+    """The network of each secondary interface; of two entries of one interface the first one's."""
+    return {entry.interface: entry.network for entry in reversed(status.entries) if not entry.is_default}
 
 
 def parse_network_status(annotation: str | None) -> NetworkStatus:

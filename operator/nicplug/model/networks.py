@@ -1,12 +1,13 @@
 """Interfaces and networks of a VMI spec or of a VM template."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
-from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.frozen_json import FrozenJson, freeze, read, thaw
 from nicplug.model.metadata import mapping, sequence, text
+from nicplug.model.per_pass import once_per_pass
 
 
 class Binding(StrEnum):
@@ -51,7 +52,7 @@ class Interface:
     @property
     def bindings(self) -> tuple[Binding, ...]:
         """All that are written; KubeVirt's admission lets only one pass."""
-        return _bindings_in(thaw(self.raw))
+        return _bindings_in(read(self.raw))
 
     @property
     def is_absent(self) -> bool:
@@ -96,7 +97,7 @@ class Network:
     @property
     def is_claimed(self) -> bool:
         """A device that a ResourceClaim allocates: nothing of Multus's, and only a new pod gets one."""
-        return thaw(self.raw).get("resourceClaim") is not None
+        return read(self.raw).get("resourceClaim") is not None
 
     def with_attachment(self, attachment: str) -> "Network":
         """The same Multus network with another `networkName`."""
@@ -169,6 +170,28 @@ def networks_of(interfaces: Iterable[Interface], networks: Iterable[Network]) ->
     return tuple(by_name[interface.name] for interface in interfaces if interface.name in by_name)
 
 
-def secondary_names(networks: Iterable[Network]) -> tuple[str, ...]:
+@once_per_pass
+def secondary_names(networks: Sequence[Network]) -> tuple[str, ...]:
     """Names of the secondary networks, in order."""
     return tuple(network.name for network in networks if network.is_secondary)
+
+
+N = TypeVar("N", Interface, Network)
+
+
+@once_per_pass
+def first_by_name(items: Sequence[N]) -> Mapping[str, N]:
+    """The entries of a list by name; of two of one name the first one."""
+    return {item.name: item for item in reversed(items)}
+
+
+@once_per_pass
+def secondary_by_name(networks: Sequence[Network]) -> Mapping[str, Network]:
+    """The secondary networks by name; of two of one name the first one."""
+    return {network.name: network for network in reversed(networks) if network.is_secondary}
+
+
+@once_per_pass
+def wanted_by_name(interfaces: Sequence[Interface]) -> Mapping[str, Interface]:
+    """The interfaces that are not absent by name; of two of one name the first one."""
+    return {item.name: item for item in reversed(interfaces) if not item.is_absent}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.model.frozen_json import thaw
+from nicplug.model.frozen_json import read
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.networks import Interface
 from nicplug.model.quantity import parse_bytes
@@ -89,7 +89,7 @@ def used_and_kept(born: int) -> int:
 def takes_slot(interface: Interface) -> bool:
     """A NIC of this model sits in a slot of its own."""
     # The text is looked at first: most NICs have no model.
-    return '"model"' not in interface.raw or thaw(interface.raw).get("model") not in _CONVENTIONAL_MODELS
+    return '"model"' not in interface.raw or read(interface.raw).get("model") not in _CONVENTIONAL_MODELS
 
 
 def _memory(domain: Mapping[str, Any]) -> int | None:

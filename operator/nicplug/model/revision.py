@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.frozen_json import FrozenJson, freeze, shared, thaw_object
+from nicplug.model.frozen_json import FrozenJson, freeze, read_object, shared
 from nicplug.model.keys import RevisionKey
 from nicplug.model.metadata import ControllerReference, mapping, text
 from nicplug.model.names import KUBEVIRT_API_VERSION, VM_KIND
@@ -34,9 +34,9 @@ class VmRevision:
     vm_generation: int
     template: FrozenJson
 
-    def read_template(self) -> dict[str, Any]:
-        """A mutable copy of the template."""
-        return thaw_object(self.template)
+    def read_template(self) -> Mapping[str, Any]:
+        """The template, to be read only."""
+        return read_object(self.template)
 
 
 def parse_revision(raw: Mapping[str, Any]) -> VmRevision:

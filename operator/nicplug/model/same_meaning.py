@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nicplug.elided import MARKS
-from nicplug.model.frozen_json import thaw
+from nicplug.model.frozen_json import read
 from nicplug.model.metadata import mapping
 from nicplug.model.networks import Interface, Network
 from nicplug.model.quantity import parse_quantity
@@ -18,6 +18,8 @@ from nicplug.model.quantity import parse_quantity
 _STRUCTS = frozenset({"domain", "devices", "firmware", "machine", "resources"})
 _MAPS = frozenset({"requests", "limits", "nodeSelector", "labels", "annotations"})
 _EMPTY_MEANS_MISSING = _STRUCTS | _MAPS
+# Of differing fragments: a spec that people write has some hundred.
+_MOST_VALUES = 10_000
 _QUANTITY_MEMBERS = frozenset({"guest", "maxGuest"})
 _QUANTITY_MAPS = frozenset({"requests", "limits"})
 _DEFAULTS: Mapping[str, Any] = {"model": "virtio"}
@@ -38,26 +40,62 @@ def plain(value: Any, *, member: str = "", within: str = "") -> Any:
 
 
 def differing_members(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
-    """Paths, with dots, of the members whose meaning differs; a list differs as a whole."""
-    return tuple(_differing(plain(one, member="domain") or {}, plain(other, member="domain") or {}, path=""))
+    """Paths, with dots, of the members whose meaning differs; a list differs as a whole.
+
+    Members that are equal as they stand are not looked into. When so many values differ that no person would write
+    them, what is left is compared as it stands, too.
+    """
+    return tuple(_Comparison().differing(one, other, path="", member="domain", within=""))
 
 
-def _differing(one: Any, other: Any, *, path: str) -> Iterator[str]:
-    if path.rpartition(".")[2] in _EMPTY_MEANS_MISSING:
-        one, other = one or {}, other or {}
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        if not MARKS.isdisjoint(one.keys() | other.keys()) and one != other:
-            yield path  # what it says is not known, only that it says something else
+class _Comparison:
+    """One comparison of two fragments.
+
+    Attributes:
+        left: how many more values it looks at.
+    """
+
+    def __init__(self) -> None:
+        self.left = _MOST_VALUES
+
+    def differing(self, one: Any, other: Any, *, path: str, member: str, within: str) -> Iterator[str]:
+        """The paths from `path` on."""
+        self.left -= 1
+        if one == other:
             return
-        for name in sorted(one.keys() | other.keys()):
-            yield from _differing(one.get(name), other.get(name), path=f"{path}.{name}" if path else name)
-    elif one != other:
-        yield path
+        if member in _EMPTY_MEANS_MISSING:
+            one, other = (value if isinstance(value, Mapping) else plain(value) or {} for value in (one, other))
+        is_known = not any(isinstance(value, Mapping) and not MARKS.isdisjoint(value) for value in (one, other))
+        if isinstance(one, Mapping) and isinstance(other, Mapping) and is_known and self.left > 0:
+            for name in sorted(one.keys() | other.keys()):
+                below = f"{path}.{name}" if path else name
+                yield from self.differing(one.get(name), other.get(name), path=below, member=name, within=member)
+        elif not is_known or self._means_another(one, other, member=member, within=within):
+            yield path
+
+    def _means_another(self, one: Any, other: Any, *, member: str, within: str) -> bool:
+        self.left -= _count_values(one, most=self.left) + _count_values(other, most=self.left)
+        if self.left <= 0:
+            return True
+        return bool(plain(one, member=member, within=within) != plain(other, member=member, within=within))
+
+
+def _count_values(value: Any, *, most: int) -> int:
+    """How many values a tree has; it is not looked into further than `most`."""
+    count, rest = 0, [value]
+    while rest and count <= most:
+        item = rest.pop()
+        count += 1
+        if isinstance(item, Mapping):
+            rest += item.values()
+        elif isinstance(item, list):
+            rest += item
+    return count
 
 
 def interface_members(interface: Interface) -> dict[str, Any]:
     """What an interface says beside its name and its `state`."""
-    members: dict[str, Any] = plain(thaw(interface.raw)) or {}
+    members: dict[str, Any] = plain(read(interface.raw)) or {}
     if isinstance(mac := members.get("macAddress"), str):
         members["macAddress"] = mac.lower().replace("-", ":")
     if isinstance(ports := members.get("ports"), list):
@@ -73,7 +111,7 @@ def network_members(network: Network, *, namespace: str) -> dict[str, Any]:
     Args:
         namespace: of the VMI; a reference without one means it.
     """
-    members: dict[str, Any] = plain(thaw(network.raw)) or {}
+    members: dict[str, Any] = plain(read(network.raw)) or {}
     if network.is_pod:
         members["pod"] = _without_defaults(mapping(members.get("pod")), _NETWORK_DEFAULTS)
     if network.attachment:

@@ -7,11 +7,12 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.frozen_json import FrozenJson, freeze, shared, thaw, thaw_object
+from nicplug.model.frozen_json import FrozenJson, freeze, read_object, shared
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.keys import VmKey
 from nicplug.model.metadata import mapping, text
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+from nicplug.model.placement import parse_placement
 
 
 class RunStrategy(StrEnum):
@@ -41,6 +42,7 @@ class VirtualMachine:
         networks: of the template.
         overrides: the annotations of the VM that override the policy for hot-plug.
         status: the whole status as last seen; `null` when the object has none.
+        placement: the members of the template's spec that say where pods may run.
     """
 
     key: VmKey
@@ -57,18 +59,23 @@ class VirtualMachine:
     networks: tuple[Network, ...]
     overrides: Overrides
     status: FrozenJson
+    placement: FrozenJson
 
-    def read_template(self) -> dict[str, Any]:
-        """A mutable copy of `spec.template`."""
-        return thaw_object(self.template)
+    def read_template(self) -> Mapping[str, Any]:
+        """`spec.template`, to be read only."""
+        return read_object(self.template)
 
-    def read_spec(self) -> dict[str, Any]:
-        """A mutable copy of the whole spec."""
-        return {**thaw(self.rest_of_spec), "template": self.read_template()}
+    def read_spec(self) -> Mapping[str, Any]:
+        """The whole spec, to be read only."""
+        return {**self.read_rest_of_spec(), "template": self.read_template()}
 
-    def read_status(self) -> dict[str, Any]:
-        """A mutable copy of the status; empty when there is none."""
-        return thaw_object(self.status)
+    def read_rest_of_spec(self) -> Mapping[str, Any]:
+        """The spec without the template, to be read only."""
+        return read_object(self.rest_of_spec)
+
+    def read_status(self) -> Mapping[str, Any]:
+        """The status, to be read only; empty when there is none."""
+        return read_object(self.status)
 
 
 def parse_vm(raw: Mapping[str, Any]) -> VirtualMachine:
@@ -92,6 +99,7 @@ def parse_vm(raw: Mapping[str, Any]) -> VirtualMachine:
         networks=parse_networks(vmi_spec),
         overrides=parse_overrides(mapping(metadata.get("annotations"))),
         status=freeze(status),
+        placement=parse_placement(vmi_spec),
     )
 
 

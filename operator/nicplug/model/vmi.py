@@ -8,10 +8,12 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.frozen_json import FrozenJson, freeze, thaw_object
+from nicplug.model.frozen_json import FrozenJson, freeze, read_object
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
+from nicplug.model.interface_status import rows_by_name
 from nicplug.model.keys import VmiKey
-from nicplug.model.metadata import ControllerReference, mapping, text
+from nicplug.model.metadata import ControllerReference, mapping, objects, text
+from nicplug.model.migration import MigrationState, parse_migration_state
 from nicplug.model.names import (
     NODE_NAME_LABEL,
     ROLLED_BACK_ANNOTATION,
@@ -20,6 +22,9 @@ from nicplug.model.names import (
 )
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
 from nicplug.model.origin import parse_origin
+from nicplug.model.pci_topology import PciTopology, parse_topology
+from nicplug.model.per_pass import once_per_pass
+from nicplug.model.placement import parse_placement
 from nicplug.model.pod_record import PodRecord, parse_active_pods, parse_launcher_pods
 from nicplug.model.rolled_back import parse_rolled_back
 
@@ -60,6 +65,9 @@ class VirtualMachineInstance:
         overrides: the annotations that override the policy for hot-plug.
         launcher_pods: the pods that nicplug has made for it; None where no version that records them has written it.
         active_pods: uids of its pods as KubeVirt counts them, which before nicplug kept a record were all that name it.
+        migration_state: what the status says about its present or last migration, whichever that is.
+        placement: the members of the spec that say where its pods may run.
+        topology: the PCI slots of its guest; None where NICs take none, or nobody knows.
     """
 
     key: VmiKey
@@ -85,6 +93,9 @@ class VirtualMachineInstance:
     status: FrozenJson
     launcher_pods: tuple[PodRecord, ...] | None = None
     active_pods: frozenset[str] = frozenset()
+    migration_state: MigrationState
+    placement: FrozenJson
+    topology: PciTopology | None
 
     @property
     def is_final(self) -> bool:
@@ -96,9 +107,23 @@ class VirtualMachineInstance:
         """No launcher pod has been accepted yet."""
         return self.phase in UNPROCESSED_PHASES
 
-    def read_status(self) -> dict[str, Any]:
-        """A mutable copy of the status; empty when there is none."""
-        return thaw_object(self.status)
+    def read_spec(self) -> Mapping[str, Any]:
+        """The spec, to be read only."""
+        return read_object(self.spec)
+
+    def read_status(self) -> Mapping[str, Any]:
+        """The status, to be read only; empty when there is none."""
+        return read_object(self.status)
+
+    def read_annotations(self) -> Mapping[str, Any]:
+        """The annotations, to be read only."""
+        return read_object(self.annotations)
+
+
+@once_per_pass
+def reported_rows(vmi: VirtualMachineInstance) -> Mapping[str, Mapping[str, Any]]:
+    """`status.interfaces` by name, as last reported; rows without a name are left out."""
+    return rows_by_name(objects(vmi.read_status().get("interfaces")))
 
 
 def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
@@ -130,6 +155,9 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         status=freeze(status),
         launcher_pods=parse_launcher_pods(status or {}, namespace=text(metadata.get("namespace"))),
         active_pods=parse_active_pods(status or {}),
+        migration_state=parse_migration_state(mapping(status)),
+        placement=parse_placement(spec),
+        topology=parse_topology(spec, annotations),
     )
 
 

@@ -6,11 +6,11 @@ asked by the target pod.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nicplug.model.attachments import KnownAttachments, attachment_keys
-from nicplug.model.frozen_json import thaw
+from nicplug.model.frozen_json import read_object
 from nicplug.model.metadata import mapping, objects
 from nicplug.model.node import Node
 from nicplug.model.node_matching import fits_affinity, is_cordoned_for, missing_labels, repelling_taints
@@ -18,6 +18,9 @@ from nicplug.model.vmi import VirtualMachineInstance
 
 # A message is for a person: the commonest flaws, then "..."
 _FLAWS_TOLD = 6
+_MOST_LISTED = 10
+# Of a placement that is compared with every node: the scheduler is asked whether a longer one fits.
+_LONGEST_COMPARED = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +83,21 @@ def demand_of(
         added_node_selector: of the migration; the VM's own selector wins.
         left_out: NICs that the pod is made without.
     """
-    spec = mapping(thaw(vmi.spec))
+    placement = _comparable_placement(vmi)
     going = {interface.name for interface in vmi.interfaces if interface.is_absent} | left_out
     networks = [network for network in vmi.networks if network.name not in going]
     found = (attachments.definitions.get(key) for key in attachment_keys(networks, namespace=vmi.key.namespace))
     return Demand(
-        node_selector={**(added_node_selector or {}), **mapping(spec.get("nodeSelector"))},
-        affinity=mapping(spec.get("affinity")),
-        tolerations=objects(spec.get("tolerations")),
+        node_selector={**(added_node_selector or {}), **mapping(placement.get("nodeSelector"))},
+        affinity=mapping(placement.get("affinity")),
+        tolerations=objects(placement.get("tolerations")),
         devices=frozenset(item.device for item in found if item is not None and item.device),
     )
+
+
+def _comparable_placement(vmi: VirtualMachineInstance) -> Mapping[str, Any]:
+    """What places the pod; nothing if that is too long to be compared with every node."""
+    return read_object(vmi.placement) if len(vmi.placement) <= _LONGEST_COMPARED else {}
 
 
 def refuse_devices(
@@ -112,18 +120,21 @@ def refuse_devices(
     )
     networks = {network.name: network for network in vmi.networks}
     refused: dict[str, Candidates] = {}
+    if not nodes:
+        return refused
+    groups = _NodeGroups(nodes, source=vmi.node_name, demand=demand)
+    asked = demand.devices
     for name in lacking:
         keys = attachment_keys([networks[name]] if name in networks else [], namespace=vmi.key.namespace)
         found = (attachments.definitions.get(key) for key in keys)
-        devices = demand.devices | {item.device for item in found if item is not None and item.device}
-        if devices == demand.devices:
+        wanted = asked | {item.device for item in found if item is not None and item.device}
+        if wanted == asked:
             continue
-        wanted = replace(demand, devices=devices)
-        candidates = find_candidates(nodes, source=vmi.node_name, demand=wanted)
+        candidates = groups.candidates(wanted)
         if candidates.is_impossible:
             refused[name] = candidates
         else:
-            demand = wanted
+            asked = wanted
     return refused
 
 
@@ -134,27 +145,46 @@ def find_candidates(nodes: Sequence[Node] | None, *, source: str, demand: Demand
         nodes: all there are; None, or none at all, when they cannot be read: whoever runs a VM has nodes.
         source: the node that the VM is on.
     """
-    if not nodes:
-        return Candidates()
-    flaws = {node.name: _flaw(node, demand) for node in nodes if node.name != source}
-    fitting = frozenset(name for name, flaw in flaws.items() if flaw is None)
-    counts = Counter(flaw for flaw in flaws.values() if flaw is not None)
-    told = [f"{source} runs it"] if any(node.name == source for node in nodes) else []
-    told += [_counted(flaw, count) for flaw, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
-    if len(told) > _FLAWS_TOLD:
-        told = [*told[:_FLAWS_TOLD], "..."]
-    taken = f"{len(fitting)} of {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'} can take the VM"
-    return Candidates(
-        is_known=True,
-        nodes=fitting,
-        total=len(nodes),
-        message=f"{taken}: {', '.join(told)}" if told else taken,
-        devices_nowhere=tuple(sorted(demand.devices.difference(*(node.devices for node in nodes)))),
-    )
+    return _NodeGroups(nodes, source=source, demand=demand).candidates(demand.devices) if nodes else Candidates()
+
+
+class _NodeGroups:
+    """The nodes that differ in nothing that matters: hundreds of NICs may each ask for a device of their own."""
+
+    def __init__(self, nodes: Sequence[Node], *, source: str, demand: Demand) -> None:
+        self._total = len(nodes)
+        self._source = source if any(node.name == source for node in nodes) else ""
+        self._offered = frozenset[str]().union(*(node.devices for node in nodes))
+        self._names: dict[tuple[_Flaw | None, frozenset[str]], list[str]] = {}
+        for node in nodes:
+            if node.name != source:
+                self._names.setdefault((_flaw(node, demand), node.devices), []).append(node.name)
+
+    def candidates(self, devices: frozenset[str]) -> Candidates:
+        """Those for a pod that also asks for these devices."""
+        fitting: list[str] = []
+        counts: Counter[_Flaw] = Counter()
+        for (flaw, offered), names in self._names.items():
+            if (found := flaw or _lacks_devices(devices - offered)) is None:
+                fitting += names
+            else:
+                counts[found] += len(names)
+        told = [f"{self._source} runs it"] if self._source else []
+        told += [_counted(flaw, count) for flaw, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+        if len(told) > _FLAWS_TOLD:
+            told = [*told[:_FLAWS_TOLD], "..."]
+        taken = f"{len(fitting)} of {self._total} {'node' if self._total == 1 else 'nodes'} can take the VM"
+        return Candidates(
+            is_known=True,
+            nodes=frozenset(fitting),
+            total=self._total,
+            message=f"{taken}: {', '.join(told)}" if told else taken,
+            devices_nowhere=tuple(sorted(devices - self._offered)),
+        )
 
 
 def _flaw(node: Node, demand: Demand) -> _Flaw | None:
-    """The first that a person would mend first."""
+    """The first that a person would mend first; devices come after everything else."""
     if node.deleting:
         return _Flaw("is being deleted", "are being deleted")
     if is_cordoned_for(demand.tolerations, node):
@@ -162,14 +192,21 @@ def _flaw(node: Node, demand: Demand) -> _Flaw | None:
     if not node.is_ready:
         return _Flaw("is not ready", "are not ready")
     if labels := missing_labels(demand.node_selector, node):
-        return _with("lack", f"label {', '.join(labels)}")
+        return _with("lack", f"label {_listed(labels)}")
     if not fits_affinity(demand.affinity, node):
         return _Flaw("does not match the node affinity", "do not match the node affinity")
     if taints := repelling_taints(demand.tolerations, node):
         return _Flaw(*(f"{verb} taint {', '.join(map(str, taints))}" for verb in ("has", "have")))
-    if devices := sorted(demand.devices - node.devices):
-        return _with("lack", f"device {', '.join(devices)}")
     return None
+
+
+def _lacks_devices(devices: frozenset[str]) -> _Flaw | None:
+    return _with("lack", f"device {_listed(sorted(devices))}") if devices else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = names if len(names) <= _MOST_LISTED else (*names[:_MOST_LISTED], "...")
+    return ", ".join(shown)
 
 
 def _with(verb: str, rest: str) -> _Flaw:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.frozen_json import FrozenJson, freeze, read
 from nicplug.model.metadata import objects
 from nicplug.model.migration import Migration
 from nicplug.model.vm import VirtualMachine
@@ -41,7 +41,7 @@ class StatusDecision:
 
 def changed_members(*, seen: FrozenJson, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The members of `wanted` that differ; a member that is missing on both sides or empty does not."""
-    old = thaw(seen) or {}
+    old = read(seen) or {}
     members = sorted(old.keys() | wanted.keys())
     return {
         member: wanted.get(member)
@@ -54,7 +54,7 @@ def patience(*, seen: FrozenJson, changes: Mapping[str, Any], delay: timedelta) 
     """How long a report waits: at least a second when nothing but messages differ."""
     if not changes.keys() <= _WITH_WORDS:
         return delay
-    old = thaw(seen) or {}
+    old = read(seen) or {}
     are_words = all(_without_words(old.get(member)) == _without_words(value) for member, value in changes.items())
     return max(delay, _WORDING_DELAY) if are_words else delay
 
@@ -82,7 +82,7 @@ def decide_status(
     due = (pending_since or now) + delay
     if not urgent and now < due:
         return StatusDecision(due=due)
-    old = thaw(told.status)
+    old = read(told.status)
     before = freeze(None if old is None else {member: old.get(member) for member in changes})
     wanted = freeze(dict(changes))
     return StatusDecision(

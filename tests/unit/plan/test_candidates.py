@@ -241,3 +241,26 @@ def test_a_device_that_no_node_offers_is_named(offers: dict[str, str], nowhere: 
     nodes = [node(name, allocatable={offers[name]: "1"} if name in offers else None) for name in ("node01", "node02")]
     found = find_candidates(nodes, source="node01", demand=Demand(devices=frozenset({DEVICE})))
     assert found.devices_nowhere == nowhere
+
+
+def test_a_placement_that_no_person_would_write_is_left_to_the_scheduler() -> None:
+    """Each node is compared with it: with a thousand nodes that would take seconds."""
+    raw = vmi(primary())
+    raw["spec"]["nodeSelector"] = {f"label-{index}": "yes" for index in range(2_000)}
+    demand = demand_of(a_vmi(raw), attachments=KnownAttachments())
+    assert find_candidates([node("node01"), node()], source="node01", demand=demand).nodes == {"node02"}
+
+
+def test_of_many_labels_that_a_node_lacks_the_first_are_named() -> None:
+    demand = Demand(node_selector={f"label-{index:02}": "yes" for index in range(30)})
+    found = find_candidates([node("node01"), node()], source="node01", demand=demand)
+    assert "label-09=yes, ..." in found.message
+    assert "label-10" not in found.message
+
+
+def test_nodes_that_are_alike_are_looked_at_once_for_all_nics() -> None:
+    nodes = [node("source"), *(node(f"node{index}", allocatable={DEVICE: "1"}) for index in range(50))]
+    found = find_candidates(nodes, source="source", demand=Demand(devices=frozenset({DEVICE})))
+    assert (len(found.nodes), found.total) == (50, 51)
+    refused = find_candidates(nodes, source="source", demand=Demand(devices=frozenset({DEVICE, "x.y/z"})))
+    assert refused.message == "0 of 51 nodes can take the VM: source runs it, 50 lack device x.y/z"

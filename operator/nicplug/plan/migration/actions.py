@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from nicplug.model.frozen_json import thaw
-from nicplug.model.metadata import mapping, text
+from nicplug.model.frozen_json import read_object, thaw
+from nicplug.model.metadata import text
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNOTATION, MIGRATION_VMI_LABEL
@@ -45,7 +45,7 @@ def adopt(facts: Facts) -> Iterator[Action]:
             seen=migration.finalizers,
             wanted=(*migration.finalizers, MIGRATION_FINALIZER),
         )
-    labels = mapping(thaw(migration.labels))
+    labels = read_object(migration.labels)
     seen, wanted = labels.get(MIGRATION_VMI_LABEL), vmi_id(migration.vmi.name)
     if seen != wanted:
         yield SetLabel(

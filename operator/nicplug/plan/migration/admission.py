@@ -4,8 +4,7 @@ A webhook that is down blocks the API; this cannot. Source: KubeVirt 1.9 `migrat
 """
 
 from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE, find_condition
-from nicplug.model.frozen_json import thaw
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.metadata import objects, text
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.migration.ending import Ending
 from nicplug.plan.migration.facts import Facts, first_in_line
@@ -16,7 +15,7 @@ from nicplug.plan.views import MigrationView
 def refuse_unlike(facts: Facts) -> Ending | None:
     """What is wrong with the request itself, whatever the VMI."""
     migration = facts.migration
-    spec = mapping(thaw(migration.spec))
+    spec = migration.read_spec()
     if not migration.vmi.name:
         event = "spec.vmiName is missing: make another migration that names its VMI, as a spec cannot be changed"
         return Ending(reason=Reason.VMI_NAME_MISSING, event=event)

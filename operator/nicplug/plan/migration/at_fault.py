@@ -2,7 +2,6 @@
 
 from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
 from nicplug.model.networks import Network
-from nicplug.model.pod import LauncherPod
 from nicplug.plan.migration.ending import Ending
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.target_networks import missing_interfaces
@@ -24,7 +23,9 @@ def nics_at_fault(facts: Facts, ending: Ending) -> list[str]:
     if facts.named_nics:
         return list(facts.named_nics)
     made_for = causes_of(facts.migration)
-    missing = [item.name for item in vmi.networks if item.is_secondary and _is_missing(item, pod, facts)]
+    # Multus lists what it has attached when all is done: before the pod runs, what is missing says nothing.
+    unreported = frozenset(missing_interfaces(pod, vmi)) if pod.is_ready else frozenset[str]()
+    missing = [item.name for item in vmi.networks if item.is_secondary and not unreported.isdisjoint(_names(item))]
     return [name for name in missing if name in made_for] or missing
 
 
@@ -37,9 +38,6 @@ def causes_at_fault(view: MigrationView, facts: Facts, names: list[str]) -> dict
     return {name: cause for name, cause in causes.items() if cause}
 
 
-def _is_missing(network: Network, pod: LauncherPod, facts: Facts) -> bool:
-    """Multus lists what it has attached when all is done: before the pod runs, what is missing says nothing."""
-    if facts.vmi is None or not pod.is_ready:
-        return False
-    missing = missing_interfaces(pod, facts.vmi)
-    return any(scheme(network.name) in missing for scheme in (hashed_interface_name, plugin_interface_name))
+def _names(network: Network) -> tuple[str, str]:
+    """Of its interface in a pod, and of its binding plugin's."""
+    return hashed_interface_name(network.name), plugin_interface_name(network.name)

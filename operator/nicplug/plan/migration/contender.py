@@ -1,7 +1,6 @@
 """What a migration wants of the limits, read from its own view: `plan.migration.slots` weighs all of them."""
 
-from nicplug.model.frozen_json import thaw
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES
 from nicplug.model.migration_slot import Contender
 from nicplug.plan.migration.facts import gather_facts
@@ -35,7 +34,7 @@ def contender_of(view: MigrationView, *, plan: Plan) -> Contender | None:
         uid=migration.uid,
         vmi=migration.vmi,
         created=migration.created,
-        priority=_PRIORITIES.get(text(mapping(thaw(migration.spec)).get("priority")), 0),
+        priority=_PRIORITIES.get(text(migration.read_spec().get("priority")), 0),
         source_node=source,
         target_node=target,
         holds=holds,

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
+from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod_record import TARGET_POD_MEMBER
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import Effects, act, adopt, leftover_targets, make_target_pod, normal, warning
@@ -48,6 +49,7 @@ _CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due
 _TOLD_BY_REFUSAL = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
 
+@planning_pass()
 def plan_migration(view: MigrationView, *, now: datetime) -> Plan:
     """Decide everything that is to be done for this migration now.
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from nicplug.model.frozen_json import freeze
 from nicplug.model.metadata import text
-from nicplug.model.migration import Migration, MigrationPhase, migration_state_in
+from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchStatus
@@ -164,7 +164,7 @@ def _why_deleted(migration: Migration, pod: LauncherPod) -> str:
 
 def _delete_source(view: MigrationView, facts: Facts) -> Effects:
     """The pod that the guest has left: named by the hand-off, on the source's node, where the VMI is no more."""
-    vmi, state = facts.vmi, migration_state_in(facts.migration.status)
+    vmi, state = facts.vmi, facts.migration.migration_state
     if vmi is None or not state.completed or state.failed or state.migration_uid != facts.migration.uid:
         return Effects()
     present = facts.state

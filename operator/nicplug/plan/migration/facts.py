@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nicplug.model.metadata import text
-from nicplug.model.migration import Migration, MigrationPhase, MigrationState, migration_state_in
+from nicplug.model.migration import Migration, MigrationPhase, MigrationState
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
@@ -86,7 +86,7 @@ def gather_facts(view: MigrationView) -> Facts:
         migration=migration,
         vmi=vmi,
         is_replaced=False,
-        state=migration_state_in(vmi.status),
+        state=vmi.migration_state,
         target=target,
         start_failure=failure.message if failure is not None else "",
         named_nics=nics_named(view, vmi, failure),
@@ -132,7 +132,7 @@ def first_in_line(view: MigrationView) -> Migration:
     """
     unfinished = [item for item in view.migrations if not item.is_final and is_for(item, view.vmi)]
     present = {item.uid: position for position, item in enumerate(unfinished)}
-    state = migration_state_in(view.vmi.status) if view.vmi is not None else MigrationState()
+    state = view.vmi.migration_state if view.vmi is not None else MigrationState()
 
     def rank(item: Migration) -> tuple[bool, bool, bool, bool, int]:
         return (

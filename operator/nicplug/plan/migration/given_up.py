@@ -7,16 +7,13 @@ slot in the guest, is not brought by any.
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from nicplug.model.frozen_json import freeze, thaw
-from nicplug.model.interface_status import rows_by_name
 from nicplug.model.metadata import objects, text
 from nicplug.model.migration import Migration
-from nicplug.model.networks import parse_networks, split_attachment
+from nicplug.model.networks import Network, split_attachment
 from nicplug.model.operations import OperationType, parse_operations
 from nicplug.model.pod import LauncherPod
-from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.candidates import refuse_devices
 from nicplug.plan.migration.backoff import is_automatic
 from nicplug.plan.migration.placement import target_selector
@@ -60,15 +57,16 @@ def with_networks_that_work(
     names = _given_up(vmi, migration, OperationType.CHANGE_NETWORK)
     if not names or source is None:
         return vmi
-    namespace, rows = vmi.key.namespace, rows_by_name(objects(vmi.read_status().get("interfaces")))
-    asked = networks_asked_for(source, namespace=namespace)
-    spec: dict[str, Any] = thaw(vmi.spec)
-    for network in spec["networks"]:
-        reference = asked.get(text(rows.get(network.get("name"), {}).get("podInterfaceName")), "")
-        if network.get("name") in names and reference:
-            where, name = split_attachment(reference, namespace=namespace)
-            network["multus"]["networkName"] = name if where == namespace else reference
-    return replace(vmi, spec=freeze(spec), networks=parse_networks(spec))
+    asked, rows = networks_asked_for(source, namespace=vmi.key.namespace), reported_rows(vmi)
+
+    def that_works(network: Network) -> Network:
+        reference = asked.get(text(rows.get(network.name, {}).get("podInterfaceName")), "")
+        if network.name not in names or not reference or not network.attachment:
+            return network
+        where, name = split_attachment(reference, namespace=vmi.key.namespace)
+        return network.with_attachment(name if where == vmi.key.namespace else reference)
+
+    return replace(vmi, networks=tuple(map(that_works, vmi.networks)))
 
 
 def _given_up(vmi: VirtualMachineInstance, migration: Migration, operation: OperationType) -> set[str]:

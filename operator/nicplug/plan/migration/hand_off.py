@@ -7,7 +7,7 @@ Each is one guarded patch of `status.migrationState`. Source: KubeVirt 1.9 `migr
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.metadata import mapping, text
 from nicplug.model.names import MIGRATION_TARGET_NODE_LABEL
 from nicplug.model.pod import LauncherPod
@@ -76,7 +76,7 @@ def check_guest(vmi: VirtualMachineInstance) -> CheckGuest:
 
 def label_target_node(vmi: VirtualMachineInstance, node: str) -> SetLabel | None:
     """By which the node agent of the target finds the VMI; None when it is there."""
-    labels = mapping(thaw(vmi.labels))
+    labels = read_object(vmi.labels)
     seen = text(labels.get(MIGRATION_TARGET_NODE_LABEL)) or None
     if seen == node:
         return None

@@ -6,7 +6,7 @@ written by KubeVirt's node labeller; where nobody writes them, they ask for noth
 
 from collections.abc import Mapping
 
-from nicplug.model.frozen_json import thaw
+from nicplug.model.frozen_json import read_object
 from nicplug.model.metadata import mapping, text
 from nicplug.model.names import (
     CPU_FEATURE_LABEL,
@@ -23,8 +23,8 @@ _TO_MOVE_TO = ((HOST_MODEL_LABEL, MIGRATION_CPU_MODEL_LABEL), (HOST_MODEL_FEATUR
 
 def target_selector(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str, str]:
     """What the migration adds, under what the VM says, and the CPU that the guest must find."""
-    added = mapping(mapping(thaw(view.migration.spec)).get("addedNodeSelector"))
-    own = mapping(mapping(thaw(vmi.spec)).get("nodeSelector"))
+    added = mapping(view.migration.read_spec().get("addedNodeSelector"))
+    own = mapping(read_object(vmi.placement).get("nodeSelector"))
     asked = {text(name): text(value) for name, value in {**added, **own}.items()}
     return {**asked, **_cpu_of_guest(view, vmi)}
 
@@ -32,7 +32,7 @@ def target_selector(view: MigrationView, vmi: VirtualMachineInstance) -> dict[st
 def _cpu_of_guest(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str, str]:
     labels = next((node.labels for node in view.nodes or () if node.name == vmi.node_name), {})
     vendor = {name: "true" for name in labels if name.startswith(CPU_VENDOR_LABEL)}
-    domain = mapping(mapping(thaw(vmi.spec)).get("domain"))
+    domain = mapping(vmi.read_spec().get("domain"))
     if mapping(domain.get("cpu")).get("model") != "host-model":
         return vendor
     return {**vendor, **(_asked_before(view, vmi) or _host_model(labels))}
@@ -41,7 +41,7 @@ def _cpu_of_guest(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str,
 def _asked_before(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str, str]:
     """A guest that has moved keeps the CPU that it was started with, not the one that its present node has."""
     pods = (pod for pod in view.pods if pod.node_name == vmi.node_name)
-    return {text(name): text(value) for pod in pods for name, value in mapping(thaw(pod.cpu_selector)).items()}
+    return {text(name): text(value) for pod in pods for name, value in read_object(pod.cpu_selector).items()}
 
 
 def _host_model(labels: Mapping[str, str]) -> dict[str, str]:

@@ -1,29 +1,29 @@
 """Which NICs a target pod is made with: those that the guest has, and those that it is to get."""
 
 from dataclasses import replace
-from typing import Any
 
 from nicplug.model.attachments import KnownAttachments
-from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
-from nicplug.model.interface_status import DOMAIN, has_source, rows_by_name
+from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import objects
-from nicplug.model.networks import parse_interfaces
 from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
+from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
-from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.views import Refusal
 
 
+@once_per_pass
 def nics_in_guest(vmi: VirtualMachineInstance) -> frozenset[str]:
     """As the node agent tells."""
-    rows = rows_by_name(objects(vmi.read_status().get("interfaces")))
+    rows = reported_rows(vmi)
     return frozenset(name for name, row in rows.items() if has_source(row, DOMAIN))
 
 
+@once_per_pass
 def as_it_moves(vmi: VirtualMachineInstance) -> VirtualMachineInstance:
-    """The VMI with every NIC that the guest still has, also one that is to go.
+    """The VMI with every NIC that the guest still has, also one that is to go; its `spec` stays as it is.
 
     A guest cannot be loaded where one of its devices is missing: the copy would fail at its end. What the guest lets go
     later is taken from the target pod as it would be from the source's. KubeVirt leaves it out (docs/differences.md).
@@ -31,11 +31,7 @@ def as_it_moves(vmi: VirtualMachineInstance) -> VirtualMachineInstance:
     kept = nics_in_guest(vmi) & {interface.name for interface in vmi.interfaces if interface.is_absent}
     if not kept:
         return vmi
-    spec: dict[str, Any] = thaw(vmi.spec)
-    for interface in spec["domain"]["devices"]["interfaces"]:
-        if interface.get("name") in kept:
-            interface.pop("state", None)
-    return replace(vmi, spec=freeze(spec), interfaces=parse_interfaces(spec))
+    return replace(vmi, interfaces=tuple(item.with_state("") if item.name in kept else item for item in vmi.interfaces))
 
 
 def unusable_networks(vmi: VirtualMachineInstance, *, known: KnownAttachments) -> dict[str, Refusal]:
@@ -48,13 +44,14 @@ def unusable_networks(vmi: VirtualMachineInstance, *, known: KnownAttachments) -
 
 def refuse_start(pod: LauncherPod, vmi: VirtualMachineInstance, *, known: KnownAttachments) -> Refusal | None:
     """The network for want of which a target pod cannot start: its definition went after the pod was made."""
-    missing = missing_interfaces(pod, vmi)
+    missing = frozenset(missing_interfaces(pod, vmi))
     for name, why in unusable_networks(vmi, known=known).items():
         if hashed_interface_name(name) in missing:
             return Refusal(reason=why.reason, message=f'NIC "{name}": {why.message}')
     return None
 
 
+@once_per_pass
 def missing_interfaces(pod: LauncherPod, vmi: VirtualMachineInstance) -> tuple[str, ...]:
     """Interfaces of the VMI's NICs that a pod was made with and that Multus does not report yet.
 

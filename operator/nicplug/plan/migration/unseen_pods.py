@@ -5,7 +5,7 @@ target pod behind for ever, or take it from under a guest that is just arriving.
 """
 
 from nicplug.model.keys import PodKey
-from nicplug.model.migration import MigrationPhase, migration_state_in
+from nicplug.model.migration import MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.plan.actions import FindPod
 from nicplug.plan.migration.facts import Facts
@@ -42,5 +42,5 @@ def _needed(view: MigrationView, facts: Facts) -> PodKey | None:
         return None
     if migration.phase is MigrationPhase.FAILED:
         return target
-    source = migration_state_in(migration.status).source_pod
+    source = migration.migration_state.source_pod
     return PodKey(vmi.key.namespace, source) if source else None

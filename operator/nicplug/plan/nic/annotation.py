@@ -14,7 +14,7 @@ from nicplug.model.attachments import KnownAttachments, attachment_key
 from nicplug.model.interface_names import is_hashed_name
 from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
 from nicplug.model.metadata import text, well_formed
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
 from nicplug.model.networks_annotation import (
     Element,
     UnreadableAnnotation,
@@ -103,24 +103,32 @@ def decide_annotation(request: PodRequest) -> AnnotationDecision:
     except UnreadableAnnotation as error:
         return AnnotationDecision(unreadable=str(error))
     names = interface_names(request.vmi, request.pod, request.rows)
-    own = {str(item.get("interface")): item for item in present if _is_own(item, names)}
-    foreign = [item for item in present if not _is_own(item, names)]
+    nics = {interface: name for name, interface in names.items()}
+    own = {str(item.get("interface")): item for item in present if _is_own(item, nics)}
+    foreign = [item for item in present if not _is_own(item, nics)]
     siblings = in_precedence(request.vmi.interfaces, request.vmi.networks, request.rows)
-    return _Decider(request=request, names=names, own=own, foreign=foreign, siblings=siblings).decide(present)
+    decider = _Decider(request=request, names=names, nics=nics, own=own, foreign=foreign, siblings=siblings)
+    return decider.decide(present)
 
 
-def _is_own(element: Element, names: Mapping[str, str]) -> bool:
+def _is_own(element: Element, nics: Mapping[str, str]) -> bool:
     """Hashed names are a name space of nicplug's own; anything else belongs to whoever wrote it."""
     interface = str(element.get("interface") or "")
-    return is_hashed_name(interface) or interface in names.values()
+    return is_hashed_name(interface) or interface in nics
 
 
 @dataclass(slots=True, kw_only=True)
 class _Decider:
-    """One decision: sorts the NICs of the spec into those that stay, wait, and are withheld."""
+    """One decision: sorts the NICs of the spec into those that stay, wait, and are withheld.
+
+    Attributes:
+        names: pod interface of each secondary network.
+        nics: the network of each pod interface.
+    """
 
     request: PodRequest
     names: Mapping[str, str]
+    nics: Mapping[str, str]
     own: Mapping[str, Element]
     foreign: Sequence[Element]
     siblings: Siblings
@@ -140,13 +148,14 @@ class _Decider:
         # The controller removes nothing before all additions succeed.
         removing = bool(leaving) or self._holds_up_suspects(detaching) or withdrawals.may_succeed(taken_out, now=now)
         turn = take_turns(self.waiting, removing=removing, now=now)
+        admitted = {item.name for item in turn.admitted}
         additions = [item.element for item in turn.admitted]
         is_hasty = bool(leaving and additions) and now < request.additions_due
         kept = [*self._in_spec_order([*self.staying, *additions]), *(leaving if is_hasty else ())]
         again = withdrawals.overdue(taken_out, now=now)
         asked = turn.asked | self._ask_to_detach(detaching, leaving=() if is_hasty else leaving) | again
         for item in self.waiting:
-            self._note(item.name, item.attempts, is_asked=item.name in turn.asked, is_there=item in turn.admitted)
+            self._note(item.name, item.attempts, is_asked=item.name in turn.asked, is_there=item.name in admitted)
         for nic in again:
             self._note(nic, taken_out[nic], is_asked=True, is_there=True)
         elements, seen = [*kept, *self.foreign], request.pod.networks_annotation or ""
@@ -294,9 +303,7 @@ class _Decider:
     def _still_in_guest(self) -> list[Element]:
         """Elements whose NIC somebody took out of the spec without asking the guest first: it keeps its link."""
         held = {text(row.get("podInterfaceName")) for row in self.request.rows.values() if has_source(row, DOMAIN)}
-        return [
-            item for interface, item in self.own.items() if interface in held and interface not in self.names.values()
-        ]
+        return [item for interface, item in self.own.items() if interface in held and interface not in self.nics]
 
     def _detaching(self) -> list[str]:
         """NICs that the guest has let go and the pod is no longer asked for, and that it still has."""
@@ -376,14 +383,13 @@ class _Decider:
         self.attempts[name] = attempts if self.request.is_refused else noted
 
     def _has(self, pod_interface: str) -> bool:
-        name = next((name for name, interface in self.names.items() if interface == pod_interface), "")
-        return PodLinks(self.request.pod, self.request.rows).has(name, pod_interface)
+        return PodLinks(self.request.pod, self.request.rows).has(self.nics.get(pod_interface, ""), pod_interface)
 
     def _network(self, name: str) -> Network | None:
-        return next((item for item in self.request.vmi.networks if item.name == name), None)
+        return first_by_name(self.request.vmi.networks).get(name)
 
     def _name_of(self, element: Element) -> str | None:
-        return next((name for name, interface in self.names.items() if interface == element["interface"]), None)
+        return self.nics.get(element["interface"])
 
     def _attachment(self, element: Element) -> str:
         return well_formed(f"{element.get('namespace') or self.request.vmi.key.namespace}/{element.get('name')}")

@@ -7,7 +7,7 @@ told too; the checks run in the order of `CHANGE_CHECKS`.
 from dataclasses import replace
 
 from nicplug.model.metadata import text
-from nicplug.model.networks import KNOWN_STATES, Interface, Network
+from nicplug.model.networks import KNOWN_STATES, Interface, Network, first_by_name, secondary_by_name
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.findings import Check, Finding, Situation, api_server_refuses, first_finding, gate_is_off
@@ -129,16 +129,15 @@ CHANGE_CHECKS: tuple[Check, ...] = (network_has_changed, *LINK_CHECKS)
 
 def _in_template(situation: Situation) -> Interface | None:
     vm = situation.view.vm
-    items = vm.interfaces if vm is not None else ()
-    return next((item for item in items if item.name == situation.interface.name), None)
+    return first_by_name(vm.interfaces).get(situation.interface.name) if vm is not None else None
 
 
 def _network_asked_for(situation: Situation) -> Network | None:
     """The template's, when both are secondary; else the VMI's own."""
     vm, mine = situation.view.vm, situation.network
-    items = vm.networks if vm is not None and _in_template(situation) is not None else ()
-    asked = next((item for item in items if item.name == situation.interface.name and item.is_secondary), mine)
-    return asked if mine is not None and mine.is_secondary else None
+    if mine is None or not mine.is_secondary or vm is None or _in_template(situation) is None:
+        return mine if mine is not None and mine.is_secondary else None
+    return secondary_by_name(vm.networks).get(situation.interface.name, mine)
 
 
 def _present(situation: Situation) -> str:

@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.migration import migration_state_in
 from nicplug.model.networks import Interface, Network
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
+from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.annotation import AnnotationDecision
 from nicplug.plan.nic.attempts import Attempts
 from nicplug.plan.nic.journey import Journey
@@ -86,8 +87,7 @@ class Situation:
     @property
     def is_in_spec(self) -> bool:
         """The VMI itself asks for it; what only the template asks for reaches it a moment later, or never."""
-        items = self.view.vmi.interfaces
-        return any(item.name == self.interface.name and item.is_absent == self.interface.is_absent for item in items)
+        return (self.interface.name, self.interface.is_absent) in _asked_for(self.view.vmi)
 
     @property
     def arrived_with(self) -> str:
@@ -95,7 +95,7 @@ class Situation:
         record, pod = self.record, self.pod
         if record is None or pod is None or record.path != OperationPath.MIGRATION:
             return ""
-        state = migration_state_in(self.view.vmi.status)
+        state = self.view.vmi.migration_state
         return record.migration if state.target_pod == pod.key.name else ""
 
     @property
@@ -164,6 +164,11 @@ class Situation:
     def finding(self, path: OperationPath, phase: OperationPhase, reason: Reason, message: str) -> Finding:
         """A finding about what the spec asks for."""
         return Finding(operation=self.operation, path=path, phase=phase, reason=reason, message=message)
+
+
+@once_per_pass
+def _asked_for(vmi: VirtualMachineInstance) -> frozenset[tuple[str, bool]]:
+    return frozenset((item.name, item.is_absent) for item in vmi.interfaces)
 
 
 Check = Callable[[Situation], Finding | None]

@@ -14,14 +14,15 @@ from nicplug.model.interface_names import (
     is_ordinal_name,
     pod_interface_names,
 )
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.keys import AttachmentKey
-from nicplug.model.metadata import objects, text
+from nicplug.model.metadata import text
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.networks import Network, secondary_names, split_attachment
 from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
+from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
-from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 
 Rows = Mapping[str, Mapping[str, Any]]
 """`status.interfaces` by name."""
@@ -56,7 +57,8 @@ def has_lost_interface(row: Mapping[str, Any] | None, *, pod: LauncherPod) -> bo
     return not status.has(interface) and not status.has("")
 
 
-def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: Rows) -> dict[str, str]:
+@once_per_pass
+def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: Rows) -> Mapping[str, str]:
     """Pod interface name of each secondary network, by the scheme that the pod uses."""
     ordinal = pod is not None and _has_ordinal_names(vmi, pod, rows)
     return pod_interface_names(secondary_networks=secondary_names(vmi.networks), ordinal=ordinal)
@@ -118,14 +120,15 @@ def nics_in_pod(
     """
     if pod is None or pod.is_finished:
         return frozenset()
-    names = interface_names(vmi, pod, rows_by_name(objects(vmi.read_status().get("interfaces"))))
+    names = interface_names(vmi, pod, reported_rows(vmi))
     if asked is None:
         interfaces = networks_asked_for(pod, namespace=vmi.key.namespace)
         asked = frozenset(name for name, item in names.items() if item in interfaces)
     return asked | {name for name, item in names.items() if pod.network_status.has(item)}
 
 
-def networks_asked_for(pod: LauncherPod, *, namespace: str) -> dict[str, str]:
+@once_per_pass
+def networks_asked_for(pod: LauncherPod, *, namespace: str) -> Mapping[str, str]:
     """What the pod's annotation asks for: pod interface -> `<namespace>/<definition>`; nothing if it cannot be read.
 
     Args:

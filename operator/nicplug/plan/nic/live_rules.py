@@ -7,11 +7,12 @@ ask itself since it has none. What differs is in docs/differences.md.
 from nicplug.model.conditions import LIVE_MIGRATABLE, is_true
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.interface_names import is_ordinal_name
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.metadata import objects, text
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, secondary_names
+from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
 
 
 def may_be_plugged(interface: Interface) -> bool:
@@ -21,11 +22,20 @@ def may_be_plugged(interface: Interface) -> bool:
 
 def may_be_unplugged(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
     """A bridge NIC of a secondary network; and an SR-IOV one that no pod has yet, which is merely taken back."""
-    if interface.name not in secondary_names(vmi.networks):
+    if not _is_on_secondary(interface.name, vmi):
         return False
     return interface.binding is Binding.BRIDGE or (
         interface.binding is Binding.SRIOV and never_attached(interface.name, vmi=vmi)
     )
+
+
+def _is_on_secondary(name: str, vmi: VirtualMachineInstance) -> bool:
+    return name in _secondary(vmi)
+
+
+@once_per_pass
+def _secondary(vmi: VirtualMachineInstance) -> frozenset[str]:
+    return frozenset(secondary_names(vmi.networks))
 
 
 def may_change_link(interface: Interface) -> bool:
@@ -46,7 +56,7 @@ def may_be_corrected(*, mine: Interface, template: Interface, network: Network, 
     """
     return (
         network.is_secondary
-        and mine.name in secondary_names(vmi.networks)
+        and _is_on_secondary(mine.name, vmi)
         and may_be_plugged(mine)
         and may_be_plugged(template)
         and never_attached(mine.name, vmi=vmi)
@@ -58,6 +68,7 @@ def may_change_network(*, mine: Network, template: Network, vmi: VirtualMachineI
     return mine.is_secondary and template.is_secondary and is_live_migratable(vmi)
 
 
+@once_per_pass
 def is_live_migratable(vmi: VirtualMachineInstance) -> bool:
     """The node agent says that the guest can move."""
     return is_true(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
@@ -65,16 +76,17 @@ def is_live_migratable(vmi: VirtualMachineInstance) -> bool:
 
 def never_attached(name: str, *, vmi: VirtualMachineInstance) -> bool:
     """Neither the pod nor the guest has had the NIC; told by a running guest only, which has a row for each."""
-    row = rows_by_name(objects(vmi.read_status().get("interfaces"))).get(name)
+    row = reported_rows(vmi).get(name)
     return vmi.phase is VmiPhase.RUNNING and not has_source(row, DOMAIN) and not has_source(row, MULTUS_STATUS)
 
 
+@once_per_pass
 def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
     """The pod names its interfaces `net<i>`, as reported in the first secondary row that tells.
 
     Unlike KubeVirt, an unknown name does not count as ordinal: a NIC that never attached can be taken back.
     """
-    rows = rows_by_name(objects(vmi.read_status().get("interfaces")))
+    rows = reported_rows(vmi)
     names = (
         text(rows.get(network.name, {}).get("podInterfaceName")) for network in vmi.networks if network.is_secondary
     )

@@ -12,7 +12,7 @@ from datetime import datetime
 from nicplug.model.attached import Attached
 from nicplug.model.attachments import attachment_key
 from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
-from nicplug.model.networks import ABSENT, Interface, Network, parse_interface
+from nicplug.model.networks import ABSENT, Interface, Network, first_by_name, parse_interface, wanted_by_name
 from nicplug.model.operations import (
     InterfaceOperation,
     MigrationFailures,
@@ -144,7 +144,7 @@ def _take_back(situation: Situation) -> str:
     vm, vmi, name = situation.view.vm, situation.view.vmi, situation.interface.name
     if vm is None or situation.in_guest or name not in (vmi.template_interfaces or ()):
         return ""
-    if any(item.name == name and not item.is_absent for item in vm.interfaces):
+    if name in wanted_by_name(vm.interfaces):
         return ""
     config = situation.view.config
     if config is not None and config.stages_changes:
@@ -271,7 +271,7 @@ def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Att
 def _requested_at(situation: Situation, *, now: datetime) -> datetime:
     """When the VMI's spec was first seen with it; a NIC that is only in the template has just been noticed."""
     view = situation.view
-    in_spec = any(interface.name == situation.interface.name for interface in view.vmi.interfaces)
+    in_spec = situation.interface.name in first_by_name(view.vmi.interfaces)
     return min(view.spec_seen_at, now) if in_spec else now
 
 

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from nicplug.model.frozen_json import thaw
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.metadata import mapping
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pci_budget import PciBudget
-from nicplug.model.pci_topology import parse_topology, takes_slot, used_and_kept
+from nicplug.model.pci_topology import takes_slot, used_and_kept
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.links import Rows
 
@@ -72,7 +70,7 @@ def count_slots(
     if total is not None and is_counted and used + len(waiting) <= max(total, used):
         certain = max(total, used)
         return PciSlots(budget=PciBudget(total=certain, used=used, reserved=len(waiting)), most=certain)
-    topology = parse_topology(mapping(thaw(vmi.spec)), mapping(thaw(vmi.annotations)))
+    topology = vmi.topology
     if topology is None:
         return PciSlots()
     if total is None and not in_guest and any(not item.is_absent for item in vmi.interfaces):

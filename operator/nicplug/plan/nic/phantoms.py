@@ -8,7 +8,9 @@ Nothing in the API proves a phantom. It is suspected when a NIC that was asked f
 reached the guest for a while: a NIC that had arrived before is never touched, as its node agent may be plugging it.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,22 +24,50 @@ MOST_ATTEMPTS = 4
 """What has not helped so often does not help."""
 
 
+@dataclass(frozen=True, slots=True)
+class FailedAddition:
+    """A NIC that the controller could not add.
+
+    Attributes:
+        start_time: when the NIC was asked for.
+    """
+
+    name: str
+    heard_at: datetime
+    start_time: datetime
+
+
+def failed_additions(
+    failures: Iterable[PodFailure], *, nics: Mapping[str, str], records: Mapping[str, InterfaceOperation]
+) -> list[FailedAddition]:
+    """Those that a record tells of, by when the failure was heard of.
+
+    Args:
+        failures: what was last said to have failed on the pod.
+        nics: the NIC of each pod interface.
+        records: of all NICs of the VMI.
+    """
+    named = ((nics.get(item.interface, ""), item) for item in failures if item.reason == FAILED_ADDING)
+    found = [FailedAddition(name, item.heard_at, records[name].start_time) for name, item in named if name in records]
+    return sorted(found, key=_heard_at)
+
+
+def _heard_at(failed: FailedAddition) -> datetime:
+    return failed.heard_at
+
+
 def is_suspect(
     record: InterfaceOperation | None,
     *,
     row: Mapping[str, Any] | None,
-    records: Mapping[str, InterfaceOperation],
-    failures: Iterable[PodFailure],
-    names: Mapping[str, str],
+    failed: Sequence[FailedAddition],
     now: datetime,
 ) -> bool:
     """The NIC may be a phantom; once suspected, it is until the guest has it or the status drops it.
 
     Args:
         row: its row of `status.interfaces`.
-        records: of all NICs of the VMI.
-        failures: what was last said to have failed on its pod.
-        names: pod interface of each NIC.
+        failed: the NICs that could not be added to its pod, by when that was said.
     """
     if record is None or record.operation != OperationType.PLUG:
         return False
@@ -48,17 +78,14 @@ def is_suspect(
     if record.phase == OperationPhase.BLOCKED:
         return False  # nobody asks for what is blocked: whoever put the interface there did it alone
     asked_at, arrived_at = _asked_at(record), _arrived_at(record, now=now)
-    nics = {interface: name for name, interface in names.items()}
     # The first attempt is counted from its first record, which the controller's failure may be before.
     since = record.start_time if record.attempts <= 1 else asked_at
-    others = [
-        records.get(nics.get(failure.interface, ""))
-        for failure in failures
-        if failure.reason == FAILED_ADDING
-        and nics.get(failure.interface) != record.name
-        and since <= failure.heard_at <= arrived_at + PATIENCE
-    ]
-    return any(other is not None and other.start_time <= asked_at for other in others)
+    for other in failed[bisect_left(failed, since, key=_heard_at) :]:
+        if other.heard_at > arrived_at + PATIENCE:
+            return False
+        if other.start_time <= asked_at and other.name != record.name:
+            return True
+    return False
 
 
 def withdrawn_at(record: InterfaceOperation, *, is_anew: bool, now: datetime) -> datetime | None:

@@ -6,10 +6,8 @@ the VMI itself, while `vmRolloutStrategy: Stage` keeps the template's from it.
 
 from collections.abc import Mapping
 
-from nicplug.model.frozen_json import thaw
-from nicplug.model.metadata import mapping
 from nicplug.model.names import ROLLED_BACK_ANNOTATION
-from nicplug.model.networks import Interface, Network
+from nicplug.model.networks import Interface, Network, first_by_name, wanted_by_name
 from nicplug.model.rolled_back import entry_digest, render_rolled_back
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -25,8 +23,7 @@ def written_entry(
 
 def entry_of(name: str, owner: VirtualMachine | VirtualMachineInstance) -> tuple[Interface, Network] | None:
     """The same in one object."""
-    interface = next((item for item in owner.interfaces if item.name == name and not item.is_absent), None)
-    network = next((item for item in owner.networks if item.name == name), None)
+    interface, network = wanted_by_name(owner.interfaces).get(name), first_by_name(owner.networks).get(name)
     return (interface, network) if interface is not None and network is not None else None
 
 
@@ -83,7 +80,7 @@ def note_of(vmi: VirtualMachineInstance, wanted: Mapping[str, str]) -> RollbackN
     """The change of the annotation; None when it says so already, or says nothing that could be read."""
     if wanted == vmi.rolled_back:
         return None
-    annotations = mapping(thaw(vmi.annotations))
+    annotations = vmi.read_annotations()
     return RollbackNote(
         seen=annotations.get(ROLLED_BACK_ANNOTATION),
         wanted=render_rolled_back(wanted),
@@ -92,4 +89,4 @@ def note_of(vmi: VirtualMachineInstance, wanted: Mapping[str, str]) -> RollbackN
 
 
 def _lists(vm: VirtualMachine, name: str) -> bool:
-    return any(item.name == name for item in vm.interfaces)
+    return name in first_by_name(vm.interfaces)

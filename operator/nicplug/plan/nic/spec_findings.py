@@ -3,8 +3,13 @@
 KubeVirt's admission refuses such objects; nicplug has no webhook, and meets them.
 """
 
-from nicplug.model.networks import Interface
+from collections import Counter
+from collections.abc import Mapping
+
+from nicplug.model.networks import first_by_name, wanted_by_name
 from nicplug.model.operations import OperationPath, OperationPhase
+from nicplug.model.per_pass import once_per_pass
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.findings import Check, Finding, Situation
 from nicplug.plan.reasons import Reason
 
@@ -12,7 +17,7 @@ from nicplug.plan.reasons import Reason
 def name_is_doubled(situation: Situation) -> Finding | None:
     """The first one is served: which of two was meant, nobody can tell."""
     name = situation.interface.name
-    if sum(item.name == name for item in situation.view.vmi.interfaces) < 2:
+    if _name_counts(situation.view.vmi)[name] < 2:
         return None
     return situation.finding(
         OperationPath.NONE,
@@ -25,10 +30,9 @@ def name_is_doubled(situation: Situation) -> Finding | None:
 def interface_is_missing(situation: Situation) -> Finding | None:
     """A network that no interface names goes nowhere."""
     name = situation.interface.name
-    vm, is_in_spec = situation.view.vm, any(item.name == name for item in situation.view.vmi.networks)
-    of_template = vm.interfaces if vm is not None and not is_in_spec else ()
-    known = (*_interfaces(situation), *of_template)
-    if situation.network is None or any(item.name == name for item in known):
+    vm, is_in_spec = situation.view.vm, name in first_by_name(situation.view.vmi.networks)
+    is_in_template = vm is not None and not is_in_spec and name in first_by_name(vm.interfaces)
+    if situation.network is None or _has_interface(situation) or is_in_template:
         return None
     interfaces = "domain.devices.interfaces"
     where = f"spec.{interfaces}" if is_in_spec else f"spec.template.spec.{interfaces} of the VM"
@@ -51,7 +55,7 @@ def interface_is_missing(situation: Situation) -> Finding | None:
 def entry_was_deleted(situation: Situation) -> Finding | None:
     """Node agents take out of a guest what is absent, not what is missing: KubeVirt's never notices either."""
     name = situation.interface.name
-    if not situation.in_guest or any(item.name == name for item in _interfaces(situation)):
+    if not situation.in_guest or _has_interface(situation):
         return None
     return situation.finding(
         OperationPath.RESTART,
@@ -62,11 +66,17 @@ def entry_was_deleted(situation: Situation) -> Finding | None:
     )
 
 
-def _interfaces(situation: Situation) -> tuple[Interface, ...]:
-    """Those that speak for a NIC: one that the template wants gone says nothing about what became of the VMI's."""
-    vm = situation.view.vm
-    wanted = (item for item in (vm.interfaces if vm is not None else ()) if not item.is_absent)
-    return (*situation.view.vmi.interfaces, *wanted)
+def _has_interface(situation: Situation) -> bool:
+    """One that the template wants gone says nothing about what became of the VMI's."""
+    vm, name = situation.view.vm, situation.interface.name
+    return name in first_by_name(situation.view.vmi.interfaces) or (
+        vm is not None and name in wanted_by_name(vm.interfaces)
+    )
+
+
+@once_per_pass
+def _name_counts(vmi: VirtualMachineInstance) -> Mapping[str, int]:
+    return Counter(item.name for item in vmi.interfaces)
 
 
 SPEC_CHECKS: tuple[Check, ...] = (name_is_doubled, interface_is_missing, entry_was_deleted)

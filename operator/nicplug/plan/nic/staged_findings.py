@@ -3,7 +3,7 @@
 Only of the template: what somebody asks of the VMI itself is no change of the VM, and goes its way.
 """
 
-from nicplug.model.networks import Interface
+from nicplug.model.networks import Interface, first_by_name
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.findings import Finding, Situation
 from nicplug.plan.nic.rolled_back import is_taken_back
@@ -52,5 +52,4 @@ def staged(situation: Situation, operation: OperationType, wish: str) -> Finding
 
 
 def _of_vmi(situation: Situation) -> Interface | None:
-    name = situation.interface.name
-    return next((item for item in situation.view.vmi.interfaces if item.name == name), None)
+    return first_by_name(situation.view.vmi.interfaces).get(situation.interface.name)

@@ -7,15 +7,15 @@ an entry is added, removed or changed: a mere difference in order is left alone.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.frozen_json import FrozenJson, freeze, read
 from nicplug.model.hotplug_policy import HotplugPolicy
-from nicplug.model.interface_status import DOMAIN, has_source, rows_by_name
-from nicplug.model.metadata import mapping, objects
+from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.metadata import mapping
 from nicplug.model.names import TEMPLATE_INTERFACES_ANNOTATION
 from nicplug.model.networks import ABSENT, Binding, Interface, Network, networks_of
 from nicplug.model.origin import render_origin
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.actions import Kind, OriginChange, PatchInterfaces, PatchOrigin, RollbackNote
 from nicplug.plan.nic.live_rules import (
     deleted_from_template,
@@ -89,7 +89,7 @@ def drop_detached(vmi: VirtualMachineInstance, *, in_pod: frozenset[str] = froze
     Args:
         in_pod: NICs that the pod still has, though no row may say so yet: they are still to be detached.
     """
-    named = set(rows_by_name(objects(vmi.read_status().get("interfaces"))))
+    named = set(reported_rows(vmi))
     kept = tuple(item for item in vmi.interfaces if not item.is_absent or item.name in named | in_pod)
     if kept == vmi.interfaces:
         return None
@@ -115,7 +115,7 @@ def patch_devices(
     if (wanted.interfaces, wanted.networks) == (owner.interfaces, owner.networks):
         return None
     # As they stand in the object: the API server keeps an empty list, and a `test` for null does not pass on it.
-    spec = mapping(owner.read_template().get("spec") if isinstance(owner, VirtualMachine) else thaw(owner.spec))
+    spec = mapping(owner.read_template().get("spec")) if isinstance(owner, VirtualMachine) else owner.read_spec()
     devices = mapping(mapping(spec.get("domain")).get("devices"))
     return PatchInterfaces(
         kind=Kind.VM if isinstance(owner, VirtualMachine) else Kind.VMI,
@@ -133,7 +133,7 @@ def patch_devices(
 
 def _raw(items: Iterable[Interface | Network]) -> FrozenJson:
     """The list as it shall stand in the object; null for an empty one."""
-    return freeze([thaw(item.raw) for item in items] or None)
+    return freeze([read(item.raw) for item in items] or None)
 
 
 def wanted_template_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> Devices:
@@ -144,7 +144,7 @@ def wanted_template_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance |
     in_use: set[str] = set()
     if vmi is not None:
         in_use = {item.name for item in vmi.interfaces}
-        in_use |= set(rows_by_name(objects(vmi.read_status().get("interfaces"))))
+        in_use |= set(reported_rows(vmi))
     kept = tuple(item for item in vm.interfaces if not item.is_absent or item.name in in_use)
     if kept == vm.interfaces:
         return Devices(vm.interfaces, vm.networks)
@@ -165,7 +165,7 @@ def _may_come(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
     return (
         interface.binding is Binding.BRIDGE
         and not has_ordinal_names(vmi)
-        and has_source(rows_by_name(objects(vmi.read_status().get("interfaces"))).get(interface.name), DOMAIN)
+        and has_source(reported_rows(vmi).get(interface.name), DOMAIN)
     )
 
 
@@ -189,7 +189,7 @@ def _origin(vmi: VirtualMachineInstance, *, names: Collection[str], kept: Iterab
     wanted = frozenset(item.name for item in kept if item.name in names)
     if wanted == vmi.template_interfaces:
         return None
-    annotations = mapping(thaw(vmi.annotations))
+    annotations = vmi.read_annotations()
     return OriginChange(
         seen=annotations.get(TEMPLATE_INTERFACES_ANNOTATION),
         wanted=render_origin(wanted),

@@ -52,11 +52,12 @@ def find_transitions(
     news = [operation for operation in after if operation.is_settled and _is_news(operation, before)]
     ready = [item for item in news if item.phase == OperationPhase.READY and not _was_ready(item, before)]
     restored = tuple(item for item in ready if item.reason == Reason.POD_INTERFACE_RESTORED)
+    back = {item.name for item in restored}
     present = {operation.name for operation in after}
     present |= set(staying)
     return Transitions(
         moved=tuple(item for item in after if _is_newly_moved(item, before.get(item.name))),
-        plugged=tuple(item for item in ready if item.operation != OperationType.SET_LINK and item not in restored),
+        plugged=tuple(item for item in ready if item.operation != OperationType.SET_LINK and item.name not in back),
         restored=restored,
         linked=tuple(item for item in ready if item.operation == OperationType.SET_LINK),
         stuck=tuple(item for item in news if item.phase != OperationPhase.READY),

@@ -65,9 +65,10 @@ def take_turns(waiting: Sequence[Waiting], *, removing: bool, now: datetime) -> 
     suspects = [item for item in waiting if item.is_apart]
     seated = [] if healthy or removing or not suspects else [_seated(suspects, now)]
     admitted = [item for item in (*healthy, *seated) if item.is_asked or _may_enter(item, now)]
+    within = {item.name for item in admitted}
     asked = {item.name for item in admitted if not item.is_asked or item.attempts.is_due(now)}
     moments = [moment for item in waiting if (moment := _next(item, item.name in asked, now)) is not None]
-    moments += [_last(item) + _SEAT for item in waiting if item not in admitted or len(suspects) > 1]
+    moments += [_last(item) + _SEAT for item in waiting if item.name not in within or len(suspects) > 1]
     return Turn(
         admitted=tuple(admitted),
         asked=frozenset(asked),

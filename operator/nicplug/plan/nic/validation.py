@@ -4,15 +4,15 @@ A failed ADD for an existing name deletes the pod's real interface, and one bad 
 those behind it (docs/node-simulator.md): what is wrong must be caught before the annotation is written.
 """
 
-import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from nicplug.model.frozen_json import thaw
+from nicplug.model.frozen_json import read
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.metadata import text
 from nicplug.model.networks import Binding, Interface, Network
+from nicplug.model.per_pass import once_per_pass
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
@@ -112,7 +112,7 @@ def binding_is_single(interface: Interface, _network: Network | None, _siblings:
 
 def hardware_is_known(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
     """What no guest can be given would wait for the node agent without end."""
-    raw = thaw(interface.raw)
+    raw = read(interface.raw)
     model, address, index = text(raw.get("model")), text(raw.get("pciAddress")), raw.get("acpiIndex") or 0
     if model and model not in _MODELS:
         wrong = f'model "{model[:40]}" is none of KubeVirt: use {", ".join(_MODELS[:-1])} or {_MODELS[-1]}'
@@ -151,15 +151,28 @@ def mac_address_is_free(interface: Interface, _network: Network | None, _sibling
 def mac_address_is_not_doubled(interface: Interface, _network: Network | None, siblings: Siblings) -> Refusal | None:
     """Two NICs of one address in one guest take each other's frames; whoever is served first keeps it."""
     mac = _normalised(interface.mac_address)
-    before = itertools.takewhile(lambda item: item.name != interface.name, siblings)
-    twin = next((item for item in before if mac and not item.is_absent and _normalised(item.mac_address) == mac), None)
-    if twin is None:
+    if not mac or (first := _first_by_mac_address(siblings).get(mac)) is None:
+        return None
+    position, twin = first
+    if position >= _first_positions(siblings).get(interface.name, len(siblings)):
         return None
     return Refusal(
         reason=Reason.DUPLICATE_MAC_ADDRESS,
         message=f'macAddress "{interface.mac_address}" is that of NIC "{twin.name[:80]}" too, which keeps it: '
         "change one of the two, or leave it out",
     )
+
+
+@once_per_pass
+def _first_by_mac_address(siblings: Siblings) -> Mapping[str, tuple[int, Interface]]:
+    """The first NIC of each address that is not to go, and where it stands."""
+    numbered = [(index, item) for index, item in enumerate(siblings) if item.mac_address and not item.is_absent]
+    return {_normalised(item.mac_address): (index, item) for index, item in reversed(numbered)}
+
+
+@once_per_pass
+def _first_positions(siblings: Siblings) -> Mapping[str, int]:
+    return {item.name: index for index, item in reversed(list(enumerate(siblings)))}
 
 
 def _normalised(mac: str) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.names import VM_FINALIZER
+from nicplug.model.per_pass import planning_pass
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, TurnVmOn
@@ -42,6 +43,7 @@ _ALWAYS_URGENT = frozenset({"startFailure", "stateChangeRequests"})
 _ORPHAN_FINALIZER = "orphan"
 
 
+@planning_pass()
 def plan_vm(view: VmView, *, now: datetime) -> Plan:
     """Decide everything that is to be done for this VM now.
 
@@ -128,7 +130,7 @@ def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list
 
 
 def _turn_on(vm: VirtualMachine) -> TurnVmOn:
-    spec = vm.read_spec()
+    spec = vm.read_rest_of_spec()
     return TurnVmOn(key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"))
 
 
@@ -190,7 +192,7 @@ def _failure(view: VmView, situation: Situation, decision: Decision) -> Refusal 
             message = "running and runstrategy are mutually exclusive: remove spec.running, which is deprecated"
             return Refusal(reason=Reason.FAILED_CREATE, message=message)
         case RunStrategy.UNKNOWN:
-            found = view.vm.read_spec().get("runStrategy")
+            found = view.vm.read_rest_of_spec().get("runStrategy")
             message = f"unknown runstrategy: {found}. Use Always, RerunOnFailure, Manual, Once or Halted"
             return Refusal(reason=Reason.FAILED_CREATE, message=message)
         case RunStrategy.WAIT_AS_RECEIVER:

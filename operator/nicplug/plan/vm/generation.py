@@ -5,8 +5,7 @@ a change of the VM that leaves the template as it was when the VMI was started, 
 leave the VMI behind.
 """
 
-from nicplug.model.frozen_json import thaw
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import text
 from nicplug.model.names import VM_GENERATION_ANNOTATION
 from nicplug.model.revision import parse_generation
 from nicplug.model.vmi import VirtualMachineInstance
@@ -27,7 +26,7 @@ def bump_generation(view: VmView, vmi: VirtualMachineInstance) -> PatchVmGenerat
     wanted = view.vm.generation if known.template == view.vm.template else seen or known.vm_generation
     if wanted == seen:
         return None
-    annotations = mapping(thaw(vmi.annotations))
+    annotations = vmi.read_annotations()
     return PatchVmGeneration(
         key=vmi.key,
         uid=vmi.uid,

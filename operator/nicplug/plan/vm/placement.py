@@ -4,23 +4,22 @@ Source: KubeVirt 1.9 `vm.go` (`handleAffinityChangeRequest` and its siblings): w
 template wins. The running pod stays where it is.
 """
 
-from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.frozen_json import freeze
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping
+from nicplug.model.placement import PLACEMENT_MEMBERS
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import PatchPlacement
-
-PLACEMENT_MEMBERS = ("affinity", "nodeSelector", "tolerations")
 
 
 def patch_placement(
     *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
 ) -> PatchPlacement | None:
     """The guarded patch of the members that differ; None when none does, or when they wait for a restart."""
-    if config is None or config.stages_changes:
+    if config is None or config.stages_changes or vm.placement == vmi.placement:
         return None
-    template, running = mapping(vm.read_template().get("spec")), mapping(thaw(vmi.spec))
+    template, running = mapping(vm.read_template().get("spec")), vmi.read_spec()
     changed = [
         member for member in PLACEMENT_MEMBERS if (template.get(member) or None) != (running.get(member) or None)
     ]

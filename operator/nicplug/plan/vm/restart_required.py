@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nicplug.model.conditions import RESTART_REQUIRED, is_true
-from nicplug.model.frozen_json import thaw
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping, objects
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+from nicplug.model.placement import PLACEMENT_MEMBERS
 from nicplug.model.revision import VmRevision
 from nicplug.model.same_meaning import differing_members, interface_members, network_members
 from nicplug.model.vm import VirtualMachine
@@ -23,7 +23,6 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_change_link
 from nicplug.plan.nic.rolled_back import taken_back_from
 from nicplug.plan.outcome import Announcement, Severity, Subject
-from nicplug.plan.vm.placement import PLACEMENT_MEMBERS
 
 MESSAGE = "a non-live-updatable field was changed in the template spec"
 """KubeVirt's words; the fields are told by an event."""
@@ -106,7 +105,9 @@ def _live_members(config: KubevirtConfig | None) -> tuple[str, ...]:
 def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:
     """The firmware UUID, if the guest has it: a VM is given the one of its first guest, so that it keeps it."""
     wanted = mapping(mapping(spec.get("domain")).get("firmware")).get("uuid")
-    running = mapping(mapping(mapping(thaw(vmi.spec)).get("domain")).get("firmware")).get("uuid")
+    if wanted is None:
+        return None
+    running = mapping(mapping(vmi.read_spec().get("domain")).get("firmware")).get("uuid")
     return wanted if wanted == running else None
 
 

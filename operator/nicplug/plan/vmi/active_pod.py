@@ -7,7 +7,7 @@ the VMI's node; here only a pod counts that nicplug has made (`plan.vmi.own_pods
 from collections.abc import Iterable
 
 from nicplug.model.keys import PodKey
-from nicplug.model.migration import Migration, MigrationState, migration_state_in
+from nicplug.model.migration import Migration, MigrationState
 from nicplug.model.names import CREATED_BY_LABEL, LAUNCHER_LABEL, LAUNCHER_LABEL_VALUE
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import PodRecord
@@ -113,7 +113,7 @@ def known_pods(
         migrations: those that name the VMI.
         records: of the pods that nicplug has made, as far as it has kept a record.
     """
-    state = migration_state_in(vmi.status)
+    state = vmi.migration_state
     recorded = [record.key for record in records]
     handed_off = (PodKey(vmi.key.namespace, name) for name in (state.source_pod, state.target_pod) if name)
     targets = (target_pod_key(vmi, migration_uid=item.uid) for item in migrations if has_unrecorded_target(item))
@@ -159,4 +159,4 @@ def _target(view: VmiView, state: MigrationState) -> LauncherPod | None:
 
 
 def _state(view: VmiView) -> MigrationState:
-    return migration_state_in(view.vmi.status)
+    return view.vmi.migration_state

@@ -10,6 +10,7 @@ from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, 
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation, parse_operations
+from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER
 from nicplug.model.revision import name_of_start_revision
@@ -61,6 +62,7 @@ from nicplug.plan.vmi.status import plan_conditions, pod_members
 from nicplug.plan.vmi.stray_pods import announce_leftover, plan_stray_pods
 
 
+@planning_pass()
 def plan_vmi(view: VmiView, *, now: datetime) -> Plan:
     """Decide everything that is to be done for this VMI now.
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from nicplug.elided import ELIDED_MEMBERS
 from nicplug.model.attachments import KnownAttachments
-from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import DEFAULT_CPU_ALLOCATION_RATIO, KubevirtConfig
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import text
 from nicplug.model.names import (
     ATTACHED_ANNOTATION,
     COMPUTE_CONTAINER,
@@ -164,7 +164,7 @@ def _digest(spec: Mapping[str, Any]) -> str:
 
 def _labels(vmi: VirtualMachineInstance, *, hostname: str) -> dict[str, str]:
     """The VMI's own, but none by which a pod would pass for something else, and over them those of every launcher."""
-    own = {name: value for name, value in thaw(vmi.labels).items() if name not in _LABELS_NOT_FOR_PODS}
+    own = {name: value for name, value in read_object(vmi.labels).items() if name not in _LABELS_NOT_FOR_PODS}
     return {
         **own,
         LAUNCHER_LABEL: LAUNCHER_LABEL_VALUE,
@@ -188,7 +188,7 @@ def _annotations(
     vmi: VirtualMachineInstance, *, config: KubevirtConfig | None, known: KnownAttachments, left_out: frozenset[str]
 ) -> dict[str, str]:
     return {
-        **_annotations_for_pod(thaw(vmi.annotations)),
+        **_annotations_for_pod(vmi.read_annotations()),
         DOMAIN_ANNOTATION: vmi.key.name,
         DEFAULT_CONTAINER_ANNOTATION: COMPUTE_CONTAINER,
         MIGRATION_TRANSPORT_ANNOTATION: "true",
@@ -213,7 +213,7 @@ def _owner(vmi: VirtualMachineInstance) -> dict[str, Any]:
 
 
 def _pod_spec(vmi: VirtualMachineInstance, *, settings: PlanSettings, config: KubevirtConfig | None) -> dict[str, Any]:
-    spec = mapping(thaw(vmi.spec))
+    spec = vmi.read_spec()
     ratio = config.cpu_allocation_ratio if config is not None else DEFAULT_CPU_ALLOCATION_RATIO
     compute = {
         "name": COMPUTE_CONTAINER,

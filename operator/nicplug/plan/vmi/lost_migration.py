@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from nicplug.model.migration import migration_state_in
 from nicplug.plan.actions import PatchMigrationState
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.state_patches import mark_failed
@@ -13,7 +12,7 @@ def end_lost_migration(view: VmiView, *, now: datetime) -> PatchMigrationState |
 
     While the target pod lives, its node agents go on or it is taken away as a stray; a guest that has arrived stays.
     """
-    state = migration_state_in(view.vmi.status)
+    state = view.vmi.migration_state
     if not view.has_lost_migration or state.target_ready_at is not None:
         return None
     if any(pod.key.name == state.target_pod and not pod.is_down for pod in view.pods):

@@ -5,7 +5,7 @@ only one of the two would be lost, or be in the guest of neither.
 """
 
 from nicplug.model.interface_names import hashed_interface_name, is_hashed_name
-from nicplug.model.migration import Migration, MigrationState, migration_state_in
+from nicplug.model.migration import Migration, MigrationState
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.journey import Journey
@@ -87,7 +87,7 @@ def _networks_of(pod: LauncherPod, vmi: VirtualMachineInstance) -> dict[str, str
 
 def migration_state(view: VmiView) -> MigrationState:
     """What the VMI's status says about its present or last migration."""
-    return migration_state_in(view.vmi.status)
+    return view.vmi.migration_state
 
 
 def _under_way(view: VmiView) -> list[Migration]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from nicplug.model.keys import PodKey
-from nicplug.model.migration import Migration, MigrationPhase, migration_state_in
+from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import PodRecord
@@ -84,7 +84,7 @@ def _taken_over(vmi: VirtualMachineInstance, owned: Sequence[LauncherPod]) -> se
 
     Only among those that its status counts: nobody can add one after that version has gone.
     """
-    state = migration_state_in(vmi.status)
+    state = vmi.migration_state
     names = {launcher_pod_key(vmi).name, state.source_pod, state.target_pod}
     counted = [pod for pod in owned if not vmi.active_pods or pod.uid in vmi.active_pods]
     named = [pod for pod in counted if pod.key.name in names]
@@ -150,7 +150,7 @@ def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord
 
 def _is_moved(view: VmiView) -> bool:
     """By node agents, or by a migration that is not yet through with its pods."""
-    is_active = migration_state_in(view.vmi.status).is_active
+    is_active = view.vmi.migration_state.is_active
     return is_active or any(MIGRATION_FINALIZER in item.finalizers for item in view.migrations)
 
 

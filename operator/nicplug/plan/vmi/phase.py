@@ -11,7 +11,6 @@ Scheduled at once: nobody acts on a Scheduling in between.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from nicplug.model.frozen_json import thaw
 from nicplug.model.metadata import mapping
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
@@ -77,5 +76,5 @@ def guarantees_resources(vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
     """Pinned CPUs need a pod of QoS class Guaranteed; KubeVirt keeps any other from being scheduled."""
     if pod.qos_class in ("", "Guaranteed"):
         return True
-    cpu = mapping(mapping(mapping(thaw(vmi.spec)).get("domain")).get("cpu"))
+    cpu = mapping(mapping(vmi.read_spec().get("domain")).get("cpu"))
     return cpu.get("dedicatedCpuPlacement") is not True

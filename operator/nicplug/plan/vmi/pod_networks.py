@@ -46,6 +46,7 @@ def network_annotations(
     """
     annotations: dict[str, str] = {}
     nics = [nic for nic in _nics_at_birth(vmi) if nic[1].name not in left_out]
+    siblings = in_precedence(vmi.interfaces, vmi.networks, {})
     for _, network in nics:
         if network.is_default:
             # With its namespace: Multus takes a bare name from its own, and not from the one that was checked.
@@ -53,7 +54,10 @@ def network_annotations(
     if any(interface.binding is Binding.MASQUERADE for interface, _ in nics):
         annotations |= dict.fromkeys(ISTIO_INTERFACE_ANNOTATIONS, _MASQUERADE_BRIDGE)
     elements = [
-        element for interface, network in nics for element in _elements(interface, network, vmi=vmi, config=config)
+        element
+        for interface, network in nics
+        if refuse(interface, network, siblings) is None
+        for element in _elements(interface, network, vmi=vmi, config=config)
     ]
     if elements:
         annotations[NETWORKS_ANNOTATION] = render_annotation(elements)
@@ -159,8 +163,6 @@ def _elements(
     interface: Interface, network: Network, *, vmi: VirtualMachineInstance, config: KubevirtConfig | None
 ) -> Iterator[Element]:
     """The network's own element, and behind it that of the plugin; on a primary network the latter alone."""
-    if refuse(interface, network, in_precedence(vmi.interfaces, vmi.networks, {})) is not None:
-        return
     namespace = vmi.key.namespace
     if network.is_secondary:
         yield element_of(

@@ -8,13 +8,13 @@ the annotation says that nothing more is done for them.
 
 from collections.abc import Mapping
 
-from nicplug.model.interface_status import rows_by_name
-from nicplug.model.metadata import objects, text
+from nicplug.model.metadata import text
 from nicplug.model.names import VM_KIND
 from nicplug.model.networks import Interface, Network, split_attachment
 from nicplug.model.operations import OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.rolled_back import entry_digest
+from nicplug.model.vmi import reported_rows
 from nicplug.plan.actions import Annotate, PatchInterfaces
 from nicplug.plan.nic.links import networks_asked_for
 from nicplug.plan.nic.rolled_back import entry_of, forget_rolled_back, note_of, standing_rollbacks
@@ -87,7 +87,7 @@ def _take_back(
 def _present(view: VmiView, pod: LauncherPod | None, name: str) -> str:
     """The network that the guest has by that NIC, `<namespace>/<definition>`; "" when nobody can tell."""
     namespace = view.vmi.key.namespace
-    row = rows_by_name(objects(view.vmi.read_status().get("interfaces"))).get(name, {})
+    row = reported_rows(view.vmi).get(name, {})
     asked = networks_asked_for(pod, namespace=namespace) if pod is not None else {}
     return asked.get(text(row.get("podInterfaceName")), "")
 

@@ -8,7 +8,7 @@ record it.
 
 from datetime import datetime, timedelta
 
-from nicplug.model.migration import MigrationState, migration_state_in
+from nicplug.model.migration import MigrationState
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.actions import Action, CheckUnchanged, Delete, Kind
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
@@ -46,7 +46,7 @@ def plan_stray_pods(view: VmiView, *, active: LauncherPod | None, now: datetime)
 
 def _is_stray(view: VmiView, pod: LauncherPod) -> bool:
     """It was made for a migration that does not exist, and no node agent is at work on it."""
-    state = migration_state_in(view.vmi.status)
+    state = view.vmi.migration_state
     if _answers_for(view, state, pod):
         return False
     is_in_state = pod.key.name in (state.source_pod, state.target_pod)
@@ -62,7 +62,7 @@ def _was_left(view: VmiView, pod: LauncherPod, *, active: LauncherPod) -> bool:
 
     Somebody wrote over the migration's state before node agents and migration controller had done with the source.
     """
-    state = migration_state_in(view.vmi.status)
+    state = view.vmi.migration_state
     is_elsewhere = bool(_made_for(view, active)) and active.is_ready and pod.node_name not in ("", view.vmi.node_name)
     is_over = not state.is_active and all(item.is_final for item in view.migrations)
     is_told = pod.key.name in (state.source_pod, state.target_pod)

@@ -488,3 +488,31 @@ def test_stage_leaves_placement_for_the_restart() -> None:
 def test_placement_flows_while_the_gate_is_off_since_it_moves_no_nic() -> None:
     (patch,) = _plan(lambda spec: spec.update(WISH), config=kubevirt("Other")).actions
     assert isinstance(patch, PatchPlacement)
+
+
+def huge(mark: str) -> list[Json]:
+    """Volumes of more values than a person writes."""
+    return [{"name": mark, "unknown": [{"a": 1} for _ in range(6_000)]}]
+
+
+@pytest.mark.parametrize(
+    ("now", "fields"),
+    [
+        pytest.param({"volumes": huge("a")}, (), id="equal"),
+        pytest.param({"volumes": huge("b")}, ("volumes",), id="another value"),
+        pytest.param({"volumes": [*huge("a"), {"name": ""}]}, ("volumes",), id="one that says nothing: as it stands"),
+        pytest.param({"volumes": huge("a"), "hostname": "x"}, ("hostname",), id="another member"),
+        pytest.param({"hostname": "x", "volumes": huge("b")}, ("hostname", "volumes"), id="another member, too"),
+    ],
+)
+def test_a_huge_template_is_not_compared_value_by_value(now: Json, fields: tuple[str, ...]) -> None:
+    before, asked = vm(primary()), vm(primary(), generation=2)
+    before["spec"]["template"]["spec"] |= {"volumes": huge("a")}
+    asked["spec"]["template"]["spec"] |= now
+    found = fields_that_need_a_restart(
+        vm=a_vm(asked),
+        vmi=a_vmi(vmi(primary(), owner_uid=VM_UID)),
+        revision=a_revision(revision(before)),
+        config=a_config(LIVE),
+    )
+    assert found == fields

@@ -7,23 +7,26 @@ beside it begins nothing anew, and a corrected network does.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from nicplug.model.attachments import AttachmentDefinition
 from nicplug.model.conditions import PROGRESSING, find_condition
-from nicplug.model.frozen_json import freeze, thaw
+from nicplug.model.frozen_json import freeze
 from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION
 from nicplug.model.networks import Interface, Network
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPhase, OperationType
+from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.path.rules import MAX_MIGRATIONS
 from nicplug.plan.reasons import Reason
 
 _DIGITS = 10
+# What is hashed for each of 255 NICs: more than this would cost a tenth of a second and more.
+_MOST_HASHED_PER_NIC = 64 * 1024
 _LONGEST_ERROR = 256
 _MOST_REMEMBERED = 16
 # Own, in `status` of a migration: the NICs that it has failed of, and the causes of those that it was not for.
@@ -53,15 +56,31 @@ def change_cause(
     The first digits are of the NIC's entries and of the VM's spec without the other NICs, the second of the network
     attachment definition; they are left out when that is not known.
     """
-    spec = thaw(vmi.spec) or {}
-    devices = mapping(mapping(spec.get("domain")).get("devices"))
-    rest = {**spec, "networks": None, "domain": None}
-    domain = {**mapping(spec.get("domain")), "devices": {**devices, "interfaces": None}}
     of_network = network.raw if network is not None else ""
-    entry = _digits(str(operation), interface.raw, of_network, freeze(rest), freeze(domain))
+    entry = _digits(str(operation), interface.raw, of_network, _beside_nics(vmi))
     if definition is None:
         return f"{entry}/"
     return f"{entry}/{_digits(definition.uid, definition.digest, definition.device)}"
+
+
+@once_per_pass
+def _beside_nics(vmi: VirtualMachineInstance) -> str:
+    """What stands for the VM's spec without its NICs: the text itself, or its digest where that is long.
+
+    These are in annotations and records of guests that run, so neither of the two may ever change.
+    """
+    text_ = str(vmi.spec)
+    # Cut out, not parsed: the same text could stand in front of the list only in what nobody interprets.
+    for member, items in (("interfaces", vmi.interfaces), ("networks", vmi.networks)):
+        written = ",".join(item.raw for item in items)
+        text_ = text_.replace(f'"{member}":[{written}]', f'"{member}":null', 1)
+    if len(text_) > _MOST_HASHED_PER_NIC:
+        return hashlib.sha256(text_.encode(errors="replace")).hexdigest()
+    spec = vmi.read_spec()
+    devices = mapping(mapping(spec.get("domain")).get("devices"))
+    rest = {**spec, "networks": None, "domain": None}
+    domain = {**mapping(spec.get("domain")), "devices": {**devices, "interfaces": None}}
+    return f"{freeze(rest)}\n{freeze(domain)}"
 
 
 def is_same_cause(one: str, other: str) -> bool:
@@ -75,7 +94,8 @@ def format_causes(causes: Mapping[str, str]) -> str:
     return json.dumps(dict(sorted(causes.items())), separators=(",", ":"))
 
 
-def causes_of(migration: Migration) -> dict[str, str]:
+@once_per_pass
+def causes_of(migration: Migration) -> Mapping[str, str]:
     """For which NICs a migration was made; empty when it does not say."""
     try:
         found = json.loads(migration.annotation(MIGRATION_INTERFACES_ANNOTATION) or "{}")
@@ -84,6 +104,7 @@ def causes_of(migration: Migration) -> dict[str, str]:
     return {name: cause for name, cause in mapping(found).items() if isinstance(cause, str)}
 
 
+@once_per_pass
 def at_fault(migration: Migration) -> tuple[str, ...]:
     """The NICs that a migration has failed of, where that is known."""
     known = causes_of(migration).keys() | _causes_at_fault(migration).keys()
@@ -91,7 +112,8 @@ def at_fault(migration: Migration) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(name, str) and name in known)
 
 
-def others_at_fault(migration: Migration) -> dict[str, str]:
+@once_per_pass
+def others_at_fault(migration: Migration) -> Mapping[str, str]:
     """Of those the NICs that it was not made for, each with its cause: what kept it from them is no fault of theirs."""
     made_for, causes = causes_of(migration), _causes_at_fault(migration)
     return {name: causes[name] for name in at_fault(migration) if name not in made_for}
@@ -103,7 +125,7 @@ def _causes_at_fault(migration: Migration) -> dict[str, str]:
 
 
 def failed_migrations(
-    migrations: Iterable[Migration],
+    migrations: Sequence[Migration],
     *,
     vmi_uid: str,
     name: str,
@@ -121,13 +143,8 @@ def failed_migrations(
     known = remembered if remembered is not None and is_same_cause(remembered.cause, cause) else MigrationFailures()
     failed = [
         item
-        for item in migrations
+        for item in _failed_of(migrations, vmi_uid).get(name, ())
         if item.uid not in known.migrations
-        and item.phase is MigrationPhase.FAILED
-        and not item.deleting
-        and item.is_automatic(vmi_uid=vmi_uid)
-        and _says_something(item)
-        and name in (at_fault(item) or {name})
         and (since is None or item.created is None or item.created >= since - _SKEW)
         and is_same_cause(causes_of(item).get(name) or others_at_fault(item).get(name, ""), cause)
     ]
@@ -140,6 +157,23 @@ def failed_migrations(
         message=error_of(failed[-1]),
         is_apart=_is_tried_apart(failed, before=known.is_apart),
     )
+
+
+@once_per_pass
+def _failed_of(migrations: Sequence[Migration], vmi_uid: str) -> Mapping[str, Sequence[Migration]]:
+    """Those that say something against another one, in order, by each NIC that they say it of."""
+    found: dict[str, list[Migration]] = {}
+    for item in migrations:
+        if (
+            item.phase is MigrationPhase.FAILED
+            and not item.deleting
+            and item.is_automatic(vmi_uid=vmi_uid)
+            and _says_something(item)
+        ):
+            known = causes_of(item).keys() | others_at_fault(item).keys()
+            for name in known.intersection(at_fault(item) or known):
+                found.setdefault(name, []).append(item)
+    return found
 
 
 def is_given_up(failures: MigrationFailures) -> bool:

@@ -1,6 +1,6 @@
 """The path of each NIC of one VMI, chosen before anybody is asked for anything: who asks whom follows from it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from nicplug.model.attachments import AttachmentDefinition, attachment_key
 from nicplug.model.conditions import LIVE_MIGRATABLE, PAUSED, find_condition, is_true
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import objects, text
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
@@ -75,12 +75,19 @@ class Chooser:
     _candidates: Candidates | None = field(default=None, init=False)
     _refused: dict[str, Candidates] = field(default_factory=dict, init=False)
     _chosen: dict[tuple[OperationType, Interface, Network | None], Chosen] = field(default_factory=dict, init=False)
-    _hindrances: Mapping[str, Hindrance] | None = field(default=None, init=False)
+    _hindrances: Sequence[Hindrance] | None = field(default=None, init=False)
     _suspects: dict[str, bool] = field(default_factory=dict, init=False)
     _names: Mapping[str, str] = field(init=False)
+    _failures: Mapping[str, PodFailure] = field(init=False)
+    _failed_additions: Sequence[phantoms.FailedAddition] = field(init=False)
 
     def __post_init__(self) -> None:
         self._names = interface_names(self.view.vmi, self.pod, self.rows)
+        uid = self.pod.uid if self.pod is not None else None
+        of_pod = [item for item in self.view.failures if item.pod_uid == uid]
+        self._failures = {item.interface: item for item in reversed(of_pod)}
+        nics = {interface: name for name, interface in self._names.items()}
+        self._failed_additions = phantoms.failed_additions(of_pod, nics=nics, records=self.records)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         """Choose for one NIC; each check of a pass that asks is told the same."""
@@ -128,15 +135,12 @@ class Chooser:
 
     def _is_suspect(self, name: str) -> bool:
         """A guest that is paused takes no NIC, and says nothing against it."""
-        pod = self.pod
-        if pod is None:
+        if self.pod is None:
             return False
         is_suspect = phantoms.is_suspect(
             self.records.get(name),
             row=self.rows.get(name),
-            records=self.records,
-            failures=(item for item in self.view.failures if item.pod_uid == pod.uid),
-            names=self._names,
+            failed=self._failed_additions,
             now=self.now,
         )
         return is_suspect and not is_true(objects(self.view.vmi.read_status().get("conditions")), PAUSED)
@@ -154,7 +158,7 @@ class Chooser:
 
     def _has_changed_since(self, record: InterfaceOperation) -> bool:
         """The VMI, or the network's configuration, since its last attempt."""
-        network = next((item for item in self.view.vmi.networks if item.name == record.name), None)
+        network = first_by_name(self.view.vmi.networks).get(record.name)
         definition, last_at = self._definition(network), record.last_attempt_time
         changed_at = definition.changed_at if definition is not None else None
         return last_at is not None and (
@@ -241,12 +245,7 @@ class Chooser:
 
     def failure(self, name: str) -> PodFailure | None:
         """What was last said to have failed about its pod interface."""
-        pod = self.pod
-        if pod is None:
-            return None
-        interface = self._names.get(name, "")
-        found = (item for item in self.view.failures if item.pod_uid == pod.uid and item.interface == interface)
-        return next(found, None)
+        return self._failures.get(self._names.get(name, "")) if self.pod is not None else None
 
     def _waiting_since(self, record: InterfaceOperation | None, definition: AttachmentDefinition | None) -> datetime:
         """Since when the present try in place lasts.
@@ -294,16 +293,18 @@ class Chooser:
     def _find_hindrance(self, name: str) -> Hindrance | None:
         """What keeps target pods from starting, of the NICs beside it that they come with."""
         if self._hindrances is None:
-            view = self.view
-            self._hindrances = find_hindrances(view.migrations, vmi=view.vmi, known=view.attachments)
-        found = (
+            self._hindrances = self._hindrances_by_end()
+        return next((item for item in self._hindrances if item.interface != name), None)
+
+    def _hindrances_by_end(self) -> list[Hindrance]:
+        """Those that hold now, the one that lasts longest first."""
+        found = find_hindrances(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
+        present = (
             item
-            for item in self._hindrances.values()
-            if item.interface != name
-            and (item.until is None or item.until > self.now)
-            and self._comes_along(item.interface)
+            for item in found.values()
+            if (item.until is None or item.until > self.now) and self._comes_along(item.interface)
         )
-        return max(found, key=lambda item: item.until or _NEVER, default=None)
+        return sorted(present, key=lambda item: item.until or _NEVER, reverse=True)
 
     def _comes_along(self, name: str) -> bool:
         record = self.records.get(name)
@@ -311,7 +312,7 @@ class Chooser:
         return has_source(self.rows.get(name), DOMAIN) or not is_left
 
     def _tell(self, hindrance: Hindrance) -> str:
-        network = next((item for item in self.view.vmi.networks if item.name == hindrance.interface), None)
+        network = first_by_name(self.view.vmi.networks).get(hindrance.interface)
         reference = _reference(network, self.view)
         return say.hindered_by(hindrance.interface, network=reference, error=hindrance.error)
 

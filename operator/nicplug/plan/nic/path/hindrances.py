@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from nicplug.model.attachments import KnownAttachments, attachment_key
 from nicplug.model.migration import Migration, MigrationPhase
+from nicplug.model.networks import first_by_name
 from nicplug.model.operations import OperationType
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.path.causes import change_cause, error_of, is_same_cause, others_at_fault
@@ -77,8 +78,7 @@ def unchanged_since(migration: Migration, *, vmi: VirtualMachineInstance, known:
 
 def cause_at_fault(vmi: VirtualMachineInstance, *, name: str, known: KnownAttachments) -> str:
     """What a NIC of the VMI's spec is, as for a plug: it counts against it if it is to be plugged. "" without one."""
-    interface = next((item for item in vmi.interfaces if item.name == name), None)
-    network = next((item for item in vmi.networks if item.name == name), None)
+    interface, network = first_by_name(vmi.interfaces).get(name), first_by_name(vmi.networks).get(name)
     if interface is None or network is None or not network.attachment:
         return ""
     key = attachment_key(network, namespace=vmi.key.namespace)

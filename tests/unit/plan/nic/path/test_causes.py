@@ -293,3 +293,26 @@ def test_an_annotation_that_somebody_edited_says_nothing(text: str) -> None:
 def test_the_annotation_is_the_same_whoever_writes_it() -> None:
     assert format_causes({"b": "2", "a": "1"}) == '{"a":"1","b":"2"}'
     assert json.loads(format_causes({"a": CAUSE})) == {"a": CAUSE}
+
+
+@pytest.mark.parametrize(
+    ("raw", "written"),
+    [
+        pytest.param(BLUE, "ddf5a05804/", id="a small spec"),
+        pytest.param(with_spec(nodeSelector={"a": "b"}, volumes=[{"name": "x"}]), "883bebe765/", id="one with volumes"),
+        pytest.param(with_spec(note="x" * 60_000), "88bc5c733a/", id="one of 60 KB"),
+    ],
+)
+def test_a_cause_is_what_earlier_releases_have_written_into_records_and_migrations(raw: Json, written: str) -> None:
+    """Else an upgrade would begin every change anew that was given up."""
+    assert cause(raw) == written
+
+
+def test_of_a_huge_spec_only_a_digest_is_hashed_for_each_nic_and_it_tells_the_same() -> None:
+    huge = with_spec(volumes=[{"name": "x" * 70_000}])
+    beside = vmi(nic("red"), nic("blue"), nic("green"))
+    beside["spec"]["volumes"] = huge["spec"]["volumes"]
+    other = with_spec(volumes=[{"name": "x" * 69_999 + "y"}])
+    assert cause(beside) == cause(huge)
+    assert cause(other) != cause(huge)
+    assert cause(huge, operation=UNPLUG) != cause(huge)

@@ -1,0 +1,101 @@
+"""What a pass over the largest objects costs, in steps that the interpreter takes and in bytes of JSON.
+
+An API server stores a VMI with 255 NICs and a megabyte of what nobody interprets. Its pass once took 19 s, in which
+nothing else happened: the spec was parsed and written out again for each NIC, and each NIC looked for every other.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+from tests import largest
+from tests.build import NOW
+
+from nicplug.model import frozen_json
+from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.outcome import Plan
+from nicplug.plan.views import MigrationView, VmiView, VmView
+from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vmi.decide import plan_vmi
+
+View = VmView | VmiView | MigrationView
+Build = Callable[[int, int], View]
+
+FEW, MANY = 24, 96
+# What is linear grows fourfold at most, as a part of each pass does not depend on the NICs.
+MOST_GROWTH = 4.0
+LARGE = 100_000
+
+VIEWS: tuple[Build, ...] = (*largest.VMI_VIEWS, *largest.VM_VIEWS, *largest.MIGRATION_VIEWS)
+
+
+def plan(view: View) -> Plan:
+    """One pass."""
+    match view:
+        case VmView():
+            return plan_vm(view, now=NOW)
+        case VmiView():
+            return plan_vmi(view, now=NOW)
+        case MigrationView():
+            return plan_migration(view, now=NOW)
+
+
+def steps(view: View) -> int:
+    """How many instructions of the interpreter one pass takes: loops in comprehensions count, too."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        count += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        plan(view)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("build", VIEWS, ids=lambda build: build.__name__)
+def test_the_steps_of_a_pass_grow_with_the_nics_and_not_with_their_square(build: Build) -> None:
+    few, many = (steps(build(count, 0)) for count in (FEW, MANY))
+    assert many <= MOST_GROWTH * few, f"{many / few:.2f}"
+
+
+@contextmanager
+def counted_json() -> Iterator[tuple[list[int], list[int]]]:
+    """The sizes of the texts that are parsed, and of those that are written."""
+    parsed: list[int] = []
+    written: list[int] = []
+    thaw, encoder = frozen_json.thaw, frozen_json._ENCODER
+
+    class Encoder(json.JSONEncoder):
+        def encode(self, o: Any) -> str:
+            written.append(len(text := encoder.encode(o)))
+            return text
+
+    def counting_thaw(text: frozen_json.FrozenJson) -> Any:
+        parsed.append(len(text))
+        return thaw(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frozen_json, "thaw", counting_thaw)
+        patch.setattr(frozen_json, "_ENCODER", Encoder())
+        yield parsed, written
+
+
+@pytest.mark.parametrize("build", VIEWS, ids=lambda build: build.__name__)
+def test_what_nobody_interprets_is_parsed_once_in_a_pass_at_most(build: Build) -> None:
+    view = build(MANY, 3 * LARGE)
+    with counted_json() as (parsed, written):
+        plan(view)
+    large = [size for size in parsed if size > LARGE]
+    assert len(large) == len(set(large)) <= 3, large
+    assert [size for size in written if size > LARGE] == []
