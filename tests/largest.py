@@ -30,6 +30,7 @@ from tests.build import (
     pod,
     primary,
     primary_row,
+    revision,
     row,
     target_pod,
     vm,
@@ -268,7 +269,9 @@ def plugging_vm(count: int, size: int) -> VmView:
     """A template with NICs that its VMI lacks."""
     asked = _big(vm(primary(), *(nic(name) for name in _names(count)), generation=2), size)
     before = _big(vm(primary()), size)
-    return vm_view(asked, vmi=_big(vmi(primary(), rows=[primary_row()], owner_uid=VM_UID), size), started_from=before)
+    return vm_view(
+        asked, vmi=_big(vmi(primary(), rows=[primary_row()], owner_uid=VM_UID), size), started_from=revision(before)
+    )
 
 
 def unplugging_vm(count: int, size: int) -> VmView:
@@ -283,7 +286,7 @@ def unplugging_vm(count: int, size: int) -> VmView:
         owner_uid=VM_UID,
         annotations=_annotations(names),
     )
-    return vm_view(asked, vmi=raw, started_from=before)
+    return vm_view(asked, vmi=raw, started_from=revision(before))
 
 
 def changing_vm(count: int, size: int) -> VmView:
@@ -305,7 +308,21 @@ def changing_vm(count: int, size: int) -> VmView:
         owner_uid=VM_UID,
         annotations=_annotations(names),
     )
-    return vm_view(asked, vmi=raw, started_from=before)
+    return vm_view(asked, vmi=raw, started_from=revision(before))
+
+
+def resting_vm(count: int, size: int) -> VmView:
+    """A VM whose template is that of its VMI."""
+    names = _names(count)
+    raw = _vmi(
+        [nic(name) for name in names],
+        size=size,
+        rows=[primary_row(), *_in_guest(names)],
+        owner_uid=VM_UID,
+        annotations=_annotations(names),
+    )
+    asked = _big(vm(primary(), *(nic(name) for name in names)), size)
+    return vm_view(asked, vmi=raw, started_from=revision(asked))
 
 
 def outdated_vm(count: int, size: int) -> VmView:
@@ -322,10 +339,10 @@ def outdated_vm(count: int, size: int) -> VmView:
     before = vm(primary(), *(nic(name) for name in names))
     for template in (asked_vm := vm(primary(), *asked, generation=2), before):
         template["spec"]["template"]["spec"]["architecture"] = "s390x"
-    return vm_view(_big(asked_vm, size, mark="other"), vmi=raw, started_from=_big(before, size))
+    return vm_view(_big(asked_vm, size, mark="other"), vmi=raw, started_from=revision(_big(before, size)))
 
 
-VM_VIEWS: tuple[Callable[[int, int], VmView], ...] = (plugging_vm, unplugging_vm, changing_vm, outdated_vm)
+VM_VIEWS: tuple[Callable[[int, int], VmView], ...] = (plugging_vm, unplugging_vm, changing_vm, resting_vm, outdated_vm)
 
 
 def pending_migration(count: int, size: int) -> MigrationView:

@@ -9,6 +9,7 @@ from tests.build import a_vmi, absent, nic, primary, vmi
 from nicplug.model.attachments import Knowledge, KnownAttachments, parse_attachment_definition
 from nicplug.model.keys import AttachmentKey
 from nicplug.model.node import Node, parse_node
+from nicplug.plan import candidates
 from nicplug.plan.candidates import Candidates, Demand, demand_of, find_candidates, refuse_devices
 
 DEVICE = "intel.com/sriov"
@@ -258,9 +259,22 @@ def test_of_many_labels_that_a_node_lacks_the_first_are_named() -> None:
     assert "label-10" not in found.message
 
 
-def test_nodes_that_are_alike_are_looked_at_once_for_all_nics() -> None:
-    nodes = [node("source"), *(node(f"node{index}", allocatable={DEVICE: "1"}) for index in range(50))]
-    found = find_candidates(nodes, source="source", demand=Demand(devices=frozenset({DEVICE})))
-    assert (len(found.nodes), found.total) == (50, 51)
-    refused = find_candidates(nodes, source="source", demand=Demand(devices=frozenset({DEVICE, "x.y/z"})))
-    assert refused.message == "0 of 51 nodes can take the VM: source runs it, 50 lack device x.y/z"
+def test_nodes_are_looked_at_once_for_all_nics(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+
+    def flaw(found: Node, demand: Demand) -> None:
+        looked_at.append(found.name)
+
+    monkeypatch.setattr(candidates, "_flaw", flaw)
+    names = [f"n{index}" for index in range(20)]
+    devices = {name: f"example.com/{name}" for name in names}
+    nodes = [node("source"), *(node(f"node{index}", allocatable={devices["n0"]: "1"}) for index in range(20))]
+    known = KnownAttachments(
+        knowledge=Knowledge.COMPLETE,
+        definitions=dict(with_device(f"{name}-net", device) for name, device in devices.items()),
+    )
+    raw = a_vmi(vmi(primary(), *map(nic, names), node="source"))
+    found = refuse_devices(nodes, vmi=raw, lacking=names, attachments=known)
+    assert list(found) == names[1:]
+    assert len(looked_at) == 20
+    assert found["n1"].message == ("0 of 21 nodes can take the VM: source runs it, 20 lack device example.com/n1")

@@ -99,3 +99,11 @@ def test_what_nobody_interprets_is_parsed_once_in_a_pass_at_most(build: Build) -
     large = [size for size in parsed if size > LARGE]
     assert len(large) == len(set(large)) <= 3, large
     assert [size for size in written if size > LARGE] == []
+
+
+def test_a_vm_at_rest_reads_none_of_its_spec() -> None:
+    """Nor of its VMI's, however often they are heard of: placement, NICs and the revision are known without."""
+    view = largest.resting_vm(MANY, 3 * LARGE)
+    with counted_json() as (parsed, written):
+        plan(view)
+    assert [size for size in (*parsed, *written) if size > LARGE] == []
