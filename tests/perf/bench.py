@@ -15,10 +15,11 @@ from typing import Any
 
 import click
 from rich.console import Console
-from tests.perf import growth, large_objects, migration_report, migrations, report, results
+from tests.perf import growth, large_objects, many_nics, migration_report, migrations, report, results
 from tests.perf.budgets import judge
 from tests.perf.flame import Profile, profile
 from tests.perf.growth import Point, point
+from tests.perf.many_nics import ManyNicsShape
 from tests.perf.migration_figures import migration_figures
 from tests.perf.migrations import MigrationShape
 from tests.perf.results import result
@@ -31,6 +32,7 @@ BASELINE = Path(__file__).parent / "baseline.json"
 QUICK_SIZES = (3, 6)
 QUICK = Shape(vms=5, idle_hotplugs=10, rest_seconds=2.0)
 QUICK_LARGE_OBJECTS = 20
+QUICK_MANY_NICS = ManyNicsShape(vms=3, hotplugs=6, large=1, nics=20, size=10_000)
 QUICK_MIGRATIONS = MigrationShape(vms=8, single=3)
 Scenario = Callable[[World, Shape], Awaitable[Phase]]
 SCENARIOS: tuple[Scenario, ...] = (starts, idle_hotplugs, burst, rest)
@@ -103,6 +105,12 @@ def weigh(*, count: int, say: Say) -> dict[str, Any]:
         return large_objects.run(directory=directory, count=count, say=say)
 
 
+def measure_many_nics(*, shape: ManyNicsShape, say: Say) -> dict[str, Any]:
+    """Measure passes over VMs with 255 NICs, and hot-plugs beside such VMs in a sandbox of their own."""
+    with _directory() as directory:
+        return many_nics.run(directory=directory, shape=shape, say=say)
+
+
 @contextlib.contextmanager
 def _directory() -> Iterator[Path]:
     """A directory for one sandbox; when it fails its logs are told, since they vanish.
@@ -157,6 +165,10 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
     default=True,
     help="What the largest objects cost.  [default: on]",
 )
+@click.option(
+    "--many-nics/--no-many-nics", "with_many_nics", default=True, help="What VMs with 255 NICs cost.  [default: on]"
+)
+@click.option("--only-many-nics", is_flag=True, help="Nothing else.")
 @click.option("--sizes", callback=_sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
     "--picture",
@@ -176,6 +188,8 @@ def main(
     with_migrations: bool,
     only_migrations: bool,
     with_large_objects: bool,
+    with_many_nics: bool,
+    only_many_nics: bool,
     sizes: tuple[int, ...],
     picture: Path,
     **chosen: Any,
@@ -183,6 +197,9 @@ def main(
     """Measure nicplug on a fresh sandbox: latencies, a burst, migrations, writes, memory, CPU, and how they grow."""
     if only_migrations:
         _only_migrations(quick=quick, output=output, save=save, baseline=baseline)
+        return
+    if only_many_nics:
+        _only_many_nics(quick=quick, output=output, save=save, baseline=baseline)
         return
     shape = replace(QUICK if quick else Shape(), **{name: value for name, value in chosen.items() if value is not None})
     with _directory() as directory:
@@ -197,6 +214,8 @@ def main(
         migration_report.save_picture(found["migrations"], path=MIGRATIONS_PICTURE)
     if with_large_objects:
         found["large_objects"] = weigh(count=QUICK_LARGE_OBJECTS if quick else large_objects.COUNT, say=_say)
+    if with_many_nics:
+        found["many_nics"] = measure_many_nics(shape=QUICK_MANY_NICS if quick else ManyNicsShape(), say=_say)
     points = []
     if with_growth:
         sized = replace(shape, idle_hotplugs=min(shape.idle_hotplugs, growth.IDLE_HOTPLUGS))
@@ -215,10 +234,7 @@ def main(
 def _only_migrations(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
     found = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=_say)
     migration_report.save_picture(found, path=MIGRATIONS_PICTURE)
-    if save is not None:
-        # The rest of an earlier result stays: it was measured on its own.
-        earlier = json.loads(save.read_text()) if save.exists() else {}
-        results.save({**earlier, "migrations": found}, path=save)
+    _save_part("migrations", found, path=save)
     if output == "json":
         click.echo(json.dumps(found, indent=1))
         return
@@ -227,6 +243,25 @@ def _only_migrations(*, quick: bool, output: str, save: Path | None, baseline: P
     report.show_budgets({"migrations": found}, baseline=before, console=console)
     migration_report.show(found, baseline=before.get("migrations"), console=console)
     _say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
+
+
+def _only_many_nics(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+    found = measure_many_nics(shape=QUICK_MANY_NICS if quick else ManyNicsShape(), say=_say)
+    _save_part("many_nics", found, path=save)
+    if output == "json":
+        click.echo(json.dumps(found, indent=1))
+        return
+    before = json.loads(baseline.read_text()) if baseline.exists() else {}
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    report.show_budgets({"many_nics": found}, baseline=before, console=console)
+    many_nics.show(found, console=console)
+
+
+def _save_part(name: str, found: dict[str, Any], *, path: Path | None) -> None:
+    """The rest of an earlier result stays: it was measured on its own."""
+    if path is not None:
+        earlier = json.loads(path.read_text()) if path.exists() else {}
+        results.save({**earlier, name: found}, path=path)
 
 
 def _print(
@@ -246,6 +281,8 @@ def _print(
     report.show(found, baseline=before, console=console)
     if "migrations" in found:
         migration_report.show(found["migrations"], baseline=(before or {}).get("migrations"), console=console)
+    if "many_nics" in found:
+        many_nics.show(found["many_nics"], console=console)
     if points:
         growth.show(points, console=console)
     for name, one in profiles.items():

@@ -20,18 +20,17 @@ class Budget:
     Attributes:
         measure: takes the figure out of a result.
         vms: the figure means something only for runs of that many VMs; None for any.
-        is_of_migrations: it is about the migrations of a run, and about that many VMs of theirs.
-        is_of_large_objects: it is about the part with the largest objects.
+        peer: what KubeVirt's virt-controller needs; None where nobody has measured it.
+        part: the member of the result that it is about, of which `vms` are those; "" for the main run.
     """
 
     name: str
     unit: str
-    peer: float
+    peer: float | None
     limit: float
     measure: Callable[[Result], float]
     vms: int | None = 200
-    is_of_migrations: bool = False
-    is_of_large_objects: bool = False
+    part: str = ""
 
 
 def _idle(milestone: Milestone, percent: str) -> Callable[[Result], float]:
@@ -83,15 +82,15 @@ def _crowd(name: str, *, limit: float, peer: float, key: str) -> Budget:
     """Of 100 VMs that migrate at once; what KubeVirt allows stands where it has a limit of its own."""
     return Budget(
         name=f"100 VMs migrate at once: {name}", unit="", peer=peer, limit=limit,
-        measure=_migrations("crowd", key), vms=100, is_of_migrations=True,
+        measure=_migrations("crowd", key), vms=100, part="migrations",
     )  # fmt: skip
 
 
 MIGRATION_BUDGETS: tuple[Budget, ...] = (
     Budget(name="migration: VM spec to NIC in the guest, p50", unit="s", peer=25.6, limit=2.5,
-           measure=_migrated("p50"), vms=None, is_of_migrations=True),
+           measure=_migrated("p50"), vms=None, part="migrations"),
     Budget(name="migration: VM spec to NIC in the guest, p99", unit="s", peer=25.6, limit=2.5,
-           measure=_migrated("p99"), vms=None, is_of_migrations=True),
+           measure=_migrated("p99"), vms=None, part="migrations"),
     _crowd("failed", limit=0, peer=0, key="failed"),
     _crowd("doubled", limit=0, peer=0, key="doubled"),
     _crowd("in the cluster", limit=5, peer=5, key="peak_cluster"),
@@ -99,12 +98,18 @@ MIGRATION_BUDGETS: tuple[Budget, ...] = (
     _crowd("to one node", limit=2, peer=float("inf"), key="peak_inbound"),
 )  # fmt: skip
 LARGE_OBJECT_BUDGETS: tuple[Budget, ...] = (
-    Budget(name="200 objects of 1.4 MB: peak RSS", unit="MiB", peer=float("inf"), limit=300,
+    Budget(name="200 objects of 1.4 MB: peak RSS", unit="MiB", peer=None, limit=300,
            measure=_peak_rss,
-           vms=None, is_of_large_objects=True),
-    Budget(name="event of the largest object, CPU", unit="ms", peer=float("inf"), limit=100,
+           vms=None, part="large_objects"),
+    Budget(name="event of the largest object, CPU", unit="ms", peer=None, limit=100,
            measure=lambda result: float(max(result["large_objects"]["event_ms"].values())),
-           vms=None, is_of_large_objects=True),
+           vms=None, part="large_objects"),
+)  # fmt: skip
+MANY_NICS_BUDGETS: tuple[Budget, ...] = (
+    Budget(name="pass over a VM with 255 NICs and 1 MB", unit="ms", peer=None, limit=100,
+           measure=lambda result: float(max(result["many_nics"]["passes"].values())), vms=None, part="many_nics"),
+    Budget(name="idle hot-plug beside 3 such VMs, times the usual", unit="", peer=None, limit=2,
+           measure=lambda result: float(result["many_nics"]["ratios"][Milestone.IN_GUEST]), vms=None, part="many_nics"),
 )  # fmt: skip
 BUDGETS: tuple[Budget, ...] = (
     Budget(name="idle: VM spec to pod annotation, p50", unit="ms", peer=34.6, limit=15,
@@ -126,6 +131,7 @@ BUDGETS: tuple[Budget, ...] = (
     Budget(name="RSS of the operator at 500 VMs", unit="MiB", peer=221, limit=150, measure=_rss, vms=500),
     *MIGRATION_BUDGETS,
     *LARGE_OBJECT_BUDGETS,
+    *MANY_NICS_BUDGETS,
 )  # fmt: skip
 
 
@@ -151,7 +157,5 @@ def judge(result: Result) -> list[Verdict]:
 
 
 def _is_measured(budget: Budget, result: Result) -> bool:
-    if budget.is_of_large_objects:
-        return "large_objects" in result
-    part = result.get("migrations") if budget.is_of_migrations else result
-    return part is not None and "shape" in part and budget.vms in (None, part["shape"]["vms"])
+    part = result.get(budget.part) if budget.part else result
+    return part is not None and "shape" in part and (budget.vms is None or budget.vms == part["shape"]["vms"])

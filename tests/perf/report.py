@@ -54,7 +54,7 @@ def _budgets(result: Result, baseline: Result | None, *, only_measured: bool = F
         old = before.get(budget.name)
         table.add_row(
             f"{budget.name} ({budget.unit})" if budget.unit else budget.name,
-            f"{budget.peer:g}",
+            "-" if budget.peer is None else f"{budget.peer:g}",
             f"{budget.limit:g}",
             "-" if verdict.measured is None else f"{verdict.measured:g}",
             _met(verdict),

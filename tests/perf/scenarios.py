@@ -131,22 +131,45 @@ async def starts(world: World, shape: Shape, *, is_spread: bool = False) -> Phas
 
 async def idle_hotplugs(world: World, shape: Shape) -> Phase:
     """One NIC at a time, each in the guest before the next is asked for, at uneven intervals."""
-    await make_network(world.api, name="idle-0")
-    rounds = -(-shape.idle_hotplugs // shape.vms)
-    for number in range(1, rounds):
-        await make_network(world.api, name=f"idle-{number}")
-    hotplugs = [Hotplug(vm=vm, nic=f"idle-{number}") for number in range(rounds) for vm in vm_names(shape.vms)]
-    phase = Phase(name="idle", operations=shape.idle_hotplugs, hotplugs=hotplugs[: shape.idle_hotplugs])
-    pauses = random.Random(shape.seed)
+    phase = Phase(name="idle", operations=shape.idle_hotplugs, hotplugs=await _prepare(world, shape, nic="idle"))
     clock = asyncio.get_running_loop().time
     async with _measured(world, phase):
         began = clock()
-        for hotplug in phase.hotplugs:
-            await _plug(world, hotplug)
-            await hotplug.done.wait()
-            await asyncio.sleep(shape.pause_seconds * pauses.uniform(0.5, 1.5))
+        await _plug_each(world, shape, phase.hotplugs)
         phase.seconds = clock() - began
     return phase
+
+
+async def plug_one_by_one(world: World, shape: Shape, *, nic: str) -> list[Hotplug]:
+    """The same where somebody else keeps the operator from ever coming to rest: only latencies are measured.
+
+    Args:
+        nic: what the names of the NICs begin with.
+
+    Raises:
+        TimeoutError: it took two minutes beyond its pauses.
+    """
+    hotplugs = await _prepare(world, shape, nic=nic)
+    async with asyncio.timeout(_PATIENCE_SECONDS + len(hotplugs) * 1.0):
+        await _plug_each(world, shape, hotplugs)
+    return hotplugs
+
+
+async def _prepare(world: World, shape: Shape, *, nic: str) -> list[Hotplug]:
+    """The networks of single hot-plugs, and these themselves, evenly over the VMs."""
+    rounds = -(-shape.idle_hotplugs // shape.vms)
+    for number in range(rounds):
+        await make_network(world.api, name=f"{nic}-{number}")
+    hotplugs = [Hotplug(vm=vm, nic=f"{nic}-{number}") for number in range(rounds) for vm in vm_names(shape.vms)]
+    return hotplugs[: shape.idle_hotplugs]
+
+
+async def _plug_each(world: World, shape: Shape, hotplugs: Iterable[Hotplug]) -> None:
+    pauses = random.Random(shape.seed)
+    for hotplug in hotplugs:
+        await _plug(world, hotplug)
+        await hotplug.done.wait()
+        await asyncio.sleep(shape.pause_seconds * pauses.uniform(0.5, 1.5))
 
 
 async def burst(world: World, shape: Shape) -> Phase:

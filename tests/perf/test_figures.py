@@ -201,7 +201,7 @@ def test_what_is_saved_to_compare_with_has_no_moments_and_all_else(tmp_path: Pat
 
 
 def test_a_budget_of_migrations_is_judged_only_when_they_were_measured() -> None:
-    verdicts = {one.budget.name: one for one in judge({"migrations": migrations()}) if one.budget.is_of_migrations}
+    verdicts = {one.budget.name: one for one in judge({"migrations": migrations()}) if one.budget.part == "migrations"}
     assert {name.rpartition(": ")[2]: one.is_met for name, one in verdicts.items() if "100 VMs" in name} == {
         "failed": False,
         "doubled": True,

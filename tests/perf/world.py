@@ -145,13 +145,15 @@ async def make_namespace(api: Api, *, name: str) -> None:
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def make_network(api: Api, *, name: str, namespace: str = NAMESPACE) -> None:
+async def make_network(
+    api: Api, *, name: str, namespace: str = NAMESPACE, annotations: Mapping[str, str] | None = None
+) -> None:
     """A network attachment definition."""
     config = f'{{"cniVersion": "0.3.1", "type": "bridge", "name": "{name}"}}'
     body: Json = {
         "apiVersion": "k8s.cni.cncf.io/v1",
         "kind": "NetworkAttachmentDefinition",
-        "metadata": {"name": name},
+        "metadata": {"name": name, "annotations": dict(annotations or {})},
         "spec": {"config": config},
     }
     await api.create(NETWORK_ATTACHMENT_DEFINITIONS, body, namespace=namespace)

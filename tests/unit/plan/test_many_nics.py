@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from tests import largest
+from tests import many_nics
 from tests.build import NOW
 
 from nicplug.model import frozen_json
@@ -30,7 +30,7 @@ FEW, MANY = 24, 96
 MOST_GROWTH = 4.0
 LARGE = 100_000
 
-VIEWS: tuple[Build, ...] = (*largest.VMI_VIEWS, *largest.VM_VIEWS, *largest.MIGRATION_VIEWS)
+VIEWS: tuple[Build, ...] = (*many_nics.VMI_VIEWS, *many_nics.VM_VIEWS, *many_nics.MIGRATION_VIEWS)
 
 
 def plan(view: View) -> Plan:
@@ -103,7 +103,7 @@ def test_what_nobody_interprets_is_parsed_once_in_a_pass_at_most(build: Build) -
 
 def test_a_vm_at_rest_reads_none_of_its_spec() -> None:
     """Nor of its VMI's, however often they are heard of: placement, NICs and the revision are known without."""
-    view = largest.resting_vm(MANY, 3 * LARGE)
+    view = many_nics.resting_vm(MANY, 3 * LARGE)
     with counted_json() as (parsed, written):
         plan(view)
     assert [size for size in (*parsed, *written) if size > LARGE] == []
