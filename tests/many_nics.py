@@ -282,7 +282,7 @@ def unplugging_vm(count: int, size: int) -> VmView:
     raw = _vmi(
         [nic(name) for name in names],
         size=size,
-        rows=[primary_row(), *_in_guest(names)],
+        rows=[primary_row(), *(row(name, "domain", pod_interface="") for name in names)],
         owner_uid=VM_UID,
         annotations=_annotations(names),
     )

@@ -68,7 +68,6 @@ def may_change_network(*, mine: Network, template: Network, vmi: VirtualMachineI
     return mine.is_secondary and template.is_secondary and is_live_migratable(vmi)
 
 
-@once_per_pass
 def is_live_migratable(vmi: VirtualMachineInstance) -> bool:
     """The node agent says that the guest can move."""
     return is_true(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
