@@ -239,6 +239,6 @@ def test_mean_of_a_step_function_in_pieces() -> None:
 
 def test_the_largest_objects_are_judged_by_the_worst_of_their_figures() -> None:
     found = {"rss_mib": {"empty": 90.0, "created": 120.0, "restarted": 310.0}, "event_ms": {"a": 7.0, "b": 70.0}}
-    verdicts = [one for one in judge({"large_objects": found}) if one.budget.is_of_large_objects]
+    verdicts = [one for one in judge({"large_objects": found}) if one.budget.part == "large_objects"]
     assert [(one.measured, one.is_met) for one in verdicts] == [(310.0, False), (70.0, True)]
-    assert all(one.measured is None for one in judge({"migrations": {}}) if one.budget.is_of_large_objects)
+    assert all(one.measured is None for one in judge({"migrations": {}}) if one.budget.part == "large_objects")
