@@ -36,7 +36,6 @@ from nicplug.model.keys import (
     VmKey,
 )
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
-from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
 from nicplug.model.metadata import ControllerReference, mapping, resource_version, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
