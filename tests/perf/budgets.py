@@ -158,4 +158,6 @@ def judge(result: Result) -> list[Verdict]:
 
 def _is_measured(budget: Budget, result: Result) -> bool:
     part = result.get(budget.part) if budget.part else result
-    return part is not None and "shape" in part and (budget.vms is None or budget.vms == part["shape"]["vms"])
+    if not part or not (budget.part or "shape" in part):
+        return False
+    return budget.vms is None or budget.vms == part["shape"]["vms"]
