@@ -76,6 +76,8 @@ class Gatherer:
             return None
         vm, migrations, records = self._owner(vmi), self.caches.migrations_of(key), self.caches.records_of(vmi)
         pods, foreign = sort_out(vmi, self.caches.pods_of(vmi), migrations=migrations, records=records)
+        if foreign and vmi.is_unprocessed:
+            self._note_unrecorded(foreign, needed_by=vmi.uid, migration_uid="")
         return VmiView(
             vmi=vmi,
             pods=pods,
@@ -111,6 +113,8 @@ class Gatherer:
         vmi, migrations = self.caches.vmis.get(migration.vmi), self.caches.migrations_of(migration.vmi)
         owned, records = (self.caches.pods_of(vmi), self.caches.records_of(vmi)) if vmi is not None else ((), ())
         pods, foreign = sort_out(vmi, owned, migrations=migrations, records=records) if vmi is not None else ((), ())
+        if foreign and migration.target_pod is None:
+            self._note_unrecorded(foreign, needed_by=migration.uid, migration_uid=migration.uid)
         return MigrationView(
             migration=migration,
             vmi=vmi,
@@ -130,6 +134,12 @@ class Gatherer:
             refusal=self.memory.refusal(key, generation=MIGRATION_GENERATION),
             report_pending_since=self.memory.pending_since(key),
         )
+
+    def _note_unrecorded(self, pods: Iterable[LauncherPod], *, needed_by: str, migration_uid: str) -> None:
+        """Those that were heard of before the object that needs them; from now on they are given time."""
+        for pod in pods:
+            if pod.made_with and pod.migration_uid == migration_uid:
+                self.caches.made_pods.note_unrecorded(pod.uid, needed_by=needed_by, now=self.memory.clock())
 
     def _start_failures(self, pods: Iterable[LauncherPod]) -> tuple[PodFailure, ...]:
         failures = (self.caches.pod_failures.to_start(pod.uid) for pod in pods)

@@ -5,8 +5,13 @@ from tests.build import Json
 from tests.sim.cluster import PODS, VMIS
 from tests.unit.reconcile.test_reconciler import NAME, VMI, Bench, _fail
 
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.errors import Stale, Unavailable
+from nicplug.plan.views import PlanSettings
+from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
+from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.memory import Memory
 
 DIGEST = {"nicplug.io/pod-spec": "0123456789abcdef"}
 
@@ -163,3 +168,20 @@ async def test_a_pod_that_a_tenant_puts_in_place_of_a_recorded_one_is_not_the_gu
         bench.watch()
         await bench.reconciler.reconcile(VMI)
     assert bench.status()["phase"] == "Failed"
+
+
+async def test_a_pod_that_was_heard_of_before_its_vmi_is_given_time_too() -> None:
+    """Watches of pods and VMIs keep no order between them; another leader may be about to record it."""
+    first = Starting()
+    second = first.restarted()
+    second.caches = Caches(clock=second._clock)
+    await first.reconciler.reconcile(VMI)
+    (pod,) = first.cluster.all(PODS)
+    gatherer = Gatherer(second.caches, Memory(clock=second._clock), PlanSettings())
+    second.caches.observe(CachedKind.POD, pod)
+    second.caches.observe(CachedKind.VMI, first.cluster.all(VMIS)[0])
+    view = gatherer.vmi_view(VMI)
+    assert view is not None
+    plan = plan_vmi(view, now=second._clock())
+    assert plan.is_empty
+    assert plan.again_at == second._clock() + PlanSettings().record_patience
