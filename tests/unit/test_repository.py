@@ -246,6 +246,25 @@ def test_documents_name_no_reason_that_does_not_exist() -> None:
     assert named - set(Reason) == set()
 
 
+def test_the_security_page_names_only_tests_that_exist() -> None:
+    """A defence whose test was renamed or deleted would look covered."""
+    page = (ROOT / "docs" / "security.md").read_text()
+    shown = re.findall(r"`(?:tests/)?((?:unit|api|integration|sim)[\w/]*(?:\.py)?)?(?:::(\w+))?`", page)
+    named, path = [], ""
+    for found, name in shown:
+        path = found or path
+        if found or name:
+            named.append((path, name))
+    assert len(named) > 40
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if not (target := ROOT / "tests" / path).exists()
+        or (name and not re.search(rf"(?:def|class) {name}\b", target.read_text()))
+    ]
+    assert missing == []
+
+
 def test_every_contributor_finds_the_licence() -> None:
     text = (ROOT / "LICENSE").read_text()
     assert "Apache License" in text
