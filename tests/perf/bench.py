@@ -6,6 +6,7 @@ Exit code 0: measured, whatever came out. Anything else: the bench itself has fa
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -297,4 +298,6 @@ def _tell_logs(directory: Path) -> None:
 
 
 if __name__ == "__main__":
+    # Whoever stops the bench by SIGTERM would otherwise leave its control plane running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

@@ -5,6 +5,7 @@ Exit code 0: everything holds. 1: something does not, and the output says what. 
 
 import json
 import secrets
+import signal
 import sys
 import tempfile
 from dataclasses import replace
@@ -68,4 +69,6 @@ def main(*, scenario: str, seed: int | None, keep: Path | None, output: str, **c
 
 
 if __name__ == "__main__":
+    # As the bench: a soak that is stopped leaves no control plane running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()
