@@ -83,7 +83,7 @@ def _isolation(file: Any) -> MultusIsolation:
     config = json.loads(file)
     if not isinstance(config, dict):
         raise ValueError(f"{MULTUS_CONFIG_FILE} is not a JSON object")
-    is_on, names = config.get("namespaceIsolation"), config.get("globalNamespaces")
+    is_on, names = _member(config, "namespaceIsolation"), _member(config, "globalNamespaces")
     if is_on is not None and not isinstance(is_on, bool):
         raise ValueError("namespaceIsolation is not true or false")
     if names is not None and not isinstance(names, str):
@@ -92,6 +92,18 @@ def _isolation(file: Any) -> MultusIsolation:
         return MultusIsolation(is_on=False)
     listed = (name.strip() for name in (names or _DEFAULT_GLOBAL_NAMESPACES).split(","))
     return MultusIsolation(is_on=True, global_namespaces=frozenset(name for name in listed if name))
+
+
+def _member(config: Mapping[str, Any], name: str) -> Any:
+    """A member as Go's `encoding/json` finds it: whatever the case of its name.
+
+    Raises:
+        ValueError: it is written in several ways that disagree.
+    """
+    found = [value for key, value in config.items() if key.casefold() == name.casefold()]
+    if any(value != found[0] for value in found):
+        raise ValueError(f"{name} is written in several ways that disagree")
+    return found[0] if found else None
 
 
 def findings_of(configs: Mapping[str, MultusConfig | None], *, unreadable: frozenset[str]) -> MultusFindings:

@@ -80,6 +80,8 @@ def test_the_problems_are_among_those_of_the_kubevirt_cr() -> None:
         ({}, MultusIsolation(is_on=False)),
         ({"namespaceIsolation": False, "globalNamespaces": "red"}, MultusIsolation(is_on=False)),
         ({"namespaceIsolation": True}, MultusIsolation(is_on=True, global_namespaces=frozenset({"default"}))),
+        # Go reads a member whatever the case of its name, so Multus isolates.
+        ({"NamespaceIsolation": True}, MultusIsolation(is_on=True, global_namespaces=frozenset({"default"}))),
         (
             {"namespaceIsolation": True, "globalNamespaces": ""},
             MultusIsolation(is_on=True, global_namespaces=frozenset({"default"})),
@@ -89,7 +91,7 @@ def test_the_problems_are_among_those_of_the_kubevirt_cr() -> None:
             MultusIsolation(is_on=True, global_namespaces=frozenset({"default", "openshift-multus", "openshift-cnv"})),
         ),
     ],
-    ids=["upstream's manifest", "off", "on", "on, and nothing global", "OpenShift"],
+    ids=["upstream's manifest", "off", "on", "in another case", "on, and nothing global", "OpenShift"],
 )
 def test_the_isolation_of_multus_is_read_as_multus_reads_it(file: Any, isolation: MultusIsolation) -> None:
     found = parse_multus_config(config_map(file))
@@ -104,10 +106,14 @@ def test_the_isolation_of_multus_is_read_as_multus_reads_it(file: Any, isolation
         ("[" * 60_000, ""),
         ("[]", "is not a JSON object"),
         ({"namespaceIsolation": "true"}, "namespaceIsolation is not true or false"),
+        (
+            {"namespaceIsolation": False, "NamespaceIsolation": True},
+            "namespaceIsolation is written in several ways that disagree",
+        ),
         ({"namespaceIsolation": True, "globalNamespaces": ["red"]}, "globalNamespaces is not a text"),
         ("{}" + " " * 70_000, "larger than 64 KiB"),
     ],
-    ids=["no file", "cut", "bottomless", "a list", "a text", "a list of names", "huge"],
+    ids=["no file", "cut", "bottomless", "a list", "a text", "two spellings", "a list of names", "huge"],
 )
 def test_a_configuration_that_cannot_be_read_says_so_and_isolates_nobody_s_way(file: Any, problem: str) -> None:
     found = parse_multus_config(config_map(file))

@@ -11,6 +11,8 @@ from tests.build import (
     POD_INTERFACES,
     Json,
     Nic,
+    a_pod,
+    a_vmi,
     absent,
     element,
     kubevirt,
@@ -28,12 +30,14 @@ from tests.build import (
     vmi_view,
 )
 
+from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import AttachmentKey
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.plan.actions import Create, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.migration.eligibility import find_obstacle
 from nicplug.plan.migration.target_pod import create_target_pod
+from nicplug.plan.nic.interface_rows import plan_rows
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vmi.decide import plan_vmi
 
@@ -125,6 +129,17 @@ class TestInPlace:
         assert record(found, "blue")["reason"] == "NetworkNotAllowed"
         (patch,) = [item for item in found.actions if isinstance(item, PatchNetworksAnnotation)]
         assert patch.wanted == ""  # and the controller detaches it
+
+    def test_a_go_ahead_that_the_guest_has_not_followed_did_not_outlast_a_tightened_policy(self) -> None:
+        asked_for = element("blue", namespace="victim", attachment="secret")
+        status = json.dumps([{"name": "victim/secret", "interface": POD_INTERFACES["blue"]}])
+        before = row("blue", "multus-status", pod_interface=POD_INTERFACES["blue"])
+        launcher, known = a_pod(pod(networks=[asked_for], status_text=status)), KnownAttachments()
+        rows = plan_rows(vmi=a_vmi(vmi(primary(), secret())), pod=launcher, rows=[primary_row(), before], known=known)
+        assert "multus-status" not in json.dumps(rows[1:])
+        arrived = row("blue", "domain", "multus-status", pod_interface=POD_INTERFACES["blue"])
+        rows = plan_rows(vmi=a_vmi(vmi(primary(), secret())), pod=launcher, rows=[primary_row(), arrived], known=known)
+        assert rows == [primary_row(), arrived]  # an outage would be worse
 
     def test_an_own_network_s_name_on_a_foreign_network_gets_no_go_ahead(self) -> None:
         """Whoever may edit the pod wrote a foreign network under the pod interface of an own NIC."""

@@ -14,7 +14,6 @@ from nicplug.model.interface_status import (
     MULTUS_STATUS,
     Row,
     add_source,
-    has_go_ahead,
     has_source,
     remove_source,
     rows_by_name,
@@ -88,7 +87,8 @@ def _is_given(
         return True
     if belongs_to_another(pod_interface, network=network, vmi=vmi, pod=pod, access=known.access):
         return False
-    return has_go_ahead(old) or refuse_use(network, namespace=vmi.key.namespace, known=known) is None
+    # A go-ahead that the guest has not followed yet is withdrawn when the policy no longer allows the network.
+    return refuse_use(network, namespace=vmi.key.namespace, known=known) is None
 
 
 def _secondary(

@@ -99,10 +99,13 @@ def belongs_to_another(
     and never one of a network that the VM may not use.
     """
     namespace, present = vmi.key.namespace, pod.network_status.network_of(pod_interface)
-    if present in ("", _reference(network, vmi)):
+    own, asked = _reference(network, vmi), networks_asked_for(pod, namespace=namespace)
+    if present == own:
         return False
-    if not is_hashed_name(pod_interface) or pod_interface not in networks_asked_for(pod, namespace=namespace):
+    if not is_hashed_name(pod_interface) or pod_interface not in asked:
         return True
+    if not present:  # an entry that names no network says nothing against what was asked for
+        return asked[pod_interface] != own
     return not access.allows(AttachmentKey(*split_attachment(present, namespace=namespace)), namespace=namespace)
 
 

@@ -12,6 +12,7 @@ from tests.build import (
     a_pod,
     a_vmi,
     absent,
+    element,
     network_status,
     nic,
     pod,
@@ -245,3 +246,20 @@ def test_a_go_ahead_for_a_foreign_net1_that_was_given_before_is_taken_back() -> 
     before = [primary_row(), row("blue", "multus-status", pod_interface="net1")]
     rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=launcher, rows=before)
     assert "multus-status" not in json.dumps(rows)
+
+
+@pytest.mark.parametrize(
+    ("networks", "is_given"),
+    [
+        pytest.param([element("blue")], True, id="asked for"),
+        pytest.param([element("blue", attachment="other")], False, id="another network is asked for"),
+        pytest.param(None, False, id="nobody asks for it"),
+    ],
+)
+def test_an_entry_that_names_no_network_counts_only_for_what_nicplug_asked_for(
+    networks: list[Json] | None, is_given: bool
+) -> None:
+    status = json.dumps([{"interface": POD_INTERFACES["blue"]}])
+    launcher = a_pod(pod(networks=networks, status_text=status))
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=launcher, rows=[primary_row()])
+    assert ("multus-status" in json.dumps(rows[1:])) is is_given
