@@ -59,7 +59,8 @@ async def test_a_standby_takes_over_when_the_leader_ends_and_creates_nothing_twi
     standby = await world.operator(until_works=False, leader_election=True)
     await world.running(objects.vm("a"))
     world.server.create(VM, objects.vm("b"))
-    await world.until(lambda: world.has_pod("b"))
+    # A pod that its maker has not recorded is not believed, and made again: tests/unit/reconcile/test_pod_identity.py.
+    await world.until(lambda: world.has_pod("b") and world.phase("b") == "Scheduling")
     await world.stop(leader)
     await eventually(lambda: standby.works)
     world.plug(VM, "a", "blue")
