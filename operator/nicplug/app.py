@@ -42,6 +42,7 @@ from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
 from nicplug.reconcile.slots import SlotKeeper
+from nicplug.reconcile.turns import LargeTurns
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
 from nicplug.startup import StartError, wait_for_api
@@ -88,6 +89,7 @@ class App:
         self._failure: BaseException | None = None
         self.caches = Caches(clock=utc_now, kubevirt_namespace=settings.kubevirt_namespace)
         self.queue: WorkQueue[WorkKey] = WorkQueue()
+        self._turns = LargeTurns(on_turn=self.queue.add)
         self.intake = Intake(caches=self.caches, queue=self.queue, on_bug=metrics.failed_by_bug)
         self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.answered)
         self._optional_watches = self._watch_optional_kinds()
@@ -152,6 +154,7 @@ class App:
         vitals = Vitals(
             caches=self.caches,
             queue=self.queue,
+            turns=self._turns,
             reaper=self._reaper,
             watches=self._connection.watches,
             controller_watches=self._controller_watches,
@@ -164,7 +167,7 @@ class App:
     def _make_workers(self) -> Workers:
         memory = Memory(clock=utc_now)
         api = self._connection.api
-        expander = Expander(api, self.caches, self.intake.answered)
+        expander = Expander(api, self.caches, self.intake.answered, self._turns)
         executor = Executor(api, self.caches, self.intake.answered, expander)
         self.gatherer = Gatherer(
             self.caches,
@@ -195,6 +198,7 @@ class App:
             may_work=self._may_work,
             gate=self._gate,
             observer=self.metrics,
+            turns=self._turns,
         )
 
     async def run(self) -> None:

@@ -11,6 +11,7 @@ from nicplug.kube.watch_health import WatchHealth
 from nicplug.model.migration_limits import MigrationLimits
 from nicplug.obs.metrics import Metrics
 from nicplug.reconcile.queue import Priority, WorkQueue
+from nicplug.reconcile.turns import LargeTurns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Vitals:
 
     caches: Caches
     queue: WorkQueue[WorkKey]
+    turns: LargeTurns
     reaper: Reaper
     watches: WatchHealth
     controller_watches: ControllerWatches
@@ -57,6 +59,8 @@ class Vitals:
             gauge("nicplug_queue_depth", "Keys that wait for a worker.", depth, priority=priority.name.lower())
         oldest = self.queue.oldest_age_seconds
         gauge("nicplug_queue_oldest_age_seconds", "How long the oldest key has waited.", oldest)
+        waiting = self.turns.waiting
+        gauge("nicplug_large_objects_waiting", "Keys that wait for their turn to write something large.", waiting)
         for kind in CachedKind:
             size, drift = partial(len, self.caches.store_of(kind)), partial(self.reaper.drift_of, kind)
             gauge("nicplug_cache_objects", "Objects in the cache.", size, kind=kind.value)

@@ -48,15 +48,19 @@ class Executor:
     on_dirty: Callable[[list[WorkKey]], None]
     expander: Expander | None = None
 
-    async def execute(self, action: Action) -> None:
+    async def execute(self, action: Action, *, by: WorkKey) -> None:
         """Send one action.
 
+        Args:
+            by: the key whose pass this is.
+
         Raises:
+            TurnTaken: something large has to wait for its turn; nothing has been done.
             ApiError: any class of `kube.errors`; the action may be sent again, all are idempotent.
         """
         match action:
             case Create():
-                await self._create(action)
+                await self._create(action, by)
             case Delete():
                 await self._delete(action)
             case ConfirmPod():
@@ -64,14 +68,14 @@ class Executor:
             case FindPod():
                 await self._find_pod(action)
             case _:
-                await self._patch(action)
+                await self._patch(action, by)
 
-    async def _create(self, action: Create) -> None:
+    async def _create(self, action: Create, by: WorkKey) -> None:
         resource, kind = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
         try:
             if needs_expansion(action):
-                answer = await self._expanding().create(action, resource)
+                answer = await self._expanding().create(action, resource, by=by)
             else:
                 answer = await self.api.create(resource, thaw(action.body), namespace=namespace)
         except AlreadyExists as error:
@@ -172,13 +176,13 @@ class Executor:
                 return
         self.on_dirty(self.caches.confirm_gone(action.key, migration=action.migration, uid=action.migration_uid))
 
-    async def _patch(self, action: Patch) -> None:
+    async def _patch(self, action: Patch, by: WorkKey) -> None:
         resource, kind = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
         operations = list(action.json_patch())
         try:
             if has_elided(operations):
-                answer = await self._expanding().patch(action, operations, resource)
+                answer = await self._expanding().patch(action, operations, resource, by=by)
             else:
                 answer = await self.api.patch(
                     resource, operations, name=name, namespace=namespace, subresource=action.subresource

@@ -1,13 +1,13 @@
 """Puts back what a record has only marks for, before something made of the record is written (docs/adr/0018).
 
 The only reads beside `ConfirmPod` and `FindPod`, and only for objects that are too large to be kept: of the VM for its
-revision and its VMI, of the VMI for its pods. One at a time, so that one such object is in memory.
+revision and its VMI, of the VMI for its pods. One key at a time (`reconcile.turns`), so that one such object is in
+memory.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nicplug.cache.caches import CachedKind, Caches, WorkKey
@@ -21,6 +21,7 @@ from nicplug.model.keys import ObjectKey, VmiKey
 from nicplug.model.metadata import controller_reference, mapping
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.plan.actions import Create, Kind, Patch
+from nicplug.reconcile.turns import LargeTurns
 
 _SOURCES: dict[str, tuple[Resource, CachedKind]] = {
     VM_KIND: (VIRTUAL_MACHINES, CachedKind.VM),
@@ -43,28 +44,35 @@ class Expander:
 
     Attributes:
         on_dirty: told which keys have to look again after what was read.
+        turns: who may have a large object in memory; a key keeps its turn until the end of its pass.
     """
 
     api: TextApi
     caches: Caches
     on_dirty: Callable[[list[WorkKey]], None]
-    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    turns: LargeTurns
 
-    async def create(self, action: Create, resource: Resource) -> Json:
+    async def create(self, action: Create, resource: Resource, *, by: WorkKey) -> Json:
         """POST the whole of it.
 
+        Args:
+            by: the key whose pass this is.
+
         Raises:
+            TurnTaken: another key has its turn; nothing has been done.
             Stale: the object that it is made of is no longer what it was.
             ApiError: any other class of `kube.errors`.
         """
+        self.turns.take(by)
         body = thaw(action.body)
         owner = controller_reference(mapping(body.get("metadata")))
         sources = [_Source(owner.kind, ObjectKey(action.key.namespace, owner.name), owner.uid)] if owner else []
         async with self._filled(body, iter(sources)) as text:
             return await self.api.create_text(resource, text, namespace=action.key.namespace)
 
-    async def patch(self, action: Patch, operations: list[Any], resource: Resource) -> Json:
+    async def patch(self, action: Patch, operations: list[Any], resource: Resource, *, by: WorkKey) -> Json:
         """Send the whole of a JSON patch; raises as `create` does."""
+        self.turns.take(by)
         async with self._filled(operations, self._sources_of(action)) as text:
             return await self.api.patch_text(
                 resource,
@@ -85,18 +93,17 @@ class Expander:
 
     @asynccontextmanager
     async def _filled(self, value: Any, sources: Iterator[_Source]) -> AsyncIterator[bytes]:
-        async with self._turn:
-            contents: dict[str, bytes] = {}
-            problem = "nothing is known of what it was made of"
-            for source in sources:
-                contents |= await self._read(source)
-                try:
-                    text = elision.fill(value, contents)
-                except elision.Lost as lost:
-                    problem = str(lost)
-                    continue
-                yield text
-                return
+        contents: dict[str, bytes] = {}
+        problem = "nothing is known of what it was made of"
+        for source in sources:
+            contents |= await self._read(source)
+            try:
+                text = elision.fill(value, contents)
+            except elision.Lost as lost:
+                problem = str(lost)
+                continue
+            yield text
+            return
         raise Stale(f"cannot be made as planned, since its source has changed: {problem}")
 
     async def _read(self, source: _Source) -> dict[str, bytes]:

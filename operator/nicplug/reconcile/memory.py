@@ -134,6 +134,14 @@ class Memory:
         self._last.pop(key, None)
         self._attempts[key] = attempt
 
+    def put_off(self, key: WorkKey) -> None:
+        """The plan waits for its turn: wanting it again then is no repetition."""
+        last = self._last.get(key)
+        if last is not None:
+            last.times -= 1
+            if not last.times:
+                del self._last[key]
+
     def attempt(self, key: WorkKey) -> Attempt:
         """What failed last."""
         return self._attempts[key]

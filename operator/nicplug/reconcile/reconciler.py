@@ -38,6 +38,7 @@ from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.gather import MIGRATION_GENERATION, Gatherer
 from nicplug.reconcile.memory import Attempt, Memory
 from nicplug.reconcile.slots import SlotKeeper
+from nicplug.reconcile.turns import TurnTaken
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +73,7 @@ class Reconciler:
 
         Raises:
             ApiError: from the first action that failed; the actions before it have been done.
+            TurnTaken: the next action is large and has to wait; the key is looked at again when its turn has come.
             PlanRepeats: what is wanted does not come about although every write succeeds.
         """
         if isinstance(key, SlotsKey):
@@ -157,8 +159,11 @@ class Reconciler:
     async def _carry_out(self, key: WorkKey, view: View, plan: Plan) -> None:
         try:
             for action in plan.actions:
-                await self.executor.execute(action)
+                await self.executor.execute(action, by=key)
                 _log_effect(key, action)
+        except TurnTaken:
+            self.memory.put_off(key)
+            raise
         except ApiError as error:
             if isinstance(error, (Denied, Rejected)) and error.reason != Reason.NAME_TAKEN:
                 # A reason of the field instead of the HTTP one.

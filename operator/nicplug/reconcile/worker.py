@@ -15,6 +15,7 @@ from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import Priority, WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
 from nicplug.reconcile.retry import RetryPolicy
+from nicplug.reconcile.turns import LargeTurns, TurnTaken
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class Workers:
 
     Attributes:
         may_work: set while this process is the leader and its caches are complete.
+        turns: a key whose pass has ended gives up its turn.
     """
 
     queue: WorkQueue[WorkKey]
@@ -64,6 +66,7 @@ class Workers:
     may_work: Callable[[], bool]
     gate: asyncio.Event
     observer: Observer
+    turns: LargeTurns
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     brake: Brake = field(default_factory=Brake)
 
@@ -76,17 +79,20 @@ class Workers:
     async def _work(self) -> None:
         while True:
             await self.gate.wait()
-            key = await self.queue.get()
+            key, waits = await self.queue.get(), False
             try:
                 # Not before `get`: a worker that has been waiting for a key would not have seen the brake.
                 await self.brake.passed()
                 # Leadership may have been lost while waiting for a key; its next holder looks at all keys.
                 if self.may_work():
-                    await self._pass(key)
+                    waits = await self._pass(key)
             finally:
+                if not waits:
+                    self.turns.leave(key)
                 self.queue.done(key)
 
-    async def _pass(self, key: WorkKey) -> None:
+    async def _pass(self, key: WorkKey) -> bool:
+        """Look at the key; whether it waits for its turn now."""
         started, outcome = time.monotonic(), "ok"
         try:
             async with asyncio.timeout(_PASS_TIMEOUT_SECONDS):
@@ -94,6 +100,8 @@ class Workers:
             self._succeeded(key)
             if again is not None:
                 self.queue.add(key, delay_seconds=again)
+        except TurnTaken:
+            outcome = "TurnTaken"
         except ApiError as error:
             outcome = type(error).__name__
             self._come_back(key, error)
@@ -111,6 +119,7 @@ class Workers:
                 self.reconciler.note_bug(key, error)
         kind = type(key).__name__.removesuffix("Key").lower()
         self.observer.reconciled(kind=kind, outcome=outcome, seconds=time.monotonic() - started)
+        return outcome == "TurnTaken"
 
     def _succeeded(self, key: WorkKey) -> None:
         """A pass that has only told of a refusal is no success: what was refused is still to be done."""

@@ -39,7 +39,7 @@ async def _is_podless(api: Any, *, in_sight: bool, caches: Caches) -> tuple[bool
     if in_sight:
         caches.observe(CachedKind.POD, pod())
     dirty: list[WorkKey] = []
-    await Executor(api, caches, dirty.extend).execute(CONFIRM)
+    await Executor(api, caches, dirty.extend).execute(CONFIRM, by=CONFIRM.owner)
     (found,) = caches.vmis
     return caches.podless_since(found) is not None, dirty
 

@@ -14,6 +14,7 @@ from nicplug.model.keys import VmiKey, VmKey
 from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
+from nicplug.reconcile.turns import LargeTurns
 from nicplug.reconcile.worker import Workers
 
 pytestmark = pytest.mark.looptime
@@ -88,6 +89,7 @@ class Site:
             may_work=lambda: self.leads,
             gate=gate,
             observer=self.counted,
+            turns=LargeTurns(on_turn=self.queue.add),
         )
         # The brake reads the same clock as the loop: virtual time.
         self.workers.brake.clock = asyncio.get_running_loop().time
