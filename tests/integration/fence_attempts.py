@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.integration.fence_privileges import ADDED, PRIVILEGES
 from tests.integration.fence_requests import (
     ADMIN,
     APPLY,
@@ -12,9 +13,12 @@ from tests.integration.fence_requests import (
     NETWORK_STATUS,
     NETWORKS,
     NICPLUG,
+    SCHEDULER,
     TENANT,
     Attempt,
+    Who,
     annotated,
+    bind,
     create,
     delete,
     kubelet,
@@ -25,6 +29,7 @@ from tests.integration.fence_requests import (
     status,
     with_generated_name,
 )
+from tests.integration.user import Json
 
 WOULD_BE = "would be a launcher pod of a virtual machine: only the ServiceAccount of nicplug makes those"
 STATUS_IS = 'only the node side may change its annotation "k8s.v1.cni.cncf.io/network-status"'
@@ -32,12 +37,15 @@ NETWORKS_ARE = "only nicplug may change its annotations"
 LABELS_ARE = "only nicplug may change its label"
 OWNERS_ARE = "only the garbage collector may change its owner references"
 ONLY_LAUNCHERS = "is not created: nicplug creates only launcher pods"
-NO_PRIVILEGES = "is not created: a launcher pod of nicplug has no host namespace"
 NOT_ITS_POD = "is not a launcher pod: nicplug changes and deletes only pods that a VirtualMachineInstance controls"
 NOT_THE_SPEC = "nicplug changes no spec, owner reference or finalizer of a launcher pod"
 FEW_LABELS = "of the labels of a launcher pod nicplug changes only"
 FEW_ANNOTATIONS = "of the annotations of a launcher pod nicplug changes only"
 ONE_CONDITION = "of the status of a launcher pod nicplug changes only"
+BOUND_LABELS = 'is not bound: a Binding gives no label "kubevirt.io"'
+BOUND_ANNOTATIONS = "is not bound: a Binding gives no annotation that decides about networks"
+BOUND_MANY = "is not bound: its Binding carries more than 1000 labels or annotations"
+_MANY = {f"k{number}": "" for number in range(1001)}
 LAUNCHER_LABEL = {"kubevirt.io": "virt-launcher"}
 NOTHING_ATTACHED = {NETWORK_STATUS: "[]"}
 
@@ -134,15 +142,53 @@ UNTOUCHED = [
     Attempt("the admin repairs owners", ADMIN, patch("launcher", owners="none", dry=True)),
 ]  # fmt: skip
 
-PRIVILEGES: dict[str, dict[str, Any]] = {
-    "the node's network": {"hostNetwork": True},
-    "the node's processes": {"hostPID": True},
-    "the node's IPC": {"hostIPC": True},
-    "another account": {"serviceAccountName": "builder"},
-    "the node's files": {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]},
-    "privileges": {"containers": [{"name": "x", "image": "x", "securityContext": {"privileged": True}}]},
-    "privileges at first": {"initContainers": [{"name": "y", "image": "x", "securityContext": {"privileged": True}}]},
+_BINDING_LABELS: dict[str, dict[str, str]] = {
+    "a launcher": LAUNCHER_LABEL,
+    "whose it is": {"kubevirt.io/created-by": "u"},
+    "a migration": {"kubevirt.io/migrationJobUID": "m"},
+    "labels of nicplug": {"nicplug.io/x": "y"},
 }
+_BINDING_ANNOTATIONS = [
+    NETWORKS, NETWORK_STATUS, "k8s.v1.cni.cncf.io/networks-status", "v1.multus-cni.io/default-network",
+    "nicplug.io/pod-spec", "kubevirt.io/migration-target-ready-timestamp",
+]  # fmt: skip
+
+
+def _bindings(title: str, who: Who, **metadata: Any) -> list[Attempt]:
+    told = BOUND_LABELS if "labels" in metadata else BOUND_ANNOTATIONS
+    return [
+        Attempt(f"{title} {how}", who, bind(which, legacy=legacy, **metadata), told)
+        for which in ("ordinary", "orphan")
+        for how, legacy in ((f"of {which} by pods/binding", False), (f"of {which} by bindings", True))
+    ]
+
+
+BOUND = [
+    *(row for title, keys in _BINDING_LABELS.items() for row in _bindings(title, TENANT, labels=keys)),
+    *(row for key in _BINDING_ANNOTATIONS for row in _bindings(key, TENANT, annotations={key: "[]"})),
+    *_bindings("a scheduler's networks", SCHEDULER, annotations={NETWORKS: "x"}),
+    *_bindings("a scheduler's launcher", SCHEDULER, labels=LAUNCHER_LABEL),
+    *_bindings("an admin's networks", ADMIN, annotations={NETWORKS: "x"}),
+    *_bindings("an admin's launcher", ADMIN, labels=LAUNCHER_LABEL),
+    Attempt("in a dry run", TENANT, bind("ordinary", labels=LAUNCHER_LABEL, dry=True), BOUND_LABELS),
+    *(
+        Attempt(f"very many {kind}", TENANT, bind("ordinary", labels=labels, annotations=annotations), BOUND_MANY)
+        for kind, labels, annotations in (("labels", _MANY, {}), ("annotations", {}, _MANY))
+    ),
+]
+_ELSE: Json = {"labels": {"topology.kubernetes.io/zone": "z"}, "annotations": {"example.com/gpu": "1"}}
+_BINDERS: list[tuple[str, Who, str, Json]] = [
+    ("the scheduler", SCHEDULER, "ordinary", {}),
+    ("the scheduler, a launcher pod", SCHEDULER, "orphan", {}),
+    ("a scheduler with keys of its own", SCHEDULER, "ordinary", _ELSE),
+    ("the tenant", TENANT, "ordinary", {}),
+    ("the tenant with keys of his own", TENANT, "ordinary", _ELSE),
+]
+STILL_BOUND = [
+    Attempt(f"{title} {how}", who, bind(which, legacy=legacy, dry=True, **metadata))
+    for title, who, which, metadata in _BINDERS
+    for how, legacy in (("by pods/binding", False), ("by bindings", True))
+]
 
 OF_NICPLUG = [
     Attempt("no label", NICPLUG, create(owned(controller=True, label=False)), ONLY_LAUNCHERS),
@@ -151,8 +197,8 @@ OF_NICPLUG = [
     Attempt("two owners", NICPLUG, create(owned(controller=True, others=1)), ONLY_LAUNCHERS),
     Attempt("of another VMI", NICPLUG, create(owned(controller=True, uid="x")), ONLY_LAUNCHERS),
     *(
-        Attempt(title, NICPLUG, create(owned(controller=True, **spec)), NO_PRIVILEGES)
-        for title, spec in PRIVILEGES.items()
+        Attempt(title, NICPLUG, create(owned(controller=True, **spec)), told)
+        for title, (told, spec) in PRIVILEGES.items()
     ),
     Attempt("deletes a pod of others", NICPLUG, delete("ordinary"), NOT_ITS_POD),
     Attempt(
@@ -191,6 +237,10 @@ OF_NICPLUG = [
 
 DONE_BY_NICPLUG = [
     Attempt("a launcher pod", NICPLUG, create(owned(controller=True), dry=True)),
+    *(
+        Attempt(f"with {title}", NICPLUG, create(owned(controller=True, **spec), dry=True))
+        for title, spec in ADDED.items()
+    ),
     Attempt("networks", NICPLUG, patch("launcher", annotations={NETWORKS: "x"}, dry=True)),
     Attempt(
         "a migration's end", NICPLUG,

@@ -35,6 +35,7 @@ MULTUS, DYNAMIC_NETWORKS = _account("kube-system", "multus"), _account("kube-sys
 VIRT_HANDLER = _account("kubevirt", "kubevirt-handler")
 COLLECTOR = _account("kube-system", "generic-garbage-collector")
 NICPLUG = _account("nicplug-system", "nicplug-operator")
+SCHEDULER = Who("system:kube-scheduler")
 CONTROLLERS = {
     kind: _account("kube-system", f"{kind.lower()}-controller") for kind in ("ReplicaSet", "Job", "StatefulSet")
 } | {"DaemonSet": _account("kube-system", "daemon-set-controller")}
@@ -50,8 +51,8 @@ class Fenced:
     """A running guest's pod, an ordinary pod, and who may try what.
 
     Attributes:
-        pods: their bodies as they were in the beginning: `launcher`, `ordinary`, and `orphan`, a launcher pod whose
-            owner was taken away.
+        pods: their bodies as they were in the beginning: `launcher`, `ordinary`, and two launcher pods whose owner
+            was taken away: `orphan`, and `sized`, which has a request that can be changed.
     """
 
     sandbox: Sandbox
@@ -65,9 +66,12 @@ class Fenced:
         ordinary = user.create(POD, {**_body(), "metadata": {"name": "ordinary", "labels": {"app": "web"}}})
         user.create("serviceaccounts", {"metadata": {"name": "builder"}})
         made = cls(sandbox=sandbox, admin=user, pods={"launcher": launcher, "ordinary": ordinary})
-        code, orphan = create(owned(controller=True))(made, made.client(NICPLUG))
-        assert code == 201, orphan
-        made.pods["orphan"] = user.merge(POD, orphan["metadata"]["name"], {"metadata": {"ownerReferences": None}})
+        sized = {"name": "compute", "image": "launcher", "resources": {"requests": {"cpu": "1"}}}
+        bodies = {"orphan": owned(controller=True), "sized": owned(controller=True, containers=[sized])}
+        for which, body in bodies.items():
+            code, pod = create(body)(made, made.client(NICPLUG))
+            assert code == 201, pod
+            made.pods[which] = user.merge(POD, pod["metadata"]["name"], {"metadata": {"ownerReferences": None}})
         for who in (TENANT, MULTUS, DYNAMIC_NETWORKS, COLLECTOR, *CONTROLLERS.values()):
             made.bind(role="cluster-admin", who=who, namespace=user.namespace)
         return made
@@ -142,7 +146,8 @@ class Attempt:
 
 def _body(**spec: Any) -> Json:
     container = {"name": "compute", "image": "launcher"}
-    members = {"containers": [container], "nodeSelector": {"no": "node"}, **spec}
+    placed = {"nodeSelector": {"no": "node"}, "automountServiceAccountToken": False}
+    members = {"containers": [container], **placed, **spec}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"made-{uuid.uuid4().hex[:6]}"}, "spec": members}
 
 
@@ -206,6 +211,32 @@ def create(body: Body, *, dry: bool = False) -> Send:
 def delete(which: str, *, dry: bool = False) -> Send:
     """DELETE."""
     return lambda fenced, user: user.request("DELETE", user.path(POD, fenced.name(which)) + _query(dry))
+
+
+def bind(which: str, *, legacy: bool = False, dry: bool = False, **metadata: Any) -> Send:
+    """POST of a Binding for a pod, under the pod or, as before Kubernetes 1.0, beside it."""
+
+    def send(fenced: Fenced, user: User) -> tuple[int, Json]:
+        name = fenced.name(which)
+        target = {"apiVersion": "v1", "kind": "Node", "name": "node01"}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name, **metadata}, "target": target}
+        path = user.path("bindings") if legacy else f"{user.path(POD, name)}/binding"
+        return user.request("POST", path + _query(dry), body)
+
+    return send
+
+
+def subresource(which: str, name: str, change: Callable[[Json], None]) -> Send:
+    """GET of a pod, and PUT of it as this subresource."""
+
+    def send(fenced: Fenced, user: User) -> tuple[int, Json]:
+        path = user.path(POD, fenced.name(which))
+        code, body = fenced.admin.request("GET", path)
+        assert code == 200, body
+        change(body)
+        return user.request("PUT", f"{path}/{name}?dryRun=All", body)
+
+    return send
 
 
 def _query(dry: bool, *more: str) -> str:

@@ -5,11 +5,13 @@ pass are dry runs, which pass through admission too, so that they change nothing
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.integration.conftest import Sandbox, a_user
 from tests.integration.fence_attempts import (
+    BOUND,
+    BOUND_LABELS,
     DONE_BY_NICPLUG,
     LAUNCHER_LABEL,
     NETWORKS_ARE,
@@ -17,11 +19,13 @@ from tests.integration.fence_attempts import (
     OF_NICPLUG,
     REFUSED,
     STATUS_IS,
+    STILL_BOUND,
     UNTOUCHED,
     WOULD_BE,
 )
 from tests.integration.fence_requests import (
     MULTUS,
+    NETWORK_STATUS,
     NETWORKS,
     NICPLUG,
     TENANT,
@@ -30,10 +34,12 @@ from tests.integration.fence_requests import (
     Fenced,
     Send,
     Who,
+    bind,
     create,
     kubelet,
     patch,
     status,
+    subresource,
     with_metadata,
     with_owners,
 )
@@ -42,7 +48,7 @@ from tests.integration.waiting import until
 
 from nicplug_sandbox import audit
 
-TENANTS, OWN = "nicplug-launcher-pods", "nicplug-operator-pods"
+TENANTS, OWN, BINDINGS = "nicplug-launcher-pods", "nicplug-operator-pods", "nicplug-bindings"
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +88,73 @@ def test_a_refusal_names_the_pod_and_the_remedy(fenced: Fenced) -> None:
     )
 
 
+@pytest.mark.parametrize("attempt", BOUND, ids=str)
+def test_a_binding_carried_networks_or_labels_onto_a_pod(nicplug: Fenced, attempt: Attempt) -> None:
+    """The API server copies both from the metadata of a Binding, past the fence around pods."""
+    code, answer = attempt.send(nicplug)
+    assert code == 403, answer
+    assert (
+        f"ValidatingAdmissionPolicy '{BINDINGS}' with binding '{BINDINGS}' denied request: pod \"" in answer["message"]
+    )
+    assert attempt.told in answer["message"]
+
+
+@pytest.mark.parametrize("attempt", STILL_BOUND, ids=str)
+def test_the_fences_kept_pods_from_their_nodes(nicplug: Fenced, attempt: Attempt) -> None:
+    code, answer = attempt.send(nicplug)
+    assert code == 201, answer
+
+
+def test_a_stolen_token_of_nicplug_bound_pods(nicplug: Fenced) -> None:
+    """Its role does not let it; were it given the right, the fence would hold it as everybody."""
+    attempt = Attempt("binds", NICPLUG, bind("ordinary", labels=LAUNCHER_LABEL, dry=True))
+    code, answer = attempt.send(nicplug)
+    assert (code, 'cannot create resource "pods/binding"' in answer["message"]) == (403, True), answer
+    with nicplug.bound(role="system:kube-scheduler", who=NICPLUG):
+        until(lambda: BOUND_LABELS in attempt.send(nicplug)[1].get("message", ""))
+    until(lambda: 'cannot create resource "pods/binding"' in attempt.send(nicplug)[1].get("message", ""))
+
+
+def _rewritten(body: Json) -> None:
+    metadata = body["metadata"]
+    metadata["annotations"] = {**metadata.get("annotations", {}), NETWORKS: "victim/secret-net", NETWORK_STATUS: "[]"}
+    metadata["labels"] = {**metadata["labels"], "kubevirt.io": "x", "kubevirt.io/migrationJobUID": "m"}
+    metadata["ownerReferences"] = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "mine", "uid": "mine"}]
+
+
+def _debugged(body: Json) -> None:
+    _rewritten(body)
+    body["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "debug"}]
+
+
+def _resized(body: Json) -> None:
+    _rewritten(body)
+    body["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "2"}}
+
+
+@pytest.mark.parametrize(
+    ("which", "name", "change"),
+    [
+        ("launcher", "ephemeralcontainers", _debugged),
+        ("orphan", "ephemeralcontainers", _debugged),
+        # Not of the running one: the simulated kubelet does not say that it can resize.
+        ("sized", "resize", _resized),
+    ],
+)
+def test_a_subresource_changed_what_is_fenced(
+    nicplug: Fenced, which: str, name: str, change: Callable[[Json], None]
+) -> None:
+    """No fence covers these: the API server takes only containers and resources from the body, not its metadata."""
+    _, before = nicplug.admin.request("GET", nicplug.admin.path(POD, nicplug.name(which)))
+    code, after = subresource(which, name, change)(nicplug, nicplug.client(TENANT))
+    assert code == 200, after["message"]
+    assert after["spec"] != before["spec"]
+    fenced_members = ("labels", "annotations", "ownerReferences")
+    assert [after["metadata"].get(member) for member in fenced_members] == [
+        before["metadata"].get(member) for member in fenced_members
+    ]
+
+
 @pytest.mark.parametrize("attempt", UNTOUCHED, ids=str)
 def test_the_fences_kept_people_and_nodes_from_their_work(nicplug: Fenced, attempt: Attempt) -> None:
     code, answer = attempt.send(nicplug)
@@ -97,8 +170,8 @@ def test_a_stolen_token_of_nicplug_reached_other_pods(nicplug: Fenced, attempt: 
 
 
 @pytest.mark.parametrize("attempt", DONE_BY_NICPLUG, ids=str)
-def test_the_fences_kept_nicplug_from_its_work(fenced: Fenced, attempt: Attempt) -> None:
-    code, answer = attempt.send(fenced)
+def test_the_fences_kept_nicplug_from_its_work(nicplug: Fenced, attempt: Attempt) -> None:
+    code, answer = attempt.send(nicplug)
     assert code in (200, 201), answer
 
 
@@ -188,13 +261,13 @@ LARGE = {
 
 
 @pytest.mark.parametrize("title", LARGE)
-def test_an_ordinary_pod_was_refused_for_its_size(fenced: Fenced, title: str) -> None:
+def test_an_ordinary_pod_was_refused_for_its_size(nicplug: Fenced, title: str) -> None:
     """CEL has a budget: what people store as a pod stays within it."""
-    code, answer = create(LARGE[title], dry=True)(fenced, fenced.client(TENANT))
+    code, answer = create(LARGE[title], dry=True)(nicplug, nicplug.client(TENANT))
     assert code == 201, answer["message"][:1000]
 
 
-def test_a_launcher_pod_was_not_served_for_its_size(fenced: Fenced) -> None:
+def test_a_launcher_pod_was_not_served_for_its_size(nicplug: Fenced) -> None:
     """Who annotates and labels his own launcher pod without end must not stop its network."""
     labels, annotations = _many(900, prefix="l"), _many(20_000, prefix="a")
     large = patch("launcher", labels=labels, annotations=annotations)
@@ -209,7 +282,7 @@ def test_a_launcher_pod_was_not_served_for_its_size(fenced: Fenced) -> None:
         (NICPLUG, status("launcher", unpaused="False", dry=True)),
         (TENANT, small),
     ):
-        code, answer = request(fenced, fenced.client(who))
+        code, answer = request(nicplug, nicplug.client(who))
         assert code == 200, answer["message"][:1000]
 
 
@@ -221,9 +294,9 @@ def test_a_launcher_pod_was_not_served_for_its_size(fenced: Fenced) -> None:
     ],
     ids=["labels", "owners"],
 )
-def test_a_pod_made_the_api_server_loop_for_seconds(fenced: Fenced, request_: Send, told: str) -> None:
+def test_a_pod_made_the_api_server_loop_for_seconds(nicplug: Fenced, request_: Send, told: str) -> None:
     """What a loop of CEL costs grows with the square of its length: the fences bound it by a count."""
-    code, answer = request_(fenced, fenced.client(TENANT))
+    code, answer = request_(nicplug, nicplug.client(TENANT))
     assert (code, told in answer["message"]) == (403, True), answer["message"][:1000]
 
 

@@ -60,11 +60,18 @@ def test_kustomize_builds_everything() -> None:
 def test_the_fences_refused_an_operator_in_another_namespace() -> None:
     (overlay,) = documents(OVERLAYS / "another-namespace" / "kustomization.yaml")
     built = build(OVERLAYS / "another-namespace")
-    policies = [yaml.safe_dump(document) for document in built if document["kind"] == "ValidatingAdmissionPolicy"]
-    assert len(policies) == 2
-    for text in policies:
-        assert f"system:serviceaccount:{overlay['namespace']}:nicplug-operator" in text
-        assert "nicplug-system" not in text
+    policies = {
+        document["metadata"]["name"]: yaml.safe_dump(document)
+        for document in built
+        if document["kind"] == "ValidatingAdmissionPolicy"
+    }
+    assert not [name for name, text in policies.items() if "nicplug-system" in text]
+    account = f"system:serviceaccount:{overlay['namespace']}:nicplug-operator"
+    assert {name for name, text in policies.items() if account in text} == {
+        "nicplug-launcher-pods",
+        "nicplug-operator-pods",
+    }
+    assert policies.keys() - {"nicplug-launcher-pods", "nicplug-operator-pods"} == {"nicplug-bindings"}
 
 
 def test_the_fences_can_be_left_out() -> None:

@@ -1,17 +1,28 @@
 """The fences, checked without a cluster: they reach pods and nothing else, and know who is who."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.build import a_vmi, vmi
 
+from nicplug.model.frozen_json import thaw
+from nicplug.model.names import MIGRATION_TARGET_READY_ANNOTATION, POD_SPEC_ANNOTATION
+from nicplug.plan.views import PlanSettings
+from nicplug.plan.vmi.launcher_pod import _COPIED_SPEC_MEMBERS, create_launcher_pod
 from nicplug_sandbox.node import accounts
 from nicplug_sandbox.node.api import Json
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "deploy" / "kustomize" / "base"
-POLICIES = {"nicplug-launcher-pods": ["CREATE", "UPDATE"], "nicplug-operator-pods": ["CREATE", "UPDATE", "DELETE"]}
+PODS, BINDINGS = ["pods", "pods/status"], ["pods/binding", "bindings"]
+POLICIES = {
+    "nicplug-launcher-pods": (PODS, ["CREATE", "UPDATE"]),
+    "nicplug-operator-pods": (PODS, ["CREATE", "UPDATE", "DELETE"]),
+    "nicplug-bindings": (BINDINGS, ["CREATE"]),
+}
 MESSAGE_LIMIT = 1024
 
 
@@ -43,25 +54,28 @@ def test_every_policy_is_enforced() -> None:
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_fence_touched_other_people_s_objects(name: str) -> None:
-    """Whatever is wrong with a policy that fails closed is refused: so it may match nothing but pods."""
-    spec = policy(name)
+    """Whatever is wrong with a policy that fails closed is refused: so it may match nothing but pods and Bindings."""
+    spec, (resources, operations) = policy(name), POLICIES[name]
     assert spec["matchConstraints"] == {
         "resourceRules": [
             {
                 "apiGroups": [""],
                 "apiVersions": ["v1"],
-                "resources": ["pods", "pods/status"],
-                "operations": POLICIES[name],
+                "resources": resources,
+                "operations": operations,
                 "scope": "Namespaced",
             }
         ]
     }
     assert spec["failurePolicy"] == "Fail"
     assert "paramKind" not in spec, "an object that is missing would refuse every pod"
-    first, *others = spec["matchConditions"]
+    names = [condition["name"] for condition in spec["matchConditions"]]
+    if name == "nicplug-bindings":
+        assert names == ["carries-labels-or-annotations"]
+        return
     sign = "==" if name == "nicplug-operator-pods" else "!="
-    assert first["expression"] == f"request.userInfo.username {sign} '{account()}'"
-    assert [condition["name"] for condition in others] == (["is-or-was-launcher"] if sign == "!=" else [])
+    assert spec["matchConditions"][0]["expression"] == f"request.userInfo.username {sign} '{account()}'"
+    assert names == (["not-nicplug", "is-or-was-launcher"] if sign == "!=" else ["is-nicplug"])
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -80,6 +94,36 @@ def test_what_was_a_launcher_pod_is_judged_as_what_is_one() -> None:
     definition = is_one.removeprefix("[object, oldObject].exists(pod, pod != null && (").removesuffix("))")
     again = f"oldObject != null && ({definition.replace('pod.metadata', 'oldObject.metadata')})"
     assert "".join(was_one.split()) == "".join(again.split())
+
+
+def test_a_binding_is_fenced_as_the_pod_is() -> None:
+    """The same labels, and every annotation that the fence around pods compares."""
+    ours, pods = ({item["name"]: item["expression"] for item in policy(name)["variables"]} for name in (
+        "nicplug-bindings", "nicplug-launcher-pods",
+    ))  # fmt: skip
+    assert ours["fencedLabels"] == pods["fencedLabels"]
+    pattern = re.compile("".join(re.findall("'([^']*)'", ours["fencedAnnotations"])))
+    checks = "".join(item["expression"] for item in policy("nicplug-launcher-pods")["validations"])
+    compared = re.findall(r"variables[.]annotations\[[?]'([^']+)'", checks)
+    assert len(compared) == len({*compared}) == 4
+    assert all(map(pattern.search, [*compared, POD_SPEC_ANNOTATION, MIGRATION_TARGET_READY_ANNOTATION]))
+
+
+def test_a_virtual_machine_asked_for_what_the_fence_refuses() -> None:
+    """All that nicplug takes from a VMI into the spec of its pod, the fence around nicplug lets through."""
+    raw = vmi()
+    raw["spec"].update({member: {"x": "y"} for member in _COPIED_SPEC_MEMBERS})
+    spec = thaw(create_launcher_pod(vmi=a_vmi(raw), settings=PlanSettings()).body)["spec"]
+    assert spec.keys() >= {*_COPIED_SPEC_MEMBERS}
+    variables = {item["name"]: item["expression"] for item in policy("nicplug-operator-pods")["variables"]}
+    assert spec.keys() <= {*re.findall(r"'(\w+)'", variables["foreignMembers"])}
+    (compute,) = spec["containers"]
+    (check,) = (
+        item["expression"]
+        for item in policy("nicplug-operator-pods")["validations"]
+        if "variables.compute.all" in item["expression"]
+    )
+    assert compute.keys() <= {*re.findall(r"'(\w+)'", check)}
 
 
 def test_the_mark_of_the_node_side_is_no_right() -> None:
