@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.fakes.listing import relist
 from tests.sim.cluster import (
     CONTROLLER_PODS,
     DAEMON_SETS,
@@ -269,9 +270,9 @@ class Operator:
         for plural, kind in CACHED.items():
             for body in self.cluster.in_sight(plural):
                 self._look_at(self._caches.observe(kind, body))
-        self._caches.attachments.replace(self.cluster.all(NADS))
-        self._caches.nodes.replace(self.cluster.all(NODES))
-        self._daemon_sets.replace(self.cluster.all(DAEMON_SETS))
+        relist(self._caches.attachments, self.cluster.all(NADS))
+        relist(self._caches.nodes, self.cluster.all(NODES))
+        relist(self._daemon_sets, self.cluster.all(DAEMON_SETS))
         self._list_controller_pods()
 
     @property
@@ -281,7 +282,7 @@ class Operator:
     def _list_controller_pods(self) -> None:
         for uid in self._caches.controllers.followed():
             if (pods := self._caches.controllers.pods_of(uid)) is not None:
-                pods.replace(self.cluster.all(CONTROLLER_PODS))
+                relist(pods, self.cluster.all(CONTROLLER_PODS))
 
     def finish(self) -> None:
         """Let every request that is on its way arrive, and hear what there is to hear."""

@@ -47,12 +47,15 @@ class Attachments:
         found = {key: self._definitions[key] for key in keys if key in self._definitions}
         return KnownAttachments(knowledge=self._knowledge, definitions=found, access=access)
 
-    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+    def project(self, item: Mapping[str, Any]) -> AttachmentDefinition:
+        """A NAD of a list."""
+        is_first = self._knowledge is Knowledge.UNKNOWN
+        return parse_attachment_definition(item, changed_at=None if is_first else self.clock())
+
+    def replace(self, items: Iterable[AttachmentDefinition]) -> None:
         """All NADs there are."""
-        first, before = self._knowledge is Knowledge.UNKNOWN, self._definitions
-        changed_at = None if first else self.clock()
-        listed = [parse_attachment_definition(item, changed_at=changed_at) for item in items]
-        self._definitions = {item.key: _as_before(item, before.get(item.key)) for item in listed}
+        before = self._definitions
+        self._definitions = {item.key: _as_before(item, before.get(item.key)) for item in items}
         was, self._knowledge = self._knowledge, Knowledge.COMPLETE
         if was is not Knowledge.COMPLETE:
             self.on_change(None)

@@ -45,9 +45,14 @@ class ControllerPods:
         """When the deletion of the last one that was on the node was asked for."""
         return self._gone.get(node)
 
-    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+    def project(self, item: Mapping[str, Any]) -> DaemonSetPod | None:
+        """A pod of a list; nothing of one that belongs to somebody else."""
+        pod = parse_daemon_set_pod(item)
+        return pod if pod.owner_uid == self.owner_uid else None
+
+    def replace(self, items: Iterable[DaemonSetPod]) -> None:
         """All pods there are."""
-        listed = {pod.uid: pod for pod in map(parse_daemon_set_pod, items) if pod.owner_uid == self.owner_uid}
+        listed = {pod.uid: pod for pod in items}
         before, self._pods = self._pods, listed
         if before is None:
             self.on_change(None)
@@ -101,10 +106,15 @@ class NamespaceDaemonSets:
     on_change: Callable[[bool], None]
     by_uid: dict[str, DaemonSet] | None = None
 
-    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+    def project(self, item: Mapping[str, Any]) -> DaemonSet | None:
+        """A DaemonSet of a list."""
+        fresh = parse_daemon_set(item)
+        return fresh if self._is_here(fresh) else None
+
+    def replace(self, items: Iterable[DaemonSet]) -> None:
         """All DaemonSets there are."""
         was_unknown = self.by_uid is None
-        self.by_uid = {item.uid: item for item in map(parse_daemon_set, items) if self._is_here(item)}
+        self.by_uid = {item.uid: item for item in items}
         self.on_change(was_unknown)
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:

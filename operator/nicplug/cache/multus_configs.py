@@ -94,9 +94,13 @@ class MultusConfigOf:
     namespace: str
     configs: MultusConfigs
 
-    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+    def project(self, item: Mapping[str, Any]) -> MultusConfig:
+        """The ConfigMap of a list."""
+        return parse_multus_config(item)
+
+    def replace(self, items: Iterable[MultusConfig]) -> None:
         """The one there is, or none."""
-        self.configs.put(self.namespace, next(map(parse_multus_config, items), None))
+        self.configs.put(self.namespace, next(iter(items), None))
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
         """One line of the watch."""

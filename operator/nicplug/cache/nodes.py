@@ -37,9 +37,13 @@ class Nodes:
         """The node of that name, when it is known."""
         return (self._nodes or {}).get(name)
 
-    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+    def project(self, item: Mapping[str, Any]) -> Node:
+        """A node of a list."""
+        return parse_node(item)
+
+    def replace(self, items: Iterable[Node]) -> None:
         """All nodes there are."""
-        listed = {node.name: node for node in map(parse_node, items)}
+        listed = {node.name: node for node in items}
         self._become(listed, changed=listed != self._nodes)
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """The kinds that nicplug follows when it can: what is asked for, and what to do when it cannot be had."""
 
+from typing import Any
+
 from nicplug.cache.dynamic_controllers import NamespaceDaemonSets
 from nicplug.cache.optional_watch import Absence, OptionalWatch, Sink
 from nicplug.kube.api import WatchingApi
@@ -18,7 +20,7 @@ from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SA
 _RIGHTS = "kubectl apply -k deploy/kustomize/base gives the right to list and watch"
 
 
-def watch_attachments(api: WatchingApi, *, sink: Sink) -> OptionalWatch:
+def watch_attachments(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
     """All network attachment definitions."""
     return OptionalWatch(
         api=api,
@@ -31,7 +33,7 @@ def watch_attachments(api: WatchingApi, *, sink: Sink) -> OptionalWatch:
     )
 
 
-def watch_pod_failures(api: WatchingApi, *, sink: Sink) -> tuple[OptionalWatch, ...]:
+def watch_pod_failures(api: WatchingApi, *, sink: Sink[Any]) -> tuple[OptionalWatch, ...]:
     """The events by which the dynamic networks controller and kubelets report failures; selected by the server."""
     remedy = {
         Absence.NOT_SERVED: "this API server serves no events; records quote none",
@@ -49,7 +51,7 @@ def watch_pod_failures(api: WatchingApi, *, sink: Sink) -> tuple[OptionalWatch, 
     )
 
 
-def watch_nodes(api: WatchingApi, *, sink: Sink) -> OptionalWatch:
+def watch_nodes(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
     """All nodes."""
     return OptionalWatch(
         api=api,
@@ -79,7 +81,7 @@ def watch_daemon_sets(api: WatchingApi, *, sink: NamespaceDaemonSets) -> Optiona
     )
 
 
-def watch_controller_pods(api: WatchingApi, *, sink: Sink, daemon_set: DaemonSet) -> OptionalWatch:
+def watch_controller_pods(api: WatchingApi, *, sink: Sink[Any], daemon_set: DaemonSet) -> OptionalWatch:
     """The pods of one dynamic networks controller; selected by the server."""
     return OptionalWatch(
         api=api,
@@ -94,7 +96,7 @@ def watch_controller_pods(api: WatchingApi, *, sink: Sink, daemon_set: DaemonSet
     )
 
 
-def watch_multus_config(api: WatchingApi, *, sink: Sink, namespace: str) -> OptionalWatch:
+def watch_multus_config(api: WatchingApi, *, sink: Sink[Any], namespace: str) -> OptionalWatch:
     """The ConfigMap of Multus's daemon in one namespace: by its name alone, as the right to read it is given."""
     doubt = "until then nadPolicy Multus counts as SameNamespace"
     return OptionalWatch(

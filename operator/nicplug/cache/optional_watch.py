@@ -10,11 +10,11 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from nicplug.kube.api import Json, Resource, WatchingApi
+from nicplug.kube.api import Resource, WatchingApi
 from nicplug.kube.errors import ApiError, Denied, Gone, Stale, Throttled, Unavailable
 from nicplug.model.metadata import mapping, objects, text
 
@@ -28,6 +28,9 @@ _NOT_SERVED_PAUSE_SECONDS = 5.0
 _DENIED_PAUSE_SECONDS = 30.0
 
 
+T = TypeVar("T")
+
+
 class Absence(Enum):
     """Why there is nothing to be known about a kind."""
 
@@ -35,11 +38,15 @@ class Absence(Enum):
     DENIED = "denied"
 
 
-class Sink(Protocol):
+class Sink(Protocol[T]):
     """Whoever keeps what the watch brings; never raises for what an object says."""
 
-    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """All that exists, after a LIST."""
+    def project(self, item: Mapping[str, Any]) -> T | None:
+        """What is to be kept of an object of a list, page by page; None for nothing. Changes nothing that is known."""
+        ...
+
+    def replace(self, items: Iterable[T]) -> None:
+        """All that exists, as `project` made it, after the last page of a LIST."""
         ...
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
@@ -63,7 +70,7 @@ class OptionalWatch:
 
     api: WatchingApi
     resource: Resource
-    sink: Sink
+    sink: Sink[Any]
     remedy: Mapping[Absence, str]
     field_selector: str | None = None
     label_selector: str | None = None
@@ -96,28 +103,34 @@ class OptionalWatch:
             await asyncio.sleep(pause)
 
     async def _list(self) -> None:
-        items: list[Json] = []
+        """Hand over what exists when it is known as a whole: a LIST that breaks off loses nothing."""
+        kept: list[Any] = []
         token: str | None = None
         while True:
-            page = await self.api.list(
-                self.resource,
-                namespace=self.namespace,
-                label_selector=self.label_selector,
-                field_selector=self.field_selector,
-                limit=_PAGE,
-                continue_token=token,
-            )
-            items += page.get("items") or []
-            metadata = mapping(page.get("metadata"))
+            metadata = await self._take_page(token, kept)
             token = text(metadata.get("continue")) or None
             if token is None:
                 break
         if self._absence is not None:
             log.info("can be read now", kind=self.resource.kind)
         self._absence = None
-        self.sink.replace(objects(items))
+        self.sink.replace(kept)
         self.settled.set()
         self._version = text(metadata.get("resourceVersion"))
+
+    async def _take_page(self, token: str | None, kept: list[Any]) -> Mapping[str, Any]:
+        """Add what the sink keeps of a page; the page itself goes before the next one comes, whoever has filled it."""
+        page = await self.api.list(
+            self.resource,
+            namespace=self.namespace,
+            label_selector=self.label_selector,
+            field_selector=self.field_selector,
+            limit=_PAGE,
+            continue_token=token,
+        )
+        projections = map(self.sink.project, objects(page.get("items")))
+        kept += [projection for projection in projections if projection is not None]
+        return mapping(page.get("metadata"))
 
     async def _follow(self) -> None:
         """Take in the lines, until the server ends the stream.

@@ -45,35 +45,40 @@ class PodFailures:
         """The pod is gone."""
         self._failures.pop(pod_uid, None)
 
-    def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
+    def project(self, item: Mapping[str, Any]) -> tuple[PodKey, PodFailure] | None:
+        """An event of a list: nothing of one that is not about a launcher pod, which anybody may have written."""
+        return self._read(item, is_new=False)
+
+    def replace(self, items: Iterable[tuple[PodKey, PodFailure]]) -> None:
         """All events there are; what was heard before is known better."""
-        for item in items:
-            self._put(item, is_new=False)
+        for key, failure in items:
+            # The pod may have gone since its page came, and nobody would forget it again.
+            if self.is_ours(key, failure.pod_uid):
+                self._put(failure)
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
         """One line of the watch; MODIFIED: it has happened again."""
-        if type_ != "DELETED":
-            self._put(item, is_new=True)
+        if type_ != "DELETED" and (found := self._read(item, is_new=True)) is not None:
+            self._put(found[1])
 
     def lose(self, absence: Absence) -> None:
         """Events must not be read: nothing new will be heard."""
 
-    def _is_about_ours(self, item: Mapping[str, Any]) -> bool:
+    def _read(self, item: Mapping[str, Any], *, is_new: bool) -> tuple[PodKey, PodFailure] | None:
         """An event counts in the namespace of its pod alone: elsewhere it was written by somebody else's hand.
 
         The uid alone is no proof, as whoever may look at a pod can copy it.
         """
         about, namespace = mapping(item.get("involvedObject")), text(mapping(item.get("metadata")).get("namespace"))
         if text(about.get("namespace")) != namespace:
-            return False
-        return self.is_ours(PodKey(namespace, text(about.get("name"))), text(about.get("uid")))
-
-    def _put(self, item: Mapping[str, Any], *, is_new: bool) -> None:
-        if not self._is_about_ours(item):
-            return
+            return None
+        key = PodKey(namespace, text(about.get("name")))
+        if not self.is_ours(key, text(about.get("uid"))):
+            return None
         failure = parse_pod_failure(item, now=self.clock(), is_new=is_new)
-        if failure is None:
-            return
+        return (key, failure) if failure is not None else None
+
+    def _put(self, failure: PodFailure) -> None:
         of_pod = self._failures.setdefault(failure.pod_uid, {})
         before = of_pod.get(failure.interface)
         if before is not None and before.heard_at >= failure.heard_at:

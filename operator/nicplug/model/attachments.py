@@ -20,6 +20,10 @@ from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.names import RESOURCE_NAME_ANNOTATION
 from nicplug.model.networks import Network
 
+# One character more than what can be quoted or asked for: a longer one stays as wrong as it is, and takes no room.
+_LONGEST_NAME = 254
+_LONGEST_DEVICE = 318
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachmentDefinition:
@@ -95,9 +99,9 @@ def parse_attachment_definition(raw: Mapping[str, Any], *, changed_at: datetime 
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
         problem="too large" if elided else _problem(config),
-        network_name=_network_name(config) or text(metadata.get("name")),
+        network_name=_network_name(config)[:_LONGEST_NAME] or text(metadata.get("name")),
         digest=hashlib.sha256((elided or config).encode(errors="replace")).hexdigest()[:16],
-        device=text(mapping(metadata.get("annotations")).get(RESOURCE_NAME_ANNOTATION)),
+        device=text(mapping(metadata.get("annotations")).get(RESOURCE_NAME_ANNOTATION))[:_LONGEST_DEVICE],
         changed_at=changed_at,
     )
 

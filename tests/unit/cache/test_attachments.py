@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.build import NAMESPACE, NOW, POD_NAME, VM_UID, a_vmi, kubevirt, later, migration, nic, pod, primary, vm, vmi
+from tests.fakes.listing import relist
 
 from nicplug.cache.attachments import Attachments
 from nicplug.cache.caches import CachedKind, Caches
@@ -44,7 +45,7 @@ def test_before_the_first_list_nothing_is_missing(heard: Heard) -> None:
 
 
 def test_after_it_what_it_lacks_is_missing(heard: Heard) -> None:
-    heard.store.replace([nad("other")])
+    relist(heard.store, [nad("other")])
     assert heard.store.known([KEY]).is_missing(KEY)
     assert heard.told == [None]
 
@@ -55,7 +56,7 @@ def test_after_it_what_it_lacks_is_missing(heard: Heard) -> None:
 def test_a_kind_that_cannot_be_read_leaves_nothing_missing(
     heard: Heard, absence: Absence, knowledge: Knowledge
 ) -> None:
-    heard.store.replace([])
+    relist(heard.store, [])
     heard.store.lose(absence)
     heard.store.lose(absence)
     assert heard.store.known([KEY]).knowledge is knowledge
@@ -63,8 +64,17 @@ def test_a_kind_that_cannot_be_read_leaves_nothing_missing(
     assert heard.told == [None, None], "told once"
 
 
+def test_a_name_of_sixty_thousand_characters_is_not_kept(heard: Heard) -> None:
+    """A thousand of them would take 64 MB for as long as they exist; no plugin and no pod can name them."""
+    huge = nad(config='{"name": "%s"}' % ("n" * 60_000))
+    huge["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "d" * 60_000}
+    relist(heard.store, [huge])
+    (kept,) = heard.store.known([KEY]).definitions.values()
+    assert (len(kept.network_name), len(kept.device)) == (254, 318), "still longer than what is valid"
+
+
 def test_one_that_comes_and_goes_is_told(heard: Heard) -> None:
-    heard.store.replace([])
+    relist(heard.store, [])
     heard.store.change("ADDED", nad(version=11))
     heard.store.change("DELETED", nad(version=12))
     assert heard.told == [None, [KEY], [KEY]]
@@ -72,14 +82,14 @@ def test_one_that_comes_and_goes_is_told(heard: Heard) -> None:
 
 
 def test_noise_is_not_told(heard: Heard) -> None:
-    heard.store.replace([nad()])
+    relist(heard.store, [nad()])
     heard.store.change("MODIFIED", nad(version=11))
-    heard.store.replace([nad(version=11)])
+    relist(heard.store, [nad(version=11)])
     assert heard.told == [None]
 
 
 def test_another_configuration_has_its_time_and_the_first_look_has_none(heard: Heard) -> None:
-    heard.store.replace([nad()])
+    relist(heard.store, [nad()])
     assert heard.store.known([KEY]).definitions[KEY].changed_at is None
     heard.now = later(5)
     heard.store.change("MODIFIED", nad(config='{"type": "bridge"}', version=11))
@@ -90,7 +100,7 @@ def test_another_configuration_has_its_time_and_the_first_look_has_none(heard: H
 
 def test_another_device_is_another_definition(heard: Heard) -> None:
     """The annotation `k8s.v1.cni.cncf.io/resourceName`: a pod with the network asks for something else."""
-    heard.store.replace([nad()])
+    relist(heard.store, [nad()])
     heard.now = later(5)
     corrected = nad(version=11)
     corrected["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "example.com/fast"}
@@ -99,7 +109,7 @@ def test_another_device_is_another_definition(heard: Heard) -> None:
 
 
 def test_other_annotations_and_labels_of_a_definition_are_no_change_of_it(heard: Heard) -> None:
-    heard.store.replace([nad()])
+    relist(heard.store, [nad()])
     heard.now = later(5)
     touched = nad(version=11)
     touched["metadata"] |= {"annotations": {"example.com/touched": "now"}, "labels": {"touched": "now"}}
@@ -109,14 +119,14 @@ def test_other_annotations_and_labels_of_a_definition_are_no_change_of_it(heard:
 
 
 def test_the_end_of_a_namesake_that_was_replaced_is_no_end(heard: Heard) -> None:
-    heard.store.replace([nad(version=20, uid="u2")])
+    relist(heard.store, [nad(version=20, uid="u2")])
     heard.store.change("DELETED", nad(version=15, uid="u1"))
     assert not heard.store.known([KEY]).is_missing(KEY)
 
 
 def test_a_list_tells_of_what_has_gone(heard: Heard) -> None:
-    heard.store.replace([nad(), nad("red-net")])
-    heard.store.replace([nad("red-net")])
+    relist(heard.store, [nad(), nad("red-net")])
+    relist(heard.store, [nad("red-net")])
     assert heard.told == [None, [KEY]]
 
 
@@ -133,7 +143,7 @@ def test_a_list_tells_of_what_has_gone(heard: Heard) -> None:
     ids=["empty: on the node", "null", "whole", "cut", "a list", "bottomless"],
 )
 def test_configuration(heard: Heard, config: Any, problem: str) -> None:
-    heard.store.replace([nad(config=config)])
+    relist(heard.store, [nad(config=config)])
     found = heard.store.known([KEY]).definitions[KEY].problem
     assert found.startswith(problem)
     assert bool(found) == bool(problem)
@@ -162,7 +172,7 @@ def test_a_network_that_only_the_template_names_yet_is_looked_for_too() -> None:
     caches = Caches(clock=lambda: NOW)
     caches.observe(CachedKind.VM, vm(primary(), nic("blue")))
     caches.observe(CachedKind.VMI, vmi(primary(), owner_uid=VM_UID))
-    caches.attachments.replace([nad()])
+    relist(caches.attachments, [nad()])
     view = Gatherer(caches, Memory(clock=lambda: NOW), PlanSettings()).vmi_view(VmiKey("default", "vmi-fedora"))
     assert view is not None
     assert not view.attachments.is_missing(KEY)
@@ -220,12 +230,12 @@ class TestPodFailures:
     )
     def test_after_a_restart_an_old_failure_is_as_old_as_its_event(self, times: dict[str, Any]) -> None:
         """As of now, it would be held against what has been asked for since."""
-        self.caches.pod_failures.replace([event(uid="mine", **times)])
+        relist(self.caches.pod_failures, [event(uid="mine", **times)])
         heard_at = self.caches.pod_failures.of("mine")["pod16477688c0e"].heard_at
         assert heard_at == datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 
     def test_one_that_was_there_before_has_the_time_of_the_event(self) -> None:
-        self.caches.pod_failures.replace([event(uid="mine"), event(uid="mine", lastTimestamp="2027-01-01T00:00:00Z")])
+        relist(self.caches.pod_failures, [event(uid="mine"), event(uid="mine", lastTimestamp="2027-01-01T00:00:00Z")])
         assert self.caches.pod_failures.of("mine")["pod16477688c0e"].heard_at == NOW, "never in the future"
 
     @pytest.mark.parametrize(
@@ -277,7 +287,7 @@ class TestPodFailures:
         forged["metadata"] |= metadata
         forged["involvedObject"] |= about
         self.caches.pod_failures.change("ADDED", forged)
-        self.caches.pod_failures.replace([forged])
+        relist(self.caches.pod_failures, [forged])
         assert not self.caches.pod_failures.of("mine")
         assert self.told == []
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.fakes.listing import relist
 from tests.unit.model.test_dynamic_controller import GOING, NAME, UID, daemon_set, pod
 
 from nicplug.cache.dynamic_controllers import MOST_FOLLOWED, DynamicControllers
@@ -19,7 +20,7 @@ class Heard:
         self.found = 0
         self.store = DynamicControllers(on_change=self.nodes.append, on_found=self._find)
         for namespace in self.store.namespaces().values():
-            namespace.replace([])
+            relist(namespace, [])
         self.nodes.clear()
         self.found = 0
         self.daemon_sets = self.store.namespaces()["kube-system"]
@@ -33,7 +34,7 @@ class Heard:
     def list_pods(self, *pods: dict[str, Any]) -> None:
         known = self.store.pods_of(UID)
         assert known is not None
-        known.replace(pods)
+        relist(known, pods)
 
     def line(self, type_: str, item: dict[str, Any]) -> None:
         known = self.store.pods_of(UID)
@@ -50,7 +51,7 @@ def uids(store: DynamicControllers) -> list[str]:
 def heard() -> Heard:
     """One controller with a ready pod on node01; nothing of that is news any more."""
     made = Heard()
-    made.daemon_sets.replace([daemon_set(), daemon_set("kube-proxy", uid="other")])
+    relist(made.daemon_sets, [daemon_set(), daemon_set("kube-proxy", uid="other")])
     made.list_pods(pod())
     made.nodes.clear()
     made.found = 0
@@ -61,7 +62,7 @@ def test_before_the_lists_nothing_is_known() -> None:
     heard = Heard()
     heard.daemon_sets.by_uid = None
     assert heard.state() is ControllerState.UNKNOWN
-    heard.daemon_sets.replace([daemon_set()])
+    relist(heard.daemon_sets, [daemon_set()])
     assert heard.state() is ControllerState.UNKNOWN, "its pods are still to come"
     heard.list_pods()
     assert heard.state() is ControllerState.NOT_ON_NODE
@@ -72,7 +73,7 @@ def test_before_the_lists_nothing_is_known() -> None:
 def test_that_there_is_none_is_news_too() -> None:
     heard = Heard()
     heard.daemon_sets.by_uid = None
-    heard.daemon_sets.replace([daemon_set("kube-proxy")])
+    relist(heard.daemon_sets, [daemon_set("kube-proxy")])
     assert heard.state() is ControllerState.NOT_DEPLOYED
     assert heard.nodes == [None]
 
@@ -172,7 +173,7 @@ def test_a_tenant_s_daemon_set_is_never_the_controller(finder: ControllerFinder)
     heard = Heard()
     heard.store.look_for(finder, namespaces=["kube-system"])
     forged = daemon_set(namespace="tenant", uid="forged", labels={"app": "nets"})
-    heard.daemon_sets.replace([forged])
+    relist(heard.daemon_sets, [forged])
     heard.daemon_sets.change("ADDED", forged)
     assert heard.store.controllers() == ()
     assert heard.store.pods_of("forged") is None
@@ -186,13 +187,13 @@ def test_a_namespace_that_becomes_trusted_is_looked_into(heard: Heard) -> None:
     assert heard.state() is ControllerState.READY, "what is known to work needs no other"
     heard.list_pods()
     assert heard.state() is ControllerState.UNKNOWN, "there may be one in the other namespace"
-    heard.store.namespaces()["nets"].replace([daemon_set(namespace="nets", uid="another")])
+    relist(heard.store.namespaces()["nets"], [daemon_set(namespace="nets", uid="another")])
     assert uids(heard.store) == [UID, "another"]
 
 
 def test_a_namespace_that_is_no_longer_trusted_is_forgotten(heard: Heard) -> None:
     heard.store.look_for(ControllerFinder(), namespaces=["nets"])
-    heard.store.namespaces()["nets"].replace([])
+    relist(heard.store.namespaces()["nets"], [])
     assert heard.state() is ControllerState.NOT_DEPLOYED
     assert heard.store.pods_of(UID) is None
 
@@ -206,7 +207,7 @@ def test_each_node_pool_may_have_a_controller_of_its_own(heard: Heard) -> None:
     heard.daemon_sets.change("ADDED", daemon_set("dynamic-networks-controller-arm", uid="arm"))
     pods = heard.store.pods_of("arm")
     assert pods is not None
-    pods.replace([pod("q", owner="arm", node="node02")])
+    relist(pods, [pod("q", owner="arm", node="node02")])
     assert (heard.state("node01"), heard.state("node02")) == (ControllerState.READY, ControllerState.READY)
     assert heard.state("node03") is ControllerState.NOT_ON_NODE
 
@@ -223,7 +224,7 @@ def test_the_pods_of_so_many_controllers_and_no_more_are_followed(heard: Heard) 
     for uid in heard.store.followed():
         pods = heard.store.pods_of(uid)
         assert pods is not None
-        pods.replace([])
+        relist(pods, [])
     assert heard.state("node09") is ControllerState.UNKNOWN
     heard.daemon_sets.change("DELETED", daemon_set("dynamic-networks-controller-0", uid="u0"))
     assert f"u{MOST_FOLLOWED}" in heard.store.followed(), "the next oldest takes its place"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.build import NOW, kubevirt, nad, nic, primary, vmi
+from tests.fakes.listing import relist
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.multus_configs import MOST_NAMESPACES, MultusConfigOf, MultusConfigs
@@ -39,15 +40,15 @@ class World:
 def test_nothing_is_concluded_before_every_trusted_namespace_has_been_looked_at() -> None:
     """Another one may disagree: what is open for a moment could be used in it."""
     world = World("kube-system", "net")
-    world.of("kube-system").replace([config_map()])
+    relist(world.of("kube-system"), [config_map()])
     assert (world.said, world.changes) == ("nothing", [])
-    world.of("net").replace([])
+    relist(world.of("net"), [])
     assert (world.said, world.changes) == ("off", ["off"])
 
 
 def test_a_change_is_told_and_its_echo_is_not() -> None:
     world = World("kube-system")
-    world.of("kube-system").replace([config_map()])
+    relist(world.of("kube-system"), [config_map()])
     world.of("kube-system").change("MODIFIED", config_map(namespaceIsolation=True))
     world.of("kube-system").change("MODIFIED", config_map(namespaceIsolation=True))
     world.of("kube-system").change("DELETED", config_map())
@@ -58,14 +59,14 @@ def test_without_the_right_it_says_so() -> None:
     world = World("kube-system")
     world.of("kube-system").lose(Absence.DENIED)
     assert "must not be read in kube-system" in world.configs.findings.problem
-    world.of("kube-system").replace([config_map()])
+    relist(world.of("kube-system"), [config_map()])
     assert world.said == "off"
 
 
 def test_what_a_namespace_says_that_is_not_trusted_any_more_does_not_count() -> None:
     world = World("kube-system", "net")
-    world.of("kube-system").replace([config_map(namespaceIsolation=True)])
-    world.of("net").replace([config_map("net")])
+    relist(world.of("kube-system"), [config_map(namespaceIsolation=True)])
+    relist(world.of("net"), [config_map("net")])
     assert "disagree" in world.configs.findings.problem
     world.configs.look_in(["kube-system"])
     assert world.said == "on"
@@ -86,11 +87,11 @@ class TestCaches:
         caches = Caches(clock=lambda: NOW)
         caches.observe(CachedKind.KUBEVIRT, kubevirt(hotplug={"trustedNamespaces": ["kube-system"]}))
         caches.observe(CachedKind.VMI, vmi(primary(), nic("blue", attachment="victim/secret")))
-        caches.attachments.replace([nad("secret", namespace="victim")])
+        relist(caches.attachments, [nad("secret", namespace="victim")])
         return caches
 
     def isolate(self, caches: Caches, **config: Any) -> None:
-        MultusConfigOf(namespace="kube-system", configs=caches.multus).replace([config_map(**config)])
+        relist(MultusConfigOf(namespace="kube-system", configs=caches.multus), [config_map(**config)])
 
     def known(self, caches: Caches) -> set[AttachmentKey]:
         (record,) = caches.vmis
@@ -118,7 +119,7 @@ class TestCaches:
         default = {"name": "default", "multus": {"networkName": "lan", "default": True}}
         raw = vmi(({"name": "default", "bridge": {}}, default), phase="")
         caches.observe(CachedKind.VMI, raw)
-        caches.attachments.replace([nad("lan")])
+        relist(caches.attachments, [nad("lan")])
         key = AttachmentKey("default", "lan")
         assert set(caches.attachments_of(parse_vmi(raw)).definitions) == {key}
         assert caches.referring([key]) == [VmiKey("default", "vmi-fedora")]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.fakes.listing import relist
 
 from nicplug.cache.nodes import Nodes
 from nicplug.cache.optional_watch import Absence
@@ -32,7 +33,7 @@ class Heard:
 @pytest.fixture
 def heard() -> Heard:
     made = Heard()
-    made.nodes.replace([node("b"), node("a")])
+    relist(made.nodes, [node("b"), node("a")])
     return made
 
 
@@ -49,7 +50,7 @@ def test_a_heartbeat_is_no_news(heard: Heard) -> None:
     before = heard.nodes.all()
     for version in range(2, 9):
         heard.nodes.change("MODIFIED", node("a", version=version))
-    heard.nodes.replace([node("a", version=20), node("b", version=21)])
+    relist(heard.nodes, [node("a", version=20), node("b", version=21)])
     assert heard.times == 1
     assert heard.nodes.all() is before
 
@@ -75,7 +76,7 @@ def test_the_deletion_of_a_predecessor_is_late(heard: Heard) -> None:
 
 
 def test_a_relist_tells_of_deletions(heard: Heard) -> None:
-    heard.nodes.replace([node("b")])
+    relist(heard.nodes, [node("b")])
     assert heard.names() == ["b"]
     assert heard.nodes.get("a") is None
     assert heard.times == 2

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+import gc
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
+from weakref import WeakSet
 
 import pytest
 from kubernetes.aio.client import Configuration
@@ -12,8 +15,14 @@ from structlog.testing import capture_logs
 from tests.fakes.apiserver import FakeApiServer
 
 from nicplug.cache import optional_watch
+from nicplug.cache.attachments import Attachments
+from nicplug.cache.dynamic_controllers import ControllerPods, NamespaceDaemonSets
+from nicplug.cache.multus_configs import MultusConfigOf, MultusConfigs
+from nicplug.cache.nodes import Nodes
 from nicplug.cache.optional_watch import Absence, OptionalWatch
+from nicplug.cache.pod_failures import PodFailures
 from nicplug.kube.aio import AioApi
+from nicplug.kube.errors import Stale
 from nicplug.kube.resources import CORE_EVENTS, NETWORK_ATTACHMENT_DEFINITIONS, PODS
 
 NADS = "network-attachment-definitions"
@@ -27,6 +36,9 @@ class Kept:
     objects: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     lists: int = 0
     absence: Absence | None = None
+
+    def project(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
+        return item
 
     def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
         self.objects = {item["metadata"]["name"]: item for item in items}
@@ -117,6 +129,121 @@ async def test_an_object_larger_than_any_buffer_arrives_without_what_is_too_larg
         await until(lambda: "next" in kept.objects)
         (mark,) = kept.objects["huge"]["spec"]["config"].values()
         assert mark.endswith("/3000002")
+
+
+class Raw(dict[str, Any]):
+    """An object as the API server has it, which can be told to be alive or not."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+class Pages:
+    """An API server that has a page of objects for each number in `pages`; counts those that are still in memory."""
+
+    def __init__(self, *pages: int, fails: Mapping[int, Exception] | None = None) -> None:
+        self.pages, self.fails = pages, dict(fails or {})
+        self.alive: WeakSet[Raw] = WeakSet()
+        self.most, self.lists = 0, 0
+
+    async def list(self, _resource: Any, *, continue_token: str | None = None, **_: Any) -> dict[str, Any]:
+        number = int(continue_token or 0)
+        self.lists += number == 0
+        self.most = max(self.most, len(self.alive))
+        if (error := self.fails.pop(number, None)) is not None:
+            raise error
+        items = [self.item(f"{number}-{index}") for index in range(self.pages[number])]
+        token = str(number + 1) if number + 1 < len(self.pages) else ""
+        return {"items": items, "metadata": {"continue": token, "resourceVersion": "9"}}
+
+    def item(self, name: str) -> Raw:
+        involved = {"kind": "Pod", "name": name, "namespace": "default", "uid": name}
+        ready: dict[str, Any] = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
+        item = Raw(
+            metadata={"name": name, "namespace": "default", "uid": name, "resourceVersion": "1"},
+            involvedObject=involved,
+            reason="FailedCreatePodSandBox",
+            message=f"of {name}",
+            spec={"config": "{}", "template": {"spec": {"affinity": {"nodeAffinity": ready}}}},
+        )
+        item["metadata"]["ownerReferences"] = [{"kind": "DaemonSet", "uid": "owner", "controller": True}]
+        self.alive.add(item)
+        return item
+
+    async def watch(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
+        self.most = max(self.most, len(self.alive))
+        await asyncio.Event().wait()
+        yield {}
+
+
+@contextlib.asynccontextmanager
+async def listed(pages: Pages, sink: Any) -> AsyncIterator[None]:
+    watch = OptionalWatch(api=cast(Any, pages), resource=CORE_EVENTS, sink=sink, remedy=REMEDY)
+    task = asyncio.create_task(watch.run())
+    try:
+        async with asyncio.timeout(5):
+            await watch.settled.wait()
+        await asyncio.sleep(0)
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+SINKS: dict[str, Callable[[], Any]] = {
+    "events of nobody's pods": lambda: PodFailures(clock=_now, is_ours=lambda _key, _uid: False),
+    "events of launcher pods": lambda: PodFailures(clock=_now, is_ours=lambda _key, _uid: True),
+    "NADs": lambda: Attachments(clock=_now),
+    "nodes": Nodes,
+    "DaemonSets": lambda: NamespaceDaemonSets("default", lambda _is_news: None),
+    "pods of a controller": lambda: ControllerPods("owner", lambda _nodes: None),
+    "Multus": lambda: MultusConfigOf(namespace="kube-system", configs=MultusConfigs()),
+}
+
+
+@pytest.mark.parametrize("name", SINKS)
+async def test_a_long_list_is_not_in_memory_as_a_whole(name: str) -> None:
+    """1,000 events of 250 KB in a tenant's namespace took 252 MB at every start."""
+    pages, sink = Pages(*[3] * 20), SINKS[name]()
+    async with listed(pages, sink):
+        gc.collect()
+        assert pages.most <= 3, "one page at a time"
+        assert len(pages.alive) == 0, "what is kept holds no object"
+
+
+async def test_a_list_that_breaks_off_loses_nothing_and_what_is_gone_is_gone_after_the_next() -> None:
+    sink = Attachments(clock=_now)
+    async with listed(Pages(2, 2), sink):
+        assert len(sink) == 4
+    changed: list[Any] = []
+    sink.on_change = changed.append
+    pages = Pages(1, 1, fails={1: Stale("expired", status=410)})
+    before: list[int] = []
+    lists = pages.list
+
+    async def watched(*arguments: Any, **options: Any) -> dict[str, Any]:
+        before.append(len(sink))
+        return await lists(*arguments, **options)
+
+    pages.list = watched  # type: ignore[method-assign]
+    async with listed(pages, sink):
+        assert before == [4, 4, 4, 4]
+        assert (pages.lists, len(sink)) == (2, 2)
+        assert [sorted(key.name for key in keys) for keys in changed] == [["0-1", "1-1"]]
+
+
+def test_an_event_whose_pod_goes_while_the_list_is_read_is_not_kept() -> None:
+    """Nobody would forget it again."""
+    pods = {"a"}
+    sink = PodFailures(clock=_now, is_ours=lambda _key, uid: uid in pods)
+    kept = sink.project(Pages().item("a"))
+    assert kept is not None
+    pods.clear()
+    sink.replace([kept])
+    assert sink.to_start("a") is None
+
+
+def _now() -> datetime:
+    return datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def test_a_cut_stream_goes_on_without_a_list(server: FakeApiServer, api: AioApi) -> None:
