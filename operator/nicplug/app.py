@@ -98,7 +98,10 @@ class App:
         self._completeness = self._make_completeness()
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._ignored_kubevirts = IgnoredKubevirts(
-            kubevirts=self.caches.kubevirts, recorder=self._recorder, may_write=self._may_work
+            kubevirts=self.caches.kubevirts,
+            recorder=self._recorder,
+            may_write=self._may_work,
+            later=asyncio.get_running_loop().call_later,
         )
         self.intake.on_kubevirts = self._report_ignored_kubevirts
         self._elector = LeaderElector(

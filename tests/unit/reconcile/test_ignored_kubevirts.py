@@ -1,5 +1,6 @@
 """KubeVirt CRs that have no effect are reported: once, with a remedy, and never without end."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from tests.build import kubevirt
 
 from nicplug.cache.kubevirts import Kubevirts
 from nicplug.kube.recorder import ObjectReference
+from nicplug.model.keys import KubevirtKey
 from nicplug.reconcile.ignored_kubevirts import IgnoredKubevirts
 
 MOVE = "move its configuration there, or set NICPLUG_KUBEVIRT_NAMESPACE=tenant for the operator"
@@ -20,7 +22,15 @@ class Reporting:
         self.leads = True
         self.events: list[tuple[str, str]] = []
         self.kubevirts = Kubevirts(namespace="kubevirt")
-        self.report = IgnoredKubevirts(kubevirts=self.kubevirts, recorder=self, may_write=lambda: self.leads)
+        self.now = 1000.0
+        self.calls: list[tuple[float, Callable[[], None]]] = []
+        self.report = IgnoredKubevirts(
+            kubevirts=self.kubevirts,
+            recorder=self,
+            may_write=lambda: self.leads,
+            later=lambda seconds, call: self.calls.append((self.now + seconds, call)),
+            clock=lambda: self.now,
+        )
 
     def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
         assert (regarding.kind, type, reason) == ("KubeVirt", "Warning", "KubeVirtIgnored")
@@ -31,6 +41,19 @@ class Reporting:
         body["metadata"] |= {"namespace": namespace, "uid": f"{namespace}-{name}"}
         body["metadata"] |= {"creationTimestamp": created} if created else {}
         self.kubevirts.put(body)
+
+    def remove(self, name: str = "kubevirt", *, namespace: str) -> None:
+        self.kubevirts.remove(KubevirtKey(namespace, name), uid=f"{namespace}-{name}")
+
+    def wait(self, seconds: float) -> list[dict[str, Any]]:
+        """What is logged meanwhile."""
+        end = self.now + seconds
+        with capture_logs() as lines:
+            while self.calls and self.calls[0][0] <= end:
+                self.now, call = self.calls.pop(0)
+                call()
+        self.now = end
+        return [dict(line) for line in lines]
 
     def lines(self) -> list[dict[str, Any]]:
         """What a report logs now."""
@@ -84,3 +107,53 @@ def test_a_tenant_who_makes_them_without_end_does_not_fill_the_log(reporting: Re
         reporting.put(namespace=f"tenant-{number}")
     assert len(reporting.lines()) == 32
     assert len(reporting.events) == 32
+
+
+def test_thirty_two_throw_away_crs_do_not_keep_the_one_of_an_admin_from_being_reported(reporting: Reporting) -> None:
+    """What had been reported was never forgotten, and 32 of them were the end of all reports."""
+    lines = []
+    for number in range(100):
+        reporting.put(f"kv-{number}", namespace="mallory")
+        lines += reporting.lines()
+        reporting.remove(f"kv-{number}", namespace="mallory")
+    lines += reporting.lines()
+    assert (len(lines), len(reporting.events)) == (1, 4), "of one namespace in ten minutes"
+    reporting.put(namespace="kubevirt-hyperconverged")
+    (line,) = reporting.lines()
+    assert line["kubevirt"] == reporting.events[-1][0] == "kubevirt-hyperconverged/kubevirt"
+
+
+def test_one_that_goes_on_to_exist_is_reported_however_many_come_and_go(reporting: Reporting) -> None:
+    for number in range(100):
+        reporting.put(namespace=f"mallory-{number:03}", created="2030-01-01T00:00:00Z")
+    assert len(reporting.lines()) == 32
+    reporting.put(namespace="z-admin", created="2029-01-01T00:00:00Z")
+    assert reporting.lines() == [], "not beyond the rate"
+    assert len(reporting.calls) == 1, "one call later, however often something is held back"
+    lines = reporting.wait(60)
+    assert (lines[0]["kubevirt"], len(lines)) == ("z-admin/kubevirt", 32), "the oldest first"
+    assert len(reporting.wait(200)) == 101 - 64
+    assert {name for name, _ in reporting.events} >= {"z-admin/kubevirt", "mallory-099/kubevirt"}
+    assert reporting.calls == [], "nothing is held back any more"
+
+
+def test_one_that_is_made_again_is_reported_again_later(reporting: Reporting) -> None:
+    reporting.put(namespace="tenant")
+    assert len(reporting.lines()) == 1
+    reporting.remove(namespace="tenant")
+    reporting.lines()
+    reporting.put("second", namespace="tenant")
+    assert reporting.lines() == []
+    assert len(reporting.wait(660)) == 1
+
+
+def test_what_is_gone_takes_no_memory(reporting: Reporting) -> None:
+    for number in range(500):
+        reporting.put(namespace=f"mallory-{number}")
+        reporting.lines()
+        reporting.remove(namespace=f"mallory-{number}")
+        reporting.now += 5
+    reporting.now += 600
+    reporting.lines()
+    for reported in (reporting.report._logged, reporting.report._recorded):
+        assert not any((reported._names, reported._moments, reported._recent))
