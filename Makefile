@@ -11,7 +11,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-picture test lint format unit bench soak e2e docs clean
+.PHONY: help env demo demo-picture test lint format unit bench isolation soak e2e docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -46,6 +46,9 @@ unit: ## Only the tests that need no control plane (for the inner loop)
 
 bench: ## Measure latency, bursts, writes and memory against the budgets
 	@$(run) -m tests.perf.bench $(ARGS)
+
+isolation: ## Print what a NIC takes while a tenant forges sixty dynamic networks controllers
+	@$(run) -m pytest -q -s tests/integration/test_isolation.py $(ARGS)
 
 soak: ## Many random operations while operator and API server are killed: does everything end as declared?
 	@$(run) -m tests.soak $(ARGS)

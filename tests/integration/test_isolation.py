@@ -1,4 +1,7 @@
-"""What a tenant does with nothing but a tenant's rights, and how little of it anybody else notices."""
+"""What a tenant does with nothing but a tenant's rights, and how little of it anybody else notices.
+
+Asserts no time, which is the machine's; `make isolation` shows the figure.
+"""
 
 import time
 from collections.abc import Iterator
