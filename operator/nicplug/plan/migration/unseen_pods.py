@@ -10,7 +10,7 @@ from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.plan.actions import FindPod
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.views import MigrationView
-from nicplug.plan.vmi.own_pods import has_unrecorded_target, recorded_uids, target_key
+from nicplug.plan.vmi.own_pods import target_key, uids_of_target
 
 
 def find_unseen_pod(view: MigrationView, facts: Facts) -> FindPod | None:
@@ -26,7 +26,7 @@ def find_unseen_pod(view: MigrationView, facts: Facts) -> FindPod | None:
         migration=migration.key,
         migration_uid=migration.uid,
         owner_uid=vmi.uid,
-        uids=None if has_unrecorded_target(migration) else recorded_uids(view, vmi),
+        uids=uids_of_target(view, vmi, migration=migration),
     )
 
 

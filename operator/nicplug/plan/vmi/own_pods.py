@@ -21,16 +21,8 @@ from nicplug.plan.views import MigrationView, VmiView
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
 
 _DIGEST = re.compile("[0-9a-f]{16}")
-_ENTERED = frozenset(
-    {
-        MigrationPhase.SCHEDULING,
-        MigrationPhase.SCHEDULED,
-        MigrationPhase.PREPARING_TARGET,
-        MigrationPhase.TARGET_READY,
-        MigrationPhase.RUNNING,
-        MigrationPhase.SUCCEEDED,
-    }
-)
+# The hand-off, which comes next, writes the uid of the target into the VMI, in every version.
+_BEFORE_HAND_OFF = frozenset({MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED})
 
 
 def sort_out(
@@ -53,8 +45,10 @@ def sort_out(
         return own, ()
     if has_no_record(vmi, records):
         uids |= _taken_over(vmi, owned)
-    targets = {target_pod_key(vmi, migration_uid=item.uid) for item in migrations if has_unrecorded_target(item)}
-    own = tuple(pod for pod in owned if pod.uid in uids or pod.key in targets)
+    targets = {target_pod_key(vmi, migration_uid=item.uid): item for item in migrations if has_unrecorded_target(item)}
+    counted = _counted(vmi, records)
+    uids |= {pod.uid for pod in owned if pod.key in targets and _is_target(pod, targets[pod.key], counted=counted)}
+    own = tuple(pod for pod in owned if pod.uid in uids)
     return own, tuple(pod for pod in owned if pod not in own)
 
 
@@ -71,12 +65,21 @@ def has_no_record(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> 
 
 
 def has_unrecorded_target(migration: Migration) -> bool:
-    """The same of a migration: its target pod is recorded with the phase that says that there is one."""
-    if migration.target_pod is not None:
+    """The same of a migration: its target pod is recorded with the phase that says that there is one.
+
+    One that is through with its pods has none left. The guest's pod is told by the VMI; the name of any other one is
+    free for everybody, for as long as somebody keeps the migration to read it.
+    """
+    if migration.target_pod is not None or not migration.has_target:
         return False
-    if migration.phase is MigrationPhase.FAILED:
-        return migration.entered_at(MigrationPhase.SCHEDULING) is not None
-    return migration.phase in _ENTERED
+    if migration.phase is MigrationPhase.FAILED and migration.entered_at(MigrationPhase.SCHEDULING) is None:
+        return False
+    return not migration.is_final or MIGRATION_FINALIZER in migration.finalizers
+
+
+def _is_target(pod: LauncherPod, migration: Migration, *, counted: frozenset[str] | None) -> bool:
+    """A pod that has the name of an unrecorded target is that target, as far as it can be known."""
+    return migration.phase in _BEFORE_HAND_OFF or counted is None or pod.uid in counted
 
 
 def _taken_over(vmi: VirtualMachineInstance, owned: Sequence[LauncherPod]) -> set[str]:
@@ -156,9 +159,21 @@ def _is_moved(view: VmiView) -> bool:
 
 def recorded_uids(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> frozenset[str] | None:
     """The uids by which a pod that is read by name counts; None where an earlier version has recorded none."""
-    if has_no_record(vmi, view.records):
-        return vmi.active_pods | {record.uid for record in view.records} if vmi.active_pods else None
-    return frozenset(record.uid for record in view.records)
+    return _counted(vmi, view.records)
+
+
+def uids_of_target(view: MigrationView, vmi: VirtualMachineInstance, *, migration: Migration) -> frozenset[str] | None:
+    """The same for the target of a migration, which an earlier version may just have made."""
+    if has_unrecorded_target(migration) and migration.phase in _BEFORE_HAND_OFF:
+        return None
+    return recorded_uids(view, vmi)
+
+
+def _counted(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> frozenset[str] | None:
+    uids = frozenset(record.uid for record in records)
+    if has_no_record(vmi, records):
+        return vmi.active_pods | uids if vmi.active_pods else None
+    return uids
 
 
 def may_be_made_by_nicplug(pod: LauncherPod, vmi: VirtualMachineInstance) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.build import (
+    CREATED,
     MIGRATION_UID,
     NAMESPACE,
     NODE,
@@ -79,6 +80,7 @@ STARTING, RUNNING = vmi(phase="Pending"), told(vmi(), RECORD)
 RENEWED: Json = told(vmi(phase="Pending"), {"name": "virt-launcher-vmi-fedora-00000", "uid": "gone"})
 QUEUED = migration("Pending")
 ON_ITS_WAY = migration("Scheduling", status={"targetPod": TARGET_RECORD})
+HAD_A_TARGET = {"phaseTransitionTimestamps": [{"phase": "Scheduling", "phaseTransitionTimestamp": CREATED}]}
 MOVED = counted(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), **{TARGET_POD_UID: TARGET_NODE})
 
 CASES = [
@@ -119,6 +121,29 @@ CASES = [
          migrations=(QUEUED,), own={POD_UID}),
     Case(name="upgrade: a migration that never had a target", vmi=counted(vmi(), **{POD_UID: NODE}),
          pods=(pod(), TARGET_SQUATTER), migrations=(migration("Failed"),), own={POD_UID}),
+    Case(name="upgrade: the same, and its name was counted", vmi=counted(vmi(), **{POD_UID: NODE, EVIL: NODE}),
+         pods=(pod(), TARGET_SQUATTER), migrations=(migration("Failed"),), own={POD_UID}),
+    Case(name="upgrade: the name of a migration that failed long ago is taken", vmi=RUNNING,
+         pods=(pod(), TARGET_SQUATTER), migrations=(migration("Failed", status=HAD_A_TARGET, finalizers=[]),),
+         own={POD_UID}),
+    Case(name="upgrade: the name of a migration that succeeded long ago is taken", vmi=RUNNING,
+         pods=(pod(), TARGET_SQUATTER), migrations=(migration("Succeeded", finalizers=[]),), own={POD_UID}),
+    Case(name="upgrade: the same, and an earlier version of ours has counted it",
+         vmi=told(vmi(), RECORD, active={POD_UID: NODE, EVIL: TARGET_NODE}), pods=(pod(), TARGET_SQUATTER),
+         migrations=(migration("Succeeded", finalizers=[]),), own={POD_UID}),
+    Case(name="upgrade: the name is taken before a migration that failed is through with its pods", vmi=RUNNING,
+         pods=(pod(), TARGET_SQUATTER), migrations=(migration("Failed", status=HAD_A_TARGET),), own={POD_UID}),
+    Case(name="upgrade: the target of a migration that failed a moment before",
+         vmi=counted(vmi(), **{POD_UID: NODE, TARGET_POD_UID: TARGET_NODE}), pods=(pod(), target_pod()),
+         migrations=(migration("Failed", status=HAD_A_TARGET),), own={POD_UID, TARGET_POD_UID}),
+    Case(name="upgrade: recreated in place of a target that was handed off",
+         vmi=counted(vmi(moving=migration_state()), **{POD_UID: NODE, TARGET_POD_UID: TARGET_NODE}),
+         pods=(pod(), TARGET_SQUATTER), migrations=(migration("Running"),), own={POD_UID}),
+    Case(name="upgrade: a migration that was handed off",
+         vmi=counted(vmi(moving=migration_state()), **{POD_UID: NODE, TARGET_POD_UID: TARGET_NODE}),
+         pods=(pod(), target_pod()), migrations=(migration("Running"),), own={POD_UID, TARGET_POD_UID}),
+    Case(name="upgrade: a guest that has moved, and its migration is kept to be read", vmi=MOVED,
+         pods=(target_pod(), SQUATTER), migrations=(migration("Succeeded", finalizers=[]),), own={TARGET_POD_UID}),
     Case(name="rollback, a migration meanwhile, and forward again",
          vmi=told(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), RECORD,
                   active={TARGET_POD_UID: TARGET_NODE}),
