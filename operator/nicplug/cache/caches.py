@@ -189,8 +189,8 @@ class Caches:
         ]
 
     def pods_of(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
-        """The pods whose controller is this very uid; a label is never asked (CVE-2025-64435)."""
-        return self._pods.of(vmi.uid)
+        """The pods whose controller is this very VMI; a label is never asked (CVE-2025-64435)."""
+        return self._pods.of(vmi.key, uid=vmi.uid)
 
     def migrations_of(self, key: VmiKey) -> tuple[Migration, ...]:
         """The migrations that name this VMI, oldest first; which VMI of that name they were made for is not said."""
@@ -258,6 +258,13 @@ class Caches:
     def revive_pod(self, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in a pod that was read by name, whatever its labels made the watch say of it."""
         return self._put_pod(parse_pod(raw), lives=True)
+
+    def is_owned(self, raw: Mapping[str, Any], *, vmi_uid: str) -> bool:
+        """A pod that was read by name is one of `pods_of` that VMI, once it is in sight."""
+        pod = parse_pod(raw)
+        owner = self._pods.owner_of(pod)
+        vmi = self.vmis.get(VmiKey(pod.key.namespace, owner.name)) if owner is not None else None
+        return vmi is not None and owner is not None and vmi.uid == owner.uid == vmi_uid
 
     def confirm_podless(self, key: VmiKey, *, uid: str) -> list[WorkKey]:
         """Take in that the API server has no pod for this VMI."""
@@ -334,8 +341,11 @@ class Caches:
     def _note_pod(self, pod: LauncherPod, owner: ControllerReference) -> None:
         """A pod of nicplug's is there; one that only names the VMI says nothing about those of nicplug's."""
         vmi = self.vmis.get(VmiKey(pod.key.namespace, owner.name))
-        is_told = vmi is not None and vmi.uid == owner.uid and (vmi.launcher_pods is not None or vmi.is_unprocessed)
-        if vmi is None or not is_told or any(record.uid == pod.uid for record in self.records_of(vmi)):
+        if vmi is None or vmi.uid != owner.uid:  # no owner of that name, in this namespace: no pod of any VMI
+            self._gone_pods.discard(pod.key)
+            return
+        is_told = vmi.launcher_pods is not None or vmi.is_unprocessed
+        if not is_told or any(record.uid == pod.uid for record in self.records_of(vmi)):
             self._gone_pods.discard(pod.key)
             self._podless.pop(owner.uid, None)
             return
@@ -370,11 +380,12 @@ class Caches:
         the pod that it has moved to.
         """
         vmi = self.vmis.get(key)
-        moves = vmi is not None and bool(vmi.migration_state.migration_uid)
-        moves = moves or any(not item.is_final for item in self.migrations_of(key))
+        if vmi is None or vmi.uid != uid:
+            return
+        moves = bool(vmi.migration_state.migration_uid) or any(not item.is_final for item in self.migrations_of(key))
         if not is_end:
             self._podless.pop(uid, None)
-        elif not self._pods.of(uid) and not moves:
+        elif not self._pods.of(key, uid=uid) and not moves:
             self.confirm_podless(key, uid=uid)
 
     def _forget_pod(self, pod: LauncherPod) -> None:
@@ -443,7 +454,7 @@ class Caches:
             item.key
             for vmi, uid in vmis
             for item in self.migrations_of(vmi)
-            if not item.is_final or len(self._pods.of(uid)) > 1
+            if not item.is_final or len(self._pods.of(vmi, uid=uid)) > 1
         ]
         return _unique([*(vmi for vmi, _ in vmis), *migrations])
 

@@ -1,4 +1,9 @@
-"""Which records of a kind are controlled by which owner, by the owner's uid; labels and names prove nothing."""
+"""Which records of a kind are controlled by which owner; labels and names of the records prove nothing.
+
+An owner is found by its uid, in its own namespace, and under its own name. The garbage collector takes a reference
+across namespaces, or to another name, for one to an owner that does not exist, and so does this: else somebody in
+another namespace could have pods counted among those of a VMI whose uid he has read.
+"""
 
 from collections import defaultdict
 from typing import Generic, Protocol, TypeVar
@@ -23,6 +28,8 @@ class Owned(Protocol):
 
 
 R = TypeVar("R", bound=Owned)
+# Namespace, name, uid.
+_Owner = tuple[str, str, str]
 
 
 class OwnerIndex(Generic[R]):
@@ -34,7 +41,7 @@ class OwnerIndex(Generic[R]):
 
     def __init__(self, *, owner_kind: str) -> None:
         self._owner = (KUBEVIRT_API_VERSION, owner_kind)
-        self._by_uid: defaultdict[str, dict[ObjectKey, R]] = defaultdict(dict)
+        self._by_owner: defaultdict[_Owner, dict[ObjectKey, R]] = defaultdict(dict)
 
     def owner_of(self, record: R) -> ControllerReference | None:
         """Its owner, when that is of the kind."""
@@ -44,17 +51,20 @@ class OwnerIndex(Generic[R]):
     def add(self, record: R) -> None:
         """Keep the record, if it has such an owner."""
         if (owner := self.owner_of(record)) is not None:
-            self._by_uid[owner.uid][record.key] = record
+            self._by_owner[record.key.namespace, owner.name, owner.uid][record.key] = record
 
     def drop(self, record: R) -> None:
         """Forget the record, which may not be here."""
-        if record.owner is None or record.owner.uid not in self._by_uid:
+        if record.owner is None:
             return
-        siblings = self._by_uid[record.owner.uid]
+        owner = (record.key.namespace, record.owner.name, record.owner.uid)
+        if owner not in self._by_owner:
+            return
+        siblings = self._by_owner[owner]
         siblings.pop(record.key, None)
         if not siblings:
-            del self._by_uid[record.owner.uid]
+            del self._by_owner[owner]
 
-    def of(self, uid: str) -> tuple[R, ...]:
+    def of(self, key: ObjectKey, *, uid: str) -> tuple[R, ...]:
         """The records of that owner."""
-        return tuple(self._by_uid.get(uid, {}).values())
+        return tuple(self._by_owner.get((key.namespace, key.name, uid), {}).values())

@@ -32,7 +32,7 @@ class Revisions:
 
     def of(self, vm: VirtualMachine) -> tuple[VmRevision, ...]:
         """The revisions whose controller is this very uid."""
-        return self._owned.of(vm.uid)
+        return self._owned.of(vm.key, uid=vm.uid)
 
     def start_of(self, vmi: VirtualMachineInstance) -> VmRevision | None:
         """The revision that the VMI was started from, if it is its owner's."""

@@ -105,7 +105,7 @@ class Executor:
         """
         metadata = mapping(answer.get("metadata"))
         owner, uid = controller_reference(metadata), text(metadata.get("uid"))
-        if owner is not None and owner.uid == action.owner_uid:
+        if owner is not None and self.caches.is_owned(answer, vmi_uid=action.owner_uid):
             self.on_dirty(self.caches.revive_pod(answer))
             if self.caches.is_own_pod(uid, vmi=VmiKey(action.key.namespace, owner.name)):
                 return
@@ -169,8 +169,7 @@ class Executor:
             if known is not None:
                 self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=action.key, uid=known.uid))
             answer = {}
-        owner = controller_reference(mapping(answer.get("metadata")))
-        if owner is not None and owner.uid == action.owner_uid:
+        if answer and self.caches.is_owned(answer, vmi_uid=action.owner_uid):
             self.on_dirty([*self.caches.revive_pod(answer), action.migration])
             if _is_one_of(action.uids, answer):
                 return

@@ -173,6 +173,14 @@ class TestPodsOf:
     def test_a_pod_of_a_former_vmi_of_that_name(self) -> None:
         assert self._names(pod(name="b", owner_uid="former")) == set()
 
+    def test_a_pod_of_another_namespace_enters_no_view(self) -> None:
+        assert self._names(pod(name="b", namespace="attacker")) == set()
+
+    def test_a_pod_whose_owner_of_that_uid_has_another_name(self) -> None:
+        raw = pod(name="b")
+        raw["metadata"]["ownerReferences"][0]["name"] = "whatever"
+        assert self._names(raw) == set()
+
     def test_a_pod_that_has_changed_hands(self) -> None:
         """An orphaning delete takes the ownerReferences away: the pod must not be deleted as ours."""
         assert self._names(pod(name="a", version=1), pod(name="a", version=2, ownerReferences=[])) == set()
@@ -228,6 +236,17 @@ class TestPodless:
         assert caches.observe(CachedKind.POD, pod(version=2)) == [], "a late line"
         assert caches.revive_pod(pod(version=2)) == [VMI]
         assert len(caches.pods_of(a_vmi(vmi()))) == 1
+
+    @pytest.mark.parametrize("name", ["vmi-fedora", "whatever"])
+    def test_a_pod_of_another_namespace_takes_nothing_back(self, name: str) -> None:
+        caches = _caches((CachedKind.VMI, vmi()), (CachedKind.VMI, vmi(namespace="attacker", uid="theirs")))
+        caches.confirm_podless(VMI, uid=VMI_UID)
+        evil = pod(uid="evil", namespace="attacker")
+        evil["metadata"]["ownerReferences"][0]["name"] = name
+        caches.observe(CachedKind.POD, evil)
+        assert caches.podless_since(a_vmi(vmi())) is not None
+        caches.forget(CachedKind.POD, evil)
+        assert caches.podless_since(a_vmi(vmi())) is not None
 
     def test_what_was_asked_is_true_until_there_is_a_pod(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()))

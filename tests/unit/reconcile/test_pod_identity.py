@@ -89,6 +89,17 @@ async def test_a_squatter_of_the_first_name_blocks_no_start(labels: Json, annota
     assert evil not in status["activePods"]
 
 
+@pytest.mark.parametrize("owner", [{"kind": "ReplicaSet"}, {"name": "whatever"}], ids=["of a kind", "of a name"])
+async def test_a_squatter_whose_owner_is_not_quite_the_vmi_blocks_no_start(owner: Json) -> None:
+    """It is not among the VMI's pods, so that its name has to be remembered."""
+    bench = Starting()
+    bench.owner |= owner
+    evil = bench.squat(labels=LABELS, annotations=DIGEST)
+    status = await bench.settle()
+    assert [row["uid"] for row in status["launcherPods"]] == [_made(bench)["metadata"]["uid"]]
+    assert evil not in status["activePods"]
+
+
 def _made(bench: Bench) -> Json:
     """The living pod of the operator's."""
     pods = [pod for pod in bench.cluster.all(PODS) if pod["metadata"]["uid"] in bench.cluster.made]
