@@ -12,6 +12,8 @@ from nicplug.model.pod_record import PodRecord
 
 # Each is given time for its record. Two leaders that meet make two at most, and a third covers a lost answer.
 _MOST_UNRECORDED = 3
+# Only a leader that was held up records one of them later, and the few that it can have made are among the first.
+_MOST_DISCARDED = 16
 
 
 class MadePods:
@@ -24,6 +26,7 @@ class MadePods:
         self._made: defaultdict[str, dict[str, PodRecord]] = defaultdict(dict)
         self._taken: defaultdict[str, set[PodKey]] = defaultdict(set)
         self._unrecorded: defaultdict[str, dict[str, datetime]] = defaultdict(dict)
+        self._discarded: defaultdict[str, set[str]] = defaultdict(set)
 
     def add(self, record: PodRecord, *, vmi_uid: str) -> None:
         """The API server has answered our POST with this pod."""
@@ -54,6 +57,15 @@ class MadePods:
         """When such pods were first heard of, by uid; until one is recorded."""
         return dict(self._unrecorded[needed_by]) if needed_by in self._unrecorded else {}
 
+    def note_discarded(self, pod_uid: str, *, vmi_uid: str) -> None:
+        """This process deletes a pod that no status records; a leader that was held up may still record it."""
+        if len(self._discarded[vmi_uid]) < _MOST_DISCARDED:
+            self._discarded[vmi_uid].add(pod_uid)
+
+    def discarded(self, vmi_uid: str) -> frozenset[str]:
+        """The uids of such pods; for as long as there is the VMI."""
+        return frozenset(self._discarded[vmi_uid]) if vmi_uid in self._discarded else frozenset()
+
     def note_recorded(self, needed_by: str, *, vmi_uid: str, uids: Iterable[str]) -> None:
         """A status names these pods."""
         self._unrecorded.pop(needed_by, None)
@@ -70,5 +82,5 @@ class MadePods:
 
     def forget(self, uid: str) -> None:
         """A VMI or a migration is gone."""
-        for notes in (self._made, self._taken, self._unrecorded):
+        for notes in (self._made, self._taken, self._unrecorded, self._discarded):
             notes.pop(uid, None)

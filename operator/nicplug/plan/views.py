@@ -104,6 +104,7 @@ class VmiView:
         records: of the pods that nicplug has made.
         gone: uids of those that are known not to exist any more.
         taken: names that a launcher pod cannot have, since somebody else's pod has them.
+        discarded: uids of pods that this process has deleted because no status recorded them.
         unrecorded: when pods that another leader may be about to record were first heard of, by uid; not of all, where
             there are many.
     """
@@ -132,6 +133,7 @@ class VmiView:
     gone: frozenset[str] = frozenset()
     taken: frozenset[PodKey] = frozenset()
     unrecorded: Mapping[str, datetime] = field(default_factory=dict)
+    discarded: frozenset[str] = frozenset()
 
     @property
     def hotplug_enabled(self) -> bool:

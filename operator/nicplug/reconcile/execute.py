@@ -118,6 +118,8 @@ class Executor:
     async def _delete(self, action: Delete) -> None:
         resource, kind = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
+        if action.unrecorded_of:  # before it is sent: the answer may get lost
+            self.caches.made_pods.note_discarded(action.uid, vmi_uid=action.unrecorded_of)
         try:
             answer = await self.api.delete(
                 resource, name=name, namespace=namespace, uid=action.uid, version=action.version

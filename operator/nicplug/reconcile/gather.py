@@ -86,6 +86,7 @@ class Gatherer:
             gone=frozenset(record.uid for record in records if self.caches.pods.is_gone(record.uid)),
             taken=self.caches.made_pods.taken(vmi.uid),
             unrecorded=self.caches.made_pods.unrecorded(vmi.uid),
+            discarded=self.caches.made_pods.discarded(vmi.uid),
             attachments=self.caches.attachments_of(vmi, vm=vm),
             migrations=migrations,
             has_lost_migration=has_lost_migration(vmi, migrations=self.caches.migrations),

@@ -144,6 +144,32 @@ async def test_of_two_leaders_the_one_that_records_first_has_the_guest() -> None
     assert second.api.writes == [("create", PODS)], "the second one has deleted or recorded nothing"
 
 
+async def test_a_record_that_comes_after_the_end_of_its_pod_does_not_fail_a_vmi() -> None:
+    """A leader is held up between POST and record; the next one has deleted the pod, which nobody had recorded."""
+    first = Starting()
+    second = first.restarted()
+    await first.reconciler.reconcile(VMI)
+    (lost,) = first.cluster.all(PODS)
+    for _ in range(7):
+        second.watch()
+        await second.reconciler.reconcile(VMI)
+        if lost["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in first.cluster.all(PODS)}:
+            break
+        first.cluster.pass_time(1)
+    for _ in range(2):  # a report waits for company; it has heard of nothing since
+        await first.reconciler.reconcile(VMI)
+        first.cluster.pass_time(1)
+    assert [row["uid"] for row in first.status()["launcherPods"]] == [lost["metadata"]["uid"]]
+    for _ in range(6):
+        second.watch()
+        await second.reconciler.reconcile(VMI)
+        first.cluster.pass_time(1)
+    status = second.status()
+    assert status["phase"] not in ("", "Pending", "Failed")
+    assert "reason" not in status
+    assert [row["uid"] for row in status["launcherPods"]] == [_made(second)["metadata"]["uid"]]
+
+
 async def test_a_pod_that_a_tenant_puts_in_place_of_ours_before_the_record_does_not_count() -> None:
     bench = Starting()
     await bench.reconciler.reconcile(VMI)

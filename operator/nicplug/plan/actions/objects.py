@@ -40,12 +40,14 @@ class Delete:
 
     Attributes:
         version: resourceVersion that it must still have; None: whatever has become of it. Part of no comparison.
+        unrecorded_of: uid of the VMI that a pod which no status records may have been made to start; else "".
     """
 
     kind: Kind
     key: ObjectKey
     uid: str
     version: int | None = field(default=None, compare=False)
+    unrecorded_of: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ from nicplug.plan.vmi.pod_networks import (
 )
 from nicplug.plan.vmi.policy_problems import announce_policy_problems
 from nicplug.plan.vmi.readiness import plan_readiness
-from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew
+from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew, was_discarded
 from nicplug.plan.vmi.roll_back import plan_roll_back
 from nicplug.plan.vmi.start_failure import announce_start_failure
 from nicplug.plan.vmi.status import plan_conditions, pod_members
@@ -125,7 +125,7 @@ def _delete_leftovers(view: VmiView, pods: Sequence[LauncherPod]) -> Plan:
     """Before another one is made, and only while nobody has recorded one of them."""
     vmi = view.vmi
     check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
-    deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in pods]
+    deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, unrecorded_of=vmi.uid) for pod in pods]
     return Plan(actions=(check, *deletions), announcements=tuple(map(announce_leftover, pods)))
 
 
@@ -143,7 +143,8 @@ def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan
 def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan:
     vmi, status = view.vmi, view.vmi.read_status()
     moving_since = view.podless_since if may_have_moved(view) else None
-    decision = decide_phase(vmi=vmi, pod=pod, moving_since=moving_since, is_renewed=is_outdated(view, pod), now=now)
+    is_renewed = is_outdated(view, pod) or was_discarded(view, pod)
+    decision = decide_phase(vmi=vmi, pod=pod, moving_since=moving_since, is_renewed=is_renewed, now=now)
     phase = decision.phase
     records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
     nics = plan_nics(view, pod=pod, phase=phase, records=records, now=now)

@@ -48,7 +48,7 @@ def decide_phase(
     Args:
         pod: the pod that runs the guest; None when it is known that there is none.
         moving_since: since when it is known that the pod is gone and the guest may be in its target pod; else None.
-        is_renewed: the pod has never had a node, and makes room for one that is made from the present spec.
+        is_renewed: the pod has never had a guest, and makes room for another one.
     """
     if is_renewed or (vmi.is_unprocessed and pod is None):
         return PhaseDecision(phase=VmiPhase.PENDING)

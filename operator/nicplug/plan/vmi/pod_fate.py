@@ -18,7 +18,7 @@ _GONE = Explanation(
 
 def what_ends(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase) -> Explanation | None:
     """Who or what takes the pod from a VMI that nobody asked to stop; None while nothing does."""
-    if view.vmi.deleting:
+    if view.vmi.deleting or phase is VmiPhase.PENDING:  # with a pod only while that makes room for another one
         return None
     if pod is None:
         return _GONE if phase is VmiPhase.FAILED and not view.vmi.is_final else None

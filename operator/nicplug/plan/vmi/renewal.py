@@ -26,6 +26,17 @@ def is_outdated(view: VmiView, pod: LauncherPod | None) -> bool:
     return pod.made_with != pod_spec_digest(view.vmi, settings=view.settings, config=view.config)
 
 
+def was_discarded(view: VmiView, pod: LauncherPod | None) -> bool:
+    """It was deleted here, since nobody had recorded it, while a leader before this one was about to record it.
+
+    Its record has come after its end: no guest was ever in it, and the VMI gets another one.
+    """
+    recorded = {record.uid for record in view.vmi.launcher_pods or ()}
+    discarded = recorded & view.discarded
+    is_over = pod is None or (pod.is_down_or_going and pod.uid in discarded)
+    return is_over and bool(discarded) and recorded - discarded <= view.gone and is_starting(view.vmi)
+
+
 def renew(view: VmiView, pod: LauncherPod | None, *, phase: VmiPhase) -> Delete | None:
     """Delete it, once the VMI says Pending: with no pod in a later phase, it would have lost its guest.
 
