@@ -108,6 +108,19 @@ def _made(bench: Bench) -> Json:
     return living[0]
 
 
+async def test_one_look_alike_a_second_does_not_keep_a_vm_from_starting() -> None:
+    bench = Starting()
+    for number in range(30):
+        bench.name = f"x{number}"
+        bench.squat(labels=LABELS, annotations=DIGEST)
+        bench.watch()
+        await bench.reconciler.reconcile(VMI)
+        bench.cluster.pass_time(1)
+    status = bench.status()
+    assert [row["uid"] for row in status["launcherPods"]] == [_made(bench)["metadata"]["uid"]]
+    assert bench.api.writes.count(("create", PODS)) == 1
+
+
 async def test_a_pod_whose_answer_was_lost_is_replaced_not_believed() -> None:
     bench = Starting()
     bench.api.after = [_fail(Unavailable("time-out after the write"))]

@@ -12,7 +12,7 @@ from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNO
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
-from nicplug.plan.actions import Action, Annotate, Delete, Kind, PatchFinalizers, SetLabel
+from nicplug.plan.actions import Action, Annotate, Kind, PatchFinalizers, SetLabel
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.hand_off import hand_off, label_target_node, request_abort
 from nicplug.plan.migration.target_networks import missing_interfaces
@@ -21,7 +21,7 @@ from nicplug.plan.migration.timeouts import NODE_AGENT_PATIENCE, agent_deadline
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.launcher_pod import target_pod_key
-from nicplug.plan.vmi.own_pods import announce_taken_name, leftovers, record_of, waits_for_record
+from nicplug.plan.vmi.own_pods import announce_taken_name, around_creation, leftovers, record_of, waits_for_record
 from nicplug.plan.vmi.state_patches import mark_failed
 from nicplug.plan.vmi.stray_pods import announce_leftover
 
@@ -66,11 +66,11 @@ def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effe
     migration, unrecorded = facts.migration, leftover_targets(view, facts)
     if waits_for_record(view, unrecorded, now=now) is not None:
         return Effects()
-    deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in unrecorded]
+    before, after = around_creation(view, unrecorded)
     create = create_target_pod(view, facts.vmi)
     wanted = target_pod_key(facts.vmi, migration_uid=migration.uid)
     return Effects(
-        actions=(*deletions, create),
+        actions=(*before, create, *after),
         announcements=(
             *map(announce_leftover, unrecorded),
             normal("SuccessfulCreate", f"Created migration target pod {create.key.name}"),

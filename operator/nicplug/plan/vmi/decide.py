@@ -44,7 +44,7 @@ from nicplug.plan.vmi.migration_required import with_migration_required
 from nicplug.plan.vmi.moving import is_moving, target_pod
 from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
 from nicplug.plan.vmi.outdated_attachments import announce_outdated_attachments
-from nicplug.plan.vmi.own_pods import announce_taken_name, leftovers, taken_names, waits_for_record
+from nicplug.plan.vmi.own_pods import announce_taken_name, around_creation, leftovers, taken_names, waits_for_record
 from nicplug.plan.vmi.phase import decide_phase
 from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.pod_networks import (
@@ -94,8 +94,12 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
     unrecorded = leftovers(view, vmi)
     if (due := waits_for_record(view, unrecorded, now=now)) is not None:
         return Plan(again_at=due, notes=("another leader may have made a pod, and be about to record it",))
-    if unrecorded:
-        return _delete_leftovers(view, unrecorded)
+    plan = _plan_new_pod(view, now=now)
+    return _delete_leftovers(view, unrecorded, plan) if unrecorded else plan
+
+
+def _plan_new_pod(view: VmiView, *, now: datetime) -> Plan:
+    vmi = view.vmi
     if refusal := refuse_unregistered_plugin(vmi=vmi, config=view.config):
         return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
     forbidden = networks_to_allow_later(view)
@@ -121,12 +125,13 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
     return Plan(actions=(pod,), announcements=(event, *announce_taken_name(pod, launcher_pod_key(vmi))))
 
 
-def _delete_leftovers(view: VmiView, pods: Sequence[LauncherPod]) -> Plan:
-    """Before another one is made, and only while nobody has recorded one of them."""
+def _delete_leftovers(view: VmiView, pods: Sequence[LauncherPod], plan: Plan) -> Plan:
+    """While another one is made, and only while nobody has recorded one of them."""
     vmi = view.vmi
     check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
-    deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, unrecorded_of=vmi.uid) for pod in pods]
-    return Plan(actions=(check, *deletions), announcements=tuple(map(announce_leftover, pods)))
+    before, after = around_creation(view, pods, unrecorded_of=vmi.uid)
+    told = (*map(announce_leftover, pods), *plan.announcements)
+    return replace(plan, actions=(check, *before, *plan.actions, *after), announcements=told)
 
 
 def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan:

@@ -1,5 +1,6 @@
 """The end of a VMI: pods first, then the finalizers. It stays visible until nothing of it runs."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from nicplug.model.metadata import objects
@@ -21,8 +22,17 @@ def plan_end(view: VmiView, *, now: datetime) -> Plan:
     """What to do for a VMI that is being deleted."""
     # What nobody has recorded is deleted too, but not waited for: it may be somebody else's, and has no guest.
     doubtful = leftovers(view, view.vmi) if view.refusal is None else ()
-    if view.pods or view.orphans or doubtful:
+    if view.pods or view.orphans:
         return _plan_pods_end(view, doubtful, now=now)
+    plan = _plan_last(view, now=now)
+    doomed = [pod for pod in doubtful if not pod.deleting]
+    deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in doomed]
+    told = (*plan.announcements, *map(_deleted, doomed))
+    return replace(plan, actions=(*plan.actions, *deletions), announcements=told)
+
+
+def _plan_last(view: VmiView, *, now: datetime) -> Plan:
+    """What is left to do when no pod is."""
     vmi = view.vmi
     # Only with this finalizer was a pod ever made.
     if VMI_FINALIZER in vmi.finalizers and not view.is_podless:

@@ -14,7 +14,7 @@ from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Create
+from nicplug.plan.actions import Create, Delete, Kind
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView, VmiView
@@ -190,6 +190,20 @@ def may_be_made_by_nicplug(pod: LauncherPod, vmi: VirtualMachineInstance) -> boo
 def leftovers(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
     """The pods that nicplug may have made and that nobody has recorded, without those that are on their way out."""
     return tuple(pod for pod in view.foreign_pods if not pod.deleting and may_be_made_by_nicplug(pod, vmi))
+
+
+def around_creation(
+    view: VmiView | MigrationView, pods: Sequence[LauncherPod], *, unrecorded_of: str = ""
+) -> tuple[list[Delete], list[Delete]]:
+    """The deletions of leftovers: those that come before another pod is made, and those that come after.
+
+    Those that were given time may be nicplug's own, and take up the room that the new one needs. The others would
+    keep it from being made, if somebody makes one after the other.
+    """
+    deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, unrecorded_of=unrecorded_of) for pod in pods]
+    return [item for item in deletions if item.uid in view.unrecorded], [
+        item for item in deletions if item.uid not in view.unrecorded
+    ]
 
 
 def waits_for_record(view: VmiView | MigrationView, pods: Sequence[LauncherPod], *, now: datetime) -> datetime | None:

@@ -76,6 +76,12 @@ def test_another_leader_has_time_to_record_his_target() -> None:
     assert [type(item) for item in late.actions if isinstance(item, (Create, Delete))] == [Delete, Create]
 
 
+def test_many_that_look_so_keep_no_vm_from_moving() -> None:
+    """Only the first few are given time (`cache.made_pods`); the others are deleted when the target has been made."""
+    plan = plan_migration(pending(target_pod(uid="4th", annotations={**DIGEST}), unrecorded={EVIL: NOW}), now=later(1))
+    assert [type(item) for item in plan.actions if isinstance(item, (Create, Delete))] == [Create, Delete]
+
+
 def test_the_record_is_written_with_the_phase() -> None:
     raw = migration("Pending", status={"phaseTransitionTimestamps": TIMES})
     status = status_of(plan_migration(migration_view(raw, running(), pod(), target_pod(ready=False)), now=NOW))

@@ -213,10 +213,12 @@ class TestStart:
 
     def test_a_pod_that_nobody_records_is_deleted_and_another_made(self) -> None:
         view = vmi_view(vmi(phase=""), foreign=[pod(uid=EVIL, annotations={**DIGEST})], unrecorded={EVIL: NOW})
-        check, delete = plan_vmi(view, now=later(5)).actions
+        check, delete, instead = plan_vmi(view, now=later(5)).actions
         assert isinstance(check, CheckUnchanged)
         assert isinstance(delete, Delete)
         assert delete.uid == EVIL
+        assert isinstance(instead, Create)
+        assert instead.key.name != POD_NAME
         going = pod(uid=EVIL, annotations={**DIGEST}, deleting=True)
         (create,) = plan_vmi(vmi_view(vmi(phase=""), foreign=[going], unrecorded={EVIL: NOW}), now=later(5)).actions
         assert isinstance(create, Create)
@@ -225,7 +227,7 @@ class TestStart:
     def test_many_that_look_so_keep_no_vm_from_starting(self) -> None:
         """Only the first few are given time (`cache.made_pods`)."""
         view = vmi_view(vmi(phase=""), foreign=[pod(uid="4th", annotations={**DIGEST})], unrecorded={EVIL: NOW})
-        assert [type(action) for action in plan_vmi(view, now=later(1)).actions] == [CheckUnchanged, Delete]
+        assert [type(action) for action in plan_vmi(view, now=later(1)).actions] == [CheckUnchanged, Create, Delete]
 
 
 def _with(view: VmiView, **settings: Any) -> VmiView:
@@ -312,6 +314,12 @@ def test_leftovers_are_deleted_beside_a_running_guest_and_others_are_left_alone(
     assert isinstance(check, CheckUnchanged)
     assert isinstance(delete, Delete)
     assert delete.key.name == "b"
+
+
+def test_one_look_alike_after_the_other_does_not_hold_a_vmi_that_is_deleted() -> None:
+    """With each pass there is another one; those that are left go with their owner."""
+    view = vmi_view(told(vmi(deleting=True), RECORD), foreign=[pod(uid=EVIL, annotations={**DIGEST})])
+    assert [type(action).__name__ for action in plan_vmi(view, now=NOW).actions] == ["PatchFinalizers", "Delete"]
 
 
 def test_a_foreign_pod_does_not_hold_a_vmi_that_is_deleted() -> None:
