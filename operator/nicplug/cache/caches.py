@@ -106,12 +106,11 @@ class Caches:
                 return self._vm_keys(self.vms.put(parse_vm(raw)))
             case CachedKind.VMI:
                 vmi = parse_vmi(raw)
+                before = self.vmis.get(vmi.key)
                 change = self.vmis.put(vmi)
                 if self.vmis.get(vmi.key) is vmi:
                     self._stamp(vmi)
-                    if vmi.launcher_pods is not None:
-                        uids = (record.uid for record in vmi.launcher_pods)
-                        self.made_pods.note_recorded(vmi.uid, vmi_uid=vmi.uid, uids=uids)
+                    self._note_records(vmi, before=before)
                     self._vmis_by_attachment.put(vmi)
                     self._pending.put(vmi, raw)
                 return self._vmi_keys(change)
@@ -289,6 +288,15 @@ class Caches:
         key = PodKey(text(metadata.get("namespace")), text(metadata.get("name")))
         record = PodRecord(key=key, uid=text(metadata.get("uid")), migration_uid=migration_uid)
         self.made_pods.add(record, vmi_uid=vmi_uid)
+
+    def _note_records(self, vmi: VirtualMachineInstance, *, before: VirtualMachineInstance | None) -> None:
+        """A record that a status has lost is remembered until a status has it again: the guest runs on."""
+        if vmi.launcher_pods is not None:
+            uids = (record.uid for record in vmi.launcher_pods)
+            self.made_pods.note_recorded(vmi.uid, vmi_uid=vmi.uid, uids=uids)
+        elif before is not None and before.uid == vmi.uid:
+            for record in before.launcher_pods or ():
+                self.made_pods.add(record, vmi_uid=vmi.uid)
 
     def gone_pods_of(self, migration: Migration) -> frozenset[PodKey]:
         """The pods that this migration has asked for, and that do not exist."""

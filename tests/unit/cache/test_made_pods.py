@@ -110,3 +110,16 @@ def test_nothing_is_kept_of_what_is_gone() -> None:
     made.note_unrecorded("c", needed_by=VMI_UID, now=NOW)
     made.forget(VMI_UID)
     assert (made.of(VMI_UID), made.taken(VMI_UID), made.unrecorded(VMI_UID)) == ((), frozenset(), {})
+
+
+def test_a_record_that_a_status_has_lost_is_remembered_until_a_status_has_it_again() -> None:
+    """A guest whose status somebody had emptied lost its pod, which was made again."""
+    caches = Caches(clock=lambda: NOW)
+    recorded = vmi(version=1)
+    recorded.setdefault("status", {})["launcherPods"] = [{"name": POD_NAME, "uid": POD_UID}]
+    caches.observe(CachedKind.VMI, recorded)
+    caches.observe(CachedKind.VMI, {**vmi(version=2), "status": {}})
+    (known,) = caches.vmis
+    assert [item.uid for item in caches.records_of(known)] == [POD_UID]
+    caches.observe(CachedKind.VMI, {**recorded, "metadata": vmi(version=3)["metadata"]})
+    assert caches.made_pods.of(VMI_UID) == ()
