@@ -5,6 +5,9 @@ when an object is read, filled in again before anything made of the record is se
 an object looks like a mark is elided itself.
 """
 
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any
 
 ELIDED = "nicplug.io/elided"
@@ -19,8 +22,98 @@ ELIDED_ENTRIES = "nicplug.io/elided-entries"
 MARKS = frozenset({ELIDED, ELIDED_MEMBERS, ELIDED_ENTRIES})
 
 
+def said(value: Any) -> str:
+    """A text, also of a value that is elided: then one that is valid nowhere, but not the empty one of a missing value.
+
+    No name of Kubernetes, MAC address or the like looks like it.
+    """
+    if isinstance(value, dict) and ELIDED in value:
+        return f"(too large: {value[ELIDED]})"
+    return value if isinstance(value, str) else ""
+
+
 def has_elided(value: Any) -> bool:
     """Whether any part of the value is elided."""
     if isinstance(value, dict):
         return not MARKS.isdisjoint(value) or any(map(has_elided, value.values()))
     return isinstance(value, list) and any(map(has_elided, value))
+
+
+MANY_MEMBERS = 1024
+"""More members than that get their mark as one text, fewer as the marks of each."""
+
+_ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
+_ESCAPES_OF_LINES = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
+
+
+def text_mark(canonical: bytes) -> str:
+    """The mark of a value, by its text as the API server writes it."""
+    return f"{hashlib.sha256(canonical).hexdigest()}/{len(canonical)}"
+
+
+def group_mark(marks: Mapping[str, str]) -> str:
+    """The mark of members, by those of each: so that it can be told of those that are there and those elided."""
+    return text_mark(_canonical(marks))
+
+
+def go_escaped(text: bytes) -> bytes:
+    """The same JSON with Go's escapes."""
+    for plain, escaped in _ESCAPES if text.isascii() else (*_ESCAPES, *_ESCAPES_OF_LINES):
+        text = text.replace(plain, escaped)
+    return text
+
+
+def aligned(one: Any, other: Any) -> tuple[Any, Any]:
+    """The two values, with marks in both for what is elided in one and is the same in the other.
+
+    The same value may be elided in one object and not in another: what stands beside it counts too. So nothing that
+    is compared may be compared as it stands.
+    """
+    if one == other or not (has_elided(one) or has_elided(other)):
+        return one, other
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = [aligned(*pair) for pair in zip(one, other, strict=True)]
+        return [first for first, _ in pairs], [second for _, second in pairs]
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return _matched(one, other), _matched(other, one)
+    one, other = _matched(one, other), _matched(other, one)
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return one, other
+    both = {name: aligned(one[name], other[name]) for name in one.keys() & other.keys()}
+    return (
+        {name: both[name][0] if name in both else value for name, value in one.items()},
+        {name: both[name][1] if name in both else value for name, value in other.items()},
+    )
+
+
+def _matched(value: Any, marked: Any) -> Any:
+    """The value; with the marks of `marked` for what has the same content."""
+    if not isinstance(marked, dict):
+        return value
+    found = [mark for mark in (ELIDED, ELIDED_MEMBERS) if mark in marked]
+    if not found or (isinstance(value, dict) and not MARKS.isdisjoint(value)):
+        return value
+    if marked.keys() == {ELIDED}:
+        return marked if _mark_of(value) == marked[ELIDED] else value
+    if len(found) > 1 or not isinstance(value, dict):
+        return value
+    rest = {name: item for name, item in value.items() if name not in marked}
+    if members_mark(rest) != marked[found[0]]:
+        return value
+    return {name: item for name, item in value.items() if name in marked} | {found[0]: marked[found[0]]}
+
+
+def members_mark(members: Mapping[str, Any]) -> str:
+    """The mark of members together, some of which may be elided themselves."""
+    return group_mark({name: _mark_of(item) for name, item in members.items()})
+
+
+def _mark_of(value: Any) -> str:
+    if isinstance(value, dict) and value.keys() == {ELIDED}:
+        return str(value[ELIDED])
+    return text_mark(_canonical(value))
+
+
+def _canonical(value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return go_escaped(text.encode(errors="surrogatepass"))

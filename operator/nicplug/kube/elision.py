@@ -4,26 +4,43 @@ The API server stores objects of 1.5 MB in any shape, and whoever may write one 
 objects each would need up to 30 times that. So a text is split at the few places that nicplug knows, without looking
 into the rest; what is too large there is replaced by a mark with its digest (`nicplug.elided`).
 
-What is elided follows from a place and what is in it alone, never from the size of the object around it: the same
-template gives the same marks in a VM, in its VMI and in the ControllerRevision that remembers it.
+What is elided follows from a place, what is in it, and the budget of the few places that have one: nearly always the
+same template gives the same marks in a VM, in its VMI and in the ControllerRevision that remembers it. Where it does
+not, `nicplug.elided.aligned` finds out.
 """
 
-import hashlib
-from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+import re
+from collections import deque
+from collections.abc import Collection, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from nicplug.elided import ELIDED, ELIDED_ENTRIES, ELIDED_MEMBERS, MARKS
-from nicplug.kube import go_json
-from nicplug.kube.places import OBJECT, Entries, Place
+from nicplug.elided import (
+    ELIDED,
+    ELIDED_ENTRIES,
+    ELIDED_MEMBERS,
+    MANY_MEMBERS,
+    MARKS,
+    go_escaped,
+    group_mark,
+    text_mark,
+)
+from nicplug.kube.places import OBJECT, Entries, Nic, Place
 
 _MARK = ELIDED.encode()
+# Each of its letters as it is, or escaped.
+_SPELLED_MARK = re.compile("".join(rf"(?:\\?{re.escape(char)}|\\u00(?i:{ord(char):02x}))" for char in ELIDED).encode())
 # Nothing that is smaller is worth a look: no place in it can be too large, and no `managedFields` to speak of.
 _TOO_SMALL = 2048
 _DEEP = 100
-_MANY_MEMBERS = 1024
+# Commas and opening brackets; a template of 255 NICs has 3,000.
+_MOST_TOKENS = 50_000
+# Where a text above `_WIDEST` bytes has one emoji, Python keeps it in four times as many.
+_WIDEST = 64 * 1024
+_TIGHT_WHOLE = 1024
+_TIGHT_LIMIT = 256
 # KubeVirt's lists of interfaces and networks end at 256.
 _MOST_ENTRIES = 300
 
@@ -39,9 +56,11 @@ class Lost(Exception):
     """A mark stands for something that is in none of the objects that were read."""
 
 
-def is_small(text: bytes) -> bool:
+def is_small(text: bytes, *, is_canonical: bool = True) -> bool:
     """There is nothing to take out of it, and Python can parse it."""
-    return len(text) <= _TOO_SMALL and _MARK not in text and text.count(b"{") + text.count(b"[") < _DEEP
+    if len(text) > _TOO_SMALL or _MARK in text or text.count(b"{") + text.count(b"[") >= _DEEP:
+        return False
+    return is_canonical or not _may_spell_mark(text)
 
 
 def slim(
@@ -61,7 +80,7 @@ def slim(
     Raises:
         RecursionError: it is nested too deep: `deep_json.prune` it first.
     """
-    if is_small(text):
+    if is_small(text, is_canonical=is_canonical):
         return text
     try:
         members: dict[str, Any] = _object(text)
@@ -70,9 +89,15 @@ def slim(
     if "metadata" in members:
         members["metadata"] = _without_managed_fields(members["metadata"])
     shorter = _encode(members)
-    if is_whole or (len(shorter) <= OBJECT.whole and _MARK not in shorter):
+    is_suspicious = not is_canonical and _may_spell_mark(shorter)
+    if is_whole or (len(shorter) <= OBJECT.whole and _MARK not in shorter and not is_suspicious):
         return shorter
-    return _encode(_Slimming(is_canonical, contents).members(members, OBJECT))
+    return _encode(_Slimming(is_canonical, contents, is_suspicious).members(members, OBJECT))
+
+
+def _may_spell_mark(text: bytes) -> bool:
+    """A mark may stand in it with escapes, as in what is kept as it was sent."""
+    return (b"\\u00" in text or b"\\/" in text) and _SPELLED_MARK.search(text) is not None
 
 
 def _without_managed_fields(metadata: msgspec.Raw) -> Any:
@@ -115,7 +140,7 @@ def fill(value: Any, contents: Mapping[str, bytes]) -> bytes:
     Raises:
         Lost: a mark is not in `contents`.
     """
-    return _escaped(_encode_sorted(_filled(value, contents)))
+    return go_escaped(_encode_sorted(_filled(value, contents)))
 
 
 def _filled(value: Any, contents: Mapping[str, bytes]) -> Any:
@@ -141,71 +166,153 @@ def _content(mark: Any, contents: Mapping[str, bytes]) -> bytes:
     return contents[mark]
 
 
-def _escaped(text: bytes) -> bytes:
-    """As Go escapes strings; what comes from the API server is so already."""
-    return go_json.escaped(text.decode()).encode() if go_json.needs_encoding(text) else text
-
-
 @dataclass(slots=True)
 class _Slimming:
     """One object on its way from text to text.
 
     Members of a place that are no places themselves may have as much text as `Place.whole`, together. Where they have
     more, each that is large gets a mark; where the small ones alone are too many, they get one mark together, apart
-    from those that nicplug reads.
+    from those that nicplug reads. Where all that this leaves is above the budget of a place, it is read once more,
+    tightly: with small bounds, and without any text that is not ASCII, which may take four times its size in a record.
+
+    Attributes:
+        is_suspicious: somewhere in it a mark may be spelled with escapes.
+        tokens: how many of them may still be put in order.
     """
 
     is_canonical: bool
     contents: MutableMapping[str, bytes] | None
+    is_suspicious: bool
+    tokens: int = _MOST_TOKENS
+    _is_tight: bool = False
+    _apart: list[bytes] = field(default_factory=list)
+    _again: deque[bytes] | None = None
 
     def members(self, members: Mapping[str, msgspec.Raw], place: Place) -> dict[str, Any]:
         """An object at a place."""
+        if not place.budget or self._is_tight:
+            return self._members(members, place)
+        outer, self._apart = self._apart, []
+        value = self._members(members, place)
+        text, apart = _encode(value), self._apart
+        self._apart = outer
+        is_wide = len(text) > _WIDEST and not text.isascii()
+        if not is_wide and len(text) - sum(map(len, apart)) <= place.budget:
+            return value
+        self._is_tight, self._again = True, None if is_wide else deque(apart)
+        value = self._members(members, place)
+        self._is_tight, self._again = False, None
+        return value
+
+    def _members(self, members: Mapping[str, msgspec.Raw], place: Place) -> dict[str, Any]:
         kept = {name: self._at(members[name], inner) for name, inner in place.members.items() if name in members}
         others = {name: raw for name, raw in members.items() if name not in place.members}
-        is_crowd = len(others) > _MANY_MEMBERS
-        if not is_crowd and len(text := _encode(others)) <= place.whole and _MARK not in text:
+        whole, limit = (_TIGHT_WHOLE, _TIGHT_LIMIT) if self._is_tight else (place.whole, place.limit)
+        is_crowd = len(others) > MANY_MEMBERS
+        if not is_crowd and self._fits(_encode(others), whole):
             return {**kept, **others}
-        names = place.names & others.keys() if is_crowd else others.keys() - MARKS
+        names = place.names & others.keys() if is_crowd or self._is_tight else others.keys() - MARKS
         # From here on `others` are those that get one mark together.
-        visible = {name: self._value(others.pop(name), place.limit_of(name)) for name in names}
-        if len(_encode(visible)) > place.whole:
+        visible = {name: self._value(others.pop(name), place.texts.get(name, limit)) for name in names}
+        if not self._is_tight and _size_without(visible, place.texts) > place.whole:
             visible = {name: value for name, value in visible.items() if name in place.names}
             others = {name: raw for name, raw in members.items() if not (name in place.members or name in visible)}
         if others:
-            kept[ELIDED_MEMBERS] = self._mark(_encode(others))
+            kept[ELIDED_MEMBERS] = self._group(others)
         return {**kept, **visible}
 
+    def _fits(self, text: bytes, whole: int) -> bool:
+        return len(text) <= whole and not self._may_have_mark(text) and not (self._is_tight and not text.isascii())
+
     def _at(self, raw: msgspec.Raw, place: Place | Entries) -> Any:
+        if not place.is_apart:
+            return self._inside(raw, place)
+        if self._again is not None:
+            return msgspec.Raw(self._again.popleft())
+        text = _encode(self._inside(raw, place))
+        self._apart.append(text)
+        return msgspec.Raw(text)
+
+    def _inside(self, raw: msgspec.Raw, place: Place | Entries) -> Any:
         try:
-            if isinstance(place, Place):
-                return self.members(_object(raw), place)
-            return self._entries(_list(raw), len(bytes(raw)), place)
+            return self.members(_object(raw), place) if isinstance(place, Place) else self._entries(raw, place)
         except msgspec.DecodeError:  # a text where an object belongs, for one
             return self._value(raw, OBJECT.limit)
 
-    def _entries(self, entries: list[msgspec.Raw], size: int, place: Entries) -> list[Any]:
-        inner = place.entry if size <= place.whole else place.crowded
-        kept = [self._at(raw, inner) for raw in entries[:_MOST_ENTRIES]]
+    def _entries(self, raw: msgspec.Raw, place: Entries) -> list[Any]:
+        text, entries = bytes(raw), _list(raw)
+        is_crowded = self._is_tight or len(text) * (1 if text.isascii() else 4) > place.whole
+        inner = place.crowded if is_crowded else place.entry
+        kept = [self._entry(raw, inner) for raw in entries[:_MOST_ENTRIES]]
         if rest := entries[_MOST_ENTRIES:]:
             kept.append({ELIDED_ENTRIES: self._mark(_encode(rest))})
         return kept
 
-    def _value(self, raw: msgspec.Raw, limit: int) -> Any:
+    def _entry(self, raw: msgspec.Raw, place: Place | Nic) -> Any:
+        if isinstance(place, Place):
+            return self._inside(raw, place)
         text = bytes(raw)
-        is_forged = _MARK in text and text[:1] != b'"'
-        return {ELIDED: self._mark(text)} if len(text) > limit or is_forged else raw
+        if len(text) <= place.whole and text.isascii() and not self._may_have_mark(text):
+            return raw
+        try:
+            return self._nic(_object(raw), place)
+        except msgspec.DecodeError:
+            return self._value(raw, place.whole)
+
+    def _nic(self, members: Mapping[str, msgspec.Raw], place: Nic) -> dict[str, Any]:
+        """What nicplug reads of it; nothing but its name where no valid NIC has so much to say."""
+        known = {name: members[name] for name in place.limits if name in members}
+        entry: dict[str, Any] = {
+            name: self._value(raw, place.limits[name], is_ascii=True) for name, raw in known.items()
+        }
+        if others := {name: raw for name, raw in members.items() if name not in known}:
+            entry[ELIDED_MEMBERS] = self._group(others)
+        is_read = not any(isinstance(entry[name], dict) for name in place.scalars & known.keys())
+        if is_read and len(_encode(entry)) <= place.most:
+            return entry
+        named = {"name": entry["name"]} if isinstance(entry.get("name"), msgspec.Raw) else {}
+        return {**named, ELIDED: self._group({name: raw for name, raw in members.items() if name not in named})}
+
+    def _value(self, raw: msgspec.Raw, limit: int, *, is_ascii: bool = False) -> Any:
+        text = bytes(raw)
+        is_wide = (is_ascii or self._is_tight) and not text.isascii()
+        is_forged = text[:1] != b'"' and self._may_have_mark(text)
+        return {ELIDED: self._mark(text)} if len(text) > limit or is_wide or is_forged else raw
+
+    def _may_have_mark(self, text: bytes) -> bool:
+        return _MARK in text or (self.is_suspicious and b"\\" in text)
+
+    def _group(self, members: Mapping[str, msgspec.Raw]) -> str:
+        """The mark of members together."""
+        if len(members) > MANY_MEMBERS:
+            return self._mark(_encode(members))
+        marks = {name: text_mark(self._canonical(bytes(raw))) for name, raw in members.items()}
+        return self._keep(group_mark(marks), _encode(members))
 
     def _mark(self, text: bytes) -> str:
-        canonical = text if self.is_canonical else _canonical(text)
-        mark = f"{hashlib.sha256(canonical).hexdigest()}/{len(canonical)}"
+        return self._keep(text_mark(self._canonical(text)), text)
+
+    def _keep(self, mark: str, text: bytes) -> str:
         if self.contents is not None:
             self.contents[mark] = text
         return mark
 
+    def _canonical(self, text: bytes) -> bytes:
+        """As the API server would encode the value if it were part of a custom resource.
 
-def _canonical(text: bytes) -> bytes:
-    """As the API server would encode the value if it were part of a custom resource."""
-    try:
-        return _escaped(_encode_sorted(_any(text)))
-    except (msgspec.DecodeError, RecursionError):
-        return text
+        What nicplug wrote is so already. Of an object of so many parts that only it can be the author, nothing is put
+        in order: that would make more Python objects of it than there may be.
+        """
+        if self.is_canonical or text[:1] == b'"':
+            return text
+        self.tokens -= text.count(b",") + text.count(b"{") + text.count(b"[")
+        if self.tokens < 0:
+            return text
+        try:
+            return go_escaped(_encode_sorted(_any(text)))
+        except (msgspec.DecodeError, RecursionError):
+            return text
+
+
+def _size_without(members: Mapping[str, Any], texts: Collection[str]) -> int:
+    return len(_encode({name: value for name, value in members.items() if name not in texts}))

@@ -78,7 +78,7 @@ class ObjectText:
 
     def slim_line(self, line: bytes) -> bytes:
         """The text of a watch event, short and shallow enough for any parser."""
-        if elision.is_small(line):
+        if elision.is_small(line, is_canonical=self.resource not in _VERBATIM):
             return line
         parts = _split_line(line)
         if parts is None:

@@ -16,20 +16,40 @@ class Place:
     Attributes:
         members: those that are places themselves.
         names: other members that nicplug reads, which stay visible by name whatever else there is.
-        texts: those of them that it reads as a whole; larger ones are taken for missing.
+        texts: those of them that it reads as a whole, and how long they may be; a longer one is taken for missing.
         whole: bytes up to which all other members stay as they are.
         limit: bytes up to which one of them stays as it is where together they are too large.
+        budget: bytes that may be left of all of it, without what has a budget of its own; else it is read tightly.
     """
 
     members: "Mapping[str, Place | Entries]" = field(default_factory=dict)
     names: frozenset[str] = frozenset()
-    texts: frozenset[str] = frozenset()
+    texts: Mapping[str, int] = field(default_factory=dict)
     whole: int = 32 * _KIB
     limit: int = 4 * _KIB
+    budget: int = 0
 
-    def limit_of(self, name: str) -> int:
-        """Bytes up to which a member stays as it is."""
-        return _LONGEST_TEXT if name in self.texts else self.limit
+    @property
+    def is_apart(self) -> bool:
+        """It does not count to the budget of what it is in."""
+        return self.budget > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """An entry of a long list of interfaces or networks.
+
+    Attributes:
+        limits: bytes up to which the members that nicplug reads stay as they are.
+        scalars: those of them of which no valid value is longer: with one that is, nothing of the entry is read.
+        whole: bytes up to which all of it stays as it is.
+        most: bytes that it may have in any case; else nothing but its name is read.
+    """
+
+    limits: Mapping[str, int]
+    scalars: frozenset[str]
+    most: int
+    whole: int = 384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +58,19 @@ class Entries:
 
     Attributes:
         crowded: stands in for `entry` where the list is larger than `whole`.
+        is_apart: it does not count to the budget of what it is in.
     """
 
     entry: Place
-    crowded: Place
+    crowded: Place | Nic
     whole: int = 64 * _KIB
+    is_apart: bool = False
 
 
 _LONGEST_TEXT = 64 * _KIB
+# As long as all annotations of an object may be, in Kubernetes: those of a launcher pod with 255 NICs of long names.
+_LONGEST_ANNOTATION = 256 * _KIB
+_BUDGET = 64 * _KIB
 
 # tests/unit/kube/test_elision.py compares these with the names that the rest of the code uses.
 LABELS = frozenset(
@@ -62,17 +87,15 @@ LABELS = frozenset(
         "vmi.kubevirt.io/id",
     }
 )
-_TEXTS = frozenset(
-    {
-        "k8s.v1.cni.cncf.io/network-status",
-        "k8s.v1.cni.cncf.io/networks",
-        "nicplug.io/interfaces",
-        "nicplug.io/network-attachments",
-        "nicplug.io/rolled-back-interfaces",
-        "nicplug.io/template-interfaces",
-    }
-)
-ANNOTATIONS = _TEXTS | {
+_TEXTS: Mapping[str, int] = {
+    "k8s.v1.cni.cncf.io/network-status": _LONGEST_ANNOTATION,
+    "k8s.v1.cni.cncf.io/networks": _LONGEST_ANNOTATION,
+    "nicplug.io/interfaces": _LONGEST_TEXT,
+    "nicplug.io/network-attachments": _LONGEST_ANNOTATION,
+    "nicplug.io/rolled-back-interfaces": _LONGEST_TEXT,
+    "nicplug.io/template-interfaces": _LONGEST_TEXT,
+}
+ANNOTATIONS = _TEXTS.keys() | {
     "istio.io/reroute-virtual-interfaces",
     "k8s.v1.cni.cncf.io/resourceName",
     "kubectl.kubernetes.io/default-container",
@@ -104,21 +127,51 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+_METADATA_NAMES = _names(
+    "name namespace uid resourceVersion generation creationTimestamp deletionTimestamp "
+    "deletionGracePeriodSeconds finalizers ownerReferences"
+)
+# Kubernetes itself bounds annotations of an object, but not those of a template.
 _METADATA = Place(
-    members={"labels": Place(names=LABELS), "annotations": Place(names=ANNOTATIONS, texts=_TEXTS)},
-    names=_names(
-        "name namespace uid resourceVersion generation creationTimestamp deletionTimestamp "
-        "deletionGracePeriodSeconds finalizers ownerReferences"
-    ),
+    members={
+        "labels": Place(names=LABELS),
+        "annotations": Place(names=ANNOTATIONS, texts=_TEXTS, budget=2 * _LONGEST_ANNOTATION),
+    },
+    names=_METADATA_NAMES,
+    budget=2 * _BUDGET,
+)
+_TEMPLATE_METADATA = Place(
+    members={"labels": Place(names=LABELS), "annotations": Place(names=ANNOTATIONS)},
+    names=_METADATA_NAMES,
+    budget=_BUDGET,
 )
 _BINDINGS = "bridge masquerade sriov passtBinding binding slirp macvtap passt"
-_ENTRY = _names(
-    f"name state macAddress model pciAddress bootOrder {_BINDINGS} pod multus resourceClaim image ready type"
+_ENTRY = _names(f"name state macAddress model pciAddress bootOrder {_BINDINGS} image ready type")
+_OBJECT_IN_NIC = 100
+_SCALARS = {"name": 130, "state": 16, "macAddress": 32, "model": 32, "pciAddress": 32, "bootOrder": 16, "acpiIndex": 16}
+_INTERFACES = Entries(
+    entry=Place(names=_ENTRY),
+    crowded=Nic(
+        limits={**_SCALARS, **dict.fromkeys(_BINDINGS.split(), _OBJECT_IN_NIC)},
+        scalars=frozenset(_SCALARS),
+        most=384,
+    ),
+    is_apart=True,
 )
-_SPEC_LIST = Entries(entry=Place(names=_ENTRY), crowded=Place(names=_ENTRY, whole=512, limit=384))
+# A reference is as long as two names and a slash.
+_NETWORKS = Entries(
+    entry=Place(names=_names("name pod multus resourceClaim")),
+    crowded=Nic(
+        limits={"name": 130, "multus": 400, "pod": _OBJECT_IN_NIC, "resourceClaim": _OBJECT_IN_NIC},
+        scalars=frozenset({"name"}),
+        most=512,
+        whole=512,
+    ),
+    is_apart=True,
+)
 _TERMS = Entries(entry=Place(), crowded=Place(whole=512, limit=384))
 # Written by controllers and node agents, nicplug among them, which must find what it has written.
-_STATUS_LIST = Entries(entry=Place(), crowded=Place())
+_STATUS_LIST = Entries(entry=Place(), crowded=Place(whole=_KIB, limit=256), whole=256 * _KIB)
 _AMOUNTS = Place(names=_names("cpu memory ephemeral-storage"))
 _DOMAIN = Place(
     members={
@@ -127,7 +180,7 @@ _DOMAIN = Place(
         "resources": Place(members={"requests": _AMOUNTS, "limits": _AMOUNTS}, names=_names("overcommitGuestOverhead")),
         "firmware": Place(names=_names("uuid serial bootloader")),
         "devices": Place(
-            members={"interfaces": _SPEC_LIST},
+            members={"interfaces": _INTERFACES},
             names=_names(
                 "disks hostDevices gpus inputs watchdog rng tpm downwardMetrics blockMultiQueue filesystems sound "
                 "networkInterfaceMultiqueue autoattachPodInterface autoattachGraphicsDevice autoattachSerialConsole "
@@ -147,7 +200,7 @@ _AFFINITY = Place(
 )
 _INSTANCE: Mapping[str, Place | Entries] = {
     "domain": _DOMAIN,
-    "networks": _SPEC_LIST,
+    "networks": _NETWORKS,
     "affinity": _AFFINITY,
     "nodeSelector": Place(),
     "containers": Entries(entry=Place(names=_ENTRY), crowded=Place(names=_ENTRY)),
@@ -159,8 +212,14 @@ _SPEC_NAMES = _names(
     "livenessProbe readinessProbe architecture vmiName addedNodeSelector priority sendTo receive "
     "nodeName restartPolicy readinessGates config"
 )
-_TEMPLATE = Place(members={"metadata": _METADATA, "spec": Place(members=_INSTANCE, names=_SPEC_NAMES)})
-_SPEC = Place(members={**_INSTANCE, "template": _TEMPLATE}, names=_SPEC_NAMES)
+_TEMPLATE = Place(
+    members={
+        "metadata": _TEMPLATE_METADATA,
+        "spec": Place(members=_INSTANCE, names=_SPEC_NAMES, budget=_BUDGET),
+    },
+    budget=_BUDGET,
+)
+_SPEC = Place(members={**_INSTANCE, "template": _TEMPLATE}, names=_SPEC_NAMES, budget=_BUDGET)
 _STATUS = Place(
     members={
         "conditions": _STATUS_LIST,
@@ -175,6 +234,7 @@ _STATUS = Place(
         "virtualMachineRevisionName migrationTransport migrationMethod qosClass phaseTransitionTimestamps pciBudget "
         "launcherContainerImageVersion evacuationNodeName startFailure runStrategy"
     ),
+    budget=4 * _BUDGET,
 )
 OBJECT = Place(
     members={"metadata": _METADATA, "spec": _SPEC, "status": _STATUS, "data": Place(members={"spec": _SPEC})},

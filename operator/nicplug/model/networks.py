@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from nicplug.elided import ELIDED, said
 from nicplug.model.frozen_json import FrozenJson, freeze, read, thaw
 from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.per_pass import once_per_pass
@@ -53,6 +54,11 @@ class Interface:
     def bindings(self) -> tuple[Binding, ...]:
         """All that are written; KubeVirt's admission lets only one pass."""
         return _bindings_in(read(self.raw))
+
+    @property
+    def is_unread(self) -> bool:
+        """It has a value of such a length that nothing but its name is kept."""
+        return f'"{ELIDED}":' in self.raw and ELIDED in read(self.raw)
 
     @property
     def is_absent(self) -> bool:
@@ -128,11 +134,11 @@ def parse_interface(raw: Mapping[str, Any]) -> Interface:
     """Read one interface; unknown members stay in `raw`."""
     binding = next(iter(_bindings_in(raw)), Binding.UNKNOWN)
     return Interface(
-        name=text(raw.get("name")),
+        name=said(raw.get("name")),
         binding=binding,
         plugin=text(mapping(raw.get("binding")).get("name")) if binding is Binding.PLUGIN else "",
-        state=text(raw.get("state")),
-        mac_address=text(raw.get("macAddress")),
+        state=said(raw.get("state")),
+        mac_address=said(raw.get("macAddress")),
         raw=freeze(raw),
     )
 
@@ -144,9 +150,10 @@ def _bindings_in(raw: Mapping[str, Any]) -> tuple[Binding, ...]:
 def parse_network(raw: Mapping[str, Any]) -> Network:
     """Read one network; unknown members stay in `raw`."""
     multus = mapping(raw.get("multus"))
+    elided = raw if ELIDED in raw else multus
     return Network(
-        name=text(raw.get("name")),
-        attachment=text(multus.get("networkName")),
+        name=said(raw.get("name")),
+        attachment=said(elided if ELIDED in elided else multus.get("networkName")),
         is_pod=raw.get("pod") is not None,
         is_default=multus.get("default") is True,
         raw=freeze(raw),

@@ -5,10 +5,11 @@ that spells out its default. Quantities are numbers: `1Gi` is `1024Mi`. Everythi
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from nicplug.elided import MARKS
-from nicplug.model.frozen_json import read
+from nicplug.elided import ELIDED, MARKS, aligned
+from nicplug.model.frozen_json import freeze, read
 from nicplug.model.metadata import mapping
 from nicplug.model.networks import Interface, Network
 from nicplug.model.quantity import parse_quantity
@@ -22,6 +23,7 @@ _EMPTY_MEANS_MISSING = _STRUCTS | _MAPS
 _MOST_VALUES = 10_000
 _QUANTITY_MEMBERS = frozenset({"guest", "maxGuest"})
 _QUANTITY_MAPS = frozenset({"requests", "limits"})
+E = TypeVar("E", Interface, Network)
 _DEFAULTS: Mapping[str, Any] = {"model": "virtio"}
 _NETWORK_DEFAULTS = {"vmNetworkCIDR": "10.0.2.0/24", "vmIPv6NetworkCIDR": "fd10:0:2::/120"}
 
@@ -93,6 +95,14 @@ def _count_values(value: Any, *, most: int) -> int:
     return count
 
 
+def aligned_entries(one: E, other: E) -> tuple[E, E]:
+    """Two interfaces or networks, with what is elided in one of them elided in the other as well, where it is equal."""
+    if ELIDED not in one.raw and ELIDED not in other.raw:
+        return one, other
+    first, second = aligned(read(one.raw), read(other.raw))
+    return replace(one, raw=freeze(first)), replace(other, raw=freeze(second))
+
+
 def interface_members(interface: Interface) -> dict[str, Any]:
     """What an interface says beside its name and its `state`."""
     members: dict[str, Any] = plain(read(interface.raw)) or {}
@@ -116,7 +126,7 @@ def network_members(network: Network, *, namespace: str) -> dict[str, Any]:
         members["pod"] = _without_defaults(mapping(members.get("pod")), _NETWORK_DEFAULTS)
     if network.attachment:
         reference = "/".join(network.attachment_reference(namespace=namespace))
-        multus = {**members["multus"], "networkName": reference}
+        multus = {**mapping(members.get("multus")), "networkName": reference}
         members["multus"] = _without_defaults(multus, {"default": False})
     return {name: value for name, value in members.items() if name != "name"}
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from nicplug.elided import said
 from nicplug.model.frozen_json import read
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.metadata import text
 from nicplug.model.networks import Binding, Interface, Network
 from nicplug.model.per_pass import once_per_pass
 from nicplug.plan.reasons import Reason
@@ -59,6 +59,17 @@ def name_is_valid(interface: Interface, _network: Network | None, _siblings: Sib
     return Refusal(
         reason=Reason.INVALID_NAME,
         message=f'name "{interface.name[:80]}" is not valid: use 1 to 63 letters, digits, dashes or underscores',
+    )
+
+
+def interface_is_read(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+    """No value of an interface that KubeVirt takes is so long that nicplug does not keep it (docs/adr/0018)."""
+    if not interface.is_unread:
+        return None
+    return Refusal(
+        reason=Reason.INVALID_INTERFACE,
+        message="a value of the interface is too long, or there are too many: state, macAddress, model, pciAddress, "
+        "acpiIndex and bootOrder have at most 30 characters; correct it, or leave it out",
     )
 
 
@@ -113,7 +124,7 @@ def binding_is_single(interface: Interface, _network: Network | None, _siblings:
 def hardware_is_known(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
     """What no guest can be given would wait for the node agent without end."""
     raw = read(interface.raw)
-    model, address, index = text(raw.get("model")), text(raw.get("pciAddress")), raw.get("acpiIndex") or 0
+    model, address, index = said(raw.get("model")), said(raw.get("pciAddress")), raw.get("acpiIndex") or 0
     if model and model not in _MODELS:
         wrong = f'model "{model[:40]}" is none of KubeVirt: use {", ".join(_MODELS[:-1])} or {_MODELS[-1]}'
     elif address and not _PCI_ADDRESS.fullmatch(address):
@@ -181,6 +192,7 @@ def _normalised(mac: str) -> str:
 
 CHECKS: tuple[Check, ...] = (
     name_is_valid,
+    interface_is_read,
     network_exists,
     network_has_a_kind,
     attachment_is_valid,

@@ -4,6 +4,9 @@ Source: KubeVirt 1.9 `vm.go` (`handleAffinityChangeRequest` and its siblings): w
 template wins. The running pod stays where it is.
 """
 
+from typing import Any
+
+from nicplug.elided import aligned
 from nicplug.model.frozen_json import freeze
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping
@@ -20,9 +23,7 @@ def patch_placement(
     if config is None or config.stages_changes or vm.placement == vmi.placement:
         return None
     template, running = mapping(vm.read_template().get("spec")), vmi.read_spec()
-    changed = [
-        member for member in PLACEMENT_MEMBERS if (template.get(member) or None) != (running.get(member) or None)
-    ]
+    changed = [member for member in PLACEMENT_MEMBERS if _differ(template.get(member), running.get(member))]
     if not changed:
         return None
     return PatchPlacement(
@@ -32,3 +33,8 @@ def patch_placement(
         seen=freeze({member: running.get(member) for member in changed}),
         wanted=freeze({member: template.get(member) or None for member in changed}),
     )
+
+
+def _differ(wanted: Any, running: Any) -> bool:
+    one, other = aligned(wanted or None, running or None)
+    return bool(one != other)

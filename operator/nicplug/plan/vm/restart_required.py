@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nicplug.elided import aligned
 from nicplug.model.conditions import RESTART_REQUIRED, is_true
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping, objects
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
 from nicplug.model.placement import PLACEMENT_MEMBERS
 from nicplug.model.revision import VmRevision
-from nicplug.model.same_meaning import differing_members, interface_members, network_members
+from nicplug.model.same_meaning import aligned_entries, differing_members, interface_members, network_members
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_change_link
@@ -69,7 +70,8 @@ def fields_that_need_a_restart(
         return tuple(dict.fromkeys((*_nic_fields(vm=vm, vmi=vmi, started_from=started_from), *staged)))
     now, then = mapping(vm.read_template().get("spec")), mapping(revision.read_template().get("spec"))
     ignored, uuid = _live_members(config), _given_uuid(now, vmi=vmi)
-    others = differing_members(*(_comparable(spec, ignored=ignored, ignored_uuid=uuid) for spec in (then, now)))
+    compared = aligned(*(_comparable(spec, ignored=ignored, ignored_uuid=uuid) for spec in (then, now)))
+    others = differing_members(*compared)
     started_from = _Devices.of(parse_interfaces(then), parse_networks(then))
     return tuple(dict.fromkeys((*others, *_nic_fields(vm=vm, vmi=vmi, started_from=started_from), *staged)))
 
@@ -167,13 +169,13 @@ def _interface_changes(*, mine: Interface, wanted: Interface, then: Interface | 
     """Members that the template changed since the start, or since the NIC was plugged, and the VMI does not have."""
     if wanted.raw == mine.raw or (then is not None and wanted.raw == then.raw):
         return
-    running, asked = interface_members(mine), interface_members(wanted)
-    before = interface_members(then) if then is not None else None
+    running, asked = map(interface_members, aligned_entries(mine, wanted))
+    before, still = map(interface_members, aligned_entries(then, wanted)) if then is not None else (None, asked)
     for member in sorted(running.keys() | asked.keys()):
         value = asked.get(member)
         if value == running.get(member):
             continue
-        if before is not None and value == before.get(member):
+        if before is not None and still.get(member) == before.get(member):
             continue  # the template is as it was: the VMI's value came from elsewhere
         if before is None and value is None and member in _FILLED_IN:
             continue
@@ -189,14 +191,19 @@ def _network_fields(
     if wanted in (mine, then):
         return
     namespace = vmi.key.namespace
-    running, asked = network_members(mine, namespace=namespace), network_members(wanted, namespace=namespace)
-    before = network_members(then, namespace=namespace) if then is not None else None
+    running, asked = (network_members(item, namespace=namespace) for item in aligned_entries(mine, wanted))
+    unlike_before = _unlike(then, wanted, namespace=namespace) if then is not None else None
     for member in differing_members(running, asked):
         if member == _NETWORK_NAME and mine.is_secondary and is_live_migratable(vmi):
             continue  # follows by a migration
-        if before is not None and member not in differing_members(before, asked):
+        if unlike_before is not None and member not in unlike_before:
             continue
         yield f'network "{mine.name}" {member}'
+
+
+def _unlike(then: Network, wanted: Network, *, namespace: str) -> tuple[str, ...]:
+    before, asked = (network_members(item, namespace=namespace) for item in aligned_entries(then, wanted))
+    return differing_members(before, asked)
 
 
 def _gains_pod_network(
