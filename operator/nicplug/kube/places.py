@@ -95,7 +95,7 @@ _TEXTS: Mapping[str, int] = {
     "nicplug.io/rolled-back-interfaces": _LONGEST_TEXT,
     "nicplug.io/template-interfaces": _LONGEST_TEXT,
 }
-ANNOTATIONS = _TEXTS.keys() | {
+ANNOTATIONS = frozenset(_TEXTS) | {
     "istio.io/reroute-virtual-interfaces",
     "k8s.v1.cni.cncf.io/resourceName",
     "kubectl.kubernetes.io/default-container",
