@@ -106,15 +106,18 @@ def _is_target_of_ours(cluster: Cluster, change: Change) -> bool:
 
 
 def _moving(cluster: Cluster) -> list[Json]:
-    """The VMI of each migration that has not ended and has a live target pod; twice if there are two."""
+    """The VMI of each migration that has not ended and has a live target pod.
+
+    Two leaders may each make one for a migration, of which one is recorded.
+    """
     jobs = {job["metadata"]["uid"] for job in cluster.all(MIGRATIONS) if _phase(job) not in FINAL}
     vmis = {vmi["metadata"]["uid"]: vmi for vmi in cluster.all(VMIS)}
-    owners = [
-        (owner_of(pod) or {})["uid"]
+    owners = {
+        cluster.made_for[pod["metadata"]["uid"]]: (owner_of(pod) or {})["uid"]
         for pod in launcher_pods(cluster)
         if is_live(pod) and cluster.made_for.get(pod["metadata"]["uid"]) in jobs
-    ]
-    return [vmis[uid] for uid in owners if uid in vmis]
+    }
+    return [vmis[uid] for uid in owners.values() if uid in vmis]
 
 
 def _source_of(cluster: Cluster, vmi: Json) -> str:
