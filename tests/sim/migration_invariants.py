@@ -1,6 +1,7 @@
 """What must hold after every change while VMs are migrated, whoever made it."""
 
 from collections import Counter
+from datetime import datetime
 
 from tests.sim.cluster import (
     KUBEVIRTS,
@@ -22,6 +23,7 @@ FINAL = ("Succeeded", "Failed")
 _HANDED_OFF = ("PreparingTarget", "TargetReady", "Running")
 _DEFAULTS = (5, 2, 2)
 _OPERATOR = "operator"
+_RECORDED_WITHIN_SECONDS = 5.0
 _OWN_ANNOTATIONS = (
     "nicplug.io/template-interfaces",
     "nicplug.io/interfaces",
@@ -115,9 +117,20 @@ def _moving(cluster: Cluster) -> list[Json]:
     owners = {
         cluster.made_for[pod["metadata"]["uid"]]: (owner_of(pod) or {})["uid"]
         for pod in launcher_pods(cluster)
-        if is_live(pod) and cluster.made_for.get(pod["metadata"]["uid"]) in jobs
+        if is_live(pod) and cluster.made_for.get(pod["metadata"]["uid"]) in jobs and _may_be_used(cluster, pod)
     }
     return [vmis[uid] for uid in owners.values() if uid in vmis]
+
+
+def _may_be_used(cluster: Cluster, pod: Json) -> bool:
+    """It is recorded, or may still be: one that was not within that time is deleted."""
+    is_new = (cluster.now - _created(pod)).total_seconds() < _RECORDED_WITHIN_SECONDS
+    return is_new or pod["metadata"]["uid"] in cluster.recorded
+
+
+def _created(pod: Json) -> datetime:
+    """When it was made."""
+    return datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
 
 
 def _source_of(cluster: Cluster, vmi: Json) -> str:

@@ -12,7 +12,7 @@ from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNO
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
-from nicplug.plan.actions import Action, Annotate, Kind, PatchFinalizers, SetLabel
+from nicplug.plan.actions import Action, Annotate, Delete, Kind, PatchFinalizers, SetLabel
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.hand_off import hand_off, label_target_node, request_abort
 from nicplug.plan.migration.target_networks import missing_interfaces
@@ -61,8 +61,10 @@ def adopt(facts: Facts) -> Iterator[Action]:
 
 def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
     """In Pending, once nothing stands against it and there is room."""
-    if facts.vmi is None or facts.target is not None or not view.slot.is_granted:
+    if facts.vmi is None or facts.target is not None:
         return Effects()
+    if not view.slot.is_granted:
+        return delete_leftover_targets(view, facts, now=now)
     migration, unrecorded = facts.migration, leftover_targets(view, facts)
     if waits_for_record(view, unrecorded, now=now) is not None:
         return Effects()
@@ -76,6 +78,17 @@ def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effe
             normal("SuccessfulCreate", f"Created migration target pod {create.key.name}"),
             *announce_taken_name(create, wanted, about=Subject.MIGRATION),
         ),
+    )
+
+
+def delete_leftover_targets(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
+    """While it has to wait for another reason: a pod that was not recorded in time is used by nobody."""
+    unrecorded = leftover_targets(view, facts)
+    if waits_for_record(view, unrecorded, now=now) is not None:
+        return Effects()
+    return Effects(
+        actions=tuple(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in unrecorded),
+        announcements=tuple(map(announce_leftover, unrecorded)),
     )
 
 

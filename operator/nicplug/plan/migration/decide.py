@@ -17,7 +17,16 @@ from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod_record import TARGET_POD_MEMBER
 from nicplug.plan.actions import Action
-from nicplug.plan.migration.actions import Effects, act, adopt, leftover_targets, make_target_pod, normal, warning
+from nicplug.plan.migration.actions import (
+    Effects,
+    act,
+    adopt,
+    delete_leftover_targets,
+    leftover_targets,
+    make_target_pod,
+    normal,
+    warning,
+)
 from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
 from nicplug.plan.migration.at_fault import causes_at_fault, nics_at_fault
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle, find_obstacle
@@ -137,7 +146,8 @@ def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
         event = f"Migration failed because it could not begin: {obstacle.message}"
         return _fail(view, facts, Ending(reason=obstacle.reason, event=event), now=now)
     if is_waiting:
-        effects = make_target_pod(view, facts, now=now) if obstacle is None else Effects()
+        make = make_target_pod if obstacle is None else delete_leftover_targets
+        effects = make(view, facts, now=now)
     else:
         effects = act(view, facts, now=now)
     last = entered[-1] if entered else phase

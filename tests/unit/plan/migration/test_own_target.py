@@ -1,5 +1,6 @@
 """The VM moves to the pod that nicplug has made for its migration, and to no other (finding "pod impersonation")."""
 
+from dataclasses import replace
 from typing import Any
 
 from tests.build import (
@@ -126,3 +127,13 @@ def test_what_nobody_has_recorded_goes_with_a_migration_that_has_failed() -> Non
     other = target_pod(uid="b", name="b")
     plan = plan_migration(migration_view(raw, running(), pod(), foreign=[left, other]), now=NOW)
     assert [item.uid for item in plan.actions if isinstance(item, Delete)] == [EVIL]
+
+
+def test_what_nobody_has_recorded_does_not_run_on_while_the_migration_waits() -> None:
+    left = target_pod(uid=EVIL, annotations={**DIGEST})
+    waiting = pending(left, slot=WAITS, unrecorded={EVIL: NOW})
+    assert not [item for item in plan_migration(waiting, now=later(4)).actions if isinstance(item, Delete)]
+    late = plan_migration(waiting, now=later(5)).actions
+    assert [item.uid for item in late if isinstance(item, Delete)] == [EVIL]
+    stopped = replace(waiting, vmi=replace(waiting.vmi, deleting=True)) if waiting.vmi is not None else waiting
+    assert [item.uid for item in plan_migration(stopped, now=later(5)).actions if isinstance(item, Delete)] == [EVIL]
