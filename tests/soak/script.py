@@ -15,6 +15,8 @@ from tests.soak.shape import Scenario, Shape
 TEMPLATE_NICS = ("red", "blue", "green", "amber", "gold")
 INSTANCE_NICS = ("gold", "silver")
 NICS = tuple(dict.fromkeys((*TEMPLATE_NICS, *INSTANCE_NICS)))
+FIRST_NIC = "first"
+"""Plugged before the script begins, which does nothing to it."""
 # On both sides: whether it is the template's to take away depends on who was first, so nobody deletes its entry.
 _SHARED = frozenset(TEMPLATE_NICS) & frozenset(INSTANCE_NICS)
 

@@ -18,7 +18,7 @@ SHAPE = Shape(
     rest_seconds=5,
     nodes=4,
 )
-# VMs that begin on the two nodes without a working controller are asked for NICs from the first second on.
+# On two nodes, the controller is absent or not ready from the beginning: the first NIC there comes by migration.
 SEED = 46
 
 

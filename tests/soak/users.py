@@ -16,7 +16,7 @@ import aiohttp
 from tests.perf.migrations import set_controller
 from tests.perf.world import make_network
 from tests.soak import bodies
-from tests.soak.script import NICS, Deed, Operation, network_of
+from tests.soak.script import FIRST_NIC, NICS, Deed, Operation, network_of
 
 from nicplug_sandbox.node.api import (
     MERGE_PATCH,
@@ -70,7 +70,7 @@ class Users:
 
     async def prepare(self) -> None:
         """Networks, the policy by which an entry that is deleted from a template unplugs, and every VM."""
-        for nic in NICS:
+        for nic in (FIRST_NIC, *NICS):
             await self.create_network(network_of(nic))
         policy = {"spec": {"configuration": {"network": {"hotplug": {"removalPolicy": "Declarative"}}}}}
         await self._patch_kubevirt(policy)
