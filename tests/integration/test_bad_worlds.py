@@ -117,7 +117,7 @@ def test_a_crd_that_is_deleted_for_a_moment_is_watched_again(
 def test_a_kubevirt_cr_in_a_tenant_s_namespace_changes_nothing_and_is_told_why(
     user: User, kubectl: Kubectl, operator: OperatorProcess
 ) -> None:
-    """The oldest of the cluster counted, wherever it lay: whoever made one first decided for everybody."""
+    """The oldest of the cluster counted, wherever it lay: the first to make one decided for everybody."""
     user.create(VM, vm("a"))
     user.until_running("a")
     second = {"apiVersion": "kubevirt.io/v1", "kind": "KubeVirt", "metadata": {"name": "second"}, "spec": {}}

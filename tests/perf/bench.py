@@ -298,6 +298,6 @@ def _tell_logs(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    # Whoever stops the bench by SIGTERM would otherwise leave its control plane running.
+    # Stopping the bench by SIGTERM would otherwise leave its control plane running.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

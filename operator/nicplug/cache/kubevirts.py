@@ -1,6 +1,6 @@
 """The KubeVirt CRs, and the one among them that counts.
 
-Whoever may create a KubeVirt CR in a namespace of their own must not take over the cluster's policy, so only those of
+Nobody who may create a KubeVirt CR in a namespace of their own may take over the cluster's policy, so only those of
 one configured namespace count. The others are kept by name, to be reported.
 """
 

@@ -47,7 +47,7 @@ class MadePods:
     def note_unrecorded(self, pod_uid: str, *, needed_by: str, now: datetime) -> None:
         """There is a pod that another leader may have made, and be about to record.
 
-        Only a few are noted: whoever makes one after the other would keep a VM from starting.
+        Only a few are noted: anyone who makes one after the other would keep a VM from starting.
         """
         noted = self._unrecorded[needed_by]
         if len(noted) < _MOST_UNRECORDED:

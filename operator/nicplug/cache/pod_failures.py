@@ -67,7 +67,7 @@ class PodFailures:
     def _read(self, item: Mapping[str, Any], *, is_new: bool) -> tuple[PodKey, PodFailure] | None:
         """An event counts in the namespace of its pod alone: elsewhere it was written by somebody else's hand.
 
-        The uid alone is no proof, as whoever may look at a pod can copy it.
+        The uid alone is no proof, as anyone who may look at a pod can copy it.
         """
         about, namespace = mapping(item.get("involvedObject")), text(mapping(item.get("metadata")).get("namespace"))
         if text(about.get("namespace")) != namespace:

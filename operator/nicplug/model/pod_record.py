@@ -1,6 +1,6 @@
 """The record of the pods that nicplug has made for a VMI, by uid, in the status of the VMI and of its migrations.
 
-Own members, `launcherPods` and `targetPod`. Whoever creates pods chooses their names, labels and owners; only nicplug
+Own members, `launcherPods` and `targetPod`. Who creates pods chooses their names, labels and owners; only nicplug
 and the node agents write these statuses, and no uid is ever used twice (docs/adr/0019).
 """
 

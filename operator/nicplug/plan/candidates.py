@@ -184,7 +184,7 @@ class _NodeGroups:
 
 
 def _flaw(node: Node, demand: Demand) -> _Flaw | None:
-    """The first that a person would mend first; devices come after everything else."""
+    """The first that a person would fix first; devices come after everything else."""
     if node.deleting:
         return _Flaw("is being deleted", "are being deleted")
     if is_cordoned_for(demand.tolerations, node):

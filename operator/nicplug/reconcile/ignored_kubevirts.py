@@ -1,7 +1,7 @@
 """Reports the KubeVirt CRs that have no effect: in the log, once for each namespace, and by an event on each.
 
-Bounded by rate alone: whoever makes ever more of them, or makes one again and again, neither fills the log nor keeps
-another one from being reported. What is held back is reported later, if it still exists.
+Bounded by rate alone: ever more of them, or one that is created again and again, neither fill the log nor keep another
+one from being reported. What is held back is reported later, if it still exists.
 """
 
 import time

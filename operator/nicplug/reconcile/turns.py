@@ -34,7 +34,7 @@ class LargeTurns:
         Raises:
             TurnTaken: not now.
         """
-        # With no holder nobody waits either: whoever leaves passes the turn on.
+        # With no holder nobody waits either: the one that leaves passes the turn on.
         if self._holder is None:
             self._holder = key
         if self._holder != key:

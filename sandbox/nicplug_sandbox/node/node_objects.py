@@ -84,7 +84,7 @@ class NodeKeeper:
         """Create what is missing and make every node Ready."""
         names = self._settings.node_names
         await asyncio.gather(*(self._clients.admin.apply(RIGHTS_RESOURCES[body["kind"]], body) for body in rights()))
-        # Refused until the API server knows the rights; whoever called this begins again then.
+        # Refused until the API server knows the rights; the caller begins again then.
         await self._clients.observer.list(NODES, params={"limit": "1"})
         await asyncio.gather(*(self._register_node(name) for name in names))
         await asyncio.gather(*(self._apply_daemon_set(role) for role in self._deployed()))

@@ -108,7 +108,7 @@ def test_of_two_kubevirt_crs_the_oldest_counts() -> None:
 
 @pytest.mark.parametrize("created", ["2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z", None], ids=str)
 def test_a_kubevirt_cr_of_another_namespace_has_no_effect_however_old_it_is(created: str | None) -> None:
-    """Whoever may make one in a namespace of his own took over the policy of the cluster by making the oldest."""
+    """Anyone who may make one in a namespace of his own took over the policy of the cluster by making the oldest."""
     theirs = kubevirt("", hotplug={"trustedNamespaces": ["tenant"]})
     theirs["metadata"] |= {"namespace": "tenant", "uid": "theirs", "creationTimestamp": created}
     caches = _caches((CachedKind.VM, vm()))

@@ -1,4 +1,4 @@
-"""What planners read from a frozen text is shared by a whole pass: here whoever changes it is caught in the act."""
+"""What planners read from a frozen text is shared by a whole pass: here anything that changes it is caught."""
 
 import json
 from collections.abc import Iterable, Iterator

@@ -142,7 +142,7 @@ class TestInPlace:
         assert rows == [primary_row(), arrived]  # an outage would be worse
 
     def test_an_own_network_s_name_on_a_foreign_network_gets_no_go_ahead(self) -> None:
-        """Whoever may edit the pod wrote a foreign network under the pod interface of an own NIC."""
+        """Anyone who may edit the pod wrote a foreign network under the pod interface of an own NIC."""
         forged = element("blue", namespace="victim", attachment="secret")
         status = json.dumps([{"name": "victim/secret", "interface": POD_INTERFACES["blue"]}])
         found = plan(running(nic("blue"), pod=pod(networks=[forged], status_text=status)), now=later(10))

@@ -41,7 +41,7 @@ def plan_rows(
     """The rows as they shall be; the old list itself when nothing but the order differs.
 
     Args:
-        known: by which a network is told that the VM may not use.
+        known: by which a network that the VM may not use is recognised.
     """
     old = rows_by_name(rows)
     names = interface_names(vmi, pod, old)

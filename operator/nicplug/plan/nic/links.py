@@ -95,7 +95,7 @@ def belongs_to_another(
 ) -> bool:
     """The pod has an interface of a NIC's name that is of another network, and that nicplug did not ask for.
 
-    Whoever made it, or wrote that it is there: no guest is given it. Only elements of hashed names are nicplug's own,
+    No guest is given it, no matter who made it or says that it is there. Only elements of hashed names are nicplug's,
     and never one of a network that the VM may not use.
     """
     namespace, present = vmi.key.namespace, pod.network_status.network_of(pod_interface)

@@ -23,7 +23,7 @@ def is_moving(view: VmiView) -> bool:
 def target_pod(view: VmiView) -> LauncherPod | None:
     """The live pod that the VMI moves to, or has just moved to while its migration goes on; None when there is none.
 
-    Among those that nicplug has made: whoever may create pods may name our VMI as their owner and label them.
+    Among those that nicplug has made: anyone who may create pods may name our VMI as their owner and label them.
     """
     state = migration_state(view)
     names = {target_key(view, view.vmi, migration_uid=item.uid) for item in _under_way(view)}

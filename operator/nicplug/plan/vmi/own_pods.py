@@ -67,7 +67,7 @@ def has_no_record(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> 
 def has_unrecorded_target(migration: Migration) -> bool:
     """The same of a migration: its target pod is recorded with the phase that says that there is one.
 
-    One that is through with its pods has none left. The guest's pod is told by the VMI; the name of any other one is
+    One that is through with its pods has none left. The guest's pod is named by the VMI; the name of any other one is
     free for everybody, for as long as somebody keeps the migration to read it.
     """
     if migration.target_pod is not None or not migration.has_target:

@@ -93,7 +93,7 @@ CASES = [
     Case(name="an ordinary pod that was relabelled", vmi=RUNNING, pods=(pod(), ORDINARY), own={POD_UID}),
     Case(name="another leader has recorded his", vmi=told(vmi(), {**RECORD, "uid": "other"}), pods=(pod(uid="other"),
          pod(name="b")), made=(MADE,), own={"other"}),
-    Case(name="a pod that is made anew", vmi=RENEWED, pods=(pod(),), made=(MADE,), own={POD_UID}),
+    Case(name="a pod that is recreated", vmi=RENEWED, pods=(pod(),), made=(MADE,), own={POD_UID}),
     Case(name="a target is squatted while it waits in the queue", vmi=RUNNING, pods=(pod(), TARGET_SQUATTER),
          migrations=(QUEUED,), own={POD_UID}),
     Case(name="a target that was made", vmi=RUNNING, pods=(pod(), target_pod()), migrations=(QUEUED,),
@@ -299,7 +299,7 @@ def _rest(raw: Json) -> Json:
 
 
 def test_a_recreated_pod_of_a_running_guest_is_not_its_pod() -> None:
-    """The guest is gone with the pod that nicplug has made; whoever took its name does not become the VM."""
+    """The guest is gone with the pod that nicplug has made; anyone who took its name does not become the VM."""
     view = vmi_view(told(vmi(), RECORD), foreign=[SQUATTER], gone=frozenset({POD_UID}))
     status = status_of(plan_vmi(view, now=NOW))
     assert status["phase"] == "Failed"
