@@ -18,7 +18,7 @@ import kopf
 import structlog
 
 from nicplug import __version__
-from nicplug.cache.caches import Caches, WorkKey
+from nicplug.cache.caches import Caches
 from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.multus_configs import MultusConfigWatches
 from nicplug.cache.optional_kinds import watch_attachments, watch_nodes, watch_pod_failures
@@ -30,6 +30,7 @@ from nicplug.kopf_settings import kopf_settings
 from nicplug.kube.connect import Connection, connect
 from nicplug.kube.lease import LeaderElector
 from nicplug.kube.recorder import EventRecorder
+from nicplug.model.keys import WorkKey
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.metrics import Metrics
 from nicplug.reconcile.announce import Announcer
@@ -333,7 +334,8 @@ class App:
         self._catch_signals()
         self._complete = True
         self.intake.expect_no_more_lists()
-        log.info("caches complete", vms=len(self.caches.vms), vmis=len(self.caches.vmis), pods=len(self.caches.pods))
+        caches = self.caches
+        log.info("caches complete", vms=len(caches.vms), vmis=len(caches.vmis), pods=len(caches.launchers.store))
         self._open_gate()
         await self._completeness.keep()
 

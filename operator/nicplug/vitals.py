@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.kube.watch_health import WatchHealth
+from nicplug.model.keys import WorkKey
 from nicplug.model.migration_limits import MigrationLimits
 from nicplug.obs.metrics import Metrics
 from nicplug.reconcile.queue import Priority, WorkQueue

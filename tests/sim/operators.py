@@ -36,12 +36,13 @@ from tests.sim.cluster import (
 from tests.sim.kubelet import NETWORKS
 from tests.sim.node_agent import state_of
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.dynamic_controllers import NamespaceDaemonSets
 from nicplug.cache.reaper import Reaper
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Unavailable
 from nicplug.kube.recorder import ObjectReference
+from nicplug.model.keys import WorkKey
 from nicplug.plan.views import PlanSettings
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
@@ -249,7 +250,7 @@ class Operator:
         self._reaper = Reaper(api=self.api, caches=self._caches, on_dirty=self._look_at)
         self._retry = RetryPolicy(randomness=self.randomness)
         self._caches.attachments.on_change = lambda keys: self._look_at(self._caches.referring(keys))
-        self._caches.pod_failures.on_change = lambda uid: self._look_at(self._caches.vmi_of_pod(uid))
+        self._caches.pod_failures.on_change = lambda uid: self._look_at(self._caches.launchers.vmi_of(uid))
         self._caches.nodes.on_change = lambda: self._look_at(self._caches.waiting_for_a_node())
         self._caches.controllers.on_change = lambda nodes: self._look_at(self._caches.waiting_for_controller(nodes))
         self._caches.controllers.on_found = self._list_controller_pods
@@ -369,8 +370,8 @@ class Operator:
 
         One that nobody has recorded may be anybody's.
         """
-        own = {record.uid for vmi in self._caches.vmis for record in self._caches.records_of(vmi)}
-        known = own & {pod.uid for pod in self._caches.pods}
+        own = {record.uid for vmi in self._caches.vmis for record in self._caches.launchers.records_of(vmi)}
+        known = own & {pod.uid for pod in self._caches.launchers.store}
         over = {state["migrationUid"] for vmi in self.cluster.all(VMIS) if (state := state_of(vmi)).get("completed")}
         unfinished = {item.uid for item in self._caches.migrations if not item.is_final} - over
         targets = {

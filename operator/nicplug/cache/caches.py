@@ -9,13 +9,11 @@ from typing import Any
 from nicplug.cache.attachment_index import AttachmentIndex
 from nicplug.cache.attachments import Attachments
 from nicplug.cache.dynamic_controllers import DynamicControllers
-from nicplug.cache.gone_pods import GonePods
 from nicplug.cache.kubevirts import Kubevirts
-from nicplug.cache.made_pods import MadePods
+from nicplug.cache.launcher_pods import LauncherPods
 from nicplug.cache.migration_index import MigrationIndex
 from nicplug.cache.multus_configs import MultusConfigs
 from nicplug.cache.nodes import Nodes
-from nicplug.cache.owner_index import OwnerIndex
 from nicplug.cache.pending_index import PendingIndex
 from nicplug.cache.pod_failures import PodFailures
 from nicplug.cache.revisions import Revisions
@@ -31,26 +29,21 @@ from nicplug.model.keys import (
     ObjectKey,
     PodKey,
     RevisionKey,
-    SlotsKey,
     VmiKey,
     VmKey,
+    WorkKey,
 )
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
-from nicplug.model.metadata import ControllerReference, mapping, resource_version, text
+from nicplug.model.metadata import mapping, resource_version, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
 from nicplug.model.multus_config import MultusFindings
 from nicplug.model.nad_policy import AttachmentAccess, NadRules, attachment_access
-from nicplug.model.names import VMI_KIND
-from nicplug.model.pod import LauncherPod, parse_pod
-from nicplug.model.pod_record import PodRecord
-from nicplug.model.pod_records import gather_records
+from nicplug.model.pod import parse_pod
 from nicplug.model.revision import parse_revision
 from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
-
-WorkKey = VmKey | VmiKey | MigrationKey | SlotsKey
 
 
 class CachedKind(Enum):
@@ -77,25 +70,22 @@ class Caches:
         self.vms: Store[VirtualMachine] = Store()
         self.vmis: Store[VirtualMachineInstance] = Store(on_forget=self._forget_vmi)
         self.migrations: Store[Migration] = Store(on_forget=self._forget_migration)
-        self.pods: Store[LauncherPod] = Store(on_forget=self._forget_pod)
         self.revisions = Revisions()
         self.kubevirts = Kubevirts(namespace=kubevirt_namespace)
         self.attachments = Attachments(clock=clock)
-        self.pod_failures = PodFailures(clock=clock, is_ours=self._is_launcher_pod)
+        self._migrations = MigrationIndex()
+        self.launchers = LauncherPods(
+            vmis=self.vmis, migrations=self._migrations, clock=clock, on_forget=self._forget_pod
+        )
+        self.pod_failures = PodFailures(clock=clock, is_ours=self.launchers.is_launcher)
         self.nodes = Nodes()
         self.controllers = DynamicControllers()
         self.multus = MultusConfigs()
         self._access: tuple[NadRules, MultusFindings, AttachmentAccess] | None = None
         self.slots = SlotBook()
-        self._pods: OwnerIndex[LauncherPod] = OwnerIndex(owner_kind=VMI_KIND)
-        self._migrations = MigrationIndex()
-        self._gone_pods = GonePods()
-        self.made_pods = MadePods()
-        self._vmi_of_pod: dict[str, VmiKey] = {}
         self._vmis_by_attachment = AttachmentIndex()
         self._pending = PendingIndex()
         self._spec_seen: dict[str, tuple[int, datetime]] = {}
-        self._podless: dict[str, datetime] = {}
 
     def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in an object as it is now; the keys that have to look again."""
@@ -110,14 +100,14 @@ class Caches:
                 change = self.vmis.put(vmi)
                 if self.vmis.get(vmi.key) is vmi:
                     self._stamp(vmi)
-                    self._note_records(vmi, before=before)
+                    self.launchers.note_records(vmi, before=before)
                     self._vmis_by_attachment.put(vmi)
                     self._pending.put(vmi, raw)
                 return self._vmi_keys(change)
             case CachedKind.MIGRATION:
                 return self._put_migration(parse_migration(raw))
             case CachedKind.POD:
-                return self._put_pod(parse_pod(raw))
+                return self.launchers.put(parse_pod(raw))
             case CachedKind.REVISION:
                 return [*self.revisions.vms(self.revisions.put(parse_revision(raw)))]
             case CachedKind.KUBEVIRT:
@@ -136,7 +126,7 @@ class Caches:
     def forget(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in that an object is gone; the keys that have to look again."""
         if kind is CachedKind.POD:
-            return self._forget_line(parse_pod(raw))
+            return self.launchers.forget_line(parse_pod(raw))
         metadata = mapping(raw.get("metadata"))
         key = ObjectKey(text(metadata.get("namespace")), text(metadata.get("name")))
         return self.forget_uid(kind, key=key, uid=text(metadata.get("uid")))
@@ -155,7 +145,7 @@ class Caches:
             case CachedKind.MIGRATION:
                 return self._migration_keys(self.migrations.remove(key=MigrationKey(key.namespace, key.name), uid=uid))
             case CachedKind.POD:
-                return self._remove_pod(PodKey(key.namespace, key.name), uid=uid, version=version)
+                return self.launchers.remove(PodKey(key.namespace, key.name), uid=uid, version=version)
             case CachedKind.REVISION:
                 change = self.revisions.store.remove(key=RevisionKey(key.namespace, key.name), uid=uid)
                 return [*self.revisions.vms(change)]
@@ -172,7 +162,7 @@ class Caches:
             case CachedKind.MIGRATION:
                 return self.migrations
             case CachedKind.POD:
-                return self.pods
+                return self.launchers.store
             case CachedKind.REVISION:
                 return self.revisions.store
             case CachedKind.KUBEVIRT:
@@ -186,10 +176,6 @@ class Caches:
             *(migration.key for migration in self.migrations),
             *([SLOTS] if len(self.migrations) else []),
         ]
-
-    def pods_of(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
-        """The pods whose controller is this very VMI; a label is never asked (CVE-2025-64435)."""
-        return self._pods.of(vmi.key, uid=vmi.uid)
 
     def migrations_of(self, key: VmiKey) -> tuple[Migration, ...]:
         """The migrations that name this VMI, oldest first; which VMI of that name they were made for is not said."""
@@ -243,72 +229,12 @@ class Caches:
         """The VMIs with NICs on their way that are on one of these nodes; None for any node."""
         return list(self._pending.everywhere() if nodes is None else self._pending.on(nodes))
 
-    def vmi_of_pod(self, pod_uid: str) -> list[WorkKey]:
-        """The VMI of a launcher pod, and what moves it."""
-        key = self._vmi_of_pod.get(pod_uid)
-        if key is None:
-            return []
-        return [key, *(item.key for item in self.migrations_of(key) if not item.is_final)]
-
-    def podless_since(self, vmi: VirtualMachineInstance) -> datetime | None:
-        """Since when the VMI's pod is known to be gone: its end was seen, or the API server was asked."""
-        return self._podless.get(vmi.uid)
-
-    def revive_pod(self, raw: Mapping[str, Any]) -> list[WorkKey]:
-        """Take in a pod that was read by name, whatever its labels made the watch say of it."""
-        return self._put_pod(parse_pod(raw), lives=True)
-
-    def is_owned(self, raw: Mapping[str, Any], *, vmi_uid: str) -> bool:
-        """A pod that was read by name is one of `pods_of` that VMI, once it is in sight."""
-        pod = parse_pod(raw)
-        owner = self._pods.owner_of(pod)
-        vmi = self.vmis.get(VmiKey(pod.key.namespace, owner.name)) if owner is not None else None
-        return vmi is not None and owner is not None and vmi.uid == owner.uid == vmi_uid
-
-    def confirm_podless(self, key: VmiKey, *, uid: str) -> list[WorkKey]:
-        """Take in that the API server has no pod for this VMI."""
-        vmi = self.vmis.get(key)
-        if vmi is None or vmi.uid != uid:
-            return []
-        self._podless.setdefault(uid, self._clock())
-        return [key]
-
-    def records_of(self, vmi: VirtualMachineInstance) -> tuple[PodRecord, ...]:
-        """The pods that nicplug has made for this VMI, as far as a status or this process knows."""
-        return gather_records(vmi, self.migrations_of(vmi.key), self.made_pods.of(vmi.uid))
-
-    def is_own_pod(self, uid: str, *, vmi: VmiKey) -> bool:
-        """One of those."""
-        known = self.vmis.get(vmi)
-        return known is not None and any(record.uid == uid for record in self.records_of(known))
-
-    def note_made(self, raw: Mapping[str, Any], *, vmi_uid: str, migration_uid: str) -> None:
-        """Take in that the API server has answered our POST with this pod."""
-        metadata = mapping(raw.get("metadata"))
-        key = PodKey(text(metadata.get("namespace")), text(metadata.get("name")))
-        record = PodRecord(key=key, uid=text(metadata.get("uid")), migration_uid=migration_uid)
-        self.made_pods.add(record, vmi_uid=vmi_uid)
-
-    def _note_records(self, vmi: VirtualMachineInstance, *, before: VirtualMachineInstance | None) -> None:
-        """A record that a status has lost is remembered until a status has it again: the guest runs on."""
-        if vmi.launcher_pods is not None:
-            uids = (record.uid for record in vmi.launcher_pods)
-            self.made_pods.note_recorded(vmi.uid, vmi_uid=vmi.uid, uids=uids)
-        elif before is not None and before.uid == vmi.uid:
-            for record in before.launcher_pods or ():
-                self.made_pods.add(record, vmi_uid=vmi.uid)
-
-    def gone_pods_of(self, migration: Migration) -> frozenset[PodKey]:
-        """The pods that this migration has asked for, and that do not exist."""
-        return self._gone_pods.of(migration.uid)
-
     def confirm_gone(self, pod: PodKey, *, migration: MigrationKey, uid: str) -> list[WorkKey]:
         """Take in that the API server has no such pod of the VMI that this migration moves."""
         known = self.migrations.get(migration)
         if known is None or known.uid != uid:
             return []
-        self._gone_pods.add(pod, migration_uid=uid)
-        return [migration]
+        return self.launchers.confirm_gone(pod, migration=known)
 
     def config(self) -> KubevirtConfig | None:
         """The KubeVirt CR that counts."""
@@ -329,80 +255,8 @@ class Caches:
         if seen is None or seen[0] < vmi.generation:
             self._spec_seen[vmi.uid] = (vmi.generation, self._clock())
 
-    def _is_launcher_pod(self, key: PodKey, uid: str) -> bool:
-        """The launcher pod of that name in that namespace is this very pod."""
-        pod = self.pods.get(key)
-        return pod is not None and pod.uid == uid and uid in self._vmi_of_pod
-
-    def _put_pod(self, pod: LauncherPod, *, lives: bool = False) -> list[WorkKey]:
-        before = self.pods.get(pod.key)
-        change = self.pods.put(pod, lives=lives)
-        if before is not None and self.pods.get(pod.key) is pod:
-            self._unlink_pod(before)  # ownerReferences of a living pod can change, for one by an orphaning delete
-        if self.pods.get(pod.key) is pod:
-            self._pods.add(pod)
-            if (owner := self._pods.owner_of(pod)) is not None:
-                self._vmi_of_pod[pod.uid] = VmiKey(pod.key.namespace, owner.name)
-                self._note_pod(pod, owner)
-        return self._pod_keys(change)
-
-    def _note_pod(self, pod: LauncherPod, owner: ControllerReference) -> None:
-        """A pod of nicplug's is there; one that only names the VMI says nothing about those of nicplug's."""
-        vmi = self.vmis.get(VmiKey(pod.key.namespace, owner.name))
-        if vmi is None or vmi.uid != owner.uid:  # no owner of that name, in this namespace: no pod of any VMI
-            self._gone_pods.discard(pod.key)
-            return
-        is_told = vmi.launcher_pods is not None or vmi.is_unprocessed
-        if not is_told or any(record.uid == pod.uid for record in self.records_of(vmi)):
-            self._gone_pods.discard(pod.key)
-            self._podless.pop(owner.uid, None)
-            return
-        targets = {item.uid for item in self.migrations_of(vmi.key) if item.target_pod is None}
-        if pod.made_with and (pod.migration_uid in targets or (vmi.is_unprocessed and not pod.migration_uid)):
-            self.made_pods.note_unrecorded(pod.uid, needed_by=pod.migration_uid or vmi.uid, now=self._clock())
-
-    def _forget_line(self, pod: LauncherPod) -> list[WorkKey]:
-        """Pods are watched by a label, and one that only lost it is told in the same words as one that is gone.
-
-        Its owner looks again in any case: he may wait for the answer that has made it, which is no news any more.
-        """
-        version = math.inf if _has_ended(pod) else pod.resource_version
-        keys = self._remove_pod(pod.key, uid=pod.uid, version=version)
-        return _unique([*keys, *self._pod_keys(Change(pod, None))])
-
-    def _remove_pod(self, key: PodKey, *, uid: str, version: float) -> list[WorkKey]:
-        change = self.pods.remove(key=key, uid=uid, version=version)
-        if change is None or change.before is None:
-            return []
-        owner = self._pods.owner_of(change.before)
-        if owner is not None:
-            if version == math.inf:
-                self.made_pods.forget_pod(uid, vmi_uid=owner.uid)
-            self._note_loss(VmiKey(key.namespace, owner.name), uid=owner.uid, is_end=version == math.inf)
-        return self._pod_keys(change)
-
-    def _note_loss(self, key: VmiKey, *, uid: str, is_end: bool) -> None:
-        """Whether the VMI has any pod left, now that one is out of sight.
-
-        Lines about different pods come in any order: the end of the pod that a guest has left may be heard of before
-        the pod that it has moved to.
-        """
-        vmi = self.vmis.get(key)
-        if vmi is None or vmi.uid != uid:
-            return
-        moves = bool(vmi.migration_state.migration_uid) or any(not item.is_final for item in self.migrations_of(key))
-        if not is_end:
-            self._podless.pop(uid, None)
-        elif not self._pods.of(key, uid=uid) and not moves:
-            self.confirm_podless(key, uid=uid)
-
-    def _forget_pod(self, pod: LauncherPod) -> None:
-        self._unlink_pod(pod)
-        self.pod_failures.forget(pod.uid)
-
-    def _unlink_pod(self, pod: LauncherPod) -> None:
-        self._pods.drop(pod)
-        self._vmi_of_pod.pop(pod.uid, None)
+    def _forget_pod(self, uid: str) -> None:
+        self.pod_failures.forget(uid)
 
     def _put_migration(self, migration: Migration) -> list[WorkKey]:
         change = self.migrations.put(migration)
@@ -410,20 +264,18 @@ class Caches:
             self._migrations.put(migration)
             if migration.target_pod is not None:
                 # The process goes on knowing its uid until the VMI tells it: a migration may be gone before.
-                self.made_pods.note_recorded(migration.uid, vmi_uid="", uids=())
+                self.launchers.made.note_recorded(migration.uid, vmi_uid="", uids=())
         return self._migration_keys(change)
 
     def _forget_migration(self, migration: Migration) -> None:
         self._migrations.drop(migration)
-        self._gone_pods.forget(migration.uid)
-        self.made_pods.forget(migration.uid)
+        self.launchers.forget_migration(migration.uid)
 
     def _forget_vmi(self, vmi: VirtualMachineInstance) -> None:
         self._spec_seen.pop(vmi.uid, None)
         self._vmis_by_attachment.drop(vmi)
         self._pending.drop(vmi.key)
-        self._podless.pop(vmi.uid, None)
-        self.made_pods.forget(vmi.uid)
+        self.launchers.forget_vmi(vmi.uid)
 
     def _vm_keys(self, change: Change[VirtualMachine] | None) -> list[WorkKey]:
         """The VM, and its VMI: the records tell about NICs that are only in the template."""
@@ -452,20 +304,6 @@ class Caches:
         others = [item.key for vmi in vmis for item in self.migrations_of(vmi) if not item.is_final]
         return _unique([*(migration.key for migration in change.records), *vmis, *others])
 
-    def _pod_keys(self, change: Change[LauncherPod] | None) -> list[WorkKey]:
-        """The pod's VMI, and what migrates it; one that has ended takes away the pods that it leaves behind."""
-        if change is None:
-            return []
-        owners = [(pod.key.namespace, self._pods.owner_of(pod)) for pod in change.records]
-        vmis = [(VmiKey(namespace, owner.name), owner.uid) for namespace, owner in owners if owner is not None]
-        migrations = [
-            item.key
-            for vmi, uid in vmis
-            for item in self.migrations_of(vmi)
-            if not item.is_final or len(self._pods.of(vmi, uid=uid)) > 1
-        ]
-        return _unique([*(vmi for vmi, _ in vmis), *migrations])
-
     def _kubevirt_keys(self, *, is_news: bool) -> list[WorkKey]:
         """Everything looks again when the KubeVirt CR that counts has changed, and nothing for any other one's sake."""
         if not is_news:
@@ -475,11 +313,6 @@ class Caches:
         finder = config.controller_finder if config is not None else ControllerFinder()
         self.controllers.look_for(finder, namespaces=self.trusted_namespaces())
         return self.all_keys()
-
-
-def _has_ended(pod: LauncherPod) -> bool:
-    """It was on its way out and had nothing left to run; whatever else vanishes may still be there."""
-    return pod.deleting and (pod.is_finished or not pod.node_name)
 
 
 def _keys(records: Iterable[VirtualMachine] | Iterable[VirtualMachineInstance]) -> list[WorkKey]:

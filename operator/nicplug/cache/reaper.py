@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.lost_migrations import bury_unlisted
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import ApiError
@@ -26,6 +26,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
 )
+from nicplug.model.keys import WorkKey
 from nicplug.model.metadata import mapping, resource_version, sequence, text
 from nicplug.model.names import LAUNCHER_SELECTOR, VM_UID_LABEL
 

@@ -79,3 +79,6 @@ class SlotsKey:
 
 
 SLOTS = SlotsKey()
+
+WorkKey = VmKey | VmiKey | MigrationKey | SlotsKey
+"""What the operator looks at, one at a time."""

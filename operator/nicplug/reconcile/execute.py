@@ -7,7 +7,7 @@ Decides nothing: guards are in the actions, retries in the worker.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.elided import has_elided
 from nicplug.kube.api import Json, KubeApi, Resource
 from nicplug.kube.errors import AlreadyExists, Gone, Rejected, Stale
@@ -19,7 +19,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.frozen_json import thaw
-from nicplug.model.keys import PodKey, VmiKey
+from nicplug.model.keys import PodKey, VmiKey, WorkKey
 from nicplug.model.metadata import controller_reference, mapping, text
 from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, FindPod, Kind, Patch
 from nicplug.plan.reasons import Reason
@@ -89,7 +89,7 @@ class Executor:
                 message = f'{resource.kind} "{action.key}" exists and belongs to somebody else: delete or rename it'
                 raise Rejected(message, status=409, reason=Reason.NAME_TAKEN) from error
         if action.kind is Kind.POD:
-            self.caches.note_made(answer, vmi_uid=action.owner_uid, migration_uid=action.made_for)
+            self.caches.launchers.note_made(answer, vmi_uid=action.owner_uid, migration_uid=action.made_for)
         self._observe(kind, answer)
 
     def _expanding(self) -> Expander:
@@ -105,13 +105,13 @@ class Executor:
         """
         metadata = mapping(answer.get("metadata"))
         owner, uid = controller_reference(metadata), text(metadata.get("uid"))
-        if owner is not None and self.caches.is_owned(answer, vmi_uid=action.owner_uid):
-            self.on_dirty(self.caches.revive_pod(answer))
-            if self.caches.is_own_pod(uid, vmi=VmiKey(action.key.namespace, owner.name)):
+        if owner is not None and self.caches.launchers.is_owned(answer, vmi_uid=action.owner_uid):
+            self.on_dirty(self.caches.launchers.revive(answer))
+            if self.caches.launchers.is_own(uid, vmi=VmiKey(action.key.namespace, owner.name)):
                 return
         else:  # the caches keep the others, and hear of their end
             key = PodKey(action.key.namespace, action.key.name)
-            self.caches.made_pods.note_taken(key, needed_by=action.made_for or action.owner_uid)
+            self.caches.launchers.made.note_taken(key, needed_by=action.made_for or action.owner_uid)
         message = f'a pod "{action.key}" exists that nicplug has not made'
         raise Stale(message, status=409, reason=error.reason, request=error.request) from error
 
@@ -119,7 +119,7 @@ class Executor:
         resource, kind = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
         if action.unrecorded_of:  # before it is sent: the answer may get lost
-            self.caches.made_pods.note_discarded(action.uid, vmi_uid=action.unrecorded_of)
+            self.caches.launchers.made.note_discarded(action.uid, vmi_uid=action.unrecorded_of)
         try:
             answer = await self.api.delete(
                 resource, name=name, namespace=namespace, uid=action.uid, version=action.version
@@ -135,7 +135,7 @@ class Executor:
         """Alive and ours: the cache has it again. When none is: the VMI has no pod, and that is known now."""
         alive: list[PodKey] = []
         for key in action.keys:
-            was_in_sight = self.caches.pods.get(key) is not None
+            was_in_sight = self.caches.launchers.store.get(key) is not None
             if not await self._finds_pod(key, action):
                 continue
             if not was_in_sight:
@@ -143,14 +143,14 @@ class Executor:
                 return
             alive.append(key)
         # One that was in sight is no news; but its line may have come since, and told that it has lost its label.
-        if all(self.caches.pods.get(key) is not None for key in alive):
-            self.on_dirty(self.caches.confirm_podless(action.owner, uid=action.owner_uid))
+        if all(self.caches.launchers.store.get(key) is not None for key in alive):
+            self.on_dirty(self.caches.launchers.confirm_podless(action.owner, uid=action.owner_uid))
         else:
             self.on_dirty([action.owner])
 
     async def _finds_pod(self, key: PodKey, action: ConfirmPod) -> bool:
         """The VMI has a pod of that name, which is in sight now."""
-        known = self.caches.pods.get(key)
+        known = self.caches.launchers.store.get(key)
         try:
             answer = await self.api.get(PODS, name=key.name, namespace=key.namespace)
         except Gone:
@@ -159,20 +159,20 @@ class Executor:
             return False
         owner = controller_reference(mapping(answer.get("metadata")))
         if owner is None or owner.uid == action.owner_uid:
-            self.on_dirty(self.caches.revive_pod(answer))
+            self.on_dirty(self.caches.launchers.revive(answer))
         return owner is not None and owner.uid == action.owner_uid and _is_one_of(action.uids, answer)
 
     async def _find_pod(self, action: FindPod) -> None:
         """In sight again, or known to be gone; a pod of that name that the VMI does not own is none of its."""
-        known = self.caches.pods.get(action.key)
+        known = self.caches.launchers.store.get(action.key)
         try:
             answer = await self.api.get(PODS, name=action.key.name, namespace=action.key.namespace)
         except Gone:
             if known is not None:
                 self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=action.key, uid=known.uid))
             answer = {}
-        if answer and self.caches.is_owned(answer, vmi_uid=action.owner_uid):
-            self.on_dirty([*self.caches.revive_pod(answer), action.migration])
+        if answer and self.caches.launchers.is_owned(answer, vmi_uid=action.owner_uid):
+            self.on_dirty([*self.caches.launchers.revive(answer), action.migration])
             if _is_one_of(action.uids, answer):
                 return
         self.on_dirty(self.caches.confirm_gone(action.key, migration=action.migration, uid=action.migration_uid))

@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.elided import ELIDED, has_elided
 from nicplug.kube import elision, object_text
 from nicplug.kube.api import Json, Resource, TextApi
 from nicplug.kube.errors import Gone, Stale
 from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from nicplug.model.frozen_json import thaw
-from nicplug.model.keys import ObjectKey, VmiKey
+from nicplug.model.keys import ObjectKey, VmiKey, WorkKey
 from nicplug.model.metadata import controller_reference, mapping
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.plan.actions import Create, Kind, Patch

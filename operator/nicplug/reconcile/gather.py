@@ -74,8 +74,9 @@ class Gatherer:
         vmi = self.caches.vmis.get(key)
         if vmi is None:
             return None
-        vm, migrations, records = self._owner(vmi), self.caches.migrations_of(key), self.caches.records_of(vmi)
-        pods, foreign = sort_out(vmi, self.caches.pods_of(vmi), migrations=migrations, records=records)
+        launchers = self.caches.launchers
+        vm, migrations, records = self._owner(vmi), self.caches.migrations_of(key), launchers.records_of(vmi)
+        pods, foreign = sort_out(vmi, launchers.of(vmi), migrations=migrations, records=records)
         if foreign and vmi.is_unprocessed:
             self._note_unrecorded(foreign, needed_by=vmi.uid, migration_uid="")
         return VmiView(
@@ -83,10 +84,10 @@ class Gatherer:
             pods=pods,
             foreign_pods=foreign,
             records=records,
-            gone=frozenset(record.uid for record in records if self.caches.pods.is_gone(record.uid)),
-            taken=self.caches.made_pods.taken(vmi.uid),
-            unrecorded=self.caches.made_pods.unrecorded(vmi.uid),
-            discarded=self.caches.made_pods.discarded(vmi.uid),
+            gone=frozenset(record.uid for record in records if launchers.store.is_gone(record.uid)),
+            taken=launchers.made.taken(vmi.uid),
+            unrecorded=launchers.made.unrecorded(vmi.uid),
+            discarded=launchers.made.discarded(vmi.uid),
             attachments=self.caches.attachments_of(vmi, vm=vm),
             migrations=migrations,
             has_lost_migration=has_lost_migration(vmi, migrations=self.caches.migrations),
@@ -96,7 +97,7 @@ class Gatherer:
             failures=tuple(failure for pod in pods for failure in self.caches.pod_failures.of(pod.uid).values()),
             start_failures=self._start_failures(pods),
             orphans=self._orphans(vmi, records) if vmi.deleting else (),
-            podless_since=self.caches.podless_since(vmi),
+            podless_since=launchers.podless_since(vmi),
             vm=vm,
             vm_refusal=self.memory.refusal(vm.key, generation=vm.generation) if vm is not None else None,
             config=self.caches.config(),
@@ -112,7 +113,8 @@ class Gatherer:
         if migration is None:
             return None
         vmi, migrations = self.caches.vmis.get(migration.vmi), self.caches.migrations_of(migration.vmi)
-        owned, records = (self.caches.pods_of(vmi), self.caches.records_of(vmi)) if vmi is not None else ((), ())
+        launchers = self.caches.launchers
+        owned, records = (launchers.of(vmi), launchers.records_of(vmi)) if vmi is not None else ((), ())
         pods, foreign = sort_out(vmi, owned, migrations=migrations, records=records) if vmi is not None else ((), ())
         if foreign and migration.target_pod is None:
             self._note_unrecorded(foreign, needed_by=migration.uid, migration_uid=migration.uid)
@@ -122,11 +124,11 @@ class Gatherer:
             pods=pods,
             foreign_pods=foreign,
             records=records,
-            taken=self.caches.made_pods.taken(migration.uid),
-            unrecorded=self.caches.made_pods.unrecorded(migration.uid),
+            taken=launchers.made.taken(migration.uid),
+            unrecorded=launchers.made.unrecorded(migration.uid),
             start_failures=self._start_failures(pods),
             migrations=migrations,
-            gone_pods=self.caches.gone_pods_of(migration),
+            gone_pods=launchers.gone_of(migration),
             nodes=self.caches.nodes.all(),
             attachments=self.caches.attachments_of(vmi) if vmi is not None else KnownAttachments(),
             slot=self.caches.slots.slot_of(migration.uid, now=self.memory.clock()),
@@ -140,7 +142,7 @@ class Gatherer:
         """Those that were heard of before the object that needs them; from now on they are given time."""
         for pod in pods:
             if pod.made_with and pod.migration_uid == migration_uid:
-                self.caches.made_pods.note_unrecorded(pod.uid, needed_by=needed_by, now=self.memory.clock())
+                self.caches.launchers.made.note_unrecorded(pod.uid, needed_by=needed_by, now=self.memory.clock())
 
     def _start_failures(self, pods: Iterable[LauncherPod]) -> tuple[PodFailure, ...]:
         failures = (self.caches.pod_failures.to_start(pod.uid) for pod in pods)
@@ -172,7 +174,8 @@ class Gatherer:
     def _orphans(self, vmi: VirtualMachineInstance, records: Sequence[PodRecord]) -> tuple[LauncherPod, ...]:
         """Those of nicplug's that have lost their owner; where none is recorded, by name and label."""
         uids = {record.uid for record in records}
-        named = (self.caches.pods.get(key) for key in known_pods(vmi, self.caches.migrations_of(vmi.key), records))
+        keys = known_pods(vmi, self.caches.migrations_of(vmi.key), records)
+        named = map(self.caches.launchers.store.get, keys)
         found = (pod for pod in named if pod is not None and pod.owner is None and pod.created_by == vmi.uid)
         return tuple(pod for pod in found if pod.uid in uids or has_no_record(vmi, records))
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import structlog
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
-from nicplug.model.keys import SLOTS, AttachmentKey
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.model.keys import SLOTS, AttachmentKey, WorkKey
 from nicplug.model.metadata import mapping
 from nicplug.reconcile.queue import Priority, WorkQueue
 
@@ -85,7 +85,7 @@ class Intake:
 
     def pod_failed(self, pod_uid: str) -> None:
         """The dynamic networks controller, or the kubelet, says that it failed on this pod."""
-        self.enqueue(self.caches.vmi_of_pod(pod_uid))
+        self.enqueue(self.caches.launchers.vmi_of(pod_uid))
 
     def nodes_changed(self) -> None:
         """A node came, went or changed: whoever waits for one to go to has to look again."""

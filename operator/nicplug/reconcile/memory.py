@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from nicplug.cache.caches import WorkKey
+from nicplug.model.keys import WorkKey
 from nicplug.plan.actions import Action
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal

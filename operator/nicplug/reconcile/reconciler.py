@@ -6,9 +6,8 @@ from datetime import datetime
 
 import structlog
 
-from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import ApiError, Denied, Rejected
-from nicplug.model.keys import MigrationKey, SlotsKey, VmiKey, VmKey
+from nicplug.model.keys import MigrationKey, SlotsKey, VmiKey, VmKey, WorkKey
 from nicplug.plan.actions import (
     Action,
     ConfirmPod,

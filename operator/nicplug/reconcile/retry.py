@@ -3,8 +3,8 @@
 import random
 from dataclasses import dataclass, field
 
-from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
+from nicplug.model.keys import WorkKey
 from nicplug.plan.reasons import Reason
 from nicplug.reconcile.memory import PlanRepeats
 

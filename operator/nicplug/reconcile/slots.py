@@ -11,12 +11,12 @@ from typing import Any
 
 import structlog
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.slot_fate import SlotFate, fate_of
 from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CONFIG_MAPS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
-from nicplug.model.keys import SLOTS, MigrationKey
+from nicplug.model.keys import SLOTS, MigrationKey, WorkKey
 from nicplug.model.metadata import mapping, text
 from nicplug.model.migration_slot import Contender, MigrationSlot
 from nicplug.model.slot_ledger import LEDGER_NAME, Entries, SlotEntry, format_entries

@@ -8,8 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nicplug.cache.caches import WorkKey
-from nicplug.model.keys import SlotsKey
+from nicplug.model.keys import SlotsKey, WorkKey
 
 
 class TurnTaken(Exception):

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import structlog
 
-from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Throttled
+from nicplug.model.keys import WorkKey
 from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import Priority, WorkQueue
 from nicplug.reconcile.reconciler import Reconciler

@@ -213,7 +213,7 @@ class TestPodFailures:
         assert failure.message == MESSAGE
         assert failure.heard_at == NOW
         assert self.told == ["mine"]
-        assert self.caches.vmi_of_pod("mine") == [VmiKey("default", "vmi-fedora")]
+        assert self.caches.launchers.vmi_of("mine") == [VmiKey("default", "vmi-fedora")]
 
     @pytest.mark.parametrize(
         "times",
@@ -361,7 +361,7 @@ class TestPodFailures:
 
     def test_a_migration_hears_of_it_too(self) -> None:
         self.caches.observe(CachedKind.MIGRATION, migration("Scheduling"))
-        assert self.caches.vmi_of_pod("mine") == [
+        assert self.caches.launchers.vmi_of("mine") == [
             VmiKey("default", "vmi-fedora"),
             MigrationKey("default", "migration-job"),
         ]
@@ -372,4 +372,4 @@ class TestPodFailures:
         assert self.caches.pod_failures.of("mine")
         self.caches.forget(CachedKind.POD, pod(uid="mine", version=12))
         assert not self.caches.pod_failures.of("mine")
-        assert self.caches.vmi_of_pod("mine") == []
+        assert self.caches.launchers.vmi_of("mine") == []

@@ -152,7 +152,7 @@ class TestPodsOf:
 
     def _names(self, *pods: Json) -> set[str]:
         caches = _caches(*((CachedKind.POD, raw) for raw in pods))
-        return {found.key.name for found in caches.pods_of(a_vmi(vmi()))}
+        return {found.key.name for found in caches.launchers.of(a_vmi(vmi()))}
 
     def test_its_own(self) -> None:
         assert self._names(pod(name="a")) == {"a"}
@@ -189,20 +189,20 @@ class TestPodsOf:
     def test_a_pod_that_is_gone(self) -> None:
         caches = _caches((CachedKind.POD, pod()))
         assert caches.forget(CachedKind.POD, pod()) == [VMI]
-        assert caches.pods_of(a_vmi(vmi())) == ()
+        assert caches.launchers.of(a_vmi(vmi())) == ()
 
     def test_a_pod_whose_name_was_taken_anew(self) -> None:
         caches = _caches((CachedKind.POD, pod(version=1)), (CachedKind.POD, pod(version=2, uid="b", owner_uid="other")))
-        assert caches.pods_of(a_vmi(vmi())) == ()
+        assert caches.launchers.of(a_vmi(vmi())) == ()
 
     def test_it_is_replaced_not_doubled(self) -> None:
         caches = _caches((CachedKind.POD, pod(version=1)), (CachedKind.POD, pod(version=2, phase="Failed")))
-        (found,) = caches.pods_of(a_vmi(vmi()))
+        (found,) = caches.launchers.of(a_vmi(vmi()))
         assert found.phase == "Failed"
 
     def test_an_old_line_does_not_bring_an_old_pod_back(self) -> None:
         caches = _caches((CachedKind.POD, pod(version=2, phase="Failed")), (CachedKind.POD, pod(version=1)))
-        (found,) = caches.pods_of(a_vmi(vmi()))
+        (found,) = caches.launchers.of(a_vmi(vmi()))
         assert found.phase == "Failed"
 
 
@@ -213,8 +213,8 @@ class TestPodless:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1)))
         for line in lines:
             caches.forget(CachedKind.POD, line)
-        assert caches.pods_of(a_vmi(vmi())) == ()
-        return caches.podless_since(a_vmi(vmi())) is not None
+        assert caches.launchers.of(a_vmi(vmi())) == ()
+        return caches.launchers.podless_since(a_vmi(vmi())) is not None
 
     def test_a_pod_that_was_asked_to_go_and_has_ended(self) -> None:
         assert self._after(pod(version=2, deleting=True, phase="Succeeded"))
@@ -222,7 +222,7 @@ class TestPodless:
     def test_a_pod_that_never_had_a_node(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1, node="")))
         caches.forget(CachedKind.POD, pod(version=2, node="", deleting=True))
-        assert caches.podless_since(a_vmi(vmi())) is not None
+        assert caches.launchers.podless_since(a_vmi(vmi())) is not None
 
     def test_a_pod_that_vanished_may_have_lost_its_label(self) -> None:
         assert not self._after(pod(version=2))
@@ -234,51 +234,51 @@ class TestPodless:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1)))
         caches.forget(CachedKind.POD, pod(version=2))
         assert caches.observe(CachedKind.POD, pod(version=2)) == [], "a late line"
-        assert caches.revive_pod(pod(version=2)) == [VMI]
-        assert len(caches.pods_of(a_vmi(vmi()))) == 1
+        assert caches.launchers.revive(pod(version=2)) == [VMI]
+        assert len(caches.launchers.of(a_vmi(vmi()))) == 1
 
     @pytest.mark.parametrize("name", ["vmi-fedora", "whatever"])
     def test_a_pod_of_another_namespace_takes_nothing_back(self, name: str) -> None:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.VMI, vmi(namespace="attacker", uid="theirs")))
-        caches.confirm_podless(VMI, uid=VMI_UID)
+        caches.launchers.confirm_podless(VMI, uid=VMI_UID)
         evil = pod(uid="evil", namespace="attacker")
         evil["metadata"]["ownerReferences"][0]["name"] = name
         caches.observe(CachedKind.POD, evil)
-        assert caches.podless_since(a_vmi(vmi())) is not None
+        assert caches.launchers.podless_since(a_vmi(vmi())) is not None
         caches.forget(CachedKind.POD, evil)
-        assert caches.podless_since(a_vmi(vmi())) is not None
+        assert caches.launchers.podless_since(a_vmi(vmi())) is not None
 
     def test_what_was_asked_is_true_until_there_is_a_pod(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()))
-        assert caches.confirm_podless(VMI, uid="another") == []
-        assert caches.podless_since(a_vmi(vmi())) is None
-        assert caches.confirm_podless(VMI, uid=VMI_UID) == [VMI]
-        assert caches.podless_since(a_vmi(vmi())) is not None
+        assert caches.launchers.confirm_podless(VMI, uid="another") == []
+        assert caches.launchers.podless_since(a_vmi(vmi())) is None
+        assert caches.launchers.confirm_podless(VMI, uid=VMI_UID) == [VMI]
+        assert caches.launchers.podless_since(a_vmi(vmi())) is not None
         caches.observe(CachedKind.POD, pod())
-        assert caches.podless_since(a_vmi(vmi())) is None
+        assert caches.launchers.podless_since(a_vmi(vmi())) is None
 
     def test_the_end_of_the_pod_that_a_guest_has_left_may_be_heard_of_before_the_one_that_it_has_moved_to(self) -> None:
         """The running guest was failed, and a second one started."""
         moved = vmi(moving=migration_state(completed=True), node=TARGET_NODE)
         caches = _caches((CachedKind.VMI, moved), (CachedKind.POD, pod(version=1)))
         caches.forget(CachedKind.POD, pod(version=2, deleting=True, phase="Succeeded"))
-        assert caches.podless_since(a_vmi(moved)) is None
+        assert caches.launchers.podless_since(a_vmi(moved)) is None
 
     def test_so_may_that_of_a_pod_whose_guest_is_to_be_moved(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.MIGRATION, migration()), (CachedKind.POD, pod(version=1)))
         caches.forget(CachedKind.POD, pod(version=2, deleting=True, phase="Succeeded"))
-        assert caches.podless_since(a_vmi(vmi())) is None
+        assert caches.launchers.podless_since(a_vmi(vmi())) is None
 
     def test_what_was_asked_is_old_when_a_pod_goes_out_of_sight(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1)))
-        caches.confirm_podless(VMI, uid=VMI_UID)
+        caches.launchers.confirm_podless(VMI, uid=VMI_UID)
         caches.forget(CachedKind.POD, pod(version=2))
-        assert caches.podless_since(a_vmi(vmi())) is None
+        assert caches.launchers.podless_since(a_vmi(vmi())) is None
 
     def test_one_pod_of_two_is_not_all(self) -> None:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod()), (CachedKind.POD, pod(name="b", uid="b")))
         caches.forget_uid(CachedKind.POD, key=a_pod(pod()).key, uid=POD_UID)
-        assert caches.podless_since(a_vmi(vmi())) is None
+        assert caches.launchers.podless_since(a_vmi(vmi())) is None
 
 
 class TestSpecSeenAt:

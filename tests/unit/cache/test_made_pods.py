@@ -39,13 +39,13 @@ def _caches(*, phase: str = "Running", recorded: bool = True) -> Caches:
 def _podless(caches: Caches) -> Any:
     found = caches.vmis.get(VMI)
     assert found is not None
-    return caches.podless_since(found)
+    return caches.launchers.podless_since(found)
 
 
 def test_a_foreign_pod_does_not_take_back_that_the_vmis_pod_is_gone() -> None:
     """Else a tenant who touches his pod again and again would keep a lost guest from being told."""
     caches = _caches()
-    caches.confirm_podless(VMI, uid=VMI_UID)
+    caches.launchers.confirm_podless(VMI, uid=VMI_UID)
     caches.observe(CachedKind.POD, pod(uid="evil"))
     assert _podless(caches) is not None
     caches.observe(CachedKind.POD, pod(version=11, name="b"))
@@ -59,26 +59,26 @@ def test_a_foreign_pod_does_not_take_back_that_a_target_is_gone() -> None:
     caches.observe(CachedKind.POD, pod(uid="evil", name="t"))
     record = caches.migrations.get(JOB)
     assert record is not None
-    assert caches.gone_pods_of(record) == {PodKey("default", "t")}
+    assert caches.launchers.gone_of(record) == {PodKey("default", "t")}
     caches.observe(CachedKind.POD, pod(uid="target", name="t", version=11))
-    assert caches.gone_pods_of(record) == frozenset()
+    assert caches.launchers.gone_of(record) == frozenset()
 
 
 def test_a_standby_knows_since_when_a_pod_waits_to_be_recorded() -> None:
     caches = _caches(phase="Pending", recorded=False)
     caches.observe(CachedKind.POD, pod(uid="a", annotations=DIGEST))
     caches.observe(CachedKind.POD, pod(uid="b", name="b", labels={"kubevirt.io": "virt-launcher"}, annotations={}))
-    assert caches.made_pods.unrecorded(VMI_UID) == {"a": NOW}
+    assert caches.launchers.made.unrecorded(VMI_UID) == {"a": NOW}
 
 
 def test_a_target_waits_for_its_own_record() -> None:
     caches = _caches()
     caches.observe(CachedKind.MIGRATION, migration("Pending"))
     caches.observe(CachedKind.POD, target_pod(uid="a", annotations=DIGEST))
-    assert caches.made_pods.unrecorded(MIGRATION_UID) == {"a": NOW}
+    assert caches.launchers.made.unrecorded(MIGRATION_UID) == {"a": NOW}
     told = migration("Scheduling", version=11, status={"targetPod": {"name": "t", "uid": "a"}})
     caches.observe(CachedKind.MIGRATION, told)
-    assert caches.made_pods.unrecorded(MIGRATION_UID) == {}
+    assert caches.launchers.made.unrecorded(MIGRATION_UID) == {}
 
 
 def test_only_a_few_are_given_time() -> None:
@@ -91,16 +91,16 @@ def test_only_a_few_are_given_time() -> None:
 def test_what_was_made_is_remembered_until_it_is_recorded_or_gone() -> None:
     caches = _caches(phase="Pending", recorded=False)
     for uid, name in ((POD_UID, POD_NAME), ("lost", "b")):
-        caches.note_made(pod(uid=uid, name=name), vmi_uid=VMI_UID, migration_uid="")
+        caches.launchers.note_made(pod(uid=uid, name=name), vmi_uid=VMI_UID, migration_uid="")
         caches.observe(CachedKind.POD, pod(uid=uid, name=name))
-    assert {record.uid for record in caches.made_pods.of(VMI_UID)} == {POD_UID, "lost"}
-    assert caches.is_own_pod("lost", vmi=VMI)
+    assert {record.uid for record in caches.launchers.made.of(VMI_UID)} == {POD_UID, "lost"}
+    assert caches.launchers.is_own("lost", vmi=VMI)
     caches.forget_uid(CachedKind.POD, key=PodKey("default", "b"), uid="lost")
-    assert {record.uid for record in caches.made_pods.of(VMI_UID)} == {POD_UID}
+    assert {record.uid for record in caches.launchers.made.of(VMI_UID)} == {POD_UID}
     raw = vmi(phase="Scheduling", version=11)
     raw["status"] |= {"launcherPods": [{"name": POD_NAME, "uid": POD_UID}], "activePods": {POD_UID: NODE}}
     caches.observe(CachedKind.VMI, raw)
-    assert caches.made_pods.of(VMI_UID) == ()
+    assert caches.launchers.made.of(VMI_UID) == ()
 
 
 def test_nothing_is_kept_of_what_is_gone() -> None:
@@ -120,6 +120,6 @@ def test_a_record_that_a_status_has_lost_is_remembered_until_a_status_has_it_aga
     caches.observe(CachedKind.VMI, recorded)
     caches.observe(CachedKind.VMI, {**vmi(version=2), "status": {}})
     (known,) = caches.vmis
-    assert [item.uid for item in caches.records_of(known)] == [POD_UID]
+    assert [item.uid for item in caches.launchers.records_of(known)] == [POD_UID]
     caches.observe(CachedKind.VMI, {**recorded, "metadata": vmi(version=3)["metadata"]})
-    assert caches.made_pods.of(VMI_UID) == ()
+    assert caches.launchers.made.of(VMI_UID) == ()

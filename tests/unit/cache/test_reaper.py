@@ -6,11 +6,11 @@ from typing import Any
 
 from tests.build import NAME, NAMESPACE, NOW, Json, kubevirt, pod, vm, vmi
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.reaper import WATCHED, Reaper
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import Unavailable
-from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.keys import VmiKey, VmKey, WorkKey
 
 VM, VMI = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME)
 
@@ -64,7 +64,7 @@ async def test_what_is_listed_stays() -> None:
     api = ListApi(("virtualmachines", vm()), ("pods", pod()), ("virtualmachineinstances", vmi()))
     reaper, caches, dirty = _reaper(api, (CachedKind.VM, vm()), (CachedKind.POD, pod()), (CachedKind.VMI, vmi()))
     await reaper.sweep()
-    assert (len(caches.vms), len(caches.vmis), len(caches.pods), dirty) == (1, 1, 1, [])
+    assert (len(caches.vms), len(caches.vmis), len(caches.launchers.store), dirty) == (1, 1, 1, [])
     assert set(reaper.drift.values()) == {0}
 
 
@@ -72,7 +72,7 @@ async def test_a_ghost_goes_and_its_neighbours_look_again() -> None:
     """Kopf tells nothing of what was deleted while its watch was broken (docs/adr/0001, trap B)."""
     reaper, caches, dirty = _reaper(ListApi(), (CachedKind.VMI, vmi()), (CachedKind.POD, pod()))
     await reaper.sweep()
-    assert (len(caches.vmis), len(caches.pods)) == (0, 0)
+    assert (len(caches.vmis), len(caches.launchers.store)) == (0, 0)
     assert set(dirty) == {VM, VMI}
     assert reaper.drift == {kind: int(kind in (CachedKind.VMI, CachedKind.POD)) for kind in CachedKind}
 
@@ -80,7 +80,7 @@ async def test_a_ghost_goes_and_its_neighbours_look_again() -> None:
 async def test_a_ghost_whose_name_was_taken_anew_goes_too() -> None:
     reaper, caches, _ = _reaper(ListApi(("pods", pod(uid="new"))), (CachedKind.POD, pod(uid="old")))
     await reaper.sweep()
-    assert len(caches.pods) == 0
+    assert len(caches.launchers.store) == 0
 
 
 async def test_what_is_younger_than_the_list_is_no_ghost() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from tests.build import NAMESPACE, NOW, POD_NAME, VMI_UID, Json, a_vmi, pod, vmi
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import Gone
-from nicplug.model.keys import PodKey
+from nicplug.model.keys import PodKey, WorkKey
 from nicplug.plan.actions import ConfirmPod
 from nicplug.reconcile.execute import Executor
 
@@ -41,7 +41,7 @@ async def _is_podless(api: Any, *, in_sight: bool, caches: Caches) -> tuple[bool
     dirty: list[WorkKey] = []
     await Executor(api, caches, dirty.extend).execute(CONFIRM, by=CONFIRM.owner)
     (found,) = caches.vmis
-    return caches.podless_since(found) is not None, dirty
+    return caches.launchers.podless_since(found) is not None, dirty
 
 
 @pytest.fixture

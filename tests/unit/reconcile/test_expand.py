@@ -7,12 +7,12 @@ from tests.build import NAMESPACE, NOW, Json, kubevirt, nic, primary, vm
 from tests.fakes.direct import DirectApi, DirectWorld
 from tests.fakes.store import as_text
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.elided import ELIDED, has_elided
 from nicplug.kube.errors import Stale
 from nicplug.kube.object_text import ObjectText
 from nicplug.model.frozen_json import freeze, thaw
-from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.keys import VmiKey, VmKey, WorkKey
 from nicplug.plan.actions import Kind, PatchPlacement, PatchStatus
 from nicplug.plan.views import PlanSettings
 from nicplug.plan.vm.start import start_vmi

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 from tests.build import NAME, NAMESPACE, NOW, pod, vm, vmi
 
 from nicplug.cache import caches
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
-from nicplug.model.keys import VmiKey, VmKey
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.model.keys import VmiKey, VmKey, WorkKey
 from nicplug.reconcile.intake import Intake
 from nicplug.reconcile.queue import WorkQueue
 
@@ -53,7 +53,7 @@ async def test_a_deletion_makes_its_neighbours_look(intake: Intake) -> None:
     intake.queue.done(VMI)
     intake.hear(CachedKind.POD, {"type": "DELETED", "object": pod()})
     assert await intake.queue.get() == VMI
-    assert len(intake.caches.pods) == 0
+    assert len(intake.caches.launchers.store) == 0
 
 
 async def test_a_line_that_changes_nothing_is_no_work(intake: Intake) -> None:

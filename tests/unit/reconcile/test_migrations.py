@@ -84,7 +84,7 @@ def moving() -> Moving:
 async def test_a_target_pod_that_lost_its_label_is_found_and_the_migration_goes_on(moving: Moving) -> None:
     """The watch said that it was deleted: the migration was failed, and the pod was left behind for ever."""
     moving.change(moving.target, labels={"app": "x"})
-    assert len(moving.caches.pods) == 1
+    assert len(moving.caches.launchers.store) == 1
     await moving.passes()
     assert moving.phase == "Scheduling"
     found = moving.cluster.get(PODS, moving.target)
@@ -136,4 +136,4 @@ async def test_what_was_learned_of_a_pod_is_forgotten_with_the_migration(moving:
     assert record is not None
     await moving.passes()
     assert moving.phase == "gone"
-    assert moving.caches.gone_pods_of(record) == frozenset()
+    assert moving.caches.launchers.gone_of(record) == frozenset()

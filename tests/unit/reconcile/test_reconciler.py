@@ -12,11 +12,11 @@ from tests.build import vm as a_vm
 from tests.sim.cluster import KUBEVIRTS, NAMESPACE, PODS, VMIS, VMS, Cluster
 from tests.sim.operators import CACHED
 
-from nicplug.cache.caches import Caches, WorkKey
+from nicplug.cache.caches import Caches
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Stale, Unavailable
 from nicplug.kube.recorder import ObjectReference
-from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.keys import VmiKey, VmKey, WorkKey
 from nicplug.plan.views import PlanSettings
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
@@ -197,7 +197,7 @@ async def test_a_vmi_gets_one_pod_however_often_it_is_asked_for(bench: Bench) ->
         await bench.reconciler.reconcile(VMI)
     assert bench.api.writes == [("create", PODS), ("create", PODS)]
     assert len(bench.cluster.all(PODS)) == 1
-    assert len(bench.caches.pods) == 1
+    assert len(bench.caches.launchers.store) == 1
 
 
 async def test_an_event_is_told_once_its_action_has_been_done(bench: Bench) -> None:

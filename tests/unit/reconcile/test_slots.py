@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tests.build import NOW, kubevirt, migration, migration_state, pod, vmi
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import Denied, Gone, Rejected, Stale
-from nicplug.model.keys import SLOTS, MigrationKey
+from nicplug.model.keys import SLOTS, MigrationKey, WorkKey
 from nicplug.model.slot_ledger import LEDGER_NAME
 from nicplug.plan.views import MigrationView, PlanSettings
 from nicplug.reconcile.gather import Gatherer

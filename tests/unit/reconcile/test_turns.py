@@ -9,11 +9,11 @@ import pytest
 from tests.build import NOW, Json, primary, vm
 from tests.fakes.store import as_text
 
-from nicplug.cache.caches import CachedKind, Caches, WorkKey
+from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.errors import Unavailable
 from nicplug.kube.object_text import ObjectText
 from nicplug.model.frozen_json import freeze
-from nicplug.model.keys import SLOTS, VmiKey, VmKey
+from nicplug.model.keys import SLOTS, VmiKey, VmKey, WorkKey
 from nicplug.plan.actions import Create, Kind
 from nicplug.plan.outcome import Plan
 from nicplug.reconcile.execute import Executor

@@ -8,9 +8,8 @@ from typing import Any, cast
 import pytest
 from tests.build import NAME, NAMESPACE
 
-from nicplug.cache.caches import WorkKey
 from nicplug.kube.errors import Denied, Rejected, Stale, Throttled, Unavailable
-from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.keys import VmiKey, VmKey, WorkKey
 from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
