@@ -238,6 +238,13 @@ class TestPodFailures:
         relist(self.caches.pod_failures, [event(uid="mine"), event(uid="mine", lastTimestamp="2027-01-01T00:00:00Z")])
         assert self.caches.pod_failures.of("mine")["pod16477688c0e"].heard_at == NOW, "never in the future"
 
+    def test_an_old_event_of_a_list_does_not_take_the_place_of_what_was_heard(self) -> None:
+        other = MESSAGE + " again"
+        self.caches.pod_failures.change("ADDED", event(uid="mine", message=other))
+        relist(self.caches.pod_failures, [event(uid="mine", lastTimestamp="2026-01-02T03:00:00Z")])
+        failure = self.caches.pod_failures.of("mine")["pod16477688c0e"]
+        assert (failure.message, failure.heard_at, self.told) == (other, NOW, ["mine"])
+
     @pytest.mark.parametrize(
         "body",
         [

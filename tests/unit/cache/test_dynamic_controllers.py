@@ -105,6 +105,7 @@ def test_what_changes_nothing_is_no_news(heard: Heard) -> None:
 
 def test_a_stranger_s_pod_is_not_the_controller_s(heard: Heard) -> None:
     heard.line("ADDED", pod("fake", owner="stranger", node="node02"))
+    heard.list_pods(pod(), pod("fake", owner="stranger", node="node02"))
     assert heard.state("node02") is ControllerState.NOT_ON_NODE
     assert heard.nodes == []
 
@@ -113,6 +114,15 @@ def test_that_a_pod_went_is_remembered_from_its_own_deletion(heard: Heard) -> No
     heard.line("MODIFIED", pod(**GOING))
     since = heard.store.on_node("node01", node=None).since
     heard.line("DELETED", pod(**GOING))
+    gone = heard.store.on_node("node01", node=None)
+    assert (gone.state, gone.since) == (ControllerState.NOT_ON_NODE, since)
+    assert since is not None
+
+
+def test_that_a_pod_went_while_nobody_watched_is_remembered_too(heard: Heard) -> None:
+    heard.line("MODIFIED", pod(**GOING))
+    since = heard.store.on_node("node01", node=None).since
+    heard.list_pods()
     gone = heard.store.on_node("node01", node=None)
     assert (gone.state, gone.since) == (ControllerState.NOT_ON_NODE, since)
     assert since is not None

@@ -88,6 +88,13 @@ def test_only_a_few_are_given_time() -> None:
     assert made.unrecorded(VMI_UID) == {"pod-0": NOW, "pod-1": later(1), "pod-2": later(2)}
 
 
+def test_who_makes_one_look_alike_after_the_other_takes_no_memory() -> None:
+    made = MadePods()
+    for number in range(100):
+        made.note_discarded(f"pod-{number}", vmi_uid=VMI_UID)
+    assert made.discarded(VMI_UID) == {f"pod-{number}" for number in range(16)}
+
+
 def test_what_was_made_is_remembered_until_it_is_recorded_or_gone() -> None:
     caches = _caches(phase="Pending", recorded=False)
     for uid, name in ((POD_UID, POD_NAME), ("lost", "b")):

@@ -272,6 +272,33 @@ async def test_a_deletion_that_the_watch_missed_is_found_by_the_list_after_a_410
         assert kept.lists == 2
 
 
+async def test_a_server_that_ends_every_stream_at_once_is_not_asked_in_a_tight_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pages, paused, done = Pages(1), [0], asyncio.Event()
+    pause = OptionalWatch._pause
+
+    def counted(watch: OptionalWatch) -> float:
+        paused[0] += 1
+        return pause(watch)
+
+    async def ended(*_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
+        assert paused[0] == watches[0], "before it is asked again"
+        watches[0] += 1
+        if watches[0] == 5:
+            done.set()
+            await asyncio.Event().wait()
+        if not watches[0]:
+            yield {}
+
+    watches = [0]
+    monkeypatch.setattr(OptionalWatch, "_pause", counted)
+    pages.watch = ended  # type: ignore[method-assign]
+    async with listed(pages, Attachments(clock=_now)), asyncio.timeout(5):
+        await done.wait()
+    assert (watches[0], paused[0], pages.lists) == (5, 4, 1)
+
+
 async def test_an_error_in_the_stream_is_survived(server: FakeApiServer, api: AioApi) -> None:
     async with watching(api) as (_, kept):
         await until(lambda: server.open_watches == [NADS])

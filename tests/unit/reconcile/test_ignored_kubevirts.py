@@ -137,6 +137,14 @@ def test_one_that_goes_on_to_exist_is_reported_however_many_come_and_go(reportin
     assert reporting.calls == [], "nothing is held back any more"
 
 
+def test_an_event_that_is_held_back_comes_later_though_no_line_is_held_back(reporting: Reporting) -> None:
+    for number in range(5):
+        reporting.put(f"kv-{number}", namespace="tenant")
+    assert (len(reporting.lines()), len(reporting.events)) == (1, 4), "one line tells of the namespace"
+    assert reporting.wait(660) == []
+    assert len(reporting.events) == 5
+
+
 def test_one_that_is_made_again_is_reported_again_later(reporting: Reporting) -> None:
     reporting.put(namespace="tenant")
     assert len(reporting.lines()) == 1

@@ -1,12 +1,13 @@
 """Whose pod it is, between POST and record: answers that are lost, leaders that die, two leaders, squatters."""
 
 import pytest
-from tests.build import Json
+from tests.build import NAMESPACE, NOW, Json, migration, pod, target_pod, vmi
 from tests.sim.cluster import PODS, VMIS
 from tests.unit.reconcile.test_reconciler import NAME, VMI, Bench, _fail
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.errors import Stale, Unavailable
+from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.plan.views import PlanSettings
 from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
@@ -235,3 +236,31 @@ async def test_a_pod_that_was_heard_of_before_its_vmi_is_given_time_too() -> Non
     plan = plan_vmi(view, now=second._clock())
     assert plan.is_empty
     assert plan.again_at == second._clock() + PlanSettings().record_patience
+
+
+def test_only_who_waits_for_a_pod_gives_look_alikes_time() -> None:
+    """Each need has its few; what is no need of a pod's, or is served, takes none of them."""
+    caches = Caches(clock=lambda: NOW)
+    for item in (
+        target_pod(uid="target", annotations={**DIGEST}),
+        pod(uid="first", annotations={**DIGEST}),
+        target_pod(uid="bare", name="bare"),
+    ):
+        caches.observe(CachedKind.POD, item)
+    gatherer = Gatherer(caches, Memory(clock=lambda: NOW), PlanSettings())
+    running = vmi()
+    running["status"]["launcherPods"] = [{"name": "ours", "uid": "ours"}]
+    caches.observe(CachedKind.VMI, running)
+    caches.observe(CachedKind.MIGRATION, migration("Pending"))
+    key = MigrationKey(NAMESPACE, migration("Pending")["metadata"]["name"])
+    view = gatherer.migration_view(key)
+    assert view is not None
+    assert view.unrecorded == {"target": NOW}
+    guest = gatherer.vmi_view(VmiKey(NAMESPACE, running["metadata"]["name"]))
+    assert guest is not None
+    assert (len(guest.foreign_pods), guest.unrecorded) == (3, {}), "it has its pod"
+    told = migration("Scheduling", version=11, status={"targetPod": {"name": "t", "uid": "t"}})
+    caches.observe(CachedKind.MIGRATION, told)
+    served = gatherer.migration_view(key)
+    assert served is not None
+    assert (len(served.foreign_pods), served.unrecorded) == (3, {})

@@ -53,6 +53,7 @@ def pending(*foreign: Json, slot: MigrationSlot = GRANTED, **more: Any) -> Migra
 def test_a_foreign_target_jumps_no_queue() -> None:
     view = pending(target_pod(uid=EVIL), slot=WAITS)
     plan = plan_migration(view, now=NOW)
+    assert not [item for item in plan.actions if isinstance(item, (Create, Delete))]
     assert all("phase" not in thaw(item.wanted) for item in plan.actions if isinstance(item, PatchStatus))
     contender = contender_of(view, plan=plan)
     assert contender is not None
@@ -75,6 +76,7 @@ def test_another_leader_has_time_to_record_his_target() -> None:
     assert early.again_at <= later(5)
     late = plan_migration(pending(doubtful, unrecorded={EVIL: NOW}), now=later(5))
     assert [type(item) for item in late.actions if isinstance(item, (Create, Delete))] == [Delete, Create]
+    assert [item.reason for item in late.announcements] == ["SuccessfulDelete", "SuccessfulCreate", "ForeignPod"]
 
 
 def test_many_that_look_so_keep_no_vm_from_moving() -> None:
@@ -133,7 +135,22 @@ def test_what_nobody_has_recorded_does_not_run_on_while_the_migration_waits() ->
     left = target_pod(uid=EVIL, annotations={**DIGEST})
     waiting = pending(left, slot=WAITS, unrecorded={EVIL: NOW})
     assert not [item for item in plan_migration(waiting, now=later(4)).actions if isinstance(item, Delete)]
-    late = plan_migration(waiting, now=later(5)).actions
-    assert [item.uid for item in late if isinstance(item, Delete)] == [EVIL]
+    late = plan_migration(waiting, now=later(5))
+    assert [item.uid for item in late.actions if isinstance(item, Delete)] == [EVIL]
+    assert [item.reason for item in late.announcements] == ["SuccessfulDelete"]
     stopped = replace(waiting, vmi=replace(waiting.vmi, deleting=True)) if waiting.vmi is not None else waiting
     assert [item.uid for item in plan_migration(stopped, now=later(5)).actions if isinstance(item, Delete)] == [EVIL]
+
+
+def test_a_look_alike_that_was_made_for_something_else_is_left_to_it() -> None:
+    """A pod of another migration, or of the start: who needs it knows whether it waits for its record."""
+    others = [
+        target_pod(uid="b", name="b", annotations={**DIGEST}, labels={"kubevirt.io/migrationJobUID": "other"}),
+        pod(uid="c", name="c", annotations={**DIGEST}),
+    ]
+    for slot in (WAITS, GRANTED):
+        plan = plan_migration(pending(*others, slot=slot, unrecorded={"b": NOW, "c": NOW}), now=later(5))
+        assert not [item for item in plan.actions if isinstance(item, Delete)]
+    failed = migration("Failed", status={"phaseTransitionTimestamps": TIMES})
+    plan = plan_migration(migration_view(failed, running(), pod(), foreign=others), now=NOW)
+    assert not [item for item in plan.actions if isinstance(item, Delete)]

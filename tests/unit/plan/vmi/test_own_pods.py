@@ -119,6 +119,8 @@ CASES = [
          migrations=(migration("Scheduling"),), own={POD_UID, TARGET_POD_UID}),
     Case(name="upgrade: a migration that waits", vmi=counted(vmi(), **{POD_UID: NODE}), pods=(pod(), TARGET_SQUATTER),
          migrations=(QUEUED,), own={POD_UID}),
+    Case(name="upgrade: a migration that waits, and no pod was counted", vmi=counted(vmi()),
+         pods=(pod(), TARGET_SQUATTER), migrations=(QUEUED,), own={POD_UID}),
     Case(name="upgrade: a migration that never had a target", vmi=counted(vmi(), **{POD_UID: NODE}),
          pods=(pod(), TARGET_SQUATTER), migrations=(migration("Failed"),), own={POD_UID}),
     Case(name="upgrade: the same, and its name was counted", vmi=counted(vmi(), **{POD_UID: NODE, EVIL: NODE}),
@@ -210,6 +212,16 @@ class TestStart:
         plan = plan_vmi(view, now=later(4.9))
         assert plan.is_empty
         assert plan.again_at == later(5)
+
+    def test_each_of_two_that_were_not_recorded_has_its_time(self) -> None:
+        doubtful = [pod(uid=uid, name=uid, annotations={**DIGEST}) for uid in ("a", "b")]
+        view = vmi_view(vmi(phase=""), foreign=doubtful, unrecorded={"a": NOW, "b": later(3)})
+        assert plan_vmi(view, now=later(7.9)).again_at == later(8)
+
+    def test_one_that_is_gone_is_not_waited_for(self) -> None:
+        view = vmi_view(vmi(phase=""), foreign=[], unrecorded={EVIL: NOW})
+        (create,) = plan_vmi(view, now=later(1)).actions
+        assert isinstance(create, Create)
 
     def test_a_pod_that_nobody_records_is_deleted_and_another_made(self) -> None:
         view = vmi_view(vmi(phase=""), foreign=[pod(uid=EVIL, annotations={**DIGEST})], unrecorded={EVIL: NOW})
