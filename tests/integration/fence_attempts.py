@@ -7,12 +7,15 @@ from tests.integration.fence_requests import (
     ADMIN,
     APPLY,
     COLLECTOR,
+    CONTROLLER_MANAGER,
     CONTROLLERS,
     DYNAMIC_NETWORKS,
     MULTUS,
     NETWORK_STATUS,
     NETWORKS,
     NICPLUG,
+    OTHER_GROUP,
+    OTHER_KIND,
     SCHEDULER,
     TENANT,
     Attempt,
@@ -34,6 +37,7 @@ from tests.integration.user import Json
 WOULD_BE = "would be a launcher pod of a virtual machine: only the ServiceAccount of nicplug makes those"
 STATUS_IS = 'only the node side may change its annotation "k8s.v1.cni.cncf.io/network-status"'
 NETWORKS_ARE = "only nicplug may change its annotations"
+TOO_MANY_LABELS = "a launcher pod with more than 1000 labels keeps those"
 LABELS_ARE = "only nicplug may change its label"
 OWNERS_ARE = "only the garbage collector may change its owner references"
 ONLY_LAUNCHERS = "is not created: nicplug creates only launcher pods"
@@ -119,7 +123,8 @@ REFUSED = [
 
 UNTOUCHED = [
     Attempt("the tenant labels it", TENANT, patch("launcher", labels={"team": "a", "vm.kubevirt.io/x": "b"}, dry=True)),
-    Attempt("the tenant takes his label away", TENANT, put("launcher", labels={"team": "a"}, dry=True)),
+    Attempt("the tenant takes a label away", TENANT, patch("launcher", labels={"vm.kubevirt.io/name": None}, dry=True)),
+    Attempt("the tenant labels it by update", TENANT, put("launcher", labels={"team": "a"}, dry=True)),
     Attempt("the tenant annotates it", TENANT, patch("launcher", annotations={"kubevirt.io/note": "x"}, dry=True)),
     Attempt("the tenant applies labels", TENANT, patch("launcher", labels={"team": "a"}, kind=APPLY, dry=True)),
     Attempt("the tenant writes it as it is", TENANT, put("launcher", dry=True)),
@@ -136,6 +141,7 @@ UNTOUCHED = [
     Attempt("Multus reports networks", MULTUS, status("launcher", annotations=NOTHING_ATTACHED, dry=True)),
     Attempt("the controller reports", DYNAMIC_NETWORKS, status("launcher", annotations=NOTHING_ATTACHED, dry=True)),
     Attempt("the collector edits owners", COLLECTOR, patch("launcher", owners="none", dry=True)),
+    Attempt("a collector without its account", CONTROLLER_MANAGER, patch("launcher", owners="none", dry=True)),
     Attempt("the admin repairs networks", ADMIN, patch("launcher", annotations={NETWORKS: ""}, dry=True)),
     Attempt("the admin repairs network-status", ADMIN, patch("launcher", annotations=NOTHING_ATTACHED, dry=True)),
     Attempt("the admin repairs labels", ADMIN, patch("launcher", labels={"kubevirt.io": None}, dry=True)),
@@ -177,12 +183,16 @@ BOUND = [
     ),
 ]
 _ELSE: Json = {"labels": {"topology.kubernetes.io/zone": "z"}, "annotations": {"example.com/gpu": "1"}}
+_MUCH_ELSE: Json = {
+    "labels": {"vm.kubevirt.io/x": "b", **{f"k{number}": "" for number in range(999)}},
+    "annotations": {f"k{number}": "" for number in range(1000)},
+}
 _BINDERS: list[tuple[str, Who, str, Json]] = [
     ("the scheduler", SCHEDULER, "ordinary", {}),
     ("the scheduler, a launcher pod", SCHEDULER, "orphan", {}),
     ("a scheduler with keys of its own", SCHEDULER, "ordinary", _ELSE),
     ("the tenant", TENANT, "ordinary", {}),
-    ("the tenant with keys of his own", TENANT, "ordinary", _ELSE),
+    ("the tenant with keys of his own", TENANT, "ordinary", _MUCH_ELSE),
 ]
 STILL_BOUND = [
     Attempt(f"{title} {how}", who, bind(which, legacy=legacy, dry=True, **metadata))
@@ -196,6 +206,8 @@ OF_NICPLUG = [
     Attempt("no controller", NICPLUG, create(owned(controller=False)), ONLY_LAUNCHERS),
     Attempt("two owners", NICPLUG, create(owned(controller=True, others=1)), ONLY_LAUNCHERS),
     Attempt("of another VMI", NICPLUG, create(owned(controller=True, uid="x")), ONLY_LAUNCHERS),
+    Attempt("of another kind", NICPLUG, create(owned(controller=True, owner=OTHER_KIND)), ONLY_LAUNCHERS),
+    Attempt("of another group", NICPLUG, create(owned(controller=True, owner=OTHER_GROUP)), ONLY_LAUNCHERS),
     *(
         Attempt(title, NICPLUG, create(owned(controller=True, **spec)), told)
         for title, (told, spec) in PRIVILEGES.items()
@@ -207,6 +219,10 @@ OF_NICPLUG = [
     Attempt("makes one of a pod of others", NICPLUG, patch("ordinary", owners="vmi"), NOT_ITS_POD),
     Attempt(
         "says what another pod's status is", NICPLUG, status("ordinary", unpaused="True"), NOT_ITS_POD
+    ),
+    *(
+        Attempt(f"deletes a pod {which}", NICPLUG, delete(which), NOT_ITS_POD)
+        for which in ("of a kind", "of a group", "released")
     ),
     Attempt("owners", NICPLUG, patch("launcher", owners="more"), NOT_THE_SPEC),
     Attempt(
@@ -250,9 +266,10 @@ DONE_BY_NICPLUG = [
     Attempt("readiness", NICPLUG, status("launcher", unpaused="False", dry=True)),
     Attempt("a launcher pod's end", NICPLUG, delete("launcher", dry=True)),
     Attempt(
-        "labels of one without owner",
-        NICPLUG,
-        patch("orphan", labels={"kubevirt.io/created-by": "x"}, dry=True),
+        "labels of one without owner", NICPLUG,
+        patch("orphan", labels={"kubevirt.io": "x", "kubevirt.io/created-by": "x"}, dry=True),
     ),
     Attempt("the end of one without owner", NICPLUG, delete("orphan", dry=True)),
+    Attempt("the end of one without owner and launcher label", NICPLUG, delete("sized", dry=True)),
+    Attempt("the end of one without labels", NICPLUG, delete("unlabelled", dry=True)),
 ]  # fmt: skip

@@ -38,9 +38,37 @@ def _secret_variable() -> Json:
     return {"env": [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}
 
 
+def _sources(count: int) -> list[Json]:
+    return [{"configMap": {"name": f"c{number}"}} for number in range(count)]
+
+
+def _mounts(count: int) -> list[Json]:
+    return [{"name": "v", "mountPath": f"/v{number}"} for number in range(count)]
+
+
+def _ports(count: int) -> list[Json]:
+    return [{"containerPort": number} for number in range(1, count + 1)]
+
+
+def _maps(count: int) -> list[Json]:
+    return [{"configMapRef": {"name": f"c{number}"}} for number in range(count)]
+
+
+def _variables(count: int) -> list[Json]:
+    return [{"name": f"V{number}", "value": ""} for number in range(count)]
+
+
+def _containers(count: int) -> list[Json]:
+    return [{"name": f"c{number}", "image": "x"} for number in range(count)]
+
+
 _CLAIM = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
 _MOUNTED = [{"name": "v", "mountPath": "/v"}]
-_MESH_TOKEN = {"serviceAccountToken": {"path": "t", "audience": "istio-ca"}}
+_MESH_TOKENS: list[Json] = [
+    {"serviceAccountToken": {"path": path, "audience": audience}}
+    for path, audience in (("t", "istio-ca"), ("u", "identity.l5d.io"))
+]
+_LABELS: Json = {"downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}}
 
 
 def _secure(part: str, **members: Any) -> Json:
@@ -83,6 +111,7 @@ PRIVILEGES: dict[str, tuple[str, Json]] = {
         NO_VOLUME,
         _projected(serviceAccountToken={"path": "t", "audience": "https://kubernetes.default.svc.cluster.local"}),
     ),
+    "very many sources": (NO_VOLUME, _volume(projected={"sources": _sources(101)})),
     "a disk": (NO_VOLUME, _volume(persistentVolumeClaim={"claimName": "of-others"})),
     "a disk of its own": (NO_VOLUME, _volume(ephemeral={"volumeClaimTemplate": _CLAIM})),
     "a driver's volume": (NO_VOLUME, _volume(csi={"driver": "secrets-store.csi.k8s.io"})),
@@ -96,7 +125,10 @@ PRIVILEGES: dict[str, tuple[str, Json]] = {
     ),
     "a command": (ONE_COMPUTE, _compute(command=["sh"])),
     "a port": (ONE_COMPUTE, _compute(ports=[{"containerPort": 22}])),
-    "a token of the mesh in compute": (ONE_COMPUTE, {**_projected(**_MESH_TOKEN), **_compute(volumeMounts=_MOUNTED)}),
+    "a token of the mesh in compute": (
+        ONE_COMPUTE, {**_projected(**_MESH_TOKENS[0]), **_compute(volumeMounts=_MOUNTED)},
+    ),
+    "very many mounts": (ONE_COMPUTE, {**_volume(emptyDir={}), **_compute(volumeMounts=_mounts(101))}),
     # -- every container
     "a Secret's key in compute": (NO_SECRET, _compute(**_secret_variable())),
     "a Secret's key beside": (NO_SECRET, _beside(**_secret_variable())),
@@ -104,10 +136,10 @@ PRIVILEGES: dict[str, tuple[str, Json]] = {
     "a whole Secret beside": (NO_SECRET, _beside(envFrom=[{"secretRef": {"name": "s"}}])),
     "a whole Secret at first": (NO_SECRET, _first(envFrom=[{"secretRef": {"name": "s"}}])),
     "the node's port": (NO_SECRET, _beside(ports=[{"containerPort": 22, "hostPort": 22}])),
-    "very many variables": (NO_SECRET, _compute(env=[{"name": f"V{number}", "value": ""} for number in range(301)])),
-    "very many containers": (
-        NO_SECRET, {"containers": [_COMPUTE, *({"name": f"c{number}", "image": "x"} for number in range(20))]},
-    ),
+    "very many variables": (NO_SECRET, _compute(env=_variables(301))),
+    "very many ports": (NO_SECRET, _beside(ports=_ports(101))),
+    "very many maps": (NO_SECRET, _beside(envFrom=_maps(101))),
+    "very many containers": (NO_SECRET, {"containers": [_COMPUTE, *_containers(20)]}),
     # -- security contexts
     **{
         f"{title} of {part}": (NO_PRIVILEGES, _secure(part, **members))
@@ -128,7 +160,8 @@ ADDED: dict[str, Json] = {
     "a gate of a queue": {"schedulingGates": [{"name": "example.com/queue"}]},
     "what a security policy demands": {
         "securityContext": {
-            "runAsNonRoot": True, "runAsUser": 107, "fsGroup": 107, "seccompProfile": {"type": "RuntimeDefault"},
+            "runAsNonRoot": True, "runAsUser": 107, "runAsGroup": 107, "supplementalGroups": [107],
+            "fsGroup": 107, "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": {"type": "RuntimeDefault"},
             "seLinuxOptions": {"level": "s0:c26,c5"},
         },
         **_compute(securityContext={
@@ -147,9 +180,21 @@ ADDED: dict[str, Json] = {
         ),
         **_first(restartPolicy="Always", envFrom=[{"configMapRef": {"name": "mesh"}}]),
         "volumes": [
-            {"name": "v", "projected": {"sources": [_MESH_TOKEN, {"configMap": {"name": "ca"}}]}},
+            {"name": "v", "projected": {"sources": [*_MESH_TOKENS, {"configMap": {"name": "ca"}}, _LABELS]}},
             {"name": "socket", "emptyDir": {}},
-            {"name": "info", "downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+            {"name": "info", **_LABELS},
+        ],
+    },
+    "as much as there may be": {
+        "containers": [
+            {**_COMPUTE, "volumeMounts": _mounts(100), "env": _variables(300)},
+            {"name": "side", "image": "x", "ports": _ports(100), "envFrom": _maps(100)},
+            *_containers(18),
+        ],
+        "volumes": [
+            {"name": "v", "emptyDir": {}},
+            {"name": "p", "projected": {"sources": _sources(100)}},
+            *({"name": f"v{number}", "emptyDir": {}} for number in range(98)),
         ],
     },
 }  # fmt: skip

@@ -13,7 +13,7 @@ NETWORKS, NETWORK_STATUS = "k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/ne
 MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
 _CONTENT_TYPES = {"merge": MERGE, "json": JSON_PATCH, "strategic": STRATEGIC, APPLY: APPLY}
-_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,17 @@ TENANT = Who("tenant")
 MULTUS, DYNAMIC_NETWORKS = _account("kube-system", "multus"), _account("kube-system", "dynamic-networks-controller")
 VIRT_HANDLER = _account("kubevirt", "kubevirt-handler")
 COLLECTOR = _account("kube-system", "generic-garbage-collector")
+CONTROLLER_MANAGER = Who("system:kube-controller-manager")
+"""The garbage collector, where controllers have no accounts of their own."""
 NICPLUG = _account("nicplug-system", "nicplug-operator")
 SCHEDULER = Who("system:kube-scheduler")
 CONTROLLERS = {
     kind: _account("kube-system", f"{kind.lower()}-controller") for kind in ("ReplicaSet", "Job", "StatefulSet")
 } | {"DaemonSet": _account("kube-system", "daemon-set-controller")}
+
+
+OTHER_KIND, OTHER_GROUP = {"kind": "Example"}, {"apiVersion": "example.com/v1"}
+"""What makes of a reference to a VMI one to something else; nobody can look whether that exists."""
 
 
 def kubelet(node: str = "NODE") -> Who:
@@ -51,8 +57,10 @@ class Fenced:
     """A running guest's pod, an ordinary pod, and who may try what.
 
     Attributes:
-        pods: their bodies as they were in the beginning: `launcher`, `ordinary`, and two launcher pods whose owner
-            was taken away: `orphan`, and `sized`, which has a request that can be changed.
+        pods: their bodies as they were in the beginning: `launcher`, `ordinary`, two launcher pods whose owner was
+            taken away: `orphan`, and `sized`, which has a request that can be changed; two whose labels were taken
+            away: `unlabelled`, and `released`, which its VMI no longer controls; two that look like that from afar:
+            `of a kind` and `of a group`.
     """
 
     sandbox: Sandbox
@@ -67,19 +75,30 @@ class Fenced:
         user.create("serviceaccounts", {"metadata": {"name": "builder"}})
         made = cls(sandbox=sandbox, admin=user, pods={"launcher": launcher, "ordinary": ordinary})
         sized = {"name": "compute", "image": "launcher", "resources": {"requests": {"cpu": "1"}}}
-        bodies = {"orphan": owned(controller=True), "sized": owned(controller=True, containers=[sized])}
-        for which, body in bodies.items():
-            code, pod = create(body)(made, made.client(NICPLUG))
+        bodies = {"sized": owned(controller=True, containers=[sized])}
+        without_owner: Json = {"ownerReferences": None}
+        without_labels: Json = {"labels": {"kubevirt.io": None, "kubevirt.io/created-by": None}}
+        released = [{**made.owner(), "controller": False}]
+        for which, metadata in {
+            "orphan": {**without_owner, "labels": {"kubevirt.io/created-by": None}},
+            "sized": {**without_owner, "labels": {"kubevirt.io": None}},
+            "unlabelled": without_labels,
+            "released": {**without_labels, "ownerReferences": released},
+        }.items():
+            code, pod = create(bodies.get(which, owned(controller=True)))(made, made.client(NICPLUG))
             assert code == 201, pod
-            made.pods[which] = user.merge(POD, pod["metadata"]["name"], {"metadata": {"ownerReferences": None}})
-        for who in (TENANT, MULTUS, DYNAMIC_NETWORKS, COLLECTOR, *CONTROLLERS.values()):
+            made.pods[which] = user.merge(POD, pod["metadata"]["name"], {"metadata": metadata})
+        for which, reference in {"of a kind": OTHER_KIND, "of a group": OTHER_GROUP}.items():
+            owner = {**made.owner(), **reference}
+            made.pods[which] = user.create(POD, with_metadata(ownerReferences=[owner])(made))
+        for who in (TENANT, MULTUS, DYNAMIC_NETWORKS, COLLECTOR, CONTROLLER_MANAGER, *CONTROLLERS.values()):
             made.bind(role="cluster-admin", who=who, namespace=user.namespace)
         return made
 
     def bind(self, *, role: str, who: Who, namespace: str = "") -> str:
         """Bind a ClusterRole in a namespace, or in all; the path of the binding."""
         name = f"fences-{uuid.uuid4().hex[:6]}"
-        path = f"{_RBAC}/namespaces/{namespace}/rolebindings" if namespace else f"{_RBAC}/clusterrolebindings"
+        path = f"{RBAC}/namespaces/{namespace}/rolebindings" if namespace else f"{RBAC}/clusterrolebindings"
         body = {
             "metadata": {"name": name},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
@@ -161,14 +180,17 @@ def labelled(labels: dict[str, str], *, controller: str = "") -> Body:
     return lambda _: _with(_body(), labels=labels, ownerReferences=[reference] if controller else [])
 
 
-def owned(*, controller: bool, others: int = 0, label: bool = True, uid: str = "", **spec: Any) -> Body:
+def owned(
+    *, controller: bool, others: int = 0, label: bool = True, uid: str = "", owner: Json | None = None, **spec: Any
+) -> Body:
     """A pod with the VMI among its owners, otherwise like a launcher pod of nicplug's."""
 
     def body(fenced: Fenced) -> Json:
-        vmi = {**fenced.owner(), "controller": controller}
+        vmi = {**fenced.owner(), "controller": controller, **(owner or {})}
         more = [{"apiVersion": "v1", "kind": "ConfigMap", "name": f"c{n}", "uid": f"c{n}"} for n in range(others)]
-        labels = {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": uid or vmi["uid"]}
-        return _with(_body(**spec), ownerReferences=[*more, vmi], labels=labels if label else {})
+        labels = {"kubevirt.io": "virt-launcher"} if label else {}
+        labels["kubevirt.io/created-by"] = uid or vmi["uid"]
+        return _with(_body(**spec), ownerReferences=[*more, vmi], labels=labels)
 
     return body
 

@@ -60,6 +60,7 @@ class User:
             cert_file=configuration.cert_file,
             key_file=configuration.key_file,
             retries=False,
+            maxsize=8,
         )
 
     def request(self, method: str, path: str, body: Json | None = None, *, content_type: str = "") -> tuple[int, Json]:

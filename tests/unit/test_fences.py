@@ -24,6 +24,15 @@ POLICIES = {
     "nicplug-bindings": (BINDINGS, ["CREATE"]),
 }
 MESSAGE_LIMIT = 1024
+MOST = {
+    "labels": 1000, "annotations": 1000, "volumes": 100, "sources": 100, "volumeMounts": 100, "containers": 20,
+    "ports": 100, "envFrom": 100, "env": 300,
+}  # fmt: skip
+LOOPS = {
+    "nicplug-launcher-pods": {"labels"},
+    "nicplug-operator-pods": {*MOST},
+    "nicplug-bindings": {"labels", "annotations"},
+}
 
 
 def fences(kind: str) -> dict[str, Any]:
@@ -84,6 +93,24 @@ def test_a_refusal_says_why(name: str) -> None:
         assert validation["reason"] == "Forbidden"
         assert validation["messageExpression"].startswith("variables.pod + ")
         assert len(validation["messageExpression"]) < MESSAGE_LIMIT
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_loop_over_what_others_make_long_has_no_bound(name: str) -> None:
+    """It costs the square of its length, and no answer shows that: what is longer is refused by another check."""
+    spec = policy(name)
+    items = [*spec["matchConditions"], *spec["variables"], *spec["validations"]]
+    expressions = ["".join(item["expression"].split()) for item in items]
+    (too_large,) = [item["expression"] for item in spec["variables"] if item["name"] == "isTooLarge"] or [""]
+    found = set()
+    for expression in expressions:
+        bounds = expression.replace("variables.isTooLarge", "".join(too_large.split()))
+        for what in re.findall(r"(\w+)(?:[.]orValue\(\[\]\))?\)?[.](?:all|exists)\(", expression):
+            if what in MOST:
+                bound = rf"\b{what}[.](?:orValue\(\[\]\)[.])?size\(\)(?:<=|>){MOST[what]}\b"
+                assert re.search(bound, bounds), expression
+                found.add(what)
+    assert found == LOOPS[name]
 
 
 def test_what_was_a_launcher_pod_is_judged_as_what_is_one() -> None:
