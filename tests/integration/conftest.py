@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.user import Json, User, nad
@@ -30,6 +31,7 @@ from nicplug_sandbox.operator_process import (
 CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 KUBEVIRT = ROOT / "examples" / "kubevirt.yaml"
+SetPolicy = Callable[..., None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,6 +151,24 @@ def set_gates(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
 
     yield write
     apply_manifests(kubeconfig=sandbox.admin, paths=[KUBEVIRT])
+
+
+@pytest.fixture
+def set_policy(sandbox: Sandbox) -> Iterator[SetPolicy]:
+    """Replace the policy in the KubeVirt CR; put right at the end."""
+    admin = sandbox.user("kubevirt")
+
+    def write(**block: Any) -> None:
+        admin.change("kubevirts", "kubevirt", lambda body: _configuration(body).update(network={"hotplug": block}))
+
+    yield write
+    admin.change("kubevirts", "kubevirt", lambda body: _configuration(body).pop("network", None))
+    apply_manifests(kubeconfig=sandbox.admin, paths=[KUBEVIRT])
+
+
+def _configuration(body: Json) -> Json:
+    configuration: Json = body["spec"]["configuration"]
+    return configuration
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.integration.conftest import Sandbox, a_user
-from tests.integration.user import NAD, VM, VMI, User, nad, plug, vm, vmi
+from tests.integration.conftest import Sandbox, SetPolicy, a_user
+from tests.integration.user import NAD, POD, VM, VMI, User, nad, plug, vm, vmi
 from tests.integration.waiting import until
 
 MULTUS, CONFIG = "configmaps", "multus-daemon-config"
@@ -97,3 +97,41 @@ def test_a_vm_with_a_default_network_of_somebody_else_does_not_start(
     assert user.items("pods") == []
     isolate()
     user.until_running("a")
+
+
+def test_the_policy_of_the_admin_holds_at_start_in_place_and_in_a_migration(
+    user: User, sandbox: Sandbox, victim: User, set_policy: SetPolicy
+) -> None:
+    sharer = a_user(sandbox)
+    shared, secret, default = f"{sharer.namespace}/lan", f"{victim.namespace}/secret", "default/shared"
+    set_policy(nadPolicy="SameNamespace", sharedNamespaces=[sharer.namespace])
+    body = vmi("a", "green", "red", "blue")
+    for number, name in ((2, shared), (3, secret)):
+        body["spec"]["networks"][number]["multus"]["networkName"] = name
+    user.create(VMI, body)
+    until(lambda: reason(user, "blue") == "NetworkNotAllowed")
+    until(lambda: all("domain" in user.row("a", name).get("infoSource", "") for name in ("green", "red")))
+    user.change(VMI, "a", plug("white", attachment=secret))
+    user.change(VMI, "a", plug("grey", attachment=default))
+    user.change(VMI, "a", plug("black", attachment=shared))
+    user.until_ready("a", "black")
+    until(lambda: reason(user, "white") == reason(user, "grey") == "NetworkNotAllowed")
+    assert user.record("a", "black")["path"] == "Dynamic"
+
+    set_policy(nadPolicy="SameNamespace", sharedNamespaces=[sharer.namespace], dynamicPath="Never")
+    user.change(VMI, "a", plug("brown", attachment=shared))
+    user.until_ready("a", "brown")
+    assert user.record("a", "brown")["path"] == "Migration"
+    names = [name for item in user.items(POD) for name in str(item["metadata"]["annotations"]).split('"')]
+    assert not {secret, default, victim.namespace} & {*names}
+    assert {reason(user, name) for name in ("blue", "white", "grey")} == {"NetworkNotAllowed"}
+
+    admin = sandbox.user("default")
+    admin.create(NAD, nad("shared"))
+    set_policy(nadPolicy="SameNamespace")
+    user.until_ready("a", "grey")
+    assert reason(user, "blue") == reason(user, "white") == "NetworkNotAllowed"
+    set_policy(nadPolicy="Any")
+    user.until_ready("a", "blue")
+    user.until_ready("a", "white")
+    admin.delete(NAD, "shared")

@@ -1,18 +1,15 @@
 """The policy for hot-plug on a real API server: what its schema refuses, who overrides whom, and what comes of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.integration.conftest import KUBEVIRT, Sandbox
+from tests.integration.conftest import Sandbox, SetPolicy
 from tests.integration.user import VM, Json, User, plug, vm
 from tests.integration.waiting import until
 
-from nicplug_sandbox.apply import apply_manifests
-
 BLOCK = "spec.configuration.network.hotplug"
 CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
-SetPolicy = Callable[..., None]
 
 REFUSED = [
     pytest.param({"dynamicPath": "Sometimes"}, "dynamicPath", '"Auto", "Always", "Never"', id="dynamicPath"),
@@ -38,19 +35,6 @@ REFUSED = [
     pytest.param({"dynamicController": {"selector": {}}}, "dynamicController.selector.matchLabels", "", id="selector"),
     pytest.param({"dynamicController": "mine"}, "dynamicController", "object", id="no object"),
 ]
-
-
-@pytest.fixture
-def set_policy(sandbox: Sandbox) -> Iterator[SetPolicy]:
-    """Replace the policy in the KubeVirt CR; put right at the end."""
-    admin = sandbox.user("kubevirt")
-
-    def write(**block: Any) -> None:
-        admin.change("kubevirts", "kubevirt", lambda body: _configuration(body).update(network={"hotplug": block}))
-
-    yield write
-    admin.change("kubevirts", "kubevirt", lambda body: _configuration(body).pop("network", None))
-    apply_manifests(kubeconfig=sandbox.admin, paths=[KUBEVIRT])
 
 
 @pytest.fixture
@@ -87,11 +71,6 @@ def without_rights(sandbox: Sandbox) -> Iterator[None]:
 def _patch_rules(admin: User, role: str, rules: list[Json]) -> None:
     code, answer = admin.request("PATCH", role, {"rules": rules}, content_type="application/merge-patch+json")
     assert code == 200, answer
-
-
-def _configuration(body: Json) -> Json:
-    configuration: Json = body["spec"]["configuration"]
-    return configuration
 
 
 def _controller_pods(sandbox: Sandbox) -> list[Json]:
