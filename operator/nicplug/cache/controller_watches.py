@@ -16,7 +16,7 @@ from nicplug.cache.dynamic_controllers import MOST_FOLLOWED, DynamicControllers
 from nicplug.cache.optional_kinds import watch_controller_pods, watch_daemon_sets
 from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.kube.api import WatchingApi
-from nicplug.model.trusted_namespaces import TRUSTED_NAMESPACES_FIELD
+from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES, TRUSTED_NAMESPACES_FIELD
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,10 @@ _Open = dict[str, tuple[OptionalWatch, asyncio.Task[None]]]
 _NONE_FOUND_REMEDY = (
     "deploy it in a trusted namespace, or add its namespace to "
     f"{TRUSTED_NAMESPACES_FIELD} of the KubeVirt CR, if no tenant may create DaemonSets there"
+)
+_BY_DEFAULT_REMEDY = (
+    f"list the namespaces that you trust in {TRUSTED_NAMESPACES_FIELD} of the KubeVirt CR, without those in which a "
+    "tenant may create DaemonSets"
 )
 _TOO_MANY_REMEDY = (
     "set spec.configuration.network.hotplug.dynamicController of the KubeVirt CR so that it matches fewer DaemonSets"
@@ -45,7 +49,7 @@ class ControllerWatches:
     spawn: Spawn
     _daemon_sets: _Open = field(default_factory=dict)
     _pods: _Open = field(default_factory=dict)
-    _reported: tuple[tuple[str, ...], int] | None = None
+    _reported: tuple[tuple[str, ...], int, tuple[str, ...]] | None = None
 
     def adjust(self) -> None:
         """Open the watches that are missing, and end those that nobody needs any more."""
@@ -78,9 +82,10 @@ class ControllerWatches:
             return
         found = tuple(sorted(str(item.key) for item in self.controllers.controllers()))
         ignored = max(0, len(found) - MOST_FOLLOWED)
-        if self._reported == (found, ignored):
+        by_default = self._trusted_by_default()
+        if self._reported == (found, ignored, by_default):
             return
-        self._reported = (found, ignored)
+        self._reported = (found, ignored, by_default)
         if not found:
             trusted = sorted(self.controllers.namespaces())
             tell = log.warning if self.controllers.is_named_by_policy() else log.info
@@ -94,3 +99,15 @@ class ControllerWatches:
             )
         else:
             log.info("dynamic networks controllers found", daemon_sets=found)
+        if by_default:
+            log.warning(
+                "a dynamic networks controller is in a namespace that the cluster admin has not named",
+                namespaces=by_default,
+                remedy=_BY_DEFAULT_REMEDY,
+            )
+
+    def _trusted_by_default(self) -> tuple[str, ...]:
+        """Where controllers were found by the default list alone; nobody but an admin can create in kube-system."""
+        if self.controllers.namespaces().keys() != {*DEFAULT_TRUSTED_NAMESPACES}:
+            return ()
+        return tuple(sorted({item.key.namespace for item in self.controllers.controllers()} - {"kube-system"}))

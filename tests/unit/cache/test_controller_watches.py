@@ -148,3 +148,23 @@ async def test_that_none_is_found_is_said_once_with_a_remedy(
     assert (line["event"], line["log_level"]) == ("no dynamic networks controller found", level)
     assert line["trusted_namespaces"] == ["kube-system"]
     assert "spec.configuration.network.hotplug.trustedNamespaces" in line["remedy"]
+
+
+async def test_a_controller_counted_in_a_namespace_that_no_admin_had_named_and_nobody_was_told(
+    following: Following,
+) -> None:
+    """A cluster without OpenShift may let anyone create a namespace of that name."""
+    following.server.create("namespaces", {"metadata": {"name": "openshift-multus"}})
+    following.deploy("dynamic-networks-controller-ds")
+    following.deploy("dynamic-networks-controller-ds", namespace="openshift-multus")
+    with capture_logs() as lines:
+        following.watches.adjust()
+        await following.open(PODS, 2)
+        following.watches.adjust()
+        named = [*DEFAULT_TRUSTED_NAMESPACES[:1], "openshift-multus"]
+        following.controllers.look_for(ControllerFinder(), namespaces=named)
+        await following.open(DAEMON_SETS, 2)
+        following.watches.adjust()
+    (line,) = [line for line in lines if line["log_level"] == "warning"]
+    assert line["namespaces"] == ("openshift-multus",)
+    assert "trustedNamespaces" in line["remedy"]
