@@ -5,6 +5,8 @@ import json
 import random
 from typing import Any
 
+_UNPARSEABLE = "[" * 1_100 + "]" * 1_100
+
 
 def text_of(shape: str, size: int, *, seed: int = 0) -> str:
     """A JSON value of about `size` bytes, as awkward as its name says."""
@@ -21,8 +23,21 @@ def text_of(shape: str, size: int, *, seed: int = 0) -> str:
             return "[" + "[]," * (size // 3) + "1]"
         case "members":
             return "{" + ",".join(f'"{number:06d}":1' for number in range(size // 11)) + "}"
+    return _deep_text_of(shape, size)
+
+
+def _deep_text_of(shape: str, size: int) -> str:
+    towers = ",".join(["[" * 140 + "]" * 140] * (size // 281))
+    match shape:
         case "deep":
             return '{"a":' * 4_000 + "1" + "}" * 4_000
+        case "swinging":
+            swings = ",".join(["[" * 20 + "]" * 20] * (size // 41))
+            return f"[{_UNPARSEABLE},{'[' * 190}{swings}{']' * 190}]"
+        case "towers":
+            return f"[{towers}]"
+        case "deep beside towers":
+            return f"[{_UNPARSEABLE},{towers}]"
     raise ValueError(shape)
 
 
@@ -31,6 +46,8 @@ LARGEST = 1_400_000
 
 ON_A_SERVER: dict[str, int] = {"compressible": LARGEST, "random": LARGEST, "emoji": LARGEST, "dicts": 300_000}
 """Shapes and sizes for a real kube-apiserver, which needs ten seconds for a patch of 1.4 MB of small objects."""
+
+DEEP_SHAPES: tuple[str, ...] = ("deep", "swinging", "towers", "deep beside towers")
 
 SHAPES: tuple[str, ...] = ("compressible", "random", "emoji", "dicts", "brackets", "members")
 

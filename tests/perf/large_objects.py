@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.user import NAD, VM, Json, Refused, User
-from tests.large import LARGEST, ON_A_SERVER, SHAPES, text_of
+from tests.large import DEEP_SHAPES, LARGEST, ON_A_SERVER, SHAPES, text_of
 from tests.perf.world import NAMESPACE, Cluster, Say, cluster
 
 from nicplug.cache.caches import CachedKind, Caches
@@ -123,23 +123,25 @@ class _Event:
 
 
 def largest_events() -> Iterator[tuple[str, _Event]]:
-    """A watch line for each shape, at the place where it costs most."""
-    for shape in (*SHAPES, "deep"):
+    """A watch line for each shape, at the places where it costs most; of a revision only where it costs more."""
+    for shape in (*SHAPES, *DEEP_SHAPES):
         raw = json.loads(vm_text("v", shape="compressible", size=1))
         raw["metadata"] |= {"uid": "u", "resourceVersion": "7", "generation": 1}
         for place in (("domain", "x"), ("x",), ("domain", "devices", "interfaces")):
-            yield f"{shape} in {'.'.join(place)}", _vm_event(raw, place, shape)
+            yield f"{shape} in {'.'.join(place)}", _event(CachedKind.VM, "virtualmachines", raw, place, shape)
+        raw["data"] = {"spec": raw.pop("spec")}
+        place = ("domain", "devices", "x")
+        yield f"{shape} in a revision", _event(CachedKind.REVISION, "controllerrevisions", raw, place, shape)
 
 
-def _vm_event(raw: Json, place: Sequence[str], shape: str) -> _Event:
+def _event(kind: CachedKind, plural: str, raw: Json, place: Sequence[str], shape: str) -> _Event:
     copied = json.loads(json.dumps(raw))
-    parent: Any = copied["spec"]["template"]["spec"]
+    parent: Any = copied.get("data", copied)["spec"]["template"]["spec"]
     for member in place[:-1]:
         parent = parent[member]
     parent[place[-1]] = "LARGE"
     text = json.dumps(copied, separators=(",", ":"), sort_keys=True).replace('"LARGE"', text_of(shape, LARGEST))
-    line = f'{{"type":"MODIFIED","object":{text}}}'.encode()
-    return _Event(CachedKind.VM, "virtualmachines", line)
+    return _Event(kind, plural, f'{{"type":"MODIFIED","object":{text}}}'.encode())
 
 
 def event_milliseconds() -> dict[str, float]:

@@ -9,33 +9,67 @@ Works on blocks of text with the C speed of `bytes`, never token by token: an ob
 
 import re
 from collections.abc import Iterator
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
+from operator import add
 
 # Far below what Python's parser, and ours, can do from any stack; far above what any field needs.
 MAXIMUM_DEPTH = 200
+# What a parser bears from any stack that is ours, and what is left of an object that may be deeper: more than that is
+# dear to split as well.
+_PARSEABLE_DEPTH = 750
+_DEPTH_OF_UNPARSEABLE = 50
 
-_BLOCK = 512
-# So many sub-trees are cut exactly where they become too deep. Where there are more, the smallest one that holds them
-# all goes as a whole: their number is not bounded, and each costs as much as half a millisecond.
+_BLOCK = 1024
+# So many sub-trees are cut exactly where they become too deep. Where there are more, the smallest value of each part
+# of the object that holds all of its own goes: their number is not bounded, and each costs half a millisecond.
 _EXACT_CUTS = 16
-_COLLAPSES = 2
-_STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# The parts of an object: what lies right in it.
+_PARTS = 1
+_BITS = bytes.maketrans(b"{[}]", b"1100")
+_NEITHER_BRACKET_NOR_QUOTE = bytes(set(range(256)) - set(b'[]{}"'))
 _TOKEN = re.compile(rb'["{}\[\]]')
+_GROUP = 8
+
+
+def _steps(bits: str) -> tuple[int, ...]:
+    return tuple(accumulate(1 if bit == "1" else -1 for bit in bits))
+
+
+_STEPS = [_steps(f"{group:0{_GROUP}b}") for group in range(1 << _GROUP)]
+
+
+def _table(levels: Iterator[int]) -> bytes:
+    return bytes(level % 256 for level in levels)
+
+
+# For eight brackets, each a bit: the level behind them, the highest and the lowest on the way, relative to the first.
+_CHANGE = _table(steps[-1] for steps in _STEPS)
+_HIGHEST = _table(max(steps) for steps in _STEPS)
+_LOWEST = _table(min(steps) for steps in _STEPS)
 
 
 def prune(text: bytes) -> bytes:
     """The same JSON with null for every value nested deeper than `MAXIMUM_DEPTH`; `text` itself if there is none.
 
-    Where there are many of them, for the value that holds them all, but never for the root.
+    Where there are many of them, for the value that holds all those of a part of the object, and if need be the part.
     """
-    if not _has_many_brackets(text):
+    return _pruned(text, limit=MAXIMUM_DEPTH, tolerated=MAXIMUM_DEPTH)
+
+
+def parseable(text: bytes) -> bytes:
+    """A large text as it is, unless a parser might not bear it: then with null for what is nested deeper than 50."""
+    return _pruned(text, limit=_DEPTH_OF_UNPARSEABLE, tolerated=_PARSEABLE_DEPTH)
+
+
+def _pruned(text: bytes, *, limit: int, tolerated: int) -> bytes:
+    if text.count(b"{") + text.count(b"[") <= tolerated:
         return text
     blocks = _Blocks(text)
-    cuts = list(islice(_cuts(blocks, level=MAXIMUM_DEPTH), _EXACT_CUTS + 1))
+    if blocks.bound() <= tolerated:
+        return text
+    cuts = list(islice(_exact_cuts(blocks, limit), _EXACT_CUTS + 1))
     if len(cuts) > _EXACT_CUTS:
-        level = blocks.lowest_between(cuts[0][0], blocks.last_rise_above(MAXIMUM_DEPTH, len(text) - 1)) - 1
-        cuts = list(_cuts(blocks, level=max(level, 1)))
+        cuts = list(_cuts_by_part(blocks, limit))
     if not cuts:
         return text
     kept: list[bytes] = []
@@ -49,7 +83,7 @@ def prune(text: bytes) -> bytes:
 def outline(text: bytes, *, level: int) -> tuple[bytes, list[bytes]]:
     """The same JSON with a number in place of each object and list inside of `level` others, and those by number.
 
-    So that a list, or a watch event, can be parsed although one of its objects cannot.
+    So that a list can be parsed although one of its objects cannot.
     """
     blocks = _Blocks(text)
     kept: list[bytes] = []
@@ -62,17 +96,27 @@ def outline(text: bytes, *, level: int) -> tuple[bytes, list[bytes]]:
     return b"".join((*kept, text[end:])), inner
 
 
-def _cuts(blocks: "_Blocks", *, level: int) -> Iterator[tuple[int, int]]:
-    """The sub-trees above `level` with something too deep in them: where each begins and ends."""
+def _exact_cuts(blocks: "_Blocks", limit: int) -> Iterator[tuple[int, int]]:
+    """Where each value begins that is nested too deep, and where it ends."""
     end = 0
-    while (start := blocks.rise_above(MAXIMUM_DEPTH, end)) is not None:
-        start = blocks.last_rise_above(level, start)
-        end = blocks.fall_to(level, start)
+    while (start := blocks.rise_above(limit, end)) is not None:
+        end = blocks.fall_to(limit, start)
         yield start, end
 
 
-def _has_many_brackets(text: bytes) -> bool:
-    return text.count(b"{") + text.count(b"[") > MAXIMUM_DEPTH
+def _cuts_by_part(blocks: "_Blocks", limit: int) -> Iterator[tuple[int, int]]:
+    """Of each part of the object the smallest value that holds all that is nested too deep in it.
+
+    There are a handful of parts: of others than `metadata`, `spec`, `data` and the like the API server keeps none.
+    """
+    end = 0
+    while (first := blocks.rise_above(limit, end)) is not None:
+        end_of_part = blocks.fall_to(_PARTS, first)
+        last = blocks.last_rise_above(limit, end_of_part)
+        level = max(blocks.lowest_between(first, last) - 1, _PARTS)
+        start = blocks.last_rise_above(level, first)
+        yield start, blocks.fall_to(level, first)
+        end = end_of_part
 
 
 class _Blocks:
@@ -89,32 +133,34 @@ class _Blocks:
         for start in range(0, len(text), _BLOCK):
             self._levels.append(level)
             self._in_string.append(in_string)
-            brackets, in_string = self._brackets(start, in_string)
-            for _ in range(_COLLAPSES):
-                brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-            opened = brackets.count(b"{") + brackets.count(b"[")
-            closed = len(brackets) - opened
-            # Each collapse has taken away two levels at most, as in `[{}]`.
-            self._highest.append(level + opened + 2 * _COLLAPSES)
+            bits, in_string = self._bits(start, in_string)
+            opened = bits.count(b"1")
+            closed = len(bits) - opened
+            self._highest.append(level + opened)
             self._lowest.append(level - closed)
             level += opened - closed
-        self._is_exact = [False] * len(self._levels)
+        self._has_exact_highest = bytearray(len(self._levels))
+        self._has_exact_lowest = bytearray(len(self._levels))
 
-    def _brackets(self, start: int, in_string: bool) -> tuple[bytes, bool]:
+    def _bits(self, start: int, in_string: bool) -> tuple[bytes, bool]:
         """The brackets of a block that are not part of a string, and whether a string goes on behind it."""
-        block = self._text[start : start + _BLOCK]
-        if b'"' in block:
-            parts = block.split(b'"')
-            block = b"".join(parts[in_string::2])
-            in_string ^= len(parts) % 2 == 0
-        elif in_string:
-            block = b""
-        return block.translate(None, _NO_BRACKETS), in_string
+        bits = self._text[start : start + _BLOCK].translate(_BITS, _NEITHER_BRACKET_NOR_QUOTE)
+        if b'"' in bits:
+            # Two in a row are a string without brackets, or end one and begin another: nothing is between them.
+            bits = bits.replace(b'""', b"")
+        if b'"' in bits:
+            parts = bits.split(b'"')
+            return b"".join(parts[in_string::2]), in_string ^ (len(parts) % 2 == 0)
+        return (b"" if in_string else bits), in_string
+
+    def bound(self) -> int:
+        """A level that no bracket is above."""
+        return max(self._highest, default=0)
 
     def rise_above(self, level: int, start: int) -> int | None:
         """Where the first bracket from `start` on leads above `level`."""
         for number in range(start // _BLOCK, len(self._levels)):
-            if self._highest[number] > level and self._bounds(number)[1] > level:
+            if self._highest[number] > level and self._exact_highest(number) > level:
                 for at, before, after in self._moves(number):
                     if at >= start and before == level and after > level:
                         return at
@@ -122,8 +168,8 @@ class _Blocks:
 
     def last_rise_above(self, level: int, end: int) -> int:
         """Where the last bracket up to `end` leads above `level`; it must exist."""
-        for number in range(end // _BLOCK, -1, -1):
-            if self._lowest[number] <= level < self._highest[number] and self._bounds(number)[0] <= level:
+        for number in range(min(end // _BLOCK, len(self._levels) - 1), -1, -1):
+            if self._lowest[number] <= level < self._highest[number] and self._exact_lowest(number) <= level:
                 rises = [at for at, before, after in self._moves(number) if at <= end and before == level < after]
                 if rises:
                     return rises[-1]
@@ -132,7 +178,7 @@ class _Blocks:
     def fall_to(self, level: int, start: int) -> int:
         """The position behind the first bracket from `start` on that leads back to `level`."""
         for number in range(start // _BLOCK, len(self._levels)):
-            if self._lowest[number] <= level and self._bounds(number)[0] <= level:
+            if self._lowest[number] <= level and self._exact_lowest(number) <= level:
                 for at, before, after in self._moves(number):
                     if at >= start and before > level == after:
                         return at + 1
@@ -144,18 +190,32 @@ class _Blocks:
         lowest = min(after for number in {first, last} for at, _, after in self._moves(number) if start <= at <= end)
         for number in range(first + 1, last):
             if self._lowest[number] < lowest:
-                lowest = min(lowest, self._bounds(number)[0])
+                lowest = min(lowest, self._exact_lowest(number))
         return lowest
 
-    def _bounds(self, number: int) -> tuple[int, int]:
-        """The lowest and the highest level in a block: exactly, and worked out once."""
-        if not self._is_exact[number]:
-            self._is_exact[number] = True
-            brackets, _ = self._brackets(number * _BLOCK, self._in_string[number])
-            steps = memoryview(brackets.translate(_STEPS)).cast("b")
-            levels = tuple(accumulate(steps, initial=self._levels[number]))
-            self._lowest[number], self._highest[number] = min(levels), max(levels)
-        return self._lowest[number], self._highest[number]
+    def _exact_highest(self, number: int) -> int:
+        """The highest level in a block, worked out once."""
+        if not self._has_exact_highest[number]:
+            self._has_exact_highest[number] = True
+            self._highest[number] = max(self._extremes(number, _HIGHEST))
+        return self._highest[number]
+
+    def _exact_lowest(self, number: int) -> int:
+        """The lowest level in a block, worked out once."""
+        if not self._has_exact_lowest[number]:
+            self._has_exact_lowest[number] = True
+            self._lowest[number] = min(self._extremes(number, _LOWEST))
+        return self._lowest[number]
+
+    def _extremes(self, number: int, extremes: bytes) -> Iterator[int]:
+        """The level at the start of a block, and the extreme level of each eight brackets in it."""
+        level = self._levels[number]
+        bits, _ = self._bits(number * _BLOCK, self._in_string[number])
+        rest = len(bits) % _GROUP
+        first = [level, *(level + step for step in _steps(bits[:rest].decode()))]
+        groups = int(bits[rest:] or b"0", 2).to_bytes(len(bits) // _GROUP)
+        levels = accumulate(_signed(groups, _CHANGE), initial=first[-1])
+        return chain(first, map(add, levels, _signed(groups, extremes)))
 
     def _moves(self, number: int) -> Iterator[tuple[int, int, int]]:
         """Each bracket of a block: where it stands, the level before it and behind it."""
@@ -167,3 +227,7 @@ class _Blocks:
             elif not in_string:
                 before, level = level, level + (1 if mark in b"{[" else -1)
                 yield token.start(), before, level
+
+
+def _signed(groups: bytes, table: bytes) -> memoryview:
+    return memoryview(groups.translate(table)).cast("b")

@@ -13,7 +13,8 @@ import re
 from collections import deque
 from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,14 +28,19 @@ from nicplug.elided import (
     group_mark,
     text_mark,
 )
-from nicplug.kube.places import OBJECT, Entries, Nic, Place
+from nicplug.kube import deep_json
+from nicplug.kube.folding import Folded, fold
+from nicplug.kube.places import OBJECT, SHAPELESS, Entries, Nic, Place
 
 _MARK = ELIDED.encode()
-# Each of its letters as it is, or escaped.
-_SPELLED_MARK = re.compile("".join(rf"(?:\\?{re.escape(char)}|\\u00(?i:{ord(char):02x}))" for char in ELIDED).encode())
+# One of its letters, escaped: no encoder does that but to hide it.
+_ESCAPED_LETTER = re.compile(rb"\\(?:/|u00(?i:%b))" % b"|".join(b"%02x" % letter for letter in sorted(set(_MARK))))
 # Nothing that is smaller is worth a look: no place in it can be too large, and no `managedFields` to speak of.
 _TOO_SMALL = 2048
 _DEEP = 100
+# Of a longer text the depth is looked at before it is split. A shorter one is split first, and then much shorter: half
+# of an ordinary object is `managedFields`.
+_LONG = 64 * 1024
 # Commas and opening brackets; a template of 255 NICs has 3,000.
 _MOST_TOKENS = 50_000
 # Where a text above `_WIDEST` bytes has one emoji, Python keeps it in four times as many.
@@ -63,41 +69,72 @@ def is_small(text: bytes, *, is_canonical: bool = True) -> bool:
     return is_canonical or not _may_spell_mark(text)
 
 
+class Slimmed(NamedTuple):
+    """The text of an object, short and shallow enough for any parser.
+
+    Attributes:
+        is_cut: something was nested too deep, and is gone.
+    """
+
+    text: bytes
+    is_cut: bool = False
+
+
 def slim(
     text: bytes,
     *,
     is_whole: bool = False,
     is_canonical: bool = True,
     contents: MutableMapping[str, bytes] | None = None,
-) -> bytes:
+) -> Slimmed:
     """The object without `metadata.managedFields`, which nobody reads, and with marks for what is too large.
 
     Args:
         is_whole: nothing else is taken out of it.
         is_canonical: equal values are equal texts, as in whatever the API server encodes itself.
         contents: takes in what each mark stands for.
-
-    Raises:
-        RecursionError: it is nested too deep: `deep_json.prune` it first.
     """
     if is_small(text, is_canonical=is_canonical):
-        return text
+        return Slimmed(text)
+    parseable = deep_json.parseable(text) if len(text) > _LONG else text
+    slim_ = partial(_slim, is_whole=is_whole, is_canonical=is_canonical, contents=contents)
     try:
-        members: dict[str, Any] = _object(text)
+        slimmed = slim_(parseable)
+    except RecursionError:
+        parseable = deep_json.prune(text)
+        slimmed = slim_(parseable)
+    shallow = deep_json.prune(slimmed)
+    return Slimmed(shallow, is_cut=parseable is not text or shallow is not slimmed)
+
+
+def _slim(text: bytes, *, is_whole: bool, is_canonical: bool, contents: MutableMapping[str, bytes] | None) -> bytes:
+    folded, root = None, OBJECT
+    if len(text) > _LONG and not is_whole:
+        try:
+            folded = fold(text)
+        except msgspec.DecodeError:
+            root = SHAPELESS
+    try:
+        members: dict[str, Any] = _object(text if folded is None else folded.outer)
     except msgspec.DecodeError:
         return text  # whoever parses it says what is wrong with it
+    if folded is not None:
+        folded.unfold(members)
     if "metadata" in members:
         members["metadata"] = _without_managed_fields(members["metadata"])
     shorter = _encode(members)
-    is_suspicious = not is_canonical and _may_spell_mark(shorter)
-    if is_whole or (len(shorter) <= OBJECT.whole and _MARK not in shorter and not is_suspicious):
+    is_suspicious = not (is_whole or is_canonical) and _may_spell_mark(text)
+    is_short = folded is None and len(shorter) <= OBJECT.whole
+    if is_whole or (is_short and _MARK not in shorter and not is_suspicious):
         return shorter
-    return _encode(_Slimming(is_canonical, contents, is_suspicious).members(members, OBJECT))
+    return _encode(_Slimming(is_canonical, contents, is_suspicious, folded).members(members, root))
 
 
 def _may_spell_mark(text: bytes) -> bool:
     """A mark may stand in it with escapes, as in what is kept as it was sent."""
-    return (b"\\u00" in text or b"\\/" in text) and _SPELLED_MARK.search(text) is not None
+    if b"\\u00" not in text and b"\\/" not in text:
+        return False
+    return _ESCAPED_LETTER.search(text.replace(b"\\\\", b"")) is not None
 
 
 def _without_managed_fields(metadata: msgspec.Raw) -> Any:
@@ -177,13 +214,17 @@ class _Slimming:
 
     Attributes:
         is_suspicious: somewhere in it a mark may be spelled with escapes.
+        folded: the largest of its places, which its text has not.
         tokens: how many of them may still be put in order.
     """
 
     is_canonical: bool
     contents: MutableMapping[str, bytes] | None
     is_suspicious: bool
+    folded: Folded | None = None
     tokens: int = _MOST_TOKENS
+    _is_wide: bool = False
+    _split: dict[int, tuple[msgspec.Raw, dict[str, msgspec.Raw]]] = field(default_factory=dict)
     _is_tight: bool = False
     _apart: list[bytes] = field(default_factory=list)
     _again: deque[bytes] | None = None
@@ -196,10 +237,10 @@ class _Slimming:
         value = self._members(members, place)
         text, apart = _encode(value), self._apart
         self._apart = outer
-        is_wide = len(text) > _WIDEST and not text.isascii()
-        if not is_wide and len(text) - sum(map(len, apart)) <= place.budget:
+        self._is_wide = len(text) > _WIDEST and not text.isascii()
+        if not self._is_wide and len(text) - sum(map(len, apart)) <= place.budget:
             return value
-        self._is_tight, self._again = True, None if is_wide else deque(apart)
+        self._is_tight, self._again = True, deque(apart)
         value = self._members(members, place)
         self._is_tight, self._again = False, None
         return value
@@ -227,17 +268,31 @@ class _Slimming:
     def _at(self, raw: msgspec.Raw, place: Place | Entries) -> Any:
         if not place.is_apart:
             return self._inside(raw, place)
-        if self._again is not None:
-            return msgspec.Raw(self._again.popleft())
-        text = _encode(self._inside(raw, place))
-        self._apart.append(text)
+        again, self._again = self._again, None
+        text = again.popleft() if again is not None else None
+        if text is None or (self._is_wide and not text.isascii()):
+            text = _encode(self._inside(raw, place))
+        if not self._is_tight:
+            self._apart.append(text)
+        self._again = again
         return msgspec.Raw(text)
 
     def _inside(self, raw: msgspec.Raw, place: Place | Entries) -> Any:
         try:
-            return self.members(_object(raw), place) if isinstance(place, Place) else self._entries(raw, place)
+            return self.members(self._object(raw), place) if isinstance(place, Place) else self._entries(raw, place)
         except msgspec.DecodeError:  # a text where an object belongs, for one
             return self._value(raw, OBJECT.limit)
+
+    def _object(self, raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+        """Its members; of what is large split once, though it is read twice."""
+        if id(raw) in self._split:
+            return self._split[id(raw)][1]
+        members = _object(raw)
+        if self.folded is not None:
+            self.folded.unfold(members)
+        if len(raw) > _LONG:
+            self._split[id(raw)] = raw, members
+        return members
 
     def _entries(self, raw: msgspec.Raw, place: Entries) -> list[Any]:
         text, entries = bytes(raw), _list(raw)

@@ -6,6 +6,7 @@ The only way in: everything that nicplug knows of an object has gone through her
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,10 @@ Json = dict[str, Any]
 _OF_ADMINS = frozenset({"kubevirts", "nodes", "leases", "configmaps", "namespaces"})
 # The `data` of a ControllerRevision is the text that was sent, whoever sent it.
 _VERBATIM = frozenset({"controllerrevisions"})
-# A list and its `items`; a line and its `object`.
+# A list and its `items`.
 _LEVELS_AROUND_AN_ITEM = 2
-_LEVELS_AROUND_AN_OBJECT = 1
+# As the API server begins a line.
+_LINE = re.compile(rb'\{"type":("[A-Z]+"),"object":')
 # So much text is read in one go; then others have their turn.
 _TURN_BYTES = 256 * 1024
 
@@ -89,19 +91,10 @@ class ObjectText:
             self.on_deep(json.loads(slimmed))
         return b'{"type":%b,"object":%b}' % (type_, slimmed)
 
-    def _slim(self, text: bytes) -> tuple[bytes, bool]:
-        """The text of an object, short and shallow enough, and whether something was nested too deep."""
+    def _slim(self, text: bytes) -> elision.Slimmed:
         # A path stands for what is no resource: the API server's own documents.
         is_whole = self.resource in _OF_ADMINS or "/" in self.resource
-        is_canonical = self.resource not in _VERBATIM
-        is_cut = False
-        try:
-            slimmed = elision.slim(text, is_whole=is_whole, is_canonical=is_canonical)
-        except RecursionError:
-            text, is_cut = deep_json.prune(text), True
-            slimmed = elision.slim(text, is_whole=is_whole, is_canonical=is_canonical)
-        shallow = deep_json.prune(slimmed)
-        return shallow, is_cut or shallow is not slimmed
+        return elision.slim(text, is_whole=is_whole, is_canonical=self.resource not in _VERBATIM)
 
 
 def contents(text: bytes, *, resource: str) -> tuple[Json, dict[str, bytes]]:
@@ -111,12 +104,8 @@ def contents(text: bytes, *, resource: str) -> tuple[Json, dict[str, bytes]]:
         ValueError: it is not JSON.
     """
     found: dict[str, bytes] = {}
-    is_canonical = resource not in _VERBATIM
-    try:
-        slimmed = elision.slim(text, is_canonical=is_canonical, contents=found)
-    except RecursionError:
-        slimmed = elision.slim(deep_json.prune(text), is_canonical=is_canonical, contents=found)
-    return json.loads(deep_json.prune(slimmed)), found
+    slimmed = elision.slim(text, is_canonical=resource not in _VERBATIM, contents=found)
+    return json.loads(slimmed.text), found
 
 
 def _split_list(text: bytes) -> tuple[Json, Sequence[msgspec.Raw | bytes]]:
@@ -129,9 +118,10 @@ def _split_list(text: bytes) -> tuple[Json, Sequence[msgspec.Raw | bytes]]:
 
 
 def _split_line(line: bytes) -> tuple[bytes, bytes] | None:
+    """The type of a watch event and its object; None for a line that is not one."""
+    if (start := _LINE.match(line)) and line.endswith(b"}"):
+        return start[1], line[start.end() : -1]
     try:
         return elision.split_line(line)
     except RecursionError:
-        outline, inner = deep_json.outline(line, level=_LEVELS_AROUND_AN_OBJECT)
-        parts = elision.split_line(outline)
-        return (parts[0], inner[int(parts[1])]) if parts is not None else None
+        return elision.split_line(deep_json.prune(line))

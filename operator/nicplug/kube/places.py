@@ -236,8 +236,12 @@ _STATUS = Place(
     ),
     budget=4 * _BUDGET,
 )
+_ROOT_NAMES = _names("apiVersion kind revision involvedObject regarding reason message note type eventTime")
 OBJECT = Place(
     members={"metadata": _METADATA, "spec": _SPEC, "status": _STATUS, "data": Place(members={"spec": _SPEC})},
-    names=_names("apiVersion kind revision involvedObject regarding reason message note type eventTime"),
+    names=_ROOT_NAMES,
 )
 """The root of every object."""
+
+SHAPELESS = Place(members={"metadata": _METADATA, "status": _STATUS}, names=_ROOT_NAMES)
+"""The root of a large object whose spec is none: nothing in it could be read."""

@@ -85,13 +85,17 @@ def test_cut_is_exactly_what_lies_deeper_wherever_blocks_begin(value: Any) -> No
         assert json.loads(deep_json.prune(text)) == cut(value)
 
 
-def test_where_many_lie_deeper_the_smallest_value_that_holds_them_all_goes() -> None:
-    tower = nested(MAXIMUM_DEPTH)
-    text = f'{{"spec":{{"good":1,"bad":[{",".join([tower] * 50)}]}},"status":{{"one":{tower}}}}}'
-    parsed = json.loads(deep_json.prune(text.encode()))
-    assert parsed["spec"] is None  # with `status` the root would have to go: what lies right in it goes instead
-    alone = f'{{"spec":{{"good":1,"bad":[{",".join([tower] * 50)}]}}}}'
-    assert json.loads(deep_json.prune(alone.encode()))["spec"] == {"good": 1, "bad": None}
+def test_where_many_lie_deeper_the_smallest_value_of_each_part_that_holds_them_all_goes() -> None:
+    """The deep managed fields of an object with a deep spec took its whole metadata with them."""
+    tower, many = nested(MAXIMUM_DEPTH), ",".join([nested(MAXIMUM_DEPTH)] * 50)
+    text = f'{{"metadata":{{"name":"a","x":{tower}}},"spec":{{"good":1,"bad":[{many}]}},"status":{{"one":{tower}}}}}'
+    assert json.loads(deep_json.prune(text.encode())) == {
+        "metadata": {"name": "a", "x": cut(json.loads(tower), 3)},
+        "spec": {"good": 1, "bad": None},
+        "status": {"one": cut(json.loads(tower), 3)},
+    }
+    scattered = f'{{"metadata":{{"name":"a"}},"spec":{{"good":1,"bad":{tower},"worse":[{many}]}}}}'
+    assert json.loads(deep_json.prune(scattered.encode())) == {"metadata": {"name": "a"}, "spec": None}
 
 
 def test_an_outline_has_numbers_for_what_cannot_be_parsed() -> None:

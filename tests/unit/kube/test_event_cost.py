@@ -1,0 +1,94 @@
+"""What the largest events cost, in what is passed over: no object makes others wait, whatever its kind and shape."""
+
+from typing import Any
+
+import pytest
+from tests.build import Json, migration, primary, revision, vm, vmi
+from tests.large import DEEP_SHAPES, LARGEST, SHAPES, text_of
+from tests.unit.kube.test_elision import go, put
+
+from nicplug.kube import deep_json, elision, folding
+from nicplug.kube.object_text import ObjectText
+
+TEMPLATE = ("spec", "template", "spec")
+OBJECTS: dict[str, tuple[str, Json, tuple[str, ...]]] = {
+    "domain of a VM": ("virtualmachines", vm(primary()), (*TEMPLATE, "domain", "x")),
+    "devices of a VM": ("virtualmachines", vm(primary()), (*TEMPLATE, "domain", "devices", "x")),
+    "template of a VM": ("virtualmachines", vm(primary()), ("spec", "template", "x")),
+    "devices of a VMI": ("virtualmachineinstances", vmi(primary()), ("spec", "domain", "devices", "x")),
+    "status of a VMI": ("virtualmachineinstances", vmi(primary()), ("status", "migrationState", "x")),
+    "devices of a revision": (
+        "controllerrevisions",
+        revision(vm(primary())),
+        ("data", *TEMPLATE, "domain", "devices", "x"),
+    ),
+    "labels of a template in a revision": (
+        "controllerrevisions",
+        revision(vm(primary())),
+        ("data", "spec", "template", "metadata", "labels", "x"),
+    ),
+    "spec of a migration": ("virtualmachineinstancemigrations", migration("m"), ("spec", "x")),
+}
+
+
+class Passed:
+    """How many bytes parsers have passed over, and how many blocks were looked at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bytes, self.blocks = 0, 0
+        for name in ("_object", "_list", "_any"):
+            monkeypatch.setattr(elision, name, self._counted(getattr(elision, name)))
+        monkeypatch.setattr(folding, "_DECODERS", tuple(map(self._counted, folding._DECODERS)))
+        bits = deep_json._Blocks._bits
+
+        def counted(blocks: deep_json._Blocks, start: int, in_string: bool) -> tuple[bytes, bool]:
+            self.blocks += 1
+            return bits(blocks, start, in_string)
+
+        monkeypatch.setattr(deep_json._Blocks, "_bits", counted)
+
+    def _counted(self, decode: Any) -> Any:
+        def counted(text: Any) -> Any:
+            self.bytes += len(text)
+            return decode(text)
+
+        return counted
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, *DEEP_SHAPES])
+@pytest.mark.parametrize("name", OBJECTS)
+def test_a_large_event_is_passed_over_a_few_times_however_deep_its_place_is(
+    name: str, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took 335 ms where one value was too deep, and others swung to and fro around a depth of 200."""
+    resource, raw, place = OBJECTS[name]
+    copied = put(raw, place, "LARGE")
+    line = b'{"type":"MODIFIED","object":' + go(copied).replace(b'"LARGE"', text_of(shape, LARGEST).encode()) + b"}"
+    passed = Passed(monkeypatch)
+    assert len(ObjectText(resource).slim_line(line)) < 10_000
+    # What no parser bears is cut to so little that the rest of it costs nothing either.
+    assert passed.bytes < (0.1 if shape in {"deep", "swinging", "deep beside towers"} else 4.2) * LARGEST
+    assert passed.blocks < 3.2 * LARGEST / deep_json._BLOCK + 10
+
+
+def test_a_vm_that_is_read_tightly_is_not_split_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = vm(primary())
+    spec = raw["spec"]["template"]["spec"]
+    for member in ("affinity", "nodeSelector"):
+        spec[member] = {"a": "x" * 30_000}
+    for member in ("cpu", "memory", "firmware"):
+        spec["domain"][member] = {"a": "x" * 30_000}
+    spec["domain"]["devices"]["x"] = "LARGE"
+    line = b'{"type":"MODIFIED","object":' + go(raw).replace(b'"LARGE"', text_of("towers", LARGEST).encode()) + b"}"
+    passed = Passed(monkeypatch)
+    assert len(ObjectText("virtualmachines").slim_line(line)) < 20_000
+    assert passed.bytes < 5 * len(line)
+
+
+def test_a_revision_that_says_its_spec_twice_is_not_split_place_by_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = put(revision(vm(primary())), ("data", *TEMPLATE, "domain", "devices", "x"), "LARGE")
+    text = go(raw).replace(b'"template":', b'"template":0,"template":')
+    passed = Passed(monkeypatch)
+    read = ObjectText("controllerrevisions").read(text.replace(b'"LARGE"', text_of("towers", LARGEST).encode()))
+    assert read["metadata"] == raw["metadata"]
+    assert passed.bytes < 4.2 * LARGEST
