@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Container, Mapping
 from typing import Any
 
-from nicplug.elided import ELIDED_MEMBERS
+from nicplug.elided import ELIDED_MEMBERS, has_elided
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.keys import PodKey
@@ -50,6 +50,8 @@ _LAUNCHER_GRACE_SECONDS = 30
 _NAME_PREFIX = "virt-launcher-"
 _NAME_DIGITS = 5
 _DIGEST_DIGITS = 16
+NO_DIGEST = "0" * _DIGEST_DIGITS
+"""In place of the digest of a spec of which something is elided: it may be whole at the next look."""
 _LONGEST_POD_NAME = 253
 _LONGEST_LABEL = 63
 # Written on the instance and on migration targets by controllers; from a user they would make a pod pass for one.
@@ -159,6 +161,8 @@ def pod_spec_digest(vmi: VirtualMachineInstance, *, settings: PlanSettings, conf
 
 
 def _digest(spec: Mapping[str, Any]) -> str:
+    if has_elided(spec):
+        return NO_DIGEST
     return hashlib.sha256(freeze(spec).encode()).hexdigest()[:_DIGEST_DIGITS]
 
 

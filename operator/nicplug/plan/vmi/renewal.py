@@ -9,7 +9,7 @@ from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.launcher_pod import pod_spec_digest
+from nicplug.plan.vmi.launcher_pod import NO_DIGEST, pod_spec_digest
 from nicplug.plan.vmi.own_pods import migration_of
 from nicplug.plan.vmi.phase import is_starting
 
@@ -17,13 +17,15 @@ from nicplug.plan.vmi.phase import is_starting
 def is_outdated(view: VmiView, pod: LauncherPod | None) -> bool:
     """The pod waits for a node by a spec that is no longer the VMI's.
 
-    Compared is what was asked for, not what the pod has: admission adds to selectors and tolerations.
+    Compared is what was asked for, not what the pod has: admission adds to selectors and tolerations. A spec that is
+    too large to be kept is not compared: what is elided of it depends on what else there is.
     """
     if pod is None or pod.node_name or not pod.made_with or not is_starting(view.vmi):
         return False
     if migration_of(view, pod):
         return False
-    return pod.made_with != pod_spec_digest(view.vmi, settings=view.settings, config=view.config)
+    wanted = pod_spec_digest(view.vmi, settings=view.settings, config=view.config)
+    return NO_DIGEST not in (pod.made_with, wanted) and pod.made_with != wanted
 
 
 def was_discarded(view: VmiView, pod: LauncherPod | None) -> bool:

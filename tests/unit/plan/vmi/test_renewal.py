@@ -1,11 +1,13 @@
 """A launcher pod that no node has taken, after the spec that it was made from has been corrected."""
 
 import copy
+import json
 from typing import Any
 
 import pytest
 from tests.build import NOW, Json, a_config, a_vmi, kubevirt, later, pod, vmi, vmi_view
 
+from nicplug.kube.object_text import ObjectText
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import Delete, PatchStatus
 from nicplug.plan.outcome import Plan
@@ -118,3 +120,19 @@ def test_a_nic_is_no_reason() -> None:
 )
 def test_whatever_else_it_was_made_from(spec: Json) -> None:
     assert _phase(_plan(_vmi(**spec), _made_from(_vmi()))) == "Pending"
+
+
+@pytest.mark.parametrize("elided_at", ["creation", "comparison"])
+@pytest.mark.parametrize(
+    "spec",
+    [{"tolerations": [{"key": "x" * 40_000}]}, {"affinity": {"podAffinity": {"x": "y" * 40_000}}}],
+    ids=["as a whole", "in part"],
+)
+def test_a_pod_whose_spec_is_elided_on_one_side_only_is_left_alone(elided_at: str, spec: Json) -> None:
+    """It was deleted and made once more, though nobody had changed anything."""
+    whole = _vmi(**spec)
+    elided = ObjectText("virtualmachineinstances").read(json.dumps(whole).encode())
+    then, now = (elided, whole) if elided_at == "creation" else (whole, elided)
+    plan = _plan(now, _made_from(then))
+    assert not _deletions(plan)
+    assert _phase(plan) != "Pending"
