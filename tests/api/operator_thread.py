@@ -89,7 +89,11 @@ class OperatorThread:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        connection = await connect(kubeconfig=self._settings.kubeconfig, on_response=self.metrics.requested)
+        connection = await connect(
+            kubeconfig=self._settings.kubeconfig,
+            on_response=self.metrics.requested,
+            kubevirt_namespace=self._settings.kubevirt_namespace,
+        )
         self._app = App(settings=self._settings, connection=connection, metrics=self.metrics)
         self._prepare(self._app)
         self._made.set()

@@ -83,6 +83,17 @@ def test_a_vm_that_fills_every_place_to_its_bound_makes_a_small_record(start: st
     assert json.loads(elision.fill(read, found)) == raw
 
 
+def test_an_emoji_in_a_template_above_its_budget_leaves_each_part_in_its_place() -> None:
+    raw = full(EMOJI, member=375)
+    raw["spec"]["template"]["x"] = text(30_000, start=EMOJI)
+    raw["spec"] |= {"domain": {name: crowd("") for name in ("cpu", "memory", "firmware")}, "nodeSelector": crowd("")}
+    raw["spec"] |= {"affinity": {name: crowd("") for name in ("nodeAffinity", "podAffinity")}}
+    read, found = contents(go(raw), resource="virtualmachines")
+    assert json.loads(elision.fill(read, found)) == raw
+    assert len(a_vm(read).interfaces) == MOST_NICS
+    assert len(a_vm(read).rest_of_spec) < 64 * 1024
+
+
 def test_one_emoji_in_a_large_vm_does_not_widen_its_whole_record() -> None:
     raw = vm(*(nic(f"n{number}") for number in range(MOST_NICS)), run_strategy="Halted")
     raw["spec"]["template"]["spec"] |= {"hostname": EMOJI, "volumes": [text(4_000)] * 7}
