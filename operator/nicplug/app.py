@@ -384,5 +384,9 @@ async def run_operator(settings: Settings) -> None:
         ConfigError: the API server cannot be found from what was configured.
     """
     metrics = Metrics()
-    connection = await connect(kubeconfig=settings.kubeconfig, on_response=metrics.requested)
+    connection = await connect(
+        kubeconfig=settings.kubeconfig,
+        on_response=metrics.requested,
+        kubevirt_namespace=settings.kubevirt_namespace,
+    )
     await App(settings=settings, connection=connection, metrics=metrics, exit_soon=_exit_soon).run()

@@ -81,6 +81,7 @@ class Connection:
         server: URL of the API server.
         source: where the configuration came from, for logs.
         watches: how the watches fare that Kopf keeps.
+        kubevirt_namespace: where the KubeVirt CR lies; of those elsewhere only what names them is read.
     """
 
     api: ServerApi
@@ -90,6 +91,7 @@ class Connection:
     source: str
     _load: _Load = field(repr=False)
     watches: WatchHealth = field(default_factory=WatchHealth, repr=False)
+    kubevirt_namespace: str | None = None
 
     async def credentials(self) -> kopf.ConnectionInfo:
         """Who we are, read anew on every call.
@@ -112,7 +114,7 @@ class Connection:
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             proxy=info.proxy_url,
             trust_env=True,
-            response_class=response_class(self.watches, sizes=sizes),
+            response_class=response_class(self.watches, sizes=sizes, kubevirt_namespace=self.kubevirt_namespace),
             trace_configs=[trace(self.watches)],
             middlewares=(in_pages(sizes), _Credentials(self._load, configuration).authorize),
         )
@@ -125,7 +127,11 @@ class Connection:
 
 
 async def connect(
-    *, kubeconfig: Path | None, on_response: OnResponse = count_nothing, user_agent: str = USER_AGENT
+    *,
+    kubeconfig: Path | None,
+    on_response: OnResponse = count_nothing,
+    user_agent: str = USER_AGENT,
+    kubevirt_namespace: str | None = None,
 ) -> Connection:
     """Find the API server; sends no request.
 
@@ -134,6 +140,7 @@ async def connect(
             $KUBECONFIG, else ~/.kube/config.
         on_response: called once per request that is not Kopf's.
         user_agent: how these requests name themselves, as seen in the audit log.
+        kubevirt_namespace: where the KubeVirt CR lies; None for any namespace.
 
     Raises:
         ConfigError: nothing usable there.
@@ -154,6 +161,7 @@ async def connect(
         server=configuration.host,
         source=source,
         _load=load,
+        kubevirt_namespace=kubevirt_namespace,
     )
 
 

@@ -47,6 +47,8 @@ _MOST_TOKENS = 50_000
 _WIDEST = 64 * 1024
 _TIGHT_WHOLE = 1024
 _TIGHT_LIMIT = 256
+_NAMING = frozenset({"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
+_LONGEST_NAME = 512
 # KubeVirt's lists of interfaces and networks end at 256.
 _MOST_ENTRIES = 300
 
@@ -135,6 +137,24 @@ def _may_spell_mark(text: bytes) -> bool:
     if b"\\u00" not in text and b"\\/" not in text:
         return False
     return _ESCAPED_LETTER.search(text.replace(b"\\\\", b"")) is not None
+
+
+def named_only(text: bytes, *, but_in: str) -> bytes:
+    """What names the object, and nothing else of it, unless it is in the namespace `but_in`.
+
+    One that is too deep to be split although it is short is left as it is.
+    """
+    try:
+        members: dict[str, Any] = _object(deep_json.parseable(text) if len(text) > _LONG else text)
+        metadata = _object(members["metadata"])
+        namespace = _any(metadata["namespace"]) if "namespace" in metadata else ""
+    except (msgspec.DecodeError, KeyError, RecursionError):
+        return text
+    if namespace == but_in:
+        return text
+    named = {name: raw for name, raw in metadata.items() if name in _NAMING and len(raw) <= _LONGEST_NAME}
+    kinds = {name: members[name] for name in ("apiVersion", "kind") if name in members}
+    return _encode({**kinds, "metadata": named})
 
 
 def _without_managed_fields(metadata: msgspec.Raw) -> Any:

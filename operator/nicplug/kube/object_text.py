@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from nicplug.kube import deep_json, elision
+from nicplug.kube.resources import KUBEVIRTS
 
 Json = dict[str, Any]
 
@@ -36,10 +37,12 @@ class ObjectText:
     Attributes:
         resource: their plural, or the path of a document.
         on_deep: told about an object that was read without what is nested too deep in it.
+        kubevirt_namespace: KubeVirt CRs of others have no effect; only what names them is read. None reads all.
     """
 
     resource: str
     on_deep: Callable[[Any], None] = lambda _: None
+    kubevirt_namespace: str | None = None
 
     def read(self, text: bytes) -> Any:
         """One object.
@@ -94,6 +97,8 @@ class ObjectText:
     def _slim(self, text: bytes) -> elision.Slimmed:
         # A path stands for what is no resource: the API server's own documents.
         is_whole = self.resource in _OF_ADMINS or "/" in self.resource
+        if self.resource == KUBEVIRTS.plural and self.kubevirt_namespace is not None:
+            text = elision.named_only(text, but_in=self.kubevirt_namespace)
         return elision.slim(text, is_whole=is_whole, is_canonical=self.resource not in _VERBATIM)
 
 

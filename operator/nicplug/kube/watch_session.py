@@ -86,6 +86,7 @@ class WatchResponse(BoundedResponse):
     errors: ClassVar[StreamErrors]
     deep: ClassVar[DeepObjects]
     sizes: ClassVar[PageSizes]
+    kubevirt_namespace: ClassVar[str | None]
     answered: int = 0
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
@@ -124,7 +125,11 @@ class WatchResponse(BoundedResponse):
     @property
     def _text(self) -> ObjectText:
         resource = self._resource
-        return ObjectText(resource, on_deep=lambda item: self.deep.tell(item, resource=resource))
+        return ObjectText(
+            resource,
+            on_deep=lambda item: self.deep.tell(item, resource=resource),
+            kubevirt_namespace=self.kubevirt_namespace,
+        )
 
     def _note_refusal(self, body: Any) -> None:
         if self.answered >= 400:
@@ -144,9 +149,21 @@ class WatchResponse(BoundedResponse):
             self.content = lines  # type: ignore[assignment]
 
 
-def response_class(health: WatchHealth, *, sizes: PageSizes | None = None) -> type[WatchResponse]:
-    """A response that tells `health` what it brought, and Kopf only what Kopf can bear."""
-    members = {"health": health, "errors": StreamErrors(), "deep": DeepObjects(), "sizes": sizes or PageSizes()}
+def response_class(
+    health: WatchHealth, *, sizes: PageSizes | None = None, kubevirt_namespace: str | None = None
+) -> type[WatchResponse]:
+    """A response that tells `health` what it brought, and Kopf only what Kopf can bear.
+
+    Args:
+        kubevirt_namespace: where the KubeVirt CR lies; of those elsewhere only what names them is read.
+    """
+    members = {
+        "health": health,
+        "errors": StreamErrors(),
+        "deep": DeepObjects(),
+        "sizes": sizes or PageSizes(),
+        "kubevirt_namespace": kubevirt_namespace,
+    }
     return type("WatchResponse", (WatchResponse,), members)
 
 

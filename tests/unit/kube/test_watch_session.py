@@ -17,7 +17,7 @@ from nicplug.kube.connect import connect
 from nicplug.kube.deep_json import MAXIMUM_DEPTH
 from nicplug.kube.object_text import ObjectText
 from nicplug.kube.watch_health import WatchHealth
-from nicplug.kube.watch_session import response_class
+from nicplug.kube.watch_session import WatchResponse, response_class
 
 PATH = "/apis/kubevirt.io/v1/virtualmachines"
 
@@ -130,6 +130,7 @@ async def test_the_watches_know_which_kubevirt_counts(tmp_path: Path) -> None:
     connection = await connect(kubeconfig=path, kubevirt_namespace="cnv")
     session = (await connection.login()).aiohttp_session
     try:
+        assert issubclass(session._response_class, WatchResponse)
         assert session._response_class.kubevirt_namespace == "cnv"
     finally:
         await session.close()
