@@ -114,6 +114,10 @@ def _mark_of(value: Any) -> str:
     return text_mark(_canonical(value))
 
 
+# json.dumps makes a new encoder for every call that is not by its defaults.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
 def _canonical(value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    text = _ENCODER.encode(value)
     return go_escaped(text.encode(errors="surrogatepass"))

@@ -337,16 +337,23 @@ class _Slimming:
     def _nic(self, members: Mapping[str, msgspec.Raw], place: Nic) -> dict[str, Any]:
         """What nicplug reads of it; nothing but its name where no valid NIC has so much to say."""
         known = {name: members[name] for name in place.limits if name in members}
-        entry: dict[str, Any] = {
-            name: self._value(raw, place.limits[name], is_ascii=True) for name, raw in known.items()
-        }
-        if others := {name: raw for name, raw in members.items() if name not in known}:
-            entry[ELIDED_MEMBERS] = self._group(others)
-        is_read = not any(isinstance(entry[name], dict) for name in place.scalars & known.keys())
-        if is_read and len(_encode(entry)) <= place.most:
-            return entry
-        named = {"name": entry["name"]} if isinstance(entry.get("name"), msgspec.Raw) else {}
+        # Nothing is put a mark on that does not stay: there may be hundreds of them.
+        is_read = not any(self._has_mark(known[name], place.limits[name]) for name in place.scalars & known.keys())
+        if is_read:
+            entry: dict[str, Any] = {
+                name: self._value(raw, place.limits[name], is_ascii=True) for name, raw in known.items()
+            }
+            if others := {name: raw for name, raw in members.items() if name not in known}:
+                entry[ELIDED_MEMBERS] = self._group(others)
+            if len(_encode(entry)) <= place.most:
+                return entry
+        is_named = "name" in known and not self._has_mark(known["name"], place.limits["name"])
+        named: dict[str, Any] = {"name": known["name"]} if is_named else {}
         return {**named, ELIDED: self._group({name: raw for name, raw in members.items() if name not in named})}
+
+    def _has_mark(self, raw: msgspec.Raw, limit: int) -> bool:
+        """A value of an entry is too long, or nothing that may stand there."""
+        return len(raw) > limit or isinstance(self._value(raw, limit, is_ascii=True), dict)
 
     def _value(self, raw: msgspec.Raw, limit: int, *, is_ascii: bool = False) -> Any:
         text = bytes(raw)
