@@ -39,7 +39,7 @@ def has_elided(value: Any) -> bool:
     return isinstance(value, list) and any(map(has_elided, value))
 
 
-MANY_MEMBERS = 1024
+MANY_MEMBERS = 256
 """More members than that get their mark as one text, fewer as the marks of each."""
 
 _ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
@@ -98,7 +98,7 @@ def _matched(value: Any, marked: Any) -> Any:
     if len(found) > 1 or not isinstance(value, dict):
         return value
     rest = {name: item for name, item in value.items() if name not in marked}
-    if members_mark(rest) != marked[found[0]]:
+    if marked[found[0]] not in (members_mark(rest), _mark_of(rest)):
         return value
     return {name: item for name, item in value.items() if name in marked} | {found[0]: marked[found[0]]}
 

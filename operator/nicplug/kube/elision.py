@@ -47,6 +47,7 @@ _MOST_TOKENS = 50_000
 _WIDEST = 64 * 1024
 _TIGHT_WHOLE = 1024
 _TIGHT_LIMIT = 256
+_TIGHT_LIST = 32 * 1024
 _NAMING = frozenset({"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
 _LONGEST_NAME = 512
 # KubeVirt's lists of interfaces and networks end at 256.
@@ -279,7 +280,7 @@ class _Slimming:
             visible = {name: value for name, value in visible.items() if name in place.names}
             others = {name: raw for name, raw in members.items() if not (name in place.members or name in visible)}
         if others:
-            kept[ELIDED_MEMBERS] = self._group(others)
+            kept[ELIDED_MEMBERS] = self._group(others, place.most_marks)
         return {**kept, **visible}
 
     def _fits(self, text: bytes, whole: int) -> bool:
@@ -318,8 +319,16 @@ class _Slimming:
         text, entries = bytes(raw), _list(raw)
         is_crowded = self._is_tight or len(text) * (1 if text.isascii() else 4) > place.whole
         inner = place.crowded if is_crowded else place.entry
-        kept = [self._entry(raw, inner) for raw in entries[:_MOST_ENTRIES]]
-        if rest := entries[_MOST_ENTRIES:]:
+        kept: list[Any] = []
+        size = 0
+        for raw_entry in entries[:_MOST_ENTRIES]:
+            entry = self._entry(raw_entry, inner)
+            if self._is_tight and isinstance(inner, Place):
+                size += len(_encode(entry))
+                if size > _TIGHT_LIST:
+                    break
+            kept.append(entry)
+        if rest := entries[len(kept) :]:
             kept.append({ELIDED_ENTRIES: self._mark(_encode(rest))})
         return kept
 
@@ -344,12 +353,13 @@ class _Slimming:
                 name: self._value(raw, place.limits[name], is_ascii=True) for name, raw in known.items()
             }
             if others := {name: raw for name, raw in members.items() if name not in known}:
-                entry[ELIDED_MEMBERS] = self._group(others)
+                entry[ELIDED_MEMBERS] = self._group(others, place.most_marks)
             if len(_encode(entry)) <= place.most:
                 return entry
         is_named = "name" in known and not self._has_mark(known["name"], place.limits["name"])
         named: dict[str, Any] = {"name": known["name"]} if is_named else {}
-        return {**named, ELIDED: self._group({name: raw for name, raw in members.items() if name not in named})}
+        others = {name: raw for name, raw in members.items() if name not in named}
+        return {**named, ELIDED: self._group(others, place.most_marks)}
 
     def _has_mark(self, raw: msgspec.Raw, limit: int) -> bool:
         """A value of an entry is too long, or nothing that may stand there."""
@@ -364,9 +374,9 @@ class _Slimming:
     def _may_have_mark(self, text: bytes) -> bool:
         return _MARK in text or (self.is_suspicious and b"\\" in text)
 
-    def _group(self, members: Mapping[str, msgspec.Raw]) -> str:
+    def _group(self, members: Mapping[str, msgspec.Raw], most_marks: int) -> str:
         """The mark of members together."""
-        if len(members) > MANY_MEMBERS:
+        if len(members) > most_marks:
             return self._mark(_encode(members))
         marks = {name: text_mark(self._canonical(bytes(raw))) for name, raw in members.items()}
         return self._keep(group_mark(marks), _encode(members))

@@ -6,7 +6,11 @@ One tree for all kinds: what a pod and a VM have at the same path is told apart 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nicplug.elided import MANY_MEMBERS
+
 _KIB = 1024
+# Of each of hundreds of entries.
+_FEW_MARKS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +23,7 @@ class Place:
         texts: those of them that it reads as a whole, and how long they may be; a longer one is taken for missing.
         whole: bytes up to which all other members stay as they are.
         limit: bytes up to which one of them stays as it is where together they are too large.
+        most_marks: members up to which those elided together have a mark made of theirs; more are taken as one text.
         budget: bytes that may be left of all of it, without what has a budget of its own; else it is read tightly.
     """
 
@@ -27,6 +32,7 @@ class Place:
     texts: Mapping[str, int] = field(default_factory=dict)
     whole: int = 32 * _KIB
     limit: int = 4 * _KIB
+    most_marks: int = MANY_MEMBERS
     budget: int = 0
 
     @property
@@ -44,12 +50,14 @@ class Nic:
         scalars: those of them of which no valid value is longer: with one that is, nothing of the entry is read.
         whole: bytes up to which all of it stays as it is.
         most: bytes that it may have in any case; else nothing but its name is read.
+        most_marks: members up to which those elided together have a mark made of theirs; more are taken as one text.
     """
 
     limits: Mapping[str, int]
     scalars: frozenset[str]
     most: int
     whole: int = 384
+    most_marks: int = _FEW_MARKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +177,9 @@ _NETWORKS = Entries(
     ),
     is_apart=True,
 )
-_TERMS = Entries(entry=Place(), crowded=Place(whole=512, limit=384))
+_TERMS = Entries(entry=Place(), crowded=Place(whole=512, limit=384, most_marks=_FEW_MARKS))
 # Written by controllers and node agents, nicplug among them, which must find what it has written.
-_STATUS_LIST = Entries(entry=Place(), crowded=Place(whole=_KIB, limit=256), whole=256 * _KIB)
+_STATUS_LIST = Entries(entry=Place(), crowded=Place(whole=_KIB, limit=256, most_marks=_FEW_MARKS), whole=256 * _KIB)
 _AMOUNTS = Place(names=_names("cpu memory ephemeral-storage"))
 _DOMAIN = Place(
     members={
@@ -203,7 +211,7 @@ _INSTANCE: Mapping[str, Place | Entries] = {
     "networks": _NETWORKS,
     "affinity": _AFFINITY,
     "nodeSelector": Place(),
-    "containers": Entries(entry=Place(names=_ENTRY), crowded=Place(names=_ENTRY)),
+    "containers": Entries(entry=Place(names=_ENTRY), crowded=Place(names=_ENTRY, most_marks=_FEW_MARKS)),
 }
 _SPEC_NAMES = _names(
     "running runStrategy instancetype preference dataVolumeTemplates updateVolumesStrategy "

@@ -1,5 +1,6 @@
 """What the largest events cost, in what is passed over: no object makes others wait, whatever its kind and shape."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,8 +8,9 @@ from tests.build import Json, migration, primary, revision, vm, vmi
 from tests.large import DEEP_SHAPES, LARGEST, SHAPES, text_of
 from tests.unit.kube.test_elision import go, put
 
+from nicplug import elided
 from nicplug.kube import deep_json, elision, folding
-from nicplug.kube.object_text import ObjectText
+from nicplug.kube.object_text import ObjectText, contents
 
 TEMPLATE = ("spec", "template", "spec")
 OBJECTS: dict[str, tuple[str, Json, tuple[str, ...]]] = {
@@ -92,3 +94,65 @@ def test_a_revision_that_says_its_spec_twice_is_not_split_place_by_place(monkeyp
     read = ObjectText("controllerrevisions").read(text.replace(b'"LARGE"', text_of("towers", LARGEST).encode()))
     assert read["metadata"] == raw["metadata"]
     assert passed.bytes < 4.2 * LARGEST
+
+
+ENTRIES = [{f"x{number}": 1 for number in range(300)} for _ in range(300)]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("spec", "template", "spec", "domain", "devices", "interfaces"),
+        ("spec", "template", "spec", "networks"),
+        ("status", "conditions"),
+    ],
+    ids=".".join,
+)
+def test_not_each_member_of_hundreds_of_entries_gets_a_mark(
+    place: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """300 entries with 580 members each took 600 ms, and 840 ms in a revision."""
+    marks = 0
+    make = elided.text_mark
+
+    def counted(text: bytes) -> str:
+        nonlocal marks
+        marks += 1
+        return make(text)
+
+    monkeypatch.setattr(elision, "text_mark", counted)
+    text = go(put(vm(primary()), place, ENTRIES))
+    read, found = contents(text, resource="virtualmachines")
+    assert marks < 3_000
+    assert json.loads(elision.fill(read, found)) == json.loads(text)
+
+
+def test_lists_of_a_status_that_are_full_have_a_bound_together() -> None:
+    """Of five lists with 300 entries of 900 bytes all 1.3 MB were kept, and took 200 ms an event."""
+    raw = vm(primary())
+    entries = [{f"x{number}": 1 for number in range(90)} for _ in range(300)]
+    lists = ("conditions", "interfaces", "interfaceOperations", "stateChangeRequests", "containerStatuses")
+    raw["status"] = dict.fromkeys(lists, entries)
+    read, found = contents(go(raw), resource="virtualmachines")
+    assert len(go(read["status"])) < 256 * 1024
+    assert read["status"]["conditions"][0] == entries[0]
+    assert json.loads(elision.fill(read, found)) == raw
+
+
+def test_not_each_of_a_thousand_members_gets_a_mark_at_every_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten places with 1,000 members each took 160 ms, and 290 ms in a revision."""
+    marks = 0
+    make = elided.text_mark
+
+    def counted(text: bytes) -> str:
+        nonlocal marks
+        marks += 1
+        return make(text)
+
+    monkeypatch.setattr(elision, "text_mark", counted)
+    raw = vm(primary())
+    crowd = {f"x{number}": "y" * 60 for number in range(1_000)}
+    raw["spec"]["template"]["spec"]["domain"] |= dict.fromkeys(("cpu", "memory", "firmware", "resources"), crowd)
+    raw["spec"]["template"]["spec"]["affinity"] = dict.fromkeys(("nodeAffinity", "podAffinity"), crowd)
+    ObjectText("virtualmachines").read(go(raw))
+    assert marks < 100
