@@ -5,6 +5,7 @@ Asserts no time, which is the machine's; `make isolation` shows the figure.
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 import pytest
@@ -15,6 +16,7 @@ from tests.integration.waiting import until
 from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 
 FORGED = 60
+SIDE_BY_SIDE = 4
 NICS = ("blue", "red", "green", "white", "black")
 # What the role `admin` of Kubernetes gives in a namespace, as far as it matters here.
 RIGHTS = [
@@ -34,8 +36,8 @@ def tenant(sandbox: Sandbox) -> Iterator[User]:
     admin.create("rolebindings", {"metadata": {"name": "tenant"}, "subjects": [subject], "roleRef": role})
     mallory = User(kubeconfig=sandbox.admin, namespace=admin.namespace, acts_as="mallory")
     yield mallory
-    for item in mallory.items(DAEMON_SET):
-        mallory.delete(DAEMON_SET, item["metadata"]["name"])
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        list(pool.map(lambda item: mallory.delete(DAEMON_SET, item["metadata"]["name"]), mallory.items(DAEMON_SET)))
     until(lambda: not mallory.items("pods"), seconds=60)
 
 
@@ -73,8 +75,8 @@ def test_sixty_daemon_sets_named_like_the_controller_keep_no_nic_of_another_name
     user.until_running("a")
     node = (user.get("virtualmachineinstances", "a") or {})["status"]["nodeName"]
     before = operator.metric("nicplug_controller_watches")
-    for number in range(FORGED):
-        tenant.create(DAEMON_SET, forged(number, node=node))
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        list(pool.map(lambda number: tenant.create(DAEMON_SET, forged(number, node=node)), range(FORGED)))
     until(lambda: _ready(tenant) == FORGED, seconds=120)
 
     taken = [seconds_until_plugged(user, name) for name in NICS]
