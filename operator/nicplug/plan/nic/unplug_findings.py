@@ -16,6 +16,7 @@ from nicplug.plan.nic.findings import (
     gate_is_off,
     network_status_is_unreadable,
 )
+from nicplug.plan.nic.links import interface_names
 from nicplug.plan.nic.live_rules import has_ordinal_names, may_be_unplugged
 from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen
 from nicplug.plan.nic.staged_findings import unplug_is_staged
@@ -24,7 +25,7 @@ from nicplug.plan.reasons import Reason
 
 def find_unplug(situation: Situation) -> Finding | None:
     """What is to be said of a NIC that shall go; None when nothing of it is left."""
-    if situation.row is not None:
+    if situation.row is not None or _is_in_pod(situation):
         return first_finding(UNPLUG_CHECKS, situation)
     return _arrives_all_the_same(situation)
 
@@ -86,7 +87,15 @@ def _answers_when(situation: Situation) -> str:
 
 
 def _is_there(situation: Situation) -> bool:
-    return has_source(situation.row, DOMAIN) or has_source(situation.row, MULTUS_STATUS)
+    is_reported = has_source(situation.row, DOMAIN) or has_source(situation.row, MULTUS_STATUS)
+    return is_reported or _is_in_pod(situation)
+
+
+def _is_in_pod(situation: Situation) -> bool:
+    """Of whatever network: an interface that was attached for another network of the NIC has no row (`plan_rows`)."""
+    names = interface_names(situation.view.vmi, situation.pod, situation.chooser.rows)
+    interface = names.get(situation.interface.name)
+    return interface is not None and situation.pod is not None and situation.pod.network_status.has(interface)
 
 
 def only_its_row_is_left(situation: Situation) -> Finding | None:

@@ -597,6 +597,14 @@ CASES = (
         phase=Phase.IN_POD,
         reason=Reason.WAITING_FOR_POD_RELEASE,
     ),
+    Case(
+        title="unplug, the pod holds it by another network, so that no row shows it",
+        nic=nic("blue", attachment="ops/lan", state="absent"),
+        pod=pod(networks=[], attached=["blue"]),
+        operation="Unplug",
+        phase=Phase.IN_POD,
+        reason=Reason.WAITING_FOR_POD_RELEASE,
+    ),
     Case(title="unplug, gone", nic=absent("blue"), phase=None, reason=None),
     Case(
         title="unplug, the annotation cannot be read: the pod cannot be asked to let it go",
