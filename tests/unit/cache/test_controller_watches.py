@@ -164,7 +164,8 @@ async def test_a_controller_counted_in_a_namespace_that_no_admin_had_named_and_n
         named = [*DEFAULT_TRUSTED_NAMESPACES[:1], "openshift-multus"]
         following.controllers.look_for(ControllerFinder(), namespaces=named)
         await following.open(DAEMON_SETS, 2)
-        following.watches.adjust()
+        following.deploy("dynamic-networks-controller-b", namespace="openshift-multus")
+        await following.open(PODS, 3)
     (line,) = [line for line in lines if line["log_level"] == "warning"]
     assert line["namespaces"] == ("openshift-multus",)
     assert "trustedNamespaces" in line["remedy"]
