@@ -255,7 +255,7 @@ def test_the_node_side_runs_under_any_name_once_the_admin_says_so(fenced: Fenced
 
 
 def test_the_right_to_override_was_not_enough(fenced: Fenced) -> None:
-    """Whoever repairs launcher pods needs no part of the node side."""
+    """Anyone who repairs launcher pods needs no part of the node side."""
     role = {"rules": [{"apiGroups": ["nicplug.io"], "resources": ["launcherpods"], "verbs": ["override"]}]}
     code, made = fenced.admin.request("POST", f"{RBAC}/clusterroles", {**role, "metadata": {"generateName": "repair-"}})
     assert code == 201, made

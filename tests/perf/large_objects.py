@@ -1,6 +1,6 @@
 """What the largest objects that the API server stores cost: memory with 200 of them, and the time of one event.
 
-Whoever may write VMs in one namespace can have as many of them as he likes (docs/adr/0018).
+Anyone who may write VMs in one namespace can have as many of them as he likes (docs/adr/0018).
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Takes out of an object, while it is text, what is large and never interpreted; puts it back before a write.
 
-The API server stores objects of 1.5 MB in any shape, and whoever may write one object can write hundreds. As Python
+The API server stores objects of 1.5 MB in any shape, and who may write one object can write hundreds. As Python
 objects each would need up to 30 times that. So a text is split at the few places that nicplug knows, without looking
 into the rest; what is too large there is replaced by a mark with its digest (`nicplug.elided`).
 
