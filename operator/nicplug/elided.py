@@ -7,7 +7,7 @@ an object looks like a mark is elided itself.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 ELIDED = "nicplug.io/elided"
@@ -20,6 +20,8 @@ ELIDED_ENTRIES = "nicplug.io/elided-entries"
 """The only member of the last entry of a list, which stands for the entries from there on."""
 
 MARKS = frozenset({ELIDED, ELIDED_MEMBERS, ELIDED_ENTRIES})
+# All of them begin with it.
+_ANY_MARK = f'"{ELIDED}'
 
 
 def said(value: Any) -> str:
@@ -37,6 +39,11 @@ def has_elided(value: Any) -> bool:
     if isinstance(value, dict):
         return not MARKS.isdisjoint(value) or any(map(has_elided, value.values()))
     return isinstance(value, list) and any(map(has_elided, value))
+
+
+def may_have_elided(text: str) -> bool:
+    """Whether any part of the JSON may be elided; cheap, where nothing is."""
+    return _ANY_MARK in text
 
 
 MANY_MEMBERS = 256
@@ -69,17 +76,41 @@ def aligned(one: Any, other: Any) -> tuple[Any, Any]:
     The same value may be elided in one object and not in another: what stands beside it counts too. So nothing that
     is compared may be compared as it stands.
     """
-    if one == other or not (has_elided(one) or has_elided(other)):
+    if one == other:
+        return one, other
+    holders: set[int] = set()
+    _note_holders(one, holders)
+    _note_holders(other, holders)
+    return _aligned(one, other, holders=holders) if holders else (one, other)
+
+
+def _note_holders(value: Any, holders: set[int]) -> bool:
+    """Note all lists and objects with a part that is elided, by identity; whether the value itself is one.
+
+    Once for the whole value: asked again at each level, a tower of lists would be walked through at each of its levels.
+    """
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    is_holder = isinstance(value, dict) and not MARKS.isdisjoint(value)
+    for item in items:
+        if isinstance(item, (dict, list)):
+            is_holder |= _note_holders(item, holders)
+    if is_holder:
+        holders.add(id(value))
+    return is_holder
+
+
+def _aligned(one: Any, other: Any, *, holders: Collection[int]) -> tuple[Any, Any]:
+    if one == other or not (id(one) in holders or id(other) in holders):
         return one, other
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        pairs = [aligned(*pair) for pair in zip(one, other, strict=True)]
+        pairs = [_aligned(*pair, holders=holders) for pair in zip(one, other, strict=True)]
         return [first for first, _ in pairs], [second for _, second in pairs]
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return _matched(one, other), _matched(other, one)
     one, other = _matched(one, other), _matched(other, one)
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return one, other
-    both = {name: aligned(one[name], other[name]) for name in one.keys() & other.keys()}
+    both = {name: _aligned(one[name], other[name], holders=holders) for name in one.keys() & other.keys()}
     return (
         {name: both[name][0] if name in both else value for name, value in one.items()},
         {name: both[name][1] if name in both else value for name, value in other.items()},

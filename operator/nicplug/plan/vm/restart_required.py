@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.elided import aligned
+from nicplug.elided import aligned, may_have_elided
 from nicplug.model.conditions import RESTART_REQUIRED, is_true
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping, objects
@@ -70,8 +70,9 @@ def fields_that_need_a_restart(
         return tuple(dict.fromkeys((*_nic_fields(vm=vm, vmi=vmi, started_from=started_from), *staged)))
     now, then = mapping(vm.read_template().get("spec")), mapping(revision.read_template().get("spec"))
     ignored, uuid = _live_members(config), _given_uuid(now, vmi=vmi)
-    compared = aligned(*(_comparable(spec, ignored=ignored, ignored_uuid=uuid) for spec in (then, now)))
-    others = differing_members(*compared)
+    compared = [_comparable(spec, ignored=ignored, ignored_uuid=uuid) for spec in (then, now)]
+    is_elided = may_have_elided(revision.template) or may_have_elided(vm.template)
+    others = differing_members(*(aligned(*compared) if is_elided else compared))
     started_from = _Devices.of(parse_interfaces(then), parse_networks(then))
     return tuple(dict.fromkeys((*others, *_nic_fields(vm=vm, vmi=vmi, started_from=started_from), *staged)))
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -98,3 +99,25 @@ def test_a_value_of_other_content_is_never_taken_for_the_one_that_is_elided() ->
         {ELIDED_MEMBERS: "0/0", "a": 1},
         {"a": 1, "b": 2},
     )
+
+
+def test_a_tower_of_lists_is_not_searched_for_marks_at_each_of_its_levels() -> None:
+    def tower(bottom: Any) -> Any:
+        for _ in range(100):
+            bottom = [[1] * 3, [[2]] * 20, bottom]
+        return bottom
+
+    calls = 0
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        nonlocal calls
+        calls += event == "call" and frame.f_globals["__name__"] == "nicplug.elided"
+
+    one, other = tower([{ELIDED: "0/0"}, 1]), tower([{ELIDED: "0/0"}, 2])
+    sys.setprofile(count)
+    try:
+        assert aligned(one, other) == (one, other)
+    finally:
+        sys.setprofile(None)
+    lists = 2 * 100 * (1 + 1 + 1 + 20 + 20)
+    assert calls < 2 * lists
