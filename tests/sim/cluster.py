@@ -137,6 +137,7 @@ class Cluster:
         self.last: Change | None = None
         self._objects: dict[Address, Json] = {}
         self._frozen: dict[str, dict[str, bytes]] = {}
+        self._shown: dict[str, dict[str, Json]] = {}
         self._version = 100
         self._born = 0
 
@@ -156,6 +157,16 @@ class Cluster:
     def all(self, plural: str) -> list[Json]:
         """Copies of all objects of a kind, by name."""
         return [_thawed(frozen) for _, frozen in sorted(self._frozen.get(plural, {}).items())]
+
+    def shown(self, plural: str) -> list[Json]:
+        """All objects of a kind, by name: the same to all who look until they change, and only to be read.
+
+        Schedules did little else than copy. That nobody writes into one is checked when it changes.
+        """
+        frozen, shown = self._frozen.get(plural, {}), self._shown.setdefault(plural, {})
+        for name in frozen.keys() - shown.keys():
+            shown[name] = _thawed(frozen[name])
+        return [shown[name] for name in sorted(frozen)]
 
     def in_sight(self, plural: str) -> list[Json]:
         """What a LIST with the operator's selectors shows."""
@@ -259,6 +270,8 @@ class Cluster:
     def _commit(self, plural: str, name: str, type_: str, body: Json, *, by: str, what: str) -> Json:
         self._version += 1
         before = self._objects.get((plural, name))
+        if (shown := self._shown.get(plural, {}).pop(name, None)) is not None:
+            assert shown == before, f"somebody changed {plural} {name}, which was only shown"
         body["metadata"]["resourceVersion"] = str(self._version)
         if type_ == "DELETED":
             del self._objects[plural, name], self._frozen[plural][name]
@@ -293,7 +306,7 @@ def recorded_in(body: Json) -> set[str]:
 
 def launcher_pods(cluster: Cluster, vmi_uid: str | None = None) -> list[Json]:
     """The pods that an operator has made for a VMI, or for all, whatever their labels say."""
-    found = [(pod, owner_of(pod)) for pod in cluster.all(PODS) if pod["metadata"]["uid"] in cluster.made]
+    found = [(pod, owner_of(pod)) for pod in cluster.shown(PODS) if pod["metadata"]["uid"] in cluster.made]
     return [pod for pod, owner in found if owner and owner["kind"] == KINDS[VMIS] and vmi_uid in (None, owner["uid"])]
 
 

@@ -14,7 +14,7 @@ def dynamic_controller(cluster: Cluster) -> bool:
 
     It stops at the first that fails, says so in an event, and looks again only at another text.
     """
-    for pod in cluster.all(PODS):
+    for pod in cluster.shown(PODS):
         if pod["status"]["phase"] != "Running" or "deletionTimestamp" in pod["metadata"]:
             continue
         machine = cluster.machines[pod["spec"]["nodeName"]]
@@ -39,7 +39,7 @@ def deploy_controllers(cluster: Cluster) -> None:
 def start_controller(cluster: Cluster, node: str) -> None:
     """It comes to a node; at its start it looks at every pod there."""
     cluster.machines[node].has_controller = True
-    for pod in cluster.all(PODS):
+    for pod in cluster.shown(PODS):
         if pod["spec"].get("nodeName") == node:
             cluster.handled.pop(pod["metadata"]["uid"], None)
     daemon_set = cluster.get(DAEMON_SETS, _NAME)

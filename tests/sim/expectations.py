@@ -24,11 +24,11 @@ def check_rest(cluster: Cluster, *, had_two_leaders: bool, is_mended: bool = Tru
             two objects; KubeVirt would say RestartRequired.
         is_mended: nothing stands in the way of a NIC; else it may be told to be Blocked or Failed.
     """
-    for vm in cluster.all(VMS):
+    for vm in cluster.shown(VMS):
         _check_vm(cluster, vm, had_two_leaders=had_two_leaders, stuck=frozenset() if is_mended else _stuck(cluster, vm))
-    for vmi in cluster.all(VMIS):
+    for vmi in cluster.shown(VMIS):
         _check_vmi(cluster, vmi, is_mended=is_mended)
-    owners = {vmi["metadata"]["uid"] for vmi in cluster.all(VMIS)}
+    owners = {vmi["metadata"]["uid"] for vmi in cluster.shown(VMIS)}
     for pod in launcher_pods(cluster):
         assert (owner_of(pod) or {})["uid"] in owners, "a pod has outlived its VMI"
 

@@ -53,8 +53,8 @@ class Invariants:
 
     def _check_starts(self, cluster: Cluster) -> None:
         """Once is once. A second leader may act on what it has not heard yet; no guard spans two objects."""
-        vms = {vm["metadata"]["uid"]: vm for vm in cluster.all(VMS)}
-        for vmi in cluster.all(VMIS):
+        vms = {vm["metadata"]["uid"]: vm for vm in cluster.shown(VMS)}
+        for vmi in cluster.shown(VMIS):
             if vmi["metadata"]["uid"] in self._vmis:
                 continue
             self._vmis.add(vmi["metadata"]["uid"])
@@ -64,7 +64,7 @@ class Invariants:
 
     def _check_owners(self, cluster: Cluster) -> None:
         """No guest outlives its VMI, and none is given up while somebody only took its pod out of sight."""
-        vmis = {item["metadata"]["uid"]: item.get("status", {}).get("phase") for item in cluster.all(VMIS)}
+        vmis = {item["metadata"]["uid"]: item.get("status", {}).get("phase") for item in cluster.shown(VMIS)}
         failed = {uid for uid, phase in vmis.items() if phase == "Failed"}
         for pod in launcher_pods(cluster):
             name, owner = pod["metadata"]["name"], (owner_of(pod) or {})["uid"]

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.sim.cluster import NADS, NAMESPACE, NODES, PODS, Cluster, Json, is_live
+from tests.sim.cluster import NADS, NAMESPACE, NODES, PODS, Cluster, Json, copied, is_live
 
 NETWORKS, STATUS = "k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/network-status"
 HOSTNAME = "kubernetes.io/hostname"
@@ -14,7 +14,7 @@ def scheduler(cluster: Cluster) -> bool:
     for pod in cluster.all(PODS):
         if "nodeName" in pod["spec"] or not is_live(pod):
             continue
-        fitting = [node["metadata"]["name"] for node in cluster.all(NODES) if _fits(cluster, pod, node)]
+        fitting = [node["metadata"]["name"] for node in cluster.shown(NODES) if _fits(cluster, pod, node)]
         name = pod["metadata"]["name"]
         if fitting:
             pod["spec"]["nodeName"] = fitting[cluster.version % len(fitting)]
@@ -26,7 +26,7 @@ def scheduler(cluster: Cluster) -> bool:
 
 
 def _unschedulable(cluster: Cluster) -> Json:
-    message = f"0/{len(cluster.all(NODES))} nodes are available."
+    message = f"0/{len(cluster.shown(NODES))} nodes are available."
     moment = cluster.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     row = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
     return {**row, "lastTransitionTime": moment}
@@ -52,7 +52,7 @@ def _fits(cluster: Cluster, pod: Json, node: Json) -> bool:
     anti = (pod["spec"].get("affinity") or {}).get("podAntiAffinity") or {}
     for term in anti.get("requiredDuringSchedulingIgnoredDuringExecution") or ():
         wanted = term["labelSelector"]["matchLabels"].items()
-        for other in cluster.all(PODS):
+        for other in cluster.shown(PODS):
             is_there = other["spec"].get("nodeName") == name and other["status"]["phase"] in ("Pending", "Running")
             if is_there and wanted <= (other["metadata"].get("labels") or {}).items():
                 return False
@@ -104,8 +104,9 @@ def _wait_for_image(cluster: Cluster, pod: Json) -> bool:
 
 def end_pod(cluster: Cluster, pod: Json, phase: str) -> None:
     """The launcher of this pod ends."""
-    pod["status"]["phase"] = phase
-    cluster.replace(PODS, pod["metadata"]["name"], pod, by="kubelet", subresource="status")
+    ended = copied(pod)
+    ended["status"]["phase"] = phase
+    cluster.replace(PODS, pod["metadata"]["name"], ended, by="kubelet", subresource="status")
 
 
 def _is_new(pod: Json) -> bool:

@@ -19,12 +19,12 @@ _BROKEN_PIPE = "Unable to write to socket: Broken pipe"
 
 def source_agent(cluster: Cluster) -> bool:
     """Start, copy, break off, or leave."""
-    return any(_step_at_source(cluster, vmi) for vmi in cluster.all(VMIS) if state_of(vmi).get("migrationUid"))
+    return any(_step_at_source(cluster, vmi) for vmi in cluster.shown(VMIS) if state_of(vmi).get("migrationUid"))
 
 
 def target_agent(cluster: Cluster) -> bool:
     """Prepare, take over, finish, or leave."""
-    return any(_step_at_target(cluster, vmi) for vmi in cluster.all(VMIS) if state_of(vmi).get("migrationUid"))
+    return any(_step_at_target(cluster, vmi) for vmi in cluster.shown(VMIS) if state_of(vmi).get("migrationUid"))
 
 
 def _works(cluster: Cluster, node: str | None) -> bool:

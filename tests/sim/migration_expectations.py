@@ -13,12 +13,12 @@ _KEPT = 5
 
 def check_migrations_rest(cluster: Cluster) -> None:
     """Every migration has ended, says how, and holds nothing any more."""
-    jobs = cluster.all(MIGRATIONS)
+    jobs = cluster.shown(MIGRATIONS)
     for job in jobs:
         _check_job(job)
     for vmi, count in Counter(job["spec"]["vmiName"] for job in jobs).items():
         assert count <= _KEPT, f"{count} migrations of {vmi} are kept"
-    for vmi in cluster.all(VMIS):
+    for vmi in cluster.shown(VMIS):
         is_over = not is_migrating(vmi) or vmi["status"]["phase"] in FINAL
         assert is_over, f"{vmi['metadata']['name']} is said to be on the move"
 
@@ -29,12 +29,12 @@ def check_migrations_calm(cluster: Cluster, *, had_two_leaders: bool) -> None:
     Asked before the operator looks for pods that nobody answers for any more, which it deletes for another reason. Of
     two leaders one may make the pod of a migration that the other one has just let go: no guard spans two objects.
     """
-    jobs = cluster.all(MIGRATIONS)
+    jobs = cluster.shown(MIGRATIONS)
     unfinished = [job for job in jobs if (job.get("status") or {}).get("phase") not in FINAL]
     accepted = [job for job in unfinished if (job.get("status") or {}).get("phase")]
     for vmi, count in Counter(job["spec"]["vmiName"] for job in accepted).items():
         assert count == 1, f"{count} migrations of {vmi} are under way or wait"
-    states = [state_of(item) for item in (*jobs, *cluster.all(VMIS))]
+    states = [state_of(item) for item in (*jobs, *cluster.shown(VMIS))]
     needed = {job["metadata"]["uid"] for job in jobs if job in unfinished or job["status"]["phase"] == "Succeeded"}
     homes = {*cluster.homes.values()}
     for pod in launcher_pods(cluster):

@@ -83,7 +83,7 @@ class MigrationInvariants:
         if before == state_of(change.after).get("migrationUid") or not change.by.startswith(_OPERATOR):
             return
         inbound = self._limits[2]
-        moving = [state_of(vmi) for vmi in cluster.all(VMIS) if is_migrating(vmi)]
+        moving = [state_of(vmi) for vmi in cluster.shown(VMIS) if is_migrating(vmi)]
         made = {
             (pod["metadata"]["name"], cluster.made_for.get(pod["metadata"]["uid"])) for pod in launcher_pods(cluster)
         }
@@ -112,8 +112,8 @@ def _moving(cluster: Cluster) -> list[Json]:
 
     Two leaders may each make one for a migration, of which one is recorded.
     """
-    jobs = {job["metadata"]["uid"] for job in cluster.all(MIGRATIONS) if _phase(job) not in FINAL}
-    vmis = {vmi["metadata"]["uid"]: vmi for vmi in cluster.all(VMIS)}
+    jobs = {job["metadata"]["uid"] for job in cluster.shown(MIGRATIONS) if _phase(job) not in FINAL}
+    vmis = {vmi["metadata"]["uid"]: vmi for vmi in cluster.shown(VMIS)}
     owners = {
         cluster.made_for[pod["metadata"]["uid"]]: (owner_of(pod) or {})["uid"]
         for pod in launcher_pods(cluster)
@@ -136,7 +136,7 @@ def _created(pod: Json) -> datetime:
 def _source_of(cluster: Cluster, vmi: Json) -> str:
     """The node that its migration takes it from; it may have left that already, and somebody forged where it was."""
     state = state_of(vmi)
-    jobs = {job["metadata"]["uid"] for job in cluster.all(MIGRATIONS) if _phase(job) not in FINAL}
+    jobs = {job["metadata"]["uid"] for job in cluster.shown(MIGRATIONS) if _phase(job) not in FINAL}
     if state.get("migrationUid") in jobs:
         return str(state.get("sourceNode"))
     has_moved = cluster.made_for.get(cluster.homes.get(vmi["metadata"]["uid"], "")) in jobs
@@ -150,7 +150,7 @@ def _phase(job: Json) -> str:
 
 def _check_phases(cluster: Cluster) -> None:
     """Of one VMI, one migration at a time is with the node agents."""
-    handed_off = Counter(job["spec"]["vmiName"] for job in cluster.all(MIGRATIONS) if _phase(job) in _HANDED_OFF)
+    handed_off = Counter(job["spec"]["vmiName"] for job in cluster.shown(MIGRATIONS) if _phase(job) in _HANDED_OFF)
     for vmi, count in handed_off.items():
         assert count == 1, f"{count} migrations of {vmi} are with the node agents"
 
@@ -169,7 +169,7 @@ def _check_pod(cluster: Cluster, change: Change) -> None:
     was_asked_to_go = change.before is not None and "deletionTimestamp" in change.before["metadata"]
     if "deletionTimestamp" not in pod["metadata"] or was_asked_to_go:
         return
-    vmi = next((item for item in cluster.all(VMIS) if item["metadata"]["uid"] == owner["uid"]), None)
+    vmi = next((item for item in cluster.shown(VMIS) if item["metadata"]["uid"] == owner["uid"]), None)
     if vmi is None or "deletionTimestamp" in vmi["metadata"] or vmi.get("status", {}).get("phase") in FINAL:
         return
     is_home = cluster.homes.get(owner["uid"]) == pod["metadata"]["uid"] and owner["uid"] in cluster.guests

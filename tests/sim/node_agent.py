@@ -11,7 +11,7 @@ NODE_LABEL = "kubevirt.io/nodeName"
 
 def node_agent(cluster: Cluster) -> bool:
     """Do one thing for one VMI."""
-    return any(_serve(cluster, vmi) for vmi in cluster.all(VMIS))
+    return any(_serve(cluster, vmi) for vmi in cluster.shown(VMIS))
 
 
 def _serve(cluster: Cluster, vmi: Json) -> bool:

@@ -18,9 +18,9 @@ _OWNERS = ("VirtualMachine", "VirtualMachineInstance")
 
 def garbage_collector(cluster: Cluster) -> bool:
     """Delete what has lost its owner."""
-    alive = {body["metadata"]["uid"] for plural in (VMS, VMIS) for body in cluster.all(plural)}
+    alive = {body["metadata"]["uid"] for plural in (VMS, VMIS) for body in cluster.shown(plural)}
     for plural in (VMIS, PODS, REVISIONS, MIGRATIONS):
-        for body in cluster.all(plural):
+        for body in cluster.shown(plural):
             references = body["metadata"].get("ownerReferences", ())
             owners = {owner["uid"] for owner in references if owner["kind"] in _OWNERS}
             if owners and not owners & alive and "deletionTimestamp" not in body["metadata"]:

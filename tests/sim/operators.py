@@ -372,7 +372,7 @@ class Operator:
         """
         own = {record.uid for vmi in self._caches.vmis for record in self._caches.launchers.records_of(vmi)}
         known = own & {pod.uid for pod in self._caches.launchers.store}
-        over = {state["migrationUid"] for vmi in self.cluster.all(VMIS) if (state := state_of(vmi)).get("completed")}
+        over = {state["migrationUid"] for vmi in self.cluster.shown(VMIS) if (state := state_of(vmi)).get("completed")}
         unfinished = {item.uid for item in self._caches.migrations if not item.is_final} - over
         targets = {
             pod["metadata"]["uid"]: (owner_of(pod) or {})["uid"]
