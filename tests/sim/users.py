@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.build import kubevirt, nad, nic, primary, vmi_spec
 from tests.build import vm as a_vm
-from tests.sim.cluster import KUBEVIRTS, NADS, NODES, PODS, VMIS, VMS, Cluster, Json, launcher_pods
+from tests.sim.cluster import KUBEVIRTS, NADS, NODES, PODS, VMIS, VMS, Cluster, Json, copied, launcher_pods
 from tests.sim.dynamic_controller import deploy_controllers, stop_controller
 from tests.sim.kubelet import HOSTNAME, NETWORKS
 
@@ -218,8 +218,9 @@ def end_guest(cluster: Cluster, randomness: random.Random) -> None:
     cluster.guests.pop(uid, None)
     for pod in launcher_pods(cluster, uid):
         if pod["metadata"]["uid"] == cluster.homes.get(uid):
-            pod["status"]["phase"] = phase
-            cluster.replace(PODS, pod["metadata"]["name"], pod, by="kubelet", subresource="status")
+            ended = copied(pod)
+            ended["status"]["phase"] = phase
+            cluster.replace(PODS, pod["metadata"]["name"], ended, by="kubelet", subresource="status")
     found["status"]["phase"] = phase
     cluster.replace(VMIS, VM, found, by="node agent", subresource="status")
 
