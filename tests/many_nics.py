@@ -5,6 +5,7 @@ For the tests that count the work of a pass, and for the bench, which times it.
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tests.build import (
@@ -144,6 +145,26 @@ def failing(count: int, size: int) -> VmiView:
         failures=_failures(names),
         seen_at=later(-60),
     )
+
+
+def instance_with_failures(count: int, said: str) -> tuple[Json, Callable[[Json], VmiView]]:
+    """An instance whose NICs have failed with these words, and what its view is for any reading of it."""
+    names = _names(count)
+    raw = _vmi([nic(name) for name in names], size=0, operations=[_tried(name) for name in names])
+    failures = [replace(failure, message=said) for failure in _failures(names)]
+
+    def view(read: Json) -> VmiView:
+        return vmi_view(
+            read,
+            pod(networks=_asked(names)),
+            nads=_nads(count),
+            controller=CONTROLLER,
+            nodes=_nodes(),
+            failures=failures,
+            seen_at=later(-60),
+        )
+
+    return raw, view
 
 
 def leaving(count: int, size: int) -> VmiView:

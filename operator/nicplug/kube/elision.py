@@ -47,7 +47,6 @@ _MOST_TOKENS = 50_000
 _WIDEST = 64 * 1024
 _TIGHT_WHOLE = 1024
 _TIGHT_LIMIT = 256
-_TIGHT_LIST = 32 * 1024
 _NAMING = frozenset({"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
 _LONGEST_NAME = 512
 # KubeVirt's lists of interfaces and networks end at 256.
@@ -151,7 +150,7 @@ def named_only(text: bytes, *, but_in: str) -> bytes:
         namespace = _any(metadata["namespace"]) if "namespace" in metadata else ""
     except (msgspec.DecodeError, KeyError, RecursionError):
         return text
-    if namespace == but_in:
+    if namespace in ("", but_in):  # none in an answer that is no object: a Status says why
         return text
     named = {name: raw for name, raw in metadata.items() if name in _NAMING and len(raw) <= _LONGEST_NAME}
     kinds = {name: members[name] for name in ("apiVersion", "kind") if name in members}
@@ -258,7 +257,7 @@ class _Slimming:
         value = self._members(members, place)
         text, apart = _encode(value), self._apart
         self._apart = outer
-        self._is_wide = len(text) > _WIDEST and not text.isascii()
+        self._is_wide = len(text) > _WIDEST and not place.may_be_wide and not text.isascii()
         if not self._is_wide and len(text) - sum(map(len, apart)) <= place.budget:
             return value
         self._is_tight, self._again = True, deque(apart)
@@ -325,7 +324,7 @@ class _Slimming:
             entry = self._entry(raw_entry, inner)
             if self._is_tight and isinstance(inner, Place):
                 size += len(_encode(entry))
-                if size > _TIGHT_LIST:
+                if size > place.tight:
                     break
             kept.append(entry)
         if rest := entries[len(kept) :]:

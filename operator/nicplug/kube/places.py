@@ -4,7 +4,7 @@ One tree for all kinds: what a pod and a VM have at the same path is told apart 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nicplug.elided import MANY_MEMBERS
 
@@ -25,6 +25,7 @@ class Place:
         limit: bytes up to which one of them stays as it is where together they are too large.
         most_marks: members up to which those elided together have a mark made of theirs; more are taken as one text.
         budget: bytes that may be left of all of it, without what has a budget of its own; else it is read tightly.
+        may_be_wide: it is not read tightly for characters that are not ASCII.
     """
 
     members: "Mapping[str, Place | Entries]" = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Place:
     limit: int = 4 * _KIB
     most_marks: int = MANY_MEMBERS
     budget: int = 0
+    may_be_wide: bool = False
 
     @property
     def is_apart(self) -> bool:
@@ -66,12 +68,14 @@ class Entries:
 
     Attributes:
         crowded: stands in for `entry` where the list is larger than `whole`.
+        tight: bytes of entries that stay where it is read tightly.
         is_apart: it does not count to the budget of what it is in.
     """
 
     entry: Place
     crowded: Place | Nic
     whole: int = 64 * _KIB
+    tight: int = 32 * _KIB
     is_apart: bool = False
 
 
@@ -179,7 +183,21 @@ _NETWORKS = Entries(
 )
 _TERMS = Entries(entry=Place(), crowded=Place(whole=512, limit=384, most_marks=_FEW_MARKS))
 # Written by controllers and node agents, nicplug among them, which must find what it has written.
-_STATUS_LIST = Entries(entry=Place(), crowded=Place(whole=_KIB, limit=256, most_marks=_FEW_MARKS), whole=256 * _KIB)
+_STATUS_LIST = Entries(
+    entry=Place(),
+    crowded=Place(
+        names=_names(
+            "type status reason message lastTransitionTime observedGeneration name operation path phase attempts "
+            "startTime waitingSince lastAttemptTime lastError suspect migration migrationFailures attachment "
+            "infoSource linkState podInterfaceName interfaceName mac action uid"
+        ),
+        whole=2 * _KIB,
+        limit=_KIB,
+        most_marks=_FEW_MARKS,
+    ),
+    whole=256 * _KIB,
+)
+_RECORDS = replace(_STATUS_LIST, tight=256 * _KIB)
 _AMOUNTS = Place(names=_names("cpu memory ephemeral-storage"))
 _DOMAIN = Place(
     members={
@@ -232,7 +250,7 @@ _STATUS = Place(
     members={
         "conditions": _STATUS_LIST,
         "interfaces": _STATUS_LIST,
-        "interfaceOperations": _STATUS_LIST,
+        "interfaceOperations": _RECORDS,
         "stateChangeRequests": _STATUS_LIST,
         "containerStatuses": _STATUS_LIST,
         "migrationState": Place(),
@@ -242,7 +260,9 @@ _STATUS = Place(
         "virtualMachineRevisionName migrationTransport migrationMethod qosClass phaseTransitionTimestamps pciBudget "
         "launcherContainerImageVersion evacuationNodeName startFailure runStrategy"
     ),
-    budget=4 * _BUDGET,
+    budget=5 * _BUDGET,
+    # A quoted word of a plugin would take all records of 255 NICs out of sight, and they would be begun anew.
+    may_be_wide=True,
 )
 _ROOT_NAMES = _names("apiVersion kind revision involvedObject regarding reason message note type eventTime")
 OBJECT = Place(

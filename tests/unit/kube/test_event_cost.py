@@ -134,7 +134,7 @@ def test_lists_of_a_status_that_are_full_have_a_bound_together() -> None:
     lists = ("conditions", "interfaces", "interfaceOperations", "stateChangeRequests", "containerStatuses")
     raw["status"] = dict.fromkeys(lists, entries)
     read, found = contents(go(raw), resource="virtualmachines")
-    assert len(go(read["status"])) < 256 * 1024
+    assert len(go(read["status"])) < 384 * 1024
     assert read["status"]["conditions"][0] == entries[0]
     assert json.loads(elision.fill(read, found)) == raw
 
