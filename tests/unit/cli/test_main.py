@@ -1,5 +1,6 @@
 """The command line: help, errors with a remedy on stderr, exit codes."""
 
+import importlib.util
 import socket
 import subprocess
 import sys
@@ -96,7 +97,11 @@ def test_a_failing_operator_is_an_exit_code_and_one_line(
 
 
 def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "nicplug", *arguments]
+    return _python("-m", "nicplug", *arguments)
+
+
+def _python(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *arguments]
     root = Path(__file__).parents[3]
     return subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=60, env={"PYTHONPATH": str(root / "operator")}
@@ -108,6 +113,25 @@ def test_a_missing_kubeconfig_is_told_on_stderr_with_the_remedy(tmp_path: Path) 
     assert (done.returncode, done.stdout) == (1, "")
     assert f"no kubeconfig at {tmp_path / 'none'}: give --kubeconfig PATH or set KUBECONFIG" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+RUN_AND_LIST_MODULES = """
+import sys
+from nicplug.cli.main import main
+try:
+    main(["run", "--kubeconfig", sys.argv[1]])
+except SystemExit:
+    print(*(name for name, module in sys.modules.items() if module is not None))
+"""
+
+
+def test_the_operator_imported_rich_for_traces_that_it_does_not_print(tmp_path: Path) -> None:
+    """A tenth of a replica's memory."""
+    assert importlib.util.find_spec("rich") is not None, "else nothing could import it"
+    done = _python("-c", RUN_AND_LIST_MODULES, str(tmp_path / "none"))
+    imported = set(done.stdout.split())
+    assert {"nicplug.app", "nicplug.startup", "structlog.dev"} <= imported, done.stderr
+    assert sorted(name for name in imported if name.split(".")[0] == "rich") == []
 
 
 def test_a_taken_metrics_port_is_told_by_number(tmp_path: Path) -> None:
