@@ -23,6 +23,9 @@ def text_of(shape: str, size: int, *, seed: int = 0) -> str:
             return "[" + "[]," * (size // 3) + "1]"
         case "members":
             return "{" + ",".join(f'"{number:06d}":1' for number in range(size // 11)) + "}"
+        case "entries":
+            members = ",".join(f'"x{number:04d}":1' for number in range(size // 300 // 10))
+            return "[" + ",".join([f'{{"name":"a",{members}}}'] * 300) + "]"
     return _deep_text_of(shape, size)
 
 

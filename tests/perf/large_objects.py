@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests import many_nics
 from tests.integration.user import NAD, VM, Json, Refused, User
 from tests.large import DEEP_SHAPES, LARGEST, ON_A_SERVER, SHAPES, text_of
 from tests.perf.world import NAMESPACE, Cluster, Say, cluster
@@ -124,14 +125,19 @@ class _Event:
 
 def largest_events() -> Iterator[tuple[str, _Event]]:
     """A watch line for each shape, at the places where it costs most; of a revision only where it costs more."""
-    for shape in (*SHAPES, *DEEP_SHAPES):
+    for shape in (*SHAPES, *DEEP_SHAPES, "entries"):
         raw = json.loads(vm_text("v", shape="compressible", size=1))
         raw["metadata"] |= {"uid": "u", "resourceVersion": "7", "generation": 1}
         for place in (("domain", "x"), ("x",), ("domain", "devices", "interfaces")):
             yield f"{shape} in {'.'.join(place)}", _event(CachedKind.VM, "virtualmachines", raw, place, shape)
         raw["data"] = {"spec": raw.pop("spec")}
         place = ("domain", "devices", "x")
+        if shape == "entries":
+            place = ("domain", "devices", "interfaces")
         yield f"{shape} in a revision", _event(CachedKind.REVISION, "controllerrevisions", raw, place, shape)
+    status, _ = many_nics.instance_with_failures(many_nics.NICS, "no such bridge \N{BRIDGE AT NIGHT}")
+    status["spec"]["domain"]["x"] = json.loads(text_of("dicts", LARGEST - 200_000))
+    yield "255 records beside dicts", _line(CachedKind.VMI, "virtualmachineinstances", json.dumps(status))
 
 
 def _event(kind: CachedKind, plural: str, raw: Json, place: Sequence[str], shape: str) -> _Event:
@@ -141,6 +147,10 @@ def _event(kind: CachedKind, plural: str, raw: Json, place: Sequence[str], shape
         parent = parent[member]
     parent[place[-1]] = "LARGE"
     text = json.dumps(copied, separators=(",", ":"), sort_keys=True).replace('"LARGE"', text_of(shape, LARGEST))
+    return _line(kind, plural, text)
+
+
+def _line(kind: CachedKind, plural: str, text: str) -> _Event:
     return _Event(kind, plural, f'{{"type":"MODIFIED","object":{text}}}'.encode())
 
 
