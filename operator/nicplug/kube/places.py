@@ -251,6 +251,7 @@ _STATUS = Place(
         "conditions": _STATUS_LIST,
         "interfaces": _STATUS_LIST,
         "interfaceOperations": _RECORDS,
+        "interfaceRequests": _STATUS_LIST,
         "stateChangeRequests": _STATUS_LIST,
         "containerStatuses": _STATUS_LIST,
         "migrationState": Place(),

@@ -1,0 +1,115 @@
+"""`status.interfaceRequests` of a VM: what `virtctl addinterface` and `removeinterface` ask for and is not done yet.
+
+Source: KubeVirt 1.0 `VirtualMachineInterfaceRequest`, `AddInterfaceOptions` and `RemoveInterfaceOptions`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nicplug.elided import said
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.metadata import mapping, sequence
+from nicplug.model.networks import Binding, Interface, Network, parse_interface, parse_network
+
+MEMBER = "interfaceRequests"
+"""The member of the status."""
+
+ADD_OPTIONS, REMOVE_OPTIONS = "addInterfaceOptions", "removeInterfaceOptions"
+NETWORK_OPTION, NAME_OPTION = "networkAttachmentDefinitionName", "name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddInterface:
+    """Plug a bridge NIC.
+
+    Attributes:
+        network: the network attachment definition, as the user wrote it: `<name>` or `<namespace>/<name>`.
+    """
+
+    name: str
+    network: str
+
+    @property
+    def problem(self) -> str:
+        """Which option is missing, in KubeVirt's words and order; "" when none is."""
+        if not self.network:
+            return f"AddInterfaceOptions requires `{NETWORK_OPTION}` to be set"
+        return "" if self.name else f"AddInterfaceOptions requires `{NAME_OPTION}` to be set"
+
+    def to_row(self) -> dict[str, Any]:
+        """As it stands in the status."""
+        return {ADD_OPTIONS: {NETWORK_OPTION: self.network, NAME_OPTION: self.name}}
+
+    def to_interface(self) -> Interface:
+        """The entry of `interfaces`: always a bridge, as KubeVirt's requests can ask for nothing else."""
+        return parse_interface({"name": self.name, Binding.BRIDGE.value: {}})
+
+    def to_network(self) -> Network:
+        """The entry of `networks`."""
+        return parse_network({"name": self.name, "multus": {"networkName": self.network}})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveInterface:
+    """Unplug a NIC."""
+
+    name: str
+
+    @property
+    def problem(self) -> str:
+        """The option that is missing, in KubeVirt's words; "" when none is."""
+        return "" if self.name else f"RemoveInterfaceOptions requires `{NAME_OPTION}` to be set"
+
+    def to_row(self) -> dict[str, Any]:
+        """As it stands in the status."""
+        return {REMOVE_OPTIONS: {NAME_OPTION: self.name}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRequest:
+    """A row that asks for nothing that could be done.
+
+    Attributes:
+        problem: what is wrong with it, for a sentence.
+    """
+
+    problem: str
+
+
+InterfaceRequest = AddInterface | RemoveInterface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingRequest:
+    """One row of the list.
+
+    Attributes:
+        raw: the row as it stands there.
+    """
+
+    request: InterfaceRequest | UnreadableRequest
+    raw: FrozenJson
+
+    def to_row(self) -> Any:
+        """As it shall stay in the status."""
+        return thaw(self.raw)
+
+
+def parse_interface_requests(value: Any) -> tuple[PendingRequest, ...]:
+    """Every row, in order; what nobody can act on is an `UnreadableRequest`."""
+    return tuple(PendingRequest(request=_parse(row), raw=freeze(row)) for row in sequence(value))
+
+
+def _parse(row: Any) -> InterfaceRequest | UnreadableRequest:
+    if not isinstance(row, Mapping):
+        return UnreadableRequest(problem="the request is not an object")
+    asked = [name for name in (ADD_OPTIONS, REMOVE_OPTIONS) if row.get(name) is not None]
+    if len(asked) != 1:
+        found = "both" if asked else "neither"
+        return UnreadableRequest(problem=f"the request has {found} of {ADD_OPTIONS} and {REMOVE_OPTIONS}")
+    options = mapping(row[asked[0]])
+    request: InterfaceRequest = RemoveInterface(name=said(options.get(NAME_OPTION)))
+    if asked == [ADD_OPTIONS]:
+        request = AddInterface(name=said(options.get(NAME_OPTION)), network=said(options.get(NETWORK_OPTION)))
+    return UnreadableRequest(problem=request.problem) if request.problem else request
