@@ -52,6 +52,7 @@ class Plan:
     Attributes:
         withholds_report: a status write that nobody acts on waits for company until `again_at`.
         wants_slot: of a migration: nothing but the limits keeps it from having a target pod.
+        requests: the requests for NICs that it carries out, as JSON; what is refused then, is refused for them.
         notes: why, for DEBUG logs and tests.
     """
 
@@ -61,6 +62,7 @@ class Plan:
     again_at: datetime | None = None
     withholds_report: bool = False
     wants_slot: bool = False
+    requests: str = ""
     notes: tuple[str, ...] = ()
 
     @property

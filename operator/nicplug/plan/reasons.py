@@ -583,7 +583,9 @@ class Reason(StrEnum):
     As for `FailedHandOver`.
     """
     HOTPLUG_ERROR = "HotPlugNetworkInterfaceError"
-    """The API server refused to change the networks of a running VMI (KubeVirt's name for it).
+    """The API server refused to change the networks of a running VMI (KubeVirt's name for it). Or, in the condition
+    `Failure` of a VM: a request of `virtctl addinterface` or `removeinterface` could not be carried out, and has ended.
 
-    The message has its words.
+    The message has the API server's words, or says what is in the way. Correct that, and make the request again. The
+    condition goes when the VM's template changes or a later request is carried out.
     """

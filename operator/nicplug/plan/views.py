@@ -22,10 +22,15 @@ from nicplug.model.vmi import VirtualMachineInstance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What the API server last refused for this object, until the object changes."""
+    """What the API server last refused for this object, until the object changes.
+
+    Attributes:
+        requests: the requests for NICs that it was refused for, as JSON; "" for what the spec asks for.
+    """
 
     reason: str
     message: str
+    requests: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from nicplug.model.pod_failures import PodFailure
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.views import MigrationView, PlanSettings, VmiView, VmView
+from nicplug.plan.views import MigrationView, PlanSettings, Refusal, VmiView, VmView
 from nicplug.plan.vmi.active_pod import known_pods
 from nicplug.plan.vmi.own_pods import has_no_record, sort_out
 from nicplug.reconcile.memory import Memory
@@ -99,7 +99,7 @@ class Gatherer:
             orphans=self._orphans(vmi, records) if vmi.deleting else (),
             podless_since=launchers.podless_since(vmi),
             vm=vm,
-            vm_refusal=self.memory.refusal(vm.key, generation=vm.generation) if vm is not None else None,
+            vm_refusal=self._refusal_of(vm) if vm is not None else None,
             config=self.caches.config(),
             settings=self._present_settings(_BUSY_VMI_FACTOR),
             spec_seen_at=self.caches.spec_seen_at(vmi),
@@ -161,6 +161,11 @@ class Gatherer:
                 if item is not None and item.overrides
             ],
         )
+
+    def _refusal_of(self, vm: VirtualMachine) -> Refusal | None:
+        """What keeps its spec from being carried out; a request that was refused ends, and keeps nothing."""
+        refusal = self.memory.refusal(vm.key, generation=vm.generation)
+        return refusal if refusal is not None and not refusal.requests else None
 
     def _present_settings(self, busy_factor: int) -> PlanSettings:
         if not self.is_busy():

@@ -39,10 +39,12 @@ class Attempt:
     Attributes:
         generation: of the object that it was made for.
         what: the action that failed, for people: "creating pod".
+        requests: the requests for NICs that were refused for good, as JSON; "" where none were.
     """
 
     generation: int
     what: str
+    requests: str = ""
 
 
 @dataclass(slots=True)

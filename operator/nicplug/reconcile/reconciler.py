@@ -22,6 +22,7 @@ from nicplug.plan.actions import (
     PatchNetworksAnnotation,
     PatchPlacement,
     PatchPodCondition,
+    PatchStatus,
     PatchVmGeneration,
     RestoreLabels,
     TurnVmOn,
@@ -111,10 +112,10 @@ class Reconciler:
             # tells of it, by its status and an event.
             return True
         # Of the plan, not of the view: the spec may have been corrected while the request was on its way.
-        refusal = Refusal(reason=error.reason, message=str(error))
+        refusal = Refusal(reason=error.reason, message=str(error), requests=attempt.requests)
         is_news = self.memory.refusal(key, generation=attempt.generation) != refusal
         self.memory.refuse(key, refusal, generation=attempt.generation, seconds=seconds)
-        if is_news:
+        if is_news and not attempt.requests:  # these are told when they end
             self._announce_refusal(view, attempt, error)
         return is_news
 
@@ -167,9 +168,12 @@ class Reconciler:
             if isinstance(error, (Denied, Rejected)) and error.reason != Reason.NAME_TAKEN:
                 # A reason of the field instead of the HTTP one.
                 error.reason = _reason_of(action, view)
-            self.memory.failed(key, Attempt(generation=_generation(view), what=_describe(action)))
+            requests = plan.requests if isinstance(action, PatchInterfaces) and _is_final(error) else ""
+            self.memory.failed(key, Attempt(generation=_generation(view), what=_describe(action), requests=requests))
             raise
         self.memory.carried_out(key, plan)
+        if _has_ended_requests(view, plan):
+            self.memory.forget_refusal(key)  # the next request may be the same, and nothing is in its way any more
         for announcement in plan.announcements:
             self.announcer.announce(view, announcement)
         for completion in plan.completions:
@@ -187,6 +191,17 @@ class Reconciler:
         about = Subject.VMI if _is_about_pod(view, error) else _subject(view)
         announcement = Announcement(about=about, severity=Severity.WARNING, reason=error.reason, message=text)
         self.announcer.announce(view, announcement)
+
+
+def _is_final(error: ApiError) -> bool:
+    """Sent again, it would be refused again: by a schema, a policy or a webhook, and not for want of a right."""
+    return isinstance(error, Rejected) or (isinstance(error, Denied) and not error.is_missing_right)
+
+
+def _has_ended_requests(view: View, plan: Plan) -> bool:
+    """The requests that were refused have left the list, or the first of them has been tried alone."""
+    is_of_requests = view.refusal is not None and bool(view.refusal.requests)
+    return is_of_requests and any(isinstance(action, PatchStatus) for action in plan.actions)
 
 
 def _reason_of(action: Action, view: View) -> Reason:

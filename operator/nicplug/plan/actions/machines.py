@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from nicplug.model.frozen_json import FrozenJson, thaw
+from nicplug.model.frozen_json import NULL, FrozenJson, thaw
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.model.names import (
     NODE_NAME_LABEL,
@@ -130,6 +130,8 @@ class PatchInterfaces:
         version: resourceVersion of the object in which the lists were seen; part of no comparison of plans.
         origin: travels with the lists that it tells about, so that no crash can part them.
         rolled_back: what was taken out of the lists because it could not be brought about; likewise.
+        requests: `status.interfaceRequests` of the VM, some of which it carries out: none is carried out once more by
+            somebody who has not heard of its end. null where it carries out none.
     """
 
     kind: Kind
@@ -142,6 +144,7 @@ class PatchInterfaces:
     interfaces: FrozenJson
     origin: OriginChange | None = None
     rolled_back: RollbackNote | None = None
+    requests: FrozenJson = NULL
 
     subresource = None
 
@@ -149,8 +152,10 @@ class PatchInterfaces:
         """`test` and `add` of both lists."""
         root = "/spec/template/spec" if self.kind is Kind.VM else "/spec"
         networks, interfaces = f"{root}/networks", f"{root}/domain/devices/interfaces"
+        requests = thaw(self.requests)
         return [
             test("/metadata/uid", self.uid),
+            *([guard("/status/interfaceRequests", requests, version=self.version)] if requests else ()),
             guard(networks, thaw(self.seen_networks), version=self.version),
             add(networks, thaw(self.networks)),
             guard(interfaces, thaw(self.seen_interfaces), version=self.version),

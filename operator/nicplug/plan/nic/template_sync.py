@@ -38,14 +38,21 @@ class Devices:
 
 
 def patch_vmi(
-    *, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy
+    *,
+    vm: VirtualMachine,
+    vmi: VirtualMachineInstance,
+    policy: HotplugPolicy,
+    offered: VirtualMachine | None = None,
 ) -> PatchInterfaces | PatchOrigin | None:
     """Bring to the VMI what may flow live, and remember which NICs came from the template; None when all is as it is.
 
     Where a NIC came from travels with the lists. A patch of its own is sent only to adopt one that a person added
     to the VMI first and to the template later.
+
+    Args:
+        offered: the VM with the NICs that are to be brought, if these are not those of its template.
     """
-    wanted = wanted_vmi_devices(vm=vm, vmi=vmi, policy=policy)
+    wanted = wanted_vmi_devices(vm=offered or vm, vmi=vmi, policy=policy)
     template = {interface.name for interface in vm.interfaces}
     origin = _origin(vmi, names=template | (vmi.template_interfaces or set()), kept=wanted.interfaces)
     if patch := patch_devices(vmi, wanted, origin=origin):

@@ -4,9 +4,11 @@ Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go` and `pkg/network/contr
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from nicplug.model.interface_requests import MEMBER as INTERFACE_REQUESTS
 from nicplug.model.names import VM_FINALIZER
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.vm import RunStrategy, VirtualMachine
@@ -17,6 +19,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm.announcements import announce_failure, announce_unreadable_requests
+from nicplug.plan.vm.interface_requests import WorkedOff, ended_failure, work_off
 from nicplug.plan.vm.live_changes import live_changes
 from nicplug.plan.vm.printable_status import PrintableStatus
 from nicplug.plan.vm.restart_required import announce_restart, fields_that_need_a_restart
@@ -38,7 +41,7 @@ from nicplug.plan.vm.status import plan_vm_status
 
 _URGENT = frozenset({"ready"})
 # What a next decision stands on, and requests, of which people can make no second one before the first is gone.
-_ALWAYS_URGENT = frozenset({"startFailure", "stateChangeRequests"})
+_ALWAYS_URGENT = frozenset({"startFailure", "stateChangeRequests", "interfaceRequests"})
 # As garbage collection marks an owner whose dependents stay: `kubectl delete --cascade=orphan`.
 _ORPHAN_FINALIZER = "orphan"
 
@@ -50,6 +53,9 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     Args:
         now: current time, UTC; compared only with timestamps from objects and from the view.
     """
+    refused = view.refusal if view.refusal is not None and view.refusal.requests else None
+    if refused is not None:
+        view = replace(view, refusal=None)  # it concerns these requests, and keeps nothing else from being done
     situation = situation_of(view.vm, own_vmi(view), now=now)
     if view.vm.deleting:
         return _plan_end(view, situation, now=now)
@@ -57,11 +63,14 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     if isinstance(decision, RememberStart) or _is_witness(view, situation, now=now):
         return _plan_status(view, situation, decision, now=now)
     actions, announcements = _carry_out(view, situation, decision)
-    if not actions:
-        actions = live_changes(view, situation.vmi)
     if actions:
         return Plan(actions=tuple(actions), announcements=tuple(announcements))
-    return _plan_status(view, situation, decision, now=now)
+    requests = work_off(view, situation.vmi, refused=refused)
+    if requests is not None and requests.actions:
+        return Plan(actions=requests.actions, requests=requests.carried_out)
+    if actions := live_changes(view, situation.vmi):
+        return Plan(actions=tuple(actions))
+    return _plan_status(view, situation, decision, requests=requests, now=now)
 
 
 def own_vmi(view: VmView) -> VirtualMachineInstance | None:
@@ -138,10 +147,13 @@ def _announce(reason: str, message: str) -> Announcement:
     return Announcement(about=Subject.VM, severity=Severity.NORMAL, reason=reason, message=message)
 
 
-def _plan_status(view: VmView, situation: Situation, decision: Decision, *, now: datetime) -> Plan:
+def _plan_status(
+    view: VmView, situation: Situation, decision: Decision, *, requests: WorkedOff | None = None, now: datetime
+) -> Plan:
+    """Report; `requests` is what became of the requests for NICs, None when none was worked off."""
     vm = view.vm
     waiting = fields_that_need_a_restart(vm=vm, vmi=situation.vmi, revision=view.revision, config=view.config)
-    failure = _failure(view, situation, decision)
+    failure = _failure(view, situation, decision) or (requests.failure if requests is not None else ended_failure(vm))
     wanted = plan_vm_status(
         view=view,
         situation=situation,
@@ -150,6 +162,8 @@ def _plan_status(view: VmView, situation: Situation, decision: Decision, *, now:
         needs_restart=bool(waiting),
         now=now,
     )
+    if requests is not None:
+        wanted[INTERFACE_REQUESTS] = [item.to_row() for item in requests.kept] or None
     changes = changed_members(seen=vm.status, wanted=wanted)
     if changes and situation.vmi is not None and vm.read_status().get("desiredGeneration") != vm.generation:
         changes["desiredGeneration"] = vm.generation

@@ -129,6 +129,8 @@ def _failure_condition(view: VmView, failure: Refusal | None) -> Condition | Non
         status=TRUE,
         reason=failure.reason,
         message=failure.message,
+        # Stays after the requests have gone that it tells of, until the template is another one.
+        observed_generation=view.vm.generation if failure.requests else None,
         message_counts=failure != view.refusal,
     )
 

@@ -1,0 +1,171 @@
+"""What one request to add or remove a NIC means, and what speaks against it.
+
+Asked by the subresources before a request is recorded (`plan.subresources`), and again when it is worked off
+(`plan.vm.interface_requests`): anybody who may write a VM's status can record one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+
+from nicplug.model.attachments import KnownAttachments
+from nicplug.model.interface_requests import AddInterface, InterfaceRequest
+from nicplug.model.metadata import objects
+from nicplug.model.networks import ABSENT, Interface, Network, first_by_name, split_attachment, wanted_by_name
+from nicplug.model.operations import parse_operations
+from nicplug.model.pci_budget import parse_total
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
+from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
+from nicplug.plan.nic.live_rules import may_be_unplugged
+from nicplug.plan.nic.pci_slots import count_slots
+from nicplug.plan.nic.validation import refuse
+
+Owner = VirtualMachine | VirtualMachineInstance
+"""Whose lists of NICs are looked at: those of a VM are its template's."""
+
+# The counting of slots looks at no time, and a row without one needs some.
+_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Because(Enum):
+    """What kind of objection it is."""
+
+    INVALID = "invalid"
+    """Whatever else there is, nobody could carry it out."""
+    CONFLICT = "conflict"
+    """The VM or its guest is not such that it could be."""
+    FORBIDDEN = "forbidden"
+    """The cluster's policy does not allow it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """Why a request cannot be carried out, in a sentence with the remedy."""
+
+    because: Because
+    message: str
+
+
+def object_to(
+    request: InterfaceRequest, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
+) -> Objection | None:
+    """What one object alone says against the request; None when it can be carried out.
+
+    Args:
+        vm: None for a VMI that belongs to none.
+        vmi: the one that runs or starts; None for a stopped VM, whose template takes anything that can be removed.
+    """
+    if not isinstance(request, AddInterface):
+        return _object_to_unplug(request.name, vmi) if vmi is not None else None
+    if refusal := refuse(request.to_interface(), request.to_network()):
+        return Objection(because=Because.INVALID, message=refusal.message)
+    taken = (_taken(request, owner) for owner in (vm, vmi) if owner is not None)
+    return next((objection for objection in taken if objection is not None), None)
+
+
+def _object_to_unplug(name: str, vmi: VirtualMachineInstance) -> Objection | None:
+    """Declared by `state: absent` it would wait for a restart; who asks for an unplug is told at once."""
+    interface = wanted_by_name(vmi.interfaces).get(name)
+    if interface is None or may_be_unplugged(interface, vmi=vmi):
+        return None
+    message = (
+        f'NIC "{name[:80]}" cannot be taken out of a running guest: only a bridge NIC of a secondary network can. '
+        "Stop the VM first, or write state: absent into its template and restart it"
+    )
+    return Objection(because=Because.CONFLICT, message=message)
+
+
+def _taken(request: AddInterface, owner: Owner) -> Objection | None:
+    """The name belongs to a NIC, or to a network, that is another one than what is asked for."""
+    interface = first_by_name(owner.interfaces).get(request.name)
+    network = first_by_name(owner.networks).get(request.name)
+    if (interface is None and network is None) or (interface is not None and interface.is_absent):
+        return None
+    namespace = owner.key.namespace
+    wanted = split_attachment(request.network, namespace=namespace)
+    if network is not None and network.is_secondary:
+        found = network.attachment_reference(namespace=namespace)
+        if found == wanted:
+            return None
+        on = f"is on network attachment definition {'/'.join(found)[:200]}, not {'/'.join(wanted)}"
+    else:
+        on = "is the primary one" if network is not None and network.is_primary else "is on no secondary network"
+    where = "the VM's template" if isinstance(owner, VirtualMachine) else "the VMI"
+    message = f'NIC "{request.name}" of {where} {on}: use another name, or remove that NIC first'
+    return Objection(because=Because.CONFLICT, message=message)
+
+
+def has_nic(request: AddInterface, owner: Owner) -> bool:
+    """The lists have the NIC that is asked for, and it is to stay; asked when nothing speaks against the request."""
+    return request.name in wanted_by_name(owner.interfaces)
+
+
+def is_leaving(name: str, owner: Owner) -> bool:
+    """The lists have a NIC of the name that is to go, and nothing else of that name can come before it has gone."""
+    interface = first_by_name(owner.interfaces).get(name)
+    return interface is not None and interface.is_absent
+
+
+def with_nic(
+    request: AddInterface, *, interfaces: tuple[Interface, ...], networks: tuple[Network, ...]
+) -> tuple[tuple[Interface, ...], tuple[Network, ...]]:
+    """Both lists with the NIC at their end, where they do not have it."""
+    if request.name not in first_by_name(interfaces):
+        interfaces = (*interfaces, request.to_interface())
+    if request.name not in first_by_name(networks):
+        networks = (*networks, request.to_network())
+    return interfaces, networks
+
+
+def with_absent(name: str, interfaces: tuple[Interface, ...]) -> tuple[Interface, ...]:
+    """The list with the NIC to go, where it has one. Its network stays until it has gone."""
+    return tuple(item.with_state(ABSENT) if item.name == name and not item.is_absent else item for item in interfaces)
+
+
+def object_to_network(request: AddInterface, *, namespace: str, known: KnownAttachments) -> Objection | None:
+    """The policy for networks of other namespaces forbids it. Whether the network exists is not asked: it may come."""
+    refusal = refuse_use(request.to_network(), namespace=namespace, known=known)
+    return Objection(because=Because.FORBIDDEN, message=refusal.message) if refusal is not None else None
+
+
+def object_to_slots(
+    request: AddInterface,
+    *,
+    vmi: VirtualMachineInstance,
+    before: Sequence[AddInterface] = (),
+    known: KnownAttachments,
+) -> Objection | None:
+    """The running guest has no PCI slot left, as far as anybody can count.
+
+    Args:
+        before: requests that were made earlier and are not carried out yet; each takes a slot.
+        known: NICs that cannot be attached now take no slot.
+    """
+    if vmi.phase is not VmiPhase.RUNNING or has_nic(request, vmi):
+        return None
+    interfaces, networks = vmi.interfaces, vmi.networks
+    for item in (*before, request):
+        interfaces, networks = with_nic(item, interfaces=interfaces, networks=networks)
+    asked, status = replace(vmi, interfaces=interfaces, networks=networks), vmi.read_status()
+    slots = count_slots(
+        asked,
+        total=parse_total(status),
+        rows=reported_rows(vmi),
+        records=parse_operations(objects(status.get("interfaceOperations")), default_time=_ANY_TIME),
+        kept=frozenset(_unattachable(asked, known)),
+    )
+    if not (refusal := slots.refusal(request.name)):
+        return None
+    message = (
+        f'no free PCI slot for NIC "{request.name}": {refusal}. Remove a NIC first; or add this one to the template of '
+        "the stopped VM, which starts with a slot for it"
+    )
+    return Objection(because=Because.CONFLICT, message=message)
+
+
+def _unattachable(vmi: VirtualMachineInstance, known: KnownAttachments) -> Iterator[str]:
+    for network in vmi.networks:
+        if network.is_secondary and refuse_attachment(network, namespace=vmi.key.namespace, known=known) is not None:
+            yield network.name
