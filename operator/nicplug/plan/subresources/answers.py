@@ -1,0 +1,122 @@
+"""Answers of the subresources: code, reason and text as KubeVirt's API server gives them.
+
+Source: KubeVirt 1.0 `pkg/virt-api/rest/interfacehotplug.go`, and the texts of `k8s.io/apimachinery/pkg/api/errors`.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from nicplug.plan.actions import JsonPatch, PatchInterfaces, PatchStatus
+
+_GROUP = "kubevirt.io"
+
+
+class Endpoint(Enum):
+    """The two kinds that have the subresources; the value is the resource as KubeVirt's texts name it."""
+
+    VM = "virtualmachine"
+    VMI = "virtualmachineinstance"
+
+    @property
+    def kind(self) -> str:
+        """Its kind."""
+        return "VirtualMachine" if self is Endpoint.VM else "VirtualMachineInstance"
+
+    @property
+    def short(self) -> str:
+        """As it is called in texts of errors."""
+        return "vm" if self is Endpoint.VM else "vmi"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is answered, and what is to be written before.
+
+    Attributes:
+        code: HTTP status.
+        reason: `reason` of the Status object; "" with a success, whose body is empty.
+        message: the same for `message`.
+        write: sent before 202 is answered; None when nothing changes. An answer of the API server that its `test` fails
+            is no answer for the user: read the object again, and ask again.
+    """
+
+    code: int
+    reason: str = ""
+    message: str = ""
+    write: PatchStatus | PatchInterfaces | None = None
+
+    @property
+    def json_patch(self) -> JsonPatch:
+        """The operations of `write` in the order of KubeVirt 1.0: every `test` first."""
+        operations = self.write.json_patch() if self.write is not None else ()
+        return sorted(operations, key=lambda operation: operation["op"] != "test")
+
+    def to_status(self) -> dict[str, Any]:
+        """The body of a refusal, a Kubernetes Status."""
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "code": self.code,
+        }
+
+
+ACCEPTED = Answer(code=202)
+"""Nothing has to be written."""
+
+
+def bad_request(message: str) -> Answer:
+    """The request says nothing that could be done."""
+    return Answer(code=400, reason="BadRequest", message=message)
+
+
+def forbidden(endpoint: Endpoint, name: str, why: str) -> Answer:
+    """A policy is against it."""
+    message = f"{endpoint.value}.{_GROUP} {_quoted(name)} is forbidden: {why}"
+    return Answer(code=403, reason="Forbidden", message=message)
+
+
+def not_found(endpoint: Endpoint, name: str) -> Answer:
+    """There is no such object."""
+    return Answer(code=404, reason="NotFound", message=f"{endpoint.value}.{_GROUP} {_quoted(name)} not found")
+
+
+def conflict(endpoint: Endpoint, name: str, why: str) -> Answer:
+    """The object is not such that it could be done."""
+    message = f"Operation cannot be fulfilled on {endpoint.value}.{_GROUP} {_quoted(name)}: {why}"
+    return Answer(code=409, reason="Conflict", message=message)
+
+
+def invalid(endpoint: Endpoint, name: str, why: str) -> Answer:
+    """What is asked for is valid nowhere."""
+    message = f"{endpoint.kind}.{_GROUP} {_quoted(name)} is invalid: {why}"
+    return Answer(code=422, reason="Invalid", message=message)
+
+
+def read_failed(endpoint: Endpoint, name: str, error: str) -> Answer:
+    """The object could not be read, and is not known to be missing."""
+    return _internal_error(f"unable to retrieve {endpoint.short} [{name}]: {error}")
+
+
+def patch_failed(endpoint: Endpoint, *, code: int, reason: str, message: str) -> Answer:
+    """The API server refused the write.
+
+    Args:
+        code: its answer; 0 for none. On a VM the 422 alone is passed on, on a VMI every answer.
+    """
+    if code == 422 or (code and endpoint is Endpoint.VMI):
+        return Answer(code=code, reason=reason, message=message)
+    what = "vm status" if endpoint is Endpoint.VM else "vmi"
+    return _internal_error(f"unable to patch {what}: {message}")
+
+
+def _internal_error(why: str) -> Answer:
+    return Answer(code=500, reason="InternalError", message=f"Internal error occurred: {why}")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

@@ -1,0 +1,206 @@
+"""What a VM or a VMI says to a request to add or remove a NIC.
+
+KubeVirt answers 202 and drops a request that conflicts; here it is refused with the reason. Refused is as well what
+can be seen from the objects at hand to lead nowhere, by the planner's own judgement (`plan.nic.requested`).
+
+Source: KubeVirt 1.0 `pkg/virt-api/rest/interfacehotplug.go`, for VMIs that of 1.0.0-rc.0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from nicplug.model.attachments import KnownAttachments
+from nicplug.model.frozen_json import freeze, read
+from nicplug.model.interface_requests import (
+    MEMBER,
+    AddInterface,
+    InterfaceRequest,
+    PendingRequest,
+    RemoveInterface,
+    parse_interface_requests,
+)
+from nicplug.model.metadata import sequence
+from nicplug.model.networks import wanted_by_name
+from nicplug.model.per_pass import planning_pass
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.actions import Kind, PatchStatus
+from nicplug.plan.nic.requested import (
+    Because,
+    Objection,
+    has_nic,
+    is_leaving,
+    object_to,
+    object_to_network,
+    object_to_slots,
+    with_absent,
+    with_nic,
+)
+from nicplug.plan.nic.template_sync import Devices, patch_devices
+from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, conflict, forbidden, invalid, not_found
+
+NOT_RUNNING = "VMI is not running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the answer stands on; may be stale, and the write is guarded.
+
+    Attributes:
+        vm: the VM that is asked, or that owns the VMI that is asked; None when it does not exist.
+        vmi: the VMI that is asked, or the one of that VM; None when it does not exist.
+        known: which networks VMs of the namespace may use (`access`), and what is known of these.
+        is_staged: rollout strategy Stage: the template's NICs do not come to a running VMI by themselves.
+    """
+
+    vm: VirtualMachine | None = None
+    vmi: VirtualMachineInstance | None = None
+    known: KnownAttachments = field(default_factory=KnownAttachments)
+    is_staged: bool = False
+
+
+@planning_pass()
+def ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answer:
+    """Record the request in the VM's status, for the VM controller to work off.
+
+    Args:
+        name: of the VM, for texts.
+    """
+    vm = evidence.vm
+    if vm is None:
+        return not_found(Endpoint.VM, name)
+    rows = vm.read_status().get(MEMBER)
+    pending = parse_interface_requests(rows)
+    if (answer := _answer_by_pending(request, pending, name=name, namespace=vm.key.namespace)) is not None:
+        return answer
+    live = _live_vmi_of(vm, evidence.vmi)
+    if objection := _objection(request, pending, vm=vm, vmi=live, known=evidence.known):
+        return _refused(Endpoint.VM, name, objection)
+    if _is_done(request, vm=vm, vmi=live):
+        return ACCEPTED
+    status = read(vm.status)
+    write = PatchStatus(
+        kind=Kind.VM,
+        key=vm.key,
+        uid=vm.uid,
+        version=vm.resource_version,
+        seen=freeze(None if status is None else {MEMBER: rows}),
+        wanted=freeze({MEMBER: [*sequence(rows), request.to_row()]}),
+    )
+    return replace(ACCEPTED, write=write)
+
+
+@planning_pass()
+def ask_vmi(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answer:
+    """Change the spec of a running VMI; of one that belongs to a VM this lasts until the VM is restarted.
+
+    Args:
+        name: of the VMI, for texts.
+    """
+    vmi = evidence.vmi
+    if vmi is None:
+        return not_found(Endpoint.VMI, name)
+    if vmi.phase is not VmiPhase.RUNNING:
+        return conflict(Endpoint.VMI, name, NOT_RUNNING)
+    if objection := _objection_of_vmi(request, vmi=vmi, evidence=evidence):
+        return _refused(Endpoint.VMI, name, objection)
+    if isinstance(request, AddInterface):
+        wanted = Devices(*with_nic(request, interfaces=vmi.interfaces, networks=vmi.networks))
+    else:
+        wanted = Devices(with_absent(request.name, vmi.interfaces), vmi.networks)
+    return replace(ACCEPTED, write=patch_devices(vmi, wanted))
+
+
+def _answer_by_pending(
+    request: InterfaceRequest, pending: Sequence[PendingRequest], *, name: str, namespace: str
+) -> Answer | None:
+    """The first request for the same name decides; None when there is none.
+
+    KubeVirt logs these words, and answers 202.
+    """
+    for item in pending:
+        other = item.request
+        if not isinstance(other, AddInterface | RemoveInterface) or other.name != request.name:
+            continue
+        if isinstance(other, AddInterface) and isinstance(request, AddInterface):
+            if _reference(other, namespace) == _reference(request, namespace):
+                return ACCEPTED
+            why = f'cannot handle interface "{request.name}" add request because there is an existing add request for '
+            return conflict(Endpoint.VM, name, f"{why}network attachment definition {other.network[:200]}")
+        if type(other) is type(request):
+            return ACCEPTED
+        asked, found = ("add", "remove") if isinstance(request, AddInterface) else ("remove", "add")
+        why = f'cannot handle interface "{request.name}" {asked} request because there is an existing {found} request'
+        return conflict(Endpoint.VM, name, why)
+    return None
+
+
+def _reference(request: AddInterface, namespace: str) -> tuple[str, str]:
+    return request.to_network().attachment_reference(namespace=namespace)
+
+
+def _live_vmi_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> VirtualMachineInstance | None:
+    """The VM's own, if it is there to stay."""
+    if vmi is None or vmi.owner is None or vmi.owner.uid != vm.uid or vmi.deleting or vmi.is_final:
+        return None
+    return vmi
+
+
+def _objection(
+    request: InterfaceRequest,
+    pending: Sequence[PendingRequest],
+    *,
+    vm: VirtualMachine | None,
+    vmi: VirtualMachineInstance | None,
+    known: KnownAttachments,
+) -> Objection | None:
+    """The request itself, then the names, then the policy, then the slots of a running guest."""
+    if objection := object_to(request, vm=vm, vmi=vmi):
+        return objection
+    owners = [owner for owner in (vm, vmi) if owner is not None]
+    if not isinstance(request, AddInterface) or all(has_nic(request, owner) for owner in owners):
+        return None
+    if objection := object_to_network(request, namespace=owners[0].key.namespace, known=known):
+        return objection
+    before = [item.request for item in pending if isinstance(item.request, AddInterface)]
+    return object_to_slots(request, vmi=vmi, before=before, known=known) if vmi is not None else None
+
+
+def _objection_of_vmi(
+    request: InterfaceRequest, *, vmi: VirtualMachineInstance, evidence: Evidence
+) -> Objection | None:
+    """A VMI has no list in which a request could wait, and a template that is not changed says its own."""
+    is_own = evidence.vm is not None and vmi.owner is not None and vmi.owner.uid == evidence.vm.uid
+    vm = evidence.vm if is_own else None
+    owners = [owner for owner in (vmi, vm) if owner is not None]
+    if isinstance(request, AddInterface) and any(is_leaving(request.name, owner) for owner in owners):
+        message = f'NIC "{request.name}" is being unplugged: ask again when it is gone'
+        return Objection(because=Because.CONFLICT, message=message)
+    if objection := _objection(request, (), vm=vm, vmi=vmi, known=evidence.known):
+        return objection
+    comes_back = vm is not None and request.name in wanted_by_name(vm.interfaces) and not evidence.is_staged
+    if isinstance(request, RemoveInterface) and request.name in wanted_by_name(vmi.interfaces) and comes_back:
+        message = (
+            f'the template of VirtualMachine "{vmi.key.name}" has NIC "{request.name}", and would bring it back: '
+            f"virtctl removeinterface {vmi.key.name} --name {request.name} --persist"
+        )
+        return Objection(because=Because.CONFLICT, message=message)
+    return None
+
+
+def _is_done(request: InterfaceRequest, *, vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> bool:
+    """Neither the template nor the VMI has anything to do for it."""
+    owners = [owner for owner in (vm, vmi) if owner is not None]
+    if isinstance(request, AddInterface):
+        return all(has_nic(request, owner) for owner in owners)
+    return not any(request.name in wanted_by_name(owner.interfaces) for owner in owners)
+
+
+def _refused(endpoint: Endpoint, name: str, objection: Objection) -> Answer:
+    match objection.because:
+        case Because.INVALID:
+            return invalid(endpoint, name, objection.message)
+        case Because.FORBIDDEN:
+            return forbidden(endpoint, name, objection.message)
+        case Because.CONFLICT:
+            return conflict(endpoint, name, objection.message)
