@@ -50,6 +50,8 @@ def _check_vm(cluster: Cluster, vm: Json, *, had_two_leaders: bool, stuck: froze
     vmi = cluster.get(VMIS, name)
     owned = vmi is not None and _owner_uid(vmi) == vm["metadata"]["uid"]
     template = _interfaces(vm["spec"]["template"]["spec"])
+    asked = status.get("interfaceRequests") or []
+    assert not asked or stuck, f"{name}: requests for NICs have not ended: {asked}"
     strategy = vm["spec"]["runStrategy"]
     if not owned:
         assert all(state != "absent" for state in template.values()), "a stopped VM keeps an absent NIC"

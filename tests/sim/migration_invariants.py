@@ -195,15 +195,23 @@ def _check_users_words(change: Change, *, rolls_back: bool) -> None:
     if change.plural == VMS:
         asked = {item["name"]: item for item in _nics(before)}
         left = {item["name"]: item for item in _nics(after)}
-        gone = [item for name, item in asked.items() if name not in left]
+        requested = _requested(before)
+        gone = [item for name, item in asked.items() if name not in left.keys() | requested]
         assert all(item.get("state") == "absent" for item in gone), f"taken out of the template: {gone}"
-        assert all(asked.get(name) == item for name, item in left.items()), "a NIC of the template was changed"
+        kept = {name: item for name, item in left.items() if name not in requested}
+        assert all(asked.get(name) == item for name, item in kept.items()), "a NIC of the template was changed"
         assert _rest(before) == _rest(after), "the VM's template was changed"
 
 
 def _notes(body: Json) -> dict[str, str]:
     found = body["metadata"].get("annotations") or {}
     return {name: text for name, text in found.items() if name not in _OWN_ANNOTATIONS}
+
+
+def _requested(vm: Json) -> set[str]:
+    """The NICs that somebody has asked for, or asked to go, in the status."""
+    requests = vm.get("status", {}).get("interfaceRequests") or []
+    return {options["name"] for request in requests for options in request.values()}
 
 
 def nics_of(spec: Json) -> list[Json]:

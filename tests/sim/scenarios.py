@@ -33,6 +33,7 @@ from tests.sim.movers import (
 from tests.sim.users import (
     Deed,
     ask,
+    ask_for_nic,
     attach_foreign,
     break_controller,
     choose_strategy,
@@ -66,6 +67,7 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
     "plug and unplug": (plug, plug, unplug),
     "plug and unplug beside foreign networks": (plug, unplug, attach_foreign),
     "halt and start": (plug, unplug, halt, start, start),
+    "NICs are asked for": (ask_for_nic, ask_for_nic, ask_for_nic, plug, unplug, halt, start, delete_vmi_of_vm),
     "entries are deleted, links go up and down": (
         plug,
         unplug,

@@ -209,6 +209,23 @@ def ask(cluster: Cluster, randomness: random.Random) -> None:
     cluster.replace(VMS, VM, found, by="user", subresource="status")
 
 
+def ask_for_nic(cluster: Cluster, randomness: random.Random) -> None:
+    """What the addinterface and removeinterface subresources write, and what nobody should."""
+    found = cluster.get(VMS, VM)
+    if found is None or "deletionTimestamp" in found["metadata"]:
+        return
+    interface, network = nic(randomness.choice(NAMES))
+    name, attachment = interface["name"], network["multus"]["networkName"]
+    add = {"addInterfaceOptions": {"name": name, "networkAttachmentDefinitionName": attachment}}
+    remove = {"removeInterfaceOptions": {"name": name}}
+    wishes: list[list[Json]] = [[add], [add], [remove], [remove, add], [add, remove], [{}, add]]
+    requests = randomness.choice(wishes)
+    status = found.setdefault("status", {})
+    status["interfaceRequests"] = [*(status.get("interfaceRequests") or []), *requests]
+    cluster.say(f"user: asks for {name}: {[next(iter(request), '') for request in requests]}")
+    cluster.replace(VMS, VM, found, by="user", subresource="status")
+
+
 def end_guest(cluster: Cluster, randomness: random.Random) -> None:
     """The guest of the VM powers off, or crashes."""
     found = cluster.get(VMIS, VM)
