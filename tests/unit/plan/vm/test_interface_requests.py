@@ -284,6 +284,12 @@ class TestNothingToDo:
         assert [kinds(plan) for plan in world.plans] == [[("PatchStatus", "VirtualMachine")]]
         assert (world.pending, world.failure) == ([], {})
 
+    def test_its_end_is_reported_at_once(self) -> None:
+        """Nobody can make the next request of that name before."""
+        world = asked(remove("unknown"), found=instance())
+        (action,) = plan_vm(vm_view(world.vm, vmi=world.vmi), now=NOW).actions
+        assert isinstance(action, PatchStatus)
+
     def test_a_vm_at_rest_is_left_alone(self) -> None:
         world = asked(nics=[nic("blue")], found=instance(nic("blue"))).run()
         assert world.plan().is_empty
