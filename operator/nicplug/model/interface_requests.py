@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.elided import said
+from nicplug.elided import ELIDED_ENTRIES, said
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.metadata import mapping, sequence
 from nicplug.model.networks import Binding, Interface, Network, parse_interface, parse_network
@@ -71,7 +71,7 @@ class UnreadableRequest:
     """A row that asks for nothing that could be done.
 
     Attributes:
-        problem: what is wrong with it, for a sentence.
+        problem: what is wrong with it, for a sentence; "" for the mark of rows that are too large to be read now.
     """
 
     problem: str
@@ -102,6 +102,8 @@ def parse_interface_requests(value: Any) -> tuple[PendingRequest, ...]:
 
 
 def _parse(row: Any) -> InterfaceRequest | UnreadableRequest:
+    if isinstance(row, Mapping) and ELIDED_ENTRIES in row:
+        return UnreadableRequest(problem="")
     if not isinstance(row, Mapping):
         return UnreadableRequest(problem="the request is not an object")
     asked = [name for name in (ADD_OPTIONS, REMOVE_OPTIONS) if row.get(name) is not None]

@@ -83,6 +83,8 @@ def work_off(view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refus
     rows = view.vm.read_status().get(MEMBER)
     if not rows or view.refusal is not None or view.config is None or not view.config.hotplug_enabled:
         return None
+    if not isinstance(rows, list):
+        return None  # all of it is too large to be read beside what else there is
     pending = parse_interface_requests(rows)
     live = vmi if vmi is not None and not vmi.deleting and not vmi.is_final else None
     progress = _look_at(pending[:_MOST_AT_ONCE], vm=view.vm, vmi=live)
@@ -113,6 +115,8 @@ def _look_at(pending: Sequence[PendingRequest], *, vm: VirtualMachine, vmi: Virt
     progress = _Progress(vm=vm, done=[], waiting=set(), failed=[])
     for item in pending:
         request = item.request
+        if isinstance(request, UnreadableRequest) and not request.problem:
+            continue  # read when those before it have gone
         if isinstance(request, UnreadableRequest):
             progress.failed.append((item, request.problem))
         elif _waits(request, progress, vmi=vmi):

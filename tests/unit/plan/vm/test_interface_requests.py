@@ -31,7 +31,9 @@ from tests.build import (
 from tests.fakes.patches import JSON_PATCH, patched
 from tests.fakes.status import ApiFailure
 
-from nicplug.model.frozen_json import freeze
+from nicplug.elided import ELIDED, ELIDED_ENTRIES, has_elided
+from nicplug.kube.object_text import ObjectText
+from nicplug.model.frozen_json import freeze, thaw
 from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
@@ -455,6 +457,36 @@ def test_thousands_of_requests_are_worked_off_in_pieces() -> None:
     for action in plan.actions:
         world.apply(action)
     assert (len(world.pending), len(world.template)) == (36, 65)
+
+
+class TestTooLargeToBeRead:
+    """Rows are never lost because an object has too much else in it (docs/adr/0018)."""
+
+    def _read(self, requests: list[Json], **status: Any) -> Json:
+        raw = vm(primary(), run_strategy="Halted", status={"interfaceRequests": requests, **status})
+        found: Json = ObjectText("virtualmachines").read(json.dumps(raw).encode())
+        return found
+
+    def test_beside_large_members_of_the_status_they_are_read(self) -> None:
+        raw = self._read([add("blue")], volumeSnapshotStatuses=[{"x": "y" * 1000}] * 200, memoryDumpRequest={})
+        assert has_elided(raw["status"])
+        assert World(vm=raw).plan().requests == freeze([freeze(add("blue"))])
+
+    def test_the_rows_behind_those_that_can_be_read_stay(self) -> None:
+        raw = self._read([add(f"n{number}") for number in range(20_000)])
+        rows = raw["status"]["interfaceRequests"]
+        assert ELIDED_ENTRIES in rows[-1]
+        raw["status"]["interfaceRequests"] = [*rows[:3], rows[-1]]
+        *_, trim = World(vm=raw).plan().actions
+        assert isinstance(trim, PatchStatus)
+        assert thaw(trim.wanted)["interfaceRequests"] == rows[-1:]
+
+    @pytest.mark.parametrize("rows", [[{ELIDED_ENTRIES: "x/1"}], {ELIDED: "x/1"}], ids=["rows", "list"])
+    def test_what_cannot_be_read_now_stays(self, rows: Any) -> None:
+        raw = vm(primary(), run_strategy="Halted", status={"interfaceRequests": rows})
+        for action in World(vm=raw).plan().actions:
+            assert isinstance(action, PatchStatus)
+            assert "interfaceRequests" not in thaw(action.wanted)
 
 
 NAMES = st.sampled_from(["red", "blue", "default", "bad name", ""])
