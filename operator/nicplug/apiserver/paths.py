@@ -1,0 +1,82 @@
+"""From the target of a request line to what is asked for. Pure; decides nothing about who may ask.
+
+Reads the raw target: a percent-encoded slash, a NUL or a `..` must not change which object is meant, neither here
+nor in a path that is made of the name later.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from nicplug.apiserver import statuses
+from nicplug.apiserver.calls import GROUP, VERSIONS, Subresource
+from nicplug.apiserver.statuses import Status
+
+PROBES = ("/healthz", "/livez", "/readyz")
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_NAMESPACE = re.compile(_LABEL)
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_LONGEST_NAMESPACE = 63
+_LONGEST_NAME = 253
+# A message quotes so much of a name.
+_QUOTED_CHARACTERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A health check, which anybody may ask for."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPath:
+    """Anything else but a subresource; there may be no document at it."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A subresource of one object; it may not be served."""
+
+    version: str
+    namespace: str
+    name: str
+    subresource: Subresource
+
+
+def parse(target: str) -> Probe | DocumentPath | Target | Status:
+    """Find out what `target`, path and query as they were sent, asks for; a Status refuses it."""
+    path = target.partition("?")[0]
+    if path in PROBES:
+        return Probe(path)
+    segments = path.split("/")
+    match segments:
+        case ["", "apis", group, version, "namespaces", namespace, resource, name, subresource] if (
+            group == GROUP and version in VERSIONS
+        ):
+            return _target(version, namespace, Subresource(resource=resource, name=subresource), name)
+        case _:
+            return DocumentPath(path)
+
+
+def _target(version: str, namespace: str, subresource: Subresource, name: str) -> Target | Status:
+    namespace, name = _decoded(namespace), _decoded(name)
+    if len(namespace) > _LONGEST_NAMESPACE or not _NAMESPACE.fullmatch(namespace):
+        return _invalid("namespace", namespace, rule="a lowercase RFC 1123 label", longest=_LONGEST_NAMESPACE)
+    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+        return _invalid("name", name, rule="a lowercase RFC 1123 subdomain", longest=_LONGEST_NAME)
+    return Target(version=version, namespace=namespace, name=name, subresource=subresource)
+
+
+def _decoded(segment: str) -> str:
+    return unquote_to_bytes(segment.encode("utf-8", errors="replace")).decode("utf-8", errors="replace")
+
+
+def _invalid(what: str, value: str, *, rule: str, longest: int) -> Status:
+    shown = value if len(value) <= _QUOTED_CHARACTERS else f"{value[:_QUOTED_CHARACTERS]}..."
+    printable = shown.encode("unicode_escape").decode("ascii")
+    return statuses.bad_request(
+        f'invalid {what} "{printable}" ({len(value)} characters): it must be {rule} of at most {longest} characters'
+    )
