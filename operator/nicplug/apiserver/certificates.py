@@ -1,0 +1,176 @@
+"""Where the serving certificate comes from: a Secret that the servers keep, or files that others keep.
+
+Both are asked again every few seconds; neither has a watch, since a certificate changes a few times a year.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from nicplug.apiserver import self_signed
+from nicplug.apiserver.key_pairs import KeyPair, UnusableKeyPair, check
+from nicplug.apiserver.self_signed import Issued
+from nicplug.kube.api import Json, Resource, ServerApi
+from nicplug.kube.errors import AlreadyExists, Gone, Stale
+from nicplug.model.metadata import mapping, text
+
+log = structlog.get_logger(__name__)
+
+SECRETS = Resource(group="", version="v1", plural="secrets", kind="Secret")
+API_SERVICES = Resource(
+    group="apiregistration.k8s.io", version="v1", plural="apiservices", kind="APIService", namespaced=False
+)
+_ATTEMPTS = 5
+
+
+class CertificateSource(Protocol):
+    """Knows the certificate to serve with."""
+
+    async def current(self) -> KeyPair:
+        """The certificate as it is now.
+
+        Raises:
+            UnusableKeyPair: there is none that could be served with.
+            ApiError: it cannot be asked for.
+        """
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class FileCertificate:
+    """A pair of files, as cert-manager mounts them."""
+
+    certificate: Path
+    key: Path
+
+    async def current(self) -> KeyPair:
+        """Read both; a pair that does not fit together, half written, is refused."""
+        try:
+            pair = KeyPair(certificate=self.certificate.read_bytes(), key=self.key.read_bytes())
+        except OSError as error:
+            raise UnusableKeyPair(f"{error.filename}: {error.strerror}") from None
+        check(pair)
+        return pair
+
+
+@dataclass(slots=True, kw_only=True)
+class SecretCertificate:
+    """A certificate of our own making, shared by all replicas in a Secret, and made known to the API server.
+
+    Attributes:
+        names: DNS names of the Service.
+        announce: writes the CAs into the APIServices; before the certificate is served with.
+    """
+
+    api: ServerApi
+    namespace: str
+    name: str
+    names: tuple[str, ...]
+    announce: Callable[[bytes], Awaitable[None]]
+    clock: Callable[[], datetime]
+
+    async def current(self) -> KeyPair:
+        """Read the Secret; make or renew what is in it when that is due."""
+        for _ in range(_ATTEMPTS):
+            try:
+                issued = await self._read_or_issue()
+            except (AlreadyExists, Stale) as error:
+                # Another replica was faster: its certificate is as good.
+                log.debug("the certificate has been written by another replica", error=str(error))
+                continue
+            await self.announce(issued.authorities)
+            return issued.pair
+        raise UnusableKeyPair(f"Secret {self.namespace}/{self.name} changes all the time")
+
+    async def _read_or_issue(self) -> Issued:
+        now = self.clock()
+        try:
+            secret = json.loads(await self.api.read(SECRETS, name=self.name, namespace=self.namespace))
+        except Gone:
+            issued = self_signed.issue(names=self.names, now=now)
+            body = {"metadata": {"name": self.name}, "type": "kubernetes.io/tls", "data": _data_of(issued)}
+            await self.api.create(SECRETS, body, namespace=self.namespace)
+            log.info("serving certificate made", secret=self.name)
+            return issued
+        known = _issued_of(mapping(secret.get("data")))
+        reason = self_signed.due(known, names=self.names, now=now) if known else "the Secret has none"
+        if known and not reason:
+            return known
+        issued = self_signed.issue(names=self.names, now=now, previous=known)
+        # Guarded by the resourceVersion in it.
+        await self.api.replace(SECRETS, {**secret, "data": _data_of(issued)}, name=self.name, namespace=self.namespace)
+        log.info("serving certificate renewed", secret=self.name, reason=reason)
+        return issued
+
+
+def _data_of(issued: Issued) -> dict[str, str]:
+    members = {
+        "ca.crt": issued.authorities,
+        "ca.key": issued.authority_key,
+        "tls.crt": issued.pair.certificate,
+        "tls.key": issued.pair.key,
+    }
+    return {name: base64.b64encode(content).decode() for name, content in members.items()}
+
+
+def _issued_of(data: Mapping[str, Any]) -> Issued | None:
+    try:
+        read = {name: base64.b64decode(text(data.get(name)), validate=True) for name in ("ca.crt", "ca.key")}
+        pair = KeyPair(
+            certificate=base64.b64decode(text(data.get("tls.crt")), validate=True),
+            key=base64.b64decode(text(data.get("tls.key")), validate=True),
+        )
+    except binascii.Error:
+        return None
+    return Issued(authorities=read["ca.crt"], authority_key=read["ca.key"], pair=pair)
+
+
+@dataclass(slots=True, kw_only=True)
+class CaBundles:
+    """Tells the API server by which CAs to know us.
+
+    Only in APIServices that name our own Service: where KubeVirt's virt-api serves the group, its CA stays.
+    """
+
+    api: ServerApi
+    api_services: tuple[str, ...]
+    namespace: str
+    service: str
+
+    async def write(self, authorities: bytes) -> None:
+        """Write the bundle where it differs.
+
+        Raises:
+            ApiError: an APIService cannot be read or written.
+        """
+        for name in self.api_services:
+            await self._write(name, base64.b64encode(authorities).decode())
+
+    async def _write(self, name: str, bundle: str) -> None:
+        try:
+            found = json.loads(await self.api.read(API_SERVICES, name=name))
+        except Gone:
+            log.debug("no such APIService", name=name)
+            return
+        spec = mapping(found.get("spec"))
+        service = mapping(spec.get("service"))
+        if (service.get("namespace"), service.get("name")) != (self.namespace, self.service):
+            log.warning("the APIService belongs to another server", name=name, service=text(service.get("name")))
+            return
+        if spec.get("caBundle") == bundle:
+            return
+        patch: list[Json] = [
+            {"op": "test", "path": "/metadata/uid", "value": mapping(found.get("metadata")).get("uid")},
+            {"op": "test", "path": "/spec/service/namespace", "value": self.namespace},
+            {"op": "test", "path": "/spec/service/name", "value": self.service},
+            {"op": "add", "path": "/spec/caBundle", "value": bundle},
+        ]
+        await self.api.patch(API_SERVICES, patch, name=name)
+        log.info("CA written into the APIService", name=name)
