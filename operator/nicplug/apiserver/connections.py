@@ -1,0 +1,177 @@
+"""The HTTP connections: how many headers they may send, how long they may be silent, how they are refused.
+
+Uses aiohttp's low-level server: its router reads decoded paths, and its errors are texts with parts of the request.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from nicplug.apiserver import statuses
+from nicplug.apiserver.key_pairs import SwitchingContext
+from nicplug.apiserver.rendering import response
+
+_HANDSHAKE_SECONDS = 10.0
+_SHUTDOWN_SECONDS = 5.0
+# Go's client closes an idle connection after 90 s. It must be the first: a request that meets our end fails.
+_KEEP_ALIVE_SECONDS = 120.0
+# For requests that did not end in time; 0 would wait for them without a limit.
+_CANCEL_SECONDS = 0.5
+# A client that is still sending a body that was refused gets to read the answer.
+_LINGER_SECONDS = 5.0
+_LONGEST_LINE = 8190
+# Each group of a user is a header of its own.
+_MOST_HEADERS = 512
+_BACKLOG = 1024
+
+OnRequest = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Connection(web.RequestHandler):
+    """One connection; what is no HTTP is refused with a Status, and not logged: anybody can send it."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer a request that cannot be parsed, and close the connection."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has been sent in part")
+        if isinstance(exc, LineTooLong):
+            refusal = statuses.headers_too_large()
+        elif status < 500:
+            refusal = statuses.bad_request("the request is not valid HTTP")
+        else:
+            refusal = statuses.internal_error("see the log of nicplug api")
+        answer = response(refusal)
+        answer.force_close()
+        return answer
+
+
+@dataclass(slots=True)
+class Silence:
+    """Ends connections that say nothing after the handshake, or never come to the end of a first request."""
+
+    server: web.Server
+    seconds: float
+    clock: Callable[[], float]
+    _since: dict[web.RequestHandler, float] = field(default_factory=dict)
+    _heard: set[web.RequestHandler] = field(default_factory=set)
+
+    def broken_by(self, request: web.BaseRequest) -> None:
+        """A request has come on this connection."""
+        self._heard.add(request.protocol)
+
+    def sweep(self) -> None:
+        """End those that have been silent for too long; forget those that are gone."""
+        now, alive = self.clock(), set(self.server.connections)
+        self._heard &= alive
+        self._since = {connection: self._since.get(connection, now) for connection in alive - self._heard}
+        for connection, since in self._since.items():
+            if now - since >= self.seconds:
+                connection.force_close()
+
+
+class Listener:
+    """Listens with TLS and hands requests on.
+
+    Args:
+        on_request: answers a request; raises nothing.
+        silence_seconds: how long a connection may take for its first request.
+    """
+
+    def __init__(self, *, tls: SwitchingContext, on_request: OnRequest, silence_seconds: float) -> None:
+        self._tls = tls
+        self._on_request = on_request
+        self._silence_seconds = silence_seconds
+        self._server: web.Server | None = None
+        self._listening: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._busy: set[web.RequestHandler] = set()
+        self._idle = asyncio.Event()
+        self._closings = 0
+
+    async def start(self, *, address: str, port: int) -> int:
+        """Listen; returns the port.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        loop = asyncio.get_running_loop()
+        server = self._server = web.Server(self._hear, handler_cancellation=False)
+        self._silence = Silence(server, self._silence_seconds, loop.time)
+
+        def connection() -> Connection:
+            return Connection(
+                server,
+                loop=loop,
+                access_log=None,  # type: ignore[arg-type]
+                keepalive_timeout=_KEEP_ALIVE_SECONDS,
+                lingering_time=_LINGER_SECONDS,
+                max_line_size=_LONGEST_LINE,
+                max_field_size=_LONGEST_LINE,
+                max_headers=_MOST_HEADERS,
+                auto_decompress=False,
+            )
+
+        self._listening = await loop.create_server(
+            connection,
+            address,
+            port,
+            ssl=self._tls,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        self._sweeper = asyncio.create_task(self._sweep(), name="silent connections")
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    async def stop(self, *, grace_seconds: float) -> None:
+        """Accept no more, and wait for requests under way."""
+        if self._listening is None or self._server is None or self._sweeper is None:
+            return
+        self._sweeper.cancel()
+        self._listening.close()
+        self.close_idle()
+        # Not aiohttp's own shutdown, which first stops reading the bodies that it waits for.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                while self._busy:
+                    self._idle.clear()
+                    await self._idle.wait()
+        await self._server.shutdown(_CANCEL_SECONDS)
+
+    def close_idle(self) -> None:
+        """Close connections as soon as nothing is under way on them; new ones are not affected."""
+        self._closings += 1
+        connections = self._server.connections if self._server is not None else []
+        for connection in connections:
+            if connection not in self._busy:
+                connection.force_close()
+
+    async def _hear(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._silence.broken_by(request)
+        connection, closings = request.protocol, self._closings
+        self._busy.add(connection)
+        try:
+            answer = await self._on_request(request)
+        finally:
+            self._busy.discard(connection)
+            self._idle.set()
+        if closings != self._closings:
+            answer.force_close()
+        return answer
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self._silence_seconds / 4))
+            self._silence.sweep()

@@ -1,0 +1,204 @@
+"""What happens to one request, in this order: who, what, whether it may, how much of it, and then its handler.
+
+Nothing of a request is read before its caller is known, and no body before its caller may do what it asks for.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+from aiohttp import web
+
+from nicplug.apiserver import bodies, paths, statuses
+from nicplug.apiserver.access import AccessReviews, Question
+from nicplug.apiserver.bodies import BodyBudget
+from nicplug.apiserver.calls import GROUP, UPDATE, Answer, Call, Caller, Handlers
+from nicplug.apiserver.documents import Documents
+from nicplug.apiserver.identity import Identity, Stranger
+from nicplug.apiserver.metrics import RequestMetrics
+from nicplug.apiserver.paths import DocumentPath, Probe, Target
+from nicplug.apiserver.rendering import Health, NotAllowed, Outcome, Unchanged, code_of, response
+from nicplug.apiserver.statuses import Status
+
+log = structlog.get_logger(__name__)
+
+_READING = ("GET", "HEAD")
+_WARNING_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What requests may cost.
+
+    Attributes:
+        body_bytes: of one body; kube-apiserver's own limit.
+        bodies_bytes: of all bodies in memory together.
+        request_seconds: for everything, a body that does not come included.
+        concurrent: requests for subresources under way at the same time.
+        silence_seconds: for the first request of a connection.
+    """
+
+    body_bytes: int = 3 * 1024 * 1024
+    bodies_bytes: int = 64 * 1024 * 1024
+    request_seconds: float = 30.0
+    concurrent: int = 400
+    silence_seconds: float = 10.0
+
+
+class Dispatcher:
+    """Answers requests; raises nothing.
+
+    Args:
+        handlers: what is served.
+        problem: what keeps the process from serving, for /readyz; "" for nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        reviews: AccessReviews,
+        handlers: Handlers,
+        documents: Documents,
+        limits: Limits,
+        metrics: RequestMetrics,
+        problem: Callable[[], str],
+    ) -> None:
+        self._identity = identity
+        self._reviews = reviews
+        self._handlers = handlers
+        self._documents = documents
+        self._limits = limits
+        self._metrics = metrics
+        self._problem = problem
+        self._budget = BodyBudget(limits.bodies_bytes)
+        self._under_way = 0
+        self._warned: dict[str, float] = {}
+
+    @property
+    def under_way(self) -> int:
+        """Requests for subresources that are not answered yet."""
+        return self._under_way
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        started = time.monotonic()
+        asked = paths.parse(request.raw_path)
+        try:
+            outcome = await self._outcome(request, asked)
+        except Exception:
+            log.exception("a request failed by a bug", subresource=self._label(asked))
+            outcome = statuses.internal_error("see the log of nicplug api")
+        seconds = time.monotonic() - started
+        self._metrics.answered(subresource=self._label(asked), code=code_of(outcome), seconds=seconds)
+        return response(outcome)
+
+    def _label(self, asked: object) -> str:
+        """A subresource that is served; never what a client has made up."""
+        is_served = isinstance(asked, Target) and asked.subresource in self._handlers
+        return str(asked.subresource) if isinstance(asked, Target) and is_served else ""
+
+    async def _outcome(self, request: web.BaseRequest, asked: Probe | DocumentPath | Target | Status) -> Outcome:
+        if isinstance(asked, Probe):
+            return Health(self._problem() if asked.path == "/readyz" else "")
+        who = self._identity.identify(request.transport, request.headers)
+        if isinstance(who, Stranger):
+            self._warn(who.why, peer=request.remote)
+            return statuses.unauthorized()
+        match asked:
+            case DocumentPath(path):
+                return self._document(request, path)
+            case Target():
+                return await self._limited(request, asked, who)
+            case Status():
+                return asked
+
+    def _warn(self, why: str, **fields: object) -> None:
+        """Not once per request: anybody who reaches the port could fill the log."""
+        now = time.monotonic()
+        if now - self._warned.get(why, -_WARNING_SECONDS) >= _WARNING_SECONDS:
+            self._warned[why] = now
+            log.warning("request refused as unauthorized", why=why, **fields)
+
+    def _document(self, request: web.BaseRequest, path: str) -> Outcome:
+        document = self._documents.find(path, accept=",".join(request.headers.getall("Accept", [])))
+        if document is None:
+            return statuses.no_such_path()
+        if request.method not in _READING:
+            return NotAllowed(statuses.method_not_allowed(), ", ".join(_READING))
+        known = [tag.strip() for tag in request.headers.get("If-None-Match", "").split(",")]
+        return Unchanged(document.etag) if document.etag in known else document
+
+    async def _limited(self, request: web.BaseRequest, target: Target, caller: Caller) -> Outcome:
+        subresource = target.subresource
+        if subresource not in self._handlers:
+            return statuses.no_such_path()
+        if request.method != "PUT":
+            refusal = statuses.method_not_supported(request.method, group=GROUP, resource=subresource.resource)
+            return NotAllowed(refusal, "PUT")
+        if self._under_way >= self._limits.concurrent:
+            return statuses.too_many_requests()
+        self._under_way += 1
+        started = time.monotonic()
+        try:
+            answer = await self._in_time(request, target, caller)
+        finally:
+            self._under_way -= 1
+        log.info(
+            "request answered",
+            subresource=str(subresource),
+            namespace=target.namespace,
+            name=target.name,
+            user=caller.name[:256],
+            code=code_of(answer),
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return answer
+
+    async def _in_time(self, request: web.BaseRequest, target: Target, caller: Caller) -> Answer:
+        try:
+            async with asyncio.timeout(self._limits.request_seconds) as limit:
+                return await self._call(request, target, caller)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return statuses.timed_out()
+
+    async def _call(self, request: web.BaseRequest, target: Target, caller: Caller) -> Answer:
+        call = Call(
+            verb=UPDATE,
+            version=target.version,
+            subresource=target.subresource,
+            namespace=target.namespace,
+            name=target.name,
+            caller=caller,
+        )
+        if refusal := await self._reviews.refuse(Question.of(call)):
+            return refusal
+        body = await self._body(request)
+        if isinstance(body, Status):
+            return body
+        try:
+            return await self._handlers[target.subresource](replace(call, body=body))
+        finally:
+            self._budget.held -= len(body)
+
+    async def _body(self, request: web.BaseRequest) -> bytes | Status:
+        headers = request.headers
+        refusal = bodies.refuse_type(
+            content_type=headers.get("Content-Type", ""), content_encoding=headers.get("Content-Encoding", "")
+        )
+        if refusal is not None:
+            return refusal
+        if (request.content_length or 0) > self._limits.body_bytes:
+            return statuses.too_large(self._limits.body_bytes)
+        try:
+            if headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0
+            chunks = request.content.iter_any()
+            return await bodies.read(chunks, limit=self._limits.body_bytes, budget=self._budget)
+        except (web.RequestPayloadError, ConnectionError):
+            return statuses.bad_request("the body of the request cannot be read")

@@ -1,0 +1,80 @@
+"""From what was decided to an HTTP response. The only place that knows headers of answers."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from nicplug.apiserver.calls import Accepted
+from nicplug.apiserver.documents import Document
+from nicplug.apiserver.statuses import Status
+
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The answer of a probe; "" for healthy."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The client has this document already."""
+
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotAllowed:
+    """A method that is not served here, and those that are."""
+
+    status: Status
+    allow: str
+
+
+Outcome = Accepted | Status | Document | Health | Unchanged | NotAllowed
+
+
+def code_of(outcome: Outcome) -> int:
+    """The HTTP status of an outcome."""
+    match outcome:
+        case Accepted():
+            return 202
+        case Status(code=code) | NotAllowed(status=Status(code=code)):
+            return code
+        case Health(problem=problem):
+            return 503 if problem else 200
+        case Unchanged():
+            return 304
+        case Document():
+            return 200
+
+
+def response(outcome: Outcome) -> web.Response:
+    """The response; a caller that nobody vouches for loses its connection."""
+    headers = {"Cache-Control": "no-cache, private", "Server": "nicplug", "X-Content-Type-Options": "nosniff"}
+    body: bytes | None = None
+    match outcome:
+        case Status():
+            body = outcome.encode()
+            headers["Content-Type"] = _JSON
+            if outcome.retry_after_seconds:
+                headers["Retry-After"] = str(outcome.retry_after_seconds)
+        case NotAllowed(status=status, allow=allow):
+            body = status.encode()
+            headers |= {"Content-Type": _JSON, "Allow": allow}
+        case Document():
+            body = outcome.content
+            headers |= {"Content-Type": outcome.content_type, "ETag": outcome.etag, "Vary": "Accept"}
+        case Health(problem=problem):
+            body = (problem or "ok").encode()
+            headers["Content-Type"] = "text/plain; charset=utf-8"
+        case Unchanged(etag=etag):
+            headers["ETag"] = etag
+        case Accepted():
+            pass
+    answer = web.Response(status=code_of(outcome), body=body, headers=headers)
+    if answer.status in (401, 413, 504):
+        answer.force_close()
+    return answer

@@ -1,0 +1,83 @@
+"""The aggregated API server as one thing: listener, identity, access, dispatch."""
+
+import time
+from dataclasses import dataclass
+
+from nicplug import __version__
+from nicplug.apiserver.access import AccessReviews
+from nicplug.apiserver.calls import Handlers
+from nicplug.apiserver.certificates import CertificateSource
+from nicplug.apiserver.connections import Listener
+from nicplug.apiserver.dispatch import Dispatcher, Limits
+from nicplug.apiserver.documents import Documents
+from nicplug.apiserver.identity import Identity
+from nicplug.apiserver.metrics import RequestMetrics
+from nicplug.kube.api import ServerApi
+
+_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Where to listen; port 0 takes any free one."""
+
+    address: str
+    port: int
+
+
+class AggregatedApiServer:
+    """Serves the subresources that it has handlers for, and no others.
+
+    Args:
+        api: to read the front proxy's description and to review access with.
+        source: of the serving certificate.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: ServerApi,
+        source: CertificateSource,
+        handlers: Handlers,
+        metrics: RequestMetrics,
+        limits: Limits | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        self.identity = Identity(api=api, source=source)
+        self._reviews = AccessReviews(api, clock=time.monotonic)
+        self._dispatcher = Dispatcher(
+            identity=self.identity,
+            reviews=self._reviews,
+            handlers=handlers,
+            documents=Documents(handlers, version=__version__),
+            limits=limits,
+            metrics=metrics,
+            problem=self.problem,
+        )
+        self._listener = Listener(
+            tls=self.identity.tls, on_request=self._dispatcher.answer, silence_seconds=limits.silence_seconds
+        )
+        # Their next requests would be refused: better the front proxy connects again.
+        self.identity.on_switch = self._listener.close_idle
+        metrics.watch(under_way=lambda: self._dispatcher.under_way, remembered=lambda: len(self._reviews))
+
+    def problem(self) -> str:
+        """What keeps the server from serving; "" for nothing."""
+        return self.identity.problem
+
+    async def start(self, binding: Binding) -> int:
+        """Read what is needed and listen; returns the port. What cannot be read yet is tried again by `keep`.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        await self.identity.refresh()
+        return await self._listener.start(address=binding.address, port=binding.port)
+
+    async def keep(self, *, every_seconds: float) -> None:
+        """Follow certificate and front proxy until cancelled."""
+        await self.identity.keep(every_seconds=every_seconds)
+
+    async def stop(self) -> None:
+        """Accept no more requests, and let those under way end."""
+        await self._listener.stop(grace_seconds=_STOP_SECONDS)

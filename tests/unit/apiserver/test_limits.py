@@ -1,0 +1,173 @@
+"""What requests may cost: bodies, headers, time, concurrency, and clients that hang."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+from tests.unit.apiserver.conftest import Start, World
+from tests.unit.apiserver.played import Refused, put
+
+from nicplug.apiserver.dispatch import Limits
+
+
+def _without_body(size: int) -> bytes:
+    return put(b"").replace(b"Content-Length: 0", f"Content-Length: {size}".encode())
+
+
+@pytest.mark.parametrize("size", [3 * 1024 * 1024 + 1, 10 * 1024 * 1024])
+async def test_a_body_that_says_it_is_too_large_is_413_at_once(world: World, size: int) -> None:
+    answer = await world.ask(_without_body(size))
+    assert (answer.code, answer.json()["reason"]) == (413, "RequestEntityTooLarge")
+    assert answer.json()["message"] == "Request entity too large: limit is 3145728"
+    assert not world.recorder.calls
+
+
+async def test_a_body_of_10_mib_is_413_although_it_is_sent(world: World) -> None:
+    assert (await world.ask(put(b"x" * 10 * 1024 * 1024))).code == 413
+
+
+async def test_a_chunked_body_that_grows_too_large_is_413(start: Start) -> None:
+    world = await start(Limits(body_bytes=1000))
+    head = put(b"", more={"Transfer-Encoding": "chunked"}).replace(b"Content-Length: 0\r\n", b"")
+    chunk = b"200\r\n" + b"x" * 0x200 + b"\r\n"
+    assert (await world.ask(head + chunk * 4)).code == 413
+    assert not world.recorder.calls
+
+
+async def test_the_largest_body_is_taken(start: Start) -> None:
+    world = await start(Limits(body_bytes=1000, bodies_bytes=1000))
+    for _ in range(3):  # what a request held is given back
+        assert (await world.ask(put(b"x" * 1000))).code == 202
+
+
+async def test_bodies_that_together_are_too_large_are_429(start: Start) -> None:
+    world = await start(Limits(body_bytes=1000, bodies_bytes=1500))
+    world.recorder.gate = asyncio.Event()
+    first = asyncio.create_task(world.ask(put(b"x" * 1000)))
+    await world.recorder.heard()
+    assert (await world.ask(put(b"x" * 1000))).code == 429
+    world.recorder.gate.set()
+    assert (await first).code == 202
+    assert (await world.ask(put(b"x" * 1000))).code == 202
+
+
+async def test_a_header_that_is_too_large_is_431(world: World) -> None:
+    answer = await world.ask(put(more={"X-Large": "a" * 20_000}))
+    assert (answer.code, answer.json()["kind"]) == (431, "Status")
+    assert b"aaaa" not in answer.body
+    assert not world.recorder.calls
+
+
+async def test_too_many_headers_are_refused(world: World) -> None:
+    answer = await world.ask(put(more={f"X-{number}": "a" for number in range(600)}))
+    assert answer.code in (400, 431)
+    assert not world.recorder.calls
+
+
+async def test_a_user_of_many_groups_is_served(world: World) -> None:
+    groups = b"".join(b"X-Remote-Group: group-%d\r\n" % number for number in range(400))
+    assert (await world.ask(put().replace(b"\r\n\r\n", b"\r\n" + groups + b"\r\n"))).code == 202
+    assert len(world.recorder.calls[0].caller.groups) == 400
+
+
+async def test_more_than_may_be_under_way_are_429_with_retry_after(start: Start) -> None:
+    world = await start(Limits(concurrent=2))
+    world.recorder.gate = asyncio.Event()
+    waiting = [asyncio.create_task(world.ask(put())) for _ in range(2)]
+    await world.recorder.heard(2)
+    refused = await world.ask(put())
+    assert (refused.code, refused.headers["retry-after"]) == (429, "1")
+    assert refused.json()["details"] == {"retryAfterSeconds": 1}
+    # Probes and discovery are served nevertheless.
+    assert (await world.ask(put(b"", path="/readyz", method="GET"), pair=None)).code == 200
+    world.recorder.gate.set()
+    assert [answer.code for answer in await asyncio.gather(*waiting)] == [202, 202]
+    assert (await world.ask(put())).code == 202
+
+
+async def test_a_body_that_never_comes_is_504(start: Start) -> None:
+    world = await start(Limits(request_seconds=0.3))
+    client = await world.client()
+    await client.send(_without_body(100) + b"{")
+    answer = await client.receive()
+    assert (answer.code, answer.json()["reason"]) == (504, "Timeout")
+    assert not world.recorder.calls
+
+
+async def test_a_handler_that_hangs_is_504_and_others_are_served(start: Start) -> None:
+    world = await start(Limits(request_seconds=0.3))
+    world.recorder.gate = asyncio.Event()
+    assert (await world.ask(put())).code == 504
+    world.recorder.gate = None
+    assert (await world.ask(put())).code == 202
+
+
+async def test_a_timeout_of_the_handlers_own_is_a_bug_of_it(world: World) -> None:
+    world.recorder.fails = TimeoutError()
+    assert (await world.ask(put())).code == 500
+
+
+@pytest.mark.parametrize("said", [b"", b"PUT /apis HT", b"PUT /apis HTTP/1.1\r\nHost: a\r\n"])
+async def test_a_client_that_hangs_before_its_first_request_is_cut_off(start: Start, said: bytes) -> None:
+    world = await start(Limits(silence_seconds=0.3))
+    for pair in (None, world.proxies.issue()):
+        client = await world.client(pair)
+        await client.send(said)
+        assert await client.ended()
+
+
+async def test_a_connection_that_has_asked_may_be_silent(start: Start) -> None:
+    world = await start(Limits(silence_seconds=0.3))
+    client = await world.client()
+    await client.send(put())
+    assert (await client.receive()).code == 202
+    await asyncio.sleep(0.8)
+    await client.send(put())
+    assert (await client.receive()).code == 202
+
+
+async def test_a_client_that_goes_away_in_its_body_harms_nobody(world: World) -> None:
+    client = await world.client()
+    await client.send(_without_body(100) + b"{")
+    client.close()
+    assert (await world.ask(put())).code == 202
+    assert len(world.recorder.calls) == 1
+
+
+async def test_200_requests_at_once_are_each_answered(world: World) -> None:
+    world.recorder.gate = asyncio.Event()
+    pair = world.proxies.issue()
+    asking = [asyncio.create_task(world.ask(put(), pair=pair)) for _ in range(200)]
+    await world.recorder.heard(200)
+    world.recorder.gate.set()
+    assert [answer.code for answer in await asyncio.gather(*asking)] == [202] * 200
+    assert len(world.api.reviews) == 1, "one user with one question"
+
+
+async def test_neither_bodies_nor_credentials_are_logged(world: World) -> None:
+    with capture_logs() as logs:
+        await world.ask(put(b'{"secret":"s3cr3t"}', more={"Authorization": "Bearer t0k3n"}))
+        await world.ask(put(b'{"secret":"s3cr3t"}', more={"Authorization": "Bearer t0k3n"}), pair=None)
+    assert [entry["event"] for entry in logs] == ["request answered", "request refused as unauthorized"]
+    assert "s3cr3t" not in str(logs)
+    assert "t0k3n" not in str(logs)
+
+
+async def test_refusals_do_not_fill_the_log(world: World) -> None:
+    with capture_logs() as logs:
+        for _ in range(5):
+            await world.ask(put(), pair=None)
+    assert len(logs) == 1
+
+
+async def test_requests_under_way_end_before_the_server_does(world: World) -> None:
+    world.recorder.gate = asyncio.Event()
+    asking = asyncio.create_task(world.ask(put()))
+    await world.recorder.heard()
+    stopping = asyncio.create_task(world.server.stop())
+    await asyncio.sleep(0.05)
+    with pytest.raises(Refused):
+        await world.client()
+    world.recorder.gate.set()
+    assert (await asking).code == 202
+    await stopping
