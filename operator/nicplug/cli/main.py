@@ -10,6 +10,7 @@ import click
 from pydantic import ValidationError
 
 from nicplug import __version__
+from nicplug.cli.api import api
 
 
 class LazySandbox(click.Group):
@@ -35,6 +36,9 @@ class LazySandbox(click.Group):
 @click.version_option(__version__, prog_name="nicplug")
 def main() -> None:
     """Give a running virtual machine a new network interface on Kubernetes."""
+
+
+main.add_command(api)
 
 
 @main.group(cls=LazySandbox)

@@ -1,0 +1,108 @@
+"""The composition root of `nicplug api`: the only place that wires the aggregated API server together."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from nicplug import __version__
+from nicplug.api_settings import ApiSettings
+from nicplug.apiserver.calls import GROUP, VERSIONS, Handlers
+from nicplug.apiserver.certificates import CaBundles, CertificateSource, FileCertificate, SecretCertificate
+from nicplug.apiserver.dispatch import Limits
+from nicplug.apiserver.metrics import RequestMetrics
+from nicplug.apiserver.server import AggregatedApiServer, Binding
+from nicplug.kube.api import ServerApi
+from nicplug.kube.connect import Connection, connect
+from nicplug.obs.http import ObservabilityServer, Probes
+from nicplug.obs.metrics import Metrics
+from nicplug.startup import StartError
+
+log = structlog.get_logger(__name__)
+
+# Makes what is served; gets the API with the rights of the process, not those of a caller.
+MakeHandlers = Callable[[ServerApi], Handlers]
+
+
+def certificate_source(settings: ApiSettings, api: ServerApi) -> CertificateSource:
+    """The files, when they are set, else the Secret."""
+    if settings.tls_cert_file is not None and settings.tls_private_key_file is not None:
+        return FileCertificate(certificate=settings.tls_cert_file, key=settings.tls_private_key_file)
+    bundles = CaBundles(
+        api=api,
+        api_services=tuple(f"{version}.{GROUP}" for version in VERSIONS),
+        namespace=settings.namespace,
+        service=settings.service,
+    )
+    return SecretCertificate(
+        api=api,
+        namespace=settings.namespace,
+        name=settings.certificate_secret,
+        names=(settings.server_name(),),
+        announce=bundles.write,
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+async def run_api(settings: ApiSettings, make_handlers: MakeHandlers) -> None:
+    """Serve until SIGTERM.
+
+    Raises:
+        ConfigError: the API server cannot be found from what was configured.
+        StartError: a port is taken.
+    """
+    metrics = Metrics()
+    connection = await connect(kubeconfig=settings.kubeconfig, on_response=metrics.requested)
+    handlers = make_handlers(connection.api)
+    if not handlers:
+        log.warning("no subresource is served: discovery lists none, and every call is answered with 404")
+    server = AggregatedApiServer(
+        api=connection.api,
+        source=certificate_source(settings, connection.api),
+        handlers=handlers,
+        metrics=RequestMetrics(metrics.registry),
+        limits=Limits(request_seconds=settings.request_seconds, concurrent=settings.concurrent_requests),
+    )
+    probes = Probes(healthy=lambda: "", ready=server.problem)
+    observability = ObservabilityServer(metrics=metrics, probes=probes)
+    try:
+        await _listen(settings, server, observability, connection)
+        await _serve(server, every_seconds=settings.refresh_seconds)
+    finally:
+        await server.stop()
+        await observability.stop()
+        await connection.close()
+        log.info("nicplug api has ended")
+
+
+async def _listen(
+    settings: ApiSettings, server: AggregatedApiServer, observability: ObservabilityServer, connection: Connection
+) -> None:
+    binding = Binding(address=settings.address, port=settings.port)
+    try:
+        metrics_port = await observability.start(address=settings.metrics_address, port=settings.metrics_port)
+        port = await server.start(binding)
+    except OSError as error:
+        raise StartError(f"cannot listen: {error}. Try --port 0 or --metrics-port 0.") from error
+    log.info(
+        "nicplug api serves", version=__version__, api_server=connection.server, port=port, metrics_port=metrics_port
+    )
+
+
+async def _serve(server: AggregatedApiServer, *, every_seconds: float) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(RuntimeError):  # not in the main thread: tests cancel us
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    keeping = asyncio.create_task(server.keep(every_seconds=every_seconds), name="certificates")
+    ending = asyncio.create_task(ended.wait(), name="end")
+    try:
+        await asyncio.wait({keeping, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            keeping.result()
+    finally:
+        keeping.cancel()
+        ending.cancel()

@@ -1,0 +1,70 @@
+"""Settings of `nicplug api`: frozen, validated once, from the environment and the command line."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "NICPLUG_API_"
+
+
+class ApiSettings(BaseSettings):
+    """Every value can be set by an environment variable `NICPLUG_API_<NAME>`; the command line wins."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    kubeconfig: Path | None = None
+    """File to use; None: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
+
+    namespace: str = Field(default="nicplug-system", min_length=1, max_length=63)
+    """Where the Service and the Secret with the serving certificate lie."""
+
+    service: str = Field(default="nicplug-api", min_length=1, max_length=63)
+    """Name of the Service that the APIServices point to."""
+
+    address: str = "0.0.0.0"
+    """Address to serve the API on."""
+
+    port: int = Field(default=8443, ge=0, le=65535)
+    """Port to serve the API on; 0 takes any free one and logs which."""
+
+    certificate_secret: str = Field(default="nicplug-api-certificate", min_length=1, max_length=253)
+    """Secret for the serving certificate and its CA, which are made and renewed by themselves."""
+
+    tls_cert_file: Path | None = None
+    """Serving certificate that somebody else renews, for example cert-manager; needs `tls_private_key_file`."""
+
+    tls_private_key_file: Path | None = None
+    """Key of `tls_cert_file`. Both files are read again when they change."""
+
+    refresh_seconds: float = Field(default=10, ge=0.1, le=300)
+    """How often certificate and front-proxy configuration are read again."""
+
+    concurrent_requests: int = Field(default=400, ge=1)
+    """Requests under way at the same time; more are answered with 429."""
+
+    request_seconds: float = Field(default=30, gt=0, le=300)
+    """Time limit of a request, in which its body must have come."""
+
+    metrics_port: int = Field(default=8080, ge=0, le=65535)
+    """Port of /metrics, /healthz and /readyz without TLS; 0 takes any free one and logs which."""
+
+    metrics_address: str = "0.0.0.0"
+    """Address to serve them on."""
+
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    """Lowest level that is logged."""
+
+    log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
+    """`json` lines, `console` for people; `auto` looks whether stderr is a terminal."""
+
+    @model_validator(mode="after")
+    def _both_files(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
+            raise ValueError("tls_cert_file and tls_private_key_file must be set together")
+        return self
+
+    def server_name(self) -> str:
+        """The name by which the API server verifies the serving certificate."""
+        return f"{self.service}.{self.namespace}.svc"
