@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ _LONGEST_YAML = 64 * 1024
 
 
 class BadBody(ValueError):
-    """The body cannot be read as an object; the text says why, without quoting it."""
+    """The body is neither JSON nor YAML; the text says why in one line."""
 
 
 def refuse_type(*, content_type: str, content_encoding: str) -> Status | None:
@@ -72,24 +73,22 @@ async def read(chunks: AsyncIterator[bytes], *, limit: int, budget: BodyBudget) 
             budget.held -= size
 
 
-def decode(body: bytes) -> dict[str, Any]:
-    """What a body says, JSON or YAML; an empty one says nothing, as KubeVirt reads it.
+def decode(body: bytes) -> Any:
+    """The JSON value that a body holds, written as JSON or YAML; an empty one holds `{}`, as KubeVirt reads it.
+
+    What kind of value it must be is for the handler to say.
 
     Raises:
-        BadBody: it is neither, is no object, or uses what options never need (aliases, deep nesting).
+        BadBody: it is neither, or uses what options never need (aliases, deep nesting).
     """
     if not body.strip():
         return {}
     try:
-        value = _from_json(body) if body.lstrip()[:1] == b"{" else _from_yaml(body)
+        value = _from_json(body)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise BadBody(_first_line(error)) from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise BadBody(f"an object is expected, not {_kind_of(value)}")
-    if _is_deeper(value, _DEEPEST):
-        raise BadBody(f"nested deeper than {_DEEPEST} levels")
+    if not _is_json(value, levels=_DEEPEST):
+        raise BadBody(f"nested deeper than {_DEEPEST} levels, or with values that JSON does not have")
     return value
 
 
@@ -122,25 +121,17 @@ def _from_yaml(body: bytes) -> Any:
     return yaml.load(body, Loader=_Loader)
 
 
-def _is_deeper(value: Any, levels: int) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    if levels == 0:
+def _is_json(value: Any, *, levels: int) -> bool:
+    """YAML has more: dates, sets, keys that are not strings, numbers that are none."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, str | int | None):
         return True
-    inner = value.values() if isinstance(value, dict) else value
-    return any(_is_deeper(item, levels - 1) for item in inner)
-
-
-def _kind_of(value: Any) -> str:
-    match value:
-        case dict():
-            return "one whose keys are not strings"
-        case list():
-            return "a list"
-        case str():
-            return "a string"
-        case _:
-            return "a number or a truth value"
+    if levels == 0 or not isinstance(value, dict | list):
+        return False
+    if isinstance(value, list):
+        return all(_is_json(item, levels=levels - 1) for item in value)
+    return all(isinstance(key, str) and _is_json(item, levels=levels - 1) for key, item in value.items())
 
 
 def _first_line(error: Exception) -> str:

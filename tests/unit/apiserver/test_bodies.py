@@ -1,4 +1,4 @@
-"""Bodies: JSON and YAML, and what looks like them."""
+"""Bodies: the value that they hold, be it JSON or YAML, and what is neither."""
 
 import pytest
 
@@ -14,8 +14,13 @@ from nicplug.apiserver.bodies import BadBody, decode
         (b"{name: a}", {"name": "a"}),
         (b"", {}),
         (b" \n", {}),
-        (b"null", {}),
-        (b"# nothing\n", {}),
+        (b"null", None),
+        (b"# nothing\n", None),
+        (b"[1]", [1]),
+        (b'"text"', "text"),
+        (b"true", True),
+        (b"5", 5),
+        (b"a: 1.5", {"a": 1.5}),
     ],
 )
 def test_bodies_that_are_read(body: bytes, value: object) -> None:
@@ -25,10 +30,10 @@ def test_bodies_that_are_read(body: bytes, value: object) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"[]",
-        b'"text"',
-        b"5",
-        b"true",
+        b"a: 2020-01-01",
+        b"a: .nan",
+        b'{"a": 1e999}',
+        b"a: !!set {b}",
         b"{",
         b'{"a": }}',
         b'{"a": NaN}',
@@ -43,6 +48,7 @@ def test_bodies_that_are_read(body: bytes, value: object) -> None:
         b'{"a":' * 100_000,
         b"a: [" * 1,
         b"--- a\n--- b\n",
+        b"a: " + b"b" * 70_000,
     ],
 )
 def test_bodies_that_are_refused_with_one_line(body: bytes) -> None:
