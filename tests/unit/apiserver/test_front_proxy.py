@@ -1,5 +1,6 @@
 """Who is believed about who is calling: forged headers, forged certificates, and certificates that change."""
 
+import ssl
 from datetime import UTC, datetime
 
 import pytest
@@ -7,6 +8,7 @@ from tests.unit.apiserver.conftest import World
 from tests.unit.apiserver.played import PROXY, SERVER, Authority, Refused, put, trust_data
 
 from nicplug.apiserver.calls import Caller
+from nicplug.apiserver.key_pairs import SwitchingContext
 from nicplug.kube.errors import Unavailable
 
 
@@ -161,3 +163,18 @@ async def test_a_new_serving_certificate_is_served_without_a_restart(world: Worl
 async def test_the_name_of_the_proxy_is_the_common_name_alone(world: World) -> None:
     """Not one of the alternative names, which the CA may sign for others."""
     assert await _is_refused(world, pair=world.proxies.issue("somebody-else", host=f"{PROXY}.invalid"))
+
+
+async def test_neither_old_tls_nor_resumed_sessions_are_served(world: World) -> None:
+    """A resumed session is not verified again; a connection of before TLS 1.2 is not private."""
+    context = world.server.identity.tls.current
+    assert context is not None
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_TICKET
+    assert context.num_tickets == 0
+
+
+def test_before_there_is_a_certificate_nobody_is_served() -> None:
+    """And a handshake that came past the current context would find none."""
+    with pytest.raises(ssl.SSLError, match="no certificate"):
+        SwitchingContext().wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)

@@ -163,12 +163,20 @@ async def test_who_may_not_is_told_as_the_api_server_tells_it(world: World) -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(Unavailable("no answer"), 503), (Throttled("slow down"), 503), (Denied("cannot create"), 500)]
+    ("error", "code", "message"),
+    [
+        (Unavailable("no answer"), 503, "does not answer"),
+        (Throttled("slow down"), 503, "does not answer"),
+        (Denied("cannot create"), 500, "may not ask"),
+    ],
 )
-async def test_without_an_answer_about_access_nobody_may(world: World, error: Exception, code: int) -> None:
+async def test_without_an_answer_about_access_nobody_may(
+    world: World, error: Exception, code: int, message: str
+) -> None:
     world.api.fails["subjectaccessreviews"] = error  # type: ignore[assignment]
     answer = await world.ask(put())
     assert (answer.code, answer.json()["code"]) == (code, code)
+    assert message in answer.json()["message"]
     assert ("retry-after" in answer.headers) == (code == 503)
     assert not world.recorder.calls
 
