@@ -1,0 +1,88 @@
+"""`nicplug api` as a process: what it logs, what its probes say, how it ends."""
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.user import User
+from tests.integration.waiting import until
+
+from nicplug_sandbox.controlplane import ControlPlane
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(slots=True)
+class ApiProcess:
+    """A running process and its log of JSON lines."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def line(self, event: str) -> dict[str, Any] | None:
+        """The first line of an event."""
+        lines = (json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{"))
+        return next((line for line in lines if line["event"] == event), None)
+
+
+def _start(log: Path, *options: str) -> ApiProcess:
+    command = [sys.executable, "-m", "nicplug", "api", "--log-format", "json", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent)
+    return ApiProcess(process, log)
+
+
+def _get(url: str) -> tuple[int, str]:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(url, timeout=10, context=context) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.fixture
+def api(control_plane: ControlPlane, tmp_path: Path) -> Iterator[ApiProcess]:
+    admin = User(kubeconfig=control_plane.kubeconfig, namespace="default")
+    code, answer = admin.request("POST", "/api/v1/namespaces", {"metadata": {"name": "nicplug-system"}})
+    assert code in (201, 409), answer
+    options = ["--kubeconfig", str(control_plane.kubeconfig), "--port", "0", "--metrics-port", "0"]
+    started = _start(tmp_path / "api.log", *options)
+    yield started
+    started.process.kill()
+    started.process.wait()
+
+
+def test_it_serves_becomes_ready_and_ends_when_it_is_asked_to(api: ApiProcess) -> None:
+    serving = until(lambda: api.line("nicplug api serves"))
+    metrics, secure = f"http://127.0.0.1:{serving['metrics_port']}", f"https://127.0.0.1:{serving['port']}"
+    until(lambda: _get(f"{metrics}/readyz") == (200, "ok"))
+    assert _get(f"{secure}/readyz") == (200, "ok")
+    assert _get(f"{secure}/apis")[0] == 401
+    assert 'nicplug_subresource_requests_total{code="401",subresource=""} 1.0' in _get(f"{metrics}/metrics")[1]
+    api.process.terminate()
+    assert api.process.wait(timeout=20) == 0
+    assert api.line("nicplug api has ended")
+    assert "Traceback" not in api.log.read_text()
+    assert "PRIVATE KEY" not in api.log.read_text()
+
+
+def test_a_port_that_is_taken_is_one_line(api: ApiProcess, control_plane: ControlPlane, tmp_path: Path) -> None:
+    serving = until(lambda: api.line("nicplug api serves"))
+    options = ["--kubeconfig", str(control_plane.kubeconfig), "--port", str(serving["port"]), "--metrics-port", "0"]
+    second = _start(tmp_path / "second.log", *options)
+    assert second.process.wait(timeout=60) == 1
+    text = second.log.read_text()
+    assert "cannot listen" in text
+    assert "Traceback" not in text
