@@ -171,7 +171,8 @@ async def test_requests_under_way_end_before_the_server_does(world: World) -> No
     asking = asyncio.create_task(world.ask(put()))
     await world.recorder.heard()
     stopping = asyncio.create_task(world.server.stop())
-    await asyncio.sleep(0.05)
+    # Longer than aiohttp's own end would wait for them.
+    await asyncio.sleep(1.5)
     with pytest.raises(Refused):
         await world.client()
     world.recorder.gate.set()
