@@ -65,7 +65,7 @@ def api(control_plane: ControlPlane, tmp_path: Path) -> Iterator[ApiProcess]:
 
 
 def test_it_serves_becomes_ready_and_ends_when_it_is_asked_to(api: ApiProcess) -> None:
-    serving = until(lambda: api.line("nicplug api serves"))
+    serving = until(lambda: api.line("nicplug api serves")) or {}
     metrics, secure = f"http://127.0.0.1:{serving['metrics_port']}", f"https://127.0.0.1:{serving['port']}"
     until(lambda: _get(f"{metrics}/readyz") == (200, "ok"))
     assert _get(f"{secure}/readyz") == (200, "ok")
@@ -79,7 +79,7 @@ def test_it_serves_becomes_ready_and_ends_when_it_is_asked_to(api: ApiProcess) -
 
 
 def test_a_port_that_is_taken_is_one_line(api: ApiProcess, control_plane: ControlPlane, tmp_path: Path) -> None:
-    serving = until(lambda: api.line("nicplug api serves"))
+    serving = until(lambda: api.line("nicplug api serves")) or {}
     options = ["--kubeconfig", str(control_plane.kubeconfig), "--port", str(serving["port"]), "--metrics-port", "0"]
     second = _start(tmp_path / "second.log", *options)
     assert second.process.wait(timeout=60) == 1
