@@ -174,7 +174,7 @@ def test_two_appliers_each_keep_their_nics(kubectl: Kubectl) -> None:
 
 
 def test_a_status_that_is_applied_has_one_owner_and_patches_leave_the_rest(kubectl: Kubectl) -> None:
-    """An owner for each member of each row made every write a third dearer; who applies nothing is not told apart."""
+    """An owner for each member of each row made every write dearer; patches of others keep what they do not name."""
     kubectl.create(vmi())
     head = {key: vmi()[key] for key in ("apiVersion", "kind", "metadata")}
     record = {"name": "blue", "operation": "Plug", "path": "Dynamic", "phase": "Ready"}

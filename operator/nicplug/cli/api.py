@@ -7,8 +7,11 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from nicplug.cli.problems import setting_problems
 
-@click.command()
+
+# Hidden while no subresource has a handler.
+@click.command(hidden=True)
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="File to use; in a pod: the service account.")
 @click.option("--namespace", help="Where the Service and the certificate's Secret lie.")
 @click.option("--service", help="Service that the APIServices point to.")
@@ -29,8 +32,9 @@ def api(**options: Any) -> None:
     try:
         settings = ApiSettings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise click.ClickException(f"bad settings (options or {PREFIX}* variables): {problems}") from error
+        raise click.ClickException(
+            f"bad settings (options or {PREFIX}* variables): {setting_problems(error)}"
+        ) from error
     configure_logging(level=settings.log_level, format_=settings.log_format)
     try:
         # What is served is given here, and nowhere else.

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from nicplug import __version__
 from nicplug.cli.api import api
+from nicplug.cli.problems import setting_problems
 
 
 class LazySandbox(click.Group):
@@ -66,8 +67,9 @@ def run(**options: Any) -> None:
     try:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise click.ClickException(f"bad settings (options or NICPLUG_* variables): {problems}") from error
+        raise click.ClickException(
+            f"bad settings (options or NICPLUG_* variables): {setting_problems(error)}"
+        ) from error
     configure_logging(level=settings.log_level, format_=settings.log_format)
     _warn_of_unknown_variables()
     try:
@@ -80,7 +82,7 @@ def run(**options: Any) -> None:
 
 
 def _leave_out_rich() -> None:
-    """structlog imports rich for traces with frames, which nicplug does not print: a tenth of a replica's memory."""
+    """structlog imports rich for traces with frames, which nicplug does not print: some MiB of every replica."""
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
 
 

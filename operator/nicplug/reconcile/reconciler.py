@@ -115,7 +115,7 @@ class Reconciler:
         refusal = Refusal(reason=error.reason, message=str(error), requests=attempt.requests)
         is_news = self.memory.refusal(key, generation=attempt.generation) != refusal
         self.memory.refuse(key, refusal, generation=attempt.generation, seconds=seconds)
-        if is_news and not attempt.requests:  # these are told when they end
+        if is_news and not attempt.requests:  # these are reported when they end
             self._announce_refusal(view, attempt, error)
         return is_news
 

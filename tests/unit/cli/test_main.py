@@ -126,7 +126,7 @@ except SystemExit:
 
 
 def test_the_operator_imported_rich_for_traces_that_it_does_not_print(tmp_path: Path) -> None:
-    """A tenth of a replica's memory."""
+    """Some MiB of every replica."""
     assert importlib.util.find_spec("rich") is not None, "else nothing could import it"
     done = _python("-c", RUN_AND_LIST_MODULES, str(tmp_path / "none"))
     imported = set(done.stdout.split())
