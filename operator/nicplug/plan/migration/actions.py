@@ -21,7 +21,7 @@ from nicplug.plan.migration.timeouts import NODE_AGENT_PATIENCE, agent_deadline
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.launcher_pod import target_pod_key
-from nicplug.plan.vmi.own_pods import announce_taken_name, around_creation, leftovers, record_of, waits_for_record
+from nicplug.plan.vmi.own_pods import announce_taken_name, discard, leftovers, record_of, waits_for_record
 from nicplug.plan.vmi.state_patches import mark_failed
 from nicplug.plan.vmi.stray_pods import announce_leftover
 
@@ -68,13 +68,13 @@ def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effe
     migration, unrecorded = facts.migration, leftover_targets(view, facts)
     if waits_for_record(view, unrecorded, now=now) is not None:
         return Effects()
-    before, after = around_creation(view, unrecorded)
+    deletions = discard(view, unrecorded)
     create = create_target_pod(view, facts.vmi)
     wanted = target_pod_key(facts.vmi, migration_uid=migration.uid)
     return Effects(
-        actions=(*before, create, *after),
+        actions=(*deletions, create),
         announcements=(
-            *map(announce_leftover, unrecorded),
+            *(announce_leftover(pod) for pod in unrecorded if pod.uid in view.unrecorded),
             normal("SuccessfulCreate", f"Created migration target pod {create.key.name}"),
             *announce_taken_name(create, wanted, about=Subject.MIGRATION),
         ),

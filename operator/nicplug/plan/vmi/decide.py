@@ -44,7 +44,7 @@ from nicplug.plan.vmi.migration_required import with_migration_required
 from nicplug.plan.vmi.moving import is_moving, target_pod
 from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
 from nicplug.plan.vmi.outdated_attachments import announce_outdated_attachments
-from nicplug.plan.vmi.own_pods import announce_taken_name, around_creation, leftovers, taken_names, waits_for_record
+from nicplug.plan.vmi.own_pods import announce_taken_name, discard, leftovers, taken_names, waits_for_record
 from nicplug.plan.vmi.phase import decide_phase
 from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.pod_networks import (
@@ -126,12 +126,15 @@ def _plan_new_pod(view: VmiView, *, now: datetime) -> Plan:
 
 
 def _delete_leftovers(view: VmiView, pods: Sequence[LauncherPod], plan: Plan) -> Plan:
-    """While another one is made, and only while nobody has recorded one of them."""
+    """Before another one is made, and only while nobody has recorded one of them."""
     vmi = view.vmi
     check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
-    before, after = around_creation(view, pods, unrecorded_of=vmi.uid)
-    told = (*map(announce_leftover, pods), *plan.announcements)
-    return replace(plan, actions=(check, *before, *plan.actions, *after), announcements=told)
+    deletions = discard(view, pods, unrecorded_of=vmi.uid)
+    uids = {item.uid for item in deletions}
+    announced = (announce_leftover(pod) for pod in pods if pod.uid in uids)
+    return replace(
+        plan, actions=(check, *deletions, *plan.actions), announcements=(*announced, *plan.announcements)
+    )
 
 
 def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan:

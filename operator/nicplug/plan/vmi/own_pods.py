@@ -192,18 +192,20 @@ def leftovers(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> tup
     return tuple(pod for pod in view.foreign_pods if not pod.deleting and may_be_made_by_nicplug(pod, vmi))
 
 
-def around_creation(
+def discard(
     view: VmiView | MigrationView, pods: Sequence[LauncherPod], *, unrecorded_of: str = ""
-) -> tuple[list[Delete], list[Delete]]:
-    """The deletions of leftovers: those that come before another pod is made, and those that come after.
+) -> tuple[Delete, ...]:
+    """The deletions of leftovers that were given time, before another pod is made: they take up the room it needs.
 
-    Those that were given time may be nicplug's own, and take up the room that the new one needs. The others would
-    keep it from being made, if somebody makes one after the other.
+    The others stay, so that someone who makes one after the other does not delay a start. One of them may be of a
+    leader that is about to record it, and start the guest in it: they go when the status names the pod that counts.
+    A pod that has become ready since has another resourceVersion, and is kept.
     """
-    deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, unrecorded_of=unrecorded_of) for pod in pods]
-    return [item for item in deletions if item.uid in view.unrecorded], [
-        item for item in deletions if item.uid not in view.unrecorded
-    ]
+    return tuple(
+        Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, version=pod.resource_version, unrecorded_of=unrecorded_of)
+        for pod in pods
+        if pod.uid in view.unrecorded
+    )
 
 
 def waits_for_record(view: VmiView | MigrationView, pods: Sequence[LauncherPod], *, now: datetime) -> datetime | None:
