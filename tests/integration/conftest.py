@@ -174,7 +174,31 @@ def _configuration(body: Json) -> Json:
 @pytest.fixture
 def without_controller(sandbox: Sandbox) -> Iterator[None]:
     """No dynamic networks controller on node02."""
+    with no_controller_on(sandbox, "node02"):
+        yield
+
+
+@pytest.fixture
+def without_controllers(sandbox: Sandbox) -> Iterator[None]:
+    """No dynamic networks controller anywhere."""
+    with no_controller_on(sandbox, "node01", "node02"):
+        yield
+
+
+@contextlib.contextmanager
+def no_controller_on(sandbox: Sandbox, *nodes: str) -> Iterator[None]:
+    """Waits, both ways, for the DaemonSet, which follows the annotation of a node after a moment."""
     admin = sandbox.user("")
-    admin.merge("nodes", "node02", {"metadata": {"annotations": {CONTROLLER: "absent"}}})
+    for node in nodes:
+        admin.merge("nodes", node, {"metadata": {"annotations": {CONTROLLER: "absent"}}})
+    until(lambda: nodes_with_controller(sandbox).isdisjoint(nodes))
     yield
-    admin.merge("nodes", "node02", {"metadata": {"annotations": {CONTROLLER: None}}})
+    for node in nodes:
+        admin.merge("nodes", node, {"metadata": {"annotations": {CONTROLLER: None}}})
+    until(lambda: nodes_with_controller(sandbox).issuperset(nodes))
+
+
+def nodes_with_controller(sandbox: Sandbox) -> set[str]:
+    """Where a pod of the dynamic networks controller is."""
+    pods = sandbox.user("kube-system").items("pods", selector="app=dynamic-networks-controller")
+    return {pod["spec"].get("nodeName", "") for pod in pods}

@@ -44,13 +44,6 @@ def set_node(sandbox: Sandbox) -> Iterator[SetNode]:
         admin.merge("nodes", node, {"spec": {"unschedulable": None}})
 
 
-@pytest.fixture
-def without_controllers(set_node: SetNode) -> None:
-    """No dynamic networks controller anywhere."""
-    for node in NODES:
-        set_node(node, dynamic_networks_controller="absent")
-
-
 def kubectl_of(user: User) -> Kubectl:
     return Kubectl(kubeconfig=user.kubeconfig, namespace=user.namespace)
 

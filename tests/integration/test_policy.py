@@ -9,7 +9,6 @@ from tests.integration.user import VM, Json, User, plug, vm
 from tests.integration.waiting import until
 
 BLOCK = "spec.configuration.network.hotplug"
-CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
 
 REFUSED = [
     pytest.param({"dynamicPath": "Sometimes"}, "dynamicPath", '"Auto", "Always", "Never"', id="dynamicPath"),
@@ -38,20 +37,6 @@ REFUSED = [
 
 
 @pytest.fixture
-def no_controller(sandbox: Sandbox) -> Iterator[None]:
-    """No dynamic networks controller on any node."""
-    admin = sandbox.user("")
-    nodes = [item["metadata"]["name"] for item in admin.items("nodes")]
-    for node in nodes:
-        admin.merge("nodes", node, {"metadata": {"annotations": {CONTROLLER: "absent"}}})
-    until(lambda: not _controller_pods(sandbox))
-    yield
-    for node in nodes:
-        admin.merge("nodes", node, {"metadata": {"annotations": {CONTROLLER: None}}})
-    until(lambda: len(_controller_pods(sandbox)) == len(nodes))
-
-
-@pytest.fixture
 def without_rights(sandbox: Sandbox) -> Iterator[None]:
     """An operator that must not read DaemonSets and nodes."""
     admin = sandbox.user("")
@@ -71,10 +56,6 @@ def without_rights(sandbox: Sandbox) -> Iterator[None]:
 def _patch_rules(admin: User, role: str, rules: list[Json]) -> None:
     code, answer = admin.request("PATCH", role, {"rules": rules}, content_type="application/merge-patch+json")
     assert code == 200, answer
-
-
-def _controller_pods(sandbox: Sandbox) -> list[Json]:
-    return sandbox.user("kube-system").items("pods", selector="app=dynamic-networks-controller")
 
 
 def annotated(name: str, **annotations: str) -> Json:
@@ -134,7 +115,7 @@ def test_an_annotation_that_is_not_understood_is_a_condition_and_one_event(user:
     until(lambda: not problem(user))
 
 
-@pytest.mark.usefixtures("unharmed", "no_controller")
+@pytest.mark.usefixtures("unharmed", "without_controllers")
 def test_the_cluster_s_never_migrate_holds_for_every_vm_until_it_is_taken_back(
     user: User, set_policy: SetPolicy
 ) -> None:
@@ -170,7 +151,7 @@ def test_a_vm_overrides_the_path_that_the_cluster_sets(user: User, set_policy: S
     user.until_ready("b", "blue")
 
 
-@pytest.mark.usefixtures("unharmed", "no_controller")
+@pytest.mark.usefixtures("unharmed", "without_controllers")
 def test_the_controller_is_what_the_policy_says_it_is(user: User, set_policy: SetPolicy) -> None:
     def named(**finder: Any) -> None:
         set_policy(dynamicController=finder, migration="Never")
@@ -193,7 +174,7 @@ def test_the_controller_is_what_the_policy_says_it_is(user: User, set_policy: Se
     until(lambda: told().startswith("the cluster has no dynamic networks controller"))
 
 
-@pytest.mark.usefixtures("no_controller")
+@pytest.mark.usefixtures("without_controllers")
 def test_what_must_not_be_read_is_said_and_the_deadline_decides(user: User, without_rights: None) -> None:
     """Nobody can tell the operator that there is no controller, nor which nodes there are."""
     user.create(VM, annotated("a", dynamic_timeout="3s"))

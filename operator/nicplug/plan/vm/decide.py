@@ -35,7 +35,7 @@ from nicplug.plan.vm.run_strategy import (
     decide,
     situation_of,
 )
-from nicplug.plan.vm.start import start_vmi
+from nicplug.plan.vm.start import delete_earlier_revisions, start_vmi
 from nicplug.plan.vm.start_backoff import start_failure
 from nicplug.plan.vm.status import plan_vm_status
 
@@ -70,7 +70,9 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
         return Plan(actions=requests.actions, requests=requests.carried_out)
     if actions := live_changes(view, situation.vmi):
         return Plan(actions=tuple(actions))
-    return _plan_status(view, situation, decision, requests=requests, now=now)
+    plan = _plan_status(view, situation, decision, requests=requests, now=now)
+    # Last: they are in nobody's way.
+    return replace(plan, actions=(*plan.actions, *delete_earlier_revisions(view, situation.vmi)))
 
 
 def own_vmi(view: VmView) -> VirtualMachineInstance | None:

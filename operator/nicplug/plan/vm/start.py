@@ -7,7 +7,7 @@ from typing import Any
 
 from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import RevisionKey, VmiKey
-from nicplug.model.metadata import mapping
+from nicplug.model.metadata import mapping, text
 from nicplug.model.names import (
     KUBEVIRT_API_VERSION,
     TEMPLATE_INTERFACES_ANNOTATION,
@@ -22,25 +22,37 @@ from nicplug.model.networks import Binding
 from nicplug.model.origin import render_origin
 from nicplug.model.revision import revision_name
 from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Create, Delete, Kind
 from nicplug.plan.views import VmView
 
 
 def start_vmi(view: VmView, *, paused: bool) -> list[Action]:
-    """The revision, unless it exists; then the VMI; then the revisions of earlier starts go.
+    """The revision, unless it exists; then the VMI.
 
-    The revision first: a VMI whose beginnings nobody knows could not be compared with its VM. The old ones last:
-    they are in nobody's way, and the guest must not wait for them.
+    The revision first: a VMI whose beginnings nobody knows could not be compared with its VM.
 
     Args:
         paused: the guest waits for a person to go on.
     """
     name = revision_name(vm_uid=view.vm.uid, generation=view.vm.generation)
-    old = sorted((item for item in view.revisions if item.key.name != name), key=lambda item: item.key)
-    has_revision = len(old) < len(view.revisions)
+    has_revision = any(item.key.name == name for item in view.revisions)
     actions: list[Action] = [] if has_revision else [_create_revision(view.vm, name)]
-    actions.append(_create_vmi(view, paused=paused))
-    return [*actions, *(Delete(kind=Kind.REVISION, key=item.key, uid=item.uid) for item in old)]
+    return [*actions, _create_vmi(view, paused=paused)]
+
+
+def delete_earlier_revisions(view: VmView, vmi: VirtualMachineInstance | None) -> list[Delete]:
+    """The revisions of earlier starts, once the VMI tells in its status which one it was started from.
+
+    Not with the start: another leader may have started the VMI at the same time, from an earlier revision than ours.
+    Later ones stay: they may be of a VMI that has not been heard of yet.
+    """
+    named = text(vmi.read_status().get("virtualMachineRevisionName")) if vmi is not None else ""
+    current = next((item for item in view.revisions if item.key.name == named), None)
+    if current is None or len(view.revisions) == 1:
+        return []
+    old = [item for item in view.revisions if item.vm_generation < current.vm_generation]
+    return [Delete(kind=Kind.REVISION, key=item.key, uid=item.uid) for item in sorted(old, key=lambda item: item.key)]
 
 
 def _create_revision(vm: VirtualMachine, name: str) -> Create:

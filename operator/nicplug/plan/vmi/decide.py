@@ -132,9 +132,7 @@ def _delete_leftovers(view: VmiView, pods: Sequence[LauncherPod], plan: Plan) ->
     deletions = discard(view, pods, unrecorded_of=vmi.uid)
     uids = {item.uid for item in deletions}
     announced = (announce_leftover(pod) for pod in pods if pod.uid in uids)
-    return replace(
-        plan, actions=(check, *deletions, *plan.actions), announcements=(*announced, *plan.announcements)
-    )
+    return replace(plan, actions=(check, *deletions, *plan.actions), announcements=(*announced, *plan.announcements))
 
 
 def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan:
