@@ -8,7 +8,7 @@ from nicplug.cache.caches import Caches
 from nicplug.cache.lost_migrations import has_lost_migration
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.hotplug_policy import HotplugPolicy, OverridingObject, overridden
-from nicplug.model.keys import MigrationKey, VmiKey, VmKey
+from nicplug.model.keys import MigrationKey, PodKey, VmiKey, VmKey
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
@@ -17,6 +17,7 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.views import MigrationView, PlanSettings, Refusal, VmiView, VmView
 from nicplug.plan.vmi.active_pod import known_pods
+from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
 from nicplug.plan.vmi.own_pods import has_no_record, sort_out
 from nicplug.reconcile.memory import Memory
 
@@ -78,7 +79,7 @@ class Gatherer:
         vm, migrations, records = self._owner(vmi), self.caches.migrations_of(key), launchers.records_of(vmi)
         pods, foreign = sort_out(vmi, launchers.of(vmi), migrations=migrations, records=records)
         if foreign and vmi.is_unprocessed:
-            self._note_unrecorded(foreign, needed_by=vmi.uid, migration_uid="")
+            self._note_foreign(foreign, first=launcher_pod_key(vmi), needed_by=vmi.uid, migration_uid="")
         return VmiView(
             vmi=vmi,
             pods=pods,
@@ -116,8 +117,9 @@ class Gatherer:
         launchers = self.caches.launchers
         owned, records = (launchers.of(vmi), launchers.records_of(vmi)) if vmi is not None else ((), ())
         pods, foreign = sort_out(vmi, owned, migrations=migrations, records=records) if vmi is not None else ((), ())
-        if foreign and migration.target_pod is None:
-            self._note_unrecorded(foreign, needed_by=migration.uid, migration_uid=migration.uid)
+        if foreign and vmi is not None and migration.target_pod is None:
+            first = target_pod_key(vmi, migration_uid=migration.uid)
+            self._note_foreign(foreign, first=first, needed_by=migration.uid, migration_uid=migration.uid)
         return MigrationView(
             migration=migration,
             vmi=vmi,
@@ -138,11 +140,18 @@ class Gatherer:
             report_pending_since=self.memory.pending_since(key),
         )
 
-    def _note_unrecorded(self, pods: Iterable[LauncherPod], *, needed_by: str, migration_uid: str) -> None:
-        """Those that were heard of before the object that needs them; from now on they are given time."""
+    def _note_foreign(self, pods: Iterable[LauncherPod], *, first: PodKey, needed_by: str, migration_uid: str) -> None:
+        """Those that were heard of before the object that needs them; from now on they are given time.
+
+        Their names stay taken when they are gone: a POST whose answer got lost has to meet its pod when it is repeated.
+        """
+        made, now = self.caches.launchers.made, self.memory.clock()
         for pod in pods:
-            if pod.made_with and pod.migration_uid == migration_uid:
-                self.caches.launchers.made.note_unrecorded(pod.uid, needed_by=needed_by, now=self.memory.clock())
+            is_like_ours = bool(pod.made_with) and pod.migration_uid == migration_uid
+            if is_like_ours:
+                made.note_unrecorded(pod.uid, needed_by=needed_by, now=now)
+            if pod.key == first or (is_like_ours and pod.uid in made.unrecorded(needed_by)):
+                made.note_taken(pod.key, needed_by=needed_by)
 
     def _start_failures(self, pods: Iterable[LauncherPod]) -> tuple[PodFailure, ...]:
         failures = (self.caches.pod_failures.to_start(pod.uid) for pod in pods)

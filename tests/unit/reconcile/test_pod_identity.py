@@ -133,6 +133,32 @@ async def test_a_pod_whose_answer_was_lost_is_replaced_not_believed() -> None:
     assert lost["metadata"]["uid"] not in status["activePods"]
 
 
+@pytest.mark.parametrize("annotations", [DIGEST, {}], ids=["may be ours", "is foreign"])
+async def test_a_lost_answer_makes_no_second_pod_when_the_first_name_has_become_free(annotations: Json) -> None:
+    """Found by the simulation: the repeated POST went to the first name again, and two pods ran."""
+    bench = Starting()
+    bench.squat(labels=LABELS, annotations=annotations)
+    bench.watch()
+    assert bench.reconciler.gatherer.vmi_view(VMI) is not None
+    bench.cluster.pass_time(6)
+
+    def lose_answer_to_creation() -> None:
+        if bench.cluster.made:
+            raise Unavailable("time-out after the write")
+
+    bench.api.after = [lose_answer_to_creation] * 3
+    with pytest.raises(Unavailable):
+        await bench.reconciler.reconcile(VMI)
+    bench.api.after = []
+    if any(item["metadata"]["name"] == bench.name for item in bench.cluster.all(PODS)):
+        bench.cluster.delete(PODS, bench.name, by="tenant")
+    ended = [body for plural, change, body in bench.cluster.history if (plural, change) == (PODS, "DELETED")]
+    bench.caches.forget(CachedKind.POD, ended[-1])  # and no line of the pod whose answer was lost
+    with pytest.raises(Stale):
+        await bench.reconciler.reconcile(VMI)
+    assert len(bench.cluster.all(PODS)) == 1
+
+
 async def test_a_pod_whose_maker_died_before_its_record_is_replaced() -> None:
     first = Starting()
     await first.reconciler.reconcile(VMI)

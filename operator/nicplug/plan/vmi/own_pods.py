@@ -199,10 +199,9 @@ def discard(
 
     The others stay, so that someone who makes one after the other does not delay a start. One of them may be of a
     leader that is about to record it, and start the guest in it: they go when the status names the pod that counts.
-    A pod that has become ready since has another resourceVersion, and is kept.
     """
     return tuple(
-        Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, version=pod.resource_version, unrecorded_of=unrecorded_of)
+        Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, unrecorded_of=unrecorded_of)
         for pod in pods
         if pod.uid in view.unrecorded
     )

@@ -248,12 +248,6 @@ class TestStart:
         assert [type(action) for action in plan.actions] == [CheckUnchanged, Create]
         assert [item.reason for item in plan.announcements] == ["SuccessfulCreate", "ForeignPod"]
 
-    def test_one_that_has_become_ready_since_is_not_deleted(self) -> None:
-        left = pod(uid=EVIL, annotations={**DIGEST})
-        plan = plan_vmi(vmi_view(vmi(phase=""), foreign=[left], unrecorded={EVIL: NOW}), now=later(5))
-        (delete,) = [item for item in plan.actions if isinstance(item, Delete)]
-        assert delete.version == int(left["metadata"]["resourceVersion"])
-
 
 def _with(view: VmiView, **settings: Any) -> VmiView:
     return replace(view, settings=replace(view.settings, **settings))
