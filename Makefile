@@ -2,9 +2,9 @@
 # in the user's cache directory. Nothing is installed into the system, and a second run needs no network.
 
 PYTHON ?= python3
-# Test processes side by side, one more than the smallest machine has cores, as tests wait more than they work. Each that
+# Test processes side by side, twice what the smallest machine has of cores, as tests wait more than they work. Each that
 # needs one starts a control plane of its own (about 700 MB).
-WORKERS ?= 3
+WORKERS ?= 4
 # More arguments for pytest, the demo or the bench: make test ARGS='-k annotation', make demo ARGS=--keep
 ARGS ?=
 
