@@ -127,7 +127,7 @@ def test_a_kubevirt_cr_in_a_tenant_s_namespace_changes_nothing_and_is_told_why(
     until(lambda: said(operator, "KubeVirt CR has no effect"))
     line = said(operator, "KubeVirt CR has no effect")[-1]
     assert line["kubevirt"] == f"{user.namespace}/second"
-    assert f"NICPLUG_KUBEVIRT_NAMESPACE={user.namespace}" in line["remedy"]
+    assert line["remedy"].startswith("delete it if a tenant made it")
     until(lambda: [item for item in user.items("events") if item["reason"] == "KubeVirtIgnored"])
     user.change(VM, "a", plug("blue"))
     user.until_ready("a", "blue")

@@ -311,7 +311,8 @@ class Caches:
         config = self.config()
         self.multus.look_in(self.trusted_namespaces())
         finder = config.controller_finder if config is not None else ControllerFinder()
-        self.controllers.look_for(finder, namespaces=self.trusted_namespaces())
+        by_default = config is None or config.trusts_by_default
+        self.controllers.look_for(finder, namespaces=self.trusted_namespaces(), by_default=by_default)
         return self.all_keys()
 
 

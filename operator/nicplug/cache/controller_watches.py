@@ -16,7 +16,7 @@ from nicplug.cache.dynamic_controllers import MOST_FOLLOWED, DynamicControllers
 from nicplug.cache.optional_kinds import watch_controller_pods, watch_daemon_sets
 from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.kube.api import WatchingApi
-from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES, TRUSTED_NAMESPACES_FIELD
+from nicplug.model.trusted_namespaces import TRUSTED_NAMESPACES_FIELD
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 _Open = dict[str, tuple[OptionalWatch, asyncio.Task[None]]]
 
 _NONE_FOUND_REMEDY = (
-    "deploy it in a trusted namespace, or add its namespace to "
+    "NICs arrive by migration; to plug them in place, deploy it in a trusted namespace, or add its namespace to "
     f"{TRUSTED_NAMESPACES_FIELD} of the KubeVirt CR, if no tenant may create DaemonSets there"
 )
 _BY_DEFAULT_REMEDY = (
@@ -88,8 +88,7 @@ class ControllerWatches:
         self._reported = (found, ignored, by_default)
         if not found:
             trusted = sorted(self.controllers.namespaces())
-            tell = log.warning if self.controllers.is_named_by_policy() else log.info
-            tell("no dynamic networks controller found", trusted_namespaces=trusted, remedy=_NONE_FOUND_REMEDY)
+            log.warning("no dynamic networks controller found", trusted_namespaces=trusted, remedy=_NONE_FOUND_REMEDY)
         elif ignored:
             log.warning(
                 "too many dynamic networks controllers; the oldest are followed",
@@ -108,6 +107,6 @@ class ControllerWatches:
 
     def _trusted_by_default(self) -> tuple[str, ...]:
         """Where controllers were found by the default list alone; nobody but an admin can create in kube-system."""
-        if self.controllers.namespaces().keys() != {*DEFAULT_TRUSTED_NAMESPACES}:
+        if not self.controllers.trusts_by_default():
             return ()
         return tuple(sorted({item.key.namespace for item in self.controllers.controllers()} - {"kube-system"}))

@@ -151,6 +151,7 @@ class DynamicControllers:
     on_found: Callable[[], None] = lambda: None
     _finder: ControllerFinder = field(default_factory=ControllerFinder)
     _namespaces: dict[str, NamespaceDaemonSets] = field(default_factory=dict)
+    _by_default: bool = True
     _controllers: tuple[DaemonSet, ...] = ()
     _pods: dict[str, ControllerPods] = field(default_factory=dict)
 
@@ -172,9 +173,9 @@ class DynamicControllers:
         """The DaemonSets of every trusted namespace have been read."""
         return all(item.by_uid is not None for item in self._namespaces.values())
 
-    def is_named_by_policy(self) -> bool:
-        """The cluster admin says which DaemonSet it is."""
-        return self._finder != ControllerFinder()
+    def trusts_by_default(self) -> bool:
+        """The cluster admin has not named the trusted namespaces."""
+        return self._by_default
 
     def namespaces(self) -> dict[str, NamespaceDaemonSets]:
         """The trusted namespaces, with what takes in their DaemonSets."""
@@ -192,12 +193,17 @@ class DynamicControllers:
         """The pods of a controller that is followed; None for any other DaemonSet."""
         return self._pods.get(uid)
 
-    def look_for(self, finder: ControllerFinder, *, namespaces: Iterable[str]) -> None:
-        """Take in by what the controller is known, and in which namespaces, from the KubeVirt CR."""
+    def look_for(self, finder: ControllerFinder, *, namespaces: Iterable[str], by_default: bool = False) -> None:
+        """Take in by what the controller is known, and in which namespaces, from the KubeVirt CR.
+
+        Args:
+            by_default: the cluster admin has not named the namespaces.
+        """
         names = tuple(namespaces)
-        if finder == self._finder and set(names) == self._namespaces.keys():
+        known = (self._finder, set(self._namespaces), self._by_default)
+        if known == (finder, set(names), by_default):
             return
-        self._finder = finder
+        self._finder, self._by_default = finder, by_default
         self._trust(names)
         self._find(is_news=True)
 

@@ -14,12 +14,18 @@ from nicplug.cache.optional_kinds import watch_multus_config
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.kube.api import WatchingApi
 from nicplug.model.multus_config import MultusConfig, MultusFindings, findings_of, parse_multus_config
-from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
+from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES, TRUSTED_NAMESPACES_FIELD
 
 log = structlog.get_logger(__name__)
 
 MOST_NAMESPACES = 8
 """Each costs a connection that is open all the time; Multus's own namespace is to be among the first ones."""
+
+_REMEDY = (
+    "grant the operator get, list and watch of the ConfigMap of Multus's daemon, and name its namespace in "
+    f"{TRUSTED_NAMESPACES_FIELD} of the KubeVirt CR, if no tenant may create ConfigMaps there; or set nadPolicy to "
+    "SameNamespace, which Multus counts as meanwhile"
+)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
@@ -43,6 +49,7 @@ class MultusConfigs:
     _configs: dict[str, MultusConfig | None] = field(default_factory=dict)
     _unreadable: set[str] = field(default_factory=set)
     _findings: MultusFindings = field(default_factory=MultusFindings)
+    _is_trust_known: bool = False
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -55,14 +62,21 @@ class MultusConfigs:
         return self._findings
 
     def look_in(self, namespaces: Iterable[str]) -> None:
-        """Follow the ConfigMap in these namespaces; what others say does not count any more."""
+        """Follow the ConfigMap in these namespaces.
+
+        What is known stays in force until all of them have been read. Only what the default namespaces said before
+        the cluster admin's list was known is dropped at once: nobody has said that they are trusted.
+        """
         wanted = tuple(namespaces)[:MOST_NAMESPACES]
+        was_trust_known, self._is_trust_known = self._is_trust_known, True
         if wanted == self._namespaces:
             return
         self._namespaces = wanted
         for gone in self._configs.keys() - set(wanted):
             del self._configs[gone]
         self._unreadable &= set(wanted)
+        if not was_trust_known:
+            self._take(MultusFindings())
         self._conclude()
         self.on_namespaces()
 
@@ -75,15 +89,22 @@ class MultusConfigs:
         self._conclude()
 
     def _conclude(self) -> None:
-        """Nothing before every namespace has been looked at: another one may disagree."""
+        """Only when every namespace has been read, since another one may disagree.
+
+        Until then the last conclusion holds. Without it every VM with a network of another namespace would be
+        refused it for the moment that a new watch takes, and its owner alarmed.
+        """
         if self._configs.keys() >= set(self._namespaces):
-            fresh = findings_of(self._configs, unreadable=frozenset(self._unreadable))
-        else:
-            fresh = MultusFindings()
-        if fresh == self._findings:
+            self._take(findings_of(self._configs, unreadable=frozenset(self._unreadable)))
+
+    def _take(self, findings: MultusFindings) -> None:
+        if findings == self._findings:
             return
-        self._findings = fresh
-        log.info("network isolation of Multus", said_by=fresh.origin or "nobody", problem=fresh.problem)
+        self._findings = findings
+        if findings.problem and findings != MultusFindings():
+            log.warning("network isolation of Multus", problem=findings.problem, remedy=_REMEDY)
+        elif findings.isolation is not None:
+            log.info("network isolation of Multus", said_by=findings.origin, is_on=findings.isolation.is_on)
         self.on_change()
 
 

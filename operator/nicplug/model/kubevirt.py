@@ -51,6 +51,7 @@ class KubevirtConfig:
         hotplug: the cluster's policy for hot-plug.
         controller_finder: by what the dynamic networks controller is known.
         trusted_namespaces: whose DaemonSets and ConfigMaps count as the cluster admin's word.
+        trusts_by_default: the cluster admin has not written them.
         nad_rules: which namespaces' network attachment definitions a VM may use.
         problems: values of the cluster's policy that have no effect, as sentences.
         migration_configuration: what a migration that is handed off now runs by.
@@ -71,6 +72,7 @@ class KubevirtConfig:
     hotplug: HotplugPolicy
     controller_finder: ControllerFinder
     trusted_namespaces: tuple[str, ...]
+    trusts_by_default: bool
     nad_rules: NadRules
     problems: tuple[str, ...]
     migration_configuration: FrozenJson
@@ -120,6 +122,7 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         hotplug=policy,
         controller_finder=finder,
         trusted_namespaces=trusted.names,
+        trusts_by_default=trusted.is_default,
         nad_rules=nad_rules,
         problems=(*policy.problems, *trusted.problems, *distrusted, *nad_rules.problems),
         migration_configuration=migration_configuration(mapping(configuration.get("migrations"))),

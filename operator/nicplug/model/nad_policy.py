@@ -87,7 +87,8 @@ def parse_nad_rules(block: Mapping[str, Any], *, where: str) -> NadRules:
     """
     policy, origin, problems = _policy(block.get("nadPolicy"), where=where)
     shared, more = _shared(block.get("sharedNamespaces"), where=where)
-    return NadRules(policy=policy, shared=shared, origin=origin, problems=(*problems, *more))
+    unused = () if more else _unused(policy, shared, origin=origin, where=where)
+    return NadRules(policy=policy, shared=shared, origin=origin, problems=(*problems, *more, *unused))
 
 
 def _policy(value: Any, *, where: str) -> tuple[NadPolicy, str, tuple[str, ...]]:
@@ -113,6 +114,17 @@ def _shared(value: Any, *, where: str) -> tuple[tuple[str, ...], tuple[str, ...]
     if len(value) > _MOST_NAMES:
         problems.append(f"{origin} lists {len(value)} names, of which the first {_MOST_NAMES} count: {_NAMES_REMEDY}")
     return tuple(dict.fromkeys(item for item in listed if _is_name(item))), tuple(problems)
+
+
+def _unused(policy: NadPolicy, shared: tuple[str, ...], *, origin: str, where: str) -> tuple[str, ...]:
+    """Why `sharedNamespaces` has no effect, as a sentence; nobody misses the default."""
+    if policy is NadPolicy.SAME_NAMESPACE or shared == DEFAULT_SHARED_NAMESPACES:
+        return ()
+    unless = " unless Multus's configuration cannot be read" if policy is NadPolicy.MULTUS else ""
+    return (
+        f"{_PATH}.sharedNamespaces of {where} has no effect under nadPolicy {policy} ({origin}){unless}: "
+        "set nadPolicy to SameNamespace, or remove sharedNamespaces",
+    )
 
 
 def _is_name(value: Any) -> bool:

@@ -34,10 +34,12 @@ class TrustedNamespaces:
 
     Attributes:
         names: in the order in which they are written.
+        is_default: nobody has written them.
         problems: values that have no effect, as sentences.
     """
 
     names: tuple[str, ...] = DEFAULT_TRUSTED_NAMESPACES
+    is_default: bool = True
     problems: tuple[str, ...] = ()
 
 
@@ -60,7 +62,7 @@ def parse_trusted_namespaces(value: Any, *, where: str) -> TrustedNamespaces:
     problems = [f"{origin} lists {quoted(item)}, which has no effect: {_REMEDY}" for item in wrong]
     if len(value) > MOST_TRUSTED:
         problems.append(f"{origin} lists {len(value)} names, of which only the first {MOST_TRUSTED} count: {_REMEDY}")
-    return TrustedNamespaces(names=names, problems=tuple(problems))
+    return TrustedNamespaces(names=names, is_default=False, problems=tuple(problems))
 
 
 def _is_name(value: Any) -> bool:

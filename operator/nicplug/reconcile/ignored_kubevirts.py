@@ -119,7 +119,7 @@ class IgnoredKubevirts:
                 remedy=remedy,
             )
         if self.may_write() and self._recorded.is_due(ignored.uid, namespace=namespace, now=now):
-            message = f"This KubeVirt CR has no effect: {why}. To change that, {remedy}."
+            message = f"This KubeVirt CR has no effect: {why}. To resolve this, {remedy}."
             self.recorder.event(_reference(ignored), type="Warning", reason=REASON, message=message)
 
     def _explain(self, ignored: KubevirtConfig) -> tuple[str, str]:
@@ -128,8 +128,8 @@ class IgnoredKubevirts:
         if ignored.key.namespace == namespace and counts is not None:
             return f"{counts.key.name} in the same namespace is older and counts", "delete one of the two"
         return (
-            f'nicplug reads the KubeVirt CR of namespace "{namespace}"',
-            f"move its configuration there, or set NICPLUG_KUBEVIRT_NAMESPACE={ignored.key.namespace} for the operator",
+            f'nicplug reads the KubeVirt CR of namespace "{namespace}" (setting NICPLUG_KUBEVIRT_NAMESPACE)',
+            "delete it if a tenant made it; if it is the cluster admin's, move its configuration there",
         )
 
 

@@ -71,7 +71,7 @@ class Intake:
         config = self.caches.config()
         problems = config.problems if config is not None else ()
         if problems and problems != self._problems:
-            log.warning("policy for hot-plug not understood", problems=problems)
+            log.warning("policy for hot-plug has values without effect", problems=problems)
         self._problems = problems
 
     def attachments_changed(self, attachments: Iterable[AttachmentKey] | None) -> None:

@@ -125,6 +125,20 @@ def test_a_kubevirt_cr_of_another_namespace_has_no_effect_however_old_it_is(crea
     assert caches.config() == config
 
 
+@pytest.mark.parametrize(
+    ("hotplug", "by_default"),
+    [({}, True), ({"trustedNamespaces": [*DEFAULT_TRUSTED_NAMESPACES]}, False), ({"trustedNamespaces": "nets"}, True)],
+    ids=["not written", "the default, written out", "no list"],
+)
+def test_the_controllers_are_known_by_default_until_the_admin_names_their_namespaces(
+    hotplug: dict[str, Any], by_default: bool
+) -> None:
+    caches = _caches()
+    assert caches.controllers.trusts_by_default()
+    caches.observe(CachedKind.KUBEVIRT, kubevirt(hotplug=hotplug))
+    assert caches.controllers.trusts_by_default() is by_default
+
+
 def test_of_a_kubevirt_cr_that_cannot_count_only_the_name_is_kept() -> None:
     """Nobody fills the memory of the operator with what has no effect."""
     caches = _caches()

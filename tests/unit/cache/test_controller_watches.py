@@ -128,16 +128,8 @@ def _asked_for(following: Following, namespace: str) -> bool:
     return any((item.resource, item.namespace) == (PODS, namespace) for item in following.server.requests)
 
 
-@pytest.mark.parametrize(
-    ("finder", "level"),
-    [
-        pytest.param(ControllerFinder(), "info", id="by migration alone, which is fine"),
-        pytest.param(ControllerFinder(name="nets"), "warning", id="the policy names one"),
-    ],
-)
-async def test_that_none_is_found_is_said_once_with_a_remedy(
-    following: Following, finder: ControllerFinder, level: str
-) -> None:
+@pytest.mark.parametrize("finder", [ControllerFinder(), ControllerFinder(name="nets")], ids=["usual", "by policy"])
+async def test_that_none_is_found_is_said_once_with_a_remedy(following: Following, finder: ControllerFinder) -> None:
     following.deploy("nets", namespace="tenant")
     following.controllers.look_for(finder, namespaces=["kube-system"])
     with capture_logs() as lines:
@@ -145,7 +137,7 @@ async def test_that_none_is_found_is_said_once_with_a_remedy(
         await following.watches.settle()
         following.watches.adjust()
     (line,) = lines
-    assert (line["event"], line["log_level"]) == ("no dynamic networks controller found", level)
+    assert (line["event"], line["log_level"]) == ("no dynamic networks controller found", "warning")
     assert line["trusted_namespaces"] == ["kube-system"]
     assert "spec.configuration.network.hotplug.trustedNamespaces" in line["remedy"]
 
@@ -169,3 +161,16 @@ async def test_a_controller_counted_in_a_namespace_that_no_admin_had_named_and_n
     (line,) = [line for line in lines if line["log_level"] == "warning"]
     assert line["namespaces"] == ("openshift-multus",)
     assert "trustedNamespaces" in line["remedy"]
+
+
+async def test_an_admin_who_had_written_the_default_list_was_told_that_he_had_named_nothing(
+    following: Following,
+) -> None:
+    following.server.create("namespaces", {"metadata": {"name": "openshift-multus"}})
+    following.deploy("dynamic-networks-controller-ds", namespace="openshift-multus")
+    following.controllers.look_for(ControllerFinder(), namespaces=DEFAULT_TRUSTED_NAMESPACES, by_default=False)
+    with capture_logs() as lines:
+        following.watches.adjust()
+        await following.open(PODS, 1)
+        following.watches.adjust()
+    assert [line["log_level"] for line in lines] == ["info"]

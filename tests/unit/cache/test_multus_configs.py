@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tests.build import NOW, kubevirt, nad, nic, primary, vmi
 from tests.fakes.listing import relist
 
@@ -11,6 +12,7 @@ from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.multus_configs import MOST_NAMESPACES, MultusConfigOf, MultusConfigs
 from nicplug.cache.optional_watch import Absence
 from nicplug.model.keys import AttachmentKey, VmiKey
+from nicplug.model.multus_config import MultusFindings
 from nicplug.model.vmi import parse_vmi
 
 SECRET = AttachmentKey("victim", "secret")
@@ -74,6 +76,59 @@ def test_what_a_namespace_says_that_is_not_trusted_any_more_does_not_count() -> 
     assert world.said == "on"
 
 
+@pytest.mark.parametrize("longer_or_other", [("kube-system", "net"), ("net",)])
+def test_another_list_of_trusted_namespaces_refuses_no_network_while_they_are_read(
+    longer_or_other: tuple[str, ...],
+) -> None:
+    """It raised NetworkNotAllowed and OutdatedNetworkAttachments on every VM with a network of another namespace."""
+    world = World("kube-system")
+    relist(world.of("kube-system"), [config_map()])
+    world.configs.look_in(longer_or_other)
+    assert (world.said, world.changes) == ("off", ["off"])
+    relist(world.of("net"), [config_map("net")])
+    assert (world.said, set(world.changes)) == ("off", {"off"})
+
+
+def test_a_shorter_list_of_trusted_namespaces_counts_at_once() -> None:
+    world = World("kube-system", "net")
+    relist(world.of("kube-system"), [config_map()])
+    relist(world.of("net"), [config_map("net")])
+    world.changes.clear()
+    world.configs.look_in(["kube-system"])
+    assert world.configs.findings.origin == "ConfigMap kube-system/multus-daemon-config"
+    assert set(world.changes) == {"off"}
+
+
+@pytest.mark.parametrize(("found", "said"), [([], "nothing"), ([config_map("net", namespaceIsolation=True)], "on")])
+def test_a_config_map_that_is_not_trusted_any_more_loses_its_effect_once_the_others_have_been_read(
+    found: list[dict[str, Any]], said: str
+) -> None:
+    world = World("kube-system")
+    relist(world.of("kube-system"), [config_map()])
+    world.configs.look_in(["net"])
+    world.of("kube-system").change("MODIFIED", config_map(globalNamespaces="x"))
+    relist(world.of("net"), found)
+    assert world.changes == ["off", said]
+
+
+def test_what_default_namespaces_say_does_not_outlive_the_first_list_of_the_cluster_admin() -> None:
+    """A tenant may have created one that the admin does not trust; until the CR is read it counts by default."""
+    configs = MultusConfigs()
+    for namespace in configs.namespaces:
+        relist(MultusConfigOf(namespace=namespace, configs=configs), [config_map(namespace)])
+    assert configs.findings.isolation is not None
+    configs.look_in(["net"])
+    assert configs.findings == MultusFindings()
+
+
+def test_an_isolation_that_is_not_known_is_a_warning_with_a_remedy() -> None:
+    world = World("kube-system")
+    with capture_logs() as lines:
+        relist(world.of("kube-system"), [])
+        relist(world.of("kube-system"), [config_map()])
+    assert [(line["log_level"], bool(line.get("remedy"))) for line in lines] == [("warning", True), ("info", False)]
+
+
 def test_the_number_of_watches_is_bounded() -> None:
     world = World(*(f"n{number:02}" for number in range(32)))
     assert len(world.configs.namespaces) == MOST_NAMESPACES
@@ -110,6 +165,14 @@ class TestCaches:
     ) -> None:
         self.isolate(caches, **config)
         assert len(caches.referring([SECRET])) == woken
+
+    def test_a_longer_list_of_trusted_namespaces_hides_no_network_that_a_vm_uses(self, caches: Caches) -> None:
+        self.isolate(caches)
+        longer = kubevirt(hotplug={"trustedNamespaces": ["kube-system", "net"]})
+        longer["metadata"]["resourceVersion"] = "1000"
+        caches.observe(CachedKind.KUBEVIRT, longer)
+        assert caches.trusted_namespaces() == ("kube-system", "net")
+        assert self.known(caches) == {SECRET}
 
     def test_a_change_of_the_isolation_wakes_all_who_refer_to_a_network(self, caches: Caches) -> None:
         assert caches.referring(None) == [VmiKey("default", "vmi-fedora")]

@@ -1,6 +1,7 @@
 """Which namespaces' networks a VM may use: the two fields, Multus's own configuration, and what they come to."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from nicplug.model.nad_policy import AttachmentAccess, NadPolicy, NadRules, atta
 
 BLOCK = "spec.configuration.network.hotplug"
 WHERE = "KubeVirt CR kubevirt/kubevirt"
+SAME = {"nadPolicy": "SameNamespace"}
+SAME_RULES = NadRules(policy=NadPolicy.SAME_NAMESPACE, origin=f"{BLOCK}.nadPolicy of {WHERE}")
 OWN, OTHER, SHARED = AttachmentKey("green", "lan"), AttachmentKey("victim", "lan"), AttachmentKey("default", "lan")
 
 
@@ -37,13 +40,11 @@ OPENSHIFT = {
     ("block", "wanted"),
     [
         pytest.param({}, NadRules(), id="absent: as Multus does"),
+        pytest.param(SAME, SAME_RULES, id="default is shared where nothing is said"),
+        pytest.param({**SAME, "sharedNamespaces": []}, replace(SAME_RULES, shared=()), id="an empty list"),
         pytest.param(
-            {"nadPolicy": "SameNamespace"},
-            NadRules(policy=NadPolicy.SAME_NAMESPACE, origin=f"{BLOCK}.nadPolicy of {WHERE}"),
-            id="default is shared where nothing is said",
+            {**SAME, "sharedNamespaces": ["b", "a", "b"]}, replace(SAME_RULES, shared=("b", "a")), id="a list"
         ),
-        pytest.param({"sharedNamespaces": []}, NadRules(shared=()), id="an empty list shares nothing"),
-        pytest.param({"sharedNamespaces": ["b", "a", "b"]}, NadRules(shared=("b", "a")), id="exactly these"),
     ],
 )
 def test_what_the_admin_wrote(block: dict[str, Any], wanted: NadRules) -> None:
@@ -64,9 +65,24 @@ def test_a_policy_that_is_not_understood_opens_nothing(value: Any) -> None:
     ids=["no list", "a pattern", "one of two", "a line break", "too many"],
 )
 def test_shared_namespaces_that_are_not_understood_share_nothing(value: Any, shared: Any) -> None:
-    found = parse_nad_rules({"sharedNamespaces": value}, where=WHERE)
+    found = parse_nad_rules({**SAME, "sharedNamespaces": value}, where=WHERE)
     assert (len(found.shared) if isinstance(shared, int) else found.shared) == shared
     assert len(found.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        ({"sharedNamespaces": ["red"]}, "under nadPolicy Multus (the default) unless Multus's configuration cannot"),
+        ({"nadPolicy": "Any", "sharedNamespaces": []}, f"under nadPolicy Any ({BLOCK}.nadPolicy of {WHERE}): set"),
+        ({"nadPolicy": "SameNamespace", "sharedNamespaces": ["red"]}, ""),
+        ({"sharedNamespaces": ["default"]}, ""),
+    ],
+    ids=["Multus", "Any", "in force", "the default, written out"],
+)
+def test_shared_namespaces_without_effect_went_unnoticed(block: dict[str, Any], problem: str) -> None:
+    found = parse_nad_rules(block, where=WHERE).problems
+    assert [problem in item for item in found] == ([True] if problem else [])
 
 
 def test_the_problems_are_among_those_of_the_kubevirt_cr() -> None:

@@ -12,7 +12,7 @@ from nicplug.kube.recorder import ObjectReference
 from nicplug.model.keys import KubevirtKey
 from nicplug.reconcile.ignored_kubevirts import IgnoredKubevirts
 
-MOVE = "move its configuration there, or set NICPLUG_KUBEVIRT_NAMESPACE=tenant for the operator"
+MOVE = "delete it if a tenant made it; if it is the cluster admin's, move its configuration there"
 
 
 class Reporting:
@@ -79,8 +79,8 @@ def test_one_in_another_namespace_is_reported_once(reporting: Reporting) -> None
     (line,) = reporting.lines()
     assert (line["kubevirt"], line["counts"], line["remedy"]) == ("tenant/kubevirt", "kubevirt/kubevirt", MOVE)
     assert reporting.lines() == []
-    why = 'nicplug reads the KubeVirt CR of namespace "kubevirt"'
-    message = f"This KubeVirt CR has no effect: {why}. To change that, {MOVE}."
+    why = 'nicplug reads the KubeVirt CR of namespace "kubevirt" (setting NICPLUG_KUBEVIRT_NAMESPACE)'
+    message = f"This KubeVirt CR has no effect: {why}. To resolve this, {MOVE}."
     assert reporting.events == [("tenant/kubevirt", message)]
 
 

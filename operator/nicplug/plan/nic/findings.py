@@ -187,7 +187,10 @@ def gate_is_off(situation: Situation) -> Finding | None:
     line = 'add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates of the KubeVirt CR'
     if view.config is None:
         namespace = view.settings.kubevirt_namespace
-        where = f'there is no KubeVirt CR in namespace "{namespace}": create one there (kind KubeVirt) and'
+        where = (
+            f'there is no KubeVirt CR in namespace "{namespace}" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator): '
+            "create one there (kind KubeVirt) and"
+        )
         reason = Reason.KUBEVIRT_CR_MISSING
     else:
         reason, where = Reason.FEATURE_GATE_DISABLED, f"hot-plug is off in KubeVirt CR {view.config.key}:"

@@ -447,7 +447,8 @@ CASES = (
         path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.KUBEVIRT_CR_MISSING,
-        says='there is no KubeVirt CR in namespace "kubevirt": create one there (kind KubeVirt) and add "HotplugNICs"',
+        says='there is no KubeVirt CR in namespace "kubevirt" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator): '
+        'create one there (kind KubeVirt) and add "HotplugNICs"',
     ),
     Case(
         title="SR-IOV",
