@@ -1,6 +1,7 @@
 """What an event makes worth another look, and whose pod is whose."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.build import (

@@ -16,7 +16,6 @@ from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import DEFAULT_CPU_ALLOCATION_RATIO, KubevirtConfig
 from nicplug.model.metadata import text
 from nicplug.model.names import (
-    ATTACHED_ANNOTATION,
     COMPUTE_CONTAINER,
     CREATED_BY_LABEL,
     DEFAULT_CONTAINER_ANNOTATION,
@@ -24,15 +23,9 @@ from nicplug.model.names import (
     KUBEVIRT_API_VERSION,
     LAUNCHER_LABEL,
     LAUNCHER_LABEL_VALUE,
-    MIGRATION_JOB_LABEL,
-    MIGRATION_TARGET_NODE_LABEL,
     MIGRATION_TRANSPORT_ANNOTATION,
-    NODE_NAME_LABEL,
-    OUTDATED_LAUNCHER_LABEL,
     POD_SPEC_ANNOTATION,
-    TEMPLATE_INTERFACES_ANNOTATION,
     UNPAUSED_CONDITION,
-    VM_GENERATION_ANNOTATION,
     VM_NAME_LABEL,
     VMI_ID_LABEL,
     VMI_KIND,
@@ -54,22 +47,15 @@ NO_DIGEST = "0" * _DIGEST_DIGITS
 """In place of the digest of a spec of which something is elided: it may be whole at the next look."""
 _LONGEST_POD_NAME = 253
 _LONGEST_LABEL = 63
-# Written on the instance and on migration targets by controllers; from a user they would make a pod pass for one.
-# And what nobody has seen, where there are more than anybody can keep: any of these may be among it.
-_LABELS_NOT_FOR_PODS = frozenset(
-    {MIGRATION_JOB_LABEL, MIGRATION_TARGET_NODE_LABEL, NODE_NAME_LABEL, OUTDATED_LAUNCHER_LABEL, ELIDED_MEMBERS}
-)
-_NOT_FOR_PODS = (
-    "k8s.v1.cni.cncf.io/",
-    "v1.multus-cni.io/",
-    "kubectl.kubernetes.io/",
-    "kubevirt.io/latest-observed-api-version",
-    "kubevirt.io/storage-observed-api-version",
-    VM_GENERATION_ANNOTATION,
-    TEMPLATE_INTERFACES_ANNOTATION,
-    ATTACHED_ANNOTATION,
-    ELIDED_MEMBERS,
-)
+# Of these prefixes are the keys by which controllers tell pods apart, and what they note on them.
+_RESERVED = ("kubevirt.io/", "nicplug.io/")
+# KubeVirt copies all labels, so that Services and policies find the pod; these are those of its guides and templates.
+_RESERVED_LABELS_FOR_PODS = frozenset({"kubevirt.io/domain", "kubevirt.io/os", "kubevirt.io/size", "kubevirt.io/vm"})
+# OVN-Kubernetes reads it from the pod: a guest on the pod network keeps its address when it is migrated.
+_RESERVED_ANNOTATIONS_FOR_PODS = frozenset({"kubevirt.io/allow-pod-bridge-network-live-migration"})
+# By the first two a tenant would ask for networks. The last is what nobody has seen, where there is more than anybody
+# can keep: any key may be among it.
+_ANNOTATIONS_NOT_FOR_PODS = ("k8s.v1.cni.cncf.io/", "v1.multus-cni.io/", "kubectl.kubernetes.io/", ELIDED_MEMBERS)
 _COPIED_SPEC_MEMBERS = (
     "affinity",
     "nodeSelector",
@@ -168,7 +154,7 @@ def _digest(spec: Mapping[str, Any]) -> str:
 
 def _labels(vmi: VirtualMachineInstance, *, hostname: str) -> dict[str, str]:
     """The VMI's own, but none by which a pod would pass for something else, and over them those of every launcher."""
-    own = {name: value for name, value in read_object(vmi.labels).items() if name not in _LABELS_NOT_FOR_PODS}
+    own = {name: value for name, value in read_object(vmi.labels).items() if _is_label_for_pods(name)}
     return {
         **own,
         LAUNCHER_LABEL: LAUNCHER_LABEL_VALUE,
@@ -201,8 +187,20 @@ def _annotations(
 
 
 def _annotations_for_pod(annotations: Mapping[str, str]) -> dict[str, str]:
-    """The VMI's own annotations, as KubeVirt copies them; never one by which a tenant could ask for a network."""
-    return {name: value for name, value in annotations.items() if not name.startswith(_NOT_FOR_PODS)}
+    """The VMI's own annotations, but none of a reserved prefix and none by which a tenant could ask for a network.
+
+    Source: KubeVirt 1.9 `filterVMIAnnotationsForPod`, which leaves out `kubectl.kubernetes.io` and two of its own
+    alone (docs/differences.md).
+    """
+    return {
+        name: value
+        for name, value in annotations.items()
+        if name in _RESERVED_ANNOTATIONS_FOR_PODS or not name.startswith((*_RESERVED, *_ANNOTATIONS_NOT_FOR_PODS))
+    }
+
+
+def _is_label_for_pods(name: str) -> bool:
+    return name in _RESERVED_LABELS_FOR_PODS or not name.startswith((*_RESERVED, ELIDED_MEMBERS))
 
 
 def _owner(vmi: VirtualMachineInstance) -> dict[str, Any]:

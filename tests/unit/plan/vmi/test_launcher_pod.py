@@ -158,10 +158,42 @@ def test_names_of_pods_are_names_that_a_pod_may_have(name: str) -> None:
         "kubevirt.io/migrationTargetNodeName",
         "kubevirt.io/nodeName",
         "kubevirt.io/outdatedLauncherImage",
+        "kubevirt.io/foo",
+        "nicplug.io/foo",
     ],
 )
 def test_a_label_of_the_vmi_does_not_make_its_pod_pass_for_another(label: str) -> None:
     assert label not in _pod(labels={label: "forged"})["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "kubevirt.io/foo",
+        "kubevirt.io/migration-target-ready-timestamp",
+        "kubevirt.io/vm-generation",
+        "nicplug.io/nad-policy",
+        "nicplug.io/network-attachments",
+        "k8s.v1.cni.cncf.io/networks",
+        "v1.multus-cni.io/default-network",
+        "kubectl.kubernetes.io/last-applied-configuration",
+    ],
+)
+def test_a_tenant_put_annotations_of_reserved_prefixes_on_a_launcher_pod(annotation: str) -> None:
+    assert annotation not in _pod(annotations={annotation: "forged"})["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("label", ["app", "vm.kubevirt.io/x", "kubevirt.io/vm", "kubevirt.io/domain", "kubevirt.io/os"])
+def test_services_find_a_pod_by_the_labels_of_its_vmi(label: str) -> None:
+    assert _pod(labels={label: "x"})["metadata"]["labels"][label] == "x"
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    ["team", "sidecar.istio.io/inject", "hooks.kubevirt.io/x", "kubevirt.io/allow-pod-bridge-network-live-migration"],
+)
+def test_what_others_read_from_a_pod_is_copied_from_its_vmi(annotation: str) -> None:
+    assert _pod(annotations={annotation: "x"})["metadata"]["annotations"][annotation] == "x"
 
 
 def test_the_admin_s_share_of_cpus() -> None:
