@@ -6,6 +6,7 @@ from tests.integration.fence_privileges import ADDED, PRIVILEGES
 from tests.integration.fence_requests import (
     ADMIN,
     APPLY,
+    ATTACHED,
     COLLECTOR,
     CONTROLLER_MANAGER,
     CONTROLLERS,
@@ -106,6 +107,15 @@ REFUSED = [
     Attempt("networks by Multus", MULTUS, status("launcher", annotations={NETWORKS: "x"}), NETWORKS_ARE),
     Attempt("networks by its agent", DYNAMIC_NETWORKS, status("launcher", annotations={NETWORKS: "x"}), NETWORKS_ARE),
     Attempt("networks by the kubelet", kubelet(), status("launcher", annotations={NETWORKS: "x"}), NETWORKS_ARE),
+    # -- nor hides that a network of the pod has changed since
+    Attempt("no attachments", TENANT, patch("launcher", annotations={ATTACHED: None}), NETWORKS_ARE),
+    Attempt("attachments", TENANT, put("launcher", annotations={ATTACHED: "{}"}), NETWORKS_ARE),
+    Attempt("attachments of another pod", TENANT, patch("orphan", annotations={ATTACHED: "{}"}), NETWORKS_ARE),
+    Attempt("attachments by status", TENANT, status("launcher", annotations={ATTACHED: None}), NETWORKS_ARE),
+    Attempt("attachments applied", TENANT, patch("launcher", annotations={ATTACHED: "{}"}, kind=APPLY), NETWORKS_ARE),
+    Attempt("attachments by Multus", MULTUS, status("launcher", annotations={ATTACHED: None}), NETWORKS_ARE),
+    Attempt("attachments by an agent", DYNAMIC_NETWORKS, patch("launcher", annotations={ATTACHED: None}), NETWORKS_ARE),
+    Attempt("attachments by the kubelet", kubelet(), status("launcher", annotations={ATTACHED: None}), NETWORKS_ARE),
     # -- nor hides a launcher pod, or gives it to another VMI
     Attempt("no launcher label", TENANT, patch("launcher", labels={"kubevirt.io": None}), LABELS_ARE),
     Attempt("no labels at all", TENANT, put("launcher", labels=None), LABELS_ARE),
@@ -143,6 +153,8 @@ UNTOUCHED = [
     Attempt("the collector edits owners", COLLECTOR, patch("launcher", owners="none", dry=True)),
     Attempt("a collector without its account", CONTROLLER_MANAGER, patch("launcher", owners="none", dry=True)),
     Attempt("the admin repairs networks", ADMIN, patch("launcher", annotations={NETWORKS: ""}, dry=True)),
+    Attempt("the admin repairs attachments", ADMIN, patch("launcher", annotations={ATTACHED: None}, dry=True)),
+    Attempt("an ordinary pod's attachments", TENANT, patch("ordinary", annotations={ATTACHED: "x"}, dry=True)),
     Attempt("the admin repairs network-status", ADMIN, patch("launcher", annotations=NOTHING_ATTACHED, dry=True)),
     Attempt("the admin repairs labels", ADMIN, patch("launcher", labels={"kubevirt.io": None}, dry=True)),
     Attempt("the admin repairs owners", ADMIN, patch("launcher", owners="none", dry=True)),
@@ -243,6 +255,8 @@ OF_NICPLUG = [
     Attempt(
         "no annotation", NICPLUG, patch("launcher", annotations={NETWORK_STATUS: None}), FEW_ANNOTATIONS
     ),
+    Attempt("attachments", NICPLUG, patch("launcher", annotations={ATTACHED: "{}"}), FEW_ANNOTATIONS),
+    Attempt("no attachments", NICPLUG, patch("launcher", annotations={ATTACHED: None}), FEW_ANNOTATIONS),
     Attempt(
         "networks by status", NICPLUG, status("launcher", annotations={NETWORKS: "x"}), FEW_ANNOTATIONS
     ),

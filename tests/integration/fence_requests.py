@@ -10,6 +10,7 @@ from tests.integration.conftest import Sandbox
 from tests.integration.user import POD, Json, User
 
 NETWORKS, NETWORK_STATUS = "k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/network-status"
+ATTACHED = "nicplug.io/network-attachments"
 MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
 _CONTENT_TYPES = {"merge": MERGE, "json": JSON_PATCH, "strategic": STRATEGIC, APPLY: APPLY}

@@ -63,7 +63,7 @@ SIDE_BY_SIDE = 6
 def fenced(sandbox: Sandbox) -> Fenced:
     """A VMI that runs, an ordinary pod beside it, and a tenant who owns the namespace."""
     user = a_user(sandbox)
-    user.create(VMI, vmi("guest"))
+    user.create(VMI, vmi("guest", "blue"))
     user.until_running("guest")
     return Fenced.make(sandbox=sandbox, user=user, launcher=user.pod_of("guest"))
 

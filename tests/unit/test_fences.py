@@ -132,7 +132,7 @@ def test_a_binding_is_fenced_as_the_pod_is() -> None:
     pattern = re.compile("".join(re.findall("'([^']*)'", ours["fencedAnnotations"])))
     checks = "".join(item["expression"] for item in policy("nicplug-launcher-pods")["validations"])
     compared = re.findall(r"variables[.]annotations\[[?]'([^']+)'", checks)
-    assert len(compared) == len({*compared}) == 4
+    assert len(compared) == len({*compared}) == 5
     assert all(map(pattern.search, [*compared, POD_SPEC_ANNOTATION, MIGRATION_TARGET_READY_ANNOTATION]))
 
 
