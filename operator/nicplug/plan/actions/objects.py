@@ -52,16 +52,17 @@ class Delete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckUnchanged:
-    """A patch that changes nothing, and fails when the VMI is not the one that was looked at.
+    """A patch that changes nothing, and fails when the VMI or migration is not the one that was looked at.
 
-    Before what cannot be guarded by itself: the deletion of a pod which the guest may have moved to since.
+    Before what cannot be guarded by itself: the deletion of a pod which the guest may have moved to since, or which
+    another leader may have recorded since.
     """
 
-    key: VmiKey
+    key: VmiKey | MigrationKey
     uid: str
     version: int = field(compare=False)
+    kind: Kind = Kind.VMI
 
-    kind = Kind.VMI
     subresource = None
 
     def json_patch(self) -> JsonPatch:

@@ -12,7 +12,7 @@ from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNO
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
-from nicplug.plan.actions import Action, Annotate, Delete, Kind, PatchFinalizers, SetLabel
+from nicplug.plan.actions import Action, Annotate, CheckUnchanged, Delete, Kind, PatchFinalizers, SetLabel
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.hand_off import hand_off, label_target_node, request_abort
 from nicplug.plan.migration.target_networks import missing_interfaces
@@ -72,7 +72,7 @@ def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effe
     create = create_target_pod(view, facts.vmi)
     wanted = target_pod_key(facts.vmi, migration_uid=migration.uid)
     return Effects(
-        actions=(*deletions, create),
+        actions=(*_check_unrecorded(facts, deletions), *deletions, create),
         announcements=(
             *(announce_leftover(pod) for pod in unrecorded if pod.uid in view.unrecorded),
             normal("SuccessfulCreate", f"Created migration target pod {create.key.name}"),
@@ -82,14 +82,27 @@ def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effe
 
 
 def delete_leftover_targets(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
-    """While it has to wait for another reason: a pod that was not recorded in time is used by nobody."""
+    """While it has to wait for another reason: a pod that was not recorded in time is used by nobody.
+
+    Only while the migration is as it was looked at: a leader that was held up may have recorded the pod since.
+    """
     unrecorded = leftover_targets(view, facts)
     if waits_for_record(view, unrecorded, now=now) is not None:
         return Effects()
+    deletions = tuple(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in unrecorded)
     return Effects(
-        actions=tuple(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in unrecorded),
+        actions=(*_check_unrecorded(facts, deletions), *deletions),
         announcements=tuple(map(announce_leftover, unrecorded)),
     )
+
+
+def _check_unrecorded(facts: Facts, deletions: tuple[Delete, ...]) -> tuple[CheckUnchanged, ...]:
+    """One request more, and only where there is something to delete."""
+    migration = facts.migration
+    check = CheckUnchanged(
+        kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, version=migration.resource_version
+    )
+    return (check,) if deletions else ()
 
 
 def leftover_targets(view: MigrationView, facts: Facts) -> tuple[LauncherPod, ...]:

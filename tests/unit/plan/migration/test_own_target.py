@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.build import (
     MIGRATION_UID,
     NAMESPACE,
@@ -25,7 +26,7 @@ from tests.unit.plan.outcome import status_of
 from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import PodKey
 from nicplug.model.migration_slot import MigrationSlot
-from nicplug.plan.actions import Create, Delete, FindPod, PatchMigrationState, PatchStatus
+from nicplug.plan.actions import CheckUnchanged, Create, Delete, FindPod, Kind, PatchMigrationState, PatchStatus
 from nicplug.plan.migration.contender import contender_of
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.views import MigrationView
@@ -144,6 +145,21 @@ def test_what_nobody_has_recorded_does_not_run_on_while_the_migration_waits() ->
     assert [item.reason for item in late.announcements] == ["SuccessfulDelete"]
     stopped = replace(waiting, vmi=replace(waiting.vmi, deleting=True)) if waiting.vmi is not None else waiting
     assert [item.uid for item in plan_migration(stopped, now=later(5)).actions if isinstance(item, Delete)] == [EVIL]
+
+
+@pytest.mark.parametrize(("slot", "made"), [(WAITS, ()), (GRANTED, (Create,))], ids=["waits", "goes on"])
+def test_a_target_was_deleted_that_a_slow_leader_had_recorded_since(
+    slot: MigrationSlot, made: tuple[type[Create], ...]
+) -> None:
+    left = target_pod(uid=EVIL, annotations={**DIGEST})
+    view = pending(left, slot=slot, unrecorded={EVIL: NOW})
+    actions = plan_migration(view, now=later(5)).actions
+    check, *others = [item for item in actions if isinstance(item, (CheckUnchanged, Delete, Create))]
+    assert isinstance(check, CheckUnchanged)
+    assert (check.kind, check.key, check.uid) == (Kind.MIGRATION, view.migration.key, MIGRATION_UID)
+    assert check.version == view.migration.resource_version
+    assert [type(item) for item in others] == [Delete, *made]
+    assert not [item for item in plan_migration(pending(), now=later(5)).actions if isinstance(item, CheckUnchanged)]
 
 
 def test_a_look_alike_that_was_made_for_something_else_is_left_to_it() -> None:
