@@ -229,13 +229,6 @@ class Caches:
         """The VMIs with NICs on their way that are on one of these nodes; None for any node."""
         return list(self._pending.everywhere() if nodes is None else self._pending.on(nodes))
 
-    def confirm_gone(self, pod: PodKey, *, migration: MigrationKey, uid: str) -> list[WorkKey]:
-        """Take in that the API server has no such pod of the VMI that this migration moves."""
-        known = self.migrations.get(migration)
-        if known is None or known.uid != uid:
-            return []
-        return self.launchers.confirm_gone(pod, migration=known)
-
     def config(self) -> KubevirtConfig | None:
         """The KubeVirt CR that counts."""
         return self.kubevirts.config()

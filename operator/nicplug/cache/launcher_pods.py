@@ -117,10 +117,13 @@ class LauncherPods:
         """The pods that this migration has asked for, and that do not exist."""
         return self._gone.of(migration.uid)
 
-    def confirm_gone(self, pod: PodKey, *, migration: Migration) -> list[WorkKey]:
+    def confirm_gone(self, pod: PodKey, *, migration: MigrationKey, uid: str) -> list[WorkKey]:
         """Take in that the API server has no such pod of the VMI that this migration moves."""
-        self._gone.add(pod, migration_uid=migration.uid)
-        return [migration.key]
+        known = self._migrations.get(migration)
+        if known is None or known.uid != uid:
+            return []
+        self._gone.add(pod, migration_uid=uid)
+        return [migration]
 
     def forget_vmi(self, uid: str) -> None:
         """A VMI is gone, and what was known of its pods."""
@@ -150,10 +153,6 @@ class LauncherPods:
                 self._vmi_of[pod.uid] = VmiKey(pod.key.namespace, owner.name)
                 self._note(pod, owner)
         return self._keys(change)
-
-    def revive(self, raw: Mapping[str, Any]) -> list[WorkKey]:
-        """Take in a pod that was read by name, whatever its labels made the watch say of it."""
-        return self.put(parse_pod(raw), lives=True)
 
     def forget_line(self, pod: LauncherPod) -> list[WorkKey]:
         """Pods are watched by a label, and the watch says the same of one that only lost it as of one that is gone.

@@ -31,6 +31,10 @@ class MigrationIndex:
         if known is not None and known.uid == migration.uid:
             self._remove(migration.key)
 
+    def get(self, key: MigrationKey) -> Migration | None:
+        """The migration of that name."""
+        return self._by_vmi.get(self._vmi_of[key], {}).get(key) if key in self._vmi_of else None
+
     def of(self, vmi: VmiKey) -> tuple[Migration, ...]:
         """The migrations of a VMI, oldest first."""
         migrations = self._by_vmi.get(vmi, {}).values()

@@ -119,7 +119,7 @@ class OptionalWatch:
         self._version = text(metadata.get("resourceVersion"))
 
     async def _take_page(self, token: str | None, kept: list[Any]) -> Mapping[str, Any]:
-        """Add what the sink keeps of a page; the page itself goes before the next one comes, whoever filled it."""
+        """Add what the sink keeps of a page; the page itself goes before the next one comes."""
         page = await self.api.list(
             self.resource,
             namespace=self.namespace,

@@ -21,6 +21,7 @@ from nicplug.kube.resources import (
 from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import PodKey, VmiKey, WorkKey
 from nicplug.model.metadata import controller_reference, mapping, text
+from nicplug.model.pod import parse_pod
 from nicplug.plan.actions import Action, ConfirmPod, Create, Delete, FindPod, Kind, Patch
 from nicplug.plan.reasons import Reason
 from nicplug.reconcile.expand import Expander, needs_expansion
@@ -106,7 +107,7 @@ class Executor:
         metadata = mapping(answer.get("metadata"))
         owner, uid = controller_reference(metadata), text(metadata.get("uid"))
         if owner is not None and self.caches.launchers.is_owned(answer, vmi_uid=action.owner_uid):
-            self.on_dirty(self.caches.launchers.revive(answer))
+            self.on_dirty(self.caches.launchers.put(parse_pod(answer), lives=True))
             if self.caches.launchers.is_own(uid, vmi=VmiKey(action.key.namespace, owner.name)):
                 return
         else:  # the caches keep the others, and hear of their end
@@ -159,7 +160,7 @@ class Executor:
             return False
         owner = controller_reference(mapping(answer.get("metadata")))
         if owner is None or owner.uid == action.owner_uid:
-            self.on_dirty(self.caches.launchers.revive(answer))
+            self.on_dirty(self.caches.launchers.put(parse_pod(answer), lives=True))
         return owner is not None and owner.uid == action.owner_uid and _is_one_of(action.uids, answer)
 
     async def _find_pod(self, action: FindPod) -> None:
@@ -172,10 +173,11 @@ class Executor:
                 self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=action.key, uid=known.uid))
             answer = {}
         if answer and self.caches.launchers.is_owned(answer, vmi_uid=action.owner_uid):
-            self.on_dirty([*self.caches.launchers.revive(answer), action.migration])
+            self.on_dirty([*self.caches.launchers.put(parse_pod(answer), lives=True), action.migration])
             if _is_one_of(action.uids, answer):
                 return
-        self.on_dirty(self.caches.confirm_gone(action.key, migration=action.migration, uid=action.migration_uid))
+        gone = self.caches.launchers.confirm_gone(action.key, migration=action.migration, uid=action.migration_uid)
+        self.on_dirty(gone)
 
     async def _patch(self, action: Patch, by: WorkKey) -> None:
         resource, kind = _RESOURCES[action.kind]

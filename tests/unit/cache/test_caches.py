@@ -29,6 +29,7 @@ from tests.build import (
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.model.migration_configuration import migration_configuration
+from nicplug.model.pod import parse_pod
 from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 
 VM, VMI = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME)
@@ -249,7 +250,7 @@ class TestPodless:
         caches = _caches((CachedKind.VMI, vmi()), (CachedKind.POD, pod(version=1)))
         caches.forget(CachedKind.POD, pod(version=2))
         assert caches.observe(CachedKind.POD, pod(version=2)) == [], "a late line"
-        assert caches.launchers.revive(pod(version=2)) == [VMI]
+        assert caches.launchers.put(parse_pod(pod(version=2)), lives=True) == [VMI]
         assert len(caches.launchers.of(a_vmi(vmi()))) == 1
 
     @pytest.mark.parametrize("name", ["vmi-fedora", "whatever"])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from tests.build import (
     MIGRATION_UID,
     NODE,
@@ -55,12 +56,22 @@ def test_a_foreign_pod_does_not_take_back_that_the_vmis_pod_is_gone() -> None:
 def test_a_foreign_pod_does_not_take_back_that_a_target_is_gone() -> None:
     caches = _caches()
     caches.observe(CachedKind.MIGRATION, migration("Scheduled", status={"targetPod": {"name": "t", "uid": "target"}}))
-    caches.confirm_gone(PodKey("default", "t"), migration=JOB, uid=MIGRATION_UID)
+    caches.launchers.confirm_gone(PodKey("default", "t"), migration=JOB, uid=MIGRATION_UID)
     caches.observe(CachedKind.POD, pod(uid="evil", name="t"))
     record = caches.migrations.get(JOB)
     assert record is not None
     assert caches.launchers.gone_of(record) == {PodKey("default", "t")}
     caches.observe(CachedKind.POD, pod(uid="target", name="t", version=11))
+    assert caches.launchers.gone_of(record) == frozenset()
+
+
+@pytest.mark.parametrize(("name", "uid"), [(JOB, "other"), (MigrationKey("default", "none"), MIGRATION_UID)])
+def test_an_answer_for_a_migration_that_is_gone_is_kept_for_no_namesake(name: MigrationKey, uid: str) -> None:
+    caches = _caches()
+    caches.observe(CachedKind.MIGRATION, migration("Scheduled"))
+    assert caches.launchers.confirm_gone(PodKey("default", "t"), migration=name, uid=uid) == []
+    record = caches.migrations.get(JOB)
+    assert record is not None
     assert caches.launchers.gone_of(record) == frozenset()
 
 
