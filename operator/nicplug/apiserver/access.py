@@ -1,6 +1,6 @@
 """Whether a caller may do what it asks for: a SubjectAccessReview per question, remembered for seconds.
 
-The API server has asked the same before it hands a request on. It is asked again, since whoever reaches this port
+The API server has asked the same before it hands a request on. It is asked again, since anyone who reaches this port
 with a front-proxy certificate would otherwise need no right at all.
 """
 

@@ -1,7 +1,7 @@
 """The certificate that the server makes for itself: a CA of its own, and what that signs.
 
 Pure but for the keys' randomness: when something is due is decided from the certificates and `now`.
-A new CA is added to the old one in the bundle, so that whoever still serves with the old certificate is believed.
+A new CA is added to the old one in the bundle, so that replicas that still serve with the old certificate are believed.
 """
 
 from dataclasses import dataclass, field

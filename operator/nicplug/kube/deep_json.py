@@ -1,8 +1,8 @@
 """JSON of any depth: whatever is nested deeper than any field of Kubernetes is read as null.
 
-kube-apiserver stores objects nested up to 10,000 levels (measured); Python's parsers give up at about 1,000. Whoever
-may write an object with a preserved sub-tree could otherwise end every watch that meets it, with rights in one
-namespace only.
+kube-apiserver stores objects nested up to 10,000 levels (measured); Python's parsers give up at about 1,000.
+Anyone who may write an object with a preserved sub-tree could otherwise end every watch that meets it, with rights in
+one namespace only.
 
 Works on blocks of text with the C speed of `bytes`, never token by token: an object may hold a million brackets.
 """

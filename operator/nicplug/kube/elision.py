@@ -119,7 +119,7 @@ def _slim(text: bytes, *, is_whole: bool, is_canonical: bool, contents: MutableM
     try:
         members: dict[str, Any] = _object(text if folded is None else folded.outer)
     except msgspec.DecodeError:
-        return text  # whoever parses it says what is wrong with it
+        return text  # the parser says what is wrong with it
     if folded is not None:
         folded.unfold(members)
     if "metadata" in members:

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 # Read as a whole: nobody but an admin writes them, and what they say counts for everybody.
 _OF_ADMINS = frozenset({"kubevirts", "nodes", "leases", "configmaps", "namespaces"})
-# The `data` of a ControllerRevision is the text that was sent, whoever sent it.
+# The `data` of a ControllerRevision is the text that was sent, regardless of the sender.
 _VERBATIM = frozenset({"controllerrevisions"})
 # A list and its `items`.
 _LEVELS_AROUND_AN_ITEM = 2

@@ -1,6 +1,6 @@
 """The places in objects that nicplug looks into, and how much may stand at each (docs/adr/0018).
 
-One tree for all kinds: what a pod and a VM have at the same path is told apart by the members, not by the kind.
+One tree for all kinds: members, not the kind, distinguish what a pod and a VM have at the same path.
 """
 
 from collections.abc import Mapping

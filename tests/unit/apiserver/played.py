@@ -145,7 +145,7 @@ class PlayedApi:
 
 @dataclass(slots=True)
 class Recorder:
-    """A handler that keeps the calls, and answers what it is told to."""
+    """A handler that keeps the calls, and gives the answers that the test sets."""
 
     calls: list[Call] = field(default_factory=list)
     answer: Answer = field(default_factory=Accepted)
@@ -217,7 +217,7 @@ class Client:
 
 
 async def connect(port: int, pair: KeyPair | None, *, directory: Path, authority: str) -> Client:
-    """Open a connection as whoever has the key pair."""
+    """Open a connection as the owner of the key pair."""
     context = ssl.create_default_context(cadata=authority)
     if pair is not None:
         path = directory / "client.pem"

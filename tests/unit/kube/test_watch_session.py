@@ -118,7 +118,7 @@ async def test_of_a_kubevirt_that_has_no_effect_only_what_names_it_is_read() -> 
     lines = [f'{{"type":"ADDED","object":{item}}}'.encode() for item in items]
     assert [text.read_line(line)["object"] for line in lines] == [cr("kubevirt"), foreign]
     refusal = {"kind": "Status", "metadata": {}, "message": "kubevirts is forbidden", "code": 403}
-    assert text.read(json.dumps(refusal).encode()) == refusal, "why they cannot be listed is told"
+    assert text.read(json.dumps(refusal).encode()) == refusal, "the refusal of the list is passed on"
     deep = items[1].replace('"x":', f'"deep":{"[" * 5_000}{"]" * 5_000},"long":"{"x" * 70_000}","x":').encode()
     assert text.read(deep) == foreign
 

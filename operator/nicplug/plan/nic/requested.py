@@ -66,7 +66,7 @@ def object_to(
 
 
 def _object_to_unplug(name: str, vmi: VirtualMachineInstance) -> Objection | None:
-    """Declared by `state: absent` it would wait for a restart; who asks for an unplug is told at once."""
+    """Declared by `state: absent` it would wait for a restart; the answer to a request for it says so at once."""
     interface = wanted_by_name(vmi.interfaces).get(name)
     if interface is None or may_be_unplugged(interface, vmi=vmi):
         return None

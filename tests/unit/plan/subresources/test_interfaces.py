@@ -132,7 +132,7 @@ EXISTING = 'cannot handle interface "blue" {} request because there is an existi
 
 
 class TestPending:
-    """What is pending for the name decides, as in KubeVirt; but a conflict is told."""
+    """What is pending for the name decides, as in KubeVirt; but a conflict is answered as one."""
 
     @pytest.mark.parametrize("found", [ADD_ROW, {"addInterfaceOptions": {**ADD_ROW["addInterfaceOptions"], "x": 1}}])
     def test_the_same_addition(self, found: Json) -> None:

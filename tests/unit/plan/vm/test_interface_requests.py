@@ -334,7 +334,7 @@ FAILING = (
 
 
 class TestFailing:
-    """What cannot be carried out is told, and ends."""
+    """What cannot be carried out ends, with a condition."""
 
     @pytest.mark.parametrize(("request_", "why"), FAILING)
     def test_it_is_told_and_ends(self, request_: Any, why: str) -> None:
