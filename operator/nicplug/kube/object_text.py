@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from nicplug.elided import LARGE_BYTES, STORED_BYTES
 from nicplug.kube import deep_json, elision
 from nicplug.kube.resources import KUBEVIRTS
 
@@ -99,7 +100,8 @@ class ObjectText:
         is_whole = self.resource in _OF_ADMINS or "/" in self.resource
         if self.resource == KUBEVIRTS.plural and self.kubevirt_namespace is not None:
             text = elision.named_only(text, but_in=self.kubevirt_namespace)
-        return elision.slim(text, is_whole=is_whole, is_canonical=self.resource not in _VERBATIM)
+        slimmed = elision.slim(text, is_whole=is_whole, is_canonical=self.resource not in _VERBATIM)
+        return slimmed if is_whole else slimmed._replace(text=_with_size(slimmed.text, len(text)))
 
 
 def contents(text: bytes, *, resource: str) -> tuple[Json, dict[str, bytes]]:
@@ -111,6 +113,14 @@ def contents(text: bytes, *, resource: str) -> tuple[Json, dict[str, bytes]]:
     found: dict[str, bytes] = {}
     slimmed = elision.slim(text, is_canonical=resource not in _VERBATIM, contents=found)
     return json.loads(slimmed.text), found
+
+
+def _with_size(slimmed: bytes, size: int) -> bytes:
+    """The object, with its size where that is large: how often it is written follows from it (`plan.pace`)."""
+    if size <= LARGE_BYTES or not slimmed.endswith(b"}") or len(slimmed) <= len(b"{}"):
+        return slimmed
+    # Last, as of equal members the last one counts.
+    return b'%b,"%b":%d}' % (slimmed[:-1], STORED_BYTES.encode(), size)
 
 
 def _split_list(text: bytes) -> tuple[Json, Sequence[msgspec.Raw | bytes]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from nicplug.elided import STORED_BYTES
 from nicplug.model.times import parse_time
 
 _QUOTED_CHARACTERS = 60
@@ -53,6 +54,12 @@ def quoted(value: Any) -> str:
     shown = value if isinstance(value, str) else repr(value)
     cut = "".join(char if char.isprintable() else " " for char in well_formed(shown[: _QUOTED_CHARACTERS + 1]))
     return f'"{cut}"' if len(cut) <= _QUOTED_CHARACTERS else f'"{cut[:_QUOTED_CHARACTERS]}..."'
+
+
+def stored_bytes(raw: Mapping[str, Any]) -> int:
+    """The size of an object in the API, as it was noted when it was read; 0 where it is not large."""
+    size = raw.get(STORED_BYTES)
+    return size if isinstance(size, int) else 0
 
 
 def resource_version(metadata: Mapping[str, Any]) -> int:

@@ -43,6 +43,7 @@ class VirtualMachine:
         overrides: the annotations of the VM that override the policy for hot-plug.
         status: the whole status as last seen; `null` when the object has none.
         placement: the members of the template's spec that say where pods may run.
+        stored_bytes: its size in the API, where that is large; else 0.
     """
 
     key: VmKey
@@ -60,6 +61,7 @@ class VirtualMachine:
     overrides: Overrides
     status: FrozenJson
     placement: FrozenJson
+    stored_bytes: int = field(default=0, compare=False)
 
     def read_template(self) -> Mapping[str, Any]:
         """`spec.template`, to be read only."""
@@ -100,6 +102,7 @@ def parse_vm(raw: Mapping[str, Any]) -> VirtualMachine:
         overrides=parse_overrides(mapping(metadata.get("annotations"))),
         status=freeze(status),
         placement=parse_placement(vmi_spec),
+        stored_bytes=meta.stored_bytes(raw),
     )
 
 

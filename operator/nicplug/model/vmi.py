@@ -68,6 +68,7 @@ class VirtualMachineInstance:
         migration_state: what the status says about its present or last migration, whichever that is.
         placement: the members of the spec that say where its pods may run.
         topology: the PCI slots of its guest; None where NICs take none, or nobody knows.
+        stored_bytes: its size in the API, where that is large; else 0.
     """
 
     key: VmiKey
@@ -96,6 +97,7 @@ class VirtualMachineInstance:
     migration_state: MigrationState
     placement: FrozenJson
     topology: PciTopology | None
+    stored_bytes: int = field(default=0, compare=False)
 
     @property
     def is_final(self) -> bool:
@@ -158,6 +160,7 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         migration_state=parse_migration_state(mapping(status)),
         placement=parse_placement(spec),
         topology=parse_topology(spec, annotations),
+        stored_bytes=meta.stored_bytes(raw),
     )
 
 

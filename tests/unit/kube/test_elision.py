@@ -8,7 +8,7 @@ import pytest
 from tests.build import Json, a_revision, a_vm, a_vmi, nad, nic, primary, revision, vm, vmi
 from tests.large import SHAPES, text_of
 
-from nicplug.elided import ELIDED, ELIDED_ENTRIES, ELIDED_MEMBERS, has_elided
+from nicplug.elided import ELIDED, ELIDED_ENTRIES, ELIDED_MEMBERS, STORED_BYTES, has_elided
 from nicplug.kube import elision, places
 from nicplug.kube.object_text import ObjectText, contents
 from nicplug.model import hotplug_policy, names, pci_topology, state_change
@@ -17,6 +17,7 @@ from nicplug.model.revision import VmRevision
 from nicplug.plan.vm.restart_required import fields_that_need_a_restart
 
 VMS, REVISIONS = ObjectText("virtualmachines"), ObjectText("controllerrevisions")
+VMIS = ObjectText("virtualmachineinstances")
 TEMPLATE = ("spec", "template", "spec")
 PLACES = {
     "unknown member of the template": (*TEMPLATE, "x"),
@@ -59,6 +60,25 @@ def large(place: tuple[str, ...], shape: str, *, size: int = SIZE) -> bytes:
     return go(raw).replace(b'"LARGE"', text_of(shape, size).encode())
 
 
+def test_a_large_object_says_how_large_it_is_and_an_ordinary_one_nothing() -> None:
+    """However much of it is elided: a write of it costs the API server in proportion to that."""
+    raw = vmi(primary(), nic("blue"))
+    assert a_vmi(VMIS.read(go(raw))).stored_bytes == 0
+    raw["spec"]["x"] = "y" * 300_000
+    text = go(raw)
+    assert a_vmi(VMIS.read(text)).stored_bytes == len(text)
+    line = b'{"type":"MODIFIED","object":%b}' % text
+    assert a_vmi(VMIS.read_line(line)["object"]).stored_bytes == len(text)
+
+
+@pytest.mark.parametrize("claimed", [1, -1, "1", None])
+def test_nobody_else_says_how_large_a_large_object_is(claimed: Any) -> None:
+    raw = vmi(primary()) | {STORED_BYTES: claimed}
+    raw["spec"]["x"] = "y" * 300_000
+    text = go(raw)
+    assert a_vmi(VMIS.read(text)).stored_bytes == len(text)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("place", PLACES.values(), ids=list(PLACES))
 def test_whatever_a_tenant_writes_a_record_stays_small_and_nothing_is_lost(place: tuple[str, ...], shape: str) -> None:
@@ -67,6 +87,7 @@ def test_whatever_a_tenant_writes_a_record_stays_small_and_nothing_is_lost(place
     record = a_vm(read)
     assert len(record.template) + len(record.rest_of_spec) + len(record.status) < LARGEST_RECORD
     slimmed, found = contents(text, resource="virtualmachines")
+    assert read.pop(STORED_BYTES) == len(text)
     assert slimmed == read
     whole = json.loads(text)
     whole["metadata"].pop("managedFields", None)

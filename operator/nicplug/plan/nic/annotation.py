@@ -147,7 +147,7 @@ class _Decider:
         detaching, taken_out = self._detaching(), self._taken_out()
         # The controller removes nothing before all additions succeed.
         removing = bool(leaving) or self._holds_up_suspects(detaching) or withdrawals.may_succeed(taken_out, now=now)
-        turn = take_turns(self.waiting, removing=removing, now=now)
+        turn = take_turns(self.waiting, removing=removing, stored_bytes=request.vmi.stored_bytes, now=now)
         admitted = {item.name for item in turn.admitted}
         additions = [item.element for item in turn.admitted]
         is_hasty = bool(leaving and additions) and now < request.additions_due

@@ -4,6 +4,9 @@ The dynamic networks controller stops at the first element that fails, and Multu
 same pass had added while network-status keeps it (a phantom: docs/node-simulator.md). So a NIC that fails, or
 is suspected to, never travels with others: it waits until the healthy ones have arrived, and several of
 them take turns, each alone.
+
+Each turn is a write of the pod and one of the VMI. Where the VMI is large, turns are longer (`plan.pace`): whatever
+becomes due meanwhile is then asked for in one write.
 """
 
 from collections.abc import Sequence
@@ -12,9 +15,10 @@ from datetime import UTC, datetime, timedelta
 
 from nicplug.model.networks_annotation import Element
 from nicplug.plan.nic.attempts import Attempts
+from nicplug.plan.pace import write_pause
 
 # As long as the controller may need to look at a text before it is replaced by another.
-_SEAT = timedelta(seconds=2)
+_SHORTEST_TURN = timedelta(seconds=2)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -55,20 +59,26 @@ class Turn:
     again_at: datetime | None
 
 
-def take_turns(waiting: Sequence[Waiting], *, removing: bool, now: datetime) -> Turn:
+def take_turns(waiting: Sequence[Waiting], *, removing: bool, stored_bytes: int, now: datetime) -> Turn:
     """Decide who is asked for now.
 
     Args:
         removing: an attached interface is to go: the controller removes nothing before all additions succeed.
+        stored_bytes: the size of the VMI, where that is large.
     """
-    healthy = [item for item in waiting if not item.is_apart]
     suspects = [item for item in waiting if item.is_apart]
-    seated = [] if healthy or removing or not suspects else [_seated(suspects, now)]
-    admitted = [item for item in (*healthy, *seated) if item.is_asked or _may_enter(item, now)]
+    pause = write_pause(stored_bytes, nics=len(suspects))
+    if not removing and (kept_until := _kept_until(waiting, pause)) is not None and now < kept_until:
+        asked_for = tuple(item for item in waiting if item.is_asked)
+        return Turn(admitted=asked_for, asked=frozenset(), again_at=kept_until)
+    length = max(pause, _SHORTEST_TURN)
+    healthy = [item for item in waiting if not item.is_apart]
+    seated = [] if healthy or removing or not suspects else [_seated(suspects, length, now)]
+    admitted = [item for item in (*healthy, *seated) if item.is_asked or _may_enter(item, length, now)]
     within = {item.name for item in admitted}
     asked = {item.name for item in admitted if not item.is_asked or item.attempts.is_due(now)}
     moments = [moment for item in waiting if (moment := _next(item, item.name in asked, now)) is not None]
-    moments += [_last(item) + _SEAT for item in waiting if item.name not in within or len(suspects) > 1]
+    moments += [_last(item) + length for item in waiting if item.name not in within or len(suspects) > 1]
     return Turn(
         admitted=tuple(admitted),
         asked=frozenset(asked),
@@ -76,17 +86,28 @@ def take_turns(waiting: Sequence[Waiting], *, removing: bool, now: datetime) -> 
     )
 
 
-def _may_enter(item: Waiting, now: datetime) -> bool:
+def _kept_until(waiting: Sequence[Waiting], pause: timedelta) -> datetime | None:
+    """Until when the pod of a large VMI is asked for nothing else; None where somebody new, or changed, comes first.
+
+    One NIC after the other turns out to fail, and each would be taken out by a write of its own.
+    """
+    is_changed = any(item.attempts.is_anew or (item.attempts.last_at is None and not item.is_asked) for item in waiting)
+    if is_changed or not any(item.is_asked for item in waiting):
+        return None
+    return max(map(_last, waiting)) + pause
+
+
+def _may_enter(item: Waiting, length: timedelta, now: datetime) -> bool:
     """Not sooner than it may be seated again: whoever takes elements out is not fought at full speed."""
-    return item.attempts.is_anew or now >= _last(item) + _SEAT
+    return item.attempts.is_anew or now >= _last(item) + length
 
 
-def _seated(suspects: Sequence[Waiting], now: datetime) -> Waiting:
+def _seated(suspects: Sequence[Waiting], length: timedelta, now: datetime) -> Waiting:
     """The one whose turn it is: who has waited longest among those that are due, else who sits there."""
     occupant = next((item for item in suspects if item.is_asked), None)
     if occupant is None:
         return min(suspects, key=_last)
-    if now < _last(occupant) + _SEAT:
+    if now < _last(occupant) + length:
         return occupant
     return min((item for item in suspects if _is_in_line(item, now)), key=_last, default=occupant)
 

@@ -15,6 +15,7 @@ from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, TurnVmOn
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.pace import write_pause
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmView
@@ -169,12 +170,13 @@ def _plan_status(
     changes = changed_members(seen=vm.status, wanted=wanted)
     if changes and situation.vmi is not None and vm.read_status().get("desiredGeneration") != vm.generation:
         changes["desiredGeneration"] = vm.generation
+    delay = max(view.settings.report_delay, write_pause(vm.stored_bytes, nics=len(vm.interfaces)))
     status = decide_status(
         vm,
         changes=changes,
         urgent=_is_urgent(changes, situation, printable_status=wanted["printableStatus"]),
         pending_since=view.report_pending_since,
-        delay=patience(seen=vm.status, changes=changes, delay=view.settings.report_delay),
+        delay=patience(seen=vm.status, changes=changes, delay=delay),
         now=now,
     )
     announcements = (

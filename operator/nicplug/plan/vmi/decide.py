@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from nicplug.model.conditions import SYNCHRONIZED, find_condition
@@ -56,6 +56,7 @@ from nicplug.plan.vmi.pod_networks import (
 from nicplug.plan.vmi.policy_problems import announce_policy_problems
 from nicplug.plan.vmi.readiness import plan_readiness
 from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew, was_discarded
+from nicplug.plan.vmi.reports import is_awaited, report_delay
 from nicplug.plan.vmi.roll_back import plan_roll_back
 from nicplug.plan.vmi.start_failure import announce_start_failure
 from nicplug.plan.vmi.status import plan_conditions, pod_members
@@ -222,12 +223,15 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         staying=_staying(vmi, rows=life.nics.rows),
         is_running=is_running,
     )
+    delay = report_delay(
+        before=life.records, after=life.nics.operations, stored_bytes=vmi.stored_bytes, settings=view.settings
+    )
     status = decide_status(
         vmi,
         changes=changes,
-        urgent=_is_urgent(view, life, changes) or bool(transitions),
+        urgent=_is_urgent(view, life, changes) or is_awaited(transitions, stored_bytes=vmi.stored_bytes),
         pending_since=view.report_pending_since,
-        delay=patience(seen=vmi.status, changes=changes, delay=_report_delay(view, life)),
+        delay=patience(seen=vmi.status, changes=changes, delay=delay),
         now=now,
     )
     # What has ended is told when it is written, so that it is told once.
@@ -259,13 +263,6 @@ def _guarded(changes: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
     if changes.get("phase") == VmiPhase.FAILED and wanted.get("nodeName"):
         return {**changes, "nodeName": wanted["nodeName"]}
     return changes
-
-
-def _report_delay(view: VmiView, life: _Life) -> timedelta:
-    """The first word about an operation is never late, however much there is to do."""
-    known = {(item.name, item.operation) for item in life.records.values()}
-    is_first = any((item.name, item.operation) not in known for item in life.nics.operations)
-    return view.settings.first_report_delay if is_first else view.settings.report_delay
 
 
 def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
