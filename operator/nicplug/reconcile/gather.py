@@ -8,7 +8,7 @@ from nicplug.cache.caches import Caches
 from nicplug.cache.lost_migrations import has_lost_migration
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.hotplug_policy import HotplugPolicy, OverridingObject, overridden
-from nicplug.model.keys import MigrationKey, PodKey, VmiKey, VmKey
+from nicplug.model.keys import MigrationKey, PodKey, SlotsKey, VmiKey, VmKey, WorkKey
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
@@ -139,6 +139,21 @@ class Gatherer:
             refusal=self.memory.refusal(key, generation=MIGRATION_GENERATION),
             report_pending_since=self.memory.pending_since(key),
         )
+
+    def nics_of(self, key: WorkKey) -> int:
+        """How many NICs a pass over the key looks at; 0 when it is gone."""
+        match key:
+            case VmKey():
+                vm = self.caches.vms.get(key)
+                return len(vm.interfaces) if vm is not None else 0
+            case VmiKey():
+                vmi = self.caches.vmis.get(key)
+                return len(vmi.interfaces) if vmi is not None else 0
+            case MigrationKey():
+                migration = self.caches.migrations.get(key)
+                return self.nics_of(migration.vmi) if migration is not None else 0
+            case SlotsKey():
+                return 0
 
     def _note_foreign(self, pods: Iterable[LauncherPod], *, first: PodKey, needed_by: str, migration_uid: str) -> None:
         """Those that were heard of before the object that needs them; from now on they are given time.

@@ -14,6 +14,7 @@ from itertools import count
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+_LONGEST_REST_SECONDS = 30.0
 
 
 class Priority(IntEnum):
@@ -39,6 +40,7 @@ class WorkQueue(Generic[K]):
         self._again: dict[K, tuple[Priority, float]] = {}
         self._delayed: list[tuple[float, int, K, Priority]] = []
         self._due: dict[K, float] = {}
+        self._resting: dict[K, float] = {}
         self._order = count()
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -47,10 +49,11 @@ class WorkQueue(Generic[K]):
 
     def add(self, key: K, *, priority: Priority = Priority.LIVE, delay_seconds: float = 0.0) -> None:
         """Ask for the key to be handed out, now or after a delay; of several requests the earliest counts."""
-        if delay_seconds > 0:
-            self._add_later(key, priority=priority, at=self._clock() + delay_seconds)
-            return
         since = self._clock()
+        if delay_seconds > 0 or self._resting.get(key, since) > since:
+            at = max(since + delay_seconds, self._resting.get(key, since))
+            self._add_later(key, priority=priority, at=at)
+            return
         if key in self._active:
             known = self._again.get(key, (priority, since))
             self._again[key] = (min(known[0], priority), known[1])
@@ -76,14 +79,23 @@ class WorkQueue(Generic[K]):
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
 
-    def done(self, key: K) -> None:
-        """Give a key back; it is handed out again if it was added meanwhile."""
+    def done(self, key: K, *, rest_seconds: float = 0.0) -> None:
+        """Give a key back; it is handed out again if it was added meanwhile.
+
+        Args:
+            rest_seconds: not before so long, and longer if others rest, too: all of them share one part of the time.
+        """
         self._active.discard(key)
         if not self._active:
             self._drained.set()
+        if rest_seconds > 0:
+            self._rest(key, rest_seconds)
         if key in self._again:
             priority, since = self._again.pop(key)
-            self._push(key, priority=priority, since=since)
+            if key in self._resting:
+                self.add(key, priority=priority)
+            else:
+                self._push(key, priority=priority, since=since)
 
     def depth(self, priority: Priority) -> int:
         """Keys of that priority that wait for a worker."""
@@ -101,6 +113,11 @@ class WorkQueue(Generic[K]):
     async def drained(self) -> None:
         """Wait until no worker holds a key."""
         await self._drained.wait()
+
+    def _rest(self, key: K, seconds: float) -> None:
+        now = self._clock()
+        self._resting = {other: until for other, until in self._resting.items() if until > now and other != key}
+        self._resting[key] = now + min(seconds * (1 + len(self._resting)), _LONGEST_REST_SECONDS)
 
     def _push(self, key: K, *, priority: Priority, since: float) -> None:
         self._due.pop(key, None)

@@ -29,6 +29,7 @@ from nicplug.plan.actions import (
 )
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.outcome import Announcement, Completion, Plan, Severity, Subject
+from nicplug.plan.pace import pass_rest
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView, Refusal, VmiView, VmView
 from nicplug.plan.vm.decide import plan_vm
@@ -93,6 +94,10 @@ class Reconciler:
         await self._carry_out(key, view, plan)
         moments = [moment for moment in (plan.again_at, self.memory.refused_until(key)) if moment is not None]
         return max(0.001, (min(moments) - self.clock()).total_seconds()) if moments else None
+
+    def rest_seconds(self, key: WorkKey) -> float:
+        """How long the key is not looked at again, as a pass over it is so dear; 0 for an ordinary one."""
+        return pass_rest(self.gatherer.nics_of(key)).total_seconds()
 
     def note_refusal(self, key: WorkKey, error: ApiError, *, seconds: float) -> bool:
         """Keep what was refused, so that the next plan can say so in the object's status, and announce it.

@@ -89,7 +89,8 @@ class Workers:
             finally:
                 if not waits:
                     self.turns.leave(key)
-                self.queue.done(key)
+                # One that waits for its turn must not let it pass.
+                self.queue.done(key, rest_seconds=0.0 if waits else self.reconciler.rest_seconds(key))
 
     async def _pass(self, key: WorkKey) -> bool:
         """Look at the key; whether it waits for its turn now."""

@@ -139,6 +139,64 @@ async def test_a_delay_that_ends_while_the_key_is_in_hand_is_not_lost(queue: Wor
     assert await queue.get() == "a"
 
 
+async def test_a_key_that_rests_comes_back_when_it_has_rested(queue: WorkQueue[str]) -> None:
+    """However often it is added meanwhile: one pass sees all of it."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    queue.add("a")
+    await queue.get()
+    queue.add("a")
+    queue.done("a", rest_seconds=5)
+    queue.add("a")
+    queue.add("a", delay_seconds=1)
+    assert _is_idle(queue)
+    assert await queue.get() == "a"
+    assert loop.time() - start == pytest.approx(5)
+    queue.done("a")
+    queue.add("a")
+    assert await queue.get() == "a", "it has rested"
+    assert loop.time() - start == pytest.approx(5)
+
+
+async def test_a_key_that_rests_keeps_no_other_one_waiting(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    queue.done(await queue.get(), rest_seconds=5)
+    queue.add("a")
+    queue.add("b")
+    assert await queue.get() == "b"
+
+
+async def test_a_key_that_nobody_adds_does_not_come_back_from_its_rest(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    queue.done(await queue.get(), rest_seconds=5)
+    await asyncio.sleep(100)
+    assert _is_idle(queue)
+
+
+async def test_many_that_rest_share_one_part_of_the_time(queue: WorkQueue[str]) -> None:
+    """Each had a tenth of the time, so that ten had all of it."""
+    loop = asyncio.get_running_loop()
+    keys, passes, end = [f"large-{number}" for number in range(10)], 0, loop.time() + 100
+    for key in keys:
+        queue.add(key)
+    while loop.time() < end:
+        key = await queue.get()
+        passes += 1
+        queue.add(key)
+        queue.done(key, rest_seconds=1)
+    assert passes <= 130, "one alone has 100"
+
+
+async def test_the_rest_of_many_has_an_end(queue: WorkQueue[str]) -> None:
+    start = asyncio.get_running_loop().time()
+    for number in range(100):
+        queue.add(f"large-{number}")
+        queue.done(await queue.get(), rest_seconds=1)
+    queue.add("large-99")
+    assert await queue.get() == "large-99"
+    assert asyncio.get_running_loop().time() - start == pytest.approx(30)
+
+
 async def test_every_waiting_worker_gets_a_key(queue: WorkQueue[str]) -> None:
     workers = [asyncio.create_task(queue.get()) for _ in range(3)]
     await asyncio.sleep(0)

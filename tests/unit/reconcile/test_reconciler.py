@@ -16,7 +16,7 @@ from nicplug.cache.caches import Caches
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Stale, Unavailable
 from nicplug.kube.recorder import ObjectReference
-from nicplug.model.keys import VmiKey, VmKey, WorkKey
+from nicplug.model.keys import SLOTS, VmiKey, VmKey, WorkKey
 from nicplug.plan.views import PlanSettings
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
@@ -459,3 +459,17 @@ async def test_a_bug_is_told_on_the_object_it_was_met_on(bench: Bench) -> None:
     bench.reconciler.note_bug(VMI, ZeroDivisionError("a bug"))
     bench.reconciler.note_bug(VmiKey(NAMESPACE, "gone"), ZeroDivisionError("a bug"))
     assert bench.recorded.events == [("VirtualMachineInstance", "Warning", "InternalError")]
+
+
+@pytest.mark.parametrize(("nics", "rests"), [(3, False), (200, True)])
+def test_only_objects_of_many_nics_rest_after_a_pass(nics: int, rests: bool) -> None:
+    """A pass over 255 NICs takes 90 ms, in which nobody else is served."""
+    bench = Bench()
+    bare = {"metadata": {"name": NAME}, "spec": vmi_spec([primary(), *(nic(f"n{number}") for number in range(nics))])}
+    bench.cluster.create(VMIS, bare, by="user")
+    template = a_vm(primary(), *(nic(f"n{number}") for number in range(nics)))["spec"]
+    bench.cluster.create(VMS, {"metadata": {"name": NAME}, "spec": template}, by="user")
+    bench.hear()
+    assert [bench.reconciler.rest_seconds(key) > 0 for key in (VM, VMI)] == [rests, rests]
+    assert bench.reconciler.rest_seconds(SLOTS) == 0
+    assert bench.reconciler.rest_seconds(VmKey(NAMESPACE, "gone")) == 0

@@ -99,6 +99,9 @@ class Site:
     def is_refused(self, _key: WorkKey) -> bool:
         return False
 
+    def rest_seconds(self, _key: WorkKey) -> float:
+        return 0.0
+
     def note_bug(self, key: WorkKey, error: Exception) -> None:
         self.said.append(f"bug on {key}: {error!r}")
 

@@ -13,7 +13,7 @@ from nicplug.model.keys import VmiKey, VmKey, WorkKey
 from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
-from nicplug.reconcile.turns import LargeTurns
+from nicplug.reconcile.turns import LargeTurns, TurnTaken
 from nicplug.reconcile.worker import Workers
 
 pytestmark = pytest.mark.looptime
@@ -33,6 +33,10 @@ class Played:
         self.is_news = True
         self.meanwhile: Callable[[], None] = lambda: None
         self.seconds = 0.0
+        self.rest = 0.0
+
+    def rest_seconds(self, _key: WorkKey) -> float:
+        return self.rest
 
     async def reconcile(self, key: WorkKey) -> float | None:
         self.asked.append((key, asyncio.get_running_loop().time()))
@@ -116,6 +120,25 @@ async def test_what_waits_for_time_comes_back_then() -> None:
         site.queue.add(KEY)
         await asyncio.sleep(100)
         assert site.played.times() == [0, pytest.approx(7.5)]
+
+
+async def test_a_key_that_is_dear_to_look_at_is_looked_at_seldom() -> None:
+    async with working() as site:
+        site.played.rest = 4.0
+        site.played.meanwhile = lambda: site.queue.add(KEY) if len(site.played.asked) < 3 else None
+        site.queue.add(KEY)
+        await asyncio.sleep(100)
+        assert site.played.times() == [0, pytest.approx(4), pytest.approx(8)]
+
+
+async def test_a_key_that_waits_for_its_turn_does_not_rest_when_that_comes() -> None:
+    async with working(TurnTaken("large")) as site:
+        site.played.rest = 4.0
+        site.queue.add(KEY)
+        await asyncio.sleep(1)
+        site.queue.add(KEY)
+        await asyncio.sleep(1)
+        assert site.played.times() == [0, pytest.approx(1)]
 
 
 @pytest.mark.parametrize(
