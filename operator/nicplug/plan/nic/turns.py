@@ -71,14 +71,13 @@ def take_turns(waiting: Sequence[Waiting], *, removing: bool, stored_bytes: int,
     if not removing and (kept_until := _kept_until(waiting, pause)) is not None and now < kept_until:
         asked_for = tuple(item for item in waiting if item.is_asked)
         return Turn(admitted=asked_for, asked=frozenset(), again_at=kept_until)
-    length = max(pause, _SHORTEST_TURN)
     healthy = [item for item in waiting if not item.is_apart]
-    seated = [] if healthy or removing or not suspects else [_seated(suspects, length, now)]
-    admitted = [item for item in (*healthy, *seated) if item.is_asked or _may_enter(item, length, now)]
+    seated = [] if healthy or removing or not suspects else [_seated(suspects, now)]
+    admitted = [item for item in (*healthy, *seated) if item.is_asked or _may_enter(item, now)]
     within = {item.name for item in admitted}
     asked = {item.name for item in admitted if not item.is_asked or item.attempts.is_due(now)}
     moments = [moment for item in waiting if (moment := _next(item, item.name in asked, now)) is not None]
-    moments += [_last(item) + length for item in waiting if item.name not in within or len(suspects) > 1]
+    moments += [_last(item) + _SHORTEST_TURN for item in waiting if item.name not in within or len(suspects) > 1]
     return Turn(
         admitted=tuple(admitted),
         asked=frozenset(asked),
@@ -91,23 +90,26 @@ def _kept_until(waiting: Sequence[Waiting], pause: timedelta) -> datetime | None
 
     One NIC after the other turns out to fail, and each would be taken out by a write of its own.
     """
-    is_changed = any(item.attempts.is_anew or (item.attempts.last_at is None and not item.is_asked) for item in waiting)
+    is_changed = any(
+        item.attempts.is_anew or (item.attempts.last_at is None and not (item.is_asked or item.is_apart))
+        for item in waiting
+    )
     if is_changed or not any(item.is_asked for item in waiting):
         return None
     return max(map(_last, waiting)) + pause
 
 
-def _may_enter(item: Waiting, length: timedelta, now: datetime) -> bool:
+def _may_enter(item: Waiting, now: datetime) -> bool:
     """Not sooner than it may be seated again: whoever takes elements out is not fought at full speed."""
-    return item.attempts.is_anew or now >= _last(item) + length
+    return item.attempts.is_anew or now >= _last(item) + _SHORTEST_TURN
 
 
-def _seated(suspects: Sequence[Waiting], length: timedelta, now: datetime) -> Waiting:
+def _seated(suspects: Sequence[Waiting], now: datetime) -> Waiting:
     """The one whose turn it is: who has waited longest among those that are due, else who sits there."""
     occupant = next((item for item in suspects if item.is_asked), None)
     if occupant is None:
         return min(suspects, key=_last)
-    if now < _last(occupant) + length:
+    if now < _last(occupant) + _SHORTEST_TURN:
         return occupant
     return min((item for item in suspects if _is_in_line(item, now)), key=_last, default=occupant)
 

@@ -71,6 +71,13 @@ def test_a_nic_that_is_new_or_has_changed_waits_for_none_of_them(newcomer: Waiti
     assert found.asked == {"new"}
 
 
+def test_one_that_is_known_to_fail_and_was_never_asked_for_is_not_new() -> None:
+    unasked = Waiting(name="f", element={"interface": "f"}, is_asked=False, attempts=Attempts(error="no such bridge"))
+    found = turn(*CROWD, unasked, now=later(3))
+    assert admitted(found) == [item.name for item in CROWD]
+    assert found.asked == frozenset()
+
+
 def test_a_removal_does_not_wait_for_them_either() -> None:
     """The controller removes nothing before all additions succeed."""
     assert admitted(turn(*CROWD, removing=True, now=later(1))) == []

@@ -22,6 +22,7 @@ from tests.build import (
     vmi,
 )
 
+from nicplug.elided import STORED_BYTES
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import (
     Action,
@@ -117,6 +118,18 @@ def test_run_strategy(title: str, raw: Json, found: Json | None, wanted: list[st
         assert _kinds(plan) == ["PatchStatus"], title
         return
     assert _kinds(plan) == wanted, title
+
+
+@pytest.mark.parametrize(("stored_bytes", "is_written"), [(0, True), (1_300_000, False)])
+def test_a_report_on_a_large_vm_waits_longer(stored_bytes: int, is_written: bool) -> None:
+    """It repeats what its VMI says, in a megabyte."""
+    waits = {"type": "InterfacesReady", "status": "False", "reason": "Pending", "message": "NIC blue waits"}
+    raw = vm(primary(), nic("blue")) | {STORED_BYTES: stored_bytes}
+    raw["status"] = {"created": True, "ready": False, "printableStatus": "Starting", "runStrategy": "Always"}
+    found = vmi(primary(), nic("blue"), phase="Scheduling", conditions=[waits], **OWN)
+    plan = plan_vm(vm_view(raw, vmi=found, pending_since=later(-1)), now=NOW)
+    assert (_kinds(plan) == ["PatchStatus"]) is is_written
+    assert plan.withholds_report is not is_written
 
 
 def test_a_vmi_that_had_come_up_makes_room_at_once() -> None:
