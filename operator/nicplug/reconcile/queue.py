@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 _LONGEST_REST_SECONDS = 30.0
+# So much rest may be owed: a hot-plug is over after a dozen passes, and whatever goes on after that is no hot-plug.
+_OWED_SECONDS = 4.0
 
 
 class Priority(IntEnum):
@@ -50,9 +52,9 @@ class WorkQueue(Generic[K]):
     def add(self, key: K, *, priority: Priority = Priority.LIVE, delay_seconds: float = 0.0) -> None:
         """Ask for the key to be handed out, now or after a delay; of several requests the earliest counts."""
         since = self._clock()
-        if delay_seconds > 0 or self._resting.get(key, since) > since:
-            at = max(since + delay_seconds, self._resting.get(key, since))
-            self._add_later(key, priority=priority, at=at)
+        rested_at = self._resting.get(key, since) - _OWED_SECONDS
+        if delay_seconds > 0 or rested_at > since:
+            self._add_later(key, priority=priority, at=max(since + delay_seconds, rested_at))
             return
         if key in self._active:
             known = self._again.get(key, (priority, since))
@@ -83,7 +85,8 @@ class WorkQueue(Generic[K]):
         """Give a key back; it is handed out again if it was added meanwhile.
 
         Args:
-            rest_seconds: not before so long, and longer if others rest, too: all of them share one part of the time.
+            rest_seconds: how long it shall rest for that. It rests when it owes more than a little, and longer if
+                others rest, too: all of them share one part of the time.
         """
         self._active.discard(key)
         if not self._active:
@@ -116,8 +119,9 @@ class WorkQueue(Generic[K]):
 
     def _rest(self, key: K, seconds: float) -> None:
         now = self._clock()
-        self._resting = {other: until for other, until in self._resting.items() if until > now and other != key}
-        self._resting[key] = now + min(seconds * (1 + len(self._resting)), _LONGEST_REST_SECONDS)
+        self._resting = {other: until for other, until in self._resting.items() if until > now}
+        begins = self._resting.pop(key, now)
+        self._resting[key] = begins + min(seconds * (1 + len(self._resting)), _LONGEST_REST_SECONDS)
 
     def _push(self, key: K, *, priority: Priority, since: float) -> None:
         self._due.pop(key, None)

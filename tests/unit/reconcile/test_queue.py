@@ -146,7 +146,7 @@ async def test_a_key_that_rests_comes_back_when_it_has_rested(queue: WorkQueue[s
     queue.add("a")
     await queue.get()
     queue.add("a")
-    queue.done("a", rest_seconds=5)
+    queue.done("a", rest_seconds=9)
     queue.add("a")
     queue.add("a", delay_seconds=1)
     assert _is_idle(queue)
@@ -158,9 +158,28 @@ async def test_a_key_that_rests_comes_back_when_it_has_rested(queue: WorkQueue[s
     assert loop.time() - start == pytest.approx(5)
 
 
+async def _passes(queue: WorkQueue[str], *, seconds: float, rest_seconds: float) -> list[float]:
+    """When keys were handed out that are added again each time."""
+    loop = asyncio.get_running_loop()
+    start, moments = loop.time(), []
+    while loop.time() - start <= seconds:
+        key = await queue.get()
+        moments.append(loop.time() - start)
+        queue.add(key)
+        queue.done(key, rest_seconds=rest_seconds)
+    return moments[:-1]
+
+
+async def test_a_few_passes_in_a_row_are_free(queue: WorkQueue[str]) -> None:
+    """A hot-plug of a VM with many NICs is as fast as any; who goes on and on is not."""
+    queue.add("a")
+    found = await _passes(queue, seconds=3.5, rest_seconds=1)
+    assert found == pytest.approx([0, 0, 0, 0, 0, 1, 2, 3])
+
+
 async def test_a_key_that_rests_keeps_no_other_one_waiting(queue: WorkQueue[str]) -> None:
     queue.add("a")
-    queue.done(await queue.get(), rest_seconds=5)
+    queue.done(await queue.get(), rest_seconds=9)
     queue.add("a")
     queue.add("b")
     assert await queue.get() == "b"
@@ -168,23 +187,16 @@ async def test_a_key_that_rests_keeps_no_other_one_waiting(queue: WorkQueue[str]
 
 async def test_a_key_that_nobody_adds_does_not_come_back_from_its_rest(queue: WorkQueue[str]) -> None:
     queue.add("a")
-    queue.done(await queue.get(), rest_seconds=5)
+    queue.done(await queue.get(), rest_seconds=9)
     await asyncio.sleep(100)
     assert _is_idle(queue)
 
 
 async def test_many_that_rest_share_one_part_of_the_time(queue: WorkQueue[str]) -> None:
     """Each had a tenth of the time, so that ten had all of it."""
-    loop = asyncio.get_running_loop()
-    keys, passes, end = [f"large-{number}" for number in range(10)], 0, loop.time() + 100
-    for key in keys:
-        queue.add(key)
-    while loop.time() < end:
-        key = await queue.get()
-        passes += 1
-        queue.add(key)
-        queue.done(key, rest_seconds=1)
-    assert passes <= 130, "one alone has 100"
+    for number in range(10):
+        queue.add(f"large-{number}")
+    assert len(await _passes(queue, seconds=100, rest_seconds=1)) <= 130, "one alone has 104"
 
 
 async def test_the_rest_of_many_has_an_end(queue: WorkQueue[str]) -> None:
@@ -194,7 +206,7 @@ async def test_the_rest_of_many_has_an_end(queue: WorkQueue[str]) -> None:
         queue.done(await queue.get(), rest_seconds=1)
     queue.add("large-99")
     assert await queue.get() == "large-99"
-    assert asyncio.get_running_loop().time() - start == pytest.approx(30)
+    assert asyncio.get_running_loop().time() - start == pytest.approx(26)
 
 
 async def test_every_waiting_worker_gets_a_key(queue: WorkQueue[str]) -> None:

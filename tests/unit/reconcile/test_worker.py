@@ -124,16 +124,16 @@ async def test_what_waits_for_time_comes_back_then() -> None:
 
 async def test_a_key_that_is_dear_to_look_at_is_looked_at_seldom() -> None:
     async with working() as site:
-        site.played.rest = 4.0
+        site.played.rest = 8.0
         site.played.meanwhile = lambda: site.queue.add(KEY) if len(site.played.asked) < 3 else None
         site.queue.add(KEY)
         await asyncio.sleep(100)
-        assert site.played.times() == [0, pytest.approx(4), pytest.approx(8)]
+        assert site.played.times() == [0, pytest.approx(4), pytest.approx(12)]
 
 
 async def test_a_key_that_waits_for_its_turn_does_not_rest_when_that_comes() -> None:
     async with working(TurnTaken("large")) as site:
-        site.played.rest = 4.0
+        site.played.rest = 8.0
         site.queue.add(KEY)
         await asyncio.sleep(1)
         site.queue.add(KEY)
