@@ -15,7 +15,7 @@ _MEGABYTE = 1_000_000
 # The API server stores no object above about 1.5 MB.
 _LONGEST_PAUSE = timedelta(seconds=45)
 # Each NIC may cause a write, so fewer of them may do so sooner.
-_MANY_NICS = 16
+_MANY_NICS = 8
 # A pass over a VMI takes a third of a millisecond for each of its NICs: ten times as much is for others.
 _REST_PER_NIC = timedelta(milliseconds=4)
 # More than any guest of a PC has room for (`model.pci_topology`).
