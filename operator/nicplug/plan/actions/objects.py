@@ -1,10 +1,13 @@
 """Effects on an object of any kind."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
-from nicplug.model.frozen_json import FrozenJson, thaw
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.keys import MigrationKey, ObjectKey, VmiKey, VmKey
+from nicplug.model.metadata import mapping
 from nicplug.plan.actions.json_patch import JsonPatch, add, guard, replace_members, test
 
 
@@ -101,6 +104,12 @@ class CheckNics:
             test("/metadata/generation", self.generation),
             reported if self.has_status else test("/status", None),
         ]
+
+    def fits(self, raw: Mapping[str, Any]) -> bool:
+        """Whether the patch would fit that object, which has just been read."""
+        metadata, status = mapping(raw.get("metadata")), mapping(raw.get("status"))
+        is_same = metadata.get("uid") == self.uid and metadata.get("generation") == self.generation
+        return is_same and bool(status) == self.has_status and freeze(status.get("interfaces")) == self.seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
