@@ -23,6 +23,8 @@ Json = dict[str, Any]
 _OF_ADMINS = frozenset({"kubevirts", "nodes", "leases", "configmaps", "namespaces"})
 # The `data` of a ControllerRevision is the text that was sent, regardless of the sender.
 _VERBATIM = frozenset({"controllerrevisions"})
+# How often they are written follows from how large they are (`plan.pace`).
+_SIZED = frozenset({"virtualmachines", "virtualmachineinstances"})
 # A list and its `items`.
 _LEVELS_AROUND_AN_ITEM = 2
 # As the API server begins a line.
@@ -101,7 +103,7 @@ class ObjectText:
         if self.resource == KUBEVIRTS.plural and self.kubevirt_namespace is not None:
             text = elision.named_only(text, but_in=self.kubevirt_namespace)
         slimmed = elision.slim(text, is_whole=is_whole, is_canonical=self.resource not in _VERBATIM)
-        return slimmed if is_whole else slimmed._replace(text=_with_size(slimmed.text, len(text)))
+        return slimmed._replace(text=_with_size(slimmed.text, len(text))) if self.resource in _SIZED else slimmed
 
 
 def contents(text: bytes, *, resource: str) -> tuple[Json, dict[str, bytes]]:
@@ -116,7 +118,7 @@ def contents(text: bytes, *, resource: str) -> tuple[Json, dict[str, bytes]]:
 
 
 def _with_size(slimmed: bytes, size: int) -> bytes:
-    """The object, with its size where that is large: how often it is written follows from it (`plan.pace`)."""
+    """The object, with its size where that is large."""
     if size <= LARGE_BYTES or not slimmed.endswith(b"}") or len(slimmed) <= len(b"{}"):
         return slimmed
     # Last, as of equal members the last one counts.
