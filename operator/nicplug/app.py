@@ -30,7 +30,7 @@ from nicplug.kopf_settings import kopf_settings
 from nicplug.kube.connect import Connection, connect
 from nicplug.kube.lease import LeaderElector
 from nicplug.kube.recorder import EventRecorder
-from nicplug.model.keys import WorkKey
+from nicplug.model.keys import WorkKey, namespace_of
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.metrics import Metrics
 from nicplug.reconcile.announce import Announcer
@@ -89,7 +89,7 @@ class App:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self.caches = Caches(clock=utc_now, kubevirt_namespace=settings.kubevirt_namespace)
-        self.queue: WorkQueue[WorkKey] = WorkQueue()
+        self.queue: WorkQueue[WorkKey] = WorkQueue(group_of=namespace_of)
         self._turns = LargeTurns(on_turn=self.queue.add)
         self.intake = Intake(caches=self.caches, queue=self.queue, on_bug=metrics.failed_by_bug)
         self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.answered)

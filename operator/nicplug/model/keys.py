@@ -82,3 +82,8 @@ SLOTS = SlotsKey()
 
 WorkKey = VmKey | VmiKey | MigrationKey | SlotsKey
 """What the operator looks at, one at a time."""
+
+
+def namespace_of(key: WorkKey) -> str:
+    """The namespace of the object; "" for the slots, which belong to the cluster."""
+    return "" if isinstance(key, SlotsKey) else key.namespace

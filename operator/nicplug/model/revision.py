@@ -23,6 +23,7 @@ class VmRevision:
     """One revision; whose it is, is told by `owner` alone.
 
     Attributes:
+        deleting: it is on its way out, and something else holds it.
         vm_generation: generation of the VM that it was taken from.
         template: the VM's whole `spec.template` of then.
     """
@@ -31,6 +32,7 @@ class VmRevision:
     uid: str
     resource_version: int = field(compare=False)
     owner: ControllerReference | None
+    deleting: bool
     vm_generation: int
     template: FrozenJson
 
@@ -48,6 +50,7 @@ def parse_revision(raw: Mapping[str, Any]) -> VmRevision:
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
         owner=meta.controller_reference(metadata),
+        deleting=meta.is_deleting(metadata),
         vm_generation=generation if isinstance(generation, int) else 0,
         template=shared(freeze(mapping(mapping(mapping(raw.get("data")).get("spec")).get("template")))),
     )

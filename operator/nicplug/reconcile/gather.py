@@ -141,7 +141,7 @@ class Gatherer:
         )
 
     def nics_of(self, key: WorkKey) -> int:
-        """How many NICs a pass over the key looks at; 0 when it is gone."""
+        """How many NICs a pass over the key looks at; 0 when it is gone, or holds a slot that others wait for."""
         match key:
             case VmKey():
                 vm = self.caches.vms.get(key)
@@ -151,7 +151,7 @@ class Gatherer:
                 return len(vmi.interfaces) if vmi is not None else 0
             case MigrationKey():
                 migration = self.caches.migrations.get(key)
-                return self.nics_of(migration.vmi) if migration is not None else 0
+                return 0 if migration is None or migration.has_target else self.nics_of(migration.vmi)
             case SlotsKey():
                 return 0
 

@@ -7,14 +7,14 @@ client-go's workqueue and controller-runtime's priority queue.
 
 import asyncio
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
 from itertools import count
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
-_LONGEST_REST_SECONDS = 30.0
+_LONGEST_REST_SECONDS = 300.0
 # So much rest may be owed: a hot-plug is over after a dozen passes, and whatever goes on after that is no hot-plug.
 _OWED_SECONDS = 4.0
 
@@ -31,9 +31,12 @@ class WorkQueue(Generic[K]):
 
     Args:
         clock: monotonic seconds; the loop's own unless a test says otherwise.
+        group_of: who a key belongs to. Keys that rest share the time with those of their group, and groups with others.
     """
 
-    def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float] | None = None, group_of: Callable[[K], Hashable] = lambda _key: None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop.time
         self._ready: dict[Priority, deque[K]] = {priority: deque() for priority in Priority}
@@ -42,6 +45,7 @@ class WorkQueue(Generic[K]):
         self._again: dict[K, tuple[Priority, float]] = {}
         self._delayed: list[tuple[float, int, K, Priority]] = []
         self._due: dict[K, float] = {}
+        self._group_of = group_of
         self._resting: dict[K, float] = {}
         self._order = count()
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -86,7 +90,7 @@ class WorkQueue(Generic[K]):
 
         Args:
             rest_seconds: how long it shall rest for that. It rests when it owes more than a little, and longer if
-                others rest, too: all of them share one part of the time.
+                others rest, too: all of them share one part of the time, equally between their groups.
         """
         self._active.discard(key)
         if not self._active:
@@ -121,7 +125,11 @@ class WorkQueue(Generic[K]):
         now = self._clock()
         self._resting = {other: until for other, until in self._resting.items() if until > now}
         begins = self._resting.pop(key, now)
-        self._resting[key] = begins + min(seconds * (1 + len(self._resting)), _LONGEST_REST_SECONDS)
+        resting = Counter(self._group_of(other) for other in self._resting)
+        own = self._group_of(key)
+        resting[own] += 1
+        share = resting[own] * len(resting)
+        self._resting[key] = begins + min(seconds * share, _LONGEST_REST_SECONDS)
 
     def _push(self, key: K, *, priority: Priority, since: float) -> None:
         self._due.pop(key, None)

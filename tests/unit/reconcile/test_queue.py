@@ -201,12 +201,38 @@ async def test_many_that_rest_share_one_part_of_the_time(queue: WorkQueue[str]) 
 
 async def test_the_rest_of_many_has_an_end(queue: WorkQueue[str]) -> None:
     start = asyncio.get_running_loop().time()
-    for number in range(100):
+    for number in range(400):
         queue.add(f"large-{number}")
         queue.done(await queue.get(), rest_seconds=1)
-    queue.add("large-99")
-    assert await queue.get() == "large-99"
-    assert asyncio.get_running_loop().time() - start == pytest.approx(26)
+    queue.add("large-399")
+    assert await queue.get() == "large-399"
+    assert asyncio.get_running_loop().time() - start == pytest.approx(296)
+
+
+@pytest.mark.parametrize("count", [10, 100, 400])
+async def test_however_many_rest_they_have_one_part_of_the_time(queue: WorkQueue[str], count: int) -> None:
+    """With a longest rest of 30 s, 400 of them had all of it."""
+    for number in range(count):
+        queue.add(f"large-{number}")
+    passes = await _passes(queue, seconds=1000, rest_seconds=1)
+    assert len(passes) <= 1000 + count * 5, "each has a few passes free"
+
+
+async def test_those_of_one_namespace_keep_no_other_one_resting() -> None:
+    """A hot-plug of a VM with 65 NICs took a minute beside 200 VMs of somebody else's."""
+    queue = WorkQueue[str](group_of=lambda key: key.split("/")[0])
+    for number in range(200):
+        queue.add(f"tenant/{number}")
+        queue.done(await queue.get(), rest_seconds=1)
+    start = asyncio.get_running_loop().time()
+    for _ in range(8):
+        queue.add("victim/a")
+        key = await queue.get()
+        queue.done(key, rest_seconds=0.26)
+    assert asyncio.get_running_loop().time() == start
+    queue.add("victim/a")
+    assert await queue.get() == "victim/a"
+    assert asyncio.get_running_loop().time() - start == pytest.approx(2 * 8 * 0.26 - 4, abs=0.001)
 
 
 async def test_every_waiting_worker_gets_a_key(queue: WorkQueue[str]) -> None:

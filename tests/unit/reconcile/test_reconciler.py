@@ -9,14 +9,14 @@ from datetime import datetime
 import pytest
 from tests.build import Json, kubevirt, nic, primary, vmi_spec
 from tests.build import vm as a_vm
-from tests.sim.cluster import KUBEVIRTS, NAMESPACE, PODS, VMIS, VMS, Cluster
+from tests.sim.cluster import KUBEVIRTS, MIGRATIONS, NAMESPACE, PODS, VMIS, VMS, Cluster
 from tests.sim.operators import CACHED
 
 from nicplug.cache.caches import Caches
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Stale, Unavailable
 from nicplug.kube.recorder import ObjectReference
-from nicplug.model.keys import SLOTS, VmiKey, VmKey, WorkKey
+from nicplug.model.keys import SLOTS, MigrationKey, VmiKey, VmKey, WorkKey
 from nicplug.plan.views import PlanSettings
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
@@ -473,3 +473,16 @@ def test_only_objects_of_many_nics_rest_after_a_pass(nics: int, rests: bool) -> 
     assert [bench.reconciler.rest_seconds(key) > 0 for key in (VM, VMI)] == [rests, rests]
     assert bench.reconciler.rest_seconds(SLOTS) == 0
     assert bench.reconciler.rest_seconds(VmKey(NAMESPACE, "gone")) == 0
+
+
+@pytest.mark.parametrize(("phase", "rests"), [("Pending", True), ("Scheduling", False), ("Succeeded", False)])
+def test_a_migration_that_holds_a_slot_does_not_rest(phase: str, rests: bool) -> None:
+    """Others wait for its slot."""
+    bench = Bench()
+    spec = vmi_spec([primary(), *(nic(f"n{number}") for number in range(200))])
+    bench.cluster.create(VMIS, {"metadata": {"name": NAME}, "spec": spec}, by="user")
+    job = bench.cluster.create(MIGRATIONS, {"metadata": {"name": "job"}, "spec": {"vmiName": NAME}}, by="user")
+    told = {**job, "status": {"phase": phase}}
+    bench.cluster.replace(MIGRATIONS, "job", told, by="node agent", subresource="status")
+    bench.hear()
+    assert (bench.reconciler.rest_seconds(MigrationKey(NAMESPACE, "job")) > 0) is rests

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.interface_requests import MEMBER as INTERFACE_REQUESTS
+from nicplug.model.metadata import objects
 from nicplug.model.names import VM_FINALIZER
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.vm import RunStrategy, VirtualMachine
@@ -43,6 +44,7 @@ from nicplug.plan.vm.status import plan_vm_status
 _URGENT = frozenset({"ready"})
 # What a next decision stands on, and requests, of which people can make no second one before the first is gone.
 _ALWAYS_URGENT = frozenset({"startFailure", "stateChangeRequests", "interfaceRequests"})
+_WHY = frozenset({"conditions", "desiredGeneration", "observedGeneration"})
 # As garbage collection marks an owner whose dependents stay: `kubectl delete --cascade=orphan`.
 _ORPHAN_FINALIZER = "orphan"
 
@@ -170,7 +172,9 @@ def _plan_status(
     changes = changed_members(seen=vm.status, wanted=wanted)
     if changes and situation.vmi is not None and vm.read_status().get("desiredGeneration") != vm.generation:
         changes["desiredGeneration"] = vm.generation
-    delay = max(view.settings.report_delay, write_pause(vm.stored_bytes, nics=len(vm.interfaces)))
+    delay = view.settings.report_delay
+    if _tells_only_why(vm, changes):
+        delay = max(delay, write_pause(vm.stored_bytes, nics=len(vm.interfaces)))
     status = decide_status(
         vm,
         changes=changes,
@@ -198,6 +202,18 @@ def _is_urgent(changes: Mapping[str, Any], situation: Situation, *, printable_st
     # The VMI stays until its VM has written down that it was started (`plan.vmi.decide`).
     is_awaited = situation.vmi is not None and situation.vmi.deleting and "runStrategy" in changes
     return came_up or is_awaited or bool(changes.keys() & _ALWAYS_URGENT)
+
+
+def _tells_only_why(vm: VirtualMachine, changes: Mapping[str, Any]) -> bool:
+    """No condition is another than before: only reasons and messages are, as one NIC after the other fails."""
+    if not changes.keys() <= _WHY:
+        return False
+    before = vm.read_status().get("conditions")
+    return _statuses(before) == _statuses(changes.get("conditions", before))
+
+
+def _statuses(conditions: Any) -> dict[Any, Any]:
+    return {row.get("type"): row.get("status") for row in objects(conditions)}
 
 
 def _failure(view: VmView, situation: Situation, decision: Decision) -> Refusal | None:

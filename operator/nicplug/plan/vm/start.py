@@ -51,7 +51,7 @@ def delete_earlier_revisions(view: VmView, vmi: VirtualMachineInstance | None) -
     current = next((item for item in view.revisions if item.key.name == named), None)
     if current is None or len(view.revisions) == 1:
         return []
-    old = [item for item in view.revisions if item.vm_generation < current.vm_generation]
+    old = [item for item in view.revisions if item.vm_generation < current.vm_generation and not item.deleting]
     return [Delete(kind=Kind.REVISION, key=item.key, uid=item.uid) for item in sorted(old, key=lambda item: item.key)]
 
 

@@ -120,16 +120,43 @@ def test_run_strategy(title: str, raw: Json, found: Json | None, wanted: list[st
     assert _kinds(plan) == wanted, title
 
 
+def _with_nics(*, status: str, stored_bytes: int) -> tuple[Json, Json]:
+    """A VM that has written down why NIC blue waits, and its VMI, which now gives another reason."""
+    told = {"type": "InterfacesReady", "status": "False", "reason": "Pending", "message": "NIC blue waits"}
+    raw = vm(primary(), nic("blue")) | {STORED_BYTES: stored_bytes}
+    raw["status"] = {
+        "created": True, "ready": False, "printableStatus": "Starting", "runStrategy": "Always", "conditions": [told],
+    }  # fmt: skip
+    now = {**told, "status": status, "reason": "Failed"}
+    return raw, vmi(primary(), nic("blue"), phase="Scheduling", conditions=[now], **OWN)
+
+
 @pytest.mark.parametrize(("stored_bytes", "is_written"), [(0, True), (1_300_000, False)])
 def test_a_report_on_a_large_vm_waits_longer(stored_bytes: int, is_written: bool) -> None:
     """It repeats what its VMI says, in a megabyte."""
-    waits = {"type": "InterfacesReady", "status": "False", "reason": "Pending", "message": "NIC blue waits"}
-    raw = vm(primary(), nic("blue")) | {STORED_BYTES: stored_bytes}
-    raw["status"] = {"created": True, "ready": False, "printableStatus": "Starting", "runStrategy": "Always"}
-    found = vmi(primary(), nic("blue"), phase="Scheduling", conditions=[waits], **OWN)
+    raw, found = _with_nics(status="False", stored_bytes=stored_bytes)
+    raw["status"] = plan_status_of(raw, found)
+    found["status"]["conditions"][0]["reason"] = "MigrationFailed"
     plan = plan_vm(vm_view(raw, vmi=found, pending_since=later(-1)), now=NOW)
     assert (_kinds(plan) == ["PatchStatus"]) is is_written
     assert plan.withholds_report is not is_written
+
+
+def plan_status_of(raw: Json, found: Json) -> Json:
+    """The status that the VM has when all has been reported."""
+    (patch,) = plan_vm(vm_view(raw, vmi=found, pending_since=later(-99)), now=NOW).actions
+    assert isinstance(patch, PatchStatus)
+    return {**raw["status"], **thaw(patch.wanted)}
+
+
+@pytest.mark.parametrize("ends", ["the guest", "a condition"])
+def test_what_people_wait_for_is_told_of_a_large_vm_as_soon_as_of_any(ends: str) -> None:
+    """A stop was told 40 s late, and a start was lost, as the status had not said Halted in between."""
+    raw, found = _with_nics(status="False" if ends == "the guest" else "True", stored_bytes=1_300_000)
+    view = vm_view(raw, vmi=None if ends == "the guest" else found, pending_since=later(-1))
+    if ends == "the guest":
+        view = vm_view({**raw, "spec": {**raw["spec"], "runStrategy": "Halted"}}, pending_since=later(-1))
+    assert _kinds(plan_vm(view, now=NOW)) == ["PatchStatus"]
 
 
 def test_a_vmi_that_had_come_up_makes_room_at_once() -> None:
@@ -225,6 +252,7 @@ class TestRevision:
     def test_those_of_earlier_starts_go_when_the_vmi_tells_which_one_is_its_own(self) -> None:
         raw = vm(generation=7)
         known = [revision(vm(generation=generation)) for generation in (8, 7, 5, 3)]
+        known.append(revision(vm(generation=2), finalizers=["a/b"], deletionTimestamp=CREATED))
         named = vmi(owner_uid=VM_UID)
         named["status"]["virtualMachineRevisionName"] = f"revision-start-vm-{VM_UID}-7"
         deleted = [item for item in plan_vm(vm_view(raw, vmi=named, revisions=known), now=NOW).actions if _ends(item)]
