@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Container, Mapping
 from typing import Any
 
-from nicplug.elided import ELIDED_MEMBERS, has_elided
+from nicplug.elided import has_elided
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.keys import PodKey
@@ -23,7 +23,11 @@ from nicplug.model.names import (
     KUBEVIRT_API_VERSION,
     LAUNCHER_LABEL,
     LAUNCHER_LABEL_VALUE,
+    MIGRATION_JOB_LABEL,
+    MIGRATION_TARGET_NODE_LABEL,
     MIGRATION_TRANSPORT_ANNOTATION,
+    NODE_NAME_LABEL,
+    OUTDATED_LAUNCHER_LABEL,
     POD_SPEC_ANNOTATION,
     UNPAUSED_CONDITION,
     VM_NAME_LABEL,
@@ -47,15 +51,22 @@ NO_DIGEST = "0" * _DIGEST_DIGITS
 """In place of the digest of a spec of which something is elided: it may be whole at the next look."""
 _LONGEST_POD_NAME = 253
 _LONGEST_LABEL = 63
-# Of these prefixes are the keys by which controllers tell pods apart, and what they note on them.
-_RESERVED = ("kubevirt.io/", "nicplug.io/")
-# KubeVirt copies all labels, so that Services and policies find the pod; these are those of its guides and templates.
-_RESERVED_LABELS_FOR_PODS = frozenset({"kubevirt.io/domain", "kubevirt.io/os", "kubevirt.io/size", "kubevirt.io/vm"})
+_OWN_PREFIX = "nicplug.io/"
+# KubeVirt's labels that controllers write, and read on pods; from a user, each would make a claim about the pod. Those
+# that every launcher pod has are overwritten anyway. All others are users': Services and policies select pods by them.
+_LABELS_NOT_FOR_PODS = frozenset(
+    {MIGRATION_JOB_LABEL, MIGRATION_TARGET_NODE_LABEL, NODE_NAME_LABEL, OUTDATED_LAUNCHER_LABEL}
+)
 # OVN-Kubernetes reads it from the pod: a guest on the pod network keeps its address when it is migrated.
-_RESERVED_ANNOTATIONS_FOR_PODS = frozenset({"kubevirt.io/allow-pod-bridge-network-live-migration"})
-# By the first two a tenant would ask for networks. The last is what nobody has seen, where there is more than anybody
-# can keep: any key may be among it.
-_ANNOTATIONS_NOT_FOR_PODS = ("k8s.v1.cni.cncf.io/", "v1.multus-cni.io/", "kubectl.kubernetes.io/", ELIDED_MEMBERS)
+_KUBEVIRT_ANNOTATIONS_FOR_PODS = frozenset({"kubevirt.io/allow-pod-bridge-network-live-migration"})
+# KubeVirt's controllers note on a pod what they have done with it. By those of Multus a tenant would ask for networks.
+_ANNOTATIONS_NOT_FOR_PODS = (
+    "k8s.v1.cni.cncf.io/",
+    "v1.multus-cni.io/",
+    "kubectl.kubernetes.io/",
+    "kubevirt.io/",
+    _OWN_PREFIX,
+)
 _COPIED_SPEC_MEMBERS = (
     "affinity",
     "nodeSelector",
@@ -187,7 +198,7 @@ def _annotations(
 
 
 def _annotations_for_pod(annotations: Mapping[str, str]) -> dict[str, str]:
-    """The VMI's own annotations, but none of a reserved prefix and none by which a tenant could ask for a network.
+    """The VMI's own annotations, but none that controllers write and none by which a tenant could ask for a network.
 
     Source: KubeVirt 1.9 `filterVMIAnnotationsForPod`, which leaves out `kubectl.kubernetes.io` and two of its own
     alone (docs/differences.md).
@@ -195,12 +206,16 @@ def _annotations_for_pod(annotations: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in annotations.items()
-        if name in _RESERVED_ANNOTATIONS_FOR_PODS or not name.startswith((*_RESERVED, *_ANNOTATIONS_NOT_FOR_PODS))
+        if name in _KUBEVIRT_ANNOTATIONS_FOR_PODS or not name.startswith(_ANNOTATIONS_NOT_FOR_PODS)
     }
 
 
 def _is_label_for_pods(name: str) -> bool:
-    return name in _RESERVED_LABELS_FOR_PODS or not name.startswith((*_RESERVED, ELIDED_MEMBERS))
+    """Whether a label of the VMI is copied.
+
+    With nicplug's own prefix goes the mark for labels that are elided: any of them may be among those.
+    """
+    return name not in _LABELS_NOT_FOR_PODS and not name.startswith(_OWN_PREFIX)
 
 
 def _owner(vmi: VirtualMachineInstance) -> dict[str, Any]:

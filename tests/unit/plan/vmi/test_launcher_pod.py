@@ -158,8 +158,8 @@ def test_names_of_pods_are_names_that_a_pod_may_have(name: str) -> None:
         "kubevirt.io/migrationTargetNodeName",
         "kubevirt.io/nodeName",
         "kubevirt.io/outdatedLauncherImage",
-        "kubevirt.io/foo",
         "nicplug.io/foo",
+        "nicplug.io/elided-members",
     ],
 )
 def test_a_label_of_the_vmi_does_not_make_its_pod_pass_for_another(label: str) -> None:
@@ -183,9 +183,26 @@ def test_a_tenant_put_annotations_of_reserved_prefixes_on_a_launcher_pod(annotat
     assert annotation not in _pod(annotations={annotation: "forged"})["metadata"]["annotations"]
 
 
-@pytest.mark.parametrize("label", ["app", "vm.kubevirt.io/x", "kubevirt.io/vm", "kubevirt.io/domain", "kubevirt.io/os"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "app",
+        "a.kubevirt.io/x",
+        "kubevirt.io/domain",
+        "kubevirt.io/vm",
+        "kubevirt.io/vmpool",
+        "kubevirt.io/vmReplicaSet",
+    ],
+)
 def test_services_find_a_pod_by_the_labels_of_its_vmi(label: str) -> None:
     assert _pod(labels={label: "x"})["metadata"]["labels"][label] == "x"
+
+
+@pytest.mark.parametrize(
+    "label", ["kubevirt.io", "kubevirt.io/created-by", "vm.kubevirt.io/name", "vmi.kubevirt.io/id"]
+)
+def test_a_label_of_the_vmi_does_not_overwrite_one_of_every_launcher(label: str) -> None:
+    assert _pod(labels={label: "forged"})["metadata"]["labels"][label] != "forged"
 
 
 @pytest.mark.parametrize(
