@@ -132,8 +132,8 @@ class App:
     def _watch_multus(self) -> MultusConfigWatches:
         """What Multus enforces between namespaces, where the cluster admin says that it may be read."""
         multus = self.caches.multus
-        spawn = partial(self._spawn, name="Multus's configuration")
-        watches = MultusConfigWatches(api=self._connection.watching, configs=multus, spawn=spawn)
+        spawn, later = partial(self._spawn, name="Multus's configuration"), asyncio.get_running_loop().call_later
+        watches = MultusConfigWatches(api=self._connection.watching, configs=multus, spawn=spawn, later=later)
         multus.on_change, multus.on_namespaces = self.intake.isolation_changed, watches.adjust
         return watches
 

@@ -80,7 +80,7 @@ class Caches:
         self.pod_failures = PodFailures(clock=clock, is_ours=self.launchers.is_launcher)
         self.nodes = Nodes()
         self.controllers = DynamicControllers()
-        self.multus = MultusConfigs()
+        self.multus = MultusConfigs(clock=clock)
         self._access: tuple[NadRules, MultusFindings, AttachmentAccess] | None = None
         self.slots = SlotBook()
         self._vmis_by_attachment = AttachmentIndex()

@@ -125,6 +125,23 @@ def findings_of(configs: Mapping[str, MultusConfig | None], *, unreadable: froze
     return MultusFindings(isolation=found[0].isolation, origin=origin, problem="")
 
 
+def is_upheld(
+    findings: MultusFindings, *, drawn_from: Mapping[str, MultusConfig | None], read: Mapping[str, MultusConfig | None]
+) -> bool:
+    """Whether nothing that has been read since contradicts a conclusion.
+
+    Args:
+        drawn_from: what the conclusion was drawn from, by namespace.
+        read: what the namespaces that are trusted now say, as far as they have been read.
+    """
+    return all(
+        config == drawn_from[namespace]
+        if namespace in drawn_from
+        else config is None or config.isolation == findings.isolation
+        for namespace, config in read.items()
+    )
+
+
 def _nothing_found(configs: Mapping[str, MultusConfig | None], unreadable: frozenset[str]) -> str:
     looked_at, denied = sorted(configs.keys() - unreadable), sorted(unreadable)
     if not looked_at and not denied:

@@ -196,7 +196,7 @@ SINKS: dict[str, Callable[[], Any]] = {
     "nodes": Nodes,
     "DaemonSets": lambda: NamespaceDaemonSets("default", lambda _is_news: None),
     "pods of a controller": lambda: ControllerPods("owner", lambda _nodes: None),
-    "Multus": lambda: MultusConfigOf(namespace="kube-system", configs=MultusConfigs()),
+    "Multus": lambda: MultusConfigOf(namespace="kube-system", configs=MultusConfigs(clock=_now)),
 }
 
 
