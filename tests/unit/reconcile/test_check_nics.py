@@ -8,7 +8,7 @@ from tests.sim.cluster import VMIS
 from tests.unit.reconcile.test_reconciler import NAME, VMI, Bench
 
 from nicplug.elided import STORED_BYTES
-from nicplug.kube.errors import Gone, Stale
+from nicplug.kube.errors import ApiError, Gone, Stale
 from nicplug.plan.actions import CheckNics
 from nicplug.plan.nic.check_nics import check_nics
 
@@ -70,6 +70,16 @@ async def test_what_has_changed_since_is_stale_and_heard_of_at_once(change: Call
         await bench.reconciler.executor.execute(check, by=VMI)
     assert bench.caches.vmis.get(VMI) != before
     assert bench.dirty
+
+
+@pytest.mark.parametrize("stored_bytes", [LARGE, 0])
+async def test_a_first_status_without_rows_makes_it_stale_read_or_patched(stored_bytes: int) -> None:
+    bench, check = _world(stored_bytes=stored_bytes, status=None)
+    body = bench.cluster.get(VMIS, NAME)
+    assert body is not None
+    bench.cluster.replace(VMIS, NAME, body | {"status": {"phase": "Running"}}, by="node", subresource="status")
+    with pytest.raises(ApiError):
+        await bench.reconciler.executor.execute(check, by=VMI)
 
 
 async def test_another_report_does_not_matter() -> None:

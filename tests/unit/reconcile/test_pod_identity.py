@@ -159,6 +159,49 @@ async def test_a_lost_answer_makes_no_second_pod_when_the_first_name_has_become_
     assert len(bench.cluster.all(PODS)) == 1
 
 
+async def test_a_lost_answer_makes_no_second_pod_when_the_name_of_an_earlier_one_has_become_free() -> None:
+    """Neither has the first name, which somebody else's pod has: the repeated POST would go to the earlier one's."""
+    bench = Starting()
+    bench.squat(labels=LABELS)
+    bench.watch()
+    bench.api.after = [_fail(Unavailable("time-out after the write"))]
+    with pytest.raises(Unavailable):
+        await bench.reconciler.reconcile(VMI)
+    bench.watch()
+    (earlier,) = bench.cluster.made
+    await bench.reconciler.reconcile(VMI)
+    bench.cluster.pass_time(6)
+
+    def lose_answer_to_creation() -> None:
+        if len(bench.cluster.made) > 1:
+            raise Unavailable("time-out after the write")
+
+    bench.api.after = [lose_answer_to_creation] * 3
+    with pytest.raises(Unavailable):
+        await bench.reconciler.reconcile(VMI)
+    bench.api.after = []
+    ended = [body for plural, change, body in bench.cluster.history if (plural, change) == (PODS, "DELETED")]
+    assert [body["metadata"]["uid"] for body in ended] == [earlier]
+    bench.caches.forget(CachedKind.POD, ended[0])  # and no line of the pod whose answer was lost
+    with pytest.raises(Stale):
+        await bench.reconciler.reconcile(VMI)
+    assert len(bench.cluster.made) == 2
+
+
+async def test_names_of_look_alikes_that_are_given_no_time_are_not_kept() -> None:
+    """A tenant may make as many as he likes."""
+    bench = Starting()
+    names = [f"x{number}" for number in range(5)]
+    for name in names:
+        bench.name = name
+        bench.squat(labels=LABELS, annotations=DIGEST)
+    bench.watch()
+    assert bench.reconciler.gatherer.vmi_view(VMI) is not None
+    view = bench.reconciler.gatherer.vmi_view(VMI)
+    assert view is not None
+    assert {key.name for key in view.taken} == set(names[:3])
+
+
 async def test_a_pod_whose_maker_died_before_its_record_is_replaced() -> None:
     first = Starting()
     await first.reconciler.reconcile(VMI)
