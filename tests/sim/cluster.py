@@ -100,6 +100,9 @@ class Change:
     after: Json
 
 
+_ENDED = ("Succeeded", "Failed")
+
+
 class Cluster:
     """Everything that is true.
 
@@ -113,7 +116,7 @@ class Cluster:
         made_for: uid of the migration that a pod was made for, by the pod's uid; somebody may take its labels away.
         made: uids of the pods that an operator has made.
         recorded: uids of the pods that an operator has ever counted for its own in a status.
-        made_late: uids of the pods whose migration did not exist any more when they were made.
+        made_late: uids of the pods whose migration had ended, or did not exist any more, when they were made.
         handled: the annotation's text that the dynamic networks controller last looked at, by the pod's uid.
         is_quota_reached: no pod may be made.
         log: what happened, for a person.
@@ -196,11 +199,16 @@ class Cluster:
             self.made |= {born["metadata"]["uid"]} if by.startswith(_OPERATOR) else set()
             if by.startswith(_OPERATOR) and (job := (born["metadata"].get("labels") or {}).get(JOB_LABEL)):
                 self.made_for[born["metadata"]["uid"]] = job
-                if all(item["metadata"]["uid"] != job for item in self.all(MIGRATIONS)):
+                if job not in self._unfinished():
                     self.made_late.add(born["metadata"]["uid"])
         elif plural not in _BORN_WITH_STATUS:
             born.pop("status", None)
         return self._commit(plural, name, "ADDED", born, by=by, what="created")
+
+    def _unfinished(self) -> set[str]:
+        """The uids of the migrations that have not ended."""
+        found = self.shown(MIGRATIONS)
+        return {job["metadata"]["uid"] for job in found if (job.get("status") or {}).get("phase") not in _ENDED}
 
     def patch(
         self, plural: str, name: str, patch: Sequence[Mapping[str, Any]], *, by: str, subresource: str | None = None

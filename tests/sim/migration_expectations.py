@@ -27,7 +27,7 @@ def check_migrations_calm(cluster: Cluster, *, had_two_leaders: bool) -> None:
     """While VMs are on the move: who came second has been refused, and a migration that has failed has no pod.
 
     Asked before the operator looks for pods that nobody answers for any more, which it deletes for another reason. Of
-    two leaders one may make the pod of a migration that the other one has just let go: no guard spans two objects.
+    two leaders one may make the pod of a migration that the other one has just ended: no guard spans two objects.
     """
     jobs = cluster.shown(MIGRATIONS)
     unfinished = [job for job in jobs if (job.get("status") or {}).get("phase") not in FINAL]
