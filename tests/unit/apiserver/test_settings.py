@@ -24,7 +24,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[ApiSettings]:
     """Settings of the servers that would have been run."""
     settings: list[ApiSettings] = []
 
-    async def record(given: ApiSettings, _: object) -> None:
+    async def record(given: ApiSettings) -> None:
         settings.append(given)
 
     monkeypatch.setattr(api_app, "run_api", record)

@@ -91,6 +91,13 @@ def ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answe
 
 
 @planning_pass()
+def answer_pending(request: InterfaceRequest, *, vm: VirtualMachine) -> Answer | None:
+    """What the VM alone says, when a request for the same name is pending; None when there is none."""
+    pending = parse_interface_requests(vm.read_status().get(MEMBER))
+    return _answer_by_pending(request, pending, name=vm.key.name, namespace=vm.key.namespace)
+
+
+@planning_pass()
 def ask_vmi(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answer:
     """Change the spec of a running VMI; of one that belongs to a VM this lasts until the VM is restarted.
 

@@ -102,22 +102,19 @@ def ask_stop(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMa
 
 
 def _stop_by_strategy(vm: VirtualMachine, live: VirtualMachineInstance | None, *, grace: int | None) -> Answer:
-    name = vm.key.name
     match vm.run_strategy:
         case RunStrategy.ALWAYS | RunStrategy.ONCE:
             return replace(ACCEPTED, write=_turn_off(vm))
-        case RunStrategy.MANUAL | RunStrategy.RERUN_ON_FAILURE | RunStrategy.HALTED if live is None:
-            return conflict(Endpoint.VM, name, NOT_RUNNING)
-        case RunStrategy.MANUAL | RunStrategy.RERUN_ON_FAILURE:
-            return _request(vm, _stop(live))
-        case RunStrategy.HALTED:
-            # It is stopping already, and has been given some time for that.
-            given = _grace_of(live)
-            if grace is None or (given is not None and grace >= given):
-                return _unsupported(vm, "only supports manual stop requests with a shorter graceperiod")
-            return _request(vm, _stop(live))
+        case RunStrategy.MANUAL | RunStrategy.RERUN_ON_FAILURE | RunStrategy.HALTED:
+            if live is None:
+                return conflict(Endpoint.VM, vm.key.name, NOT_RUNNING)
         case _:
             return _unsupported(vm, "does not support manual stop requests")
+    given = _grace_of(live)
+    # A halted VM is stopping already, and has been given some time for that.
+    if vm.run_strategy is RunStrategy.HALTED and (grace is None or (given is not None and grace >= given)):
+        return _unsupported(vm, "only supports manual stop requests with a shorter graceperiod")
+    return _request(vm, _stop(live))
 
 
 def ask_restart(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> Answer:

@@ -166,10 +166,22 @@ class TestAnyVerb:
 @pytest.mark.parametrize(
     ("verb", "body", "problem"),
     [
-        ("start", {"paused": "yes"}, "json: cannot unmarshal string into Go struct field StartOptions.paused of type bool"),
+        (
+            "start",
+            {"paused": "yes"},
+            "json: cannot unmarshal string into Go struct field StartOptions.paused of type bool",
+        ),
         ("start", [], "json: cannot unmarshal array into Go value of type v1.StartOptions"),
-        ("start", {"dryRun": "All"}, "json: cannot unmarshal string into Go struct field StartOptions.dryRun of type []string"),
-        ("start", {"dryRun": [7]}, "json: cannot unmarshal number into Go struct field StartOptions.dryRun of type string"),
+        (
+            "start",
+            {"dryRun": "All"},
+            "json: cannot unmarshal string into Go struct field StartOptions.dryRun of type []string",
+        ),
+        (
+            "start",
+            {"dryRun": [7]},
+            "json: cannot unmarshal number into Go struct field StartOptions.dryRun of type string",
+        ),
         (
             "stop",
             {"gracePeriod": 1.5},
@@ -191,7 +203,7 @@ class TestAnyVerb:
             "json: cannot unmarshal string into Go struct field RestartOptions.gracePeriodSeconds of type int64",
         ),
     ],
-)  # fmt: skip
+)
 def test_options_of_another_type(verb: str, body: Any, problem: str) -> None:
     found = instance(RUNNING) if verb != "start" else None
     assert outcome(verb, machine("Manual"), found, body) == (400, UNREADABLE + problem)
