@@ -23,6 +23,8 @@ from nicplug.subresources.served import Served
 
 log = structlog.get_logger(__name__)
 
+LARGEST_OPTIONS = 64 * 1024
+
 
 def certificate_source(settings: ApiSettings, api: ServerApi) -> CertificateSource:
     """The files, when they are set, else the Secret."""
@@ -78,6 +80,8 @@ async def run_api(settings: ApiSettings) -> None:
 
 def _limits(settings: ApiSettings) -> Limits:
     return Limits(
+        # Options are a few dozen bytes; what is parsed takes thirty times its text.
+        body_bytes=LARGEST_OPTIONS,
         request_seconds=settings.request_seconds,
         concurrent=settings.concurrent_requests,
         concurrent_of_one=settings.concurrent_requests_per_user,
