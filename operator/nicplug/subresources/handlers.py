@@ -1,6 +1,6 @@
 """One handler for each subresource: what it reads, and which decision it asks for."""
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,13 +16,20 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.subresources.answers import Answer, Endpoint
 from nicplug.plan.subresources.go_options import Body, UnreadableBody
-from nicplug.plan.subresources.interfaces import Evidence, answer_pending, ask_vm, ask_vmi
+from nicplug.plan.subresources.interfaces import (
+    Evidence,
+    Together,
+    answer_pending,
+    ask_vm_together,
+    ask_vmi,
+)
 from nicplug.plan.subresources.migrate import ask_migrate
 from nicplug.plan.subresources.options import Verb, read_request
 from nicplug.plan.subresources.power import ask_restart, ask_start, ask_stop
 from nicplug.subresources.attempts import attempt, refused_interface, refused_other
 from nicplug.subresources.knowledge import Knowledge
 from nicplug.subresources.objects import Objects
+from nicplug.subresources.together import RequestsTogether
 from nicplug.subresources.turns import OneAtATime
 
 _GROUP = "kubevirt.io"
@@ -49,16 +56,18 @@ class Subresources:
 
     def handlers(self) -> Handlers:
         """What is served."""
-        served = {
-            Subresource(resource=_RESOURCES[end], name=verb.value): (end, verb) for end in Endpoint for verb in Verb
+        together = RequestsTogether(objects=self.objects, turns=self.turns, decide=self._decide_vm)
+        interfaces = {
+            Subresource(resource=_RESOURCES[endpoint], name=verb.value): self._interface(endpoint, verb, together)
+            for endpoint in Endpoint
+            for verb in Verb
         }
-        interfaces = {subresource: self._interface(*pair) for subresource, pair in served.items()}
         power = {"start": ask_start, "stop": ask_stop, "restart": ask_restart}
         others = {name: self._power(ask) for name, ask in power.items()} | {"migrate": self._migrate}
         vms = _RESOURCES[Endpoint.VM]
         return interfaces | {Subresource(resource=vms, name=name): handler for name, handler in others.items()}
 
-    def _interface(self, endpoint: Endpoint, verb: Verb) -> "Carry":
+    def _interface(self, endpoint: Endpoint, verb: Verb, together: RequestsTogether) -> "Carry":
         async def carry(call: Call) -> Reply:
             if problem := self.knowledge.problem:
                 return service_unavailable(problem)
@@ -66,32 +75,39 @@ class Subresources:
             if isinstance(request, Answer):
                 return reply(request)
             key = ObjectKey(call.namespace, call.name)
-            decide = self._decide_vm if endpoint is Endpoint.VM else self._decide_vmi
-            refused = refused_interface(endpoint)
-            async with self.turns.turn(key):
-                return reply(
-                    await attempt(self.objects, lambda: decide(request, key), about=endpoint, key=key, refused=refused)
-                )
+            if endpoint is Endpoint.VM:
+                return reply(await together.ask(request, key))
+            return reply(await self._change_vmi(request, key))
 
         return carry
 
-    async def _decide_vm(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
+    async def _decide_vm(self, requests: Sequence[InterfaceRequest], key: ObjectKey) -> Together:
         vm = await self.objects.vm(key)
-        # Most requests that change nothing need no more than that.
-        if vm is not None and (answer := answer_pending(request, vm=vm)) is not None:
-            return answer
+        if vm is not None:
+            # Requests that change nothing mostly need no more than that.
+            pending = [answer_pending(request, vm=vm) for request in requests]
+            if all(answer is not None for answer in pending):
+                return Together(tuple(answer for answer in pending if answer is not None))
         vmi = await self.objects.vmi(key) if vm is not None else None
-        return ask_vm(request, name=key.name, evidence=self._evidence(request, vm=vm, vmi=vmi, key=key))
+        evidence = self._evidence(requests, vm=vm, vmi=vmi, key=key)
+        return ask_vm_together(requests, name=key.name, evidence=evidence)
+
+    async def _change_vmi(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
+        refused = refused_interface(Endpoint.VMI)
+        async with self.turns.turn(key):
+            return await attempt(
+                self.objects, lambda: self._decide_vmi(request, key), about=Endpoint.VMI, key=key, refused=refused
+            )
 
     async def _decide_vmi(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
         vmi = await self.objects.vmi(key)
         is_owned = vmi is not None and vmi.owner is not None and vmi.owner.kind == VM_KIND
         vm = await self.objects.vm(key) if is_owned else None
-        return ask_vmi(request, name=key.name, evidence=self._evidence(request, vm=vm, vmi=vmi, key=key))
+        return ask_vmi(request, name=key.name, evidence=self._evidence([request], vm=vm, vmi=vmi, key=key))
 
     def _evidence(
         self,
-        request: InterfaceRequest,
+        requests: Sequence[InterfaceRequest],
         *,
         vm: VirtualMachine | None,
         vmi: VirtualMachineInstance | None,
@@ -101,7 +117,7 @@ class Subresources:
         return Evidence(
             vm=vm,
             vmi=vmi,
-            known=self.knowledge.known(_networks(request, vm=vm, vmi=vmi), namespace=key.namespace),
+            known=self.knowledge.known(_networks(requests, vm=vm, vmi=vmi), namespace=key.namespace),
             is_staged=config is not None and config.stages_changes,
         )
 
@@ -158,11 +174,11 @@ def reply(answer: Answer) -> Reply:
 
 
 def _networks(
-    request: InterfaceRequest, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
+    requests: Sequence[InterfaceRequest], *, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
 ) -> Iterator[Network]:
     """What is asked for, now and before, and what the two have."""
     pending = parse_interface_requests(vm.read_status().get("interfaceRequests")) if vm is not None else ()
-    asked = (request, *(item.request for item in pending))
+    asked = (*requests, *(item.request for item in pending))
     yield from (item.to_network() for item in asked if isinstance(item, AddInterface))
     for owner in (vm, vmi):
         yield from owner.networks if owner is not None else ()

@@ -49,8 +49,9 @@ class KubevirtSink:
         take_in(CachedKind.KUBEVIRT, item)
 
     def lose(self, absence: Absence) -> None:
-        """The CRD is missing, or KubeVirt CRs must not be read."""
-        self._forget_all(but=frozenset())
+        """The CRD is missing; or KubeVirt CRs must not be read, and what was read stays."""
+        if absence is Absence.NOT_SERVED:
+            self._forget_all(but=frozenset())
 
     def _forget_all(self, *, but: Iterable[str]) -> None:
         for config in [item for item in self.caches.kubevirts.store if item.uid not in but]:

@@ -23,6 +23,7 @@ from nicplug.subresources.attempts import ATTEMPTS
 from nicplug.subresources.handlers import Subresources
 from nicplug.subresources.knowledge import Knowledge
 from nicplug.subresources.objects import Objects
+from nicplug.subresources.together import MOST
 from nicplug.subresources.turns import OneAtATime
 
 VMS, VMIS, MIGRATIONS = "virtualmachines", "virtualmachineinstances", "virtualmachineinstancemigrations"
@@ -47,9 +48,11 @@ class Interrupted(DirectApi):
 
     before: Callable[[], None] = staticmethod(lambda: None)
     refuses: ApiError | None = None
+    looks_at: Callable[[Any], None] = staticmethod(lambda _: None)
 
     async def patch(self, *args: Any, **options: Any) -> Json:
         self.before()
+        self.looks_at(args[1])
         if self.refuses is not None:
             raise self.refuses
         return await super().patch(*args, **options)
@@ -82,6 +85,13 @@ class World:
         stored = self.get()
         stored["status"] = {**(stored.get("status") or {}), **members}
         self.objects.store.commit(self.objects.kinds[VMS], ("default", NAME), stored)
+
+    async def until(self, check: Callable[[], bool]) -> None:
+        for _ in range(100_000):
+            if check():
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("it did not come to that")
 
     async def ask(self, path: str, body: Any = b"{}", *, name: str = NAME) -> Answer:
         resource, _, verb = path.partition("/")
@@ -238,7 +248,44 @@ class TestManyAtOnce:
         answers = await asyncio.gather(*(world.ask(ADD_TO_VM, add(name)) for name in names))
         assert answers == [Accepted()] * 200
         assert world.get()["status"]["interfaceRequests"] == [row(name) for name in names]
-        assert world.api.calls.count(("patch", VMS)) == 200, "none met a change"
+        assert world.api.calls.count(("patch", VMS)) <= 2 + 200 // MOST, "those that wait are written together"
+        assert len(world.turns) == 0
+
+    async def test_of_two_that_conflict_the_first_counts(self, world: World) -> None:
+        world.put(vm(primary()))
+        first, second, third = await asyncio.gather(
+            *(world.ask(ADD_TO_VM, add(name, network)) for name, network in [("a", "x"), ("blue", "x"), ("blue", "y")])
+        )
+        assert (first, second) == (Accepted(), Accepted())
+        assert told(third)[0] == 409
+        assert world.get()["status"]["interfaceRequests"] == [row("a", "x"), row("blue", "x")]
+
+    async def test_one_that_the_api_server_refuses_takes_no_other_with_it(self, world: World) -> None:
+        """A schema or a policy is against one of those that were written together."""
+        world.put(vm(primary()))
+
+        def refuse(operations: Any) -> None:
+            if "red" in str(operations):
+                raise Rejected("no red one", status=422, reason="Invalid")
+
+        world.api.looks_at = refuse
+        names = ["first", "blue", "red", "green"]
+        answers = await asyncio.gather(*(world.ask(ADD_TO_VM, add(name)) for name in names))
+        assert [told(item) for item in answers if item != Accepted()] == [(422, "no red one")]
+        rows = world.get()["status"]["interfaceRequests"]
+        assert [item["addInterfaceOptions"]["name"] for item in rows] == ["first", "blue", "green"]
+
+    async def test_one_that_is_given_up_leaves_the_others_to_be_answered(self, world: World) -> None:
+        world.put(vm(primary()))
+        world.api.latency_seconds = 0.01
+        asking = [asyncio.create_task(world.ask(ADD_TO_VM, add(f"nic{number}"))) for number in range(6)]
+        await world.until(lambda: ("patch", VMS) in world.api.calls)
+        # The first has been written; the second takes the others along, and does not come to its end.
+        await world.until(lambda: world.api.calls.count(("get", VMS)) == 2)
+        asking[1].cancel()
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert [item for item in answers if item != Accepted()] == [answers[1]]
+        assert isinstance(answers[1], asyncio.CancelledError)
         assert len(world.turns) == 0
 
     async def test_200_times_the_same_request_is_one_row(self, world: World) -> None:

@@ -63,7 +63,7 @@ def _key(reference: str) -> AttachmentKey:
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    for name in ("_FIRST_PAUSE_SECONDS", "_NOT_SERVED_PAUSE_SECONDS", "_DENIED_PAUSE_SECONDS"):
+    for name in ("_FIRST_PAUSE_SECONDS", "_NOT_SERVED_PAUSE_SECONDS", "_DOUBTED_PAUSE_SECONDS"):
         monkeypatch.setattr(f"nicplug.cache.optional_watch.{name}", 0.02)
     namespaces = ("default", "kubevirt", "kube-system", "another", "shared")
     async with FakeApiServer(namespaces=namespaces) as server:
@@ -113,3 +113,17 @@ async def test_of_a_network_that_may_not_be_used_nothing_is_known(world: World) 
     await world.follow()
     known = world.known.known([_network("lan"), _network("another/lan")], namespace="default")
     assert set(known.definitions) == {_key("lan")}
+
+
+async def test_an_api_server_that_denies_for_a_moment_does_not_turn_the_gate_off(world: World) -> None:
+    """One that has just started denies everything: it has not read its roles yet."""
+    world.create(KUBEVIRTS, kubevirt(), namespace="kubevirt")
+    world.create("configmaps", MULTUS, namespace="kube-system")
+    await world.follow()
+    await world.until(lambda: world.allows("shared/lan"))
+    for resource in (KUBEVIRTS, "configmaps"):
+        world.server.fail(verb="watch", resource=resource, status=403, times=3)
+    world.server.cut_watches()
+    await world.until(lambda: len([item for item in world.server.requests if item.code == 403]) >= 6)
+    assert world.gate()
+    assert world.allows("shared/lan")
