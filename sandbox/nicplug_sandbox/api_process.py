@@ -19,7 +19,14 @@ from nicplug_sandbox import processes
 from nicplug_sandbox.apply import FIELD_MANAGER, apply_manifests, load
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.kubectl import Kubectl
-from nicplug_sandbox.operator_process import BASE, NAMESPACE, SOURCE_ROOTS, STOP_GRACE_SECONDS, http_get
+from nicplug_sandbox.operator_process import (
+    BASE,
+    NAMESPACE,
+    SOURCE_ROOTS,
+    STOP_GRACE_SECONDS,
+    http_get,
+    service_account_kubeconfig,
+)
 from nicplug_sandbox.processes import RecordedProcess
 
 API = "api"
@@ -55,6 +62,21 @@ class ApiProcess:
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of one of its pages without TLS; status 0 when it does not answer."""
         return http_get(self.metrics_port, path)
+
+
+def add_api(*, directory: Path, admin: Path) -> ApiProcess:
+    """Give a sandbox its aggregated API: rights, a process, and the registration. `install_operator` comes before.
+
+    Args:
+        directory: of the sandbox.
+        admin: kubeconfig of an admin.
+
+    Raises:
+        SandboxError: with the tail of its log; nothing is left running or registered then.
+    """
+    install_api(kubeconfig=admin)
+    account = service_account_kubeconfig(admin=admin, path=directory / "api.kubeconfig", name=SERVICE_ACCOUNT)
+    return start_api(directory=directory, kubeconfig=account, admin=admin)
 
 
 def install_api(*, kubeconfig: Path) -> None:

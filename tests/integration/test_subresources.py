@@ -12,15 +12,7 @@ from tests.integration.virtctl import GROUP, Virtctl, add, remove
 from tests.integration.waiting import until
 
 from nicplug_sandbox import controlplane
-from nicplug_sandbox.api_process import (
-    SERVICE_ACCOUNT,
-    ApiProcess,
-    install_api,
-    is_available,
-    start_api,
-    stop_api,
-)
-from nicplug_sandbox.operator_process import service_account_kubeconfig
+from nicplug_sandbox.api_process import ApiProcess, add_api, is_available, stop_api
 
 GATE_OFF = 'Unable to Add Interface because the "HotplugNICs" feature gate is not enabled.'
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings"
@@ -29,10 +21,7 @@ BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings"
 @pytest.fixture(scope="module")
 def api(sandbox: Sandbox) -> Iterator[ApiProcess]:
     """nicplug api as its ServiceAccount, registered."""
-    install_api(kubeconfig=sandbox.admin)
-    path = sandbox.directory / "api.kubeconfig"
-    account = service_account_kubeconfig(admin=sandbox.admin, path=path, name=SERVICE_ACCOUNT)
-    started = start_api(directory=sandbox.directory, kubeconfig=account, admin=sandbox.admin)
+    started = add_api(directory=sandbox.directory, admin=sandbox.admin)
     yield started
     log = started.log.read_text()
     stop_api(started)
