@@ -160,7 +160,7 @@ class TestPower:
     def test_start_paused(self, virtctl: Virtctl, user: User) -> None:
         user.create(VM, vm("a", strategy="Halted"))
         _accepted(virtctl, "virtualmachines/a/start", b'{"paused":true}')
-        found = until(lambda: user.get(VMI, "a"))
+        found = until(lambda: user.get(VMI, "a")) or {}
         assert found["spec"]["startStrategy"] == "Paused"
 
     def test_stop_by_force(self, virtctl: Virtctl, user: User) -> None:

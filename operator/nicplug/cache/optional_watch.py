@@ -166,7 +166,7 @@ class OptionalWatch:
         """What could be read a moment ago is not given up at the first denial."""
         self._denials += 1
         if self._version and self._denials <= _DOUBTED_DENIALS:
-            return _DOUBTED_PAUSE_SECONDS * 2 ** (self._denials - 1)
+            return float(_DOUBTED_PAUSE_SECONDS * 2 ** (self._denials - 1))
         return self._lose(Absence.DENIED, error)
 
     def _lose(self, absence: Absence, error: ApiError) -> float:

@@ -1,6 +1,7 @@
 """Read, decide, write; and again from fresh data when the write meets a change, a bounded number of times."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -12,8 +13,10 @@ from nicplug.subresources.objects import Objects
 
 log = structlog.get_logger(__name__)
 
-ATTEMPTS = 6
+# The VM controller writes the same list while it works requests off: a few in a row are ordinary.
+ATTEMPTS = 10
 _FIRST_PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 0.2
 # The words of the API server for a PUT of an object that has changed.
 CHANGES_ALL_THE_TIME = "the object has been modified; please apply your changes to the latest version and try again"
 
@@ -33,7 +36,9 @@ async def attempt(
     """
     for number in range(ATTEMPTS):
         if number:
-            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (number - 1))
+            pause = min(_FIRST_PAUSE_SECONDS * 2 ** (number - 1), _LONGEST_PAUSE_SECONDS)
+            # Not in step with who else writes.
+            await asyncio.sleep(random.uniform(pause / 2, pause))
         try:
             answer = await decide()
         except ApiError as error:

@@ -57,12 +57,8 @@ class RequestsTogether:
         batch = [first, *(item for item in waiting if item is not first)][:MOST]
         for item in batch:
             self._forget(item, key)
-        try:
-            await self._carry_out(batch, key)
-        finally:
-            # Given up, or failed by a bug: the others' turns come.
-            if left := [item for item in batch if item.answer is None]:
-                self._waiting.setdefault(key, []).extend(left)
+        # Who is taken along by one that is given up goes on alone: its turn comes.
+        await self._carry_out(batch, key)
 
     def _forget(self, item: _Waiting, key: ObjectKey) -> None:
         waiting = self._waiting.get(key, [])

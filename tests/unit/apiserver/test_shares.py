@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from tests.unit.apiserver.conftest import Start, World
@@ -38,7 +39,7 @@ async def test_a_place_goes_round_the_users(start: Start) -> None:
     turns = world.server._dispatcher._turns
     for count, user in enumerate(["alice", "alice", "bob"], start=1):
         asking.append(asyncio.create_task(world.ask(_as(user))))
-        await _until(lambda expected=count: sum(map(len, turns._waiting.values())) == expected)
+        await _until(partial(_has_waiting, turns, count))
     world.recorder.gate.set()
     await asyncio.gather(*asking)
     users = [call.caller.name for call in world.recorder.calls]
@@ -46,44 +47,26 @@ async def test_a_place_goes_round_the_users(start: Start) -> None:
 
 
 async def test_a_request_that_is_given_up_while_it_waits_takes_no_place() -> None:
+    """The place is handed on in the same moment, before it has noticed."""
     turns = RoundRobin(1)
-    order: list[str] = []
-
-    async def work(name: str, *, until: asyncio.Event | None = None) -> None:
-        async with turns.place(name):
-            order.append(name)
-            if until is not None:
-                await until.wait()
-
-    gate = asyncio.Event()
-    first = asyncio.create_task(work("first", until=gate))
-    given_up, last = (asyncio.create_task(work(name)) for name in ("given up", "last"))
-    await asyncio.sleep(0)
+    await turns._enter("first")
+    given_up, last = (asyncio.create_task(turns._enter(name)) for name in ("given up", "last"))
     await asyncio.sleep(0)
     given_up.cancel()
-    gate.set()
-    await asyncio.gather(first, last)
-    assert order == ["first", "last"]
-    async with asyncio.timeout(1), turns.place("another"):
-        pass
+    turns._leave()
+    async with asyncio.timeout(1):
+        await last
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
 
 
 async def test_a_request_that_is_given_up_as_its_turn_comes_hands_it_on() -> None:
-    turns, entered = RoundRobin(1), asyncio.Event()
-
-    async def hold(until: asyncio.Event) -> None:
-        async with turns.place("a"):
-            entered.set()
-            await until.wait()
-
-    gate = asyncio.Event()
-    holder = asyncio.create_task(hold(gate))
-    await entered.wait()
-    second = asyncio.create_task(hold(asyncio.Event()))
+    turns = RoundRobin(1)
+    await turns._enter("first")
+    second = asyncio.create_task(turns._enter("second"))
     await asyncio.sleep(0)
-    gate.set()
-    await holder
     # Its place has been given, and it has not run since.
+    turns._leave()
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
         await second
@@ -117,6 +100,10 @@ class TestConnections:
         kept[0].close()
         await _until(lambda: len(world.server._listener._admission) < 2)
         assert (await world.ask(put())).code == 202
+
+
+def _has_waiting(turns: RoundRobin, count: int) -> bool:
+    return sum(map(len, turns._waiting.values())) == count
 
 
 async def _until(check: Callable[[], bool]) -> None:

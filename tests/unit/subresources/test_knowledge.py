@@ -63,7 +63,12 @@ def _key(reference: str) -> AttachmentKey:
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    for name in ("_FIRST_PAUSE_SECONDS", "_NOT_SERVED_PAUSE_SECONDS", "_DOUBTED_PAUSE_SECONDS"):
+    for name in (
+        "_FIRST_PAUSE_SECONDS",
+        "_NOT_SERVED_PAUSE_SECONDS",
+        "_DENIED_PAUSE_SECONDS",
+        "_DOUBTED_PAUSE_SECONDS",
+    ):
         monkeypatch.setattr(f"nicplug.cache.optional_watch.{name}", 0.02)
     namespaces = ("default", "kubevirt", "kube-system", "another", "shared")
     async with FakeApiServer(namespaces=namespaces) as server:
@@ -127,3 +132,14 @@ async def test_an_api_server_that_denies_for_a_moment_does_not_turn_the_gate_off
     await world.until(lambda: len([item for item in world.server.requests if item.code == 403]) >= 6)
     assert world.gate()
     assert world.allows("shared/lan")
+
+
+async def test_what_must_not_be_read_any_more_stays_as_it_was_read(world: World) -> None:
+    """A right that is lost by mistake turns no feature gate off."""
+    world.create(KUBEVIRTS, kubevirt(), namespace="kubevirt")
+    await world.follow()
+    world.server.fail(verb="watch", resource=KUBEVIRTS, status=403, times=1000)
+    world.server.fail(verb="list", resource=KUBEVIRTS, status=403, times=1000)
+    world.server.cut_watches(KUBEVIRTS)
+    await world.until(lambda: any(item.verb == "list" and item.code == 403 for item in world.server.requests))
+    assert world.gate()
