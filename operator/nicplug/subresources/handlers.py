@@ -8,13 +8,15 @@ from nicplug.apiserver.bodies import BadBody, decode
 from nicplug.apiserver.calls import Accepted, Call, Handlers, Subresource
 from nicplug.apiserver.calls import Answer as Reply
 from nicplug.apiserver.statuses import Cause, Details, Status, service_unavailable
+from nicplug.kube.errors import ApiError
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest, parse_interface_requests
 from nicplug.model.keys import ObjectKey
 from nicplug.model.names import VM_KIND
 from nicplug.model.networks import Network
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.subresources.answers import Answer, Endpoint
+from nicplug.plan.nic.requested import object_to
+from nicplug.plan.subresources.answers import Answer, Endpoint, not_reviewed
 from nicplug.plan.subresources.go_options import Body, UnreadableBody
 from nicplug.plan.subresources.interfaces import (
     Evidence,
@@ -29,6 +31,7 @@ from nicplug.plan.subresources.power import ask_restart, ask_start, ask_stop
 from nicplug.subresources.attempts import attempt, refused_interface, refused_other
 from nicplug.subresources.knowledge import Knowledge
 from nicplug.subresources.objects import Objects
+from nicplug.subresources.requester import Requesters
 from nicplug.subresources.together import RequestsTogether
 from nicplug.subresources.turns import OneAtATime
 
@@ -53,6 +56,7 @@ class Subresources:
     objects: Objects
     knowledge: Knowledge
     turns: OneAtATime
+    requesters: Requesters
 
     def handlers(self) -> Handlers:
         """What is served."""
@@ -75,11 +79,28 @@ class Subresources:
             if isinstance(request, Answer):
                 return reply(request)
             key = ObjectKey(call.namespace, call.name)
+            if refusal := await self._refuse_requester(call, request, endpoint=endpoint, key=key):
+                return reply(refusal)
             if endpoint is Endpoint.VM:
                 return reply(await together.ask(request, key))
             return reply(await self._change_vmi(request, key))
 
         return carry
+
+    async def _refuse_requester(
+        self, call: Call, request: InterfaceRequest, *, endpoint: Endpoint, key: ObjectKey
+    ) -> Answer | None:
+        """Before anything is said of the network, and of a name that no network can have only what is wrong with it."""
+        config = self.knowledge.config
+        is_demanded = config is not None and config.nad_rules.requester_must_read
+        if not is_demanded or not isinstance(request, AddInterface):
+            return None
+        if object_to(request, vm=None, vmi=None) is not None:
+            return None
+        try:
+            return await self.requesters.refuse(call.caller, request, endpoint=endpoint, key=key)
+        except ApiError as error:
+            return not_reviewed(str(error))
 
     async def _decide_vm(self, requests: Sequence[InterfaceRequest], key: ObjectKey) -> Together:
         vm = await self.objects.vm(key)

@@ -8,6 +8,7 @@ from nicplug.kube.api import ServerApi, WatchingApi
 from nicplug.subresources.handlers import Subresources
 from nicplug.subresources.knowledge import Knowledge
 from nicplug.subresources.objects import Objects
+from nicplug.subresources.requester import Requesters
 from nicplug.subresources.turns import OneAtATime
 
 
@@ -32,7 +33,8 @@ class Served:
             kubevirt_namespace: where the KubeVirt CR lies.
         """
         knowledge = Knowledge(watching, kubevirt_namespace=kubevirt_namespace)
-        return cls(handlers=Subresources(Objects(api), knowledge, OneAtATime()).handlers(), knowledge=knowledge)
+        subresources = Subresources(Objects(api), knowledge, OneAtATime(), Requesters(api))
+        return cls(handlers=subresources.handlers(), knowledge=knowledge)
 
     def problem(self) -> str:
         """What keeps requests from being answered; "" for nothing."""

@@ -23,6 +23,7 @@ from nicplug.subresources.attempts import ATTEMPTS
 from nicplug.subresources.handlers import Subresources
 from nicplug.subresources.knowledge import Knowledge
 from nicplug.subresources.objects import Objects
+from nicplug.subresources.requester import Requesters
 from nicplug.subresources.together import MOST
 from nicplug.subresources.turns import OneAtATime
 
@@ -66,7 +67,8 @@ class World:
         self.api = Interrupted(self.objects)
         self.known = Known()
         self.turns = OneAtATime()
-        served = Subresources(Objects(cast(ServerApi, self.api)), cast(Knowledge, self.known), self.turns)
+        server = cast(ServerApi, self.api)
+        served = Subresources(Objects(server), cast(Knowledge, self.known), self.turns, Requesters(server))
         self.handlers = served.handlers()
 
     def put(self, *bodies: Json) -> None:
@@ -304,7 +306,8 @@ class TestManyAtOnce:
         world.put(vm(primary()))
         other = World()
         other.objects, other.api = world.objects, Interrupted(world.objects)
-        served = Subresources(Objects(cast(ServerApi, other.api)), cast(Knowledge, other.known), other.turns)
+        server = cast(ServerApi, other.api)
+        served = Subresources(Objects(server), cast(Knowledge, other.known), other.turns, Requesters(server))
         other.handlers = served.handlers()
         asking = [item.ask(ADD_TO_VM, add(f"nic{number}")) for number in range(3) for item in (world, other)]
         assert await asyncio.gather(*asking) == [Accepted()] * 6
@@ -447,6 +450,72 @@ class TestMigrate:
     async def test_one_that_has_ended_does_not_count(self, world: World) -> None:
         world.put(vm(), vmi(owner_uid=VM_UID), migration("Succeeded"))
         assert await world.ask(f"{VMS}/migrate") == Accepted()
+
+
+class TestRequester:
+    """`requireNadAccess`: who asks must have the right to get the network."""
+
+    @pytest.fixture
+    def asked(self, world: World, monkeypatch: pytest.MonkeyPatch) -> list[Json]:
+        """The reviews; `lan` may be read, and nothing else."""
+        reviews: list[Json] = []
+        create = world.api.create
+
+        async def review(resource: Any, body: Json, **options: Any) -> Json:
+            if resource.plural != "subjectaccessreviews":
+                return await create(resource, body, **options)
+            reviews.append(body["spec"])
+            attributes = body["spec"]["resourceAttributes"]
+            return {"status": {"allowed": attributes["name"] == "lan", "denied": attributes["namespace"] == "denied"}}
+
+        monkeypatch.setattr(world.api, "create", review)
+        world.known.config = a_config(kubevirt(hotplug={"requireNadAccess": True}))
+        world.put(vm(primary()), vmi(primary(), owner_uid=VM_UID))
+        return reviews
+
+    async def test_one_that_may_be_read(self, world: World, asked: list[Json]) -> None:
+        assert await world.ask(ADD_TO_VM, add()) == Accepted()
+        [spec] = asked
+        assert spec["user"] == "alice"
+        assert spec["resourceAttributes"] == {
+            "group": "k8s.cni.cncf.io",
+            "version": "v1",
+            "resource": "network-attachment-definitions",
+            "verb": "get",
+            "namespace": "default",
+            "name": "lan",
+        }
+
+    @pytest.mark.parametrize("network", ["other", "elsewhere/other", "denied/lan"])
+    @pytest.mark.parametrize("path", [ADD_TO_VM, ADD_TO_VMI])
+    async def test_one_that_may_not(self, world: World, asked: list[Json], path: str, network: str) -> None:
+        code, message = told(await world.ask(path, add(network=network)))
+        assert code == 403
+        assert 'user "alice" may not get network attachment definition' in message
+        assert world.api.calls == [], "nothing has been looked at"
+
+    async def test_a_name_that_is_none_is_told_so(self, world: World, asked: list[Json]) -> None:
+        assert told(await world.ask(ADD_TO_VM, add(network="a/b/c")))[0] == 422
+        assert not asked
+
+    async def test_a_removal_needs_no_such_right(self, world: World, asked: list[Json]) -> None:
+        assert await world.ask(REMOVE_FROM_VM, {"name": "blue"}) == Accepted()
+        assert not asked
+
+    async def test_nobody_is_asked_where_nothing_is_demanded(self, world: World, asked: list[Json]) -> None:
+        world.known.config = a_config(kubevirt())
+        assert await world.ask(ADD_TO_VM, add(network="other")) == Accepted()
+        assert not asked
+
+    async def test_without_an_answer_nobody_may(
+        self, world: World, asked: list[Json], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(*_: Any, **__: Any) -> Json:
+            raise Denied("no", status=403)
+
+        monkeypatch.setattr(world.api, "create", fail)
+        assert told(await world.ask(ADD_TO_VM, add()))[0] == 500
+        assert ("patch", VMS) not in world.api.calls
 
 
 class TestLarge:

@@ -130,6 +130,11 @@ def not_written(error: str) -> Answer:
     return _internal_error(error)
 
 
+def not_reviewed(error: str) -> Answer:
+    """Nobody answers whether the caller may; then it may not."""
+    return _internal_error(f"access to the network cannot be reviewed: {error}")
+
+
 def _internal_error(why: str) -> Answer:
     return Answer(code=500, reason="InternalError", message=f"Internal error occurred: {why}", cause=why)
 
