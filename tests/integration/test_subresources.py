@@ -229,6 +229,22 @@ class TestRights:
         as_(who, "kubevirt.io:migrate")
         until(lambda: editor.put("virtualmachines/a/migrate").code == 202)
 
+    def test_the_network_must_be_somebody_s_to_read_where_the_admin_demands_it(
+        self, as_: Callable[[str, str], Virtctl], user: User, set_policy: Callable[..., None]
+    ) -> None:
+        who = f"reader-{user.namespace}"
+        editor = as_(who, "edit")
+        set_policy(requireNadAccess=True)
+        until(lambda: editor.put("virtualmachines/a/addinterface", add("lan", "blue")).code == 403)
+        answer = editor.put("virtualmachines/a/addinterface", add("none", "blue"))
+        assert answer.code == 403, "whether or not it exists"
+        rule = {"apiGroups": ["k8s.cni.cncf.io"], "resources": ["network-attachment-definitions"], "verbs": ["get"]}
+        user.create("roles", {"metadata": {"name": "lan"}, "rules": [{**rule, "resourceNames": ["lan"]}]})
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": who}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "lan"}
+        user.create("rolebindings", {"metadata": {"name": "lan"}, "roleRef": role, "subjects": [subject]})
+        until(lambda: editor.put("virtualmachines/a/addinterface", add("lan", "blue")).code == 202)
+
     def test_anybody_may_ask_for_the_version(self, as_: Callable[[str, str], Virtctl], user: User) -> None:
         somebody = User(kubeconfig=user.kubeconfig, namespace=user.namespace, acts_as="somebody")
         code, body = somebody.request("GET", f"/apis/{GROUP}/v1/version")
