@@ -7,6 +7,7 @@ import pytest
 
 from nicplug_sandbox import api_process
 from nicplug_sandbox.apply import load
+from nicplug_sandbox.operator_process import BASE
 
 SERVES = {"event": "nicplug api serves", "port": 34425, "metrics_port": 45433}
 
@@ -45,7 +46,7 @@ def test_available(conditions: list[dict[str, str]], wanted: bool) -> None:
 
 def test_the_rights_are_those_of_the_base() -> None:
     """All of its folder but what a process on this host replaces."""
-    folder = api_process.BASE / "api"
+    folder = BASE / "api"
     files = {path.stem for path in folder.glob("*.yaml")}
     assert files - set(api_process.RIGHTS) == {"kustomization", "deployment", "service", "apiservices"}
     assert all(document["kind"] == "APIService" for document in load([api_process.REGISTRATIONS]))
