@@ -1,6 +1,7 @@
 """`nicplug api`: the aggregated API server in the foreground."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +43,8 @@ def api(**options: Any) -> None:
         asyncio.run(run_api(settings))
     except (ConfigError, StartError) as error:
         raise click.ClickException(str(error)) from error
+    except Exception as error:  # a bug: say which in one line, and let the supervisor start us again
+        causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+        names = ", ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
+        click.echo(f"nicplug api: ended by {names}", err=True)
+        sys.exit(1)
