@@ -36,7 +36,7 @@ class SubresourceShape:
     """How much of everything.
 
     Attributes:
-        hotplugs: of each kind, on as many running VMs as `running`.
+        hotplugs: of each kind, on as many running VMs: a guest has a few PCI slots for NICs.
         rate: requests a second that change nothing, sent at their times whether or not those before are answered.
         seconds: for how long.
         halted: VMs that requests are recorded for.
@@ -44,7 +44,6 @@ class SubresourceShape:
         crowd: requests at once for one VM.
     """
 
-    running: int = 10
     hotplugs: int = 60
     rate: int = 200
     seconds: int = 20
@@ -54,7 +53,7 @@ class SubresourceShape:
     crowd: int = 200
 
 
-QUICK = SubresourceShape(running=2, hotplugs=4, rate=50, seconds=2, halted=5, changes=20, clients=4, crowd=20)
+QUICK = SubresourceShape(hotplugs=4, rate=50, seconds=2, halted=5, changes=20, clients=4, crowd=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +135,12 @@ def _halted(name: str) -> Json:
 
 async def _hotplugs(world: World, virtctl: Virtctl, shape: SubresourceShape) -> dict[str, Any]:
     """By a patch of the template and by addinterface in turns, so that neither has the better moment."""
-    await scenarios.starts(world, scenarios.Shape(vms=shape.running, clients=4))
+    await scenarios.starts(world, scenarios.Shape(vms=shape.hotplugs, clients=16))
     found: dict[str, list[float]] = {"patch": [], "addinterface": []}
-    vms = vm_names(shape.running)
+    vms = vm_names(shape.hotplugs)
     for number in range(shape.hotplugs * 2):
         kind = "addinterface" if number % 2 else "patch"
-        # A guest has some thirty slots: the next VM after each pair.
-        vm = vms[number // 2 % len(vms)]
+        vm = vms[number // 2]
         hotplug = Hotplug(vm=vm, nic=f"{kind[:5]}-{number}")
         world.milestones.expect(hotplug)
         hotplug.sent = asyncio.get_running_loop().time()
