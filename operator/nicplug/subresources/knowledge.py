@@ -90,7 +90,12 @@ class Knowledge:
             ExceptionGroup: by a bug.
         """
         async with asyncio.TaskGroup() as tasks:
-            multus = MultusConfigWatches(api=self._api, configs=self._caches.multus, spawn=tasks.create_task)
+            multus = MultusConfigWatches(
+                api=self._api,
+                configs=self._caches.multus,
+                spawn=tasks.create_task,
+                later=asyncio.get_running_loop().call_later,
+            )
             self._caches.multus.on_namespaces = multus.adjust
             tasks.create_task(self._kubevirts.run(), name="KubeVirt")
             tasks.create_task(self._attachments.run(), name="network attachment definitions")
