@@ -142,9 +142,10 @@ async def _hotplugs(world: World, virtctl: Virtctl, shape: SubresourceShape) -> 
         kind = "addinterface" if number % 2 else "patch"
         vm = vms[number // 2]
         hotplug = Hotplug(vm=vm, nic=f"{kind[:5]}-{number}")
+        await make_network(world.api, name=hotplug.nic)
         world.milestones.expect(hotplug)
         hotplug.sent = asyncio.get_running_loop().time()
-        await (virtctl.add(vm, hotplug.nic, "lan") if number % 2 else _patch(world, hotplug))
+        await (virtctl.add(vm, hotplug.nic, hotplug.nic) if number % 2 else _patch(world, hotplug))
         await hotplug.done.wait()
         found[kind].append(hotplug.seen[Milestone.ANNOTATION] - hotplug.sent)
         await asyncio.sleep(0.1)
@@ -155,7 +156,7 @@ async def _hotplugs(world: World, virtctl: Virtctl, shape: SubresourceShape) -> 
 
 async def _patch(world: World, hotplug: Hotplug) -> None:
     template = "/spec/template/spec"
-    network = {"name": hotplug.nic, "multus": {"networkName": "lan"}}
+    network = {"name": hotplug.nic, "multus": {"networkName": hotplug.nic}}
     patch = [
         {"op": "add", "path": f"{template}/networks/-", "value": network},
         {"op": "add", "path": f"{template}/domain/devices/interfaces/-", "value": {"name": hotplug.nic, "bridge": {}}},
