@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
 
 from nicplug import __version__
 from nicplug.api_settings import ApiSettings
-from nicplug.apiserver.calls import GROUP, VERSIONS, Handlers
+from nicplug.apiserver.calls import GROUP, VERSIONS
 from nicplug.apiserver.certificates import CaBundles, CertificateSource, FileCertificate, SecretCertificate
 from nicplug.apiserver.dispatch import Limits
 from nicplug.apiserver.metrics import RequestMetrics
@@ -20,11 +19,11 @@ from nicplug.kube.connect import Connection, connect
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.metrics import Metrics
 from nicplug.startup import StartError
+from nicplug.subresources.served import Served
 
 log = structlog.get_logger(__name__)
 
-# Makes what is served; gets the API with the rights of the process, not those of a caller.
-MakeHandlers = Callable[[ServerApi], Handlers]
+LARGEST_OPTIONS = 64 * 1024
 
 
 def certificate_source(settings: ApiSettings, api: ServerApi) -> CertificateSource:
@@ -47,7 +46,7 @@ def certificate_source(settings: ApiSettings, api: ServerApi) -> CertificateSour
     )
 
 
-async def run_api(settings: ApiSettings, make_handlers: MakeHandlers) -> None:
+async def run_api(settings: ApiSettings) -> None:
     """Serve until SIGTERM.
 
     Raises:
@@ -56,26 +55,38 @@ async def run_api(settings: ApiSettings, make_handlers: MakeHandlers) -> None:
     """
     metrics = Metrics()
     connection = await connect(kubeconfig=settings.kubeconfig, on_response=metrics.requested)
-    handlers = make_handlers(connection.api)
-    if not handlers:
-        log.warning("no subresource is served: discovery lists none, and every call is answered with 404")
+    served = Served.make(
+        api=connection.api, watching=connection.watching, kubevirt_namespace=settings.kubevirt_namespace
+    )
     server = AggregatedApiServer(
         api=connection.api,
         source=certificate_source(settings, connection.api),
-        handlers=handlers,
+        handlers=served.handlers,
         metrics=RequestMetrics(metrics.registry),
-        limits=Limits(request_seconds=settings.request_seconds, concurrent=settings.concurrent_requests),
+        limits=_limits(settings),
+        handlers_problem=served.problem,
     )
     probes = Probes(healthy=lambda: "", ready=server.problem)
     observability = ObservabilityServer(metrics=metrics, probes=probes)
     try:
         await _listen(settings, server, observability, connection)
-        await _serve(server, every_seconds=settings.refresh_seconds)
+        await _serve(server, served, every_seconds=settings.refresh_seconds)
     finally:
         await server.stop()
         await observability.stop()
         await connection.close()
         log.info("nicplug api has ended")
+
+
+def _limits(settings: ApiSettings) -> Limits:
+    return Limits(
+        # Options are a few dozen bytes; what is parsed takes thirty times its text.
+        body_bytes=LARGEST_OPTIONS,
+        request_seconds=settings.request_seconds,
+        concurrent=settings.concurrent_requests,
+        concurrent_of_one=settings.concurrent_requests_per_user,
+        connections=settings.connections,
+    )
 
 
 async def _listen(
@@ -92,17 +103,21 @@ async def _listen(
     )
 
 
-async def _serve(server: AggregatedApiServer, *, every_seconds: float) -> None:
+async def _serve(server: AggregatedApiServer, served: Served, *, every_seconds: float) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(RuntimeError):  # not in the main thread: tests cancel us
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    keeping = asyncio.create_task(server.keep(every_seconds=every_seconds), name="certificates")
-    ending = asyncio.create_task(ended.wait(), name="end")
+    tasks = {
+        asyncio.create_task(server.keep(every_seconds=every_seconds), name="certificates"),
+        asyncio.create_task(served.knowledge.run(), name="watches"),
+        asyncio.create_task(ended.wait(), name="end"),
+    }
     try:
-        await asyncio.wait({keeping, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if keeping.done():
-            keeping.result()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
-        keeping.cancel()
-        ending.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

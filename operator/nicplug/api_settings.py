@@ -6,6 +6,8 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE
+
 PREFIX = "NICPLUG_API_"
 
 
@@ -19,6 +21,9 @@ class ApiSettings(BaseSettings):
 
     namespace: str = Field(default="nicplug-system", min_length=1, max_length=63)
     """Where the Service and the Secret with the serving certificate lie."""
+
+    kubevirt_namespace: str = Field(default=DEFAULT_KUBEVIRT_NAMESPACE, min_length=1, max_length=63)
+    """Where the KubeVirt CR lies; one in any other namespace has no effect."""
 
     service: str = Field(default="nicplug-api", min_length=1, max_length=63)
     """Name of the Service that the APIServices point to."""
@@ -43,6 +48,12 @@ class ApiSettings(BaseSettings):
 
     concurrent_requests: int = Field(default=400, ge=1)
     """Requests under way at the same time; more are answered with 429."""
+
+    concurrent_requests_per_user: int = Field(default=250, ge=1)
+    """Of these, those of one user."""
+
+    connections: int = Field(default=1024, ge=16)
+    """Connections open at the same time; more are closed."""
 
     request_seconds: float = Field(default=30, gt=0, le=300)
     """Time limit of a request, in which its body must have come."""

@@ -229,6 +229,7 @@ def _remove_data(directory: Path, *, keep_logs: bool = False) -> None:
         "pki",
         "kubeconfig",
         "operator.kubeconfig",
+        "api.kubeconfig",
         "kubectl",
         programs.ETCD_SOCKET,
         programs.ETCD_PEER_SOCKET,

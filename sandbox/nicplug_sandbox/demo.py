@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nicplug_sandbox import controlplane, lifecycle, state
+from nicplug_sandbox.api_process import add_api
 from nicplug_sandbox.build import resolve
 from nicplug_sandbox.cache import cache_directory
 from nicplug_sandbox.errors import SandboxError
@@ -24,6 +25,7 @@ from nicplug_sandbox.operator_process import (
     start_operator,
     wait_until_leading,
 )
+from nicplug_sandbox.processes import RecordedProcess
 from nicplug_sandbox.screen import Screen
 from nicplug_sandbox.story.scene import EXAMPLES
 from nicplug_sandbox.story.tell import Figures, tell
@@ -112,6 +114,11 @@ def _build_stage(directory: Path, *, screen: Screen, existing: Path | None) -> S
     with screen.step("nicplug") as step:
         operator = _start_operator(directory, admin=found.kubeconfig)
         step.detail = f"as its ServiceAccount; /metrics on port {operator.port}"
+    if existing is None:  # another cluster's API server does not reach this host
+        with screen.step("its API for virtctl") as step:
+            api = add_api(directory=directory, admin=found.kubeconfig)
+            _record(directory, api.process)
+            step.detail = "subresources.kubevirt.io, through the API server"
     audit_log = None if existing else directory / "audit.log"
     return Stage(
         directory=directory,
@@ -125,11 +132,15 @@ def _start_operator(directory: Path, *, admin: Path) -> OperatorProcess:
     install_operator(kubeconfig=admin)
     account = service_account_kubeconfig(admin=admin, path=directory / "operator.kubeconfig")
     operator = start_operator(directory=directory, kubeconfig=account)
-    with state.locked(directory):
-        if known := state.load(directory):
-            state.save(directory, replace(known, processes=(*known.processes, operator.process)))
+    _record(directory, operator.process)
     wait_until_leading(operator)
     return operator
+
+
+def _record(directory: Path, process: RecordedProcess) -> None:
+    with state.locked(directory):
+        if known := state.load(directory):
+            state.save(directory, replace(known, processes=(*known.processes, process)))
 
 
 def _end(directory: Path) -> None:

@@ -63,7 +63,7 @@ class OperatorProcess:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of one of its pages; status 0 when it does not answer."""
-        return _get(self.port, path)
+        return http_get(self.port, path)
 
     def metric(self, name: str) -> float:
         """The value of one metric without labels, or the sum over its labels; 0 when it has none yet."""
@@ -199,7 +199,7 @@ def wait_until_ready(process: RecordedProcess, *, kubeconfig: Path, seconds: flo
     """
     deadline = time.monotonic() + seconds
     port = _wait(lambda: _port_in(process.log), process=process, deadline=deadline, what="did not say its port")
-    _wait(lambda: _get(port, "/readyz")[0] == 200, process=process, deadline=deadline, what="was not ready")
+    _wait(lambda: http_get(port, "/readyz")[0] == 200, process=process, deadline=deadline, what="was not ready")
     return OperatorProcess(process=process, port=port, kubeconfig=kubeconfig)
 
 
@@ -261,7 +261,8 @@ def _wait(check: Callable[[], int], *, process: RecordedProcess, deadline: float
     return found
 
 
-def _get(port: int, path: str) -> tuple[int, str]:
+def http_get(port: int, path: str) -> tuple[int, str]:
+    """Status and body of a page on 127.0.0.1; status 0 when it does not answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PROBE_SECONDS)
     try:
         connection.request("GET", path)

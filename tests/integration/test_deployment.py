@@ -21,23 +21,35 @@ def admin(control_plane: ControlPlane) -> Kubectl:
 def deployment(admin: Kubectl) -> Iterator[Kubectl]:
     """The deployment of deploy/kustomize/base; only its CRDs stay afterwards, for the other tests."""
     kubectl = Kubectl(kubeconfig=admin.kubeconfig, namespace="nicplug-system")
-    eventually(lambda: kubectl.run("apply", "-k", BASE))
+    eventually(lambda: admin.run("apply", "-k", BASE))
+    unregister(admin)
     yield kubectl
+    admin("delete", "-k", BASE / "api", "--ignore-not-found")
+    admin("delete", "-k", BASE / "users")
     admin("delete", "namespace/nicplug-system", "clusterrole/nicplug-operator", "--wait=false")
     admin("delete", "clusterrolebinding/nicplug-operator")
     # Other tests play the operator as the cluster's admin.
     admin("delete", "-k", BASE / "fences")
 
 
-def test_deployment_applies_again_without_a_warning(deployment: Kubectl) -> None:
+def unregister(admin: Kubectl) -> None:
+    """Nobody serves the API here: every kubectl would complain, and no namespace could be deleted."""
+    eventually(lambda: admin.run("delete", "--ignore-not-found", "-f", BASE / "api" / "apiservices.yaml"))
+
+
+def test_deployment_applies_again_without_a_warning(deployment: Kubectl, admin: Kubectl) -> None:
     """Pod Security prints a warning for a Deployment whose pods it would refuse."""
-    lines = deployment("apply", "-k", BASE).splitlines()
-    assert [line for line in lines if not line.endswith(" unchanged")] == []
+    lines = admin("apply", "-k", BASE).splitlines()
+    unregister(admin)
+    changed = [line for line in lines if not line.endswith(" unchanged")]
+    assert [line for line in changed if not line.startswith("apiservice.apiregistration.k8s.io/")] == []
+    assert len(changed) == 2
 
 
-def test_pod_of_the_deployment_is_admitted(deployment: Kubectl) -> None:
+@pytest.mark.parametrize("name", ["nicplug-operator", "nicplug-api"])
+def test_pod_of_the_deployment_is_admitted(deployment: Kubectl, name: str) -> None:
     """Admission in a namespace that enforces the restricted profile, with the account and its token."""
-    template = deployment.get("deployment", "nicplug-operator")["spec"]["template"]
+    template = deployment.get("deployment", name)["spec"]["template"]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": template["spec"]}
     eventually(lambda: deployment.run("create", "--dry-run=server", "-f", "-", stdin=pod))
     pod["spec"] = {**template["spec"], "hostNetwork": True}
@@ -68,6 +80,45 @@ def test_operator_account_may(deployment: Kubectl, verb: str, resource: str, opt
     where = ("auth", "can-i", verb, resource, f"--as={OPERATOR}", "--namespace=elsewhere")
     asked = deployment.run(*where, *filter(None, [option]))
     assert asked.stdout.strip() == answer, asked.stderr
+
+
+API = "system:serviceaccount:nicplug-system:nicplug-api"
+API_RIGHTS = [
+    ("create", "subjectaccessreviews.authorization.k8s.io", "", "yes"),
+    ("get", "virtualmachines", "", "yes"),
+    ("patch", "virtualmachines", "--subresource=status", "yes"),
+    ("patch", "virtualmachineinstances", "", "yes"),
+    ("create", "virtualmachineinstancemigrations", "", "yes"),
+    ("patch", "apiservices/v1.subresources.kubevirt.io", "", "yes"),
+    ("patch", "apiservices/v1.apps", "", "no"),
+    ("patch", "virtualmachineinstances", "--subresource=status", "no"),
+    ("delete", "virtualmachines", "", "no"),
+    ("list", "virtualmachines", "", "no"),
+    ("get", "pods", "", "no"),
+    ("get", "secrets", "", "no"),
+    ("impersonate", "users", "", "no"),
+]
+
+
+@pytest.mark.parametrize(("verb", "resource", "option", "answer"), API_RIGHTS, ids=lambda word: word)
+def test_api_account_may(deployment: Kubectl, verb: str, resource: str, option: str, answer: str) -> None:
+    where = ("auth", "can-i", verb, resource, f"--as={API}", "--namespace=elsewhere")
+    asked = deployment.run(*where, *filter(None, [option]))
+    assert asked.stdout.strip() == answer, asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "answer"),
+    [("get", "nicplug-api-certificate", "yes"), ("get", "another", "no"), ("delete", "nicplug-api-certificate", "no")],
+)
+def test_api_account_has_one_secret(deployment: Kubectl, verb: str, name: str, answer: str) -> None:
+    asked = deployment.run("auth", "can-i", verb, f"secrets/{name}", f"--as={API}")
+    assert asked.stdout.strip() == answer, asked.stderr
+
+
+def test_api_account_reads_who_the_front_proxy_is(deployment: Kubectl) -> None:
+    name = "configmaps/extension-apiserver-authentication"
+    assert deployment("auth", "can-i", "get", name, f"--as={API}", "--namespace=kube-system") == "yes\n"
 
 
 def test_operator_account_leads_in_its_own_namespace(deployment: Kubectl) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from tests.perf import growth, large_objects, many_nics, migration_report, migrations, report, results
+from tests.perf import growth, large_objects, many_nics, migration_report, migrations, report, results, subresources
 from tests.perf.budgets import judge
 from tests.perf.flame import Profile, profile
 from tests.perf.growth import Point, point
@@ -25,6 +25,7 @@ from tests.perf.migration_figures import migration_figures
 from tests.perf.migrations import MigrationShape
 from tests.perf.results import result
 from tests.perf.scenarios import Phase, Shape, burst, idle_hotplugs, rest, starts
+from tests.perf.subresources import SubresourceShape
 from tests.perf.world import Cluster, Say, World, cluster, connected
 
 from nicplug_sandbox.errors import SandboxError
@@ -112,6 +113,12 @@ def measure_many_nics(*, shape: ManyNicsShape, say: Say) -> dict[str, Any]:
         return many_nics.run(directory=directory, shape=shape, say=say)
 
 
+def ask(*, shape: SubresourceShape, say: Say) -> dict[str, Any]:
+    """Measure requests to the aggregated API, in a sandbox of their own."""
+    with _directory() as directory:
+        return subresources.run(directory=directory, shape=shape, say=say)
+
+
 @contextlib.contextmanager
 def _directory() -> Iterator[Path]:
     """A directory for one sandbox; when it fails its logs are told, since they vanish.
@@ -170,6 +177,13 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
     "--many-nics/--no-many-nics", "with_many_nics", default=True, help="What VMs with 255 NICs cost.  [default: on]"
 )
 @click.option("--only-many-nics", is_flag=True, help="Nothing else.")
+@click.option(
+    "--subresources/--no-subresources",
+    "with_subresources",
+    default=True,
+    help="What requests to the aggregated API cost.  [default: on]",
+)
+@click.option("--only-subresources", is_flag=True, help="Nothing else.")
 @click.option("--sizes", callback=_sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
     "--picture",
@@ -191,16 +205,20 @@ def main(
     with_large_objects: bool,
     with_many_nics: bool,
     only_many_nics: bool,
+    with_subresources: bool,
+    only_subresources: bool,
     sizes: tuple[int, ...],
     picture: Path,
     **chosen: Any,
 ) -> None:
     """Measure nicplug on a fresh sandbox: latencies, a burst, migrations, writes, memory, CPU, and how they grow."""
-    if only_migrations:
-        _only_migrations(quick=quick, output=output, save=save, baseline=baseline)
-        return
-    if only_many_nics:
-        _only_many_nics(quick=quick, output=output, save=save, baseline=baseline)
+    parts = (
+        (only_migrations, _only_migrations),
+        (only_many_nics, _only_many_nics),
+        (only_subresources, _only_subresources),
+    )
+    if chosen_part := next((part for is_chosen, part in parts if is_chosen), None):
+        chosen_part(quick=quick, output=output, save=save, baseline=baseline)
         return
     shape = replace(QUICK if quick else Shape(), **{name: value for name, value in chosen.items() if value is not None})
     with _directory() as directory:
@@ -213,10 +231,9 @@ def main(
     if with_migrations:
         found["migrations"] = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=_say)
         migration_report.save_picture(found["migrations"], path=MIGRATIONS_PICTURE)
-    if with_large_objects:
-        found["large_objects"] = weigh(count=QUICK_LARGE_OBJECTS if quick else large_objects.COUNT, say=_say)
-    if with_many_nics:
-        found["many_nics"] = measure_many_nics(shape=QUICK_MANY_NICS if quick else ManyNicsShape(), say=_say)
+    found |= _beside(
+        quick=quick, large=with_large_objects, many_nics_too=with_many_nics, subresources_too=with_subresources
+    )
     points = []
     if with_growth:
         sized = replace(shape, idle_hotplugs=min(shape.idle_hotplugs, growth.IDLE_HOTPLUGS))
@@ -230,6 +247,18 @@ def main(
         _say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
     if points:
         _say(f"plot of the growth: {picture}")
+
+
+def _beside(*, quick: bool, large: bool, many_nics_too: bool, subresources_too: bool) -> dict[str, Any]:
+    """What has a sandbox of its own."""
+    found: dict[str, Any] = {}
+    if large:
+        found["large_objects"] = weigh(count=QUICK_LARGE_OBJECTS if quick else large_objects.COUNT, say=_say)
+    if many_nics_too:
+        found["many_nics"] = measure_many_nics(shape=QUICK_MANY_NICS if quick else ManyNicsShape(), say=_say)
+    if subresources_too:
+        found["subresources"] = ask(shape=subresources.QUICK if quick else SubresourceShape(), say=_say)
+    return found
 
 
 def _only_migrations(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
@@ -258,6 +287,18 @@ def _only_many_nics(*, quick: bool, output: str, save: Path | None, baseline: Pa
     many_nics.show(found, console=console)
 
 
+def _only_subresources(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+    found = ask(shape=subresources.QUICK if quick else SubresourceShape(), say=_say)
+    _save_part("subresources", found, path=save)
+    if output == "json":
+        click.echo(json.dumps(found, indent=1))
+        return
+    before = json.loads(baseline.read_text()) if baseline.exists() else {}
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    report.show_budgets({"subresources": found}, baseline=before, console=console)
+    subresources.show(found, console=console)
+
+
 def _save_part(name: str, found: dict[str, Any], *, path: Path | None) -> None:
     """The rest of an earlier result stays: it was measured on its own."""
     if path is not None:
@@ -284,6 +325,8 @@ def _print(
         migration_report.show(found["migrations"], baseline=(before or {}).get("migrations"), console=console)
     if "many_nics" in found:
         many_nics.show(found["many_nics"], console=console)
+    if "subresources" in found:
+        subresources.show(found["subresources"], console=console)
     if points:
         growth.show(points, console=console)
     for name, one in profiles.items():

@@ -111,6 +111,14 @@ MANY_NICS_BUDGETS: tuple[Budget, ...] = (
     Budget(name="idle hot-plug beside 3 such VMs, times the usual", unit="", peer=None, limit=2,
            measure=lambda result: float(result["many_nics"]["ratios"][Milestone.IN_GUEST]), vms=None, part="many_nics"),
 )  # fmt: skip
+SUBRESOURCE_BUDGETS: tuple[Budget, ...] = (
+    Budget(name="200 subresource requests/s that change nothing, p99", unit="ms", peer=None, limit=100,
+           measure=lambda result: float(result["subresources"]["no_op"]["milliseconds"]["p99"]),
+           vms=None, part="subresources"),
+    Budget(name="addinterface to annotation, beyond a spec patch, p50", unit="ms", peer=None, limit=10,
+           measure=lambda result: float(result["subresources"]["hotplugs"]["slower_p50"]),
+           vms=None, part="subresources"),
+)  # fmt: skip
 BUDGETS: tuple[Budget, ...] = (
     Budget(name="idle: VM spec to pod annotation, p50", unit="ms", peer=34.6, limit=15,
            measure=_idle(Milestone.ANNOTATION, "p50"), vms=None),
@@ -132,6 +140,7 @@ BUDGETS: tuple[Budget, ...] = (
     *MIGRATION_BUDGETS,
     *LARGE_OBJECT_BUDGETS,
     *MANY_NICS_BUDGETS,
+    *SUBRESOURCE_BUDGETS,
 )  # fmt: skip
 
 

@@ -3,13 +3,17 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
+from nicplug.api_settings import ApiSettings
+from nicplug.apiserver.calls import GROUP, VERSIONS
+from nicplug.kube.api import ServerApi
 from nicplug.model.multus_config import MULTUS_CONFIG_MAP
 from nicplug.model.slot_ledger import LEDGER_NAME
+from nicplug.subresources.served import Served
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "crds"
@@ -17,7 +21,11 @@ BASE = ROOT / "deploy" / "kustomize" / "base"
 OVERLAYS = ROOT / "deploy" / "kustomize" / "overlays"
 FENCES = BASE / "fences"
 KUBECTL = Path(sys.executable).parent / "kubectl"
+NOBODY = cast(ServerApi, None)
 FENCE_KINDS = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+
+
+API, USERS = BASE / "api", BASE / "users"
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -30,7 +38,9 @@ def base(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "kustomization", [CRDS / "Kustomization", BASE / "kustomization.yaml", FENCES / "kustomization.yaml"], ids=str
+    "kustomization",
+    [CRDS / "Kustomization", *(folder / "kustomization.yaml" for folder in (BASE, FENCES, API, USERS))],
+    ids=str,
 )
 def test_kustomization_lists_every_file(kustomization: Path) -> None:
     folder = kustomization.parent
@@ -53,7 +63,7 @@ def test_kustomize_builds_everything() -> None:
     assert kinds.count("CustomResourceDefinition") == len(list(CRDS.glob("*.yaml")))
     assert set(kinds) == FENCE_KINDS | {
         "Namespace", "CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole",
-        "ClusterRoleBinding", "Service", "Deployment",
+        "ClusterRoleBinding", "Service", "Deployment", "APIService",
     }  # fmt: skip
 
 
@@ -74,6 +84,23 @@ def test_the_fences_refused_an_operator_in_another_namespace() -> None:
     assert policies.keys() - {"nicplug-launcher-pods", "nicplug-operator-pods"} == {"nicplug-bindings"}
 
 
+def test_the_api_in_another_namespace_still_reads_who_the_front_proxy_is() -> None:
+    """The binding to Kubernetes' own Role stays where that is; everything else of it moves."""
+    built = {
+        (document["kind"], document["metadata"]["name"]): document
+        for document in build(OVERLAYS / "another-namespace")
+        if "nicplug-api" in document["metadata"]["name"] or document["kind"] == "APIService"
+    }
+    reader = built["RoleBinding", "nicplug-api-authentication-reader"]
+    assert reader["metadata"]["namespace"] == "kube-system"
+    [subject] = reader["subjects"]
+    assert (subject["name"], subject["namespace"]) == ("nicplug-api", "virtualization")
+    services = {item["spec"]["service"]["namespace"] for (kind, _), item in built.items() if kind == "APIService"}
+    assert services == {"virtualization"}
+    others = {item["metadata"].get("namespace") for item in built.values() if item is not reader}
+    assert others == {"virtualization", None}
+
+
 def test_the_fences_can_be_left_out() -> None:
     """And nothing else goes with them."""
     whole = {(document["kind"], document["metadata"]["name"]) for document in build(BASE)}
@@ -82,9 +109,10 @@ def test_the_fences_can_be_left_out() -> None:
     assert whole - left == fences | {("ClusterRole", "nicplug-node-side")}
 
 
-def test_deployment_fits_the_restricted_profile() -> None:
+@pytest.mark.parametrize("name", ["deployment", "api/deployment"])
+def test_deployment_fits_the_restricted_profile(name: str) -> None:
     """Pod Security Standards, "restricted": https://kubernetes.io/docs/concepts/security/pod-security-standards/."""
-    pod = base("deployment")["spec"]["template"]["spec"]
+    pod = base(name)["spec"]["template"]["spec"]
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] != 0
@@ -114,8 +142,31 @@ def test_probes_and_service_reach_the_metrics_port() -> None:
     assert service["spec"]["selector"].items() <= pod_labels.items()
 
 
-def test_standby_runs_on_another_node() -> None:
-    deployment = base("deployment")
+def test_the_api_server_reaches_what_the_api_serves() -> None:
+    deployment, service = base("api/deployment"), base("api/service")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"https": 8443, "metrics": 8080}
+    assert container["args"] == ["api", "--port", "8443", "--metrics-port", "8080"]
+    assert service["spec"]["ports"] == [{"name": "https", "port": 443, "targetPort": "https"}]
+    pod_labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
+    assert service["spec"]["selector"].items() <= pod_labels.items()
+    settings = ApiSettings(namespace="n")
+    assert (settings.service, settings.server_name()) == (service["metadata"]["name"], "nicplug-api.n.svc")
+
+
+def test_both_versions_are_registered_and_the_ca_is_left_to_the_server() -> None:
+    registrations = {item["metadata"]["name"]: item["spec"] for item in documents(API / "apiservices.yaml")}
+    assert set(registrations) == {f"{version}.{GROUP}" for version in VERSIONS}
+    for name, spec in registrations.items():
+        assert name == f"{spec['version']}.{spec['group']}"
+        assert spec["service"] == {"name": "nicplug-api", "namespace": "nicplug-system", "port": 443}
+        assert not {"caBundle", "insecureSkipTLSVerify"} & set(spec)
+
+
+@pytest.mark.parametrize("name", ["deployment", "api/deployment"])
+def test_standby_runs_on_another_node(name: str) -> None:
+    deployment = base(name)
     assert deployment["spec"]["replicas"] == 2
     spread = deployment["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
     (term,) = spread["preferredDuringSchedulingIgnoredDuringExecution"]
@@ -153,25 +204,100 @@ ALLOWED = {
     },
 }
 
+# The whole of what nicplug api may do.
+ALLOWED_TO_API = {
+    "ClusterRole": {
+        "authorization.k8s.io/subjectaccessreviews": "create",
+        "kubevirt.io/virtualmachines": "get patch",
+        "kubevirt.io/virtualmachines/status": "patch",
+        "kubevirt.io/virtualmachineinstances": "get patch",
+        "kubevirt.io/virtualmachineinstancemigrations": "list create",
+        "kubevirt.io/kubevirts": "list watch",
+        "k8s.cni.cncf.io/network-attachment-definitions": "list watch",
+        "/configmaps multus-daemon-config": "list watch",
+        "apiregistration.k8s.io/apiservices v1.subresources.kubevirt.io v1alpha3.subresources.kubevirt.io": "get patch",
+    },
+    "Role": {
+        "/secrets nicplug-api-certificate": "get update",
+        "/secrets": "create",
+    },
+}
+# By folder of the base: whose rights, and which right beside them is one that reads much.
+RIGHTS = [("", ALLOWED, set()), ("api/", ALLOWED_TO_API, {"secrets"})]
 
-@pytest.mark.parametrize("kind", ALLOWED)
-def test_operator_may_do_this_and_no_more(kind: str) -> None:
-    granted = {
+
+def granted(rules: list[dict[str, Any]]) -> dict[str, str]:
+    return {
         " ".join([f"{group}/{resource}", *rule.get("resourceNames", [])]): " ".join(rule["verbs"])
-        for rule in base(kind.lower())["rules"]
+        for rule in rules
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    assert granted == ALLOWED[kind]
 
 
 @pytest.mark.parametrize("kind", ALLOWED)
-def test_rights_stay_narrow(kind: str) -> None:
-    rules = base(kind.lower())["rules"]
-    words = {word for rule in rules for values in rule.values() for word in values}
+@pytest.mark.parametrize(("folder", "allowed", "_"), RIGHTS, ids=["operator", "api"])
+def test_it_may_do_this_and_no_more(folder: str, allowed: dict[str, dict[str, str]], _: set[str], kind: str) -> None:
+    assert granted(base(f"{folder}{kind.lower()}")["rules"]) == allowed[kind]
+
+
+@pytest.mark.parametrize("kind", ALLOWED)
+@pytest.mark.parametrize(("folder", "_", "wide"), RIGHTS, ids=["operator", "api"])
+def test_rights_stay_narrow(folder: str, _: object, wide: set[str], kind: str) -> None:
+    role = base(f"{folder}{kind.lower()}")
+    words = {word for rule in role["rules"] for values in rule.values() for word in values}
     assert "*" not in words
-    assert not {"secrets", "escalate", "bind", "impersonate", "nonResourceURLs"} & words
-    assert base(kind.lower())["kind"] == kind
+    found = {"secrets", "escalate", "bind", "impersonate", "nonResourceURLs"} & words
+    assert found <= (wide if kind == "Role" else set())
+    assert role["kind"] == kind
+
+
+def test_the_api_reads_one_secret() -> None:
+    """`create` shows nothing that exists."""
+    rules = [rule for rule in base("api/role")["rules"] if "secrets" in rule["resources"]]
+    name = ApiSettings().certificate_secret
+    assert {verb for rule in rules if rule.get("resourceNames") != [name] for verb in rule["verbs"]} == {"create"}
+
+
+class TestPeople:
+    """The roles that come with a namespace's own, by KubeVirt's names and rules."""
+
+    def rules(self, name: str) -> dict[str, set[str]]:
+        return {key: set(verbs.split()) for key, verbs in granted(base(f"users/{name}")["rules"]).items()}
+
+    @pytest.mark.parametrize("name", ["view", "edit", "admin"])
+    def test_it_is_aggregated(self, name: str) -> None:
+        metadata = base(f"users/{name}")["metadata"]
+        assert metadata["name"] == f"kubevirt.io:{name}"
+        assert metadata["labels"] == {f"rbac.authorization.k8s.io/aggregate-to-{name}": "true"}
+
+    def test_migrate_is_not(self) -> None:
+        assert "labels" not in base("users/migrate")["metadata"]
+
+    def test_a_viewer_changes_nothing(self) -> None:
+        assert {verb for verbs in self.rules("view").values() for verb in verbs} == {"get", "list", "watch"}
+
+    @pytest.mark.parametrize("name", ["edit", "admin"])
+    def test_every_subresource_that_is_served_is_somebody_s(self, name: str) -> None:
+        """KubeVirt 1.0.0 forgot removeinterface."""
+        mine = {key for key in self.rules(name) if key.startswith(GROUP)}
+        served = Served.make(api=NOBODY, watching=NOBODY, kubevirt_namespace="kubevirt").handlers
+        migrate = f"{GROUP}/virtualmachines/migrate"
+        assert mine | {migrate} == {f"{GROUP}/{subresource}" for subresource in served}
+        assert migrate in self.rules("migrate")
+
+    def test_an_admin_may_do_what_an_editor_may(self) -> None:
+        admin, editor = self.rules("admin"), self.rules("edit")
+        assert all(verbs <= admin[key] for key, verbs in editor.items())
+
+    @pytest.mark.parametrize("name", ["view", "edit", "admin"])
+    def test_only_migrate_moves_guests(self, name: str) -> None:
+        assert self.rules(name)["kubevirt.io/virtualmachineinstancemigrations"] == {"get", "list", "watch"}
+        assert "create" in self.rules("migrate")["kubevirt.io/virtualmachineinstancemigrations"]
+
+    @pytest.mark.parametrize("name", ["view", "edit", "admin", "migrate"])
+    def test_nobody_writes_a_status(self, name: str) -> None:
+        assert not [key for key in self.rules(name) if key.endswith("/status")]
 
 
 def test_of_the_configmaps_of_others_only_that_of_multus_is_read() -> None:
@@ -188,17 +314,18 @@ def test_of_configmaps_only_the_ledger_is_read_or_changed() -> None:
 
 
 @pytest.mark.parametrize("kind", ALLOWED)
-def test_rights_go_to_the_account_of_the_deployment(kind: str) -> None:
-    account = base("serviceaccount")["metadata"]
-    binding = base(f"{kind.lower()}binding")
+@pytest.mark.parametrize("folder", ["", "api/"], ids=["operator", "api"])
+def test_rights_go_to_the_account_of_the_deployment(folder: str, kind: str) -> None:
+    account = base(f"{folder}serviceaccount")["metadata"]
+    binding = base(f"{folder}{kind.lower()}binding")
     assert binding["roleRef"] == {
         "apiGroup": "rbac.authorization.k8s.io",
         "kind": kind,
-        "name": base(kind.lower())["metadata"]["name"],
+        "name": base(f"{folder}{kind.lower()}")["metadata"]["name"],
     }
     (subject,) = binding["subjects"]
     assert subject == {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
-    pod = base("deployment")["spec"]["template"]["spec"]
+    pod = base(f"{folder}deployment")["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == account["name"]
     assert pod["automountServiceAccountToken"] is True
-    assert base("serviceaccount")["automountServiceAccountToken"] is False
+    assert base(f"{folder}serviceaccount")["automountServiceAccountToken"] is False

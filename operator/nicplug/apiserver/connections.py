@@ -1,19 +1,24 @@
-"""The HTTP connections: how many headers they may send, how long they may be silent, how they are refused.
+"""The HTTP connections: how many there may be, how many headers they send, how long they are silent.
 
 Uses aiohttp's low-level server: its router reads decoded paths, and its errors are texts with parts of the request.
 """
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from nicplug.apiserver import statuses
 from nicplug.apiserver.key_pairs import SwitchingContext
 from nicplug.apiserver.rendering import response
+
+log = structlog.get_logger(__name__)
 
 _HANDSHAKE_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 5.0
@@ -28,13 +33,32 @@ _LONGEST_LINE = 8190
 _MOST_HEADERS = 512
 _BACKLOG = 1024
 
+# Not once per connection: anybody who reaches the port could fill the log.
+_WARNING_SECONDS = 10.0
+
 OnRequest = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Connection(web.RequestHandler):
     """One connection; what is no HTTP is refused with a Status, and not logged: anybody can send it."""
 
-    __slots__ = ()
+    __slots__ = ("_admission",)
+
+    def __init__(self, admission: "Admission", manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._admission = admission
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake is over."""
+        super().connection_made(transport)
+        if not self._admission.admit(self, transport) and isinstance(transport, asyncio.WriteTransport):
+            # No polite end, which takes seconds when the other side does not answer.
+            transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """It has ended, whoever has ended it."""
+        self._admission.forget(self)
+        super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -55,6 +79,48 @@ class Connection(web.RequestHandler):
         answer = response(refusal)
         answer.force_close()
         return answer
+
+
+@dataclass(slots=True, kw_only=True)
+class Admission:
+    """How many connections there may be. Handshakes are not counted; each has 10 s.
+
+    Attributes:
+        most: in all.
+        anonymous: of these, those without a client certificate, so that strangers do not shut the front proxy out.
+        clock: seconds that never go back.
+    """
+
+    most: int
+    anonymous: int
+    clock: Callable[[], float] = time.monotonic
+    _known: dict[web.RequestHandler, bool] = field(default_factory=dict)
+    _strangers: int = 0
+    _warned: float = -_WARNING_SECONDS
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def admit(self, connection: web.RequestHandler, transport: asyncio.BaseTransport) -> bool:
+        """Count a connection; False when it is one too many."""
+        tls = transport.get_extra_info("ssl_object")
+        is_stranger = tls is None or not tls.getpeercert()
+        if len(self._known) >= self.most or (is_stranger and self._strangers >= self.anonymous):
+            self._warn(connections=len(self._known), without_certificate=self._strangers)
+            return False
+        self._known[connection] = is_stranger
+        self._strangers += is_stranger
+        return True
+
+    def forget(self, connection: web.RequestHandler) -> None:
+        """It is gone."""
+        self._strangers -= self._known.pop(connection, False)
+
+    def _warn(self, **counts: int) -> None:
+        now = self.clock()
+        if now - self._warned >= _WARNING_SECONDS:
+            self._warned = now
+            log.warning("connections refused: there are too many", **counts)
 
 
 @dataclass(slots=True)
@@ -87,10 +153,14 @@ class Listener:
     Args:
         on_request: answers a request; raises nothing.
         silence_seconds: how long a connection may take for its first request.
+        admission: how many connections there may be.
     """
 
-    def __init__(self, *, tls: SwitchingContext, on_request: OnRequest, silence_seconds: float) -> None:
+    def __init__(
+        self, *, tls: SwitchingContext, on_request: OnRequest, silence_seconds: float, admission: Admission
+    ) -> None:
         self._tls = tls
+        self._admission = admission
         self._on_request = on_request
         self._silence_seconds = silence_seconds
         self._server: web.Server | None = None
@@ -112,9 +182,10 @@ class Listener:
 
         def connection() -> Connection:
             return Connection(
+                self._admission,
                 server,
                 loop=loop,
-                access_log=None,  # type: ignore[arg-type]
+                access_log=None,
                 keepalive_timeout=_KEEP_ALIVE_SECONDS,
                 lingering_time=_LINGER_SECONDS,
                 max_line_size=_LONGEST_LINE,

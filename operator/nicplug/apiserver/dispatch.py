@@ -20,6 +20,7 @@ from nicplug.apiserver.identity import Identity, Stranger
 from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.apiserver.paths import DocumentPath, Probe, Target
 from nicplug.apiserver.rendering import Health, NotAllowed, Outcome, Unchanged, code_of, response
+from nicplug.apiserver.shares import RoundRobin, UnderWay
 from nicplug.apiserver.statuses import Status
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,10 @@ class Limits:
         bodies_bytes: of all bodies in memory together.
         request_seconds: for everything, a body that does not come included.
         concurrent: requests for subresources under way at the same time.
+        concurrent_of_one: of these, those of one user.
+        carried_out: requests that are carried out at the same time; others wait for their turn.
+        connections: open at the same time.
+        anonymous_connections: of these, those without a client certificate: probes have none.
         silence_seconds: for the first request of a connection.
     """
 
@@ -44,6 +49,10 @@ class Limits:
     bodies_bytes: int = 64 * 1024 * 1024
     request_seconds: float = 30.0
     concurrent: int = 400
+    concurrent_of_one: int = 250
+    carried_out: int = 32
+    connections: int = 1024
+    anonymous_connections: int = 64
     silence_seconds: float = 10.0
 
 
@@ -74,13 +83,14 @@ class Dispatcher:
         self._metrics = metrics
         self._problem = problem
         self._budget = BodyBudget(limits.bodies_bytes)
-        self._under_way = 0
+        self._under_way = UnderWay(most=limits.concurrent, of_one=limits.concurrent_of_one)
+        self._turns = RoundRobin(limits.carried_out)
         self._warned: dict[str, float] = {}
 
     @property
     def under_way(self) -> int:
         """Requests for subresources that are not answered yet."""
-        return self._under_way
+        return self._under_way.total
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -138,14 +148,11 @@ class Dispatcher:
         if request.method != "PUT":
             refusal = statuses.method_not_supported(request.method, group=GROUP, resource=subresource.resource)
             return NotAllowed(refusal, "PUT")
-        if self._under_way >= self._limits.concurrent:
+        if not self._under_way.has_room(caller.name):
             return statuses.too_many_requests()
-        self._under_way += 1
         started = time.monotonic()
-        try:
+        with self._under_way.count(caller.name):
             answer = await self._in_time(request, target, caller)
-        finally:
-            self._under_way -= 1
         log.info(
             "request answered",
             subresource=str(subresource),
@@ -181,7 +188,8 @@ class Dispatcher:
         if isinstance(body, Status):
             return body
         try:
-            return await self._handlers[target.subresource](replace(call, body=body))
+            async with self._turns.place(caller.name):
+                return await self._handlers[target.subresource](replace(call, body=body))
         finally:
             self._budget.held -= len(body)
 

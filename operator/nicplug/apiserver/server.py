@@ -1,13 +1,14 @@
 """The aggregated API server as one thing: listener, identity, access, dispatch."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nicplug import __version__
 from nicplug.apiserver.access import AccessReviews
 from nicplug.apiserver.calls import Handlers
 from nicplug.apiserver.certificates import CertificateSource
-from nicplug.apiserver.connections import Listener
+from nicplug.apiserver.connections import Admission, Listener
 from nicplug.apiserver.dispatch import Dispatcher, Limits
 from nicplug.apiserver.documents import Documents
 from nicplug.apiserver.identity import Identity
@@ -15,6 +16,10 @@ from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.kube.api import ServerApi
 
 _STOP_SECONDS = 10.0
+
+
+def _no_problem() -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,7 @@ class AggregatedApiServer:
     Args:
         api: to read the front proxy's description and to review access with.
         source: of the serving certificate.
+        handlers_problem: what keeps the handlers from answering; "" for nothing.
     """
 
     def __init__(
@@ -41,7 +47,9 @@ class AggregatedApiServer:
         handlers: Handlers,
         metrics: RequestMetrics,
         limits: Limits | None = None,
+        handlers_problem: Callable[[], str] = _no_problem,
     ) -> None:
+        self._handlers_problem = handlers_problem
         limits = limits or Limits()
         self.identity = Identity(api=api, source=source)
         self._reviews = AccessReviews(api, clock=time.monotonic)
@@ -55,7 +63,10 @@ class AggregatedApiServer:
             problem=self.problem,
         )
         self._listener = Listener(
-            tls=self.identity.tls, on_request=self._dispatcher.answer, silence_seconds=limits.silence_seconds
+            tls=self.identity.tls,
+            on_request=self._dispatcher.answer,
+            silence_seconds=limits.silence_seconds,
+            admission=Admission(most=limits.connections, anonymous=limits.anonymous_connections),
         )
         # Their next requests would be refused: better the front proxy connects again.
         self.identity.on_switch = self._listener.close_idle
@@ -63,7 +74,7 @@ class AggregatedApiServer:
 
     def problem(self) -> str:
         """What keeps the server from serving; "" for nothing."""
-        return self.identity.problem
+        return self.identity.problem or self._handlers_problem()
 
     async def start(self, binding: Binding) -> int:
         """Read what is needed and listen; returns the port. What cannot be read yet is tried again by `keep`.

@@ -26,6 +26,9 @@ _LONGEST_PAUSE_SECONDS = 5.0
 # A 404 costs the API server next to nothing, and somebody who installs the CRD is waiting.
 _NOT_SERVED_PAUSE_SECONDS = 5.0
 _DENIED_PAUSE_SECONDS = 30.0
+# An API server that has just started denies everything for a second or two, before it has read its roles.
+_DOUBTED_DENIALS = 4
+_DOUBTED_PAUSE_SECONDS = 0.5
 
 
 T = TypeVar("T")
@@ -78,6 +81,7 @@ class OptionalWatch:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     _absence: Absence | None = None
     _failures: int = 0
+    _denials: int = 0
     _version: str = ""
 
     async def run(self) -> None:
@@ -91,7 +95,7 @@ class OptionalWatch:
             except Gone as error:
                 pause = self._lose(Absence.NOT_SERVED, error)
             except Denied as error:
-                pause = self._lose(Absence.DENIED, error)
+                pause = self._doubt_or_lose(error)
             except Stale:
                 # 410: the version is too old to go on from.
                 self._version, pause = "", self._pause()
@@ -113,7 +117,7 @@ class OptionalWatch:
                 break
         if self._absence is not None:
             log.info("can be read now", kind=self.resource.kind)
-        self._absence = None
+        self._absence, self._denials = None, 0
         self.sink.replace(kept)
         self.settled.set()
         self._version = text(metadata.get("resourceVersion"))
@@ -150,13 +154,20 @@ class OptionalWatch:
             type_, item = text(line.get("type")), mapping(line.get("object"))
             if type_ == "ERROR":
                 raise _error_of(item)
-            self._failures, count = 0, count + 1
+            self._failures, self._denials, count = 0, 0, count + 1
             if type_ != "BOOKMARK":
                 self.sink.change(type_, item)
             self._version = text(mapping(item.get("metadata")).get("resourceVersion")) or self._version
         if not count:
             # A server that ends every stream at once is not asked in a tight loop.
             await asyncio.sleep(self._pause())
+
+    def _doubt_or_lose(self, error: Denied) -> float:
+        """What could be read a moment ago is not given up at the first denial."""
+        self._denials += 1
+        if self._version and self._denials <= _DOUBTED_DENIALS:
+            return float(_DOUBTED_PAUSE_SECONDS * 2 ** (self._denials - 1))
+        return self._lose(Absence.DENIED, error)
 
     def _lose(self, absence: Absence, error: ApiError) -> float:
         if self._absence is not absence:

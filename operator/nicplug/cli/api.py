@@ -1,19 +1,21 @@
 """`nicplug api`: the aggregated API server in the foreground."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import ValidationError
 
+from nicplug.cli.imports import leave_out_rich
 from nicplug.cli.problems import setting_problems
 
 
-# Hidden while no subresource has a handler.
-@click.command(hidden=True)
+@click.command()
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="File to use; in a pod: the service account.")
 @click.option("--namespace", help="Where the Service and the certificate's Secret lie.")
+@click.option("--kubevirt-namespace", help="Where the KubeVirt CR lies; any other one has no effect.")
 @click.option("--service", help="Service that the APIServices point to.")
 @click.option("--port", type=int, help="Port of the API; 0 = any free one.")
 @click.option("--tls-cert-file", type=click.Path(path_type=Path), help="Certificate that somebody else renews.")
@@ -23,6 +25,7 @@ from nicplug.cli.problems import setting_problems
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]))
 def api(**options: Any) -> None:
     """Serve subresources.kubevirt.io behind the API server, until SIGTERM."""
+    leave_out_rich()
     from nicplug.api_app import run_api
     from nicplug.api_settings import PREFIX, ApiSettings
     from nicplug.kube.connect import ConfigError
@@ -37,7 +40,11 @@ def api(**options: Any) -> None:
         ) from error
     configure_logging(level=settings.log_level, format_=settings.log_format)
     try:
-        # What is served is given here, and nowhere else.
-        asyncio.run(run_api(settings, lambda _api: {}))
+        asyncio.run(run_api(settings))
     except (ConfigError, StartError) as error:
         raise click.ClickException(str(error)) from error
+    except Exception as error:  # a bug: say which in one line, and let the supervisor start us again
+        causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+        names = ", ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
+        click.echo(f"nicplug api: ended by {names}", err=True)
+        sys.exit(1)

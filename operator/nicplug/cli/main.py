@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from nicplug import __version__
 from nicplug.cli.api import api
+from nicplug.cli.imports import leave_out_rich
 from nicplug.cli.problems import setting_problems
 
 
@@ -57,7 +58,7 @@ def sandbox() -> None:
 @click.option("--leader-election/--no-leader-election", default=None, help="Work only while holding the Lease.")
 def run(**options: Any) -> None:
     """Run the operator in the foreground, until SIGTERM."""
-    _leave_out_rich()
+    leave_out_rich()
     from nicplug.app import run_operator
     from nicplug.kube.connect import ConfigError
     from nicplug.obs.logging import configure_logging
@@ -79,11 +80,6 @@ def run(**options: Any) -> None:
     except Exception as error:  # Kopf ended by itself: say why in one line, and let the supervisor start us again
         click.echo(f"nicplug: ended by {type(error).__name__}: {error}", err=True)
         sys.exit(1)
-
-
-def _leave_out_rich() -> None:
-    """structlog imports rich for traces with frames, which nicplug does not print: some MiB of every replica."""
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
 
 
 def _warn_of_unknown_variables() -> None:

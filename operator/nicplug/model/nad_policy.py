@@ -43,12 +43,14 @@ class NadRules:
         policy: what is not understood is SameNamespace: a typo opens nothing.
         shared: namespaces whose NADs every VM may use, under SameNamespace.
         origin: where the policy stands, for a sentence.
+        requester_must_read: who asks for a NIC by `addinterface` must have the right to get its NAD.
         problems: values that are not understood, as sentences.
     """
 
     policy: NadPolicy = DEFAULT_NAD_POLICY
     shared: tuple[str, ...] = DEFAULT_SHARED_NAMESPACES
     origin: str = "the default"
+    requester_must_read: bool = False
     problems: tuple[str, ...] = ()
 
 
@@ -79,7 +81,7 @@ class AttachmentAccess:
 
 
 def parse_nad_rules(block: Mapping[str, Any], *, where: str) -> NadRules:
-    """Read the two fields.
+    """Read the three fields.
 
     Args:
         block: `spec.configuration.network.hotplug`.
@@ -88,7 +90,21 @@ def parse_nad_rules(block: Mapping[str, Any], *, where: str) -> NadRules:
     policy, origin, problems = _policy(block.get("nadPolicy"), where=where)
     shared, more = _shared(block.get("sharedNamespaces"), where=where)
     unused = () if more else _unused(policy, shared, origin=origin, where=where)
-    return NadRules(policy=policy, shared=shared, origin=origin, problems=(*problems, *more, *unused))
+    must_read, wrong = _must_read(block.get("requireNadAccess"), where=where)
+    return NadRules(
+        policy=policy,
+        shared=shared,
+        origin=origin,
+        requester_must_read=must_read,
+        problems=(*problems, *more, *unused, *wrong),
+    )
+
+
+def _must_read(value: Any, *, where: str) -> tuple[bool, tuple[str, ...]]:
+    if value is None or isinstance(value, bool):
+        return value is True, ()
+    origin = f"{_PATH}.requireNadAccess of {where}"
+    return True, (f"{origin} is {quoted(value)}, and counts as true: write true or false",)
 
 
 def _policy(value: Any, *, where: str) -> tuple[NadPolicy, str, tuple[str, ...]]:

@@ -140,7 +140,8 @@ async def test_a_client_that_goes_away_in_its_body_harms_nobody(world: World) ->
     assert len(world.recorder.calls) == 1
 
 
-async def test_200_requests_at_once_are_each_answered(world: World) -> None:
+async def test_200_requests_at_once_are_each_answered(start: Start) -> None:
+    world = await start(Limits(carried_out=200))
     world.recorder.gate = asyncio.Event()
     pair = world.proxies.issue()
     asking = [asyncio.create_task(world.ask(put(), pair=pair)) for _ in range(200)]

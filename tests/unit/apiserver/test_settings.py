@@ -24,7 +24,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[ApiSettings]:
     """Settings of the servers that would have been run."""
     settings: list[ApiSettings] = []
 
-    async def record(given: ApiSettings, _: object) -> None:
+    async def record(given: ApiSettings) -> None:
         settings.append(given)
 
     monkeypatch.setattr(api_app, "run_api", record)
@@ -64,3 +64,14 @@ def test_without_files_the_certificate_is_made_for_the_name_of_the_service() -> 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         ApiSettings().port = 1  # type: ignore[misc]
+
+
+def test_a_part_that_fails_ends_the_process_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: ApiSettings) -> None:
+        raise ExceptionGroup("tasks", [ValueError("the first"), KeyError("the second")])
+
+    monkeypatch.setattr(api_app, "run_api", fail)
+    monkeypatch.setattr("nicplug.obs.logging.configure_logging", lambda **_: None)
+    done = CliRunner().invoke(main, ["api"])
+    assert done.exit_code == 1
+    assert done.output == "nicplug api: ended by ValueError: the first, KeyError: 'the second'\n"

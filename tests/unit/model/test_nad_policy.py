@@ -51,6 +51,19 @@ def test_what_the_admin_wrote(block: dict[str, Any], wanted: NadRules) -> None:
     assert parse_nad_rules(block, where=WHERE) == wanted
 
 
+@pytest.mark.parametrize(("value", "wanted"), [(None, False), (False, False), (True, True)])
+def test_whether_a_requester_must_be_allowed_to_read_the_network(value: Any, wanted: bool) -> None:
+    found = parse_nad_rules({"requireNadAccess": value}, where=WHERE)
+    assert (found.requester_must_read, found.problems) == (wanted, ())
+
+
+@pytest.mark.parametrize("value", ["false", 0, [], {}])
+def test_a_demand_that_is_not_understood_counts(value: Any) -> None:
+    found = parse_nad_rules({"requireNadAccess": value}, where=WHERE)
+    assert found.requester_must_read
+    assert found.problems[0].endswith("and counts as true: write true or false")
+
+
 @pytest.mark.parametrize("value", ["Samenamespace", "any", "", 7, ["Any"]])
 def test_a_policy_that_is_not_understood_opens_nothing(value: Any) -> None:
     found = parse_nad_rules({"nadPolicy": value}, where=WHERE)

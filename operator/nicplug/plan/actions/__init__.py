@@ -7,11 +7,13 @@ from nicplug.plan.actions.json_patch import JsonPatch, escape_pointer
 from nicplug.plan.actions.machines import (
     LabelNode,
     OriginChange,
+    PatchGracePeriod,
     PatchInterfaces,
     PatchOrigin,
     PatchPlacement,
     PatchVmGeneration,
     RollbackNote,
+    TurnVmOff,
     TurnVmOn,
 )
 from nicplug.plan.actions.migrations import Annotate, CheckGuest, HandOffStep, PatchMigrationState, SetLabel
@@ -64,6 +66,7 @@ __all__ = [
     "OriginChange",
     "Patch",
     "PatchFinalizers",
+    "PatchGracePeriod",
     "PatchInterfaces",
     "PatchMigrationState",
     "PatchNetworksAnnotation",
@@ -75,6 +78,7 @@ __all__ = [
     "RestoreLabels",
     "RollbackNote",
     "SetLabel",
+    "TurnVmOff",
     "TurnVmOn",
     "escape_pointer",
 ]

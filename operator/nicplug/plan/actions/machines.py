@@ -121,6 +121,56 @@ class TurnVmOn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TurnVmOff:
+    """Have a VM halted that is to run, if it still is to, in the field that its owner uses.
+
+    Attributes:
+        run_strategy: `spec.runStrategy` as seen; None when the VM has `running`.
+        running: `spec.running` as seen.
+    """
+
+    key: VmKey
+    uid: str
+    run_strategy: str | None
+    running: bool | None
+
+    kind = Kind.VM
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` of both fields, `add` of the one."""
+        wanted = add("/spec/running", False) if self.run_strategy is None else add("/spec/runStrategy", "Halted")
+        return [
+            test("/metadata/uid", self.uid),
+            test("/spec/runStrategy", self.run_strategy),
+            test("/spec/running", self.running),
+            wanted,
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchGracePeriod:
+    """Give a guest another time to shut down, if it still has the one that was seen.
+
+    Attributes:
+        seen: `spec.terminationGracePeriodSeconds`; None when there is none.
+    """
+
+    key: VmiKey
+    uid: str
+    seen: int | None
+    wanted: int
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` of the old value."""
+        path = "/spec/terminationGracePeriodSeconds"
+        return [test("/metadata/uid", self.uid), test(path, self.seen), add(path, self.wanted)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchInterfaces:
     """Replace networks and interfaces of a VMI spec, or of a VM template, if both are what we saw.
 

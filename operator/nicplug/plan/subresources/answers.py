@@ -5,9 +5,16 @@ Source: KubeVirt 1.0 `pkg/virt-api/rest/interfacehotplug.go`, and the texts of `
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
-from nicplug.plan.actions import JsonPatch, PatchInterfaces, PatchStatus
+from nicplug.plan.actions import (
+    Create,
+    JsonPatch,
+    PatchGracePeriod,
+    PatchInterfaces,
+    PatchStatus,
+    TurnVmOff,
+    TurnVmOn,
+)
 
 _GROUP = "kubevirt.io"
 
@@ -29,6 +36,9 @@ class Endpoint(Enum):
         return "vm" if self is Endpoint.VM else "vmi"
 
 
+Write = PatchStatus | PatchInterfaces | TurnVmOn | TurnVmOff | Create
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What is answered, and what is to be written before.
@@ -37,32 +47,32 @@ class Answer:
         code: HTTP status.
         reason: `reason` of the Status object; "" with a success, whose body is empty.
         message: the same for `message`.
+        about: which kind of object the details of the Status name; None when they name none.
+        name: of that object.
+        cause: the only cause in the details; "" for none.
         write: sent before 202 is answered; None when nothing changes. An answer of the API server that its `test` fails
             is no answer for the user: read the object again, and ask again.
+        first: sent before `write`, in the same way.
     """
 
     code: int
     reason: str = ""
     message: str = ""
-    write: PatchStatus | PatchInterfaces | None = None
+    about: Endpoint | None = None
+    name: str = ""
+    cause: str = ""
+    write: Write | None = None
+    first: PatchGracePeriod | None = None
 
     @property
     def json_patch(self) -> JsonPatch:
         """The operations of `write` in the order of KubeVirt 1.0: every `test` first."""
-        operations = self.write.json_patch() if self.write is not None else ()
-        return sorted(operations, key=lambda operation: operation["op"] != "test")
+        return in_order(self.write) if self.write is not None and not isinstance(self.write, Create) else ()
 
-    def to_status(self) -> dict[str, Any]:
-        """The body of a refusal, a Kubernetes Status."""
-        return {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": self.message,
-            "reason": self.reason,
-            "code": self.code,
-        }
+
+def in_order(write: PatchStatus | PatchInterfaces | TurnVmOn | TurnVmOff | PatchGracePeriod) -> JsonPatch:
+    """The operations of a patch in the order of KubeVirt 1.0: every `test` first."""
+    return sorted(write.json_patch(), key=lambda operation: operation["op"] != "test")
 
 
 ACCEPTED = Answer(code=202)
@@ -77,24 +87,25 @@ def bad_request(message: str) -> Answer:
 def forbidden(endpoint: Endpoint, name: str, why: str) -> Answer:
     """A policy is against it."""
     message = f"{endpoint.value}.{_GROUP} {_quoted(name)} is forbidden: {why}"
-    return Answer(code=403, reason="Forbidden", message=message)
+    return Answer(code=403, reason="Forbidden", message=message, about=endpoint, name=name)
 
 
 def not_found(endpoint: Endpoint, name: str) -> Answer:
     """There is no such object."""
-    return Answer(code=404, reason="NotFound", message=f"{endpoint.value}.{_GROUP} {_quoted(name)} not found")
+    message = f"{endpoint.value}.{_GROUP} {_quoted(name)} not found"
+    return Answer(code=404, reason="NotFound", message=message, about=endpoint, name=name)
 
 
 def conflict(endpoint: Endpoint, name: str, why: str) -> Answer:
     """The object is not such that it could be done."""
     message = f"Operation cannot be fulfilled on {endpoint.value}.{_GROUP} {_quoted(name)}: {why}"
-    return Answer(code=409, reason="Conflict", message=message)
+    return Answer(code=409, reason="Conflict", message=message, about=endpoint, name=name)
 
 
 def invalid(endpoint: Endpoint, name: str, why: str) -> Answer:
     """What is asked for is valid nowhere."""
     message = f"{endpoint.kind}.{_GROUP} {_quoted(name)} is invalid: {why}"
-    return Answer(code=422, reason="Invalid", message=message)
+    return Answer(code=422, reason="Invalid", message=message, about=endpoint, name=name, cause=why)
 
 
 def read_failed(endpoint: Endpoint, name: str, error: str) -> Answer:
@@ -114,8 +125,18 @@ def patch_failed(endpoint: Endpoint, *, code: int, reason: str, message: str) ->
     return _internal_error(f"unable to patch {what}: {message}")
 
 
+def not_written(error: str) -> Answer:
+    """The API server refused what `start`, `stop`, `restart` or `migrate` come to; KubeVirt passes on its words."""
+    return _internal_error(error)
+
+
+def not_reviewed(error: str) -> Answer:
+    """Nobody answers whether the caller may; then it may not."""
+    return _internal_error(f"access to the network cannot be reviewed: {error}")
+
+
 def _internal_error(why: str) -> Answer:
-    return Answer(code=500, reason="InternalError", message=f"Internal error occurred: {why}")
+    return Answer(code=500, reason="InternalError", message=f"Internal error occurred: {why}", cause=why)
 
 
 def _quoted(name: str) -> str:

@@ -19,7 +19,7 @@ from nicplug.model.interface_requests import (
     RemoveInterface,
     parse_interface_requests,
 )
-from nicplug.model.metadata import sequence
+from nicplug.model.metadata import mapping, sequence
 from nicplug.model.networks import wanted_by_name
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.vm import VirtualMachine
@@ -88,6 +88,45 @@ def ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answe
         wanted=freeze({MEMBER: [*sequence(rows), request.to_row()]}),
     )
     return replace(ACCEPTED, write=write)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What a VM says to several requests.
+
+    Attributes:
+        answers: to each, in order, without what is to be written.
+        recorded: which of them are recorded by `write`, by their place.
+        write: one for all of them; None when nothing changes.
+    """
+
+    answers: tuple[Answer, ...]
+    recorded: frozenset[int] = frozenset()
+    write: PatchStatus | None = None
+
+
+@planning_pass()
+def ask_vm_together(requests: Sequence[InterfaceRequest], *, name: str, evidence: Evidence) -> Together:
+    """Each as `ask_vm`, after those before it; all that are to be recorded come into the list by one write."""
+    answers, recorded, first, last = [], set(), None, None
+    for place, request in enumerate(requests):
+        answer = ask_vm(request, name=name, evidence=evidence)
+        answers.append(replace(answer, write=None))
+        if not isinstance(answer.write, PatchStatus) or evidence.vm is None:
+            continue
+        recorded.add(place)
+        first, last = first or answer.write, answer.write
+        status = freeze({**evidence.vm.read_status(), **mapping(read(answer.write.wanted))})
+        evidence = replace(evidence, vm=replace(evidence.vm, status=status))
+    write = replace(first, wanted=last.wanted) if first is not None and last is not None else None
+    return Together(tuple(answers), frozenset(recorded), write)
+
+
+@planning_pass()
+def answer_pending(request: InterfaceRequest, *, vm: VirtualMachine) -> Answer | None:
+    """What the VM alone says, when a request for the same name is pending; None when there is none."""
+    pending = parse_interface_requests(vm.read_status().get(MEMBER))
+    return _answer_by_pending(request, pending, name=vm.key.name, namespace=vm.key.namespace)
 
 
 @planning_pass()

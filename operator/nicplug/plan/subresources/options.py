@@ -1,13 +1,10 @@
 """The gate and the body of a request to add or remove a NIC: the checks before any object is looked at, in KubeVirt's
 order and words.
 
-Source: KubeVirt 1.0 `pkg/virt-api/rest/interfacehotplug.go` and `encoding/json` of Go, whose errors are passed on.
+Source: KubeVirt 1.0 `pkg/virt-api/rest/interfacehotplug.go`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from nicplug.model.interface_requests import (
     NAME_OPTION,
@@ -18,6 +15,7 @@ from nicplug.model.interface_requests import (
 )
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.plan.subresources.answers import Answer, bad_request
+from nicplug.plan.subresources.go_options import Body, GoType, NoBody, options_of, problem_of
 
 GATE_IS_OFF = 'Unable to Add Interface because the "HotplugNICs" feature gate is not enabled.'
 NO_BODY = "no request body, unable to decode options"
@@ -31,26 +29,6 @@ class Verb(Enum):
     REMOVE = "removeinterface"
 
 
-@dataclass(frozen=True, slots=True)
-class NoBody:
-    """The request has no body at all. One of no bytes is read as `{}`."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableBody:
-    """The body is neither JSON nor YAML.
-
-    Attributes:
-        error: the words of the parser.
-    """
-
-    error: str
-
-
-Body = NoBody | UnreadableBody | Mapping[str, Any] | list[Any] | str | float | bool | None
-"""The value that the body holds, or why there is none."""
-
-
 def read_request(verb: Verb, body: Body, *, config: KubevirtConfig | None) -> InterfaceRequest | Answer:
     """What is asked for; or the answer, when nobody need look at any object for it.
 
@@ -62,38 +40,11 @@ def read_request(verb: Verb, body: Body, *, config: KubevirtConfig | None) -> In
     if isinstance(body, NoBody):
         return bad_request(NO_BODY)
     struct = "AddInterfaceOptions" if verb is Verb.ADD else "RemoveInterfaceOptions"
-    if problem := _problem(body, struct, (NETWORK_OPTION, NAME_OPTION) if verb is Verb.ADD else (NAME_OPTION,)):
+    names = (NETWORK_OPTION, NAME_OPTION) if verb is Verb.ADD else (NAME_OPTION,)
+    if problem := problem_of(body, struct=struct, members=dict.fromkeys(names, GoType.STRING)):
         return bad_request(f"{_UNREADABLE}{problem}")
-    options = body if isinstance(body, Mapping) else {}
+    options = options_of(body)
     name = options.get(NAME_OPTION) or ""
     network = options.get(NETWORK_OPTION) or ""
     request = AddInterface(name=name, network=network) if verb is Verb.ADD else RemoveInterface(name=name)
     return bad_request(request.problem) if request.problem else request
-
-
-def _problem(body: Body, struct: str, members: tuple[str, ...]) -> str:
-    """In the words of Go's decoder; "" when the body fits. null is no value, of the body as of a member."""
-    if isinstance(body, UnreadableBody):
-        return body.error
-    if body is None:
-        return ""
-    if not isinstance(body, Mapping):
-        return f"json: cannot unmarshal {_go_type(body)} into Go value of type v1.{struct}"
-    for member, value in body.items():
-        if member in members and value is not None and not isinstance(value, str):
-            return f"json: cannot unmarshal {_go_type(value)} into Go struct field {struct}.{member} of type string"
-    return ""
-
-
-def _go_type(value: Any) -> str:
-    match value:
-        case bool():
-            return "bool"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case Mapping():
-            return "object"
-        case _:
-            return "array"

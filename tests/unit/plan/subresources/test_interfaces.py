@@ -116,7 +116,7 @@ class TestRecording:
     def test_no_such_vm(self) -> None:
         answer = of_vm(ADD_BLUE, None)
         assert told(answer) == (404, f'virtualmachine.kubevirt.io "{NAME}" not found')
-        assert answer.to_status()["reason"] == "NotFound"
+        assert answer.reason == "NotFound"
 
     def test_a_running_vm_is_not_asked_whether_its_network_exists(self) -> None:
         answer = of_vm(ADD_BLUE, machine(), instance(), known=known_attachments([]))

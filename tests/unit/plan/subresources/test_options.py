@@ -7,7 +7,8 @@ from tests.build import a_config, kubevirt
 
 from nicplug.model.interface_requests import AddInterface, RemoveInterface
 from nicplug.plan.subresources.answers import Answer
-from nicplug.plan.subresources.options import NoBody, UnreadableBody, Verb, read_request
+from nicplug.plan.subresources.go_options import NoBody, UnreadableBody
+from nicplug.plan.subresources.options import Verb, read_request
 
 ON, OFF = a_config(kubevirt()), a_config(kubevirt("x"))
 GATE = 'Unable to Add Interface because the "HotplugNICs" feature gate is not enabled.'

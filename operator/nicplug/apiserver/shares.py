@@ -1,0 +1,92 @@
+"""Nobody's requests keep the others' waiting: a share of what is under way for each user, and turns round the users."""
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class UnderWay:
+    """How many requests are under way, in all and of each user.
+
+    Attributes:
+        most: in all.
+        of_one: of one user.
+    """
+
+    most: int
+    of_one: int
+    total: int = 0
+    _by_user: Counter[str] = field(default_factory=Counter)
+
+    def has_room(self, user: str) -> bool:
+        """Whether one more request of the user may begin."""
+        return self.total < self.most and self._by_user[user] < self.of_one
+
+    @contextmanager
+    def count(self, user: str) -> Iterator[None]:
+        """Count a request until it is answered."""
+        self.total += 1
+        self._by_user[user] += 1
+        try:
+            yield
+        finally:
+            self.total -= 1
+            self._by_user[user] -= 1
+            if not self._by_user[user]:
+                del self._by_user[user]
+
+
+class RoundRobin:
+    """Lets so many requests be carried out at once. A place that becomes free goes to the next user, not to the next
+    request: who has sent two hundred waits for them, and nobody else does.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @asynccontextmanager
+    async def place(self, user: str) -> AsyncIterator[None]:
+        """Wait for a place, and hold it."""
+        await self._enter(user)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def _enter(self, user: str) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(user, deque()).append(given)
+        try:
+            await given
+        except asyncio.CancelledError:
+            if given.done() and not given.cancelled():
+                self._leave()
+            else:
+                self._forget(user, given)
+            raise
+
+    def _leave(self) -> None:
+        """Hand the place on; not to a request that has been given up and has not noticed yet."""
+        while self._waiting:
+            user, queue = self._waiting.popitem(last=False)
+            given = queue.popleft()
+            if queue:
+                self._waiting[user] = queue
+            if not given.cancelled():
+                given.set_result(None)
+                return
+        self._free += 1
+
+    def _forget(self, user: str, given: asyncio.Future[None]) -> None:
+        queue = self._waiting.get(user, deque())
+        if given in queue:
+            queue.remove(given)
+            if not queue:
+                del self._waiting[user]

@@ -1,0 +1,98 @@
+"""What a VM says to `migrate`: a VirtualMachineInstanceMigration is made, unless one look shows that it would fail.
+
+KubeVirt's webhook refuses what cannot be migrated or is being migrated, and its API server makes 500 of that; here it
+is 409 with the webhook's words.
+
+Source: KubeVirt 1.0 `pkg/virt-api/rest/subresource.go`, and the admitter of migrations
+(`validating-webhook/admitters/migration-create-admitter.go`).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE, find_condition
+from nicplug.model.frozen_json import freeze
+from nicplug.model.keys import MigrationKey
+from nicplug.model.metadata import objects, text
+from nicplug.model.migration import Migration
+from nicplug.model.names import MIGRATION_VMI_LABEL
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, vmi_id
+from nicplug.plan.actions import Create, Kind
+from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
+from nicplug.plan.subresources.go_options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
+from nicplug.plan.subresources.power import NOT_RUNNING, UNREADABLE, own_vmi
+
+NAME_PREFIX = "kubevirt-migrate-vm-"
+_NODE_SELECTOR = "addedNodeSelector"
+_OPTIONS = {DRY_RUN_OPTION: GoType.STRINGS, _NODE_SELECTOR: GoType.STRING_MAP}
+_LONGEST_MESSAGE = 1024
+
+
+def ask_migrate(
+    body: Body,
+    *,
+    name: str,
+    vm: VirtualMachine | None,
+    vmi: VirtualMachineInstance | None,
+    migrations: Sequence[Migration],
+) -> Answer:
+    """Migrate the running VM.
+
+    Args:
+        name: of the VM, for texts.
+        vmi: the one of its name; None when it does not exist.
+        migrations: those of the VMI.
+    """
+    if problem := problem_of(body, struct="MigrateOptions", members=_OPTIONS):
+        return bad_request(f"{UNREADABLE}{problem}")
+    if vm is None:
+        return not_found(Endpoint.VM, name)
+    if vmi is None:
+        return not_found(Endpoint.VMI, name)
+    if vmi.phase is not VmiPhase.RUNNING or own_vmi(vm, vmi) is None:
+        return conflict(Endpoint.VM, name, NOT_RUNNING)
+    if why := _objection(vmi, migrations):
+        return conflict(Endpoint.VM, name, why)
+    options = options_of(body)
+    if is_dry_run(options):
+        return ACCEPTED
+    return replace(ACCEPTED, write=_create(vmi, migrations, node_selector=options.get(_NODE_SELECTOR)))
+
+
+def _objection(vmi: VirtualMachineInstance, migrations: Sequence[Migration]) -> str:
+    condition = find_condition(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
+    if condition is not None and condition.get("status") == FALSE:
+        reason, message = text(condition.get("reason")), text(condition.get("message"))[:_LONGEST_MESSAGE]
+        return f"Cannot migrate VMI, Reason: {reason}, Message: {message}"
+    active = next((item for item in migrations if not item.is_final), None)
+    if active is None:
+        return ""
+    return (
+        f"in-flight migration detected. Active migration job ({active.uid}) is currently already in progress for "
+        f"VMI {vmi.key.name}."
+    )
+
+
+def _create(
+    vmi: VirtualMachineInstance, migrations: Sequence[Migration], *, node_selector: Mapping[str, Any] | None
+) -> Create:
+    """Named after the migrations there are: of several that ask at once, one makes it and the others meet it."""
+    known = " ".join([vmi.uid, *sorted(item.uid for item in migrations)])
+    name = f"{NAME_PREFIX}{hashlib.sha256(known.encode()).hexdigest()[:10]}"
+    spec: dict[str, Any] = {"vmiName": vmi.key.name}
+    if node_selector:
+        spec[_NODE_SELECTOR] = dict(node_selector)
+    metadata = {
+        "name": name,
+        "namespace": vmi.key.namespace,
+        "labels": {MIGRATION_VMI_LABEL: vmi_id(vmi.key.name)},
+    }
+    return Create(
+        kind=Kind.MIGRATION,
+        key=MigrationKey(vmi.key.namespace, name),
+        owner_uid="",
+        body=freeze({"metadata": metadata, "spec": spec}),
+    )

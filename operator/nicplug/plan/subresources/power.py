@@ -1,0 +1,213 @@
+"""What a VM says to `start`, `stop` and `restart`, by its run strategy.
+
+| run strategy | start | stop | restart |
+|---|---|---|---|
+| Always | refused | the strategy becomes Halted | Stop and Start are requested |
+| Halted | the strategy becomes Always; paused: Start is requested | only sooner than it is under way: Stop | refused |
+| Manual, RerunOnFailure | Start is requested | Stop is requested | Stop and Start are requested |
+| Once | refused | the strategy becomes Halted | refused |
+
+What is requested stands in `status.stateChangeRequests`, for the VM controller to work off. KubeVirt answers 500 where
+the VM is not such that it could be done; here that is 409 with its words.
+
+Source: KubeVirt 1.0 `pkg/virt-api/rest/subresource.go`, in 1.9 `lifecycle.go`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from nicplug.model.frozen_json import freeze, read
+from nicplug.model.metadata import mapping, sequence
+from nicplug.model.state_change import StateChange
+from nicplug.model.vm import RunStrategy, VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.actions import Kind, PatchGracePeriod, PatchStatus, TurnVmOff, TurnVmOn
+from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
+from nicplug.plan.subresources.go_options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
+
+UNREADABLE = "Can not unmarshal Request body to struct, error: "
+NOT_RUNNING = "VM is not running"
+ALREADY_RUNNING = "VM is already running"
+UNDER_WAY = "unable to complete request: stop/start already underway"
+BOTH_SET = "running and runstrategy are mutually exclusive"
+NEGATIVE_GRACE = "gracePeriod has to be greater or equal to 0"
+ONLY_ZERO_GRACE = "For force restart, only gracePeriod=0 is supported for now"
+
+_REQUESTS, _START_FAILURE = "stateChangeRequests", "startFailure"
+_NOT_STARTED = (VmiPhase.UNSET, VmiPhase.UNKNOWN)
+_RESTARTABLE = (RunStrategy.ALWAYS, RunStrategy.MANUAL, RunStrategy.RERUN_ON_FAILURE)
+
+_START_OPTIONS = {"paused": GoType.BOOL, DRY_RUN_OPTION: GoType.STRINGS}
+_STOP_OPTIONS = {"gracePeriod": GoType.INT64, DRY_RUN_OPTION: GoType.STRINGS}
+_RESTART_OPTIONS = {"gracePeriodSeconds": GoType.INT64, DRY_RUN_OPTION: GoType.STRINGS}
+
+
+def ask_start(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> Answer:
+    """Start the VM; the body is looked at after the objects, as in KubeVirt.
+
+    Args:
+        name: of the VM, for texts.
+        vmi: the one of its name; None when it does not exist.
+    """
+    if vm is None:
+        return not_found(Endpoint.VM, name)
+    if vmi is not None and not vmi.is_final and vmi.phase not in _NOT_STARTED:
+        return conflict(Endpoint.VM, name, ALREADY_RUNNING)
+    if problem := problem_of(body, struct="StartOptions", members=_START_OPTIONS):
+        return bad_request(f"{UNREADABLE}{problem}")
+    options = options_of(body)
+    start = _start(paused=options.get("paused") is True)
+    match vm.run_strategy:
+        case RunStrategy.HALTED:
+            answer = _request(vm, start) if options.get("paused") else replace(ACCEPTED, write=_turn_on(vm))
+        case RunStrategy.MANUAL | RunStrategy.RERUN_ON_FAILURE:
+            answer = _start_on_request(vm, own_vmi(vm, vmi), start)
+        case _:
+            answer = _unsupported(vm, "does not support manual start requests")
+    return _dry(answer, options)
+
+
+def _start_on_request(vm: VirtualMachine, vmi: VirtualMachineInstance | None, start: Mapping[str, Any]) -> Answer:
+    """A VMI that has ended goes first, if the VM controller does not see to that by itself."""
+    if vmi is None or not vmi.is_final:
+        return _request(vm, start)
+    is_manual = vm.run_strategy is RunStrategy.MANUAL
+    if not is_manual and vmi.phase is VmiPhase.FAILED:
+        return _unsupported(vm, "does not support starting VM from failed state")
+    return _request(vm, _stop(vmi), start)
+
+
+def ask_stop(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> Answer:
+    """Stop the VM, within a grace period of its own if the body has one.
+
+    Args:
+        name: of the VM, for texts.
+        vmi: the one of its name; None when it does not exist.
+    """
+    if problem := problem_of(body, struct="StopOptions", members=_STOP_OPTIONS):
+        return bad_request(f"{UNREADABLE}{problem}")
+    options = options_of(body)
+    grace = options.get("gracePeriod")
+    if grace is not None and grace < 0:
+        return bad_request(NEGATIVE_GRACE)
+    if vm is None:
+        return not_found(Endpoint.VM, name)
+    own = own_vmi(vm, vmi)
+    live = own if own is not None and not own.is_final else None
+    answer = _stop_by_strategy(vm, live, grace=grace)
+    if answer.code == ACCEPTED.code and live is not None and grace is not None:
+        answer = replace(answer, first=_shorten(live, grace))
+    return _dry(answer, options)
+
+
+def _stop_by_strategy(vm: VirtualMachine, live: VirtualMachineInstance | None, *, grace: int | None) -> Answer:
+    match vm.run_strategy:
+        case RunStrategy.ALWAYS | RunStrategy.ONCE:
+            return replace(ACCEPTED, write=_turn_off(vm))
+        case RunStrategy.MANUAL | RunStrategy.RERUN_ON_FAILURE | RunStrategy.HALTED:
+            if live is None:
+                return conflict(Endpoint.VM, vm.key.name, NOT_RUNNING)
+        case _:
+            return _unsupported(vm, "does not support manual stop requests")
+    given = _grace_of(live)
+    # A halted VM is stopping already, and has been given some time for that.
+    if vm.run_strategy is RunStrategy.HALTED and (grace is None or (given is not None and grace >= given)):
+        return _unsupported(vm, "only supports manual stop requests with a shorter graceperiod")
+    return _request(vm, _stop(live))
+
+
+def ask_restart(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> Answer:
+    """Stop the VMI and start another one; with `gracePeriodSeconds: 0` without waiting for the guest.
+
+    Args:
+        name: of the VM, for texts.
+        vmi: the one of its name; None when it does not exist.
+    """
+    if problem := problem_of(body, struct="RestartOptions", members=_RESTART_OPTIONS):
+        return bad_request(f"{UNREADABLE}{problem}")
+    options = options_of(body)
+    grace = options.get("gracePeriodSeconds")
+    if grace:
+        return bad_request(ONLY_ZERO_GRACE if grace > 0 else NEGATIVE_GRACE)
+    if vm is None:
+        return not_found(Endpoint.VM, name)
+    if vm.run_strategy not in _RESTARTABLE:
+        return _unsupported(vm, "does not support manual restart requests", prefix="RunStategy ")
+    own = own_vmi(vm, vmi)
+    if own is None:
+        return conflict(Endpoint.VM, name, f"{NOT_RUNNING}: {RunStrategy.HALTED}")
+    answer = _request(vm, _stop(own), _start(paused=False))
+    if answer.code == ACCEPTED.code and grace == 0 and not own.is_final:
+        answer = replace(answer, first=_shorten(own, grace))
+    return _dry(answer, options)
+
+
+def own_vmi(vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> VirtualMachineInstance | None:
+    """The VMI, if the VM owns it: who may stop or migrate a VM may so do nothing to another VMI of its name."""
+    return vmi if vmi is not None and vmi.owner is not None and vmi.owner.uid == vm.uid else None
+
+
+def _start(*, paused: bool) -> Mapping[str, Any]:
+    data = {"data": {"paused": "true"}} if paused else {}
+    return {"action": StateChange.START.value, **data}
+
+
+def _stop(vmi: VirtualMachineInstance) -> Mapping[str, Any]:
+    return {"action": StateChange.STOP.value, "uid": vmi.uid}
+
+
+def _request(vm: VirtualMachine, *changes: Mapping[str, Any]) -> Answer:
+    """Record what is asked for. A stop alone takes the place of everything that is pending; nothing else does."""
+    status = vm.read_status()
+    pending = status.get(_REQUESTS)
+    is_stop = len(changes) == 1 and changes[0]["action"] == StateChange.STOP
+    if sequence(pending) and not is_stop:
+        return conflict(Endpoint.VM, vm.key.name, UNDER_WAY)
+    if list(sequence(pending)) == [dict(change) for change in changes]:
+        return ACCEPTED
+    seen: dict[str, Any] = {_REQUESTS: pending}
+    wanted: dict[str, Any] = {_REQUESTS: [dict(change) for change in changes]}
+    # A person who asks does not wait for a back-off.
+    if status.get(_START_FAILURE) is not None:
+        seen[_START_FAILURE], wanted[_START_FAILURE] = status[_START_FAILURE], None
+    write = PatchStatus(
+        kind=Kind.VM,
+        key=vm.key,
+        uid=vm.uid,
+        version=vm.resource_version,
+        seen=freeze(None if read(vm.status) is None else seen),
+        wanted=freeze(wanted),
+    )
+    return replace(ACCEPTED, write=write)
+
+
+def _turn_on(vm: VirtualMachine) -> TurnVmOn:
+    spec = vm.read_rest_of_spec()
+    return TurnVmOn(key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"))
+
+
+def _turn_off(vm: VirtualMachine) -> TurnVmOff:
+    spec = vm.read_rest_of_spec()
+    return TurnVmOff(key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"))
+
+
+def _grace_of(vmi: VirtualMachineInstance) -> int | None:
+    grace = mapping(vmi.read_spec()).get("terminationGracePeriodSeconds")
+    return grace if isinstance(grace, int) else None
+
+
+def _shorten(vmi: VirtualMachineInstance, grace: int) -> PatchGracePeriod | None:
+    seen = _grace_of(vmi)
+    return None if seen == grace else PatchGracePeriod(key=vmi.key, uid=vmi.uid, seen=seen, wanted=grace)
+
+
+def _unsupported(vm: VirtualMachine, why: str, *, prefix: str = "") -> Answer:
+    if vm.run_strategy is RunStrategy.CONFLICTING:
+        return conflict(Endpoint.VM, vm.key.name, BOTH_SET)
+    return conflict(Endpoint.VM, vm.key.name, f"{prefix}{vm.run_strategy} {why}")
+
+
+def _dry(answer: Answer, options: Mapping[str, Any]) -> Answer:
+    """Without the writes, when the caller only wants to know."""
+    return replace(answer, write=None, first=None) if is_dry_run(options) else answer

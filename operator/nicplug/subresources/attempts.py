@@ -1,0 +1,66 @@
+"""Read, decide, write; and again from fresh data when the write meets a change, a bounded number of times."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from nicplug.kube.errors import AlreadyExists, ApiError, Gone, Stale
+from nicplug.model.keys import ObjectKey
+from nicplug.plan.subresources.answers import Answer, Endpoint, conflict, not_written, patch_failed, read_failed
+from nicplug.subresources.objects import Objects
+
+log = structlog.get_logger(__name__)
+
+# The VM controller writes the same list while it works requests off: a few in a row are ordinary.
+ATTEMPTS = 10
+_FIRST_PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 0.2
+# The words of the API server for a PUT of an object that has changed.
+CHANGES_ALL_THE_TIME = "the object has been modified; please apply your changes to the latest version and try again"
+
+Decide = Callable[[], Awaitable[Answer]]
+RefusedWrite = Callable[[ApiError], Answer]
+
+
+async def attempt(
+    objects: Objects, decide: Decide, *, about: Endpoint, key: ObjectKey, refused: RefusedWrite
+) -> Answer:
+    """Answer one request.
+
+    Args:
+        decide: reads the objects as they are now, and says what is to be written.
+        about: what is asked, for texts.
+        refused: words an answer of the API server to a write.
+    """
+    for number in range(ATTEMPTS):
+        if number:
+            pause = min(_FIRST_PAUSE_SECONDS * 2 ** (number - 1), _LONGEST_PAUSE_SECONDS)
+            # Not in step with who else writes.
+            await asyncio.sleep(random.uniform(pause / 2, pause))
+        try:
+            answer = await decide()
+        except ApiError as error:
+            return read_failed(about, key.name, str(error))
+        try:
+            for write in (answer.first, answer.write):
+                if write is not None:
+                    await objects.write(write)
+            return answer
+        except (Stale, Gone, AlreadyExists) as error:
+            log.debug("the object has changed; deciding again", object=str(key), error=str(error))
+        except ApiError as error:
+            log.warning("the API server refused a write", object=str(key), error=str(error), request=error.request)
+            return refused(error)
+    return conflict(about, key.name, CHANGES_ALL_THE_TIME)
+
+
+def refused_interface(endpoint: Endpoint) -> RefusedWrite:
+    """How KubeVirt words a refused patch of `addinterface` and `removeinterface`."""
+    return lambda error: patch_failed(endpoint, code=error.status, reason=error.reason, message=str(error))
+
+
+def refused_other(error: ApiError) -> Answer:
+    """How KubeVirt words any other refused write."""
+    return not_written(str(error))

@@ -1,0 +1,109 @@
+"""Reads and writes of one VM and what belongs to it, with the rights of the process."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from nicplug.elided import has_elided
+from nicplug.kube import elision, object_text
+from nicplug.kube.api import JsonPatch, Resource, ServerApi
+from nicplug.kube.errors import Gone, Stale
+from nicplug.kube.resources import (
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
+from nicplug.model.frozen_json import thaw
+from nicplug.model.keys import ObjectKey
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.migration import Migration, parse_migration
+from nicplug.model.names import MIGRATION_VMI_LABEL
+from nicplug.model.vm import VirtualMachine, parse_vm
+from nicplug.model.vmi import VirtualMachineInstance, parse_vmi, vmi_id
+from nicplug.plan.actions import Create, Kind, PatchGracePeriod
+from nicplug.plan.subresources.answers import Write, in_order
+
+_RESOURCES: dict[Kind, Resource] = {
+    Kind.VM: VIRTUAL_MACHINES,
+    Kind.VMI: VIRTUAL_MACHINE_INSTANCES,
+    Kind.MIGRATION: VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+}
+_PAGE = 100
+# Of one VMI a controller keeps a handful; anybody may make more.
+_MOST_PAGES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The API server, for one VM at a time.
+
+    Every method raises the classes of `kube.errors`.
+    """
+
+    api: ServerApi
+    # An object with parts that are too large to be kept takes several MB while it is written.
+    _one_large: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def vm(self, key: ObjectKey) -> VirtualMachine | None:
+        """The VM as it is now; None when there is none."""
+        try:
+            return parse_vm(await self.api.get(VIRTUAL_MACHINES, name=key.name, namespace=key.namespace))
+        except Gone:
+            return None
+
+    async def vmi(self, key: ObjectKey) -> VirtualMachineInstance | None:
+        """The VMI as it is now; None when there is none."""
+        try:
+            return parse_vmi(await self.api.get(VIRTUAL_MACHINE_INSTANCES, name=key.name, namespace=key.namespace))
+        except Gone:
+            return None
+
+    async def migrations(self, key: ObjectKey) -> list[Migration]:
+        """Those of the VMI, by the label that every one of them has."""
+        found: list[Migration] = []
+        token: str | None = None
+        for _ in range(_MOST_PAGES):
+            page = await self.api.list(
+                VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+                namespace=key.namespace,
+                label_selector=f"{MIGRATION_VMI_LABEL}={vmi_id(key.name)}",
+                limit=_PAGE,
+                continue_token=token,
+            )
+            found += map(parse_migration, objects(page.get("items")))
+            token = text(mapping(page.get("metadata")).get("continue")) or None
+            if token is None:
+                break
+        return [item for item in found if item.vmi.name == key.name]
+
+    async def write(self, write: Write | PatchGracePeriod) -> None:
+        """Send one effect.
+
+        Raises:
+            Stale: its guard does not hold any more.
+            ApiError: any other class of `kube.errors`.
+        """
+        if isinstance(write, Create):
+            await self.api.create(_RESOURCES[write.kind], thaw(write.body), namespace=write.key.namespace)
+            return
+        operations, resource, key = in_order(write), _RESOURCES[write.kind], write.key
+        if has_elided([dict(item) for item in operations]):
+            await self._write_large(operations, resource, key=key, uid=write.uid, subresource=write.subresource)
+            return
+        await self.api.patch(
+            resource, operations, name=key.name, namespace=key.namespace, subresource=write.subresource
+        )
+
+    async def _write_large(
+        self, operations: JsonPatch, resource: Resource, *, key: ObjectKey, uid: str, subresource: str | None
+    ) -> None:
+        """With the parts that the record has only marks for (docs/adr/0018)."""
+        async with self._one_large:
+            content = await self.api.read(resource, name=key.name, namespace=key.namespace)
+            value, contents = object_text.contents(content, resource=resource.plural)
+            if mapping(value.get("metadata")).get("uid") != uid:
+                raise Stale("another object has taken the name")
+            try:
+                filled = elision.fill([dict(item) for item in operations], contents)
+            except elision.Lost as lost:
+                raise Stale(f"the object has changed: {lost}") from lost
+            await self.api.patch_text(resource, filled, name=key.name, namespace=key.namespace, subresource=subresource)

@@ -1,0 +1,41 @@
+"""What `nicplug api` serves, put together."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from nicplug.apiserver.calls import Handlers
+from nicplug.kube.api import ServerApi, WatchingApi
+from nicplug.subresources.handlers import Subresources
+from nicplug.subresources.knowledge import Knowledge
+from nicplug.subresources.objects import Objects
+from nicplug.subresources.requester import Requesters
+from nicplug.subresources.turns import OneAtATime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """The handlers, and what they know.
+
+    Attributes:
+        knowledge: to be run while the handlers are called.
+    """
+
+    handlers: Handlers
+    knowledge: Knowledge
+
+    @classmethod
+    def make(cls, *, api: ServerApi, watching: WatchingApi, kubevirt_namespace: str) -> Self:
+        """Put it together; sends no request.
+
+        Args:
+            api: for reads and writes.
+            watching: for watches, each of which holds a connection.
+            kubevirt_namespace: where the KubeVirt CR lies.
+        """
+        knowledge = Knowledge(watching, kubevirt_namespace=kubevirt_namespace)
+        subresources = Subresources(Objects(api), knowledge, OneAtATime(), Requesters(api))
+        return cls(handlers=subresources.handlers(), knowledge=knowledge)
+
+    def problem(self) -> str:
+        """What keeps requests from being answered; "" for nothing."""
+        return self.knowledge.problem

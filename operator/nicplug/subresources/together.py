@@ -1,0 +1,95 @@
+"""Requests for NICs of one VM that wait at the same time are decided on one reading, and recorded by one write.
+
+Each alone would be three requests to the API server, and each but one would meet the writes of the VM controller, which
+works the first ones off meanwhile.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from nicplug.kube.errors import ApiError
+from nicplug.model.interface_requests import InterfaceRequest
+from nicplug.model.keys import ObjectKey
+from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint
+from nicplug.plan.subresources.interfaces import Together
+from nicplug.subresources.attempts import attempt, refused_interface
+from nicplug.subresources.objects import Objects
+from nicplug.subresources.turns import OneAtATime
+
+MOST = 64
+
+Decide = Callable[[Sequence[InterfaceRequest], ObjectKey], Awaitable[Together]]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    request: InterfaceRequest
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsTogether:
+    """Answers requests for NICs of VMs.
+
+    Attributes:
+        decide: reads the VM as it is now, and says what is to be written.
+    """
+
+    objects: Objects
+    turns: OneAtATime
+    decide: Decide
+    _waiting: dict[ObjectKey, list[_Waiting]] = field(default_factory=dict)
+
+    async def ask(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
+        """Answer one request: who has the turn takes along all that wait."""
+        mine = _Waiting(request)
+        self._waiting.setdefault(key, []).append(mine)
+        try:
+            async with self.turns.turn(key):
+                while mine.answer is None:
+                    await self._answer_some(key, first=mine)
+        finally:
+            self._forget(mine, key)
+        return mine.answer
+
+    async def _answer_some(self, key: ObjectKey, *, first: _Waiting) -> None:
+        waiting = self._waiting.get(key, [])
+        batch = [first, *(item for item in waiting if item is not first)][:MOST]
+        for item in batch:
+            self._forget(item, key)
+        # Who is taken along by one that is given up goes on alone: its turn comes.
+        await self._carry_out(batch, key)
+
+    def _forget(self, item: _Waiting, key: ObjectKey) -> None:
+        waiting = self._waiting.get(key, [])
+        if item in waiting:
+            waiting.remove(item)
+        if not waiting:
+            self._waiting.pop(key, None)
+
+    async def _carry_out(self, batch: Sequence[_Waiting], key: ObjectKey) -> None:
+        decided = Together(())
+        refusals: list[ApiError] = []
+
+        async def decide() -> Answer:
+            nonlocal decided
+            decided = Together(())
+            decided = await self.decide([item.request for item in batch], key)
+            return replace(ACCEPTED, write=decided.write)
+
+        def refused(error: ApiError) -> Answer:
+            refusals.append(error)
+            return refused_interface(Endpoint.VM)(error)
+
+        whole = await attempt(self.objects, decide, about=Endpoint.VM, key=key, refused=refused)
+        again = []
+        for place, item in enumerate(batch):
+            if place < len(decided.answers) and (whole.code == ACCEPTED.code or place not in decided.recorded):
+                item.answer = decided.answers[place]
+            elif refusals and len(decided.recorded) > 1:
+                again.append(item)
+            else:
+                item.answer = whole
+        # One of them may be what the API server refused.
+        for item in again:
+            await self._carry_out([item], key)

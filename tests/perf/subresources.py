@@ -1,0 +1,234 @@
+"""What the aggregated API costs: requests that change nothing, requests that each change something, and hot-plugs.
+
+All go through a real kube-apiserver's aggregation layer to one `nicplug api`. While requests are counted the operator
+is stopped: what it does with them is measured elsewhere, and would be on the same two cores.
+"""
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+from tests.perf import resources, scenarios
+from tests.perf.milestones import Hotplug, Milestone
+from tests.perf.results import Figures, summary
+from tests.perf.scenarios import vm_names
+from tests.perf.world import NAMESPACE, VIRTUAL_MACHINES, Cluster, Say, World, cluster, connected, make_network
+
+from nicplug_sandbox import controlplane, operator_process
+from nicplug_sandbox.api_process import add_api, stop_api
+from nicplug_sandbox.node.api import JSON_PATCH, Json
+
+GROUP = "/apis/subresources.kubevirt.io/v1"
+_PATIENCE_SECONDS = 300.0
+_CLIENTS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubresourceShape:
+    """How much of everything.
+
+    Attributes:
+        hotplugs: of each kind, on as many running VMs: a guest has a few PCI slots for NICs.
+        rate: requests a second that change nothing, sent at their times whether or not those before are answered.
+        seconds: for how long.
+        halted: VMs that requests are recorded for.
+        changes: requests that each add a NIC of their own, from `clients` clients.
+        crowd: requests at once for one VM.
+    """
+
+    hotplugs: int = 60
+    rate: int = 200
+    seconds: int = 20
+    halted: int = 100
+    changes: int = 1000
+    clients: int = 32
+    crowd: int = 200
+
+
+QUICK = SubresourceShape(hotplugs=4, rate=50, seconds=2, halted=5, changes=20, clients=4, crowd=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Virtctl:
+    """A session to the API server that asks as virtctl does."""
+
+    session: aiohttp.ClientSession
+
+    async def add(self, vm: str, nic: str, network: str) -> float:
+        """`addinterface` of a VM; how many seconds the answer took.
+
+        Raises:
+            ValueError: it was not accepted.
+        """
+        clock = asyncio.get_running_loop().time
+        path = f"{GROUP}/namespaces/{NAMESPACE}/virtualmachines/{vm}/addinterface"
+        body = json.dumps({"networkAttachmentDefinitionName": network, "name": nic}, separators=(",", ":"))
+        sent = clock()
+        async with self.session.put(path, data=body.encode()) as answer:
+            content = await answer.read()
+            if answer.status != 202:
+                raise ValueError(f"addinterface of {vm}: {answer.status} {content[:300]!r}")
+        return clock() - sent
+
+
+@contextlib.asynccontextmanager
+async def _virtctl(found: Cluster, *, server: str) -> AsyncIterator[Virtctl]:
+    pki = found.directory / "pki"
+    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+    connector = aiohttp.TCPConnector(ssl=context, limit=_CLIENTS)
+    headers = {"Accept": "application/json, */*", "User-Agent": "virtctl"}
+    async with aiohttp.ClientSession(
+        server, connector=connector, headers=headers, skip_auto_headers=["Content-Type"]
+    ) as session:
+        yield Virtctl(session=session)
+
+
+def run(*, directory: Path, shape: SubresourceShape, say: Say) -> dict[str, Any]:
+    """Measure in a sandbox of its own.
+
+    Raises:
+        SandboxError: something did not start.
+        TimeoutError: it did not come to its end.
+    """
+    with cluster(directory=directory, nodes=3, say=say) as found:
+        api = add_api(directory=directory, admin=found.admin)
+        try:
+            processes = (api.process, *found.processes)
+            return asyncio.run(_measure(replace(found, processes=processes), shape, say=say))
+        finally:
+            stop_api(api)
+
+
+async def _measure(found: Cluster, shape: SubresourceShape, *, say: Say) -> dict[str, Any]:
+    server = controlplane.status(directory=found.directory).server
+    async with asyncio.timeout(_PATIENCE_SECONDS), connected(found) as world, _virtctl(found, server=server) as virtctl:
+        await make_network(world.api, name="lan")
+        hotplugs = await _hotplugs(world, virtctl, shape)
+        say(f"subresources: {shape.hotplugs} hot-plugs by addinterface, and as many by a patch")
+        operator_process.stop_operator(found.operator)
+        rest = replace(world, processes=tuple(item for item in found.processes if item != found.operator.process))
+        names = [f"halted-{number}" for number in range(shape.halted)]
+        for name in names:
+            await world.api.create(VIRTUAL_MACHINES, _halted(name), namespace=NAMESPACE)
+        changing = await _counted(rest, lambda: _change(virtctl, names, shape), count=shape.changes)
+        say(f"subresources: {shape.changes} requests that change something, {changing['per_second']} a second")
+        idle = await _counted(rest, lambda: _repeat(virtctl, names, shape), count=shape.rate * shape.seconds)
+        say(f"subresources: {shape.rate} requests a second that change nothing")
+        await world.api.create(VIRTUAL_MACHINES, _halted("crowd"), namespace=NAMESPACE)
+        crowd = await _counted(rest, lambda: _crowd(virtctl, shape), count=shape.crowd)
+    return {"hotplugs": hotplugs, "no_op": idle, "changing": changing, "crowd": crowd}
+
+
+def _halted(name: str) -> Json:
+    body: Json = scenarios.vm_body(name)
+    return {**body, "spec": {**body["spec"], "runStrategy": "Halted"}}
+
+
+async def _hotplugs(world: World, virtctl: Virtctl, shape: SubresourceShape) -> dict[str, Any]:
+    """By a patch of the template and by addinterface in turns, so that neither has the better moment."""
+    await scenarios.starts(world, scenarios.Shape(vms=shape.hotplugs, clients=16))
+    found: dict[str, list[float]] = {"patch": [], "addinterface": []}
+    vms = vm_names(shape.hotplugs)
+    for number in range(shape.hotplugs * 2):
+        kind = "addinterface" if number % 2 else "patch"
+        vm = vms[number // 2]
+        hotplug = Hotplug(vm=vm, nic=f"{kind[:5]}-{number}")
+        await make_network(world.api, name=hotplug.nic)
+        world.milestones.expect(hotplug)
+        hotplug.sent = asyncio.get_running_loop().time()
+        await (virtctl.add(vm, hotplug.nic, hotplug.nic) if number % 2 else _patch(world, hotplug))
+        await hotplug.done.wait()
+        found[kind].append(hotplug.seen[Milestone.ANNOTATION] - hotplug.sent)
+        await asyncio.sleep(0.1)
+    figures = {kind: summary(seconds) for kind, seconds in found.items()}
+    slower = round(figures["addinterface"]["p50"] - figures["patch"]["p50"], 1)
+    return {"milliseconds": figures, "slower_p50": slower}
+
+
+async def _patch(world: World, hotplug: Hotplug) -> None:
+    template = "/spec/template/spec"
+    network = {"name": hotplug.nic, "multus": {"networkName": hotplug.nic}}
+    patch = [
+        {"op": "add", "path": f"{template}/networks/-", "value": network},
+        {"op": "add", "path": f"{template}/domain/devices/interfaces/-", "value": {"name": hotplug.nic, "bridge": {}}},
+    ]
+    await world.api.patch(VIRTUAL_MACHINES, patch, name=hotplug.vm, namespace=NAMESPACE, content_type=JSON_PATCH)
+
+
+async def _repeat(virtctl: Virtctl, names: list[str], shape: SubresourceShape) -> list[float]:
+    """Requests that are pending already, each at its time."""
+    clock = asyncio.get_running_loop().time
+    began, asking = clock(), []
+    for number in range(shape.rate * shape.seconds):
+        await asyncio.sleep(max(0.0, began + number / shape.rate - clock()))
+        asking.append(asyncio.create_task(virtctl.add(names[number % len(names)], "nic-0", "lan")))
+    return list(await asyncio.gather(*asking))
+
+
+async def _change(virtctl: Virtctl, names: list[str], shape: SubresourceShape) -> list[float]:
+    """A NIC of its own for each request, over all VMs."""
+    waiting = iter([(name, f"nic-{number}") for number in range(-(-shape.changes // len(names))) for name in names])
+    seconds: list[float] = []
+
+    async def client() -> None:
+        for name, nic in waiting:
+            if len(seconds) >= shape.changes:
+                return
+            seconds.append(await virtctl.add(name, nic, "lan"))
+
+    await asyncio.gather(*(client() for _ in range(shape.clients)))
+    return seconds
+
+
+async def _crowd(virtctl: Virtctl, shape: SubresourceShape) -> list[float]:
+    asking = (virtctl.add("crowd", f"nic-{number}", "lan") for number in range(shape.crowd))
+    return list(await asyncio.gather(*asking))
+
+
+async def _counted(world: World, work: Callable[[], Coroutine[Any, Any, list[float]]], *, count: int) -> dict[str, Any]:
+    clock = asyncio.get_running_loop().time
+    before, since, began = resources.snapshot(world.processes), world.audit.mark(), clock()
+    seconds = await work()
+    took = clock() - began
+    usage = resources.spent(before, resources.snapshot(world.processes))
+    writes = [write for write in world.audit.writes(since=since) if write.resource == "virtualmachines/status"]
+    cpu = {name: round(one.cpu_seconds / count * 1000, 2) for name, one in usage.items()}
+    return {
+        "milliseconds": summary(seconds),
+        "per_second": round(count / took, 1),
+        "writes": len(writes),
+        "cpu_ms_per_request": cpu,
+        "rss_mib": {name: one.rss_mib for name, one in usage.items() if name == "api"},
+    }
+
+
+def show(found: dict[str, Any], *, console: Console) -> None:
+    """Print the figures."""
+    table = Table(title="Subresources, through the aggregation layer", title_justify="left", box=None)
+    for heading in ("", "p50 ms", "p95 ms", "p99 ms", "max ms", "a second", "writes", "CPU ms a request"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    titles = {
+        "no_op": "change nothing, at their times",
+        "changing": "each changes something",
+        "crowd": "all at once for one VM",
+    }
+    for name, title in titles.items():
+        one = found[name]
+        cpu = ", ".join(f"{key} {value}" for key, value in one["cpu_ms_per_request"].items() if value >= 0.1)
+        table.add_row(title, *_columns(one["milliseconds"]), str(one["per_second"]), str(one["writes"]), cpu)
+    for name, figures in found["hotplugs"]["milliseconds"].items():
+        table.add_row(f"hot-plug by {name}, sent to annotation", *_columns(figures), "", "", "")
+    console.print(table)
+
+
+def _columns(figures: Figures) -> list[str]:
+    return [str(figures[name]) for name in ("p50", "p95", "p99", "max")]
