@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from nicplug import __version__
 from nicplug.cli.api import api
+from nicplug.cli.completion import completion
 from nicplug.cli.problems import setting_problems
+from nicplug.cli.status import status
 
 
 class LazySandbox(click.Group):
@@ -39,7 +41,8 @@ def main() -> None:
     """Give a running virtual machine a new network interface on Kubernetes."""
 
 
-main.add_command(api)
+for command in (status, completion, api):
+    main.add_command(command)
 
 
 @main.group(cls=LazySandbox)
