@@ -13,7 +13,7 @@ from nicplug.plan.views import PlanSettings
 
 PREFIX = "NICPLUG_"
 # Of the sandbox and of the tests, which share the prefix.
-_OTHERS = ("NICPLUG_CACHE_DIR", "NICPLUG_KIND_", "NICPLUG_SIM_", "NICPLUG_TEST_")
+_OTHERS = ("NICPLUG_CACHE_DIR", "NICPLUG_API_", "NICPLUG_TRACEBACK", "NICPLUG_KIND_", "NICPLUG_SIM_", "NICPLUG_TEST_")
 
 
 class Settings(BaseSettings):

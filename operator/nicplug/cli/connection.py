@@ -2,11 +2,12 @@
 
 import asyncio
 import functools
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +17,9 @@ from nicplug.cli.exits import CommandError, Exit
 if TYPE_CHECKING:
     from nicplug.kube.aio import AioApi
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+TRACEBACK_VARIABLE = "NICPLUG_TRACEBACK"
+# As shells count it: 128 and the number of SIGINT.
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,7 @@ def on_cluster(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Calla
         cluster = Cluster(
             kubeconfig=kubeconfig, context=context, namespace=namespace, user=as_user, uid=as_uid, groups=as_group
         )
-        code = asyncio.run(_run(cluster, command, options))
+        code = _run_safely(cluster, command, options)
         if code:
             raise click.exceptions.Exit(code)
 
@@ -88,6 +91,25 @@ def on_cluster(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Calla
     for option in reversed(_OPTIONS):
         wrapped = option(wrapped)
     return wrapped
+
+
+def _run_safely(
+    cluster: Cluster, command: Callable[..., Coroutine[Any, Any, int | None]], options: dict[str, Any]
+) -> int | None:
+    """No traceback reaches a person who has not asked for it."""
+    try:
+        return asyncio.run(_run(cluster, command, options))
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        remedy = f"Set {TRACEBACK_VARIABLE}=1 to see where, and report it with the command that you typed."
+        raise CommandError(f"a bug in nicplug: {type(error).__name__}: {error}", remedy=remedy) from error
 
 
 async def _run(

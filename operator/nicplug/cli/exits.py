@@ -38,7 +38,7 @@ class CommandError(click.ClickException):
     def __init__(self, message: str, *, remedy: str = "", code: Exit = Exit.FAILED) -> None:
         super().__init__(message)
         self.remedy = remedy
-        self.exit_code = int(code)
+        self.exit_code: int = int(code)  # type: ignore[misc]  # click reads it from the instance
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it to stderr."""

@@ -1,7 +1,7 @@
 """The VM that a command is about: read by name, and followed by watches."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -90,7 +90,7 @@ async def _migrations(session: Session, name: str) -> tuple[Migration, ...]:
     return tuple(sorted(of_vmi, key=lambda item: (item.created is not None, item.created, item.key)))
 
 
-async def follow(session: Session, machine: Machine) -> AsyncIterator[Machine]:
+async def follow(session: Session, machine: Machine) -> AsyncGenerator[Machine, None]:
     """The machine now, and after every change of VM or VMI, until the iteration is left."""
     queue: asyncio.Queue[tuple[Resource, str, Json]] = asyncio.Queue()
     tasks = [

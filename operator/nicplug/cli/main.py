@@ -11,9 +11,14 @@ from pydantic import ValidationError
 
 from nicplug import __version__
 from nicplug.cli.api import api
+from nicplug.cli.change import add, remove
 from nicplug.cli.completion import completion
+from nicplug.cli.plan import plan
+from nicplug.cli.power import migrate, restart, start, stop
 from nicplug.cli.problems import setting_problems
 from nicplug.cli.status import status
+from nicplug.cli.virtctl import addinterface, removeinterface
+from nicplug.cli.wait import wait
 
 
 class LazySandbox(click.Group):
@@ -41,7 +46,7 @@ def main() -> None:
     """Give a running virtual machine a new network interface on Kubernetes."""
 
 
-for command in (status, completion, api):
+for command in (status, plan, add, remove, wait, addinterface, removeinterface, start, stop, restart, migrate, completion, api):
     main.add_command(command)
 
 

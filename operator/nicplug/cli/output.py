@@ -83,24 +83,25 @@ def console() -> "Console":
 
 
 def print_table(out: "Console", headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table as kubectl's, whose last column wraps."""
-    from rich.table import Table
+    """A table as kubectl's: three spaces between columns, none at the end of a line; the terminal wraps it."""
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
-    for heading in headings:
-        is_last = heading == headings[-1]
-        table.add_column(heading, overflow="fold", no_wrap=not is_last)
-    for row in rows:
-        table.add_row(*(Text(cell or "-", style=_COLOURS.get(cell, "")) for cell in row))
-    out.print(table)
+    cells = [[heading for heading in headings], *([cell or "-" for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    for number, row in enumerate(cells):
+        text = Text(style="" if number else "bold")
+        for column, cell in enumerate(row):
+            is_last = column == len(row) - 1
+            text.append(cell, style=_COLOURS.get(cell, "") if number else "")
+            text.append("" if is_last else " " * (widths[column] - len(cell) + 3))
+        out.print(text, soft_wrap=True)
 
 
 def line(out: "Console", text: str, style: str = "") -> None:
     """One line, whose text is no markup."""
     from rich.text import Text
 
-    out.print(Text(text, style=style))
+    out.print(Text(text, style=style), soft_wrap=True)
 
 
 def age(since: datetime | None, *, now: datetime) -> str:

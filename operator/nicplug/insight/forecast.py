@@ -4,7 +4,7 @@ Pure but for the caches in `Evidence`, which belong to the question.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -73,6 +73,7 @@ class NicForecast:
         path, phase, reason, message: as its record will say first.
         evidence: what the path is chosen by; None where no path is chosen.
         otherwise: where the dynamic networks controller may fail to answer; None elsewhere.
+        is_affected: the change concerns it, or nothing was changed; others are on their way anyhow.
     """
 
     name: str
@@ -86,6 +87,7 @@ class NicForecast:
     message: str
     evidence: PathEvidence | None = None
     otherwise: Otherwise | None = None
+    is_affected: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +113,8 @@ class VmForecast:
 
     @property
     def arrives(self) -> bool:
-        """All of it comes about by itself."""
-        return not self.refusals and all(nic.outcome.arrives for nic in self.nics)
+        """All that the change concerns comes about by itself."""
+        return not self.refusals and all(nic.outcome.arrives for nic in self.nics if nic.is_affected)
 
 
 def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: datetime) -> VmForecast:
@@ -129,7 +131,8 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     _let_vm_act(evidence, now=now)
     after = _foresee(evidence, now=now)
     later = _foresee_deadline(evidence, after, now=now)
-    return _render(evidence, before=before, after=after, later=later, now=now)
+    told = _render(evidence, before=before, after=after, later=later, now=now)
+    return told if changed is not None else replace(told, nics=tuple(replace(nic, is_affected=True) for nic in told.nics))
 
 
 def _next_generation(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,6 +225,7 @@ def _running_nics(
             message=item.message,
             evidence=after.evidence.get(item.name),
             otherwise=_otherwise(item, later, now=now),
+            is_affected=old is None or (old.operation, old.reason) != (item.operation, item.reason),
         )
 
 
@@ -242,7 +246,7 @@ def _otherwise(
         return None
     deadline, foreseen = later
     then = next((other for other in foreseen.operations if other.name == item.name), None)
-    if then is None:
+    if then is None or (then.path, then.reason) == (item.path, item.reason):
         return None
     return Otherwise(after=deadline - now, outcome=_outcome(then), reason=str(then.reason), message=then.message)
 

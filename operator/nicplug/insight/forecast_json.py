@@ -47,6 +47,7 @@ def _nic(nic: NicForecast) -> dict[str, Any]:
     return {
         "name": nic.name,
         "operation": nic.operation,
+        "affected": nic.is_affected,
         "network": nic.network,
         "binding": nic.binding,
         "outcome": str(nic.outcome),

@@ -16,6 +16,7 @@ from nicplug.model.operations import InterfaceOperation, OperationPhase, parse_o
 from nicplug.model.pci_topology import takes_slot
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +157,7 @@ def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now:
             record=records.get(name),
             reported=reported.get(name),
             namespace=namespace,
+            is_running=vmi is not None and vmi.phase is VmiPhase.RUNNING,
         )
         for name in names
     )
@@ -169,6 +171,7 @@ def _row(
     record: InterfaceOperation | None,
     reported: Mapping[str, Any] | None,
     namespace: str,
+    is_running: bool,
 ) -> NicRow:
     in_guest = has_source(reported, DOMAIN)
     has_slot = interface is not None and takes_slot(interface)
@@ -182,7 +185,8 @@ def _row(
         pci_address=text(read(interface.raw).get("pciAddress")) if interface is not None else "",
         mac_address=text(mapping(reported).get("mac")),
         ip_address=text(mapping(reported).get("ipAddress")),
-        reason="" if in_guest else "GuestNotRunning",
+        reason="" if in_guest or is_running else Reason.GUEST_NOT_RUNNING,
+        message="no operator has seen the request yet" if is_running and not in_guest else "",
     )
     if record is None:
         return known
