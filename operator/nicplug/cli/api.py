@@ -8,10 +8,11 @@ import click
 from pydantic import ValidationError
 
 from nicplug.cli.problems import setting_problems
+from nicplug.cli.settings_help import ApiCommand
 
 
 # Hidden while no subresource has a handler.
-@click.command(hidden=True)
+@click.command(cls=ApiCommand, hidden=True)
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="File to use; in a pod: the service account.")
 @click.option("--namespace", help="Where the Service and the certificate's Secret lie.")
 @click.option("--service", help="Service that the APIServices point to.")

@@ -26,16 +26,16 @@ _LONGEST_NAME = 63
     shell_complete=complete_network,
     help="Network attachment definition: NAME, or NAMESPACE/NAME.",
 )
-@click.option("--name", default="", help="Name of the NIC; by default that of the network, with a number if it is taken.")
+@click.option(
+    "--name", default="", help="Name of the NIC; by default that of the network, with a number if it is taken."
+)
 @click.option(
     "--mac",
     default="",
     metavar="MAC",
     help="MAC address. The subresource cannot carry one, so the spec is patched, which needs the right to patch.",
 )
-@click.option(
-    "--persist", is_flag=True, help="Change the VM's template too, so that the NIC is there after a restart."
-)
+@click.option("--persist", is_flag=True, help="Change the VM's template too, so that the NIC is there after a restart.")
 @click.option("--wait", "waits", is_flag=True, help="Wait until the NIC is ready; the moments go to stderr.")
 @with_timeout
 @quietly
@@ -49,7 +49,7 @@ async def add(
     mac: str,
     persist: bool,
     waits: bool,
-    timeout: float,
+    seconds: float,
     quiet: bool,
 ) -> int | None:
     """Plug a NIC into VM, as a bridge on the network NAD.
@@ -69,7 +69,7 @@ async def add(
         await subresources.put(session, plural, vm, "addinterface", body)
     click.echo(_told(machine, plural, f'NIC "{name}" on network {network}', f"is requested for {vm}"))
     if waits and machine.vmi is not None:
-        await wait_for(session, machine, names=[name], seconds=timeout, quiet=quiet)
+        await wait_for(session, machine, names=[name], seconds=seconds, quiet=quiet)
         click.echo(f'NIC "{name}" is ready')
     return None
 
@@ -83,7 +83,7 @@ async def add(
 @quietly
 @on_cluster
 async def remove(
-    session: Session, *, vm: str, nic: str, persist: bool, waits: bool, timeout: float, quiet: bool
+    session: Session, *, vm: str, nic: str, persist: bool, waits: bool, seconds: float, quiet: bool
 ) -> int | None:
     """Unplug NIC from VM.
 
@@ -100,7 +100,7 @@ async def remove(
     await subresources.put(session, plural, vm, "removeinterface", {"name": nic})
     click.echo(_told(machine, plural, f'NIC "{nic}"', f"is to leave {vm}"))
     if waits:
-        await wait_for(session, machine, names=[nic], goal=GONE, seconds=timeout, quiet=quiet)
+        await wait_for(session, machine, names=[nic], goal=GONE, seconds=seconds, quiet=quiet)
         click.echo(f'NIC "{nic}" is gone')
     return None
 
@@ -146,9 +146,7 @@ def _told(machine: "Machine", plural: str, what: str, how: str) -> str:
     return f"{what} {how}" + (", until it is restarted (--persist changes the template)" if machine.vm else "")
 
 
-async def _patch_spec(
-    session: Session, machine: "Machine", plural: str, *, name: str, network: str, mac: str
-) -> None:
+async def _patch_spec(session: Session, machine: "Machine", plural: str, *, name: str, network: str, mac: str) -> None:
     """Add both entries, if the lists are still what was read."""
     from nicplug.cli.subresources import VMS
     from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
 from nicplug.cli.connection import Cluster, Session, open_session
 
@@ -37,6 +38,20 @@ def completion(shell: str, program: str) -> None:
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")
     click.echo(kind(main, {}, program, variable).source())
+
+
+def kubectl_complete() -> None:
+    """`kubectl_complete-nic`: by which kubectl completes `kubectl nic`.
+
+    Source: https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/
+    """
+    from nicplug.cli.main import main
+
+    *given, incomplete = sys.argv[1:] or [""]
+    shell = ShellComplete(main, {}, "nicplug", "_NICPLUG_COMPLETE")
+    for item in shell.get_completions(given, incomplete):
+        click.echo(item.value)
+    click.echo(":4")  # no file names
 
 
 def complete_machine(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -50,8 +50,12 @@ class Session:
 
 
 _OPTIONS = (
-    click.option("-n", "--namespace", default="", metavar="NAME", help="Namespace of the VM; the context's by default."),
-    click.option("--context", default=None, metavar="NAME", help="Context of the kubeconfig; the current one by default."),
+    click.option(
+        "-n", "--namespace", default="", metavar="NAME", help="Namespace of the VM; the context's by default."
+    ),
+    click.option(
+        "--context", default=None, metavar="NAME", help="Context of the kubeconfig; the current one by default."
+    ),
     click.option(
         "--kubeconfig",
         type=click.Path(path_type=Path),

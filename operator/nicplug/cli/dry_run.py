@@ -71,13 +71,9 @@ async def dry_patch(session: Session, raw: Json, patch: Sequence[Mapping[str, An
     return await _send(session, resource, raw["metadata"]["name"], "dryRun=All", body, JSON_PATCH)
 
 
-async def _send(
-    session: Session, resource: Resource, name: str, query: str, body: bytes, content_type: str
-) -> Json:
+async def _send(session: Session, resource: Resource, name: str, query: str, body: bytes, content_type: str) -> Json:
     path = resource.path(namespace=quote(session.namespace, safe=""), name=quote(name, safe=""))
-    answer = json.loads(
-        await session.api.request("PATCH", f"{path}?{query}", body=body, content_type=content_type)
-    )
+    answer = json.loads(await session.api.request("PATCH", f"{path}?{query}", body=body, content_type=content_type))
     return answer if isinstance(answer, dict) else {}
 
 

@@ -30,11 +30,11 @@ def explain(error: ApiError, *, session: Session) -> CommandError:
         case Gone(is_not_served=True):
             what = "subresources.kubevirt.io" if is_subresource else error.request.partition("?")[0]
             remedy = INSTALL_API if is_subresource else INSTALL_KINDS
-            return CommandError(
-                f"this cluster does not serve {what} ({error})", remedy=remedy, code=Exit.NOT_INSTALLED
-            )
+            return CommandError(f"this cluster does not serve {what} ({error})", remedy=remedy, code=Exit.NOT_INSTALLED)
         case Gone():
-            remedy = f"Looked in namespace {session.namespace} of context {session.context}; --namespace looks elsewhere."
+            remedy = (
+                f"Looked in namespace {session.namespace} of context {session.context}; --namespace looks elsewhere."
+            )
             return CommandError(str(error), remedy=remedy, code=Exit.NOT_FOUND)
         case Denied(status=401):
             remedy = f"The credentials of context {session.context} are not accepted: log in again, or use --context."

@@ -62,7 +62,9 @@ async def find_machine(session: Session, name: str, *, with_migrations: bool = T
     Raises:
         CommandError: neither exists.
     """
-    vm, vmi = await asyncio.gather(_get(session, VIRTUAL_MACHINES, name), _get(session, VIRTUAL_MACHINE_INSTANCES, name))
+    vm, vmi = await asyncio.gather(
+        _get(session, VIRTUAL_MACHINES, name), _get(session, VIRTUAL_MACHINE_INSTANCES, name)
+    )
     if vm is None and vmi is None:
         message = f'no VirtualMachine and no VirtualMachineInstance "{name}" in namespace {session.namespace}'
         raise CommandError(message, remedy="--namespace NAME looks elsewhere.", code=Exit.NOT_FOUND)
@@ -151,5 +153,3 @@ async def _watch(
 
 def _version(raw: dict[str, Any] | None) -> str:
     return text(mapping(mapping(raw).get("metadata")).get("resourceVersion"))
-
-

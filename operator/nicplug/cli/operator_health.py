@@ -16,6 +16,8 @@ LEASE, NAMESPACE = "nicplug-operator", "nicplug-system"
 # A leader renews every 1.5 s and stands back after 5 s; clocks may differ by some seconds.
 STALE_AFTER = timedelta(seconds=20)
 
+_DEFINITION = "the CRD of VirtualMachineInstances"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leader:
@@ -72,9 +74,7 @@ async def silence_of(session: Session, described: VmNics) -> str:
 async def old_definition(session: Session) -> str:
     """What the CRD of VMIs lacks; "" when nothing, or when it must not be read."""
     try:
-        definition = await session.api.get(
-            CUSTOM_RESOURCE_DEFINITIONS, name="virtualmachineinstances.kubevirt.io"
-        )
+        definition = await session.api.get(CUSTOM_RESOURCE_DEFINITIONS, name="virtualmachineinstances.kubevirt.io")
     except (Denied, Gone):
         return ""
     return problem_of_definition(definition)
@@ -85,10 +85,12 @@ def problem_of_definition(definition: dict[str, Any]) -> str:
     versions = objects(mapping(definition.get("spec")).get("versions"))
     served = next((item for item in versions if item.get("name") == "v1"), {})
     if "status" not in mapping(served.get("subresources")):
-        return "the CRD of VirtualMachineInstances is not nicplug's: it has no status subresource: kubectl apply -f crds/"
+        return (
+            "the CRD of VirtualMachineInstances is not nicplug's: it has no status subresource: kubectl apply -f crds/"
+        )
     schema = mapping(mapping(served.get("schema")).get("openAPIV3Schema"))
     status = mapping(mapping(schema.get("properties")).get("status"))
     keeps_unknown = status.get("x-kubernetes-preserve-unknown-fields") is True
     if not keeps_unknown and "interfaceOperations" not in mapping(status.get("properties")):
-        return "the CRD of VirtualMachineInstances is older than this nicplug: it drops records of NICs: kubectl apply -f crds/"
+        return f"{_DEFINITION} is older than this nicplug, and drops the records of NICs: kubectl apply -f crds/"
     return ""

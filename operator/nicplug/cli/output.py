@@ -86,7 +86,7 @@ def print_table(out: "Console", headings: Sequence[str], rows: Sequence[Sequence
     """A table as kubectl's: three spaces between columns, none at the end of a line; the terminal wraps it."""
     from rich.text import Text
 
-    cells = [[heading for heading in headings], *([cell or "-" for cell in row] for row in rows)]
+    cells = [list(headings), *([cell or "-" for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     for number, row in enumerate(cells):
         text = Text(style="" if number else "bold")

@@ -72,7 +72,7 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
     has_change = bool(options["additions"] or options["removals"])
     if (vm is None) == (filename is None) or (filename is not None and has_change):
         raise click.UsageError("Give the name of a VM, with --add or --remove, or a manifest by -f.")
-    target = _target(session, vm or "", options)
+    target = target_of(session, vm or "", options)
     if filename is not None:
         found = await _plan_file(session, target, filename)
     else:
@@ -82,7 +82,8 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
     return None if all(forecast.arrives for forecast, _ in found) else int(Exit.NO)
 
 
-def _target(session: Session, name: str, options: dict[str, Any]) -> "Target":
+def target_of(session: Session, name: str, options: dict[str, Any]) -> "Target":
+    """Which VM is asked about, by the options."""
     from nicplug.insight.evidence import Target
 
     return Target(
@@ -148,9 +149,7 @@ async def _plan_machine(
     return replace(told, refusals=(*refusals, *more)), evidence
 
 
-def _requests(
-    evidence: "Evidence", additions: tuple[str, ...], removals: tuple[str, ...]
-) -> "list[InterfaceRequest]":
+def _requests(evidence: "Evidence", additions: tuple[str, ...], removals: tuple[str, ...]) -> "list[InterfaceRequest]":
     from nicplug.cli.change import free_name
     from nicplug.model.interface_requests import AddInterface, RemoveInterface
 

@@ -54,7 +54,7 @@ async def stop(session: Session, *, vm: str, force: bool, grace_period: int | No
 @_grace
 @on_cluster
 async def restart(session: Session, *, vm: str, force: bool, grace_period: int | None) -> int | None:
-    """Stop a running VM and start it again: NICs that need a restart are there afterwards."""
+    """Restart a running VM, with the NICs that need it."""
     _check_force(force, grace_period)
     await _ask(session, vm, "restart", {"gracePeriodSeconds": grace_period} if force else {})
     return None
@@ -64,6 +64,6 @@ async def restart(session: Session, *, vm: str, force: bool, grace_period: int |
 @_vm
 @on_cluster
 async def migrate(session: Session, *, vm: str) -> int | None:
-    """Live-migrate a running VM to another node: NICs that wait for a migration come with it."""
+    """Migrate a running VM, with the NICs that wait for it."""
     await _ask(session, vm, "migrate", {})
     return None

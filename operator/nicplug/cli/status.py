@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 @with_output
 @on_cluster
 async def status(session: Session, *, vm: str, watch: bool, output: str) -> int | None:
-    """Show the NICs of VM: network, binding, path, phase, the reason, since when, and the PCI slot.
+    """Show the NICs of VM: where each is, by which path, and why.
 
-    VM is the name of a VirtualMachine, or of a VirtualMachineInstance that belongs to none.
+    The PCI budget, and the requests and migrations in flight, stand below the table. VM is the name of a
+    VirtualMachine, or of a VirtualMachineInstance that belongs to none.
     """
     from nicplug.cli.machines import find_machine, now
     from nicplug.cli.operator_health import silence_of
@@ -128,7 +129,9 @@ class StatusDocument:
         found, budget = self.found, self.found.budget or {}
         told = []
         if budget:
-            told.append(("PCI slots", "{total} for NICs: {used} used, {reserved} reserved, {free} free".format(**budget)))
+            told.append(
+                ("PCI slots", "{total} for NICs: {used} used, {reserved} reserved, {free} free".format(**budget))
+            )
         told += [("requested", item) for item in found.requests]
         told += [("migration", item) for item in found.migrations]
         told += [(nic.name, nic.message) for nic in found.nics if not nic.is_ready and nic.message]

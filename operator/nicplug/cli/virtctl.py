@@ -1,7 +1,7 @@
 """`addinterface` and `removeinterface` with virtctl's names, flags, help, texts and exit code.
 
-Source: KubeVirt 1.0.0-rc.0 `pkg/virtctl/network/dynamicifaces.go`: without `--persist` the request goes to the VMI, with
-it to the VM.
+Source: KubeVirt 1.0.0-rc.0 `pkg/virtctl/network/dynamicifaces.go`: without `--persist` the request goes to the VMI,
+with it to the VM.
 """
 
 import sys

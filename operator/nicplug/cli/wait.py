@@ -23,7 +23,12 @@ PATIENCE_SECONDS = 2.0
 _ENDS = ("Blocked", "Failed")
 
 with_timeout = click.option(
-    "--timeout", type=Duration(), default="60s", show_default=True, help="How long to wait, for example 90s or 5m."
+    "--timeout",
+    "seconds",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    help="How long to wait, for example 90s or 5m.",
 )
 quietly = click.option("-q", "--quiet", is_flag=True, help="Print no moments on stderr.")
 
@@ -36,10 +41,11 @@ quietly = click.option("-q", "--quiet", is_flag=True, help="Print no moments on 
 @quietly
 @on_cluster
 async def wait(
-    session: Session, *, vm: str, nics: tuple[str, ...], goal: str, timeout: float, quiet: bool
+    session: Session, *, vm: str, nics: tuple[str, ...], goal: str, seconds: float, quiet: bool
 ) -> int | None:
-    """Wait until the NICs of VM are ready, all of them or those that are named; the moments go to stderr.
+    """Wait until the NICs of VM are ready, or gone.
 
+    Waits for all of them, or those that are named; the moments go to stderr.
     Ends with exit code 8 when the time is over, and with 9 when a NIC is blocked or has failed, so that it needs
     somebody to act.
     """
@@ -48,7 +54,7 @@ async def wait(
     machine = await find_machine(session, vm, with_migrations=False)
     if goal == GONE and not nics:
         raise click.UsageError("--for gone needs the name of a NIC.")
-    await wait_for(session, machine, names=nics, goal=goal, seconds=timeout, quiet=quiet)
+    await wait_for(session, machine, names=nics, goal=goal, seconds=seconds, quiet=quiet)
     return None
 
 

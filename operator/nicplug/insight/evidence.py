@@ -139,6 +139,30 @@ async def read_evidence(
     return found
 
 
+async def read_cluster(api: WatchingApi, *, target: Target, clock: Callable[[], datetime]) -> Evidence:
+    """What a decision about any VM stands on: the KubeVirt CR, nodes, dynamic networks controllers, Multus, slots.
+
+    Args:
+        target: its namespaces alone count.
+
+    Raises:
+        ApiError: the KubeVirt CR cannot be read.
+    """
+    caches = Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace)
+    found = Evidence(target=target, caches=caches, clock=clock)
+    async for item in _list(api, KUBEVIRTS):
+        caches.observe(CachedKind.KUBEVIRT, item)
+    definitions = watch_attachments(api, sink=caches.attachments)
+    await asyncio.gather(
+        _read_nodes(api, found),
+        _read_controllers(api, found),
+        _read_multus(api, found),
+        _read_slots(api, found),
+        _read_optional(definitions, found),
+    )
+    return found
+
+
 def _failures(api: WatchingApi, found: Evidence) -> list[OptionalWatch]:
     """Events of the VM's own namespace alone: others say nothing about it."""
     watches = watch_pod_failures(api, sink=found.caches.pod_failures)
@@ -170,9 +194,7 @@ async def _read_revisions(api: WatchingApi, found: Evidence, *, uid: str) -> Non
     """Of those nothing depends but which changes need a restart."""
     selector = f"{VM_UID_LABEL}={uid}"
     try:
-        async for item in _list(
-            api, CONTROLLER_REVISIONS, namespace=found.target.namespace, label_selector=selector
-        ):
+        async for item in _list(api, CONTROLLER_REVISIONS, namespace=found.target.namespace, label_selector=selector):
             found.caches.observe(CachedKind.REVISION, item)
     except Denied as error:
         remedy = "until then changes that need a restart may not be seen"
@@ -228,11 +250,8 @@ async def _read_controllers(api: WatchingApi, found: Evidence) -> None:
 
 async def _read_networks(api: WatchingApi, found: Evidence, networks: Iterable[Network]) -> None:
     """What Multus enforces, then the definitions that the VM may use: of others nothing is asked."""
-    multus, caches, namespace = found.caches.multus, found.caches, found.target.namespace
-    sinks = [MultusConfigOf(namespace=item, configs=multus) for item in multus.namespaces]
-    await asyncio.gather(
-        *(_read_optional(watch_multus_config(api, sink=sink, namespace=sink.namespace), found) for sink in sinks)
-    )
+    await _read_multus(api, found)
+    caches, namespace = found.caches, found.target.namespace
     vm, vmi = found.parsed_vm, found.parsed_vmi
     named = [*networks, *(vm.networks if vm else ()), *(vmi.networks if vmi else ())]
     access = caches.attachment_access()
@@ -247,6 +266,13 @@ async def _read_networks(api: WatchingApi, found: Evidence, networks: Iterable[N
         return
     project = caches.attachments.project
     caches.attachments.replace([project(item) for item in answers if isinstance(item, Mapping)])
+
+
+async def _read_multus(api: WatchingApi, found: Evidence) -> None:
+    multus = found.caches.multus
+    sinks = [MultusConfigOf(namespace=item, configs=multus) for item in multus.namespaces]
+    watches = (watch_multus_config(api, sink=sink, namespace=sink.namespace) for sink in sinks)
+    await asyncio.gather(*(_read_optional(watch, found) for watch in watches))
 
 
 async def _get_definition(api: WatchingApi, *, namespace: str, name: str) -> Json | Absence | None:

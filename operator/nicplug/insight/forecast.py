@@ -4,7 +4,7 @@ Pure but for the caches in `Evidence`, which belong to the question.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -99,6 +99,8 @@ class VmForecast:
         nics: those that something would happen to.
         slots_before, slots_after: PCI slots; None while nobody can count them.
         migration: name of the migration that would be made; "" when none is.
+        refusals: why what was asked for, or a part of it, is not done at all.
+        again_at: when the operator looks again though nothing has changed; None when it does not.
     """
 
     kind: str
@@ -109,7 +111,8 @@ class VmForecast:
     slots_before: PciBudget | None = None
     slots_after: PciBudget | None = None
     migration: str = ""
-    refusals: tuple[str, ...] = field(default=())
+    refusals: tuple[str, ...] = ()
+    again_at: datetime | None = None
 
     @property
     def arrives(self) -> bool:
@@ -132,7 +135,9 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     after = _foresee(evidence, now=now)
     later = _foresee_deadline(evidence, after, now=now)
     told = _render(evidence, before=before, after=after, later=later, now=now)
-    return told if changed is not None else replace(told, nics=tuple(replace(nic, is_affected=True) for nic in told.nics))
+    return (
+        told if changed is not None else replace(told, nics=tuple(replace(nic, is_affected=True) for nic in told.nics))
+    )
 
 
 def _next_generation(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,6 +204,7 @@ def _render(
         slots_before=before.budget,
         slots_after=after.budget,
         migration=after.migration,
+        again_at=after.again_at,
     )
 
 
@@ -239,9 +245,7 @@ def _outcome(item: InterfaceOperation) -> Outcome:
     return Outcome.IN_PLACE if item.path == OperationPath.DYNAMIC else Outcome.BY_MIGRATION
 
 
-def _otherwise(
-    item: InterfaceOperation, later: tuple[datetime, Foreseen] | None, *, now: datetime
-) -> Otherwise | None:
+def _otherwise(item: InterfaceOperation, later: tuple[datetime, Foreseen] | None, *, now: datetime) -> Otherwise | None:
     if later is None or item.path != OperationPath.DYNAMIC or item.is_settled:
         return None
     deadline, foreseen = later

@@ -97,7 +97,9 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise ConfigError(f"kubeconfig {path} cannot be read: {text}. {_try(path)}") from error
     if not isinstance(content, dict):
         found = "empty" if content is None else f"a {_type_of(content)}"
-        raise ConfigError(f"kubeconfig {path} is {found}, not a mapping with clusters, contexts and users. {_try(path)}")
+        raise ConfigError(
+            f"kubeconfig {path} is {found}, not a mapping with clusters, contexts and users. {_try(path)}"
+        )
     return content
 
 

@@ -53,9 +53,7 @@ async def connect_person(
 
 
 def _middlewares(impersonation: Impersonation) -> Sequence[aiohttp.ClientMiddlewareType]:
-    async def impersonate(
-        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
+    async def impersonate(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """Headers with one name come several times, which a dictionary of headers cannot say."""
         for name, value in impersonation.headers():
             request.headers.add(name, value)

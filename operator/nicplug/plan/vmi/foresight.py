@@ -1,4 +1,4 @@
-"""What the next pass over a VMI would say and do about its NICs, with the evidence, for those who ask before it runs."""
+"""What the next pass over a VMI would say and do about its NICs, and on what evidence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -31,12 +31,14 @@ class Foreseen:
             VM could move to, also where it need not.
         budget: the guest's PCI slots then; None while nobody can count them.
         migration: name of the migration that would be made; "" when none is.
+        again_at: when time alone makes the next pass decide otherwise; None when only a change does.
     """
 
     operations: tuple[InterfaceOperation, ...] = ()
     evidence: Mapping[str, PathEvidence] = field(default_factory=dict)
     budget: PciBudget | None = None
     migration: str = ""
+    again_at: datetime | None = None
 
 
 @planning_pass()
@@ -62,4 +64,10 @@ def foresee(view: VmiView, *, now: datetime) -> Foreseen:
         kind = OperationType(operation.operation)
         found = plan.chooser.choose(operation=kind, interface=interface, network=network).evidence
         evidence[operation.name] = replace(found, candidates=plan.chooser.could_move_to(operation.name))
-    return Foreseen(operations=plan.operations, evidence=evidence, budget=plan.budget, migration=plan.demand.made)
+    return Foreseen(
+        operations=plan.operations,
+        evidence=evidence,
+        budget=plan.budget,
+        migration=plan.demand.made,
+        again_at=min((moment for moment in plan.moments if moment is not None and moment > now), default=None),
+    )
