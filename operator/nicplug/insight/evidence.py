@@ -33,7 +33,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.attachments import referenced_keys
-from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.names import VM_UID_LABEL
 from nicplug.model.networks import Network, parse_networks
@@ -81,6 +81,7 @@ class Evidence:
         vm: as the API server has it; None when there is none of that name.
         vmi: the same.
         clock: of the caches.
+        asked: the definitions that were looked for: any other one would look as if it did not exist.
     """
 
     target: Target
@@ -89,6 +90,7 @@ class Evidence:
     vm: Json | None = None
     vmi: Json | None = None
     unknown: list[Unknown] = field(default_factory=list)
+    asked: frozenset[AttachmentKey] = frozenset()
 
     @property
     def parsed_vm(self) -> VirtualMachine | None:
@@ -256,6 +258,7 @@ async def _read_networks(api: WatchingApi, found: Evidence, networks: Iterable[N
     named = [*networks, *(vm.networks if vm else ()), *(vmi.networks if vmi else ())]
     access = caches.attachment_access()
     keys = [key for key in referenced_keys(named, namespace=namespace) if access.allows(key, namespace=namespace)]
+    found.asked = frozenset(keys)
     reading = [_get_definition(api, namespace=key.namespace, name=key.name) for key in keys]
     answers = await asyncio.gather(*reading)
     if (absence := next((item for item in answers if isinstance(item, Absence)), None)) is not None:

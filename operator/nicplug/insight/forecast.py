@@ -10,11 +10,11 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.cache.caches import CachedKind
-from nicplug.insight.evidence import Evidence
+from nicplug.insight.evidence import Evidence, networks_in
 from nicplug.insight.patched import patched
 from nicplug.model.attachments import KnownAttachments, referenced_keys
 from nicplug.model.hotplug_policy import HotplugPolicy
-from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
 from nicplug.model.metadata import generation, mapping
 from nicplug.model.networks import Network, first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase
@@ -126,7 +126,12 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     Args:
         changed: the VM, or the VMI that belongs to none, as it would be; None: as it is.
         now: current time, UTC.
+
+    Raises:
+        ValueError: a network of the changed VM was not asked for when the evidence was read.
     """
+    if changed is not None and (unread := _unread(evidence, changed)):
+        raise ValueError(f"the evidence was read without {', '.join(map(str, unread))}")
     before = _foresee(evidence, now=now)
     if changed is not None:
         kind = CachedKind.VM if changed.get("kind") == CachedKind.VM.value else CachedKind.VMI
@@ -138,6 +143,13 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     return (
         told if changed is not None else replace(told, nics=tuple(replace(nic, is_affected=True) for nic in told.nics))
     )
+
+
+def _unread(evidence: Evidence, changed: Mapping[str, Any]) -> list[AttachmentKey]:
+    """Networks that the VM may use, and that nobody has looked for."""
+    namespace, access = evidence.target.namespace, evidence.caches.attachment_access()
+    keys = referenced_keys(networks_in(changed), namespace=namespace)
+    return [key for key in keys if access.allows(key, namespace=namespace) and key not in evidence.asked]
 
 
 def _next_generation(raw: Mapping[str, Any]) -> dict[str, Any]:
