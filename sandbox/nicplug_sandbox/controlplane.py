@@ -230,6 +230,7 @@ def _remove_data(directory: Path, *, keep_logs: bool = False) -> None:
         "kubeconfig",
         "operator.kubeconfig",
         "kubectl",
+        "bin",
         programs.ETCD_SOCKET,
         programs.ETCD_PEER_SOCKET,
     ]
