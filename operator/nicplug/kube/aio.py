@@ -86,6 +86,8 @@ class AioApi:
             "trust_env": False,
             "middlewares": (encode_as_go, in_pages(self._sizes), *middlewares),
             "response_class": BoundedResponse,
+            # Every request names its own, or, as virtctl's, none.
+            "skip_auto_headers": ("Content-Type",),
         }
         self._configuration = configuration
         self._client = ApiClient(configuration)
