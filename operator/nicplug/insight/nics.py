@@ -148,7 +148,8 @@ def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now:
     interfaces = first_by_name([item for owner in owners for item in owner.interfaces])
     networks = first_by_name([item for owner in owners for item in owner.networks])
     namespace = owners[0].key.namespace if owners else ""
-    names = dict.fromkeys([*interfaces, *records, *(name for name in reported if name not in interfaces)])
+    in_spec_order = [item.name for owner in owners for item in owner.interfaces]
+    names = dict.fromkeys([*in_spec_order, *records, *(name for name in reported if name not in interfaces)])
     return tuple(
         _row(
             name,
@@ -185,7 +186,7 @@ def _row(
         pci_address=text(read(interface.raw).get("pciAddress")) if interface is not None else "",
         mac_address=text(mapping(reported).get("mac")),
         ip_address=text(mapping(reported).get("ipAddress")),
-        reason="" if in_guest or is_running else Reason.GUEST_NOT_RUNNING,
+        reason="" if in_guest or is_running else str(Reason.GUEST_NOT_RUNNING),
         message="no operator has seen the request yet" if is_running and not in_guest else "",
     )
     if record is None:

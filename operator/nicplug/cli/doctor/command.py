@@ -1,14 +1,14 @@
 """`nicplug doctor`: is this installation healthy?"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nicplug.cli.connection import Session, on_cluster
-from nicplug.cli.doctor.finding import Finding, Severity
+from nicplug.cli.doctor.finding import Finding, Severity, unknown
 from nicplug.cli.exits import Exit
 from nicplug.cli.output import line, with_output, write
 from nicplug.cli.plan import target_of, with_kubevirt_namespace, with_operator_namespace
@@ -45,28 +45,35 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
 
 async def examine(session: Session, *, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
     """Every check, in the order in which a person would look."""
-    from nicplug.cli.doctor.finding import unknown
     from nicplug.cli.doctor.kinds import check_definitions
     from nicplug.cli.doctor.processes import all_processes
     from nicplug.cli.doctor.rights import check_rights
     from nicplug.cli.doctor.stale import check_waiting
     from nicplug.cli.machines import now
-    from nicplug.kube.errors import Denied, Gone
 
-    definitions, processes, rights = await asyncio.gather(
-        check_definitions(session),
-        all_processes(session, namespace=operator_namespace, kubevirt_namespace=kubevirt_namespace),
-        check_rights(session, namespace=operator_namespace),
-    )
-    findings = [definitions, *processes, *rights]
+    checks = [
+        ("crds", check_definitions(session)),
+        *all_processes(session, namespace=operator_namespace, kubevirt_namespace=kubevirt_namespace),
+        ("rbac", check_rights(session, namespace=operator_namespace)),
+        ("kubevirt", _look_at_cluster(session, kubevirt_namespace, operator_namespace)),
+        ("nics", check_waiting(session, at=now())),
+    ]
+    found = await asyncio.gather(*(_guarded(name, check) for name, check in checks))
+    return [finding for findings in found for finding in findings]
+
+
+async def _guarded(name: str, check: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
+    """What cannot be looked at is a finding too, unless there is no cluster at all."""
+    from nicplug.kube.errors import ApiError, Denied, Unavailable
+
     try:
-        findings += await _look_at_cluster(session, kubevirt_namespace, operator_namespace)
-        findings += await check_waiting(session, at=now())
+        return await check
     except Denied as error:
-        findings.append(unknown("kubevirt", str(error)))
-    except Gone as error:
-        findings.append(unknown("kubevirt", str(error), "Install the CRDs first."))
-    return findings
+        return [unknown(name, str(error))]
+    except ApiError as error:
+        if isinstance(error, Unavailable) and not error.status:
+            raise
+        return [unknown(name, str(error), "Install the CRDs first: kubectl apply -f crds/")]
 
 
 async def _look_at_cluster(session: Session, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:

@@ -23,7 +23,7 @@ _KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_
 _INSTALL = "kubectl apply -f crds/"
 
 
-async def check_definitions(session: Session) -> Finding:
+async def check_definitions(session: Session) -> list[Finding]:
     """Every CRD is there, established, and nicplug's."""
     missing, wrong = [], []
     for resource in _KINDS:
@@ -34,16 +34,16 @@ async def check_definitions(session: Session) -> Finding:
             missing.append(name)
             continue
         except Denied as error:
-            return unknown("crds", str(error))
+            return [unknown("crds", str(error))]
         if not is_true(objects(mapping(definition.get("status")).get("conditions")), "Established"):
             missing.append(f"{name} (not established)")
         if resource is VIRTUAL_MACHINE_INSTANCES and (flaw := problem_of_definition(definition)):
             wrong.append(flaw)
     if missing:
-        return problem("crds", f"missing: {', '.join(missing)}", _INSTALL)
+        return [problem("crds", f"missing: {', '.join(missing)}", _INSTALL)]
     if wrong:
-        return problem("crds", "; ".join(wrong), _INSTALL)
-    return ok("crds", f"{len(_KINDS)} CRDs are installed")
+        return [problem("crds", "; ".join(wrong), _INSTALL)]
+    return [ok("crds", f"{len(_KINDS)} CRDs are installed")]
 
 
 def check_kubevirt(evidence: Evidence) -> Iterator[Finding]:

@@ -1,9 +1,8 @@
 """Whether the operator and the aggregated API run: leader, replicas, versions, fences, registration, certificate."""
 
-import asyncio
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,33 +35,33 @@ _SOON = timedelta(days=14)
 API = "v1.subresources.kubevirt.io"
 
 
-async def check_server(session: Session) -> Finding:
+async def check_server(session: Session) -> list[Finding]:
     """The API server's version, and ours."""
     version = json.loads(await session.api.request("GET", "/version"))
-    return ok("versions", f"nicplug {__version__} (this command), API server {text(version.get('gitVersion'))}")
+    return [ok("versions", f"nicplug {__version__} (this command), API server {text(version.get('gitVersion'))}")]
 
 
-async def check_leader(session: Session, *, namespace: str) -> Finding:
+async def check_leader(session: Session, *, namespace: str) -> list[Finding]:
     """Somebody holds the Lease and renews it."""
     leader = await read_leader(session, namespace=namespace)
     if not leader.is_known:
-        return unknown("leader", leader.problem)
+        return [unknown("leader", leader.problem)]
     if leader.problem:
         remedy = f"kubectl -n {namespace} get pods; kubectl -n {namespace} logs deploy/nicplug-operator"
-        return problem("leader", leader.problem, remedy)
+        return [problem("leader", leader.problem, remedy)]
     seconds = (now() - leader.renewed).total_seconds() if leader.renewed is not None else 0.0
-    return ok("leader", f"{leader.holder}, renewed {max(0.0, seconds):.0f}s ago")
+    return [ok("leader", f"{leader.holder}, renewed {max(0.0, seconds):.0f}s ago")]
 
 
-async def check_deployment(session: Session, *, namespace: str) -> Finding:
+async def check_deployment(session: Session, *, namespace: str) -> list[Finding]:
     """Its replicas are ready, and of which version they are."""
     try:
         found = await session.api.get(_DEPLOYMENTS, name="nicplug-operator", namespace=namespace)
     except Gone:
         remedy = f"{_INSTALL}, unless the operator is run by hand"
-        return warning("operator", f"there is no Deployment {namespace}/nicplug-operator", remedy)
+        return [warning("operator", f"there is no Deployment {namespace}/nicplug-operator", remedy)]
     except Denied as error:
-        return unknown("operator", str(error))
+        return [unknown("operator", str(error))]
     status, spec = mapping(found.get("status")), mapping(found.get("spec"))
     wanted, ready = spec.get("replicas"), status.get("readyReplicas") or 0
     pod = mapping(mapping(spec.get("template")).get("spec"))
@@ -70,37 +69,37 @@ async def check_deployment(session: Session, *, namespace: str) -> Finding:
     told = f"{ready} of {wanted} replicas are ready ({images})"
     if not ready:
         remedy = f"kubectl -n {namespace} describe deploy/nicplug-operator"
-        return problem("operator", told, remedy)
+        return [problem("operator", told, remedy)]
     if ready == 1:
-        return warning("operator", told, "With two replicas one stands by: nothing waits for a restart.")
-    return ok("operator", told)
+        return [warning("operator", told, "With two replicas one stands by: nothing waits for a restart.")]
+    return [ok("operator", told)]
 
 
-async def check_rivals(session: Session, *, namespace: str) -> Iterator[Finding]:
+async def check_rivals(session: Session, *, namespace: str) -> list[Finding]:
     """KubeVirt's own virt-controller acts on the same objects."""
     try:
         lease = await session.api.get(LEASES, name="virt-controller", namespace=namespace)
     except ApiError:
-        return iter(())
+        return []
     renewed = parse_time(mapping(lease.get("spec")).get("renewTime"))
     if renewed is None or now() - renewed > timedelta(minutes=1):
-        return iter(())
+        return []
     remedy = "Remove one of the two: both act on the same objects."
-    return iter([problem("rivals", f"KubeVirt's virt-controller works in namespace {namespace}", remedy)])
+    return [problem("rivals", f"KubeVirt's virt-controller works in namespace {namespace}", remedy)]
 
 
-async def check_fences(session: Session) -> Finding:
+async def check_fences(session: Session) -> list[Finding]:
     """The policies that keep tenants from forging launcher pods."""
     try:
         found = await session.api.list(_POLICIES)
     except Denied as error:
-        return unknown("fences", str(error))
+        return [unknown("fences", str(error))]
     except Gone:
-        return warning("fences", "this API server has no ValidatingAdmissionPolicies", "Kubernetes 1.30 has them.")
+        return [warning("fences", "this API server has no ValidatingAdmissionPolicies", "Kubernetes 1.30 has them.")]
     names = {text(mapping(item.get("metadata")).get("name")) for item in objects(found.get("items"))}
     if missing := [name for name in _FENCES if name not in names]:
-        return warning("fences", f"missing: {', '.join(missing)}", f"{_INSTALL} (docs/security.md)")
-    return ok("fences", f"{len(_FENCES)} admission policies fence launcher pods")
+        return [warning("fences", f"missing: {', '.join(missing)}", f"{_INSTALL} (docs/security.md)")]
+    return [ok("fences", f"{len(_FENCES)} admission policies fence launcher pods")]
 
 
 async def check_api(session: Session) -> list[Finding]:
@@ -143,14 +142,15 @@ def check_certificate(api_service: Mapping[str, Any], *, at: datetime) -> Findin
     return ok("certificate", told)
 
 
-async def all_processes(session: Session, *, namespace: str, kubevirt_namespace: str) -> list[Finding]:
-    """Every check of this module."""
-    server, leader, deployment, fences, api, rivals = await asyncio.gather(
-        check_server(session),
-        check_leader(session, namespace=namespace),
-        check_deployment(session, namespace=namespace),
-        check_fences(session),
-        check_api(session),
-        check_rivals(session, namespace=kubevirt_namespace),
-    )
-    return [server, leader, deployment, *rivals, fences, *api]
+def all_processes(
+    session: Session, *, namespace: str, kubevirt_namespace: str
+) -> list[tuple[str, Coroutine[Any, Any, list[Finding]]]]:
+    """Every check of this module, with its name."""
+    return [
+        ("versions", check_server(session)),
+        ("leader", check_leader(session, namespace=namespace)),
+        ("operator", check_deployment(session, namespace=namespace)),
+        ("rivals", check_rivals(session, namespace=kubevirt_namespace)),
+        ("fences", check_fences(session)),
+        ("api", check_api(session)),
+    ]
