@@ -1,10 +1,19 @@
 """How commands fail: a sentence on stderr, a remedy, and an exit code by cause. Never a traceback."""
 
+import re
 import sys
 from enum import IntEnum
 from typing import IO, Any
 
 import click
+
+# What a terminal would act on: C0 but tab and newline, DEL, and C1. Bidirectional overrides reorder a line.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Text that others wrote, for a terminal: whoever may write an event or a name must not move the cursor."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class Exit(IntEnum):
@@ -43,6 +52,6 @@ class CommandError(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it to stderr."""
         out = file if file is not None else sys.stderr
-        click.echo(f"Error: {self.message}", file=out)
+        click.echo(f"Error: {printable(self.message)}", file=out)
         if self.remedy:
             click.echo(f"  {self.remedy}", file=out)

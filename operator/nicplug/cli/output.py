@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from nicplug.cli.exits import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -60,10 +62,10 @@ def write(document: Document, output: str) -> None:
             import yaml
 
             content = {"apiVersion": API_VERSION, **document.to_json()}
-            click.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), nl=False)
+            click.echo(yaml.safe_dump(content, sort_keys=False), nl=False)
         case "name":
             for name in document.names():
-                click.echo(name)
+                click.echo(printable(name))
         case _:
             document.show(console())
 
@@ -86,7 +88,7 @@ def print_table(out: "Console", headings: Sequence[str], rows: Sequence[Sequence
     """A table as kubectl's: three spaces between columns, none at the end of a line; the terminal wraps it."""
     from rich.text import Text
 
-    cells = [list(headings), *([cell or "-" for cell in row] for row in rows)]
+    cells = [list(headings), *([printable(cell).replace("\n", " ") or "-" for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     for number, row in enumerate(cells):
         text = Text(style="" if number else "bold")
@@ -101,7 +103,7 @@ def line(out: "Console", text: str, style: str = "") -> None:
     """One line, whose text is no markup."""
     from rich.text import Text
 
-    out.print(Text(text, style=style), soft_wrap=True)
+    out.print(Text(printable(text), style=style), soft_wrap=True)
 
 
 def age(since: datetime | None, *, now: datetime) -> str:

@@ -11,7 +11,7 @@ import click
 
 from nicplug.cli.completion import complete_machine, complete_network, complete_nic
 from nicplug.cli.connection import Session, on_cluster
-from nicplug.cli.exits import CommandError
+from nicplug.cli.exits import CommandError, printable
 
 _NETWORK = "network-attachment-definition-name"
 
@@ -22,7 +22,7 @@ class VirtctlError(CommandError):
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it to stderr."""
         out = file if file is not None else sys.stderr
-        click.echo(self.message, file=out)
+        click.echo(printable(self.message), file=out)
         if self.remedy:
             click.echo(self.remedy, file=out)
 

@@ -10,7 +10,7 @@ import click
 from nicplug.cli.completion import complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.durations import Duration
-from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.exits import CommandError, Exit, printable
 from nicplug.cli.status import moments
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def wait_for(
             fresh = changed.describe(now=now())
             if not quiet:
                 for told in moments(described, fresh, now=now()):
-                    click.echo(told, err=True)
+                    click.echo(printable(told), err=True)
             described = fresh
             if _is_reached(described, names, goal):
                 return

@@ -132,14 +132,14 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     """
     if changed is not None and (unread := _unread(evidence, changed)):
         raise ValueError(f"the evidence was read without {', '.join(map(str, unread))}")
-    before = _foresee(evidence, now=now)
+    before, known = _foresee(evidence, now=now), _named(evidence)
     if changed is not None:
         kind = CachedKind.VM if changed.get("kind") == CachedKind.VM.value else CachedKind.VMI
         evidence.put(kind, _next_generation(changed))
     _let_vm_act(evidence, now=now)
     after = _foresee(evidence, now=now)
     later = _foresee_deadline(evidence, after, now=now)
-    told = _render(evidence, before=before, after=after, later=later, now=now)
+    told = _render(evidence, before=before, after=after, later=later, known=known, now=now)
     return (
         told if changed is not None else replace(told, nics=tuple(replace(nic, is_affected=True) for nic in told.nics))
     )
@@ -160,6 +160,12 @@ def _next_generation(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _gatherer(evidence: Evidence) -> Gatherer:
     return Gatherer(evidence.caches, Memory(clock=evidence.clock), AT_ONCE)
+
+
+def _named(evidence: Evidence) -> frozenset[str]:
+    """The NICs that VM and VMI name before anything is changed."""
+    owners = (evidence.parsed_vm, evidence.parsed_vmi)
+    return frozenset(item.name for owner in owners if owner is not None for item in owner.interfaces)
 
 
 def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
@@ -198,7 +204,13 @@ def _foresee_deadline(evidence: Evidence, after: Foreseen, *, now: datetime) -> 
 
 
 def _render(
-    evidence: Evidence, *, before: Foreseen, after: Foreseen, later: tuple[datetime, Foreseen] | None, now: datetime
+    evidence: Evidence,
+    *,
+    before: Foreseen,
+    after: Foreseen,
+    later: tuple[datetime, Foreseen] | None,
+    known: frozenset[str],
+    now: datetime,
 ) -> VmForecast:
     vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
     key = vm.key if vm is not None else VmiKey(evidence.target.namespace, evidence.target.name)
@@ -206,7 +218,11 @@ def _render(
     vm_view = _gatherer(evidence).vm_view(vm.key) if vm is not None else None
     policy = view.policy if view is not None else vm_view.policy if vm_view is not None else HotplugPolicy()
     is_running = vmi is not None and vmi.phase is VmiPhase.RUNNING
-    nics = tuple(_running_nics(evidence, before, after, later, now=now)) if is_running else tuple(_at_start(evidence))
+    nics = (
+        tuple(_running_nics(evidence, before, after, later, now=now))
+        if is_running
+        else tuple(_at_start(evidence, before=known))
+    )
     return VmForecast(
         kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
         key=key,
@@ -282,7 +298,7 @@ def _networks(evidence: Evidence) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _at_start(evidence: Evidence) -> Iterable[NicForecast]:
+def _at_start(evidence: Evidence, *, before: frozenset[str]) -> Iterable[NicForecast]:
     """The NICs that the next guest is born with, or that keep it from starting: of the template, or of the VMI."""
     owner: VirtualMachine | VirtualMachineInstance | None = evidence.parsed_vm or evidence.parsed_vmi
     if owner is None:
@@ -304,6 +320,7 @@ def _at_start(evidence: Evidence) -> Iterable[NicForecast]:
             phase=str(OperationPhase.BLOCKED if flaw is not None else OperationPhase.PENDING),
             reason=str(flaw.reason) if flaw is not None else "GuestNotRunning",
             message=flaw.message if flaw is not None else "the guest does not run; it starts with this NIC",
+            is_affected=interface.name not in before,
         )
 
 

@@ -12,7 +12,7 @@ from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, ro
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration
 from nicplug.model.networks import Interface, Network, first_by_name
-from nicplug.model.operations import InterfaceOperation, OperationPhase, parse_operations
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, parse_operations
 from nicplug.model.pci_topology import takes_slot
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
@@ -177,6 +177,8 @@ def _row(
     in_guest = has_source(reported, DOMAIN)
     has_slot = interface is not None and takes_slot(interface)
     slot = "used" if in_guest else "reserved" if has_source(reported, MULTUS_STATUS) else ""
+    is_leaving = interface is not None and interface.is_absent
+    is_unseen = is_running and not in_guest and not is_leaving
     known = NicRow(
         name=name,
         network=_network(network, namespace=namespace),
@@ -187,7 +189,8 @@ def _row(
         mac_address=text(mapping(reported).get("mac")),
         ip_address=text(mapping(reported).get("ipAddress")),
         reason="" if in_guest or is_running else str(Reason.GUEST_NOT_RUNNING),
-        message="no operator has seen the request yet" if is_running and not in_guest else "",
+        message="no operator has seen the request yet" if is_unseen else "",
+        operation=str(OperationType.UNPLUG) if is_leaving else "",
     )
     if record is None:
         return known

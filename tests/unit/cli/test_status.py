@@ -120,3 +120,16 @@ def test_a_nic_that_nobody_has_seen_says_so() -> None:
     found = described(vmi(primary(), nic("blue")))
     assert found.nics[1].message == "no operator has seen the request yet"
     assert found.nics[1].reason == ""
+
+
+def test_what_others_wrote_moves_no_cursor(nicplug: CommandLine, served: PlayedServer) -> None:
+    """An event, a message or a name is written by whoever may write the object."""
+    evil = operation("blue", phase="Blocked", path="None", reason="R", message="\x1b[2Jgone\x9b31m \u202eevil")
+    raw = vmi(primary(), nic("blue"), operations=[evil], rows=[row("\x1b]0;title\x07", "domain", pod_interface="x")])
+    served.answers[f"{BASE}/virtualmachineinstances/vmi-fedora"] = (200, raw)
+    for output_ in ("table", "name", "json", "yaml"):
+        done = nicplug("status", "vmi-fedora", "-o", output_)
+        assert done.exit_code == 0
+        assert not set("\x1b\x07\x9b\u202e") & set(done.stdout)
+    served.answers[f"{BASE}/virtualmachineinstances/vmi-fedora"] = refusal(403, "Forbidden", "no\x1b[2J cannot")
+    assert "\x1b" not in nicplug("status", "vmi-fedora").stderr
