@@ -1,5 +1,6 @@
 """The commands on a real API server, with the operator beside them: what a person types, and what is said."""
 
+import copy
 import json
 from typing import Any
 
@@ -54,7 +55,8 @@ def test_a_manifest_is_planned_by_a_server_side_dry_run(user: User) -> None:
     user.until_ready("a", "red")
     stored = user.get(VM, "a")
     assert stored is not None
-    manifest = {key: stored[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": {"name": "a"}}
+    manifest = {key: copy.deepcopy(stored[key]) for key in ("apiVersion", "kind", "spec")}
+    manifest["metadata"] = {"name": "a"}
     plug("blue")(manifest)
     planned = document(nicplug(user, "plan", "-f", "-", "-o", "json", stdin=yaml.safe_dump(manifest)))
     assert [(nic["name"], nic["outcome"]) for nic in planned["nics"]] == [("blue", "InPlace")]
