@@ -7,8 +7,9 @@ as they stand.
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from nicplug_sandbox import kubectl
 from nicplug_sandbox.errors import SandboxError
@@ -33,16 +34,25 @@ def write_shims(directory: Path, *, kubeconfig: Path) -> Path:
         executable = kubectl.executable()
     except SandboxError:
         return folder
-    cache = f"--cache-dir={directory / 'kubectl'}"
-    _write(folder / "kubectl", command=[str(executable), cache], kubeconfig=kubeconfig, source="")
+    # By a variable: kubectl takes no option before the name of a plugin.
+    cache = {"KUBECACHEDIR": str(directory / "kubectl")}
+    _write(folder / "kubectl", command=[str(executable)], kubeconfig=kubeconfig, source="", variables=cache)
     return folder
 
 
-def _write(path: Path, *, command: Sequence[str], kubeconfig: Path, source: str) -> None:
+def _write(
+    path: Path,
+    *,
+    command: Sequence[str],
+    kubeconfig: Path,
+    source: str,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     lines = [
         "#!/bin/sh",
         f'KUBECONFIG="${{KUBECONFIG:-{kubeconfig}}}"',
         "export KUBECONFIG",
+        *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
     ]
     if source:
         lines += [f'PYTHONPATH="{source}${{PYTHONPATH:+:$PYTHONPATH}}"', "export PYTHONPATH"]

@@ -37,5 +37,10 @@ def test_a_kubeconfig_of_the_user_wins(folder: Path, tmp_path: Path) -> None:
     assert f"no kubeconfig at {tmp_path / 'mine'}" in done.stderr
 
 
+def test_kubectl_has_nicplug_as_a_plugin(folder: Path) -> None:
+    done = run(folder / "kubectl", "nic", "--version", PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
+    assert done.stdout == f"nicplug, version {__version__}\n", done.stderr
+
+
 def test_kubectl_is_there_for_the_guides_lines(folder: Path) -> None:
     assert "clientVersion" in run(folder / "kubectl", "version", "--client", "-o", "json").stdout
