@@ -125,7 +125,7 @@ async def follow(session: Session, machine: Machine) -> AsyncGenerator[Machine, 
 async def _watch(
     session: Session, resource: Resource, name: str, version: str, queue: "asyncio.Queue[tuple[Resource, str, Json]]"
 ) -> None:
-    """Changes of one object; reads it anew whenever the watch cannot go on."""
+    """Changes of one object; reads it again when the watch cannot go on."""
     selector = f"metadata.name={name}"
     while True:
         try:

@@ -110,7 +110,7 @@ def _nic_facts(nic: NicForecast) -> Iterator[tuple[str, str]]:
 
 
 def _shared_evidence(nics: Sequence[NicForecast]) -> PathEvidence | None:
-    """What is the same for all NICs is told once; None where it is not."""
+    """The evidence, when it is the same for all NICs and is shown once; None when it differs."""
     found = [nic.evidence for nic in nics if nic.evidence is not None]
     told = {tuple(_evidence_facts(item)) for item in found}
     return found[0] if len(told) == 1 else None

@@ -1,6 +1,6 @@
 """The story of one NIC: what happened, who waits for whom, what to do, what comes next. Pure.
 
-Events are claims of whoever may write events: they are quoted with their source, and nothing is concluded from them.
+Anyone with the right to write events can forge one: they are quoted with their source, and decide nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

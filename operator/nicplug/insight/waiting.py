@@ -1,4 +1,4 @@
-"""Who has the next move for a reason: whoever asks why a NIC is not there wants to know whom to ask."""
+"""Who has the next move, by reason: a person who asks why a NIC is not there wants to know whom to ask."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -20,7 +20,7 @@ class Mover(StrEnum):
     TIME = "the end of a back-off"
     OWNER = "the VM's owner"
     ADMIN = "the cluster admin"
-    INTRUDER = "whoever changes what nicplug writes"
+    INTRUDER = "the party that changes what nicplug writes"
 
 
 _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {

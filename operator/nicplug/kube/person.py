@@ -18,9 +18,12 @@ SUBRESOURCES = "/apis/subresources.kubevirt.io/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonalConnection:
-    """Attributes:
-    api: sends requests as that person.
-    context: of the kubeconfig; its namespace counts where a command is given none.
+    """One cluster, as a person at a terminal sees it.
+
+    Attributes:
+        api: sends requests as that person.
+        context: of the kubeconfig; its namespace counts where a command is given none.
+        server: URL of the API server.
     """
 
     api: AioApi
