@@ -1,13 +1,12 @@
 """Write the documents that are generated from the code: `make docs`. A test fails while they differ.
 
-Knows only the source text: nothing of the operator is imported or run.
+The reasons come from the source text of the enum, the commands from the command line itself.
 """
 
-import ast
-import itertools
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+
+from nicplug.insight.remedies import documented
 
 ROOT = Path(__file__).parents[1]
 REASONS = ROOT / "operator" / "nicplug" / "plan" / "reasons.py"
@@ -25,35 +24,6 @@ is not ready), of `Failure` and `Synchronized`, or of an event. The message besi
 | reason | meaning | what to do |
 |---|---|---|
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Documented:
-    """One reason as its docstring has it: the first paragraph is the meaning, the rest the remedy."""
-
-    reason: str
-    meaning: str
-    remedy: str
-
-
-def documented(source: str) -> list[Documented]:
-    """Every reason of the enum, in its order.
-
-    Raises:
-        ValueError: a reason has no docstring, or one without a remedy.
-    """
-    body = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)).body
-    found = []
-    for assignment, following in itertools.pairwise([*body, ast.Pass()]):
-        if isinstance(assignment, ast.Assign):
-            text = following.value if isinstance(following, ast.Expr) else None
-            docstring = ast.literal_eval(text) if text is not None else ""
-            meaning, _, remedy = (" ".join(part.split()) for part in docstring.partition("\n\n"))
-            reason = ast.literal_eval(assignment.value)
-            if not meaning or not remedy:
-                raise ValueError(f"{reason}: the docstring needs a meaning, a blank line, and what to do")
-            found.append(Documented(reason=reason, meaning=meaning, remedy=remedy))
-    return found
 
 
 def reasons_page(source: str) -> str:

@@ -19,6 +19,8 @@ from nicplug_sandbox.build import resolve as build_programs
 from nicplug_sandbox.cache import default_sandbox_directory
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.shims import BIN
+from nicplug_sandbox.whereabouts import Whereabouts, all_sandboxes
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -68,16 +70,23 @@ def sandbox() -> None:
     default=None,
     help="Use this cluster instead of an own control plane; `down` leaves it as it is.",
 )
+@click.option("--operator", "with_operator", is_flag=True, help="Run the operator in it too, as its ServiceAccount.")
 @_explained
-def up(*, directory: Path | None, nodes: int | None, existing: Path | None) -> None:
+def up(*, directory: Path | None, nodes: int | None, existing: Path | None, with_operator: bool) -> None:
     """Start the sandbox; what already runs is kept.
 
-    A control plane of which a program has died is made anew, without its objects.
+    A control plane of which a program has died is made anew, without its objects; an operator that has died is started
+    again. The folder on the PATH has virtctl, nicplug and kubectl, which talk to this sandbox.
     """
     status = lifecycle.up(
-        directory=directory or default_sandbox_directory(), nodes=nodes, existing=existing, progress=_say
+        directory=directory or default_sandbox_directory(),
+        nodes=nodes,
+        existing=existing,
+        progress=_say,
+        with_operator=with_operator,
     )
     click.echo(f"export KUBECONFIG={status.kubeconfig}")
+    click.echo(f"export PATH={status.directory / BIN}:$PATH")
 
 
 @sandbox.command()
@@ -95,12 +104,18 @@ def down(*, directory: Path | None) -> None:
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @_explained
 def status(*, directory: Path | None, output: str) -> None:
-    """Show what runs, where, and whether it serves. Exit code 1 when something that should run does not."""
+    """Show what runs, where, and whether it serves; without --directory, all sandboxes of this user too.
+
+    Exit code 1 when something that should run in this one does not.
+    """
     found = controlplane.status(directory=directory or default_sandbox_directory())
+    others = [item for item in all_sandboxes() if item.directory != found.directory] if directory is None else []
     if output == "json":
-        click.echo(json.dumps(asdict(found), default=str, indent=2))
+        content = asdict(found) | ({"others": [asdict(item) for item in others]} if directory is None else {})
+        click.echo(json.dumps(content, default=str, indent=2))
     else:
         _print(found)
+        _print_others(others)
     if found.running and not found.is_healthy:
         sys.exit(1)
 
@@ -165,6 +180,18 @@ def _print(found: SandboxStatus) -> None:
         table.add_row(process.name, str(process.pid), running, memory, str(log))
     console.print()
     console.print(table)
+
+
+def _print_others(others: list[Whereabouts]) -> None:
+    if not others:
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    console.print("\nOther sandboxes of yours; end one with `nicplug sandbox down --directory DIRECTORY`:")
+    for item in others:
+        age = f", up {_age(time.time() - item.started_at)}" if item.started_at else ""
+        dead = f", dead: {', '.join(item.dead)} (`up --directory` starts them again)" if item.dead else ""
+        lost = "" if item.is_recorded else ", its state is gone"
+        console.print(f"{item.directory}  {item.running} programs run{age}{dead}{lost}", markup=False)
 
 
 def _age(seconds: float) -> str:

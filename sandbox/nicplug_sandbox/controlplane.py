@@ -231,6 +231,7 @@ def _remove_data(directory: Path, *, keep_logs: bool = False) -> None:
         "operator.kubeconfig",
         "api.kubeconfig",
         "kubectl",
+        "bin",
         programs.ETCD_SOCKET,
         programs.ETCD_PEER_SOCKET,
     ]

@@ -9,24 +9,17 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from nicplug_sandbox import controlplane, lifecycle, state
-from nicplug_sandbox.api_process import add_api
+from nicplug_sandbox import controlplane, lifecycle
 from nicplug_sandbox.build import resolve
 from nicplug_sandbox.cache import cache_directory
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.kubectl import Kubectl
-from nicplug_sandbox.operator_process import (
-    OperatorProcess,
-    install_operator,
-    service_account_kubeconfig,
-    start_operator,
-    wait_until_leading,
-)
-from nicplug_sandbox.processes import RecordedProcess
+from nicplug_sandbox.operator_process import OperatorProcess
 from nicplug_sandbox.screen import Screen
+from nicplug_sandbox.shims import BIN
 from nicplug_sandbox.story.scene import EXAMPLES
 from nicplug_sandbox.story.tell import Figures, tell
 
@@ -116,8 +109,7 @@ def _build_stage(directory: Path, *, screen: Screen, existing: Path | None) -> S
         step.detail = f"as its ServiceAccount; /metrics on port {operator.port}"
     if existing is None:  # another cluster's API server does not reach this host
         with screen.step("its API for virtctl") as step:
-            api = add_api(directory=directory, admin=found.kubeconfig)
-            _record(directory, api.process)
+            lifecycle.ensure_api(directory, admin=found.kubeconfig, progress=step.tell)
             step.detail = "subresources.kubevirt.io, through the API server"
     audit_log = None if existing else directory / "audit.log"
     return Stage(
@@ -128,19 +120,11 @@ def _build_stage(directory: Path, *, screen: Screen, existing: Path | None) -> S
 
 
 def _start_operator(directory: Path, *, admin: Path) -> OperatorProcess:
-    """Start it and record it beside the sandbox's other programs, so that `down` ends it too."""
-    install_operator(kubeconfig=admin)
-    account = service_account_kubeconfig(admin=admin, path=directory / "operator.kubeconfig")
-    operator = start_operator(directory=directory, kubeconfig=account)
-    _record(directory, operator.process)
-    wait_until_leading(operator)
+    """Start it, recorded beside the sandbox's other programs, so that `down` ends it and `up` starts it again."""
+    operator = lifecycle.ensure_operator(directory, admin=admin, progress=lambda _: None)
+    if operator is None:
+        raise SandboxError(f"the sandbox in {directory} was ended meanwhile", remedy="Start the demo again.")
     return operator
-
-
-def _record(directory: Path, process: RecordedProcess) -> None:
-    with state.locked(directory):
-        if known := state.load(directory):
-            state.save(directory, replace(known, processes=(*known.processes, process)))
 
 
 def _end(directory: Path) -> None:
@@ -183,6 +167,8 @@ def _figures(figures: Figures, *, seconds: float) -> list[tuple[str, str]]:
 def _tell_how_to_go_on(screen: Screen, stage: Stage) -> None:
     screen.section("It still runs: go on by hand")
     screen.command(f"export KUBECONFIG={for_people(stage.admin.kubeconfig)}")
+    screen.command(f"export PATH={for_people(stage.directory / BIN)}:$PATH")
+    screen.command("nicplug status vm-fedora")
     screen.command(f"bin/nicplug sandbox status --directory {for_people(stage.directory)}")
     screen.remark("and when you have seen enough:")
     screen.command(f"bin/nicplug sandbox down --directory {for_people(stage.directory)}")

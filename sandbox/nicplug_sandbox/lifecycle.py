@@ -9,18 +9,29 @@ from dataclasses import replace
 from pathlib import Path
 
 from nicplug_sandbox import controlplane, kubeconfig, processes, state
+from nicplug_sandbox.api_process import API, add_api
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.guests import SOCKET
+from nicplug_sandbox.operator_process import (
+    OperatorProcess,
+    install_operator,
+    service_account_kubeconfig,
+    start_operator,
+    wait_until_leading,
+)
 from nicplug_sandbox.processes import RecordedProcess
+from nicplug_sandbox.shims import write_shims
 from nicplug_sandbox.state import State
+from nicplug_sandbox.whereabouts import running_in
 
 MANIFESTS = Path(__file__).parent / "manifests"
 SOURCE_ROOT = Path(__file__).parents[1]
 # The CRDs are the project's, not the sandbox's; a wheel without a checkout has none.
 DEFINITIONS = Path(__file__).parents[2] / "crds"
 SIMULATOR = "node-simulator"
+OPERATOR = "operator"
 DEFAULT_NODES = 3
 SIMULATOR_READY_SECONDS = 30.0
 POLL_SECONDS = 0.02
@@ -28,20 +39,26 @@ POLL_SECONDS = 0.02
 Say = Callable[[str], None]
 
 
-def up(*, directory: Path, nodes: int | None, existing: Path | None, progress: Say) -> SandboxStatus:
+def up(
+    *, directory: Path, nodes: int | None, existing: Path | None, progress: Say, with_operator: bool = False
+) -> SandboxStatus:
     """Bring everything up that is not up yet; what already runs as asked is left alone.
+
+    An operator that was started here, or its API, and does not live any more, is started again.
 
     Args:
         directory: where the sandbox lives.
         nodes: how many nodes to simulate, 0 for none; None: as many as before, at first three.
         existing: kubeconfig of a cluster to use instead of a control plane of our own.
         progress: gets one line per step.
+        with_operator: run an operator and its API in it too.
 
     Raises:
         SandboxError: with the remedy.
     """
     directory = directory.resolve()
     started = time.monotonic()
+    had_operator = (known := state.load(directory)) is not None and known.process(OPERATOR) is not None
     _refuse_other_cluster(directory, existing=existing)
     if existing is None:
         plane = controlplane.start(directory=directory, progress=progress, manifests=_manifests())
@@ -53,6 +70,11 @@ def up(*, directory: Path, nodes: int | None, existing: Path | None, progress: S
         progress(f"using the cluster at {kubeconfig.server_of(config)}; added {', '.join(applied) or 'nothing'}")
     with state.locked(directory):
         _simulate(directory, config=config, nodes=nodes, progress=progress)
+    if with_operator or had_operator:
+        ensure_operator(directory, admin=config, progress=progress)
+        if existing is None:  # another cluster's API server does not reach this host
+            ensure_api(directory, admin=config, progress=progress)
+    write_shims(directory, kubeconfig=config)
     progress(f"ready in {time.monotonic() - started:.1f} s")
     return controlplane.status(directory=directory)
 
@@ -65,7 +87,51 @@ def down(*, directory: Path) -> bool:
     """
     existed = directory.is_dir() and state.load(directory.resolve()) is not None
     controlplane.stop(directory=directory)
-    return existed
+    # Whoever has deleted the directory, or its state, has ended nothing by that.
+    lost = running_in(directory)
+    processes.end(lost, grace_seconds=0)
+    return existed or bool(lost)
+
+
+def ensure_operator(directory: Path, *, admin: Path, progress: Say) -> OperatorProcess | None:
+    """Start an operator with the rights of its ServiceAccount, unless one lives; it is recorded for `down`.
+
+    Returns:
+        The one that was started; None when one lives, or nothing is up here.
+
+    Raises:
+        SandboxError: with the tail of its log.
+    """
+    with state.locked(directory):
+        known = state.load(directory)
+        running = known.process(OPERATOR) if known is not None else None
+        if known is None or (running is not None and processes.is_alive(running)):
+            return None
+        progress("starting the operator" if running is None else "the operator has died; starting it again")
+        install_operator(kubeconfig=admin)
+        account = service_account_kubeconfig(admin=admin, path=directory / "operator.kubeconfig")
+        operator = start_operator(directory=directory, kubeconfig=account, name=OPERATOR)
+        others = tuple(process for process in known.processes if process.name != OPERATOR)
+        state.save(directory, replace(known, processes=(*others, operator.process)))
+    wait_until_leading(operator)
+    return operator
+
+
+def ensure_api(directory: Path, *, admin: Path, progress: Say) -> None:
+    """The same for `nicplug api`, which the API server hands requests of subresources on to.
+
+    Raises:
+        SandboxError: with the tail of its log.
+    """
+    with state.locked(directory):
+        known = state.load(directory)
+        running = known.process(API) if known is not None else None
+        if known is None or (running is not None and processes.is_alive(running)):
+            return
+        progress("starting nicplug api" if running is None else "nicplug api has died; starting it again")
+        api = add_api(directory=directory, admin=admin)
+        others = tuple(process for process in known.processes if process.name != API)
+        state.save(directory, replace(known, processes=(*others, api.process)))
 
 
 def _refuse_other_cluster(directory: Path, *, existing: Path | None) -> None:

@@ -23,6 +23,7 @@ START_TIME_TOLERANCE_SECONDS = 0.5
 
 # The shell ends at once, so the program belongs to init: no zombie stays with a long-lived caller such
 # as pytest. `$!` is the program's own pid, because the shell replaces its fork by the program.
+LOG_VARIABLE = "SANDBOX_LOG"
 DETACH = '"$@" >>"$SANDBOX_LOG" 2>&1 </dev/null & echo $!'
 
 
@@ -46,7 +47,7 @@ def spawn(
         SandboxError: the program cannot be executed or ended within moments of its start.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, **(variables or {}), "SANDBOX_LOG": str(log)}
+    environment = {**os.environ, **(variables or {}), LOG_VARIABLE: str(log)}
     shell = subprocess.run(
         ["/bin/sh", "-c", DETACH, "sh", *argv],
         cwd=cwd,

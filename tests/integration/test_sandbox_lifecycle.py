@@ -1,6 +1,8 @@
 """Sandboxes begin, live side by side, crash and end; each test has one of its own."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from nicplug_sandbox.cli import sandbox
 from nicplug_sandbox.controlplane import CONTROL_PLANE, ControlPlane
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.processes import RecordedProcess
+
+EXPORTS = "export KUBECONFIG={0}/kubeconfig\nexport PATH={0}/bin:$PATH\n"
 
 
 @pytest.fixture
@@ -146,7 +150,7 @@ def ready_nodes(kubectl: Kubectl) -> list[str]:
 
 def test_up_again_after_the_simulator_died_and_down(directory: Path) -> None:
     where = f"--directory={directory}"
-    assert run("up", "--nodes=2", where) == f"export KUBECONFIG={directory}/kubeconfig\n"
+    assert run("up", "--nodes=2", where) == EXPORTS.format(directory)
     kubectl = Kubectl(kubeconfig=directory / "kubeconfig")
     assert len(until(lambda: ready_nodes(kubectl))) == 2
     gates = kubectl.get("kubevirt", "kubevirt", "--namespace=kubevirt")["spec"]["configuration"]
@@ -170,6 +174,28 @@ def test_up_again_after_the_simulator_died_and_down(directory: Path) -> None:
     run("down", where)
     assert not left_in(directory)
     run("down", where)
+
+
+def test_an_operator_that_died_is_started_again_by_up(directory: Path) -> None:
+    where = f"--directory={directory}"
+    run("up", "--nodes=1", "--operator", where)
+    operator = recorded(directory, "operator")
+    run("up", where)
+    assert recorded(directory, "operator") == operator, "what lives is left alone"
+    processes.end([operator], grace_seconds=0)
+    run("up", where)
+    assert processes.is_alive(recorded(directory, "operator"))
+    assert recorded(directory, "operator").pid != operator.pid
+
+    virtctl = [str(directory / "bin" / "virtctl")]
+    status = subprocess.run([*virtctl, "doctor", "-o", "name"], capture_output=True, text=True, check=False)
+    assert {"leader=ok", "crds=ok", "rbac=ok"} <= set(status.stdout.split()), status.stdout + status.stderr
+    wrong = subprocess.run([*virtctl, "addinterface"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 1
+    assert "accepts 1 arg(s), received 0" in wrong.stderr
+    shutil.rmtree(directory)
+    run("down", where)
+    assert not left_in(directory), "nobody loses a sandbox by deleting its directory"
 
 
 def test_a_foreign_cluster_gets_what_it_lacks_and_stays_when_we_go(directory: Path, tmp_path: Path) -> None:

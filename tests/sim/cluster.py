@@ -302,6 +302,7 @@ class Cluster:
         about = {"kind": "Pod", **{key: pod["metadata"][key] for key in ("namespace", "name", "uid")}}
         self.say(f"event: {message}")
         event = {"metadata": metadata, "involvedObject": about, "reason": reason, "message": message}
+        event["eventTime"] = self.now.isoformat()
         self.history.append((EVENTS, "ADDED", event))
 
 

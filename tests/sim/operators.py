@@ -273,7 +273,9 @@ class Operator:
                 self._look_at(self._caches.observe(kind, body))
         relist(self._caches.attachments, self.cluster.all(NADS))
         relist(self._caches.nodes, self.cluster.all(NODES))
-        relist(self._daemon_sets, self.cluster.all(DAEMON_SETS))
+        for daemon_sets in self._caches.controllers.namespaces().values():
+            # Of one namespace that was never listed, no absence of a controller would be known.
+            relist(daemon_sets, self.cluster.all(DAEMON_SETS))
         self._list_controller_pods()
 
     @property

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools.reference import documented
 
 import nicplug
+from nicplug.insight.remedies import documented
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES
 from nicplug.plan.reasons import Reason
 
@@ -209,9 +209,9 @@ def test_picture_loads_nothing() -> None:
 
 def test_reasons_page_is_as_the_code_has_it() -> None:
     """`make docs` writes it; a reason without a meaning and a remedy cannot be written."""
-    done = subprocess.run(
-        [sys.executable, "tools/reference.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("operator", "sandbox"))
+    command, environment = [sys.executable, "tools/reference.py", "--check"], {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     page = (ROOT / "docs" / "reasons.md").read_text()
     assert [reason for reason in Reason if f"\n| `{reason}` | " not in page] == []

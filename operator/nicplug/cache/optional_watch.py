@@ -106,6 +106,22 @@ class OptionalWatch:
                 log.debug("optional watch broke", kind=self.resource.kind, error=str(error))
             await asyncio.sleep(pause)
 
+    async def read(self) -> Absence | None:
+        """Hand over what exists now, and follow nothing: for those who ask a single question.
+
+        Raises:
+            ApiError: any other reason than that the kind is not served or must not be read.
+        """
+        try:
+            await self._list()
+        except Gone:
+            self.sink.lose(absence := Absence.NOT_SERVED)
+            return absence
+        except Denied:
+            self.sink.lose(absence := Absence.DENIED)
+            return absence
+        return None
+
     async def _list(self) -> None:
         """Hand over what exists when it is known as a whole: a LIST that breaks off loses nothing."""
         kept: list[Any] = []

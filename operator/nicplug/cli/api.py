@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from nicplug.cli.imports import leave_out_rich
 from nicplug.cli.problems import setting_problems
+from nicplug.cli.settings_help import ApiCommand
 
 
-@click.command()
+@click.command(cls=ApiCommand)
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="File to use; in a pod: the service account.")
 @click.option("--namespace", help="Where the Service and the certificate's Secret lie.")
 @click.option("--kubevirt-namespace", help="Where the KubeVirt CR lies; any other one has no effect.")

@@ -11,8 +11,20 @@ from pydantic import ValidationError
 
 from nicplug import __version__
 from nicplug.cli.api import api
+from nicplug.cli.change import add, remove
+from nicplug.cli.completion import completion
+from nicplug.cli.doctor.command import doctor
 from nicplug.cli.imports import leave_out_rich
+from nicplug.cli.migrations import migrations
+from nicplug.cli.plan import plan
+from nicplug.cli.power import migrate, restart, start, stop
 from nicplug.cli.problems import setting_problems
+from nicplug.cli.settings_help import RunCommand
+from nicplug.cli.status import status
+from nicplug.cli.version import version
+from nicplug.cli.virtctl import addinterface, removeinterface
+from nicplug.cli.wait import wait
+from nicplug.cli.why import why
 
 
 class LazySandbox(click.Group):
@@ -34,13 +46,48 @@ class LazySandbox(click.Group):
         return self._group().get_command(ctx, cmd_name)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("NICs", ("status", "plan", "why", "add", "remove", "wait")),
+    ("Virtual machines", ("start", "stop", "restart", "migrate", "migrations")),
+    ("As virtctl", ("addinterface", "removeinterface")),
+    ("Installation", ("doctor", "version", "completion")),
+    ("Processes", ("run", "api", "sandbox")),
+)
+
+
+class SectionedGroup(click.Group):
+    """Lists its commands by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A section for each kind of command; each has exactly one."""
+        for title, names in SECTIONS:
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            rows = [(name, item.get_short_help_str(90)) for name, item in found if item is not None and not item.hidden]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+@click.group(
+    cls=SectionedGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes, the members of -o json and every option: docs/cli.md.",
+)
 @click.version_option(__version__, prog_name="nicplug")
 def main() -> None:
     """Give a running virtual machine a new network interface on Kubernetes."""
 
 
-main.add_command(api)
+for command in (
+    *(status, plan, why, add, remove, wait),
+    *(start, stop, restart, migrate, migrations),
+    *(addinterface, removeinterface, doctor, version, completion, api),
+):
+    main.add_command(command)
+
+
+def kubectl_nic() -> None:
+    """`kubectl nic`: the same commands as a plugin of kubectl."""
+    main(prog_name="kubectl nic")
 
 
 @main.group(cls=LazySandbox)
@@ -48,7 +95,7 @@ def sandbox() -> None:
     """A laptop cluster: real control plane, simulated nodes."""
 
 
-@main.command()
+@main.command(cls=RunCommand)
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="File to use; in a pod: the service account.")
 @click.option("--namespace", help="Where the Lease of the leader lies.")
 @click.option("--kubevirt-namespace", help="Where the KubeVirt CR lies; any other one has no effect.")

@@ -8,7 +8,7 @@ metrics: whoever counts passes `on_response`.
 import asyncio
 import copy
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -71,6 +71,7 @@ class AioApi:
         on_response: OnResponse = count_nothing,
         user_agent: str = USER_AGENT,
         connections: int = CONNECTIONS_PER_HOST,
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
     ) -> None:
         # Of its own, since the library reads the limits from it late; credentials that are refreshed stay shared.
         configuration = copy.copy(configuration)
@@ -83,8 +84,10 @@ class AioApi:
         self._sizes = PageSizes()
         configuration.client_session_kwargs = {
             "trust_env": False,
-            "middlewares": (encode_as_go, in_pages(self._sizes)),
+            "middlewares": (encode_as_go, in_pages(self._sizes), *middlewares),
             "response_class": BoundedResponse,
+            # Every request names its own, or, as virtctl's, none.
+            "skip_auto_headers": ("Content-Type",),
         }
         self._configuration = configuration
         self._client = ApiClient(configuration)
@@ -279,6 +282,21 @@ class AioApi:
         finally:
             seconds = time.monotonic() - started
             self._on_response(verb=call.verb, resource=call.target, code=code, seconds=seconds)
+
+    async def request(
+        self, method: str, path: str, *, body: Any = None, content_type: str = _JSON, accept: str = _JSON
+    ) -> bytes:
+        """Send any other request, for commands; `path` has the query, and a body of bytes is sent as it is."""
+        call = _Call(
+            method=method,
+            verb=method.lower(),
+            target="other",
+            path=path,
+            body=body,
+            content_type=content_type,
+            accept=accept,
+        )
+        return (await self._ask(call)).content
 
     async def close(self) -> None:
         """Close the connections; requests under way and later ones raise `Unavailable`."""

@@ -6,39 +6,27 @@ Both read the credentials through `kubernetes.aio`, so that exec plugins and mer
 work for both alike.
 """
 
-import os
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import kopf
-import yaml
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.config import ConfigException
 
 from nicplug.kube.aio import USER_AGENT, AioApi, OnResponse, count_nothing
 from nicplug.kube.api import KubeApi, ServerApi, WatchingApi
+from nicplug.kube.credentials import Load, find_credentials, with_proxy
+from nicplug.kube.kubeconfig import ConfigError as ConfigError
 from nicplug.kube.pages import PageSizes, in_pages
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.kube.watch_session import WatchResponse, response_class, trace
-
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 # A renewal, and the one before it that still hangs.
 _LEASE_CONNECTIONS = 2
 # One for each optional watch, which are bounded (`cache.controller_watches`): none ever waits for another one's.
 WATCH_CONNECTIONS = 64
-
-_Load = Callable[[], Coroutine[None, None, Configuration]]
-
-
-class ConfigError(Exception):
-    """The API server cannot be found from what was configured; the text says what to set."""
 
 
 @dataclass(slots=True)
@@ -49,7 +37,7 @@ class _Credentials:
     credentials twice.
     """
 
-    load: _Load
+    load: Load
     configuration: Configuration
     _are_refused: bool = False
 
@@ -89,7 +77,7 @@ class Connection:
     watching: WatchingApi
     server: str
     source: str
-    _load: _Load = field(repr=False)
+    _load: Load = field(repr=False)
     watches: WatchHealth = field(default_factory=WatchHealth, repr=False)
     kubevirt_namespace: str | None = None
 
@@ -145,14 +133,8 @@ async def connect(
     Raises:
         ConfigError: nothing usable there.
     """
-    if kubeconfig is None and _is_in_cluster():
-        source, load = "service account", _load_in_cluster
-    else:
-        source = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or "~/.kube/config"
-        load = partial(_load_kubeconfig, source)
-    configuration = await load()
-    if configuration.proxy is None:
-        configuration.proxy = _proxy_of_environment(configuration.host)
+    source, load = find_credentials(kubeconfig)
+    configuration = with_proxy(await load())
     pool = partial(AioApi, configuration, on_response=on_response, user_agent=user_agent)
     return Connection(
         api=pool(),
@@ -163,65 +145,6 @@ async def connect(
         _load=load,
         kubevirt_namespace=kubevirt_namespace,
     )
-
-
-def _proxy_of_environment(server: str) -> str | None:
-    """The proxy for the API server by $HTTPS_PROXY, $HTTP_PROXY and $NO_PROXY, as kubectl finds it."""
-    url = urlsplit(server)
-    if url.hostname is None or proxy_bypass(url.hostname):
-        return None
-    return getproxies().get(url.scheme)
-
-
-def _is_in_cluster() -> bool:
-    return (SERVICE_ACCOUNT / "token").is_file() and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
-
-
-async def _load_in_cluster() -> Configuration:
-    configuration = Configuration()
-    try:
-        # Reads the token again every minute when it is used: kubelet rotates it hours before it expires.
-        load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError) as error:
-        raise ConfigError(
-            f"the service account in {SERVICE_ACCOUNT} cannot be used: {error}. "
-            "Check automountServiceAccountToken of the pod, or give --kubeconfig."
-        ) from error
-    return configuration
-
-
-async def _load_kubeconfig(paths: str) -> Configuration:
-    if not _any_exists(paths):
-        raise ConfigError(f"no kubeconfig at {paths}: give --kubeconfig PATH or set KUBECONFIG.")
-    configuration = Configuration()
-    try:
-        loader = await load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=paths, client_configuration=configuration, persist_config=False
-        )
-    except (ConfigException, OSError, yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
-        remedy = f"Try it with: kubectl --kubeconfig {paths} version"
-        raise ConfigError(f"kubeconfig {paths} cannot be used: {error}. {remedy}") from error
-    _refresh_by_plugin(loader, configuration)
-    return configuration
-
-
-def _any_exists(paths: str) -> bool:
-    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
-
-
-def _refresh_by_plugin(loader: Any, configuration: Configuration) -> None:
-    """Run the exec plugin of a kubeconfig again when its token has expired, and only then.
-
-    The library has the code for it, but leaves calling it to a task of the caller's.
-    """
-    if not hasattr(loader, "exec_plugin_expiry"):
-        return
-
-    async def refresh(current: Configuration) -> None:
-        await loader.load_from_exec_plugin()
-        current.api_key["BearerToken"] = loader.token
-
-    configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
 
 
 def _connection_info(configuration: Configuration) -> kopf.ConnectionInfo:

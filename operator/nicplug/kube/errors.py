@@ -8,6 +8,9 @@ from typing import Self
 
 RIGHTS_REMEDY = "The rights are in deploy/kustomize/base: kubectl apply -k deploy/kustomize/base"
 
+# kube-apiserver's words for a path that nobody serves.
+_NOT_SERVED = ("the server could not find the requested resource", "404 page not found", "HTTP 404 Not Found")
+
 
 class ApiError(Exception):
     """Base of everything the API layer raises.
@@ -38,6 +41,11 @@ class AlreadyExists(ApiError):
 
 class Gone(ApiError):
     """The object does not exist (404, or a uid precondition failed on DELETE). Forget it."""
+
+    @property
+    def is_not_served(self) -> bool:
+        """Nobody serves the path: the kind or the API is not installed. Else it is the object that does not exist."""
+        return any(text in str(self) for text in _NOT_SERVED)
 
 
 class Throttled(ApiError):

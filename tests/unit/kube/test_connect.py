@@ -11,6 +11,7 @@ from kubernetes.aio.config import incluster_config
 from tests.fakes.apiserver import FakeApiServer
 
 from nicplug.kube import connect as module
+from nicplug.kube import credentials
 from nicplug.kube.connect import ConfigError, connect
 from nicplug.kube.resources import NODES
 
@@ -42,7 +43,7 @@ def service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory.mkdir()
     (directory / "token").write_text("token-1")
     (directory / "ca.crt").write_text("a certificate")
-    monkeypatch.setattr(module, "SERVICE_ACCOUNT", directory)
+    monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", directory)
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(directory / "token"))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(directory / "ca.crt"))
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
@@ -66,7 +67,7 @@ async def test_client_certificates_reach_kopf_as_files(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k")
     user = {"client-certificate": str(tmp_path / "cert"), "client-key": str(tmp_path / "key")}
     path = write_kubeconfig(tmp_path / "config", server="https://127.0.0.1:1", user=user)
-    configuration = await module._load_kubeconfig(str(path))
+    configuration = await credentials.load_kubeconfig(str(path))
     login = module._connection_info(configuration)
     assert (login.certificate_path, login.private_key_path) == (str(tmp_path / "cert"), str(tmp_path / "key"))
     assert login.token is None
@@ -94,11 +95,11 @@ async def test_a_broken_kubeconfig_is_named(tmp_path: Path, content: str) -> Non
 
 
 async def test_in_a_pod_the_service_account_is_used(service_account: Path) -> None:
-    configuration = await module._load_in_cluster()
+    configuration = await credentials.load_in_cluster()
     assert configuration.host == "https://10.0.0.1:443"
     assert module._connection_info(configuration).token == "token-1"
     (service_account / "token").write_text("token-2")
-    rotated = await module._load_in_cluster()
+    rotated = await credentials.load_in_cluster()
     assert module._connection_info(rotated).token == "token-2"
 
 
@@ -132,7 +133,7 @@ async def test_an_expired_plugin_token_is_renewed_before_a_request(tmp_path: Pat
     plugin.chmod(plugin.stat().st_mode | stat.S_IXUSR)
     user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin)}}
     path = write_kubeconfig(tmp_path / "config", server="http://127.0.0.1:1", user=user)
-    configuration = await module._load_kubeconfig(str(path))
+    configuration = await credentials.load_kubeconfig(str(path))
     assert await configuration.get_api_key_with_prefix("BearerToken") == "Bearer token-2"
 
 
@@ -153,4 +154,4 @@ def test_the_proxy_is_found_once(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert module._proxy_of_environment("https://10.0.0.1:443") == expected
+    assert credentials._proxy_of_environment("https://10.0.0.1:443") == expected

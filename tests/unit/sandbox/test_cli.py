@@ -55,7 +55,7 @@ def test_down_says_where_the_logs_are(runner: CliRunner, tmp_path: Path, monkeyp
     assert f"its logs stay in {tmp_path / 'mine'}" in result.stderr
 
 
-def test_up_prints_only_the_export_on_stdout(
+def test_up_prints_only_the_exports_on_stdout(
     runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, object]] = []
@@ -78,7 +78,7 @@ def test_up_prints_only_the_export_on_stdout(
     monkeypatch.setattr(lifecycle, "up", up)
     result = runner.invoke(sandbox, ["up", "--nodes", "5", "--directory", str(tmp_path)])
     assert result.exit_code == 0
-    assert result.stdout == f"export KUBECONFIG={tmp_path}/kubeconfig\n"
+    assert result.stdout == f"export KUBECONFIG={tmp_path}/kubeconfig\nexport PATH={tmp_path}/bin:$PATH\n"
     assert result.stderr == "nicplug: control plane at https://127.0.0.1:1\n"
     assert asked[0]["nodes"] == 5
     assert asked[0]["existing"] is None

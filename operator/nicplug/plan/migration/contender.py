@@ -1,7 +1,7 @@
 """What a migration wants of the limits, read from its own view: `plan.migration.slots` weighs all of them."""
 
 from nicplug.model.metadata import text
-from nicplug.model.migration import FOREIGN_MIGRATION_PHASES
+from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, Migration
 from nicplug.model.migration_slot import Contender
 from nicplug.plan.migration.facts import gather_facts
 from nicplug.plan.outcome import Plan
@@ -9,6 +9,11 @@ from nicplug.plan.views import MigrationView
 
 # Source: KubeVirt 1.9 `pkg/util/migrations/migrations.go`.
 _PRIORITIES = {"system-critical": 100, "user-triggered": 50, "system-maintenance": 20}
+
+
+def priority_of(migration: Migration) -> int:
+    """Of its `spec.priority`; the higher goes first."""
+    return _PRIORITIES.get(text(migration.read_spec().get("priority")), 0)
 
 
 def contender_of(view: MigrationView, *, plan: Plan) -> Contender | None:
@@ -34,7 +39,7 @@ def contender_of(view: MigrationView, *, plan: Plan) -> Contender | None:
         uid=migration.uid,
         vmi=migration.vmi,
         created=migration.created,
-        priority=_PRIORITIES.get(text(migration.read_spec().get("priority")), 0),
+        priority=priority_of(migration),
         source_node=source,
         target_node=target,
         holds=holds,

@@ -34,6 +34,7 @@ class NicPlan:
         taken_back: the NICs for which what works is to be restored, or has been, and what was asked for.
         moments: when time alone will have changed something; None for never.
         budget: the guest's PCI slots; None while nobody can count them.
+        chooser: what the paths were chosen by, for those who want to see the evidence.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -43,6 +44,7 @@ class NicPlan:
     moments: tuple[datetime | None, ...]
     budget: PciBudget | None = None
     taken_back: Mapping[str, OperationType] = field(default_factory=dict)
+    chooser: Chooser | None = field(default=None, repr=False, compare=False)
 
 
 def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, records: Records, now: datetime) -> NicPlan:
@@ -85,6 +87,7 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         budget=slots.budget,
         moments=(annotation.again_at, report.again_at, demand.again_at),
         taken_back=report.taken_back,
+        chooser=chooser,
     )
 
 

@@ -121,7 +121,7 @@ class Chooser:
             hindrance = self._find_hindrance(interface.name)
             evidence = replace(
                 evidence,
-                candidates=self._find_candidates(interface.name),
+                candidates=self.could_move_to(interface.name),
                 hindrance=self._tell(hindrance) if hindrance is not None else "",
                 hindered_until=hindrance.until if hindrance is not None else None,
             )
@@ -316,7 +316,7 @@ class Chooser:
         reference = _reference(network, self.view)
         return say.hindered_by(hindrance.interface, network=reference, error=hindrance.error)
 
-    def _find_candidates(self, name: str) -> Candidates:
+    def could_move_to(self, name: str) -> Candidates:
         """For the VM with this NIC. Looked for once in a pass, and only to migrate: there may be many nodes."""
         if self._candidates is None:
             vmi, nodes, known = self.view.vmi, self.view.nodes, self.view.attachments

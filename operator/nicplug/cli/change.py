@@ -1,0 +1,179 @@
+"""`nicplug add` and `nicplug remove`: plug and unplug by the subresources of the aggregated API."""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nicplug.cli.completion import complete_machine, complete_network, complete_nic
+from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.wait import GONE, quietly, wait_for, with_timeout
+
+if TYPE_CHECKING:
+    from nicplug.cli.machines import Machine
+
+_LONGEST_NAME = 63
+
+
+@click.command()
+@click.argument("vm", shell_complete=complete_machine)
+@click.option(
+    "--network",
+    required=True,
+    metavar="NAD",
+    shell_complete=complete_network,
+    help="Network attachment definition: NAME, or NAMESPACE/NAME.",
+)
+@click.option(
+    "--name", default="", help="Name of the NIC; by default that of the network, with a number if it is taken."
+)
+@click.option(
+    "--mac",
+    default="",
+    metavar="MAC",
+    help="MAC address. The subresource cannot carry one, so the spec is patched, which needs the right to patch.",
+)
+@click.option("--persist", is_flag=True, help="Change the VM's template too, so that the NIC is there after a restart.")
+@click.option("--wait", "waits", is_flag=True, help="Wait until the NIC is ready; the moments go to stderr.")
+@with_timeout
+@quietly
+@on_cluster
+async def add(
+    session: Session,
+    *,
+    vm: str,
+    network: str,
+    name: str,
+    mac: str,
+    persist: bool,
+    waits: bool,
+    seconds: float,
+    quiet: bool,
+) -> int | None:
+    """Plug a NIC into VM, as a bridge on the network NAD.
+
+    Without --persist the running guest alone gets it, until it is restarted. A stopped VM takes it with --persist.
+    """
+    from nicplug.cli import subresources
+    from nicplug.cli.machines import find_machine
+
+    machine = await find_machine(session, vm, with_migrations=False)
+    plural = _target(machine, persist=persist)
+    name = name or free_name(network, taken=_names(machine))
+    if mac:
+        await _patch_spec(session, machine, plural, name=name, network=network, mac=mac)
+    else:
+        body = {"networkAttachmentDefinitionName": network, "name": name}
+        await subresources.put(session, plural, vm, "addinterface", body)
+    click.echo(_told(machine, plural, f'NIC "{name}" on network {network}', f"is requested for {vm}"))
+    if waits and machine.vmi is not None:
+        await wait_for(session, machine, names=[name], seconds=seconds, quiet=quiet)
+        click.echo(f'NIC "{name}" is ready')
+    return None
+
+
+@click.command()
+@click.argument("vm", shell_complete=complete_machine)
+@click.argument("nic", shell_complete=complete_nic)
+@click.option("--persist", is_flag=True, help="Remove it from the VM's template too.")
+@click.option("--wait", "waits", is_flag=True, help="Wait until the NIC is gone; the moments go to stderr.")
+@with_timeout
+@quietly
+@on_cluster
+async def remove(
+    session: Session, *, vm: str, nic: str, persist: bool, waits: bool, seconds: float, quiet: bool
+) -> int | None:
+    """Unplug NIC from VM.
+
+    A NIC that the VM's template has needs --persist: the template would bring it back.
+    """
+    from nicplug.cli import subresources
+    from nicplug.cli.machines import find_machine
+
+    machine = await find_machine(session, vm, with_migrations=False)
+    plural = _target(machine, persist=persist)
+    if nic not in _names(machine):
+        known = ", ".join(sorted(_names(machine))) or "none"
+        raise CommandError(f'VM {vm} has no NIC "{nic}"', remedy=f"It has: {known}.", code=Exit.NOT_FOUND)
+    await subresources.put(session, plural, vm, "removeinterface", {"name": nic})
+    click.echo(_told(machine, plural, f'NIC "{nic}"', f"is to leave {vm}"))
+    if waits:
+        await wait_for(session, machine, names=[nic], goal=GONE, seconds=seconds, quiet=quiet)
+        click.echo(f'NIC "{nic}" is gone')
+    return None
+
+
+def _target(machine: "Machine", *, persist: bool) -> str:
+    """The kind that is asked: with --persist the VM, else the running VMI."""
+    from nicplug.cli.subresources import VMIS, VMS
+
+    if persist and machine.vm is None:
+        remedy = "Leave --persist out: the VirtualMachineInstance itself is changed."
+        raise CommandError(f"{machine.name} has no VirtualMachine to persist in", remedy=remedy, code=Exit.WRONG_USE)
+    if not persist and machine.vmi is None:
+        remedy = "Add --persist: the template is changed, and the VM starts with it."
+        raise CommandError(f"VM {machine.name} does not run", remedy=remedy, code=Exit.REFUSED)
+    return VMS if persist else VMIS
+
+
+def _names(machine: "Machine") -> set[str]:
+    """Every name that a NIC or a network of the VM has."""
+    from nicplug.cli.machines import now
+    from nicplug.insight.evidence import networks_in
+
+    owners = [raw for raw in (machine.vm, machine.vmi) if raw is not None]
+    networks = {network.name for raw in owners for network in networks_in(raw)}
+    return networks | {nic.name for nic in machine.describe(now=now()).nics}
+
+
+def free_name(network: str, *, taken: Iterable[str]) -> str:
+    """A name for the NIC: that of the definition as far as it may be one, and a number where it is taken."""
+    base = re.sub(r"[^A-Za-z0-9_-]", "-", network.rpartition("/")[2]).strip("-_")[: _LONGEST_NAME - 4] or "nic"
+    known, number = set(taken), 2
+    name = base
+    while name in known:
+        name, number = f"{base}-{number}", number + 1
+    return name
+
+
+def _told(machine: "Machine", plural: str, what: str, how: str) -> str:
+    from nicplug.cli.subresources import VMS
+
+    if plural == VMS:
+        return f"{what} {how}" + ("" if machine.vmi is not None else ", which starts with the changed template")
+    return f"{what} {how}" + (", until it is restarted (--persist changes the template)" if machine.vm else "")
+
+
+async def _patch_spec(session: Session, machine: "Machine", plural: str, *, name: str, network: str, mac: str) -> None:
+    """Add both entries, if the lists are still what was read."""
+    from nicplug.cli.subresources import VMS
+    from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+
+    raw = (machine.vm if plural == VMS else machine.vmi) or {}
+    resource = VIRTUAL_MACHINES if plural == VMS else VIRTUAL_MACHINE_INSTANCES
+    await session.api.patch(
+        resource,
+        added(raw, name=name, network=network, mac=mac),
+        name=machine.name,
+        namespace=session.namespace,
+    )
+
+
+def added(raw: dict[str, Any], *, name: str, network: str, mac: str = "") -> list[dict[str, Any]]:
+    """The JSON patch that adds a bridge NIC to a VM's template, or to a VMI."""
+    is_vm = "template" in (raw.get("spec") or {})
+    root = "/spec/template/spec" if is_vm else "/spec"
+    spec = raw["spec"]["template"]["spec"] if is_vm else raw.get("spec") or {}
+    devices = (spec.get("domain") or {}).get("devices") or {}
+    interface = {"name": name, "bridge": {}, **({"macAddress": mac} if mac else {})}
+    lists = (
+        (f"{root}/domain/devices/interfaces", devices.get("interfaces"), interface),
+        (f"{root}/networks", spec.get("networks"), {"name": name, "multus": {"networkName": network}}),
+    )
+    patch = [{"op": "test", "path": "/metadata/uid", "value": raw["metadata"]["uid"]}]
+    for path, seen, entry in lists:
+        patch.append({"op": "test", "path": path, "value": seen})
+        patch.append({"op": "add", "path": path, "value": [*(seen or []), entry]})
+    return patch

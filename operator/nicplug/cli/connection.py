@@ -1,0 +1,156 @@
+"""The options by which every command finds its cluster, and the session that they open."""
+
+import asyncio
+import functools
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nicplug import __version__
+from nicplug.cli.exits import CommandError, Exit
+
+if TYPE_CHECKING:
+    from nicplug.kube.aio import AioApi
+
+TRACEBACK_VARIABLE = "NICPLUG_TRACEBACK"
+# As shells count it: 128 and the number of SIGINT.
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Which cluster is meant, as the options say; `namespace` "" is the context's."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str = ""
+    user: str = ""
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One cluster, while a command runs.
+
+    Attributes:
+        api: requests as the person who types.
+        namespace: of the objects that are named without one.
+    """
+
+    api: "AioApi"
+    namespace: str
+    context: str
+    server: str
+
+
+_OPTIONS = (
+    click.option(
+        "-n", "--namespace", default="", metavar="NAME", help="Namespace of the VM; the context's by default."
+    ),
+    click.option(
+        "--context", default=None, metavar="NAME", help="Context of the kubeconfig; the current one by default."
+    ),
+    click.option(
+        "--kubeconfig",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="File to use; by default the files of $KUBECONFIG, else ~/.kube/config.",
+    ),
+    click.option("--as", "as_user", default="", metavar="USER", help="User to act as; needs the right to impersonate."),
+    click.option("--as-group", multiple=True, metavar="GROUP", help="Group to act as; may be given several times."),
+    click.option("--as-uid", default="", metavar="UID", help="UID to act as."),
+)
+
+
+def on_cluster(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable[..., None]:
+    """Give a command the options, run it with a session, and turn what fails into text and an exit code."""
+
+    @functools.wraps(command)
+    def run(
+        *,
+        namespace: str,
+        context: str | None,
+        kubeconfig: Path | None,
+        as_user: str,
+        as_group: tuple[str, ...],
+        as_uid: str,
+        **options: Any,
+    ) -> None:
+        if (as_group or as_uid) and not as_user:
+            raise click.UsageError("--as-group and --as-uid need --as.")
+        cluster = Cluster(
+            kubeconfig=kubeconfig, context=context, namespace=namespace, user=as_user, uid=as_uid, groups=as_group
+        )
+        code = _run_safely(cluster, command, options)
+        if code:
+            raise click.exceptions.Exit(code)
+
+    wrapped: Callable[..., None] = run
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _run_safely(
+    cluster: Cluster, command: Callable[..., Coroutine[Any, Any, int | None]], options: dict[str, Any]
+) -> int | None:
+    """No traceback reaches a person who has not asked for it."""
+    try:
+        return asyncio.run(_run(cluster, command, options))
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        remedy = f"Set {TRACEBACK_VARIABLE}=1 to see where, and report it with the command that you typed."
+        raise CommandError(f"a bug in nicplug: {type(error).__name__}: {error}", remedy=remedy) from error
+
+
+async def _run(
+    cluster: Cluster, command: Callable[..., Coroutine[Any, Any, int | None]], options: dict[str, Any]
+) -> int | None:
+    from nicplug.cli.explain import explained
+
+    async with open_session(cluster) as session:
+        with explained(session):
+            return await command(session, **options)
+
+
+@asynccontextmanager
+async def open_session(cluster: Cluster) -> AsyncIterator[Session]:
+    """Connect; sends no request.
+
+    Raises:
+        CommandError: no usable kubeconfig.
+    """
+    from nicplug.kube.kubeconfig import ConfigError, Impersonation
+    from nicplug.kube.person import connect_person
+
+    try:
+        connection = await connect_person(
+            kubeconfig=cluster.kubeconfig,
+            context=cluster.context,
+            impersonation=Impersonation(user=cluster.user, uid=cluster.uid, groups=cluster.groups),
+            user_agent=f"nicplug-cli/{__version__}",
+        )
+    except ConfigError as error:
+        raise CommandError(str(error), code=Exit.UNREACHABLE) from error
+    try:
+        yield Session(
+            api=connection.api,
+            namespace=cluster.namespace or connection.context.namespace,
+            context=connection.context.name,
+            server=connection.server,
+        )
+    finally:
+        await connection.api.close()

@@ -1,0 +1,116 @@
+"""`nicplug doctor`: is this installation healthy?"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.doctor.finding import Finding, Severity, unknown
+from nicplug.cli.exits import Exit
+from nicplug.cli.output import line, with_output, write
+from nicplug.cli.plan import target_of, with_kubevirt_namespace, with_operator_namespace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_STYLES = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.PROBLEM: "red", Severity.UNKNOWN: "yellow"}
+
+
+@click.command()
+@with_kubevirt_namespace
+@with_operator_namespace
+@with_output
+@on_cluster
+async def doctor(session: Session, *, output: str, **options: Any) -> int | None:
+    """Check the installation, with a remedy for each finding.
+
+    Looks at CRDs, feature gate, policy, Multus, nodes and the controller on each, rights, versions, replicas, leader,
+    fences, the aggregated API and its certificate.
+
+    Exit code 9 when there is a problem; a warning alone is none.
+    """
+    from nicplug.cli.quiet import silence_logs
+
+    silence_logs()
+    target = target_of(session, "", options)
+    findings = await examine(
+        session, kubevirt_namespace=target.kubevirt_namespace, operator_namespace=target.operator_namespace
+    )
+    write(Diagnosis(findings), output)
+    return int(Exit.NO) if any(item.severity is Severity.PROBLEM for item in findings) else None
+
+
+async def examine(session: Session, *, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
+    """Every check, in the order in which a person would look."""
+    from nicplug.cli.doctor.kinds import check_definitions
+    from nicplug.cli.doctor.processes import all_processes
+    from nicplug.cli.doctor.rights import check_rights
+    from nicplug.cli.doctor.stale import check_waiting
+    from nicplug.cli.machines import now
+
+    checks = [
+        ("crds", check_definitions(session)),
+        *all_processes(session, namespace=operator_namespace, kubevirt_namespace=kubevirt_namespace),
+        ("rbac", check_rights(session, namespace=operator_namespace)),
+        ("kubevirt", _look_at_cluster(session, kubevirt_namespace, operator_namespace)),
+        ("nics", check_waiting(session, at=now())),
+    ]
+    found = await asyncio.gather(*(_guarded(name, check) for name, check in checks))
+    return [finding for findings in found for finding in findings]
+
+
+async def _guarded(name: str, check: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
+    """What cannot be looked at is a finding too, unless there is no cluster at all."""
+    from nicplug.kube.errors import ApiError, Denied, Unavailable
+
+    try:
+        return await check
+    except Denied as error:
+        return [unknown(name, str(error))]
+    except ApiError as error:
+        if isinstance(error, Unavailable) and not error.status:
+            raise
+        return [unknown(name, str(error), "Install the CRDs first: kubectl apply -f crds/")]
+
+
+async def _look_at_cluster(session: Session, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
+    from nicplug.cli.doctor.coverage import check_coverage, check_nodes
+    from nicplug.cli.doctor.kinds import check_kubevirt, check_multus, check_policy
+    from nicplug.cli.machines import now
+    from nicplug.insight.evidence import Target, read_cluster
+
+    target = Target(
+        namespace=session.namespace,
+        name="",
+        kubevirt_namespace=kubevirt_namespace,
+        operator_namespace=operator_namespace,
+    )
+    evidence = await read_cluster(session.api, target=target, clock=now)
+    checks = (check_kubevirt, check_policy, check_multus, check_nodes, check_coverage)
+    return [finding for check in checks for finding in check(evidence)]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is printed."""
+
+    findings: Sequence[Finding]
+
+    def to_json(self) -> dict[str, Any]:
+        """As programs get it."""
+        problems = any(item.severity is Severity.PROBLEM for item in self.findings)
+        return {"kind": "Diagnosis", "healthy": not problems, "findings": [item.to_json() for item in self.findings]}
+
+    def names(self) -> Sequence[str]:
+        """Each check with its severity."""
+        return [f"{item.check}={item.severity}" for item in self.findings]
+
+    def show(self, console: "Console") -> None:
+        """One line each, and the remedy below it."""
+        for item in self.findings:
+            line(console, f"{item.severity:<8} {item.check:<12} {item.message}", _STYLES[item.severity])
+            if item.remedy:
+                line(console, f"{'':<21} {item.remedy}")

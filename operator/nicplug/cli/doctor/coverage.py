@@ -1,0 +1,74 @@
+"""The dynamic networks controller, node by node: a NIC of a VM on a node without one comes by migration."""
+
+from collections.abc import Iterator
+
+from nicplug.cli.doctor.finding import Finding, ok, problem, unknown, warning
+from nicplug.insight.evidence import Evidence
+from nicplug.model.dynamic_controller import ControllerState
+from nicplug.model.hotplug_policy import DynamicPath
+from nicplug.model.node import Node
+
+_NODES_TOLD = 8
+_DEPLOY = "Deploy the Multus dynamic networks controller there, or let VMs migrate for their NICs (the default)."
+
+
+def check_coverage(evidence: Evidence) -> Iterator[Finding]:
+    """Nodes with and without it."""
+    caches = evidence.caches
+    nodes, controllers = caches.nodes.all(), caches.controllers
+    if nodes is None:
+        yield unknown("controller", "nodes cannot be read")
+        return
+    if not controllers.is_known():
+        yield unknown("controller", "DaemonSets of a trusted namespace cannot be read")
+        return
+    found = ", ".join(str(item.key) for item in controllers.controllers())
+    trusted = ", ".join(sorted(controllers.namespaces()))
+    if not found:
+        remedy = f"{_DEPLOY} One in another namespace than {trusted} does not count: add that to trustedNamespaces."
+        yield _bad(evidence, f"no dynamic networks controller in the trusted namespaces ({trusted})", remedy)
+        return
+    by_state: dict[ControllerState, list[str]] = {}
+    for node in nodes:
+        state = controllers.on_node(node.name, node=node).state
+        by_state.setdefault(state, []).append(node.name)
+    yield ok("controller", f"{found}: ready on {_share(by_state, ControllerState.READY, nodes)} nodes")
+    for state, told in (
+        (ControllerState.NOT_READY, "is not ready on"),
+        (ControllerState.NOT_ON_NODE, "does not run on"),
+        (ControllerState.UNKNOWN, "may run or not on"),
+    ):
+        if names := by_state.get(state):
+            yield _bad(evidence, f"it {told} {_listed(names)}", _DEPLOY)
+
+
+def _bad(evidence: Evidence, message: str, remedy: str) -> Finding:
+    """A problem where the policy leaves no other way."""
+    config = evidence.caches.config()
+    is_only_way = config is not None and config.hotplug.dynamic_path is DynamicPath.ALWAYS
+    if config is not None and config.hotplug.dynamic_path is DynamicPath.NEVER:
+        return ok("controller", f"{message}; dynamicPath is Never, so it is not needed")
+    return (problem if is_only_way else warning)("controller", message, remedy)
+
+
+def check_nodes(evidence: Evidence) -> Iterator[Finding]:
+    """A VM needs another node to migrate to."""
+    nodes = evidence.caches.nodes.all()
+    if nodes is None:
+        return
+    usable = [node for node in nodes if node.is_ready and not node.deleting and node.is_schedulable]
+    if len(usable) >= 2:
+        yield ok("nodes", f"{len(usable)} of {len(nodes)} nodes are ready and not cordoned")
+    else:
+        remedy = "Add or uncordon a node: a NIC that does not go in place needs one to migrate to."
+        yield warning("nodes", f"{len(usable)} of {len(nodes)} nodes can take a VM", remedy)
+
+
+def _share(by_state: dict[ControllerState, list[str]], state: ControllerState, nodes: tuple[Node, ...]) -> str:
+    return f"{len(by_state.get(state, ()))} of {len(nodes)}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_NODES_TOLD]) + (
+        f" and {len(names) - _NODES_TOLD} more" if len(names) > _NODES_TOLD else ""
+    )

@@ -1,0 +1,116 @@
+"""CRDs, the KubeVirt CR with its gate and policy, and Multus."""
+
+from collections.abc import Iterator
+
+from nicplug.cli.connection import Session
+from nicplug.cli.doctor.finding import Finding, ok, problem, unknown, warning
+from nicplug.cli.operator_health import problem_of_definition
+from nicplug.insight.evidence import Evidence
+from nicplug.kube.errors import Denied, Gone
+from nicplug.kube.resources import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    KUBEVIRTS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
+from nicplug.model.attachments import Knowledge
+from nicplug.model.conditions import is_true
+from nicplug.model.metadata import mapping, objects
+from nicplug.model.names import HOTPLUG_FEATURE_GATE
+
+_KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, KUBEVIRTS)
+_INSTALL = "kubectl apply -f crds/"
+
+
+async def check_definitions(session: Session) -> list[Finding]:
+    """Every CRD is there, established, and nicplug's."""
+    missing, wrong = [], []
+    for resource in _KINDS:
+        name = f"{resource.plural}.{resource.group}"
+        try:
+            definition = await session.api.get(CUSTOM_RESOURCE_DEFINITIONS, name=name)
+        except Gone:
+            missing.append(name)
+            continue
+        except Denied as error:
+            return [unknown("crds", str(error))]
+        if not is_true(objects(mapping(definition.get("status")).get("conditions")), "Established"):
+            missing.append(f"{name} (not established)")
+        if resource is VIRTUAL_MACHINE_INSTANCES and (flaw := problem_of_definition(definition)):
+            wrong.append(flaw)
+    if missing:
+        return [problem("crds", f"missing: {', '.join(missing)}", _INSTALL)]
+    if wrong:
+        return [problem("crds", "; ".join(wrong), _INSTALL)]
+    return [ok("crds", f"{len(_KINDS)} CRDs are installed")]
+
+
+def check_kubevirt(evidence: Evidence) -> Iterator[Finding]:
+    """There is one KubeVirt CR that counts, and it lists the gate."""
+    caches, namespace = evidence.caches, evidence.target.kubevirt_namespace
+    config, ignored = caches.config(), caches.kubevirts.ignored()
+    others = ", ".join(str(item.key) for item in ignored)
+    if config is None:
+        found = f"; {others} has no effect" if others else ""
+        remedy = f"Create one in namespace {namespace}: kubectl apply -f examples/kubevirt.yaml"
+        if others:
+            remedy += ", or set NICPLUG_KUBEVIRT_NAMESPACE of the operator (here: --kubevirt-namespace)"
+        yield problem("kubevirt", f"no KubeVirt CR in namespace {namespace}{found}", remedy)
+        return
+    yield ok("kubevirt", f"KubeVirt CR {config.key}")
+    if ignored:
+        yield warning("kubevirt", f"these KubeVirt CRs have no effect: {others}", "Delete them.")
+    if config.hotplug_enabled:
+        yield ok("gate", f"feature gate {HOTPLUG_FEATURE_GATE} is on")
+    elif HOTPLUG_FEATURE_GATE in config.disabled_feature_gates:
+        where = "spec.configuration.developerConfiguration.disabledFeatureGates"
+        yield problem(
+            "gate", f"{HOTPLUG_FEATURE_GATE} is disabled in KubeVirt CR {config.key}", f"Take it out of {where}."
+        )
+    else:
+        where = "spec.configuration.developerConfiguration.featureGates"
+        remedy = f'Add "{HOTPLUG_FEATURE_GATE}" to {where}.'
+        yield problem("gate", f"{HOTPLUG_FEATURE_GATE} is not listed in KubeVirt CR {config.key}", remedy)
+
+
+def check_policy(evidence: Evidence) -> Iterator[Finding]:
+    """What the policy says, and what of it has no effect."""
+    config = evidence.caches.config()
+    if config is None:
+        return
+    for told in config.problems:
+        yield warning("policy", told, "Correct the KubeVirt CR.")
+    if not config.problems:
+        yield ok("policy", _policy(evidence))
+    limits = config.limits
+    if 0 in limits.named().values():
+        stopped = ", ".join(name for name, value in limits.named().items() if value == 0)
+        yield warning("policy", f"{stopped} is 0: no migration begins", "Set it to 1 or more, or remove it.")
+
+
+def _policy(evidence: Evidence) -> str:
+    from nicplug.insight.forecast_json import policy_rows
+
+    config = evidence.caches.config()
+    rows = policy_rows(config.hotplug) if config is not None else []
+    set_ = [f"{row['name']} {row['value']}" for row in rows if row["origin"] != "the default"]
+    rule = evidence.caches.attachment_access().rule.rstrip(",")
+    return f"{', '.join(set_) or 'the defaults'}; networks of other namespaces: {rule}"
+
+
+def check_multus(evidence: Evidence) -> Iterator[Finding]:
+    """NADs can be made, and what Multus enforces is known where it counts."""
+    known = evidence.caches.attachments.known(()).knowledge
+    if known is Knowledge.NOT_INSTALLED:
+        remedy = "Install Multus as thick plugin with its CRD; it is noticed without a restart."
+        yield problem("multus", "the CRD network-attachment-definitions.k8s.cni.cncf.io is missing", remedy)
+    elif known is Knowledge.UNKNOWN:
+        yield unknown("multus", "network attachment definitions cannot be read")
+    else:
+        yield ok("multus", f"{len(evidence.caches.attachments)} network attachment definitions")
+    findings = evidence.caches.multus.findings
+    if findings.problem:
+        yield warning(
+            "multus", f"network isolation: {findings.problem}", "docs/user-guide.md: which networks a VM may use"
+        )

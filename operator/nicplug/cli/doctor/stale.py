@@ -1,0 +1,60 @@
+"""NICs and requests that have waited for long, over all VMs that may be seen."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from nicplug.cli.connection import Session
+from nicplug.cli.doctor.finding import Finding, ok, unknown, warning
+from nicplug.insight.nics import NicRow, describe
+from nicplug.insight.queue import read_all
+from nicplug.kube.errors import Denied
+from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.vmi import parse_vmi
+
+LONG = timedelta(minutes=2)
+_TOLD = 5
+
+
+async def check_waiting(session: Session, *, at: datetime) -> list[Finding]:
+    """Those that no operator has looked at, and those that wait for somebody."""
+    try:
+        vmis = await read_all(session.api, VIRTUAL_MACHINE_INSTANCES, None)
+        vms = await read_all(session.api, VIRTUAL_MACHINES, None)
+    except Denied as error:
+        return [unknown("nics", str(error))]
+    rows: list[tuple[str, NicRow]] = []
+    for raw in vmis:
+        vmi = parse_vmi(raw)
+        described = describe(namespace=vmi.key.namespace, name=vmi.key.name, vm=None, vmi=vmi, now=at)
+        rows += [(str(vmi.key), nic) for nic in described.nics if described.phase == "Running"]
+    pending = [
+        str(mapping(raw.get("metadata")).get("namespace")) + "/" + text(mapping(raw.get("metadata")).get("name"))
+        for raw in vms
+        if objects(mapping(raw.get("status")).get("interfaceRequests"))
+    ]
+    return list(_judge(rows, pending, at=at))
+
+
+def _judge(rows: list[tuple[str, NicRow]], pending: list[str], *, at: datetime) -> Iterator[Finding]:
+    waiting = [(vm, nic) for vm, nic in rows if not nic.is_ready]
+    unseen = [f"{vm} {nic.name}" for vm, nic in waiting if not nic.operation]
+    long = [(vm, nic) for vm, nic in waiting if nic.since is not None and at - nic.since > LONG]
+    if unseen:
+        told = f"{len(unseen)} NICs have no record: {_listed(unseen)}"
+        yield warning(
+            "nics", told, "Does the operator work? See leader. Else the guest has lost them: nicplug why VM NIC"
+        )
+    if long:
+        names = _listed([f"{vm} {nic.name} ({nic.reason})" for vm, nic in long])
+        told = f"{len(long)} NICs have not been ready for more than 2 minutes: {names}"
+        yield warning("nics", told, "nicplug why VM NIC")
+    if pending:
+        told = f"{len(pending)} VMs have requests that are not worked off: {_listed(pending)}"
+        yield warning("nics", told, "With the gate off they wait; else look at leader.")
+    if not (unseen or long or pending):
+        yield ok("nics", f"{len(rows)} NICs of running VMs, {len(waiting)} on their way")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_TOLD]) + (", ..." if len(names) > _TOLD else "")

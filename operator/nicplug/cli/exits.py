@@ -1,0 +1,57 @@
+"""How commands fail: a sentence on stderr, a remedy, and an exit code by cause. Never a traceback."""
+
+import re
+import sys
+from enum import IntEnum
+from typing import IO, Any
+
+import click
+
+# What a terminal would act on: C0 but tab and newline, DEL, and C1. Bidirectional overrides reorder a line.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Make text safe for a terminal: somebody who may write an event or a name must not move the cursor."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class Exit(IntEnum):
+    """Exit codes. Scripts rely on them: a number is never given another meaning."""
+
+    DONE = 0
+    """Done, or the answer is yes."""
+    FAILED = 1
+    """Anything that has no code of its own. The commands with virtctl's names use it for wrong use too."""
+    WRONG_USE = 2
+    """An argument or option is wrong or missing."""
+    NOT_FOUND = 3
+    """The VM, the NIC or the file does not exist."""
+    NOT_ALLOWED = 4
+    """The API server refuses the user: 401 or 403."""
+    UNREACHABLE = 5
+    """The kubeconfig cannot be used, or the API server does not answer."""
+    NOT_INSTALLED = 6
+    """nicplug is not installed or does not run, or its CRDs are missing or older."""
+    REFUSED = 7
+    """The request is understood and refused: it conflicts with something, or is not valid."""
+    TIMED_OUT = 8
+    """What was waited for has not happened in time."""
+    NO = 9
+    """`plan`: a NIC would not arrive by itself. `wait`: it cannot any more. `doctor`: a check has failed."""
+
+
+class CommandError(click.ClickException):
+    """What went wrong, and what to do about it."""
+
+    def __init__(self, message: str, *, remedy: str = "", code: Exit = Exit.FAILED) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        self.exit_code: int = int(code)  # type: ignore[misc]  # click reads it from the instance
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write it to stderr."""
+        out = file if file is not None else sys.stderr
+        click.echo(f"Error: {printable(self.message)}", file=out)
+        if self.remedy:
+            click.echo(f"  {self.remedy}", file=out)

@@ -1,0 +1,65 @@
+"""What an error of the API means to the person who typed a command, and what to do about it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nicplug.cli.connection import Session
+from nicplug.cli.exits import CommandError, Exit
+from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
+
+INSTALL_KINDS = "Install nicplug's CRDs: kubectl apply -f crds/"
+INSTALL_API = (
+    "Install nicplug's aggregated API, or wait until it is ready: "
+    "kubectl get apiservice v1.subresources.kubevirt.io. `nicplug doctor` says what is missing."
+)
+
+
+@contextmanager
+def explained(session: Session) -> Iterator[None]:
+    """Turn the errors of the API into text and exit code."""
+    try:
+        yield
+    except ApiError as error:
+        raise explain(error, session=session) from error
+
+
+def explain(error: ApiError, *, session: Session) -> CommandError:
+    """The error as text, remedy and exit code."""
+    is_subresource = "/apis/subresources." in error.request
+    match error:
+        case Gone(is_not_served=True):
+            what = "subresources.kubevirt.io" if is_subresource else error.request.partition("?")[0]
+            remedy = INSTALL_API if is_subresource else INSTALL_KINDS
+            return CommandError(f"this cluster does not serve {what} ({error})", remedy=remedy, code=Exit.NOT_INSTALLED)
+        case Gone():
+            remedy = (
+                f"Looked in namespace {session.namespace} of context {session.context}; --namespace looks elsewhere."
+            )
+            return CommandError(str(error), remedy=remedy, code=Exit.NOT_FOUND)
+        case Denied(status=401):
+            remedy = f"The credentials of context {session.context} are not accepted: log in again, or use --context."
+            return CommandError(f"not logged in: {error}", remedy=remedy, code=Exit.NOT_ALLOWED)
+        case Denied():
+            remedy = "Ask the cluster admin for this right; `kubectl auth can-i --list` shows what you have."
+            return CommandError(str(error), remedy=remedy if error.is_missing_right else "", code=Exit.NOT_ALLOWED)
+        case Throttled():
+            return CommandError(
+                f"the API server asks to slow down: {error}", remedy=f"Try again in {error.after:.0f} s."
+            )
+        case Unavailable():
+            return _unavailable(error, session=session, is_subresource=is_subresource)
+        case Stale() | Rejected():
+            return CommandError(str(error), code=Exit.REFUSED)
+        case _:
+            return CommandError(str(error))
+
+
+def _unavailable(error: Unavailable, *, session: Session, is_subresource: bool) -> CommandError:
+    if is_subresource and error.status in (502, 503, 504):
+        return CommandError(
+            f"nicplug's aggregated API does not answer: {error}", remedy=INSTALL_API, code=Exit.NOT_INSTALLED
+        )
+    if error.status:
+        return CommandError(f"the API server at {session.server} has failed: {error}", code=Exit.UNREACHABLE)
+    remedy = f"Is {session.server} up and the right address? It is the cluster of context {session.context}."
+    return CommandError(str(error), remedy=remedy, code=Exit.UNREACHABLE)

@@ -1,0 +1,155 @@
+"""The VM that a command is about: read by name, and followed by watches."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from nicplug.cli.connection import Session
+from nicplug.cli.exits import CommandError, Exit
+from nicplug.insight.nics import VmNics, describe
+from nicplug.kube.api import Json, Resource
+from nicplug.kube.errors import Denied, Gone, Stale, Unavailable
+from nicplug.kube.resources import (
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.migration import Migration, parse_migration
+from nicplug.model.vm import parse_vm
+from nicplug.model.vmi import parse_vmi
+
+_PAUSE_SECONDS = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Machine:
+    """A VM, its VMI, or both."""
+
+    namespace: str
+    name: str
+    vm: Json | None = None
+    vmi: Json | None = None
+    migrations: tuple[Migration, ...] = ()
+
+    @property
+    def raw(self) -> Json:
+        """The VM, else the VMI that belongs to none."""
+        return self.vm or self.vmi or {}
+
+    def describe(self, *, now: datetime) -> VmNics:
+        """Its NICs."""
+        return describe(
+            namespace=self.namespace,
+            name=self.name,
+            vm=parse_vm(self.vm) if self.vm is not None else None,
+            vmi=parse_vmi(self.vmi) if self.vmi is not None else None,
+            migrations=self.migrations,
+            now=now,
+        )
+
+
+def now() -> datetime:
+    """The clock of commands."""
+    return datetime.now(UTC)
+
+
+async def find_machine(session: Session, name: str, *, with_migrations: bool = True) -> Machine:
+    """Read a VM with its VMI, or a VMI that belongs to none.
+
+    Raises:
+        CommandError: neither exists.
+    """
+    vm, vmi = await asyncio.gather(
+        _get(session, VIRTUAL_MACHINES, name), _get(session, VIRTUAL_MACHINE_INSTANCES, name)
+    )
+    if vm is None and vmi is None:
+        message = f'no VirtualMachine and no VirtualMachineInstance "{name}" in namespace {session.namespace}'
+        raise CommandError(message, remedy="--namespace NAME looks elsewhere.", code=Exit.NOT_FOUND)
+    migrations = await _migrations(session, name) if with_migrations and vmi is not None else ()
+    return Machine(namespace=session.namespace, name=name, vm=vm, vmi=vmi, migrations=migrations)
+
+
+async def _get(session: Session, resource: Resource, name: str) -> Json | None:
+    try:
+        return await session.api.get(resource, name=name, namespace=session.namespace)
+    except Gone as error:
+        if error.is_not_served:
+            raise
+        return None
+
+
+async def _migrations(session: Session, name: str) -> tuple[Migration, ...]:
+    """Those of one VMI, oldest first; none where they must not be read."""
+    try:
+        page = await session.api.list(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, namespace=session.namespace)
+    except Denied:
+        return ()
+    found = [parse_migration(item) for item in objects(page.get("items"))]
+    of_vmi = [item for item in found if item.vmi.name == name]
+    return tuple(sorted(of_vmi, key=lambda item: (item.created is not None, item.created, item.key)))
+
+
+async def follow(session: Session, machine: Machine) -> AsyncGenerator[Machine, None]:
+    """The machine now, and after every change of VM or VMI, until the iteration is left."""
+    queue: asyncio.Queue[tuple[Resource, str, Json]] = asyncio.Queue()
+    tasks = [
+        asyncio.create_task(_watch(session, resource, machine.name, _version(raw), queue))
+        for resource, raw in ((VIRTUAL_MACHINES, machine.vm), (VIRTUAL_MACHINE_INSTANCES, machine.vmi))
+    ]
+    try:
+        yield machine
+        while True:
+            getting = asyncio.create_task(queue.get())
+            done, _ = await asyncio.wait({getting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            if getting not in done:
+                getting.cancel()
+                for task in done:
+                    task.result()
+                continue
+            resource, type_, item = getting.result()
+            raw = None if type_ == "DELETED" else item
+            if resource is VIRTUAL_MACHINES:
+                machine.vm = raw
+            else:
+                machine.vmi = raw
+            yield machine
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _watch(
+    session: Session, resource: Resource, name: str, version: str, queue: "asyncio.Queue[tuple[Resource, str, Json]]"
+) -> None:
+    """Changes of one object; reads it again when the watch cannot go on."""
+    selector = f"metadata.name={name}"
+    while True:
+        try:
+            if not version:
+                page = await session.api.list(resource, namespace=session.namespace, field_selector=selector)
+                items = objects(page.get("items"))
+                queue.put_nowait((resource, "ADDED" if items else "DELETED", dict(items[0]) if items else {}))
+                version = text(mapping(page.get("metadata")).get("resourceVersion"))
+            lines = session.api.watch(
+                resource, resource_version=version, namespace=session.namespace, field_selector=selector
+            )
+            async for line in lines:
+                type_, item = text(line.get("type")), dict(mapping(line.get("object")))
+                if type_ == "ERROR":
+                    version = ""
+                    break
+                version = text(mapping(item.get("metadata")).get("resourceVersion")) or version
+                if type_ != "BOOKMARK":
+                    queue.put_nowait((resource, type_, item))
+        except Stale:
+            version = ""
+        except Unavailable:
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _version(raw: dict[str, Any] | None) -> str:
+    return text(mapping(mapping(raw).get("metadata")).get("resourceVersion"))

@@ -1,0 +1,101 @@
+"""`nicplug migrations`: which are under way, which wait, for what, and who is in front."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.output import age, line, print_table, with_output, write
+from nicplug.cli.plan import with_kubevirt_namespace, with_operator_namespace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nicplug.insight.queue import MigrationQueue
+
+
+@click.command()
+@click.option("-A", "--all-namespaces", is_flag=True, help="Those of every namespace.")
+@click.option("-a", "--all", "with_ended", is_flag=True, help="Those that have ended, too.")
+@with_kubevirt_namespace
+@with_operator_namespace
+@with_output
+@on_cluster
+async def migrations(
+    session: Session,
+    *,
+    all_namespaces: bool,
+    with_ended: bool,
+    kubevirt_namespace: str,
+    operator_namespace: str,
+    output: str,
+) -> int | None:
+    """Show the queue of live migrations, and who is in front."""
+    from nicplug.cli.machines import now
+    from nicplug.insight.queue import read_queue
+
+    found = await read_queue(
+        session.api,
+        namespace=None if all_namespaces else session.namespace,
+        kubevirt_namespace=kubevirt_namespace,
+        operator_namespace=operator_namespace,
+        now=now(),
+    )
+    write(QueueDocument(found, with_ended, now()), output)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDocument:
+    """What is printed."""
+
+    found: "MigrationQueue"
+    with_ended: bool
+    now: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """As programs get it."""
+        found = self.found
+        return {
+            "kind": "MigrationQueue",
+            "slots": {"perCluster": found.limits.per_cluster, "taken": found.taken},
+            "limits": found.limits.named(),
+            "migrations": [item.to_json() for item in found.shown(with_ended=self.with_ended)],
+            "unknown": list(found.unknown),
+        }
+
+    def names(self) -> Sequence[str]:
+        """Namespace and name of each."""
+        return [f"{item.namespace}/{item.name}" for item in self.found.shown(with_ended=self.with_ended)]
+
+    def show(self, console: "Console") -> None:
+        """The slots, then the table."""
+        found, limits = self.found, self.found.limits
+        taken = "?" if found.taken is None else str(found.taken)
+        per_node = f"{limits.outbound_per_node} away from each node, {limits.inbound_per_node} to each node"
+        line(console, f"slots: {taken} of {limits.per_cluster} of the cluster are taken; at most {per_node}", "bold")
+        rows = [
+            (
+                str(item.position) if item.position is not None else "",
+                f"{item.namespace}/{item.name}",
+                item.vmi,
+                item.phase,
+                item.reason,
+                item.source,
+                item.target,
+                age(item.created, now=self.now),
+            )
+            for item in found.shown(with_ended=self.with_ended)
+        ]
+        if rows:
+            print_table(console, ("#", "MIGRATION", "VM", "PHASE", "REASON", "FROM", "TO", "AGE"), rows)
+        else:
+            line(console, "no migration is under way or waits")
+        for item in found.shown(with_ended=self.with_ended):
+            if item.message:
+                line(console, f"{item.name}: {item.message}")
+        for told in found.unknown:
+            line(console, f"not known: {told}", "yellow")

@@ -1,0 +1,96 @@
+"""Whether an operator works, as its Lease and the CRDs tell it: what a status that stands still may mean."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from nicplug.cli.connection import Session
+from nicplug.cli.machines import now
+from nicplug.insight.nics import VmNics
+from nicplug.kube.errors import ApiError, Denied, Gone
+from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, LEASES
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.times import parse_time
+
+LEASE, NAMESPACE = "nicplug-operator", "nicplug-system"
+# A leader renews every 1.5 s and stands back after 5 s; clocks may differ by some seconds.
+STALE_AFTER = timedelta(seconds=20)
+
+_DEFINITION = "the CRD of VirtualMachineInstances"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """Who leads, as the Lease says.
+
+    Attributes:
+        renewed: when it last said so; None where there is no Lease.
+        problem: why nobody is known to lead; "" when somebody does.
+        is_known: the Lease could be read, or does not exist.
+    """
+
+    holder: str = ""
+    renewed: datetime | None = None
+    problem: str = ""
+    is_known: bool = True
+
+
+async def read_leader(session: Session, *, namespace: str = NAMESPACE) -> Leader:
+    """Read the Lease."""
+    try:
+        lease = await session.api.get(LEASES, name=LEASE, namespace=namespace)
+    except Gone:
+        return Leader(problem=f"there is no Lease {namespace}/{LEASE}: no operator has run in namespace {namespace}")
+    except Denied as error:
+        return Leader(problem=str(error), is_known=False)
+    spec = mapping(lease.get("spec"))
+    holder, renewed = text(spec.get("holderIdentity")), parse_time(spec.get("renewTime"))
+    if not holder:
+        return Leader(renewed=renewed, problem="nobody holds the Lease: no operator runs")
+    if renewed is None or now() - renewed > STALE_AFTER:
+        since = f" since {renewed:%Y-%m-%d %H:%M:%S} UTC" if renewed is not None else ""
+        return Leader(holder=holder, renewed=renewed, problem=f"{holder} has not renewed the Lease{since}")
+    return Leader(holder=holder, renewed=renewed)
+
+
+async def silence_of(session: Session, described: VmNics) -> str:
+    """Why nothing happens for a VM that should have moved on; "" when nothing is wrong, or nobody may tell."""
+    is_waiting = bool(described.requests) or any(not nic.is_ready for nic in described.nics)
+    if described.phase == "Stopped" and not described.requests:
+        return ""
+    if described.ready and not is_waiting:
+        return ""
+    try:
+        if problem := await old_definition(session):
+            return problem
+        leader = await read_leader(session)
+    except ApiError:
+        return ""
+    if leader.problem and leader.is_known:
+        return f"this status may be old, as no nicplug operator works: {leader.problem}. Try `nicplug doctor`"
+    return ""
+
+
+async def old_definition(session: Session) -> str:
+    """What the CRD of VMIs lacks; "" when nothing, or when it must not be read."""
+    try:
+        definition = await session.api.get(CUSTOM_RESOURCE_DEFINITIONS, name="virtualmachineinstances.kubevirt.io")
+    except (Denied, Gone):
+        return ""
+    return problem_of_definition(definition)
+
+
+def problem_of_definition(definition: dict[str, Any]) -> str:
+    """What this version of nicplug needs and the CRD of VMIs does not have."""
+    versions = objects(mapping(definition.get("spec")).get("versions"))
+    served = next((item for item in versions if item.get("name") == "v1"), {})
+    if "status" not in mapping(served.get("subresources")):
+        return (
+            "the CRD of VirtualMachineInstances is not nicplug's: it has no status subresource: kubectl apply -f crds/"
+        )
+    schema = mapping(mapping(served.get("schema")).get("openAPIV3Schema"))
+    status = mapping(mapping(schema.get("properties")).get("status"))
+    keeps_unknown = status.get("x-kubernetes-preserve-unknown-fields") is True
+    if not keeps_unknown and "interfaceOperations" not in mapping(status.get("properties")):
+        return f"{_DEFINITION} is older than this nicplug, and drops the records of NICs: kubectl apply -f crds/"
+    return ""

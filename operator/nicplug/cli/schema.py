@@ -1,0 +1,146 @@
+"""The members of `-o json` and `-o yaml`, kind by kind. They stay: a later version adds members and removes none.
+
+A test holds this list and the documents together; `make docs` writes it into docs/cli.md.
+"""
+
+from collections.abc import Mapping
+
+_TARGET = {
+    "target.namespace": "namespace of the VM",
+    "target.name": "name of the VM",
+}
+_UNKNOWN = {
+    "unknown[].what": "what could not be read",
+    "unknown[].why": "why",
+    "unknown[].remedy": "what to do, and what it means until then",
+}
+_NIC = {
+    "name": "of the NIC",
+    "network": "network attachment definition, with its namespace where that is another; `pod`; or empty",
+    "binding": "`bridge`, `masquerade`, `sriov`, ...",
+    "operation": "`Plug`, `Unplug`, `ChangeNetwork`, `SetLink`; null for a NIC without a record",
+    "path": "`Dynamic`, `Migration`, `Restart`; null where none is taken",
+    "phase": "`Pending`, `InPod`, `Migrating`, `InGuest`, `Ready`, `Blocked`, `Failed`",
+    "reason": "one of docs/reasons.md; null where there is none",
+    "message": "the reason in a sentence",
+    "lastError": "what the node side last said",
+    "since": "when the phase last changed",
+    "attempts": "how often the pod was asked",
+    "migration": "name of the migration that brings it",
+    "pciSlot": "`used`, `reserved`, or null",
+    "pciAddress": "that the spec asks for",
+    "macAddress": "that the guest has",
+    "ipAddress": "that the guest agent reports",
+}
+_BUDGET = {
+    "total": "slots for NICs",
+    "used": "by NICs in the guest",
+    "reserved": "for NICs on their way",
+    "free": "left",
+}
+
+
+def _under(prefix: str, members: Mapping[str, str]) -> dict[str, str]:
+    return {f"{prefix}.{member}": meaning for member, meaning in members.items()}
+
+
+SCHEMAS: Mapping[str, Mapping[str, str]] = {
+    "NicStatus": {
+        "target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",
+        **_TARGET,
+        "phase": "of the VMI, or `Stopped`",
+        "node": "that runs it",
+        "interfacesReady": "status of the condition `InterfacesReady`",
+        **_under("nics[]", _NIC),
+        **_under("pciBudget", _BUDGET),
+        "inFlight.requests[]": "requests that are recorded and not worked off, as sentences",
+        "inFlight.migrations[]": "migrations that have not ended, as sentences",
+        "failure": "why the last request could not be carried out",
+        "note": "why this status may be old",
+    },
+    "Plan": {
+        "target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",
+        **_TARGET,
+        "arrives": "all that the change concerns comes about by itself",
+        "node": "that runs the VM",
+        "nics[].name": "of the NIC",
+        "nics[].operation": "`Plug`, `Unplug`, `ChangeNetwork`, `SetLink`",
+        "nics[].affected": "the change concerns it; others are on their way anyhow",
+        "nics[].network": "network attachment definition",
+        "nics[].binding": "as in the spec",
+        "nics[].outcome": "`Ready`, `InPlace`, `ByMigration`, `AtStart`, `NeedsRestart`, `Stuck`",
+        "nics[].path": "as the record will have it",
+        "nics[].phase": "the same",
+        "nics[].reason": "the same",
+        "nics[].message": "the same",
+        "nics[].evidence.node": "of the VM",
+        "nics[].evidence.pod": "its launcher pod",
+        "nics[].evidence.controller.state": "`ready`, `not ready`, `not on the node`, `not deployed`, `unknown`",
+        "nics[].evidence.controller.daemonSet": "that is the dynamic networks controller",
+        "nics[].evidence.controller.message": "why it is not ready",
+        "nics[].evidence.controller.since": "when it stopped being ready",
+        "nics[].evidence.liveMigratable.possible": "the VM can be migrated",
+        "nics[].evidence.liveMigratable.message": "why not",
+        "nics[].evidence.candidates.known": "nodes could be read",
+        "nics[].evidence.candidates.fitting": "nodes that the VM could move to",
+        "nics[].evidence.candidates.total": "all nodes",
+        "nics[].evidence.candidates.nodes[]": "names of those that fit, ten at most",
+        "nics[].evidence.candidates.message": "the count, and what is against the others",
+        "nics[].evidence.attempts": "how often the pod was asked",
+        "nics[].evidence.failedAttempts": "how often the controller reported a failure",
+        "nics[].evidence.failedMigrations": "how often a migration for it has failed",
+        "nics[].evidence.lastError": "what was last said about a failure",
+        "nics[].otherwise.afterSeconds": "when, if the controller has not answered until then",
+        "nics[].otherwise.outcome": "what happens then",
+        "nics[].otherwise.reason": "the same",
+        "nics[].otherwise.message": "the same",
+        **_under("pciSlots.before", _BUDGET),
+        **_under("pciSlots.after", _BUDGET),
+        "migration": "name of the migration that would be made",
+        "policy[].name": "of a field of the policy",
+        "policy[].value": "its value for this VM",
+        "policy[].origin": "where it stands",
+        "refusals[]": "what is refused, as sentences",
+        **_UNKNOWN,
+    },
+    "NicStory": {
+        **_TARGET,
+        **_under("nic", _NIC),
+        "meaning": "of the reason",
+        "waitsFor": "who has the next move",
+        "since": "since when",
+        "todo": "what a person can do",
+        "next[].at": "when something will happen; null when nobody can say",
+        "next[].what": "what",
+        "moments[].at": "when something happened",
+        "moments[].source": "the object that says so",
+        "moments[].what": "what",
+        **_UNKNOWN,
+    },
+    "MigrationQueue": {
+        "slots.perCluster": "slots of the cluster",
+        "slots.taken": "those that are taken; null when that must not be read",
+        "limits.parallelMigrationsPerCluster": "of the KubeVirt CR",
+        "limits.parallelOutboundMigrationsPerNode": "the same",
+        "limits.parallelInboundMigrationsPerNode": "the same",
+        "migrations[].namespace": "of the migration",
+        "migrations[].name": "the same",
+        "migrations[].vm": "that it moves",
+        "migrations[].phase": "as in its status",
+        "migrations[].reason": "of its condition `Progressing`",
+        "migrations[].message": "what it waits for, with who is in front; or how it ended",
+        "migrations[].sourceNode": "from where",
+        "migrations[].targetNode": "whereto",
+        "migrations[].created": "when it was made",
+        "migrations[].hasSlot": "the ledger has a slot for it",
+        "migrations[].position": "among those that wait for a slot, from 1",
+        "unknown[]": "what could not be read, as sentences",
+    },
+    "Diagnosis": {
+        "healthy": "no finding is a problem",
+        "findings[].check": "its name, which stays",
+        "findings[].severity": "`ok`, `warning`, `problem`, `unknown`",
+        "findings[].message": "what was found",
+        "findings[].remedy": "what to do; null where nothing is to be done",
+    },
+}

@@ -1,0 +1,140 @@
+"""`nicplug status VM`: where each NIC is, by which path, and why."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nicplug.cli.completion import complete_machine
+from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.output import age, line, print_table, with_output, write
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nicplug.insight.nics import NicRow, VmNics
+
+
+@click.command()
+@click.argument("vm", shell_complete=complete_machine)
+@click.option("-w", "--watch", is_flag=True, help="Go on with every moment of a NIC, until Ctrl-C.")
+@with_output
+@on_cluster
+async def status(session: Session, *, vm: str, watch: bool, output: str) -> int | None:
+    """Show the NICs of VM: where each is, by which path, and why.
+
+    The PCI budget, and the requests and migrations in flight, stand below the table. VM is the name of a
+    VirtualMachine, or of a VirtualMachineInstance that belongs to none.
+    """
+    from nicplug.cli.machines import find_machine, now
+    from nicplug.cli.operator_health import silence_of
+
+    machine = await find_machine(session, vm)
+    described = machine.describe(now=now())
+    note = await silence_of(session, described)
+    write(StatusDocument(described, now=now(), note=note), output)
+    if watch:
+        await _follow(session, machine, described, output)
+    return None
+
+
+async def _follow(session: Session, machine: Any, described: "VmNics", output: str) -> None:
+    """One line, or one document, for each moment."""
+    from nicplug.cli.machines import follow, now
+    from nicplug.cli.output import console
+
+    async with aclosing(follow(session, machine)) as changes:
+        async for changed in changes:
+            fresh = changed.describe(now=now())
+            if output == "table":
+                for told in moments(described, fresh, now=now()):
+                    line(console(), told)
+            elif fresh != described:
+                write(StatusDocument(fresh, now=now()), output)
+            described = fresh
+
+
+def moments(before: "VmNics", after: "VmNics", *, now: datetime) -> list[str]:
+    """What has changed, one line each, with the time of day."""
+    known = {nic.name: nic for nic in before.nics}
+    stamp = now.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    told = []
+    if (before.phase, before.node) != (after.phase, after.node):
+        told.append(f"VM {after.phase}" + (f" on {after.node}" if after.node else ""))
+    told += [f"requested: {item}" for item in after.requests if item not in before.requests]
+    for nic in after.nics:
+        old = known.pop(nic.name, None)
+        if old is None or (old.phase, old.reason, old.path) != (nic.phase, nic.reason, nic.path):
+            told.append(_moment(nic))
+    told += [f"{name}  gone" for name in known]
+    if after.failure and after.failure != before.failure:
+        told.append(f"request failed: {after.failure}")
+    return [f"{stamp}  {text}" for text in told]
+
+
+def _moment(nic: "NicRow") -> str:
+    how = " ".join(part for part in (nic.operation, nic.path, nic.phase) if part)
+    why = ": ".join(part for part in (nic.reason, nic.message) if part)
+    return f"{nic.name}  {how}" + (f"  {why}" if why else "")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusDocument:
+    """What is printed."""
+
+    found: "VmNics"
+    now: datetime
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As programs get it."""
+        found = self.found
+        return {
+            "kind": "NicStatus",
+            "target": {"kind": found.kind, "namespace": found.namespace, "name": found.name},
+            "phase": found.phase,
+            "node": found.node or None,
+            "interfacesReady": found.ready or None,
+            "nics": [nic.to_json() for nic in found.nics],
+            "pciBudget": dict(found.budget) if found.budget is not None else None,
+            "inFlight": {"requests": list(found.requests), "migrations": list(found.migrations)},
+            "failure": found.failure or None,
+            "note": self.note or None,
+        }
+
+    def names(self) -> Sequence[str]:
+        """The NICs."""
+        return [nic.name for nic in self.found.nics]
+
+    def show(self, console: "Console") -> None:
+        """The table, the budget, what is in flight, and what keeps NICs from being ready."""
+        found = self.found
+        where = f" on {found.node}" if found.node else ""
+        line(console, f"{found.kind} {found.namespace}/{found.name}: {found.phase}{where}", "bold")
+        headings = ("NIC", "NETWORK", "BINDING", "PATH", "PHASE", "SINCE", "SLOT", "REASON")
+        print_table(console, headings, [self._row(nic) for nic in found.nics])
+        line(console, "")
+        for label, text in self._facts():
+            line(console, f"{label:<11}{text}")
+
+    def _row(self, nic: "NicRow") -> tuple[str, ...]:
+        since = age(nic.since, now=self.now)
+        reason = nic.reason or ("at start" if nic.is_ready else "")
+        return (nic.name, nic.network, nic.binding, nic.path, nic.phase, since, nic.pci_slot, reason)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        found, budget = self.found, self.found.budget or {}
+        told = []
+        if budget:
+            told.append(
+                ("PCI slots", "{total} for NICs: {used} used, {reserved} reserved, {free} free".format(**budget))
+            )
+        told += [("requested", item) for item in found.requests]
+        told += [("migration", item) for item in found.migrations]
+        told += [(nic.name, nic.message) for nic in found.nics if not nic.is_ready and nic.message]
+        told += [("failed", found.failure)] if found.failure else []
+        told += [("note", self.note)] if self.note else []
+        return told

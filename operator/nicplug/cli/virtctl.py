@@ -1,0 +1,110 @@
+"""`addinterface` and `removeinterface` with virtctl's names, flags, help, texts and exit code.
+
+Source: KubeVirt 1.0.0-rc.0 `pkg/virtctl/network/dynamicifaces.go`: without `--persist` the request goes to the VMI,
+with it to the VM.
+"""
+
+import sys
+from typing import IO, Any
+
+import click
+
+from nicplug.cli.completion import complete_machine, complete_network, complete_nic
+from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.exits import CommandError, printable
+
+_NETWORK = "network-attachment-definition-name"
+
+
+class VirtctlError(CommandError):
+    """The text alone, as virtctl prints it, with exit code 1."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write it to stderr."""
+        out = file if file is not None else sys.stderr
+        click.echo(printable(self.message), file=out)
+        if self.remedy:
+            click.echo(self.remedy, file=out)
+
+
+class VirtctlCommand(click.Command):
+    """Fails as virtctl does: before any request for wrong use, and with exit code 1 for everything."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Count the arguments as cobra does, then ask for the flags."""
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise VirtctlError(error.format_message()) from error
+        if ctx.resilient_parsing:
+            return rest
+        given = ctx.params.pop("vms")
+        if len(given) != 1:
+            raise VirtctlError(
+                f"Number of input parameters is incorrect, {self.name} accepts 1 arg(s), received {len(given)}\n"
+                "argument validation failed"
+            )
+        ctx.params["vm"] = given[0]
+        missing = [name for name, option in _FLAGS.items() if option in ctx.params and ctx.params[option] is None]
+        if missing:
+            names = ", ".join(f'"{name}"' for name in sorted(missing))
+            raise VirtctlError(f"required flag(s) {names} not set")
+        return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; any error is virtctl's error."""
+        try:
+            return super().invoke(ctx)
+        except CommandError as error:
+            raise VirtctlError(error.message, remedy=error.remedy) from error
+
+
+_FLAGS = {"name": "name", _NETWORK: "network"}
+_vm = click.argument("vms", metavar="VM", nargs=-1, shell_complete=complete_machine)
+
+
+@click.command(cls=VirtctlCommand)
+@_vm
+@click.option(
+    f"--{_NETWORK}",
+    "network",
+    default=None,
+    shell_complete=complete_network,
+    help="The referenced network-attachment-definition name. Format: <networkAttachmentDefinitionName>, "
+    "<ns>/<networkAttachmentDefinitionName>",
+)
+@click.option("--name", default=None, help="Logical name of the interface to be plugged")
+@click.option(
+    "--persist", is_flag=True, help="When set, the added interface will be persisted in the VM spec (if it exists)"
+)
+@on_cluster
+async def addinterface(session: Session, *, vm: str, network: str, name: str, persist: bool) -> int | None:
+    """Add a network interface to a running VM, as virtctl does.
+
+    \b
+    nicplug addinterface <vmi-name> --network-attachment-definition-name <name> --name <iface name>
+    nicplug addinterface <vm-name> --network-attachment-definition-name <name> --name <iface name> --persist
+    """
+    from nicplug.cli.subresources import VMIS, VMS, put
+
+    body = {"networkAttachmentDefinitionName": network, "name": name}
+    await put(session, VMS if persist else VMIS, vm, "addinterface", body)
+    return None
+
+
+@click.command(cls=VirtctlCommand)
+@_vm
+@click.option("--name", default=None, shell_complete=complete_nic, help="Logical name of the interface to be plugged")
+@click.option("--persist", is_flag=True, help="When set, the interface will be removed from the VM spec")
+@on_cluster
+async def removeinterface(session: Session, *, vm: str, name: str, persist: bool) -> int | None:
+    """Remove a network interface from a running VM, as virtctl does.
+
+    \b
+    nicplug removeinterface <vmi-name> --name <iface name>
+    nicplug removeinterface <vm-name> --name <iface name> --persist
+    """
+    from nicplug.cli.subresources import VMIS, VMS, put
+
+    await put(session, VMS if persist else VMIS, vm, "removeinterface", {"name": name})
+    return None

@@ -1,0 +1,148 @@
+"""`nicplug wait VM [NIC]`: until the NICs are there, or gone, or it is clear that they will not be."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import click
+
+from nicplug.cli.completion import complete_machine, complete_nic
+from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.durations import Duration
+from nicplug.cli.exits import CommandError, Exit, printable
+from nicplug.cli.status import moments
+
+if TYPE_CHECKING:
+    from nicplug.cli.machines import Machine
+    from nicplug.insight.nics import NicRow, VmNics
+
+READY, GONE = "ready", "gone"
+# What is blocked for a moment, such as by a network that is created together with the NIC, is no end.
+PATIENCE_SECONDS = 2.0
+_ENDS = ("Blocked", "Failed")
+
+with_timeout = click.option(
+    "--timeout",
+    "seconds",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    help="How long to wait, for example 90s or 5m.",
+)
+quietly = click.option("-q", "--quiet", is_flag=True, help="Print no moments on stderr.")
+
+
+@click.command()
+@click.argument("vm", shell_complete=complete_machine)
+@click.argument("nics", metavar="[NIC]...", nargs=-1, shell_complete=complete_nic)
+@click.option("--for", "goal", type=click.Choice([READY, GONE]), default=READY, show_default=True)
+@with_timeout
+@quietly
+@on_cluster
+async def wait(
+    session: Session, *, vm: str, nics: tuple[str, ...], goal: str, seconds: float, quiet: bool
+) -> int | None:
+    """Wait until the NICs of VM are ready, or gone.
+
+    Waits for all of them, or those that are named; the moments go to stderr.
+    Ends with exit code 8 when the time is over, and with 9 when a NIC is blocked or has failed, so that it needs
+    somebody to act.
+    """
+    from nicplug.cli.machines import find_machine
+
+    machine = await find_machine(session, vm, with_migrations=False)
+    if goal == GONE and not nics:
+        raise click.UsageError("--for gone needs the name of a NIC.")
+    await wait_for(session, machine, names=nics, goal=goal, seconds=seconds, quiet=quiet)
+    return None
+
+
+async def wait_for(
+    session: Session,
+    machine: "Machine",
+    *,
+    names: Sequence[str] = (),
+    goal: str = READY,
+    seconds: float,
+    quiet: bool = False,
+) -> None:
+    """Follow the VM until its NICs are as wanted.
+
+    Args:
+        machine: as it was before a change was asked for: what failed before is no answer.
+        names: of the NICs; none: all that there are.
+
+    Raises:
+        CommandError: the time is over, or it cannot happen by itself.
+    """
+    from nicplug.cli.machines import now
+
+    described = before = machine.describe(now=now())
+    loop = asyncio.get_running_loop()
+    ends_at, stuck_since = loop.time() + seconds, None
+    async with aclosing(_changes(session, machine, until=ends_at)) as changes:
+        async for changed in changes:
+            fresh = changed.describe(now=now())
+            if not quiet:
+                for told in moments(described, fresh, now=now()):
+                    click.echo(printable(told), err=True)
+            described = fresh
+            if _is_reached(described, names, goal):
+                return
+            if described.failure and described.failure != before.failure:
+                raise CommandError(f"the request could not be carried out: {described.failure}", code=Exit.NO)
+            stuck = _stuck(described, names)
+            stuck_since = (stuck_since or loop.time()) if stuck else None
+            if stuck and stuck_since is not None and loop.time() - stuck_since >= PATIENCE_SECONDS:
+                raise _cannot(stuck[0], described)
+    raise _late(described, names, goal, seconds)
+
+
+async def _changes(session: Session, machine: "Machine", *, until: float) -> "AsyncGenerator[Machine, None]":
+    """The VM after every change, and at least as often as the patience asks for, until the time is over."""
+    from nicplug.cli.machines import follow
+
+    loop = asyncio.get_running_loop()
+    stream = follow(session, machine)
+    getting: asyncio.Task[Machine] | None = None
+    try:
+        while (left := until - loop.time()) > 0:
+            getting = getting or asyncio.ensure_future(anext(stream))
+            done, _ = await asyncio.wait({getting}, timeout=min(left, PATIENCE_SECONDS / 2))
+            if done:
+                machine, getting = getting.result(), None
+            yield machine
+    finally:
+        if getting is not None:
+            getting.cancel()
+            await asyncio.gather(getting, return_exceptions=True)
+        await stream.aclose()
+
+
+def _is_reached(described: "VmNics", names: Sequence[str], goal: str) -> bool:
+    found = {nic.name: nic for nic in described.nics}
+    if goal == GONE:
+        return not any(name in found for name in names)
+    if names:
+        return all(name in found and found[name].is_ready for name in names)
+    return not described.requests and all(nic.is_ready for nic in described.nics)
+
+
+def _stuck(described: "VmNics", names: Sequence[str]) -> list["NicRow"]:
+    return [nic for nic in described.nics if nic.phase in _ENDS and (not names or nic.name in names)]
+
+
+def _cannot(nic: "NicRow", described: "VmNics") -> CommandError:
+    message = f'NIC "{nic.name}" is {nic.phase} ({nic.reason}): {nic.message}'
+    remedy = f"nicplug why {described.name} {nic.name} --namespace {described.namespace}"
+    return CommandError(message, remedy=f"What to do: {remedy}", code=Exit.NO)
+
+
+def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float) -> CommandError:
+    waiting = [nic for nic in described.nics if (not names or nic.name in names) and (goal == GONE or not nic.is_ready)]
+    told = "; ".join(f'NIC "{nic.name}" is {nic.phase} ({nic.reason}): {nic.message}' for nic in waiting)
+    missing = [name for name in names if name not in {nic.name for nic in described.nics}]
+    told = told or (f"no NIC {', '.join(missing)} was seen" if goal == READY and missing else "nothing was seen")
+    remedy = "`nicplug doctor` says whether the operator works."
+    return CommandError(f"not {goal} after {seconds:g} s: {told}", remedy=remedy, code=Exit.TIMED_OUT)

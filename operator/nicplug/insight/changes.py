@@ -1,0 +1,48 @@
+"""A VM or a VMI with NICs more or less, as `addinterface` and `removeinterface` leave it. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nicplug.insight.patched import patched
+from nicplug.model.frozen_json import thaw
+from nicplug.model.interface_requests import AddInterface, InterfaceRequest
+from nicplug.model.metadata import mapping
+from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+from nicplug.plan.nic.requested import with_absent, with_nic
+
+Json = dict[str, Any]
+
+
+def with_requests(raw: Json, requests: Sequence[InterfaceRequest]) -> tuple[list[Json], Json]:
+    """The JSON patch, and the object after it.
+
+    Args:
+        raw: a VM, whose template is changed, or a VMI.
+    """
+    is_vm = "template" in mapping(raw.get("spec"))
+    root = "/spec/template/spec" if is_vm else "/spec"
+    spec: Mapping[str, Any] = mapping(raw.get("spec"))
+    if is_vm:
+        spec = mapping(mapping(spec.get("template")).get("spec"))
+    interfaces, networks = _apply(parse_interfaces(spec), parse_networks(spec), requests)
+    patch: list[Json] = [
+        {"op": "test", "path": "/metadata/uid", "value": mapping(raw.get("metadata")).get("uid")},
+        {
+            "op": "add",
+            "path": f"{root}/domain/devices/interfaces",
+            "value": [thaw(item.raw) for item in interfaces],
+        },
+        {"op": "add", "path": f"{root}/networks", "value": [thaw(item.raw) for item in networks]},
+    ]
+    return patch, patched(raw, patch)
+
+
+def _apply(
+    interfaces: tuple[Interface, ...], networks: tuple[Network, ...], requests: Sequence[InterfaceRequest]
+) -> tuple[tuple[Interface, ...], tuple[Network, ...]]:
+    for request in requests:
+        if isinstance(request, AddInterface):
+            interfaces, networks = with_nic(request, interfaces=interfaces, networks=networks)
+        else:
+            interfaces = with_absent(request.name, interfaces)
+    return interfaces, networks

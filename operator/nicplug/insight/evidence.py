@@ -1,0 +1,307 @@
+"""Reads what a decision about one VM stands on, by LISTs and GETs of those who ask a single question.
+
+The same selectors, projections and stores as the operator's: what is decided on them is what the operator decides.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.multus_configs import MultusConfigOf
+from nicplug.cache.optional_kinds import (
+    watch_attachments,
+    watch_controller_pods,
+    watch_daemon_sets,
+    watch_multus_config,
+    watch_nodes,
+    watch_pod_failures,
+)
+from nicplug.cache.optional_watch import Absence, OptionalWatch
+from nicplug.kube.api import Json, Resource, WatchingApi
+from nicplug.kube.errors import Denied, Gone
+from nicplug.kube.resources import (
+    CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
+    KUBEVIRTS,
+    NETWORK_ATTACHMENT_DEFINITIONS,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
+from nicplug.model.attachments import referenced_keys
+from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.names import VM_UID_LABEL
+from nicplug.model.networks import Network, parse_networks
+from nicplug.model.slot_ledger import LEDGER_NAME
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The VM that is asked about, by its name and that of its namespace.
+
+    Attributes:
+        kubevirt_namespace: where the KubeVirt CR lies.
+        operator_namespace: where the operator keeps its Lease and the slots of migrations.
+    """
+
+    namespace: str
+    name: str
+    kubevirt_namespace: str = "kubevirt"
+    operator_namespace: str = "nicplug-system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """What could not be read, so that a decision is made without it.
+
+    Attributes:
+        remedy: what to do about it, and what it means until then.
+    """
+
+    what: str
+    why: str
+    remedy: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Evidence:
+    """What is known about one VM.
+
+    Attributes:
+        caches: filled for this question alone.
+        vm: as the API server has it; None when there is none of that name.
+        vmi: the same.
+        clock: of the caches.
+        asked: the definitions that were looked for: any other one would look as if it did not exist.
+    """
+
+    target: Target
+    caches: Caches
+    clock: Callable[[], datetime]
+    vm: Json | None = None
+    vmi: Json | None = None
+    unknown: list[Unknown] = field(default_factory=list)
+    asked: frozenset[AttachmentKey] = frozenset()
+
+    @property
+    def parsed_vm(self) -> VirtualMachine | None:
+        """The VM; None when there is none."""
+        return self.caches.vms.get(VmKey(self.target.namespace, self.target.name))
+
+    @property
+    def parsed_vmi(self) -> VirtualMachineInstance | None:
+        """The VMI; None when there is none."""
+        return self.caches.vmis.get(VmiKey(self.target.namespace, self.target.name))
+
+    def put(self, kind: CachedKind, raw: Mapping[str, Any]) -> None:
+        """Take in an object as it would be, newer than what is known of it."""
+        changed = dict(raw)
+        if (version := self._version_of(kind, raw)) > 0:
+            changed["metadata"] = {**mapping(raw.get("metadata")), "resourceVersion": str(version + 1)}
+        self.caches.observe(kind, changed)
+        if kind is CachedKind.VM:
+            self.vm = changed
+        elif kind is CachedKind.VMI:
+            self.vmi = changed
+
+    def _version_of(self, kind: CachedKind, raw: Mapping[str, Any]) -> int:
+        return int(self.caches.store_of(kind).version_of(text(mapping(raw.get("metadata")).get("uid"))))
+
+
+async def read_evidence(
+    api: WatchingApi, *, target: Target, clock: Callable[[], datetime], networks: Iterable[Network] = ()
+) -> Evidence:
+    """Read what a decision about the VM stands on.
+
+    Args:
+        networks: that are not in the VM's spec yet.
+
+    Raises:
+        ApiError: what has to be known cannot be read: the KubeVirt CR, the VM, its VMI, its pods, its migrations.
+    """
+    caches = Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace)
+    found = Evidence(target=target, caches=caches, clock=clock)
+    await _read_machine(api, found)
+    await asyncio.gather(
+        _read_nodes(api, found),
+        _read_controllers(api, found),
+        _read_networks(api, found, networks),
+        _read_slots(api, found),
+        *(_read_optional(watch, found) for watch in _failures(api, found)),
+    )
+    return found
+
+
+async def read_cluster(api: WatchingApi, *, target: Target, clock: Callable[[], datetime]) -> Evidence:
+    """What a decision about any VM stands on: the KubeVirt CR, nodes, dynamic networks controllers, Multus, slots.
+
+    Args:
+        target: its namespaces alone count.
+
+    Raises:
+        ApiError: the KubeVirt CR cannot be read.
+    """
+    caches = Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace)
+    found = Evidence(target=target, caches=caches, clock=clock)
+    async for item in _list(api, KUBEVIRTS):
+        caches.observe(CachedKind.KUBEVIRT, item)
+    definitions = watch_attachments(api, sink=caches.attachments)
+    await asyncio.gather(
+        _read_nodes(api, found),
+        _read_controllers(api, found),
+        _read_multus(api, found),
+        _read_slots(api, found),
+        _read_optional(definitions, found),
+    )
+    return found
+
+
+def _failures(api: WatchingApi, found: Evidence) -> list[OptionalWatch]:
+    """Events of the VM's own namespace alone: others say nothing about it."""
+    watches = watch_pod_failures(api, sink=found.caches.pod_failures)
+    return [replace(watch, namespace=found.target.namespace) for watch in watches]
+
+
+async def _read_machine(api: WatchingApi, found: Evidence) -> None:
+    """The VM with what belongs to it; the KubeVirt CR first, which says where everything else is looked for."""
+    target, caches = found.target, found.caches
+    async for item in _list(api, KUBEVIRTS, namespace=target.kubevirt_namespace):
+        caches.observe(CachedKind.KUBEVIRT, item)
+    found.vm = await _get(api, VIRTUAL_MACHINES, target)
+    found.vmi = await _get(api, VIRTUAL_MACHINE_INSTANCES, target)
+    for kind, raw in ((CachedKind.VM, found.vm), (CachedKind.VMI, found.vmi)):
+        if raw is not None:
+            caches.observe(kind, raw)
+    async for item in _list(api, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, namespace=target.namespace):
+        caches.observe(CachedKind.MIGRATION, item)
+    if found.vm is not None:
+        await _read_revisions(api, found, uid=text(mapping(found.vm.get("metadata")).get("uid")))
+    if found.vmi is not None:
+        uid = text(mapping(found.vmi.get("metadata")).get("uid"))
+        pods = _list(api, PODS, namespace=target.namespace, label_selector=f"kubevirt.io/created-by={uid}")
+        async for item in pods:
+            caches.observe(CachedKind.POD, item)
+
+
+async def _read_revisions(api: WatchingApi, found: Evidence, *, uid: str) -> None:
+    """Of those nothing depends but which changes need a restart."""
+    selector = f"{VM_UID_LABEL}={uid}"
+    try:
+        async for item in _list(api, CONTROLLER_REVISIONS, namespace=found.target.namespace, label_selector=selector):
+            found.caches.observe(CachedKind.REVISION, item)
+    except Denied as error:
+        remedy = "until then changes that need a restart may not be seen"
+        found.unknown.append(Unknown(what="ControllerRevisions", why=str(error), remedy=remedy))
+
+
+async def _get(api: WatchingApi, resource: Resource, target: Target) -> Json | None:
+    try:
+        return await api.get(resource, name=target.name, namespace=target.namespace)
+    except Gone as error:
+        if error.is_not_served:
+            raise
+        return None
+
+
+async def _list(
+    api: WatchingApi, resource: Resource, *, namespace: str | None = None, label_selector: str | None = None
+) -> AsyncIterator[Mapping[str, Any]]:
+    token: str | None = None
+    while True:
+        page = await api.list(
+            resource, namespace=namespace, label_selector=label_selector, limit=_PAGE, continue_token=token
+        )
+        for item in objects(page.get("items")):
+            yield item
+        token = text(mapping(page.get("metadata")).get("continue")) or None
+        if token is None:
+            return
+
+
+async def _read_optional(watch: OptionalWatch, found: Evidence) -> None:
+    """What may be missing or forbidden, as it may be for the operator."""
+    if (absence := await watch.read()) is not None:
+        where = f" in namespace {watch.namespace}" if watch.namespace else ""
+        remedy = watch.remedy[absence].removeprefix("kubectl apply -k deploy/kustomize/base gives the ")
+        found.unknown.append(Unknown(what=f"{watch.resource.plural}{where}", why=absence.value, remedy=remedy))
+
+
+async def _read_nodes(api: WatchingApi, found: Evidence) -> None:
+    await _read_optional(watch_nodes(api, sink=found.caches.nodes), found)
+
+
+async def _read_controllers(api: WatchingApi, found: Evidence) -> None:
+    """The DaemonSets of the trusted namespaces, then the pods of those that are a controller."""
+    controllers = found.caches.controllers
+    sinks = controllers.namespaces().values()
+    await asyncio.gather(*(_read_optional(watch_daemon_sets(api, sink=sink), found) for sink in sinks))
+    followed = controllers.followed().values()
+    await asyncio.gather(
+        *(_read_optional(watch_controller_pods(api, sink=sink, daemon_set=item), found) for item, sink in followed)
+    )
+
+
+async def _read_networks(api: WatchingApi, found: Evidence, networks: Iterable[Network]) -> None:
+    """What Multus enforces, then the definitions that the VM may use: of others nothing is asked."""
+    await _read_multus(api, found)
+    caches, namespace = found.caches, found.target.namespace
+    vm, vmi = found.parsed_vm, found.parsed_vmi
+    named = [*networks, *(vm.networks if vm else ()), *(vmi.networks if vmi else ())]
+    access = caches.attachment_access()
+    keys = [key for key in referenced_keys(named, namespace=namespace) if access.allows(key, namespace=namespace)]
+    found.asked = frozenset(keys)
+    reading = [_get_definition(api, namespace=key.namespace, name=key.name) for key in keys]
+    answers = await asyncio.gather(*reading)
+    if (absence := next((item for item in answers if isinstance(item, Absence)), None)) is not None:
+        watch = watch_attachments(api, sink=caches.attachments)
+        caches.attachments.lose(absence)
+        plural = NETWORK_ATTACHMENT_DEFINITIONS.plural
+        found.unknown.append(Unknown(what=plural, why=absence.value, remedy=watch.remedy[absence]))
+        return
+    project = caches.attachments.project
+    caches.attachments.replace([project(item) for item in answers if isinstance(item, Mapping)])
+
+
+async def _read_multus(api: WatchingApi, found: Evidence) -> None:
+    multus = found.caches.multus
+    sinks = [MultusConfigOf(namespace=item, configs=multus) for item in multus.namespaces]
+    watches = (watch_multus_config(api, sink=sink, namespace=sink.namespace) for sink in sinks)
+    await asyncio.gather(*(_read_optional(watch, found) for watch in watches))
+
+
+async def _get_definition(api: WatchingApi, *, namespace: str, name: str) -> Json | Absence | None:
+    try:
+        return await api.get(NETWORK_ATTACHMENT_DEFINITIONS, name=name, namespace=namespace)
+    except Gone as error:
+        return Absence.NOT_SERVED if error.is_not_served else None
+    except Denied:
+        return Absence.DENIED
+
+
+async def _read_slots(api: WatchingApi, found: Evidence) -> None:
+    """The ledger of migrations, for those who ask how long a migration waits."""
+    try:
+        ledger = await api.get(CONFIG_MAPS, name=LEDGER_NAME, namespace=found.target.operator_namespace)
+    except Gone:
+        ledger = None
+    except Denied as error:
+        remedy = "until then nobody can say how many migrations are under way"
+        found.unknown.append(Unknown(what="the ledger of migrations", why=str(error), remedy=remedy))
+        return
+    found.caches.slots.take(ledger, now=found.clock())
+
+
+def networks_in(raw: Mapping[str, Any]) -> tuple[Network, ...]:
+    """The networks of a VM's template, or of a VMI."""
+    spec = mapping(raw.get("spec"))
+    template = mapping(mapping(spec.get("template")).get("spec"))
+    return parse_networks(template or spec)

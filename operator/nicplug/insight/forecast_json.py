@@ -1,0 +1,93 @@
+"""A forecast as programs get it; docs/cli.md lists the members, which stay."""
+
+from datetime import timedelta
+from typing import Any
+
+from nicplug.insight.evidence import Unknown
+from nicplug.insight.forecast import NicForecast, VmForecast
+from nicplug.model.durations import format_duration
+from nicplug.model.hotplug_policy import POLICY_FIELDS, HotplugPolicy
+from nicplug.model.times import format_micro_time
+from nicplug.plan.nic.path.evidence import PathEvidence
+
+NODES_LISTED = 10
+
+
+def forecast_json(found: VmForecast, *, unknown: list[Unknown]) -> dict[str, Any]:
+    """The whole answer."""
+    return {
+        "kind": "Plan",
+        "target": {"kind": found.kind, "namespace": found.key.namespace, "name": found.key.name},
+        "arrives": found.arrives,
+        "node": found.node or None,
+        "nics": [_nic(nic) for nic in found.nics],
+        "pciSlots": {
+            "before": found.slots_before.to_row() if found.slots_before is not None else None,
+            "after": found.slots_after.to_row() if found.slots_after is not None else None,
+        },
+        "migration": found.migration or None,
+        "policy": policy_rows(found.policy),
+        "refusals": list(found.refusals),
+        "unknown": [{"what": item.what, "why": item.why, "remedy": item.remedy} for item in unknown],
+    }
+
+
+def policy_rows(policy: HotplugPolicy) -> list[dict[str, str]]:
+    """Each field of the policy, and where it stands."""
+    rows = []
+    for item in POLICY_FIELDS:
+        value = getattr(policy, item.attribute)
+        shown = format_duration(value) if isinstance(value, timedelta) else str(value)
+        rows.append({"name": item.name, "value": shown, "origin": policy.origin(item.name)})
+    return rows
+
+
+def _nic(nic: NicForecast) -> dict[str, Any]:
+    then = nic.otherwise
+    return {
+        "name": nic.name,
+        "operation": nic.operation,
+        "affected": nic.is_affected,
+        "network": nic.network,
+        "binding": nic.binding,
+        "outcome": str(nic.outcome),
+        "path": nic.path,
+        "phase": nic.phase,
+        "reason": nic.reason,
+        "message": nic.message,
+        "evidence": _evidence(nic.evidence) if nic.evidence is not None else None,
+        "otherwise": {
+            "afterSeconds": round(then.after.total_seconds(), 3),
+            "outcome": str(then.outcome),
+            "reason": then.reason,
+            "message": then.message,
+        }
+        if then is not None
+        else None,
+    }
+
+
+def _evidence(found: PathEvidence) -> dict[str, Any]:
+    controller, candidates = found.controller, found.candidates
+    return {
+        "node": found.node,
+        "pod": found.pod,
+        "controller": {
+            "state": str(controller.state),
+            "daemonSet": controller.daemon_set or None,
+            "message": controller.message or None,
+            "since": format_micro_time(controller.since) if controller.since is not None else None,
+        },
+        "liveMigratable": {"possible": not found.not_migratable, "message": found.not_migratable or None},
+        "candidates": {
+            "known": candidates.is_known,
+            "fitting": len(candidates.nodes),
+            "total": candidates.total,
+            "nodes": sorted(candidates.nodes)[:NODES_LISTED],
+            "message": candidates.message or None,
+        },
+        "attempts": found.attempts,
+        "failedAttempts": found.failed_attempts,
+        "failedMigrations": found.failed_migrations,
+        "lastError": found.error or found.migration_error or None,
+    }

@@ -1,0 +1,232 @@
+"""The NICs of one VM as its status tells them: a row for each, with what the record says. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.conditions import FAILURE, INTERFACES_READY, find_condition
+from nicplug.model.frozen_json import read
+from nicplug.model.interface_requests import ADD_OPTIONS, MEMBER, NAME_OPTION, NETWORK_OPTION, REMOVE_OPTIONS
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.migration import Migration
+from nicplug.model.networks import Interface, Network, first_by_name
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, parse_operations
+from nicplug.model.pci_topology import takes_slot
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NicRow:
+    """One NIC.
+
+    Attributes:
+        network: `<namespace>/<name>` of the definition, or `pod`.
+        path: of the record; "" for a NIC that the guest was born with.
+        phase: of the record; else `Ready` when the guest has the NIC, `Pending` when it does not.
+        since: when the phase last changed; None when nobody knows.
+        pci_slot: `reserved`, `used`, or "" where it takes none.
+        pci_address: that the spec asks for; "" where libvirt chooses.
+    """
+
+    name: str
+    network: str
+    binding: str
+    operation: str = ""
+    path: str = ""
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    last_error: str = ""
+    since: datetime | None = None
+    attempts: int = 0
+    migration: str = ""
+    pci_slot: str = ""
+    pci_address: str = ""
+    mac_address: str = ""
+    ip_address: str = ""
+
+    @property
+    def is_ready(self) -> bool:
+        """Nothing is left to do about it."""
+        return self.phase == OperationPhase.READY
+
+    def to_json(self) -> dict[str, Any]:
+        """As programs get it."""
+        return {
+            "name": self.name,
+            "network": self.network,
+            "binding": self.binding,
+            "operation": self.operation or None,
+            "path": self.path or None,
+            "phase": self.phase,
+            "reason": self.reason or None,
+            "message": self.message or None,
+            "lastError": self.last_error or None,
+            "since": self.since.isoformat() if self.since is not None else None,
+            "attempts": self.attempts,
+            "migration": self.migration or None,
+            "pciSlot": self.pci_slot or None,
+            "pciAddress": self.pci_address or None,
+            "macAddress": self.mac_address or None,
+            "ipAddress": self.ip_address or None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmNics:
+    """All NICs of one VM, and what is in flight.
+
+    Attributes:
+        phase: of the VMI; `Stopped` when there is none.
+        ready: status of the condition InterfacesReady; "" when nobody has written it.
+        requests: that were recorded and are not worked off yet, as sentences.
+        migrations: of this VM that have not ended, as sentences.
+        failure: why the last request could not be carried out; "" when it could.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    phase: str
+    node: str = ""
+    ready: str = ""
+    ready_message: str = ""
+    nics: tuple[NicRow, ...] = ()
+    budget: Mapping[str, Any] | None = None
+    requests: tuple[str, ...] = ()
+    migrations: tuple[str, ...] = ()
+    failure: str = ""
+
+
+def describe(
+    *,
+    namespace: str,
+    name: str,
+    vm: VirtualMachine | None,
+    vmi: VirtualMachineInstance | None,
+    migrations: Sequence[Migration] = (),
+    now: datetime,
+) -> VmNics:
+    """Put together what VM and VMI say.
+
+    Args:
+        vmi: the one that runs or starts; None for a stopped VM.
+        migrations: that name the VMI.
+        now: current time, UTC.
+    """
+    status = vmi.read_status() if vmi is not None else {}
+    condition = find_condition(objects(status.get("conditions")), INTERFACES_READY) or {}
+    vm_status = vm.read_status() if vm is not None else {}
+    failure = find_condition(objects(vm_status.get("conditions")), FAILURE) or {}
+    budget = mapping(status.get("pciBudget"))
+    return VmNics(
+        kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
+        namespace=namespace,
+        name=name,
+        phase=str(vmi.phase or VmiPhase.PENDING) if vmi is not None else "Stopped",
+        node=vmi.node_name if vmi is not None else "",
+        ready=text(condition.get("status")),
+        ready_message=text(condition.get("message")),
+        nics=_rows(vm, vmi, now=now),
+        budget=budget or None,
+        requests=tuple(_request(row) for row in objects(vm_status.get(MEMBER))),
+        migrations=tuple(_migration(item) for item in migrations if not item.is_final),
+        failure=text(failure.get("message")) if text(failure.get("status")) == "True" else "",
+    )
+
+
+def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now: datetime) -> tuple[NicRow, ...]:
+    """In the order of the VMI's spec, then what only the template has, then what only the status knows."""
+    status = vmi.read_status() if vmi is not None else {}
+    reported = rows_by_name(objects(status.get("interfaces")))
+    records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
+    owners = [owner for owner in (vmi, vm) if owner is not None]
+    interfaces = first_by_name([item for owner in owners for item in owner.interfaces])
+    networks = first_by_name([item for owner in owners for item in owner.networks])
+    namespace = owners[0].key.namespace if owners else ""
+    in_spec_order = [item.name for owner in owners for item in owner.interfaces]
+    names = dict.fromkeys([*in_spec_order, *records, *(name for name in reported if name not in interfaces)])
+    return tuple(
+        _row(
+            name,
+            interface=interfaces.get(name),
+            network=networks.get(name),
+            record=records.get(name),
+            reported=reported.get(name),
+            namespace=namespace,
+            is_running=vmi is not None and vmi.phase is VmiPhase.RUNNING,
+        )
+        for name in names
+    )
+
+
+def _row(
+    name: str,
+    *,
+    interface: Interface | None,
+    network: Network | None,
+    record: InterfaceOperation | None,
+    reported: Mapping[str, Any] | None,
+    namespace: str,
+    is_running: bool,
+) -> NicRow:
+    in_guest = has_source(reported, DOMAIN)
+    has_slot = interface is not None and takes_slot(interface)
+    slot = "used" if in_guest else "reserved" if has_source(reported, MULTUS_STATUS) else ""
+    is_leaving = interface is not None and interface.is_absent
+    is_unseen = is_running and not in_guest and not is_leaving
+    known = NicRow(
+        name=name,
+        network=_network(network, namespace=namespace),
+        binding=str(interface.binding) if interface is not None else "",
+        phase=str(OperationPhase.READY if in_guest else OperationPhase.PENDING),
+        pci_slot=slot if has_slot else "",
+        pci_address=text(read(interface.raw).get("pciAddress")) if interface is not None else "",
+        mac_address=text(mapping(reported).get("mac")),
+        ip_address=text(mapping(reported).get("ipAddress")),
+        reason="" if in_guest or is_running else str(Reason.GUEST_NOT_RUNNING),
+        message="no operator has seen the request yet" if is_unseen else "",
+        operation=str(OperationType.UNPLUG) if is_leaving else "",
+    )
+    if record is None:
+        return known
+    fields = {member: getattr(known, member) for member in _FROM_SPEC}
+    return NicRow(
+        **fields,
+        operation=record.operation,
+        path="" if record.path == "None" else record.path,
+        phase=record.phase,
+        reason=record.reason,
+        message=record.message,
+        last_error=record.last_error,
+        since=record.last_transition_time,
+        attempts=record.attempts,
+        migration=record.migration,
+    )
+
+
+_FROM_SPEC = ("name", "network", "binding", "pci_slot", "pci_address", "mac_address", "ip_address")
+
+
+def _network(network: Network | None, *, namespace: str) -> str:
+    if network is None:
+        return ""
+    if network.attachment:
+        found = network.attachment_reference(namespace=namespace)
+        return found[1] if found[0] == namespace else "/".join(found)
+    return "pod" if network.is_pod else ""
+
+
+def _request(row: Mapping[str, Any]) -> str:
+    add, remove = mapping(row.get(ADD_OPTIONS)), mapping(row.get(REMOVE_OPTIONS))
+    if add:
+        return f'add NIC "{text(add.get(NAME_OPTION))}" on network {text(add.get(NETWORK_OPTION))}'
+    return f'remove NIC "{text(remove.get(NAME_OPTION))}"' if remove else "a request that cannot be read"
+
+
+def _migration(item: Migration) -> str:
+    return f"{item.key.name}: {item.phase or 'Pending'}, {item.progress}" if item.progress else item.key.name

@@ -1,0 +1,31 @@
+"""Carries out a planner's JSON patch on an object in memory, to see what would follow from it. Sends nothing."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from nicplug.plan.actions import JsonPatch
+
+
+def patched(raw: dict[str, Any], patch: JsonPatch) -> dict[str, Any]:
+    """The object with the operations `add` and `remove` of a planner carried out; `test` holds, as it was read so.
+
+    Source: RFC 6902; planners write nothing else (`plan.actions.json_patch`).
+    """
+    result = copy.deepcopy(raw)
+    for operation in patch:
+        if operation["op"] == "test":
+            continue
+        *path, last = (part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:])
+        parent = _descend(result, path)
+        if operation["op"] == "remove":
+            parent.pop(last, None)
+        else:
+            parent[last] = copy.deepcopy(operation["value"])
+    return result
+
+
+def _descend(value: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    for member in path:
+        value = value.setdefault(member, {})
+    return value

@@ -1,0 +1,173 @@
+"""The queue of migrations: the slots that are taken, and in which order those go that wait."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from nicplug.cache.kubevirts import Kubevirts
+from nicplug.kube.api import KubeApi, Resource
+from nicplug.kube.errors import Denied, Gone
+from nicplug.kube.resources import CONFIG_MAPS, KUBEVIRTS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
+from nicplug.model.conditions import PROGRESSING, find_condition
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.migration import Migration, parse_migration
+from nicplug.model.migration_limits import MigrationLimits
+from nicplug.model.slot_ledger import LEDGER_NAME, parse_entries
+from nicplug.plan.migration.contender import priority_of
+from nicplug.plan.reasons import Reason
+
+_PAGE = 500
+_FAR = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedMigration:
+    """One migration.
+
+    Attributes:
+        position: in the queue of those that wait for a slot, from 1; None when it does not wait for one.
+        message: what it waits for, with the names of those in front; or how it ended.
+    """
+
+    namespace: str
+    name: str
+    vmi: str
+    phase: str
+    reason: str
+    message: str
+    source: str
+    target: str
+    created: datetime | None
+    is_final: bool
+    has_slot: bool
+    position: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As programs get it."""
+        return {
+            "namespace": self.namespace,
+            "name": self.name,
+            "vm": self.vmi,
+            "phase": self.phase,
+            "reason": self.reason or None,
+            "message": self.message or None,
+            "sourceNode": self.source or None,
+            "targetNode": self.target or None,
+            "created": self.created.isoformat() if self.created is not None else None,
+            "hasSlot": self.has_slot,
+            "position": self.position,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationQueue:
+    """All migrations that may be seen.
+
+    Attributes:
+        taken: slots of the cluster, by the ledger; None when it must not be read.
+        unknown: what could not be read, as sentences.
+    """
+
+    limits: MigrationLimits
+    taken: int | None
+    migrations: tuple[QueuedMigration, ...]
+    unknown: tuple[str, ...] = ()
+
+    def shown(self, *, with_ended: bool) -> tuple[QueuedMigration, ...]:
+        """In order: under way, waiting, ended."""
+        return tuple(item for item in self.migrations if with_ended or not item.is_final)
+
+
+async def read_queue(
+    api: KubeApi, *, namespace: str | None, kubevirt_namespace: str, operator_namespace: str, now: datetime
+) -> MigrationQueue:
+    """Read it.
+
+    Args:
+        namespace: of the migrations; None for all.
+
+    Raises:
+        ApiError: migrations cannot be read.
+    """
+    unknown: list[str] = []
+    found = [parse_migration(item) for item in await read_all(api, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, namespace)]
+    limits = await _limits(api, kubevirt_namespace, unknown)
+    ledger = await _ledger(api, operator_namespace, unknown)
+    entries = parse_entries(mapping(mapping(ledger).get("data"))) if ledger is not None else {}
+    return MigrationQueue(
+        limits=limits,
+        taken=len(entries) if ledger is not None else None,
+        migrations=in_order(found, with_slot=frozenset(entries)),
+        unknown=tuple(unknown),
+    )
+
+
+def in_order(migrations: list[Migration], *, with_slot: frozenset[str]) -> tuple[QueuedMigration, ...]:
+    """Under way, then those that wait by their own word, the oldest first, then those that have ended."""
+    ranked = sorted(migrations, key=lambda item: _rank(item, with_slot))
+    rows: list[QueuedMigration] = []
+    positions = itertools.count(1)
+    for item in ranked:
+        row = _row(item, has_slot=item.uid in with_slot)
+        waits = row.reason == Reason.WAITING_FOR_SLOT and not row.is_final
+        rows.append(replace(row, position=next(positions)) if waits else row)
+    return tuple(rows)
+
+
+def _rank(item: Migration, with_slot: frozenset[str]) -> tuple[int, int, datetime, str]:
+    stage = 2 if item.is_final else 0 if item.uid in with_slot or item.has_target else 1
+    return (stage, -priority_of(item), item.created or _FAR, item.uid)
+
+
+def _row(item: Migration, *, has_slot: bool) -> QueuedMigration:
+    status = item.read_status()
+    progressing: Mapping[str, Any] = find_condition(objects(status.get("conditions")), PROGRESSING) or {}
+    state = mapping(status.get("migrationState"))
+    return QueuedMigration(
+        namespace=item.key.namespace,
+        name=item.key.name,
+        vmi=item.vmi.name,
+        phase=str(item.phase) or "Pending",
+        reason=text(progressing.get("reason")),
+        message=text(progressing.get("message")),
+        source=text(state.get("sourceNode")),
+        target=text(state.get("targetNode")),
+        created=item.created,
+        is_final=item.is_final,
+        has_slot=has_slot,
+    )
+
+
+async def read_all(api: KubeApi, resource: Resource, namespace: str | None) -> list[Mapping[str, Any]]:
+    """Every page of a collection; a namespace of None is all of them."""
+    items: list[Mapping[str, Any]] = []
+    token: str | None = None
+    while True:
+        page = await api.list(resource, namespace=namespace, limit=_PAGE, continue_token=token)
+        items += objects(page.get("items"))
+        token = text(mapping(page.get("metadata")).get("continue")) or None
+        if token is None:
+            return items
+
+
+async def _limits(api: KubeApi, namespace: str, unknown: list[str]) -> MigrationLimits:
+    kubevirts = Kubevirts(namespace=namespace)
+    try:
+        for item in await read_all(api, KUBEVIRTS, namespace):
+            kubevirts.put(item)
+    except Denied as error:
+        unknown.append(f"the limits of the KubeVirt CR ({error}); the defaults are shown")
+    config = kubevirts.config()
+    return config.limits if config is not None else MigrationLimits()
+
+
+async def _ledger(api: KubeApi, namespace: str, unknown: list[str]) -> Mapping[str, Any] | None:
+    try:
+        return await api.get(CONFIG_MAPS, name=LEDGER_NAME, namespace=namespace)
+    except Gone:
+        return {}
+    except Denied as error:
+        unknown.append(f"which slots are taken ({error})")
+        return None

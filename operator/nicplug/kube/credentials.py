@@ -1,0 +1,111 @@
+"""Who we are to the API server: in a pod from the service account, elsewhere from a kubeconfig.
+
+Reads the credentials through `kubernetes.aio`, so that exec plugins and merged kubeconfigs work. Knows nothing of Kopf:
+commands that only ask a question do not load it.
+"""
+
+import os
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import yaml
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from nicplug.kube.kubeconfig import ConfigError, kubeconfig_paths, read_context
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+Load = Callable[[], Coroutine[None, None, Configuration]]
+
+
+def find_credentials(kubeconfig: Path | None) -> tuple[str, Load]:
+    """Where the credentials come from, for logs, and what reads them.
+
+    Args:
+        kubeconfig: file to use. None: the pod's service account if there is one, else the files of
+            $KUBECONFIG, else ~/.kube/config.
+    """
+    if kubeconfig is None and is_in_cluster():
+        return "service account", load_in_cluster
+    source = kubeconfig_paths(kubeconfig)
+    return source, partial(load_kubeconfig, source)
+
+
+def is_in_cluster() -> bool:
+    """This process runs in a pod that has a service account."""
+    return (SERVICE_ACCOUNT / "token").is_file() and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+
+
+def with_proxy(configuration: Configuration) -> Configuration:
+    """The configuration with the proxy of the environment, where it names none itself."""
+    if configuration.proxy is None:
+        configuration.proxy = _proxy_of_environment(configuration.host)
+    return configuration
+
+
+def _proxy_of_environment(server: str) -> str | None:
+    """The proxy for the API server by $HTTPS_PROXY, $HTTP_PROXY and $NO_PROXY, as kubectl finds it."""
+    url = urlsplit(server)
+    if url.hostname is None or proxy_bypass(url.hostname):
+        return None
+    return getproxies().get(url.scheme)
+
+
+async def load_in_cluster() -> Configuration:
+    """The pod's service account.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    configuration = Configuration()
+    try:
+        # Reads the token again every minute when it is used: kubelet rotates it hours before it expires.
+        load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+    except (ConfigException, OSError) as error:
+        raise ConfigError(
+            f"the service account in {SERVICE_ACCOUNT} cannot be used: {error}. "
+            "Check automountServiceAccountToken of the pod, or give --kubeconfig."
+        ) from error
+    return configuration
+
+
+async def load_kubeconfig(paths: str, *, context: str | None = None) -> Configuration:
+    """One context of these files.
+
+    Args:
+        context: its name; None for the current one.
+
+    Raises:
+        ConfigError: what is wrong with the files, or with what they name.
+    """
+    read_context(paths, context=context)
+    configuration = Configuration()
+    try:
+        loader = await load_kube_config(  # type: ignore[no-untyped-call]
+            config_file=paths, context=context, client_configuration=configuration, persist_config=False
+        )
+    except (ConfigException, OSError, yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
+        remedy = f"Try it with: kubectl --kubeconfig {paths} version"
+        raise ConfigError(f"kubeconfig {paths} cannot be used: {error}. {remedy}") from error
+    _refresh_by_plugin(loader, configuration)
+    return configuration
+
+
+def _refresh_by_plugin(loader: Any, configuration: Configuration) -> None:
+    """Run the exec plugin of a kubeconfig again when its token has expired, and only then.
+
+    The library has the code for it, but leaves calling it to a task of the caller's.
+    """
+    if not hasattr(loader, "exec_plugin_expiry"):
+        return
+
+    async def refresh(current: Configuration) -> None:
+        await loader.load_from_exec_plugin()
+        current.api_key["BearerToken"] = loader.token
+
+    configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]

@@ -1,0 +1,154 @@
+"""Reads kubeconfig files as kubectl does, and says what is wrong with one before a client library trips over it.
+
+Knows files and their meaning; sends no request and holds no credentials beyond naming the user.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LISTS = ("clusters", "contexts", "users")
+
+
+class ConfigError(Exception):
+    """The API server cannot be found from what was configured; the text says what to set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impersonation:
+    """On whose behalf requests are sent: `--as`, `--as-uid` and `--as-group` of kubectl.
+
+    Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
+    """
+
+    user: str = ""
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+
+    def headers(self) -> Iterator[tuple[str, str]]:
+        """Name and value of each header; a name comes once per group."""
+        if self.user:
+            yield "Impersonate-User", self.user
+        if self.uid:
+            yield "Impersonate-Uid", self.uid
+        for group in self.groups:
+            yield "Impersonate-Group", group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeconfigContext:
+    """One context of a kubeconfig.
+
+    Attributes:
+        name: of the context.
+        namespace: the one that commands without `--namespace` use.
+        impersonation: what the user's entry says by `as`.
+    """
+
+    name: str
+    namespace: str = "default"
+    impersonation: Impersonation = Impersonation()
+
+
+def kubeconfig_paths(kubeconfig: Path | None) -> str:
+    """The file that was asked for, else the files of $KUBECONFIG, else ~/.kube/config."""
+    return str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or "~/.kube/config"
+
+
+def read_context(paths: str, *, context: str | None = None) -> KubeconfigContext:
+    """Check the files and find a context in them; of each name the first entry counts.
+
+    Args:
+        paths: separated as in $KUBECONFIG; those that do not exist are skipped.
+        context: its name; None for `current-context`.
+
+    Raises:
+        ConfigError: no file, an unreadable one, or one that lacks what the context needs.
+    """
+    files = list(_files(paths))
+    if not files:
+        raise ConfigError(f"no kubeconfig at {paths}: give --kubeconfig PATH or set KUBECONFIG.")
+    merged: dict[str, dict[str, Mapping[str, Any]]] = {name: {} for name in LISTS}
+    current = ""
+    for path in files:
+        content = _read(path)
+        for name in LISTS:
+            for entry in _entries(path, content, name):
+                merged[name].setdefault(entry["name"], entry)
+        current = current or str(content.get("current-context") or "")
+    return _resolve(paths, merged, context or current)
+
+
+def _files(paths: str) -> Iterator[Path]:
+    for path in paths.split(os.pathsep):
+        if path and (file := Path(path).expanduser()).is_file():
+            yield file
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"kubeconfig {path} cannot be read: {text}. {_try(path)}") from error
+    if not isinstance(content, dict):
+        found = "empty" if content is None else f"a {_type_of(content)}"
+        raise ConfigError(
+            f"kubeconfig {path} is {found}, not a mapping with clusters, contexts and users. {_try(path)}"
+        )
+    return content
+
+
+def _entries(path: Path, content: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
+    """The entries of one list, each a mapping with a name and a body."""
+    entries, body = content.get(name) or [], name.removesuffix("s")
+    if not isinstance(entries, list):
+        raise ConfigError(f"kubeconfig {path}: {name} is a {_type_of(entries)}, not a list. {_try(path)}")
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise ConfigError(f"kubeconfig {path}: {name}[{index}] has no name. {_try(path)}")
+        if not isinstance(entry.get(body), dict) and not (body == "user" and entry.get(body) is None):
+            label = f'{name}[{index}] ("{entry["name"]}")'
+            raise ConfigError(f"kubeconfig {path}: {label} has no mapping {body}. {_try(path)}")
+        yield entry
+
+
+def _resolve(paths: str, merged: Mapping[str, Mapping[str, Mapping[str, Any]]], name: str) -> KubeconfigContext:
+    known = ", ".join(sorted(merged["contexts"])) or "none"
+    if not name:
+        raise ConfigError(f"kubeconfig {paths} has no current-context: give --context NAME. Contexts: {known}.")
+    if name not in merged["contexts"]:
+        raise ConfigError(f'kubeconfig {paths} has no context "{name}": give --context NAME. Contexts: {known}.')
+    context = merged["contexts"][name]["context"]
+    cluster, user = context.get("cluster"), context.get("user")
+    if cluster not in merged["clusters"]:
+        raise ConfigError(f'kubeconfig {paths}: context "{name}" names cluster "{cluster}", which is not in clusters.')
+    if not isinstance(merged["clusters"][cluster]["cluster"].get("server"), str):
+        raise ConfigError(f'kubeconfig {paths}: cluster "{cluster}" has no server: set its URL.')
+    if user and user not in merged["users"]:
+        raise ConfigError(f'kubeconfig {paths}: context "{name}" names user "{user}", which is not in users.')
+    namespace = context.get("namespace")
+    return KubeconfigContext(
+        name=name,
+        namespace=namespace if isinstance(namespace, str) and namespace else "default",
+        impersonation=_impersonation(merged["users"].get(user, {}).get("user") or {}),
+    )
+
+
+def _impersonation(user: Mapping[str, Any]) -> Impersonation:
+    groups = user.get("as-groups") or []
+    return Impersonation(
+        user=str(user.get("as") or ""), uid=str(user.get("as-uid") or ""), groups=tuple(map(str, groups))
+    )
+
+
+def _try(path: Path) -> str:
+    return f"Try it with: kubectl --kubeconfig {path} version"
+
+
+def _type_of(value: object) -> str:
+    return {str: "string", list: "list", bool: "boolean", int: "number", float: "number"}.get(type(value), "mapping")

@@ -1,0 +1,25 @@
+"""A played API server, and the command line against it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.played import CommandLine, PlayedServer, played_server, write_kubeconfig
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "HTTP_PROXY", "http_proxy", "NICPLUG_TRACEBACK", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def server() -> Iterator[PlayedServer]:
+    with played_server() as played:
+        yield played
+
+
+@pytest.fixture
+def nicplug(server: PlayedServer, tmp_path: Path) -> CommandLine:
+    return CommandLine(write_kubeconfig(tmp_path / "config", server=server.url))

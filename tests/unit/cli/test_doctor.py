@@ -1,0 +1,155 @@
+"""Each check of the installation, and its remedy."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import yaml
+from tests.build import NOW, kubevirt
+from tests.fakes.listing import relist
+from tests.unit.cli.played import CommandLine, PlayedServer
+
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cli.doctor.coverage import check_coverage, check_nodes
+from nicplug.cli.doctor.finding import Severity
+from nicplug.cli.doctor.kinds import check_kubevirt, check_policy
+from nicplug.cli.doctor.processes import check_certificate
+from nicplug.cli.doctor.rights import RIGHTS
+from nicplug.insight.evidence import Evidence, Target
+
+BASE = Path(__file__).parents[3] / "deploy" / "kustomize" / "base"
+
+
+def evidence(*kubevirts: dict[str, Any]) -> Evidence:
+    caches = Caches(clock=lambda: NOW)
+    for item in kubevirts:
+        caches.observe(CachedKind.KUBEVIRT, item)
+    return Evidence(target=Target(namespace="default", name=""), caches=caches, clock=lambda: NOW)
+
+
+def judged(findings: Any) -> list[tuple[str, str]]:
+    return [(item.check, str(item.severity)) for item in findings]
+
+
+def test_the_gate() -> None:
+    assert judged(check_kubevirt(evidence(kubevirt()))) == [("kubevirt", "ok"), ("gate", "ok")]
+    off = list(check_kubevirt(evidence(kubevirt(""))))
+    assert judged(off) == [("kubevirt", "ok"), ("gate", "problem")]
+    assert 'Add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates' in off[1].remedy
+    disabled = list(check_kubevirt(evidence(kubevirt("HotplugNICs", disabled=["HotplugNICs"]))))
+    assert "disabledFeatureGates" in disabled[1].remedy
+
+
+def test_a_kubevirt_cr_in_another_namespace_has_no_effect() -> None:
+    foreign = kubevirt()
+    foreign["metadata"] |= {"namespace": "elsewhere"}
+    (found,) = check_kubevirt(evidence(foreign))
+    assert found.severity is Severity.PROBLEM
+    assert "elsewhere/kubevirt has no effect" in found.message
+    assert "NICPLUG_KUBEVIRT_NAMESPACE" in found.remedy
+
+
+def test_a_policy_that_is_not_understood() -> None:
+    (found,) = check_policy(evidence(kubevirt(hotplug={"onFailure": "Panic"})))
+    assert found.severity is Severity.WARNING
+    assert "Panic" in found.message
+    stopped = list(check_policy(evidence(kubevirt(hotplug={"parallelInboundMigrationsPerNode": 0}))))
+    assert "no migration begins" in stopped[-1].message
+
+
+def node(name: str, **spec: Any) -> dict[str, Any]:
+    status = {"conditions": [{"type": "Ready", "status": "True"}]}
+    return {"metadata": {"name": name, "uid": name, "resourceVersion": "1"}, "spec": spec, "status": status}
+
+
+def daemon_set() -> dict[str, Any]:
+    metadata = {
+        "namespace": "kube-system",
+        "name": "dynamic-networks-controller-ds",
+        "uid": "ds",
+        "resourceVersion": "1",
+    }
+    return {"metadata": metadata, "spec": {"selector": {"matchLabels": {"app": "d"}}, "template": {"spec": {}}}}
+
+
+def controller_pod(on: str) -> dict[str, Any]:
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "ds", "controller": True}
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    metadata = {"namespace": "kube-system", "name": f"d-{on}", "uid": f"d-{on}", "ownerReferences": [owner]}
+    return {"metadata": metadata, "spec": {"nodeName": on}, "status": status}
+
+
+def with_nodes(found: Evidence, *pods: str, has_controller: bool = True) -> Evidence:
+    relist(found.caches.nodes, [node("node01"), node("node02", unschedulable=True)])
+    for sink in found.caches.controllers.namespaces().values():
+        relist(sink, [daemon_set()] if has_controller and sink.namespace == "kube-system" else [])
+    for _, followed in found.caches.controllers.followed().values():
+        relist(followed, [controller_pod(item) for item in pods])
+    return found
+
+
+def test_coverage_node_by_node() -> None:
+    found = list(check_coverage(with_nodes(evidence(kubevirt()), "node01")))
+    assert judged(found) == [("controller", "ok"), ("controller", "warning")]
+    assert "ready on 1 of 2 nodes" in found[0].message
+    assert "does not run on node02" in found[1].message
+
+
+@pytest.mark.parametrize(("path", "severity"), [("Auto", "warning"), ("Always", "problem"), ("Never", "ok")])
+def test_no_controller_is_as_bad_as_the_policy_makes_it(path: str, severity: str) -> None:
+    found = with_nodes(evidence(kubevirt(hotplug={"dynamicPath": path})), has_controller=False)
+    assert judged(check_coverage(found)) == [("controller", severity)]
+
+
+def test_a_vm_needs_another_node_to_migrate_to() -> None:
+    (found,) = check_nodes(with_nodes(evidence(kubevirt())))
+    assert found.severity is Severity.WARNING
+    assert "1 of 2 nodes can take a VM" in found.message
+
+
+def test_what_cannot_be_read_is_unknown() -> None:
+    assert judged(check_coverage(evidence(kubevirt()))) == [("controller", "unknown")]
+
+
+@pytest.mark.parametrize(("days", "severity"), [(365, Severity.OK), (7, Severity.WARNING), (-1, Severity.PROBLEM)])
+def test_the_certificate(days: int, severity: Severity) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    made = trustme.CA().issue_cert("api", not_before=at - timedelta(days=30), not_after=at + timedelta(days=days))
+    bundle = base64.b64encode(made.cert_chain_pems[0].bytes()).decode()
+    assert check_certificate({"spec": {"caBundle": bundle}}, at=at).severity is severity
+
+
+def test_no_bundle_and_a_broken_one() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    assert check_certificate({"spec": {}}, at=at).severity is Severity.WARNING
+    broken = base64.b64encode(b"no certificate").decode()
+    assert check_certificate({"spec": {"caBundle": broken}}, at=at).severity is Severity.PROBLEM
+
+
+def rules(name: str) -> set[tuple[str, str, str, tuple[str, ...]]]:
+    """Every rule of a role, one resource each."""
+    role = yaml.safe_load((BASE / f"{name}.yaml").read_text())
+    return {
+        (group, resource, "".join(rule.get("resourceNames", [])), tuple(rule["verbs"]))
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def test_the_rights_that_are_asked_for_are_those_that_are_granted() -> None:
+    asked = {(item.group, item.resource, item.name, item.verbs) for item in RIGHTS if not item.in_own_namespace}
+    own = {(item.group, item.resource, item.name, item.verbs) for item in RIGHTS if item.in_own_namespace}
+    assert asked == rules("clusterrole")
+    assert own == rules("role")
+
+
+def test_an_empty_cluster_is_a_diagnosis_and_no_error(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers["GET /version"] = (200, {"gitVersion": "v1.37.2"})
+    done = nicplug("doctor", "-o", "name")
+    assert done.exit_code == 9, done.output
+    assert {"crds=problem", "leader=problem", "api=warning", "versions=ok"} <= set(done.stdout.split())
+    assert "Traceback" not in done.output

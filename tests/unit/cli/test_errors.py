@@ -1,0 +1,114 @@
+"""Every failure is a sentence with a remedy on stderr and an exit code by cause, never a traceback."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.played import NOT_SERVED, Answer, CommandLine, PlayedServer, refusal, write_kubeconfig
+
+from nicplug.cli.exits import Exit
+
+VMS = "GET /apis/kubevirt.io/v1/namespaces/default/virtualmachines/V"
+VMIS = "GET /apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances/V"
+START = "PUT /apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/V/start"
+FORBIDDEN = 'virtualmachines.kubevirt.io "V" is forbidden: User "u" cannot get resource "virtualmachines"'
+
+CASES: list[tuple[str, str, Answer, Exit, str]] = [
+    ("kinds are missing", "status", NOT_SERVED, Exit.NOT_INSTALLED, "kubectl apply -f crds/"),
+    (
+        "no such VM",
+        "status",
+        refusal(404, "NotFound", 'virtualmachines.kubevirt.io "V" not found'),
+        Exit.NOT_FOUND,
+        "--namespace",
+    ),
+    ("no right", "status", refusal(403, "Forbidden", FORBIDDEN), Exit.NOT_ALLOWED, "Ask the cluster admin"),
+    ("not logged in", "status", refusal(401, "Unauthorized", "Unauthorized"), Exit.NOT_ALLOWED, "log in again"),
+    ("server error", "status", refusal(500, "InternalError", "etcd is away"), Exit.UNREACHABLE, "etcd is away"),
+    ("throttled", "status", refusal(429, "TooManyRequests", "slow down"), Exit.FAILED, "Try again in 1 s"),
+    ("API is not served", "start", NOT_SERVED, Exit.NOT_INSTALLED, "nicplug doctor"),
+    (
+        "API is down",
+        "start",
+        refusal(503, "ServiceUnavailable", "service unavailable"),
+        Exit.NOT_INSTALLED,
+        "apiservice",
+    ),
+    ("conflict", "start", refusal(409, "Conflict", "VM is already running"), Exit.REFUSED, "VM is already running"),
+    ("invalid", "start", refusal(422, "Invalid", "no such name"), Exit.REFUSED, "no such name"),
+    ("bad request", "start", refusal(400, "BadRequest", "bad"), Exit.REFUSED, "bad"),
+]
+
+
+@pytest.mark.parametrize(("name", "command", "answer", "code", "text"), CASES, ids=[case[0] for case in CASES])
+def test_causes(
+    nicplug: CommandLine, server: PlayedServer, name: str, command: str, answer: Answer, code: Exit, text: str
+) -> None:
+    server.answers |= {VMS: answer, VMIS: answer, START: answer}
+    done = nicplug(command, "V")
+    assert done.exit_code == code, done.output
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ")
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unreachable_cluster_names_address_and_context(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        server = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        done = CommandLine(write_kubeconfig(tmp_path / "config", server=server))("status", "V")
+    assert done.exit_code == Exit.UNREACHABLE
+    assert server in done.stderr
+    assert "the cluster of context x" in done.stderr
+
+
+def test_a_kubeconfig_that_is_a_string_said_words_about_python_objects(tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.write_text("hello")
+    done = CommandLine(bad)("status", "V")
+    assert done.exit_code == Exit.UNREACHABLE
+    assert f"kubeconfig {bad} is a string, not a mapping" in done.stderr
+    assert "object does not support" not in done.stderr
+
+
+def test_a_wrong_context_lists_those_there_are(nicplug: CommandLine) -> None:
+    done = nicplug("status", "V", "--context", "prod")
+    assert done.exit_code == Exit.UNREACHABLE
+    assert 'no context "prod"' in done.stderr
+    assert "Contexts: x." in done.stderr
+
+
+def test_groups_need_a_user(nicplug: CommandLine, server: PlayedServer) -> None:
+    done = nicplug("status", "V", "--as-group", "g")
+    assert done.exit_code == Exit.WRONG_USE
+    assert server.requests == []
+
+
+def test_impersonation_is_kubectls(nicplug: CommandLine, server: PlayedServer) -> None:
+    nicplug("start", "V", "--as", "bob", "--as-uid", "7", "--as-group", "a", "--as-group", "b")
+    (sent,) = server.requests
+    assert sent.header("Impersonate-User") == ["bob"]
+    assert sent.header("Impersonate-Uid") == ["7"]
+    assert sent.header("Impersonate-Group") == ["a", "b"]
+
+
+def test_the_kubeconfigs_own_impersonation_counts(server: PlayedServer, tmp_path: Path) -> None:
+    user = {"token": "t", "as": "eve", "as-groups": ["g"]}
+    CommandLine(write_kubeconfig(tmp_path / "config", server=server.url, user=user))("start", "V")
+    (sent,) = server.requests
+    assert (sent.header("Impersonate-User"), sent.header("Impersonate-Group")) == (["eve"], ["g"])
+    assert sent.header("Authorization") == ["Bearer t"]
+
+
+def test_a_bug_is_a_sentence_and_a_trace_for_those_who_ask(
+    nicplug: CommandLine, server: PlayedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers[START] = (200, None)
+    monkeypatch.setattr("nicplug.cli.subresources.json.dumps", lambda *_, **__: 1 / 0)
+    done = nicplug("start", "V")
+    assert done.exit_code == Exit.FAILED
+    assert "a bug in nicplug: ZeroDivisionError" in done.stderr
+    assert "NICPLUG_TRACEBACK=1" in done.stderr
+    monkeypatch.setenv("NICPLUG_TRACEBACK", "1")
+    assert isinstance(nicplug("start", "V").exception, ZeroDivisionError)

@@ -1,0 +1,135 @@
+"""The table of NICs, its colours, and the moments."""
+
+import pytest
+from tests.build import NOW, a_vm, a_vmi, nic, operation, primary, row, vm, vmi
+from tests.unit.cli.played import CommandLine, PlayedServer, collection, refusal
+
+from nicplug.cli import output
+from nicplug.cli.status import moments
+from nicplug.insight.nics import VmNics, describe
+
+BASE = "GET /apis/kubevirt.io/v1/namespaces/default"
+LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
+NONE = refusal(404, "NotFound", 'leases.coordination.k8s.io "nicplug-operator" not found')
+BLOCKED = operation("blue", phase="Blocked", path="None", reason="FeatureGateDisabled", message="hot-plug is off")
+RAW = vmi(
+    primary(), nic("red"), nic("blue"), rows=[row("default", "domain"), row("red", "domain")], operations=[BLOCKED]
+)
+
+
+@pytest.fixture
+def served(server: PlayedServer) -> PlayedServer:
+    """A bare VMI with a NIC in the guest and one that is blocked, and no operator."""
+    missing = refusal(404, "NotFound", 'virtualmachines.kubevirt.io "vmi-fedora" not found')
+    definition = {
+        "spec": {
+            "versions": [
+                {
+                    "name": "v1",
+                    "subresources": {"status": {}},
+                    "schema": {
+                        "openAPIV3Schema": {"properties": {"status": {"properties": {"interfaceOperations": {}}}}}
+                    },
+                }
+            ]
+        }
+    }
+    crd = "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions/virtualmachineinstances.kubevirt.io"
+    server.answers |= {
+        f"{BASE}/virtualmachines/vmi-fedora": missing,
+        f"{BASE}/virtualmachineinstances/vmi-fedora": (200, RAW),
+        f"{BASE}/virtualmachineinstancemigrations": collection(),
+        crd: (200, definition),
+        LEASE: NONE,
+    }
+    return server
+
+
+def test_the_table(nicplug: CommandLine, served: PlayedServer) -> None:
+    done = nicplug("status", "vmi-fedora")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0] == "VirtualMachineInstance default/vmi-fedora: Running on node01"
+    assert lines[1].split() == ["NIC", "NETWORK", "BINDING", "PATH", "PHASE", "SINCE", "SLOT", "REASON"]
+    assert lines[2].split() == ["default", "pod", "masquerade", "-", "Ready", "-", "used", "at", "start"]
+    assert lines[3].split()[:5] == ["red", "red-net", "bridge", "-", "Ready"]
+    assert lines[4].split()[:5] == ["blue", "blue-net", "bridge", "-", "Blocked"]
+    assert lines[4].endswith("FeatureGateDisabled")
+    assert "blue       hot-plug is off" in done.stdout
+    assert max(map(len, lines[:5])) <= 100
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_a_status_that_stands_still_says_why(nicplug: CommandLine, served: PlayedServer) -> None:
+    assert "no nicplug operator works" in nicplug("status", "vmi-fedora").stdout
+
+
+def test_an_older_definition_drops_records(nicplug: CommandLine, served: PlayedServer) -> None:
+    crd = "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions/virtualmachineinstances.kubevirt.io"
+    old = {"spec": {"versions": [{"name": "v1", "subresources": {"status": {}}, "schema": {}}]}}
+    served.answers[crd] = (200, old)
+    assert "is older than this nicplug, and drops the records of NICs" in nicplug("status", "vmi-fedora").stdout
+
+
+def test_names_are_one_a_line(nicplug: CommandLine, served: PlayedServer) -> None:
+    assert nicplug("status", "vmi-fedora", "-o", "name").stdout == "default\nred\nblue\n"
+
+
+def test_colours_only_on_a_terminal_and_never_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert output.console().no_color
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert not output.console().no_color
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert output.console().no_color
+
+
+def described(raw: dict[str, object] | None, owner: dict[str, object] | None = None) -> VmNics:
+    return describe(
+        namespace="default",
+        name="vmi-fedora",
+        vm=a_vm(owner) if owner else None,
+        vmi=a_vmi(raw) if raw else None,
+        now=NOW,
+    )
+
+
+def test_moments_are_told_once() -> None:
+    before = described(vmi(primary(), rows=[row("default", "domain")]))
+    after = described(RAW)
+    told = moments(before, after, now=NOW)
+    assert [line.split("  ", 1)[1] for line in told] == [
+        "red  Ready",
+        "blue  Plug Blocked  FeatureGateDisabled: hot-plug is off",
+    ]
+    assert moments(after, after, now=NOW) == []
+    assert [line.split("  ", 1)[1] for line in moments(after, before, now=NOW)] == ["red  gone", "blue  gone"]
+
+
+def test_a_stopped_vm_shows_its_template_and_its_requests() -> None:
+    request = {"addInterfaceOptions": {"name": "blue", "networkAttachmentDefinitionName": "lan"}}
+    found = described(None, vm(primary(), nic("red"), status={"interfaceRequests": [request]}))
+    assert found.phase == "Stopped"
+    assert [(item.name, item.phase, item.reason) for item in found.nics] == [
+        ("default", "Pending", "GuestNotRunning"),
+        ("red", "Pending", "GuestNotRunning"),
+    ]
+    assert found.requests == ('add NIC "blue" on network lan',)
+
+
+def test_a_nic_that_nobody_has_seen_says_so() -> None:
+    found = described(vmi(primary(), nic("blue")))
+    assert found.nics[1].message == "no operator has seen the request yet"
+    assert found.nics[1].reason == ""
+
+
+def test_what_others_wrote_moves_no_cursor(nicplug: CommandLine, served: PlayedServer) -> None:
+    """An event, a message or a name is written by whoever may write the object."""
+    evil = operation("blue", phase="Blocked", path="None", reason="R", message="\x1b[2Jgone\x9b31m \u202eevil")
+    raw = vmi(primary(), nic("blue"), operations=[evil], rows=[row("\x1b]0;title\x07", "domain", pod_interface="x")])
+    served.answers[f"{BASE}/virtualmachineinstances/vmi-fedora"] = (200, raw)
+    for output_ in ("table", "name", "json", "yaml"):
+        done = nicplug("status", "vmi-fedora", "-o", output_)
+        assert done.exit_code == 0
+        assert not set("\x1b\x07\x9b\u202e") & set(done.stdout)
+    served.answers[f"{BASE}/virtualmachineinstances/vmi-fedora"] = refusal(403, "Forbidden", "no\x1b[2J cannot")
+    assert "\x1b" not in nicplug("status", "vmi-fedora").stderr

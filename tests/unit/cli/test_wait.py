@@ -1,0 +1,129 @@
+"""Waiting ends when the NICs are as wanted, when the time is over, or when somebody has to act."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from tests.build import nic, operation, primary, row, vm, vmi
+from tests.fakes.apiserver import FakeApiServer
+from tests.unit.cli.played import CommandLine, write_kubeconfig
+
+from nicplug.cli import wait as module
+
+VMIS, VMS = "virtualmachineinstances", "virtualmachines"
+NAME = "vmi-fedora"
+READY = operation("blue", phase="Ready", reason="Attached")
+BLOCKED = operation("blue", phase="Blocked", path="None", reason="FeatureGateDisabled", message="off")
+
+
+def born(body: dict[str, Any]) -> dict[str, Any]:
+    """As a user creates it."""
+    return {**body, "metadata": {"name": NAME, "namespace": "default"}}
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[FakeApiServer]:
+    async with FakeApiServer() as server:
+        server.create(VMIS, born(vmi(primary(), nic("blue"), rows=[row("default", "domain")])))
+        yield server
+
+
+class Waiting:
+    """A command that waits, while the cluster changes."""
+
+    def __init__(self, server: FakeApiServer, path: Path, *arguments: str) -> None:
+        command = CommandLine(write_kubeconfig(path / "config", server=server.url))
+        self._server = server
+        self._task = asyncio.create_task(asyncio.to_thread(command, "wait", *arguments))
+
+    async def until_watching(self) -> "Waiting":
+        """It follows VM and VMI."""
+        while sorted(self._server.open_watches) != [VMIS, VMS]:
+            assert not self._task.done(), self._task.result().output
+            await asyncio.sleep(0.01)
+        return self
+
+    async def end(self) -> Result:
+        """What has come of it."""
+        return await self._task
+
+
+def record(server: FakeApiServer, *records: dict[str, Any], rows: tuple[str, ...] = ("default",)) -> None:
+    def change(body: dict[str, Any]) -> None:
+        body["status"]["interfaceOperations"] = list(records)
+        body["status"]["interfaces"] = [row(name, "domain") for name in rows]
+
+    server.modify(VMIS, NAME, change, status=True)
+
+
+async def test_until_the_nic_is_ready(cluster: FakeApiServer, tmp_path: Path) -> None:
+    waiting = await Waiting(cluster, tmp_path, NAME, "blue").until_watching()
+    record(cluster, READY, rows=("default", "blue"))
+    done = await waiting.end()
+    assert done.exit_code == 0, done.output
+    assert done.stdout == ""
+    assert "blue  Plug Dynamic Ready  Attached" in done.stderr
+
+
+async def test_until_it_is_gone(cluster: FakeApiServer, tmp_path: Path) -> None:
+    waiting = await Waiting(cluster, tmp_path, NAME, "blue", "--for", "gone", "--quiet").until_watching()
+
+    def change(body: dict[str, Any]) -> None:
+        body["spec"]["domain"]["devices"]["interfaces"].pop()
+        body["spec"]["networks"].pop()
+
+    cluster.modify(VMIS, NAME, change)
+    done = await waiting.end()
+    assert (done.exit_code, done.output) == (0, "")
+
+
+async def test_somebody_has_to_act(cluster: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
+    waiting = await Waiting(cluster, tmp_path, NAME, "blue").until_watching()
+    record(cluster, BLOCKED)
+    done = await waiting.end()
+    assert done.exit_code == 9
+    assert 'NIC "blue" is Blocked (FeatureGateDisabled): off' in done.stderr
+    assert f"nicplug why {NAME} blue" in done.stderr
+
+
+async def test_what_is_blocked_for_a_moment_is_no_end(cluster: FakeApiServer, tmp_path: Path) -> None:
+    """A network may be created together with the NIC."""
+    waiting = await Waiting(cluster, tmp_path, NAME, "blue").until_watching()
+    record(cluster, BLOCKED)
+    record(cluster, READY, rows=("default", "blue"))
+    assert (await waiting.end()).exit_code == 0
+
+
+async def test_the_time_is_over(cluster: FakeApiServer, tmp_path: Path) -> None:
+    done = await Waiting(cluster, tmp_path, NAME, "--timeout", "0.3s").end()
+    assert done.exit_code == 8
+    assert 'not ready after 0.3 s: NIC "blue" is Pending' in done.stderr
+
+
+async def test_a_request_that_fails_is_an_answer_and_an_older_failure_is_none(
+    cluster: FakeApiServer, tmp_path: Path
+) -> None:
+    def failed(message: str) -> dict[str, Any]:
+        return {"conditions": [{"type": "Failure", "status": "True", "message": message}]}
+
+    cluster.create(VMS, born(vm(primary(), status=failed("before"))))
+    waiting = await Waiting(cluster, tmp_path, NAME, "blue").until_watching()
+    cluster.modify(VMS, NAME, lambda body: body.update(status=failed("now")), status=True)
+    done = await waiting.end()
+    assert done.exit_code == 9
+    assert "the request could not be carried out: now" in done.stderr
+
+
+async def test_a_watch_that_ends_is_opened_again(cluster: FakeApiServer, tmp_path: Path) -> None:
+    waiting = await Waiting(cluster, tmp_path, NAME, "blue").until_watching()
+    cluster.expire_watches()
+    record(cluster, READY, rows=("default", "blue"))
+    assert (await waiting.end()).exit_code == 0
+
+
+async def test_gone_needs_a_name(cluster: FakeApiServer, tmp_path: Path) -> None:
+    assert (await Waiting(cluster, tmp_path, NAME, "--for", "gone").end()).exit_code == 2

@@ -1,0 +1,91 @@
+"""What is read for a question, and what is not."""
+
+from typing import Any
+
+import pytest
+from tests.build import NOW, kubevirt, nad, nic, primary, vmi
+from tests.sim.planning import _is_labelled, _is_selected
+
+from nicplug.insight.evidence import Target, read_cluster, read_evidence
+from nicplug.insight.forecast import Outcome, forecast
+from nicplug.kube.api import Json, Resource
+from nicplug.kube.errors import Denied, Gone, Unavailable
+
+TARGET = Target(namespace="default", name="vmi-fedora")
+
+
+class Api:
+    """A cluster with one VMI; remembers what was asked."""
+
+    def __init__(self, *networks: str, denied: frozenset[str] = frozenset()) -> None:
+        self.asked: list[str] = []
+        self.denied = denied
+        pairs = [nic(f"n{number}", attachment=name) for number, name in enumerate(networks)]
+        self.objects: dict[str, list[Json]] = {
+            "kubevirts": [kubevirt()],
+            "virtualmachineinstances": [vmi(primary(), *pairs)],
+            "network-attachment-definitions": [nad("lan")],
+        }
+
+    async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
+        """Read one object."""
+        self.asked.append(f"{resource.plural} {namespace}/{name}")
+        if resource.plural in self.denied:
+            raise Denied(f"{resource.plural} cannot be read", status=403)
+        for item in self.objects.get(resource.plural, []):
+            if (item["metadata"]["name"], item["metadata"]["namespace"]) == (name, namespace):
+                return item
+        raise Gone(f'{resource.plural} "{name}" not found', status=404)
+
+    async def list(self, resource: Resource, **options: Any) -> Json:
+        """Read a collection."""
+        self.asked.append(f"{resource.plural} {options.get('namespace')}")
+        if resource.plural in self.denied:
+            raise Denied(f"{resource.plural} cannot be read", status=403)
+        items = self.objects.get(resource.plural, [])
+        chosen = [item for item in items if _is_labelled(item, options.get("label_selector"))]
+        chosen = [item for item in chosen if _is_selected(item, options.get("field_selector"))]
+        return {"metadata": {"resourceVersion": "1"}, "items": chosen}
+
+
+async def test_of_a_network_that_the_vm_may_not_use_nothing_is_read() -> None:
+    api = Api("lan", "victim/secret")
+    found = await read_evidence(api, target=TARGET, clock=lambda: NOW)  # type: ignore[arg-type]
+    asked = [item for item in api.asked if item.startswith("network-attachment-definitions")]
+    assert asked == ["network-attachment-definitions default/lan"]
+    told = {item.name: item for item in forecast(found, changed=None, now=NOW).nics}
+    assert told["n1"].reason == "NetworkNotAllowed"
+    assert told["n1"].outcome is Outcome.STUCK
+
+
+@pytest.mark.parametrize("plural", ["nodes", "daemonsets", "network-attachment-definitions", "configmaps", "events"])
+async def test_what_may_be_missing_is_named_and_the_plan_goes_on(plural: str) -> None:
+    api = Api("lan", denied=frozenset({plural}))
+    found = await read_evidence(api, target=TARGET, clock=lambda: NOW)  # type: ignore[arg-type]
+    assert any(plural in item.what or "ledger" in item.what for item in found.unknown), found.unknown
+    assert all(item.remedy for item in found.unknown)
+    assert forecast(found, changed=None, now=NOW).nics
+
+
+@pytest.mark.parametrize("plural", ["kubevirts", "virtualmachineinstances", "virtualmachineinstancemigrations", "pods"])
+async def test_without_what_has_to_be_known_there_is_no_plan(plural: str) -> None:
+    api = Api("lan", denied=frozenset({plural}))
+    with pytest.raises(Denied, match=f"{plural} cannot be read"):
+        await read_evidence(api, target=TARGET, clock=lambda: NOW)  # type: ignore[arg-type]
+
+
+async def test_an_outage_is_no_absence() -> None:
+    class Broken(Api):
+        async def list(self, resource: Resource, **options: Any) -> Json:
+            if resource.plural == "nodes":
+                raise Unavailable("connection refused")
+            return await super().list(resource, **options)
+
+    with pytest.raises(Unavailable):
+        await read_evidence(Broken("lan"), target=TARGET, clock=lambda: NOW)  # type: ignore[arg-type]
+
+
+async def test_a_question_about_the_cluster_reads_no_vm() -> None:
+    api = Api("lan")
+    await read_cluster(api, target=TARGET, clock=lambda: NOW)  # type: ignore[arg-type]
+    assert not [item for item in api.asked if item.startswith(("virtualmachine", "pods default"))]

@@ -1,0 +1,136 @@
+"""Why a NIC is not there: who waits for whom, and what happened."""
+
+from tests.build import CREATED, NOW, a_migration, a_vmi, later, migration, nic, operation, primary, vmi
+
+from nicplug.insight.forecast import NicForecast, Otherwise, Outcome
+from nicplug.insight.nics import describe
+from nicplug.insight.queue import in_order
+from nicplug.insight.remedies import remedies
+from nicplug.insight.story import Story, tell
+from nicplug.insight.waiting import _BY_MOVER, MOVERS, waits_for
+from nicplug.model.metadata import objects
+from nicplug.model.operations import parse_operations
+from nicplug.plan.reasons import Reason
+
+WAITING = operation("blue", phase="Pending", path="Dynamic", reason="WaitingForPodInterface", message="waiting")
+
+
+def test_every_reason_has_exactly_one_mover_and_a_remedy() -> None:
+    named = [reason for reasons in _BY_MOVER.values() for reason in reasons]
+    assert sorted(named) == sorted(Reason)
+    assert set(MOVERS) == set(remedies()) == {str(item) for item in Reason}
+
+
+def test_the_mover_is_named_with_its_node() -> None:
+    told = waits_for("WaitingForPodInterface", node="node01", pod="p")
+    assert told == "the dynamic networks controller on node node01"
+    assert waits_for("Attached", node="node01", pod="p") == ""
+    assert waits_for("SomethingNew", node="", pod="") == ""
+
+
+def story(*, record=WAITING, migrations=(), events=(), forecast=None, again=None) -> Story:  # type: ignore[no-untyped-def]
+    raw = vmi(primary(), nic("blue"), operations=[record])
+    parsed = a_vmi(raw)
+    described = describe(namespace="default", name="vmi-fedora", vm=None, vmi=parsed, now=NOW)
+    records = parse_operations(objects(raw["status"]["interfaceOperations"]), default_time=NOW)
+    return tell(
+        nic=next(item for item in described.nics if item.name == "blue"),
+        record=records["blue"],
+        vmi=parsed,
+        pod="virt-launcher-a",
+        migrations=migrations,
+        events=events,
+        forecast=forecast,
+        looks_again_at=again,
+        now=NOW,
+    )
+
+
+def test_who_waits_for_whom_and_what_to_do() -> None:
+    told = story()
+    assert told.waits_for == "the dynamic networks controller on node node01"
+    assert "does the controller run on that node?" in told.todo
+    assert [moment.source for moment in told.moments][:1] == ["record"]
+
+
+def test_a_migration_in_the_queue_says_who_is_in_front() -> None:
+    condition = {"type": "Progressing", "status": "True", "reason": "WaitingForSlot", "message": "2nd in the queue"}
+    waiting = a_migration(migration("Pending", status={"conditions": [condition]}))
+    told = story(migrations=[waiting])
+    assert told.waits_for == "migration migration-job: 2nd in the queue"
+
+
+def test_what_comes_next_and_when() -> None:
+    from datetime import timedelta
+
+    then = Otherwise(after=timedelta(seconds=10), outcome=Outcome.BY_MIGRATION, reason="DynamicTimeout", message="m")
+    foreseen = NicForecast(
+        name="blue",
+        operation="Plug",
+        network="n",
+        binding="bridge",
+        outcome=Outcome.IN_PLACE,
+        path="Dynamic",
+        phase="Pending",
+        reason="WaitingForPodInterface",
+        message="m",
+        otherwise=then,
+    )
+    (found,) = story(forecast=foreseen).next
+    assert found.at == later(10)
+    assert found.what == "if nobody has answered: the VM is migrated for it (DynamicTimeout)"
+
+
+def event(message: str, *, name: str = "vmi-fedora", uid: str = "u", at: str = CREATED) -> dict[str, object]:
+    about = {"kind": "VirtualMachineInstance", "name": name, "uid": uid}
+    return {"involvedObject": about, "message": message, "reason": "R", "lastTimestamp": at, "metadata": {}}
+
+
+def test_events_of_other_nics_are_left_out_and_doubles_told_once() -> None:
+    events = [
+        event('NIC "red": something'),
+        event('NIC "blue": it fails'),
+        event('NIC "blue": it fails', name="vm-a"),
+        event("failed adding interface pod16477688c0e to network"),
+    ]
+    told = [moment.what for moment in story(events=events).moments if moment.source.startswith("event")]
+    assert told == ['R: NIC "blue": it fails', "R: failed adding interface pod16477688c0e to network"]
+
+
+def test_a_ready_nic_waits_for_nobody() -> None:
+    done = operation("blue", phase="Ready", path="Dynamic", reason="Attached", message="there")
+    told = story(record=done)
+    assert (told.waits_for, told.todo, told.next) == ("", "", ())
+
+
+def test_the_queue_is_in_order() -> None:
+    def waiting(name: str, created: str, **spec: str) -> object:
+        condition = {"type": "Progressing", "status": "True", "reason": "WaitingForSlot", "message": "m"}
+        return a_migration(
+            migration(
+                "Pending",
+                name=name,
+                uid=name,
+                spec=spec,
+                status={"conditions": [condition]},
+                creationTimestamp=created,
+            )
+        )
+
+    found = in_order(
+        [
+            waiting("late", "2026-01-02T03:00:02Z"),  # type: ignore[list-item]
+            waiting("early", "2026-01-02T03:00:01Z"),  # type: ignore[list-item]
+            waiting("urgent", "2026-01-02T03:00:03Z", priority="system-critical"),  # type: ignore[list-item]
+            a_migration(migration("Running", name="moving", uid="moving")),
+            a_migration(migration("Succeeded", name="over", uid="over")),
+        ],
+        with_slot=frozenset({"moving"}),
+    )
+    assert [(item.name, item.position) for item in found] == [
+        ("moving", None),
+        ("urgent", 1),
+        ("early", 2),
+        ("late", 3),
+        ("over", None),
+    ]
