@@ -2,14 +2,25 @@
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+import structlog
 import yaml
 from click.testing import CliRunner, Result
 from tests.integration.conftest import Sandbox
 from tests.integration.user import VM, VMI, User, plug, vm, vmi
 
 from nicplug.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command silences the logs of its process, which here is that of the next test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def nicplug(user: User, *arguments: str, stdin: str | None = None) -> Result:
