@@ -205,6 +205,8 @@ class TestRights:
     def test_an_editor_may(self, as_: Callable[[str, str], Virtctl], user: User, role: str) -> None:
         editor = as_(f"{role}-{user.namespace}", role)
         until(lambda: editor.put("virtualmachines/a/addinterface", add("lan", "blue")).code == 202)
+        # A removal beside an addition that is pending is refused.
+        until(lambda: nics(user.get(VM, "a")) == ["main", "blue"] and not _status(user, "a").get("interfaceRequests"))
         _accepted(editor, "virtualmachines/a/removeinterface", remove("blue"))
         _accepted(editor, "virtualmachines/a/start")
         until(lambda: user.phase("a") == "Running")
