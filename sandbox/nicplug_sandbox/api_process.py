@@ -32,7 +32,16 @@ from nicplug_sandbox.processes import RecordedProcess
 API = "api"
 SERVICE_ACCOUNT = "nicplug-api"
 SERVICE = "nicplug-api"
-RIGHTS = ("serviceaccount", "clusterrole", "clusterrolebinding", "role", "rolebinding", "authentication-reader")
+RIGHTS = (
+    "serviceaccount",
+    "clusterrole",
+    "clusterrolebinding",
+    "questions-clusterrole",
+    "questions-clusterrolebinding",
+    "role",
+    "rolebinding",
+    "authentication-reader",
+)
 REGISTRATIONS = BASE / "api" / "apiservices.yaml"
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from nicplug.api_settings import ApiSettings
-from nicplug.apiserver.calls import GROUP, VERSIONS
+from nicplug.apiserver.calls import GROUP, VERSIONS, Handlers
 from nicplug.kube.api import ServerApi
 from nicplug.model.multus_config import MULTUS_CONFIG_MAP
 from nicplug.model.slot_ledger import LEDGER_NAME
+from nicplug.subresources.questions import PLAN, STORY
 from nicplug.subresources.served import Served
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -226,6 +227,20 @@ ALLOWED_TO_API = {
 RIGHTS = [("", ALLOWED, set()), ("api/", ALLOWED_TO_API, {"secrets"})]
 
 
+# The whole of what nicplug api may read for those who ask questions.
+ALLOWED_TO_QUESTIONS = {
+    "/pods": "list",
+    "/nodes": "list",
+    "apps/daemonsets": "list",
+    "apps/controllerrevisions": "list",
+    "/events": "list",
+}
+
+
+def served() -> Handlers:
+    return Served.make(api=NOBODY, watching=NOBODY, kubevirt_namespace="kubevirt").handlers
+
+
 def granted(rules: list[dict[str, Any]]) -> dict[str, str]:
     return {
         " ".join([f"{group}/{resource}", *rule.get("resourceNames", [])]): " ".join(rule["verbs"])
@@ -252,6 +267,13 @@ def test_rights_stay_narrow(folder: str, _: object, wide: set[str], kind: str) -
     assert role["kind"] == kind
 
 
+def test_questions_are_answered_with_rights_to_list_alone() -> None:
+    role, binding = base("api/questions-clusterrole"), base("api/questions-clusterrolebinding")
+    assert granted(role["rules"]) == ALLOWED_TO_QUESTIONS
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == base("api/clusterrolebinding")["subjects"]
+
+
 def test_the_api_reads_one_secret() -> None:
     """`create` shows nothing that exists."""
     rules = [rule for rule in base("api/role")["rules"] if "secrets" in rule["resources"]]
@@ -275,16 +297,23 @@ class TestPeople:
         assert "labels" not in base("users/migrate")["metadata"]
 
     def test_a_viewer_changes_nothing(self) -> None:
-        assert {verb for verbs in self.rules("view").values() for verb in verbs} == {"get", "list", "watch"}
+        """A question for a plan is a PUT, since it has a body, and changes nothing."""
+        changing = {key for key, verbs in self.rules("view").items() if not verbs <= {"get", "list", "watch"}}
+        assert changing == {f"{GROUP}/{item}" for item in served() if item.name == PLAN}
+
+    def test_a_viewer_may_ask_every_question(self) -> None:
+        questions = {f"{GROUP}/{item}": {item.verb} for item in served() if item.name in (PLAN, STORY)}
+        assert len(questions) == 4
+        assert questions.items() <= self.rules("view").items()
 
     @pytest.mark.parametrize("name", ["edit", "admin"])
     def test_every_subresource_that_is_served_is_somebody_s(self, name: str) -> None:
         """KubeVirt 1.0.0 forgot removeinterface."""
         mine = {key for key in self.rules(name) if key.startswith(GROUP)}
-        served = Served.make(api=NOBODY, watching=NOBODY, kubevirt_namespace="kubevirt").handlers
         migrate = f"{GROUP}/virtualmachines/migrate"
-        assert mine | {migrate} == {f"{GROUP}/{subresource}" for subresource in served}
+        assert mine | {migrate} == {f"{GROUP}/{subresource}" for subresource in served()}
         assert migrate in self.rules("migrate")
+        assert all(self.rules(name)[f"{GROUP}/{item}"] == {item.verb} for item in served() if item.name != "migrate")
 
     def test_an_admin_may_do_what_an_editor_may(self) -> None:
         admin, editor = self.rules("admin"), self.rules("edit")

@@ -5,7 +5,7 @@ Knows nothing of HTTP: who called has been authenticated and may do it before a 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from nicplug.apiserver.statuses import Status
 
@@ -13,6 +13,9 @@ GROUP = "subresources.kubevirt.io"
 # The first one is preferred.
 VERSIONS = ("v1", "v1alpha3")
 UPDATE = "update"
+READ = "get"
+METHODS: Mapping[str, str] = {UPDATE: "PUT", READ: "GET"}
+"""The HTTP method of each verb that a subresource may have."""
 
 # The kinds that subresources may belong to, by the plural of the path.
 KINDS: Mapping[str, str] = {
@@ -37,10 +40,15 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subresource:
-    """A subresource that can be served: `addinterface` of `virtualmachines`."""
+    """A subresource that can be served: `addinterface` of `virtualmachines`.
+
+    Attributes:
+        verb: by which it is served, as RBAC names it.
+    """
 
     resource: str
     name: str
+    verb: str = field(default=UPDATE, compare=False)
 
     def __str__(self) -> str:
         return f"{self.resource}/{self.name}"
@@ -54,6 +62,7 @@ class Call:
         verb: as RBAC names it; PUT is `update`.
         namespace: valid as the name of a namespace.
         name: valid as the name of an object.
+        query: names and values behind the `?`, in their order.
         body: as it was sent, JSON or YAML, possibly empty; `bodies.decode` reads it.
     """
 
@@ -63,6 +72,7 @@ class Call:
     namespace: str
     name: str
     caller: Caller
+    query: tuple[tuple[str, str], ...] = ()
     body: bytes = field(default=b"", repr=False)
 
     @property
@@ -76,7 +86,14 @@ class Accepted:
     """Done, or recorded to be done: 202 with an empty body."""
 
 
-Answer = Accepted | Status
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was asked for: 200 with JSON."""
+
+    content: Mapping[str, Any]
+
+
+Answer = Accepted | Found | Status
 
 
 class Handler(Protocol):

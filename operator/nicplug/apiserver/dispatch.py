@@ -14,7 +14,7 @@ from aiohttp import web
 from nicplug.apiserver import bodies, paths, statuses
 from nicplug.apiserver.access import AccessReviews, Question
 from nicplug.apiserver.bodies import BodyBudget
-from nicplug.apiserver.calls import GROUP, UPDATE, Answer, Call, Caller, Handlers
+from nicplug.apiserver.calls import GROUP, METHODS, READ, Answer, Call, Caller, Handlers
 from nicplug.apiserver.documents import Documents
 from nicplug.apiserver.identity import Identity, Stranger
 from nicplug.apiserver.metrics import RequestMetrics
@@ -78,6 +78,7 @@ class Dispatcher:
         self._identity = identity
         self._reviews = reviews
         self._handlers = handlers
+        self._verbs = {subresource: subresource.verb for subresource in handlers}
         self._documents = documents
         self._limits = limits
         self._metrics = metrics
@@ -145,9 +146,9 @@ class Dispatcher:
         subresource = target.subresource
         if subresource not in self._handlers:
             return statuses.no_such_path()
-        if request.method != "PUT":
+        if request.method != (method := METHODS[self._verbs[subresource]]):
             refusal = statuses.method_not_supported(request.method, group=GROUP, resource=subresource.resource)
-            return NotAllowed(refusal, "PUT")
+            return NotAllowed(refusal, method)
         if not self._under_way.has_room(caller.name):
             return statuses.too_many_requests()
         started = time.monotonic()
@@ -174,17 +175,22 @@ class Dispatcher:
             return statuses.timed_out()
 
     async def _call(self, request: web.BaseRequest, target: Target, caller: Caller) -> Answer:
+        verb = self._verbs[target.subresource]
+        query = paths.parse_query(target.query) if verb == READ else ()
+        if isinstance(query, Status):
+            return query
         call = Call(
-            verb=UPDATE,
+            verb=verb,
             version=target.version,
             subresource=target.subresource,
             namespace=target.namespace,
             name=target.name,
             caller=caller,
+            query=query,
         )
         if refusal := await self._reviews.refuse(Question.of(call)):
             return refusal
-        body = await self._body(request)
+        body = await self._body(request) if verb != READ else b""
         if isinstance(body, Status):
             return body
         try:

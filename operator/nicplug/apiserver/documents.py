@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.apiserver import openapi
-from nicplug.apiserver.calls import GROUP, KINDS, UPDATE, VERSIONS, Subresource
+from nicplug.apiserver.calls import GROUP, KINDS, VERSIONS, Subresource
 
 _AGGREGATED = {"g": "apidiscovery.k8s.io", "v": "v2", "as": "APIGroupDiscoveryList"}
 _JSON = "application/json"
@@ -100,7 +100,7 @@ def _resource_list(subresources: Iterable[Subresource], *, version: str) -> dict
             "singularName": "",
             "namespaced": True,
             "kind": KINDS[subresource.resource],
-            "verbs": [UPDATE],
+            "verbs": [subresource.verb],
         }
         for subresource in subresources
     ]
@@ -131,7 +131,7 @@ def _discovered(subresources: Iterable[Subresource], *, version: str) -> list[di
     by_resource: dict[str, list[dict[str, Any]]] = {}
     for subresource in subresources:
         kind = {"group": GROUP, "version": version, "kind": KINDS[subresource.resource]}
-        entry = {"subresource": subresource.name, "responseKind": kind, "verbs": [UPDATE]}
+        entry = {"subresource": subresource.name, "responseKind": kind, "verbs": [subresource.verb]}
         by_resource.setdefault(subresource.resource, []).append(entry)
     return [
         {

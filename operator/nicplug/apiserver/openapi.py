@@ -6,10 +6,10 @@ The bodies are described as objects without members: what may be in them is the 
 from collections.abc import Iterable
 from typing import Any
 
-from nicplug.apiserver.calls import GROUP, KINDS, VERSIONS, Subresource
+from nicplug.apiserver.calls import GROUP, KINDS, METHODS, READ, VERSIONS, Subresource
 
 _TITLE = "nicplug"
-_ANSWERS = {"202": "Accepted", "400": "Bad Request", "401": "Unauthorized", "403": "Forbidden"}
+_ANSWERS = {"200": "OK", "202": "Accepted", "400": "Bad Request", "401": "Unauthorized", "403": "Forbidden"}
 _CONSUMED = ("*/*",)
 
 
@@ -18,12 +18,9 @@ def v2(subresources: Iterable[Subresource], *, version: str) -> dict[str, Any]:
     subresources = tuple(subresources)
     paths = {
         _path(subresource, api_version): {
-            "put": _operation(subresource, api_version)
-            | {
-                "consumes": list(_CONSUMED),
-                "produces": ["application/json"],
-                "parameters": [{"name": "body", "in": "body", "schema": {"type": "object"}}],
-            },
+            _method(subresource): _operation(subresource, api_version)
+            | {"produces": ["application/json"]}
+            | _consumed_v2(subresource),
             "parameters": [{**parameter, "type": "string"} for parameter in _parameters()],
         }
         for api_version in VERSIONS
@@ -36,13 +33,29 @@ def v3(subresources: Iterable[Subresource], *, api_version: str, version: str) -
     """The document of one version of the group."""
     paths = {
         _path(subresource, api_version): {
-            "put": _operation(subresource, api_version)
-            | {"requestBody": {"content": {kind: {"schema": {"type": "object"}} for kind in _CONSUMED}}},
+            _method(subresource): _operation(subresource, api_version) | _consumed_v3(subresource),
             "parameters": [{**parameter, "schema": {"type": "string"}} for parameter in _parameters()],
         }
         for subresource in subresources
     }
     return {"openapi": "3.0.0", "info": _info(version), "paths": paths, "components": {}}
+
+
+def _method(subresource: Subresource) -> str:
+    return METHODS[subresource.verb].lower()
+
+
+def _consumed_v2(subresource: Subresource) -> dict[str, Any]:
+    if subresource.verb == READ:
+        return {}
+    body = {"name": "body", "in": "body", "schema": {"type": "object"}}
+    return {"consumes": list(_CONSUMED), "parameters": [body]}
+
+
+def _consumed_v3(subresource: Subresource) -> dict[str, Any]:
+    if subresource.verb == READ:
+        return {}
+    return {"requestBody": {"content": {kind: {"schema": {"type": "object"}} for kind in _CONSUMED}}}
 
 
 def _info(version: str) -> dict[str, str]:
@@ -59,7 +72,7 @@ def _operation(subresource: Subresource, api_version: str) -> dict[str, Any]:
         "operationId": f"{api_version}{kind}-{subresource.name}",
         "description": f"Request {subresource.name} of a {kind}.",
         "responses": {code: {"description": text} for code, text in _ANSWERS.items()},
-        "x-kubernetes-action": "put",
+        "x-kubernetes-action": _method(subresource),
         "x-kubernetes-group-version-kind": {"group": GROUP, "version": api_version, "kind": kind},
     }
 

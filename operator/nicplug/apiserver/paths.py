@@ -6,7 +6,7 @@ nor in a path that is made of the name later.
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from nicplug.apiserver import statuses
 from nicplug.apiserver.calls import GROUP, VERSIONS, Subresource
@@ -20,6 +20,7 @@ _LONGEST_NAMESPACE = 63
 _LONGEST_NAME = 253
 # A message quotes so much of a name.
 _QUOTED_CHARACTERS = 64
+_MOST_PARAMETERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,22 @@ class DocumentPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A subresource of one object; it may not be served."""
+    """A subresource of one object; it may not be served.
+
+    Attributes:
+        query: as it was sent, without its `?`.
+    """
 
     version: str
     namespace: str
     name: str
     subresource: Subresource
+    query: str = ""
 
 
 def parse(target: str) -> Probe | DocumentPath | Target | Status:
     """Find out what `target`, path and query as they were sent, asks for; a Status refuses it."""
-    path = target.partition("?")[0]
+    path, _, query = target.partition("?")
     if path in PROBES:
         return Probe(path)
     segments = path.split("/")
@@ -56,18 +62,27 @@ def parse(target: str) -> Probe | DocumentPath | Target | Status:
         case ["", "apis", group, version, "namespaces", namespace, resource, name, subresource] if (
             group == GROUP and version in VERSIONS
         ):
-            return _target(version, namespace, Subresource(resource=resource, name=subresource), name)
+            subject = Subresource(resource=resource, name=subresource)
+            return _target(version, namespace, subject, name, query=query)
         case _:
             return DocumentPath(path)
 
 
-def _target(version: str, namespace: str, subresource: Subresource, name: str) -> Target | Status:
+def _target(version: str, namespace: str, subresource: Subresource, name: str, *, query: str) -> Target | Status:
     namespace, name = _decoded(namespace), _decoded(name)
     if len(namespace) > _LONGEST_NAMESPACE or not _NAMESPACE.fullmatch(namespace):
         return _invalid("namespace", namespace, rule="a lowercase RFC 1123 label", longest=_LONGEST_NAMESPACE)
     if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
         return _invalid("name", name, rule="a lowercase RFC 1123 subdomain", longest=_LONGEST_NAME)
-    return Target(version=version, namespace=namespace, name=name, subresource=subresource)
+    return Target(version=version, namespace=namespace, name=name, subresource=subresource, query=query)
+
+
+def parse_query(query: str) -> tuple[tuple[str, str], ...] | Status:
+    """The parameters of a query; a Status refuses it."""
+    try:
+        return tuple(parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS, errors="strict"))
+    except ValueError:
+        return statuses.bad_request(f"the query must be UTF-8 and have at most {_MOST_PARAMETERS} parameters")
 
 
 def _decoded(segment: str) -> str:

@@ -1,10 +1,11 @@
 """From what was decided to an HTTP response. The only place that knows headers of answers."""
 
+import json
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from nicplug.apiserver.calls import Accepted
+from nicplug.apiserver.calls import Accepted, Found
 from nicplug.apiserver.documents import Document
 from nicplug.apiserver.statuses import Status
 
@@ -33,7 +34,7 @@ class NotAllowed:
     allow: str
 
 
-Outcome = Accepted | Status | Document | Health | Unchanged | NotAllowed
+Outcome = Accepted | Found | Status | Document | Health | Unchanged | NotAllowed
 
 
 def code_of(outcome: Outcome) -> int:
@@ -47,7 +48,7 @@ def code_of(outcome: Outcome) -> int:
             return 503 if problem else 200
         case Unchanged():
             return 304
-        case Document():
+        case Document() | Found():
             return 200
 
 
@@ -64,6 +65,10 @@ def response(outcome: Outcome) -> web.Response:
         case NotAllowed(status=status, allow=allow):
             body = status.encode()
             headers |= {"Content-Type": _JSON, "Allow": allow}
+        case Found():
+            text = json.dumps(outcome.content, ensure_ascii=False, separators=(",", ":"))
+            body = text.encode("utf-8", errors="replace") + b"\n"
+            headers["Content-Type"] = _JSON
         case Document():
             body = outcome.content
             headers |= {"Content-Type": outcome.content_type, "ETag": outcome.etag, "Vary": "Accept"}

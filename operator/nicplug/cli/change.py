@@ -1,7 +1,5 @@
 """`nicplug add` and `nicplug remove`: plug and unplug by the subresources of the aggregated API."""
 
-import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,8 +11,6 @@ from nicplug.cli.wait import GONE, quietly, wait_for, with_timeout
 
 if TYPE_CHECKING:
     from nicplug.cli.machines import Machine
-
-_LONGEST_NAME = 63
 
 
 @click.command()
@@ -58,6 +54,7 @@ async def add(
     """
     from nicplug.cli import subresources
     from nicplug.cli.machines import find_machine
+    from nicplug.insight.nic_names import free_name
 
     machine = await find_machine(session, vm, with_migrations=False)
     plural = _target(machine, persist=persist)
@@ -126,16 +123,6 @@ def _names(machine: "Machine") -> set[str]:
     owners = [raw for raw in (machine.vm, machine.vmi) if raw is not None]
     networks = {network.name for raw in owners for network in networks_in(raw)}
     return networks | {nic.name for nic in machine.describe(now=now()).nics}
-
-
-def free_name(network: str, *, taken: Iterable[str]) -> str:
-    """A name for the NIC: that of the definition as far as it may be one, and a number where it is taken."""
-    base = re.sub(r"[^A-Za-z0-9_-]", "-", network.rpartition("/")[2]).strip("-_")[: _LONGEST_NAME - 4] or "nic"
-    known, number = set(taken), 2
-    name = base
-    while name in known:
-        name, number = f"{base}-{number}", number + 1
-    return name
 
 
 def _told(machine: "Machine", plural: str, what: str, how: str) -> str:

@@ -1,5 +1,7 @@
 """`nicplug plan`: what would happen to the NICs of a VM, and why, before anything is changed."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +13,10 @@ from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.output import with_output, write
 
 if TYPE_CHECKING:
+    from nicplug.cli.plan_document import PlanDocument
     from nicplug.insight.evidence import Evidence, Target
     from nicplug.insight.forecast import VmForecast
+    from nicplug.insight.question import PlanQuestion
     from nicplug.model.interface_requests import InterfaceRequest
 
 with_kubevirt_namespace = click.option(
@@ -61,11 +65,11 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
     """Say what would happen to the NICs of VM, and why. Nothing is changed.
 
     The API server checks the change by a dry run; then the operator's own planner decides on what the cluster is now.
-    Without a change: what comes next for the NICs that are on their way.
+    Without a change: what comes next for the NICs that are on their way. If you may not read nodes, DaemonSets or pods,
+    `nicplug api` is asked, and answers what concerns this VM.
 
     Exit code 9 when a NIC would not arrive by itself: refused, blocked, or only by a restart.
     """
-    from nicplug.cli.plan_document import PlanDocument
     from nicplug.cli.quiet import silence_logs
 
     silence_logs()
@@ -76,10 +80,10 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
     if filename is not None:
         found = await _plan_file(session, target, filename)
     else:
-        found = [await _plan_machine(session, target, **options)]
-    for forecast, evidence in found:
-        write(PlanDocument(forecast, evidence), output)
-    return None if all(forecast.arrives for forecast, _ in found) else int(Exit.NO)
+        found = [await _plan_machine(session, target, _question(**options))]
+    for document in found:
+        write(document, output)
+    return None if all(document.arrives for document in found) else int(Exit.NO)
 
 
 def target_of(session: Session, name: str, options: dict[str, Any]) -> "Target":
@@ -94,79 +98,79 @@ def target_of(session: Session, name: str, options: dict[str, Any]) -> "Target":
     )
 
 
-async def _plan_file(session: Session, target: "Target", filename: str) -> "list[tuple[VmForecast, Evidence]]":
+def _question(*, additions: tuple[str, ...], removals: tuple[str, ...], persist: bool) -> "PlanQuestion":
+    from nicplug.insight.question import Addition, PlanQuestion
+
+    pairs = [item.rpartition("=") for item in additions]
+    plugged = tuple(Addition(name=name, network=network) for name, _, network in pairs)
+    return PlanQuestion(additions=plugged, removals=removals, persist=persist)
+
+
+async def _plan_file(session: Session, target: "Target", filename: str) -> "list[PlanDocument]":
     """One plan for each VM of the manifest, in its own namespace where it names one."""
-    from nicplug.cli.dry_run import REFUSALS, dry_apply, read_file, read_manifests
-    from nicplug.cli.machines import now
-    from nicplug.insight.evidence import networks_in, read_evidence
-    from nicplug.insight.forecast import forecast
+    from nicplug.cli.dry_run import read_file, read_manifests
 
     found = []
     for manifest in read_manifests(read_file(filename), source=filename):
         metadata = manifest["metadata"]
         of_manifest = replace(session, namespace=metadata.get("namespace") or session.namespace)
         asked = replace(target, namespace=of_manifest.namespace, name=metadata["name"])
-        evidence = await read_evidence(session.api, target=asked, clock=now, networks=networks_in(manifest))
-        changed, refusals = {}, []
-        try:
-            changed = await dry_apply(of_manifest, manifest)
-        except REFUSALS as error:
-            refusals = [f"the API server refuses the manifest: {error}"]
-        told = forecast(evidence, changed=changed or None, now=now())
-        # Of what is refused nothing follows: what is left is what happens anyhow.
-        found.append((replace(told, refusals=tuple(refusals)), evidence))
+        found.append(await _plan_manifest(of_manifest, asked, manifest))
     return found
 
 
-async def _plan_machine(
-    session: Session, target: "Target", *, additions: tuple[str, ...], removals: tuple[str, ...], persist: bool
-) -> "tuple[VmForecast, Evidence]":
-    """The change as the subresources would make it, checked by a dry run of the same patch."""
+async def _plan_manifest(session: Session, target: "Target", manifest: dict[str, Any]) -> "PlanDocument":
+    from nicplug.cli.asking import ask_plan, is_enough, read_as_user
+    from nicplug.cli.dry_run import REFUSALS, dry_apply
     from nicplug.cli.machines import now
-    from nicplug.insight.evidence import read_evidence
+    from nicplug.insight.evidence import networks_in
     from nicplug.insight.forecast import forecast
-    from nicplug.insight.requests import answer_to
-    from nicplug.model.networks import parse_network
+    from nicplug.insight.question import PlanQuestion, question_of
+    from nicplug.kube.errors import Gone
 
-    networks = [parse_network({"name": item, "multus": {"networkName": item.rpartition("=")[2]}}) for item in additions]
-    evidence = await read_evidence(session.api, target=target, clock=now, networks=networks)
-    raw = evidence.vm if persist else evidence.vmi
-    if evidence.vm is None and evidence.vmi is None:
-        message = f'no VirtualMachine and no VirtualMachineInstance "{target.name}" in namespace {target.namespace}'
-        raise CommandError(message, remedy="--namespace NAME looks elsewhere.", code=Exit.NOT_FOUND)
-    requests = _requests(evidence, additions, removals)
-    if requests and raw is None:
-        remedy = "Add --persist to plan for the template." if not persist else "Leave --persist out."
-        raise CommandError(f"VM {target.name} has no {'VMI' if not persist else 'VM'} to change", remedy=remedy)
-    answers = [answer_to(evidence, request, persist=persist) for request in requests]
-    refusals = [answer.message for answer in answers if answer.code >= 400]
-    accepted = [request for request, answer in zip(requests, answers, strict=True) if answer.code < 400]
-    if not accepted or raw is None:
-        told = forecast(evidence, changed=None, now=now())
-        return replace(told, refusals=tuple(refusals)), evidence
-    changed, more = await _dry_run(session, raw, accepted)
-    told = forecast(evidence, changed=changed, now=now())
-    return replace(told, refusals=(*refusals, *more)), evidence
+    evidence = await read_as_user(session, target, networks=networks_in(manifest))
+    changed, refusals = {}, []
+    try:
+        changed = await dry_apply(session, manifest)
+    except REFUSALS as error:
+        refusals = [f"the API server refuses the manifest: {error}"]
+    if not is_enough(evidence.found):
+        question = question_of(changed) if changed else PlanQuestion()
+        with suppress(Gone):  # a VM that is made by the manifest
+            if (asked := await ask_plan(session, target.name, question)) is not None:
+                return _from_api(asked, refusals)
+    found = evidence.must()
+    told = forecast(found, changed=changed or None, now=now())
+    # Of what is refused nothing follows: what is left is what happens anyhow.
+    return _from_kubeconfig(replace(told, refusals=tuple(refusals)), found)
 
 
-def _requests(evidence: "Evidence", additions: tuple[str, ...], removals: tuple[str, ...]) -> "list[InterfaceRequest]":
-    from nicplug.cli.change import free_name
-    from nicplug.model.interface_requests import AddInterface, RemoveInterface
+async def _plan_machine(session: Session, target: "Target", question: "PlanQuestion") -> "PlanDocument":
+    """The change as the subresources would make it, checked by a dry run of the same patch."""
+    from nicplug.cli.asking import ask_plan, is_enough, no_machine, read_as_user
+    from nicplug.cli.machines import now
+    from nicplug.insight.forecast import forecast
+    from nicplug.insight.planning import NothingToChange, weigh
 
-    owners = [owner for owner in (evidence.parsed_vm, evidence.parsed_vmi) if owner is not None]
-    taken = {item.name for owner in owners for item in owner.interfaces}
-    taken |= {item.name for owner in owners for item in owner.networks}
-    requests: list[InterfaceRequest] = [RemoveInterface(name=name) for name in removals]
-    for item in additions:
-        name, _, network = item.rpartition("=")
-        name = name or free_name(network, taken=taken)
-        taken.add(name)
-        requests.append(AddInterface(name=name, network=network))
-    return requests
+    evidence = await read_as_user(session, target, networks=question.networks)
+    if not is_enough(evidence.found) and (asked := await ask_plan(session, target.name, question)) is not None:
+        return _from_api(asked, await _refused_by_dry_run(session, evidence.found, question))
+    found = evidence.must()
+    if found.vm is None and found.vmi is None:
+        raise no_machine(session, target.name)
+    try:
+        weighed = weigh(found, question)
+    except NothingToChange as error:
+        raise CommandError(str(error), remedy=error.remedy) from error
+    changed, more = None, list[str]()
+    if weighed.raw is not None:
+        changed, more = await _dry_run(session, weighed.raw, weighed.accepted)
+    told = forecast(found, changed=changed, now=now())
+    return _from_kubeconfig(replace(told, refusals=(*weighed.refusals, *more)), found)
 
 
 async def _dry_run(
-    session: Session, raw: dict[str, Any], requests: "list[InterfaceRequest]"
+    session: Session, raw: dict[str, Any], requests: "Sequence[InterfaceRequest]"
 ) -> tuple[dict[str, Any], list[str]]:
     """The object with all requests, as the API server would store it; else as it would be, with what is refused."""
     from nicplug.cli.dry_run import REFUSALS, dry_patch
@@ -183,3 +187,34 @@ async def _dry_run(
         return changed, [f"the API server refuses the change: {error}"]
     except REFUSALS as error:
         return changed, [f"the API server refuses the change: {error}"]
+
+
+async def _refused_by_dry_run(session: Session, evidence: "Evidence | None", question: "PlanQuestion") -> list[str]:
+    """`nicplug api` makes no dry run: it would be one with its own rights."""
+    from nicplug.insight.planning import NothingToChange, weigh
+
+    try:
+        weighed = weigh(evidence, question) if evidence is not None else None
+    except NothingToChange:
+        return []
+    if weighed is None or weighed.raw is None:
+        return []
+    return (await _dry_run(session, weighed.raw, weighed.accepted))[1]
+
+
+def _from_api(asked: dict[str, Any], refusals: Sequence[str]) -> "PlanDocument":
+    from nicplug.cli.asking import FROM_API
+    from nicplug.cli.plan_document import PlanDocument
+
+    told = {"refusals": [*asked["refusals"], *refusals], "arrives": asked["arrives"] and not refusals}
+    return PlanDocument({**asked, **told}, FROM_API)
+
+
+def _from_kubeconfig(told: "VmForecast", evidence: "Evidence") -> "PlanDocument":
+    from nicplug.cli.asking import FROM_KUBECONFIG
+    from nicplug.cli.plan_document import PlanDocument
+    from nicplug.insight.forecast_json import forecast_json
+
+    caches = evidence.caches
+    slots = (len(caches.slots.entries), caches.limits().per_cluster)
+    return PlanDocument(forecast_json(told, unknown=evidence.unknown, slots=slots), FROM_KUBECONFIG)

@@ -1,23 +1,20 @@
-"""How `nicplug plan` shows a forecast."""
+"""How `nicplug plan` shows a forecast, from its JSON: that is what `nicplug api` sends as well."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from nicplug.cli.output import line
-from nicplug.insight.evidence import Evidence
-from nicplug.insight.forecast import NicForecast, Outcome, VmForecast
-from nicplug.insight.forecast_json import forecast_json, policy_rows
+from nicplug.insight.forecast import Outcome
 from nicplug.model.durations import format_duration
-from nicplug.model.dynamic_controller import ControllerState, DynamicController
-from nicplug.model.pci_budget import PciBudget
-from nicplug.plan.candidates import Candidates
-from nicplug.plan.nic.path.evidence import PathEvidence
+from nicplug.model.dynamic_controller import ControllerState
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-WORDS = {
+Json = Mapping[str, Any]
+WORDS: Mapping[str, str] = {
     Outcome.READY: "is there already",
     Outcome.IN_PLACE: "in place, the guest runs on where it is",
     Outcome.BY_MIGRATION: "by a live migration of the VM",
@@ -30,59 +27,70 @@ _NODES_TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class PlanDocument:
-    """One VM's plan."""
+    """One VM's plan.
 
-    found: VmForecast
-    evidence: Evidence
+    Attributes:
+        found: `insight.forecast_json`.
+        source: whose rights it was read with, `asking.FROM_KUBECONFIG` or `FROM_API`.
+    """
+
+    found: Json
+    source: str
+
+    @property
+    def arrives(self) -> bool:
+        """All that the change concerns comes about by itself."""
+        return bool(self.found["arrives"])
 
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
-        return forecast_json(self.found, unknown=self.evidence.unknown)
+        content = {member: value for member, value in self.found.items() if member != "apiVersion"}
+        return {**content, "evidenceFrom": self.source}
 
     def names(self) -> Sequence[str]:
         """Each NIC with its outcome."""
-        return [f"{nic.name}={nic.outcome}" for nic in self.found.nics]
+        return [f"{nic['name']}={nic['outcome']}" for nic in self.found["nics"]]
 
     def show(self, console: "Console") -> None:
         """For people: each NIC, then the VM."""
-        found = self.found
-        where = f" on {found.node}" if found.node else ", which does not run"
-        line(console, f"{found.kind} {found.key}{where}", "bold")
-        for refusal in found.refusals:
+        found, target, nics = self.found, self.found["target"], self.found["nics"]
+        where = f" on {found['node']}" if found["node"] else ", which does not run"
+        line(console, f"{target['kind']} {target['namespace']}/{target['name']}{where}", "bold")
+        for refusal in found["refusals"]:
             line(console, f"refused: {refusal}", "red")
-        shared = _shared_evidence(found.nics)
-        for nic in sorted(found.nics, key=lambda nic: not nic.is_affected):
+        shared = _shared_evidence(nics)
+        for nic in sorted(nics, key=lambda nic: not nic["affected"]):
             line(console, "")
-            style = "green" if nic.outcome.arrives else "red"
-            anyhow = "" if nic.is_affected else " (on its way anyhow)"
-            line(console, f'{_verb(nic)} NIC "{nic.name}"{_network(nic)}: {WORDS[nic.outcome]}{anyhow}', style)
+            style = "green" if Outcome(nic["outcome"]).arrives else "red"
+            anyhow = "" if nic["affected"] else " (on its way anyhow)"
+            line(console, f'{_verb(nic)} NIC "{nic["name"]}"{_network(nic)}: {WORDS[nic["outcome"]]}{anyhow}', style)
             _show_facts(console, _nic_facts(nic))
-            if not shared and nic.evidence is not None:
-                _show_facts(console, _evidence_facts(nic.evidence))
-        if not found.nics and not found.refusals:
+            if not shared and nic["evidence"] is not None:
+                _show_facts(console, _evidence_facts(nic["evidence"]))
+        if not nics and not found["refusals"]:
             line(console, "nothing would change for any NIC")
         line(console, "")
         _show_facts(console, self._vm_facts())
 
     def _vm_facts(self) -> Iterator[tuple[str, str]]:
-        found = self.found
-        if (shared := _shared_evidence(found.nics)) is not None:
+        found, slots = self.found, self.found["pciSlots"]
+        if (shared := _shared_evidence(found["nics"])) is not None:
             yield from _evidence_facts(shared)
-        if found.slots_before is not None or found.slots_after is not None:
-            yield "PCI slots", f"{_slots(found.slots_before)} now; then {_slots(found.slots_after)}"
-        if found.migration:
-            yield "migration", f"{found.migration} would be made; {self._queue()}"
-        rows = [row for row in policy_rows(found.policy) if row["origin"] != "the default"]
-        yield "policy", "; ".join(f"{row['name']} {row['value']} ({row['origin']})" for row in rows) or "the defaults"
-        for problem in found.policy.problems:
+        if slots["before"] is not None or slots["after"] is not None:
+            yield "PCI slots", f"{_slots(slots['before'])} now; then {_slots(slots['after'])}"
+        if found["migration"]:
+            yield "migration", f"{found['migration']} would be made{_queue(found['migrationSlots'])}"
+        rows = [row for row in found["policy"] if row["origin"] != "the default"]
+        told = "; ".join(f"{row['name']} {row['value']} ({row['origin']})" for row in rows)
+        yield "policy", told or "the defaults"
+        for problem in found["policyProblems"]:
             yield "policy", problem
-        for item in self.evidence.unknown:
-            yield "not known", f"{item.what} ({item.why}): {item.remedy}"
+        for item in found["unknown"]:
+            yield "not known", f"{item['what']} ({item['why']}): {item['remedy']}"
 
-    def _queue(self) -> str:
-        caches = self.evidence.caches
-        taken, limits = len(caches.slots.entries), caches.limits()
-        return f"{taken} of {limits.per_cluster} slots of the cluster are taken"
+
+def _queue(slots: Json | None) -> str:
+    return f"; {slots['taken']} of {slots['perCluster']} slots of the cluster are taken" if slots is not None else ""
 
 
 def _show_facts(console: "Console", facts: Iterator[tuple[str, str]]) -> None:
@@ -90,70 +98,72 @@ def _show_facts(console: "Console", facts: Iterator[tuple[str, str]]) -> None:
         line(console, f"  {label:<13}{text}")
 
 
-def _verb(nic: NicForecast) -> str:
+def _verb(nic: Json) -> str:
+    operation = str(nic["operation"])
     return {"Plug": "plug", "Unplug": "unplug", "ChangeNetwork": "change network of", "SetLink": "set link of"}.get(
-        nic.operation, nic.operation
+        operation, operation
     )
 
 
-def _network(nic: NicForecast) -> str:
-    return f" on {nic.network} ({nic.binding})" if nic.network else ""
+def _network(nic: Json) -> str:
+    return f" on {nic['network']} ({nic['binding']})" if nic["network"] else ""
 
 
-def _nic_facts(nic: NicForecast) -> Iterator[tuple[str, str]]:
-    yield "why", f"{nic.reason}: {nic.message}"
-    if (then := nic.otherwise) is not None:
-        after = format_duration(then.after)
-        yield "otherwise", f"no answer within {after}: {WORDS[then.outcome]} ({then.reason})"
-    if nic.evidence is not None and (told := _history(nic.evidence)):
+def _nic_facts(nic: Json) -> Iterator[tuple[str, str]]:
+    yield "why", f"{nic['reason']}: {nic['message']}"
+    if (then := nic["otherwise"]) is not None:
+        after = format_duration(timedelta(seconds=then["afterSeconds"]))
+        yield "otherwise", f"no answer within {after}: {WORDS[then['outcome']]} ({then['reason']})"
+    if nic["evidence"] is not None and (told := _history(nic["evidence"])):
         yield "so far", told
 
 
-def _shared_evidence(nics: Sequence[NicForecast]) -> PathEvidence | None:
+def _shared_evidence(nics: Sequence[Json]) -> Json | None:
     """The evidence, when it is the same for all NICs and is shown once; None when it differs."""
-    found = [nic.evidence for nic in nics if nic.evidence is not None]
+    found = [nic["evidence"] for nic in nics if nic["evidence"] is not None]
     told = {tuple(_evidence_facts(item)) for item in found}
     return found[0] if len(told) == 1 else None
 
 
-def _evidence_facts(found: PathEvidence) -> Iterator[tuple[str, str]]:
-    yield "controller", _controller(found.controller, node=found.node)
-    yield "can migrate", f"no: {found.not_migratable}" if found.not_migratable else "yes"
-    yield "could go to", _candidates(found.candidates)
+def _evidence_facts(found: Json) -> Iterator[tuple[str, str]]:
+    yield "controller", _controller(found["controller"], node=found["node"])
+    can = found["liveMigratable"]
+    yield "can migrate", "yes" if can["possible"] else f"no: {can['message']}"
+    yield "could go to", _candidates(found["candidates"])
 
 
-def _controller(controller: DynamicController, *, node: str) -> str:
+def _controller(controller: Json, *, node: str) -> str:
     told = {
         ControllerState.UNKNOWN: "not known: DaemonSets or pods cannot be read",
         ControllerState.NOT_DEPLOYED: "the cluster has no dynamic networks controller",
         ControllerState.NOT_ON_NODE: f"does not run on node {node}",
         ControllerState.NOT_READY: f"not ready on node {node}",
         ControllerState.READY: f"ready on node {node}",
-    }[controller.state]
-    more = [f"DaemonSet {controller.daemon_set}"] if controller.daemon_set else []
-    more += [controller.message] if controller.message else []
+    }[ControllerState(controller["state"])]
+    more = [f"DaemonSet {controller['daemonSet']}"] if controller["daemonSet"] else []
+    more += [controller["message"]] if controller["message"] else []
     return f"{told} ({', '.join(more)})" if more else told
 
 
-def _candidates(found: Candidates) -> str:
-    if not found.is_known:
+def _candidates(found: Json) -> str:
+    if not found["known"]:
         return "not known: nodes cannot be read; the scheduler decides"
-    names = sorted(found.nodes)
-    shown = ", ".join(names[:_NODES_TOLD]) + (", ..." if len(names) > _NODES_TOLD else "")
-    return f"{shown} ({found.message})" if names else found.message
+    names, message = found["nodes"], found["message"] or ""
+    shown = ", ".join(names[:_NODES_TOLD]) + (", ..." if found["fitting"] > _NODES_TOLD else "")
+    return f"{shown} ({message})" if names else message
 
 
-def _history(found: PathEvidence) -> str:
+def _history(found: Json) -> str:
     told = []
-    if found.attempts:
-        told.append(f"asked {found.attempts} times in place, {found.failed_attempts} failed")
-    if found.failed_migrations:
-        told.append(f"{found.failed_migrations} migrations failed")
-    error = found.error or found.migration_error
+    if found["attempts"]:
+        told.append(f"asked {found['attempts']} times in place, {found['failedAttempts']} failed")
+    if found["failedMigrations"]:
+        told.append(f"{found['failedMigrations']} migrations failed")
+    error = found["lastError"]
     return ", ".join(told) + (f": {error}" if error and told else "")
 
 
-def _slots(budget: PciBudget | None) -> str:
+def _slots(budget: Json | None) -> str:
     if budget is None:
         return "not known"
-    return f"{budget.used} used, {budget.reserved} reserved, {budget.free} free of {budget.total}"
+    return f"{budget['used']} used, {budget['reserved']} reserved, {budget['free']} free of {budget['total']}"

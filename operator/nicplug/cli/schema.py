@@ -14,6 +14,9 @@ _UNKNOWN = {
     "unknown[].why": "why",
     "unknown[].remedy": "what to do, and what it means until then",
 }
+_SOURCE = {
+    "evidenceFrom": "`kubeconfig`: read with your rights; `api`: by `nicplug api`, without what is not the VM's",
+}
 _NIC = {
     "name": "of the NIC",
     "network": "network attachment definition, with its namespace where that is another; `pod`; or empty",
@@ -76,7 +79,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "nics[].evidence.node": "of the VM",
         "nics[].evidence.pod": "its launcher pod",
         "nics[].evidence.controller.state": "`ready`, `not ready`, `not on the node`, `not deployed`, `unknown`",
-        "nics[].evidence.controller.daemonSet": "that is the dynamic networks controller",
+        "nics[].evidence.controller.daemonSet": "of the dynamic networks controller; null if `evidenceFrom` is `api`",
         "nics[].evidence.controller.message": "why it is not ready",
         "nics[].evidence.controller.since": "when it stopped being ready",
         "nics[].evidence.liveMigratable.possible": "the VM can be migrated",
@@ -84,7 +87,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "nics[].evidence.candidates.known": "nodes could be read",
         "nics[].evidence.candidates.fitting": "nodes that the VM could move to",
         "nics[].evidence.candidates.total": "all nodes",
-        "nics[].evidence.candidates.nodes[]": "names of those that fit, ten at most",
+        "nics[].evidence.candidates.nodes[]": "names of those that fit, ten at most; none if `evidenceFrom` is `api`",
         "nics[].evidence.candidates.message": "the count, and what is against the others",
         "nics[].evidence.attempts": "how often the pod was asked",
         "nics[].evidence.failedAttempts": "how often the controller reported a failure",
@@ -97,10 +100,14 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         **_under("pciSlots.before", _BUDGET),
         **_under("pciSlots.after", _BUDGET),
         "migration": "name of the migration that would be made",
+        "migrationSlots.taken": "slots of the cluster that are taken; null if `evidenceFrom` is `api`",
+        "migrationSlots.perCluster": "slots of the cluster",
         "policy[].name": "of a field of the policy",
         "policy[].value": "its value for this VM",
         "policy[].origin": "where it stands",
+        "policyProblems[]": "what is wrong with the policy, as sentences",
         "refusals[]": "what is refused, as sentences",
+        **_SOURCE,
         **_UNKNOWN,
     },
     "NicStory": {
@@ -115,6 +122,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "moments[].at": "when something happened",
         "moments[].source": "the object that says so",
         "moments[].what": "what",
+        **_SOURCE,
         **_UNKNOWN,
     },
     "MigrationQueue": {

@@ -20,10 +20,19 @@ async def put(session: Session, plural: str, name: str, subresource: str, body: 
         ApiError: the server's refusal.
         CommandError: no object can have that name.
     """
-    path = f"{PREFIX}/namespaces/{_segment(session.namespace)}/{plural}/{_segment(name)}/{subresource}"
+    path = path_of(session, plural, name, subresource)
     # No spaces, no final newline: Go's encoding.
     content = json.dumps(dict(body), separators=(",", ":"), ensure_ascii=False).encode()
     await session.api.request("PUT", path, body=content, accept=_ACCEPT)
+
+
+def path_of(session: Session, plural: str, name: str, subresource: str) -> str:
+    """The path of a subresource.
+
+    Raises:
+        CommandError: no object can have that name.
+    """
+    return f"{PREFIX}/namespaces/{_segment(session.namespace)}/{plural}/{_segment(name)}/{subresource}"
 
 
 def _segment(value: str) -> str:

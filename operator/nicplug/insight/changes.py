@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nicplug.insight.patched import patched
+from nicplug.insight.question import WholeSpec
 from nicplug.model.frozen_json import thaw
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest
 from nicplug.model.metadata import mapping
@@ -19,22 +20,36 @@ def with_requests(raw: Json, requests: Sequence[InterfaceRequest]) -> tuple[list
     Args:
         raw: a VM, whose template is changed, or a VMI.
     """
-    is_vm = "template" in mapping(raw.get("spec"))
-    root = "/spec/template/spec" if is_vm else "/spec"
     spec: Mapping[str, Any] = mapping(raw.get("spec"))
-    if is_vm:
+    if _is_vm(raw):
         spec = mapping(mapping(spec.get("template")).get("spec"))
     interfaces, networks = _apply(parse_interfaces(spec), parse_networks(spec), requests)
     patch: list[Json] = [
         {"op": "test", "path": "/metadata/uid", "value": mapping(raw.get("metadata")).get("uid")},
-        {
-            "op": "add",
-            "path": f"{root}/domain/devices/interfaces",
-            "value": [thaw(item.raw) for item in interfaces],
-        },
-        {"op": "add", "path": f"{root}/networks", "value": [thaw(item.raw) for item in networks]},
+        *_lists(raw, [thaw(item.raw) for item in interfaces], [thaw(item.raw) for item in networks]),
     ]
     return patch, patched(raw, patch)
+
+
+def with_lists(raw: Json, spec: WholeSpec) -> Json:
+    """The object with both lists replaced, and nothing else: what else a manifest changes is not looked at.
+
+    Args:
+        raw: a VM, whose template is changed, or a VMI.
+    """
+    return patched(raw, _lists(raw, [dict(item) for item in spec.interfaces], [dict(item) for item in spec.networks]))
+
+
+def _is_vm(raw: Json) -> bool:
+    return "template" in mapping(raw.get("spec"))
+
+
+def _lists(raw: Json, interfaces: list[Any], networks: list[Any]) -> list[Json]:
+    root = "/spec/template/spec" if _is_vm(raw) else "/spec"
+    return [
+        {"op": "add", "path": f"{root}/domain/devices/interfaces", "value": interfaces},
+        {"op": "add", "path": f"{root}/networks", "value": networks},
+    ]
 
 
 def _apply(

@@ -65,11 +65,13 @@ class Unknown:
 
     Attributes:
         remedy: what to do about it, and what it means until then.
+        is_denied: whoever asks has no right to read it; somebody else may have.
     """
 
     what: str
     why: str
     remedy: str
+    is_denied: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +83,8 @@ class Evidence:
         vm: as the API server has it; None when there is none of that name.
         vmi: the same.
         clock: of the caches.
-        asked: the definitions that were looked for: any other one would look as if it did not exist.
+        asked: the definitions that were looked for: any other one would look as if it did not exist; None where all
+            are known.
     """
 
     target: Target
@@ -90,7 +93,7 @@ class Evidence:
     vm: Json | None = None
     vmi: Json | None = None
     unknown: list[Unknown] = field(default_factory=list)
-    asked: frozenset[AttachmentKey] = frozenset()
+    asked: frozenset[AttachmentKey] | None = frozenset()
 
     @property
     def parsed_vm(self) -> VirtualMachine | None:
@@ -130,6 +133,8 @@ async def read_evidence(
     """
     caches = Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace)
     found = Evidence(target=target, caches=caches, clock=clock)
+    async for item in _list(api, KUBEVIRTS, namespace=target.kubevirt_namespace):
+        caches.observe(CachedKind.KUBEVIRT, item)
     await _read_machine(api, found)
     await asyncio.gather(
         _read_nodes(api, found),
@@ -139,6 +144,35 @@ async def read_evidence(
         *(_read_optional(watch, found) for watch in _failures(api, found)),
     )
     return found
+
+
+async def read_machine(api: WatchingApi, *, target: Target, cluster: Caches, clock: Callable[[], datetime]) -> Evidence:
+    """Read what belongs to the VM, beside what is known of the cluster already.
+
+    Args:
+        cluster: whose KubeVirt CR, nodes, controllers, definitions and Multus count; nothing is put into it.
+
+    Raises:
+        ApiError: the VM, its VMI, its pods or its migrations cannot be read.
+    """
+    caches = Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace)
+    caches.kubevirts, caches.multus, caches.attachments = cluster.kubevirts, cluster.multus, cluster.attachments
+    caches.nodes, caches.controllers = cluster.nodes, cluster.controllers
+    found = Evidence(target=target, caches=caches, clock=clock, asked=None)
+    await _read_machine(api, found)
+    await asyncio.gather(*(_read_optional(watch, found) for watch in _failures(api, found)))
+    return found
+
+
+async def read_node_side(api: WatchingApi, *, cluster: Caches, clock: Callable[[], datetime]) -> list[Unknown]:
+    """Read the nodes and the dynamic networks controllers into the caches; what cannot be read is returned.
+
+    Raises:
+        ApiError: for any other reason than that a kind is not served or must not be read.
+    """
+    found = Evidence(target=Target(namespace="", name=""), caches=cluster, clock=clock)
+    await asyncio.gather(_read_nodes(api, found), _read_controllers(api, found))
+    return found.unknown
 
 
 async def read_cluster(api: WatchingApi, *, target: Target, clock: Callable[[], datetime]) -> Evidence:
@@ -172,10 +206,8 @@ def _failures(api: WatchingApi, found: Evidence) -> list[OptionalWatch]:
 
 
 async def _read_machine(api: WatchingApi, found: Evidence) -> None:
-    """The VM with what belongs to it; the KubeVirt CR first, which says where everything else is looked for."""
+    """The VM with what belongs to it; the KubeVirt CR is known already."""
     target, caches = found.target, found.caches
-    async for item in _list(api, KUBEVIRTS, namespace=target.kubevirt_namespace):
-        caches.observe(CachedKind.KUBEVIRT, item)
     found.vm = await _get(api, VIRTUAL_MACHINES, target)
     found.vmi = await _get(api, VIRTUAL_MACHINE_INSTANCES, target)
     for kind, raw in ((CachedKind.VM, found.vm), (CachedKind.VMI, found.vmi)):
@@ -200,7 +232,7 @@ async def _read_revisions(api: WatchingApi, found: Evidence, *, uid: str) -> Non
             found.caches.observe(CachedKind.REVISION, item)
     except Denied as error:
         remedy = "until then changes that need a restart may not be seen"
-        found.unknown.append(Unknown(what="ControllerRevisions", why=str(error), remedy=remedy))
+        found.unknown.append(Unknown(what="ControllerRevisions", why=str(error), remedy=remedy, is_denied=True))
 
 
 async def _get(api: WatchingApi, resource: Resource, target: Target) -> Json | None:
@@ -232,7 +264,9 @@ async def _read_optional(watch: OptionalWatch, found: Evidence) -> None:
     if (absence := await watch.read()) is not None:
         where = f" in namespace {watch.namespace}" if watch.namespace else ""
         remedy = watch.remedy[absence].removeprefix("kubectl apply -k deploy/kustomize/base gives the ")
-        found.unknown.append(Unknown(what=f"{watch.resource.plural}{where}", why=absence.value, remedy=remedy))
+        is_denied = absence is Absence.DENIED
+        what = f"{watch.resource.plural}{where}"
+        found.unknown.append(Unknown(what=what, why=absence.value, remedy=remedy, is_denied=is_denied))
 
 
 async def _read_nodes(api: WatchingApi, found: Evidence) -> None:
@@ -265,7 +299,8 @@ async def _read_networks(api: WatchingApi, found: Evidence, networks: Iterable[N
         watch = watch_attachments(api, sink=caches.attachments)
         caches.attachments.lose(absence)
         plural = NETWORK_ATTACHMENT_DEFINITIONS.plural
-        found.unknown.append(Unknown(what=plural, why=absence.value, remedy=watch.remedy[absence]))
+        remedy, is_denied = watch.remedy[absence], absence is Absence.DENIED
+        found.unknown.append(Unknown(what=plural, why=absence.value, remedy=remedy, is_denied=is_denied))
         return
     project = caches.attachments.project
     caches.attachments.replace([project(item) for item in answers if isinstance(item, Mapping)])
@@ -295,7 +330,8 @@ async def _read_slots(api: WatchingApi, found: Evidence) -> None:
         ledger = None
     except Denied as error:
         remedy = "until then nobody can say how many migrations are under way"
-        found.unknown.append(Unknown(what="the ledger of migrations", why=str(error), remedy=remedy))
+        what = "the ledger of migrations"
+        found.unknown.append(Unknown(what=what, why=str(error), remedy=remedy, is_denied=True))
         return
     found.caches.slots.take(ledger, now=found.clock())
 

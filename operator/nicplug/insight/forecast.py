@@ -149,6 +149,8 @@ def _unread(evidence: Evidence, changed: Mapping[str, Any]) -> list[AttachmentKe
     """Networks that the VM may use, and that nobody has looked for."""
     namespace, access = evidence.target.namespace, evidence.caches.attachment_access()
     keys = referenced_keys(networks_in(changed), namespace=namespace)
+    if evidence.asked is None:
+        return []
     return [key for key in keys if access.allows(key, namespace=namespace) and key not in evidence.asked]
 
 

@@ -13,8 +13,13 @@ from nicplug.plan.nic.path.evidence import PathEvidence
 NODES_LISTED = 10
 
 
-def forecast_json(found: VmForecast, *, unknown: list[Unknown]) -> dict[str, Any]:
-    """The whole answer."""
+def forecast_json(found: VmForecast, *, unknown: list[Unknown], slots: tuple[int, int] | None = None) -> dict[str, Any]:
+    """The whole answer.
+
+    Args:
+        slots: of migrations in the whole cluster, how many are taken and how many there are; None for those who may
+            not know.
+    """
     return {
         "kind": "Plan",
         "target": {"kind": found.kind, "namespace": found.key.namespace, "name": found.key.name},
@@ -26,7 +31,9 @@ def forecast_json(found: VmForecast, *, unknown: list[Unknown]) -> dict[str, Any
             "after": found.slots_after.to_row() if found.slots_after is not None else None,
         },
         "migration": found.migration or None,
+        "migrationSlots": {"taken": slots[0], "perCluster": slots[1]} if slots is not None else None,
         "policy": policy_rows(found.policy),
+        "policyProblems": list(found.policy.problems),
         "refusals": list(found.refusals),
         "unknown": [{"what": item.what, "why": item.why, "remedy": item.remedy} for item in unknown],
     }

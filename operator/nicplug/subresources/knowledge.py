@@ -112,6 +112,11 @@ class Knowledge:
         return "" if self._is_complete else "the configuration of KubeVirt and Multus has not been read yet"
 
     @property
+    def caches(self) -> Caches:
+        """What is followed; those who ask read it, and put nothing into it but the node side."""
+        return self._caches
+
+    @property
     def config(self) -> KubevirtConfig | None:
         """The KubeVirt CR that counts."""
         return self._caches.config()

@@ -1,13 +1,16 @@
 """What `nicplug api` serves, put together."""
 
+import time
 from dataclasses import dataclass
 from typing import Self
 
 from nicplug.apiserver.calls import Handlers
 from nicplug.kube.api import ServerApi, WatchingApi
+from nicplug.subresources.cluster import NodeSide
 from nicplug.subresources.handlers import Subresources
 from nicplug.subresources.knowledge import Knowledge
 from nicplug.subresources.objects import Objects
+from nicplug.subresources.questions import Questions
 from nicplug.subresources.requester import Requesters
 from nicplug.subresources.turns import OneAtATime
 
@@ -33,8 +36,16 @@ class Served:
             kubevirt_namespace: where the KubeVirt CR lies.
         """
         knowledge = Knowledge(watching, kubevirt_namespace=kubevirt_namespace)
-        subresources = Subresources(Objects(api), knowledge, OneAtATime(), Requesters(api))
-        return cls(handlers=subresources.handlers(), knowledge=knowledge)
+        requesters = Requesters(api)
+        subresources = Subresources(Objects(api), knowledge, OneAtATime(), requesters)
+        questions = Questions(
+            api=api,
+            knowledge=knowledge,
+            node_side=NodeSide(api, knowledge, time.monotonic),
+            requesters=requesters,
+            kubevirt_namespace=kubevirt_namespace,
+        )
+        return cls(handlers={**subresources.handlers(), **questions.handlers()}, knowledge=knowledge)
 
     def problem(self) -> str:
         """What keeps requests from being answered; "" for nothing."""

@@ -7,18 +7,21 @@ from typing import Any
 from tests.build import CONTROLLER, NOW, a_migration, a_vmi, migration, nic, operation, primary, row, vmi
 from tests.unit.plan.nic.path.evidence import evidence
 
+from nicplug.cli.asking import FROM_API
 from nicplug.cli.doctor.command import Diagnosis
 from nicplug.cli.doctor.finding import problem
 from nicplug.cli.migrations import QueueDocument
+from nicplug.cli.plan_document import PlanDocument
 from nicplug.cli.schema import SCHEMAS
 from nicplug.cli.status import StatusDocument
 from nicplug.cli.why import StoryDocument
-from nicplug.insight.evidence import Evidence, Target, Unknown
+from nicplug.insight.evidence import Target, Unknown
 from nicplug.insight.forecast import NicForecast, Otherwise, Outcome, VmForecast
 from nicplug.insight.forecast_json import forecast_json
 from nicplug.insight.nics import describe
 from nicplug.insight.queue import MigrationQueue, in_order
 from nicplug.insight.story import Moment, Next, Story
+from nicplug.insight.story_json import story_json
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import VmKey
 from nicplug.model.migration_limits import MigrationLimits
@@ -82,9 +85,10 @@ def test_plan() -> None:
         slots_after=BUDGET,
         refusals=("no",),
     )
-    document = forecast_json(found, unknown=UNKNOWN)
+    document = forecast_json(found, unknown=UNKNOWN, slots=(1, 5))
     document["nics"][0]["evidence"]["candidates"]["nodes"] = ["node02"]
-    check(document)
+    document["policyProblems"] = ["no"]
+    check(PlanDocument({"apiVersion": "x", **document}, FROM_API).to_json())
 
 
 def test_story() -> None:
@@ -99,8 +103,8 @@ def test_story() -> None:
         next=(Next(at=NOW, what="n"),),
         moments=(Moment(at=NOW, source="record", what="w"),),
     )
-    asked = Evidence(target=Target(namespace="n", name="a"), caches=None, clock=lambda: NOW, unknown=UNKNOWN)  # type: ignore[arg-type]
-    check(StoryDocument(asked, story, NOW).to_json())
+    told = story_json(story, target=Target(namespace="n", name="a"), unknown=UNKNOWN)
+    check(StoryDocument(told, FROM_API, NOW).to_json())
 
 
 def test_queue() -> None:

@@ -1,0 +1,115 @@
+"""Questions to `nicplug api`, for those who cannot read nodes, DaemonSets or pods themselves."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from nicplug.cli.connection import Session
+from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.subresources import VMIS, VMS, path_of
+from nicplug.kube.errors import Denied, Gone, Unavailable
+
+if TYPE_CHECKING:
+    from nicplug.insight.evidence import Evidence, Target
+    from nicplug.insight.question import PlanQuestion
+    from nicplug.model.networks import Network
+
+Json = dict[str, Any]
+FROM_KUBECONFIG, FROM_API = "kubeconfig", "api"
+
+
+def is_enough(evidence: "Evidence | None") -> bool:
+    """Whether all that counts could be read: what nobody serves is no lack of rights."""
+    return evidence is not None and not any(item.is_denied for item in evidence.unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAsUser:
+    """The evidence that the user may read, or why it cannot be read."""
+
+    found: "Evidence | None"
+    error: Denied | None = None
+
+    def must(self) -> "Evidence":
+        """The evidence, where nobody else can be asked.
+
+        Raises:
+            Denied: it cannot be read.
+        """
+        if self.found is None:
+            raise self.error or Denied("the evidence cannot be read", status=403)
+        return self.found
+
+
+async def read_as_user(session: Session, target: "Target", *, networks: "Iterable[Network]" = ()) -> ReadAsUser:
+    """Read with the rights of the kubeconfig.
+
+    Raises:
+        ApiError: any other than that a right is missing.
+    """
+    from nicplug.cli.machines import now
+    from nicplug.insight.evidence import read_evidence
+
+    try:
+        return ReadAsUser(await read_evidence(session.api, target=target, clock=now, networks=networks))
+    except Denied as error:
+        if error.status == 401 or not error.is_missing_right:
+            raise
+        return ReadAsUser(None, error)
+
+
+def no_machine(session: Session, name: str) -> CommandError:
+    """There is nothing of that name."""
+    message = f'no VirtualMachine and no VirtualMachineInstance "{name}" in namespace {session.namespace}'
+    return CommandError(message, remedy="--namespace NAME looks elsewhere.", code=Exit.NOT_FOUND)
+
+
+async def ask_plan(session: Session, name: str, question: "PlanQuestion") -> Json | None:
+    """The plan as `nicplug api` foresees it; None where it cannot be asked.
+
+    Raises:
+        ApiError: what it has against the question.
+    """
+    return await _ask(session, "PUT", name, "nicplan", body=json.dumps(question.to_json()).encode())
+
+
+async def ask_stories(session: Session, name: str, nic: str) -> list[Json] | None:
+    """The stories as `nicplug api` tells them; None where it cannot be asked.
+
+    Args:
+        nic: one NIC; "" for each that is not ready.
+
+    Raises:
+        ApiError: what it has against the question.
+    """
+    answer = await _ask(session, "GET", name, "nicstory", query=urlencode({"nic": nic}) if nic else "")
+    return list(answer.get("items") or []) if answer is not None else None
+
+
+async def _ask(
+    session: Session, method: str, name: str, subresource: str, *, body: bytes | None = None, query: str = ""
+) -> Json | None:
+    """First the VM of that name, then a VMI that belongs to none."""
+    first: Gone | None = None
+    for plural in (VMS, VMIS):
+        path = path_of(session, plural, name, subresource) + (f"?{query}" if query else "")
+        try:
+            answer = json.loads(await session.api.request(method, path, body=body, accept="application/json"))
+            return answer if isinstance(answer, dict) else None
+        except Gone as error:
+            if error.is_not_served:
+                return None
+            first = first or error
+        except Denied as error:
+            if not error.is_missing_right:
+                raise
+            return None
+        except Unavailable as error:
+            # The aggregated API alone: without the API server there is no answer at all.
+            if error.status not in (502, 503, 504):
+                raise
+            return None
+    assert first is not None
+    raise first

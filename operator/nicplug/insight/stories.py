@@ -1,0 +1,91 @@
+"""The stories of a VM's NICs, with the events that are read for them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from nicplug.insight.evidence import Evidence, Unknown
+from nicplug.insight.forecast import forecast
+from nicplug.insight.nics import describe
+from nicplug.insight.story import Story, tell
+from nicplug.kube.api import KubeApi
+from nicplug.kube.errors import Denied
+from nicplug.kube.resources import CORE_EVENTS
+from nicplug.model.keys import VmiKey
+from nicplug.model.metadata import objects
+from nicplug.model.operations import parse_operations
+
+_MOST_EVENTS = 500
+_MOST_OBJECTS = 20
+
+
+class NoSuchNic(LookupError):
+    """The VM has no NIC of that name.
+
+    Attributes:
+        known: the names of those that it has, as a text.
+    """
+
+    def __init__(self, message: str, *, known: str) -> None:
+        super().__init__(message)
+        self.known = known
+
+
+async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: datetime) -> list[Story]:
+    """The story of one NIC; with no name, that of each NIC that is not ready.
+
+    Raises:
+        NoSuchNic: the VM has none of that name.
+        ApiError: events cannot be read, for another reason than a missing right.
+    """
+    vmi, target = evidence.parsed_vmi, evidence.target
+    described = describe(namespace=target.namespace, name=target.name, vm=evidence.parsed_vm, vmi=vmi, now=now)
+    chosen = [nic for nic in described.nics if (nic.name == name if name else not nic.is_ready)]
+    if name and not chosen:
+        known = ", ".join(nic.name for nic in described.nics) or "none"
+        raise NoSuchNic(f'VM {target.name} has no NIC "{name}"', known=known)
+    migrations = evidence.caches.migrations_of(VmiKey(target.namespace, target.name))
+    pods = evidence.caches.launchers.of(vmi) if vmi is not None else ()
+    # The newest migrations count: an old one has told its story.
+    names = [target.name, *(pod.key.name for pod in pods), *(item.key.name for item in reversed(migrations))]
+    events = await _events(api, evidence, list(dict.fromkeys(names))[:_MOST_OBJECTS])
+    status = vmi.read_status() if vmi is not None else {}
+    records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
+    foreseen = forecast(evidence, changed=None, now=now)
+    forecasts = {item.name: item for item in foreseen.nics}
+    on_node = [pod.key.name for pod in pods if vmi is not None and pod.node_name == vmi.node_name]
+    return [
+        tell(
+            nic=nic,
+            record=records.get(nic.name),
+            vmi=vmi,
+            pod=on_node[0] if on_node else "",
+            migrations=migrations,
+            events=events,
+            forecast=forecasts.get(nic.name),
+            looks_again_at=foreseen.again_at,
+            now=now,
+        )
+        for nic in chosen
+    ]
+
+
+async def _events(api: KubeApi, evidence: Evidence, names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """About the VM, its VMI, pods and migrations; none where they must not be read."""
+    asking = [
+        api.list(
+            CORE_EVENTS,
+            namespace=evidence.target.namespace,
+            field_selector=f"involvedObject.name={name}",
+            limit=_MOST_EVENTS,
+        )
+        for name in names
+    ]
+    try:
+        pages = await asyncio.gather(*asking)
+    except Denied as error:
+        remedy = "the story has no events; the record has what matters"
+        evidence.unknown.append(Unknown(what="events", why=str(error), remedy=remedy, is_denied=True))
+        return []
+    return [event for page in pages for event in objects(page.get("items"))]

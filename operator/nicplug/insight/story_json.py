@@ -1,0 +1,22 @@
+"""A story as programs get it; docs/cli.md lists the members, which stay."""
+
+from typing import Any
+
+from nicplug.insight.evidence import Target, Unknown
+from nicplug.insight.story import Story
+
+
+def story_json(story: Story, *, target: Target, unknown: list[Unknown]) -> dict[str, Any]:
+    """The story of one NIC."""
+    return {
+        "kind": "NicStory",
+        "target": {"namespace": target.namespace, "name": target.name},
+        "nic": story.nic.to_json(),
+        "meaning": story.meaning or None,
+        "waitsFor": story.waits_for or None,
+        "since": story.since.isoformat() if story.since is not None else None,
+        "todo": story.todo or None,
+        "next": [item.to_json() for item in story.next],
+        "moments": [item.to_json() for item in story.moments],
+        "unknown": [{"what": item.what, "why": item.why, "remedy": item.remedy} for item in unknown],
+    }
