@@ -29,6 +29,7 @@ from nicplug.kube.api import WatchingApi
 from nicplug.kube.errors import ApiError, Denied
 from nicplug.model.interface_requests import AddInterface
 from nicplug.model.keys import ObjectKey
+from nicplug.plan.nic.requested import object_to
 from nicplug.plan.subresources.answers import Endpoint
 from nicplug.subresources.cluster import NodeSide
 from nicplug.subresources.knowledge import Knowledge
@@ -149,18 +150,23 @@ class Questions:
         if config is None or not config.nad_rules.requester_must_read:
             return {}
         key, refused = ObjectKey(call.namespace, call.name), {}
-        for reference in _new_references(question, evidence):
+        for reference in _references(question, evidence):
             request = AddInterface(name="nic", network=reference)
+            if object_to(request, vm=None, vmi=None) is not None:
+                # Of a name that no network can have only what is wrong with it.
+                continue
             if (answer := await self.requesters.refuse(call.caller, request, endpoint=endpoint, key=key)) is not None:
                 refused[reference] = answer.message
         return refused
 
 
-def _new_references(question: PlanQuestion, evidence: Evidence) -> Iterable[str]:
-    """The networks that neither the VM nor its instance has yet, each once."""
+def _references(question: PlanQuestion, evidence: Evidence) -> Iterable[str]:
+    """The networks that are asked for, each once; of a whole spec those that neither VM nor instance has yet."""
     owners = [owner for owner in (evidence.parsed_vm, evidence.parsed_vmi) if owner is not None]
-    had = {network.attachment for owner in owners for network in owner.networks}
-    return dict.fromkeys(item.attachment for item in question.networks if item.attachment not in {*had, "", None})
+    had = {network.attachment for owner in owners for network in owner.networks} if question.spec is not None else set()
+    return dict.fromkeys(
+        item.attachment for item in question.networks if item.attachment and item.attachment not in had
+    )
 
 
 def _not_found(message: str, call: Call) -> Status:

@@ -11,6 +11,7 @@ from tests.unit.apiserver.played import (
     ADD,
     REMOVE,
     SERVER,
+    STORY,
     Authority,
     Client,
     PlayedApi,
@@ -90,7 +91,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             server = AggregatedApiServer(
                 api=api.api,
                 source=source,
-                handlers={ADD: recorder, REMOVE: recorder},
+                handlers={ADD: recorder, REMOVE: recorder, STORY: recorder},
                 metrics=RequestMetrics(registry),
                 limits=limits,
             )

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import trustme
 
-from nicplug.apiserver.calls import Accepted, Answer, Call, Subresource
+from nicplug.apiserver.calls import READ, Accepted, Answer, Call, Subresource
 from nicplug.apiserver.identity import TRUST_CONFIG_MAP
 from nicplug.apiserver.key_pairs import KeyPair
 from nicplug.kube.api import Resource, ServerApi
@@ -19,6 +19,7 @@ from nicplug.kube.errors import AlreadyExists, ApiError, Gone, Stale
 
 Json = dict[str, Any]
 ADD = Subresource(resource="virtualmachines", name="addinterface")
+STORY = Subresource(resource="virtualmachines", name="nicstory", verb=READ)
 REMOVE = Subresource(resource="virtualmachineinstances", name="removeinterface")
 BASE = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/vm/addinterface"
 SERVER = "nicplug-api.nicplug-system.svc"

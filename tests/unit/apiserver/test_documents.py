@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.apiserver.played import ADD, REMOVE
+from tests.unit.apiserver.played import ADD, REMOVE, STORY
 
 from nicplug.apiserver.calls import GROUP
 from nicplug.apiserver.documents import Documents, wants_aggregated
@@ -97,3 +97,22 @@ def test_the_version_is_read_by_virtctl(path: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/api", "/apis/apps", f"/apis/{GROUP}/v2", "/openapi", "/metrics"])
 def test_there_is_nothing_else(path: str) -> None:
     assert DOCUMENTS.find(path, accept="") is None
+
+
+def test_a_subresource_is_described_by_its_own_verb() -> None:
+    documents = Documents([STORY], version="1.2.3")
+
+    def read_of(path: str, accept: str = "") -> Any:
+        found = documents.find(path, accept=accept)
+        assert found is not None
+        return json.loads(found.content)
+
+    [listed] = read_of(f"/apis/{GROUP}/v1")["resources"]
+    assert listed["verbs"] == ["get"]
+    [resource] = read_of("/apis", AGGREGATED)["items"][0]["versions"][0]["resources"]
+    assert resource["subresources"][0]["verbs"] == ["get"]
+    for path in ("/openapi/v2", f"/openapi/v3/apis/{GROUP}/v1"):
+        for item in read_of(path)["paths"].values():
+            assert set(item) == {"get", "parameters"}
+            assert not {"requestBody", "consumes"} & set(item["get"])
+            assert item["get"]["x-kubernetes-action"] == "get"

@@ -7,7 +7,7 @@ from tests.unit.apiserver.conftest import World
 from tests.unit.apiserver.played import BASE, put
 
 from nicplug.apiserver import statuses
-from nicplug.apiserver.calls import GROUP
+from nicplug.apiserver.calls import GROUP, Found
 from nicplug.kube.errors import Denied, Throttled, Unavailable
 
 
@@ -223,3 +223,40 @@ async def test_documents_are_for_reading(world: World) -> None:
     answer = await world.ask(put(path="/apis"))
     assert (answer.code, answer.headers["allow"]) == (405, "GET, HEAD")
     assert (await world.ask(put(b"", path="/apis", method="HEAD"))).code == 200
+
+
+class TestReading:
+    """A subresource that is served by GET."""
+
+    PATH = BASE.replace("addinterface", "nicstory")
+
+    async def test_the_query_reaches_the_handler_and_what_it_found_is_sent(self, world: World) -> None:
+        world.recorder.answer = Found({"kind": "NicStoryList", "items": ["<blue>"]})
+        answer = await world.ask(put(b"", path=f"{self.PATH}?nic=a%20b&nic=", method="GET"))
+        assert (answer.code, answer.headers["content-type"]) == (200, "application/json")
+        assert answer.json() == {"kind": "NicStoryList", "items": ["<blue>"]}
+        [call] = world.recorder.calls
+        assert (call.verb, call.query, call.body) == ("get", (("nic", "a b"), ("nic", "")), b"")
+
+    async def test_the_right_to_get_is_asked_for(self, world: World) -> None:
+        world.api.allows = lambda _: {"allowed": False}
+        answer = await world.ask(put(b"", path=self.PATH, method="GET"))
+        assert answer.code == 403
+        [review] = world.api.reviews
+        attributes = review["resourceAttributes"]
+        assert (attributes["verb"], attributes["subresource"]) == ("get", "nicstory")
+        assert not world.recorder.calls
+
+    @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+    async def test_nothing_else_is_served(self, world: World, method: str) -> None:
+        answer = await world.ask(put(path=self.PATH, method=method))
+        assert (answer.code, answer.headers["allow"]) == (405, "GET")
+
+    @pytest.mark.parametrize("query", ["nic=%ff", "&".join(f"nic={number}" for number in range(17))])
+    async def test_a_query_that_cannot_be_read(self, world: World, query: str) -> None:
+        answer = await world.ask(put(b"", path=f"{self.PATH}?{query}", method="GET"))
+        assert (answer.code, answer.json()["reason"]) == (400, "BadRequest")
+        assert not world.recorder.calls
+
+    async def test_the_query_of_a_put_is_nobody_s(self, world: World) -> None:
+        assert (await world.ask(put(path=f"{BASE}?timeout=%ff"))).code == 202

@@ -1,0 +1,178 @@
+"""`plan` and `why` of somebody who may not read nodes: whom they ask, and what they do without an answer."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.build import kubevirt, nad, nic, operation, pod, primary, row, vmi
+from tests.unit.cli.played import NOT_SERVED, Answer, CommandLine, PlayedServer, collection, refusal
+
+Json = dict[str, Any]
+NAME = "vmi-fedora"
+KUBEVIRT, PODS = "/apis/kubevirt.io/v1", "/api/v1/namespaces/default/pods"
+OF_VM = f"/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/{NAME}"
+OF_VMI = OF_VM.replace("virtualmachines", "virtualmachineinstances")
+NO_VM = refusal(404, "NotFound", f'virtualmachine.kubevirt.io "{NAME}" not found')
+FORBIDDEN = refusal(403, "Forbidden", 'nodes is forbidden: User "alice" cannot list resource "nodes"')
+PLAN: Json = {
+    "apiVersion": "cli.nicplug.io/v1",
+    "kind": "Plan",
+    "target": {"kind": "VirtualMachine", "namespace": "default", "name": NAME},
+    "arrives": True,
+    "node": "node01",
+    "nics": [],
+    "pciSlots": {"before": None, "after": None},
+    "migration": "nicplug-x",
+    "migrationSlots": None,
+    "policy": [],
+    "policyProblems": [],
+    "refusals": [],
+    "unknown": [],
+}
+STORIES: Json = {
+    "apiVersion": "cli.nicplug.io/v1",
+    "kind": "NicStoryList",
+    "items": [
+        {
+            "kind": "NicStory",
+            "target": {"namespace": "default", "name": NAME},
+            "nic": {
+                "name": "blue",
+                "network": "lan",
+                "operation": "Plug",
+                "phase": "Pending",
+                "path": "Dynamic",
+                "reason": "WaitingForPodInterface",
+                "message": "m",
+                "lastError": None,
+            },
+            "meaning": "m",
+            "waitsFor": "somebody",
+            "since": "2026-01-01T00:00:00+00:00",
+            "todo": None,
+            "next": [{"at": None, "what": "then"}],
+            "moments": [{"at": "2026-01-01T00:00:00+00:00", "source": "record", "what": "it began"}],
+            "unknown": [],
+        }
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def _cluster(server: PlayedServer) -> None:
+    """One VMI; everything may be read, and nobody serves the aggregated API."""
+    waiting = vmi(primary(), nic("blue", attachment="lan"), operations=[operation("blue")], rows=[row("default")])
+    server.answers |= {
+        f"GET {KUBEVIRT}/namespaces/kubevirt/kubevirts": collection(kubevirt()),
+        f"GET {KUBEVIRT}/namespaces/default/virtualmachineinstances/{NAME}": (200, waiting),
+        f"GET {KUBEVIRT}/namespaces/default/virtualmachines/{NAME}": refusal(404, "NotFound", "not found: vm"),
+        f"GET {KUBEVIRT}/namespaces/default/virtualmachineinstancemigrations": collection(),
+        f"GET {PODS}": collection(pod()),
+        "GET /api/v1/nodes": collection(),
+        "GET /apis/apps/v1/namespaces/kube-system/daemonsets": collection(),
+        "GET /api/v1/namespaces/kube-system/configmaps": collection(),
+        "GET /api/v1/namespaces/default/events": collection(),
+        "GET /apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/lan": (200, nad("lan")),
+    }
+
+
+def asked(server: PlayedServer) -> list[str]:
+    """The requests to the aggregated API."""
+    prefix = "/apis/subresources.kubevirt.io"
+    return [f"{item.method} {item.path}" for item in server.requests if item.path.startswith(prefix)]
+
+
+DENIALS = [
+    pytest.param("GET /api/v1/nodes", id="nodes"),
+    pytest.param("GET /apis/apps/v1/namespaces/kube-system/daemonsets", id="DaemonSets"),
+    pytest.param(f"GET {PODS}", id="pods"),
+    pytest.param(f"GET {KUBEVIRT}/namespaces/kubevirt/kubevirts", id="the KubeVirt CR"),
+]
+
+
+def test_who_may_read_everything_asks_nobody(server: PlayedServer, nicplug: CommandLine) -> None:
+    planned = json.loads(nicplug("plan", NAME, "-o", "json").stdout)
+    story = json.loads(nicplug("why", NAME, "blue", "-o", "json").stdout)
+    assert (planned["evidenceFrom"], story["evidenceFrom"]) == ("kubeconfig", "kubeconfig")
+    assert asked(server) == []
+
+
+@pytest.mark.parametrize("denied", DENIALS)
+class TestWithoutARight:
+    @pytest.fixture(autouse=True)
+    def _denied(self, server: PlayedServer, denied: str) -> None:
+        server.answers |= {
+            denied: FORBIDDEN,
+            f"PUT {OF_VM}/nicplan": (200, PLAN),
+            f"GET {OF_VM}/nicstory": (200, STORIES),
+        }
+
+    def test_a_plan_is_asked_for(self, server: PlayedServer, nicplug: CommandLine) -> None:
+        done = nicplug("plan", NAME, "--add", "blue=lan", "--remove", "red", "--persist", "-o", "json")
+        assert done.exit_code == 0, done.output
+        planned = json.loads(done.stdout)
+        assert (planned["evidenceFrom"], planned["node"]) == ("api", "node01")
+        [request] = [item for item in server.requests if item.path.endswith("nicplan")]
+        assert json.loads(request.body) == {
+            "add": [{"name": "blue", "networkAttachmentDefinitionName": "lan"}],
+            "remove": [{"name": "red"}],
+            "persist": True,
+        }
+
+    def test_it_is_shown_as_any_other(self, nicplug: CommandLine) -> None:
+        shown = nicplug("plan", NAME).stdout
+        assert f"VirtualMachine default/{NAME} on node01" in shown
+        assert "nicplug-x would be made\n" in shown, "how many slots are taken is not known"
+
+    def test_a_story_is_asked_for(self, server: PlayedServer, nicplug: CommandLine) -> None:
+        story = json.loads(nicplug("why", NAME, "blue", "-o", "json").stdout)
+        assert (story["evidenceFrom"], story["waitsFor"]) == ("api", "somebody")
+        assert asked(server) == [f"GET {OF_VM}/nicstory?nic=blue"]
+        assert "it began" in nicplug("why", NAME, "blue").stdout
+
+    def test_a_vmi_that_belongs_to_no_vm(self, server: PlayedServer, nicplug: CommandLine) -> None:
+        server.answers |= {f"PUT {OF_VM}/nicplan": NO_VM, f"PUT {OF_VMI}/nicplan": (200, PLAN)}
+        assert json.loads(nicplug("plan", NAME, "-o", "json").stdout)["evidenceFrom"] == "api"
+
+    @pytest.mark.parametrize(
+        "answer", [NOT_SERVED, FORBIDDEN, refusal(503, "ServiceUnavailable", "no endpoints")], ids=["404", "403", "503"]
+    )
+    def test_where_nobody_can_be_asked_the_own_rights_have_to_do(
+        self, server: PlayedServer, nicplug: CommandLine, denied: str, answer: Answer
+    ) -> None:
+        server.answers |= {f"PUT {OF_VM}/nicplan": answer, f"GET {OF_VM}/nicstory": answer}
+        planned, told = nicplug("plan", NAME, "-o", "json"), nicplug("why", NAME, "blue", "-o", "json")
+        if denied in (f"GET {PODS}", f"GET {KUBEVIRT}/namespaces/kubevirt/kubevirts"):
+            assert (planned.exit_code, told.exit_code) == (4, 4)
+            return
+        for document in (json.loads(planned.stdout), json.loads(told.stdout)):
+            assert document["evidenceFrom"] == "kubeconfig"
+            assert document["unknown"]
+
+
+def test_what_is_wrong_with_the_question_is_said(server: PlayedServer, nicplug: CommandLine) -> None:
+    wrong = refusal(400, "BadRequest", "VM vmi-fedora has no VMI to change. Add --persist to plan for the template.")
+    server.answers |= {"GET /api/v1/nodes": FORBIDDEN, f"PUT {OF_VM}/nicplan": wrong}
+    done = nicplug("plan", NAME, "--add", "lan")
+    assert done.exit_code == 7
+    assert "Add --persist" in done.output
+
+
+def test_a_dry_run_that_the_api_server_refuses_is_in_the_plan(server: PlayedServer, nicplug: CommandLine) -> None:
+    server.answers |= {
+        "GET /api/v1/nodes": FORBIDDEN,
+        f"PUT {OF_VM}/nicplan": (200, PLAN),
+        f"PATCH {KUBEVIRT}/namespaces/default/virtualmachineinstances/{NAME}": refusal(
+            422, "Invalid", "policy says no"
+        ),
+    }
+    done = nicplug("plan", NAME, "--add", "red=lan", "-o", "json")
+    planned = json.loads(done.stdout)
+    assert (planned["arrives"], done.exit_code) == (False, 9)
+    assert "policy says no" in planned["refusals"][0]
+
+
+def test_no_credentials_are_no_missing_right(server: PlayedServer, nicplug: CommandLine) -> None:
+    server.answers[f"GET {PODS}"] = refusal(401, "Unauthorized", "Unauthorized")
+    assert nicplug("plan", NAME).exit_code == 4
+    assert asked(server) == []
