@@ -229,6 +229,13 @@ class TestPlan:
         planned = found(await world.ask(PLAN, {"persist": True, **lists}))
         assert [(nic["name"], nic["outcome"]) for nic in planned["nics"]] == [("blue", "InPlace")]
 
+    async def test_what_places_the_vm_is_not_taken_from_a_question(self, world: World) -> None:
+        """Labels of nodes could be found out by it."""
+        spec = {**vmi(primary())["spec"], "nodeSelector": {"tenant": "b"}}
+        lists = {"interfaces": spec["domain"]["devices"]["interfaces"], "networks": spec["networks"]}
+        for body in ({**lists, "nodeSelector": spec["nodeSelector"]}, {"spec": spec}, vmi(primary())):
+            assert told(await world.ask(PLAN, body))[0] == 400
+
     async def test_a_removal(self, world: World) -> None:
         world.api.objects[VMIS] = [vmi(primary(), nic("blue", attachment="lan"), rows=[row("blue", "domain")])]
         planned = found(await world.ask(PLAN, {"remove": [{"name": "blue"}]}, of=VMIS))

@@ -1,0 +1,137 @@
+"""`plan` and `why` of a namespace's editor, who cannot read nodes and DaemonSets, through a real kube-apiserver."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+from tests.integration.conftest import Sandbox
+from tests.integration.user import DAEMON_SET, VM, User, nics, vm
+from tests.integration.virtctl import GROUP
+from tests.integration.waiting import until
+
+from nicplug.cli.main import main
+from nicplug_sandbox.api_process import ApiProcess, add_api, stop_api
+
+
+@pytest.fixture(scope="module")
+def api(sandbox: Sandbox) -> Iterator[ApiProcess]:
+    """nicplug api as its ServiceAccount, registered."""
+    started = add_api(directory=sandbox.directory, admin=sandbox.admin)
+    yield started
+    log = started.log.read_text()
+    stop_api(started)
+    assert "Traceback" not in log
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command silences the logs of its process, which here is that of the next test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+def bind(user: User, who: str, role: str) -> User:
+    """Somebody with a role in the namespace of `user`."""
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": who}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+    user.create("rolebindings", {"metadata": {"name": who}, "roleRef": reference, "subjects": [subject]})
+    return User(kubeconfig=user.kubeconfig, namespace=user.namespace, acts_as=who)
+
+
+def nicplug(user: User, who: str, *arguments: str) -> Result:
+    """A command of `who` in the namespace of `user`."""
+    command, *rest = arguments
+    options = [command, f"--kubeconfig={user.kubeconfig}", "--namespace", user.namespace, *rest]
+    return CliRunner().invoke(main, [*options, "--as", who] if who else options)
+
+
+def document(done: Result) -> dict[str, Any]:
+    """What -o json has printed."""
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.usefixtures("unharmed", "api")
+@pytest.mark.parametrize("role", ["edit", "view"])
+def test_who_cannot_read_nodes_is_answered_by_the_api(user: User, role: str) -> None:
+    user.create(VM, vm("a"))
+    user.until_running("a")
+    who = f"{role}-{user.namespace}"
+    tenant = bind(user, who, role)
+    until(lambda: tenant.get(VM, "a"))
+    assert tenant.request("GET", "/api/v1/nodes")[0] == 403
+    until(lambda: tenant.request("GET", story_path(user))[0] == 200)
+    stored = user.get(VM, "a")
+
+    ask = ("plan", "a", "--add", "blue=lan", "--persist", "-o", "json")
+    planned, by_admin = document(nicplug(user, who, *ask)), document(nicplug(user, "", *ask))
+    assert (planned["evidenceFrom"], by_admin["evidenceFrom"]) == ("api", "kubeconfig")
+    assert user.get(VM, "a") == stored, "a plan changes nothing"
+    (mine,), (admins,) = planned["nics"], by_admin["nics"]
+    told = ("name", "network", "outcome", "path", "phase", "reason", "message")
+    assert [mine[member] for member in told] == [admins[member] for member in told]
+    assert (mine["outcome"], planned["unknown"]) == ("InPlace", [])
+    assert mine["evidence"]["candidates"]["fitting"] == 1
+    for name in strangers(user, node=planned["node"]):
+        assert name not in json.dumps(planned)
+    assert "in place" in nicplug(user, who, *ask[:-2]).stdout
+
+    story = document(nicplug(user, who, "why", "a", "main", "-o", "json"))
+    assert (story["evidenceFrom"], story["nic"]["name"], story["unknown"]) == ("api", "main", [])
+    missing = nicplug(user, who, "why", "a", "red")
+    assert missing.exit_code == 3
+    assert "It has: main" in missing.output
+
+
+def story_path(user: User) -> str:
+    return f"/apis/{GROUP}/v1/namespaces/{user.namespace}/virtualmachines/a/nicstory"
+
+
+def strangers(user: User, *, node: str) -> list[str]:
+    """What the cluster has, and does not concern the VM."""
+    _, listed = user.request("GET", "/api/v1/nodes")
+    _, controllers = user.request("GET", f"/apis/apps/v1/namespaces/kube-system/{DAEMON_SET}")
+    names = [item["metadata"]["name"] for body in (listed, controllers) for item in body["items"]]
+    assert len(names) > 2
+    return [name for name in names if name != node]
+
+
+@pytest.mark.usefixtures("unharmed", "api")
+def test_an_editor_plans_then_plugs_then_asks_why(user: User) -> None:
+    user.create(VM, vm("a"))
+    user.until_running("a")
+    who = f"owner-{user.namespace}"
+    tenant = bind(user, who, "edit")
+    until(lambda: tenant.request("GET", story_path(user))[0] == 200)
+    planned = document(nicplug(user, who, "plan", "a", "--add", "blue=lan", "--persist", "-o", "json"))
+    done = nicplug(user, who, "add", "a", "--network", "lan", "--name", "blue", "--persist", "--wait")
+    assert done.exit_code == 0, done.output
+    until(lambda: nics(user.get(VM, "a")) == ["main", "blue"])
+    assert user.record("a", "blue")["path"] == planned["nics"][0]["path"]
+    story = document(nicplug(user, who, "why", "a", "blue", "-o", "json"))
+    assert story["evidenceFrom"] == "api"
+    assert any("InterfacePlugged" in moment["what"] for moment in story["moments"])
+
+
+@pytest.mark.usefixtures("unharmed", "api")
+def test_of_a_vm_in_another_namespace_nothing_is_said(user: User) -> None:
+    user.create(VM, vm("a", strategy="Halted"))
+    code, body = User(kubeconfig=user.kubeconfig, namespace=user.namespace, acts_as="somebody-else").request(
+        "GET", story_path(user)
+    )
+    assert (code, body["reason"]) == (403, "Forbidden")
+    for command in (("plan", "a", "--add", "lan", "--persist"), ("why", "a")):
+        assert nicplug(user, "somebody-else", *command).exit_code == 4
+
+
+@pytest.mark.usefixtures("unharmed", "api")
+def test_both_questions_are_in_discovery_with_their_verbs(user: User) -> None:
+    _, listed = user.request("GET", f"/apis/{GROUP}/v1")
+    verbs = {item["name"]: item["verbs"] for item in listed["resources"]}
+    for resource in ("virtualmachines", "virtualmachineinstances"):
+        assert (verbs[f"{resource}/nicplan"], verbs[f"{resource}/nicstory"]) == (["update"], ["get"])
