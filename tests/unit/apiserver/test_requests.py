@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.unit.apiserver.conftest import World
-from tests.unit.apiserver.played import BASE, put
+from tests.unit.apiserver.played import ADD, BASE, REMOVE, STORY, put
 
 from nicplug.apiserver import statuses
 from nicplug.apiserver.calls import GROUP, Found
@@ -209,7 +209,7 @@ async def test_documents_need_the_front_proxy(world: World) -> None:
     assert (await world.ask(request, pair=None)).code == 401
     answer = await world.ask(request)
     names = [resource["name"] for resource in answer.json()["resources"]]
-    assert (answer.code, names) == (200, ["virtualmachineinstances/removeinterface", "virtualmachines/addinterface"])
+    assert (answer.code, names) == (200, [str(REMOVE), str(ADD), str(STORY)])
 
 
 async def test_a_document_that_is_known_is_not_sent_again(world: World) -> None:
