@@ -53,7 +53,7 @@ def daemon_set() -> Json:
 
 
 def controller_pod() -> Json:
-    members = {"labels": {"app": "dnc"}, "ownerReferences": [owner("DaemonSet", CONTROLLER, "ds")]}
+    members: Json = {"labels": {"app": "dnc"}, "ownerReferences": [owner("DaemonSet", CONTROLLER, "ds")]}
     return {
         "metadata": {**metadata("dnc-x", uid="dnc", **members), "namespace": "kube-system"},
         "spec": {"nodeName": NODE},
