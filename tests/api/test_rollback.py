@@ -57,8 +57,12 @@ async def test_a_nic_is_taken_back_by_one_patch(world: World) -> None:
     assert len(spec_patches(world)) == 2, "it came, and it went"
     assert len([item for item in world.work() if (item.resource, item.subresource) == (POD, "")]) == 2
     assert world.condition(name, "InterfacesReady") == "False"
-    message = world.condition(name, "InterfacesReady", plural=VM, member="message")
-    assert "change its entry or onFailure" in message
+
+    def told() -> str:
+        return world.condition(name, "InterfacesReady", plural=VM, member="message")
+
+    # The VM's status follows the instance's a moment later.
+    await world.until(lambda: "change its entry or onFailure" in told())
 
 
 async def test_an_answer_that_is_lost_takes_nothing_back_twice(world: World) -> None:

@@ -57,7 +57,8 @@ def test_without_a_kubevirt_cr_the_record_says_to_create_one(user: User, sandbox
         user.change(VMI, "a", plug("blue"))
         until(lambda: user.record("a", "blue").get("reason") == "KubevirtCRMissing")
         message = user.record("a", "blue")["message"]
-        assert 'no KubeVirt CR in namespace "kubevirt": create one there (kind KubeVirt)' in message
+        assert 'no KubeVirt CR in namespace "kubevirt" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator)' in message
+        assert "create one there (kind KubeVirt)" in message
     finally:
         apply_manifests(kubeconfig=sandbox.admin, paths=[KUBEVIRT])
     user.until_ready("a", "blue")
