@@ -74,7 +74,7 @@ def targets(world: World) -> set[str]:
     return {item[JOB] for item in labels if JOB in item}
 
 
-async def all_ended(world: World, *, seconds: float = 100.0) -> Counter[str]:
+async def all_ended(world: World, *, seconds: float = 60.0) -> Counter[str]:
     """Wait until no migration goes on; looked at now and then only, for looking costs as much as working."""
     deadline = time.monotonic() + seconds
     while phases(world).keys() - set(_FINAL):
