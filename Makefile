@@ -12,7 +12,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-picture test lint format unit bench isolation soak e2e docs clean
+.PHONY: help env demo pictures test lint format unit bench isolation soak e2e docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -25,8 +25,8 @@ env: ## Make the Python environment and print its interpreter
 demo: ## Watch a running VM get a NIC on a real API server (first run: builds it, some minutes)
 	@$(run) -m nicplug sandbox demo $(ARGS)
 
-demo-picture: ## Export the picture of the README from a real run
-	@$(run) -m nicplug sandbox demo --picture docs/images/demo.svg $(ARGS)
+pictures: ## Write the pictures of README and user guide from a real run
+	@$(run) -m nicplug sandbox demo --pictures docs/images $(ARGS)
 
 test: lint ## Lint, then all tests but the end-to-end ones that need Docker
 	@$(run) -m nicplug sandbox build

@@ -131,28 +131,28 @@ def build() -> None:
 @sandbox.command()
 @click.option("--keep", is_flag=True, help="Leave everything running at the end, and say how to use and end it.")
 @click.option(
-    "--picture",
-    type=click.Path(path_type=Path, dir_okay=False),
+    "--pictures",
+    type=click.Path(path_type=Path, file_okay=False),
     default=None,
-    help="Write what was shown to this file, as an SVG.",
+    help="Write pictures of what was shown to this folder, as SVG: demo, plan, status, why.",
 )
 @_explained
-def demo(*, keep: bool, picture: Path | None) -> None:
+def demo(*, keep: bool, pictures: Path | None) -> None:
     """Watch a running virtual machine get a network interface, and give it back."""
     from nicplug_sandbox import demo as demonstration
     from nicplug_sandbox.screen import screen
 
     # `kill` shall clean up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    shown = screen(records=picture is not None)
+    shown = screen(records=pictures is not None)
     try:
         demonstration.run(screen=shown, keep=keep)
     except KeyboardInterrupt:
         _say("interrupted; everything that was started has been ended")
         sys.exit(130)
-    if picture is not None:
-        shown.save_picture(picture, title="make demo")
-        _say(f"the picture is in {picture}")
+    if pictures is not None:
+        for path in shown.save_pictures(pictures):
+            _say(f"wrote {path}")
 
 
 def _print(found: SandboxStatus) -> None:

@@ -28,11 +28,33 @@ NODES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A cluster with nodes and an operator, ready for the story."""
+    """A cluster with nodes and an operator, ready for the story.
+
+    Attributes:
+        audit_log: of the API server; None where it cannot be read.
+        commands: the folder with the sandbox's `nicplug`, `virtctl` and `kubectl`.
+        has_api: `nicplug api` serves it. It does not on an existing cluster, whose API server does not reach this host.
+    """
 
     directory: Path
     admin: Kubectl
     audit_log: Path | None
+    commands: Path
+    has_api: bool
+
+    def play(self, screen: Screen) -> Figures:
+        """Tell the story here.
+
+        Raises:
+            SandboxError: as `tell`.
+        """
+        return tell(
+            admin=self.admin,
+            screen=screen,
+            audit_log=self.audit_log,
+            commands=self.commands,
+            has_api=self.has_api,
+        )
 
 
 def run(*, screen: Screen, keep: bool = False) -> Figures:
@@ -50,8 +72,8 @@ def run(*, screen: Screen, keep: bool = False) -> Figures:
     began = time.monotonic()
     screen.title("nicplug", "Running virtual machines get network interfaces, on a real Kubernetes API server.")
     with set_up(screen=screen, existing=None, keep=keep) as stage:
-        figures = tell(admin=stage.admin, screen=screen, audit_log=stage.audit_log)
-    with screen.in_picture():
+        figures = stage.play(screen)
+    with screen.in_picture("demo"):
         screen.closing(_figures(figures, seconds=time.monotonic() - began))
     if keep:
         _tell_how_to_go_on(screen, stage)
@@ -116,6 +138,8 @@ def _build_stage(directory: Path, *, screen: Screen, existing: Path | None) -> S
         directory=directory,
         admin=Kubectl(kubeconfig=found.kubeconfig, cache=directory / "kubectl"),
         audit_log=audit_log,
+        commands=directory / BIN,
+        has_api=existing is None,
     )
 
 

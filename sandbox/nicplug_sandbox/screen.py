@@ -22,6 +22,13 @@ from rich.text import Text
 
 WIDTH = 100
 _COLUMNS_OF_STEP = 36
+# The longest command of the story is one line.
+_PICTURE_WIDTH = 104
+# A label, and the white space before what it labels.
+_LABEL = re.compile(r"\s*\S+(?: \S+)*\s{2,}")
+# Cells of a table.
+_GOOD = re.compile(r"(?<=   )(?:Ready|Running|Succeeded|True)(?=   |\s*$)", re.MULTILINE)
+_BAD = re.compile(r"(?<=   )(?:Blocked|Failed)(?=   |\s*$)", re.MULTILINE)
 # Rich's picture loads a font from the network; a README must not, and the viewer's own monospace will do.
 _FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
@@ -57,17 +64,14 @@ class Screen:
 
     Args:
         console: where it is seen.
-        records: keep what is printed inside `in_picture` for `save_picture`.
+        records: keep what is printed inside `in_picture` for `save_pictures`.
     """
 
     def __init__(self, console: Console, *, records: bool = False) -> None:
         self._console = console
-        self._recording = False
-        self._picture: Console | None = None
-        if records:
-            self._picture = Console(
-                record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor"
-            )
+        self._records = records
+        self._recording: Console | None = None
+        self._pictures: dict[str, Console] = {}
 
     def title(self, title: str, subtitle: str) -> None:
         """The opening."""
@@ -93,24 +97,21 @@ class Screen:
         self._print(text, soft_wrap=True)
 
     def output(self, text: str) -> None:
-        """What a command printed."""
+        """What a command printed; nothing for a command that said nothing."""
         body = text.rstrip()
+        if not body:
+            return
         # A pipe has no right edge: the lines of a table stay whole there.
         whole = None if self._console.is_terminal else Text(textwrap.indent(body, "  "))
-        self._print(Padding(Text(body), (0, 0, 0, 2), expand=False), whole=whole)
+        self._print(
+            whole or _output(body, width=self._console.width),
+            soft_wrap=whole is not None,
+            pictured=_output(body, width=self._recording.width if self._recording is not None else WIDTH),
+        )
 
     def json(self, text: str) -> None:
         """JSON for people."""
         self._print(Padding(JSON(text, indent=2), (0, 0, 0, 2), expand=False))
-
-    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, good: frozenset[str]) -> None:
-        """A table in kubectl's look; cells whose whole text is in `good` are good news."""
-        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(cell, "green" if cell in good else "") for cell in row))
-        self._print(Padding(table, (0, 0, 0, 2), expand=False))
 
     def moment(self, *, seconds: float, what: str, who: str) -> None:
         """One line of a timeline; `seconds` since its start."""
@@ -147,25 +148,30 @@ class Screen:
         self._line("✓" if self._is_unicode else "done:", "bold green", title, step.detail, began)
 
     @contextlib.contextmanager
-    def in_picture(self) -> Iterator[None]:
-        """What is printed in this block belongs to the picture; there may be several blocks."""
-        self._recording = True
+    def in_picture(self, name: str, *, width: int = _PICTURE_WIDTH) -> Iterator[None]:
+        """What is printed in this block belongs to the picture of that name; there may be several blocks for one."""
+        before = self._recording
+        if self._records:
+            self._recording = self._pictures.setdefault(name, _recorder(width))
         try:
             yield
         finally:
-            self._recording = False
+            self._recording = before
 
-    def save_picture(self, path: Path, *, title: str) -> None:
-        """Write what was printed as an SVG that loads nothing from anywhere.
+    def save_pictures(self, folder: Path) -> list[Path]:
+        """Write each picture as `NAME.svg`, which loads nothing from anywhere.
 
         Raises:
             RuntimeError: this screen does not record.
         """
-        if self._picture is None:
+        if not self._records:
             raise RuntimeError("this screen does not record")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A fixed id: two runs differ only in what they printed.
-        path.write_text(_FONT_FACE.sub("", self._picture.export_svg(title=title, unique_id="nicplug-demo")))
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, console in self._pictures.items():
+            # A fixed id: two runs differ only in what they printed.
+            picture = console.export_svg(title="make demo", unique_id=f"nicplug-{name}")
+            (folder / f"{name}.svg").write_text(_FONT_FACE.sub("", picture))
+        return [folder / f"{name}.svg" for name in self._pictures]
 
     @property
     def _is_unicode(self) -> bool:
@@ -182,11 +188,34 @@ class Screen:
             )
         )
 
-    def _print(self, renderable: RenderableType, *, soft_wrap: bool = False, whole: Text | None = None) -> None:
-        """Print it, and into the picture; `whole` is printed in its place where it is seen, however long its lines."""
-        self._console.print(whole or renderable, soft_wrap=soft_wrap or whole is not None)
-        if self._picture is not None and self._recording:
-            self._picture.print(renderable)
+    def _print(
+        self, renderable: RenderableType, *, soft_wrap: bool = False, pictured: RenderableType | None = None
+    ) -> None:
+        """Print it, and into the picture, which has a width of its own: there `pictured` if it is given."""
+        self._console.print(renderable, soft_wrap=soft_wrap)
+        if self._recording is not None:
+            self._recording.print(pictured or renderable)
+
+
+def _recorder(width: int) -> Console:
+    return Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+
+
+def _output(body: str, *, width: int) -> RenderableType:
+    indent = 2
+    text = Text("\n".join(_folded(line, width - indent) for line in body.splitlines()))
+    text.highlight_regex(_GOOD, "green")
+    text.highlight_regex(_BAD, "red")
+    return Padding(text, (0, 0, 0, indent), expand=False)
+
+
+def _folded(line: str, width: int) -> str:
+    """A long line, folded so that it goes on below its last column."""
+    if len(line) <= width:
+        return line
+    column = _LABEL.match(line)
+    indent = " " * (len(column[0]) if column is not None and len(column[0]) < width // 2 else 4)
+    return "\n".join(textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False))
 
 
 def screen(*, records: bool = False) -> Screen:

@@ -15,7 +15,6 @@ from nicplug_sandbox import build, controlplane, demo
 from nicplug_sandbox.cache import cache_directory
 from nicplug_sandbox.screen import screen
 from nicplug_sandbox.story.sight import PHASES
-from nicplug_sandbox.story.tell import tell
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "nicplug", "sandbox", "demo"]
@@ -37,9 +36,9 @@ def left_running(directory: Path) -> list[str]:
 
 
 def test_demo_shows_the_nic_in_the_guest_and_leaves_nothing(environment: dict[str, str], tmp_path: Path) -> None:
-    picture = tmp_path / "demo.svg"
+    pictures = tmp_path / "images"
     done = subprocess.run(
-        [*COMMAND, "--picture", str(picture)],
+        [*COMMAND, "--pictures", str(pictures)],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -51,12 +50,25 @@ def test_demo_shows_the_nic_in_the_guest_and_leaves_nothing(environment: dict[st
     shown = done.stdout
     assert "$ kubectl get vmi vmi-fedora -o jsonpath='{.status.interfaces}'" in shown
     in_place, second = shown.split("A second virtual machine, on a node without a dynamic networks controller")
-    by_migration, given_back = second.split("And out again")
+    by_migration, third = second.split("A NIC on a network that does not exist")
+    blocked, given_back = third.split("And out again")
+    for asked in (
+        "$ nicplug plan vmi-fedora --add dyniface1=new-fancy-net",
+        "$ virtctl addinterface vmi-fedora --network-attachment-definition-name new-fancy-net --name dyniface1",
+        "$ nicplug status vmi-fedora",
+    ):
+        assert asked in in_place, asked
+    assert "kubectl patch" not in shown, "nobody has to type a patch"
     assert in_place.count('"infoSource": "domain, multus-status"') == 1
     assert "InterfacePlugged" in in_place
-    assert re.search(r"dyniface1 +Plug +Dynamic +Ready", in_place)
-    assert by_migration.count('"infoSource": "domain, multus-status"') == 2, "the one from the start, and the new one"
-    assert re.search(r"dyniface2 +Plug +Migration +Ready", by_migration)
+    assert "in place, the guest runs on where it is" in in_place
+    assert re.search(r"dyniface1 +new-fancy-net +bridge +Dynamic +Ready", in_place)
+    assert "by a live migration of the VM" in by_migration
+    assert "does not run on node" in by_migration
+    assert by_migration.count('"infoSource": "domain, multus-status"') == 1
+    assert 'NIC "dyniface2" on new-fancy-net: Plug Ready, path Migration' in by_migration
+    assert re.search(r"blue +blue +bridge +- +Blocked .* NetworkAttachmentDefinitionMissing", blocked)
+    assert "waits for  the VM's owner" in blocked
     assert "record: path Migration, NoDynamicController" in by_migration
     for told in (*(f"vmim {phase}" for phase in PHASES), "target pod virt-launcher-vm-fedora-", "the copy begins"):
         assert told in by_migration, told
@@ -73,7 +85,10 @@ def test_demo_shows_the_nic_in_the_guest_and_leaves_nothing(environment: dict[st
     # A NIC that takes its time is reported on the way, by one report in 0.3 s at most.
     assert int(counts.pop("virtualmachineinstances/status")) <= 2 + int(took[1]) // 300
     assert set(counts) <= {"events"}
-    assert "dyniface1" in picture.read_text()
+    named = {path.name: path.read_text() for path in pictures.iterdir()}
+    assert set(named) == {"demo.svg", "plan.svg", "status.svg", "why.svg"}
+    assert all("font-face" not in text for text in named.values())
+    assert "dyniface1" in named["demo.svg"]
     assert list((tmp_path / "sandboxes").iterdir()) == []
     assert left_running(tmp_path) == []
 
@@ -101,10 +116,10 @@ def test_scenario_runs_on_a_cluster_that_is_not_ours(
     foreign = controlplane.start(directory=tmp_path / "foreign", progress=print)
     try:
         with demo.set_up(screen=screen(), existing=foreign.kubeconfig) as stage:
-            figures = tell(admin=stage.admin, screen=screen(), audit_log=stage.audit_log)
+            figures = stage.play(screen())
         plugged = "domain, multus-status"
         assert figures.sources("vmi-fedora") == {"defaultnetwork": "domain", "dyniface1": plugged}
-        assert figures.sources("vm-fedora") == {"defaultnetwork": "domain", "dyniface1": plugged, "dyniface2": plugged}
+        assert figures.sources("vm-fedora") == {"defaultnetwork": "domain", "dyniface2": plugged}
         assert figures.plug_writes is None
         assert left_running(tmp_path) == []
         assert controlplane.status(directory=foreign.directory).is_healthy, "not ours to end"

@@ -1,5 +1,7 @@
 """Second chapter: a node without a dynamic networks controller. The NIC comes by migration, in a pod born with it."""
 
+from collections.abc import Callable
+
 from nicplug_sandbox.object_watch import Line
 from nicplug_sandbox.story.in_place import NETWORK
 from nicplug_sandbox.story.scene import Scene
@@ -11,14 +13,20 @@ CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
 COPIED, ARRIVED = "the copy begins", "the guest runs on "
 IN_GUEST = "status.interfaces: domain, multus-status"
 GONE = "nothing of it is left in spec and status"
-# Number 0 is the pod network and 1 the NIC with which the example starts.
+_PLAN = f"nicplug plan {NIC.vmi} --add {NIC.name}={NETWORK} --persist"
+_ADD = f"nicplug add {NIC.vmi} --network {NETWORK} --name {NIC.name} --persist"
+_REMOVE = f"nicplug remove {NIC.vmi} {NIC.name} --persist"
+_WHY = f"nicplug why {NIC.vmi} {NIC.name}"
+_ASKED = "the VM's template asks for it"
+_LEAVES = "the VM's template says state: absent"
+# The same without the API. Number 0 is the pod network.
 _PLUG = f"""kubectl patch vm {NIC.vmi} --type=json -p '
 - {{op: add, path: /spec/template/spec/domain/devices/interfaces/-, value: {{name: {NIC.name}, bridge: {{}}}}}}
 - {{op: add, path: /spec/template/spec/networks/-,
    value: {{name: {NIC.name}, multus: {{networkName: {NETWORK}}}}}}}'"""
 _UNPLUG = f"""kubectl patch vm {NIC.vmi} --type=json -p '
-- {{op: test, path: /spec/template/spec/domain/devices/interfaces/2/name, value: {NIC.name}}}
-- {{op: add, path: /spec/template/spec/domain/devices/interfaces/2/state, value: absent}}'"""
+- {{op: test, path: /spec/template/spec/domain/devices/interfaces/1/name, value: {NIC.name}}}
+- {{op: add, path: /spec/template/spec/domain/devices/interfaces/1/state, value: absent}}'"""
 _HANDLER, _MULTUS = "virt-handler (simulated)", "Multus (simulated)"
 
 
@@ -37,7 +45,12 @@ def start(scene: Scene) -> str:
 def plug(scene: Scene) -> Timeline:
     """Ask for a further NIC in the VM's template, and wait until the VM has moved and has it."""
     scene.screen.section("One more NIC for it: by migration")
-    return scene.follow(_PLUG, _plugged(), nic=NIC, goal=f"{NIC.name} is in the guest")
+    with scene.screen.in_picture("plan"):
+        scene.run(_PLAN)
+    command = _ADD if scene.has_api else _PLUG
+    timeline = scene.follow(command, _plugged(scene), nic=NIC, goal=f"{NIC.name} is in the guest")
+    scene.run(_WHY)
+    return timeline
 
 
 def mend(scene: Scene, *, node: str) -> None:
@@ -48,15 +61,32 @@ def mend(scene: Scene, *, node: str) -> None:
 
 def unplug(scene: Scene) -> Timeline:
     """Give the NIC back, where the VM is now."""
-    return scene.follow(_UNPLUG, _unplugged(), nic=NIC, goal=f"{NIC.name} is gone")
+    command = _REMOVE if scene.has_api else _UNPLUG
+    return scene.follow(command, _unplugged(scene), nic=NIC, goal=f"{NIC.name} is gone")
 
 
-def _plugged() -> list[Moment]:
+def _asked(scene: Scene, *, what: str, request: str, is_shown: Callable[[Line], bool]) -> list[Moment]:
+    """How the VM's template comes to say it: by the user's own patch, or by a request that nicplug works off."""
+    template = Moment(what=what, who="nicplug" if scene.has_api else "you", is_shown=is_shown)
+    if not scene.has_api:
+        return [template]
+    recorded = Moment(
+        what="the VM's status has the request",
+        who="nicplug api",
+        is_shown=lambda line: NIC.is_requested(line, request),
+    )
+    return [recorded, template]
+
+
+def _plugged(scene: Scene) -> list[Moment]:
     """In the order in which they come, as a rule; a phase that no watch shows is told with the one behind it."""
     phases = {name: _reached(name) for name in PHASES}
     return [
-        Moment(
-            what="the VM's template asks for it", who="you", is_shown=lambda line: NIC.in_template(line) is not None
+        *_asked(
+            scene,
+            what=_ASKED,
+            request="addInterfaceOptions",
+            is_shown=lambda line: NIC.in_template(line) is not None,
         ),
         Moment(what="the VMI's spec asks for it", who="nicplug", is_shown=lambda line: NIC.in_spec(line) is not None),
         Moment(what="record: path Migration, ", who="nicplug", is_shown=_has_path, told=_why),
@@ -100,11 +130,12 @@ def _plugged() -> list[Moment]:
     ]
 
 
-def _unplugged() -> list[Moment]:
+def _unplugged(scene: Scene) -> list[Moment]:
     return [
-        Moment(
-            what="the VM's template says state: absent",
-            who="you",
+        *_asked(
+            scene,
+            what=_LEAVES,
+            request="removeInterfaceOptions",
             is_shown=lambda line: (NIC.in_template(line) or {}).get("state") == "absent",
         ),
         Moment(

@@ -12,7 +12,11 @@ ATTACHED = "network-status: the pod has the interface"
 FOUND = "status.interfaces: multus-status"
 IN_GUEST = "status.interfaces: domain, multus-status"
 GONE = "nothing of it is left in spec and status"
-# kubectl takes a patch as YAML too, which is what a person would rather type.
+_PLAN = f"nicplug plan {NIC.vmi} --add {NIC.name}={NETWORK}"
+_ADD = f"virtctl addinterface {NIC.vmi} --network-attachment-definition-name {NETWORK} --name {NIC.name}"
+_REMOVE = f"virtctl removeinterface {NIC.vmi} --name {NIC.name}"
+_STATUS = f"nicplug status {NIC.vmi}"
+# The same without the API. kubectl takes a patch as YAML too, which is what a person would rather type.
 _PLUG = f"""kubectl patch vmi {NIC.vmi} --type=json -p '
 - {{op: add, path: /spec/domain/devices/interfaces/-, value: {{name: {NIC.name}, bridge: {{}}}}}}
 - {{op: add, path: /spec/networks/-, value: {{name: {NIC.name}, multus: {{networkName: {NETWORK}}}}}}}'"""
@@ -32,20 +36,31 @@ def start(scene: Scene) -> None:
 def plug(scene: Scene) -> Timeline:
     """Ask for the NIC and wait until its record says Ready."""
     scene.screen.section("One more NIC, while it runs: in place")
-    scene.screen.remark("What `virtctl addinterface` asks for, as a patch:")
-    return scene.follow(_PLUG, _plugged(), nic=NIC, goal=f"{NIC.name} is in the guest")
+    scene.run(_PLAN)
+    with scene.screen.in_picture("demo"):
+        command = _ADD if scene.has_api else _PLUG
+        timeline = scene.follow(command, _plugged(scene), nic=NIC, goal=f"{NIC.name} is in the guest")
+        scene.run(_STATUS)
+    return timeline
 
 
 def unplug(scene: Scene) -> Timeline:
     """Give the NIC back and wait until nothing of it is left."""
-    timeline = scene.follow(_UNPLUG, _unplugged(), nic=NIC, goal=f"{NIC.name} is gone")
+    command = _REMOVE if scene.has_api else _UNPLUG
+    timeline = scene.follow(command, _unplugged(scene), nic=NIC, goal=f"{NIC.name} is gone")
     scene.show_interfaces(NIC.vmi)
     return timeline
 
 
-def _plugged() -> list[Moment]:
+def _writer(scene: Scene) -> str:
+    return "nicplug api" if scene.has_api else "you"
+
+
+def _plugged(scene: Scene) -> list[Moment]:
     return [
-        Moment(what="the VMI's spec asks for it", who="you", is_shown=lambda line: NIC.in_spec(line) is not None),
+        Moment(
+            what="the VMI's spec asks for it", who=_writer(scene), is_shown=lambda line: NIC.in_spec(line) is not None
+        ),
         Moment(what=ANNOTATED, who="nicplug", is_shown=lambda line: NIC.in_pod(line, "networks")),
         Moment(what=ATTACHED, who="Multus (simulated)", is_shown=lambda line: NIC.in_pod(line, "network-status")),
         Moment(what=FOUND, who="nicplug", is_shown=lambda line: "multus-status" in NIC.sources(line)),
@@ -54,11 +69,11 @@ def _plugged() -> list[Moment]:
     ]
 
 
-def _unplugged() -> list[Moment]:
+def _unplugged(scene: Scene) -> list[Moment]:
     return [
         Moment(
             what="the VMI's spec says state: absent",
-            who="you",
+            who=_writer(scene),
             is_shown=lambda line: (NIC.in_spec(line) or {}).get("state") == "absent",
         ),
         Moment(

@@ -6,7 +6,9 @@ the request, by its audit log, to the line of a watch that shows what came of it
 
 import contextlib
 import json
+import os
 import shlex
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,8 +32,6 @@ EVENT_SECONDS = 10.0
 _KUBEVIRT = "/apis/kubevirt.io/v1/namespaces/default"
 _PODS = "/api/v1/namespaces/default/pods"
 _KINDS = ("virtualmachines", "virtualmachineinstances", "virtualmachineinstancemigrations")
-_RECORD = ("name", "operation", "path", "phase", "reason", "message")
-_GOOD = frozenset({"Ready", "Succeeded", "True", "Running"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,12 +40,17 @@ class Scene:
 
     Attributes:
         audit_log: of the API server, to count writes; None where it cannot be read.
+        commands: the folder with `nicplug` and `virtctl`.
+        has_api: the API server hands requests of subresources on to `nicplug api`. Without it NICs are asked for by
+            patches.
     """
 
     admin: Kubectl
     screen: Screen
     lines: Lines
     audit_log: Path | None
+    commands: Path
+    has_api: bool
 
     def run(self, command: str) -> None:
         """Show a command, run it, show its output."""
@@ -58,12 +63,22 @@ class Scene:
         Raises:
             SandboxError: it failed; with its own words.
         """
-        typed = shlex.split(command.replace("\\\n", ""))[1:]
+        program, *typed = shlex.split(command.replace("\\\n", ""))
         words = [str(ROOT / word) if word.startswith("examples/") else word for word in typed]
-        done = self.admin.run(*words)
+        done = self.admin.run(*words) if program == "kubectl" else self._run(program, *words)
         if done.returncode != 0:
             raise SandboxError(f"`{command}` failed", detail=done.stderr)
         return done.stdout
+
+    def _run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(self.commands / program), *words]
+        variables = {**os.environ, "KUBECONFIG": str(self.admin.kubeconfig)}
+        try:
+            return subprocess.run(
+                command, capture_output=True, text=True, env=variables, timeout=WAIT_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise SandboxError(f"`{program} {' '.join(words)}` did not end within {WAIT_SECONDS:.0f} s") from None
 
     def start(self, manifest: str, *, vmi: str) -> str:
         """Apply a VM or a VMI, wait until it runs; the node on which it does."""
@@ -75,33 +90,25 @@ class Scene:
         return node
 
     def follow(self, command: str, moments: list[Moment], *, nic: NicSight, goal: str) -> Timeline:
-        """Run a command, show what comes of it moment by moment, and the NIC's record at the end.
+        """Run a command, and show what comes of it moment by moment.
 
         Raises:
             SandboxError: a moment did not come; with the record of the NIC.
         """
         timeline = Timeline(self.screen, moments)
-        records: list[dict[str, Any]] = []  # the newest: the last line of all may be of another object
         mark, before = self.mark(), time.monotonic()
         self.run(command)
         timeline.began = self._asked_at(mark, not_before=before)
         try:
             with self.screen.step(goal) as step:
-                look = partial(_look, nic=nic, timeline=timeline, records=records, tell=step.hint)
+                look = partial(_look, nic=nic, timeline=timeline, tell=step.hint)
                 self.until(look, what=goal)
         except SandboxError as error:
             found = self.output(f"kubectl get vmi {nic.vmi} -o jsonpath='{{.status.interfaceOperations}}'")
             raise SandboxError(
                 f"{error}; missing: {timeline.next}", remedy=f"The record of the NIC is {found}"
             ) from None
-        if records:
-            self.show_records(records)
         return timeline
-
-    def show_records(self, records: list[dict[str, Any]]) -> None:
-        """The records of NICs as a table."""
-        rows = [[str(record.get(member, "-")) for member in _RECORD] for record in records]
-        self.screen.table(["NIC", *(member.upper() for member in _RECORD[1:])], rows, good=_GOOD)
 
     def show_interfaces(self, vmi: str) -> list[dict[str, Any]]:
         """The command of KubeVirt's guide, and its output for people."""
@@ -147,13 +154,16 @@ involvedObject.name={vmi} --sort-by .metadata.creationTimestamp -o custom-column
 
 
 @contextlib.contextmanager
-def set_scene(*, admin: Kubectl, screen: Screen, audit_log: Path | None) -> Iterator[Scene]:
+def set_scene(
+    *, admin: Kubectl, screen: Screen, audit_log: Path | None, commands: Path, has_api: bool
+) -> Iterator[Scene]:
     """A scene whose watches run while the block does.
 
     Args:
         admin: may do everything in the cluster.
+        audit_log, commands, has_api: as in `Scene`.
     """
-    scene = Scene(admin=admin, screen=screen, lines=Lines(), audit_log=audit_log)
+    scene = Scene(admin=admin, screen=screen, lines=Lines(), audit_log=audit_log, commands=commands, has_api=has_api)
     with contextlib.ExitStack() as stack:
         for kind in _KINDS:
             stack.enter_context(watching(admin, f"{_KUBEVIRT}/{kind}", into=scene.lines))
@@ -169,18 +179,8 @@ def _is_running(line: Line, *, vmi: str, tell: Callable[[str], None]) -> bool:
     return bool(phase == "Running")
 
 
-def _look(
-    line: Line,
-    *,
-    nic: NicSight,
-    timeline: Timeline,
-    records: list[dict[str, Any]],
-    tell: Callable[[str], None],
-) -> bool:
+def _look(line: Line, *, nic: NicSight, timeline: Timeline, tell: Callable[[str], None]) -> bool:
     """One line of the timeline, and beside it the record as it is at that moment."""
-    record = nic.record(line)
-    if nic.is_vmi(line):
-        records[:] = [record] if record else []
-    if record:
+    if record := nic.record(line):
         tell(f"{record['operation']}, {record['path']}, {record['phase']}: {record['message']}")
     return timeline.look(line)

@@ -32,6 +32,12 @@ class NicSight:
             return None
         return self._row(line.object["spec"]["template"]["spec"]["domain"]["devices"].get("interfaces"))
 
+    def is_requested(self, line: Line, member: str) -> bool:
+        """`status.interfaceRequests` of the VM has a request for it; `member` is `addInterfaceOptions` or the other."""
+        if line.kind != "VirtualMachine" or not self._is_named(line):
+            return False
+        return self._row(row.get(member) or {} for row in _status(line).get("interfaceRequests") or []) is not None
+
     def in_spec(self, line: Line) -> dict[str, Any] | None:
         """The interface as the VMI's spec asks for it."""
         return self._row(line.object["spec"]["domain"]["devices"].get("interfaces")) if self.is_vmi(line) else None

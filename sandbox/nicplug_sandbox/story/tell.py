@@ -1,4 +1,4 @@
-"""The whole story: both paths, one after the other, and everything given back.
+"""The whole story: both paths, a NIC that cannot come, and everything given back.
 
 Needs a cluster with simulated nodes and a running operator; does not care whose cluster it is.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 from nicplug_sandbox.kubectl import Kubectl
 from nicplug_sandbox.screen import Screen
-from nicplug_sandbox.story import by_migration, in_place
+from nicplug_sandbox.story import blocked, by_migration, in_place
 from nicplug_sandbox.story.scene import Scene, set_scene
 from nicplug_sandbox.story.timeline import Timeline
 
@@ -53,22 +53,25 @@ class _Plugged:
     own_seconds: float | None = None
 
 
-def tell(*, admin: Kubectl, screen: Screen, audit_log: Path | None) -> Figures:
+def tell(*, admin: Kubectl, screen: Screen, audit_log: Path | None, commands: Path, has_api: bool) -> Figures:
     """Play the whole story.
 
     Args:
         admin: may do everything in the cluster.
         audit_log: of the API server, to count writes; None where it cannot be read.
+        commands: the folder with `nicplug` and `virtctl`.
+        has_api: `nicplug api` serves the cluster; without it NICs are asked for by patches.
 
     Raises:
         SandboxError: a command failed or something did not happen in time; the text says what.
     """
-    with set_scene(admin=admin, screen=screen, audit_log=audit_log) as scene:
+    with set_scene(admin=admin, screen=screen, audit_log=audit_log, commands=commands, has_api=has_api) as scene:
         in_place.start(scene)
         placed = _plug_in_place(scene)
         node = by_migration.start(scene)
         moved = _plug_by_migration(scene)
         _show_both(scene)
+        blocked.ask_why(scene)
         unplugged = _give_back(scene, node=node)
     times = placed.timeline
     return Figures(
@@ -85,9 +88,8 @@ def tell(*, admin: Kubectl, screen: Screen, audit_log: Path | None) -> Figures:
 
 def _plug_in_place(scene: Scene) -> _Plugged:
     mark = scene.mark()
-    with scene.screen.in_picture():
-        timeline = in_place.plug(scene)
-        interfaces = scene.show_interfaces(in_place.NIC.vmi)
+    timeline = in_place.plug(scene)
+    interfaces = scene.show_interfaces(in_place.NIC.vmi)
     scene.show_events(in_place.NIC.vmi, until=in_place.NIC.name)
     own = scene.own_seconds_since(mark, nic=in_place.NIC)
     return _Plugged(timeline=timeline, interfaces=interfaces, writes=scene.writes_since(mark), own_seconds=own)
@@ -102,8 +104,7 @@ def _own_seconds(placed: _Plugged) -> float:
 
 def _plug_by_migration(scene: Scene) -> _Plugged:
     mark = scene.mark()
-    with scene.screen.in_picture():
-        timeline = by_migration.plug(scene)
+    timeline = by_migration.plug(scene)
     scene.show_events(by_migration.NIC.vmi, until=f'NIC "{by_migration.NIC.name}"')
     interfaces = scene.show_interfaces(by_migration.NIC.vmi)
     return _Plugged(timeline=timeline, interfaces=interfaces, writes=scene.writes_since(mark))
@@ -112,13 +113,13 @@ def _plug_by_migration(scene: Scene) -> _Plugged:
 def _show_both(scene: Scene) -> None:
     """Who has what, and how it came."""
     scene.screen.section("Both have their NIC")
-    with scene.screen.in_picture():
-        scene.run("kubectl get vmi")
-        scene.run("kubectl get vmim")
+    scene.run("kubectl get vmi")
+    scene.run("kubectl get vmim")
 
 
 def _give_back(scene: Scene, *, node: str) -> Timeline:
     scene.screen.section("And out again")
     by_migration.mend(scene, node=node)
+    blocked.take_back(scene)
     by_migration.unplug(scene)
     return in_place.unplug(scene)

@@ -70,13 +70,33 @@ def test_command_stays_as_it_is_typed() -> None:
     assert output.getvalue().rstrip("\n") == f"$ {command}"
 
 
-def test_picture_has_what_was_meant_for_it_and_loads_nothing(tmp_path: Path) -> None:
+def test_a_command_that_said_nothing_leaves_no_line() -> None:
+    screen, output = plain()
+    screen.output("\n")
+    assert output.getvalue() == ""
+
+
+def test_a_long_line_is_folded_below_its_last_column_in_a_terminal() -> None:
+    output = io.StringIO()
+    screen = Screen(Console(file=output, width=40, force_terminal=True, no_color=True))
+    screen.output("  why          one two three four five six seven")
+    assert [row.rstrip() for row in output.getvalue().splitlines()] == [
+        "    why          one two three four five",
+        " " * 17 + "six seven",
+    ]
+
+
+def test_each_picture_has_what_was_meant_for_it_and_loads_nothing(tmp_path: Path) -> None:
     screen, _ = plain(records=True)
     screen.remark("not this")
-    with screen.in_picture():
+    with screen.in_picture("demo"):
         screen.moment(seconds=0.0123, what="the pod has it", who="nicplug")
-    screen.save_picture(tmp_path / "images" / "demo.svg", title="make demo")
+    with screen.in_picture("status"):
+        screen.output("NIC   PHASE\nblue   Ready")
+    names = [path.name for path in screen.save_pictures(tmp_path / "images")]
+    assert names == ["demo.svg", "status.svg"]
     picture = (tmp_path / "images" / "demo.svg").read_text()
+    assert "PHASE" not in picture
     assert "+12&#160;ms" in picture
     assert "not&#160;this" not in picture
     assert "font-face" not in picture
@@ -86,4 +106,4 @@ def test_picture_has_what_was_meant_for_it_and_loads_nothing(tmp_path: Path) -> 
 def test_screen_that_does_not_record_has_no_picture(tmp_path: Path) -> None:
     screen, _ = plain()
     with pytest.raises(RuntimeError, match="does not record"):
-        screen.save_picture(tmp_path / "demo.svg", title="demo")
+        screen.save_pictures(tmp_path)

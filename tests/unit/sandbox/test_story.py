@@ -118,6 +118,15 @@ def test_of_two_nics_on_one_network_each_is_told_by_its_pod_interface() -> None:
     assert not NIC.in_pod(pod, "network-status")
 
 
+def test_a_request_in_the_status_of_the_vm_is_found_by_what_it_asks_for() -> None:
+    asked = [{"removeInterfaceOptions": {"name": "other"}}, {"addInterfaceOptions": {"name": NIC.name}}]
+    vm = line(1.0, kind="VirtualMachine", metadata={"name": NIC.vmi}, status={"interfaceRequests": asked})
+    assert NIC.is_requested(vm, "addInterfaceOptions")
+    assert not NIC.is_requested(vm, "removeInterfaceOptions")
+    vm.object["metadata"] = {"name": "another"}
+    assert not NIC.is_requested(vm, "addInterfaceOptions")
+
+
 def test_wait_says_what_did_not_come() -> None:
     lines = Lines()
     lines.put(line(1.0))
@@ -125,13 +134,25 @@ def test_wait_says_what_did_not_come() -> None:
         lines.until(lambda _: False, seconds=0.05, what="the VMI is Running")
 
 
-def patched(agent: str, resource: str, name: str, *, received: int, answered: int, code: int = 200) -> str:
+def patched(
+    agent: str,
+    resource: str,
+    name: str,
+    *,
+    received: int,
+    answered: int,
+    code: int = 200,
+    verb: str = "patch",
+    user: str = "anybody",
+    query: str = "",
+) -> str:
     """One line of an audit log; times in milliseconds."""
     kind, _, subresource = resource.partition("/")
     told = {
-        "verb": "patch",
-        "user": {"username": "anybody"},
+        "verb": verb,
+        "user": {"username": user},
         "userAgent": agent,
+        "requestURI": f"/apis/somewhere{query}",
         "objectRef": {"resource": kind, "name": name, **({"subresource": subresource} if subresource else {})},
         "responseStatus": {"code": code},
         "requestReceivedTimestamp": f"2026-11-26T18:53:55.{received:03}000Z",
@@ -172,6 +193,29 @@ def test_a_line_that_was_being_written_at_the_mark_is_left_out(tmp_path: Path) -
     log.write_text(in_place())
     first = in_place().index("\n") + 1
     assert len(requests(log, offset=first // 2)) == len(requests(log, offset=first)) == 6
+
+
+def test_a_request_by_virtctl_counts_from_its_arrival_and_the_operators_part_from_the_apis_patch(
+    tmp_path: Path,
+) -> None:
+    vmis, account = "virtualmachineinstances", "system:serviceaccount:nicplug-system:nicplug-api"
+    asking = "".join(
+        [
+            patched("nicplug-cli/0.1.0", vmis, "vm-fedora", received=10, answered=20, query="?dryRun=All"),
+            patched("nicplug", vmis, "vm-fedora", received=100, answered=104, user=account),
+            patched(
+                "nicplug-cli/0.1.0", f"{vmis}/addinterface", "vm-fedora",
+                received=90, answered=106, code=202, verb="update",
+            ),
+        ]
+    )  # fmt: skip
+    log = tmp_path / "audit.log"
+    log.write_text(asking + in_place(without="user"))
+    found = requests(log, offset=0)
+    asked = asked_at(found)
+    assert asked is not None
+    assert asked.microsecond == 90_000, "neither the dry run of a plan nor what the API wrote then"
+    assert own_seconds(found, nic=NIC) == pytest.approx(0.010 + 0.007)
 
 
 @pytest.mark.parametrize("step", ["user", "annotation", "network-status", "status"])
