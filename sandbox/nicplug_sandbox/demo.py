@@ -74,7 +74,8 @@ def run(*, screen: Screen, keep: bool = False) -> Figures:
     with set_up(screen=screen, existing=None, keep=keep) as stage:
         figures = stage.play(screen)
     with screen.in_picture("demo"):
-        screen.closing(_figures(figures, seconds=time.monotonic() - began))
+        screen.closing(_figures(figures))
+    screen.remark(f"The whole demo took {time.monotonic() - began:.0f} s.")
     if keep:
         _tell_how_to_go_on(screen, stage)
     return figures
@@ -172,7 +173,7 @@ def _signals_ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _figures(figures: Figures, *, seconds: float) -> list[tuple[str, str]]:
+def _figures(figures: Figures) -> list[tuple[str, str]]:
     plug, own = figures.plug_seconds * 1000, figures.own_seconds * 1000
     lines = [("in place: request -> NIC in the guest", f"{plug:.0f} ms (nicplug: {own:.0f} ms)")]
     if figures.plug_writes is not None:
@@ -184,7 +185,6 @@ def _figures(figures: Figures, *, seconds: float) -> list[tuple[str, str]]:
         described = f"{sum(writes.values())}, of these events {writes.get('events', 0)}"
         lines.append(("  nicplug's writes, by the audit log", described))
     lines.append(("request -> NIC gone again", f"{figures.unplug_seconds * 1000:.0f} ms"))
-    lines.append(("the whole demo", f"{seconds:.0f} s"))
     return lines
 
 
