@@ -38,7 +38,7 @@ class ApiSettings(BaseSettings):
     """Secret for the serving certificate and its CA, which are made and renewed by themselves."""
 
     tls_cert_file: Path | None = None
-    """Serving certificate that somebody else renews, for example cert-manager; needs `tls_private_key_file`."""
+    """Serving certificate that another program renews, such as cert-manager; needs `tls_private_key_file`."""
 
     tls_private_key_file: Path | None = None
     """Key of `tls_cert_file`. Both files are read again when they change."""

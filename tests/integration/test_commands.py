@@ -84,7 +84,7 @@ def test_what_stands_in_the_way_is_told_before_and_after(user: User) -> None:
     user.until_running("a")
     planned = nicplug(user, "plan", "a", "--add", "blue=nowhere")
     assert planned.exit_code == 9
-    assert "not before somebody acts" in planned.stdout
+    assert "needs action" in planned.stdout
     done = nicplug(user, "add", "a", "--network", "nowhere", "--mac", "02:00:00:00:00:02", "--wait", "--timeout", "9s")
     assert done.exit_code == 9
     assert "NetworkAttachmentDefinitionMissing" in done.stderr

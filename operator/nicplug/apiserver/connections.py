@@ -56,7 +56,7 @@ class Connection(web.RequestHandler):
             transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """It has ended, whoever has ended it."""
+        """Either side has closed it."""
         self._admission.forget(self)
         super().connection_lost(exc)
 

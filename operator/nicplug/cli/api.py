@@ -19,7 +19,11 @@ from nicplug.cli.settings_help import ApiCommand
 @click.option("--kubevirt-namespace", help="Where the KubeVirt CR lies; any other one has no effect.")
 @click.option("--service", help="Service that the APIServices point to.")
 @click.option("--port", type=int, help="Port of the API; 0 = any free one.")
-@click.option("--tls-cert-file", type=click.Path(path_type=Path), help="Certificate that somebody else renews.")
+@click.option(
+    "--tls-cert-file",
+    type=click.Path(path_type=Path),
+    help="Certificate that another program renews, such as cert-manager.",
+)
 @click.option("--tls-private-key-file", type=click.Path(path_type=Path), help="Key of that certificate.")
 @click.option("--metrics-port", type=int, help="Port of /metrics, /healthz, /readyz; 0 = any free one.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))

@@ -38,7 +38,7 @@ class Exit(IntEnum):
     TIMED_OUT = 8
     """What was waited for has not happened in time."""
     NO = 9
-    """`plan`: a NIC would not arrive by itself. `wait`: it cannot any more. `doctor`: a check has failed."""
+    """`plan`: a NIC would not be plugged automatically. `wait`: it cannot any more. `doctor`: a check has failed."""
 
 
 class CommandError(click.ClickException):

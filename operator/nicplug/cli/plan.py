@@ -68,7 +68,7 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
     Without a change: what comes next for the NICs that are on their way. If you may not read nodes, DaemonSets or pods,
     `nicplug api` is asked, and answers what concerns this VM.
 
-    Exit code 9 when a NIC would not arrive by itself: refused, blocked, or only by a restart.
+    Exit code 9 when a NIC would not be plugged automatically: refused, blocked, or only by a restart.
     """
     from nicplug.cli.quiet import silence_logs
 

@@ -20,7 +20,7 @@ WORDS: Mapping[str, str] = {
     Outcome.BY_MIGRATION: "by a live migration of the VM",
     Outcome.AT_START: "when the VM starts",
     Outcome.NEEDS_RESTART: "not before the VM is restarted",
-    Outcome.STUCK: "not before somebody acts",
+    Outcome.STUCK: "needs action",
 }
 _NODES_TOLD = 5
 
@@ -39,7 +39,7 @@ class PlanDocument:
 
     @property
     def arrives(self) -> bool:
-        """All that the change concerns comes about by itself."""
+        """All that the change concerns happens automatically."""
         return bool(self.found["arrives"])
 
     def to_json(self) -> dict[str, Any]:

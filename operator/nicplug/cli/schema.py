@@ -64,7 +64,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "Plan": {
         "target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",
         **_TARGET,
-        "arrives": "all that the change concerns comes about by itself",
+        "arrives": "all that the change concerns happens automatically",
         "node": "that runs the VM",
         "nics[].name": "of the NIC",
         "nics[].operation": "`Plug`, `Unplug`, `ChangeNetwork`, `SetLink`",

@@ -46,8 +46,7 @@ async def wait(
     """Wait until the NICs of VM are ready, or gone.
 
     Waits for all of them, or those that are named; the moments go to stderr.
-    Ends with exit code 8 when the time is over, and with 9 when a NIC is blocked or has failed, so that it needs
-    somebody to act.
+    Exit code 8 when the timeout has passed; 9 when a NIC is blocked or has failed and needs action.
     """
     from nicplug.cli.machines import find_machine
 
@@ -74,7 +73,7 @@ async def wait_for(
         names: of the NICs; none: all that there are.
 
     Raises:
-        CommandError: the time is over, or it cannot happen by itself.
+        CommandError: the time is over, or it cannot happen without an action.
     """
     from nicplug.cli.machines import now
 

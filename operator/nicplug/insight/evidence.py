@@ -65,7 +65,7 @@ class Unknown:
 
     Attributes:
         remedy: what to do about it, and what it means until then.
-        is_denied: whoever asks has no right to read it; somebody else may have.
+        is_denied: the caller has no right to read it; others may.
     """
 
     what: str

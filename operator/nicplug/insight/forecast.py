@@ -43,15 +43,15 @@ class Outcome(StrEnum):
     BY_MIGRATION = "ByMigration"
     """The VM is migrated for it."""
     AT_START = "AtStart"
-    """The guest does not run; it starts with it."""
+    """The guest does not run; it will start with the NIC."""
     NEEDS_RESTART = "NeedsRestart"
     """The running guest does not get it; the next start brings it."""
     STUCK = "Stuck"
-    """Somebody has to act first."""
+    """It needs action first."""
 
     @property
     def arrives(self) -> bool:
-        """It comes about by itself."""
+        """It happens automatically."""
         return self in (Outcome.READY, Outcome.IN_PLACE, Outcome.BY_MIGRATION, Outcome.AT_START)
 
 
@@ -116,7 +116,7 @@ class VmForecast:
 
     @property
     def arrives(self) -> bool:
-        """All that the change concerns comes about by itself."""
+        """All that the change concerns happens automatically."""
         return not self.refusals and all(nic.outcome.arrives for nic in self.nics if nic.is_affected)
 
 
@@ -155,7 +155,7 @@ def _unread(evidence: Evidence, changed: Mapping[str, Any]) -> list[AttachmentKe
 
 
 def _next_generation(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """As the API server stores a changed spec; a dry run has counted already, and once more does no harm."""
+    """As the API server stores a changed spec; a dry run has counted already, and a second time does no harm."""
     metadata = mapping(raw.get("metadata"))
     return {**raw, "metadata": {**metadata, "generation": generation(metadata) + 1}}
 

@@ -44,7 +44,7 @@ def weigh(evidence: Evidence, question: PlanQuestion, *, forbidden: Mapping[str,
     """Ask the checks of the subresources about each single change.
 
     Args:
-        forbidden: networks that whoever asks may not have, by their references, with the reason. Nothing else is said
+        forbidden: networks that the caller may not use, by their references, with the reason. Nothing else is said
             of them.
 
     Raises:

@@ -69,9 +69,9 @@ class Reason(StrEnum):
     NO_PCI_SLOT = "NoPciSlot"
     """The guest has no PCI slot left for the NIC. It was born with its slots, and a migration brings no others.
 
-    Unplug a NIC, and this one follows by itself; or restart the VM, which starts with all its NICs and free slots
-    besides. `status.pciBudget` counts them. Annotation `kubevirt.io/pci-interface-slot-count` in the VM's template asks
-    for more at the next start.
+    Unplug a NIC; this one is then plugged automatically. Or restart the VM, which starts with all its NICs and with
+    free slots. `status.pciBudget` counts them. Annotation `kubevirt.io/pci-interface-slot-count` in the VM's template
+    asks for more at the next start.
     """
     NETWORK_NEEDS_RESTART = "NetworkNeedsRestart"
     """The network is the primary one, or not Multus's; it is attached when the VM starts.
@@ -191,7 +191,7 @@ class Reason(StrEnum):
     ATTACHMENT_DEFINITION_INVALID = "NetworkAttachmentDefinitionInvalid"
     """The network attachment definition's `spec.config` is not a JSON object.
 
-    Correct it; the NIC follows by itself.
+    Correct it; the NIC is then plugged automatically.
     """
     MULTUS_NOT_INSTALLED = "MultusNotInstalled"
     """The CRD of network attachment definitions is not installed, so no secondary network can be attached.

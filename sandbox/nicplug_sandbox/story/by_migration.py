@@ -53,7 +53,7 @@ def plug(scene: Scene) -> Timeline:
     return timeline
 
 
-def mend(scene: Scene, *, node: str) -> None:
+def restore_controller(scene: Scene, *, node: str) -> None:
     """Give the node its controller back."""
     scene.run(f"kubectl annotate node {node} {CONTROLLER}-")
     scene.run("kubectl -n kube-system rollout status daemonset dynamic-networks-controller-ds --timeout=30s")

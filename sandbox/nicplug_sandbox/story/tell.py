@@ -119,7 +119,7 @@ def _show_both(scene: Scene) -> None:
 
 def _give_back(scene: Scene, *, node: str) -> Timeline:
     scene.screen.section("And out again")
-    by_migration.mend(scene, node=node)
+    by_migration.restore_controller(scene, node=node)
     blocked.take_back(scene)
     by_migration.unplug(scene)
     return in_place.unplug(scene)

@@ -1,6 +1,8 @@
 """Each check of the installation, and its remedy."""
 
 import base64
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,14 @@ import trustme
 import yaml
 from tests.build import NOW, kubevirt
 from tests.fakes.listing import relist
-from tests.unit.cli.played import CommandLine, PlayedServer
+from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cli.doctor.coverage import check_coverage, check_nodes
 from nicplug.cli.doctor.finding import Severity
 from nicplug.cli.doctor.kinds import check_kubevirt, check_policy
 from nicplug.cli.doctor.processes import check_certificate
-from nicplug.cli.doctor.rights import RIGHTS
+from nicplug.cli.doctor.rights import API, OPERATOR, QUESTIONS, Right
 from nicplug.insight.evidence import Evidence, Target
 
 BASE = Path(__file__).parents[3] / "deploy" / "kustomize" / "base"
@@ -129,22 +131,66 @@ def test_no_bundle_and_a_broken_one() -> None:
     assert check_certificate({"spec": {"caBundle": broken}}, at=at).severity is Severity.PROBLEM
 
 
-def rules(name: str) -> set[tuple[str, str, str, tuple[str, ...]]]:
+Rule = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+
+
+def rules(name: str) -> set[Rule]:
     """Every rule of a role, one resource each."""
     role = yaml.safe_load((BASE / f"{name}.yaml").read_text())
     return {
-        (group, resource, "".join(rule.get("resourceNames", [])), tuple(rule["verbs"]))
+        (group, resource, tuple(rule.get("resourceNames", [])), tuple(rule["verbs"]))
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
 
 
-def test_the_rights_that_are_asked_for_are_those_that_are_granted() -> None:
-    asked = {(item.group, item.resource, item.name, item.verbs) for item in RIGHTS if not item.in_own_namespace}
-    own = {(item.group, item.resource, item.name, item.verbs) for item in RIGHTS if item.in_own_namespace}
-    assert asked == rules("clusterrole")
-    assert own == rules("role")
+@pytest.mark.parametrize(("rights", "folder"), [(OPERATOR, ""), (API, "api/")], ids=["operator", "api"])
+def test_the_rights_that_are_asked_for_are_those_that_are_granted(rights: tuple[Right, ...], folder: str) -> None:
+    wide = {(item.group, item.resource, item.names, item.verbs) for item in rights if not item.in_own_namespace}
+    own = {(item.group, item.resource, item.names, item.verbs) for item in rights if item.in_own_namespace}
+    assert wide == rules(f"{folder}clusterrole")
+    assert own == rules(f"{folder}role")
+
+
+def test_the_rights_to_answer_questions_are_those_that_are_granted() -> None:
+    asked = {(item.group, item.resource, item.names, item.verbs) for item in QUESTIONS}
+    assert asked == rules("api/questions-clusterrole")
+
+
+REVIEWS = "POST /apis/authorization.k8s.io/v1/subjectaccessreviews"
+API_ACCOUNT = "GET /api/v1/namespaces/nicplug-system/serviceaccounts/nicplug-api"
+
+
+def without(*resources: str) -> Callable[[Recorded], Answer]:
+    """An API server that allows everything else."""
+
+    def answer(request: Recorded) -> Answer:
+        asked = json.loads(request.body)["spec"]["resourceAttributes"]["resource"]
+        return 201, {"status": {"allowed": asked not in resources}}
+
+    return answer
+
+
+def test_the_right_to_answer_questions_is_missed(nicplug: CommandLine, server: PlayedServer) -> None:
+    """Without its binding only `plan` and `why` know less."""
+    server.answers |= {REVIEWS: without("nodes", "secrets"), API_ACCOUNT: (200, {})}
+    found = json.loads(nicplug("doctor", "-o", "json").stdout)["findings"]
+    about = {item["message"]: item for item in found if item["check"] == "api-rbac"}
+    user = "system:serviceaccount:nicplug-system:nicplug-api"
+    assert about[f"{user} may not list nodes"]["severity"] == "warning"
+    assert "nicplug-api-questions" in about[f"{user} may not list nodes"]["remedy"]
+    assert about[f"{user} may not get, update, create secrets"]["severity"] == "problem"
+    assert len(about) == 2
+
+
+def test_the_rights_of_an_api_that_is_not_installed_are_not_asked_for(
+    nicplug: CommandLine, server: PlayedServer
+) -> None:
+    server.answers[REVIEWS] = without("secrets")
+    assert "api-rbac" not in nicplug("doctor", "-o", "name").stdout
+    users = [json.loads(item.body)["spec"]["user"] for item in server.requests if item.method == "POST"]
+    assert {user.rpartition(":")[2] for user in users} == {"nicplug-operator"}
 
 
 def test_an_empty_cluster_is_a_diagnosis_and_no_error(nicplug: CommandLine, server: PlayedServer) -> None:

@@ -27,8 +27,8 @@ _STYLES = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.PROBLEM: "
 async def doctor(session: Session, *, output: str, **options: Any) -> int | None:
     """Check the installation, with a remedy for each finding.
 
-    Looks at CRDs, feature gate, policy, Multus, nodes and the controller on each, rights, versions, replicas, leader,
-    fences, the aggregated API and its certificate.
+    Looks at CRDs, feature gate, policy, Multus, nodes and the controller on each, the rights of the operator and of
+    the aggregated API, versions, replicas, leader, fences, the API's registration and its certificate.
 
     Exit code 9 when there is a problem; a warning alone is none.
     """
@@ -47,14 +47,15 @@ async def examine(session: Session, *, kubevirt_namespace: str, operator_namespa
     """Every check, in the order in which a person would look."""
     from nicplug.cli.doctor.kinds import check_definitions
     from nicplug.cli.doctor.processes import all_processes
-    from nicplug.cli.doctor.rights import check_rights
+    from nicplug.cli.doctor.rights import check_api_rights, check_operator_rights
     from nicplug.cli.doctor.stale import check_waiting
     from nicplug.cli.machines import now
 
     checks = [
         ("crds", check_definitions(session)),
         *all_processes(session, namespace=operator_namespace, kubevirt_namespace=kubevirt_namespace),
-        ("rbac", check_rights(session, namespace=operator_namespace)),
+        ("rbac", check_operator_rights(session, namespace=operator_namespace)),
+        ("api-rbac", check_api_rights(session, namespace=operator_namespace)),
         ("kubevirt", _look_at_cluster(session, kubevirt_namespace, operator_namespace)),
         ("nics", check_waiting(session, at=now())),
     ]

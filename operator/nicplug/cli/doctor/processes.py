@@ -42,7 +42,7 @@ async def check_server(session: Session) -> list[Finding]:
 
 
 async def check_leader(session: Session, *, namespace: str) -> list[Finding]:
-    """Somebody holds the Lease and renews it."""
+    """A replica holds the Lease and renews it."""
     leader = await read_leader(session, namespace=namespace)
     if not leader.is_known:
         return [unknown("leader", leader.problem)]
@@ -136,9 +136,11 @@ def check_certificate(api_service: Mapping[str, Any], *, at: datetime) -> Findin
     ends = max(item.not_valid_after_utc for item in certificates)
     told = f"the CA of the aggregated API is valid until {ends.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if ends <= at:
-        return problem("certificate", told, "Restart nicplug-api, or look why the certificate is not renewed.")
+        return problem(
+            "certificate", told, "Restart nicplug-api, and see its log for why the certificate is not renewed."
+        )
     if ends - at < _SOON:
-        return warning("certificate", told, "It is renewed by itself; if not, look at the log of nicplug-api.")
+        return warning("certificate", told, "It is renewed automatically; if not, see the log of nicplug-api.")
     return ok("certificate", told)
 
 

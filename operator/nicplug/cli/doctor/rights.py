@@ -1,19 +1,19 @@
-"""The rights of the operator's ServiceAccount, asked of the API server one by one.
+"""The rights of nicplug's ServiceAccounts, asked of the API server one by one.
 
-The list is that of deploy/kustomize/base; a test holds the two together.
+The lists are those of deploy/kustomize/base; a test holds them together.
 """
 
 import asyncio
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nicplug.cli.connection import Session
-from nicplug.cli.doctor.finding import Finding, ok, problem, unknown
+from nicplug.cli.doctor.finding import Finding, ok, problem, unknown, warning
 from nicplug.kube.api import Resource
-from nicplug.kube.errors import Denied
+from nicplug.kube.errors import Denied, Gone
 
-ACCOUNT = "nicplug-operator"
 _REVIEWS = Resource(
     group="authorization.k8s.io",
     version="v1",
@@ -21,6 +21,7 @@ _REVIEWS = Resource(
     kind="SubjectAccessReview",
     namespaced=False,
 )
+_ACCOUNTS = Resource(group="", version="v1", plural="serviceaccounts", kind="ServiceAccount")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,32 +30,33 @@ class Right:
 
     Attributes:
         resource: with its subresource, as RBAC writes it.
-        name: of the one object; "" for all.
-        in_own_namespace: granted in the operator's namespace alone.
+        names: of the objects; empty for all.
+        in_own_namespace: granted in nicplug's namespace alone.
     """
 
     group: str
     resource: str
     verbs: tuple[str, ...]
-    name: str = ""
+    names: tuple[str, ...] = ()
     in_own_namespace: bool = False
 
-    def attributes(self, verb: str, *, namespace: str) -> dict[str, Any]:
-        """As a SubjectAccessReview asks for it."""
+    def attributes(self, *, namespace: str) -> Iterator[dict[str, Any]]:
+        """As SubjectAccessReviews ask for it: one for each verb, of each object."""
         resource, _, subresource = self.resource.partition("/")
-        asked = {
-            "group": self.group,
-            "resource": resource,
-            "subresource": subresource,
-            "verb": verb,
-            "name": self.name,
-            "namespace": namespace if self.in_own_namespace else "",
-        }
-        return {key: value for key, value in asked.items() if value}
+        for name, verb in itertools.product(self.names or ("",), self.verbs):
+            asked = {
+                "group": self.group,
+                "resource": resource,
+                "subresource": subresource,
+                "verb": verb,
+                "name": name,
+                "namespace": namespace if self.in_own_namespace else "",
+            }
+            yield {key: value for key, value in asked.items() if value}
 
 
 _READ, _OWNED = ("list", "watch"), ("get", "list", "watch", "create", "patch", "delete")
-RIGHTS = (
+OPERATOR = (
     Right(group="kubevirt.io", resource="virtualmachines", verbs=("get", "list", "watch", "patch")),
     Right(group="kubevirt.io", resource="virtualmachines/status", verbs=("patch",)),
     Right(group="kubevirt.io", resource="virtualmachineinstances/status", verbs=("patch",)),
@@ -72,42 +74,103 @@ RIGHTS = (
     Right(group="k8s.cni.cncf.io", resource="network-attachment-definitions", verbs=_READ),
     Right(group="", resource="nodes", verbs=_READ),
     Right(group="apps", resource="daemonsets", verbs=_READ),
-    Right(group="", resource="configmaps", verbs=_READ, name="multus-daemon-config"),
+    Right(group="", resource="configmaps", verbs=_READ, names=("multus-daemon-config",)),
     Right(group="apiextensions.k8s.io", resource="customresourcedefinitions", verbs=("get",)),
     Right(group="coordination.k8s.io", resource="leases", verbs=("get", "create", "update"), in_own_namespace=True),
     Right(
-        group="", resource="configmaps", verbs=("get", "update"), name="nicplug-migration-slots", in_own_namespace=True
+        group="",
+        resource="configmaps",
+        verbs=("get", "update"),
+        names=("nicplug-migration-slots",),
+        in_own_namespace=True,
     ),
     Right(group="", resource="configmaps", verbs=("create",), in_own_namespace=True),
 )
 
 
-async def check_rights(session: Session, *, namespace: str) -> list[Finding]:
-    """Which of them the ServiceAccount lacks."""
-    asked = [(right, verb) for right in RIGHTS for verb in right.verbs]
-    user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+API = (
+    Right(group="authorization.k8s.io", resource="subjectaccessreviews", verbs=("create",)),
+    Right(group="kubevirt.io", resource="virtualmachines", verbs=("get", "patch")),
+    Right(group="kubevirt.io", resource="virtualmachines/status", verbs=("patch",)),
+    Right(group="kubevirt.io", resource="virtualmachineinstances", verbs=("get", "patch")),
+    Right(group="kubevirt.io", resource="virtualmachineinstancemigrations", verbs=("list", "create")),
+    Right(group="kubevirt.io", resource="kubevirts", verbs=_READ),
+    Right(group="k8s.cni.cncf.io", resource="network-attachment-definitions", verbs=_READ),
+    Right(group="", resource="configmaps", verbs=_READ, names=("multus-daemon-config",)),
+    Right(
+        group="apiregistration.k8s.io",
+        resource="apiservices",
+        verbs=("get", "patch"),
+        names=("v1.subresources.kubevirt.io", "v1alpha3.subresources.kubevirt.io"),
+    ),
+    Right(
+        group="", resource="secrets", verbs=("get", "update"), names=("nicplug-api-certificate",), in_own_namespace=True
+    ),
+    Right(group="", resource="secrets", verbs=("create",), in_own_namespace=True),
+)
+QUESTIONS = (
+    Right(group="", resource="pods", verbs=("list",)),
+    Right(group="", resource="nodes", verbs=("list",)),
+    Right(group="apps", resource="daemonsets", verbs=("list",)),
+    Right(group="apps", resource="controllerrevisions", verbs=("list",)),
+    Right(group="", resource="events", verbs=("list",)),
+)
+_APPLY = "kubectl apply -k deploy/kustomize/base"
+_BIND = f"{_APPLY} binds ClusterRole nicplug-api-questions; without it `plan` and `why` read with the user's rights."
+
+
+async def check_operator_rights(session: Session, *, namespace: str) -> list[Finding]:
+    """Which of its rights the operator's ServiceAccount lacks."""
+    user = _user("nicplug-operator", namespace)
     try:
-        answers = await asyncio.gather(*(_may(session, user, right, verb, namespace) for right, verb in asked))
+        lacking = await _lacking(session, user, OPERATOR, namespace=namespace)
     except Denied as error:
         return [unknown("rbac", str(error))]
-    lacking: dict[str, list[str]] = {}
-    for (right, verb), is_allowed in zip(asked, answers, strict=True):
-        if not is_allowed:
-            lacking.setdefault(f"{right.resource}.{right.group}".rstrip("."), []).append(verb)
     if not lacking:
-        return [ok("rbac", f"{user} has all {len(asked)} rights")]
-    return list(_lacking(user, lacking))
+        return [ok("rbac", f"{user} has all its rights")]
+    return [problem("rbac", f"{user} may not {told}", _APPLY) for told in lacking]
 
 
-def _lacking(user: str, lacking: dict[str, list[str]]) -> Iterator[Finding]:
-    for resource, verbs in lacking.items():
-        remedy = "kubectl apply -k deploy/kustomize/base"
-        yield problem("rbac", f"{user} may not {', '.join(verbs)} {resource}", remedy)
+async def check_api_rights(session: Session, *, namespace: str) -> list[Finding]:
+    """Which of its rights the ServiceAccount of `nicplug api` lacks; nothing where that is not installed."""
+    user = _user("nicplug-api", namespace)
+    try:
+        await session.api.get(_ACCOUNTS, name="nicplug-api", namespace=namespace)
+    except Gone:
+        return []
+    except Denied:
+        pass  # its rights can be asked about all the same
+    try:
+        lacking = await _lacking(session, user, API, namespace=namespace)
+        unread = await _lacking(session, user, QUESTIONS, namespace=namespace)
+    except Denied as error:
+        return [unknown("api-rbac", str(error))]
+    if not lacking and not unread:
+        return [ok("api-rbac", f"{user} has all its rights")]
+    return [
+        *(problem("api-rbac", f"{user} may not {told}", _APPLY) for told in lacking),
+        *(warning("api-rbac", f"{user} may not {told}", _BIND) for told in unread),
+    ]
 
 
-async def _may(session: Session, user: str, right: Right, verb: str, namespace: str) -> bool:
+def _user(account: str, namespace: str) -> str:
+    return f"system:serviceaccount:{namespace}:{account}"
+
+
+async def _lacking(session: Session, user: str, rights: Sequence[Right], *, namespace: str) -> list[str]:
+    """What the user may not do, a line for each resource."""
+    asked = [(right, one) for right in rights for one in right.attributes(namespace=namespace)]
+    answers = await asyncio.gather(*(_may(session, user, one, namespace) for _, one in asked))
+    lacking: dict[str, dict[str, None]] = {}
+    for (right, one), is_allowed in zip(asked, answers, strict=True):
+        if not is_allowed:
+            resource = f"{right.resource}.{right.group}".rstrip(".")
+            lacking.setdefault(resource, {})[one["verb"]] = None
+    return [f"{', '.join(verbs)} {resource}" for resource, verbs in lacking.items()]
+
+
+async def _may(session: Session, user: str, attributes: Mapping[str, Any], namespace: str) -> bool:
     groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
-    attributes = right.attributes(verb, namespace=namespace)
-    body = {"spec": {"user": user, "groups": groups, "resourceAttributes": attributes}}
+    body = {"spec": {"user": user, "groups": groups, "resourceAttributes": dict(attributes)}}
     answer = await session.api.create(_REVIEWS, body)
     return bool((answer.get("status") or {}).get("allowed"))

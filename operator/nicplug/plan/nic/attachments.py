@@ -25,15 +25,15 @@ def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachmen
     if known.is_missing(key):
         return Refusal(
             reason=Reason.ATTACHMENT_DEFINITION_MISSING,
-            message=f"network attachment definition {key} does not exist: create it, and the rest follows by itself; "
-            "or correct multus.networkName of a NIC that is to come",
+            message=f"network attachment definition {key} does not exist. Create it; the NIC is then plugged "
+            "automatically. Or correct multus.networkName of a NIC that is not yet plugged",
         )
     definition = known.definitions.get(key)
     if definition is not None and definition.problem:
         return Refusal(
             reason=Reason.ATTACHMENT_DEFINITION_INVALID,
-            message=f"spec.config of network attachment definition {key} can attach nothing ({definition.problem}): "
-            "correct it, and the rest follows by itself",
+            message=f"spec.config of network attachment definition {key} can attach nothing ({definition.problem}). "
+            "Correct it; the NIC is then plugged automatically",
         )
     return None
 

@@ -111,7 +111,7 @@ CASES = (
         path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.ATTACHMENT_DEFINITION_MISSING,
-        says="network attachment definition default/blue-net does not exist: create it",
+        says="network attachment definition default/blue-net does not exist. Create it",
         view={"nads": [nad("other")]},
     ),
     Case(
