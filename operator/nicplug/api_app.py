@@ -14,6 +14,7 @@ from nicplug.apiserver.certificates import CaBundles, CertificateSource, FileCer
 from nicplug.apiserver.dispatch import Limits
 from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.apiserver.server import AggregatedApiServer, Binding
+from nicplug.garbage_collection import settle_garbage_collector
 from nicplug.kube.api import ServerApi
 from nicplug.kube.connect import Connection, connect
 from nicplug.obs.http import ObservabilityServer, Probes
@@ -98,6 +99,7 @@ async def _listen(
         port = await server.start(binding)
     except OSError as error:
         raise StartError(f"cannot listen: {error}. Try --port 0 or --metrics-port 0.") from error
+    settle_garbage_collector()
     log.info(
         "nicplug api serves", version=__version__, api_server=connection.server, port=port, metrics_port=metrics_port
     )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from nicplug.cli.imports import leave_out_rich
+from nicplug.cli.imports import leave_out_unused
 from nicplug.cli.problems import setting_problems
 from nicplug.cli.settings_help import ApiCommand
 
@@ -30,7 +30,7 @@ from nicplug.cli.settings_help import ApiCommand
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]))
 def api(**options: Any) -> None:
     """Serve subresources.kubevirt.io behind the API server, until SIGTERM."""
-    leave_out_rich()
+    leave_out_unused()
     from nicplug.api_app import run_api
     from nicplug.api_settings import PREFIX, ApiSettings
     from nicplug.kube.connect import ConfigError

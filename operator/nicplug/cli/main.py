@@ -14,7 +14,7 @@ from nicplug.cli.api import api
 from nicplug.cli.change import add, remove
 from nicplug.cli.completion import completion
 from nicplug.cli.doctor.command import doctor
-from nicplug.cli.imports import leave_out_rich
+from nicplug.cli.imports import leave_out_unused
 from nicplug.cli.migrations import migrations
 from nicplug.cli.plan import plan
 from nicplug.cli.power import migrate, restart, start, stop
@@ -105,7 +105,7 @@ def sandbox() -> None:
 @click.option("--leader-election/--no-leader-election", default=None, help="Work only while holding the Lease.")
 def run(**options: Any) -> None:
     """Run the operator in the foreground, until SIGTERM."""
-    leave_out_rich()
+    leave_out_unused()
     from nicplug.app import run_operator
     from nicplug.kube.connect import ConfigError
     from nicplug.obs.logging import configure_logging
