@@ -6,9 +6,10 @@ is stopped: what it does with them is measured elsewhere, and would be on the sa
 
 import asyncio
 import contextlib
+import itertools
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,25 @@ from tests.perf import resources, scenarios
 from tests.perf.milestones import Hotplug, Milestone
 from tests.perf.results import Figures, summary
 from tests.perf.scenarios import vm_names
-from tests.perf.world import NAMESPACE, VIRTUAL_MACHINES, Cluster, Say, World, cluster, connected, make_network
+from tests.perf.world import (
+    NAMESPACE,
+    VIRTUAL_MACHINES,
+    Cluster,
+    Say,
+    World,
+    cluster,
+    connected,
+    make_network,
+)
 
 from nicplug_sandbox import controlplane, operator_process
 from nicplug_sandbox.api_process import add_api, stop_api
-from nicplug_sandbox.node.api import JSON_PATCH, Json
+from nicplug_sandbox.node.api import JSON_PATCH, VIRTUAL_MACHINE_INSTANCES, Json, Resource
 
 GROUP = "/apis/subresources.kubevirt.io/v1"
+# What is asked for a NIC: `virtctl addinterface --persist`, and without it.
+_TARGETS = {"VM": VIRTUAL_MACHINES, "VMI": VIRTUAL_MACHINE_INSTANCES}
+_NUMBERS = itertools.count()
 _PATIENCE_SECONDS = 300.0
 _CLIENTS = 400
 
@@ -36,7 +49,7 @@ class SubresourceShape:
     """How much of everything.
 
     Attributes:
-        hotplugs: of each kind, on as many running VMs: a guest has a few PCI slots for NICs.
+        hotplugs: of each way, on twice as many running VMs: a guest has a few PCI slots for NICs.
         rate: requests a second that change nothing, sent at their times whether or not those before are answered.
         seconds: for how long.
         halted: VMs that requests are recorded for.
@@ -44,7 +57,7 @@ class SubresourceShape:
         crowd: requests at once for one VM.
     """
 
-    hotplugs: int = 60
+    hotplugs: int = 40
     rate: int = 200
     seconds: int = 20
     halted: int = 100
@@ -62,14 +75,14 @@ class Virtctl:
 
     session: aiohttp.ClientSession
 
-    async def add(self, vm: str, nic: str, network: str) -> float:
-        """`addinterface` of a VM; how many seconds the answer took.
+    async def add(self, vm: str, nic: str, network: str, *, resource: Resource = VIRTUAL_MACHINES) -> float:
+        """`addinterface` of a VM or a VMI; how many seconds the answer took.
 
         Raises:
             ValueError: it was not accepted.
         """
         clock = asyncio.get_running_loop().time
-        path = f"{GROUP}/namespaces/{NAMESPACE}/virtualmachines/{vm}/addinterface"
+        path = f"{GROUP}/namespaces/{NAMESPACE}/{resource.plural}/{vm}/addinterface"
         body = json.dumps({"networkAttachmentDefinitionName": network, "name": nic}, separators=(",", ":"))
         sent = clock()
         async with self.session.put(path, data=body.encode()) as answer:
@@ -113,7 +126,7 @@ async def _measure(found: Cluster, shape: SubresourceShape, *, say: Say) -> dict
     async with asyncio.timeout(_PATIENCE_SECONDS), connected(found) as world, _virtctl(found, server=server) as virtctl:
         await make_network(world.api, name="lan")
         hotplugs = await _hotplugs(world, virtctl, shape)
-        say(f"subresources: {shape.hotplugs} hot-plugs by addinterface, and as many by a patch")
+        say(f"subresources: {shape.hotplugs} hot-plugs by addinterface of VMs, and of VMIs, and as many by patches")
         operator_process.stop_operator(found.operator)
         rest = replace(world, processes=tuple(item for item in found.processes if item != found.operator.process))
         names = [f"halted-{number}" for number in range(shape.halted)]
@@ -134,34 +147,57 @@ def _halted(name: str) -> Json:
 
 
 async def _hotplugs(world: World, virtctl: Virtctl, shape: SubresourceShape) -> dict[str, Any]:
-    """By a patch of the template and by addinterface in turns, so that neither has the better moment."""
-    await scenarios.starts(world, scenarios.Shape(vms=shape.hotplugs, clients=16))
-    found: dict[str, list[float]] = {"patch": [], "addinterface": []}
-    vms = vm_names(shape.hotplugs)
-    for number in range(shape.hotplugs * 2):
-        kind = "addinterface" if number % 2 else "patch"
-        vm = vms[number // 2]
-        hotplug = Hotplug(vm=vm, nic=f"{kind[:5]}-{number}")
-        await make_network(world.api, name=hotplug.nic)
-        world.milestones.expect(hotplug)
-        hotplug.sent = asyncio.get_running_loop().time()
-        await (virtctl.add(vm, hotplug.nic, hotplug.nic) if number % 2 else _patch(world, hotplug))
-        await hotplug.done.wait()
-        found[kind].append(hotplug.seen[Milestone.ANNOTATION] - hotplug.sent)
-        await asyncio.sleep(0.1)
-    figures = {kind: summary(seconds) for kind, seconds in found.items()}
-    slower = round(figures["addinterface"]["p50"] - figures["patch"]["p50"], 1)
-    return {"milliseconds": figures, "slower_p50": slower}
+    await scenarios.starts(world, scenarios.Shape(vms=shape.hotplugs * len(_TARGETS), clients=16))
+    vms = vm_names(shape.hotplugs * len(_TARGETS))
+    found: dict[str, Figures] = {}
+    slower: dict[str, float] = {}
+    for number, (name, resource) in enumerate(_TARGETS.items()):
+        of_target = vms[number * shape.hotplugs : (number + 1) * shape.hotplugs]
+        patched, asked = await _both_ways(world, virtctl, of_target, resource=resource)
+        found |= {f"patch of the {name}": patched, f"addinterface of the {name}": asked}
+        slower[name] = round(asked["p50"] - patched["p50"], 1)
+    return {"milliseconds": found, "slower_p50": slower}
 
 
-async def _patch(world: World, hotplug: Hotplug) -> None:
-    template = "/spec/template/spec"
+async def _both_ways(
+    world: World, virtctl: Virtctl, vms: Sequence[str], *, resource: Resource
+) -> tuple[Figures, Figures]:
+    """By a patch of the spec and by addinterface in turns, so that neither has the better moment."""
+
+    async def patch(nic: Hotplug) -> None:
+        await _patch(world, nic, resource)
+
+    async def add(nic: Hotplug) -> None:
+        await virtctl.add(nic.vm, nic.nic, nic.nic, resource=resource)
+
+    patched = []
+    asked = []
+    for vm in vms:
+        patched.append(await _hotplug(world, vm, patch))
+        asked.append(await _hotplug(world, vm, add))
+    return summary(patched), summary(asked)
+
+
+async def _hotplug(world: World, vm: str, ask: Callable[[Hotplug], Awaitable[None]]) -> float:
+    """Ask for a NIC; seconds from then to the pod's annotation."""
+    hotplug = Hotplug(vm=vm, nic=f"nic-{next(_NUMBERS)}")
+    await make_network(world.api, name=hotplug.nic)
+    world.milestones.expect(hotplug)
+    hotplug.sent = asyncio.get_running_loop().time()
+    await ask(hotplug)
+    await hotplug.done.wait()
+    await asyncio.sleep(0.1)
+    return hotplug.seen[Milestone.ANNOTATION] - hotplug.sent
+
+
+async def _patch(world: World, hotplug: Hotplug, resource: Resource) -> None:
+    spec = "/spec/template/spec" if resource is VIRTUAL_MACHINES else "/spec"
     network = {"name": hotplug.nic, "multus": {"networkName": hotplug.nic}}
     patch = [
-        {"op": "add", "path": f"{template}/networks/-", "value": network},
-        {"op": "add", "path": f"{template}/domain/devices/interfaces/-", "value": {"name": hotplug.nic, "bridge": {}}},
+        {"op": "add", "path": f"{spec}/networks/-", "value": network},
+        {"op": "add", "path": f"{spec}/domain/devices/interfaces/-", "value": {"name": hotplug.nic, "bridge": {}}},
     ]
-    await world.api.patch(VIRTUAL_MACHINES, patch, name=hotplug.vm, namespace=NAMESPACE, content_type=JSON_PATCH)
+    await world.api.patch(resource, patch, name=hotplug.vm, namespace=NAMESPACE, content_type=JSON_PATCH)
 
 
 async def _repeat(virtctl: Virtctl, names: list[str], shape: SubresourceShape) -> list[float]:

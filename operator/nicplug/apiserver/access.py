@@ -1,4 +1,4 @@
-"""Whether a caller may do what it asks for: a SubjectAccessReview per question, remembered for seconds.
+"""Whether a caller may do what it asks for: by SubjectAccessReviews, remembered for seconds.
 
 The API server has asked the same before it hands a request on. It is asked again, since anyone who reaches this port
 with a front-proxy certificate would otherwise need no right at all.
@@ -7,7 +7,7 @@ with a front-proxy certificate would otherwise need no right at all.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -104,9 +104,15 @@ class AccessReviews:
         return len(self._verdicts)
 
     async def refuse(self, question: Question) -> Status | None:
-        """Why the caller may not; None when it may. Without an answer nobody may."""
+        """Why the caller may not; None when it may. Without an answer nobody may.
+
+        Asked first for every object of the namespace ("" as a name means all of them), since one answer serves whoever
+        works through many VMs; a caller who may not has its right to the one object looked at.
+        """
         try:
-            verdict = self._remembered(question) or await self._ask(question)
+            verdict = await self._verdict(replace(question, name=""))
+            if not verdict.allowed:
+                verdict = await self._verdict(question)
         except (Unavailable, Throttled) as error:
             log.warning("access cannot be reviewed", error=str(error))
             return statuses.service_unavailable("the API server does not answer whether this is allowed")
@@ -115,6 +121,9 @@ class AccessReviews:
             log.error("access cannot be reviewed", error=str(error), remedy=remedy)
             return statuses.internal_error("nicplug api may not ask whether this is allowed")
         return None if verdict.allowed else _forbidden(question, verdict.reason)
+
+    async def _verdict(self, question: Question) -> _Verdict:
+        return self._remembered(question) or await self._ask(question)
 
     def _remembered(self, question: Question) -> _Verdict | None:
         verdict = self._verdicts.get(question)

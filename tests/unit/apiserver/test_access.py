@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.unit.apiserver.played import ADD, REMOVE, PlayedApi
+from tests.unit.apiserver.played import ADD, REMOVE, Json, PlayedApi
 
 from nicplug.apiserver.access import ALLOWED_SECONDS, DENIED_SECONDS, AccessReviews, Question
 from nicplug.apiserver.calls import Caller
@@ -38,24 +38,30 @@ def reviews(api: PlayedApi, clock: Clock) -> AccessReviews:
 
 
 async def test_everything_that_is_known_of_the_caller_is_asked(api: PlayedApi, reviews: AccessReviews) -> None:
+    api.allows = all_names_denied
     assert await reviews.refuse(QUESTION) is None
-    assert api.reviews == [
-        {
-            "user": "alice",
-            "uid": "u-1",
-            "groups": ["dev"],
-            "extra": {"scopes": ["a", "b"]},
-            "resourceAttributes": {
-                "group": "subresources.kubevirt.io",
-                "version": "v1",
-                "verb": "update",
-                "resource": "virtualmachines",
-                "subresource": "addinterface",
-                "namespace": "default",
-                "name": "vm",
-            },
-        }
-    ]
+    for_all, for_one = api.reviews
+    assert for_one == {
+        "user": "alice",
+        "uid": "u-1",
+        "groups": ["dev"],
+        "extra": {"scopes": ["a", "b"]},
+        "resourceAttributes": {
+            "group": "subresources.kubevirt.io",
+            "version": "v1",
+            "verb": "update",
+            "resource": "virtualmachines",
+            "subresource": "addinterface",
+            "namespace": "default",
+            "name": "vm",
+        },
+    }
+    assert for_all == {**for_one, "resourceAttributes": {**for_one["resourceAttributes"], "name": ""}}
+
+
+def all_names_denied(spec: Json) -> Json:
+    """The right is one to certain names."""
+    return {"allowed": spec["resourceAttributes"]["name"] != ""}
 
 
 @pytest.mark.parametrize(("allowed", "seconds"), [(True, ALLOWED_SECONDS), (False, DENIED_SECONDS)])
@@ -65,7 +71,7 @@ async def test_an_answer_is_remembered_for_seconds(
     api.allows = lambda _: {"allowed": allowed}
     for clock.now in (0.0, seconds - 0.01):
         assert (await reviews.refuse(QUESTION) is None) is allowed
-    assert len(api.reviews) == 1
+    assert len(api.reviews) == (1 if allowed else 2), "a denial is one for all names, and one for this"
     api.allows = lambda _: {"allowed": not allowed}
     clock.now = seconds
     assert (await reviews.refuse(QUESTION) is None) is not allowed
@@ -88,15 +94,22 @@ async def test_an_answer_is_remembered_for_seconds(
 async def test_the_answer_to_one_question_is_not_that_to_another(
     api: PlayedApi, reviews: AccessReviews, other: Question
 ) -> None:
+    api.allows = all_names_denied
     assert await reviews.refuse(QUESTION) is None
     api.allows = lambda _: {"allowed": False}
     assert await reviews.refuse(other) is not None
 
 
+async def test_a_right_to_all_names_is_asked_for_once(api: PlayedApi, reviews: AccessReviews) -> None:
+    for number in range(10):
+        assert await reviews.refuse(replace(QUESTION, name=f"vm-{number}")) is None
+    assert [item["resourceAttributes"]["name"] for item in api.reviews] == [""]
+
+
 async def test_the_memory_is_bounded(api: PlayedApi, reviews: AccessReviews) -> None:
     for number in range(10):
-        await reviews.refuse(replace(QUESTION, name=f"vm-{number}"))
-        await reviews.refuse(replace(QUESTION, name="vm-0"))
+        await reviews.refuse(replace(QUESTION, namespace=f"ns-{number}"))
+        await reviews.refuse(replace(QUESTION, namespace="ns-0"))
     assert len(reviews) == 3
     assert len(api.reviews) == 10, "the one that is asked for again and again stays"
 

@@ -242,7 +242,7 @@ class TestReading:
         world.api.allows = lambda _: {"allowed": False}
         answer = await world.ask(put(b"", path=self.PATH, method="GET"))
         assert answer.code == 403
-        [review] = world.api.reviews
+        *_, review = world.api.reviews
         attributes = review["resourceAttributes"]
         assert (attributes["verb"], attributes["subresource"]) == ("get", "nicstory")
         assert not world.recorder.calls

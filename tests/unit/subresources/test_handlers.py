@@ -149,7 +149,21 @@ class TestInterfaces:
     async def test_one_that_is_pending_costs_one_read(self, world: World) -> None:
         world.put(vm(primary(), status={"interfaceRequests": [row()]}))
         assert await world.ask(ADD_TO_VM, add()) == Accepted()
-        assert world.api.calls == [("get", VMS)]
+        world.api.calls.clear()
+        for _ in range(2):
+            assert await world.ask(ADD_TO_VM, add()) == Accepted()
+        assert world.api.calls == [("get", VMS)] * 2, "the first repetition has told that more may follow"
+
+    async def test_what_follows_a_repetition_and_is_none_has_its_vmi_read(self, world: World) -> None:
+        world.put(vm(primary(), status={"interfaceRequests": [row()]}), vmi(primary(), nic("red"), owner_uid=VM_UID))
+        assert await world.ask(ADD_TO_VM, add()) == Accepted()
+        world.api.calls.clear()
+        answer = await world.ask(ADD_TO_VM, add("red", network="other"))
+        assert told(answer)[0] == 409
+        assert world.api.calls == [("get", VMS), ("get", VMIS)]
+        world.api.calls.clear()
+        assert await world.ask(ADD_TO_VM, add("green")) == Accepted()
+        assert world.api.calls == [("get", VMS), ("get", VMIS), ("patch", VMS)]
 
     async def test_what_is_known_covers_what_is_asked_for_now_and_before(self, world: World) -> None:
         """A network that is not known to exist takes no slot: it would never be refused for want of one."""
@@ -164,13 +178,13 @@ class TestInterfaces:
         spec = world.get(VMIS)["spec"]
         assert spec["networks"][-1] == {"name": "blue", "multus": {"networkName": "lan"}}
         assert spec["domain"]["devices"]["interfaces"][-1] == {"name": "blue", "bridge": {}}
-        assert world.api.calls == [("get", VMIS), ("patch", VMIS)]
+        assert world.api.calls == [("get", VMS), ("get", VMIS), ("patch", VMIS)]
 
     async def test_the_vm_of_an_instance_is_read(self, world: World) -> None:
         world.put(vm(primary(), nic("blue", attachment="other")), vmi(primary(), owner_uid=VM_UID))
         answer = await world.ask(ADD_TO_VMI, add())
         assert told(answer)[0] == 409
-        assert world.api.calls == [("get", VMIS), ("get", VMS)]
+        assert world.api.calls == [("get", VMS), ("get", VMIS)]
 
     async def test_the_gate_comes_before_the_body_and_before_any_read(self, world: World) -> None:
         world.known.config = None

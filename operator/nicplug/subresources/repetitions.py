@@ -1,0 +1,30 @@
+"""VMs whose last request was pending already: the next one probably is too, and the VM alone answers it."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from nicplug.model.keys import ObjectKey
+
+MOST = 1024
+
+
+@dataclass(slots=True)
+class Repetitions:
+    """Tells whether the VMI is worth reading beside its VM. A wrong guess costs time, and changes no answer."""
+
+    _keys: OrderedDict[ObjectKey, None] = field(default_factory=OrderedDict)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def expects(self, key: ObjectKey) -> bool:
+        """The last request for this VM was a repetition."""
+        return key in self._keys
+
+    def note(self, key: ObjectKey, *, repeated: bool) -> None:
+        """What a request for this VM has turned out to be."""
+        self._keys.pop(key, None)
+        if repeated:
+            self._keys[key] = None
+            if len(self._keys) > MOST:
+                self._keys.popitem(last=False)
