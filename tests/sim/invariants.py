@@ -1,6 +1,6 @@
 """What must hold after every change, whoever made it."""
 
-from tests.sim.cluster import PODS, VMIS, VMS, Cluster, is_in_sight, is_live, is_target, launcher_pods, owner_of
+from tests.sim.cluster import PODS, VMIS, VMS, Cluster, Json, is_in_sight, is_live, is_target, launcher_pods, owner_of
 from tests.sim.kubelet import elements_of
 from tests.sim.users import FOREIGN
 
@@ -28,17 +28,20 @@ class Invariants:
     def _check_pods(self, cluster: Cluster) -> None:
         """One live pod of a VMI, and one more while it is migrated; pods of two VMIs of one name never run at once.
 
-        Of two leaders each may make one, of which one is recorded. Nor does anybody see a pod whose answer was lost and
-        whose labels somebody took away; no guest runs in it, and it goes with its VMI.
+        Of two leaders each may make one, of which one is recorded; or, of the targets of one migration, one with the
+        VMI and one with the migration, and no guest runs in either before they agree. Nor does anybody see a pod whose
+        answer was lost and whose labels somebody took away; no guest runs in it, and it goes with its VMI.
         """
-        live: dict[str, list[str]] = {}
+        live: dict[str, dict[str, str]] = {}
         running: dict[str, str] = {}
         moved: set[str] = set()
         for pod in launcher_pods(cluster):
             uid, name, owner = pod["metadata"]["uid"], pod["metadata"]["name"], owner_of(pod) or {}
             is_seen = self._has_one_leader and is_in_sight(PODS, pod)
             if is_live(pod) and (is_seen or uid in cluster.recorded):
-                live.setdefault(owner["uid"], []).append(name)
+                is_home = cluster.homes.get(owner["uid"]) == uid
+                place = name if self._has_one_leader or is_home else _migration_of(pod) or name
+                live.setdefault(owner["uid"], {})[place] = name
                 moved |= {owner["uid"]} if is_target(cluster, pod) else set()
             if pod["status"]["phase"] == "Running" and uid in cluster.recorded:
                 other = running.setdefault(owner["name"], owner["uid"])
@@ -49,7 +52,7 @@ class Invariants:
             assert uid not in self._foreign_in or FOREIGN in elements, f"{name} has lost a foreign element"
         for owner_uid, names in live.items():
             most = 2 if owner_uid in moved else 1
-            assert len(names) <= most, f"{len(names)} live pods of one VMI: {names}"
+            assert len(names) <= most, f"{len(names)} live pods of one VMI: {sorted(names.values())}"
 
     def _check_starts(self, cluster: Cluster) -> None:
         """Once is once. A second leader may act on what it has not heard yet; no guard spans two objects."""
@@ -75,3 +78,8 @@ class Invariants:
             assert owner in vmis, f"{name} has outlived its VMI"
             assert not (may_run_it and owner in failed - self._failed), f"{name} lives, and its VMI was failed"
         self._failed = failed
+
+
+def _migration_of(target: Json) -> str:
+    """The name of the migration that a target pod was made for; its labels may have been taken away."""
+    return str((target["metadata"].get("annotations") or {}).get("kubevirt.io/migrationJobName", ""))
