@@ -82,13 +82,18 @@ def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effe
 
 
 def delete_leftover_targets(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
-    """While it has to wait for another reason: a pod that was not recorded in time is used by nobody.
+    """While it has to wait for another reason: a pod that was not recorded in time is used by nobody."""
+    if waits_for_record(view, leftover_targets(view, facts), now=now) is not None:
+        return Effects()
+    return give_up_leftover_targets(view, facts)
 
-    Only while the migration is as it was looked at: a leader that was held up may have recorded the pod since.
+
+def give_up_leftover_targets(view: MigrationView, facts: Facts) -> Effects:
+    """Nobody waits for their record any more.
+
+    Only while the migration is as it was looked at: a leader that was held up may have recorded one since.
     """
     unrecorded = leftover_targets(view, facts)
-    if waits_for_record(view, unrecorded, now=now) is not None:
-        return Effects()
     deletions = tuple(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in unrecorded)
     return Effects(
         actions=(*_check_unrecorded(facts, deletions), *deletions),

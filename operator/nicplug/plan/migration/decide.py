@@ -22,6 +22,7 @@ from nicplug.plan.migration.actions import (
     act,
     adopt,
     delete_leftover_targets,
+    give_up_leftover_targets,
     leftover_targets,
     make_target_pod,
     normal,
@@ -184,12 +185,16 @@ def _moments(facts: Facts, obstacle: Obstacle | None, *, now: datetime) -> tuple
 
 
 def _fail(view: MigrationView, facts: Facts, ending: Ending, *, now: datetime) -> Plan:
-    """Only the status: what follows from it is done when it is written, whoever is the leader then."""
+    """Only the status: what follows from it is done when it is written, whoever is the leader then.
+
+    Pods that nobody has recorded go before, or the next migration would make its target beside them.
+    """
+    left = give_up_leftover_targets(view, facts)
     outcome = _Outcome(
         entered=(MigrationPhase.FAILED,),
         progress=Progress(reason=ending.reason, message=ending.told, is_stuck=True),
         ending=ending,
-        effects=Effects(actions=tuple(_make_sure(facts, ending))),
+        effects=Effects(actions=(*_make_sure(facts, ending), *left.actions), announcements=left.announcements),
     )
     return _assemble(view, facts, outcome, now=now)
 

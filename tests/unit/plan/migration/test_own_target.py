@@ -136,6 +136,18 @@ def test_what_nobody_has_recorded_goes_with_a_migration_that_has_failed() -> Non
     assert [item.uid for item in plan.actions if isinstance(item, Delete)] == [EVIL]
 
 
+def test_a_third_pod_ran_beside_the_target_of_the_next_migration() -> None:
+    """The maker of the first target died before it recorded it, and its migration gave way to the next one."""
+    left = target_pod(uid=EVIL, annotations={**DIGEST})
+    view = pending(left, unrecorded={EVIL: NOW})
+    ending = replace(view, migration=replace(view.migration, deleting=True))
+    actions = plan_migration(ending, now=NOW).actions
+    order = [item for item in actions if isinstance(item, (CheckUnchanged, Delete, PatchStatus))]
+    assert [type(item) for item in order] == [CheckUnchanged, Delete, PatchStatus]
+    assert [item.uid for item in order if isinstance(item, Delete)] == [EVIL]
+    assert status_of(plan_migration(ending, now=NOW))["phase"] == "Failed"
+
+
 def test_what_nobody_has_recorded_does_not_run_on_while_the_migration_waits() -> None:
     left = target_pod(uid=EVIL, annotations={**DIGEST})
     waiting = pending(left, slot=WAITS, unrecorded={EVIL: NOW})
