@@ -22,9 +22,9 @@ HEAD = """\
 
 <!-- Generated from operator/nicplug/cli by `make docs`: change the commands there. -->
 
-`pip install nicplug` or `pipx install nicplug` installs them as `nicplug`, and as a plugin of kubectl: `kubectl nic
-status VM`. From a checkout: `bin/nicplug`. In a [sandbox](development.md#the-sandbox) they are in its `bin`, also as
-`virtctl` ([coming from virtctl](coming-from-virtctl.md)).
+`pipx install .` (or `pip install .`) in a checkout installs them as `nicplug`, and as a plugin of kubectl: `kubectl nic
+status VM`. `bin/nicplug` runs them without installing anything. In a [sandbox](development.md#the-sandbox) they are in
+its `bin`, also as `virtctl` ([coming from virtctl](coming-from-virtctl.md)).
 
 The commands find their cluster as kubectl does: `--kubeconfig`, else the files of `$KUBECONFIG`, else
 `~/.kube/config`; `--context`, `--namespace`, `--as`, `--as-group` and `--as-uid` mean what they mean there. Errors go

@@ -34,7 +34,12 @@ _FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 
 class Step:
-    """One step under way."""
+    """One step under way.
+
+    Attributes:
+        detail: what it has found.
+        seconds: how long what it waited for has taken, where that began before the step; None for the step's own time.
+    """
 
     def __init__(self, title: str, *, status: Status | None, console: Console) -> None:
         self._title = title
@@ -42,6 +47,7 @@ class Step:
         self._console = console
         self._told = ""
         self.detail = ""
+        self.seconds: float | None = None
 
     def tell(self, message: str) -> None:
         """What the step is doing now: beside the spinner, or as a line of its own without a terminal."""
@@ -143,9 +149,12 @@ class Screen:
                 yield step
             except BaseException:
                 stack.close()
-                self._line("✗" if self._is_unicode else "failed:", "bold red", title, "", began)
+                self._line(
+                    "✗" if self._is_unicode else "failed:", "bold red", title, "", _seconds(time.monotonic() - began)
+                )
                 raise
-        self._line("✓" if self._is_unicode else "done:", "bold green", title, step.detail, began)
+        took = _seconds(time.monotonic() - began) if step.seconds is None else _duration(step.seconds)
+        self._line("✓" if self._is_unicode else "done:", "bold green", title, step.detail, took)
 
     @contextlib.contextmanager
     def in_picture(self, name: str, *, width: int = _PICTURE_WIDTH) -> Iterator[None]:
@@ -177,13 +186,12 @@ class Screen:
     def _is_unicode(self) -> bool:
         return self._console.encoding.lower().startswith("utf")
 
-    def _line(self, mark: str, style: str, title: str, detail: str, began: float) -> None:
-        seconds = f"{time.monotonic() - began:.1f} s"
+    def _line(self, mark: str, style: str, title: str, detail: str, took: str) -> None:
         self._print(
             Text.assemble(
                 (f"{mark} ", style),
-                f"{title:<{_COLUMNS_OF_STEP}}{' ' * (7 - len(seconds))}",
-                (f"{seconds}  ", "cyan"),
+                f"{title:<{_COLUMNS_OF_STEP}}{' ' * (7 - len(took))}",
+                (f"{took}  ", "cyan"),
                 (detail, "dim"),
             )
         )
@@ -195,6 +203,15 @@ class Screen:
         self._console.print(renderable, soft_wrap=soft_wrap)
         if self._recording is not None:
             self._recording.print(pictured or renderable)
+
+
+def _seconds(took: float) -> str:
+    return f"{took:.1f} s"
+
+
+def _duration(took: float) -> str:
+    """In the unit of the moments above it, as long as that is short."""
+    return f"{took * 1000:.0f} ms" if took < 1 else _seconds(took)
 
 
 def _recorder(width: int) -> Console:

@@ -103,6 +103,7 @@ class Scene:
             with self.screen.step(goal) as step:
                 look = partial(_look, nic=nic, timeline=timeline, tell=step.hint)
                 self.until(look, what=goal)
+                step.seconds = timeline.seconds(moments[-1].what)
         except SandboxError as error:
             found = self.output(f"kubectl get vmi {nic.vmi} -o jsonpath='{{.status.interfaceOperations}}'")
             raise SandboxError(

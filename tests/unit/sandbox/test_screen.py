@@ -28,6 +28,15 @@ def test_steps_without_a_terminal_are_plain_lines() -> None:
     assert "\x1b" not in output.getvalue()
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(0.074, "74 ms"), (1.26, "1.3 s")])
+def test_a_step_that_began_before_it_was_waited_for_tells_the_whole_time(seconds: float, told: str) -> None:
+    """The demo said "0.0 s" below "+74 ms"."""
+    screen, output = plain()
+    with screen.step("the NIC is in the guest") as step:
+        step.seconds = seconds
+    assert output.getvalue().rstrip().endswith(f" {told}")
+
+
 def test_a_table_of_a_command_keeps_its_lines_whole_in_a_pipe() -> None:
     """AGE went to a line of its own, and so did every age."""
     screen, output = plain()
