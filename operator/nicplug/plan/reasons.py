@@ -49,7 +49,8 @@ class Reason(StrEnum):
     FEATURE_GATE_DISABLED = "FeatureGateDisabled"
     """The KubeVirt CR does not list the feature gate `HotplugNICs`.
 
-    Add the line that the message names, or ask the admin to.
+    Add the line that the message names, or ask the admin to. A restart, or a migration that you make, brings the NIC
+    all the same: a new pod has every NIC of the spec.
     """
     KUBEVIRT_CR_MISSING = "KubevirtCRMissing"
     """There is no KubeVirt CR in the namespace that nicplug reads it from, so no feature gate is listed.
