@@ -1,6 +1,5 @@
 """One handler for each subresource: what it reads, and which decision it asks for."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from nicplug.apiserver.statuses import Cause, Details, Status, service_unavailab
 from nicplug.kube.errors import ApiError
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest, parse_interface_requests
 from nicplug.model.keys import ObjectKey
+from nicplug.model.names import VM_KIND
 from nicplug.model.networks import Network
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -30,7 +30,7 @@ from nicplug.plan.subresources.options import Verb, read_request
 from nicplug.plan.subresources.power import ask_restart, ask_start, ask_stop
 from nicplug.subresources.attempts import attempt, refused_interface, refused_other
 from nicplug.subresources.knowledge import Knowledge
-from nicplug.subresources.objects import Objects
+from nicplug.subresources.objects import Objects, or_raise
 from nicplug.subresources.repetitions import Repetitions
 from nicplug.subresources.requester import Requesters
 from nicplug.subresources.together import RequestsTogether
@@ -105,23 +105,18 @@ class Subresources:
             return not_reviewed(str(error))
 
     async def _decide_vm(self, requests: Sequence[InterfaceRequest], key: ObjectKey) -> Together:
-        is_repetition = self.repetitions.expects(key)
-        vm, vmi = await self._vm_alone(key) if is_repetition else await self._vm_with_vmi(key)
+        both = None if self.repetitions.expects(key) else await self.objects.both(key)
+        vm = await self.objects.vm(key) if both is None else or_raise(both.vm)
         pending = [answer_pending(request, vm=vm) for request in requests] if vm is not None else [None]
         answers = tuple(answer for answer in pending if answer is not None)
         self.repetitions.note(key, repeated=len(answers) == len(pending))
         if len(answers) == len(pending):
             return Together(answers)
-        if is_repetition and vm is not None:
-            vmi = await self.objects.vmi(key)
+        vmi = None
+        if vm is not None:
+            vmi = await self.objects.vmi(key) if both is None else or_raise(both.vmi)
         evidence = self._evidence(requests, vm=vm, vmi=vmi, key=key)
         return ask_vm_together(requests, name=key.name, evidence=evidence)
-
-    async def _vm_alone(self, key: ObjectKey) -> tuple[VirtualMachine | None, None]:
-        return await self.objects.vm(key), None
-
-    async def _vm_with_vmi(self, key: ObjectKey) -> tuple[VirtualMachine | None, VirtualMachineInstance | None]:
-        return await asyncio.gather(self.objects.vm(key), self.objects.vmi(key))
 
     async def _change_vmi(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
         refused = refused_interface(Endpoint.VMI)
@@ -131,7 +126,10 @@ class Subresources:
             )
 
     async def _decide_vmi(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
-        vm, vmi = await self._vm_with_vmi(key)
+        both = await self.objects.both(key)
+        vmi = or_raise(both.vmi)
+        is_owned = vmi is not None and vmi.owner is not None and vmi.owner.kind == VM_KIND
+        vm = or_raise(both.vm) if is_owned else None
         return ask_vmi(request, name=key.name, evidence=self._evidence([request], vm=vm, vmi=vmi, key=key))
 
     def _evidence(

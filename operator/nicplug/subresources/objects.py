@@ -1,12 +1,14 @@
 """Reads and writes of one VM and what belongs to it, with the rights of the process."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from nicplug.elided import has_elided
 from nicplug.kube import elision, object_text
-from nicplug.kube.api import JsonPatch, Resource, ServerApi
-from nicplug.kube.errors import Gone, Stale
+from nicplug.kube.api import Json, JsonPatch, Resource, ServerApi
+from nicplug.kube.errors import ApiError, Gone, Rejected, Stale
 from nicplug.kube.resources import (
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
@@ -19,7 +21,7 @@ from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.names import MIGRATION_VMI_LABEL
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi, vmi_id
-from nicplug.plan.actions import Create, Kind, PatchGracePeriod
+from nicplug.plan.actions import Create, Kind, PatchGracePeriod, PatchStatus
 from nicplug.plan.subresources.answers import Write, in_order
 
 _RESOURCES: dict[Kind, Resource] = {
@@ -30,6 +32,28 @@ _RESOURCES: dict[Kind, Resource] = {
 _PAGE = 100
 # Of one VMI a controller keeps a handful; anybody may make more.
 _MOST_PAGES = 5
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """A VM and the VMI of its name, read at the same time; what cannot be read is the error, for those who need it."""
+
+    vm: VirtualMachine | ApiError | None
+    vmi: VirtualMachineInstance | ApiError | None
+
+
+def or_raise(found: T | ApiError) -> T:
+    """What was found.
+
+    Raises:
+        ApiError: it could not be read.
+    """
+    if isinstance(found, ApiError):
+        raise found
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +80,10 @@ class Objects:
             return parse_vmi(await self.api.get(VIRTUAL_MACHINE_INSTANCES, name=key.name, namespace=key.namespace))
         except Gone:
             return None
+
+    async def both(self, key: ObjectKey) -> Both:
+        """VM and VMI of the name as they are now."""
+        return Both(*await asyncio.gather(_tried(self.vm(key)), _tried(self.vmi(key))))
 
     async def migrations(self, key: ObjectKey) -> list[Migration]:
         """Those of the VMI, by the label that every one of them has."""
@@ -89,9 +117,11 @@ class Objects:
         if has_elided([dict(item) for item in operations]):
             await self._write_large(operations, resource, key=key, uid=write.uid, subresource=write.subresource)
             return
-        await self.api.patch(
+        answer = await self.api.patch(
             resource, operations, name=key.name, namespace=key.namespace, subresource=write.subresource
         )
+        if isinstance(write, PatchStatus):
+            _check_kept(write, answer, resource)
 
     async def _write_large(
         self, operations: JsonPatch, resource: Resource, *, key: ObjectKey, uid: str, subresource: str | None
@@ -107,3 +137,22 @@ class Objects:
             except elision.Lost as lost:
                 raise Stale(f"the object has changed: {lost}") from lost
             await self.api.patch_text(resource, filled, name=key.name, namespace=key.namespace, subresource=subresource)
+
+
+async def _tried(reading: Awaitable[T]) -> T | ApiError:
+    try:
+        return await reading
+    except ApiError as error:
+        return error
+
+
+def _check_kept(write: PatchStatus, answer: Json, resource: Resource) -> None:
+    """What a CRD does not know is dropped without an error, as `status.interfaceRequests` by that of KubeVirt 1.1."""
+    kept = mapping(answer.get("status"))
+    wanted: dict[str, object] = thaw(write.wanted)
+    if lost := [name for name, value in wanted.items() if value is not None and name not in kept]:
+        message = (
+            f"the CRD {resource.plural}.{resource.group} does not have status.{lost[0]}, so the request is lost: "
+            "kubectl apply -f crds/"
+        )
+        raise Rejected(message, status=422)

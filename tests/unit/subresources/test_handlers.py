@@ -50,13 +50,22 @@ class Interrupted(DirectApi):
     before: Callable[[], None] = staticmethod(lambda: None)
     refuses: ApiError | None = None
     looks_at: Callable[[Any], None] = staticmethod(lambda _: None)
+    unreadable: dict[str, ApiError] = {}  # noqa: RUF012  each test sets its own
+    drops: str = ""
+
+    async def get(self, resource: Any, **options: Any) -> Json:
+        if (error := self.unreadable.get(resource.plural)) is not None:
+            raise error
+        return await super().get(resource, **options)
 
     async def patch(self, *args: Any, **options: Any) -> Json:
         self.before()
         self.looks_at(args[1])
         if self.refuses is not None:
             raise self.refuses
-        return await super().patch(*args, **options)
+        answer = await super().patch(*args, **options)
+        status = {name: value for name, value in (answer.get("status") or {}).items() if name != self.drops}
+        return {**answer, "status": status} if self.drops else answer
 
 
 class World:
@@ -171,6 +180,34 @@ class TestInterfaces:
         world.put(vm(primary(), status={"interfaceRequests": [row("green", "green-net")]}), found)
         assert await world.ask(ADD_TO_VM, add()) == Accepted()
         assert world.known.asked == [{"lan", "green-net", "red-net"}]
+
+    async def test_a_vm_that_is_missing_says_so_whatever_its_instance_says(self, world: World) -> None:
+        """Both are read at the same time."""
+        world.api.unreadable = {VMIS: Unavailable("no answer")}
+        assert told(await world.ask(ADD_TO_VM, add()))[0] == 404
+        world.put(vm(primary()))
+        code, message = told(await world.ask(ADD_TO_VM, add()))
+        assert (code, "no answer" in message) == (500, True)
+
+    async def test_an_instance_of_no_vm_needs_none(self, world: World) -> None:
+        world.put(vmi(primary()))
+        world.api.unreadable = {VMS: Unavailable("no answer")}
+        assert await world.ask(ADD_TO_VMI, add()) == Accepted()
+
+    async def test_a_crd_that_drops_the_list_loses_no_request_in_silence(self, world: World) -> None:
+        """KubeVirt's own of 1.1 and newer."""
+        world.put(vm(primary()))
+        world.api.drops = "interfaceRequests"
+        code, message = told(await world.ask(ADD_TO_VM, add()))
+        assert code != 202
+        assert "kubectl apply -f crds/" in message
+
+    async def test_of_several_that_wait_together_only_repetitions_are_answered_at_once(self, world: World) -> None:
+        world.put(vm(primary(), status={"interfaceRequests": [row()]}))
+        assert await world.ask(ADD_TO_VM, add()) == Accepted()
+        answers = await asyncio.gather(*(world.ask(ADD_TO_VM, add(name)) for name in ("blue", "red", "blue", "green")))
+        assert answers == [Accepted()] * 4
+        assert world.get()["status"]["interfaceRequests"] == [row(), row("red"), row("green")]
 
     async def test_an_instance_is_changed_itself(self, world: World) -> None:
         world.put(vmi(primary()))

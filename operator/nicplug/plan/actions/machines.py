@@ -182,7 +182,6 @@ class PatchInterfaces:
         rolled_back: what was taken out of the lists because it could not be brought about; likewise.
         requests: `status.interfaceRequests` of the VM, some of which it carries out: none is carried out once more by
             somebody who has not heard of its end. null where it carries out none.
-        at_version: only if the object is as it was, for a change that nothing else guards against being made twice.
     """
 
     kind: Kind
@@ -196,7 +195,6 @@ class PatchInterfaces:
     origin: OriginChange | None = None
     rolled_back: RollbackNote | None = None
     requests: FrozenJson = NULL
-    at_version: bool = False
 
     subresource = None
 
@@ -207,7 +205,6 @@ class PatchInterfaces:
         requests = thaw(self.requests)
         return [
             test("/metadata/uid", self.uid),
-            *([test("/metadata/resourceVersion", str(self.version))] if self.at_version else ()),
             *([guard("/status/interfaceRequests", requests, version=self.version)] if requests else ()),
             guard(networks, thaw(self.seen_networks), version=self.version),
             add(networks, thaw(self.networks)),

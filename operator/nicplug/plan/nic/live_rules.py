@@ -7,7 +7,6 @@ ask itself since it has none. What differs is in docs/differences.md.
 from nicplug.model.conditions import LIVE_MIGRATABLE, is_true
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.interface_names import is_ordinal_name
-from nicplug.model.interface_requests import MEMBER, AddInterface, parse_interface_requests
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.metadata import objects, text
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, secondary_names
@@ -93,12 +92,6 @@ def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
     return is_ordinal_name(next((name for name in names if name), ""))
 
 
-def names_asked_for(vm: VirtualMachine) -> frozenset[str]:
-    """NICs that requests are about to bring to the template: the VMI has them first (`plan.vm.interface_requests`)."""
-    pending = parse_interface_requests(vm.read_status().get(MEMBER))
-    return frozenset(item.request.name for item in pending if isinstance(item.request, AddInterface))
-
-
 def deleted_from_template(*, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy) -> frozenset[str]:
     """NICs of the VMI that shall go because their entry was deleted from the template they came from.
 
@@ -106,7 +99,7 @@ def deleted_from_template(*, vm: VirtualMachine, vmi: VirtualMachineInstance, po
     """
     if policy.removal_policy is not RemovalPolicy.DECLARATIVE:
         return frozenset()
-    listed = {interface.name for interface in vm.interfaces} | names_asked_for(vm)
+    listed = {interface.name for interface in vm.interfaces}
     return frozenset(
         item.name for item in vmi.interfaces if item.name in (vmi.template_interfaces or ()) and item.name not in listed
     )

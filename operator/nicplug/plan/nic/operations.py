@@ -27,7 +27,7 @@ from nicplug.plan.nic.change_findings import find_link_change
 from nicplug.plan.nic.findings import Finding, Situation, first_finding
 from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.links import Rows
-from nicplug.plan.nic.live_rules import deleted_from_template, names_asked_for
+from nicplug.plan.nic.live_rules import deleted_from_template
 from nicplug.plan.nic.path.causes import next_to_ride
 from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.plug_findings import find_plug, nic_is_invalid
@@ -144,7 +144,7 @@ def _take_back(situation: Situation) -> str:
     vm, vmi, name = situation.view.vm, situation.view.vmi, situation.interface.name
     if vm is None or situation.in_guest or name not in (vmi.template_interfaces or ()):
         return ""
-    if name in wanted_by_name(vm.interfaces) or name in names_asked_for(vm):
+    if name in wanted_by_name(vm.interfaces):
         return ""
     config = situation.view.config
     if config is not None and config.stages_changes:

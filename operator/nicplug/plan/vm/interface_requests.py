@@ -1,8 +1,8 @@
 """Works off `status.interfaceRequests`: what `virtctl addinterface` and `removeinterface` have recorded.
 
 A request changes the template, by which it outlasts a restart, and the VMI if there is one that runs. It ends, and
-leaves the list, behind these writes: an operator that dies in between is followed by one that finds the change made,
-in part or as a whole, and goes on from there.
+leaves the list, behind these writes in the same plan: an operator that dies in between is followed by one that finds
+the change made, and has only to end the request.
 
 Source: KubeVirt 1.0 `pkg/virt-controller/watch/vm.go` and `network.go`; what differs is in docs/differences.md.
 """
@@ -26,8 +26,8 @@ from nicplug.model.metadata import objects, text
 from nicplug.model.networks import ABSENT, first_by_name, wanted_by_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, Kind, PatchInterfaces, PatchOrigin, PatchStatus
-from nicplug.plan.nic.requested import has_nic, is_leaving, object_to, with_absent, with_nic
+from nicplug.plan.actions import Action, Kind, PatchStatus
+from nicplug.plan.nic.requested import is_leaving, object_to, with_absent, with_nic
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
@@ -44,8 +44,7 @@ class WorkedOff:
     """What becomes of the requests in one pass.
 
     Attributes:
-        actions: the writes that carry some out, the end of these requests last, which may need a further pass; empty
-            when none needs a write.
+        actions: the writes that carry some out, the end of these requests last; empty when none needs a write.
         carried_out: the requests that the actions are for, as JSON; "" without actions.
         kept: the list as it shall be where there are no actions.
         failure: what could not be carried out, and has ended.
@@ -89,12 +88,13 @@ def work_off(view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refus
     pending = parse_interface_requests(rows)
     live = vmi if vmi is not None and not vmi.deleting and not vmi.is_final else None
     progress = _look_at(pending[:_MOST_AT_ONCE], vm=view.vm, vmi=live)
-    if refused is not None and refused.requests == _as_json(progress.done):
+    if refused is not None and refused.requests in (_as_json(progress.done), _as_json(progress.done[:1])):
         progress = _after_refusal(progress, refused, vm=view.vm, vmi=live)
-    actions = _carry_out(progress, view=view, vmi=vmi, live=live, kept=_without(pending, progress.done))
+    actions = _carry_out(progress, view=view, vmi=vmi, live=live)
     if actions:
         # Those that have failed end in the next pass: a condition that says so must not be older than the template.
-        return WorkedOff(actions=tuple(actions), carried_out=_as_json(progress.done))
+        kept = _without(pending, progress.done)
+        return WorkedOff(actions=(*actions, _trim(view.vm, kept)), carried_out=_as_json(progress.done))
     kept = _without(pending, [*progress.done, *(item for item, _ in progress.failed)])
     has_ended = progress.done or progress.failed
     return WorkedOff(kept=kept, failure=_failure(progress.failed) if has_ended else ended_failure(view.vm))
@@ -148,14 +148,11 @@ def _after_refusal(
     progress: _Progress, refused: Refusal, *, vm: VirtualMachine, vmi: VirtualMachineInstance | None
 ) -> _Progress:
     """A single one has failed; of several nobody knows which was at fault, and each is tried alone."""
-    first, *others = progress.done
-    if others:
+    first = progress.done[0]
+    if refused.requests != _as_json([first]):
         alone = _look_at([first], vm=vm, vmi=vmi)
         return _Progress(vm=alone.vm, done=alone.done, waiting=progress.waiting, failed=progress.failed)
-    message = refused.message
-    if isinstance(first.request, AddInterface) and vmi is not None and has_nic(first.request, vmi):
-        message += f'; NIC "{first.request.name}" is on the running VM, and is not in its template'
-    failed = [*progress.failed, (first, message)]
+    failed = [*progress.failed, (first, refused.message)]
     return _Progress(vm=vm, done=[], waiting=progress.waiting, failed=failed)
 
 
@@ -165,13 +162,8 @@ def _carry_out(
     view: VmView,
     vmi: VirtualMachineInstance | None,
     live: VirtualMachineInstance | None,
-    kept: Sequence[PendingRequest],
 ) -> list[Action]:
-    """Template, VMI and the end of the requests in one pass; where NICs only come, the VMI alone in a pass before.
-
-    So such a NIC is on its way to the guest while the template is written; KubeVirt has this order too. A NIC that goes
-    would be lost to the guest if the template was then refused.
-    """
+    """Template first, if the requests are still there: it is what a new leader goes by."""
     if not progress.done:
         return []
     wanted = Devices(progress.vm.interfaces, progress.vm.networks)
@@ -180,17 +172,11 @@ def _carry_out(
     template = patch_devices(view.vm, wanted)
     if template is not None:
         template = replace(template, requests=freeze(view.vm.read_status().get(MEMBER)))
-    running = _patch_running(progress, view=view, vmi=live) if live is not None else None
-    if isinstance(running, PatchInterfaces) and all(isinstance(item.request, AddInterface) for item in progress.done):
-        # The template's patch is refused once the requests have ended; before it only the version tells.
-        return [replace(running, at_version=True)]
-    actions = [action for action in (template, running) if action is not None]
-    return [*actions, _trim(view.vm, kept)] if actions else []
+    actions = [template, _patch_running(progress, view=view, vmi=live) if live is not None else None]
+    return [action for action in actions if action is not None]
 
 
-def _patch_running(
-    progress: _Progress, *, view: VmView, vmi: VirtualMachineInstance
-) -> PatchInterfaces | PatchOrigin | None:
+def _patch_running(progress: _Progress, *, view: VmView, vmi: VirtualMachineInstance) -> Action | None:
     """What the template now says flows as it always does, but at once; the rest is offered to the VMI beside it.
 
     That is a NIC which the VMI alone has; and with rollout strategy Stage, which keeps back edits of the template,

@@ -88,7 +88,6 @@ DETACHING = pod(networks="", attached=["blue"])
 UP = row("blue", "domain", "multus-status", linkState="up")
 DOWN = row("blue", "domain", "multus-status", linkState="down")
 MIGRATABLE = ({"type": "LiveMigratable", "status": "True"},)
-ADD_BLUE = {"addInterfaceOptions": {"name": "blue", "networkAttachmentDefinitionName": "blue-net"}}
 DECLARATIVE: dict[str, Any] = {"config": kubevirt(hotplug={"removalPolicy": "Declarative"})}
 GATE_OFF: dict[str, Any] = {"config": kubevirt("Other")}
 OTHER_NETWORK = vm(primary(), nic("blue", attachment="ops/lan"))
@@ -866,16 +865,6 @@ CASES = (
         says="deleted from the VM's template, which does not take it back: write them there again, with state: absent",
     ),
     Case(
-        title="not yet in the template, to which a request will bring it",
-        nic=nic("blue"),
-        view={"vm": vm(primary(), status={"interfaceRequests": [ADD_BLUE]}), "nads": [nad("other")], **DECLARATIVE},
-        origin=("blue",),
-        path=Path.NONE,
-        phase=BLOCKED,
-        reason=Reason.ATTACHMENT_DEFINITION_MISSING,
-        says="does not exist",
-    ),
-    Case(
         title="Stage: a new NIC in the template",
         nic=nic("blue"),
         pod=HAS,
@@ -1088,20 +1077,6 @@ def test_record(case: Case) -> None:
     found = (record["operation"], record["path"], record["phase"], record["reason"])
     assert found == (case.operation, case.path, case.phase, case.reason)
     assert case.says in record["message"]
-
-
-def test_nobody_has_deleted_what_a_request_is_about_to_bring_to_the_template() -> None:
-    pending = vm(primary(), status={"interfaceRequests": [ADD_BLUE]})
-    case = Case(
-        title="",
-        nic=nic("blue"),
-        origin=("blue",),
-        phase=BLOCKED,
-        reason=None,
-        view={"vm": pending, "nads": [nad("other")]},
-    )
-    (record,) = status_of(_plan(case))["interfaceOperations"]
-    assert "deleted" not in record["message"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
