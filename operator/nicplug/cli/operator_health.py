@@ -1,5 +1,6 @@
 """Whether an operator works, as its Lease and the CRDs tell it: what a status that stands still may mean."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +17,12 @@ LEASE, NAMESPACE = "nicplug-operator", "nicplug-system"
 # A leader renews every 1.5 s and stands back after 5 s; clocks may differ by some seconds.
 STALE_AFTER = timedelta(seconds=20)
 
-_DEFINITION = "the CRD of VirtualMachineInstances"
+_APPLY = "kubectl apply -f crds/"
+# A member of the status that not every CRD of the kind has, and what is lost without it.
+_NEEDED = {
+    "VirtualMachineInstance": ("interfaceOperations", "the records of NICs"),
+    "VirtualMachine": ("interfaceRequests", "what virtctl addinterface asks for"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,17 +86,17 @@ async def old_definition(session: Session) -> str:
     return problem_of_definition(definition)
 
 
-def problem_of_definition(definition: dict[str, Any]) -> str:
-    """What this version of nicplug needs and the CRD of VMIs does not have."""
+def problem_of_definition(definition: Mapping[str, Any]) -> str:
+    """What this version of nicplug needs and the CRD of VMs or VMIs does not have."""
+    kind = text(mapping(mapping(definition.get("spec")).get("names")).get("kind"))
     versions = objects(mapping(definition.get("spec")).get("versions"))
     served = next((item for item in versions if item.get("name") == "v1"), {})
     if "status" not in mapping(served.get("subresources")):
-        return (
-            "the CRD of VirtualMachineInstances is not nicplug's: it has no status subresource: kubectl apply -f crds/"
-        )
+        return f"the CRD of {kind}s is not nicplug's: it has no status subresource: {_APPLY}"
     schema = mapping(mapping(served.get("schema")).get("openAPIV3Schema"))
     status = mapping(mapping(schema.get("properties")).get("status"))
     keeps_unknown = status.get("x-kubernetes-preserve-unknown-fields") is True
-    if not keeps_unknown and "interfaceOperations" not in mapping(status.get("properties")):
-        return f"{_DEFINITION} is older than this nicplug, and drops the records of NICs: kubectl apply -f crds/"
+    member, what = _NEEDED.get(kind, ("", ""))
+    if member and not keeps_unknown and member not in mapping(status.get("properties")):
+        return f"the CRD of {kind}s is older than this nicplug, or KubeVirt's, and drops {what}: {_APPLY}"
     return ""

@@ -66,9 +66,9 @@ def test_a_status_that_stands_still_says_why(nicplug: CommandLine, served: Playe
 
 def test_an_older_definition_drops_records(nicplug: CommandLine, served: PlayedServer) -> None:
     crd = "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions/virtualmachineinstances.kubevirt.io"
-    old = {"spec": {"versions": [{"name": "v1", "subresources": {"status": {}}, "schema": {}}]}}
-    served.answers[crd] = (200, old)
-    assert "is older than this nicplug, and drops the records of NICs" in nicplug("status", "vmi-fedora").stdout
+    versions = [{"name": "v1", "subresources": {"status": {}}, "schema": {}}]
+    served.answers[crd] = (200, {"spec": {"names": {"kind": "VirtualMachineInstance"}, "versions": versions}})
+    assert "or KubeVirt's, and drops the records of NICs" in nicplug("status", "vmi-fedora").stdout
 
 
 def test_names_are_one_a_line(nicplug: CommandLine, served: PlayedServer) -> None:

@@ -20,6 +20,7 @@ from nicplug.model.metadata import mapping, objects
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 
 _KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, KUBEVIRTS)
+_WITH_STATUS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES)
 _INSTALL = "kubectl apply -f crds/"
 
 
@@ -37,7 +38,7 @@ async def check_definitions(session: Session) -> list[Finding]:
             return [unknown("crds", str(error))]
         if not is_true(objects(mapping(definition.get("status")).get("conditions")), "Established"):
             missing.append(f"{name} (not established)")
-        if resource is VIRTUAL_MACHINE_INSTANCES and (flaw := problem_of_definition(definition)):
+        if resource in _WITH_STATUS and (flaw := problem_of_definition(definition)):
             wrong.append(flaw)
     if missing:
         return [problem("crds", f"missing: {', '.join(missing)}", _INSTALL)]
