@@ -75,7 +75,8 @@ def _step_at_source(cluster: Cluster, vmi: Json) -> bool:
         return False
     is_home = pod["metadata"]["uid"] == home
     if state.get("completed"):
-        if not state.get("failed") and not is_home and _node_of(vmi) == state.get("targetNode"):
+        # A guest that has left has ended here, whatever became of it: the launcher ends with it, and so does its pod.
+        if not is_home and (state.get("failed") or _node_of(vmi) == state.get("targetNode")):
             end_pod(cluster, pod, "Succeeded")
             return True
         return False
