@@ -74,7 +74,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "nics[].outcome": "`Ready`, `InPlace`, `ByMigration`, `AtStart`, `NeedsRestart`, `Stuck`",
         "nics[].path": "as the record will have it",
         "nics[].phase": "the same",
-        "nics[].reason": "the same",
+        "nics[].reason": "the same; `RestartRequired` for one that leaves the template and stays in the running guest",
         "nics[].message": "the same",
         "nics[].evidence.node": "of the VM",
         "nics[].evidence.pod": "its launcher pod",

@@ -13,11 +13,12 @@ from nicplug.cache.caches import CachedKind
 from nicplug.insight.evidence import Evidence, networks_in
 from nicplug.insight.patched import patched
 from nicplug.model.attachments import KnownAttachments, referenced_keys
-from nicplug.model.hotplug_policy import HotplugPolicy
+from nicplug.model.conditions import RESTART_REQUIRED
+from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
 from nicplug.model.metadata import generation, mapping
 from nicplug.model.networks import Network, first_by_name
-from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase
+from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.pci_budget import PciBudget
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
@@ -25,6 +26,7 @@ from nicplug.plan.actions import Kind
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.validation import refuse
+from nicplug.plan.reasons import Reason
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.foresight import AT_ONCE, Foreseen, foresee
 from nicplug.reconcile.gather import Gatherer
@@ -132,7 +134,7 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     """
     if changed is not None and (unread := _unread(evidence, changed)):
         raise ValueError(f"the evidence was read without {', '.join(map(str, unread))}")
-    before, known = _foresee(evidence, now=now), _named(evidence)
+    before, known = _foresee(evidence, now=now), _known(evidence)
     if changed is not None:
         kind = CachedKind.VM if changed.get("kind") == CachedKind.VM.value else CachedKind.VMI
         evidence.put(kind, _next_generation(changed))
@@ -164,10 +166,28 @@ def _gatherer(evidence: Evidence) -> Gatherer:
     return Gatherer(evidence.caches, Memory(clock=evidence.clock), AT_ONCE)
 
 
-def _named(evidence: Evidence) -> frozenset[str]:
-    """The NICs that VM and VMI name before anything is changed."""
-    owners = (evidence.parsed_vm, evidence.parsed_vmi)
-    return frozenset(item.name for owner in owners if owner is not None for item in owner.interfaces)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What VM and VMI say before anything is changed.
+
+    Attributes:
+        named: the NICs of both.
+        template: the NICs of the template; none for a VMI that belongs to none.
+        networks: network and binding by NIC.
+    """
+
+    named: frozenset[str]
+    template: tuple[str, ...]
+    networks: Mapping[str, tuple[str, str]]
+
+
+def _known(evidence: Evidence) -> _Known:
+    vm, owners = evidence.parsed_vm, (evidence.parsed_vm, evidence.parsed_vmi)
+    return _Known(
+        named=frozenset(item.name for owner in owners if owner is not None for item in owner.interfaces),
+        template=tuple(item.name for item in vm.interfaces if not item.is_absent) if vm is not None else (),
+        networks=_networks(evidence),
+    )
 
 
 def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
@@ -211,7 +231,7 @@ def _render(
     before: Foreseen,
     after: Foreseen,
     later: tuple[datetime, Foreseen] | None,
-    known: frozenset[str],
+    known: _Known,
     now: datetime,
 ) -> VmForecast:
     vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
@@ -223,14 +243,15 @@ def _render(
     nics = (
         tuple(_running_nics(evidence, before, after, later, now=now))
         if is_running
-        else tuple(_at_start(evidence, before=known))
+        else tuple(_at_start(evidence, before=known.named))
     )
+    removed = _removed(evidence, after, known=known, policy=policy)
     return VmForecast(
         kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
         key=key,
         node=vmi.node_name if vmi is not None else "",
         policy=policy,
-        nics=nics,
+        nics=(*nics, *removed),
         slots_before=before.budget,
         slots_after=after.budget,
         migration=after.migration,
@@ -320,9 +341,36 @@ def _at_start(evidence: Evidence, *, before: frozenset[str]) -> Iterable[NicFore
             outcome=Outcome.STUCK if flaw is not None else Outcome.AT_START,
             path=str(OperationPath.NONE),
             phase=str(OperationPhase.BLOCKED if flaw is not None else OperationPhase.PENDING),
-            reason=str(flaw.reason) if flaw is not None else "GuestNotRunning",
+            reason=str(flaw.reason if flaw is not None else Reason.GUEST_NOT_RUNNING),
             message=flaw.message if flaw is not None else "the guest does not run; it starts with this NIC",
             is_affected=interface.name not in before,
+        )
+
+
+def _removed(evidence: Evidence, after: Foreseen, *, known: _Known, policy: HotplugPolicy) -> Iterable[NicForecast]:
+    """The NICs that leave the template and get no record, as the running guest keeps them until it is restarted."""
+    vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
+    if vm is None:
+        return
+    kept, running = {item.name for item in vm.interfaces}, first_by_name(vmi.interfaces) if vmi is not None else {}
+    recorded = {item.name for item in after.operations if item.operation == OperationType.UNPLUG}
+    explicit = f" (removal policy {policy.removal_policy})" if policy.removal_policy is RemovalPolicy.EXPLICIT else ""
+    for name in known.template:
+        mine = running.get(name)
+        if name in kept or name in recorded or (vmi is not None and (mine is None or mine.is_absent)):
+            continue
+        network, binding = known.networks.get(name, ("", ""))
+        stays = f"it stays in the running guest until the next restart{explicit}"
+        yield NicForecast(
+            name=name,
+            operation=str(OperationType.UNPLUG),
+            network=network,
+            binding=binding,
+            outcome=Outcome.NEEDS_RESTART if vmi is not None else Outcome.AT_START,
+            path=str(OperationPath.RESTART if vmi is not None else OperationPath.NONE),
+            phase=str(OperationPhase.PENDING),
+            reason=RESTART_REQUIRED if vmi is not None else str(Reason.GUEST_NOT_RUNNING),
+            message=f"removed from the template; {stays if vmi is not None else 'the VM starts without it'}",
         )
 
 
