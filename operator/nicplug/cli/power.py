@@ -6,6 +6,7 @@ import click
 
 from nicplug.cli.completion import complete_machine
 from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.exits import CommandError, printable
 
 _vm = click.argument("vm", shell_complete=complete_machine)
 _force = click.option("--force", is_flag=True, help="Do not wait for the guest; needs --grace-period.")
@@ -48,14 +49,32 @@ async def stop(session: Session, *, vm: str, force: bool, grace_period: int | No
     return None
 
 
+async def _note_lost_nics(session: Session, vm: str) -> None:
+    """Say which NICs the restart removes; who may not read the VM can restart it all the same."""
+    from nicplug.cli.machines import find_machine, now
+    from nicplug.kube.errors import ApiError
+
+    try:
+        machine = await find_machine(session, vm, with_migrations=False)
+    except (ApiError, CommandError):
+        return
+    for name in machine.describe(now=now()).restart_effects:
+        told = f'NIC "{name}" is not in the template of VM {vm}: it is gone after the restart'
+        click.echo(printable(f"Note: {told}. Add it to the template to keep it."), err=True)
+
+
 @click.command()
 @_vm
 @_force
 @_grace
 @on_cluster
 async def restart(session: Session, *, vm: str, force: bool, grace_period: int | None) -> int | None:
-    """Restart a running VM, with the NICs that need it."""
+    """Restart a running VM, with the NICs that need it.
+
+    NICs that the running guest has and the VM's template lacks are gone afterwards; they are named on stderr.
+    """
     _check_force(force, grace_period)
+    await _note_lost_nics(session, vm)
     await _ask(session, vm, "restart", {"gracePeriodSeconds": grace_period} if force else {})
     return None
 

@@ -59,6 +59,8 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "inFlight.requests[]": "requests that are recorded and not worked off, as sentences",
         "inFlight.migrations[]": "migrations that have not ended, as sentences",
         "failure": "why the last request could not be carried out",
+        "restartRequired": "message of the VM's condition `RestartRequired`; null when it does not have it",
+        "lostAtRestart[]": "NICs of the running guest that the template does not have: the next restart removes them",
         "note": "why this status may be old",
     },
     "Plan": {
@@ -117,6 +119,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "waitsFor": "who has the next move",
         "since": "since when",
         "todo": "what a person can do",
+        "restart": "what a restart of the VM has to do with the NIC; null when nothing",
         "next[].at": "when something will happen; null when nobody can say",
         "next[].what": "what",
         "moments[].at": "when something happened",

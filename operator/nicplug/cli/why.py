@@ -103,6 +103,7 @@ class StoryDocument:
             ("waits for", story["waitsFor"]),
             ("since", f"{age(since, now=self.now)} ({_clock(since)})" if since is not None else ""),
             ("to do", story["todo"]),
+            ("restart", story.get("restart")),  # an older API does not send it
             *(("next", f"{self._when(parse_time(item['at']))}{item['what']}") for item in story["next"]),
             *(("not known", f"{item['what']} ({item['why']}): {item['remedy']}") for item in story["unknown"]),
         ]

@@ -1,10 +1,11 @@
 """The NICs of one VM as its status tells them: a row for each, with what the record says. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from nicplug.insight.restarts import restart_effects, restart_required
 from nicplug.model.conditions import FAILURE, INTERFACES_READY, find_condition
 from nicplug.model.frozen_json import read
 from nicplug.model.interface_requests import ADD_OPTIONS, MEMBER, NAME_OPTION, NETWORK_OPTION, REMOVE_OPTIONS
@@ -12,7 +13,7 @@ from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, ro
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration
 from nicplug.model.networks import Interface, Network, first_by_name
-from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, parse_operations
+from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType, parse_operations
 from nicplug.model.pci_topology import takes_slot
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
@@ -86,6 +87,8 @@ class VmNics:
         requests: that were recorded and are not worked off yet, as sentences.
         migrations: of this VM that have not ended, as sentences.
         failure: why the last request could not be carried out; "" when it could.
+        restart_required: message of the VM's condition RestartRequired; "" when it does not have it.
+        restart_effects: what the next restart does to NICs that the template does not have, by name.
     """
 
     kind: str
@@ -100,6 +103,15 @@ class VmNics:
     requests: tuple[str, ...] = ()
     migrations: tuple[str, ...] = ()
     failure: str = ""
+    restart_required: str = ""
+    restart_effects: Mapping[str, str] = field(default_factory=dict)
+
+    def restart_of(self, nic: NicRow) -> str:
+        """What a restart has to do with this NIC; "" when nothing."""
+        if effect := self.restart_effects.get(nic.name):
+            return effect
+        waits = self.restart_required and nic.path == OperationPath.RESTART
+        return f"RestartRequired: {self.restart_required}" if waits else ""
 
 
 def describe(
@@ -136,6 +148,8 @@ def describe(
         requests=tuple(_request(row) for row in objects(vm_status.get(MEMBER))),
         migrations=tuple(_migration(item) for item in migrations if not item.is_final),
         failure=text(failure.get("message")) if text(failure.get("status")) == "True" else "",
+        restart_required=restart_required(vm),
+        restart_effects=restart_effects(vm, vmi),
     )
 
 

@@ -65,6 +65,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
             events=events,
             forecast=forecasts.get(nic.name),
             looks_again_at=foreseen.again_at,
+            restart=described.restart_of(nic),
             now=now,
         )
         for nic in chosen

@@ -66,6 +66,7 @@ class Story:
         waits_for: who has the next move; "" when nobody has.
         since: since when it has been like this.
         todo: what a person can do.
+        restart: what a restart of the VM has to do with it; "" when nothing.
     """
 
     nic: NicRow
@@ -75,6 +76,7 @@ class Story:
     todo: str
     next: tuple[Next, ...]
     moments: tuple[Moment, ...]
+    restart: str = ""
 
 
 def tell(
@@ -87,6 +89,7 @@ def tell(
     events: Iterable[Mapping[str, Any]],
     forecast: NicForecast | None,
     looks_again_at: datetime | None,
+    restart: str = "",
     now: datetime,
 ) -> Story:
     """Put the story together.
@@ -97,6 +100,7 @@ def tell(
         events: about the VM, its VMI, its pods and its migrations.
         forecast: what the operator would do next about the NIC.
         looks_again_at: when it does so without a change; None when only a change makes it look.
+        restart: what a restart of the VM has to do with the NIC.
     """
     known = remedies().get(nic.reason)
     node = vmi.node_name if vmi is not None else ""
@@ -113,6 +117,7 @@ def tell(
         todo=known.remedy if known is not None and is_waiting else "",
         next=tuple(_next(forecast, looks_again_at, now=now)) if is_waiting else (),
         moments=tuple(moments[-MOST_MOMENTS:]),
+        restart=restart,
     )
 
 

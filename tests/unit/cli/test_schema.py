@@ -56,6 +56,7 @@ def test_status() -> None:
     found = describe(namespace="n", name="a", vm=None, vmi=a_vmi(raw), migrations=[moving], now=NOW)
     document = StatusDocument(found, NOW).to_json()
     document["inFlight"]["requests"] = ["add"]
+    document["lostAtRestart"] = ["blue"]
     check(document)
 
 
