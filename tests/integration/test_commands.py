@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from tests.integration.conftest import Sandbox
 from tests.integration.user import VM, VMI, User, plug, vm, vmi
 
+from nicplug.cli.applied import LAST_APPLIED
 from nicplug.cli.main import main
 
 
@@ -34,6 +36,28 @@ def document(done: Result) -> dict[str, Any]:
     """What -o json has printed."""
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+CLIENT, SERVER = "kubectl apply", "kubectl apply --server-side"
+
+
+def apply(user: User, manifest: dict[str, Any], *, by: str) -> None:
+    """As kubectl does: with an annotation, under a name, or neither ("")."""
+    if by == SERVER:
+        path = f"/apis/kubevirt.io/v1/namespaces/{user.namespace}/{VM}/{manifest['metadata']['name']}"
+        content_type = "application/apply-patch+yaml"
+        code, answer = user.request("PATCH", f"{path}?fieldManager=kubectl", manifest, content_type=content_type)
+        assert code in (200, 201), answer
+        return
+    annotations = {LAST_APPLIED: json.dumps(manifest)} if by == CLIENT else {}
+    user.create(VM, {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}})
+
+
+def planned(user: User, manifest: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """NIC, outcome and reason."""
+    found = document(nicplug(user, "plan", "-f", "-", "-o", "json", stdin=yaml.safe_dump(manifest)))
+    assert found["refusals"] == []
+    return [(nic["name"], nic["outcome"], nic["reason"]) for nic in found["nics"]]
 
 
 def test_plan_says_what_add_then_does(user: User) -> None:
@@ -77,6 +101,40 @@ def test_a_manifest_is_planned_by_a_server_side_dry_run(user: User) -> None:
     refused = nicplug(user, "plan", "-f", "-", "-o", "json", stdin=yaml.safe_dump(manifest))
     assert refused.exit_code == 9
     assert "runStrategy" in document(refused)["refusals"][0]
+
+
+@pytest.mark.parametrize("by", ["", CLIENT, SERVER])
+def test_a_plan_for_a_manifest_without_a_nic_said_that_nothing_changes(user: User, by: str) -> None:
+    """`interfaces` is a map by name: an apply under another name than the NIC's own left it in the template."""
+    manifest = vm("a", "red")
+    apply(user, manifest, by=by)
+    user.until_running("a")
+    assert planned(user, manifest) == []
+    assert planned(user, vm("a")) == [("red", "NeedsRestart", "RestartRequired")]
+
+
+def test_plan_keeps_the_nics_of_another_manager_of_a_server_side_apply(user: User) -> None:
+    apply(user, vm("a"), by=SERVER)
+    user.until_running("a")
+    user.change(VM, "a", plug("red"))
+    user.until_ready("a", "red")
+    assert planned(user, vm("a")) == []
+
+
+@pytest.mark.parametrize("by", [None, "", CLIENT, SERVER])
+def test_plan_took_a_manifest_with_an_unknown_field(user: User, tmp_path: Path, by: str | None) -> None:
+    """kubectl refuses it, and the API server leaves the field out where nobody asks for strict validation."""
+    manifest = vm("a")
+    if by is not None:
+        apply(user, manifest, by=by)
+    manifest["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"][0] = {"name": "default", "masqurade": {}}
+    path = tmp_path / "vm-a.yaml"
+    path.write_text(yaml.safe_dump(manifest))
+    done = nicplug(user, "plan", "-f", str(path))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "unknown field" in done.stderr
+    assert "masqurade" in done.stderr
+    assert f"Correct {path}" in done.stderr
 
 
 def test_what_stands_in_the_way_is_told_before_and_after(user: User) -> None:

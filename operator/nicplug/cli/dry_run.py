@@ -8,14 +8,16 @@ from urllib.parse import quote
 import click
 import yaml
 
+from nicplug.cli.applied import applier, merge_patch
 from nicplug.cli.connection import Session
 from nicplug.cli.exits import CommandError, Exit
 from nicplug.kube.api import Resource
 from nicplug.kube.bodies import JSON_PATCH
-from nicplug.kube.errors import Denied, Rejected, Stale
+from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Stale
 from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 
-_APPLY = "application/apply-patch+yaml"
+_JSON, _MERGE, _APPLY = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
+_STRICT = "dryRun=All&fieldValidation=Strict"
 _KINDS = {item.kind: item for item in (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES)}
 Json = dict[str, Any]
 
@@ -48,16 +50,30 @@ def _items(document: Any) -> Iterator[Json]:
 
 
 async def dry_apply(session: Session, manifest: Json) -> Json:
-    """The object as server-side apply would leave it.
+    """The object as `kubectl apply` would leave it.
+
+    Fields that the schema does not know are refused, as kubectl has it: without `fieldValidation` the API server
+    leaves them out, and a misspelt `masquerade` becomes a NIC without a binding. A server-side apply does not see
+    them, so the merge patch is tried there too.
 
     Raises:
         ApiError: what the API server has against it.
     """
-    resource = _KINDS[manifest["kind"]]
+    resource, name = _KINDS[manifest["kind"]], manifest["metadata"]["name"]
+    manifest = {"apiVersion": resource.api_version, **manifest}
+    try:
+        live = json.loads(await session.api.request("GET", _path(session, resource, name)))
+    except Gone as error:
+        if error.is_not_served:
+            raise
+        return await _send(session, "POST", _path(session, resource, ""), _STRICT, manifest, _JSON)
+    path = _path(session, resource, name)
+    merged = await _send(session, "PATCH", path, _STRICT, merge_patch(manifest, live=live), _MERGE)
+    if not (manager := applier(manifest, live=live)):
+        return merged
     # Another manager of the same field is no conflict here: nothing is taken from anybody.
-    query = "fieldManager=nicplug-plan&force=true&dryRun=All"
-    body = json.dumps({"apiVersion": resource.api_version, **manifest}).encode()
-    return await _send(session, resource, manifest["metadata"]["name"], query, body, _APPLY)
+    query = f"fieldManager={quote(manager, safe='')}&force=true&{_STRICT}"
+    return await _send(session, "PATCH", path, query, manifest, _APPLY)
 
 
 async def dry_patch(session: Session, raw: Json, patch: Sequence[Mapping[str, Any]]) -> Json:
@@ -66,15 +82,26 @@ async def dry_patch(session: Session, raw: Json, patch: Sequence[Mapping[str, An
     Raises:
         ApiError: what the API server has against it.
     """
-    resource = _KINDS[raw["kind"]]
-    body = json.dumps([dict(operation) for operation in patch]).encode()
-    return await _send(session, resource, raw["metadata"]["name"], "dryRun=All", body, JSON_PATCH)
+    path = _path(session, _KINDS[raw["kind"]], raw["metadata"]["name"])
+    return await _send(session, "PATCH", path, "dryRun=All", [dict(operation) for operation in patch], JSON_PATCH)
 
 
-async def _send(session: Session, resource: Resource, name: str, query: str, body: bytes, content_type: str) -> Json:
-    path = resource.path(namespace=quote(session.namespace, safe=""), name=quote(name, safe=""))
-    answer = json.loads(await session.api.request("PATCH", f"{path}?{query}", body=body, content_type=content_type))
+def _path(session: Session, resource: Resource, name: str) -> str:
+    return resource.path(namespace=quote(session.namespace, safe=""), name=quote(name, safe="") or None)
+
+
+async def _send(session: Session, method: str, path: str, query: str, content: Any, content_type: str) -> Json:
+    body = json.dumps(content).encode()
+    answer = json.loads(await session.api.request(method, f"{path}?{query}", body=body, content_type=content_type))
     return answer if isinstance(answer, dict) else {}
+
+
+def is_malformed(error: ApiError) -> bool:
+    """The manifest has unknown, repeated or mistyped fields: it is no VM, so nothing can be planned for it.
+
+    The API server answers 400 to an object, and 422 to a patch.
+    """
+    return isinstance(error, Rejected) and (error.status == 400 or "strict decoding error" in str(error))
 
 
 REFUSALS = (Rejected, Stale, Denied)

@@ -68,6 +68,9 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
     Without a change: what comes next for the NICs that are on their way. If you may not read nodes, DaemonSets or pods,
     `nicplug api` is asked, and answers what concerns this VM.
 
+    A manifest is checked as `kubectl apply` would send it, or `kubectl apply --server-side` where that was used before,
+    and strictly: exit code 2 when it has fields that do not exist.
+
     Exit code 9 when a NIC would not be plugged automatically: refused, blocked, or only by a restart.
     """
     from nicplug.cli.quiet import silence_logs
@@ -115,13 +118,15 @@ async def _plan_file(session: Session, target: "Target", filename: str) -> "list
         metadata = manifest["metadata"]
         of_manifest = replace(session, namespace=metadata.get("namespace") or session.namespace)
         asked = replace(target, namespace=of_manifest.namespace, name=metadata["name"])
-        found.append(await _plan_manifest(of_manifest, asked, manifest))
+        found.append(await _plan_manifest(of_manifest, asked, manifest, source=filename))
     return found
 
 
-async def _plan_manifest(session: Session, target: "Target", manifest: dict[str, Any]) -> "PlanDocument":
+async def _plan_manifest(
+    session: Session, target: "Target", manifest: dict[str, Any], *, source: str
+) -> "PlanDocument":
     from nicplug.cli.asking import ask_plan, is_enough, read_as_user
-    from nicplug.cli.dry_run import REFUSALS, dry_apply
+    from nicplug.cli.dry_run import REFUSALS, dry_apply, is_malformed
     from nicplug.cli.machines import now
     from nicplug.insight.evidence import networks_in
     from nicplug.insight.forecast import forecast
@@ -133,6 +138,9 @@ async def _plan_manifest(session: Session, target: "Target", manifest: dict[str,
     try:
         changed = await dry_apply(session, manifest)
     except REFUSALS as error:
+        if is_malformed(error):
+            remedy = f"Correct {source if source != '-' else 'the manifest on stdin'}; nothing was planned for it."
+            raise CommandError(f"the API server: {error}", remedy=remedy, code=Exit.WRONG_USE) from error
         refusals = [f"the API server refuses the manifest: {error}"]
     if not is_enough(evidence.found):
         question = question_of(changed) if changed else PlanQuestion()
