@@ -63,6 +63,17 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "lostAtRestart[]": "NICs of the running guest that the template does not have: the next restart removes them",
         "note": "why this status may be old",
     },
+    "NicStatusList": {
+        "items[].target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",
+        "items[].target.namespace": "namespace of the VM",
+        "items[].target.name": "name of the VM",
+        "items[].phase": "of the VMI, or `Stopped`",
+        "items[].node": "that runs it",
+        "items[].nicsReady": "how many of its NICs are ready",
+        "items[].nicsTotal": "how many NICs it has",
+        "items[].reason": "of the first NIC that is not ready; else `Failure`, `Requested`, `RestartRequired`, or null",
+        "items[].message": "the reason in a sentence",
+    },
     "Plan": {
         "target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",
         **_TARGET,

@@ -19,16 +19,27 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("vm", shell_complete=complete_machine)
-@click.option("-w", "--watch", is_flag=True, help="Go on with every moment of a NIC, until Ctrl-C.")
+@click.argument("vm", required=False, shell_complete=complete_machine)
+@click.option("-A", "--all-namespaces", is_flag=True, help="Without VM: the VMs of every namespace.")
+@click.option("-w", "--watch", is_flag=True, help="Keep watching and print every change, until Ctrl-C.")
 @with_output
 @on_cluster
-async def status(session: Session, *, vm: str, watch: bool, output: str) -> int | None:
+async def status(session: Session, *, vm: str | None, all_namespaces: bool, watch: bool, output: str) -> int | None:
     """Show the NICs of VM: where each is, by which path, and why.
 
-    The PCI budget, and the requests and migrations in flight, stand below the table. VM is the name of a
-    VirtualMachine, or of a VirtualMachineInstance that belongs to none.
+    The PCI budget, and the requests and migrations in flight, are shown below the table. VM is the name of a
+    VirtualMachine, or of a VirtualMachineInstance that belongs to none. Without VM: one row for each VM of the
+    namespace, with the NICs that are ready of all, and the first reason why one is not.
     """
+    if vm is None:
+        if watch:
+            raise click.UsageError("--watch needs the name of a VM.")
+        from nicplug.cli.overview import read_overview
+
+        write(await read_overview(session, namespace=None if all_namespaces else session.namespace), output)
+        return None
+    if all_namespaces:
+        raise click.UsageError("Give the name of a VM, or --all-namespaces.")
     from nicplug.cli.machines import find_machine, now
     from nicplug.cli.operator_health import silence_of
 

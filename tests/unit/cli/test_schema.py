@@ -11,6 +11,7 @@ from nicplug.cli.asking import FROM_API
 from nicplug.cli.doctor.command import Diagnosis
 from nicplug.cli.doctor.finding import problem
 from nicplug.cli.migrations import QueueDocument
+from nicplug.cli.overview import OverviewDocument
 from nicplug.cli.plan_document import PlanDocument
 from nicplug.cli.schema import SCHEMAS
 from nicplug.cli.status import StatusDocument
@@ -58,6 +59,12 @@ def test_status() -> None:
     document["inFlight"]["requests"] = ["add"]
     document["lostAtRestart"] = ["blue"]
     check(document)
+
+
+def test_overview() -> None:
+    raw = vmi(primary(), nic("blue"), rows=[row("default", "domain")], operations=[operation("blue")])
+    found = describe(namespace="n", name="a", vm=None, vmi=a_vmi(raw), now=NOW)
+    check(OverviewDocument([found], "n").to_json())
 
 
 def test_plan() -> None:

@@ -1,0 +1,115 @@
+"""`nicplug status` without a name: one row for each VM of a namespace, or of all."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nicplug.cli.connection import Session
+from nicplug.cli.output import line, print_table
+from nicplug.model.conditions import RESTART_REQUIRED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nicplug.insight.nics import VmNics
+
+
+async def read_overview(session: Session, *, namespace: str | None) -> "OverviewDocument":
+    """Read VMs and VMIs; a namespace of None is all of them.
+
+    Raises:
+        ApiError: they cannot be read.
+    """
+    from nicplug.cli.machines import now
+    from nicplug.insight.nics import describe
+    from nicplug.insight.queue import read_all
+    from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+    from nicplug.model.vm import parse_vm
+    from nicplug.model.vmi import parse_vmi
+
+    found = await asyncio.gather(
+        *(read_all(session.api, kind, namespace) for kind in (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES))
+    )
+    vms, vmis = ({_key(item): dict(item) for item in items} for items in found)
+    at, rows = now(), []
+    for place, name in sorted({*vms, *vmis}):
+        vm, vmi = vms.get((place, name)), vmis.get((place, name))
+        rows.append(
+            describe(
+                namespace=place,
+                name=name,
+                vm=parse_vm(vm) if vm is not None else None,
+                vmi=parse_vmi(vmi) if vmi is not None else None,
+                now=at,
+            )
+        )
+    return OverviewDocument(tuple(rows), namespace)
+
+
+def _key(raw: Mapping[str, Any]) -> tuple[str, str]:
+    return (str(raw["metadata"].get("namespace") or ""), str(raw["metadata"]["name"]))
+
+
+def first_reason(found: "VmNics") -> tuple[str, str]:
+    """Reason and message of the first NIC that is not ready; else what else the VM waits for."""
+    for nic in found.nics:
+        if not nic.is_ready and (nic.reason or nic.message):
+            return nic.reason, f'NIC "{nic.name}": {nic.message}' if nic.message else ""
+    if found.failure:
+        return "Failure", found.failure
+    if found.requests:
+        return "Requested", found.requests[0]
+    return (RESTART_REQUIRED, found.restart_required) if found.restart_required else ("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewDocument:
+    """What is printed.
+
+    Attributes:
+        namespace: that was asked for; None for all.
+    """
+
+    found: Sequence["VmNics"]
+    namespace: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As programs get it."""
+        return {"kind": "NicStatusList", "items": [_item(item) for item in self.found]}
+
+    def names(self) -> Sequence[str]:
+        """The VMs; with their namespace where all were asked for."""
+        return [item.name if self.namespace is not None else f"{item.namespace}/{item.name}" for item in self.found]
+
+    def show(self, console: "Console") -> None:
+        """The table."""
+        if not self.found:
+            where = f"in namespace {self.namespace}" if self.namespace is not None else "in any namespace"
+            line(console, f"no VirtualMachine and no VirtualMachineInstance {where}")
+            return
+        first = 1 if self.namespace is not None else 0
+        headings = ("NAMESPACE", "NAME", "PHASE", "NODE", "NICS", "REASON")
+        print_table(console, headings[first:], [_row(item)[first:] for item in self.found])
+
+
+def _ready(found: "VmNics") -> int:
+    return sum(nic.is_ready for nic in found.nics)
+
+
+def _row(found: "VmNics") -> tuple[str, ...]:
+    ready = f"{_ready(found)}/{len(found.nics)}"
+    return (found.namespace, found.name, found.phase, found.node, ready, first_reason(found)[0])
+
+
+def _item(found: "VmNics") -> dict[str, Any]:
+    reason, message = first_reason(found)
+    return {
+        "target": {"kind": found.kind, "namespace": found.namespace, "name": found.name},
+        "phase": found.phase,
+        "node": found.node or None,
+        "nicsReady": _ready(found),
+        "nicsTotal": len(found.nics),
+        "reason": reason or None,
+        "message": message or None,
+    }

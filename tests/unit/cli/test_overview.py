@@ -1,0 +1,77 @@
+"""`nicplug status` without a name."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.build import VM_UID, nic, operation, primary, row, vm, vmi
+from tests.unit.cli.played import CommandLine, PlayedServer, collection
+
+Json = dict[str, Any]
+ROOT = "GET /apis/kubevirt.io/v1"
+BLOCKED = operation("blue", phase="Blocked", path="None", reason="FeatureGateDisabled", message="hot-plug is off")
+RUNNING = vmi(
+    primary(), nic("blue"), name="web", rows=[row("default", "domain")], operations=[BLOCKED], owner_uid=VM_UID
+)
+STOPPED = vm(
+    name="db",
+    status={"interfaceRequests": [{"addInterfaceOptions": {"name": "x", "networkAttachmentDefinitionName": "lan"}}]},
+)
+BARE = vmi(primary(), name="bare", rows=[row("default", "domain")])
+
+
+@pytest.fixture(autouse=True)
+def _served(server: PlayedServer) -> None:
+    vms, vmis = collection(vm(primary(), nic("blue"), name="web"), STOPPED), collection(RUNNING, BARE)
+    for place in (f"{ROOT}/namespaces/default", ROOT):
+        server.answers |= {f"{place}/virtualmachines": vms, f"{place}/virtualmachineinstances": vmis}
+
+
+def test_status_needed_the_name_of_a_vm(nicplug: CommandLine, server: PlayedServer) -> None:
+    done = nicplug("status")
+    assert done.exit_code == 0, done.output
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["NAME", "PHASE", "NODE", "NICS", "REASON"],
+        ["bare", "Running", "node01", "1/1", "-"],
+        ["db", "Stopped", "-", "0/0", "Requested"],
+        ["web", "Running", "node01", "1/2", "FeatureGateDisabled"],
+    ]
+    assert len(server.requests) == 2, "not one for each VM"
+
+
+def test_all_namespaces(nicplug: CommandLine, server: PlayedServer) -> None:
+    lines = nicplug("status", "-A").stdout.splitlines()
+    assert lines[0].split()[:2] == ["NAMESPACE", "NAME"]
+    assert lines[1].split()[:2] == ["default", "bare"]
+    assert {item.path.partition("?")[0] for item in server.requests} == {
+        "/apis/kubevirt.io/v1/virtualmachines",
+        "/apis/kubevirt.io/v1/virtualmachineinstances",
+    }
+    assert nicplug("status", "-A", "-o", "name").stdout == "default/bare\ndefault/db\ndefault/web\n"
+
+
+def test_for_programs(nicplug: CommandLine) -> None:
+    found = json.loads(nicplug("status", "-o", "json").stdout)
+    assert found["kind"] == "NicStatusList"
+    assert found["items"][2] == {
+        "target": {"kind": "VirtualMachine", "namespace": "default", "name": "web"},
+        "phase": "Running",
+        "node": "node01",
+        "nicsReady": 1,
+        "nicsTotal": 2,
+        "reason": "FeatureGateDisabled",
+        "message": 'NIC "blue": hot-plug is off',
+    }
+    assert nicplug("status", "-o", "name").stdout == "bare\ndb\nweb\n"
+
+
+def test_an_empty_namespace_says_so(nicplug: CommandLine, server: PlayedServer) -> None:
+    for kind in ("virtualmachines", "virtualmachineinstances"):
+        server.answers[f"{ROOT}/namespaces/default/{kind}"] = collection()
+    assert nicplug("status").stdout == "no VirtualMachine and no VirtualMachineInstance in namespace default\n"
+    assert json.loads(nicplug("status", "-o", "json").stdout)["items"] == []
+
+
+@pytest.mark.parametrize("arguments", [["--watch"], ["web", "-A"]])
+def test_what_has_no_overview(nicplug: CommandLine, arguments: list[str]) -> None:
+    assert nicplug("status", *arguments).exit_code == 2
