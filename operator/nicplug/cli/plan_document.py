@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from nicplug.cli.output import line
+from nicplug.cli.pci_slots import slot_words
 from nicplug.insight.forecast import Outcome
 from nicplug.model.durations import format_duration
 from nicplug.model.dynamic_controller import ControllerState
@@ -166,4 +167,4 @@ def _history(found: Json) -> str:
 def _slots(budget: Json | None) -> str:
     if budget is None:
         return "not known"
-    return f"{budget['used']} used, {budget['reserved']} reserved, {budget['free']} free of {budget['total']}"
+    return f"{slot_words(budget)} (of {budget['total']})"

@@ -11,6 +11,7 @@ import click
 from nicplug.cli.completion import complete_machine
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.output import age, line, print_table, with_output, write
+from nicplug.cli.pci_slots import slot_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,9 +143,7 @@ class StatusDocument:
         found, budget = self.found, self.found.budget or {}
         told = []
         if budget:
-            told.append(
-                ("PCI slots", "{total} for NICs: {used} used, {reserved} reserved, {free} free".format(**budget))
-            )
+            told.append(("PCI slots", f"{budget['total']} for NICs: {slot_words(budget)}"))
         told += [("requested", item) for item in found.requests]
         told += [("migration", item) for item in found.migrations]
         told += [(nic.name, nic.message) for nic in found.nics if not nic.is_ready and nic.message]

@@ -1,0 +1,19 @@
+"""PCI slots in words that add up, also where more NICs ask for a slot than there are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def slot_words(budget: Mapping[str, Any]) -> str:
+    """Used, reserved and free; reservations that no slot is left for are told apart.
+
+    `reserved` counts every NIC on its way, a blocked one that waits for a slot among them.
+    """
+    total, used, reserved, free = (int(budget[name]) for name in ("total", "used", "reserved", "free"))
+    left = max(0, total - used)
+    words = f"{used} used, {min(reserved, left)} reserved, {free} free"
+    if (waiting := max(0, reserved - left)) > 0:
+        words += f", and {waiting} more {'NIC waits' if waiting == 1 else 'NICs wait'} for a slot"
+    if used > total:
+        words += ", and the guest has more than are certain"
+    return words
