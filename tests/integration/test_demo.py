@@ -64,7 +64,7 @@ def test_demo_shows_the_nic_in_the_guest_and_leaves_nothing(environment: dict[st
     assert "kubectl patch" not in shown, "nobody has to type a patch"
     assert in_place.count('"infoSource": "domain, multus-status"') == 1
     assert "InterfacePlugged" in in_place
-    assert "in place, the guest runs on where it is" in in_place
+    assert "in place, the guest keeps running where it is" in in_place
     assert re.search(r"dyniface1 +new-fancy-net +bridge +Dynamic +Ready", in_place)
     assert "by a live migration of the VM" in by_migration
     assert "does not run on node" in by_migration

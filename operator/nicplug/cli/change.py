@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     help="MAC address. The subresource cannot carry one, so the spec is patched, which needs the right to patch.",
 )
 @click.option("--persist", is_flag=True, help="Change the VM's template too, so that the NIC is there after a restart.")
-@click.option("--wait", "waits", is_flag=True, help="Wait until the NIC is ready; the moments go to stderr.")
+@click.option("--wait", "waits", is_flag=True, help="Wait until the NIC is ready; progress goes to stderr.")
 @with_timeout
 @quietly
 @on_cluster
@@ -75,7 +75,7 @@ async def add(
 @click.argument("vm", shell_complete=complete_machine)
 @click.argument("nic", shell_complete=complete_nic)
 @click.option("--persist", is_flag=True, help="Remove it from the VM's template too.")
-@click.option("--wait", "waits", is_flag=True, help="Wait until the NIC is gone; the moments go to stderr.")
+@click.option("--wait", "waits", is_flag=True, help="Wait until the NIC is gone; progress goes to stderr.")
 @with_timeout
 @quietly
 @on_cluster
@@ -111,7 +111,7 @@ def _target(machine: "Machine", *, persist: bool) -> str:
         raise CommandError(f"{machine.name} has no VirtualMachine to persist in", remedy=remedy, code=Exit.WRONG_USE)
     if not persist and machine.vmi is None:
         remedy = "Add --persist: the template is changed, and the VM starts with it."
-        raise CommandError(f"VM {machine.name} does not run", remedy=remedy, code=Exit.REFUSED)
+        raise CommandError(f"VM {machine.name} is not running", remedy=remedy, code=Exit.REFUSED)
     return VMS if persist else VMIS
 
 

@@ -76,7 +76,7 @@ class QueueDocument:
         found, limits = self.found, self.found.limits
         taken = "?" if found.taken is None else str(found.taken)
         per_node = f"{limits.outbound_per_node} away from each node, {limits.inbound_per_node} to each node"
-        line(console, f"slots: {taken} of {limits.per_cluster} of the cluster are taken; at most {per_node}", "bold")
+        line(console, f"{taken} of {limits.per_cluster} cluster migration slots in use; at most {per_node}", "bold")
         rows = [
             (
                 str(item.position) if item.position is not None else "",
@@ -93,7 +93,7 @@ class QueueDocument:
         if rows:
             print_table(console, ("#", "MIGRATION", "VM", "PHASE", "REASON", "FROM", "TO", "AGE"), rows)
         else:
-            line(console, "no migration is under way or waits")
+            line(console, "no migrations are running or waiting")
         for item in found.shown(with_ended=self.with_ended):
             if item.message:
                 line(console, f"{item.name}: {item.message}")

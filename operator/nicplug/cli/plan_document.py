@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Json = Mapping[str, Any]
 WORDS: Mapping[str, str] = {
     Outcome.READY: "is there already",
-    Outcome.IN_PLACE: "in place, the guest runs on where it is",
+    Outcome.IN_PLACE: "in place, the guest keeps running where it is",
     Outcome.BY_MIGRATION: "by a live migration of the VM",
     Outcome.AT_START: "when the VM starts",
     Outcome.NEEDS_RESTART: "not before the VM is restarted",
@@ -55,7 +55,7 @@ class PlanDocument:
     def show(self, console: "Console") -> None:
         """For people: each NIC, then the VM."""
         found, target, nics = self.found, self.found["target"], self.found["nics"]
-        where = f" on {found['node']}" if found["node"] else ", which does not run"
+        where = f" on {found['node']}" if found["node"] else ", which is not running"
         line(console, f"{target['kind']} {target['namespace']}/{target['name']}{where}", "bold")
         for refusal in found["refusals"]:
             line(console, f"refused: {refusal}", "red")
@@ -63,7 +63,7 @@ class PlanDocument:
         for nic in sorted(nics, key=lambda nic: not nic["affected"]):
             line(console, "")
             style = "green" if Outcome(nic["outcome"]).arrives else "red"
-            anyhow = "" if nic["affected"] else " (on its way anyhow)"
+            anyhow = "" if nic["affected"] else " (already requested)"
             line(console, f'{_verb(nic)} NIC "{nic["name"]}"{_network(nic)}: {WORDS[nic["outcome"]]}{anyhow}', style)
             _show_facts(console, _nic_facts(nic))
             if not shared and nic["evidence"] is not None:
@@ -91,7 +91,7 @@ class PlanDocument:
 
 
 def _queue(slots: Json | None) -> str:
-    return f"; {slots['taken']} of {slots['perCluster']} slots of the cluster are taken" if slots is not None else ""
+    return f"; {slots['taken']} of {slots['perCluster']} cluster migration slots in use" if slots is not None else ""
 
 
 def _show_facts(console: "Console", facts: Iterator[tuple[str, str]]) -> None:

@@ -81,7 +81,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "node": "that runs the VM",
         "nics[].name": "of the NIC",
         "nics[].operation": "`Plug`, `Unplug`, `ChangeNetwork`, `SetLink`",
-        "nics[].affected": "the change concerns it; others are on their way anyhow",
+        "nics[].affected": "the change concerns it; others are already requested",
         "nics[].network": "network attachment definition",
         "nics[].binding": "as in the spec",
         "nics[].outcome": "`Ready`, `InPlace`, `ByMigration`, `AtStart`, `NeedsRestart`, `Stuck`",

@@ -30,7 +30,7 @@ with_timeout = click.option(
     show_default=True,
     help="How long to wait, for example 90s or 5m.",
 )
-quietly = click.option("-q", "--quiet", is_flag=True, help="Print no moments on stderr.")
+quietly = click.option("-q", "--quiet", is_flag=True, help="Do not print progress to stderr.")
 
 
 @click.command()
@@ -45,7 +45,7 @@ async def wait(
 ) -> int | None:
     """Wait until the NICs of VM are ready, or gone.
 
-    Waits for all of them, or those that are named; the moments go to stderr.
+    Waits for all of them, or those that are named; progress goes to stderr.
     Exit code 8 when the timeout has passed; 9 when a NIC is blocked or has failed and needs action.
     """
     from nicplug.cli.machines import find_machine

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @with_output
 @on_cluster
 async def why(session: Session, *, vm: str, nic: str | None, output: str, **options: Any) -> int | None:
-    """Tell the story of NIC: who waits for whom, what to do, what next.
+    """Explain the state of a NIC: what it is waiting for, what to do, and what happens next.
 
     Put together from the NIC's record, events, migrations, pod and node. Without NIC: of each that is not ready. If you
     may not read nodes, DaemonSets or pods, `nicplug api` is asked, and answers what concerns this VM.

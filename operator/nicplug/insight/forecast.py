@@ -75,7 +75,7 @@ class NicForecast:
         path, phase, reason, message: as its record will say first.
         evidence: what the path is chosen by; None where no path is chosen.
         otherwise: where the dynamic networks controller may fail to answer; None elsewhere.
-        is_affected: the change concerns it, or nothing was changed; others are on their way anyhow.
+        is_affected: the change concerns it, or nothing was changed; others are already requested.
     """
 
     name: str
@@ -262,7 +262,7 @@ def _render(
 def _running_nics(
     evidence: Evidence, before: Foreseen, after: Foreseen, later: tuple[datetime, Foreseen] | None, *, now: datetime
 ) -> Iterable[NicForecast]:
-    """Those that something would happen to: new records, changed ones, and those on their way anyhow."""
+    """Those that something would happen to: new records, changed ones, and those that are already requested."""
     known = {item.name: item for item in before.operations}
     networks = _networks(evidence)
     for item in after.operations:
@@ -342,7 +342,7 @@ def _at_start(evidence: Evidence, *, before: frozenset[str]) -> Iterable[NicFore
             path=str(OperationPath.NONE),
             phase=str(OperationPhase.BLOCKED if flaw is not None else OperationPhase.PENDING),
             reason=str(flaw.reason if flaw is not None else Reason.GUEST_NOT_RUNNING),
-            message=flaw.message if flaw is not None else "the guest does not run; it starts with this NIC",
+            message=flaw.message if flaw is not None else "the guest is not running; it starts with this NIC",
             is_affected=interface.name not in before,
         )
 

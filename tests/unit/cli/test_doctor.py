@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import trustme
 import yaml
-from tests.build import NOW, kubevirt
+from tests.build import NOW, kubevirt, nic, primary, row, vmi
 from tests.fakes.listing import relist
-from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded
+from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cli.doctor.coverage import check_coverage, check_nodes
@@ -220,3 +220,12 @@ def test_an_empty_cluster_is_a_diagnosis_and_no_error(nicplug: CommandLine, serv
     assert done.exit_code == 9, done.output
     assert {"crds=problem", "leader=problem", "api=warning", "versions=ok"} <= set(done.stdout.split())
     assert "Traceback" not in done.output
+
+
+def test_one_nic_was_told_in_the_plural(nicplug: CommandLine, server: PlayedServer) -> None:
+    base = "GET /apis/kubevirt.io/v1"
+    server.answers |= {
+        f"{base}/virtualmachineinstances": collection(vmi(primary(), nic("blue"), rows=[row("default", "domain")])),
+        f"{base}/virtualmachines": collection(),
+    }
+    assert "1 NIC has no record: default/vmi-fedora blue" in nicplug("doctor").stdout

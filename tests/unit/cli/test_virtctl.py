@@ -120,7 +120,7 @@ def test_add_to_a_stopped_vm_says_how(nicplug: CommandLine, server: PlayedServer
     )
     done = nicplug("add", "V", "--network", "lan")
     assert done.exit_code == 7
-    assert "does not run" in done.stderr
+    assert "is not running" in done.stderr
     assert "--persist" in done.stderr
     assert server.put() == []
 

@@ -41,19 +41,23 @@ def _judge(rows: list[tuple[str, NicRow]], pending: list[str], *, at: datetime) 
     unseen = [f"{vm} {nic.name}" for vm, nic in waiting if not nic.operation]
     long = [(vm, nic) for vm, nic in waiting if nic.since is not None and at - nic.since > LONG]
     if unseen:
-        told = f"{len(unseen)} NICs have no record: {_listed(unseen)}"
+        told = f"{_counted(len(unseen), 'NIC has', 'NICs have')} no record: {_listed(unseen)}"
         yield warning(
             "nics", told, "Does the operator work? See leader. Else the guest has lost them: nicplug why VM NIC"
         )
     if long:
         names = _listed([f"{vm} {nic.name} ({nic.reason})" for vm, nic in long])
-        told = f"{len(long)} NICs have not been ready for more than 2 minutes: {names}"
+        told = f"{_counted(len(long), 'NIC has', 'NICs have')} not been ready for more than 2 minutes: {names}"
         yield warning("nics", told, "nicplug why VM NIC")
     if pending:
-        told = f"{len(pending)} VMs have requests that are not worked off: {_listed(pending)}"
+        told = f"{_counted(len(pending), 'VM has', 'VMs have')} requests that are not worked off: {_listed(pending)}"
         yield warning("nics", told, "With the gate off they wait; else look at leader.")
     if not (unseen or long or pending):
         yield ok("nics", f"{len(rows)} NICs of running VMs, {len(waiting)} on their way")
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _listed(names: list[str]) -> str:
