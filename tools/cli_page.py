@@ -107,8 +107,9 @@ def documents() -> Iterator[str]:
     """The members of each kind."""
     yield (
         f"\n## JSON and YAML\n\n`-o json` and `-o yaml` print one document of `apiVersion: {API_VERSION}`, or one for "
-        "each VM or NIC. Members stay; a later version may add some. Times are RFC 3339. A member that has no value is "
-        "null. `-o name` prints one name, or `name=word`, a line.\n"
+        "each VM or NIC (`why` without a NIC, while all are ready: one list without items). Members stay; "
+        "a later version may add some. Times are RFC 3339. A member that has no value is null. `-o name` prints one "
+        "name, or `name=word`, a line.\n"
     )
     for kind, members in SCHEMAS.items():
         yield f"\n### {kind}\n\n| member | meaning |\n|---|---|\n"

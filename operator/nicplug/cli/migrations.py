@@ -33,7 +33,11 @@ async def migrations(
     operator_namespace: str,
     output: str,
 ) -> int | None:
-    """Show the queue of live migrations, and who is in front."""
+    """Show the queue of live migrations, and who is in front.
+
+    First those under way, then those that wait, in the order of the queue; then those that have ended,
+    the latest first.
+    """
     from nicplug.cli.machines import now
     from nicplug.insight.queue import read_queue
 

@@ -139,6 +139,9 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         **_SOURCE,
         **_UNKNOWN,
     },
+    "NicStoryList": {
+        "items[]": "always empty: `why` was not asked about one NIC, and every NIC is ready",
+    },
     "MigrationQueue": {
         "slots.perCluster": "slots of the cluster",
         "slots.taken": "those that are taken; null when that must not be read",

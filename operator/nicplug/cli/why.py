@@ -48,6 +48,8 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
         stories = await _read(session, found, nic or "")
     if not stories and output == "table":
         click.echo(f"every NIC of {vm} is ready")
+    elif not stories:
+        write(NoStories(), output)
     for story in stories:
         write(StoryDocument(story, source, now()), output)
     return None
@@ -64,6 +66,22 @@ async def _read(session: Session, evidence: "Evidence", nic: str) -> list[dict[s
     except NoSuchNic as error:
         raise CommandError(str(error), remedy=f"It has: {error.known}.", code=Exit.NOT_FOUND) from error
     return [story_json(story, target=evidence.target, unknown=evidence.unknown) for story in stories]
+
+
+@dataclass(frozen=True, slots=True)
+class NoStories:
+    """What programs get when every NIC is ready: a document all the same."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A list without items."""
+        return {"kind": "NicStoryList", "items": []}
+
+    def names(self) -> Sequence[str]:
+        """None."""
+        return []
+
+    def show(self, console: "Console") -> None:
+        """For people a sentence is printed instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ async def read_queue(
 
 
 def in_order(migrations: list[Migration], *, with_slot: frozenset[str]) -> tuple[QueuedMigration, ...]:
-    """Under way, then those that wait by their own word, the oldest first, then those that have ended."""
+    """Under way, then those that wait by their own word, the oldest first, then what has ended, the latest first."""
     ranked = sorted(migrations, key=lambda item: _rank(item, with_slot))
     rows: list[QueuedMigration] = []
     positions = itertools.count(1)
@@ -116,9 +116,11 @@ def in_order(migrations: list[Migration], *, with_slot: frozenset[str]) -> tuple
     return tuple(rows)
 
 
-def _rank(item: Migration, with_slot: frozenset[str]) -> tuple[int, int, datetime, str]:
-    stage = 2 if item.is_final else 0 if item.uid in with_slot or item.has_target else 1
-    return (stage, -priority_of(item), item.created or _FAR, item.uid)
+def _rank(item: Migration, with_slot: frozenset[str]) -> tuple[int, int, float, str]:
+    created = (item.created or _FAR).timestamp()
+    if item.is_final:  # the latest first, so that the list goes from now to the past; no priority counts any more
+        return (2, 0, -created, item.uid)
+    return (0 if item.uid in with_slot or item.has_target else 1, -priority_of(item), created, item.uid)
 
 
 def _row(item: Migration, *, has_slot: bool) -> QueuedMigration:

@@ -150,6 +150,15 @@ class TestWithoutARight:
             assert document["unknown"]
 
 
+def test_why_printed_no_json_when_every_nic_is_ready(server: PlayedServer, nicplug: CommandLine) -> None:
+    ready = vmi(primary(), rows=[row("default", "domain")])
+    server.answers[f"GET {KUBEVIRT}/namespaces/default/virtualmachineinstances/{NAME}"] = (200, ready)
+    empty = {"apiVersion": "cli.nicplug.io/v1", "kind": "NicStoryList", "items": []}
+    assert json.loads(nicplug("why", NAME, "-o", "json").stdout) == empty
+    assert nicplug("why", NAME, "-o", "name").stdout == ""
+    assert nicplug("why", NAME).stdout == f"every NIC of {NAME} is ready\n"
+
+
 def test_what_is_wrong_with_the_question_is_said(server: PlayedServer, nicplug: CommandLine) -> None:
     wrong = refusal(400, "BadRequest", "VM vmi-fedora has no VMI to change. Add --persist to plan for the template.")
     server.answers |= {"GET /api/v1/nodes": FORBIDDEN, f"PUT {OF_VM}/nicplan": wrong}
