@@ -28,7 +28,7 @@ class Exit(IntEnum):
     NOT_FOUND = 3
     """The VM, the NIC or the file does not exist."""
     NOT_ALLOWED = 4
-    """The API server refuses the user: 401 or 403."""
+    """The API server refuses the user: 401 or 403. `doctor`: it may not look at most of the installation."""
     UNREACHABLE = 5
     """The kubeconfig cannot be used, or the API server does not answer."""
     NOT_INSTALLED = 6

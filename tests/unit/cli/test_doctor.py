@@ -12,7 +12,7 @@ import trustme
 import yaml
 from tests.build import NOW, kubevirt, nic, primary, row, vmi
 from tests.fakes.listing import relist
-from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection
+from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection, refusal
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cli.doctor.coverage import check_coverage, check_nodes
@@ -21,6 +21,7 @@ from nicplug.cli.doctor.kinds import check_kubevirt, check_policy
 from nicplug.cli.doctor.processes import check_certificate
 from nicplug.cli.doctor.rights import API, OPERATOR, QUESTIONS, Right
 from nicplug.insight.evidence import Evidence, Target
+from nicplug.model.times import format_micro_time
 
 BASE = Path(__file__).parents[3] / "deploy" / "kustomize" / "base"
 
@@ -229,3 +230,85 @@ def test_one_nic_was_told_in_the_plural(nicplug: CommandLine, server: PlayedServ
         f"{base}/virtualmachines": collection(),
     }
     assert "1 NIC has no record: default/vmi-fedora blue" in nicplug("doctor").stdout
+
+
+LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
+DEPLOYMENTS = "GET /apis/apps/v1/namespaces/nicplug-system/deployments"
+API_SERVICE = "GET /apis/apiregistration.k8s.io/v1/apiservices/v1.subresources.kubevirt.io"
+
+
+def lease(*, at: datetime, holder: str = "laptop_1") -> Answer:
+    return 200, {"spec": {"holderIdentity": holder, "renewTime": format_micro_time(at)}}
+
+
+def findings(nicplug: CommandLine, *arguments: str) -> dict[str, dict[str, Any]]:
+    """By check; the last of each."""
+    told = json.loads(nicplug("doctor", "-o", "json", *arguments).stdout)["findings"]
+    return {item["check"]: item for item in told}
+
+
+def test_an_operator_that_is_run_by_hand_was_told_to_be_deployed(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers[LEASE] = lease(at=datetime.now(UTC))
+    found = findings(nicplug)
+    assert (found["operator"]["severity"], found["operator"]["remedy"]) == ("ok", None)
+    assert "runs without a Deployment, as laptop_1" in found["operator"]["message"]
+    assert found["leader"]["severity"] == "ok"
+
+
+@pytest.mark.parametrize("age", [timedelta(minutes=5), timedelta(0)], ids=["not renewed", "nobody holds it"])
+def test_without_a_leader_a_missing_deployment_is_still_told(
+    nicplug: CommandLine, server: PlayedServer, age: timedelta
+) -> None:
+    server.answers[LEASE] = lease(at=datetime.now(UTC) - age, holder="laptop_1" if age else "")
+    found = findings(nicplug)
+    assert found["operator"]["severity"] == "warning"
+    assert "nicplug sandbox status" in found["leader"]["remedy"]
+    assert "logs deploy/" not in found["leader"]["remedy"]
+
+
+def test_a_dead_process_was_looked_for_in_a_deployment(nicplug: CommandLine, server: PlayedServer) -> None:
+    dead = {"type": "Available", "status": "False", "reason": "FailedDiscoveryCheck", "message": "no answer"}
+    server.answers[API_SERVICE] = (200, {"spec": {}, "status": {"conditions": [dead]}})
+    assert "There is no Deployment nicplug-system/nicplug-api" in findings(nicplug)["api"]["remedy"]
+    server.answers |= {f"{DEPLOYMENTS}/{name}": (200, {}) for name in ("nicplug-api", "nicplug-operator")}
+    found = findings(nicplug)
+    assert found["api"]["remedy"].endswith("logs deploy/nicplug-api")
+    assert found["leader"]["remedy"].endswith("logs deploy/nicplug-operator")
+
+
+def test_a_wrong_namespace_was_a_problem_for_each_right(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers[REVIEWS] = lambda _: (201, {"status": {"allowed": False}})
+    done = nicplug("doctor", "--operator-namespace", "nope", "-o", "json")
+    (found,) = [item for item in json.loads(done.stdout)["findings"] if item["check"] == "rbac"]
+    assert found["message"] == "there is no ServiceAccount nicplug-operator in namespace nope, or no such namespace"
+    assert "--operator-namespace" in found["remedy"]
+    server.answers["GET /api/v1/namespaces/nicplug-system/serviceaccounts/nicplug-operator"] = (200, {})
+    assert "may not" in findings(nicplug)["rbac"]["message"]
+
+
+class TestWithoutRights:
+    @pytest.fixture(autouse=True)
+    def _denied(self, server: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        def answer(_: PlayedServer, request: Recorded) -> Answer:
+            if request.path == "/version":
+                return 200, {"gitVersion": "v1.37.2"}
+            return refusal(403, "Forbidden", 'User "nobody" cannot do this')
+
+        monkeypatch.setattr(PlayedServer, "answer", answer)
+
+    def test_a_caller_who_may_not_look_was_told_that_all_is_well(self, nicplug: CommandLine) -> None:
+        done = nicplug("doctor")
+        assert done.exit_code == 4
+        lines = done.stdout.splitlines()
+        assert len(lines) == 3, "versions, what must not be looked at, and the remedy"
+        assert "you may not look at crds, leader, operator" in lines[1]
+
+    def test_programs_get_each_check(self, nicplug: CommandLine) -> None:
+        assert {"leader=unknown", "rbac=unknown", "crds=unknown"} <= set(nicplug("doctor", "-o", "name").stdout.split())
+
+
+def test_a_few_checks_that_are_denied_are_no_failure(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers[LEASE] = refusal(403, "Forbidden", 'User "nobody" cannot get leases')
+    done = nicplug("doctor")
+    assert done.exit_code == 9
+    assert "you may not look" not in done.stdout

@@ -30,7 +30,8 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
     Looks at CRDs, feature gate, policy, Multus, nodes and the controller on each, the rights of the operator and of
     the aggregated API, versions, replicas, leader, fences, the API's registration and its certificate.
 
-    Exit code 9 when there is a problem; a warning alone is none.
+    Exit code 9 when there is a problem; a warning alone is none. Exit code 4 when there is none, and you may not look
+    at most of it.
     """
     from nicplug.cli.quiet import silence_logs
 
@@ -39,8 +40,11 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
     findings = await examine(
         session, kubevirt_namespace=target.kubevirt_namespace, operator_namespace=target.operator_namespace
     )
-    write(Diagnosis(findings), output)
-    return int(Exit.NO) if any(item.severity is Severity.PROBLEM for item in findings) else None
+    diagnosis = Diagnosis(findings)
+    write(diagnosis, output)
+    if any(item.severity is Severity.PROBLEM for item in findings):
+        return int(Exit.NO)
+    return int(Exit.NOT_ALLOWED) if diagnosis.is_denied else None
 
 
 async def examine(session: Session, *, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
@@ -100,6 +104,11 @@ class Diagnosis:
 
     findings: Sequence[Finding]
 
+    @property
+    def is_denied(self) -> bool:
+        """The caller may not look at most of it."""
+        return 2 * sum(item.is_denied for item in self.findings) > len(self.findings)
+
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
         problems = any(item.severity is Severity.PROBLEM for item in self.findings)
@@ -110,8 +119,15 @@ class Diagnosis:
         return [f"{item.check}={item.severity}" for item in self.findings]
 
     def show(self, console: "Console") -> None:
-        """One line each, and the remedy below it."""
-        for item in self.findings:
+        """One line each, and the remedy below it; one for all that is denied, if that is most of it."""
+        shown = [item for item in self.findings if not (self.is_denied and item.is_denied)]
+        for item in [*shown, *self._denied()]:
             line(console, f"{item.severity:<8} {item.check:<12} {item.message}", _STYLES[item.severity])
             if item.remedy:
                 line(console, f"{'':<21} {item.remedy}")
+
+    def _denied(self) -> list[Finding]:
+        if not self.is_denied:
+            return []
+        checks = dict.fromkeys(item.check for item in self.findings if item.is_denied)
+        return [unknown("rights", f"you may not look at {', '.join(checks)}: this says nothing about them")]

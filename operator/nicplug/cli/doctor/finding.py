@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+AS_ADMIN = "Run it as a cluster admin."
+
 
 class Severity(StrEnum):
     """How bad it is."""
@@ -31,6 +33,11 @@ class Finding:
     message: str
     remedy: str = ""
 
+    @property
+    def is_denied(self) -> bool:
+        """It is unknown because the caller may not look."""
+        return self.severity is Severity.UNKNOWN and self.remedy == AS_ADMIN
+
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
         return {
@@ -56,6 +63,6 @@ def problem(check: str, message: str, remedy: str) -> Finding:
     return Finding(check=check, severity=Severity.PROBLEM, message=message, remedy=remedy)
 
 
-def unknown(check: str, message: str, remedy: str = "Run it as a cluster admin.") -> Finding:
+def unknown(check: str, message: str, remedy: str = AS_ADMIN) -> Finding:
     """It cannot be looked at."""
     return Finding(check=check, severity=Severity.UNKNOWN, message=message, remedy=remedy)

@@ -33,6 +33,7 @@ _FENCES = ("nicplug-bindings", "nicplug-launcher-pods", "nicplug-operator-pods")
 _INSTALL = "kubectl apply -k deploy/kustomize/base"
 _SOON = timedelta(days=14)
 API = "v1.subresources.kubevirt.io"
+OPERATOR = "nicplug-operator"
 
 
 async def check_server(session: Session) -> list[Finding]:
@@ -47,19 +48,36 @@ async def check_leader(session: Session, *, namespace: str) -> list[Finding]:
     if not leader.is_known:
         return [unknown("leader", leader.problem)]
     if leader.problem:
-        remedy = f"kubectl -n {namespace} get pods; kubectl -n {namespace} logs deploy/nicplug-operator"
-        return [problem("leader", leader.problem, remedy)]
+        return [problem("leader", leader.problem, await _look_at(session, OPERATOR, namespace=namespace))]
     seconds = (now() - leader.renewed).total_seconds() if leader.renewed is not None else 0.0
     return [ok("leader", f"{leader.holder}, renewed {max(0.0, seconds):.0f}s ago")]
+
+
+async def _look_at(session: Session, name: str, *, namespace: str) -> str:
+    """Where to look when it does not work: at the Deployment, or at a process where there is none."""
+    try:
+        await session.api.get(_DEPLOYMENTS, name=name, namespace=namespace)
+    except Gone:
+        found = f"There is no Deployment {namespace}/{name}"
+        return (
+            f"{found}. If it is run by hand, look at its process and log (in a sandbox: nicplug sandbox status); if it "
+            f"runs in another namespace, give --operator-namespace; else {_INSTALL}"
+        )
+    except Denied:
+        pass  # who may not look at it knows whom to ask
+    return f"kubectl -n {namespace} get pods; kubectl -n {namespace} logs deploy/{name}"
 
 
 async def check_deployment(session: Session, *, namespace: str) -> list[Finding]:
     """Its replicas are ready, and of which version they are."""
     try:
-        found = await session.api.get(_DEPLOYMENTS, name="nicplug-operator", namespace=namespace)
+        found = await session.api.get(_DEPLOYMENTS, name=OPERATOR, namespace=namespace)
     except Gone:
+        leader = await read_leader(session, namespace=namespace)
+        if leader.holder and not leader.problem:
+            return [ok("operator", f"runs without a Deployment, as {leader.holder}")]
         remedy = f"{_INSTALL}, unless the operator is run by hand"
-        return [warning("operator", f"there is no Deployment {namespace}/nicplug-operator", remedy)]
+        return [warning("operator", f"there is no Deployment {namespace}/{OPERATOR}", remedy)]
     except Denied as error:
         return [unknown("operator", str(error))]
     status, spec = mapping(found.get("status")), mapping(found.get("spec"))
@@ -68,7 +86,7 @@ async def check_deployment(session: Session, *, namespace: str) -> list[Finding]
     images = ", ".join(text(item.get("image")) for item in objects(pod.get("containers")))
     told = f"{ready} of {wanted} replicas are ready ({images})"
     if not ready:
-        remedy = f"kubectl -n {namespace} describe deploy/nicplug-operator"
+        remedy = f"kubectl -n {namespace} describe deploy/{OPERATOR}"
         return [problem("operator", told, remedy)]
     if ready == 1:
         return [warning("operator", told, "With two replicas one stands by: nothing waits for a restart.")]
@@ -102,7 +120,7 @@ async def check_fences(session: Session) -> list[Finding]:
     return [ok("fences", f"{len(_FENCES)} admission policies fence launcher pods")]
 
 
-async def check_api(session: Session) -> list[Finding]:
+async def check_api(session: Session, *, namespace: str) -> list[Finding]:
     """virtctl and `nicplug add` reach the aggregated API."""
     try:
         found = await session.api.get(_API_SERVICES, name=API)
@@ -113,7 +131,7 @@ async def check_api(session: Session) -> list[Finding]:
         return [unknown("api", str(error))]
     available = find_condition(objects(mapping(found.get("status")).get("conditions")), "Available") or {}
     if available.get("status") != "True":
-        remedy = "kubectl -n nicplug-system logs deploy/nicplug-api"
+        remedy = await _look_at(session, "nicplug-api", namespace=namespace)
         told = f"{text(available.get('reason'))}: {text(available.get('message'))}"
         return [problem("api", f"APIService {API} is not available: {told}", remedy)]
     return [ok("api", f"APIService {API} is available"), check_certificate(found, at=now())]
@@ -154,5 +172,5 @@ def all_processes(
         ("operator", check_deployment(session, namespace=namespace)),
         ("rivals", check_rivals(session, namespace=kubevirt_namespace)),
         ("fences", check_fences(session)),
-        ("api", check_api(session)),
+        ("api", check_api(session, namespace=namespace)),
     ]

@@ -128,18 +128,19 @@ async def check_operator_rights(session: Session, *, namespace: str) -> list[Fin
         return [unknown("rbac", str(error))]
     if not lacking:
         return [ok("rbac", f"{user} has all its rights")]
+    if await _is_missing(session, "nicplug-operator", namespace):
+        told = f"there is no ServiceAccount nicplug-operator in namespace {namespace}, or no such namespace"
+        return [
+            problem("rbac", told, f"Give the operator's namespace by --operator-namespace, or install it: {_APPLY}")
+        ]
     return [problem("rbac", f"{user} may not {told}", _APPLY) for told in lacking]
 
 
 async def check_api_rights(session: Session, *, namespace: str) -> list[Finding]:
     """Which of its rights the ServiceAccount of `nicplug api` lacks; nothing where that is not installed."""
     user = _user("nicplug-api", namespace)
-    try:
-        await session.api.get(_ACCOUNTS, name="nicplug-api", namespace=namespace)
-    except Gone:
+    if await _is_missing(session, "nicplug-api", namespace):
         return []
-    except Denied:
-        pass  # its rights can be asked about all the same
     try:
         lacking = await _lacking(session, user, API, namespace=namespace)
         unread = await _lacking(session, user, QUESTIONS, namespace=namespace)
@@ -151,6 +152,17 @@ async def check_api_rights(session: Session, *, namespace: str) -> list[Finding]
         *(problem("api-rbac", f"{user} may not {told}", _APPLY) for told in lacking),
         *(warning("api-rbac", f"{user} may not {told}", _BIND) for told in unread),
     ]
+
+
+async def _is_missing(session: Session, account: str, namespace: str) -> bool:
+    """There is no such ServiceAccount; its rights can be asked about where it must not be read."""
+    try:
+        await session.api.get(_ACCOUNTS, name=account, namespace=namespace)
+    except Gone:
+        return True
+    except Denied:
+        return False
+    return False
 
 
 def _user(account: str, namespace: str) -> str:
