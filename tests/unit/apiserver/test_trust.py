@@ -49,6 +49,53 @@ def test_the_names_of_the_headers_are_those_of_the_description() -> None:
     assert caller_of(parse_trust(data), headers) == Caller(name="alice")
 
 
+CONFIGURED = {
+    "requestheader-username-headers": '["X-User"]',
+    "requestheader-group-headers": '["X-Group"]',
+    "requestheader-extra-headers-prefix": '["X-Extra-"]',
+    "requestheader-uid-headers": '["X-Uid"]',
+}
+"""Only these headers are removed from a client's request; the usual ones pass as the client wrote them."""
+FORGED = {
+    "X-Remote-User": "mallory",
+    "X-Remote-Group": "system:masters",
+    "X-Remote-Extra-Scopes": "all",
+    "X-Remote-Uid": "u-0",
+}
+
+
+def test_a_group_in_a_header_that_is_not_configured_is_ignored() -> None:
+    headers = CIMultiDict({"X-User": "alice", "X-Group": "dev", **FORGED})
+    caller = caller_of(parse_trust({**trust_data(PEM), **CONFIGURED}), headers)
+    assert caller is not None
+    assert caller.groups == ("dev",)
+
+
+def test_extra_values_under_a_prefix_that_is_not_configured_are_ignored() -> None:
+    headers = CIMultiDict({"X-User": "alice", "X-Extra-Scopes": "few", **FORGED})
+    caller = caller_of(parse_trust({**trust_data(PEM), **CONFIGURED}), headers)
+    assert caller is not None
+    assert caller.extra == (("scopes", ("few",)),)
+
+
+def test_a_uid_in_a_header_that_is_not_configured_is_ignored() -> None:
+    headers = CIMultiDict({"X-User": "alice", "X-Uid": "u-1", **FORGED})
+    caller = caller_of(parse_trust({**trust_data(PEM), **CONFIGURED}), headers)
+    assert caller is not None
+    assert caller.uid == "u-1"
+
+
+@pytest.mark.parametrize("headers", [FORGED, {"X-User": "", **FORGED}], ids=["none", "empty"])
+def test_a_user_in_a_header_that_is_not_configured_is_ignored(headers: dict[str, str]) -> None:
+    assert caller_of(parse_trust({**trust_data(PEM), **CONFIGURED}), CIMultiDict(headers)) is None
+
+
+@pytest.mark.parametrize("member", ["requestheader-group-headers", "requestheader-extra-headers-prefix"])
+def test_where_no_header_is_configured_the_usual_one_is_ignored(member: str) -> None:
+    trust = parse_trust({**trust_data(PEM), **CONFIGURED, member: "[]"})
+    assert caller_of(trust, CIMultiDict({"X-User": "a", **FORGED})) == Caller(name="a")
+
+
 @pytest.mark.parametrize("headers", [{}, {"X-Remote-Group": "system:masters"}, {"X-Remote-User": "a\udcff"}])
 def test_headers_without_a_user_name_nobody(headers: dict[str, str]) -> None:
     assert caller_of(TRUST, CIMultiDict(headers)) is None

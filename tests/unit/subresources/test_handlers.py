@@ -104,7 +104,9 @@ class World:
             await asyncio.sleep(0)
         raise AssertionError("it did not come to that")
 
-    async def ask(self, path: str, body: Any = b"{}", *, name: str = NAME) -> Answer:
+    async def ask(
+        self, path: str, body: Any = b"{}", *, name: str = NAME, caller: Caller = Caller(name="alice")
+    ) -> Answer:
         resource, _, verb = path.partition("/")
         subresource = Subresource(resource=resource, name=verb)
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -114,7 +116,7 @@ class World:
             subresource=subresource,
             namespace="default",
             name=name,
-            caller=Caller(name="alice"),
+            caller=caller,
             body=content,
         )
         return await self.handlers[subresource](call)
@@ -536,6 +538,24 @@ class TestRequester:
             "namespace": "default",
             "name": "lan",
         }
+
+    @pytest.mark.parametrize("path", [ADD_TO_VM, ADD_TO_VMI])
+    @pytest.mark.parametrize(
+        ("caller", "member", "value"),
+        [
+            (Caller(name="alice", groups=("dev", "ops")), "groups", ["dev", "ops"]),
+            (Caller(name="alice", uid="u-1"), "uid", "u-1"),
+            (Caller(name="alice", extra=(("scopes", ("a", "b")),)), "extra", {"scopes": ["a", "b"]}),
+        ],
+        ids=["groups", "uid", "extra"],
+    )
+    async def test_a_right_that_comes_with_the_group_the_uid_or_the_extra_values_counts(
+        self, world: World, asked: list[Json], path: str, caller: Caller, member: str, value: Any
+    ) -> None:
+        """And so does a refusal of an authorizer that looks at them."""
+        assert await world.ask(path, add(), caller=caller) == Accepted()
+        [spec] = asked
+        assert spec[member] == value
 
     @pytest.mark.parametrize("network", ["other", "elsewhere/other", "denied/lan"])
     @pytest.mark.parametrize("path", [ADD_TO_VM, ADD_TO_VMI])

@@ -347,6 +347,13 @@ class TestVmi:
         raw = machine(nic("blue"))
         assert of_vmi(REMOVE_BLUE, instance(nic("blue")), raw, is_staged=True).write is not None
         assert of_vmi(REMOVE_BLUE, instance(nic("blue"), **BARE), raw).write is not None
+        assert of_vmi(REMOVE_BLUE, instance(nic("blue"), owner_uid="another"), raw).write is not None
+
+    def test_the_template_of_a_vm_that_was_deleted_and_created_again_refuses_nothing(self) -> None:
+        """The instance belongs to the former VM of that name."""
+        found = instance(owner_uid="the former VM")
+        assert of_vmi(ADD_BLUE, found, machine(absent("blue"))).write is not None
+        assert of_vmi(replace(ADD_BLUE, network="other"), found, machine(nic("blue"))).write is not None
 
 
 class TestFailures:
