@@ -29,8 +29,12 @@ PROXY = "front-proxy-client"
 class Authority:
     """A CA of this test alone."""
 
-    def __init__(self) -> None:
-        self.ca = trustme.CA()
+    def __init__(self, ca: trustme.CA | None = None) -> None:
+        self.ca = ca or trustme.CA()
+
+    def intermediate(self) -> "Authority":
+        """A CA whose certificate this one has signed."""
+        return Authority(self.ca.create_child_ca())
 
     @property
     def pem(self) -> str:
@@ -207,9 +211,10 @@ class Client:
             raise Refused(type(error).__name__) from error
 
     async def ended(self) -> bool:
-        """Wait for the other side to close."""
+        """Wait for the other side to close, but not without a limit."""
         try:
-            return await self.reader.read(1) == b""
+            async with asyncio.timeout(20):
+                return await self.reader.read(1) == b""
         except (ssl.SSLError, ConnectionError):
             return True
 

@@ -2,6 +2,7 @@
 
 import ssl
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from tests.unit.apiserver.conftest import World
@@ -51,6 +52,34 @@ async def test_a_certificate_of_another_ca_counts_for_nothing(world: World) -> N
 
 async def test_a_certificate_of_the_serving_ca_counts_for_nothing(world: World) -> None:
     assert await _is_refused(world, pair=world.authority.issue())
+
+
+async def test_a_ca_that_the_system_trusts_vouches_for_nobody(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise every public CA could issue a front proxy's certificate."""
+    public = Authority()
+    (tmp_path / "public.pem").write_text(public.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "public.pem"))
+    world.api.trust(trust_data(world.proxies.pem, allowed=(PROXY, "another")))
+    await world.server.identity.refresh()  # a context of its own, made with this environment
+    assert await _is_refused(world, pair=public.issue())
+    assert (await world.ask(put())).code == 202
+
+
+async def test_a_front_proxy_s_intermediate_ca_is_trusted_without_its_root(world: World) -> None:
+    """As Go trusts it: the bundle may have no self-signed certificate."""
+    front = world.proxies.intermediate()
+    world.api.trust(trust_data(front.pem))
+    await world.server.identity.refresh()
+    assert (await world.ask(put(), pair=front.issue())).code == 202
+
+
+async def test_beside_a_trusted_intermediate_ca_neither_its_root_nor_another_of_that_is_trusted(world: World) -> None:
+    world.api.trust(trust_data(world.proxies.intermediate().pem))
+    await world.server.identity.refresh()
+    assert await _is_refused(world, pair=world.proxies.issue())
+    assert await _is_refused(world, pair=world.proxies.intermediate().issue())
 
 
 async def test_a_certificate_with_a_name_that_is_not_allowed_counts_for_nothing(world: World) -> None:

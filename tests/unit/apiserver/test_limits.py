@@ -1,12 +1,16 @@
 """What requests may cost: bodies, headers, time, concurrency, and clients that hang."""
 
 import asyncio
+import contextlib
+import gzip
 
 import pytest
+from aiohttp.http_parser import DeflateBuffer
 from structlog.testing import capture_logs
 from tests.unit.apiserver.conftest import Start, World
-from tests.unit.apiserver.played import Refused, put
+from tests.unit.apiserver.played import BASE, Refused, put
 
+from nicplug.apiserver import connections
 from nicplug.apiserver.dispatch import Limits
 
 
@@ -62,6 +66,17 @@ async def test_a_header_that_is_too_large_is_431(world: World) -> None:
     assert (answer.code, answer.json()["kind"]) == (431, "Status")
     assert b"aaaa" not in answer.body
     assert not world.recorder.calls
+
+
+async def test_a_request_line_that_is_too_long_is_431(world: World) -> None:
+    answer = await world.ask(put(path=f"{BASE}?x={'a' * 9_000}"))
+    assert (answer.code, answer.json()["kind"]) == (431, "Status")
+    assert b"aaaa" not in answer.body
+    assert not world.recorder.calls
+
+
+async def test_a_long_request_line_is_served(world: World) -> None:
+    assert (await world.ask(put(path=f"{BASE}?x={'a' * 7_000}"))).code == 202
 
 
 async def test_too_many_headers_are_refused(world: World) -> None:
@@ -120,6 +135,39 @@ async def test_a_client_that_hangs_before_its_first_request_is_cut_off(start: St
         client = await world.client(pair)
         await client.send(said)
         assert await client.ended()
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n"[:4]])
+async def test_a_client_that_never_ends_its_handshake_is_cut_off(
+    start: Start, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """Such connections are not counted by `Admission`."""
+    monkeypatch.setattr(connections, "_HANDSHAKE_SECONDS", 0.3)
+    world = await start(Limits())
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    try:
+        writer.write(said)
+        async with asyncio.timeout(20):
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+    finally:
+        writer.close()
+    assert (await world.ask(put())).code == 202
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+async def test_a_compressed_body_is_refused_before_it_is_unpacked(
+    world: World, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """A few kilobytes may stand for gigabytes."""
+    unpacked = []
+    monkeypatch.setattr(DeflateBuffer, "feed_data", lambda *_: unpacked.append(encoding))
+    body = gzip.compress(b" " * 1024 * 1024)
+    assert (await world.ask(put(body, more={"Content-Encoding": encoding}), pair=None)).code == 401
+    answer = await world.ask(put(body, more={"Content-Encoding": encoding}))
+    assert (answer.code, answer.json()["reason"]) == (415, "UnsupportedMediaType")
+    assert not unpacked
+    assert (await world.ask(put())).code == 202
 
 
 async def test_a_connection_that_has_asked_may_be_silent(start: Start) -> None:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 from tests.unit.apiserver.conftest import World
-from tests.unit.apiserver.played import ADD, BASE, REMOVE, STORY, put
+from tests.unit.apiserver.played import ADD, BASE, REMOVE, SERVER, STORY, put
 
+from nicplug import __version__
 from nicplug.apiserver import statuses
 from nicplug.apiserver.calls import GROUP, Found
 from nicplug.kube.errors import Denied, Throttled, Unavailable
@@ -217,6 +218,45 @@ async def test_a_document_that_is_known_is_not_sent_again(world: World) -> None:
     again = await world.ask(put(b"", path="/openapi/v2", method="GET", more={"If-None-Match": first.headers["etag"]}))
     assert (first.code, again.code, again.body) == (200, 304, b"")
     assert json.loads(first.body)["swagger"] == "2.0"
+
+
+async def test_what_virtctl_reads_after_a_failed_command(world: World) -> None:
+    """Byte for byte as virtctl 1.0 sends it: no Content-Length, no body, and a Go client's encoding."""
+    head = f"GET /apis/{GROUP}/v1/version HTTP/1.1\r\nHost: {SERVER}\r\n"
+    agent = "User-Agent: virtctl/v0.0.0 (linux/amd64) kubernetes/$Format\r\n"
+    rest = "Accept: application/json, */*\r\nX-Remote-User: alice\r\nAccept-Encoding: gzip\r\n\r\n"
+    answer = await world.ask(f"{head}{agent}{rest}".encode())
+    assert (answer.code, answer.headers["content-type"]) == (200, "application/json")
+    assert "content-encoding" not in answer.headers
+    assert answer.json() == {
+        "major": __version__.split(".")[0],
+        "minor": __version__.split(".")[1],
+        "gitVersion": f"v{__version__}",
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "",
+        "goVersion": "",
+        "compiler": "",
+        "platform": "",
+    }
+    assert not world.recorder.calls
+    assert not world.api.reviews, "as the API server: who may discover may read it"
+
+
+@pytest.mark.parametrize("path", ["/apis", f"/apis/{GROUP}/v1", "/openapi/v2", "/openapi/v3", "/version"])
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE", "OPTIONS"])
+async def test_no_document_can_be_written(world: World, path: str, method: str) -> None:
+    answer = await world.ask(put(path=path, method=method))
+    assert (answer.code, answer.json()["reason"]) == (405, "MethodNotAllowed")
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/apis", f"/apis/{GROUP}", f"/apis/{GROUP}/v1", f"/apis/{GROUP}/v1/version"])
+async def test_who_does_not_come_through_the_front_proxy_discovers_nothing(world: World, path: str) -> None:
+    request = put(b"", path=path, method="GET")
+    for pair in (None, world.proxies.issue("somebody-else")):
+        answer = await world.ask(request, pair=pair)
+        assert (answer.code, answer.json()["message"]) == (401, "Unauthorized")
 
 
 async def test_documents_are_for_reading(world: World) -> None:

@@ -28,6 +28,7 @@ from nicplug.subresources.together import MOST
 from nicplug.subresources.turns import OneAtATime
 
 VMS, VMIS, MIGRATIONS = "virtualmachines", "virtualmachineinstances", "virtualmachineinstancemigrations"
+ALICE = Caller(name="alice")
 CONFLICT = f'Operation cannot be fulfilled on virtualmachine.kubevirt.io "{NAME}": '
 
 
@@ -104,9 +105,7 @@ class World:
             await asyncio.sleep(0)
         raise AssertionError("it did not come to that")
 
-    async def ask(
-        self, path: str, body: Any = b"{}", *, name: str = NAME, caller: Caller = Caller(name="alice")
-    ) -> Answer:
+    async def ask(self, path: str, body: Any = b"{}", *, name: str = NAME, caller: Caller = ALICE) -> Answer:
         resource, _, verb = path.partition("/")
         subresource = Subresource(resource=resource, name=verb)
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -190,6 +189,18 @@ class TestInterfaces:
         world.put(vm(primary()))
         code, message = told(await world.ask(ADD_TO_VM, add()))
         assert (code, "no answer" in message) == (500, True)
+
+    @pytest.mark.parametrize(("verb", "body"), [("addinterface", add("red")), ("removeinterface", {"name": "blue"})])
+    async def test_without_persist_a_stopped_vm_is_404_and_stays_as_it_is(
+        self, world: World, verb: str, body: Json
+    ) -> None:
+        """Such a request is for the instance, which there is none of."""
+        world.put(vm(primary(), nic("blue"), run_strategy="Halted"))
+        before = world.get()
+        code, message = told(await world.ask(f"{VMIS}/{verb}", body))
+        assert (code, message) == (404, f'virtualmachineinstance.kubevirt.io "{NAME}" not found')
+        assert world.get() == before
+        assert not any(call[0] == "patch" for call in world.api.calls)
 
     async def test_an_instance_of_no_vm_needs_none(self, world: World) -> None:
         world.put(vmi(primary()))
