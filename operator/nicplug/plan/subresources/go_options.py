@@ -1,9 +1,11 @@
 """Options in the body of a request, checked as Go's decoder reads them and with its words.
 
+Like that decoder it takes a member whatever the case of its name.
+
 Source: `encoding/json` of Go, whose errors KubeVirt's API server passes on.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -50,16 +52,28 @@ def problem_of(body: Body, *, struct: str, members: Mapping[str, GoType]) -> str
         return ""
     if not isinstance(body, Mapping):
         return f"json: cannot unmarshal {_name_of(body)} into Go value of type v1.{struct}"
-    for member, value in body.items():
-        if member in members and value is not None:
-            for wrong, type_ in _misfits(value, members[member]):
-                return f"json: cannot unmarshal {wrong} into Go struct field {struct}.{member} of type {type_}"
+    for member, value in _given(body, members):
+        for wrong, type_ in _misfits(value, members[member]):
+            return f"json: cannot unmarshal {wrong} into Go struct field {struct}.{member} of type {type_}"
     return ""
 
 
-def options_of(body: Body) -> Mapping[str, Any]:
-    """The members that were sent; none, when the body is no object."""
-    return body if isinstance(body, Mapping) else {}
+def options_of(body: Body, members: Iterable[str]) -> Mapping[str, Any]:
+    """Those of the members that were sent, without null; none, when the body is no object.
+
+    Of one that was sent in several spellings the last counts.
+    """
+    return dict(_given(body, members)) if isinstance(body, Mapping) else {}
+
+
+def _given(body: Mapping[str, Any], members: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Members by their own names, in the order in which they were sent."""
+    by_fold = {member.casefold(): member for member in members}
+    for name, value in body.items():
+        member = by_fold.get(name.casefold())
+        # Go folds one character to one character: a ligature is not its letters.
+        if member is not None and len(name) == len(member) and value is not None:
+            yield member, value
 
 
 def is_dry_run(options: Mapping[str, Any]) -> bool:

@@ -56,7 +56,7 @@ def ask_migrate(
         return conflict(Endpoint.VM, name, NOT_RUNNING)
     if why := _objection(vmi, migrations):
         return conflict(Endpoint.VM, name, why)
-    options = options_of(body)
+    options = options_of(body, _OPTIONS)
     if is_dry_run(options):
         return ACCEPTED
     return replace(ACCEPTED, write=_create(vmi, migrations, node_selector=options.get(_NODE_SELECTOR)))

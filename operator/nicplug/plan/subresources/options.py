@@ -43,7 +43,7 @@ def read_request(verb: Verb, body: Body, *, config: KubevirtConfig | None) -> In
     names = (NETWORK_OPTION, NAME_OPTION) if verb is Verb.ADD else (NAME_OPTION,)
     if problem := problem_of(body, struct=struct, members=dict.fromkeys(names, GoType.STRING)):
         return bad_request(f"{_UNREADABLE}{problem}")
-    options = options_of(body)
+    options = options_of(body, names)
     name = options.get(NAME_OPTION) or ""
     network = options.get(NETWORK_OPTION) or ""
     request = AddInterface(name=name, network=network) if verb is Verb.ADD else RemoveInterface(name=name)

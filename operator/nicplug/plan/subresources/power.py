@@ -56,7 +56,7 @@ def ask_start(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualM
         return conflict(Endpoint.VM, name, ALREADY_RUNNING)
     if problem := problem_of(body, struct="StartOptions", members=_START_OPTIONS):
         return bad_request(f"{UNREADABLE}{problem}")
-    options = options_of(body)
+    options = options_of(body, _START_OPTIONS)
     start = _start(paused=options.get("paused") is True)
     match vm.run_strategy:
         case RunStrategy.HALTED:
@@ -87,7 +87,7 @@ def ask_stop(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMa
     """
     if problem := problem_of(body, struct="StopOptions", members=_STOP_OPTIONS):
         return bad_request(f"{UNREADABLE}{problem}")
-    options = options_of(body)
+    options = options_of(body, _STOP_OPTIONS)
     grace = options.get("gracePeriod")
     if grace is not None and grace < 0:
         return bad_request(NEGATIVE_GRACE)
@@ -126,7 +126,7 @@ def ask_restart(body: Body, *, name: str, vm: VirtualMachine | None, vmi: Virtua
     """
     if problem := problem_of(body, struct="RestartOptions", members=_RESTART_OPTIONS):
         return bad_request(f"{UNREADABLE}{problem}")
-    options = options_of(body)
+    options = options_of(body, _RESTART_OPTIONS)
     grace = options.get("gracePeriodSeconds")
     if grace:
         return bad_request(ONLY_ZERO_GRACE if grace > 0 else NEGATIVE_GRACE)

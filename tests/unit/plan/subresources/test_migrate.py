@@ -50,8 +50,9 @@ def test_two_that_ask_at_once_make_the_same_one_and_the_next_makes_another() -> 
     assert later["metadata"]["name"] != first["metadata"]["name"]
 
 
-def test_a_dry_run_makes_none() -> None:
-    answer = ask({"dryRun": ["All"]})
+@pytest.mark.parametrize("option", ["dryRun", "dryrun", "DryRun"])
+def test_a_dry_run_makes_none(option: str) -> None:
+    answer = ask({option: ["All"]})
     assert (answer.code, answer.write) == (202, None)
 
 

@@ -7,7 +7,7 @@ from tests.build import a_config, kubevirt
 
 from nicplug.model.interface_requests import AddInterface, RemoveInterface
 from nicplug.plan.subresources.answers import Answer
-from nicplug.plan.subresources.go_options import NoBody, UnreadableBody
+from nicplug.plan.subresources.go_options import NoBody, UnreadableBody, options_of
 from nicplug.plan.subresources.options import Verb, read_request
 
 ON, OFF = a_config(kubevirt()), a_config(kubevirt("x"))
@@ -100,3 +100,33 @@ def test_what_virtctl_sends() -> None:
 def test_unknown_fields_are_ignored_as_in_kubevirt() -> None:
     body = {"name": "I", "networkAttachmentDefinitionName": 7, "dryRun": ["All"]}
     assert read_request(REMOVE, body, config=ON) == RemoveInterface(name="I")
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        ({"Name": "I"}, "I"),
+        ({"NAME": "I"}, "I"),
+        ({"name": "first", "Name": "I"}, "I"),
+        ({"Name": "first", "name": "I"}, "I"),
+        ({"name": "I", "Name": None}, "I"),
+    ],
+    ids=str,
+)
+def test_a_member_in_another_case_is_not_missing(body: Any, wanted: str) -> None:
+    """Go's decoder takes it, and the last one of several counts."""
+    assert read_request(REMOVE, body, config=ON) == RemoveInterface(name=wanted)
+    add = read_request(ADD, {**body, "NetworkAttachmentDefinitionNAME": "N"}, config=ON)
+    assert add == AddInterface(name=wanted, network="N")
+
+
+def test_a_member_in_another_case_is_checked_and_named_as_go_names_it() -> None:
+    problem = "json: cannot unmarshal number into Go struct field RemoveInterfaceOptions.name of type string"
+    assert refusal(REMOVE, {"NAME": 7}) == UNMARSHAL + problem
+
+
+def test_folding_is_that_of_go() -> None:
+    """One character for one: \u017f is an s, and \ufb06 is not `st`."""
+    members = ("dryRun", "list", "gracePeriodSeconds")
+    assert options_of({"gracePeriod\u017feconds": 1}, members) == {"gracePeriodSeconds": 1}
+    assert options_of({"li\ufb06": 1}, members) == {}
