@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.integration.conftest import Sandbox
 from tests.integration.user import MIGRATION, VM, VMI, Json, User, nics, vm, vmi
-from tests.integration.virtctl import GROUP, Virtctl, add, remove
+from tests.integration.virtctl import GROUP, Answered, Virtctl, add, read_request, remove
 from tests.integration.waiting import until
 
+from nicplug import __version__
 from nicplug_sandbox import controlplane
 from nicplug_sandbox.api_process import ApiProcess, add_api, is_available, stop_api
 
@@ -104,6 +105,15 @@ class TestOutcomes:
         _accepted(virtctl, "virtualmachines/a/removeinterface", remove("blue"))
         until(lambda: nics(user.get(VM, "a")) == ["main"])
 
+    def test_a_stopped_vm_without_persist_is_404_and_its_template_stays(self, virtctl: Virtctl, user: User) -> None:
+        """1.0.0-rc.0 without `--persist` asks for the instance, which there is none of."""
+        user.create(VM, vm("a", "blue", strategy="Halted"))
+        for tail, body in (("addinterface", add("lan", "red")), ("removeinterface", remove("blue"))):
+            answer = virtctl.put(f"virtualmachineinstances/a/{tail}", body)
+            assert (answer.code, answer.message) == (404, 'virtualmachineinstance.kubevirt.io "a" not found')
+        assert nics(user.get(VM, "a")) == ["main", "blue"]
+        assert not _status(user, "a").get("interfaceRequests")
+
     def test_the_gate_is_off(self, virtctl: Virtctl, user: User, set_gates: Callable[..., None]) -> None:
         user.create(VM, vm("a", strategy="Halted"))
         set_gates("Other")
@@ -181,6 +191,38 @@ class TestPower:
         # The next one is another one.
         _accepted(virtctl, "virtualmachines/a/migrate")
         until(lambda: _phases(user) == ["Succeeded"] * 2)
+
+
+@pytest.mark.usefixtures("unharmed")
+def test_every_request_of_virtctl_in_the_older_version(virtctl: Virtctl, user: User) -> None:
+    """v1alpha3, as older clients ask."""
+
+    def put(tail: str, body: bytes = b"{}") -> None:
+        _accepted(virtctl, tail, body, version="v1alpha3")
+
+    user.create(VM, vm("a", strategy="Halted"))
+    put("virtualmachines/a/start")
+    user.until_running("a")
+    put("virtualmachineinstances/a/addinterface", add("lan", "red"))
+    user.until_ready("a", "red")
+    put("virtualmachineinstances/a/removeinterface", remove("red"))
+    until(lambda: nics(user.get(VMI, "a")) == ["main"] and not user.row("a", "red"))
+    put("virtualmachines/a/addinterface", add("lan", "blue"))
+    user.until_ready("a", "blue")
+    until(lambda: nics(user.get(VM, "a")) == ["main", "blue"] and not _status(user, "a").get("interfaceRequests"))
+    put("virtualmachines/a/removeinterface", remove("blue"))
+    until(lambda: nics(user.get(VM, "a")) == nics(user.get(VMI, "a")) == ["main"] and not user.row("a", "blue"))
+    put("virtualmachines/a/migrate")
+    until(lambda: _phases(user) == ["Succeeded"])
+    first = _uid(user, "a")
+    put("virtualmachines/a/restart")
+    until(lambda: _uid(user, "a") not in ("", first) and user.phase("a") == "Running")
+    put("virtualmachines/a/stop", b'{"gracePeriod":0}')
+    user.until_gone(VMI, "a")
+    put("virtualmachines/a/start", b'{"paused":true}')
+    assert (until(lambda: user.get(VMI, "a")) or {})["spec"]["startStrategy"] == "Paused"
+    put("virtualmachines/a/stop")
+    user.until_gone(VMI, "a")
 
 
 @pytest.mark.usefixtures("unharmed")
@@ -333,10 +375,14 @@ class TestBadInput:
     def test_200_at_once_for_one_vm(self, stopped: Virtctl, user: User) -> None:
         """Each is answered, and each has its effect once."""
         names = [f"nic{number}" for number in range(200)]
-        with ThreadPoolExecutor(50) as pool:
-            answers = list(
-                pool.map(lambda name: stopped.put("virtualmachines/a/addinterface", add("lan", name)), names)
-            )
+        # Nobody asks before everybody is connected.
+        all_connected = threading.Barrier(len(names), timeout=60)
+
+        def ask(name: str) -> Answered:
+            return stopped.put("virtualmachines/a/addinterface", add("lan", name), when_connected=all_connected.wait)
+
+        with ThreadPoolExecutor(len(names)) as pool:
+            answers = list(pool.map(ask, names))
         assert [answer.code for answer in answers] == [202] * 200
         until(lambda: sorted(nics(user.get(VM, "a"))) == sorted(["main", *names]), seconds=60)
         until(lambda: not _status(user, "a").get("interfaceRequests"))
@@ -411,3 +457,77 @@ def test_what_is_registered_is_discovered(virtctl: Virtctl, user: User) -> None:
     } <= names
     code, body = user.request("GET", "/openapi/v3")
     assert f"apis/{GROUP}/v1" in body["paths"]
+
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+SERVED = {
+    "virtualmachineinstances": {
+        "addinterface": ["update"],
+        "nicplan": ["update"],
+        "nicstory": ["get"],
+        "removeinterface": ["update"],
+    },
+    "virtualmachines": {
+        "addinterface": ["update"],
+        "migrate": ["update"],
+        "nicplan": ["update"],
+        "nicstory": ["get"],
+        "removeinterface": ["update"],
+        "restart": ["update"],
+        "start": ["update"],
+        "stop": ["update"],
+    },
+}
+KINDS = {"virtualmachineinstances": "VirtualMachineInstance", "virtualmachines": "VirtualMachine"}
+
+
+def _discovered(version: str) -> Json:
+    """A version of the group, as aggregated discovery lists it."""
+    resources = [
+        {
+            "resource": resource,
+            "responseKind": {"group": "", "version": "", "kind": ""},
+            "scope": "Namespaced",
+            "singularResource": "",
+            "verbs": [],
+            "subresources": [
+                {
+                    "subresource": name,
+                    "responseKind": {"group": GROUP, "version": version, "kind": KINDS[resource]},
+                    "verbs": verbs,
+                }
+                for name, verbs in subresources.items()
+            ],
+        }
+        for resource, subresources in SERVED.items()
+    ]
+    return {"version": version, "resources": resources, "freshness": "Current"}
+
+
+def test_aggregated_discovery_lists_what_is_served(virtctl: Virtctl) -> None:
+    """As kubectl reads it: one request for every group, which the API server has merged."""
+
+    def group() -> Json | None:
+        answer = virtctl.send(read_request("/apis", accept=f"{AGGREGATED},application/json"))
+        assert answer.code == 200
+        found = answer.status
+        assert (found["kind"], found["apiVersion"]) == ("APIGroupDiscoveryList", "apidiscovery.k8s.io/v2")
+        return next((item for item in found["items"] if item["metadata"]["name"] == GROUP), None)
+
+    wanted = [_discovered("v1"), _discovered("v1alpha3")]
+    until(lambda: {item["freshness"] for item in (group() or {"versions": []})["versions"]} == {"Current"})
+    found = group()
+    assert found is not None
+    assert found["versions"] == wanted
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha3"])
+def test_the_version_that_virtctl_reads_after_a_failed_command(virtctl: Virtctl, version: str) -> None:
+    answer = virtctl.send(read_request(f"/apis/{GROUP}/{version}/version"))
+    assert answer.code == 200
+    assert answer.status == {
+        "major": __version__.split(".")[0],
+        "minor": __version__.split(".")[1],
+        "gitVersion": f"v{__version__}",
+        **dict.fromkeys(("gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"), ""),
+    }

@@ -1,9 +1,10 @@
 """What KubeVirt's virtctl sends, byte for byte, as the binaries of 1.0.0-rc.0 and 1.0.0 were seen to send it."""
 
+import gzip
 import http.client
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,18 @@ def request(
     return ("\r\n".join(head) + "\r\n\r\n").encode() + body
 
 
+def read_request(path: str, *, accept: str = "application/json, */*") -> bytes:
+    """A GET as Go's client sends it: no body, and no length of one."""
+    head = [
+        f"GET {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "User-Agent: virtctl/v0.0.0 (linux/amd64) kubernetes/$Format",
+        f"Accept: {accept}",
+        "Accept-Encoding: gzip",
+    ]
+    return ("\r\n".join(head) + "\r\n\r\n").encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Virtctl:
     """Somebody at a command line.
@@ -84,12 +97,14 @@ class Virtctl:
 
     def put(self, tail: str, body: bytes = b"{}", **options: Any) -> Answered:
         """Send a request as virtctl sends it."""
+        when_connected = options.pop("when_connected", lambda: None)
         more = dict(options.pop("more", {}))
         if self.acts_as:
             more["Impersonate-User"] = self.acts_as
-        return self.send(request(tail, body, namespace=self.namespace, more=more, **options))
+        content = request(tail, body, namespace=self.namespace, more=more, **options)
+        return self.send(content, when_connected=when_connected)
 
-    def send(self, content: bytes) -> Answered:
+    def send(self, content: bytes, *, when_connected: Callable[[], object] = lambda: None) -> Answered:
         """Send bytes to the API server on a connection of their own."""
         pki, url = self.directory / "pki", urlsplit(self.server)
         context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
@@ -97,9 +112,12 @@ class Virtctl:
         connection = http.client.HTTPSConnection(str(url.hostname), url.port, context=context, timeout=60)
         try:
             connection.connect()
+            when_connected()
             connection.send(content)
             answer = http.client.HTTPResponse(connection.sock, method="PUT")
             answer.begin()
-            return Answered(answer.status, answer.read())
+            body = answer.read()
+            is_compressed = answer.getheader("Content-Encoding") == "gzip"
+            return Answered(answer.status, gzip.decompress(body) if is_compressed else body)
         finally:
             connection.close()
