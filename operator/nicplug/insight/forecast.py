@@ -245,7 +245,7 @@ def _render(
         if is_running
         else tuple(_at_start(evidence, before=known.named))
     )
-    removed = _removed(evidence, after, known=known, policy=policy)
+    removed = _removed(evidence, known=known, policy=policy)
     return VmForecast(
         kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
         key=key,
@@ -347,17 +347,16 @@ def _at_start(evidence: Evidence, *, before: frozenset[str]) -> Iterable[NicFore
         )
 
 
-def _removed(evidence: Evidence, after: Foreseen, *, known: _Known, policy: HotplugPolicy) -> Iterable[NicForecast]:
+def _removed(evidence: Evidence, *, known: _Known, policy: HotplugPolicy) -> Iterable[NicForecast]:
     """The NICs that leave the template and get no record, as the running guest keeps them until it is restarted."""
     vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
     if vm is None:
         return
     kept, running = {item.name for item in vm.interfaces}, first_by_name(vmi.interfaces) if vmi is not None else {}
-    recorded = {item.name for item in after.operations if item.operation == OperationType.UNPLUG}
     explicit = f" (removal policy {policy.removal_policy})" if policy.removal_policy is RemovalPolicy.EXPLICIT else ""
     for name in known.template:
         mine = running.get(name)
-        if name in kept or name in recorded or (vmi is not None and (mine is None or mine.is_absent)):
+        if name in kept or (vmi is not None and (mine is None or mine.is_absent)):
             continue
         network, binding = known.networks.get(name, ("", ""))
         stays = f"it stays in the running guest until the next restart{explicit}"
