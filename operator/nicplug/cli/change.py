@@ -1,12 +1,14 @@
 """`nicplug add` and `nicplug remove`: plug and unplug by the subresources of the aggregated API."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from nicplug.cli.completion import complete_machine, complete_network, complete_nic
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.mac_addresses import MacAddress, add_with_mac
+from nicplug.cli.plan import with_kubevirt_namespace
 from nicplug.cli.wait import GONE, quietly, wait_for, with_timeout
 
 if TYPE_CHECKING:
@@ -27,14 +29,17 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--mac",
-    default="",
+    type=MacAddress(),
+    default=None,
     metavar="MAC",
-    help="MAC address. The subresource cannot carry one, so the spec is patched, which needs the right to patch.",
+    help="MAC address. The subresource cannot carry one, so the spec is patched after the same checks, which needs the "
+    "right to patch.",
 )
 @click.option("--persist", is_flag=True, help="Change the VM's template too, so that the NIC is there after a restart.")
 @click.option("--wait", "waits", is_flag=True, help="Wait until the NIC is ready; progress goes to stderr.")
 @with_timeout
 @quietly
+@with_kubevirt_namespace
 @on_cluster
 async def add(
     session: Session,
@@ -42,11 +47,12 @@ async def add(
     vm: str,
     network: str,
     name: str,
-    mac: str,
+    mac: str | None,
     persist: bool,
     waits: bool,
     seconds: float,
     quiet: bool,
+    kubevirt_namespace: str,
 ) -> int | None:
     """Plug a NIC into VM, as a bridge on the network NAD.
 
@@ -54,13 +60,17 @@ async def add(
     """
     from nicplug.cli import subresources
     from nicplug.cli.machines import find_machine
+    from nicplug.insight.evidence import Target
     from nicplug.insight.nic_names import free_name
+    from nicplug.model.interface_requests import AddInterface
 
     machine = await find_machine(session, vm, with_migrations=False)
     plural = _target(machine, persist=persist)
     name = name or free_name(network, taken=_names(machine))
     if mac:
-        await _patch_spec(session, machine, plural, name=name, network=network, mac=mac)
+        request = AddInterface(name=name, network=network)
+        target = Target(namespace=session.namespace, name=vm, kubevirt_namespace=kubevirt_namespace)
+        await add_with_mac(session, machine, request, mac=mac, target=target, persist=persist)
     else:
         body = {"networkAttachmentDefinitionName": network, "name": name}
         await subresources.put(session, plural, vm, "addinterface", body)
@@ -131,36 +141,3 @@ def _told(machine: "Machine", plural: str, what: str, how: str) -> str:
     if plural == VMS:
         return f"{what} {how}" + ("" if machine.vmi is not None else ", which starts with the changed template")
     return f"{what} {how}" + (", until it is restarted (--persist changes the template)" if machine.vm else "")
-
-
-async def _patch_spec(session: Session, machine: "Machine", plural: str, *, name: str, network: str, mac: str) -> None:
-    """Add both entries, if the lists are still what was read."""
-    from nicplug.cli.subresources import VMS
-    from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
-
-    raw = (machine.vm if plural == VMS else machine.vmi) or {}
-    resource = VIRTUAL_MACHINES if plural == VMS else VIRTUAL_MACHINE_INSTANCES
-    await session.api.patch(
-        resource,
-        added(raw, name=name, network=network, mac=mac),
-        name=machine.name,
-        namespace=session.namespace,
-    )
-
-
-def added(raw: dict[str, Any], *, name: str, network: str, mac: str = "") -> list[dict[str, Any]]:
-    """The JSON patch that adds a bridge NIC to a VM's template, or to a VMI."""
-    is_vm = "template" in (raw.get("spec") or {})
-    root = "/spec/template/spec" if is_vm else "/spec"
-    spec = raw["spec"]["template"]["spec"] if is_vm else raw.get("spec") or {}
-    devices = (spec.get("domain") or {}).get("devices") or {}
-    interface = {"name": name, "bridge": {}, **({"macAddress": mac} if mac else {})}
-    lists = (
-        (f"{root}/domain/devices/interfaces", devices.get("interfaces"), interface),
-        (f"{root}/networks", spec.get("networks"), {"name": name, "multus": {"networkName": network}}),
-    )
-    patch = [{"op": "test", "path": "/metadata/uid", "value": raw["metadata"]["uid"]}]
-    for path, seen, entry in lists:
-        patch.append({"op": "test", "path": path, "value": seen})
-        patch.append({"op": "add", "path": path, "value": [*(seen or []), entry]})
-    return patch

@@ -42,6 +42,7 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 
 _PAGE = 500
+_UNCHECKED = "the feature gate HotplugNICs and nadPolicy are not checked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +144,43 @@ async def read_evidence(
         _read_slots(api, found),
         *(_read_optional(watch, found) for watch in _failures(api, found)),
     )
+    return found
+
+
+async def read_for_request(
+    api: WatchingApi,
+    *,
+    target: Target,
+    vm: Json | None,
+    vmi: Json | None,
+    clock: Callable[[], datetime],
+    networks: Iterable[Network],
+) -> Evidence:
+    """Read what the checks of a request for a NIC stand on: the KubeVirt CR, definitions, Multus's configuration.
+
+    Args:
+        vm: as it was read; None when there is none.
+        vmi: the same.
+        networks: that are asked for.
+
+    Raises:
+        ApiError: for any other reason than that a kind is not served or must not be read.
+    """
+    found = Evidence(
+        target=target, caches=Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace), clock=clock
+    )
+    found.vm, found.vmi = vm, vmi
+    try:
+        async for item in _list(api, KUBEVIRTS, namespace=target.kubevirt_namespace):
+            found.caches.observe(CachedKind.KUBEVIRT, item)
+    except Denied as error:
+        if not error.is_missing_right or error.status == 401:
+            raise
+        found.unknown.append(Unknown(what=KUBEVIRTS.plural, why=str(error), remedy=_UNCHECKED, is_denied=True))
+    for kind, raw in ((CachedKind.VM, vm), (CachedKind.VMI, vmi)):
+        if raw is not None:
+            found.caches.observe(kind, raw)
+    await _read_networks(api, found, networks)
     return found
 
 

@@ -2,9 +2,12 @@
 
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.forecast import known_attachments
+from nicplug.kube.resources import KUBEVIRTS, NETWORK_ATTACHMENT_DEFINITIONS
+from nicplug.model.attachments import KnownAttachments
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest
+from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.plan.subresources import interfaces
-from nicplug.plan.subresources.answers import Answer, bad_request
+from nicplug.plan.subresources.answers import Answer, Endpoint, bad_request, forbidden
 from nicplug.plan.subresources.options import GATE_IS_OFF
 
 
@@ -14,17 +17,59 @@ def answer_to(evidence: Evidence, request: InterfaceRequest, *, persist: bool) -
     Args:
         persist: the VM is asked; else the VMI.
     """
+    if refusal := _refused_at_once(evidence, request):
+        return refusal
+    ask = interfaces.ask_vm if persist else interfaces.ask_vmi
+    return ask(request, name=evidence.target.name, evidence=_evidence(evidence, request))
+
+
+def answer_with_mac(evidence: Evidence, request: AddInterface, *, mac: str, persist: bool) -> Answer:
+    """The answer to a NIC with a MAC address, which the caller brings into the spec.
+
+    What the caller may not read is not checked: `evidence.unknown` says what that is.
+
+    Args:
+        persist: the VM's template is patched; else the VMI.
+    """
+    is_known = not _is_unknown(evidence, KUBEVIRTS.plural)
+    if is_known and (refusal := _refused_at_once(evidence, request)):
+        return refusal
+    name, config = evidence.target.name, evidence.caches.config()
+    is_demanded = config is not None and config.nad_rules.requester_must_read
+    if is_demanded and _is_unknown(evidence, NETWORK_ATTACHMENT_DEFINITIONS.plural):
+        why = (
+            f"you may not get network attachment definition {request.network}, and requireNadAccess of the KubeVirt CR "
+            "demands that. Use another network, or ask the cluster admin"
+        )
+        return forbidden(Endpoint.VM if persist else Endpoint.VMI, name, why)
+    found = _evidence(evidence, request, is_known=is_known)
+    return interfaces.ask_with_mac(mac, request, name=name, evidence=found, persist=persist)
+
+
+def _is_unknown(evidence: Evidence, plural: str) -> bool:
+    return any(item.what == plural and item.is_denied for item in evidence.unknown)
+
+
+def _refused_at_once(evidence: Evidence, request: InterfaceRequest) -> Answer | None:
+    """Before any object is looked at."""
     config = evidence.caches.config()
     if config is None or not config.hotplug_enabled:
         return bad_request(GATE_IS_OFF)
-    if request.problem:
-        return bad_request(request.problem)
-    vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
+    return bad_request(request.problem) if request.problem else None
+
+
+def _evidence(evidence: Evidence, request: InterfaceRequest, *, is_known: bool = True) -> interfaces.Evidence:
+    """What the checks look at.
+
+    Args:
+        is_known: the policy for networks could be read; else none is applied.
+    """
+    vm, vmi, config = evidence.parsed_vm, evidence.parsed_vmi, evidence.caches.config()
     networks = [network for owner in (vm, vmi) if owner is not None for network in owner.networks]
     if isinstance(request, AddInterface):
         networks.append(request.to_network())
-    found = interfaces.Evidence(
-        vm=vm, vmi=vmi, known=known_attachments(evidence, networks), is_staged=config.stages_changes
-    )
-    ask = interfaces.ask_vm if persist else interfaces.ask_vmi
-    return ask(request, name=evidence.target.name, evidence=found)
+    known = KnownAttachments(access=AttachmentAccess(shared=None))
+    if is_known:
+        known = known_attachments(evidence, networks)
+    is_staged = config is not None and config.stages_changes
+    return interfaces.Evidence(vm=vm, vmi=vmi, known=known, is_staged=is_staged)

@@ -1,10 +1,11 @@
 """What is sent is what KubeVirt's virtctl sends, byte for byte; what is said is what it says."""
 
+import json
 from pathlib import Path
 
 import pytest
-from tests.build import VMI_UID, nic, primary, vm, vmi
-from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, refusal, write_kubeconfig
+from tests.build import VMI_UID, kubevirt, nic, primary, vm, vmi
+from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, collection, refusal, write_kubeconfig
 
 PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
 N = "--network-attachment-definition-name"
@@ -126,8 +127,10 @@ def test_add_to_a_stopped_vm_says_how(nicplug: CommandLine, server: PlayedServer
 
 
 def test_a_mac_address_goes_into_the_spec_under_guard(nicplug: CommandLine, server: PlayedServer) -> None:
-    import json
-
+    server.answers |= {
+        "GET /apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts": collection(kubevirt()),
+        "GET /api/v1/namespaces/kube-system/configmaps": collection(),
+    }
     server.answers[f"GET {OBJECT}/virtualmachines/V"] = refusal(
         404, "NotFound", 'virtualmachines.kubevirt.io "V" not found'
     )

@@ -10,9 +10,18 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from nicplug.model.attachments import KnownAttachments
+from nicplug.model.frozen_json import thaw
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest
-from nicplug.model.metadata import objects
-from nicplug.model.networks import ABSENT, Interface, Network, first_by_name, split_attachment, wanted_by_name
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.networks import (
+    ABSENT,
+    Interface,
+    Network,
+    first_by_name,
+    parse_interface,
+    split_attachment,
+    wanted_by_name,
+)
 from nicplug.model.operations import parse_operations
 from nicplug.model.pci_budget import parse_total
 from nicplug.model.vm import VirtualMachine
@@ -20,7 +29,7 @@ from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
 from nicplug.plan.nic.live_rules import may_be_unplugged
 from nicplug.plan.nic.pci_slots import count_slots
-from nicplug.plan.nic.validation import refuse
+from nicplug.plan.nic.validation import normalised_mac, refuse
 
 Owner = VirtualMachine | VirtualMachineInstance
 """Whose lists of NICs are looked at: those of a VM are its template's."""
@@ -94,6 +103,33 @@ def _taken(request: AddInterface, owner: Owner) -> Objection | None:
         on = "is the primary one" if network is not None and network.is_primary else "is on no secondary network"
     where = "the VM's template" if isinstance(owner, VirtualMachine) else "the VMI"
     message = f'NIC "{request.name}" of {where} {on}: use another name, or remove that NIC first'
+    return Objection(because=Because.CONFLICT, message=message)
+
+
+def object_to_mac(
+    mac: str, request: AddInterface, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
+) -> Objection | None:
+    """What speaks against the MAC address of a NIC that is asked for; no request carries one, a spec does.
+
+    Besides those that the specs name, a guest has addresses that only its status shows.
+    """
+    interface = parse_interface({**mapping(thaw(request.to_interface().raw)), "macAddress": mac})
+    if refusal := refuse(interface, request.to_network()):
+        return Objection(because=Because.INVALID, message=refusal.message)
+    owners = [owner for owner in (vm, vmi) if owner is not None]
+    taken = {item.name: item.mac_address for owner in owners for item in owner.interfaces if item.mac_address}
+    if vmi is not None:
+        reported = {name: text(row.get("mac")) for name, row in reported_rows(vmi).items()}
+        taken = {**{name: found for name, found in reported.items() if found}, **taken}
+    own = taken.pop(request.name, "")
+    if any(has_nic(request, owner) for owner in owners) and normalised_mac(own) != normalised_mac(mac):
+        has = f"has the MAC address {own[:40]}" if own else "has no MAC address of its own"
+        message = f'NIC "{request.name}" {has}: use another name, or remove that NIC first'
+        return Objection(because=Because.CONFLICT, message=message)
+    twin = next((name for name, found in taken.items() if normalised_mac(found) == normalised_mac(mac)), None)
+    if twin is None:
+        return None
+    message = f'MAC address {mac} is that of NIC "{twin[:80]}": use another one, or leave it out'
     return Objection(because=Because.CONFLICT, message=message)
 
 

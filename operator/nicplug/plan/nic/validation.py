@@ -139,7 +139,7 @@ def hardware_is_known(interface: Interface, _network: Network | None, _siblings:
 def mac_address_is_unicast(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
     """A multicast source address is dropped by every bridge on the way, and zeros are no address."""
     mac = interface.mac_address
-    if not mac or (_MAC_ADDRESS.fullmatch(mac) and not int(mac[1], 16) & 1 and _normalised(mac) != _NO_MAC_ADDRESS):
+    if not mac or (_MAC_ADDRESS.fullmatch(mac) and not int(mac[1], 16) & 1 and normalised_mac(mac) != _NO_MAC_ADDRESS):
         return None
     return Refusal(
         reason=Reason.INVALID_MAC_ADDRESS,
@@ -149,7 +149,7 @@ def mac_address_is_unicast(interface: Interface, _network: Network | None, _sibl
 
 def mac_address_is_free(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
     """KubeVirt's admission rule, in its words."""
-    is_reserved = _normalised(interface.mac_address) == _MASQUERADE_BRIDGE_MAC_ADDRESS
+    is_reserved = normalised_mac(interface.mac_address) == _MASQUERADE_BRIDGE_MAC_ADDRESS
     if interface.binding is not Binding.MASQUERADE or not is_reserved:
         return None
     return Refusal(
@@ -161,7 +161,7 @@ def mac_address_is_free(interface: Interface, _network: Network | None, _sibling
 
 def mac_address_is_not_doubled(interface: Interface, _network: Network | None, siblings: Siblings) -> Refusal | None:
     """Two NICs of one address in one guest take each other's frames; whoever is served first keeps it."""
-    mac = _normalised(interface.mac_address)
+    mac = normalised_mac(interface.mac_address)
     if not mac or (first := _first_by_mac_address(siblings).get(mac)) is None:
         return None
     position, twin = first
@@ -178,7 +178,7 @@ def mac_address_is_not_doubled(interface: Interface, _network: Network | None, s
 def _first_by_mac_address(siblings: Siblings) -> Mapping[str, tuple[int, Interface]]:
     """The first NIC of each address that is not to go, and where it stands."""
     numbered = [(index, item) for index, item in enumerate(siblings) if item.mac_address and not item.is_absent]
-    return {_normalised(item.mac_address): (index, item) for index, item in reversed(numbered)}
+    return {normalised_mac(item.mac_address): (index, item) for index, item in reversed(numbered)}
 
 
 @once_per_pass
@@ -186,7 +186,8 @@ def _first_positions(siblings: Siblings) -> Mapping[str, int]:
     return {item.name: index for index, item in reversed(list(enumerate(siblings)))}
 
 
-def _normalised(mac: str) -> str:
+def normalised_mac(mac: str) -> str:
+    """A MAC address as it is compared."""
     return mac.lower().replace("-", ":")
 
 

@@ -31,6 +31,7 @@ from nicplug.plan.nic.requested import (
     has_nic,
     is_leaving,
     object_to,
+    object_to_mac,
     object_to_network,
     object_to_slots,
     with_absent,
@@ -148,6 +149,32 @@ def ask_vmi(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answ
     else:
         wanted = Devices(with_absent(request.name, vmi.interfaces), vmi.networks)
     return replace(ACCEPTED, write=patch_devices(vmi, wanted))
+
+
+@planning_pass()
+def ask_with_mac(mac: str, request: AddInterface, *, name: str, evidence: Evidence, persist: bool) -> Answer:
+    """As `ask_vm` or `ask_vmi` for a NIC with a MAC address. No request carries one: who asks patches the spec.
+
+    Args:
+        mac: of the NIC.
+        name: of the VM or VMI, for texts.
+        persist: the VM's template is patched; else the VMI.
+    """
+    answer = (ask_vm if persist else ask_vmi)(request, name=name, evidence=evidence)
+    if answer.code != ACCEPTED.code:
+        return answer
+    endpoint, vm, vmi = Endpoint.VM if persist else Endpoint.VMI, evidence.vm, evidence.vmi
+    if persist and vm is not None:
+        vmi = _live_vmi_of(vm, vmi)
+        pending = parse_interface_requests(vm.read_status().get(MEMBER))
+        if any(isinstance(item.request, AddInterface) and item.request.name == request.name for item in pending):
+            why = f'there is a pending request for NIC "{request.name}", which has no MAC address: use another name'
+            return conflict(endpoint, name, why)
+        if is_leaving(request.name, vm):
+            return conflict(endpoint, name, f'NIC "{request.name}" is being unplugged: ask again when it is gone')
+    if objection := object_to_mac(mac, request, vm=vm, vmi=vmi):
+        return _refused(endpoint, name, objection)
+    return answer
 
 
 def _answer_by_pending(

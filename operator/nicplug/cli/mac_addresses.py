@@ -1,0 +1,93 @@
+"""`nicplug add --mac`: the format of the address, and the checks and the patch of the spec that carries it."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nicplug.cli.connection import Session
+from nicplug.cli.exits import CommandError, Exit, printable
+
+if TYPE_CHECKING:
+    from nicplug.cli.machines import Machine
+    from nicplug.insight.evidence import Evidence, Target
+    from nicplug.model.interface_requests import AddInterface
+
+
+class MacAddress(click.ParamType[str]):
+    """Six bytes that a NIC may have."""
+
+    name = "mac"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The address as it was given."""
+        from nicplug.model.networks import parse_interface
+        from nicplug.plan.nic.validation import mac_address_is_unicast
+
+        refusal = mac_address_is_unicast(parse_interface({"macAddress": str(value)}), None, ())
+        if refusal is not None:
+            self.fail(refusal.message, param, ctx)
+        return str(value)
+
+
+async def add_with_mac(
+    session: Session, machine: "Machine", request: "AddInterface", *, mac: str, target: "Target", persist: bool
+) -> None:
+    """Check the NIC as the subresource does, then add both entries to the spec, if the lists are still what was read.
+
+    Raises:
+        CommandError: the checks refuse it, or the lists have changed.
+        ApiError: the API server refuses the patch.
+    """
+    from nicplug.cli.machines import now
+    from nicplug.insight.evidence import read_for_request
+    from nicplug.insight.requests import answer_with_mac
+    from nicplug.plan.nic.requested import has_nic
+
+    evidence = await read_for_request(
+        session.api, target=target, vm=machine.vm, vmi=machine.vmi, clock=now, networks=[request.to_network()]
+    )
+    answer = answer_with_mac(evidence, request, mac=mac, persist=persist)
+    if answer.code >= 400:
+        raise CommandError(answer.message, code=Exit.NOT_ALLOWED if answer.code == 403 else Exit.REFUSED)
+    _say_what_is_unknown(evidence)
+    owner = evidence.parsed_vm if persist else evidence.parsed_vmi
+    if owner is not None and not has_nic(request, owner):
+        await _patch(session, machine, request, mac=mac, persist=persist)
+
+
+def _say_what_is_unknown(evidence: "Evidence") -> None:
+    for item in evidence.unknown:
+        if item.is_denied:
+            click.echo(printable(f"note: {item.what} cannot be read ({item.why}): {item.remedy}"), err=True)
+
+
+async def _patch(session: Session, machine: "Machine", request: "AddInterface", *, mac: str, persist: bool) -> None:
+    from nicplug.kube.errors import Stale
+    from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+
+    raw = (machine.vm if persist else machine.vmi) or {}
+    resource = VIRTUAL_MACHINES if persist else VIRTUAL_MACHINE_INSTANCES
+    patch = added(raw, name=request.name, network=request.network, mac=mac)
+    try:
+        await session.api.patch(resource, patch, name=machine.name, namespace=session.namespace)
+    except Stale as error:
+        message = f"the NICs of {machine.name} have changed since they were read"
+        raise CommandError(message, remedy="Try again.", code=Exit.REFUSED) from error
+
+
+def added(raw: dict[str, Any], *, name: str, network: str, mac: str = "") -> list[dict[str, Any]]:
+    """The JSON patch that adds a bridge NIC to a VM's template, or to a VMI."""
+    is_vm = "template" in (raw.get("spec") or {})
+    root = "/spec/template/spec" if is_vm else "/spec"
+    spec = raw["spec"]["template"]["spec"] if is_vm else raw.get("spec") or {}
+    devices = (spec.get("domain") or {}).get("devices") or {}
+    interface = {"name": name, "bridge": {}, **({"macAddress": mac} if mac else {})}
+    lists = (
+        (f"{root}/domain/devices/interfaces", devices.get("interfaces"), interface),
+        (f"{root}/networks", spec.get("networks"), {"name": name, "multus": {"networkName": network}}),
+    )
+    patch = [{"op": "test", "path": "/metadata/uid", "value": raw["metadata"]["uid"]}]
+    for path, seen, entry in lists:
+        patch.append({"op": "test", "path": path, "value": seen})
+        patch.append({"op": "add", "path": path, "value": [*(seen or []), entry]})
+    return patch
