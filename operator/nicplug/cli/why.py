@@ -131,7 +131,7 @@ class StoryDocument:
         if story["moments"]:
             line(console, "  what happened")
         for moment in story["moments"]:
-            line(console, f"    {_clock(parse_time(moment['at']))}  {moment['source']:<44}  {moment['what']}")
+            line(console, f"    {_clock(parse_time(moment['at'])):<12}  {moment['source']:<44}  {moment['what']}")
         line(console, "")
 
     def _when(self, moment: datetime | None) -> str:
@@ -141,4 +141,8 @@ class StoryDocument:
 
 
 def _clock(moment: datetime | None) -> str:
-    return moment.astimezone().strftime("%H:%M:%S.%f")[:-3] if moment is not None else "-"
+    """The time of day; with a fraction where it is known, as `metav1.Time` has whole seconds."""
+    if moment is None:
+        return "-"
+    told = moment.astimezone()
+    return told.strftime("%H:%M:%S.%f")[:-3] if told.microsecond else told.strftime("%H:%M:%S")

@@ -9,36 +9,29 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.insight.forecast import NicForecast, Outcome
+from nicplug.insight.moments import (
+    CREATED,
+    READY,
+    RECORDED,
+    REQUESTED,
+    Moment,
+    in_order,
+    place_of_event,
+    place_of_phase,
+)
 from nicplug.insight.nics import NicRow
 from nicplug.insight.remedies import remedies
 from nicplug.insight.waiting import waits_for
 from nicplug.model.interface_names import hashed_interface_name
 from nicplug.model.metadata import mapping, text
 from nicplug.model.migration import Migration
-from nicplug.model.operations import InterfaceOperation
+from nicplug.model.operations import InterfaceOperation, OperationPhase
 from nicplug.model.times import parse_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.path.causes import causes_of
 
 MOST_MOMENTS = 30
 _LONGEST = 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """Something that happened.
-
-    Attributes:
-        source: the object that says so, for example `event of pod virt-launcher-a`.
-    """
-
-    at: datetime
-    source: str
-    what: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
-        return {"at": self.at.isoformat(), "source": self.source, "what": self.what}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +100,7 @@ def tell(
     waiting = "" if nic.is_ready else waits_for(nic.reason, node=node, pod=pod)
     mine = _migrations_of(nic, migrations)
     moments = [*_of_record(record), *_of_migrations(mine), *_of_events(nic.name, events, mine)]
-    moments = _once(sorted(moments, key=lambda moment: moment.at))
+    moments = _once(in_order(moments))
     is_waiting = not nic.is_ready
     return Story(
         nic=nic,
@@ -152,25 +145,27 @@ def _of_record(record: InterfaceOperation | None) -> Iterator[Moment]:
     if record is None:
         return
     source = "record"
-    yield Moment(at=record.start_time, source=source, what=f"{record.operation} was asked for")
+    yield Moment(at=record.start_time, source=source, what=f"{record.operation} was asked for", place=REQUESTED)
     if record.last_attempt_time is not None:
         told = f"the pod was asked, attempt {record.attempts}"
-        yield Moment(at=record.last_attempt_time, source=source, what=told)
+        yield Moment(at=record.last_attempt_time, source=source, what=told, place=RECORDED)
     what = f"{record.phase} ({record.reason}): {record.message}"
-    yield Moment(at=record.last_transition_time, source=source, what=what[:_LONGEST])
+    place = READY if record.phase == OperationPhase.READY else RECORDED
+    yield Moment(at=record.last_transition_time, source=source, what=what[:_LONGEST], place=place)
 
 
 def _of_migrations(migrations: Iterable[Migration]) -> Iterator[Moment]:
     for item in migrations:
         source = f"migration {item.key.name}"
         if item.created is not None:
-            yield Moment(at=item.created, source=source, what="created")
+            yield Moment(at=item.created, source=source, what="created", place=CREATED)
         rows = item.read_status().get("phaseTransitionTimestamps")
         for row in rows if isinstance(rows, list) else ():
             at, phase = parse_time(mapping(row).get("phaseTransitionTimestamp")), text(mapping(row).get("phase"))
             if at is not None and phase:
                 is_last = phase == item.phase and bool(item.progress)
-                yield Moment(at=at, source=source, what=f"{phase}: {item.progress}" if is_last else phase)
+                what = f"{phase}: {item.progress}" if is_last else phase
+                yield Moment(at=at, source=source, what=what, place=place_of_phase(phase))
 
 
 def _of_events(name: str, events: Iterable[Mapping[str, Any]], migrations: Sequence[Migration]) -> Iterator[Moment]:
@@ -186,8 +181,10 @@ def _of_events(name: str, events: Iterable[Mapping[str, Any]], migrations: Seque
             continue
         kind, count = text(about.get("kind")), _count(event)
         times = f" ({count} times)" if count > 1 else ""
-        what = f"{text(event.get('reason'))}: {' '.join(message.split())[:_LONGEST]}{times}"
-        yield Moment(at=at, source=f"event of {kind} {text(about.get('name'))}", what=what)
+        reason = text(event.get("reason"))
+        what = f"{reason}: {' '.join(message.split())[:_LONGEST]}{times}"
+        source = f"event of {kind} {text(about.get('name'))}"
+        yield Moment(at=at, source=source, what=what, place=place_of_event(reason))
 
 
 def event_time(event: Mapping[str, Any]) -> datetime | None:

@@ -159,6 +159,17 @@ def test_why_printed_no_json_when_every_nic_is_ready(server: PlayedServer, nicpl
     assert nicplug("why", NAME).stdout == f"every NIC of {NAME} is ready\n"
 
 
+def test_a_time_that_is_known_to_the_second_had_a_fraction(server: PlayedServer, nicplug: CommandLine) -> None:
+    moments = [
+        {"at": "2026-01-01T00:00:00+00:00", "source": "migration m", "what": "created"},
+        {"at": "2026-01-01T00:00:00.250000+00:00", "source": "record", "what": "it began"},
+    ]
+    items = [{**STORIES["items"][0], "moments": moments}]
+    server.answers |= {"GET /api/v1/nodes": FORBIDDEN, f"GET {OF_VM}/nicstory": (200, {**STORIES, "items": items})}
+    told = [line.split()[0] for line in nicplug("why", NAME, "blue").stdout.splitlines()[-3:-1]]
+    assert [len(item) for item in told] == [len("00:00:00"), len("00:00:00.250")], told
+
+
 def test_what_is_wrong_with_the_question_is_said(server: PlayedServer, nicplug: CommandLine) -> None:
     wrong = refusal(400, "BadRequest", "VM vmi-fedora has no VMI to change. Add --persist to plan for the template.")
     server.answers |= {"GET /api/v1/nodes": FORBIDDEN, f"PUT {OF_VM}/nicplan": wrong}

@@ -1,6 +1,6 @@
 """Why a NIC is not there: who waits for whom, and what happened."""
 
-from tests.build import CREATED, NOW, a_migration, a_vmi, later, migration, nic, operation, primary, vmi
+from tests.build import CREATED, MIGRATION_UID, NOW, a_migration, a_vmi, later, migration, nic, operation, primary, vmi
 
 from nicplug.insight.forecast import NicForecast, Otherwise, Outcome
 from nicplug.insight.nics import describe
@@ -96,6 +96,54 @@ def test_events_of_other_nics_are_left_out_and_doubles_told_once() -> None:
     ]
     told = [moment.what for moment in story(events=events).moments if moment.source.startswith("event")]
     assert told == ['R: NIC "blue": it fails', "R: failed adding interface pod16477688c0e to network"]
+
+
+def test_effects_were_told_before_their_causes_within_a_second() -> None:
+    """Of a migration only the second is known; of records and events the microsecond."""
+    record = operation(
+        "blue",
+        phase="Ready",
+        reason="Attached",
+        message="there",
+        migration="migration-job",
+        startTime="2026-01-02T03:04:01.300000Z",
+        lastTransitionTime="2026-01-02T03:04:02.900000Z",
+    )
+    phases = [("Succeeded", 2), ("Pending", 1), ("Scheduled", 1), ("Scheduling", 1), ("Running", 2), ("TargetReady", 2)]
+    rows = [{"phase": phase, "phaseTransitionTimestamp": f"2026-01-02T03:04:0{at}Z"} for phase, at in phases]
+    moving = migration(
+        "Succeeded", status={"phaseTransitionTimestamps": rows}, creationTimestamp="2026-01-02T03:04:01Z"
+    )
+    events = [
+        {**event('NIC "blue": moving', at="2026-01-02T03:04:01.400000Z"), "reason": "InterfaceMigrating"},
+        {
+            **event("handed over", uid=MIGRATION_UID, at="2026-01-02T03:04:02.100000Z"),
+            "reason": "SuccessfulHandOver",
+        },
+    ]
+    told = [moment.what for moment in story(record=record, migrations=[a_migration(moving)], events=events).moments]
+    assert told == [
+        "Plug was asked for",
+        'InterfaceMigrating: NIC "blue": moving',
+        "created",
+        "Pending",
+        "Scheduling",
+        "Scheduled",
+        "SuccessfulHandOver: handed over",
+        "TargetReady",
+        "Running",
+        "Succeeded",
+        "Ready (Attached): there",
+    ]
+
+
+def test_times_with_a_fraction_stay_in_order() -> None:
+    events = [
+        {**event('NIC "blue": late', at="2026-01-02T03:04:01.900000Z"), "reason": "SuccessfulCreate"},
+        {**event('NIC "blue": early', at="2026-01-02T03:04:01.100000Z"), "reason": "InterfacePlugged"},
+    ]
+    told = [item.what for item in story(events=events).moments if item.source.startswith("event")]
+    assert told == ['InterfacePlugged: NIC "blue": early', 'SuccessfulCreate: NIC "blue": late']
 
 
 def test_a_ready_nic_waits_for_nobody() -> None:

@@ -1,0 +1,97 @@
+"""Moments of a story, causes before effects also where their times are known to the second alone. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from nicplug.model.migration import MigrationPhase
+
+REQUESTED, RECORDED, CREATED, READY = 0, 1, 2, 20
+"""Places in the order of causes."""
+
+# Between CREATED and READY, with room for the hand-over.
+_OF_PHASES: Mapping[str, int] = {
+    MigrationPhase.PENDING: 4,
+    MigrationPhase.SCHEDULING: 5,
+    MigrationPhase.SCHEDULED: 6,
+    MigrationPhase.PREPARING_TARGET: 8,
+    MigrationPhase.TARGET_READY: 9,
+    MigrationPhase.RUNNING: 10,
+    MigrationPhase.SUCCEEDED: 11,
+    MigrationPhase.FAILED: 11,
+}
+_OF_EVENTS: Mapping[str, int] = {
+    "SuccessfulCreate": 3,
+    "SuccessfulHandOver": 7,
+    "InterfaceMigrating": RECORDED,
+    "InterfacePlugged": READY,
+    "InterfaceUnplugged": READY,
+    "InterfaceLinkSet": READY,
+    "InterfaceRestored": READY,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Something that happened.
+
+    Attributes:
+        at: without a fraction where only the second is known.
+        source: the object that says so, for example `event of pod virt-launcher-a`.
+        place: in the order of causes; None where nothing is known about that.
+    """
+
+    at: datetime
+    source: str
+    what: str
+    place: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As programs get it."""
+        return {"at": self.at.isoformat(), "source": self.source, "what": self.what}
+
+
+def place_of_phase(phase: str) -> int | None:
+    """Where the beginning of a migration's phase stands."""
+    return _OF_PHASES.get(phase)
+
+
+def place_of_event(reason: str) -> int | None:
+    """Where an event stands."""
+    return _OF_EVENTS.get(reason)
+
+
+def in_order(moments: Iterable[Moment]) -> list[Moment]:
+    """By time; within a second, those without a fraction stand before the first effect of theirs.
+
+    Source: metav1.Time, of `creationTimestamp` and of a migration's phases, has whole seconds; nicplug's records and
+    events have microseconds. What has a fraction stays in the order of time.
+    """
+    told: list[Moment] = []
+    for _, group in groupby(sorted(moments, key=lambda moment: moment.at), key=_second):
+        told += _within_a_second(list(group))
+    return told
+
+
+def _second(moment: Moment) -> datetime:
+    return moment.at.replace(microsecond=0)
+
+
+def _within_a_second(moments: list[Moment]) -> list[Moment]:
+    precise = [moment for moment in moments if moment.at.microsecond]
+    coarse = [moment for moment in moments if not moment.at.microsecond]
+    for moment in sorted(coarse, key=_place):
+        precise.insert(_before_effects(precise, _place(moment)), moment)
+    return precise
+
+
+def _before_effects(moments: list[Moment], place: int) -> int:
+    effects = (index for index, item in enumerate(moments) if item.place is not None and item.place > place)
+    return next(effects, len(moments))
+
+
+def _place(moment: Moment) -> int:
+    """What is said of a pod or a node, and of what nothing is known, follows the request."""
+    return moment.place if moment.place is not None else RECORDED
