@@ -60,6 +60,7 @@ async def add(
     """
     from nicplug.cli import subresources
     from nicplug.cli.machines import find_machine
+    from nicplug.cli.operator_health import warn_without_operator
     from nicplug.insight.evidence import Target
     from nicplug.insight.nic_names import free_name
     from nicplug.model.interface_requests import AddInterface
@@ -74,6 +75,7 @@ async def add(
     else:
         body = {"networkAttachmentDefinitionName": network, "name": name}
         await subresources.put(session, plural, vm, "addinterface", body)
+    await warn_without_operator(session)
     click.echo(_told(machine, plural, f'NIC "{name}" on network {network}', f"is requested for {vm}"))
     if waits and machine.vmi is not None:
         await wait_for(session, machine, names=[name], seconds=seconds, quiet=quiet)
@@ -98,6 +100,7 @@ async def remove(
     """
     from nicplug.cli import subresources
     from nicplug.cli.machines import find_machine
+    from nicplug.cli.operator_health import warn_without_operator
 
     machine = await find_machine(session, vm, with_migrations=False)
     plural = _target(machine, persist=persist)
@@ -105,6 +108,7 @@ async def remove(
         known = ", ".join(sorted(_names(machine))) or "none"
         raise CommandError(f'VM {vm} has no NIC "{nic}"', remedy=f"It has: {known}.", code=Exit.NOT_FOUND)
     await subresources.put(session, plural, vm, "removeinterface", {"name": nic})
+    await warn_without_operator(session)
     click.echo(_told(machine, plural, f'NIC "{nic}"', f"is to leave {vm}"))
     if waits:
         await wait_for(session, machine, names=[nic], goal=GONE, seconds=seconds, quiet=quiet)

@@ -1,11 +1,15 @@
 """Whether an operator works, as its Lease and the CRDs tell it: what a status that stands still may mean."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import click
+
 from nicplug.cli.connection import Session
+from nicplug.cli.exits import printable
 from nicplug.cli.machines import now
 from nicplug.insight.nics import VmNics
 from nicplug.kube.errors import ApiError, Denied, Gone
@@ -59,6 +63,25 @@ async def read_leader(session: Session, *, namespace: str = NAMESPACE) -> Leader
     return Leader(holder=holder, renewed=renewed)
 
 
+async def no_operator(session: Session, *, namespace: str = "") -> str:
+    """Why what was asked for is not carried out now; "" when an operator leads, or nobody may tell. One GET.
+
+    Args:
+        namespace: of the operator; "" for that of $NICPLUG_NAMESPACE, else the usual one.
+    """
+    try:
+        leader = await read_leader(session, namespace=namespace or os.environ.get("NICPLUG_NAMESPACE") or NAMESPACE)
+    except ApiError:
+        return ""
+    return f"no nicplug operator works: {leader.problem}" if leader.problem and leader.is_known else ""
+
+
+async def warn_without_operator(session: Session) -> None:
+    """Say on stderr that a request, which has been accepted, waits for an operator."""
+    if problem := await no_operator(session):
+        click.echo(printable(f"note: this waits, as {problem}. Try `nicplug doctor`"), err=True)
+
+
 async def silence_of(session: Session, described: VmNics) -> str:
     """Why nothing happens for a VM that should have moved on; "" when nothing is wrong, or nobody may tell."""
     is_waiting = bool(described.requests) or any(not nic.is_ready for nic in described.nics)
@@ -69,12 +92,10 @@ async def silence_of(session: Session, described: VmNics) -> str:
     try:
         if problem := await old_definition(session):
             return problem
-        leader = await read_leader(session)
     except ApiError:
         return ""
-    if leader.problem and leader.is_known:
-        return f"this status may be old, as no nicplug operator works: {leader.problem}. Try `nicplug doctor`"
-    return ""
+    problem = await no_operator(session)
+    return f"this status may be old, as {problem}. Try `nicplug doctor`" if problem else ""
 
 
 async def old_definition(session: Session) -> str:

@@ -16,10 +16,12 @@ _grace = click.option(
 
 
 async def _ask(session: Session, vm: str, what: str, body: dict[str, Any]) -> None:
+    from nicplug.cli.operator_health import warn_without_operator
     from nicplug.cli.subresources import VMS, put
 
     await put(session, VMS, vm, what, body)
     click.echo(f"VM {vm} was scheduled to {what}")
+    await warn_without_operator(session)
 
 
 def _check_force(force: bool, grace_period: int | None) -> None:

@@ -136,6 +136,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "moments[].at": "when something happened",
         "moments[].source": "the object that says so",
         "moments[].what": "what",
+        "note": "why nothing of that happens now: no operator works",
         **_SOURCE,
         **_UNKNOWN,
     },

@@ -8,6 +8,7 @@ from tests.build import VMI_UID, kubevirt, nic, primary, vm, vmi
 from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, collection, refusal, write_kubeconfig
 
 PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
 N = "--network-attachment-definition-name"
 
 # docs: what the binaries of KubeVirt 1.0.0-rc.0 and 1.0.0 were recorded to send.
@@ -38,8 +39,10 @@ def test_requests_are_virtctls(
     server.answers[f"PUT {PREFIX}/{tail}"] = ACCEPTED
     done = nicplug(*arguments)
     assert done.exit_code == 0, done.output
-    # A restart reads first which NICs it removes.
-    (sent,) = server.put() if arguments[0] == "restart" else server.requests
+    (sent,) = server.put()
+    # A restart reads before which NICs it removes.
+    after = server.requests[server.requests.index(sent) + 1 :]
+    assert [item.path for item in after] == ([] if arguments[0].endswith("interface") else [LEASE])
     assert (sent.method, sent.path, sent.body) == ("PUT", f"{PREFIX}/{tail}", body)
     assert sent.header("Content-Type") == []
     assert sent.header("Accept") == ["application/json, */*"]

@@ -1,0 +1,88 @@
+"""Without an operator nothing is carried out; commands said so nowhere but in `status` and `doctor`."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from tests.build import VM_UID, kubevirt, nic, operation, primary, row, vm, vmi
+from tests.unit.cli.played import ACCEPTED, Answer, CommandLine, PlayedServer, collection, refusal
+
+OBJECT = "/apis/kubevirt.io/v1/namespaces/default"
+PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
+LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
+
+
+def lease(renewed: str) -> Answer:
+    return 200, {"spec": {"holderIdentity": "pod-a", "renewTime": renewed}}
+
+
+OLD = lease("2026-01-02T03:04:05.000000Z")
+FORBIDDEN = refusal(403, "Forbidden", 'leases is forbidden: User "alice" cannot get resource "leases"')
+
+
+@pytest.fixture(autouse=True)
+def _cluster(server: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NICPLUG_NAMESPACE", raising=False)
+    waiting = vmi(
+        primary(),
+        nic("blue"),
+        name="V",
+        owner_uid=VM_UID,
+        operations=[operation("blue")],
+        rows=[row("default", "domain")],
+    )
+    server.answers |= {
+        f"GET {OBJECT}/virtualmachines/V": (200, vm(primary(), name="V")),
+        f"GET {OBJECT}/virtualmachineinstances/V": (200, waiting),
+        f"GET {OBJECT}/virtualmachineinstancemigrations": collection(),
+        "GET /apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts": collection(kubevirt()),
+        "GET /api/v1/namespaces/default/pods": collection(),
+        "GET /apis/apps/v1/namespaces/default/controllerrevisions": collection(),
+        "GET /api/v1/nodes": collection(),
+        "GET /apis/apps/v1/namespaces/kube-system/daemonsets": collection(),
+        "GET /api/v1/namespaces/kube-system/configmaps": collection(),
+        "GET /api/v1/namespaces/default/events": collection(),
+        LEASE: OLD,
+        **{f"PUT {PREFIX}/virtualmachines/V/{what}": ACCEPTED for what in ("start", "stop", "restart", "migrate")},
+        **{f"PUT {PREFIX}/virtualmachineinstances/V/{what}face": ACCEPTED for what in ("addinter", "removeinter")},
+    }
+
+
+COMMANDS = [
+    *(pytest.param([what, "V"], id=what) for what in ("start", "stop", "restart", "migrate")),
+    pytest.param(["add", "V", "--network", "lan"], id="add"),
+    pytest.param(["remove", "V", "blue"], id="remove"),
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_a_request_succeeded_silently_without_an_operator(
+    nicplug: CommandLine, server: PlayedServer, arguments: list[str]
+) -> None:
+    done = nicplug(*arguments)
+    assert done.exit_code == 0, done.output
+    assert "this waits, as no nicplug operator works: pod-a has not renewed the Lease" in done.stderr
+    assert "operator" not in done.stdout
+    server.requests.clear()
+    for answer in (FORBIDDEN, lease(datetime.now(UTC).isoformat()), refusal(500, "InternalError", "etcd is away")):
+        server.answers[LEASE] = answer
+        done = nicplug(*arguments)
+        assert (done.exit_code, done.stderr) == (0, "")
+    assert sum(item.path.endswith("nicplug-operator") for item in server.requests) == 3, "one GET each"
+
+
+def test_the_operators_namespace_is_that_of_its_setting(
+    nicplug: CommandLine, server: PlayedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NICPLUG_NAMESPACE", "other")
+    server.answers[LEASE.replace("nicplug-system", "other")] = lease(datetime.now(UTC).isoformat())
+    assert nicplug("start", "V").stderr == ""
+
+
+def test_why_promised_what_a_dead_operator_does(nicplug: CommandLine, server: PlayedServer) -> None:
+    said = "nothing happens now, as no nicplug operator works: pod-a has not renewed the Lease"
+    assert said in nicplug("why", "V", "blue").stdout
+    assert said in json.loads(nicplug("why", "V", "blue", "-o", "json").stdout)["note"]
+    server.answers[LEASE] = lease(datetime.now(UTC).isoformat())
+    assert "operator works" not in nicplug("why", "V", "blue").stdout
+    assert json.loads(nicplug("why", "V", "blue", "-o", "json").stdout)["note"] is None
