@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from nicplug.cli.connection import Session
 from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.subresources import VMIS, VMS, path_of
-from nicplug.kube.errors import Denied, Gone, Unavailable
+from nicplug.kube.errors import ApiError, Denied, Gone, Unavailable
+from nicplug.kube.resources import VIRTUAL_MACHINES
 
 if TYPE_CHECKING:
     from nicplug.insight.evidence import Evidence, Target
@@ -66,30 +67,41 @@ def no_machine(session: Session, name: str) -> CommandError:
     return CommandError(message, remedy="--namespace NAME looks elsewhere.", code=Exit.NOT_FOUND)
 
 
-async def ask_plan(session: Session, name: str, question: "PlanQuestion") -> Json | None:
+async def ask_plan(session: Session, name: str, question: "PlanQuestion", *, must: bool = False) -> Json | None:
     """The plan as `nicplug api` foresees it; None where it cannot be asked.
 
+    Args:
+        must: nobody else can answer, so that it is an error when it cannot be asked.
+
     Raises:
-        ApiError: what it has against the question.
+        ApiError: what it has against the question, or why it cannot be asked.
     """
-    return await _ask(session, "PUT", name, "nicplan", body=json.dumps(question.to_json()).encode())
+    return await _ask(session, "PUT", name, "nicplan", body=json.dumps(question.to_json()).encode(), must=must)
 
 
-async def ask_stories(session: Session, name: str, nic: str) -> list[Json] | None:
+async def ask_stories(session: Session, name: str, nic: str, *, must: bool = False) -> list[Json] | None:
     """The stories as `nicplug api` tells them; None where it cannot be asked.
 
     Args:
         nic: one NIC; "" for each that is not ready.
+        must: as for `ask_plan`.
 
     Raises:
-        ApiError: what it has against the question.
+        ApiError: what it has against the question, or why it cannot be asked.
     """
-    answer = await _ask(session, "GET", name, "nicstory", query=urlencode({"nic": nic}) if nic else "")
+    answer = await _ask(session, "GET", name, "nicstory", query=urlencode({"nic": nic}) if nic else "", must=must)
     return list(answer.get("items") or []) if answer is not None else None
 
 
 async def _ask(
-    session: Session, method: str, name: str, subresource: str, *, body: bytes | None = None, query: str = ""
+    session: Session,
+    method: str,
+    name: str,
+    subresource: str,
+    *,
+    body: bytes | None = None,
+    query: str = "",
+    must: bool,
 ) -> Json | None:
     """First the VM of that name, then a VMI that belongs to none."""
     first: Gone | None = None
@@ -100,16 +112,30 @@ async def _ask(
             return answer if isinstance(answer, dict) else None
         except Gone as error:
             if error.is_not_served:
-                return None
+                return _nobody(error, must=must)
             first = first or error
         except Denied as error:
             if not error.is_missing_right:
                 raise
-            return None
+            return _nobody(await _refusal_of_vm(session, name) or error if must else error, must=must)
         except Unavailable as error:
             # The aggregated API alone: without the API server there is no answer at all.
-            if error.status not in (502, 503, 504):
-                raise
-            return None
+            return _nobody(error, must=must or error.status not in (502, 503, 504))
     assert first is not None
     raise first
+
+
+def _nobody(error: ApiError, *, must: bool) -> None:
+    if must:
+        raise error
+
+
+async def _refusal_of_vm(session: Session, name: str) -> Denied | None:
+    """Who may not even read the VM is told that, and not of what the subresource needs."""
+    try:
+        await session.api.get(VIRTUAL_MACHINES, name=name, namespace=session.namespace)
+    except Denied as error:
+        return error
+    except ApiError:
+        pass
+    return None

@@ -161,7 +161,10 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     from nicplug.insight.planning import NothingToChange, weigh
 
     evidence = await read_as_user(session, target, networks=question.networks)
-    if not is_enough(evidence.found) and (asked := await ask_plan(session, target.name, question)) is not None:
+    must, asked = evidence.found is None, None
+    if not is_enough(evidence.found):
+        asked = await ask_plan(session, target.name, question, must=must)
+    if asked is not None:
         return _from_api(asked, await _refused_by_dry_run(session, evidence.found, question))
     found = evidence.must()
     if found.vm is None and found.vmi is None:

@@ -41,7 +41,11 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     silence_logs()
     target = target_of(session, vm, options)
     evidence, source = await read_as_user(session, target), FROM_API
-    stories = await ask_stories(session, vm, nic or "") if not is_enough(evidence.found) else None
+    stories = (
+        await ask_stories(session, vm, nic or "", must=evidence.found is None)
+        if not is_enough(evidence.found)
+        else None
+    )
     if stories is None:
         found, source = evidence.must(), FROM_KUBECONFIG
         if found.vm is None and found.vmi is None:

@@ -143,7 +143,8 @@ class TestWithoutARight:
         server.answers |= {f"PUT {OF_VM}/nicplan": answer, f"GET {OF_VM}/nicstory": answer}
         planned, told = nicplug("plan", NAME, "-o", "json"), nicplug("why", NAME, "blue", "-o", "json")
         if denied in (f"GET {PODS}", f"GET {KUBEVIRT}/namespaces/kubevirt/kubevirts"):
-            assert (planned.exit_code, told.exit_code) == (4, 4)
+            code = 4 if answer is FORBIDDEN else 6
+            assert (planned.exit_code, told.exit_code) == (code, code)
             return
         for document in (json.loads(planned.stdout), json.loads(told.stdout)):
             assert document["evidenceFrom"] == "kubeconfig"
@@ -157,6 +158,44 @@ def test_why_printed_no_json_when_every_nic_is_ready(server: PlayedServer, nicpl
     assert json.loads(nicplug("why", NAME, "-o", "json").stdout) == empty
     assert nicplug("why", NAME, "-o", "name").stdout == ""
     assert nicplug("why", NAME).stdout == f"every NIC of {NAME} is ready\n"
+
+
+NO_KUBEVIRTS = refusal(403, "Forbidden", 'kubevirts.kubevirt.io is forbidden: User "alice" cannot list resource')
+NO_VMS = refusal(403, "Forbidden", 'virtualmachines.kubevirt.io "V" is forbidden: User "alice" cannot get resource')
+NO_NICPLAN = refusal(403, "Forbidden", 'User "alice" cannot update resource "virtualmachines/nicplan"')
+
+
+@pytest.mark.parametrize("arguments", [("plan", NAME), ("why", NAME, "blue")])
+class TestANamespaceUser:
+    """Who may read VMs, and neither the KubeVirt CR nor nodes."""
+
+    @pytest.fixture(autouse=True)
+    def _denied(self, server: PlayedServer) -> None:
+        server.answers[f"GET {KUBEVIRT}/namespaces/kubevirt/kubevirts"] = NO_KUBEVIRTS
+
+    def test_a_stopped_api_was_a_missing_right(
+        self, server: PlayedServer, nicplug: CommandLine, arguments: tuple[str, ...]
+    ) -> None:
+        down = refusal(503, "ServiceUnavailable", "no endpoints")
+        server.answers |= {f"PUT {OF_VM}/nicplan": down, f"GET {OF_VM}/nicstory": down}
+        done = nicplug(*arguments)
+        assert done.exit_code == 6
+        assert "nicplug's aggregated API does not answer" in done.stderr
+        assert "kubevirts" not in done.stderr
+
+    @pytest.mark.parametrize(("of_vm", "said"), [(NO_VMS, "virtualmachines.kubevirt.io"), (NO_VM, "/nicplan")])
+    def test_who_may_not_read_vms_was_refused_the_kubevirt_cr(
+        self, server: PlayedServer, nicplug: CommandLine, arguments: tuple[str, ...], of_vm: Answer, said: str
+    ) -> None:
+        server.answers |= {
+            f"PUT {OF_VM}/nicplan": NO_NICPLAN,
+            f"GET {OF_VM}/nicstory": NO_NICPLAN,
+            f"GET {KUBEVIRT}/namespaces/default/virtualmachines/{NAME}": of_vm,
+        }
+        done = nicplug(*arguments)
+        assert done.exit_code == 4
+        assert said in done.stderr
+        assert "kubevirts" not in done.stderr
 
 
 def test_a_time_that_is_known_to_the_second_had_a_fraction(server: PlayedServer, nicplug: CommandLine) -> None:
