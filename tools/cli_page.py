@@ -27,9 +27,10 @@ status VM`. `bin/nicplug` runs them without installing anything. In a [sandbox](
 its `bin`, also as `virtctl` ([coming from virtctl](coming-from-virtctl.md)).
 
 The commands find their cluster as kubectl does: `--kubeconfig`, else the files of `$KUBECONFIG`, else
-`~/.kube/config`; `--context`, `--namespace`, `--as`, `--as-group` and `--as-uid` mean what they mean there. Errors go
-to stderr with what to do, results to stdout. Colours are used only on a terminal, and never where `NO_COLOR` is set.
-`NICPLUG_TRACEBACK=1` shows the Python trace of an error that is a bug.
+`~/.kube/config`; `--context`, `--namespace`, `--as`, `--as-group` and `--as-uid` mean what they mean there, and stand
+before or after the name of the command. Errors go to stderr with what to do, results to stdout. Colours are used only
+on a terminal, and never where `NO_COLOR` is set. `NICPLUG_TRACEBACK=1` shows the Python trace of an error that is a
+bug.
 
 VM is the name of a VirtualMachine, or of a VirtualMachineInstance that belongs to none.
 """

@@ -15,6 +15,7 @@ from nicplug_sandbox import kubectl
 from nicplug_sandbox.errors import SandboxError
 
 BIN = "bin"
+_ENTRIES = {"virtctl": "virtctl", "kubectl-nic": "kubectl_nic"}
 _ROOT = Path(__file__).parents[2]
 
 
@@ -27,9 +28,11 @@ def write_shims(directory: Path, *, kubeconfig: Path) -> Path:
     folder = directory / BIN
     folder.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(str(_ROOT / name) for name in ("operator", "sandbox"))
-    nicplug = [sys.executable, "-m", "nicplug"]
-    for name in ("nicplug", "virtctl", "kubectl-nic"):
-        _write(folder / name, command=nicplug, kubeconfig=kubeconfig, source=path)
+    _write(folder / "nicplug", command=[sys.executable, "-m", "nicplug"], kubeconfig=kubeconfig, source=path)
+    for name, entry in _ENTRIES.items():
+        # By its own entry point: help and errors say the name that was typed.
+        command = [sys.executable, "-c", f"from nicplug.cli.main import {entry}; {entry}()"]
+        _write(folder / name, command=command, kubeconfig=kubeconfig, source=path)
     try:
         executable = kubectl.executable()
     except SandboxError:

@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from nicplug.cli.connection import Cluster, Session, open_session
+from nicplug.cli.connection import Session, cluster_of, cluster_options, open_session
 
 if TYPE_CHECKING:
     from nicplug.kube.api import Json, Resource
@@ -89,23 +88,13 @@ def _complete(
     """Never an error: a shell has nowhere to show one."""
 
     async def ask() -> list[str]:
-        async with asyncio.timeout(SECONDS), open_session(_cluster(context.params)) as session:
+        async with asyncio.timeout(SECONDS), open_session(cluster_of(cluster_options(context))) as session:
             return await names(session)
 
     found: list[str] = []
     with contextlib.suppress(Exception):
         found = asyncio.run(ask())
     return [CompletionItem(name) for name in found if name.startswith(incomplete)]
-
-
-def _cluster(options: dict[str, Any]) -> Cluster:
-    kubeconfig = options.get("kubeconfig")
-    return Cluster(
-        kubeconfig=Path(kubeconfig) if kubeconfig else None,
-        context=options.get("context"),
-        namespace=options.get("namespace") or "",
-        user=options.get("as_user") or "",
-    )
 
 
 async def _names(session: Session, resource: "Resource") -> list[str]:

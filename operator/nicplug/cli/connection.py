@@ -68,33 +68,52 @@ _OPTIONS = (
 )
 
 
+CLUSTER_OPTIONS = ("namespace", "context", "kubeconfig", "as_user", "as_group", "as_uid")
+
+
+def with_cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command, or a group, the options."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def cluster_options(context: click.Context) -> dict[str, Any]:
+    """What is given by them: after the name of the command, else before it as virtctl and kubectl take them."""
+    before = context.find_root().params
+    return {name: context.params.get(name) or before.get(name) for name in CLUSTER_OPTIONS}
+
+
 def on_cluster(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable[..., None]:
     """Give a command the options, run it with a session, and turn what fails into text and an exit code."""
 
     @functools.wraps(command)
-    def run(
-        *,
-        namespace: str,
-        context: str | None,
-        kubeconfig: Path | None,
-        as_user: str,
-        as_group: tuple[str, ...],
-        as_uid: str,
-        **options: Any,
-    ) -> None:
-        if (as_group or as_uid) and not as_user:
-            raise click.UsageError("--as-group and --as-uid need --as.")
-        cluster = Cluster(
-            kubeconfig=kubeconfig, context=context, namespace=namespace, user=as_user, uid=as_uid, groups=as_group
-        )
-        code = _run_safely(cluster, command, options)
+    def run(**options: Any) -> None:
+        cluster = _cluster(cluster_options(click.get_current_context()))
+        own = {name: value for name, value in options.items() if name not in CLUSTER_OPTIONS}
+        code = _run_safely(cluster, command, own)
         if code:
             raise click.exceptions.Exit(code)
 
-    wrapped: Callable[..., None] = run
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+    return with_cluster_options(run)
+
+
+def _cluster(options: dict[str, Any]) -> Cluster:
+    if (options["as_group"] or options["as_uid"]) and not options["as_user"]:
+        raise click.UsageError("--as-group and --as-uid need --as.")
+    return cluster_of(options)
+
+
+def cluster_of(options: dict[str, Any]) -> Cluster:
+    """Which cluster the options mean."""
+    return Cluster(
+        kubeconfig=Path(options["kubeconfig"]) if options["kubeconfig"] else None,
+        context=options["context"] or None,
+        namespace=options["namespace"] or "",
+        user=options["as_user"] or "",
+        uid=options["as_uid"] or "",
+        groups=tuple(options["as_group"] or ()),
+    )
 
 
 def _run_safely(

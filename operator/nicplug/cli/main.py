@@ -13,6 +13,7 @@ from nicplug import __version__
 from nicplug.cli.api import api
 from nicplug.cli.change import add, remove
 from nicplug.cli.completion import completion
+from nicplug.cli.connection import with_cluster_options
 from nicplug.cli.doctor.command import doctor
 from nicplug.cli.imports import leave_out_unused
 from nicplug.cli.migrations import migrations
@@ -73,8 +74,14 @@ class SectionedGroup(click.Group):
     epilog="Exit codes, the members of -o json and every option: docs/cli.md.",
 )
 @click.version_option(__version__, prog_name="nicplug")
-def main() -> None:
+@with_cluster_options
+def main(**options: Any) -> None:
     """Give a running virtual machine a new network interface on Kubernetes."""
+    name = click.get_current_context().invoked_subcommand or ""
+    command = main.commands.get(name)
+    takes_them = command is not None and {"as_user", "namespace"} <= {item.name for item in command.params}
+    if any(options.values()) and not takes_them:
+        raise click.UsageError(f"{name} takes its options after its name.")
 
 
 for command in (
@@ -88,6 +95,11 @@ for command in (
 def kubectl_nic() -> None:
     """`kubectl nic`: the same commands as a plugin of kubectl."""
     main(prog_name="kubectl nic")
+
+
+def virtctl() -> None:
+    """`virtctl`: the same commands under that name."""
+    main(prog_name="virtctl")
 
 
 @main.group(cls=LazySandbox)

@@ -51,6 +51,15 @@ class VirtctlCommand(click.Command):
             raise VirtctlError(f"required flag(s) {names} not set")
         return rest
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples name the program that was called."""
+        told = self.help
+        try:
+            self.help = (told or "").replace("nicplug ", f"{ctx.find_root().info_name} ")
+            super().format_help_text(ctx, formatter)
+        finally:
+            self.help = told
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run it; any error is virtctl's error."""
         try:

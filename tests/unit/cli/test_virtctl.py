@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tests.build import VMI_UID, kubevirt, nic, primary, vm, vmi
 from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, collection, refusal, write_kubeconfig
+
+from nicplug.cli.main import main
 
 PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
@@ -93,6 +96,32 @@ def test_the_namespace_is_that_of_the_context_or_the_option(server: PlayedServer
     own("start", "V")
     own("start", "V", "-n", "yours")
     assert [item.path.split("/")[5] for item in server.requests] == ["mine", "yours"]
+
+
+FLAGS_FIRST = [
+    (["-n", "yours"], ["start", "V"], "yours"),
+    (["--namespace=yours"], ["addinterface", "V", N, "N", "--name", "I"], "yours"),
+    (["-n", "yours"], ["start", "V", "-n", "mine"], "mine"),
+    ([], ["status", "V", "-n", "mine"], "mine"),
+    (["--as", "bob", "--as-group", "g"], ["status", "V"], "default"),
+]
+
+
+@pytest.mark.parametrize(("before", "arguments", "namespace"), FLAGS_FIRST, ids=lambda value: " ".join(value))
+def test_flags_before_the_command_were_no_such_option(
+    nicplug: CommandLine, server: PlayedServer, before: list[str], arguments: list[str], namespace: str
+) -> None:
+    done = CliRunner().invoke(main, [f"--kubeconfig={nicplug.kubeconfig}", *before, *arguments])
+    assert "No such option" not in done.output
+    assert {item.path.split("/")[5] for item in server.requests} == {namespace}
+    users = {tuple(item.header("Impersonate-User") + item.header("Impersonate-Group")) for item in server.requests}
+    assert users == {("bob", "g") if "bob" in before else ()}
+
+
+def test_flags_before_a_command_that_does_not_take_them_are_refused() -> None:
+    done = CliRunner().invoke(main, ["-n", "yours", "run"])
+    assert done.exit_code == 2
+    assert "run takes its options after its name" in done.output
 
 
 def test_force_and_grace_period_belong_together(nicplug: CommandLine, server: PlayedServer) -> None:

@@ -44,3 +44,12 @@ def test_kubectl_has_nicplug_as_a_plugin(folder: Path) -> None:
 
 def test_kubectl_is_there_for_the_guides_lines(folder: Path) -> None:
     assert "clientVersion" in run(folder / "kubectl", "version", "--client", "-o", "json").stdout
+
+
+@pytest.mark.parametrize(("name", "program"), [("virtctl", "virtctl"), ("kubectl-nic", "kubectl nic")])
+def test_help_and_errors_said_nicplug_to_who_typed_another_name(folder: Path, name: str, program: str) -> None:
+    shown = run(folder / name, "addinterface", "--help").stdout
+    assert f"Usage: {program} addinterface" in shown
+    assert f"{program} addinterface <vmi-name>" in shown
+    assert "Usage: nicplug" not in run(folder / name, "start").stderr
+    assert f"Usage: {program} start" in run(folder / name, "start").stderr
