@@ -63,7 +63,7 @@ async def find_machine(session: Session, name: str, *, with_migrations: bool = T
         CommandError: neither exists.
     """
     vm, vmi = await asyncio.gather(
-        _get(session, VIRTUAL_MACHINES, name), _get(session, VIRTUAL_MACHINE_INSTANCES, name)
+        read_object(session, VIRTUAL_MACHINES, name), read_object(session, VIRTUAL_MACHINE_INSTANCES, name)
     )
     if vm is None and vmi is None:
         message = f'no VirtualMachine and no VirtualMachineInstance "{name}" in namespace {session.namespace}'
@@ -72,7 +72,12 @@ async def find_machine(session: Session, name: str, *, with_migrations: bool = T
     return Machine(namespace=session.namespace, name=name, vm=vm, vmi=vmi, migrations=migrations)
 
 
-async def _get(session: Session, resource: Resource, name: str) -> Json | None:
+async def read_object(session: Session, resource: Resource, name: str) -> Json | None:
+    """The object; None when it does not exist.
+
+    Raises:
+        ApiError: it cannot be read.
+    """
     try:
         return await session.api.get(resource, name=name, namespace=session.namespace)
     except Gone as error:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from nicplug.cli.connection import Session
 from nicplug.cli.exits import CommandError, Exit
+from nicplug.kube.errors import Gone
 
 PREFIX = "/apis/subresources.kubevirt.io/v1"
 VMS, VMIS = "virtualmachines", "virtualmachineinstances"
@@ -18,12 +19,22 @@ async def put(session: Session, plural: str, name: str, subresource: str, body: 
 
     Raises:
         ApiError: the server's refusal.
-        CommandError: no object can have that name.
+        CommandError: no object can have that name, or it does not exist and the other one of VM and VMI does.
     """
     path = path_of(session, plural, name, subresource)
     # No spaces, no final newline: Go's encoding.
     content = json.dumps(dict(body), separators=(",", ":"), ensure_ascii=False).encode()
-    await session.api.request("PUT", path, body=content, accept=_ACCEPT)
+    try:
+        await session.api.request("PUT", path, body=content, accept=_ACCEPT)
+    except Gone as error:
+        explained = await _explain(session, name, subresource, error)
+        raise explained or error from error
+
+
+async def _explain(session: Session, name: str, subresource: str, error: "Gone") -> CommandError | None:
+    from nicplug.cli.missing import explain_missing
+
+    return await explain_missing(session, name, subresource) if not error.is_not_served else None
 
 
 def path_of(session: Session, plural: str, name: str, subresource: str) -> str:

@@ -1,0 +1,44 @@
+"""What a 404 of a subresource means where one of VM and VMI exists: not that there is nothing of that name."""
+
+import asyncio
+from collections.abc import Mapping
+
+from nicplug.cli.connection import Session
+from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.machines import read_object
+from nicplug.kube.errors import ApiError
+from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+
+_FOR_A_STOPPED_VM: Mapping[str, str] = {
+    "addinterface": "Use --persist: the template is changed, and the VM starts with the NIC.",
+    "removeinterface": "Use --persist: the template is changed, and the VM starts without the NIC.",
+}
+_FOR_A_BARE_VMI: Mapping[str, str] = {
+    "addinterface": "Leave --persist out: the instance itself is changed.",
+    "removeinterface": "Leave --persist out: the instance itself is changed.",
+    "migrate": (
+        "Create a VirtualMachineInstanceMigration with spec.vmiName: {name}, as in examples/migration.yaml: "
+        "kubectl create -n {namespace} -f FILE"
+    ),
+    "start": "It was started when it was created.",
+    "stop": "It stops when it is deleted: kubectl delete vmi {name} -n {namespace}",
+    "restart": "Only a VirtualMachine can be restarted. Delete the instance, and create it again.",
+}
+
+
+async def explain_missing(session: Session, name: str, subresource: str) -> CommandError | None:
+    """Why the object that was asked does not exist; None when there is nothing of that name, or nobody may tell."""
+    try:
+        vm, vmi = await asyncio.gather(
+            read_object(session, VIRTUAL_MACHINES, name), read_object(session, VIRTUAL_MACHINE_INSTANCES, name)
+        )
+    except ApiError:
+        return None
+    if (vm is None) == (vmi is None):
+        return None
+    if vm is not None:
+        remedy = _FOR_A_STOPPED_VM.get(subresource, "Start it first.")
+        return CommandError(f"VM {name} is not running", remedy=remedy, code=Exit.REFUSED)
+    remedy = _FOR_A_BARE_VMI.get(subresource, "").format(name=name, namespace=session.namespace)
+    message = f"{name} is a VirtualMachineInstance that belongs to no VirtualMachine"
+    return CommandError(message, remedy=remedy, code=Exit.REFUSED)

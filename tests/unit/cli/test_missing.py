@@ -1,0 +1,77 @@
+"""A stopped VM and a VMI without a VM were reported as not found, with the advice to look in another namespace."""
+
+import pytest
+from tests.build import primary, vm, vmi
+from tests.unit.cli.played import CommandLine, PlayedServer, refusal
+
+OBJECT = "/apis/kubevirt.io/v1/namespaces/default"
+PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
+N = "--network-attachment-definition-name"
+NO_VM = refusal(404, "NotFound", 'virtualmachine.kubevirt.io "V" not found')
+NO_VMI = refusal(404, "NotFound", 'virtualmachineinstance.kubevirt.io "V" not found')
+VM, VMI = f"GET {OBJECT}/virtualmachines/V", f"GET {OBJECT}/virtualmachineinstances/V"
+ADD = ["addinterface", "V", N, "lan", "--name", "blue"]
+REMOVE = ["removeinterface", "V", "--name", "blue"]
+
+
+@pytest.fixture
+def stopped(server: PlayedServer) -> None:
+    """A VM without its VMI."""
+    server.answers |= {VM: (200, vm(primary(), name="V")), VMI: NO_VMI}
+    server.answers |= {f"PUT {PREFIX}/virtualmachineinstances/V/{item[0]}": NO_VMI for item in (ADD, REMOVE)}
+    server.answers[f"PUT {PREFIX}/virtualmachines/V/migrate"] = NO_VMI
+
+
+@pytest.fixture
+def bare(server: PlayedServer) -> None:
+    """A VMI that belongs to no VM."""
+    server.answers |= {VM: NO_VM, VMI: (200, vmi(primary(), name="V"))}
+    names = ("addinterface", "removeinterface", "start", "stop", "restart", "migrate")
+    server.answers |= {f"PUT {PREFIX}/virtualmachines/V/{name}": NO_VM for name in names}
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize(
+    ("arguments", "code", "remedy"),
+    [(ADD, 1, "Use --persist"), (REMOVE, 1, "Use --persist"), (["migrate", "V"], 7, "Start it first")],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_stopped_vm_was_not_found(nicplug: CommandLine, arguments: list[str], code: int, remedy: str) -> None:
+    done = nicplug(*arguments)
+    assert done.exit_code == code
+    assert "VM V is not running" in done.stderr
+    assert remedy in done.stderr
+    assert "namespace" not in done.stderr
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("arguments", "code", "remedy"),
+    [
+        ([*ADD, "--persist"], 1, "Leave --persist out"),
+        ([*REMOVE, "--persist"], 1, "Leave --persist out"),
+        (["migrate", "V"], 7, "VirtualMachineInstanceMigration with spec.vmiName: V"),
+        (["stop", "V"], 7, "kubectl delete vmi V -n default"),
+        (["restart", "V"], 7, "Only a VirtualMachine can be restarted"),
+        (["start", "V"], 7, "It was started when it was created"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_vmi_without_a_vm_was_not_found(nicplug: CommandLine, arguments: list[str], code: int, remedy: str) -> None:
+    done = nicplug(*arguments)
+    assert done.exit_code == code
+    assert "V is a VirtualMachineInstance that belongs to no VirtualMachine" in done.stderr
+    assert remedy in done.stderr
+
+
+def test_nothing_of_that_name_is_the_servers_answer(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers |= {VM: NO_VM, VMI: NO_VMI, f"PUT {PREFIX}/virtualmachines/V/migrate": NO_VM}
+    done = nicplug("migrate", "V")
+    assert done.exit_code == 3
+    assert 'virtualmachine.kubevirt.io "V" not found' in done.stderr
+
+
+def test_who_may_not_read_them_gets_the_servers_answer(nicplug: CommandLine, server: PlayedServer) -> None:
+    forbidden = refusal(403, "Forbidden", 'User "alice" cannot get resource')
+    server.answers |= {VM: forbidden, VMI: forbidden, f"PUT {PREFIX}/virtualmachines/V/migrate": NO_VMI}
+    assert nicplug("migrate", "V").exit_code == 3
