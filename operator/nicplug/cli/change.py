@@ -13,6 +13,8 @@ from nicplug.cli.wait import GONE, quietly, wait_for, with_timeout
 
 if TYPE_CHECKING:
     from nicplug.cli.machines import Machine
+    from nicplug.kube.errors import ApiError
+    from nicplug.model.interface_requests import AddInterface
 
 
 @click.command()
@@ -68,15 +70,17 @@ async def add(
     machine = await find_machine(session, vm, with_migrations=False)
     plural = _target(machine, persist=persist)
     name = name or free_name(network, taken=_names(machine))
+    request = AddInterface(name=name, network=network)
+    is_there = _is_there(machine, request, persist=persist)
     if mac:
-        request = AddInterface(name=name, network=network)
         target = Target(namespace=session.namespace, name=vm, kubevirt_namespace=kubevirt_namespace)
         await add_with_mac(session, machine, request, mac=mac, target=target, persist=persist)
     else:
         body = {"networkAttachmentDefinitionName": network, "name": name}
         await subresources.put(session, plural, vm, "addinterface", body)
+    what = f'NIC "{name}" on network {network}'
+    click.echo(f"{what} is already there" if is_there else _requested(machine, what, name=name, persist=persist))
     await warn_without_operator(session)
-    click.echo(_told(machine, plural, f'NIC "{name}" on network {network}', f"is requested for {vm}"))
     if waits and machine.vmi is not None:
         await wait_for(session, machine, names=[name], seconds=seconds, quiet=quiet)
         click.echo(f'NIC "{name}" is ready')
@@ -101,15 +105,19 @@ async def remove(
     from nicplug.cli import subresources
     from nicplug.cli.machines import find_machine
     from nicplug.cli.operator_health import warn_without_operator
+    from nicplug.kube.errors import Stale
 
     machine = await find_machine(session, vm, with_migrations=False)
     plural = _target(machine, persist=persist)
     if nic not in _names(machine):
         known = ", ".join(sorted(_names(machine))) or "none"
         raise CommandError(f'VM {vm} has no NIC "{nic}"', remedy=f"It has: {known}.", code=Exit.NOT_FOUND)
-    await subresources.put(session, plural, vm, "removeinterface", {"name": nic})
+    try:
+        await subresources.put(session, plural, vm, "removeinterface", {"name": nic})
+    except Stale as error:
+        raise _in_our_words(error, vm=vm, nic=nic) or error from error
+    click.echo(_unplugging(machine, nic, persist=persist))
     await warn_without_operator(session)
-    click.echo(_told(machine, plural, f'NIC "{nic}"', f"is to leave {vm}"))
     if waits:
         await wait_for(session, machine, names=[nic], goal=GONE, seconds=seconds, quiet=quiet)
         click.echo(f'NIC "{nic}" is gone')
@@ -139,9 +147,44 @@ def _names(machine: "Machine") -> set[str]:
     return networks | {nic.name for nic in machine.describe(now=now()).nics}
 
 
-def _told(machine: "Machine", plural: str, what: str, how: str) -> str:
-    from nicplug.cli.subresources import VMS
+def _is_there(machine: "Machine", request: "AddInterface", *, persist: bool) -> bool:
+    """What is asked has the NIC on that network already: nothing is changed."""
+    from nicplug.model.vm import parse_vm
+    from nicplug.model.vmi import parse_vmi
+    from nicplug.plan.nic.requested import has_nic, object_to
 
-    if plural == VMS:
-        return f"{what} {how}" + ("" if machine.vmi is not None else ", which starts with the changed template")
-    return f"{what} {how}" + (", until it is restarted (--persist changes the template)" if machine.vm else "")
+    vm = parse_vm(machine.vm) if machine.vm is not None and persist else None
+    vmi = parse_vmi(machine.vmi) if machine.vmi is not None else None
+    owners = [owner for owner in (vm, vmi) if owner is not None]
+    return object_to(request, vm=vm, vmi=vmi) is None and all(has_nic(request, owner) for owner in owners)
+
+
+def _requested(machine: "Machine", what: str, *, name: str, persist: bool) -> str:
+    if persist and machine.vmi is None:
+        return f"{what} requested for {machine.name}; the VM starts with it"
+    if persist or machine.vm is None or _template_has(machine, name):
+        return f"{what} requested for {machine.name}"
+    return f"{what} requested for {machine.name}; it will be gone after a restart (use --persist to keep it)"
+
+
+def _unplugging(machine: "Machine", nic: str, *, persist: bool) -> str:
+    if persist and machine.vmi is None:
+        return f'removing NIC "{nic}" from the template of {machine.name}'
+    comes_back = not persist and _template_has(machine, nic)
+    then = "; it comes back at a restart, as the template has it (use --persist)" if comes_back else ""
+    return f'unplugging NIC "{nic}" from {machine.name}' + (" and its template" if persist else then)
+
+
+def _template_has(machine: "Machine", nic: str) -> bool:
+    """It is there after a restart."""
+    from nicplug.model.networks import wanted_by_name
+    from nicplug.model.vm import parse_vm
+
+    return machine.vm is not None and nic in wanted_by_name(parse_vm(machine.vm).interfaces)
+
+
+def _in_our_words(error: "ApiError", *, vm: str, nic: str) -> CommandError | None:
+    """The aggregated API speaks to users of virtctl; None where it names no command of theirs."""
+    message, found, _ = str(error).partition(": virtctl removeinterface ")
+    remedy = f"nicplug remove {vm} {nic} --persist"
+    return CommandError(message, remedy=remedy, code=Exit.REFUSED) if found else None

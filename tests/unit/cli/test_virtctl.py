@@ -143,7 +143,7 @@ def test_add_names_the_nic_after_its_network(nicplug: CommandLine, server: Playe
     done = nicplug("add", "V", "--network", "ops/lan")
     assert done.exit_code == 0, done.output
     assert [item.body for item in server.put()] == [b'{"networkAttachmentDefinitionName":"ops/lan","name":"lan-2"}']
-    assert 'NIC "lan-2" on network ops/lan is requested for V' in done.stdout
+    assert 'NIC "lan-2" on network ops/lan requested for V' in done.stdout
 
 
 def test_add_to_a_stopped_vm_says_how(nicplug: CommandLine, server: PlayedServer) -> None:

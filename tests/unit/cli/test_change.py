@@ -1,0 +1,78 @@
+"""What `nicplug add` and `remove` say of what they have done."""
+
+import pytest
+from tests.build import VM_UID, Nic, nic, primary, row, vm, vmi
+from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, refusal
+
+OBJECT = "/apis/kubevirt.io/v1/namespaces/default"
+PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
+LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
+BLUE = nic("blue", attachment="lan")
+
+
+def serve(server: PlayedServer, *, template: tuple[Nic, ...] = (), running: tuple[Nic, ...] | None = ()) -> None:
+    """A VM, and what runs of it."""
+    missing = refusal(404, "NotFound", "not found: vmi")
+    live = vmi(primary(), *(running or ()), name="V", owner_uid=VM_UID, rows=[row("default", "domain")])
+    server.answers |= {
+        f"GET {OBJECT}/virtualmachines/V": (200, vm(primary(), *template, name="V")),
+        f"GET {OBJECT}/virtualmachineinstances/V": (200, live) if running is not None else missing,
+        LEASE: refusal(403, "Forbidden", "you cannot"),
+    }
+    for plural in ("virtualmachines", "virtualmachineinstances"):
+        for what in ("addinterface", "removeinterface"):
+            server.answers[f"PUT {PREFIX}/{plural}/V/{what}"] = ACCEPTED
+
+
+ADD = ("add", "V", "--network", "lan", "--name", "blue")
+
+
+@pytest.mark.parametrize("more", [(), ("--persist",)], ids=["VMI", "VM"])
+def test_a_nic_that_is_there_was_requested_again(nicplug: CommandLine, server: PlayedServer, more: tuple[str]) -> None:
+    serve(server, template=(BLUE,), running=(BLUE,))
+    done = nicplug(*ADD, *more)
+    assert (done.exit_code, done.stdout) == (0, 'NIC "blue" on network lan is already there\n')
+
+
+def test_a_nic_that_only_one_of_them_has_is_requested(nicplug: CommandLine, server: PlayedServer) -> None:
+    serve(server, template=(), running=(BLUE,))
+    assert nicplug(*ADD, "--persist").stdout == 'NIC "blue" on network lan requested for V\n'
+    serve(server, template=(BLUE,), running=())
+    assert nicplug(*ADD).stdout == 'NIC "blue" on network lan requested for V\n'
+
+
+def test_what_a_restart_does_to_a_new_nic(nicplug: CommandLine, server: PlayedServer) -> None:
+    serve(server)
+    then = "; it will be gone after a restart (use --persist to keep it)"
+    assert nicplug(*ADD).stdout == f'NIC "blue" on network lan requested for V{then}\n'
+    serve(server, running=None)
+    assert nicplug(*ADD, "--persist").stdout == 'NIC "blue" on network lan requested for V; the VM starts with it\n'
+
+
+def test_a_nic_that_the_template_never_had_was_said_to_come_back(nicplug: CommandLine, server: PlayedServer) -> None:
+    serve(server, running=(BLUE,))
+    assert nicplug("remove", "V", "blue").stdout == 'unplugging NIC "blue" from V\n'
+    serve(server, template=(BLUE,), running=(BLUE,))
+    assert "it comes back at a restart" in nicplug("remove", "V", "blue").stdout
+    assert nicplug("remove", "V", "blue", "--persist").stdout == 'unplugging NIC "blue" from V and its template\n'
+    serve(server, template=(BLUE,), running=None)
+    assert nicplug("remove", "V", "blue", "--persist").stdout == 'removing NIC "blue" from the template of V\n'
+
+
+def test_remove_recommended_virtctl(nicplug: CommandLine, server: PlayedServer) -> None:
+    serve(server, template=(BLUE,), running=(BLUE,))
+    said = 'the template of VirtualMachine "V" has NIC "blue", and would bring it back'
+    answer = refusal(409, "Conflict", f"{said}: virtctl removeinterface V --name blue --persist")
+    server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/removeinterface"] = answer
+    done = nicplug("remove", "V", "blue")
+    assert done.exit_code == 7
+    assert done.stderr == f"Error: {said}\n  nicplug remove V blue --persist\n"
+    words = nicplug("removeinterface", "V", "--name", "blue")
+    assert "virtctl removeinterface V --name blue --persist" in words.stderr
+
+
+def test_another_conflict_is_said_as_it_is(nicplug: CommandLine, server: PlayedServer) -> None:
+    serve(server, running=(BLUE,))
+    server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/removeinterface"] = refusal(409, "Conflict", "another one")
+    done = nicplug("remove", "V", "blue")
+    assert (done.exit_code, done.stderr) == (7, "Error: another one\n")
