@@ -148,8 +148,8 @@ def test_what_stands_in_the_way_is_told_before_and_after(user: User) -> None:
     assert "NetworkAttachmentDefinitionMissing" in done.stderr
     story = nicplug(user, "why", "a", "nowhere")
     assert "waits for  the VM's owner" in story.stdout
-    late = nicplug(user, "wait", "a", "never", "--timeout", "0.5")
-    assert (late.exit_code, "not ready after 0.5 s" in late.stderr) == (8, True)
+    unknown = nicplug(user, "wait", "a", "never", "--timeout", "0.5")
+    assert (unknown.exit_code, 'has no NIC "never"' in unknown.stderr) == (3, True)
 
 
 def test_the_installation_is_healthy(user: User, sandbox: Sandbox) -> None:

@@ -53,8 +53,39 @@ async def wait(
     machine = await find_machine(session, vm, with_migrations=False)
     if goal == GONE and not nics:
         raise click.UsageError("--for gone needs the name of a NIC.")
+    _check_names(machine, nics, goal=goal)
     await wait_for(session, machine, names=nics, goal=goal, seconds=seconds, quiet=quiet)
     return None
+
+
+def _check_names(machine: "Machine", names: Sequence[str], *, goal: str) -> None:
+    """Nothing can come of a name that is misspelt.
+
+    A NIC that was to go may have gone before anybody waited: that is said, and is no error.
+
+    Raises:
+        CommandError: a NIC that is to be ready does not exist, and nobody has asked for it.
+    """
+    from nicplug.cli.machines import now
+
+    known = [nic.name for nic in machine.describe(now=now()).nics]
+    unknown = [name for name in names if name not in {*known, *_pending(machine)}]
+    if not unknown:
+        return
+    named = ", ".join(f'"{name}"' for name in unknown)
+    message, remedy = f"VM {machine.name} has no NIC {named}", f"It has: {', '.join(known) or 'none'}."
+    if goal == READY:
+        raise CommandError(message, remedy=remedy, code=Exit.NOT_FOUND)
+    click.echo(printable(f"note: {message}. {remedy}"), err=True)
+
+
+def _pending(machine: "Machine") -> set[str]:
+    """The NICs that somebody has asked for."""
+    from nicplug.model.interface_requests import MEMBER, AddInterface, parse_interface_requests
+    from nicplug.model.metadata import mapping
+
+    rows = parse_interface_requests(mapping(mapping(machine.vm).get("status")).get(MEMBER))
+    return {row.request.name for row in rows if isinstance(row.request, AddInterface)}
 
 
 async def wait_for(
@@ -133,15 +164,22 @@ def _stuck(described: "VmNics", names: Sequence[str]) -> list["NicRow"]:
 
 
 def _cannot(nic: "NicRow", described: "VmNics") -> CommandError:
-    message = f'NIC "{nic.name}" is {nic.phase} ({nic.reason}): {nic.message}'
     remedy = f"nicplug why {described.name} {nic.name} --namespace {described.namespace}"
-    return CommandError(message, remedy=f"What to do: {remedy}", code=Exit.NO)
+    return CommandError(_state(nic), remedy=f"What to do: {remedy}", code=Exit.NO)
+
+
+def _state(nic: "NicRow") -> str:
+    """Where it is, with reason and message where there are any."""
+    reason = f" ({nic.reason})" if nic.reason else ""
+    return f'NIC "{nic.name}" is {nic.phase}{reason}' + (f": {nic.message}" if nic.message else "")
 
 
 def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float) -> CommandError:
     waiting = [nic for nic in described.nics if (not names or nic.name in names) and (goal == GONE or not nic.is_ready)]
-    told = "; ".join(f'NIC "{nic.name}" is {nic.phase} ({nic.reason}): {nic.message}' for nic in waiting)
+    told = "; ".join(map(_state, waiting))
     missing = [name for name in names if name not in {nic.name for nic in described.nics}]
     told = told or (f"no NIC {', '.join(missing)} was seen" if goal == READY and missing else "nothing was seen")
     remedy = "`nicplug doctor` says whether the operator works."
+    if described.phase == "Stopped":
+        remedy = f"The VM is stopped. Start it: nicplug start {described.name} --namespace {described.namespace}"
     return CommandError(f"not {goal} after {seconds:g} s: {told}", remedy=remedy, code=Exit.TIMED_OUT)

@@ -121,7 +121,8 @@ class StoryDocument:
         path, is_ready = f", path {nic['path']}" if nic["path"] else "", nic["phase"] == "Ready"
         where = f'NIC "{nic["name"]}" on {nic["network"] or "no network"}'
         style = "green" if is_ready else "bold"
-        line(console, f"{where}: {nic['operation'] or ''} {nic['phase']}{path}", style)
+        how = " ".join(part for part in (nic["operation"], nic["phase"]) if part)
+        line(console, f"{where}: {how}{path}", style)
         why = ": ".join(part for part in (nic["reason"], nic["message"]) if part)
         facts = [
             ("why", why or "the guest was started with it"),

@@ -209,6 +209,13 @@ def test_a_time_that_is_known_to_the_second_had_a_fraction(server: PlayedServer,
     assert [len(item) for item in told] == [len("00:00:00"), len("00:00:00.250")], told
 
 
+def test_a_nic_without_an_operation_had_two_spaces(server: PlayedServer, nicplug: CommandLine) -> None:
+    story = STORIES["items"][0]
+    items = [{**story, "nic": {**story["nic"], "operation": None, "phase": "Ready", "path": None}}]
+    server.answers |= {"GET /api/v1/nodes": FORBIDDEN, f"GET {OF_VM}/nicstory": (200, {**STORIES, "items": items})}
+    assert nicplug("why", NAME, "blue").stdout.startswith('NIC "blue" on lan: Ready\n')
+
+
 def test_what_is_wrong_with_the_question_is_said(server: PlayedServer, nicplug: CommandLine) -> None:
     wrong = refusal(400, "BadRequest", "VM vmi-fedora has no VMI to change. Add --persist to plan for the template.")
     server.answers |= {"GET /api/v1/nodes": FORBIDDEN, f"PUT {OF_VM}/nicplan": wrong}

@@ -127,3 +127,34 @@ async def test_a_watch_that_ends_is_opened_again(cluster: FakeApiServer, tmp_pat
 
 async def test_gone_needs_a_name(cluster: FakeApiServer, tmp_path: Path) -> None:
     assert (await Waiting(cluster, tmp_path, NAME, "--for", "gone").end()).exit_code == 2
+
+
+async def test_a_name_that_no_nic_has_was_waited_for(cluster: FakeApiServer, tmp_path: Path) -> None:
+    done = await Waiting(cluster, tmp_path, NAME, "blue", "nosuch").end()
+    assert done.exit_code == 3
+    assert f'VM {NAME} has no NIC "nosuch"' in done.stderr
+    assert "It has: default, blue." in done.stderr
+    assert cluster.open_watches == []
+
+
+async def test_a_name_that_somebody_has_asked_for_is_waited_for(cluster: FakeApiServer, tmp_path: Path) -> None:
+    options = {"name": "red", "networkAttachmentDefinitionName": "lan"}
+    cluster.create(VMS, born(vm(primary(), status={"interfaceRequests": [{"addInterfaceOptions": options}]})))
+    assert (await Waiting(cluster, tmp_path, NAME, "red", "--timeout", "0.3s").end()).exit_code == 8
+
+
+async def test_the_end_of_a_nic_that_never_was_came_silently(cluster: FakeApiServer, tmp_path: Path) -> None:
+    """It may have gone before anybody waited."""
+    done = await Waiting(cluster, tmp_path, NAME, "nosuch", "--for", "gone").end()
+    assert done.exit_code == 0
+    assert 'has no NIC "nosuch". It has: default, blue.' in done.stderr
+
+
+async def test_a_reason_that_is_empty_was_printed(tmp_path: Path) -> None:
+    async with FakeApiServer() as server:
+        server.create(VMS, born(vm(primary(), nic("blue"))))
+        done = await Waiting(server, tmp_path, NAME, "--timeout", "0.3s").end()
+    assert done.exit_code == 8
+    assert 'NIC "default" is Pending (GuestNotRunning); NIC "blue" is Pending (GuestNotRunning)\n' in done.stderr
+    assert f"The VM is stopped. Start it: nicplug start {NAME}" in done.stderr
+    assert "doctor" not in done.stderr
