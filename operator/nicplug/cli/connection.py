@@ -91,6 +91,8 @@ def on_cluster(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Calla
     def run(**options: Any) -> None:
         cluster = _cluster(cluster_options(click.get_current_context()))
         own = {name: value for name, value in options.items() if name not in CLUSTER_OPTIONS}
+        if own.get("vm") is not None:
+            check_name(own["vm"])
         code = _run_safely(cluster, command, own)
         if code:
             raise click.exceptions.Exit(code)
@@ -114,6 +116,17 @@ def cluster_of(options: dict[str, Any]) -> Cluster:
         uid=options["as_uid"] or "",
         groups=tuple(options["as_group"] or ()),
     )
+
+
+def check_name(name: str) -> None:
+    """Before any request: a path would be taken for another one.
+
+    Raises:
+        CommandError: no object can have that name.
+    """
+    if name in {"", ".", ".."} or "/" in name or "%" in name:
+        remedy = "Give the name alone, without the kind: vm-fedora, not vm/vm-fedora."
+        raise CommandError(f'"{name}" cannot be the name of an object', remedy=remedy, code=Exit.WRONG_USE)
 
 
 def _run_safely(

@@ -13,6 +13,11 @@ INSTALL_API = (
     "kubectl get apiservice v1.subresources.kubevirt.io. `nicplug doctor` says what is missing."
 )
 
+_CERTIFICATE_REMEDY = (
+    "to name the CA that signed it (certificate-authority or certificate-authority-data), and the server by an address "
+    "that it was made out to (server or tls-server-name)."
+)
+
 
 @contextmanager
 def explained(session: Session) -> Iterator[None]:
@@ -48,6 +53,8 @@ def explain(error: ApiError, *, session: Session) -> CommandError:
             )
         case Unavailable():
             return _unavailable(error, session=session, is_subresource=is_subresource)
+        case Rejected(reason="InvalidName"):
+            return CommandError(str(error), code=Exit.WRONG_USE)
         case Stale() | Rejected():
             return CommandError(str(error), code=Exit.REFUSED)
         case _:
@@ -61,5 +68,15 @@ def _unavailable(error: Unavailable, *, session: Session, is_subresource: bool) 
         )
     if error.status:
         return CommandError(f"the API server at {session.server} has failed: {error}", code=Exit.UNREACHABLE)
+    if problem := _certificate_problem(error):
+        remedy = f"The cluster of context {session.context} in the kubeconfig has {_CERTIFICATE_REMEDY}"
+        message = f"the certificate of {session.server} is not accepted: {problem}"
+        return CommandError(message, remedy=remedy, code=Exit.UNREACHABLE)
     remedy = f"Is {session.server} up and the right address? It is the cluster of context {session.context}."
     return CommandError(str(error), remedy=remedy, code=Exit.UNREACHABLE)
+
+
+def _certificate_problem(error: Unavailable) -> str:
+    """What is wrong with the server's certificate, in OpenSSL's words; "" when it is something else."""
+    certificate = getattr(error.__cause__, "certificate_error", None)
+    return str(getattr(certificate, "verify_message", "") or certificate or "")

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from nicplug.cli.connection import Session
-from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.connection import Session, check_name
+from nicplug.cli.exits import CommandError
 from nicplug.kube.errors import Gone
 
 PREFIX = "/apis/subresources.kubevirt.io/v1"
@@ -47,8 +47,7 @@ def path_of(session: Session, plural: str, name: str, subresource: str) -> str:
 
 
 def _segment(value: str) -> str:
-    if value in {"", ".", ".."} or "/" in value or "%" in value:
-        raise CommandError(f'"{value}" cannot be the name of an object', code=Exit.WRONG_USE)
+    check_name(value)
     return quote(value, safe="")
 
 

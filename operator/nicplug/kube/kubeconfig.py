@@ -131,6 +131,11 @@ def _resolve(paths: str, merged: Mapping[str, Mapping[str, Mapping[str, Any]]], 
         raise ConfigError(f'kubeconfig {paths}: cluster "{cluster}" has no server: set its URL.')
     if user and user not in merged["users"]:
         raise ConfigError(f'kubeconfig {paths}: context "{name}" names user "{user}", which is not in users.')
+    if user and merged["users"][user].get("user") is None:
+        raise ConfigError(
+            f'kubeconfig {paths}: user "{user}" has no credentials: give it a token, a client certificate or an exec '
+            f"plugin (kubectl config set-credentials {user})."
+        )
     namespace = context.get("namespace")
     return KubeconfigContext(
         name=name,

@@ -1,9 +1,13 @@
 """Every failure is a sentence with a remedy on stderr and an exit code by cause, never a traceback."""
 
+import contextlib
 import socket
+import ssl
+import threading
 from pathlib import Path
 
 import pytest
+import trustme
 from tests.unit.cli.played import NOT_SERVED, Answer, CommandLine, PlayedServer, refusal, write_kubeconfig
 
 from nicplug.cli.exits import Exit
@@ -61,6 +65,38 @@ def test_an_unreachable_cluster_names_address_and_context(tmp_path: Path) -> Non
     assert done.exit_code == Exit.UNREACHABLE
     assert server in done.stderr
     assert "the cluster of context x" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "start", "plan", "why", "wait"])
+def test_a_name_with_its_kind_was_a_refusal(nicplug: CommandLine, server: PlayedServer, command: str) -> None:
+    done = nicplug(command, "vm/vm-fedora")
+    assert done.exit_code == Exit.WRONG_USE
+    assert '"vm/vm-fedora" cannot be the name of an object' in done.stderr
+    assert "Give the name alone" in done.stderr
+    assert server.requests == []
+
+
+def test_an_unknown_ca_was_a_question_about_the_address(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        thread = threading.Thread(target=_refused_handshake, args=(listening, context), daemon=True)
+        thread.start()
+        done = CommandLine(write_kubeconfig(tmp_path / "config", server=server))("start", "V")
+        thread.join(10)
+    assert done.exit_code == Exit.UNREACHABLE
+    assert f"the certificate of {server} is not accepted: " in done.stderr
+    assert "certificate-authority" in done.stderr
+    assert "right address" not in done.stderr
+
+
+def _refused_handshake(listening: socket.socket, context: ssl.SSLContext) -> None:
+    connection, _ = listening.accept()
+    with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True):
+        pass
 
 
 def test_a_kubeconfig_that_is_a_string_said_words_about_python_objects(tmp_path: Path) -> None:

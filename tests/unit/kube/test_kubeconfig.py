@@ -33,6 +33,7 @@ BAD = [
     ("another context", GOOD.replace("current-context: x", "current-context: z"), 'has no context "z"'),
     ("no such cluster", GOOD.replace("cluster: c", "cluster: d"), 'names cluster "d", which is not in clusters'),
     ("no such user", GOOD.replace("user: u", "user: v"), 'names user "v", which is not in users'),
+    ("a user without credentials", GOOD.replace("user: {as: bob", "x: {as: bob"), 'user "u" has no credentials'),
     ("no server", GOOD.replace('{server: "https://s"}', "{}"), 'cluster "c" has no server'),
 ]
 
