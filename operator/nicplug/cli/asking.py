@@ -64,7 +64,7 @@ async def read_as_user(session: Session, target: "Target", *, networks: "Iterabl
 def no_machine(session: Session, name: str) -> CommandError:
     """There is nothing of that name."""
     message = f'no VirtualMachine and no VirtualMachineInstance "{name}" in namespace {session.namespace}'
-    return CommandError(message, remedy="--namespace NAME looks elsewhere.", code=Exit.NOT_FOUND)
+    return CommandError(message, remedy="Use --namespace NAME to look in another namespace.", code=Exit.NOT_FOUND)
 
 
 async def ask_plan(session: Session, name: str, question: "PlanQuestion", *, must: bool = False) -> Json | None:

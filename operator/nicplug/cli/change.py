@@ -58,7 +58,7 @@ async def add(
 ) -> int | None:
     """Plug a NIC into VM, as a bridge on the network NAD.
 
-    Without --persist the running guest alone gets it, until it is restarted. A stopped VM takes it with --persist.
+    Without --persist only the running guest gets it, until it is restarted. For a stopped VM, --persist is required.
     """
     from nicplug.cli import subresources
     from nicplug.cli.machines import find_machine

@@ -37,9 +37,8 @@ def explain(error: ApiError, *, session: Session) -> CommandError:
             remedy = INSTALL_API if is_subresource else INSTALL_KINDS
             return CommandError(f"this cluster does not serve {what} ({error})", remedy=remedy, code=Exit.NOT_INSTALLED)
         case Gone():
-            remedy = (
-                f"Looked in namespace {session.namespace} of context {session.context}; --namespace looks elsewhere."
-            )
+            where = f"namespace {session.namespace} (context {session.context})"
+            remedy = f"Searched {where}. Use --namespace to choose another."
             return CommandError(str(error), remedy=remedy, code=Exit.NOT_FOUND)
         case Denied(status=401):
             remedy = f"The credentials of context {session.context} are not accepted: log in again, or use --context."

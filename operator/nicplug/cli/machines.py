@@ -67,7 +67,7 @@ async def find_machine(session: Session, name: str, *, with_migrations: bool = T
     )
     if vm is None and vmi is None:
         message = f'no VirtualMachine and no VirtualMachineInstance "{name}" in namespace {session.namespace}'
-        raise CommandError(message, remedy="--namespace NAME looks elsewhere.", code=Exit.NOT_FOUND)
+        raise CommandError(message, remedy="Use --namespace NAME to look in another namespace.", code=Exit.NOT_FOUND)
     migrations = await _migrations(session, name) if with_migrations and vmi is not None else ()
     return Machine(namespace=session.namespace, name=name, vm=vm, vmi=vmi, migrations=migrations)
 

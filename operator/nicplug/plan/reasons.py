@@ -19,7 +19,7 @@ class Reason(StrEnum):
     GUEST_NOT_RUNNING = "GuestNotRunning"
     """The guest is not running, so it has no NICs yet.
 
-    Start the VM, or look why it does not start.
+    Start the VM, or find out why it does not start.
     """
     WAITING_FOR_LAUNCHER_POD = "WaitingForLauncherPod"
     """The launcher pod is not ready; its networks annotation is patched when it is.
@@ -463,7 +463,7 @@ class Reason(StrEnum):
     VMI_NOT_RUNNING = "VmiNotRunning"
     """The VMI is not running yet, or is being deleted; the migration waits until it is.
 
-    Start the VM, or look why it does not start.
+    Start the VM, or find out why it does not start.
     """
     NETWORK_STATUS_UNREADABLE = "NetworkStatusUnreadable"
     """The pod's network-status cannot be read, so nobody can tell whether the NIC is attached.

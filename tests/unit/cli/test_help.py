@@ -84,3 +84,12 @@ def test_the_reference_is_as_the_commands_are() -> None:
     command = [sys.executable, "-m", "tools.cli_page", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+OLD_WORDS = ("looks elsewhere", "guest alone", "takes it with", "or look why")
+
+
+def test_help_and_remedies_were_no_plain_english() -> None:
+    sources = [ROOT / "operator/nicplug/plan/reasons.py", *(ROOT / "operator/nicplug/cli").glob("*.py")]
+    found = {text for path in sources for text in OLD_WORDS if text in path.read_text()}
+    assert found == set()
