@@ -58,7 +58,7 @@ async def add_with_mac(
 def _say_what_is_unknown(evidence: "Evidence") -> None:
     for item in evidence.unknown:
         if item.is_denied:
-            click.echo(printable(f"note: {item.what} cannot be read ({item.why}): {item.remedy}"), err=True)
+            click.echo(printable(f"Note: {item.what} cannot be read ({item.why}): {item.remedy}"), err=True)
 
 
 async def _patch(session: Session, machine: "Machine", request: "AddInterface", *, mac: str, persist: bool) -> None:

@@ -79,7 +79,7 @@ async def no_operator(session: Session, *, namespace: str = "") -> str:
 async def warn_without_operator(session: Session) -> None:
     """Say on stderr that a request, which has been accepted, waits for an operator."""
     if problem := await no_operator(session):
-        click.echo(printable(f"note: this waits, as {problem}. Try `nicplug doctor`"), err=True)
+        click.echo(printable(f"Note: this waits, as {problem}. Try `nicplug doctor`"), err=True)
 
 
 async def silence_of(session: Session, described: VmNics) -> str:

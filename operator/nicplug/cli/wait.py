@@ -76,7 +76,7 @@ def _check_names(machine: "Machine", names: Sequence[str], *, goal: str) -> None
     message, remedy = f"VM {machine.name} has no NIC {named}", f"It has: {', '.join(known) or 'none'}."
     if goal == READY:
         raise CommandError(message, remedy=remedy, code=Exit.NOT_FOUND)
-    click.echo(printable(f"note: {message}. {remedy}"), err=True)
+    click.echo(printable(f"Note: {message}. {remedy}"), err=True)
 
 
 def _pending(machine: "Machine") -> set[str]:

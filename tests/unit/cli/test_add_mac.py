@@ -125,7 +125,7 @@ def test_who_may_not_read_the_policy_is_told_what_is_not_checked(nicplug: Comman
     server.answers[KUBEVIRTS] = FORBIDDEN
     done = nicplug("add", "V", "--network", "ops/lan", "--mac", MAC)
     assert done.exit_code == 0, done.output
-    assert "note: kubevirts cannot be read" in done.stderr
+    assert "Note: kubevirts cannot be read" in done.stderr
     assert "nadPolicy are not checked" in done.stderr
     [sent] = server.put()
     assert json.loads(sent.body)[2]["value"][-1] == {"name": "lan", "bridge": {}, "macAddress": MAC}
