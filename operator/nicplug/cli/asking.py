@@ -112,22 +112,24 @@ async def _ask(
             return answer if isinstance(answer, dict) else None
         except Gone as error:
             if error.is_not_served:
-                return _nobody(error, must=must)
+                return _raise_if(must, error)
             first = first or error
         except Denied as error:
             if not error.is_missing_right:
                 raise
-            return _nobody(await _refusal_of_vm(session, name) or error if must else error, must=must)
+            return _raise_if(must, await _refusal_of_vm(session, name) or error if must else error)
         except Unavailable as error:
             # The aggregated API alone: without the API server there is no answer at all.
-            return _nobody(error, must=must or error.status not in (502, 503, 504))
+            return _raise_if(must or error.status not in (502, 503, 504), error)
     assert first is not None
     raise first
 
 
-def _nobody(error: ApiError, *, must: bool) -> None:
+def _raise_if(must: bool, error: ApiError) -> Json | None:
+    """None: nobody answers, and the caller reads for itself."""
     if must:
         raise error
+    return None
 
 
 async def _refusal_of_vm(session: Session, name: str) -> Denied | None:
