@@ -10,6 +10,9 @@ from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, collectio
 Json = dict[str, Any]
 BASE, PODS = "GET /apis/kubevirt.io/v1/namespaces/default", "GET /api/v1/namespaces/default/pods"
 RESTART = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/vmi-fedora/restart"
+LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
+# Nothing is said of the operator to those who may not read its Lease.
+UNREADABLE = refusal(403, "Forbidden", "you cannot get leases")
 MESSAGE = "a non-live-updatable field was changed in the template spec"
 REQUIRED = {"conditions": [{"type": "RestartRequired", "status": "True", "message": MESSAGE}]}
 ORIGIN = {"nicplug.io/template-interfaces": '["default","red"]'}
@@ -28,6 +31,7 @@ def serve(server: PlayedServer, template: Json, running: Json) -> None:
         "GET /apis/apps/v1/namespaces/kube-system/daemonsets": collection(),
         "GET /api/v1/namespaces/kube-system/configmaps": collection(),
         "GET /api/v1/namespaces/default/events": collection(),
+        LEASE: UNREADABLE,
         f"PUT {RESTART}": ACCEPTED,
     }
 
@@ -76,6 +80,7 @@ def test_a_restart_silently_dropped_nics_that_the_template_lacks(server: PlayedS
 def test_a_restart_needs_no_right_to_read(server: PlayedServer, nicplug: CommandLine) -> None:
     server.answers |= {
         f"{BASE}/virtualmachines/vmi-fedora": refusal(403, "Forbidden", "you cannot get virtualmachines"),
+        LEASE: UNREADABLE,
         f"PUT {RESTART}": ACCEPTED,
     }
     done = nicplug("restart", "vmi-fedora")
