@@ -91,6 +91,20 @@ CASES = [
     ),
     pytest.param(
         vmi(node=TARGET_NODE),
+        [pod(phase="Succeeded", node=TARGET_NODE), target_pod()],
+        [migration("Succeeded")],
+        [POD_UID],
+        id="source that has ended on the node that the guest has come back to, its state is gone",
+    ),
+    pytest.param(
+        vmi(node=TARGET_NODE),
+        [pod(node=TARGET_NODE), target_pod()],
+        [migration("Succeeded")],
+        [],
+        id="a pod that lives on the guest's node",
+    ),
+    pytest.param(
+        vmi(node=TARGET_NODE),
         [pod(phase="Succeeded"), EARLIER, target_pod()],
         [migration("Succeeded"), migration("Succeeded", name="earlier", uid="earlier")],
         [POD_UID, "earlier"],
