@@ -106,8 +106,8 @@ class AccessReviews:
     async def refuse(self, question: Question) -> Status | None:
         """Why the caller may not; None when it may. Without an answer nobody may.
 
-        Asked first for every object of the namespace ("" as a name means all of them), since one answer serves whoever
-        works through many VMs; a caller who may not has its right to the one object looked at.
+        The first question is about every object of the namespace ("" as a name means all of them), so that one answer
+        serves a caller who works through many VMs; where that is denied, the second is about the one object.
         """
         try:
             verdict = await self._verdict(replace(question, name=""))

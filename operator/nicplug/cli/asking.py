@@ -133,7 +133,7 @@ def _raise_if(must: bool, error: ApiError) -> Json | None:
 
 
 async def _refusal_of_vm(session: Session, name: str) -> Denied | None:
-    """Who may not even read the VM is told that, and not of what the subresource needs."""
+    """A caller who may not read the VM gets that refusal, not the one of the subresource."""
     try:
         await session.api.get(VIRTUAL_MACHINES, name=name, namespace=session.namespace)
     except Denied as error:

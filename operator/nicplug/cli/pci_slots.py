@@ -5,7 +5,7 @@ from typing import Any
 
 
 def slot_words(budget: Mapping[str, Any]) -> str:
-    """Used, reserved and free; reservations that no slot is left for are told apart.
+    """Used, reserved and free; reservations that no slot is left for are listed apart.
 
     `reserved` counts every NIC on its way, a blocked one that waits for a slot among them.
     """
