@@ -185,7 +185,7 @@ def _moments(facts: Facts, obstacle: Obstacle | None, *, now: datetime) -> tuple
 
 
 def _fail(view: MigrationView, facts: Facts, ending: Ending, *, now: datetime) -> Plan:
-    """Only the status: what follows from it is done when it is written, whoever is the leader then.
+    """Only the status: the leader of that moment does what follows from it once it is written.
 
     Pods that nobody has recorded go before, or the next migration would make its target beside them.
     """
