@@ -14,6 +14,7 @@ from nicplug.apiserver.certificates import CaBundles, CertificateSource, FileCer
 from nicplug.apiserver.dispatch import Limits
 from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.apiserver.server import AggregatedApiServer, Binding
+from nicplug.descriptors import raise_descriptor_limit
 from nicplug.garbage_collection import settle_garbage_collector
 from nicplug.kube.api import ServerApi
 from nicplug.kube.connect import Connection, connect
@@ -54,6 +55,7 @@ async def run_api(settings: ApiSettings) -> None:
         ConfigError: the API server cannot be found from what was configured.
         StartError: a port is taken.
     """
+    raise_descriptor_limit()
     metrics = Metrics()
     connection = await connect(kubeconfig=settings.kubeconfig, on_response=metrics.requested)
     served = Served.make(

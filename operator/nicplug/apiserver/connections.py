@@ -5,6 +5,7 @@ Uses aiohttp's low-level server: its router reads decoded paths, and its errors 
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,13 +16,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from nicplug.apiserver import statuses
+from nicplug.apiserver.handshakes import Handshakes, listen
 from nicplug.apiserver.key_pairs import SwitchingContext
 from nicplug.apiserver.rendering import response
 
 log = structlog.get_logger(__name__)
 
-_HANDSHAKE_SECONDS = 10.0
-_SHUTDOWN_SECONDS = 5.0
 # Go's client closes an idle connection after 90 s. It must be the first: a request that meets our end fails.
 _KEEP_ALIVE_SECONDS = 120.0
 # For requests that did not end in time; 0 would wait for them without a limit.
@@ -31,7 +31,6 @@ _LINGER_SECONDS = 5.0
 _LONGEST_LINE = 8190
 # Each group of a user is a header of its own.
 _MOST_HEADERS = 512
-_BACKLOG = 1024
 
 # Not once per connection: anybody who reaches the port could fill the log.
 _WARNING_SECONDS = 10.0
@@ -83,7 +82,7 @@ class Connection(web.RequestHandler):
 
 @dataclass(slots=True, kw_only=True)
 class Admission:
-    """How many connections there may be. Handshakes are not counted; each has 10 s.
+    """How many connections there may be, those in their handshake aside.
 
     Attributes:
         most: in all.
@@ -154,18 +153,26 @@ class Listener:
         on_request: answers a request; raises nothing.
         silence_seconds: how long a connection may take for its first request.
         admission: how many connections there may be.
+        handshakes: how many there may be at the same time.
     """
 
     def __init__(
-        self, *, tls: SwitchingContext, on_request: OnRequest, silence_seconds: float, admission: Admission
+        self,
+        *,
+        tls: SwitchingContext,
+        on_request: OnRequest,
+        silence_seconds: float,
+        admission: Admission,
+        handshakes: int,
     ) -> None:
         self._tls = tls
+        self._handshakes = handshakes
         self._admission = admission
         self._on_request = on_request
         self._silence_seconds = silence_seconds
         self._server: web.Server | None = None
-        self._listening: asyncio.Server | None = None
-        self._sweeper: asyncio.Task[None] | None = None
+        self._listening: socket.socket | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._busy: set[web.RequestHandler] = set()
         self._idle = asyncio.Event()
         self._closings = 0
@@ -194,23 +201,21 @@ class Listener:
                 auto_decompress=False,
             )
 
-        self._listening = await loop.create_server(
-            connection,
-            address,
-            port,
-            ssl=self._tls,
-            backlog=_BACKLOG,
-            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
-        )
-        self._sweeper = asyncio.create_task(self._sweep(), name="silent connections")
-        return int(self._listening.sockets[0].getsockname()[1])
+        listening = self._listening = await listen(address=address, port=port)
+        handshakes = Handshakes(tls=self._tls, most=self._handshakes, connection=connection)
+        self._tasks = [
+            asyncio.create_task(handshakes.accept(listening), name="handshakes"),
+            asyncio.create_task(self._sweep(), name="silent connections"),
+        ]
+        return int(listening.getsockname()[1])
 
     async def stop(self, *, grace_seconds: float) -> None:
         """Accept no more, and wait for requests under way."""
-        if self._listening is None or self._server is None or self._sweeper is None:
+        if self._listening is None or self._server is None:
             return
-        self._sweeper.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._listening.close()
         self.close_idle()
         # Not aiohttp's own shutdown, which first stops reading the bodies that it waits for.

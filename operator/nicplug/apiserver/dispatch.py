@@ -42,6 +42,7 @@ class Limits:
         carried_out: requests that are carried out at the same time; others wait for their turn.
         connections: open at the same time.
         anonymous_connections: of these, those without a client certificate: probes have none.
+        handshakes: of TLS, under way at the same time; one more ends the oldest.
         silence_seconds: for the first request of a connection.
     """
 
@@ -53,6 +54,7 @@ class Limits:
     carried_out: int = 32
     connections: int = 1024
     anonymous_connections: int = 64
+    handshakes: int = 256
     silence_seconds: float = 10.0
 
 

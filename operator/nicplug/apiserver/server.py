@@ -67,6 +67,7 @@ class AggregatedApiServer:
             on_request=self._dispatcher.answer,
             silence_seconds=limits.silence_seconds,
             admission=Admission(most=limits.connections, anonymous=limits.anonymous_connections),
+            handshakes=limits.handshakes,
         )
         # Their next requests would be refused: better the front proxy connects again.
         self.identity.on_switch = self._listener.close_idle

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tests.unit.apiserver.conftest import Start, World
 from tests.unit.apiserver.played import BASE, Refused, put
 
-from nicplug.apiserver import connections
+from nicplug.apiserver import handshakes
 from nicplug.apiserver.dispatch import Limits
 
 
@@ -142,7 +142,7 @@ async def test_a_client_that_never_ends_its_handshake_is_cut_off(
     start: Start, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     """Such connections are not counted by `Admission`."""
-    monkeypatch.setattr(connections, "_HANDSHAKE_SECONDS", 0.3)
+    monkeypatch.setattr(handshakes, "HANDSHAKE_SECONDS", 0.3)
     world = await start(Limits())
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
     try:
