@@ -68,6 +68,7 @@ async def run_api(settings: ApiSettings) -> None:
         metrics=RequestMetrics(metrics.registry),
         limits=_limits(settings),
         handlers_problem=served.problem,
+        config_version=served.config_version,
     )
     probes = Probes(healthy=lambda: "", ready=server.problem)
     observability = ObservabilityServer(metrics=metrics, probes=probes)

@@ -203,6 +203,9 @@ async def test_discovery_and_version_go_through_the_api_server(aggregated: Aggre
         assert {resource["name"] for resource in body["resources"]} == {"/".join(pair) for pair in HANDLED}
         code, body = await aggregated.get(f"/apis/{GROUP}/{version}/version")
         assert (code, body["gitVersion"]) == (200, f"v{__version__}")
+        code, body = await aggregated.get(f"/apis/{GROUP}/{version}/healthz")
+        assert (code, body["apiserver"]["connectivity"]) == (200, "ok")
+        assert body["apiserver"]["version"] == (await aggregated.get("/version"))[1]
     answer = await aggregated.send(
         b"GET /apis HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json;g=apidiscovery.k8s.io;v=v2;"
         b"as=APIGroupDiscoveryList\r\nConnection: close\r\n\r\n"

@@ -16,9 +16,10 @@ from nicplug.apiserver.access import AccessReviews, Question
 from nicplug.apiserver.bodies import BodyBudget
 from nicplug.apiserver.calls import GROUP, METHODS, READ, Answer, Call, Caller, Handlers
 from nicplug.apiserver.documents import Documents
+from nicplug.apiserver.health import ServerHealth
 from nicplug.apiserver.identity import Identity, Stranger
 from nicplug.apiserver.metrics import RequestMetrics
-from nicplug.apiserver.paths import DocumentPath, Probe, Target
+from nicplug.apiserver.paths import Asked, DocumentPath, HealthPath, Probe, Target
 from nicplug.apiserver.rendering import Health, NotAllowed, Outcome, Unchanged, code_of, response
 from nicplug.apiserver.shares import RoundRobin, UnderWay
 from nicplug.apiserver.statuses import Status
@@ -63,6 +64,7 @@ class Dispatcher:
 
     Args:
         handlers: what is served.
+        health: of the API server, for `healthz` of the group.
         problem: what keeps the process from serving, for /readyz; "" for nothing.
     """
 
@@ -73,6 +75,7 @@ class Dispatcher:
         reviews: AccessReviews,
         handlers: Handlers,
         documents: Documents,
+        health: ServerHealth,
         limits: Limits,
         metrics: RequestMetrics,
         problem: Callable[[], str],
@@ -82,6 +85,7 @@ class Dispatcher:
         self._handlers = handlers
         self._verbs = {subresource: subresource.verb for subresource in handlers}
         self._documents = documents
+        self._health = health
         self._limits = limits
         self._metrics = metrics
         self._problem = problem
@@ -113,7 +117,7 @@ class Dispatcher:
         is_served = isinstance(asked, Target) and asked.subresource in self._handlers
         return str(asked.subresource) if isinstance(asked, Target) and is_served else ""
 
-    async def _outcome(self, request: web.BaseRequest, asked: Probe | DocumentPath | Target | Status) -> Outcome:
+    async def _outcome(self, request: web.BaseRequest, asked: Asked) -> Outcome:
         if isinstance(asked, Probe):
             return Health(self._problem() if asked.path == "/readyz" else "")
         who = self._identity.identify(request.transport, request.headers)
@@ -123,6 +127,8 @@ class Dispatcher:
         match asked:
             case DocumentPath(path):
                 return self._document(request, path)
+            case HealthPath():
+                return await self._health.look() if request.method in _READING else _only_for_reading()
             case Target():
                 return await self._limited(request, asked, who)
             case Status():
@@ -140,7 +146,7 @@ class Dispatcher:
         if document is None:
             return statuses.no_such_path()
         if request.method not in _READING:
-            return NotAllowed(statuses.method_not_allowed(), ", ".join(_READING))
+            return _only_for_reading()
         known = [tag.strip() for tag in request.headers.get("If-None-Match", "").split(",")]
         return Unchanged(document.etag) if document.etag in known else document
 
@@ -218,3 +224,7 @@ class Dispatcher:
             return await bodies.read(chunks, limit=self._limits.body_bytes, budget=self._budget)
         except (web.RequestPayloadError, ConnectionError):
             return statuses.bad_request("the body of the request cannot be read")
+
+
+def _only_for_reading() -> NotAllowed:
+    return NotAllowed(statuses.method_not_allowed(), ", ".join(_READING))

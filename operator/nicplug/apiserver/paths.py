@@ -31,6 +31,11 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthPath:
+    """`healthz` of a version of the group."""
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentPath:
     """Anything else but a subresource; there may be no document at it."""
 
@@ -52,7 +57,10 @@ class Target:
     query: str = ""
 
 
-def parse(target: str) -> Probe | DocumentPath | Target | Status:
+Asked = Probe | HealthPath | DocumentPath | Target | Status
+
+
+def parse(target: str) -> Asked:
     """Find out what `target`, path and query as they were sent, asks for; a Status refuses it."""
     path, _, query = target.partition("?")
     if path in PROBES:
@@ -64,6 +72,8 @@ def parse(target: str) -> Probe | DocumentPath | Target | Status:
         ):
             subject = Subresource(resource=resource, name=subresource)
             return _target(version, namespace, subject, name, query=query)
+        case ["", "apis", group, version, "healthz"] if group == GROUP and version in VERSIONS:
+            return HealthPath()
         case _:
             return DocumentPath(path)
 

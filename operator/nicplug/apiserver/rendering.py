@@ -7,6 +7,7 @@ from aiohttp import web
 
 from nicplug.apiserver.calls import Accepted, Found
 from nicplug.apiserver.documents import Document
+from nicplug.apiserver.health import Connectivity
 from nicplug.apiserver.statuses import Status
 
 _JSON = "application/json"
@@ -34,7 +35,7 @@ class NotAllowed:
     allow: str
 
 
-Outcome = Accepted | Found | Status | Document | Health | Unchanged | NotAllowed
+Outcome = Accepted | Found | Status | Document | Health | Connectivity | Unchanged | NotAllowed
 
 
 def code_of(outcome: Outcome) -> int:
@@ -46,6 +47,8 @@ def code_of(outcome: Outcome) -> int:
             return code
         case Health(problem=problem):
             return 503 if problem else 200
+        case Connectivity(is_healthy=is_healthy):
+            return 200 if is_healthy else 500
         case Unchanged():
             return 304
         case Document() | Found():
@@ -65,7 +68,7 @@ def response(outcome: Outcome) -> web.Response:
         case NotAllowed(status=status, allow=allow):
             body = status.encode()
             headers |= {"Content-Type": _JSON, "Allow": allow}
-        case Found():
+        case Found() | Connectivity():
             text = json.dumps(outcome.content, ensure_ascii=False, separators=(",", ":"))
             body = text.encode("utf-8", errors="replace") + b"\n"
             headers["Content-Type"] = _JSON

@@ -11,6 +11,7 @@ from nicplug.apiserver.certificates import CertificateSource
 from nicplug.apiserver.connections import Admission, Listener
 from nicplug.apiserver.dispatch import Dispatcher, Limits
 from nicplug.apiserver.documents import Documents
+from nicplug.apiserver.health import ServerHealth
 from nicplug.apiserver.identity import Identity
 from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.kube.api import ServerApi
@@ -18,7 +19,7 @@ from nicplug.kube.api import ServerApi
 _STOP_SECONDS = 10.0
 
 
-def _no_problem() -> str:
+def _nothing() -> str:
     return ""
 
 
@@ -37,6 +38,7 @@ class AggregatedApiServer:
         api: to read the front proxy's description and to review access with.
         source: of the serving certificate.
         handlers_problem: what keeps the handlers from answering; "" for nothing.
+        config_version: resourceVersion of the KubeVirt CR, for `healthz`; "" when there is none.
     """
 
     def __init__(
@@ -47,7 +49,8 @@ class AggregatedApiServer:
         handlers: Handlers,
         metrics: RequestMetrics,
         limits: Limits | None = None,
-        handlers_problem: Callable[[], str] = _no_problem,
+        handlers_problem: Callable[[], str] = _nothing,
+        config_version: Callable[[], str] = _nothing,
     ) -> None:
         self._handlers_problem = handlers_problem
         limits = limits or Limits()
@@ -58,6 +61,7 @@ class AggregatedApiServer:
             reviews=self._reviews,
             handlers=handlers,
             documents=Documents(handlers, version=__version__),
+            health=ServerHealth(read_version=api.version, config_version=config_version, clock=time.monotonic),
             limits=limits,
             metrics=metrics,
             problem=self.problem,

@@ -298,6 +298,10 @@ class AioApi:
         )
         return (await self._ask(call)).content
 
+    async def version(self) -> Json:
+        """Read which Kubernetes it is, at /version."""
+        return await self._send(_Call(method="GET", verb="get", target="version", path="/version"))
+
     async def close(self) -> None:
         """Close the connections; requests under way and later ones raise `Unavailable`."""
         self._closed = True

@@ -145,3 +145,7 @@ class WatchingApi(KubeApi, Protocol):
 
 class ServerApi(WatchingApi, TextApi, Protocol):
     """All that an API server is asked for."""
+
+    async def version(self) -> Json:
+        """Read which Kubernetes it is, at /version."""
+        ...

@@ -50,3 +50,8 @@ class Served:
     def problem(self) -> str:
         """What keeps requests from being answered; "" for nothing."""
         return self.knowledge.problem
+
+    def config_version(self) -> str:
+        """The resourceVersion of the KubeVirt CR that counts; "" when there is none."""
+        config = self.knowledge.config
+        return str(config.resource_version) if config is not None else ""

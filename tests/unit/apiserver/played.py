@@ -78,6 +78,7 @@ class PlayedApi:
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     before_write: Callable[[], None] | None = None
     review_gate: asyncio.Event | None = None
+    version_gate: asyncio.Event | None = None
 
     @property
     def api(self) -> ServerApi:
@@ -93,6 +94,14 @@ class PlayedApi:
         if (resource.plural, name) not in self.objects:
             raise Gone(f'{resource.plural} "{name}" not found', status=404)
         return json.dumps(self.objects[resource.plural, name]).encode()
+
+    async def version(self) -> Json:
+        self.requests.append(("get", "version", ""))
+        if self.version_gate is not None:
+            await self.version_gate.wait()
+        if failure := self.fails.get("version"):
+            raise failure
+        return {"gitVersion": "v1.37.2"}
 
     async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
         if resource.plural == "subjectaccessreviews":
