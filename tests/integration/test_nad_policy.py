@@ -1,7 +1,6 @@
 """Who may use which network, on a real API server and with a Multus that isolates namespaces, or does not."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -119,9 +118,10 @@ def test_the_policy_of_the_admin_holds_at_start_in_place_and_in_a_migration(
     until(lambda: reason(user, "white") == reason(user, "grey") == "NetworkNotAllowed")
     assert user.record("a", "black")["path"] == "Dynamic"
 
-    set_policy(nadPolicy="SameNamespace", sharedNamespaces=[sharer.namespace], dynamicPath="Never")
-    # A watch of its own: nothing orders it before that of the VMI, and no status tells that it was heard.
-    time.sleep(2)
+    shares = [sharer.namespace, "a-mark"]
+    set_policy(nadPolicy="SameNamespace", sharedNamespaces=shares, dynamicPath="Never")
+    # A watch of its own: nothing orders it before that of the VMI. What the refusal names tells that it was heard.
+    until(lambda: "a-mark" in user.record("a", "blue")["message"])
     user.change(VMI, "a", plug("brown", attachment=shared))
     user.until_ready("a", "brown")
     assert user.record("a", "brown")["path"] == "Migration"
