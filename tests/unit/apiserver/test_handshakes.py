@@ -86,7 +86,8 @@ async def test_a_handshake_that_is_over_gives_its_place_back(start: Start, silen
     await _all_ended([waiting])
 
 
-async def test_handshakes_end_with_the_server(start: Start, silent: Connect) -> None:
+async def test_handshakes_end_with_the_server(start: Start, silent: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshakes, "HANDSHAKE_SECONDS", 600)
     world = await start(Limits())
     clients = [await silent(world.port) for _ in range(3)]
     assert (await world.ask(put())).code == 202
