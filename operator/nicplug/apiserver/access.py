@@ -6,7 +6,7 @@ with a front-proxy certificate would otherwise need no right at all.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,7 +58,6 @@ class Question:
 
     def body(self) -> dict[str, Any]:
         """The review to create."""
-        caller = self.caller
         attributes = {
             "group": GROUP,
             "version": self.version,
@@ -68,14 +67,24 @@ class Question:
             "namespace": self.namespace,
             "name": self.name,
         }
-        spec: dict[str, Any] = {"user": caller.name, "resourceAttributes": attributes}
-        if caller.uid:
-            spec["uid"] = caller.uid
-        if caller.groups:
-            spec["groups"] = list(caller.groups)
-        if caller.extra:
-            spec["extra"] = {key: list(values) for key, values in caller.extra}
-        return {"spec": spec}
+        return review_of(self.caller, attributes)
+
+
+def review_of(caller: Caller, attributes: Mapping[str, str]) -> dict[str, Any]:
+    """The SubjectAccessReview that asks whether the caller may do this to a resource."""
+    spec: dict[str, Any] = {"user": caller.name, "resourceAttributes": dict(attributes)}
+    if caller.uid:
+        spec["uid"] = caller.uid
+    if caller.groups:
+        spec["groups"] = list(caller.groups)
+    if caller.extra:
+        spec["extra"] = {key: list(values) for key, values in caller.extra}
+    return {"spec": spec}
+
+
+def is_allowed(status: Mapping[str, Any]) -> bool:
+    """What the status of a review says; an explicit refusal wins, as in the API server."""
+    return status.get("allowed") is True and status.get("denied") is not True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +159,7 @@ class AccessReviews:
     async def _review(self, question: Question) -> _Verdict:
         answer = await self._api.create(SUBJECT_ACCESS_REVIEWS, question.body())
         status = mapping(answer.get("status"))
-        # An explicit refusal wins, as in the API server.
-        allowed = status.get("allowed") is True and status.get("denied") is not True
+        allowed = is_allowed(status)
         if error := text(status.get("evaluationError")):
             log.warning("an authorizer failed", error=error)
         seconds = ALLOWED_SECONDS if allowed else DENIED_SECONDS

@@ -1,23 +1,15 @@
 """Whether who asks for a NIC may read its network, where the cluster admin demands that (`requireNadAccess`)."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from nicplug.apiserver.access import SUBJECT_ACCESS_REVIEWS, is_allowed, review_of
 from nicplug.apiserver.calls import Caller
-from nicplug.kube.api import KubeApi, Resource
+from nicplug.kube.api import KubeApi
 from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS
 from nicplug.model.interface_requests import AddInterface
 from nicplug.model.keys import ObjectKey
 from nicplug.model.metadata import mapping
 from nicplug.plan.subresources.answers import Answer, Endpoint, forbidden
-
-SUBJECT_ACCESS_REVIEWS = Resource(
-    group="authorization.k8s.io",
-    version="v1",
-    plural="subjectaccessreviews",
-    kind="SubjectAccessReview",
-    namespaced=False,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +27,8 @@ class Requesters:
             ApiError: nobody answers that, and then nobody may.
         """
         namespace, name = request.to_network().attachment_reference(namespace=key.namespace)
-        review = await self.api.create(SUBJECT_ACCESS_REVIEWS, {"spec": _spec(caller, namespace, name)})
-        status = mapping(review.get("status"))
-        # An explicit refusal wins, as in the API server.
-        if status.get("allowed") is True and status.get("denied") is not True:
+        review = await self.api.create(SUBJECT_ACCESS_REVIEWS, review_of(caller, _attributes(namespace, name)))
+        if is_allowed(mapping(review.get("status"))):
             return None
         why = (
             f'user "{caller.name[:256]}" may not get network attachment definition {namespace}/{name}, and '
@@ -47,9 +37,9 @@ class Requesters:
         return forbidden(endpoint, key.name, why)
 
 
-def _spec(caller: Caller, namespace: str, name: str) -> dict[str, Any]:
+def _attributes(namespace: str, name: str) -> dict[str, str]:
     resource = NETWORK_ATTACHMENT_DEFINITIONS
-    attributes = {
+    return {
         "group": resource.group,
         "version": resource.version,
         "resource": resource.plural,
@@ -57,9 +47,3 @@ def _spec(caller: Caller, namespace: str, name: str) -> dict[str, Any]:
         "namespace": namespace,
         "name": name,
     }
-    spec: dict[str, Any] = {"user": caller.name, "resourceAttributes": attributes, "groups": list(caller.groups)}
-    if caller.uid:
-        spec["uid"] = caller.uid
-    if caller.extra:
-        spec["extra"] = {key: list(values) for key, values in caller.extra}
-    return spec
