@@ -6,27 +6,19 @@ namespaces from being deleted, and every kubectl complains about it.
 """
 
 import json
-import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nicplug_sandbox import processes
+from nicplug_sandbox import nicplug_process, processes
 from nicplug_sandbox.apply import FIELD_MANAGER, apply_manifests, load
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.kubectl import Kubectl
-from nicplug_sandbox.operator_process import (
-    BASE,
-    NAMESPACE,
-    SOURCE_ROOTS,
-    STOP_GRACE_SECONDS,
-    http_get,
-    service_account_kubeconfig,
-)
+from nicplug_sandbox.nicplug_process import BASE, COMMAND, STOP_GRACE_SECONDS, http_get, ports_in, wait
+from nicplug_sandbox.operator_process import NAMESPACE, service_account_kubeconfig
 from nicplug_sandbox.processes import RecordedProcess
 
 API = "api"
@@ -44,7 +36,6 @@ RIGHTS = (
 )
 REGISTRATIONS = BASE / "api" / "apiservices.yaml"
 READY_SECONDS = 60.0
-POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +98,7 @@ def start_api(
     kubeconfig: Path,
     admin: Path,
     name: str = API,
-    command: Sequence[str] = (sys.executable, "-m", "nicplug"),
+    command: Sequence[str] = COMMAND,
     variables: Mapping[str, str] | None = None,
     ready_seconds: float = READY_SECONDS,
 ) -> ApiProcess:
@@ -128,11 +119,11 @@ def start_api(
     deadline = time.monotonic() + ready_seconds
     process = _spawn(directory=directory, kubeconfig=kubeconfig, name=name, command=command, variables=variables)
     try:
-        ports = _wait(lambda: _ports_in(process.log), process=process, deadline=deadline, what="did not say its port")
+        ports = wait(lambda: ports_in(process.log), process=process, deadline=deadline, what="did not say its port")
         made = ApiProcess(process=process, port=ports["port"], metrics_port=ports["metrics_port"], admin=admin)
         _register(made)
-        _wait(lambda: made.get("/readyz")[0] == 200, process=process, deadline=deadline, what="was not ready")
-        _wait(lambda: is_available(admin), process=process, deadline=deadline, what="was not available")
+        wait(lambda: made.get("/readyz")[0] == 200, process=process, deadline=deadline, what="was not ready")
+        wait(lambda: is_available(admin), process=process, deadline=deadline, what="was not available")
     except BaseException:
         unregister(admin)
         processes.end([process], grace_seconds=0)
@@ -196,45 +187,13 @@ def _kubectl(admin: Path, *arguments: str, stdin: str | None = None) -> Any:
 def _spawn(
     *, directory: Path, kubeconfig: Path, name: str, command: Sequence[str], variables: Mapping[str, str] | None
 ) -> RecordedProcess:
-    log = directory / "logs" / f"{name}.log"
-    log.unlink(missing_ok=True)  # or the ports of the one before would be found
-    path = os.pathsep.join(filter(None, [*map(str, SOURCE_ROOTS), os.environ.get("PYTHONPATH", "")]))
     options = [f"--kubeconfig={kubeconfig}", "--port=0", "--metrics-port=0", "--log-format=json"]
     addresses = {"NICPLUG_API_ADDRESS": "127.0.0.1", "NICPLUG_API_METRICS_ADDRESS": "127.0.0.1"}
     # The registration changes within moments, and nobody waits for the next look at a real cluster's pace.
     pace = {"NICPLUG_API_REFRESH_SECONDS": "1"}
-    return processes.spawn(
+    return nicplug_process.spawn(
+        directory=directory,
         name=name,
         argv=[*command, "api", *options],
-        log=log,
-        cwd=directory,
-        variables={"PYTHONPATH": path, **addresses, **pace, **(variables or {})},
+        variables={**addresses, **pace, **(variables or {})},
     )
-
-
-def _ports_in(log: Path) -> dict[str, int]:
-    """The ports of the first log line that names them; empty while there is none."""
-    if not log.exists():
-        return {}
-    for line in log.read_text(errors="replace").splitlines():
-        try:
-            fields = json.loads(line)
-        except ValueError:  # half a line so far, or a traceback
-            continue
-        if isinstance(fields, dict) and "metrics_port" in fields:
-            return {name: int(fields[name]) for name in ("port", "metrics_port")}
-    return {}
-
-
-def _wait(check: Callable[[], Any], *, process: RecordedProcess, deadline: float, what: str) -> Any:
-    """Ask until `check` is true, while the process lives."""
-    while not (found := check()):
-        alive = processes.is_alive(process)
-        if not alive or time.monotonic() > deadline:
-            raise SandboxError(
-                f"{process.name} {what}" if alive else f"{process.name} ended",
-                remedy=f"Its log is {process.log}.",
-                detail=processes.tail(process.log),
-            )
-        time.sleep(POLL_SECONDS)
-    return found

@@ -4,42 +4,35 @@ Knows nicplug only from outside: its command line, its log, its port. Demo, benc
 share this, so that all of them run what users run.
 """
 
-import http.client
 import json
-import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from nicplug_sandbox import processes
+from nicplug_sandbox import nicplug_process, processes
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.certificates import write_private
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.fences import wait_for_fences
 from nicplug_sandbox.kubectl import Kubectl
+from nicplug_sandbox.nicplug_process import BASE as BASE
+from nicplug_sandbox.nicplug_process import COMMAND, STOP_GRACE_SECONDS, http_get
+from nicplug_sandbox.nicplug_process import ROOT as ROOT
 from nicplug_sandbox.processes import RecordedProcess
 
-ROOT = Path(__file__).parents[2]
-BASE = ROOT / "deploy" / "kustomize" / "base"
 # Without the Deployment: the process that is started here takes the place of its pods.
 RIGHTS = ("namespace", "serviceaccount", "clusterrole", "clusterrolebinding", "role", "rolebinding")
 # The policies that fence launcher pods, of the same base.
 FENCES = BASE / "fences"
-SOURCE_ROOTS = (ROOT / "operator", ROOT / "sandbox")
 
 NAMESPACE = "nicplug-system"
 SERVICE_ACCOUNT = "nicplug-operator"
 TOKEN_SECONDS = 24 * 3600
 READY_SECONDS = 30.0
-# The operator promises to end within 5 s of SIGTERM.
-STOP_GRACE_SECONDS = 8.0
-POLL_SECONDS = 0.02
-PROBE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +121,7 @@ def start_operator(
     directory: Path,
     kubeconfig: Path,
     name: str = "operator",
-    command: Sequence[str] = (sys.executable, "-m", "nicplug"),
+    command: Sequence[str] = COMMAND,
     arguments: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
     ready_seconds: float = READY_SECONDS,
@@ -169,7 +162,7 @@ def spawn_operator(
     directory: Path,
     kubeconfig: Path,
     name: str = "operator",
-    command: Sequence[str] = (sys.executable, "-m", "nicplug"),
+    command: Sequence[str] = COMMAND,
     arguments: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
 ) -> RecordedProcess:
@@ -178,16 +171,12 @@ def spawn_operator(
     Raises:
         SandboxError: it ended within moments.
     """
-    log = directory / "logs" / f"{name}.log"
-    log.unlink(missing_ok=True)  # or the port of the one before would be found
-    path = os.pathsep.join(filter(None, [*map(str, SOURCE_ROOTS), os.environ.get("PYTHONPATH", "")]))
     options = [f"--kubeconfig={kubeconfig}", "--metrics-port=0", "--log-format=json"]
-    return processes.spawn(
+    return nicplug_process.spawn(
+        directory=directory,
         name=name,
         argv=[*command, "run", *options, *arguments],
-        log=log,
-        cwd=directory,
-        variables={"PYTHONPATH": path, "NICPLUG_METRICS_ADDRESS": "127.0.0.1", **(variables or {})},
+        variables={"NICPLUG_METRICS_ADDRESS": "127.0.0.1", **(variables or {})},
     )
 
 
@@ -198,8 +187,13 @@ def wait_until_ready(process: RecordedProcess, *, kubeconfig: Path, seconds: flo
         SandboxError: it ended, or was not ready in time; with the tail of its log.
     """
     deadline = time.monotonic() + seconds
-    port = _wait(lambda: _port_in(process.log), process=process, deadline=deadline, what="did not say its port")
-    _wait(lambda: http_get(port, "/readyz")[0] == 200, process=process, deadline=deadline, what="was not ready")
+    ports = nicplug_process.wait(
+        lambda: nicplug_process.ports_in(process.log), process=process, deadline=deadline, what="did not say its port"
+    )
+    port = ports["metrics_port"]
+    nicplug_process.wait(
+        lambda: http_get(port, "/readyz")[0] == 200, process=process, deadline=deadline, what="was not ready"
+    )
     return OperatorProcess(process=process, port=port, kubeconfig=kubeconfig)
 
 
@@ -209,7 +203,7 @@ def wait_until_leading(operator: OperatorProcess, *, seconds: float = READY_SECO
     Raises:
         SandboxError: it ended, or did not get the Lease in time.
     """
-    _wait(
+    nicplug_process.wait(
         lambda: operator.metric("nicplug_leader") == 1.0,
         process=operator.process,
         deadline=time.monotonic() + seconds,
@@ -231,44 +225,3 @@ def _output(kubectl: Kubectl, *arguments: str) -> str:
     if done.returncode != 0:
         raise SandboxError(f"kubectl {' '.join(arguments[:3])} failed", detail=done.stderr)
     return done.stdout
-
-
-def _port_in(log: Path) -> int:
-    """The port of the first log line that names one; 0 while there is none."""
-    if not log.exists():
-        return 0
-    for line in log.read_text(errors="replace").splitlines():
-        try:
-            fields = json.loads(line)
-        except ValueError:  # half a line so far, or a traceback
-            continue
-        if isinstance(fields, dict) and "metrics_port" in fields:
-            return int(fields["metrics_port"])
-    return 0
-
-
-def _wait(check: Callable[[], int], *, process: RecordedProcess, deadline: float, what: str) -> int:
-    """Ask until `check` is true, while the process lives."""
-    while not (found := check()):
-        alive = processes.is_alive(process)
-        if not alive or time.monotonic() > deadline:
-            raise SandboxError(
-                f"{process.name} {what}" if alive else f"{process.name} ended",
-                remedy=f"Its log is {process.log}.",
-                detail=processes.tail(process.log),
-            )
-        time.sleep(POLL_SECONDS)
-    return found
-
-
-def http_get(port: int, path: str) -> tuple[int, str]:
-    """Status and body of a page on 127.0.0.1; status 0 when it does not answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PROBE_SECONDS)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException):
-        return 0, ""
-    finally:
-        connection.close()

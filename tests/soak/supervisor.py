@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.perf.world import Say
 
-from nicplug_sandbox import operator_process, processes
+from nicplug_sandbox import nicplug_process, operator_process, processes
 from nicplug_sandbox.operator_process import OperatorProcess
 from nicplug_sandbox.processes import RecordedProcess
 
@@ -64,7 +64,7 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
             left = [replica.process for replica in self.replicas if replica.process is not None]
-            await asyncio.to_thread(processes.end, left, grace_seconds=operator_process.STOP_GRACE_SECONDS)
+            await asyncio.to_thread(processes.end, left, grace_seconds=nicplug_process.STOP_GRACE_SECONDS)
 
     async def kill(self, *, leader_pid: int | None, wanted_leader: bool) -> str:
         """SIGKILL one process: the leader or the other one, or any while nobody knows; its replica's name."""
