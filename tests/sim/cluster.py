@@ -118,6 +118,7 @@ class Cluster:
         recorded: uids of the pods that an operator has ever counted for its own in a status.
         made_late: uids of the pods whose migration had ended, or did not exist any more, when they were made.
         handled: the annotation's text that the dynamic networks controller last looked at, by the pod's uid.
+        taken_up: the text that it works on, by the pod's uid.
         is_quota_reached: no pod may be made.
         log: what happened, for a person.
         on_commit: checks that run after every change.
@@ -133,6 +134,7 @@ class Cluster:
         self.made: set[str] = set()
         self.recorded: set[str] = set()
         self.handled: dict[str, str] = {}
+        self.taken_up: dict[str, str] = {}
         self.machines = {name: Machine() for name in nodes}
         self.is_quota_reached = False
         self.log: list[str] = []

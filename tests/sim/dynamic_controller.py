@@ -3,7 +3,7 @@
 import json
 
 from tests.sim.cluster import CONTROLLER_PODS, DAEMON_SETS, PODS, Cluster, Json
-from tests.sim.kubelet import NETWORKS, STATUS, elements_of, entry, network_exists
+from tests.sim.kubelet import NETWORKS, STATUS, elements_in, entry, network_exists
 
 _NAME = "dynamic-networks-controller"
 STATUS_POINTER = "/metadata/annotations/" + STATUS.replace("/", "~1")
@@ -12,7 +12,8 @@ STATUS_POINTER = "/metadata/annotations/" + STATUS.replace("/", "~1")
 def dynamic_controller(cluster: Cluster) -> bool:
     """Look at a running pod whose annotation's text has changed, once: additions in order, then removals.
 
-    It stops at the first that fails, says so in an event, and looks again only at another text.
+    It takes up a text, and does later what that asks for, whatever the annotation asks for by then. It stops at the
+    first that fails, says so in an event, and looks again only at another text.
     """
     for pod in cluster.shown(PODS):
         if pod["status"]["phase"] != "Running" or "deletionTimestamp" in pod["metadata"]:
@@ -21,8 +22,11 @@ def dynamic_controller(cluster: Cluster) -> bool:
         uid, text = pod["metadata"]["uid"], pod["metadata"]["annotations"].get(NETWORKS) or ""
         if machine.is_lost or not machine.has_controller or cluster.handled.get(uid) == text:
             continue
-        cluster.handled[uid] = text
-        _follow(cluster, pod)
+        if (taken_up := cluster.taken_up.pop(uid, None)) is None:
+            cluster.taken_up[uid] = text
+            return True
+        cluster.handled[uid] = taken_up
+        _follow(cluster, pod, elements_in(taken_up))
         return True
     return False
 
@@ -70,12 +74,14 @@ def stop_controller(cluster: Cluster, node: str) -> None:
     cluster.delete(CONTROLLER_PODS, f"{_NAME}-{node}", by="DaemonSet controller")
 
 
-def _follow(cluster: Cluster, pod: Json) -> None:
+def _follow(cluster: Cluster, pod: Json, elements: list[Json]) -> None:
     present: list[Json] = json.loads(pod["metadata"]["annotations"].get(STATUS) or "[]")
     entries = {(item["name"], item["interface"]): item for item in present}
-    wanted = {(item["name"], item["interface"]): item for item in map(entry, elements_of(pod))}
+    wanted = {(item["name"], item["interface"]): item for item in map(entry, elements)}
     for key, item in wanted.items():
-        if key not in entries and not _succeeds(cluster, pod, key, verb="adding", word="to"):
+        if key in entries:
+            continue
+        if not _succeeds(cluster, pod, key, verb="adding", word="to"):
             break
         entries[key] = item
     else:

@@ -3,7 +3,7 @@
 import json
 
 from tests.sim.cluster import KUBEVIRTS, NAMESPACE, PODS, VMIS, VMS, Cluster, Json, is_in_sight, launcher_pods, owner_of
-from tests.sim.kubelet import elements_of, entry, interfaces_in
+from tests.sim.kubelet import elements_of, entry, interfaces_in, macs_in
 from tests.sim.users import ALONE, FOREIGN
 
 from nicplug.model.interface_names import hashed_interface_name
@@ -79,7 +79,10 @@ def _check_vm(cluster: Cluster, vm: Json, *, had_two_leaders: bool, stuck: froze
     known = json.loads(vmi["metadata"]["annotations"][ORIGIN])
     assert set(known) == running.keys() - {ALONE}, f"{name}: the NICs of the template are said to be {known}"
     needs_restart = bool(_condition(status, "RestartRequired"))
-    assert needs_restart == bool(surplus), f"{name}: RestartRequired is {needs_restart}"
+    differs = any(
+        mac != macs_of(vmi["spec"]).get(nic, mac) for nic, mac in macs_of(vm["spec"]["template"]["spec"]).items()
+    )
+    assert needs_restart == (bool(surplus) or differs), f"{name}: RestartRequired is {needs_restart}"
 
 
 def _is_declarative(cluster: Cluster) -> bool:
@@ -179,6 +182,9 @@ def _check_pod(cluster: Cluster, vmi: Json, networks: dict[str, str]) -> None:
     if not cluster.machines[pod["spec"]["nodeName"]].plugs:  # what no guest ever had stays there
         attached = {name: network for name, network in attached.items() if name in wanted}
     assert attached == wanted, f"{vmi['metadata']['name']}: attached {attached}, wanted {wanted}"
+    macs = {hashed_interface_name(nic): mac for nic, mac in macs_of(vmi["spec"]).items() if mac}
+    present = {interface: mac for interface, mac in macs_in(pod).items() if interface in macs}
+    assert present == macs, f"{vmi['metadata']['name']}: MAC addresses {present}, wanted {macs}"
 
 
 def networks_of(spec: Json) -> dict[str, str]:
@@ -189,6 +195,11 @@ def networks_of(spec: Json) -> dict[str, str]:
 def _interfaces(spec: Json) -> dict[str, str]:
     devices = spec["domain"]["devices"]
     return {item["name"]: item.get("state", "") for item in devices.get("interfaces") or []}
+
+
+def macs_of(spec: Json) -> dict[str, str]:
+    """The MAC address that each NIC asks for, or ""."""
+    return {item["name"]: item.get("macAddress", "") for item in spec["domain"]["devices"].get("interfaces") or []}
 
 
 def _owner_uid(vmi: Json) -> str | None:

@@ -132,12 +132,18 @@ def network_exists(cluster: Cluster, network: str) -> bool:
 
 def entry(element: Json) -> Json:
     """What the status says of an element of the annotation that has its interface."""
-    return {"name": f"{element['namespace']}/{element['name']}", "interface": element["interface"]}
+    mac = {"mac": element["mac"]} if "mac" in element else {}
+    return {"name": f"{element['namespace']}/{element['name']}", "interface": element["interface"], **mac}
 
 
 def elements_of(pod: Json) -> list[Json]:
     """What the annotation asks for."""
-    elements: list[Json] = json.loads((pod["metadata"].get("annotations") or {}).get(NETWORKS) or "[]")
+    return elements_in((pod["metadata"].get("annotations") or {}).get(NETWORKS) or "")
+
+
+def elements_in(annotation: str) -> list[Json]:
+    """What this text of the annotation asks for."""
+    elements: list[Json] = json.loads(annotation or "[]")
     return elements
 
 
@@ -145,6 +151,12 @@ def interfaces_in(pod: Json) -> dict[str, str]:
     """What the status says is there: interface -> network."""
     entries = json.loads((pod["metadata"].get("annotations") or {}).get(STATUS) or "[]")
     return {item["interface"]: item["name"] for item in entries}
+
+
+def macs_in(pod: Json) -> dict[str, str]:
+    """The MAC addresses that the status tells: interface -> address, "" for one of its own choice."""
+    entries = json.loads((pod["metadata"].get("annotations") or {}).get(STATUS) or "[]")
+    return {item["interface"]: item.get("mac", "") for item in entries}
 
 
 def _network_status(elements: list[Json]) -> str:

@@ -37,6 +37,7 @@ from tests.sim.users import (
     attach_foreign,
     break_controller,
     choose_strategy,
+    correct_mac,
     delete,
     delete_entry,
     delete_pod,
@@ -66,6 +67,7 @@ DECLARATIVE = frozenset({"entries are deleted, links go up and down"})
 SCENARIOS: dict[str, tuple[Deed, ...]] = {
     "plug and unplug": (plug, plug, unplug),
     "plug and unplug beside foreign networks": (plug, unplug, attach_foreign),
+    "MAC addresses are corrected": (plug, plug, unplug, correct_mac, correct_mac, correct_mac, delete_vmi_of_vm),
     "halt and start": (plug, unplug, halt, start, start),
     "NICs are asked for": (ask_for_nic, ask_for_nic, ask_for_nic, plug, unplug, halt, start, delete_vmi_of_vm),
     "entries are deleted, links go up and down": (
@@ -91,6 +93,7 @@ SCENARIOS: dict[str, tuple[Deed, ...]] = {
     "run strategies, deletions, names taken": (choose_strategy, ask, delete, delete_vmi_of_vm, take_the_name),
     "everything": (
         toggle_network,
+        correct_mac,
         break_controller,
         plug,
         plug,
@@ -156,6 +159,7 @@ MOVES: dict[str, tuple[Deed, ...]] = {
         toggle_readiness,
         break_controller,
         change_network,
+        correct_mac,
         cordon,
         cancel,
     ),
@@ -185,6 +189,7 @@ MOVES: dict[str, tuple[Deed, ...]] = {
         toggle_controller,
         attach_foreign,
         set_link,
+        correct_mac,
     ),
     "policies change": (
         plug,
@@ -231,6 +236,7 @@ MOVES: dict[str, tuple[Deed, ...]] = {
         plug,
         plug,
         unplug,
+        correct_mac,
         cancel,
         change_network,
         edit_network,

@@ -160,6 +160,19 @@ def plug_alone(cluster: Cluster, _: random.Random) -> None:
     _edit(cluster, VMIS, VM, change, f"plug {ALONE} into the VMI alone")
 
 
+def correct_mac(cluster: Cluster, randomness: random.Random) -> None:
+    """Give a NIC of the template that the guest has not got another MAC address."""
+    rows = {row.get("name") for row in (cluster.get(VMIS, VM) or {}).get("status", {}).get("interfaces") or ()}
+
+    def change(spec: Json) -> None:
+        present = [item for item in _devices(spec)[0] if "bridge" in item and item["name"] not in rows]
+        if present:
+            chosen = randomness.choice(present)
+            chosen["macAddress"] = f"02:00:00:00:{NAMES.index(chosen['name']):02x}:{randomness.randrange(4):02x}"
+
+    _edit(cluster, VMS, VM, change, "give one another MAC address")
+
+
 def set_link(cluster: Cluster, randomness: random.Random) -> None:
     """Set the link of a NIC up or down, the primary's too."""
     plural, name = _target(cluster, randomness)

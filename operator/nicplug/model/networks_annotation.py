@@ -95,3 +95,17 @@ def _parse_short(part: str) -> Element:
     if interface:
         element["interface"] = interface
     return element
+
+
+def asks_the_same(one: Element, other: Element) -> bool:
+    """What nicplug writes into an element is equal; others may have added to it."""
+    return all((one.get(key) or "") == (other.get(key) or "") for key in ("name", "namespace", "mac", "interface"))
+
+
+def same_elements(one: Sequence[Element], other: Sequence[Element]) -> bool:
+    """Equal as sets: order carries no meaning for the controller, and a rewrite would cost a patch."""
+
+    def key(element: Element) -> str:
+        return repr(sorted(element.items(), key=lambda item: item[0]))
+
+    return sorted(map(key, one)) == sorted(map(key, other))

@@ -182,6 +182,8 @@ class PatchInterfaces:
         rolled_back: what was taken out of the lists because it could not be brought about; likewise.
         requests: `status.interfaceRequests` of the VM, some of which it carries out: none is carried out once more by
             somebody who has not heard of its end. null where it carries out none.
+        rows: `status.interfaces` of the VMI as seen, where a NIC may change only as long as no guest has been given it.
+            None where that does not matter.
     """
 
     kind: Kind
@@ -195,6 +197,7 @@ class PatchInterfaces:
     origin: OriginChange | None = None
     rolled_back: RollbackNote | None = None
     requests: FrozenJson = NULL
+    rows: FrozenJson | None = None
 
     subresource = None
 
@@ -206,6 +209,7 @@ class PatchInterfaces:
         return [
             test("/metadata/uid", self.uid),
             *([guard("/status/interfaceRequests", requests, version=self.version)] if requests else ()),
+            *([guard("/status/interfaces", thaw(self.rows), version=self.version)] if self.rows is not None else ()),
             guard(networks, thaw(self.seen_networks), version=self.version),
             add(networks, thaw(self.networks)),
             guard(interfaces, thaw(self.seen_interfaces), version=self.version),

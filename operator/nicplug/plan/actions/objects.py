@@ -142,6 +142,7 @@ class PatchStatus:
         seen: the members that change, as they were; null for a missing one. `null` itself: no status yet.
         wanted: the same members as they shall be; null removes one.
         version: resourceVersion of the object in which it was seen; part of no comparison of plans.
+        generation: that the object must still have, where the status tells another program to act on the spec.
     """
 
     kind: Kind
@@ -150,6 +151,7 @@ class PatchStatus:
     version: int = field(compare=False)
     seen: FrozenJson
     wanted: FrozenJson
+    generation: int | None = None
 
     subresource = "status"
 
@@ -157,6 +159,8 @@ class PatchStatus:
         """One patch for all members; a single failed `test` rejects it whole."""
         seen, wanted = thaw(self.seen), thaw(self.wanted)
         operations = [test("/metadata/uid", self.uid)]
+        if self.generation is not None:
+            operations.append(test("/metadata/generation", self.generation))
         if seen is None:
             members = {member: value for member, value in wanted.items() if value is not None}
             return [*operations, test("/status", None), add("/status", members)]

@@ -18,9 +18,11 @@ from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Ne
 from nicplug.model.networks_annotation import (
     Element,
     UnreadableAnnotation,
+    asks_the_same,
     element_of,
     parse_annotation,
     render_annotation,
+    same_elements,
     touched,
 )
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
@@ -30,6 +32,7 @@ from nicplug.plan.nic import withdrawals
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_detachment, refuse_use
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.nic.links import PodLinks, Rows, belongs_to_another, has_lost_interface, interface_names
+from nicplug.plan.nic.superseded import over_at
 from nicplug.plan.nic.turns import Waiting, take_turns
 from nicplug.plan.nic.validation import Siblings, in_precedence, refuse
 from nicplug.plan.reasons import Reason
@@ -78,6 +81,7 @@ class PodRequest:
         left_alone: NICs that the pod must not be asked for, or not to let go: they take another path.
         is_heard: a dynamic networks controller may be on the pod's node.
         withdrawn: NICs that are taken out until network-status drops them, to be asked for anew.
+        superseded: NICs whose elements stay until the controller has done with them, though the spec asks for others.
         is_refused: nothing is sent, as the API server has just refused a write for the VMI.
     """
 
@@ -93,6 +97,7 @@ class PodRequest:
     left_alone: frozenset[str] = frozenset()
     is_heard: bool = True
     withdrawn: frozenset[str] = frozenset()
+    superseded: frozenset[str] = frozenset()
     is_refused: bool = False
 
 
@@ -159,13 +164,14 @@ class _Decider:
         for nic in again:
             self._note(nic, taken_out[nic], is_asked=True, is_there=True)
         elements, seen = [*kept, *self.foreign], request.pod.networks_annotation or ""
-        text = None if _same_elements(present, elements) else render_annotation(elements)
+        text = None if same_elements(present, elements) else render_annotation(elements)
         if text is None and asked:
             text = touched(seen, elements)
         asked_for = {name: item for item in kept if (name := self._name_of(item)) is not None}
         moments = [turn.again_at, request.additions_due if is_hasty else None]
         moments += [self.attempts[name].due_at for name in detaching if name not in self.withheld]
         moments += withdrawals.moments(taken_out, now=now)
+        moments += [over_at(request.records.get(name)) for name in request.superseded]
         return AnnotationDecision(
             text=text,
             is_made=True,
@@ -196,7 +202,8 @@ class _Decider:
         is_lost = has_lost_interface(row, pod=self.request.pod)
         is_attached = self._has(pod_interface) or (in_guest and not is_lost)
         is_left_alone = name in self.request.left_alone
-        if name in self.request.withdrawn:
+        if name in self.request.withdrawn or name in self.request.superseded:
+            self.staying += [existing] if existing is not None and name in self.request.superseded else []
             return 0
         if interface.is_absent:
             is_kept = in_guest or (is_left_alone and is_attached)
@@ -239,7 +246,7 @@ class _Decider:
         interface, asked = str(wanted["interface"]), f"{wanted['namespace']}/{wanted['name']}"
         if existing is None and self.request.pod.network_status.network_of(interface) not in ("", asked):
             return self._name_is_taken(interface)
-        if existing is not None and not _asks_the_same(existing, wanted) and self._was_just_asked(network.name):
+        if existing is not None and not asks_the_same(existing, wanted) and self._was_just_asked(network.name):
             return Refusal(
                 reason=Reason.ANNOTATION_CONTESTED,
                 message=f"somebody else asks pod {self.request.pod.key.name} for network "
@@ -297,7 +304,7 @@ class _Decider:
         )
         if record is not None and record.phase == OperationPhase.READY:  # lost since
             attempts = Attempts(is_anew=True, is_heard=self.request.is_heard)
-        is_asked = existing is not None and _asks_the_same(existing, wanted)
+        is_asked = existing is not None and asks_the_same(existing, wanted)
         return Waiting(name=name, element=wanted, is_asked=is_asked, attempts=attempts)
 
     def _still_in_guest(self) -> list[Element]:
@@ -403,17 +410,3 @@ class _Decider:
 def _is_pluggable(interface: Interface) -> bool:
     """SR-IOV never enters the annotation of a live pod: its device is allocated when a pod is made."""
     return interface.binding in HOTPLUGGABLE_BINDINGS and interface.binding is not Binding.SRIOV
-
-
-def _asks_the_same(one: Element, other: Element) -> bool:
-    """What nicplug writes into an element is equal; others may have added to it."""
-    return all((one.get(key) or "") == (other.get(key) or "") for key in ("name", "namespace", "mac", "interface"))
-
-
-def _same_elements(one: Sequence[Element], other: Sequence[Element]) -> bool:
-    """Equal as sets: order carries no meaning for the controller, and a rewrite would cost a patch."""
-
-    def key(element: Element) -> str:
-        return repr(sorted(element.items(), key=lambda item: item[0]))
-
-    return sorted(map(key, one)) == sorted(map(key, other))

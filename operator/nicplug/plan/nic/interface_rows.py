@@ -5,7 +5,7 @@ networks in spec order, then rows of others. `multus-status` in a row is the go-
 agent; nothing else is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nicplug.model.attachments import KnownAttachments
@@ -37,11 +37,13 @@ def plan_rows(
     pod: LauncherPod,
     rows: Sequence[Mapping[str, Any]],
     known: KnownAttachments = _NOTHING_KNOWN,
+    superseded: Collection[str] = (),
 ) -> list[Row]:
     """The rows as they shall be; the old list itself when nothing but the order differs.
 
     Args:
         known: by which a network that the VM may not use is recognised.
+        superseded: NICs whose pod interface is not what the spec asks for.
     """
     old = rows_by_name(rows)
     names = interface_names(vmi, pod, old)
@@ -54,7 +56,8 @@ def plan_rows(
             pod_interface,
             pod=pod,
             old=old.get(name),
-            is_given=_is_given(pod_interface, networks[name], old.get(name), vmi=vmi, pod=pod, known=known),
+            is_given=name not in superseded
+            and _is_given(pod_interface, networks[name], old.get(name), vmi=vmi, pod=pod, known=known),
         )
         wanted += [row] if row is not None else []
     # Those of networks of other kinds, and those that the guest made.

@@ -19,7 +19,7 @@ from nicplug.model.keys import AttachmentKey
 from nicplug.model.metadata import text
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.networks import Network, secondary_names, split_attachment
-from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
+from nicplug.model.networks_annotation import Element, UnreadableAnnotation, parse_annotation
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
@@ -137,11 +137,16 @@ def networks_asked_for(pod: LauncherPod, *, namespace: str) -> Mapping[str, str]
     Args:
         namespace: of the pod.
     """
+    return {
+        interface: f"{text(item.get('namespace')) or namespace}/{text(item.get('name'))}"
+        for interface, item in elements_asked_for(pod).items()
+    }
+
+
+@once_per_pass
+def elements_asked_for(pod: LauncherPod) -> Mapping[str, Element]:
+    """The elements of the pod's annotation by pod interface; nothing if it cannot be read."""
     try:
-        elements = parse_annotation(pod.networks_annotation)
+        return {text(item.get("interface")): item for item in parse_annotation(pod.networks_annotation)}
     except UnreadableAnnotation:
         return {}
-    return {
-        text(item.get("interface")): f"{text(item.get('namespace')) or namespace}/{text(item.get('name'))}"
-        for item in elements
-    }

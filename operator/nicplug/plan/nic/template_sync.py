@@ -5,7 +5,7 @@ an entry is added, removed or changed: a mere difference in order is left alone.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nicplug.model.frozen_json import FrozenJson, freeze, read
 from nicplug.model.hotplug_policy import HotplugPolicy
@@ -25,6 +25,7 @@ from nicplug.plan.nic.live_rules import (
     may_be_unplugged,
     may_change_link,
     may_change_network,
+    never_attached,
 )
 from nicplug.plan.nic.rolled_back import taken_back_from
 
@@ -56,10 +57,19 @@ def patch_vmi(
     template = {interface.name for interface in vm.interfaces}
     origin = _origin(vmi, names=template | (vmi.template_interfaces or set()), kept=wanted.interfaces)
     if patch := patch_devices(vmi, wanted, origin=origin):
-        return patch
+        # Crossed by the go-ahead, the guest would get what its pod was asked for before.
+        rows = freeze(vmi.read_status().get("interfaces")) if _corrects(vmi, wanted) else None
+        return replace(patch, rows=rows)
     if origin is None or vmi.template_interfaces is None:
         return None
     return PatchOrigin(key=vmi.key, uid=vmi.uid, origin=origin)
+
+
+def _corrects(vmi: VirtualMachineInstance, wanted: Devices) -> bool:
+    """A NIC changes that nobody has had."""
+    interfaces = {item.name for item in set(wanted.interfaces) - set(vmi.interfaces)}
+    networks = {item.name for item in set(wanted.networks) - set(vmi.networks)}
+    return any(never_attached(item.name, vmi=vmi) for item in vmi.interfaces if item.name in interfaces | networks)
 
 
 def wanted_vmi_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy) -> Devices:

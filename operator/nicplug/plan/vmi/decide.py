@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.conditions import SYNCHRONIZED, find_condition
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, rows_by_name
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, info_sources, rows_by_name
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation, parse_operations
@@ -14,7 +14,7 @@ from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER
 from nicplug.model.revision import name_of_start_revision
-from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase
+from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase, reported_rows
 from nicplug.plan.actions import (
     Action,
     CheckUnchanged,
@@ -234,16 +234,29 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         delay=patience(seen=vmi.status, changes=changes, delay=delay),
         now=now,
     )
+    patch = status.patch
+    if patch is not None and _gives_nic(vmi, rows=life.nics.rows):
+        # Crossed by a correction of the NIC, the guest would get what its pod was asked for before.
+        own = sum(isinstance(action, PatchInterfaces) for action in actions)
+        patch = replace(patch, generation=vmi.generation + own)
     # What has ended is told when it is written, so that it is told once.
-    told = transitions if status.patch is not None else Transitions()
-    actions += [status.patch] if status.patch is not None else []
-    trouble = _announce_trouble(view, life, changes) if status.patch is not None else ()
+    told = transitions if patch is not None else Transitions()
+    actions += [patch] if patch is not None else []
+    trouble = _announce_trouble(view, life, changes) if patch is not None else ()
     return Plan(
         actions=tuple(actions),
         announcements=(*announce(told, now=now), *trouble, *announced, *renewals),
         completions=complete(told, now=now),
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
+    )
+
+
+def _gives_nic(vmi: VirtualMachineInstance, *, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """A row says more than before that the node agent may plug its NIC."""
+    old = reported_rows(vmi)
+    return any(
+        has_source(row, MULTUS_STATUS) and not has_source(old.get(text(row.get("name"))), MULTUS_STATUS) for row in rows
     )
 
 

@@ -13,11 +13,14 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
 from nicplug.plan.nic.attachments import unattachable_networks
+from nicplug.plan.nic.attempts import Failures
 from nicplug.plan.nic.interface_rows import plan_rows
+from nicplug.plan.nic.links import Rows
 from nicplug.plan.nic.operations import NicReport, Records, plan_operations
 from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.path.sentences import by
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
+from nicplug.plan.nic.superseded import Superseded, find_superseded
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_demand import Demand, plan_demand
 from nicplug.plan.vmi.moving import is_moving, journey_of
@@ -62,10 +65,11 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
     if is_running:
         kept = unattachable_networks(view)
         slots = count_slots(view.vmi, total=parse_total(status), rows=reported, records=records, kept=kept)
-    chooser = Chooser(view=view, pod=pod, rows=reported, records=records, now=now, slots=slots)
+    superseded = _superseded(view, pod=pod, rows=reported, records=records, now=now)
+    chooser = Chooser(view=view, pod=pod, rows=reported, records=records, now=now, slots=slots, superseded=superseded)
     annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
     if pod is not None and phase in LIVE_PHASES and not pod.is_finished:
-        rows = plan_rows(vmi=view.vmi, pod=pod, rows=rows, known=view.attachments)
+        rows = plan_rows(vmi=view.vmi, pod=pod, rows=rows, known=view.attachments, superseded=chooser.superseded.keys())
     if not is_running:
         return NicPlan(rows=rows, annotation=annotation, operations=(), demand=Demand(), moments=(annotation.again_at,))
     report = plan_operations(
@@ -91,6 +95,27 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
     )
 
 
+def _superseded(
+    view: VmiView, *, pod: LauncherPod | None, rows: Rows, records: Records, now: datetime
+) -> Mapping[str, Superseded]:
+    if pod is None:
+        return {}
+    return find_superseded(
+        vmi=view.vmi,
+        pod=pod,
+        rows=rows,
+        records=records,
+        failures=_failures(view, pod),
+        access=view.attachments.access,
+        is_heard=not view.controller.is_absent,
+        now=now,
+    )
+
+
+def _failures(view: VmiView, pod: LauncherPod) -> Failures:
+    return {item.interface: item for item in view.failures if item.pod_uid == pod.uid}
+
+
 def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, chooser: Chooser) -> AnnotationDecision:
     """Only a ready pod is asked, and only while the gate is on: the controller misses earlier changes.
 
@@ -111,7 +136,7 @@ def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, choo
             rows=chooser.rows,
             records=chooser.records,
             known=view.attachments,
-            failures={item.interface: item for item in view.failures if item.pod_uid == pod.uid},
+            failures=_failures(view, pod),
             seen_at=view.spec_seen_at,
             additions_due=oldest + view.settings.serialise_limit,
             now=chooser.now,
@@ -119,6 +144,7 @@ def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, choo
             is_heard=not view.controller.is_absent,
             is_refused=view.refusal is not None,
             withdrawn=frozenset(item.name for item in view.vmi.interfaces if chooser.is_withdrawn(item.name)),
+            superseded=frozenset(item for item, state in chooser.superseded.items() if state is Superseded.UNDER_WAY),
         )
     )
 

@@ -173,7 +173,11 @@ class TestAnew:
 
     def test_the_spec_was_corrected(self) -> None:
         planned = plan(
-            nic("blue", mac="02:00:00:00:00:07"), networks=[element("blue")], records=[tried(count=7)], generation=2
+            nic("blue", mac="02:00:00:00:00:07"),
+            networks=[element("blue")],
+            records=[tried(count=7)],
+            generation=2,
+            failures=[failed("blue", at=later(0.1))],
         )
         assert text(planned) == render([element("blue", mac="02:00:00:00:00:07")])
         assert record(planned)["attempts"] == 1

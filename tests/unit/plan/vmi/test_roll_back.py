@@ -71,15 +71,16 @@ class World:
         self.vmi = copy.deepcopy(vmi(primary(), *template, **(base | members)))
         self.pod = pod(networks=[element("blue")])
         self.steps = 0
+        self.now = NOW
 
     def of_vmi(self) -> Plan:
         view = vmi_view(self.vmi, self.pod, vm=self.vm, pending_since=later(-60), seen_at=later(-60), **self.facts)
-        return plan_vmi(view, now=NOW)
+        return plan_vmi(view, now=self.now)
 
     def of_vm(self) -> Plan:
         facts = {"config": self.facts["config"]} if "config" in self.facts else {}
         view = vm_view(self.vm, vmi=self.vmi, pending_since=later(-60), **facts) if self.vm else None
-        return plan_vm(view, now=NOW) if view is not None else Plan()
+        return plan_vm(view, now=self.now) if view is not None else Plan()
 
     def carry_out(self, action: Action) -> None:
         assert not isinstance(action, Create), action
@@ -290,6 +291,8 @@ def test_what_the_template_asks_for_is_tried_once_it_may_flow_over_what_failed_o
     world = with_own_words()
     world.settle()
     world.facts |= {"config": kubevirt(), "failures": []}
+    world.settle()
+    world.now = later(8)  # the controller had just been asked for the instance's
     world.settle()
     assert (world.networks()["blue"], world.asked(), world.note()) == ("other", ["other"], None)
 

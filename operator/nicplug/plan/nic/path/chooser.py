@@ -25,6 +25,7 @@ from nicplug.plan.nic.path.hindrances import Hindrance, find_hindrances
 from nicplug.plan.nic.path.rules import is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.nic.rolled_back import entry_of, is_left_as_written, is_taken_back
+from nicplug.plan.nic.superseded import Superseded
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 
@@ -64,6 +65,7 @@ class Chooser:
         rows: `status.interfaces` by name, as reported.
         records: the records as they were before this pass.
         slots: PCI slots of the guest.
+        superseded: NICs whose pod has, or is asked for, what the spec no longer asks for.
     """
 
     view: VmiView
@@ -72,6 +74,7 @@ class Chooser:
     records: Mapping[str, InterfaceOperation]
     now: datetime
     slots: PciSlots = field(default_factory=PciSlots)
+    superseded: Mapping[str, Superseded] = field(default_factory=dict)
     _candidates: Candidates | None = field(default=None, init=False)
     _refused: dict[str, Candidates] = field(default_factory=dict, init=False)
     _chosen: dict[tuple[OperationType, Interface, Network | None], Chosen] = field(default_factory=dict, init=False)
@@ -173,7 +176,8 @@ class Chooser:
     def is_withdrawn(self, name: str) -> bool:
         """It has been taken out, or is to be now, until network-status drops it."""
         moment = self.withdrawn_at(name)
-        return moment is not None and moment <= self.now
+        is_superseded = self.superseded.get(name, Superseded.UNDER_WAY) is not Superseded.UNDER_WAY
+        return is_superseded or (moment is not None and moment <= self.now)
 
     def left_alone(self) -> frozenset[str]:
         """NICs of the VMI's spec that the running pod must not be asked for, or not to let go."""

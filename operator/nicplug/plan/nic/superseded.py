@@ -1,0 +1,136 @@
+"""NICs whose pod is asked for something else than the VMI's spec asks for by now.
+
+A NIC that the guest has not got is taken from the template anew when that is corrected, while its pod may have been
+asked for it already. The dynamic networks controller compares the network and the interface's name alone: an element
+with another MAC address changes nothing about an interface that it has attached, or is about to attach. So the old
+element stays until the controller has done with it. When network-status then lists the interface, the element is taken
+out, and the NIC is asked for anew once network-status has dropped it. No guest is given the interface meanwhile.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from nicplug.model.interface_names import is_hashed_name
+from nicplug.model.interface_status import has_go_ahead
+from nicplug.model.keys import AttachmentKey
+from nicplug.model.metadata import text
+from nicplug.model.nad_policy import AttachmentAccess
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface, Network, first_by_name, split_attachment
+from nicplug.model.networks_annotation import Element, element_of
+from nicplug.model.operations import InterfaceOperation, OperationType
+from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_failures import PodFailure
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.nic.attempts import Failures
+from nicplug.plan.nic.links import Rows, elements_asked_for, interface_names
+
+_PATIENCE = timedelta(seconds=8)
+"""A controller that has said nothing for so long is not at it: it is away, or it has failed."""
+
+
+class Superseded(Enum):
+    """How far the pod is with what it was asked for before."""
+
+    UNDER_WAY = auto()
+    """The controller may be attaching it."""
+    ATTACHED = auto()
+    LEAVING = auto()
+    """The element is gone, and network-status lists the interface still."""
+
+
+def find_superseded(
+    *,
+    vmi: VirtualMachineInstance,
+    pod: LauncherPod,
+    rows: Rows,
+    records: Mapping[str, InterfaceOperation],
+    failures: Failures,
+    access: AttachmentAccess,
+    is_heard: bool,
+    now: datetime,
+) -> Mapping[str, Superseded]:
+    """The NICs that the running guest has not been given, and whose pod has, or is asked for, something else.
+
+    Args:
+        rows: `status.interfaces` by name, as the node agent last reported.
+        failures: what the controller last said to have failed, by pod interface.
+        is_heard: a controller may be on the pod's node.
+    """
+    if vmi.phase is not VmiPhase.RUNNING:
+        return {}
+    networks, elements = first_by_name(vmi.networks), elements_asked_for(pod)
+    names, found = interface_names(vmi, pod, rows), dict[str, Superseded]()
+    for interface in vmi.interfaces:
+        network, pod_interface = networks.get(interface.name), names.get(interface.name, "")
+        if network is None or not _may_differ(interface, pod_interface, rows):
+            continue
+        record, existing = records.get(interface.name), elements.get(pod_interface)
+        is_listed, is_asked = pod.network_status.has(pod_interface), _was_asked(record)
+        if existing is None:
+            if is_listed and is_asked:
+                found[interface.name] = Superseded.LEAVING
+        elif (
+            _asks_otherwise(existing, interface, network, vmi=vmi)
+            and not _was_just_asked(record, vmi)
+            and _is_of_the_vm(existing, pod.network_status.network_of(pod_interface), vmi=vmi, access=access)
+        ):
+            if is_listed and is_asked:
+                found[interface.name] = Superseded.ATTACHED
+            elif is_listed or (is_heard and not _is_over(record, failures.get(pod_interface), now=now)):
+                found[interface.name] = Superseded.UNDER_WAY
+    return found
+
+
+def over_at(record: InterfaceOperation | None) -> datetime | None:
+    """When the controller is no more believed to be at what the pod was asked for; None: nobody knows yet."""
+    if record is None or not _was_asked(record):
+        return None
+    return max(record.last_attempt_time or record.start_time, record.last_transition_time) + _PATIENCE
+
+
+def _may_differ(interface: Interface, pod_interface: str, rows: Rows) -> bool:
+    """It can be asked for anew: it is to come, and no guest has been given it."""
+    return (
+        not interface.is_absent
+        and interface.binding in HOTPLUGGABLE_BINDINGS
+        and is_hashed_name(pod_interface)
+        and not has_go_ahead(rows.get(interface.name))
+    )
+
+
+def _asks_otherwise(existing: Element, interface: Interface, network: Network, *, vmi: VirtualMachineInstance) -> bool:
+    """Another network, or another MAC address than the one that the spec names."""
+    wanted = element_of(interface=interface, network=network, pod_interface="", namespace=vmi.key.namespace)
+    members = ("name", "namespace", "mac") if "mac" in wanted else ("name", "namespace")
+    return any((existing.get(member) or "") != wanted[member] for member in members)
+
+
+def _is_of_the_vm(existing: Element, present: str, *, vmi: VirtualMachineInstance, access: AttachmentAccess) -> bool:
+    """The VM may use what the pod is asked for, and has: else nicplug has not asked for it."""
+    namespace = vmi.key.namespace
+    asked = AttachmentKey(text(existing.get("namespace")) or namespace, text(existing.get("name")))
+    keys = [asked, *([AttachmentKey(*split_attachment(present, namespace=namespace))] if present else [])]
+    return all(access.allows(key, namespace=namespace) for key in keys)
+
+
+def _was_asked(record: InterfaceOperation | None) -> bool:
+    return record is not None and record.operation == OperationType.PLUG and record.attempts > 0
+
+
+def _was_just_asked(record: InterfaceOperation | None, vmi: VirtualMachineInstance) -> bool:
+    """For the present spec: what differs from it is somebody else's work, who would not be fought."""
+    return (
+        record is not None
+        and record.operation == OperationType.PLUG
+        and record.last_attempt_time is not None
+        and record.observed_generation == vmi.generation
+    )
+
+
+def _is_over(record: InterfaceOperation | None, failure: PodFailure | None, *, now: datetime) -> bool:
+    """The controller has said that it failed, or has said nothing for long."""
+    if record is None or (over := over_at(record)) is None:
+        return False
+    asked_at = record.last_attempt_time or record.start_time
+    return now >= over or (failure is not None and failure.heard_at >= asked_at)
