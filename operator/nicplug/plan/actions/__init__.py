@@ -16,7 +16,14 @@ from nicplug.plan.actions.machines import (
     TurnVmOff,
     TurnVmOn,
 )
-from nicplug.plan.actions.migrations import Annotate, CheckGuest, HandOffStep, PatchMigrationState, SetLabel
+from nicplug.plan.actions.migrations import (
+    Annotate,
+    CheckGuest,
+    HandOffStep,
+    PatchMigrationState,
+    ReleaseTarget,
+    SetLabel,
+)
 from nicplug.plan.actions.objects import CheckNics, CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
 from nicplug.plan.actions.pods import (
     ConfirmPod,
@@ -43,6 +50,7 @@ Patch = (
     | PatchFinalizers
     | TurnVmOn
     | PatchMigrationState
+    | ReleaseTarget
     | SetLabel
     | Annotate
 )
@@ -75,6 +83,7 @@ __all__ = [
     "PatchPodCondition",
     "PatchStatus",
     "PatchVmGeneration",
+    "ReleaseTarget",
     "RestoreLabels",
     "RollbackNote",
     "SetLabel",

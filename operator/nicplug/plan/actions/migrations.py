@@ -5,8 +5,11 @@ from enum import Enum
 
 from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import MigrationKey, PodKey, VmiKey
+from nicplug.model.names import MIGRATION_TARGET_NODE_LABEL
 from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, guard, replace_members, test
 from nicplug.plan.actions.objects import Kind
+
+_TARGET_LABEL = f"/metadata/labels/{escape_pointer(MIGRATION_TARGET_NODE_LABEL)}"
 
 
 class HandOffStep(Enum):
@@ -25,6 +28,7 @@ class PatchMigrationState:
         seen: the members of the status that are tested; null for a missing one.
         wanted: the same members as they shall be. Those that stay are a guard.
         version: resourceVersion of the object in which it was seen; part of no comparison of plans.
+        target_node: of the label that must be there still: whoever ends the migration takes it away (`ReleaseTarget`).
     """
 
     key: VmiKey
@@ -33,6 +37,7 @@ class PatchMigrationState:
     step: HandOffStep
     seen: FrozenJson
     wanted: FrozenJson
+    target_node: str | None = None
 
     kind = Kind.VMI
     subresource = "status"
@@ -40,7 +45,8 @@ class PatchMigrationState:
     def json_patch(self) -> JsonPatch:
         """One patch; a single failed `test` rejects it whole."""
         members = replace_members("/status", seen=thaw(self.seen), wanted=thaw(self.wanted), version=self.version)
-        return [test("/metadata/uid", self.uid), *members]
+        labeled = [test(_TARGET_LABEL, self.target_node)] if self.target_node is not None else []
+        return [test("/metadata/uid", self.uid), *labeled, *members]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +75,38 @@ class CheckGuest:
         return [
             test("/metadata/uid", self.uid),
             *(guard(f"/status/{name}", seen, version=self.version) for name, seen in members),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseTarget:
+    """Take the target node's label from a VMI, unless its guest, or its migration, has gone on.
+
+    Before the target pod of a migration that has ended is deleted: a leader that was held up in the hand-off fails.
+
+    Attributes:
+        node: that the label names.
+        seen: as in `CheckGuest`.
+        version: resourceVersion of the object in which it was seen; part of no comparison of plans.
+    """
+
+    key: VmiKey
+    uid: str
+    version: int = field(compare=False)
+    node: str
+    seen: FrozenJson
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` of what is seen, `remove` of the label."""
+        members = sorted(thaw(self.seen).items())
+        return [
+            test("/metadata/uid", self.uid),
+            *(guard(f"/status/{name}", seen, version=self.version) for name, seen in members),
+            test(_TARGET_LABEL, self.node),
+            {"op": "remove", "path": _TARGET_LABEL},
         ]
 
 

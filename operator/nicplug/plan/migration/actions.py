@@ -141,7 +141,7 @@ def _hand_off(view: MigrationView, facts: Facts) -> Effects:
     return Effects(
         actions=hand_off(
             vmi,
-            migration_uid=facts.migration.uid,
+            migration=facts.migration,
             source=source,
             target=target,
             made=(

@@ -17,7 +17,7 @@ from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchSta
 from nicplug.plan.migration.actions import Effects, leftover_targets, normal, warning
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.garbage import old_migrations
-from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, request_abort
+from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, release_target, request_abort
 from nicplug.plan.migration.lost_nodes import tell_lost_node
 from nicplug.plan.migration.status import copied_state
 from nicplug.plan.migration.timeouts import told_of
@@ -125,7 +125,7 @@ def _delete_target(view: MigrationView, facts: Facts, *, now: datetime) -> Effec
     # Not if it has changed: it is opened when a guest arrives.
     delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, version=pod.resource_version)
     return Effects(
-        actions=(delete,) if _is_told_now(view, facts, now=now) else (check_guest(vmi), delete),
+        actions=(delete,) if _is_told_now(view, facts, now=now) else (release_target(vmi, node=pod.node_name), delete),
         announcements=(normal("SuccessfulDelete", _why_deleted(facts.migration, pod)),),
     )
 

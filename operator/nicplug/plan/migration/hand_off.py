@@ -7,13 +7,23 @@ Each is one guarded patch of `status.migrationState`. Source: KubeVirt 1.9 `migr
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nicplug.model.frozen_json import freeze, read_object
+from nicplug.model.frozen_json import FrozenJson, freeze, read_object
 from nicplug.model.metadata import mapping, text
+from nicplug.model.migration import Migration
 from nicplug.model.names import MIGRATION_TARGET_NODE_LABEL
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER, PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, CheckGuest, HandOffStep, Kind, PatchMigrationState, SetLabel
+from nicplug.plan.actions import (
+    Action,
+    CheckGuest,
+    CheckUnchanged,
+    HandOffStep,
+    Kind,
+    PatchMigrationState,
+    ReleaseTarget,
+    SetLabel,
+)
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE, patch_state, replace_state, seen_state
 
 _PODS = "activePods"
@@ -23,24 +33,28 @@ TARGET_IS_DOWN = "Target pod is down"
 def hand_off(
     vmi: VirtualMachineInstance,
     *,
-    migration_uid: str,
+    migration: Migration,
     source: LauncherPod,
     target: LauncherPod,
     configuration: Mapping[str, Any],
     made: Iterable[PodRecord],
 ) -> tuple[Action, ...]:
-    """Label first, then state.
+    """Label first, then a look at the migration, then the state.
 
     They are two writes, since the status of a VMI is a subresource here. The node agent of the target acts when it
     finds both. After a crash between them the state is not ours yet, so the next pass hands off again and finds the
     label right; the other way round the migration would look handed off, and nobody would be told.
+
+    Two leaders: one ends the migration while the other hands it off, and deletes the target pod, later than the guest
+    arrives there if it is held up. It takes the label away before (`release_target`). So either the label was set after
+    the migration had ended, and the check fails, or it is gone, and the state is not written.
 
     Args:
         made: the records of both pods.
         configuration: what the migration runs by; a KubeVirt CR that is edited later changes nothing about it.
     """
     state = {
-        "migrationUid": migration_uid,
+        "migrationUid": migration.uid,
         "sourceNode": vmi.node_name,
         "sourcePod": source.key.name,
         "targetNode": target.node_name,
@@ -62,16 +76,30 @@ def hand_off(
             _PODS: {**mapping(pods), target.uid: target.node_name},
             LAUNCHER_PODS_MEMBER: list(records.values()),
         },
+        target_node=target.node_name,
     )
     label = label_target_node(vmi, target.node_name)
-    return (patch,) if label is None else (label, patch)
+    check = CheckUnchanged(
+        kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, version=migration.resource_version
+    )
+    return (*([label] if label is not None else ()), check, patch)
 
 
 def check_guest(vmi: VirtualMachineInstance) -> CheckGuest:
     """Whether the guest and its migration are still what the cache says; another watch may have told more."""
+    return CheckGuest(key=vmi.key, uid=vmi.uid, version=vmi.resource_version, seen=_seen_guest(vmi))
+
+
+def _seen_guest(vmi: VirtualMachineInstance) -> FrozenJson:
     status = vmi.read_status()
-    seen = {name: status.get(name) for name in ("nodeName", MIGRATION_STATE)}
-    return CheckGuest(key=vmi.key, uid=vmi.uid, version=vmi.resource_version, seen=freeze(seen))
+    return freeze({name: status.get(name) for name in ("nodeName", MIGRATION_STATE)})
+
+
+def release_target(vmi: VirtualMachineInstance, *, node: str) -> CheckGuest | ReleaseTarget:
+    """The same, and nobody hands off a migration to that node from now on that had ended before."""
+    if read_object(vmi.labels).get(MIGRATION_TARGET_NODE_LABEL) != node:
+        return check_guest(vmi)
+    return ReleaseTarget(key=vmi.key, uid=vmi.uid, version=vmi.resource_version, node=node, seen=_seen_guest(vmi))
 
 
 def label_target_node(vmi: VirtualMachineInstance, node: str) -> SetLabel | None:

@@ -44,9 +44,18 @@ def replace_state(vmi: VirtualMachineInstance, state: Mapping[str, Any], *, step
 
 
 def patch_state(
-    vmi: VirtualMachineInstance, *, step: HandOffStep, seen: Mapping[str, Any], wanted: Mapping[str, Any]
+    vmi: VirtualMachineInstance,
+    *,
+    step: HandOffStep,
+    seen: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    target_node: str | None = None,
 ) -> PatchMigrationState:
-    """Replace these members of the status; those that stay as they were seen are a guard."""
+    """Replace these members of the status; those that stay as they were seen are a guard.
+
+    Args:
+        target_node: of the label that must be there still; None: whatever it says.
+    """
     return PatchMigrationState(
         key=vmi.key,
         uid=vmi.uid,
@@ -54,4 +63,5 @@ def patch_state(
         step=step,
         seen=freeze(dict(seen)),
         wanted=freeze(dict(wanted)),
+        target_node=target_node,
     )

@@ -32,7 +32,17 @@ from tests.unit.plan.migration.outcome import migration_state as written_state
 from nicplug.model.frozen_json import thaw
 from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.migration_slot import MigrationSlot
-from nicplug.plan.actions import Annotate, CheckGuest, Delete, Kind, PatchMigrationState, SetLabel
+from nicplug.plan.actions import (
+    Annotate,
+    CheckGuest,
+    CheckUnchanged,
+    Delete,
+    Kind,
+    PatchMigrationState,
+    PatchStatus,
+    ReleaseTarget,
+    SetLabel,
+)
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.views import MigrationView
 
@@ -44,11 +54,14 @@ ARRIVED: Json = {**STARTED, "targetNodeDomainReadyTimestamp": "2026-01-02T03:04:
 DONE: Json = {**ARRIVED, "endTimestamp": "2026-01-02T03:04:04Z", "completed": True}
 LABELED: Json = {"labels": {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": TARGET_NODE}}
 SECOND = pod(name="virt-launcher-x", uid="x", node="node03")
+TARGET_LABEL = "/metadata/labels/kubevirt.io~1migrationTargetNodeName"
 DEFAULTS: Json = thaw(migration_configuration({}))
 CREATE = "Create Pod"
 ABORT = "PatchMigrationState VirtualMachineInstance"
 LABEL = "SetLabel VirtualMachineInstance"
 CHECK, DELETE = "CheckGuest VirtualMachineInstance", "Delete Pod"
+RELEASE = "ReleaseTarget VirtualMachineInstance"
+UNCHANGED = "CheckUnchanged VirtualMachineInstanceMigration"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,12 +192,12 @@ ROWS = {
     ),
     "Scheduled: pod ready: hand off, label first": Row(
         view=seen("Scheduled", vmi(), pod(), target_pod()),
-        done=(LABEL, ABORT),
+        done=(LABEL, UNCHANGED, ABORT),
         told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     ),
     "Scheduled: the label was written before a crash: the state is": Row(
         view=seen("Scheduled", vmi(**LABELED), pod(), target_pod()),
-        done=(ABORT,),
+        done=(UNCHANGED, ABORT),
         told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     ),
     "Scheduled: handed off before a crash: not again": Row(
@@ -192,7 +205,7 @@ ROWS = {
     ),
     "Scheduled: a local migration starts from an empty state, over the last one's": Row(
         view=seen("Scheduled", vmi(moving=migration_state(migration_uid=OTHER, **DONE)), pod(), target_pod()),
-        done=(LABEL, ABORT),
+        done=(LABEL, UNCHANGED, ABORT),
         told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     ),
     "Scheduled: pod no longer ready: nothing but a warning": Row(
@@ -216,7 +229,7 @@ ROWS = {
     ),
     "Scheduled: an interface that somebody else asked for is not waited for: handed off": Row(
         view=seen("Scheduled", vmi(), pod(), target_pod(networks='[{"name":"l","interface":"mon0"}]')),
-        done=(LABEL, ABORT),
+        done=(LABEL, UNCHANGED, ABORT),
         told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     ),
     "Scheduled: a third pod: nothing": Row(view=seen("Scheduled", vmi(), pod(), target_pod(), SECOND)),
@@ -288,11 +301,16 @@ ROWS = {
     ),
     "Failed: marked already: the target pod goes": Row(
         view=seen("Failed", moving(**DONE, failed=True), pod(), target_pod(), meta=told_by("MigrationFailed")),
-        done=(CHECK, DELETE),
+        done=(RELEASE, DELETE),
         told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
     ),
     "Failed: the state is another's: it is left alone": Row(
         view=seen("Failed", vmi(moving=migration_state(migration_uid=OTHER, **STARTED)), pod()),
+    ),
+    "Failed: another leader may be about to hand off: it finds no label, then the target pod goes": Row(
+        view=seen("Failed", vmi(**LABELED), pod(), target_pod(), meta=told_by("MigrationCanceled")),
+        done=(RELEASE, DELETE),
+        told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
     ),
     "Failed: never handed off: the target pod goes": Row(
         view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("NoCandidateNode")),
@@ -445,6 +463,17 @@ class TestHandOff:
         of = moving(**members, migrationConfiguration=DEFAULTS)
         assert written_state(plan_migration(seen(phase, of, pod(), target_pod(), config=config), now=NOW)) == {}
 
+    def test_another_leader_ended_the_migration_and_deleted_the_pod_that_the_guest_had_moved_to(self) -> None:
+        """Either the label is set after the end, and the migration has changed; or it is taken away, and is missed."""
+        plan = plan_migration(seen("Scheduled", vmi(), pod(), target_pod()), now=NOW)
+        label, check, state = [item for item in plan.actions if not isinstance(item, PatchStatus)]
+        assert isinstance(label, SetLabel)
+        assert isinstance(check, CheckUnchanged)
+        assert isinstance(state, PatchMigrationState)
+        version = migration("Scheduled")["metadata"]["resourceVersion"]
+        assert {"op": "test", "path": "/metadata/resourceVersion", "value": version} in check.json_patch()
+        assert {"op": "test", "path": TARGET_LABEL, "value": TARGET_NODE} in state.json_patch()
+
     def test_the_label_of_the_last_migration_is_replaced(self) -> None:
         labels = {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": "node03"}
         (label, _), _ = self.handed(vmi(labels=labels))
@@ -479,6 +508,31 @@ class TestCheckedGuest:
 
     def test_a_hand_off_that_nobody_has_heard_of_is_met(self) -> None:
         assert {"op": "test", "path": "/status/migrationState", "value": None} in self.check(vmi())
+
+    def test_the_label_goes_with_the_same_tests(self) -> None:
+        plan = plan_migration(
+            seen("Failed", vmi(**LABELED), pod(), target_pod(), meta=told_by("MigrationCanceled")), now=NOW
+        )
+        (found,) = [item for item in plan.actions if isinstance(item, ReleaseTarget)]
+        assert [dict(item) for item in found.json_patch()] == [
+            {"op": "test", "path": "/metadata/uid", "value": vmi()["metadata"]["uid"]},
+            {"op": "test", "path": "/status/migrationState", "value": None},
+            {"op": "test", "path": "/status/nodeName", "value": NODE},
+            {"op": "test", "path": TARGET_LABEL, "value": TARGET_NODE},
+            {"op": "remove", "path": TARGET_LABEL},
+        ]
+
+    def test_a_pod_that_was_never_scheduled_is_deleted_without_a_label(self) -> None:
+        """Its node, "", was taken for the missing label, and every patch failed."""
+        told = told_by("TargetPodUnschedulable")
+        plan = plan_migration(seen("Failed", vmi(), pod(), target_pod(node=""), meta=told), now=NOW)
+        assert names(plan)[:2] == [CHECK, DELETE]
+
+    def test_the_label_of_another_migration_stays(self) -> None:
+        labels = {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": "node03"}
+        of = vmi(labels=labels)
+        plan = plan_migration(seen("Failed", of, pod(), target_pod(), meta=told_by("MigrationCanceled")), now=NOW)
+        assert not [item for item in plan.actions if isinstance(item, ReleaseTarget)]
 
 
 class TestMarkedFailed:
