@@ -1,6 +1,7 @@
 """Effects on the specs and the metadata of VMs and VMIs."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from nicplug.model.frozen_json import NULL, FrozenJson, thaw
 from nicplug.model.keys import VmiKey, VmKey
@@ -93,8 +94,8 @@ class PatchVmGeneration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnVmOn:
-    """Have a halted VM run always, if it still is halted, in the field that its owner uses.
+class _TurnVm:
+    """Have a VM run or not, if it is as it was seen, in the field that its owner uses.
 
     Attributes:
         run_strategy: `spec.runStrategy` as seen; None when the VM has `running`, or neither.
@@ -108,10 +109,13 @@ class TurnVmOn:
 
     kind = Kind.VM
     subresource = None
+    wanted_strategy: ClassVar[str]
+    wanted_running: ClassVar[bool]
 
     def json_patch(self) -> JsonPatch:
         """`test` of both fields, `add` of the one."""
-        wanted = add("/spec/running", True) if self.run_strategy is None else add("/spec/runStrategy", "Always")
+        by_strategy = add("/spec/runStrategy", self.wanted_strategy)
+        wanted = by_strategy if self.run_strategy is not None else add("/spec/running", self.wanted_running)
         return [
             test("/metadata/uid", self.uid),
             test("/spec/runStrategy", self.run_strategy),
@@ -121,31 +125,19 @@ class TurnVmOn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnVmOff:
-    """Have a VM halted that is to run, if it still is to, in the field that its owner uses.
+class TurnVmOn(_TurnVm):
+    """Have a halted VM run always, if it still is halted."""
 
-    Attributes:
-        run_strategy: `spec.runStrategy` as seen; None when the VM has `running`.
-        running: `spec.running` as seen.
-    """
+    wanted_strategy = "Always"
+    wanted_running = True
 
-    key: VmKey
-    uid: str
-    run_strategy: str | None
-    running: bool | None
 
-    kind = Kind.VM
-    subresource = None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnVmOff(_TurnVm):
+    """Have a VM halted that is to run, if it still is to."""
 
-    def json_patch(self) -> JsonPatch:
-        """`test` of both fields, `add` of the one."""
-        wanted = add("/spec/running", False) if self.run_strategy is None else add("/spec/runStrategy", "Halted")
-        return [
-            test("/metadata/uid", self.uid),
-            test("/spec/runStrategy", self.run_strategy),
-            test("/spec/running", self.running),
-            wanted,
-        ]
+    wanted_strategy = "Halted"
+    wanted_running = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
