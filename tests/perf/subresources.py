@@ -17,8 +17,10 @@ from typing import Any
 import aiohttp
 from rich.console import Console
 from rich.table import Table
-from tests.perf import resources, scenarios
+from tests.perf import parts, resources, scenarios
+from tests.perf.audit import Write
 from tests.perf.milestones import Hotplug, Milestone
+from tests.perf.parts import Parts
 from tests.perf.results import Figures, summary
 from tests.perf.scenarios import vm_names
 from tests.perf.world import (
@@ -151,17 +153,37 @@ async def _hotplugs(world: World, virtctl: Virtctl, shape: SubresourceShape) -> 
     vms = vm_names(shape.hotplugs * len(_TARGETS))
     found: dict[str, Figures] = {}
     slower: dict[str, float] = {}
+    made_of: dict[str, Parts] = {}
     for number, (name, resource) in enumerate(_TARGETS.items()):
         of_target = vms[number * shape.hotplugs : (number + 1) * shape.hotplugs]
-        patched, asked = await _both_ways(world, virtctl, of_target, resource=resource)
-        found |= {f"patch of the {name}": patched, f"addinterface of the {name}": asked}
-        slower[name] = round(asked["p50"] - patched["p50"], 1)
-    return {"milliseconds": found, "slower_p50": slower}
+        ways = await _both_ways(world, virtctl, of_target, resource=resource)
+        figures = {way: summary([one.seconds for one in done]) for way, done in ways.items()}
+        found |= {f"{way} of the {name}": one for way, one in figures.items()}
+        slower[name] = round(figures["addinterface"]["p50"] - figures["patch"]["p50"], 1)
+        for way, done in ways.items():
+            made_of[f"{way} of the {name}"] = parts.medians(
+                [parts.parts(one.writes, vm=one.vm, target=name) for one in done]
+            )
+    return {"milliseconds": found, "slower_p50": slower, "parts": made_of}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """One hot-plug.
+
+    Attributes:
+        seconds: from then to the pod's annotation.
+        writes: of everybody meanwhile.
+    """
+
+    vm: str
+    seconds: float
+    writes: Sequence[Write]
 
 
 async def _both_ways(
     world: World, virtctl: Virtctl, vms: Sequence[str], *, resource: Resource
-) -> tuple[Figures, Figures]:
+) -> dict[str, list[_Done]]:
     """By a patch of the spec and by addinterface in turns, so that neither has the better moment."""
 
     async def patch(nic: Hotplug) -> None:
@@ -170,24 +192,26 @@ async def _both_ways(
     async def add(nic: Hotplug) -> None:
         await virtctl.add(nic.vm, nic.nic, nic.nic, resource=resource)
 
-    patched = []
-    asked = []
+    ways = {"patch": patch, "addinterface": add}
+    found: dict[str, list[_Done]] = {way: [] for way in ways}
     for vm in vms:
-        patched.append(await _hotplug(world, vm, patch))
-        asked.append(await _hotplug(world, vm, add))
-    return summary(patched), summary(asked)
+        for way, ask in ways.items():
+            found[way].append(await _hotplug(world, vm, ask))
+    return found
 
 
-async def _hotplug(world: World, vm: str, ask: Callable[[Hotplug], Awaitable[None]]) -> float:
-    """Ask for a NIC; seconds from then to the pod's annotation."""
+async def _hotplug(world: World, vm: str, ask: Callable[[Hotplug], Awaitable[None]]) -> _Done:
+    """Ask for a NIC, and wait until the guest has it."""
     hotplug = Hotplug(vm=vm, nic=f"nic-{next(_NUMBERS)}")
     await make_network(world.api, name=hotplug.nic)
     world.milestones.expect(hotplug)
+    since = world.audit.mark()
     hotplug.sent = asyncio.get_running_loop().time()
     await ask(hotplug)
     await hotplug.done.wait()
     await asyncio.sleep(0.1)
-    return hotplug.seen[Milestone.ANNOTATION] - hotplug.sent
+    seconds = hotplug.seen[Milestone.ANNOTATION] - hotplug.sent
+    return _Done(vm=vm, seconds=seconds, writes=world.audit.writes(since=since))
 
 
 async def _patch(world: World, hotplug: Hotplug, resource: Resource) -> None:
@@ -264,6 +288,18 @@ def show(found: dict[str, Any], *, console: Console) -> None:
     for name, figures in found["hotplugs"]["milliseconds"].items():
         table.add_row(f"hot-plug by {name}, sent to annotation", *_columns(figures), "", "", "")
     console.print(table)
+    console.print(_parts(found["hotplugs"]["parts"]))
+
+
+def _parts(found: dict[str, Parts]) -> Table:
+    title = "The same hot-plugs in parts, p50 in ms by the API server's clock: each write, and what is before it"
+    table = Table(title=title, title_justify="left", box=None)
+    for heading in ("", *found):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name in parts.rows():
+        table.add_row(name, *(str(way.get(name, "-")) for way in found.values()))
+    table.add_row("together", *(str(round(sum(way.values()), 1)) for way in found.values()))
+    return table
 
 
 def _columns(figures: Figures) -> list[str]:
