@@ -102,6 +102,11 @@ class AioApi:
         path = _path(resource, namespace=namespace, name=name)
         return await self._send(_Call(method="GET", verb="get", target=resource.plural, path=path))
 
+    async def get_cached(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
+        """Read one object from the API server's memory: cheaper than from etcd, and at times a moment old."""
+        path = f"{_path(resource, namespace=namespace, name=name)}?resourceVersion=0"
+        return await self._send(_Call(method="GET", verb="get", target=resource.plural, path=path))
+
     async def read(self, resource: Resource, *, name: str, namespace: str | None = None) -> bytes:
         """Read one object as text: with all that its record has marks for."""
         path = _path(resource, namespace=namespace, name=name)

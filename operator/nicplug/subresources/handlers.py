@@ -30,7 +30,7 @@ from nicplug.plan.subresources.options import Verb, read_request
 from nicplug.plan.subresources.power import ask_restart, ask_start, ask_stop
 from nicplug.subresources.attempts import attempt, refused_interface, refused_other
 from nicplug.subresources.knowledge import Knowledge
-from nicplug.subresources.objects import Objects, or_raise
+from nicplug.subresources.objects import Both, Objects, or_raise
 from nicplug.subresources.repetitions import Repetitions
 from nicplug.subresources.requester import Requesters
 from nicplug.subresources.together import RequestsTogether
@@ -104,7 +104,14 @@ class Subresources:
         except ApiError as error:
             return not_reviewed(str(error))
 
-    async def _decide_vm(self, requests: Sequence[InterfaceRequest], key: ObjectKey) -> Together:
+    async def _decide_vm(
+        self, requests: Sequence[InterfaceRequest], key: ObjectKey, *, may_be_cached: bool
+    ) -> Together:
+        if may_be_cached and not self.repetitions.expects(key):
+            decided = self._ask_vm(requests, await self.objects.both_cached(key), key)
+            # Its guard finds out what has changed since; of a refusal, and of nothing to do, nobody would.
+            if len(decided.recorded) == len(requests):
+                return decided
         both = None if self.repetitions.expects(key) else await self.objects.both(key)
         vm = await self.objects.vm(key) if both is None else or_raise(both.vm)
         pending = [answer_pending(request, vm=vm) for request in requests] if vm is not None else [None]
@@ -115,18 +122,30 @@ class Subresources:
         vmi = None
         if vm is not None:
             vmi = await self.objects.vmi(key) if both is None else or_raise(both.vmi)
+        return self._ask_vm(requests, Both(vm, vmi), key)
+
+    def _ask_vm(self, requests: Sequence[InterfaceRequest], both: Both, key: ObjectKey) -> Together:
+        vm = or_raise(both.vm)
+        vmi = or_raise(both.vmi) if vm is not None else None
         evidence = self._evidence(requests, vm=vm, vmi=vmi, key=key)
         return ask_vm_together(requests, name=key.name, evidence=evidence)
 
     async def _change_vmi(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
+        may_be_cached = True
+
+        async def decide() -> Answer:
+            nonlocal may_be_cached
+            cached, may_be_cached = may_be_cached, False
+            answer = self._ask_vmi(request, await self.objects.both_cached(key), key) if cached else None
+            if answer is not None and answer.write is not None:
+                return answer
+            return self._ask_vmi(request, await self.objects.both(key), key)
+
         refused = refused_interface(Endpoint.VMI)
         async with self.turns.turn(key):
-            return await attempt(
-                self.objects, lambda: self._decide_vmi(request, key), about=Endpoint.VMI, key=key, refused=refused
-            )
+            return await attempt(self.objects, decide, about=Endpoint.VMI, key=key, refused=refused)
 
-    async def _decide_vmi(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
-        both = await self.objects.both(key)
+    def _ask_vmi(self, request: InterfaceRequest, both: Both, key: ObjectKey) -> Answer:
         vmi = or_raise(both.vmi)
         is_owned = vmi is not None and vmi.owner is not None and vmi.owner.kind == VM_KIND
         vm = or_raise(both.vm) if is_owned else None

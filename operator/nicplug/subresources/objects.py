@@ -1,7 +1,7 @@
 """Reads and writes of one VM and what belongs to it, with the rights of the process."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -69,21 +69,22 @@ class Objects:
 
     async def vm(self, key: ObjectKey) -> VirtualMachine | None:
         """The VM as it is now; None when there is none."""
-        try:
-            return parse_vm(await self.api.get(VIRTUAL_MACHINES, name=key.name, namespace=key.namespace))
-        except Gone:
-            return None
+        return await _found(self.api.get(VIRTUAL_MACHINES, name=key.name, namespace=key.namespace), parse_vm)
 
     async def vmi(self, key: ObjectKey) -> VirtualMachineInstance | None:
         """The VMI as it is now; None when there is none."""
-        try:
-            return parse_vmi(await self.api.get(VIRTUAL_MACHINE_INSTANCES, name=key.name, namespace=key.namespace))
-        except Gone:
-            return None
+        return await _found(self.api.get(VIRTUAL_MACHINE_INSTANCES, name=key.name, namespace=key.namespace), parse_vmi)
 
     async def both(self, key: ObjectKey) -> Both:
         """VM and VMI of the name as they are now."""
         return Both(*await asyncio.gather(_tried(self.vm(key)), _tried(self.vmi(key))))
+
+    async def both_cached(self, key: ObjectKey) -> Both:
+        """VM and VMI of the name as they were a moment ago, or are: enough for a guarded write, and nothing else."""
+        read = self.api.get_cached
+        vm = _found(read(VIRTUAL_MACHINES, name=key.name, namespace=key.namespace), parse_vm)
+        vmi = _found(read(VIRTUAL_MACHINE_INSTANCES, name=key.name, namespace=key.namespace), parse_vmi)
+        return Both(*await asyncio.gather(_tried(vm), _tried(vmi)))
 
     async def migrations(self, key: ObjectKey) -> list[Migration]:
         """Those of the VMI, by the label that every one of them has."""
@@ -137,6 +138,13 @@ class Objects:
             except elision.Lost as lost:
                 raise Stale(f"the object has changed: {lost}") from lost
             await self.api.patch_text(resource, filled, name=key.name, namespace=key.namespace, subresource=subresource)
+
+
+async def _found(reading: Awaitable[Json], parse: Callable[[Json], T]) -> T | None:
+    try:
+        return parse(await reading)
+    except Gone:
+        return None
 
 
 async def _tried(reading: Awaitable[T]) -> T | ApiError:

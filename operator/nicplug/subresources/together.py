@@ -4,8 +4,9 @@ Each alone would be three requests to the API server, and each but one would mee
 works the first ones off meanwhile.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from nicplug.kube.errors import ApiError
 from nicplug.model.interface_requests import InterfaceRequest
@@ -18,7 +19,15 @@ from nicplug.subresources.turns import OneAtATime
 
 MOST = 64
 
-Decide = Callable[[Sequence[InterfaceRequest], ObjectKey], Awaitable[Together]]
+
+class Decide(Protocol):
+    """Reads the VM, and says what is to be written."""
+
+    def __call__(
+        self, requests: Sequence[InterfaceRequest], key: ObjectKey, *, may_be_cached: bool
+    ) -> Awaitable[Together]:
+        """`may_be_cached`: a write may be decided on what was so a moment ago."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +41,7 @@ class RequestsTogether:
     """Answers requests for NICs of VMs.
 
     Attributes:
-        decide: reads the VM as it is now, and says what is to be written.
+        decide: about requests that have waited together.
     """
 
     objects: Objects
@@ -70,11 +79,13 @@ class RequestsTogether:
     async def _carry_out(self, batch: Sequence[_Waiting], key: ObjectKey) -> None:
         decided = Together(())
         refusals: list[ApiError] = []
+        # Where several wait, the VM was written a moment ago.
+        may_be_cached = len(batch) == 1
 
         async def decide() -> Answer:
-            nonlocal decided
-            decided = Together(())
-            decided = await self.decide([item.request for item in batch], key)
+            nonlocal decided, may_be_cached
+            cached, may_be_cached, decided = may_be_cached, False, Together(())
+            decided = await self.decide([item.request for item in batch], key, may_be_cached=cached)
             return replace(ACCEPTED, write=decided.write)
 
         def refused(error: ApiError) -> Answer:

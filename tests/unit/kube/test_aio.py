@@ -187,6 +187,13 @@ async def test_other_characters_are_quoted(api: AioApi, server: FakeApiServer) -
     assert (request.verb, request.name, request.query) == ("get", "a?watch=true&x=#y z", {})
 
 
+async def test_the_memory_of_the_api_server_is_asked_for_any_version(api: AioApi, server: FakeApiServer) -> None:
+    found = await api.get_cached(PODS, name="p", namespace="default")
+    assert found["metadata"]["name"] == "p"
+    (request,) = server.requests
+    assert (request.path, dict(request.query)) == ("/api/v1/namespaces/default/pods/p", {"resourceVersion": "0"})
+
+
 async def test_a_closed_client_is_unavailable(api: AioApi) -> None:
     await api.get(PODS, name="p", namespace="default")
     await api.close()
