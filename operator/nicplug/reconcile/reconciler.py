@@ -1,6 +1,5 @@
 """One pass over one key: gather, plan, execute, record."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,10 +42,6 @@ from nicplug.reconcile.slots import SlotKeeper
 from nicplug.reconcile.turns import TurnTaken
 
 log = structlog.get_logger(__name__)
-
-# A changed instance has woken the pass that writes the annotation of its pod, which the NIC waits for. A report that
-# the API server serves at the same moment costs the NIC some 5 ms (docs/performance.md).
-_REPORT_PAUSE_SECONDS = 0.01
 
 View = VmView | VmiView | MigrationView
 
@@ -167,14 +162,10 @@ class Reconciler:
                 return plan_migration(view, now=now)
 
     async def _carry_out(self, key: WorkKey, view: View, plan: Plan) -> None:
-        before: Action | None = None
         try:
             for action in plan.actions:
-                if isinstance(action, PatchStatus) and _changes_instance(before):
-                    await asyncio.sleep(_REPORT_PAUSE_SECONDS)
                 await self.executor.execute(action, by=key)
                 _log_effect(key, action)
-                before = action
         except TurnTaken:
             self.memory.put_off(key)
             raise
@@ -205,10 +196,6 @@ class Reconciler:
         about = Subject.VMI if _is_about_pod(view, error) else _subject(view)
         announcement = Announcement(about=about, severity=Severity.WARNING, reason=error.reason, message=text)
         self.announcer.announce(view, announcement)
-
-
-def _changes_instance(action: Action | None) -> bool:
-    return isinstance(action, PatchInterfaces) and action.kind is Kind.VMI
 
 
 def _is_final(error: ApiError) -> bool:
