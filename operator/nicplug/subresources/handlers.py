@@ -107,12 +107,14 @@ class Subresources:
     async def _decide_vm(
         self, requests: Sequence[InterfaceRequest], key: ObjectKey, *, may_be_cached: bool
     ) -> Together:
-        if may_be_cached and not self.repetitions.expects(key):
+        reads_vm_alone = self.repetitions.expects(key)
+        if may_be_cached and not reads_vm_alone:
             decided = self._ask_vm(requests, await self.objects.both_cached(key), key)
             # Its guard finds out what has changed since; of a refusal, and of nothing to do, nobody would.
             if len(decided.recorded) == len(requests):
                 return decided
-        both = None if self.repetitions.expects(key) else await self.objects.both(key)
+            reads_vm_alone = True  # most of these are pending already
+        both = None if reads_vm_alone else await self.objects.both(key)
         vm = await self.objects.vm(key) if both is None else or_raise(both.vm)
         pending = [answer_pending(request, vm=vm) for request in requests] if vm is not None else [None]
         answers = tuple(answer for answer in pending if answer is not None)

@@ -182,6 +182,7 @@ class TestInterfaces:
     async def test_one_that_is_pending_costs_one_read(self, world: World) -> None:
         world.put(vm(primary(), status={"interfaceRequests": [row()]}))
         assert await world.ask(ADD_TO_VM, add()) == Accepted()
+        assert (world.api.cached_reads, world.api.calls) == ([VMS, VMIS], [("get", VMS)])
         world.api.calls.clear()
         for _ in range(2):
             assert await world.ask(ADD_TO_VM, add()) == Accepted()
