@@ -39,6 +39,7 @@ async def migrations(
     the latest first.
     """
     from nicplug.cli.machines import now
+    from nicplug.cli.operator_health import no_operator, note_of
     from nicplug.insight.queue import read_queue
 
     found = await read_queue(
@@ -48,17 +49,23 @@ async def migrations(
         operator_namespace=operator_namespace,
         now=now(),
     )
-    write(QueueDocument(found, with_ended, now()), output)
+    note = note_of(await no_operator(session, namespace=operator_namespace))
+    write(QueueDocument(found, with_ended, now(), note), output)
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueDocument:
-    """What is printed."""
+    """What is printed.
+
+    Attributes:
+        note: that no operator works, so that no migration begins or goes on; "" when nothing is wrong.
+    """
 
     found: "MigrationQueue"
     with_ended: bool
     now: datetime
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
@@ -69,6 +76,7 @@ class QueueDocument:
             "limits": found.limits.named(),
             "migrations": [item.to_json() for item in found.shown(with_ended=self.with_ended)],
             "unknown": list(found.unknown),
+            "note": self.note or None,
         }
 
     def names(self) -> Sequence[str]:
@@ -103,3 +111,5 @@ class QueueDocument:
                 line(console, f"{item.name}: {item.message}")
         for told in found.unknown:
             line(console, f"not known: {told}", "yellow")
+        if self.note:
+            line(console, f"note: {self.note}", "yellow")

@@ -76,6 +76,15 @@ async def no_operator(session: Session, *, namespace: str = "") -> str:
     return f"no nicplug operator works: {leader.problem}" if leader.problem and leader.is_known else ""
 
 
+def note_of(problem: str) -> str:
+    """The note beside what an operator would do next; "" when nothing is wrong.
+
+    Args:
+        problem: of `no_operator`.
+    """
+    return f"nothing happens now, as {problem}. Try `nicplug doctor`" if problem else ""
+
+
 async def warn_without_operator(session: Session) -> None:
     """Say on stderr that a request, which has been accepted, waits for an operator."""
     if problem := await no_operator(session):

@@ -1,7 +1,6 @@
 """`nicplug plan`: what would happen to the NICs of a VM, and why, before anything is changed."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +83,19 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
         found = await _plan_file(session, target, filename)
     else:
         found = [await _plan_machine(session, target, _question(**options))]
-    for document in found:
+    for document in await _with_note(session, target, found):
         write(document, output)
     return None if all(document.arrives for document in found) else int(Exit.NO)
+
+
+async def _with_note(session: Session, target: "Target", found: "list[PlanDocument]") -> "list[PlanDocument]":
+    """Say so where no operator works, so that nothing of what is planned happens; one GET."""
+    from nicplug.cli.operator_health import no_operator, note_of
+
+    if not any(document.found["nics"] for document in found):
+        return found
+    note = note_of(await no_operator(session, namespace=target.operator_namespace))
+    return [replace(document, note=note) if document.found["nics"] else document for document in found]
 
 
 def target_of(session: Session, name: str, options: dict[str, Any]) -> "Target":
@@ -144,9 +153,14 @@ async def _plan_manifest(
         refusals = [f"the API server refuses the manifest: {error}"]
     if not is_enough(evidence.found):
         question = question_of(changed) if changed else PlanQuestion()
-        with suppress(Gone):  # a VM that is made by the manifest
-            if (asked := await ask_plan(session, target.name, question)) is not None:
-                return _from_api(asked, refusals)
+        try:
+            asked = await ask_plan(session, target.name, question, must=evidence.found is None)
+        except Gone as error:
+            if error.is_not_served:
+                raise
+            asked = None  # the manifest makes the VM, and the API answers only for those that exist
+        if asked is not None:
+            return _from_api(asked, refusals)
     found = evidence.must()
     told = forecast(found, changed=changed or None, now=now())
     # Of what is refused nothing follows: what is left is what happens anyhow.

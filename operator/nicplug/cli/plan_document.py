@@ -33,10 +33,12 @@ class PlanDocument:
     Attributes:
         found: `insight.forecast_json`.
         source: whose rights it was read with, `asking.FROM_KUBECONFIG` or `FROM_API`.
+        note: that no operator works, so that nothing of it happens now; "" when nothing is wrong.
     """
 
     found: Json
     source: str
+    note: str = ""
 
     @property
     def arrives(self) -> bool:
@@ -46,7 +48,7 @@ class PlanDocument:
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
         content = {member: value for member, value in self.found.items() if member != "apiVersion"}
-        return {**content, "evidenceFrom": self.source}
+        return {**content, "evidenceFrom": self.source, "note": self.note or None}
 
     def names(self) -> Sequence[str]:
         """Each NIC with its outcome."""
@@ -88,6 +90,8 @@ class PlanDocument:
             yield "policy", problem
         for item in found["unknown"]:
             yield "not known", f"{item['what']} ({item['why']}): {item['remedy']}"
+        if self.note:
+            yield "note", self.note
 
 
 def _queue(slots: Json | None) -> str:

@@ -120,6 +120,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "policy[].origin": "where it stands",
         "policyProblems[]": "what is wrong with the policy, as sentences",
         "refusals[]": "what is refused, as sentences",
+        "note": "why nothing of that happens now: no operator works; null also when nothing would happen",
         **_SOURCE,
         **_UNKNOWN,
     },
@@ -161,6 +162,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "migrations[].hasSlot": "the ledger has a slot for it",
         "migrations[].position": "among those that wait for a slot, from 1",
         "unknown[]": "what could not be read, as sentences",
+        "note": "why no migration begins or goes on: no operator works",
     },
     "Diagnosis": {
         "healthy": "no finding is a problem",

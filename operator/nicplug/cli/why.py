@@ -35,7 +35,7 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     """
     from nicplug.cli.asking import FROM_API, FROM_KUBECONFIG, ask_stories, is_enough, no_machine, read_as_user
     from nicplug.cli.machines import now
-    from nicplug.cli.operator_health import no_operator
+    from nicplug.cli.operator_health import no_operator, note_of
     from nicplug.cli.quiet import silence_logs
 
     silence_logs()
@@ -56,9 +56,9 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     elif not stories:
         write(NoStories(), output)
     is_waiting = any(story["nic"]["phase"] != "Ready" for story in stories)
-    problem = await no_operator(session, namespace=target.operator_namespace) if is_waiting else ""
+    note = note_of(await no_operator(session, namespace=target.operator_namespace)) if is_waiting else ""
     for story in stories:
-        write(StoryDocument(story, source, now(), problem if story["nic"]["phase"] != "Ready" else ""), output)
+        write(StoryDocument(story, source, now(), note if story["nic"]["phase"] != "Ready" else ""), output)
     return None
 
 
@@ -98,17 +98,17 @@ class StoryDocument:
     Attributes:
         story: `insight.story_json`: that is what `nicplug api` sends as well.
         source: whose rights it was read with, `asking.FROM_KUBECONFIG` or `FROM_API`.
-        problem: why nothing of what comes next happens now: no operator works; "" when nothing is wrong.
+        note: that no operator works, so that nothing of what comes next happens now; "" when nothing is wrong.
     """
 
     story: Mapping[str, Any]
     source: str
     now: datetime
-    problem: str = ""
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
-        return {**self.story, "evidenceFrom": self.source, "note": self._note or None}
+        return {**self.story, "evidenceFrom": self.source, "note": self.note or None}
 
     def names(self) -> Sequence[str]:
         """The NIC with its reason."""
@@ -133,7 +133,7 @@ class StoryDocument:
             ("to do", story["todo"]),
             ("restart", story.get("restart")),  # an older API does not send it
             *(("next", f"{self._when(parse_time(item['at']))}{item['what']}") for item in story["next"]),
-            ("note", self._note),
+            ("note", self.note),
             *(("not known", f"{item['what']} ({item['why']}): {item['remedy']}") for item in story["unknown"]),
         ]
         for label, text in facts:
@@ -144,10 +144,6 @@ class StoryDocument:
         for moment in story["moments"]:
             line(console, f"    {_clock(parse_time(moment['at'])):<12}  {moment['source']:<44}  {moment['what']}")
         line(console, "")
-
-    @property
-    def _note(self) -> str:
-        return f"nothing happens now, as {self.problem}. Try `nicplug doctor`" if self.problem else ""
 
     def _when(self, moment: datetime | None) -> str:
         if moment is None:

@@ -198,6 +198,48 @@ class TestANamespaceUser:
         assert "kubevirts" not in done.stderr
 
 
+class TestAManifestOfANamespaceUser:
+    """`plan -f` of who may read VMs, and neither the KubeVirt CR nor nodes."""
+
+    MANIFEST = json.dumps(vmi(primary(), nic("blue", attachment="lan")))
+
+    @pytest.fixture(autouse=True)
+    def _denied(self, server: PlayedServer) -> None:
+        server.answers |= {
+            f"GET {KUBEVIRT}/namespaces/kubevirt/kubevirts": NO_KUBEVIRTS,
+            f"PATCH {KUBEVIRT}/namespaces/default/virtualmachineinstances/{NAME}": (200, json.loads(self.MANIFEST)),
+        }
+
+    @pytest.mark.parametrize(
+        ("answer", "code", "said"),
+        [
+            (refusal(503, "ServiceUnavailable", "no endpoints"), 6, "nicplug's aggregated API does not answer"),
+            (NOT_SERVED, 6, "does not serve subresources.kubevirt.io"),
+            (NO_NICPLAN, 4, "virtualmachines/nicplan"),
+        ],
+        ids=["503", "404", "403"],
+    )
+    def test_a_stopped_api_was_a_missing_right(
+        self, server: PlayedServer, nicplug: CommandLine, answer: Answer, code: int, said: str
+    ) -> None:
+        server.answers[f"PUT {OF_VM}/nicplan"] = answer
+        done = nicplug("plan", "-f", "-", stdin=self.MANIFEST)
+        assert done.exit_code == code, done.output
+        assert said in done.stderr
+        assert "kubevirts" not in done.stderr
+
+    def test_a_vm_that_the_manifest_makes_is_not_asked_about(self, server: PlayedServer, nicplug: CommandLine) -> None:
+        server.answers |= {f"PUT {OF_VM}/nicplan": NO_VM, f"PUT {OF_VMI}/nicplan": NO_VM}
+        done = nicplug("plan", "-f", "-", stdin=self.MANIFEST)
+        assert done.exit_code == 4
+        assert "kubevirts" in done.stderr
+
+    def test_the_api_answers(self, server: PlayedServer, nicplug: CommandLine) -> None:
+        server.answers[f"PUT {OF_VM}/nicplan"] = (200, PLAN)
+        done = nicplug("plan", "-f", "-", "-o", "json", stdin=self.MANIFEST)
+        assert json.loads(done.stdout)["evidenceFrom"] == "api", done.output
+
+
 def test_a_time_that_is_known_to_the_second_had_a_fraction(server: PlayedServer, nicplug: CommandLine) -> None:
     moments = [
         {"at": "2026-01-01T00:00:00+00:00", "source": "migration m", "what": "created"},

@@ -4,11 +4,12 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from tests.build import VM_UID, kubevirt, nic, operation, primary, row, vm, vmi
+from tests.build import VM_UID, kubevirt, nad, nic, operation, primary, row, vm, vmi
 from tests.unit.cli.played import ACCEPTED, Answer, CommandLine, PlayedServer, collection, refusal
 
 OBJECT = "/apis/kubevirt.io/v1/namespaces/default"
 PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
+NADS = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions"
 LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
 
 
@@ -39,6 +40,11 @@ def _cluster(server: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> None:
         "GET /api/v1/namespaces/default/pods": collection(),
         "GET /apis/apps/v1/namespaces/default/controllerrevisions": collection(),
         "GET /api/v1/nodes": collection(),
+        "GET /apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/blue-net": (
+            200,
+            nad("blue-net"),
+        ),
+        "GET /api/v1/namespaces/nicplug-system/configmaps/nicplug-migration-slots": refusal(404, "NotFound", "none"),
         "GET /apis/apps/v1/namespaces/kube-system/daemonsets": collection(),
         "GET /api/v1/namespaces/kube-system/configmaps": collection(),
         "GET /api/v1/namespaces/default/events": collection(),
@@ -86,3 +92,37 @@ def test_why_promised_what_a_dead_operator_does(nicplug: CommandLine, server: Pl
     server.answers[LEASE] = lease(datetime.now(UTC).isoformat())
     assert "operator works" not in nicplug("why", "V", "blue").stdout
     assert json.loads(nicplug("why", "V", "blue", "-o", "json").stdout)["note"] is None
+
+
+SAID = "nothing happens now, as no nicplug operator works: pod-a has not renewed the Lease"
+
+
+@pytest.mark.parametrize("arguments", [("plan", "V"), ("migrations",)], ids=" ".join)
+def test_what_comes_next_was_told_as_if_an_operator_worked(
+    nicplug: CommandLine, server: PlayedServer, arguments: tuple[str, ...]
+) -> None:
+    assert SAID in nicplug(*arguments).stdout
+    assert SAID in json.loads(nicplug(*arguments, "-o", "json").stdout)["note"]
+    server.requests.clear()
+    server.answers[LEASE] = lease(datetime.now(UTC).isoformat())
+    assert "operator works" not in nicplug(*arguments).stdout
+    assert sum(item.path.endswith("nicplug-operator") for item in server.requests) == 1
+    assert json.loads(nicplug(*arguments, "-o", "json").stdout)["note"] is None
+
+
+@pytest.mark.parametrize("arguments", [("plan", "V"), ("migrations",)], ids=" ".join)
+def test_the_lease_is_looked_for_where_the_operator_runs(
+    nicplug: CommandLine, server: PlayedServer, arguments: tuple[str, ...]
+) -> None:
+    server.answers |= {
+        LEASE.replace("nicplug-system", "other"): lease(datetime.now(UTC).isoformat()),
+        "GET /api/v1/namespaces/other/configmaps/nicplug-migration-slots": refusal(404, "NotFound", "none"),
+    }
+    assert "operator works" not in nicplug(*arguments, "--operator-namespace", "other").stdout
+
+
+def test_a_plan_of_nothing_needs_no_operator(nicplug: CommandLine, server: PlayedServer) -> None:
+    quiet = vmi(primary(), name="V", owner_uid=VM_UID, rows=[row("default", "domain")])
+    server.answers[f"GET {OBJECT}/virtualmachineinstances/V"] = (200, quiet)
+    assert "operator works" not in nicplug("plan", "V").stdout
+    assert not any(item.path.endswith("nicplug-operator") for item in server.requests)
