@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nicplug.cli.connection import Session
 from nicplug.cli.output import line, print_table
-from nicplug.model.conditions import RESTART_REQUIRED
+from nicplug.model.conditions import INVALID_HOTPLUG_POLICY, RESTART_REQUIRED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def _key(raw: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def first_reason(found: "VmNics") -> tuple[str, str]:
-    """Reason and message of the first NIC that is not ready; else what else the VM waits for."""
+    """Reason and message of the first NIC that is not ready; else what else is wrong with the VM."""
     for nic in found.nics:
         if not nic.is_ready and (nic.reason or nic.message):
             return nic.reason, f'NIC "{nic.name}": {nic.message}' if nic.message else ""
@@ -60,6 +60,8 @@ def first_reason(found: "VmNics") -> tuple[str, str]:
         return "Failure", found.failure
     if found.requests:
         return "Requested", found.requests[0]
+    if found.policy_problem:
+        return INVALID_HOTPLUG_POLICY, found.policy_problem
     return (RESTART_REQUIRED, found.restart_required) if found.restart_required else ("", "")
 
 

@@ -51,7 +51,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "NicStatus": {
         "target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",
         **_TARGET,
-        "phase": "of the VMI, or `Stopped`",
+        "phase": "of the VMI, or `Paused`, or `Stopped`",
         "node": "that runs it",
         "interfacesReady": "status of the condition `InterfacesReady`",
         **_under("nics[]", _NIC),
@@ -59,6 +59,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "inFlight.requests[]": "requests that are recorded and not worked off, as sentences",
         "inFlight.migrations[]": "migrations that have not ended, as sentences",
         "failure": "why the last request could not be carried out",
+        "policyProblem": "what the VM's annotations say about hot-plug without effect, in a sentence",
         "restartRequired": "message of the VM's condition `RestartRequired`; null when it does not have it",
         "lostAtRestart[]": "NICs of the running guest that the template does not have: the next restart removes them",
         "note": "why this status may be old",
@@ -67,11 +68,12 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "items[].target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",
         "items[].target.namespace": "namespace of the VM",
         "items[].target.name": "name of the VM",
-        "items[].phase": "of the VMI, or `Stopped`",
+        "items[].phase": "of the VMI, or `Paused`, or `Stopped`",
         "items[].node": "that runs it",
         "items[].nicsReady": "how many of its NICs are ready",
         "items[].nicsTotal": "how many NICs it has",
-        "items[].reason": "of the first NIC that is not ready; else `Failure`, `Requested`, `RestartRequired`, or null",
+        "items[].reason": "of the first NIC that is not ready; else `Failure`, `Requested`, `InvalidHotplugPolicy`, "
+        "`RestartRequired`, or null",
         "items[].message": "the reason in a sentence",
     },
     "Plan": {

@@ -114,6 +114,7 @@ class StatusDocument:
             "pciBudget": dict(found.budget) if found.budget is not None else None,
             "inFlight": {"requests": list(found.requests), "migrations": list(found.migrations)},
             "failure": found.failure or None,
+            "policyProblem": found.policy_problem or None,
             "restartRequired": found.restart_required or None,
             "lostAtRestart": list(found.restart_effects),
             "note": self.note or None,
@@ -148,6 +149,7 @@ class StatusDocument:
         told += [("migration", item) for item in found.migrations]
         told += [(nic.name, nic.message) for nic in found.nics if not nic.is_ready and nic.message]
         told += [("failed", found.failure)] if found.failure else []
+        told += [("policy", found.policy_problem)] if found.policy_problem else []
         told += [("restart", f"RestartRequired: {found.restart_required}")] if found.restart_required else []
         if lost := ", ".join(found.restart_effects):
             told.append(("restart", f"the next one removes NICs that the template does not have: {lost}"))

@@ -6,7 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.insight.restarts import restart_effects, restart_required
-from nicplug.model.conditions import FAILURE, INTERFACES_READY, find_condition
+from nicplug.model.conditions import (
+    FAILURE,
+    INTERFACES_READY,
+    INVALID_HOTPLUG_POLICY,
+    PAUSED,
+    find_condition,
+    is_true,
+)
 from nicplug.model.frozen_json import read
 from nicplug.model.interface_requests import ADD_OPTIONS, MEMBER, NAME_OPTION, NETWORK_OPTION, REMOVE_OPTIONS
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
@@ -82,11 +89,12 @@ class VmNics:
     """All NICs of one VM, and what is in flight.
 
     Attributes:
-        phase: of the VMI; `Stopped` when there is none.
+        phase: of the VMI; `Paused` when it runs and its guest is paused, `Stopped` when there is none.
         ready: status of the condition InterfacesReady; "" when nobody has written it.
         requests: that were recorded and are not worked off yet, as sentences.
         migrations: of this VM that have not ended, as sentences.
         failure: why the last request could not be carried out; "" when it could.
+        policy_problem: what the VM's owner wrote about hot-plug and has no effect; "" when nothing.
         restart_required: message of the VM's condition RestartRequired; "" when it does not have it.
         restart_effects: what the next restart does to NICs that the template does not have, by name.
     """
@@ -103,6 +111,7 @@ class VmNics:
     requests: tuple[str, ...] = ()
     migrations: tuple[str, ...] = ()
     failure: str = ""
+    policy_problem: str = ""
     restart_required: str = ""
     restart_effects: Mapping[str, str] = field(default_factory=dict)
 
@@ -133,13 +142,12 @@ def describe(
     status = vmi.read_status() if vmi is not None else {}
     condition = find_condition(objects(status.get("conditions")), INTERFACES_READY) or {}
     vm_status = vm.read_status() if vm is not None else {}
-    failure = find_condition(objects(vm_status.get("conditions")), FAILURE) or {}
     budget = mapping(status.get("pciBudget"))
     return VmNics(
         kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
         namespace=namespace,
         name=name,
-        phase=str(vmi.phase or VmiPhase.PENDING) if vmi is not None else "Stopped",
+        phase=_phase(vmi),
         node=vmi.node_name if vmi is not None else "",
         ready=text(condition.get("status")),
         ready_message=text(condition.get("message")),
@@ -147,10 +155,28 @@ def describe(
         budget=budget or None,
         requests=tuple(_request(row) for row in objects(vm_status.get(MEMBER))),
         migrations=tuple(_migration(item) for item in migrations if not item.is_final),
-        failure=text(failure.get("message")) if text(failure.get("status")) == "True" else "",
+        failure=_message_if_true(vm_status, FAILURE),
+        policy_problem=_message_if_true(status, INVALID_HOTPLUG_POLICY),
         restart_required=restart_required(vm),
         restart_effects=restart_effects(vm, vmi),
     )
+
+
+def _phase(vmi: VirtualMachineInstance | None) -> str:
+    """With KubeVirt's word for a guest that is paused: `Paused` is no phase of a VMI, but of its VM's printableStatus.
+
+    Source: KubeVirt 1.9 `vm.go` (`setPrintableStatus`).
+    """
+    if vmi is None:
+        return "Stopped"
+    is_paused = vmi.phase is VmiPhase.RUNNING and is_true(objects(vmi.read_status().get("conditions")), PAUSED)
+    return PAUSED if is_paused else str(vmi.phase or VmiPhase.PENDING)
+
+
+def _message_if_true(status: Mapping[str, Any], type_: str) -> str:
+    """The message of a condition; "" when the object does not have it."""
+    condition = find_condition(objects(status.get("conditions")), type_) or {}
+    return text(condition.get("message")) if text(condition.get("status")) == "True" else ""
 
 
 def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now: datetime) -> tuple[NicRow, ...]:

@@ -82,6 +82,10 @@ def agent_conditions(vmi: Json, *, now: str) -> list[Json]:
     """The VMI's conditions with those that the node agent owns."""
     wanted = [live_migratable(vmi)]
     gone: tuple[str, ...] = ("AgentConnected",)
+    if vmi["spec"].get("startStrategy") == "Paused":  # nobody resumes a guest here
+        wanted.append(
+            {"type": "Paused", "status": "True", "reason": "PausedByUser", "message": "VMI was paused by user"}
+        )
     if guest_agent(vmi).connected:
         wanted.append({"type": "AgentConnected", "status": "True"})
         gone = ()

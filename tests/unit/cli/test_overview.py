@@ -4,8 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.build import VM_UID, nic, operation, primary, row, vm, vmi
+from tests.build import NOW, VM_UID, a_vm, a_vmi, nic, operation, primary, row, vm, vmi
 from tests.unit.cli.played import CommandLine, PlayedServer, collection
+
+from nicplug.cli.overview import first_reason
+from nicplug.insight.nics import describe
 
 Json = dict[str, Any]
 ROOT = "GET /apis/kubevirt.io/v1"
@@ -37,6 +40,57 @@ def test_status_needed_the_name_of_a_vm(nicplug: CommandLine, server: PlayedServ
         ["web", "Running", "node01", "1/2", "FeatureGateDisabled"],
     ]
     assert len(server.requests) == 2, "not one for each VM"
+
+
+def test_a_paused_guest_and_an_annotation_without_effect(nicplug: CommandLine, server: PlayedServer) -> None:
+    paused = [{"type": "Paused", "status": "True"}]
+    invalid = [{"type": "InvalidHotplugPolicy", "status": "True", "message": "m"}]
+    items = [
+        vmi(primary(), name=name, rows=[row("default", "domain")], conditions=conditions)
+        for name, conditions in (("a", paused), ("b", invalid))
+    ]
+    server.answers |= {
+        f"{ROOT}/namespaces/default/virtualmachines": collection(),
+        f"{ROOT}/namespaces/default/virtualmachineinstances": collection(*items),
+    }
+    assert [line.split() for line in nicplug("status").stdout.splitlines()[1:]] == [
+        ["a", "Paused", "node01", "1/1", "-"],
+        ["b", "Running", "node01", "1/1", "InvalidHotplugPolicy"],
+    ]
+
+
+def test_the_first_nic_that_is_not_ready_comes_before_what_else_is_wrong() -> None:
+    said = [
+        operation("blue", phase="Blocked", path="None", reason="FeatureGateDisabled", message="off"),
+        operation("red", phase="Blocked", path="None", reason="NoPciSlot", message="full"),
+    ]
+    failure = {"type": "Failure", "status": "True", "message": "f"}
+    required = {"type": "RestartRequired", "status": "True", "message": "r"}
+    invalid = {"type": "InvalidHotplugPolicy", "status": "True", "message": "p"}
+    request = {"removeInterfaceOptions": {"name": "blue"}}
+    told = []
+    for operations, conditions, requests, of_vmi in (
+        (said, [failure, required], [request], [invalid]),
+        ((), [failure, required], [request], [invalid]),
+        ((), [required], [request], [invalid]),
+        ((), [required], [], [invalid]),
+        ((), [required], [], []),
+        ((), [], [], []),
+    ):
+        nics = (primary(), nic("blue"), nic("red"))
+        rows = [row(name, "domain") for name in ("default", "blue", "red")]
+        running = vmi(*nics, rows=rows, operations=operations, conditions=of_vmi, owner_uid=VM_UID)
+        owner = vm(*nics, status={"conditions": conditions, "interfaceRequests": requests})
+        found = describe(namespace="default", name="v", vm=a_vm(owner), vmi=a_vmi(running), now=NOW)
+        told.append(first_reason(found))
+    assert told == [
+        ("FeatureGateDisabled", 'NIC "blue": off'),
+        ("Failure", "f"),
+        ("Requested", 'remove NIC "blue"'),
+        ("InvalidHotplugPolicy", "p"),
+        ("RestartRequired", "r"),
+        ("", ""),
+    ]
 
 
 def test_all_namespaces(nicplug: CommandLine, server: PlayedServer) -> None:

@@ -1,5 +1,8 @@
 """The table of NICs, its colours, and the moments."""
 
+import json
+from typing import Any
+
 import pytest
 from tests.build import NOW, a_vm, a_vmi, nic, operation, primary, row, vm, vmi
 from tests.unit.cli.played import CommandLine, PlayedServer, collection, refusal
@@ -114,6 +117,36 @@ def test_a_stopped_vm_shows_its_template_and_its_requests() -> None:
         ("red", "Pending", "GuestNotRunning"),
     ]
     assert found.requests == ('add NIC "blue" on network lan',)
+
+
+PAUSED = {"type": "Paused", "status": "True", "reason": "PausedByUser"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "phase"),
+    [
+        (vmi(conditions=[PAUSED]), "Paused"),
+        (vmi(conditions=[{**PAUSED, "status": "False"}]), "Running"),
+        (vmi(conditions=[PAUSED], phase="Failed"), "Failed"),
+        (vmi(phase=""), "Pending"),
+    ],
+)
+def test_a_paused_guest_was_said_to_run(raw: dict[str, Any], phase: str) -> None:
+    assert described(raw).phase == phase
+
+
+POLICY = 'annotation nicplug.io/on-failure: "Panic" is not one of Migrate, Hold, Rollback'
+
+
+def test_an_annotation_without_effect_was_not_shown(nicplug: CommandLine, served: PlayedServer) -> None:
+    condition = {"type": "InvalidHotplugPolicy", "status": "True", "message": POLICY}
+    for conditions in ([condition], [{**condition, "status": "False"}], []):
+        raw = vmi(primary(), rows=[row("default", "domain")], conditions=conditions)
+        served.answers[f"{BASE}/virtualmachineinstances/vmi-fedora"] = (200, raw)
+        is_there = conditions == [condition]
+        assert (f"policy     {POLICY}" in nicplug("status", "vmi-fedora").stdout) is is_there
+        told = json.loads(nicplug("status", "vmi-fedora", "-o", "json").stdout)
+        assert told["policyProblem"] == (POLICY if is_there else None)
 
 
 def test_a_nic_that_nobody_has_seen_says_so() -> None:

@@ -142,6 +142,17 @@ async def test_a_lost_race_with_the_controller_is_repeated_on_fresh_data() -> No
         assert len(w.api.writes("virtualmachineinstances")) == 3
 
 
+async def test_a_guest_that_is_started_paused_was_said_to_run() -> None:
+    machine = vmi(rows=[row("default", "")], phase="Scheduled")
+    machine["spec"]["startStrategy"] = "Paused"
+    async with world((POD, launcher()), (VMI, machine), play=ONLY) as w:
+        await w.until(lambda: w.vmi()["status"]["phase"] == "Running")
+        await w.settle()
+        [paused] = [item for item in w.vmi()["status"]["conditions"] if item["type"] == "Paused"]
+        assert (paused["status"], paused["reason"]) == ("True", "PausedByUser")
+        assert len(w.api.writes("virtualmachineinstances")) == 1
+
+
 async def test_a_guest_agent_comes_and_goes() -> None:
     notes = {"sandbox.nicplug.io/guest-agent": "connected", "sandbox.nicplug.io/guest-interfaces": "docker0, cni0"}
     async with world((POD, launcher()), (VMI, vmi(rows=[GO_AHEAD[0]], annotations=notes)), play=ONLY) as w:

@@ -10,7 +10,7 @@ from nicplug.insight.queue import read_all
 from nicplug.kube.errors import Denied
 from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from nicplug.model.metadata import mapping, objects, text
-from nicplug.model.vmi import parse_vmi
+from nicplug.model.vmi import VmiPhase, parse_vmi
 
 LONG = timedelta(minutes=2)
 _TOLD = 5
@@ -26,8 +26,10 @@ async def check_waiting(session: Session, *, at: datetime) -> list[Finding]:
     rows: list[tuple[str, NicRow]] = []
     for raw in vmis:
         vmi = parse_vmi(raw)
+        if vmi.phase is not VmiPhase.RUNNING:
+            continue
         described = describe(namespace=vmi.key.namespace, name=vmi.key.name, vm=None, vmi=vmi, now=at)
-        rows += [(str(vmi.key), nic) for nic in described.nics if described.phase == "Running"]
+        rows += [(str(vmi.key), nic) for nic in described.nics]
     pending = [
         str(mapping(raw.get("metadata")).get("namespace")) + "/" + text(mapping(raw.get("metadata")).get("name"))
         for raw in vms
