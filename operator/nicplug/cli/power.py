@@ -1,5 +1,7 @@
 """`start`, `stop`, `restart` and `migrate`: the requests and the words of KubeVirt's virtctl."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -9,46 +11,71 @@ from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.exits import CommandError, printable
 
 _vm = click.argument("vm", shell_complete=complete_machine)
-_force = click.option("--force", is_flag=True, help="Do not wait for the guest; needs --grace-period.")
-_grace = click.option(
-    "--grace-period", type=click.IntRange(min=0), default=None, help="Seconds that the guest has to shut down."
-)
 
 
-async def _ask(session: Session, vm: str, what: str, body: dict[str, Any]) -> None:
+def _with_force(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--force` and `--grace-period`, which go together; it gets the seconds, None without them."""
+
+    @click.option("--force", is_flag=True, help="Do not wait for the guest; needs --grace-period.")
+    @click.option(
+        "--grace-period", type=click.IntRange(min=0), default=None, help="Seconds that the guest has to shut down."
+    )
+    @functools.wraps(command)
+    def run(*, force: bool, grace_period: int | None, **options: Any) -> None:
+        if force != (grace_period is not None):
+            raise click.UsageError("Use --force and --grace-period together.")
+        command(grace_period=grace_period, **options)
+
+    return run
+
+
+async def _ask(session: Session, vm: str, what: str, **body: int | bool | None) -> None:
+    """Send the request, with the members that have a value."""
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.cli.subresources import VMS, put
 
-    await put(session, VMS, vm, what, body)
+    await put(session, VMS, vm, what, {name: value for name, value in body.items() if value is not None})
     click.echo(f"VM {vm} was scheduled to {what}")
     await warn_without_operator(session)
 
 
-def _check_force(force: bool, grace_period: int | None) -> None:
-    if force != (grace_period is not None):
-        raise click.UsageError("Use --force and --grace-period together.")
-
-
 @click.command()
 @_vm
-@click.option("--paused", is_flag=True, help="Start it paused.")
+@click.option("--paused", is_flag=True, default=None, help="Start it paused.")
 @on_cluster
-async def start(session: Session, *, vm: str, paused: bool) -> int | None:
+async def start(session: Session, *, vm: str, paused: bool | None) -> None:
     """Start a stopped VM."""
-    await _ask(session, vm, "start", {"paused": True} if paused else {})
-    return None
+    await _ask(session, vm, "start", paused=paused)
 
 
 @click.command()
 @_vm
-@_force
-@_grace
+@_with_force
 @on_cluster
-async def stop(session: Session, *, vm: str, force: bool, grace_period: int | None) -> int | None:
+async def stop(session: Session, *, vm: str, grace_period: int | None) -> None:
     """Stop a running VM."""
-    _check_force(force, grace_period)
-    await _ask(session, vm, "stop", {"gracePeriod": grace_period} if force else {})
-    return None
+    await _ask(session, vm, "stop", gracePeriod=grace_period)
+
+
+@click.command()
+@_vm
+@_with_force
+@on_cluster
+async def restart(session: Session, *, vm: str, grace_period: int | None) -> None:
+    """Restart a running VM, with the NICs that need it.
+
+    NICs that the running guest has and the VM's template lacks are gone afterwards; they are named on stderr.
+    """
+    await _note_lost_nics(session, vm)
+    await _ask(session, vm, "restart", gracePeriodSeconds=grace_period)
+
+
+@click.command()
+@_vm
+@on_cluster
+async def migrate(session: Session, *, vm: str) -> None:
+    """Migrate a running VM, with the NICs that wait for it."""
+    await _ask(session, vm, "migrate")
 
 
 async def _note_lost_nics(session: Session, vm: str) -> None:
@@ -63,28 +90,3 @@ async def _note_lost_nics(session: Session, vm: str) -> None:
     for name in machine.describe(now=now()).restart_effects:
         told = f'NIC "{name}" is not in the template of VM {vm}: it is gone after the restart'
         click.echo(printable(f"Note: {told}. Add it to the template to keep it."), err=True)
-
-
-@click.command()
-@_vm
-@_force
-@_grace
-@on_cluster
-async def restart(session: Session, *, vm: str, force: bool, grace_period: int | None) -> int | None:
-    """Restart a running VM, with the NICs that need it.
-
-    NICs that the running guest has and the VM's template lacks are gone afterwards; they are named on stderr.
-    """
-    _check_force(force, grace_period)
-    await _note_lost_nics(session, vm)
-    await _ask(session, vm, "restart", {"gracePeriodSeconds": grace_period} if force else {})
-    return None
-
-
-@click.command()
-@_vm
-@on_cluster
-async def migrate(session: Session, *, vm: str) -> int | None:
-    """Migrate a running VM, with the NICs that wait for it."""
-    await _ask(session, vm, "migrate", {})
-    return None
