@@ -1,6 +1,7 @@
 """Write docs/cli.md from the commands themselves: `make docs`. A test fails while they differ."""
 
 import ast
+import inspect
 import itertools
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ HEAD = """\
 <!-- Generated from operator/nicplug/cli by `make docs`: change the commands there. -->
 
 `pipx install .` (or `pip install .`) in a checkout installs them as `nicplug`, and as a plugin of kubectl: `kubectl nic
-status VM`. `bin/nicplug` runs them without installing anything. In a [sandbox](development.md#the-sandbox) they are in
+status VM`, which kubectl completes by the executable `kubectl_complete-nic` of the same installation (kubectl 1.26 or
+newer). `bin/nicplug` runs them without installing anything. In a [sandbox](development.md#the-sandbox) they are in
 its `bin`, also as `virtctl` ([coming from virtctl](coming-from-virtctl.md)).
 
 The commands find their cluster as kubectl does: `--kubeconfig`, else the files of `$KUBECONFIG`, else
@@ -66,8 +68,8 @@ def commands() -> Iterator[str]:
 
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
-    usage = " ".join(command.collect_usage_pieces(context))
-    yield f"\n### {command.name}\n\n```\nnicplug {command.name} {usage}\n```\n\n{_prose(command.help or '')}\n"
+    usage, told = " ".join(command.collect_usage_pieces(context)), _prose(inspect.cleandoc(command.help or ""))
+    yield f"\n### {command.name}\n\n```\nnicplug {command.name} {usage}\n```\n\n{told}\n"
     options = [item for item in command.get_params(context) if isinstance(item, click.Option)]
     own = [item for item in options if item.name not in _SHARED]
     rows = [_option(item, context) for item in own if not item.hidden and "--help" not in item.opts]

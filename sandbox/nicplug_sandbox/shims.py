@@ -15,7 +15,11 @@ from nicplug_sandbox import kubectl
 from nicplug_sandbox.errors import SandboxError
 
 BIN = "bin"
-_ENTRIES = {"virtctl": "virtctl", "kubectl-nic": "kubectl_nic"}
+_ENTRIES = {
+    "virtctl": ("nicplug.cli.main", "virtctl"),
+    "kubectl-nic": ("nicplug.cli.main", "kubectl_nic"),
+    "kubectl_complete-nic": ("nicplug.cli.completion", "kubectl_complete"),
+}
 _ROOT = Path(__file__).parents[2]
 
 
@@ -29,9 +33,9 @@ def write_shims(directory: Path, *, kubeconfig: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(str(_ROOT / name) for name in ("operator", "sandbox"))
     _write(folder / "nicplug", command=[sys.executable, "-m", "nicplug"], kubeconfig=kubeconfig, source=path)
-    for name, entry in _ENTRIES.items():
+    for name, (module, entry) in _ENTRIES.items():
         # By its own entry point: help and errors say the name that was typed.
-        command = [sys.executable, "-c", f"from nicplug.cli.main import {entry}; {entry}()"]
+        command = [sys.executable, "-c", f"from {module} import {entry}; {entry}()"]
         _write(folder / name, command=command, kubeconfig=kubeconfig, source=path)
     try:
         executable = kubectl.executable()

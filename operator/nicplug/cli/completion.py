@@ -2,12 +2,20 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    ShellComplete,
+    add_completion_class,
+    get_completion_class,
+    split_arg_string,
+)
 
 from nicplug.cli.connection import Session, cluster_of, cluster_options, open_session
 
@@ -17,6 +25,36 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish")
 # A shell that waits is worse than one that completes nothing.
 SECONDS = 2.0
+
+
+@add_completion_class
+class WholeWordsBashComplete(BashComplete):
+    """Takes `blue=lan` for one word, as the other shells do: to bash it is three, as `=` is in its COMP_WORDBREAKS."""
+
+    _is_split = False
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the cursor, and the one at it."""
+        words, at = split_arg_string(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
+        whole: list[str] = []
+        before = ""
+        for word in words[: at + 1]:
+            self._is_split = bool(whole) and (word == "=" or (before == "=" and not word.startswith("-")))
+            if self._is_split:
+                whole[-1] += word
+            else:
+                whole.append(word)
+            before = word
+        if at >= len(words):  # a new word begins
+            self._is_split = False
+            return whole[1:], ""
+        return whole[1:-1], whole[-1]
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Bash replaces what stands behind the last `=`."""
+        if self._is_split:
+            item = CompletionItem(item.value.rpartition("=")[2], type=item.type)
+        return super().format_completion(item)
 
 
 @click.command()
@@ -29,6 +67,9 @@ def completion(shell: str, program: str) -> None:
     bash:  source <(nicplug completion bash)
     zsh:   source <(nicplug completion zsh)
     fish:  nicplug completion fish | source
+
+    `kubectl nic` needs no script of its own: kubectl completes it by the executable kubectl_complete-nic, which is
+    installed beside nicplug and has to be on the PATH.
     """
     from nicplug.cli.main import main
 
@@ -69,6 +110,31 @@ def complete_network(context: click.Context, _: click.Parameter, incomplete: str
     from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS
 
     return _complete(context, incomplete, lambda session: _names(session, NETWORK_ATTACHMENT_DEFINITIONS))
+
+
+def complete_addition(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """`[NIC=]NAD`: names of network attachment definitions, behind the name of the NIC where one is given."""
+    nic, equals, network = incomplete.rpartition("=")
+    found = complete_network(context, parameter, network)
+    return [CompletionItem(f"{nic}{equals}{item.value}") for item in found]
+
+
+def complete_namespace(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of namespaces; nothing for those who must not list them."""
+    from nicplug.kube.resources import NAMESPACES
+
+    return _complete(context, incomplete, lambda session: _names(session, NAMESPACES))
+
+
+def complete_context(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the contexts of the kubeconfig; asks no cluster."""
+    from nicplug.kube.kubeconfig import ConfigError, context_names, kubeconfig_paths
+
+    try:
+        found = context_names(kubeconfig_paths(cluster_of(cluster_options(context)).kubeconfig))
+    except ConfigError:
+        return []
+    return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 
 def complete_nic(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -15,6 +15,8 @@ from nicplug import __version__
 from nicplug.cli.exits import CommandError, Exit
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from nicplug.kube.aio import AioApi
 
 TRACEBACK_VARIABLE = "NICPLUG_TRACEBACK"
@@ -49,22 +51,51 @@ class Session:
     server: str
 
 
+def _namespaces(context: click.Context, parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    from nicplug.cli.completion import complete_namespace
+
+    return complete_namespace(context, parameter, incomplete)
+
+
+def _contexts(context: click.Context, parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    from nicplug.cli.completion import complete_context
+
+    return complete_context(context, parameter, incomplete)
+
+
+def _not_empty(_: click.Context, __: click.Parameter, value: Any) -> Any:
+    """Refuse "", as an unset variable leaves it: taken for "not given", it would choose another cluster or user."""
+    if "" in (value if isinstance(value, tuple) else (value,)):
+        raise click.BadParameter("must not be empty.")
+    return value
+
+
+def _option(*names: str, complete: Any = None, **attributes: Any) -> Callable[..., Any]:
+    return click.option(*names, default=None, callback=_not_empty, shell_complete=complete, **attributes)
+
+
 _OPTIONS = (
-    click.option(
-        "-n", "--namespace", default="", metavar="NAME", help="Namespace of the VM; the context's by default."
+    _option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        complete=_namespaces,
+        help="Namespace of the VM; the context's by default.",
     ),
-    click.option(
-        "--context", default=None, metavar="NAME", help="Context of the kubeconfig; the current one by default."
+    _option(
+        "--context",
+        metavar="NAME",
+        complete=_contexts,
+        help="Context of the kubeconfig; the current one by default.",
     ),
-    click.option(
+    _option(
         "--kubeconfig",
-        type=click.Path(path_type=Path),
-        default=None,
+        type=click.Path(),
         help="File to use; by default the files of $KUBECONFIG, else ~/.kube/config.",
     ),
-    click.option("--as", "as_user", default="", metavar="USER", help="User to act as; needs the right to impersonate."),
-    click.option("--as-group", multiple=True, metavar="GROUP", help="Group to act as; may be given several times."),
-    click.option("--as-uid", default="", metavar="UID", help="UID to act as."),
+    _option("--as", "as_user", metavar="USER", help="User to act as; needs the right to impersonate."),
+    _option("--as-group", multiple=True, metavar="GROUP", help="Group to act as; may be given several times."),
+    _option("--as-uid", metavar="UID", help="UID to act as."),
 )
 
 

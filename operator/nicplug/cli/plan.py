@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nicplug.cli.completion import complete_machine, complete_network, complete_nic
+from nicplug.cli.completion import complete_addition, complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.output import with_output, write
@@ -43,7 +43,7 @@ with_operator_namespace = click.option(
     "additions",
     multiple=True,
     metavar="[NIC=]NAD",
-    shell_complete=complete_network,
+    shell_complete=complete_addition,
     help="Plug a NIC on this network attachment definition; may be given several times.",
 )
 @click.option(

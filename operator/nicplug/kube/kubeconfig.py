@@ -83,6 +83,15 @@ def read_context(paths: str, *, context: str | None = None) -> KubeconfigContext
     return _resolve(paths, merged, context or current)
 
 
+def context_names(paths: str) -> list[str]:
+    """The contexts of the files, whether or not one of them can be used.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    return sorted({entry["name"] for path in _files(paths) for entry in _entries(path, _read(path), "contexts")})
+
+
 def _files(paths: str) -> Iterator[Path]:
     for path in paths.split(os.pathsep):
         if path and (file := Path(path).expanduser()).is_file():

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import trustme
+from click.testing import CliRunner
 from tests.unit.cli.played import NOT_SERVED, Answer, CommandLine, PlayedServer, refusal, write_kubeconfig
 
 from nicplug.cli.exits import Exit
+from nicplug.cli.main import main
 
 VMS = "GET /apis/kubevirt.io/v1/namespaces/default/virtualmachines/V"
 VMIS = "GET /apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances/V"
@@ -113,6 +115,29 @@ def test_a_wrong_context_lists_those_there_are(nicplug: CommandLine) -> None:
     assert done.exit_code == Exit.UNREACHABLE
     assert 'no context "prod"' in done.stderr
     assert "Contexts: x." in done.stderr
+
+
+@pytest.mark.parametrize("option", ["-n", "--namespace", "--context", "--kubeconfig", "--as", "--as-group", "--as-uid"])
+@pytest.mark.parametrize("is_before", [True, False], ids=["before the command", "after it"])
+def test_an_empty_option_chose_another_cluster_or_user(
+    nicplug: CommandLine, server: PlayedServer, option: str, is_before: bool
+) -> None:
+    own = [f"--kubeconfig={nicplug.kubeconfig}"] if option != "--kubeconfig" else []
+    given = [*own, option, ""]
+    arguments = [*given, "status"] if is_before else ["status", *given]
+    for line in (arguments, [*arguments, "-n", "default"] if is_before else arguments):
+        done = CliRunner().invoke(main, line)
+        assert done.exit_code == 2, done.output
+        assert option in done.stderr
+        assert "must not be empty" in done.stderr
+    assert server.requests == []
+
+
+def test_an_empty_option_is_virtctls_error(nicplug: CommandLine, server: PlayedServer) -> None:
+    done = nicplug("removeinterface", "V", "--name", "blue", "-n", "")
+    assert done.exit_code == 1
+    assert "'--namespace': must not be empty" in done.stderr
+    assert server.requests == []
 
 
 def test_groups_need_a_user(nicplug: CommandLine, server: PlayedServer) -> None:

@@ -42,6 +42,11 @@ def test_kubectl_has_nicplug_as_a_plugin(folder: Path) -> None:
     assert done.stdout == f"nicplug, version {__version__}\n", done.stderr
 
 
+def test_kubectl_completed_nothing_of_the_plugin(folder: Path) -> None:
+    done = run(folder / "kubectl", "__complete", "nic", "mig", PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
+    assert done.stdout.splitlines()[:3] == ["migrate", "migrations", ":4"], done.stderr
+
+
 def test_kubectl_is_there_for_the_guides_lines(folder: Path) -> None:
     assert "clientVersion" in run(folder / "kubectl", "version", "--client", "-o", "json").stdout
 
