@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from nicplug.cli.output import line
 from nicplug.cli.pci_slots import slot_words
+from nicplug.insight.at_restart import CHANGE
 from nicplug.insight.forecast import Outcome
 from nicplug.model.durations import format_duration
 from nicplug.model.dynamic_controller import ControllerState
+from nicplug.model.operations import OperationType
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +24,13 @@ WORDS: Mapping[str, str] = {
     Outcome.AT_START: "when the VM starts",
     Outcome.NEEDS_RESTART: "not before the VM is restarted",
     Outcome.STUCK: "needs action",
+}
+_VERBS: Mapping[str, str] = {
+    OperationType.PLUG: "plug",
+    OperationType.UNPLUG: "unplug",
+    OperationType.CHANGE_NETWORK: "change network of",
+    OperationType.SET_LINK: "set link of",
+    CHANGE: "change",
 }
 _NODES_TOLD = 5
 
@@ -83,6 +92,8 @@ class PlanDocument:
             yield "PCI slots", f"{_slots(slots['before'])} now; then {_slots(slots['after'])}"
         if found["migration"]:
             yield "migration", f"{found['migration']} would be made{_queue(found['migrationSlots'])}"
+        if fields := found.get("restartFields"):  # an older API does not send it
+            yield "restart", f"needed for {', '.join(fields)}"
         rows = [row for row in found["policy"] if row["origin"] != "the default"]
         told = "; ".join(f"{row['name']} {row['value']} ({row['origin']})" for row in rows)
         yield "policy", told or "the defaults"
@@ -105,9 +116,7 @@ def _show_facts(console: "Console", facts: Iterator[tuple[str, str]]) -> None:
 
 def _verb(nic: Json) -> str:
     operation = str(nic["operation"])
-    return {"Plug": "plug", "Unplug": "unplug", "ChangeNetwork": "change network of", "SetLink": "set link of"}.get(
-        operation, operation
-    )
+    return _VERBS.get(operation, operation)
 
 
 def _network(nic: Json) -> str:

@@ -3,21 +3,23 @@
 Pure but for the caches in `Evidence`, which belong to the question.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from nicplug.cache.caches import CachedKind
+from nicplug.insight.at_restart import other_fields, waiting_changes, waiting_fields
 from nicplug.insight.evidence import Evidence, networks_in
+from nicplug.insight.known import Known, known_attachments, known_of, networks_of
 from nicplug.insight.patched import patched
-from nicplug.model.attachments import KnownAttachments, referenced_keys
+from nicplug.model.attachments import referenced_keys
 from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
 from nicplug.model.metadata import generation, mapping
-from nicplug.model.networks import Network, first_by_name
+from nicplug.model.networks import first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.pci_budget import PciBudget
 from nicplug.model.vm import VirtualMachine
@@ -101,6 +103,7 @@ class VmForecast:
         nics: those that something would happen to.
         slots_before, slots_after: PCI slots; None while nobody can count them.
         migration: name of the migration that would be made; "" when none is.
+        restart_fields: what else of the VM waits for a restart, in the words of the API.
         refusals: why what was asked for, or a part of it, is not done at all.
         again_at: when the operator looks again though nothing has changed; None when it does not.
     """
@@ -113,6 +116,7 @@ class VmForecast:
     slots_before: PciBudget | None = None
     slots_after: PciBudget | None = None
     migration: str = ""
+    restart_fields: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
     again_at: datetime | None = None
 
@@ -134,7 +138,8 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     """
     if changed is not None and (unread := _unread(evidence, changed)):
         raise ValueError(f"the evidence was read without {', '.join(map(str, unread))}")
-    before, known = _foresee(evidence, now=now), _known(evidence)
+    before, known = _foresee(evidence, now=now), known_of(evidence)
+    waited = _waiting_fields(evidence)
     if changed is not None:
         kind = CachedKind.VM if changed.get("kind") == CachedKind.VM.value else CachedKind.VMI
         evidence.put(kind, _next_generation(changed))
@@ -142,6 +147,7 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     after = _foresee(evidence, now=now)
     later = _foresee_deadline(evidence, after, now=now)
     told = _render(evidence, before=before, after=after, later=later, known=known, now=now)
+    told = _with_restart(told, evidence, waited=waited, known=known)
     return (
         told if changed is not None else replace(told, nics=tuple(replace(nic, is_affected=True) for nic in told.nics))
     )
@@ -164,30 +170,6 @@ def _next_generation(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _gatherer(evidence: Evidence) -> Gatherer:
     return Gatherer(evidence.caches, Memory(clock=evidence.clock), AT_ONCE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """What VM and VMI say before anything is changed.
-
-    Attributes:
-        named: the NICs of both.
-        template: the NICs of the template; none for a VMI that belongs to none.
-        networks: network and binding by NIC.
-    """
-
-    named: frozenset[str]
-    template: tuple[str, ...]
-    networks: Mapping[str, tuple[str, str]]
-
-
-def _known(evidence: Evidence) -> _Known:
-    vm, owners = evidence.parsed_vm, (evidence.parsed_vm, evidence.parsed_vmi)
-    return _Known(
-        named=frozenset(item.name for owner in owners if owner is not None for item in owner.interfaces),
-        template=tuple(item.name for item in vm.interfaces if not item.is_absent) if vm is not None else (),
-        networks=_networks(evidence),
-    )
 
 
 def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
@@ -231,7 +213,7 @@ def _render(
     before: Foreseen,
     after: Foreseen,
     later: tuple[datetime, Foreseen] | None,
-    known: _Known,
+    known: Known,
     now: datetime,
 ) -> VmForecast:
     vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
@@ -264,7 +246,7 @@ def _running_nics(
 ) -> Iterable[NicForecast]:
     """Those that something would happen to: new records, changed ones, and those that are already requested."""
     known = {item.name: item for item in before.operations}
-    networks = _networks(evidence)
+    networks = networks_of(evidence)
     for item in after.operations:
         old = known.get(item.name)
         if item.phase == OperationPhase.READY and old is not None and old.phase == OperationPhase.READY:
@@ -286,6 +268,39 @@ def _running_nics(
         )
 
 
+def _waiting_fields(evidence: Evidence) -> tuple[str, ...]:
+    vm = evidence.parsed_vm
+    return waiting_fields(_gatherer(evidence).vm_view(vm.key)) if vm is not None else ()
+
+
+def _with_restart(told: VmForecast, evidence: Evidence, *, waited: Collection[str], known: Known) -> VmForecast:
+    """With what waits for a restart of the VM, and has no record that says so."""
+    vm, vmi, fields = evidence.parsed_vm, evidence.parsed_vmi, _waiting_fields(evidence)
+    if not fields or vm is None or vmi is None:
+        return told
+    interfaces = (*vmi.interfaces, *vm.interfaces)
+    networks = {**known.networks, **networks_of(evidence)}
+    named = {nic.name for nic in told.nics if nic.outcome is Outcome.NEEDS_RESTART}
+    more = (
+        NicForecast(
+            name=item.name,
+            operation=item.operation,
+            network=networks.get(item.name, ("", ""))[0],
+            binding=networks.get(item.name, ("", ""))[1],
+            outcome=Outcome.NEEDS_RESTART,
+            path=str(OperationPath.RESTART),
+            phase=str(OperationPhase.PENDING),
+            reason=RESTART_REQUIRED,
+            message=item.message,
+            is_affected=item.is_new,
+        )
+        for item in waiting_changes(fields, before=waited, interfaces=interfaces)
+        if item.name not in named
+    )
+    others = other_fields(fields, nics={item.name for item in interfaces})
+    return replace(told, nics=(*told.nics, *more), restart_fields=others)
+
+
 def _outcome(item: InterfaceOperation) -> Outcome:
     if item.phase == OperationPhase.READY:
         return Outcome.READY
@@ -304,21 +319,6 @@ def _otherwise(item: InterfaceOperation, later: tuple[datetime, Foreseen] | None
     if then is None or (then.path, then.reason) == (item.path, item.reason):
         return None
     return Otherwise(after=deadline - now, outcome=_outcome(then), reason=str(then.reason), message=then.message)
-
-
-def _networks(evidence: Evidence) -> dict[str, tuple[str, str]]:
-    """Network and binding by NIC; the VMI's entries before those of the template."""
-    found: dict[str, tuple[str, str]] = {}
-    for owner in (evidence.parsed_vmi, evidence.parsed_vm):
-        if owner is None:
-            continue
-        networks = first_by_name(owner.networks)
-        for interface in owner.interfaces:
-            network = networks.get(interface.name)
-            name = "/".join(network.attachment_reference(namespace=owner.key.namespace)) if network else ""
-            named = name if network is not None and network.attachment else "pod" if network is not None else ""
-            found.setdefault(interface.name, (named, str(interface.binding)))
-    return found
 
 
 def _at_start(evidence: Evidence, *, before: frozenset[str]) -> Iterable[NicForecast]:
@@ -347,7 +347,7 @@ def _at_start(evidence: Evidence, *, before: frozenset[str]) -> Iterable[NicFore
         )
 
 
-def _removed(evidence: Evidence, *, known: _Known, policy: HotplugPolicy) -> Iterable[NicForecast]:
+def _removed(evidence: Evidence, *, known: Known, policy: HotplugPolicy) -> Iterable[NicForecast]:
     """The NICs that leave the template and get no record, as the running guest keeps them until it is restarted."""
     vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
     if vm is None:
@@ -371,11 +371,3 @@ def _removed(evidence: Evidence, *, known: _Known, policy: HotplugPolicy) -> Ite
             reason=RESTART_REQUIRED if vmi is not None else str(Reason.GUEST_NOT_RUNNING),
             message=f"removed from the template; {stays if vmi is not None else 'the VM starts without it'}",
         )
-
-
-def known_attachments(evidence: Evidence, networks: Iterable[Network]) -> KnownAttachments:
-    """What is known of the definitions that these networks name, of those that the VM may use."""
-    caches, namespace = evidence.caches, evidence.target.namespace
-    access = caches.attachment_access()
-    keys = referenced_keys(networks, namespace=namespace)
-    return caches.attachments.known((key for key in keys if access.allows(key, namespace=namespace)), access=access)

@@ -34,6 +34,7 @@ def forecast_json(found: VmForecast, *, unknown: list[Unknown], slots: tuple[int
         "migrationSlots": {"taken": slots[0], "perCluster": slots[1]} if slots is not None else None,
         "policy": policy_rows(found.policy),
         "policyProblems": list(found.policy.problems),
+        "restartFields": list(found.restart_fields),
         "refusals": list(found.refusals),
         "unknown": [{"what": item.what, "why": item.why, "remedy": item.remedy} for item in unknown],
     }

@@ -1,7 +1,7 @@
 """What the aggregated API would answer to a request for a NIC, on evidence that was read for the question."""
 
 from nicplug.insight.evidence import Evidence
-from nicplug.insight.forecast import known_attachments
+from nicplug.insight.known import known_attachments
 from nicplug.kube.resources import KUBEVIRTS, NETWORK_ATTACHMENT_DEFINITIONS
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest

@@ -124,6 +124,18 @@ class TestWithoutARight:
         assert f"VirtualMachine default/{NAME} on node01" in shown
         assert "nicplug-x would be made\n" in shown, "how many slots are taken is not known"
 
+    def test_what_waits_for_a_restart_is_shown(self, server: PlayedServer, nicplug: CommandLine) -> None:
+        red: Json = {"name": "red", "operation": "Change", "affected": True, "network": "lan", "binding": "bridge"}
+        red |= {"outcome": "NeedsRestart", "path": "Restart", "phase": "Pending", "reason": "RestartRequired"}
+        red |= {"message": 'interface "red" model: changed', "evidence": None, "otherwise": None}
+        changed = {**PLAN, "arrives": False, "nics": [red], "restartFields": ["domain.memory", "domain.cpu"]}
+        server.answers[f"PUT {OF_VM}/nicplan"] = (200, changed)
+        done = nicplug("plan", NAME)
+        assert done.exit_code == 9
+        assert 'change NIC "red" on lan (bridge): not before the VM is restarted\n' in done.stdout
+        assert '  why          RestartRequired: interface "red" model: changed\n' in done.stdout
+        assert "  restart      needed for domain.memory, domain.cpu\n" in done.stdout
+
     def test_a_story_is_asked_for(self, server: PlayedServer, nicplug: CommandLine) -> None:
         story = json.loads(nicplug("why", NAME, "blue", "-o", "json").stdout)
         assert (story["evidenceFrom"], story["waitsFor"]) == ("api", "somebody")

@@ -232,6 +232,13 @@ def test_one_nic_was_told_in_the_plural(nicplug: CommandLine, server: PlayedServ
     assert "1 NIC has no record: default/vmi-fedora blue" in nicplug("doctor").stdout
 
 
+def test_nics_of_a_guest_that_does_not_run_are_not_waited_for(nicplug: CommandLine, server: PlayedServer) -> None:
+    base = "GET /apis/kubevirt.io/v1"
+    items = collection(vmi(primary(), nic("blue"), phase="Scheduling"), vmi(phase="Succeeded", name="b", uid="b"))
+    server.answers |= {f"{base}/virtualmachineinstances": items, f"{base}/virtualmachines": collection()}
+    assert findings(nicplug)["nics"]["message"] == "0 NICs of running VMs, 0 on their way"
+
+
 LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
 DEPLOYMENTS = "GET /apis/apps/v1/namespaces/nicplug-system/deployments"
 API_SERVICE = "GET /apis/apiregistration.k8s.io/v1/apiservices/v1.subresources.kubevirt.io"

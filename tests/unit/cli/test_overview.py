@@ -63,6 +63,7 @@ def test_the_first_nic_that_is_not_ready_comes_before_what_else_is_wrong() -> No
     said = [
         operation("blue", phase="Blocked", path="None", reason="FeatureGateDisabled", message="off"),
         operation("red", phase="Blocked", path="None", reason="NoPciSlot", message="full"),
+        operation("default", phase="Ready", reason="Attached", message="it is there"),
     ]
     failure = {"type": "Failure", "status": "True", "message": "f"}
     required = {"type": "RestartRequired", "status": "True", "message": "r"}

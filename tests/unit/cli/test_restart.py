@@ -88,6 +88,21 @@ def test_a_restart_needs_no_right_to_read(server: PlayedServer, nicplug: Command
 
 
 @pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ({"type": "RestartRequired", "status": "False", "message": "no"}, None),
+        ({"type": "RestartRequired", "status": "True"}, "the message is empty"),
+    ],
+    ids=["not any more", "without a message"],
+)
+def test_the_condition_counts_while_it_is_true(
+    server: PlayedServer, nicplug: CommandLine, condition: Json, said: str | None
+) -> None:
+    serve(server, vm(primary(), status={"conditions": [condition]}), vmi(primary(), rows=ROWS[:1], owner_uid=VM_UID))
+    assert json.loads(nicplug("status", "vmi-fedora", "-o", "json").stdout)["restartRequired"] == said
+
+
+@pytest.mark.parametrize(
     ("template", "running"),
     [
         (vm(primary(), nic("red")), vmi(primary(), nic("red"), owner_uid=VM_UID)),

@@ -92,6 +92,7 @@ def test_plan() -> None:
         nics=(told,),
         slots_before=BUDGET,
         slots_after=BUDGET,
+        restart_fields=("domain.memory",),
         refusals=("no",),
     )
     document = forecast_json(found, unknown=UNKNOWN, slots=(1, 5))

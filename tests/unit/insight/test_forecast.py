@@ -1,9 +1,10 @@
 """What a changed manifest does to NICs that it leaves out."""
 
+import copy
 from typing import Any
 
 import pytest
-from tests.build import NOW, VM_UID, absent, kubevirt, nic, primary, row, vm, vmi
+from tests.build import NOW, VM_UID, absent, kubevirt, nic, primary, revision, row, vm, vmi
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.insight.evidence import Evidence, Target
@@ -11,17 +12,17 @@ from nicplug.insight.forecast import Outcome, VmForecast, forecast
 
 Json = dict[str, Any]
 NICS = (primary(), nic("red"))
+TEMPLATE = vm(*NICS)
 FROM_TEMPLATE = {"nicplug.io/template-interfaces": '["default","red"]'}
 
 
 def evidence(*, running: Json | None, policy: str = "Explicit") -> Evidence:
     caches = Caches(clock=lambda: NOW)
-    template = vm(*NICS)
     caches.observe(CachedKind.KUBEVIRT, kubevirt(hotplug={"removalPolicy": policy}))
     found = Evidence(
         target=Target(namespace="default", name="vmi-fedora"), caches=caches, clock=lambda: NOW, asked=None
     )
-    found.put(CachedKind.VM, template)
+    found.put(CachedKind.VM, TEMPLATE)
     if running is not None:
         found.put(CachedKind.VMI, running)
     return found
@@ -80,3 +81,95 @@ def test_a_nic_that_the_instance_alone_has_is_not_removed_by_the_template() -> N
 @pytest.mark.parametrize("running", [vmi(primary(), owner_uid=VM_UID), vmi(primary(), absent("red"), owner_uid=VM_UID)])
 def test_a_nic_that_the_guest_does_not_keep_is_not_said_to_stay(running: Json) -> None:
     assert not [item for item in without_red(evidence(running=running)).nics if item.reason == "RestartRequired"]
+
+
+def interface_with(raw: Json, **members: Any) -> Json:
+    """The VM or VMI with members of the NIC red set, and without those that are None."""
+    changed = copy.deepcopy(raw)
+    spec = changed["spec"].get("template", changed)["spec"]
+    [red] = [item for item in spec["domain"]["devices"]["interfaces"] if item["name"] == "red"]
+    red |= members
+    for name in [name for name, value in members.items() if value is None]:
+        del red[name]
+    return changed
+
+
+def started(template: Json = TEMPLATE, running: Json | None = None) -> Evidence:
+    """A VM that runs, with the revision that it was started from."""
+    found = evidence(running=with_start(running or guest()))
+    found.caches.observe(CachedKind.REVISION, revision(template))
+    return found
+
+
+def with_start(running: Json) -> Json:
+    name = revision(TEMPLATE)["metadata"]["name"]
+    return {**running, "status": {**running["status"], "virtualMachineRevisionName": name}}
+
+
+def waiting(told: VmForecast) -> list[tuple[str, str, Outcome, str, bool]]:
+    return [(nic.name, nic.operation, nic.outcome, nic.reason, nic.is_affected) for nic in told.nics]
+
+
+@pytest.mark.parametrize(
+    ("members", "fields"),
+    [
+        ({"model": "e1000"}, 'interface "red" model'),
+        ({"bridge": None, "masquerade": {}}, 'interface "red" bridge, interface "red" masquerade'),
+        ({"bootOrder": 1}, 'interface "red" bootOrder'),
+        ({"macAddress": "02:00:00:00:00:01"}, 'interface "red" macAddress'),
+    ],
+    ids=["model", "binding", "boot order", "MAC address"],
+)
+def test_a_changed_nic_that_needs_a_restart_was_not_foreseen(members: Json, fields: str) -> None:
+    told = forecast(started(), changed=interface_with(TEMPLATE, **members), now=NOW)
+    assert waiting(told) == [("red", "Change", Outcome.NEEDS_RESTART, "RestartRequired", True)]
+    [red] = told.nics
+    kept = "the running guest keeps what it has until the next restart"
+    assert red.message == f"{fields}: changed in the template; {kept}"
+    assert (red.network, red.binding, red.path) == ("default/red-net", "bridge", "Restart")
+    assert (told.arrives, told.restart_fields) == (False, ())
+
+
+def test_what_waited_before_is_not_the_changes_doing() -> None:
+    """The template has another model already."""
+    changed, found = interface_with(TEMPLATE, model="e1000"), started()
+    found.put(CachedKind.VM, changed)
+    told = forecast(found, changed=changed, now=NOW)
+    assert waiting(told) == [("red", "Change", Outcome.NEEDS_RESTART, "RestartRequired", False)]
+    assert told.arrives
+    assert not forecast(found, changed=interface_with(changed, bootOrder=1), now=NOW).arrives
+
+
+def test_a_nic_whose_own_record_needs_a_restart_is_told_once() -> None:
+    told = forecast(started(), changed=vm(primary()), now=NOW)
+    assert waiting(told) == [("red", "Unplug", Outcome.NEEDS_RESTART, "RestartRequired", True)]
+
+
+def test_a_nic_that_left_the_template_before_is_still_an_unplug() -> None:
+    found = started()
+    found.put(CachedKind.VM, vm(primary()))
+    told = forecast(found, changed=None, now=NOW)
+    assert waiting(told) == [("red", "Unplug", Outcome.NEEDS_RESTART, "RestartRequired", True)]
+
+
+def test_fields_beside_nics_are_told_and_keep_no_nic() -> None:
+    changed = copy.deepcopy(TEMPLATE)
+    changed["spec"]["template"]["spec"]["domain"]["memory"] = {"guest": "8Gi"}
+    told = forecast(started(), changed=changed, now=NOW)
+    assert (told.nics, told.arrives) == ((), True)
+    [field] = told.restart_fields
+    assert "memory" in field
+
+
+def test_a_pod_network_that_the_template_gains_needs_a_restart() -> None:
+    template, running = vm(nic("red")), vmi(nic("red"), rows=[row("red", "domain")], owner_uid=VM_UID)
+    found = started(template, running)
+    found.put(CachedKind.VM, template)
+    told = forecast(found, changed=vm(primary(), nic("red")), now=NOW)
+    assert waiting(told) == [("default", "Plug", Outcome.NEEDS_RESTART, "BindingNeedsRestart", True)]
+    assert told.restart_fields == ()
+
+
+def test_without_the_revision_nothing_is_said_of_a_restart() -> None:
+    told = forecast(evidence(running=guest()), changed=interface_with(TEMPLATE, model="e1000"), now=NOW)
+    assert (told.nics, told.restart_fields) == ((), ())

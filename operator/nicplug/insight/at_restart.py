@@ -1,0 +1,69 @@
+"""What of a change waits for a restart of the VM, by the operator's own comparison. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from nicplug.model.networks import Interface
+from nicplug.model.operations import OperationType
+from nicplug.plan.views import VmView
+from nicplug.plan.vm.restart_required import fields_that_need_a_restart
+
+CHANGE = "Change"
+"""Operation of a NIC that has no record of it: another binding, model, MAC address, ... in the template."""
+
+_POD_NETWORK = "pod network (added)"
+_KEPT = "the running guest keeps what it has until the next restart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingChange:
+    """What the template says of a NIC and the running guest does not follow.
+
+    Attributes:
+        operation: `CHANGE`, or one of `OperationType`.
+        is_new: it did not wait before.
+    """
+
+    name: str
+    operation: str
+    message: str
+    is_new: bool
+
+
+def waiting_fields(view: VmView | None) -> tuple[str, ...]:
+    """The fields that need a restart, in the words of the API; none for a VM without a running VMI."""
+    if view is None:
+        return ()
+    return fields_that_need_a_restart(vm=view.vm, vmi=view.vmi, revision=view.revision, config=view.config)
+
+
+def other_fields(fields: Iterable[str], *, nics: Collection[str]) -> tuple[str, ...]:
+    """Those that are of no NIC; of an added pod network the NIC has a record that says so."""
+    return tuple(field for field in fields if field != _POD_NETWORK and not any(_is_of(name, field) for name in nics))
+
+
+def waiting_changes(
+    fields: Collection[str], *, before: Collection[str], interfaces: Iterable[Interface]
+) -> Iterator[WaitingChange]:
+    """The fields by NIC.
+
+    Args:
+        before: the fields that waited before anything was changed.
+        interfaces: of VM and VMI.
+    """
+    for name in dict.fromkeys(item.name for item in interfaces):
+        if own := [field for field in fields if _is_of(name, field)]:
+            operation, message = _described(own)
+            is_new = any(field not in before for field in own)
+            yield WaitingChange(name=name, operation=operation, message=message, is_new=is_new)
+
+
+def _is_of(name: str, field: str) -> bool:
+    """A field of a NIC begins with it; names have no quotes."""
+    return field.startswith((f'interface "{name}" ', f'network "{name}" '))
+
+
+def _described(fields: Collection[str]) -> tuple[str, str]:
+    if any(field.endswith(" (deleted)") for field in fields):
+        return str(OperationType.UNPLUG), f"removed from the template; {_KEPT}"
+    return CHANGE, f"{', '.join(fields)}: changed in the template; {_KEPT}"

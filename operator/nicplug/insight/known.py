@@ -1,0 +1,56 @@
+"""What VM and VMI say, and what is known of the networks that they name. Pure but for the caches in `Evidence`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from nicplug.insight.evidence import Evidence
+from nicplug.model.attachments import KnownAttachments, referenced_keys
+from nicplug.model.networks import Network, first_by_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What VM and VMI say before anything is changed.
+
+    Attributes:
+        named: the NICs of both.
+        template: the NICs of the template; none for a VMI that belongs to none.
+        networks: network and binding by NIC.
+    """
+
+    named: frozenset[str]
+    template: tuple[str, ...]
+    networks: Mapping[str, tuple[str, str]]
+
+
+def known_of(evidence: Evidence) -> Known:
+    """Both as they are now."""
+    vm, owners = evidence.parsed_vm, (evidence.parsed_vm, evidence.parsed_vmi)
+    return Known(
+        named=frozenset(item.name for owner in owners if owner is not None for item in owner.interfaces),
+        template=tuple(item.name for item in vm.interfaces if not item.is_absent) if vm is not None else (),
+        networks=networks_of(evidence),
+    )
+
+
+def networks_of(evidence: Evidence) -> dict[str, tuple[str, str]]:
+    """Network and binding by NIC; the VMI's entries before those of the template."""
+    found: dict[str, tuple[str, str]] = {}
+    for owner in (evidence.parsed_vmi, evidence.parsed_vm):
+        if owner is None:
+            continue
+        networks = first_by_name(owner.networks)
+        for interface in owner.interfaces:
+            network = networks.get(interface.name)
+            name = "/".join(network.attachment_reference(namespace=owner.key.namespace)) if network else ""
+            named = name if network is not None and network.attachment else "pod" if network is not None else ""
+            found.setdefault(interface.name, (named, str(interface.binding)))
+    return found
+
+
+def known_attachments(evidence: Evidence, networks: Iterable[Network]) -> KnownAttachments:
+    """What is known of the definitions that these networks name, of those that the VM may use."""
+    caches, namespace = evidence.caches, evidence.target.namespace
+    access = caches.attachment_access()
+    keys = referenced_keys(networks, namespace=namespace)
+    return caches.attachments.known((key for key in keys if access.allows(key, namespace=namespace)), access=access)
