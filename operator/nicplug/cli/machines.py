@@ -16,6 +16,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
 )
+from nicplug.model.interface_requests import MEMBER, AddInterface, parse_interface_requests
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.vm import parse_vm
@@ -70,6 +71,12 @@ async def find_machine(session: Session, name: str, *, with_migrations: bool = T
         raise CommandError(message, remedy="Use --namespace NAME to look in another namespace.", code=Exit.NOT_FOUND)
     migrations = await _migrations(session, name) if with_migrations and vmi is not None else ()
     return Machine(namespace=session.namespace, name=name, vm=vm, vmi=vmi, migrations=migrations)
+
+
+def requested_nics(vm: Json | None) -> set[str]:
+    """The NICs that somebody has asked for by `addinterface`, and nobody has worked off."""
+    rows = parse_interface_requests(mapping(mapping(vm).get("status")).get(MEMBER))
+    return {row.request.name for row in rows if isinstance(row.request, AddInterface)}
 
 
 async def read_object(session: Session, resource: Resource, name: str) -> Json | None:

@@ -91,12 +91,15 @@ async def warn_without_operator(session: Session) -> None:
         click.echo(printable(f"Note: this waits, as {problem}. Try `nicplug doctor`"), err=True)
 
 
+def is_waiting(described: VmNics) -> bool:
+    """An operator has something to do: NICs of a stopped VM wait for its start instead."""
+    is_stopped = described.phase == "Stopped"
+    return bool(described.requests) or (not is_stopped and any(not nic.is_ready for nic in described.nics))
+
+
 async def silence_of(session: Session, described: VmNics) -> str:
     """Why nothing happens for a VM that should have moved on; "" when nothing is wrong, or nobody may tell."""
-    is_waiting = bool(described.requests) or any(not nic.is_ready for nic in described.nics)
-    if described.phase == "Stopped" and not described.requests:
-        return ""
-    if described.ready and not is_waiting:
+    if not is_waiting(described) and (described.ready or described.phase == "Stopped"):
         return ""
     try:
         if problem := await old_definition(session):

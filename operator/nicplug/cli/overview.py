@@ -44,7 +44,14 @@ async def read_overview(session: Session, *, namespace: str | None) -> "Overview
                 now=at,
             )
         )
-    return OverviewDocument(tuple(rows), namespace)
+    return OverviewDocument(tuple(rows), namespace, await _note(session, rows))
+
+
+async def _note(session: Session, found: "Sequence[VmNics]") -> str:
+    """That no operator works, where something waits for one; one GET at most."""
+    from nicplug.cli.operator_health import is_waiting, no_operator, note_of
+
+    return note_of(await no_operator(session)) if any(is_waiting(item) for item in found) else ""
 
 
 def _key(raw: Mapping[str, Any]) -> tuple[str, str]:
@@ -71,14 +78,16 @@ class OverviewDocument:
 
     Attributes:
         namespace: that was asked for; None for all.
+        note: that no operator works, though something waits for one; "" when nothing is wrong.
     """
 
     found: Sequence["VmNics"]
     namespace: str | None
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
-        return {"kind": "NicStatusList", "items": [_item(item) for item in self.found]}
+        return {"kind": "NicStatusList", "items": [_item(item) for item in self.found], "note": self.note or None}
 
     def names(self) -> Sequence[str]:
         """The VMs; with their namespace where all were asked for."""
@@ -93,6 +102,8 @@ class OverviewDocument:
         first = 1 if self.namespace is not None else 0
         headings = ("NAMESPACE", "NAME", "PHASE", "NODE", "NICS", "REASON")
         print_table(console, headings[first:], [_row(item)[first:] for item in self.found])
+        if self.note:
+            line(console, f"note: {self.note}", "yellow")
 
 
 def _ready(found: "VmNics") -> int:

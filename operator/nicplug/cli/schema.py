@@ -75,6 +75,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "items[].reason": "of the first NIC that is not ready; else `Failure`, `Requested`, `InvalidHotplugPolicy`, "
         "`RestartRequired`, or null",
         "items[].message": "the reason in a sentence",
+        "note": "why nothing happens where something waits: no operator works",
     },
     "Plan": {
         "target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",

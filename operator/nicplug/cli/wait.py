@@ -45,7 +45,7 @@ async def wait(
 ) -> int | None:
     """Wait until the NICs of VM are ready, or gone.
 
-    Waits for all of them, or those that are named; progress goes to stderr.
+    Waits for all of them, or those that are named; progress goes to stderr, and with --quiet nothing is printed.
     Exit code 8 when the timeout has passed; 9 when a NIC is blocked or has failed and needs action.
     """
     from nicplug.cli.machines import find_machine
@@ -55,6 +55,9 @@ async def wait(
         raise click.UsageError("--for gone needs the name of a NIC.")
     _check_names(machine, nics, goal=goal)
     await wait_for(session, machine, names=nics, goal=goal, seconds=seconds, quiet=quiet)
+    if not quiet:
+        for told in [f'NIC "{name}" is {goal}' for name in nics] or [f"every NIC of {vm} is ready"]:
+            click.echo(told)
     return None
 
 
@@ -66,10 +69,10 @@ def _check_names(machine: "Machine", names: Sequence[str], *, goal: str) -> None
     Raises:
         CommandError: a NIC that is to be ready does not exist, and nobody has asked for it.
     """
-    from nicplug.cli.machines import now
+    from nicplug.cli.machines import now, requested_nics
 
     known = [nic.name for nic in machine.describe(now=now()).nics]
-    unknown = [name for name in names if name not in {*known, *_pending(machine)}]
+    unknown = [name for name in names if name not in {*known, *requested_nics(machine.vm)}]
     if not unknown:
         return
     named = ", ".join(f'"{name}"' for name in unknown)
@@ -77,15 +80,6 @@ def _check_names(machine: "Machine", names: Sequence[str], *, goal: str) -> None
     if goal == READY:
         raise CommandError(message, remedy=remedy, code=Exit.NOT_FOUND)
     click.echo(printable(f"Note: {message}. {remedy}"), err=True)
-
-
-def _pending(machine: "Machine") -> set[str]:
-    """The NICs that somebody has asked for."""
-    from nicplug.model.interface_requests import MEMBER, AddInterface, parse_interface_requests
-    from nicplug.model.metadata import mapping
-
-    rows = parse_interface_requests(mapping(mapping(machine.vm).get("status")).get(MEMBER))
-    return {row.request.name for row in rows if isinstance(row.request, AddInterface)}
 
 
 async def wait_for(

@@ -64,13 +64,17 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
 
 async def _read(session: Session, evidence: "Evidence", nic: str) -> list[dict[str, Any]]:
     """With the rights of the kubeconfig."""
-    from nicplug.cli.machines import now
+    from nicplug.cli.machines import now, requested_nics
     from nicplug.insight.stories import NoSuchNic, read_stories
     from nicplug.insight.story_json import story_json
 
     try:
         stories = await read_stories(session.api, evidence, nic, now=now())
     except NoSuchNic as error:
+        if nic in requested_nics(evidence.vm):
+            message = f'NIC "{nic}" is requested for VM {evidence.target.name}; no operator has seen the request yet'
+            remedy = "`nicplug doctor` says whether an operator works."
+            raise CommandError(message, remedy=remedy, code=Exit.NOT_FOUND) from error
         raise CommandError(str(error), remedy=f"It has: {error.known}.", code=Exit.NOT_FOUND) from error
     return [story_json(story, target=evidence.target, unknown=evidence.unknown) for story in stories]
 

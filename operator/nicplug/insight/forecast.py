@@ -125,6 +125,11 @@ class VmForecast:
         """All that the change concerns happens automatically."""
         return not self.refusals and all(nic.outcome.arrives for nic in self.nics if nic.is_affected)
 
+    @property
+    def by_name(self) -> Mapping[str, NicForecast]:
+        """What comes of each NIC; of one that changes and has a change that waits for a restart, the former."""
+        return {nic.name: nic for nic in reversed(self.nics)}
+
 
 def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: datetime) -> VmForecast:
     """What the operator would do next, for the VM as it is or as it would be.
@@ -173,19 +178,19 @@ def _gatherer(evidence: Evidence) -> Gatherer:
 
 
 def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
-    """The VM controller takes to the VMI what may go there live."""
-    vm, vmi = evidence.parsed_vm, evidence.vmi
-    if vm is None or vmi is None:
-        return
-    view = _gatherer(evidence).vm_view(vm.key)
+    """The VM controller works requests off into the template, and takes to the VMI what may go there live."""
+    vm = evidence.parsed_vm
+    view = _gatherer(evidence).vm_view(vm.key) if vm is not None and evidence.vmi is not None else None
     if view is None:
         return
-    changed = dict(vmi)
-    for action in plan_vm(view, now=now).actions:
-        if getattr(action, "kind", None) is Kind.VMI and getattr(action, "subresource", "-") is None:
-            changed = patched(changed, action.json_patch())  # type: ignore[union-attr]
-    if changed != vmi:
-        evidence.put(CachedKind.VMI, _next_generation(changed))
+    actions = plan_vm(view, now=now).actions
+    for kind, raw in ((Kind.VM, evidence.vm), (Kind.VMI, evidence.vmi)):
+        changed = dict(raw or {})
+        for action in actions:
+            if getattr(action, "kind", None) is kind and getattr(action, "subresource", "-") is None:
+                changed = patched(changed, action.json_patch())  # type: ignore[union-attr]
+        if changed != raw:
+            evidence.put(CachedKind.VM if kind is Kind.VM else CachedKind.VMI, _next_generation(changed))
 
 
 def _foresee(evidence: Evidence, *, now: datetime) -> Foreseen:

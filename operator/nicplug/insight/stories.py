@@ -53,7 +53,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
     status = vmi.read_status() if vmi is not None else {}
     records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
     foreseen = forecast(evidence, changed=None, now=now)
-    forecasts = {item.name: item for item in foreseen.nics}
+    forecasts = foreseen.by_name
     on_node = [pod.key.name for pod in pods if vmi is not None and pod.node_name == vmi.node_name]
     return [
         tell(

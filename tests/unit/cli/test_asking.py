@@ -120,7 +120,9 @@ class TestWithoutARight:
         }
 
     def test_it_is_shown_as_any_other(self, nicplug: CommandLine) -> None:
-        shown = nicplug("plan", NAME).stdout
+        done = nicplug("plan", NAME)
+        assert done.exit_code == 0, done.output
+        shown = done.stdout
         assert f"VirtualMachine default/{NAME} on node01" in shown
         assert "nicplug-x would be made\n" in shown, "how many slots are taken is not known"
 

@@ -283,6 +283,20 @@ def test_a_dead_process_was_looked_for_in_a_deployment(nicplug: CommandLine, ser
     assert found["leader"]["remedy"].endswith("logs deploy/nicplug-operator")
 
 
+def test_who_may_not_look_at_deployments_is_told_where_to_look(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers[f"{DEPLOYMENTS}/nicplug-operator"] = refusal(403, "Forbidden", "no")
+    assert findings(nicplug)["leader"]["remedy"].endswith("logs deploy/nicplug-operator")
+
+
+@pytest.mark.parametrize(("ready", "severity"), [(None, "problem"), (1, "warning"), (2, "ok")])
+def test_replicas_that_are_ready(nicplug: CommandLine, server: PlayedServer, ready: int | None, severity: str) -> None:
+    pod = {"containers": [{"image": "nicplug:1"}]}
+    deployment = {"spec": {"replicas": 2, "template": {"spec": pod}}, "status": {"readyReplicas": ready}}
+    server.answers[f"{DEPLOYMENTS}/nicplug-operator"] = (200, deployment)
+    found = findings(nicplug)["operator"]
+    assert (found["severity"], found["message"]) == (severity, f"{ready or 0} of 2 replicas are ready (nicplug:1)")
+
+
 def test_a_wrong_namespace_was_a_problem_for_each_right(nicplug: CommandLine, server: PlayedServer) -> None:
     server.answers[REVIEWS] = lambda _: (201, {"status": {"allowed": False}})
     done = nicplug("doctor", "--operator-namespace", "nope", "-o", "json")
@@ -319,3 +333,24 @@ def test_a_few_checks_that_are_denied_are_no_failure(nicplug: CommandLine, serve
     done = nicplug("doctor")
     assert done.exit_code == 9
     assert "you may not look" not in done.stdout
+
+
+FENCES = "GET /apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+
+
+def test_a_fence_that_is_missing(nicplug: CommandLine, server: PlayedServer) -> None:
+    names = ["nicplug-bindings", "nicplug-launcher-pods", "nicplug-operator-pods"]
+    server.answers[FENCES] = collection(*({"metadata": {"name": name}} for name in names))
+    assert findings(nicplug)["fences"]["severity"] == "ok"
+    server.answers[FENCES] = collection(*({"metadata": {"name": name}} for name in names[1:]))
+    found = findings(nicplug)["fences"]
+    assert (found["severity"], found["message"]) == ("warning", "missing: nicplug-bindings")
+
+
+@pytest.mark.parametrize(("age", "is_told"), [(timedelta(0), True), (timedelta(minutes=2), False)])
+def test_kubevirts_own_controller_is_a_rival_while_it_works(
+    nicplug: CommandLine, server: PlayedServer, age: timedelta, is_told: bool
+) -> None:
+    rival = LEASE.replace("nicplug-system/leases/nicplug-operator", "kubevirt/leases/virt-controller")
+    server.answers[rival] = lease(at=datetime.now(UTC) - age)
+    assert ("rivals" in findings(nicplug)) is is_told

@@ -126,3 +126,16 @@ def test_a_plan_of_nothing_needs_no_operator(nicplug: CommandLine, server: Playe
     server.answers[f"GET {OBJECT}/virtualmachineinstances/V"] = (200, quiet)
     assert "operator works" not in nicplug("plan", "V").stdout
     assert not any(item.path.endswith("nicplug-operator") for item in server.requests)
+
+
+def test_a_nic_that_was_asked_for_was_said_not_to_exist(nicplug: CommandLine, server: PlayedServer) -> None:
+    request = {"addInterfaceOptions": {"name": "red", "networkAttachmentDefinitionName": "lan"}}
+    asking = vm(primary(), name="V", status={"interfaceRequests": [request]})
+    server.answers |= {
+        f"GET {OBJECT}/virtualmachines/V": (200, asking),
+        f"GET {NADS}/lan": (200, nad("lan")),
+    }
+    done = nicplug("why", "V", "red")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert 'NIC "red" is requested for VM V; no operator has seen the request yet' in done.stderr
+    assert "has no NIC" in nicplug("why", "V", "green").stderr

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 from tests.build import NOW, VM_UID, a_vm, a_vmi, nic, operation, primary, row, vm, vmi
-from tests.unit.cli.played import CommandLine, PlayedServer, collection
+from tests.unit.cli.played import CommandLine, PlayedServer, collection, refusal
 
 from nicplug.cli.overview import first_reason
 from nicplug.insight.nics import describe
 
 Json = dict[str, Any]
+LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
 ROOT = "GET /apis/kubevirt.io/v1"
 BLOCKED = operation("blue", phase="Blocked", path="None", reason="FeatureGateDisabled", message="hot-plug is off")
 RUNNING = vmi(
@@ -24,7 +25,9 @@ BARE = vmi(primary(), name="bare", rows=[row("default", "domain")])
 
 
 @pytest.fixture(autouse=True)
-def _served(server: PlayedServer) -> None:
+def _served(server: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NICPLUG_NAMESPACE", raising=False)
+    server.answers[LEASE] = refusal(403, "Forbidden", "you cannot get leases")
     vms, vmis = collection(vm(primary(), nic("blue"), name="web"), STOPPED), collection(RUNNING, BARE)
     for place in (f"{ROOT}/namespaces/default", ROOT):
         server.answers |= {f"{place}/virtualmachines": vms, f"{place}/virtualmachineinstances": vmis}
@@ -39,7 +42,22 @@ def test_status_needed_the_name_of_a_vm(nicplug: CommandLine, server: PlayedServ
         ["db", "Stopped", "-", "0/0", "Requested"],
         ["web", "Running", "node01", "1/2", "FeatureGateDisabled"],
     ]
-    assert len(server.requests) == 2, "not one for each VM"
+    kinds = ["leases", "virtualmachineinstances", "virtualmachines"]
+    assert sorted(item.path.partition("?")[0].split("/")[6] for item in server.requests) == kinds, "one for all VMs"
+
+
+def test_the_overview_did_not_say_that_no_operator_works(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers[LEASE] = refusal(404, "NotFound", "no lease")
+    said = "nothing happens now, as no nicplug operator works: there is no Lease"
+    assert f"note: {said}" in nicplug("status").stdout
+    assert said in json.loads(nicplug("status", "-o", "json").stdout)["note"]
+    server.requests.clear()
+    quiet = collection(vm(primary(), name="off")), collection(BARE)
+    for kind, items in zip(("virtualmachines", "virtualmachineinstances"), quiet, strict=True):
+        server.answers[f"{ROOT}/namespaces/default/{kind}"] = items
+    assert "operator" not in nicplug("status").stdout
+    assert len(server.requests) == 2, "nobody waits"
+    assert json.loads(nicplug("status", "-o", "json").stdout)["note"] is None
 
 
 def test_a_paused_guest_and_an_annotation_without_effect(nicplug: CommandLine, server: PlayedServer) -> None:
@@ -98,7 +116,7 @@ def test_all_namespaces(nicplug: CommandLine, server: PlayedServer) -> None:
     lines = nicplug("status", "-A").stdout.splitlines()
     assert lines[0].split()[:2] == ["NAMESPACE", "NAME"]
     assert lines[1].split()[:2] == ["default", "bare"]
-    assert {item.path.partition("?")[0] for item in server.requests} == {
+    assert {item.path.partition("?")[0] for item in server.requests if "leases" not in item.path} == {
         "/apis/kubevirt.io/v1/virtualmachines",
         "/apis/kubevirt.io/v1/virtualmachineinstances",
     }

@@ -64,7 +64,7 @@ async def test_until_the_nic_is_ready(cluster: FakeApiServer, tmp_path: Path) ->
     record(cluster, READY, rows=("default", "blue"))
     done = await waiting.end()
     assert done.exit_code == 0, done.output
-    assert done.stdout == ""
+    assert done.stdout == 'NIC "blue" is ready\n'
     assert "blue  Plug Dynamic Ready  Attached" in done.stderr
 
 

@@ -1,6 +1,7 @@
 """What a changed manifest does to NICs that it leaves out."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,6 +153,13 @@ def test_a_nic_that_left_the_template_before_is_still_an_unplug() -> None:
     assert waiting(told) == [("red", "Unplug", Outcome.NEEDS_RESTART, "RestartRequired", True)]
 
 
+def test_what_waits_for_a_restart_hides_nothing_that_happens_at_once() -> None:
+    told = forecast(started(), changed=interface_with(TEMPLATE, model="e1000"), now=NOW)
+    [red] = told.nics
+    first = replace(red, operation="SetLink", outcome=Outcome.IN_PLACE)
+    assert replace(told, nics=(first, red)).by_name == {"red": first}
+
+
 def test_fields_beside_nics_are_told_and_keep_no_nic() -> None:
     changed = copy.deepcopy(TEMPLATE)
     changed["spec"]["template"]["spec"]["domain"]["memory"] = {"guest": "8Gi"}
@@ -168,6 +176,19 @@ def test_a_pod_network_that_the_template_gains_needs_a_restart() -> None:
     told = forecast(found, changed=vm(primary(), nic("red")), now=NOW)
     assert waiting(told) == [("default", "Plug", Outcome.NEEDS_RESTART, "BindingNeedsRestart", True)]
     assert told.restart_fields == ()
+
+
+@pytest.mark.parametrize("changed", [None, True], ids=["no change", "a change beside it"])
+def test_a_request_that_waits_was_said_to_have_left_the_template(changed: bool | None) -> None:
+    """Of what the VM controller does with it, only the half that concerns the VMI was foreseen."""
+    found, options = started(), {"name": "blue", "networkAttachmentDefinitionName": "lan"}
+    asking = copy.deepcopy(TEMPLATE) | {"status": {"interfaceRequests": [{"addInterfaceOptions": options}]}}
+    found.put(CachedKind.VM, asking)
+    told = forecast(found, changed=interface_with(asking, model="e1000") if changed else None, now=NOW)
+    blue = next(nic for nic in told.nics if nic.name == "blue")
+    assert (blue.operation, blue.outcome) != ("Unplug", Outcome.NEEDS_RESTART)
+    assert "deleted from the VM's template" not in blue.message
+    assert [nic.name for nic in told.nics] == (["blue", "red"] if changed else ["blue"])
 
 
 def test_without_the_revision_nothing_is_said_of_a_restart() -> None:

@@ -74,7 +74,7 @@ async def check_deployment(session: Session, *, namespace: str) -> list[Finding]
         found = await session.api.get(_DEPLOYMENTS, name=OPERATOR, namespace=namespace)
     except Gone:
         leader = await read_leader(session, namespace=namespace)
-        if leader.holder and not leader.problem:
+        if not leader.problem:
             return [ok("operator", f"runs without a Deployment, as {leader.holder}")]
         remedy = f"{_INSTALL}, unless the operator is run by hand"
         return [warning("operator", f"there is no Deployment {namespace}/{OPERATOR}", remedy)]
