@@ -12,7 +12,6 @@ CHANGE = "Change"
 """Operation of a NIC that has no record of it: another binding, model, MAC address, ... in the template."""
 
 _POD_NETWORK = "pod network (added)"
-_KEPT = "the running guest keeps what it has until the next restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +63,8 @@ def _is_of(name: str, field: str) -> bool:
 
 
 def _described(fields: Collection[str]) -> tuple[str, str]:
+    """Operation and message."""
+    until = "until the next restart"
     if any(field.endswith(" (deleted)") for field in fields):
-        return str(OperationType.UNPLUG), f"removed from the template; {_KEPT}"
-    return CHANGE, f"{', '.join(fields)}: changed in the template; {_KEPT}"
+        return str(OperationType.UNPLUG), f"removed from the template; it stays in the running guest {until}"
+    return CHANGE, f"changed in the template ({', '.join(fields)}); the running guest stays as it is {until}"

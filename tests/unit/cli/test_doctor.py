@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import trustme
 import yaml
-from tests.build import NOW, kubevirt, nic, primary, row, vmi
+from tests.build import NOW, kubevirt, nic, operation, primary, row, vm, vmi
 from tests.fakes.listing import relist
-from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection, refusal
+from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection, refusal, write_kubeconfig
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cli.doctor.coverage import check_coverage, check_nodes
@@ -354,3 +354,24 @@ def test_kubevirts_own_controller_is_a_rival_while_it_works(
     rival = LEASE.replace("nicplug-system/leases/nicplug-operator", "kubevirt/leases/virt-controller")
     server.answers[rival] = lease(at=datetime.now(UTC) - age)
     assert ("rivals" in findings(nicplug)) is is_told
+
+
+def test_nics_and_requests_that_wait_for_long(nicplug: CommandLine, server: PlayedServer) -> None:
+    base, long_ago = "GET /apis/kubevirt.io/v1", "2026-01-01T00:00:00.000000Z"
+    blocked = operation("blue", phase="Blocked", path="None", reason="NoPciSlot") | {"lastTransitionTime": long_ago}
+    lately = operation("red", phase="Blocked", path="None", reason="NoPciSlot")
+    lately |= {"lastTransitionTime": format_micro_time(datetime.now(UTC))}
+    running = vmi(primary(), nic("blue"), nic("red"), rows=[row("default", "domain")], operations=[blocked, lately])
+    server.answers |= {
+        f"{base}/virtualmachineinstances": collection(running),
+        f"{base}/virtualmachines": collection(vm(primary(), status={"interfaceRequests": [{}]})),
+    }
+    told = [item["message"] for item in json.loads(nicplug("doctor", "-o", "json").stdout)["findings"]]
+    assert "1 NIC has not been ready for more than 2 minutes: default/vmi-fedora blue (NoPciSlot)" in told
+    assert "1 VM has requests that are not worked off: default/vmi-fedora" in told
+
+
+def test_without_a_cluster_there_is_nothing_to_diagnose(tmp_path: Path) -> None:
+    unreachable = CommandLine(write_kubeconfig(tmp_path / "config", server="http://127.0.0.1:1"))
+    done = unreachable("doctor", "-o", "name")
+    assert (done.exit_code, done.stdout) == (5, "")

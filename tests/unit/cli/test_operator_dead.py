@@ -13,6 +13,9 @@ NADS = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitio
 LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
 
 
+DEFINITION = "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions/virtualmachineinstances.kubevirt.io"
+
+
 def lease(renewed: str) -> Answer:
     return 200, {"spec": {"holderIdentity": "pod-a", "renewTime": renewed}}
 
@@ -139,3 +142,17 @@ def test_a_nic_that_was_asked_for_was_said_not_to_exist(nicplug: CommandLine, se
     assert (done.exit_code, done.stdout) == (3, "")
     assert 'NIC "red" is requested for VM V; no operator has seen the request yet' in done.stderr
     assert "has no NIC" in nicplug("why", "V", "green").stderr
+
+
+@pytest.mark.parametrize("is_asking", [True, False])
+def test_a_request_of_a_stopped_vm_waits_for_an_operator_too(
+    nicplug: CommandLine, server: PlayedServer, is_asking: bool
+) -> None:
+    request = {"addInterfaceOptions": {"name": "red", "networkAttachmentDefinitionName": "lan"}}
+    stopped = vm(primary(), name="V", status={"interfaceRequests": [request] if is_asking else []})
+    server.answers |= {
+        f"GET {OBJECT}/virtualmachines/V": (200, stopped),
+        f"GET {OBJECT}/virtualmachineinstances/V": refusal(404, "NotFound", "no instance"),
+        DEFINITION: refusal(403, "Forbidden", "you cannot get customresourcedefinitions"),
+    }
+    assert ("as no nicplug operator works" in nicplug("status", "V").stdout) is is_asking

@@ -125,8 +125,9 @@ def test_a_changed_nic_that_needs_a_restart_was_not_foreseen(members: Json, fiel
     told = forecast(started(), changed=interface_with(TEMPLATE, **members), now=NOW)
     assert waiting(told) == [("red", "Change", Outcome.NEEDS_RESTART, "RestartRequired", True)]
     [red] = told.nics
-    kept = "the running guest keeps what it has until the next restart"
-    assert red.message == f"{fields}: changed in the template; {kept}"
+    assert red.message == (
+        f"changed in the template ({fields}); the running guest stays as it is until the next restart"
+    )
     assert (red.network, red.binding, red.path) == ("default/red-net", "bridge", "Restart")
     assert (told.arrives, told.restart_fields) == (False, ())
 
