@@ -79,6 +79,8 @@ def played_server() -> Iterator[PlayedServer]:
             """Say nothing."""
 
     class Server(ThreadingHTTPServer):
+        request_queue_size = 256  # doctor asks for all rights at once
+
         def handle_error(self, request: object, client_address: object) -> None:
             """A client that goes away is no error."""
 
