@@ -16,7 +16,17 @@ from typing import Any
 
 import click
 from rich.console import Console
-from tests.perf import growth, large_objects, many_nics, migration_report, migrations, report, results, subresources
+from tests.perf import (
+    growth,
+    large_objects,
+    many_nics,
+    migration_report,
+    migrations,
+    report,
+    results,
+    schemas,
+    subresources,
+)
 from tests.perf.budgets import judge
 from tests.perf.flame import Profile, profile
 from tests.perf.growth import Point, point
@@ -25,6 +35,7 @@ from tests.perf.migration_figures import migration_figures
 from tests.perf.migrations import MigrationShape
 from tests.perf.results import result
 from tests.perf.scenarios import Phase, Shape, burst, idle_hotplugs, rest, starts
+from tests.perf.schemas import SchemaShape
 from tests.perf.subresources import SubresourceShape
 from tests.perf.world import Cluster, Say, World, cluster, connected
 
@@ -184,6 +195,7 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
     help="What requests to the aggregated API cost.  [default: on]",
 )
 @click.option("--only-subresources", is_flag=True, help="Nothing else.")
+@click.option("--schemas", "only_schemas", is_flag=True, help="What the CRD's schema costs, and nothing else.")
 @click.option("--sizes", callback=_sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
     "--picture",
@@ -207,6 +219,7 @@ def main(
     only_many_nics: bool,
     with_subresources: bool,
     only_subresources: bool,
+    only_schemas: bool,
     sizes: tuple[int, ...],
     picture: Path,
     **chosen: Any,
@@ -216,6 +229,7 @@ def main(
         (only_migrations, _only_migrations),
         (only_many_nics, _only_many_nics),
         (only_subresources, _only_subresources),
+        (only_schemas, _only_schemas),
     )
     if chosen_part := next((part for is_chosen, part in parts if is_chosen), None):
         chosen_part(quick=quick, output=output, save=save, baseline=baseline)
@@ -297,6 +311,16 @@ def _only_subresources(*, quick: bool, output: str, save: Path | None, baseline:
     console = Console(width=None if sys.stdout.isatty() else 110)
     report.show_budgets({"subresources": found}, baseline=before, console=console)
     subresources.show(found, console=console)
+
+
+def _only_schemas(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+    with _directory() as directory:
+        found = schemas.run(directory=directory, shape=schemas.QUICK if quick else SchemaShape(), say=_say)
+    _save_part("schemas", found, path=save)
+    if output == "json":
+        click.echo(json.dumps(found, indent=1))
+        return
+    schemas.show(found, console=Console(width=None if sys.stdout.isatty() else 110))
 
 
 def _save_part(name: str, found: dict[str, Any], *, path: Path | None) -> None:

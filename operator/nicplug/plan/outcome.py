@@ -50,6 +50,7 @@ class Plan:
     """Actions in order, what to announce after them, and when only time can change the answer.
 
     Attributes:
+        afterwards: writes that nobody waits for: sent when those of `actions` have set off what they do.
         withholds_report: a status write that nobody acts on waits for company until `again_at`.
         wants_slot: of a migration: nothing but the limits keeps it from having a target pod.
         requests: the requests for NICs that it carries out, as JSON; what is refused then, is refused for them.
@@ -57,6 +58,7 @@ class Plan:
     """
 
     actions: tuple[Action, ...] = ()
+    afterwards: tuple[Action, ...] = ()
     announcements: tuple[Announcement, ...] = ()
     completions: tuple[Completion, ...] = ()
     again_at: datetime | None = None

@@ -1,7 +1,7 @@
 """What a process remembers about a key between two reconciles; losing it costs at most a repetition.
 
-Refusals of the API server, since when a report is withheld, and the last plan, so that a write that
-changes nothing cannot be sent for ever. No deadline of a NIC is kept here: those are in the objects.
+Refusals of the API server, since when a report is withheld, what a plan has left for afterwards, and the last plan, so
+that a write that changes nothing cannot be sent for ever. No deadline of a NIC is kept here: those are in the objects.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,11 @@ from nicplug.plan.views import Refusal
 _FREE_REPEATS = 3
 _REPEAT_CAP_SECONDS = 30.0
 _REPEATS_FORGOTTEN_AFTER = timedelta(minutes=2)
+# Until the writes before have been seen, and what they set off has been written: the API server serves one at a time
+# sooner than two (docs/performance.md).
+_AFTERWARDS = timedelta(milliseconds=10)
+# Of a process that has lost its lead meanwhile.
+_AFTERWARDS_FORGOTTEN_AFTER = timedelta(seconds=1)
 
 
 class PlanRepeats(Exception):
@@ -77,6 +82,7 @@ class Memory:
     _pending_since: dict[WorkKey, datetime] = field(default_factory=dict)
     _last: dict[WorkKey, _Planned] = field(default_factory=dict)
     _attempts: dict[WorkKey, Attempt] = field(default_factory=dict)
+    _afterwards: dict[WorkKey, tuple[Plan, datetime]] = field(default_factory=dict)
 
     def refuse(self, key: WorkKey, refusal: Refusal, *, generation: int, seconds: float) -> None:
         """Keep what the API server refused, until the spec changes or the time has passed."""
@@ -126,8 +132,23 @@ class Memory:
             raise PlanRepeats(f"{key}: the same {actions} are wanted again after {last.times} times", after=pause)
         last.times, last.last_at = last.times + 1, now
 
+    def owed_at(self, key: WorkKey) -> datetime | None:
+        """When the writes are due that a plan has left for afterwards; None when there are none."""
+        owed = self._afterwards.get(key)
+        if owed is not None and self.clock() > owed[1] + _AFTERWARDS_FORGOTTEN_AFTER:
+            del self._afterwards[key]
+            return None
+        return owed[1] if owed is not None else None
+
+    def take_owed(self, key: WorkKey) -> Plan | None:
+        """These writes; whoever takes them sends them, or plans anew."""
+        owed = self._afterwards.pop(key, None)
+        return owed[0] if owed is not None else None
+
     def carried_out(self, key: WorkKey, plan: Plan) -> None:
         """What it had to report has been written; a report whose write fails stays due."""
+        if plan.afterwards:
+            self._afterwards[key] = (Plan(actions=plan.afterwards), self.clock() + _AFTERWARDS)
         if not plan.withholds_report:
             self._pending_since.pop(key, None)
 
@@ -150,6 +171,7 @@ class Memory:
 
     def forget(self, key: WorkKey) -> None:
         """The object is gone."""
+        self._afterwards.pop(key, None)
         self._attempts.pop(key, None)
         self._refused.pop(key, None)
         self._pending_since.pop(key, None)

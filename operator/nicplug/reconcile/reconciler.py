@@ -85,14 +85,18 @@ class Reconciler:
                 self.slots.note(key)
             self.memory.forget(key)
             return None
-        plan = self._plan(view)
+        owed_at = self.memory.owed_at(key)
+        if owed_at is not None and owed_at > self.clock():
+            return (owed_at - self.clock()).total_seconds()  # planned now, it would be done a second time
+        plan = self.memory.take_owed(key) or self._plan(view)
         if isinstance(view, MigrationView):
             self.slots.note(view.migration.key, view, plan)
         self.memory.planned(key, plan)
         if not plan.is_empty:
             log.debug("plan", key=str(key), actions=len(plan.actions), notes=plan.notes)
         await self._carry_out(key, view, plan)
-        moments = [moment for moment in (plan.again_at, self.memory.refused_until(key)) if moment is not None]
+        again = (plan.again_at, self.memory.refused_until(key), self.memory.owed_at(key), owed_at)
+        moments = [moment for moment in again if moment is not None]
         return max(0.001, (min(moments) - self.clock()).total_seconds()) if moments else None
 
     def rest_seconds(self, key: WorkKey) -> float:

@@ -70,7 +70,7 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
         return Plan(actions=tuple(actions), announcements=tuple(announcements))
     requests = work_off(view, situation.vmi, refused=refused)
     if requests is not None and requests.actions:
-        return Plan(actions=requests.actions, requests=requests.carried_out)
+        return Plan(actions=requests.actions, afterwards=requests.end, requests=requests.carried_out)
     if actions := live_changes(view, situation.vmi):
         return Plan(actions=tuple(actions))
     plan = _plan_status(view, situation, decision, requests=requests, now=now)

@@ -1,8 +1,8 @@
 """Works off `status.interfaceRequests`: what `virtctl addinterface` and `removeinterface` have recorded.
 
 A request changes the template, by which it outlasts a restart, and the VMI if there is one that runs. It ends, and
-leaves the list, behind these writes in the same plan: an operator that dies in between is followed by one that finds
-the change made, and has only to end the request.
+leaves the list, after these writes: an operator that dies in between is followed by one that finds the change made, and
+has only to end the request.
 
 Source: KubeVirt 1.0 `pkg/virt-controller/watch/vm.go` and `network.go`; what differs is in docs/differences.md.
 """
@@ -26,7 +26,7 @@ from nicplug.model.metadata import objects, text
 from nicplug.model.networks import ABSENT, first_by_name, wanted_by_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, Kind, PatchStatus
+from nicplug.plan.actions import Action, Kind, PatchInterfaces, PatchOrigin, PatchStatus
 from nicplug.plan.nic.requested import is_leaving, object_to, with_absent, with_nic
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.reasons import Reason
@@ -44,13 +44,15 @@ class WorkedOff:
     """What becomes of the requests in one pass.
 
     Attributes:
-        actions: the writes that carry some out, the end of these requests last; empty when none needs a write.
+        actions: the writes that carry some out; empty when none needs a write.
+        end: of these requests, where it has to wait: a guest gets a NIC, and nobody waits for the end.
         carried_out: the requests that the actions are for, as JSON; "" without actions.
         kept: the list as it shall be where there are no actions.
         failure: what could not be carried out, and has ended.
     """
 
     actions: tuple[Action, ...] = ()
+    end: tuple[Action, ...] = ()
     carried_out: str = ""
     kept: tuple[PendingRequest, ...] = ()
     failure: Refusal | None = None
@@ -94,7 +96,10 @@ def work_off(view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refus
     if actions:
         # Those that have failed end in the next pass: a condition that says so must not be older than the template.
         kept = _without(pending, progress.done)
-        return WorkedOff(actions=(*actions, _trim(view.vm, kept)), carried_out=_as_json(progress.done))
+        end, carried_out = _trim(view.vm, kept), _as_json(progress.done)
+        if not any(action.kind is Kind.VMI for action in actions):
+            return WorkedOff(actions=(*actions, end), carried_out=carried_out)
+        return WorkedOff(actions=tuple(actions), end=(end,), carried_out=carried_out)
     kept = _without(pending, [*progress.done, *(item for item, _ in progress.failed)])
     has_ended = progress.done or progress.failed
     return WorkedOff(kept=kept, failure=_failure(progress.failed) if has_ended else ended_failure(view.vm))
@@ -162,7 +167,7 @@ def _carry_out(
     view: VmView,
     vmi: VirtualMachineInstance | None,
     live: VirtualMachineInstance | None,
-) -> list[Action]:
+) -> list[PatchInterfaces | PatchOrigin]:
     """Template first, if the requests are still there: it is what a new leader goes by."""
     if not progress.done:
         return []
@@ -176,7 +181,9 @@ def _carry_out(
     return [action for action in actions if action is not None]
 
 
-def _patch_running(progress: _Progress, *, view: VmView, vmi: VirtualMachineInstance) -> Action | None:
+def _patch_running(
+    progress: _Progress, *, view: VmView, vmi: VirtualMachineInstance
+) -> PatchInterfaces | PatchOrigin | None:
     """What the template now says flows as it always does, but at once; the rest is offered to the VMI beside it.
 
     That is a NIC which the VMI alone has; and with rollout strategy Stage, which keeps back edits of the template,

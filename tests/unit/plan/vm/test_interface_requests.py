@@ -86,7 +86,7 @@ class World:
             if plan.is_empty:
                 return self
             self.plans.append(plan)
-            for action in plan.actions:
+            for action in writes(plan):
                 self.apply(action)
         raise AssertionError("the plans do not end")
 
@@ -139,14 +139,19 @@ def asked(*requests: Any, nics: Sequence[Nic] = (), found: Json | None = None, *
     return World(vm=raw, vmi=found, config=config)
 
 
+def writes(plan: Plan) -> list[Any]:
+    """All of them, those for afterwards last."""
+    return [*plan.actions, *plan.afterwards]
+
+
 def kinds(plan: Plan) -> list[tuple[str, str]]:
-    return [(type(action).__name__, action.kind.value) for action in plan.actions if hasattr(action, "kind")]
+    return [(type(action).__name__, action.kind.value) for action in writes(plan) if hasattr(action, "kind")]
 
 
 class TestRunning:
     """A request on a running VM changes the template and the VMI."""
 
-    def test_an_added_nic_comes_to_both_and_the_request_ends_in_the_same_plan(self) -> None:
+    def test_an_added_nic_comes_to_both_and_the_request_ends_afterwards(self) -> None:
         world = asked(add("blue"), found=instance())
         plan = world.plan()
         assert kinds(plan) == [
@@ -154,6 +159,7 @@ class TestRunning:
             ("PatchInterfaces", "VirtualMachineInstance"),
             ("PatchStatus", "VirtualMachine"),
         ]
+        assert len(plan.afterwards) == 1
         world.run()
         assert world.template == world.running == {"default": "pod", "blue": "blue-net"}
         assert (world.pending, world.failure) == ([], {})
@@ -172,7 +178,7 @@ class TestRunning:
     def test_several_requests_are_one_patch_of_each(self) -> None:
         """KubeVirt guards each with the same old list: the second one fails the whole pass."""
         world = asked(add("red"), remove("blue"), nics=[nic("blue")], found=instance(nic("blue")))
-        assert len(world.plan().actions) == 3
+        assert len(writes(world.plan())) == 3
         world.run()
         assert world.template == world.running == {"default": "pod", "blue": "absent", "red": "red-net"}
         assert (world.pending, world.failure, world.told) == ([], {}, [])
@@ -397,7 +403,7 @@ class TestRefusedByTheApiServer:
         world.refusal = self._refused(add("blue"), add("red"))
         plan = world.plan()
         assert plan.requests == self._refused(add("blue")).requests
-        for action in plan.actions:
+        for action in writes(plan):
             world.apply(action)
         assert (world.pending, world.running) == ([add("red")], {"default": "pod", "blue": "blue-net"})
 
@@ -434,7 +440,7 @@ def test_a_crash_between_any_two_writes_loses_nothing_and_repeats_nothing() -> N
     for config in (kubevirt(), STAGE, DECLARATIVE):
         for written in range(3):
             world = asked(add("red"), remove("blue"), nics=[nic("blue")], found=instance(nic("blue")), config=config)
-            for action in world.plan().actions[:written]:
+            for action in writes(world.plan())[:written]:
                 world.apply(action)
             world.run()
             assert world.template == world.running == {"default": "pod", "blue": "absent", "red": "red-net"}
@@ -453,8 +459,7 @@ def test_a_request_that_has_ended_is_not_carried_out_by_who_has_not_heard_of_it(
 
 def test_thousands_of_requests_are_worked_off_in_pieces() -> None:
     world = asked(*(add(f"n{index}") for index in range(100)), found=instance())
-    plan = world.plan()
-    for action in plan.actions:
+    for action in writes(world.plan()):
         world.apply(action)
     assert (len(world.pending), len(world.template)) == (36, 65)
 
