@@ -27,7 +27,7 @@ def check_rest(cluster: Cluster, *, had_two_leaders: bool, is_mended: bool = Tru
     for vm in cluster.shown(VMS):
         _check_vm(cluster, vm, had_two_leaders=had_two_leaders, stuck=frozenset() if is_mended else _stuck(cluster, vm))
     for vmi in cluster.shown(VMIS):
-        _check_vmi(cluster, vmi, is_mended=is_mended)
+        _check_vmi(cluster, vmi, had_two_leaders=had_two_leaders, is_mended=is_mended)
     owners = {vmi["metadata"]["uid"] for vmi in cluster.shown(VMIS)}
     for pod in launcher_pods(cluster):
         assert (owner_of(pod) or {})["uid"] in owners, "a pod has outlived its VMI"
@@ -113,14 +113,14 @@ def _check_stopped(name: str, status: Json, *, strategy: str, is_taken: bool) ->
     assert status.get("printableStatus", "Stopped") in ("Stopped", "CrashLoopBackOff")
 
 
-def _check_vmi(cluster: Cluster, vmi: Json, *, is_mended: bool) -> None:
+def _check_vmi(cluster: Cluster, vmi: Json, *, had_two_leaders: bool, is_mended: bool) -> None:
     name, status = vmi["metadata"]["name"], vmi.get("status", {})
     assert "deletionTimestamp" not in vmi["metadata"], f"{name} does not go"
     if status["phase"] in ("Failed", "Succeeded"):
         return  # whether its VM has seen to it is the VM's to say
     assert status["phase"] == "Running", f"{name} is {status['phase']}"
     if not is_mended and any(item["phase"] in _STUCK for item in status.get("interfaceOperations", [])):
-        _check_stuck(cluster, vmi)
+        _check_stuck(cluster, vmi, had_two_leaders=had_two_leaders)
         return
     interfaces = _interfaces(vmi["spec"])
     assert all(state != "absent" for state in interfaces.values()), f"{name} keeps an absent NIC"
@@ -140,10 +140,10 @@ def _check_vmi(cluster: Cluster, vmi: Json, *, is_mended: bool) -> None:
     assert not _condition(status, "MigrationRequired"), f"{name}: {_condition(status, 'MigrationRequired')}"
     records = {item["name"]: item["phase"] for item in status.get("interfaceOperations", [])}
     assert set(records.values()) <= {"Ready"}, f"{name}: {records}"
-    _check_pod(cluster, vmi, networks_of(vmi["spec"]))
+    _check_pod(cluster, vmi, networks_of(vmi["spec"]), had_two_leaders=had_two_leaders)
 
 
-def _check_stuck(cluster: Cluster, vmi: Json) -> None:
+def _check_stuck(cluster: Cluster, vmi: Json, *, had_two_leaders: bool) -> None:
     """Each NIC is as the spec says, or its record says why not; and InterfacesReady tells of it."""
     name, status, uid = vmi["metadata"]["name"], vmi["status"], vmi["metadata"]["uid"]
     stuck = {item["name"]: item for item in status["interfaceOperations"] if item["phase"] in _STUCK}
@@ -156,24 +156,32 @@ def _check_stuck(cluster: Cluster, vmi: Json) -> None:
         is_right = (nic in cluster.guests[uid]) == (state != "absent")
         assert is_right or nic in stuck, f"{name}: {nic} is not as the spec says, and its record does not say why"
     assert _condition(status, "InterfacesReady")["status"] == "False", f"{name}: a NIC is stuck, and is not told"
-    asked = {item["interface"] for item in elements_of(_only_pod(cluster, vmi)) if item != FOREIGN}
+    pod = _only_pod(cluster, vmi, had_two_leaders=had_two_leaders)
+    asked = {item["interface"] for item in elements_of(pod) if item != FOREIGN}
     stray = asked - {hashed_interface_name(nic) for nic in networks_of(vmi["spec"])}
     assert not stray, f"{name}: the pod is asked for {stray}, which no NIC is of"
 
 
-def _only_pod(cluster: Cluster, vmi: Json) -> Json:
+def _only_pod(cluster: Cluster, vmi: Json, *, had_two_leaders: bool) -> Json:
     uid, name = vmi["metadata"]["uid"], vmi["metadata"]["name"]
+    home = cluster.homes[uid]
     pods = [pod for pod in launcher_pods(cluster, uid) if pod["status"]["phase"] in ("Pending", "Running")]
     # One that nobody has recorded and whose labels somebody took away is seen by nobody, and goes with its VMI.
-    pods = [pod for pod in pods if pod["metadata"]["uid"] in cluster.recorded or is_in_sight(PODS, pod)]
+    # So does one that one of two leaders has recorded, while the guest went to the other one's.
+    pods = [
+        pod
+        for pod in pods
+        if is_in_sight(PODS, pod)
+        or (pod["metadata"]["uid"] == home if had_two_leaders else pod["metadata"]["uid"] in cluster.recorded)
+    ]
     assert len(pods) == 1, f"{name} has {len(pods)} pods"
-    assert pods[0]["metadata"]["uid"] == cluster.homes[uid], f"{name}: not the pod that the guest runs in"
+    assert pods[0]["metadata"]["uid"] == home, f"{name}: not the pod that the guest runs in"
     assert is_in_sight(PODS, pods[0]), f"{name}: the pod has not got its label back"
     return pods[0]
 
 
-def _check_pod(cluster: Cluster, vmi: Json, networks: dict[str, str]) -> None:
-    pod = _only_pod(cluster, vmi)
+def _check_pod(cluster: Cluster, vmi: Json, networks: dict[str, str], *, had_two_leaders: bool) -> None:
+    pod = _only_pod(cluster, vmi, had_two_leaders=had_two_leaders)
     wanted = {hashed_interface_name(nic): f"{NAMESPACE}/{network}" for nic, network in networks.items()}
     own = [entry(item) for item in elements_of(pod) if item != FOREIGN]
     assert {item["interface"]: item["name"] for item in own} == wanted, f"{vmi['metadata']['name']}: asked for {own}"

@@ -39,8 +39,7 @@ class Invariants:
             uid, name, owner = pod["metadata"]["uid"], pod["metadata"]["name"], owner_of(pod) or {}
             is_seen = self._has_one_leader and is_in_sight(PODS, pod)
             if is_live(pod) and (is_seen or uid in cluster.recorded):
-                is_home = cluster.homes.get(owner["uid"]) == uid
-                place = name if self._has_one_leader or is_home else _migration_of(pod) or name
+                place = name if self._has_one_leader else _migration_of(pod) or name
                 live.setdefault(owner["uid"], {})[place] = name
                 moved |= {owner["uid"]} if is_target(cluster, pod) else set()
             if pod["status"]["phase"] == "Running" and uid in cluster.recorded:

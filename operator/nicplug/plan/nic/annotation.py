@@ -48,7 +48,7 @@ class AnnotationDecision:
 
     Attributes:
         is_made: False: the pod must not be asked for anything now, and is as it is.
-        takes_out: the text lacks an element of nicplug's own that is there now.
+        takes_out: the text lacks an element of nicplug's own that is there now, or has another in its place.
         attachments: the NICs that the annotation asks for, after the patch, each with its `<namespace>/<name>`.
         withheld: NICs that the pod is not asked for, and why.
         attempts: of the NICs that are waited for, those of this pass included.
@@ -175,12 +175,20 @@ class _Decider:
         return AnnotationDecision(
             text=text,
             is_made=True,
-            takes_out=not self.own.keys() <= {str(item["interface"]) for item in kept},
+            takes_out=self._takes_out(kept),
             attachments={name: self._attachment(item) for name, item in asked_for.items()},
             withheld=self.withheld,
             attempts=self.attempts,
             first_waiting=turn.admitted[0].name if turn.admitted else "",
             again_at=min((moment for moment in moments if moment is not None and moment > now), default=None),
+        )
+
+    def _takes_out(self, kept: Sequence[Element]) -> bool:
+        """An element goes, or asks for something else: the pod must have what it is believed to have."""
+        wanted = {str(item["interface"]): item for item in kept}
+        return any(
+            interface not in wanted or not asks_the_same(item, wanted[interface])
+            for interface, item in self.own.items()
         )
 
     def _sort(self) -> None:

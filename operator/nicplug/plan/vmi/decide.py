@@ -391,7 +391,7 @@ def _asks_again(life: _Life) -> bool:
         if old is None:
             continue
         if (old.last_attempt_time is not None and _attempt(old) != _attempt(item)) or (
-            old.is_suspect and item.attempts > old.attempts
+            item.attempts > old.attempts and (old.is_suspect or old.attempts > 0)
         ):
             return True
     return False

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from tests.build import (
     Json,
     element,
     failed,
+    known_attachments,
     later,
+    nad,
     nic,
     operation,
     pod,
@@ -66,7 +69,9 @@ def plan(
     )
     status = json.dumps([{"name": "cluster", "interface": "eth0", "default": True}, *listed])
     facts = {"controller": CONTROLLER, "pending_since": later(-60), "seen_at": later(-0.05), **view}
-    return plan_vmi(vmi_view(raw, pod(networks=networks, status_text=status), **facts), now=NOW)
+    known = facts.pop("attachments", None)
+    made = vmi_view(raw, pod(networks=networks, status_text=status), **facts)
+    return plan_vmi(made if known is None else replace(made, attachments=known), now=NOW)
 
 
 def entry(*, network: str = "blue-net", mac: str = OLD) -> Json:
@@ -146,6 +151,16 @@ class TestAttached:
         planned = plan(networks=[], listed=[entry()], records=[asked(ago=30)])
         assert annotation(planned) == "[ ]"
 
+    def test_each_pass_asked_once_more_until_the_report_was_due(self) -> None:
+        """The attempt before was not recorded with its time: what counts it must not wait for company."""
+        before = operation("blue", since=later(-30), attempts=1)
+        changed = known_attachments([nad("blue-net")], changed_at=later(-1))
+        planned = plan(networks=[], listed=[entry()], records=[before], pending_since=None, attachments=changed)
+        assert annotation(planned) == "[ ]"
+        patch = status_patch(planned)
+        assert patch is not None
+        assert thaw(patch.wanted)["interfaceOperations"][0]["attempts"] == 2
+
     def test_then_it_is_asked_for_anew(self) -> None:
         planned = plan(networks=[], records=[asked()])
         assert annotation(planned) == render([element("blue", mac=NEW)])
@@ -183,6 +198,14 @@ class TestLeftAlone:
 
 class TestGuards:
     """Correction and go-ahead are writes of one object: of two that cross, one fails."""
+
+    def test_the_element_of_an_interface_that_the_pod_had_was_replaced(self) -> None:
+        """The operator had not heard that the pod had it: it took the interface for lost."""
+        planned = plan(records=[asked(ago=8)])
+        patch = next(item for item in planned.actions if isinstance(item, PatchNetworksAnnotation))
+        status = {"op": "test", "path": "/metadata/annotations/k8s.v1.cni.cncf.io~1network-status"}
+        assert any(status.items() <= dict(item).items() for item in patch.json_patch())
+        assert any(isinstance(item, CheckNics) for item in planned.actions)
 
     def test_the_go_ahead_fails_when_the_spec_has_changed_since(self) -> None:
         planned = plan(networks=[element("blue", mac=NEW)], listed=[entry(mac=NEW)], records=[asked(generation=2)])
