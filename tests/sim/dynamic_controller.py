@@ -69,8 +69,11 @@ def set_ready(cluster: Cluster, node: str, *, is_ready: bool) -> None:
 
 
 def stop_controller(cluster: Cluster, node: str) -> None:
-    """It leaves a node."""
+    """It leaves a node, and whatever it worked on there."""
     cluster.machines[node].has_controller = False
+    for pod in cluster.shown(PODS):
+        if pod["spec"].get("nodeName") == node:
+            cluster.taken_up.pop(pod["metadata"]["uid"], None)
     cluster.delete(CONTROLLER_PODS, f"{_NAME}-{node}", by="DaemonSet controller")
 
 
