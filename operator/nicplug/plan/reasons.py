@@ -71,8 +71,8 @@ class Reason(StrEnum):
     """The guest has no PCI slot left for the NIC. It was born with its slots, and a migration brings no others.
 
     Unplug a NIC; this one is then plugged automatically. Or restart the VM, which starts with all its NICs and with
-    free slots. `status.pciBudget` counts them. Annotation `kubevirt.io/pci-interface-slot-count` in the VM's template
-    asks for more at the next start.
+    free slots. `status.pciBudget` counts them, and the message names the NICs that have them. Annotation
+    `kubevirt.io/pci-interface-slot-count` in the VM's template asks for more at the next start.
     """
     NETWORK_NEEDS_RESTART = "NetworkNeedsRestart"
     """The network is the primary one, or not Multus's; it is attached when the VM starts.

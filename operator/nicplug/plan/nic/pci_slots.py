@@ -1,15 +1,18 @@
 """Which NICs the guest has a PCI slot for, in the order in which they are served."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_go_ahead, has_source
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface, first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pci_budget import PciBudget
 from nicplug.model.pci_topology import takes_slot, used_and_kept
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.links import Rows
+from nicplug.plan.nic.validation import in_precedence, refuse
+
+_NICS_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,22 +22,28 @@ class PciSlots:
     Attributes:
         budget: to be reported; None while nobody can count.
         most: slots that the guest cannot have more of.
+        holders: NICs of the guest that have a slot.
+        coming: NICs that a slot is reserved for.
         refused: NICs that wait, and that it has no slot for.
         unsure: NICs that wait, and that it may have a slot for.
     """
 
     budget: PciBudget | None = None
     most: int = 0
+    holders: tuple[str, ...] = ()
+    coming: tuple[str, ...] = ()
     refused: frozenset[str] = frozenset()
     unsure: frozenset[str] = frozenset()
 
     def refusal(self, name: str) -> str:
-        """Why there is no slot for the NIC, for a sentence; "" when there may be one."""
+        """Why there is no slot for the NIC and who has them, for a sentence; "" when there may be one."""
         if self.budget is None or name not in self.refused:
             return ""
         reserved = self.budget.reserved
-        coming = f" and {reserved} on {'its' if reserved == 1 else 'their'} way" if reserved else ""
-        return f"the guest has at most {self.most} PCI slots for NICs, {self.budget.used} taken{coming}"
+        way = "its" if reserved == 1 else "their"
+        coming = f" and {reserved} on {way} way{_named(self.coming)}" if reserved else ""
+        taken = f"{self.budget.used} taken{_named(self.holders)}"
+        return f"the guest has at most {self.most} PCI slots for NICs, {taken}{coming}"
 
     def doubt(self, name: str) -> str:
         """The same where it may have one and may not, to be added to a sentence."""
@@ -60,16 +69,20 @@ def count_slots(
         total: slots that were counted before; None when none were.
         rows: `status.interfaces` by name, as the node agent reported.
         records: the records as they are.
-        kept: NICs that something else keeps from coming now: they take nobody's slot, and are told of that.
+        kept: NICs that something else keeps from coming: they take nobody's slot, and report that reason.
+            Those whose spec is not valid need not be listed.
     """
     small = frozenset(item.name for item in vmi.interfaces if not takes_slot(item))
     in_guest = frozenset(name for name, row in rows.items() if has_source(row, DOMAIN)) - small
-    waiting = [item.name for item in _in_order(vmi, rows, records) if item.name not in in_guest | small | kept]
-    used = len(in_guest)
+    excluded = in_guest | small | kept
+    coming = [item for item in _in_order(vmi, rows, records) if item.name not in excluded]
+    waiting = _fit_to_come(coming, vmi, rows)
+    used, holders = len(in_guest), tuple(name for name in rows if name in in_guest)
     is_counted = total is not None and (bool(records) or used_and_kept(used) <= total)
     if total is not None and is_counted and used + len(waiting) <= max(total, used):
         certain = max(total, used)
-        return PciSlots(budget=PciBudget(total=certain, used=used, reserved=len(waiting)), most=certain)
+        budget = PciBudget(total=certain, used=used, reserved=len(waiting))
+        return PciSlots(budget=budget, most=certain, holders=holders, coming=tuple(waiting))
     topology = vmi.topology
     if topology is None:
         return PciSlots()
@@ -79,14 +92,35 @@ def count_slots(
     if not is_counted:
         plugged = {item.name for item in records.values() if item.operation == OperationType.PLUG}
         certain = max(certain, topology.at_least(len(in_guest - plugged)))
-    return _give_out(waiting, certain=certain, most=topology.at_most(certain), used=used)
+    return _give_out(waiting, certain=certain, most=topology.at_most(certain), holders=holders)
 
 
-def _give_out(waiting: list[str], *, certain: int, most: int, used: int) -> PciSlots:
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NICS_NAMED} more" if len(names) > _NICS_NAMED else ""
+    return f" ({', '.join(name[:63] for name in names[:_NICS_NAMED])}{more})" if names else ""
+
+
+def _fit_to_come(waiting: Sequence[Interface], vmi: VirtualMachineInstance, rows: Rows) -> list[str]:
+    """Without those whose spec is not valid: no pod is asked for them (`plan.nic.validation`)."""
+    if not waiting:
+        return []
+    networks = first_by_name(vmi.networks)
+    siblings = in_precedence(vmi.interfaces, vmi.networks, rows)
+    return [
+        item.name
+        for item in waiting
+        if has_go_ahead(rows.get(item.name)) or refuse(item, networks.get(item.name), siblings) is None
+    ]
+
+
+def _give_out(waiting: list[str], *, certain: int, most: int, holders: tuple[str, ...]) -> PciSlots:
+    used = len(holders)
     certainly, possibly = max(0, certain - used), max(0, most - used)
     return PciSlots(
         budget=PciBudget(total=certain, used=used, reserved=min(len(waiting), possibly)),
         most=most,
+        holders=holders,
+        coming=tuple(waiting[:possibly]),
         refused=frozenset(waiting[possibly:]),
         unsure=frozenset(waiting[certainly:possibly]),
     )

@@ -21,6 +21,7 @@ from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.path.sentences import by
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
 from nicplug.plan.nic.superseded import Superseded, find_superseded
+from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_demand import Demand, plan_demand
 from nicplug.plan.vmi.moving import is_moving, journey_of
@@ -61,13 +62,13 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
     rows: Sequence[Mapping[str, Any]] = objects(status.get("interfaces"))
     reported = rows_by_name(rows)
     is_running = phase is VmiPhase.RUNNING
-    slots = PciSlots()
-    if is_running:
-        kept = unattachable_networks(view)
-        slots = count_slots(view.vmi, total=parse_total(status), rows=reported, records=records, kept=kept)
     superseded = _superseded(view, pod=pod, rows=reported, records=records, now=now)
-    chooser = Chooser(view=view, pod=pod, rows=reported, records=records, now=now, slots=slots, superseded=superseded)
+    chooser = Chooser(view=view, pod=pod, rows=reported, records=records, now=now, superseded=superseded)
     annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
+    if is_running:
+        chooser.give_slots(_slots(chooser, annotation))
+        if chooser.slots.refused:
+            annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
     if pod is not None and phase in LIVE_PHASES and not pod.is_finished:
         rows = plan_rows(vmi=view.vmi, pod=pod, rows=rows, known=view.attachments, superseded=chooser.superseded.keys())
     if not is_running:
@@ -88,10 +89,28 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         annotation=annotation,
         operations=_with_made(report, demand.made, records=records, now=now),
         demand=demand,
-        budget=slots.budget,
+        budget=chooser.slots.budget,
         moments=(annotation.again_at, report.again_at, demand.again_at),
         taken_back=report.taken_back,
         chooser=chooser,
+    )
+
+
+def _slots(chooser: Chooser, annotation: AnnotationDecision) -> PciSlots:
+    """The guest's PCI slots.
+
+    Args:
+        annotation: as it is when there are slots for all: whom that refuses takes no slot.
+    """
+    view = chooser.view
+    # How much fits into the annotation depends on who has a slot.
+    refused = {name for name, item in annotation.withheld.items() if item.reason != Reason.ANNOTATION_TOO_LARGE}
+    return count_slots(
+        view.vmi,
+        total=parse_total(view.vmi.read_status()),
+        rows=chooser.rows,
+        records=chooser.records,
+        kept=unattachable_networks(view) | chooser.out_of_reach() | refused,
     )
 
 

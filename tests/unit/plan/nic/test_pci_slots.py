@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.build import (
     NOW,
+    POD_INTERFACES,
     Json,
+    Nic,
     a_migration,
     absent,
     element,
@@ -17,6 +19,7 @@ from tests.build import (
     migration,
     migration_state,
     nad,
+    network_status,
     nic,
     operation,
     pod,
@@ -38,6 +41,7 @@ from nicplug.plan.nic.pci_slots import PciSlots, count_slots
 from nicplug.plan.vmi.decide import plan_vmi
 
 # The guest of the builders has 1 GiB and no disks: with one NIC at its birth, 4 slots are certain and 8 possible.
+LIVE_MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
 NAMES = ("red", "blue", "green", "foo", "boo", "doo", "goo", "woo", "iface1")
 
 
@@ -135,7 +139,7 @@ def test_beyond_what_is_certain_a_nic_is_tried() -> None:
 def test_beyond_what_is_possible_a_nic_is_refused() -> None:
     found = slots(crowded(7, nic("woo"), nic("iface1")))
     assert found.refused == {"woo", "iface1"}
-    assert found.refusal("woo") == "the guest has at most 8 PCI slots for NICs, 8 taken"
+    assert found.refusal("woo").startswith("the guest has at most 8 PCI slots for NICs, 8 taken (")
     assert found.budget == PciBudget(total=8, used=8, reserved=0)
 
 
@@ -143,7 +147,7 @@ def test_who_is_on_the_way_keeps_the_last_slot() -> None:
     """Also from one that stands before it in the spec."""
     first = slots(crowded(6, nic("woo"), nic("iface1")))
     assert first.refused == {"iface1"}
-    assert first.refusal("iface1") == "the guest has at most 8 PCI slots for NICs, 7 taken and 1 on its way"
+    assert first.refusal("iface1").endswith("7 taken (default, red, blue, green, foo, boo, doo) and 1 on its way (woo)")
     later_on = [operation("iface1")]
     assert slots(crowded(6, nic("woo"), nic("iface1"), operations=later_on)).refused == {"woo"}
 
@@ -246,7 +250,7 @@ def test_the_pod_is_not_asked_for_a_nic_without_a_slot_and_the_record_says_why()
     status, asked = patches(crowded(7, nic("woo")), pod(attached=NAMES[:7]))
     record = next(item for item in status["interfaceOperations"] if item["name"] == "woo")
     assert (record["path"], record["phase"], record["reason"]) == ("Restart", "Blocked", "NoPciSlot")
-    assert record["message"].endswith("8 taken, and only a restart brings more: unplug a NIC, or restart the VM")
+    assert record["message"].endswith("goo), and only a restart brings more: unplug a NIC, or restart the VM")
     assert asked is None or '"woo-net"' not in asked.wanted
     assert status["pciBudget"] == {"total": 8, "used": 8, "reserved": 0, "free": 0}
 
@@ -301,3 +305,78 @@ def test_a_number_alone_is_not_worth_a_write() -> None:
     assert patches(raw, pod()) == ({}, None)
     raw["status"]["pciBudget"] = {"total": 4, "used": 2, "reserved": 0, "free": 2}
     assert patches(raw, pod()) == ({}, None)
+
+
+def test_nics_that_can_never_attach_hold_no_slot_of_a_good_one() -> None:
+    """Six NICs whose names are not valid, and then a good one, which said NoPciSlot."""
+    bad = [nic(f"b.{number}") for number in range(1, 7)]
+    raw = crowded(2, *bad, nic("good", attachment="iface1-net"))
+    status, asked = patches(raw, pod(attached=NAMES[:2]))
+    told = {item["name"]: item["reason"] for item in status["interfaceOperations"] if item["name"] not in NAMES}
+    assert told.pop("good") == "WaitingForPodInterface"
+    assert set(told.values()) == {"InvalidName"}
+    assert asked is not None
+    assert '"iface1-net"' in asked.wanted
+    assert status["pciBudget"] == {"total": 4, "used": 3, "reserved": 1, "free": 0}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        nic("bad", mac="03:00:00:00:00:01"),
+        nic("bad", mac="02:00:00:00:00:0a"),
+        nic("bad", attachment="Not A Name"),
+        nic("bad", attachment=""),
+    ],
+    ids=["multicast MAC", "MAC of another", "no reference", "nothing"],
+)
+def test_a_nic_that_no_pod_is_asked_for_takes_nobody_s_slot(bad: Nic) -> None:
+    first = nic("goo", mac="02:00:00:00:00:0a")
+    raw = crowded(5, first, bad, nic("woo"))
+    assert slots(raw).refused == frozenset()
+    status, asked = patches(raw, pod(attached=NAMES[:5]))
+    told = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
+    assert told["woo"] == "WaitingForPodInterface"
+    assert told["bad"] not in ("NoPciSlot", "WaitingForPodInterface")
+    assert asked is not None
+    assert '"woo-net"' in asked.wanted
+
+
+def test_an_sriov_nic_that_only_a_restart_brings_takes_nobody_s_slot() -> None:
+    raw = crowded(6, nic("iface1", binding="sriov"), nic("woo"))
+    status, asked = patches(raw, pod(attached=NAMES[:6]))
+    told = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
+    assert (told["iface1"], told["woo"]) == ("NotLiveMigratable", "WaitingForPodInterface")
+    assert asked is not None
+    movable = crowded(6, nic("iface1", binding="sriov"), nic("woo"), conditions=[LIVE_MIGRATABLE])
+    status, _ = patches(movable, pod(attached=NAMES[:6]))
+    told = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
+    assert told["woo"] == "NoPciSlot"
+
+
+def test_a_nic_whose_pod_interface_name_is_taken_takes_nobody_s_slot() -> None:
+    raw = crowded(6, nic("iface1"), nic("woo"))
+    names = [*NAMES[:6], "iface1"]
+    launcher = pod(
+        networks=[element(name) for name in NAMES[:6]],
+        status_text=network_status(*(POD_INTERFACES[name] for name in names)).replace("iface1-net", "another"),
+    )
+    status, asked = patches(raw, launcher)
+    told = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
+    assert told["iface1"] == "PodInterfaceNameTaken"
+    assert told["woo"] == "WaitingForPodInterface"
+    assert asked is not None
+    assert '"woo-net"' in asked.wanted
+
+
+def test_no_slot_names_the_nics_that_have_them() -> None:
+    found = slots(crowded(6, nic("woo"), nic("iface1")))
+    assert found.refusal("iface1") == (
+        "the guest has at most 8 PCI slots for NICs, 7 taken (default, red, blue, green, foo, boo, doo) and 1 on its "
+        "way (woo)"
+    )
+    assert (
+        slots(crowded(8, nic("iface1")))
+        .refusal("iface1")
+        .endswith("9 taken (" + ", ".join(["default", *NAMES[:7]]) + " and 1 more)")
+    )

@@ -192,7 +192,8 @@ def crowded(*, owner_uid: str | None = VM_UID) -> Json:
 
 
 NO_SLOT = (
-    'no free PCI slot for NIC "blue": the guest has at most 8 PCI slots for NICs, 8 taken. Remove a NIC first; '
+    'no free PCI slot for NIC "blue": the guest has at most 8 PCI slots for NICs, 8 taken (default, red, green, '
+    "foo, boo, doo, goo, woo). Remove a NIC first; "
     "or add this one to the template of the stopped VM, which starts with a slot for it"
 )
 NAME_TAKEN = (
@@ -233,7 +234,7 @@ class TestRefusedAtOnce:
         assert of_vm(ADD_BLUE, machine(), found).write is not None
         pending = [{"addInterfaceOptions": {"networkAttachmentDefinitionName": "x", "name": "x"}}]
         answer = of_vm(ADD_BLUE, machine(pending=pending), found)
-        assert "at most 8 PCI slots for NICs, 7 taken and 1 on its way" in told(answer)[1]
+        assert "doo, goo) and 1 on its way (x)" in told(answer)[1]
 
     def test_a_network_that_does_not_exist_takes_no_slot(self) -> None:
         assert of_vm(ADD_BLUE, machine(), crowded(), known=known_attachments([nad("other")])).write is not None

@@ -22,7 +22,7 @@ from nicplug.plan.nic.path.causes import change_cause, failed_migrations, is_lef
 from nicplug.plan.nic.path.choice import PathChoice, choose_path, may_migrate
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.hindrances import Hindrance, find_hindrances
-from nicplug.plan.nic.path.rules import is_pod_left_alone
+from nicplug.plan.nic.path.rules import Verdict, is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.nic.rolled_back import entry_of, is_left_as_written, is_taken_back
 from nicplug.plan.nic.superseded import Superseded
@@ -98,6 +98,23 @@ class Chooser:
         if (chosen := self._chosen.get(asked)) is None:
             chosen = self._chosen[asked] = self._choose(operation=operation, interface=interface, network=network)
         return chosen
+
+    def give_slots(self, slots: PciSlots) -> None:
+        """Choose by these from now on; what was chosen before for a NIC that has none is chosen again."""
+        self.slots = slots
+        for asked in [asked for asked in self._chosen if asked[1].name in slots.refused]:
+            del self._chosen[asked]
+
+    def out_of_reach(self) -> frozenset[str]:
+        """NICs of the VMI that no pod is asked for until somebody changes something: they need no PCI slot."""
+        return frozenset(name for name in self.left_alone() if self._is_out_of_reach(name))
+
+    def _is_out_of_reach(self, name: str) -> bool:
+        entry = entry_of(name, self.view.vmi)
+        if entry is None or entry[0].is_absent:
+            return False
+        choice = self.choose(operation=OperationType.PLUG, interface=entry[0], network=entry[1]).choice
+        return choice.verdict in (Verdict.RESTART, Verdict.ROLL_BACK)
 
     def _choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         record = self.records.get(interface.name)
