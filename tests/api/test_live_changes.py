@@ -138,10 +138,13 @@ async def test_a_removal_policy_that_is_not_understood_is_told_and_takes_nothing
     assert "absent" not in str(world.get(VMI, name)["spec"])
 
 
-async def test_a_deleted_entry_that_never_attached_is_gone_by_four_patches(world: World) -> None:
+@pytest.mark.parametrize("policy", ["Explicit", "Declarative"])
+async def test_a_deleted_entry_that_never_attached_is_gone_by_four_patches(world: World, policy: str) -> None:
     """Two for the NIC; one that says that the VMI is what its VM asks for, as it was at its start; one that changes
-    nothing, and looks before the pod loses an element whether the spec still says so."""
-    declare(world)
+    nothing, and looks before the pod loses an element whether the spec still says so. Under Explicit the NIC was a
+    ghost, Blocked and with RestartRequired, until it was written back with `state: absent`."""
+    if policy == "Declarative":
+        declare(world)
     await world.operator(report_delay_seconds=PATIENT)
     name = await world.running(objects.vm("a"))
     world.plug(VM, name, "blue")
@@ -151,6 +154,10 @@ async def test_a_deleted_entry_that_never_attached_is_gone_by_four_patches(world
     await world.until(lambda: world.nics(VMI, name) == ["main"] and not objects.requested(world.pod_of(name)))
     await world.until(lambda: len([line for line in world.written() if line == f"patch {VMI} {name} 200"]) == 4)
     assert world.get(VMI, name)["metadata"]["annotations"]["kubevirt.io/vm-generation"] == "3"
+    await world.at_rest()
+    assert world.condition(name, "InterfacesReady") == "True"
+    assert world.condition(name, "RestartRequired", plural=VM) == ""
+    assert not world.get(VMI, name)["status"].get("interfaceOperations")
 
 
 async def test_a_nic_of_the_vmi_alone_costs_the_vm_nothing(world: World) -> None:

@@ -9,10 +9,11 @@ from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.interface_names import is_ordinal_name
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.metadata import objects, text
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, secondary_names
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name, secondary_names
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
+from nicplug.plan.nic.validation import refuse
 
 
 def may_be_plugged(interface: Interface) -> bool:
@@ -95,11 +96,34 @@ def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
 def deleted_from_template(*, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy) -> frozenset[str]:
     """NICs of the VMI that shall go because their entry was deleted from the template they came from.
 
-    None under policy Explicit, and never one that was added to the VMI alone.
+    Under policy Explicit only those that nobody has had. Never one that was added to the VMI alone.
     """
-    if policy.removal_policy is not RemovalPolicy.DECLARATIVE:
-        return frozenset()
     listed = {interface.name for interface in vm.interfaces}
-    return frozenset(
+    deleted = frozenset(
         item.name for item in vmi.interfaces if item.name in (vmi.template_interfaces or ()) and item.name not in listed
     )
+    if policy.removal_policy is RemovalPolicy.DECLARATIVE:
+        return deleted
+    return frozenset(item.name for item in vmi.interfaces if item.name in deleted and may_be_withdrawn(item, vmi=vmi))
+
+
+def may_be_withdrawn(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
+    """Deleting the entries of the NIC from the template is enough: neither guest nor pod has had it.
+
+    Nor is the guest about to get it with the pod that it is moving to.
+    """
+    network = first_by_name(vmi.networks).get(interface.name)
+    if network is not None and not network.is_secondary and not is_malformed(interface, vmi=vmi):
+        return False
+    is_pluggable = interface.binding in HOTPLUGGABLE_BINDINGS or is_malformed(interface, vmi=vmi)
+    return (
+        is_pluggable
+        and never_attached(interface.name, vmi=vmi)
+        and not vmi.migration_state.is_active
+        and not has_ordinal_names(vmi)
+    )
+
+
+def is_malformed(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
+    """No pod is ever asked for the NIC as it stands in the VMI."""
+    return refuse(interface, first_by_name(vmi.networks).get(interface.name)) is not None

@@ -27,7 +27,7 @@ from nicplug.plan.nic.change_findings import find_link_change
 from nicplug.plan.nic.findings import Finding, Situation, first_finding
 from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.links import Rows
-from nicplug.plan.nic.live_rules import deleted_from_template
+from nicplug.plan.nic.live_rules import deleted_from_template, has_ordinal_names, never_attached
 from nicplug.plan.nic.path.causes import next_to_ride
 from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.plug_findings import find_plug, nic_is_invalid
@@ -149,7 +149,9 @@ def _take_back(situation: Situation) -> str:
     config = situation.view.config
     if config is not None and config.stages_changes:
         return _STAGED_DELETION
-    return _DELETION
+    # What nobody has had goes by itself, at the latest after the migration that may bring it.
+    goes_by_itself = never_attached(name, vmi=vmi) and not has_ordinal_names(vmi)
+    return "" if goes_by_itself else _DELETION
 
 
 def _born_with_the_pod(networks: Sequence[Network]) -> frozenset[str]:

@@ -20,9 +20,11 @@ from nicplug.plan.actions import Kind, OriginChange, PatchInterfaces, PatchOrigi
 from nicplug.plan.nic.live_rules import (
     deleted_from_template,
     has_ordinal_names,
+    is_malformed,
     may_be_corrected,
     may_be_plugged,
     may_be_unplugged,
+    may_be_withdrawn,
     may_change_link,
     may_change_network,
     never_attached,
@@ -66,8 +68,8 @@ def patch_vmi(
 
 
 def _corrects(vmi: VirtualMachineInstance, wanted: Devices) -> bool:
-    """A NIC changes that nobody has had."""
-    interfaces = {item.name for item in set(wanted.interfaces) - set(vmi.interfaces)}
+    """A NIC changes, or goes, that nobody has had."""
+    interfaces = {item.name for item in set(wanted.interfaces) ^ set(vmi.interfaces)}
     networks = {item.name for item in set(wanted.networks) - set(vmi.networks)}
     return any(never_attached(item.name, vmi=vmi) for item in vmi.interfaces if item.name in interfaces | networks)
 
@@ -92,7 +94,9 @@ def wanted_vmi_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance, polic
                 wanted[interface.name] = mine.with_state(interface.state)
             _follow_network(networks, template=network, interface=mine, vmi=vmi)
     for name in deleted_from_template(vm=vm, vmi=vmi, policy=policy):
-        if _may_go(wanted[name], vmi=vmi):
+        if _has_left_no_trace(wanted[name], vmi=vmi):
+            del wanted[name]
+        elif wanted[name].binding is Binding.BRIDGE and _may_go(wanted[name], vmi=vmi):
             wanted[name] = wanted[name].with_state(ABSENT)
     kept = tuple(wanted.values())
     return Devices(kept, _networks(kept=kept, before=vmi, mine=networks, offered=offered))
@@ -184,6 +188,16 @@ def _may_come(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
         and not has_ordinal_names(vmi)
         and has_source(reported_rows(vmi).get(interface.name), DOMAIN)
     )
+
+
+def _has_left_no_trace(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
+    """No running pod is asked for it, so its entries go at once; the API server refuses `absent` for such a NIC.
+
+    A bridge NIC goes by way of `absent`: its pod may just be asked for it, and has to let it go.
+    """
+    if not may_be_withdrawn(interface, vmi=vmi):
+        return False
+    return interface.binding is Binding.SRIOV or is_malformed(interface, vmi=vmi)
 
 
 def _may_go(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:

@@ -21,7 +21,7 @@ from nicplug.model.revision import VmRevision
 from nicplug.model.same_meaning import aligned_entries, differing_members, interface_members, network_members
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_change_link
+from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_be_withdrawn, may_change_link
 from nicplug.plan.nic.rolled_back import taken_back_from
 from nicplug.plan.outcome import Announcement, Severity, Subject
 
@@ -64,17 +64,20 @@ def fields_that_need_a_restart(
     """
     if revision is None or vmi is None:
         return ()
-    staged = _staged_fields(vm=vm, vmi=vmi) if config is not None and config.stages_changes else ()
+    is_staged = config is not None and config.stages_changes
+    staged = _staged_fields(vm=vm, vmi=vmi) if is_staged else ()
     if revision.template == vm.template:  # at rest, and most of the time: nothing to read
         started_from = _Devices.of(vm.interfaces, vm.networks)
-        return tuple(dict.fromkeys((*_nic_fields(vm=vm, vmi=vmi, started_from=started_from), *staged)))
+        fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged)
+        return tuple(dict.fromkeys((*fields, *staged)))
     now, then = mapping(vm.read_template().get("spec")), mapping(revision.read_template().get("spec"))
     ignored, uuid = _live_members(config), _given_uuid(now, vmi=vmi)
     compared = [_comparable(spec, ignored=ignored, ignored_uuid=uuid) for spec in (then, now)]
     is_elided = may_have_elided(revision.template) or may_have_elided(vm.template)
     others = differing_members(*(aligned(*compared) if is_elided else compared))
     started_from = _Devices.of(parse_interfaces(then), parse_networks(then))
-    return tuple(dict.fromkeys((*others, *_nic_fields(vm=vm, vmi=vmi, started_from=started_from), *staged)))
+    fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged)
+    return tuple(dict.fromkeys((*others, *fields, *staged)))
 
 
 def announce_restart(vm: VirtualMachine, fields: Sequence[str]) -> tuple[Announcement, ...]:
@@ -114,20 +117,24 @@ def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:
     return wanted if wanted == running else None
 
 
-def _nic_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance, started_from: _Devices) -> Iterator[str]:
+def _nic_fields(
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, started_from: _Devices, is_staged: bool
+) -> Iterator[str]:
     """What KubeVirt's `IsRestartRequired` looks at, NIC by NIC; added NICs, order and `state` never count."""
     interfaces = {item.name: item for item in vm.interfaces}
     networks = {item.name: item for item in vm.networks}
     from_template = vmi.template_interfaces
     if from_template is None:
         from_template = frozenset(started_from.interfaces)
+    # These go by themselves when nobody has had them (`plan.nic.template_sync`); with Stage nothing does.
+    withdrawable = () if is_staged else vmi.template_interfaces or ()
     running = {item.name: item for item in vmi.networks}
     for mine in vmi.interfaces:
         if mine.is_absent:
             continue  # on its way out
         wanted = interfaces.get(mine.name)
         if wanted is None:
-            if mine.name in from_template:
+            if mine.name in from_template and not (mine.name in withdrawable and may_be_withdrawn(mine, vmi=vmi)):
                 yield f'interface "{mine.name}"{_DELETED}'
             continue
         for member in _interface_changes(mine=mine, wanted=wanted, then=started_from.interfaces.get(mine.name)):

@@ -20,6 +20,7 @@ from tests.build import (
     a_vmi,
     absent,
     kubevirt,
+    migration_state,
     nic,
     primary,
     primary_row,
@@ -149,6 +150,100 @@ def test_a_nic_that_never_attached_can_be_taken_back(binding: str) -> None:
     gone = applied(after, dropped)
     assert list(interfaces(gone)) == ["default"]
     assert origin_of(gone) == ["default"]
+
+
+@pytest.mark.parametrize("rows", [[primary_row()], [primary_row(), row("blue")]], ids=["no row", "a row of nobody"])
+@pytest.mark.parametrize("policy", [EXPLICIT.hotplug, DECLARATIVE.hotplug], ids=["Explicit", "Declarative"])
+def test_a_nic_that_never_attached_and_is_deleted_from_the_template_is_no_ghost(
+    policy: HotplugPolicy, rows: list[Json]
+) -> None:
+    """It was Blocked, and needed a restart, until it was written back with `state: absent`."""
+    running = instance(primary(), nic("blue"), rows=rows)
+    patch = patch_vmi(vm=a_vm(vm(primary())), vmi=a_vmi(running), policy=policy)
+    assert isinstance(patch, PatchInterfaces)
+    assert {"op": "test", "path": "/status/interfaces", "value": rows} in [dict(item) for item in patch.json_patch()]
+    after = applied(running, patch)
+    assert interfaces(after)["blue"]["state"] == "absent"
+    after["status"]["interfaces"] = [primary_row()]
+    asked = drop_detached(a_vmi(after), in_pod=frozenset({"blue"}))
+    assert asked is None, "its pod has to let it go first"
+    dropped = drop_detached(a_vmi(after))
+    assert dropped is not None
+    gone = applied(after, dropped)
+    assert list(interfaces(gone)) == ["default"]
+    assert attachments(gone) == {}
+    assert origin_of(gone) == ["default"]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        nic("blue", binding="sriov"),
+        nic("b.lue"),
+        nic("blue", mac="01:00:00:00:00:01"),
+        nic("blue", attachment="Not A Name"),
+    ],
+    ids=["SR-IOV", "name", "MAC", "reference"],
+)
+def test_a_nic_that_no_pod_is_asked_for_goes_at_once_when_it_is_deleted(wish: Nic) -> None:
+    """The API server takes no `state: absent` for it."""
+    running = instance(
+        primary(),
+        wish,
+        nic("red"),
+        origin=["default", "red", wish[0]["name"]],
+        rows=[primary_row(), row("red", "domain", "multus-status")],
+    )
+    patch = patch_vmi(vm=a_vm(vm(primary(), nic("red"))), vmi=a_vmi(running), policy=EXPLICIT.hotplug)
+    assert isinstance(patch, PatchInterfaces)
+    assert any(item["path"] == "/status/interfaces" and item["op"] == "test" for item in patch.json_patch())
+    after = applied(running, patch)
+    assert list(interfaces(after)) == ["default", "red"]
+    assert attachments(after) == {"red": "red-net"}
+    assert origin_of(after) == ["default", "red"]
+
+
+def test_a_nic_that_never_attached_and_is_renamed_leaves_only_the_new_name() -> None:
+    running = instance(primary(), nic("blue"), rows=[primary_row()])
+    after = synced([primary(), nic("green")], running)
+    assert after is not None
+    assert {name: item.get("state") for name, item in interfaces(after).items()} == {
+        "default": None,
+        "blue": "absent",
+        "green": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("title", "running"),
+    [
+        ("the pod has it", instance(primary(), nic("blue"), rows=[primary_row(), row("blue", "multus-status")])),
+        ("the guest has it", instance(primary(), nic("blue"), rows=[primary_row(), row("blue", "domain")])),
+        ("the guest starts", instance(primary(), nic("blue"), phase="Scheduled")),
+        ("the VMI alone has it", instance(primary(), nic("blue"), rows=[primary_row()], origin=["default"])),
+        (
+            "the guest may get it with the pod that it moves to",
+            instance(primary(), nic("blue", binding="sriov"), rows=[primary_row()], moving=migration_state()),
+        ),
+        (
+            "the names of those behind it would move",
+            instance(
+                primary(),
+                nic("red"),
+                nic("blue", binding="sriov"),
+                rows=[primary_row(), row("red", "domain", "multus-status", pod_interface="net1")],
+                origin=["blue", "default"],
+            ),
+        ),
+        ("it is the primary one", instance(primary("blue", binding="bridge"), rows=[])),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_deleted_nic_stays_when(title: str, running: Json) -> None:
+    template = [primary()] if "default" in interfaces(running) else [nic("other")]
+    patch = patch_vmi(vm=a_vm(vm(*template)), vmi=a_vmi(running), policy=EXPLICIT.hotplug)
+    after = applied(running, patch) if patch is not None else running
+    assert interfaces(after)["blue"] == interfaces(running)["blue"], title
 
 
 @pytest.mark.parametrize("binding", BINDINGS)

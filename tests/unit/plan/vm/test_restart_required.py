@@ -22,6 +22,7 @@ from tests.build import (
     nic,
     primary,
     revision,
+    row,
     vm,
     vm_view,
     vmi,
@@ -59,12 +60,16 @@ def pod_network(**members: str) -> Nic:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """The template at the start, now, and the NICs of the running VMI; `fields`: what needs a restart."""
+    """The template at the start, now, and the NICs of the running VMI; `fields`: what needs a restart.
+
+    `lacking`: NICs of the VMI that never attached.
+    """
 
     title: str
     then: Sequence[Nic] = (primary(), nic("blue"))
     now: Sequence[Nic] = (primary(), nic("blue"))
     running: Sequence[Nic] = (primary(), nic("blue"))
+    lacking: Sequence[str] = ()
     then_spec: Spec = field(default_factory=dict)
     now_spec: Spec = field(default_factory=dict)
     running_spec: Spec = field(default_factory=dict)
@@ -94,7 +99,9 @@ def _merge(into: Json, spec: Spec) -> None:
 def _vmi(case: Case) -> Json:
     annotations = {"kubevirt.io/vm-generation": "1"}
     annotations |= {"nicplug.io/template-interfaces": case.origin} if case.origin is not None else {}
-    raw = vmi(*case.running, owner_uid=VM_UID, annotations=annotations, conditions=case.conditions)
+    names = [interface["name"] for interface, _ in case.running if interface["name"] not in case.lacking]
+    rows = [row(name, "domain") for name in names]
+    raw = vmi(*case.running, owner_uid=VM_UID, annotations=annotations, conditions=case.conditions, rows=rows)
     _merge(raw["spec"], case.running_spec)
     return raw
 
@@ -238,6 +245,46 @@ NETWORK_RULES = (
 
 DEFAULT = primary("default", binding="bridge")
 FALSE_ALARMS = (
+    Case(
+        title="a NIC that never attached, deleted from the template: nobody has it",
+        running=ADDED,
+        lacking=["red"],
+        origin='["blue","default","red"]',
+    ),
+    Case(
+        title="the same, of the start",
+        now=[primary()],
+        lacking=["blue"],
+    ),
+    Case(
+        title="a NIC that never attached, renamed in the template",
+        now=[primary(), nic("green")],
+        running=[primary(), nic("blue"), nic("green")],
+        lacking=["blue", "green"],
+        origin='["blue","default","green"]',
+    ),
+    Case(
+        title="a NIC that never attached, and nobody knows where it came from: it stays",
+        now=[primary()],
+        lacking=["blue"],
+        origin=None,
+        fields=['interface "blue" (deleted)'],
+    ),
+    Case(
+        title="a primary NIC that nobody has reported yet, deleted from the template",
+        then=[primary(binding="bridge"), nic("blue")],
+        now=[nic("blue")],
+        running=[primary(binding="bridge"), nic("blue")],
+        lacking=["default"],
+        fields=['interface "default" (deleted)'],
+    ),
+    Case(
+        title="Stage: a NIC that never attached, deleted from the template: the VMI goes on asking for it",
+        now=[primary()],
+        lacking=["blue"],
+        config=STAGE,
+        fields=['interface "blue" (deleted)'],
+    ),
     Case(title="a NIC that was added to the VMI alone", running=ADDED, origin='["blue","default"]'),
     Case(
         title="a NIC that was added to the VMI alone, and another change of the template's NICs",
