@@ -2,9 +2,9 @@
 
 Pure. Source: KubeVirt 1.9 `pkg/network/vmliveupdate/restart.go` and `vm.go` (`syncRestartRequired`): the template is
 compared with the one that the VMI was started from, and its NICs with those of the VMI. Left out are KubeVirt's false
-alarms (docs/differences.md): what the platform filled in, another way to write the same value, a NIC that was added
-to the VMI alone, and the pod network that a VM without NICs is given. With rollout strategy Stage the changes of NICs
-that flow otherwise count too.
+alarms (docs/differences.md): what the platform filled in, another way to write the same value, and a NIC that was added
+to the VMI alone. The pod network that a VM without NICs is given is no false alarm once the template has NICs of its
+own: the next start gives it to none. With rollout strategy Stage the changes of NICs that flow otherwise count too.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +32,7 @@ MESSAGE = "a non-live-updatable field was changed in the template spec"
 _FILLED_IN = frozenset({"macAddress", "model"})
 _MESSAGE_FIELDS = 5
 _DELETED = " (deleted)"
+_GIVEN_NO_MORE = " (pod network, not in the template)"
 _NETWORK_NAME = "multus.networkName"
 
 
@@ -68,7 +69,7 @@ def fields_that_need_a_restart(
     staged = _staged_fields(vm=vm, vmi=vmi) if is_staged else ()
     if revision.template == vm.template:  # at rest, and most of the time: nothing to read
         started_from = _Devices.of(vm.interfaces, vm.networks)
-        fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged)
+        fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged, is_changed=False)
         return tuple(dict.fromkeys((*fields, *staged)))
     now, then = mapping(vm.read_template().get("spec")), mapping(revision.read_template().get("spec"))
     ignored, uuid = _live_members(config), _given_uuid(now, vmi=vmi)
@@ -76,7 +77,7 @@ def fields_that_need_a_restart(
     is_elided = may_have_elided(revision.template) or may_have_elided(vm.template)
     others = differing_members(*(aligned(*compared) if is_elided else compared))
     started_from = _Devices.of(parse_interfaces(then), parse_networks(then))
-    fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged)
+    fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged, is_changed=True)
     return tuple(dict.fromkeys((*others, *fields, *staged)))
 
 
@@ -88,6 +89,11 @@ def announce_restart(vm: VirtualMachine, fields: Sequence[str]) -> tuple[Announc
     message = f"{MESSAGE}: {', '.join(fields[:_MESSAGE_FIELDS])}{more}. Restart the VM to apply it"
     if any(field.startswith("interface ") and field.endswith(_DELETED) for field in fields):
         message += "; a NIC that can be unplugged goes without one when its entries are written back with state: absent"
+    if any(field.endswith(_GIVEN_NO_MORE) for field in fields):
+        message += (
+            "; only a VM whose template has no NICs is given the pod network when it starts: to keep it, add that NIC "
+            "to the template"
+        )
     return (Announcement(about=Subject.VM, severity=Severity.NORMAL, reason=RESTART_REQUIRED, message=message),)
 
 
@@ -118,9 +124,14 @@ def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:
 
 
 def _nic_fields(
-    *, vm: VirtualMachine, vmi: VirtualMachineInstance, started_from: _Devices, is_staged: bool
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, started_from: _Devices, is_staged: bool, is_changed: bool
 ) -> Iterator[str]:
-    """What KubeVirt's `IsRestartRequired` looks at, NIC by NIC; added NICs, order and `state` never count."""
+    """What KubeVirt's `IsRestartRequired` looks at, NIC by NIC; added NICs, order and `state` never count.
+
+    Args:
+        is_changed: the template is not as it was at the start. Else nobody asks the guest for anything, whatever it is
+            that was changed in the VMI alone.
+    """
     interfaces = {item.name: item for item in vm.interfaces}
     networks = {item.name: item for item in vm.networks}
     from_template = vmi.template_interfaces
@@ -129,21 +140,27 @@ def _nic_fields(
     # These go by themselves when nobody has had them (`plan.nic.template_sync`); with Stage nothing does.
     withdrawable = () if is_staged else vmi.template_interfaces or ()
     running = {item.name: item for item in vmi.networks}
+    # The default at birth (`plan.vm.start`), which only a VM gets whose template has neither list.
+    was_given = not started_from.interfaces and not started_from.networks
+    is_given_no_more = was_given and bool(vm.interfaces or vm.networks)
     for mine in vmi.interfaces:
         if mine.is_absent:
             continue  # on its way out
         wanted = interfaces.get(mine.name)
         if wanted is None:
-            if mine.name in from_template and not (mine.name in withdrawable and may_be_withdrawn(mine, vmi=vmi)):
+            if is_given_no_more and (network := running.get(mine.name)) is not None and network.is_pod:
+                yield f'interface "{mine.name}"{_GIVEN_NO_MORE}'
+            elif mine.name in from_template and not (mine.name in withdrawable and may_be_withdrawn(mine, vmi=vmi)):
                 yield f'interface "{mine.name}"{_DELETED}'
             continue
-        for member in _interface_changes(mine=mine, wanted=wanted, then=started_from.interfaces.get(mine.name)):
+        then = started_from.interfaces.get(mine.name)
+        for member in _interface_changes(mine=mine, wanted=wanted, then=then, is_changed=is_changed):
             yield f'interface "{mine.name}" {member}'
         network = running.get(mine.name)
         if network is not None:
-            yield from _network_fields(
-                mine=network, wanted=networks.get(mine.name), then=started_from.networks.get(mine.name), vmi=vmi
-            )
+            # One that was changed, carried over and changed back is not what the guest has.
+            before = None if is_changed else started_from.networks.get(mine.name)
+            yield from _network_fields(mine=network, wanted=networks.get(mine.name), then=before, vmi=vmi)
     if _gains_pod_network(networks, running=running, then=started_from.networks):
         yield "pod network (added)"
 
@@ -173,9 +190,11 @@ def _staged_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Iterat
             yield f'network "{wanted.name}" {_NETWORK_NAME}'
 
 
-def _interface_changes(*, mine: Interface, wanted: Interface, then: Interface | None) -> Iterator[str]:
-    """Members that the template changed since the start, or since the NIC was plugged, and the VMI does not have."""
-    if wanted.raw == mine.raw or (then is not None and wanted.raw == then.raw):
+def _interface_changes(
+    *, mine: Interface, wanted: Interface, then: Interface | None, is_changed: bool
+) -> Iterator[str]:
+    """Members that the template names, or named at the start, and the VMI does not have."""
+    if wanted.raw == mine.raw or (not is_changed and then is not None and wanted.raw == then.raw):
         return
     running, asked = map(interface_members, aligned_entries(mine, wanted))
     before, still = map(interface_members, aligned_entries(then, wanted)) if then is not None else (None, asked)
@@ -183,8 +202,9 @@ def _interface_changes(*, mine: Interface, wanted: Interface, then: Interface | 
         value = asked.get(member)
         if value == running.get(member):
             continue
-        if before is not None and still.get(member) == before.get(member):
-            continue  # the template is as it was: the VMI's value came from elsewhere
+        is_as_before = before is not None and still.get(member) == before.get(member)
+        if is_as_before and (value is None or not is_changed):
+            continue  # the template leaves it open, as ever: the VMI's value came from elsewhere
         if before is None and value is None and member in _FILLED_IN:
             continue
         yield member

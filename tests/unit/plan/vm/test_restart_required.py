@@ -30,7 +30,7 @@ from tests.build import (
 
 from nicplug.model.frozen_json import thaw
 from nicplug.model.rolled_back import entry_digest
-from nicplug.plan.actions import PatchPlacement, PatchStatus
+from nicplug.plan.actions import Create, PatchPlacement, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vm.restart_required import fields_that_need_a_restart
@@ -325,24 +325,127 @@ FALSE_ALARMS = (
     Case(title="the namespace spelled out", now=[primary(), nic("blue", attachment="default/blue-net")]),
     Case(title="the pod network that a VM without NICs is given", then=(), now=(), running=[DEFAULT], origin="[]"),
     Case(
-        title="that pod network, and a NIC was added to the template",
+        title="that pod network, and NICs that were added to the VMI alone",
         then=(),
-        now=[nic("blue")],
+        now=(),
         running=[DEFAULT, nic("blue")],
-        origin='["blue"]',
+        origin="[]",
     ),
     Case(
-        title="that pod network, of a VMI without the annotation",
+        title="that pod network, written into the template as it is, with a NIC beside it",
         then=(),
-        now=[nic("blue")],
+        now=[DEFAULT, nic("blue")],
         running=[DEFAULT, nic("blue")],
-        origin=None,
+        origin='["blue","default"]',
+    ),
+    Case(
+        title="no pod network was given, as the template asked for none",
+        then=[nic("blue")],
+        now=ADDED[1:],
+        running=ADDED[1:],
+        origin='["blue","red"]',
     ),
     Case(
         title="without the annotation, a NIC of the start is known all the same",
         now=[primary()],
         origin=None,
         fields=['interface "blue" (deleted)'],
+    ),
+)
+
+CHANGED_BACK = (
+    Case(
+        title="a MAC address that was corrected before the NIC came, and changed back, beside another change",
+        then=[primary(), nic("blue", mac=MAC)],
+        now=[primary(), nic("blue", mac=MAC), nic("red")],
+        running=[primary(), nic("blue", mac="02:00:00:00:00:02"), nic("red")],
+        origin='["blue","default","red"]',
+        fields=['interface "blue" macAddress'],
+    ),
+    Case(
+        title="a network that was changed, carried over, and changed back when the VM cannot migrate any more",
+        now=ADDED,
+        running=[*OTHER, nic("red")],
+        origin='["blue","default","red"]',
+        fields=['network "blue" multus.networkName'],
+    ),
+    Case(
+        title="the same while it can migrate: it follows",
+        now=ADDED,
+        running=[*OTHER, nic("red")],
+        origin='["blue","default","red"]',
+        conditions=MIGRATABLE,
+    ),
+)
+
+# The default that KubeVirt sets when the VMI is born, and which a template with NICs of its own does not get.
+GIVEN_NO_MORE = ('interface "default" (pod network, not in the template)',)
+LOST_AT_THE_NEXT_START = (
+    Case(
+        title="the first NIC costs a VM without NICs its pod network at the next start",
+        then=(),
+        now=[nic("blue")],
+        running=[DEFAULT, nic("blue")],
+        origin='["blue"]',
+        fields=GIVEN_NO_MORE,
+    ),
+    Case(
+        title="the same before the NIC is plugged",
+        then=(),
+        now=[nic("blue")],
+        running=[DEFAULT],
+        origin="[]",
+        fields=GIVEN_NO_MORE,
+    ),
+    Case(
+        title="the same of a VMI without the annotation",
+        then=(),
+        now=[nic("blue")],
+        running=[DEFAULT, nic("blue")],
+        origin=None,
+        fields=GIVEN_NO_MORE,
+    ),
+    Case(
+        title="the same by a NIC that leaves again: the template has it until it has left",
+        then=(),
+        now=[absent("blue")],
+        running=[DEFAULT, absent("blue")],
+        origin='["blue"]',
+        fields=GIVEN_NO_MORE,
+    ),
+    Case(
+        title="the same by a pod network of another name, which no running guest gets",
+        then=(),
+        now=[primary("main")],
+        running=[DEFAULT],
+        origin="[]",
+        fields=GIVEN_NO_MORE,
+    ),
+    Case(
+        title="the same by a template that says of that pod network what the guest has not",
+        then=(),
+        now=[primary("default"), nic("blue")],
+        running=[DEFAULT, nic("blue")],
+        origin='["blue","default"]',
+        fields=['interface "default" bridge', 'interface "default" masquerade'],
+    ),
+    Case(
+        title="Stage: the first NIC of a VM without NICs",
+        then=(),
+        now=[nic("blue")],
+        running=[DEFAULT],
+        origin="[]",
+        config=STAGE,
+        fields=[*GIVEN_NO_MORE, 'interface "blue" (added)'],
+    ),
+    Case(
+        title="a VM without NICs that asks for no pod network any more",
+        then=(),
+        now=(),
+        now_spec={"domain": {"devices": {"autoattachPodInterface": False}}},
+        running=[DEFAULT],
+        origin="[]",
+        fields=["domain.devices.autoattachPodInterface"],
     ),
 )
 
@@ -412,7 +515,9 @@ OTHER_FIELDS = (
 )
 
 
-@pytest.mark.parametrize("case", [*NETWORK_RULES, *FALSE_ALARMS, *OTHER_FIELDS], ids=str)
+@pytest.mark.parametrize(
+    "case", [*NETWORK_RULES, *FALSE_ALARMS, *CHANGED_BACK, *LOST_AT_THE_NEXT_START, *OTHER_FIELDS], ids=str
+)
 def test_restart_required(case: Case) -> None:
     fields = fields_that_need_a_restart(
         vm=a_vm(_vm(case.now, case.now_spec)),
@@ -477,6 +582,22 @@ def test_the_event_on_a_deleted_nic_names_the_way_without_a_restart() -> None:
     (event,) = _plan(delete).announcements
     assert 'interface "blue" (deleted). Restart the VM to apply it; a NIC that can be unplugged' in event.message
     assert "written back with state: absent" in event.message
+
+
+def test_the_first_nic_of_a_vm_without_nics_raises_restart_required_and_says_what_it_costs() -> None:
+    """It was withheld: at the next start the VM had the NIC, and no pod network any more."""
+    start, raw = revision(vm()), vm(nic("blue"), generation=2, status={})
+    lost = Case(title="the first NIC", running=[DEFAULT, nic("blue")], origin='["blue"]')
+    running = _vmi(lost)
+    running["metadata"]["annotations"]["kubevirt.io/vm-generation"] = "2"
+    plan = plan_vm(vm_view(raw, vmi=running, started_from=start, config=LIVE, pending_since=later(-9)), now=NOW)
+    assert _conditions(plan)["RestartRequired"]["status"] == "True"
+    (event,) = [item for item in plan.announcements if item.reason == "RestartRequired"]
+    assert 'interface "default" (pod network, not in the template)' in event.message
+    assert event.message.endswith("to keep it, add that NIC to the template")
+    created = [item for item in plan_vm(vm_view(raw), now=NOW).actions if isinstance(item, Create)]
+    born = thaw(created[-1].body)["spec"]["domain"]["devices"]["interfaces"]
+    assert [item["name"] for item in born] == ["blue"], "which is what the condition is about"
 
 
 def test_many_fields_are_counted() -> None:
