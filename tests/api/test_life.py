@@ -101,7 +101,11 @@ def _uid(world: World, name: str) -> str:
 
 async def test_a_vm_whose_name_a_foreign_vmi_has_says_so_and_starts_when_it_is_gone(world: World) -> None:
     await world.operator()
-    await world.running(objects.vmi("a"))
+    body = objects.vmi("a")
+    body["metadata"]["ownerReferences"] = [
+        {"apiVersion": "pool.kubevirt.io/v1alpha1", "kind": "Pool", "name": "p", "uid": "p", "controller": True}
+    ]
+    await world.running(body)
     foreign = _uid(world, "a")
     world.server.create(VM, objects.vm("a"))
     await world.until(lambda: world.condition("a", "Failure", plural=VM) == "True")
@@ -110,6 +114,23 @@ async def test_a_vm_whose_name_a_foreign_vmi_has_says_so_and_starts_when_it_is_g
     world.server.delete(VMI, "a")
     await world.until(lambda: _uid(world, "a") not in ("", foreign))
     await world.until(lambda: world.condition("a", "Failure", plural=VM) == "")
+
+
+async def test_a_vmi_that_nobody_controls_is_adopted_by_the_vm_of_its_name_and_runs_on(world: World) -> None:
+    """It said NameTaken without end, as after `kubectl delete vm --cascade=orphan` and `kubectl apply`."""
+    await world.operator()
+    await world.running(objects.vmi("a"))
+    guest, pod = _uid(world, "a"), world.pod_of("a")["metadata"]["uid"]
+    vm = world.server.create(VM, objects.vm("a", ["blue"]))
+    await world.until(lambda: "blue" in world.nics(VMI, "a"))
+    await world.until(lambda: world.condition("a", "InterfacesReady") == "True")
+    metadata = world.get(VMI, "a")["metadata"]
+    assert [owner["uid"] for owner in metadata["ownerReferences"]] == [vm["metadata"]["uid"]]
+    await world.until(lambda: world.condition("a", "Ready", plural=VM) == "True")
+    assert world.condition("a", "Failure", plural=VM) == ""
+    assert (_uid(world, "a"), world.pod_of("a")["metadata"]["uid"]) == (guest, pod)
+    world.server.delete(VM, "a")
+    await world.until(lambda: not _uid(world, "a"))
 
 
 async def test_a_pod_of_the_launchers_name_that_belongs_to_nobody_is_neither_used_nor_touched(world: World) -> None:

@@ -153,8 +153,13 @@ def test_a_vmi_goes_while_its_pod_is_pending_and_while_it_runs(user: User) -> No
     until(lambda: not user.items(POD))
 
 
-def test_a_vm_leaves_a_vmi_of_its_name_alone(user: User) -> None:
-    user.create(VMI, vmi("a"))
+def test_a_vm_leaves_a_vmi_of_its_name_that_another_owner_controls_alone(user: User) -> None:
+    controller = user.create(VM, vm("b", strategy="Halted"))["metadata"]["uid"]
+    body = vmi("a")
+    body["metadata"]["ownerReferences"] = [
+        {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "name": "b", "uid": controller, "controller": True}
+    ]
+    user.create(VMI, body)
     user.until_running("a")
     uid = (user.get(VMI, "a") or {})["metadata"]["uid"]
     user.create(VM, vm("a"))

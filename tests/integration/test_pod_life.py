@@ -282,6 +282,25 @@ def test_a_vmi_whose_dependents_are_to_be_orphaned_leaves_no_guest_behind(user: 
     until(lambda: not user.items(POD))
 
 
+def test_an_orphaned_vmi_is_adopted_when_its_vm_is_applied_again(user: User) -> None:
+    """`kubectl delete vm --cascade=orphan`, and the same manifest again: it said NameTaken without end."""
+    user.create(VM, vm("a"))
+    user.until_running("a")
+    guest = (user.get(VMI, "a") or {})["metadata"]["uid"]
+    _delete(user, VM, "Orphan")
+    user.until_gone(VM, "a")
+    assert (user.get(VMI, "a") or {})["metadata"].get("ownerReferences") is None
+    again = user.create(VM, vm("a"))
+    until(lambda: user.condition("a", "Ready", plural=VM).get("status") == "True")
+    found = user.get(VMI, "a") or {}
+    assert found["metadata"]["uid"] == guest
+    assert [owner["uid"] for owner in found["metadata"]["ownerReferences"]] == [again["metadata"]["uid"]]
+    user.change(VM, "a", plug("blue"))
+    user.until_ready("a", "blue")
+    user.delete(VM, "a")
+    user.until_gone(VMI, "a")
+
+
 def _delete(user: User, plural: str, policy: str) -> None:
     path = f"/apis/kubevirt.io/v1/namespaces/{user.namespace}/{plural}/a"
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}

@@ -63,6 +63,8 @@ class VirtualMachineInstance:
         template_interfaces: names of the NICs that came from the VM's template; None when nobody knows.
         rolled_back: the NICs that were taken back, and what their owner had written then.
         overrides: the annotations that override the policy for hot-plug.
+        owner: who controls it; None for nobody.
+        has_owners: `ownerReferences` is not empty, whether or not one of them controls it.
         launcher_pods: the pods that nicplug has made for it; None where no version that records them has written it.
         active_pods: uids of its pods as KubeVirt counts them, which before nicplug kept a record were all that name it.
         migration_state: what the status says about its present or last migration, whichever that is.
@@ -86,6 +88,7 @@ class VirtualMachineInstance:
     rolled_back: Mapping[str, str]
     overrides: Overrides
     owner: ControllerReference | None
+    has_owners: bool
     spec: FrozenJson
     interfaces: tuple[Interface, ...]
     networks: tuple[Network, ...]
@@ -149,6 +152,7 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         rolled_back=parse_rolled_back(text(annotations.get(ROLLED_BACK_ANNOTATION))),
         overrides=parse_overrides(annotations),
         owner=meta.controller_reference(metadata),
+        has_owners=bool(meta.sequence(metadata.get("ownerReferences"))),
         spec=freeze(spec),
         interfaces=parse_interfaces(spec),
         networks=parse_networks(spec),

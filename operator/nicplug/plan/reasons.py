@@ -511,7 +511,7 @@ class Reason(StrEnum):
     NAME_TAKEN = "NameTaken"
     """An object of that name exists and belongs to somebody else.
 
-    Rename or delete one of the two.
+    Rename or delete one of the two. An instance that no other object controls is not somebody else's: its VM adopts it.
     """
     FOREIGN_POD = "ForeignPod"
     """A pod that nicplug has not made has the name of the pod that the virtual machine or its migration would be given.

@@ -10,6 +10,7 @@ from nicplug.kube.errors import ApiError, Denied, Rejected
 from nicplug.model.keys import MigrationKey, SlotsKey, VmiKey, VmKey, WorkKey
 from nicplug.plan.actions import (
     Action,
+    AdoptVmi,
     ConfirmPod,
     Create,
     Delete,
@@ -223,7 +224,7 @@ def _reason_of(action: Action, view: View) -> Reason:
             return Reason.FAILED_DELETE
         case ConfirmPod() | FindPod() | RestoreLabels() | PatchPodCondition():
             return Reason.FAILED_POD_PATCH
-        case PatchVmGeneration() | TurnVmOn():
+        case PatchVmGeneration() | TurnVmOn() | AdoptVmi():
             return Reason.FAILED_UPDATE
         case PatchMigrationState():
             return Reason.FAILED_HAND_OVER if action.step is HandOffStep.HAND_OFF else Reason.FAILED_ABORT

@@ -5,8 +5,10 @@ Every write carries its own guard and is harmless when sent twice or by two lead
 
 from nicplug.plan.actions.json_patch import JsonPatch, escape_pointer
 from nicplug.plan.actions.machines import (
+    AdoptVmi,
     LabelNode,
     OriginChange,
+    OwnerReference,
     PatchGracePeriod,
     PatchInterfaces,
     PatchOrigin,
@@ -47,6 +49,7 @@ Patch = (
     | CheckNics
     | CheckGuest
     | LabelNode
+    | AdoptVmi
     | PatchFinalizers
     | TurnVmOn
     | PatchMigrationState
@@ -58,6 +61,7 @@ Action = Create | Delete | ConfirmPod | FindPod | Patch
 
 __all__ = [
     "Action",
+    "AdoptVmi",
     "Annotate",
     "CheckGuest",
     "CheckNics",
@@ -72,6 +76,7 @@ __all__ = [
     "LabelChange",
     "LabelNode",
     "OriginChange",
+    "OwnerReference",
     "Patch",
     "PatchFinalizers",
     "PatchGracePeriod",

@@ -1,7 +1,8 @@
 """Effects on the specs and the metadata of VMs and VMIs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nicplug.model.frozen_json import NULL, FrozenJson, thaw
 from nicplug.model.keys import VmiKey, VmKey
@@ -261,3 +262,60 @@ class LabelNode:
             ]
         path = f"/metadata/labels/{escape_pointer(NODE_NAME_LABEL)}"
         return [*operations, test(path, self.seen or None), add(path, self.node)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerReference:
+    """The object that controls another one."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+    def to_row(self) -> dict[str, Any]:
+        """As it stands in `metadata.ownerReferences`."""
+        return {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptVmi:
+    """Give a VMI that nobody controls its VM for a controller; other owners that it has stay.
+
+    Attributes:
+        version: resourceVersion of the VMI in which nobody controlled it.
+        finalizer: that the VMI lacks, and that a VMI of a VM has; "" when it has it.
+    """
+
+    key: VmiKey
+    uid: str
+    version: int = field(compare=False)
+    owner: OwnerReference
+    has_owners: bool = False
+    finalizer: str = ""
+    has_finalizers: bool = True
+
+    kind = Kind.VMI
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """`test` of the resourceVersion: whoever adopts it first wins."""
+        operations = [
+            test("/metadata/uid", self.uid),
+            test("/metadata/resourceVersion", str(self.version)),
+            _append("/metadata/ownerReferences", self.owner.to_row(), has_list=self.has_owners),
+        ]
+        if self.finalizer:
+            operations.append(_append("/metadata/finalizers", self.finalizer, has_list=self.has_finalizers))
+        return operations
+
+
+def _append(path: str, value: Any, *, has_list: bool) -> Mapping[str, Any]:
+    return add(f"{path}/-", value) if has_list else add(path, [value])

@@ -55,13 +55,13 @@ class Delete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckUnchanged:
-    """A patch that changes nothing, and fails when the VMI or migration is not the one that was looked at.
+    """A patch that changes nothing, and fails when the object is not the one that was looked at.
 
     Before what cannot be guarded by itself: the deletion of a pod which the guest may have moved to since, or which
-    another leader may have recorded since.
+    another leader may have recorded since; and the adoption of a VMI by a VM that may be on its way out.
     """
 
-    key: VmiKey | MigrationKey
+    key: VmKey | VmiKey | MigrationKey
     uid: str
     version: int = field(compare=False)
     kind: Kind = Kind.VMI

@@ -20,6 +20,7 @@ from nicplug.plan.pace import write_pause
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmView
+from nicplug.plan.vm.adoption import adopt_vmi
 from nicplug.plan.vm.announcements import announce_failure, announce_unreadable_requests
 from nicplug.plan.vm.interface_requests import WorkedOff, ended_failure, work_off
 from nicplug.plan.vm.live_changes import live_changes
@@ -62,6 +63,8 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     situation = situation_of(view.vm, own_vmi(view), now=now)
     if view.vm.deleting:
         return _plan_end(view, situation, now=now)
+    if adoption := adopt_vmi(view):
+        return Plan(actions=adoption)
     decision = decide(situation, now=now)
     if isinstance(decision, RememberStart) or _is_witness(view, situation, now=now):
         return _plan_status(view, situation, decision, now=now)

@@ -14,6 +14,7 @@ from tests.build import (
     kubevirt,
     later,
     nic,
+    owner,
     primary,
     primary_row,
     revision,
@@ -54,6 +55,7 @@ def _created(plan: Plan) -> Json:
 
 
 OWN: dict[str, Any] = {"owner_uid": VM_UID}
+FOREIGN = vmi(ownerReferences=[owner("VirtualMachinePool", "a", "pool")])
 START: Json = {"action": "Start"}
 STOP: Json = {"action": "Stop", "uid": VMI_UID}
 ORPHAN = ["orphan", "kubevirt.io/virtualMachineControllerFinalize"]
@@ -75,12 +77,12 @@ RERUN = vm(run_strategy="RerunOnFailure", status={"runStrategy": "RerunOnFailure
         ("Always, running: only the status", vm(), vmi(**OWN), ["PatchStatus"]),
         ("Always, the VMI has ended: make room", vm(), vmi(phase="Succeeded", **OWN), ["Delete"]),
         ("Always, the VMI is on its way out: wait", vm(), vmi(deleting=True, **OWN), ["PatchStatus"]),
-        ("Always, somebody else's VMI has the name", vm(), vmi(), ["PatchStatus"]),
+        ("Always, somebody else's VMI has the name", vm(), FOREIGN, ["PatchStatus"]),
         ("Always, a VMI of a former VM of that name", vm(), vmi(owner_uid="before"), ["PatchStatus"]),
         ("Halted, running: stop", vm(run_strategy="Halted"), vmi(**OWN), ["Delete"]),
         ("Halted, stopping: wait", vm(run_strategy="Halted"), vmi(deleting=True, **OWN), ["PatchStatus"]),
         ("Halted, nothing there", vm(run_strategy="Halted"), None, ["PatchStatus"]),
-        ("Halted, somebody else's VMI is not ours to stop", vm(run_strategy="Halted"), vmi(), ["PatchStatus"]),
+        ("Halted, somebody else's VMI is not ours to stop", vm(run_strategy="Halted"), FOREIGN, ["PatchStatus"]),
         ("Halted, nor is a former VM's", vm(run_strategy="Halted"), vmi(owner_uid="before"), ["PatchStatus"]),
         ("running: false is Halted", vm(run_strategy=None, running=False), vmi(**OWN), ["Delete"]),
         ("neither is Halted", vm(run_strategy=None), vmi(**OWN), ["Delete"]),
@@ -106,7 +108,7 @@ RERUN = vm(run_strategy="RerunOnFailure", status={"runStrategy": "RerunOnFailure
         ("deleted, the VMI is going: say so", vm(deleting=True), vmi(deleting=True, **OWN), ["PatchStatus"]),
         ("deleted, its dependents stay", vm(deleting=True, finalizers=ORPHAN), vmi(**OWN), ["PatchFinalizers"]),
         ("deleted, nothing runs: let go", vm(deleting=True), None, ["PatchFinalizers"]),
-        ("deleted, somebody else's VMI stays", vm(deleting=True), vmi(), ["PatchFinalizers"]),
+        ("deleted, nobody's VMI stays", vm(deleting=True), vmi(), ["PatchFinalizers"]),
         ("deleted, let go by us: others' finalizers", vm(deleting=True, finalizers=["other/one"]), None, []),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -318,7 +320,7 @@ def _told(raw: Json, found: Json | None = None, **members: Any) -> list[tuple[st
     [
         (vm(run_strategy="Sometimes"), None, "FailedCreate"),
         (vm(run_strategy="WaitAsReceiver"), None, "RunStrategyNotSupported"),
-        (vm(), vmi(), "NameTaken"),
+        (vm(), vmi(owner_uid="another"), "NameTaken"),
     ],
     ids=["unknown", "a receiver", "the name is taken"],
 )
@@ -355,7 +357,7 @@ def test_requests_that_nobody_can_read_are_announced_and_dropped() -> None:
 
 @pytest.mark.parametrize("strategy", ["Manual", "Halted"])
 def test_a_name_that_is_taken_matters_only_to_a_vm_that_wants_it(strategy: str) -> None:
-    assert _failure_of(vm(run_strategy=strategy), vmi()) is None
+    assert _failure_of(vm(run_strategy=strategy), FOREIGN) is None
 
 
 class TestRefusals:
@@ -510,7 +512,7 @@ class TestNics:
         assert action.kind is Kind.VM
 
     def test_a_namesake_vmi_is_not_touched(self) -> None:
-        view = vm_view(vm(primary(), nic("blue")), vmi=vmi(primary()), pending_since=later(-9))
+        view = vm_view(vm(primary(), nic("blue")), vmi=vmi(primary(), owner_uid="another"), pending_since=later(-9))
         assert _kinds(plan_vm(view, now=NOW)) == ["PatchStatus"]
 
 
