@@ -89,7 +89,7 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.FINISHING_MIGRATION,
         Reason.MIGRATION_STATE_LOST,
     ),
-    Mover.QUEUE: (Reason.WAITING_FOR_SLOT,),
+    Mover.QUEUE: (Reason.WAITING_FOR_SLOT, Reason.NO_SLOT_IN_TIME),
     Mover.TIME: (Reason.MIGRATION_BACKOFF, Reason.MIGRATION_FAILED),
     Mover.OWNER: (
         Reason.GUEST_NOT_RUNNING,

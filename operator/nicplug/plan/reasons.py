@@ -318,6 +318,14 @@ class Reason(StrEnum):
 
     Wait; the message says who goes first.
     """
+    NO_SLOT_IN_TIME = "NoSlotInTime"
+    """The target pod was ready for 15 minutes (annotation `kubevirt.io/migrationPendingPodTimeoutSeconds`), and its
+    node took in no migration more: `parallelInboundMigrationsPerNode`. It was deleted, as it kept others from
+    migrating, and the VM stays where it is.
+
+    Raise the limit if it is 0, or wait. A migration that nicplug made is made again by itself, and this one does not
+    count as a failure of a NIC.
+    """
     SLOT_LEDGER_REFUSED = "SlotLedgerRefused"
     """The list of migrations under way cannot be read or written, so that none may begin: the limits could be exceeded.
 

@@ -156,7 +156,7 @@ def _why_deleted(migration: Migration, pod: LauncherPod) -> str:
     match text(told_of(migration).get("reason")):
         case Reason.TARGET_POD_UNSCHEDULABLE:
             return f"unschedulable pod {pod.key} timeout period exceeded"
-        case Reason.TARGET_POD_NOT_READY | Reason.TARGET_POD_LATE:
+        case Reason.TARGET_POD_NOT_READY | Reason.TARGET_POD_LATE | Reason.NO_SLOT_IN_TIME:
             return f"pending pod {pod.key} timeout period exceeded"
         case _:
             return f"migration failed and pod {pod.key} is deleted"

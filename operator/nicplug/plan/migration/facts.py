@@ -30,6 +30,8 @@ class Facts:
         is_networks_fault: it is, or may be, of a network of the VMI.
         node_trouble: why the target pod's node may not start it; "" when nothing is known against the node.
         others: the VMI's other pods that may still run, the source among them.
+        has_turn: the limit of the target pod's node leaves the migration a place there.
+        queue: what the ledger says of its turn, for a sentence; "" when it has said nothing.
     """
 
     migration: Migration
@@ -42,6 +44,8 @@ class Facts:
     named_nics: tuple[str, ...] = ()
     is_networks_fault: bool = False
     node_trouble: str = ""
+    has_turn: bool = False
+    queue: str = ""
 
     @property
     def is_ours(self) -> bool:
@@ -93,6 +97,8 @@ def gather_facts(view: MigrationView) -> Facts:
         is_networks_fault=is_of_networks(view, vmi, failure),
         node_trouble=_node_trouble(view, target),
         others=tuple(pod for pod in view.pods if pod != target and not pod.is_finished),
+        has_turn=target is not None and bool(target.node_name) and view.slot.inbound_node == target.node_name,
+        queue=view.slot.message,
     )
 
 

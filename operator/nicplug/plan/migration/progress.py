@@ -1,5 +1,6 @@
 """What a migration that has not ended is waiting for, in words for a person: the condition `Progressing`."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from nicplug.model.metadata import text
@@ -125,7 +126,7 @@ def _ready(view: MigrationView, facts: Facts, *, now: datetime) -> Progress:
         message = f"target pod {pod.key.name} runs; {what}{end}"
         return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)
     if view.slot.inbound_node != pod.node_name and (queued := _queued(view)) is not None:
-        return queued
+        return replace(queued, message=f"{queued.message}{end}")
     if facts.source is None:
         names = ", ".join(sorted(item.key.name for item in facts.others)) or "none"
         what = f"exactly one other launcher pod has to be there: {names}"

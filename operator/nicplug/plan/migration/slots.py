@@ -153,8 +153,12 @@ class _Count:
     def full_for(self, contender: Contender) -> _Cause | None:
         """What keeps it from having a slot."""
         limits, node = self._limits, contender.source_node
-        # First, as it lasts when all who have a slot have ended.
-        for limit, allowed in ((CLUSTER_LIMIT, limits.per_cluster), (OUTBOUND_LIMIT, limits.outbound_per_node)):
+        # First, as it lasts when all who have a slot have ended. A target pod that no node lets in would hold one.
+        for limit, allowed in (
+            (CLUSTER_LIMIT, limits.per_cluster),
+            (OUTBOUND_LIMIT, limits.outbound_per_node),
+            (INBOUND_LIMIT, limits.inbound_per_node),
+        ):
             if allowed == 0:
                 return self._cause(limit, allowed, "", ())
         if (same := self._vmis.get(contender.vmi)) is not None:

@@ -51,14 +51,24 @@ def stuck_since(migration: Migration, *, now: datetime) -> datetime:
 
 
 def pod_deadline(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime | None:
-    """When a target pod that the VM cannot move to yet is given up; None when only others are before it."""
-    if facts.is_handed_off or (pod.is_ready and not _lacks(facts, pod)):
+    """When a target pod that the VM has not moved to yet is given up; None when it is handed off, or is to be now."""
+    if facts.is_handed_off:
         return None
+    if pod.is_ready and not _lacks(facts, pod):
+        return _turn_deadline(facts, pod)
     migration, since = facts.migration, _waits_since(facts, pod, now=now)
     due = since + pending_timeout(migration)
     # What fails again and again would hold a slot for a quarter of an hour.
     is_hopeless = pod.unscheduled is not None or bool(facts.start_failure)
     return min(due, since + unschedulable_timeout(migration)) if is_hopeless else due
+
+
+def _turn_deadline(facts: Facts, pod: LauncherPod) -> datetime | None:
+    """When a target pod that is ready, and waits for its turn, gives back the slot that others need."""
+    since = facts.migration.entered_at(MigrationPhase.SCHEDULED) or pod.created
+    if since is None or (facts.has_turn and facts.can_move):
+        return None
+    return since + pending_timeout(facts.migration)
 
 
 def _waits_since(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime:
@@ -82,6 +92,8 @@ def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
         seconds = shorter.total_seconds()
         message = f"target pod {pod.key.name} found no node within {seconds:.0f} s: {pod.unscheduled.message}"
         return Ending(reason=Reason.TARGET_POD_UNSCHEDULABLE, event=event, message=message)
+    if pod.is_ready and not _lacks(facts, pod):
+        return Ending(reason=Reason.NO_SLOT_IN_TIME, event=event, message=_had_no_turn(facts, pod))
     seconds = (shorter if facts.start_failure else pending_timeout(migration)).total_seconds()
     reason = Reason.TARGET_POD_NOT_READY if _needs_correction(facts, pod) else Reason.TARGET_POD_LATE
     if lack := _lacks(facts, pod):
@@ -90,6 +102,12 @@ def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
     where = f" on {pod.node_name}" if pod.node_name else ""
     message = f"target pod {pod.key.name} did not start{where} within {seconds:.0f} s: {_waited_for(facts, pod)}"
     return Ending(reason=reason, event=event, message=message)
+
+
+def _had_no_turn(facts: Facts, pod: LauncherPod) -> str:
+    seconds = pending_timeout(facts.migration).total_seconds()
+    why = "the VM could not move" if facts.has_turn else facts.queue or "the list of migrations under way has no answer"
+    return f"target pod {pod.key.name} was ready on {pod.node_name}, and waited for its turn for {seconds:.0f} s: {why}"
 
 
 def _waited_for(facts: Facts, pod: LauncherPod) -> str:

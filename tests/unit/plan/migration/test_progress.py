@@ -498,6 +498,7 @@ TOLD_ELSEWHERE = {
     Reason.MIGRATION_IN_FLIGHT,  # test_one_at_a_time.py
     Reason.TARGET_POD_NOT_READY,  # test_timeouts.py
     Reason.TARGET_POD_LATE,  # test_timeouts.py
+    Reason.NO_SLOT_IN_TIME,  # test_timeouts.py
     Reason.FAILED_HAND_OVER,  # tests/api/test_migration_patience.py
     Reason.FAILED_ABORT,
     Reason.SLOT_LEDGER_REFUSED,  # tests/api/test_migration_slots.py

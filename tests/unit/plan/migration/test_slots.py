@@ -168,6 +168,7 @@ def test_a_limit_of_zero_says_so() -> None:
         (replace(LIMITS, per_cluster=0), "parallelMigrationsPerCluster"),
         (replace(LIMITS, outbound_per_node=0), "parallelOutboundMigrationsPerNode"),
         (replace(LIMITS, per_cluster=1, outbound_per_node=0), "parallelOutboundMigrationsPerNode"),
+        (replace(LIMITS, inbound_per_node=0), "parallelInboundMigrationsPerNode"),
     ],
 )
 def test_a_limit_of_zero_says_so_also_while_a_migration_is_under_way(limits: MigrationLimits, limit: str) -> None:
@@ -175,6 +176,14 @@ def test_a_limit_of_zero_says_so_also_while_a_migration_is_under_way(limits: Mig
     decided = plan(running, one("a"), one("b", source="node-u"), held=(entry(running),), limits=limits)
     told = f"in the queue: {limit} is 0, which lets no migration begin"
     assert (decided.slots["uid-a"].message, decided.slots["uid-b"].message) == (f"1st {told}", f"2nd {told}")
+
+
+def test_with_no_place_on_any_node_no_target_pod_holds_a_slot_without_end() -> None:
+    """Each had a slot and a target pod, which waited for its turn and kept all others from migrating."""
+    first = plan(one("a"), one("b"), limits=replace(LIMITS, inbound_per_node=0))
+    assert first.entries == {}
+    assert not any(slot.is_granted for slot in first.slots.values())
+    assert granted(plan(one("a"), one("b"), limits=replace(LIMITS, inbound_per_node=1))) == ["a", "b"]
 
 
 def test_a_limit_of_zero_of_the_target_node_says_so_also_while_one_arrives_there() -> None:

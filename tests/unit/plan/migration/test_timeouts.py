@@ -1,5 +1,6 @@
 """For how long a target pod is waited for (reference: `handlePendingPodTimeout`); every deadline is in the objects."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -407,3 +408,54 @@ class TestWithoutPod:
         assert {"type": "migrationRejectedByResourceQuota", "status": "True"}.items() <= status(plan)["conditions"][
             -1
         ].items()
+
+
+FULL = MigrationSlot(is_granted=True, reason="WaitingForSlot", message="3rd in the queue")
+SCHEDULED = {"phaseTransitionTimestamps": [{"phase": "Scheduled", "phaseTransitionTimestamp": CREATED}]}
+
+
+def ready_since(seconds: float, *, slot: MigrationSlot, annotations: Json | None = None, **members: Any) -> Plan:
+    """What is decided so many seconds after the target pod, which was made long before, was ready."""
+    raw = migration("Scheduled", annotations=annotations, status=SCHEDULED)
+    target = target_pod(networks=[element("blue")], attached=["blue"], creationTimestamp="2026-01-02T01:00:00Z")
+    of = vmi(primary(), nic("blue"), **members)
+    return plan_migration(migration_view(raw, of, pod(), target, slot=slot), now=later(seconds - 0.678))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "seconds"), [({}, 900), ({PENDING: "20"}, 20)], ids=["by default", "overridden"]
+)
+def test_a_target_pod_that_is_ready_waits_for_its_turn_no_longer_than_one_that_is_not(
+    annotations: Json, seconds: int
+) -> None:
+    """It waited without end, and held a slot that others needed; its VM could not take a NIC meanwhile."""
+    before = ready_since(seconds - 1, slot=FULL, annotations=annotations)
+    assert status(before).get("phase") != "Failed"
+    assert before.again_at == later(seconds - 0.678)
+    assert progressing(before)["message"].startswith("3rd in the queue; given up at 2026-01-02T03:")
+    after = ready_since(seconds, slot=FULL, annotations=annotations)
+    assert progressing(after)["reason"] == "NoSlotInTime"
+    assert progressing(after)["message"] == (
+        f"target pod {TARGET} was ready on node02, and waited for its turn for {seconds} s: 3rd in the queue"
+    )
+    assert events(after) == [("FailedMigration", "Migration target pod was removed during active migration.")]
+
+
+def test_a_target_pod_whose_turn_comes_with_its_deadline_is_handed_off() -> None:
+    plan = ready_since(2000, slot=replace(FULL, inbound_node="node02"))
+    assert status(plan).get("phase") != "Failed"
+    assert "PatchMigrationState" in " ".join(type(item).__name__ for item in plan.actions)
+
+
+def test_a_target_pod_that_has_its_turn_and_a_vm_that_cannot_move() -> None:
+    plan = ready_since(2000, slot=replace(FULL, inbound_node="node02"), phase="Scheduled")
+    assert progressing(plan)["reason"] == "NoSlotInTime"
+    assert progressing(plan)["message"].endswith("for 900 s: the VM could not move")
+
+
+def test_a_target_pod_of_which_nobody_says_since_when_it_is_ready_counts_from_its_creation() -> None:
+    raw = migration("Scheduled")
+    target = target_pod(networks=[element("blue")], attached=["blue"], creationTimestamp=CREATED)
+    view = migration_view(raw, vmi(primary(), nic("blue")), pod(), target, slot=FULL)
+    assert status(plan_migration(view, now=later(899 - 0.678))).get("phase") != "Failed"
+    assert status(plan_migration(view, now=later(900 - 0.678)))["phase"] == "Failed"

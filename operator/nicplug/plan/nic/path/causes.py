@@ -37,7 +37,7 @@ BROUGHT_BY_NONE = frozenset({Reason.ROLLED_BACK, Reason.NO_PCI_SLOT})
 # The writer's clock and that of the API server may differ.
 _SKEW = timedelta(minutes=2)
 # Ends of a migration that say nothing against another one.
-_NO_FAILURES = frozenset({Reason.MIGRATION_CANCELED, Reason.MIGRATION_IN_FLIGHT})
+_NO_FAILURES = frozenset({Reason.MIGRATION_CANCELED, Reason.MIGRATION_IN_FLIGHT, Reason.NO_SLOT_IN_TIME})
 # The target pod had a node and did not get its networks: the next one would meet the same. What is no network's fault
 # is `TargetPodLate`.
 _NOT_MENDED_BY_TIME = frozenset({Reason.TARGET_POD_NOT_READY, Reason.MIGRATION_NOT_SUPPORTED})

@@ -126,6 +126,7 @@ def count(
         pytest.param(ended(deleting=True), id="it was taken back"),
         pytest.param(ended("MigrationCanceled"), id="it was canceled"),
         pytest.param(ended("MigrationInFlight"), id="another one was first"),
+        pytest.param(ended("NoSlotInTime"), id="its turn did not come"),
         pytest.param(ended("NoCandidateNode"), id="no node could take the VM: told by the candidates"),
         pytest.param(ended(owner="another"), id="of an earlier VMI of that name"),
         pytest.param(ended(name="by-hand"), id="a user's"),
