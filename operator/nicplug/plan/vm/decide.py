@@ -40,7 +40,7 @@ from nicplug.plan.vm.run_strategy import (
 )
 from nicplug.plan.vm.start import delete_earlier_revisions, start_vmi
 from nicplug.plan.vm.start_backoff import start_failure
-from nicplug.plan.vm.status import plan_vm_status
+from nicplug.plan.vm.status import plan_vm_status, with_observed_generation
 
 _URGENT = frozenset({"ready"})
 # What a next decision stands on, and requests, of which people can make no second one before the first is gone.
@@ -173,8 +173,11 @@ def _plan_status(
     if requests is not None:
         wanted[INTERFACE_REQUESTS] = [item.to_row() for item in requests.kept] or None
     changes = changed_members(seen=vm.status, wanted=wanted)
-    if changes and situation.vmi is not None and vm.read_status().get("desiredGeneration") != vm.generation:
-        changes["desiredGeneration"] = vm.generation
+    if changes and situation.vmi is not None:
+        # These two are not worth a write of their own.
+        conditions = with_observed_generation(wanted["conditions"], vm=vm, vmi=situation.vmi)
+        wanted |= {"conditions": conditions, "desiredGeneration": vm.generation}
+        changes = changed_members(seen=vm.status, wanted=wanted)
     delay = view.settings.report_delay
     if _tells_only_why(vm, changes):
         delay = max(delay, write_pause(vm.stored_bytes, nics=len(vm.interfaces)))

@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.build import CREATED, NOW, VM_UID, Json, later, vm, vm_view, vmi
+from tests.build import CREATED, NOW, VM_UID, Json, Nic, absent, kubevirt, later, nic, primary, vm, vm_view, vmi
 
+from nicplug.model.frozen_json import thaw
+from nicplug.plan.actions import PatchStatus
 from nicplug.plan.views import Refusal
-from nicplug.plan.vm.decide import own_vmi
+from nicplug.plan.vm.decide import own_vmi, plan_vm
 from nicplug.plan.vm.run_strategy import decide, situation_of
 from nicplug.plan.vm.status import plan_vm_status
 
@@ -128,3 +130,63 @@ def test_a_status_that_is_as_it_shall_be_is_left_alone() -> None:
     found = _own(conditions=[{"type": "Ready", "status": "True"}])
     status = _status(vm(), found)
     assert _status(vm(status=status), found, now=later(60)) == status
+
+
+class TestGenerationOfInterfacesReady:
+    """`kubectl wait` on a VM compares it, and must not take an older truth for the answer to a change."""
+
+    BLUE = (primary(), nic("blue"))
+
+    @staticmethod
+    def ready(status: str = "True", *, generation: int = 1) -> Json:
+        return {"type": "InterfacesReady", "status": status, "reason": "x", "observedGeneration": generation}
+
+    def row(self, raw: Json, running: Json, **members: Any) -> Json:
+        """What is written of the condition; a report that the VM needs anyway: it was not said to be created."""
+        plan = plan_vm(vm_view(raw, vmi=running, pending_since=later(-9), **members), now=NOW)
+        (patch,) = [item for item in plan.actions if isinstance(item, PatchStatus)]
+        wanted = thaw(patch.wanted)
+        rows = wanted.get("conditions") or raw["status"]["conditions"]
+        (found,) = [row for row in rows if row["type"] == "InterfacesReady"]
+        return found
+
+    @pytest.mark.parametrize("status", ["True", "False"])
+    def test_it_is_the_generation_of_the_vm(self, status: str) -> None:
+        raw = vm(*self.BLUE, generation=7, status={"printableStatus": "Running"})
+        running = vmi(*self.BLUE, owner_uid=VM_UID, conditions=[self.ready(status, generation=3)], generation=3)
+        assert (self.row(raw, running)["status"], self.row(raw, running)["observedGeneration"]) == (status, 7)
+
+    @pytest.mark.parametrize(
+        ("title", "template", "present", "seen"),
+        [
+            ("the VMI has changed since it was looked at", BLUE, BLUE, 2),
+            ("a NIC is in the template alone", (*BLUE, nic("red", binding="masquerade")), BLUE, 3),
+            ("a NIC is to go in the template alone", (primary(), absent("blue")), BLUE, 3),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_true_of_an_earlier_look_stays_of_an_earlier_generation(
+        self, title: str, template: tuple[Nic, ...], present: tuple[Nic, ...], seen: int
+    ) -> None:
+        """It was True, without a generation, while a NIC in the template had not been looked at."""
+        told = {**self.ready(generation=6), "lastTransitionTime": CREATED}
+        raw = vm(*template, generation=7, status={"conditions": [told]})
+        running = vmi(*present, owner_uid=VM_UID, conditions=[self.ready(generation=seen)], generation=3)
+        config = kubevirt("")  # the gate is off: nothing flows to the VMI before the report
+        assert self.row(raw, running, config=config)["observedGeneration"] == 6, title
+
+    def test_another_status_of_an_earlier_look_stays_of_an_earlier_generation(self) -> None:
+        raw = vm(*self.BLUE, generation=7, status={"conditions": [self.ready(generation=6)]})
+        running = vmi(*self.BLUE, owner_uid=VM_UID, conditions=[self.ready("False", generation=2)], generation=3)
+        found = self.row(raw, running)
+        assert (found["status"], found["observedGeneration"]) == ("False", 6)
+
+    def test_it_is_not_worth_a_write_of_its_own(self) -> None:
+        """A NIC that is plugged within a moment costs the VM no write."""
+        raw = vm(*self.BLUE, generation=7)
+        running = vmi(*self.BLUE, owner_uid=VM_UID, conditions=[self.ready(generation=3)], generation=3)
+        first = plan_vm(vm_view(raw, vmi=running, pending_since=later(-9)), now=NOW)
+        (patch,) = [item for item in first.actions if isinstance(item, PatchStatus)]
+        changed = {**raw, "metadata": {**raw["metadata"], "generation": 8}, "status": thaw(patch.wanted)}
+        again = plan_vm(vm_view(changed, vmi=running, pending_since=later(-9)), now=NOW)
+        assert again.actions == ()
