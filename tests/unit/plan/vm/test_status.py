@@ -147,8 +147,9 @@ class TestGenerationOfInterfacesReady:
         (patch,) = [item for item in plan.actions if isinstance(item, PatchStatus)]
         wanted = thaw(patch.wanted)
         rows = wanted.get("conditions") or raw["status"]["conditions"]
-        (found,) = [row for row in rows if row["type"] == "InterfacesReady"]
-        return found
+        found: list[Json] = [row for row in rows if row["type"] == "InterfacesReady"]
+        assert len(found) == 1
+        return found[0]
 
     @pytest.mark.parametrize("status", ["True", "False"])
     def test_it_is_the_generation_of_the_vm(self, status: str) -> None:
