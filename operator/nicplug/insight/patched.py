@@ -18,14 +18,16 @@ def patched(raw: dict[str, Any], patch: JsonPatch) -> dict[str, Any]:
             continue
         *path, last = (part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:])
         parent = _descend(result, path)
-        if operation["op"] == "remove":
+        if isinstance(parent, list):
+            parent.append(copy.deepcopy(operation["value"]))  # at "-", the end: planners write to no other place in one
+        elif operation["op"] == "remove":
             parent.pop(last, None)
         else:
             parent[last] = copy.deepcopy(operation["value"])
     return result
 
 
-def _descend(value: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+def _descend(value: Any, path: Sequence[str]) -> Any:
     for member in path:
         value = value.setdefault(member, {})
     return value

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
-from tests.build import Json, kubevirt, nic, primary, vmi_spec
+from tests.build import Json, kubevirt, nic, owner, primary, vmi_spec
 from tests.build import vm as a_vm
 from tests.sim.cluster import KUBEVIRTS, MIGRATIONS, NAMESPACE, PODS, VMIS, VMS, Cluster
 from tests.sim.operators import CACHED
@@ -156,8 +156,9 @@ class Bench:
         self.cluster.create(VMS, {**body, "spec": a_vm(primary(), nic("blue"))["spec"]}, by="user")
         self.hear()
 
-    def make_vmi(self) -> None:
-        body = {"metadata": {"name": NAME, "finalizers": ["kubevirt.io/foregroundDeleteVirtualMachine"]}}
+    def make_vmi(self, *owners: Json) -> None:
+        finalizers = ["kubevirt.io/foregroundDeleteVirtualMachine"]
+        body = {"metadata": {"name": NAME, "finalizers": finalizers, "ownerReferences": list(owners)}}
         self.cluster.create(VMIS, {**body, "spec": vmi_spec([primary()])}, by="somebody")
 
 
@@ -321,9 +322,22 @@ async def test_a_refusal_is_of_the_spec_that_was_refused(bench: Bench) -> None:
     assert bench.cluster.get(VMIS, NAME) is not None
 
 
-async def test_a_namesake_that_nobody_had_heard_of_is_told(bench: Bench) -> None:
+async def test_a_namesake_that_nobody_had_heard_of_and_nobody_controls_is_adopted(bench: Bench) -> None:
     bench.make_vm()
     bench.make_vmi()
+    with pytest.raises(Rejected) as caught:
+        await bench.reconciler.reconcile(VM)
+    bench.reconciler.note_refusal(VM, caught.value, seconds=600)
+    await bench.reconciler.reconcile(VM)
+    found, vm = bench.cluster.get(VMIS, NAME), bench.cluster.get(VMS, NAME)
+    assert found is not None
+    assert vm is not None
+    assert [item["uid"] for item in found["metadata"]["ownerReferences"]] == [vm["metadata"]["uid"]]
+
+
+async def test_a_namesake_that_nobody_had_heard_of_is_told(bench: Bench) -> None:
+    bench.make_vm()
+    bench.make_vmi(owner("VirtualMachine", NAME, "another"))
     with pytest.raises(Rejected) as caught:
         await bench.reconciler.reconcile(VM)
     assert caught.value.reason == "NameTaken"

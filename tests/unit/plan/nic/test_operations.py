@@ -1132,7 +1132,7 @@ ELSEWHERE: dict[Reason, Plan] = {
     Reason.RUN_STRATEGY_NOT_SUPPORTED: plan_vm(
         vm_view(vm(run_strategy="WaitAsReceiver"), pending_since=later(-9)), now=NOW
     ),
-    Reason.NAME_TAKEN: plan_vm(vm_view(vm(), vmi=vmi(), pending_since=later(-9)), now=NOW),
+    Reason.NAME_TAKEN: plan_vm(vm_view(vm(), vmi=vmi(owner_uid="another"), pending_since=later(-9)), now=NOW),
     Reason.INVALID_STATE_CHANGE_REQUEST: plan_vm(
         vm_view(vm(run_strategy="Manual", status={"stateChangeRequests": [{"action": "Pause"}]})), now=NOW
     ),
