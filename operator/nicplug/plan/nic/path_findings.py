@@ -182,7 +182,7 @@ def _finding(chosen: Chosen, *, phase: OperationPhase, message: str) -> Finding:
 
 
 def _withdrawn(situation: Situation) -> str:
-    if situation.interface.name in situation.chooser.superseded:
+    if situation.operation is OperationType.PLUG and situation.interface.name in situation.chooser.superseded:
         return ". The NIC was changed while the pod was being asked for it: its former interface is detached first"
     if not situation.chooser.is_withdrawn(situation.interface.name):
         return ""

@@ -68,7 +68,8 @@ def find_superseded(
         record, existing = records.get(interface.name), elements.get(pod_interface)
         is_listed, is_asked = pod.network_status.has(pod_interface), _was_asked(record)
         if existing is None:
-            if is_listed and is_asked:
+            # Also of one that is to go, as its entries have left the template: the VMI will say so in a moment.
+            if is_listed and record is not None and record.attempts > 0:
                 found[interface.name] = Superseded.LEAVING
         elif (
             _asks_otherwise(existing, interface, network, vmi=vmi)

@@ -147,6 +147,11 @@ class TestAttached:
         assert annotation(planned) is None
         assert not is_given(planned)
 
+    def test_nor_given_to_a_guest_whose_owner_has_just_taken_it_back(self) -> None:
+        """Its entries have left the template, and the VMI is about to say so: given now, it would be unplugged again."""
+        leaving = operation("blue", operation="Unplug", attempts=1, since=later(-1), path="Dynamic", phase="InPod")
+        assert not is_given(plan(networks=[], listed=[entry()], records=[leaving]))
+
     def test_a_removal_that_is_not_carried_out_is_asked_for_once_more(self) -> None:
         planned = plan(networks=[], listed=[entry()], records=[asked(ago=30)])
         assert annotation(planned) == "[ ]"
