@@ -148,7 +148,7 @@ class TestAttached:
         assert not is_given(planned)
 
     def test_nor_given_to_a_guest_whose_owner_has_just_taken_it_back(self) -> None:
-        """Its entries have left the template, and the VMI is about to say so: given now, it would be unplugged again."""
+        """Its entries have left the template, and the VMI is about to say so: given now, it would have to go again."""
         leaving = operation("blue", operation="Unplug", attempts=1, since=later(-1), path="Dynamic", phase="InPod")
         assert not is_given(plan(networks=[], listed=[entry()], records=[leaving]))
 
