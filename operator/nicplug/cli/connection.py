@@ -183,7 +183,9 @@ async def _run(
     cluster: Cluster, command: Callable[..., Coroutine[Any, Any, int | None]], options: dict[str, Any]
 ) -> int | None:
     from nicplug.cli.explain import explained
+    from nicplug.cli.quiet import silence_logs
 
+    silence_logs()
     async with open_session(cluster) as session:
         with explained(session):
             return await command(session, **options)

@@ -1,6 +1,7 @@
 """Changes that the API server checks and does not store: `dryRun=All`."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -15,10 +16,13 @@ from nicplug.kube.api import Resource
 from nicplug.kube.bodies import JSON_PATCH
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Stale
 from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from nicplug.kube.unreadable import why_unreadable
 
 _JSON, _MERGE, _APPLY = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
 _STRICT = "dryRun=All&fieldValidation=Strict"
 _KINDS = {item.kind: item for item in (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES)}
+_STRICT_ERROR = "strict decoding error: "
+_QUOTED_OBJECT = re.compile(r'Invalid value: "\{.*\}": ', re.DOTALL)
 Json = dict[str, Any]
 
 
@@ -31,7 +35,7 @@ def read_manifests(text: str, *, source: str) -> list[Json]:
     try:
         documents = list(yaml.safe_load_all(text))
     except yaml.YAMLError as error:
-        raise CommandError(f"{source} is not YAML: {' '.join(str(error).split())}", code=Exit.WRONG_USE) from error
+        raise CommandError(f"{source} is not YAML: {why_unreadable(error)}", code=Exit.WRONG_USE) from error
     found = [item for document in documents for item in _items(document) if item.get("kind") in _KINDS]
     if not found:
         raise CommandError(f"{source} has no VirtualMachine and no VirtualMachineInstance", code=Exit.WRONG_USE)
@@ -101,7 +105,14 @@ def is_malformed(error: ApiError) -> bool:
 
     The API server answers 400 to an object, and 422 to a patch.
     """
-    return isinstance(error, Rejected) and (error.status == 400 or "strict decoding error" in str(error))
+    return isinstance(error, Rejected) and (error.status == 400 or _STRICT_ERROR in str(error))
+
+
+def malformation(error: ApiError) -> str:
+    """The fields that are wrong, without the object: the API server quotes all of it in its answer to a patch."""
+    text = str(error)
+    _, found, fields = text.partition(_STRICT_ERROR)
+    return fields if found else _QUOTED_OBJECT.sub("", text)
 
 
 REFUSALS = (Rejected, Stale, Denied)
@@ -118,6 +129,5 @@ def read_file(path: str) -> str:
         with click.open_file(path) as file:
             content: str = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CommandError(f"{path} cannot be read: {reason}", code=Exit.NOT_FOUND) from error
+        raise CommandError(f"{path} cannot be read: {why_unreadable(error)}", code=Exit.NOT_FOUND) from error
     return content

@@ -1,5 +1,6 @@
 """What an error of the API means to the person who typed a command, and what to do about it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,9 @@ def explain(error: ApiError, *, session: Session) -> CommandError:
             what = "subresources.kubevirt.io" if is_subresource else error.request.partition("?")[0]
             remedy = INSTALL_API if is_subresource else INSTALL_KINDS
             return CommandError(f"this cluster does not serve {what} ({error})", remedy=remedy, code=Exit.NOT_INSTALLED)
+        case Gone() if namespace := _missing_namespace(error):
+            remedy = f"Create it (kubectl create namespace {namespace}), or correct --namespace or the manifest."
+            return CommandError(f'namespace "{namespace}" does not exist', remedy=remedy, code=Exit.NOT_FOUND)
         case Gone():
             where = f"namespace {session.namespace} (context {session.context})"
             remedy = f"Searched {where}. Use --namespace to choose another."
@@ -58,6 +62,12 @@ def explain(error: ApiError, *, session: Session) -> CommandError:
             return CommandError(str(error), code=Exit.REFUSED)
         case _:
             return CommandError(str(error))
+
+
+def _missing_namespace(error: ApiError) -> str:
+    """The namespace that does not exist, so that nothing can be created in it; "" when it is something else."""
+    found = re.search(r'\bnamespaces "([^"]+)" not found', str(error))
+    return found[1] if found else ""
 
 
 def _unavailable(error: Unavailable, *, session: Session, is_subresource: bool) -> CommandError:

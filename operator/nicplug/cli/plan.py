@@ -72,9 +72,6 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
 
     Exit code 9 when a NIC would not be plugged automatically: refused, blocked, or only by a restart.
     """
-    from nicplug.cli.quiet import silence_logs
-
-    silence_logs()
     has_change = bool(options["additions"] or options["removals"])
     if (vm is None) == (filename is None) or (filename is not None and has_change):
         raise click.UsageError("Give the name of a VM, with --add or --remove, or a manifest by -f.")
@@ -135,7 +132,7 @@ async def _plan_manifest(
     session: Session, target: "Target", manifest: dict[str, Any], *, source: str
 ) -> "PlanDocument":
     from nicplug.cli.asking import ask_plan, is_enough, read_as_user
-    from nicplug.cli.dry_run import REFUSALS, dry_apply, is_malformed
+    from nicplug.cli.dry_run import REFUSALS, dry_apply, is_malformed, malformation
     from nicplug.cli.machines import now
     from nicplug.insight.evidence import networks_in
     from nicplug.insight.forecast import forecast
@@ -149,7 +146,8 @@ async def _plan_manifest(
     except REFUSALS as error:
         if is_malformed(error):
             remedy = f"Correct {source if source != '-' else 'the manifest on stdin'}; nothing was planned for it."
-            raise CommandError(f"the API server: {error}", remedy=remedy, code=Exit.WRONG_USE) from error
+            message = f"{manifest['kind']} {target.name}: {malformation(error)}"
+            raise CommandError(message, remedy=remedy, code=Exit.WRONG_USE) from error
         refusals = [f"the API server refuses the manifest: {error}"]
     if not is_enough(evidence.found):
         question = question_of(changed) if changed else PlanQuestion()

@@ -101,6 +101,7 @@ async def wait_for(
         CommandError: the time is over, or it cannot happen without an action.
     """
     from nicplug.cli.machines import now
+    from nicplug.cli.operator_health import is_waiting, no_operator
 
     described = before = machine.describe(now=now())
     loop = asyncio.get_running_loop()
@@ -120,7 +121,8 @@ async def wait_for(
             stuck_since = (stuck_since or loop.time()) if stuck else None
             if stuck and stuck_since is not None and loop.time() - stuck_since >= PATIENCE_SECONDS:
                 raise _cannot(stuck[0], described)
-    raise _late(described, names, goal, seconds)
+    problem = await no_operator(session) if is_waiting(described) else ""
+    raise _late(described, names, goal, seconds, problem=problem)
 
 
 async def _changes(session: Session, machine: "Machine", *, until: float) -> "AsyncGenerator[Machine, None]":
@@ -168,12 +170,21 @@ def _state(nic: "NicRow") -> str:
     return f'NIC "{nic.name}" is {nic.phase}{reason}' + (f": {nic.message}" if nic.message else "")
 
 
-def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float) -> CommandError:
+def _absence(name: str, described: "VmNics") -> str:
+    is_requested = any(request.startswith(f'add NIC "{name}" ') for request in described.requests)
+    return f'NIC "{name}" is requested, waiting for the operator' if is_requested else f'no NIC "{name}" was seen'
+
+
+def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, *, problem: str) -> CommandError:
     waiting = [nic for nic in described.nics if (not names or nic.name in names) and (goal == GONE or not nic.is_ready)]
     told = "; ".join(map(_state, waiting))
     missing = [name for name in names if name not in {nic.name for nic in described.nics}]
-    told = told or (f"no NIC {', '.join(missing)} was seen" if goal == READY and missing else "nothing was seen")
+    if goal == READY:
+        told = "; ".join([*([told] if told else []), *(_absence(name, described) for name in missing)])
+    told = told or "; ".join(f"waits: {request}" for request in described.requests) or "nothing was seen"
     remedy = "`nicplug doctor` says whether the operator works."
+    if problem:
+        remedy = f"Nothing happens now, as {problem}. Try `nicplug doctor`."
     if described.phase == "Stopped":
         remedy = f"The VM is stopped. Start it: nicplug start {described.name} --namespace {described.namespace}"
     return CommandError(f"not {goal} after {seconds:g} s: {told}", remedy=remedy, code=Exit.TIMED_OUT)

@@ -36,9 +36,7 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     from nicplug.cli.asking import FROM_API, FROM_KUBECONFIG, ask_stories, is_enough, no_machine, read_as_user
     from nicplug.cli.machines import now
     from nicplug.cli.operator_health import no_operator, note_of
-    from nicplug.cli.quiet import silence_logs
 
-    silence_logs()
     target = target_of(session, vm, options)
     evidence, source = await read_as_user(session, target), FROM_API
     stories = (
@@ -64,17 +62,13 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
 
 async def _read(session: Session, evidence: "Evidence", nic: str) -> list[dict[str, Any]]:
     """With the rights of the kubeconfig."""
-    from nicplug.cli.machines import now, requested_nics
+    from nicplug.cli.machines import now
     from nicplug.insight.stories import NoSuchNic, read_stories
     from nicplug.insight.story_json import story_json
 
     try:
         stories = await read_stories(session.api, evidence, nic, now=now())
     except NoSuchNic as error:
-        if nic in requested_nics(evidence.vm):
-            message = f'NIC "{nic}" is requested for VM {evidence.target.name}; no operator has seen the request yet'
-            remedy = "`nicplug doctor` says whether an operator works."
-            raise CommandError(message, remedy=remedy, code=Exit.NOT_FOUND) from error
         raise CommandError(str(error), remedy=f"It has: {error.known}.", code=Exit.NOT_FOUND) from error
     return [story_json(story, target=evidence.target, unknown=evidence.unknown) for story in stories]
 

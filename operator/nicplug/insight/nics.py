@@ -1,6 +1,6 @@
 """The NICs of one VM as its status tells them: a row for each, with what the record says. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,16 +15,27 @@ from nicplug.model.conditions import (
     is_true,
 )
 from nicplug.model.frozen_json import read
-from nicplug.model.interface_requests import ADD_OPTIONS, MEMBER, NAME_OPTION, NETWORK_OPTION, REMOVE_OPTIONS
+from nicplug.model.interface_requests import (
+    ADD_OPTIONS,
+    MEMBER,
+    NAME_OPTION,
+    NETWORK_OPTION,
+    REMOVE_OPTIONS,
+    AddInterface,
+    parse_interface_requests,
+)
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration
-from nicplug.model.networks import Interface, Network, first_by_name
+from nicplug.model.networks import Binding, Interface, Network, first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType, parse_operations
 from nicplug.model.pci_topology import takes_slot
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.reasons import Reason
+
+UNSEEN = "requested, waiting for the operator"
+"""Of a NIC without a record, also for the moment until the operator has written one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +240,7 @@ def _row(
         mac_address=text(mapping(reported).get("mac")),
         ip_address=text(mapping(reported).get("ipAddress")),
         reason="" if in_guest or is_running else str(Reason.GUEST_NOT_RUNNING),
-        message="no operator has seen the request yet" if is_unseen else "",
+        message=UNSEEN if is_unseen else "",
         operation=str(OperationType.UNPLUG) if is_leaving else "",
     )
     if record is None:
@@ -266,6 +277,30 @@ def _request(row: Mapping[str, Any]) -> str:
     if add:
         return f'add NIC "{text(add.get(NAME_OPTION))}" on network {text(add.get(NETWORK_OPTION))}'
     return f'remove NIC "{text(remove.get(NAME_OPTION))}"' if remove else "a request that cannot be read"
+
+
+def requested_nics(vm: VirtualMachine | None, *, besides: Collection[str]) -> tuple[NicRow, ...]:
+    """Those that `addinterface` asks for, and that no operator has taken into the template.
+
+    Args:
+        besides: names of NICs that have a row already.
+    """
+    if vm is None:
+        return ()
+    pending = parse_interface_requests(vm.read_status().get(MEMBER))
+    asked = {row.request.name: row.request for row in pending if isinstance(row.request, AddInterface)}
+    return tuple(
+        NicRow(
+            name=name,
+            network=_network(request.to_network(), namespace=vm.key.namespace),
+            binding=str(Binding.BRIDGE),
+            operation=str(OperationType.PLUG),
+            phase=str(OperationPhase.PENDING),
+            message=UNSEEN,
+        )
+        for name, request in asked.items()
+        if name not in besides
+    )
 
 
 def _migration(item: Migration) -> str:

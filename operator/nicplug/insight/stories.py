@@ -7,7 +7,7 @@ from typing import Any
 
 from nicplug.insight.evidence import Evidence, Unknown
 from nicplug.insight.forecast import forecast
-from nicplug.insight.nics import describe
+from nicplug.insight.nics import describe, requested_nics
 from nicplug.insight.story import Story, tell
 from nicplug.kube.api import KubeApi
 from nicplug.kube.errors import Denied
@@ -41,7 +41,8 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
     """
     vmi, target = evidence.parsed_vmi, evidence.target
     described = describe(namespace=target.namespace, name=target.name, vm=evidence.parsed_vm, vmi=vmi, now=now)
-    chosen = [nic for nic in described.nics if (nic.name == name if name else not nic.is_ready)]
+    requested = requested_nics(evidence.parsed_vm, besides={nic.name for nic in described.nics})
+    chosen = [nic for nic in (*described.nics, *requested) if (nic.name == name if name else not nic.is_ready)]
     if name and not chosen:
         known = ", ".join(nic.name for nic in described.nics) or "none"
         raise NoSuchNic(f'VM {target.name} has no NIC "{name}"', known=known)

@@ -5,6 +5,7 @@ commands that only ask a question do not load it.
 """
 
 import os
+import ssl
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
-from nicplug.kube.kubeconfig import ConfigError, kubeconfig_paths, read_context
+from nicplug.kube.kubeconfig import ConfigError, KubeconfigContext, kubeconfig_paths, read_context
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -94,6 +95,19 @@ async def load_kubeconfig(paths: str, *, context: str | None = None) -> Configur
         raise ConfigError(f"kubeconfig {paths} cannot be used: {error}. {remedy}") from error
     _refresh_by_plugin(loader, configuration)
     return configuration
+
+
+def unusable_certificate(context: KubeconfigContext, configuration: Configuration, error: OSError) -> str:
+    """Whose certificate cannot be used, and what to correct: the CA of the cluster is read before what the user has."""
+    try:
+        ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
+    except OSError:
+        whose, field = f'the CA of cluster "{context.cluster}"', "certificate-authority"
+        return f"{whose} in the kubeconfig cannot be used: correct {field} or {field}-data"
+    fields = "client-certificate and client-key, or client-certificate-data and client-key-data"
+    detail = f" ({error.reason})" if isinstance(error, ssl.SSLError) and error.reason else ""
+    who = f'the client certificate or key of user "{context.user}" in the kubeconfig'
+    return f"{who} cannot be used{detail}: correct {fields}"
 
 
 def _refresh_by_plugin(loader: Any, configuration: Configuration) -> None:

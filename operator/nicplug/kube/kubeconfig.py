@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from nicplug.kube.unreadable import why_unreadable
+
 LISTS = ("clusters", "contexts", "users")
 
 
@@ -46,10 +48,13 @@ class KubeconfigContext:
     Attributes:
         name: of the context.
         namespace: the one that commands without `--namespace` use.
+        user, cluster: the entries that it names.
         impersonation: what the user's entry says by `as`.
     """
 
     name: str
+    user: str = ""
+    cluster: str = ""
     namespace: str = "default"
     impersonation: Impersonation = Impersonation()
 
@@ -102,8 +107,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        text = " ".join(str(error).split())
-        raise ConfigError(f"kubeconfig {path} cannot be read: {text}. {_try(path)}") from error
+        why = why_unreadable(error)
+        raise ConfigError(f"kubeconfig {path} cannot be read: {why}. {_try(path)}") from error
     if not isinstance(content, dict):
         found = "empty" if content is None else f"a {_type_of(content)}"
         raise ConfigError(
@@ -148,6 +153,8 @@ def _resolve(paths: str, merged: Mapping[str, Mapping[str, Mapping[str, Any]]], 
     namespace = context.get("namespace")
     return KubeconfigContext(
         name=name,
+        user=str(user or ""),
+        cluster=str(cluster),
         namespace=namespace if isinstance(namespace, str) and namespace else "default",
         impersonation=_impersonation(merged["users"].get(user, {}).get("user") or {}),
     )

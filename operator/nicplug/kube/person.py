@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 
 from nicplug.kube.aio import AioApi
-from nicplug.kube.credentials import find_credentials, is_in_cluster, load_kubeconfig, with_proxy
-from nicplug.kube.kubeconfig import Impersonation, KubeconfigContext, kubeconfig_paths, read_context
+from nicplug.kube.credentials import find_credentials, is_in_cluster, load_kubeconfig, unusable_certificate, with_proxy
+from nicplug.kube.kubeconfig import ConfigError, Impersonation, KubeconfigContext, kubeconfig_paths, read_context
 
 SUBRESOURCES = "/apis/subresources.kubevirt.io/"
 
@@ -51,7 +51,10 @@ async def connect_person(
         configuration = await load_kubeconfig(paths, context=chosen.name)
     with_proxy(configuration)
     acting = impersonation if impersonation != Impersonation() else chosen.impersonation
-    api = AioApi(configuration, user_agent=user_agent, middlewares=_middlewares(acting))
+    try:
+        api = AioApi(configuration, user_agent=user_agent, middlewares=_middlewares(acting))
+    except OSError as error:
+        raise ConfigError(unusable_certificate(chosen, configuration, error)) from error
     return PersonalConnection(api=api, context=chosen, server=configuration.host)
 
 

@@ -139,3 +139,13 @@ def test_lists_that_change_meanwhile_are_said(nicplug: CommandLine, server: Play
     assert done.exit_code == 7
     assert "have changed since they were read" in done.stderr
     assert "Try again." in done.stderr
+
+
+def test_a_log_line_came_before_the_result(nicplug: CommandLine, server: PlayedServer) -> None:
+    """Multus says that it isolates namespaces, which is logged once by those who run for long."""
+    config = json.dumps({"namespaceIsolation": True})
+    multus = {"metadata": {"name": "multus-daemon-config"}, "data": {"daemon-config.json": config}}
+    server.answers["GET /api/v1/namespaces/kube-system/configmaps"] = collection(multus)
+    done = add(nicplug)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith('NIC "lan" on network lan requested for V')

@@ -1,6 +1,8 @@
 """Every failure is a sentence with a remedy on stderr and an exit code by cause, never a traceback."""
 
+import base64
 import contextlib
+import json
 import socket
 import ssl
 import threading
@@ -173,3 +175,48 @@ def test_a_bug_is_a_sentence_and_a_trace_for_those_who_ask(
     assert "NICPLUG_TRACEBACK=1" in done.stderr
     monkeypatch.setenv("NICPLUG_TRACEBACK", "1")
     assert isinstance(nicplug("start", "V").exception, ZeroDivisionError)
+
+
+CERTIFICATE_DATA = base64.b64encode(b"no certificate").decode()
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster", "text"),
+    [
+        ({"client-certificate-data": "AAAA", "client-key-data": "AAAA"}, {}, 'certificate or key of user "u"'),
+        ({}, {"certificate-authority-data": CERTIFICATE_DATA}, 'the CA of cluster "c"'),
+    ],
+    ids=["client certificate", "CA"],
+)
+def test_a_broken_certificate_in_the_kubeconfig_was_a_bug_in_nicplug(
+    tmp_path: Path, user: dict[str, str], cluster: dict[str, str], text: str
+) -> None:
+    path = write_kubeconfig(tmp_path / "config", server="https://127.0.0.1:1", user=user)
+    content = json.loads(path.read_text())
+    content["clusters"][0]["cluster"] |= cluster
+    path.write_text(json.dumps(content))
+    done = CommandLine(path)("status", "V")
+    assert done.exit_code == Exit.UNREACHABLE, done.output
+    assert f"{text} in the kubeconfig cannot be used" in done.stderr
+    assert "correct c" in done.stderr
+    assert "bug" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"clusters:\n- a: b: c\n", "line 2, column 7: mapping values are not allowed here"),
+        (b"\xff\xfe\xff", "it is not UTF-8 text"),
+        (b"a: \x00", "it has a character that YAML does not allow"),
+    ],
+)
+def test_pythons_words_for_an_unreadable_file_reached_the_user(
+    nicplug: CommandLine, tmp_path: Path, content: bytes, text: str
+) -> None:
+    bad = tmp_path / "bad"
+    bad.write_bytes(content)
+    for done in (CommandLine(bad)("status", "V"), nicplug("plan", "-f", str(bad))):
+        assert text in done.stderr
+        assert "unicode string" not in done.stderr
+        assert "codec" not in done.stderr
+        assert done.exit_code in (Exit.UNREACHABLE, Exit.WRONG_USE, Exit.NOT_FOUND)

@@ -138,10 +138,27 @@ def test_a_nic_that_was_asked_for_was_said_not_to_exist(nicplug: CommandLine, se
         f"GET {OBJECT}/virtualmachines/V": (200, asking),
         f"GET {NADS}/lan": (200, nad("lan")),
     }
-    done = nicplug("why", "V", "red")
-    assert (done.exit_code, done.stdout) == (3, "")
-    assert 'NIC "red" is requested for VM V; no operator has seen the request yet' in done.stderr
+    for done in (nicplug("why", "V", "red"), nicplug("why", "V")):
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert 'NIC "red" on lan: Plug Pending\n  why        requested, waiting for the operator\n' in done.stdout
+        assert SAID in done.stdout
     assert "has no NIC" in nicplug("why", "V", "green").stderr
+
+
+def test_waiting_for_a_requested_nic_ended_as_if_its_name_were_misspelt(
+    nicplug: CommandLine, server: PlayedServer
+) -> None:
+    request = {"addInterfaceOptions": {"name": "red", "networkAttachmentDefinitionName": "lan"}}
+    server.answers[f"GET {OBJECT}/virtualmachines/V"] = (
+        200,
+        vm(primary(), name="V", status={"interfaceRequests": [request]}),
+    )
+    for plural in ("virtualmachines", "virtualmachineinstances"):
+        server.answers[f"GET {OBJECT}/{plural}"] = refusal(503, "ServiceUnavailable", "no watches here")
+    done = nicplug("wait", "V", "red", "--timeout", "100ms")
+    assert done.exit_code == 8
+    assert 'not ready after 0.1 s: NIC "red" is requested, waiting for the operator\n' in done.stderr
+    assert f"  {SAID[0].upper()}{SAID[1:]}" in done.stderr
 
 
 @pytest.mark.parametrize("is_asking", [True, False])

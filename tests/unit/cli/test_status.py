@@ -151,7 +151,7 @@ def test_an_annotation_without_effect_was_not_shown(nicplug: CommandLine, served
 
 def test_a_nic_that_nobody_has_seen_says_so() -> None:
     found = described(vmi(primary(), nic("blue")))
-    assert found.nics[1].message == "no operator has seen the request yet"
+    assert found.nics[1].message == "requested, waiting for the operator"
     assert found.nics[1].reason == ""
 
 

@@ -33,9 +33,6 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
     Exit code 9 when there is a problem; a warning alone is none. Exit code 4 when there is none, and you may not look
     at most of it.
     """
-    from nicplug.cli.quiet import silence_logs
-
-    silence_logs()
     target = target_of(session, "", options)
     findings = await examine(
         session, kubevirt_namespace=target.kubevirt_namespace, operator_namespace=target.operator_namespace
