@@ -64,6 +64,7 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
     """Say what would happen to the NICs of VM, and why. Nothing is changed.
 
     The API server checks the change by a dry run; then the operator's own planner decides on what the cluster is now.
+    Several changes are planned as if they were asked for one after the other: every --remove, then every --add.
     Without a change: what comes next for the NICs that are on their way. If you may not read nodes, DaemonSets or pods,
     `nicplug api` is asked, and answers what concerns this VM.
 
@@ -136,6 +137,7 @@ async def _plan_manifest(
     from nicplug.cli.machines import now
     from nicplug.insight.evidence import networks_in
     from nicplug.insight.forecast import forecast
+    from nicplug.insight.planning import of_refused
     from nicplug.insight.question import PlanQuestion, question_of
     from nicplug.kube.errors import Gone
 
@@ -161,8 +163,7 @@ async def _plan_manifest(
             return _from_api(asked, refusals)
     found = evidence.must()
     told = forecast(found, changed=changed or None, now=now())
-    # Of what is refused nothing follows: what is left is what happens anyhow.
-    return _from_kubeconfig(replace(told, refusals=tuple(refusals)), found)
+    return _from_kubeconfig(of_refused(told, refusals) if refusals else told, found)
 
 
 async def _plan_machine(session: Session, target: "Target", question: "PlanQuestion") -> "PlanDocument":
@@ -170,10 +171,12 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     from nicplug.cli.asking import ask_plan, is_enough, no_machine, read_as_user
     from nicplug.cli.machines import now
     from nicplug.insight.forecast import forecast
-    from nicplug.insight.planning import NothingToChange, weigh
+    from nicplug.insight.planning import of_refused, weigh
 
     evidence = await read_as_user(session, target, networks=question.networks)
     must, asked = evidence.found is None, None
+    if evidence.found is not None and (evidence.found.vm is not None or evidence.found.vmi is not None):
+        _check_removals(evidence.found, question)
     if not is_enough(evidence.found):
         asked = await ask_plan(session, target.name, question, must=must)
     if asked is not None:
@@ -181,15 +184,23 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     found = evidence.must()
     if found.vm is None and found.vmi is None:
         raise no_machine(session, target.name)
-    try:
-        weighed = weigh(found, question)
-    except NothingToChange as error:
-        raise CommandError(str(error), remedy=error.remedy) from error
+    weighed = weigh(found, question)
+    if weighed.raw is None and weighed.refusals:
+        return _from_kubeconfig(of_refused(forecast(found, changed=None, now=now()), weighed.refusals), found)
     changed, more = None, list[str]()
     if weighed.raw is not None:
         changed, more = await _dry_run(session, weighed.raw, weighed.accepted)
     told = forecast(found, changed=changed, now=now())
     return _from_kubeconfig(replace(told, refusals=(*weighed.refusals, *more)), found)
+
+
+def _check_removals(evidence: "Evidence", question: "PlanQuestion") -> None:
+    from nicplug.insight.planning import NothingToChange, check_removals
+
+    try:
+        check_removals(evidence, question)
+    except NothingToChange as error:
+        raise CommandError(str(error), remedy=error.remedy, code=Exit.NOT_FOUND) from error
 
 
 async def _dry_run(
@@ -214,12 +225,9 @@ async def _dry_run(
 
 async def _refused_by_dry_run(session: Session, evidence: "Evidence | None", question: "PlanQuestion") -> list[str]:
     """`nicplug api` makes no dry run: it would be one with its own rights."""
-    from nicplug.insight.planning import NothingToChange, weigh
+    from nicplug.insight.planning import weigh
 
-    try:
-        weighed = weigh(evidence, question) if evidence is not None else None
-    except NothingToChange:
-        return []
+    weighed = weigh(evidence, question) if evidence is not None else None
     if weighed is None or weighed.raw is None:
         return []
     return (await _dry_run(session, weighed.raw, weighed.accepted))[1]

@@ -3,19 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nicplug.insight.known import pending_requests
 from nicplug.insight.patched import patched
 from nicplug.insight.question import WholeSpec
 from nicplug.model.frozen_json import thaw
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest
 from nicplug.model.metadata import mapping
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+from nicplug.model.vm import parse_vm
 from nicplug.plan.nic.requested import with_absent, with_nic
 
 Json = dict[str, Any]
 
 
 def with_requests(raw: Json, requests: Sequence[InterfaceRequest]) -> tuple[list[Json], Json]:
-    """The JSON patch, and the object after it.
+    """The JSON patch, and the object after it; what a VM has recorded before is worked off first.
 
     Args:
         raw: a VM, whose template is changed, or a VMI.
@@ -23,6 +25,7 @@ def with_requests(raw: Json, requests: Sequence[InterfaceRequest]) -> tuple[list
     spec: Mapping[str, Any] = mapping(raw.get("spec"))
     if _is_vm(raw):
         spec = mapping(mapping(spec.get("template")).get("spec"))
+        requests = (*pending_requests(parse_vm(raw)), *requests)
     interfaces, networks = _apply(parse_interfaces(spec), parse_networks(spec), requests)
     patch: list[Json] = [
         {"op": "test", "path": "/metadata/uid", "value": mapping(raw.get("metadata")).get("uid")},

@@ -21,7 +21,7 @@ from nicplug.cache.optional_kinds import (
 )
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.kube.api import Json, Resource, WatchingApi
-from nicplug.kube.errors import Denied, Gone
+from nicplug.kube.errors import Denied, Gone, Rejected
 from nicplug.kube.resources import (
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
@@ -358,6 +358,10 @@ async def _get_definition(api: WatchingApi, *, namespace: str, name: str) -> Jso
         return Absence.NOT_SERVED if error.is_not_served else None
     except Denied:
         return Absence.DENIED
+    except Rejected as error:
+        if error.reason != "InvalidName":
+            raise
+        return None  # what cannot be a name does not exist; the checks of NICs say what is wrong with it
 
 
 async def _read_slots(api: WatchingApi, found: Evidence) -> None:

@@ -14,6 +14,7 @@ from nicplug.insight.at_restart import other_fields, waiting_changes, waiting_fi
 from nicplug.insight.evidence import Evidence, networks_in
 from nicplug.insight.known import Known, known_attachments, known_of, networks_of
 from nicplug.insight.patched import patched
+from nicplug.insight.slots import once_unplugged, slots_of
 from nicplug.model.attachments import referenced_keys
 from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
@@ -27,6 +28,7 @@ from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import Kind
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.path.evidence import PathEvidence
+from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.nic.validation import refuse
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vm.decide import plan_vm
@@ -144,6 +146,7 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     if changed is not None and (unread := _unread(evidence, changed)):
         raise ValueError(f"the evidence was read without {', '.join(map(str, unread))}")
     before, known = _foresee(evidence, now=now), known_of(evidence)
+    anyhow = _without_change(evidence, now=now) if known.requested and changed is not None else before
     waited = _waiting_fields(evidence)
     if changed is not None:
         kind = CachedKind.VM if changed.get("kind") == CachedKind.VM.value else CachedKind.VMI
@@ -151,7 +154,7 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     _let_vm_act(evidence, now=now)
     after = _foresee(evidence, now=now)
     later = _foresee_deadline(evidence, after, now=now)
-    told = _render(evidence, before=before, after=after, later=later, known=known, now=now)
+    told = _render(evidence, before=before, anyhow=anyhow, after=after, later=later, known=known, now=now)
     told = _with_restart(told, evidence, waited=waited, known=known)
     return (
         told if changed is not None else replace(told, nics=tuple(replace(nic, is_affected=True) for nic in told.nics))
@@ -193,6 +196,17 @@ def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
             evidence.put(CachedKind.VM if kind is Kind.VM else CachedKind.VMI, _next_generation(changed))
 
 
+def _without_change(evidence: Evidence, *, now: datetime) -> Foreseen:
+    """What the requests that are recorded already come to by themselves."""
+    vm, vmi = evidence.vm, evidence.vmi
+    _let_vm_act(evidence, now=now)
+    found = _foresee(evidence, now=now)
+    for kind, raw in ((CachedKind.VM, vm), (CachedKind.VMI, vmi)):
+        if raw is not None:
+            evidence.put(kind, raw)
+    return found
+
+
 def _foresee(evidence: Evidence, *, now: datetime) -> Foreseen:
     view = _gatherer(evidence).vmi_view(VmiKey(evidence.target.namespace, evidence.target.name))
     return foresee(view, now=now) if view is not None and not view.vmi.deleting else Foreseen()
@@ -216,6 +230,7 @@ def _render(
     evidence: Evidence,
     *,
     before: Foreseen,
+    anyhow: Foreseen,
     after: Foreseen,
     later: tuple[datetime, Foreseen] | None,
     known: Known,
@@ -227,11 +242,13 @@ def _render(
     vm_view = _gatherer(evidence).vm_view(vm.key) if vm is not None else None
     policy = view.policy if view is not None else vm_view.policy if vm_view is not None else HotplugPolicy()
     is_running = vmi is not None and vmi.phase is VmiPhase.RUNNING
+    slots = slots_of(view, now=now) if view is not None and is_running else PciSlots()
     nics = (
-        tuple(_running_nics(evidence, before, after, later, now=now))
+        tuple(_running_nics(evidence, before, after, later, anyhow=anyhow, slots=slots, now=now))
         if is_running
-        else tuple(_at_start(evidence, before=known.named))
+        else tuple(_at_start(evidence, before=known.named | known.requested))
     )
+    leaving = [nic.name for nic in nics if nic.operation == OperationType.UNPLUG and nic.outcome.arrives]
     removed = _removed(evidence, known=known, policy=policy)
     return VmForecast(
         kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
@@ -240,17 +257,25 @@ def _render(
         policy=policy,
         nics=(*nics, *removed),
         slots_before=before.budget,
-        slots_after=after.budget,
+        slots_after=once_unplugged(after.budget, vmi, names=leaving) if vmi is not None else None,
         migration=after.migration,
         again_at=after.again_at,
     )
 
 
 def _running_nics(
-    evidence: Evidence, before: Foreseen, after: Foreseen, later: tuple[datetime, Foreseen] | None, *, now: datetime
+    evidence: Evidence,
+    before: Foreseen,
+    after: Foreseen,
+    later: tuple[datetime, Foreseen] | None,
+    *,
+    anyhow: Foreseen,
+    slots: PciSlots,
+    now: datetime,
 ) -> Iterable[NicForecast]:
     """Those that something would happen to: new records, changed ones, and those that are already requested."""
     known = {item.name: item for item in before.operations}
+    requested = {item.name: (item.operation, item.reason) for item in anyhow.operations}
     networks = networks_of(evidence)
     for item in after.operations:
         old = known.get(item.name)
@@ -266,11 +291,17 @@ def _running_nics(
             path=str(item.path),
             phase=str(item.phase),
             reason=str(item.reason),
-            message=item.message,
+            message=_with_doubt(item, slots),
             evidence=after.evidence.get(item.name),
             otherwise=_otherwise(item, later, now=now),
-            is_affected=old is None or (old.operation, old.reason) != (item.operation, item.reason),
+            is_affected=requested.get(item.name) != (item.operation, item.reason),
         )
+
+
+def _with_doubt(item: InterfaceOperation, slots: PciSlots) -> str:
+    """The message, and that the guest may have no slot: the record says so only once the pod has the interface."""
+    doubt = slots.doubt(item.name) if item.operation == OperationType.PLUG and not item.is_settled else ""
+    return item.message if doubt in item.message else item.message + doubt
 
 
 def _waiting_fields(evidence: Evidence) -> tuple[str, ...]:

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from nicplug.insight.evidence import Evidence
 from nicplug.model.attachments import KnownAttachments, referenced_keys
+from nicplug.model.interface_requests import (
+    MEMBER,
+    AddInterface,
+    InterfaceRequest,
+    RemoveInterface,
+    parse_interface_requests,
+)
 from nicplug.model.networks import Network, first_by_name
+from nicplug.model.vm import VirtualMachine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,11 +22,13 @@ class Known:
 
     Attributes:
         named: the NICs of both.
+        requested: the NICs that requests for NICs ask for, which are recorded and not worked off.
         template: the NICs of the template; none for a VMI that belongs to none.
         networks: network and binding by NIC.
     """
 
     named: frozenset[str]
+    requested: frozenset[str]
     template: tuple[str, ...]
     networks: Mapping[str, tuple[str, str]]
 
@@ -28,9 +38,16 @@ def known_of(evidence: Evidence) -> Known:
     vm, owners = evidence.parsed_vm, (evidence.parsed_vm, evidence.parsed_vmi)
     return Known(
         named=frozenset(item.name for owner in owners if owner is not None for item in owner.interfaces),
+        requested=frozenset(item.name for item in pending_requests(vm)),
         template=tuple(item.name for item in vm.interfaces if not item.is_absent) if vm is not None else (),
         networks=networks_of(evidence),
     )
+
+
+def pending_requests(vm: VirtualMachine | None) -> tuple[InterfaceRequest, ...]:
+    """The requests of the VM's status that can be read, in order."""
+    rows = parse_interface_requests(vm.read_status().get(MEMBER)) if vm is not None else ()
+    return tuple(row.request for row in rows if isinstance(row.request, AddInterface | RemoveInterface))
 
 
 def networks_of(evidence: Evidence) -> dict[str, tuple[str, str]]:

@@ -1,6 +1,6 @@
 """From a question for a plan to the change whose consequences are foreseen. Pure but for the evidence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -10,13 +10,12 @@ from nicplug.insight.evidence import Evidence
 from nicplug.insight.forecast import VmForecast, forecast
 from nicplug.insight.nic_names import free_name
 from nicplug.insight.question import PlanQuestion
-from nicplug.insight.requests import answer_to
+from nicplug.insight.requests import refusals_in_turn
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest, RemoveInterface
-from nicplug.plan.subresources.answers import Answer
 
 
 class NothingToChange(Exception):
-    """The object that would be changed does not exist.
+    """The object or the NIC that would be changed does not exist.
 
     Attributes:
         remedy: what to ask for instead.
@@ -41,39 +40,55 @@ class WeighedChange:
 
 
 def weigh(evidence: Evidence, question: PlanQuestion, *, forbidden: Mapping[str, str] | None = None) -> WeighedChange:
-    """Ask the checks of the subresources about each single change.
+    """Ask the checks of the subresources about each single change, in order: those that remove NICs come first.
 
     Args:
         forbidden: networks that the caller may not use, by their references, with the reason. Nothing else is said
             of them.
 
     Raises:
-        NothingToChange: there is no template, or no instance.
+        NothingToChange: a NIC that would be removed does not exist.
     """
+    check_removals(evidence, question)
     requests = _requests(evidence, question)
-    raw = _object_of(evidence, question) if requests else None
-    accepted, refusals = [], []
-    for request in requests:
-        why = (forbidden or {}).get(request.network, "") if isinstance(request, AddInterface) else ""
-        answer = answer_to(evidence, request, persist=question.persist) if not why else None
-        if why or _is_refused(answer):
-            refusals.append(why or (answer.message if answer is not None else ""))
-        else:
-            accepted.append(request)
-    return WeighedChange(raw=raw if accepted else None, accepted=tuple(accepted), refusals=tuple(refusals))
+    try:
+        raw = _object_of(evidence, question) if requests else None
+    except NothingToChange as error:
+        return WeighedChange(raw=None, accepted=(), refusals=(f"{error}. {error.remedy}",))
+    reasons = refusals_in_turn(evidence, requests, persist=question.persist, forbidden=forbidden or {})
+    accepted = tuple(request for request, why in zip(requests, reasons, strict=True) if not why)
+    return WeighedChange(raw=raw if accepted else None, accepted=accepted, refusals=tuple(filter(None, reasons)))
+
+
+def check_removals(evidence: Evidence, question: PlanQuestion) -> None:
+    """Nothing can come of a name that is misspelt.
+
+    Raises:
+        NothingToChange: a NIC that would be removed does not exist.
+    """
+    known = _names(evidence)
+    if unknown := [name for name in question.removals if name not in known]:
+        named = ", ".join(f'"{name}"' for name in unknown)
+        remedy = f"It has: {', '.join(sorted(known)) or 'none'}."
+        raise NothingToChange(f"VM {evidence.target.name} has no NIC {named}", remedy=remedy)
+
+
+def of_refused(told: VmForecast, refusals: Sequence[str]) -> VmForecast:
+    """What happens anyhow where the whole change is refused: nothing of it follows from the change."""
+    nics = tuple(replace(nic, is_affected=False) for nic in told.nics)
+    return replace(told, nics=nics, refusals=tuple(refusals))
 
 
 def _object_of(evidence: Evidence, question: PlanQuestion) -> dict[str, Any]:
     """What would be changed."""
     if (raw := evidence.vm if question.persist else evidence.vmi) is not None:
         return raw
-    remedy = "Add --persist to plan for the template." if not question.persist else "Leave --persist out."
-    what = "VM" if question.persist else "VMI"
-    raise NothingToChange(f"VM {evidence.target.name} has no {what} to change", remedy=remedy)
-
-
-def _is_refused(answer: Answer | None) -> bool:
-    return answer is not None and answer.code >= 400
+    name = evidence.target.name
+    if question.persist:
+        remedy = "Leave --persist out: the VirtualMachineInstance itself is changed"
+        raise NothingToChange(f"{name} has no VirtualMachine to persist in", remedy=remedy)
+    remedy = "Add --persist: the template is changed, and the VM starts with it"
+    raise NothingToChange(f"VM {name} is not running", remedy=remedy)
 
 
 def foresee_question(
@@ -85,24 +100,33 @@ def foresee_question(
         forbidden: as for `weigh`.
 
     Raises:
-        NothingToChange: there is no template, or no instance.
+        NothingToChange: the lists are those of a template or an instance that does not exist, or a NIC that would be
+            removed does not exist.
     """
     if question.spec is not None:
         refusals, raw = tuple(forbidden.values()), _object_of(evidence, question)
-        changed = with_lists(raw, question.spec) if not refusals else None
-        return replace(forecast(evidence, changed=changed, now=now), refusals=refusals)
+        if refusals:
+            return of_refused(forecast(evidence, changed=None, now=now), refusals)
+        return forecast(evidence, changed=with_lists(raw, question.spec), now=now)
     weighed = weigh(evidence, question, forbidden=forbidden)
+    if weighed.raw is None and weighed.refusals:
+        return of_refused(forecast(evidence, changed=None, now=now), weighed.refusals)
     changed = with_requests(weighed.raw, weighed.accepted)[1] if weighed.raw is not None else None
     return replace(forecast(evidence, changed=changed, now=now), refusals=weighed.refusals)
 
 
 def _requests(evidence: Evidence, question: PlanQuestion) -> list[InterfaceRequest]:
-    owners = [owner for owner in (evidence.parsed_vm, evidence.parsed_vmi) if owner is not None]
-    taken = {item.name for owner in owners for item in owner.interfaces}
-    taken |= {item.name for owner in owners for item in owner.networks}
+    taken = _names(evidence)
     requests: list[InterfaceRequest] = [RemoveInterface(name=name) for name in question.removals]
     for item in question.additions:
         name = item.name or free_name(item.network, taken=taken)
         taken.add(name)
         requests.append(AddInterface(name=name, network=item.network))
     return requests
+
+
+def _names(evidence: Evidence) -> set[str]:
+    """Every name that a NIC or a network of the VM has."""
+    owners = [owner for owner in (evidence.parsed_vm, evidence.parsed_vmi) if owner is not None]
+    interfaces = {item.name for owner in owners for item in owner.interfaces}
+    return interfaces | {item.name for owner in owners for item in owner.networks}

@@ -1,26 +1,62 @@
 """What the aggregated API would answer to a request for a NIC, on evidence that was read for the question."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.known import known_attachments
 from nicplug.kube.resources import KUBEVIRTS, NETWORK_ATTACHMENT_DEFINITIONS
 from nicplug.model.attachments import KnownAttachments
+from nicplug.model.frozen_json import freeze, read
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest
+from nicplug.model.metadata import mapping
 from nicplug.model.nad_policy import AttachmentAccess
+from nicplug.plan.actions import PatchStatus
+from nicplug.plan.nic.requested import with_absent, with_nic
 from nicplug.plan.subresources import interfaces
 from nicplug.plan.subresources.answers import Answer, Endpoint, bad_request, forbidden
 from nicplug.plan.subresources.options import GATE_IS_OFF
 
 
-def answer_to(evidence: Evidence, request: InterfaceRequest, *, persist: bool) -> Answer:
-    """The answer of `addinterface` or `removeinterface`; nothing is written.
+def refusals_in_turn(
+    evidence: Evidence, requests: Sequence[InterfaceRequest], *, persist: bool, forbidden: Mapping[str, str]
+) -> list[str]:
+    """Why each of the requests is refused if they are made in this order; "" for one that is accepted.
 
     Args:
         persist: the VM is asked; else the VMI.
+        forbidden: networks that the caller may not use, by their references, with the reason.
     """
-    if refusal := _refused_at_once(evidence, request):
-        return refusal
+    found, reasons = _evidence(evidence, requests), []
     ask = interfaces.ask_vm if persist else interfaces.ask_vmi
-    return ask(request, name=evidence.target.name, evidence=_evidence(evidence, request))
+    for request in requests:
+        if isinstance(request, AddInterface) and (why := forbidden.get(request.network, "")):
+            reasons.append(why)
+            continue
+        answer = _refused_at_once(evidence, request) or ask(request, name=evidence.target.name, evidence=found)
+        is_accepted = answer.code < 400
+        reasons.append("" if is_accepted else answer.message)
+        if is_accepted:
+            found = _after(request, answer, found, persist=persist)
+    return reasons
+
+
+def _after(
+    request: InterfaceRequest, answer: Answer, found: interfaces.Evidence, *, persist: bool
+) -> interfaces.Evidence:
+    """What the next request meets: a VM that has this one recorded, or a VMI that has it in its spec."""
+    vm, vmi = found.vm, found.vmi
+    if persist:
+        if vm is None or not isinstance(answer.write, PatchStatus):
+            return found
+        status = freeze({**vm.read_status(), **mapping(read(answer.write.wanted))})
+        return replace(found, vm=replace(vm, status=status))
+    if vmi is None:
+        return found
+    if isinstance(request, AddInterface):
+        nics, networks = with_nic(request, interfaces=vmi.interfaces, networks=vmi.networks)
+        return replace(found, vmi=replace(vmi, interfaces=nics, networks=networks))
+    return replace(found, vmi=replace(vmi, interfaces=with_absent(request.name, vmi.interfaces)))
 
 
 def answer_with_mac(evidence: Evidence, request: AddInterface, *, mac: str, persist: bool) -> Answer:
@@ -42,7 +78,7 @@ def answer_with_mac(evidence: Evidence, request: AddInterface, *, mac: str, pers
             "demands that. Use another network, or ask the cluster admin"
         )
         return forbidden(Endpoint.VM if persist else Endpoint.VMI, name, why)
-    found = _evidence(evidence, request, is_known=is_known)
+    found = _evidence(evidence, [request], is_known=is_known)
     return interfaces.ask_with_mac(mac, request, name=name, evidence=found, persist=persist)
 
 
@@ -58,7 +94,9 @@ def _refused_at_once(evidence: Evidence, request: InterfaceRequest) -> Answer | 
     return bad_request(request.problem) if request.problem else None
 
 
-def _evidence(evidence: Evidence, request: InterfaceRequest, *, is_known: bool = True) -> interfaces.Evidence:
+def _evidence(
+    evidence: Evidence, requests: Sequence[InterfaceRequest], *, is_known: bool = True
+) -> interfaces.Evidence:
     """What the checks look at.
 
     Args:
@@ -66,8 +104,7 @@ def _evidence(evidence: Evidence, request: InterfaceRequest, *, is_known: bool =
     """
     vm, vmi, config = evidence.parsed_vm, evidence.parsed_vmi, evidence.caches.config()
     networks = [network for owner in (vm, vmi) if owner is not None for network in owner.networks]
-    if isinstance(request, AddInterface):
-        networks.append(request.to_network())
+    networks += [request.to_network() for request in requests if isinstance(request, AddInterface)]
     known = KnownAttachments(access=AttachmentAccess(shared=None))
     if is_known:
         known = known_attachments(evidence, networks)

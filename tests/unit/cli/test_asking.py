@@ -108,14 +108,14 @@ class TestWithoutARight:
         }
 
     def test_a_plan_is_asked_for(self, server: PlayedServer, nicplug: CommandLine) -> None:
-        done = nicplug("plan", NAME, "--add", "blue=lan", "--remove", "red", "--persist", "-o", "json")
+        done = nicplug("plan", NAME, "--add", "green=lan", "--remove", "blue", "--persist", "-o", "json")
         assert done.exit_code == 0, done.output
         planned = json.loads(done.stdout)
         assert (planned["evidenceFrom"], planned["node"]) == ("api", "node01")
         [request] = [item for item in server.requests if item.path.endswith("nicplan")]
         assert json.loads(request.body) == {
-            "add": [{"name": "blue", "networkAttachmentDefinitionName": "lan"}],
-            "remove": [{"name": "red"}],
+            "add": [{"name": "green", "networkAttachmentDefinitionName": "lan"}],
+            "remove": [{"name": "blue"}],
             "persist": True,
         }
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.build import kubevirt
+from tests.build import kubevirt, nad, primary, vm
 from tests.unit.cli.played import CommandLine, PlayedServer, collection, refusal
 
 from nicplug.cli.exits import Exit
@@ -60,3 +60,43 @@ def test_a_missing_namespace_was_to_be_searched_elsewhere(nicplug: CommandLine, 
     assert done.exit_code == Exit.NOT_FOUND, done.output
     assert 'Error: namespace "nosuch" does not exist\n  Create it (kubectl create namespace nosuch)' in done.stderr
     assert "Searched" not in done.stderr
+
+
+VM, VMI = (
+    f"GET {KUBEVIRT}/namespaces/default/virtualmachines/V",
+    f"GET {KUBEVIRT}/namespaces/default/virtualmachineinstances/V",
+)
+GONE = refusal(404, "NotFound", '"V" not found')
+
+
+@pytest.fixture
+def _stopped(server: PlayedServer) -> None:
+    definition = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/lan"
+    server.answers |= {VM: (200, vm(primary(), name="V")), VMI: GONE, f"GET {definition}": (200, nad("lan"))}
+
+
+@pytest.mark.usefixtures("_stopped")
+def test_removing_a_nic_that_does_not_exist_changed_nothing(nicplug: CommandLine) -> None:
+    done = nicplug("plan", "V", "--remove", "nothere", "--persist")
+    assert (done.exit_code, done.stdout) == (Exit.NOT_FOUND, "")
+    assert done.stderr == 'Error: VM V has no NIC "nothere"\n  It has: default.\n'
+
+
+@pytest.mark.usefixtures("_stopped")
+def test_a_stopped_vm_had_no_vmi_to_change(nicplug: CommandLine) -> None:
+    """`add` says the same; the code is that of what a plan finds refused."""
+    done = nicplug("plan", "V", "--add", "lan")
+    assert done.exit_code == Exit.NO, done.output
+    assert (
+        "refused: VM V is not running. Add --persist: the template is changed, and the VM starts with it" in done.stdout
+    )
+    assert "Error: VM V is not running\n  Add --persist" in nicplug("add", "V", "--network", "lan").stderr
+    assert json.loads(nicplug("plan", "V", "--add", "lan", "-o", "json").stdout)["arrives"] is False
+
+
+@pytest.mark.usefixtures("_stopped")
+def test_what_is_no_reference_was_wrong_use(nicplug: CommandLine) -> None:
+    done = nicplug("plan", "V", "--add", "x=a/b/c", "--persist")
+    assert done.exit_code == Exit.NO, done.output
+    assert "refused: " in done.stdout
+    assert '"a/b/c" is not a name' in done.stdout

@@ -214,9 +214,13 @@ class TestPlan:
         world.api.objects[VMIS] = []
         planned = await world.plan("lan", of=VMS, persist=True)
         assert [nic["outcome"] for nic in planned["nics"]] == ["AtStart"]
-        code, message = told(await world.ask(PLAN, {"add": [{"name": "a", "networkAttachmentDefinitionName": "lan"}]}))
-        assert code == 400
-        assert "--persist" in message
+        planned = found(await world.ask(PLAN, {"add": [{"name": "a", "networkAttachmentDefinitionName": "lan"}]}))
+        assert (planned["arrives"], planned["nics"]) == (False, [])
+        assert "is not running. Add --persist" in planned["refusals"][0]
+
+    async def test_a_nic_that_does_not_exist_was_removed(self, world: World) -> None:
+        code, message = told(await world.ask(PLAN, {"remove": [{"name": "nothere"}]}))
+        assert (code, 'has no NIC "nothere"' in message) == (400, True)
 
     async def test_a_nic_without_a_name_gets_a_free_one(self, world: World) -> None:
         rows = [{"networkAttachmentDefinitionName": "lan"}] * 2

@@ -1,0 +1,37 @@
+"""PCI slots of a guest, as a plan tells of them. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.metadata import objects
+from nicplug.model.networks import first_by_name
+from nicplug.model.operations import parse_operations
+from nicplug.model.pci_budget import PciBudget, parse_total
+from nicplug.model.pci_topology import takes_slot
+from nicplug.model.vmi import VirtualMachineInstance, reported_rows
+from nicplug.plan.nic.attachments import unattachable_networks
+from nicplug.plan.nic.pci_slots import PciSlots, count_slots
+from nicplug.plan.views import VmiView
+
+
+def slots_of(view: VmiView, *, now: datetime) -> PciSlots:
+    """The slots of the running guest, counted as the operator counts them in its next pass."""
+    status = view.vmi.read_status()
+    return count_slots(
+        view.vmi,
+        total=parse_total(status),
+        rows=reported_rows(view.vmi),
+        records=parse_operations(objects(status.get("interfaceOperations")), default_time=now),
+        kept=unattachable_networks(view),
+    )
+
+
+def once_unplugged(budget: PciBudget | None, vmi: VirtualMachineInstance, *, names: Iterable[str]) -> PciBudget | None:
+    """The budget when the guest has let these NICs go: until then each keeps its slot."""
+    if budget is None:
+        return None
+    rows, interfaces = reported_rows(vmi), first_by_name(vmi.interfaces)
+    gone = [name for name in names if has_source(rows.get(name), DOMAIN) and takes_slot(interfaces[name])]
+    return replace(budget, used=max(0, budget.used - len(gone)))
