@@ -7,7 +7,7 @@ import pytest
 from tests.unit.apiserver.played import ADD, REMOVE, Json, PlayedApi
 
 from nicplug.apiserver.access import ALLOWED_SECONDS, DENIED_SECONDS, AccessReviews, Question
-from nicplug.apiserver.calls import Caller
+from nicplug.apiserver.calls import VERSIONS, Caller
 from nicplug.kube.errors import Unavailable
 
 ALICE = Caller(name="alice", uid="u-1", groups=("dev",), extra=(("scopes", ("a", "b")),))
@@ -57,6 +57,13 @@ async def test_everything_that_is_known_of_the_caller_is_asked(api: PlayedApi, r
         },
     }
     assert for_all == {**for_one, "resourceAttributes": {**for_one["resourceAttributes"], "name": ""}}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_version_that_is_asked_for_is_reviewed(api: PlayedApi, reviews: AccessReviews, version: str) -> None:
+    """A webhook may decide by it."""
+    assert await reviews.refuse(replace(QUESTION, version=version)) is None
+    assert [spec["resourceAttributes"]["version"] for spec in api.reviews] == [version]
 
 
 def all_names_denied(spec: Json) -> Json:

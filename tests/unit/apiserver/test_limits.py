@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import math
 
 import pytest
 from aiohttp.http_parser import DeflateBuffer
@@ -10,7 +11,7 @@ from structlog.testing import capture_logs
 from tests.unit.apiserver.conftest import Start, World
 from tests.unit.apiserver.played import BASE, Refused, put
 
-from nicplug.apiserver import handshakes
+from nicplug.apiserver import access, handshakes
 from nicplug.apiserver.dispatch import Limits
 
 
@@ -188,8 +189,11 @@ async def test_a_client_that_goes_away_in_its_body_harms_nobody(world: World) ->
     assert len(world.recorder.calls) == 1
 
 
-async def test_200_requests_at_once_are_each_answered(start: Start) -> None:
-    world = await start(Limits(carried_out=200))
+async def test_200_requests_at_once_are_each_answered(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes to open the connections: what is remembered for seconds elsewhere, is remembered here."""
+    monkeypatch.setattr(access, "ALLOWED_SECONDS", math.inf)
+    monkeypatch.setattr(handshakes, "HANDSHAKE_SECONDS", 600)
+    world = await start(Limits(carried_out=200, request_seconds=600, silence_seconds=600))
     world.recorder.gate = asyncio.Event()
     pair = world.proxies.issue()
     asking = [asyncio.create_task(world.ask(put(), pair=pair)) for _ in range(200)]
@@ -206,6 +210,13 @@ async def test_neither_bodies_nor_credentials_are_logged(world: World) -> None:
     assert [entry["event"] for entry in logs] == ["request answered", "request refused as unauthorized"]
     assert "s3cr3t" not in str(logs)
     assert "t0k3n" not in str(logs)
+
+
+async def test_a_user_s_name_is_logged_up_to_256_characters(world: World) -> None:
+    with capture_logs() as logs:
+        assert (await world.ask(put(user="a" * 300))).code == 202
+    assert world.recorder.calls[0].caller.name == "a" * 300
+    assert [entry["user"] for entry in logs] == ["a" * 256]
 
 
 async def test_refusals_do_not_fill_the_log(world: World) -> None:

@@ -8,7 +8,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
-from tests.build import NAME, VM_UID, Json, a_config, known_attachments, kubevirt, migration, nad, nic, primary, vm, vmi
+from tests.build import (
+    NAME,
+    VM_UID,
+    Json,
+    a_config,
+    known_attachments,
+    kubevirt,
+    migration,
+    nad,
+    nic,
+    primary,
+    primary_row,
+    vm,
+    vmi,
+)
 from tests.fakes.direct import DirectApi, DirectWorld
 
 from nicplug.apiserver.calls import UPDATE, Accepted, Answer, Call, Caller, Subresource
@@ -29,6 +43,8 @@ from nicplug.subresources.turns import OneAtATime
 
 VMS, VMIS, MIGRATIONS = "virtualmachines", "virtualmachineinstances", "virtualmachineinstancemigrations"
 ALICE = Caller(name="alice")
+# A guest that was started with one NIC has at most eight PCI slots for NICs.
+FREE_SLOTS = 7
 CONFLICT = f'Operation cannot be fulfilled on virtualmachine.kubevirt.io "{NAME}": '
 
 
@@ -276,6 +292,7 @@ class TestInterfaces:
 
     @pytest.mark.parametrize("body", [b"", b"  \n", b"null", b"{}"])
     async def test_an_empty_body_holds_no_options(self, world: World, body: bytes) -> None:
+        """KubeVirt's "no request body, unable to decode options" is never sent: Go's server hands on an empty one."""
         assert told(await world.ask(REMOVE_FROM_VM, body)) == (400, "RemoveInterfaceOptions requires `name` to be set")
 
     async def test_yaml(self, world: World) -> None:
@@ -384,6 +401,46 @@ class TestManyAtOnce:
         answers = await asyncio.gather(*(world.ask(ADD_TO_VM, add()) for _ in range(200)))
         assert answers == [Accepted()] * 200
         assert world.get()["status"]["interfaceRequests"] == [row()]
+
+    async def test_200_requests_for_one_running_vm_are_recorded_as_far_as_the_slots_go(self, world: World) -> None:
+        world.put(vm(primary()), vmi(primary(), rows=[primary_row()], owner_uid=VM_UID))
+        names = [f"nic{number}" for number in range(200)]
+        answers = await asyncio.gather(*(world.ask(ADD_TO_VM, add(name)) for name in names))
+        taken = [name for name, answer in zip(names, answers, strict=True) if answer == Accepted()]
+        assert world.get()["status"]["interfaceRequests"] == [row(name) for name in taken]
+        assert len(taken) == FREE_SLOTS
+        refused = [told(answer) for answer in answers if answer != Accepted()]
+        assert {code for code, _ in refused} == {409}
+        assert all("PCI slot" in message for _, message in refused)
+        assert world.api.calls.count(("patch", VMS)) <= 2, "those that wait are written together"
+        assert [item["name"] for item in world.get(VMIS)["spec"]["networks"]] == ["default"]
+
+    async def test_200_times_the_same_request_for_a_running_vm_is_one_row(self, world: World) -> None:
+        world.put(vm(primary()), vmi(primary(), rows=[primary_row()], owner_uid=VM_UID))
+        assert await asyncio.gather(*(world.ask(ADD_TO_VM, add()) for _ in range(200))) == [Accepted()] * 200
+        assert world.get()["status"]["interfaceRequests"] == [row()]
+        assert world.api.calls.count(("patch", VMS)) == 1
+
+    async def test_200_requests_for_one_instance_are_carried_out_as_far_as_the_slots_go(self, world: World) -> None:
+        world.put(vmi(primary(), rows=[primary_row()]))
+        names = [f"nic{number}" for number in range(200)]
+        answers = await asyncio.gather(*(world.ask(ADD_TO_VMI, add(name)) for name in names))
+        taken = [name for name, answer in zip(names, answers, strict=True) if answer == Accepted()]
+        spec = world.get(VMIS)["spec"]
+        assert [item["name"] for item in spec["networks"]] == ["default", *taken]
+        assert [item["name"] for item in spec["domain"]["devices"]["interfaces"]] == ["default", *taken]
+        assert len(taken) == FREE_SLOTS
+        refused = [told(answer) for answer in answers if answer != Accepted()]
+        assert {code for code, _ in refused} == {409}
+        assert all("PCI slot" in message for _, message in refused)
+        assert world.api.calls.count(("patch", VMIS)) == len(taken), "one at a time, and none in vain"
+        assert len(world.turns) == 0
+
+    async def test_200_times_the_same_request_for_an_instance_changes_it_once(self, world: World) -> None:
+        world.put(vmi(primary(), rows=[primary_row()]))
+        assert await asyncio.gather(*(world.ask(ADD_TO_VMI, add()) for _ in range(200))) == [Accepted()] * 200
+        assert [item["name"] for item in world.get(VMIS)["spec"]["networks"]] == ["default", "blue"]
+        assert world.api.calls.count(("patch", VMIS)) == 1
 
     async def test_requests_for_other_vms_do_not_wait(self, world: World) -> None:
         async with world.turns.turn(ObjectKey("default", "another")):
