@@ -12,6 +12,7 @@ import click
 from nicplug.cli.completion import complete_machine, complete_network, complete_nic
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.exits import CommandError, printable
+from nicplug.kube.errors import ApiError
 
 _NETWORK = "network-attachment-definition-name"
 
@@ -65,7 +66,15 @@ class VirtctlCommand(click.Command):
         try:
             return super().invoke(ctx)
         except CommandError as error:
-            raise VirtctlError(error.message, remedy=error.remedy) from error
+            raise _as_virtctl_prints(error) from error
+
+
+def _as_virtctl_prints(error: CommandError) -> VirtctlError:
+    """The server's words alone on the first line, as virtctl prints them; what we make of them follows."""
+    cause = error.__cause__
+    said = str(cause) if isinstance(cause, ApiError) and cause.status else error.message
+    meaning = () if said in error.message else (error.message,)
+    return VirtctlError(said, remedy="\n".join((*meaning, error.remedy)))
 
 
 _FLAGS = {"name": "name", _NETWORK: "network"}

@@ -44,6 +44,17 @@ def test_a_stopped_vm_was_not_found(nicplug: CommandLine, arguments: list[str], 
     assert "namespace" not in done.stderr
 
 
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize(("arguments", "how"), [(ADD, "with"), (REMOVE, "without")], ids=["add", "remove"])
+def test_virtctls_names_print_the_servers_words_first(nicplug: CommandLine, arguments: list[str], how: str) -> None:
+    """As virtctl does; what to do follows on lines of its own."""
+    assert nicplug(*arguments).stderr.splitlines() == [
+        'virtualmachineinstance.kubevirt.io "V" not found',
+        "VM V is not running",
+        f"Use --persist: the template is changed, and the VM starts {how} the NIC.",
+    ]
+
+
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("arguments", "code", "remedy"),

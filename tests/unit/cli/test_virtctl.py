@@ -83,6 +83,31 @@ def test_the_servers_words_are_passed_on_unchanged(nicplug: CommandLine, server:
     assert (done.exit_code, done.stderr) == (1, f"{text}\n")
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "text"),
+    [
+        (401, "Unauthorized", "Unauthorized"),
+        (403, "Forbidden", 'virtualmachineinstances.subresources.kubevirt.io "V" is forbidden: User "u" cannot update'),
+        (404, "NotFound", 'virtualmachineinstance.kubevirt.io "V" not found'),
+        (
+            409,
+            "Conflict",
+            'Operation cannot be fulfilled on virtualmachineinstance.kubevirt.io "V": VMI is not running',
+        ),
+        (422, "Invalid", 'VirtualMachineInstance.kubevirt.io "V" is invalid: no such name'),
+        (429, "TooManyRequests", "Too many requests, please try again later."),
+        (500, "InternalError", "Internal error occurred: unable to retrieve vmi [V]: etcd is away"),
+        (503, "ServiceUnavailable", "service unavailable"),
+    ],
+)
+def test_every_refusal_begins_with_the_servers_words(
+    nicplug: CommandLine, server: PlayedServer, code: int, reason: str, text: str
+) -> None:
+    server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/addinterface"] = refusal(code, reason, text)
+    done = nicplug("addinterface", "V", N, "N", "--name", "I")
+    assert (done.exit_code, done.stderr.splitlines()[0]) == (1, text)
+
+
 def test_names_are_sent_as_one_segment(nicplug: CommandLine, server: PlayedServer) -> None:
     for name in ("a/b", "..", "%00"):
         done = nicplug("start", name)
