@@ -29,6 +29,13 @@ async def test_the_older_version_and_a_query_are_served_too(world: World) -> Non
     assert (call.version, call.namespace, call.name, call.kind) == ("v1alpha3", "ns", "vmi.1", "VirtualMachineInstance")
 
 
+async def test_a_request_without_a_body_has_an_empty_one(world: World) -> None:
+    """As in Go's server: the handler decides what an empty body means."""
+    for request in (put(b""), put(b"").replace(b"Content-Length: 0\r\n", b"")):
+        assert (await world.ask(request)).code == 202
+    assert [call.body for call in world.recorder.calls] == [b"", b""]
+
+
 async def test_a_chunked_body_is_taken(world: World) -> None:
     head = put(b"", more={"Transfer-Encoding": "chunked"}).replace(b"Content-Length: 0\r\n", b"")
     assert (await world.ask(head + b'8\r\n{"name":\r\n4\r\n"a"}\r\n0\r\n\r\n')).code == 202

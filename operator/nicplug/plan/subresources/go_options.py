@@ -15,11 +15,6 @@ _LARGEST_INT64 = 2**63
 
 
 @dataclass(frozen=True, slots=True)
-class NoBody:
-    """The request has no body at all. One of no bytes is read as `{}`."""
-
-
-@dataclass(frozen=True, slots=True)
 class UnreadableBody:
     """The body is neither JSON nor YAML.
 
@@ -30,7 +25,7 @@ class UnreadableBody:
     error: str
 
 
-Body = NoBody | UnreadableBody | Mapping[str, Any] | list[Any] | str | float | bool | None
+Body = UnreadableBody | Mapping[str, Any] | list[Any] | str | float | bool | None
 """The value that the body holds, or why there is none."""
 
 
@@ -48,7 +43,7 @@ def problem_of(body: Body, *, struct: str, members: Mapping[str, GoType]) -> str
     """Why the body cannot be decoded into the struct, "" when it can. null is no value, of the body as of a member."""
     if isinstance(body, UnreadableBody):
         return body.error
-    if body is None or isinstance(body, NoBody):
+    if body is None:
         return ""
     if not isinstance(body, Mapping):
         return f"json: cannot unmarshal {_name_of(body)} into Go value of type v1.{struct}"
