@@ -1,10 +1,11 @@
 """The aggregated API behind a real kube-apiserver, asked byte for byte as KubeVirt's virtctl asks."""
 
 import asyncio
+import base64
+import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,14 +14,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 from tests.integration.user import User
 from tests.integration.waiting import until
-from tests.unit.apiserver.played import Client, Recorder, Response
+from tests.unit.apiserver.played import Authority, Client, Recorder, Response
 
 from nicplug import __version__
+from nicplug.api_app import certificate_source
+from nicplug.api_settings import ApiSettings
 from nicplug.apiserver import statuses
 from nicplug.apiserver.calls import GROUP, VERSIONS, Subresource
-from nicplug.apiserver.certificates import CaBundles, SecretCertificate
+from nicplug.apiserver.certificates import CertificateSource
+from nicplug.apiserver.key_pairs import KeyPair
 from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.apiserver.server import AggregatedApiServer, Binding
+from nicplug.kube.api import ServerApi
 from nicplug.kube.connect import connect
 from nicplug_sandbox.controlplane import ControlPlane
 from nicplug_sandbox.kubectl import Kubectl
@@ -55,6 +60,7 @@ class Aggregated:
     admin: User
     recorder: Recorder
     server: AggregatedApiServer
+    server_port: int
 
     async def send(self, request: bytes) -> Response:
         """Bytes to the API server, as its admin."""
@@ -73,9 +79,10 @@ class Aggregated:
         return await asyncio.to_thread(self.admin.request, "GET", path)
 
 
-def _objects(port: int) -> list[tuple[str, dict[str, Any]]]:
+def _objects(port: int, *, bundle: str = "") -> list[tuple[str, dict[str, Any]]]:
     service = {"namespace": NAMESPACE, "name": SERVICE, "port": port}
-    spec = {"group": GROUP, "service": service, "groupPriorityMinimum": 1000, "versionPriority": 15}
+    spec: dict[str, Any] = {"group": GROUP, "service": service, "groupPriorityMinimum": 1000, "versionPriority": 15}
+    spec |= {"caBundle": base64.b64encode(bundle.encode()).decode()} if bundle else {}
     registrations = [
         (
             "/apis/apiregistration.k8s.io/v1/apiservices",
@@ -104,37 +111,55 @@ def _is_available(admin: User) -> bool:
 @pytest.fixture
 async def aggregated(control_plane: ControlPlane) -> AsyncIterator[Aggregated]:
     """A server with a certificate of its own making, registered and available."""
+    async with _registered(control_plane, _own_certificate) as found:
+        yield found
+
+
+@pytest.fixture
+async def with_files(control_plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Aggregated]:
+    """A server whose certificate is in files, and whose CA somebody else writes into the registrations."""
+    _issue(AUTHORITY, tmp_path)
+    files = ApiSettings(tls_cert_file=tmp_path / "tls.crt", tls_private_key_file=tmp_path / "tls.key")
+    async with _registered(control_plane, lambda api: certificate_source(files, api), bundle=AUTHORITY.pem) as found:
+        yield found
+
+
+AUTHORITY = Authority()
+
+
+def _issue(authority: Authority, folder: Path) -> KeyPair:
+    """What cert-manager writes into the Secret that is mounted."""
+    pair = authority.issue(host=f"{SERVICE}.{NAMESPACE}.svc")
+    (folder / "tls.crt").write_bytes(pair.certificate)
+    (folder / "tls.key").write_bytes(pair.key)
+    return pair
+
+
+def _own_certificate(api: ServerApi) -> CertificateSource:
+    return certificate_source(ApiSettings(namespace=NAMESPACE, service=SERVICE), api)
+
+
+@contextlib.asynccontextmanager
+async def _registered(
+    control_plane: ControlPlane, source: Callable[[ServerApi], CertificateSource], *, bundle: str = ""
+) -> AsyncIterator[Aggregated]:
     admin = User(kubeconfig=control_plane.kubeconfig, namespace="default")
     connection = await connect(kubeconfig=control_plane.kubeconfig)
-    bundles = CaBundles(
-        api=connection.api,
-        api_services=tuple(f"{version}.{GROUP}" for version in VERSIONS),
-        namespace=NAMESPACE,
-        service=SERVICE,
-    )
-    source = SecretCertificate(
-        api=connection.api,
-        namespace=NAMESPACE,
-        name="nicplug-api-certificate",
-        names=(f"{SERVICE}.{NAMESPACE}.svc",),
-        announce=bundles.write,
-        clock=lambda: datetime.now(UTC),
-    )
     recorder = Recorder()
     server = AggregatedApiServer(
         api=connection.api,
-        source=source,
+        source=source(connection.api),
         handlers={Subresource(resource=resource, name=name): recorder for resource, name in HANDLED},
         metrics=RequestMetrics(CollectorRegistry()),
     )
     port = await server.start(Binding(address="127.0.0.1", port=0))
-    objects = _objects(port)
+    objects = _objects(port, bundle=bundle)
     for path, body in objects:
         code, answer = await asyncio.to_thread(admin.request, "POST", path, body)
         assert code in (201, 409), answer
     keeping = asyncio.create_task(server.keep(every_seconds=0.2))
     await _until_available(admin)
-    yield Aggregated(plane=control_plane, admin=admin, recorder=recorder, server=server)
+    yield Aggregated(plane=control_plane, admin=admin, recorder=recorder, server=server, server_port=port)
     keeping.cancel()
     for path, body in reversed(objects[1:]):
         await asyncio.to_thread(admin.request, "DELETE", f"{path}/{body['metadata']['name']}")
@@ -146,10 +171,10 @@ async def _until_available(admin: User) -> None:
     await asyncio.to_thread(until, lambda: _is_available(admin), seconds=60)
 
 
-def _virtctl(tail: str, body: bytes) -> bytes:
+def _virtctl(tail: str, body: bytes, *, version: str = "v1") -> bytes:
     """No Content-Type, no newline behind the body."""
     head = (
-        f"PUT {PREFIX}/{tail} HTTP/1.1\r\n"
+        f"PUT /apis/{GROUP}/{version}/namespaces/default/{tail} HTTP/1.1\r\n"
         "Host: 127.0.0.1\r\n"
         "User-Agent: virtctl/v0.0.0 (linux/amd64) kubernetes/$Format\r\n"
         f"Content-Length: {len(body)}\r\n"
@@ -159,14 +184,15 @@ def _virtctl(tail: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-async def test_what_virtctl_sends_arrives_as_it_was_sent(aggregated: Aggregated) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_what_virtctl_sends_arrives_as_it_was_sent(aggregated: Aggregated, version: str) -> None:
     for tail, body in VIRTCTL:
-        answer = await aggregated.send(_virtctl(tail.replace("/V/", "/testvm/"), body))
+        answer = await aggregated.send(_virtctl(tail.replace("/V/", "/testvm/"), body, version=version))
         assert (answer.code, answer.body) == (202, b""), tail
     seen = [(str(call.subresource).replace("/", "/V/"), call.body) for call in aggregated.recorder.calls]
     assert seen == VIRTCTL
     for call in aggregated.recorder.calls:
-        assert (call.namespace, call.name, call.version) == ("default", "testvm", "v1")
+        assert (call.namespace, call.name, call.version) == ("default", "testvm", version)
         assert call.caller.name == "kubernetes-admin"
         assert "system:masters" in call.caller.groups
 
@@ -249,3 +275,21 @@ async def test_a_lost_certificate_is_made_and_made_known_again(aggregated: Aggre
             if (await aggregated.send(request)).code == 202:
                 break
             await asyncio.sleep(0.1)
+
+
+async def test_a_certificate_in_files_is_served_with_and_renewed(with_files: Aggregated, tmp_path: Path) -> None:
+    """As with cert-manager, whose injector has written the CA of `with_files` into the registrations."""
+    request = _virtctl("virtualmachines/testvm/start", b"{}")
+    assert (await with_files.send(request)).code == 202
+    renewed = _issue(AUTHORITY, tmp_path)
+    port = with_files.server_port
+    await asyncio.to_thread(until, lambda: _served(port) == renewed.certificate)
+    assert (await with_files.send(request)).code == 202
+    for version in VERSIONS:
+        _, found = await with_files.get(f"/apis/apiregistration.k8s.io/v1/apiservices/{version}.{GROUP}")
+        assert base64.b64decode(found["spec"]["caBundle"]).decode() == AUTHORITY.pem
+
+
+def _served(port: int) -> bytes:
+    """The certificate that new connections get."""
+    return ssl.get_server_certificate(("127.0.0.1", port)).encode()

@@ -19,6 +19,10 @@ ADD_TO_VMI = "virtctl addinterface vmi-fedora --network-attachment-definition-na
 ADD_TO_VM = (
     "virtctl addinterface vm-fedora --network-attachment-definition-name new-fancy-net --name dyniface1 --persist"
 )
+# The page calls the VirtualMachine by the name of its instance.
+ADD_TO_VM_OF_THE_PAGE = (
+    "virtctl addinterface vmi-fedora --network-attachment-definition-name new-fancy-net --name dyniface1 --persist"
+)
 LOOK = 'kubectl get vmi vmi-fedora -ojsonpath="{ @.status.interfaces }"'
 GATE_OFF = 'Unable to Add Interface because the "HotplugNICs" feature gate is not enabled.'
 BOTH = ["defaultnetwork", "dyniface1"]
@@ -92,6 +96,17 @@ def test_a_running_vm_keeps_the_nic_after_a_restart(shell: Shell, user: User) ->
     until(lambda: _uid(user) not in ("", first))
     user.until_running("vm-fedora")
     assert user.row("vm-fedora", "dyniface1")["infoSource"] == "domain, multus-status"
+
+
+@pytest.mark.usefixtures("unharmed")
+def test_the_page_s_own_line_for_a_vm(shell: Shell, user: User) -> None:
+    shell("sed 's/vm-fedora/vmi-fedora/' examples/vm-fedora.yaml | kubectl apply -f -")
+    user.until_running("vmi-fedora")
+    assert shell(ADD_TO_VM_OF_THE_PAGE) == ""
+    user.until_ready("vmi-fedora", "dyniface1")
+    assert nics(user.get(VM, "vmi-fedora")) == BOTH
+    rows = json.loads(shell(LOOK))
+    assert [(row["name"], row["infoSource"]) for row in rows][1:] == [("dyniface1", "domain, multus-status")]
 
 
 @pytest.mark.usefixtures("unharmed")

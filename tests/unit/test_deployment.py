@@ -8,8 +8,10 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from nicplug.api_app import certificate_source
 from nicplug.api_settings import ApiSettings
 from nicplug.apiserver.calls import GROUP, VERSIONS, Handlers
+from nicplug.apiserver.certificates import FileCertificate
 from nicplug.kube.api import ServerApi
 from nicplug.model.multus_config import MULTUS_CONFIG_MAP
 from nicplug.model.slot_ledger import LEDGER_NAME
@@ -108,6 +110,79 @@ def test_the_fences_can_be_left_out() -> None:
     left = {(document["kind"], document["metadata"]["name"]) for document in build(OVERLAYS / "without-fences")}
     fences = {name for name in whole if name[0] in FENCE_KINDS}
     assert whole - left == fences | {("ClusterRole", "nicplug-node-side")}
+
+
+Found = dict[tuple[str, str], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def built() -> Found:
+    """The overlay `cert-manager`."""
+    return {(item["kind"], item["metadata"]["name"]): item for item in build(OVERLAYS / "cert-manager")}
+
+
+class TestCertManager:
+    """The overlay in which cert-manager keeps the certificate of the API: what refers to what."""
+
+    def container(self, built: Found) -> dict[str, Any]:
+        (container,) = built["Deployment", "nicplug-api"]["spec"]["template"]["spec"]["containers"]
+        return cast(dict[str, Any], container)
+
+    def certificate(self, built: Found) -> dict[str, Any]:
+        """The one that is served with."""
+        names = {
+            item["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+            for (kind, _), item in built.items()
+            if kind == "APIService"
+        }
+        (name,) = names
+        namespace, name = name.split("/")
+        certificate = built["Certificate", name]
+        assert certificate["metadata"]["namespace"] == namespace
+        return certificate
+
+    def test_both_versions_have_the_ca_of_the_certificate_that_is_mounted(self, built: Found) -> None:
+        secret = self.certificate(built)["spec"]["secretName"]
+        volumes = built["Deployment", "nicplug-api"]["spec"]["template"]["spec"]["volumes"]
+        (volume,) = [item["name"] for item in volumes if item.get("secret") == {"secretName": secret}]
+        (mount,) = [item for item in self.container(built)["volumeMounts"] if item["name"] == volume]
+        assert "subPath" not in mount, "such a file does not follow a renewal"
+        variables = {item["name"]: item.get("value") for item in self.container(built)["env"]}
+        settings = ApiSettings(
+            tls_cert_file=Path(variables["NICPLUG_API_TLS_CERT_FILE"] or ""),
+            tls_private_key_file=Path(variables["NICPLUG_API_TLS_PRIVATE_KEY_FILE"] or ""),
+        )
+        folder = Path(mount["mountPath"])
+        assert (settings.tls_cert_file, settings.tls_private_key_file) == (folder / "tls.crt", folder / "tls.key")
+        assert isinstance(certificate_source(settings, NOBODY), FileCertificate)
+        assert secret != settings.certificate_secret, "which may hold a certificate of our own making"
+
+    def test_it_is_made_out_to_the_name_by_which_the_api_server_verifies_it(self, built: Found) -> None:
+        services = [item["spec"]["service"] for (kind, _), item in built.items() if kind == "APIService"]
+        assert len(services) == len(VERSIONS)
+        names = {f"{item['name']}.{item['namespace']}.svc" for item in services}
+        assert names == {ApiSettings().server_name()} == set(self.certificate(built)["spec"]["dnsNames"])
+
+    def test_its_issuer_signs_with_a_ca_that_is_made_here(self, built: Found) -> None:
+        serving = self.certificate(built)
+        issuer = built[serving["spec"]["issuerRef"]["kind"], serving["spec"]["issuerRef"]["name"]]
+        (authority,) = [
+            item
+            for (kind, _), item in built.items()
+            if kind == "Certificate" and item["spec"]["secretName"] == issuer["spec"]["ca"]["secretName"]
+        ]
+        assert authority["spec"]["isCA"] is True
+        root = built[authority["spec"]["issuerRef"]["kind"], authority["spec"]["issuerRef"]["name"]]
+        assert root["spec"] == {"selfSigned": {}}
+        namespaces = {item["metadata"]["namespace"] for item in (serving, issuer, authority, root)}
+        assert namespaces == {built["Deployment", "nicplug-api"]["metadata"]["namespace"]}
+
+    def test_rights_to_keep_a_certificate_are_not_given(self, built: Found) -> None:
+        role = granted(built["ClusterRole", "nicplug-api"]["rules"])
+        of_base = ALLOWED_TO_API["ClusterRole"]
+        assert of_base.items() - role.items() == {(key, of_base[key]) for key in of_base if "/apiservices" in key}
+        whole = {(item["kind"], item["metadata"]["name"]) for item in build(BASE)}
+        assert whole - built.keys() == {("Role", "nicplug-api"), ("RoleBinding", "nicplug-api")}
 
 
 @pytest.mark.parametrize("name", ["deployment", "api/deployment"])
