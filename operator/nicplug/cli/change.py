@@ -115,7 +115,7 @@ async def remove(
     try:
         await subresources.put(session, plural, vm, "removeinterface", {"name": nic})
     except Stale as error:
-        raise _in_our_words(error, vm=vm, nic=nic) or error from error
+        raise _in_our_words(error, vm=vm, nic=nic, namespace=session.namespace) or error from error
     click.echo(_unplugging(machine, nic, persist=persist))
     await warn_without_operator(session)
     if waits:
@@ -183,8 +183,8 @@ def _template_has(machine: "Machine", nic: str) -> bool:
     return machine.vm is not None and nic in wanted_by_name(parse_vm(machine.vm).interfaces)
 
 
-def _in_our_words(error: "ApiError", *, vm: str, nic: str) -> CommandError | None:
+def _in_our_words(error: "ApiError", *, vm: str, nic: str, namespace: str) -> CommandError | None:
     """The aggregated API speaks to users of virtctl; None where it names no command of theirs."""
     message, found, _ = str(error).partition(": virtctl removeinterface ")
-    remedy = f"nicplug remove {vm} {nic} --persist"
+    remedy = f"nicplug remove {vm} {nic} --persist --namespace {namespace}"
     return CommandError(message, remedy=remedy, code=Exit.REFUSED) if found else None

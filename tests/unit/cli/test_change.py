@@ -62,13 +62,13 @@ def test_a_nic_that_the_template_never_had_was_said_to_come_back(nicplug: Comman
 def test_remove_recommended_virtctl(nicplug: CommandLine, server: PlayedServer) -> None:
     serve(server, template=(BLUE,), running=(BLUE,))
     said = 'the template of VirtualMachine "V" has NIC "blue", and would bring it back'
-    answer = refusal(409, "Conflict", f"{said}: virtctl removeinterface V --name blue --persist")
+    answer = refusal(409, "Conflict", f"{said}: virtctl removeinterface V --name blue --persist --namespace s1")
     server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/removeinterface"] = answer
     done = nicplug("remove", "V", "blue")
     assert done.exit_code == 7
-    assert done.stderr == f"Error: {said}\n  nicplug remove V blue --persist\n"
+    assert done.stderr == f"Error: {said}\n  nicplug remove V blue --persist --namespace default\n"
     words = nicplug("removeinterface", "V", "--name", "blue")
-    assert "virtctl removeinterface V --name blue --persist" in words.stderr
+    assert "virtctl removeinterface V --name blue --persist --namespace s1" in words.stderr
 
 
 def test_another_conflict_is_said_as_it_is(nicplug: CommandLine, server: PlayedServer) -> None:

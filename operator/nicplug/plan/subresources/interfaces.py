@@ -248,7 +248,8 @@ def _objection_of_vmi(
     if isinstance(request, RemoveInterface) and request.name in wanted_by_name(vmi.interfaces) and comes_back:
         message = (
             f'the template of VirtualMachine "{vmi.key.name}" has NIC "{request.name}", and would bring it back: '
-            f"virtctl removeinterface {vmi.key.name} --name {request.name} --persist"
+            f"virtctl removeinterface {vmi.key.name} --name {request.name} --persist "
+            f"--namespace {vmi.key.namespace}"
         )
         return Objection(because=Because.CONFLICT, message=message)
     return None

@@ -13,6 +13,7 @@ import pytest
 from tests.build import (
     EVERY_NAMESPACE,
     NAME,
+    NAMESPACE,
     VM_UID,
     Json,
     Nic,
@@ -340,7 +341,7 @@ class TestVmi:
         answer = of_vmi(REMOVE_BLUE, instance(nic("blue")), machine(nic("blue")))
         why = (
             f'the template of VirtualMachine "{NAME}" has NIC "blue", and would bring it back: '
-            f"virtctl removeinterface {NAME} --name blue --persist"
+            f"virtctl removeinterface {NAME} --name blue --persist --namespace {NAMESPACE}"
         )
         assert told(answer) == (409, VMI_CONFLICT + why)
 
