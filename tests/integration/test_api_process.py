@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.integration.user import User
 from tests.integration.waiting import until
+from tests.unit.apiserver.played import Authority
 
 from nicplug_sandbox.controlplane import ControlPlane
 
@@ -34,9 +35,9 @@ class ApiProcess:
         return next((line for line in lines if line["event"] == event), None)
 
 
-def _start(log: Path, *options: str) -> ApiProcess:
+def _start(log: Path, *options: str, **variables: str) -> ApiProcess:
     command = [sys.executable, "-m", "nicplug", "api", "--log-format", "json", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), **variables}
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent)
     return ApiProcess(process, log)
@@ -86,3 +87,42 @@ def test_a_port_that_is_taken_is_one_line(api: ApiProcess, control_plane: Contro
     text = second.log.read_text()
     assert "cannot listen" in text
     assert "Traceback" not in text
+
+
+def test_it_serves_with_the_files_of_a_mounted_secret_and_follows_a_renewal(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """With the variables of the overlay `cert-manager`; the kubelet renews by exchanging a link to a folder."""
+    authority, mount = Authority(), tmp_path / "mount"
+    mount.mkdir()
+    first = _mounted(authority, mount, "..1")
+    started = _start(
+        tmp_path / "api.log",
+        *("--kubeconfig", str(control_plane.kubeconfig), "--port", "0", "--metrics-port", "0"),
+        NICPLUG_API_TLS_CERT_FILE=str(mount / "tls.crt"),
+        NICPLUG_API_TLS_PRIVATE_KEY_FILE=str(mount / "tls.key"),
+        NICPLUG_API_REFRESH_SECONDS="0.2",
+    )
+    try:
+        address = ("127.0.0.1", int((until(lambda: started.line("nicplug api serves")) or {})["port"]))
+        until(lambda: _get(f"https://127.0.0.1:{address[1]}/readyz") == (200, "ok"))
+        assert ssl.get_server_certificate(address).encode() == first
+        second = _mounted(authority, mount, "..2")
+        until(lambda: ssl.get_server_certificate(address).encode() == second)
+    finally:
+        started.process.kill()
+        started.process.wait()
+    assert "PRIVATE KEY" not in started.log.read_text()
+
+
+def _mounted(authority: Authority, mount: Path, version: str) -> bytes:
+    """The certificate that is in the folder from now on."""
+    pair = authority.issue(host="nicplug-api.nicplug-system.svc")
+    (mount / version).mkdir()
+    for name, content in {"tls.crt": pair.certificate, "tls.key": pair.key}.items():
+        (mount / version / name).write_bytes(content)
+        if not (mount / name).is_symlink():
+            (mount / name).symlink_to(Path("..data") / name)
+    (mount / "..new").symlink_to(version)
+    (mount / "..new").rename(mount / "..data")
+    return pair.certificate

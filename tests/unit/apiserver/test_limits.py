@@ -194,9 +194,14 @@ async def test_200_requests_at_once_are_each_answered(start: Start, monkeypatch:
     monkeypatch.setattr(access, "ALLOWED_SECONDS", math.inf)
     monkeypatch.setattr(handshakes, "HANDSHAKE_SECONDS", 600)
     world = await start(Limits(carried_out=200, request_seconds=600, silence_seconds=600))
+    world.api.review_gate = asyncio.Event()
     world.recorder.gate = asyncio.Event()
     pair = world.proxies.issue()
     asking = [asyncio.create_task(world.ask(put(), pair=pair)) for _ in range(200)]
+    async with asyncio.timeout(120):
+        while world.registry.get_sample_value("nicplug_subresource_requests_under_way") != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    world.api.review_gate.set()
     await world.recorder.heard(200)
     world.recorder.gate.set()
     assert [answer.code for answer in await asyncio.gather(*asking)] == [202] * 200
