@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from nicplug.kube.api import Json, Resource
 
 SHELLS = ("bash", "zsh", "fish")
-# A shell that waits is worse than one that completes nothing.
-SECONDS = 2.0
+# A shell that waits is worse than one that completes nothing. Counted from the first request: what a busy machine takes
+# to import the client, or a plugin to log in, is bounded apart.
+SECONDS, SECONDS_TO_CONNECT = 3.0, 10.0
 
 
 @add_completion_class
@@ -154,8 +156,11 @@ def _complete(
     """Never an error: a shell has nowhere to show one."""
 
     async def ask() -> list[str]:
-        async with asyncio.timeout(SECONDS), open_session(cluster_of(cluster_options(context))) as session:
-            return await names(session)
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(SECONDS_TO_CONNECT):
+                session = await stack.enter_async_context(open_session(cluster_of(cluster_options(context))))
+            async with asyncio.timeout(SECONDS):
+                return await names(session)
 
     found: list[str] = []
     with contextlib.suppress(Exception):

@@ -71,7 +71,8 @@ class SectionedGroup(click.Group):
 @click.group(
     cls=SectionedGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes, the members of -o json and every option: docs/cli.md.",
+    epilog="Environment: NICPLUG_TRACEBACK=1 shows where a bug in nicplug is, NO_COLOR=1 turns colours off. "
+    "Exit codes, the members of -o json and every option: docs/cli.md.",
 )
 @click.version_option(__version__, prog_name="nicplug")
 @with_cluster_options
@@ -102,7 +103,11 @@ def virtctl() -> None:
     main(prog_name="virtctl")
 
 
-@main.group(cls=LazySandbox)
+@main.group(
+    cls=LazySandbox,
+    epilog="Environment: NICPLUG_CACHE_DIR is the directory of the cache, KUBEBUILDER_ASSETS one that has the control "
+    "plane's programs, which are built otherwise.",
+)
 def sandbox() -> None:
     """A laptop cluster: real control plane, simulated nodes."""
 

@@ -70,6 +70,15 @@ def write(document: Document, output: str) -> None:
             document.show(console())
 
 
+def write_all(documents: Sequence[Document], output: str) -> None:
+    """Several of them: apart from each other for people, and as YAML documents."""
+    between = {"table": "", "yaml": "---"}.get(output)
+    for number, document in enumerate(documents):
+        if number and between is not None:
+            click.echo(between)
+        write(document, output)
+
+
 def console() -> "Console":
     """stdout: with colours only on a terminal, and not where NO_COLOR is set (https://no-color.org)."""
     from rich.console import Console

@@ -9,7 +9,7 @@ import click
 from nicplug.cli.completion import complete_addition, complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.exits import CommandError, Exit
-from nicplug.cli.output import with_output, write
+from nicplug.cli.output import with_output, write_all
 
 if TYPE_CHECKING:
     from nicplug.cli.plan_document import PlanDocument
@@ -75,14 +75,15 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
     """
     has_change = bool(options["additions"] or options["removals"])
     if (vm is None) == (filename is None) or (filename is not None and has_change):
-        raise click.UsageError("Give the name of a VM, with --add or --remove, or a manifest by -f.")
+        raise click.UsageError(
+            "Give either the name of a VM, with --add or --remove, or a manifest by -f, and not both."
+        )
     target = target_of(session, vm or "", options)
     if filename is not None:
         found = await _plan_file(session, target, filename)
     else:
         found = [await _plan_machine(session, target, _question(**options))]
-    for document in await _with_note(session, target, found):
-        write(document, output)
+    write_all(await _with_note(session, target, found), output)
     return None if all(document.arrives for document in found) else int(Exit.NO)
 
 
@@ -139,6 +140,7 @@ async def _plan_manifest(
     from nicplug.insight.forecast import forecast
     from nicplug.insight.planning import of_refused
     from nicplug.insight.question import PlanQuestion, question_of
+    from nicplug.insight.wrong_addresses import addresses_of, with_wrong_addresses
     from nicplug.kube.errors import Gone
 
     evidence = await read_as_user(session, target, networks=networks_in(manifest))
@@ -162,7 +164,9 @@ async def _plan_manifest(
         if asked is not None:
             return _from_api(asked, refusals)
     found = evidence.must()
+    before = addresses_of(found)
     told = forecast(found, changed=changed or None, now=now())
+    told = with_wrong_addresses(told, found, before=before) if changed else told
     return _from_kubeconfig(of_refused(told, refusals) if refusals else told, found)
 
 

@@ -71,7 +71,7 @@ class PlanDocument:
         for refusal in found["refusals"]:
             line(console, f"refused: {refusal}", "red")
         shared = _shared_evidence(nics)
-        for nic in sorted(nics, key=lambda nic: not nic["affected"]):
+        for nic in nics:
             line(console, "")
             style = "green" if Outcome(nic["outcome"]).arrives else "red"
             anyhow = "" if nic["affected"] else " (already requested)"

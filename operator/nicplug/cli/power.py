@@ -2,13 +2,16 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nicplug.cli.completion import complete_machine
 from nicplug.cli.connection import Session, on_cluster
-from nicplug.cli.exits import CommandError, printable
+from nicplug.cli.exits import CommandError, Exit, printable
+
+if TYPE_CHECKING:
+    from nicplug.kube.errors import ApiError
 
 _vm = click.argument("vm", shell_complete=complete_machine)
 
@@ -33,10 +36,32 @@ async def _ask(session: Session, vm: str, what: str, **body: int | bool | None) 
     """Send the request, with the members that have a value."""
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.cli.subresources import VMS, put
+    from nicplug.kube.errors import Stale
 
-    await put(session, VMS, vm, what, {name: value for name, value in body.items() if value is not None})
+    try:
+        await put(session, VMS, vm, what, {name: value for name, value in body.items() if value is not None})
+    except Stale as error:
+        raise _with_remedy(error, session, vm=vm, what=what) or error from error
     click.echo(f"VM {vm} was scheduled to {what}")
+    if body.get("paused"):
+        told = f"the guest is paused when it has started. `nicplug restart {vm}` starts it again without --paused."
+        click.echo(f"Note: {told}", err=True)
     await warn_without_operator(session)
+
+
+def _with_remedy(error: "ApiError", session: Session, *, vm: str, what: str) -> CommandError | None:
+    """KubeVirt's words with what can be done instead; None where the VM's state is not what speaks against it."""
+    from nicplug.plan.subresources.power import ALREADY_RUNNING, NOT_RUNNING
+
+    if what in ("stop", "restart") and NOT_RUNNING in str(error):
+        instead = "Start it with"
+    elif what == "start" and ALREADY_RUNNING in str(error):
+        instead = "To start its guest again, also one that is paused, use"
+    else:
+        return None
+    command = "restart" if what == "start" else "start"
+    remedy = f"{instead}: nicplug {command} {vm} --namespace {session.namespace}"
+    return CommandError(str(error), remedy=remedy, code=Exit.REFUSED)
 
 
 @click.command()

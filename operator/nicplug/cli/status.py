@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("vm", required=False, shell_complete=complete_machine)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Without VM: the VMs of every namespace.")
-@click.option("-w", "--watch", is_flag=True, help="Keep watching and print every change, until Ctrl-C.")
+@click.option("-w", "--watch", is_flag=True, help="Keep watching and print every change, until Ctrl-C; needs VM.")
 @with_output
 @on_cluster
 async def status(session: Session, *, vm: str | None, all_namespaces: bool, watch: bool, output: str) -> int | None:

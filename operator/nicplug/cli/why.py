@@ -10,7 +10,7 @@ import click
 from nicplug.cli.completion import complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.exits import CommandError, Exit
-from nicplug.cli.output import age, line, with_output, write
+from nicplug.cli.output import age, line, with_output, write, write_all
 from nicplug.cli.plan import target_of, with_kubevirt_namespace, with_operator_namespace
 from nicplug.model.times import parse_time
 
@@ -55,8 +55,11 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
         write(NoStories(), output)
     is_waiting = any(story["nic"]["phase"] != "Ready" for story in stories)
     note = note_of(await no_operator(session, namespace=target.operator_namespace)) if is_waiting else ""
-    for story in stories:
-        write(StoryDocument(story, source, now(), note if story["nic"]["phase"] != "Ready" else ""), output)
+    found_at = now()
+    documents = [
+        StoryDocument(story, source, found_at, note if story["nic"]["phase"] != "Ready" else "") for story in stories
+    ]
+    write_all(documents, output)
     return None
 
 
@@ -141,7 +144,6 @@ class StoryDocument:
             line(console, "  what happened")
         for moment in story["moments"]:
             line(console, f"    {_clock(parse_time(moment['at'])):<12}  {moment['source']:<44}  {moment['what']}")
-        line(console, "")
 
     def _when(self, moment: datetime | None) -> str:
         if moment is None:

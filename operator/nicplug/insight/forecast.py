@@ -14,7 +14,7 @@ from nicplug.insight.at_restart import other_fields, waiting_changes, waiting_fi
 from nicplug.insight.evidence import Evidence, networks_in
 from nicplug.insight.known import Known, known_attachments, known_of, networks_of
 from nicplug.insight.patched import patched
-from nicplug.insight.slots import once_unplugged, slots_of
+from nicplug.insight.slots import once_unplugged, slots_of, with_doubt
 from nicplug.model.attachments import referenced_keys
 from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
@@ -291,17 +291,11 @@ def _running_nics(
             path=str(item.path),
             phase=str(item.phase),
             reason=str(item.reason),
-            message=_with_doubt(item, slots),
+            message=with_doubt(item, slots),
             evidence=after.evidence.get(item.name),
             otherwise=_otherwise(item, later, now=now),
             is_affected=requested.get(item.name) != (item.operation, item.reason),
         )
-
-
-def _with_doubt(item: InterfaceOperation, slots: PciSlots) -> str:
-    """The message, and that the guest may have no slot: the record says so only once the pod has the interface."""
-    doubt = slots.doubt(item.name) if item.operation == OperationType.PLUG and not item.is_settled else ""
-    return item.message if doubt in item.message else item.message + doubt
 
 
 def _waiting_fields(evidence: Evidence) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from nicplug.insight.forecast import VmForecast, forecast
 from nicplug.insight.nic_names import free_name
 from nicplug.insight.question import PlanQuestion
 from nicplug.insight.requests import refusals_in_turn
+from nicplug.insight.wrong_addresses import addresses_of, with_wrong_addresses
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest, RemoveInterface
 
 
@@ -107,7 +108,9 @@ def foresee_question(
         refusals, raw = tuple(forbidden.values()), _object_of(evidence, question)
         if refusals:
             return of_refused(forecast(evidence, changed=None, now=now), refusals)
-        return forecast(evidence, changed=with_lists(raw, question.spec), now=now)
+        before = addresses_of(evidence)
+        told = forecast(evidence, changed=with_lists(raw, question.spec), now=now)
+        return with_wrong_addresses(told, evidence, before=before)
     weighed = weigh(evidence, question, forbidden=forbidden)
     if weighed.raw is None and weighed.refusals:
         return of_refused(forecast(evidence, changed=None, now=now), weighed.refusals)

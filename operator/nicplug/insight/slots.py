@@ -7,7 +7,7 @@ from datetime import datetime
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import objects
 from nicplug.model.networks import first_by_name
-from nicplug.model.operations import parse_operations
+from nicplug.model.operations import InterfaceOperation, OperationType, parse_operations
 from nicplug.model.pci_budget import PciBudget, parse_total
 from nicplug.model.pci_topology import takes_slot
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
@@ -35,3 +35,9 @@ def once_unplugged(budget: PciBudget | None, vmi: VirtualMachineInstance, *, nam
     rows, interfaces = reported_rows(vmi), first_by_name(vmi.interfaces)
     gone = [name for name in names if has_source(rows.get(name), DOMAIN) and takes_slot(interfaces[name])]
     return replace(budget, used=max(0, budget.used - len(gone)))
+
+
+def with_doubt(item: InterfaceOperation, slots: PciSlots) -> str:
+    """The message, and that the guest may have no slot: the record says so only once the pod has the interface."""
+    doubt = slots.doubt(item.name) if item.operation == OperationType.PLUG and not item.is_settled else ""
+    return item.message if doubt in item.message else item.message + doubt

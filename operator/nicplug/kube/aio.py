@@ -7,6 +7,9 @@ metrics: whoever counts passes `on_response`.
 
 import asyncio
 import copy
+import os
+import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -338,7 +341,7 @@ class AioApi:
             code = response.status
         # RuntimeError: the session was closed in between.
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            cause = str(error) or type(error).__name__
+            cause = _cause(error)
             raise Unavailable(f"no answer from {self._configuration.host}: {cause}", request=request) from error
         finally:
             seconds = time.monotonic() - started
@@ -402,6 +405,16 @@ def _json_expected(answer: Answer) -> Iterator[None]:
         raise Unavailable(
             f"the answer is not JSON: {answer.content[:80]!r}", status=answer.code, request=answer.request
         ) from error
+
+
+def _cause(error: Exception) -> str:
+    """Why there is no answer, in the words of the operating system: aiohttp's name its own objects."""
+    found = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+    if found is None or isinstance(found, ssl.SSLError):
+        return str(error) or type(error).__name__
+    if isinstance(found, socket.gaierror):
+        return found.strerror or "its name is not known"
+    return os.strerror(found.errno) if found.errno else "none of its addresses can be connected to"
 
 
 def _mapping(value: Any, answer: Answer) -> Json:

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import trustme
 import yaml
-from tests.build import NOW, kubevirt, nic, operation, primary, row, vm, vmi
+from tests.build import NOW, kubevirt, nad, nic, operation, primary, row, vm, vmi
 from tests.fakes.listing import relist
 from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection, refusal, write_kubeconfig
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cli.doctor.coverage import check_coverage, check_nodes
 from nicplug.cli.doctor.finding import Severity
-from nicplug.cli.doctor.kinds import check_kubevirt, check_policy
+from nicplug.cli.doctor.kinds import check_kubevirt, check_multus, check_policy
 from nicplug.cli.doctor.processes import check_certificate
 from nicplug.cli.doctor.rights import API, OPERATOR, QUESTIONS, Right
 from nicplug.insight.evidence import Evidence, Target
@@ -375,3 +375,40 @@ def test_without_a_cluster_there_is_nothing_to_diagnose(tmp_path: Path) -> None:
     unreachable = CommandLine(write_kubeconfig(tmp_path / "config", server="http://127.0.0.1:1"))
     done = unreachable("doctor", "-o", "name")
     assert (done.exit_code, done.stdout) == (5, "")
+
+
+AVAILABLE = (200, {"spec": {}, "status": {"conditions": [{"type": "Available", "status": "True"}]}})
+
+
+@pytest.mark.parametrize(
+    ("answer", "severity"),
+    [
+        (refusal(503, "ServiceUnavailable", "error trying to reach service"), "problem"),
+        (refusal(403, "Forbidden", "no"), "ok"),
+        ((200, {"gitVersion": "v1"}), "ok"),
+    ],
+    ids=["killed", "a missing right", "answers"],
+)
+def test_an_api_that_was_killed_was_available_for_some_seconds(
+    nicplug: CommandLine, server: PlayedServer, answer: Answer, severity: str
+) -> None:
+    server.answers |= {API_SERVICE: AVAILABLE, "GET /apis/subresources.kubevirt.io/v1/version": answer}
+    found = findings(nicplug)["api"]
+    assert found["severity"] == severity
+    if severity == "problem":
+        assert "does not answer" in found["message"]
+        assert found["remedy"]
+
+
+def test_a_controller_that_is_ready_nowhere_was_ok() -> None:
+    found = list(check_coverage(with_nodes(evidence(kubevirt()))))
+    assert judged(found) == [("controller", "warning")]
+    assert "does not run on node01, node02" in found[0].message
+
+
+@pytest.mark.parametrize(("count", "plural"), [(1, ""), (2, "s")])
+def test_one_definition_was_told_in_the_plural(count: int, plural: str) -> None:
+    found = evidence(kubevirt())
+    attachments = found.caches.attachments
+    attachments.replace([attachments.project(nad(f"n{number}")) for number in range(count)])
+    assert next(iter(check_multus(found))).message == f"{count} network attachment definition{plural}"

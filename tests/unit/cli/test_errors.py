@@ -69,6 +69,7 @@ def test_an_unreachable_cluster_names_address_and_context(tmp_path: Path) -> Non
     assert done.exit_code == Exit.UNREACHABLE
     assert server in done.stderr
     assert "the cluster of context x" in done.stderr
+    assert f"Error: no answer from {server}: Connection refused\n" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["status", "start", "plan", "why", "wait"])

@@ -1,5 +1,6 @@
 """Help, completion, the plugin of kubectl; and what the processes do not load."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 from tests.unit.cli.played import CommandLine, PlayedServer, collection
 
 from nicplug.api_settings import ApiSettings
-from nicplug.cli.completion import SHELLS, kubectl_complete
+from nicplug.cli.completion import SECONDS, SECONDS_TO_CONNECT, SHELLS, kubectl_complete
 from nicplug.cli.main import SECTIONS, main
 from nicplug.settings import Settings
 
@@ -93,3 +94,35 @@ def test_help_and_remedies_were_no_plain_english() -> None:
     sources = [ROOT / "operator/nicplug/plan/reasons.py", *(ROOT / "operator/nicplug/cli").glob("*.py")]
     found = {text for path in sources for text in OLD_WORDS if text in path.read_text()}
     assert found == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "variables"),
+    [((), ("NICPLUG_TRACEBACK", "NO_COLOR")), (("sandbox",), ("NICPLUG_CACHE_DIR", "KUBEBUILDER_ASSETS"))],
+)
+def test_variables_that_are_read_were_in_no_help(command: tuple[str, ...], variables: tuple[str, ...]) -> None:
+    text = CliRunner().invoke(main, [*command, "--help"]).output
+    assert [name for name in variables if name not in text] == []
+
+
+def test_a_busy_machine_completed_no_names(
+    nicplug: CommandLine, server: PlayedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The time in which names are asked for does not begin before there is somebody to ask."""
+    item = {"metadata": {"name": "vm-fedora", "namespace": "default"}}
+    base = "GET /apis/kubevirt.io/v1/namespaces/default"
+    server.answers |= {f"{base}/virtualmachines": collection(item), f"{base}/virtualmachineinstances": collection()}
+    spent: list[float] = []
+    real = asyncio.timeout
+
+    def count(seconds: float) -> asyncio.Timeout:
+        spent.append(seconds)
+        assert not (server.requests and len(spent) == 1), "the connection counted"
+        return real(seconds)
+
+    monkeypatch.setattr(asyncio, "timeout", count)
+    monkeypatch.setenv("KUBECONFIG", str(nicplug.kubeconfig))
+    monkeypatch.setattr(sys, "argv", ["kubectl_complete-nic", "status", "vm"])
+    kubectl_complete()
+    assert capsys.readouterr().out == "vm-fedora\n:4\n"
+    assert spent[:2] == [SECONDS_TO_CONNECT, SECONDS]

@@ -1,10 +1,11 @@
 """`nicplug plan` against a played API server: manifests, and what is said of several changes at once."""
 
+import copy
 import json
 from typing import Any
 
 import pytest
-from tests.build import kubevirt, nad, primary, vm
+from tests.build import kubevirt, nad, nic, primary, row, vm, vmi
 from tests.unit.cli.played import CommandLine, PlayedServer, collection, refusal
 
 from nicplug.cli.exits import Exit
@@ -96,7 +97,51 @@ def test_a_stopped_vm_had_no_vmi_to_change(nicplug: CommandLine) -> None:
 
 @pytest.mark.usefixtures("_stopped")
 def test_what_is_no_reference_was_wrong_use(nicplug: CommandLine) -> None:
-    done = nicplug("plan", "V", "--add", "x=a/b/c", "--persist")
+    done = nicplug("plan", "V", "--add", "x=default/b/c", "--persist")
     assert done.exit_code == Exit.NO, done.output
     assert "refused: " in done.stdout
-    assert '"a/b/c" is not a name' in done.stdout
+    assert '"default/b/c" is not a name' in done.stdout
+
+
+@pytest.mark.parametrize("primary_nic", [True, False], ids=["primary", "secondary"])
+def test_a_mac_address_that_is_none_was_not_noticed_in_a_manifest(
+    nicplug: CommandLine, server: PlayedServer, primary_nic: bool
+) -> None:
+    body = vm(primary(), nic("red", attachment="lan"), name="V")
+    wrong = copy.deepcopy(body)
+    nics = wrong["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"]
+    nics[0 if primary_nic else 1]["macAddress"] = "zz"
+    definition = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/lan"
+    rows = [row("default", "domain"), row("red", "domain", "multus-status")]
+    running = vmi(primary(), nic("red", attachment="lan"), name="V", rows=rows, owner_uid=body["metadata"]["uid"])
+    server.answers |= {
+        VM: (200, body),
+        VMI: (200, running),
+        VM.replace("GET", "PATCH"): (200, wrong),
+        f"GET {definition}": (200, nad("lan")),
+    }
+    done = nicplug("plan", "-f", "-", stdin=json.dumps(wrong))
+    assert done.exit_code == Exit.NO, done.output
+    assert 'InvalidMacAddress: macAddress "zz" is not a unicast address of six bytes' in done.stdout
+
+
+def test_a_vm_and_a_manifest_together_are_named_as_the_mistake(nicplug: CommandLine, server: PlayedServer) -> None:
+    done = nicplug("plan", "V", "-f", "x")
+    assert (done.exit_code, "not both" in done.stderr) == (Exit.WRONG_USE, True)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(("output", "between"), [("table", "\n\nVirtualMachine"), ("yaml", "\n---\napiVersion")])
+def test_two_vms_of_a_manifest_ran_into_each_other(
+    nicplug: CommandLine, server: PlayedServer, output: str, between: str
+) -> None:
+    vms = f"{KUBEVIRT}/namespaces/default/virtualmachines"
+    for name in "ab":
+        gone = refusal(404, "NotFound", f'"{name}" not found')
+        server.answers |= {f"GET {vms}/{name}": gone}
+        server.answers[f"GET {KUBEVIRT}/namespaces/default/virtualmachineinstances/{name}"] = gone
+    server.answers[f"POST {vms}"] = lambda request: (201, json.loads(request.body))
+    items = [vm(primary(), name=name, uid=name) for name in "ab"]
+    done = nicplug("plan", "-f", "-", "-o", output, stdin=json.dumps({"kind": "List", "items": items}))
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count(between) == 1

@@ -32,14 +32,15 @@ def check_coverage(evidence: Evidence) -> Iterator[Finding]:
     for node in nodes:
         state = controllers.on_node(node.name, node=node).state
         by_state.setdefault(state, []).append(node.name)
-    yield ok("controller", f"{found}: ready on {_share(by_state, ControllerState.READY, nodes)} nodes")
+    if by_state.get(ControllerState.READY) or not nodes:
+        yield ok("controller", f"{found}: ready on {_share(by_state, ControllerState.READY, nodes)} nodes")
     for state, told in (
         (ControllerState.NOT_READY, "is not ready on"),
         (ControllerState.NOT_ON_NODE, "does not run on"),
         (ControllerState.UNKNOWN, "may run or not on"),
     ):
         if names := by_state.get(state):
-            yield _bad(evidence, f"it {told} {_listed(names)}", _DEPLOY)
+            yield _bad(evidence, f"{found} {told} {_listed(names)}", _DEPLOY)
 
 
 def _bad(evidence: Evidence, message: str, remedy: str) -> Finding:

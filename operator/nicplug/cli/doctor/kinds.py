@@ -109,7 +109,8 @@ def check_multus(evidence: Evidence) -> Iterator[Finding]:
     elif known is Knowledge.UNKNOWN:
         yield unknown("multus", "network attachment definitions cannot be read")
     else:
-        yield ok("multus", f"{len(evidence.caches.attachments)} network attachment definitions")
+        count = len(evidence.caches.attachments)
+        yield ok("multus", f"{count} network attachment definition{'' if count == 1 else 's'}")
     findings = evidence.caches.multus.findings
     if findings.problem:
         yield warning(

@@ -11,6 +11,7 @@ from nicplug.cli.connection import Session
 from nicplug.cli.doctor.finding import Finding, ok, problem, unknown, warning
 from nicplug.cli.machines import now
 from nicplug.cli.operator_health import read_leader
+from nicplug.cli.subresources import server_version
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import LEASES
@@ -134,7 +135,20 @@ async def check_api(session: Session, *, namespace: str) -> list[Finding]:
         remedy = await _look_at(session, "nicplug-api", namespace=namespace)
         told = f"{text(available.get('reason'))}: {text(available.get('message'))}"
         return [problem("api", f"APIService {API} is not available: {told}", remedy)]
-    return [ok("api", f"APIService {API} is available"), check_certificate(found, at=now())]
+    return [await _answers(session, namespace=namespace), check_certificate(found, at=now())]
+
+
+async def _answers(session: Session, *, namespace: str) -> Finding:
+    """The condition is some seconds old when the process ends: the API itself is asked."""
+    try:
+        await server_version(session)
+    except Denied:
+        pass  # by the API server's authorizer, or by the API itself: a right is missing, and nothing else is known
+    except ApiError as error:
+        remedy = await _look_at(session, "nicplug-api", namespace=namespace)
+        told = f"APIService {API} is registered as available, but does not answer: {error}"
+        return problem("api", told, remedy)
+    return ok("api", f"APIService {API} is available")
 
 
 def check_certificate(api_service: Mapping[str, Any], *, at: datetime) -> Finding:

@@ -1,0 +1,54 @@
+"""MAC addresses of a manifest that no NIC can have, also of NICs that nothing is done about now. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from nicplug.insight.evidence import Evidence
+from nicplug.insight.forecast import NicForecast, Outcome, VmForecast
+from nicplug.insight.known import networks_of
+from nicplug.model.networks import first_by_name
+from nicplug.model.operations import OperationPath, OperationPhase, OperationType
+from nicplug.plan.nic.validation import mac_address_is_unicast
+
+
+def addresses_of(evidence: Evidence) -> dict[str, str]:
+    """What the spec says of each NIC, the VM's before that of its instance."""
+    owners = [owner for owner in (evidence.parsed_vmi, evidence.parsed_vm) if owner is not None]
+    return {item.name: item.mac_address for owner in owners for item in owner.interfaces}
+
+
+def with_wrong_addresses(told: VmForecast, evidence: Evidence, *, before: Mapping[str, str]) -> VmForecast:
+    """The forecast with each NIC whose address is none: neither a hot-plug nor a restart brings it.
+
+    Args:
+        evidence: with the VM as it would be.
+        before: `addresses_of` the VM as it is.
+    """
+    wrong = {nic.name: nic for nic in _wrong(evidence, before) if not _is_said(told, nic.name)}
+    return replace(told, nics=(*(nic for nic in told.nics if nic.name not in wrong), *wrong.values()))
+
+
+def _is_said(told: VmForecast, name: str) -> bool:
+    return any(nic.name == name and nic.outcome is Outcome.STUCK for nic in told.nics)
+
+
+def _wrong(evidence: Evidence, before: Mapping[str, str]) -> Iterator[NicForecast]:
+    owner = evidence.parsed_vm or evidence.parsed_vmi
+    networks = networks_of(evidence)
+    for interface in first_by_name(owner.interfaces).values() if owner is not None else ():
+        refusal = mac_address_is_unicast(interface, None, ())
+        if refusal is None or interface.is_absent:
+            continue
+        network, binding = networks.get(interface.name, ("", ""))
+        yield NicForecast(
+            name=interface.name,
+            operation=str(OperationType.PLUG),
+            network=network,
+            binding=binding,
+            outcome=Outcome.STUCK,
+            path=str(OperationPath.NONE),
+            phase=str(OperationPhase.BLOCKED),
+            reason=str(refusal.reason),
+            message=refusal.message,
+            is_affected=before.get(interface.name) != interface.mac_address,
+        )

@@ -1,0 +1,39 @@
+"""`start`, `stop` and `restart`: KubeVirt's words, and what to do instead."""
+
+import pytest
+from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, refusal
+
+from nicplug.cli.exits import Exit
+
+VM = "PUT /apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/V"
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "remedy"),
+    [
+        ("stop", "VM is not running", "Start it with: nicplug start V --namespace default"),
+        ("restart", "VM is not running", "Start it with: nicplug start V --namespace default"),
+        ("start", "VM is already running", "nicplug restart V --namespace default"),
+    ],
+)
+def test_a_refusal_had_no_remedy(
+    nicplug: CommandLine, server: PlayedServer, command: str, words: str, remedy: str
+) -> None:
+    server.answers[f"{VM}/{command}"] = refusal(409, "Conflict", words)
+    done = nicplug(command, "V")
+    assert (done.exit_code, done.stdout) == (Exit.REFUSED, "")
+    assert done.stderr.startswith(f"Error: {words}\n  ")
+    assert remedy in done.stderr
+
+
+def test_another_conflict_gets_no_remedy(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers[f"{VM}/stop"] = refusal(409, "Conflict", "stop/start already underway")
+    assert nicplug("stop", "V").stderr == "Error: stop/start already underway\n"
+
+
+def test_a_guest_that_was_started_paused_had_no_way_back(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers[f"{VM}/start"] = ACCEPTED
+    done = nicplug("start", "V", "--paused")
+    assert (done.exit_code, done.stdout) == (0, "VM V was scheduled to start\n")
+    assert "`nicplug restart V` starts it again without --paused" in done.stderr
+    assert "paused" not in nicplug("start", "V").stderr
