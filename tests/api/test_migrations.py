@@ -49,6 +49,7 @@ async def test_a_whole_migration_and_what_it_costs(world: World) -> None:
         f"patch {MIGRATION} job 200",  # and its label, as KubeVirt's webhook adds them
         f"create {POD} {target} 201",
         f"patch {VMI} {name} 200",  # label by which the target's node agent finds the VMI
+        f"patch {MIGRATION} job 200",  # a look, which changes nothing, before the hand-off (docs/adr/0027)
         f"patch {POD} {target} 200",  # the guest is up there
         f"delete {POD} {journey.source} 200",
         f"patch {MIGRATION} job 200",  # the finalizer goes

@@ -106,7 +106,8 @@ class WorkQueue(Generic[K]):
 
     def depth(self, priority: Priority) -> int:
         """Keys of that priority that wait for a worker."""
-        return sum(1 for known, _ in self._queued.values() if known is priority)
+        # A copy: whoever reads metrics in another thread may meet a change.
+        return sum(1 for known, _ in tuple(self._queued.values()) if known is priority)
 
     def waiting(self) -> int:
         """Keys that wait for a worker, of all priorities."""
