@@ -82,7 +82,7 @@ async def listen(*, address: str, port: int) -> socket.socket:
     """A socket for `Handshakes.accept`.
 
     Raises:
-        OSError: the port is taken, or the address is none of this machine.
+        OSError: the port is taken, or the address does not belong to this machine.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -1,7 +1,8 @@
 """What a process remembers about a key between two reconciles; losing it costs at most a repetition.
 
 Refusals of the API server, since when a report is withheld, what a plan has left for afterwards, and the last plan, so
-that a write that changes nothing cannot be sent for ever. No deadline of a NIC is kept here: those are in the objects.
+that a write that changes nothing cannot be sent indefinitely. No deadline of a NIC is kept here: those are in the
+objects.
 """
 
 from collections.abc import Callable
@@ -141,7 +142,7 @@ class Memory:
         return owed[1] if owed is not None else None
 
     def take_owed(self, key: WorkKey) -> Plan | None:
-        """These writes; whoever takes them sends them, or plans anew."""
+        """These writes, for the caller to send; None when there are none."""
         owed = self._afterwards.pop(key, None)
         return owed[0] if owed is not None else None
 

@@ -106,7 +106,7 @@ class WorkQueue(Generic[K]):
 
     def depth(self, priority: Priority) -> int:
         """Keys of that priority that wait for a worker."""
-        # A copy: whoever reads metrics in another thread may meet a change.
+        # A copy: metrics may be read in another thread.
         return sum(1 for known, _ in tuple(self._queued.values()) if known is priority)
 
     def waiting(self) -> int:

@@ -306,7 +306,7 @@ class AdoptVmi:
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """`test` of the resourceVersion: whoever adopts it first wins."""
+        """`test` of the resourceVersion: the first to adopt it wins."""
         operations = [
             test("/metadata/uid", self.uid),
             test("/metadata/resourceVersion", str(self.version)),

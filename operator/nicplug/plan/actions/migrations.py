@@ -28,7 +28,8 @@ class PatchMigrationState:
         seen: the members of the status that are tested; null for a missing one.
         wanted: the same members as they shall be. Those that stay are a guard.
         version: resourceVersion of the object in which it was seen; part of no comparison of plans.
-        target_node: of the label that must be there still: whoever ends the migration takes it away (`ReleaseTarget`).
+        target_node: of the label that must be there still; a leader that ends the migration removes it
+            (`ReleaseTarget`).
     """
 
     key: VmiKey
@@ -71,11 +72,7 @@ class CheckGuest:
 
     def json_patch(self) -> JsonPatch:
         """Tests alone."""
-        members = sorted(thaw(self.seen).items())
-        return [
-            test("/metadata/uid", self.uid),
-            *(guard(f"/status/{name}", seen, version=self.version) for name, seen in members),
-        ]
+        return _guest_tests(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +98,19 @@ class ReleaseTarget:
 
     def json_patch(self) -> JsonPatch:
         """`test` of what is seen, `remove` of the label."""
-        members = sorted(thaw(self.seen).items())
         return [
-            test("/metadata/uid", self.uid),
-            *(guard(f"/status/{name}", seen, version=self.version) for name, seen in members),
+            *_guest_tests(self),
             test(_TARGET_LABEL, self.node),
             {"op": "remove", "path": _TARGET_LABEL},
         ]
+
+
+def _guest_tests(action: CheckGuest | ReleaseTarget) -> JsonPatch:
+    members = sorted(thaw(action.seen).items())
+    return [
+        test("/metadata/uid", action.uid),
+        *(guard(f"/status/{name}", seen, version=action.version) for name, seen in members),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

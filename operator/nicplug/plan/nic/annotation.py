@@ -32,7 +32,7 @@ from nicplug.plan.nic import withdrawals
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_detachment, refuse_use
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.nic.links import PodLinks, Rows, belongs_to_another, has_lost_interface, interface_names
-from nicplug.plan.nic.superseded import over_at
+from nicplug.plan.nic.superseded import over_at, was_just_asked
 from nicplug.plan.nic.turns import Waiting, take_turns
 from nicplug.plan.nic.validation import Siblings, in_precedence, refuse
 from nicplug.plan.reasons import Reason
@@ -254,7 +254,9 @@ class _Decider:
         interface, asked = str(wanted["interface"]), f"{wanted['namespace']}/{wanted['name']}"
         if existing is None and self.request.pod.network_status.network_of(interface) not in ("", asked):
             return self._name_is_taken(interface)
-        if existing is not None and not asks_the_same(existing, wanted) and self._was_just_asked(network.name):
+        record, generation = self.request.records.get(network.name), self.request.vmi.generation
+        is_own = existing is None or asks_the_same(existing, wanted)
+        if existing is not None and not is_own and was_just_asked(record, generation=generation):
             return Refusal(
                 reason=Reason.ANNOTATION_CONTESTED,
                 message=f"somebody else asks pod {self.request.pod.key.name} for network "
@@ -287,16 +289,6 @@ class _Decider:
 
     def _refuse_use(self, network: Network) -> Refusal | None:
         return refuse_use(network, namespace=self.request.vmi.key.namespace, known=self.request.known)
-
-    def _was_just_asked(self, name: str) -> bool:
-        """For the present spec: another element than ours can only be somebody else's."""
-        record = self.request.records.get(name)
-        return (
-            record is not None
-            and record.operation == OperationType.PLUG
-            and record.last_attempt_time is not None
-            and record.observed_generation == self.request.vmi.generation
-        )
 
     def _waiting(self, name: str, network: Network, wanted: Element, existing: Element | None) -> Waiting:
         key = attachment_key(network, namespace=self.request.vmi.key.namespace)
@@ -375,12 +367,13 @@ class _Decider:
         found: dict[str, Attempts] = {}
         for name in self.request.withdrawn:
             network, interface = self._network(name), self.names.get(name)
-            if network is None or interface is None or not self._has(interface):
+            record = self.request.records.get(name)  # that of one that has just been taken back comes with this pass
+            if network is None or interface is None or record is None or not self._has(interface):
                 continue
             known, namespace = self.request.known, self.request.vmi.key.namespace
             if refuse_attachment(network, namespace=namespace, known=known) is None:
                 found[name] = withdrawals.withdraw_attempts(
-                    self.request.records[name],
+                    record,
                     is_leaving=interface in self.own,
                     definition=known.definitions.get(attachment_key(network, namespace=namespace)),
                     failure=self.request.failures.get(interface),

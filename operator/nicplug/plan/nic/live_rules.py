@@ -13,6 +13,7 @@ from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Ne
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
+from nicplug.plan.nic.links import Rows
 from nicplug.plan.nic.validation import refuse
 
 
@@ -74,9 +75,13 @@ def is_live_migratable(vmi: VirtualMachineInstance) -> bool:
     return is_true(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
 
 
-def never_attached(name: str, *, vmi: VirtualMachineInstance) -> bool:
-    """Neither the pod nor the guest has had the NIC; told by a running guest only, which has a row for each."""
-    row = reported_rows(vmi).get(name)
+def never_attached(name: str, *, vmi: VirtualMachineInstance, rows: Rows | None = None) -> bool:
+    """Neither the pod nor the guest has had the NIC; told by a running guest only, which has a row for each.
+
+    Args:
+        rows: `status.interfaces` by name as this pass leaves it; None: as it is reported.
+    """
+    row = (reported_rows(vmi) if rows is None else rows).get(name)
     return vmi.phase is VmiPhase.RUNNING and not has_source(row, DOMAIN) and not has_source(row, MULTUS_STATUS)
 
 
@@ -93,10 +98,15 @@ def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
     return is_ordinal_name(next((name for name in names if name), ""))
 
 
-def deleted_from_template(*, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy) -> frozenset[str]:
+def deleted_from_template(
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy, rows: Rows | None = None
+) -> frozenset[str]:
     """NICs of the VMI that shall go because their entry was deleted from the template they came from.
 
     Under policy Explicit only those that nobody has had. Never one that was added to the VMI alone.
+
+    Args:
+        rows: as for `never_attached`.
     """
     listed = {interface.name for interface in vm.interfaces}
     deleted = frozenset(
@@ -104,10 +114,12 @@ def deleted_from_template(*, vm: VirtualMachine, vmi: VirtualMachineInstance, po
     )
     if policy.removal_policy is RemovalPolicy.DECLARATIVE:
         return deleted
-    return frozenset(item.name for item in vmi.interfaces if item.name in deleted and may_be_withdrawn(item, vmi=vmi))
+    return frozenset(
+        item.name for item in vmi.interfaces if item.name in deleted and may_be_withdrawn(item, vmi=vmi, rows=rows)
+    )
 
 
-def may_be_withdrawn(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
+def may_be_withdrawn(interface: Interface, *, vmi: VirtualMachineInstance, rows: Rows | None = None) -> bool:
     """Deleting the entries of the NIC from the template is enough: neither guest nor pod has had it.
 
     Nor is the guest about to get it with the pod that it is moving to.
@@ -118,7 +130,7 @@ def may_be_withdrawn(interface: Interface, *, vmi: VirtualMachineInstance) -> bo
     is_pluggable = interface.binding in HOTPLUGGABLE_BINDINGS or is_malformed(interface, vmi=vmi)
     return (
         is_pluggable
-        and never_attached(interface.name, vmi=vmi)
+        and never_attached(interface.name, vmi=vmi, rows=rows)
         and not vmi.migration_state.is_active
         and not has_ordinal_names(vmi)
     )

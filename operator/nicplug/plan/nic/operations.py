@@ -183,18 +183,24 @@ def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
 
 
 def _as_the_template_asks(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
-    """The VMI's NICs, those absent that the template wants gone: what keeps the wish from the VMI has to be told.
+    """The VMI's NICs, those absent that the template wants gone: what keeps the wish from the VMI has to be told."""
+    leaving = leaving_nics(view, rows)
+    return tuple(item.with_state(ABSENT) if item.name in leaving else item for item in view.vmi.interfaces)
 
-    One whose wish stays in the template, and that is still on its way to the guest, goes on, and is told of as such.
+
+def leaving_nics(view: VmiView, rows: Rows) -> set[str]:
+    """The NICs that the template wants gone, whether or not the VMI says so by now.
+
+    One whose wish stays in the template, and that is still on its way to the guest, goes on, and is reported as such.
     """
     vm = view.vm
     leaving: set[str] = set()
     if vm is not None:
         leaving = {interface.name for interface in vm.interfaces if interface.is_absent}
-        leaving |= deleted_from_template(vm=vm, vmi=view.vmi, policy=view.policy)
+        leaving |= deleted_from_template(vm=vm, vmi=view.vmi, policy=view.policy, rows=rows)
     if view.config is not None and view.config.stages_changes:
         leaving = {name for name in leaving if has_source(rows.get(name), DOMAIN)}
-    return tuple(item.with_state(ABSENT) if item.name in leaving else item for item in view.vmi.interfaces)
+    return leaving
 
 
 def _only_in_template(view: VmiView) -> tuple[Interface, ...]:

@@ -7,8 +7,8 @@ element stays until the controller has done with it. When network-status then li
 out, and the NIC is asked for anew once network-status has dropped it. No guest is given the interface meanwhile.
 """
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from enum import Enum, auto
 
 from nicplug.model.interface_names import is_hashed_name
@@ -24,19 +24,16 @@ from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.nic.attempts import Failures
 from nicplug.plan.nic.links import Rows, elements_asked_for, interface_names
-
-_PATIENCE = timedelta(seconds=8)
-"""A controller that has said nothing for so long is not at it: it is away, or it has failed."""
+from nicplug.plan.nic.withdrawals import PATIENCE
 
 
 class Superseded(Enum):
     """How far the pod is with what it was asked for before."""
 
     UNDER_WAY = auto()
-    """The controller may be attaching it."""
-    ATTACHED = auto()
-    LEAVING = auto()
-    """The element is gone, and network-status lists the interface still."""
+    """The controller may be attaching it: its element stays."""
+    WITHDRAWN = auto()
+    """The pod has it: its element goes, or has gone, until network-status drops the interface."""
 
 
 def find_superseded(
@@ -45,6 +42,7 @@ def find_superseded(
     pod: LauncherPod,
     rows: Rows,
     records: Mapping[str, InterfaceOperation],
+    leaving: Collection[str],
     failures: Failures,
     access: AttachmentAccess,
     is_heard: bool,
@@ -54,6 +52,7 @@ def find_superseded(
 
     Args:
         rows: `status.interfaces` by name, as the node agent last reported.
+        leaving: NICs that the template wants gone, of which the VMI will say so in a moment.
         failures: what the controller last said to have failed, by pod interface.
         is_heard: a controller may be on the pod's node.
     """
@@ -68,16 +67,15 @@ def find_superseded(
         record, existing = records.get(interface.name), elements.get(pod_interface)
         is_listed, is_asked = pod.network_status.has(pod_interface), _was_asked(record)
         if existing is None:
-            # Also of one that is to go, as its entries have left the template: the VMI will say so in a moment.
-            if is_listed and record is not None and record.attempts > 0:
-                found[interface.name] = Superseded.LEAVING
+            if is_listed and (is_asked or interface.name in leaving):
+                found[interface.name] = Superseded.WITHDRAWN
         elif (
             _asks_otherwise(existing, interface, network, vmi=vmi)
-            and not _was_just_asked(record, vmi)
+            and not was_just_asked(record, generation=vmi.generation)
             and _is_of_the_vm(existing, pod.network_status.network_of(pod_interface), vmi=vmi, access=access)
         ):
             if is_listed and is_asked:
-                found[interface.name] = Superseded.ATTACHED
+                found[interface.name] = Superseded.WITHDRAWN
             elif is_listed or (is_heard and not _is_over(record, failures.get(pod_interface), now=now)):
                 found[interface.name] = Superseded.UNDER_WAY
     return found
@@ -87,7 +85,7 @@ def over_at(record: InterfaceOperation | None) -> datetime | None:
     """When the controller is no more believed to be at what the pod was asked for; None: nobody knows yet."""
     if record is None or not _was_asked(record):
         return None
-    return max(record.last_attempt_time or record.start_time, record.last_transition_time) + _PATIENCE
+    return max(record.last_attempt_time or record.start_time, record.last_transition_time) + PATIENCE
 
 
 def _may_differ(interface: Interface, pod_interface: str, rows: Rows) -> bool:
@@ -119,13 +117,13 @@ def _was_asked(record: InterfaceOperation | None) -> bool:
     return record is not None and record.operation == OperationType.PLUG and record.attempts > 0
 
 
-def _was_just_asked(record: InterfaceOperation | None, vmi: VirtualMachineInstance) -> bool:
-    """For the present spec: what differs from it is somebody else's work, who would not be fought."""
+def was_just_asked(record: InterfaceOperation | None, *, generation: int) -> bool:
+    """For that generation of the spec: another element than it asks for can only be somebody else's."""
     return (
         record is not None
         and record.operation == OperationType.PLUG
         and record.last_attempt_time is not None
-        and record.observed_generation == vmi.generation
+        and record.observed_generation == generation
     )
 
 

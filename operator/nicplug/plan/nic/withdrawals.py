@@ -13,7 +13,7 @@ from nicplug.model.pod_failures import FAILED_REMOVING, PodFailure
 from nicplug.plan.nic.attempts import Attempts
 
 # A controller that has not said within this time that it has failed may be away.
-_PATIENCE = timedelta(seconds=8)
+PATIENCE = timedelta(seconds=8)
 
 
 def withdraw_attempts(
@@ -62,4 +62,4 @@ def moments(withdrawals: Mapping[str, Attempts], *, now: datetime) -> Iterator[d
 
 
 def _patience_ends(attempts: Attempts, *, now: datetime) -> datetime:
-    return (attempts.last_at or now) + _PATIENCE
+    return (attempts.last_at or now) + PATIENCE

@@ -16,7 +16,7 @@ from nicplug.plan.nic.attachments import unattachable_networks
 from nicplug.plan.nic.attempts import Failures
 from nicplug.plan.nic.interface_rows import plan_rows
 from nicplug.plan.nic.links import Rows
-from nicplug.plan.nic.operations import NicReport, Records, plan_operations
+from nicplug.plan.nic.operations import NicReport, Records, leaving_nics, plan_operations
 from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.path.sentences import by
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
@@ -124,6 +124,7 @@ def _superseded(
         pod=pod,
         rows=rows,
         records=records,
+        leaving=leaving_nics(view, rows),
         failures=_failures(view, pod),
         access=view.attachments.access,
         is_heard=not view.controller.is_absent,

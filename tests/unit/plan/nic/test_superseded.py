@@ -12,6 +12,7 @@ from tests.build import (
     POD_INTERFACES,
     VM_UID,
     Json,
+    absent,
     element,
     failed,
     known_attachments,
@@ -56,6 +57,7 @@ def plan(
     attachment: str | None = None,
     rows: Sequence[Json] = (),
     phase: str = "Running",
+    annotations: dict[str, str] | None = None,
     **view: Any,
 ) -> Plan:
     """A VMI whose NIC blue was corrected: its spec is of generation 2."""
@@ -66,6 +68,7 @@ def plan(
         operations=records,
         generation=2,
         phase=phase,
+        annotations=annotations,
     )
     status = json.dumps([{"name": "cluster", "interface": "eth0", "default": True}, *listed])
     facts = {"controller": CONTROLLER, "pending_since": later(-60), "seen_at": later(-0.05), **view}
@@ -150,7 +153,15 @@ class TestAttached:
     def test_nor_given_to_a_guest_whose_owner_has_just_taken_it_back(self) -> None:
         """Its entries have left the template, and the VMI is about to say so: given now, it would have to go again."""
         leaving = operation("blue", operation="Unplug", attempts=1, since=later(-1), path="Dynamic", phase="InPod")
-        assert not is_given(plan(networks=[], listed=[entry()], records=[leaving]))
+        for records in ([], [asked()], [leaving]):
+            planned = plan(networks=[], listed=[entry()], records=records, vm=vm(primary(), absent("blue")))
+            assert not is_given(planned)
+            assert annotation(planned) is None
+
+    def test_a_record_of_an_earlier_removal_holds_nothing_back(self) -> None:
+        """It was held back in one pass, whose record then said Plug, and given in the next."""
+        earlier = operation("blue", operation="Unplug", attempts=1, since=later(-1), path="Dynamic", phase="Pending")
+        assert is_given(plan(networks=[], listed=[entry()], records=[earlier]))
 
     def test_a_removal_that_is_not_carried_out_is_asked_for_once_more(self) -> None:
         planned = plan(networks=[], listed=[entry()], records=[asked(ago=30)])
@@ -235,3 +246,18 @@ class TestGuards:
         planned = plan_vm(vm_view(vm(primary(), nic("blue", mac=OLD), nic("red")), vmi=raw), now=NOW)
         (patch,) = [item for item in planned.actions if isinstance(item, PatchInterfaces)]
         assert all(item["path"] != "/status/interfaces" for item in patch.json_patch())
+
+
+def test_an_interface_that_the_pod_has_lost_was_asked_for_and_taken_back_in_turns() -> None:
+    """Its go-ahead goes in this pass, so nobody has the NIC, and as its entries were deleted it goes with them."""
+    planned = plan(
+        networks=[element("red")],
+        listed=[{"name": "default/red-net", "interface": POD_INTERFACES["red"]}],
+        rows=[row("blue", "multus-status")],
+        vm=vm(primary()),
+        annotations={"nicplug.io/template-interfaces": '["blue", "red"]'},
+    )
+    patch = status_patch(planned)
+    assert patch is not None
+    (record,) = thaw(patch.wanted)["interfaceOperations"]
+    assert record["operation"] == "Unplug"

@@ -193,7 +193,7 @@ class Chooser:
     def is_withdrawn(self, name: str) -> bool:
         """It has been taken out, or is to be now, until network-status drops it."""
         moment = self.withdrawn_at(name)
-        is_superseded = self.superseded.get(name, Superseded.UNDER_WAY) is not Superseded.UNDER_WAY
+        is_superseded = self.superseded.get(name) is Superseded.WITHDRAWN
         return is_superseded or (moment is not None and moment <= self.now)
 
     def left_alone(self) -> frozenset[str]:
