@@ -20,7 +20,8 @@ _LONGEST_PAUSE_SECONDS = 0.2
 # The words of the API server for a PUT of an object that has changed.
 CHANGES_ALL_THE_TIME = "the object has been modified; please apply your changes to the latest version and try again"
 
-Decide = Callable[[], Awaitable[Answer]]
+Decide = Callable[[int], Awaitable[Answer]]
+"""Takes the number of the attempt, from 0: the first may be decided on what was so a moment ago."""
 RefusedWrite = Callable[[ApiError], Answer]
 
 
@@ -40,7 +41,7 @@ async def attempt(
             # Not in step with who else writes.
             await asyncio.sleep(random.uniform(pause / 2, pause))
         try:
-            answer = await decide()
+            answer = await decide(number)
         except ApiError as error:
             return read_failed(about, key.name, str(error))
         try:

@@ -133,14 +133,11 @@ class Subresources:
         return ask_vm_together(requests, name=key.name, evidence=evidence)
 
     async def _change_vmi(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
-        may_be_cached = True
-
-        async def decide() -> Answer:
-            nonlocal may_be_cached
-            cached, may_be_cached = may_be_cached, False
-            answer = self._ask_vmi(request, await self.objects.both_cached(key), key) if cached else None
-            if answer is not None and answer.write is not None:
-                return answer
+        async def decide(number: int) -> Answer:
+            if number == 0:
+                answer = self._ask_vmi(request, await self.objects.both_cached(key), key)
+                if answer.write is not None:
+                    return answer
             return self._ask_vmi(request, await self.objects.both(key), key)
 
         refused = refused_interface(Endpoint.VMI)
@@ -173,7 +170,7 @@ class Subresources:
         async def carry(call: Call) -> Reply:
             body, key = body_of(call), ObjectKey(call.namespace, call.name)
 
-            async def decide() -> Answer:
+            async def decide(_: int) -> Answer:
                 vm = await self.objects.vm(key)
                 vmi = await self.objects.vmi(key) if vm is not None else None
                 return ask(body, name=key.name, vm=vm, vmi=vmi)
@@ -186,7 +183,7 @@ class Subresources:
     async def _migrate(self, call: Call) -> Reply:
         body, key = body_of(call), ObjectKey(call.namespace, call.name)
 
-        async def decide() -> Answer:
+        async def decide(_: int) -> Answer:
             vm = await self.objects.vm(key)
             vmi = await self.objects.vmi(key) if vm is not None else None
             migrations = await self.objects.migrations(key) if vmi is not None else []

@@ -79,13 +79,13 @@ class RequestsTogether:
     async def _carry_out(self, batch: Sequence[_Waiting], key: ObjectKey) -> None:
         decided = Together(())
         refusals: list[ApiError] = []
-        # Where several wait, the VM was written a moment ago.
-        may_be_cached = len(batch) == 1
 
-        async def decide() -> Answer:
-            nonlocal decided, may_be_cached
-            cached, may_be_cached, decided = may_be_cached, False, Together(())
-            decided = await self.decide([item.request for item in batch], key, may_be_cached=cached)
+        async def decide(number: int) -> Answer:
+            nonlocal decided
+            decided = Together(())
+            # Where several wait, the VM was written a moment ago.
+            may_be_cached = number == 0 and len(batch) == 1
+            decided = await self.decide([item.request for item in batch], key, may_be_cached=may_be_cached)
             return replace(ACCEPTED, write=decided.write)
 
         def refused(error: ApiError) -> Answer:
