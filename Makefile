@@ -30,7 +30,7 @@ pictures: ## Write the pictures of README and user guide from a real run
 
 test: lint ## Lint, then all tests but the end-to-end ones that need Docker
 	@$(run) -m nicplug sandbox build
-	@$(run) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(run) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: ## Style, types and the architecture's import rules
 	@$(run) -m ruff check .
@@ -43,7 +43,7 @@ format: ## Format the code and mend what ruff can mend
 	@$(run) -m ruff format .
 
 unit: ## Only the tests that need no control plane (for the inner loop)
-	@$(run) -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/sim tests/api $(ARGS)
+	@$(run) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/unit tests/sim tests/api $(ARGS)
 
 bench: ## Measure latency, bursts, writes and memory against the budgets
 	@$(run) -m tests.perf.bench $(ARGS)
