@@ -1,13 +1,24 @@
 """The blocks of commands of a document: fenced blocks without a language.
 
-One that a test must not run has an HTML comment on the line before it: `<!-- not run: the reason -->`.
+One that does not end with exit code 0 has an HTML comment on the line before it: `<!-- refused -->` or
+`<!-- until interrupted -->`. In a block with lines that begin with `$ ` these are the commands, and the others what they
+print.
 """
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 _FENCE = re.compile(r"(?P<indent> *)```(?P<language>\w*)")
-_EXCEPTION = re.compile(r" *<!-- not run: (?P<reason>.*\S) *-->")
+_MARK = re.compile(r" *<!-- (?P<end>refused|until interrupted) -->")
+
+
+class End(StrEnum):
+    """How the commands of a block end."""
+
+    WELL = "well"
+    REFUSED = "refused"
+    INTERRUPTED = "until interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +27,14 @@ class Block:
 
     Attributes:
         line: of the fence that opens it, from 1.
-        commands: as they stand, without the indentation of a list.
-        why_not: the reason not to run it; "" for one that runs.
+        commands: as they are typed, without the indentation of a list.
+        output: what the page shows of what they print; "" where it shows nothing.
     """
 
     line: int
     commands: str
-    why_not: str
+    output: str = ""
+    end: End = End.WELL
 
 
 def command_blocks(text: str) -> list[Block]:
@@ -33,13 +45,13 @@ def command_blocks(text: str) -> list[Block]:
     """
     found: list[Block] = []
     lines = enumerate(text.splitlines(), start=1)
-    reason = ""
+    end = End.WELL
     for number, line in lines:
         if (fence := _FENCE.fullmatch(line)) is None:
-            if reason:
+            if end is not End.WELL:
                 raise ValueError(f"line {number}: a block of commands must follow the mark")
-            exception = _EXCEPTION.fullmatch(line)
-            reason = exception["reason"] if exception is not None else ""
+            mark = _MARK.fullmatch(line)
+            end = End(mark["end"]) if mark is not None else End.WELL
             continue
         body = []
         for _, inner in lines:
@@ -49,8 +61,17 @@ def command_blocks(text: str) -> list[Block]:
         else:
             raise ValueError(f"line {number}: the block is not closed")
         if not fence["language"]:
-            found.append(Block(line=number, commands="\n".join(body), why_not=reason))
-        elif reason:
+            commands, output = _typed(body)
+            found.append(Block(line=number, commands=commands, output=output, end=end))
+        elif end is not End.WELL:
             raise ValueError(f"line {number}: a block of commands must follow the mark")
-        reason = ""
+        end = End.WELL
     return found
+
+
+def _typed(body: list[str]) -> tuple[str, str]:
+    """The commands of a block, and what the page shows of their output."""
+    if not any(line.startswith("$ ") for line in body):
+        return "\n".join(body), ""
+    typed = [line.removeprefix("$ ") for line in body if line.startswith("$ ")]
+    return "\n".join(typed), "\n".join(line for line in body if not line.startswith("$ "))

@@ -1,10 +1,9 @@
-"""Which blocks of the user guide the integration test runs."""
+"""What the integration test takes from the user guide."""
 
-import re
 from pathlib import Path
 
 import pytest
-from tests.guide import command_blocks
+from tests.guide import End, command_blocks
 
 GUIDE = Path(__file__).parents[2] / "docs" / "user-guide.md"
 
@@ -25,25 +24,26 @@ kubectl get vmi
 kind: VirtualMachine
 ```
 
-<!-- not run: it never ends -->
+<!-- until interrupted -->
 ```
-kubectl get vmim -w
+$ kubectl get vmim -w
+NAME
 ```
 """
 
 
 def test_blocks_are_read_in_order_with_their_marks() -> None:
-    found = [(block.line, block.commands, block.why_not) for block in command_blocks(PAGE)]
+    found = [(block.line, block.commands, block.output, block.end) for block in command_blocks(PAGE)]
     assert found == [
-        (2, "kubectl get vm\nkubectl get vmi", ""),
-        (9, "nicplug doctor\n  --help", ""),
-        (19, "kubectl get vmim -w", "it never ends"),
+        (2, "kubectl get vm\nkubectl get vmi", "", End.WELL),
+        (9, "nicplug doctor\n  --help", "", End.WELL),
+        (19, "kubectl get vmim -w", "NAME", End.INTERRUPTED),
     ]
 
 
 @pytest.mark.parametrize(
     "text",
-    ["```\nnicplug doctor\n", "<!-- not run: why -->\n\n```\nx\n```\n", "<!-- not run: why -->\n```yaml\nx: 1\n```\n"],
+    ["```\nnicplug doctor\n", "<!-- refused -->\n\n```\nx\n```\n", "<!-- refused -->\n```yaml\nx: 1\n```\n"],
     ids=["not closed", "mark before an empty line", "mark before YAML"],
 )
 def test_a_page_that_cannot_be_read_is_an_error(text: str) -> None:
@@ -51,24 +51,7 @@ def test_a_page_that_cannot_be_read_is_an_error(text: str) -> None:
         command_blocks(text)
 
 
-def test_the_first_paragraph_says_which_blocks_of_the_user_guide_are_not_run() -> None:
-    text = GUIDE.read_text()
-    blocks = command_blocks(text)
-    first = text.split("\n\n")[1]
-    assert len(blocks) > 20
-    assert "Three blocks it leaves out" in first, "each has to be worth it"
-    lines = text.splitlines()
-    headings = [_heading(lines[: block.line]) for block in blocks if block.why_not]
-    assert headings == re.findall(r"\(#([\w-]+)\)", first)
-
-
-def _heading(lines: list[str]) -> str:
-    """The last one, as links name it."""
-    (*_, last) = [line for line in lines if re.match("##+ ", line)]
-    return last.lstrip("# ").lower().replace(" ", "-")
-
-
 def test_a_block_that_is_run_has_nothing_to_fill_in() -> None:
-    texts = [block.commands for block in command_blocks(GUIDE.read_text()) if not block.why_not]
+    texts = [block.commands for block in command_blocks(GUIDE.read_text())]
+    assert len(texts) > 20
     assert [text for text in texts if "NAME" in text.split("#")[0] and "custom-columns" not in text] == []
-    assert [text for text in texts if text.startswith("$ ")] == []
