@@ -12,7 +12,6 @@ import pytest
 from nicplug_sandbox import build, controlplane
 from nicplug_sandbox.controlplane import ControlPlane
 
-
 # A worker that gets a long file last works alone while the others have nothing left.
 _SHORTEST_LAST = ("integration", "conformance", "api", "sim", "unit")
 

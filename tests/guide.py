@@ -1,8 +1,8 @@
 """The blocks of commands of a document: fenced blocks without a language.
 
 One that does not end with exit code 0 has an HTML comment on the line before it: `<!-- refused -->` or
-`<!-- until interrupted -->`. In a block with lines that begin with `$ ` these are the commands, and the others what they
-print.
+`<!-- until interrupted -->`. In a block with lines that begin with `$ ` these are the commands, and the
+others what they print.
 """
 
 import re
