@@ -16,8 +16,8 @@ from nicplug_sandbox.errors import SandboxError
 
 BIN = "bin"
 _ENTRIES = {
-    "virtctl": ("nicplug.cli.main", "virtctl"),
-    "kubectl-nic": ("nicplug.cli.main", "kubectl_nic"),
+    "virtctl": ("nicplug.entry", "virtctl"),
+    "kubectl-nic": ("nicplug.entry", "kubectl_nic"),
     "kubectl_complete-nic": ("nicplug.cli.completion", "kubectl_complete"),
 }
 _ROOT = Path(__file__).parents[2]
