@@ -1,6 +1,7 @@
 """The queue of migrations: the slots that are taken, and in which order those go that wait."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,8 +15,10 @@ from nicplug.model.conditions import PROGRESSING, find_condition
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
-from nicplug.model.slot_ledger import LEDGER_NAME, parse_entries
+from nicplug.model.slot_ledger import LEDGER_NAME, Entries, parse_entries
 from nicplug.plan.migration.contender import priority_of
+from nicplug.plan.migration.slots import namespaces_of
+from nicplug.plan.migration.turns import Waiting, take_turns
 from nicplug.plan.reasons import Reason
 
 _PAGE = 500
@@ -99,28 +102,55 @@ async def read_queue(
     return MigrationQueue(
         limits=limits,
         taken=len(entries) if ledger is not None else None,
-        migrations=in_order(found, with_slot=frozenset(entries)),
+        migrations=in_order(found, entries=entries),
         unknown=tuple(unknown),
     )
 
 
-def in_order(migrations: list[Migration], *, with_slot: frozenset[str]) -> tuple[QueuedMigration, ...]:
-    """Under way, then those that wait by their own word, the oldest first, then what has ended, the latest first."""
-    ranked = sorted(migrations, key=lambda item: _rank(item, with_slot))
-    rows: list[QueuedMigration] = []
+def in_order(migrations: list[Migration], *, entries: Entries) -> tuple[QueuedMigration, ...]:
+    """Under way, then those that wait by their own word in the order of their turns, then what has still other
+    obstacles, the oldest first, then what has ended, the latest first.
+
+    Args:
+        entries: the slots that the ledger tells of; none when it could not be read.
+    """
+    rows = [_row(item, has_slot=item.uid in entries) for item in migrations]
+    turns = _turns(migrations, rows, entries)
+    order = sorted(zip(migrations, rows, strict=True), key=lambda pair: _rank(pair[0], pair[1], turns))
     positions = itertools.count(1)
-    for item in ranked:
-        row = _row(item, has_slot=item.uid in with_slot)
-        waits = row.reason == Reason.WAITING_FOR_SLOT and not row.is_final
-        rows.append(replace(row, position=next(positions)) if waits else row)
-    return tuple(rows)
+    return tuple(replace(row, position=next(positions)) if _waits(row) else row for _, row in order)
 
 
-def _rank(item: Migration, with_slot: frozenset[str]) -> tuple[int, int, float, str]:
+def _turns(migrations: list[Migration], rows: list[QueuedMigration], entries: Entries) -> dict[str, int]:
+    """The turns of those that wait for a slot, by uid: as the operator gives them (`plan.migration.slots`)."""
+    waiting = [
+        Waiting(uid=item.uid, namespace=item.key.namespace, priority=priority_of(item), created=item.created)
+        for item, row in zip(migrations, rows, strict=True)
+        if _waits(row) and not _is_under_way(item, row)
+    ]
+    under_way = namespaces_of(entries) + Counter(
+        item.key.namespace for item in migrations if item.has_target and not item.is_final and item.uid not in entries
+    )
+    return {item.uid: turn for turn, item in enumerate(take_turns(waiting, under_way=under_way))}
+
+
+def _waits(row: QueuedMigration) -> bool:
+    return row.reason == Reason.WAITING_FOR_SLOT and not row.is_final
+
+
+def _is_under_way(item: Migration, row: QueuedMigration) -> bool:
+    return row.has_slot or item.has_target
+
+
+def _rank(item: Migration, row: QueuedMigration, turns: Mapping[str, int]) -> tuple[int, int, float, str]:
     created = (item.created or _FAR).timestamp()
     if item.is_final:  # the latest first, so that the list goes from now to the past; no priority counts any more
-        return (2, 0, -created, item.uid)
-    return (0 if item.uid in with_slot or item.has_target else 1, -priority_of(item), created, item.uid)
+        return (3, 0, -created, item.uid)
+    if _is_under_way(item, row):
+        return (0, -priority_of(item), created, item.uid)
+    if item.uid in turns:
+        return (1, turns[item.uid], created, item.uid)
+    return (2, -priority_of(item), created, item.uid)
 
 
 def _row(item: Migration, *, has_slot: bool) -> QueuedMigration:

@@ -118,7 +118,7 @@ def test_story() -> None:
 
 
 def test_queue() -> None:
-    rows = in_order([a_migration(migration("Running"))], with_slot=frozenset())
+    rows = in_order([a_migration(migration("Running"))], entries={})
     found = MigrationQueue(limits=MigrationLimits(), taken=1, migrations=rows, unknown=("x",))
     check(QueueDocument(found, True, NOW).to_json())
 

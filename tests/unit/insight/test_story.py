@@ -4,12 +4,10 @@ from tests.build import CREATED, MIGRATION_UID, NOW, a_migration, a_vmi, later, 
 
 from nicplug.insight.forecast import NicForecast, Otherwise, Outcome
 from nicplug.insight.nics import describe
-from nicplug.insight.queue import in_order
 from nicplug.insight.remedies import remedies
 from nicplug.insight.story import Story, tell
 from nicplug.insight.waiting import _BY_MOVER, MOVERS, waits_for
 from nicplug.model.metadata import objects
-from nicplug.model.migration import Migration
 from nicplug.model.operations import parse_operations
 from nicplug.plan.reasons import Reason
 
@@ -150,51 +148,3 @@ def test_a_ready_nic_waits_for_nobody() -> None:
     done = operation("blue", phase="Ready", path="Dynamic", reason="Attached", message="there")
     told = story(record=done)
     assert (told.waits_for, told.todo, told.next) == ("", "", ())
-
-
-def test_ended_migrations_were_not_in_the_order_of_time() -> None:
-    def ended(name: str, created: str, **spec: str) -> Migration:
-        return a_migration(migration("Succeeded", name=name, uid=name, spec=spec, creationTimestamp=created))
-
-    found = in_order(
-        [
-            ended("second", "2026-01-02T03:00:02Z"),
-            ended("first", "2026-01-02T03:00:01Z", priority="system-critical"),
-            ended("third", "2026-01-02T03:00:03Z"),
-        ],
-        with_slot=frozenset(),
-    )
-    assert [item.name for item in found] == ["third", "second", "first"]
-
-
-def test_the_queue_is_in_order() -> None:
-    def waiting(name: str, created: str, **spec: str) -> object:
-        condition = {"type": "Progressing", "status": "True", "reason": "WaitingForSlot", "message": "m"}
-        return a_migration(
-            migration(
-                "Pending",
-                name=name,
-                uid=name,
-                spec=spec,
-                status={"conditions": [condition]},
-                creationTimestamp=created,
-            )
-        )
-
-    found = in_order(
-        [
-            waiting("late", "2026-01-02T03:00:02Z"),  # type: ignore[list-item]
-            waiting("early", "2026-01-02T03:00:01Z"),  # type: ignore[list-item]
-            waiting("urgent", "2026-01-02T03:00:03Z", priority="system-critical"),  # type: ignore[list-item]
-            a_migration(migration("Running", name="moving", uid="moving")),
-            a_migration(migration("Succeeded", name="over", uid="over")),
-        ],
-        with_slot=frozenset({"moving"}),
-    )
-    assert [(item.name, item.position) for item in found] == [
-        ("moving", None),
-        ("urgent", 1),
-        ("early", 2),
-        ("late", 3),
-        ("over", None),
-    ]

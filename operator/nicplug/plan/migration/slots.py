@@ -6,6 +6,8 @@ counts from the hand-off, since only the scheduler knows that node.
 
 What is under way counts, whatever the ledger says; what the ledger says counts, whatever is to be seen.
 
+Free slots go by priority, then round the namespaces (`plan.migration.turns`).
+
 A slot that cannot be used after all (a quota, a VM that was stopped) is given back in two steps: first the ledger says
 that nobody may use it, then, when everybody who has read it before has had his time, it is free.
 """
@@ -19,6 +21,7 @@ from nicplug.model.keys import VmiKey
 from nicplug.model.migration_limits import CLUSTER_LIMIT, INBOUND_LIMIT, OUTBOUND_LIMIT, MigrationLimits
 from nicplug.model.migration_slot import Contender, MigrationSlot
 from nicplug.model.slot_ledger import Entries, SlotEntry
+from nicplug.plan.migration.turns import Waiting, take_turns
 from nicplug.plan.reasons import Reason
 
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
@@ -68,16 +71,37 @@ def plan_slots(view: SlotsView, *, now: datetime) -> SlotsPlan:
         if contender.uid in count.entries:
             is_returning = count.entries[contender.uid].is_returning
             slots[contender.uid] = MigrationSlot() if is_returning else _arrive(contender, count, arriving)
-    waiting = sorted((item for item in view.contenders if item.wants and item.uid not in count.entries), key=_rank)
-    position = 0
-    for contender in waiting:
-        if (cause := count.full_for(contender)) is None:
-            count.add(_entry_of(contender, granted_at=now))
-            slots[contender.uid] = MigrationSlot(is_granted=True)
-        else:
-            position += 1
-            slots[contender.uid] = _waiting(position, cause)
+    _grant(view, count, slots, now=now)
     return SlotsPlan(entries=count.entries, slots=slots)
+
+
+def _grant(view: SlotsView, count: "_Count", slots: dict[str, MigrationSlot], *, now: datetime) -> None:
+    """Give free slots to those whose turn it is, and tell the others their place and why they wait."""
+    contenders = {item.uid: item for item in view.contenders if item.wants and item.uid not in count.entries}
+    causes: dict[str, _Cause] = {}
+
+    def goes(item: Waiting) -> bool:
+        contender = contenders[item.uid]
+        if (cause := count.full_for(contender)) is not None:
+            causes[item.uid] = cause
+            return False
+        count.add(_entry_of(contender, granted_at=now))
+        slots[item.uid] = MigrationSlot(is_granted=True)
+        return True
+
+    waiting = [
+        Waiting(uid=item.uid, namespace=item.key.namespace, priority=item.priority, created=item.created)
+        for item in contenders.values()
+    ]
+    take_turns(waiting, under_way=namespaces_of(count.entries), goes=goes)
+    left = [item for item in waiting if item.uid in causes]
+    for position, item in enumerate(take_turns(left, under_way=namespaces_of(count.entries)), start=1):
+        slots[item.uid] = _waiting(position, causes[item.uid])
+
+
+def namespaces_of(entries: Entries) -> Counter[str]:
+    """How many slots each namespace has taken up."""
+    return Counter(entry.migration.namespace for entry in entries.values())
 
 
 def _rank(contender: Contender) -> tuple[int, datetime, str]:

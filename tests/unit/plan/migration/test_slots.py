@@ -101,6 +101,23 @@ def test_up_to_the_outbound_limit_of_a_node_go_and_nobody_is_held_up_behind_them
     assert "parallelOutboundMigrationsPerNode of node01: 2, all taken" in decided.slots["uid-a2"].message
 
 
+def of(namespace: str, name: str, **members: object) -> Contender:
+    return one(name, key=MigrationKey(namespace, name), vmi=VmiKey(namespace, name), **members)  # type: ignore[arg-type]
+
+
+def test_one_tenant_s_twenty_vms_keep_nobody_else_waiting() -> None:
+    """Slots went by age alone: N toggled VMs of one tenant put N migrations in front of everybody else's."""
+    crowd = [of("crowd", f"c{number:02}", age=100 - number) for number in range(20)]
+    decided = plan(*crowd, of("other", "z"))
+    assert granted(decided) == ["c00", "c01", "c02", "c03", "z"]
+    running = [replace(item, holds=True, wants=False) for item in crowd[:5]]
+    late = plan(*running, *crowd[5:], of("other", "z"), held=tuple(map(entry, running)))
+    assert late.slots["uid-z"].message.startswith("1st in the queue, behind migration crowd/c00")
+    assert late.slots["uid-c05"].message.startswith("2nd in the queue")
+    freed = plan(*running[1:], *crowd[5:], of("other", "z"), held=tuple(map(entry, running)), ended=("c00",))
+    assert granted(freed) == ["c01", "c02", "c03", "c04", "z"]
+
+
 @pytest.mark.parametrize(
     ("contenders", "first"),
     [
