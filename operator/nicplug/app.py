@@ -104,7 +104,7 @@ class App:
             may_write=self._may_work,
             later=asyncio.get_running_loop().call_later,
         )
-        self.intake.on_kubevirts = self._report_ignored_kubevirts
+        self.intake.on_kubevirts = self._kubevirts_changed
         self._elector = LeaderElector(
             connection.lease,
             namespace=settings.namespace,
@@ -343,13 +343,14 @@ class App:
         leads = not self._settings.leader_election or self._elector.is_leader()
         return self._complete and leads and not self._stop.is_set()
 
-    def _report_ignored_kubevirts(self) -> None:
+    def _kubevirts_changed(self) -> None:
         """Not before all are known: the one that counts may be the last to come."""
         if self._complete:
-            self._ignored_kubevirts.report()
+            self._ignored_kubevirts.report_soon()
 
     def _open_gate(self) -> None:
-        self._report_ignored_kubevirts()
+        if self._complete:
+            self._ignored_kubevirts.report()
         if self._may_work():
             self.intake.enqueue_all()
             self._gate.set()

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from nicplug.cache.store import Store
-from nicplug.model.keys import KubevirtKey
+from nicplug.cache.store import Change, Store
+from nicplug.model.keys import KubevirtKey, ObjectKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, text
 
@@ -26,6 +26,7 @@ class Kubevirts:
     def __init__(self, *, namespace: str) -> None:
         self.namespace = namespace
         self.store: Store[KubevirtConfig] = Store()
+        self._here: dict[ObjectKey, KubevirtConfig] = {}
         self._config: KubevirtConfig | None = None
 
     def config(self) -> KubevirtConfig | None:
@@ -34,22 +35,26 @@ class Kubevirts:
 
     def ignored(self) -> tuple[KubevirtConfig, ...]:
         """Those that have no effect, in the order of their names."""
-        return tuple(sorted((item for item in self.store if item is not self._config), key=lambda item: item.key))
+        counts = self._config.key if self._config is not None else None
+        return tuple(sorted((item for item in self.store if item.key != counts), key=lambda item: item.key))
 
     def put(self, raw: Mapping[str, Any]) -> bool:
         """Take in one; whether what counts has changed."""
         is_foreign = text(mapping(raw.get("metadata")).get("namespace")) != self.namespace
         # Of a foreign one only the name: nobody fills the memory with what has no effect.
-        self.store.put(parse_kubevirt({"metadata": raw.get("metadata")} if is_foreign else raw))
-        return self._choose()
+        return self._take(self.store.put(parse_kubevirt({"metadata": raw.get("metadata")} if is_foreign else raw)))
 
     def remove(self, key: KubevirtKey, *, uid: str) -> bool:
         """Take in that one is gone; whether what counts has changed."""
-        self.store.remove(key=key, uid=uid)
-        return self._choose()
+        return self._take(self.store.remove(key=key, uid=uid))
 
-    def _choose(self) -> bool:
-        here = (item for item in self.store if item.key.namespace == self.namespace)
+    def _take(self, change: Change[KubevirtConfig] | None) -> bool:
+        """Look only at those of the namespace: anyone may make thousands elsewhere, and each is an event."""
+        if change is None or change.records[0].key.namespace != self.namespace:
+            return False
+        self._here.pop(change.records[0].key, None)
+        if change.after is not None:
+            self._here[change.after.key] = change.after
         before = self._config
-        self._config = min(here, key=lambda item: (item.created or _FAR_FUTURE, item.key), default=None)
+        self._config = min(self._here.values(), key=lambda item: (item.created or _FAR_FUTURE, item.key), default=None)
         return before != self._config

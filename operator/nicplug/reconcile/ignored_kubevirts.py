@@ -26,6 +26,8 @@ _LINES_OF_NAMESPACE, _EVENTS_OF_NAMESPACE = 1, 4
 # For what has been reported of a namespace.
 _REMEMBERED_SECONDS = 600.0
 _MINUTE = 60.0
+# A report looks at all of them, so it waits for others that come at the same time.
+_SOON = 0.5
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
 
@@ -90,6 +92,17 @@ class IgnoredKubevirts:
     _logged: _Reported = field(default_factory=lambda: _Reported(_LINES_OF_NAMESPACE))
     _recorded: _Reported = field(default_factory=lambda: _Reported(_EVENTS_OF_NAMESPACE))
     _is_due_later: bool = False
+    _is_due_soon: bool = False
+
+    def report_soon(self) -> None:
+        """Report once for all that are heard of meanwhile: anyone may make thousands, and each is an event."""
+        if not self._is_due_soon:
+            self._is_due_soon = True
+            self.later(_SOON, self._report_now)
+
+    def _report_now(self) -> None:
+        self._is_due_soon = False
+        self.report()
 
     def report(self) -> None:
         """Look for one that has not been reported yet, and look again if one has to wait."""

@@ -1,5 +1,6 @@
 """What an event makes worth another look, and whose pod is whose."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.build import (
 )
 
 from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.store import Store
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.pod import parse_pod
@@ -151,6 +153,38 @@ def test_of_a_kubevirt_cr_that_cannot_count_only_the_name_is_kept() -> None:
     (ignored,) = caches.kubevirts.ignored()
     assert ignored.migration_configuration == migration_configuration({})
     assert ignored.trusted_namespaces == DEFAULT_TRUSTED_NAMESPACES
+
+
+def test_a_thousand_kubevirt_crs_of_tenants_are_not_all_looked_at_at_each_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_at = 0
+    iterate = Store.__iter__
+
+    def counted(store: Store[Any]) -> Iterator[Any]:
+        nonlocal looked_at
+        looked_at += len(store)
+        return iterate(store)
+
+    monkeypatch.setattr(Store, "__iter__", counted)
+    caches = _caches((CachedKind.KUBEVIRT, kubevirt()))
+    looked_at = 0
+    for number in range(1000):
+        theirs = kubevirt(name=f"k{number}")
+        theirs["metadata"] |= {"namespace": "tenant", "uid": f"uid-{number}"}
+        assert caches.observe(CachedKind.KUBEVIRT, theirs) == []
+        assert len(caches.kubevirts._here) == 1
+    assert looked_at == 0
+    assert len(caches.kubevirts.ignored()) == 1000
+
+
+def test_a_kubevirt_cr_that_changes_nothing_still_counts() -> None:
+    """An equal one takes its place in the store."""
+    caches = _caches((CachedKind.KUBEVIRT, kubevirt()))
+    newer = kubevirt()
+    newer["metadata"]["resourceVersion"] = "99"
+    assert caches.observe(CachedKind.KUBEVIRT, newer) == []
+    assert caches.kubevirts.ignored() == ()
 
 
 def test_the_namespace_of_the_kubevirt_cr_is_a_setting() -> None:

@@ -165,3 +165,15 @@ def test_what_is_gone_takes_no_memory(reporting: Reporting) -> None:
     reporting.lines()
     for reported in (reporting.report._logged, reporting.report._recorded):
         assert not any((reported._names, reported._moments, reported._recent))
+
+
+def test_a_crowd_that_comes_at_once_is_looked_at_once(reporting: Reporting) -> None:
+    """Each event looked at all of them."""
+    for number in range(100):
+        reporting.put(namespace=f"tenant-{number}")
+        reporting.report.report_soon()
+    assert len(reporting.calls) == 1
+    assert len(reporting.wait(1)) == 32
+    reporting.put(namespace="another")
+    reporting.report.report_soon()
+    assert [when for when, _ in reporting.calls] == [1060.5, 1001.5]
