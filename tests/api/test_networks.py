@@ -247,11 +247,12 @@ async def test_no_message_write_or_event_tells_whether_a_foreign_network_exists(
     name = await world.running(objects.vmi("a"))
     world.plug(VMI, name, "blue", "victim/secret")
     await world.until(lambda: world.record(name, "blue").get("reason") == "NetworkNotAllowed")
+    await world.until(lambda: any(text.startswith("InterfaceBlocked ") for text in world.events()))
     await world.at_rest()
-    before, writes = world.record(name, "blue"), len(world.written())
+    before, writes, events = world.record(name, "blue"), len(world.written()), world.events()
     foreign_network(world)
     await world.at_rest()
-    assert (world.record(name, "blue"), len(world.written())) == (before, writes)
+    assert (world.record(name, "blue"), len(world.written()), world.events()) == (before, writes, events)
 
 
 async def test_a_definition_that_is_edited_under_a_nic_is_shown_on_vmi_and_vm_by_one_write_each(world: World) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
 from tests.api import objects
 from tests.api.operator_thread import eventually
 from tests.api.world import VM, World
@@ -105,6 +107,29 @@ async def test_it_works_says_how_it_fares_and_ends_within_five_seconds_of_sigter
         assert seconds < PROMISED_SECONDS + ROOM_SECONDS
         assert world.lease_holder() == ""
         assert process.lines()[-1]["event"] == "nicplug has ended"
+
+
+LABELS = {"verb", "resource", "code", "kind", "outcome", "operation", "path", "priority", "state", "limit"}
+# Of the process, of Python, and of histograms.
+LABELS_OF_THE_LIBRARY = {"le", "generation", "implementation", "major", "minor", "patchlevel", "version"}
+ADDRESS = re.compile(r"(?i)(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|\d+(?:\.\d+){3}|[0-9a-f]*:[0-9a-f:]*:")
+
+
+async def test_metrics_told_addresses_or_names_of_somebody_s_guest(world: World) -> None:
+    """They are read without asking about rights. Text and numbers of the node side reach none of them."""
+    operator = await world.operator()
+    name = await world.running(objects.vm("a"))
+    await world.plugged(VM, name, "blue")
+    await eventually(
+        lambda: operator.sample("nicplug_hotplug_duration_seconds_count", operation="Plug", path="Dynamic")
+    )
+    text = operator.metrics.render().decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    assert {label for sample in samples for label in sample.labels} <= LABELS | LABELS_OF_THE_LIBRARY
+    assert {label for sample in samples for label in sample.labels} >= LABELS
+    values = {value for sample in samples for value in sample.labels.values()}
+    assert values.isdisjoint({name, "blue", "default", "node01"})
+    assert not [value for value in values if ADDRESS.search(value)]
 
 
 EXPECTED = {

@@ -11,8 +11,14 @@ from tests.api.world import MIGRATION, POD, VM, VMI, World
 from tests.fakes.faults import Fault
 
 from nicplug import kopf_settings
+from nicplug.cache.dynamic_controllers import MOST_FOLLOWED
+from nicplug.cache.multus_configs import MOST_NAMESPACES
+from nicplug.cache.optional_watch import OptionalWatch
+from nicplug.kube.api import Resource
+from nicplug.kube.connect import WATCH_CONNECTIONS
+from nicplug.kube.resources import CONFIG_MAPS, DAEMON_SETS, PODS
 from nicplug.kube.watch_session import StreamErrors
-from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
+from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES, MOST_TRUSTED
 
 # By Kopf, and by the operator itself (docs/adr/0009).
 OWN_WATCHES = ["network-attachment-definitions", "core/events", "core/events", "core/events", "nodes"]
@@ -26,6 +32,25 @@ async def test_pods_of_others_are_never_sent_to_the_operator(world: World) -> No
     await world.until(lambda: sorted(world.server.open_watches) == WATCHED)
     asked = [item for item in world.server.requests if item.resource == POD and item.verb in ("list", "watch")]
     assert {item.query.get("labelSelector") for item in asked} == {"kubevirt.io=virt-launcher"}
+
+
+async def test_every_watch_of_the_operator_has_a_connection(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch that waits for the end of another one would be blind for minutes."""
+    opened: list[Resource] = []
+    run = OptionalWatch.run
+
+    async def counted(watch: OptionalWatch) -> None:
+        opened.append(watch.resource)
+        await run(watch)
+
+    monkeypatch.setattr(OptionalWatch, "run", counted)
+    await world.operator()
+    await world.until(lambda: sorted(world.server.open_watches) == WATCHED)
+    # As many of these as the cluster admin's lists and the DaemonSets there ask for, up to a bound each.
+    bounds = {DAEMON_SETS: MOST_TRUSTED, PODS: MOST_FOLLOWED, CONFIG_MAPS: MOST_NAMESPACES}
+    others = [resource for resource in opened if resource not in bounds]
+    assert len(others) >= len(OWN_WATCHES)
+    assert sum(bounds.values()) + len(others) <= WATCH_CONNECTIONS
 
 
 async def test_a_cut_watch_is_opened_again_and_nothing_is_lost_or_doubled(world: World) -> None:

@@ -295,6 +295,13 @@ class World:
         """Writes of the operators since the last `clear_requests`, without leases and events."""
         return [request for request in self.server.writes() if request.resource not in _BESIDE]
 
+    def events(self) -> list[str]:
+        """What all events say, with how often: two lists are equal when no event has come, and none was repeated."""
+        return [
+            f"{item['reason']} {(item.get('series') or {}).get('count', 1)} {item.get('note')}"
+            for item in self.server.items("events")
+        ]
+
     def written(self) -> list[str]:
         """The same, as lines such as `patch pods virt-launcher-a 200`."""
         return [describe(request) for request in self.work()]

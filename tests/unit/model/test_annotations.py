@@ -1,5 +1,6 @@
 """What stands in the two annotations of Multus, and how pod interfaces are called."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -127,3 +128,41 @@ def test_half_a_surrogate_pair_stays_escaped_as_it_was_and_is_legible_where_it_i
     assert render_annotation(parse_annotation(text)) == text
     status = parse_network_status('[{"name":"a/\\udfff","interface":"x\\ud800"}]')
     assert (status.entries[0].network, status.entries[0].interface) == ("a/?", "x?")
+
+
+@pytest.mark.parametrize("name", ['a","namespace":"victim', "a}],[{", "a\\", 'a\u0022,"x":"', "a\nb", "\u202ea"])
+def test_a_name_with_quotes_or_brackets_asked_for_a_second_network(name: str) -> None:
+    element = {"name": name, "namespace": "default", "interface": "podb1f51a511f1"}
+    assert parse_annotation(render_annotation([element])) == [element]
+
+
+def test_of_a_key_that_is_there_twice_the_last_counts_as_in_go_and_one_is_written() -> None:
+    """Else one of the two would be looked at, and the other one attached."""
+    (element,) = parse_annotation('[{"name":"lan","namespace":"default","name":"secret","namespace":"victim"}]')
+    assert element == {"name": "secret", "namespace": "victim"}
+    assert render_annotation([element]) == '[{"name":"secret","namespace":"victim"}]'
+    status = parse_network_status('[{"name":"default/lan","interface":"a","interface":"b","name":"victim/secret"}]')
+    assert [(entry.network, entry.interface) for entry in status.entries] == [("victim/secret", "b")]
+
+
+_LARGEST = 256 * 1024
+AWKWARD = {
+    "empty elements": "[" + "{}," * (_LARGEST // 3 - 1) + "{}]",
+    "lists": "[" + "[]," * (_LARGEST // 3 - 1) + "[]]",
+    "never closed": "[" * _LARGEST,
+    "one text": '"' + "x" * (_LARGEST - 2) + '"',
+    "one name": '[{"name":"' + "x" * (_LARGEST - 13) + '"}]',
+    "one number": "9" * _LARGEST,
+    "commas": "," * _LARGEST,
+    "names": "a," * (_LARGEST // 2),
+    "emoji": "\N{BRIDGE AT NIGHT}" * (_LARGEST // 4),
+    "members": "[{" + ",".join(f'"{number:05}":1' for number in range(_LARGEST // 10)) + "}]",
+}
+
+
+@pytest.mark.parametrize("title", AWKWARD)
+def test_annotations_as_long_as_the_api_server_stores_them_are_read_or_said_to_be_unreadable(title: str) -> None:
+    assert len(AWKWARD[title].encode()) <= _LARGEST
+    assert len(parse_network_status(AWKWARD[title]).entries) <= MAXIMUM_ENTRIES
+    with contextlib.suppress(UnreadableAnnotation):
+        assert parse_annotation(render_annotation(parse_annotation(AWKWARD[title]))) is not None

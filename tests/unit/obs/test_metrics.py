@@ -1,7 +1,9 @@
 """Counters, gauges, and the text form."""
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.obs.metrics import Metrics
 
 
@@ -63,3 +65,13 @@ def test_two_operators_in_one_process_do_not_share_counters() -> None:
     one, other = Metrics(), Metrics()
     one.failed_by_bug()
     assert other.registry.get_sample_value("nicplug_bugs_total") == 0
+
+
+def test_of_a_request_to_the_aggregated_api_only_its_subresource_and_code_are_labels() -> None:
+    """Neither objects nor users: both grow with the cluster, and metrics are read without asking about rights."""
+    registry = CollectorRegistry()
+    metrics = RequestMetrics(registry)
+    metrics.answered(subresource="addinterface", code=200, seconds=0.1)
+    metrics.watch(under_way=lambda: 1, remembered=lambda: 2)
+    samples = [sample for family in registry.collect() for sample in family.samples]
+    assert {label for sample in samples for label in sample.labels} == {"subresource", "code", "le"}
