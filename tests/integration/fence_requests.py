@@ -92,7 +92,8 @@ class Fenced:
         for which, reference in {"of a kind": OTHER_KIND, "of a group": OTHER_GROUP}.items():
             owner = {**made.owner(), **reference}
             made.pods[which] = user.create(POD, with_metadata(ownerReferences=[owner])(made))
-        for who in (TENANT, MULTUS, DYNAMIC_NETWORKS, COLLECTOR, CONTROLLER_MANAGER, *CONTROLLERS.values()):
+        node = Who(kubelet().user.replace("NODE", launcher["spec"]["nodeName"]))
+        for who in (TENANT, MULTUS, DYNAMIC_NETWORKS, COLLECTOR, CONTROLLER_MANAGER, node, *CONTROLLERS.values()):
             made.bind(role="cluster-admin", who=who, namespace=user.namespace)
         return made
 

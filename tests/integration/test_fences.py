@@ -140,6 +140,12 @@ def test_a_stolen_token_of_nicplug_bound_pods(nicplug: Fenced) -> None:
     until(lambda: 'cannot create resource "pods/binding"' in attempt.send(nicplug)[1].get("message", ""))
 
 
+def test_the_kubelet_of_its_node_bound_a_pod(nicplug: Fenced) -> None:
+    """By `bindings` the fence refuses it; to `pods/binding` NodeRestriction lets no kubelet come."""
+    code, answer = bind("ordinary", labels=LAUNCHER_LABEL)(nicplug, nicplug.client(kubelet()))
+    assert (code, "unexpected pod subresource" in answer["message"]) == (403, True), answer
+
+
 def _rewritten(body: Json) -> None:
     metadata = body["metadata"]
     metadata["annotations"] = {**metadata.get("annotations", {}), NETWORKS: "victim/secret-net", NETWORK_STATUS: "[]"}
