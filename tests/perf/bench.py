@@ -11,11 +11,13 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from tests.large import ON_A_SERVER
 from tests.perf import (
     growth,
     large_objects,
@@ -45,6 +47,7 @@ BASELINE = Path(__file__).parent / "baseline.json"
 QUICK_SIZES = (3, 6)
 QUICK = Shape(vms=5, idle_hotplugs=10, rest_seconds=2.0)
 QUICK_LARGE_OBJECTS = 20
+_MIXED = "mixed"
 QUICK_MANY_NICS = ManyNicsShape(vms=3, hotplugs=6, large=1, nics=20, size=10_000)
 QUICK_MIGRATIONS = MigrationShape(vms=8, single=3)
 Scenario = Callable[[World, Shape], Awaitable[Phase]]
@@ -112,10 +115,10 @@ def migrate(*, shape: MigrationShape, say: Say) -> dict[str, Any]:
         return migration_figures(shape=shape, moved=migrations.run(directory=directory, shape=shape, say=say))
 
 
-def weigh(*, count: int, say: Say) -> dict[str, Any]:
+def weigh(*, count: int, say: Say, shapes: Sequence[str] = tuple(ON_A_SERVER)) -> dict[str, Any]:
     """Measure what the largest objects cost, in a sandbox of its own."""
     with _directory() as directory:
-        return large_objects.run(directory=directory, count=count, say=say)
+        return large_objects.run(directory=directory, count=count, say=say, shapes=shapes)
 
 
 def measure_many_nics(*, shape: ManyNicsShape, say: Say) -> dict[str, Any]:
@@ -185,6 +188,13 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
     help="What the largest objects cost.  [default: on]",
 )
 @click.option(
+    "--only-large-objects",
+    is_flag=False,
+    flag_value=_MIXED,
+    type=click.Choice([_MIXED, *ON_A_SERVER]),
+    help="Nothing else; with a shape such as random, only objects of that shape.",
+)
+@click.option(
     "--many-nics/--no-many-nics", "with_many_nics", default=True, help="What VMs with 255 NICs cost.  [default: on]"
 )
 @click.option("--only-many-nics", is_flag=True, help="Nothing else.")
@@ -215,6 +225,7 @@ def main(
     with_migrations: bool,
     only_migrations: bool,
     with_large_objects: bool,
+    only_large_objects: str | None,
     with_many_nics: bool,
     only_many_nics: bool,
     with_subresources: bool,
@@ -227,6 +238,7 @@ def main(
     """Measure nicplug on a fresh sandbox: latencies, a burst, migrations, writes, memory, CPU, and how they grow."""
     parts = (
         (only_migrations, _only_migrations),
+        (only_large_objects, partial(_only_large_objects, shape=only_large_objects or _MIXED)),
         (only_many_nics, _only_many_nics),
         (only_subresources, _only_subresources),
         (only_schemas, _only_schemas),
@@ -287,6 +299,18 @@ def _only_migrations(*, quick: bool, output: str, save: Path | None, baseline: P
     report.show_budgets({"migrations": found}, baseline=before, console=console)
     migration_report.show(found, baseline=before.get("migrations"), console=console)
     _say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
+
+
+def _only_large_objects(*, shape: str, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+    shapes = tuple(ON_A_SERVER) if shape == _MIXED else (shape,)
+    found = weigh(count=QUICK_LARGE_OBJECTS if quick else large_objects.COUNT, say=_say, shapes=shapes)
+    _save_part("large_objects", found, path=save)
+    if output == "json":
+        click.echo(json.dumps(found, indent=1))
+        return
+    before = json.loads(baseline.read_text()) if baseline.exists() else {}
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    report.show_budgets({"large_objects": found}, baseline=before, console=console)
 
 
 def _only_many_nics(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:

@@ -98,7 +98,7 @@ MIGRATION_BUDGETS: tuple[Budget, ...] = (
     _crowd("to one node", limit=2, peer=float("inf"), key="peak_inbound"),
 )  # fmt: skip
 LARGE_OBJECT_BUDGETS: tuple[Budget, ...] = (
-    Budget(name="200 objects of 1.4 MB: peak RSS", unit="MiB", peer=None, limit=300,
+    Budget(name="200 large objects of mixed shapes: peak RSS", unit="MiB", peer=None, limit=300,
            measure=_peak_rss,
            vms=None, part="large_objects"),
     Budget(name="event of the largest object, CPU", unit="ms", peer=None, limit=100,
