@@ -173,7 +173,7 @@ async def test_the_gate_is_read_live_and_a_blocked_nic_says_which_line_to_add_wh
     record = world.record(name, "blue")
     assert record["reason"] == "FeatureGateDisabled"
     assert "KubeVirt CR kubevirt/kubevirt" in record["message"]
-    assert 'add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates' in record["message"]
+    assert record["remedy"].startswith('Add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates')
     assert world.nics(VMI, name) == ["main"]
     generation = world.get(VM, name)["metadata"]["generation"]
     world.set_gates(objects.GATE)

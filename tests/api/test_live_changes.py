@@ -252,7 +252,8 @@ async def test_with_rollout_strategy_stage_a_nic_waits_in_the_template_and_says_
     await world.at_rest()
     record = world.record(name, "blue")
     assert (record["path"], record["reason"]) == ("Restart", "RolloutStrategyStage")
-    assert "vmRolloutStrategy of KubeVirt CR kubevirt/kubevirt is Stage: restart the VM, or" in record["message"]
+    assert record["message"].endswith("vmRolloutStrategy of KubeVirt CR kubevirt/kubevirt is Stage")
+    assert record["remedy"] == "Restart the VM, or set it to LiveUpdate"
     assert world.nics(VMI, name) == ["main"]
     assert not objects.requested(world.pod_of(name))
     # Not so what is asked of the VMI itself.

@@ -290,6 +290,11 @@ def test_columns(kubectl: Kubectl) -> None:
     spec = {"runStrategy": "Always", "template": {"spec": vmi()["spec"]}}
     vm = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": {"name": "vm"}, "spec": spec}
     kubectl.write_status({**kubectl.create(vm), "status": {"printableStatus": "Running", "conditions": ready}})
+    summary = {"ready": "3/4", "reason": "NetworkMissing"}
+    kubectl.write_status({**kubectl.get("vmi", "vm"), "status": {**status, "interfaceSummary": summary}})
+    header, row = kubectl("get", "vmi", "-o", "wide").splitlines()
+    assert header.split()[-3:] == ["NICS-READY", "NICS", "NIC-REASON"]
+    assert row.split()[-3:] == ["False", "3/4", "NetworkMissing"]
     header, row = kubectl("get", "vm").splitlines()
     assert header.split() == ["NAME", "AGE", "STATUS", "READY", "NICS-READY"]
     assert row.split()[2:] == ["Running", "True", "False"]

@@ -25,7 +25,7 @@ def test_a_gate_that_is_off_blocks_with_the_line_to_add_and_on_serves_the_same_v
     record = user.record("a", "blue")
     assert record["reason"] == "FeatureGateDisabled"
     assert "KubeVirt CR kubevirt/kubevirt" in record["message"]
-    assert 'add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates' in record["message"]
+    assert record["remedy"].startswith('Add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates')
     assert user.condition("a", "InterfacesReady")["status"] == "False"
     until(lambda: any(event["reason"] == "InterfaceBlocked" for event in user.items("events")))
     before = (user.get(VM, "a") or {})["metadata"]["generation"]
@@ -56,9 +56,10 @@ def test_without_a_kubevirt_cr_the_record_says_to_create_one(user: User, sandbox
         until(lambda: user.phase("a") == "Running")
         user.change(VMI, "a", plug("blue"))
         until(lambda: user.record("a", "blue").get("reason") == "KubevirtCRMissing")
-        message = user.record("a", "blue")["message"]
-        assert 'no KubeVirt CR in namespace "kubevirt" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator)' in message
-        assert "create one there (kind KubeVirt)" in message
+        record = user.record("a", "blue")
+        where = 'no KubeVirt CR in namespace "kubevirt" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator)'
+        assert where in record["message"]
+        assert record["remedy"].startswith("Create one there (kind KubeVirt)")
     finally:
         apply_manifests(kubeconfig=sandbox.admin, paths=[KUBEVIRT])
     user.until_ready("a", "blue")

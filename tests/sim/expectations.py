@@ -152,6 +152,7 @@ def _check_stuck(cluster: Cluster, vmi: Json, *, had_two_leaders: bool) -> None:
     for nic, item in stuck.items():
         assert item["reason"] in list(Reason), f"{name}: {nic}: reason {item['reason']}"
         assert item["message"], f"{name}: {nic}: no message"
+        assert item.get("remedy"), f"{name}: {nic}: nobody knows what to do about {item['reason']}"
     for nic, state in _interfaces(vmi["spec"]).items():
         is_right = (nic in cluster.guests[uid]) == (state != "absent")
         assert is_right or nic in stuck, f"{name}: {nic} is not as the spec says, and its record does not say why"

@@ -135,8 +135,8 @@ KUBEVIRT_FIELDS = {
 }
 OWN_FIELDS = {
     # interfaceRequests is KubeVirt's up to 1.0, where virtctl addinterface still exists.
-    ("virtualmachines", "status"): {"interfaceOperations", "interfaceRequests"},
-    ("virtualmachineinstances", "status"): {"interfaceOperations", "launcherPods", "pciBudget"},
+    ("virtualmachines", "status"): {"interfaceOperations", "interfaceRequests", "interfaceSummary"},
+    ("virtualmachineinstances", "status"): {"interfaceOperations", "interfaceSummary", "launcherPods", "pciBudget"},
     ("virtualmachineinstancemigrations", "status"): {"causesAtFault", "interfacesAtFault", "targetPod", "vmiUid"},
 }
 
@@ -172,18 +172,22 @@ def test_names_are_those_of_kubevirt(plural: str) -> None:
 
 
 COLUMNS = {
-    "virtualmachines": "Age Status Ready NICs-Ready",
-    "virtualmachineinstances": "Age Phase IP NodeName Ready Live-Migratable Paused NICs-Ready",
+    "virtualmachines": "Age Status Ready NICs-Ready NICs NIC-Reason",
+    "virtualmachineinstances": "Age Phase IP NodeName Ready Live-Migratable Paused NICs-Ready NICs NIC-Reason",
     "virtualmachineinstancemigrations": "Phase VMI Reason Source Target Age Message",
     "kubevirts": "Age Phase",
 }
 
 
-WIDE = {"virtualmachineinstances": ["Live-Migratable", "Paused"], "virtualmachineinstancemigrations": ["Message"]}
+WIDE = {
+    "virtualmachines": ["NICs", "NIC-Reason"],
+    "virtualmachineinstances": ["Live-Migratable", "Paused", "NICs", "NIC-Reason"],
+    "virtualmachineinstancemigrations": ["Message"],
+}
 
 
 @pytest.mark.parametrize("plural", PLURALS)
-def test_columns_are_those_of_kubevirt_and_one_for_nics(plural: str) -> None:
+def test_columns_are_those_of_kubevirt_and_three_for_nics(plural: str) -> None:
     columns = version(plural)["additionalPrinterColumns"]
     assert " ".join(column["name"] for column in columns) == COLUMNS[plural]
     wide = [column["name"] for column in columns if column.get("priority")]
@@ -206,7 +210,7 @@ def test_a_template_is_an_instance() -> None:
     assert schema_at("virtualmachines", "spec.template.spec") == schema_at("virtualmachineinstances", "spec")
 
 
-@pytest.mark.parametrize("field", ["conditions", "interfaceOperations"])
+@pytest.mark.parametrize("field", ["conditions", "interfaceOperations", "interfaceSummary"])
 def test_what_is_mirrored_to_the_vm_has_the_same_schema(field: str) -> None:
     assert schema_at("virtualmachines", f"status.{field}") == schema_at("virtualmachineinstances", f"status.{field}")
 
@@ -323,7 +327,7 @@ def test_nothing_that_kubevirt_accepts_is_refused(plural: str) -> None:
 
 
 def test_own_fields_are_described() -> None:
-    for field in ("interfaceOperations", "pciBudget"):
+    for field in ("interfaceOperations", "interfaceSummary", "pciBudget"):
         for path, schema in walk(schema_at("virtualmachineinstances", f"status.{field}")):
             if not path.endswith("[]") and path != "[].name":
                 assert schema.get("description"), f"{field}{path}"

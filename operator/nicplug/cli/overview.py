@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from nicplug.cli.connection import Session
 from nicplug.cli.output import line, print_table
 from nicplug.model.conditions import INVALID_HOTPLUG_POLICY, RESTART_REQUIRED
+from nicplug.model.operations import needs_person
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nicplug.insight.nics import VmNics
+    from nicplug.insight.nics import NicRow, VmNics
 
 
 async def read_overview(session: Session, *, namespace: str | None) -> "OverviewDocument":
@@ -59,10 +60,9 @@ def _key(raw: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def first_reason(found: "VmNics") -> tuple[str, str]:
-    """Reason and message of the first NIC that is not ready; else what else is wrong with the VM."""
-    for nic in found.nics:
-        if not nic.is_ready and (nic.reason or nic.message):
-            return nic.reason, f'NIC "{nic.name}": {nic.message}' if nic.message else ""
+    """Reason and message of the NIC that needs a person, else of the first that is not ready, else of the VM."""
+    if (nic := _first_waiting(found)) is not None:
+        return nic.reason, f'NIC "{nic.name}": {nic.message}' if nic.message else ""
     if found.failure:
         return "Failure", found.failure
     if found.requests:
@@ -70,6 +70,11 @@ def first_reason(found: "VmNics") -> tuple[str, str]:
     if found.policy_problem:
         return INVALID_HOTPLUG_POLICY, found.policy_problem
     return (RESTART_REQUIRED, found.restart_required) if found.restart_required else ("", "")
+
+
+def _first_waiting(found: "VmNics") -> "NicRow | None":
+    waiting = [nic for nic in found.nics if not nic.is_ready and (nic.reason or nic.message)]
+    return min(waiting, key=lambda nic: not needs_person(nic.phase), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ def _row(found: "VmNics") -> tuple[str, ...]:
 
 def _item(found: "VmNics") -> dict[str, Any]:
     reason, message = first_reason(found)
+    waiting = _first_waiting(found)
     return {
         "target": {"kind": found.kind, "namespace": found.namespace, "name": found.name},
         "phase": found.phase,
@@ -125,4 +131,5 @@ def _item(found: "VmNics") -> dict[str, Any]:
         "nicsTotal": len(found.nics),
         "reason": reason or None,
         "message": message or None,
+        "remedy": (waiting.remedy if waiting is not None else "") or None,
     }

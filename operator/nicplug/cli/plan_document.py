@@ -125,6 +125,8 @@ def _network(nic: Json) -> str:
 
 def _nic_facts(nic: Json) -> Iterator[tuple[str, str]]:
     yield "why", f"{nic['reason']}: {nic['message']}"
+    if nic.get("remedy"):  # an older API does not send it
+        yield "to do", nic["remedy"]
     if (then := nic["otherwise"]) is not None:
         after = format_duration(timedelta(seconds=then["afterSeconds"]))
         yield "otherwise", f"no answer within {after}: {WORDS[then['outcome']]} ({then['reason']})"

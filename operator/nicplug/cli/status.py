@@ -140,6 +140,14 @@ class StatusDocument:
         reason = nic.reason or ("at start" if nic.is_ready else "")
         return (nic.name, nic.network, nic.binding, nic.path, nic.phase, since, nic.pci_slot, reason)
 
+    def _why(self, nic: "NicRow") -> list[tuple[str, str]]:
+        """What is and why, what to do, and when it is tried again; the NIC's name once."""
+        told = [nic.message, nic.remedy and f"To do: {nic.remedy}"]
+        if (moment := nic.next_attempt) is not None and moment > self.now:
+            told.append(f"Next attempt: in {max(1, round((moment - self.now).total_seconds()))}s")
+        lines = [item for item in told if item]
+        return list(zip([nic.name, *[""] * len(lines)], lines, strict=False))
+
     def _facts(self) -> list[tuple[str, str]]:
         found, budget = self.found, self.found.budget or {}
         told = []
@@ -147,7 +155,8 @@ class StatusDocument:
             told.append(("PCI slots", f"{budget['total']} for NICs: {slot_words(budget)}"))
         told += [("requested", item) for item in found.requests]
         told += [("migration", item) for item in found.migrations]
-        told += [(nic.name, nic.message) for nic in found.nics if not nic.is_ready and nic.message]
+        for nic in found.nics:
+            told += self._why(nic) if not nic.is_ready else []
         told += [("failed", found.failure)] if found.failure else []
         told += [("policy", found.policy_problem)] if found.policy_problem else []
         told += [("restart", f"RestartRequired: {found.restart_required}")] if found.restart_required else []

@@ -161,8 +161,9 @@ def _stuck(described: "VmNics", names: Sequence[str]) -> list["NicRow"]:
 
 
 def _cannot(nic: "NicRow", described: "VmNics") -> CommandError:
-    remedy = f"nicplug why {described.name} {nic.name} --namespace {described.namespace}"
-    return CommandError(_state(nic), remedy=f"What to do: {remedy}", code=Exit.NO)
+    command = f"nicplug why {described.name} {nic.name} --namespace {described.namespace}"
+    remedy = f"{nic.remedy}. More: {command}" if nic.remedy else f"What to do: {command}"
+    return CommandError(_state(nic), remedy=remedy, code=Exit.NO)
 
 
 def _state(nic: "NicRow") -> str:

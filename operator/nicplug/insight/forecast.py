@@ -69,6 +69,7 @@ class Otherwise:
     outcome: Outcome
     reason: str
     message: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class NicForecast:
     """One NIC.
 
     Attributes:
-        path, phase, reason, message: as its record will say first.
+        path, phase, reason, message, remedy: as its record will say first.
         evidence: what the path is chosen by; None where no path is chosen.
         otherwise: where the dynamic networks controller may fail to answer; None elsewhere.
         is_affected: the change concerns it, or nothing was changed; others are already requested.
@@ -91,6 +92,7 @@ class NicForecast:
     phase: str
     reason: str
     message: str
+    remedy: str = ""
     evidence: PathEvidence | None = None
     otherwise: Otherwise | None = None
     is_affected: bool = True
@@ -292,6 +294,7 @@ def _running_nics(
             phase=str(item.phase),
             reason=str(item.reason),
             message=with_doubt(item, slots),
+            remedy=item.remedy,
             evidence=after.evidence.get(item.name),
             otherwise=_otherwise(item, later, now=now),
             is_affected=requested.get(item.name) != (item.operation, item.reason),
@@ -348,7 +351,13 @@ def _otherwise(item: InterfaceOperation, later: tuple[datetime, Foreseen] | None
     then = next((other for other in foreseen.operations if other.name == item.name), None)
     if then is None or (then.path, then.reason) == (item.path, item.reason):
         return None
-    return Otherwise(after=deadline - now, outcome=_outcome(then), reason=str(then.reason), message=then.message)
+    return Otherwise(
+        after=deadline - now,
+        outcome=_outcome(then),
+        reason=str(then.reason),
+        message=then.message,
+        remedy=then.remedy,
+    )
 
 
 def _at_start(evidence: Evidence, *, before: frozenset[str]) -> Iterable[NicForecast]:
@@ -373,6 +382,7 @@ def _at_start(evidence: Evidence, *, before: frozenset[str]) -> Iterable[NicFore
             phase=str(OperationPhase.BLOCKED if flaw is not None else OperationPhase.PENDING),
             reason=str(flaw.reason if flaw is not None else Reason.GUEST_NOT_RUNNING),
             message=flaw.message if flaw is not None else "the guest is not running; it starts with this NIC",
+            remedy=flaw.remedy if flaw is not None else "",
             is_affected=interface.name not in before,
         )
 

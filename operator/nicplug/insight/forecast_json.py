@@ -63,12 +63,14 @@ def _nic(nic: NicForecast) -> dict[str, Any]:
         "phase": nic.phase,
         "reason": nic.reason,
         "message": nic.message,
+        "remedy": nic.remedy or None,
         "evidence": _evidence(nic.evidence) if nic.evidence is not None else None,
         "otherwise": {
             "afterSeconds": round(then.after.total_seconds(), 3),
             "outcome": str(then.outcome),
             "reason": then.reason,
             "message": then.message,
+            "remedy": then.remedy or None,
         }
         if then is not None
         else None,

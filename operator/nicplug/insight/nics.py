@@ -46,6 +46,8 @@ class NicRow:
         network: `<namespace>/<name>` of the definition, or `pod`.
         path: of the record; "" for a NIC that the guest was born with.
         phase: of the record; else `Ready` when the guest has the NIC, `Pending` when it does not.
+        remedy: of the record; "" when nothing is to be done.
+        next_attempt: when it is tried again by itself, as the record says; None when only a change helps.
         since: when the phase last changed; None when nobody knows.
         pci_slot: `reserved`, `used`, or "" where it takes none.
         pci_address: that the spec asks for; "" where libvirt chooses.
@@ -59,6 +61,8 @@ class NicRow:
     phase: str = ""
     reason: str = ""
     message: str = ""
+    remedy: str = ""
+    next_attempt: datetime | None = None
     last_error: str = ""
     since: datetime | None = None
     attempts: int = 0
@@ -84,6 +88,8 @@ class NicRow:
             "phase": self.phase,
             "reason": self.reason or None,
             "message": self.message or None,
+            "remedy": self.remedy or None,
+            "nextAttempt": self.next_attempt.isoformat() if self.next_attempt is not None else None,
             "lastError": self.last_error or None,
             "since": self.since.isoformat() if self.since is not None else None,
             "attempts": self.attempts,
@@ -253,6 +259,8 @@ def _row(
         phase=record.phase,
         reason=record.reason,
         message=record.message,
+        remedy=record.remedy,
+        next_attempt=record.next_attempt_time,
         last_error=record.last_error,
         since=record.last_transition_time,
         attempts=record.attempts,

@@ -20,7 +20,7 @@ from nicplug.insight.moments import (
     place_of_phase,
 )
 from nicplug.insight.nics import NicRow
-from nicplug.insight.remedies import remedies
+from nicplug.insight.remedies import Documented, remedies
 from nicplug.insight.waiting import waits_for
 from nicplug.model.interface_names import hashed_interface_name
 from nicplug.model.metadata import mapping, text
@@ -58,7 +58,7 @@ class Story:
         meaning: of its reason.
         waits_for: who has the next move; "" when nobody has.
         since: since when it has been like this.
-        todo: what a person can do.
+        todo: what a person can do: the record's remedy, or that of its reason where it has none.
         restart: what a restart of the VM has to do with it; "" when nothing.
     """
 
@@ -107,11 +107,16 @@ def tell(
         meaning=known.meaning if known is not None else "",
         waits_for=_in_front(mine) or waiting,
         since=nic.since,
-        todo=known.remedy if known is not None and is_waiting else "",
-        next=tuple(_next(forecast, looks_again_at, now=now)) if is_waiting else (),
+        todo=_todo(nic, known) if is_waiting else "",
+        next=tuple(_next(nic, forecast, looks_again_at, now=now)) if is_waiting else (),
         moments=tuple(moments[-MOST_MOMENTS:]),
         restart=restart,
     )
+
+
+def _todo(nic: NicRow, known: Documented | None) -> str:
+    """As the record has it, with names; else what the reason asks for in general."""
+    return nic.remedy or (known.remedy if known is not None else "")
 
 
 def _once(moments: Iterable[Moment]) -> list[Moment]:
@@ -211,7 +216,12 @@ _THEN = {
 }
 
 
-def _next(forecast: NicForecast | None, looks_again_at: datetime | None, *, now: datetime) -> Iterator[Next]:
+def _next(
+    nic: NicRow, forecast: NicForecast | None, looks_again_at: datetime | None, *, now: datetime
+) -> Iterator[Next]:
+    if (again_at := nic.next_attempt) is not None and again_at > now:
+        yield Next(at=again_at, what="it is tried again")
+        looks_again_at = None if looks_again_at == again_at else looks_again_at
     if forecast is None:
         return
     if forecast.outcome in (Outcome.BY_MIGRATION, Outcome.NEEDS_RESTART, Outcome.STUCK, Outcome.AT_START):

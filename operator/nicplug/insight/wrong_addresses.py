@@ -50,5 +50,6 @@ def _wrong(evidence: Evidence, before: Mapping[str, str]) -> Iterator[NicForecas
             phase=str(OperationPhase.BLOCKED),
             reason=str(refusal.reason),
             message=refusal.message,
+            remedy=refusal.remedy,
             is_affected=before.get(interface.name) != interface.mac_address,
         )

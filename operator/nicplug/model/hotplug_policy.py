@@ -193,7 +193,7 @@ def cluster_policy(block: Mapping[str, Any], *, where: str) -> HotplugPolicy:
     """
     path = "spec.configuration.network.hotplug"
     written = [(item, block.get(item.name), f"{path}.{item.name} of {where}") for item in POLICY_FIELDS]
-    return _apply(HotplugPolicy(), [entry for entry in written if entry[1] is not None])
+    return _apply(HotplugPolicy(), [(*entry, entry[2]) for entry in written if entry[1] is not None])
 
 
 def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> HotplugPolicy:
@@ -203,23 +203,33 @@ def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> Ho
         objects: those whose annotations count, the strongest last. `migration: Never` of the cluster holds for all.
     """
     fields = {item.annotation: item for item in POLICY_FIELDS}
-    result = replace(policy, problems=())
-    for source in objects:
-        known = [(name, value) for name, value in source.overrides if name in fields]
-        written = [(fields[name], value, f"annotation {name} of {source.name}") for name, value in known]
+    result, sources = replace(policy, problems=()), tuple(objects)
+    owners: dict[tuple[str, str], list[str]] = {}
+    for source in sources:
+        for override in source.overrides:
+            owners.setdefault(override, []).append(source.name)
+    for source in sources:
+        where = {override: " and of ".join(reversed(owners[override])) for override in source.overrides}
+        known = [item for item in where if item[0] in fields]
+        written = [
+            (fields[name], value, f"annotation {name} of {source.name}", f"annotation {name} of {where[name, value]}")
+            for name, value in known
+        ]
         result = _apply(result, written)
-        strange = tuple(_unknown(name, source) for name, _ in source.overrides if name not in fields)
+        strange = tuple(_unknown(item[0], where[item]) for item in where if item[0] not in fields)
         result = replace(result, problems=(*result.problems, *strange))
+    # What a VM and its instance both have, mostly a copy, is one mistake.
+    result = replace(result, problems=tuple(dict.fromkeys(result.problems)))
     if policy.migration is MigrationPolicy.NEVER and result.migration is not MigrationPolicy.NEVER:
         return _without_leave(result, policy)
     return result
 
 
-def _unknown(name: str, source: OverridingObject) -> str:
+def _unknown(name: str, owners: str) -> str:
     names = [item.annotation.removeprefix(_DOMAIN) for item in POLICY_FIELDS]
     meant = get_close_matches(name.removeprefix(_DOMAIN), names, n=1, cutoff=0.7)
     remedy = f"did you mean {_DOMAIN}{meant[0]}?" if meant else f"known are {', '.join(names)}"
-    return f"annotation {quoted(name)} of {source.name} is unknown, and has no effect: {remedy}"
+    return f"annotation {quoted(name)} of {owners} is unknown, and has no effect: {remedy}"
 
 
 def _without_leave(result: HotplugPolicy, cluster: HotplugPolicy) -> HotplugPolicy:
@@ -231,13 +241,14 @@ def _without_leave(result: HotplugPolicy, cluster: HotplugPolicy) -> HotplugPoli
     return replace(result, migration=MigrationPolicy.NEVER, origins=origins, problems=(*result.problems, problem))
 
 
-def _apply(policy: HotplugPolicy, written: Iterable[tuple[PolicyField, Any, str]]) -> HotplugPolicy:
+def _apply(policy: HotplugPolicy, written: Iterable[tuple[PolicyField, Any, str, str]]) -> HotplugPolicy:
+    """With what was written: field, value, where it stands, and all places where the same stands."""
     values: dict[str, Any] = {}
     origins, problems = dict(policy.origins), list(policy.problems)
-    for item, value, origin in written:
+    for item, value, origin, everywhere in written:
         try:
             values[item.attribute] = item.read(value if isinstance(value, str) else "")
             origins[item.name] = origin
         except ValueError:
-            problems.append(f"{origin} is {quoted(value)}, and has no effect: write {item.values}")
+            problems.append(f"{everywhere} is {quoted(value)}, and has no effect: write {item.values}")
     return replace(policy, **values, origins=origins, problems=tuple(problems))

@@ -76,7 +76,7 @@ class AttachmentAccess:
         told = [*allowed[:_NAMES_TOLD], *(["..."] if len(allowed) > _NAMES_TOLD else [])]
         return (
             f"namespace {namespace} may not use network attachment definitions of namespace {key.namespace}, such as "
-            f"{key}: {self.rule} allows those of {', '.join(told)}. Use one of these, or ask the cluster admin"
+            f"{key}: {self.rule} allows those of {', '.join(told)}"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from nicplug.model.attached import Attached, parse_attached
 from nicplug.model.metadata import mapping, sequence, text
+from nicplug.model.sentences import with_remedy
 from nicplug.model.times import format_micro_time, parse_time
 
 
@@ -42,6 +43,11 @@ class OperationPhase(StrEnum):
 
 
 SETTLED_PHASES = frozenset({OperationPhase.READY, OperationPhase.BLOCKED, OperationPhase.FAILED})
+
+
+def needs_person(phase: str) -> bool:
+    """Before a record of this phase moves on by itself, somebody has to act, or something has to change."""
+    return phase in (OperationPhase.BLOCKED, OperationPhase.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +100,9 @@ class InterfaceOperation:
     """One record.
 
     Attributes:
+        message: what is and why.
+        remedy: what a person can do; "" when nothing is to be done, and in records of an earlier version.
+        next_attempt_time: when it is tried again by itself; None when only a change helps, or nothing failed yet.
         attempts: how often the pod was asked for the change.
         start_time: when the operator first saw the request.
         last_transition_time: when the phase last changed.
@@ -117,6 +126,8 @@ class InterfaceOperation:
     attempts: int
     start_time: datetime
     last_transition_time: datetime
+    remedy: str = ""
+    next_attempt_time: datetime | None = None
     last_error: str = ""
     last_attempt_time: datetime | None = None
     observed_generation: int = 0
@@ -127,14 +138,21 @@ class InterfaceOperation:
     attached: Attached | None = None
 
     @property
+    def sentence(self) -> str:
+        """Message and remedy, for what has one field for both."""
+        return with_remedy(self.message, self.remedy)
+
+    @property
     def is_settled(self) -> bool:
         """Nothing more happens without a change of the spec or of the world."""
         return self.phase in SETTLED_PHASES
 
     def to_row(self) -> dict[str, Any]:
         """As it stands in the status."""
-        attempted, since = self.last_attempt_time, self.waiting_since
+        attempted, since, next_attempt = self.last_attempt_time, self.waiting_since, self.next_attempt_time
         known = {
+            "remedy": self.remedy,
+            "nextAttemptTime": format_micro_time(next_attempt) if next_attempt is not None else "",
             "lastError": self.last_error,
             "lastAttemptTime": format_micro_time(attempted) if attempted is not None else "",
             "waitingSince": format_micro_time(since) if since is not None else "",
@@ -176,6 +194,8 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         phase=text(row.get("phase")),
         reason=text(row.get("reason")),
         message=text(row.get("message")),
+        remedy=text(row.get("remedy")),
+        next_attempt_time=parse_time(row.get("nextAttemptTime")),
         attempts=attempts if isinstance(attempts, int) else 0,
         # Never in the future: deadlines are counted from it.
         start_time=min(parse_time(row.get("startTime")) or default_time, default_time),

@@ -28,6 +28,7 @@ _KINDS: dict[type[Told], Kind] = {
 
 # Other words for the same, such as a place in a queue: people read them, scripts go by reasons.
 _WORDING_DELAY = timedelta(seconds=1)
+_WORDS = frozenset({"message", "remedy"})
 _WITH_WORDS = frozenset({"conditions", "interfaceOperations"})
 
 
@@ -60,7 +61,7 @@ def patience(*, seen: FrozenJson, changes: Mapping[str, Any], delay: timedelta) 
 
 
 def _without_words(rows: Any) -> list[dict[str, Any]]:
-    return [{member: value for member, value in row.items() if member != "message"} for row in objects(rows)]
+    return [{member: value for member, value in row.items() if member not in _WORDS} for row in objects(rows)]
 
 
 def decide_status(

@@ -16,6 +16,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.revision import VmRevision
+from nicplug.model.sentences import with_remedy
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 
@@ -25,12 +26,19 @@ class Refusal:
     """What the API server last refused for this object, until the object changes.
 
     Attributes:
+        remedy: what a person can do; "" where the message has the API server's words.
         requests: the requests for NICs that it was refused for, as JSON; "" for what the spec asks for.
     """
 
     reason: str
     message: str
+    remedy: str = ""
     requests: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Message and remedy, for what has one field for both."""
+        return with_remedy(self.message, self.remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,16 @@ def test_the_first_nic_that_is_not_ready_comes_before_what_else_is_wrong() -> No
     ]
 
 
+def test_a_nic_that_waits_hid_the_one_that_needs_a_person() -> None:
+    said = [
+        operation("blue", phase="Pending", path="Dynamic", reason="WaitingForPodInterface", message="waiting"),
+        operation("red", phase="Blocked", path="None", reason="NoPciSlot", message="full"),
+    ]
+    running = vmi(primary(), nic("blue"), nic("red"), rows=[row("default", "domain")], operations=said)
+    found = describe(namespace="default", name="v", vm=None, vmi=a_vmi(running), now=NOW)
+    assert first_reason(found) == ("NoPciSlot", 'NIC "red": full')
+
+
 def test_all_namespaces(nicplug: CommandLine, server: PlayedServer) -> None:
     lines = nicplug("status", "-A").stdout.splitlines()
     assert lines[0].split()[:2] == ["NAMESPACE", "NAME"]

@@ -52,6 +52,23 @@ def test_who_waits_for_whom_and_what_to_do() -> None:
     assert [moment.source for moment in told.moments][:1] == ["record"]
 
 
+def test_what_to_do_is_the_record_s_own_remedy_and_without_one_that_of_the_reason() -> None:
+    """A record that an earlier version wrote has none."""
+    blocked = {"phase": "Blocked", "path": "None", "reason": "NetworkMissing", "message": "no network"}
+    told = story(record=operation("blue", **blocked, remedy='Add network "blue"'))
+    assert told.todo == 'Add network "blue"'
+    assert told.nic.to_json()["remedy"] == 'Add network "blue"'
+    old = story(record=operation("blue", **blocked))
+    assert old.todo == remedies()["NetworkMissing"].remedy
+    assert old.nic.to_json()["remedy"] is None
+
+
+def test_the_next_attempt_comes_first_and_a_past_one_not_at_all() -> None:
+    (found,) = story(record=operation("blue", nextAttemptTime=later(8))).next
+    assert (found.at, found.what) == (later(8), "it is tried again")
+    assert story(record=operation("blue", nextAttemptTime=later(-1))).next == ()
+
+
 def test_a_migration_in_the_queue_says_who_is_in_front() -> None:
     condition = {"type": "Progressing", "status": "True", "reason": "WaitingForSlot", "message": "2nd in the queue"}
     waiting = a_migration(migration("Pending", status={"conditions": [condition]}))

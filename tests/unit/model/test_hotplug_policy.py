@@ -170,6 +170,28 @@ def test_a_vm_may_forbid_what_the_cluster_allows() -> None:
     assert not policy.problems
 
 
+@pytest.mark.parametrize(("name", "value", "remedy"), BAD_TEXTS)
+def test_a_bad_annotation_of_both_vm_and_vmi_was_told_twice(name: str, value: str, remedy: str) -> None:
+    annotation = f"annotation {FIELDS[name].annotation} of"
+    policy = of_vm(vmi={name: value}, **{name: value})
+    assert policy.problems == (f'{annotation} {VM} and of {VMI} is "{value}", and has no effect: write {remedy}',)
+    # Two mistakes are told one by one.
+    policy = of_vm(vmi={name: f"{value}!"}, **{name: value})
+    assert [problem.split(" is ")[0] for problem in policy.problems] == [f"{annotation} {VMI}", f"{annotation} {VM}"]
+
+
+def test_a_misspelt_annotation_of_both_is_told_once() -> None:
+    overrides = parse_overrides({"nicplug.io/on-failur": "Hold"})
+    policy = overridden(DEFAULT, [OverridingObject(name=name, overrides=overrides) for name in (VMI, VM)])
+    (problem,) = policy.problems
+    assert f"of {VM} and of {VMI} is unknown" in problem
+
+
+def test_of_equal_good_annotations_the_origin_is_the_stronger_object() -> None:
+    policy = of_vm(vmi={"onFailure": "Hold"}, onFailure="Hold")
+    assert (policy.origin("onFailure"), policy.problems) == (f"annotation nicplug.io/on-failure of {VM}", ())
+
+
 def test_a_long_or_unprintable_value_is_quoted_on_one_short_line() -> None:
     (problem,) = of_vm(onFailure="x\n" * 500).problems
     assert "\n" not in problem

@@ -4,30 +4,41 @@ Source: KubeVirt 1.9 `migration.go` (`handleBackoff`). Apart from it: a migratio
 does not count, nor does one that was for something else, or for an earlier VMI of the same name.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from nicplug.model.attachments import KnownAttachments
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import (
     EVACUATION_ANNOTATION,
     IGNORE_BACKOFF_ANNOTATION,
     WORKLOAD_UPDATE_ANNOTATION,
 )
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.migration.facts import is_for
 from nicplug.plan.nic.path.causes import causes_of, is_same_cause
 from nicplug.plan.nic.path.hindrances import is_failed_of_others, unchanged_since
-from nicplug.plan.views import MigrationView
 
 FIRST_BACKOFF = timedelta(seconds=20)
 # KubeVirt has no such bound, but for the five migrations that it keeps.
 _MOST_DOUBLINGS = 4
 
 
-def backoff_until(view: MigrationView) -> tuple[datetime, int] | None:
-    """When it may go, and after how many failures; None when it need not wait. The moment may be past."""
-    migration = view.migration
+def backoff_until(
+    migration: Migration,
+    *,
+    migrations: Iterable[Migration],
+    vmi: VirtualMachineInstance | None,
+    known: KnownAttachments,
+) -> tuple[datetime, int] | None:
+    """When it may go, and after how many failures; None when it need not wait. The moment may be past.
+
+    Args:
+        migrations: of the VMI, oldest first.
+    """
     if not is_automatic(migration) or migration.annotation(IGNORE_BACKOFF_ANNOTATION) is not None:
         return None
-    newest_first = [item for item in reversed(view.migrations) if not item.deleting and is_for(item, view.vmi)]
+    newest_first = [item for item in reversed(tuple(migrations)) if not item.deleting and is_for(item, vmi)]
     newest = next((item for item in newest_first if is_automatic(item)), None)
     if newest is None or newest.uid != migration.uid:
         return None
@@ -38,7 +49,7 @@ def backoff_until(view: MigrationView) -> tuple[datetime, int] | None:
         if (
             (failed_at := _failed_at(item)) is not None
             and _is_for_the_same(item, migration)
-            and not _is_mended(item, view)
+            and not _is_mended(item, vmi=vmi, known=known)
         ):
             failures.append(failed_at)
     if not failures:
@@ -59,12 +70,11 @@ def _failed_at(migration: Migration) -> datetime | None:
     return migration.entered_at(MigrationPhase.FAILED)
 
 
-def _is_mended(item: Migration, view: MigrationView) -> bool:
+def _is_mended(item: Migration, *, vmi: VirtualMachineInstance | None, known: KnownAttachments) -> bool:
     """It failed of another NIC, and that one has been corrected since."""
-    vmi = view.vmi
     if vmi is None or not is_failed_of_others(item, vmi=vmi):
         return False
-    return not unchanged_since(item, vmi=vmi, known=view.attachments)
+    return not unchanged_since(item, vmi=vmi, known=known)
 
 
 def _is_for_the_same(item: Migration, other: Migration) -> bool:

@@ -85,7 +85,9 @@ def _is_migratable(view: MigrationView, facts: Facts, now: datetime) -> Obstacle
 
 
 def _has_waited(view: MigrationView, _facts: Facts, now: datetime) -> Obstacle | None:
-    backoff = backoff_until(view)
+    backoff = backoff_until(
+        view.migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments
+    )
     if backoff is None or now >= backoff[0]:
         return None
     until, failures = backoff
@@ -109,7 +111,7 @@ def _has_networks(view: MigrationView, facts: Facts, now: datetime) -> Obstacle 
     in_guest = nics_in_guest(facts.vmi)
     for name, why in unusable_networks(facts.vmi, known=view.attachments).items():
         if name in in_guest:
-            message = f'NIC "{name}" is in the guest, and the target pod cannot have it: {why.message}'
+            message = f'NIC "{name}" is in the guest, and the target pod cannot have it: {why.sentence}'
             return _stuck(view, now, Reason(why.reason), message)
     if default := refuse_default_network(vmi=facts.vmi, known=view.attachments):
         return _stuck(view, now, Reason(default.reason), f"the target pod cannot be made: {default.message}")

@@ -47,7 +47,7 @@ def refuse_start(pod: LauncherPod, vmi: VirtualMachineInstance, *, known: KnownA
     missing = frozenset(missing_interfaces(pod, vmi))
     for name, why in unusable_networks(vmi, known=known).items():
         if hashed_interface_name(name) in missing:
-            return Refusal(reason=why.reason, message=f'NIC "{name}": {why.message}')
+            return Refusal(reason=why.reason, message=f'NIC "{name}": {why.sentence}')
     return None
 
 

@@ -260,14 +260,15 @@ class _Decider:
             return Refusal(
                 reason=Reason.ANNOTATION_CONTESTED,
                 message=f"somebody else asks pod {self.request.pod.key.name} for network "
-                f"{self._attachment(existing)} as {interface}, which is this NIC's pod interface: take that "
-                "element out of the annotation k8s.v1.cni.cncf.io/networks",
+                f"{self._attachment(existing)} as {interface}, which is this NIC's pod interface",
+                remedy="Take that element out of the annotation k8s.v1.cni.cncf.io/networks",
             )
         if size > _LARGEST_TEXT:
             return Refusal(
                 reason=Reason.ANNOTATION_TOO_LARGE,
                 message=f"the networks annotation of a pod holds {_LARGEST_TEXT // 1024} KiB, and the NICs before "
-                "this one fill it: use fewer NICs",
+                "this one fill it",
+                remedy="Use fewer NICs",
             )
         if is_attached:
             return self._refuse_use(network)
@@ -284,7 +285,8 @@ class _Decider:
         return Refusal(
             reason=Reason.POD_INTERFACE_NAME_TAKEN,
             message=f"pod {pod.key.name} has an interface {interface} already, of network "
-            f"{pod.network_status.network_of(interface)}, which nobody asked nicplug for: remove it, or restart the VM",
+            f"{pod.network_status.network_of(interface)}, which nobody asked nicplug for",
+            remedy="Remove it, or restart the VM",
         )
 
     def _refuse_use(self, network: Network) -> Refusal | None:

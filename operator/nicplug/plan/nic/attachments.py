@@ -18,22 +18,24 @@ def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachmen
         return Refusal(
             reason=Reason.MULTUS_NOT_INSTALLED,
             message=f"network attachment definition {key} cannot exist, as Multus is not installed: the CRD "
-            "network-attachment-definitions.k8s.cni.cncf.io is missing. Ask the cluster admin to install Multus",
+            "network-attachment-definitions.k8s.cni.cncf.io is missing",
+            remedy="Ask the cluster admin to install Multus",
         )
     if forbidden := refuse_use(network, namespace=namespace, known=known):
         return forbidden
     if known.is_missing(key):
         return Refusal(
             reason=Reason.ATTACHMENT_DEFINITION_MISSING,
-            message=f"network attachment definition {key} does not exist. Create it; the NIC is then plugged "
-            "automatically. Or correct multus.networkName of a NIC that is not yet plugged",
+            message=f"network attachment definition {key} does not exist",
+            remedy="Create it; the NIC is then plugged automatically. Or correct multus.networkName of a NIC that is "
+            "not yet plugged",
         )
     definition = known.definitions.get(key)
     if definition is not None and definition.problem:
         return Refusal(
             reason=Reason.ATTACHMENT_DEFINITION_INVALID,
-            message=f"spec.config of network attachment definition {key} can attach nothing ({definition.problem}). "
-            "Correct it; the NIC is then plugged automatically",
+            message=f"spec.config of network attachment definition {key} can attach nothing ({definition.problem})",
+            remedy="Correct it; the NIC is then plugged automatically",
         )
     return None
 
@@ -43,7 +45,11 @@ def refuse_use(network: Network, *, namespace: str, known: KnownAttachments) -> 
     key = attachment_key(network, namespace=namespace)
     if known.access.allows(key, namespace=namespace):
         return None
-    return Refusal(reason=Reason.NETWORK_NOT_ALLOWED, message=known.access.refusal(key, namespace=namespace))
+    return Refusal(
+        reason=Reason.NETWORK_NOT_ALLOWED,
+        message=known.access.refusal(key, namespace=namespace),
+        remedy="Use one of these, or ask the cluster admin",
+    )
 
 
 def refuse_detachment(network: Network, *, namespace: str, known: KnownAttachments) -> Refusal | None:

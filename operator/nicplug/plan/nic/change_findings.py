@@ -52,6 +52,7 @@ def network_has_changed(situation: Situation) -> Finding | None:
             phase=OperationPhase.BLOCKED,
             reason=Reason(refusal.reason),
             message=refusal.message,
+            remedy=refusal.remedy,
         )
     return _told(_change_by_migration(situation, asked, wanted), present=present, wanted=wanted, situation=situation)
 
@@ -96,8 +97,9 @@ def state_is_unknown(situation: Situation) -> Finding | None:
     if state in KNOWN_STATES:
         return None
     message = f"logical {situation.interface.name} interface state value is unsupported: {state[:40]}. "
-    message += "It counts as up: write up, down or absent, or leave it out"
-    return _link_finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason.INVALID_STATE, message)
+    message += "It counts as up"
+    remedy = "Write up, down or absent, or leave it out"
+    return _link_finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason.INVALID_STATE, message, remedy)
 
 
 def link_differs(situation: Situation) -> Finding | None:
@@ -176,12 +178,18 @@ def _link_is_set(link: str) -> Finding:
 
 
 def _link_cannot_be_set() -> Finding:
-    message = (
-        'the guest itself drives the link of an SR-IOV device: take "state: down" away, or restart the VM without '
-        "the NIC"
+    return _link_finding(
+        OperationPath.NONE,
+        OperationPhase.BLOCKED,
+        Reason.LINK_STATE_NOT_SUPPORTED,
+        "the guest itself drives the link of an SR-IOV device",
+        'Take "state: down" away, or restart the VM without the NIC',
     )
-    return _link_finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason.LINK_STATE_NOT_SUPPORTED, message)
 
 
-def _link_finding(path: OperationPath, phase: OperationPhase, reason: Reason, message: str) -> Finding:
-    return Finding(operation=OperationType.SET_LINK, path=path, phase=phase, reason=reason, message=message)
+def _link_finding(
+    path: OperationPath, phase: OperationPhase, reason: Reason, message: str, remedy: str = ""
+) -> Finding:
+    return Finding(
+        operation=OperationType.SET_LINK, path=path, phase=phase, reason=reason, message=message, remedy=remedy
+    )

@@ -22,7 +22,7 @@ from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.path.chooser import Chooser, Chosen
 from nicplug.plan.nic.validation import Siblings
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import VmiView
+from nicplug.plan.views import Refusal, VmiView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,10 @@ class Finding:
     """What is true of one operation now, before it is compared with its record.
 
     Attributes:
+        message: what is and why.
+        remedy: what a person can do; "" when nothing is to be done.
+        next_attempt: when the pod is asked again, or a migration is made again; None when only a change helps, or
+            nothing was tried in vain.
         wants_migration: a migration is to be made for it, or, being under way, to go on.
         is_taken_back: nothing more is tried, and what works is to be restored, or has been.
         cause: what the change is, for that migration; "" when none is wanted.
@@ -44,6 +48,8 @@ class Finding:
     phase: OperationPhase
     reason: Reason
     message: str
+    remedy: str = ""
+    next_attempt: datetime | None = None
     wants_migration: bool = False
     is_taken_back: bool = False
     cause: str = ""
@@ -119,19 +125,15 @@ class Situation:
         return self.annotation.attempts.get(self.interface.name)
 
     @property
-    def attempts_phrase(self) -> str:
-        """How often it was tried and what comes next, for a sentence; stays the same until the next attempt."""
-        attempts = self.attempts
-        return "" if attempts is None or (attempts.count < 2 and not attempts.error) else self.next_attempt_phrase
+    def due_again(self) -> datetime | None:
+        """When the pod is asked again; None before the first time. Stays the same until it has been."""
+        return self.attempts.due_at if self.attempts is not None else None
 
     @property
-    def next_attempt_phrase(self) -> str:
-        """The same also where the first attempt is still waited for."""
+    def next_attempt(self) -> datetime | None:
+        """The same; None also while the first attempt may still succeed."""
         attempts = self.attempts
-        if attempts is None or attempts.due_at is None:
-            return ""
-        tried = "once" if attempts.count == 1 else f"{attempts.count} times"
-        return f". Asked {tried}; again at {attempts.due_at:%H:%M:%S} UTC, or when something changes"
+        return None if attempts is None or (attempts.count < 2 and not attempts.error) else attempts.due_at
 
     @property
     def reference(self) -> str:
@@ -161,9 +163,19 @@ class Situation:
         """The path of what the spec asks for."""
         return self.chooser.choose(operation=self.operation, interface=self.interface, network=self.network)
 
-    def finding(self, path: OperationPath, phase: OperationPhase, reason: Reason, message: str) -> Finding:
+    def finding(
+        self, path: OperationPath, phase: OperationPhase, reason: Reason, message: str, remedy: str = ""
+    ) -> Finding:
         """A finding about what the spec asks for."""
-        return Finding(operation=self.operation, path=path, phase=phase, reason=reason, message=message)
+        return Finding(
+            operation=self.operation, path=path, phase=phase, reason=reason, message=message, remedy=remedy
+        )
+
+    def blocked(self, refusal: Refusal) -> Finding:
+        """It never reaches a pod as things are."""
+        return self.finding(
+            OperationPath.NONE, OperationPhase.BLOCKED, Reason(refusal.reason), refusal.message, refusal.remedy
+        )
 
 
 @once_per_pass
@@ -184,19 +196,19 @@ def gate_is_off(situation: Situation) -> Finding | None:
     view = situation.view
     if view.hotplug_enabled or situation.is_on_its_way:
         return None
-    line = 'add "HotplugNICs" to spec.configuration.developerConfiguration.featureGates of the KubeVirt CR'
+    line = 'dd "HotplugNICs" to spec.configuration.developerConfiguration.featureGates of the KubeVirt CR'
     if view.config is None:
         namespace = view.settings.kubevirt_namespace
-        where = (
-            f'there is no KubeVirt CR in namespace "{namespace}" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator): '
-            "create one there (kind KubeVirt) and"
+        reason, remedy = Reason.KUBEVIRT_CR_MISSING, f"Create one there (kind KubeVirt), and a{line}"
+        message = (
+            f'there is no KubeVirt CR in namespace "{namespace}" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator)'
         )
-        reason = Reason.KUBEVIRT_CR_MISSING
     else:
-        reason, where = Reason.FEATURE_GATE_DISABLED, f"hot-plug is off in KubeVirt CR {view.config.key}:"
+        reason, remedy = Reason.FEATURE_GATE_DISABLED, f"A{line}"
+        message = f"hot-plug is off in KubeVirt CR {view.config.key}"
         if "HotplugNICs" in view.config.disabled_feature_gates:
-            line = 'remove "HotplugNICs" from its developerConfiguration.disabledFeatureGates, and ' + line
-    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, reason, f"{where} {line}")
+            remedy = f'Remove "HotplugNICs" from its developerConfiguration.disabledFeatureGates, and a{line}'
+    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, reason, message, remedy)
 
 
 def api_server_refuses(situation: Situation) -> Finding | None:
@@ -205,7 +217,8 @@ def api_server_refuses(situation: Situation) -> Finding | None:
     if denied is None:
         return None
     message = f"the API server refused it and is asked again: {denied.message}"
-    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message)
+    remedy = "Correct what it names, or give the operator the right that it lacks"
+    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message, remedy)
 
 
 def network_status_is_unreadable(situation: Situation) -> Finding | None:
@@ -218,8 +231,8 @@ def network_status_is_unreadable(situation: Situation) -> Finding | None:
         OperationPhase.PENDING,
         Reason.NETWORK_STATUS_UNREADABLE,
         f"annotation k8s.v1.cni.cncf.io/network-status of {situation.pod_phrase} tells nothing "
-        f"({pod.network_status.problem[:120]}): if it stays so while Multus runs on {situation.node_phrase}, "
-        "restart the VM",
+        f"({pod.network_status.problem[:120]})",
+        f"If it stays so while Multus runs on {situation.node_phrase}, restart the VM",
     )
 
 
@@ -235,6 +248,7 @@ def annotation_is_unreadable(situation: Situation) -> Finding | None:
         OperationPhase.BLOCKED,
         Reason.ANNOTATION_UNREADABLE,
         f"annotation k8s.v1.cni.cncf.io/networks of {situation.pod_phrase} was edited and cannot be read "
-        f"({situation.annotation.unreadable}): make it a JSON list of networks, or names with commas between them, "
-        "again; or migrate or restart the VM, whose new pod gets a new one. Emptied, it detaches every NIC",
+        f"({situation.annotation.unreadable})",
+        "Make it a JSON list of networks, or names with commas between them, again; or migrate or restart the VM, "
+        "whose new pod gets a new one. Emptied, it detaches every NIC",
     )

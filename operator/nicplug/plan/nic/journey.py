@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from nicplug.model.operations import OperationType
 
@@ -14,6 +15,7 @@ class Journey:
         name: of the migration.
         is_own: nicplug made it for this very VMI.
         waits_for: what it waits for, in its own words; "" when it says nothing.
+        next_try: until when it keeps still after others have failed; None when none has. The moment may be past.
         is_stuck: it can do nothing about that.
         foreign_phase: a phase that nobody here carries on; "" while it is in one of ours.
         has_target: its target pod was made, from the spec as it was then.
@@ -25,6 +27,7 @@ class Journey:
     name: str
     is_own: bool
     waits_for: str = ""
+    next_try: datetime | None = None
     is_stuck: bool = False
     foreign_phase: str = ""
     has_target: bool = False

@@ -15,6 +15,7 @@ from nicplug.plan.nic.findings import Finding, Situation
 from nicplug.plan.nic.links import has_lost_interface
 from nicplug.plan.reasons import Reason
 
+_NEW_POD = "Migrate or restart the VM"
 _TOLD = (Reason.POD_INTERFACE_LOST, Reason.POD_INTERFACE_RESTORED)
 
 
@@ -27,12 +28,15 @@ def pod_has_lost_it(situation: Situation) -> Finding | None:
         return _still_lost(situation, pod)
     if text((reported or {}).get("podInterfaceName")) != text((situation.row or {}).get("podInterfaceName")):
         return None  # of the pod that the guest has left, which named its interfaces in another way
+    how, remedy = _how_it_comes_back(situation)
     message = (
         f"the guest has the NIC, but {situation.pod_phrase} has lost its interface: network-status lists it no more, "
-        f"so nothing may pass{_how_it_comes_back(situation)}"
+        f"so nothing may pass{how}"
     )
-    found = situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, message)
-    return replace(found, again_at=situation.attempts.due_at if situation.attempts is not None else None)
+    found = situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, message, remedy)
+    is_refused = situation.interface.name in situation.annotation.withheld or situation.view.refusal is not None
+    next_attempt = None if is_refused else situation.next_attempt
+    return replace(found, next_attempt=next_attempt, again_at=situation.due_again)
 
 
 def _still_lost(situation: Situation, pod: LauncherPod) -> Finding | None:
@@ -42,7 +46,10 @@ def _still_lost(situation: Situation, pod: LauncherPod) -> Finding | None:
         return None
     if pod.is_ready and not status.problem and not status.has(""):
         return None
-    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, record.message)
+    found = situation.finding(
+        OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, record.message, record.remedy
+    )
+    return replace(found, next_attempt=record.next_attempt_time)
 
 
 def pod_has_it_again(situation: Situation) -> Finding | None:
@@ -57,27 +64,34 @@ def pod_has_it_again(situation: Situation) -> Finding | None:
         return None  # the guest has moved to another one since
     message = (
         f"{situation.network_phrase} is in the guest, and network-status of {situation.pod_phrase} lists the interface "
-        "again that it had lost: if nothing passes, migrate the VM"
+        "again that it had lost"
     )
-    return situation.finding(OperationPath.DYNAMIC, OperationPhase.READY, Reason.POD_INTERFACE_RESTORED, message)
+    remedy = "If nothing passes, migrate the VM"
+    return situation.finding(OperationPath.DYNAMIC, OperationPhase.READY, Reason.POD_INTERFACE_RESTORED, message, remedy)
 
 
-def _how_it_comes_back(situation: Situation) -> str:
+def _how_it_comes_back(situation: Situation) -> tuple[str, str]:
+    """For the message, and the remedy."""
     journey, attempts, name = situation.journey, situation.attempts, situation.interface.name
     if journey is not None and name in (journey.networks or {}):
-        return f"; {journey.name} migrates the VM to a pod that has it"
+        return f"; {journey.name} migrates the VM to a pod that has it", ""
     if (refusal := situation.annotation.withheld.get(name)) is not None:
-        return f". It cannot be asked for again: {refusal.message}"
+        return f". It cannot be asked for again: {refusal.message}", refusal.remedy
     if (denied := situation.view.refusal) is not None:
-        return f". The API server refuses to have it asked for again, and is asked once more: {denied.message}"
+        return f". The API server refuses to have it asked for again, and is asked once more: {denied.message}", ""
     if attempts is None:
-        return ": migrate or restart the VM"
+        return "", _NEW_POD
     if not attempts.is_heard:
-        broken = f". Mend first what the controller said last, or no pod starts with it: {attempts.error}"
-        return f": migrate or restart the VM{broken if attempts.error else ''}"
+        if not attempts.error:
+            return "", _NEW_POD
+        return (
+            f". The controller said last: {attempts.error}",
+            "Correct first what the controller said, or no pod starts with it; then migrate or restart the VM",
+        )
     if attempts.error:
-        return f". The dynamic networks controller does not give it back: {attempts.error}{situation.attempts_phrase}"
-    asked = situation.attempts_phrase or ". The pod is asked for it again"
-    if attempts.count == 0 and not situation.attempts_phrase:
-        asked = ". The pod is asked for it again when it is its turn: NICs that may fail are asked for one by one"
-    return f"{asked}. If it, or the traffic, does not come back, migrate or restart the VM"
+        said = f". The dynamic networks controller does not give it back: {attempts.error}"
+        return said, "Correct what the controller says; the pod is asked again"
+    asked = ". The pod is asked for it again"
+    if attempts.count == 0:
+        asked += " when it is its turn: NICs that may fail are asked for one by one"
+    return asked, "If it, or the traffic, does not come back, migrate or restart the VM"

@@ -19,8 +19,10 @@ from nicplug.model.operations import (
     OperationPath,
     OperationPhase,
     OperationType,
+    needs_person,
 )
 from nicplug.model.pod import LauncherPod
+from nicplug.model.sentences import with_remedy
 from nicplug.plan.nic.annotation import AnnotationDecision
 from nicplug.plan.nic.attempts import Attempts
 from nicplug.plan.nic.change_findings import find_link_change
@@ -40,10 +42,8 @@ from nicplug.plan.views import VmiView
 Records = Mapping[str, InterfaceOperation]
 
 _STAGED_DELETION = ". The VM's template no longer asks for it, which waits for a restart, as vmRolloutStrategy is Stage"
-_DELETION = (
-    ". Its entries were deleted from the VM's template, which does not take it back: write them there again, "
-    "with state: absent"
-)
+_DELETION = ". Its entries were deleted from the VM's template, which does not take it back"
+_WRITE_AGAIN = "To take it back, write its entries into the template again, with state: absent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +136,13 @@ def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
         return None
     # What was taken back is told in the words of its record, which have that at their end already.
     said = found.message.removesuffix(_STAGED_DELETION).removesuffix(_DELETION)
-    return replace(found, message=f"{said}{_take_back(situation)}")
+    deleted = _deleted_in_vain(situation)
+    remedy = with_remedy(found.remedy, _WRITE_AGAIN) if deleted == _DELETION else found.remedy
+    return replace(found, message=f"{said}{deleted}", remedy=remedy)
 
 
-def _take_back(situation: Situation) -> str:
-    """How to take back a NIC that never came, for those who have changed the template in vain."""
+def _deleted_in_vain(situation: Situation) -> str:
+    """That the template has lost a NIC that never came, for those who have deleted it there in vain."""
     vm, vmi, name = situation.view.vm, situation.view.vmi, situation.interface.name
     if vm is None or situation.in_guest or name not in (vmi.template_interfaces or ()):
         return ""
@@ -225,6 +227,8 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
         phase=finding.phase,
         reason=finding.reason,
         message=finding.message,
+        remedy=finding.remedy,
+        next_attempt_time=finding.next_attempt,
         attempts=attempts.count if attempts is not None else int(_was_asked(finding, situation)),
         start_time=now if is_lost else _requested_at(situation, now=now),
         last_transition_time=now,
@@ -291,5 +295,6 @@ def _was_asked(finding: Finding, situation: Situation) -> bool:
 
 
 def unsettled(operations: Iterable[InterfaceOperation]) -> tuple[InterfaceOperation, ...]:
-    """The records that keep a VMI from being `InterfacesReady`."""
-    return tuple(operation for operation in operations if operation.phase != OperationPhase.READY)
+    """The records that keep a VMI from being `InterfacesReady`; those that need a person first, else in order."""
+    waiting = (operation for operation in operations if operation.phase != OperationPhase.READY)
+    return tuple(sorted(waiting, key=lambda operation: not needs_person(operation.phase)))

@@ -52,23 +52,31 @@ def path_is_chosen(situation: Situation) -> Finding:
     """What was chosen, when it is no migration."""
     chosen = situation.choose()
     if chosen.choice.verdict is Verdict.HOLD and situation.chooser.is_given_up(situation.interface.name):
-        return replace(settled_by(chosen), message=_given_up(situation, chosen))
+        message, remedy = _given_up(situation, chosen)
+        return replace(settled_by(chosen), message=message, remedy=remedy)
+    if chosen.choice.verdict is Verdict.HOLD:
+        return replace(settled_by(chosen), next_attempt=situation.due_again)
     if chosen.choice.verdict is not Verdict.DYNAMIC:
-        return settled_by(chosen, tried=situation.next_attempt_phrase if chosen.choice.verdict is Verdict.HOLD else "")
+        return settled_by(chosen)
     is_unplug = situation.operation is OperationType.UNPLUG
     finding = _finding(
         chosen,
         phase=OperationPhase.IN_POD if is_unplug else OperationPhase.PENDING,
-        message=f"{chosen.choice.message}{_withdrawn(situation)}{_queue(situation)}{situation.attempts_phrase}",
+        message=f"{chosen.choice.message}{_withdrawn(situation)}{_queue(situation)}",
     )
-    return replace(finding, again_at=chosen.choice.again_at)
+    return replace(finding, next_attempt=situation.next_attempt, again_at=chosen.choice.again_at)
 
 
-def settled_by(chosen: Chosen, *, tried: str = "") -> Finding:
+def settled_by(chosen: Chosen) -> Finding:
     """What is said when nothing more is done, or only the controller goes on being asked."""
-    verdict = chosen.choice.verdict
-    finding = _finding(chosen, phase=_PHASES[verdict], message=f"{chosen.choice.message}{tried}")
-    return replace(finding, is_taken_back=verdict is Verdict.ROLL_BACK, again_at=chosen.choice.again_at)
+    verdict, choice = chosen.choice.verdict, chosen.choice
+    finding = _finding(chosen, phase=_PHASES[verdict], message=choice.message)
+    return replace(
+        finding,
+        is_taken_back=verdict is Verdict.ROLL_BACK,
+        next_attempt=choice.next_attempt,
+        again_at=choice.again_at,
+    )
 
 
 def was_taken_back(situation: Situation) -> Finding | None:
@@ -107,18 +115,29 @@ def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
         return replace(_finding(chosen, phase=OperationPhase.PENDING, message=message), wants_migration=True)
     waits = f" ({journey.waits_for})" if journey.waits_for else ""
     message = f"{by(choice.message if is_chosen else _MIGRATED, journey.name)}{waits}"
-    return _migrating(chosen, journey, message=message, wants_migration=True)
+    moving = _migrating(chosen, journey, message=message, wants_migration=True)
+    is_ahead = journey.next_try is not None and journey.next_try > situation.chooser.now
+    return replace(moving, next_attempt=journey.next_try if is_ahead else None)
 
 
 def _held_by_foreign(situation: Situation, chosen: Chosen, journey: Journey) -> Finding:
     """One at a time, and this one goes on only if somebody else carries it on."""
     message = f"the VM is to be migrated for it, and migration {journey.name} of the VM {_not_carried_on(journey)}"
     finding = _finding(chosen, phase=OperationPhase.BLOCKED, message=message)
-    return replace(finding, reason=Reason.FOREIGN_MIGRATION, wants_migration=situation.is_in_spec)
+    return replace(
+        finding,
+        reason=Reason.FOREIGN_MIGRATION,
+        remedy=_delete(journey),
+        wants_migration=situation.is_in_spec,
+    )
 
 
 def _not_carried_on(journey: Journey) -> str:
-    return f"is in phase {journey.foreign_phase}, which nicplug does not carry on: if nobody else does, delete it"
+    return f"is in phase {journey.foreign_phase}, which nicplug does not carry on"
+
+
+def _delete(journey: Journey) -> str:
+    return f"If nobody else carries on migration {journey.name}, delete it" if journey.foreign_phase else ""
 
 
 def _waits_for_turn(chosen: Chosen, journey: Journey, *, name: str) -> bool:
@@ -134,7 +153,8 @@ def _on_its_way(situation: Situation, chosen: Chosen, journey: Journey) -> Findi
     waits = f" (it {_not_carried_on(journey)})" if journey.foreign_phase else waits
     message = f"{by(chosen.choice.message if is_chosen else _MIGRATED, journey.name)}{pod}{waits}"
     may_go_on = situation.view.policy.migration is not MigrationPolicy.NEVER
-    return _migrating(chosen, journey, message=message, wants_migration=may_go_on)
+    moving = _migrating(chosen, journey, message=message, wants_migration=may_go_on)
+    return replace(moving, remedy=_delete(journey))
 
 
 def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migration: bool) -> Finding:
@@ -175,6 +195,7 @@ def _finding(chosen: Chosen, *, phase: OperationPhase, message: str) -> Finding:
         phase=phase,
         reason=choice.reason,
         message=message,
+        remedy=choice.remedy,
         waiting_since=chosen.waiting_since,
         cause=chosen.cause,
         failures=chosen.failures,
@@ -189,15 +210,16 @@ def _withdrawn(situation: Situation) -> str:
     return ", which is to detach first what network-status lists and the pod has not got"
 
 
-def _given_up(situation: Situation, chosen: Chosen) -> str:
+def _given_up(situation: Situation, chosen: Chosen) -> tuple[str, str]:
+    """Message and remedy."""
     failure = situation.chooser.failure(situation.interface.name)
     error = chosen.evidence.error or (failure.message if failure is not None else "")
-    said, mend = (f": {error}", "mend that, then ") if error else ("", "")
-    return (
+    message = (
         f"network-status of {situation.pod_phrase} lists the interface, and the pod has probably not got it: it was "
-        f"taken out and asked for in vain{said}. It is not asked for any more until something changes: {mend}migrate "
-        "or restart the VM"
+        f"taken out and asked for in vain{f': {error}' if error else ''}. It is not asked for any more until something "
+        "changes"
     )
+    return message, "Correct what the message says, then migrate or restart the VM" if error else "Migrate or restart the VM"
 
 
 def _queue(situation: Situation) -> str:

@@ -55,24 +55,23 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
     binding = f"of binding {interface.binding}" if interface.binding else "without a binding"
     if interface.plugin:
         binding = f'of binding plugin "{interface.plugin[:80]}"'
-    message = f"an interface {binding} cannot be plugged into a running VM: restart the VM, or use bridge"
+    message, remedy = f"an interface {binding} cannot be plugged into a running VM", "Restart the VM, or use bridge"
     config, path = situation.view.config, OperationPath.RESTART
     if interface.plugin and (config is None or config.binding_plugin(interface.plugin) is None):
         # Advised to restart, its owner would have a VM that does not start.
         path = OperationPath.NONE
         message = (
             f"an interface {binding} cannot be plugged into a running VM, and no VM starts with it, as the plugin is "
-            "not registered in spec.configuration.network.binding of the KubeVirt CR: use bridge, or have it registered"
+            "not registered in spec.configuration.network.binding of the KubeVirt CR"
         )
-    return situation.finding(path, OperationPhase.BLOCKED, Reason.BINDING_NEEDS_RESTART, message)
+        remedy = "Use bridge, or have it registered"
+    return situation.finding(path, OperationPhase.BLOCKED, Reason.BINDING_NEEDS_RESTART, message, remedy)
 
 
 def nic_is_invalid(situation: Situation) -> Finding | None:
     """What is wrong in the spec never reaches the pod."""
     refusal = refuse(situation.interface, situation.network, situation.siblings)
-    if refusal is None:
-        return None
-    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason(refusal.reason), refusal.message)
+    return situation.blocked(refusal) if refusal is not None else None
 
 
 def network_is_not_secondary(situation: Situation) -> Finding | None:
@@ -83,7 +82,8 @@ def network_is_not_secondary(situation: Situation) -> Finding | None:
         OperationPath.RESTART,
         OperationPhase.BLOCKED,
         Reason.NETWORK_NEEDS_RESTART,
-        "only secondary (Multus) networks can be plugged into a running VM: restart the VM",
+        "only secondary (Multus) networks can be plugged into a running VM",
+        "Restart the VM",
     )
 
 
@@ -116,9 +116,7 @@ def pod_has_it(situation: Situation) -> Finding | None:
 def pod_must_not_be_asked(situation: Situation) -> Finding | None:
     """The network cannot be attached, or the annotation has no place for it."""
     refusal = situation.annotation.withheld.get(situation.interface.name)
-    if refusal is None:
-        return None
-    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason(refusal.reason), refusal.message)
+    return situation.blocked(refusal) if refusal is not None else None
 
 
 def network_cannot_be_attached(situation: Situation) -> Finding | None:
@@ -127,9 +125,7 @@ def network_cannot_be_attached(situation: Situation) -> Finding | None:
     if network is None:
         return None
     refusal = refuse_attachment(network, namespace=view.vmi.key.namespace, known=view.attachments)
-    if refusal is None:
-        return None
-    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason(refusal.reason), refusal.message)
+    return situation.blocked(refusal) if refusal is not None else None
 
 
 def pod_is_not_asked_yet(situation: Situation) -> Finding | None:

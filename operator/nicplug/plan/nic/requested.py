@@ -69,7 +69,7 @@ def object_to(
     if not isinstance(request, AddInterface):
         return _object_to_unplug(request.name, vmi) if vmi is not None else None
     if refusal := refuse(request.to_interface(), request.to_network()):
-        return Objection(because=Because.INVALID, message=refusal.message)
+        return Objection(because=Because.INVALID, message=refusal.sentence)
     taken = (_taken(request, owner) for owner in (vm, vmi) if owner is not None)
     return next((objection for objection in taken if objection is not None), None)
 
@@ -115,7 +115,7 @@ def object_to_mac(
     """
     interface = parse_interface({**mapping(thaw(request.to_interface().raw)), "macAddress": mac})
     if refusal := refuse(interface, request.to_network()):
-        return Objection(because=Because.INVALID, message=refusal.message)
+        return Objection(because=Because.INVALID, message=refusal.sentence)
     owners = [owner for owner in (vm, vmi) if owner is not None]
     taken = {item.name: item.mac_address for owner in owners for item in owner.interfaces if item.mac_address}
     if vmi is not None:
@@ -163,7 +163,7 @@ def with_absent(name: str, interfaces: tuple[Interface, ...]) -> tuple[Interface
 def object_to_network(request: AddInterface, *, namespace: str, known: KnownAttachments) -> Objection | None:
     """The policy for networks of other namespaces forbids it. Whether the network exists is not asked: it may come."""
     refusal = refuse_use(request.to_network(), namespace=namespace, known=known)
-    return Objection(because=Because.FORBIDDEN, message=refusal.message) if refusal is not None else None
+    return Objection(because=Because.FORBIDDEN, message=refusal.sentence) if refusal is not None else None
 
 
 def object_to_slots(

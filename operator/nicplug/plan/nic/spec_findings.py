@@ -23,7 +23,8 @@ def name_is_doubled(situation: Situation) -> Finding | None:
         OperationPath.NONE,
         OperationPhase.BLOCKED,
         Reason.DUPLICATE_NAME,
-        f'two interfaces are named "{name[:80]}": the first is served, rename or remove the other',
+        f'two interfaces are named "{name[:80]}": the first is served',
+        "Rename or remove the other",
     )
 
 
@@ -38,18 +39,11 @@ def interface_is_missing(situation: Situation) -> Finding | None:
     where = f"spec.{interfaces}" if is_in_spec else f"spec.template.spec.{interfaces} of the VM"
     lacks = f'{where} has no interface named "{name[:80]}"'
     if situation.in_guest:
-        message = (
-            f"the guest still has the NIC, and {lacks}: add it, with state: absent if the NIC is to leave the guest; "
-            "or restart the VM"
-        )
+        message = f"the guest still has the NIC, and {lacks}"
+        remedy = "Add it, with state: absent if the NIC is to leave the guest; or restart the VM"
     else:
-        message = f"{lacks}: add it, or remove the network"
-    return situation.finding(
-        OperationPath.NONE,
-        OperationPhase.BLOCKED,
-        Reason.NO_INTERFACE,
-        message,
-    )
+        message, remedy = lacks, "Add it, or remove the network"
+    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason.NO_INTERFACE, message, remedy)
 
 
 def entry_was_deleted(situation: Situation) -> Finding | None:
@@ -61,8 +55,8 @@ def entry_was_deleted(situation: Situation) -> Finding | None:
         OperationPath.RESTART,
         OperationPhase.BLOCKED,
         Reason.ENTRY_DELETED,
-        f'the guest still has the NIC, as the entries of "{name[:80]}" were deleted without asking it to let go: '
-        "write them back with state: absent, and they go when the NIC has left; or restart the VM",
+        f'the guest still has the NIC, as the entries of "{name[:80]}" were deleted without asking it to let go',
+        "Write them back with state: absent, and they go when the NIC has left; or restart the VM",
     )
 
 

@@ -46,8 +46,8 @@ def staged(situation: Situation, operation: OperationType, wish: str) -> Finding
         path=OperationPath.RESTART,
         phase=OperationPhase.BLOCKED,
         reason=Reason.ROLLOUT_STRATEGY_STAGE,
-        message=f"the VM's template asks for {wish}, and spec.configuration.vmRolloutStrategy of {where} is Stage: "
-        "restart the VM, or set it to LiveUpdate",
+        message=f"the VM's template asks for {wish}, and spec.configuration.vmRolloutStrategy of {where} is Stage",
+        remedy="Restart the VM, or set it to LiveUpdate",
     )
 
 

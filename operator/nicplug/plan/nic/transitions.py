@@ -85,7 +85,7 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         for item in transitions.moved
     )
     restored = (
-        _event(Severity.NORMAL, "InterfaceRestored", f'NIC "{item.name}": {item.message}')
+        _event(Severity.NORMAL, "InterfaceRestored", f'NIC "{item.name}": {item.sentence}')
         for item in transitions.restored
     )
     unplugged = (
@@ -93,7 +93,7 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         for item in transitions.unplugged
     )
     stuck = (
-        _event(Severity.WARNING, f"Interface{item.phase}", f'NIC "{item.name}": {item.message}')
+        _event(Severity.WARNING, f"Interface{item.phase}", f'NIC "{item.name}": {item.sentence}')
         for item in transitions.stuck
     )
     return (*moved, *done, *restored, *unplugged, *stuck)

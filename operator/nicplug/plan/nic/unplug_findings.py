@@ -6,6 +6,7 @@ Pure, and one NIC at a time; the checks run in the order of `UNPLUG_CHECKS`.
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.networks import Binding
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
+from nicplug.model.sentences import with_remedy
 from nicplug.plan.nic.findings import (
     Check,
     Finding,
@@ -50,7 +51,8 @@ def nic_cannot_leave(situation: Situation) -> Finding | None:
         OperationPath.RESTART,
         OperationPhase.BLOCKED,
         Reason.UNPLUG_NEEDS_RESTART,
-        "only a bridge interface of a secondary (Multus) network can leave a running VM: restart the VM",
+        "only a bridge interface of a secondary (Multus) network can leave a running VM",
+        "Restart the VM",
     )
 
 
@@ -62,7 +64,8 @@ def pod_has_ordinal_names(situation: Situation) -> Finding | None:
         OperationPath.RESTART,
         OperationPhase.BLOCKED,
         Reason.ORDINAL_INTERFACE_NAMES,
-        f"{situation.pod_phrase} names its interfaces net1, net2, ...: restart the VM to remove the NIC",
+        f"{situation.pod_phrase} names its interfaces net1, net2, ..., so that no NIC can leave it",
+        "Restart the VM",
     )
 
 
@@ -123,7 +126,8 @@ def network_is_gone(situation: Situation) -> Finding | None:
         OperationPhase.BLOCKED,
         Reason(refusal.reason),
         f"the guest has let the NIC go; {situation.pod_phrase} keeps the interface, as it cannot be detached: "
-        f"{refusal.message}. Or leave it: it ends with the pod",
+        f"{refusal.message}",
+        with_remedy(refusal.remedy, "Or leave it: it ends with the pod"),
     )
 
 

@@ -26,6 +26,7 @@ _MODELS = ("virtio", "e1000", "e1000e", "igb", "ne2k_pci", "pcnet", "rtl8139")
 _PCI_ADDRESS = re.compile(r"^[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$")
 _LARGEST_ACPI_INDEX = 16_383
 
+_CORRECT = "Correct it, or leave it out"
 _NO_MAC_ADDRESS = "00:00:00:00:00:00"
 # Of the bridge in the pod that a masquerade NIC is connected to: KubeVirt's own.
 _MASQUERADE_BRIDGE_MAC_ADDRESS = "02:00:00:00:00:00"
@@ -58,7 +59,8 @@ def name_is_valid(interface: Interface, _network: Network | None, _siblings: Sib
         return None
     return Refusal(
         reason=Reason.INVALID_NAME,
-        message=f'name "{interface.name[:80]}" is not valid: use 1 to 63 letters, digits, dashes or underscores',
+        message=f'name "{interface.name[:80]}" is not valid',
+        remedy="Use 1 to 63 letters, digits, dashes or underscores",
     )
 
 
@@ -69,7 +71,8 @@ def interface_is_read(interface: Interface, _network: Network | None, _siblings:
     return Refusal(
         reason=Reason.INVALID_INTERFACE,
         message="a value of the interface is too long, or there are too many: state, macAddress, model, pciAddress, "
-        "acpiIndex and bootOrder have at most 30 characters; correct it, or leave it out",
+        "acpiIndex and bootOrder have at most 30 characters",
+        remedy=_CORRECT,
     )
 
 
@@ -79,7 +82,8 @@ def network_exists(interface: Interface, network: Network | None, _siblings: Sib
         return None
     return Refusal(
         reason=Reason.NO_NETWORK,
-        message=f'spec.networks has no network named "{interface.name}": add it, or remove the interface',
+        message=f'spec.networks has no network named "{interface.name}"',
+        remedy="Add it, or remove the interface",
     )
 
 
@@ -89,8 +93,8 @@ def network_has_a_kind(_interface: Interface, network: Network | None, _siblings
         return None
     return Refusal(
         reason=Reason.INVALID_ATTACHMENT_REFERENCE,
-        message=f'network "{network.name[:80]}" of spec.networks names nothing to connect to: '
-        "give it multus.networkName, or remove network and interface",
+        message=f'network "{network.name[:80]}" of spec.networks names nothing to connect to',
+        remedy="Give it multus.networkName, or remove network and interface",
     )
 
 
@@ -104,8 +108,8 @@ def attachment_is_valid(_interface: Interface, network: Network | None, _sibling
         return None
     return Refusal(
         reason=Reason.INVALID_ATTACHMENT_REFERENCE,
-        message=f'multus.networkName "{network.attachment[:120]}" is not a name: '
-        "write <name> or <namespace>/<name> of a network attachment definition",
+        message=f'multus.networkName "{network.attachment[:120]}" is not a name',
+        remedy="Write <name> or <namespace>/<name> of a network attachment definition",
     )
 
 
@@ -116,8 +120,8 @@ def binding_is_single(interface: Interface, _network: Network | None, _siblings:
         return None
     return Refusal(
         reason=Reason.INVALID_INTERFACE,
-        message=f"the interface has {len(bindings)} bindings ({', '.join(bindings)}), and may have one: "
-        "remove all but one",
+        message=f"the interface has {len(bindings)} bindings ({', '.join(bindings)}), and may have one",
+        remedy="Remove all but one",
     )
 
 
@@ -126,14 +130,17 @@ def hardware_is_known(interface: Interface, _network: Network | None, _siblings:
     raw = read(interface.raw)
     model, address, index = said(raw.get("model")), said(raw.get("pciAddress")), raw.get("acpiIndex") or 0
     if model and model not in _MODELS:
-        wrong = f'model "{model[:40]}" is none of KubeVirt: use {", ".join(_MODELS[:-1])} or {_MODELS[-1]}'
+        wrong = f'model "{model[:40]}" is not supported'
+        remedy = f"Use {', '.join(_MODELS[:-1])} or {_MODELS[-1]}, or leave it out"
     elif address and not _PCI_ADDRESS.fullmatch(address):
-        wrong = f'pciAddress "{address[:40]}" is not a PCI address: write one such as 0000:81:00.1'
+        wrong = f'pciAddress "{address[:40]}" is not a PCI address'
+        remedy = "Write one such as 0000:81:00.1, or leave it out"
     elif not isinstance(index, int) or not 0 <= index <= _LARGEST_ACPI_INDEX:
-        wrong = f"acpiIndex {str(index)[:40]} is not a number from 1 to {_LARGEST_ACPI_INDEX}: correct it"
+        wrong = f"acpiIndex {str(index)[:40]} is not a number from 1 to {_LARGEST_ACPI_INDEX}"
+        remedy = _CORRECT
     else:
         return None
-    return Refusal(reason=Reason.INVALID_INTERFACE, message=f"{wrong}, or leave it out")
+    return Refusal(reason=Reason.INVALID_INTERFACE, message=wrong, remedy=remedy)
 
 
 def mac_address_is_unicast(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
@@ -143,7 +150,8 @@ def mac_address_is_unicast(interface: Interface, _network: Network | None, _sibl
         return None
     return Refusal(
         reason=Reason.INVALID_MAC_ADDRESS,
-        message=f'macAddress "{mac[:40]}" is not a unicast address of six bytes: correct it, or leave it out',
+        message=f'macAddress "{mac[:40]}" is not a unicast address of six bytes',
+        remedy=_CORRECT,
     )
 
 
@@ -154,8 +162,8 @@ def mac_address_is_free(interface: Interface, _network: Network | None, _sibling
         return None
     return Refusal(
         reason=Reason.INVALID_MAC_ADDRESS,
-        message=f'macAddress "{interface.mac_address}": The requested MAC address is reserved for the in-pod bridge. '
-        "Please choose another one.",
+        message=f'macAddress "{interface.mac_address}": The requested MAC address is reserved for the in-pod bridge',
+        remedy="Please choose another one.",
     )
 
 
@@ -169,8 +177,8 @@ def mac_address_is_not_doubled(interface: Interface, _network: Network | None, s
         return None
     return Refusal(
         reason=Reason.DUPLICATE_MAC_ADDRESS,
-        message=f'macAddress "{interface.mac_address}" is that of NIC "{twin.name[:80]}" too, which keeps it: '
-        "change one of the two, or leave it out",
+        message=f'macAddress "{interface.mac_address}" is that of NIC "{twin.name[:80]}" too, which keeps it',
+        remedy="Change one of the two, or leave it out",
     )
 
 

@@ -15,6 +15,7 @@ from nicplug.model.per_pass import planning_pass
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, TurnVmOn
+from nicplug.plan.nic.summary import SUMMARY_MEMBER
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.pace import write_pause
 from nicplug.plan.reasons import Reason
@@ -45,7 +46,7 @@ from nicplug.plan.vm.status import plan_vm_status, with_observed_generation
 _URGENT = frozenset({"ready"})
 # What a next decision stands on, and requests, of which people can make no second one before the first is gone.
 _ALWAYS_URGENT = frozenset({"startFailure", "stateChangeRequests", "interfaceRequests"})
-_WHY = frozenset({"conditions", "desiredGeneration", "observedGeneration"})
+_WHY = frozenset({"conditions", SUMMARY_MEMBER, "desiredGeneration", "observedGeneration"})
 # As garbage collection marks an owner whose dependents stay: `kubectl delete --cascade=orphan`.
 _ORPHAN_FINALIZER = "orphan"
 
@@ -173,6 +174,8 @@ def _plan_status(
     if requests is not None:
         wanted[INTERFACE_REQUESTS] = [item.to_row() for item in requests.kept] or None
     changes = changed_members(seen=vm.status, wanted=wanted)
+    if changes.keys() == {SUMMARY_MEMBER} and SUMMARY_MEMBER not in vm.read_status():
+        changes = {}  # of an earlier version's VM, or of a CRD without it: it waits for another reason to write
     if changes and situation.vmi is not None:
         # These two are not worth a write of their own.
         conditions = with_observed_generation(wanted["conditions"], vm=vm, vmi=situation.vmi)

@@ -29,6 +29,7 @@ from nicplug.model.revision import parse_generation
 from nicplug.model.state_change import RERUN
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.summary import SUMMARY_MEMBER, mirror_summary
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm.printable_status import Facts, printable_status
 from nicplug.plan.vm.restart_required import MESSAGE as RESTART_REQUIRED_MESSAGE
@@ -72,6 +73,7 @@ def plan_vm_status(
             needs_restart=needs_restart,
             now=now,
         ),
+        SUMMARY_MEMBER: mirror_summary(vmi) if vmi is not None else None,
         "stateChangeRequests": requests,
         "startFailure": start_failed,
         "runStrategy": strategy_to_record(situation, decision),

@@ -31,6 +31,7 @@ from nicplug.plan.nic.attachments import networks_to_allow_later, networks_to_pl
 from nicplug.plan.nic.check_nics import check_nics
 from nicplug.plan.nic.links import nics_in_pod
 from nicplug.plan.nic.template_sync import drop_detached
+from nicplug.plan.nic.summary import SUMMARY_MEMBER, summarise
 from nicplug.plan.nic.transitions import Transitions, announce, complete, find_transitions
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
@@ -174,6 +175,7 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
         "interfaceOperations": [operation.to_row() for operation in nics.operations],
         "conditions": conditions,
     }
+    wanted[SUMMARY_MEMBER] = summarise(vmi, nics.operations) if phase is VmiPhase.RUNNING else None
     if nics.budget is not None:
         wanted["pciBudget"] = nics.budget.to_row()
     life = _Life(
@@ -213,9 +215,9 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     announced = life.nics.demand.announcements if view.refusal is None else ()
     renewals = tuple(announce_renewal(item) for item in actions if isinstance(item, Delete) and item.kind is Kind.POD)
     changes = _guarded(changed_members(seen=vmi.status, wanted=life.wanted), life.wanted)
-    # It changes with what it counts; a number alone is not worth a write.
+    # They change with what they count; a number alone is not worth a write.
     # The record of the pods that an earlier version has made can wait for another reason to write, too.
-    changes = {} if changes.keys() <= {"pciBudget", LAUNCHER_PODS_MEMBER} else changes
+    changes = {} if changes.keys() <= {"pciBudget", SUMMARY_MEMBER, LAUNCHER_PODS_MEMBER} else changes
     is_running = life.phase is VmiPhase.RUNNING
     transitions = find_transitions(
         before=life.records,

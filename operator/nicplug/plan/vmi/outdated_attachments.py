@@ -93,7 +93,7 @@ def _outdated(
     for network in networks:
         if forbidden := refuse_use(network, namespace=view.vmi.key.namespace, known=view.attachments):
             message = f'NIC "{network.name}" is in the guest and stays there, but no new pod gets it: '
-            yield Refusal(reason=forbidden.reason, message=f"{message}{forbidden.message}")
+            yield Refusal(reason=forbidden.reason, message=f"{message}{forbidden.sentence}")
             continue
         attached = _attached(plugged.get(network.name), born.get(network.name), pod)
         message = _drift(network, attached, view=view, pod=pod, interface=_interface(rows.get(network.name)))

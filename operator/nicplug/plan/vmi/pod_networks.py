@@ -113,7 +113,7 @@ def refuse_default_network(*, vmi: VirtualMachineInstance, known: KnownAttachmen
 
 
 def _of_nic(refusal: Refusal, interface: Interface) -> Refusal:
-    return replace(refusal, message=f'NIC "{interface.name[:80]}": {refusal.message}')
+    return replace(refusal, message=f'NIC "{interface.name[:80]}": {refusal.sentence}', remedy="")
 
 
 def refuse_unknown_device(*, vmi: VirtualMachineInstance, known: KnownAttachments) -> Refusal | None:

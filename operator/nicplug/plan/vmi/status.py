@@ -146,7 +146,7 @@ def _interfaces_ready(*, view: VmiView, phase: VmiPhase, operations: Sequence[In
 
 
 def _list_nics(operations: Sequence[InterfaceOperation]) -> str:
-    shown = "; ".join(f'NIC "{operation.name}": {operation.message}' for operation in operations[:_MESSAGE_NICS])
+    shown = "; ".join(f'NIC "{operation.name}": {operation.sentence}' for operation in operations[:_MESSAGE_NICS])
     more = len(operations) - _MESSAGE_NICS
     return f"{shown}; and {more} more in status.interfaceOperations" if more > 0 else shown
 

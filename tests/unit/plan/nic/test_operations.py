@@ -1,8 +1,10 @@
 """The record of each NIC: which path, how far, why. Every reason that a person may read has a case here."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -46,6 +48,8 @@ from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.operations import OperationPath as Path
 from nicplug.model.operations import OperationPhase as Phase
 from nicplug.model.rolled_back import entry_digest
+from nicplug.model.sentences import with_remedy
+from nicplug.model.times import format_micro_time
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
@@ -65,6 +69,7 @@ class Case:
     phase: Phase | None
     reason: Reason | None
     says: str = ""
+    next_attempt: datetime | None = None
     row: Json | None = None
     record: Json | None = None
     conditions: tuple[Json, ...] = ()
@@ -164,7 +169,8 @@ CASES = (
         record=operation("blue", attempts=5, waitingSince=later(-11), **TRIED),
         phase=Phase.FAILED,
         reason=Reason.DYNAMIC_TIMEOUT,
-        says="Asked 5 times; again at 03:14:04 UTC",
+        says="did not attach network default/blue-net",
+        next_attempt=later(-1) + timedelta(minutes=10),
     ),
     Case(
         title="asked, and network-status is broken",
@@ -278,7 +284,7 @@ CASES = (
         record=operation("blue", phase="Ready", reason="Attached"),
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="so nothing may pass. The pod is asked for it again",
+        says="so nothing may pass. The pod is asked for it again when it is its turn",
     ),
     Case(
         title="in the guest from the start, and its pod has lost the interface",
@@ -296,7 +302,8 @@ CASES = (
         record=operation("blue", phase="Failed", reason="PodInterfaceLost", **TRIED | {"attempts": 2}),
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="no such device. Asked 2 times; again at 03:04:12 UTC",
+        says="no such device. Correct what the controller says; the pod is asked again",
+        next_attempt=later(-1) + timedelta(seconds=8),
         view={"failures": [failed("blue", message="no such device")]},
     ),
     Case(
@@ -316,7 +323,7 @@ CASES = (
         row=PLUGGED,
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="so nothing may pass: migrate or restart the VM",
+        says="so nothing may pass. Migrate or restart the VM",
         view=GATE_OFF,
     ),
     Case(
@@ -327,7 +334,7 @@ CASES = (
         record=operation("blue", phase="Failed", reason="PodInterfaceLost", message=f"pod {POD_NAME} has lost it"),
         phase=Phase.READY,
         reason=Reason.POD_INTERFACE_RESTORED,
-        says="lists the interface again that it had lost: if nothing passes, migrate the VM",
+        says="lists the interface again that it had lost. If nothing passes, migrate the VM",
     ),
     Case(
         title="in the guest, of SR-IOV, and its pod has lost the device: it cannot be asked for",
@@ -336,7 +343,7 @@ CASES = (
         row=PLUGGED,
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="so nothing may pass: migrate or restart the VM",
+        says="so nothing may pass. Migrate or restart the VM",
     ),
     Case(
         title="in the guest, its pod has lost the interface, and no controller is there to give it back",
@@ -345,7 +352,7 @@ CASES = (
         row=PLUGGED,
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="so nothing may pass: migrate or restart the VM",
+        says="so nothing may pass. Migrate or restart the VM",
         view={"controller": DynamicController(state=ControllerState.NOT_DEPLOYED)},
     ),
     Case(
@@ -356,7 +363,7 @@ CASES = (
         record=operation("blue", phase="Failed", reason="PodInterfaceLost", lastError="no such device", **TRIED),
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="migrate or restart the VM. Mend first what the controller said last, or no pod starts with it: no such",
+        says="no such device. Correct first what the controller said, or no pod starts with it; then migrate or restart",
         view={"controller": DynamicController(state=ControllerState.NOT_DEPLOYED)},
     ),
     Case(
@@ -447,8 +454,8 @@ CASES = (
         path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.KUBEVIRT_CR_MISSING,
-        says='there is no KubeVirt CR in namespace "kubevirt" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator): '
-        'create one there (kind KubeVirt) and add "HotplugNICs"',
+        says='there is no KubeVirt CR in namespace "kubevirt" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator). '
+        'Create one there (kind KubeVirt), and add "HotplugNICs"',
     ),
     Case(
         title="SR-IOV",
@@ -489,7 +496,7 @@ CASES = (
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.BINDING_NEEDS_RESTART,
-        says='an interface of binding plugin "foo" cannot be plugged into a running VM: restart the VM',
+        says='an interface of binding plugin "foo" cannot be plugged into a running VM. Restart the VM',
         view={"config": kubevirt(binding={"foo": {}})},
     ),
     Case(
@@ -498,7 +505,7 @@ CASES = (
         path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.BINDING_NEEDS_RESTART,
-        says="not registered in spec.configuration.network.binding of the KubeVirt CR: use bridge, or have it",
+        says="not registered in spec.configuration.network.binding of the KubeVirt CR. Use bridge, or have it",
     ),
     Case(
         title="two bindings, of which the first was plugged",
@@ -800,7 +807,7 @@ CASES = (
         path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.LINK_STATE_NOT_SUPPORTED,
-        says='take "state: down" away, or restart the VM without the NIC',  # it cannot be unplugged
+        says='Take "state: down" away, or restart the VM without the NIC',  # it cannot be unplugged
     ),
     Case(
         title="link up of an SR-IOV NIC",
@@ -864,7 +871,7 @@ CASES = (
         path=Path.DYNAMIC,
         phase=Phase.IN_POD,
         reason=Reason.WAITING_FOR_GUEST,
-        says="deleted from the VM's template, which does not take it back: write them there again, with state: absent",
+        says="deleted from the VM's template, which does not take it back. To take it back, write its",
     ),
     Case(
         title="deleted from the template before it ever came: nothing is left to be told",
@@ -883,8 +890,8 @@ CASES = (
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.ROLLOUT_STRATEGY_STAGE,
-        says="asks for the NIC, and spec.configuration.vmRolloutStrategy of KubeVirt CR kubevirt/kubevirt is Stage: "
-        "restart the VM, or set it to LiveUpdate",
+        says="asks for the NIC, and spec.configuration.vmRolloutStrategy of KubeVirt CR kubevirt/kubevirt is Stage. "
+        "Restart the VM, or set it to LiveUpdate",
     ),
     Case(
         title="Stage: an SR-IOV NIC does not migrate the VM either",
@@ -1086,7 +1093,27 @@ def test_record(case: Case) -> None:
     record = records[0]
     found = (record["operation"], record["path"], record["phase"], record["reason"])
     assert found == (case.operation, case.path, case.phase, case.reason)
-    assert case.says in record["message"]
+    assert case.says in with_remedy(record["message"], record.get("remedy", ""))
+    due = record.get("nextAttemptTime")
+    assert due == (format_micro_time(case.next_attempt) if case.next_attempt is not None else due)
+
+
+@pytest.mark.parametrize("case", [item for item in CASES if item.phase in (BLOCKED, Phase.FAILED)], ids=str)
+def test_who_needs_a_person_says_what_to_do_in_a_field_of_its_own(case: Case) -> None:
+    """It was the end of a long sentence."""
+    (record,) = status_of(_plan(case))["interfaceOperations"]
+    assert record["remedy"][0].isupper()
+    assert record["remedy"] not in record["message"]
+    assert not re.search(r"UTC|[:,;] (restart|migrate|add|correct|write|use|create) ", record["message"])
+
+
+@pytest.mark.parametrize("case", [item for item in CASES if item.next_attempt is not None], ids=str)
+def test_the_next_attempt_is_the_same_in_every_pass_until_it_is_made(case: Case) -> None:
+    (record,) = status_of(_plan(case))["interfaceOperations"]
+    again = replace(case, record=record, view={**case.view, "pending_since": later(-60)})
+    raw = vmi(primary(), again.nic, rows=[primary_row(), *([again.row] if again.row else [])], operations=[record])
+    after = plan_vmi(vmi_view(raw, again.pod, pending_since=later(-60), **case.view), now=later(0.5))
+    assert (status_of(after).get("interfaceOperations") or [record])[0]["nextAttemptTime"] == record["nextAttemptTime"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -1234,8 +1261,8 @@ def test_an_annotation_that_cannot_be_read_is_not_to_be_emptied_which_would_deta
     (record,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
     assert record["reason"] == Reason.ANNOTATION_UNREADABLE
     assert "set it to []" not in record["message"]
-    assert record["message"].endswith(
-        "make it a JSON list of networks, or names with commas between them, again; or migrate or restart the VM, "
+    assert record["remedy"] == (
+        "Make it a JSON list of networks, or names with commas between them, again; or migrate or restart the VM, "
         "whose new pod gets a new one. Emptied, it detaches every NIC"
     )
 
@@ -1274,7 +1301,7 @@ def test_a_network_that_the_template_alone_has_and_no_interface_names_has_a_reco
     """It never reached the VMI, and nobody said why."""
     template = vm(primary())
     template["spec"]["template"]["spec"]["networks"].append(nic("blue")[1])
-    says = 'spec.template.spec.domain.devices.interfaces of the VM has no interface named "blue": add it, or remove'
+    says = 'spec.template.spec.domain.devices.interfaces of the VM has no interface named "blue"'
     [(reason, message)] = _told_of_template(template, rows=[primary_row()])
     assert reason == Reason.NO_INTERFACE
     assert message.startswith(says)
@@ -1289,7 +1316,7 @@ def test_a_nic_whose_entry_was_deleted_under_the_guest_does_not_pass_for_unplugg
     plan = plan_vmi(vmi_view(raw, HAS), now=NOW)
     (record,) = status_of(plan)["interfaceOperations"]
     assert (record["operation"], record["phase"], record["reason"]) == ("Unplug", "Blocked", "EntryDeleted")
-    assert "write them back with state: absent" in record["message"]
+    assert record["remedy"].startswith("Write them back with state: absent")
     assert [event.reason for event in plan.announcements] == ["InterfaceBlocked"]
 
 
@@ -1304,10 +1331,10 @@ def test_a_network_written_back_alone_does_not_hide_that_the_guest_still_has_its
     raw = vmi(primary(), rows=[primary_row(), PLUGGED])
     raw["spec"]["networks"].append(nic("blue")[1])
     (record,) = status_of(plan_vmi(vmi_view(raw, HAS), now=NOW))["interfaceOperations"]
-    assert (record["reason"], record["message"]) == (
+    assert (record["reason"], record["message"], record["remedy"]) == (
         "InterfaceMissing",
-        'the guest still has the NIC, and spec.domain.devices.interfaces has no interface named "blue": add it, with '
-        "state: absent if the NIC is to leave the guest; or restart the VM",
+        'the guest still has the NIC, and spec.domain.devices.interfaces has no interface named "blue"',
+        "Add it, with state: absent if the NIC is to leave the guest; or restart the VM",
     )
 
 

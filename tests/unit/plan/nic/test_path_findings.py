@@ -42,6 +42,8 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
 from nicplug.model.node import Node, parse_node
+from nicplug.model.sentences import with_remedy
+from nicplug.model.times import format_micro_time
 from nicplug.plan.actions import Annotate, Create, Delete, Kind, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
@@ -138,6 +140,7 @@ class Case:
     operation: str = "Plug"
     expected: tuple[str, str, str]
     says: str = ""
+    next_attempt: datetime | None = None
     makes: bool = False
     takes_back: bool = False
     asks: bool = False
@@ -224,7 +227,7 @@ CASES = [
             "policy": HotplugPolicy(on_failure=OnFailure.HOLD),
         },
         expected=("Dynamic", "Failed", Reason.ATTACH_FAILED),
-        says="Asked 2 times; again at 03:04:12 UTC",
+        next_attempt=later(-1) + timedelta(seconds=8),
         required="False",
     ),
     Case(
@@ -235,7 +238,8 @@ CASES = [
             "policy": HotplugPolicy(on_failure=OnFailure.HOLD, dynamic_timeout=timedelta(seconds=5)),
         },
         expected=("Dynamic", "Failed", Reason.DYNAMIC_TIMEOUT),
-        says="ever less often. Asked once; again at 03:04:08 UTC",
+        says="so it is asked again, ever less often",
+        next_attempt=later(-5) + timedelta(seconds=8),
         required="False",
     ),
     Case(
@@ -602,7 +606,9 @@ def test_record(case: Case) -> None:
     (record,) = status_of(plan).get("interfaceOperations") or [case.record]
     assert (record["path"], record["phase"], record["reason"]) == case.expected
     assert record["operation"] == case.operation
-    assert case.says in record["message"]
+    assert case.says in with_remedy(record["message"], record.get("remedy", ""))
+    if case.next_attempt is not None:
+        assert record["nextAttemptTime"] == format_micro_time(case.next_attempt)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -250,7 +250,8 @@ def test_the_pod_is_not_asked_for_a_nic_without_a_slot_and_the_record_says_why()
     status, asked = patches(crowded(7, nic("woo")), pod(attached=NAMES[:7]))
     record = next(item for item in status["interfaceOperations"] if item["name"] == "woo")
     assert (record["path"], record["phase"], record["reason"]) == ("Restart", "Blocked", "NoPciSlot")
-    assert record["message"].endswith("goo), and only a restart brings more: unplug a NIC, or restart the VM")
+    assert record["message"].endswith("goo), and only a restart brings more")
+    assert record["remedy"] == "Unplug a NIC, or restart the VM"
     assert asked is None or '"woo-net"' not in asked.wanted
     assert status["pciBudget"] == {"total": 8, "used": 8, "reserved": 0, "free": 0}
 

@@ -81,7 +81,7 @@ def test_the_message_names_what_was_found_and_the_remedy() -> None:
     refusal = refuse(parse_interface(interface), parse_network(network))
     assert refusal is not None
     assert "01:00:5e:00:00:01" in refusal.message
-    assert "leave it out" in refusal.message
+    assert "leave it out" in refusal.remedy
 
 
 def test_a_very_long_name_does_not_make_a_very_long_message() -> None:
@@ -95,7 +95,7 @@ def test_the_address_of_the_bridge_in_the_pod_is_not_for_a_masquerade_nic() -> N
     interface, network = primary()
     refusal = refuse(parse_interface(interface | {"macAddress": "02-00-00-00-00-00"}), parse_network(network))
     assert refusal is not None
-    assert "The requested MAC address is reserved for the in-pod bridge. Please choose another one." in refusal.message
+    assert "The requested MAC address is reserved for the in-pod bridge. Please choose another one." in refusal.sentence
 
 
 def test_the_primary_nic_is_served_before_one_of_the_same_address() -> None:
@@ -143,7 +143,7 @@ def test_what_kubevirt_admits_to_no_guest_waited_for_the_guest(members: Json, sa
     assert refusal is not None
     assert refusal.reason == Reason.INVALID_INTERFACE
     assert says in refusal.message
-    assert re.search("remove all but one|leave it out", refusal.message)
+    assert re.search("Remove all but one|leave it out", refusal.remedy)
 
 
 @pytest.mark.parametrize(

@@ -310,13 +310,13 @@ FAILING = (
     ),
     pytest.param(
         add("blue/../x", "lan"),
-        'name "blue/../x" is not valid: use 1 to 63 letters, digits, dashes or underscores',
+        'name "blue/../x" is not valid. Use 1 to 63 letters, digits, dashes or underscores',
         id="bad name",
     ),
     pytest.param(
         add("red", "a/b/c"),
-        'multus.networkName "a/b/c" is not a name: '
-        "write <name> or <namespace>/<name> of a network attachment definition",
+        'multus.networkName "a/b/c" is not a name. '
+        "Write <name> or <namespace>/<name> of a network attachment definition",
         id="bad network",
     ),
     pytest.param(

@@ -153,9 +153,8 @@ def test_a_nic_that_fails_is_taken_back_and_the_vm_keeps_what_its_owner_wrote() 
     assert (world.nics(), list(world.networks()), world.asked()) == (["default"], ["default"], [])
     record = world.record()
     assert (record["operation"], record["path"], record["phase"]) == ("Plug", "None", "Failed")
-    assert record["message"].endswith(
-        "as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt): to try again, change its entry or onFailure"
-    )
+    assert record["message"].endswith("as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt)")
+    assert record["remedy"] == "To try again, change its entry or onFailure"
     assert "failed 2 times to attach network default/blue-net" in record["message"]
     assert set(world.note()) == {"blue"}
     assert world.vmi["metadata"]["annotations"][ORIGIN] == '["default"]'

@@ -30,6 +30,9 @@ class PathChoice:
 
     Attributes:
         message: why, with names and numbers; changes only when the evidence does.
+        remedy: what a person can do; "" when nothing is to be done.
+        next_attempt: when a migration is made again after those that failed; None when only a change helps, or none
+            has failed.
         again_at: when to choose anew though nothing has changed; None when only a change can alter the choice.
         asks_pod: the running pod is asked, whether or not the VM is migrated too: whichever is first.
     """
@@ -37,6 +40,8 @@ class PathChoice:
     verdict: Verdict
     reason: Reason
     message: str
+    remedy: str = ""
+    next_attempt: datetime | None = None
     again_at: datetime | None = None
     asks_pod: bool = True
 
@@ -66,10 +71,11 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
         return _choice(obstacle, f"{cause}; {told}", evidence)
     if obstacle.verdict is Verdict.ROLL_BACK or is_pod_left_alone(evidence) or evidence.controller.is_absent:
         return _choice(obstacle, say.obstructed(cause, told), evidence)
-    return PathChoice(
+    return PathChoice(  # the pod is asked again, whatever a migration waits for
         verdict=Verdict.HOLD,
         reason=rule.reason_for(evidence),
         message=say.held(cause, told),
+        remedy=obstacle.remedy(evidence),
         again_at=obstacle.again_at(evidence),
         asks_pod=True,
     )
@@ -98,6 +104,8 @@ def _choice(rule: Rule, message: str, evidence: PathEvidence) -> PathChoice:
         verdict=rule.verdict,
         reason=rule.reason_for(evidence),
         message=message,
+        remedy=rule.remedy(evidence),
+        next_attempt=rule.next_attempt(evidence),
         again_at=rule.again_at(evidence),
         asks_pod=rule.verdict is not Verdict.ROLL_BACK and not is_pod_left_alone(evidence),
     )

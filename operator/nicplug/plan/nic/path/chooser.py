@@ -299,7 +299,7 @@ class Chooser:
         if not is_asked_for or not view.keeps_rollbacks or not self._is_taken_back(name, network):
             return ""
         if record is not None and record.reason == Reason.ROLLED_BACK and operation is OperationType.PLUG:
-            return record.message
+            return record.message.removesuffix(say.TRY_AGAIN_IN_MESSAGE)
         error = failures.message or (record.last_error if record is not None else "")
         return say.rolled_back_before(error, view.policy)
 

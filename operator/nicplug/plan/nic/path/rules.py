@@ -48,7 +48,9 @@ class Rule:
     Attributes:
         when: the evidence that it is for, as a phrase of the documentation.
         says: the same about one NIC, with names and numbers.
+        remedy: what a person can do about that NIC; "" when nothing is to be done.
         reason_of_unplug: where it differs.
+        next_attempt: when it is tried again by itself.
         again_at: when time alone makes another rule apply.
     """
 
@@ -57,7 +59,9 @@ class Rule:
     verdict: Verdict
     reason: Reason
     says: Callable[[PathEvidence], str]
+    remedy: Callable[[PathEvidence], str] = lambda _: ""
     reason_of_unplug: Reason | None = None
+    next_attempt: Callable[[PathEvidence], datetime | None] = lambda _: None
     again_at: Callable[[PathEvidence], datetime | None] = lambda _: None
 
     def reason_for(self, evidence: PathEvidence) -> Reason:
@@ -142,6 +146,7 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
         says=lambda evidence: evidence.rolled_back,
+        remedy=say.write_it_anew,
     ),
     Rule(
         when="the guest has no PCI slot left",
@@ -149,6 +154,7 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.RESTART,
         reason=Reason.NO_PCI_SLOT,
         says=say.no_slot,
+        remedy=say.free_a_slot,
     ),
     Rule(
         when="SR-IOV",
@@ -185,6 +191,7 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.BLOCKED,
         reason=Reason.NO_DYNAMIC_CONTROLLER,
         says=say.no_controller_and_always,
+        remedy=say.run_a_controller,
     ),
     Rule(
         when="no controller in the cluster or on the VM's node",
@@ -200,6 +207,7 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
         says=say.rolled_back_in_place,
+        remedy=say.write_it_anew,
     ),
     Rule(
         when="two attempts that the controller reported failed, `onFailure` not `Migrate` or `dynamicPath: Always`",
@@ -208,6 +216,7 @@ IN_PLACE: tuple[Rule, ...] = (
         reason=Reason.ATTACH_FAILED,
         reason_of_unplug=Reason.DETACH_FAILED,
         says=say.failed_and_held,
+        remedy=say.correct_or_migrate,
     ),
     Rule(
         when="two attempts that the controller reported failed",
@@ -230,6 +239,7 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.HOLD,
         reason=Reason.DYNAMIC_TIMEOUT,
         says=say.late_and_held,
+        remedy=say.correct_or_migrate,
     ),
     Rule(
         when="`dynamicTimeout` is over",
@@ -289,6 +299,7 @@ OBSTACLES: tuple[Rule, ...] = (
         verdict=Verdict.BLOCKED,
         reason=Reason.MIGRATION_FORBIDDEN,
         says=say.migration_forbidden,
+        remedy=say.allow_migration,
     ),
     Rule(
         when="`workloadUpdateMethods` is set and does not list `LiveMigrate`",
@@ -296,13 +307,15 @@ OBSTACLES: tuple[Rule, ...] = (
         verdict=Verdict.BLOCKED,
         reason=Reason.WORKLOAD_UPDATE_FORBIDS,
         says=say.workload_update_forbids,
+        remedy=say.allow_workload_update,
     ),
     Rule(
         when="another network, and the condition `LiveMigratable` is not True",
         applies=lambda evidence: bool(evidence.not_migratable) and _is_network_change(evidence),
         verdict=Verdict.RESTART,
         reason=Reason.NETWORK_CHANGE_NEEDS_RESTART,
-        says=say.network_cannot_change,
+        says=say.not_live_migratable,
+        remedy=say.plug_again,
     ),
     Rule(
         when="the condition `LiveMigratable` is not True",
@@ -310,6 +323,7 @@ OBSTACLES: tuple[Rule, ...] = (
         verdict=Verdict.RESTART,
         reason=Reason.NOT_LIVE_MIGRATABLE,
         says=say.not_live_migratable,
+        remedy=say.make_it_migratable,
     ),
     Rule(
         when="five migrations have failed, or the last one for a reason that time does not mend; "
@@ -318,6 +332,7 @@ OBSTACLES: tuple[Rule, ...] = (
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
         says=say.rolled_back_after_migrations,
+        remedy=say.write_it_anew,
     ),
     Rule(
         when="five migrations have failed, or the last one for a reason that time does not mend",
@@ -325,6 +340,7 @@ OBSTACLES: tuple[Rule, ...] = (
         verdict=Verdict.FAILED,
         reason=Reason.MIGRATION_FAILED,
         says=say.migration_given_up,
+        remedy=say.correct_what_failed,
     ),
     Rule(
         when="the last migration failed of the network of another NIC that comes with every target pod, and that is "
@@ -333,6 +349,8 @@ OBSTACLES: tuple[Rule, ...] = (
         verdict=Verdict.BLOCKED,
         reason=Reason.MIGRATION_FAILED,
         says=say.hindered,
+        remedy=say.correct_the_other,
+        next_attempt=lambda evidence: evidence.hindered_until,
         again_at=lambda evidence: evidence.hindered_until,
     ),
     Rule(
@@ -341,6 +359,7 @@ OBSTACLES: tuple[Rule, ...] = (
         verdict=Verdict.BLOCKED,
         reason=Reason.NO_CANDIDATE_NODE,
         says=say.no_candidate,
+        remedy=say.make_a_candidate,
     ),
     Rule(
         when="fewer than five migrations have failed",

@@ -7,9 +7,9 @@ from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 
 CONTROLLER = "the dynamic networks controller"
 _EVER_LESS_OFTEN = ", ever less often"
+TRY_AGAIN_IN_MESSAGE = ": to try again, change its entry or onFailure"
+"""As the records of an earlier version have it in their messages, which had no remedy."""
 _BY_ITSELF = "each is tried by itself"
-_YOURSELF = "; if you have mended a node, migrate the VM yourself"
-_TRY_AGAIN = "to try again, change its entry or onFailure"
 
 
 def where(evidence: PathEvidence) -> str:
@@ -61,7 +61,12 @@ def link(evidence: PathEvidence) -> str:
 
 def no_slot(evidence: PathEvidence) -> str:
     """A migration takes the slots along as they are."""
-    return f"{evidence.no_slot}, and only a restart brings more: unplug a NIC, or restart the VM"
+    return f"{evidence.no_slot}, and only a restart brings more"
+
+
+def free_a_slot(_: PathEvidence) -> str:
+    """Slots go with NICs."""
+    return "Unplug a NIC, or restart the VM"
 
 
 def sriov(_: PathEvidence) -> str:
@@ -92,10 +97,12 @@ def no_controller(evidence: PathEvidence) -> str:
 
 def no_controller_and_always(evidence: PathEvidence) -> str:
     """Neither way."""
-    return (
-        f"{_absence(evidence)}, and {_policy(evidence, 'dynamicPath', 'Always')}: run the controller there, "
-        f"set dynamicPath to Auto{_or_restart(evidence)}"
-    )
+    return f"{_absence(evidence)}, and {_policy(evidence, 'dynamicPath', 'Always')}"
+
+
+def run_a_controller(evidence: PathEvidence) -> str:
+    """Either way, or a restart."""
+    return f"Run the controller there, set dynamicPath to Auto{_or_restart(evidence)}"
 
 
 def _absence(evidence: PathEvidence) -> str:
@@ -135,6 +142,13 @@ def failed_and_held(evidence: PathEvidence) -> str:
     return f"{failed(evidence)}; {_held_by(evidence)}, so it is asked again, ever less often"
 
 
+def correct_or_migrate(evidence: PathEvidence) -> str:
+    """The policy leaves it to a person."""
+    if evidence.error:
+        return "Correct what the controller says (lastError), or let the policy migrate the VM"
+    return f"Look at {CONTROLLER} on {where(evidence)}, or let the policy migrate the VM"
+
+
 def late(evidence: PathEvidence) -> str:
     """Its time is over."""
     if evidence.controller.state is ControllerState.NOT_READY:
@@ -163,7 +177,12 @@ def waiting_for_unknown(evidence: PathEvidence) -> str:
 def rolled_back_in_place(evidence: PathEvidence) -> str:
     """The dynamic path has failed."""
     why = failed(evidence) if evidence.failed_attempts > 1 else late(evidence)
-    return f"{why}; it was taken back, as {_policy(evidence, 'onFailure', 'Rollback')}: {_TRY_AGAIN}"
+    return f"{why}; it was taken back, as {_policy(evidence, 'onFailure', 'Rollback')}"
+
+
+def write_it_anew(_: PathEvidence) -> str:
+    """Nothing more is tried of what was taken back."""
+    return "To try again, change its entry or onFailure"
 
 
 def migrated(cause: str) -> str:
@@ -189,30 +208,47 @@ def obstructed(cause: str, obstacle: str) -> str:
 
 def migration_forbidden(evidence: PathEvidence) -> str:
     """The policy says so."""
-    return f"{_policy(evidence, 'migration', 'Never')}. {_alternative(evidence, 'Set it to Allowed')}"
+    return _policy(evidence, "migration", "Never")
 
 
-def workload_update_forbids(evidence: PathEvidence) -> str:
+def allow_migration(evidence: PathEvidence) -> str:
+    """Where it stands, the message says."""
+    return _alternative(evidence, "Set migration to Allowed")
+
+
+def workload_update_forbids(_: PathEvidence) -> str:
     """The KubeVirt CR says so."""
-    remedy = _alternative(evidence, "Add LiveMigrate, or remove the list")
-    return f"spec.workloadUpdateStrategy.workloadUpdateMethods of the KubeVirt CR does not list LiveMigrate. {remedy}"
+    return "spec.workloadUpdateStrategy.workloadUpdateMethods of the KubeVirt CR does not list LiveMigrate"
+
+
+def allow_workload_update(evidence: PathEvidence) -> str:
+    """An empty list forbids it, none does not."""
+    return _alternative(evidence, "Add LiveMigrate, or remove the list")
 
 
 def not_live_migratable(evidence: PathEvidence) -> str:
     """The node agent says so."""
-    return f"it cannot be ({evidence.not_migratable}). {_alternative(evidence, 'Mend that')}"
+    return f"it cannot be ({evidence.not_migratable})"
 
 
-def network_cannot_change(evidence: PathEvidence) -> str:
+def make_it_migratable(evidence: PathEvidence) -> str:
+    """What the node agent quotes may be the VM's own."""
+    return _alternative(evidence, "Correct what the condition LiveMigratable says")
+
+
+def plug_again(_: PathEvidence) -> str:
     """There is a way in place, in two steps."""
-    return f"it cannot be ({evidence.not_migratable}). Unplug the NIC and plug it again, or restart the VM"
+    return "Unplug the NIC and plug it again, or restart the VM"
 
 
 def no_candidate(evidence: PathEvidence) -> str:
     """Said with the numbers."""
-    found = evidence.candidates.message or f"0 of {evidence.candidates.total} nodes can take the VM"
-    remedy = "Let another node fit it, or change its nodeSelector, affinity or tolerations"
-    return f"{found}. {_alternative(evidence, remedy)}"
+    return evidence.candidates.message or f"0 of {evidence.candidates.total} nodes can take the VM"
+
+
+def make_a_candidate(evidence: PathEvidence) -> str:
+    """The message counts what is against each node."""
+    return _alternative(evidence, "Let another node fit it, or change its nodeSelector, affinity or tolerations")
 
 
 def migration_given_up(evidence: PathEvidence) -> str:
@@ -220,11 +256,19 @@ def migration_given_up(evidence: PathEvidence) -> str:
     return f"{_failed_migrations(evidence)}. It is tried again when the NIC, or what failed, changes"
 
 
+def correct_what_failed(_: PathEvidence) -> str:
+    """The message quotes it."""
+    return "Correct what the last migration failed of, or change the NIC"
+
+
 def hindered(evidence: PathEvidence) -> str:
     """It is no fault of this NIC."""
-    until = evidence.hindered_until
-    when = f", or at {until:%H:%M:%S} UTC" if until is not None else _YOURSELF
-    return f"{evidence.hindrance}. It is tried again when that NIC or its network changes{when}"
+    return f"{evidence.hindrance}. It is tried again when that NIC or its network changes"
+
+
+def correct_the_other(_: PathEvidence) -> str:
+    """What was changed on a node, nobody sees from here."""
+    return "Correct that NIC or its network; if you have repaired a node, migrate the VM yourself"
 
 
 def hindered_by(name: str, *, network: str, error: str) -> str:
@@ -247,15 +291,12 @@ def rolled_back_before(error: str, policy: HotplugPolicy) -> str:
     """Whoever took it back has left no sentence, or one about another state of the VM."""
     origin = policy.origin("onFailure")
     why = f"the last attempt failed: {error}" if error else "it could not be brought about"
-    return f"{why}; it was taken back, as onFailure is {policy.on_failure} ({origin}): {_TRY_AGAIN}"
+    return f"{why}; it was taken back, as onFailure is {policy.on_failure} ({origin})"
 
 
 def rolled_back_after_migrations(evidence: PathEvidence) -> str:
     """The migrations have failed for good."""
-    return (
-        f"{_failed_migrations(evidence)}. It was taken back, as {_policy(evidence, 'onFailure', 'Rollback')}: "
-        f"{_TRY_AGAIN}"
-    )
+    return f"{_failed_migrations(evidence)}. It was taken back, as {_policy(evidence, 'onFailure', 'Rollback')}"
 
 
 def _failed_migrations(evidence: PathEvidence) -> str:
@@ -275,5 +316,5 @@ def _or_restart(evidence: PathEvidence) -> str:
     if devices := evidence.candidates.devices_nowhere:
         return f"; do not restart the VM: it would not start, as no node offers {', '.join(devices)}"
     if evidence.error and evidence.operation is OperationType.PLUG:
-        return ", or mend what lastError says; until then a restarted VM may not start"
+        return ", or correct what lastError says; until then a restarted VM may not start"
     return ", or restart the VM"

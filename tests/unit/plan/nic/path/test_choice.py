@@ -12,6 +12,7 @@ from tests.unit.plan.nic.path.evidence import NO_DEVICE, NO_NODE, READY, at, evi
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
 from nicplug.model.operations import OperationPath, OperationType
+from nicplug.model.sentences import with_remedy
 from nicplug.plan.candidates import Candidates
 from nicplug.plan.nic.path.choice import choose_path, deciding_rules
 from nicplug.plan.nic.path.evidence import PathEvidence
@@ -34,7 +35,12 @@ def test_choice(case: Case) -> None:
     choice = choose_path(case.gathered())
     assert (choice.verdict, choice.reason) == (case.verdict, case.reason)
     assert choice.path is PATHS[case.verdict]
-    assert case.says in choice.message
+    assert case.says in with_remedy(choice.message, choice.remedy)
+    if choice.verdict in (Verdict.BLOCKED, Verdict.RESTART, Verdict.FAILED, Verdict.ROLL_BACK, Verdict.HOLD):
+        assert choice.remedy[0].isupper()
+        assert choice.remedy not in choice.message
+    else:
+        assert not choice.remedy
     assert choice.again_at == (None if case.again_after is None else at(case.again_after))
     assert choice.asks_pod is case.asks_pod
 
