@@ -74,7 +74,8 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "items[].node": "that runs it",
         "items[].nicsReady": "how many of its NICs are ready",
         "items[].nicsTotal": "how many NICs it has",
-        "items[].reason": "of the first NIC that is not ready, one that is Blocked or Failed before others; else `Failure`, `Requested`, `InvalidHotplugPolicy`, "
+        "items[].reason": "of the first NIC that is not ready, one that is `Blocked` or `Failed` before others; else "
+        "`Failure`, `Requested`, `InvalidHotplugPolicy`, "
         "`RestartRequired`, or null",
         "items[].message": "the reason in a sentence",
         "items[].remedy": "what a person can do about it; null when nothing is known",

@@ -259,7 +259,8 @@ _STATUS = Place(
     },
     names=_names(
         "phase nodeName created ready printableStatus observedGeneration desiredGeneration activePods "
-        "virtualMachineRevisionName migrationTransport migrationMethod qosClass phaseTransitionTimestamps pciBudget interfaceSummary "
+        "virtualMachineRevisionName migrationTransport migrationMethod qosClass phaseTransitionTimestamps pciBudget "
+        "interfaceSummary "
         "launcherContainerImageVersion evacuationNodeName startFailure runStrategy"
     ),
     budget=5 * _BUDGET,

@@ -49,8 +49,8 @@ class Reason(StrEnum):
     FEATURE_GATE_DISABLED = "FeatureGateDisabled"
     """The KubeVirt CR does not list the feature gate `HotplugNICs`.
 
-    Add the line that the record's `remedy` names, or ask the admin to. A restart, or a migration that you make, brings the NIC
-    all the same: a new pod has every NIC of the spec.
+    Add the line that the record's `remedy` names, or ask the admin to. A restart, or a migration that you make, brings
+    the NIC all the same: a new pod has every NIC of the spec.
     """
     KUBEVIRT_CR_MISSING = "KubevirtCRMissing"
     """There is no KubeVirt CR in the namespace that nicplug reads it from, so no feature gate is listed.
@@ -202,8 +202,8 @@ class Reason(StrEnum):
     ATTACH_FAILED = "AttachFailed"
     """The dynamic networks controller did not attach the NIC; it is asked again, ever less often.
 
-    The message quotes the controller, and `nextAttemptTime` is that of the next attempt: after 2, 8, 30 and 120 seconds, then every 10
-    minutes. A correction of the network or of the VM is tried at once: of the network attachment definition its
+    The message quotes the controller, and `nextAttemptTime` is that of the next attempt: after 2, 8, 30 and 120
+    seconds, then every 10 minutes. A correction of the network or of the VM is tried at once: of the network attachment definition its
     `spec.config` and its annotation `k8s.v1.cni.cncf.io/resourceName` count, and that it is made anew; other
     annotations and labels do not. Failed after more than four attempts; other NICs do not wait for it.
     """

@@ -1,6 +1,8 @@
 """The table of NICs, its colours, and the moments."""
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest

@@ -24,6 +24,10 @@ from nicplug.plan.nic.validation import Siblings
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
+WHEN_REFUSED = "Correct what the API server names, or give the operator the right that it lacks"
+"""The remedy where a write was refused."""
+_GATE = '"HotplugNICs" to spec.configuration.developerConfiguration.featureGates of the KubeVirt CR'
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -196,18 +200,17 @@ def gate_is_off(situation: Situation) -> Finding | None:
     view = situation.view
     if view.hotplug_enabled or situation.is_on_its_way:
         return None
-    line = 'dd "HotplugNICs" to spec.configuration.developerConfiguration.featureGates of the KubeVirt CR'
     if view.config is None:
         namespace = view.settings.kubevirt_namespace
-        reason, remedy = Reason.KUBEVIRT_CR_MISSING, f"Create one there (kind KubeVirt), and a{line}"
+        reason, remedy = Reason.KUBEVIRT_CR_MISSING, f"Create one there (kind KubeVirt), and add {_GATE}"
         message = (
             f'there is no KubeVirt CR in namespace "{namespace}" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator)'
         )
     else:
-        reason, remedy = Reason.FEATURE_GATE_DISABLED, f"A{line}"
+        reason, remedy = Reason.FEATURE_GATE_DISABLED, f"Add {_GATE}"
         message = f"hot-plug is off in KubeVirt CR {view.config.key}"
         if "HotplugNICs" in view.config.disabled_feature_gates:
-            remedy = f'Remove "HotplugNICs" from its developerConfiguration.disabledFeatureGates, and a{line}'
+            remedy = f'Remove "HotplugNICs" from its developerConfiguration.disabledFeatureGates, and add {_GATE}'
     return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, reason, message, remedy)
 
 
@@ -217,8 +220,9 @@ def api_server_refuses(situation: Situation) -> Finding | None:
     if denied is None:
         return None
     message = f"the API server refused it and is asked again: {denied.message}"
-    remedy = "Correct what it names, or give the operator the right that it lacks"
-    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message, remedy)
+    return situation.finding(
+        OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message, WHEN_REFUSED
+    )
 
 
 def network_status_is_unreadable(situation: Situation) -> Finding | None:

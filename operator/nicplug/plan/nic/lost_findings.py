@@ -11,7 +11,7 @@ from nicplug.model.interface_status import MULTUS_STATUS, has_source
 from nicplug.model.metadata import text
 from nicplug.model.operations import OperationPath, OperationPhase
 from nicplug.model.pod import LauncherPod
-from nicplug.plan.nic.findings import Finding, Situation
+from nicplug.plan.nic.findings import WHEN_REFUSED, Finding, Situation
 from nicplug.plan.nic.links import has_lost_interface
 from nicplug.plan.reasons import Reason
 
@@ -66,8 +66,13 @@ def pod_has_it_again(situation: Situation) -> Finding | None:
         f"{situation.network_phrase} is in the guest, and network-status of {situation.pod_phrase} lists the interface "
         "again that it had lost"
     )
-    remedy = "If nothing passes, migrate the VM"
-    return situation.finding(OperationPath.DYNAMIC, OperationPhase.READY, Reason.POD_INTERFACE_RESTORED, message, remedy)
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.READY,
+        Reason.POD_INTERFACE_RESTORED,
+        message,
+        "If nothing passes, migrate the VM",
+    )
 
 
 def _how_it_comes_back(situation: Situation) -> tuple[str, str]:
@@ -78,7 +83,8 @@ def _how_it_comes_back(situation: Situation) -> tuple[str, str]:
     if (refusal := situation.annotation.withheld.get(name)) is not None:
         return f". It cannot be asked for again: {refusal.message}", refusal.remedy
     if (denied := situation.view.refusal) is not None:
-        return f". The API server refuses to have it asked for again, and is asked once more: {denied.message}", ""
+        said = f". The API server refuses to have it asked for again, and is asked once more: {denied.message}"
+        return said, WHEN_REFUSED
     if attempts is None:
         return "", _NEW_POD
     if not attempts.is_heard:

@@ -219,7 +219,8 @@ def _given_up(situation: Situation, chosen: Chosen) -> tuple[str, str]:
         f"taken out and asked for in vain{f': {error}' if error else ''}. It is not asked for any more until something "
         "changes"
     )
-    return message, "Correct what the message says, then migrate or restart the VM" if error else "Migrate or restart the VM"
+    first = "Correct what the message says, then migrate" if error else "Migrate"
+    return message, f"{first} or restart the VM"
 
 
 def _queue(situation: Situation) -> str:

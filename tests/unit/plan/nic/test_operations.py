@@ -363,7 +363,7 @@ CASES = (
         record=operation("blue", phase="Failed", reason="PodInterfaceLost", lastError="no such device", **TRIED),
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="no such device. Correct first what the controller said, or no pod starts with it; then migrate or restart",
+        says="no such device. Correct first what the controller said, or no pod starts with it; then migrate",
         view={"controller": DynamicController(state=ControllerState.NOT_DEPLOYED)},
     ),
     Case(

@@ -507,8 +507,8 @@ OBSTACLE_CASES = [
         Verdict.BLOCKED,
         Reason.MIGRATION_FORBIDDEN,
         "the cluster has no dynamic networks controller, and the VM is not migrated: migration is Never "
-        "(spec.configuration.network.hotplug.migration of KubeVirt CR kubevirt/kubevirt). Set migration to Allowed, run a "
-        "dynamic networks controller on node node01, or restart the VM",
+        "(spec.configuration.network.hotplug.migration of KubeVirt CR kubevirt/kubevirt). Set migration to Allowed, "
+        "run a dynamic networks controller on node node01, or restart the VM",
         controller=NOT_DEPLOYED,
         policy=NO_MIGRATION,
     ),
@@ -552,7 +552,7 @@ OBSTACLE_CASES = [
         "policy migration Never, and the network had failed before the controller went",
         Verdict.BLOCKED,
         Reason.MIGRATION_FORBIDDEN,
-        "run a dynamic networks controller on node node01, or correct what lastError says; until then a restarted VM may",
+        "run a dynamic networks controller on node node01, or correct what lastError says; until then a restarted VM",
         failed_attempts=1,
         error=ERROR,
         controller=NOT_DEPLOYED,
@@ -641,7 +641,7 @@ OBSTACLE_CASES = [
         "the VM cannot be migrated, and its network fails",
         Verdict.HOLD,
         Reason.ATTACH_FAILED,
-        "Correct what the condition LiveMigratable says, or correct what lastError says; until then a restarted VM may not start",
+        "Correct what the condition LiveMigratable says, or correct what lastError says; until then a restarted VM",
         failed_attempts=2,
         error=ERROR,
         not_migratable="DisksNotLiveMigratable",
