@@ -5,9 +5,9 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
+import yaml
 from tests.guide import command_blocks
 from tests.integration.conftest import Sandbox
 from tests.integration.kubectl import KUBECTL, ROOT, Kubectl
@@ -220,19 +220,24 @@ def test_kubectl_takes_over_a_client_side_object_with_all_its_fields(
     assert owners(user, "blue") == {manager}
     apply_as_controller(user, manifest(), manager)
     assert nics(user.get(VM, "a")) == ["main"]
-    annotations = (user.get(VM, "a") or {})["metadata"]["annotations"]
-    assert LAST_APPLIED in annotations
 
 
-def test_kubectl_s_first_server_side_apply_removes_what_its_manifest_has_no_more(user: User, kubectl: Kubectl) -> None:
+@pytest.mark.parametrize("manager", ["kubectl", "my-controller"])
+def test_kubectl_s_first_server_side_apply_removes_what_its_manifest_has_no_more(
+    user: User, kubectl: Kubectl, manager: str
+) -> None:
     apply(kubectl, manifest("blue"))
-    apply(kubectl, manifest(), *managed_by("my-controller"))
+    apply(kubectl, manifest(), *managed_by(manager))
     assert nics(user.get(VM, "a")) == ["main"]
-    # Kept up to date, so that there is a way back.
-    last = json.loads((user.get(VM, "a") or {})["metadata"]["annotations"][LAST_APPLIED])
-    assert nics(last) == ["main"]
-    apply(kubectl, manifest("red"))
-    assert nics(user.get(VM, "a")) == ["main", "red"]
+    last = (user.get(VM, "a") or {})["metadata"]["annotations"].get(LAST_APPLIED)
+    # And back again.
+    done = kubectl.run("apply", "-f", "-", stdin=manifest("red"))
+    assert (done.returncode, nics(user.get(VM, "a"))) == (0, ["main", "red"])
+    if manager == "kubectl":
+        assert (nics(json.loads(last)), done.stderr) == (["main"], "")
+    else:
+        assert last is None
+        assert f"is missing the {LAST_APPLIED} annotation" in done.stderr
 
 
 def test_a_controller_that_takes_over_a_client_side_object_does_not_remove_what_git_has_no_more(
@@ -267,13 +272,9 @@ def test_what_somebody_has_edited_conflicts_at_the_take_over_if_it_differs(user:
     apply(kubectl, manifest("blue"), *managed_by("my-controller"), "--force-conflicts")
 
 
-def built(kubectl: Kubectl, directory: Path) -> Json:
-    """What kustomize makes of the VM."""
-    made = kubectl("create", "--dry-run=client", "-o", "json", "-k", directory)
-    found: Any = json.loads(made)
-    items = found["items"] if found["kind"] == "List" else [found]
-    vms: list[Json] = [item for item in items if item["kind"] == "VirtualMachine"]
-    return vms[0]
+def built(kubectl: Kubectl, directory: Path) -> dict[str, Json]:
+    """What kustomize makes, by kind."""
+    return {item["kind"]: item for item in yaml.safe_load_all(kubectl("kustomize", directory))}
 
 
 def overlay(directory: Path, *lines: str) -> Path:
@@ -287,18 +288,19 @@ def overlay(directory: Path, *lines: str) -> Path:
 def test_kustomize_replaces_the_lists_unless_it_knows_merge_keys(kubectl: Kubectl, tmp_path: Path) -> None:
     directory = overlay(tmp_path / "a", "resources: [../base]", "patches: [{path: nic.yaml}]")
     shutil.copy(EXAMPLES / "merged" / "nic.yaml", directory)
-    assert nics(built(kubectl, directory)) == ["blue"]
-    assert sorted(nics(built(kubectl, EXAMPLES / "merged"))) == ["blue", "defaultnetwork"]
-    assert nics(built(kubectl, EXAMPLES / "with-nic")) == ["defaultnetwork", "blue"]
-    (_, blue) = built(kubectl, EXAMPLES / "absent")["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"]
+    assert nics(built(kubectl, directory)["VirtualMachine"]) == ["blue"]
+    assert sorted(nics(built(kubectl, EXAMPLES / "merged")["VirtualMachine"])) == ["blue", "defaultnetwork"]
+    assert nics(built(kubectl, EXAMPLES / "with-nic")["VirtualMachine"]) == ["defaultnetwork", "blue"]
+    machine = built(kubectl, EXAMPLES / "absent")["VirtualMachine"]
+    (_, blue) = machine["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"]
     assert blue["state"] == "absent"
 
 
 def test_kustomize_renames_a_definition_and_not_the_reference_to_it(kubectl: Kubectl, tmp_path: Path) -> None:
-    directory = overlay(tmp_path / "a", "resources: [../with-nic, nad.yaml]", "namePrefix: x-")
+    directory = overlay(tmp_path / "a", "resources: [../with-nic, nad.yaml]", "namePrefix: x-", "namespace: elsewhere")
     (directory / "nad.yaml").write_text((ROOT / "examples" / "network-attachment-definition.yaml").read_text())
-    made = json.loads(kubectl("create", "--dry-run=client", "-o", "json", "-k", directory))
-    names = {item["kind"]: item["metadata"]["name"] for item in made["items"]}
+    made = built(kubectl, directory)
+    names = {kind: item["metadata"]["name"] for kind, item in made.items()}
     assert names == {"NetworkAttachmentDefinition": "x-new-fancy-net", "VirtualMachine": "x-vm-gitops"}
-    (machine,) = [item for item in made["items"] if item["kind"] == "VirtualMachine"]
-    assert machine["spec"]["template"]["spec"]["networks"][1]["multus"] == {"networkName": "new-fancy-net"}
+    networks = made["VirtualMachine"]["spec"]["template"]["spec"]["networks"]
+    assert networks[1]["multus"] == {"networkName": "new-fancy-net"}

@@ -144,6 +144,7 @@ def test_for_programs(nicplug: CommandLine) -> None:
         "nicsTotal": 2,
         "reason": "FeatureGateDisabled",
         "message": 'NIC "blue": hot-plug is off',
+        "remedy": None,
     }
     assert nicplug("status", "-o", "name").stdout == "bare\ndb\nweb\n"
 

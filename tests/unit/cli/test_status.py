@@ -72,9 +72,11 @@ def test_what_to_do_and_when_it_is_tried_again_have_lines_of_their_own(
     failed = operation("blue", phase="Failed", reason="AttachFailed", message="no such device", nextAttemptTime=soon)
     raw = vmi(primary(), nic("blue"), operations=[{**failed, "remedy": "Correct the network"}])
     served.answers[f"{BASE}/virtualmachineinstances/vmi-fedora"] = (200, raw)
-    facts = [line for line in nicplug("status", "vmi-fedora").stdout.splitlines() if "no such device" in line or (
-        line.startswith(" " * 11)
-    )]
+    facts = [
+        line
+        for line in nicplug("status", "vmi-fedora").stdout.splitlines()
+        if "no such device" in line or (line.startswith(" " * 11))
+    ]
     assert facts[:2] == ["blue       no such device", "           To do: Correct the network"]
     assert re.fullmatch(r" {11}Next attempt: in (8\d|90)s", facts[2])
     told = json.loads(nicplug("status", "vmi-fedora", "-o", "json").stdout)["nics"][1]

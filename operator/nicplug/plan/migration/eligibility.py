@@ -85,9 +85,7 @@ def _is_migratable(view: MigrationView, facts: Facts, now: datetime) -> Obstacle
 
 
 def _has_waited(view: MigrationView, _facts: Facts, now: datetime) -> Obstacle | None:
-    backoff = backoff_until(
-        view.migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments
-    )
+    backoff = backoff_until(view.migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments)
     if backoff is None or now >= backoff[0]:
         return None
     until, failures = backoff

@@ -171,9 +171,7 @@ class Situation:
         self, path: OperationPath, phase: OperationPhase, reason: Reason, message: str, remedy: str = ""
     ) -> Finding:
         """A finding about what the spec asks for."""
-        return Finding(
-            operation=self.operation, path=path, phase=phase, reason=reason, message=message, remedy=remedy
-        )
+        return Finding(operation=self.operation, path=path, phase=phase, reason=reason, message=message, remedy=remedy)
 
     def blocked(self, refusal: Refusal) -> Finding:
         """It never reaches a pod as things are."""
@@ -220,9 +218,7 @@ def api_server_refuses(situation: Situation) -> Finding | None:
     if denied is None:
         return None
     message = f"the API server refused it and is asked again: {denied.message}"
-    return situation.finding(
-        OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message, WHEN_REFUSED
-    )
+    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message, WHEN_REFUSED)
 
 
 def network_status_is_unreadable(situation: Situation) -> Finding | None:

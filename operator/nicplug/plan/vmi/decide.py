@@ -30,8 +30,8 @@ from nicplug.plan.actions import (
 from nicplug.plan.nic.attachments import networks_to_allow_later, networks_to_plug_later
 from nicplug.plan.nic.check_nics import check_nics
 from nicplug.plan.nic.links import nics_in_pod
-from nicplug.plan.nic.template_sync import drop_detached
 from nicplug.plan.nic.summary import SUMMARY_MEMBER, summarise
+from nicplug.plan.nic.template_sync import drop_detached
 from nicplug.plan.nic.transitions import Transitions, announce, complete, find_transitions
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason

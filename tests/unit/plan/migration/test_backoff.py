@@ -96,7 +96,7 @@ CASES = [
 @pytest.mark.parametrize(("others", "meta", "expected"), CASES)
 def test_how_long_it_waits(others: Sequence[Json], meta: Json, expected: tuple[int, int] | None) -> None:
     view = migration_view(migration("Pending", uid=MIGRATION_UID, **meta), vmi(), pod(), others=others)
-    found = backoff_until(view)
+    found = backoff_until(view.migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments)
     assert (found and (int((found[0] - FAILED_AT).total_seconds()), found[1])) == expected
 
 
@@ -115,4 +115,6 @@ def test_how_long_it_waits(others: Sequence[Json], meta: Json, expected: tuple[i
 )
 def test_a_nic_that_is_new_does_not_wait_for_what_failed_before(failed: Json, asked: Json, waits: bool) -> None:
     view = migration_view(migration("Pending", uid=MIGRATION_UID, **asked), vmi(), pod(), others=[earlier(1, **failed)])
-    assert (backoff_until(view) is not None) is waits
+    assert (
+        backoff_until(view.migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments) is not None
+    ) is waits

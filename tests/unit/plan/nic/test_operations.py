@@ -284,7 +284,7 @@ CASES = (
         record=operation("blue", phase="Ready", reason="Attached"),
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="so nothing may pass. The pod is asked for it again when it is its turn",
+        says="so nothing may pass. The pod is asked for it again",
     ),
     Case(
         title="in the guest from the start, and its pod has lost the interface",
@@ -837,7 +837,7 @@ CASES = (
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.UNPLUG_NEEDS_RESTART,
-        says="restart the VM",
+        says="Restart the VM",
     ),
     Case(
         title="deleted from the template, which unplugs, from a pod that counts its interfaces",
@@ -1054,7 +1054,7 @@ CASES = (
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.UNPLUG_NEEDS_RESTART,
-        says="restart the VM",
+        says="Restart the VM",
     ),
     Case(
         title="unplug from a pod that counts its interfaces",
@@ -1065,7 +1065,7 @@ CASES = (
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.ORDINAL_INTERFACE_NAMES,
-        says="restart the VM",
+        says="Restart the VM",
     ),
 )
 

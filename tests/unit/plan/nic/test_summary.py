@@ -133,5 +133,6 @@ def test_another_number_on_the_vm_is_written_and_goes_with_its_vmi() -> None:
     owner = vm(status={"interfaceSummary": {"ready": "2/3", "reason": "NoPciSlot"}})
     view = replace(vm_view(owner, vmi=raw), report_pending_since=later(-60))
     assert status_of(plan_vm(view, now=NOW))["interfaceSummary"] == {"ready": "2/4", "reason": "NoPciSlot"}
+    owner = vm(run_strategy="Halted", status=owner["status"])
     stopped = replace(vm_view(owner), report_pending_since=later(-60))
     assert status_of(plan_vm(stopped, now=NOW))["interfaceSummary"] is None

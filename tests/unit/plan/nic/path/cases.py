@@ -51,6 +51,7 @@ class Case:
     reason: Reason
     says: str
     again_after: float | None = None
+    next_after: float | None = None
     asks_pod: bool = True
     after: float = 1.0
     evidence: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +64,7 @@ class Case:
 
 
 def case(name: str, verdict: Verdict, reason: Reason, says: str, **more: Any) -> Case:
-    own = {item: more.pop(item) for item in ("again_after", "asks_pod", "after") if item in more}
+    own = {item: more.pop(item) for item in ("again_after", "next_after", "asks_pod", "after") if item in more}
     return Case(name=name, verdict=verdict, reason=reason, says=says, evidence=more, **own)
 
 
@@ -697,7 +698,8 @@ OBSTACLE_CASES = [
         Reason.MIGRATION_FAILED,
         "the cluster has no dynamic networks controller, and the VM is not migrated: the last migration failed not of "
         'this NIC, but of NIC "green" on network default/green-net, which comes with every target pod: no such bridge. '
-        "It is tried again when that NIC or its network changes, or at 03:19:05 UTC",
+        "It is tried again when that NIC or its network changes. Correct that NIC or its network",
+        next_after=900,
         again_after=900,
         controller=NOT_DEPLOYED,
         hindrance=HINDRANCE,
@@ -707,7 +709,7 @@ OBSTACLE_CASES = [
         "five migrations failed of another NIC, and it is not taken back for that",
         Verdict.BLOCKED,
         Reason.MIGRATION_FAILED,
-        "It is tried again when that NIC or its network changes; if you have mended a node, migrate the VM yourself",
+        "changes. Correct that NIC or its network; if you have repaired a node, migrate the VM yourself",
         controller=NOT_DEPLOYED,
         hindrance=HINDRANCE,
         policy=ROLLBACK,

@@ -42,6 +42,7 @@ def test_choice(case: Case) -> None:
     else:
         assert not choice.remedy
     assert choice.again_at == (None if case.again_after is None else at(case.again_after))
+    assert choice.next_attempt == (None if case.next_after is None else at(case.next_after))
     assert choice.asks_pod is case.asks_pod
 
 
