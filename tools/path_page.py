@@ -11,6 +11,7 @@ from tests.unit.plan.nic.path.cases import CASES
 
 from nicplug.model.durations import format_duration
 from nicplug.model.hotplug_policy import POLICY_FIELDS, HotplugPolicy
+from nicplug.model.sentences import with_remedy
 from nicplug.plan.nic.path.choice import choose_path, deciding_rules
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES, Rule, Verdict
 
@@ -48,7 +49,8 @@ def example(rule: Rule) -> str:
     for case in CASES:
         evidence = case.gathered()
         if deciding_rules(evidence)[-1] is rule:
-            return choose_path(evidence).message
+            choice = choose_path(evidence)
+            return with_remedy(choice.message, choice.remedy)
     raise ValueError(f"no case of the tests is decided by the rule: {rule.when}")
 
 

@@ -18,6 +18,9 @@ from nicplug.model.names import VMI_KIND, WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_U
 from nicplug.model.pod_record import PodRecord, parse_target_pod
 from nicplug.model.times import parse_time
 
+# Own, in `status`: which VMI of that name the migration was accepted for.
+VMI_UID_MEMBER = "vmiUid"
+
 
 class MigrationPhase(StrEnum):
     """`status.phase`, in order; UNSET until the controller has accepted the migration."""
@@ -75,6 +78,11 @@ class Migration:
     status: FrozenJson
     owner: ControllerReference | None = None
     target_pod: PodRecord | None = None
+
+    def is_for(self, *, vmi_uid: str) -> bool:
+        """It was made, or accepted, for this very VMI, not for an earlier one of its name; as far as is known."""
+        known = {self.owner_vmi_uid, text(self.read_status().get(VMI_UID_MEMBER))} - {""}
+        return known <= {vmi_uid}
 
     def is_automatic(self, *, vmi_uid: str) -> bool:
         """Made by nicplug itself for that very VMI; only such a one may nicplug take back."""

@@ -203,9 +203,9 @@ class Reason(StrEnum):
     """The dynamic networks controller did not attach the NIC; it is asked again, ever less often.
 
     The message quotes the controller, and `nextAttemptTime` is that of the next attempt: after 2, 8, 30 and 120
-    seconds, then every 10 minutes. A correction of the network or of the VM is tried at once: of the network attachment definition its
-    `spec.config` and its annotation `k8s.v1.cni.cncf.io/resourceName` count, and that it is made anew; other
-    annotations and labels do not. Failed after more than four attempts; other NICs do not wait for it.
+    seconds, then every 10 minutes. A correction of the network or of the VM is tried at once: of the network attachment
+    definition its `spec.config` and its annotation `k8s.v1.cni.cncf.io/resourceName` count, and that it is made anew;
+    other annotations and labels do not. Failed after more than four attempts; other NICs do not wait for it.
     """
     POD_INTERFACE_LOST = "PodInterfaceLost"
     """The guest has the NIC, and its launcher pod has lost the interface behind it, so nothing may pass.

@@ -1,5 +1,7 @@
 """Why a NIC is not there: who waits for whom, and what happened."""
 
+from typing import Any
+
 from tests.build import CREATED, MIGRATION_UID, NOW, a_migration, a_vmi, later, migration, nic, operation, primary, vmi
 
 from nicplug.insight.forecast import NicForecast, Otherwise, Outcome
@@ -54,7 +56,7 @@ def test_who_waits_for_whom_and_what_to_do() -> None:
 
 def test_what_to_do_is_the_record_s_own_remedy_and_without_one_that_of_the_reason() -> None:
     """A record that an earlier version wrote has none."""
-    blocked = {"phase": "Blocked", "path": "None", "reason": "NetworkMissing", "message": "no network"}
+    blocked: dict[str, Any] = {"phase": "Blocked", "path": "None", "reason": "NetworkMissing", "message": "no network"}
     told = story(record=operation("blue", **blocked, remedy='Add network "blue"'))
     assert told.todo == 'Add network "blue"'
     assert told.nic.to_json()["remedy"] == 'Add network "blue"'

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from nicplug.model.metadata import text
-from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
+from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, VMI_UID_MEMBER, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod_record import TARGET_POD_MEMBER
@@ -33,7 +33,7 @@ from nicplug.plan.migration.at_fault import causes_at_fault, nics_at_fault
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle, find_obstacle
 from nicplug.plan.migration.end import plan_end
 from nicplug.plan.migration.ending import Ending, Progress
-from nicplug.plan.migration.facts import VMI_UID_MEMBER, Facts, gather_facts
+from nicplug.plan.migration.facts import Facts, gather_facts
 from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.ladder import find_ending, is_complete, steps
 from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT, describe

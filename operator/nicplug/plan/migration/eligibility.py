@@ -8,12 +8,12 @@ from nicplug.model.metadata import text
 from nicplug.model.times import format_time
 from nicplug.plan.candidates import demand_of, find_candidates
 from nicplug.plan.migration.admission import not_migratable, refuse_second
-from nicplug.plan.migration.backoff import backoff_until
 from nicplug.plan.migration.facts import Facts, gather_facts
 from nicplug.plan.migration.given_up import nics_not_brought
 from nicplug.plan.migration.placement import target_selector
 from nicplug.plan.migration.target_networks import nics_in_guest, unusable_networks
 from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, told_of, unschedulable_timeout
+from nicplug.plan.nic.path.backoff import backoff_until
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.pod_networks import refuse_default_network, refuse_unregistered_plugin

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from nicplug.model.metadata import text
 from nicplug.model.migration import Migration, MigrationPhase, MigrationState
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
@@ -10,9 +9,6 @@ from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.migration.named_networks import is_of_networks, nics_named
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import target_key
-
-# Own, in `status`: which VMI of that name the migration was accepted for.
-VMI_UID_MEMBER = "vmiUid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +75,7 @@ class Facts:
 def gather_facts(view: MigrationView) -> Facts:
     """Read the facts from a view."""
     migration, vmi = view.migration, view.vmi
-    is_replaced = vmi is not None and not is_for(migration, vmi)
+    is_replaced = vmi is not None and not migration.is_for(vmi_uid=vmi.uid)
     if vmi is None or is_replaced:
         return Facts(
             migration=migration, vmi=None, is_replaced=is_replaced, state=MigrationState(), target=None, others=()
@@ -116,12 +112,6 @@ def _node_trouble(view: MigrationView, target: LauncherPod | None) -> str:
     return f"node {name} is not ready" if is_unready else ""
 
 
-def is_for(migration: Migration, vmi: VirtualMachineInstance | None) -> bool:
-    """It was made, or accepted, for this very VMI, not for an earlier one of its name; as far as is known."""
-    known = {migration.owner_vmi_uid, text(migration.read_status().get(VMI_UID_MEMBER))} - {""}
-    return vmi is None or known <= {vmi.uid}
-
-
 def find_target(view: MigrationView, migration: Migration) -> LauncherPod | None:
     """The target pod of a migration of this VMI."""
     if view.vmi is None:
@@ -136,7 +126,9 @@ def first_in_line(view: MigrationView) -> Migration:
     The one that the node agents have, then one with a target pod, then a person's, which waits for no back-off, then
     one that was accepted, then the oldest: whoever looks decides the same, also about two of the same millisecond.
     """
-    unfinished = [item for item in view.migrations if not item.is_final and is_for(item, view.vmi)]
+    vmi = view.vmi
+    mine = [item for item in view.migrations if vmi is None or item.is_for(vmi_uid=vmi.uid)]
+    unfinished = [item for item in mine if not item.is_final]
     present = {item.uid: position for position, item in enumerate(unfinished)}
     state = view.vmi.migration_state if view.vmi is not None else MigrationState()
 

@@ -15,10 +15,10 @@ from nicplug.model.operations import OperationType, parse_operations
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.candidates import refuse_devices
-from nicplug.plan.migration.backoff import is_automatic
 from nicplug.plan.migration.placement import target_selector
 from nicplug.plan.migration.target_networks import nics_in_guest
 from nicplug.plan.nic.links import networks_asked_for
+from nicplug.plan.nic.path.backoff import is_automatic
 from nicplug.plan.nic.path.causes import BROUGHT_BY_NONE, causes_of, is_left_out
 from nicplug.plan.views import MigrationView
 

@@ -8,9 +8,9 @@ from nicplug.model.interface_names import hashed_interface_name, is_hashed_name
 from nicplug.model.migration import Migration, MigrationState
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.migration.backoff import backoff_until
 from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.links import networks_asked_for
+from nicplug.plan.nic.path.backoff import backoff_until
 from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.own_pods import target_key

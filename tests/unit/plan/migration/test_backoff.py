@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.build import MIGRATION_UID, Json, later, migration, migration_view, pod, vmi
 
-from nicplug.plan.migration.backoff import backoff_until
+from nicplug.plan.nic.path.backoff import backoff_until
 
 FAILED_AT = datetime.fromisoformat("2026-01-02T03:04:00+00:00")
 WORKLOAD: Json = {"kubevirt.io/workloadUpdateMigration": ""}

@@ -33,8 +33,8 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.model.times import format_micro_time, format_time
 from nicplug.plan.actions import Create, PatchInterfaces
-from nicplug.plan.migration.backoff import backoff_until
 from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.nic.path.backoff import backoff_until
 from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason

@@ -308,6 +308,16 @@ def test_where_a_controller_runs_it_goes_on_being_asked_after_the_migrations_hav
     assert told["nextAttemptTime"] == "2026-01-02T03:06:04.678000Z"
 
 
+def test_a_migration_that_keeps_still_after_others_have_failed_says_until_when_in_the_record() -> None:
+    """The time stood in the words of the migration alone."""
+    ended = own("Failed", BLUE)
+    ended["status"]["phaseTransitionTimestamps"] = [
+        {"phase": phase, "phaseTransitionTimestamp": "2026-01-02T03:04:00Z"} for phase in ("Pending", "Failed")
+    ]
+    record = records_of(plan(BLUE, migrations=(ended, own("Pending", BLUE, number=2))))["blue"]
+    assert (record["phase"], record["nextAttemptTime"]) == ("Migrating", "2026-01-02T03:04:20.000000Z")
+
+
 def test_what_was_deleted_still_counts() -> None:
     """The newest five migrations are kept, a user's too."""
     record = records_of(plan(BLUE, migrations=failures(4, BLUE)))["blue"]

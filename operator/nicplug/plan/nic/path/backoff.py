@@ -15,7 +15,6 @@ from nicplug.model.names import (
     WORKLOAD_UPDATE_ANNOTATION,
 )
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.migration.facts import is_for
 from nicplug.plan.nic.path.causes import causes_of, is_same_cause
 from nicplug.plan.nic.path.hindrances import is_failed_of_others, unchanged_since
 
@@ -38,7 +37,11 @@ def backoff_until(
     """
     if not is_automatic(migration) or migration.annotation(IGNORE_BACKOFF_ANNOTATION) is not None:
         return None
-    newest_first = [item for item in reversed(tuple(migrations)) if not item.deleting and is_for(item, vmi)]
+    newest_first = [
+        item
+        for item in reversed(tuple(migrations))
+        if not item.deleting and (vmi is None or item.is_for(vmi_uid=vmi.uid))
+    ]
     newest = next((item for item in newest_first if is_automatic(item)), None)
     if newest is None or newest.uid != migration.uid:
         return None
