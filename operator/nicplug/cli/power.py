@@ -90,9 +90,10 @@ async def stop(session: Session, *, vm: str, grace_period: int | None) -> None:
 async def restart(session: Session, *, vm: str, grace_period: int | None) -> None:
     """Restart a running VM, with the NICs that need it.
 
-    NICs that the running guest has and the VM's template lacks are gone afterwards; they are named on stderr.
+    NICs that the running guest has and the VM's template lacks are gone afterwards; they are named on stderr, and so is
+    what would keep the VM from starting again.
     """
-    await _note_lost_nics(session, vm)
+    await _note_costs(session, vm)
     await _ask(session, vm, "restart", gracePeriodSeconds=grace_period)
 
 
@@ -104,10 +105,13 @@ async def migrate(session: Session, *, vm: str) -> None:
     await _ask(session, vm, "migrate")
 
 
-async def _note_lost_nics(session: Session, vm: str) -> None:
-    """Say which NICs the restart removes; who may not read the VM can restart it all the same."""
+async def _note_costs(session: Session, vm: str) -> None:
+    """Say what the restart takes away; a caller who may not read the VM can restart it all the same."""
     from nicplug.cli.machines import find_machine, now
+    from nicplug.insight.evidence import read_nodes
+    from nicplug.insight.restart_risks import restart_risks
     from nicplug.kube.errors import ApiError
+    from nicplug.model.vmi import parse_vmi
 
     try:
         machine = await find_machine(session, vm, with_migrations=False)
@@ -116,3 +120,11 @@ async def _note_lost_nics(session: Session, vm: str) -> None:
     for name in machine.describe(now=now()).restart_effects:
         told = f'NIC "{name}" is not in the template of VM {vm}: it is gone after the restart'
         click.echo(printable(f"Note: {told}. Add it to the template to keep it."), err=True)
+    try:
+        nodes = await read_nodes(session.api, clock=now)
+    except ApiError:
+        nodes = None
+    vmi = parse_vmi(machine.vmi) if machine.vmi is not None else None
+    for risk in restart_risks(vmi, nodes=nodes, now=now()):
+        told = f"VM {vm} may not start again: {risk}"
+        click.echo(printable(f"Note: {told}. `nicplug status {vm}` shows what it waits for."), err=True)

@@ -37,6 +37,7 @@ from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.names import VM_UID_LABEL
 from nicplug.model.networks import Network, parse_networks
+from nicplug.model.node import Node
 from nicplug.model.slot_ledger import LEDGER_NAME
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -200,6 +201,17 @@ async def read_machine(api: WatchingApi, *, target: Target, cluster: Caches, clo
     await _read_machine(api, found)
     await asyncio.gather(*(_read_optional(watch, found) for watch in _failures(api, found)))
     return found
+
+
+async def read_nodes(api: WatchingApi, *, clock: Callable[[], datetime]) -> tuple[Node, ...] | None:
+    """Every node; None where they cannot be read.
+
+    Raises:
+        ApiError: for any other reason than a missing right.
+    """
+    found = Evidence(target=Target(namespace="", name=""), caches=Caches(clock=clock), clock=clock)
+    await _read_nodes(api, found)
+    return found.caches.nodes.all()
 
 
 async def read_node_side(api: WatchingApi, *, cluster: Caches, clock: Callable[[], datetime]) -> list[Unknown]:

@@ -33,6 +33,7 @@ class Candidates:
         total: how many nodes there are.
         message: the count, and why the others do not: "0 of 3 nodes can take the VM: node01 runs it, 2 are cordoned".
         devices_nowhere: what is asked for and no node offers, not the one that the VM is on either.
+        source_fits: the node that the VM is on would take it again after a restart.
     """
 
     is_known: bool = False
@@ -40,6 +41,12 @@ class Candidates:
     total: int = 0
     message: str = ""
     devices_nowhere: tuple[str, ...] = ()
+    source_fits: bool = True
+
+    @property
+    def restarts_nowhere(self) -> bool:
+        """After a restart the VM would wait for a node: a cordon and a taint do not concern a pod that runs already."""
+        return self.is_impossible and not self.source_fits
 
     @property
     def is_impossible(self) -> bool:
@@ -156,8 +163,11 @@ class _NodeGroups:
         self._source = source if any(node.name == source for node in nodes) else ""
         self._offered = frozenset[str]().union(*(node.devices for node in nodes))
         self._names: dict[tuple[_Flaw | None, frozenset[str]], list[str]] = {}
+        self._source_devices: frozenset[str] | None = None
         for node in nodes:
-            if node.name != source:
+            if node.name == source:
+                self._source_devices = node.devices if _flaw(node, demand) is None else None
+            else:
                 self._names.setdefault((_flaw(node, demand), node.devices), []).append(node.name)
 
     def candidates(self, devices: frozenset[str]) -> Candidates:
@@ -180,6 +190,7 @@ class _NodeGroups:
             total=self._total,
             message=f"{taken}: {', '.join(told)}" if told else taken,
             devices_nowhere=tuple(sorted(devices - self._offered)),
+            source_fits=self._source_devices is not None and devices <= self._source_devices,
         )
 
 

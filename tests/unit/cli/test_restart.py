@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.build import VM_UID, absent, kubevirt, nic, operation, pod, primary, row, vm, vmi
+from tests.build import VM_UID, absent, kubevirt, nic, node, operation, pod, primary, row, vm, vmi
 from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, collection, refusal
 
 Json = dict[str, Any]
@@ -75,6 +75,15 @@ def test_a_restart_silently_dropped_nics_that_the_template_lacks(server: PlayedS
     assert 'NIC "red" is not in the template' in done.stderr
     assert 'NIC "blue" is not in the template' in done.stderr
     assert len(server.put()) == 1
+
+
+def test_a_restart_took_the_vm_down_without_a_word(server: PlayedServer, nicplug: CommandLine) -> None:
+    serve(server, vm(primary()), vmi(primary(), rows=ROWS[:1], owner_uid=VM_UID))
+    server.answers["GET /api/v1/nodes"] = collection(node("node01", unschedulable=True))
+    done = nicplug("restart", "vmi-fedora")
+    assert done.exit_code == 0, done.output
+    said = "VM vmi-fedora may not start again: 0 of 1 node can take the VM: 1 is cordoned"
+    assert f"Note: {said}: it would be down until one can." in done.stderr
 
 
 def test_a_restart_needs_no_right_to_read(server: PlayedServer, nicplug: CommandLine) -> None:

@@ -276,5 +276,31 @@ def test_nodes_are_looked_at_once_for_all_nics(monkeypatch: pytest.MonkeyPatch) 
     raw = a_vmi(vmi(primary(), *map(nic, names), node="source"))
     found = refuse_devices(nodes, vmi=raw, lacking=names, attachments=known)
     assert list(found) == names[1:]
-    assert len(looked_at) == 20
+    assert len(looked_at) == 21, "the source too: it may take the VM after a restart"
     assert found["n1"].message == ("0 of 21 nodes can take the VM: source runs it, 20 lack device example.com/n1")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "restarts_nowhere"),
+    [
+        ([node("node01"), node("node02", unschedulable=True)], False),
+        ([node("node01", unschedulable=True), node("node02", unschedulable=True)], True),
+        ([node("node01", unschedulable=True), node("node02")], False),
+        ([node("node02", unschedulable=True)], True),
+        ([node("node01", ready="Unknown"), node("node02", unschedulable=True)], True),
+        (None, False),
+    ],
+    ids=["its own node", "all cordoned", "another node", "its node is gone", "its node is not ready", "unknown"],
+)
+def test_a_restart_was_advised_though_no_node_could_take_the_vm(
+    nodes: list[Node] | None, restarts_nowhere: bool
+) -> None:
+    assert find_candidates(nodes, source="node01", demand=Demand()).restarts_nowhere is restarts_nowhere
+
+
+def test_a_restart_needs_the_device_on_the_node_that_runs_the_vm() -> None:
+    offers = [node("node01", allocatable={"example.com/fast": "1"}), node("node02")]
+    assert not find_candidates(
+        offers, source="node01", demand=Demand(devices=frozenset({"example.com/fast"}))
+    ).restarts_nowhere
+    assert find_candidates(offers[1:], source="node01", demand=Demand(devices=frozenset({"x"}))).restarts_nowhere

@@ -236,9 +236,9 @@ def make_it_migratable(evidence: PathEvidence) -> str:
     return _alternative(evidence, "Correct what the condition LiveMigratable says")
 
 
-def plug_again(_: PathEvidence) -> str:
+def plug_again(evidence: PathEvidence) -> str:
     """There is a way in place, in two steps."""
-    return "Unplug the NIC and plug it again, or restart the VM"
+    return f"Unplug the NIC and plug it again{_or_restart(evidence)}"
 
 
 def no_candidate(evidence: PathEvidence) -> str:
@@ -315,6 +315,8 @@ def _or_restart(evidence: PathEvidence) -> str:
     """Unless the new pod would probably not start, and a VM that runs be down for one NIC."""
     if devices := evidence.candidates.devices_nowhere:
         return f"; do not restart the VM: it would not start, as no node offers {', '.join(devices)}"
+    if evidence.candidates.restarts_nowhere:
+        return "; do not restart the VM: it would not start, as no node can take it, not even the one that runs it"
     if evidence.error and evidence.operation is OperationType.PLUG:
         return ", or correct what lastError says; until then a restarted VM may not start"
     return ", or restart the VM"

@@ -630,6 +630,15 @@ OBSTACLE_CASES = [
         candidates=NO_NODE,
     ),
     case(
+        "no node can take the VM, not even its own",
+        Verdict.BLOCKED,
+        Reason.NO_CANDIDATE_NODE,
+        "affinity or tolerations, run a dynamic networks controller on node node01; do not restart the VM: it would "
+        "not start, as no node can take it, not even the one that runs it",
+        controller=NOT_DEPLOYED,
+        candidates=replace(NO_NODE, source_fits=False),
+    ),
+    case(
         "no node offers the device",
         Verdict.BLOCKED,
         Reason.NO_CANDIDATE_NODE,
