@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from nicplug.insight.nics import NicRow, VmNics
 
+REQUESTED = "Requested"
+"""What stands for a reason until the operator has written one."""
+
 
 async def read_overview(session: Session, *, namespace: str | None) -> "OverviewDocument":
     """Read VMs and VMIs; a namespace of None is all of them.
@@ -61,12 +64,14 @@ def _key(raw: Mapping[str, Any]) -> tuple[str, str]:
 
 def first_reason(found: "VmNics") -> tuple[str, str]:
     """Reason and message of the NIC that needs a person, else of the first that is not ready, else of the VM."""
+    if (problem := found.start_problem) is not None and found.phase != "Stopped":
+        return problem.reason, problem.message
     if (nic := _first_waiting(found)) is not None:
-        return nic.reason, f'NIC "{nic.name}": {nic.message}' if nic.message else ""
+        return nic.reason or REQUESTED, f'NIC "{nic.name}": {nic.message}' if nic.message else ""
     if found.failure:
         return "Failure", found.failure
     if found.requests:
-        return "Requested", found.requests[0]
+        return REQUESTED, found.requests[0]
     if found.policy_problem:
         return INVALID_HOTPLUG_POLICY, found.policy_problem
     return (RESTART_REQUIRED, found.restart_required) if found.restart_required else ("", "")
@@ -122,7 +127,7 @@ def _row(found: "VmNics") -> tuple[str, ...]:
 
 def _item(found: "VmNics") -> dict[str, Any]:
     reason, message = first_reason(found)
-    waiting = _first_waiting(found)
+    waiting, problem = _first_waiting(found), found.start_problem
     return {
         "target": {"kind": found.kind, "namespace": found.namespace, "name": found.name},
         "phase": found.phase,
@@ -131,5 +136,5 @@ def _item(found: "VmNics") -> dict[str, Any]:
         "nicsTotal": len(found.nics),
         "reason": reason or None,
         "message": message or None,
-        "remedy": (waiting.remedy if waiting is not None else "") or None,
+        "remedy": (problem.remedy if problem is not None else waiting.remedy if waiting is not None else "") or None,
     }

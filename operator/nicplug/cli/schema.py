@@ -61,6 +61,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "inFlight.requests[]": "requests that are recorded and not worked off, as sentences",
         "inFlight.migrations[]": "migrations that have not ended, as sentences",
         "failure": "why the last request could not be carried out",
+        "startProblem": "what keeps the VM from starting, in the words of the scheduler, the kubelet or the API server",
         "policyProblem": "what the VM's annotations say about hot-plug without effect, in a sentence",
         "restartRequired": "message of the VM's condition `RestartRequired`; null when it does not have it",
         "lostAtRestart[]": "NICs of the running guest that the template does not have: the next restart removes them",
@@ -74,7 +75,8 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "items[].node": "that runs it",
         "items[].nicsReady": "how many of its NICs are ready",
         "items[].nicsTotal": "how many NICs it has",
-        "items[].reason": "of the first NIC that is not ready, one that is `Blocked` or `Failed` before others; else "
+        "items[].reason": "what keeps the VM from starting; else of the first NIC that is not ready, one that is "
+        "`Blocked` or `Failed` before others; else "
         "`Failure`, `Requested`, `InvalidHotplugPolicy`, "
         "`RestartRequired`, or null",
         "items[].message": "the reason in a sentence",

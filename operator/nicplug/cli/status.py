@@ -114,6 +114,7 @@ class StatusDocument:
             "pciBudget": dict(found.budget) if found.budget is not None else None,
             "inFlight": {"requests": list(found.requests), "migrations": list(found.migrations)},
             "failure": found.failure or None,
+            "startProblem": found.start_problem.sentence if found.start_problem is not None else None,
             "policyProblem": found.policy_problem or None,
             "restartRequired": found.restart_required or None,
             "lostAtRestart": list(found.restart_effects),
@@ -137,7 +138,7 @@ class StatusDocument:
 
     def _row(self, nic: "NicRow") -> tuple[str, ...]:
         since = age(nic.since, now=self.now)
-        reason = nic.reason or ("at start" if nic.is_ready else "")
+        reason = nic.reason or ("at start" if nic.is_ready else "Requested" if nic.message else "")
         return (nic.name, nic.network, nic.binding, nic.path, nic.phase, since, nic.pci_slot, reason)
 
     def _why(self, nic: "NicRow") -> list[tuple[str, str]]:
@@ -153,6 +154,8 @@ class StatusDocument:
         told = []
         if budget:
             told.append(("PCI slots", f"{budget['total']} for NICs: {slot_words(budget)}"))
+        if (problem := found.start_problem) is not None and problem.message != found.failure:
+            told += [("start", problem.sentence), ("", f"To do: {problem.remedy}")]
         told += [("requested", item) for item in found.requests]
         told += [("migration", item) for item in found.migrations]
         for nic in found.nics:

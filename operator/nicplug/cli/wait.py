@@ -187,6 +187,9 @@ def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, 
     remedy = _next_question(described, waiting, goal) or "`nicplug doctor` says whether the operator works."
     if problem:
         remedy = f"Nothing happens now, as {problem}. Try `nicplug doctor`."
+    if described.start_problem is not None:
+        told = f"the VM does not start: {described.start_problem.sentence}"
+        remedy = f"{described.start_problem.remedy}."
     if described.phase == "Stopped":
         remedy = f"The VM is stopped. Start it: nicplug start {described.name} --namespace {described.namespace}"
     return CommandError(f"not {goal} after {seconds:g} s: {told}", remedy=remedy, code=Exit.TIMED_OUT)

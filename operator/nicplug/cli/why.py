@@ -1,7 +1,8 @@
 """`nicplug why VM NIC`: the story of one NIC."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     documents = [
         StoryDocument(story, source, found_at, note if story["nic"]["phase"] != "Ready" else "") for story in stories
     ]
-    write_all(documents, output)
+    write_all(_alike(documents) if output == "table" else documents, output)
     return None
 
 
@@ -92,6 +93,18 @@ class NoStories:
         """For people a sentence is printed instead."""
 
 
+def _alike(documents: "Sequence[StoryDocument]") -> "list[StoryDocument]":
+    """For people: NICs of which the same is said, as of a VM that does not start, have one story."""
+    found: dict[str, StoryDocument] = {}
+    for document in documents:
+        story, nic = document.story, document.story["nic"]
+        own = {member: nic[member] for member in ("operation", "path", "phase", "reason", "message", "lastError")}
+        said = json.dumps({**story, "nic": own, "note": document.note}, sort_keys=True)
+        first = found.get(said)
+        found[said] = document if first is None else replace(first, others=(*first.others, nic))
+    return list(found.values())
+
+
 @dataclass(frozen=True, slots=True)
 class StoryDocument:
     """What is printed.
@@ -100,12 +113,14 @@ class StoryDocument:
         story: `insight.story_json`: that is what `nicplug api` sends as well.
         source: whose rights it was read with, `asking.FROM_KUBECONFIG` or `FROM_API`.
         note: that no operator works, so that nothing of what comes next happens now; "" when nothing is wrong.
+        others: NICs of which the same is said, for people.
     """
 
     story: Mapping[str, Any]
     source: str
     now: datetime
     note: str = ""
+    others: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
@@ -120,7 +135,7 @@ class StoryDocument:
         """For people: where it is, whom it waits for, what to do, what comes next, what happened."""
         story, nic, since = self.story, self.story["nic"], parse_time(self.story["since"])
         path, is_ready = f", path {nic['path']}" if nic["path"] else "", nic["phase"] == "Ready"
-        where = f'NIC "{nic["name"]}" on {nic["network"] or "no network"}'
+        where = ", ".join(f'NIC "{item["name"]}" on {item["network"] or "no network"}' for item in (nic, *self.others))
         style = "green" if is_ready else "bold"
         how = " ".join(part for part in (nic["operation"], nic["phase"]) if part)
         line(console, f"{where}: {how}{path}", style)

@@ -25,6 +25,8 @@ _OF_PHASES: Mapping[str, int] = {
 _OF_EVENTS: Mapping[str, int] = {
     "SuccessfulCreate": 3,
     "SuccessfulHandOver": 7,
+    "SuccessfulMigration": 12,
+    "FailedMigration": 12,
     "InterfaceMigrating": RECORDED,
     "InterfacePlugged": READY,
     "InterfaceUnplugged": READY,

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.insight.restarts import restart_effects, restart_required
+from nicplug.insight.start_problems import StartProblem, start_problem
 from nicplug.model.conditions import (
     FAILURE,
     INTERFACES_READY,
@@ -114,6 +115,7 @@ class VmNics:
         policy_problem: what the VM's owner wrote about hot-plug and has no effect; "" when nothing.
         restart_required: message of the VM's condition RestartRequired; "" when it does not have it.
         restart_effects: what the next restart does to NICs that the template does not have, by name.
+        start_problem: what keeps the VM from starting; None when nothing is known to.
     """
 
     kind: str
@@ -131,6 +133,7 @@ class VmNics:
     policy_problem: str = ""
     restart_required: str = ""
     restart_effects: Mapping[str, str] = field(default_factory=dict)
+    start_problem: StartProblem | None = None
 
     def restart_of(self, nic: NicRow) -> str:
         """What a restart has to do with this NIC; "" when nothing."""
@@ -176,6 +179,7 @@ def describe(
         policy_problem=_message_if_true(status, INVALID_HOTPLUG_POLICY),
         restart_required=restart_required(vm),
         restart_effects=restart_effects(vm, vmi),
+        start_problem=start_problem(vm, vmi),
     )
 
 
@@ -205,6 +209,8 @@ def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now:
     interfaces = first_by_name([item for owner in owners for item in owner.interfaces])
     networks = first_by_name([item for owner in owners for item in owner.networks])
     namespace = owners[0].key.namespace if owners else ""
+    in_vmi = {item.name for item in vmi.interfaces} if vmi is not None else set()
+    leaving = {item.name for owner in owners for item in owner.interfaces if item.is_absent}
     in_spec_order = [item.name for owner in owners for item in owner.interfaces]
     names = dict.fromkeys([*in_spec_order, *records, *(name for name in reported if name not in interfaces)])
     return tuple(
@@ -215,6 +221,8 @@ def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now:
             record=records.get(name),
             reported=reported.get(name),
             namespace=namespace,
+            is_leaving=name in leaving,
+            is_in_vmi=name in in_vmi,
             is_running=vmi is not None and vmi.phase is VmiPhase.RUNNING,
         )
         for name in names
@@ -229,18 +237,21 @@ def _row(
     record: InterfaceOperation | None,
     reported: Mapping[str, Any] | None,
     namespace: str,
+    is_leaving: bool,
+    is_in_vmi: bool,
     is_running: bool,
 ) -> NicRow:
     in_guest = has_source(reported, DOMAIN)
     has_slot = interface is not None and takes_slot(interface)
     slot = "used" if in_guest else "reserved" if has_source(reported, MULTUS_STATUS) else ""
-    is_leaving = interface is not None and interface.is_absent
-    is_unseen = is_running and not in_guest and not is_leaving
+    is_to_go = is_leaving and is_running and (is_in_vmi or in_guest)
+    is_unseen = is_to_go or (is_running and not in_guest and not is_leaving)
+    phase = OperationPhase.READY if in_guest and not is_to_go else OperationPhase.PENDING
     known = NicRow(
         name=name,
         network=_network(network, namespace=namespace),
         binding=str(interface.binding) if interface is not None else "",
-        phase=str(OperationPhase.READY if in_guest else OperationPhase.PENDING),
+        phase=str(phase),
         pci_slot=slot if has_slot else "",
         pci_address=text(read(interface.raw).get("pciAddress")) if interface is not None else "",
         mac_address=text(mapping(reported).get("mac")),
@@ -249,7 +260,7 @@ def _row(
         message=UNSEEN if is_unseen else "",
         operation=str(OperationType.UNPLUG) if is_leaving else "",
     )
-    if record is None:
+    if record is None or (is_to_go and _tells_how_it_came(record, interface)):
         return known
     fields = {member: getattr(known, member) for member in _FROM_SPEC}
     return NicRow(
@@ -266,6 +277,13 @@ def _row(
         attempts=record.attempts,
         migration=record.migration,
     )
+
+
+def _tells_how_it_came(record: InterfaceOperation, interface: Interface | None) -> bool:
+    """No operator has seen yet that the NIC is to go."""
+    is_absent = interface is not None and interface.is_absent
+    # What the template alone wants gone may go on, as long as it is on its way to the guest.
+    return record.operation != OperationType.UNPLUG and (is_absent or record.phase == OperationPhase.READY)
 
 
 _FROM_SPEC = ("name", "network", "binding", "pci_slot", "pci_address", "mac_address", "ip_address")

@@ -56,6 +56,8 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
     foreseen = forecast(evidence, changed=None, now=now)
     forecasts = foreseen.by_name
     on_node = [pod.key.name for pod in pods if vmi is not None and pod.node_name == vmi.node_name]
+    if not on_node and described.start_problem is not None:
+        on_node = [pod.key.name for pod in pods]
     return [
         tell(
             nic=nic,
@@ -67,6 +69,8 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
             forecast=forecasts.get(nic.name),
             looks_again_at=foreseen.again_at,
             restart=described.restart_of(nic),
+            policy=foreseen.policy,
+            problem=described.start_problem,
             now=now,
         )
         for nic in chosen

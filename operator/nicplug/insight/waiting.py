@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from nicplug.model.hotplug_policy import HotplugPolicy
+from nicplug.model.operations import OperationPhase, needs_person
 from nicplug.plan.reasons import Reason
 
 
@@ -148,11 +150,28 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
     ),
 }
 
+_OF_MIGRATIONS = frozenset({Mover.SCHEDULER, Mover.NODE_AGENTS, Mover.QUEUE})
 MOVERS: Mapping[str, Mover] = {str(reason): mover for mover, reasons in _BY_MOVER.items() for reason in reasons}
 """By reason, as it stands on the wire."""
 
 
-def waits_for(reason: str, *, node: str, pod: str) -> str:
-    """Who has the next move, for a sentence; "" for a reason that nobody knows, or when nobody has."""
+_BY_POLICY: Mapping[str, str] = {
+    Reason.MIGRATION_FORBIDDEN: "migration",
+    Reason.NO_DYNAMIC_CONTROLLER: "dynamicPath",
+}
+"""The field of the policy that forbids what a NIC needs, by the reason of its record."""
+
+
+def waits_for(reason: str, *, phase: str = "", policy: HotplugPolicy | None = None, node: str, pod: str) -> str:
+    """Who has the next move, for a sentence; "" for a reason that nobody knows, or when nobody has.
+
+    Args:
+        phase: of the record: while the VM is migrated for a NIC, its reason is why, and says nothing about the present.
+        policy: of the VM: whoever set the field that forbids something can change it.
+    """
+    if phase == OperationPhase.MIGRATING and MOVERS.get(reason) not in _OF_MIGRATIONS:
+        reason = Reason.MIGRATING
     mover = MOVERS.get(reason, Mover.NOBODY)
+    if needs_person(phase) and (name := _BY_POLICY.get(reason)) is not None:
+        mover = Mover.OWNER if policy is not None and name in policy.overridden else Mover.ADMIN
     return "" if mover is Mover.NOBODY else mover.value.format(node=node or "?", pod=pod or "?")

@@ -67,6 +67,7 @@ class HotplugPolicy:
         problems: values that are not understood or not allowed and have no effect, as sentences. Of a VM's policy,
             what its owner wrote; what the cluster admin wrote is told in the log, not at every VM.
         origins: where a value stands that is not the default, by the name of the field, for a sentence.
+        overridden: the fields that an annotation of the VM or its VMI sets.
     """
 
     dynamic_path: DynamicPath = DynamicPath.AUTO
@@ -76,6 +77,7 @@ class HotplugPolicy:
     removal_policy: RemovalPolicy = RemovalPolicy.EXPLICIT
     problems: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
+    overridden: frozenset[str] = frozenset()
 
     def origin(self, name: str) -> str:
         """Where a field was set, for a sentence: `annotation nicplug.io/migration of VirtualMachine default/a`."""
@@ -216,6 +218,8 @@ def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> Ho
             for name, value in known
         ]
         result = _apply(result, written)
+        valid = {item.name for item, _, origin, _ in written if result.origins.get(item.name) == origin}
+        result = replace(result, overridden=result.overridden | valid)
         strange = tuple(_unknown(item[0], where[item]) for item in where if item[0] not in fields)
         result = replace(result, problems=(*result.problems, *strange))
     # What a VM and its instance both have, mostly a copy, is one mistake.
@@ -238,7 +242,13 @@ def _without_leave(result: HotplugPolicy, cluster: HotplugPolicy) -> HotplugPoli
         f"({cluster.origin('migration')}) and holds for every VM. Take the annotation away, or ask the cluster admin"
     )
     origins = {**result.origins, "migration": cluster.origin("migration")}
-    return replace(result, migration=MigrationPolicy.NEVER, origins=origins, problems=(*result.problems, problem))
+    return replace(
+        result,
+        migration=MigrationPolicy.NEVER,
+        origins=origins,
+        overridden=result.overridden - {"migration"},
+        problems=(*result.problems, problem),
+    )
 
 
 def _apply(policy: HotplugPolicy, written: Iterable[tuple[PolicyField, Any, str, str]]) -> HotplugPolicy:

@@ -187,7 +187,7 @@ class Reason(StrEnum):
     """The network attachment definition does not exist; the NIC follows when it is created.
 
     Create it in the namespace that the message names, or correct `networkName`. A VM that starts meanwhile starts
-    without the NIC, and gets it later. On an unplug: it was deleted while the pod had the interface.
+    without the NIC, and gets it later.
     """
     ATTACHMENT_DEFINITION_INVALID = "NetworkAttachmentDefinitionInvalid"
     """The network attachment definition's `spec.config` is not a JSON object.
@@ -200,12 +200,13 @@ class Reason(StrEnum):
     Ask the cluster admin to install Multus; it is noticed within seconds.
     """
     ATTACH_FAILED = "AttachFailed"
-    """The dynamic networks controller did not attach the NIC; it is asked again, ever less often.
+    """The dynamic networks controller did not attach the NIC. The pod is asked once more; if that fails too, the VM is
+    migrated, or the NIC held or rolled back, as `onFailure` says.
 
-    The message quotes the controller, and `nextAttemptTime` is that of the next attempt: after 2, 8, 30 and 120
-    seconds, then every 10 minutes. A correction of the network or of the VM is tried at once: of the network attachment
-    definition its `spec.config` and its annotation `k8s.v1.cni.cncf.io/resourceName` count, and that it is made anew;
-    other annotations and labels do not. Failed after more than four attempts; other NICs do not wait for it.
+    Correct what the message quotes: a change of the network or of the VM is tried at once. Of the network attachment
+    definition its `spec.config`, its annotation `k8s.v1.cni.cncf.io/resourceName` and its uid count. A NIC that is
+    held, or whose VM cannot be migrated, is Failed and retried with back-off: after 2, 8, 30 and 120 seconds, then
+    every 10 minutes (`nextAttemptTime`). Other NICs do not wait for it.
     """
     POD_INTERFACE_LOST = "PodInterfaceLost"
     """The guest has the NIC, and its launcher pod has lost the interface behind it, so nothing may pass.
@@ -221,7 +222,8 @@ class Reason(StrEnum):
     controller took it back together with one that failed.
     """
     DETACH_FAILED = "DetachFailed"
-    """The dynamic networks controller did not detach the NIC; it is asked again, ever less often.
+    """The dynamic networks controller did not detach the NIC. The pod is asked once more; if that fails too, the VM is
+    migrated, or the NIC held, as `onFailure` says.
 
     As for `AttachFailed`. The guest does not have the NIC any more.
     """
@@ -263,8 +265,8 @@ class Reason(StrEnum):
     """The NIC cannot come in place, and no other node can take the VM.
 
     The message counts the nodes by what is wrong with them: uncordon one, label it, let it offer the device; change
-    the VM's own nodeSelector, affinity or tolerations; or restart the VM, unless no node offers the device: it would
-    not start. It is noticed at once.
+    the VM's own nodeSelector, affinity or tolerations. It is noticed at once. A restart brings the NIC only if a node
+    can take the VM, as the record's `remedy` says; otherwise the VM would not start.
     """
     MIGRATION_FORBIDDEN = "MigrationForbidden"
     """The NIC cannot come in place, and the policy `migration` is `Never`.

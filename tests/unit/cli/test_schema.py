@@ -16,13 +16,14 @@ from nicplug.cli.plan_document import PlanDocument
 from nicplug.cli.schema import SCHEMAS
 from nicplug.cli.status import StatusDocument
 from nicplug.cli.why import StoryDocument
+from nicplug.insight.coming import Next
 from nicplug.insight.evidence import Target, Unknown
 from nicplug.insight.forecast import NicForecast, Otherwise, Outcome, VmForecast
 from nicplug.insight.forecast_json import forecast_json
 from nicplug.insight.moments import Moment
 from nicplug.insight.nics import describe
 from nicplug.insight.queue import MigrationQueue, in_order
-from nicplug.insight.story import Next, Story
+from nicplug.insight.story import Story
 from nicplug.insight.story_json import story_json
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import VmKey

@@ -6,17 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.build import NOW, a_vm, a_vmi, nic, operation, primary, row, vm, vmi
+from tests.build import NOW, a_vm, a_vmi, absent, kubevirt, nic, operation, primary, row, vm, vmi
 from tests.unit.cli.played import CommandLine, PlayedServer, collection, refusal
 
 from nicplug.cli import output
+from nicplug.cli.overview import first_reason
 from nicplug.cli.status import moments
+from nicplug.cli.wait import READY, _late
 from nicplug.insight.nics import VmNics, describe
 
 BASE = "GET /apis/kubevirt.io/v1/namespaces/default"
 LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
 NONE = refusal(404, "NotFound", 'leases.coordination.k8s.io "nicplug-operator" not found')
 BLOCKED = operation("blue", phase="Blocked", path="None", reason="FeatureGateDisabled", message="hot-plug is off")
+DONE = operation("blue", phase="Ready", reason="Attached", message="there")
 RAW = vmi(
     primary(), nic("red"), nic("blue"), rows=[row("default", "domain"), row("red", "domain")], operations=[BLOCKED]
 )
@@ -186,3 +189,69 @@ def test_what_others_wrote_moves_no_cursor(nicplug: CommandLine, served: PlayedS
         assert not set("\x1b\x07\x9b\u202e") & set(done.stdout)
     served.answers[f"{BASE}/virtualmachineinstances/vmi-fedora"] = refusal(403, "Forbidden", "no\x1b[2J cannot")
     assert "\x1b" not in nicplug("status", "vmi-fedora").stderr
+
+
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/3 nodes are available: 3 node(s) were unschedulable",
+}
+STARTING = vmi(primary(), nic("blue"), phase="Scheduling", conditions=[UNSCHEDULABLE])
+
+
+def test_a_vm_that_cannot_start_was_not_explained(nicplug: CommandLine, served: PlayedServer) -> None:
+    served.answers[f"{BASE}/virtualmachineinstances/vmi-fedora"] = (200, STARTING)
+    said = "Unschedulable: 0/3 nodes are available: 3 node(s) were unschedulable"
+    shown = nicplug("status", "vmi-fedora").stdout
+    assert f"start      {said}\n           To do: Uncordon a node" in shown
+    assert json.loads(nicplug("status", "vmi-fedora", "-o", "json").stdout)["startProblem"] == said
+    late = _late(described(STARTING), [], READY, 1.0, problem="")
+    assert str(late) == f"not ready after 1 s: the VM does not start: {said}"
+    assert late.remedy.startswith("Uncordon a node")
+
+
+def test_why_said_of_each_nic_that_the_vm_does_not_start(nicplug: CommandLine, served: PlayedServer) -> None:
+    served.answers |= {
+        f"{BASE}/virtualmachineinstances/vmi-fedora": (200, STARTING),
+        "GET /apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts": collection(kubevirt()),
+        "GET /api/v1/namespaces/default/pods": collection(),
+        "GET /api/v1/nodes": collection(),
+        "GET /apis/apps/v1/namespaces/kube-system/daemonsets": collection(),
+        "GET /api/v1/namespaces/kube-system/configmaps": collection(),
+        "GET /api/v1/namespaces/default/events": collection(),
+    }
+    shown = nicplug("why", "vmi-fedora").stdout
+    assert shown.count("the VM does not start: Unschedulable: 0/3 nodes") == 1, shown
+    assert shown.startswith('NIC "default" on pod, NIC "blue" on blue-net: Pending\n')
+    assert nicplug("why", "vmi-fedora", "-o", "name").stdout.split() == [
+        "default=GuestNotRunning",
+        "blue=GuestNotRunning",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("template", "running", "phase"),
+    [
+        (None, vmi(absent("blue"), rows=[row("blue", "domain")]), "Pending"),
+        (None, vmi(absent("blue"), rows=[row("blue", "multus-status")], operations=[DONE]), "Pending"),
+        (None, vmi(absent("blue"), operations=[operation("blue")]), "Pending"),
+        (None, vmi(absent("blue")), "Pending"),
+        (vm(absent("blue")), vmi(nic("blue"), rows=[row("blue", "domain")], operations=[DONE]), "Pending"),
+        (None, vmi(nic("blue"), rows=[row("blue", "domain")], operations=[DONE]), "Ready"),
+    ],
+    ids=["without a record", "as it came", "never came", "no row", "in the template", "nobody asks"],
+)
+def test_an_unplug_that_no_operator_has_seen_was_invisible(
+    template: dict[str, Any] | None, running: dict[str, Any], phase: str
+) -> None:
+    found = described(running, template)
+    [blue] = found.nics
+    is_leaving = phase == "Pending"
+    unseen = ("Unplug", "", "requested, waiting for the operator")
+    assert blue.phase == phase
+    assert (blue.operation, blue.reason, blue.message) == (unseen if is_leaving else ("Plug", "Attached", "there"))
+    assert first_reason(found)[0] == ("Requested" if is_leaving else "")
+    before = described(vmi())
+    [told] = [line for line in moments(before, found, now=NOW) if "blue" in line]
+    assert told.endswith("blue  Unplug Pending  requested, waiting for the operator") is is_leaving

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.build import CREATED, MIGRATION_UID, NOW, a_migration, a_vmi, later, migration, nic, operation, primary, vmi
+from tests.build import MIGRATION_UID, NOW, a_migration, a_vmi, later, migration, nic, operation, primary, vmi
 
 from nicplug.insight.forecast import NicForecast, Otherwise, Outcome
 from nicplug.insight.nics import describe
@@ -99,7 +99,7 @@ def test_what_comes_next_and_when() -> None:
     assert found.what == "if nobody has answered: the VM is migrated for it (DynamicTimeout)"
 
 
-def event(message: str, *, name: str = "vmi-fedora", uid: str = "u", at: str = CREATED) -> dict[str, object]:
+def event(message: str, *, name: str = "vmi-fedora", uid: str = "u", at: str = NOW.isoformat()) -> dict[str, object]:
     about = {"kind": "VirtualMachineInstance", "name": name, "uid": uid}
     return {"involvedObject": about, "message": message, "reason": "R", "lastTimestamp": at, "metadata": {}}
 
@@ -150,14 +150,14 @@ def test_effects_were_told_before_their_causes_within_a_second() -> None:
         "TargetReady",
         "Running",
         "Succeeded",
-        "Ready (Attached): there",
+        "Ready (Attached)",
     ]
 
 
 def test_times_with_a_fraction_stay_in_order() -> None:
     events = [
-        {**event('NIC "blue": late', at="2026-01-02T03:04:01.900000Z"), "reason": "SuccessfulCreate"},
-        {**event('NIC "blue": early', at="2026-01-02T03:04:01.100000Z"), "reason": "InterfacePlugged"},
+        {**event('NIC "blue": late', at="2026-01-02T03:04:05.900000Z"), "reason": "SuccessfulCreate"},
+        {**event('NIC "blue": early', at="2026-01-02T03:04:05.100000Z"), "reason": "InterfacePlugged"},
     ]
     told = [item.what for item in story(events=events).moments if item.source.startswith("event")]
     assert told == ['InterfacePlugged: NIC "blue": early', 'SuccessfulCreate: NIC "blue": late']
@@ -167,3 +167,81 @@ def test_a_ready_nic_waits_for_nobody() -> None:
     done = operation("blue", phase="Ready", path="Dynamic", reason="Attached", message="there")
     told = story(record=done)
     assert (told.waits_for, told.todo, told.next) == ("", "", ())
+
+
+def test_the_end_of_a_migration_stood_before_its_phases() -> None:
+    """Of phases only the second is known."""
+    phases = ("PreparingTarget", "Running", "Succeeded")
+    rows = [{"phase": phase, "phaseTransitionTimestamp": "2026-01-02T03:04:05Z"} for phase in phases]
+    moved = migration("Succeeded", status={"phaseTransitionTimestamps": rows}, creationTimestamp="2026-01-02T03:04:04Z")
+    ended = event("reported", uid=MIGRATION_UID, at="2026-01-02T03:04:05.100000Z")
+    record = operation("blue", migration="migration-job", since=later(-2))
+    found = story(record=record, migrations=[a_migration(moved)], events=[{**ended, "reason": "SuccessfulMigration"}])
+    told = [item.what for item in found.moments if item.source != "record"]
+    assert told == ["created", *phases, "SuccessfulMigration: reported"]
+
+
+def test_an_earlier_nic_of_the_same_name_was_in_the_story() -> None:
+    events = [
+        {**event('NIC "blue": gone', at="2026-01-02T03:00:10Z"), "reason": "InterfaceUnplugged"},
+        {**event('NIC "blue": there', at="2026-01-02T03:01:00Z"), "reason": "InterfacePlugged"},
+        event('NIC "blue": waiting'),
+    ]
+    old = migration("Failed", creationTimestamp="2026-01-02T03:00:05Z")
+    plug = story(record=operation("blue", migration="migration-job"), migrations=[a_migration(old)], events=events)
+    assert [item.what for item in plug.moments if item.source != "record"] == ['R: NIC "blue": waiting']
+    unplug = story(record=operation("blue", type_="Unplug"), events=events)
+    kept = ['InterfaceUnplugged: NIC "blue": gone', 'InterfacePlugged: NIC "blue": there', 'R: NIC "blue": waiting']
+    assert [item.what for item in unplug.moments if item.source != "record"] == kept
+
+
+def test_a_pod_was_said_to_be_asked_where_no_controller_runs() -> None:
+    for record, is_told in (
+        (operation("blue", lastAttemptTime=NOW), True),
+        (operation("blue", path="Migration", lastAttemptTime=NOW, waitingSince=NOW), True),
+        (operation("blue", path="Migration", reason="NoDynamicController", lastAttemptTime=NOW), False),
+    ):
+        told = [item.what for item in story(record=record).moments]
+        assert ("the pod was asked, attempt 1" in told) is is_told
+
+
+def test_one_sentence_was_printed_three_times_and_cut_in_a_word() -> None:
+    sentence = "the migration failed: the sandbox of pod virt-launcher-vm-fedora-9258a cannot be made " * 6
+    record = operation("blue", phase="Blocked", reason="MigrationFailed", message=sentence)
+    events = [event(f'NIC "blue": {sentence}'), event(f'NIC "blue" {"sandbox " * 200}')]
+    told = story(record=record, events=events)
+    assert told.nic.message == sentence
+    said = [item.what for item in told.moments]
+    assert said[:3] == [
+        "Plug was asked for",
+        "Blocked (MigrationFailed)",
+        'R: NIC "blue", with the message of its record',
+    ]
+    assert said[3].endswith(" sandbox ...")
+    assert len(said[3]) < 420
+
+
+def test_while_it_is_migrated_the_story_is_that_of_the_migration() -> None:
+    """The reason says why it is migrated: that the pod is asked again is over."""
+    failed = operation("blue", phase="Migrating", path="Migration", reason="AttachFailed", message="failed 2 times")
+    told = story(record=failed)
+    assert (told.meaning, told.todo) == (remedies()["Migrating"].meaning, remedies()["Migrating"].remedy)
+    assert "Failed after" not in remedies()["AttachFailed"].remedy
+    assert "unplug" not in remedies()["NetworkAttachmentDefinitionMissing"].remedy
+
+
+def test_a_nic_that_nobody_has_seen_waits_for_the_operator() -> None:
+    parsed = a_vmi(vmi(primary(), nic("blue")))
+    described = describe(namespace="default", name="vmi-fedora", vm=None, vmi=parsed, now=NOW)
+    told = tell(
+        nic=described.nics[1],
+        record=None,
+        vmi=parsed,
+        pod="p",
+        migrations=(),
+        events=(),
+        forecast=None,
+        looks_again_at=None,
+        now=NOW,
+    )
+    assert told.waits_for == "nicplug"

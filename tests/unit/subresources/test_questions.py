@@ -329,7 +329,7 @@ def event(kind: str, name: str, reason: str, message: str) -> Json:
         "involvedObject": {"kind": kind, "name": name, "namespace": "default"},
         "reason": reason,
         "message": message,
-        "lastTimestamp": "2026-01-01T00:00:00Z",
+        "lastTimestamp": NOW.isoformat(),
     }
 
 

@@ -1,0 +1,93 @@
+"""What happens next with a NIC, and when: told by the operator's own rules on the evidence of now. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from nicplug.insight.forecast import NicForecast, Outcome
+from nicplug.insight.nics import NicRow
+from nicplug.model.operations import OperationPhase
+from nicplug.plan.nic.path.choice import choose_path
+from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
+from nicplug.plan.nic.path.rules import Verdict
+
+_THEN = {
+    Outcome.READY: "it is ready",
+    Outcome.IN_PLACE: "the pod is asked again",
+    Outcome.BY_MIGRATION: "the VM is migrated for it",
+    Outcome.AT_START: "it comes when the VM starts",
+    Outcome.NEEDS_RESTART: "it waits for a restart of the VM",
+    Outcome.STUCK: "nothing more is tried until something changes",
+}
+_ONCE_FAILED = {
+    Verdict.MIGRATE: "the VM is migrated for it",
+    Verdict.HOLD: "it is Failed, and retried with back-off",
+    Verdict.ROLL_BACK: "it is taken back",
+    Verdict.BLOCKED: "nothing more is tried until something changes",
+    Verdict.RESTART: "it waits for a restart of the VM",
+    Verdict.FAILED: "nothing more is tried until something changes",
+}
+_SETTLED = (Outcome.NEEDS_RESTART, Outcome.STUCK, Outcome.AT_START)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """Something that will happen.
+
+    Attributes:
+        at: None when nobody can say.
+    """
+
+    at: datetime | None
+    what: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As programs get it."""
+        return {"at": self.at.isoformat() if self.at is not None else None, "what": self.what}
+
+
+def coming(
+    nic: NicRow, forecast: NicForecast | None, looks_again_at: datetime | None, *, now: datetime
+) -> Iterator[Next]:
+    """What happens next, in order; nothing that another line denies.
+
+    Args:
+        forecast: what the operator would do next about the NIC.
+        looks_again_at: when it looks at the VM without a change, for this NIC or another one.
+    """
+    again_at = nic.next_attempt if nic.next_attempt is not None and nic.next_attempt > now else None
+    if nic.phase == OperationPhase.MIGRATING:
+        retry = "the migration is tried again" if again_at is not None else "it is ready when the migration has ended"
+        yield Next(at=again_at, what=retry)
+        return
+    if again_at is not None:
+        yield Next(at=again_at, what="it is tried again")
+    if forecast is None:
+        return
+    if forecast.outcome in _SETTLED:
+        # The VM may be looked at again for another NIC, and this one tried again: neither is a plan for this one.
+        if again_at is None:
+            yield Next(at=None, what=f"{_THEN[forecast.outcome]} ({forecast.reason})")
+        return
+    if forecast.outcome is Outcome.BY_MIGRATION:
+        yield Next(at=None, what=f"{_THEN[forecast.outcome]} ({forecast.reason})")
+    if forecast.outcome is Outcome.IN_PLACE and (evidence := forecast.evidence) is not None:
+        yield from _once_failed(evidence, reason=forecast.reason)
+    if (then := forecast.otherwise) is not None:
+        yield Next(at=now + then.after, what=f"if nobody has answered: {_THEN[then.outcome]} ({then.reason})")
+    elif looks_again_at is not None and looks_again_at > now and looks_again_at != again_at:
+        yield Next(at=looks_again_at, what="nicplug looks at it again, also if nothing has changed")
+
+
+def _once_failed(evidence: PathEvidence, *, reason: str) -> Iterator[Next]:
+    """What the controller's next failures lead to, sooner than its time is over; nothing once it has done its part."""
+    chosen = choose_path(evidence)
+    is_tried = chosen.verdict is Verdict.DYNAMIC and chosen.reason == reason
+    if not is_tried or evidence.failed_attempts >= FAILED_ATTEMPTS:
+        return
+    then = choose_path(replace(evidence, failed_attempts=FAILED_ATTEMPTS))
+    if then.verdict is Verdict.DYNAMIC:
+        return
+    when = "if that fails too" if evidence.failed_attempts else f"if the controller fails {FAILED_ATTEMPTS} times"
+    yield Next(at=None, what=f"{when}: {_ONCE_FAILED[then.verdict]} ({then.reason})")
