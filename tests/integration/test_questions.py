@@ -1,7 +1,7 @@
 """`plan` and `why` of a namespace's editor, who cannot read nodes and DaemonSets, through a real kube-apiserver."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -116,6 +116,27 @@ def test_an_editor_plans_then_plugs_then_asks_why(user: User) -> None:
     story = document(nicplug(user, who, "why", "a", "blue", "-o", "json"))
     assert story["evidenceFrom"] == "api"
     assert any("InterfacePlugged" in moment["what"] for moment in story["moments"])
+
+
+@pytest.mark.usefixtures("unharmed", "api")
+def test_an_editor_s_mac_address_was_asked_for_without_a_look_at_the_policy(
+    user: User, set_policy: Callable[..., None]
+) -> None:
+    """The KubeVirt object lies in another namespace, which a RoleBinding does not reach."""
+    set_policy(nadPolicy="SameNamespace", sharedNamespaces=[])
+    user.create(VM, vm("a"))
+    user.until_running("a")
+    who = f"mac-{user.namespace}"
+    tenant = bind(user, who, "edit")
+    until(lambda: tenant.get(VM, "a"))
+    ask = ("add", "a", "--persist", "--mac", "02:00:00:00:00:01")
+    refused = nicplug(user, who, *ask, "--network", "kube-system/lan")
+    assert refused.exit_code == 4, refused.output
+    assert "may not use network attachment definitions of namespace kube-system" in refused.stderr
+    done = nicplug(user, who, *ask, "--network", "lan", "--name", "blue")
+    assert done.exit_code == 0, done.output
+    assert "kubevirts cannot be read" not in done.stderr
+    until(lambda: nics(user.get(VM, "a")) == ["main", "blue"])
 
 
 @pytest.mark.usefixtures("unharmed", "api")
