@@ -24,7 +24,7 @@ from nicplug_sandbox.operator_process import (
 from nicplug_sandbox.processes import RecordedProcess
 from nicplug_sandbox.shims import write_shims
 from nicplug_sandbox.state import State
-from nicplug_sandbox.whereabouts import running_in
+from nicplug_sandbox.whereabouts import forget, remember, running_in
 
 MANIFESTS = Path(__file__).parent / "manifests"
 SOURCE_ROOT = Path(__file__).parents[1]
@@ -68,6 +68,7 @@ def up(
         config = _adopt(directory, existing=existing.resolve())
         applied = apply_manifests(kubeconfig=config, paths=_manifests(), only_missing_definitions=True)
         progress(f"using the cluster at {kubeconfig.server_of(config)}; added {', '.join(applied) or 'nothing'}")
+    remember(directory)
     with state.locked(directory):
         _simulate(directory, config=config, nodes=nodes, progress=progress)
     if with_operator or had_operator:
@@ -90,6 +91,7 @@ def down(*, directory: Path) -> bool:
     # Whoever has deleted the directory, or its state, has ended nothing by that.
     lost = running_in(directory)
     processes.end(lost, grace_seconds=0)
+    forget(directory)
     return existed or bool(lost)
 
 

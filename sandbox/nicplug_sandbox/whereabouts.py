@@ -1,9 +1,12 @@
 """All sandboxes of this user, wherever their directories are: none is lost because somebody forgot where it was.
 
-Found by what each leaves: a state file below the cache, and a variable in the environment of every program that was
-started. So a sandbox is found while one of its programs runs, also when its directory has been deleted.
+Found by what each leaves: a state file below the cache, or a pointer there to a directory elsewhere; and a variable in
+the environment of every program that was started. So a sandbox is found after a reboot, when none of its programs runs,
+and while one of them runs also when its directory has been deleted.
 """
 
+import contextlib
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +39,51 @@ class Whereabouts:
 
 
 def all_sandboxes() -> list[Whereabouts]:
-    """Those that are recorded below the cache, and those that have programs running; by directory."""
+    """Those that are recorded in the cache, and those that have programs running; by directory."""
     found = _by_process()
-    below = cache_directory() / "sandboxes"
+    below = _below_cache()
     recorded = [path.parent for path in below.glob(f"*/{state.FILE}")] if below.is_dir() else []
-    directories = {*found, *(path.resolve() for path in recorded)}
+    directories = {*found, *(path.resolve() for path in recorded), *_pointed_at()}
     return [_describe(path, found.get(path, [])) for path in sorted(directories)]
+
+
+def remember(directory: Path) -> None:
+    """Leave a pointer to a sandbox whose directory is not below the cache."""
+    if directory.resolve().parent == _below_cache().resolve():
+        return
+    # A sandbox works without: a cache that cannot be written to is no reason not to start one.
+    with contextlib.suppress(OSError):
+        pointer = _pointer(directory)
+        pointer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        pointer.write_text(str(directory.resolve()))
+
+
+def forget(directory: Path) -> None:
+    """Remove the pointer to a sandbox that has been ended."""
+    with contextlib.suppress(OSError):
+        _pointer(directory).unlink(missing_ok=True)
+
+
+def _below_cache() -> Path:
+    return cache_directory() / "sandboxes"
+
+
+def _pointer(directory: Path) -> Path:
+    name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
+    return cache_directory() / "pointers" / name
+
+
+def _pointed_at() -> list[Path]:
+    """Directories that pointers name; a pointer to one without a state goes."""
+    found = []
+    for pointer in (cache_directory() / "pointers").glob("*"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            directory = Path(pointer.read_text())
+            if directory.is_absolute() and (directory / state.FILE).is_file():
+                found.append(directory)
+            else:
+                pointer.unlink(missing_ok=True)
+    return found
 
 
 def running_in(directory: Path) -> list[RecordedProcess]:

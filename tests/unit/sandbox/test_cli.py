@@ -1,15 +1,19 @@
 """What a person at the terminal gets: results on stdout, everything else on stderr, honest exit codes."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from nicplug_sandbox import lifecycle
+from nicplug_sandbox import lifecycle, state
 from nicplug_sandbox.cli import sandbox
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.processes import RecordedProcess
+from nicplug_sandbox.state import State
+from nicplug_sandbox.whereabouts import remember
 
 
 @pytest.fixture
@@ -23,6 +27,29 @@ def test_status_without_a_sandbox(runner: CliRunner) -> None:
     assert result.exit_code == 0
     assert "No sandbox runs in" in result.stdout
     assert "nicplug sandbox up" in result.stdout
+
+
+def test_status_lists_the_other_sandboxes_of_this_user(runner: CliRunner, tmp_path: Path) -> None:
+    """Wherever they are; the name of the one that is asked about is given by hand to see that one alone."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    dead = RecordedProcess(name="etcd", pid=2**22 - 1, created=1.0, argv=(), log=elsewhere / "logs" / "etcd.log")
+    started = time.time() - 300
+    state.save(elsewhere, State(server="https://s", kubeconfig=elsewhere / "k", started_at=started, processes=(dead,)))
+    remember(elsewhere)
+
+    told = runner.invoke(sandbox, ["status"]).stdout
+    assert "Other sandboxes of yours; end one with `nicplug sandbox down --directory DIRECTORY`:\n" in told
+    line = f"{elsewhere}  0 programs run, up 5m, dead: etcd (`up --directory` starts them again)"
+    assert line in told.splitlines()
+    others = json.loads(runner.invoke(sandbox, ["status", "-o", "json"]).stdout)["others"]
+    (found,) = [item for item in others if item["directory"] == str(elsewhere)]
+    assert (found["running"], found["dead"], found["is_recorded"]) == (0, ["etcd"], True)
+
+    alone = runner.invoke(sandbox, ["status", "--directory", str(tmp_path / "mine")]).stdout
+    assert str(elsewhere) not in alone
+    itself = runner.invoke(sandbox, ["status", "--directory", str(elsewhere)])
+    assert (itself.exit_code, "Other sandboxes" in itself.stdout) == (1, False)
 
 
 def test_status_as_json(runner: CliRunner, tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nicplug_sandbox import controlplane, lifecycle, state
+from nicplug_sandbox import controlplane, kubeconfig, lifecycle, state
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.processes import RecordedProcess
 from nicplug_sandbox.state import State
+from nicplug_sandbox.whereabouts import all_sandboxes
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,20 @@ def test_down_leaves_a_foreign_cluster_as_it_is(foreign: Path, tmp_path: Path) -
     assert (tmp_path / "their-kubeconfig").read_text() == "theirs"
     assert state.load(foreign) is None
     assert not lifecycle.down(directory=foreign), "the second time there is nothing"
+
+
+def test_up_leaves_a_pointer_to_a_directory_outside_of_the_cache(
+    foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NICPLUG_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(lifecycle, "apply_manifests", lambda **_: [])
+    monkeypatch.setattr(kubeconfig, "server_of", lambda _: "https://theirs.example")
+    monkeypatch.setattr(controlplane, "status", lambda **_: None)
+    existing = tmp_path / "their-kubeconfig"
+    lifecycle.up(directory=foreign, nodes=0, existing=existing, progress=lambda _: None)
+    assert foreign in [item.directory for item in all_sandboxes()]
+    assert lifecycle.down(directory=foreign)
+    assert foreign not in [item.directory for item in all_sandboxes()]
 
 
 @pytest.mark.parametrize("other", [None, "another-kubeconfig"])

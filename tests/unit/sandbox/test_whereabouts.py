@@ -10,7 +10,7 @@ import pytest
 from nicplug_sandbox import lifecycle, processes, state
 from nicplug_sandbox.processes import RecordedProcess
 from nicplug_sandbox.state import State
-from nicplug_sandbox.whereabouts import all_sandboxes, running_in
+from nicplug_sandbox.whereabouts import all_sandboxes, remember, running_in
 
 SLEEP = ["sleep", "60"]
 
@@ -51,6 +51,43 @@ def test_one_whose_programs_are_dead_is_found_in_the_cache(cache: Path) -> None:
     save(cache / "demo-a", dead)
     (found,) = [item for item in all_sandboxes() if item.directory == cache / "demo-a"]
     assert (found.running, found.dead) == (0, ("operator",))
+
+
+def test_after_a_reboot_one_elsewhere_was_not_found(cache: Path, tmp_path: Path) -> None:
+    """No program tells of it any more, and it does not lie in the cache."""
+    directory = tmp_path / "elsewhere"
+    save(directory, RecordedProcess(name="etcd", pid=2**22 - 1, created=1.0, argv=(), log=directory / "logs" / "e.log"))
+    remember(directory)
+    (found,) = [item for item in all_sandboxes() if item.directory == directory]
+    assert (found.running, found.dead, found.is_recorded) == (0, ("etcd",), True)
+    assert lifecycle.down(directory=directory)
+    assert pointers(cache) == []
+    assert directory not in [item.directory for item in all_sandboxes()]
+
+
+def test_a_pointer_to_nothing_is_dropped(cache: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "elsewhere"
+    save(directory)
+    remember(directory)
+    assert len(pointers(cache)) == 1
+    shutil.rmtree(directory)
+    assert directory not in [item.directory for item in all_sandboxes()]
+    assert pointers(cache) == []
+
+
+def test_one_in_the_cache_needs_no_pointer(cache: Path) -> None:
+    save(cache / "demo-a")
+    remember(cache / "demo-a")
+    assert pointers(cache) == []
+
+
+def test_a_cache_that_cannot_be_written_to_keeps_no_sandbox_from_starting(cache: Path, tmp_path: Path) -> None:
+    cache.parent.write_text("no directory")
+    remember(tmp_path / "elsewhere")
+
+
+def pointers(cache: Path) -> list[Path]:
+    return list((cache.parent / "pointers").glob("*"))
 
 
 def test_one_whose_directory_was_deleted_is_found_and_ended(
