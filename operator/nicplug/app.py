@@ -31,6 +31,7 @@ from nicplug.kube.connect import Connection, connect
 from nicplug.kube.lease import LeaderElector
 from nicplug.kube.recorder import EventRecorder
 from nicplug.model.keys import WorkKey, namespace_of
+from nicplug.model.versions import VERSION_ANNOTATION
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.metrics import Metrics
 from nicplug.reconcile.announce import Announcer
@@ -112,6 +113,7 @@ class App:
             identity=f"{socket.gethostname()}_{os.getpid()}_{random.randrange(16**6):06x}",
             on_gain=self._on_gain,
             on_lose=self._on_lose,
+            annotations={VERSION_ANNOTATION: __version__},
         )
         connection.watches.on_restored = self._on_watch_restored
         self._workers = self._make_workers()

@@ -27,6 +27,7 @@ from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.apiserver.server import AggregatedApiServer, Binding
 from nicplug.kube.api import ServerApi
 from nicplug.kube.connect import connect
+from nicplug.model.versions import served_version
 from nicplug_sandbox.controlplane import ControlPlane
 from nicplug_sandbox.kubectl import Kubectl
 
@@ -228,7 +229,7 @@ async def test_discovery_and_version_go_through_the_api_server(aggregated: Aggre
         assert code == 200
         assert {resource["name"] for resource in body["resources"]} == {"/".join(pair) for pair in HANDLED}
         code, body = await aggregated.get(f"/apis/{GROUP}/{version}/version")
-        assert (code, body["gitVersion"]) == (200, f"v{__version__}")
+        assert (code, body["gitVersion"]) == (200, served_version(__version__))
         code, body = await aggregated.get(f"/apis/{GROUP}/{version}/healthz")
         assert (code, body["apiserver"]["connectivity"]) == (200, "ok")
         assert body["apiserver"]["version"] == (await aggregated.get("/version"))[1]

@@ -11,6 +11,7 @@ from typing import Any
 
 from nicplug.apiserver import openapi
 from nicplug.apiserver.calls import GROUP, KINDS, VERSIONS, Subresource
+from nicplug.model.versions import KUBEVIRT_API, served_version
 
 _AGGREGATED = {"g": "apidiscovery.k8s.io", "v": "v2", "as": "APIGroupDiscoveryList"}
 _JSON = "application/json"
@@ -148,12 +149,12 @@ def _discovered(subresources: Iterable[Subresource], *, version: str) -> list[di
 
 
 def _version(version: str) -> dict[str, str]:
-    """As `virtctl version` reads it."""
-    major, minor = version.split(".")[:2]
+    """As `virtctl version` reads it, and after an error every command of virtctl."""
+    major, minor = KUBEVIRT_API.split(".")[:2]
     return {
         "major": major,
         "minor": minor,
-        "gitVersion": f"v{version}",
+        "gitVersion": served_version(version),
         "gitCommit": "",
         "gitTreeState": "",
         "buildDate": "",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from nicplug.cli.connection import Session
+from nicplug.cli.environment import OPERATOR_NAMESPACE
 from nicplug.cli.exits import printable
 from nicplug.cli.machines import now
 from nicplug.insight.nics import VmNics
@@ -16,6 +17,7 @@ from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, LEASES
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.times import parse_time
+from nicplug.model.versions import VERSION_ANNOTATION
 
 LEASE, NAMESPACE = "nicplug-operator", "nicplug-system"
 # A leader renews every 1.5 s and stands back after 5 s; clocks may differ by some seconds.
@@ -37,12 +39,14 @@ class Leader:
         renewed: when it last said so; None where there is no Lease.
         problem: why nobody is known to lead; "" when somebody does.
         is_known: the Lease could be read, or does not exist.
+        version: of its nicplug; "" where the Lease does not say.
     """
 
     holder: str = ""
     renewed: datetime | None = None
     problem: str = ""
     is_known: bool = True
+    version: str = ""
 
 
 async def read_leader(session: Session, *, namespace: str = NAMESPACE) -> Leader:
@@ -60,7 +64,8 @@ async def read_leader(session: Session, *, namespace: str = NAMESPACE) -> Leader
     if renewed is None or now() - renewed > STALE_AFTER:
         since = f" since {renewed:%Y-%m-%d %H:%M:%S} UTC" if renewed is not None else ""
         return Leader(holder=holder, renewed=renewed, problem=f"{holder} has not renewed the Lease{since}")
-    return Leader(holder=holder, renewed=renewed)
+    annotations = mapping(mapping(lease.get("metadata")).get("annotations"))
+    return Leader(holder=holder, renewed=renewed, version=text(annotations.get(VERSION_ANNOTATION)))
 
 
 async def no_operator(session: Session, *, namespace: str = "") -> str:
@@ -70,7 +75,7 @@ async def no_operator(session: Session, *, namespace: str = "") -> str:
         namespace: of the operator; "" for that of $NICPLUG_NAMESPACE, else the usual one.
     """
     try:
-        leader = await read_leader(session, namespace=namespace or os.environ.get("NICPLUG_NAMESPACE") or NAMESPACE)
+        leader = await read_leader(session, namespace=namespace or os.environ.get(OPERATOR_NAMESPACE) or NAMESPACE)
     except ApiError:
         return ""
     return f"no nicplug operator works: {leader.problem}" if leader.problem and leader.is_known else ""

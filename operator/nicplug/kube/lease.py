@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -57,6 +57,7 @@ class LeaderElector:
         identity: ours; no two processes may share it, a restarted container included.
         on_gain: called when leadership begins; must not block.
         on_lose: called when it ends, before anybody else can hold it unless the process was stopped.
+        annotations: of the Lease, about its holder.
         timing: see `LeaseTiming`.
         now: clock for the times shown in the Lease.
     """
@@ -70,6 +71,7 @@ class LeaderElector:
         identity: str,
         on_gain: Callable[[], None],
         on_lose: Callable[[], None],
+        annotations: Mapping[str, str] | None = None,
         timing: LeaseTiming | None = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -79,6 +81,7 @@ class LeaderElector:
         self._identity = identity
         self._on_gain = on_gain
         self._on_lose = on_lose
+        self._annotations = dict(annotations or {})
         self._timing = timing or LeaseTiming()
         self._now = now
         # That of the event loop from `run` on: the same clock, but virtual in tests.
@@ -199,7 +202,9 @@ class LeaderElector:
         # Before sending: the Lease can only live longer than we believe.
         sent_at = self._monotonic()
         self._may_hold = True
-        metadata = lease["metadata"] if lease else {"name": self._name, "namespace": self._namespace}
+        metadata: Json = lease["metadata"] if lease else {"name": self._name, "namespace": self._namespace}
+        if self._annotations:
+            metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), **self._annotations}}
         body = {"metadata": metadata, "spec": self._spec(lease)}
         if lease is None:
             self._lease = await self._api.create(LEASES, body, namespace=self._namespace)

@@ -15,10 +15,10 @@ from tests.fakes.listing import relist
 from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection, refusal, write_kubeconfig
 
 from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cli.doctor.certificates import check_authority
 from nicplug.cli.doctor.coverage import check_coverage, check_nodes
 from nicplug.cli.doctor.finding import Severity
 from nicplug.cli.doctor.kinds import check_kubevirt, check_multus, check_policy
-from nicplug.cli.doctor.processes import check_certificate
 from nicplug.cli.doctor.rights import API, OPERATOR, QUESTIONS, Right
 from nicplug.insight.evidence import Evidence, Target
 from nicplug.model.times import format_micro_time
@@ -118,18 +118,18 @@ def test_what_cannot_be_read_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(("days", "severity"), [(365, Severity.OK), (7, Severity.WARNING), (-1, Severity.PROBLEM)])
-def test_the_certificate(days: int, severity: Severity) -> None:
+def test_the_authority(days: int, severity: Severity) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     made = trustme.CA().issue_cert("api", not_before=at - timedelta(days=30), not_after=at + timedelta(days=days))
     bundle = base64.b64encode(made.cert_chain_pems[0].bytes()).decode()
-    assert check_certificate({"spec": {"caBundle": bundle}}, at=at).severity is severity
+    assert check_authority({"spec": {"caBundle": bundle}}, at=at).severity is severity
 
 
 def test_no_bundle_and_a_broken_one() -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    assert check_certificate({"spec": {}}, at=at).severity is Severity.WARNING
+    assert check_authority({"spec": {}}, at=at).severity is Severity.WARNING
     broken = base64.b64encode(b"no certificate").decode()
-    assert check_certificate({"spec": {"caBundle": broken}}, at=at).severity is Severity.PROBLEM
+    assert check_authority({"spec": {"caBundle": broken}}, at=at).severity is Severity.PROBLEM
 
 
 Rule = tuple[str, str, tuple[str, ...], tuple[str, ...]]

@@ -31,6 +31,7 @@ class Candidate:
             identity=identity,
             on_gain=lambda: self._note("gain"),
             on_lose=lambda: self._note("lose"),
+            annotations={"example.org/version": f"of {identity}"},
         )
         self.task = asyncio.create_task(self.elector.run())
 
@@ -90,6 +91,23 @@ async def test_the_first_candidate_leads_at_once_and_keeps_leading(world: Direct
     assert first.diary[0][1] < 0.1
     assert lease(world)["holderIdentity"] == "a"
     assert lease(world)["leaseTransitions"] == 0
+
+
+async def test_the_annotations_are_those_of_who_leads(world: DirectWorld, start: Start) -> None:
+    """Those of others stay; nothing more is written for them."""
+    first = await start("a")
+    await first.until_leader()
+    found = world.object("leases", "nicplug-operator", namespace=NAMESPACE)
+    assert found is not None
+    assert found["metadata"]["annotations"] == {"example.org/version": "of a"}
+    found["metadata"]["annotations"]["example.org/theirs"] = "x"
+    world.store.commit(world.kinds["leases"], (NAMESPACE, "nicplug-operator"), found)
+    await first.stop()
+    second = await start("b")
+    await second.until_leader()
+    found = world.object("leases", "nicplug-operator", namespace=NAMESPACE)
+    assert found is not None
+    assert found["metadata"]["annotations"] == {"example.org/version": "of b", "example.org/theirs": "x"}
 
 
 async def test_a_leader_renews_with_one_write_per_period_and_no_read(start: Start) -> None:

@@ -1,13 +1,14 @@
-"""Whether the operator and the aggregated API run: leader, replicas, versions, fences, registration, certificate."""
+"""Whether the operator and the aggregated API run: leader, replicas, versions, fences, registration."""
 
-import base64
+import contextlib
 import json
-from collections.abc import Coroutine, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any
 
 from nicplug import __version__
 from nicplug.cli.connection import Session
+from nicplug.cli.doctor.certificates import check_certificates
 from nicplug.cli.doctor.finding import Finding, ok, problem, unknown, warning
 from nicplug.cli.machines import now
 from nicplug.cli.operator_health import read_leader
@@ -18,6 +19,7 @@ from nicplug.kube.resources import LEASES
 from nicplug.model.conditions import find_condition
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.times import parse_time
+from nicplug.model.versions import nicplug_version_in
 
 _DEPLOYMENTS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
 _POLICIES = Resource(
@@ -32,15 +34,31 @@ _API_SERVICES = Resource(
 )
 _FENCES = ("nicplug-bindings", "nicplug-launcher-pods", "nicplug-operator-pods")
 _INSTALL = "kubectl apply -k deploy/kustomize/base"
-_SOON = timedelta(days=14)
 API = "v1.subresources.kubevirt.io"
 OPERATOR = "nicplug-operator"
 
 
-async def check_server(session: Session) -> list[Finding]:
-    """The API server's version, and ours."""
-    version = json.loads(await session.api.request("GET", "/version"))
-    return [ok("versions", f"nicplug {__version__} (this command), API server {text(version.get('gitVersion'))}")]
+async def check_versions(session: Session, *, namespace: str) -> list[Finding]:
+    """The versions of command, operator, aggregated API and API server; the first three should be the same."""
+    kubernetes = json.loads(await session.api.request("GET", "/version"))
+    parts = {"this command": __version__, **await _versions(session, namespace=namespace)}
+    told = ", ".join(f"{version} ({part})" for part, version in parts.items())
+    told = f"nicplug {told}; API server {text(kubernetes.get('gitVersion'))}"
+    if all(version == __version__ for version in parts.values()):
+        return [ok("versions", told)]
+    remedy = f"Install nicplug {__version__} everywhere ({_INSTALL}), or use the command of the version that runs."
+    return [warning("versions", told, remedy)]
+
+
+async def _versions(session: Session, *, namespace: str) -> dict[str, str]:
+    """What runs, as far as it says and may be read; whether it runs at all is another check's."""
+    found = {}
+    with contextlib.suppress(ApiError):
+        found["operator"] = (await read_leader(session, namespace=namespace)).version
+    with contextlib.suppress(ApiError):
+        served = text((await server_version(session)).get("gitVersion"))
+        found["aggregated API"] = nicplug_version_in(served) or (served and f"not nicplug's, but {served}")
+    return {part: version for part, version in found.items() if version}
 
 
 async def check_leader(session: Session, *, namespace: str) -> list[Finding]:
@@ -130,12 +148,14 @@ async def check_api(session: Session, *, namespace: str) -> list[Finding]:
         return [warning("api", f"APIService {API} is not registered", remedy)]
     except Denied as error:
         return [unknown("api", str(error))]
+    certificates = await check_certificates(session, found, namespace=namespace, at=now())
     available = find_condition(objects(mapping(found.get("status")).get("conditions")), "Available") or {}
     if available.get("status") != "True":
         remedy = await _look_at(session, "nicplug-api", namespace=namespace)
         told = f"{text(available.get('reason'))}: {text(available.get('message'))}"
-        return [problem("api", f"APIService {API} is not available: {told}", remedy)]
-    return [await _answers(session, namespace=namespace), check_certificate(found, at=now())]
+        # An expired certificate is one of the reasons why it is not.
+        return [problem("api", f"APIService {API} is not available: {told}", remedy), *certificates]
+    return [await _answers(session, namespace=namespace), *certificates]
 
 
 async def _answers(session: Session, *, namespace: str) -> Finding:
@@ -151,37 +171,12 @@ async def _answers(session: Session, *, namespace: str) -> Finding:
     return ok("api", f"APIService {API} is available")
 
 
-def check_certificate(api_service: Mapping[str, Any], *, at: datetime) -> Finding:
-    """How long the CA that the API server trusts for it is valid; nicplug renews its own in time."""
-    from cryptography import x509
-
-    bundle = text(mapping(api_service.get("spec")).get("caBundle"))
-    if not bundle:
-        remedy = "Set caBundle, or let nicplug api keep it: insecureSkipTLSVerify trusts anybody."
-        return warning("certificate", f"APIService {API} has no caBundle", remedy)
-    try:
-        certificates = x509.load_pem_x509_certificates(base64.b64decode(bundle))
-    except ValueError as error:
-        return problem(
-            "certificate", f"caBundle of APIService {API} cannot be read: {error}", "Remove it: it is written again."
-        )
-    ends = max(item.not_valid_after_utc for item in certificates)
-    told = f"the CA of the aggregated API is valid until {ends.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    if ends <= at:
-        return problem(
-            "certificate", told, "Restart nicplug-api, and see its log for why the certificate is not renewed."
-        )
-    if ends - at < _SOON:
-        return warning("certificate", told, "It is renewed automatically; if not, see the log of nicplug-api.")
-    return ok("certificate", told)
-
-
 def all_processes(
     session: Session, *, namespace: str, kubevirt_namespace: str
 ) -> list[tuple[str, Coroutine[Any, Any, list[Finding]]]]:
     """Every check of this module, with its name."""
     return [
-        ("versions", check_server(session)),
+        ("versions", check_versions(session, namespace=namespace)),
         ("leader", check_leader(session, namespace=namespace)),
         ("operator", check_deployment(session, namespace=namespace)),
         ("rivals", check_rivals(session, namespace=kubevirt_namespace)),
