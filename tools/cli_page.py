@@ -75,6 +75,8 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     rows = [_option(item, context) for item in own if not item.hidden and "--help" not in item.opts]
     if rows:
         yield "\n| option | meaning |\n|---|---|\n" + "".join(rows)
+    if command.epilog:
+        yield f"\n{command.epilog}\n"
     if isinstance(command, SettingsCommand):
         yield "\nEvery setting has a variable; an option wins.\n\n| variable | default | meaning |\n|---|---|---|\n"
         for item in settings_of(*command.settings):
@@ -112,12 +114,21 @@ def documents() -> Iterator[str]:
         f"\n## JSON and YAML\n\n`-o json` and `-o yaml` print one document of `apiVersion: {API_VERSION}`, or one for "
         "each VM or NIC (`why` without a NIC, while all are ready: one list without items). Members stay; "
         "a later version may add some. Times are RFC 3339. A member that has no value is null. `-o name` prints one "
-        "name, or `name=word`, a line.\n"
+        "name, or `name=word`, a line.\n\n"
+        f"The commands that show something have `-o`: {_with_output()}. Those that change something, and `wait`, "
+        "answer by their exit code and a line for people.\n"
     )
     for kind, members in SCHEMAS.items():
         yield f"\n### {kind}\n\n| member | meaning |\n|---|---|\n"
         for member, meaning in members.items():
             yield f"| `{member}` | {_cell(meaning)} |\n"
+
+
+def _with_output() -> str:
+    """The commands that have `-o`, in the order of the page."""
+    commands = (main.commands[name] for _, names in SECTIONS for name in names)
+    found = [item.name for item in commands if any("--output" in option.opts for option in item.params)]
+    return ", ".join(f"`{name}`" for name in found)
 
 
 def page() -> str:

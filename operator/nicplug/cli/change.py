@@ -7,6 +7,7 @@ import click
 
 from nicplug.cli.completion import complete_machine, complete_network, complete_nic
 from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.exits import CommandError, Exit, printable
 from nicplug.cli.mac_addresses import MacAddress, add_with_mac
 from nicplug.cli.plan import with_kubevirt_namespace
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from nicplug.model.interface_requests import AddInterface
 
 
-@click.command()
+@click.command(epilog=LOOKS_FOR_OPERATOR)
 @click.argument("vm", shell_complete=complete_machine)
 @click.option(
     "--network",
@@ -88,7 +89,7 @@ async def add(
     return None
 
 
-@click.command()
+@click.command(epilog=LOOKS_FOR_OPERATOR)
 @click.argument("vm", shell_complete=complete_machine)
 @click.argument("nic", shell_complete=complete_nic)
 @click.option("--persist", is_flag=True, help="Remove it from the VM's template too.")

@@ -8,6 +8,7 @@ import click
 
 from nicplug.cli.completion import complete_addition, complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.environment import OPERATOR_NAMESPACE
 from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.output import with_output, write_all
 
@@ -30,7 +31,7 @@ with_operator_namespace = click.option(
     "--operator-namespace",
     default="nicplug-system",
     show_default=True,
-    envvar="NICPLUG_NAMESPACE",
+    envvar=OPERATOR_NAMESPACE,
     show_envvar=True,
     help="Where the operator runs.",
 )

@@ -8,6 +8,7 @@ import click
 
 from nicplug.cli.completion import complete_machine
 from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.exits import CommandError, Exit, printable
 
 if TYPE_CHECKING:
@@ -33,17 +34,26 @@ def _with_force(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-async def _ask(session: Session, vm: str, what: str, **body: int | bool | None) -> None:
-    """Send the request, with the members that have a value."""
+_with_dry_run = click.option("--dry-run", is_flag=True, help="Only check the request: nothing is changed.")
+
+
+async def _ask(session: Session, vm: str, what: str, *, dry_run: bool, **body: int | bool | None) -> None:
+    """Send the request, with the members that have a value; with a dry run virtctl's words for it come first."""
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.cli.subresources import VMS, put
     from nicplug.kube.errors import Stale
 
+    content: dict[str, Any] = {name: value for name, value in body.items() if value is not None}
+    if dry_run:
+        click.echo("Dry Run execution")
+        content["dryRun"] = ["All"]
     try:
-        await put(session, VMS, vm, what, {name: value for name, value in body.items() if value is not None})
+        await put(session, VMS, vm, what, content)
     except Stale as error:
         raise _with_remedy(error, session, vm=vm, what=what) or error from error
     click.echo(f"VM {vm} was scheduled to {what}")
+    if dry_run:
+        return
     if body.get("paused"):
         told = f"the guest is paused when it has started. `nicplug restart {vm}` starts it again without --paused."
         click.echo(f"Note: {told}", err=True)
@@ -65,44 +75,48 @@ def _with_remedy(error: "ApiError", session: Session, *, vm: str, what: str) -> 
     return CommandError(str(error), remedy=remedy, code=Exit.REFUSED)
 
 
-@click.command()
+@click.command(epilog=LOOKS_FOR_OPERATOR)
 @_vm
 @click.option("--paused", is_flag=True, default=None, help="Start it paused.")
+@_with_dry_run
 @on_cluster
-async def start(session: Session, *, vm: str, paused: bool | None) -> None:
+async def start(session: Session, *, vm: str, paused: bool | None, dry_run: bool) -> None:
     """Start a stopped VM."""
-    await _ask(session, vm, "start", paused=paused)
+    await _ask(session, vm, "start", dry_run=dry_run, paused=paused)
 
 
-@click.command()
+@click.command(epilog=LOOKS_FOR_OPERATOR)
 @_vm
 @_with_force
+@_with_dry_run
 @on_cluster
-async def stop(session: Session, *, vm: str, grace_period: int | None) -> None:
+async def stop(session: Session, *, vm: str, grace_period: int | None, dry_run: bool) -> None:
     """Stop a running VM."""
-    await _ask(session, vm, "stop", gracePeriod=grace_period)
+    await _ask(session, vm, "stop", dry_run=dry_run, gracePeriod=grace_period)
 
 
-@click.command()
+@click.command(epilog=LOOKS_FOR_OPERATOR)
 @_vm
 @_with_force
+@_with_dry_run
 @on_cluster
-async def restart(session: Session, *, vm: str, grace_period: int | None) -> None:
+async def restart(session: Session, *, vm: str, grace_period: int | None, dry_run: bool) -> None:
     """Restart a running VM, with the NICs that need it.
 
     NICs that the running guest has and the VM's template lacks are gone afterwards; they are named on stderr, and so is
     what would keep the VM from starting again.
     """
     await _note_costs(session, vm)
-    await _ask(session, vm, "restart", gracePeriodSeconds=grace_period)
+    await _ask(session, vm, "restart", dry_run=dry_run, gracePeriodSeconds=grace_period)
 
 
-@click.command()
+@click.command(epilog=LOOKS_FOR_OPERATOR)
 @_vm
+@_with_dry_run
 @on_cluster
-async def migrate(session: Session, *, vm: str) -> None:
+async def migrate(session: Session, *, vm: str, dry_run: bool) -> None:
     """Migrate a running VM, with the NICs that wait for it."""
-    await _ask(session, vm, "migrate")
+    await _ask(session, vm, "migrate", dry_run=dry_run)
 
 
 async def _note_costs(session: Session, vm: str) -> None:

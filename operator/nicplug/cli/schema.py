@@ -177,6 +177,13 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "unknown[]": "what could not be read, as sentences",
         "note": "why no migration begins or goes on: no operator works",
     },
+    "Version": {
+        "clientVersion.gitVersion": "of this command",
+        "serverVersion.gitVersion": "of the aggregated API: the KubeVirt release whose requests it takes, and "
+        "nicplug's version behind `+nicplug.`; null when it does not answer",
+        "serverProblem": "why it does not",
+        "kubernetesVersion.gitVersion": "of the API server",
+    },
     "Diagnosis": {
         "healthy": "no finding is a problem",
         "findings[].check": "its name, which stays",

@@ -10,6 +10,7 @@ import click
 
 from nicplug.cli.completion import complete_machine
 from nicplug.cli.connection import Session, on_cluster
+from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.output import age, line, print_table, with_output, write
 from nicplug.cli.pci_slots import slot_words
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from nicplug.insight.nics import NicRow, VmNics
 
 
-@click.command()
+@click.command(epilog=LOOKS_FOR_OPERATOR)
 @click.argument("vm", required=False, shell_complete=complete_machine)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Without VM: the VMs of every namespace.")
 @click.option("-w", "--watch", is_flag=True, help="Keep watching and print every change, until Ctrl-C; needs VM.")

@@ -10,6 +10,7 @@ import click
 from nicplug.cli.completion import complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.durations import Duration
+from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.exits import CommandError, Exit, printable
 from nicplug.cli.status import moments
 from nicplug.model.operations import OperationType
@@ -34,7 +35,7 @@ with_timeout = click.option(
 quietly = click.option("-q", "--quiet", is_flag=True, help="Do not print progress to stderr.")
 
 
-@click.command()
+@click.command(epilog=LOOKS_FOR_OPERATOR)
 @click.argument("vm", shell_complete=complete_machine)
 @click.argument("nics", metavar="[NIC]...", nargs=-1, shell_complete=complete_nic)
 @click.option("--for", "goal", type=click.Choice([READY, GONE]), default=READY, show_default=True)

@@ -1,10 +1,13 @@
 """A played API server, and the command line against it."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
+from tests.build import nic, primary, row, vmi
+from tests.fakes.apiserver import FakeApiServer
+from tests.unit.cli.following import VMIS, born
 from tests.unit.cli.played import CommandLine, PlayedServer, played_server, write_kubeconfig
 
 
@@ -32,3 +35,11 @@ def server() -> Iterator[PlayedServer]:
 @pytest.fixture
 def nicplug(server: PlayedServer, tmp_path: Path) -> CommandLine:
     return CommandLine(write_kubeconfig(tmp_path / "config", server=server.url))
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[FakeApiServer]:
+    """A bare VMI with a NIC that the guest does not have yet, on a server that keeps objects and serves watches."""
+    async with FakeApiServer() as fake:
+        fake.create(VMIS, born(vmi(primary(), nic("blue"), rows=[row("default", "domain")])))
+        yield fake

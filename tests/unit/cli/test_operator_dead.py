@@ -1,13 +1,19 @@
 """Without an operator nothing is carried out; commands said so nowhere but in `status` and `doctor`."""
 
 import json
+import os
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from tests.build import VM_UID, kubevirt, nad, nic, operation, primary, row, vm, vmi
 from tests.unit.cli.played import ACCEPTED, Answer, CommandLine, PlayedServer, collection, refusal
 
+from nicplug.cli.main import main
+
 OBJECT = "/apis/kubevirt.io/v1/namespaces/default"
+VMIS = "virtualmachineinstances"
 PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
 NADS = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions"
 LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
@@ -78,6 +84,63 @@ def test_a_request_succeeded_silently_without_an_operator(
         done = nicplug(*arguments)
         assert (done.exit_code, "operator" in done.stderr) == (0, False)
     assert sum(item.path.endswith("nicplug-operator") for item in server.requests) == 3, "one GET each"
+
+
+class Recorded(dict[str, str]):
+    """The environment, and what of it is looked for."""
+
+    def __init__(self, known: dict[str, str]) -> None:
+        super().__init__(known)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+
+READING = [
+    *COMMANDS,
+    pytest.param(["add", "V", "--network", "lan", "--mac", "02:00:00:00:00:01"], id="add --mac"),
+    *(pytest.param(arguments, id=" ".join(arguments)) for arguments in (["status"], ["status", "V"], ["plan", "V"])),
+    *(pytest.param(arguments, id=" ".join(arguments)) for arguments in (["why", "V", "blue"], ["migrations"])),
+    pytest.param(["wait", "V", "--timeout", "100ms"], id="wait"),
+    *(pytest.param(arguments, id=" ".join(arguments)) for arguments in (["doctor"], ["version"])),
+    pytest.param(
+        ["addinterface", "V", "--network-attachment-definition-name", "lan", "--name", "x"], id="addinterface"
+    ),
+    pytest.param(["removeinterface", "V", "--name", "blue"], id="removeinterface"),
+]
+
+
+@pytest.mark.parametrize("arguments", READING)
+def test_the_namespace_of_the_operator_was_read_from_a_variable_that_no_help_named(
+    nicplug: CommandLine, server: PlayedServer, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    asking = vm(primary(), name="V", status={"interfaceRequests": [{}]})
+    server.answers |= {
+        f"GET {OBJECT}/virtualmachines": collection(asking),
+        f"GET {OBJECT}/{VMIS}": collection(),
+        f"GET {NADS}/lan": (200, nad("lan")),
+        f"PATCH {OBJECT}/{VMIS}/V": (200, vmi(primary(), name="V")),
+    }
+    environment = Recorded(dict(os.environ))
+    monkeypatch.setattr(os, "environ", environment)
+    nicplug(*arguments)
+    monkeypatch.undo()
+    told = "".join(CliRunner().invoke(main, [*names, "--help"]).output for names in ([], arguments[:1]))
+    read = {name for name in environment.asked if name.startswith("NICPLUG_")}
+    assert {name for name in read if name not in told} == set()
+    if arguments[0] not in ("version", "addinterface", "removeinterface"):
+        assert "NICPLUG_NAMESPACE" in read, "or this test looks for nothing"
+
+
+def test_every_command_that_asks_for_a_cluster_is_looked_at() -> None:
+    looked_at = {str(item.values[0][0]) for item in READING if isinstance(item.values[0], list)}
+    assert set(main.commands) - looked_at == {"completion", "run", "api", "sandbox"}
 
 
 def test_the_operators_namespace_is_that_of_its_setting(

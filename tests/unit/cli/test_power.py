@@ -40,6 +40,33 @@ def test_another_conflict_gets_no_remedy(nicplug: CommandLine, server: PlayedSer
     assert nicplug("stop", "V").stderr == "Error: stop/start already underway\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        (("start",), b'{"dryRun":["All"]}'),
+        (("start", "--paused"), b'{"paused":true,"dryRun":["All"]}'),
+        (("stop",), b'{"dryRun":["All"]}'),
+        (("stop", "--force", "--grace-period=0"), b'{"gracePeriod":0,"dryRun":["All"]}'),
+        (("restart",), b'{"dryRun":["All"]}'),
+        (("restart", "--force", "--grace-period=0"), b'{"gracePeriodSeconds":0,"dryRun":["All"]}'),
+        (("migrate",), b'{"dryRun":["All"]}'),
+    ],
+    ids=str,
+)
+def test_a_dry_run_of_virtctl_was_wrong_use(
+    nicplug: CommandLine, server: PlayedServer, arguments: tuple[str, ...], body: bytes
+) -> None:
+    """As virtctl sends it, with its two lines; nothing waits, so nobody looks for an operator."""
+    what, *options = arguments
+    server.answers[f"{VM}/{what}"] = ACCEPTED
+    done = nicplug(what, "V", "--dry-run", *options)
+    assert (done.exit_code, done.stdout) == (0, f"Dry Run execution\nVM V was scheduled to {what}\n")
+    (sent,) = server.put()
+    assert sent.body == body
+    assert done.stderr == ""
+    assert not [item for item in server.requests if "leases" in item.path]
+
+
 def test_a_guest_that_was_started_paused_had_no_way_back(nicplug: CommandLine, server: PlayedServer) -> None:
     server.answers[f"{VM}/start"] = ACCEPTED
     done = nicplug("start", "V", "--paused")

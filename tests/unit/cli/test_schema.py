@@ -15,6 +15,7 @@ from nicplug.cli.overview import OverviewDocument
 from nicplug.cli.plan_document import PlanDocument
 from nicplug.cli.schema import SCHEMAS
 from nicplug.cli.status import StatusDocument
+from nicplug.cli.version import VersionDocument
 from nicplug.cli.why import StoryDocument
 from nicplug.insight.coming import Next
 from nicplug.insight.evidence import Target, Unknown
@@ -122,6 +123,16 @@ def test_queue() -> None:
     rows = in_order([a_migration(migration("Running"))], entries={})
     found = MigrationQueue(limits=MigrationLimits(), taken=1, migrations=rows, unknown=("x",))
     check(QueueDocument(found, True, NOW).to_json())
+
+
+def test_version() -> None:
+    check(VersionDocument(served={"gitVersion": "v1"}, problem="no", kubernetes={"gitVersion": "v1"}).to_json())
+
+
+def test_every_kind_is_checked() -> None:
+    """NicStoryList has no members to compare."""
+    checked = {"NicStatus", "NicStatusList", "Plan", "NicStory", "MigrationQueue", "Version", "Diagnosis"}
+    assert set(SCHEMAS) == checked | {"NicStoryList"}
 
 
 def test_diagnosis() -> None:

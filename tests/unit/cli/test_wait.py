@@ -1,62 +1,20 @@
 """Waiting ends when the NICs are as wanted, when the time is over, or when somebody has to act."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from tests.build import nic, operation, primary, row, vm, vmi
+from tests.build import nic, operation, primary, vm
 from tests.fakes.apiserver import FakeApiServer
-from tests.unit.cli.played import CommandLine, write_kubeconfig
+from tests.unit.cli.following import BLOCKED, NAME, READY, VMIS, VMS, Following, born, record
 
 from nicplug.cli import wait as module
 
-VMIS, VMS = "virtualmachineinstances", "virtualmachines"
-NAME = "vmi-fedora"
-READY = operation("blue", phase="Ready", reason="Attached")
-BLOCKED = operation("blue", phase="Blocked", path="None", reason="FeatureGateDisabled", message="off")
 
+class Waiting(Following):
+    """`nicplug wait`."""
 
-def born(body: dict[str, Any]) -> dict[str, Any]:
-    """As a user creates it."""
-    return {**body, "metadata": {"name": NAME, "namespace": "default"}}
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[FakeApiServer]:
-    async with FakeApiServer() as server:
-        server.create(VMIS, born(vmi(primary(), nic("blue"), rows=[row("default", "domain")])))
-        yield server
-
-
-class Waiting:
-    """A command that waits, while the cluster changes."""
-
-    def __init__(self, server: FakeApiServer, path: Path, *arguments: str) -> None:
-        command = CommandLine(write_kubeconfig(path / "config", server=server.url))
-        self._server = server
-        self._task = asyncio.create_task(asyncio.to_thread(command, "wait", *arguments))
-
-    async def until_watching(self) -> "Waiting":
-        """It follows VM and VMI."""
-        while sorted(self._server.open_watches) != [VMIS, VMS]:
-            assert not self._task.done(), self._task.result().output
-            await asyncio.sleep(0.01)
-        return self
-
-    async def end(self) -> Result:
-        """What has come of it."""
-        return await self._task
-
-
-def record(server: FakeApiServer, *records: dict[str, Any], rows: tuple[str, ...] = ("default",)) -> None:
-    def change(body: dict[str, Any]) -> None:
-        body["status"]["interfaceOperations"] = list(records)
-        body["status"]["interfaces"] = [row(name, "domain") for name in rows]
-
-    server.modify(VMIS, NAME, change, status=True)
+    command = "wait"
 
 
 async def test_until_the_nic_is_ready(cluster: FakeApiServer, tmp_path: Path) -> None:
