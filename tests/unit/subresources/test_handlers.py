@@ -119,6 +119,11 @@ class World:
         served = Subresources(Objects(server), cast(Knowledge, self.known), self.turns, Requesters(server))
         self.handlers = served.handlers()
 
+    @property
+    def has_read_nothing(self) -> bool:
+        """Neither what is so now nor what the API server remembers."""
+        return not self.api.calls and not self.api.cached_reads
+
     def put(self, *bodies: Json) -> None:
         plurals = {"VirtualMachine": VMS, "VirtualMachineInstance": VMIS}
         for body in bodies:
@@ -178,7 +183,13 @@ def told(answer: Answer) -> tuple[int, str]:
 
 
 ADD_TO_VM, REMOVE_FROM_VM = f"{VMS}/addinterface", f"{VMS}/removeinterface"
-ADD_TO_VMI = f"{VMIS}/addinterface"
+ADD_TO_VMI, REMOVE_FROM_VMI = f"{VMIS}/addinterface", f"{VMIS}/removeinterface"
+# The first checks are the same for both: KubeVirt 1.0.0-rc.0 has one handler for each of them.
+FOUR = (ADD_TO_VM, REMOVE_FROM_VM, ADD_TO_VMI, REMOVE_FROM_VMI)
+MISSING = {
+    "addinterface": "AddInterfaceOptions requires `networkAttachmentDefinitionName` to be set",
+    "removeinterface": "RemoveInterfaceOptions requires `name` to be set",
+}
 
 
 def test_what_is_served(world: World) -> None:
@@ -277,11 +288,12 @@ class TestInterfaces:
         assert told(answer)[0] == 409
         assert world.api.calls == [("get", VMS), ("get", VMIS)]
 
-    async def test_the_gate_comes_before_the_body_and_before_any_read(self, world: World) -> None:
+    @pytest.mark.parametrize("path", FOUR)
+    async def test_the_gate_comes_before_the_body_and_before_any_read(self, world: World, path: str) -> None:
         world.known.config = None
         text = 'Unable to Add Interface because the "HotplugNICs" feature gate is not enabled.'
-        assert told(await world.ask(REMOVE_FROM_VM, b"{")) == (400, text)
-        assert not world.api.calls
+        assert told(await world.ask(path, b"{")) == (400, text)
+        assert world.has_read_nothing
 
     async def test_before_anything_is_known_nothing_is_decided(self, world: World) -> None:
         world.known.problem = "not read yet"
@@ -291,9 +303,25 @@ class TestInterfaces:
         assert not world.api.calls
 
     @pytest.mark.parametrize("body", [b"", b"  \n", b"null", b"{}"])
-    async def test_an_empty_body_holds_no_options(self, world: World, body: bytes) -> None:
+    @pytest.mark.parametrize("path", FOUR)
+    async def test_an_empty_body_holds_no_options(self, world: World, path: str, body: bytes) -> None:
         """KubeVirt's "no request body, unable to decode options" is never sent: Go's server hands on an empty one."""
-        assert told(await world.ask(REMOVE_FROM_VM, body)) == (400, "RemoveInterfaceOptions requires `name` to be set")
+        assert told(await world.ask(path, body)) == (400, MISSING[path.partition("/")[2]])
+        assert world.has_read_nothing
+
+    @pytest.mark.parametrize("path", [ADD_TO_VM, ADD_TO_VMI])
+    async def test_the_network_is_asked_for_before_the_name(self, world: World, path: str) -> None:
+        for body in ({}, {"name": "blue"}):
+            assert told(await world.ask(path, body)) == (400, MISSING["addinterface"])
+        unnamed = {"networkAttachmentDefinitionName": "lan"}
+        assert told(await world.ask(path, unnamed)) == (400, "AddInterfaceOptions requires `name` to be set")
+        assert world.has_read_nothing
+
+    @pytest.mark.parametrize("path", FOUR)
+    async def test_the_body_comes_before_the_object(self, world: World, path: str) -> None:
+        kind = "virtualmachine" if path.startswith(f"{VMS}/") else "virtualmachineinstance"
+        assert told(await world.ask(path, add())) == (404, f'{kind}.kubevirt.io "{NAME}" not found')
+        assert not world.has_read_nothing
 
     async def test_yaml(self, world: World) -> None:
         world.put(vm(primary()))
@@ -301,10 +329,12 @@ class TestInterfaces:
         assert await world.ask(ADD_TO_VM, body) == Accepted()
         assert world.get()["status"]["interfaceRequests"] == [row()]
 
-    async def test_what_is_neither_json_nor_yaml(self, world: World) -> None:
-        code, message = told(await world.ask(ADD_TO_VM, b"{"))
+    @pytest.mark.parametrize("path", FOUR)
+    async def test_what_is_neither_json_nor_yaml(self, world: World, path: str) -> None:
+        code, message = told(await world.ask(path, b"{"))
         assert code == 400
         assert message.startswith("cannot unmarshal Request body to struct, error: ")
+        assert world.has_read_nothing
 
     @pytest.mark.parametrize("network", ["a/b/c", "lan\n", "", "/lan"])
     async def test_a_reference_that_is_none(self, world: World, network: str) -> None:
@@ -561,18 +591,23 @@ class TestTheApiServerRefuses:
             (ADD_TO_VM, Rejected("too long", status=422, reason="Invalid"), 422, "too long"),
             (ADD_TO_VM, Denied("no", status=403, reason="Forbidden"), 500, "unable to patch vm status: no"),
             (ADD_TO_VM, Unavailable("no answer"), 500, "unable to patch vm status: no answer"),
+            (ADD_TO_VMI, Rejected("too long", status=422, reason="Invalid"), 422, "too long"),
             (ADD_TO_VMI, Denied("no", status=403, reason="Forbidden"), 403, "no"),
             (ADD_TO_VMI, Unavailable("no answer"), 500, "unable to patch vmi: no answer"),
             (f"{VMS}/start", Denied("no", status=403, reason="Forbidden"), 500, "no"),
         ],
     )
     async def test_a_write(self, world: World, path: str, error: ApiError, code: int, message: str) -> None:
+        """What is passed on keeps its reason, by which clients tell errors apart."""
         world.put(vm(primary(), run_strategy="Manual"))
         if path == ADD_TO_VMI:
             world.put(vmi(primary()))
         world.api.refuses = error
         prefix = "Internal error occurred: " if code == 500 else ""
-        assert told(await world.ask(path, add())) == (code, prefix + message)
+        answer = await world.ask(path, add())
+        assert told(answer) == (code, prefix + message)
+        assert isinstance(answer, Status)
+        assert answer.reason == ("InternalError" if code == 500 else error.reason)
 
     async def test_a_write_whose_answer_is_lost_is_made_once(self, world: World) -> None:
         world.put(vm(primary()))

@@ -371,16 +371,18 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("endpoint", "code", "wanted"),
         [
-            (Endpoint.VM, 422, (422, "no")),
-            (Endpoint.VM, 403, (500, "Internal error occurred: unable to patch vm status: no")),
-            (Endpoint.VM, 0, (500, "Internal error occurred: unable to patch vm status: no")),
-            (Endpoint.VMI, 403, (403, "no")),
-            (Endpoint.VMI, 0, (500, "Internal error occurred: unable to patch vmi: no")),
+            (Endpoint.VM, 422, (422, "Reason", "no")),
+            (Endpoint.VM, 403, (500, "InternalError", "Internal error occurred: unable to patch vm status: no")),
+            (Endpoint.VM, 0, (500, "InternalError", "Internal error occurred: unable to patch vm status: no")),
+            (Endpoint.VMI, 422, (422, "Reason", "no")),
+            (Endpoint.VMI, 403, (403, "Reason", "no")),
+            (Endpoint.VMI, 0, (500, "InternalError", "Internal error occurred: unable to patch vmi: no")),
         ],
     )
-    def test_writing(self, endpoint: Endpoint, code: int, wanted: tuple[int, str]) -> None:
+    def test_writing(self, endpoint: Endpoint, code: int, wanted: tuple[int, str, str]) -> None:
+        """What is passed on keeps its reason, by which clients tell errors apart."""
         answer = patch_failed(endpoint, code=code, reason="Reason", message="no")
-        assert (answer.code, answer.message) == wanted
+        assert (answer.code, answer.reason, answer.message) == wanted
 
 
 def test_who_may_use_which_network_is_never_guessed() -> None:
