@@ -37,6 +37,23 @@ async def test_a_network_that_is_created_later_is_noticed_and_the_pod_asked_once
     ]
 
 
+async def test_a_network_that_only_the_template_names_is_noticed_when_it_is_created(world: World) -> None:
+    """The instance does not name it: nobody looked again until something else happened to the VM."""
+    await world.operator()
+    name = await world.running(objects.vm("a"))
+    await world.plugged(VM, name, "blue")
+
+    def change(body: Json) -> None:
+        body["spec"]["template"]["spec"]["networks"][-1]["multus"]["networkName"] = "later"
+
+    world.server.modify(VM, name, change)
+    await world.until(lambda: world.record(name, "blue").get("reason") == "NetworkAttachmentDefinitionMissing")
+    assert world.get(VMI, name)["spec"]["networks"][-1]["multus"]["networkName"] == "lan"
+    await world.quiet()
+    world.server.create(NADS, objects.nad("later"))
+    await world.until(lambda: world.record(name, "blue").get("reason") == "NetworkChangeNeedsRestart")
+
+
 async def test_a_missing_network_does_not_hold_up_the_nic_behind_it(world: World) -> None:
     await world.operator()
     name = await world.running(objects.vmi("a"))

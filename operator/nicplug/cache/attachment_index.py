@@ -1,4 +1,4 @@
-"""Which VMIs refer to a network attachment definition."""
+"""Which VMIs have to look again when a network attachment definition changes: by their own spec, or by their VM's."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,40 +7,69 @@ from dataclasses import dataclass, field
 from nicplug.model.attachments import referenced_keys
 from nicplug.model.keys import AttachmentKey, VmiKey
 from nicplug.model.nad_policy import AttachmentAccess
+from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
+
+_NONE: frozenset[AttachmentKey] = frozenset()
 
 
 @dataclass(slots=True)
 class AttachmentIndex:
-    """References of VMI specs, by the definition and by the VMI."""
+    """References of VMI specs and of VM templates, by the definition and by the VMI.
+
+    What a template names beyond its VMI's spec counts as well: records of the VMI tell about those NICs.
+    """
 
     _vmis: defaultdict[AttachmentKey, set[VmiKey]] = field(default_factory=lambda: defaultdict(set))
-    _attachments: dict[VmiKey, frozenset[AttachmentKey]] = field(default_factory=dict)
+    _of_spec: dict[VmiKey, frozenset[AttachmentKey]] = field(default_factory=dict)
+    _of_template: dict[VmiKey, frozenset[AttachmentKey]] = field(default_factory=dict)
 
     def put(self, vmi: VirtualMachineInstance) -> None:
-        """The VMI as it is now."""
-        present = referenced_keys(vmi.networks, namespace=vmi.key.namespace)
-        before = self._attachments.get(vmi.key, frozenset())
-        if present == before:
-            return
-        self._forget(vmi.key, before - present)
-        for attachment in present:
-            self._vmis[attachment].add(vmi.key)
-        self._attachments[vmi.key] = present
+        """Take in a VMI as it is now."""
+        self._put(vmi.key, referenced_keys(vmi.networks, namespace=vmi.key.namespace), self._of_spec)
+
+    def put_template(self, vm: VirtualMachine) -> None:
+        """Take in a VM as it is now."""
+        key = VmiKey(vm.key.namespace, vm.key.name)
+        self._put(key, referenced_keys(vm.networks, namespace=key.namespace), self._of_template)
 
     def drop(self, vmi: VirtualMachineInstance) -> None:
-        """The VMI is gone."""
-        self._forget(vmi.key, self._attachments.pop(vmi.key, frozenset()))
+        """Forget a VMI that is gone."""
+        self._put(vmi.key, _NONE, self._of_spec)
+
+    def drop_template(self, vm: VirtualMachine) -> None:
+        """Forget a VM that is gone."""
+        self._put(VmiKey(vm.key.namespace, vm.key.name), _NONE, self._of_template)
 
     def referring(self, attachments: Iterable[AttachmentKey] | None, *, access: AttachmentAccess) -> tuple[VmiKey, ...]:
-        """The VMIs that refer to one of these and may use it; None for any at all, whether they may use it or not."""
+        """The VMIs that refer to one of these and may use it; None for any at all, whether they may use it or not.
+
+        A VM that does not run is among them, by the name that its VMI would have.
+        """
         if attachments is None:
             return tuple(dict.fromkeys(key for item in self._vmis for key in sorted(self._vmis[item])))
         found = ((item, key) for item in attachments for key in sorted(self._vmis.get(item, ())))
         return tuple(dict.fromkeys(key for item, key in found if access.allows(item, namespace=key.namespace)))
 
-    def _forget(self, key: VmiKey, attachments: Iterable[AttachmentKey]) -> None:
-        for attachment in attachments:
-            self._vmis[attachment].discard(key)
-            if not self._vmis[attachment]:
-                del self._vmis[attachment]
+    def _put(
+        self, key: VmiKey, present: frozenset[AttachmentKey], side: dict[VmiKey, frozenset[AttachmentKey]]
+    ) -> None:
+        """Replace what one side, spec or template, refers to; what the other side refers to as well stays."""
+        before = side.get(key, _NONE)
+        if present == before:
+            return
+        other = (self._of_template if side is self._of_spec else self._of_spec).get(key, _NONE)
+        for attachment in before - present - other:
+            self._forget(key, attachment)
+        for attachment in present - before:
+            self._vmis[attachment].add(key)
+        if present:
+            # One set for both sides, which mostly refer to the same.
+            side[key] = other if other == present else present
+        else:
+            side.pop(key, None)
+
+    def _forget(self, key: VmiKey, attachment: AttachmentKey) -> None:
+        self._vmis[attachment].discard(key)
+        if not self._vmis[attachment]:
+            del self._vmis[attachment]

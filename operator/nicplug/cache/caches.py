@@ -67,7 +67,7 @@ class Caches:
 
     def __init__(self, *, clock: Callable[[], datetime], kubevirt_namespace: str = DEFAULT_KUBEVIRT_NAMESPACE) -> None:
         self._clock = clock
-        self.vms: Store[VirtualMachine] = Store()
+        self.vms: Store[VirtualMachine] = Store(on_forget=self._forget_vm)
         self.vmis: Store[VirtualMachineInstance] = Store(on_forget=self._forget_vmi)
         self.migrations: Store[Migration] = Store(on_forget=self._forget_migration)
         self.revisions = Revisions()
@@ -93,7 +93,7 @@ class Caches:
             return []
         match kind:
             case CachedKind.VM:
-                return self._vm_keys(self.vms.put(parse_vm(raw)))
+                return self._put_vm(parse_vm(raw))
             case CachedKind.VMI:
                 vmi = parse_vmi(raw)
                 before = self.vmis.get(vmi.key)
@@ -211,10 +211,12 @@ class Caches:
     def referring(self, attachments: Iterable[AttachmentKey] | None) -> list[WorkKey]:
         """The VMIs that refer to one of these NADs, and what moves them; None for any NAD at all.
 
-        One that may not use the NAD does not look again: by that its owner would see that the NAD exists.
+        One that may not use the NAD does not look again: by that its owner would see that the NAD exists. A VM whose
+        template names it has no use for that until it runs: its pod is born by what is known then.
         """
         access = self.attachment_access()
-        vmis = self._vmis_by_attachment.referring(attachments, access=access)
+        named = self._vmis_by_attachment.referring(attachments, access=access)
+        vmis = [key for key in named if self.vmis.get(key) is not None]
         return [*vmis, *(item.key for vmi in vmis for item in self.migrations_of(vmi) if not item.is_final)]
 
     def controller_of(self, vmi: VirtualMachineInstance) -> DynamicController:
@@ -250,6 +252,15 @@ class Caches:
 
     def _forget_pod(self, uid: str) -> None:
         self.pod_failures.forget(uid)
+
+    def _put_vm(self, vm: VirtualMachine) -> list[WorkKey]:
+        change = self.vms.put(vm)
+        if self.vms.get(vm.key) is vm:
+            self._vmis_by_attachment.put_template(vm)
+        return self._vm_keys(change)
+
+    def _forget_vm(self, vm: VirtualMachine) -> None:
+        self._vmis_by_attachment.drop_template(vm)
 
     def _put_migration(self, migration: Migration) -> list[WorkKey]:
         change = self.migrations.put(migration)

@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 _NEIGHBOUR_DELAY_SECONDS = 0.003
 # Of a hundred migrations made at once, those that come within so long of each other cost one write of the ledger.
 _SLOTS_DELAY_SECONDS = 0.005
+# One edit of one definition may concern every VM of the cluster.
+_MOST_LIVE_KEYS = 64
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Intake:
             and deletions may have been missed.
         on_bug: called for an object that could not be taken in.
         on_kubevirts: called when a KubeVirt CR came, went or changed.
+        on_installation: called when nodes, controllers, or what is known of Multus and its networks have changed.
     """
 
     caches: Caches
@@ -37,6 +40,7 @@ class Intake:
     relisted: asyncio.Event = field(default_factory=asyncio.Event)
     on_bug: Callable[[], None] = lambda: None
     on_kubevirts: Callable[[], None] = lambda: None
+    on_installation: Callable[[], None] = lambda: None
     _is_complete: bool = False
     _problems: tuple[str, ...] = ()
 
@@ -75,9 +79,15 @@ class Intake:
         self._problems = problems
 
     def attachments_changed(self, attachments: Iterable[AttachmentKey] | None) -> None:
-        """Network attachment definitions came, went or changed; None for all of them."""
-        priority = Priority.SWEEP if attachments is None else Priority.LIVE
-        self.enqueue(self.caches.referring(attachments), priority=priority)
+        """Network attachment definitions came, went or changed; None for all of them.
+
+        A definition that very many VMs share keeps nobody else waiting: its keys are looked at behind live changes.
+        """
+        keys = self.caches.referring(attachments)
+        if attachments is None:
+            self.on_installation()
+        is_sweep = attachments is None or len(keys) > _MOST_LIVE_KEYS
+        self.enqueue(keys, priority=Priority.SWEEP if is_sweep else Priority.LIVE)
 
     def isolation_changed(self) -> None:
         """Multus enforces something else between namespaces than before, or it is known only now."""
@@ -89,10 +99,12 @@ class Intake:
 
     def nodes_changed(self) -> None:
         """A node came, went or changed: whoever waits for one to go to has to look again."""
+        self.on_installation()
         self.enqueue(self.caches.waiting_for_a_node(), priority=Priority.SWEEP)
 
     def controllers_changed(self, nodes: Iterable[str] | None) -> None:
         """The dynamic networks controller has changed on these nodes; None for all of them."""
+        self.on_installation()
         priority = Priority.SWEEP if nodes is None else Priority.LIVE
         self.enqueue(self.caches.waiting_for_controller(nodes), priority=priority)
 

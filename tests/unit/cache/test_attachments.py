@@ -163,6 +163,39 @@ def test_those_who_refer_are_found_until_they_no_longer_do() -> None:
     assert caches.referring(None) == []
 
 
+def test_a_nad_that_only_a_template_names_wakes_the_vmi() -> None:
+    """Its owner created or corrected it, and nobody looked again until something else happened to the VM."""
+    caches, key = Caches(clock=lambda: NOW), VmiKey("default", "vmi-fedora")
+    new, old = AttachmentKey("default", "new"), AttachmentKey("default", "old")
+    caches.observe(CachedKind.VM, vm(primary(), nic("blue", attachment="new")))
+    assert caches.referring([new]) == [], "a VM that does not run is born with what is known then"
+    caches.observe(CachedKind.VMI, vmi(primary(), nic("blue", attachment="old"), owner_uid=VM_UID))
+    assert caches.referring([new]) == [key]
+    assert caches.referring([old]) == [key]
+    assert caches.referring(None) == [key]
+
+
+def test_what_template_and_vmi_name_is_found_until_neither_does() -> None:
+    caches, key = Caches(clock=lambda: NOW), VmiKey("default", "vmi-fedora")
+    caches.observe(CachedKind.VM, vm(primary(), nic("blue"), version=5))
+    caches.observe(CachedKind.VMI, vmi(primary(), nic("blue"), owner_uid=VM_UID, version=10))
+    caches.observe(CachedKind.VM, vm(primary(), version=11))
+    assert caches.referring([KEY]) == [key], "the VMI still names it"
+    caches.observe(CachedKind.VMI, vmi(primary(), owner_uid=VM_UID, version=12))
+    assert caches.referring([KEY]) == []
+    caches.observe(CachedKind.VM, vm(primary(), nic("blue"), version=13))
+    assert caches.referring([KEY]) == [key], "the template names it again"
+    caches.forget(CachedKind.VM, vm(primary(), version=14))
+    assert caches.referring([KEY]) == []
+
+
+def test_a_nad_of_a_namespace_that_the_vm_may_not_use_wakes_nobody_by_a_template() -> None:
+    caches = Caches(clock=lambda: NOW)
+    caches.observe(CachedKind.VM, vm(primary(), nic("red", attachment="ops/lan")))
+    caches.observe(CachedKind.VMI, vmi(primary(), owner_uid=VM_UID))
+    assert caches.referring([AttachmentKey("ops", "lan")]) == []
+
+
 def test_only_secondary_networks_refer() -> None:
     assert attachment_keys(a_vmi(vmi(primary(), nic("blue"))).networks, namespace="default") == {KEY}
 

@@ -5,11 +5,11 @@ import contextlib
 
 import pytest
 from structlog.testing import capture_logs
-from tests.build import NAME, NAMESPACE, NOW, pod, vm, vmi
+from tests.build import NAME, NAMESPACE, NOW, nic, pod, primary, vm, vmi
 
 from nicplug.cache import caches
 from nicplug.cache.caches import CachedKind, Caches
-from nicplug.model.keys import VmiKey, VmKey, WorkKey
+from nicplug.model.keys import AttachmentKey, VmiKey, VmKey, WorkKey
 from nicplug.reconcile.intake import Intake
 from nicplug.reconcile.queue import WorkQueue
 
@@ -45,6 +45,21 @@ async def test_a_list_waits_behind_what_happens_now(intake: Intake) -> None:
     keys = await _all_work(intake)
     assert keys[0] == VmiKey(NAMESPACE, "other")
     assert set(keys) == {VM, VMI, VmiKey(NAMESPACE, "other")}
+
+
+@pytest.mark.parametrize(("sharing", "live_is_first"), [(64, False), (65, True)])
+async def test_a_nad_that_very_many_vms_share_keeps_nobody_waiting(
+    intake: Intake, sharing: int, live_is_first: bool
+) -> None:
+    for number in range(sharing):
+        raw = vmi(primary(), nic("blue"), name=f"vmi-{number}", uid=f"u-{number}")
+        intake.hear(CachedKind.VMI, {"type": "ADDED", "object": raw})
+    await _all_work(intake)
+    intake.attachments_changed([AttachmentKey(NAMESPACE, "blue-net")])
+    intake.hear(CachedKind.POD, {"type": "ADDED", "object": pod(owner_name="other")})
+    keys = await _all_work(intake)
+    assert len(keys) == sharing + 1
+    assert (keys[0] == VmiKey(NAMESPACE, "other")) is live_is_first
 
 
 async def test_a_deletion_makes_its_neighbours_look(intake: Intake) -> None:
