@@ -186,7 +186,9 @@ class Events:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
+    def event(
+        self, regarding: ObjectReference, *, type: str, reason: str, message: str, is_urgent: bool = False
+    ) -> None:
         self.reasons.append(reason)
 
 

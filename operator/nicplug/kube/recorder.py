@@ -2,6 +2,9 @@
 
 The same event about the same object is one Event with a growing `series.count`. Knows nothing of
 why something is recorded; callers neither wait nor see an error, lost events are counted.
+
+Urgent events, those of a death, go first, have limits of their own and are kept longer through an outage: none of them
+is dropped while another event is kept.
 """
 
 import asyncio
@@ -9,7 +12,7 @@ import contextlib
 import hashlib
 import socket
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +21,7 @@ import structlog
 
 from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Throttled, Unavailable
+from nicplug.kube.event_queue import EventQueue
 from nicplug.kube.resources import EVENTS
 
 log = structlog.get_logger(__name__)
@@ -28,6 +32,8 @@ NOTE_BYTES = 1024
 INSTANCE_BYTES = 128
 _ACTION = "Reconcile"
 _ATTEMPTS = 4
+# Each takes the attempts of one outage, some 8 s, for every urgent event that waits.
+_URGENT_ROUNDS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +52,9 @@ class RecorderLimits:
     """How much is recorded.
 
     Attributes:
-        queue: events that wait to be written; further ones are dropped.
+        queue: events that wait to be written; further ones are dropped, urgent ones last of all.
         series_seconds: a repeated event is written at most so often.
-        burst: different events per object at once; client-go's figure.
+        burst: different events per object at once; client-go's figure. Urgent ones have as many of their own.
         refill_seconds: after the burst, one more per object in so many seconds; client-go's figure.
         memory: events and objects remembered for aggregation.
         farewell_seconds: how long the end waits for what is still queued.
@@ -72,16 +78,22 @@ class _Key:
 
 @dataclass(slots=True)
 class _Series:
-    """One Event object: how often it happened, and what of that is written."""
+    """One Event object: how often it happened, and what of that is written.
+
+    Attributes:
+        rounds: of attempts that have failed because the API server did not answer.
+    """
 
     regarding: ObjectReference
     key: _Key
     name: str
+    is_urgent: bool
     first_at: datetime
     last_at: datetime
     count: int = 1
     is_written: bool = False
     next_write_at: float = 0.0
+    rounds: int = 0
 
 
 @dataclass(slots=True)
@@ -90,7 +102,7 @@ class _Bucket:
     filled_at: float
 
 
-def _drop_nothing() -> None:
+def _drop_nothing(_is_urgent: bool) -> None:
     """Be the `on_dropped` of those who do not count."""
 
 
@@ -103,7 +115,7 @@ class EventRecorder:
 
     Args:
         api: the API server.
-        on_dropped: called for each event that will not be written.
+        on_dropped: called for each event that will not be written, with whether it was an urgent one.
         instance: name of this process in the events; the host name, which is the pod's.
         limits: see `RecorderLimits`.
         now: clock for the times in the events.
@@ -113,7 +125,7 @@ class EventRecorder:
         self,
         api: KubeApi,
         *,
-        on_dropped: Callable[[], None] = _drop_nothing,
+        on_dropped: Callable[[bool], None] = _drop_nothing,
         instance: str | None = None,
         limits: RecorderLimits | None = None,
         now: Callable[[], datetime] = _utc_now,
@@ -125,13 +137,15 @@ class EventRecorder:
         self._now = now
         self._monotonic = time.monotonic
         self._series: OrderedDict[_Key, _Series] = OrderedDict()
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-        self._new: deque[_Series] = deque()
+        self._buckets: OrderedDict[tuple[str, bool], _Bucket] = OrderedDict()
+        self._new: EventQueue[_Series] = EventQueue(size=self._limits.queue)
         self._repeated: dict[_Key, _Series] = {}
         self._woken = asyncio.Event()
         self._complaint = ""
 
-    def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
+    def event(
+        self, regarding: ObjectReference, *, type: str, reason: str, message: str, is_urgent: bool = False
+    ) -> None:
         """Record one event; returns at once and never raises.
 
         Args:
@@ -139,14 +153,15 @@ class EventRecorder:
             type: `Normal` or `Warning`.
             reason: CamelCase.
             message: a sentence; cut to 1,024 bytes.
+            is_urgent: it tells of a death; it goes before all that do not.
         """
         key = _Key(regarding.uid, type, reason, cut(message, NOTE_BYTES))
         if (known := self._series.get(key)) is not None:
             self._repeat(known)
-        elif len(self._new) >= self._limits.queue or not self._may_write(regarding.uid):
-            self._on_dropped()
+        elif self._may_write(regarding.uid, is_urgent=is_urgent):
+            self._begin(regarding, key, is_urgent=is_urgent)
         else:
-            self._begin(regarding, key)
+            self._on_dropped(is_urgent)
         self._woken.set()
 
     async def run(self) -> None:
@@ -161,14 +176,16 @@ class EventRecorder:
             # Not asyncio.timeout: in a task that is being cancelled it lets CancelledError out before Python 3.11.5.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._write_new(), timeout=self._limits.farewell_seconds)
-            for _ in self._new:
-                self._on_dropped()
+            for _, is_urgent in self._new.drain():
+                self._on_dropped(is_urgent)
 
-    def _begin(self, regarding: ObjectReference, key: _Key) -> None:
+    def _begin(self, regarding: ObjectReference, key: _Key, *, is_urgent: bool) -> None:
         now = self._now()
-        series = _Series(regarding, key, _event_name(regarding, key), first_at=now, last_at=now)
+        name = _event_name(regarding, key)
+        series = _Series(regarding, key, name, is_urgent, first_at=now, last_at=now)
         self._series[key] = series
-        self._new.append(series)
+        if (dropped := self._new.add(series, is_urgent=is_urgent)) is not None:
+            self._drop(dropped)
         if len(self._series) > self._limits.memory:
             self._series.popitem(last=False)
 
@@ -178,14 +195,24 @@ class EventRecorder:
         self._series.move_to_end(series.key)
         self._repeated[series.key] = series
 
-    def _may_write(self, uid: str) -> bool:
-        """Take a token of the object's bucket."""
-        now = self._monotonic()
-        bucket = self._buckets.pop(uid, None) or _Bucket(float(self._limits.burst), now)
+    def _drop(self, series: _Series) -> None:
+        """Give a series up; the next event of its kind begins another one."""
+        for known in (self._series, self._repeated):
+            if known.get(series.key) is series:
+                del known[series.key]
+        self._on_dropped(series.is_urgent)
+
+    def _may_write(self, uid: str, *, is_urgent: bool) -> bool:
+        """Take a token of the object; an urgent event has tokens of its own, and after them those of the others."""
+        return (is_urgent and self._take_token(uid, is_urgent=True)) or self._take_token(uid, is_urgent=False)
+
+    def _take_token(self, uid: str, *, is_urgent: bool) -> bool:
+        now, name = self._monotonic(), (uid, is_urgent)
+        bucket = self._buckets.pop(name, None) or _Bucket(float(self._limits.burst), now)
         gained = (now - bucket.filled_at) / self._limits.refill_seconds
         bucket.tokens = min(float(self._limits.burst), bucket.tokens + gained)
         bucket.filled_at = now
-        self._buckets[uid] = bucket
+        self._buckets[name] = bucket
         if len(self._buckets) > self._limits.memory:
             self._buckets.popitem(last=False)
         if bucket.tokens < 1:
@@ -203,29 +230,30 @@ class EventRecorder:
         self._woken.clear()
 
     async def _write_new(self) -> None:
-        while self._new:
-            series = self._new[0]
+        while (series := self._new.take()) is not None:
             await self._write(series, self._post)
             # Only now: cancelled in the middle of it, the event is still there for the farewell.
-            if self._new and self._new[0] is series:
-                self._new.popleft()
+            self._new.finish()
 
     async def _write_repeated(self) -> None:
         now = self._monotonic()
         due = [one for one in self._repeated.values() if one.is_written and one.next_write_at <= now]
-        for series in due:
+        for series in sorted(due, key=lambda one: not one.is_urgent):
             del self._repeated[series.key]
             await self._write(series, self._bump)
 
     async def _write(self, series: _Series, step: Callable[[_Series], Awaitable[None]]) -> None:
-        """Try a few times; give up on what trying again cannot mend."""
+        """Try a few times; give up on what trying again cannot change. An urgent event waits for another round."""
+        is_outage = False
         for attempt in range(_ATTEMPTS):
             try:
                 await step(series)
             except (Unavailable, Throttled) as error:
+                is_outage = True
                 self._complain(series, error)
                 await asyncio.sleep(error.after if isinstance(error, Throttled) else 0.5 * 2**attempt)
             except ApiError as error:
+                is_outage = False
                 self._complain(series, error)
                 break
             else:
@@ -233,9 +261,11 @@ class EventRecorder:
                 series.is_written = True
                 series.next_write_at = self._monotonic() + self._limits.series_seconds
                 return
-        self._series.pop(series.key, None)
-        self._repeated.pop(series.key, None)
-        self._on_dropped()
+        series.rounds += 1
+        if is_outage and series.is_urgent and not series.is_written and series.rounds < _URGENT_ROUNDS:
+            self._new.put_back()
+        else:
+            self._drop(series)
 
     async def _post(self, series: _Series) -> None:
         try:

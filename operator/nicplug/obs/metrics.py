@@ -57,8 +57,13 @@ class Metrics:
             "nicplug_bugs", "Passes ended by an error that is not the API server's.", registry=self.registry
         )
         self._dropped_events = Counter(
-            "nicplug_dropped_events", "Events given up because too many waited.", registry=self.registry
+            "nicplug_dropped_events",
+            "Events given up: too many of one object or in all, or the API server took none; urgent: of a death.",
+            ["urgent"],
+            registry=self.registry,
         )
+        for urgent in ("true", "false"):  # from the beginning, for rates and alerts
+            self._dropped_events.labels(urgent)
 
     def requested(self, *, verb: str, resource: str, code: int, seconds: float) -> None:
         """One request has been answered, or has not."""
@@ -78,9 +83,9 @@ class Metrics:
         """A NIC is in the guest, or out of it."""
         self._hotplug_seconds.labels(completion.operation, completion.path).observe(completion.seconds)
 
-    def event_dropped(self) -> None:
+    def event_dropped(self, is_urgent: bool) -> None:
         """One event was given up."""
-        self._dropped_events.inc()
+        self._dropped_events.labels(str(is_urgent).lower()).inc()
 
     def gauge(self, name: str, documentation: str, value: Callable[[], float], **labels: str) -> None:
         """Export a value that is read when it is scraped."""

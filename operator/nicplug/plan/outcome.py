@@ -1,6 +1,6 @@
 """What a planner returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -24,12 +24,18 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """An event to record once the actions of its plan have succeeded."""
+    """An event to record once the actions of its plan have succeeded.
+
+    Attributes:
+        is_urgent: it tells of a death: of a guest's pod, of a migration, of a NIC that was taken back. Where not every
+            event can be kept, it goes before those that do not.
+    """
 
     about: Subject
     severity: Severity
     reason: str
     message: str
+    is_urgent: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

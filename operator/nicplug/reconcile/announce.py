@@ -30,8 +30,10 @@ _ALSO_ON_VM = frozenset(
 class Recorder(Protocol):
     """Whoever turns announcements into Event objects, without ever blocking or raising."""
 
-    def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
-        """Record one event."""
+    def event(
+        self, regarding: ObjectReference, *, type: str, reason: str, message: str, is_urgent: bool = False
+    ) -> None:
+        """Record one event; an urgent one before all others."""
         ...
 
 
@@ -58,7 +60,11 @@ class Announcer:
     def _record(self, regarding: ObjectReference, announcement: Announcement) -> None:
         severity = Severity(announcement.severity)
         self.recorder.event(
-            regarding, type=str(severity), reason=str(announcement.reason), message=announcement.message
+            regarding,
+            type=str(severity),
+            reason=str(announcement.reason),
+            message=announcement.message,
+            is_urgent=announcement.is_urgent,
         )
 
 

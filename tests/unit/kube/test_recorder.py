@@ -24,14 +24,22 @@ class Setup:
         self.world = world
         self.api = DirectApi(world)
         self.dropped = 0
+        self.deaths_dropped = 0
         self.recorder = EventRecorder(self.api, on_dropped=self._drop, instance="pod-1", limits=limits)
         self.task = asyncio.create_task(self.recorder.run())
 
-    def _drop(self) -> None:
+    def _drop(self, is_urgent: bool) -> None:
         self.dropped += 1
+        self.deaths_dropped += is_urgent
 
     def event(self, message: str = "plugged", *, regarding: ObjectReference = VMI) -> None:
         self.recorder.event(regarding, type="Normal", reason="InterfacePlugged", message=message)
+
+    def death(self, message: str = "the guest is dead", *, regarding: ObjectReference = VMI) -> None:
+        self.recorder.event(regarding, type="Warning", reason="LauncherPodLost", message=message, is_urgent=True)
+
+    def deaths(self) -> list[str]:
+        return [event["note"] for event in self.events() if event["reason"] == "LauncherPodLost"]
 
     def events(self) -> list[dict[str, Any]]:
         return [stored.copy() for _, stored in self.world.store.items(self.world.kinds["events"])]
@@ -197,6 +205,90 @@ async def test_events_that_cannot_be_written_do_not_stop_the_others(setup: Setup
     await asyncio.sleep(1)
     assert [event["regarding"]["name"] for event in setup.events()] == ["vmi-fedora"]
     assert setup.dropped == 1
+
+
+async def test_the_death_of_a_guest_is_never_lost_among_cheap_events() -> None:
+    """13 events were dropped when a node went away, and nothing said that deaths were not among them."""
+    setup = Setup(DirectWorld(), RecorderLimits(queue=10, burst=1000))
+    setup.api.is_silent = True
+    await asyncio.sleep(0.1)
+    for number in range(30):
+        setup.event(f"message {number}")
+    for number in range(8):
+        setup.death(f"death {number}")
+    assert (setup.dropped, setup.deaths_dropped) == (28, 0)
+    setup.api.is_silent = False
+    await asyncio.sleep(600)
+    assert sorted(setup.deaths()) == [f"death {number}" for number in range(8)]
+    assert (len(setup.events()), setup.dropped, setup.deaths_dropped) == (10, 28, 0)
+    await setup.stop()
+
+
+async def test_deaths_alone_fill_the_queue_and_are_counted_as_such() -> None:
+    setup = Setup(DirectWorld(), RecorderLimits(queue=10, burst=1000))
+    setup.api.is_silent = True
+    await asyncio.sleep(0.1)
+    for number in range(13):
+        setup.death(f"death {number}")
+    setup.event()
+    assert (setup.dropped, setup.deaths_dropped) == (4, 3)
+    await setup.stop()
+
+
+async def test_a_death_is_written_before_what_has_waited_longer(setup: Setup) -> None:
+    setup.api.latency_seconds = 1.0
+    for number in range(5):
+        setup.event(f"message {number}")
+    await asyncio.sleep(0.5)
+    setup.death()
+    await asyncio.sleep(2)
+    assert [event["note"] for event in setup.events()] == ["message 0", "the guest is dead"]
+
+
+async def test_the_noise_about_a_guest_leaves_room_for_its_death(setup: Setup) -> None:
+    """The limit of one object was used up by what is plugged and unplugged, and its end was dropped."""
+    for number in range(100):
+        setup.event(f"message {number}")
+    for number in range(30):
+        setup.death(f"death {number}")
+    await asyncio.sleep(1)
+    assert len(setup.deaths()) == 25, "as many as of other events, on top of these"
+    assert setup.deaths_dropped == 5
+
+
+async def test_a_death_outlives_an_outage_that_drops_other_events(setup: Setup) -> None:
+    setup.api.is_up = False
+    setup.event()
+    await asyncio.sleep(0.1)
+    setup.death("death 1")
+    setup.death("death 2")
+    await asyncio.sleep(60)
+    assert (setup.dropped, setup.deaths_dropped) == (1, 0)
+    setup.api.is_up = True
+    await asyncio.sleep(10)
+    assert sorted(setup.deaths()) == ["death 1", "death 2"]
+
+
+async def test_an_outage_without_end_ends_the_rounds_of_a_death(setup: Setup) -> None:
+    setup.api.is_up = False
+    setup.death()
+    await asyncio.sleep(3600)
+    assert setup.deaths_dropped == 1
+
+
+async def test_an_event_that_made_room_begins_anew_when_it_is_repeated() -> None:
+    setup = Setup(DirectWorld(), RecorderLimits(queue=2, burst=1000))
+    setup.api.latency_seconds = 5.0
+    setup.event("first")
+    setup.event("second")
+    await asyncio.sleep(1)
+    setup.death()
+    assert setup.dropped == 1
+    await asyncio.sleep(60)
+    setup.event("second")
+    await asyncio.sleep(60)
+    assert {event["note"] for event in setup.events()} == {"first", "second", "the guest is dead"}
+    await setup.stop()
 
 
 @pytest.mark.parametrize("text", ["x" * 2000, "ü" * 1000, "🦊" * 400])

@@ -35,10 +35,17 @@ def test_passes_are_counted_by_kind_and_outcome() -> None:
 def test_bugs_and_dropped_events_are_counted_from_zero() -> None:
     metrics = Metrics()
     sample = metrics.registry.get_sample_value
-    assert (sample("nicplug_bugs_total"), sample("nicplug_dropped_events_total")) == (0, 0)
+
+    def counts() -> tuple[float | None, ...]:
+        dropped = (sample("nicplug_dropped_events_total", {"urgent": urgent}) for urgent in ("true", "false"))
+        return sample("nicplug_bugs_total"), *dropped
+
+    assert counts() == (0, 0, 0)
     metrics.failed_by_bug()
-    metrics.event_dropped()
-    assert (sample("nicplug_bugs_total"), sample("nicplug_dropped_events_total")) == (1, 1)
+    metrics.event_dropped(True)
+    assert counts() == (1, 1, 0)
+    metrics.event_dropped(False)
+    assert counts() == (1, 1, 1)
 
 
 def test_a_gauge_is_read_when_it_is_scraped() -> None:

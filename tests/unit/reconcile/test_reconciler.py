@@ -100,7 +100,9 @@ class Recorded:
         self.events: list[tuple[str, str, str]] = []
         self.messages: list[str] = []
 
-    def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
+    def event(
+        self, regarding: ObjectReference, *, type: str, reason: str, message: str, is_urgent: bool = False
+    ) -> None:
         self.events.append((regarding.kind, type, reason))
         self.messages.append(message)
 

@@ -25,6 +25,9 @@ from nicplug.plan.vmi.own_pods import announce_taken_name, discard, leftovers, r
 from nicplug.plan.vmi.state_patches import mark_failed
 from nicplug.plan.vmi.stray_pods import announce_leftover
 
+FAILED_MIGRATION = "FailedMigration"
+"""The event of a migration that has failed, as KubeVirt names it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
@@ -216,5 +219,6 @@ def normal(reason: str, message: str) -> Announcement:
 
 
 def warning(reason: str, message: str, *, about: Subject = Subject.MIGRATION) -> Announcement:
-    """A Warning event."""
-    return Announcement(about=about, severity=Severity.WARNING, reason=reason, message=message)
+    """A Warning event; a migration's end is urgent."""
+    is_urgent = reason == FAILED_MIGRATION
+    return Announcement(about=about, severity=Severity.WARNING, reason=reason, message=message, is_urgent=is_urgent)

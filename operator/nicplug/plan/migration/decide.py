@@ -18,6 +18,7 @@ from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod_record import TARGET_POD_MEMBER
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import (
+    FAILED_MIGRATION,
     Effects,
     act,
     adopt,
@@ -257,7 +258,7 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
 def _told(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
     """Events of what the status says for the first time, together with its write."""
     if outcome.ending is not None:
-        return (warning("FailedMigration", outcome.ending.event),)
+        return (warning(FAILED_MIGRATION, outcome.ending.event),)
     if MigrationPhase.SUCCEEDED in outcome.entered:
         return (normal("SuccessfulMigration", "Source node reported migration succeeded"),)
     progress, key = outcome.progress, view.migration.vmi

@@ -14,7 +14,7 @@ from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchStatus
-from nicplug.plan.migration.actions import Effects, leftover_targets, normal, warning
+from nicplug.plan.migration.actions import FAILED_MIGRATION, Effects, leftover_targets, normal, warning
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.garbage import old_migrations
 from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, release_target, request_abort
@@ -106,7 +106,7 @@ def _tell_node_agents(view: MigrationView, facts: Facts, *, now: datetime) -> Ef
     message = f"VirtualMachineInstance migration uid {facts.migration.uid} failed. reason: {reason}"
     return Effects(
         actions=(mark_failed(facts.vmi, reason=reason, now=now),),
-        announcements=(warning("FailedMigration", message, about=Subject.VMI),),
+        announcements=(warning(FAILED_MIGRATION, message, about=Subject.VMI),),
     )
 
 

@@ -93,7 +93,12 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         for item in transitions.unplugged
     )
     stuck = (
-        _event(Severity.WARNING, f"Interface{item.phase}", f'NIC "{item.name}": {item.sentence}')
+        _event(
+            Severity.WARNING,
+            f"Interface{item.phase}",
+            f'NIC "{item.name}": {item.sentence}',
+            is_urgent=item.reason == Reason.ROLLED_BACK,
+        )
         for item in transitions.stuck
     )
     return (*moved, *done, *restored, *unplugged, *stuck)
@@ -138,5 +143,5 @@ def _seconds(operation: InterfaceOperation, now: datetime) -> float:
     return max(0.0, (now - operation.start_time).total_seconds())
 
 
-def _event(severity: Severity, reason: str, message: str) -> Announcement:
-    return Announcement(about=Subject.VMI, severity=severity, reason=reason, message=message)
+def _event(severity: Severity, reason: str, message: str, *, is_urgent: bool = False) -> Announcement:
+    return Announcement(about=Subject.VMI, severity=severity, reason=reason, message=message, is_urgent=is_urgent)

@@ -40,4 +40,5 @@ def announce_end(end: Explanation, *, pod: LauncherPod | None) -> Announcement:
         severity=Severity.WARNING,
         reason=Reason.LAUNCHER_POD_LOST,
         message=f"{what}: {end.reason}: {end.message}" if end.message else f"{what}: {end.reason}",
+        is_urgent=True,
     )

@@ -54,6 +54,7 @@ def announce_start_failure(view: VmiView, changes: Mapping[str, Any]) -> tuple[A
             severity=Severity.WARNING,
             reason=Reason.POD_SANDBOX_FAILED,
             message=text(told.get("message")),
+            is_urgent=True,
         ),
     )
 
