@@ -7,6 +7,7 @@ pass are dry runs, which pass through admission too, so that they change nothing
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from tests.integration.conftest import Sandbox, a_user
@@ -28,6 +29,7 @@ from tests.integration.fence_attempts import (
     UNTOUCHED,
     WOULD_BE,
 )
+from tests.integration.fence_privileges import NO_ACCOUNT, NO_VOLUME
 from tests.integration.fence_requests import (
     ADMIN,
     MULTUS,
@@ -44,6 +46,7 @@ from tests.integration.fence_requests import (
     bind,
     create,
     kubelet,
+    owned,
     patch,
     status,
     subresource,
@@ -258,6 +261,70 @@ def test_the_node_side_runs_under_any_name_once_the_admin_says_so(fenced: Fenced
         code, answer = status("launcher", annotations={NETWORKS: "x"}, dry=True)(fenced, fenced.client(who))
         assert (code, NETWORKS_ARE in answer["message"]) == (403, True)
     until(lambda: report.send(fenced)[0] == 403)
+
+
+def test_a_launcher_pod_has_the_account_that_the_owner_of_the_namespace_allows(fenced: Fenced) -> None:
+    """Refused without the right, and with it nothing else than the account and its token is allowed."""
+    token: Json = {"serviceAccountName": "builder", "automountServiceAccountToken": True}
+    nicplug = fenced.client(NICPLUG)
+
+    def made(**spec: Any) -> tuple[int, Json]:
+        return create(owned(controller=True, **{**token, **spec}), dry=True)(fenced, nicplug)
+
+    code, answer = made()
+    assert (code, NO_ACCOUNT in answer["message"]) == (403, True), answer
+    binding = "create rolebinding nicplug-launcher-accounts --clusterrole=nicplug-launcher-accounts"
+    assert (
+        f"kubectl -n {fenced.namespace} {binding} --serviceaccount=nicplug-system:nicplug-operator."
+        in (answer["message"])
+    )
+    path = fenced.bind(role="nicplug-launcher-accounts", who=NICPLUG, namespace=fenced.namespace)
+    until(lambda: made()[0] == 201)
+    _, answer = made()
+    (volume,) = answer["spec"]["volumes"]
+    assert volume["name"].startswith("kube-api-access-")
+    (compute,) = answer["spec"]["containers"]
+    assert compute["volumeMounts"][0]["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"
+    code, answer = made(volumes=[{"name": "s", "secret": {"secretName": "s"}}])
+    assert (code, NO_VOLUME in answer["message"]) == (403, True), answer
+    code, answer = made(
+        automountServiceAccountToken=False,
+        volumes=[{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}],
+    )
+    assert (code, NO_VOLUME in answer["message"]) == (403, True), "a token that the pod does not ask for"
+    fenced.admin.request("DELETE", path)
+    until(lambda: made()[0] == 403)
+
+
+def test_the_right_to_one_account_is_no_right_to_another(fenced: Fenced) -> None:
+    name = f"one-{uuid.uuid4().hex[:6]}"
+    rule = {
+        "apiGroups": ["nicplug.io"],
+        "resources": ["launcheraccounts"],
+        "resourceNames": ["builder"],
+        "verbs": ["use"],
+    }
+    in_namespace = f"{RBAC}/namespaces/{fenced.namespace}"
+    code, answer = fenced.admin.request("POST", f"{in_namespace}/roles", {"metadata": {"name": name}, "rules": [rule]})
+    assert code == 201, answer
+    body = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": NICPLUG.user}],
+    }
+    code, answer = fenced.admin.request("POST", f"{in_namespace}/rolebindings", body)
+    assert code == 201, answer
+    nicplug = fenced.client(NICPLUG)
+
+    def made(account: str) -> tuple[int, Json]:
+        spec: Json = {"serviceAccountName": account, "automountServiceAccountToken": True}
+        return create(owned(controller=True, **spec), dry=True)(fenced, nicplug)
+
+    until(lambda: made("builder")[0] == 201)
+    code, answer = made("default")
+    assert (code, NO_ACCOUNT in answer["message"]) == (403, True), answer
+    fenced.admin.request("DELETE", f"{in_namespace}/rolebindings/{name}")
+    until(lambda: made("builder")[0] == 403)
 
 
 def test_the_right_to_override_was_not_enough(fenced: Fenced) -> None:

@@ -140,8 +140,9 @@ def test_a_virtual_machine_asked_for_what_the_fence_refuses() -> None:
     """All that nicplug takes from a VMI into the spec of its pod, the fence around nicplug lets through."""
     raw = vmi()
     raw["spec"].update({member: {"x": "y"} for member in _COPIED_SPEC_MEMBERS})
+    raw["spec"]["serviceAccountName"] = "ledger"
     spec = thaw(create_launcher_pod(vmi=a_vmi(raw), settings=PlanSettings()).body)["spec"]
-    assert spec.keys() >= {*_COPIED_SPEC_MEMBERS}
+    assert spec.keys() >= {*_COPIED_SPEC_MEMBERS, "serviceAccountName"}
     variables = {item["name"]: item["expression"] for item in policy("nicplug-operator-pods")["variables"]}
     assert spec.keys() <= {*re.findall(r"'(\w+)'", variables["foreignMembers"])}
     (compute,) = spec["containers"]
@@ -155,10 +156,24 @@ def test_a_virtual_machine_asked_for_what_the_fence_refuses() -> None:
 
 def test_the_mark_of_the_node_side_is_no_right() -> None:
     """It grants nothing on any object, and no role that people have has it."""
-    (role,) = fences("ClusterRole").values()
-    assert role["metadata"]["name"] == "nicplug-node-side"
+    role = fences("ClusterRole")["nicplug-node-side"]
     assert role["rules"] == [{"apiGroups": ["nicplug.io"], "resources": ["launcherpods"], "verbs": ["report"]}]
     assert "labels" not in role["metadata"], "no aggregation into admin, edit or view"
+
+
+def test_the_right_to_use_accounts_is_given_by_whoever_owns_the_namespace() -> None:
+    """nicplug does not have it, or the fence would let it run pods as any account of any namespace."""
+    rule = {"apiGroups": ["nicplug.io"], "resources": ["launcheraccounts"], "verbs": ["use"]}
+    assert fences("ClusterRole")["nicplug-launcher-accounts"]["rules"] == [rule]
+    holders = [
+        document["metadata"]["name"]
+        for file in BASE.rglob("*.yaml")
+        for document in yaml.safe_load_all(file.read_text())
+        if document["kind"] in ("ClusterRole", "Role") and "launcheraccounts" in str(document.get("rules"))
+    ]
+    assert sorted(holders) == ["kubevirt.io:admin", "nicplug-launcher-accounts"]
+    bindings = [file for file in BASE.rglob("*.yaml") if "name: nicplug-launcher-accounts" in file.read_text()]
+    assert [file.name for file in bindings] == ["launcher-accounts.yaml"], "no binding comes with the installation"
 
 
 def rules_of(binding: Json) -> list[Json]:

@@ -14,7 +14,7 @@ from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import DEFAULT_CPU_ALLOCATION_RATIO, KubevirtConfig
-from nicplug.model.metadata import text
+from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.names import (
     COMPUTE_CONTAINER,
     CREATED_BY_LABEL,
@@ -163,6 +163,18 @@ def _digest(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(freeze(spec).encode()).hexdigest()[:_DIGEST_DIGITS]
 
 
+def _account(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The ServiceAccount that the pod runs as, and whether it has its token: for a volume of that kind alone.
+
+    Source: KubeVirt 1.9 `template.go` (`renderLaunchManifest`), but for Istio, whose sidecar brings a token of its own
+    (docs/differences.md).
+    """
+    volumes = (mapping(volume.get("serviceAccount")) for volume in objects(spec.get("volumes")))
+    of_volume = next((text(source.get("serviceAccountName")) for source in volumes if source), "")
+    name = text(spec.get("serviceAccountName")) or of_volume
+    return {**({"serviceAccountName": name} if name else {}), "automountServiceAccountToken": bool(of_volume)}
+
+
 def _labels(vmi: VirtualMachineInstance, *, hostname: str) -> dict[str, str]:
     """The VMI's own, but none by which a pod would pass for something else, and over them those of every launcher."""
     own = {name: value for name, value in read_object(vmi.labels).items() if _is_label_for_pods(name)}
@@ -243,7 +255,7 @@ def _pod_spec(vmi: VirtualMachineInstance, *, settings: PlanSettings, config: Ku
         **{member: spec[member] for member in _COPIED_SPEC_MEMBERS if spec.get(member)},
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": grace_seconds + _LAUNCHER_GRACE_SECONDS,
-        "automountServiceAccountToken": False,
+        **_account(spec),
         "enableServiceLinks": False,
         "readinessGates": [{"conditionType": UNPAUSED_CONDITION}],
         "hostname": _hostname(vmi, spec),

@@ -81,6 +81,34 @@ def test_the_container() -> None:
     assert container["resources"] == {"requests": {"memory": "1314Mi", "cpu": "100m"}}
     assert spec["restartPolicy"] == "Never"
     assert spec["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in spec
+
+
+def _token_of(*names: str) -> dict[str, Any]:
+    disk = {"name": "disk", "containerDisk": {"image": "fedora"}}
+    tokens = [{"name": f"v{n}", "serviceAccount": {"serviceAccountName": name}} for n, name in enumerate(names)]
+    return {"volumes": [disk, *tokens]}
+
+
+ACCOUNTS = [
+    ({"serviceAccountName": "ledger"}, "ledger", False),
+    (_token_of("ledger"), "ledger", True),
+    ({**_token_of("ledger"), "serviceAccountName": "ledger"}, "ledger", True),
+    ({**_token_of("other"), "serviceAccountName": "ledger"}, "ledger", True),
+    (_token_of("ledger", "other"), "ledger", True),
+    (_token_of("default"), "default", True),
+    (_token_of(), None, False),
+    (_token_of(""), None, False),
+    ({"volumes": [{"name": "v", "serviceAccount": None}]}, None, False),
+    ({"serviceAccountName": ""}, None, False),
+]
+
+
+@pytest.mark.parametrize(("members", "account", "has_token"), ACCOUNTS)
+def test_the_service_account_of_a_vm_was_ignored(members: dict[str, Any], account: str | None, has_token: bool) -> None:
+    """As KubeVirt 1.9: the field counts before the volume, and only the volume brings the token."""
+    spec = _pod(spec=members)["spec"]
+    assert (spec.get("serviceAccountName"), spec["automountServiceAccountToken"]) == (account, has_token)
 
 
 def test_it_is_ready_when_its_guest_is_not_paused() -> None:
