@@ -1,5 +1,5 @@
 """`python -m nicplug`."""
 
-from nicplug.entry import nicplug
+from nicplug.cli.main import main
 
-nicplug()
+main(prog_name="nicplug")

@@ -40,6 +40,7 @@ from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.ignored_kubevirts import IgnoredKubevirts
 from nicplug.reconcile.intake import Intake
+from nicplug.reconcile.kubevirt_status import KubevirtStatus
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
@@ -99,13 +100,18 @@ class App:
         self._controller_watches = self._make_controller_watches()
         self._completeness = self._make_completeness()
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
+        self._kubevirt_status = KubevirtStatus(
+            api=connection.api, caches=self.caches, may_write=self._may_work, clock=utc_now, version=f"v{__version__}"
+        )
         self._ignored_kubevirts = IgnoredKubevirts(
             kubevirts=self.caches.kubevirts,
             recorder=self._recorder,
             may_write=self._may_work,
+            tell=self._kubevirt_status.tell_ignored,
             later=asyncio.get_running_loop().call_later,
         )
         self.intake.on_kubevirts = self._kubevirts_changed
+        self.intake.on_installation = self._kubevirt_status.wake
         self._elector = LeaderElector(
             connection.lease,
             namespace=settings.namespace,
@@ -286,6 +292,7 @@ class App:
         self._spawn(self._become_complete(), name="cache sync")
         self._spawn(self._workers.run(count=self._settings.workers), name="workers")
         self._spawn(self._recorder.run(), name="events")
+        self._spawn(self._kubevirt_status.run(), name="status of the KubeVirt CR")
         if self._settings.leader_election:
             self._spawn(self._elector.run(), name="leader election")
 
@@ -349,10 +356,12 @@ class App:
         """Not before all are known: the one that counts may be the last to come."""
         if self._complete:
             self._ignored_kubevirts.report_soon()
+            self._kubevirt_status.wake()
 
     def _open_gate(self) -> None:
         if self._complete:
             self._ignored_kubevirts.report()
+            self._kubevirt_status.wake()
         if self._may_work():
             self.intake.enqueue_all()
             self._gate.set()

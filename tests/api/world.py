@@ -17,7 +17,7 @@ MIGRATION = "virtualmachineinstancemigrations"
 DAEMON_SETS = "daemonsets"
 NOW = "2026-01-01T00:00:00Z"
 # What operators write besides their work.
-_BESIDE = ("leases", "events")
+_BESIDE = ("leases", "events", "kubevirts")
 
 
 class World:

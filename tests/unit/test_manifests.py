@@ -138,6 +138,7 @@ OWN_FIELDS = {
     ("virtualmachines", "status"): {"interfaceOperations", "interfaceRequests", "interfaceSummary"},
     ("virtualmachineinstances", "status"): {"interfaceOperations", "interfaceSummary", "launcherPods", "pciBudget"},
     ("virtualmachineinstancemigrations", "status"): {"causesAtFault", "interfacesAtFault", "targetPod", "vmiUid"},
+    ("kubevirts", "status"): {"hotplug"},
 }
 
 
@@ -175,14 +176,20 @@ COLUMNS = {
     "virtualmachines": "Age Status Ready NICs-Ready NICs NIC-Reason",
     "virtualmachineinstances": "Age Phase IP NodeName Ready Live-Migratable Paused NICs-Ready NICs NIC-Reason",
     "virtualmachineinstancemigrations": "Phase VMI Reason Source Target Age Message",
-    "kubevirts": "Age Phase",
+    "kubevirts": "Age Phase Nodes With-controller Hotplug",
 }
 
 
 WIDE = {
+<<<<<<< HEAD
     "virtualmachines": ["NICs", "NIC-Reason"],
     "virtualmachineinstances": ["Live-Migratable", "Paused", "NICs", "NIC-Reason"],
     "virtualmachineinstancemigrations": ["Message"],
+=======
+    "virtualmachineinstances": ["Live-Migratable", "Paused"],
+    "virtualmachineinstancemigrations": ["Message"],
+    "kubevirts": ["Nodes", "With-controller", "Hotplug"],
+>>>>>>> 0380766 (Report in the status of the KubeVirt object)
 }
 
 

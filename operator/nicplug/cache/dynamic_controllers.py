@@ -41,6 +41,12 @@ class ControllerPods:
         """Those on a node; None when pods cannot be read."""
         return None if self._pods is None else tuple(pod for pod in self._pods.values() if pod.node_name == node)
 
+    def ready_nodes(self) -> frozenset[str] | None:
+        """The nodes with a ready one; None when pods cannot be read."""
+        if self._pods is None:
+            return None
+        return frozenset(pod.node_name for pod in self._pods.values() if pod.is_ready)
+
     def gone_at(self, node: str) -> datetime | None:
         """When the deletion of the last one that was on the node was asked for."""
         return self._gone.get(node)
@@ -168,6 +174,17 @@ class DynamicControllers:
         """
         found = controller_on_node((self._seen_from(name, item) for item in self._controllers), node=node)
         return found if self.is_known() or found.state is ControllerState.READY else DynamicController()
+
+    def ready_nodes(self) -> frozenset[str] | None:
+        """The nodes with a ready controller, each pod looked at once; None while that is not known of all of them."""
+        nodes: frozenset[str] = frozenset()
+        for item in self._controllers:
+            followed = self._pods.get(item.uid)
+            ready = followed.ready_nodes() if followed is not None else None
+            if ready is None:
+                return None
+            nodes |= ready
+        return nodes if self.is_known() else None
 
     def is_known(self) -> bool:
         """The DaemonSets of every trusted namespace have been read."""

@@ -47,6 +47,7 @@ class KubevirtConfig:
     """The parts of one KubeVirt CR that steer nicplug.
 
     Attributes:
+        generation: not compared: what no member of this record says changes nothing.
         workload_update_allows: `workloadUpdateMethods` is not set, or lists LiveMigrate.
         hotplug: the cluster's policy for hot-plug.
         controller_finder: by what the dynamic networks controller is known.
@@ -61,6 +62,7 @@ class KubevirtConfig:
     key: KubevirtKey
     uid: str
     resource_version: int = field(compare=False)
+    generation: int = field(compare=False)
     created: datetime | None
     feature_gates: frozenset[str]
     disabled_feature_gates: frozenset[str]
@@ -111,6 +113,7 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         key=key,
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
+        generation=meta.generation(metadata),
         created=meta.creation_time(metadata),
         feature_gates=frozenset(map(text, sequence(developer.get("featureGates")))),
         disabled_feature_gates=frozenset(map(text, sequence(developer.get("disabledFeatureGates")))),

@@ -1,4 +1,4 @@
-"""Reports the KubeVirt CRs that have no effect: in the log, once for each namespace, and by an event on each.
+"""Reports the KubeVirt CRs that have no effect: in the log, once for each namespace; by event and status on each.
 
 Bounded by rate alone: ever more of them, or one that is created again and again, neither fill the log nor keep another
 one from being reported. What is held back is reported later, if it still exists.
@@ -33,6 +33,10 @@ _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
 def _never(_seconds: float, _call: Callable[[], None]) -> None:
     """Be the `later` of a report that nobody waits for."""
+
+
+def _tell_nobody(_config: KubevirtConfig, _why: str) -> None:
+    """Be the `tell` of a report that only logs and records."""
 
 
 @dataclass(slots=True)
@@ -80,6 +84,7 @@ class IgnoredKubevirts:
 
     Attributes:
         may_write: this replica leads: the others only log.
+        tell: has the status of one say why.
         later: calls after so many seconds.
         clock: monotonic seconds.
     """
@@ -87,6 +92,7 @@ class IgnoredKubevirts:
     kubevirts: Kubevirts
     recorder: Recorder
     may_write: Callable[[], bool]
+    tell: Callable[[KubevirtConfig, str], None] = _tell_nobody
     later: Callable[[float, Callable[[], None]], object] = _never
     clock: Callable[[], float] = time.monotonic
     _logged: _Reported = field(default_factory=lambda: _Reported(_LINES_OF_NAMESPACE))
@@ -134,6 +140,7 @@ class IgnoredKubevirts:
         if self.may_write() and self._recorded.is_due(ignored.uid, namespace=namespace, now=now):
             message = f"This KubeVirt CR has no effect: {why}. To resolve this, {remedy}."
             self.recorder.event(_reference(ignored), type="Warning", reason=REASON, message=message)
+            self.tell(ignored, message)
 
     def _explain(self, ignored: KubevirtConfig) -> tuple[str, str]:
         """Why it has no effect, and what to do."""

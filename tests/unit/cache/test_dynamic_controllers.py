@@ -58,6 +58,23 @@ def heard() -> Heard:
     return made
 
 
+def test_the_nodes_with_a_ready_controller_agree_with_the_look_at_each(heard: Heard) -> None:
+    assert heard.store.ready_nodes() == frozenset({"node01"})
+    heard.list_pods(pod(), pod("q", ready="False", node="node02"))
+    assert heard.store.ready_nodes() == frozenset({"node01"})
+    assert heard.state("node02") is ControllerState.NOT_READY
+    heard.list_pods()
+    assert heard.store.ready_nodes() == frozenset()
+    pods = heard.store.pods_of(UID)
+    assert pods is not None
+    pods.lose(Absence.DENIED)
+    assert heard.store.ready_nodes() is None
+    relist(heard.daemon_sets, [])
+    assert heard.store.ready_nodes() == frozenset(), "there is no controller"
+    heard.daemon_sets.lose(Absence.DENIED)
+    assert heard.store.ready_nodes() is None
+
+
 def test_before_the_lists_nothing_is_known() -> None:
     heard = Heard()
     heard.daemon_sets.by_uid = None

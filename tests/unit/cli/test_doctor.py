@@ -412,3 +412,48 @@ def test_one_definition_was_told_in_the_plural(count: int, plural: str) -> None:
     attachments = found.caches.attachments
     attachments.replace([attachments.project(nad(f"n{number}")) for number in range(count)])
     assert next(iter(check_multus(found))).message == f"{count} network attachment definition{plural}"
+
+
+KUBEVIRTS = "GET /apis/kubevirt.io/v1/kubevirts"
+KUBEVIRT = "GET /apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt"
+DEGRADED = {"type": "Degraded", "status": "True", "reason": "MultusMissing", "message": "install Multus."}
+
+
+def reported(*rows: dict[str, Any], generation: int = 1, **metadata: Any) -> dict[str, Any]:
+    """A KubeVirt CR with the status that the leader has written for its first generation."""
+    raw = kubevirt()
+    raw["metadata"] |= {"generation": generation, **metadata}
+    conditions = [{"type": "Available", "status": "True"}, *rows]
+    hotplug = {"message": "A dynamic networks controller is ready on 2 of 2 nodes."}
+    raw["status"] = {"phase": "Deployed", "observedGeneration": 1, "conditions": conditions, "hotplug": hotplug}
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "severity", "told"),
+    [
+        (reported(), "ok", "Deployed: A dynamic networks controller is ready on 2 of 2 nodes."),
+        (kubevirt(), "warning", "is not Available by its status"),
+        (reported(generation=3), "warning", "the status is of generation 1, the CR of 3"),
+        (reported(DEGRADED), "warning", "degraded, MultusMissing: install Multus."),
+        (
+            reported(annotations={"kubevirt.io/latest-observed-api-version": "v1"}),
+            "warning",
+            "is KubeVirt's by its annotation kubevirt.io/latest-observed-api-version",
+        ),
+        (reported(finalizers=["foregroundDeleteKubeVirt"]), "warning", "by its finalizer foregroundDeleteKubeVirt"),
+    ],
+    ids=["healthy", "none", "old", "degraded", "annotated by KubeVirt", "finalized by KubeVirt"],
+)
+def test_what_the_operator_reports(
+    nicplug: CommandLine, server: PlayedServer, raw: dict[str, Any], severity: str, told: str
+) -> None:
+    server.answers |= {KUBEVIRTS: collection(raw), KUBEVIRT: (200, raw)}
+    found = findings(nicplug)["status"]
+    assert found["severity"] == severity
+    assert told in found["message"]
+
+
+def test_a_status_that_must_not_be_read_is_unknown(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers |= {KUBEVIRTS: collection(kubevirt()), KUBEVIRT: refusal(403, "Forbidden", "no")}
+    assert findings(nicplug)["status"]["severity"] == "unknown"

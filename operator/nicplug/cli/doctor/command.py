@@ -28,7 +28,8 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
     """Check the installation, with a remedy for each finding.
 
     Looks at CRDs, feature gate, policy, Multus, nodes and the controller on each, the rights of the operator and of
-    the aggregated API, versions, replicas, leader, fences, the API's registration and its certificate.
+    the aggregated API, versions, replicas, leader, fences, the API's registration and its certificate, and what the
+    operator itself reports in the status of the KubeVirt CR.
 
     Exit code 9 when there is a problem; a warning alone is none. Exit code 4 when there is none, and you may not look
     at most of it.
@@ -81,6 +82,7 @@ async def _guarded(name: str, check: Coroutine[Any, Any, list[Finding]]) -> list
 async def _look_at_cluster(session: Session, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
     from nicplug.cli.doctor.coverage import check_coverage, check_nodes
     from nicplug.cli.doctor.kinds import check_kubevirt, check_multus, check_policy
+    from nicplug.cli.doctor.reported import check_status
     from nicplug.cli.machines import now
     from nicplug.insight.evidence import Target, read_cluster
 
@@ -92,7 +94,8 @@ async def _look_at_cluster(session: Session, kubevirt_namespace: str, operator_n
     )
     evidence = await read_cluster(session.api, target=target, clock=now)
     checks = (check_kubevirt, check_policy, check_multus, check_nodes, check_coverage)
-    return [finding for check in checks for finding in check(evidence)]
+    found = [finding for check in checks for finding in check(evidence)]
+    return [*found, *await check_status(session, evidence)]
 
 
 @dataclass(frozen=True, slots=True)

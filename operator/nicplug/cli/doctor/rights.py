@@ -66,6 +66,7 @@ OPERATOR = (
     Right(group="kubevirt.io", resource="virtualmachines/finalizers", verbs=("update",)),
     Right(group="kubevirt.io", resource="virtualmachineinstances/finalizers", verbs=("update",)),
     Right(group="kubevirt.io", resource="kubevirts", verbs=_READ),
+    Right(group="kubevirt.io", resource="kubevirts/status", verbs=("patch",)),
     Right(group="", resource="pods", verbs=_OWNED),
     Right(group="apps", resource="controllerrevisions", verbs=("get", "list", "watch", "create", "delete")),
     Right(group="", resource="pods/status", verbs=("patch",)),

@@ -1,0 +1,192 @@
+"""Writes the status of the KubeVirt CRs: of the one that counts, and of those that have no effect.
+
+Only the leader writes, only what has changed, and one round in `PAUSE_SECONDS` at most: nodes and controllers come and
+go. What it has written it does not write again because somebody else has changed it, but looks at it after
+`LOOK_AGAIN_SECONDS`, so that it never fights; and it leaves alone what KubeVirt's virt-operator reports (ADR 0028).
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from nicplug.cache.caches import Caches
+from nicplug.kube.api import KubeApi
+from nicplug.kube.errors import ApiError, Denied, Gone, Stale
+from nicplug.kube.resources import KUBEVIRTS
+from nicplug.model.keys import KubevirtKey
+from nicplug.model.kubevirt import KubevirtConfig
+from nicplug.model.kubevirt_owner import mark_of_virt_operator
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.plan.kubevirt_status import (
+    Coverage,
+    KubevirtReport,
+    KubevirtView,
+    report_of,
+    report_of_ignored,
+    status_patch,
+)
+
+log = structlog.get_logger(__name__)
+
+PAUSE_SECONDS = 10.0
+LOOK_AGAIN_SECONDS = 600.0
+# Those that are reported are few (`reconcile.ignored_kubevirts`); without a leader they do not pile up.
+_MOST_IGNORED = 64
+_LONGEST_PAUSE_SECONDS = 300.0
+_RIGHT = "kubectl apply -k deploy/kustomize/base gives the right to patch kubevirts/status"
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What was written, or found to be written, of the CR that counts, and when by the loop's clock."""
+
+    uid: str
+    report: KubevirtReport
+    at: float
+
+    def is_covered_by(self, earlier: "_Written | None") -> bool:
+        """The same was written not long ago."""
+        if earlier is None or self.at - earlier.at >= LOOK_AGAIN_SECONDS:
+            return False
+        return (self.uid, self.report) == (earlier.uid, earlier.report)
+
+
+@dataclass(slots=True)
+class KubevirtStatus:
+    """Keeps the statuses true.
+
+    Attributes:
+        may_write: this replica leads, and its caches are complete.
+        version: nicplug's, as the aggregated API gives it.
+    """
+
+    api: KubeApi
+    caches: Caches
+    may_write: Callable[[], bool]
+    clock: Callable[[], datetime]
+    version: str
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _written: _Written | None = None
+    _ignored: deque[tuple[KubevirtConfig, str]] = field(default_factory=lambda: deque(maxlen=_MOST_IGNORED))
+    _failures: int = 0
+    _complaint: str = ""
+
+    def wake(self) -> None:
+        """Something has changed that a status may say; costs nothing until its round comes."""
+        self._woken.set()
+
+    def tell_ignored(self, config: KubevirtConfig, why: str) -> None:
+        """Have a KubeVirt CR without effect say so; the caller bounds how often."""
+        self._ignored.append((config, why))
+        self.wake()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            # Not asyncio.wait_for: before Python 3.12 it loses the end of this task when it comes with the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                    await self._woken.wait()
+            self._woken.clear()
+            if self.may_write():
+                is_done = await self._round()
+                self._failures = 0 if is_done else self._failures + 1
+                if not is_done:
+                    self.wake()
+                await asyncio.sleep(min(PAUSE_SECONDS * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE_SECONDS))
+
+    async def _round(self) -> bool:
+        """Whether every status says what it should; False: another round is needed."""
+        config, is_done, now = self.caches.config(), True, asyncio.get_running_loop().time()
+        if config is not None:
+            written = _Written(config.uid, report_of(self._view(config)), now)
+            if not written.is_covered_by(self._written):
+                is_done = await self._write(config, written.report)
+                self._written = written if is_done else None
+        for _ in range(len(self._ignored)):
+            ignored, why = self._ignored.popleft()
+            if self._is_ignored(ignored) and not await self._write(ignored, report_of_ignored(why)):
+                self._ignored.append((ignored, why))
+                is_done = False
+        return is_done
+
+    def _is_ignored(self, config: KubevirtConfig) -> bool:
+        """It exists still, and has not become the one that counts since it was reported."""
+        return any(item.uid == config.uid for item in self.caches.kubevirts.ignored())
+
+    async def _write(self, config: KubevirtConfig, report: KubevirtReport) -> bool:
+        """Whether the status says it now, or is somebody else's."""
+        try:
+            raw = await self._read(config.key)
+            if text(mapping(raw.get("metadata")).get("uid")) == config.uid:
+                await self._patch(raw, config.key, report)
+        except Stale:
+            return False
+        except Gone:
+            return True
+        except ApiError as error:
+            is_right = isinstance(error, Denied) and error.is_missing_right
+            self._complain("status of the KubeVirt CR not written", error=str(error), remedy=_RIGHT if is_right else "")
+            return False
+        return True
+
+    async def _read(self, key: KubevirtKey) -> Mapping[str, Any]:
+        """The whole object, of which the cache has but a part. By a list: the role has no right to get."""
+        page = await self.api.list(
+            KUBEVIRTS, namespace=key.namespace, field_selector=f"metadata.name={key.name}", limit=1
+        )
+        items = objects(page.get("items"))
+        return next((item for item in items if mapping(item.get("metadata")).get("name") == key.name), {})
+
+    async def _patch(self, raw: Mapping[str, Any], key: KubevirtKey, report: KubevirtReport) -> None:
+        if mark := mark_of_virt_operator(raw):
+            remedy = "nothing, if KubeVirt runs in this cluster; else remove the mark"
+            self._complain("status of the KubeVirt CR is KubeVirt's", kubevirt=str(key), mark=mark, remedy=remedy)
+            return
+        operations = status_patch(raw, report, now=self.clock())
+        if not operations:
+            return
+        metadata = mapping(raw.get("metadata"))
+        guards = [
+            {"op": "test", "path": f"/metadata/{name}", "value": metadata.get(name)}
+            # Of that very version: whoever else begins to report has left its mark on a newer one.
+            for name in ("uid", "resourceVersion")
+        ]
+        await self.api.patch(
+            KUBEVIRTS, [*guards, *operations], name=key.name, namespace=key.namespace, subresource="status"
+        )
+        self._complaint = ""
+        log.info("status of the KubeVirt CR written", kubevirt=str(key))
+
+    def _view(self, config: KubevirtConfig) -> KubevirtView:
+        return KubevirtView(
+            config=config,
+            version=self.version,
+            attachments=self.caches.attachments.known(()).knowledge,
+            attachment_rule=self.caches.attachment_access().rule.rstrip(","),
+            coverage=self._coverage(),
+        )
+
+    def _coverage(self) -> Coverage:
+        controllers, nodes = self.caches.controllers, self.caches.nodes.all()
+        trusted = tuple(sorted(controllers.namespaces()))
+        ready = controllers.ready_nodes()
+        return Coverage(
+            nodes=len(nodes) if nodes is not None else None,
+            ready=sum(node.name in ready for node in nodes) if nodes is not None and ready is not None else None,
+            is_deployed=bool(controllers.controllers()),
+            trusted=trusted,
+        )
+
+    def _complain(self, event: str, **told: str) -> None:
+        """Say once what stands in the way, not in every round."""
+        line = f"{event} {told}"
+        if line != self._complaint:
+            log.warning(event, **told)
+        self._complaint = line
