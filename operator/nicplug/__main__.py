@@ -1,5 +1,5 @@
 """`python -m nicplug`."""
 
-from nicplug.cli.main import main
+from nicplug.entry import nicplug
 
-main(prog_name="nicplug")
+nicplug()

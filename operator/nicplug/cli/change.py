@@ -1,5 +1,6 @@
 """`nicplug add` and `nicplug remove`: plug and unplug by the subresources of the aggregated API."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -61,7 +62,6 @@ async def add(
 
     Without --persist only the running guest gets it, until it is restarted. For a stopped VM, --persist is required.
     """
-    from nicplug.cli import subresources
     from nicplug.cli.machines import find_machine
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.insight.evidence import Target
@@ -78,9 +78,10 @@ async def add(
         await add_with_mac(session, machine, request, mac=mac, target=target, persist=persist)
     else:
         body = {"networkAttachmentDefinitionName": network, "name": name}
-        await subresources.put(session, plural, vm, "addinterface", body)
+        await _put(session, plural, vm, "addinterface", body)
     what = f'NIC "{name}" on network {network}'
     click.echo(f"{what} is already there" if is_there else _requested(machine, what, name=name, persist=persist))
+    await _warn_without_network(session, network)
     await warn_without_operator(session)
     if waits and machine.vmi is not None:
         await wait_for(session, machine, names=[name], seconds=seconds, quiet=quiet)
@@ -103,20 +104,15 @@ async def remove(
 
     A NIC that the VM's template has needs --persist: the template would bring it back.
     """
-    from nicplug.cli import subresources
     from nicplug.cli.machines import find_machine
     from nicplug.cli.operator_health import warn_without_operator
-    from nicplug.kube.errors import Stale
 
     machine = await find_machine(session, vm, with_migrations=False)
     plural = _target(machine, persist=persist)
     if nic not in _names(machine):
         known = ", ".join(sorted(_names(machine))) or "none"
         raise CommandError(f'VM {vm} has no NIC "{nic}"', remedy=f"It has: {known}.", code=Exit.NOT_FOUND)
-    try:
-        await subresources.put(session, plural, vm, "removeinterface", {"name": nic})
-    except Stale as error:
-        raise _in_our_words(error, vm=vm, nic=nic, namespace=session.namespace) or error from error
+    await _put(session, plural, vm, "removeinterface", {"name": nic})
     click.echo(_unplugging(machine, nic, persist=persist))
     await warn_without_operator(session)
     if waits:
@@ -184,8 +180,41 @@ def _template_has(machine: "Machine", nic: str) -> bool:
     return machine.vm is not None and nic in wanted_by_name(parse_vm(machine.vm).interfaces)
 
 
+async def _put(session: Session, plural: str, vm: str, what: str, body: Mapping[str, str]) -> None:
+    from nicplug.cli import subresources
+    from nicplug.kube.errors import ApiError
+
+    try:
+        await subresources.put(session, plural, vm, what, body)
+    except ApiError as error:
+        raise _in_our_words(error, vm=vm, nic=body["name"], namespace=session.namespace) or error from error
+
+
 def _in_our_words(error: "ApiError", *, vm: str, nic: str, namespace: str) -> CommandError | None:
-    """The aggregated API speaks to users of virtctl; None where it names no command of theirs."""
+    """The aggregated API speaks to users of virtctl; None where we have nothing to add."""
+    from nicplug.insight.requests import GATE_OFF
+    from nicplug.plan.subresources.options import GATE_IS_OFF
+
+    if str(error) == GATE_IS_OFF:
+        return CommandError(GATE_OFF, code=Exit.REFUSED)
     message, found, _ = str(error).partition(": virtctl removeinterface ")
     remedy = f"nicplug remove {vm} {nic} --persist --namespace {namespace}"
     return CommandError(message, remedy=remedy, code=Exit.REFUSED) if found else None
+
+
+async def _warn_without_network(session: Session, network: str) -> None:
+    """Say on stderr that what was asked for waits for its network; nothing where networks must not be read."""
+    from nicplug.kube.errors import ApiError, Gone
+    from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS
+
+    namespace, _, name = network.rpartition("/")
+    namespace = namespace or session.namespace
+    try:
+        await session.api.get(NETWORK_ATTACHMENT_DEFINITIONS, name=name, namespace=namespace)
+    except Gone as error:
+        if error.is_not_served:
+            return
+        told = f"there is no NetworkAttachmentDefinition {namespace}/{name}: the NIC waits until it is created"
+        click.echo(printable(f"Note: {told}"), err=True)
+    except ApiError:
+        return

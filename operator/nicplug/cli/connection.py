@@ -13,6 +13,7 @@ import click
 
 from nicplug import __version__
 from nicplug.cli.exits import CommandError, Exit
+from nicplug.entry import INTERRUPTED
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from nicplug.kube.aio import AioApi
 
 TRACEBACK_VARIABLE = "NICPLUG_TRACEBACK"
-# As shells count it: 128 and the number of SIGINT.
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

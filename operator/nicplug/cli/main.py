@@ -93,16 +93,6 @@ for command in (
     main.add_command(command)
 
 
-def kubectl_nic() -> None:
-    """`kubectl nic`: the same commands as a plugin of kubectl."""
-    main(prog_name="kubectl nic")
-
-
-def virtctl() -> None:
-    """`virtctl`: the same commands under that name."""
-    main(prog_name="virtctl")
-
-
 @main.group(
     cls=LazySandbox,
     epilog="Environment: NICPLUG_CACHE_DIR is the directory of the cache, KUBEBUILDER_ASSETS one that has the control "

@@ -80,7 +80,7 @@ class PlanDocument:
             if not shared and nic["evidence"] is not None:
                 _show_facts(console, _evidence_facts(nic["evidence"]))
         if not nics and not found["refusals"]:
-            line(console, "nothing would change for any NIC")
+            line(console, f"nothing would change for any NIC{' of the running guest' if found['node'] else ''}")
         line(console, "")
         _show_facts(console, self._vm_facts())
 

@@ -14,6 +14,7 @@ from nicplug.cli.exits import CommandError, Exit, printable
 if TYPE_CHECKING:
     from nicplug.kube.errors import ApiError
 
+_HALTED = "RunStategy Halted"  # spelt as KubeVirt spells it
 _vm = click.argument("vm", shell_complete=complete_machine)
 
 
@@ -63,7 +64,7 @@ def _with_remedy(error: "ApiError", session: Session, *, vm: str, what: str) -> 
     """KubeVirt's words with what can be done instead; None where the VM's state is not what speaks against it."""
     from nicplug.plan.subresources.power import ALREADY_RUNNING, NOT_RUNNING
 
-    if what in ("stop", "restart") and NOT_RUNNING in str(error):
+    if what == "restart" and (NOT_RUNNING in str(error) or _HALTED in str(error)):
         instead = "Start it with"
     elif what == "start" and ALREADY_RUNNING in str(error):
         instead = "To start its guest again, also one that is paused, use"

@@ -13,6 +13,7 @@ from nicplug.cli.durations import Duration
 from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.exits import CommandError, Exit, printable
 from nicplug.cli.status import moments
+from nicplug.model.operations import OperationType
 
 if TYPE_CHECKING:
     from nicplug.cli.machines import Machine
@@ -184,7 +185,7 @@ def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, 
     if goal == READY:
         told = "; ".join([*([told] if told else []), *(_absence(name, described) for name in missing)])
     told = told or "; ".join(f"waits: {request}" for request in described.requests) or "nothing was seen"
-    remedy = "`nicplug doctor` says whether the operator works."
+    remedy = _next_question(described, waiting, goal) or "`nicplug doctor` says whether the operator works."
     if problem:
         remedy = f"Nothing happens now, as {problem}. Try `nicplug doctor`."
     if described.start_problem is not None:
@@ -193,3 +194,14 @@ def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, 
     if described.phase == "Stopped":
         remedy = f"The VM is stopped. Start it: nicplug start {described.name} --namespace {described.namespace}"
     return CommandError(f"not {goal} after {seconds:g} s: {told}", remedy=remedy, code=Exit.TIMED_OUT)
+
+
+def _next_question(described: "VmNics", waiting: Sequence["NicRow"], goal: str) -> str:
+    """What to type next about the first NIC that keeps us waiting; "" when nothing is known of it."""
+    if not waiting:
+        return ""
+    nic = waiting[0]
+    if goal == GONE and nic.operation != OperationType.UNPLUG:
+        told = f"nicplug remove {described.name} {nic.name} --namespace {described.namespace}"
+        return f'Nobody has asked for NIC "{nic.name}" to go: {told}'
+    return f"What holds it up: nicplug why {described.name} {nic.name} --namespace {described.namespace}"

@@ -15,7 +15,12 @@ from nicplug.plan.actions import PatchStatus
 from nicplug.plan.nic.requested import with_absent, with_nic
 from nicplug.plan.subresources import interfaces
 from nicplug.plan.subresources.answers import Answer, Endpoint, bad_request, forbidden
-from nicplug.plan.subresources.options import GATE_IS_OFF
+
+GATE_OFF = (
+    'the feature gate "HotplugNICs" is not enabled: a cluster admin lists it in '
+    "spec.configuration.developerConfiguration.featureGates of the KubeVirt object (`nicplug doctor` looks at it)"
+)
+"""For people. KubeVirt's text speaks of an addition, also to one who removes, and names no remedy."""
 
 
 def refusals_in_turn(
@@ -90,7 +95,7 @@ def _refused_at_once(evidence: Evidence, request: InterfaceRequest) -> Answer | 
     """Before any object is looked at."""
     config = evidence.caches.config()
     if config is None or not config.hotplug_enabled:
-        return bad_request(GATE_IS_OFF)
+        return bad_request(GATE_OFF)
     return bad_request(request.problem) if request.problem else None
 
 

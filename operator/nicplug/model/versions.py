@@ -3,7 +3,7 @@
 `gitVersion` of the aggregated API is that of the KubeVirt release whose requests the API takes, with nicplug's own as
 build metadata, as distributions of Kubernetes name theirs (`v1.30.2+k3s1`). KubeVirt's virtctl compares major and minor
 of it with its own after every command that fails, and warns when they differ
-(docs/adr/0028-version-of-the-aggregated-api.md).
+(docs/adr/0029-version-of-the-aggregated-api.md).
 """
 
 # Of the operator's Lease: which nicplug leads.

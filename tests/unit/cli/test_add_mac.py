@@ -77,7 +77,7 @@ def test_the_gate_was_off(nicplug: CommandLine, server: PlayedServer) -> None:
     server.answers[KUBEVIRTS] = collection(kubevirt(""))
     done = add(nicplug)
     assert done.exit_code == 7
-    assert '"HotplugNICs" feature gate is not enabled' in done.stderr
+    assert 'the feature gate "HotplugNICs" is not enabled: a cluster admin lists it in' in done.stderr
     assert server.put() == []
 
 

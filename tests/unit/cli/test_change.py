@@ -76,3 +76,40 @@ def test_another_conflict_is_said_as_it_is(nicplug: CommandLine, server: PlayedS
     server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/removeinterface"] = refusal(409, "Conflict", "another one")
     done = nicplug("remove", "V", "blue")
     assert (done.exit_code, done.stderr) == (7, "Error: another one\n")
+
+
+@pytest.mark.parametrize("arguments", [ADD, ("remove", "V", "blue")], ids=["add", "remove"])
+def test_a_gate_that_is_off_was_told_without_a_remedy(
+    nicplug: CommandLine, server: PlayedServer, arguments: tuple[str, ...]
+) -> None:
+    """And to one who removes as to one who adds."""
+    serve(server, running=(BLUE,))
+    said = 'Unable to Add Interface because the "HotplugNICs" feature gate is not enabled.'
+    for what in ("addinterface", "removeinterface"):
+        server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/{what}"] = refusal(400, "BadRequest", said)
+    done = nicplug(*arguments)
+    assert done.exit_code == 7
+    assert "Unable to Add" not in done.stderr
+    assert "lists it in spec.configuration.developerConfiguration.featureGates of the KubeVirt object" in done.stderr
+
+
+NAD = "GET /apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/lan"
+
+
+def test_a_network_that_is_not_there_was_not_mentioned(nicplug: CommandLine, server: PlayedServer) -> None:
+    serve(server)
+    server.answers[NAD] = refusal(404, "NotFound", 'network-attachment-definitions "lan" not found')
+    done = nicplug(*ADD)
+    assert done.exit_code == 0
+    assert "there is no NetworkAttachmentDefinition default/lan: the NIC waits" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "answer", [(200, {"metadata": {"name": "lan"}}), refusal(403, "Forbidden", "you cannot")], ids=["there", "unread"]
+)
+def test_a_network_that_may_be_there_is_not_mentioned(
+    nicplug: CommandLine, server: PlayedServer, answer: tuple[int, dict[str, object]]
+) -> None:
+    serve(server)
+    server.answers[NAD] = answer
+    assert nicplug(*ADD).stderr == ""

@@ -11,7 +11,11 @@ VM = "PUT /apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/V
 @pytest.mark.parametrize(
     ("command", "words", "remedy"),
     [
-        ("stop", "VM is not running", "Start it with: nicplug start V --namespace default"),
+        (
+            "restart",
+            "RunStategy Halted does not support manual restart requests",
+            "Start it with: nicplug start V --namespace default",
+        ),
         ("restart", "VM is not running", "Start it with: nicplug start V --namespace default"),
         ("start", "VM is already running", "nicplug restart V --namespace default"),
     ],
@@ -24,6 +28,11 @@ def test_a_refusal_had_no_remedy(
     assert (done.exit_code, done.stdout) == (Exit.REFUSED, "")
     assert done.stderr.startswith(f"Error: {words}\n  ")
     assert remedy in done.stderr
+
+
+def test_stopping_a_stopped_vm_recommended_to_start_it(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers[f"{VM}/stop"] = refusal(409, "Conflict", "VM is not running")
+    assert nicplug("stop", "V").stderr == "Error: VM is not running\n"
 
 
 def test_another_conflict_gets_no_remedy(nicplug: CommandLine, server: PlayedServer) -> None:

@@ -116,3 +116,24 @@ async def test_a_reason_that_is_empty_was_printed(tmp_path: Path) -> None:
     assert 'NIC "default" is Pending (GuestNotRunning); NIC "blue" is Pending (GuestNotRunning)\n' in done.stderr
     assert f"The VM is stopped. Start it: nicplug start {NAME}" in done.stderr
     assert "doctor" not in done.stderr
+
+
+async def test_who_waits_for_the_end_of_a_nic_that_nobody_unplugs(cluster: FakeApiServer, tmp_path: Path) -> None:
+    record(cluster, READY, rows=("default", "blue"))
+    done = await Waiting(cluster, tmp_path, NAME, "blue", "--for", "gone", "--timeout", "0.3s").end()
+    assert done.exit_code == 8
+    asked = f'Nobody has asked for NIC "blue" to go: nicplug remove {NAME} blue --namespace default'
+    assert asked in done.stderr
+
+
+async def test_a_nic_that_is_late_was_no_reason_to_ask_why(
+    cluster: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def works(*_: object) -> str:
+        return ""
+
+    monkeypatch.setattr("nicplug.cli.operator_health.no_operator", works)
+    record(cluster, operation("blue", phase="Migrating", path="Migration", reason="WaitingForMigration"))
+    done = await Waiting(cluster, tmp_path, NAME, "blue", "--timeout", "0.3s").end()
+    assert done.exit_code == 8
+    assert f"What holds it up: nicplug why {NAME} blue --namespace default" in done.stderr
