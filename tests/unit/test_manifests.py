@@ -181,15 +181,10 @@ COLUMNS = {
 
 
 WIDE = {
-<<<<<<< HEAD
     "virtualmachines": ["NICs", "NIC-Reason"],
     "virtualmachineinstances": ["Live-Migratable", "Paused", "NICs", "NIC-Reason"],
     "virtualmachineinstancemigrations": ["Message"],
-=======
-    "virtualmachineinstances": ["Live-Migratable", "Paused"],
-    "virtualmachineinstancemigrations": ["Message"],
     "kubevirts": ["Nodes", "With-controller", "Hotplug"],
->>>>>>> 0380766 (Report in the status of the KubeVirt object)
 }
 
 
