@@ -65,12 +65,13 @@ def _row(**members: str) -> Json:
     ("changes", "seconds"),
     [
         ({"conditions": [_row(message="5th in the queue")]}, 1.0),
+        ({"conditions": [_row(message="6th in the queue", remedy="wait")]}, 1.0),
         ({"conditions": [_row(message="5th in the queue", reason="Migrating")]}, 0.3),
         ({"conditions": [_row(message="6th in the queue"), _row(type="Ready")]}, 0.3),
         ({"conditions": None}, 0.3),
         ({"conditions": [_row(message="5th in the queue")], "activePods": {"uid": "node01"}}, 0.3),
     ],
-    ids=["other words", "another reason", "one more condition", "none left", "and a pod"],
+    ids=["other words", "another remedy", "another reason", "one more condition", "none left", "and a pod"],
 )
 def test_other_words_for_the_same_wait_longer(changes: Json, seconds: float) -> None:
     """Of 40 VMs that waited in a queue every one wrote each place that it had, on its VMI and on itself."""

@@ -1107,6 +1107,15 @@ def test_who_needs_a_person_says_what_to_do_in_a_field_of_its_own(case: Case) ->
     assert not re.search(r"UTC|[:,;] (restart|migrate|add|correct|write|use|create) ", record["message"])
 
 
+def test_an_event_has_one_text_for_message_and_remedy() -> None:
+    (event,) = _plan(CASES[0]).announcements
+    assert (event.reason, event.message) == (
+        "InterfaceBlocked",
+        'NIC "blue": network attachment definition default/blue-net does not exist. Create it; the NIC is then plugged '
+        "automatically. Or correct multus.networkName of a NIC that is not yet plugged",
+    )
+
+
 @pytest.mark.parametrize("case", [item for item in CASES if item.next_attempt is not None], ids=str)
 def test_the_next_attempt_is_the_same_in_every_pass_until_it_is_made(case: Case) -> None:
     (record,) = status_of(_plan(case))["interfaceOperations"]

@@ -166,6 +166,17 @@ def test_it_is_told_once() -> None:
     assert taken_back().of_vmi().announcements == ()
 
 
+def test_a_record_of_an_earlier_version_had_the_remedy_in_its_message() -> None:
+    """Quoted by the next record, it would be said twice."""
+    world = taken_back()
+    record = world.vmi["status"]["interfaceOperations"][0]
+    record["message"] += ": to try again, change its entry or onFailure"
+    del record["remedy"]
+    world.settle()
+    assert world.record()["message"].endswith("as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt)")
+    assert world.record()["remedy"] == "To try again, change its entry or onFailure"
+
+
 @pytest.mark.parametrize("steps", range(1, 5))
 def test_an_operator_that_is_killed_between_two_writes_comes_to_the_same_end(steps: int) -> None:
     world, whole = World(), taken_back()
