@@ -184,18 +184,33 @@ async def test_a_nic_that_is_asked_for_while_a_migration_waits_comes_with_it(wor
     assert len(posts(world)) == 1
 
 
-async def test_a_nic_that_is_asked_for_after_the_target_pod_was_made_is_served_after_it(world: World) -> None:
+async def test_a_nic_that_is_asked_for_while_its_target_pod_waits_comes_with_the_pod_that_takes_its_place(
+    world: World,
+) -> None:
     name = await without_controller(world)
     world.plug(VM, name, "blue")
-    await world.until(lambda: target_pods(world))
+    await world.until(lambda: target_pods(world) and phase_of(world, made(world)[0]) == "Scheduling")
+    (old,) = target_pods(world)
+    await world.at_rest()
+    sent = len(world.written())
     world.plug(VM, name, "green")
-    await world.until(lambda: world.record(name, "green").get("reason") == "AfterMigration")
-    assert "which was made before this was asked for" in world.record(name, "green")["message"]
-    assert made_for(made(world)[0]) == {"blue"}
-    world.server.delete(MIGRATION, made(world)[0]["metadata"]["name"])
-    for pod in target_pods(world):
-        world.server.delete(POD, pod["metadata"]["name"], grace_seconds=0)
     await world.until(lambda: [pod for pod in target_pods(world) if objects.requested(pod) == [BLUE, GREEN]])
+    await world.until(lambda: phase_of(world, made(world)[0]) == "Scheduling")
+    (new,) = target_pods(world)
+    await world.until(lambda: made_for(made(world)[0]) == {"blue", "green"})
+    (migration,) = made(world)
+    assert len(posts(world)) == 1
+    assert migration["status"]["targetPod"]["uid"] == new["metadata"]["uid"]
+    replaced = {"name": old["metadata"]["name"], "uid": old["metadata"]["uid"]}
+    assert migration["status"]["targetPodRenewal"] == {"count": 1, "replacedPods": [replaced]}
+    # Written off, deleted, made anew: whenever the operator dies, the next one goes on from what it finds.
+    written = world.written()[sent:]
+    steps = (
+        f"patch {MIGRATION}/status {migration['metadata']['name']} 200",
+        f"delete {POD} {old['metadata']['name']} 200",
+        f"create {POD} {new['metadata']['name']} 201",
+    )
+    assert [written.index(step) for step in steps] == sorted(written.index(step) for step in steps)
 
 
 async def test_a_migration_that_is_not_needed_any_more_is_taken_back(world: World) -> None:

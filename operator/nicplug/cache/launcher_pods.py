@@ -81,7 +81,8 @@ class LauncherPods:
     def is_own(self, uid: str, *, vmi: VmiKey) -> bool:
         """One of those."""
         known = self._vmis.get(vmi)
-        return known is not None and any(record.uid == uid for record in self.records_of(known))
+        records = self.records_of(known) if known is not None else ()
+        return any(record.uid == uid and not record.is_replaced for record in records)
 
     def note_made(self, raw: Mapping[str, Any], *, vmi_uid: str, migration_uid: str) -> None:
         """Take in that the API server has answered our POST with this pod."""

@@ -37,6 +37,7 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
     ),
     Mover.OPERATOR: (
         Reason.CREATING_TARGET_POD,
+        Reason.TARGET_POD_REPLACED,
         Reason.AFTER_MIGRATION,
         Reason.CANCELING,
         Reason.FAILED_DELETE,

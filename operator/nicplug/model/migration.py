@@ -16,6 +16,7 @@ from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.names import VMI_KIND, WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_UPDATE_PREFIX
 from nicplug.model.pod_record import PodRecord, parse_target_pod
+from nicplug.model.target_renewal import TargetRenewal, parse_target_renewal
 from nicplug.model.times import parse_time
 
 # Own, in `status`: which VMI of that name the migration was accepted for.
@@ -61,6 +62,7 @@ class Migration:
         spec: the whole spec.
         status: the whole status as last seen; `null` when the object has none.
         target_pod: the pod that nicplug has made for it; None while none is recorded.
+        renewal: the pods that were made for it and replaced.
     """
 
     key: MigrationKey
@@ -78,6 +80,7 @@ class Migration:
     status: FrozenJson
     owner: ControllerReference | None = None
     target_pod: PodRecord | None = None
+    renewal: TargetRenewal = field(default_factory=TargetRenewal)
 
     def is_for(self, *, vmi_uid: str) -> bool:
         """It was made, or accepted, for this very VMI, not for an earlier one of its name; as far as is known."""
@@ -102,6 +105,11 @@ class Migration:
     def has_target(self) -> bool:
         """Its phase says that a target pod was made; final ones count (KubeVirt `TargetIsCreated`)."""
         return self.phase not in _WITHOUT_TARGET | FOREIGN_MIGRATION_PHASES
+
+    @property
+    def is_between_targets(self) -> bool:
+        """Its target pod was taken from it, and the next one is not recorded yet."""
+        return self.phase is MigrationPhase.PENDING and bool(self.renewal.replaced)
 
     @property
     def is_handed_off(self) -> bool:
@@ -155,10 +163,10 @@ def parse_migration(raw: Mapping[str, Any]) -> Migration:
     """Project a VirtualMachineInstanceMigration of the API."""
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
     status = raw.get("status") if isinstance(raw.get("status"), Mapping) else None
-    key = MigrationKey(text(metadata.get("namespace")), text(metadata.get("name")))
+    key, uid = MigrationKey(text(metadata.get("namespace")), text(metadata.get("name"))), text(metadata.get("uid"))
     return Migration(
         key=key,
-        uid=text(metadata.get("uid")),
+        uid=uid,
         resource_version=meta.resource_version(metadata),
         created=meta.creation_time(metadata),
         deleting=meta.is_deleting(metadata),
@@ -171,7 +179,8 @@ def parse_migration(raw: Mapping[str, Any]) -> Migration:
         phase=_phase(mapping(status).get("phase")),
         status=freeze(status),
         owner=meta.controller_reference(metadata),
-        target_pod=parse_target_pod(status or {}, namespace=key.namespace, migration_uid=text(metadata.get("uid"))),
+        target_pod=parse_target_pod(status or {}, namespace=key.namespace, migration_uid=uid),
+        renewal=parse_target_renewal(status or {}, namespace=key.namespace, migration_uid=uid),
     )
 
 

@@ -23,11 +23,13 @@ class PodRecord:
 
     Attributes:
         migration_uid: of the migration that it was made for; "" for the pod that starts the guest.
+        is_replaced: another target pod takes its place, and the VM never moves to it.
     """
 
     key: PodKey
     uid: str
     migration_uid: str = ""
+    is_replaced: bool = False
 
     def to_row(self) -> dict[str, str]:
         """As an entry of `launcherPods`."""
@@ -38,13 +40,13 @@ class PodRecord:
 def parse_launcher_pods(status: Mapping[str, Any], *, namespace: str) -> tuple[PodRecord, ...] | None:
     """The record in a VMI's status; None where no version of nicplug that keeps one has written it."""
     rows = objects(status.get(LAUNCHER_PODS_MEMBER))[:_LONGEST_RECORD]
-    found = tuple(_parse(row, namespace=namespace, migration_uid=text(row.get("migrationUid"))) for row in rows)
+    found = tuple(parse_record(row, namespace=namespace, migration_uid=text(row.get("migrationUid"))) for row in rows)
     return tuple(record for record in found if record is not None) or None
 
 
 def parse_target_pod(status: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
     """The record in a migration's status."""
-    return _parse(mapping(status.get(TARGET_POD_MEMBER)), namespace=namespace, migration_uid=migration_uid)
+    return parse_record(mapping(status.get(TARGET_POD_MEMBER)), namespace=namespace, migration_uid=migration_uid)
 
 
 def parse_active_pods(status: Mapping[str, Any]) -> frozenset[str]:
@@ -52,7 +54,8 @@ def parse_active_pods(status: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(mapping(status.get("activePods")))
 
 
-def _parse(row: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
+def parse_record(row: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
+    """One record; None where name or uid is missing."""
     name, uid = text(row.get("name")), text(row.get("uid"))
     if not name or not uid:
         return None

@@ -1,6 +1,7 @@
 """All records of the pods of one VMI: from its status, from its migrations, and from this process."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from nicplug.model.migration import Migration
 from nicplug.model.pod_record import PodRecord
@@ -10,7 +11,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 def gather_records(
     vmi: VirtualMachineInstance, migrations: Iterable[Migration], made: Iterable[PodRecord]
 ) -> tuple[PodRecord, ...]:
-    """The records of all pods that count, those that the statuses tell first.
+    """The records of all pods that count, and of those that were replaced; what the statuses say comes first.
 
     Args:
         migrations: those that name the VMI.
@@ -20,6 +21,9 @@ def gather_records(
     told = {record.uid: record for record in vmi.launcher_pods or ()}
     waiting: dict[str, bool] = {}
     for migration in migrations:
+        for record in migration.renewal.replaced:
+            # Of two leaders one may have handed the VM over to a pod that the other one has just replaced.
+            told[record.uid] = replace(record, is_replaced=not _is_handed_off_to(vmi, record))
         if migration.target_pod is not None:
             told.setdefault(migration.target_pod.uid, migration.target_pod)
         waiting[migration.uid] = migration.target_pod is None
@@ -27,3 +31,8 @@ def gather_records(
         if waiting.get(record.migration_uid, True) if record.migration_uid else vmi.is_unprocessed:
             told.setdefault(record.uid, record)
     return tuple(told.values())
+
+
+def _is_handed_off_to(vmi: VirtualMachineInstance, record: PodRecord) -> bool:
+    state = vmi.migration_state
+    return (state.migration_uid, state.target_pod) == (record.migration_uid, record.key.name)

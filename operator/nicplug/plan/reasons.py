@@ -289,12 +289,15 @@ class Reason(StrEnum):
     The message quotes the last failure; `kubectl get vmim` has all.
     """
     MIGRATING = "Migrating"
-    """The VM is being migrated, and the NIC comes or goes with it; nothing is asked of the pod that it leaves.
+    """The VM is being migrated, and the NIC comes or goes with it.
 
     Wait, or look at the migration that the record names: `kubectl get vmim`.
     """
     AFTER_MIGRATION = "AfterMigration"
     """The VM is being migrated to a pod that was made before this was asked for: it is served right after that.
+
+    The migration is with the node agents, or its target pod has been replaced five times for NICs already. Before that,
+    the running pod is asked at once, and the target pod is replaced by one that has the NIC.
 
     Nothing to do.
     """
@@ -342,6 +345,14 @@ class Reason(StrEnum):
     """
     CREATING_TARGET_POD = "CreatingTargetPod"
     """Nothing is in the way of the migration, and its target pod is being made.
+
+    Wait.
+    """
+    TARGET_POD_REPLACED = "TargetPodReplaced"
+    """The VM's NICs changed after the target pod was made: it is deleted, and another one is made with all of them.
+
+    The migration keeps its slot. A target pod that could go on is replaced five times at most; NICs that are asked for
+    later wait for the end of the migration (`AfterMigration`).
 
     Wait.
     """

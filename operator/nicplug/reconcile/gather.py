@@ -17,8 +17,8 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.views import MigrationView, PlanSettings, Refusal, VmiView, VmView
 from nicplug.plan.vmi.active_pod import known_pods
-from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
-from nicplug.plan.vmi.own_pods import has_no_record, sort_out
+from nicplug.plan.vmi.launcher_pod import launcher_pod_key
+from nicplug.plan.vmi.own_pods import has_no_record, next_target_key, sort_out
 from nicplug.reconcile.memory import Memory
 
 # The spec of a migration never changes, so what was refused stays refused until its time has come.
@@ -118,8 +118,10 @@ class Gatherer:
         owned, records = (launchers.of(vmi), launchers.records_of(vmi)) if vmi is not None else ((), ())
         pods, foreign = sort_out(vmi, owned, migrations=migrations, records=records) if vmi is not None else ((), ())
         if foreign and vmi is not None and migration.target_pod is None:
-            first = target_pod_key(vmi, migration_uid=migration.uid)
-            self._note_foreign(foreign, first=first, needed_by=migration.uid, migration_uid=migration.uid)
+            first = next_target_key(vmi, (migration,), migration_uid=migration.uid)
+            replaced = {record.uid for record in records if record.is_replaced}
+            unrecorded = [pod for pod in foreign if pod.uid not in replaced]
+            self._note_foreign(unrecorded, first=first, needed_by=migration.uid, migration_uid=migration.uid)
         return MigrationView(
             migration=migration,
             vmi=vmi,

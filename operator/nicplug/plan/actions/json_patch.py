@@ -44,12 +44,13 @@ def _has_null_in_list(value: Any) -> bool:
 
 
 def replace_members(root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, Any], version: int) -> JsonPatch:
-    """Guard each member, and set it; null removes it."""
+    """Guard each member, and set it unless it is so already; null removes it."""
     operations = []
     for member, value in wanted.items():
         path = f"{root}/{escape_pointer(member)}"
         operations.append(guard(path, seen[member], version=version))
-        operations.append({"op": "remove", "path": path} if value is None else add(path, value))
+        if value != seen[member]:
+            operations.append({"op": "remove", "path": path} if value is None else add(path, value))
     return operations
 
 

@@ -28,8 +28,9 @@ class PatchMigrationState:
         seen: the members of the status that are tested; null for a missing one.
         wanted: the same members as they shall be. Those that stay are a guard.
         version: resourceVersion of the object in which it was seen; part of no comparison of plans.
-        target_node: of the label that must be there still; a leader that ends the migration removes it
-            (`ReleaseTarget`).
+        target_node: of the label that must be there still; a leader that ends the migration, or replaces its target
+            pod, removes it (`ReleaseTarget`).
+        generation: that the VMI must still have: the target pod has the NICs that this one asks for.
     """
 
     key: VmiKey
@@ -39,6 +40,7 @@ class PatchMigrationState:
     seen: FrozenJson
     wanted: FrozenJson
     target_node: str | None = None
+    generation: int | None = None
 
     kind = Kind.VMI
     subresource = "status"
@@ -47,7 +49,8 @@ class PatchMigrationState:
         """One patch; a single failed `test` rejects it whole."""
         members = replace_members("/status", seen=thaw(self.seen), wanted=thaw(self.wanted), version=self.version)
         labeled = [test(_TARGET_LABEL, self.target_node)] if self.target_node is not None else []
-        return [test("/metadata/uid", self.uid), *labeled, *members]
+        same_spec = [test("/metadata/generation", self.generation)] if self.generation is not None else []
+        return [test("/metadata/uid", self.uid), *same_spec, *labeled, *members]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,8 @@ class CheckGuest:
 class ReleaseTarget:
     """Take the target node's label from a VMI, unless its guest, or its migration, has gone on.
 
-    Before the target pod of a migration that has ended is deleted: a leader that was held up in the hand-off fails.
+    Before a target pod is deleted that was replaced, or whose migration has ended: a leader that was held up in the
+    hand-off fails.
 
     Attributes:
         node: that the label names.

@@ -1,7 +1,7 @@
 """Effects on an object of any kind."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -154,6 +154,13 @@ class PatchStatus:
     generation: int | None = None
 
     subresource = "status"
+
+    def guarded_by(self, member: str, seen: Any) -> "PatchStatus":
+        """The same patch, if that member, too, is still what we saw; it stays so."""
+        before = thaw(self.seen)
+        if before is None:
+            return self
+        return replace(self, seen=freeze({**before, member: seen}), wanted=freeze({member: seen, **thaw(self.wanted)}))
 
     def json_patch(self) -> JsonPatch:
         """One patch for all members; a single failed `test` rejects it whole."""

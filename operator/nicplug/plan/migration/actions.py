@@ -14,14 +14,21 @@ from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
 from nicplug.plan.actions import Action, Annotate, CheckUnchanged, Delete, Kind, PatchFinalizers, SetLabel
 from nicplug.plan.migration.facts import Facts
-from nicplug.plan.migration.hand_off import hand_off, label_target_node, request_abort
+from nicplug.plan.migration.hand_off import delete_target, hand_off, label_target_node, request_abort
 from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.migration.target_pod import create_target_pod
 from nicplug.plan.migration.timeouts import NODE_AGENT_PATIENCE, agent_deadline
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import MigrationView
-from nicplug.plan.vmi.launcher_pod import target_pod_key
-from nicplug.plan.vmi.own_pods import announce_taken_name, discard, leftovers, record_of, waits_for_record
+from nicplug.plan.vmi.own_pods import (
+    announce_taken_name,
+    discard,
+    leftovers,
+    next_target_key,
+    record_of,
+    replaced_pods,
+    waits_for_record,
+)
 from nicplug.plan.vmi.state_patches import mark_failed
 from nicplug.plan.vmi.stray_pods import announce_leftover
 
@@ -73,7 +80,7 @@ def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effe
         return Effects()
     deletions = discard(view, unrecorded)
     create = create_target_pod(view, facts.vmi)
-    wanted = target_pod_key(facts.vmi, migration_uid=migration.uid)
+    wanted = next_target_key(facts.vmi, view.migrations, migration_uid=migration.uid)
     return Effects(
         actions=(*_check_unrecorded(facts, deletions), *deletions, create),
         announcements=(
@@ -111,6 +118,14 @@ def _check_unrecorded(facts: Facts, deletions: tuple[Delete, ...]) -> tuple[Chec
         kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, version=migration.resource_version
     )
     return (check,) if deletions else ()
+
+
+def delete_replaced_targets(view: MigrationView, facts: Facts) -> tuple[Action, ...]:
+    """The pods whose place the next target pod takes; that they are replaced has been written down."""
+    if facts.vmi is None:
+        return ()
+    vmi = facts.vmi
+    return tuple(action for pod in replaced_pods(view) for action in delete_target(vmi, pod))
 
 
 def leftover_targets(view: MigrationView, facts: Facts) -> tuple[LauncherPod, ...]:

@@ -3,19 +3,22 @@
 ```
 "" -> Pending -> Scheduling -> Scheduled -> PreparingTarget -> TargetReady -> Running -> Succeeded
        target pod: made         ready        handed off         answered       copying
+         <----------- replaced: the VM's NICs have changed
                  \\__ from everywhere: Failed, and the VM as it was ______________________________/
 ```
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, VMI_UID_MEMBER, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod_record import TARGET_POD_MEMBER
+from nicplug.model.target_renewal import TARGET_RENEWAL_MEMBER, TargetRenewal
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import (
     FAILED_MIGRATION,
@@ -23,6 +26,7 @@ from nicplug.plan.migration.actions import (
     act,
     adopt,
     delete_leftover_targets,
+    delete_replaced_targets,
     give_up_leftover_targets,
     leftover_targets,
     make_target_pod,
@@ -38,6 +42,7 @@ from nicplug.plan.migration.facts import Facts, gather_facts
 from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.ladder import find_ending, is_complete, steps
 from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT, describe
+from nicplug.plan.migration.renewal import Renewal, find_renewal
 from nicplug.plan.migration.status import copied_state, with_conditions, with_phases
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
 from nicplug.plan.migration.unseen_pods import find_unseen_pod
@@ -73,7 +78,8 @@ def plan_migration(view: MigrationView, *, now: datetime) -> Plan:
         return Plan(notes=("a phase of somebody else's",))
     facts = gather_facts(view)
     if (unseen := find_unseen_pod(view, facts)) is not None:
-        return Plan(actions=(unseen,), notes=("a pod is out of sight: asks before it is taken for lost",))
+        notes = ("a pod is out of sight: asks before it is taken for lost",)
+        return Plan(actions=(unseen,), notes=notes, wants_slot=migration.is_between_targets)
     if migration.is_final:
         return plan_end(view, facts, now=now)
     if is_foreign:
@@ -91,6 +97,7 @@ class _Outcome:
         entered: phases, in order; the last one is the phase from now on.
         moments: at which time alone changes the answer.
         wants_slot: nothing but the limits keeps it from having a target pod.
+        renewal: what is said of its target pods from now on, when the present one is to be replaced.
     """
 
     entered: Sequence[MigrationPhase] = ()
@@ -99,6 +106,7 @@ class _Outcome:
     effects: Effects = field(default_factory=Effects)
     moments: tuple[datetime | None, ...] = ()
     wants_slot: bool = False
+    renewal: TargetRenewal | None = None
 
 
 def _let_go(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
@@ -141,6 +149,8 @@ def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> Plan
 def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     if (ending := find_ending(view, facts, now=now)) is not None:
         return _fail(view, facts, ending, now=now)
+    if (renewal := find_renewal(view, facts, now=now)) is not None:
+        return _renew(view, facts, renewal, now=now)
     phase, entered = facts.migration.phase, steps(facts)
     is_waiting = phase is MigrationPhase.PENDING and not entered
     obstacle = find_obstacle(view, now=now) if is_waiting else None
@@ -150,6 +160,7 @@ def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     if is_waiting:
         make = make_target_pod if obstacle is None else delete_leftover_targets
         effects = make(view, facts, now=now)
+        effects = replace(effects, actions=(*delete_replaced_targets(view, facts), *effects.actions))
     else:
         effects = act(view, facts, now=now)
     last = entered[-1] if entered else phase
@@ -160,6 +171,20 @@ def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
         effects=Effects(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
         moments=(*_moments(facts, obstacle, now=now), _record_due(view, facts, now=now) if is_waiting else None),
         wants_slot=is_waiting and obstacle is None,
+    )
+    return _assemble(view, facts, outcome, now=now)
+
+
+def _renew(view: MigrationView, facts: Facts, renewal: Renewal, *, now: datetime) -> Plan:
+    """Only the status: from then on nobody hands the VM over to that pod, and it can be deleted.
+
+    Back in Pending it keeps its slot, and goes before every other migration of the VM.
+    """
+    outcome = _Outcome(
+        entered=(MigrationPhase.PENDING,),
+        progress=Progress(reason=Reason.TARGET_POD_REPLACED, message=renewal.message),
+        effects=Effects(actions=tuple(adopt(facts)), announcements=(normal("SuccessfulDelete", renewal.message),)),
+        renewal=renewal.record,
     )
     return _assemble(view, facts, outcome, now=now)
 
@@ -224,8 +249,7 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
         wanted[AT_FAULT_MEMBER] = names
         if causes := causes_at_fault(view, facts, names):
             wanted[CAUSES_AT_FAULT_MEMBER] = causes
-    if facts.target is not None and migration.target_pod is None:
-        wanted[TARGET_POD_MEMBER] = {"name": facts.target.key.name, "uid": facts.target.uid}
+    wanted |= _pod_members(facts, outcome)
     changes = changed_members(seen=migration.status, wanted=wanted)
     # Of a pod that an earlier version has made: it comes with the next phase.
     changes = {} if changes.keys() == {TARGET_POD_MEMBER} else changes
@@ -253,6 +277,19 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
         withholds_report=decision.due is not None,
         wants_slot=outcome.wants_slot,
     )
+
+
+def _pod_members(facts: Facts, outcome: _Outcome) -> dict[str, Any]:
+    """Which pod the VM moves to, and which it does not move to any more."""
+    migration, pod = facts.migration, facts.target
+    if outcome.renewal is not None:
+        return {TARGET_POD_MEMBER: None, TARGET_RENEWAL_MEMBER: outcome.renewal.to_row()}
+    if pod is None or migration.target_pod is not None:
+        return {}
+    members: dict[str, Any] = {TARGET_POD_MEMBER: {"name": pod.key.name, "uid": pod.uid}}
+    if any(record.uid == pod.uid for record in migration.renewal.replaced):
+        members[TARGET_RENEWAL_MEMBER] = migration.renewal.without(pod.uid).to_row()
+    return members
 
 
 def _told(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:

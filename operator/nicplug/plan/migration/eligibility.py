@@ -11,7 +11,7 @@ from nicplug.plan.migration.admission import not_migratable, refuse_second
 from nicplug.plan.migration.facts import Facts, gather_facts
 from nicplug.plan.migration.given_up import nics_not_brought
 from nicplug.plan.migration.placement import target_selector
-from nicplug.plan.migration.target_networks import nics_in_guest, unusable_networks
+from nicplug.plan.migration.target_networks import nics_given, unusable_networks
 from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, told_of, unschedulable_timeout
 from nicplug.plan.nic.path.backoff import backoff_until
 from nicplug.plan.reasons import Reason
@@ -106,9 +106,9 @@ def _has_networks(view: MigrationView, facts: Facts, now: datetime) -> Obstacle 
     """The guest needs on the other side every NIC that it has; the others come later when they cannot come now."""
     if facts.vmi is None:
         return None
-    in_guest = nics_in_guest(facts.vmi)
+    given = nics_given(facts.vmi)
     for name, why in unusable_networks(facts.vmi, known=view.attachments).items():
-        if name in in_guest:
+        if name in given:
             message = f'NIC "{name}" is in the guest, and the target pod cannot have it: {why.sentence}'
             return _stuck(view, now, Reason(why.reason), message)
     if default := refuse_default_network(vmi=facts.vmi, known=view.attachments):

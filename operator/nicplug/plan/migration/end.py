@@ -14,10 +14,17 @@ from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchStatus
-from nicplug.plan.migration.actions import FAILED_MIGRATION, Effects, leftover_targets, normal, warning
+from nicplug.plan.migration.actions import (
+    FAILED_MIGRATION,
+    Effects,
+    delete_replaced_targets,
+    leftover_targets,
+    normal,
+    warning,
+)
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.garbage import old_migrations
-from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, release_target, request_abort
+from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, delete_target, request_abort
 from nicplug.plan.migration.lost_nodes import tell_lost_node
 from nicplug.plan.migration.status import copied_state
 from nicplug.plan.migration.timeouts import told_of
@@ -40,6 +47,7 @@ def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
         _tell_node_agents(view, facts, now=now) if is_failed else Effects(),
         _delete_target(view, facts, now=now) if is_failed else _delete_source(view, facts),
         _delete_leftovers(view, facts),
+        Effects(actions=delete_replaced_targets(view, facts)),
         Effects(actions=tuple(_last_writes(view, facts, now=now))),
         Effects(actions=tuple(old_migrations(view))),
     )
@@ -122,10 +130,9 @@ def _delete_target(view: MigrationView, facts: Facts, *, now: datetime) -> Effec
     runs_there = facts.is_ours and state.target_ready_at is not None and not state.failed
     if (runs_there and not pod.is_down) or _may_be_home(facts, pod) or _is_aborting(view, facts, now=now):
         return Effects()
-    # Not if it has changed: it is opened when a guest arrives.
-    delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, version=pod.resource_version)
+    release, delete = delete_target(vmi, pod)
     return Effects(
-        actions=(delete,) if _is_told_now(view, facts, now=now) else (release_target(vmi, node=pod.node_name), delete),
+        actions=(delete,) if _is_told_now(view, facts, now=now) else (release, delete),
         announcements=(normal("SuccessfulDelete", _why_deleted(facts.migration, pod)),),
     )
 

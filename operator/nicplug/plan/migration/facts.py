@@ -1,5 +1,6 @@
 """What a migration's decisions look at, read once from the view: its VMI, its pods, what the node agents say."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nicplug.model.migration import Migration, MigrationPhase, MigrationState
@@ -92,10 +93,19 @@ def gather_facts(view: MigrationView) -> Facts:
         named_nics=nics_named(view, vmi, failure),
         is_networks_fault=is_of_networks(view, vmi, failure),
         node_trouble=_node_trouble(view, target),
-        others=tuple(pod for pod in view.pods if pod != target and not pod.is_finished),
+        others=tuple(pod for pod in (*view.pods, *_replaced_by_others(view)) if pod != target and not pod.is_finished),
         has_turn=target is not None and bool(target.node_name) and view.slot.inbound_node == target.node_name,
         queue=view.slot.message,
     )
+
+
+def _replaced_by_others(view: MigrationView) -> Iterator[LauncherPod]:
+    """Target pods that an earlier migration has replaced, ended since or not, and that nobody has asked to go yet.
+
+    Those of this migration go before the next one is made.
+    """
+    replaced = {item.uid for item in view.records if item.is_replaced and item.migration_uid != view.migration.uid}
+    return (pod for pod in view.foreign_pods if pod.uid in replaced and not pod.deleting)
 
 
 def _start_failure(view: MigrationView, target: LauncherPod | None) -> PodFailure | None:
@@ -135,7 +145,7 @@ def first_in_line(view: MigrationView) -> Migration:
     def rank(item: Migration) -> tuple[bool, bool, bool, bool, int]:
         return (
             not (state.is_active and state.migration_uid == item.uid),
-            not (item.has_target or find_target(view, item) is not None),
+            not (item.has_target or item.is_between_targets or find_target(view, item) is not None),
             view.vmi is not None and item.is_automatic(vmi_uid=view.vmi.uid),
             item.phase is MigrationPhase.UNSET,
             present[item.uid],

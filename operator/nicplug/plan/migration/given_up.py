@@ -16,7 +16,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.candidates import refuse_devices
 from nicplug.plan.migration.placement import target_selector
-from nicplug.plan.migration.target_networks import nics_in_guest
+from nicplug.plan.migration.target_networks import nics_given, nics_in_guest
 from nicplug.plan.nic.links import networks_asked_for
 from nicplug.plan.nic.path.backoff import is_automatic
 from nicplug.plan.nic.path.causes import BROUGHT_BY_NONE, causes_of, is_left_out
@@ -27,8 +27,8 @@ _ANY_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 def nics_left_out(vmi: VirtualMachineInstance, migration: Migration) -> frozenset[str]:
-    """The NICs that the target pod is made without; the guest has none of them."""
-    return frozenset(_given_up(vmi, migration, OperationType.PLUG)) - nics_in_guest(vmi)
+    """The NICs that the target pod is made without; the guest has none of them, and is about to get none."""
+    return frozenset(_given_up(vmi, migration, OperationType.PLUG)) - nics_given(vmi)
 
 
 def nics_not_brought(view: MigrationView, vmi: VirtualMachineInstance) -> frozenset[str]:

@@ -18,6 +18,7 @@ from nicplug.plan.actions import (
     Action,
     CheckGuest,
     CheckUnchanged,
+    Delete,
     HandOffStep,
     Kind,
     PatchMigrationState,
@@ -26,7 +27,7 @@ from nicplug.plan.actions import (
 )
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE, patch_state, replace_state, seen_state
 
-_PODS = "activePods"
+_PODS, _INTERFACES = "activePods", "interfaces"
 TARGET_IS_DOWN = "Target pod is down"
 
 
@@ -45,9 +46,12 @@ def hand_off(
     finds both. After a crash between them the state is not ours yet, so the next pass hands off again and finds the
     label right; the other way round the migration would look handed off, and nobody would be told.
 
-    Two leaders: one ends the migration while the other hands it off, and deletes the target pod, later than the guest
-    arrives there if it is held up. It takes the label away before (`release_target`). So either the label was set after
-    the migration had ended, and the check fails, or it is gone, and the state is not written.
+    The spec and the guest's NICs are those that the target pod was compared with (`plan.migration.renewal`). Whoever
+    gives the guest one more tests that nothing was handed off.
+
+    Two leaders: one ends the migration, or replaces its target pod, while the other hands it off, and deletes the pod,
+    later than the guest arrives there if it is held up. It takes the label away before (`release_target`). So either
+    the label was set after the migration had changed, and the check fails, or it is gone, and the state is not written.
 
     Args:
         made: the records of both pods.
@@ -66,17 +70,20 @@ def hand_off(
     status = vmi.read_status()
     pods = status.get(_PODS)
     records = {record.uid: record.to_row() for record in (*(vmi.launcher_pods or ()), *made)}
+    wanted = {
+        MIGRATION_STATE: state,
+        "nodeName": vmi.node_name,
+        _PODS: {**mapping(pods), target.uid: target.node_name},
+        LAUNCHER_PODS_MEMBER: list(records.values()),
+        _INTERFACES: status.get(_INTERFACES),
+    }
     patch = patch_state(
         vmi,
         step=HandOffStep.HAND_OFF,
-        seen={name: status.get(name) for name in (MIGRATION_STATE, "nodeName", _PODS, LAUNCHER_PODS_MEMBER)},
-        wanted={
-            MIGRATION_STATE: state,
-            "nodeName": vmi.node_name,
-            _PODS: {**mapping(pods), target.uid: target.node_name},
-            LAUNCHER_PODS_MEMBER: list(records.values()),
-        },
+        seen={name: status.get(name) for name in wanted},
+        wanted=wanted,
         target_node=target.node_name,
+        generation=vmi.generation,
     )
     label = label_target_node(vmi, target.node_name)
     check = CheckUnchanged(
@@ -100,6 +107,15 @@ def release_target(vmi: VirtualMachineInstance, *, node: str) -> CheckGuest | Re
     if read_object(vmi.labels).get(MIGRATION_TARGET_NODE_LABEL) != node:
         return check_guest(vmi)
     return ReleaseTarget(key=vmi.key, uid=vmi.uid, version=vmi.resource_version, node=node, seen=_seen_guest(vmi))
+
+
+def delete_target(vmi: VirtualMachineInstance, pod: LauncherPod) -> tuple[Action, ...]:
+    """Delete a target pod that no guest may move to any more, which has been written down before.
+
+    Not if the pod has changed: it is opened when a guest arrives.
+    """
+    delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, version=pod.resource_version)
+    return release_target(vmi, node=pod.node_name), delete
 
 
 def label_target_node(vmi: VirtualMachineInstance, node: str) -> SetLabel | None:

@@ -57,6 +57,8 @@ def _pending(view: MigrationView, facts: Facts) -> Progress:
     if told.get("reason") == Reason.REJECTED_BY_QUOTA:
         # Each try takes a moment, and may end as the last one did.
         return Progress(reason=Reason.REJECTED_BY_QUOTA, message=text(told.get("message")))
+    if told.get("reason") == Reason.TARGET_POD_REPLACED:
+        return Progress(reason=Reason.TARGET_POD_REPLACED, message=text(told.get("message")))
     message = "the target pod is being made" if view.slot.is_granted else ASKS_FOR_A_SLOT
     return Progress(reason=Reason.CREATING_TARGET_POD, message=message)
 

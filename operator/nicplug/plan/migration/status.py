@@ -43,11 +43,13 @@ def with_conditions(
 
 
 def with_phases(migration: Migration, entered: Sequence[MigrationPhase], *, now: datetime) -> dict[str, Any]:
-    """The last of the phases entered, and when each was."""
+    """The last of the phases entered, and when each was for the first time."""
     if not entered:
         return {}
     rows = [dict(row) for row in objects(migration.read_status().get("phaseTransitionTimestamps"))]
-    rows += [{"phase": str(phase), "phaseTransitionTimestamp": format_time(now)} for phase in entered]
+    known = {row.get("phase") for row in rows}
+    new = [phase for phase in entered if phase not in known]
+    rows += [{"phase": str(phase), "phaseTransitionTimestamp": format_time(now)} for phase in new]
     return {"phase": str(entered[-1]), "phaseTransitionTimestamps": rows}
 
 

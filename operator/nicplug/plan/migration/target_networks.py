@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
-from nicplug.model.interface_status import DOMAIN, has_source
+from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
 from nicplug.model.metadata import objects
 from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
 from nicplug.model.per_pass import once_per_pass
@@ -19,6 +19,12 @@ def nics_in_guest(vmi: VirtualMachineInstance) -> frozenset[str]:
     """As the node agent tells."""
     rows = reported_rows(vmi)
     return frozenset(name for name, row in rows.items() if has_source(row, DOMAIN))
+
+
+@once_per_pass
+def nics_given(vmi: VirtualMachineInstance) -> frozenset[str]:
+    """Those that the guest has, and those that its node agent has been told to plug: it may do so at any moment."""
+    return frozenset(name for name, row in reported_rows(vmi).items() if has_go_ahead(row))
 
 
 @once_per_pass

@@ -56,7 +56,7 @@ def pod_deadline(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime |
         return None
     if pod.is_ready and not _lacks(facts, pod):
         return _turn_deadline(facts, pod)
-    migration, since = facts.migration, _waits_since(facts, pod, now=now)
+    migration, since = facts.migration, waits_since(facts, pod, now=now)
     due = since + pending_timeout(migration)
     # What fails again and again would hold a slot for a quarter of an hour.
     is_hopeless = pod.unscheduled is not None or bool(facts.start_failure)
@@ -68,17 +68,21 @@ def _turn_deadline(facts: Facts, pod: LauncherPod) -> datetime | None:
     since = facts.migration.entered_at(MigrationPhase.SCHEDULED) or pod.created
     if since is None or (facts.has_turn and facts.can_move):
         return None
+    if facts.migration.renewal.replaced and pod.created is not None:
+        since = max(since, pod.created)  # how often it may be replaced is limited
     return since + pending_timeout(facts.migration)
 
 
-def _waits_since(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime:
-    """One that was ready may have waited long for its turn: its time begins when it is told that it is ready no more.
+def waits_since(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime:
+    """Since when the target pod, or one whose place it has taken while that was stuck, has been waited for.
 
-    By our own clock, not by the pod's conditions: a container that ends again and again would begin anew each time.
+    One that was ready may have waited long for its turn: its time begins when it is told that it is ready no more. By
+    our own clock, not by the pod's conditions: a container that ends again and again would begin anew each time.
     """
-    if facts.migration.phase is MigrationPhase.SCHEDULED and not pod.is_ready:
-        return stuck_since(facts.migration, now=now)
-    return pod.created or now
+    is_ready_no_more = facts.migration.phase is MigrationPhase.SCHEDULED and not pod.is_ready
+    since = stuck_since(facts.migration, now=now) if is_ready_no_more else pod.created or now
+    before = facts.migration.renewal.waiting_since
+    return min(since, before) if before is not None else since
 
 
 def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:

@@ -7,6 +7,7 @@ target pod behind for ever, or take it from under a guest that is just arriving.
 from nicplug.model.keys import PodKey
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import FindPod
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.views import MigrationView
@@ -18,6 +19,8 @@ def find_unseen_pod(view: MigrationView, facts: Facts) -> FindPod | None:
     vmi, migration = facts.vmi, facts.migration
     if vmi is None:
         return None
+    if migration.is_between_targets:
+        return _find_replaced(view, vmi)
     key = _needed(view, facts)
     if key is None or key in view.gone_pods or any(pod.key == key for pod in view.pods):
         return None
@@ -27,6 +30,22 @@ def find_unseen_pod(view: MigrationView, facts: Facts) -> FindPod | None:
         migration_uid=migration.uid,
         owner_uid=vmi.uid,
         uids=uids_of_target(view, vmi, migration=migration),
+    )
+
+
+def _find_replaced(view: MigrationView, vmi: VirtualMachineInstance) -> FindPod | None:
+    """Before the next one is made: it would never be deleted."""
+    migration = view.migration
+    replaced = migration.renewal.replaced[-1]
+    is_seen = any(pod.uid == replaced.uid for pod in (*view.pods, *view.foreign_pods))
+    if is_seen or replaced.key in view.gone_pods:
+        return None
+    return FindPod(
+        key=replaced.key,
+        migration=migration.key,
+        migration_uid=migration.uid,
+        owner_uid=vmi.uid,
+        uids=frozenset({replaced.uid}),
     )
 
 

@@ -119,7 +119,7 @@ def link_differs(situation: Situation) -> Finding | None:
     if blocked := first_finding(_BEFORE_A_CHANGE, situation):
         return replace(blocked, operation=OperationType.SET_LINK)
     journey = situation.journey
-    later = f"; {journey.name} migrates the VM, which comes first" if journey is not None and journey.has_target else ""
+    later = f"; {journey.name} migrates the VM, which comes first" if journey is not None and journey.leaves_pod else ""
     message = f"waiting for the node agent on {situation.node_phrase} to set the link {link}{later}"
     return _link_finding(OperationPath.DYNAMIC, OperationPhase.PENDING, Reason.WAITING_FOR_LINK, message)
 

@@ -14,6 +14,7 @@ from nicplug.model.interface_status import (
     MULTUS_STATUS,
     Row,
     add_source,
+    has_go_ahead,
     has_source,
     remove_source,
     rows_by_name,
@@ -38,12 +39,14 @@ def plan_rows(
     rows: Sequence[Mapping[str, Any]],
     known: KnownAttachments = _NOTHING_KNOWN,
     superseded: Collection[str] = (),
+    left_behind: Collection[str] = (),
 ) -> list[Row]:
     """The rows as they shall be; the old list itself when nothing but the order differs.
 
     Args:
         known: by which a network that the VM may not use is recognised.
         superseded: NICs whose pod interface is not what the spec asks for.
+        left_behind: NICs that the pod lacks to which the VM is handed over; none of them is given now.
     """
     old = rows_by_name(rows)
     names = interface_names(vmi, pod, old)
@@ -57,6 +60,7 @@ def plan_rows(
             pod=pod,
             old=old.get(name),
             is_given=name not in superseded
+            and (name not in left_behind or has_go_ahead(old.get(name)))
             and _is_given(pod_interface, networks[name], old.get(name), vmi=vmi, pod=pod, known=known),
         )
         wanted += [row] if row is not None else []

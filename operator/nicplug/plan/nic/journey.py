@@ -19,6 +19,7 @@ class Journey:
         is_stuck: it can do nothing about that.
         foreign_phase: a phase that nobody here carries on; "" while it is in one of ours.
         has_target: its target pod was made, from the spec as it was then.
+        is_renewable: another one takes the place of that pod for a NIC that it lacks.
         target: name of that pod; "" while it is not in sight.
         made_for: the NICs that it was made for; None for somebody else's, which brings what there is.
         networks: what that pod was made with: NIC name -> `<namespace>/<definition>`; None while it is not in sight.
@@ -31,9 +32,15 @@ class Journey:
     is_stuck: bool = False
     foreign_phase: str = ""
     has_target: bool = False
+    is_renewable: bool = False
     target: str = ""
     made_for: frozenset[str] | None = None
     networks: Mapping[str, str] | None = None
+
+    @property
+    def leaves_pod(self) -> bool:
+        """Nothing more is asked of the pod that runs the guest."""
+        return self.has_target and not self.is_renewable
 
     def takes(self, name: str) -> bool:
         """Its target pod has a NIC also if that has to be tried apart from others."""

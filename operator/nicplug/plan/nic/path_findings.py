@@ -39,8 +39,13 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
     if journey is not None and journey.has_target:
         is_settled = chosen.choice.verdict in _NOTHING_MORE
         believed = not is_settled and not _waits_for_turn(chosen, journey, name=name)
-        if journey.brings(operation, name=name, network=network, unless_seen=believed):
+        is_brought = journey.brings(operation, name=name, network=network, unless_seen=believed)
+        if journey.is_renewable and _goes_in_place(situation, chosen, is_brought=is_brought):
+            return None
+        if is_brought:
             return _on_its_way(situation, chosen, journey)
+        if journey.is_renewable and believed and situation.is_in_spec and operation is not OperationType.UNPLUG:
+            return _comes_with_next_pod(chosen, journey)
         # What is settled is not served after it either.
         return settled_by(chosen) if is_settled else _after_its_end(chosen, journey)
     if not _wants_migration(situation, chosen):
@@ -83,6 +88,26 @@ def was_taken_back(situation: Situation) -> Finding | None:
     """Before anything else that could be said of its network: nobody is asked for it any more."""
     chosen = situation.choose()
     return settled_by(chosen) if chosen.evidence.rolled_back else None
+
+
+def left_by_migration(situation: Situation) -> Finding | None:
+    """Neither guest nor pod has it, but the pod that the VM moves to was made with it."""
+    journey = situation.journey
+    if journey is None or situation.interface.name not in (journey.networks or {}):
+        return None
+    chosen = situation.choose()
+    return settled_by(chosen) if chosen.choice.verdict in _NOTHING_MORE else _after_its_end(chosen, journey)
+
+
+def _goes_in_place(situation: Situation, chosen: Chosen, *, is_brought: bool) -> bool:
+    """The running pod is asked, and brings it or says why not; whatever the target pod is waiting for."""
+    match chosen.choice.verdict:
+        case Verdict.DYNAMIC:
+            return not _wants_migration(situation, chosen)
+        case Verdict.HOLD:
+            return not is_brought
+        case _:
+            return False
 
 
 def _wants_migration(situation: Situation, chosen: Chosen) -> bool:
@@ -171,6 +196,15 @@ def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migratio
         cause=chosen.cause,
         failures=chosen.failures,
     )
+
+
+def _comes_with_next_pod(chosen: Chosen, journey: Journey) -> Finding:
+    """The target pod was made before this was asked for, and another one takes its place before the hand-off."""
+    is_chosen = chosen.choice.verdict is Verdict.MIGRATE
+    told = by(chosen.choice.message if is_chosen else _MIGRATED, journey.name)
+    pod = f"target pod {journey.target}" if journey.target else "a target pod"
+    message = f"{told}; {pod} was made before this was asked for, and is replaced"
+    return _migrating(chosen, journey, message=message, wants_migration=True)
 
 
 def _after_its_end(chosen: Chosen, journey: Journey) -> Finding:

@@ -19,7 +19,7 @@ from nicplug.plan.nic.findings import (
 )
 from nicplug.plan.nic.links import interface_names
 from nicplug.plan.nic.live_rules import has_ordinal_names, may_be_unplugged
-from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen
+from nicplug.plan.nic.path_findings import left_by_migration, migration_brings_it, path_is_chosen
 from nicplug.plan.nic.staged_findings import unplug_is_staged
 from nicplug.plan.reasons import Reason
 
@@ -28,15 +28,7 @@ def find_unplug(situation: Situation) -> Finding | None:
     """What is to be said of a NIC that shall go; None when nothing of it is left."""
     if situation.row is not None or _is_in_pod(situation):
         return first_finding(UNPLUG_CHECKS, situation)
-    return _arrives_all_the_same(situation)
-
-
-def _arrives_all_the_same(situation: Situation) -> Finding | None:
-    """Neither guest nor pod has it, but the pod that the VM moves to was made with it."""
-    journey = situation.journey
-    if journey is None or situation.interface.name not in (journey.networks or {}):
-        return None
-    return migration_brings_it(situation)
+    return left_by_migration(situation)
 
 
 def nic_cannot_leave(situation: Situation) -> Finding | None:
@@ -84,7 +76,7 @@ def guest_holds_it(situation: Situation) -> Finding | None:
 def _answers_when(situation: Situation) -> str:
     """A guest that is being copied keeps its devices."""
     journey = situation.journey
-    if journey is not None and journey.has_target:
+    if journey is not None and journey.leaves_pod:
         return f"{journey.name} migrates the VM, and it may answer only after that"
     return "a guest that is booting or halted answers later"
 

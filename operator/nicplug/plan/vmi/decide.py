@@ -60,6 +60,7 @@ from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew, was_d
 from nicplug.plan.vmi.reports import is_awaited, report_delay
 from nicplug.plan.vmi.roll_back import plan_roll_back
 from nicplug.plan.vmi.start_failure import announce_start_failure
+from nicplug.plan.vmi.state_patches import MIGRATION_STATE
 from nicplug.plan.vmi.status import plan_conditions, pod_members
 from nicplug.plan.vmi.stray_pods import announce_leftover, plan_stray_pods
 
@@ -241,6 +242,8 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         # Crossed by a correction of the NIC, the guest would get what its pod was asked for before.
         own = sum(isinstance(action, PatchInterfaces) for action in actions)
         patch = replace(patch, generation=vmi.generation + own)
+        # Crossed by a hand-off, it would get what the target pod lacks.
+        patch = patch.guarded_by(MIGRATION_STATE, vmi.read_status().get(MIGRATION_STATE))
     # What has ended is told when it is written, so that it is told once.
     told = transitions if patch is not None else Transitions()
     actions += [patch] if patch is not None else []

@@ -6,7 +6,7 @@ migration need; volumes and devices of the guest belong to the node side.
 
 import hashlib
 import itertools
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from nicplug.elided import has_elided
@@ -85,20 +85,23 @@ def launcher_pod_key(vmi: VirtualMachineInstance) -> PodKey:
     return _pod_key(vmi, seed=vmi.uid)
 
 
-def target_pod_key(vmi: VirtualMachineInstance, *, migration_uid: str) -> PodKey:
-    """The same for the pod that a migration moves the VMI to."""
-    return _pod_key(vmi, seed=f"{vmi.uid}/{migration_uid}")
+def target_pod_key(vmi: VirtualMachineInstance, *, migration_uid: str, after: Iterable[str] = ()) -> PodKey:
+    """The same for the pod that a migration moves the VMI to.
+
+    Args:
+        after: uid of the pod whose place it takes, which may still have its name.
+    """
+    return _pod_key(vmi, seed="/".join((vmi.uid, migration_uid, *after)))
 
 
 def free_pod_key(
-    vmi: VirtualMachineInstance, *, migration_uid: str = "", taken: Container[PodKey], salt: str
+    vmi: VirtualMachineInstance, first: PodKey, *, migration_uid: str = "", taken: Container[PodKey], salt: str
 ) -> PodKey:
     """The first name that nobody else's pod has.
 
     The first one is the same for every leader, so that two of them make one pod. Anybody can work it out and take it;
     the others follow from what only this process knows, so that nobody can take them before they are used.
     """
-    first = target_pod_key(vmi, migration_uid=migration_uid) if migration_uid else launcher_pod_key(vmi)
     if first not in taken:
         return first
     names = (_pod_key(vmi, seed=f"{salt}/{vmi.uid}/{migration_uid}/{count}") for count in itertools.count(1))
@@ -128,7 +131,7 @@ def create_launcher_pod(
         left_out: networks that the pod is made without.
         taken: names that pods of others have.
     """
-    key = free_pod_key(vmi, taken=taken, salt=settings.name_salt)
+    key = free_pod_key(vmi, launcher_pod_key(vmi), taken=taken, salt=settings.name_salt)
     spec = _pod_spec(vmi, settings=settings, config=config)
     annotations = _annotations(vmi, config=config, known=attachments, left_out=left_out)
     body = {

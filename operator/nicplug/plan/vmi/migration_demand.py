@@ -15,7 +15,7 @@ from nicplug.plan.nic.path.causes import causes_of, format_causes, is_same_cause
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_job import create_migration, migration_key
-from nicplug.plan.vmi.moving import brings_unwanted, is_moving, migration_state
+from nicplug.plan.vmi.moving import brings_unwanted, is_moving, leaves_its_pod, migration_state
 
 # However long somebody goes on writing NICs one by one, the first of them waits no longer than so many windows.
 _LONGEST_WAIT = 5
@@ -63,12 +63,12 @@ def _due(view: VmiView, report: NicReport) -> datetime:
 
 
 def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
-    """Those of our own that have no target pod yet: whatever is asked for until then comes with them.
+    """Those of our own that may have another target pod yet: whatever is asked for until then comes with them.
 
     One that the node agents are through with is none, though its own status does not say so yet: it would be said to
     have failed for a NIC that it was never to bring.
     """
-    if is_moving(view):
+    if leaves_its_pod(view):
         return []
     over = migration_state(view).migration_uid
     own = [item for item in under_way if item.is_automatic(vmi_uid=view.vmi.uid)]
@@ -81,8 +81,10 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
     Or one less: what it fails of is held against those that it says it was for.
     """
     known = causes_of(migration)
-    if known.keys() == report.wanting.keys() and all(
-        is_same_cause(known.get(name, ""), cause) for name, cause in report.wanting.items()
+    # What a target pod was made for stays: it fails of that, or of what the pod that takes its place has besides.
+    wanting = {**report.wanting, **known} if is_moving(view) else report.wanting
+    if known.keys() == wanting.keys() and all(
+        is_same_cause(known.get(name, ""), cause) for name, cause in wanting.items()
     ):
         return None
     return Annotate(
@@ -91,7 +93,7 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
         uid=migration.uid,
         name=MIGRATION_INTERFACES_ANNOTATION,
         seen=migration.annotation(MIGRATION_INTERFACES_ANNOTATION),
-        wanted=format_causes(report.wanting),
+        wanted=format_causes(wanting),
         has_annotations=True,
     )
 

@@ -1,7 +1,8 @@
 """Whether a VMI is being migrated, and what the pod it moves to was made with.
 
-While it moves, nothing is done to its source pod: the target pod was made from the same spec, and what is asked of
-only one of the two would be lost, or be in the guest of neither.
+Before the hand-off its pod is asked for NICs as if nothing was about to move: a target pod that lacks one of them is
+replaced (`plan.migration.renewal`). From then on nothing is done to the source pod: what is asked of only one of the
+two would be lost, or be in the guest of neither.
 """
 
 from nicplug.model.interface_names import hashed_interface_name, is_hashed_name
@@ -14,11 +15,28 @@ from nicplug.plan.nic.path.backoff import backoff_until
 from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.own_pods import target_key
+from nicplug.plan.vmi.target_renewals import is_renewable
 
 
 def is_moving(view: VmiView) -> bool:
     """A target pod exists, or an unfinished migration says so; until both node agents are through with it."""
     return target_pod(view) is not None or any(item.has_target for item in _under_way(view))
+
+
+def leaves_its_pod(view: VmiView) -> bool:
+    """It is handed over to another pod, or may be to one that lacks what is asked for from now on."""
+    if not is_moving(view):
+        return False
+    if migration_state(view).is_active:
+        return True
+    target = target_pod(view)
+    key = target.key if target is not None else None
+    owners = [
+        item
+        for item in _under_way(view)
+        if item.has_target or target_key(view, view.vmi, migration_uid=item.uid) == key
+    ]
+    return not owners or not all(map(is_renewable, owners))
 
 
 def target_pod(view: VmiView) -> LauncherPod | None:
@@ -59,9 +77,31 @@ def journey_of(view: VmiView) -> Journey | None:
         is_stuck=migration.is_stuck,
         foreign_phase=migration.foreign_phase,
         has_target=is_moving(view),
+        is_renewable=not leaves_its_pod(view),
         target=pod.key.name if pod is not None else "",
         made_for=frozenset(causes_of(migration)) if migration.is_automatic(vmi_uid=view.vmi.uid) else None,
         networks=networks,
+    )
+
+
+def nics_left_behind(view: VmiView, pod: LauncherPod) -> frozenset[str]:
+    """NICs that the pod lacks to which the VM is handed over, or has on another network: no guest is given them now.
+
+    It could not be loaded there; what it has already it had before the hand-off, which the target was compared with.
+
+    Args:
+        pod: the one that runs the guest.
+    """
+    target, vmi = target_pod(view), view.vmi
+    if not migration_state(view).is_active or not is_moving(view) or target == pod:
+        return frozenset()
+    brought = _networks_of(target, vmi) if target is not None else {}
+    namespace = vmi.key.namespace
+    return frozenset(
+        network.name
+        for network in vmi.networks
+        if network.is_secondary
+        and brought.get(network.name) != "/".join(network.attachment_reference(namespace=namespace))
     )
 
 

@@ -24,7 +24,7 @@ from nicplug.plan.nic.superseded import Superseded, find_superseded
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_demand import Demand, plan_demand
-from nicplug.plan.vmi.moving import is_moving, journey_of
+from nicplug.plan.vmi.moving import journey_of, leaves_its_pod, nics_left_behind
 
 LIVE_PHASES = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
 
@@ -70,7 +70,14 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         if chooser.slots.refused:
             annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
     if pod is not None and phase in LIVE_PHASES and not pod.is_finished:
-        rows = plan_rows(vmi=view.vmi, pod=pod, rows=rows, known=view.attachments, superseded=chooser.superseded.keys())
+        rows = plan_rows(
+            vmi=view.vmi,
+            pod=pod,
+            rows=rows,
+            known=view.attachments,
+            superseded=chooser.superseded.keys(),
+            left_behind=nics_left_behind(view, pod),
+        )
     if not is_running:
         return NicPlan(rows=rows, annotation=annotation, operations=(), demand=Demand(), moments=(annotation.again_at,))
     report = plan_operations(
@@ -141,7 +148,7 @@ def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, choo
 
     One that the guest is about to leave is not asked either (`plan.vmi.moving`).
     """
-    if pod is None or not pod.is_ready or phase not in LIVE_PHASES or not view.hotplug_enabled or is_moving(view):
+    if pod is None or not pod.is_ready or phase not in LIVE_PHASES or not view.hotplug_enabled or leaves_its_pod(view):
         return AnnotationDecision()
     # Without a plug on its way, the addition that is missing has been lost: removals count from their own start.
     pending = [item for item in chooser.records.values() if not item.is_settled]

@@ -39,7 +39,7 @@ def sort_out(
         migrations: those that name the VMI.
         records: from `model.pod_records`.
     """
-    uids = {record.uid for record in records}
+    uids = {record.uid for record in records if not record.is_replaced}
     own = tuple(pod for pod in owned if pod.uid in uids)
     if len(own) == len(owned):
         return own, ()
@@ -108,9 +108,21 @@ def first_pod_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance) ->
 def target_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance, *, migration_uid: str) -> PodKey:
     """The pod that was made for a migration; its name, if it is still to be made."""
     present = {pod.uid for pod in view.pods}
-    targets = [record for record in view.records if record.migration_uid == migration_uid]
+    targets = [record for record in view.records if record.migration_uid == migration_uid and not record.is_replaced]
     found = [record.key for record in targets if record.uid in present] or [record.key for record in targets]
-    return found[0] if found else target_pod_key(vmi, migration_uid=migration_uid)
+    return found[0] if found else next_target_key(vmi, view.migrations, migration_uid=migration_uid)
+
+
+def next_target_key(vmi: VirtualMachineInstance, migrations: Iterable[Migration], *, migration_uid: str) -> PodKey:
+    """The name of the pod that is to be made for a migration: another one for each that was replaced."""
+    replaced = (record.uid for item in migrations if item.uid == migration_uid for record in item.renewal.replaced)
+    return target_pod_key(vmi, migration_uid=migration_uid, after=list(replaced)[-1:])
+
+
+def replaced_pods(view: MigrationView) -> tuple[LauncherPod, ...]:
+    """The target pods of a migration that were replaced and nobody has asked to go yet."""
+    uids = {record.uid for record in view.records if record.is_replaced and record.migration_uid == view.migration.uid}
+    return tuple(pod for pod in view.foreign_pods if pod.uid in uids and not pod.deleting)
 
 
 def record_of(
@@ -170,7 +182,8 @@ def uids_of_target(view: MigrationView, vmi: VirtualMachineInstance, *, migratio
 
 
 def _counted(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> frozenset[str] | None:
-    uids = frozenset(record.uid for record in records)
+    records = tuple(records)
+    uids = frozenset(record.uid for record in records if not record.is_replaced)
     if has_no_record(vmi, records):
         return vmi.active_pods | uids if vmi.active_pods else None
     return uids
@@ -188,8 +201,13 @@ def may_be_made_by_nicplug(pod: LauncherPod, vmi: VirtualMachineInstance) -> boo
 
 
 def leftovers(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
-    """The pods that nicplug may have made and that nobody has recorded, without those that are on their way out."""
-    return tuple(pod for pod in view.foreign_pods if not pod.deleting and may_be_made_by_nicplug(pod, vmi))
+    """The pods that nicplug may have made and that nobody has recorded, without those that are on their way out.
+
+    A target pod that was replaced is recorded as that, and goes by itself.
+    """
+    replaced = {record.uid for record in view.records if record.is_replaced}
+    unrecorded = (pod for pod in view.foreign_pods if not pod.deleting and pod.uid not in replaced)
+    return tuple(pod for pod in unrecorded if may_be_made_by_nicplug(pod, vmi))
 
 
 def discard(

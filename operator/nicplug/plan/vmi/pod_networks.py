@@ -46,20 +46,13 @@ def network_annotations(
     """
     annotations: dict[str, str] = {}
     nics = [nic for nic in _nics_at_birth(vmi) if nic[1].name not in left_out]
-    siblings = in_precedence(vmi.interfaces, vmi.networks, {})
     for _, network in nics:
         if network.is_default:
             # With its namespace: Multus takes a bare name from its own, and not from the one that was checked.
             annotations[DEFAULT_NETWORK_ANNOTATION] = str(attachment_key(network, namespace=vmi.key.namespace))
     if any(interface.binding is Binding.MASQUERADE for interface, _ in nics):
         annotations |= dict.fromkeys(ISTIO_INTERFACE_ANNOTATIONS, _MASQUERADE_BRIDGE)
-    elements = [
-        element
-        for interface, network in nics
-        if refuse(interface, network, siblings) is None
-        for element in _elements(interface, network, vmi=vmi, config=config)
-    ]
-    if elements:
+    if elements := elements_at_birth(vmi, config=config, left_out=left_out):
         annotations[NETWORKS_ANNOTATION] = render_annotation(elements)
     found = {
         network.name: known.definitions.get(attachment_key(network, namespace=vmi.key.namespace))
@@ -69,6 +62,19 @@ def network_annotations(
     if attached := {name: item for name, item in found.items() if item is not None}:
         annotations[ATTACHED_ANNOTATION] = format_attached(attached)
     return annotations
+
+
+def elements_at_birth(
+    vmi: VirtualMachineInstance, *, config: KubevirtConfig | None, left_out: frozenset[str] = frozenset()
+) -> list[Element]:
+    """What a new pod asks Multus for; arguments as in `network_annotations`."""
+    siblings = in_precedence(vmi.interfaces, vmi.networks, {})
+    return [
+        element
+        for interface, network in _nics_at_birth(vmi)
+        if network.name not in left_out and refuse(interface, network, siblings) is None
+        for element in _elements(interface, network, vmi=vmi, config=config)
+    ]
 
 
 def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtConfig | None) -> Refusal | None:

@@ -50,11 +50,13 @@ def patch_state(
     seen: Mapping[str, Any],
     wanted: Mapping[str, Any],
     target_node: str | None = None,
+    generation: int | None = None,
 ) -> PatchMigrationState:
     """Replace these members of the status; those that stay as they were seen are a guard.
 
     Args:
         target_node: of the label that must be there still; None: whatever it says.
+        generation: that the VMI must still have; None: whatever it is.
     """
     return PatchMigrationState(
         key=vmi.key,
@@ -64,4 +66,5 @@ def patch_state(
         seen=freeze(dict(seen)),
         wanted=freeze(dict(wanted)),
         target_node=target_node,
+        generation=generation,
     )

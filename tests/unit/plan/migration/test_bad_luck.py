@@ -14,6 +14,7 @@ from tests.build import (
     NODE,
     TARGET_NODE,
     Json,
+    element,
     kubevirt,
     later,
     migration,
@@ -73,6 +74,11 @@ class Situation:
         self.vmi["status"] |= status
 
 
+def a_target(**members: Any) -> Json:
+    """The target pod, which was made with blue."""
+    return target_pod(networks=[element("blue")], attached=["blue"], **members)
+
+
 def situation(phase: str) -> Situation:
     """Everything is well: blue is in the guest, and two nodes are there."""
     labels = {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": TARGET_NODE}
@@ -85,8 +91,8 @@ def situation(phase: str) -> Situation:
     )
     target = {
         "Pending": [],
-        "Scheduling": [target_pod(phase="Pending", ready=False, creationTimestamp="2026-01-02T03:04:00Z")],
-    }.get(phase, [target_pod()])
+        "Scheduling": [a_target(phase="Pending", ready=False, creationTimestamp="2026-01-02T03:04:00Z")],
+    }.get(phase, [a_target()])
     nodes = {"nodes": [node(NODE), node(TARGET_NODE)]}
     times = [{"phase": phase, "phaseTransitionTimestamp": "2026-01-02T03:04:00Z"}]
     meta = {"status": {"phaseTransitionTimestamps": times}}
@@ -122,15 +128,15 @@ def target_pod_deleted(it: Situation) -> None:
 
 
 def target_pod_being_deleted(it: Situation) -> None:
-    it.pods = [pod(), *([target_pod(deleting=True)] if len(it.pods) > 1 else [])]
+    it.pods = [pod(), *([a_target(deleting=True)] if len(it.pods) > 1 else [])]
 
 
 def target_pod_failed(it: Situation) -> None:
-    it.pods = [pod(), *([target_pod(phase="Failed", ready=False)] if len(it.pods) > 1 else [])]
+    it.pods = [pod(), *([a_target(phase="Failed", ready=False)] if len(it.pods) > 1 else [])]
 
 
 def target_pod_on_the_source_s_node(it: Situation) -> None:
-    it.pods = [pod(), *([target_pod(node=NODE)] if len(it.pods) > 1 else [])]
+    it.pods = [pod(), *([a_target(node=NODE)] if len(it.pods) > 1 else [])]
     if it.vmi is not None and it.vmi["status"].get("migrationState"):
         it.vmi["status"]["migrationState"]["targetNode"] = NODE
 
@@ -160,7 +166,7 @@ def quota_exceeded(it: Situation) -> None:
 
 
 def image_pull_failure(it: Situation) -> None:
-    it.pods = [pod(), *([target_pod(ready=False, status=waiting("ImagePullBackOff"))] if len(it.pods) > 1 else [])]
+    it.pods = [pod(), *([a_target(ready=False, status=waiting("ImagePullBackOff"))] if len(it.pods) > 1 else [])]
 
 
 def not_migratable_any_more(it: Situation) -> None:

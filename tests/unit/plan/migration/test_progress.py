@@ -250,7 +250,7 @@ WAITS = [
         Case(
             view=migration_view(
                 migration("Scheduling"),
-                vmi(primary(), nic("blue")),
+                vmi(primary(), nic("blue"), rows=[row("blue", "domain", "multus-status")]),
                 pod(),
                 target_pod(ready=False, phase="Pending", networks=[element("blue")]),
                 nads=[],
@@ -494,6 +494,7 @@ REACHED = {cast(Case, case.values[0]).reason for case in WAITS} | {Reason(case.v
 """The reasons that these cases show; the endings of test_ladder.py show the others."""
 TOLD_ELSEWHERE = {
     Reason.NODE_LOST,  # test_lost_nodes.py
+    Reason.TARGET_POD_REPLACED,  # test_target_renewal.py
     Reason.MIGRATION_SUCCEEDED,  # test_ladder.py
     Reason.MIGRATION_IN_FLIGHT,  # test_one_at_a_time.py
     Reason.TARGET_POD_NOT_READY,  # test_timeouts.py

@@ -41,7 +41,12 @@ def unscheduled(*, phase: str = "Pending") -> Json:
     """A target pod that no node takes."""
     row = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes: no memory."}
     return target_pod(
-        phase=phase, ready=False, node="", creationTimestamp=CREATED, status={"phase": phase, "conditions": [row]}
+        phase=phase,
+        ready=False,
+        node="",
+        networks=[element("blue")],
+        creationTimestamp=CREATED,
+        status={"phase": phase, "conditions": [row]},
     )
 
 
@@ -220,7 +225,7 @@ def test_the_trouble_of_its_node_is_told() -> None:
 
 
 def test_a_pod_that_is_ready_has_no_deadline() -> None:
-    made = target_pod(creationTimestamp="2026-01-01T00:00:00Z")
+    made = target_pod(networks=[element("blue")], attached=["blue"], creationTimestamp="2026-01-01T00:00:00Z")
     for phase in ("Scheduling", "Scheduled"):
         after = plan(made, seconds=0, phase=phase)
         assert status(after).get("phase") != "Failed"
@@ -235,7 +240,8 @@ COMPUTE = {"name": "compute", "ready": False, "state": STARTED}
 def unready(*containers: Json, compute: Json = COMPUTE, phase: str = "Running") -> Json:
     """A target pod that runs, and of which these containers are not ready."""
     rows = [compute, *({"ready": False, **item} for item in containers)]
-    return target_pod(creationTimestamp=CREATED, status={"phase": phase, "containerStatuses": rows})
+    members = {"networks": [element("blue")], "attached": ["blue"], "creationTimestamp": CREATED}
+    return target_pod(status={"phase": phase, "containerStatuses": rows}, **members)
 
 
 NEVER_READY = [
@@ -291,7 +297,7 @@ class TestReadyNoMore:
 
     def at(self, seconds: float, *, told: Json | None = None) -> Plan:
         raw = migration("Scheduled", status={"conditions": [told] if told is not None else []})
-        view = migration_view(raw, vmi(), pod(), self.target)
+        view = migration_view(raw, vmi(primary(), nic("blue")), pod(), self.target)
         return plan_migration(view, now=later(seconds - 0.678))
 
     def test_its_time_begins_when_that_is_told(self) -> None:
@@ -341,7 +347,7 @@ def test_unschedulable_is_told_once() -> None:
         )
     ]
     raw = migration("Scheduling", status={"conditions": [progressing(first)]})
-    second = plan_migration(migration_view(raw, vmi(), pod(), unscheduled()), now=later(20))
+    second = plan_migration(migration_view(raw, vmi(primary(), nic("blue")), pod(), unscheduled()), now=later(20))
     assert second.is_empty
     assert second.announcements == ()
 

@@ -65,6 +65,8 @@ IN_POD = row("blue", "multus-status")
 PLUGGED = row("blue", "domain", "multus-status")
 TARGET = target_pod(networks=[element("blue")], ready=False)
 TARGET_WITHOUT = target_pod(networks=[], ready=False)
+GIVEN_UP: Json = {"targetPodRenewal": {"count": 5, "replacedPods": []}}
+STUCK: Json = {"conditions": [{"type": "Progressing", "status": "False", "message": "0/2 nodes are available"}]}
 OTHER_NET = nic("blue", attachment="other")
 TARGET_ON_OTHER = target_pod(networks=[element("blue", attachment="other")], ready=False)
 
@@ -334,19 +336,38 @@ CASES = [
         says=f"the VM is migrated by {OWN} to pod virt-launcher-vmi-fedora-",
     ),
     Case(
-        title="the target pod is made with it: the source pod is not asked any more",
+        title="the target pod is made with it",
         view={"controller": NO_CONTROLLER},
         record=migrating(),
-        pods=(pod(), TARGET),
+        pods=(ASKED, TARGET),
         migrations=(migration("Scheduling", **OURS),),
         expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
         says=f"the VM is migrated by {OWN} to pod virt-launcher-vmi-fedora-",
     ),
     Case(
-        title="the target pod cannot start: its migration says why",
+        title="the same, handed off: the source pod is not asked any more",
         view={"controller": NO_CONTROLLER},
         record=migrating(),
         pods=(pod(), TARGET),
+        migrations=(migration("PreparingTarget", **OURS),),
+        state=migration_state(),
+        expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
+        says=f"the VM is migrated by {OWN} to pod virt-launcher-vmi-fedora-",
+    ),
+    Case(
+        title="a controller comes while the target pod that brings it waits: the pod is asked, whichever is first",
+        view={"controller": CONTROLLER},
+        record=migrating(),
+        pods=(pod(), TARGET),
+        migrations=(migration("Scheduling", **OURS),),
+        asks=True,
+        expected=("Migration", "Migrating", Reason.MIGRATING),
+    ),
+    Case(
+        title="the target pod cannot start: its migration says why",
+        view={"controller": NO_CONTROLLER},
+        record=migrating(),
+        pods=(ASKED, TARGET),
         migrations=(
             migration(
                 "Scheduling",
@@ -358,10 +379,50 @@ CASES = [
         says="(plugin failed)",
     ),
     Case(
-        title="the target pod was made without it: served right after",
+        title="asked for while a target pod without it waits: in place, at once",
         view={"controller": CONTROLLER},
         pods=(pod(), TARGET_WITHOUT),
         migrations=(migration("Scheduling"),),
+        asks=True,
+        expected=("Dynamic", "Pending", Reason.WAITING_FOR_POD_INTERFACE),
+    ),
+    Case(
+        title="asked for while a target pod waits that was made with it, by a user's migration: in place as well",
+        view={"controller": CONTROLLER},
+        pods=(pod(), TARGET),
+        migrations=(migration("Scheduling"),),
+        asks=True,
+        expected=("Dynamic", "Pending", Reason.WAITING_FOR_POD_INTERFACE),
+    ),
+    Case(
+        title="the same, stuck, and five target pods were given up for NICs: that costs nothing",
+        view={"controller": CONTROLLER},
+        pods=(pod(), TARGET_WITHOUT),
+        migrations=(migration("Scheduling", status=GIVEN_UP | STUCK),),
+        asks=True,
+        expected=("Dynamic", "Pending", Reason.WAITING_FOR_POD_INTERFACE),
+    ),
+    Case(
+        title="it does not go in place: the target pod is replaced, and brings it",
+        view={"controller": NO_CONTROLLER},
+        pods=(ASKED, TARGET_WITHOUT),
+        migrations=(migration("Scheduling"),),
+        expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
+        says="was made before this was asked for, and is replaced",
+    ),
+    Case(
+        title="five target pods were given up for NICs: served right after",
+        view={"controller": CONTROLLER},
+        pods=(pod(), TARGET_WITHOUT),
+        migrations=(migration("Scheduling", status=GIVEN_UP),),
+        expected=("Dynamic", "Pending", Reason.AFTER_MIGRATION),
+    ),
+    Case(
+        title="the VM is handed over to a pod without it: served right after",
+        view={"controller": CONTROLLER},
+        pods=(pod(), TARGET_WITHOUT),
+        migrations=(migration("Scheduled"),),
+        state=migration_state(),
         expected=("Dynamic", "Pending", Reason.AFTER_MIGRATION),
         says="migration-job migrates the VM to pod virt-launcher-vmi-fedora-",
     ),
@@ -369,7 +430,8 @@ CASES = [
         title="the same, and it needs a migration of its own: after that one",
         view={"controller": NO_CONTROLLER},
         pods=(pod(), TARGET_WITHOUT),
-        migrations=(migration("Scheduling"),),
+        migrations=(migration("Running"),),
+        state=migration_state(),
         expected=("Migration", "Pending", Reason.AFTER_MIGRATION),
     ),
     Case(
@@ -495,6 +557,7 @@ CASES = [
         operation="Unplug",
         view={"controller": NO_CONTROLLER},
         migrations=(migration("Scheduling", **OURS),),
+        asks=True,
         expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
     ),
     Case(
@@ -504,8 +567,31 @@ CASES = [
         row=IN_POD,
         operation="Unplug",
         view={"controller": CONTROLLER},
-        migrations=(migration("Scheduling"),),
+        migrations=(migration("Running"),),
+        state=migration_state(),
         expected=("Dynamic", "Pending", Reason.AFTER_MIGRATION),
+    ),
+    Case(
+        title="unplug while the target pod, which was made with it, waits: from the running pod at once",
+        nic=absent("blue"),
+        pods=(HAS, TARGET),
+        row=IN_POD,
+        operation="Unplug",
+        view={"controller": CONTROLLER},
+        migrations=(migration("Scheduling"),),
+        asks=True,
+        expected=("Dynamic", "InPod", Reason.WAITING_FOR_POD_RELEASE),
+    ),
+    Case(
+        title="the same, and only a migration takes it away: after this one",
+        nic=absent("blue"),
+        pods=(HAS, TARGET),
+        row=IN_POD,
+        operation="Unplug",
+        view={"controller": NO_CONTROLLER},
+        migrations=(migration("Scheduling"),),
+        asks=True,
+        expected=("Migration", "Pending", Reason.AFTER_MIGRATION),
     ),
     Case(
         title="unplug of what only the target pod has: after that, and not unsaid until it has arrived",
@@ -560,12 +646,23 @@ CASES = [
         expected=("Migration", "Migrating", Reason.NETWORK_CHANGE_NEEDS_MIGRATION),
     ),
     Case(
-        title="another network, the target pod has the old one: after that",
+        title="another network, the target pod has the old one: it is replaced",
         nic=OTHER_NET,
         pods=(HAS, TARGET),
         row=PLUGGED,
         operation="ChangeNetwork",
         migrations=(migration("Scheduling"),),
+        expected=("Migration", "Migrating", Reason.NETWORK_CHANGE_NEEDS_MIGRATION),
+        says="was made before this was asked for, and is replaced",
+    ),
+    Case(
+        title="another network, the VM is handed over to a pod with the old one: after that",
+        nic=OTHER_NET,
+        pods=(HAS, TARGET),
+        row=PLUGGED,
+        operation="ChangeNetwork",
+        migrations=(migration("Running"),),
+        state=migration_state(),
         expected=("Migration", "Pending", Reason.AFTER_MIGRATION),
     ),
     Case(

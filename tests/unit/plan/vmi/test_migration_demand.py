@@ -339,8 +339,26 @@ def test_a_nic_that_is_asked_for_while_one_waits_comes_with_it() -> None:
     assert {record["migration"] for record in records_of(found).values()} == {"kubevirt-workload-update-1"}
 
 
+def test_a_nic_that_is_asked_for_while_its_target_pod_waits_comes_with_the_pod_that_takes_its_place() -> None:
+    moving = own("Scheduling", BLUE)
+    without = target_pod(migration_uid="uid-1", networks=[element("blue")], ready=False)
+    source = pod(networks=[element("blue"), element("red")])
+    found = plan(BLUE, RED, migrations=(moving,), pods=(source, without))
+    (change,) = annotated(found)
+    assert change.wanted == made_for(BLUE, RED)
+    assert records_of(found)["red"]["phase"] == "Migrating"
+
+
+def test_what_a_target_pod_was_made_for_stays_while_it_waits() -> None:
+    """It may fail of a NIC that has been taken away since."""
+    moving = own("Scheduling", BLUE, RED)
+    made_with = target_pod(migration_uid="uid-1", networks=[element("blue"), element("red")], ready=False)
+    assert not annotated(plan(BLUE, migrations=(moving,), pods=(pod(networks=[element("blue")]), made_with)))
+
+
 def test_a_nic_that_is_asked_for_too_late_is_not_said_to_come_with_it() -> None:
     moving = own("Scheduling", BLUE)
+    moving["status"] = {**moving["status"], "conditions": [], "targetPodRenewal": {"count": 5, "replacedPods": []}}
     without = target_pod(migration_uid="uid-1", networks=[element("blue")], ready=False)
     source = pod(networks=[element("blue")])
     found = plan(BLUE, RED, migrations=(moving,), pods=(source, without))
