@@ -72,6 +72,7 @@ class Machine:
         takes_guests: its agent answers when a guest is to come.
         sends_guests: its agent begins when a guest is to leave.
         pulls_images: a pod that is new there starts.
+        has_room: for one more pod; nobody but the scheduler knows.
         seconds_ahead: how far the clock of its agent is ahead.
     """
 
@@ -81,6 +82,7 @@ class Machine:
     takes_guests: bool = True
     sends_guests: bool = True
     pulls_images: bool = True
+    has_room: bool = True
     seconds_ahead: float = 0.0
 
     @property
@@ -120,6 +122,7 @@ class Cluster:
         handled: the annotation's text that the dynamic networks controller last looked at, by the pod's uid.
         taken_up: the text that it works on, by the pod's uid.
         is_quota_reached: no pod may be made.
+        is_unattended: no operator runs.
         log: what happened, for a person.
         on_commit: checks that run after every change.
     """
@@ -137,6 +140,7 @@ class Cluster:
         self.taken_up: dict[str, str] = {}
         self.machines = {name: Machine() for name in nodes}
         self.is_quota_reached = False
+        self.is_unattended = False
         self.log: list[str] = []
         self.on_commit: list[Callable[[Cluster], None]] = []
         self.last: Change | None = None

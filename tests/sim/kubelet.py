@@ -45,7 +45,8 @@ def _say(cluster: Cluster, pod: Json, row: Json) -> bool:
 
 def _fits(cluster: Cluster, pod: Json, node: Json) -> bool:
     name, labels = node["metadata"]["name"], node["metadata"]["labels"]
-    if node["spec"].get("unschedulable") or cluster.machines[name].is_lost:
+    machine = cluster.machines[name]
+    if node["spec"].get("unschedulable") or machine.is_lost or not machine.has_room:
         return False
     if any(labels.get(label) != value for label, value in (pod["spec"].get("nodeSelector") or {}).items()):
         return False

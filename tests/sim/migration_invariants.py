@@ -17,7 +17,11 @@ from tests.sim.cluster import (
     launcher_pods,
     owner_of,
 )
-from tests.sim.node_agent import is_migrating, state_of
+from tests.sim.expectations import networks_of
+from tests.sim.kubelet import elements_of
+from tests.sim.node_agent import go_aheads, is_migrating, state_of
+
+from nicplug.model.interface_names import hashed_interface_name
 
 FINAL = ("Succeeded", "Failed")
 _HANDED_OFF = ("PreparingTarget", "TargetReady", "Running")
@@ -82,6 +86,7 @@ class MigrationInvariants:
         before = state_of(change.before or {}).get("migrationUid")
         if before == state_of(change.after).get("migrationUid") or not change.by.startswith(_OPERATOR):
             return
+        _check_target(cluster, change.after)
         inbound = self._limits[2]
         moving = [state_of(vmi) for vmi in cluster.shown(VMIS) if is_migrating(vmi)]
         made = {
@@ -91,6 +96,24 @@ class MigrationInvariants:
         targets = Counter(state.get("targetNode") for state in real)
         for node, count in targets.items():
             assert count <= inbound, f"{count} migrations at once to {node}, {inbound} are allowed"
+
+
+def _check_target(cluster: Cluster, vmi: Json) -> None:
+    """A guest moves to a pod that was made with every NIC that it has, or that its node agent may plug any moment."""
+    name, state = vmi["metadata"]["name"], state_of(vmi)
+    targets = [pod for pod in launcher_pods(cluster, vmi["metadata"]["uid"]) if is_named(pod, state.get("targetPod"))]
+    staying = {item["name"] for item in nics_of(vmi["spec"]) if item.get("state") != "absent"}
+    given = {*cluster.guests.get(vmi["metadata"]["uid"], ()), *(go_aheads(vmi) & staying)}
+    given &= networks_of(vmi["spec"]).keys()
+    for pod in targets:
+        made_with = {item["interface"] for item in elements_of(pod)}
+        lacking = {nic for nic in given if hashed_interface_name(nic) not in made_with}
+        assert not lacking, f"{name} is handed over to {pod['metadata']['name']}, which lacks {sorted(lacking)}"
+
+
+def is_named(pod: Json, name: str | None) -> bool:
+    """It has that name."""
+    return bool(pod["metadata"]["name"] == name)
 
 
 def _limits(body: Json) -> tuple[int, int, int]:

@@ -20,6 +20,20 @@ def toggle_images(cluster: Cluster, randomness: random.Random) -> None:
     cluster.say(f"{node} {'pulls images' if machine.pulls_images else 'pulls no image'}")
 
 
+def toggle_operators(cluster: Cluster, _: random.Random) -> None:
+    """Every operator is stopped, or started."""
+    cluster.is_unattended = not cluster.is_unattended
+    cluster.say(f"admin: the operators are {'stopped' if cluster.is_unattended else 'started'}")
+
+
+def toggle_room(cluster: Cluster, randomness: random.Random) -> None:
+    """A node is full, or has room again."""
+    node = randomness.choice(list(cluster.machines))
+    machine = cluster.machines[node]
+    machine.has_room = not machine.has_room
+    cluster.say(f"{node} {'has room' if machine.has_room else 'is full'}")
+
+
 def toggle_readiness(cluster: Cluster, randomness: random.Random) -> None:
     """The dynamic networks controller of a node says that it is not ready, or that it is."""
     node = randomness.choice([node["metadata"]["name"] for node in cluster.all(NODES)])
@@ -27,7 +41,7 @@ def toggle_readiness(cluster: Cluster, randomness: random.Random) -> None:
 
 
 def let_pods_start(cluster: Cluster) -> None:
-    """End what `toggle_quota` and `toggle_images` began."""
-    cluster.is_quota_reached = False
+    """End what `toggle_quota`, `toggle_images`, `toggle_room` and `toggle_operators` began."""
+    cluster.is_quota_reached = cluster.is_unattended = False
     for machine in cluster.machines.values():
-        machine.pulls_images = True
+        machine.pulls_images = machine.has_room = True

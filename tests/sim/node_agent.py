@@ -93,14 +93,18 @@ def is_migrating(vmi: Json) -> bool:
 
 def _plug(cluster: Cluster, vmi: Json) -> None:
     """`multus-status` is the go-ahead to attach, `absent` the order to detach; nothing else is."""
-    guest = cluster.guests.setdefault(vmi["metadata"]["uid"], [])
-    go_ahead = {row.get("name") for row in _old_rows(vmi) if "multus-status" in _tokens(row)}
+    guest, go_ahead = cluster.guests.setdefault(vmi["metadata"]["uid"], []), go_aheads(vmi)
     for interface in interfaces_of(vmi):
         name, absent = interface["name"], interface.get("state") == "absent"
         if absent and name in guest:
             guest.remove(name)
         elif not absent and name in go_ahead and name not in guest:
             guest.append(name)
+
+
+def go_aheads(vmi: Json) -> set[str]:
+    """The NICs that the agent may plug."""
+    return {str(row.get("name")) for row in _old_rows(vmi) if "multus-status" in _tokens(row)}
 
 
 def rows_of(cluster: Cluster, vmi: Json) -> list[Json]:

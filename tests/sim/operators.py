@@ -370,11 +370,16 @@ class Operator:
         return True
 
     def _known_sources(self) -> frozenset[str]:
-        """The pods of guests that are on the move, as far as this process has heard of their target pods.
+        """The pods of guests that are on the move, as far as this process has heard of the hand-off and the target pod.
 
         One that nobody has recorded may be anybody's.
         """
-        own = {record.uid for vmi in self._caches.vmis for record in self._caches.launchers.records_of(vmi)}
+        own = {
+            record.uid
+            for vmi in self._caches.vmis
+            if vmi.migration_state.is_active
+            for record in self._caches.launchers.records_of(vmi)
+        }
         known = own & {pod.uid for pod in self._caches.launchers.store}
         over = {state["migrationUid"] for vmi in self.cluster.shown(VMIS) if (state := state_of(vmi)).get("completed")}
         unfinished = {item.uid for item in self._caches.migrations if not item.is_final} - over

@@ -1,6 +1,6 @@
 """Which deeds come together."""
 
-from tests.sim.misfortunes import toggle_images, toggle_quota, toggle_readiness
+from tests.sim.misfortunes import toggle_images, toggle_operators, toggle_quota, toggle_readiness, toggle_room
 from tests.sim.movers import (
     break_network,
     cancel,
@@ -216,6 +216,37 @@ MOVES: dict[str, tuple[Deed, ...]] = {
         delete_vmi_of_vm,
         delete,
         toggle_controller,
+    ),
+    "NICs are asked for while targets wait": (
+        migrate,
+        migrate,
+        plug,
+        plug,
+        plug,
+        plug,
+        unplug,
+        change_network,
+        correct_mac,
+        toggle_room,
+        toggle_room,
+        toggle_room,
+        cordon,
+        toggle_controller,
+        break_controller,
+        toggle_images,
+        edit_limits,
+        delete_target,
+        cancel_scheduled,
+    ),
+    "NICs and migrations are asked for while nobody listens": (
+        ask_for_nic,
+        ask_for_nic,
+        migrate,
+        migrate,
+        toggle_operators,
+        toggle_operators,
+        unplug,
+        cordon,
     ),
     "others meddle": (
         migrate,

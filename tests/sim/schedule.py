@@ -30,6 +30,8 @@ _CHAOS_STEPS = 160
 # A migration takes some fifty steps of all its parties.
 _CHAOS_STEPS_OF_MOVES = 1200
 _SETTLE_STEPS = 20000
+# Of the dice: below it, the nodes have their turn, or something rarer happens.
+_OF_NODES = 0.34
 # Beyond every deadline of a NIC and every back-off that the faults can have caused.
 _HORIZON_SECONDS = 400.0
 _HORIZON_SECONDS_OF_MOVES = 4000.0
@@ -118,9 +120,17 @@ class Schedule:
         steps = _CHAOS_STEPS_OF_MOVES if moves else _CHAOS_STEPS
         calm = {self.randomness.randrange(steps), steps - 1} if moves else set()
         for step in range(steps):
+            was_unattended = self.cluster.is_unattended
             self._step()
-            if step in calm:
+            if was_unattended != self.cluster.is_unattended:
+                self._stop_or_start()
+            if step in calm and not self.cluster.is_unattended:
                 self._calm_down()
+
+    def _stop_or_start(self) -> None:
+        """A process that is stopped leaves its passes where they are."""
+        for process in self.processes:
+            process.start()
 
     def _calm_down(self) -> None:
         """The nodes stand still, and nothing goes wrong, until the operators have seen and done all that they can."""
@@ -140,6 +150,8 @@ class Schedule:
         process = self.randomness.choice(self.processes)
         if dice < deed:
             self.randomness.choice((MOVES | SCENARIOS)[self.scenario])(self.cluster, self.randomness)
+        elif self.cluster.is_unattended and not waited <= dice < _OF_NODES:
+            self.cluster.pass_time(0.01)
         elif dice < killed:
             self.cluster.say(f"{process.name}: killed and started again")
             process.start()
@@ -147,7 +159,7 @@ class Schedule:
             process.relist()
         elif dice < waited:
             self.cluster.pass_time(self.randomness.uniform(0.0, 0.4))
-        elif dice < 0.34:
+        elif dice < _OF_NODES:
             self._play(until_done=moves)
         elif dice < 0.64:
             process.hear()
@@ -163,11 +175,14 @@ class Schedule:
         """From now on everything arrives, though not what was lost; the next relist and sweep find that."""
         self.faults.end()
         self.cluster.say("the world becomes kind")
+        was_unattended = self.cluster.is_unattended
         resume_all(self.cluster, self.randomness)
         bring_nodes_back(self.cluster)
         uncordon_all(self.cluster)
         unmute(self.cluster)
         let_pods_start(self.cluster)
+        if was_unattended:
+            self._stop_or_start()
         clear_forgeries(self.cluster)
         if self.is_mended:
             mend_controllers(self.cluster)
