@@ -109,7 +109,7 @@ async def test_it_works_says_how_it_fares_and_ends_within_five_seconds_of_sigter
         assert process.lines()[-1]["event"] == "nicplug has ended"
 
 
-LABELS = {"verb", "resource", "code", "kind", "outcome", "operation", "path", "priority", "state", "limit"}
+LABELS = {"verb", "resource", "code", "kind", "outcome", "operation", "path", "priority", "state", "limit", "urgent"}
 # Of the process, of Python, and of histograms.
 LABELS_OF_THE_LIBRARY = {"le", "generation", "implementation", "major", "minor", "patchlevel", "version"}
 ADDRESS = re.compile(r"(?i)(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|\d+(?:\.\d+){3}|[0-9a-f]*:[0-9a-f:]*:")

@@ -109,7 +109,7 @@ def test_the_fences_can_be_left_out() -> None:
     whole = {(document["kind"], document["metadata"]["name"]) for document in build(BASE)}
     left = {(document["kind"], document["metadata"]["name"]) for document in build(OVERLAYS / "without-fences")}
     fences = {name for name in whole if name[0] in FENCE_KINDS}
-    assert whole - left == fences | {("ClusterRole", "nicplug-node-side")}
+    assert whole - left == fences | {("ClusterRole", f"nicplug-{name}") for name in ("node-side", "launcher-accounts")}
 
 
 Found = dict[tuple[str, str], dict[str, Any]]
@@ -262,6 +262,7 @@ ALLOWED = {
         "kubevirt.io/virtualmachineinstancemigrations": "get list watch create patch delete",
         "kubevirt.io/virtualmachineinstancemigrations/status": "patch",
         "kubevirt.io/kubevirts": "list watch",
+        "kubevirt.io/kubevirts/status": "patch",
         "/pods": "get list watch create patch delete",
         "apps/controllerrevisions": "get list watch create delete",
         "/pods/status": "patch",

@@ -40,7 +40,8 @@ INTERFACES = {
 OURS_ALONE: dict[str, dict[str, str]] = {
     "view": QUESTIONS,
     "edit": {**QUESTIONS, **INTERFACES},
-    "admin": {**QUESTIONS, **INTERFACES},
+    # The last: launcher pods of the namespace may run as its accounts.
+    "admin": {**QUESTIONS, **INTERFACES, "nicplug.io/launcheraccounts": "use"},
 }
 # In KubeVirt's roles, and nowhere in ours: nobody serves them here.
 NOT_SERVED = [

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from nicplug.cache.store import Change, Store
-from nicplug.model.keys import KubevirtKey, ObjectKey
+from nicplug.cache.store import Store
+from nicplug.model.keys import KubevirtKey
 from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
 from nicplug.model.metadata import mapping, text
 
@@ -26,7 +26,7 @@ class Kubevirts:
     def __init__(self, *, namespace: str) -> None:
         self.namespace = namespace
         self.store: Store[KubevirtConfig] = Store()
-        self._here: dict[ObjectKey, KubevirtConfig] = {}
+        self._here: set[KubevirtKey] = set()
         self._config: KubevirtConfig | None = None
 
     def config(self) -> KubevirtConfig | None:
@@ -42,19 +42,23 @@ class Kubevirts:
         """Take in one; whether what counts has changed."""
         is_foreign = text(mapping(raw.get("metadata")).get("namespace")) != self.namespace
         # Of a foreign one only the name: nobody fills the memory with what has no effect.
-        return self._take(self.store.put(parse_kubevirt({"metadata": raw.get("metadata")} if is_foreign else raw)))
+        record = parse_kubevirt({"metadata": raw.get("metadata")} if is_foreign else raw)
+        self.store.put(record)
+        return self._choose(record.key)
 
     def remove(self, key: KubevirtKey, *, uid: str) -> bool:
         """Take in that one is gone; whether what counts has changed."""
-        return self._take(self.store.remove(key=key, uid=uid))
+        self.store.remove(key=key, uid=uid)
+        return self._choose(key)
 
-    def _take(self, change: Change[KubevirtConfig] | None) -> bool:
+    def _choose(self, key: KubevirtKey) -> bool:
         """Look only at those of the namespace: anyone may make thousands elsewhere, and each is an event."""
-        if change is None or change.records[0].key.namespace != self.namespace:
+        if key.namespace != self.namespace:
             return False
-        self._here.pop(change.records[0].key, None)
-        if change.after is not None:
-            self._here[change.after.key] = change.after
+        # Also after news that no member of the record tells: the generation of the one that counts is of the last.
+        self._here.add(key)
+        found = [item for item in map(self.store.get, self._here) if item is not None]
+        self._here = {item.key for item in found}
         before = self._config
-        self._config = min(self._here.values(), key=lambda item: (item.created or _FAR_FUTURE, item.key), default=None)
+        self._config = min(found, key=lambda item: (item.created or _FAR_FUTURE, item.key), default=None)
         return before != self._config

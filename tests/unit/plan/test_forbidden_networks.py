@@ -254,7 +254,7 @@ class TestDefaultNetwork:
         found = start(default_network(reference), nads=[nad("lan")])
         assert not [action for action in found.actions if isinstance(action, Create)]
         (event,) = found.announcements
-        assert "write <name> or <namespace>/<name>" in event.message
+        assert "Write <name> or <namespace>/<name>" in event.message
 
     @pytest.mark.parametrize("title", FOREIGN)
     def test_one_that_the_vm_may_not_use_starts_no_vm(self, title: str) -> None:
