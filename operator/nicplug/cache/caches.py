@@ -290,12 +290,13 @@ class Caches:
     def _vmi_keys(self, change: Change[VirtualMachineInstance] | None) -> list[WorkKey]:
         """The VMI, what migrates it, and the VM of its name, whoever owns the VMI: that VM may have waited for it.
 
-        Once it is gone its migrations that have ended are not kept for long either.
+        One that has failed may wait for the guest that it brings all the same. Once the VMI is gone its migrations that
+        have ended are not kept for long either.
         """
         if change is None:
             return []
         named = [item for vmi in change.records for item in self.migrations_of(vmi.key)]
-        migrations = [item.key for item in named if change.after is None or not item.is_final]
+        migrations = [item.key for item in named if change.after is None or not item.is_let_go]
         vms = (VmKey(vmi.key.namespace, vmi.key.name) for vmi in change.records)
         slots = [SLOTS] if any(vmi.key in self.slots.lingering for vmi in change.records) else []
         return _unique([*_keys(change.records), *migrations, *vms, *slots])

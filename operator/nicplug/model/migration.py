@@ -14,7 +14,7 @@ from nicplug.model.conditions import FALSE, PROGRESSING, find_condition
 from nicplug.model.frozen_json import FrozenJson, freeze, read_object
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
-from nicplug.model.names import VMI_KIND, WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_UPDATE_PREFIX
+from nicplug.model.names import MIGRATION_FINALIZER, VMI_KIND, WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_UPDATE_PREFIX
 from nicplug.model.pod_record import PodRecord, parse_target_pod
 from nicplug.model.target_renewal import TargetRenewal, parse_target_renewal
 from nicplug.model.times import parse_time
@@ -100,6 +100,11 @@ class Migration:
     def is_final(self) -> bool:
         """It has ended, well or not."""
         return self.phase in _FINAL
+
+    @property
+    def is_let_go(self) -> bool:
+        """It has ended, and nothing is left to be done about its pods and its VMI."""
+        return self.is_final and MIGRATION_FINALIZER not in self.finalizers
 
     @property
     def has_target(self) -> bool:

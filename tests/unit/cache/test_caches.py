@@ -64,9 +64,15 @@ def test_a_vmi_is_looked_at_with_the_vm_of_its_name() -> None:
 
 def test_a_migration_that_has_ended_is_looked_at_when_its_vmi_goes() -> None:
     """It is deleted some time after that, and nobody else would have it looked at."""
-    caches = _caches((CachedKind.VMI, vmi()), (CachedKind.MIGRATION, migration("Failed")))
+    caches = _caches((CachedKind.VMI, vmi()), (CachedKind.MIGRATION, migration("Failed", finalizers=[])))
     assert MIGRATION not in caches.observe(CachedKind.VMI, vmi(version=11, generation=2))
     assert MIGRATION in caches.forget(CachedKind.VMI, vmi(version=12, generation=2))
+
+
+def test_a_failed_migration_kept_its_finalizer_when_the_guest_that_it_brought_had_ended() -> None:
+    """Found by the simulation: seed 6400014 of "migrations fail"."""
+    caches = _caches((CachedKind.VMI, vmi()), (CachedKind.MIGRATION, migration("Failed")))
+    assert MIGRATION in caches.observe(CachedKind.VMI, vmi(version=11, generation=2))
 
 
 def test_a_migration_that_has_ended_is_looked_at_with_a_pod_that_it_may_have_left_behind() -> None:

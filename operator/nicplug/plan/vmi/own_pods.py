@@ -74,7 +74,7 @@ def has_unrecorded_target(migration: Migration) -> bool:
         return False
     if migration.phase is MigrationPhase.FAILED and migration.entered_at(MigrationPhase.SCHEDULING) is None:
         return False
-    return not migration.is_final or MIGRATION_FINALIZER in migration.finalizers
+    return not migration.is_let_go
 
 
 def _is_target(pod: LauncherPod, migration: Migration, *, counted: frozenset[str] | None) -> bool:

@@ -400,7 +400,7 @@ def test_the_next_migration_makes_no_target_pod_beside_one_that_an_earlier_one_h
     """That one was cancelled in between, and has still to delete it."""
     earlier = at("Failed", renewed(), name="earlier", uid=OTHER_UID)
     job = migration("Pending")
-    view = {"others": [earlier], "slot": GRANTED}
+    view: Json = {"others": [earlier], "slot": GRANTED}
     found = plan_migration(migration_view(job, guest(), pod(), foreign=[target_pod()], **view), now=NOW)
     assert condition(found, "Progressing")["reason"] == Reason.SEVERAL_LAUNCHER_PODS
     found = plan_migration(migration_view(job, guest(), pod(), foreign=[target_pod(deleting=True)], **view), now=NOW)

@@ -240,7 +240,7 @@ COMPUTE = {"name": "compute", "ready": False, "state": STARTED}
 def unready(*containers: Json, compute: Json = COMPUTE, phase: str = "Running") -> Json:
     """A target pod that runs, and of which these containers are not ready."""
     rows = [compute, *({"ready": False, **item} for item in containers)]
-    members = {"networks": [element("blue")], "attached": ["blue"], "creationTimestamp": CREATED}
+    members: Json = {"networks": [element("blue")], "attached": ["blue"], "creationTimestamp": CREATED}
     return target_pod(status={"phase": phase, "containerStatuses": rows}, **members)
 
 
