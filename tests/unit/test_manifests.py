@@ -137,7 +137,13 @@ OWN_FIELDS = {
     # interfaceRequests is KubeVirt's up to 1.0, where virtctl addinterface still exists.
     ("virtualmachines", "status"): {"interfaceOperations", "interfaceRequests", "interfaceSummary"},
     ("virtualmachineinstances", "status"): {"interfaceOperations", "interfaceSummary", "launcherPods", "pciBudget"},
-    ("virtualmachineinstancemigrations", "status"): {"causesAtFault", "interfacesAtFault", "targetPod", "vmiUid"},
+    ("virtualmachineinstancemigrations", "status"): {
+        "causesAtFault",
+        "interfacesAtFault",
+        "targetPod",
+        "targetPodRenewal",
+        "vmiUid",
+    },
     ("kubevirts", "status"): {"hotplug"},
 }
 

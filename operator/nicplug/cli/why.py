@@ -98,7 +98,7 @@ def _alike(documents: "Sequence[StoryDocument]") -> "list[StoryDocument]":
     found: dict[str, StoryDocument] = {}
     for document in documents:
         story, nic = document.story, document.story["nic"]
-        own = {member: nic[member] for member in ("operation", "path", "phase", "reason", "message", "lastError")}
+        own = {member: nic.get(member) for member in ("operation", "path", "phase", "reason", "message", "lastError")}
         said = json.dumps({**story, "nic": own, "note": document.note}, sort_keys=True)
         first = found.get(said)
         found[said] = document if first is None else replace(first, others=(*first.others, nic))
