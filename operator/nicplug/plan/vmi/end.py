@@ -14,7 +14,7 @@ from nicplug.plan.status import StatusDecision, changed_members, decide_status
 from nicplug.plan.views import VmiView
 from nicplug.plan.vm.run_strategy import is_recorded
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pods, restore_labels
-from nicplug.plan.vmi.own_pods import leftovers
+from nicplug.plan.vmi.own_pods import all_replaced_pods, leftovers
 from nicplug.plan.vmi.status import pod_members, with_ready, with_synchronized
 
 
@@ -22,7 +22,7 @@ def plan_end(view: VmiView, *, now: datetime) -> Plan:
     """What to do for a VMI that is being deleted."""
     # What nobody has recorded is deleted too, but not waited for: it may be somebody else's, and has no guest.
     doubtful = leftovers(view, view.vmi) if view.refusal is None else ()
-    if view.pods or view.orphans:
+    if view.pods or view.orphans or all_replaced_pods(view):
         return _plan_pods_end(view, doubtful, now=now)
     plan = _plan_last(view, now=now)
     doomed = [pod for pod in doubtful if not pod.deleting]
@@ -51,7 +51,7 @@ def _plan_last(view: VmiView, *, now: datetime) -> Plan:
 def release_final(view: VmiView) -> PatchFinalizers | None:
     """A guest that has ended and left no pod needs nobody when it is deleted one day."""
     vmi = view.vmi
-    if not vmi.is_final or view.pods or not view.is_podless:
+    if not vmi.is_final or view.pods or all_replaced_pods(view) or not view.is_podless:
         return None
     ours = {VMI_FINALIZER} if view.vm is not None else {VMI_FINALIZER, VM_FINALIZER}
     kept = tuple(item for item in vmi.finalizers if item not in ours)
@@ -64,7 +64,7 @@ def _finalizers(vmi: VirtualMachineInstance, wanted: tuple[str, ...]) -> PatchFi
 
 def _plan_pods_end(view: VmiView, doubtful: tuple[LauncherPod, ...], *, now: datetime) -> Plan:
     """Delete them; a pod that takes its time is a report, a quick end is over before it is due."""
-    pods = (*view.pods, *view.orphans)
+    pods = (*view.pods, *view.orphans, *all_replaced_pods(view))
     labels = [patch for pod in pods if (patch := restore_labels(pod, vmi_uid=view.vmi.uid)) is not None]
     refused = view.refusal is not None and view.refusal.reason == Reason.FAILED_DELETE
     doomed = [pod for pod in (*pods, *doubtful) if not pod.deleting and not refused]

@@ -121,8 +121,14 @@ def next_target_key(vmi: VirtualMachineInstance, migrations: Iterable[Migration]
 
 def replaced_pods(view: MigrationView) -> tuple[LauncherPod, ...]:
     """The target pods of a migration that were replaced and nobody has asked to go yet."""
-    uids = {record.uid for record in view.records if record.is_replaced and record.migration_uid == view.migration.uid}
-    return tuple(pod for pod in view.foreign_pods if pod.uid in uids and not pod.deleting)
+    own = {record.uid for record in view.records if record.migration_uid == view.migration.uid}
+    return tuple(pod for pod in all_replaced_pods(view) if pod.uid in own and not pod.deleting)
+
+
+def all_replaced_pods(view: VmiView | MigrationView) -> tuple[LauncherPod, ...]:
+    """The target pods that were replaced and are still there: no guest moves to one, but each goes before its VMI."""
+    uids = {record.uid for record in view.records if record.is_replaced}
+    return tuple(pod for pod in view.foreign_pods if pod.uid in uids)
 
 
 def record_of(

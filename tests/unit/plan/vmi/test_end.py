@@ -3,7 +3,21 @@
 from typing import Any
 
 import pytest
-from tests.build import NOW, POD_UID, VM_UID, VMI_UID, Json, later, pod, vm, vmi, vmi_view
+from tests.build import (
+    NOW,
+    POD_UID,
+    TARGET_POD_UID,
+    VM_UID,
+    VMI_UID,
+    Json,
+    later,
+    migration,
+    pod,
+    target_pod,
+    vm,
+    vmi,
+    vmi_view,
+)
 from tests.unit.plan.outcome import status_of
 
 from nicplug.model.frozen_json import thaw
@@ -26,6 +40,19 @@ def test_the_pods_go_first(phase: str) -> None:
     assert [action.uid for action in plan.actions if isinstance(action, Delete)] == [POD_UID]
     assert [item.reason for item in plan.announcements] == ["SuccessfulDelete"]
     assert not any(isinstance(action, Create | PatchFinalizers) for action in plan.actions)
+
+
+def test_a_replaced_target_pod_outlived_its_vmi() -> None:
+    """Found by the simulation: seed 6600050 of "guests end while they move"."""
+    target = target_pod()
+    row = {"name": target["metadata"]["name"], "uid": TARGET_POD_UID}
+    job = migration("Pending", status={"targetPodRenewal": {"count": 1, "replacedPods": [row]}})
+    deleting = vmi(phase="Failed", deleting=True)
+    plan = _plan(deleting, foreign=[target], migrations=[job])
+    assert [action.uid for action in plan.actions if isinstance(action, Delete)] == [TARGET_POD_UID]
+    for raw in (deleting, vmi(phase="Failed")):
+        going = _plan(raw, foreign=[target_pod(deleting=True)], migrations=[job])
+        assert not any(isinstance(action, PatchFinalizers) for action in going.actions)
 
 
 @pytest.mark.parametrize("phase", PHASES)
