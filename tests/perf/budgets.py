@@ -108,6 +108,9 @@ LARGE_OBJECT_BUDGETS: tuple[Budget, ...] = (
 MANY_NICS_BUDGETS: tuple[Budget, ...] = (
     Budget(name="pass over a VM with 255 NICs and 1 MB", unit="ms", peer=None, limit=100,
            measure=lambda result: float(max(result["many_nics"]["passes"].values())), vms=None, part="many_nics"),
+    Budget(name="whole pass over such a VM, without a network", unit="ms", peer=None, limit=100,
+           measure=lambda result: float(max(result["many_nics"]["whole_passes"].values())),
+           vms=None, part="many_nics"),
     Budget(name="idle hot-plug beside 3 such VMs, times the usual", unit="", peer=None, limit=2,
            measure=lambda result: float(result["many_nics"]["ratios"][Milestone.IN_GUEST]), vms=None, part="many_nics"),
 )  # fmt: skip

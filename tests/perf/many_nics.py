@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.table import Table
 from tests import many_nics
 from tests.build import NOW
-from tests.large import text_of
+from tests.large import LARGEST, text_of
 from tests.perf import resources
 from tests.perf.milestones import Milestone
 from tests.perf.results import latencies
 from tests.perf.scenarios import Shape, plug_one_by_one, starts, vm_body, vm_names
 from tests.perf.world import VIRTUAL_MACHINES, Cluster, Say, cluster, connected, make_namespace, make_network
+from tests.whole_pass import WHOLE_PASSES
 
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.outcome import Plan
@@ -80,12 +81,23 @@ def passes(shape: ManyNicsShape) -> dict[str, float]:
     return found
 
 
+def whole_passes(shape: ManyNicsShape) -> dict[str, float]:
+    """The same for gathering, planning and executing, up to the bytes of each request; of text as large as may be."""
+    size = LARGEST if shape.size >= many_nics.MEGABYTE else shape.size
+    return {build.__name__: _median_milliseconds(lambda: build(shape.nics, size).run) for build in WHOLE_PASSES}  # noqa: B023
+
+
 def _milliseconds(plan: Callable[..., Plan], view: object) -> float:
-    gc.collect()
+    return _median_milliseconds(lambda: lambda: plan(view, now=NOW))
+
+
+def _median_milliseconds(prepare: Callable[[], Callable[[], object]]) -> float:
     seconds = []
     for _ in range(_REPETITIONS):
+        work = prepare()
+        gc.collect()
         began = time.process_time()
-        plan(view, now=NOW)
+        work()
         seconds.append(time.process_time() - began)
     return round(statistics.median(seconds) * 1000, 1)
 
@@ -99,8 +111,8 @@ def run(
         SandboxError: something did not start.
         TimeoutError: a scenario did not come to its end.
     """
-    took = passes(shape)
-    say(f"many NICs: a pass takes {max(took.values()):.0f} ms at most")
+    took, whole = passes(shape), whole_passes(shape)
+    say(f"many NICs: planning takes {max(took.values()):.0f} ms at most, a whole pass {max(whole.values()):.0f} ms")
     with cluster(directory=directory, nodes=shape.nodes, variables=variables, say=say) as found:
         milliseconds, usage = asyncio.run(_measure(found, shape, say=say))
     ratios = {
@@ -108,7 +120,8 @@ def run(
         for milestone in Milestone
         if (before := milliseconds["alone"][str(milestone)]["p50"])
     }
-    return {"shape": asdict(shape), "passes": took, "milliseconds": milliseconds, "ratios": ratios, "usage": usage}
+    measured = {"passes": took, "whole_passes": whole}
+    return {"shape": asdict(shape), **measured, "milliseconds": milliseconds, "ratios": ratios, "usage": usage}
 
 
 async def _measure(found: Cluster, shape: ManyNicsShape, *, say: Say) -> tuple[Figures, Figures]:
@@ -208,7 +221,11 @@ def show(found: Figures, *, console: Console) -> None:
     shape = found["shape"]
     title = f"A pass over an object with {shape['nics']} NICs and {shape['size']:,} bytes beside them, CPU"
     took = _table(title, "OBJECT", "MS")
-    for name, milliseconds in found["passes"].items():
+    rows = {
+        **found["passes"],
+        **{f"{name}, gathered, planned and executed": cost for name, cost in found.get("whole_passes", {}).items()},
+    }
+    for name, milliseconds in rows.items():
         took.add_row(name.replace("_", " "), f"{milliseconds:.1f}")
     hotplugs = _table(
         f"Idle hot-plug of another VM, alone and beside {shape['large']} such VMs, p50 (p99) ms",

@@ -5,15 +5,15 @@ nothing else happened: the spec was parsed and written out again for each NIC, a
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from functools import partial
 from typing import Any
 
 import pytest
 from tests import many_nics
 from tests.build import NOW
+from tests.steps import count_steps
 
 from nicplug.model import frozen_json
 from nicplug.plan.migration.decide import plan_migration
@@ -44,28 +44,9 @@ def plan(view: View) -> Plan:
             return plan_migration(view, now=NOW)
 
 
-def steps(view: View) -> int:
-    """How many instructions of the interpreter one pass takes: loops in comprehensions count, too."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
-        nonlocal count
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        count += event == "opcode"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        plan(view)
-    finally:
-        sys.settrace(before)
-    return count
-
-
 @pytest.mark.parametrize("build", VIEWS, ids=lambda build: build.__name__)
 def test_the_steps_of_a_pass_grow_with_the_nics_and_not_with_their_square(build: Build) -> None:
-    few, many = (steps(build(count, 0)) for count in (FEW, MANY))
+    few, many = (count_steps(partial(plan, build(count, 0))) for count in (FEW, MANY))
     assert many <= MOST_GROWTH * few, f"{many / few:.2f}"
 
 
