@@ -93,7 +93,7 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.MIGRATION_STATE_LOST,
     ),
     Mover.QUEUE: (Reason.WAITING_FOR_SLOT, Reason.NO_SLOT_IN_TIME),
-    Mover.TIME: (Reason.MIGRATION_BACKOFF, Reason.MIGRATION_FAILED),
+    Mover.TIME: (Reason.MIGRATION_BACKOFF, Reason.MIGRATION_RATE_LIMITED, Reason.MIGRATION_FAILED),
     Mover.OWNER: (
         Reason.GUEST_NOT_RUNNING,
         Reason.BINDING_NEEDS_RESTART,

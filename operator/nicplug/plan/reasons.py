@@ -343,6 +343,13 @@ class Reason(StrEnum):
     Look at the failed ones (`kubectl get vmim`). The message has the time of the next try. To go at once, migrate the
     VM yourself.
     """
+    MIGRATION_RATE_LIMITED = "MigrationRateLimited"
+    """nicplug has migrated the VM more than three times within ten minutes, so this one, which no person has made,
+    begins a minute after the last.
+
+    Wait; the message has the time. Ask for several NICs by one change, so that one migration brings all of them. To go
+    at once, migrate the VM yourself.
+    """
     CREATING_TARGET_POD = "CreatingTargetPod"
     """Nothing is in the way of the migration, and its target pod is being made.
 

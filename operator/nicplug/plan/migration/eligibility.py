@@ -13,7 +13,7 @@ from nicplug.plan.migration.given_up import nics_not_brought
 from nicplug.plan.migration.placement import target_selector
 from nicplug.plan.migration.target_networks import nics_given, unusable_networks
 from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, told_of, unschedulable_timeout
-from nicplug.plan.nic.path.backoff import backoff_until
+from nicplug.plan.nic.path.backoff import RECENT, backoff_until, spaced_until
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.pod_networks import refuse_default_network, refuse_unregistered_plugin
@@ -94,6 +94,16 @@ def _has_waited(view: MigrationView, _facts: Facts, now: datetime) -> Obstacle |
     return Obstacle(reason=Reason.MIGRATION_BACKOFF, message=message, again_at=until)
 
 
+def _is_spaced(view: MigrationView, _facts: Facts, now: datetime) -> Obstacle | None:
+    spacing = spaced_until(view.migration, migrations=view.migrations, vmi=view.vmi)
+    if spacing is None or now >= spacing[0]:
+        return None
+    until, count = spacing
+    within = f"{RECENT.total_seconds() / 60:.0f} minutes"
+    message = f"{count} automatic migrations of {view.migration.vmi.name} in {within}: next one at {format_time(until)}"
+    return Obstacle(reason=Reason.MIGRATION_RATE_LIMITED, message=message, again_at=until)
+
+
 def _has_one_pod(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
     if facts.target is not None or facts.source is not None:
         return None
@@ -164,6 +174,7 @@ _CHECKS: tuple[Callable[[MigrationView, Facts, datetime], Obstacle | None], ...]
     _runs,
     _is_migratable,
     _has_waited,
+    _is_spaced,
     _has_one_pod,
     _has_networks,
     _has_candidates,

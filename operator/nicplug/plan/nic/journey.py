@@ -15,7 +15,8 @@ class Journey:
         name: of the migration.
         is_own: nicplug made it for this very VMI.
         waits_for: what it waits for, in its own words; "" when it says nothing.
-        next_try: until when it keeps still after others have failed; None when none has. The moment may be past.
+        next_try: until when it keeps still, after others have failed or have been many; None when it need not. The
+            moment may be past.
         is_stuck: it can do nothing about that.
         foreign_phase: a phase that nobody here carries on; "" while it is in one of ours.
         has_target: its target pod was made, from the spec as it was then.

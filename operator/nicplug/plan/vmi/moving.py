@@ -11,7 +11,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.links import networks_asked_for
-from nicplug.plan.nic.path.backoff import backoff_until
+from nicplug.plan.nic.path.backoff import backoff_until, spaced_until
 from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.own_pods import target_key
@@ -68,12 +68,15 @@ def journey_of(view: VmiView) -> Journey | None:
     leading += [item for item in found if pod is not None and names[item.uid] == pod.key]
     leading += [item for item in found if item.has_target]
     migration = next(iter((*leading, *found)))
-    backoff = backoff_until(migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments)
+    waits = (
+        backoff_until(migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments),
+        spaced_until(migration, migrations=view.migrations, vmi=view.vmi),
+    )
     return Journey(
         name=migration.key.name,
         is_own=migration.is_automatic(vmi_uid=view.vmi.uid),
         waits_for=migration.progress,
-        next_try=backoff[0] if backoff is not None else None,
+        next_try=max((found[0] for found in waits if found is not None), default=None),
         is_stuck=migration.is_stuck,
         foreign_phase=migration.foreign_phase,
         has_target=is_moving(view),

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.build import MIGRATION_UID, Json, later, migration, migration_view, pod, vmi
+from tests.build import MIGRATION_UID, NOW, VMI_UID, Json, later, migration, migration_view, owner, pod, vmi
 
-from nicplug.plan.nic.path.backoff import backoff_until
+from nicplug.plan.nic.path.backoff import backoff_until, spaced_until
 
 FAILED_AT = datetime.fromisoformat("2026-01-02T03:04:00+00:00")
 WORKLOAD: Json = {"kubevirt.io/workloadUpdateMigration": ""}
@@ -118,3 +118,63 @@ def test_a_nic_that_is_new_does_not_wait_for_what_failed_before(failed: Json, as
     assert (
         backoff_until(view.migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments) is not None
     ) is waits
+
+
+# -- how often a guest is moved by itself ---------------------------------------------------------
+
+OURS: Json = {"annotations": WORKLOAD, "ownerReferences": [owner("VirtualMachineInstance", "vmi-fedora", VMI_UID)]}
+
+
+def moved(number: int, *, ago: float, phase: str = "Succeeded", had_agents: bool = True, **meta: Any) -> Json:
+    """One that nicplug made, and that ended so many seconds ago."""
+    ended = later(-ago).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    entered = ["Pending", "Scheduling", *(["PreparingTarget"] if had_agents else []), phase]
+    return migration(
+        phase,
+        name=f"kubevirt-workload-update-{number}",
+        uid=f"m{number}",
+        status={"phaseTransitionTimestamps": [{"phase": item, "phaseTransitionTimestamp": ended} for item in entered]},
+        creationTimestamp=f"2026-01-02T02:0{number}:00Z",
+        **OURS | meta,
+    )
+
+
+def four(ago: float = 10, **members: Any) -> list[Json]:
+    return [moved(number, ago=ago + 5 * (3 - number), **members) for number in range(4)]
+
+
+NOW_MADE: Json = {"creationTimestamp": "2026-01-02T03:04:05Z", **OURS}
+MINE: Json = {"name": "kubevirt-workload-update-now", **NOW_MADE}
+
+
+@pytest.mark.parametrize(
+    ("others", "meta", "seconds"),
+    [
+        pytest.param([], MINE, None, id="the first one"),
+        pytest.param(four()[1:], MINE, None, id="after three"),
+        pytest.param(four(), MINE, 50, id="a minute after the last of four"),
+        pytest.param([*four(), moved(4, ago=4)], MINE, 56, id="and of five"),
+        pytest.param([*four()[1:], moved(0, ago=609)], MINE, 50, id="within ten minutes of the last"),
+        pytest.param([*four()[1:], moved(0, ago=611)], MINE, None, id="not when one of them was before"),
+        pytest.param(four(phase="Failed"), MINE, 50, id="those that failed on their way count"),
+        pytest.param(four(phase="Failed", had_agents=False), MINE, None, id="not those that moved nobody"),
+        pytest.param(four(annotations={}), MINE, None, id="not a user's"),
+        pytest.param(four(**OTHER_VMI), MINE, None, id="nor those of an earlier VMI"),
+        pytest.param(four(), {"name": "mine", **NOW_MADE}, None, id="a user's own waits for nothing"),
+        pytest.param(four(), {**MINE, "annotations": EVACUATION}, None, id="nor does an evacuation"),
+        pytest.param(
+            four(),
+            {**MINE, "annotations": {**WORKLOAD, "kubevirt.io/func-test-ignore-migration-backoff": ""}},
+            None,
+            id="the annotation against it",
+        ),
+        pytest.param(four(-3600), MINE, None, id="a clock that is hours ahead delays nothing"),
+    ],
+)
+def test_a_user_who_toggled_a_nic_had_the_guest_moved_without_end(
+    others: Sequence[Json], meta: Json, seconds: int | None
+) -> None:
+    """Each success ended every back-off."""
+    view = migration_view(migration("Pending", uid=MIGRATION_UID, **meta), vmi(), pod(), others=others)
+    found = spaced_until(view.migration, migrations=view.migrations, vmi=view.vmi)
+    assert (found and round((found[0] - NOW).total_seconds())) == seconds

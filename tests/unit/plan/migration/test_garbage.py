@@ -59,6 +59,12 @@ def test_one_that_is_going_already_is_not_deleted_again() -> None:
     assert deleted(plan_migration(migration_view(ended(50), vmi(), pod(), others=others), now=NOW)) == ["m2"]
 
 
+def test_one_that_was_taken_back_hid_how_often_the_guest_has_moved() -> None:
+    """It counted as one of the five newest, and an older one that had moved the guest was deleted."""
+    others = [*(ended(n) for n in range(1, 5)), *(ended(n, deleting=True) for n in range(5, 9))]
+    assert deleted(plan_migration(migration_view(ended(50), vmi(), pod(), others=others), now=NOW)) == []
+
+
 def test_the_pods_of_an_old_one_have_gone_long_before() -> None:
     """KubeVirt deletes the pod together with the migration; here it is deleted when the migration has ended."""
     assert deleted(plan_migration(migration_view(migration("Failed"), vmi(), pod(), target_pod()), now=NOW), Kind.POD)

@@ -18,6 +18,7 @@ from tests.build import (
     migration_view,
     nic,
     node,
+    owner,
     pod,
     primary,
     row,
@@ -81,6 +82,18 @@ def with_sidecar(state: Json) -> Json:
     return target_pod(status={"containerStatuses": [compute, {"name": "logger", "ready": False, "state": state}]})
 
 
+OURS: Json = {**AUTOMATIC, "ownerReferences": [owner("VirtualMachineInstance", "vmi-fedora", VMI_UID)]}
+
+
+def recent(number: int) -> Json:
+    """One that nicplug made, and that has moved the guest a moment ago."""
+    phases = ("Pending", "PreparingTarget", "Succeeded")
+    times = [{"phase": phase, "phaseTransitionTimestamp": "2026-01-02T03:03:59Z"} for phase in phases]
+    name = f"kubevirt-workload-update-{number}"
+    members: Json = {"name": name, "uid": f"m{number}", "creationTimestamp": f"2026-01-02T02:0{number}:00Z"}
+    return migration("Succeeded", status={"phaseTransitionTimestamps": times}, **members, **OURS)
+
+
 BLUE = vmi(primary(), nic("blue"), rows=[row("blue", "domain", "multus-status")])
 WAITS = [
     pytest.param(
@@ -98,6 +111,16 @@ WAITS = [
             message="1 migration of vmi-fedora failed: next try at 2026-01-02T03:04:20Z",
         ),
         id="back-off",
+    ),
+    pytest.param(
+        Case(
+            view=pending(
+                meta={"name": "kubevirt-workload-update-now", "creationTimestamp": "2026-01-02T03:04:00Z", **OURS}, others=[recent(number) for number in range(4)]
+            ),
+            reason=Reason.MIGRATION_RATE_LIMITED,
+            message="4 automatic migrations of vmi-fedora in 10 minutes: next one at 2026-01-02T03:04:59Z",
+        ),
+        id="too many of late",
     ),
     pytest.param(
         Case(view=pending(), reason=Reason.CREATING_TARGET_POD, message="the target pod is being made"),

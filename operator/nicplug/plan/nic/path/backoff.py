@@ -1,7 +1,10 @@
-"""How long a migration that nobody is waiting for personally keeps still after earlier ones have failed.
+"""How long a migration that nobody is waiting for personally keeps still: after failures, and after many moves.
 
-Source: KubeVirt 1.9 `migration.go` (`handleBackoff`). Apart from it: a migration that was refused before it had begun
-does not count, nor does one that was for something else, or for an earlier VMI of the same name.
+Source of the back-off: KubeVirt 1.9 `migration.go` (`handleBackoff`). Apart from it: a migration that was refused
+before it had begun does not count, nor does one that was for something else, or for an earlier VMI of the same name.
+
+The rate is nicplug's own: a user who takes a NIC away and asks for it again, without end, would have the guest moved
+without end (kubevirt#13497). It is read from the migrations that still exist, so that every process counts alike.
 """
 
 from collections.abc import Iterable
@@ -21,6 +24,10 @@ from nicplug.plan.nic.path.hindrances import is_failed_of_others, unchanged_sinc
 FIRST_BACKOFF = timedelta(seconds=20)
 # KubeVirt has no such bound, but for the five migrations that it keeps.
 _MOST_DOUBLINGS = 4
+MOST_RECENT_MOVES = 3
+"""So many automatic migrations of a VMI that ended within `RECENT` of the last delay no other one."""
+RECENT = timedelta(minutes=10)
+MOVE_SPACING = timedelta(minutes=1)
 
 
 def backoff_until(
@@ -59,6 +66,37 @@ def backoff_until(
         return None
     doublings = min(len(failures) - 1, _MOST_DOUBLINGS)
     return failures[0] + FIRST_BACKOFF * 2**doublings, len(failures)
+
+
+def spaced_until(
+    migration: Migration, *, migrations: Iterable[Migration], vmi: VirtualMachineInstance | None
+) -> tuple[datetime, int] | None:
+    """When a migration that nicplug has made may go, and after how many recent ones; None when it need not wait.
+
+    Only those count that the node agents have had: the others have moved nobody. The moment may be past.
+    """
+    if vmi is None or not migration.is_automatic(vmi_uid=vmi.uid):
+        return None
+    if migration.annotation(IGNORE_BACKOFF_ANNOTATION) is not None:
+        return None
+    ends = [moved_at for item in migrations if (moved_at := _moved_at(item, vmi_uid=vmi.uid)) is not None]
+    if migration.created is not None:
+        # It was made when they had ended. What is later by more than clocks differ would be waited for without end.
+        ends = [moved_at for moved_at in ends if moved_at < migration.created + MOVE_SPACING]
+    last = max(ends, default=None)
+    if last is None:
+        return None
+    count = sum(moved_at > last - RECENT for moved_at in ends)
+    return (last + MOVE_SPACING, count) if count > MOST_RECENT_MOVES else None
+
+
+def _moved_at(migration: Migration, *, vmi_uid: str) -> datetime | None:
+    """When an automatic migration ended that the node agents have had."""
+    if not migration.is_final or not migration.is_automatic(vmi_uid=vmi_uid):
+        return None
+    if migration.entered_at(MigrationPhase.PREPARING_TARGET) is None:
+        return None
+    return migration.entered_at(migration.phase)
 
 
 def is_automatic(migration: Migration) -> bool:
