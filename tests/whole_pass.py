@@ -73,7 +73,9 @@ class Sink:
     async def close(self) -> None:
         """Nothing to close."""
 
-    def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
+    def event(
+        self, regarding: ObjectReference, *, type: str, reason: str, message: str, is_urgent: bool = False
+    ) -> None:
         """Drop it."""
 
     def _encode(self, body: Any, *, is_compared: bool = False) -> Json:

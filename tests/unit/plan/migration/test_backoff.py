@@ -178,3 +178,14 @@ def test_a_user_who_toggled_a_nic_had_the_guest_moved_without_end(
     view = migration_view(migration("Pending", uid=MIGRATION_UID, **meta), vmi(), pod(), others=others)
     found = spaced_until(view.migration, migrations=view.migrations, vmi=view.vmi)
     assert (found and round((found[0] - NOW).total_seconds())) == seconds
+
+
+@pytest.mark.parametrize(("uid", "seconds"), [("gone", 58), ("m0", 50)])
+def test_one_that_moved_the_guest_and_was_deleted_counts(uid: str, seconds: int) -> None:
+    """Taken back at the last moment: the instance alone still says that the guest has moved."""
+    state = {"migrationUid": uid, "completed": True, "endTimestamp": later(-1).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    moving = vmi(moving=state)
+    view = migration_view(migration("Pending", uid=MIGRATION_UID, **MINE), moving, pod(), others=four())
+    found = spaced_until(view.migration, migrations=view.migrations, vmi=view.vmi)
+    assert found is not None
+    assert round((found[0] - NOW).total_seconds()) == seconds

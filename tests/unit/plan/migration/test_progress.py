@@ -115,7 +115,8 @@ WAITS = [
     pytest.param(
         Case(
             view=pending(
-                meta={"name": "kubevirt-workload-update-now", "creationTimestamp": "2026-01-02T03:04:00Z", **OURS}, others=[recent(number) for number in range(4)]
+                meta={"name": "kubevirt-workload-update-now", "creationTimestamp": "2026-01-02T03:04:00Z", **OURS},
+                others=[recent(number) for number in range(4)],
             ),
             reason=Reason.MIGRATION_RATE_LIMITED,
             message="4 automatic migrations of vmi-fedora in 10 minutes: next one at 2026-01-02T03:04:59Z",

@@ -318,6 +318,19 @@ def test_a_migration_that_keeps_still_after_others_have_failed_says_until_when_i
     assert (record["phase"], record["nextAttemptTime"]) == ("Migrating", "2026-01-02T03:04:20.000000Z")
 
 
+def test_a_migration_that_keeps_still_after_many_says_until_when_in_the_record() -> None:
+    ended = [own("Succeeded", BLUE, number=number) for number in range(1, 5)]
+    for migration in ended:
+        migration["status"]["phaseTransitionTimestamps"] = [
+            {"phase": phase, "phaseTransitionTimestamp": "2026-01-02T03:04:00Z"}
+            for phase in ("Pending", "PreparingTarget", "Succeeded")
+        ]
+    waiting = own("Pending", BLUE, number=5)
+    waiting["metadata"]["creationTimestamp"] = "2026-01-02T03:04:01Z"
+    record = records_of(plan(BLUE, migrations=(*ended, waiting)))["blue"]
+    assert (record["phase"], record["nextAttemptTime"]) == ("Migrating", "2026-01-02T03:05:00.000000Z")
+
+
 def test_what_was_deleted_still_counts() -> None:
     """The newest five migrations are kept, a user's too."""
     record = records_of(plan(BLUE, migrations=failures(4, BLUE)))["blue"]

@@ -79,7 +79,12 @@ def spaced_until(
         return None
     if migration.annotation(IGNORE_BACKOFF_ANNOTATION) is not None:
         return None
-    ends = [moved_at for item in migrations if (moved_at := _moved_at(item, vmi_uid=vmi.uid)) is not None]
+    known = tuple(migrations)
+    ends = [moved_at for item in known if (moved_at := _moved_at(item, vmi_uid=vmi.uid)) is not None]
+    state = vmi.migration_state
+    if state.ended_at is not None and all(item.uid != state.migration_uid for item in known):
+        # It was taken back when the guest had left already, and so it is gone.
+        ends.append(state.ended_at)
     if migration.created is not None:
         # It was made when they had ended. What is later by more than clocks differ would be waited for without end.
         ends = [moved_at for moved_at in ends if moved_at < migration.created + MOVE_SPACING]
