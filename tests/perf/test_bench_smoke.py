@@ -79,8 +79,8 @@ def test_hotplug_writes_nothing_else_but_events(phases: dict[str, Phase], name: 
     }
     others = [write for write in without_lease(phases[name].writes) if write.resource not in budgeted]
     assert {write.resource for write in others} <= {"events"}
-    # One on the VMI and one on the VM: the NIC is in the guest.
-    assert len(others) <= 2 * phases[name].operations
+    # On the VM: the NIC is in the guest.
+    assert len(others) <= phases[name].operations
 
 
 def test_rest_costs_nothing(phases: dict[str, Phase]) -> None:

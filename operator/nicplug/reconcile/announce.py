@@ -15,16 +15,15 @@ from nicplug.plan.views import MigrationView, VmiView, VmView
 _ALSO_ON_VM = frozenset(
     {
         "InterfaceMigrating",
-        "InterfacePlugged",
         "InterfaceRestored",
-        "InterfaceLinkSet",
-        "InterfaceUnplugged",
         "InterfaceBlocked",
         "InterfaceFailed",
         "LauncherPodLost",
         "FailedCreatePodSandBox",
     }
 )
+# Requests that were carried out: one event is enough, on the object that was edited for it. The record says it, too.
+_ON_VM_ONLY = frozenset({"InterfacePlugged", "InterfaceLinkSet", "InterfaceUnplugged"})
 
 
 class Recorder(Protocol):
@@ -44,7 +43,7 @@ class Announcer:
     recorder: Recorder
 
     def announce(self, view: VmView | VmiView | MigrationView, announcement: Announcement) -> None:
-        """Record the event on its object; NIC events on the VM too."""
+        """Record the event on its object; what happens to a NIC of a VM on the VM too, its good end only there."""
         if isinstance(view, VmView):
             self._record(_vm_reference(view.vm), announcement)
             return
@@ -53,9 +52,11 @@ class Announcer:
             regarding = _vmi_reference(view.vmi) if is_of_vmi and view.vmi else _migration_reference(view.migration)
             self._record(regarding, announcement)
             return
-        self._record(_vmi_reference(view.vmi), announcement)
-        if view.vm is not None and announcement.about is Subject.VMI and announcement.reason in _ALSO_ON_VM:
-            self._record(_vm_reference(view.vm), announcement)
+        of_vm = view.vm if announcement.about is Subject.VMI else None
+        if of_vm is None or announcement.reason not in _ON_VM_ONLY:
+            self._record(_vmi_reference(view.vmi), announcement)
+        if of_vm is not None and announcement.reason in _ON_VM_ONLY | _ALSO_ON_VM:
+            self._record(_vm_reference(of_vm), announcement)
 
     def _record(self, regarding: ObjectReference, announcement: Announcement) -> None:
         severity = Severity(announcement.severity)
