@@ -85,6 +85,28 @@ async def test_a_patch_says_what_it_is_and_who_sent_it(api: AioApi, server: Fake
     assert request.committed
 
 
+async def test_a_write_had_the_server_look_for_what_nobody_reads(api: AioApi, server: FakeApiServer) -> None:
+    await annotate(api)
+    found = await api.get(PODS, name="p", namespace="default")
+    await api.replace(PODS, found, name="p", namespace="default")
+    await api.create(PODS, {"metadata": {"name": "q"}}, namespace="default")
+    await api.create_text(PODS, b'{"metadata": {"name": "r"}}', namespace="default")
+    await api.patch_text(PODS, b"[]", name="p", namespace="default")
+    await api.list(PODS)
+    await api.delete(PODS, name="r", namespace="default")
+    of_verb = {request.verb: dict(request.query) for request in server.requests}
+    unchecked = {"fieldValidation": "Ignore"}
+    assert of_verb == {
+        "get": {},
+        "list": {},
+        "delete": {},
+        "patch": unchecked,
+        "update": unchecked,
+        "create": unchecked,
+    }
+    assert all(dict(request.query) == unchecked for request in server.writes() if request.verb != "delete")
+
+
 async def test_created_objects_get_their_kind_from_the_resource(api: AioApi) -> None:
     created = await api.create(VIRTUAL_MACHINE_INSTANCES, {"metadata": {"name": "v"}}, namespace="default")
     assert (created["apiVersion"], created["kind"]) == ("kubevirt.io/v1", "VirtualMachineInstance")
