@@ -265,12 +265,34 @@ def test_a_bad_link_state_is_left_to_the_operator(kubectl: Kubectl) -> None:
     assert kubectl.create(body)["spec"] == body["spec"]
 
 
-def test_a_record_of_an_unknown_phase_is_refused(kubectl: Kubectl) -> None:
+RECORD = {"name": "blue", "operation": "Plug", "path": "Dynamic", "phase": "Ready"}
+
+
+def test_rows_of_a_status_come_back_as_they_were(kubectl: Kubectl) -> None:
+    status = {
+        "conditions": [{"type": "Ready", "status": "True", "severity": "of another version", "lastProbeTime": None}],
+        "interfaceOperations": [{**RECORD, "attachment": {"uid": "a", "new": {"more": [1]}}, "since": "yesterday"}],
+        "launcherPods": [{"name": "virt-launcher-a", "uid": "b", "migrationUid": "c"}],
+        "phaseTransitionTimestamps": [{"phase": "Running", "phaseTransitionTimestamp": "2026-01-02T03:04:05Z"}],
+    }
     body = kubectl.create(vmi())
-    record = {"name": "blue", "operation": "Plug", "path": "Dynamic", "phase": "Done"}
-    body["status"] = {"interfaceOperations": [record]}
-    error = kubectl.refused("replace", "--subresource=status", "-f", "-", stdin=body)
-    assert 'status.interfaceOperations[0].phase: Unsupported value: "Done"' in error
+    assert kubectl.write_status({**body, "status": status})["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        ("vmi.status.interfaceOperations", "- phase: how far the change got: Pending, InPod, Migrating"),
+        ("vm.status.interfaceOperations", "- migrationFailures: the `migrations`"),
+        ("vmi.status.conditions", "`lastTransitionTime`"),
+        ("vmi.status.interfaces", "`podInterfaceName`"),
+        ("vmi.status.pciBudget.free", "never less than 0"),
+        ("vmi.spec.domain.devices.interfaces.state", '"absent": to be unplugged'),
+        ("vm.spec.template.spec.networks.multus.networkName", '"<namespace>/<name>"'),
+    ],
+)
+def test_explain_shows_what_a_person_edits_and_reads(kubectl: Kubectl, field: str, shown: str) -> None:
+    assert shown in " ".join(kubectl("explain", field).split())
 
 
 def test_columns(kubectl: Kubectl) -> None:
