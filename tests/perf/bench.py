@@ -206,6 +206,7 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
 )
 @click.option("--only-subresources", is_flag=True, help="Nothing else.")
 @click.option("--schemas", "only_schemas", is_flag=True, help="What the CRD's schema costs, and nothing else.")
+@click.option("--against", default="", metavar="COMMIT", help="With --schemas: the schemas of that commit as well.")
 @click.option("--sizes", callback=_sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
     "--picture",
@@ -231,6 +232,7 @@ def main(
     with_subresources: bool,
     only_subresources: bool,
     only_schemas: bool,
+    against: str,
     sizes: tuple[int, ...],
     picture: Path,
     **chosen: Any,
@@ -241,7 +243,7 @@ def main(
         (only_large_objects, partial(_only_large_objects, shape=only_large_objects or _MIXED)),
         (only_many_nics, _only_many_nics),
         (only_subresources, _only_subresources),
-        (only_schemas, _only_schemas),
+        (only_schemas, partial(_only_schemas, against=against)),
     )
     if chosen_part := next((part for is_chosen, part in parts if is_chosen), None):
         chosen_part(quick=quick, output=output, save=save, baseline=baseline)
@@ -337,9 +339,10 @@ def _only_subresources(*, quick: bool, output: str, save: Path | None, baseline:
     subresources.show(found, console=console)
 
 
-def _only_schemas(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+def _only_schemas(*, against: str, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+    shape = replace(schemas.QUICK if quick else SchemaShape(), against=against)
     with _directory() as directory:
-        found = schemas.run(directory=directory, shape=schemas.QUICK if quick else SchemaShape(), say=_say)
+        found = schemas.run(directory=directory, shape=shape, say=_say)
     _save_part("schemas", found, path=save)
     if output == "json":
         click.echo(json.dumps(found, indent=1))

@@ -1,37 +1,35 @@
-"""What a status patch of a VirtualMachineInstance costs kube-apiserver, under several schemas of its CRD.
+"""What a status patch costs kube-apiserver, under several schemas of its CRD and in several forms.
 
-Each schema is installed side by side in an API group of its own, with the same object, and the patches go round the
-groups in blocks: a machine that gets slower gets slower for all. The object is one that nicplug has made: a running VM
-with four secondary NICs. Its operator is stopped before anything is measured.
+Each schema is installed side by side in an API group of its own, with the same objects, and the patches go round the
+groups in blocks: a machine that gets slower gets slower for all. The objects are those that nicplug has made: a
+running VM with four secondary NICs, and its instance. Its operator is stopped before anything is measured.
 """
 
 import asyncio
-import copy
-import json
+import re
 import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 from tests.perf import resources, scenarios
 from tests.perf.results import summary
+from tests.perf.schema_variants import BEFORE, VARIANTS, definition
 from tests.perf.world import NAMESPACE, VIRTUAL_MACHINES, Cluster, Say, World, cluster, connected, make_network
 
 from nicplug_sandbox import operator_process
-from nicplug_sandbox.node.api import JSON_PATCH, VIRTUAL_MACHINE_INSTANCES, Json, Resource
-from nicplug_sandbox.operator_process import ROOT
+from nicplug_sandbox.node import go_json
+from nicplug_sandbox.node.api import APPLY_PATCH, JSON_PATCH, VIRTUAL_MACHINE_INSTANCES, Json, Resource
 
-CRD = ROOT / "crds" / "virtualmachineinstances.yaml"
 CRDS = Resource(prefix="/apis/apiextensions.k8s.io/v1", plural="customresourcedefinitions", namespaced=False)
 APISERVER = "kube-apiserver"
+MERGE_PATCH = "application/merge-patch+json"
 _VM = "schemas"
 _PATIENCE_SECONDS = 120.0
 _POLL_SECONDS = 0.2
-_PRESERVED = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,60 +40,82 @@ class SchemaShape:
         nics: secondary ones of the VM.
         rounds: how often each schema has its turn.
         patches: of each turn.
+        against: a commit, whose schemas are measured as well.
     """
 
     nics: int = 4
     rounds: int = 7
     patches: int = 60
+    against: str = ""
 
 
 QUICK = SchemaShape(rounds=1, patches=5)
-Schema = dict[str, Any]
 
 
-def as_installed(schema: Schema) -> Schema:
-    """The CRD as it is."""
-    return schema
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """A way to ask for the same change of a status.
+
+    Attributes:
+        body: made from the target, what its conditions are, and what they shall be.
+        query: of the request.
+    """
+
+    what: str
+    content_type: str
+    body: Callable[["_Target", list[Json], list[Json]], Any]
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
-def with_merged_status(schema: Schema) -> Schema:
-    """The status is no atomic map: managedFields lists each of its members, as before 0.1.0."""
-    schema["properties"]["status"].pop("x-kubernetes-map-type", None)
-    return schema
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    resource: Resource
+    kind: str
+    status: Json
 
 
-def with_untyped_status(schema: Schema) -> Schema:
-    """The status is stored as it comes, still as one piece."""
-    schema["properties"]["status"] = {**_PRESERVED, "x-kubernetes-map-type": "atomic"}
-    return schema
+@dataclass(slots=True)
+class _Figures:
+    cpu: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    allocated: list[float] = field(default_factory=list)
 
 
-def without_rules(schema: Schema) -> Schema:
-    """No CEL rule at all."""
-    bare: Schema = _without(schema, member="x-kubernetes-validations")
-    return bare
+def _json_patch(_target: _Target, seen: list[Json], wanted: list[Json]) -> list[Json]:
+    return [
+        {"op": "test", "path": "/status/conditions", "value": seen},
+        {"op": "add", "path": "/status/conditions", "value": wanted},
+    ]
 
 
-def without_schema(_schema: Schema) -> Schema:
-    """Nothing is typed, and nothing pruned."""
-    return dict(_PRESERVED)
+def _merge_patch(_target: _Target, _seen: list[Json], wanted: list[Json]) -> Json:
+    return {"status": {"conditions": wanted}}
 
 
-def _without(value: Any, *, member: str) -> Any:
-    if isinstance(value, list):
-        return [_without(item, member=member) for item in value]
-    if isinstance(value, dict):
-        return {key: _without(item, member=member) for key, item in value.items() if key != member}
-    return value
+def _applied(target: _Target, _seen: list[Json], wanted: list[Json]) -> Json:
+    version = target.resource.prefix.removeprefix("/apis/")
+    status = {**target.status, "conditions": wanted}
+    return {"apiVersion": version, "kind": target.kind, "metadata": {"name": _VM}, "status": status}
 
 
-VARIANTS: Mapping[str, Callable[[Schema], Schema]] = {
-    "installed": as_installed,
-    "merged": with_merged_status,
-    "untyped": with_untyped_status,
-    "ruleless": without_rules,
-    "none": without_schema,
+APPLY = "apply"
+_UNCHECKED = {"fieldValidation": "Ignore"}
+# The first is how nicplug asks.
+FORMS: Mapping[str, Form] = {
+    "unchecked": Form(
+        what="JSON patch, fieldValidation=Ignore", content_type=JSON_PATCH, body=_json_patch, query=_UNCHECKED
+    ),
+    "json": Form(what="JSON patch", content_type=JSON_PATCH, body=_json_patch),
+    "merge": Form(what="merge patch", content_type=MERGE_PATCH, body=_merge_patch),
+    # Last of all: from then on the status has another owner.
+    APPLY: Form(
+        what="server-side apply of the whole status",
+        content_type=APPLY_PATCH,
+        body=_applied,
+        query={"fieldManager": "bench", "force": "true"},
+    ),
 }
+USUAL = FORMS["unchecked"]
 
 
 def run(*, directory: Path, shape: SchemaShape, say: Say) -> dict[str, Any]:
@@ -115,26 +135,52 @@ async def _measure(found: Cluster, shape: SchemaShape, *, say: Say) -> dict[str,
             vm, vmi = await _running_vm(world, shape)
         operator_process.stop_operator(found.operator)
         say(f"schemas: a running VM with {shape.nics} secondary NICs")
+        variants = [*VARIANTS, *([BEFORE] if shape.against else [])]
+        bodies = {"VMI": ("virtualmachineinstances", vmi), "VM": ("virtualmachines", vm)}
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            targets = {name: await _install(world, name, vmi) for name in VARIANTS}
-        milliseconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
-        cpu: dict[str, list[float]] = {name: [] for name in VARIANTS}
-        for turn in range(shape.rounds):
-            for name, target in targets.items():
-                took, used = await _patch(world, target, vmi["status"], shape=shape, turn=turn)
-                milliseconds[name] += took
-                cpu[name].append(used)
-            say(f"schemas: round {turn + 1} of {shape.rounds}")
-        sizes = {name: await _sizes(world, target) for name, target in targets.items()}
-    rows = {
-        name: {
-            "cpu_ms": round(statistics.median(cpu[name]), 2),
-            "p50_ms": summary(milliseconds[name])["p50"],
-            **sizes[name],
+            targets = {
+                (kind, variant): await _install(world, plural, body, variant=variant, against=shape.against)
+                for kind, (plural, body) in bodies.items()
+                for variant in variants
+            }
+        figures, forms = await _take_turns(world, targets, shape, say=say)
+        patch = {
+            kind: {name: {**_row(figures[kind, name]), **await _sizes(world, targets[kind, name])} for name in variants}
+            for kind in bodies
         }
-        for name in VARIANTS
+    return {
+        "shape": asdict(shape),
+        "patch": patch,
+        "forms": {name: _row(forms[name]) for name in FORMS},
+        "objects": {kind: _weigh(body) for kind, (_, body) in bodies.items()},
     }
-    return {"shape": asdict(shape), "patch": rows, "objects": {"VM": _weigh(vm), "VMI": _weigh(vmi)}}
+
+
+async def _take_turns(
+    world: World, targets: Mapping[tuple[str, str], _Target], shape: SchemaShape, *, say: Say
+) -> tuple[dict[tuple[str, str], _Figures], dict[str, _Figures]]:
+    """The figures of each kind and schema, and those of each form of the request."""
+    figures = {key: _Figures() for key in targets}
+    forms = {name: _Figures() for name in FORMS}
+    installed = targets["VMI", "installed"]
+    for turn in range(shape.rounds):
+        for key, target in targets.items():
+            await _patch(world, target, USUAL, figures[key], shape=shape, turn=turn)
+        for name, form in FORMS.items():
+            if name != APPLY:
+                await _patch(world, installed, form, forms[name], shape=shape, turn=turn)
+        say(f"schemas: round {turn + 1} of {shape.rounds}")
+    for turn in range(shape.rounds):
+        await _patch(world, installed, FORMS[APPLY], forms[APPLY], shape=shape, turn=turn)
+    return figures, forms
+
+
+def _row(found: _Figures) -> dict[str, float]:
+    return {
+        "cpu_ms": round(statistics.median(found.cpu), 2),
+        "p50_ms": summary(found.seconds)["p50"],
+        "allocated_kb": round(statistics.median(found.allocated)),
+    }
 
 
 async def _running_vm(world: World, shape: SchemaShape) -> tuple[Json, Json]:
@@ -171,27 +217,25 @@ async def _wait(world: World, resource: Resource, is_right: Callable[[Json], boo
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _install(world: World, variant: str, vmi: Json) -> Resource:
+async def _install(world: World, plural: str, body: Json, *, variant: str, against: str) -> _Target:
     """The CRD in a group of its own, and the object in it."""
     group = f"{variant}.schemas.test"
-    crd = yaml.safe_load(CRD.read_text())
-    crd["metadata"] = {"name": f"virtualmachineinstances.{group}"}
+    crd = definition(plural, variant=variant, against=against)
+    crd["metadata"] = {"name": f"{plural}.{group}"}
     crd["spec"]["group"] = group
-    for version in crd["spec"]["versions"]:
-        schema = copy.deepcopy(version["schema"]["openAPIV3Schema"])
-        version["schema"]["openAPIV3Schema"] = VARIANTS[variant](schema)
     await world.api.create(CRDS, crd)
     while True:
         if _is_served(await world.api.get(CRDS, name=crd["metadata"]["name"])):
             break
         await asyncio.sleep(_POLL_SECONDS)
-    resource = Resource(prefix=f"/apis/{group}/v1", plural="virtualmachineinstances")
-    kept = {name: vmi["metadata"].get(name) for name in ("name", "labels", "annotations", "finalizers")}
-    body = {"apiVersion": f"{group}/v1", "kind": vmi["kind"], "metadata": kept, "spec": vmi["spec"]}
-    await world.api.create(resource, body, namespace=NAMESPACE)
-    status = [{"op": "add", "path": "/status", "value": vmi["status"]}]
-    await _send(world, resource, status)
-    return resource
+    target = _Target(
+        resource=Resource(prefix=f"/apis/{group}/v1", plural=plural), kind=body["kind"], status=body["status"]
+    )
+    kept = {name: body["metadata"].get(name) for name in ("name", "labels", "annotations", "finalizers")}
+    created = {"apiVersion": f"{group}/v1", "kind": body["kind"], "metadata": kept, "spec": body["spec"]}
+    await world.api.create(target.resource, created, namespace=NAMESPACE)
+    await _send(world, target, FORMS["json"], [{"op": "add", "path": "/status", "value": body["status"]}])
+    return target
 
 
 def _is_served(crd: Json) -> bool:
@@ -199,60 +243,77 @@ def _is_served(crd: Json) -> bool:
     return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
 
-async def _send(world: World, resource: Resource, operations: list[Json]) -> Json:
-    return await world.api.patch(
-        resource, operations, name=_VM, namespace=NAMESPACE, subresource="status", content_type=JSON_PATCH
-    )
+async def _send(world: World, target: _Target, form: Form, body: Any) -> Json:
+    path = target.resource.path(namespace=NAMESPACE, name=_VM, subresource="status")
+    return await world.api.request("PATCH", path, params=form.query, body=body, content_type=form.content_type)
 
 
 async def _patch(
-    world: World, target: Resource, status: Json, *, shape: SchemaShape, turn: int
-) -> tuple[list[float], float]:
-    """One turn: how many seconds each patch took, and the CPU milliseconds of kube-apiserver for one."""
+    world: World, target: _Target, form: Form, figures: _Figures, *, shape: SchemaShape, turn: int
+) -> None:
+    """One turn: how many seconds each patch took, and the CPU milliseconds and KB of kube-apiserver for one."""
     clock = asyncio.get_running_loop().time
-    took = []
-    seen = (await world.api.get(target, name=_VM, namespace=NAMESPACE))["status"]["conditions"]
+    seen = (await world.api.get(target.resource, name=_VM, namespace=NAMESPACE))["status"]["conditions"]
+    # Asking allocates, too: as much again is taken off.
+    first = await _allocated(world)
+    asking = (second := await _allocated(world)) - first
     before = resources.snapshot(world.processes)
     for number in range(shape.patches):
-        wanted = [{**item, "message": f"turn {turn}, patch {number}"} for item in status["conditions"]]
+        message = f"turn {turn}, patch {number}, {form.what}"
+        wanted = [{**item, "message": message} for item in target.status["conditions"]]
         began = clock()
-        await _send(
-            world,
-            target,
-            [
-                {"op": "test", "path": "/status/conditions", "value": seen},
-                {"op": "add", "path": "/status/conditions", "value": wanted},
-            ],
-        )
-        took.append(clock() - began)
+        await _send(world, target, form, form.body(target, seen, wanted))
+        figures.seconds.append(clock() - began)
         seen = wanted
     used = resources.spent(before, resources.snapshot(world.processes))[APISERVER].cpu_seconds
-    return took, used * 1000 / shape.patches
+    figures.cpu.append(used * 1000 / shape.patches)
+    figures.allocated.append((await _allocated(world) - second - asking) / 1024 / shape.patches)
 
 
-async def _sizes(world: World, target: Resource) -> dict[str, int]:
-    return _weigh(await world.api.get(target, name=_VM, namespace=NAMESPACE))
+async def _allocated(world: World) -> float:
+    """Bytes that kube-apiserver has allocated since its start: steadier than CPU time, of which they are the cause."""
+    found = re.search(rb"^go_memstats_alloc_bytes_total (\S+)$", await world.api.text("/metrics"), re.MULTILINE)
+    return float(found[1]) if found is not None else 0.0
+
+
+async def _sizes(world: World, target: _Target) -> dict[str, int]:
+    return _weigh(await world.api.get(target.resource, name=_VM, namespace=NAMESPACE))
 
 
 def _weigh(body: Json) -> dict[str, int]:
     """Bytes of the object as compact JSON, and of its managedFields in it."""
-
-    def size(value: Any) -> int:
-        return len(json.dumps(value, separators=(",", ":")))
-
-    return {"bytes": size(body), "managed_fields": size(body["metadata"].get("managedFields") or [])}
+    managed = body["metadata"].get("managedFields") or []
+    return {"bytes": len(go_json.encode(body)), "managed_fields": len(go_json.encode(managed))}
 
 
 def show(found: dict[str, Any], *, console: Console) -> None:
-    """The table of the schemas, and the sizes of the objects."""
+    """The tables of the schemas and of the forms, and the sizes of the objects."""
     nics = found["shape"]["nics"]
-    table = Table(title=f"One status patch of a VMI with {nics} secondary NICs, by schema", title_justify="left")
-    for heading in ("schema", "kube-apiserver CPU", "p50", "object", "of it managedFields"):
-        table.add_column(heading, justify="left" if heading == "schema" else "right")
-    for name, row in found["patch"].items():
-        what = (VARIANTS[name].__doc__ or name).splitlines()[0]
-        sizes = (f"{row['bytes']:,} B", f"{row['managed_fields']:,} B")
-        table.add_row(what, f"{row['cpu_ms']:.1f} ms", f"{row['p50_ms']:.1f} ms", *sizes)
-    console.print(table)
+    for kind, rows in found["patch"].items():
+        title = f"One status patch of a {kind} with {nics} secondary NICs, by schema"
+        _show_rows(title, ((_name(found, name), row) for name, row in rows.items()), console=console)
+    forms = ((FORMS[name].what, row) for name, row in found["forms"].items())
+    _show_rows("The same change of a VMI, by the form of the request", forms, console=console)
     for kind, one in found["objects"].items():
         console.print(f"{kind} as nicplug leaves it: {one['bytes']:,} B, {one['managed_fields']:,} B of managedFields")
+
+
+def _name(found: dict[str, Any], variant: str) -> str:
+    if variant == BEFORE:
+        return f"The CRD of commit {found['shape']['against']}."
+    return (VARIANTS[variant].__doc__ or variant).splitlines()[0]
+
+
+_SIZES: Sequence[tuple[str, str]] = (("object", "bytes"), ("of it managedFields", "managed_fields"))
+
+
+def _show_rows(title: str, rows: Iterable[tuple[str, Mapping[str, Any]]], *, console: Console) -> None:
+    rows = list(rows)
+    sizes = [(heading, member) for heading, member in _SIZES if member in rows[0][1]]
+    table = Table(title=title, title_justify="left")
+    for heading in ("", "kube-apiserver CPU", "allocated", "p50", *(heading for heading, _ in sizes)):
+        table.add_column(heading, justify="right" if heading else "left")
+    for what, row in rows:
+        figures = (f"{row['cpu_ms']:.1f} ms", f"{row['allocated_kb']:,.0f} KB", f"{row['p50_ms']:.1f} ms")
+        table.add_row(what, *figures, *(f"{row[member]:,} B" for _, member in sizes))
+    console.print(table)

@@ -2,16 +2,25 @@
 
 import copy
 import json
+import subprocess
 from typing import Any
 
 import pytest
 import yaml
-from tests.perf.schemas import CRD, VARIANTS, _weigh
+from tests.perf.schema_variants import BEFORE, VARIANTS, definition
+from tests.perf.schemas import FORMS, USUAL, _Target, _weigh
+
+from nicplug_sandbox.node.api import Resource
+from nicplug_sandbox.operator_process import ROOT
 
 
 @pytest.fixture(scope="module")
 def installed() -> dict[str, Any]:
-    (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
+    return schema_of(yaml.safe_load((ROOT / "crds" / "virtualmachineinstances.yaml").read_text()))
+
+
+def schema_of(crd: dict[str, Any]) -> dict[str, Any]:
+    (version,) = crd["spec"]["versions"]
     schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]
     return schema
 
@@ -57,3 +66,33 @@ def test_the_size_of_managed_fields_is_a_part_of_the_object() -> None:
         "bytes": len('{"metadata":{"managedFields":[{}]}}'),
         "managed_fields": len("[{}]"),
     }
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("plural", ["virtualmachineinstances", "virtualmachines"])
+def test_nothing_but_the_schema_is_changed(plural: str, variant: str) -> None:
+    found, installed = (definition(plural, variant=name) for name in (variant, "installed"))
+    assert schema_of(found) == VARIANTS[variant](schema_of(installed))
+    for crd in (found, installed):
+        crd["spec"]["versions"][0].pop("schema")
+    assert found == installed
+
+
+def test_the_schema_of_another_commit_is_that_of_git() -> None:
+    """Of HEAD, since a clone may have no other commit."""
+    shown = subprocess.run(
+        ["git", "show", "HEAD:crds/virtualmachines.yaml"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert definition("virtualmachines", variant=BEFORE, against="HEAD") == yaml.safe_load(shown.stdout)
+
+
+def test_every_form_asks_for_the_same_change() -> None:
+    resource = Resource(prefix="/apis/x.schemas.test/v1", plural="virtualmachineinstances")
+    target = _Target(resource=resource, kind="VirtualMachineInstance", status={"phase": "Running", "conditions": [1]})
+    bodies = {name: form.body(target, [{"was": 1}], [{"is": 2}]) for name, form in FORMS.items()}
+    assert bodies["unchecked"] == bodies["json"]
+    assert bodies["json"][-1] == {"op": "add", "path": "/status/conditions", "value": [{"is": 2}]}
+    assert bodies["merge"] == {"status": {"conditions": [{"is": 2}]}}
+    assert bodies["apply"]["status"] == {"phase": "Running", "conditions": [{"is": 2}]}
+    assert bodies["apply"]["apiVersion"] == "x.schemas.test/v1"
+    assert USUAL.query == {"fieldValidation": "Ignore"}

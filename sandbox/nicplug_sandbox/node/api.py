@@ -179,6 +179,15 @@ class Api:
         result: Json = json.loads(raw)
         return result
 
+    async def text(self, path: str) -> bytes:
+        """GET what is not JSON, such as metrics.
+
+        Raises:
+            aiohttp.ClientError, TimeoutError: there was no good answer.
+        """
+        async with self._session.get(self._base + path, headers=self._identity, raise_for_status=True) as answer:
+            return await answer.read()
+
     async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
         """Read one object."""
         return await self.request("GET", resource.path(namespace=namespace, name=name))
