@@ -30,7 +30,7 @@ def _shared_object(pairs: Iterable[tuple[str, Any]]) -> _SharedObject:
     return _SharedObject((name, _shared(value)) for name, value in pairs)
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _nobody_changes_what_is_shared() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(frozen_json, "thaw", lambda text: _shared(json.loads(text, object_pairs_hook=_shared_object)))
