@@ -320,8 +320,8 @@ def test_a_migration_that_keeps_still_after_others_have_failed_says_until_when_i
 
 def test_a_migration_that_keeps_still_after_many_says_until_when_in_the_record() -> None:
     ended = [own("Succeeded", BLUE, number=number) for number in range(1, 5)]
-    for migration in ended:
-        migration["status"]["phaseTransitionTimestamps"] = [
+    for item in ended:
+        item["status"]["phaseTransitionTimestamps"] = [
             {"phase": phase, "phaseTransitionTimestamp": "2026-01-02T03:04:00Z"}
             for phase in ("Pending", "PreparingTarget", "Succeeded")
         ]
