@@ -225,7 +225,8 @@ class Reason(StrEnum):
     """The dynamic networks controller did not detach the NIC. The pod is asked once more; if that fails too, the VM is
     migrated, or the NIC held, as `onFailure` says.
 
-    As for `AttachFailed`. The guest does not have the NIC any more.
+    As for `AttachFailed`. The guest does not have the NIC any more. A record under the name of a pod interface
+    (`pod` and 11 hex digits) is of one that no NIC of the VM has: the VM is not migrated for it, it ends with the pod.
     """
     NO_DYNAMIC_CONTROLLER = "NoDynamicController"
     """No dynamic networks controller runs on the VM's node, or in the cluster, so nobody attaches NICs there in place.

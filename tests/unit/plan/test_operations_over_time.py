@@ -108,7 +108,7 @@ def test_an_unplug_that_does_not_reach_the_vmi_is_not_invisible() -> None:
 def test_the_primary_nic_cannot_be_unplugged_and_says_so() -> None:
     """KubeVirt's admission forbids it; without a webhook the wish would go through, or vanish without a word."""
     raw = vmi(primary(), rows=[primary_row()], owner_uid=VM_UID)
-    view = vmi_view(raw, HAS, vm=vm(primary(state="absent")), pending_since=later(-9))
+    view = vmi_view(raw, pod(), vm=vm(primary(state="absent")), pending_since=later(-9))
     (record,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
     assert (record["name"], record["phase"], record["reason"]) == ("default", "Blocked", Reason.UNPLUG_NEEDS_RESTART)
 

@@ -32,6 +32,7 @@ from nicplug.plan.nic import withdrawals
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_detachment, refuse_use
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.nic.links import PodLinks, Rows, belongs_to_another, has_lost_interface, interface_names
+from nicplug.plan.nic.stray_interfaces import stray_interfaces
 from nicplug.plan.nic.superseded import over_at, was_just_asked
 from nicplug.plan.nic.turns import Waiting, take_turns
 from nicplug.plan.nic.validation import Siblings, in_precedence, refuse
@@ -112,7 +113,10 @@ def decide_annotation(request: PodRequest) -> AnnotationDecision:
     own = {str(item.get("interface")): item for item in present if _is_own(item, nics)}
     foreign = [item for item in present if not _is_own(item, nics)]
     siblings = in_precedence(request.vmi.interfaces, request.vmi.networks, request.rows)
-    decider = _Decider(request=request, names=names, nics=nics, own=own, foreign=foreign, siblings=siblings)
+    strays = stray_interfaces(request.vmi, request.pod, request.rows, access=request.known.access)
+    decider = _Decider(
+        request=request, names=names, nics=nics, strays=strays, own=own, foreign=foreign, siblings=siblings
+    )
     return decider.decide(present)
 
 
@@ -129,11 +133,13 @@ class _Decider:
     Attributes:
         names: pod interface of each secondary network.
         nics: the network of each pod interface.
+        strays: the interfaces of the pod that no NIC has; recorded under their own names.
     """
 
     request: PodRequest
     names: Mapping[str, str]
     nics: Mapping[str, str]
+    strays: Sequence[str]
     own: Mapping[str, Element]
     foreign: Sequence[Element]
     siblings: Siblings
@@ -315,9 +321,9 @@ class _Decider:
         return [item for interface, item in self.own.items() if interface in held and interface not in self.nics]
 
     def _detaching(self) -> list[str]:
-        """NICs that the guest has let go and the pod is no longer asked for, and that it still has."""
+        """NICs that the guest has let go and the pod is no longer asked for, and that it still has; and strays."""
         status = self.request.pod.network_status
-        return [
+        released = [
             interface.name
             for interface in self.request.vmi.interfaces
             if interface.is_absent
@@ -326,6 +332,7 @@ class _Decider:
             and not has_source(self.request.rows.get(interface.name), DOMAIN)
             and status.has(pod_interface)
         ]
+        return [*released, *(interface for interface in self.strays if interface not in self.own)]
 
     def _ask_to_detach(self, detaching: Sequence[str], *, leaving: Sequence[Element]) -> frozenset[str]:
         """Note the removals of this pass, and which earlier ones have to be asked for once more."""
@@ -336,9 +343,10 @@ class _Decider:
                 overdue.add(name)
             self._note(name, attempts, is_asked=name in overdue, is_there=True)
         for item in leaving:
-            nic = self._name_of(item)
-            if nic is not None and nic not in self.request.withdrawn:  # that is no new attempt
-                self._note(nic, Attempts(), is_asked=True, is_there=True)
+            interface = str(item["interface"])
+            name = self.nics.get(interface, interface if interface in self.strays else "")
+            if name and name not in self.request.withdrawn:  # that is no new attempt
+                self._note(name, Attempts(), is_asked=True, is_there=True)
         return frozenset(overdue)
 
     def _detach_attempts(self, name: str) -> Attempts:
@@ -349,7 +357,7 @@ class _Decider:
             operation=OperationType.UNPLUG,
             generation=self.request.vmi.generation,
             definition=self.request.known.definitions.get(key) if key is not None else None,
-            failure=self.request.failures.get(self.names[name]),
+            failure=self.request.failures.get(self.names.get(name, name)),
             seen_at=self.request.seen_at,
             is_heard=self.request.is_heard,
         )

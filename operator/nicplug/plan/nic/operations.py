@@ -34,6 +34,8 @@ from nicplug.plan.nic.path.causes import next_to_ride
 from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.plug_findings import find_plug, nic_is_invalid
 from nicplug.plan.nic.spec_findings import SPEC_CHECKS
+from nicplug.plan.nic.stray_findings import find_stray
+from nicplug.plan.nic.stray_interfaces import stray_interfaces
 from nicplug.plan.nic.unplug_findings import find_unplug
 from nicplug.plan.nic.validation import in_precedence
 from nicplug.plan.reasons import Reason
@@ -92,7 +94,8 @@ def plan_operations(
         *_deleted_in_guest(view, rows),
     )
     siblings = in_precedence(nics, networks.values(), rows)
-    for interface in nics:
+    strays = _strays(view, pod, rows, besides=nics)
+    for interface in (*nics, *strays):
         situation = Situation(
             view=view,
             interface=interface,
@@ -105,7 +108,8 @@ def plan_operations(
             journey=journey,
             record=records.get(interface.name),
         )
-        finding = _find(situation, is_primary=interface.name in primary)
+        is_primary = interface.name in primary
+        finding = find_stray(situation) if interface in strays else _find(situation, is_primary=is_primary)
         if finding is not None:
             findings[interface.name] = finding
             wanted[interface.name] = _record(finding, situation=situation, now=now)
@@ -182,6 +186,15 @@ def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
     listed |= {item.name for item in view.vmi.interfaces} | {network.name for network in view.vmi.networks}
     held = (name for name, row in rows.items() if name not in listed and has_source(row, DOMAIN))
     return tuple(parse_interface({"name": name, "state": ABSENT}) for name in held)
+
+
+def _strays(view: VmiView, pod: LauncherPod | None, rows: Rows, *, besides: Iterable[Interface]) -> list[Interface]:
+    """A stand-in for each interface of the pod that no NIC has, under the name of the interface."""
+    if pod is None:
+        return []
+    found = stray_interfaces(view.vmi, pod, rows, access=view.attachments.access)
+    named = {item.name for item in besides} if found else set()
+    return [parse_interface({"name": name, "state": ABSENT}) for name in found if name not in named]
 
 
 def _as_the_template_asks(view: VmiView, rows: Rows) -> tuple[Interface, ...]:

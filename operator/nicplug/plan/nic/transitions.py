@@ -3,11 +3,15 @@
 One event per transition worth a person's time: on its way with a migration, in the guest, gone, or stuck.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, rows_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.stray_interfaces import is_of_stray_interface
 from nicplug.plan.outcome import Announcement, Completion, Severity, Subject
 from nicplug.plan.reasons import Reason
 
@@ -67,6 +71,23 @@ def find_transitions(
             if is_running and item.operation == OperationType.UNPLUG and item.name not in present
         ),
     )
+
+
+def staying_nics(
+    vmi: VirtualMachineInstance, *, rows: Sequence[Mapping[str, Any]], records: Iterable[str]
+) -> frozenset[str]:
+    """NICs of the spec that guest or pod has. The row of one that has left the spec may be of yesterday.
+
+    An interface that no NIC has was unplugged from no guest, and may be there still when its record goes.
+
+    Args:
+        rows: `status.interfaces` as it shall be.
+        records: the names of those that there are.
+    """
+    named = rows_by_name(rows)
+    sources = {item.name: set(info_sources(named.get(item.name, {}))) for item in vmi.interfaces}
+    staying = frozenset(name for name, found in sources.items() if found & {DOMAIN, MULTUS_STATUS})
+    return staying | {name for name in records if is_of_stray_interface(name, vmi)}
 
 
 def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.conditions import SYNCHRONIZED, find_condition
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, info_sources, rows_by_name
+from nicplug.model.interface_status import MULTUS_STATUS, has_source
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation, parse_operations
@@ -32,7 +32,7 @@ from nicplug.plan.nic.check_nics import check_nics
 from nicplug.plan.nic.links import nics_in_pod
 from nicplug.plan.nic.summary import SUMMARY_MEMBER, summarise
 from nicplug.plan.nic.template_sync import drop_detached
-from nicplug.plan.nic.transitions import Transitions, announce, complete, find_transitions
+from nicplug.plan.nic.transitions import Transitions, announce, complete, find_transitions, staying_nics
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status, patience
@@ -223,7 +223,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     transitions = find_transitions(
         before=life.records,
         after=life.nics.operations,
-        staying=_staying(vmi, rows=life.nics.rows),
+        staying=staying_nics(vmi, rows=life.nics.rows, records=life.records),
         is_running=is_running,
     )
     delay = report_delay(
@@ -262,14 +262,6 @@ def _gives_nic(vmi: VirtualMachineInstance, *, rows: Sequence[Mapping[str, Any]]
     old = reported_rows(vmi)
     return any(
         has_source(row, MULTUS_STATUS) and not has_source(old.get(text(row.get("name"))), MULTUS_STATUS) for row in rows
-    )
-
-
-def _staying(vmi: VirtualMachineInstance, *, rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """NICs of the spec that guest or pod has. The row of one that has left the spec may be of yesterday."""
-    named = rows_by_name(rows)
-    return frozenset(
-        item.name for item in vmi.interfaces if {DOMAIN, MULTUS_STATUS} & set(info_sources(named.get(item.name, {})))
     )
 
 

@@ -259,5 +259,5 @@ def test_an_interface_that_the_pod_has_lost_was_asked_for_and_taken_back_in_turn
     )
     patch = status_patch(planned)
     assert patch is not None
-    (record,) = thaw(patch.wanted)["interfaceOperations"]
-    assert record["operation"] == "Unplug"
+    records = {item["name"]: item for item in thaw(patch.wanted)["interfaceOperations"]}
+    assert records["blue"]["operation"] == "Unplug"
