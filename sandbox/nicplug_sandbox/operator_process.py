@@ -17,7 +17,7 @@ from nicplug_sandbox import nicplug_process, processes
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.certificates import write_private
 from nicplug_sandbox.errors import SandboxError
-from nicplug_sandbox.fences import wait_for_fences
+from nicplug_sandbox.fences import wait_for_admission, wait_for_fences
 from nicplug_sandbox.kubectl import Kubectl
 from nicplug_sandbox.nicplug_process import BASE as BASE
 from nicplug_sandbox.nicplug_process import COMMAND, STOP_GRACE_SECONDS, http_get
@@ -28,6 +28,8 @@ from nicplug_sandbox.processes import RecordedProcess
 RIGHTS = ("namespace", "serviceaccount", "clusterrole", "clusterrolebinding", "role", "rolebinding")
 # The policies that fence launcher pods, of the same base.
 FENCES = BASE / "fences"
+# What of a virtual machine the API server refuses, beside the rules of the CRDs.
+ADMISSION = BASE / "admission"
 
 NAMESPACE = "nicplug-system"
 SERVICE_ACCOUNT = "nicplug-operator"
@@ -66,7 +68,7 @@ class OperatorProcess:
 
 
 def install_operator(*, kubeconfig: Path) -> None:
-    """Apply deploy/kustomize/base but its Deployment, and wait until the API server enforces the fences.
+    """Apply deploy/kustomize/base but its Deployment, and wait until the API server enforces its policies.
 
     Args:
         kubeconfig: of an admin.
@@ -76,9 +78,10 @@ def install_operator(*, kubeconfig: Path) -> None:
     """
     if not BASE.is_dir():
         raise SandboxError(f"no manifests in {BASE}", remedy="Use a checkout: a wheel does not contain them.")
-    paths = [ROOT / "crds", *(BASE / f"{name}.yaml" for name in RIGHTS), FENCES]
+    paths = [ROOT / "crds", *(BASE / f"{name}.yaml" for name in RIGHTS), FENCES, ADMISSION]
     apply_manifests(kubeconfig=kubeconfig, paths=paths)
     wait_for_fences(kubeconfig=kubeconfig)
+    wait_for_admission(kubeconfig=kubeconfig)
 
 
 def service_account_kubeconfig(

@@ -1,0 +1,179 @@
+"""Rules about whole objects: run strategies, migrations, what a policy refuses."""
+
+from tests.admission.row import Json, Kind, Row, machine, on_pod, secondary
+
+INSTANCES, MIGRATIONS = "nicplug-instances", "nicplug-migrations"
+BOOT_ORDER, CONFIGURATION = "nicplug-boot-order", "nicplug-kubevirt-configuration"
+RESTRICTED = "update of VMI object is restricted"
+SELECTOR = "kubevirt.io/vmi-name"
+TEMPLATE: Json = {"spec": machine(secondary())}
+RUNS: Json = {"phase": "Running", "nodeName": "node01"}
+
+VIRTUAL_MACHINES = (
+    Row(
+        name="run-strategy",
+        rule="`runStrategy` is Always, Halted, Manual, Once, RerunOnFailure or WaitAsReceiver",
+        text="Invalid RunStrategy (Sometimes)",
+        path="spec.runStrategy",
+        kinds=(Kind.VM,),
+        accepted={"runStrategy": "Once", "template": TEMPLATE},
+        refused={"runStrategy": "Sometimes", "template": TEMPLATE},
+    ),
+    Row(
+        name="no-run-strategy",
+        rule="there is a `runStrategy`, or `running`",
+        text="RunStrategy must be specified",
+        path="spec.runStrategy",
+        kinds=(Kind.VM,),
+        accepted={"running": False, "template": TEMPLATE},
+        refused={"template": TEMPLATE},
+    ),
+    Row(
+        name="run-strategy-removed",
+        rule="a `runStrategy` is not taken away",
+        text="RunStrategy must be specified",
+        path="spec.runStrategy",
+        kinds=(Kind.VM,),
+        before={"runStrategy": "Always", "template": TEMPLATE},
+        accepted={"runStrategy": "Halted", "template": TEMPLATE},
+        refused={"template": TEMPLATE},
+    ),
+    Row(
+        name="running-and-run-strategy",
+        rule="`runStrategy` or `running`",
+        text=(
+            "Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please use RunStrategy "
+            "instead"
+        ),
+        path="spec.running",
+        kinds=(Kind.VM,),
+        accepted={"runStrategy": "Manual", "template": TEMPLATE},
+        refused={"running": True, "runStrategy": "Always", "template": TEMPLATE},
+    ),
+)
+
+MIGRATING = (
+    Row(
+        name="no-instance",
+        rule="a migration names its instance",
+        text="vmiName is missing",
+        path="spec.vmiName",
+        kinds=(Kind.VMIM,),
+        accepted={"vmiName": "vm", "priority": "user-triggered"},
+        refused={},
+    ),
+    Row(
+        name="another-instance",
+        rule="the spec of a migration stays as it is",
+        text="update of Migration object's spec is restricted",
+        path="spec",
+        kubevirt_path="spec",
+        kinds=(Kind.VMIM,),
+        before={"vmiName": "vm"},
+        accepted={"vmiName": "vm"},
+        refused={"vmiName": "other"},
+    ),
+    Row(
+        name="selector-removed",
+        rule="a migration under way keeps its label `kubevirt.io/vmi-name`",
+        text="selector label can't be removed from an in-flight migration",
+        policy=MIGRATIONS,
+        kinds=(Kind.VMIM,),
+        before={"vmiName": "vm"},
+        accepted={"vmiName": "vm"},
+        refused={"vmiName": "vm"},
+        labels=({SELECTOR: "vm"}, {SELECTOR: "vm", "a": "b"}, {"a": "b"}),
+    ),
+    Row(
+        name="selector-changed",
+        rule="the label of a migration under way keeps its value",
+        text="selector label can't be modified on an in-flight migration",
+        policy=MIGRATIONS,
+        kinds=(Kind.VMIM,),
+        before={"vmiName": "vm"},
+        accepted={"vmiName": "vm"},
+        refused={"vmiName": "vm"},
+        labels=({SELECTOR: "vm"}, {SELECTOR: "vm", "a": "b"}, {SELECTOR: "other"}),
+    ),
+)
+
+POLICIES = (
+    Row(
+        name="boot-order-nics",
+        rule="two interfaces have not the same `bootOrder`",
+        text="Boot order for {F}.domain.devices.interfaces[1].bootOrder already set for a different device.",
+        policy=BOOT_ORDER,
+        kubevirt_path="{F}.domain.devices.interfaces[i].bootOrder",
+        accepted=machine(secondary(bootOrder=1), secondary("green", bootOrder=2)),
+        refused=machine(secondary(bootOrder=1), secondary("green", bootOrder=1)),
+    ),
+    Row(
+        name="boot-order-disk",
+        rule="an interface has not the `bootOrder` of a disk",
+        text="Boot order for {F}.domain.devices.interfaces[0].bootOrder already set for a different device.",
+        policy=BOOT_ORDER,
+        kubevirt_path="{F}.domain.devices.interfaces[i].bootOrder",
+        accepted=machine(secondary(bootOrder=2), disks=[{"name": "root", "bootOrder": 1}]),
+        refused=machine(secondary(bootOrder=1), disks=[{"name": "root", "bootOrder": 1}]),
+    ),
+    Row(
+        name="bridge-on-pod",
+        rule="a bridge on the pod network, only as `permitBridgeInterfaceOnPodNetwork` of the KubeVirt object says",
+        text="Bridge on pod network configuration is not enabled under kubevirt-config",
+        policy=CONFIGURATION,
+        kubevirt_path="{F}.domain.devices.interfaces[i].name",
+        accepted=machine(on_pod(), secondary()),
+        refused=machine(on_pod(bindings="bridge")),
+    ),
+    Row(
+        name="passt-gate",
+        rule="passtBinding, unless `disabledFeatureGates` lists PasstBinding",
+        text="PasstBinding feature gate is not enabled",
+        policy=CONFIGURATION,
+        kubevirt_path="{F}.domain.devices.interfaces[i].name",
+        accepted=machine(on_pod()),
+        refused=machine(on_pod(bindings="passtBinding")),
+    ),
+    Row(
+        name="ranges-gate",
+        rule="ranges of ports, only if `featureGates` lists PortRangesSpec",
+        text="portRanges is specified on interface but the PortRangesSpec feature gate is not enabled",
+        policy=CONFIGURATION,
+        kubevirt_path="{F}.domain.devices.interfaces[i].name",
+        accepted=machine(on_pod(ports=[{"port": 80}])),
+        refused=machine(on_pod(portRanges=[{"start": 80, "end": 90}])),
+    ),
+    Row(
+        name="claim-gate",
+        rule="networks of a resource claim, only if `featureGates` lists NetworkDevicesWithDRA",
+        text="NetworkDevicesWithDRA feature gate is not enabled in kubevirt-config",
+        policy=CONFIGURATION,
+        kubevirt_path="{F}.networks",
+        accepted=machine(secondary(bindings="sriov")),
+        refused=machine(
+            ({"name": "blue", "sriov": {}}, {"name": "blue", "resourceClaim": {"claimName": "a", "requestName": "b"}})
+        ),
+    ),
+    Row(
+        name="memory",
+        rule="of the spec of an instance that runs, users change interfaces and networks only",
+        text=RESTRICTED,
+        policy=INSTANCES,
+        kinds=(Kind.VMI,),
+        before=machine(secondary()),
+        status=RUNS,
+        accepted=machine(secondary(state="down"), secondary("green")),
+        refused=machine(secondary(), memory={"guest": "2Gi"}),
+    ),
+    Row(
+        name="node-selector",
+        rule="where an instance may run is for its VirtualMachine to say",
+        text=RESTRICTED,
+        policy=INSTANCES,
+        kinds=(Kind.VMI,),
+        before=machine(secondary()),
+        status=RUNS,
+        accepted=machine(secondary()),
+        refused=machine(secondary(), nodeSelector={"zone": "a"}),
+    ),
+)

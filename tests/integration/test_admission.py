@@ -1,0 +1,161 @@
+"""Every rule of docs/admission.md on a real API server, by `kubectl apply`: accepted, refused, and what is stored already."""
+
+import json
+import re
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.admission.machines import BOOT_ORDER, CONFIGURATION
+from tests.admission.row import OPERATOR, Json, Kind, Row, machine, manifest, on_pod, secondary
+from tests.admission.rules import ROWS
+from tests.integration.kubectl import ROOT, Kubectl, eventually, install_crds
+
+from nicplug_sandbox.controlplane import ControlPlane
+
+POLICIES = ROOT / "deploy" / "kustomize" / "base" / "admission"
+REFUSED = "-no"
+EXAMPLES = [pytest.param(row, kind, id=f"{row}-{kind}") for row in ROWS for kind in row.kinds]
+STRICT: Json = {
+    "network": {"permitBridgeInterfaceOnPodNetwork": False},
+    "developerConfiguration": {"featureGates": ["HotplugNICs"], "disabledFeatureGates": ["PasstBinding"]},
+}
+KUBEVIRT: Json = {
+    "apiVersion": "kubevirt.io/v1", "kind": "KubeVirt", "metadata": {"name": "kubevirt", "namespace": "kubevirt"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def admin(control_plane: ControlPlane) -> Iterator[Kubectl]:
+    """The cluster with CRDs and policies, and a strict KubeVirt object."""
+    kubectl = install_crds(control_plane.kubeconfig)
+    kubectl("apply", "-k", POLICIES)
+    strict = {**KUBEVIRT, "spec": {"configuration": STRICT}}
+    kubectl("create", "namespace", "kubevirt")
+    kubectl("create", "-f", "-", stdin=strict)
+    for policy in (BOOT_ORDER, CONFIGURATION):
+        eventually(partial(refused_by, kubectl, policy))
+    yield kubectl
+    kubectl("delete", "namespace", "kubevirt")
+    kubectl("delete", "-k", POLICIES)
+
+
+def refused_by(kubectl: Kubectl, policy: str) -> "subprocess.CompletedProcess[str]":
+    """A process that succeeds once the policy refuses the first example of its rules."""
+    row = next(row for row in ROWS if row.policy == policy)
+    probe = manifest(row, Kind.VMI, row.refused)
+    done = kubectl.run("create", "--namespace=default", "--dry-run=server", "-f", "-", stdin=probe)
+    return subprocess.CompletedProcess(done.args, int(policy not in done.stderr), done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def kubectl(admin: Kubectl) -> Iterator[Kubectl]:
+    """kubectl in a namespace of its own."""
+    with_namespace = in_namespace(admin)
+    yield with_namespace
+    admin("delete", "namespace", with_namespace.namespace, "--wait=false")
+
+
+def in_namespace(admin: Kubectl) -> Kubectl:
+    namespace = f"admission-{uuid.uuid4().hex[:8]}"
+    admin("create", "namespace", namespace)
+    return Kubectl(kubeconfig=admin.kubeconfig, namespace=namespace)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What `kubectl apply` printed for each object, by its name."""
+
+    done: Mapping[str, str]
+    errors: Mapping[str, str]
+
+
+def apply(kubectl: Kubectl, manifests: list[Json]) -> Answers:
+    """All of them in one call, which goes on after a refusal."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": manifests}
+    process = kubectl.run("apply", "-f", "-", stdin=listed)
+    # Only the KubeVirt object's gates keep some of the examples of other rules out.
+    done = dict(re.findall(r"^\S+/(\S+) (created|configured|unchanged)$", process.stdout, re.M))
+    errors = re.split(r"^(?=The |Error from server|Warning: )", process.stderr, flags=re.M)
+    names = [body["metadata"]["name"] for body in manifests]
+    said = {name: "".join(error for error in errors if f'"{name}"' in error) for name in names}
+    return Answers(done=done, errors=said)
+
+
+@pytest.fixture(scope="module")
+def answers(admin: Kubectl, kubectl: Kubectl) -> Answers:
+    """Every example, applied; those of rules about changes on what is stored before."""
+    stored, wanted = [], []
+    for row in ROWS:
+        for kind in row.kinds:
+            for spec, suffix, labels in ((row.accepted, "", row.labels[1]), (row.refused, REFUSED, row.labels[2])):
+                if row.before is not None:
+                    stored.append((row, manifest(row, kind, row.before, labels=row.labels[0], suffix=suffix)))
+                wanted.append(manifest(row, kind, spec, labels=labels, suffix=suffix))
+    before = apply(kubectl, [body for _, body in stored])
+    assert {*before.done} == {body["metadata"]["name"] for _, body in stored}, before.errors
+    for row, body in stored:
+        if row.status:
+            kind, name = body["kind"].lower(), body["metadata"]["name"]
+            patch = json.dumps({"status": row.status})
+            kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", patch)
+    gated = [body for body in wanted if needs_gates(body)]
+    first = apply(kubectl, [body for body in wanted if body not in gated])
+    with_gates(admin)
+    second = apply(kubectl, gated)
+    admin(
+        "patch",
+        "kubevirt",
+        "kubevirt",
+        "-n",
+        "kubevirt",
+        "--type=merge",
+        "-p",
+        json.dumps({"spec": {"configuration": STRICT}}),
+    )
+    return Answers(done={**first.done, **second.done}, errors={**first.errors, **second.errors})
+
+
+def needs_gates(body: Json) -> bool:
+    """Whether it is an example of another rule that the strict KubeVirt object would refuse."""
+    policies = {row.name for row in ROWS if row.policy == CONFIGURATION}
+    return not any(body["metadata"]["name"].startswith(f"{name}-") for name in policies)
+
+
+def with_gates(admin: Kubectl) -> None:
+    """Allow everything, and wait until the policy has heard of it."""
+    everything = {
+        "network": {"permitBridgeInterfaceOnPodNetwork": True},
+        "developerConfiguration": {
+            "featureGates": ["HotplugNICs", "PasstBinding", "PortRangesSpec", "NetworkDevicesWithDRA"]
+        },
+    }
+    patch = json.dumps({"spec": {"configuration": everything}})
+    admin("patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type=merge", "-p", patch)
+    rows = [row for row in ROWS if row.policy == CONFIGURATION]
+    for row in rows:
+        probe = manifest(row, Kind.VMI, row.refused)
+        create = ("create", "--namespace=default", "--dry-run=server", "-f", "-")
+        eventually(partial(admin.run, *create, stdin=probe))
+
+
+@pytest.mark.parametrize(("row", "kind"), EXAMPLES)
+def test_what_kubevirt_accepts_was_refused(answers: Answers, row: Row, kind: Kind) -> None:
+    name = manifest(row, kind, {})["metadata"]["name"]
+    assert name in answers.done, answers.errors[name]
+
+
+@pytest.mark.parametrize(("row", "kind"), EXAMPLES)
+def test_what_kubevirt_refuses_was_accepted(answers: Answers, row: Row, kind: Kind) -> None:
+    name = manifest(row, kind, {}, suffix=REFUSED)["metadata"]["name"]
+    assert name not in answers.done
+    error = answers.errors[name]
+    assert row.said(kind).replace("{path}", '"blue"') in error
+    if row.policy:
+        assert f"ValidatingAdmissionPolicy '{row.policy}' with binding '{row.policy}' denied request: " in error
+    else:
+        assert re.search(rf"(invalid: \[?|, |\* ){re.escape(row.at(kind))}: ", error), error

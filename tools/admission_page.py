@@ -1,0 +1,196 @@
+"""Write the tables of `docs/admission.md` from the schemas, the policies and the examples of the tests: `make docs`.
+
+Each rule of a schema or policy has a row, and each row a rule. The text around the tables is written by hand.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.admission.row import Json, Kind, Row
+from tests.admission.rules import SECTIONS
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "admission.md"
+POLICIES = ROOT / "deploy" / "kustomize" / "base" / "admission"
+PLURALS = {
+    Kind.VM: "virtualmachines",
+    Kind.VMI: "virtualmachineinstances",
+    Kind.VMIM: "virtualmachineinstancemigrations",
+}
+SHORT = {Kind.VM: "VM", Kind.VMI: "VMI", Kind.VMIM: "VMIM"}
+# Shorter ones may be values in CEL, and no part of a sentence.
+_SENTENCE = 8
+# A part of a path, or a regular expression.
+_NO_SENTENCE = re.compile(r"^\^|^\w+([.]\w+)+$")
+_PATH = re.compile(r"^spec[.][\w.\[\]%]*(: )?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule as the API server has it.
+
+    Attributes:
+        place: the path of a schema, or the name of a policy.
+        target: the path that a refusal names; empty for a policy.
+        sentences: what its message says in any case.
+    """
+
+    place: str
+    target: str = ""
+    sentences: tuple[str, ...]
+
+    def decides(self, row: Row, kind: Kind) -> bool:
+        """Whether the text of the row is what this rule says."""
+        is_there = re.sub(r"\[\d+\]", "[]", row.at(kind)) == self.target
+        return is_there and bool(self.sentences) and all(part in row.said(kind) for part in self.sentences)
+
+
+@cache
+def schema(kind: Kind) -> Json:
+    """The schema of a kind."""
+    crd = yaml.safe_load((ROOT / "crds" / f"{PLURALS[kind]}.yaml").read_text())
+    found: Json = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return found
+
+
+def walk(node: Json, path: str = "") -> Iterator[tuple[str, Json]]:
+    """Every schema inside `node`, itself first."""
+    yield path, node
+    for name, child in node.get("properties", {}).items():
+        yield from walk(child, f"{path}.{name}".lstrip("."))
+    if "items" in node:
+        yield from walk(node["items"], f"{path}[]")
+
+
+@cache
+def schema_rules(kind: Kind) -> list[Rule]:
+    """The rules of one CRD."""
+    return [
+        Rule(place=path, target=path + rule.get("fieldPath", ""), sentences=sentences(rule))
+        for path, node in walk(schema(kind))
+        for rule in node.get("x-kubernetes-validations", ())
+    ]
+
+
+@cache
+def policy_rules() -> list[Rule]:
+    """The rules of all policies."""
+    documents = [item for path in sorted(POLICIES.glob("*.yaml")) for item in yaml.safe_load_all(path.read_text())]
+    return [
+        Rule(place=item["metadata"]["name"], sentences=sentences(rule))
+        for item in documents
+        if item["kind"] == "ValidatingAdmissionPolicy"
+        for rule in item["spec"]["validations"]
+    ]
+
+
+def sentences(rule: Json) -> tuple[str, ...]:
+    """The words of a message that are there whatever the object is."""
+    if "message" in rule:
+        return (rule["message"].split(": of the spec")[0],)
+    literals = re.findall(r"'((?:[^'\\]|\\.)*)'", rule["messageExpression"])
+    parts = [part for literal in literals for part in re.split(r"%[sd]", literal.replace("\\'", "'"))]
+    found = [re.sub(r"^\]?[.]\w+: ", "", _PATH.sub("", part)).strip(" :[].\"'(") for part in parts]
+    return tuple(part for part in found if len(part) > _SENTENCE and not _NO_SENTENCE.match(part))
+
+
+def enforced_by(row: Row) -> str:
+    """The place of the rule that decides the row.
+
+    Raises:
+        ValueError: there is none, or more than one.
+    """
+    kind = row.kinds[0]
+    rules = policy_rules() if row.policy else schema_rules(kind)
+    places = {rule.place for rule in rules if rule.decides(row, kind)}
+    if row.policy:
+        places &= {row.policy}
+    if len(places) != 1:
+        raise ValueError(f"no rule, or more than one, says: {row.said(kind)}")
+    [place] = places
+    if row.policy:
+        return f"policy `{place}`"
+    return f"schema, `{place.replace('spec', '{F}', 1) if len(row.kinds) > 1 else place}`"
+
+
+def table(rows: Iterable[Row]) -> str:
+    """One line for each rule."""
+    lines = [
+        "| rule | objects | KubeVirt's text | where it points | enforced by | accepted | refused |",
+        "|---" * 7 + "|",
+    ]
+    for row in rows:
+        objects = ", ".join(SHORT[kind] for kind in row.kinds)
+        text = row.text.replace("{path}", '"blue"')
+        cells = (
+            row.rule, objects, f"`{text}`", f"`{row.path}`" if row.path else "-", enforced_by(row),
+            f"`{example(row, row.accepted)}`", f"`{example(row, row.refused)}`",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def example(row: Row, spec: Json) -> str:
+    """The parts of an example that matter, as JSON."""
+    shown: Any = spec
+    if row.kinds[0] is Kind.VM and "template" in spec:
+        shown = {**spec, "template": "..."}
+    elif "domain" in spec:
+        devices = dict(spec["domain"]["devices"])
+        rest = {key: value for key, value in spec.items() if key not in ("domain", "networks")}
+        domain = {key: value for key, value in spec["domain"].items() if key != "devices"}
+        shown = {**domain, **devices, "networks": spec["networks"], **rest}
+    if row.before is not None and row.labels[0]:
+        shown = {"labels": row.labels[1] if spec is row.accepted else row.labels[2]}
+    return json.dumps(shown)
+
+
+def bounds_table() -> str:
+    """Every bound of a list or string in the spec of an instance."""
+    lines = ["| field | at most |", "|---|---|"]
+    for path, node in walk(schema(Kind.VMI)["properties"]["spec"]):
+        if most := node.get("maxItems"):
+            lines.append(f"| `{{F}}.{path}` | {most} items |")
+        if most := node.get("maxLength"):
+            lines.append(f"| `{{F}}.{path}` | {most} bytes |")
+    return "\n".join(lines)
+
+
+def with_tables(page: str) -> str:
+    """The page with every table as schemas, policies and tests have it.
+
+    Raises:
+        ValueError: the page has no place for the tables.
+    """
+    whole = "\n\n".join(f"### {title}\n\n{table(rows)}" for title, rows in SECTIONS.items())
+    for name, content in {"rules": whole, "bounds": bounds_table()}.items():
+        begin, end = f"<!-- {name}: generated by `make docs` -->\n", f"<!-- end of {name} -->"
+        before, begun, rest = page.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not begun or not ended:
+            raise ValueError(f"{PAGE.name} needs the two comments between which the {name} stand")
+        page = f"{before}{begin}\n{content}\n\n{end}{after}"
+    return page
+
+
+def main() -> int:
+    """Write the tables; `--check` only compares."""
+    page = PAGE.read_text()
+    wanted = with_tables(page)
+    if "--check" in sys.argv[1:]:
+        print(f"{PAGE.name} is " + ("as the code has it" if page == wanted else "out of date: run `make docs`"))
+        return 0 if page == wanted else 1
+    PAGE.write_text(wanted)
+    print(f"wrote docs/{PAGE.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
