@@ -107,6 +107,8 @@ def enforced_by(row: Row) -> str:
     Raises:
         ValueError: there is none, or more than one.
     """
+    if row.instead:
+        return "schema, a list map: `" + row.instead + "`"
     kind = row.kinds[0]
     rules = policy_rules() if row.policy else schema_rules(kind)
     places = {rule.place for rule in rules if rule.decides(row, kind)}

@@ -30,6 +30,7 @@ class Row:
         rule: what has to hold, as the page says it.
         text: KubeVirt's, for the refused example. `{F}` stands for the path of the VMI spec in the object, and
             `{path}` for the path that KubeVirt writes into the middle of a sentence where nicplug names the NIC.
+        instead: what the API server says, where it is not KubeVirt's text.
         path: where the refusal points; `{F}` as above. Empty for a policy, which cannot point.
         kubevirt_path: where KubeVirt's points, if elsewhere.
         kinds: the objects that have the rule.
@@ -46,6 +47,7 @@ class Row:
     text: str
     accepted: Json
     refused: Json
+    instead: str = ""
     path: str = ""
     kubevirt_path: str = ""
     kinds: tuple[Kind, ...] = BOTH
@@ -59,7 +61,7 @@ class Row:
 
     def said(self, kind: Kind) -> str:
         """What the refusal of the example contains."""
-        return self.text.replace("{F}", root(kind))
+        return (self.instead or self.text).replace("{F}", root(kind))
 
     def at(self, kind: Kind) -> str:
         """The path that the refusal of the example names."""

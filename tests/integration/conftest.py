@@ -4,11 +4,15 @@ import contextlib
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.kubectl import Kubectl
+from tests.integration.rules import lifted
 from tests.integration.user import Json, User, nad
 from tests.integration.waiting import until
 
@@ -32,6 +36,7 @@ CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 KUBEVIRT = ROOT / "examples" / "kubevirt.yaml"
 SetPolicy = Callable[..., None]
+Lift = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -138,6 +143,12 @@ def without_fences(sandbox: Sandbox) -> Iterator[None]:
     yield
     apply_manifests(kubeconfig=sandbox.admin, paths=[FENCES])
     wait_for_fences(kubeconfig=sandbox.admin)
+
+
+@pytest.fixture(scope="session")
+def before_rules(sandbox: Sandbox) -> Lift:
+    """Objects that are written meanwhile are stored as before the CRDs had rules; afterwards the rules are back."""
+    return partial(lifted, Kubectl(kubeconfig=sandbox.admin))
 
 
 @pytest.fixture

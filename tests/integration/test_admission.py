@@ -1,4 +1,4 @@
-"""Every rule of docs/admission.md on a real API server, by `kubectl apply`: accepted, refused, and what is stored already."""
+"""Every rule of docs/admission.md on a real API server, by `kubectl apply`: what is accepted, what is refused."""
 
 import json
 import re
@@ -7,11 +7,10 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pytest
 from tests.admission.machines import BOOT_ORDER, CONFIGURATION
-from tests.admission.row import OPERATOR, Json, Kind, Row, machine, manifest, on_pod, secondary
+from tests.admission.row import Json, Kind, Row, manifest
 from tests.admission.rules import ROWS
 from tests.integration.kubectl import ROOT, Kubectl, eventually, install_crds
 

@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.integration.conftest import Sandbox, a_user
+from tests.integration.conftest import Lift, Sandbox, a_user
 from tests.integration.user import NAD, VM, VMI, Json, Refused, User, nad, network, nic, nics, plug, vm, vmi
 from tests.integration.waiting import until
 
@@ -114,16 +114,18 @@ CASES = (
 
 
 @pytest.fixture(scope="module")
-def spoiled(sandbox: Sandbox) -> Iterator[User]:
-    """A running VMI for each case, with its bad NIC; one fixture, so that all of them start together."""
+def spoiled(sandbox: Sandbox, before_rules: Lift) -> Iterator[User]:
+    """A running VMI for each case, with its bad NIC, stored before it would have been refused; all start together."""
     somebody, other = a_user(sandbox), a_user(sandbox)
     other.create(NAD, nad("elsewhere"))
     names = {case: f"c{index}" for index, case in enumerate(map(str, CASES))}
     for name in names.values():
         somebody.create(VMI, vmi(name))
-    for case in CASES:
-        somebody.until_running(names[str(case)])
-        somebody.change(VMI, names[str(case)], case.add)
+    for name in names.values():
+        somebody.until_running(name)
+    with before_rules():
+        for case in CASES:
+            somebody.change(VMI, names[str(case)], case.add)
     yield somebody
     for name in names.values():
         somebody.delete(VMI, name)
@@ -228,11 +230,12 @@ def test_a_status_that_lost_its_members_is_made_whole_and_the_vmi_is_served(user
     user.until_running("a")
 
 
-def test_an_unknown_state_counts_as_up_and_is_told(user: User) -> None:
+def test_an_unknown_state_counts_as_up_and_is_told(user: User, before_rules: Lift) -> None:
     user.create(VMI, vmi("a"))
     user.until_running("a")
     user.change(VMI, "a", plug("blue"))
-    user.change(VMI, "a", lambda body: body["spec"]["domain"]["devices"]["interfaces"][1].update(state="gone"))
+    with before_rules():
+        user.change(VMI, "a", lambda body: body["spec"]["domain"]["devices"]["interfaces"][1].update(state="gone"))
     until(lambda: user.record("a", "blue").get("reason") == "InvalidState")
     assert user.record("a", "blue")["remedy"].startswith("Write up, down or absent")
     assert user.row("a", "blue")["infoSource"] == "domain, multus-status"

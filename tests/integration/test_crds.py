@@ -259,12 +259,6 @@ def test_a_typo_in_a_nic_is_refused_by_kubectl(kubectl: Kubectl) -> None:
     assert 'unknown field "spec.domain.devices.interfaces[0].sate"' in error
 
 
-def test_a_bad_link_state_is_left_to_the_operator(kubectl: Kubectl) -> None:
-    body = vmi()
-    body["spec"]["domain"]["devices"]["interfaces"][0]["state"] = "sideways"
-    assert kubectl.create(body)["spec"] == body["spec"]
-
-
 RECORD = {"name": "blue", "operation": "Plug", "path": "Dynamic", "phase": "Ready"}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.integration.conftest import Sandbox
-from tests.integration.user import MIGRATION, NAD, VM, VMI, Json, User, nad, nics, plug, vm, vmi
+from tests.integration.user import MIGRATION, NAD, VM, VMI, Json, User, nad, nics, plug, vm
 from tests.integration.waiting import until
 
 TIMEOUT = "kubevirt.io/migrationPendingPodTimeoutSeconds"
@@ -10,11 +10,12 @@ WITHOUT_CONTROLLER = {"kubernetes.io/hostname": "node02"}
 
 
 def on_node_without_controller(user: User, name: str) -> None:
-    """A running VMI there, that may move."""
-    user.create(VMI, vmi(name, nodeSelector=WITHOUT_CONTROLLER))
+    """A VM that runs there, and may move."""
+    user.create(VM, vm(name, nodeSelector=WITHOUT_CONTROLLER))
     user.until_running(name)
     until(lambda: user.condition(name, "LiveMigratable").get("status") == "True")
-    user.change(VMI, name, lambda body: body["spec"].pop("nodeSelector"))
+    user.change(VM, name, lambda body: body["spec"]["template"]["spec"].pop("nodeSelector"))
+    until(lambda: not (user.get(VMI, name) or {})["spec"].get("nodeSelector"))
 
 
 def failing(name: str) -> Json:

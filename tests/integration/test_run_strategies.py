@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tests.integration.conftest import Lift
 from tests.integration.kubectl import Kubectl
 from tests.integration.user import VM, VMI, Json, User, vm
 from tests.integration.waiting import until
@@ -74,10 +75,11 @@ def test_requests_that_are_none_are_dropped(user: User) -> None:
     assert _uid(user, "a") == first
 
 
-def test_both_ways_to_say_it_are_none(user: User) -> None:
+def test_both_ways_to_say_it_are_none(user: User, before_rules: Lift) -> None:
     body = _vm("Always")
     body["spec"]["running"] = True
-    user.create(VM, body)
+    with before_rules():
+        user.create(VM, body)
     until(lambda: user.condition("a", "Failure", plural=VM).get("reason") == "FailedCreate")
     message = user.condition("a", "Failure", plural=VM)["message"]
     assert message.startswith("running and runstrategy are mutually exclusive")

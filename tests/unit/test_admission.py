@@ -24,7 +24,7 @@ BOUNDS = {
     "domain.devices.interfaces[].state": 128,
     "domain.devices.interfaces[].macAddress": 128,
     "domain.devices.interfaces[].pciAddress": 128,
-    "domain.devices.interfaces[].ports": 128,
+    "domain.devices.interfaces[].ports": 100,
     "domain.devices.interfaces[].ports[].name": 32,
     "domain.devices.interfaces[].ports[].protocol": 16,
     "domain.devices.interfaces[].portRanges": 32,
