@@ -111,7 +111,10 @@ async def test_schema_violations_are_422_with_causes(target: Target) -> None:
         ("FieldValueTypeInvalid", "spec.domain"): {"spec": {"domain": 5}},
         ("FieldValueRequired", "spec"): {},
         ("FieldValueDuplicate", "spec.networks[1]"): {
-            "spec": {**vmi_spec(), "networks": [{"name": "n"}, {"name": "n"}]}
+            "spec": {
+                "domain": {"devices": {"interfaces": [{"name": "n", "bridge": {}}]}},
+                "networks": [{"name": "n", "multus": {"networkName": "n"}}] * 2,
+            }
         },
     }
     for cause, body in bodies.items():

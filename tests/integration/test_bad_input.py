@@ -2,7 +2,7 @@
 
 Every kind of bad input has a test by its name:
 
-- names outside KubeVirt's character set, empty, of 64 characters: here, `test_a_bad_nic...`;
+- names outside KubeVirt's character set, empty, of 129 characters: here, `test_a_bad_nic...`;
   unicode: `test_hotplug_faults.test_bad_input_is_told...[name]`
 - an element that would take `eth0`, elements of others, an annotation or a network-status that was edited by hand,
   is no JSON, is huge or lies, a pod of another owner, clocks a minute apart: `test_bad_annotations`
@@ -85,7 +85,7 @@ def to(attachment: str) -> Json:
 
 CASES = (
     Case(title="name with a dot", name="a.b", reason="InvalidName", says='name "a.b"'),
-    Case(title="name of 64 characters", name="x" * 64, reason="InvalidName", says="1 to 63 letters"),
+    Case(title="name of 129 characters", name="x" * 129, reason="InvalidName", says="1 to 128 letters"),
     Case(title="no name", name="", reason="InvalidName", says='name ""'),
     Case(title="interface without network", kind=None, reason="NetworkMissing", says='no network named "blue"'),
     Case(title="network without interface", members=None, reason="InterfaceMissing", says='no interface named "blue"'),

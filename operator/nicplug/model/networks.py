@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from nicplug.elided import ELIDED, said
 from nicplug.model.frozen_json import FrozenJson, freeze, read, thaw
+from nicplug.model.mac_addresses import without_dots
 from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.per_pass import once_per_pass
 
@@ -138,7 +139,7 @@ def parse_interface(raw: Mapping[str, Any]) -> Interface:
         binding=binding,
         plugin=text(mapping(raw.get("binding")).get("name")) if binding is Binding.PLUGIN else "",
         state=said(raw.get("state")),
-        mac_address=said(raw.get("macAddress")),
+        mac_address=without_dots(said(raw.get("macAddress"))),
         raw=freeze(raw),
     )
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from nicplug.elided import ELIDED, MARKS, aligned
 from nicplug.model.frozen_json import freeze, read
+from nicplug.model.mac_addresses import normalised_mac
 from nicplug.model.metadata import mapping
 from nicplug.model.networks import Interface, Network
 from nicplug.model.quantity import parse_quantity
@@ -107,7 +108,7 @@ def interface_members(interface: Interface) -> dict[str, Any]:
     """What an interface says beside its name and its `state`."""
     members: dict[str, Any] = plain(read(interface.raw)) or {}
     if isinstance(mac := members.get("macAddress"), str):
-        members["macAddress"] = mac.lower().replace("-", ":")
+        members["macAddress"] = normalised_mac(mac)
     if isinstance(ports := members.get("ports"), list):
         members["ports"] = [_without_defaults(port, {"protocol": "TCP"}) for port in ports]
     said = {name: value for name, value in members.items() if name not in ("name", "state")}

@@ -12,6 +12,7 @@ from enum import Enum
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import thaw
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest
+from nicplug.model.mac_addresses import normalised_mac
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.networks import (
     ABSENT,
@@ -29,7 +30,7 @@ from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
 from nicplug.plan.nic.live_rules import may_be_unplugged
 from nicplug.plan.nic.pci_slots import count_slots
-from nicplug.plan.nic.validation import normalised_mac, refuse
+from nicplug.plan.nic.validation import refuse
 
 Owner = VirtualMachine | VirtualMachineInstance
 """Whose lists of NICs are looked at: those of a VM are its template's."""

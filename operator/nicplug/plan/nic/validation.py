@@ -11,13 +11,14 @@ from typing import Any
 from nicplug.elided import said
 from nicplug.model.frozen_json import read
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.mac_addresses import normalised_mac
 from nicplug.model.networks import Binding, Interface, Network
 from nicplug.model.per_pass import once_per_pass
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
-# KubeVirt's admission rule for interface names; the length is that of a Kubernetes label.
-_NAME = re.compile(r"^[A-Za-z0-9_-]{1,63}$")
+# KubeVirt's admission rule for interface names; longer ones are not kept (docs/adr/0018).
+_NAME = re.compile(r"^[A-Za-z0-9_-]{1,128}$")
 _MAC_ADDRESS = re.compile(r"^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$")
 _SEGMENT = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 _ATTACHMENT = re.compile(rf"^({_SEGMENT}/)?{_SEGMENT}$")
@@ -60,7 +61,7 @@ def name_is_valid(interface: Interface, _network: Network | None, _siblings: Sib
     return Refusal(
         reason=Reason.INVALID_NAME,
         message=f'name "{interface.name[:80]}" is not valid',
-        remedy="Use 1 to 63 letters, digits, dashes or underscores",
+        remedy="Use 1 to 128 letters, digits, dashes or underscores",
     )
 
 
@@ -192,11 +193,6 @@ def _first_by_mac_address(siblings: Siblings) -> Mapping[str, tuple[int, Interfa
 @once_per_pass
 def _first_positions(siblings: Siblings) -> Mapping[str, int]:
     return {item.name: index for index, item in reversed(list(enumerate(siblings)))}
-
-
-def normalised_mac(mac: str) -> str:
-    """A MAC address as it is compared."""
-    return mac.lower().replace("-", ":")
 
 
 CHECKS: tuple[Check, ...] = (

@@ -310,7 +310,7 @@ FAILING = (
     ),
     pytest.param(
         add("blue/../x", "lan"),
-        'name "blue/../x" is not valid. Use 1 to 63 letters, digits, dashes or underscores',
+        'name "blue/../x" is not valid. Use 1 to 128 letters, digits, dashes or underscores',
         id="bad name",
     ),
     pytest.param(
