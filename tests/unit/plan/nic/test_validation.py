@@ -16,18 +16,18 @@ def _reason(name: str = "blue", *, mac: str = "", attachment: str = "blue-net") 
     return refusal.reason if refusal else None
 
 
-@pytest.mark.parametrize("name", ["blue", "Blue_Net-1", "0", "a" * 63, "eth0", "-", "_"])
+@pytest.mark.parametrize("name", ["blue", "Blue_Net-1", "0", "a" * 128, "eth0", "-", "_"])
 def test_names_that_kubevirt_admits(name: str) -> None:
     assert _reason(name) is None
 
 
-@pytest.mark.parametrize("name", ["", "a.b", "a b", "blue\n", "größe", "a" * 64, "a/b", '"', "a\x00"])
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "blue\n", "größe", "a" * 129, "a/b", '"', "a\x00"])
 def test_names_that_it_does_not(name: str) -> None:
     assert _reason(name) == Reason.INVALID_NAME
 
 
 @pytest.mark.parametrize(
-    "mac", ["", "02:00:00:00:00:01", "de:ad:00:00:be:af", "DE-AD-00-00-BE-AF", "02:00:00:00:00:00"]
+    "mac", ["", "02:00:00:00:00:01", "de:ad:00:00:be:af", "DE-AD-00-00-BE-AF", "02:00:00:00:00:00", "0200.0000.0001"]
 )
 def test_mac_addresses_that_may_be_used(mac: str) -> None:
     assert _reason(mac=mac) is None
@@ -43,7 +43,6 @@ def test_mac_addresses_that_may_be_used(mac: str) -> None:
         "02:00:00:00:00",
         "02:00:00:00:00:01:02:03",
         "02:00:00:00:00:0g",
-        "0200.0000.0001",
         "020000000001",
         "02:00:00:00:00:01\n",
         "02:00:00:00:00:01 ",
