@@ -23,7 +23,7 @@ class MacAddress(click.ParamType[str]):
         from nicplug.model.networks import parse_interface
         from nicplug.plan.nic.validation import mac_address_is_unicast
 
-        refusal = mac_address_is_unicast(parse_interface({"macAddress": str(value)}), None, ())
+        refusal = mac_address_is_unicast(parse_interface({"macAddress": str(value)}), None)
         if refusal is not None:
             self.fail(refusal.message, param, ctx)
         return str(value)

@@ -36,7 +36,7 @@ def _wrong(evidence: Evidence, before: Mapping[str, str]) -> Iterator[NicForecas
     owner = evidence.parsed_vm or evidence.parsed_vmi
     networks = networks_of(evidence)
     for interface in first_by_name(owner.interfaces).values() if owner is not None else ():
-        refusal = mac_address_is_unicast(interface, None, ())
+        refusal = mac_address_is_unicast(interface, None)
         if refusal is None or interface.is_absent:
             continue
         network, binding = networks.get(interface.name, ("", ""))

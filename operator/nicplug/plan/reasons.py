@@ -139,9 +139,9 @@ class Reason(StrEnum):
     Correct it, or leave it out.
     """
     DUPLICATE_MAC_ADDRESS = "DuplicateMacAddress"
-    """Another NIC of the VM has the same MAC address, and keeps it.
+    """The NIC is in the guest, and another NIC of the VM has the same MAC address.
 
-    Change one of the two, or leave it out.
+    Change one of the two if their networks are connected: a switch takes them for one. KubeVirt accepts them.
     """
     DUPLICATE_NAME = "DuplicateName"
     """Two interfaces of the spec have the same name; the first is served.

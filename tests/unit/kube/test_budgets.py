@@ -129,10 +129,10 @@ def test_a_value_of_a_nic_that_is_too_long_is_refused_and_not_taken_for_missing(
     interfaces[7] |= {"x": text(70_000)} | {member: text(size)}
     record = a_vm(VMS.read(go(raw)))
     assert [item.name for item in record.interfaces] == [f"n{number}" for number in range(MOST_NICS)]
-    refusal = refuse(record.interfaces[7], record.networks[7], record.interfaces)
+    refusal = refuse(record.interfaces[7], record.networks[7])
     assert refusal is not None
     assert refusal.reason is Reason.INVALID_INTERFACE
-    assert refuse(record.interfaces[8], record.networks[8], record.interfaces) is None
+    assert refuse(record.interfaces[8], record.networks[8]) is None
 
 
 def test_a_value_that_is_elided_alone_is_refused_and_not_taken_for_missing() -> None:
@@ -142,7 +142,7 @@ def test_a_value_that_is_elided_alone_is_refused_and_not_taken_for_missing() -> 
     }
     (interface,), (network,) = parse_interfaces(spec), parse_networks(spec)
     assert network.is_secondary
-    refusals = (refuse(interface, network, ()), refuse(interface, parse_networks({"networks": [nic("a")[1]]})[0], ()))
+    refusals = (refuse(interface, network), refuse(interface, parse_networks({"networks": [nic("a")[1]]})[0]))
     assert [refusal.reason for refusal in refusals if refusal] == [
         Reason.INVALID_ATTACHMENT_REFERENCE,
         Reason.INVALID_MAC_ADDRESS,

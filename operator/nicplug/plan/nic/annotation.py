@@ -35,7 +35,7 @@ from nicplug.plan.nic.links import PodLinks, Rows, belongs_to_another, has_lost_
 from nicplug.plan.nic.stray_interfaces import stray_interfaces
 from nicplug.plan.nic.superseded import over_at, was_just_asked
 from nicplug.plan.nic.turns import Waiting, take_turns
-from nicplug.plan.nic.validation import Siblings, in_precedence, refuse
+from nicplug.plan.nic.validation import refuse
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
@@ -112,11 +112,8 @@ def decide_annotation(request: PodRequest) -> AnnotationDecision:
     nics = {interface: name for name, interface in names.items()}
     own = {str(item.get("interface")): item for item in present if _is_own(item, nics)}
     foreign = [item for item in present if not _is_own(item, nics)]
-    siblings = in_precedence(request.vmi.interfaces, request.vmi.networks, request.rows)
     strays = stray_interfaces(request.vmi, request.pod, request.rows, access=request.known.access)
-    decider = _Decider(
-        request=request, names=names, nics=nics, strays=strays, own=own, foreign=foreign, siblings=siblings
-    )
+    decider = _Decider(request=request, names=names, nics=nics, strays=strays, own=own, foreign=foreign)
     return decider.decide(present)
 
 
@@ -142,7 +139,6 @@ class _Decider:
     strays: Sequence[str]
     own: Mapping[str, Element]
     foreign: Sequence[Element]
-    siblings: Siblings
     staying: list[Element] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     withheld: dict[str, Refusal] = field(default_factory=dict)
@@ -234,7 +230,7 @@ class _Decider:
             return 0
         if is_left_alone and not is_attached:
             return 0
-        if not _is_pluggable(interface) or refuse(interface, network, self.siblings) is not None:
+        if not _is_pluggable(interface) or refuse(interface, network) is not None:
             return 0
         wanted = element_of(
             interface=interface,

@@ -69,7 +69,7 @@ class Situation:
 
     Attributes:
         network: of the interface's name, in the VMI or, before it is there, in the template.
-        siblings: all NICs of the VM, in the order in which they are served.
+        siblings: all NICs of the VM, in the order of `in_precedence`.
         pod: the pod that runs the guest.
         row: the NIC's row of `status.interfaces`, as it will be after this pass.
         annotation: what the pod is asked for.

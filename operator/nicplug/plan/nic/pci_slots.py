@@ -10,7 +10,7 @@ from nicplug.model.pci_budget import PciBudget
 from nicplug.model.pci_topology import takes_slot, used_and_kept
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.links import Rows
-from nicplug.plan.nic.validation import in_precedence, refuse
+from nicplug.plan.nic.validation import refuse
 
 _NICS_NAMED = 8
 
@@ -105,11 +105,10 @@ def _fit_to_come(waiting: Sequence[Interface], vmi: VirtualMachineInstance, rows
     if not waiting:
         return []
     networks = first_by_name(vmi.networks)
-    siblings = in_precedence(vmi.interfaces, vmi.networks, rows)
     return [
         item.name
         for item in waiting
-        if has_go_ahead(rows.get(item.name)) or refuse(item, networks.get(item.name), siblings) is None
+        if has_go_ahead(rows.get(item.name)) or refuse(item, networks.get(item.name)) is None
     ]
 
 

@@ -6,7 +6,7 @@ Pure, and one NIC at a time; the checks run in the order of `PLUG_CHECKS`.
 from dataclasses import replace
 
 from nicplug.model.interface_status import MULTUS_STATUS, has_source
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.change_findings import find_change
@@ -23,7 +23,7 @@ from nicplug.plan.nic.findings import (
 from nicplug.plan.nic.lost_findings import pod_has_it_again, pod_has_lost_it
 from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by, was_taken_back
 from nicplug.plan.nic.staged_findings import plug_is_staged
-from nicplug.plan.nic.validation import refuse
+from nicplug.plan.nic.validation import mac_address_twin, refuse
 from nicplug.plan.reasons import Reason
 
 _PHANTOM = (
@@ -44,7 +44,11 @@ def find_plug(situation: Situation) -> Finding | None:
     if found := pod_has_lost_it(situation) or changed or pod_has_it_again(situation):
         return found
     record = situation.record
-    return _ready(situation, record) if record is not None and record.operation == OperationType.PLUG else None
+    plugged = record if record is not None and record.operation == OperationType.PLUG else None
+    if twin := mac_address_twin(situation.interface, situation.siblings):
+        return _ready_beside(twin, situation, plugged)
+    # A NIC that was born in the guest has had a record for the sake of its twin alone.
+    return _ready(situation, plugged) if plugged is not None and plugged.path != OperationPath.NONE else None
 
 
 def binding_cannot_follow(situation: Situation) -> Finding | None:
@@ -70,7 +74,7 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
 
 def nic_is_invalid(situation: Situation) -> Finding | None:
     """What is wrong in the spec never reaches the pod."""
-    refusal = refuse(situation.interface, situation.network, situation.siblings)
+    refusal = refuse(situation.interface, situation.network)
     return situation.blocked(refusal) if refusal is not None else None
 
 
@@ -149,6 +153,20 @@ def _ready(situation: Situation, record: InterfaceOperation) -> Finding:
         reason=Reason.ATTACHED,
         message=f"{situation.network_phrase} is in the guest through {situation.pod_phrase}{by}",
         migration=record.migration,
+    )
+
+
+def _ready_beside(twin: Interface, situation: Situation, record: InterfaceOperation | None) -> Finding:
+    """Whether two equal addresses disturb each other depends on the networks, so the owner decides."""
+    return Finding(
+        operation=OperationType.PLUG,
+        path=OperationPath(record.path) if record is not None else OperationPath.NONE,
+        phase=OperationPhase.READY,
+        reason=Reason.DUPLICATE_MAC_ADDRESS,
+        message=f'the guest has the NIC, and its macAddress "{situation.interface.mac_address}" is that of NIC '
+        f'"{twin.name[:80]}" too',
+        remedy="Change one of the two if their networks are connected",
+        migration=record.migration if record is not None else "",
     )
 
 

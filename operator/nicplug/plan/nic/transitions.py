@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, rows_by_name
-from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.stray_interfaces import is_of_stray_interface
 from nicplug.plan.outcome import Announcement, Completion, Severity, Subject
@@ -57,11 +57,15 @@ def find_transitions(
     ready = [item for item in news if item.phase == OperationPhase.READY and not _was_ready(item, before)]
     restored = tuple(item for item in ready if item.reason == Reason.POD_INTERFACE_RESTORED)
     back = {item.name for item in restored}
+    # Their records are about something else than an arrival.
+    born = {item.name for item in ready if item.path == OperationPath.NONE}
     present = {operation.name for operation in after}
     present |= set(staying)
     return Transitions(
         moved=tuple(item for item in after if _is_newly_moved(item, before.get(item.name))),
-        plugged=tuple(item for item in ready if item.operation != OperationType.SET_LINK and item.name not in back),
+        plugged=tuple(
+            item for item in ready if item.operation != OperationType.SET_LINK and item.name not in back | born
+        ),
         restored=restored,
         linked=tuple(item for item in ready if item.operation == OperationType.SET_LINK),
         stuck=tuple(item for item in news if item.phase != OperationPhase.READY),

@@ -34,9 +34,9 @@ _MASQUERADE_BRIDGE_MAC_ADDRESS = "02:00:00:00:00:00"
 
 Rows = Mapping[str, Mapping[str, Any]]
 Siblings = Sequence[Interface]
-"""The NICs of the VM in the order in which they are served, as `in_precedence` gives it."""
+"""The NICs of the VM in the order of `in_precedence`."""
 
-Check = Callable[[Interface, Network | None, Siblings], Refusal | None]
+Check = Callable[[Interface, Network | None], Refusal | None]
 
 
 def in_precedence(interfaces: Iterable[Interface], networks: Iterable[Network], rows: Rows) -> tuple[Interface, ...]:
@@ -54,7 +54,7 @@ def in_precedence(interfaces: Iterable[Interface], networks: Iterable[Network], 
     return tuple(sorted(interfaces, key=rank))
 
 
-def name_is_valid(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+def name_is_valid(interface: Interface, _network: Network | None) -> Refusal | None:
     """KubeVirt's admission rule, which a VMI written by others may never have passed."""
     if _NAME.fullmatch(interface.name):
         return None
@@ -65,7 +65,7 @@ def name_is_valid(interface: Interface, _network: Network | None, _siblings: Sib
     )
 
 
-def interface_is_read(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+def interface_is_read(interface: Interface, _network: Network | None) -> Refusal | None:
     """No value of an interface that KubeVirt takes is so long that nicplug does not keep it (docs/adr/0018)."""
     if not interface.is_unread:
         return None
@@ -77,7 +77,7 @@ def interface_is_read(interface: Interface, _network: Network | None, _siblings:
     )
 
 
-def network_exists(interface: Interface, network: Network | None, _siblings: Siblings) -> Refusal | None:
+def network_exists(interface: Interface, network: Network | None) -> Refusal | None:
     """An interface is nothing without the network of its name."""
     if network is not None:
         return None
@@ -88,7 +88,7 @@ def network_exists(interface: Interface, network: Network | None, _siblings: Sib
     )
 
 
-def network_has_a_kind(_interface: Interface, network: Network | None, _siblings: Siblings) -> Refusal | None:
+def network_has_a_kind(_interface: Interface, network: Network | None) -> Refusal | None:
     """An entry of a name alone, or of an empty reference, connects the NIC to nothing."""
     if network is None or network.is_primary or network.is_secondary or network.is_claimed:
         return None
@@ -99,7 +99,7 @@ def network_has_a_kind(_interface: Interface, network: Network | None, _siblings
     )
 
 
-def attachment_is_valid(_interface: Interface, network: Network | None, _siblings: Siblings) -> Refusal | None:
+def attachment_is_valid(_interface: Interface, network: Network | None) -> Refusal | None:
     """A reference that is no Kubernetes name can never resolve.
 
     What Multus would make of it may: of JSON, `@` and commas it takes whatever else an element can ask for.
@@ -114,7 +114,7 @@ def attachment_is_valid(_interface: Interface, network: Network | None, _sibling
     )
 
 
-def binding_is_single(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+def binding_is_single(interface: Interface, _network: Network | None) -> Refusal | None:
     """KubeVirt's admission rule; nobody can tell which of two was meant. Without one, only a restart could help."""
     bindings = interface.bindings
     if len(bindings) < 2:
@@ -126,7 +126,7 @@ def binding_is_single(interface: Interface, _network: Network | None, _siblings:
     )
 
 
-def hardware_is_known(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+def hardware_is_known(interface: Interface, _network: Network | None) -> Refusal | None:
     """What no guest can be given would wait for the node agent without end."""
     raw = read(interface.raw)
     model, address, index = said(raw.get("model")), said(raw.get("pciAddress")), raw.get("acpiIndex") or 0
@@ -144,7 +144,7 @@ def hardware_is_known(interface: Interface, _network: Network | None, _siblings:
     return Refusal(reason=Reason.INVALID_INTERFACE, message=wrong, remedy=remedy)
 
 
-def mac_address_is_unicast(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+def mac_address_is_unicast(interface: Interface, _network: Network | None) -> Refusal | None:
     """A multicast source address is dropped by every bridge on the way, and zeros are no address."""
     mac = interface.mac_address
     if not mac or (_MAC_ADDRESS.fullmatch(mac) and not int(mac[1], 16) & 1 and normalised_mac(mac) != _NO_MAC_ADDRESS):
@@ -156,7 +156,7 @@ def mac_address_is_unicast(interface: Interface, _network: Network | None, _sibl
     )
 
 
-def mac_address_is_free(interface: Interface, _network: Network | None, _siblings: Siblings) -> Refusal | None:
+def mac_address_is_free(interface: Interface, _network: Network | None) -> Refusal | None:
     """KubeVirt's admission rule, in its words."""
     is_reserved = normalised_mac(interface.mac_address) == _MASQUERADE_BRIDGE_MAC_ADDRESS
     if interface.binding is not Binding.MASQUERADE or not is_reserved:
@@ -168,19 +168,24 @@ def mac_address_is_free(interface: Interface, _network: Network | None, _sibling
     )
 
 
-def mac_address_is_not_doubled(interface: Interface, _network: Network | None, siblings: Siblings) -> Refusal | None:
-    """Two NICs of one address in one guest take each other's frames; whoever is served first keeps it."""
+def masquerade_is_on_the_pod_network(interface: Interface, network: Network | None) -> Refusal | None:
+    """KubeVirt's admission rule, in its words; the pod has no address of another network that could be shared."""
+    if interface.binding is not Binding.MASQUERADE or network is None or not (network.is_secondary or network.is_default):
+        return None
+    return Refusal(
+        reason=Reason.INVALID_INTERFACE,
+        message="Masquerade interface only implemented with pod network",
+        remedy="Use bridge, or the pod network",
+    )
+
+
+def mac_address_twin(interface: Interface, siblings: Siblings) -> Interface | None:
+    """The NIC before this one that has the same MAC address. KubeVirt's admission accepts that, so both are served."""
     mac = normalised_mac(interface.mac_address)
     if not mac or (first := _first_by_mac_address(siblings).get(mac)) is None:
         return None
     position, twin = first
-    if position >= _first_positions(siblings).get(interface.name, len(siblings)):
-        return None
-    return Refusal(
-        reason=Reason.DUPLICATE_MAC_ADDRESS,
-        message=f'macAddress "{interface.mac_address}" is that of NIC "{twin.name[:80]}" too, which keeps it',
-        remedy="Change one of the two, or leave it out",
-    )
+    return twin if position < _first_positions(siblings).get(interface.name, len(siblings)) else None
 
 
 @once_per_pass
@@ -205,10 +210,10 @@ CHECKS: tuple[Check, ...] = (
     hardware_is_known,
     mac_address_is_unicast,
     mac_address_is_free,
-    mac_address_is_not_doubled,
+    masquerade_is_on_the_pod_network,
 )
 
 
-def refuse(interface: Interface, network: Network | None, siblings: Siblings = ()) -> Refusal | None:
+def refuse(interface: Interface, network: Network | None) -> Refusal | None:
     """The first check that the NIC fails, or None when it may reach a pod."""
-    return next((refusal for check in CHECKS if (refusal := check(interface, network, siblings))), None)
+    return next((refusal for check in CHECKS if (refusal := check(interface, network))), None)

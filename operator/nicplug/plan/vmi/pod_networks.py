@@ -22,7 +22,7 @@ from nicplug.model.networks import Binding, Interface, Network
 from nicplug.model.networks_annotation import Element, element_of, plugin_element, render_annotation
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
-from nicplug.plan.nic.validation import attachment_is_valid, in_precedence, refuse
+from nicplug.plan.nic.validation import attachment_is_valid, refuse
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
@@ -68,11 +68,10 @@ def elements_at_birth(
     vmi: VirtualMachineInstance, *, config: KubevirtConfig | None, left_out: frozenset[str] = frozenset()
 ) -> list[Element]:
     """What a new pod asks Multus for; arguments as in `network_annotations`."""
-    siblings = in_precedence(vmi.interfaces, vmi.networks, {})
     return [
         element
         for interface, network in _nics_at_birth(vmi)
-        if network.name not in left_out and refuse(interface, network, siblings) is None
+        if network.name not in left_out and refuse(interface, network) is None
         for element in _elements(interface, network, vmi=vmi, config=config)
     ]
 
@@ -94,14 +93,13 @@ def refuse_networks(
     Args:
         left_out: networks that the pod is made without.
     """
-    precedence = in_precedence(vmi.interfaces, vmi.networks, {})
     for interface, network in _nics_at_birth(vmi):
         if not (network.is_secondary or network.is_default) or network.name in left_out:
             continue
-        if network.is_default and (invalid := attachment_is_valid(interface, network, ())):
+        if network.is_default and (invalid := attachment_is_valid(interface, network)):
             return _of_nic(invalid, interface)
         refusal = refuse_use(network, namespace=vmi.key.namespace, known=known)
-        if refusal is None or (network.is_secondary and refuse(interface, network, precedence) is not None):
+        if refusal is None or (network.is_secondary and refuse(interface, network) is not None):
             continue  # what is not valid reaches no pod anyway
         return _of_nic(refusal, interface)
     return None
@@ -112,7 +110,7 @@ def refuse_default_network(*, vmi: VirtualMachineInstance, known: KnownAttachmen
     for interface, network in _nics_at_birth(vmi):
         if not network.is_default:
             continue
-        invalid = attachment_is_valid(interface, network, ())
+        invalid = attachment_is_valid(interface, network)
         if refusal := invalid or refuse_attachment(network, namespace=vmi.key.namespace, known=known):
             return _of_nic(refusal, interface)
     return None
@@ -146,11 +144,10 @@ def device_counts(
     Source: KubeVirt 1.9 `services/template.go`, the map of networks to resources. A definition that is not known asks
     for nothing.
     """
-    precedence = in_precedence(vmi.interfaces, vmi.networks, {})
     networks = [
         network
         for interface, network in _nics_at_birth(vmi)
-        if network.is_secondary and network.name not in left_out and refuse(interface, network, precedence) is None
+        if network.is_secondary and network.name not in left_out and refuse(interface, network) is None
     ]
     found = (known.definitions.get(attachment_key(network, namespace=vmi.key.namespace)) for network in networks)
     return dict(Counter(item.device for item in found if item is not None and item.device))

@@ -1251,11 +1251,15 @@ def _of_spec(*nics: Nic, rows: Sequence[Json] = ()) -> list[tuple[str, str, str]
 
 
 TWIN = "02:00:00:00:00:11"
+BORN_BLUE = row("blue", "domain", "multus-status", pod_interface="")
+BORN_RED = row("red", "domain", "multus-status", pod_interface="")
 IN_SPECS = {
     Reason.DUPLICATE_NAME: _of_spec(nic("blue"), nic("blue", attachment="other")),
     Reason.NO_INTERFACE: _of_spec(({"name": "default", "masquerade": {}}, {"name": "spare", "pod": {}})),
     Reason.ENTRY_DELETED: _of_spec(rows=[PLUGGED]),
-    Reason.DUPLICATE_MAC_ADDRESS: _of_spec(nic("red", mac=TWIN), nic("blue", mac=TWIN.replace(":", "-"))),
+    Reason.DUPLICATE_MAC_ADDRESS: _of_spec(
+        nic("blue", mac=TWIN), nic("red", mac=TWIN.replace(":", "-")), rows=[BORN_BLUE, BORN_RED]
+    ),
 }
 
 
@@ -1347,13 +1351,32 @@ def test_a_network_written_back_alone_does_not_hide_that_the_guest_still_has_its
     )
 
 
-def test_of_two_nics_with_one_address_the_one_in_the_guest_keeps_it() -> None:
-    """The other one names it; one that is being taken away does not count."""
-    rows = [row("blue", "domain", "multus-status", pod_interface="")]
-    [(name, reason, message)] = _of_spec(nic("red", mac=TWIN), nic("blue", mac=TWIN), rows=rows)
-    assert (name, reason) == ("red", Reason.DUPLICATE_MAC_ADDRESS)
-    assert 'NIC "blue" too, which keeps it' in message
+def test_nobody_was_told_that_two_nics_have_one_address() -> None:
+    """Both are served. The later one names the other; one that is being taken away does not count."""
+    twins = nic("red", mac=TWIN), nic("blue", mac=TWIN)
+    [(name, reason, message)] = _of_spec(*twins, rows=[BORN_BLUE, BORN_RED])
+    assert (name, reason) == ("blue", Reason.DUPLICATE_MAC_ADDRESS)
+    assert f'macAddress "{TWIN}" is that of NIC "red" too' in message
+    [plugged] = _of_spec(*twins, rows=[BORN_BLUE])
+    assert plugged[:2] == ("red", "WaitingForPodInterface")
     assert [item[:2] for item in _of_spec(absent("blue"), nic("red", mac=TWIN))] == [("red", "WaitingForPodInterface")]
+
+
+def test_a_nic_from_the_start_with_a_twin_was_announced_as_plugged() -> None:
+    """Its record is about the address: the NIC is ready, and nothing happened. Without the twin there is no record."""
+    twins = [nic("red", mac=TWIN), nic("blue", mac=TWIN)]
+    raw = vmi(primary(), *twins, rows=[primary_row(), BORN_BLUE, BORN_RED])
+    plan = plan_vmi(vmi_view(raw, pod(attached=["blue", "red"])), now=NOW)
+    status = status_of(plan)
+    [record] = status["interfaceOperations"]
+    assert (record["operation"], record["path"], record["phase"]) == ("Plug", "None", "Ready")
+    assert [event for event in plan.announcements if "blue" in event.message] == []
+    [ready] = [item for item in status["conditions"] if item["type"] == "InterfacesReady"]
+    assert ready["status"] == "True"
+    raw["status"]["interfaceOperations"] = [record]
+    raw["spec"]["domain"]["devices"]["interfaces"][1].pop("macAddress")
+    after = status_of(plan_vmi(vmi_view(raw, pod(attached=["blue", "red"])), now=NOW))
+    assert after["interfaceOperations"] == []
 
 
 # tests/unit/plan/nic/test_path_findings.py has them.
