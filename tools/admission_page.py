@@ -25,11 +25,12 @@ PLURALS = {
     Kind.VMIM: "virtualmachineinstancemigrations",
 }
 SHORT = {Kind.VM: "VM", Kind.VMI: "VMI", Kind.VMIM: "VMIM"}
-# Shorter ones may be values in CEL, and no part of a sentence.
-_SENTENCE = 8
-# A part of a path, or a regular expression.
-_NO_SENTENCE = re.compile(r"^\^|^\w+([.]\w+)+$")
-_PATH = re.compile(r"^spec[.][\w.\[\]%]*(: )?")
+# The operators of a CEL condition, outside of string literals.
+_BRANCH = re.compile(r"\s[?:]\s(?=(?:[^']|'(?:[^'\\]|\\.)*')*$)")
+_LITERAL = re.compile(r"'((?:[^'\\]|\\.)*)'")
+# What comes before KubeVirt's text.
+_PATH = re.compile(r"^[\].\w\[%]*: ")
+_LISTS = ("ofNics", "ofPorts", "ofNetworks", "ofLists")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,8 @@ class Rule:
 
     def decides(self, row: Row, kind: Kind) -> bool:
         """Whether the text of the row is what this rule says."""
-        is_there = re.sub(r"\[\d+\]", "[]", row.at(kind)) == self.target
-        return is_there and bool(self.sentences) and all(part in row.said(kind) for part in self.sentences)
+        is_there = row.policy or re.sub(r"\[\d+\]", "[]", row.at(kind)) == self.target
+        return bool(is_there and self.sentences and all(part in row.said(kind) for part in self.sentences))
 
 
 @cache
@@ -71,34 +72,45 @@ def walk(node: Json, path: str = "") -> Iterator[tuple[str, Json]]:
 
 @cache
 def schema_rules(kind: Kind) -> list[Rule]:
-    """The rules of one CRD."""
+    """The rules of one CRD, one for each text."""
     return [
-        Rule(place=path, target=path + rule.get("fieldPath", ""), sentences=sentences(rule))
+        Rule(place=path, target=path + rule.get("fieldPath", ""), sentences=found)
         for path, node in walk(schema(kind))
         for rule in node.get("x-kubernetes-validations", ())
+        for found in texts(rule)
     ]
 
 
 @cache
 def policy_rules() -> list[Rule]:
-    """The rules of all policies."""
+    """The rules of all policies, one for each text."""
     documents = [item for path in sorted(POLICIES.glob("*.yaml")) for item in yaml.safe_load_all(path.read_text())]
+    policies = [item for item in documents if item["kind"] == "ValidatingAdmissionPolicy"]
     return [
-        Rule(place=item["metadata"]["name"], sentences=sentences(rule))
-        for item in documents
-        if item["kind"] == "ValidatingAdmissionPolicy"
-        for rule in item["spec"]["validations"]
+        Rule(place=item["metadata"]["name"], sentences=found)
+        for item in policies
+        for rule in (
+            *item["spec"]["validations"],
+            # Some validations have a list of texts in a variable.
+            *({"messageExpression": one["expression"]} for one in item["spec"]["variables"] if one["name"] in _LISTS),
+        )
+        for found in texts(rule)
     ]
 
 
-def sentences(rule: Json) -> tuple[str, ...]:
-    """The words of a message that are there whatever the object is."""
+def texts(rule: Json) -> list[tuple[str, ...]]:
+    """The words of each message that a rule has, whatever the object is."""
     if "message" in rule:
-        return (rule["message"].split(": of the spec")[0],)
-    literals = re.findall(r"'((?:[^'\\]|\\.)*)'", rule["messageExpression"])
-    parts = [part for literal in literals for part in re.split(r"%[sd]", literal.replace("\\'", "'"))]
-    found = [re.sub(r"^\]?[.]\w+: ", "", _PATH.sub("", part)).strip(" :[].\"'(") for part in parts]
-    return tuple(part for part in found if len(part) > _SENTENCE and not _NO_SENTENCE.match(part))
+        return [(rule["message"].split(": of the spec")[0],)]
+    branches = [sentences(branch) for branch in _BRANCH.split(rule["messageExpression"])]
+    return list(dict.fromkeys(found for found in branches if found))
+
+
+def sentences(expression: str) -> tuple[str, ...]:
+    """The literals of an expression that are parts of a sentence: values and patterns in CEL have no spaces."""
+    literals = [literal.replace("\\'", "'") for literal in _LITERAL.findall(expression)]
+    parts = [_PATH.sub("", part).strip(" :.\"'(") for literal in literals for part in re.split(r"%[sd]", literal)]
+    return tuple(part for part in parts if " " in part)
 
 
 def enforced_by(row: Row) -> str:
@@ -130,9 +142,10 @@ def table(rows: Iterable[Row]) -> str:
     ]
     for row in rows:
         objects = ", ".join(SHORT[kind] for kind in row.kinds)
-        text = row.text.replace("{path}", '"blue"')
+        where = f"`{row.path}`" if row.path else "-"
         cells = (
-            row.rule, objects, f"`{text}`", f"`{row.path}`" if row.path else "-", enforced_by(row),
+            row.rule, objects, f"`{row.text}`", where + " (in the message)" * bool(row.policy and row.path),
+            enforced_by(row),
             f"`{example(row, row.accepted)}`", f"`{example(row, row.refused)}`",
         )  # fmt: skip
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")

@@ -10,7 +10,7 @@ from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.kubectl import Kubectl
 
 FENCE = "nicplug-launcher-pods"
-ADMISSION = "nicplug-boot-order"
+ADMISSION = "nicplug-interfaces"
 ENFORCED_SECONDS = 30.0
 POLL_SECONDS = 0.05
 NAMESPACE = "default"

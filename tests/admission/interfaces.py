@@ -1,6 +1,6 @@
 """Rules about the fields of one interface, in the order of KubeVirt's admission."""
 
-from tests.admission.row import Row, machine, on_pod, secondary
+from tests.admission.row import TOGETHER, Row, machine, on_pod, secondary
 
 NIC = "{F}.domain.devices.interfaces[0]"
 
@@ -10,6 +10,7 @@ INTERFACES = (
         rule="`state` is empty, `up`, `down` or `absent`",
         text="logical blue interface state value is unsupported: sideways",
         path=f"{NIC}.state",
+        policy=TOGETHER,
         accepted=machine(secondary(state="down")),
         refused=machine(secondary(state="sideways")),
     ),
@@ -18,6 +19,7 @@ INTERFACES = (
         rule="an SR-IOV interface has no link state",
         text='"blue" interface\'s state "down" is not supported for SR-IOV NICs',
         path=f"{NIC}.state",
+        policy=TOGETHER,
         accepted=machine(secondary(bindings="sriov")),
         refused=machine(secondary(bindings="sriov", state="down")),
     ),
@@ -26,6 +28,7 @@ INTERFACES = (
         rule="only a bridge interface is `absent`",
         text='"blue" interface\'s state "absent" is supported only for bridge binding',
         path=f"{NIC}.state",
+        policy=TOGETHER,
         accepted=machine(secondary(state="absent")),
         refused=machine(secondary(bindings="sriov", state="absent")),
     ),
@@ -34,6 +37,7 @@ INTERFACES = (
         rule="an interface has a binding",
         text="logical blue interface must have exactly one binding method or binding plugin",
         path=NIC,
+        policy=TOGETHER,
         accepted=machine(secondary(bindings="binding")),
         refused=machine(secondary(bindings="")),
     ),
@@ -42,6 +46,7 @@ INTERFACES = (
         rule="an interface has one binding",
         text="logical blue interface must have exactly one binding method or binding plugin",
         path=NIC,
+        policy=TOGETHER,
         accepted=machine(secondary(bindings="bridge")),
         refused=machine(secondary(bindings="bridge sriov")),
     ),
@@ -50,6 +55,7 @@ INTERFACES = (
         rule="an interface has a binding plugin or another binding",
         text="logical blue interface must have exactly one binding method or binding plugin",
         path=NIC,
+        policy=TOGETHER,
         accepted=machine(secondary(bindings="sriov")),
         refused=machine(secondary(bindings="bridge binding")),
     ),
@@ -58,6 +64,7 @@ INTERFACES = (
         rule="a masquerade interface has not the MAC address of the bridge in the pod",
         text="The requested MAC address is reserved for the in-pod bridge. Please choose another one.",
         path=f"{NIC}.macAddress",
+        policy=TOGETHER,
         accepted=machine(on_pod(macAddress="02:00:00:00:00:01")),
         refused=machine(on_pod(macAddress="02:00:00:00:00:00")),
     ),
@@ -134,7 +141,6 @@ INTERFACES = (
         rule="a private DHCP option is from 224 to 254",
         text="provided DHCPPrivateOptions are out of range, must be in range 224 to 254",
         path=f"{NIC}.dhcpOptions.privateOptions[0].option",
-        kubevirt_path="{F}",
         accepted=machine(on_pod(dhcpOptions={"privateOptions": [{"option": 224, "value": "a"}]})),
         refused=machine(on_pod(dhcpOptions={"privateOptions": [{"option": 223, "value": "a"}]})),
     ),
@@ -143,7 +149,6 @@ INTERFACES = (
         rule="a private DHCP option is given once",
         text="Found Duplicates: you have provided duplicate DHCPPrivateOptions",
         path=f"{NIC}.dhcpOptions.privateOptions",
-        kubevirt_path="{F}",
         accepted=machine(on_pod(dhcpOptions={"privateOptions": [{"option": 240}, {"option": 254}]})),
         refused=machine(on_pod(dhcpOptions={"privateOptions": [{"option": 240}, {"option": 240}]})),
     ),

@@ -1,9 +1,9 @@
 """Rules about whole objects: run strategies, migrations, what a policy refuses."""
 
-from tests.admission.row import Json, Kind, Row, machine, on_pod, secondary
+from tests.admission.row import TOGETHER, Json, Kind, Row, machine, on_pod, secondary
 
 INSTANCES, MIGRATIONS = "nicplug-instances", "nicplug-migrations"
-BOOT_ORDER, CONFIGURATION = "nicplug-boot-order", "nicplug-kubevirt-configuration"
+CONFIGURATION = "nicplug-kubevirt-configuration"
 RESTRICTED = "update of VMI object is restricted"
 SELECTOR = "kubevirt.io/vmi-name"
 TEMPLATE: Json = {"spec": machine(secondary())}
@@ -67,7 +67,6 @@ MIGRATING = (
         rule="the spec of a migration stays as it is",
         text="update of Migration object's spec is restricted",
         path="spec",
-        kubevirt_path="spec",
         kinds=(Kind.VMIM,),
         before={"vmiName": "vm"},
         accepted={"vmiName": "vm"},
@@ -102,8 +101,8 @@ POLICIES = (
         name="boot-order-nics",
         rule="two interfaces have not the same `bootOrder`",
         text="Boot order for {F}.domain.devices.interfaces[1].bootOrder already set for a different device.",
-        policy=BOOT_ORDER,
-        kubevirt_path="{F}.domain.devices.interfaces[i].bootOrder",
+        path="{F}.domain.devices.interfaces[1].bootOrder",
+        policy=TOGETHER,
         accepted=machine(secondary(bootOrder=1), secondary("green", bootOrder=2)),
         refused=machine(secondary(bootOrder=1), secondary("green", bootOrder=1)),
     ),
@@ -111,8 +110,8 @@ POLICIES = (
         name="boot-order-disk",
         rule="an interface has not the `bootOrder` of a disk",
         text="Boot order for {F}.domain.devices.interfaces[0].bootOrder already set for a different device.",
-        policy=BOOT_ORDER,
-        kubevirt_path="{F}.domain.devices.interfaces[i].bootOrder",
+        path="{F}.domain.devices.interfaces[0].bootOrder",
+        policy=TOGETHER,
         accepted=machine(secondary(bootOrder=2), disks=[{"name": "root", "bootOrder": 1}]),
         refused=machine(secondary(bootOrder=1), disks=[{"name": "root", "bootOrder": 1}]),
     ),
@@ -120,8 +119,8 @@ POLICIES = (
         name="bridge-on-pod",
         rule="a bridge on the pod network, only as `permitBridgeInterfaceOnPodNetwork` of the KubeVirt object says",
         text="Bridge on pod network configuration is not enabled under kubevirt-config",
+        path="{F}.domain.devices.interfaces[0].name",
         policy=CONFIGURATION,
-        kubevirt_path="{F}.domain.devices.interfaces[i].name",
         accepted=machine(on_pod(), secondary()),
         refused=machine(on_pod(bindings="bridge")),
     ),
@@ -129,8 +128,8 @@ POLICIES = (
         name="passt-gate",
         rule="passtBinding, unless `disabledFeatureGates` lists PasstBinding",
         text="PasstBinding feature gate is not enabled",
+        path="{F}.domain.devices.interfaces[0].name",
         policy=CONFIGURATION,
-        kubevirt_path="{F}.domain.devices.interfaces[i].name",
         accepted=machine(on_pod()),
         refused=machine(on_pod(bindings="passtBinding")),
     ),
@@ -138,8 +137,8 @@ POLICIES = (
         name="ranges-gate",
         rule="ranges of ports, only if `featureGates` lists PortRangesSpec",
         text="portRanges is specified on interface but the PortRangesSpec feature gate is not enabled",
+        path="{F}.domain.devices.interfaces[0].name",
         policy=CONFIGURATION,
-        kubevirt_path="{F}.domain.devices.interfaces[i].name",
         accepted=machine(on_pod(ports=[{"port": 80}])),
         refused=machine(on_pod(portRanges=[{"start": 80, "end": 90}])),
     ),
@@ -147,8 +146,8 @@ POLICIES = (
         name="claim-gate",
         rule="networks of a resource claim, only if `featureGates` lists NetworkDevicesWithDRA",
         text="NetworkDevicesWithDRA feature gate is not enabled in kubevirt-config",
+        path="{F}.networks",
         policy=CONFIGURATION,
-        kubevirt_path="{F}.networks",
         accepted=machine(secondary(bindings="sriov")),
         refused=machine(
             ({"name": "blue", "sriov": {}}, {"name": "blue", "resourceClaim": {"claimName": "a", "requestName": "b"}})

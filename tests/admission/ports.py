@@ -1,6 +1,6 @@
 """Rules about the ports of an interface on the pod network, and about ranges of ports."""
 
-from tests.admission.row import Row, machine, on_pod, secondary
+from tests.admission.row import TOGETHER, Row, machine, on_pod, secondary
 
 NICS = "{F}.domain.devices.interfaces"
 
@@ -9,8 +9,8 @@ PORTS = (
         name="port-name-twice",
         rule="a port name occurs once in an interface",
         text="Duplicate name of the port: http",
-        path=NICS,
-        kubevirt_path=f"{NICS}[i].ports[j].name",
+        path=f"{NICS}[0].ports[1].name",
+        policy=TOGETHER,
         accepted=machine(on_pod(ports=[{"name": "http", "port": 80}, {"port": 80}, {"port": 80, "protocol": "UDP"}])),
         refused=machine(on_pod(ports=[{"name": "http", "port": 80}, {"name": "http", "port": 81}])),
     ),
@@ -18,8 +18,8 @@ PORTS = (
         name="port-name",
         rule="a port name is an IANA service name",
         text="Invalid name of the port: Web",
-        path=NICS,
-        kubevirt_path=f"{NICS}[i].ports[j].name",
+        path=f"{NICS}[0].ports[0].name",
+        policy=TOGETHER,
         accepted=machine(on_pod(ports=[{"name": "web-1", "port": 80}])),
         refused=machine(on_pod(ports=[{"name": "Web", "port": 80}])),
     ),
@@ -27,8 +27,8 @@ PORTS = (
         name="port-zero",
         rule="a port has a number",
         text="Port field is mandatory.",
-        path=NICS,
-        kubevirt_path=f"{NICS}[i].ports[j].port",
+        path=f"{NICS}[0].ports[0].port",
+        policy=TOGETHER,
         accepted=machine(secondary(ports=[{"port": 0}])),
         refused=machine(on_pod(ports=[{"name": "http"}])),
     ),
@@ -36,8 +36,8 @@ PORTS = (
         name="port-range",
         rule="a port is from 1 to 65535",
         text="Port field must be in range 0 < x < 65536.",
-        path=NICS,
-        kubevirt_path=f"{NICS}[i].ports[j].port",
+        path=f"{NICS}[0].ports[0].port",
+        policy=TOGETHER,
         accepted=machine(on_pod(ports=[{"port": 65535}])),
         refused=machine(on_pod(ports=[{"port": 65536}])),
     ),
@@ -45,8 +45,8 @@ PORTS = (
         name="port-protocol",
         rule="a protocol is TCP, UDP or empty",
         text="Unknown protocol, only TCP or UDP allowed",
-        path=NICS,
-        kubevirt_path=f"{NICS}[i].ports[j].protocol",
+        path=f"{NICS}[0].ports[0].protocol",
+        policy=TOGETHER,
         accepted=machine(on_pod(ports=[{"port": 53, "protocol": "UDP"}])),
         refused=machine(on_pod(ports=[{"port": 53, "protocol": "SCTP"}])),
     ),
@@ -55,6 +55,7 @@ PORTS = (
         rule="ports or ranges of ports",
         text="Cannot define both ports and portRanges on interface",
         path=f"{NICS}[0].name",
+        policy=TOGETHER,
         accepted=machine(on_pod(portRanges=[{"start": 80, "end": 90}])),
         refused=machine(on_pod(ports=[{"port": 22}], portRanges=[{"start": 80, "end": 90}])),
     ),
@@ -63,6 +64,7 @@ PORTS = (
         rule="ranges of ports are for masquerade",
         text="portRanges are only supported on masquerade interfaces",
         path=f"{NICS}[0].name",
+        policy=TOGETHER,
         accepted=machine(on_pod(portRanges=[{"start": 22, "end": 22}])),
         refused=machine(on_pod(bindings="passtBinding", portRanges=[{"start": 80, "end": 90}])),
     ),

@@ -7,6 +7,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
+# The policy of what more than one field decides.
+TOGETHER = "nicplug-interfaces"
 OPERATOR = "system:serviceaccount:nicplug-system:nicplug-operator"
 
 
@@ -29,10 +31,9 @@ class Row:
         name: of the examples; unique, a part of Kubernetes names.
         rule: what has to hold, as the page says it.
         text: KubeVirt's, for the refused example. `{F}` stands for the path of the VMI spec in the object, and
-            `{path}` for the path that KubeVirt writes into the middle of a sentence where nicplug names the NIC.
+            `{path}` for the path that KubeVirt repeats in the middle of a sentence.
         instead: what the API server says, where it is not KubeVirt's text.
-        path: where the refusal points; `{F}` as above. Empty for a policy, which cannot point.
-        kubevirt_path: where KubeVirt's points, if elsewhere.
+        path: where the refusal points; `{F}` as above. A policy cannot point: its message has the path.
         kinds: the objects that have the rule.
         accepted: for `BOTH` a VMI spec, else the spec of the object.
         refused: likewise.
@@ -49,7 +50,6 @@ class Row:
     refused: Json
     instead: str = ""
     path: str = ""
-    kubevirt_path: str = ""
     kinds: tuple[Kind, ...] = BOTH
     before: Json | None = None
     policy: str = ""
@@ -60,8 +60,8 @@ class Row:
         return self.name
 
     def said(self, kind: Kind) -> str:
-        """What the refusal of the example contains."""
-        return (self.instead or self.text).replace("{F}", root(kind))
+        """What the refusal of the example contains. Where the API server points at a field, no sentence repeats it."""
+        return (self.instead or self.text).replace("{path} ", "").replace("{F}", root(kind))
 
     def at(self, kind: Kind) -> str:
         """The path that the refusal of the example names."""

@@ -1,5 +1,7 @@
 """Facts about creating and replacing objects."""
 
+from typing import Any
+
 import pytest
 from tests.conformance.target import (
     EVENTS_PATH,
@@ -107,7 +109,7 @@ async def test_no_json_is_400(target: Target) -> None:
 
 
 async def test_schema_violations_are_422_with_causes(target: Target) -> None:
-    bodies = {
+    bodies: dict[tuple[str, str], dict[str, Any]] = {
         ("FieldValueTypeInvalid", "spec.domain"): {"spec": {"domain": 5}},
         ("FieldValueRequired", "spec"): {},
         ("FieldValueDuplicate", "spec.networks[1]"): {

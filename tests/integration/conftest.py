@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.kubectl import Kubectl
 from tests.integration.rules import lifted
 from tests.integration.user import Json, User, nad
 from tests.integration.waiting import until
@@ -148,7 +147,7 @@ def without_fences(sandbox: Sandbox) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def before_rules(sandbox: Sandbox) -> Lift:
     """Objects that are written meanwhile are stored as before the CRDs had rules; afterwards the rules are back."""
-    return partial(lifted, Kubectl(kubeconfig=sandbox.admin))
+    return partial(lifted, sandbox.admin)
 
 
 @pytest.fixture

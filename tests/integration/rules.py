@@ -1,17 +1,31 @@
-"""The CRDs as they were before they had rules: for objects that were stored then."""
+"""The rules of admission as tests need them: in force, or not yet there, for objects that were stored before."""
 
-import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
-from tests.admission.row import BOTH, Json, manifest
+from tests.admission.row import BOTH, TOGETHER, Json, Kind, manifest
 from tests.admission.rules import ROWS
-from tests.integration.kubectl import ROOT, Kubectl, eventually
+from tests.integration.kubectl import ROOT, Kubectl
+from tests.integration.user import VM, VMI, User
 
-CRDS = [ROOT / "crds" / f"{plural}.yaml" for plural in ("virtualmachineinstances", "virtualmachines")]
+POLICIES = ROOT / "deploy" / "kustomize" / "base" / "admission"
+CRDS = [ROOT / "crds" / f"{plural}.yaml" for plural in (VMI, VM)]
+# One example of a schema's rules, and one of the policy's.
+PROBES = [row for row in ROWS if row.name in ("name", "masquerade")]
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+
+
+def install_policies(kubeconfig: Path) -> None:
+    """Apply the policies of admission, and return when they are enforced."""
+    Kubectl(kubeconfig=kubeconfig)("apply", "-k", POLICIES)
+    _until_probes(_user(kubeconfig), refused=True)
 
 
 def without_rules(node: Json) -> Json:
@@ -24,34 +38,50 @@ def without_rules(node: Json) -> Json:
     return kept
 
 
-def earlier(path: Path) -> Json:
-    """A CRD without its rules."""
-    crd: Json = yaml.safe_load(path.read_text())
-    schema = crd["spec"]["versions"][0]["schema"]
-    schema["openAPIV3Schema"] = without_rules(schema["openAPIV3Schema"])
-    return crd
-
-
 @contextmanager
-def lifted(admin: Kubectl) -> Iterator[None]:
-    """No rules of the CRDs; afterwards they are back, and enforced."""
-    row = next(row for row in ROWS if row.name == "name")
-    probes = [manifest(row, kind, row.refused, suffix="-probe") for kind in BOTH]
-    create = ("create", "--namespace=default", "--dry-run=server", "-f", "-")
-    for crd in map(earlier, CRDS):
-        admin("replace", "-f", "-", stdin=crd)
-    for probe in probes:
-        eventually(partial(admin.run, *create, stdin=probe))
+def lifted(kubeconfig: Path) -> Iterator[None]:
+    """No rules about virtual machines; afterwards they are back, and enforced."""
+    user = _user(kubeconfig)
+    _, binding = user.request("GET", f"{_BINDINGS}/{TOGETHER}")
+    user.request("DELETE", f"{_BINDINGS}/{TOGETHER}")
+    for path in CRDS:
+        _replace_schema(user, yaml.safe_load(path.read_text()), ruled=False)
+    _until_probes(user, refused=False)
     try:
         yield
     finally:
+        if "spec" in binding:
+            metadata = {"name": TOGETHER}
+            user.request("POST", _BINDINGS, {**binding, "metadata": metadata})
         for path in CRDS:
-            admin("replace", "-f", path)
-        for probe in probes:
-            eventually(partial(refusal, admin, *create, stdin=probe, text="Network interface name"))
+            _replace_schema(user, yaml.safe_load(path.read_text()), ruled=True)
+        _until_probes(user, refused=True)
 
 
-def refusal(kubectl: Kubectl, *arguments: str, stdin: Json, text: str) -> "subprocess.CompletedProcess[str]":
-    """A command that counts as done once it is refused with this text."""
-    done = kubectl.run(*arguments, stdin=stdin)
-    return subprocess.CompletedProcess(done.args, int(text not in done.stderr), done.stdout, done.stderr)
+def _user(kubeconfig: Path) -> User:
+    return User(kubeconfig=kubeconfig, namespace="default")
+
+
+def _replace_schema(user: User, crd: Json, *, ruled: bool) -> None:
+    versions = crd["spec"]["versions"]
+    if not ruled:
+        schema = versions[0]["schema"]
+        schema["openAPIV3Schema"] = without_rules(schema["openAPIV3Schema"])
+    path = f"{_DEFINITIONS}/{crd['metadata']['name']}"
+    patch: Any = [{"op": "replace", "path": "/spec/versions", "value": versions}]
+    code, said = user.request("PATCH", path, patch, content_type="application/json-patch+json")
+    assert code == 200, said
+
+
+def _until_probes(user: User, *, refused: bool) -> None:
+    """Some moments pass before the API server does as it was told."""
+    deadline = time.monotonic() + _SECONDS
+    for row in PROBES:
+        for kind in BOTH:
+            path = user.path(VM if kind is Kind.VM else VMI) + "?dryRun=All"
+            body = manifest(row, kind, row.refused, suffix="-probe")
+            while (
+                row.said(kind) in (said := user.request("POST", path, body))[1].get("message", "")
+            ) is not refused or (not refused and said[0] != 201):
+                assert time.monotonic() < deadline, said
+                time.sleep(_POLL_SECONDS)

@@ -15,8 +15,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tests.perf import resources, scenarios
+from tests.perf import resources, rules, scenarios
 from tests.perf.results import summary
+from tests.perf.rules import RulesShape
 from tests.perf.schema_variants import BEFORE, VARIANTS, definition
 from tests.perf.world import NAMESPACE, VIRTUAL_MACHINES, Cluster, Say, World, cluster, connected, make_network
 
@@ -41,15 +42,17 @@ class SchemaShape:
         rounds: how often each schema has its turn.
         patches: of each turn.
         against: a commit, whose schemas are measured as well.
+        rules: of the comparison with and without rules of admission.
     """
 
     nics: int = 4
     rounds: int = 7
     patches: int = 60
     against: str = ""
+    rules: RulesShape = field(default_factory=RulesShape)
 
 
-QUICK = SchemaShape(rounds=1, patches=5)
+QUICK = SchemaShape(rounds=1, patches=5, rules=rules.QUICK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,10 +151,12 @@ async def _measure(found: Cluster, shape: SchemaShape, *, say: Say) -> dict[str,
             kind: {name: {**_row(figures[kind, name]), **await _sizes(world, targets[kind, name])} for name in variants}
             for kind in bodies
         }
+        cost = await rules.measure(world, found.admin, vm, vmi, shape.rules, say=say)
     return {
         "shape": asdict(shape),
         "patch": patch,
         "forms": {name: _row(forms[name]) for name in FORMS},
+        "rules": cost,
         "objects": {kind: _weigh(body) for kind, (_, body) in bodies.items()},
     }
 
@@ -294,6 +299,7 @@ def show(found: dict[str, Any], *, console: Console) -> None:
         _show_rows(title, ((_name(found, name), row) for name, row in rows.items()), console=console)
     forms = ((FORMS[name].what, row) for name, row in found["forms"].items())
     _show_rows("The same change of a VMI, by the form of the request", forms, console=console)
+    rules.show(found["rules"], console=console)
     for kind, one in found["objects"].items():
         console.print(f"{kind} as nicplug leaves it: {one['bytes']:,} B, {one['managed_fields']:,} B of managedFields")
 

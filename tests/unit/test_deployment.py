@@ -82,7 +82,7 @@ def test_the_fences_refused_an_operator_in_another_namespace() -> None:
     assert not [name for name, text in policies.items() if "nicplug-system" in text]
     account = f"system:serviceaccount:{overlay['namespace']}:nicplug-operator"
     others = {name for name, text in policies.items() if account not in text}
-    assert others == {"nicplug-bindings", "nicplug-kubevirt-configuration"}
+    assert others == {"nicplug-bindings"}
 
 
 def test_the_api_in_another_namespace_still_reads_who_the_front_proxy_is() -> None:
