@@ -1244,15 +1244,14 @@ def test_reasons_of_conditions_and_events(reason: Reason) -> None:
 
 def _of_spec(*nics: Nic, rows: Sequence[Json] = ()) -> list[tuple[str, str, str]]:
     """Name, reason and message of each record of a running VMI with these NICs."""
-    has = pod(attached=["blue"] if rows else [])
+    has = pod(attached=[item["name"] for item in rows])
     view = vmi_view(vmi(primary(), *nics, rows=[primary_row(), *rows]), has, pending_since=later(-9))
     records = status_of(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
     return [(item["name"], item["reason"], item["message"]) for item in records]
 
 
 TWIN = "02:00:00:00:00:11"
-BORN_BLUE = row("blue", "domain", "multus-status", pod_interface="")
-BORN_RED = row("red", "domain", "multus-status", pod_interface="")
+BORN_BLUE, BORN_RED = (row(name, "domain", "multus-status") for name in ("blue", "red"))
 IN_SPECS = {
     Reason.DUPLICATE_NAME: _of_spec(nic("blue"), nic("blue", attachment="other")),
     Reason.NO_INTERFACE: _of_spec(({"name": "default", "masquerade": {}}, {"name": "spare", "pod": {}})),
