@@ -158,7 +158,9 @@ def edit_elsewhere(user: User, kind: Kind, name: str) -> Json:
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_the_status_of_the_worst_stored_object_was_refused(stored: User, crowd: str, kind: Kind) -> None:
     """A rule that costs more than it may is an error, whatever was stored: so it has to be cheap also then."""
-    edit_elsewhere(stored, kind, f"{crowd}-{kind.lower()}")
+    name = f"{crowd}-{kind.lower()}"
+    patched(stored, kind, name, STATUS, status=True)
+    patched(stored, kind, name, [{"op": "add", "path": f"{spec_path(kind)}/hostname", "value": "other"}])
 
 
 @pytest.mark.parametrize(("row", "kind"), STORED)

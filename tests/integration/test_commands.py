@@ -156,7 +156,7 @@ def test_the_installation_is_healthy(user: User, sandbox: Sandbox) -> None:
     done = nicplug(user, "doctor", "-o", "name")
     assert done.exit_code == 0, done.output
     found = set(done.stdout.split())
-    assert {"crds=ok", "leader=ok", "rbac=ok", "gate=ok", "fences=ok", "api=warning"} <= found
+    assert {"crds=ok", "leader=ok", "rbac=ok", "gate=ok", "fences=ok", "admission=ok", "api=warning"} <= found
 
 
 def test_without_an_operator_the_status_says_so(user: User, sandbox: Sandbox) -> None:

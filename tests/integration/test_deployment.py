@@ -30,6 +30,8 @@ def deployment(admin: Kubectl) -> Iterator[Kubectl]:
     admin("delete", "clusterrolebinding/nicplug-operator")
     # Other tests play the operator as the cluster's admin.
     admin("delete", "-k", BASE / "fences")
+    # And store what the policies of admission refuse.
+    admin("delete", "-k", BASE / "admission")
 
 
 def unregister(admin: Kubectl) -> None:

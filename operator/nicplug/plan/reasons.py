@@ -141,7 +141,7 @@ class Reason(StrEnum):
     DUPLICATE_MAC_ADDRESS = "DuplicateMacAddress"
     """The NIC is in the guest, and another NIC of the VM has the same MAC address.
 
-    Change one of the two if their networks are connected: a switch takes them for one. KubeVirt accepts them.
+    Change one of the two if their networks are connected: a switch takes them for one. KubeVirt accepts both.
     """
     DUPLICATE_NAME = "DuplicateName"
     """Two interfaces of the spec have the same name; the first is served.
@@ -155,7 +155,7 @@ class Reason(StrEnum):
     not take it out: add the interface with `state: absent`, and both entries go when the NIC has left.
     """
     INVALID_INTERFACE = "InvalidInterface"
-    """The interface has two bindings, or a `model`, `pciAddress` or `acpiIndex` that KubeVirt does not know.
+    """The interface has two bindings, masquerade on a Multus network, or a value that KubeVirt does not know.
 
     Correct what the message names, or leave it out.
     """

@@ -335,16 +335,25 @@ def test_a_few_checks_that_are_denied_are_no_failure(nicplug: CommandLine, serve
     assert "you may not look" not in done.stdout
 
 
-FENCES = "GET /apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+POLICIES = "GET /apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 
 
-def test_a_fence_that_is_missing(nicplug: CommandLine, server: PlayedServer) -> None:
-    names = ["nicplug-bindings", "nicplug-launcher-pods", "nicplug-operator-pods"]
-    server.answers[FENCES] = collection(*({"metadata": {"name": name}} for name in names))
-    assert findings(nicplug)["fences"]["severity"] == "ok"
-    server.answers[FENCES] = collection(*({"metadata": {"name": name}} for name in names[1:]))
-    found = findings(nicplug)["fences"]
-    assert (found["severity"], found["message"]) == ("warning", "missing: nicplug-bindings")
+def test_a_policy_that_is_missing(nicplug: CommandLine, server: PlayedServer) -> None:
+    names = [
+        document["metadata"]["name"]
+        for path in sorted(BASE.glob("*/*.yaml"))
+        for document in yaml.safe_load_all(path.read_text())
+        if document["kind"] == "ValidatingAdmissionPolicy"
+    ]
+    server.answers[POLICIES] = collection(*({"metadata": {"name": name}} for name in names))
+    found = findings(nicplug)
+    assert [found[check]["severity"] for check in ("fences", "admission")] == ["ok", "ok"]
+    assert [found[check]["message"].split()[0] for check in ("fences", "admission")] == ["3", str(len(names) - 3)]
+    for name in names:
+        server.answers[POLICIES] = collection(*({"metadata": {"name": other}} for other in names if other != name))
+        found = findings(nicplug)
+        told = {check: found[check]["message"] for check in ("fences", "admission")}
+        assert list(told.values()).count(f"missing: {name}") == 1, told
 
 
 @pytest.mark.parametrize(("age", "is_told"), [(timedelta(0), True), (timedelta(minutes=2), False)])

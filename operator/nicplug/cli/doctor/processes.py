@@ -1,8 +1,8 @@
-"""Whether the operator and the aggregated API run: leader, replicas, versions, fences, registration."""
+"""Whether the operator and the aggregated API run: leader, replicas, versions, policies, registration."""
 
 import contextlib
 import json
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +33,7 @@ _API_SERVICES = Resource(
     group="apiregistration.k8s.io", version="v1", plural="apiservices", kind="APIService", namespaced=False
 )
 _FENCES = ("nicplug-bindings", "nicplug-launcher-pods", "nicplug-operator-pods")
+_ADMISSION = ("nicplug-instances", "nicplug-interfaces", "nicplug-kubevirt-configuration", "nicplug-migrations")
 _INSTALL = "kubectl apply -k deploy/kustomize/base"
 API = "v1.subresources.kubevirt.io"
 OPERATOR = "nicplug-operator"
@@ -125,18 +126,26 @@ async def check_rivals(session: Session, *, namespace: str) -> list[Finding]:
     return [problem("rivals", f"KubeVirt's virt-controller works in namespace {namespace}", remedy)]
 
 
-async def check_fences(session: Session) -> list[Finding]:
-    """The policies that keep tenants from forging launcher pods."""
+async def check_policies(session: Session) -> list[Finding]:
+    """The policies that keep tenants from forging launcher pods, and those that refuse VMs which could never run."""
     try:
         found = await session.api.list(_POLICIES)
     except Denied as error:
-        return [unknown("fences", str(error))]
+        return [unknown(check, str(error)) for check in ("fences", "admission")]
     except Gone:
-        return [warning("fences", "this API server has no ValidatingAdmissionPolicies", "Kubernetes 1.30 has them.")]
+        told, remedy = "this API server has no ValidatingAdmissionPolicies", "Kubernetes 1.30 has them."
+        return [warning(check, told, remedy) for check in ("fences", "admission")]
     names = {text(mapping(item.get("metadata")).get("name")) for item in objects(found.get("items"))}
-    if missing := [name for name in _FENCES if name not in names]:
-        return [warning("fences", f"missing: {', '.join(missing)}", f"{_INSTALL} (docs/security.md)")]
-    return [ok("fences", f"{len(_FENCES)} admission policies fence launcher pods")]
+    return [
+        _presence("fences", _FENCES, names, does="fence launcher pods", page="docs/security.md"),
+        _presence("admission", _ADMISSION, names, does="refuse VMs that could never run", page="docs/admission.md"),
+    ]
+
+
+def _presence(check: str, wanted: Sequence[str], names: Collection[str], *, does: str, page: str) -> Finding:
+    if missing := [name for name in wanted if name not in names]:
+        return warning(check, f"missing: {', '.join(missing)}", f"{_INSTALL} ({page})")
+    return ok(check, f"{len(wanted)} admission policies {does}")
 
 
 async def check_api(session: Session, *, namespace: str) -> list[Finding]:
@@ -180,6 +189,6 @@ def all_processes(
         ("leader", check_leader(session, namespace=namespace)),
         ("operator", check_deployment(session, namespace=namespace)),
         ("rivals", check_rivals(session, namespace=kubevirt_namespace)),
-        ("fences", check_fences(session)),
+        ("fences", check_policies(session)),
         ("api", check_api(session, namespace=namespace)),
     ]

@@ -475,12 +475,12 @@ CASES = (
         says="an SR-IOV device is given to a pod only when the pod is made, and the VM is not migrated",
     ),
     Case(
-        title="masquerade",
+        title="masquerade on a Multus network, which was advised to restart",
         nic=nic("blue", binding="masquerade"),
-        path=Path.RESTART,
+        path=Path.NONE,
         phase=BLOCKED,
-        reason=Reason.BINDING_NEEDS_RESTART,
-        says="masquerade",
+        reason=Reason.INVALID_INTERFACE,
+        says="Masquerade interface only implemented with pod network. Use bridge, or the pod network",
     ),
     Case(
         title="a binding of earlier releases",
