@@ -2,9 +2,11 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.admission.machines import CONFIGURATION, INSTANCES, MIGRATIONS, RESTRICTED, SELECTOR
 from tests.admission.row import (
     BOTH,
@@ -20,7 +22,7 @@ from tests.admission.row import (
     secondary,
 )
 from tests.admission.rules import ROWS
-from tests.integration.kubectl import Kubectl, install_crds
+from tests.integration.kubectl import ROOT, Kubectl, install_crds
 from tests.integration.rules import POLICIES, install_policies, lifted
 from tests.integration.user import MIGRATION, VM, VMI, User
 from tests.integration.waiting import until
@@ -28,6 +30,7 @@ from tests.integration.waiting import until
 from nicplug_sandbox.controlplane import ControlPlane
 
 PLURALS = {Kind.VM: VM, Kind.VMI: VMI, Kind.VMIM: MIGRATION}
+EXAMPLES = [*sorted((ROOT / "examples").rglob("*vm*.yaml")), ROOT / "tests" / "golden" / "kubevirt-1.9-vm.yaml"]
 GOOD_NIC, GOOD_NETWORK = secondary("good")
 # The schema refuses these two without rules already: a map has each key once.
 STORABLE = [
@@ -209,6 +212,23 @@ def test_a_corrected_object_broke_the_rule_again(stored: User, kind: Kind) -> No
         ]
         message = refused(stored, kind, body["metadata"]["name"], again)
         assert row.said(kind) in message
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_was_refused(user: User, path: Path) -> None:
+    """The policies take what the CRDs take: the examples, and all fields of KubeVirt's API."""
+    for body in yaml.safe_load_all(path.read_text()):
+        if body["kind"] not in PLURALS:
+            continue
+        kind = Kind(body["kind"])
+        bodies = [body]
+        if kind is Kind.VM:
+            instance = {**body, "kind": str(Kind.VMI), "spec": body["spec"]["template"]["spec"]}
+            bodies.append({key: value for key, value in instance.items() if key != "status"})
+        for item in bodies:
+            item["metadata"] = {**item["metadata"], "namespace": user.namespace}
+            code, said = user.request("POST", user.path(PLURALS[Kind(item["kind"])]) + "?dryRun=All", item)
+            assert code == 201, said
 
 
 @pytest.mark.parametrize("kind", BOTH)

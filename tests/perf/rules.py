@@ -19,6 +19,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 from tests.perf import resources
+from tests.perf.schema_variants import without_rules
 from tests.perf.world import NAMESPACE, Say, World
 
 from nicplug_sandbox.kubectl import Kubectl
@@ -75,15 +76,6 @@ class Side:
 
 Send = Callable[[World, Side, Json, int], Awaitable[None]]
 """One write, of the VM or the VMI; the number makes it differ from the one before."""
-
-
-def without_rules(value: Any) -> Any:
-    """A schema without CEL."""
-    if isinstance(value, list):
-        return [without_rules(item) for item in value]
-    if isinstance(value, dict):
-        return {key: without_rules(item) for key, item in value.items() if key != "x-kubernetes-validations"}
-    return value
 
 
 def in_group(crd: Json, group: str) -> Json:

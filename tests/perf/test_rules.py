@@ -3,7 +3,8 @@
 import json
 
 import yaml
-from tests.perf.rules import PLURALS, in_group, policies_in_group, without_rules
+from tests.perf.rules import PLURALS, in_group, policies_in_group
+from tests.perf.schema_variants import without_rules
 
 from nicplug_sandbox.operator_process import ADMISSION, ROOT
 
