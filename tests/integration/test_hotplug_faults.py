@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import CONTROLLER, KUBEVIRT, Sandbox
+from tests.integration.conftest import CONTROLLER, KUBEVIRT, Lift, Sandbox
 from tests.integration.user import NAD, VM, VMI, User, nad, nics, plug, unplug, vm, vmi
 from tests.integration.waiting import until
 
@@ -161,11 +161,14 @@ def test_a_nic_that_never_attached_can_be_taken_back(user: User) -> None:
 
 
 @pytest.mark.parametrize(("name", "attachment"), [("bad", "a/b/c"), ("ünï", "lan")], ids=["reference", "name"])
-def test_bad_input_is_told_and_forgotten_when_it_is_corrected(user: User, name: str, attachment: str) -> None:
+def test_bad_input_is_told_and_forgotten_when_it_is_corrected(
+    user: User, before_rules: Lift, name: str, attachment: str
+) -> None:
     """Text with < or non-ASCII letters in a status made every later guard on it fail: no NIC was served any more."""
     user.create(VMI, vmi("a"))
     user.until_running("a")
-    user.change(VMI, "a", plug(name, attachment=attachment))
+    with before_rules():
+        user.change(VMI, "a", plug(name, attachment=attachment))
     until(lambda: user.record("a", name).get("phase") == "Blocked")
     user.change(VMI, "a", plug("good"))
     user.until_ready("a", "good")
