@@ -1,5 +1,6 @@
 """How much work something is, in instructions of the interpreter: the same on every machine."""
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -16,10 +17,13 @@ def count_steps(work: Callable[[], object]) -> int:
         count += event == "opcode"
         return trace
 
-    before = sys.gettrace()
+    before, was_enabled = sys.gettrace(), gc.isenabled()
+    gc.disable()  # it would run the finalizers of what other tests have left
     sys.settrace(trace)
     try:
         work()
     finally:
         sys.settrace(before)
+        if was_enabled:
+            gc.enable()
     return count
