@@ -187,6 +187,11 @@ def test_kubectl_waits_for_nics_and_shows_them(user: User) -> None:
     kubectl("wait", "--for=condition=InterfacesReady", "--timeout=30s", "vm/a")
     user.change(VM, "a", plug("green"))
     user.until_ready("a", "green")
+    kubectl("wait", "--for=condition=InterfacesReady", "--timeout=30s", "vm/a")
+    found = user.get(VM, "a")
+    assert found is not None
+    (row,) = [row for row in found["status"]["conditions"] if row["type"] == "InterfacesReady"]
+    assert row["observedGeneration"] == found["metadata"]["generation"]
 
     def is_announced() -> bool:
         notes = [event["note"] for event in user.items("events") if event["reason"] == "InterfacePlugged"]

@@ -57,7 +57,7 @@ def count(phase: Phase, *, vm: str, verb: str, resources: tuple[str, ...]) -> in
 
 @pytest.mark.parametrize("name", ["idle", "burst"])
 def test_hotplug_costs_one_spec_patch_one_pod_patch_and_two_status_patches(phases: dict[str, Phase], name: str) -> None:
-    """Exactly one of the first two, else nothing was plugged; at most two of the last, VM and VMI together."""
+    """Exactly one of the first two, else nothing was plugged; at most three of the last, VM and VMI together."""
     phase = phases[name]
     per_vm = phase.operations // SHAPE.vms
     assert per_vm >= 1
@@ -65,7 +65,8 @@ def test_hotplug_costs_one_spec_patch_one_pod_patch_and_two_status_patches(phase
         assert count(phase, vm=vm, verb="patch", resources=("virtualmachineinstances",)) == per_vm
         assert count(phase, vm=vm, verb="patch", resources=("pods",)) == per_vm
         status = ("virtualmachineinstances/status", "virtualmachines/status")
-        assert count(phase, vm=vm, verb="patch", resources=status) <= 2 * per_vm
+        # And one of the VM, for the generation that its condition is about.
+        assert count(phase, vm=vm, verb="patch", resources=status) <= 3 * per_vm
         assert count(phase, vm=vm, verb="patch", resources=("virtualmachines",)) == 0
 
 

@@ -5,7 +5,7 @@ Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go` and `pkg/network/contr
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.interface_requests import MEMBER as INTERFACE_REQUESTS
@@ -41,12 +41,15 @@ from nicplug.plan.vm.run_strategy import (
 )
 from nicplug.plan.vm.start import delete_earlier_revisions, start_vmi
 from nicplug.plan.vm.start_backoff import start_failure
-from nicplug.plan.vm.status import plan_vm_status, with_observed_generation
+from nicplug.plan.vm.status import is_of_earlier_generation, plan_vm_status, with_observed_generation
 
 _URGENT = frozenset({"ready"})
 # What a next decision stands on, and requests, of which people can make no second one before the first is gone.
 _ALWAYS_URGENT = frozenset({"startFailure", "stateChangeRequests", "interfaceRequests"})
 _WHY = frozenset({"conditions", SUMMARY_MEMBER, "desiredGeneration", "observedGeneration"})
+# So long `kubectl wait` on a VM waits at most after the NICs are ready. What else is to be reported meanwhile takes the
+# generation along, and several changes cost one write.
+_GENERATION_DELAY = timedelta(seconds=5)
 # As garbage collection marks an owner whose dependents stay: `kubectl delete --cascade=orphan`.
 _ORPHAN_FINALIZER = "orphan"
 
@@ -176,12 +179,9 @@ def _plan_status(
     changes = changed_members(seen=vm.status, wanted=wanted)
     if changes.keys() == {SUMMARY_MEMBER} and SUMMARY_MEMBER not in vm.read_status():
         changes = {}  # of an earlier version's VM, or of a CRD without it: it waits for another reason to write
-    if changes and situation.vmi is not None:
-        # These two are not worth a write of their own.
-        conditions = with_observed_generation(wanted["conditions"], vm=vm, vmi=situation.vmi)
-        wanted |= {"conditions": conditions, "desiredGeneration": vm.generation}
-        changes = changed_members(seen=vm.status, wanted=wanted)
-    delay = view.settings.report_delay
+    delay = view.settings.report_delay if changes else _GENERATION_DELAY
+    if situation.vmi is not None:
+        changes = _with_generation(vm, situation.vmi, wanted=wanted, changes=changes)
     if _tells_only_why(vm, changes):
         delay = max(delay, write_pause(vm.stored_bytes, nics=len(vm.interfaces)))
     status = decide_status(
@@ -203,6 +203,17 @@ def _plan_status(
         again_at=status.due or (decision.until if isinstance(decision, Wait) else None),
         withholds_report=status.due is not None,
     )
+
+
+def _with_generation(
+    vm: VirtualMachine, vmi: VirtualMachineInstance, *, wanted: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The changes, with the generation that they are about; that alone, when a condition is of an earlier one."""
+    conditions = with_observed_generation(wanted["conditions"], vm=vm, vmi=vmi)
+    if not changes and not is_of_earlier_generation(wanted["conditions"], conditions, vm=vm):
+        return {}
+    told = {**wanted, "conditions": conditions, "desiredGeneration": vm.generation}
+    return changed_members(seen=vm.status, wanted=told)
 
 
 def _is_urgent(changes: Mapping[str, Any], situation: Situation, *, printable_status: str) -> bool:

@@ -1,8 +1,8 @@
 """The status of a VM as it shall be.
 
 Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go`. `desiredGeneration` rides along with the next
-write: a change that reached the VMI live leaves the VM in sync and is not worth a write of its own
-(docs/differences.md).
+write: a change that reached the VMI live leaves the VM in sync. That of `InterfacesReady` makes a write of its own when
+nothing else does (docs/differences.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -91,14 +91,25 @@ def with_observed_generation(
 ) -> list[dict[str, Any]]:
     """The conditions, `InterfacesReady` with the VM's generation that it is about.
 
-    Rides along with other changes: `kubectl wait` on the VM never takes an older truth for the answer, and a NIC that
-    is plugged within a moment costs the VM no write.
+    `kubectl wait` on the VM compares it, and so never takes an older truth for the answer.
     """
     rows = [dict(row) for row in conditions]
     for row in rows:
         if row.get("type") == INTERFACES_READY and _is_about(vm, vmi):
             row["observedGeneration"] = vm.generation
     return rows
+
+
+def is_of_earlier_generation(
+    told: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], *, vm: VirtualMachine
+) -> bool:
+    """`kubectl wait` on the VM would wait in vain: what was told is of an earlier generation than what is so now.
+
+    Without a generation of its own a condition is of `status.observedGeneration`, for kubectl as well.
+    """
+    of_vm = vm.read_status().get("observedGeneration")
+    before, after = (find_condition(rows, INTERFACES_READY) or {} for rows in (told, now))
+    return after.get("observedGeneration") not in (None, before.get("observedGeneration", of_vm))
 
 
 def _is_about(vm: VirtualMachine, vmi: VirtualMachineInstance) -> bool:

@@ -8,6 +8,7 @@ from tests.build import CREATED, NOW, VM_UID, Json, Nic, absent, kubevirt, later
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import PatchStatus
+from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
 from nicplug.plan.vm.decide import own_vmi, plan_vm
 from nicplug.plan.vm.run_strategy import decide, situation_of
@@ -182,12 +183,36 @@ class TestGenerationOfInterfacesReady:
         found = self.row(raw, running)
         assert (found["status"], found["observedGeneration"]) == ("False", 6)
 
-    def test_it_is_not_worth_a_write_of_its_own(self) -> None:
-        """A NIC that is plugged within a moment costs the VM no write."""
+    def told(self, seen: int | None, *, since: float | None, started: int = 7, **members: Any) -> Plan:
+        """Nothing but the generation is new: 8, of a VM whose guest runs with all that its template asks for."""
         raw = vm(*self.BLUE, generation=7)
         running = vmi(*self.BLUE, owner_uid=VM_UID, conditions=[self.ready(generation=3)], generation=3)
         first = plan_vm(vm_view(raw, vmi=running, pending_since=later(-9)), now=NOW)
         (patch,) = [item for item in first.actions if isinstance(item, PatchStatus)]
-        changed = {**raw, "metadata": {**raw["metadata"], "generation": 8}, "status": thaw(patch.wanted)}
-        again = plan_vm(vm_view(changed, vmi=running, pending_since=later(-9)), now=NOW)
-        assert again.actions == ()
+        status = {**thaw(patch.wanted), "observedGeneration": started}
+        (row,) = [row for row in status["conditions"] if row["type"] == "InterfacesReady"]
+        row.pop("observedGeneration")
+        row |= {"observedGeneration": seen} if seen is not None else {}
+        changed = {**raw, "metadata": {**raw["metadata"], "generation": 8}, "status": status}
+        pending = later(-since) if since is not None else None
+        return plan_vm(vm_view(changed, vmi=running, pending_since=pending, **members), now=NOW)
+
+    def test_kubectl_wait_on_a_vm_waited_in_vain_after_a_nic_that_was_plugged_within_a_moment(self) -> None:
+        """It is the only thing to report, and not worth a write before others had time to take it along."""
+        first = self.told(7, since=None)
+        assert (first.actions, first.again_at, first.withholds_report) == ((), later(5), True)
+        assert self.told(7, since=4.9).actions == ()
+        (patch,) = self.told(7, since=5).actions
+        assert isinstance(patch, PatchStatus)
+        wanted = thaw(patch.wanted)
+        assert wanted.keys() == {"conditions", "desiredGeneration"}
+        assert [row["observedGeneration"] for row in wanted["conditions"] if row["type"] == "InterfacesReady"] == [8]
+
+    @pytest.mark.parametrize(("seen", "started"), [(8, 7), (None, 8)], ids=["told", "told as kubectl reads it"])
+    def test_what_was_told_of_this_generation_is_not_told_again(self, seen: int | None, started: int) -> None:
+        """An upgrade would write to every VM."""
+        plan = self.told(seen, since=9, started=started)
+        assert (plan.actions, plan.again_at) == ((), None)
+
+    def test_a_vm_of_an_earlier_version_is_told_of_when_it_has_changed(self) -> None:
+        assert len(self.told(None, since=9, started=7).actions) == 1
