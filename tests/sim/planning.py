@@ -15,7 +15,8 @@ from tests.sim.node_side import ROLES, Role
 from tests.sim.operators import Faults, Operator
 
 from nicplug.insight.evidence import Evidence, Target, networks_in, read_evidence
-from nicplug.insight.forecast import NicForecast, VmForecast, forecast
+from nicplug.insight.forecast import forecast
+from nicplug.insight.outcome import NicForecast, VmForecast
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import Denied, Gone
 from nicplug.model.networks import Network

@@ -19,7 +19,8 @@ from tests.sim.node_side import Role
 from tests.sim.planning import Stage, devices_of, nic_of
 from tests.sim.users import make_networks, make_nodes
 
-from nicplug.insight.forecast import NicForecast, Outcome, forecast
+from nicplug.insight.forecast import forecast
+from nicplug.insight.outcome import NicForecast, Outcome
 from nicplug.plan.nic.path.choice import deciding_rules
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES, Rule
 
@@ -549,6 +550,43 @@ async def test_the_plan_for_a_template_says_what_then_happens(case: Template) ->
     stage.settle(seconds=1200)
     is_there = stage.has_nic(VM_NAME, case.nic)
     assert is_there == (told.outcome.arrives and told.operation == "Plug")
+
+
+def delete_blue(body: Json) -> None:
+    for entries in devices_of(body):
+        entries[:] = [item for item in entries if item["name"] != NIC]
+
+
+def absent_blue(body: Json) -> None:
+    next(item for item in devices_of(body)[0] if item["name"] == NIC)["state"] = "absent"
+
+
+@pytest.mark.parametrize("edit", [absent_blue, delete_blue], ids=["absent", "deleted"])
+async def test_a_nic_that_never_attached_leaves_template_and_instance_as_the_plan_says(
+    edit: Callable[[Json], object],
+) -> None:
+    stage = make_stage(Row(rule=""))
+    body = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": {"name": VM_NAME}}
+    spec = a_vm(primary(), nic("red"))["spec"]
+    stage.cluster.create(VMS, {**body, "spec": spec}, by="user")
+    stage.settle(seconds=5)
+    stage.store(VMS, VM_NAME, stage.change(VMS, VM_NAME, plug_on("nowhere")))
+    stage.settle(seconds=5)
+    record = stage.record(VM_NAME, NIC)
+    assert record is not None
+    assert record["phase"] == "Blocked"
+    changed = stage.change(VMS, VM_NAME, edit)
+    told = nic_of(await stage.plan(VM_NAME, changed), NIC)
+    assert told is not None
+    assert (told.operation, told.outcome) == ("Unplug", Outcome.WITHDRAWN)
+
+    rows = stage.cluster.get(VMIS, VM_NAME)["status"]["interfaces"]  # type: ignore[index]
+    stage.store(VMS, VM_NAME, changed)
+    stage.settle(seconds=60)
+    for plural in (VMS, VMIS):
+        assert NIC not in {item["name"] for item in devices_of(stage.change(plural, VM_NAME, lambda _: None))[0]}
+    assert stage.record(VM_NAME, NIC) is None
+    assert stage.cluster.get(VMIS, VM_NAME)["status"]["interfaces"] == rows, "the guest is as it was"  # type: ignore[index]
 
 
 async def test_a_plan_for_a_network_that_was_not_read_is_refused() -> None:

@@ -28,7 +28,7 @@ from tests.sim.migration_invariants import MigrationInvariants
 from tests.sim.planning import Stage, devices_of, nic_of
 from tests.sim.users import make_networks, make_nodes
 
-from nicplug.insight.forecast import Outcome
+from nicplug.insight.outcome import Outcome
 from nicplug.model.interface_names import hashed_interface_name
 from nicplug.plan.vmi.target_renewals import MOST_RENEWALS
 

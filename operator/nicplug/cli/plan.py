@@ -15,7 +15,7 @@ from nicplug.cli.output import with_output, write_all
 if TYPE_CHECKING:
     from nicplug.cli.plan_document import PlanDocument
     from nicplug.insight.evidence import Evidence, Target
-    from nicplug.insight.forecast import VmForecast
+    from nicplug.insight.outcome import VmForecast
     from nicplug.insight.question import PlanQuestion
     from nicplug.model.interface_requests import InterfaceRequest
 

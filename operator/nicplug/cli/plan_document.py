@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nicplug.cli.output import line
 from nicplug.cli.pci_slots import slot_words
 from nicplug.insight.at_restart import CHANGE
-from nicplug.insight.forecast import Outcome
+from nicplug.insight.outcome import Outcome
 from nicplug.model.durations import format_duration
 from nicplug.model.dynamic_controller import ControllerState
 from nicplug.model.operations import OperationType
@@ -24,6 +24,7 @@ WORDS: Mapping[str, str] = {
     Outcome.AT_START: "when the VM starts",
     Outcome.NEEDS_RESTART: "not before the VM is restarted",
     Outcome.STUCK: "needs action",
+    Outcome.WITHDRAWN: "at once, as the running guest never had it",
 }
 _VERBS: Mapping[str, str] = {
     OperationType.PLUG: "plug",

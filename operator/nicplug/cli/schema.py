@@ -93,7 +93,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "nics[].affected": "the change concerns it; others are already requested",
         "nics[].network": "network attachment definition",
         "nics[].binding": "as in the spec",
-        "nics[].outcome": "`Ready`, `InPlace`, `ByMigration`, `AtStart`, `NeedsRestart`, `Stuck`",
+        "nics[].outcome": "`Ready`, `InPlace`, `ByMigration`, `AtStart`, `NeedsRestart`, `Stuck`, `Withdrawn`",
         "nics[].path": "as the record will have it",
         "nics[].phase": "the same",
         "nics[].reason": "the same; `RestartRequired` for what the template says and the running guest does not follow",

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.insight.forecast import NicForecast, Outcome
 from nicplug.insight.nics import NicRow
+from nicplug.insight.outcome import NicForecast, Outcome
 from nicplug.model.operations import OperationPhase
 from nicplug.plan.nic.path.choice import choose_path
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
@@ -19,6 +19,7 @@ _THEN = {
     Outcome.AT_START: "it comes when the VM starts",
     Outcome.NEEDS_RESTART: "it waits for a restart of the VM",
     Outcome.STUCK: "nothing more is tried until something changes",
+    Outcome.WITHDRAWN: "it leaves the VM, and the guest is not touched",
 }
 _ONCE_FAILED = {
     Verdict.MIGRATE: "the VM is migrated for it",
@@ -28,7 +29,7 @@ _ONCE_FAILED = {
     Verdict.RESTART: "it waits for a restart of the VM",
     Verdict.FAILED: "nothing more is tried until something changes",
 }
-_SETTLED = (Outcome.NEEDS_RESTART, Outcome.STUCK, Outcome.AT_START)
+_SETTLED = (Outcome.NEEDS_RESTART, Outcome.STUCK, Outcome.AT_START, Outcome.WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from nicplug.insight.evidence import Unknown
-from nicplug.insight.forecast import NicForecast, VmForecast
+from nicplug.insight.outcome import NicForecast, VmForecast
 from nicplug.model.durations import format_duration
 from nicplug.model.hotplug_policy import POLICY_FIELDS, HotplugPolicy
 from nicplug.model.times import format_micro_time

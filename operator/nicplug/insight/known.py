@@ -24,22 +24,31 @@ class Known:
         named: the NICs of both.
         requested: the NICs that requests for NICs ask for, which are recorded and not worked off.
         template: the NICs of the template; none for a VMI that belongs to none.
+        instance: the NICs of the VMI; none while there is none.
         networks: network and binding by NIC.
     """
 
     named: frozenset[str]
     requested: frozenset[str]
     template: tuple[str, ...]
+    instance: tuple[str, ...]
     networks: Mapping[str, tuple[str, str]]
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The NICs of template and VMI, without those that are to leave both."""
+        return tuple(dict.fromkeys((*self.template, *self.instance)))
 
 
 def known_of(evidence: Evidence) -> Known:
     """Both as they are now."""
-    vm, owners = evidence.parsed_vm, (evidence.parsed_vm, evidence.parsed_vmi)
+    vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
+    owners = (vm, vmi)
     return Known(
         named=frozenset(item.name for owner in owners if owner is not None for item in owner.interfaces),
         requested=frozenset(item.name for item in pending_requests(vm)),
         template=tuple(item.name for item in vm.interfaces if not item.is_absent) if vm is not None else (),
+        instance=tuple(item.name for item in vmi.interfaces if not item.is_absent) if vmi is not None else (),
         networks=networks_of(evidence),
     )
 

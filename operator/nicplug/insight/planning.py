@@ -7,8 +7,9 @@ from typing import Any
 
 from nicplug.insight.changes import with_lists, with_requests
 from nicplug.insight.evidence import Evidence
-from nicplug.insight.forecast import VmForecast, forecast
+from nicplug.insight.forecast import forecast
 from nicplug.insight.nic_names import free_name
+from nicplug.insight.outcome import VmForecast
 from nicplug.insight.question import PlanQuestion
 from nicplug.insight.requests import refusals_in_turn
 from nicplug.insight.wrong_addresses import addresses_of, with_wrong_addresses

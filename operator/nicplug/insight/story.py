@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.insight.coming import Next, coming
-from nicplug.insight.forecast import NicForecast
 from nicplug.insight.happened import happened
 from nicplug.insight.moments import Moment
 from nicplug.insight.nics import NicRow
+from nicplug.insight.outcome import NicForecast
 from nicplug.insight.remedies import Documented, remedies
 from nicplug.insight.start_problems import StartProblem
 from nicplug.insight.waiting import Mover, waits_for

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from nicplug.insight.evidence import Evidence
-from nicplug.insight.forecast import NicForecast, Outcome, VmForecast
 from nicplug.insight.known import networks_of
+from nicplug.insight.outcome import NicForecast, Outcome, VmForecast
 from nicplug.model.networks import first_by_name
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.validation import mac_address_is_unicast

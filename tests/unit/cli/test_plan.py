@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.build import kubevirt, nad, nic, primary, row, vm, vmi
+from tests.build import absent, kubevirt, nad, nic, primary, row, vm, vmi
 from tests.unit.cli.played import CommandLine, PlayedServer, collection, refusal
 
 from nicplug.cli.exits import Exit
@@ -145,3 +145,26 @@ def test_two_vms_of_a_manifest_ran_into_each_other(
     done = nicplug("plan", "-f", "-", "-o", output, stdin=json.dumps({"kind": "List", "items": items}))
     assert done.exit_code == 0, done.output
     assert done.stdout.count(between) == 1
+
+
+def test_removing_a_nic_that_never_attached_was_said_to_change_nothing(
+    nicplug: CommandLine, server: PlayedServer
+) -> None:
+    nics = (primary(), nic("red"))
+    body = vm(*nics, name="V")
+    running = vmi(*nics, name="V", rows=[row("default", "domain")], owner_uid=body["metadata"]["uid"])
+    definition = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/red-net"
+    changed = vm(primary(), absent("red"), name="V")
+    server.answers |= {
+        VM: (200, body),
+        VMI: (200, running),
+        VM.replace("GET", "PATCH"): (200, changed),
+        f"GET {definition}": refusal(404, "NotFound", '"red-net" not found'),
+    }
+    done = nicplug("plan", "V", "--remove", "red", "--persist")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[2:4] == [
+        'unplug NIC "red" on default/red-net (bridge): at once, as the running guest never had it',
+        "  why          NeverAttached: leaves the template and the instance; "
+        "the running guest never had it and is not touched",
+    ]

@@ -19,10 +19,10 @@ from nicplug.cli.version import VersionDocument
 from nicplug.cli.why import StoryDocument
 from nicplug.insight.coming import Next
 from nicplug.insight.evidence import Target, Unknown
-from nicplug.insight.forecast import NicForecast, Otherwise, Outcome, VmForecast
 from nicplug.insight.forecast_json import forecast_json
 from nicplug.insight.moments import Moment
 from nicplug.insight.nics import describe
+from nicplug.insight.outcome import NicForecast, Otherwise, Outcome, VmForecast
 from nicplug.insight.queue import MigrationQueue, in_order
 from nicplug.insight.story import Story
 from nicplug.insight.story_json import story_json

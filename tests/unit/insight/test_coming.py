@@ -9,8 +9,8 @@ from tests.build import NOW, later
 from tests.unit.plan.nic.path.evidence import evidence
 
 from nicplug.insight.coming import coming
-from nicplug.insight.forecast import NicForecast, Otherwise, Outcome
 from nicplug.insight.nics import NicRow
+from nicplug.insight.outcome import NicForecast, Otherwise, Outcome
 from nicplug.insight.waiting import waits_for
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure, OverridingObject, cluster_policy, overridden
 
@@ -77,6 +77,12 @@ CASES = (
         outcome=Outcome.STUCK,
         looks_again_at=later(8),
         lines=((None, "nothing more is tried until something changes (R)"),),
+    ),
+    Case(
+        name="leaves the VM, and the VM is looked at again for another NIC",
+        outcome=Outcome.WITHDRAWN,
+        looks_again_at=later(8),
+        lines=((None, "it leaves the VM, and the guest is not touched (R)"),),
     ),
     Case(
         name="blocked, and tried again by itself",

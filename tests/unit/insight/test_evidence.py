@@ -7,7 +7,8 @@ from tests.build import NOW, kubevirt, nad, nic, primary, vmi
 from tests.sim.planning import _is_labelled, _is_selected
 
 from nicplug.insight.evidence import Target, read_cluster, read_evidence
-from nicplug.insight.forecast import Outcome, forecast
+from nicplug.insight.forecast import forecast
+from nicplug.insight.outcome import Outcome
 from nicplug.kube.api import Json, Resource
 from nicplug.kube.errors import Denied, Gone, Unavailable
 

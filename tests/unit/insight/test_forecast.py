@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.build import NOW, VM_UID, absent, kubevirt, nic, primary, revision, row, vm, vmi
+from tests.build import NOW, VM_UID, absent, element, kubevirt, nic, operation, pod, primary, revision, row, vm, vmi
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.insight.evidence import Evidence, Target
-from nicplug.insight.forecast import Outcome, VmForecast, forecast
+from nicplug.insight.forecast import forecast
+from nicplug.insight.outcome import Outcome, VmForecast
 
 Json = dict[str, Any]
 NICS = (primary(), nic("red"))
@@ -17,13 +18,14 @@ TEMPLATE = vm(*NICS)
 FROM_TEMPLATE = {"nicplug.io/template-interfaces": '["default","red"]'}
 
 
-def evidence(*, running: Json | None, policy: str = "Explicit") -> Evidence:
+def evidence(*, running: Json | None, policy: str = "Explicit", template: Json | None = TEMPLATE) -> Evidence:
     caches = Caches(clock=lambda: NOW)
     caches.observe(CachedKind.KUBEVIRT, kubevirt(hotplug={"removalPolicy": policy}))
     found = Evidence(
         target=Target(namespace="default", name="vmi-fedora"), caches=caches, clock=lambda: NOW, asked=None
     )
-    found.put(CachedKind.VM, TEMPLATE)
+    if template is not None:
+        found.put(CachedKind.VM, template)
     if running is not None:
         found.put(CachedKind.VMI, running)
     return found
@@ -82,6 +84,101 @@ def test_a_nic_that_the_instance_alone_has_is_not_removed_by_the_template() -> N
 @pytest.mark.parametrize("running", [vmi(primary(), owner_uid=VM_UID), vmi(primary(), absent("red"), owner_uid=VM_UID)])
 def test_a_nic_that_the_guest_does_not_keep_is_not_said_to_stay(running: Json) -> None:
     assert not [item for item in without_red(evidence(running=running)).nics if item.reason == "RestartRequired"]
+
+
+BLOCKED = operation("red", phase="Blocked", path="None", reason="NetworkAttachmentDefinitionMissing")
+
+
+def never_attached(*records: Json, **members: Any) -> Json:
+    """The instance has the NIC red in its spec, and the guest has not."""
+    running = vmi(*NICS, rows=[row("default", "domain")], owner_uid=VM_UID, annotations=dict(FROM_TEMPLATE), **members)
+    running["status"]["interfaceOperations"] = list(records)
+    return running
+
+
+@pytest.mark.parametrize("changed", [vm(primary()), vm(primary(), absent("red"))], ids=["deleted", "absent"])
+@pytest.mark.parametrize(
+    ("running", "left"),
+    [
+        (never_attached(BLOCKED), "template and the instance"),
+        (never_attached(), "template and the instance"),
+        (vmi(primary(), rows=[row("default", "domain")], owner_uid=VM_UID), "template"),
+    ],
+    ids=["blocked", "no record yet", "in the template alone"],
+)
+def test_a_nic_that_never_attached_was_said_to_stay_where_it_is(running: Json, left: str, changed: Json) -> None:
+    told = forecast(evidence(running=running), changed=changed, now=NOW)
+    [red] = told.nics
+    assert (red.name, red.operation, red.outcome, red.reason) == ("red", "Unplug", Outcome.WITHDRAWN, "NeverAttached")
+    assert red.message == f"leaves the {left}; the running guest never had it and is not touched"
+    assert (red.network, red.binding, red.is_affected, told.arrives) == ("default/red-net", "bridge", True, True)
+
+
+def test_a_nic_of_an_instance_without_a_vm_that_never_attached_leaves_it() -> None:
+    bare = vmi(*NICS, rows=[row("default", "domain")])
+    changed = vmi(primary(), absent("red"), rows=[row("default", "domain")])
+    [red] = forecast(evidence(running=bare, template=None), changed=changed, now=NOW).nics
+    assert (red.outcome, red.message) == (
+        Outcome.WITHDRAWN,
+        "leaves the instance; the running guest never had it and is not touched",
+    )
+
+
+@pytest.mark.parametrize(
+    ("running", "message"),
+    [
+        (None, "removed from the template; the VM starts without it"),
+        (
+            never_attached(phase="Scheduling"),
+            "removed from the template and the instance; the guest starts without it",
+        ),
+    ],
+    ids=["stopped", "starting"],
+)
+def test_a_guest_that_does_not_run_starts_without_what_the_template_marks_as_absent(
+    running: Json | None, message: str
+) -> None:
+    told = forecast(evidence(running=running), changed=vm(primary(), absent("red")), now=NOW)
+    [red] = told.nics
+    assert (red.outcome, red.message) == (Outcome.AT_START, message)
+
+
+@pytest.mark.parametrize("changed", [vm(primary()), vm(primary(), absent("red"))], ids=["deleted", "absent"])
+def test_a_nic_that_the_pod_has_got_is_unplugged_though_nothing_is_reported_yet(changed: Json) -> None:
+    found = evidence(running=never_attached(operation("red", phase="AttachingToPod", reason="WaitingForPodInterface")))
+    found.caches.observe(CachedKind.POD, pod(networks=[element("red")], attached=["red"]))
+    [red] = forecast(found, changed=changed, now=NOW).nics
+    assert (red.outcome, red.reason) == (Outcome.IN_PLACE, "WaitingForPodRelease")
+
+
+def test_a_nic_that_cannot_leave_a_running_guest_is_told_once() -> None:
+    nics = (primary(), nic("red", binding="macvtap"))
+    rows = [row("default", "domain"), row("red", "domain", "multus-status")]
+    running = vmi(*nics, rows=rows, owner_uid=VM_UID, annotations=dict(FROM_TEMPLATE))
+    found = evidence(running=running, template=vm(*nics))
+    told = forecast(found, changed=vm(primary(), absent("red", binding="macvtap")), now=NOW)
+    assert [(nic.name, nic.outcome, nic.reason) for nic in told.nics] == [
+        ("red", Outcome.NEEDS_RESTART, "UnplugNeedsRestart")
+    ]
+
+
+def test_a_guest_that_is_being_stopped_is_not_said_never_to_have_had_its_nic() -> None:
+    """Nothing is decided about it any more, so that no record says that it leaves."""
+    rows = [row("default", "domain"), row("red", "domain", "multus-status")]
+    changed = vmi(primary(), absent("red"), rows=rows, deleting=True)
+    told = forecast(evidence(running=vmi(*NICS, rows=rows, deleting=True), template=None), changed=changed, now=NOW)
+    assert told.nics == ()
+
+
+@pytest.mark.parametrize("is_changed", [True, False], ids=["a change beside it", "no change"])
+def test_a_removal_that_is_requested_already_is_not_the_changes_doing(is_changed: bool) -> None:
+    request = {"interfaceRequests": [{"removeInterfaceOptions": {"name": "red"}}]}
+    asking = copy.deepcopy(TEMPLATE) | {"status": request}
+    changed = copy.deepcopy(asking)
+    changed["spec"]["template"]["spec"]["domain"]["memory"] = {"guest": "8Gi"}
+    found = evidence(running=never_attached(BLOCKED), template=asking)
+    [red] = forecast(found, changed=changed if is_changed else None, now=NOW).nics
+    assert (red.outcome, red.is_affected) == (Outcome.WITHDRAWN, not is_changed)
 
 
 def interface_with(raw: Json, **members: Any) -> Json:

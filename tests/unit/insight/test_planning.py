@@ -7,7 +7,7 @@ from tests.build import NOW, VM_UID, kubevirt, nad, nic, operation, primary, row
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.insight.evidence import Evidence, Target
-from nicplug.insight.forecast import Outcome, VmForecast
+from nicplug.insight.outcome import Outcome, VmForecast
 from nicplug.insight.planning import NothingToChange, foresee_question, weigh
 from nicplug.insight.question import Addition, PlanQuestion
 

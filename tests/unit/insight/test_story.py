@@ -4,8 +4,8 @@ from typing import Any
 
 from tests.build import MIGRATION_UID, NOW, a_migration, a_vmi, later, migration, nic, operation, primary, vmi
 
-from nicplug.insight.forecast import NicForecast, Otherwise, Outcome
 from nicplug.insight.nics import describe
+from nicplug.insight.outcome import NicForecast, Otherwise, Outcome
 from nicplug.insight.remedies import remedies
 from nicplug.insight.story import Story, tell
 from nicplug.insight.waiting import _BY_MOVER, MOVERS, waits_for

@@ -1,0 +1,45 @@
+"""The NICs that the next guest of a VM starts with, or that keep it from starting. Pure but for the evidence."""
+
+from collections.abc import Collection, Iterable
+
+from nicplug.insight.evidence import Evidence
+from nicplug.insight.known import known_attachments
+from nicplug.insight.outcome import NicForecast, Outcome
+from nicplug.model.networks import first_by_name
+from nicplug.model.operations import OperationPath, OperationPhase
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.attachments import refuse_attachment
+from nicplug.plan.nic.validation import refuse
+from nicplug.plan.reasons import Reason
+
+
+def nics_at_start(evidence: Evidence, *, before: Collection[str]) -> Iterable[NicForecast]:
+    """Those of the template, else of the VMI that belongs to no VM.
+
+    Args:
+        before: NICs that were there, or requested, before the change.
+    """
+    owner: VirtualMachine | VirtualMachineInstance | None = evidence.parsed_vm or evidence.parsed_vmi
+    if owner is None:
+        return
+    networks, namespace = first_by_name(owner.networks), owner.key.namespace
+    known = known_attachments(evidence, owner.networks)
+    for interface in owner.interfaces:
+        network = networks.get(interface.name)
+        if network is None or not network.is_secondary or interface.is_absent:
+            continue
+        flaw = refuse(interface, network) or refuse_attachment(network, namespace=namespace, known=known)
+        yield NicForecast(
+            name=interface.name,
+            operation="Plug",
+            network="/".join(network.attachment_reference(namespace=namespace)),
+            binding=str(interface.binding),
+            outcome=Outcome.STUCK if flaw is not None else Outcome.AT_START,
+            path=str(OperationPath.NONE),
+            phase=str(OperationPhase.BLOCKED if flaw is not None else OperationPhase.PENDING),
+            reason=str(flaw.reason if flaw is not None else Reason.GUEST_NOT_RUNNING),
+            message=flaw.message if flaw is not None else "the guest is not running; it starts with this NIC",
+            remedy=flaw.remedy if flaw is not None else "",
+            is_affected=interface.name not in before,
+        )

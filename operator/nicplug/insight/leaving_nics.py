@@ -1,0 +1,125 @@
+"""NICs that leave a VM and get no record of it. Pure but for the evidence.
+
+The running guest keeps some of them until it is restarted; others nobody has ever had.
+"""
+
+from collections.abc import Collection, Iterator
+
+from nicplug.insight.evidence import Evidence
+from nicplug.insight.known import Known
+from nicplug.insight.outcome import NicForecast, Outcome
+from nicplug.model.conditions import RESTART_REQUIRED
+from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
+from nicplug.model.networks import Interface
+from nicplug.model.operations import OperationPath, OperationPhase, OperationType
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.nic.live_rules import never_attached
+from nicplug.plan.reasons import Reason
+
+NEVER_ATTACHED = "NeverAttached"
+"""Reason of a NIC that leaves the spec of a running guest which never had it."""
+
+
+def leaving_nics(
+    evidence: Evidence, *, known: Known, policy: HotplugPolicy, told: Collection[str], anyhow: Collection[str]
+) -> Iterator[NicForecast]:
+    """Those that were in the template or in the instance before the change, and are not any more.
+
+    Args:
+        evidence: with the VM as it would be.
+        known: as it is.
+        told: NICs that have a record which says what becomes of them.
+        anyhow: NICs that would be there without the change.
+    """
+    vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
+    template = vm.interfaces if vm is not None else ()
+    instance = vmi.interfaces if vmi is not None else ()
+    named, kept, running = {item.name for item in template}, _present(template), _present(instance)
+    for name in known.present:
+        if name in kept:
+            continue
+        if vmi is None:
+            if vm is not None:
+                yield _at_start(name, known, "the VM starts without it", anyhow=anyhow)
+        elif name in running:
+            # What the template marks as absent has a record that says why it cannot leave.
+            if vm is not None and name in known.template and name not in named:
+                yield _at_restart(name, known, policy, anyhow=anyhow)
+        elif name not in told:
+            if vmi.phase is not VmiPhase.RUNNING:
+                yield _at_start(name, known, "the guest starts without it", anyhow=anyhow)
+            elif never_attached(name, vmi=vmi):
+                yield _withdrawn(name, known, vmi, anyhow=anyhow)
+
+
+def _present(interfaces: Collection[Interface]) -> set[str]:
+    return {item.name for item in interfaces if not item.is_absent}
+
+
+def _at_start(name: str, known: Known, effect: str, *, anyhow: Collection[str]) -> NicForecast:
+    return _leaving(
+        name,
+        known,
+        anyhow=anyhow,
+        outcome=Outcome.AT_START,
+        path=OperationPath.NONE,
+        reason=str(Reason.GUEST_NOT_RUNNING),
+        message=f"removed from the {_owner(name, known)}; {effect}",
+    )
+
+
+def _at_restart(name: str, known: Known, policy: HotplugPolicy, *, anyhow: Collection[str]) -> NicForecast:
+    explicit = f" (removal policy {policy.removal_policy})" if policy.removal_policy is RemovalPolicy.EXPLICIT else ""
+    return _leaving(
+        name,
+        known,
+        anyhow=anyhow,
+        outcome=Outcome.NEEDS_RESTART,
+        path=OperationPath.RESTART,
+        reason=RESTART_REQUIRED,
+        message=f"removed from the template; it stays in the running guest until the next restart{explicit}",
+    )
+
+
+def _withdrawn(name: str, known: Known, vmi: VirtualMachineInstance, *, anyhow: Collection[str]) -> NicForecast:
+    return _leaving(
+        name,
+        known,
+        anyhow=anyhow,
+        outcome=Outcome.WITHDRAWN,
+        path=OperationPath.NONE,
+        reason=NEVER_ATTACHED,
+        message=f"leaves the {_owner(name, known)}; the running guest never had it and is not touched",
+    )
+
+
+def _owner(name: str, known: Known) -> str:
+    """Whose spec it leaves."""
+    if name not in known.template:
+        return "instance"
+    return "template and the instance" if name in known.instance else "template"
+
+
+def _leaving(
+    name: str,
+    known: Known,
+    *,
+    outcome: Outcome,
+    path: OperationPath,
+    reason: str,
+    message: str,
+    anyhow: Collection[str],
+) -> NicForecast:
+    network, binding = known.networks.get(name, ("", ""))
+    return NicForecast(
+        name=name,
+        operation=str(OperationType.UNPLUG),
+        network=network,
+        binding=binding,
+        outcome=outcome,
+        path=str(path),
+        phase=str(OperationPhase.PENDING),
+        reason=reason,
+        message=message,
+        is_affected=name in anyhow,
+    )

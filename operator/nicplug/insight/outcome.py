@@ -1,0 +1,109 @@
+"""What a plan says of a VM: how each NIC ends, by which path, and what else comes of the change."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from nicplug.model.hotplug_policy import HotplugPolicy
+from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.pci_budget import PciBudget
+from nicplug.plan.nic.path.evidence import PathEvidence
+
+
+class Outcome(StrEnum):
+    """How a NIC ends."""
+
+    READY = "Ready"
+    """Nothing is left to do."""
+    IN_PLACE = "InPlace"
+    """The running guest gets it, or lets it go, where it is."""
+    BY_MIGRATION = "ByMigration"
+    """The VM is migrated for it."""
+    AT_START = "AtStart"
+    """The guest does not run; it will start with the NIC."""
+    NEEDS_RESTART = "NeedsRestart"
+    """The running guest does not get it; the next start brings it."""
+    STUCK = "Stuck"
+    """It needs action first."""
+    WITHDRAWN = "Withdrawn"
+    """It leaves the template and the instance; the running guest never had it."""
+
+    @property
+    def arrives(self) -> bool:
+        """It happens automatically."""
+        return self not in (Outcome.NEEDS_RESTART, Outcome.STUCK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Otherwise:
+    """What happens if nobody has answered until then."""
+
+    after: timedelta
+    outcome: Outcome
+    reason: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NicForecast:
+    """One NIC.
+
+    Attributes:
+        path, phase, reason, message, remedy: as its record will say first.
+        evidence: what the path is chosen by; None where no path is chosen.
+        otherwise: where the dynamic networks controller may fail to answer; None elsewhere.
+        is_affected: the change concerns it, or nothing was changed; others are already requested.
+    """
+
+    name: str
+    operation: str
+    network: str
+    binding: str
+    outcome: Outcome
+    path: str
+    phase: str
+    reason: str
+    message: str
+    remedy: str = ""
+    evidence: PathEvidence | None = None
+    otherwise: Otherwise | None = None
+    is_affected: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmForecast:
+    """What would happen to a VM.
+
+    Attributes:
+        node: that runs it; "" while none does.
+        nics: those that something would happen to.
+        slots_before, slots_after: PCI slots; None while nobody can count them.
+        migration: name of the migration that would be made; "" when none is.
+        restart_fields: what else of the VM waits for a restart, in the words of the API.
+        refusals: why what was asked for, or a part of it, is not done at all.
+        again_at: when the operator looks again though nothing has changed; None when it does not.
+    """
+
+    kind: str
+    key: VmKey | VmiKey
+    node: str
+    policy: HotplugPolicy
+    nics: tuple[NicForecast, ...] = ()
+    slots_before: PciBudget | None = None
+    slots_after: PciBudget | None = None
+    migration: str = ""
+    restart_fields: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+    again_at: datetime | None = None
+
+    @property
+    def arrives(self) -> bool:
+        """All that the change concerns happens automatically."""
+        return not self.refusals and all(nic.outcome.arrives for nic in self.nics if nic.is_affected)
+
+    @property
+    def by_name(self) -> Mapping[str, NicForecast]:
+        """What comes of each NIC; of one that changes and has a change that waits for a restart, the former."""
+        return {nic.name: nic for nic in reversed(self.nics)}
