@@ -24,6 +24,9 @@ from nicplug_sandbox.story.scene import EXAMPLES
 from nicplug_sandbox.story.tell import Figures, tell
 
 NODES = 3
+COUNTED = """\
+Times end with the status that says so. nicplug: from spec to annotation, and from network-status to
+status. Copy: from its begin until the guest runs on the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,7 @@ def run(*, screen: Screen, keep: bool = False) -> Figures:
     with set_up(screen=screen, existing=None, keep=keep) as stage:
         figures = stage.play(screen)
     with screen.in_picture("demo"):
-        screen.closing(_figures(figures))
+        show_figures(figures, screen=screen)
     screen.remark(f"The whole demo took {time.monotonic() - began:.0f} s.")
     if keep:
         _tell_how_to_go_on(screen, stage)
@@ -171,6 +174,12 @@ def _signals_ignored() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def show_figures(figures: Figures, *, screen: Screen) -> None:
+    """The figures, and what each of them counts."""
+    screen.closing(_figures(figures))
+    screen.remark(COUNTED)
 
 
 def _figures(figures: Figures) -> list[tuple[str, str]]:

@@ -38,6 +38,7 @@ def plug(scene: Scene) -> Timeline:
     scene.screen.section("One more NIC, while it runs: in place")
     scene.run(_PLAN)
     with scene.screen.in_picture("demo"):
+        scene.explain_moments()
         command = _ADD if scene.has_api else _PLUG
         timeline = scene.follow(command, _plugged(scene), nic=NIC, goal=f"{NIC.name} is in the guest")
         scene.run(_STATUS)

@@ -52,6 +52,11 @@ class Scene:
     commands: Path
     has_api: bool
 
+    def explain_moments(self) -> None:
+        """Say what the times of moments count."""
+        start = "the API server received the request" if self.audit_log else "a watch showed the first moment"
+        self.screen.remark(f"+ms: from when {start} to when a watch showed the moment")
+
     def run(self, command: str) -> None:
         """Show a command, run it, show its output."""
         self.screen.command(command)

@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from nicplug_sandbox.demo import COUNTED, show_figures
 from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.kubectl import Kubectl
 from nicplug_sandbox.object_watch import Line, Lines
 from nicplug_sandbox.screen import Screen
 from nicplug_sandbox.story.by_migration import NIC
 from nicplug_sandbox.story.requests import asked_at, own_seconds, requests
+from nicplug_sandbox.story.scene import Scene
 from nicplug_sandbox.story.sight import JOB_LABEL, reason
+from nicplug_sandbox.story.tell import Figures
 from nicplug_sandbox.story.timeline import Moment, Timeline
 from nicplug_sandbox.story.writes import operator_writes
 
@@ -244,3 +248,40 @@ def test_only_the_operators_own_writes_count(tmp_path: Path) -> None:
         + '{"verb": "patch", "user": {"usern'  # being written
     )
     assert operator_writes(log, offset=len(before)) == {"virtualmachineinstances/status": 1, "pods": 1}
+
+
+@pytest.mark.parametrize(
+    ("audit_log", "start"),
+    [(Path("audit.log"), "the API server received the request"), (None, "a watch showed the first moment")],
+)
+def test_the_times_of_moments_were_not_explained(audit_log: Path | None, start: str) -> None:
+    output = io.StringIO()
+    scene = Scene(
+        admin=Kubectl(kubeconfig=Path("none"), cache=Path("none")),
+        screen=Screen(Console(file=output, width=100)),
+        lines=Lines(),
+        audit_log=audit_log,
+        commands=Path("none"),
+        has_api=True,
+    )
+    scene.explain_moments()
+    assert output.getvalue() == f"+ms: from when {start} to when a watch showed the moment\n"
+
+
+def test_the_figures_at_the_end_were_not_explained() -> None:
+    output = io.StringIO()
+    figures = Figures(
+        plug_seconds=0.076,
+        own_seconds=0.024,
+        migration_seconds=0.8,
+        copy_seconds=0.4,
+        unplug_seconds=0.119,
+        interfaces={},
+        plug_writes={"pods": 1, "events": 2},
+        migration_writes={"pods": 3, "events": 2},
+    )
+    show_figures(figures, screen=Screen(Console(file=output, width=100)))
+    shown = output.getvalue()
+    assert "76 ms (nicplug: 24 ms)" in shown
+    assert shown.endswith(f"{COUNTED}\n")
+    assert max(map(len, COUNTED.splitlines())) <= 100
