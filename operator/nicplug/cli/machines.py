@@ -137,7 +137,7 @@ async def follow(session: Session, machine: Machine) -> AsyncGenerator[Machine, 
 async def _watch(
     session: Session, resource: Resource, name: str, version: str, queue: "asyncio.Queue[tuple[Resource, str, Json]]"
 ) -> None:
-    """Changes of one object; reads it again when the watch cannot go on."""
+    """Changes of one object; reads it again when the watch cannot go on, and never twice without a pause."""
     selector = f"metadata.name={name}"
     while True:
         try:
@@ -152,13 +152,13 @@ async def _watch(
             async for line in lines:
                 type_, item = text(line.get("type")), dict(mapping(line.get("object")))
                 if type_ == "ERROR":
-                    version = ""
-                    break
+                    raise Stale(text(item.get("message")))
                 version = text(mapping(item.get("metadata")).get("resourceVersion")) or version
                 if type_ != "BOOKMARK":
                     queue.put_nowait((resource, type_, item))
         except Stale:
             version = ""
+            await asyncio.sleep(_PAUSE_SECONDS)
         except Unavailable:
             await asyncio.sleep(_PAUSE_SECONDS)
 

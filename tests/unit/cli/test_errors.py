@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 from click.testing import CliRunner
+from tests.build import primary, vm
 from tests.unit.cli.played import NOT_SERVED, Answer, CommandLine, PlayedServer, refusal, write_kubeconfig
 
 from nicplug.cli.exits import Exit
@@ -59,6 +60,32 @@ def test_causes(
     assert done.stderr.startswith("Error: ")
     assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+REFUSED_NETWORK = 'NIC "blue": network red/lan is not allowed: policy SameNamespace allows "default"'
+NO_RIGHT = 'virtualmachines.subresources.kubevirt.io "a" is forbidden: User "u" cannot update resource'
+
+
+@pytest.mark.parametrize(
+    ("said", "has_remedy"), [(REFUSED_NETWORK, False), (NO_RIGHT, True)], ids=["a network", "a right"]
+)
+def test_a_403_of_the_api_is_told_in_its_own_words(
+    nicplug: CommandLine, server: PlayedServer, said: str, has_remedy: bool
+) -> None:
+    """The admin is to be asked for a right only where one is missing."""
+    base = "/apis/kubevirt.io/v1/namespaces/default"
+    server.answers |= {
+        f"GET {base}/virtualmachines/a": (200, vm(primary(), name="a")),
+        f"GET {base}/virtualmachineinstances/a": refusal(404, "NotFound", '"a" not found'),
+        "PUT /apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/a/addinterface": refusal(
+            403, "Forbidden", said
+        ),
+    }
+    done = nicplug("add", "a", "--network", "red/lan", "--name", "blue", "--persist")
+    assert done.exit_code == 4
+    first, *rest = done.stderr.splitlines()
+    assert first == f"Error: {said}"
+    assert bool(rest) == has_remedy
 
 
 def test_an_unreachable_cluster_names_address_and_context(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.build import NOW, a_vm, a_vmi, absent, kubevirt, nic, operation, primary, row, vm, vmi
+from tests.build import NOW, VM_UID, a_vm, a_vmi, absent, kubevirt, nic, operation, primary, row, vm, vmi
 from tests.unit.cli.played import CommandLine, PlayedServer, collection, refusal
 
 from nicplug.cli import output
@@ -129,6 +129,21 @@ def test_moments_are_told_once() -> None:
     ]
     assert moments(after, after, now=NOW) == []
     assert [line.split("  ", 1)[1] for line in moments(after, before, now=NOW)] == ["red  gone", "blue  gone"]
+
+
+def failed(message: str) -> dict[str, Any]:
+    return {"conditions": [{"type": "Failure", "status": "True", "message": message}]}
+
+
+def test_a_watch_tells_what_happens_to_the_vm_itself_once() -> None:
+    request = {"addInterfaceOptions": {"name": "blue", "networkAttachmentDefinitionName": "lan"}}
+    running = vmi(primary(), rows=[row("default", "domain")], owner_uid=VM_UID)
+    moved = vmi(primary(), rows=[row("default", "domain")], owner_uid=VM_UID, node="node02")
+    before = described(running, vm(primary(), status=failed("old")))
+    after = described(moved, vm(primary(), status={"interfaceRequests": [request], **failed("new")}))
+    told = [line.split("  ", 1)[1] for line in moments(before, after, now=NOW)]
+    assert told == ["VM Running on node02", 'requested: add NIC "blue" on network lan', "request failed: new"]
+    assert moments(after, after, now=NOW) == []
 
 
 def test_a_stopped_vm_shows_its_template_and_its_requests() -> None:
