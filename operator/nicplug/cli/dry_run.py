@@ -35,13 +35,19 @@ def read_manifests(text: str, *, source: str) -> list[Json]:
     try:
         documents = list(yaml.safe_load_all(text))
     except yaml.YAMLError as error:
-        raise CommandError(f"{source} is not YAML: {why_unreadable(error)}", code=Exit.WRONG_USE) from error
+        message, remedy = f"{source} is not YAML: {why_unreadable(error)}", "Give a manifest in YAML or JSON."
+        raise CommandError(message, remedy=remedy, code=Exit.WRONG_USE) from error
     found = [item for document in documents for item in _items(document) if item.get("kind") in _KINDS]
     if not found:
-        raise CommandError(f"{source} has no VirtualMachine and no VirtualMachineInstance", code=Exit.WRONG_USE)
+        message = f"{source} has no VirtualMachine and no VirtualMachineInstance"
+        raise CommandError(message, remedy="Give a manifest that has one, or a List of them.", code=Exit.WRONG_USE)
     for item in found:
         if not isinstance((item.get("metadata") or {}).get("name"), str):
-            raise CommandError(f"{source}: a {item['kind']} has no metadata.name", code=Exit.WRONG_USE)
+            message, remedy = (
+                f"{source}: a {item['kind']} has no metadata.name",
+                "Name it: generateName is not planned.",
+            )
+            raise CommandError(message, remedy=remedy, code=Exit.WRONG_USE)
     return found
 
 
@@ -129,5 +135,9 @@ def read_file(path: str) -> str:
         with click.open_file(path) as file:
             content: str = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path} cannot be read: {why_unreadable(error)}", code=Exit.NOT_FOUND) from error
+        message, remedy = (
+            f"{path} cannot be read: {why_unreadable(error)}",
+            "Give the path of a manifest, or - for stdin.",
+        )
+        raise CommandError(message, remedy=remedy, code=Exit.NOT_FOUND) from error
     return content

@@ -76,7 +76,11 @@ def _unavailable(error: Unavailable, *, session: Session, is_subresource: bool) 
             f"nicplug's aggregated API does not answer: {error}", remedy=INSTALL_API, code=Exit.NOT_INSTALLED
         )
     if error.status:
-        return CommandError(f"the API server at {session.server} has failed: {error}", code=Exit.UNREACHABLE)
+        message, remedy = (
+            f"the API server at {session.server} has failed: {error}",
+            "Try again, or ask the cluster admin.",
+        )
+        return CommandError(message, remedy=remedy, code=Exit.UNREACHABLE)
     if problem := _certificate_problem(error):
         remedy = f"The cluster of context {session.context} in the kubeconfig has {_CERTIFICATE_REMEDY}"
         message = f"the certificate of {session.server} is not accepted: {problem}"

@@ -71,7 +71,8 @@ class SectionedGroup(click.Group):
 @click.group(
     cls=SectionedGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Environment: NICPLUG_TRACEBACK=1 shows where a bug in nicplug is, NO_COLOR=1 turns colours off. "
+    epilog="Environment: NICPLUG_TRACEBACK=1 shows where a bug in nicplug is, NO_COLOR=1 turns colours off; "
+    "KUBECONFIG, HTTPS_PROXY, HTTP_PROXY and NO_PROXY as in kubectl. "
     "Exit codes, the members of -o json and every option: docs/cli.md.",
 )
 @click.version_option(__version__, prog_name="nicplug")
@@ -95,8 +96,8 @@ for command in (
 
 @main.group(
     cls=LazySandbox,
-    epilog="Environment: NICPLUG_CACHE_DIR is the directory of the cache, KUBEBUILDER_ASSETS one that has the control "
-    "plane's programs, which are built otherwise.",
+    epilog="Environment: NICPLUG_CACHE_DIR is the directory of the cache (otherwise nicplug in XDG_CACHE_HOME or "
+    "~/.cache), KUBEBUILDER_ASSETS one that has the control plane's programs, which are built otherwise.",
 )
 def sandbox() -> None:
     """A laptop cluster: real control plane, simulated nodes."""

@@ -118,7 +118,7 @@ async def wait_for(
             if _is_reached(described, names, goal):
                 return
             if described.failure and described.failure != before.failure:
-                raise CommandError(f"the request could not be carried out: {described.failure}", code=Exit.NO)
+                raise _failed(described)
             stuck = _stuck(described, names)
             stuck_since = (stuck_since or loop.time()) if stuck else None
             if stuck and stuck_since is not None and loop.time() - stuck_since >= PATIENCE_SECONDS:
@@ -159,6 +159,12 @@ def _is_reached(described: "VmNics", names: Sequence[str], goal: str) -> bool:
 
 def _stuck(described: "VmNics", names: Sequence[str]) -> list["NicRow"]:
     return [nic for nic in described.nics if nic.phase in _ENDS and (not names or nic.name in names)]
+
+
+def _failed(described: "VmNics") -> CommandError:
+    shown = f"nicplug status {described.name} --namespace {described.namespace}"
+    remedy = f"It is not tried again. Remove the cause and ask again; what the VM has: {shown}"
+    return CommandError(f"the request could not be carried out: {described.failure}", remedy=remedy, code=Exit.NO)
 
 
 def _cannot(nic: "NicRow", described: "VmNics") -> CommandError:

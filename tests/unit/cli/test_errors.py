@@ -33,7 +33,13 @@ CASES: list[tuple[str, str, Answer, Exit, str]] = [
     ),
     ("no right", "status", refusal(403, "Forbidden", FORBIDDEN), Exit.NOT_ALLOWED, "Ask the cluster admin"),
     ("not logged in", "status", refusal(401, "Unauthorized", "Unauthorized"), Exit.NOT_ALLOWED, "log in again"),
-    ("server error", "status", refusal(500, "InternalError", "etcd is away"), Exit.UNREACHABLE, "etcd is away"),
+    (
+        "server error",
+        "status",
+        refusal(500, "InternalError", "etcd is away"),
+        Exit.UNREACHABLE,
+        "etcd is away\n  Try again",
+    ),
     ("throttled", "status", refusal(429, "TooManyRequests", "slow down"), Exit.FAILED, "Try again in 1 s"),
     ("API is not served", "start", NOT_SERVED, Exit.NOT_INSTALLED, "nicplug doctor"),
     (

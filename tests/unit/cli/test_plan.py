@@ -125,6 +125,28 @@ def test_a_mac_address_that_is_none_was_not_noticed_in_a_manifest(
     assert 'InvalidMacAddress: macAddress "zz" is not a unicast address of six bytes' in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("manifest", "code", "told", "remedy"),
+    [
+        ("{:", Exit.WRONG_USE, "- is not YAML: ", "Give a manifest in YAML or JSON."),
+        ("kind: Pod", Exit.WRONG_USE, "- has no VirtualMachine", "Give a manifest that has one"),
+        ("kind: VirtualMachine", Exit.WRONG_USE, "a VirtualMachine has no metadata.name", "Name it: "),
+        (None, Exit.NOT_FOUND, "/nowhere/vm.yaml cannot be read: ", "Give the path of a manifest, or - for stdin."),
+    ],
+    ids=["no YAML", "no VM", "no name", "no file"],
+)
+def test_a_manifest_that_cannot_be_used_had_no_remedy(
+    nicplug: CommandLine, server: PlayedServer, manifest: str | None, code: Exit, told: str, remedy: str
+) -> None:
+    done = nicplug("plan", "-f", "-" if manifest is not None else "/nowhere/vm.yaml", stdin=manifest)
+    assert done.exit_code == code, done.output
+    first, second, *_ = done.stderr.splitlines()
+    assert first.startswith("Error: ")
+    assert told in first
+    assert second.startswith(f"  {remedy}")
+    assert server.requests == []
+
+
 def test_a_vm_and_a_manifest_together_are_named_as_the_mistake(nicplug: CommandLine, server: PlayedServer) -> None:
     done = nicplug("plan", "V", "-f", "x")
     assert (done.exit_code, "not both" in done.stderr) == (Exit.WRONG_USE, True)

@@ -73,7 +73,7 @@ async def test_a_request_that_fails_is_an_answer_and_an_older_failure_is_none(
     cluster.modify(VMS, NAME, lambda body: body.update(status=failed("now")), status=True)
     done = await waiting.end()
     assert done.exit_code == 9
-    assert "the request could not be carried out: now" in done.stderr
+    assert "the request could not be carried out: now\n  It is not tried again." in done.stderr
 
 
 async def test_a_watch_that_ends_is_opened_again(cluster: FakeApiServer, tmp_path: Path) -> None:
