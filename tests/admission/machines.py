@@ -1,11 +1,13 @@
 """Rules about whole objects: run strategies, migrations, what a policy refuses."""
 
-from tests.admission.row import TOGETHER, Json, Kind, Row, machine, on_pod, secondary
+from tests.admission.row import TOGETHER, Json, Kind, Row, claimed, machine, on_pod, secondary
 
 INSTANCES, MIGRATIONS = "nicplug-instances", "nicplug-migrations"
-CONFIGURATION = "nicplug-kubevirt-configuration"
+CONFIGURATION, LABELS = "nicplug-kubevirt-configuration", "nicplug-instance-labels"
 RESTRICTED = "update of VMI object is restricted"
 SELECTOR = "kubevirt.io/vmi-name"
+NODE, JOB = "kubevirt.io/nodeName", "kubevirt.io/migrationJobUID"
+RESERVED = "modification of the following reserved kubevirt.io/ labels on a VMI object is prohibited"
 TEMPLATE: Json = {"spec": machine(secondary())}
 RUNS: Json = {"phase": "Running", "nodeName": "node01"}
 
@@ -125,6 +127,18 @@ POLICIES = (
         refused=machine(on_pod(bindings="bridge")),
     ),
     Row(
+        name="default-bridge",
+        rule=(
+            "a machine without interfaces and networks gets one on the pod network; no bridge, unless "
+            "`permitBridgeInterfaceOnPodNetwork` allows it"
+        ),
+        text="bridge interface is not enabled in kubevirt-config",
+        path="{F}.domain.devices.interfaces",
+        policy=CONFIGURATION,
+        accepted=machine(autoattachPodInterface=False),
+        refused=machine(),
+    ),
+    Row(
         name="passt-gate",
         rule="passtBinding, unless `disabledFeatureGates` lists PasstBinding",
         text="PasstBinding feature gate is not enabled",
@@ -149,9 +163,7 @@ POLICIES = (
         path="{F}.networks",
         policy=CONFIGURATION,
         accepted=machine(secondary(bindings="sriov")),
-        refused=machine(
-            ({"name": "blue", "sriov": {}}, {"name": "blue", "resourceClaim": {"claimName": "a", "requestName": "b"}})
-        ),
+        refused=machine(claimed(claimName="a", requestName="b"), resourceClaims=[{"name": "a"}]),
     ),
     Row(
         name="memory",
@@ -174,5 +186,31 @@ POLICIES = (
         status=RUNS,
         accepted=machine(secondary()),
         refused=machine(secondary(), nodeSelector={"zone": "a"}),
+    ),
+    Row(
+        name="label-changed",
+        rule="users change no reserved label of an instance",
+        text=RESERVED,
+        policy=LABELS,
+        kinds=(Kind.VMI,),
+        before=machine(secondary()),
+        status=RUNS,
+        accepted=machine(secondary()),
+        refused=machine(secondary()),
+        labels=({NODE: "node01"}, {NODE: "node01", "a": "b"}, {NODE: "node02"}),
+        is_tenants=True,
+    ),
+    Row(
+        name="label-added",
+        rule="users add no reserved label to an instance",
+        text=RESERVED,
+        policy=LABELS,
+        kinds=(Kind.VMI,),
+        before=machine(secondary()),
+        status=RUNS,
+        accepted=machine(secondary()),
+        refused=machine(secondary()),
+        labels=({NODE: "node01"}, {NODE: "node01", "kubevirt.io/l": "v"}, {NODE: "node01", JOB: "uid"}),
+        is_tenants=True,
     ),
 )

@@ -1,9 +1,11 @@
 """Rules about networks, and about interfaces together with them."""
 
-from tests.admission.row import TOGETHER, Row, as_default, machine, on_pod, secondary
+from tests.admission.row import TOGETHER, Row, as_default, claimed, machine, on_pod, secondary
 
 NICS, NETWORKS = "{F}.domain.devices.interfaces", "{F}.networks"
 CLAIM = {"claimName": "claim", "requestName": "request"}
+DECLARED = [{"name": "claim", "resourceClaimName": "cards"}]
+A_MAP = "the two lists are maps by name, so that server-side apply merges them, and the schema sees to that"
 
 SOURCES = (
     Row(
@@ -67,7 +69,57 @@ SOURCES = (
         path=NETWORKS,
         policy=TOGETHER,
         accepted=machine(secondary(bindings="sriov"), secondary("green")),
-        refused=machine(secondary(), ({"name": "green", "sriov": {}}, {"name": "green", "resourceClaim": CLAIM})),
+        refused=machine(secondary(), claimed("green", **CLAIM), resourceClaims=DECLARED),
+    ),
+)
+
+CLAIMS = (
+    Row(
+        name="claim-bridge",
+        rule="an interface on a network of a resource claim is an SR-IOV one",
+        text='DRA network "blue" requires an SR-IOV interface binding',
+        path=NICS,
+        policy=TOGETHER,
+        accepted=machine(claimed(**CLAIM), resourceClaims=DECLARED),
+        refused=machine(claimed(bindings="bridge", **CLAIM), resourceClaims=DECLARED),
+    ),
+    Row(
+        name="no-claim-name",
+        rule="a network of a resource claim names the claim",
+        text="claimName is required for DRA network",
+        path=f"{NETWORKS}[0].resourceClaim.claimName",
+        policy=TOGETHER,
+        accepted=machine(claimed(**CLAIM), resourceClaims=DECLARED),
+        refused=machine(claimed(requestName="request"), resourceClaims=DECLARED),
+    ),
+    Row(
+        name="no-request-name",
+        rule="a network of a resource claim names the request",
+        text="requestName is required for DRA network",
+        path=f"{NETWORKS}[0].resourceClaim.requestName",
+        policy=TOGETHER,
+        accepted=machine(claimed(**CLAIM), resourceClaims=DECLARED),
+        refused=machine(claimed(claimName="claim"), resourceClaims=DECLARED),
+    ),
+    Row(
+        name="undeclared-claim",
+        rule="the claim of a network is in `resourceClaims`",
+        text='network references resourceClaim "claim" which is not defined in spec.resourceClaims',
+        path=f"{NETWORKS}[0].resourceClaim.claimName",
+        policy=TOGETHER,
+        accepted=machine(claimed(**CLAIM), resourceClaims=[{"name": "other"}, *DECLARED]),
+        refused=machine(claimed(**CLAIM), resourceClaims=[{"name": "other"}]),
+    ),
+    Row(
+        name="request-twice",
+        rule="two networks have not the same claim and request",
+        text='duplicate claimName/requestName combination "claim/request"',
+        path=f"{NETWORKS}[1]",
+        policy=TOGETHER,
+        accepted=machine(
+            claimed(**CLAIM), claimed("green", claimName="claim", requestName="second"), resourceClaims=DECLARED
+        ),
+        refused=machine(claimed(**CLAIM), claimed("green", **CLAIM), resourceClaims=DECLARED),
     ),
 )
 
@@ -113,6 +165,7 @@ PAIRS = (
         rule="a network name occurs once",
         text='Network with name "blue" already exists, every network must have a unique name',
         instead='Duplicate value: {"name":"blue"}',
+        because=A_MAP,
         path=f"{NETWORKS}[1]",
         accepted=machine(secondary(), secondary("green")),
         refused=machine(secondary(), (None, secondary()[1])),
@@ -122,6 +175,7 @@ PAIRS = (
         rule="an interface name occurs once",
         text="Only one interface can be connected to one specific network",
         instead='Duplicate value: {"name":"blue"}',
+        because=A_MAP,
         path=f"{NICS}[1]",
         accepted=machine(secondary(), secondary("green")),
         refused=machine(secondary(), (secondary()[0], None)),

@@ -33,6 +33,7 @@ class Row:
         text: KubeVirt's, for the refused example. `{F}` stands for the path of the VMI spec in the object, and
             `{path}` for the path that KubeVirt repeats in the middle of a sentence.
         instead: what the API server says, where it is not KubeVirt's text.
+        because: why not.
         path: where the refusal points; `{F}` as above. A policy cannot point: its message has the path.
         kinds: the objects that have the rule.
         accepted: for `BOTH` a VMI spec, else the spec of the object.
@@ -41,6 +42,7 @@ class Row:
         policy: the ValidatingAdmissionPolicy that enforces it; the schema of the CRD when empty.
         status: of the object that is stored.
         labels: of the object that is stored, of the accepted and of the refused one.
+        is_tenants: it holds for users without rights in the whole cluster.
     """
 
     name: str
@@ -49,12 +51,14 @@ class Row:
     accepted: Json
     refused: Json
     instead: str = ""
+    because: str = ""
     path: str = ""
     kinds: tuple[Kind, ...] = BOTH
     before: Json | None = None
     policy: str = ""
     status: Json = field(default_factory=dict)
     labels: tuple[Json, Json, Json] = ({}, {}, {})
+    is_tenants: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -87,7 +91,7 @@ def manifest(row: Row, kind: Kind, spec: Json, *, labels: Json | None = None, su
 def machine(*pairs: tuple[Json | None, Json | None], **more: Any) -> Json:
     """A VMI spec of these NICs and networks; more members of the spec, or of `devices`."""
     devices: Json = {"interfaces": [nic for nic, _ in pairs if nic is not None]}
-    devices |= {key: more.pop(key) for key in ("disks",) if key in more}
+    devices |= {key: more.pop(key) for key in ("disks", "autoattachPodInterface") if key in more}
     domain = {"devices": devices} | {key: more.pop(key) for key in ("memory",) if key in more}
     return {"domain": domain, "networks": [network for _, network in pairs if network is not None], **more}
 
@@ -106,6 +110,11 @@ def as_default(name: str = "default", **fields: Any) -> tuple[Json, Json]:
     """A bridge NIC on a Multus network in place of the pod network."""
     nic, network = secondary(name, **fields)
     return nic, {**network, "multus": {**network["multus"], "default": True}}
+
+
+def claimed(name: str = "blue", *, bindings: str = "sriov", **claim: str) -> tuple[Json, Json]:
+    """An SR-IOV NIC on a network of a resource claim, or with the binding that is given."""
+    return {"name": name, **binding({"bindings": bindings}, "")}, {"name": name, "resourceClaim": claim}
 
 
 def binding(fields: Json, default: str) -> Json:

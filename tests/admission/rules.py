@@ -2,12 +2,13 @@
 
 from tests.admission.interfaces import INTERFACES
 from tests.admission.machines import MIGRATING, POLICIES, VIRTUAL_MACHINES
-from tests.admission.networks import PAIRS, SOURCES
+from tests.admission.networks import CLAIMS, PAIRS, SOURCES
 from tests.admission.ports import PORTS
 from tests.admission.row import Row
 
 SECTIONS: dict[str, tuple[Row, ...]] = {
     "Networks": SOURCES,
+    "Networks of resource claims": CLAIMS,
     "Interfaces": INTERFACES,
     "Interfaces and networks together": PAIRS,
     "Ports": PORTS,

@@ -18,6 +18,8 @@ from tests.integration.rules import POLICIES, install_policies
 from nicplug_sandbox.controlplane import ControlPlane
 
 REFUSED = "-no"
+TENANT = "tenant"
+"""Holds every verb on everything in the namespace, by a RoleBinding to cluster-admin."""
 EXAMPLES = [pytest.param(row, kind, id=f"{row}-{kind}") for row in ROWS for kind in row.kinds]
 STRICT: Json = {
     "network": {"permitBridgeInterfaceOnPodNetwork": False},
@@ -61,6 +63,8 @@ def kubectl(admin: Kubectl) -> Iterator[Kubectl]:
 def in_namespace(admin: Kubectl) -> Kubectl:
     namespace = f"admission-{uuid.uuid4().hex[:8]}"
     admin("create", "namespace", namespace)
+    role = ("--clusterrole=cluster-admin", f"--user={TENANT}", f"--namespace={namespace}")
+    admin("create", "rolebinding", TENANT, *role)
     return Kubectl(kubeconfig=admin.kubeconfig, namespace=namespace)
 
 
@@ -72,10 +76,10 @@ class Answers:
     errors: Mapping[str, str]
 
 
-def apply(kubectl: Kubectl, manifests: list[Json]) -> Answers:
+def apply(kubectl: Kubectl, manifests: list[Json], *, acts_as: str = "") -> Answers:
     """All of them in one call, which goes on after a refusal."""
     listed = {"apiVersion": "v1", "kind": "List", "items": manifests}
-    process = kubectl.run("apply", "-f", "-", stdin=listed)
+    process = kubectl.run("apply", "-f", "-", *([f"--as={acts_as}"] if acts_as else []), stdin=listed)
     # Only the KubeVirt object's gates keep some of the examples of other rules out.
     done = dict(re.findall(r"^\S+/(\S+) (created|configured|unchanged)$", process.stdout, re.M))
     errors = re.split(r"^(?=The |Error from server|Warning: )", process.stderr, flags=re.M)
@@ -87,13 +91,14 @@ def apply(kubectl: Kubectl, manifests: list[Json]) -> Answers:
 @pytest.fixture(scope="module")
 def answers(admin: Kubectl, kubectl: Kubectl) -> Answers:
     """Every example, applied; those of rules about changes on what is stored before."""
-    stored, wanted = [], []
+    stored, wanted, of_tenants = [], [], []
     for row in ROWS:
         for kind in row.kinds:
             for spec, suffix, labels in ((row.accepted, "", row.labels[1]), (row.refused, REFUSED, row.labels[2])):
                 if row.before is not None:
                     stored.append((row, manifest(row, kind, row.before, labels=row.labels[0], suffix=suffix)))
-                wanted.append(manifest(row, kind, spec, labels=labels, suffix=suffix))
+                somebody_s = of_tenants if row.is_tenants else wanted
+                somebody_s.append(manifest(row, kind, spec, labels=labels, suffix=suffix))
     before = apply(kubectl, [body for _, body in stored])
     assert {*before.done} == {body["metadata"]["name"] for _, body in stored}, before.errors
     for row, body in stored:
@@ -105,6 +110,7 @@ def answers(admin: Kubectl, kubectl: Kubectl) -> Answers:
     first = apply(kubectl, [body for body in wanted if body not in gated])
     with_gates(admin)
     second = apply(kubectl, gated)
+    third = apply(kubectl, of_tenants, acts_as=TENANT)
     admin(
         "patch",
         "kubevirt",
@@ -115,7 +121,11 @@ def answers(admin: Kubectl, kubectl: Kubectl) -> Answers:
         "-p",
         json.dumps({"spec": {"configuration": STRICT}}),
     )
-    return Answers(done={**first.done, **second.done}, errors={**first.errors, **second.errors})
+    parts = (first, second, third)
+    return Answers(
+        done={name: line for part in parts for name, line in part.done.items()},
+        errors={name: error for part in parts for name, error in part.errors.items()},
+    )
 
 
 def needs_gates(body: Json) -> bool:

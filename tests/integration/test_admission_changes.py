@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.admission.machines import CONFIGURATION, INSTANCES, MIGRATIONS, RESTRICTED, SELECTOR
+from tests.admission.machines import (
+    CONFIGURATION,
+    INSTANCES,
+    JOB,
+    LABELS,
+    MIGRATIONS,
+    NODE,
+    RESERVED,
+    RESTRICTED,
+    SELECTOR,
+)
+from tests.admission.networks import CLAIMS
 from tests.admission.row import (
     BOTH,
     OPERATOR,
@@ -16,12 +27,14 @@ from tests.admission.row import (
     Kind,
     Row,
     as_default,
+    claimed,
     machine,
     manifest,
     on_pod,
     secondary,
 )
 from tests.admission.rules import ROWS
+from tests.admission.texts import NO_TEMPLATE
 from tests.integration.kubectl import ROOT, Kubectl, install_crds
 from tests.integration.rules import POLICIES, install_policies, lifted
 from tests.integration.user import MIGRATION, VM, VMI, User
@@ -52,6 +65,9 @@ CROWDS: dict[str, tuple[tuple[Json | None, Json | None], ...]] = {
     "ports-of-pod-networks": tuple(on_pod(name, ports=[{"port": 0, "name": "A"}] * 4) for name in LONG),
     "no-bindings": tuple(secondary(name, bindings="") for name in LONG),
     "one-boot-order": tuple(secondary(name, bootOrder=1) for name in LONG),
+    "claims-of-bridges": tuple(claimed(name, bindings="bridge") for name in LONG),
+    "one-claim-not-declared": tuple(claimed(name, claimName="c" * 253, requestName="r" * 253) for name in LONG[:64]),
+    "claims-without-names": tuple(claimed(name) for name in LONG),
 }
 
 
@@ -133,7 +149,7 @@ def changed(
 def patched(user: User, kind: Kind, name: str, patch: Any, *, status: bool = False, dry: bool = False) -> Json:
     """An object after a patch."""
     code, body = changed(user, kind, name, patch, status=status, dry=dry)
-    assert code == 200, body
+    assert code == 200, str(body.get("message"))[-1500:]
     return body
 
 
@@ -172,9 +188,12 @@ def test_what_was_stored_before_the_rule_could_not_be_edited(stored: User, row: 
     name, root = name_of(row, kind), spec_path(kind)
     body = edit_elsewhere(stored, kind, name)
     assert spec_of(body, kind)["domain"]["devices"] == row.refused["domain"]["devices"]
+    good = (GOOD_NIC, GOOD_NETWORK)
+    if row in CLAIMS:
+        good = claimed("good", claimName=row.refused["resourceClaims"][0]["name"], requestName="good")
     more = [
-        {"op": "add", "path": f"{root}/networks/-", "value": GOOD_NETWORK},
-        {"op": "add", "path": f"{root}/domain/devices/interfaces/-", "value": GOOD_NIC},
+        {"op": "add", "path": f"{root}/networks/-", "value": good[1]},
+        {"op": "add", "path": f"{root}/domain/devices/interfaces/-", "value": good[0]},
     ]
     body = patched(stored, kind, name, more)
     assert spec_of(body, kind)["networks"][:-1] == row.refused["networks"]
@@ -342,6 +361,109 @@ def test_nicplug_could_not_put_a_label_back(user: User) -> None:
     patched(acting(user, OPERATOR), Kind.VMIM, "job", wrong, dry=True)
     patched(user, Kind.VMIM, "job", {"status": {"phase": "Succeeded"}}, status=True)
     patched(user, Kind.VMIM, "job", wrong, dry=True)
+
+
+TENANT_GROUP = "admission-tenants"
+LABEL_CHANGES: dict[str, Json] = {
+    "changed": {NODE: "node02"}, "added": {JOB: "uid"}, "removed": {NODE: None},
+}  # fmt: skip
+
+
+def test_a_tenant_said_where_a_guest_runs(user: User) -> None:
+    """By labels that KubeVirt reserves; whoever may report the status of any instance is the node side."""
+    running(user, "labelled")
+    patched(acting(user, OPERATOR), Kind.VMI, "labelled", {"metadata": {"labels": {NODE: "node01"}}})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": TENANT_GROUP}]
+    user.create("rolebindings", {"metadata": {"name": TENANT_GROUP}, "roleRef": role, "subjects": subjects})
+    tenant = User(kubeconfig=user.kubeconfig, namespace=user.namespace, acts_as="tenant", groups=(TENANT_GROUP,))
+    free = {"metadata": {"labels": {"kubevirt.io/l": "v", "a": "b"}}}
+    until(lambda: answer(tenant, Kind.VMI, "labelled", free, dry=True)[0] == 200)
+    for labels in LABEL_CHANGES.values():
+        message = refused(tenant, Kind.VMI, "labelled", {"metadata": {"labels": labels}})
+        assert (f"ValidatingAdmissionPolicy '{LABELS}'" in message, RESERVED in message) == (True, True)
+
+
+def test_the_node_side_could_not_label_an_instance(user: User) -> None:
+    """virt-handler, by its right to report the status of any instance; nicplug by its name alone."""
+    running(user, "moves")
+    rights = [{"apiGroups": ["kubevirt.io"], "resources": [VMI], "verbs": ["get", "patch"]}]
+    handler = f"system:serviceaccount:{user.namespace}:kubevirt-handler"
+    for name, subject in (("labels-handler", handler), ("labels-nicplug", OPERATOR)):
+        bind(user, name, rights, subject)
+    people = {
+        who: User(kubeconfig=user.kubeconfig, namespace=user.namespace, acts_as=who) for who in (handler, OPERATOR)
+    }
+    changes = [{"metadata": {"labels": labels}} for labels in LABEL_CHANGES.values()]
+
+    def codes(who: str) -> set[int]:
+        return {answer(people[who], Kind.VMI, "moves", change, dry=True)[0] for change in changes}
+
+    try:
+        until(lambda: codes(OPERATOR) == {200})
+        until(lambda: codes(handler) == {422, 200})  # to remove what is not there is no change
+        reports = [{"apiGroups": ["kubevirt.io"], "resources": [f"{VMI}/status"], "verbs": ["patch"]}]
+        bind(user, "labels-reports", reports, handler)
+        until(lambda: codes(handler) == {200})
+    finally:
+        for name in ("labels-handler", "labels-nicplug", "labels-reports"):
+            for plural in ("clusterrolebindings", "clusterroles"):
+                user.request("DELETE", f"{RBAC}/{plural}/{name}")
+
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+def bind(user: User, name: str, rules: list[Json], subject: str) -> None:
+    """Rights in all namespaces."""
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": subject}]
+    for plural, body in {
+        "clusterroles": {"rules": rules},
+        "clusterrolebindings": {"roleRef": role, "subjects": subjects},
+    }.items():
+        code, said = user.request("POST", f"{RBAC}/{plural}", {"metadata": {"name": name}, **body})
+        assert code == 201, said
+
+
+DISKS: dict[str, Any] = {
+    "a map": {"a": 1},
+    "texts": ["root", "data"],
+    "places that are none": [{"bootOrder": {"a": 1}}, {"bootOrder": "1"}, {"bootOrder": {"a": 1}}],
+    "too many to look at": [{"name": "d", "bootOrder": 1}] * 600,
+    "very many": [{}] * 20_000,
+}
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_disks_that_are_none_kept_nics_from_being_changed(user: User, kind: Kind) -> None:
+    """They have no schema: what is no disk has no place in the boot order."""
+    for index, disks in enumerate(DISKS.values()):
+        body = manifest(ROWS[0], kind, machine(secondary(bootOrder=2), disks=disks))
+        name = body["metadata"]["name"] = f"disks-{index}-{kind.lower()}"
+        user.create(PLURALS[kind], body)
+        patched(
+            user,
+            kind,
+            name,
+            [{"op": "add", "path": f"{spec_path(kind)}/domain/devices/interfaces/0/state", "value": "absent"}],
+        )
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_of_many_disks_the_boot_order_was_not_looked_at(user: User, kind: Kind) -> None:
+    disks = [{"name": f"d{index}"} for index in range(300)]
+    body = manifest(ROWS[0], kind, machine(secondary(bootOrder=1), disks=[*disks, {"name": "last", "bootOrder": 1}]))
+    code, said = user.request("POST", user.path(PLURALS[kind]) + "?dryRun=All", body)
+    assert code == 422
+    assert "domain.devices.interfaces[0].bootOrder already set for a different device." in said["message"]
+
+
+def test_a_virtual_machine_without_a_template_was_accepted(user: User) -> None:
+    """With the schema's words: KubeVirt's schema requires it as well."""
+    body = {**manifest(ROWS[0], Kind.VM, machine()), "spec": {"runStrategy": "Halted"}}
+    code, said = user.request("POST", user.path(VM) + "?dryRun=All", body)
+    assert (code, NO_TEMPLATE in said["message"]) == (422, True), said
 
 
 @pytest.mark.parametrize("kind", BOTH)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from tests.admission.row import BOTH, Kind, Row
 from tests.admission.rules import ROWS
+from tests.admission.texts import EXCEPTIONS, TEXTS, says
 from tools.admission_page import Rule, enforced_by, policy_rules, schema, schema_rules, walk
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +65,18 @@ def test_a_rule_of_a_policy_without_examples() -> None:
     ] == []
 
 
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_of_kubevirt_without_a_rule_or_a_reason(text: str) -> None:
+    examples = [row for row in ROWS if says(row, text)]
+    assert bool(examples) is not bool(EXCEPTIONS.get(text))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_rule_that_kubevirt_does_not_have(row: Row) -> None:
+    assert [text for text in TEXTS if says(row, text)] != []
+    assert bool(row.instead) is bool(row.because)
+
+
 def _has_example(rule: Rule, rows: list[Row], kind: Kind) -> bool:
     return any(rule.decides(row, kind) for row in rows)
 
@@ -97,7 +110,7 @@ def test_a_stored_violation_is_looked_for_as_a_new_one() -> None:
     policy = next(yaml.safe_load_all(POLICY.read_text()))
     variables = {item["name"]: item["expression"] for item in policy["spec"]["variables"]}
     pairs = [name for name in variables if "old" + name[0].upper() + name[1:] in variables and name != "spec"]
-    assert len(pairs) == 11
+    assert len(pairs) == 18
     for name in pairs:
         old = re.sub(r"variables\.(?!root\b)(\w)", lambda match: f"variables.old{match[1].upper()}", variables[name])
         assert variables["old" + name[0].upper() + name[1:]] == old
