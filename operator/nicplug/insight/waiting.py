@@ -111,6 +111,7 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.NO_INTERFACE,
         Reason.INVALID_INTERFACE,
         Reason.INVALID_STATE,
+        Reason.NOT_ADMITTED,
         Reason.INVALID_ATTACHMENT_REFERENCE,
         Reason.ATTACHMENT_DEFINITION_CHANGED,
         Reason.ATTACHMENT_DEFINITION_MISSING,

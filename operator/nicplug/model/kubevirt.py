@@ -67,6 +67,7 @@ class KubevirtConfig:
     feature_gates: frozenset[str]
     disabled_feature_gates: frozenset[str]
     default_binding: Binding
+    permits_pod_bridge: bool
     rollout_strategy: RolloutStrategy
     binding_plugins: tuple[BindingPlugin, ...]
     cpu_allocation_ratio: int
@@ -119,6 +120,7 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         disabled_feature_gates=frozenset(map(text, sequence(developer.get("disabledFeatureGates")))),
         cpu_allocation_ratio=_cpu_allocation_ratio(developer.get("cpuAllocationRatio")),
         default_binding=_default_binding(text(network.get("defaultNetworkInterface"))),
+        permits_pod_bridge=network.get("permitBridgeInterfaceOnPodNetwork") is not False,
         rollout_strategy=_rollout_strategy(text(configuration.get("vmRolloutStrategy"))),
         binding_plugins=_binding_plugins(mapping(network.get("binding"))),
         workload_update_allows=_workload_update_allows(mapping(spec.get("workloadUpdateStrategy"))),

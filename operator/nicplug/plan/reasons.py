@@ -159,6 +159,14 @@ class Reason(StrEnum):
 
     Correct what the message names, or leave it out.
     """
+    NOT_ADMITTED = "NotAdmitted"
+    """KubeVirt's admission refuses the NIC as it is written: it was stored before there was a rule, or before the
+    KubeVirt CR forbade it. A guest that runs goes on, and does not start again with it.
+
+    Do what `remedy` says before the VM is restarted: a second pod network has to go, a bridge on the pod network to
+    become masquerade where `permitBridgeInterfaceOnPodNetwork` is false. In `InterfacesReady` with status True, every
+    NIC is in the guest all the same.
+    """
     INVALID_STATE = "InvalidState"
     """The interface's `state` is none that KubeVirt knows; it counts as up.
 

@@ -32,7 +32,7 @@ from nicplug.plan.nic.links import Rows
 from nicplug.plan.nic.live_rules import deleted_from_template, has_ordinal_names, never_attached
 from nicplug.plan.nic.path.causes import next_to_ride
 from nicplug.plan.nic.path.chooser import Chooser
-from nicplug.plan.nic.plug_findings import find_plug, nic_is_invalid
+from nicplug.plan.nic.plug_findings import find_plug, nic_is_invalid, runs_until_restart
 from nicplug.plan.nic.spec_findings import SPEC_CHECKS
 from nicplug.plan.nic.stray_findings import find_stray
 from nicplug.plan.nic.stray_interfaces import stray_interfaces
@@ -134,7 +134,7 @@ def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
     if situation.interface.is_absent:
         return find_unplug(situation)
     if is_primary:
-        return nic_is_invalid(situation) or find_link_change(situation)
+        return nic_is_invalid(situation) or find_link_change(situation) or runs_until_restart(situation)
     found = find_plug(situation)
     if found is None:
         return None

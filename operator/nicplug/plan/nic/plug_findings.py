@@ -3,11 +3,14 @@
 Pure, and one NIC at a time; the checks run in the order of `PLUG_CHECKS`.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from nicplug.model.interface_status import MULTUS_STATUS, has_source
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
+from nicplug.model.per_pass import once_per_pass
+from nicplug.plan.nic.admitted import Violation, find_violations
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.change_findings import find_change
 from nicplug.plan.nic.findings import (
@@ -23,9 +26,11 @@ from nicplug.plan.nic.findings import (
 from nicplug.plan.nic.lost_findings import pod_has_it_again, pod_has_lost_it
 from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by, was_taken_back
 from nicplug.plan.nic.staged_findings import plug_is_staged
-from nicplug.plan.nic.validation import mac_address_twin, refuse
+from nicplug.plan.nic.validation import Rows, mac_address_twin, refuse
 from nicplug.plan.reasons import Reason
+from nicplug.plan.views import VmiView
 
+_NO_LONGER_ADMITTED = frozenset({Binding.SLIRP, Binding.MACVTAP, Binding.OLD_PASST})
 _PHANTOM = (
     ". It was asked for together with a NIC that failed, so the controller may have taken it back: if the guest does "
     "not get it, it is detached and asked for anew"
@@ -45,6 +50,8 @@ def find_plug(situation: Situation) -> Finding | None:
         return found
     record = situation.record
     plugged = record if record is not None and record.operation == OperationType.PLUG else None
+    if found := runs_until_restart(situation):
+        return found
     if twin := mac_address_twin(situation.interface, situation.siblings):
         return _ready_beside(twin, situation, plugged)
     # A NIC that was born in the guest has had a record for the sake of its twin alone.
@@ -61,6 +68,11 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
         binding = f'of binding plugin "{interface.plugin[:80]}"'
     message, remedy = f"an interface {binding} cannot be plugged into a running VM", "Restart the VM, or use bridge"
     config, path = situation.view.config, OperationPath.RESTART
+    if situation.network is not None and situation.network.is_primary:
+        remedy = "Restart the VM"
+    if interface.binding in _NO_LONGER_ADMITTED or not interface.binding:
+        # Advised to restart, its owner would have a VM that is not admitted again.
+        path, remedy = OperationPath.NONE, "Use bridge"
     if interface.plugin and (config is None or config.binding_plugin(interface.plugin) is None):
         # Advised to restart, its owner would have a VM that does not start.
         path = OperationPath.NONE
@@ -76,6 +88,49 @@ def nic_is_invalid(situation: Situation) -> Finding | None:
     """What is wrong in the spec never reaches the pod."""
     refusal = refuse(situation.interface, situation.network)
     return situation.blocked(refusal) if refusal is not None else None
+
+
+def runs_until_restart(situation: Situation) -> Finding | None:
+    """The guest goes on with what would be refused today, and is told so before anybody restarts it."""
+    violation, record = _violation(situation), situation.record
+    if violation is None or not situation.in_guest:
+        return None
+    came = record if record is not None and record.operation == OperationType.PLUG else None
+    return Finding(
+        operation=OperationType.PLUG,
+        path=OperationPath(came.path) if came is not None else OperationPath.NONE,
+        phase=OperationPhase.READY,
+        reason=Reason.NOT_ADMITTED,
+        message=f"the guest has the NIC, and does not start again with it: {violation.at(_root(situation))}",
+        remedy=violation.remedy,
+        migration=came.migration if came is not None else "",
+    )
+
+
+def is_not_admitted(situation: Situation) -> Finding | None:
+    """Whoever followed an advice to restart would have a VM that does not start."""
+    violation = _violation(situation)
+    if violation is None:
+        return None
+    message = f"{violation.at(_root(situation))}. No VM starts with it"
+    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason.NOT_ADMITTED, message, violation.remedy)
+
+
+def _root(situation: Situation) -> str:
+    return "spec.template.spec" if situation.view.vm is not None else "spec"
+
+
+def _violation(situation: Situation) -> Violation | None:
+    return _violations(situation.view, situation.chooser.rows).get(situation.interface.name)
+
+
+@once_per_pass
+def _violations(view: VmiView, rows: Rows) -> Mapping[str, Violation]:
+    """Of what the VM would start with again: its template, or the instance where there is no VM; by NIC."""
+    owner = view.vm if view.vm is not None else view.vmi
+    held = frozenset(name for name, row in rows.items() if has_source(row, DOMAIN))
+    found = find_violations(owner.interfaces, owner.networks, config=view.config, held=held)
+    return {item.nic: item for item in reversed(list(found))}
 
 
 def network_is_not_secondary(situation: Situation) -> Finding | None:
@@ -173,6 +228,7 @@ def _ready_beside(twin: Interface, situation: Situation, record: InterfaceOperat
 PLUG_CHECKS: tuple[Check, ...] = (
     gate_is_off,
     nic_is_invalid,
+    is_not_admitted,
     binding_cannot_follow,
     network_is_not_secondary,
     plug_is_staged,

@@ -40,7 +40,7 @@ def interface_is_missing(situation: Situation) -> Finding | None:
     lacks = f'{where} has no interface named "{name[:80]}"'
     if situation.in_guest:
         message = f"the guest still has the NIC, and {lacks}"
-        remedy = "Add it, with state: absent if the NIC is to leave the guest; or restart the VM"
+        remedy = "Add it, with state: absent if the NIC is to leave; or remove the network, and restart the VM"
     else:
         message, remedy = lacks, "Add it, or remove the network"
     return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason.NO_INTERFACE, message, remedy)

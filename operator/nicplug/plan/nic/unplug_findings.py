@@ -4,7 +4,7 @@ Pure, and one NIC at a time; the checks run in the order of `UNPLUG_CHECKS`.
 """
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.networks import Binding
+from nicplug.model.networks import Binding, first_by_name
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.model.sentences import with_remedy
 from nicplug.plan.nic.findings import (
@@ -23,6 +23,8 @@ from nicplug.plan.nic.path_findings import left_by_migration, migration_brings_i
 from nicplug.plan.nic.staged_findings import unplug_is_staged
 from nicplug.plan.reasons import Reason
 
+_DELETE = "Delete its interface and network instead of writing state: absent"
+
 
 def find_unplug(situation: Situation) -> Finding | None:
     """What is to be said of a NIC that shall go; None when nothing of it is left."""
@@ -39,13 +41,23 @@ def nic_cannot_leave(situation: Situation) -> Finding | None:
     is_held = situation.interface.binding is Binding.SRIOV and _is_there(situation)
     if not is_held and may_be_unplugged(situation.interface, vmi=situation.view.vmi):
         return None
+    # A template or instance with `absent` on such a NIC is not admitted: restarted, the VM would not start.
+    remedy = f"{_DELETE}, and restart the VM" if _is_written_absent(situation) else "Restart the VM"
     return situation.finding(
         OperationPath.RESTART,
         OperationPhase.BLOCKED,
         Reason.UNPLUG_NEEDS_RESTART,
         "only a bridge interface of a secondary (Multus) network can leave a running VM",
-        "Restart the VM",
+        remedy,
     )
+
+
+def _is_written_absent(situation: Situation) -> bool:
+    """By a person, rather than asked for by entries that were deleted from the template."""
+    vm, name = situation.view.vm, situation.interface.name
+    owner = vm if vm is not None else situation.view.vmi
+    interface = first_by_name(owner.interfaces).get(name)
+    return interface is not None and interface.is_absent
 
 
 def pod_has_ordinal_names(situation: Situation) -> Finding | None:

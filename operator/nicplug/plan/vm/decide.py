@@ -39,7 +39,7 @@ from nicplug.plan.vm.run_strategy import (
     decide,
     situation_of,
 )
-from nicplug.plan.vm.start import delete_earlier_revisions, start_vmi
+from nicplug.plan.vm.start import delete_earlier_revisions, refuse_template, start_vmi
 from nicplug.plan.vm.start_backoff import start_failure
 from nicplug.plan.vm.status import is_of_earlier_generation, plan_vm_status, with_observed_generation
 
@@ -138,8 +138,9 @@ def _carry_out(view: VmView, situation: Situation, decision: Decision) -> tuple[
 
 
 def _may_start(view: VmView) -> bool:
-    """The name is free, and the API server has not refused."""
-    return view.vmi is None and (view.refusal is None or view.refusal.reason == Reason.FAILED_DELETE)
+    """The name is free, the API server has not refused, and KubeVirt's admission would not."""
+    is_free = view.vmi is None and (view.refusal is None or view.refusal.reason == Reason.FAILED_DELETE)
+    return is_free and refuse_template(view) is None
 
 
 def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list[Announcement]]:
@@ -259,4 +260,4 @@ def _failure(view: VmView, situation: Situation, decision: Decision) -> Refusal 
             message=f'VirtualMachineInstance "{name}" exists and is not of this VM: '
             "delete it, or give the VM another name",
         )
-    return None
+    return refuse_template(view) if isinstance(decision, Start) else None

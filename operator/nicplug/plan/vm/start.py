@@ -3,6 +3,7 @@
 Source: KubeVirt 1.9 `vm.go` (`startVMI`, `SetupVMIFromVM`, `createVMRevision`).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from nicplug.model.frozen_json import freeze
@@ -24,7 +25,9 @@ from nicplug.model.revision import revision_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Create, Delete, Kind
-from nicplug.plan.views import VmView
+from nicplug.plan.nic.admitted import find_violations
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal, VmView
 
 
 def start_vmi(view: VmView, *, paused: bool) -> list[Action]:
@@ -102,6 +105,25 @@ def _create_vmi(view: VmView, *, paused: bool) -> Create:
     return Create(kind=Kind.VMI, key=key, owner_uid=vm.uid, body=freeze(body))
 
 
+def refuse_template(view: VmView) -> Refusal | None:
+    """What KubeVirt's admission refuses as a whole is not started: a template may be older than the rule.
+
+    Source: KubeVirt 1.9 `vms-admitter.go`, `SetDefaultNetworkInterface`; its words.
+    """
+    vm, config = view.vm, view.config
+    root = "spec.template.spec"
+    violation = next(find_violations(vm.interfaces, vm.networks, config=config), None)
+    if violation is not None:
+        return Refusal(reason=Reason.FAILED_CREATE, message=violation.at(root))
+    if config is None or config.permits_pod_bridge or config.default_binding is not Binding.BRIDGE:
+        return None
+    spec = mapping(vm.read_template().get("spec"))
+    if not _gets_default_network(spec, view):
+        return None
+    message = f"{root}.domain.devices.interfaces: bridge interface is not enabled in kubevirt-config"
+    return Refusal(reason=Reason.FAILED_CREATE, message=message)
+
+
 def _owner(vm: VirtualMachine) -> dict[str, Any]:
     return {
         "apiVersion": KUBEVIRT_API_VERSION,
@@ -115,10 +137,16 @@ def _owner(vm: VirtualMachine) -> dict[str, Any]:
 
 def _with_default_network(spec: dict[str, Any], view: VmView) -> dict[str, Any]:
     """A VM without any NIC gets one on the pod network, in the VMI and not in the template (KubeVirt 1.2)."""
-    devices = mapping(mapping(spec.get("domain")).get("devices"))
-    if view.vm.interfaces or view.vm.networks or devices.get("autoattachPodInterface") is False:
+    if not _gets_default_network(spec, view):
         return spec
+    devices = mapping(mapping(spec.get("domain")).get("devices"))
     binding = view.config.default_binding if view.config else Binding.BRIDGE
     interface = {"name": "default", str(binding): {}}
     domain = {**mapping(spec.get("domain")), "devices": {**devices, "interfaces": [interface]}}
     return {**spec, "domain": domain, "networks": [{"name": "default", "pod": {}}]}
+
+
+def _gets_default_network(spec: Mapping[str, Any], view: VmView) -> bool:
+    devices = mapping(mapping(spec.get("domain")).get("devices"))
+    has_none = not view.vm.interfaces and not view.vm.networks
+    return has_none and devices.get("autoattachPodInterface") is not False

@@ -51,6 +51,7 @@ from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.pod_networks import (
     refuse_default_network,
     refuse_networks,
+    refuse_spec,
     refuse_unknown_device,
     refuse_unregistered_plugin,
 )
@@ -103,7 +104,8 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
 
 def _plan_new_pod(view: VmiView, *, now: datetime) -> Plan:
     vmi = view.vmi
-    if refusal := refuse_unregistered_plugin(vmi=vmi, config=view.config):
+    refusal = refuse_spec(vmi, config=view.config) or refuse_unregistered_plugin(vmi=vmi, config=view.config)
+    if refusal is not None:
         return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
     forbidden = networks_to_allow_later(view)
     if refusal := refuse_networks(vmi=vmi, known=view.attachments, left_out=forbidden):

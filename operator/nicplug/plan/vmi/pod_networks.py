@@ -21,6 +21,7 @@ from nicplug.model.names import (
 from nicplug.model.networks import Binding, Interface, Network
 from nicplug.model.networks_annotation import Element, element_of, plugin_element, render_annotation
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.admitted import find_violations
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
 from nicplug.plan.nic.validation import attachment_is_valid, refuse
 from nicplug.plan.reasons import Reason
@@ -74,6 +75,12 @@ def elements_at_birth(
         if network.name not in left_out and refuse(interface, network) is None
         for element in _elements(interface, network, vmi=vmi, config=config)
     ]
+
+
+def refuse_spec(vmi: VirtualMachineInstance, *, config: KubevirtConfig | None) -> Refusal | None:
+    """What KubeVirt's admission refuses as a whole is never run, whoever has stored it; KubeVirt's words."""
+    violation = next(find_violations(vmi.interfaces, vmi.networks, config=config), None)
+    return Refusal(reason=Reason.FAILED_CREATE, message=violation.at("spec")) if violation is not None else None
 
 
 def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtConfig | None) -> Refusal | None:

@@ -133,6 +133,8 @@ def _interfaces_ready(*, view: VmiView, phase: VmiPhase, operations: Sequence[In
         status, reason, message = FALSE, Reason.GUEST_NOT_RUNNING, "the guest is not running"
     elif waiting:
         status, reason, message = FALSE, Reason(waiting[0].reason), _list_nics(waiting)
+    elif refused := [item for item in operations if item.reason == Reason.NOT_ADMITTED]:
+        status, reason, message = TRUE, Reason.NOT_ADMITTED, _list_nics(refused)
     else:
         # Without their number: a VM that mirrors this has no reason to write for each of them.
         status, reason, message = TRUE, Reason.ALL_INTERFACES_READY, "every NIC of the spec is in the guest"

@@ -485,10 +485,10 @@ CASES = (
     Case(
         title="a binding of earlier releases",
         nic=nic("blue", binding="macvtap"),
-        path=Path.RESTART,
+        path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.BINDING_NEEDS_RESTART,
-        says="an interface of binding macvtap cannot",
+        says="an interface of binding macvtap cannot be plugged into a running VM. Use bridge",
     ),
     Case(
         title="a binding plugin, which was told as `binding binding`",
@@ -518,10 +518,10 @@ CASES = (
     Case(
         title="no binding",
         nic=nic("blue", binding=""),
-        path=Path.RESTART,
+        path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.BINDING_NEEDS_RESTART,
-        says="an interface without a binding cannot",
+        says="an interface without a binding cannot be plugged into a running VM. Use bridge",
     ),
     Case(
         title="an interface that is only in the template, on the pod network",
@@ -529,16 +529,38 @@ CASES = (
         row=PLUGGED,
         pod=HAS,
         view={"vm": vm(primary(), nic("blue"), primary("extra", binding="bridge"))},
-        path=Path.RESTART,
+        path=Path.NONE,
         phase=BLOCKED,
-        reason=Reason.NETWORK_NEEDS_RESTART,
+        reason=Reason.NOT_ADMITTED,
+        says="spec.template.spec.interfaces: more than one interface is connected to a pod network",
     ),
     Case(
-        title="a second pod network",
+        title="a second pod network, which was advised to restart",
+        nic=primary("blue"),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.NOT_ADMITTED,
+        says=(
+            "spec.interfaces: more than one interface is connected to a pod network in spec.interfaces. No VM starts "
+            "with it. Remove its interface and network, or make it a secondary Multus network"
+        ),
+    ),
+    Case(
+        title="a second pod network that the template has no more",
         nic=primary("blue", binding="bridge"),
+        view={"vm": vm(primary())},
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.NETWORK_NEEDS_RESTART,
+        says="Restart the VM",
+    ),
+    Case(
+        title="a Multus network in place of the pod network, beside it",
+        nic=(nic("blue")[0], {"name": "blue", "multus": {"networkName": "blue-net", "default": True}}),
+        path=Path.NONE,
+        phase=BLOCKED,
+        reason=Reason.NOT_ADMITTED,
+        says="spec.networks: Pod network cannot be defined when Multus default network is defined",
     ),
     Case(
         title="a network that names nothing",
@@ -1054,7 +1076,7 @@ CASES = (
         path=Path.RESTART,
         phase=BLOCKED,
         reason=Reason.UNPLUG_NEEDS_RESTART,
-        says="Restart the VM",
+        says="Delete its interface and network instead of writing state: absent, and restart the VM",
     ),
     Case(
         title="unplug from a pod that counts its interfaces",
@@ -1259,6 +1281,7 @@ IN_SPECS = {
     Reason.DUPLICATE_MAC_ADDRESS: _of_spec(
         nic("blue", mac=TWIN), nic("red", mac=TWIN.replace(":", "-")), rows=[BORN_BLUE, BORN_RED]
     ),
+    Reason.NOT_ADMITTED: _of_spec(primary("second"), rows=[row("second", "domain")]),
 }
 
 
@@ -1346,7 +1369,7 @@ def test_a_network_written_back_alone_does_not_hide_that_the_guest_still_has_its
     assert (record["reason"], record["message"], record["remedy"]) == (
         "InterfaceMissing",
         'the guest still has the NIC, and spec.domain.devices.interfaces has no interface named "blue"',
-        "Add it, with state: absent if the NIC is to leave the guest; or restart the VM",
+        "Add it, with state: absent if the NIC is to leave; or remove the network, and restart the VM",
     )
 
 
@@ -1391,3 +1414,34 @@ def test_every_reason_can_be_reached() -> None:
         {case.reason for case in CASES} | set(ELSEWHERE) | set(IN_SPECS) | of_paths | of_migrations | WITH_MIGRATIONS
     )
     assert set(Reason) - reached == set()
+
+
+def _of_forbidden_bridge(**view: Any) -> tuple[Json, list[Json]]:
+    """The condition and the records of a guest that has a bridge on the pod network, which is no longer permitted."""
+    raw = vmi(primary(binding="bridge"), rows=[primary_row()])
+    config = kubevirt(permitBridgeInterfaceOnPodNetwork=False)
+    found = vmi_view(raw, pod(), **{"config": config, "pending_since": later(-9), **view})
+    status = status_of(plan_vmi(found, now=NOW))
+    conditions = {item["type"]: item for item in status["conditions"]}
+    return conditions["InterfacesReady"], status.get("interfaceOperations") or []
+
+
+def test_a_guest_with_a_forbidden_bridge_was_told_that_all_is_well() -> None:
+    """It runs on, and does not start again: nobody shall find that out by a restart."""
+    condition, [record] = _of_forbidden_bridge()
+    assert (condition["status"], condition["reason"]) == ("True", Reason.NOT_ADMITTED)
+    assert (record["phase"], record["reason"], record["remedy"]) == (
+        Phase.READY,
+        Reason.NOT_ADMITTED,
+        "Use masquerade, or ask the cluster admin for permitBridgeInterfaceOnPodNetwork in the KubeVirt CR",
+    )
+    assert "Bridge on pod network configuration is not enabled under kubevirt-config" in record["message"]
+    assert record["message"] in condition["message"]
+
+
+@pytest.mark.parametrize(
+    "view", [{"config": kubevirt()}, {"vm": vm(primary())}], ids=["permitted", "template corrected"]
+)
+def test_a_bridge_on_the_pod_network_that_may_start_again_has_no_record(view: dict[str, Any]) -> None:
+    condition, records = _of_forbidden_bridge(**view)
+    assert (condition["reason"], records) == (Reason.ALL_INTERFACES_READY, [])

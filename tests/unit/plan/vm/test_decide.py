@@ -22,6 +22,7 @@ from tests.build import (
     vm_view,
     vmi,
 )
+from tests.unit.plan.outcome import status_of
 
 from nicplug.elided import STORED_BYTES
 from nicplug.model.frozen_json import thaw
@@ -212,6 +213,41 @@ def test_a_vm_without_nics_gets_one_on_the_pod_network(config: dict[str, Any], b
     body = _created(plan_vm(vm_view(vm(), config=kubevirt("HotplugNICs", **config)), now=NOW))
     assert body["spec"]["networks"] == [{"name": "default", "pod": {}}]
     assert body["spec"]["domain"]["devices"]["interfaces"] == [{"name": "default", binding: {}}]
+
+
+FORBIDDEN = kubevirt(permitBridgeInterfaceOnPodNetwork=False)
+REFUSED_TEMPLATES = [
+    (
+        [nic("blue", binding="masquerade")],
+        None,
+        "domain.devices.interfaces[0].name: Masquerade interface only",
+    ),
+    (
+        [primary(), primary("second")],
+        None,
+        "interfaces: more than one interface is connected to a pod network in spec.template.spec.interfaces",
+    ),
+    (
+        [primary(binding="bridge")],
+        FORBIDDEN,
+        "domain.devices.interfaces[0].name: Bridge on pod network configuration is not enabled under kubevirt-config",
+    ),
+    ([], FORBIDDEN, "domain.devices.interfaces: bridge interface is not enabled in kubevirt-config"),
+]
+
+
+@pytest.mark.parametrize(("nics", "config", "words"), REFUSED_TEMPLATES, ids=lambda value: str(value)[:40])
+def test_what_admission_refuses_was_run(nics: list[Any], config: Json | None, words: str) -> None:
+    """A template that is older than the rules: its VM says why it does not start, in KubeVirt's words."""
+    plan = plan_vm(vm_view(vm(*nics), config=config, pending_since=later(-9)), now=NOW)
+    (status,) = plan.actions
+    assert isinstance(status, PatchStatus)
+    conditions = {item["type"]: item for item in status_of(plan)["conditions"]}
+    assert (conditions["Failure"]["status"], conditions["Failure"]["reason"]) == ("True", Reason.FAILED_CREATE)
+    assert conditions["Failure"]["message"].startswith(f"spec.template.spec.{words}")
+    # A guest that runs goes on.
+    running = plan_vm(vm_view(vm(*nics), vmi=vmi(*nics, **OWN), config=config, pending_since=later(-9)), now=NOW)
+    assert "Failure" not in {item["type"] for item in status_of(running)["conditions"]}
 
 
 def test_a_vm_that_wants_no_nic_gets_none() -> None:

@@ -13,6 +13,7 @@ from tests.build import (
     a_vmi,
     absent,
     element,
+    kubevirt,
     later,
     nad,
     nic,
@@ -66,6 +67,39 @@ def test_a_pod_that_was_refused_is_told() -> None:
     rows = {item["type"]: item for item in status_of(plan)["conditions"]}
     assert (rows["Synchronized"]["status"], rows["Synchronized"]["message"]) == ("False", "exceeded quota")
     assert status_of(plan)["phase"] == "Pending"
+
+
+FORBIDDEN = {"config": kubevirt(permitBridgeInterfaceOnPodNetwork=False)}
+REFUSED_SPECS: list[tuple[list[Nic], dict[str, Any], str]] = [
+    (
+        [primary(), nic("blue", binding="masquerade")],
+        {},
+        "spec.domain.devices.interfaces[1].name: Masquerade interface only implemented with pod network",
+    ),
+    (
+        [primary(), primary("second")],
+        {},
+        "spec.interfaces: more than one interface is connected to a pod network in spec.interfaces",
+    ),
+    (
+        [primary(binding="bridge")],
+        FORBIDDEN,
+        "spec.domain.devices.interfaces[0].name: Bridge on pod network configuration is not enabled under "
+        "kubevirt-config",
+    ),
+]
+
+
+@pytest.mark.parametrize(("nics", "view", "words"), REFUSED_SPECS, ids=lambda value: str(value)[-40:])
+def test_a_pod_was_made_for_what_admission_refuses(nics: list[Nic], view: dict[str, Any], words: str) -> None:
+    """Its NICs were left out without a word. An instance that runs already goes on."""
+    plan = _plan(vmi(*nics, phase=""), **view)
+    assert _kinds(plan) == ["PatchStatus"]
+    rows = {item["type"]: item for item in status_of(plan)["conditions"]}
+    assert (rows["Synchronized"]["status"], rows["Synchronized"]["message"]) == ("False", words)
+    assert [item.reason for item in plan.announcements] == [Reason.FAILED_CREATE]
+    running = _plan(vmi(*nics, rows=[row(item[0]["name"], "domain") for item in nics]), pod(), **view)
+    assert status_of(running).get("phase", "Running") == "Running"
 
 
 def test_a_network_that_is_missing_is_waited_for_and_then_the_pod_is_made_without_it() -> None:
