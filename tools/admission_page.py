@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.admission.bounds import KUBEVIRTS
 from tests.admission.row import Json, Kind, Row
 from tests.admission.rules import ROWS, SECTIONS
 from tests.admission.texts import EXCEPTIONS
@@ -173,13 +174,16 @@ def example(row: Row, spec: Json) -> str:
 
 
 def bounds_table() -> str:
-    """Every bound of a list or string in the spec of an instance."""
-    lines = ["| field | at most |", "|---|---|"]
-    for path, node in walk(schema(Kind.VMI)["properties"]["spec"]):
+    """Every bound of a list or string in the spec of an instance, and that of a VM's `runStrategy`."""
+    lines = ["| field | at most | KubeVirt |", "|---" * 3 + "|"]
+    found = [(f"{{F}}.{path}", node) for path, node in walk(schema(Kind.VMI)["properties"]["spec"])]
+    found.append(("spec.runStrategy", schema(Kind.VM)["properties"]["spec"]["properties"]["runStrategy"]))
+    for path, node in found:
+        theirs = "the same" if path.removeprefix("{F}.") in KUBEVIRTS else "none"
         if most := node.get("maxItems"):
-            lines.append(f"| `{{F}}.{path}` | {most} items |")
+            lines.append(f"| `{path}` | {most} items | {theirs} |")
         if most := node.get("maxLength"):
-            lines.append(f"| `{{F}}.{path}` | {most} bytes |")
+            lines.append(f"| `{path}` | {most} bytes | {theirs} |")
     return "\n".join(lines)
 
 

@@ -1,8 +1,7 @@
 """What KubeVirt's webhooks say about networks, interfaces, run strategies, migrations and changes of an instance.
 
-`...` stands for names and values. Source: KubeVirt 1.9, `pkg/network/admitter`, and of
-`pkg/virt-api/webhooks/validating-webhook/admitters` those of virtual machines, instances and migrations. `F` is the path of
-the VMI spec.
+`...` stands for names and values, `F` for the path of the VMI spec. Source: KubeVirt 1.9, in `pkg/network/admitter` and
+`pkg/virt-api/webhooks/validating-webhook/admitters` (virtual machines, instances, migrations).
 """
 
 import re
@@ -96,8 +95,8 @@ NO_TEMPLATE = "spec.template: Required value"
 EXCEPTIONS = {
     "missing virtual machine template.": (
         f"refused with `{NO_TEMPLATE}`",
-        "the schema requires the field, as KubeVirt's does, so that its webhook is not asked either; kubectl does not even "
-        "send such a machine",
+        "the schema requires the field, as KubeVirt's does, so that its webhook is not asked either; kubectl does not "
+        "even send such a machine",
     ),
     "Migration priority queue, only virt-controller is allowed to set priority field": (
         "accepted", "nicplug honours the `priority` of a user's migration",

@@ -194,6 +194,36 @@ def test_a_status_that_is_applied_has_one_owner_and_patches_leave_the_rest(kubec
     assert owned[-1] == {"f:status": {}}
 
 
+FOUR = ("default", "blue", "green", "red")
+LARGEST_MANAGED_FIELDS = 3 * 1024
+
+
+@pytest.mark.parametrize("kind", ["vm", "vmi"])
+def test_managed_fields_were_the_larger_part_of_an_object(kubectl: Kubectl, kind: str) -> None:
+    """With four NICs, applied by a person and reported by the operator and a node agent."""
+    body = vmi(nics=FOUR)
+    if kind == "vm":
+        body |= {"kind": "VirtualMachine", "spec": {"runStrategy": "Halted", "template": {"spec": body["spec"]}}}
+    kubectl("apply", "-f", "-", stdin=body)
+    rows = [{"name": nic, "infoSource": "domain, multus-status", "mac": "02:00:00:00:00:01"} for nic in FOUR]
+    records = [{"name": nic, "operation": "Plug", "path": "Dynamic", "phase": "Ready", "attempts": 1} for nic in FOUR]
+    reported = {"conditions": [{"type": "Ready", "status": "True"}], "interfaceOperations": records}
+    reported |= {"interfaces": rows, "nodeName": "node01"} if kind == "vmi" else {}
+    for manager, status in (("operator", reported), ("virt-handler", {"conditions": reported["conditions"]})):
+        patch = (
+            "--subresource=status",
+            "--type=merge",
+            f"--field-manager={manager}",
+            "-p",
+            json.dumps({"status": status}),
+        )
+        kubectl("patch", kind, "vm", *patch)
+    entries = kubectl.get(kind, "vm", "--show-managed-fields")["metadata"]["managedFields"]
+    assert {"operator", "kubectl-client-side-apply"} <= {entry["manager"] for entry in entries}
+    size = len(json.dumps(entries, separators=(",", ":")))
+    assert size < LARGEST_MANAGED_FIELDS
+
+
 def test_reported_interfaces_may_be_nameless_and_are_replaced_whole(kubectl: Kubectl) -> None:
     rows = [
         {"name": "default", "infoSource": "domain", "ipAddress": "10.0.2.2", "queueCount": 1},

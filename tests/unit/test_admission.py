@@ -8,30 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.admission.row import BOTH, Kind, Row
+from tests.admission.bounds import KUBEVIRTS, OURS, RUN_STRATEGY
+from tests.admission.row import BOTH, Json, Kind, Row
 from tests.admission.rules import ROWS
 from tests.admission.texts import EXCEPTIONS, TEXTS, says
 from tools.admission_page import Rule, enforced_by, policy_rules, schema, schema_rules, walk
 
 ROOT = Path(__file__).resolve().parents[2]
-# The spec of an instance alone: no rule looks at other strings. docs/differences.md lists them, too.
-BOUNDS = {
-    "networks": 256,
-    "volumes": 256,
-    "accessCredentials": 256,
-    "utilityVolumes": 256,
-    "domain.devices.interfaces": 256,
-    "domain.devices.interfaces[].name": 128,
-    "domain.devices.interfaces[].model": 128,
-    "domain.devices.interfaces[].macAddress": 128,
-    "domain.devices.interfaces[].pciAddress": 128,
-    "domain.devices.interfaces[].ports": 256,
-    "domain.devices.interfaces[].portRanges": 32,
-    "domain.devices.interfaces[].portRanges[].protocol": 16,
-    "domain.devices.interfaces[].dhcpOptions.ntpServers": 64,
-    "domain.devices.interfaces[].dhcpOptions.ntpServers[]": 64,
-    "domain.devices.interfaces[].dhcpOptions.privateOptions": 64,
-}
 POLICY = ROOT / "deploy" / "kustomize" / "base" / "admission" / "interfaces.yaml"
 # What each rule of a CRD costs at every write of a status, too: a place in the schema, and the members of the largest
 # object whose fields its rules read. Each read costs the API server a copy of the schemas of all members.
@@ -81,15 +64,29 @@ def _has_example(rule: Rule, rows: list[Row], kind: Kind) -> bool:
     return any(rule.decides(row, kind) for row in rows)
 
 
-def test_a_bound_that_nobody_lists() -> None:
-    """Only these refuse more than KubeVirt's admission."""
-    spec = schema(Kind.VMI)["properties"]["spec"]
-    found = {
+def _bounds(spec: Json) -> dict[str, int]:
+    return {
         path: node.get("maxItems") or node["maxLength"]
         for path, node in walk(spec)
         if {"maxItems", "maxLength"} & node.keys()
     }
-    assert found == BOUNDS
+
+
+def test_a_bound_that_nobody_lists() -> None:
+    """Those that are not KubeVirt's own are all that refuses more than KubeVirt's admission."""
+    assert _bounds(schema(Kind.VMI)["properties"]["spec"]) == KUBEVIRTS | OURS
+    of_vm = _bounds(schema(Kind.VM)["properties"]["spec"])
+    root = "template.spec."
+    of_template = {path.removeprefix(root): most for path, most in of_vm.items() if path.startswith(root)}
+    assert of_template == KUBEVIRTS | OURS
+    assert {path: most for path, most in of_vm.items() if not path.startswith(root)} == {"runStrategy": RUN_STRATEGY}
+
+
+def test_a_bound_of_our_own_is_not_told_of_as_a_difference() -> None:
+    page = (ROOT / "docs" / "differences.md").read_text()
+    [row] = [line for line in page.splitlines() if line.startswith("| bounds in the spec |")]
+    short = {path.removeprefix("domain.devices."): most for path, most in OURS.items()} | {"runStrategy": RUN_STRATEGY}
+    assert dict(re.findall(r"`([^`]+)` (\d+)", row)) == {path: str(most) for path, most in short.items()}
 
 
 @pytest.mark.parametrize("kind", BOTH)

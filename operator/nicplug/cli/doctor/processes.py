@@ -33,7 +33,13 @@ _API_SERVICES = Resource(
     group="apiregistration.k8s.io", version="v1", plural="apiservices", kind="APIService", namespaced=False
 )
 _FENCES = ("nicplug-bindings", "nicplug-launcher-pods", "nicplug-operator-pods")
-_ADMISSION = ("nicplug-instances", "nicplug-interfaces", "nicplug-kubevirt-configuration", "nicplug-migrations")
+_ADMISSION = (
+    "nicplug-instance-labels",
+    "nicplug-instances",
+    "nicplug-interfaces",
+    "nicplug-kubevirt-configuration",
+    "nicplug-migrations",
+)
 _INSTALL = "kubectl apply -k deploy/kustomize/base"
 API = "v1.subresources.kubevirt.io"
 OPERATOR = "nicplug-operator"
