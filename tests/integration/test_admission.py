@@ -94,7 +94,9 @@ def apply(kubectl: Kubectl, manifests: list[Json], *, acts_as: str = "") -> Answ
 @pytest.fixture(scope="module")
 def answers(admin: Kubectl, kubectl: Kubectl) -> Answers:
     """Every example, applied; those of rules about changes on what is stored before."""
-    stored, wanted, of_tenants = [], [], []
+    stored: list[tuple[Row, Json]] = []
+    wanted: list[Json] = []
+    of_tenants: list[Json] = []
     for row in ROWS:
         for kind in row.kinds:
             for spec, suffix, labels in ((row.accepted, "", row.labels[1]), (row.refused, REFUSED, row.labels[2])):

@@ -418,10 +418,11 @@ def bind(user: User, name: str, rules: list[Json], subject: str) -> None:
     """Rights in all namespaces."""
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
     subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": subject}]
-    for plural, body in {
+    bodies: dict[str, Json] = {
         "clusterroles": {"rules": rules},
         "clusterrolebindings": {"roleRef": role, "subjects": subjects},
-    }.items():
+    }
+    for plural, body in bodies.items():
         code, said = user.request("POST", f"{RBAC}/{plural}", {"metadata": {"name": name}, **body})
         assert code == 201, said
 
