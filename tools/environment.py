@@ -13,12 +13,14 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS = ROOT / "requirements" / "dev.txt"
 MINIMUM = (3, 11)
+# As the build of the control plane, which comes next.
+LINE_SECONDS = 15.0
 
 
 def say(message: str) -> None:
@@ -64,23 +66,57 @@ def install(directory: Path) -> None:
     """
     started = time.monotonic()
     count = PINS.read_text().count("==")
-    say(f"installing {count} pinned Python packages into {directory} (once per machine, about a minute)")
+    say(
+        f"installing {count} pinned Python packages into {directory} (once per machine; a minute or two, longer on a "
+        "busy machine; building the control plane comes after it)"
+    )
     shutil.rmtree(directory, ignore_errors=True)
-    try:
-        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True, stdout=sys.stderr)
-    except subprocess.CalledProcessError:
+    directory.mkdir(parents=True)
+    log = directory / "install.log"
+    if run([sys.executable, "-m", "venv", str(directory)], log=log, told=lambda: "making the environment") != 0:
         raise SystemExit(
-            "nicplug: python3 -m venv failed. On Debian and Ubuntu: apt-get install python3-venv"
-        ) from None
-    pip = [str(directory / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    command = [*pip, "install", "--quiet", "--require-hashes", "--no-deps", "-r", str(PINS)]
-    if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
+            f"{tail(log)}nicplug: python3 -m venv failed. On Debian and Ubuntu: apt-get install python3-venv"
+        )
+    pip = [str(directory / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--progress-bar=off"]
+    command = [*pip, "install", "--require-hashes", "--no-deps", "-r", str(PINS)]
+    if run(command, log=log, told=lambda: collected(log, count=count)) != 0:
         raise SystemExit(
-            "nicplug: pip could not install the packages of requirements/dev.txt. Is the package "
+            f"{tail(log)}nicplug: pip could not install the packages of requirements/dev.txt. Is the package "
             "index reachable? A mirror or certificate is set in pip's own configuration."
         )
     (directory / "complete").touch()
     say(f"packages installed in {time.monotonic() - started:.0f} s")
+
+
+def run(
+    command: Sequence[str], *, log: Path, told: Callable[[], str], line_seconds: float = LINE_SECONDS
+) -> int:
+    """Run a program, with a line of progress now and then; its exit code.
+
+    Args:
+        log: gets what it prints.
+        told: how far it is.
+    """
+    started = time.monotonic()
+    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
+        while True:
+            try:
+                return process.wait(timeout=line_seconds)
+            except subprocess.TimeoutExpired:
+                say(f"{told()}, {time.monotonic() - started:.0f} s so far")
+
+
+def collected(log: Path, *, count: int) -> str:
+    """How far pip is, by what it has printed."""
+    printed = log.read_text(errors="replace")
+    if "Installing collected packages" in printed:
+        return f"writing {count} packages"
+    return f"fetching packages: {printed.count('Collecting ')} of {count}"
+
+
+def tail(log: Path, *, lines: int = 20) -> str:
+    """The last lines of a log, each with its end."""
+    return "".join(f"{line}\n" for line in log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def main() -> None:
