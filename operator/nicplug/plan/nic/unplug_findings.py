@@ -115,8 +115,7 @@ def only_its_row_is_left(situation: Situation) -> Finding | None:
         OperationPath(record.path) if is_known and record is not None else OperationPath.DYNAMIC,
         OperationPhase.IN_POD,
         Reason.WAITING_FOR_POD_RELEASE,
-        f"the guest and {situation.pod_phrase} have let the NIC go; its status entry goes with the node agent's next "
-        "report",
+        f"the NIC has left the guest and {situation.pod_phrase}; waiting for the node agent to report that",
     )
 
 
