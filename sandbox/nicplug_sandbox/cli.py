@@ -18,7 +18,7 @@ from nicplug_sandbox import controlplane, lifecycle
 from nicplug_sandbox.build import resolve as build_programs
 from nicplug_sandbox.cache import default_sandbox_directory
 from nicplug_sandbox.controlplane import SandboxStatus
-from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.errors import HalfStarted, SandboxError
 from nicplug_sandbox.shims import BIN
 from nicplug_sandbox.whereabouts import Whereabouts, all_sandboxes
 
@@ -78,15 +78,24 @@ def up(*, directory: Path | None, nodes: int | None, existing: Path | None, with
     A control plane of which a program has died is made anew, without its objects; an operator that has died is started
     again. The folder on the PATH has virtctl, nicplug and kubectl, which talk to this sandbox.
     """
-    status = lifecycle.up(
-        directory=directory or default_sandbox_directory(),
-        nodes=nodes,
-        existing=existing,
-        progress=_say,
-        with_operator=with_operator,
-    )
-    click.echo(f"export KUBECONFIG={status.kubeconfig}")
-    click.echo(f"export PATH={status.directory / BIN}:$PATH")
+    try:
+        status = lifecycle.up(
+            directory=directory or default_sandbox_directory(),
+            nodes=nodes,
+            existing=existing,
+            progress=_say,
+            with_operator=with_operator,
+        )
+    except HalfStarted as error:
+        _print_exports(kubeconfig=error.kubeconfig, directory=error.directory)
+        raise
+    _print_exports(kubeconfig=status.kubeconfig, directory=status.directory)
+
+
+def _print_exports(*, kubeconfig: Path, directory: Path) -> None:
+    """What a shell needs to use the sandbox."""
+    click.echo(f"export KUBECONFIG={kubeconfig}")
+    click.echo(f"export PATH={directory / BIN}:$PATH")
 
 
 @sandbox.command()
@@ -180,6 +189,19 @@ def _print(found: SandboxStatus) -> None:
         table.add_row(process.name, str(process.pid), running, memory, str(log))
     console.print()
     console.print(table)
+    if hint := _hint(found):
+        console.print(f"\n{hint}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _hint(found: SandboxStatus) -> str:
+    """What starts what does not run; "" when all of it runs."""
+    where = f" --directory {found.directory}" if found.directory != default_sandbox_directory().resolve() else ""
+    start = f"nicplug sandbox up --operator{where}"
+    if dead := [process.name for process in found.processes if not process.alive]:
+        return f"Dead: {', '.join(dead)}. To start again what has died: {start}"
+    if not any(process.name == lifecycle.OPERATOR for process in found.processes):
+        return f"No operator was started here. To start one: {start}"
+    return ""
 
 
 def _print_others(others: list[Whereabouts]) -> None:

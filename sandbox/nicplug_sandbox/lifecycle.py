@@ -12,7 +12,7 @@ from nicplug_sandbox import controlplane, kubeconfig, processes, state
 from nicplug_sandbox.api_process import API, add_api
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.controlplane import SandboxStatus
-from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.errors import HalfStarted, SandboxError
 from nicplug_sandbox.guests import SOCKET
 from nicplug_sandbox.operator_process import (
     OperatorProcess,
@@ -34,6 +34,8 @@ SIMULATOR = "node-simulator"
 OPERATOR = "operator"
 DEFAULT_NODES = 3
 SIMULATOR_READY_SECONDS = 30.0
+# For a busy machine; on an idle one it takes about two.
+OPERATOR_READY_SECONDS = 60.0
 POLL_SECONDS = 0.02
 
 Say = Callable[[str], None]
@@ -54,6 +56,7 @@ def up(
         with_operator: run an operator and its API in it too.
 
     Raises:
+        HalfStarted: the cluster runs, and the operator or its API does not.
         SandboxError: with the remedy.
     """
     directory = directory.resolve()
@@ -71,11 +74,14 @@ def up(
     remember(directory)
     with state.locked(directory):
         _simulate(directory, config=config, nodes=nodes, progress=progress)
-    if with_operator or had_operator:
-        ensure_operator(directory, admin=config, progress=progress)
-        if existing is None:  # another cluster's API server does not reach this host
-            ensure_api(directory, admin=config, progress=progress)
     write_shims(directory, kubeconfig=config)
+    if with_operator or had_operator:
+        try:
+            ensure_operator(directory, admin=config, progress=progress)
+            if existing is None:  # another cluster's API server does not reach this host
+                ensure_api(directory, admin=config, progress=progress)
+        except SandboxError as error:
+            raise HalfStarted(error, directory=directory, kubeconfig=config) from error
     progress(f"ready in {time.monotonic() - started:.1f} s")
     return controlplane.status(directory=directory)
 
@@ -112,10 +118,12 @@ def ensure_operator(directory: Path, *, admin: Path, progress: Say) -> OperatorP
         progress("starting the operator" if running is None else "the operator has died; starting it again")
         install_operator(kubeconfig=admin)
         account = service_account_kubeconfig(admin=admin, path=directory / "operator.kubeconfig")
-        operator = start_operator(directory=directory, kubeconfig=account, name=OPERATOR)
+        operator = start_operator(
+            directory=directory, kubeconfig=account, name=OPERATOR, ready_seconds=OPERATOR_READY_SECONDS
+        )
         others = tuple(process for process in known.processes if process.name != OPERATOR)
         state.save(directory, replace(known, processes=(*others, operator.process)))
-    wait_until_leading(operator)
+    wait_until_leading(operator, seconds=OPERATOR_READY_SECONDS)
     return operator
 
 

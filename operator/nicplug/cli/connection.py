@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from nicplug.kube.aio import AioApi
 
 TRACEBACK_VARIABLE = "NICPLUG_TRACEBACK"
+# The context that `nicplug sandbox up` writes; a test holds the two together.
+SANDBOX_CONTEXT = "nicplug-sandbox"
+START_SANDBOX = "nicplug sandbox up --operator"
+"""What starts again whatever of a sandbox has died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,11 @@ class Session:
     namespace: str
     context: str
     server: str
+
+    @property
+    def is_sandbox(self) -> bool:
+        """The kubeconfig is that of a sandbox, where operator and API are processes on this machine."""
+        return self.context == SANDBOX_CONTEXT
 
 
 def _namespaces(context: click.Context, parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":

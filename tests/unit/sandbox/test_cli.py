@@ -4,13 +4,14 @@ import json
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from nicplug_sandbox import lifecycle, state
 from nicplug_sandbox.cli import sandbox
 from nicplug_sandbox.controlplane import SandboxStatus
-from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.errors import HalfStarted, SandboxError
 from nicplug_sandbox.processes import RecordedProcess
 from nicplug_sandbox.state import State
 from nicplug_sandbox.whereabouts import remember
@@ -109,6 +110,51 @@ def test_up_prints_only_the_exports_on_stdout(
     assert result.stderr == "nicplug: control plane at https://127.0.0.1:1\n"
     assert asked[0]["nodes"] == 5
     assert asked[0]["existing"] is None
+
+
+def test_a_sandbox_without_its_operator_can_be_used(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def up(**_: object) -> SandboxStatus:
+        error = SandboxError("operator did not say its port")
+        raise HalfStarted(error, directory=tmp_path, kubeconfig=tmp_path / "kubeconfig")
+
+    monkeypatch.setattr(lifecycle, "up", up)
+    result = runner.invoke(sandbox, ["up", "--operator"])
+    assert result.exit_code == 1
+    assert result.stdout == f"export KUBECONFIG={tmp_path}/kubeconfig\nexport PATH={tmp_path}/bin:$PATH\n"
+    assert "Error: operator did not say its port\n" in result.stderr
+    assert "Run the same command again, or end the sandbox: nicplug sandbox down" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("etcd",), "No operator was started here. To start one: nicplug sandbox up --operator --directory "),
+        (("operator",), "Dead: operator. To start again what has died: nicplug sandbox up --operator --directory "),
+    ],
+)
+def test_status_says_what_starts_the_operator(
+    runner: CliRunner, tmp_path: Path, names: tuple[str, ...], told: str
+) -> None:
+    itself = psutil.Process()
+    known = [
+        RecordedProcess(
+            name=name,
+            pid=itself.pid if name == "etcd" else 2**22 - 1,
+            created=itself.create_time(),
+            argv=(),
+            log=tmp_path / "logs" / f"{name}.log",
+        )
+        for name in names
+    ]
+    config = tmp_path / "kubeconfig"
+    known_state = State(
+        server="https://s", kubeconfig=config, started_at=time.time(), processes=tuple(known), external=True
+    )
+    state.save(tmp_path, known_state)
+    shown = runner.invoke(sandbox, ["status", "--directory", str(tmp_path)]).stdout
+    assert f"{told}{tmp_path.resolve()}\n" in shown
 
 
 def test_a_directory_that_cannot_be_made_was_a_traceback(runner: CliRunner, tmp_path: Path) -> None:

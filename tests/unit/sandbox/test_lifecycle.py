@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from nicplug_sandbox import controlplane, kubeconfig, lifecycle, state
-from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.errors import HalfStarted, SandboxError
 from nicplug_sandbox.processes import RecordedProcess
 from nicplug_sandbox.state import State
 from nicplug_sandbox.whereabouts import all_sandboxes
@@ -63,6 +63,35 @@ def test_up_leaves_a_pointer_to_a_directory_outside_of_the_cache(
     assert foreign in [item.directory for item in all_sandboxes()]
     assert lifecycle.down(directory=foreign)
     assert foreign not in [item.directory for item in all_sandboxes()]
+
+
+@pytest.fixture
+def usable(foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cluster that is up, in which no operator becomes ready."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise SandboxError("operator was not ready", remedy="Its log is operator.log.", detail="the last line")
+
+    monkeypatch.setenv("NICPLUG_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(lifecycle, "apply_manifests", lambda **_: [])
+    monkeypatch.setattr(kubeconfig, "server_of", lambda _: "https://theirs.example")
+    monkeypatch.setattr(lifecycle, "ensure_operator", fail)
+    return foreign
+
+
+def test_a_sandbox_without_its_operator_was_left_running_unmentioned(usable: Path, tmp_path: Path) -> None:
+    existing = tmp_path / "their-kubeconfig"
+    with pytest.raises(HalfStarted) as caught:
+        lifecycle.up(directory=usable, nodes=0, existing=existing, progress=lambda _: None, with_operator=True)
+    assert (usable / "bin" / "nicplug").is_file()
+    assert (caught.value.directory, caught.value.kubeconfig) == (usable, existing)
+    assert str(caught.value).splitlines() == [
+        "operator was not ready",
+        "The cluster runs and can be used. Run the same command again, or end the sandbox: nicplug sandbox down "
+        f"--directory {usable}",
+        "Its log is operator.log.",
+        "the last line",
+    ]
 
 
 @pytest.mark.parametrize("other", [None, "another-kubeconfig"])
