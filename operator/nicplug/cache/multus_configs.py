@@ -73,6 +73,11 @@ class MultusConfigs:
         return self._namespaces
 
     @property
+    def unreadable(self) -> frozenset[str]:
+        """Namespaces in which it must not be read, of those that are looked at."""
+        return frozenset(self._unreadable)
+
+    @property
     def findings(self) -> MultusFindings:
         """What all of them together say."""
         is_over = self._kept_until is not None and self.clock() >= self._kept_until

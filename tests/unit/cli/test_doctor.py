@@ -15,6 +15,8 @@ from tests.fakes.listing import relist
 from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection, refusal, write_kubeconfig
 
 from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.multus_configs import MultusConfigOf
+from nicplug.cache.optional_watch import Absence
 from nicplug.cli.doctor.certificates import check_authority
 from nicplug.cli.doctor.coverage import check_coverage, check_nodes
 from nicplug.cli.doctor.finding import Severity
@@ -61,6 +63,26 @@ def test_a_policy_that_is_not_understood() -> None:
     assert "Panic" in found.message
     stopped = list(check_policy(evidence(kubevirt(hotplug={"parallelInboundMigrationsPerNode": 0}))))
     assert "no migration begins" in stopped[-1].message
+
+
+def test_what_the_caller_alone_may_not_read_was_told_as_the_policy_in_force() -> None:
+    found = evidence(kubevirt())
+    sinks = [MultusConfigOf(namespace=item, configs=found.caches.multus) for item in found.caches.multus.namespaces]
+    for sink in sinks:
+        sink.lose(Absence.DENIED)
+    (policy,), multus = check_policy(found), list(check_multus(found))[-1]
+    for item in (policy, multus):
+        assert (item.severity, item.remedy) == (Severity.UNKNOWN, "Run it as a cluster admin.")
+        assert "you may not read ConfigMap multus-daemon-config in cluster-network-addons, kube-system" in item.message
+        assert "SameNamespace" not in item.message
+    for sink in sinks:
+        sink.replace([])
+    (policy,), multus = check_policy(found), list(check_multus(found))[-1]
+    assert (policy.severity, multus.severity) == (Severity.OK, Severity.WARNING)
+    assert "counts as SameNamespace, as ConfigMap multus-daemon-config does not exist" in policy.message
+    assert multus.remedy.startswith("Correct that ConfigMap, or list its namespace in trustedNamespaces")
+    (policy,) = check_policy(evidence(kubevirt(hotplug={"nadPolicy": "SameNamespace"})))
+    assert policy.severity is Severity.OK
 
 
 def node(name: str, **spec: Any) -> dict[str, Any]:

@@ -17,11 +17,17 @@ from nicplug.kube.resources import (
 from nicplug.model.attachments import Knowledge
 from nicplug.model.conditions import is_true
 from nicplug.model.metadata import mapping, objects
+from nicplug.model.multus_config import MULTUS_CONFIG_MAP
+from nicplug.model.nad_policy import NadPolicy
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 
 _KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, KUBEVIRTS)
 _WITH_STATUS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES)
 _INSTALL = "kubectl apply -f crds/"
+_NAME_MULTUS = (
+    "Correct that ConfigMap, or list its namespace in trustedNamespaces of the KubeVirt CR; or set nadPolicy there "
+    "(docs/user-guide.md, Which networks a VM may use)."
+)
 
 
 async def check_definitions(session: Session) -> list[Finding]:
@@ -82,7 +88,10 @@ def check_policy(evidence: Evidence) -> Iterator[Finding]:
         return
     for told in config.problems:
         yield warning("policy", told, "Correct the KubeVirt CR.")
-    if not config.problems:
+    if not config.problems and config.nad_rules.policy is NadPolicy.MULTUS and (denied := _denied_multus(evidence)):
+        told = f"{_changed(evidence)}; networks of other namespaces: nadPolicy Multus ({config.nad_rules.origin})"
+        yield unknown("policy", f"{told}, but {denied}")
+    elif not config.problems:
         yield ok("policy", _policy(evidence))
     limits = config.limits
     if 0 in limits.named().values():
@@ -91,13 +100,27 @@ def check_policy(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _policy(evidence: Evidence) -> str:
+    rule = evidence.caches.attachment_access().rule.rstrip(",")
+    return f"{_changed(evidence)}; networks of other namespaces: {rule}"
+
+
+def _changed(evidence: Evidence) -> str:
+    """What of the policy is not the default."""
     from nicplug.insight.forecast_json import policy_rows
 
     config = evidence.caches.config()
     rows = policy_rows(config.hotplug) if config is not None else []
-    set_ = [f"{row['name']} {row['value']}" for row in rows if row["origin"] != "the default"]
-    rule = evidence.caches.attachment_access().rule.rstrip(",")
-    return f"{', '.join(set_) or 'the defaults'}; networks of other namespaces: {rule}"
+    return (
+        ", ".join(f"{row['name']} {row['value']}" for row in rows if row["origin"] != "the default") or "the defaults"
+    )
+
+
+def _denied_multus(evidence: Evidence) -> str:
+    """That the caller may not read what Multus enforces: the operator may know it; "" when that is not the reason."""
+    multus = evidence.caches.multus
+    if multus.findings.isolation is not None or not multus.unreadable:
+        return ""
+    return f"you may not read ConfigMap {MULTUS_CONFIG_MAP} in {', '.join(sorted(multus.unreadable))}"
 
 
 def check_multus(evidence: Evidence) -> Iterator[Finding]:
@@ -112,7 +135,7 @@ def check_multus(evidence: Evidence) -> Iterator[Finding]:
         count = len(evidence.caches.attachments)
         yield ok("multus", f"{count} network attachment definition{'' if count == 1 else 's'}")
     findings = evidence.caches.multus.findings
-    if findings.problem:
-        yield warning(
-            "multus", f"network isolation: {findings.problem}", "docs/user-guide.md: which networks a VM may use"
-        )
+    if denied := _denied_multus(evidence):
+        yield unknown("multus", f"network isolation: {denied}")
+    elif findings.problem:
+        yield warning("multus", f"network isolation: {findings.problem}", _NAME_MULTUS)
