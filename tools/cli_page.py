@@ -63,7 +63,9 @@ def commands() -> Iterator[str]:
         yield f"\n## {title}\n"
         for name in names:
             command = main.get_command(context, name)
-            if command is not None and not command.hidden and name != "sandbox":
+            if name == "sandbox" and command is not None:
+                yield f"\n### sandbox\n\n{_prose(inspect.cleandoc(command.help or ''))} {_SANDBOX}\n"
+            elif command is not None and not command.hidden:
                 yield from _command(command, click.Context(command, info_name=name, parent=context))
 
 
@@ -83,6 +85,10 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
             yield f"| `{item.variable}` | {f'`{item.default}`' if item.default else ''} | {_cell(item.meaning)} |\n"
 
 
+_SANDBOX = (
+    "`nicplug sandbox up --operator` starts one, `nicplug sandbox down` ends it: "
+    "[The sandbox](development.md#the-sandbox)."
+)
 _SHARED = frozenset({"context", "kubeconfig", "as_user", "as_group", "as_uid", "namespace"})
 
 

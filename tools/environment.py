@@ -88,9 +88,7 @@ def install(directory: Path) -> None:
     say(f"packages installed in {time.monotonic() - started:.0f} s")
 
 
-def run(
-    command: Sequence[str], *, log: Path, told: Callable[[], str], line_seconds: float = LINE_SECONDS
-) -> int:
+def run(command: Sequence[str], *, log: Path, told: Callable[[], str], line_seconds: float = LINE_SECONDS) -> int:
     """Run a program, with a line of progress now and then; its exit code.
 
     Args:

@@ -92,7 +92,7 @@ def up(*, directory: Path | None, nodes: int | None, existing: Path | None, with
     _print_exports(kubeconfig=status.kubeconfig, directory=status.directory)
 
 
-def _print_exports(*, kubeconfig: Path, directory: Path) -> None:
+def _print_exports(*, kubeconfig: Path | None, directory: Path) -> None:
     """What a shell needs to use the sandbox."""
     click.echo(f"export KUBECONFIG={kubeconfig}")
     click.echo(f"export PATH={directory / BIN}:$PATH")

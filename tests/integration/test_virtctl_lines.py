@@ -126,5 +126,7 @@ def test_without_the_gate_it_is_refused_in_kubevirts_words(
     set_gates("Other")
     until(lambda: shell.run(ADD_TO_VMI.replace("dyniface1", "early")).returncode)  # the API follows the object
     done = shell.run(ADD_TO_VMI)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{GATE_OFF}\n")
+    refused, remedy = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, refused) == (1, "", GATE_OFF)
+    assert "a cluster admin lists it in spec.configuration" in remedy
     assert "dyniface1" not in nics(user.get(VMI, "vmi-fedora"))

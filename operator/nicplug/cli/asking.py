@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from nicplug.cli.connection import Session
-from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.subresources import VMIS, VMS, path_of
 from nicplug.kube.errors import ApiError, Denied, Gone, Unavailable
 from nicplug.kube.resources import VIRTUAL_MACHINES
@@ -32,6 +31,11 @@ class ReadAsUser:
 
     found: "Evidence | None"
     error: Denied | None = None
+
+    @property
+    def is_none(self) -> bool:
+        """The user may look, and there is nothing of that name."""
+        return self.found is not None and self.found.vm is None and self.found.vmi is None
 
     def must(self) -> "Evidence":
         """The evidence, where nobody else can be asked.
@@ -59,12 +63,6 @@ async def read_as_user(session: Session, target: "Target", *, networks: "Iterabl
         if error.status == 401 or not error.is_missing_right:
             raise
         return ReadAsUser(None, error)
-
-
-def no_machine(session: Session, name: str) -> CommandError:
-    """There is nothing of that name."""
-    message = f'no VirtualMachine and no VirtualMachineInstance "{name}" in namespace {session.namespace}'
-    return CommandError(message, remedy="Use --namespace NAME to look in another namespace.", code=Exit.NOT_FOUND)
 
 
 async def ask_plan(session: Session, name: str, question: "PlanQuestion", *, must: bool = False) -> Json | None:

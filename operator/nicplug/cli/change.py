@@ -10,6 +10,7 @@ from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.exits import CommandError, Exit, printable
 from nicplug.cli.mac_addresses import MacAddress, add_with_mac
+from nicplug.cli.nic_names import NicName
 from nicplug.cli.plan import with_kubevirt_namespace
 from nicplug.cli.wait import GONE, quietly, wait_for, with_timeout
 
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     help="Network attachment definition: NAME, or NAMESPACE/NAME.",
 )
 @click.option(
-    "--name", default="", help="Name of the NIC; by default that of the network, with a number if it is taken."
+    "--name",
+    type=NicName(),
+    default=None,
+    help="Name of the NIC; by default that of the network, with a number if it is taken.",
 )
 @click.option(
     "--mac",
@@ -50,7 +54,7 @@ async def add(
     *,
     vm: str,
     network: str,
-    name: str,
+    name: str | None,
     mac: str | None,
     persist: bool,
     waits: bool,
@@ -62,7 +66,7 @@ async def add(
 
     Without --persist only the running guest gets it, until it is restarted. For a stopped VM, --persist is required.
     """
-    from nicplug.cli.machines import find_machine
+    from nicplug.cli.machines import find_machine, persisted_nics
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.insight.evidence import Target
     from nicplug.insight.nic_names import free_name
@@ -81,7 +85,8 @@ async def add(
         await _put(session, plural, vm, "addinterface", body)
     what = f'NIC "{name}" on network {network}'
     click.echo(f"{what} is already there" if is_there else _requested(machine, what, name=name, persist=persist))
-    await _warn_without_network(session, network)
+    keeps = persist or name in persisted_nics(machine.vm)
+    await _warn_without_network(session, network, vm=vm, nic=name, persist=keeps)
     await warn_without_operator(session)
     if waits and machine.vmi is not None:
         await wait_for(session, machine, names=[name], seconds=seconds, quiet=quiet)
@@ -159,6 +164,8 @@ def _is_there(machine: "Machine", request: "AddInterface", *, persist: bool) -> 
 def _requested(machine: "Machine", what: str, *, name: str, persist: bool) -> str:
     if persist and machine.vmi is None:
         return f"{what} requested for {machine.name}; the VM starts with it"
+    if persist and name in _running(machine) and not _template_has(machine, name):
+        return f"{what} requested for the template of {machine.name} too; the guest has it already"
     if persist or machine.vm is None or _template_has(machine, name):
         return f"{what} requested for {machine.name}"
     return f"{what} requested for {machine.name}; it will be gone after a restart (use --persist to keep it)"
@@ -174,10 +181,17 @@ def _unplugging(machine: "Machine", nic: str, *, persist: bool) -> str:
 
 def _template_has(machine: "Machine", nic: str) -> bool:
     """It is there after a restart."""
-    from nicplug.model.networks import wanted_by_name
-    from nicplug.model.vm import parse_vm
+    from nicplug.cli.machines import persisted_nics
 
-    return machine.vm is not None and nic in wanted_by_name(parse_vm(machine.vm).interfaces)
+    return nic in persisted_nics(machine.vm)
+
+
+def _running(machine: "Machine") -> frozenset[str]:
+    """The NICs of the running guest, or on their way to it."""
+    from nicplug.model.networks import wanted_by_name
+    from nicplug.model.vmi import parse_vmi
+
+    return frozenset(wanted_by_name(parse_vmi(machine.vmi).interfaces)) if machine.vmi is not None else frozenset()
 
 
 async def _put(session: Session, plural: str, vm: str, what: str, body: Mapping[str, str]) -> None:
@@ -202,8 +216,9 @@ def _in_our_words(error: "ApiError", *, vm: str, nic: str, namespace: str) -> Co
     return CommandError(message, remedy=remedy, code=Exit.REFUSED) if found else None
 
 
-async def _warn_without_network(session: Session, network: str) -> None:
+async def _warn_without_network(session: Session, network: str, *, vm: str, nic: str, persist: bool) -> None:
     """Say on stderr that what was asked for waits for its network; nothing where networks must not be read."""
+    from nicplug.cli.suggestions import misspelt
     from nicplug.kube.errors import ApiError, Gone
     from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS
 
@@ -215,6 +230,7 @@ async def _warn_without_network(session: Session, network: str) -> None:
         if error.is_not_served:
             return
         told = f"there is no NetworkAttachmentDefinition {namespace}/{name}: the NIC waits until it is created"
-        click.echo(printable(f"Note: {told}"), err=True)
+        otherwise = await misspelt(session, vm=vm, nic=nic, network=network, persist=persist)
+        click.echo(printable(f"Note: {told}. {otherwise}"), err=True)
     except ApiError:
         return

@@ -36,9 +36,10 @@ class Exit(IntEnum):
     REFUSED = 7
     """The request is understood and refused: it conflicts with something, or is not valid."""
     TIMED_OUT = 8
-    """What was waited for has not happened in time."""
+    """`wait`, `add --wait` and `remove --wait`: what was waited for has not happened in time."""
     NO = 9
-    """`plan`: a NIC would not be plugged automatically. `wait`: it cannot any more. `doctor`: a check has failed."""
+    """`plan`: a NIC would not be plugged automatically. `wait`, `add --wait` and `remove --wait`: it cannot any more.
+    `doctor`: a check has failed."""
 
 
 class CommandError(click.ClickException):

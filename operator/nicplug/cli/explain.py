@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nicplug.cli.connection import Session
+from nicplug.cli.connection import START_SANDBOX, Session
 from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.suggestions import no_namespace
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
 
 INSTALL_KINDS = "Install nicplug's CRDs: kubectl apply -f crds/"
@@ -35,11 +36,10 @@ def explain(error: ApiError, *, session: Session) -> CommandError:
     match error:
         case Gone(is_not_served=True):
             what = "subresources.kubevirt.io" if is_subresource else error.request.partition("?")[0]
-            remedy = INSTALL_API if is_subresource else INSTALL_KINDS
+            remedy = _start_api(session) if is_subresource else INSTALL_KINDS
             return CommandError(f"this cluster does not serve {what} ({error})", remedy=remedy, code=Exit.NOT_INSTALLED)
         case Gone() if namespace := _missing_namespace(error):
-            remedy = f"Create it (kubectl create namespace {namespace}), or correct --namespace or the manifest."
-            return CommandError(f'namespace "{namespace}" does not exist', remedy=remedy, code=Exit.NOT_FOUND)
+            return no_namespace(namespace, wrong="--namespace or the manifest")
         case Gone():
             where = f"namespace {session.namespace} (context {session.context})"
             remedy = f"Searched {where}. Use --namespace to choose another."
@@ -64,6 +64,10 @@ def explain(error: ApiError, *, session: Session) -> CommandError:
             return CommandError(str(error))
 
 
+def _start_api(session: Session) -> str:
+    return f"Start it again: {START_SANDBOX}" if session.is_sandbox else INSTALL_API
+
+
 def _missing_namespace(error: ApiError) -> str:
     """The namespace that does not exist, so that nothing can be created in it; "" when it is something else."""
     found = re.search(r'\bnamespaces "([^"]+)" not found', str(error))
@@ -73,7 +77,7 @@ def _missing_namespace(error: ApiError) -> str:
 def _unavailable(error: Unavailable, *, session: Session, is_subresource: bool) -> CommandError:
     if is_subresource and error.status in (502, 503, 504):
         return CommandError(
-            f"nicplug's aggregated API does not answer: {error}", remedy=INSTALL_API, code=Exit.NOT_INSTALLED
+            f"nicplug's aggregated API does not answer: {error}", remedy=_start_api(session), code=Exit.NOT_INSTALLED
         )
     if error.status:
         message, remedy = (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nicplug.cli.connection import Session
-from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.suggestions import no_machine
 from nicplug.insight.nics import VmNics, describe
 from nicplug.kube.api import Json, Resource
 from nicplug.kube.errors import Denied, Gone, Stale, Unavailable
@@ -19,6 +19,7 @@ from nicplug.kube.resources import (
 from nicplug.model.interface_requests import MEMBER, AddInterface, parse_interface_requests
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
+from nicplug.model.networks import wanted_by_name
 from nicplug.model.vm import parse_vm
 from nicplug.model.vmi import parse_vmi
 
@@ -67,10 +68,14 @@ async def find_machine(session: Session, name: str, *, with_migrations: bool = T
         read_object(session, VIRTUAL_MACHINES, name), read_object(session, VIRTUAL_MACHINE_INSTANCES, name)
     )
     if vm is None and vmi is None:
-        message = f'no VirtualMachine and no VirtualMachineInstance "{name}" in namespace {session.namespace}'
-        raise CommandError(message, remedy="Use --namespace NAME to look in another namespace.", code=Exit.NOT_FOUND)
+        raise await no_machine(session, name)
     migrations = await _migrations(session, name) if with_migrations and vmi is not None else ()
     return Machine(namespace=session.namespace, name=name, vm=vm, vmi=vmi, migrations=migrations)
+
+
+def persisted_nics(vm: Json | None) -> frozenset[str]:
+    """The NICs that the VM's template has: they are there after a restart."""
+    return frozenset(wanted_by_name(parse_vm(vm).interfaces)) if vm is not None else frozenset()
 
 
 def requested_nics(vm: Json | None) -> set[str]:

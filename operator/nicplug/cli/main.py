@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nicplug.cli.change import add, remove
 from nicplug.cli.completion import completion
 from nicplug.cli.connection import with_cluster_options
 from nicplug.cli.doctor.command import doctor
+from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.imports import leave_out_unused
 from nicplug.cli.migrations import migrations
 from nicplug.cli.plan import plan
@@ -47,6 +49,21 @@ class LazySandbox(click.Group):
         return self._group().get_command(ctx, cmd_name)
 
 
+_ELSEWHERE = "Use KubeVirt's own virtctl for it."
+OF_VIRTCTL: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            *("addvolume", "adm", "console", "create", "credentials", "expose", "fslist", "guestfs", "guestosinfo"),
+            *("image-upload", "memory-dump", "objectgraph", "pause", "permitted-devices", "port-forward"),
+            *("removevolume", "reset", "scp", "soft-reboot", "ssh", "unpause", "usbredir", "userlist", "vmexport"),
+            "vnc",
+        ),
+        _ELSEWHERE,
+    ),
+    "migrate-cancel": "Delete the migration: kubectl delete vmim NAME (`nicplug migrations` has the names).",
+}
+"""What KubeVirt's virtctl has and nicplug does not, with what to use instead. Source: KubeVirt 1.9 `pkg/virtctl`."""
+
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("NICs", ("status", "plan", "why", "add", "remove", "wait")),
     ("Virtual machines", ("start", "stop", "restart", "migrate", "migrations")),
@@ -57,7 +74,16 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 class SectionedGroup(click.Group):
-    """Lists its commands by what they are for."""
+    """Lists its commands by what they are for, and says whose those are that virtctl has besides."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command; of one that only KubeVirt's virtctl has, where it is."""
+        if args and args[0] in OF_VIRTCTL and self.get_command(ctx, args[0]) is None:
+            told = f'"{args[0]}" is not about NICs'
+            raise CommandError(told, remedy=OF_VIRTCTL[args[0]], code=Exit.WRONG_USE)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """A section for each kind of command; each has exactly one."""

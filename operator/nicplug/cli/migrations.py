@@ -49,7 +49,7 @@ async def migrations(
         operator_namespace=operator_namespace,
         now=now(),
     )
-    note = note_of(await no_operator(session, namespace=operator_namespace))
+    note = note_of(session, await no_operator(session, namespace=operator_namespace))
     write(QueueDocument(found, with_ended, now(), note), output)
     return None
 
@@ -83,6 +83,12 @@ class QueueDocument:
         """Namespace and name of each."""
         return [f"{item.namespace}/{item.name}" for item in self.found.shown(with_ended=self.with_ended)]
 
+    def _ended(self) -> str:
+        count = len(self.found.shown(with_ended=True))
+        if not count or self.with_ended:
+            return ""
+        return f"; {count} {'has' if count == 1 else 'have'} ended: nicplug migrations -a"
+
     def show(self, console: "Console") -> None:
         """The slots, then the table."""
         found, limits = self.found, self.found.limits
@@ -105,7 +111,7 @@ class QueueDocument:
         if rows:
             print_table(console, ("#", "MIGRATION", "VM", "PHASE", "REASON", "FROM", "TO", "AGE"), rows)
         else:
-            line(console, "no migrations are running or waiting")
+            line(console, f"no migrations are running or waiting{self._ended()}")
         for item in found.shown(with_ended=self.with_ended):
             if item.message:
                 line(console, f"{item.name}: {item.message}")

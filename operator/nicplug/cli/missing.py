@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from nicplug.cli.connection import Session
 from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.machines import read_object
+from nicplug.cli.suggestions import no_machine
 from nicplug.kube.errors import ApiError
 from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 
@@ -27,15 +28,17 @@ _FOR_A_BARE_VMI: Mapping[str, str] = {
 
 
 async def explain_missing(session: Session, name: str, subresource: str) -> CommandError | None:
-    """Why the object that was asked does not exist; None when there is nothing of that name, or nobody may tell."""
+    """Why the object that was asked does not exist; None when nobody may tell."""
     try:
         vm, vmi = await asyncio.gather(
             read_object(session, VIRTUAL_MACHINES, name), read_object(session, VIRTUAL_MACHINE_INSTANCES, name)
         )
     except ApiError:
         return None
-    if (vm is None) == (vmi is None):
-        return None
+    if vm is None and vmi is None:
+        return await no_machine(session, name)
+    if vm is not None and vmi is not None:
+        return None  # it has come into being meanwhile
     if vm is not None:
         remedy = _FOR_A_STOPPED_VM.get(subresource, "Start it first.")
         return CommandError(f"VM {name} is not running", remedy=remedy, code=Exit.REFUSED)

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from nicplug.cli.connection import Session
+from nicplug.cli.connection import START_SANDBOX, Session
 from nicplug.cli.environment import OPERATOR_NAMESPACE
 from nicplug.cli.exits import printable
 from nicplug.cli.machines import now
-from nicplug.insight.nics import VmNics
+from nicplug.insight.nics import STOPPED, VmNics
 from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, LEASES
 from nicplug.model.metadata import mapping, objects, text
@@ -81,30 +81,35 @@ async def no_operator(session: Session, *, namespace: str = "") -> str:
     return f"no nicplug operator works: {leader.problem}" if leader.problem and leader.is_known else ""
 
 
-def note_of(problem: str) -> str:
+def note_of(session: Session, problem: str) -> str:
     """The note beside what an operator would do next; "" when nothing is wrong.
 
     Args:
         problem: of `no_operator`.
     """
-    return f"nothing happens now, as {problem}. Try `nicplug doctor`" if problem else ""
+    return f"nothing happens now, as {problem}. {what_to_try(session)}" if problem else ""
+
+
+def what_to_try(session: Session) -> str:
+    """What helps where no operator works."""
+    return f"Run `{START_SANDBOX}`" if session.is_sandbox else "Try `nicplug doctor`"
 
 
 async def warn_without_operator(session: Session) -> None:
     """Say on stderr that a request, which has been accepted, waits for an operator."""
     if problem := await no_operator(session):
-        click.echo(printable(f"Note: this waits, as {problem}. Try `nicplug doctor`"), err=True)
+        click.echo(printable(f"Note: this waits, as {problem}. {what_to_try(session)}"), err=True)
 
 
 def is_waiting(described: VmNics) -> bool:
     """An operator has something to do: NICs of a stopped VM wait for its start instead."""
-    is_stopped = described.phase == "Stopped"
+    is_stopped = described.phase == STOPPED
     return bool(described.requests) or (not is_stopped and any(not nic.is_ready for nic in described.nics))
 
 
 async def silence_of(session: Session, described: VmNics) -> str:
     """Why nothing happens for a VM that should have moved on; "" when nothing is wrong, or nobody may tell."""
-    if not is_waiting(described) and (described.ready or described.phase == "Stopped"):
+    if not is_waiting(described) and (described.ready or described.phase == STOPPED):
         return ""
     try:
         if problem := await old_definition(session):
@@ -112,7 +117,7 @@ async def silence_of(session: Session, described: VmNics) -> str:
     except ApiError:
         return ""
     problem = await no_operator(session)
-    return f"this status may be old, as {problem}. Try `nicplug doctor`" if problem else ""
+    return f"this status may be old, as {problem}. {what_to_try(session)}" if problem else ""
 
 
 async def old_definition(session: Session) -> str:

@@ -24,8 +24,10 @@ async def read_overview(session: Session, *, namespace: str | None) -> "Overview
 
     Raises:
         ApiError: they cannot be read.
+        CommandError: the namespace does not exist.
     """
     from nicplug.cli.machines import now
+    from nicplug.cli.suggestions import is_missing, no_namespace
     from nicplug.insight.nics import describe
     from nicplug.insight.queue import read_all
     from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
@@ -48,6 +50,8 @@ async def read_overview(session: Session, *, namespace: str | None) -> "Overview
                 now=at,
             )
         )
+    if not rows and namespace is not None and await is_missing(session):
+        raise no_namespace(namespace)
     return OverviewDocument(tuple(rows), namespace, await _note(session, rows))
 
 
@@ -55,7 +59,7 @@ async def _note(session: Session, found: "Sequence[VmNics]") -> str:
     """That no operator works, where something waits for one; one GET at most."""
     from nicplug.cli.operator_health import is_waiting, no_operator, note_of
 
-    return note_of(await no_operator(session)) if any(is_waiting(item) for item in found) else ""
+    return note_of(session, await no_operator(session)) if any(is_waiting(item) for item in found) else ""
 
 
 def _key(raw: Mapping[str, Any]) -> tuple[str, str]:
@@ -64,7 +68,9 @@ def _key(raw: Mapping[str, Any]) -> tuple[str, str]:
 
 def first_reason(found: "VmNics") -> tuple[str, str]:
     """Reason and message of the NIC that needs a person, else of the first that is not ready, else of the VM."""
-    if (problem := found.start_problem) is not None and found.phase != "Stopped":
+    from nicplug.insight.nics import STOPPED
+
+    if (problem := found.start_problem) is not None and found.phase != STOPPED:
         return problem.reason, problem.message
     if (nic := _first_waiting(found)) is not None:
         return nic.reason or REQUESTED, f'NIC "{nic.name}": {nic.message}' if nic.message else ""

@@ -77,7 +77,7 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
     has_change = bool(options["additions"] or options["removals"])
     if (vm is None) == (filename is None) or (filename is not None and has_change):
         raise click.UsageError(
-            "Give either the name of a VM, with --add or --remove, or a manifest by -f, and not both."
+            "Give either the name of a VM, alone or with --add and --remove, or a manifest by -f; not both."
         )
     target = target_of(session, vm or "", options)
     if filename is not None:
@@ -94,7 +94,7 @@ async def _with_note(session: Session, target: "Target", found: "list[PlanDocume
 
     if not any(document.found["nics"] for document in found):
         return found
-    note = note_of(await no_operator(session, namespace=target.operator_namespace))
+    note = note_of(session, await no_operator(session, namespace=target.operator_namespace))
     return [replace(document, note=note) if document.found["nics"] else document for document in found]
 
 
@@ -173,22 +173,23 @@ async def _plan_manifest(
 
 async def _plan_machine(session: Session, target: "Target", question: "PlanQuestion") -> "PlanDocument":
     """The change as the subresources would make it, checked by a dry run of the same patch."""
-    from nicplug.cli.asking import ask_plan, is_enough, no_machine, read_as_user
+    from nicplug.cli.asking import ask_plan, is_enough, read_as_user
     from nicplug.cli.machines import now
+    from nicplug.cli.suggestions import no_machine
     from nicplug.insight.forecast import forecast
     from nicplug.insight.planning import of_refused, weigh
 
     evidence = await read_as_user(session, target, networks=question.networks)
+    if evidence.is_none:
+        raise await no_machine(session, target.name)
     must, asked = evidence.found is None, None
-    if evidence.found is not None and (evidence.found.vm is not None or evidence.found.vmi is not None):
+    if evidence.found is not None:
         _check_removals(evidence.found, question)
     if not is_enough(evidence.found):
         asked = await ask_plan(session, target.name, question, must=must)
     if asked is not None:
         return _from_api(asked, await _refused_by_dry_run(session, evidence.found, question))
     found = evidence.must()
-    if found.vm is None and found.vmi is None:
-        raise no_machine(session, target.name)
     weighed = weigh(found, question)
     if weighed.raw is None and weighed.refusals:
         return _from_kubeconfig(of_refused(forecast(found, changed=None, now=now()), weighed.refusals), found)

@@ -11,7 +11,7 @@ from nicplug.insight.at_restart import CHANGE
 from nicplug.insight.outcome import Outcome
 from nicplug.model.durations import format_duration
 from nicplug.model.dynamic_controller import ControllerState
-from nicplug.model.operations import OperationType
+from nicplug.model.operations import OperationPath, OperationType
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +25,11 @@ WORDS: Mapping[str, str] = {
     Outcome.NEEDS_RESTART: "not before the VM is restarted",
     Outcome.STUCK: "needs action",
     Outcome.WITHDRAWN: "at once, as the running guest never had it",
+}
+_PATHS: Mapping[str, str] = {
+    Outcome.IN_PLACE: OperationPath.DYNAMIC,
+    Outcome.BY_MIGRATION: OperationPath.MIGRATION,
+    Outcome.NEEDS_RESTART: OperationPath.RESTART,
 }
 _VERBS: Mapping[str, str] = {
     OperationType.PLUG: "plug",
@@ -61,8 +66,8 @@ class PlanDocument:
         return {**content, "evidenceFrom": self.source, "note": self.note or None}
 
     def names(self) -> Sequence[str]:
-        """Each NIC with its outcome."""
-        return [f"{nic['name']}={nic['outcome']}" for nic in self.found["nics"]]
+        """Each NIC with its path, as its record will have it; where it takes none, with its outcome."""
+        return [f"{nic['name']}={_PATHS.get(nic['outcome'], nic['outcome'])}" for nic in self.found["nics"]]
 
     def show(self, console: "Console") -> None:
         """For people: each NIC, then the VM."""

@@ -67,7 +67,7 @@ def _with_remedy(error: "ApiError", session: Session, *, vm: str, what: str) -> 
     if what == "restart" and (NOT_RUNNING in str(error) or _HALTED in str(error)):
         instead = "Start it with"
     elif what == "start" and ALREADY_RUNNING in str(error):
-        instead = "To start its guest again, also one that is paused, use"
+        instead = "To restart the guest, for example one that was started paused"
     else:
         return None
     command = "restart" if what == "start" else "start"
@@ -119,6 +119,14 @@ async def migrate(session: Session, *, vm: str, dry_run: bool) -> None:
     await _ask(session, vm, "migrate", dry_run=dry_run)
 
 
+def _to_keep(session: Session, vm: str, nic: str, network: str) -> str:
+    """What takes a NIC of the guest into the VM's template."""
+    if network in ("", "pod"):
+        return "Add it to spec.template of the VM to keep it."
+    command = f"nicplug add {vm} --network {network} --name {nic} --persist --namespace {session.namespace}"
+    return f"To keep it, add it to the template too: {command}"
+
+
 async def _note_costs(session: Session, vm: str) -> None:
     """Say what the restart takes away; a caller who may not read the VM can restart it all the same."""
     from nicplug.cli.machines import find_machine, now
@@ -131,9 +139,11 @@ async def _note_costs(session: Session, vm: str) -> None:
         machine = await find_machine(session, vm, with_migrations=False)
     except (ApiError, CommandError):
         return
-    for name in machine.describe(now=now()).restart_effects:
+    described = machine.describe(now=now())
+    pluggable = {nic.name: nic.network for nic in described.nics if nic.binding == "bridge"}
+    for name in described.restart_effects:
         told = f'NIC "{name}" is not in the template of VM {vm}: it is gone after the restart'
-        click.echo(printable(f"Note: {told}. Add it to the template to keep it."), err=True)
+        click.echo(printable(f"Note: {told}. {_to_keep(session, vm, name, pluggable.get(name, ''))}"), err=True)
     try:
         nodes = await read_nodes(session.api, clock=now)
     except ApiError:

@@ -37,6 +37,7 @@ _NIC = {
     "macAddress": "that the guest has",
     "ipAddress": "that the guest agent reports",
 }
+_PHASE = "of the VMI, or `Paused`; without a VMI `Stopped`, or `Pending` while no operator has seen a VM that is to run"
 _BUDGET = {
     "total": "slots for NICs",
     "used": "by NICs in the guest",
@@ -53,7 +54,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "NicStatus": {
         "target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",
         **_TARGET,
-        "phase": "of the VMI, or `Paused`, or `Stopped`",
+        "phase": _PHASE,
         "node": "that runs it",
         "interfacesReady": "status of the condition `InterfacesReady`",
         **_under("nics[]", _NIC),
@@ -71,7 +72,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "items[].target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",
         "items[].target.namespace": "namespace of the VM",
         "items[].target.name": "name of the VM",
-        "items[].phase": "of the VMI, or `Paused`, or `Stopped`",
+        "items[].phase": _PHASE,
         "items[].node": "that runs it",
         "items[].nicsReady": "how many of its NICs are ready",
         "items[].nicsTotal": "how many NICs it has",

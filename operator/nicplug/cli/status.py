@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from nicplug.insight.nics import NicRow, VmNics
 
+# Of the labels below the table: names of NICs, which may have 63 characters.
+SHORTEST_COLUMN, LONGEST_LABEL = 11, 22
+
 
 @click.command(epilog=LOOKS_FOR_OPERATOR)
 @click.argument("vm", required=False, shell_complete=complete_machine)
@@ -42,13 +45,15 @@ async def status(session: Session, *, vm: str | None, all_namespaces: bool, watc
         return None
     if all_namespaces:
         raise click.UsageError("Give the name of a VM, or --all-namespaces.")
-    from nicplug.cli.machines import find_machine, now
+    from nicplug.cli.machines import find_machine, now, persisted_nics
     from nicplug.cli.operator_health import silence_of
+    from nicplug.cli.suggestions import with_remedies
 
     machine = await find_machine(session, vm)
     described = machine.describe(now=now())
     note = await silence_of(session, described)
-    write(StatusDocument(described, now=now(), note=note), output)
+    told = await with_remedies(session, described, persisted=persisted_nics(machine.vm))
+    write(StatusDocument(told, now=now(), note=note), output)
     if watch:
         await _follow(session, machine, described, output)
     return None
@@ -89,9 +94,23 @@ def moments(before: "VmNics", after: "VmNics", *, now: datetime) -> list[str]:
 
 
 def _moment(nic: "NicRow") -> str:
+    if nic.has_left:  # its phase would read like a step back
+        return f"{nic.name}  {nic.message}"
     how = " ".join(part for part in (nic.operation, nic.path, nic.phase) if part)
     why = ": ".join(part for part in (nic.reason, nic.message) if part)
     return f"{nic.name}  {how}" + (f"  {why}" if why else "")
+
+
+def labelled(facts: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines with their labels in a column, and the text under a label that is too long for it."""
+    fitting = [len(label) for label, _ in facts if len(label) <= LONGEST_LABEL]
+    width = max(SHORTEST_COLUMN, max(fitting, default=0) + 2)
+    lines = []
+    for label, text in facts:
+        is_long = len(label) > LONGEST_LABEL
+        lines += [label] if is_long else []
+        lines.append(f"{'' if is_long else label:<{width}}{text}")
+    return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +153,8 @@ class StatusDocument:
         headings = ("NIC", "NETWORK", "BINDING", "PATH", "PHASE", "SINCE", "SLOT", "REASON")
         print_table(console, headings, [self._row(nic) for nic in found.nics])
         line(console, "")
-        for label, text in self._facts():
-            line(console, f"{label:<11}{text}")
+        for told in labelled(self._facts()):
+            line(console, told)
 
     def _row(self, nic: "NicRow") -> tuple[str, ...]:
         since = age(nic.since, now=self.now)

@@ -71,10 +71,14 @@ class VirtctlCommand(click.Command):
 
 def _as_virtctl_prints(error: CommandError) -> VirtctlError:
     """The server's words alone on the first line, as virtctl prints them; what we make of them follows."""
+    from nicplug.insight.requests import LIST_GATE
+    from nicplug.plan.subresources.options import GATE_IS_OFF
+
     cause = error.__cause__
     said = str(cause) if isinstance(cause, ApiError) and cause.status else error.message
     meaning = () if said in error.message else (error.message,)
-    return VirtctlError(said, remedy="\n".join((*meaning, error.remedy)))
+    remedy = f"To enable it, {LIST_GATE}." if said == GATE_IS_OFF else error.remedy
+    return VirtctlError(said, remedy="\n".join((*meaning, remedy)))
 
 
 _FLAGS = {"name": "name", _NETWORK: "network"}

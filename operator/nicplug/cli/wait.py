@@ -103,7 +103,7 @@ async def wait_for(
         CommandError: the time is over, or it cannot happen without an action.
     """
     from nicplug.cli.machines import now
-    from nicplug.cli.operator_health import is_waiting, no_operator
+    from nicplug.cli.operator_health import is_waiting, no_operator, note_of
 
     described = before = machine.describe(now=now())
     loop = asyncio.get_running_loop()
@@ -122,9 +122,9 @@ async def wait_for(
             stuck = _stuck(described, names)
             stuck_since = (stuck_since or loop.time()) if stuck else None
             if stuck and stuck_since is not None and loop.time() - stuck_since >= PATIENCE_SECONDS:
-                raise _cannot(stuck[0], described)
+                raise await _cannot(session, stuck[0], described, machine)
     problem = await no_operator(session) if is_waiting(described) else ""
-    raise _late(described, names, goal, seconds, problem=problem)
+    raise _late(described, names, goal, seconds, note=note_of(session, problem))
 
 
 async def _changes(session: Session, machine: "Machine", *, until: float) -> "AsyncGenerator[Machine, None]":
@@ -167,7 +167,11 @@ def _failed(described: "VmNics") -> CommandError:
     return CommandError(f"the request could not be carried out: {described.failure}", remedy=remedy, code=Exit.NO)
 
 
-def _cannot(nic: "NicRow", described: "VmNics") -> CommandError:
+async def _cannot(session: Session, nic: "NicRow", described: "VmNics", machine: "Machine") -> CommandError:
+    from nicplug.cli.machines import persisted_nics
+    from nicplug.cli.suggestions import with_remedy
+
+    nic = await with_remedy(session, machine.name, nic, persist=nic.name in persisted_nics(machine.vm))
     command = f"nicplug why {described.name} {nic.name} --namespace {described.namespace}"
     remedy = f"{nic.remedy}. More: {command}" if nic.remedy else f"What to do: {command}"
     return CommandError(_state(nic), remedy=remedy, code=Exit.NO)
@@ -184,7 +188,9 @@ def _absence(name: str, described: "VmNics") -> str:
     return f'NIC "{name}" is requested, waiting for the operator' if is_requested else f'no NIC "{name}" was seen'
 
 
-def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, *, problem: str) -> CommandError:
+def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, *, note: str) -> CommandError:
+    from nicplug.insight.nics import STOPPED
+
     waiting = [nic for nic in described.nics if (not names or nic.name in names) and (goal == GONE or not nic.is_ready)]
     told = "; ".join(map(_state, waiting))
     missing = [name for name in names if name not in {nic.name for nic in described.nics}]
@@ -192,12 +198,12 @@ def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, 
         told = "; ".join([*([told] if told else []), *(_absence(name, described) for name in missing)])
     told = told or "; ".join(f"waits: {request}" for request in described.requests) or "nothing was seen"
     remedy = _next_question(described, waiting, goal) or "`nicplug doctor` says whether the operator works."
-    if problem:
-        remedy = f"Nothing happens now, as {problem}. Try `nicplug doctor`."
+    if note:
+        remedy = f"{note[0].upper()}{note[1:]}."
     if described.start_problem is not None:
         told = f"the VM does not start: {described.start_problem.sentence}"
         remedy = f"{described.start_problem.remedy}."
-    if described.phase == "Stopped":
+    if described.phase == STOPPED:
         remedy = f"The VM is stopped. Start it: nicplug start {described.name} --namespace {described.namespace}"
     return CommandError(f"not {goal} after {seconds:g} s: {told}", remedy=remedy, code=Exit.TIMED_OUT)
 

@@ -34,12 +34,15 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     Put together from the NIC's record, events, migrations, pod and node. Without NIC: of each that is not ready. If you
     may not read nodes, DaemonSets or pods, `nicplug api` is asked, and answers what concerns this VM.
     """
-    from nicplug.cli.asking import FROM_API, FROM_KUBECONFIG, ask_stories, is_enough, no_machine, read_as_user
-    from nicplug.cli.machines import now
+    from nicplug.cli.asking import FROM_API, FROM_KUBECONFIG, ask_stories, is_enough, read_as_user
+    from nicplug.cli.machines import now, persisted_nics
     from nicplug.cli.operator_health import no_operator, note_of
+    from nicplug.cli.suggestions import no_machine, story_with_remedy
 
     target = target_of(session, vm, options)
     evidence, source = await read_as_user(session, target), FROM_API
+    if evidence.is_none:
+        raise await no_machine(session, vm)
     stories = (
         await ask_stories(session, vm, nic or "", must=evidence.found is None)
         if not is_enough(evidence.found)
@@ -47,15 +50,15 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     )
     if stories is None:
         found, source = evidence.must(), FROM_KUBECONFIG
-        if found.vm is None and found.vmi is None:
-            raise no_machine(session, vm)
         stories = await _read(session, found, nic or "")
     if not stories and output == "table":
         click.echo(f"every NIC of {vm} is ready")
     elif not stories:
         write(NoStories(), output)
+    persisted = persisted_nics(evidence.found.vm if evidence.found is not None else None)
+    stories = [await story_with_remedy(session, item, persist=item["nic"]["name"] in persisted) for item in stories]
     is_waiting = any(story["nic"]["phase"] != "Ready" for story in stories)
-    note = note_of(await no_operator(session, namespace=target.operator_namespace)) if is_waiting else ""
+    note = note_of(session, await no_operator(session, namespace=target.operator_namespace)) if is_waiting else ""
     found_at = now()
     documents = [
         StoryDocument(story, source, found_at, note if story["nic"]["phase"] != "Ready" else "") for story in stories
@@ -148,7 +151,7 @@ class StoryDocument:
             ("since", f"{age(since, now=self.now)} ({_clock(since)})" if since is not None else ""),
             ("to do", story["todo"]),
             ("restart", story.get("restart")),  # an older API does not send it
-            *(("next", f"{self._when(parse_time(item['at']))}{item['what']}") for item in story["next"]),
+            *(("next", self._next(item)) for item in story["next"]),
             ("note", self.note),
             *(("not known", f"{item['what']} ({item['why']}): {item['remedy']}") for item in story["unknown"]),
         ]
@@ -159,6 +162,12 @@ class StoryDocument:
             line(console, "  what happened")
         for moment in story["moments"]:
             line(console, f"    {_clock(parse_time(moment['at'])):<12}  {moment['source']:<44}  {moment['what']}")
+
+    def _next(self, item: Mapping[str, Any]) -> str:
+        """What comes next, and when; without an operator nobody keeps to that time."""
+        if self.note:
+            return f"once an operator works: {item['what']}"
+        return f"{self._when(parse_time(item['at']))}{item['what']}"
 
     def _when(self, moment: datetime | None) -> str:
         if moment is None:

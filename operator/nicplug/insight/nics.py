@@ -31,12 +31,19 @@ from nicplug.model.migration import Migration
 from nicplug.model.networks import Binding, Interface, Network, first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType, parse_operations
 from nicplug.model.pci_topology import takes_slot
-from nicplug.model.vm import VirtualMachine
+from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.reasons import Reason
 
 UNSEEN = "requested, waiting for the operator"
 """Of a NIC without a record, also for the moment until the operator has written one."""
+HAS_LEFT = "the guest does not have it; its entry in the VM's template goes next"
+"""Of a NIC that only the template still has, as `state: absent`."""
+NOT_STARTED = "waiting for the operator to start the VM"
+"""Of a NIC of a VM that is to run, until the operator has seen the VM."""
+STOPPED = "Stopped"
+"""The phase of a VM without an instance."""
+_STARTING = frozenset({RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE, RunStrategy.ONCE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +59,7 @@ class NicRow:
         since: when the phase last changed; None when nobody knows.
         pci_slot: `reserved`, `used`, or "" where it takes none.
         pci_address: that the spec asks for; "" where libvirt chooses.
+        has_left: it is to go, and only the VM's template has an entry for it.
     """
 
     name: str
@@ -72,6 +80,7 @@ class NicRow:
     pci_address: str = ""
     mac_address: str = ""
     ip_address: str = ""
+    has_left: bool = False
 
     @property
     def is_ready(self) -> bool:
@@ -107,7 +116,8 @@ class VmNics:
     """All NICs of one VM, and what is in flight.
 
     Attributes:
-        phase: of the VMI; `Paused` when it runs and its guest is paused, `Stopped` when there is none.
+        phase: of the VMI; `Paused` when it runs and its guest is paused. Without a VMI `Stopped`, or `Pending` while no
+            operator has seen a VM that is to run.
         ready: status of the condition InterfacesReady; "" when nobody has written it.
         requests: that were recorded and are not worked off yet, as sentences.
         migrations: of this VM that have not ended, as sentences.
@@ -167,7 +177,7 @@ def describe(
         kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
         namespace=namespace,
         name=name,
-        phase=_phase(vmi),
+        phase=_phase(vm, vmi),
         node=vmi.node_name if vmi is not None else "",
         ready=text(condition.get("status")),
         ready_message=text(condition.get("message")),
@@ -183,13 +193,21 @@ def describe(
     )
 
 
-def _phase(vmi: VirtualMachineInstance | None) -> str:
+def _is_to_start(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> bool:
+    """The VM is to run, and no operator has seen it: the first one that does writes `printableStatus` with the rest."""
+    if vm is None or vmi is not None or vm.deleting or vm.run_strategy not in _STARTING:
+        return False
+    status = vm.read_status()
+    return not status.get("printableStatus") and not status.get("conditions")
+
+
+def _phase(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> str:
     """With KubeVirt's word for a guest that is paused: `Paused` is no phase of a VMI, but of its VM's printableStatus.
 
     Source: KubeVirt 1.9 `vm.go` (`setPrintableStatus`).
     """
     if vmi is None:
-        return "Stopped"
+        return str(VmiPhase.PENDING) if _is_to_start(vm, vmi) else STOPPED
     is_paused = vmi.phase is VmiPhase.RUNNING and is_true(objects(vmi.read_status().get("conditions")), PAUSED)
     return PAUSED if is_paused else str(vmi.phase or VmiPhase.PENDING)
 
@@ -210,6 +228,7 @@ def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now:
     networks = first_by_name([item for owner in owners for item in owner.networks])
     namespace = owners[0].key.namespace if owners else ""
     in_vmi = {item.name for item in vmi.interfaces} if vmi is not None else set()
+    is_to_start = _is_to_start(vm, vmi)
     leaving = {item.name for owner in owners for item in owner.interfaces if item.is_absent}
     in_spec_order = [item.name for owner in owners for item in owner.interfaces]
     names = dict.fromkeys([*in_spec_order, *records, *(name for name in reported if name not in interfaces)])
@@ -224,6 +243,7 @@ def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now:
             is_leaving=name in leaving,
             is_in_vmi=name in in_vmi,
             is_running=vmi is not None and vmi.phase is VmiPhase.RUNNING,
+            is_to_start=is_to_start,
         )
         for name in names
     )
@@ -240,11 +260,13 @@ def _row(
     is_leaving: bool,
     is_in_vmi: bool,
     is_running: bool,
+    is_to_start: bool,
 ) -> NicRow:
     in_guest = has_source(reported, DOMAIN)
     has_slot = interface is not None and takes_slot(interface)
     slot = "used" if in_guest else "reserved" if has_source(reported, MULTUS_STATUS) else ""
     is_to_go = is_leaving and is_running and (is_in_vmi or in_guest)
+    has_left = is_leaving and is_running and not is_to_go and reported is None
     is_unseen = is_to_go or (is_running and not in_guest and not is_leaving)
     phase = OperationPhase.READY if in_guest and not is_to_go else OperationPhase.PENDING
     known = NicRow(
@@ -256,8 +278,9 @@ def _row(
         pci_address=text(read(interface.raw).get("pciAddress")) if interface is not None else "",
         mac_address=text(mapping(reported).get("mac")),
         ip_address=text(mapping(reported).get("ipAddress")),
-        reason="" if in_guest or is_running else str(Reason.GUEST_NOT_RUNNING),
-        message=UNSEEN if is_unseen else "",
+        reason="" if in_guest or is_running or is_to_start else str(Reason.GUEST_NOT_RUNNING),
+        message=NOT_STARTED if is_to_start else UNSEEN if is_unseen else HAS_LEFT if has_left else "",
+        has_left=has_left,
         operation=str(OperationType.UNPLUG) if is_leaving else "",
     )
     if record is None or (is_to_go and _tells_how_it_came(record, interface)):

@@ -16,10 +16,11 @@ from nicplug.plan.nic.requested import with_absent, with_nic
 from nicplug.plan.subresources import interfaces
 from nicplug.plan.subresources.answers import Answer, Endpoint, bad_request, forbidden
 
-GATE_OFF = (
-    'the feature gate "HotplugNICs" is not enabled: a cluster admin lists it in '
-    "spec.configuration.developerConfiguration.featureGates of the KubeVirt object (`nicplug doctor` looks at it)"
+LIST_GATE = (
+    "a cluster admin lists it in spec.configuration.developerConfiguration.featureGates of the KubeVirt object "
+    "(`nicplug doctor` looks at it)"
 )
+GATE_OFF = f'the feature gate "HotplugNICs" is not enabled: {LIST_GATE}'
 """For people. KubeVirt's text speaks of an addition, also to one who removes, and names no remedy."""
 
 

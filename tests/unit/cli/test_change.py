@@ -2,7 +2,7 @@
 
 import pytest
 from tests.build import VM_UID, Nic, nic, primary, row, vm, vmi
-from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, refusal
+from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, collection, refusal
 
 OBJECT = "/apis/kubevirt.io/v1/namespaces/default"
 PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
@@ -36,7 +36,8 @@ def test_a_nic_that_is_there_was_requested_again(nicplug: CommandLine, server: P
 
 def test_a_nic_that_only_one_of_them_has_is_requested(nicplug: CommandLine, server: PlayedServer) -> None:
     serve(server, template=(), running=(BLUE,))
-    assert nicplug(*ADD, "--persist").stdout == 'NIC "blue" on network lan requested for V\n'
+    told = 'NIC "blue" on network lan requested for the template of V too; the guest has it already\n'
+    assert nicplug(*ADD, "--persist").stdout == told
     serve(server, template=(BLUE,), running=())
     assert nicplug(*ADD).stdout == 'NIC "blue" on network lan requested for V\n'
 
@@ -113,3 +114,34 @@ def test_a_network_that_may_be_there_is_not_mentioned(
     serve(server)
     server.answers[NAD] = answer
     assert nicplug(*ADD).stderr == ""
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a.b", "x" * 129])
+def test_a_name_that_no_nic_may_have_was_sent(nicplug: CommandLine, server: PlayedServer, name: str) -> None:
+    serve(server)
+    done = nicplug("add", "V", "--network", "lan", "--name", name)
+    assert (done.exit_code, server.requests) == (2, [])
+    assert "Use 1 to 128 letters, digits, dashes or underscores." in " ".join(done.stderr.split())
+
+
+NADS = NAD.removesuffix("/lan")
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "more"),
+    [(["lans", "other"], " (did you mean lans?)", ("--persist",)), (["other"], "", ()), (None, "", ())],
+    ids=["a similar one", "none that is similar", "they may not be listed"],
+)
+def test_the_remedy_for_a_misspelt_network(
+    nicplug: CommandLine, server: PlayedServer, names: list[str] | None, asked: str, more: tuple[str, ...]
+) -> None:
+    serve(server)
+    server.answers[NAD] = refusal(404, "NotFound", 'network-attachment-definitions "lan" not found')
+    listed = collection(*({"metadata": {"name": name}} for name in names or ()))
+    server.answers[NADS] = listed if names is not None else refusal(403, "Forbidden", "you cannot")
+    persist = " --persist" if more else ""
+    assert nicplug(*ADD, *more).stderr == (
+        "Note: there is no NetworkAttachmentDefinition default/lan: the NIC waits until it is created. "
+        f'If "lan" is the wrong name{asked}, remove the NIC '
+        f"(nicplug remove V blue{persist} --namespace default) and add it again\n"
+    )

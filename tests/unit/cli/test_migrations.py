@@ -67,6 +67,9 @@ def test_names_are_one_a_line(nicplug: CommandLine) -> None:
 def test_none(nicplug: CommandLine, server: PlayedServer) -> None:
     server.answers[MIGRATIONS] = collection()
     assert "no migrations are running or waiting\n" in nicplug("migrations").stdout
+    server.answers[MIGRATIONS] = collection(moving("ended", "Succeeded", created="2026-01-01T00:00:00Z"))
+    told = "no migrations are running or waiting; 1 has ended: nicplug migrations -a\n"
+    assert told in nicplug("migrations").stdout
 
 
 def test_who_may_not_read_the_ledger_is_told_so(nicplug: CommandLine, server: PlayedServer) -> None:

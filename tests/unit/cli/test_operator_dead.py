@@ -2,7 +2,8 @@
 
 import json
 import os
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from click.testing import CliRunner
 from tests.build import VM_UID, kubevirt, nad, nic, operation, primary, row, vm, vmi
 from tests.unit.cli.played import ACCEPTED, Answer, CommandLine, PlayedServer, collection, refusal
 
+from nicplug.cli.connection import SANDBOX_CONTEXT
 from nicplug.cli.main import main
 
 OBJECT = "/apis/kubevirt.io/v1/namespaces/default"
 VMIS = "virtualmachineinstances"
 PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
 NADS = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions"
+NADS_LISTED = f"GET {NADS}"
 LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
 
 
@@ -160,6 +163,36 @@ def test_why_promised_what_a_dead_operator_does(nicplug: CommandLine, server: Pl
     assert json.loads(nicplug("why", "V", "blue", "-o", "json").stdout)["note"] is None
 
 
+def test_why_told_the_second_in_which_a_dead_operator_would_act(nicplug: CommandLine, server: PlayedServer) -> None:
+    soon = (datetime.now(UTC) + timedelta(seconds=90)).isoformat()
+    failed = operation("blue", phase="Failed", reason="AttachFailed", nextAttemptTime=soon)
+    server.answers[f"GET {OBJECT}/{VMIS}/V"] = (
+        200,
+        vmi(primary(), nic("blue"), name="V", owner_uid=VM_UID, operations=[failed], rows=[row("default", "domain")]),
+    )
+    told = nicplug("why", "V", "blue").stdout
+    assert "  next       once an operator works: it is tried again\n" in told
+    assert "  next       in " not in told
+    server.answers[LEASE] = lease(datetime.now(UTC).isoformat())
+    told = nicplug("why", "V", "blue").stdout
+    assert re.search(r"^  next       in (8\d|90)s \(.*\), it is tried again$", told, re.MULTILINE)
+
+
+def test_why_says_what_to_type_for_a_misspelt_network(nicplug: CommandLine, server: PlayedServer) -> None:
+    missing = operation("blue", phase="Blocked", path="None", reason="NetworkAttachmentDefinitionMissing")
+    running = vmi(primary(), nic("blue", attachment="lans"), name="V", owner_uid=VM_UID, operations=[missing])
+    server.answers |= {
+        f"GET {OBJECT}/{VMIS}/V": (200, running),
+        f"GET {NADS}/lans": refusal(404, "NotFound", "no such definition"),
+        NADS_LISTED: collection({"metadata": {"name": "lan"}}),
+    }
+    said = 'If "lans" is the wrong name (did you mean lan?), remove the NIC (nicplug remove V blue --namespace default)'
+    assert (
+        f"  to do      Create it; the NIC is then plugged automatically. {said}" in nicplug("why", "V", "blue").stdout
+    )
+    assert said in json.loads(nicplug("why", "V", "blue", "-o", "json").stdout)["todo"]
+
+
 SAID = "nothing happens now, as no nicplug operator works: pod-a has not renewed the Lease"
 
 
@@ -229,10 +262,49 @@ def test_a_request_of_a_stopped_vm_waits_for_an_operator_too(
     nicplug: CommandLine, server: PlayedServer, is_asking: bool
 ) -> None:
     request = {"addInterfaceOptions": {"name": "red", "networkAttachmentDefinitionName": "lan"}}
-    stopped = vm(primary(), name="V", status={"interfaceRequests": [request] if is_asking else []})
+    stopped = vm(
+        primary(), name="V", run_strategy="Halted", status={"interfaceRequests": [request] if is_asking else []}
+    )
     server.answers |= {
         f"GET {OBJECT}/virtualmachines/V": (200, stopped),
         f"GET {OBJECT}/virtualmachineinstances/V": refusal(404, "NotFound", "no instance"),
         DEFINITION: refusal(403, "Forbidden", "you cannot get customresourcedefinitions"),
     }
     assert ("as no nicplug operator works" in nicplug("status", "V").stdout) is is_asking
+
+
+@pytest.fixture
+def in_sandbox(nicplug: CommandLine) -> CommandLine:
+    """The same cluster by the kubeconfig of a sandbox."""
+    content = json.loads(nicplug.kubeconfig.read_text())
+    content["contexts"][0]["name"] = content["current-context"] = SANDBOX_CONTEXT
+    nicplug.kubeconfig.write_text(json.dumps(content))
+    return nicplug
+
+
+UP = "nicplug sandbox up --operator"
+
+
+def test_in_a_sandbox_no_command_named_what_starts_the_operator(in_sandbox: CommandLine, server: PlayedServer) -> None:
+    assert f"has not renewed the Lease since 2026-01-02 03:04:05 UTC. Run `{UP}`" in in_sandbox("start", "V").stderr
+    assert f"UTC. Run `{UP}`\n" in in_sandbox("why", "V", "blue").stdout
+    assert f"UTC. Run `{UP}`\n" in in_sandbox("status", "V").stdout
+    away = refusal(503, "ServiceUnavailable", "error trying to reach service")
+    server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/addinterface"] = away
+    done = in_sandbox("add", "V", "--network", "lan")
+    assert (done.exit_code, done.stderr.splitlines()[1]) == (6, f"  Start it again: {UP}")
+
+
+def test_in_a_sandbox_doctor_recommended_kubectl(in_sandbox: CommandLine, server: PlayedServer) -> None:
+    server.answers["GET /apis/apps/v1/namespaces/nicplug-system/deployments/nicplug-operator"] = refusal(
+        404, "NotFound", "no Deployment"
+    )
+    service = "GET /apis/apiregistration.k8s.io/v1/apiservices/v1.subresources.kubevirt.io"
+    for answer in (
+        refusal(404, "NotFound", "no APIService"),
+        (200, {"spec": {}, "status": {"conditions": [{"type": "Available", "status": "False"}]}}),
+    ):
+        server.answers[service] = answer
+        found = json.loads(in_sandbox("doctor", "-o", "json").stdout)["findings"]
+        remedies = {item["check"]: item["remedy"] for item in found if item["check"] in ("leader", "api", "operator")}
+        assert remedies == dict.fromkeys(("leader", "api"), f"Start it again: {UP}")

@@ -19,6 +19,7 @@ RUNNING = vmi(
 )
 STOPPED = vm(
     name="db",
+    run_strategy="Halted",
     status={"interfaceRequests": [{"addInterfaceOptions": {"name": "x", "networkAttachmentDefinitionName": "lan"}}]},
 )
 BARE = vmi(primary(), name="bare", rows=[row("default", "domain")])
@@ -52,7 +53,7 @@ def test_the_overview_did_not_say_that_no_operator_works(nicplug: CommandLine, s
     assert f"note: {said}" in nicplug("status").stdout
     assert said in json.loads(nicplug("status", "-o", "json").stdout)["note"]
     server.requests.clear()
-    quiet = collection(vm(primary(), name="off")), collection(BARE)
+    quiet = collection(vm(primary(), run_strategy="Halted", name="off")), collection(BARE)
     for kind, items in zip(("virtualmachines", "virtualmachineinstances"), quiet, strict=True):
         server.answers[f"{ROOT}/namespaces/default/{kind}"] = items
     assert "operator" not in nicplug("status").stdout

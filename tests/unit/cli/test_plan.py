@@ -9,6 +9,7 @@ from tests.build import absent, kubevirt, nad, nic, primary, row, vm, vmi
 from tests.unit.cli.played import CommandLine, PlayedServer, collection, refusal
 
 from nicplug.cli.exits import Exit
+from nicplug.cli.plan_document import PlanDocument
 
 Json = dict[str, Any]
 KUBEVIRT = "/apis/kubevirt.io/v1"
@@ -190,3 +191,21 @@ def test_removing_a_nic_that_never_attached_was_said_to_change_nothing(
         "  why          NeverAttached: leaves the template and the instance; "
         "the running guest never had it and is not touched",
     ]
+
+
+def test_names_have_the_word_of_status_for_the_path() -> None:
+    outcomes = ["InPlace", "ByMigration", "NeedsRestart", "AtStart", "Stuck"]
+    document = PlanDocument({"nics": [{"name": "blue", "outcome": item} for item in outcomes]}, "api")
+    assert document.names() == [
+        "blue=Dynamic",
+        "blue=Migration",
+        "blue=Restart",
+        "blue=AtStart",
+        "blue=Stuck",
+    ]
+
+
+def test_a_plan_of_nothing_says_that_a_name_alone_is_enough(nicplug: CommandLine) -> None:
+    done = nicplug("plan")
+    assert done.exit_code == 2
+    assert "Give either the name of a VM, alone or with --add and --remove, or a manifest" in done.stderr

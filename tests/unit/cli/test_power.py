@@ -17,7 +17,11 @@ VM = "PUT /apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/V
             "Start it with: nicplug start V --namespace default",
         ),
         ("restart", "VM is not running", "Start it with: nicplug start V --namespace default"),
-        ("start", "VM is already running", "nicplug restart V --namespace default"),
+        (
+            "start",
+            "VM is already running",
+            "To restart the guest, for example one that was started paused: nicplug restart V --namespace default",
+        ),
     ],
 )
 def test_a_refusal_had_no_remedy(

@@ -74,7 +74,15 @@ def test_a_restart_silently_dropped_nics_that_the_template_lacks(server: PlayedS
     assert done.stdout == "VM vmi-fedora was scheduled to restart\n"
     assert 'NIC "red" is not in the template' in done.stderr
     assert 'NIC "blue" is not in the template' in done.stderr
+    command = "nicplug add vmi-fedora --network blue-net --name blue --persist --namespace default"
+    assert f"To keep it, add it to the template too: {command}\n" in done.stderr
     assert len(server.put()) == 1
+
+
+def test_add_cannot_keep_a_nic_that_is_no_bridge(server: PlayedServer, nicplug: CommandLine) -> None:
+    running = vmi(primary(), nic("blue", binding="sriov"), rows=ROWS, owner_uid=VM_UID)
+    serve(server, vm(primary()), running)
+    assert "Add it to spec.template of the VM to keep it.\n" in nicplug("restart", "vmi-fedora").stderr
 
 
 def test_a_restart_took_the_vm_down_without_a_word(server: PlayedServer, nicplug: CommandLine) -> None:

@@ -86,6 +86,100 @@ def test_what_to_do_and_when_it_is_tried_again_have_lines_of_their_own(
     assert (told["remedy"], told["nextAttempt"]) == ("Correct the network", soon)
 
 
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("blue", ["blue       no such device", "           To do: Correct the network"]),
+        ("new-fancy-nett", ["new-fancy-nett  no such device", "                To do: Correct the network"]),
+        (
+            "new-fancy-net-of-tenants",
+            ["new-fancy-net-of-tenants", "           no such device", "           To do: Correct the network"],
+        ),
+    ],
+)
+def test_a_long_name_ran_into_its_message(
+    nicplug: CommandLine, served: PlayedServer, name: str, facts: list[str]
+) -> None:
+    failed = operation(name, phase="Failed", reason="AttachFailed", message="no such device")
+    raw = vmi(primary(), nic(name), operations=[{**failed, "remedy": "Correct the network"}])
+    served.answers[f"{BASE}/virtualmachineinstances/vmi-fedora"] = (200, raw)
+    lines = nicplug("status", "vmi-fedora").stdout.splitlines()
+    assert lines[lines.index(facts[0]) :][: len(facts)] == facts
+
+
+@pytest.mark.parametrize("is_in_template", [True, False])
+def test_the_remedy_for_a_misspelt_network_was_a_field_that_nobody_had_typed(
+    nicplug: CommandLine, served: PlayedServer, monkeypatch: pytest.MonkeyPatch, is_in_template: bool
+) -> None:
+    missing = operation("t1", phase="Blocked", path="None", reason="NetworkAttachmentDefinitionMissing", message="no")
+    lost = nic("t1", attachment="new-fancy-nett")
+    record = {**missing, "remedy": "Create it. Or correct multus.networkName"}
+    served.answers |= {
+        f"{BASE}/virtualmachines/vmi-fedora": (200, vm(primary(), *([lost] if is_in_template else []))),
+        f"{BASE}/virtualmachineinstances/vmi-fedora": (200, vmi(primary(), lost, operations=[record])),
+        "GET /apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions": collection(
+            {"metadata": {"name": "new-fancy-net"}}, {"metadata": {"name": "lan"}}
+        ),
+    }
+    persist = " --persist" if is_in_template else ""
+    remedy = (
+        'Create it; the NIC is then plugged automatically. If "new-fancy-nett" is the wrong name (did you mean '
+        "new-fancy-net?), remove the NIC "
+        f"(nicplug remove vmi-fedora t1{persist} --namespace default) and add it again"
+    )
+    assert f"           To do: {remedy}\n" in nicplug("status", "vmi-fedora").stdout
+    told = json.loads(nicplug("status", "vmi-fedora", "-o", "json").stdout)
+    assert told["nics"][1]["remedy"] == remedy
+    away = refusal(503, "ServiceUnavailable", "no watches here")
+    served.answers |= {f"{BASE}/{plural}": away for plural in ("virtualmachines", "virtualmachineinstances")}
+    monkeypatch.setattr("nicplug.cli.wait.PATIENCE_SECONDS", 0.01)
+    done = nicplug("wait", "vmi-fedora", "t1")
+    assert (done.exit_code, remedy in done.stderr) == (9, True)
+
+
+@pytest.fixture
+def unseen(served: PlayedServer) -> PlayedServer:
+    """A VM that is to run, which no operator has ever seen."""
+    served.answers |= {
+        f"{BASE}/virtualmachines/vm-fedora": (200, vm(primary(), nic("blue"), name="vm-fedora")),
+        f"{BASE}/virtualmachineinstances/vm-fedora": refusal(404, "NotFound", "no VMI"),
+        f"{BASE}/virtualmachines": collection(vm(primary(), nic("blue"), name="vm-fedora")),
+        f"{BASE}/virtualmachineinstances": collection(),
+    }
+    return served
+
+
+def test_a_vm_that_no_operator_had_seen_was_called_stopped(nicplug: CommandLine, unseen: PlayedServer) -> None:
+    done = nicplug("status", "vm-fedora")
+    assert "VirtualMachine default/vm-fedora: Pending\n" in done.stdout
+    assert "blue       waiting for the operator to start the VM" in done.stdout
+    assert "no operator has run in namespace nicplug-system" in done.stdout.splitlines()[-1]
+    told = json.loads(nicplug("status", "vm-fedora", "-o", "json").stdout)
+    assert (told["phase"], told["nics"][1]["reason"]) == ("Pending", None)
+    assert "no nicplug operator works" in told["note"]
+
+
+def test_the_overview_calls_it_pending_too(nicplug: CommandLine, unseen: PlayedServer) -> None:
+    lines = nicplug("status").stdout.splitlines()
+    assert lines[1].split() == ["vm-fedora", "Pending", "-", "0/2", "Requested"]
+    assert lines[-1].startswith("note: nothing happens now, as no nicplug operator works")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        vm(primary(), run_strategy="Halted"),
+        vm(primary(), run_strategy="Manual"),
+        vm(primary(), status={"printableStatus": "Stopped"}),
+        vm(primary(), deleting=True),
+    ],
+    ids=["Halted", "Manual", "seen by an operator", "being deleted"],
+)
+def test_a_vm_that_is_not_to_run_or_was_seen_is_stopped(raw: dict[str, Any]) -> None:
+    found = described(None, raw)
+    assert (found.phase, found.nics[0].reason) == ("Stopped", "GuestNotRunning")
+
+
 def test_a_status_that_stands_still_says_why(nicplug: CommandLine, served: PlayedServer) -> None:
     assert "no nicplug operator works" in nicplug("status", "vmi-fedora").stdout
 
@@ -148,13 +242,25 @@ def test_a_watch_tells_what_happens_to_the_vm_itself_once() -> None:
 
 def test_a_stopped_vm_shows_its_template_and_its_requests() -> None:
     request = {"addInterfaceOptions": {"name": "blue", "networkAttachmentDefinitionName": "lan"}}
-    found = described(None, vm(primary(), nic("red"), status={"interfaceRequests": [request]}))
+    raw = vm(primary(), nic("red"), run_strategy="Halted", status={"interfaceRequests": [request]})
+    found = described(None, raw)
     assert found.phase == "Stopped"
     assert [(item.name, item.phase, item.reason) for item in found.nics] == [
         ("default", "Pending", "GuestNotRunning"),
         ("red", "Pending", "GuestNotRunning"),
     ]
     assert found.requests == ('add NIC "blue" on network lan',)
+
+
+def test_an_unplug_stepped_back_to_pending_without_a_text() -> None:
+    template, running = vm(primary(), absent("blue")), row("default", "domain")
+    leaving = operation("blue", operation="Unplug", phase="InPod", reason="WaitingForPodRelease", message="waiting")
+    before = described(vmi(primary(), absent("blue"), rows=[running], operations=[leaving]), template)
+    after = described(vmi(primary(), rows=[running]), template)
+    (told,) = moments(before, after, now=NOW)
+    assert told.endswith("  blue  the guest does not have it; its entry in the VM's template goes next")
+    (told,) = moments(after, described(vmi(primary(), rows=[running]), vm(primary())), now=NOW)
+    assert told.endswith("  blue  gone")
 
 
 PAUSED = {"type": "Paused", "status": "True", "reason": "PausedByUser"}
@@ -221,7 +327,7 @@ def test_a_vm_that_cannot_start_was_not_explained(nicplug: CommandLine, served: 
     shown = nicplug("status", "vmi-fedora").stdout
     assert f"start      {said}\n           To do: Uncordon a node" in shown
     assert json.loads(nicplug("status", "vmi-fedora", "-o", "json").stdout)["startProblem"] == said
-    late = _late(described(STARTING), [], READY, 1.0, problem="")
+    late = _late(described(STARTING), [], READY, 1.0, note="")
     assert str(late) == f"not ready after 1 s: the VM does not start: {said}"
     assert late.remedy.startswith("Uncordon a node")
 

@@ -80,10 +80,31 @@ def test_wrong_use_ends_with_1_before_any_request(
 
 
 def test_the_servers_words_are_passed_on_unchanged(nicplug: CommandLine, server: PlayedServer) -> None:
-    text = 'Unable to Add Interface because the "HotplugNICs" feature gate is not enabled.'
+    text = "Something that nobody has a remedy for."
     server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/addinterface"] = refusal(400, "BadRequest", text)
     done = nicplug("addinterface", "V", N, "N", "--name", "I")
     assert (done.exit_code, done.stderr) == (1, f"{text}\n")
+
+
+def test_a_gate_that_is_off_has_its_remedy_on_a_second_line(nicplug: CommandLine, server: PlayedServer) -> None:
+    text = 'Unable to Add Interface because the "HotplugNICs" feature gate is not enabled.'
+    server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/addinterface"] = refusal(400, "BadRequest", text)
+    done = nicplug("addinterface", "V", N, "N", "--name", "I")
+    first, second = done.stderr.splitlines()
+    assert (done.exit_code, done.stdout, first) == (1, "", text)
+    assert second.startswith("To enable it, a cluster admin lists it in spec.configuration.developerConfiguration")
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [("console", "Use KubeVirt's own virtctl for it."), ("migrate-cancel", "kubectl delete vmim NAME")],
+)
+def test_what_virtctl_has_besides_was_no_such_command(command: str, remedy: str) -> None:
+    done = CliRunner().invoke(main, [command, "V"], prog_name="virtctl")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f'Error: "{command}" is not about NICs\n  ')
+    assert remedy in done.stderr
+    assert "No such command" in CliRunner().invoke(main, ["consle", "V"]).stderr
 
 
 @pytest.mark.parametrize(

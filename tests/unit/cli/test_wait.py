@@ -110,7 +110,7 @@ async def test_the_end_of_a_nic_that_never_was_came_silently(cluster: FakeApiSer
 
 async def test_a_reason_that_is_empty_was_printed(tmp_path: Path) -> None:
     async with FakeApiServer() as server:
-        server.create(VMS, born(vm(primary(), nic("blue"))))
+        server.create(VMS, born(vm(primary(), nic("blue"), run_strategy="Halted")))
         done = await Waiting(server, tmp_path, NAME, "--timeout", "0.3s").end()
     assert done.exit_code == 8
     assert 'NIC "default" is Pending (GuestNotRunning); NIC "blue" is Pending (GuestNotRunning)\n' in done.stderr

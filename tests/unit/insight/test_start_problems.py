@@ -72,7 +72,7 @@ CASES = (
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_vm_that_could_not_start_was_not_explained(case: Case) -> None:
     parsed = a_vmi(case.running) if case.running is not None else None
-    owner = a_vm(vm(*NICS, status={"conditions": list(case.of_vm)}))
+    owner = a_vm(vm(*NICS, status={"printableStatus": "Stopped", "conditions": list(case.of_vm)}))
     described = describe(namespace="default", name="vmi-fedora", vm=owner, vmi=parsed, now=NOW)
     told = tell(
         nic=described.nics[1],
