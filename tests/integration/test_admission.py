@@ -39,11 +39,12 @@ def admin(control_plane: ControlPlane) -> Iterator[Kubectl]:
     kubectl = install_crds(control_plane.kubeconfig)
     install_policies(control_plane.kubeconfig)
     strict = {**KUBEVIRT, "spec": {"configuration": STRICT}}
-    kubectl("create", "namespace", "kubevirt")
+    # It stays: other modules apply objects into it, which one that ends does not take.
+    kubectl("apply", "-f", "-", stdin={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubevirt"}})
     kubectl("create", "-f", "-", stdin=strict)
     eventually(partial(refused_by, kubectl, CONFIGURATION))
     yield kubectl
-    kubectl("delete", "namespace", "kubevirt", "--wait=false")
+    kubectl("delete", "kubevirt", "kubevirt", "--namespace=kubevirt")
     kubectl("delete", "-k", POLICIES)
 
 
