@@ -91,7 +91,12 @@ CASES = (
     Case(title="network without interface", members=None, reason="InterfaceMissing", says='no interface named "blue"'),
     Case(title="network of no kind", kind={}, reason="InvalidAttachmentReference", says="multus.networkName"),
     Case(title="network of nulls", kind={"pod": None}, reason="InvalidAttachmentReference", says='"blue"'),
-    Case(title="second pod network", kind={"pod": {}}, reason="NetworkNeedsRestart", says="secondary (Multus)"),
+    Case(
+        title="second pod network",
+        kind={"pod": {}},
+        reason="NotAdmitted",
+        says="more than one interface is connected to a pod network",
+    ),
     Case(title="empty reference", kind=to(""), reason="InvalidAttachmentReference", says="multus.networkName"),
     Case(title="reference with a blank", kind=to("l an"), reason="InvalidAttachmentReference", says='"l an"'),
     Case(title="reference in capitals", kind=to("LAN"), reason="InvalidAttachmentReference", says='"LAN"'),

@@ -168,9 +168,10 @@ def test_up_again_after_the_simulator_died_and_down(directory: Path) -> None:
     shown = json.loads(run("status", "-o", "json", where))
     assert (shown["ready"], shown["nodes"]) == (True, 3)
     assert {process["name"] for process in shown["processes"]} == {*CONTROL_PLANE, "node-simulator"}
-    table = run("status", where)
+    _, table, hint = run("status", where).split("\n\n")
     assert "node-simulator" in table
-    assert max(map(len, table.splitlines()[5:])) <= 100
+    assert max(map(len, table.splitlines())) <= 100
+    assert hint.startswith("No operator was started here. To start one: nicplug sandbox up --operator")
     run("down", where)
     assert not left_in(directory)
     run("down", where)

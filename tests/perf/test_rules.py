@@ -34,7 +34,7 @@ def test_the_policies_of_both_kinds_are_measured_and_ask_nobody_else() -> None:
     found = policies_in_group(POLICIES, GROUP)
     policies = {item["metadata"]["name"]: item for item in found if item["kind"] == "ValidatingAdmissionPolicy"}
     assert policies.keys() == {
-        f"nicplug-{name}.{GROUP}" for name in ("instances", "interfaces", "kubevirt-configuration")
+        f"nicplug-{name}.{GROUP}" for name in ("instance-labels", "instances", "interfaces", "kubevirt-configuration")
     }
     for policy in policies.values():
         assert [rule["apiGroups"] for rule in policy["spec"]["matchConstraints"]["resourceRules"]] == [[GROUP]]

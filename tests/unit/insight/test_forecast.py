@@ -212,7 +212,7 @@ def waiting(told: VmForecast) -> list[tuple[str, str, Outcome, str, bool]]:
     ("members", "fields"),
     [
         ({"model": "e1000"}, 'interface "red" model'),
-        ({"bridge": None, "masquerade": {}}, 'interface "red" bridge, interface "red" masquerade'),
+        ({"bridge": None, "sriov": {}}, 'interface "red" bridge, interface "red" sriov'),
         ({"bootOrder": 1}, 'interface "red" bootOrder'),
         ({"macAddress": "02:00:00:00:00:01"}, 'interface "red" macAddress'),
     ],
