@@ -108,7 +108,7 @@ def runs_until_restart(situation: Situation) -> Finding | None:
 
 
 def is_not_admitted(situation: Situation) -> Finding | None:
-    """Whoever followed an advice to restart would have a VM that does not start."""
+    """An owner who followed advice to restart would have a VM that does not start."""
     violation = _violation(situation)
     if violation is None:
         return None

@@ -20,7 +20,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.links import Rows, interface_names
 
-# Whoever may write network-status could fill the VMI's status with records. The others follow when these have gone.
+# Those who may write network-status could fill the VMI's status with records. The others follow when these have gone.
 _MOST = 8
 
 

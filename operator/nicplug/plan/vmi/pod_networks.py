@@ -78,7 +78,7 @@ def elements_at_birth(
 
 
 def refuse_spec(vmi: VirtualMachineInstance, *, config: KubevirtConfig | None) -> Refusal | None:
-    """What KubeVirt's admission refuses as a whole is never run, whoever has stored it; KubeVirt's words."""
+    """What KubeVirt's admission refuses as a whole is never run, even where it is stored; KubeVirt's words."""
     violation = next(find_violations(vmi.interfaces, vmi.networks, config=config), None)
     return Refusal(reason=Reason.FAILED_CREATE, message=violation.at("spec")) if violation is not None else None
 
