@@ -370,7 +370,7 @@ LABEL_CHANGES: dict[str, Json] = {
 
 
 def test_a_tenant_said_where_a_guest_runs(user: User) -> None:
-    """By labels that KubeVirt reserves; whoever may report the status of any instance is the node side."""
+    """By labels that KubeVirt reserves; an account that may report the status of any instance is the node side."""
     running(user, "labelled")
     patched(acting(user, OPERATOR), Kind.VMI, "labelled", {"metadata": {"labels": {NODE: "node01"}}})
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}

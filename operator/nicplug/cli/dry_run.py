@@ -43,11 +43,8 @@ def read_manifests(text: str, *, source: str) -> list[Json]:
         raise CommandError(message, remedy="Give a manifest that has one, or a List of them.", code=Exit.WRONG_USE)
     for item in found:
         if not isinstance((item.get("metadata") or {}).get("name"), str):
-            message, remedy = (
-                f"{source}: a {item['kind']} has no metadata.name",
-                "Name it: generateName is not planned.",
-            )
-            raise CommandError(message, remedy=remedy, code=Exit.WRONG_USE)
+            message = f"{source}: a {item['kind']} has no metadata.name"
+            raise CommandError(message, remedy="Name it: generateName is not planned.", code=Exit.WRONG_USE)
     return found
 
 
@@ -135,9 +132,7 @@ def read_file(path: str) -> str:
         with click.open_file(path) as file:
             content: str = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        message, remedy = (
-            f"{path} cannot be read: {why_unreadable(error)}",
-            "Give the path of a manifest, or - for stdin.",
-        )
+        message = f"{path} cannot be read: {why_unreadable(error)}"
+        remedy = "Give the path of a manifest, or - for stdin."
         raise CommandError(message, remedy=remedy, code=Exit.NOT_FOUND) from error
     return content

@@ -80,11 +80,8 @@ def _unavailable(error: Unavailable, *, session: Session, is_subresource: bool) 
             f"nicplug's aggregated API does not answer: {error}", remedy=_start_api(session), code=Exit.NOT_INSTALLED
         )
     if error.status:
-        message, remedy = (
-            f"the API server at {session.server} has failed: {error}",
-            "Try again, or ask the cluster admin.",
-        )
-        return CommandError(message, remedy=remedy, code=Exit.UNREACHABLE)
+        message = f"the API server at {session.server} has failed: {error}"
+        return CommandError(message, remedy="Try again, or ask the cluster admin.", code=Exit.UNREACHABLE)
     if problem := _certificate_problem(error):
         remedy = f"The cluster of context {session.context} in the kubeconfig has {_CERTIFICATE_REMEDY}"
         message = f"the certificate of {session.server} is not accepted: {problem}"

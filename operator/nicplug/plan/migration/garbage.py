@@ -15,7 +15,7 @@ def old_migrations(view: MigrationView) -> Iterator[Delete]:
     """Those beyond the newest.
 
     Unlike KubeVirt, what is going anyway pushes none out: what was taken back would hide how often the guest has moved
-    (`plan.migration.backoff`).
+    (`plan.nic.path.backoff`).
     """
     newest_first = [item for item in reversed(view.migrations) if item.is_final and not item.deleting]
     for item in newest_first[KEPT_PER_VMI:]:

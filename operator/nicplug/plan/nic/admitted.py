@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.networks import Binding, Interface, Network, first_by_name
+from nicplug.model.sentences import with_remedy
+from nicplug.plan.nic.validation import masquerade_is_on_the_pod_network
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
 
 _PRIMARY_REMEDY = "Remove its interface and network, or make it a secondary Multus network"
 _CLAIMS_GATE = "NetworkDevicesWithDRA"
@@ -64,6 +68,20 @@ def find_violations(
         yield from rule(spec)
 
 
+def refuse_whole(
+    interfaces: Sequence[Interface], networks: Sequence[Network], *, config: KubevirtConfig | None, root: str
+) -> Refusal | None:
+    """Why nothing is started with these lists, in KubeVirt's words and with what to do; None when it may be.
+
+    Args:
+        root: the path of the VMI spec in the object that a person edits.
+    """
+    found = next(find_violations(interfaces, networks, config=config), None)
+    if found is None:
+        return None
+    return Refusal(reason=Reason.FAILED_CREATE, message=with_remedy(found.at(root), found.remedy))
+
+
 def _several_primaries(spec: _Spec) -> Iterator[Violation]:
     primaries = {network.name: network for network in spec.networks if network.is_primary}
     if len(primaries) < 2:
@@ -83,9 +101,8 @@ def _several_primaries(spec: _Spec) -> Iterator[Violation]:
 
 def _masquerade(spec: _Spec) -> Iterator[Violation]:
     for index, interface, network in _pairs(spec):
-        if interface.binding is Binding.MASQUERADE and not network.is_pod:
-            text = "Masquerade interface only implemented with pod network"
-            yield _of_interface(interface, index, text, "Use bridge, or the pod network")
+        if (refusal := masquerade_is_on_the_pod_network(interface, network)) is not None:
+            yield _of_interface(interface, index, refusal.message, refusal.remedy)
 
 
 def _bridge_on_the_pod_network(spec: _Spec) -> Iterator[Violation]:

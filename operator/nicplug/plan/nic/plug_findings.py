@@ -91,7 +91,7 @@ def nic_is_invalid(situation: Situation) -> Finding | None:
 
 
 def runs_until_restart(situation: Situation) -> Finding | None:
-    """The guest goes on with what would be refused today, and is told so before anybody restarts it."""
+    """The guest goes on with what would be refused today; the record says so before anybody restarts it."""
     violation, record = _violation(situation), situation.record
     if violation is None or not situation.in_guest:
         return None

@@ -16,6 +16,7 @@ from nicplug.model.keys import AttachmentKey
 from nicplug.model.metadata import text
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.networks import split_attachment
+from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.links import Rows, interface_names
@@ -24,6 +25,7 @@ from nicplug.plan.nic.links import Rows, interface_names
 _MOST = 8
 
 
+@once_per_pass
 def stray_interfaces(
     vmi: VirtualMachineInstance, pod: LauncherPod, rows: Rows, *, access: AttachmentAccess
 ) -> tuple[str, ...]:

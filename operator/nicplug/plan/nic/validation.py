@@ -170,8 +170,7 @@ def mac_address_is_free(interface: Interface, _network: Network | None) -> Refus
 
 def masquerade_is_on_the_pod_network(interface: Interface, network: Network | None) -> Refusal | None:
     """KubeVirt's admission rule, in its words; the pod has no address of another network that could be shared."""
-    is_on_multus = network is not None and (network.is_secondary or network.is_default)
-    if interface.binding is not Binding.MASQUERADE or not is_on_multus:
+    if interface.binding is not Binding.MASQUERADE or network is None or network.is_pod:
         return None
     return Refusal(
         reason=Reason.INVALID_INTERFACE,

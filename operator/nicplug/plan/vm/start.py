@@ -22,12 +22,18 @@ from nicplug.model.names import (
 from nicplug.model.networks import Binding
 from nicplug.model.origin import render_origin
 from nicplug.model.revision import revision_name
+from nicplug.model.sentences import with_remedy
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Create, Delete, Kind
-from nicplug.plan.nic.admitted import find_violations
+from nicplug.plan.nic.admitted import refuse_whole
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
+
+_DEFAULT_NETWORK_REMEDY = (
+    "Add an interface and a network to the template, or set autoattachPodInterface: false; or ask the cluster admin "
+    "for another defaultNetworkInterface in the KubeVirt CR"
+)
 
 
 def start_vmi(view: VmView, *, paused: bool) -> list[Action]:
@@ -112,16 +118,15 @@ def refuse_template(view: VmView) -> Refusal | None:
     """
     vm, config = view.vm, view.config
     root = "spec.template.spec"
-    violation = next(find_violations(vm.interfaces, vm.networks, config=config), None)
-    if violation is not None:
-        return Refusal(reason=Reason.FAILED_CREATE, message=violation.at(root))
+    if refusal := refuse_whole(vm.interfaces, vm.networks, config=config, root=root):
+        return refusal
     if config is None or config.permits_pod_bridge or config.default_binding is not Binding.BRIDGE:
         return None
     spec = mapping(vm.read_template().get("spec"))
     if not _gets_default_network(spec, view):
         return None
     message = f"{root}.domain.devices.interfaces: bridge interface is not enabled in kubevirt-config"
-    return Refusal(reason=Reason.FAILED_CREATE, message=message)
+    return Refusal(reason=Reason.FAILED_CREATE, message=with_remedy(message, _DEFAULT_NETWORK_REMEDY))
 
 
 def _owner(vm: VirtualMachine) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from nicplug.model.names import (
 from nicplug.model.networks import Binding, Interface, Network
 from nicplug.model.networks_annotation import Element, element_of, plugin_element, render_annotation
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.admitted import find_violations
+from nicplug.plan.nic.admitted import refuse_whole
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
 from nicplug.plan.nic.validation import attachment_is_valid, refuse
 from nicplug.plan.reasons import Reason
@@ -79,8 +79,7 @@ def elements_at_birth(
 
 def refuse_spec(vmi: VirtualMachineInstance, *, config: KubevirtConfig | None) -> Refusal | None:
     """What KubeVirt's admission refuses as a whole is never run, even where it is stored; KubeVirt's words."""
-    violation = next(find_violations(vmi.interfaces, vmi.networks, config=config), None)
-    return Refusal(reason=Reason.FAILED_CREATE, message=violation.at("spec")) if violation is not None else None
+    return refuse_whole(vmi.interfaces, vmi.networks, config=config, root="spec")
 
 
 def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtConfig | None) -> Refusal | None:

@@ -236,6 +236,9 @@ REFUSED_TEMPLATES = [
 ]
 
 
+REMEDIES = ("Use ", "Remove ", "Add ")
+
+
 @pytest.mark.parametrize(("nics", "config", "words"), REFUSED_TEMPLATES, ids=lambda value: str(value)[:40])
 def test_what_admission_refuses_was_run(nics: list[Any], config: Json | None, words: str) -> None:
     """A template that is older than the rules: its VM says why it does not start, in KubeVirt's words."""
@@ -244,7 +247,9 @@ def test_what_admission_refuses_was_run(nics: list[Any], config: Json | None, wo
     assert isinstance(status, PatchStatus)
     conditions = {item["type"]: item for item in status_of(plan)["conditions"]}
     assert (conditions["Failure"]["status"], conditions["Failure"]["reason"]) == ("True", Reason.FAILED_CREATE)
-    assert conditions["Failure"]["message"].startswith(f"spec.template.spec.{words}")
+    message = conditions["Failure"]["message"]
+    assert message.startswith(f"spec.template.spec.{words}")
+    assert message.rpartition(". ")[2].startswith(REMEDIES), "nobody can tell from it what to do"
     # A guest that runs goes on.
     running = plan_vm(vm_view(vm(*nics), vmi=vmi(*nics, **OWN), config=config, pending_since=later(-9)), now=NOW)
     assert "Failure" not in {item["type"] for item in status_of(running)["conditions"]}

@@ -74,18 +74,21 @@ REFUSED_SPECS: list[tuple[list[Nic], dict[str, Any], str]] = [
     (
         [primary(), nic("blue", binding="masquerade")],
         {},
-        "spec.domain.devices.interfaces[1].name: Masquerade interface only implemented with pod network",
+        "spec.domain.devices.interfaces[1].name: Masquerade interface only implemented with pod network. Use bridge, "
+        "or the pod network",
     ),
     (
         [primary(), primary("second")],
         {},
-        "spec.interfaces: more than one interface is connected to a pod network in spec.interfaces",
+        "spec.interfaces: more than one interface is connected to a pod network in spec.interfaces. Remove its "
+        "interface and network, or make it a secondary Multus network",
     ),
     (
         [primary(binding="bridge")],
         FORBIDDEN,
         "spec.domain.devices.interfaces[0].name: Bridge on pod network configuration is not enabled under "
-        "kubevirt-config",
+        "kubevirt-config. Use masquerade, or ask the cluster admin for permitBridgeInterfaceOnPodNetwork in the "
+        "KubeVirt CR",
     ),
 ]
 
