@@ -33,6 +33,7 @@ from tests.build import (
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
+from nicplug.model.hotplug_policy import HotplugPolicy, MigrationPolicy
 from nicplug.plan.actions import CheckNics, PatchInterfaces, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.decide import plan_vm
@@ -176,6 +177,18 @@ class TestAttached:
         patch = status_patch(planned)
         assert patch is not None
         assert thaw(patch.wanted)["interfaceOperations"][0]["attempts"] == 2
+
+    def test_while_its_removal_failed_the_record_went_to_and_fro_between_pending_and_failed(self) -> None:
+        """No attempt was recorded of this spec, so each report of its failure began its time anew, and put retries off."""
+        before = operation("blue", phase="Failed", since=later(-1), attempts=1, waitingSince=later(-100))
+        planned = plan(
+            networks=[], listed=[entry()], records=[before], policy=HotplugPolicy(migration=MigrationPolicy.NEVER)
+        )
+        patch = status_patch(planned)
+        assert patch is not None
+        told = thaw(patch.wanted)["interfaceOperations"][0]
+        assert (told["phase"], told["reason"]) == ("Failed", "DynamicTimeout")
+        assert told["waitingSince"] == before["waitingSince"]
 
     def test_then_it_is_asked_for_anew(self) -> None:
         planned = plan(networks=[], records=[asked()])

@@ -277,8 +277,9 @@ class Chooser:
         if record is None or record.waiting_since is None:
             return self.now
         changed_at = definition.changed_at if definition is not None else None
-        # Not of a suspect, which nobody asks for until it is detached: it would begin without end.
-        is_spec_new = record.observed_generation != self.view.vmi.generation and not record.is_suspect
+        # Not of one that nobody asks for until its former interface is detached: it would begin without end.
+        is_detached_first = record.is_suspect or record.name in self.superseded
+        is_spec_new = record.observed_generation != self.view.vmi.generation and not is_detached_first
         if (changed_at is not None and changed_at > record.waiting_since) or (
             record.phase == OperationPhase.FAILED and is_spec_new
         ):
