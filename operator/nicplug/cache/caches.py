@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -285,7 +286,16 @@ class Caches:
         """The VM, and its VMI: the records tell about NICs that are only in the template."""
         if change is None:
             return []
-        return _unique([*_keys(change.records), *(VmiKey(vm.key.namespace, vm.key.name) for vm in change.records)])
+        vmis = (VmiKey(vm.key.namespace, vm.key.name) for vm in change.records)
+        return _unique([*_keys(change.records), *(key for key in vmis if self._concerns(key, change))])
+
+    def _concerns(self, key: VmiKey, change: Change[VirtualMachine]) -> bool:
+        """A VMI that goes on asks for nothing that the status of its VM says; one that ends waits for that."""
+        before, after = change.before, change.after
+        if before is None or after is None or replace(before, status=after.status) != after:
+            return True
+        vmi = self.vmis.get(key)
+        return vmi is not None and (vmi.deleting or vmi.is_final)
 
     def _vmi_keys(self, change: Change[VirtualMachineInstance] | None) -> list[WorkKey]:
         """The VMI, what migrates it, and the VM of its name, whoever owns the VMI: that VM may have waited for it.

@@ -58,6 +58,21 @@ def test_a_vm_is_looked_at_with_its_vmi() -> None:
     assert _caches().observe(CachedKind.VM, vm()) == [VM, VMI]
 
 
+@pytest.mark.parametrize(
+    ("members", "is_woken"),
+    [
+        pytest.param({}, False, id="one that goes on asks for nothing that it says"),
+        pytest.param({"deleting": True}, True, id="one that goes waits until the VM has written down its start"),
+        pytest.param({"phase": "Failed"}, True, id="and one that has ended"),
+    ],
+)
+def test_the_status_of_a_vm_cost_a_pass_of_its_vmi(members: Json, is_woken: bool) -> None:
+    caches = _caches((CachedKind.VMI, vmi(**members)), (CachedKind.VM, vm(version=11)))
+    status = {"ready": True}
+    assert caches.observe(CachedKind.VM, vm(version=12, status=status)) == ([VM, VMI] if is_woken else [VM])
+    assert caches.observe(CachedKind.VM, vm(nic("blue"), version=13, status=status)) == [VM, VMI]
+
+
 def test_a_vmi_is_looked_at_with_the_vm_of_its_name() -> None:
     assert _caches().observe(CachedKind.VMI, vmi()) == [VMI, VM]
 
