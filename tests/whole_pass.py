@@ -123,7 +123,7 @@ def _prepare(key: WorkKey, objects: Mapping[CachedKind, Json], *, nads: int, is_
     memory = Memory(clock=lambda: NOW)
     gatherer = Gatherer(caches, memory, PlanSettings())
 
-    def on_dirty(_keys: list[WorkKey]) -> None:
+    def on_dirty(_keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
         """Nobody else looks."""
 
     expander = Expander(sink, caches, on_dirty, LargeTurns(on_turn=lambda _: None))

@@ -263,7 +263,7 @@ class Operator:
     def _clock(self) -> datetime:
         return self.cluster.now + timedelta(seconds=self.seconds_ahead)
 
-    def _look_at(self, keys: list[WorkKey]) -> None:
+    def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
         self._due |= dict.fromkeys(keys, self.cluster.now)
 
     def relist(self) -> None:

@@ -4,8 +4,8 @@ The body of a 2xx goes into the caches at once, so that the next plan never acts
 Decides nothing: guards are in the actions, retries in the worker.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.elided import has_elided
@@ -35,18 +35,26 @@ _RESOURCES: dict[Kind, tuple[Resource, CachedKind]] = {
 }
 
 
+class OnDirty(Protocol):
+    """Takes the keys that have to look again."""
+
+    def __call__(self, keys: list[WorkKey], /, *, by: WorkKey | None = None) -> None:
+        """`by`: the key whose pass has changed them by a write."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Executor:
     """Sends actions.
 
     Attributes:
-        on_dirty: told which keys have to look again after an answer.
+        on_dirty: called after an answer.
         expander: sends what has marks; without it nothing may have any.
     """
 
     api: KubeApi
     caches: Caches
-    on_dirty: Callable[[list[WorkKey]], None]
+    on_dirty: OnDirty
     expander: Expander | None = None
 
     async def execute(self, action: Action, *, by: WorkKey) -> None:
@@ -63,7 +71,7 @@ class Executor:
             case Create():
                 await self._create(action, by)
             case Delete():
-                await self._delete(action)
+                await self._delete(action, by)
             case ConfirmPod():
                 await self._confirm_pod(action)
             case FindPod():
@@ -93,7 +101,7 @@ class Executor:
                 raise Rejected(message, status=409, reason=Reason.NAME_TAKEN) from error
         if action.kind is Kind.POD:
             self.caches.launchers.note_made(answer, vmi_uid=action.owner_uid, migration_uid=action.made_for)
-        self._observe(kind, answer)
+        self._observe(kind, answer, by=by)
 
     def _expanding(self) -> Expander:
         if self.expander is None:
@@ -118,7 +126,7 @@ class Executor:
         message = f'a pod "{action.key}" exists that nicplug has not made'
         raise Stale(message, status=409, reason=error.reason, request=error.request) from error
 
-    async def _delete(self, action: Delete) -> None:
+    async def _delete(self, action: Delete, by: WorkKey) -> None:
         resource, kind = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
         if action.unrecorded_of:  # before it is sent: the answer may get lost
@@ -132,7 +140,7 @@ class Executor:
             return
         # A pod or an object with finalizers is answered as it is now; one that is gone by a Status.
         if mapping(answer.get("metadata")).get("uid") == action.uid:
-            self._observe(kind, answer)
+            self._observe(kind, answer, by=by)
 
     async def _confirm_pod(self, action: ConfirmPod) -> None:
         """Alive and ours: the cache has it again. When none is: the VMI has no pod, and that is known now."""
@@ -195,7 +203,7 @@ class Executor:
         except Gone:
             await self._confirm_gone(action)
             raise
-        self._observe(kind, answer)
+        self._observe(kind, answer, by=by)
 
     def _is_large(self, key: VmiKey) -> bool:
         vmi = self.caches.vmis.get(key)
@@ -228,8 +236,8 @@ class Executor:
             )
             raise Rejected(message, status=404)
 
-    def _observe(self, kind: CachedKind, answer: Json) -> None:
-        self.on_dirty(self.caches.observe(kind, answer))
+    def _observe(self, kind: CachedKind, answer: Json, *, by: WorkKey | None = None) -> None:
+        self.on_dirty(self.caches.observe(kind, answer), by=by)
 
 
 def _is_one_of(uids: frozenset[str] | None, answer: Json) -> bool:

@@ -10,15 +10,11 @@ import structlog
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.model.keys import SLOTS, AttachmentKey, WorkKey
 from nicplug.model.metadata import mapping
+from nicplug.reconcile.delays import SLOTS_SECONDS, delay_seconds
 from nicplug.reconcile.queue import Priority, WorkQueue
 
 log = structlog.get_logger(__name__)
 
-# A pass over a neighbour would run in front of the write that matters, and often be repeated a moment later:
-# its few milliseconds cost a NIC one, and the operator a tenth of its CPU (docs/performance.md).
-_NEIGHBOUR_DELAY_SECONDS = 0.003
-# Of a hundred migrations made at once, those that come within so long of each other cost one write of the ledger.
-_SLOTS_DELAY_SECONDS = 0.005
 # One edit of one definition may concern every VM of the cluster.
 _MOST_LIVE_KEYS = 64
 
@@ -108,15 +104,17 @@ class Intake:
         priority = Priority.SWEEP if nodes is None else Priority.LIVE
         self.enqueue(self.caches.waiting_for_controller(nodes), priority=priority)
 
-    def answered(self, keys: list[WorkKey]) -> None:
-        """An answer to a write has changed these."""
-        self.enqueue(keys)
+    def answered(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
+        """An answer has changed these; `by` is the key whose pass has written what was answered."""
+        self.enqueue(keys, by=by)
 
-    def enqueue(self, keys: list[WorkKey], *, priority: Priority = Priority.LIVE) -> None:
+    def enqueue(self, keys: list[WorkKey], *, priority: Priority = Priority.LIVE, by: WorkKey | None = None) -> None:
         """Have the keys looked at: the object itself, which comes first, now, and its neighbours in a moment."""
-        later = _NEIGHBOUR_DELAY_SECONDS if priority is Priority.LIVE else 0.0
-        for number, key in enumerate(keys):
-            delay = _SLOTS_DELAY_SECONDS if key == SLOTS else later if number else 0.0
+        for key in keys:
+            if priority is Priority.LIVE:
+                delay = delay_seconds(key, of=keys[0], by=by, caches=self.caches)
+            else:
+                delay = SLOTS_SECONDS if key == SLOTS else 0.0
             self.queue.add(key, priority=priority, delay_seconds=delay)
 
     def expect_no_more_lists(self) -> None:

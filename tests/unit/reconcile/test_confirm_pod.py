@@ -39,7 +39,11 @@ async def _is_podless(api: Any, *, in_sight: bool, caches: Caches) -> tuple[bool
     if in_sight:
         caches.observe(CachedKind.POD, pod())
     dirty: list[WorkKey] = []
-    await Executor(api, caches, dirty.extend).execute(CONFIRM, by=CONFIRM.owner)
+
+    def on_dirty(keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
+        dirty.extend(keys)
+
+    await Executor(api, caches, on_dirty).execute(CONFIRM, by=CONFIRM.owner)
     (found,) = caches.vmis
     return caches.launchers.podless_since(found) is not None, dirty
 

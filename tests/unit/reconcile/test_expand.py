@@ -42,7 +42,10 @@ class Cluster:
         self.caches.observe(CachedKind.KUBEVIRT, kubevirt())
         self.turns = LargeTurns(on_turn=self.dirty.append)
         expander = Expander(self.api, self.caches, self.dirty.extend, self.turns)
-        self.executor = Executor(self.api, self.caches, self.dirty.extend, expander)
+        self.executor = Executor(self.api, self.caches, self._look_at, expander)
+
+    def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
+        self.dirty += keys
 
     def put(self, raw: Json) -> None:
         """As a user writes it."""

@@ -120,7 +120,7 @@ class Bench:
         gatherer = Gatherer(self.caches, memory, PlanSettings())
         self.reconciler = Reconciler(
             gatherer=gatherer,
-            executor=Executor(self.api, self.caches, self.dirty.extend),
+            executor=Executor(self.api, self.caches, self._look_at),
             slots=SlotKeeper(
                 api=self.api,
                 caches=self.caches,
@@ -137,6 +137,9 @@ class Bench:
 
     def _clock(self) -> datetime:
         return self.cluster.now
+
+    def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
+        self.dirty += keys
 
     def hear(self) -> None:
         """Everything that exists, as a list tells it."""

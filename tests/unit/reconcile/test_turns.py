@@ -46,7 +46,7 @@ class Site:
         self.turns = LargeTurns(on_turn=self.queue.add)
         api = cast(Any, self)
         self.executor = Executor(
-            api, self.caches, lambda _: None, Expander(api, self.caches, lambda _: None, self.turns)
+            api, self.caches, lambda _, by=None: None, Expander(api, self.caches, lambda _: None, self.turns)
         )
         gate = asyncio.Event()
         gate.set()

@@ -179,7 +179,7 @@ class TestAttached:
         assert thaw(patch.wanted)["interfaceOperations"][0]["attempts"] == 2
 
     def test_while_its_removal_failed_the_record_went_to_and_fro_between_pending_and_failed(self) -> None:
-        """No attempt was recorded of this spec, so each report of its failure began its time anew, and put retries off."""
+        """No attempt was recorded of this spec: each report of its failure began its time anew, and put retries off."""
         before = operation("blue", phase="Failed", since=later(-1), attempts=1, waitingSince=later(-100))
         planned = plan(
             networks=[], listed=[entry()], records=[before], policy=HotplugPolicy(migration=MigrationPolicy.NEVER)
