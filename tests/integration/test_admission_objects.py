@@ -255,7 +255,7 @@ def test_claims_of_any_form_and_number_were_an_error_of_the_policy(user: User, t
     names = [f"n{index}" for index in range(networks)]
     pairs = [({"name": name, "sriov": {}}, {"name": name, "resourceClaim": claim}) for name in names]
     claims = [{"name": f"claim-{index}"} for index in range(declared)]
-    body = manifest(ROWS[0], kind, machine(*pairs, resourceClaims=claims))
+    body = manifest(ROWS[0], kind, machine(*pairs, resourceClaims=claims), suffix="-claims")
     code, said = user.request("POST", user.path(PLURALS[kind]) + "?dryRun=All", body)
     assert (code, refusal in said.get("message", "")) == (422 if refusal else 201, True), said.get("message")
 

@@ -4,11 +4,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.build import Nic, a_config, a_vmi, kubevirt, nic, primary, vmi
+from tests.build import (
+    NOW,
+    Json,
+    Nic,
+    a_config,
+    a_vmi,
+    kubevirt,
+    later,
+    nic,
+    operation,
+    pod,
+    primary,
+    row,
+    vm,
+    vmi,
+    vmi_view,
+)
+from tests.unit.plan.outcome import status_of
 
 from nicplug.plan.nic.admitted import find_violations
+from nicplug.plan.reasons import Reason
+from nicplug.plan.vmi.decide import plan_vmi
 
 CLAIMS_GATE = "NetworkDevicesWithDRA"
+FORBIDDEN = kubevirt(permitBridgeInterfaceOnPodNetwork=False)
 ON_POD = "more than one interface is connected to a pod network in spec.interfaces"
 BRIDGE = "Bridge on pod network configuration is not enabled under kubevirt-config"
 MASQUERADE = "Masquerade interface only implemented with pod network"
@@ -68,13 +88,13 @@ CASES = [
     Case(
         title="a bridge on the pod network that the KubeVirt CR forbids",
         nics=(nic("blue"), primary(binding="bridge")),
-        config=kubevirt(permitBridgeInterfaceOnPodNetwork=False),
+        config=FORBIDDEN,
         refused=(("default", f"spec.domain.devices.interfaces[1].name: {BRIDGE}"),),
     ),
     Case(
         title="masquerade on the pod network, and a bridge on a Multus network, where it forbids that",
         nics=(nic("blue"), primary()),
-        config=kubevirt(permitBridgeInterfaceOnPodNetwork=False),
+        config=FORBIDDEN,
     ),
     Case(title="a bridge on the pod network that it permits", nics=(primary(binding="bridge"),), config=kubevirt()),
     Case(title="a bridge on the pod network without a KubeVirt CR", nics=(primary(binding="bridge"),)),
@@ -107,3 +127,40 @@ def test_what_admission_refuses_as_a_whole(case: Case) -> None:
     found = list(find_violations(of.interfaces, of.networks, config=config, held=case.held))
     assert [(item.nic, item.at("spec")) for item in found] == list(case.refused)
     assert [item for item in found if not item.remedy] == []
+
+
+def records(raw: Json, **view: Any) -> dict[str, Json]:
+    """The records of a running VMI, by NIC."""
+    found = plan_vmi(vmi_view(raw, pod(), pending_since=later(-9), **view), now=NOW)
+    return {item["name"]: item for item in status_of(found).get("interfaceOperations") or []}
+
+
+def test_a_nic_that_the_guest_never_had_was_said_to_be_in_it() -> None:
+    told = records(vmi(primary(binding="bridge"), rows=[]), config=FORBIDDEN)
+    assert Reason.NOT_ADMITTED not in {item["reason"] for item in told.values()}
+
+
+@pytest.mark.parametrize(("type_", "path", "migration"), [("Plug", "Migration", "m1"), ("Unplug", "None", None)])
+def test_how_a_nic_came_that_is_no_longer_admitted_was_forgotten(type_: str, path: str, migration: str | None) -> None:
+    came = operation("second", type_=type_, path="Migration", phase="Ready", reason="Attached", migration="m1")
+    rows = [row(name, "domain") for name in ("default", "second")]
+    record = records(vmi(primary(), primary("second"), rows=rows, operations=[came]))["second"]
+    assert (record["phase"], record["reason"]) == ("Ready", Reason.NOT_ADMITTED)
+    assert (record["operation"], record["path"], record.get("migration")) == ("Plug", path, migration)
+
+
+def test_of_two_pod_networks_the_one_that_the_guest_has_was_in_the_way() -> None:
+    told = records(vmi(primary(), primary("second"), rows=[row("second", "domain")]))
+    assert "second" not in told
+
+
+def test_of_two_violations_of_a_nic_the_last_one_was_told() -> None:
+    """In the order of KubeVirt's admission, which the condition of a VM that does not start has too."""
+    bridge = primary("second", binding="bridge")
+    record = records(vmi(primary(), bridge, rows=[row("default", "domain")]), config=FORBIDDEN)["second"]
+    assert record["message"].startswith(f"spec.interfaces: {ON_POD}")
+
+
+def test_a_bridge_was_advised_for_a_second_pod_network_that_the_template_has_no_more() -> None:
+    record = records(vmi(primary(), primary("second"), rows=[row("default", "domain")]), vm=vm(primary()))["second"]
+    assert (record["reason"], record["remedy"]) == (Reason.BINDING_NEEDS_RESTART, "Restart the VM")
