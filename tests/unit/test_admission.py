@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.admission.bounds import KUBEVIRTS, OURS, RUN_STRATEGY
+from tests.admission.machines import CONFIGURATION
 from tests.admission.row import BOTH, Json, Kind, Row
 from tests.admission.rules import ROWS
 from tests.admission.texts import EXCEPTIONS, TEXTS, says
@@ -111,6 +112,25 @@ def test_a_stored_violation_is_looked_for_as_a_new_one() -> None:
     for name in pairs:
         old = re.sub(r"variables\.(?!root\b)(\w)", lambda match: f"variables.old{match[1].upper()}", variables[name])
         assert variables["old" + name[0].upper() + name[1:]] == old
+
+
+def _specs(kind: str) -> dict[str, Json]:
+    documents = [item for path in sorted(POLICY.parent.glob("*.yaml")) for item in yaml.safe_load_all(path.read_text())]
+    return {item["metadata"]["name"]: item["spec"] for item in documents if item["kind"] == kind}
+
+
+def test_a_policy_was_asked_several_conditions_at_each_write() -> None:
+    """The API server evaluates each of several, also after one that is false."""
+    policies = _specs("ValidatingAdmissionPolicy")
+    assert {name: len(spec["matchConditions"]) for name, spec in policies.items()} == dict.fromkeys(policies, 1)
+
+
+def test_a_policy_is_enforced_also_when_it_cannot_be_evaluated() -> None:
+    """But the one about the KubeVirt object: where that kind is not served for a moment, it must block nobody."""
+    policies, bindings = _specs("ValidatingAdmissionPolicy"), _specs("ValidatingAdmissionPolicyBinding")
+    assert [name for name, spec in policies.items() if spec["failurePolicy"] != "Fail"] == [CONFIGURATION]
+    enforced = {name: (spec["policyName"], spec["validationActions"]) for name, spec in bindings.items()}
+    assert enforced == {name: (name, ["Deny"]) for name in policies}
 
 
 def test_rules_of_networks_are_those_of_both_kinds() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from nicplug.cli.exits import printable
+from nicplug.cli.wrapping import wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,14 +80,19 @@ def write_all(documents: Sequence[Document], output: str) -> None:
         write(document, output)
 
 
+def is_terminal() -> bool:
+    """Whether a person reads stdout; what reads a pipe wants each sentence on one line."""
+    return sys.stdout.isatty()
+
+
 def console() -> "Console":
     """stdout: with colours only on a terminal, and not where NO_COLOR is set (https://no-color.org)."""
     from rich.console import Console
 
-    is_terminal = sys.stdout.isatty()
+    on_terminal = is_terminal()
     return Console(
-        no_color=not is_terminal or bool(os.environ.get("NO_COLOR")),
-        width=None if is_terminal else WIDTH_WITHOUT_TERMINAL,
+        no_color=not on_terminal or bool(os.environ.get("NO_COLOR")),
+        width=None if on_terminal else WIDTH_WITHOUT_TERMINAL,
         highlight=False,
         soft_wrap=False,
         emoji=False,
@@ -108,11 +114,18 @@ def print_table(out: "Console", headings: Sequence[str], rows: Sequence[Sequence
         out.print(text, soft_wrap=True)
 
 
-def line(out: "Console", text: str, style: str = "") -> None:
-    """One line, whose text is no markup."""
+def line(out: "Console", text: str, style: str = "", *, indent: int = 0) -> None:
+    """One line, whose text is no markup.
+
+    Args:
+        indent: where what follows a label begins: on a terminal, a longer line goes on below it. 0 lets the terminal
+            break it.
+    """
     from rich.text import Text
 
-    out.print(Text(printable(text), style=style), soft_wrap=True)
+    told = printable(text)
+    for part in wrapped(told, columns=out.width, indent=indent) if indent and is_terminal() else (told,):
+        out.print(Text(part, style=style), soft_wrap=True)
 
 
 def age(since: datetime | None, *, now: datetime) -> str:

@@ -117,7 +117,7 @@ def _queue(slots: Json | None) -> str:
 
 def _show_facts(console: "Console", facts: Iterator[tuple[str, str]]) -> None:
     for label, text in facts:
-        line(console, f"  {label:<13}{text}")
+        line(console, f"  {label:<13}{text}", indent=15)
 
 
 def _verb(nic: Json) -> str:

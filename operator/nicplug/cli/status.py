@@ -101,16 +101,15 @@ def _moment(nic: "NicRow") -> str:
     return f"{nic.name}  {how}" + (f"  {why}" if why else "")
 
 
-def labelled(facts: Sequence[tuple[str, str]]) -> list[str]:
+def print_facts(out: "Console", facts: Sequence[tuple[str, str]]) -> None:
     """Lines with their labels in a column, and the text under a label that is too long for it."""
     fitting = [len(label) for label, _ in facts if len(label) <= LONGEST_LABEL]
     width = max(SHORTEST_COLUMN, max(fitting, default=0) + 2)
-    lines = []
     for label, text in facts:
         is_long = len(label) > LONGEST_LABEL
-        lines += [label] if is_long else []
-        lines.append(f"{'' if is_long else label:<{width}}{text}")
-    return lines
+        if is_long:
+            line(out, label)
+        line(out, f"{'' if is_long else label:<{width}}{text}", indent=width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +152,7 @@ class StatusDocument:
         headings = ("NIC", "NETWORK", "BINDING", "PATH", "PHASE", "SINCE", "SLOT", "REASON")
         print_table(console, headings, [self._row(nic) for nic in found.nics])
         line(console, "")
-        for told in labelled(self._facts()):
-            line(console, told)
+        print_facts(console, self._facts())
 
     def _row(self, nic: "NicRow") -> tuple[str, ...]:
         since = age(nic.since, now=self.now)

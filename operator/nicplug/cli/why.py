@@ -157,7 +157,7 @@ class StoryDocument:
         ]
         for label, text in facts:
             if text:
-                line(console, f"  {label:<11}{text}")
+                line(console, f"  {label:<11}{text}", indent=13)
         if story["moments"]:
             line(console, "  what happened")
         for moment in story["moments"]:

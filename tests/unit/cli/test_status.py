@@ -107,6 +107,29 @@ def test_a_long_name_ran_into_its_message(
     assert lines[lines.index(facts[0]) :][: len(facts)] == facts
 
 
+@pytest.mark.parametrize("columns", [80, 60, 40])
+def test_a_narrow_terminal_broke_the_command_that_was_to_be_copied(
+    nicplug: CommandLine, served: PlayedServer, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    missing = operation("t1", phase="Blocked", path="None", reason="NetworkAttachmentDefinitionMissing", message="no")
+    raw = vmi(primary(), nic("t1", attachment="new-fancy-nett"), operations=[missing])
+    served.answers[f"{BASE}/virtualmachineinstances/vmi-fedora"] = (200, raw)
+    piped = nicplug("status", "vmi-fedora").stdout.splitlines()
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = nicplug("status", "vmi-fedora").stdout.splitlines()
+    command = "(nicplug remove vmi-fedora t1 --namespace default)"
+    [told] = [number for number, line in enumerate(shown) if command in line]
+    first = next(number for number, line in enumerate(shown) if line.startswith(f"{'':<11}To do: Create it;"))
+    end = next(number for number, line in enumerate(shown) if line.endswith("add it again")) + 1
+    assert first < told < end
+    remedy = shown[first:end]
+    assert [line for line in remedy if not re.match(r" {11}\S", line)] == []
+    assert [line for line in remedy if len(line) > columns and line.strip() != command] == []
+    # A pipe gets the sentence on one line.
+    assert " ".join(line.strip() for line in remedy) == next(line for line in piped if "To do: " in line).strip()
+
+
 @pytest.mark.parametrize("is_in_template", [True, False])
 def test_the_remedy_for_a_misspelt_network_was_a_field_that_nobody_had_typed(
     nicplug: CommandLine, served: PlayedServer, monkeypatch: pytest.MonkeyPatch, is_in_template: bool

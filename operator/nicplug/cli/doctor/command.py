@@ -122,9 +122,10 @@ class Diagnosis:
         """One line each, and the remedy below it; one for all that is denied, if that is most of it."""
         shown = [item for item in self.findings if not (self.is_denied and item.is_denied)]
         for item in [*shown, *self._denied()]:
-            line(console, f"{item.severity:<8} {item.check:<12} {item.message}", _STYLES[item.severity])
+            label = f"{item.severity:<8} {item.check:<12} "
+            line(console, f"{label}{item.message}", _STYLES[item.severity], indent=len(label))
             if item.remedy:
-                line(console, f"{'':<21} {item.remedy}")
+                line(console, f"{'':<{len(label)}}{item.remedy}", indent=len(label))
 
     def _denied(self) -> list[Finding]:
         if not self.is_denied:

@@ -17,7 +17,6 @@ from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase, reported_rows
 from nicplug.plan.actions import (
     Action,
-    CheckUnchanged,
     Delete,
     Kind,
     LabelNode,
@@ -27,7 +26,6 @@ from nicplug.plan.actions import (
     PatchPodCondition,
     RestoreLabels,
 )
-from nicplug.plan.nic.attachments import networks_to_allow_later, networks_to_plug_later
 from nicplug.plan.nic.check_nics import check_nics
 from nicplug.plan.nic.links import nics_in_pod
 from nicplug.plan.nic.summary import SUMMARY_MEMBER, summarise
@@ -39,22 +37,15 @@ from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, may_have_moved, restore_labels
 from nicplug.plan.vmi.end import plan_end, release_final
-from nicplug.plan.vmi.launcher_pod import create_launcher_pod, launcher_pod_key
 from nicplug.plan.vmi.lost_migration import end_lost_migration
 from nicplug.plan.vmi.migration_required import with_migration_required
 from nicplug.plan.vmi.moving import is_moving, target_pod
+from nicplug.plan.vmi.new_pod import delete_unrecorded, plan_new_pod
 from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
 from nicplug.plan.vmi.outdated_attachments import announce_outdated_attachments
-from nicplug.plan.vmi.own_pods import announce_taken_name, discard, leftovers, taken_names, waits_for_record
+from nicplug.plan.vmi.own_pods import leftovers, waits_for_record
 from nicplug.plan.vmi.phase import decide_phase
 from nicplug.plan.vmi.pod_fate import announce_end, what_ends
-from nicplug.plan.vmi.pod_networks import (
-    refuse_default_network,
-    refuse_networks,
-    refuse_spec,
-    refuse_unknown_device,
-    refuse_unregistered_plugin,
-)
 from nicplug.plan.vmi.policy_problems import announce_policy_problems
 from nicplug.plan.vmi.readiness import plan_readiness
 from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew, was_discarded
@@ -63,7 +54,7 @@ from nicplug.plan.vmi.roll_back import plan_roll_back
 from nicplug.plan.vmi.start_failure import announce_start_failure
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE
 from nicplug.plan.vmi.status import plan_conditions, pod_members
-from nicplug.plan.vmi.stray_pods import announce_leftover, plan_stray_pods
+from nicplug.plan.vmi.stray_pods import plan_stray_pods
 
 
 @planning_pass()
@@ -98,46 +89,9 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
     unrecorded = leftovers(view, vmi)
     if (due := waits_for_record(view, unrecorded, now=now)) is not None:
         return Plan(again_at=due, notes=("another leader may have made a pod, and be about to record it",))
-    plan = _plan_new_pod(view, now=now)
-    return _delete_leftovers(view, unrecorded, plan) if unrecorded else plan
-
-
-def _plan_new_pod(view: VmiView, *, now: datetime) -> Plan:
-    vmi = view.vmi
-    refusal = refuse_spec(vmi, config=view.config) or refuse_unregistered_plugin(vmi=vmi, config=view.config)
-    if refusal is not None:
-        return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
-    forbidden = networks_to_allow_later(view)
-    if refusal := refuse_networks(vmi=vmi, known=view.attachments, left_out=forbidden):
-        return _plan_refused_pod(replace(view, refusal=refusal), refusal, now=now)
-    # Of what is forbidden nothing else is asked: whether it exists shall not be told by a pause either.
-    missing = networks_to_plug_later(view) - forbidden
-    lacking = refuse_default_network(vmi=vmi, known=view.attachments)
-    lacking = lacking or refuse_unknown_device(vmi=vmi, known=view.attachments)
-    if (missing or lacking) and now < (patience := view.spec_seen_at + view.settings.attachment_patience):
-        return Plan(again_at=patience, notes=("a network may have been created together with the VM",))
-    if lacking is not None:
-        return _plan_refused_pod(replace(view, refusal=lacking), lacking, now=now)
-    pod = create_launcher_pod(
-        vmi=vmi,
-        settings=view.settings,
-        config=view.config,
-        attachments=view.attachments,
-        left_out=missing | forbidden,
-        taken=taken_names(view),
-    )
-    event = _normal("SuccessfulCreate", f"Created virtual machine pod {pod.key.name}")
-    return Plan(actions=(pod,), announcements=(event, *announce_taken_name(pod, launcher_pod_key(vmi))))
-
-
-def _delete_leftovers(view: VmiView, pods: Sequence[LauncherPod], plan: Plan) -> Plan:
-    """Before another one is made, and only while nobody has recorded one of them."""
-    vmi = view.vmi
-    check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
-    deletions = discard(view, pods, unrecorded_of=vmi.uid)
-    uids = {item.uid for item in deletions}
-    announced = (announce_leftover(pod) for pod in pods if pod.uid in uids)
-    return replace(plan, actions=(check, *deletions, *plan.actions), announcements=(*announced, *plan.announcements))
+    found = plan_new_pod(view, now=now)
+    plan = _plan_refused_pod(replace(view, refusal=found), found, now=now) if isinstance(found, Refusal) else found
+    return delete_unrecorded(view, unrecorded, plan) if unrecorded else plan
 
 
 def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan:
@@ -405,7 +359,3 @@ _EARLY_PHASES = frozenset({VmiPhase.PENDING, VmiPhase.SCHEDULING})
 
 def _statuses(conditions: Any) -> dict[str, str]:
     return {text(row.get("type")): text(row.get("status")) for row in objects(conditions)}
-
-
-def _normal(reason: str, message: str) -> Announcement:
-    return Announcement(about=Subject.VMI, severity=Severity.NORMAL, reason=reason, message=message)

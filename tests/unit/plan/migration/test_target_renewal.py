@@ -256,6 +256,15 @@ def test_what_is_handed_off_is_what_was_compared_with_the_spec_and_with_the_gues
     assert not [item for item in state.json_patch() if item["op"] == "add" and item["path"] == "/status/interfaces"]
 
 
+def test_a_replaced_target_pod_left_its_migration_in_a_phase_that_has_one() -> None:
+    """KubeVirt's controller fails such a migration; the time of each phase stays that of the first entry."""
+    phases = ("Pending", "Scheduling", "Scheduled")
+    times = [{"phase": item, "phaseTransitionTimestamp": "2026-01-02T03:04:00Z"} for item in phases]
+    found = plan(guest(BLUE), pod(), target_pod(), job=at("Scheduled", {"phaseTransitionTimestamps": times}))
+    assert is_replaced(found)
+    assert "phaseTransitionTimestamps" not in status(found)
+
+
 def test_it_says_which_nic_it_is_replaced_for() -> None:
     found = plan(guest(BLUE), pod(), target_pod())
     told = condition(found, "Progressing")

@@ -255,6 +255,19 @@ def test_what_admission_refuses_was_run(nics: list[Any], config: Json | None, wo
     assert "Failure" not in {item["type"] for item in status_of(running)["conditions"]}
 
 
+@pytest.mark.parametrize(
+    ("network", "is_attached"), [({"defaultNetworkInterface": "masquerade"}, True), ({}, False)], ids=str
+)
+def test_a_vm_that_gets_no_bridge_was_refused_where_bridges_are_forbidden(
+    network: dict[str, Any], is_attached: bool
+) -> None:
+    raw = vm()
+    raw["spec"]["template"]["spec"]["domain"]["devices"]["autoattachPodInterface"] = is_attached
+    config = kubevirt(permitBridgeInterfaceOnPodNetwork=False, **network)
+    body = _created(plan_vm(vm_view(raw, config=config), now=NOW))
+    assert bool(body["spec"].get("networks")) is is_attached
+
+
 def test_a_vm_that_wants_no_nic_gets_none() -> None:
     raw = vm()
     raw["spec"]["template"]["spec"]["domain"]["devices"]["autoattachPodInterface"] = False
