@@ -27,6 +27,7 @@ from tests.perf import (
     report,
     results,
     schemas,
+    start_costs,
     subresources,
 )
 from tests.perf.budgets import judge
@@ -38,6 +39,7 @@ from tests.perf.migrations import MigrationShape
 from tests.perf.results import result
 from tests.perf.scenarios import Phase, Shape, burst, idle_hotplugs, rest, starts
 from tests.perf.schemas import SchemaShape
+from tests.perf.start_costs import StartsShape
 from tests.perf.subresources import SubresourceShape
 from tests.perf.world import Cluster, Say, World, cluster, connected
 
@@ -51,6 +53,7 @@ _MIXED = "mixed"
 QUICK_MANY_NICS = ManyNicsShape(vms=3, hotplugs=6, large=1, nics=20, size=10_000)
 QUICK_MIGRATIONS = MigrationShape(vms=8, single=3)
 Scenario = Callable[[World, Shape], Awaitable[Phase]]
+Show = Callable[..., None]
 SCENARIOS: tuple[Scenario, ...] = (starts, idle_hotplugs, burst, rest)
 # Of growth: what an event costs. A burst of 800 measures the machine.
 EVENTS: tuple[Scenario, ...] = (starts, idle_hotplugs)
@@ -206,6 +209,7 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
 )
 @click.option("--only-subresources", is_flag=True, help="Nothing else.")
 @click.option("--schemas", "only_schemas", is_flag=True, help="What the CRD's schema costs, and nothing else.")
+@click.option("--start-costs", "only_start_costs", is_flag=True, help="What kube-apiserver spends on starts, no more.")
 @click.option("--against", default="", metavar="COMMIT", help="With --schemas: the schemas of that commit as well.")
 @click.option("--sizes", callback=_sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
@@ -232,6 +236,7 @@ def main(
     with_subresources: bool,
     only_subresources: bool,
     only_schemas: bool,
+    only_start_costs: bool,
     against: str,
     sizes: tuple[int, ...],
     picture: Path,
@@ -244,6 +249,7 @@ def main(
         (only_many_nics, _only_many_nics),
         (only_subresources, _only_subresources),
         (only_schemas, partial(_only_schemas, against=against)),
+        (only_start_costs, _only_start_costs),
     )
     if chosen_part := next((part for is_chosen, part in parts if is_chosen), None):
         chosen_part(quick=quick, output=output, save=save, baseline=baseline)
@@ -306,48 +312,43 @@ def _only_migrations(*, quick: bool, output: str, save: Path | None, baseline: P
 def _only_large_objects(*, shape: str, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
     shapes = tuple(ON_A_SERVER) if shape == _MIXED else (shape,)
     found = weigh(count=QUICK_LARGE_OBJECTS if quick else large_objects.COUNT, say=_say, shapes=shapes)
-    _save_part("large_objects", found, path=save)
-    if output == "json":
-        click.echo(json.dumps(found, indent=1))
-        return
-    before = json.loads(baseline.read_text()) if baseline.exists() else {}
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    report.show_budgets({"large_objects": found}, baseline=before, console=console)
+    _show_part("large_objects", found, output=output, save=save, baseline=baseline)
 
 
 def _only_many_nics(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
     found = measure_many_nics(shape=QUICK_MANY_NICS if quick else ManyNicsShape(), say=_say)
-    _save_part("many_nics", found, path=save)
-    if output == "json":
-        click.echo(json.dumps(found, indent=1))
-        return
-    before = json.loads(baseline.read_text()) if baseline.exists() else {}
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    report.show_budgets({"many_nics": found}, baseline=before, console=console)
-    many_nics.show(found, console=console)
+    _show_part("many_nics", found, many_nics.show, output=output, save=save, baseline=baseline)
 
 
 def _only_subresources(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
     found = ask(shape=subresources.QUICK if quick else SubresourceShape(), say=_say)
-    _save_part("subresources", found, path=save)
-    if output == "json":
-        click.echo(json.dumps(found, indent=1))
-        return
-    before = json.loads(baseline.read_text()) if baseline.exists() else {}
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    report.show_budgets({"subresources": found}, baseline=before, console=console)
-    subresources.show(found, console=console)
+    _show_part("subresources", found, subresources.show, output=output, save=save, baseline=baseline)
 
 
 def _only_schemas(*, against: str, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
     shape = replace(schemas.QUICK if quick else SchemaShape(), against=against)
     with _directory() as directory:
         found = schemas.run(directory=directory, shape=shape, say=_say)
-    _save_part("schemas", found, path=save)
+    _show_part("schemas", found, schemas.show, output=output, save=save, baseline=baseline)
+
+
+def _only_start_costs(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+    found = start_costs.run(directory=_directory, shape=start_costs.QUICK if quick else StartsShape(), say=_say)
+    _show_part("start_costs", found, start_costs.show, output=output, save=save, baseline=baseline)
+
+
+def _show_part(
+    name: str, found: dict[str, Any], show: Show | None = None, *, output: str, save: Path | None, baseline: Path
+) -> None:
+    _save_part(name, found, path=save)
     if output == "json":
         click.echo(json.dumps(found, indent=1))
         return
-    schemas.show(found, console=Console(width=None if sys.stdout.isatty() else 110))
+    before = json.loads(baseline.read_text()) if baseline.exists() else {}
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    report.show_budgets({name: found}, baseline=before, console=console)
+    if show is not None:
+        show(found, console=console)
 
 
 def _save_part(name: str, found: dict[str, Any], *, path: Path | None) -> None:

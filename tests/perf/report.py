@@ -33,8 +33,10 @@ def show(result: Result, *, baseline: Result | None, console: Console) -> None:
 
 
 def show_budgets(result: Result, *, baseline: Result, console: Console) -> None:
-    """Print the budgets alone, those that were measured."""
-    console.print(_budgets(result, baseline, only_measured=True))
+    """Print the budgets alone, those that were measured; nothing when none was."""
+    table = _budgets(result, baseline, only_measured=True)
+    if table.row_count:
+        console.print(table)
 
 
 def _table(title: str, *headings: str) -> Table:
