@@ -16,6 +16,9 @@ from nicplug.kube.connect import connect
 from nicplug.obs.metrics import Metrics
 from nicplug.settings import Settings
 
+# As in a process of its own (`app.run_operator`): Kopf lingers now and then, for minutes even.
+_LINGER_SECONDS = 2.0
+
 
 class OperatorThread:
     """One operator.
@@ -36,6 +39,7 @@ class OperatorThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._app: App | None = None
         self._made = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="operator", daemon=True)
         self.metrics = Metrics()
         self.error: BaseException | None = None
@@ -49,8 +53,7 @@ class OperatorThread:
         """As SIGTERM does, and wait for the end, at most 15 s."""
         if self._thread.is_alive() and self._loop is not None and self._app is not None:
             self._loop.call_soon_threadsafe(self._app.stop)
-        self._thread.join(15)
-        assert not self._thread.is_alive(), "the operator does not end"
+        assert self._ended.wait(15), "the operator does not end"
 
     def freeze(self) -> Callable[[], None]:
         """Let its loop stand still, as under SIGSTOP; call the result to let it go on."""
@@ -77,7 +80,7 @@ class OperatorThread:
     @property
     def has_ended(self) -> bool:
         """Its process would be gone."""
-        return not self._thread.is_alive()
+        return self._ended.is_set()
 
     def _run(self) -> None:
         try:
@@ -86,6 +89,7 @@ class OperatorThread:
             self.error = error
         finally:
             self._made.set()
+            self._ended.set()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -94,10 +98,14 @@ class OperatorThread:
             on_response=self.metrics.requested,
             kubevirt_namespace=self._settings.kubevirt_namespace,
         )
-        self._app = App(settings=self._settings, connection=connection, metrics=self.metrics)
+        self._app = App(settings=self._settings, connection=connection, metrics=self.metrics, exit_soon=self._exit_soon)
         self._prepare(self._app)
         self._made.set()
         await self._app.run()
+
+    def _exit_soon(self, _code: int) -> None:
+        """A process would be gone then, whatever Kopf still waits for; this thread ends with the tests."""
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._ended.set)
 
 
 async def eventually(condition: Callable[[], object], *, seconds: float = 30.0) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import early_end
 from tests.integration.rules import lifted
 from tests.integration.user import Json, User, nad
 from tests.integration.waiting import until
@@ -102,6 +103,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         made = Sandbox(directory=directory, admin=status.kubeconfig, account=account)
         stack.callback(made.stop)
         made.start()
+        early_end.note(stack)
         yield made
 
 
