@@ -32,10 +32,11 @@ test: lint ## Lint, then all tests but the end-to-end ones that need Docker
 	@$(run) -m nicplug sandbox build
 	@$(run) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
+# mypy's cache lies beside the environment: it goes by the contents of files, and a new clone has most of them.
 lint: ## Style, types and the architecture's import rules
 	@$(run) -m ruff check .
 	@$(run) -m ruff format --check .
-	@$(run) -m mypy operator sandbox tests tools
+	@$(run) -m mypy --cache-dir $(dir $(python))../mypy operator sandbox tests tools
 	@PYTHONPATH=operator:sandbox $(dir $(python))lint-imports --no-logo
 
 format: ## Format the code and mend what ruff can mend

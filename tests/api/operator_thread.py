@@ -5,6 +5,7 @@ loop that would be the test.
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -52,7 +53,8 @@ class OperatorThread:
     def stop(self) -> None:
         """As SIGTERM does, and wait for the end, at most 15 s."""
         if self._thread.is_alive() and self._loop is not None and self._app is not None:
-            self._loop.call_soon_threadsafe(self._app.stop)
+            with contextlib.suppress(RuntimeError):  # it has just ended by itself, and its loop is closed
+                self._loop.call_soon_threadsafe(self._app.stop)
         assert self._ended.wait(15), "the operator does not end"
 
     def freeze(self) -> Callable[[], None]:

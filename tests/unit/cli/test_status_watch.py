@@ -28,8 +28,8 @@ class CtrlC:
     def __init__(self, print_: Any, *, after: int, counts: re.Pattern[str] | None = None) -> None:
         self._print, self._left, self._counts = print_, after, counts
 
-    def __call__(self, first: Any, second: Any, *more: Any) -> None:
-        self._print(first, second, *more)
+    def __call__(self, first: Any, second: Any, *more: Any, **options: Any) -> None:
+        self._print(first, second, *more, **options)
         if self._counts is None or self._counts.match(second):
             self._left -= 1
         if not self._left:

@@ -32,6 +32,7 @@ from tests.fakes.patches import JSON_PATCH, patched
 from tests.fakes.status import ApiFailure
 
 from nicplug.elided import ELIDED, ELIDED_ENTRIES, has_elided
+from nicplug.kube import go_json
 from nicplug.kube.object_text import ObjectText
 from nicplug.model.frozen_json import freeze, thaw
 from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
@@ -91,7 +92,7 @@ class World:
         raise AssertionError("the plans do not end")
 
     def apply(self, action: Any) -> None:
-        content = json.dumps([dict(operation) for operation in action.json_patch()]).encode()
+        content = go_json.encode([dict(operation) for operation in action.json_patch()])  # as the client sends it
         raw = self.vm if action.kind is Kind.VM else self.vmi
         after = patched(copy.deepcopy(raw or {}), content_type=JSON_PATCH, content=content)
         if action.subresource is None:
