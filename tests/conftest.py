@@ -15,8 +15,8 @@ from tests import early_end
 from nicplug_sandbox import build, controlplane
 from nicplug_sandbox.controlplane import ControlPlane
 
-# Go collects garbage a third as often in the control planes of the tests, which saves a quarter of their CPU
-# (docs/performance.md), and of a gigabyte for each nothing more is used for that.
+# Go collects garbage a third as often in the control planes of the tests while they stay under a gigabyte: that saves
+# CPU (docs/performance.md has what it brings the bench).
 os.environ.setdefault("GOGC", "300")
 os.environ.setdefault("GOMEMLIMIT", "1GiB")
 
