@@ -77,8 +77,7 @@ def install(directory: Path) -> None:
         raise SystemExit(
             f"{tail(log)}nicplug: python3 -m venv failed. On Debian and Ubuntu: apt-get install python3-venv"
         )
-    pip = [str(directory / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--progress-bar=off"]
-    command = [*pip, "install", "--require-hashes", "--no-deps", "-r", str(PINS)]
+    command = install_command(directory / "bin" / "python", pins=PINS)
     if run(command, log=log, told=lambda: collected(log, count=count)) != 0:
         raise SystemExit(
             f"{tail(log)}nicplug: pip could not install the packages of requirements/dev.txt. Is the package "
@@ -86,6 +85,13 @@ def install(directory: Path) -> None:
         )
     (directory / "complete").touch()
     say(f"packages installed in {time.monotonic() - started:.0f} s")
+
+
+def install_command(python: Path, *, pins: Path) -> list[str]:
+    """The pip command that installs exactly these pins, for the oldest pip that a supported Python brings along."""
+    # --progress-bar is an option of `install`: pip 23, of Python 3.11, knows no general one of that name.
+    options = ["--disable-pip-version-check", "--progress-bar=off", "--require-hashes", "--no-deps"]
+    return [str(python), "-m", "pip", "install", *options, "-r", str(pins)]
 
 
 def run(command: Sequence[str], *, log: Path, told: Callable[[], str], line_seconds: float = LINE_SECONDS) -> int:

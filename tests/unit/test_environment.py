@@ -1,6 +1,7 @@
 """The bootstrap of the Python environment: a first run on a busy machine must not look as if it hung."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -48,3 +49,12 @@ def test_a_program_that_fails_is_shown_by_its_last_lines(environment: ModuleType
     program = "import sys; print('no such package', file=sys.stderr); sys.exit(3)"
     assert environment.run([sys.executable, "-c", program], log=log, told=lambda: "") == 3
     assert environment.tail(log, lines=1) == "no such package\n"
+
+
+def test_the_pip_that_python_brings_along_refused_an_option(environment: ModuleType, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=120)
+    pins = tmp_path / "pins.txt"
+    pins.write_text("# nothing to install\n")
+    command = environment.install_command(tmp_path / "venv" / "bin" / "python", pins=pins)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr.count("no such option")) == (0, 0), done.stderr
