@@ -29,7 +29,7 @@ pictures: ## Write the pictures of README and user guide from a real run
 	@$(run) -m nicplug sandbox demo --pictures docs/images $(ARGS)
 
 test: lint ## Lint, then all tests but the end-to-end ones that need Docker
-	@$(run) -m nicplug sandbox build
+	@$(run) -m nicplug sandbox build control-plane helm
 	@$(run) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # mypy's cache lies beside the environment: it goes by the contents of files, and a new clone has most of them.

@@ -1,6 +1,6 @@
-"""The control plane's programs: taken from `KUBEBUILDER_ASSETS`, or built once per machine.
+"""Programs built from Go modules, once per machine; the control plane's may be taken from `KUBEBUILDER_ASSETS`.
 
-The binary lies in the user's cache under a key made of everything that goes into it, so that all
+Each binary lies in the user's cache under a key made of everything that goes into it, so that all
 clones share it and a change of a pin makes another one.
 """
 
@@ -16,61 +16,59 @@ import filelock
 from nicplug_sandbox import compile, disk, toolchain
 from nicplug_sandbox.cache import cache_directory
 from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.go_programs import CONTROL_PLANE, GoProgram
 from nicplug_sandbox.programs import Programs
-from nicplug_sandbox.toolchain import MODULE
 
-BINARY = "nicplug-controlplane"
 ASSETS = "KUBEBUILDER_ASSETS"
 # A cold build on one slow core, and some.
 BUILD_SECONDS = 3600.0
 WAIT_LINE_SECONDS = 15.0
-BINARY_GIB = 0.3  # the binary, twice for a moment
+BINARY_GIB = 0.3  # the largest binary, twice for a moment
 
 Say = Callable[[str], None]
 
 
 def resolve(*, progress: Say) -> Programs:
-    """The programs to start; builds what is missing, which takes minutes the first time.
+    """The programs of the control plane; builds what is missing, which takes minutes the first time.
 
     Raises:
         SandboxError: `KUBEBUILDER_ASSETS` lacks a program, or the build failed.
     """
     if assets := os.environ.get(ASSETS):
         return _from_assets(Path(assets), progress=progress)
-    return _ours(binary(progress=progress))
+    return _ours(binary(CONTROL_PLANE, progress=progress))
 
 
-def binary(*, progress: Say) -> Path:
-    """The path of our binary, built first when no clone has done so.
+def binary(program: GoProgram, *, progress: Say) -> Path:
+    """The path of a program's binary, built first when no clone has done so.
 
     Raises:
         SandboxError: it cannot be built; the remedy says what is missing.
     """
-    path = binary_path()
+    path = binary_path(program)
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path.with_suffix(".lock"))
-    _acquire(lock, progress=progress)
+    _acquire(lock, program=program, progress=progress)
     try:
         # The clone that held the lock has most likely built it meanwhile.
         if not path.exists():
-            _build(path, progress=progress)
+            _build(program, path, progress=progress)
     finally:
         lock.release()
     return path
 
 
-def binary_path() -> Path:
+def binary_path(program: GoProgram) -> Path:
     """Where the binary of these sources lies or will lie."""
-    return cache_directory() / "controlplane" / key() / BINARY
+    return cache_directory() / program.cache / key(program) / program.binary
 
 
-def key() -> str:
+def key(program: GoProgram) -> str:
     """A hash of go.mod, go.sum, the sources and the platform."""
     digest = hashlib.sha256(f"{platform.system()} {platform.machine()}".encode())
-    sources = [MODULE / "go.mod", MODULE / "go.sum", *sorted(MODULE.glob("*.go"))]
-    for source in sources:
+    for source in program.sources:
         content = source.read_bytes()
         digest.update(f"{source.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:16]
@@ -109,7 +107,7 @@ def _from_assets(directory: Path, *, progress: Say) -> Programs:
             controllers=found["kube-controller-manager"],
             upstream_controllers=True,
         )
-    ours = _ours(binary(progress=progress))
+    ours = _ours(binary(CONTROL_PLANE, progress=progress))
     return Programs(
         etcd=found["etcd"],
         apiserver=found["kube-apiserver"],
@@ -118,7 +116,7 @@ def _from_assets(directory: Path, *, progress: Say) -> Programs:
     )
 
 
-def _acquire(lock: filelock.FileLock, *, progress: Say) -> None:
+def _acquire(lock: filelock.FileLock, *, program: GoProgram, progress: Say) -> None:
     waited = 0.0
     while True:
         try:
@@ -127,19 +125,20 @@ def _acquire(lock: filelock.FileLock, *, progress: Say) -> None:
         except filelock.Timeout:
             if waited >= BUILD_SECONDS:
                 raise SandboxError(
-                    f"another clone has been building the control plane for {BUILD_SECONDS / 60:.0f} minutes",
+                    f"another clone has been building {program.name} for {BUILD_SECONDS / 60:.0f} minutes",
                     remedy=f"Look whether it hangs; it holds {lock.lock_file}.",
                 ) from None
             so_far = f" ({waited:.0f} s so far)" if waited else ""
-            progress(f"another clone is building the same control plane; waiting for it{so_far}")
+            progress(f"another clone is building {program.name} too; waiting for it{so_far}")
             waited += WAIT_LINE_SECONDS
 
 
-def _build(path: Path, *, progress: Say) -> None:
+def _build(program: GoProgram, path: Path, *, progress: Say) -> None:
     go = toolchain.find(progress=progress)
-    disk.require(path.parent, gib=BINARY_GIB, remedy="Free some space, or set NICPLUG_CACHE_DIR to a larger disk.")
+    remedy = "Free some space, or set NICPLUG_CACHE_DIR to a larger disk."
+    disk.require(path.parent, gib=BINARY_GIB, what=program.name, remedy=remedy)
     # Built under another name: a binary that is found is a whole one, whatever happens in between.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".building-") as temporary:
-        fresh = Path(temporary) / BINARY
-        compile.build(toolchain=go, output=fresh, progress=progress)
+        fresh = Path(temporary) / program.binary
+        compile.build(program=program, toolchain=go, output=fresh, progress=progress)
         fresh.replace(path)

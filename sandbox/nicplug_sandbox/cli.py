@@ -15,10 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from nicplug_sandbox import controlplane, lifecycle
+from nicplug_sandbox.build import binary
 from nicplug_sandbox.build import resolve as build_programs
 from nicplug_sandbox.cache import default_sandbox_directory
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import HalfStarted, SandboxError
+from nicplug_sandbox.go_programs import CONTROL_PLANE, PROGRAMS
 from nicplug_sandbox.shims import BIN
 from nicplug_sandbox.whereabouts import Whereabouts, all_sandboxes
 
@@ -130,11 +132,19 @@ def status(*, directory: Path | None, output: str) -> None:
 
 
 @sandbox.command()
+@click.argument("names", metavar="[PROGRAM]...", nargs=-1, type=click.Choice(list(PROGRAMS)))
 @_explained
-def build() -> None:
-    """Build the control plane's programs now, without starting them: for images and caches."""
-    programs = build_programs(progress=_say)
-    _say(f"the control plane's programs are {', '.join(sorted({command[0] for command in programs.commands}))}")
+def build(*, names: tuple[str, ...]) -> None:
+    """Build programs now, without starting them: for images and caches.
+
+    PROGRAM is control-plane, which is meant when none is named, or helm, which the tests of the chart use.
+    """
+    for program in [PROGRAMS[name] for name in names] or [CONTROL_PLANE]:
+        if program is CONTROL_PLANE:
+            found = build_programs(progress=_say)
+            _say(f"the control plane's programs are {', '.join(sorted({command[0] for command in found.commands}))}")
+        else:
+            _say(f"{program.name} {program.version} is {binary(program, progress=_say)}")
 
 
 @sandbox.command()

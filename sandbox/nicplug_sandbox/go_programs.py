@@ -1,0 +1,120 @@
+"""The programs that are compiled from Go modules, once per machine: what each is made of.
+
+A module of its own for each, with its own pins: a new release of Helm must not rebuild the control plane.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nicplug_sandbox.errors import SandboxError
+
+MODULES = Path(__file__).parent / "go"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoProgram:
+    """One binary and the Go module that pins everything in it.
+
+    Attributes:
+        name: for people, as it stands in a sentence.
+        binary: name of the file.
+        cache: folder in the user's cache, shared by all clones.
+        folder: has go.mod, go.sum and the sources, if there are any.
+        package: what is compiled: `.`, or the import path of a main package of another module.
+        release: the module whose version is the program's.
+        download: how much a first build fetches, for people.
+        modules_gib: what that needs on disk.
+        stamps: string variables that the linker sets, by their qualified names, so that it knows its own version.
+        offline: the remedy where the modules cannot be fetched.
+    """
+
+    name: str
+    binary: str
+    cache: str
+    folder: Path
+    package: str
+    release: str
+    download: str
+    modules_gib: float
+    stamps: Callable[["GoProgram"], Mapping[str, str]] = field(repr=False)
+    offline: str = "Connect once (GOPROXY chooses a mirror)."
+
+    @property
+    def sources(self) -> list[Path]:
+        """Every file that decides what the binary is."""
+        return [self.folder / "go.mod", self.folder / "go.sum", *sorted(self.folder.glob("*.go"))]
+
+    @property
+    def version(self) -> str:
+        """The release that go.mod pins, with its leading `v`."""
+        return self.version_of(self.release)
+
+    def version_of(self, module: str) -> str:
+        """The version of one required module.
+
+        Raises:
+            SandboxError: go.mod does not require it.
+        """
+        text = (self.folder / "go.mod").read_text()
+        match = re.search(rf"^\s*(?:require\s+)?{re.escape(module)} (v\S+)", text, re.MULTILINE)
+        if match is None:
+            raise SandboxError(f"{self.folder / 'go.mod'} does not require {module}", remedy="Restore the file.")
+        return match[1]
+
+
+def _version_fields(version: str) -> dict[str, str]:
+    major, minor, *_ = version.removeprefix("v").split(".")
+    return {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+
+
+def _stamps_of_kubernetes(program: GoProgram) -> Mapping[str, str]:
+    # Without it the server calls itself `v0.0.0-master+$Format:%H$`, and `kubectl version` fails on that.
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    fields = _version_fields(program.version)
+    return {f"{package}.{name}": value for package in packages for name, value in fields.items()}
+
+
+def _stamps_of_helm(program: GoProgram) -> Mapping[str, str]:
+    # As Helm's own Makefile does. Without the release of Kubernetes, `helm template` takes every cluster for 1.20.
+    module = program.release
+    _, minor, *_ = program.version_of("k8s.io/client-go").split(".")
+    kubernetes = {
+        f"{module}/pkg/{package}.k8sVersion{part}": value
+        for package in ("lint/rules", "chartutil")
+        for part, value in (("Major", "1"), ("Minor", minor))
+    }
+    return {
+        f"{module}/internal/version.version": program.version,
+        f"{module}/internal/version.gitTreeState": "clean",
+        **kubernetes,
+    }
+
+
+CONTROL_PLANE = GoProgram(
+    name="the control plane",
+    binary="nicplug-controlplane",
+    cache="controlplane",
+    folder=MODULES,
+    package=".",
+    release="k8s.io/kubernetes",
+    download="about 140, 85 MB",
+    modules_gib=0.7,
+    stamps=_stamps_of_kubernetes,
+    offline="Connect once (GOPROXY chooses a mirror), or point KUBEBUILDER_ASSETS to a directory with etcd, "
+    "kube-apiserver, kube-scheduler and kube-controller-manager.",
+)
+HELM = GoProgram(
+    name="Helm",
+    binary="helm",
+    cache="helm",
+    folder=MODULES / "helm",
+    package="helm.sh/helm/v3/cmd/helm",
+    release="helm.sh/helm/v3",
+    download="about 120, 60 MB",
+    modules_gib=0.5,
+    stamps=_stamps_of_helm,
+)
+PROGRAMS = {"control-plane": CONTROL_PLANE, "helm": HELM}
+"""By the names that `nicplug sandbox build` takes."""
