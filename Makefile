@@ -63,6 +63,7 @@ docs: ## Write the documents that are generated from the code
 	@$(run) -m tools.path_page
 	@$(run) -m tools.cli_page
 	@$(run) -m tools.admission_page
+	@$(run) -m tools.metrics_page
 
 clean: ## Remove what the targets leave in this checkout (the shared cache stays)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -132,7 +132,7 @@ def _prepare(key: WorkKey, objects: Mapping[CachedKind, Json], *, nads: int, is_
         executor=Executor(sink, caches, on_dirty, expander),
         memory=memory,
         announcer=Announcer(sink),
-        on_completion=lambda _: None,
+        on_measure=lambda _: None,
         clock=lambda: NOW,
         slots=SlotKeeper(
             api=sink, caches=caches, gatherer=gatherer, namespace="nicplug-system", on_dirty=on_dirty, clock=lambda: NOW

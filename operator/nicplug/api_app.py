@@ -12,14 +12,14 @@ from nicplug.api_settings import ApiSettings
 from nicplug.apiserver.calls import GROUP, VERSIONS
 from nicplug.apiserver.certificates import CaBundles, CertificateSource, FileCertificate, SecretCertificate
 from nicplug.apiserver.dispatch import Limits
-from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.apiserver.server import AggregatedApiServer, Binding
 from nicplug.descriptors import raise_descriptor_limit
 from nicplug.garbage_collection import settle_garbage_collector
 from nicplug.kube.api import ServerApi
 from nicplug.kube.connect import Connection, connect
 from nicplug.obs.http import ObservabilityServer, Probes
-from nicplug.obs.metrics import Metrics
+from nicplug.obs.loop_lag import watch_loop_lag
+from nicplug.obs.metrics import ApiMetrics
 from nicplug.startup import StartError
 from nicplug.subresources.served import Served
 
@@ -56,7 +56,7 @@ async def run_api(settings: ApiSettings) -> None:
         StartError: a port is taken.
     """
     raise_descriptor_limit()
-    metrics = Metrics()
+    metrics = ApiMetrics()
     connection = await connect(kubeconfig=settings.kubeconfig, on_response=metrics.requested)
     served = Served.make(
         api=connection.api, watching=connection.watching, kubevirt_namespace=settings.kubevirt_namespace
@@ -65,16 +65,17 @@ async def run_api(settings: ApiSettings) -> None:
         api=connection.api,
         source=certificate_source(settings, connection.api),
         handlers=served.handlers,
-        metrics=RequestMetrics(metrics.registry),
+        metrics=metrics,
         limits=_limits(settings),
         handlers_problem=served.problem,
         config_version=served.config_version,
     )
+    metrics.export_ready(server.problem)
     probes = Probes(healthy=lambda: "", ready=server.problem)
     observability = ObservabilityServer(metrics=metrics, probes=probes)
     try:
         await _listen(settings, server, observability, connection)
-        await _serve(server, served, every_seconds=settings.refresh_seconds)
+        await _serve(server, served, metrics, every_seconds=settings.refresh_seconds)
     finally:
         await server.stop()
         await observability.stop()
@@ -108,7 +109,7 @@ async def _listen(
     )
 
 
-async def _serve(server: AggregatedApiServer, served: Served, *, every_seconds: float) -> None:
+async def _serve(server: AggregatedApiServer, served: Served, metrics: ApiMetrics, *, every_seconds: float) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(RuntimeError):  # not in the main thread: tests cancel us
@@ -116,6 +117,7 @@ async def _serve(server: AggregatedApiServer, served: Served, *, every_seconds: 
     tasks = {
         asyncio.create_task(server.keep(every_seconds=every_seconds), name="certificates"),
         asyncio.create_task(served.knowledge.run(), name="watches"),
+        asyncio.create_task(watch_loop_lag(metrics.lagged), name="loop lag"),
         asyncio.create_task(ended.wait(), name="end"),
     }
     try:

@@ -33,7 +33,8 @@ from nicplug.kube.recorder import EventRecorder
 from nicplug.model.keys import WorkKey, namespace_of
 from nicplug.model.versions import VERSION_ANNOTATION
 from nicplug.obs.http import ObservabilityServer, Probes
-from nicplug.obs.metrics import Metrics
+from nicplug.obs.loop_lag import watch_loop_lag
+from nicplug.obs.metrics import OperatorMetrics
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.expand import Expander
@@ -78,7 +79,7 @@ class App:
         *,
         settings: Settings,
         connection: Connection,
-        metrics: Metrics,
+        metrics: OperatorMetrics,
         exit_soon: Callable[[int], None] = lambda _code: None,
     ) -> None:
         self._settings = settings
@@ -172,8 +173,10 @@ class App:
             controller_watches=self._controller_watches,
             is_complete=lambda: self._complete,
             may_work=self._may_work,
+            clock=utc_now,
         )
-        vitals.export(self.metrics)
+        vitals.export(self.metrics.instruments)
+        self.metrics.export_ready(vitals.ready)
         return ObservabilityServer(metrics=self.metrics, probes=Probes(healthy=vitals.healthy, ready=vitals.ready))
 
     def _make_workers(self) -> Workers:
@@ -201,7 +204,7 @@ class App:
             slots=slots,
             memory=memory,
             announcer=Announcer(self._recorder),
-            on_completion=self.metrics.completed,
+            on_measure=self.metrics.measured,
             clock=utc_now,
         )
         return Workers(
@@ -292,6 +295,7 @@ class App:
         self._spawn(self._become_complete(), name="cache sync")
         self._spawn(self._workers.run(count=self._settings.workers), name="workers")
         self._spawn(self._recorder.run(), name="events")
+        self._spawn(watch_loop_lag(self.metrics.lagged), name="loop lag")
         self._spawn(self._kubevirt_status.run(), name="status of the KubeVirt CR")
         if self._settings.leader_election:
             self._spawn(self._elector.run(), name="leader election")
@@ -395,7 +399,7 @@ async def run_operator(settings: Settings) -> None:
     Raises:
         ConfigError: the API server cannot be found from what was configured.
     """
-    metrics = Metrics()
+    metrics = OperatorMetrics()
     connection = await connect(
         kubeconfig=settings.kubeconfig,
         on_response=metrics.requested,

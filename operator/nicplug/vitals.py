@@ -1,16 +1,21 @@
 """What probes and gauges say of one process: whether it lives, whether it is ready, how full its parts are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.reaper import Reaper, plural_of
+from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS, NODES
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.model.keys import WorkKey
+from nicplug.model.migration import Migration
 from nicplug.model.migration_limits import MigrationLimits
-from nicplug.obs.metrics import Metrics
+from nicplug.model.times import format_micro_time
+from nicplug.obs.catalogue import STUCK_AGES, WAITING_PHASE
+from nicplug.obs.instruments import Instruments, Sample
 from nicplug.reconcile.queue import Priority, WorkQueue
 from nicplug.reconcile.turns import LargeTurns
 
@@ -22,6 +27,7 @@ class Vitals:
     Attributes:
         is_complete: the caches are.
         may_work: it leads, and nothing keeps it from working.
+        clock: current time, UTC.
     """
 
     caches: Caches
@@ -32,6 +38,7 @@ class Vitals:
     controller_watches: ControllerWatches
     is_complete: Callable[[], bool]
     may_work: Callable[[], bool]
+    clock: Callable[[], datetime]
 
     def healthy(self) -> str:
         """The event loop answers, or this would not run; and no watch has gone silent."""
@@ -52,50 +59,56 @@ class Vitals:
         problem = self.watches.problem()
         return "the caches are not complete yet" + (f": {problem}" if problem else "")
 
-    def export(self, metrics: Metrics) -> None:
+    def export(self, instruments: Instruments) -> None:
         """Have the gauges read whenever somebody scrapes them."""
-        gauge = metrics.gauge
+        gauge, caches = instruments.gauge, self.caches
         for priority in Priority:
             depth = partial(self.queue.depth, priority)
-            gauge("nicplug_queue_depth", "Keys that wait for a worker.", depth, priority=priority.name.lower())
-        oldest = self.queue.oldest_age_seconds
-        gauge("nicplug_queue_oldest_age_seconds", "How long the oldest key has waited.", oldest)
-        waiting = self.turns.waiting
-        gauge("nicplug_large_objects_waiting", "Keys that wait for their turn to write something large.", waiting)
+            gauge("nicplug_queue_depth", partial(self._of_leader, depth), priority.name.lower())
+        gauge("nicplug_queue_oldest_age_seconds", partial(self._of_leader, self.queue.oldest_age_seconds))
+        gauge("nicplug_large_objects_waiting", self.turns.waiting)
         for kind in CachedKind:
-            size, drift = partial(len, self.caches.store_of(kind)), partial(self.reaper.drift_of, kind)
-            gauge("nicplug_cache_objects", "Objects in the cache.", size, kind=kind.value)
-            works = partial(self._watch_works, kind)
-            gauge("nicplug_watch_works", "1 while the watch of the kind is open.", works, kind=kind.value)
-            gauge("nicplug_cache_drift", "Ghosts that the last sweep found.", drift, kind=kind.value)
-        attachments = partial(len, self.caches.attachments)
-        gauge("nicplug_cache_objects", "Objects in the cache.", attachments, kind="NetworkAttachmentDefinition")
-        gauge("nicplug_cache_objects", "Objects in the cache.", partial(len, self.caches.nodes), kind="Node")
-        ignored = partial(_count_ignored_kubevirts, self.caches)
-        gauge("nicplug_ignored_kubevirts", "KubeVirt CRs that have no effect.", ignored)
-        watches = partial(len, self.controller_watches)
-        gauge("nicplug_controller_watches", "Watches open for the dynamic networks controller.", watches)
+            gauge("nicplug_cache_objects", partial(len, caches.store_of(kind)), kind.value)
+            gauge("nicplug_watch_works", partial(self._watch_works, kind), kind.value)
+            gauge("nicplug_cache_drift", partial(self.reaper.drift_of, kind), kind.value)
+        gauge("nicplug_cache_objects", partial(len, caches.attachments), NETWORK_ATTACHMENT_DEFINITIONS.kind)
+        gauge("nicplug_cache_objects", partial(len, caches.nodes), NODES.kind)
+        gauge("nicplug_ignored_kubevirts", partial(_count_ignored_kubevirts, caches))
+        gauge("nicplug_controller_watches", partial(len, self.controller_watches))
         for state, is_followed in (("followed", True), ("ignored", False)):
-            count = partial(_count_controllers, self.caches, is_followed=is_followed)
-            text = "Dynamic networks controllers in trusted namespaces; ignored: beyond the limit."
-            gauge("nicplug_dynamic_controllers", text, count, state=state)
-        gauge("nicplug_leader", "1 while this process works.", self.may_work)
-        self._export_migrations(metrics)
-
-    def _export_migrations(self, metrics: Metrics) -> None:
-        gauge, caches = metrics.gauge, self.caches
-        for state, is_running in (("running", True), ("waiting", False)):
-            count = partial(_count_migrations, caches, is_running=is_running)
-            gauge("nicplug_migrations", "Migrations that have not ended; running: with a slot.", count, state=state)
+            gauge("nicplug_dynamic_controllers", partial(_count_controllers, caches, is_followed=is_followed), state)
+        gauge("nicplug_leader", self.may_work)
+        instruments.samples("nicplug_nics", self._nics)
+        instruments.samples("nicplug_operations_stuck", self._stuck)
+        for state, is_running in (("running", True), ("queued", False)):
+            gauge("nicplug_migrations", partial(_count_migrations, caches, is_running=is_running), state)
         for limit in MigrationLimits().named():
-            taken, allowed = partial(caches.slots.taken, limit), partial(_allowed, caches, limit)
-            text = "Slots that migrations take up; of a limit per node, on the fullest node. 0 on a standby."
-            gauge("nicplug_migration_slots_used", text, taken, limit=limit)
-            gauge("nicplug_migration_slots_limit", "Slots that there are.", allowed, limit=limit)
+            gauge("nicplug_migration_slots_used", partial(caches.slots.taken, limit), limit)
+            gauge("nicplug_migration_slots_limit", partial(_allowed, caches, limit), limit)
+
+    def _of_leader(self, read: Callable[[], float]) -> float:
+        """A standby queues what changes, and its workers wait for the Lease: nobody is served late."""
+        return read() if self.may_work() else 0.0
+
+    def _nics(self) -> Iterator[Sample]:
+        yield from self.caches.operations.by_phase_and_reason().items()
+
+    def _stuck(self) -> Iterator[Sample]:
+        """Every series, also those of 0: an alert that has fired has to end."""
+        limits = [format_micro_time(self.clock() - timedelta(seconds=seconds)) for seconds in STUCK_AGES.values()]
+        found = self.caches.operations.waiting_since(limits)
+        for phase in WAITING_PHASE.values:
+            for index, age in enumerate(STUCK_AGES):
+                yield (phase, age), found.get((phase, index), 0)
 
 
 def _count_migrations(caches: Caches, *, is_running: bool) -> int:
-    return sum((item.uid in caches.slots.entries) is is_running for item in caches.unfinished_migrations())
+    return sum(_is_running(item, caches) is is_running for item in caches.unfinished_migrations())
+
+
+def _is_running(migration: Migration, caches: Caches) -> bool:
+    """A standby, which grants no slots, goes by the target pod."""
+    return migration.uid in caches.slots.entries or migration.has_target or migration.is_between_targets
 
 
 def _count_ignored_kubevirts(caches: Caches) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from nicplug.app import App
 from nicplug.kube.connect import connect
-from nicplug.obs.metrics import Metrics
+from nicplug.obs.metrics import OperatorMetrics
 from nicplug.settings import Settings
 
 # As in a process of its own (`app.run_operator`): Kopf lingers now and then, for minutes even.
@@ -42,7 +42,7 @@ class OperatorThread:
         self._made = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="operator", daemon=True)
-        self.metrics = Metrics()
+        self.metrics = OperatorMetrics()
         self.error: BaseException | None = None
 
     def start(self) -> None:

@@ -70,7 +70,7 @@ async def test_everybody_who_waits_is_told_his_place_and_the_first_three_behind_
     assert all(message.endswith(limit) for message in told())
     assert ["behind migration" in message for message in told()] == [True, True, True, False, False]
     assert operator.sample("nicplug_migrations", state="running") == 2
-    assert operator.sample("nicplug_migrations", state="waiting") == 5
+    assert operator.sample("nicplug_migrations", state="queued") == 5
     for limit, used, allowed in (
         ("parallelMigrationsPerCluster", 2, 5),
         ("parallelOutboundMigrationsPerNode", 2, 2),

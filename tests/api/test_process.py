@@ -19,9 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.api import objects
 from tests.api.operator_thread import eventually
 from tests.api.world import VM, World
+from tests.declared_metrics import undeclared
 from tests.fakes.faults import Fault
 
 from nicplug.cache.reaper import WATCHED
+from nicplug.obs.catalogue import FAMILIES
+from nicplug.obs.families import Process as Exporter
 
 ROOT = Path(__file__).parents[2]
 # From SIGTERM to the end, and what a busy machine may add to it.
@@ -109,10 +112,30 @@ async def test_it_works_says_how_it_fares_and_ends_within_five_seconds_of_sigter
         assert process.lines()[-1]["event"] == "nicplug has ended"
 
 
-LABELS = {"verb", "resource", "code", "kind", "outcome", "operation", "path", "priority", "state", "limit", "urgent"}
+LABELS = {label.name for family in FAMILIES if Exporter.OPERATOR in family.processes for label in family.labels}
+LABELS -= {"result"}  # no migration has ended
 # Of the process, of Python, and of histograms.
 LABELS_OF_THE_LIBRARY = {"le", "generation", "implementation", "major", "minor", "patchlevel", "version"}
 ADDRESS = re.compile(r"(?i)(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|\d+(?:\.\d+){3}|[0-9a-f]*:[0-9a-f:]*:")
+
+
+async def test_a_hot_plug_is_measured(world: World) -> None:
+    """Its path and why, its phases, and the record that is left of it."""
+    operator = await world.operator()
+    name = await world.running(objects.vm("a"))
+    await world.plugged(VM, name, "blue")
+    sample = operator.sample
+    await eventually(lambda: sample("nicplug_nics", phase="Ready", reason="Attached") == 1)
+    await eventually(lambda: sample("nicplug_hotplug_duration_seconds_count", operation="Plug", path="Dynamic") == 1)
+    assert sample("nicplug_path_choices_total", path="Dynamic", reason="WaitingForPodInterface") == 1
+    phases = {
+        phase: sample("nicplug_hotplug_phase_duration_seconds_count", path="Dynamic", phase=phase)
+        for phase in ("Pending", "InPod")
+    }
+    assert phases == {"Pending": 1, "InPod": 1}
+    assert sample("nicplug_operations_stuck", phase="Pending", age="1m") == 0
+    assert sample("nicplug_ready", component="operator") == 1
+    await eventually(lambda: (sample("nicplug_event_loop_lag_seconds_count") or 0) > 0)
 
 
 async def test_metrics_told_addresses_or_names_of_somebody_s_guest(world: World) -> None:
@@ -123,6 +146,7 @@ async def test_metrics_told_addresses_or_names_of_somebody_s_guest(world: World)
     await eventually(
         lambda: operator.sample("nicplug_hotplug_duration_seconds_count", operation="Plug", path="Dynamic")
     )
+    assert list(undeclared(operator.metrics.registry)) == []
     text = operator.metrics.render().decode()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     assert {label for sample in samples for label in sample.labels} <= LABELS | LABELS_OF_THE_LIBRARY

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from prometheus_client import CollectorRegistry
 from tests.integration.user import User
 from tests.integration.waiting import until
 from tests.unit.apiserver.played import Authority, Client, Recorder, Response
@@ -23,11 +22,11 @@ from nicplug.apiserver import statuses
 from nicplug.apiserver.calls import GROUP, VERSIONS, Subresource
 from nicplug.apiserver.certificates import CertificateSource
 from nicplug.apiserver.key_pairs import KeyPair
-from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.apiserver.server import AggregatedApiServer, Binding
 from nicplug.kube.api import ServerApi
 from nicplug.kube.connect import connect
 from nicplug.model.versions import served_version
+from nicplug.obs.metrics import ApiMetrics
 from nicplug_sandbox.controlplane import ControlPlane
 from nicplug_sandbox.kubectl import Kubectl
 
@@ -151,7 +150,7 @@ async def _registered(
         api=connection.api,
         source=source(connection.api),
         handlers={Subresource(resource=resource, name=name): recorder for resource, name in HANDLED},
-        metrics=RequestMetrics(CollectorRegistry()),
+        metrics=ApiMetrics(),
     )
     port = await server.start(Binding(address="127.0.0.1", port=0))
     objects = _objects(port, bundle=bundle)

@@ -247,7 +247,7 @@ class Operator:
             memory=memory,
             announcer=Announcer(self.events),
             clock=self._clock,
-            on_completion=lambda _: None,
+            on_measure=lambda _: None,
         )
         self._reaper = Reaper(api=self.api, caches=self._caches, on_dirty=self._look_at)
         self._retry = RetryPolicy(randomness=self.randomness)

@@ -12,6 +12,7 @@ import pytest
 
 import nicplug
 from nicplug.insight.remedies import documented
+from nicplug.obs.catalogue import FAMILIES
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES
 from nicplug.plan.reasons import Reason
 
@@ -238,6 +239,16 @@ def test_tables_of_the_path_page_are_as_the_code_has_them() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     page = (ROOT / "docs" / "which-path-and-why.md").read_text()
     assert [rule.when for rule in (*IN_PLACE, *OBSTACLES) if f" | {rule.when} | " not in page] == []
+
+
+def test_metrics_page_is_as_the_code_has_it() -> None:
+    """`make docs` writes it; every family that can be exported is on it."""
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("operator", "sandbox"))
+    command, environment = [sys.executable, "-m", "tools.metrics_page", "--check"], {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    assert [family.name for family in FAMILIES if f"\n| `{family.name}` | {family.type} | " not in page] == []
 
 
 def test_the_runbook_has_every_reason_with_a_remedy() -> None:

@@ -107,6 +107,7 @@ class Dispatcher:
             outcome = await self._outcome(request, asked)
         except Exception:
             log.exception("a request failed by a bug", subresource=self._label(asked))
+            self._metrics.failed_by_bug()
             outcome = statuses.internal_error("see the log of nicplug api")
         seconds = time.monotonic() - started
         self._metrics.answered(subresource=self._label(asked), code=code_of(outcome), seconds=seconds)

@@ -15,6 +15,7 @@ from nicplug.cache.launcher_pods import LauncherPods
 from nicplug.cache.migration_index import MigrationIndex
 from nicplug.cache.multus_configs import MultusConfigs
 from nicplug.cache.nodes import Nodes
+from nicplug.cache.operation_counts import OperationCounts
 from nicplug.cache.pending_index import PendingIndex
 from nicplug.cache.pod_failures import PodFailures
 from nicplug.cache.revisions import Revisions
@@ -35,7 +36,7 @@ from nicplug.model.keys import (
     WorkKey,
 )
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
-from nicplug.model.metadata import mapping, resource_version, text
+from nicplug.model.metadata import mapping, objects, resource_version, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
 from nicplug.model.multus_config import MultusFindings
@@ -86,6 +87,7 @@ class Caches:
         self.slots = SlotBook()
         self._vmis_by_attachment = AttachmentIndex()
         self._pending = PendingIndex()
+        self.operations = OperationCounts()
         self._spec_seen: dict[str, tuple[int, datetime]] = {}
 
     def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
@@ -103,7 +105,9 @@ class Caches:
                     self._stamp(vmi)
                     self.launchers.note_records(vmi, before=before)
                     self._vmis_by_attachment.put(vmi)
-                    self._pending.put(vmi, raw)
+                    rows = objects(mapping(raw.get("status")).get("interfaceOperations"))
+                    self._pending.put(vmi, rows)
+                    self.operations.put(vmi.key, rows)
                 return self._vmi_keys(change)
             case CachedKind.MIGRATION:
                 return self._put_migration(parse_migration(raw))
@@ -280,6 +284,7 @@ class Caches:
         self._spec_seen.pop(vmi.uid, None)
         self._vmis_by_attachment.drop(vmi)
         self._pending.drop(vmi.key)
+        self.operations.drop(vmi.key)
         self.launchers.forget_vmi(vmi.uid)
 
     def _vm_keys(self, change: Change[VirtualMachine] | None) -> list[WorkKey]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.model.keys import VmiKey
-from nicplug.model.metadata import mapping, objects
 from nicplug.model.operations import OperationPhase
 from nicplug.model.vmi import VirtualMachineInstance
 
@@ -18,13 +17,12 @@ class PendingIndex:
     _node_of: dict[VmiKey, str] = field(default_factory=dict)
     _on: defaultdict[str, set[VmiKey]] = field(default_factory=lambda: defaultdict(set))
 
-    def put(self, vmi: VirtualMachineInstance, raw: Mapping[str, Any]) -> None:
+    def put(self, vmi: VirtualMachineInstance, rows: Iterable[Mapping[str, Any]]) -> None:
         """The VMI as it is now.
 
         Args:
-            raw: the same; the record keeps its status as text, which is not worth reading again for this.
+            rows: its records; the VMI keeps its status as text, which is not worth reading again for this.
         """
-        rows = objects(mapping(raw.get("status")).get("interfaceOperations"))
         self.drop(vmi.key)
         if any(row.get("phase") != OperationPhase.READY for row in rows):
             self._node_of[vmi.key] = vmi.node_name

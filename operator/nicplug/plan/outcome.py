@@ -52,11 +52,53 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseLeft:
+    """A phase that an operation on a NIC leaves with this plan.
+
+    Attributes:
+        path: on which it was in that phase.
+        seconds: how long it was in it.
+    """
+
+    path: str
+    phase: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathTaken:
+    """A path that an operation on a NIC takes from this plan on.
+
+    Attributes:
+        reason: by which it was chosen.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationEnded:
+    """A migration that this plan ends.
+
+    Attributes:
+        phase: the final one.
+    """
+
+    phase: str
+    reason: str
+
+
+Measure = Completion | PhaseLeft | PathTaken | MigrationEnded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Actions in order, what to announce after them, and when only time can change the answer.
 
     Attributes:
         afterwards: writes that nobody waits for: sent when those of `actions` have set off what they do.
+        measures: what the metrics count once the actions have succeeded.
         withholds_report: a status write that nobody acts on waits for company until `again_at`.
         wants_slot: of a migration: nothing but the limits keeps it from having a target pod.
         requests: the requests for NICs that it carries out, as JSON; what is refused then, is refused for them.
@@ -66,7 +108,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     afterwards: tuple[Action, ...] = ()
     announcements: tuple[Announcement, ...] = ()
-    completions: tuple[Completion, ...] = ()
+    measures: tuple[Measure, ...] = ()
     again_at: datetime | None = None
     withholds_report: bool = False
     wants_slot: bool = False

@@ -29,7 +29,7 @@ from nicplug.plan.actions import (
     TurnVmOn,
 )
 from nicplug.plan.migration.decide import plan_migration
-from nicplug.plan.outcome import Announcement, Completion, Plan, Severity, Subject
+from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject
 from nicplug.plan.pace import pass_rest
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView, Refusal, VmiView, VmView
@@ -64,7 +64,7 @@ class Reconciler:
     memory: Memory
     announcer: Announcer
     slots: SlotKeeper
-    on_completion: Callable[[Completion], None]
+    on_measure: Callable[[Measure], None]
     clock: Callable[[], datetime]
 
     async def reconcile(self, key: WorkKey) -> float | None:
@@ -186,8 +186,8 @@ class Reconciler:
             self.memory.forget_refusal(key)  # the next request may be the same, and nothing is in its way any more
         for announcement in plan.announcements:
             self.announcer.announce(view, announcement)
-        for completion in plan.completions:
-            self.on_completion(completion)
+        for measure in plan.measures:
+            self.on_measure(measure)
 
     def _announce_refusal(self, view: View, attempt: Attempt, error: ApiError) -> None:
         match error.reason:

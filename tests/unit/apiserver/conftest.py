@@ -23,8 +23,8 @@ from tests.unit.apiserver.played import (
 
 from nicplug.apiserver.dispatch import Limits
 from nicplug.apiserver.key_pairs import KeyPair
-from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.apiserver.server import AggregatedApiServer, Binding
+from nicplug.obs.metrics import ApiMetrics
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(limits: Limits) -> World:
-            api, recorder, registry = PlayedApi(), Recorder(), CollectorRegistry()
+            api, recorder, metrics = PlayedApi(), Recorder(), ApiMetrics()
             authority, proxies = Authority(), Authority()
             source = Given(authority.issue("server", host=SERVER))
             api.trust(trust_data(proxies.pem))
@@ -92,14 +92,14 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                 api=api.api,
                 source=source,
                 handlers={ADD: recorder, REMOVE: recorder, STORY: recorder},
-                metrics=RequestMetrics(registry),
+                metrics=metrics,
                 limits=limits,
             )
             world = World(
                 directory=tmp_path,
                 api=api,
                 recorder=recorder,
-                registry=registry,
+                registry=metrics.registry,
                 authority=authority,
                 proxies=proxies,
                 source=source,

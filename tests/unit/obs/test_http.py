@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from nicplug.obs.http import ObservabilityServer, Probes
-from nicplug.obs.metrics import Metrics
+from nicplug.obs.metrics import OperatorMetrics
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ async def problems() -> dict[str, str]:
 async def url(problems: dict[str, str]) -> AsyncIterator[str]:
     """A running server."""
     probes = Probes(healthy=lambda: problems["healthy"], ready=lambda: problems["ready"])
-    server = ObservabilityServer(metrics=Metrics(), probes=probes)
+    server = ObservabilityServer(metrics=OperatorMetrics(), probes=probes)
     port = await server.start(address="127.0.0.1", port=0)
     assert port > 0
     yield f"http://127.0.0.1:{port}"
@@ -50,8 +50,8 @@ async def test_there_is_nothing_else(url: str) -> None:
 
 
 async def test_a_taken_port_is_an_error_at_start() -> None:
-    one = ObservabilityServer(metrics=Metrics(), probes=Probes(healthy=str, ready=str))
-    other = ObservabilityServer(metrics=Metrics(), probes=Probes(healthy=str, ready=str))
+    one = ObservabilityServer(metrics=OperatorMetrics(), probes=Probes(healthy=str, ready=str))
+    other = ObservabilityServer(metrics=OperatorMetrics(), probes=Probes(healthy=str, ready=str))
     port = await one.start(address="127.0.0.1", port=0)
     with pytest.raises(OSError, match="in use"):
         await other.start(address="127.0.0.1", port=port)
@@ -60,4 +60,4 @@ async def test_a_taken_port_is_an_error_at_start() -> None:
 
 
 async def test_a_server_that_never_started_can_be_stopped() -> None:
-    await ObservabilityServer(metrics=Metrics(), probes=Probes(healthy=str, ready=str)).stop()
+    await ObservabilityServer(metrics=OperatorMetrics(), probes=Probes(healthy=str, ready=str)).stop()

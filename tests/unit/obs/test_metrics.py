@@ -1,14 +1,19 @@
-"""Counters, gauges, and the text form."""
+"""What the two processes count, and the text form."""
+
+import asyncio
+import re
+import time
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from nicplug.apiserver.metrics import RequestMetrics
-from nicplug.obs.metrics import Metrics
+from nicplug import __version__
+from nicplug.obs.loop_lag import watch_loop_lag
+from nicplug.obs.metrics import ApiMetrics, Metrics, OperatorMetrics
+from nicplug.plan.outcome import Completion, Measure, MigrationEnded, PathTaken, PhaseLeft
 
 
 def test_requests_are_counted_by_verb_resource_and_code_and_timed_by_verb() -> None:
-    metrics = Metrics()
+    metrics = OperatorMetrics()
     metrics.requested(verb="patch", resource="pods", code=200, seconds=0.004)
     metrics.requested(verb="patch", resource="pods", code=422, seconds=0.2)
     metrics.requested(verb="patch", resource="pods", code=0, seconds=10.5)
@@ -22,7 +27,7 @@ def test_requests_are_counted_by_verb_resource_and_code_and_timed_by_verb() -> N
 
 
 def test_passes_are_counted_by_kind_and_outcome() -> None:
-    metrics = Metrics()
+    metrics = OperatorMetrics()
     metrics.reconciled(kind="vmi", outcome="ok", seconds=0.01)
     metrics.reconciled(kind="vmi", outcome="Stale", seconds=0.01)
     metrics.reconciled(kind="vm", outcome="ok", seconds=0.01)
@@ -32,8 +37,44 @@ def test_passes_are_counted_by_kind_and_outcome() -> None:
     assert sample("nicplug_reconcile_duration_seconds_count", {"kind": "vmi"}) == 2
 
 
+MEASURES: list[tuple[Measure, str, dict[str, str], float]] = [
+    (
+        Completion(operation="Plug", path="Dynamic", seconds=0.2),
+        "nicplug_hotplug_duration_seconds_sum",
+        {"operation": "Plug", "path": "Dynamic"},
+        0.2,
+    ),
+    (
+        PhaseLeft(path="Migration", phase="Migrating", seconds=1.5),
+        "nicplug_hotplug_phase_duration_seconds_sum",
+        {"path": "Migration", "phase": "Migrating"},
+        1.5,
+    ),
+    (
+        PathTaken(path="Migration", reason="NoDynamicController"),
+        "nicplug_path_choices_total",
+        {"path": "Migration", "reason": "NoDynamicController"},
+        1,
+    ),
+    (
+        MigrationEnded(phase="Failed", reason="TargetPodLate"),
+        "nicplug_migrations_ended_total",
+        {"result": "Failed", "reason": "TargetPodLate"},
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(("measure", "name", "labels", "value"), MEASURES, ids=lambda item: type(item).__name__)
+def test_what_a_plan_measures_is_counted(measure: Measure, name: str, labels: dict[str, str], value: float) -> None:
+    metrics = OperatorMetrics()
+    assert metrics.registry.get_sample_value(name, labels) is None
+    metrics.measured(measure)
+    assert metrics.registry.get_sample_value(name, labels) == value
+
+
 def test_bugs_and_dropped_events_are_counted_from_zero() -> None:
-    metrics = Metrics()
+    metrics = OperatorMetrics()
     sample = metrics.registry.get_sample_value
 
     def counts() -> tuple[float | None, ...]:
@@ -48,37 +89,61 @@ def test_bugs_and_dropped_events_are_counted_from_zero() -> None:
     assert counts() == (1, 1, 1)
 
 
-def test_a_gauge_is_read_when_it_is_scraped() -> None:
-    metrics = Metrics()
-    sizes = {"Pod": 1, "VM": 5}
-    for kind in sizes:
-        metrics.gauge("nicplug_cache_objects", "Objects.", lambda kind=kind: sizes[kind], kind=kind)  # type: ignore[misc]
-    metrics.gauge("nicplug_leader", "Leads.", lambda: bool(sizes["Pod"]))
-    assert metrics.registry.get_sample_value("nicplug_leader") == 1
-    sizes["Pod"] = 0
-    assert metrics.registry.get_sample_value("nicplug_cache_objects", {"kind": "Pod"}) == 0
-    assert metrics.registry.get_sample_value("nicplug_cache_objects", {"kind": "VM"}) == 5
-    assert metrics.registry.get_sample_value("nicplug_leader") == 0
+def test_readiness_is_read_when_it_is_scraped() -> None:
+    metrics, problems = ApiMetrics(), ["not started"]
+    metrics.export_ready(lambda: problems[0])
+    assert metrics.registry.get_sample_value("nicplug_ready", {"component": "api"}) == 0
+    problems[0] = ""
+    assert metrics.registry.get_sample_value("nicplug_ready", {"component": "api"}) == 1
 
 
-def test_the_text_form_tells_what_each_metric_means_and_how_the_process_fares() -> None:
-    text = Metrics().render().decode()
-    assert "# HELP nicplug_bugs_total Passes ended by an error that is not the API server's." in text
+@pytest.mark.parametrize("metrics", [OperatorMetrics(), ApiMetrics()], ids=lambda item: type(item).__name__)
+def test_the_text_form_tells_what_each_metric_means_and_how_the_process_fares(metrics: Metrics) -> None:
+    text = metrics.render().decode()
+    assert "# HELP nicplug_bugs_total Passes, events and requests" in text
     assert "# TYPE nicplug_bugs_total counter" in text
+    assert re.search(rf'nicplug_build_info{{component="(operator|api)",version="{re.escape(__version__)}"}} 1.0', text)
     assert "process_resident_memory_bytes" in text
+    assert "_created" not in text, "a series more for each counter"
 
 
 def test_two_operators_in_one_process_do_not_share_counters() -> None:
-    one, other = Metrics(), Metrics()
+    one, other = OperatorMetrics(), OperatorMetrics()
     one.failed_by_bug()
     assert other.registry.get_sample_value("nicplug_bugs_total") == 0
 
 
 def test_of_a_request_to_the_aggregated_api_only_its_subresource_and_code_are_labels() -> None:
     """Neither objects nor users: both grow with the cluster, and metrics are read without asking about rights."""
-    registry = CollectorRegistry()
-    metrics = RequestMetrics(registry)
-    metrics.answered(subresource="addinterface", code=200, seconds=0.1)
+    metrics = ApiMetrics()
+    metrics.answered(subresource="virtualmachines/addinterface", code=200, seconds=0.1)
     metrics.watch(under_way=lambda: 1, remembered=lambda: 2)
-    samples = [sample for family in registry.collect() for sample in family.samples]
-    assert {label for sample in samples for label in sample.labels} == {"subresource", "code", "le"}
+    sample = metrics.registry.get_sample_value
+    labels = {"subresource": "virtualmachines/addinterface"}
+    assert sample("nicplug_subresource_requests_total", {**labels, "code": "200"}) == 1
+    assert sample("nicplug_subresource_request_duration_seconds_count", labels) == 1
+    assert sample("nicplug_subresource_requests_under_way") == 1
+    assert sample("nicplug_access_reviews_remembered") == 2
+
+
+async def test_a_loop_that_is_held_up_is_seen() -> None:
+    lags: list[float] = []
+    seen = asyncio.Event()
+
+    def lagged(seconds: float) -> None:
+        lags.append(seconds)
+        seen.set()
+
+    watching = asyncio.create_task(watch_loop_lag(lagged, interval_seconds=0.01))
+    await asyncio.sleep(0.001)
+    time.sleep(0.3)  # noqa: ASYNC251  that is what is measured
+    await asyncio.wait_for(seen.wait(), timeout=10)
+    watching.cancel()
+    assert lags[0] >= 0.25
+
+
+def test_how_late_the_loop_was_is_counted() -> None:
+    metrics = ApiMetrics()
+    metrics.lagged(0.3)
+    assert metrics.registry.get_sample_value("nicplug_event_loop_lag_seconds_bucket", {"le": "0.25"}) == 0
+    assert metrics.registry.get_sample_value("nicplug_event_loop_lag_seconds_sum") == 0.3

@@ -131,7 +131,7 @@ class Bench:
             ),
             memory=memory,
             announcer=Announcer(self.recorded),
-            on_completion=lambda _: None,
+            on_measure=lambda _: None,
             clock=self._clock,
         )
 

@@ -212,7 +212,7 @@ async def test_waiting_for_a_turn_is_no_repetition_of_a_plan() -> None:
     memory, nothing = Memory(clock=lambda: NOW), cast(Any, None)
     reconciler = Reconciler(
         gatherer=nothing, executor=cast(Any, Taken()), memory=memory, announcer=nothing, slots=nothing,
-        on_completion=nothing, clock=lambda: NOW,
+        on_measure=nothing, clock=lambda: NOW,
     )  # fmt: skip
     plan = Plan(actions=(Create(kind=Kind.VMI, key=VmiKey("a", "b"), owner_uid="u", body=freeze({})),))
     for _ in range(10):

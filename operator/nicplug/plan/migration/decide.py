@@ -47,7 +47,7 @@ from nicplug.plan.migration.status import copied_state, with_conditions, with_ph
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
 from nicplug.plan.migration.unseen_pods import find_unseen_pod
 from nicplug.plan.nic.path.causes import AT_FAULT_MEMBER, CAUSES_AT_FAULT_MEMBER
-from nicplug.plan.outcome import Announcement, Plan, Subject
+from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Plan, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.views import MigrationView
@@ -269,14 +269,24 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
         now=now,
     )
     told = _told(view, outcome, is_new=is_new) if decision.patch is not None else ()
+    ended = _ended(outcome) if decision.patch is not None else ()
     actions: tuple[Action, ...] = (*outcome.effects.actions, *((decision.patch,) if decision.patch else ()))
     return Plan(
         actions=actions,
         announcements=(*outcome.effects.announcements, *told),
+        measures=ended,
         again_at=min((moment for moment in (decision.due, *outcome.moments) if moment), default=None),
         withholds_report=decision.due is not None,
         wants_slot=outcome.wants_slot,
     )
+
+
+def _ended(outcome: _Outcome) -> tuple[Measure, ...]:
+    """For the metric."""
+    if outcome.ending is not None:
+        return (MigrationEnded(phase=MigrationPhase.FAILED, reason=outcome.ending.reason),)
+    is_over = MigrationPhase.SUCCEEDED in outcome.entered
+    return (MigrationEnded(phase=MigrationPhase.SUCCEEDED, reason=Reason.MIGRATION_SUCCEEDED),) if is_over else ()
 
 
 def _pod_members(facts: Facts, outcome: _Outcome) -> dict[str, Any]:

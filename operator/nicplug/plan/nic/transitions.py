@@ -12,7 +12,7 @@ from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, 
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.stray_interfaces import is_of_stray_interface
-from nicplug.plan.outcome import Announcement, Completion, Severity, Subject
+from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.reasons import Reason
 
 
@@ -100,7 +100,7 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         _event(
             Severity.NORMAL,
             reason,
-            f'NIC "{item.name}": {item.message}, {_seconds(item, now):.2f} s after it was asked for',
+            f'NIC "{item.name}": {item.message}, {seconds_of(item, now):.2f} s after it was asked for',
         )
         for reason, items in (("InterfacePlugged", transitions.plugged), ("InterfaceLinkSet", transitions.linked))
         for item in items
@@ -127,14 +127,6 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         for item in transitions.stuck
     )
     return (*moved, *done, *restored, *unplugged, *stuck)
-
-
-def complete(transitions: Transitions, *, now: datetime) -> tuple[Completion, ...]:
-    """The good ends, for the metric."""
-    return tuple(
-        Completion(operation=item.operation, path=item.path, seconds=_seconds(item, now))
-        for item in (*transitions.plugged, *transitions.linked, *transitions.unplugged)
-    )
 
 
 def _why_moved(operation: InterfaceOperation) -> str:
@@ -164,7 +156,8 @@ def _was_ready(operation: InterfaceOperation, before: Mapping[str, InterfaceOper
     return old is not None and (old.operation, old.phase) == (operation.operation, OperationPhase.READY)
 
 
-def _seconds(operation: InterfaceOperation, now: datetime) -> float:
+def seconds_of(operation: InterfaceOperation, now: datetime) -> float:
+    """How long ago the operator first saw the request."""
     return max(0.0, (now - operation.start_time).total_seconds())
 
 

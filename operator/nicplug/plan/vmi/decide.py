@@ -28,10 +28,11 @@ from nicplug.plan.actions import (
 )
 from nicplug.plan.nic.check_nics import check_nics
 from nicplug.plan.nic.links import nics_in_pod
+from nicplug.plan.nic.measures import measure_nics
 from nicplug.plan.nic.summary import SUMMARY_MEMBER, summarise
 from nicplug.plan.nic.template_sync import drop_detached
-from nicplug.plan.nic.transitions import Transitions, announce, complete, find_transitions, staying_nics
-from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.nic.transitions import Transitions, announce, find_transitions, staying_nics
+from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmiView
@@ -207,9 +208,20 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     return Plan(
         actions=tuple(actions),
         announcements=(*announce(told, now=now), *trouble, *announced, *renewals),
-        completions=complete(told, now=now),
+        measures=_measures(life, told, now=now) if patch is not None else (),
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
+    )
+
+
+def _measures(life: _Life, told: Transitions, *, now: datetime) -> tuple[Measure, ...]:
+    chooser = life.nics.chooser
+    return measure_nics(
+        told,
+        before=life.records,
+        after=life.nics.operations,
+        reasons=chooser.reasons() if chooser is not None else {},
+        now=now,
     )
 
 

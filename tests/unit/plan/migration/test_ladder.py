@@ -21,6 +21,7 @@ from tests.unit.plan.migration.outcome import condition, events, names, progress
 
 from nicplug.plan.actions import PatchFinalizers
 from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.outcome import MigrationEnded
 
 STARTED: Json = {"targetNodeAddress": "10.0.0.2", "startTimestamp": "2026-01-02T03:04:00Z"}
 READY: Json = {**STARTED, "targetNodeDomainReadyTimestamp": "2026-01-02T03:04:03Z"}
@@ -181,6 +182,7 @@ def test_rows_that_fail(world: World, reason: str, event: str) -> None:
     assert (progressing(plan)["status"], progressing(plan)["reason"]) == ("False", reason)
     assert event.rstrip(".") in progressing(plan)["message"]
     assert events(plan) == [("FailedMigration", event)]
+    assert plan.measures == (MigrationEnded(phase="Failed", reason=reason),)
     # What follows from the failure is done once it is written; the VMI is told by a watch of its own, perhaps later.
     may_be_with_agents = world.phase in ("Scheduled", "PreparingTarget", "TargetReady", "Running")
     # What the node agents have said is no question any more.
@@ -281,9 +283,12 @@ STEPS = [
 
 @pytest.mark.parametrize(("phase", "of", "pods", "entered"), STEPS)
 def test_steps(phase: str, of: Json, pods: tuple[Json, ...], entered: list[str]) -> None:
-    written = status(plan_migration(migration_view(migration(phase), of, *pods), now=NOW))
+    plan = plan_migration(migration_view(migration(phase), of, *pods), now=NOW)
+    written = status(plan)
     assert [row["phase"] for row in written.get("phaseTransitionTimestamps", [])] == entered
     assert written.get("phase") == (entered[-1] if entered else None)
+    ended = (MigrationEnded(phase="Succeeded", reason="MigrationSucceeded"),) if "Succeeded" in entered else ()
+    assert plan.measures == ended
 
 
 @pytest.mark.parametrize(

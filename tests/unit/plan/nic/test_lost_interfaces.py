@@ -23,7 +23,7 @@ from tests.build import (
     vmi,
     vmi_view,
 )
-from tests.unit.plan.outcome import status_of
+from tests.unit.plan.outcome import completions, status_of
 
 from nicplug.model.networks_annotation import parse_annotation
 from nicplug.plan.actions import PatchNetworksAnnotation
@@ -207,7 +207,7 @@ def test_one_that_comes_back_is_ready_and_says_what_happened_to_it() -> None:
     world.pod = pod(networks=[element("blue")], attached=["blue"])
     plan = world.plan(1)
     assert (world.record()["phase"], world.record()["reason"]) == ("Ready", "PodInterfaceRestored")
-    assert ([item.reason for item in plan.announcements], plan.completions) == (["InterfaceRestored"], ())
+    assert ([item.reason for item in plan.announcements], completions(plan)) == (["InterfaceRestored"], [])
     later_plan = world.plan(2)
     assert (later_plan.actions, later_plan.announcements) == ((), ())
 

@@ -40,7 +40,7 @@ from tests.build import (
 )
 from tests.unit.plan.migration.test_ladder import FAILURES
 from tests.unit.plan.migration.test_progress import REACHED, TOLD_ELSEWHERE
-from tests.unit.plan.outcome import status_of
+from tests.unit.plan.outcome import completions, status_of
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy
@@ -51,7 +51,7 @@ from nicplug.model.rolled_back import entry_digest
 from nicplug.model.sentences import with_remedy
 from nicplug.model.times import format_micro_time
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES
-from nicplug.plan.outcome import Plan
+from nicplug.plan.outcome import PathTaken, Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 from nicplug.plan.vm.decide import plan_vm
@@ -1179,8 +1179,22 @@ def test_a_link_that_was_set_is_announced() -> None:
         "InterfaceLinkSet",
         'NIC "blue": its link is down, 2.00 s after it was asked for',
     )
-    (completion,) = plan.completions
+    (completion,) = completions(plan)
     assert (completion.operation, completion.seconds) == ("SetLink", 2.0)
+
+
+def test_a_path_is_counted_by_the_reason_of_its_choice_whatever_the_record_waits_for() -> None:
+    """The first record that is written of a NIC in place says that it waits for the guest."""
+    plan = plan_vmi(vmi_view(vmi(primary(), nic("blue")), HAS), now=NOW)
+    assert status_of(plan)["interfaceOperations"][0]["reason"] == Reason.WAITING_FOR_GUEST
+    assert PathTaken(path="Dynamic", reason=Reason.WAITING_FOR_POD_INTERFACE) in plan.measures
+
+
+def test_what_was_measured_is_not_measured_again() -> None:
+    raw = vmi(primary(), nic("blue"))
+    raw["status"] |= status_of(plan_vmi(vmi_view(raw, HAS), now=NOW))
+    again = plan_vmi(vmi_view(raw, HAS), now=later(5))
+    assert (status_of(again), again.measures) == ({}, ())
 
 
 # What only conditions or events say, and how it comes about.

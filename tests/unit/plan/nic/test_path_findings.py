@@ -36,7 +36,7 @@ from tests.build import (
     vmi,
     vmi_view,
 )
-from tests.unit.plan.outcome import status_of
+from tests.unit.plan.outcome import completions, status_of
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
@@ -840,7 +840,7 @@ def test_a_nic_that_left_with_a_migration_needs_no_second_one() -> None:
     view = vmi_view(raw, gone, moved, controller=NO_CONTROLLER, migrations=(migration("Succeeded", **OURS),))
     after = plan_vmi(view, now=NOW)
     assert [item.reason for item in after.announcements] == ["InterfaceUnplugged"]
-    assert [item.path for item in after.completions] == ["Migration"]
+    assert [item.path for item in completions(after)] == ["Migration"]
 
 
 @pytest.mark.parametrize("uids", [("a", "b"), ("b", "a")])
@@ -923,7 +923,7 @@ def test_a_condition_that_is_true_stays_until_nothing_is_needed() -> None:
 def test_the_completion_names_the_path() -> None:
     case = next(item for item in CASES if item.title == "moved: the guest has it")
     plan = plan_of(case)
-    (completion,) = plan.completions
+    (completion,) = completions(plan)
     assert (completion.operation, completion.path) == ("Plug", "Migration")
     (event,) = [item for item in plan.announcements if item.reason == "InterfacePlugged"]
     assert f"by {OWN}" in event.message
@@ -934,7 +934,7 @@ def test_an_unplug_that_a_migration_brought_about_completes_on_that_path() -> No
     raw = vmi(primary(), absent("blue"), rows=[primary_row()], operations=records, node="node02",
               moving=migration_state(completed=True), conditions=[MIGRATABLE])  # fmt: skip
     view = vmi_view(raw, target_pod(networks=""), migrations=(migration("Succeeded", **OURS),), nads=None)
-    (completion,) = plan_vmi(view, now=NOW).completions
+    (completion,) = completions(plan_vmi(view, now=NOW))
     assert (completion.operation, completion.path) == ("Unplug", "Migration")
 
 

@@ -28,7 +28,7 @@ from tests.build import (
     vmi,
     vmi_view,
 )
-from tests.unit.plan.outcome import status_of
+from tests.unit.plan.outcome import completions, status_of
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.nad_policy import AttachmentAccess
@@ -132,7 +132,7 @@ def test_it_is_no_nic_that_anybody_unplugged() -> None:
     world.plan()
     world.detach()
     plan = world.plan(1)
-    assert (world.events, plan.completions) == ([], ())
+    assert (world.events, completions(plan)) == ([], [])
 
 
 def test_it_holds_up_no_other_nic_while_it_fails() -> None:

@@ -26,7 +26,7 @@ from tests.build import (
     vmi_view,
 )
 from tests.fakes.patches import JSON_PATCH, patched
-from tests.unit.plan.outcome import status_of
+from tests.unit.plan.outcome import completions, status_of
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import CheckNics, Create, LabelNode, PatchNetworksAnnotation
@@ -245,7 +245,7 @@ class TestAnnouncements:
         launcher = pod(networks=[element("blue")], attached=["blue"])
         plan = _plan(vmi(primary(), nic("blue"), rows=rows, operations=[record]), launcher)
         assert self._reasons(plan) == []
-        assert plan.completions == ()
+        assert completions(plan) == []
 
     def test_blocked_once(self) -> None:
         raw = vmi(primary(), nic("blue", binding="masquerade"), rows=[primary_row()])

@@ -9,7 +9,7 @@ from nicplug.model.conditions import LIVE_MIGRATABLE, PAUSED, find_condition, is
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import objects, text
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
-from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPhase, OperationType
+from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.plan.candidates import Candidates, demand_of, find_candidates, refuse_devices
@@ -98,6 +98,13 @@ class Chooser:
         if (chosen := self._chosen.get(asked)) is None:
             chosen = self._chosen[asked] = self._choose(operation=operation, interface=interface, network=network)
         return chosen
+
+    def reasons(self) -> Mapping[tuple[str, OperationType, OperationPath], Reason]:
+        """By which each path was chosen in this pass: name of the NIC, operation, path."""
+        return {
+            (interface.name, operation, chosen.choice.path): chosen.choice.reason
+            for (operation, interface, _), chosen in self._chosen.items()
+        }
 
     def give_slots(self, slots: PciSlots) -> None:
         """Choose by these from now on; what was chosen before for a NIC that has none is chosen again."""
