@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/discovery"
 	cacheddiscovery "k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -36,6 +37,7 @@ type environment struct {
 	clients        clientbuilder.ControllerClientBuilder
 	informers      informers.SharedInformerFactory
 	metadata       informerfactory.InformerFactory
+	discovery      discovery.DiscoveryInterface
 	mapper         meta.ResettableRESTMapper
 	started        chan struct{}
 	metadataClient metadata.Interface
@@ -105,6 +107,10 @@ func newEnvironment(ctx context.Context, kubeconfig string) (*environment, error
 	if err != nil {
 		return nil, err
 	}
+	kinds, err := newDiscovery(config)
+	if err != nil {
+		return nil, err
+	}
 	shared := informers.NewSharedInformerFactoryWithOptions(root, resyncPeriod, informers.WithTransform(dropManagedFields))
 	byMetadata := metadatainformer.NewSharedInformerFactoryWithOptions(
 		metadataClient, resyncPeriod, metadatainformer.WithTransform(dropManagedFields))
@@ -112,7 +118,8 @@ func newEnvironment(ctx context.Context, kubeconfig string) (*environment, error
 		clients:        clientbuilder.NewDynamicClientBuilder(rest.AnonymousClientConfig(config), root.CoreV1(), "kube-system"),
 		informers:      shared,
 		metadata:       informerfactory.NewInformerFactory(shared, byMetadata),
-		mapper:         restmapper.NewDeferredDiscoveryRESTMapper(cacheddiscovery.NewMemCacheClient(root.Discovery())),
+		discovery:      kinds,
+		mapper:         restmapper.NewDeferredDiscoveryRESTMapper(cacheddiscovery.NewMemCacheClient(kinds)),
 		started:        make(chan struct{}),
 		metadataClient: metadataClient,
 	}, nil

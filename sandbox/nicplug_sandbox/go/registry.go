@@ -76,7 +76,7 @@ func newNamespaces(ctx context.Context, env *environment) (run, error) {
 		return nil, err
 	}
 	c := namespace.NewNamespaceController(
-		ctx, client, metadataClient, client.Discovery().ServerPreferredNamespacedResources,
+		ctx, client, metadataClient, env.discovery.ServerPreferredNamespacedResources,
 		env.informers.Core().V1().Namespaces(), 5*time.Minute, v1.FinalizerKubernetes)
 	return func(ctx context.Context) { c.Run(ctx, workers) }, nil
 }
@@ -105,7 +105,7 @@ func newGarbage(ctx context.Context, env *environment) (run, error) {
 		return nil, err
 	}
 	return func(ctx context.Context) {
-		go c.Sync(ctx, client.Discovery(), discoveryPeriod)
+		go c.Sync(ctx, env.discovery, discoveryPeriod)
 		c.Run(ctx, 2*workers, 30*time.Second)
 	}, nil
 }
@@ -189,14 +189,14 @@ func newDisruption(ctx context.Context, env *environment) (run, error) {
 		return nil, err
 	}
 	scales, err := scale.NewForConfig(
-		config, env.mapper, dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(client.Discovery()))
+		config, env.mapper, dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(env.discovery))
 	if err != nil {
 		return nil, err
 	}
 	core, apps := env.informers.Core().V1(), env.informers.Apps().V1()
 	c := disruption.NewDisruptionController(
 		ctx, core.Pods(), env.informers.Policy().V1().PodDisruptionBudgets(), core.ReplicationControllers(),
-		apps.ReplicaSets(), apps.Deployments(), apps.StatefulSets(), client, env.mapper, scales, client.Discovery())
+		apps.ReplicaSets(), apps.Deployments(), apps.StatefulSets(), client, env.mapper, scales, env.discovery)
 	return func(ctx context.Context) { c.Run(ctx, 1) }, nil
 }
 
@@ -210,7 +210,7 @@ func newResourceQuota(ctx context.Context, env *environment) (run, error) {
 	if err != nil {
 		return nil, err
 	}
-	discover := client.Discovery().ServerPreferredNamespacedResources
+	discover := env.discovery.ServerPreferredNamespacedResources
 	c, err := resourcequota.NewController(ctx, &resourcequota.ControllerOptions{
 		QuotaClient:               client.CoreV1(),
 		ResourceQuotaInformer:     env.informers.Core().V1().ResourceQuotas(),
