@@ -12,7 +12,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test lint format unit bench isolation soak e2e docs clean
+.PHONY: help env demo pictures test lint format unit bench isolation soak e2e alerts-test docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -58,12 +58,17 @@ soak: ## Many random operations while operator and API server are killed: does e
 e2e: ## The demo's scenario on kind; needs Docker, skips with the reason elsewhere
 	@$(run) -m pytest tests/e2e $(ARGS)
 
+alerts-test: ## Have Prometheus' own promtool test alerts and metrics (first run: builds it, some minutes)
+	@$(run) -m nicplug sandbox build promtool
+	@NICPLUG_TEST_PROMTOOL=1 $(run) -m pytest -q tests/alerts $(ARGS)
+
 docs: ## Write the documents that are generated from the code
 	@$(run) tools/reference.py
 	@$(run) -m tools.path_page
 	@$(run) -m tools.cli_page
 	@$(run) -m tools.admission_page
 	@$(run) -m tools.metrics_page
+	@$(run) tools/monitoring.py
 
 clean: ## Remove what the targets leave in this checkout (the shared cache stays)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

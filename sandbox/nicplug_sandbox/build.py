@@ -66,8 +66,8 @@ def binary_path(program: GoProgram) -> Path:
 
 
 def key(program: GoProgram) -> str:
-    """A hash of go.mod, go.sum, the sources and the platform."""
-    digest = hashlib.sha256(f"{platform.system()} {platform.machine()}".encode())
+    """A hash of go.mod, go.sum, the sources, the build tags and the platform."""
+    digest = hashlib.sha256(" ".join((platform.system(), platform.machine(), *program.tags)).encode())
     for source in program.sources:
         content = source.read_bytes()
         digest.update(f"{source.name} {len(content)}\n".encode() + content)

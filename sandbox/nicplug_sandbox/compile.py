@@ -99,6 +99,7 @@ def _flags(program: GoProgram) -> list[str]:
         "-buildvcs=false",  # needs no git, and a commit does not make a new binary
         "-gcflags=all=-dwarf=false",  # nobody debugs these binaries: less to compile and to keep
         f"-ldflags=-s -w {stamps}",
+        *([f"-tags={','.join(program.tags)}"] if program.tags else []),
     ]
 
 

@@ -26,6 +26,7 @@ class GoProgram:
         release: the module whose version is the program's.
         download: how much a first build fetches, for people.
         modules_gib: what that needs on disk.
+        tags: build tags: what is left out.
         stamps: string variables that the linker sets, by their qualified names, so that it knows its own version.
         offline: the remedy where the modules cannot be fetched.
     """
@@ -39,6 +40,7 @@ class GoProgram:
     download: str
     modules_gib: float
     stamps: Callable[["GoProgram"], Mapping[str, str]] = field(repr=False)
+    tags: tuple[str, ...] = ()
     offline: str = "Connect once (GOPROXY chooses a mirror)."
 
     @property
@@ -92,6 +94,12 @@ def _stamps_of_helm(program: GoProgram) -> Mapping[str, str]:
     }
 
 
+def _stamps_of_promtool(program: GoProgram) -> Mapping[str, str]:
+    # Go modules of Prometheus 3 are v0.3xx: a major version of 3 would be another import path.
+    _, release, patch = program.version.split(".")
+    return {"github.com/prometheus/common/version.Version": f"3.{int(release) - 300}.{patch}"}
+
+
 CONTROL_PLANE = GoProgram(
     name="the control plane",
     binary="nicplug-controlplane",
@@ -116,5 +124,18 @@ HELM = GoProgram(
     modules_gib=0.5,
     stamps=_stamps_of_helm,
 )
-PROGRAMS = {"control-plane": CONTROL_PLANE, "helm": HELM}
+PROMTOOL = GoProgram(
+    name="promtool",
+    binary="promtool",
+    cache="promtool",
+    folder=MODULES / "promtool",
+    package="github.com/prometheus/prometheus/cmd/promtool",
+    release="github.com/prometheus/prometheus",
+    download="about 130, 60 MB",
+    modules_gib=0.8,
+    stamps=_stamps_of_promtool,
+    # Of the 25 ways to discover targets, with the libraries of as many clouds; promtool tests rules without them.
+    tags=("remove_all_sd",),
+)
+PROGRAMS = {"control-plane": CONTROL_PLANE, "helm": HELM, "promtool": PROMTOOL}
 """By the names that `nicplug sandbox build` takes."""

@@ -1,0 +1,187 @@
+"""Alerts and what belongs to them: metrics that exist, runbooks, cases in which each fires and does not.
+
+That they fire when they should is tested by promtool: `make alerts-test`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.promql import metrics_in
+
+from nicplug.cli.main import main
+from nicplug.obs.catalogue import FAMILIES
+from nicplug.obs.metrics import ApiMetrics
+
+ROOT = Path(__file__).parents[2]
+MONITORING = ROOT / "deploy" / "monitoring"
+CASES = sorted((ROOT / "tests" / "alerts").glob("*.yaml"))
+RUNBOOKS = ROOT / "docs" / "runbooks"
+# What scraping adds to every series.
+TARGET = {"namespace", "pod", "container", "job", "instance", "endpoint"}
+LIBRARY = {
+    sample.name
+    for metric in ApiMetrics().registry.collect()
+    for sample in metric.samples
+    if not sample.name.startswith("nicplug_")
+}
+SAMPLES = {name: family for family in FAMILIES for name in family.sample_names}
+
+Json = dict[str, Any]
+
+
+@cache
+def load(path: Path) -> Any:
+    """A YAML file."""
+    return yaml.safe_load(path.read_text())
+
+
+def alerts() -> list[Json]:
+    """All alerts."""
+    return [rule for group in load(MONITORING / "rules.yaml")["groups"] for rule in group["rules"]]
+
+
+def faults(expression: str) -> list[str]:
+    """The names in an expression that no process exports."""
+    found = []
+    for name, labels in metrics_in(expression).items():
+        family = SAMPLES.get(name)
+        if family is None and name not in LIBRARY:
+            found.append(f"no metric {name}")
+        if family is not None:
+            declared = {label.name for label in family.labels} | TARGET
+            declared |= {"le"} if name.endswith("_bucket") else set()
+            found += [f"{name} has no label {label}" for label in labels - declared]
+    return found
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_an_alert_reads_metrics_and_labels_that_exist(alert: Json) -> None:
+    assert metrics_in(alert["expr"])
+    assert faults(alert["expr"]) == []
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_a_value_that_an_alert_asks_for_is_one_that_the_label_can_have(alert: Json) -> None:
+    for name, matchers in re.findall(r"(nicplug_\w+)\s*\{([^}]*)\}", alert["expr"]):
+        values = {label.name: label for label in SAMPLES[name].labels}
+        for label, operator, value in re.findall(r"(\w+)\s*(=~|!=|=)\s*\"([^\"]*)\"", matchers):
+            for word in value.split("|") if operator == "=~" else [value]:
+                assert any(re.fullmatch(word, known) for known in values[label].values), f"{name}.{label}: {word}"
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("max(nicplug_leaders) > 0", ["no metric nicplug_leaders"]),
+        ("rate(nicplug_bugs[5m])", ["no metric nicplug_bugs"]),
+        ('nicplug_nics{phse="Failed"}', ["nicplug_nics has no label phse"]),
+        ("sum by (vmi) (nicplug_leader)", ["nicplug_leader has no label vmi"]),
+        ("nicplug_hotplug_duration_seconds > 1", ["no metric nicplug_hotplug_duration_seconds"]),
+        ('sum(rate(nicplug_api_requests_total{code=~"5..", resource!=""}[5m])) or vector(0)', []),
+        ("min_over_time(max(nicplug_migrations)[30m:1m]) > 0 unless on (pod) process_open_fds", []),
+    ],
+)
+def test_a_name_that_does_not_exist_is_found(expression: str, says: list[str]) -> None:
+    """The test of the tests above."""
+    assert faults(expression) == says
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_an_alert_says_how_bad_it_is_and_what_it_means(alert: Json) -> None:
+    assert re.fullmatch(r"Nicplug[A-Z]\w+", alert["alert"])
+    assert alert["labels"]["severity"] in {"critical", "warning", "info"}
+    assert alert["annotations"].keys() == {"summary", "description", "runbook_url"}
+    assert all(text.endswith((".", ".md")) for text in alert["annotations"].values())
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_an_alert_has_a_runbook(alert: Json) -> None:
+    assert alert["annotations"]["runbook_url"] == f"docs/runbooks/{alert['alert']}.md"
+    page = (RUNBOOKS / f"{alert['alert']}.md").read_text()
+    head = f"# {alert['alert']}\n\n{alert['annotations']['summary']} Severity: {alert['labels']['severity']}.\n"
+    assert page.startswith(head)
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == ["Symptom", "Meaning", "Look", "Do"]
+
+
+def test_no_runbook_is_left_of_an_alert_that_is_gone() -> None:
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == {alert["alert"] for alert in alerts()}
+
+
+@pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
+def test_what_a_runbook_has_people_look_at_exists(page: Path) -> None:
+    text = page.read_text()
+    look = text.split("## Look")[1].split("## Do")[0].split("```")[1]
+    commands = set(re.findall(r"^nicplug (\w+)", look, re.MULTILINE)) | set(re.findall(r"`nicplug (\w+)", text))
+    assert commands <= set(main.commands)
+    queries = [line for line in look.splitlines() if re.match(r"^(sum|max|min|count|histogram_quantile)\b", line)]
+    assert [fault for query in queries for fault in faults(re.sub(r"\s#.*", "", query))] == []
+    assert commands or queries
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_an_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not(alert: Json) -> None:
+    found = [
+        bool(case["exp_alerts"])
+        for path in CASES
+        for test in load(path)["tests"]
+        for case in test["alert_rule_test"]
+        if case["alertname"] == alert["alert"]
+    ]
+    assert set(found) == {True, False}
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_a_case_plays_series_that_exist(path: Path) -> None:
+    """One of a renamed metric would keep its alert silent, and pass."""
+    document = load(path)
+    assert [(path.parent / name).resolve() for name in document["rule_files"]] == [MONITORING / "rules.yaml"]
+    series = [item["series"] for test in document["tests"] for item in test["input_series"]]
+    assert [fault for item in series for fault in faults(item)] == []
+
+
+def test_the_two_forms_of_the_rules_are_one() -> None:
+    command = [sys.executable, "tools/monitoring.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert load(MONITORING / "prometheusrule.yaml")["spec"] == load(MONITORING / "rules.yaml")
+
+
+def test_the_pod_monitor_finds_the_pods_and_their_port() -> None:
+    (monitor,) = yaml.safe_load_all((MONITORING / "podmonitor.yaml").read_text())
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    selector = monitor["spec"]["selector"]
+    for deployment in ("deployment.yaml", "api/deployment.yaml"):
+        template = load(ROOT / "deploy" / "kustomize" / "base" / deployment)["spec"]["template"]
+        labels = template["metadata"]["labels"]
+        assert selector["matchLabels"].items() <= labels.items()
+        assert all(labels[item["key"]] in item["values"] for item in selector["matchExpressions"])
+        ports = [port["name"] for container in template["spec"]["containers"] for port in container["ports"]]
+        assert endpoint["port"] in ports
+
+
+def test_kustomization_lists_what_is_there() -> None:
+    listed = set(load(MONITORING / "kustomization.yaml")["resources"])
+    files = {path.name for path in MONITORING.glob("*.yaml")}
+    assert listed == files - {"kustomization.yaml", "rules.yaml"}
+    for name in listed:
+        assert load(MONITORING / name)["metadata"]["namespace"] == "nicplug-system"
+
+
+def test_make_documents_writes_the_rules() -> None:
+    assert "tools/monitoring.py" in (ROOT / "Makefile").read_text()
+    assert os.path.exists(MONITORING / "prometheusrule.yaml")
+
+
+def test_the_operations_page_lists_every_alert() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    rows = {alert["alert"]: f"[{alert['alert']}](runbooks/{alert['alert']}.md)" for alert in alerts()}
+    severities = {alert["alert"]: alert["labels"]["severity"] for alert in alerts()}
+    assert [name for name, link in rows.items() if f"| {link} | {severities[name]} | " not in page] == []
+    assert len(re.findall(r"\]\(runbooks/", page)) == len(rows)
