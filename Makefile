@@ -70,6 +70,7 @@ docs: ## Write the documents that are generated from the code
 	@$(run) -m tools.metrics_page
 	@$(run) tools/monitoring.py
 	@$(run) tools/dashboard.py
+	@$(run) -m tools.chart_pages
 
 clean: ## Remove what the targets leave in this checkout (the shared cache stays)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

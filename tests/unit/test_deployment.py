@@ -67,7 +67,7 @@ def test_kustomize_builds_everything() -> None:
     assert kinds.count("CustomResourceDefinition") == len(list(CRDS.glob("*.yaml")))
     assert set(kinds) == FENCE_KINDS | {
         "Namespace", "CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole",
-        "ClusterRoleBinding", "Service", "Deployment", "APIService",
+        "ClusterRoleBinding", "Service", "Deployment", "APIService", "PodDisruptionBudget",
     }  # fmt: skip
 
 
@@ -113,7 +113,47 @@ def test_the_fences_can_be_left_out() -> None:
         if document["kind"] != "Kustomization"
     }
     fences = {name for name in whole if name[0] in FENCE_KINDS and name[1] not in admission}
-    assert whole - left == fences | {("ClusterRole", f"nicplug-{name}") for name in ("node-side", "launcher-accounts")}
+    roles = {("ClusterRole", f"nicplug-{name}") for name in ("node-side", "launcher-accounts")}
+    assert whole - left == fences | roles | {("ClusterRoleBinding", "nicplug-node-side-default-accounts")}
+
+
+def test_the_api_can_be_left_out() -> None:
+    """And nothing else goes with it."""
+    whole = {(document["kind"], document["metadata"]["name"]) for document in build(BASE)}
+    left = {(document["kind"], document["metadata"]["name"]) for document in build(OVERLAYS / "without-api")}
+    parts = {(item["kind"], item["metadata"]["name"]) for item in build(API)}
+    assert len(parts) > 10
+    assert whole - left == parts
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [("deployment", "NICPLUG_NAMESPACE"), ("api/deployment", "NICPLUG_API_NAMESPACE")]
+)
+def test_an_operator_in_another_namespace_looked_for_its_lease_in_nicplug_system(name: str, variable: str) -> None:
+    (container,) = base(name)["spec"]["template"]["spec"]["containers"]
+    rows = {row["name"]: row for row in container["env"]}
+    assert rows[variable]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+
+
+@pytest.mark.parametrize("folder", ["", "api/"], ids=["operator", "api"])
+def test_a_drain_evicts_one_replica_at_a_time_and_is_never_blocked(folder: str) -> None:
+    budget = base(f"{folder}pdb")["spec"]
+    assert budget["selector"] == base(f"{folder}deployment")["spec"]["selector"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
+def test_the_restricted_namespace_lets_in_what_is_served_and_out_what_is_asked() -> None:
+    policies = {
+        item["metadata"]["name"]: item["spec"]
+        for item in build(OVERLAYS / "restricted-namespace")
+        if item["kind"] == "NetworkPolicy"
+    }
+    for folder, name in (("", "nicplug-operator"), ("api/", "nicplug-api")):
+        deployment = base(f"{folder}deployment")["spec"]
+        (container,) = deployment["template"]["spec"]["containers"]
+        assert policies[name]["podSelector"] == deployment["selector"]
+        let_in = {port["port"] for rule in policies[name]["ingress"] for port in rule["ports"]}
+        assert let_in == {port["name"] for port in container["ports"]}
 
 
 Found = dict[tuple[str, str], dict[str, Any]]

@@ -1,0 +1,313 @@
+"""The Helm chart without a cluster: the same objects as kustomize, wrong values refused, parts that can be left out."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.chart import (
+    BASE,
+    CHART,
+    NAMESPACE,
+    OVERLAYS,
+    ROOT,
+    VALUES,
+    Identity,
+    Object,
+    helm,
+    identity,
+    kustomize,
+    of_chart,
+    of_kustomize,
+    package,
+    template,
+)
+
+import nicplug
+from nicplug.api_settings import ApiSettings
+from nicplug.settings import Settings
+
+GOLDEN = ROOT / "tests" / "golden" / "chart"
+WRITE_GOLDEN = "NICPLUG_TEST_WRITE_GOLDEN"
+# The base names its image so; a release has a version.
+DEV = "image.tag=dev"
+# Taken from kustomize as they are: the test of equality has them.
+VERBATIM = (
+    *("CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+    *("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount"),
+)
+
+
+@pytest.fixture(scope="module")
+def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive that users get."""
+    return package(tmp_path_factory.mktemp("chart"))
+
+
+# Folder of kustomize, values of the chart, namespace.
+PAIRS = [
+    pytest.param(BASE, (), NAMESPACE, id="base"),
+    pytest.param(OVERLAYS / "another-namespace", (), "virtualization", id="another-namespace"),
+    *(pytest.param(OVERLAYS / path.stem, (path,), NAMESPACE, id=path.stem) for path in sorted(VALUES.glob("*.yaml"))),
+]
+
+
+@pytest.mark.parametrize(("folder", "values", "namespace"), PAIRS)
+def test_chart_and_kustomize_install_the_same(
+    chart: Path, folder: Path, values: tuple[Path, ...], namespace: str
+) -> None:
+    by_kustomize = of_kustomize(kustomize(folder))
+    by_helm = of_chart(template(chart, values=values, settings=(DEV,), namespace=namespace))
+    assert by_helm.keys() == by_kustomize.keys()
+    for key, item in by_kustomize.items():
+        assert by_helm[key] == item, key
+
+
+def test_every_overlay_has_its_values() -> None:
+    overlays = {path.name for path in OVERLAYS.iterdir()}
+    assert {path.stem for path in VALUES.glob("*.yaml")} | {"another-namespace"} == overlays
+
+
+def test_the_archive_has_the_crds_that_are_tested(chart: Path) -> None:
+    """There is one copy of each, behind a link: an archive has no links."""
+    with tarfile.open(chart) as archive:
+        assert [member.name for member in archive if not member.isfile()] == []
+        for path in (ROOT / "crds").glob("*.yaml"):
+            packed = archive.extractfile(f"nicplug/files/crds/{path.name}")
+            assert packed is not None
+            assert packed.read() == path.read_bytes()
+
+
+def test_lint(chart: Path) -> None:
+    done = helm("lint", "--strict", chart, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_nothing_is_left_of_another_namespace(chart: Path) -> None:
+    text = json.dumps(template(chart, namespace="elsewhere"))
+    assert "nicplug-system" not in text
+    assert "system:serviceaccount:elsewhere:nicplug-operator" in text
+
+
+# What Helm says of each value, all of them in one answer.
+WRONG = {
+    "replicas: 2": "additional properties 'replicas' not allowed",
+    "operator: {replica: 1}": "at '/operator': additional properties 'replica' not allowed",
+    "operator: {settings: {worker: 1}}": "at '/operator/settings': additional properties 'worker' not allowed",
+    "operator: {settings: {workers: 0}}": "at '/operator/settings/workers': minimum: got 0, want 1",
+    "operator: {settings: {logLevel: loud}}": "at '/operator/settings/logLevel'",
+    "operator: {replicas: two}": "at '/operator/replicas': got string, want integer",
+    "operator: {spread: {hosts: hard}}": "at '/operator/spread/hosts': value must be one of 'Preferred'",
+    "operator: {podDisruptionBudget: {maxUnavailable: 0}}": "at '/operator/podDisruptionBudget/maxUnavailable'",
+    "api: {certificate: {secret: x}}": "at '/api/certificate': additional properties 'secret' not allowed",
+    "api: {certificate: {source: Vault}}": "at '/api/certificate/source': value must be one of 'SelfSigned'",
+    'crds: {keep: "no"}': "at '/crds/keep': got string, want boolean",
+    "image: {digest: latest}": "at '/image/digest'",
+    "nodeSide: {serviceAccounts: [{}]}": "missing properties 'namespace', 'name'",
+    "kubevirt: {namespace: Not Valid}": "at '/kubevirt/namespace'",
+    "priorityClass: {name: system-node-critical}": "at '/priorityClass/name'",
+}
+
+
+@pytest.fixture(scope="module")
+def answer(chart: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """To all wrong values."""
+    folder = tmp_path_factory.mktemp("values")
+    files: list[str | Path] = []
+    for number, text in enumerate(WRONG):
+        path = folder / f"{number}.yaml"
+        path.write_text(text)
+        files += ["--values", path]
+    return refused(chart, *files)
+
+
+def refused(chart: Path, *options: str | Path) -> str:
+    done = helm("template", "nicplug", chart, *options, check=False)
+    assert done.returncode != 0
+    return done.stderr
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_a_wrong_value_is_refused_by_its_name(answer: str, value: str) -> None:
+    assert WRONG[value] in answer
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("api.certificate.source=Secret", "set api.certificate.secretName and api.certificate.caBundle"),
+        ("operator.settings.leaderElection=false", "set operator.replicas to 1"),
+        ("kubevirt.create=true,crds.install=false", "set crds.install, or apply crds/ first"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(chart: Path, settings: str, told: str) -> None:
+    assert told in refused(chart, "--set", settings)
+
+
+SWITCHES = {
+    "crds.install=false": {"CustomResourceDefinition"},
+    "admission.enabled=false": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+    "userRoles.create=false": {"ClusterRole", "ClusterRoleBinding"},
+    "operator.podDisruptionBudget.enabled=false": {"PodDisruptionBudget"},
+    "api.answerQuestions=false": {"ClusterRole", "ClusterRoleBinding"},
+    "nodeSide.serviceAccounts=null": {"ClusterRoleBinding"},
+}
+
+
+@pytest.mark.parametrize(("setting", "kinds"), SWITCHES.items(), ids=list(SWITCHES))
+def test_a_part_can_be_left_out_and_nothing_else_goes_with_it(chart: Path, setting: str, kinds: set[str]) -> None:
+    whole, left = of_chart(template(chart)), of_chart(template(chart, settings=(setting,)))
+    assert left.keys() < whole.keys()
+    assert {kind for _, kind, _, _ in whole.keys() - left.keys()} == kinds
+    assert all(whole[key] == item for key, item in left.items())
+
+
+def kubevirt(chart: Path, *settings: str) -> Object:
+    items = template(chart, settings=("kubevirt.create=true", *settings))
+    (found,) = [item for item in items if item["kind"] == "KubeVirt"]
+    return found
+
+
+class TestKubevirtObject:
+    def test_it_is_that_of_the_example(self, chart: Path) -> None:
+        (wanted,) = [
+            item
+            for item in yaml.safe_load_all((ROOT / "examples" / "kubevirt.yaml").read_text())
+            if item["kind"] == "KubeVirt"
+        ]
+        found = kubevirt(chart)
+        assert (identity(found), found["spec"]) == (identity(wanted), wanted["spec"])
+
+    def test_helm_refused_the_release_for_a_kind_that_it_brings_itself(self, chart: Path) -> None:
+        """On a cluster without the CRDs only a hook can be of their kind."""
+        annotations = kubevirt(chart)["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "post-install,post-upgrade"
+
+    def test_an_upgrade_deleted_it_and_made_it_again(self, chart: Path) -> None:
+        """Which is what Helm does with hooks by default."""
+        assert kubevirt(chart)["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "hook-failed"
+
+    def test_its_configuration_is_added_to_the_gates(self, chart: Path) -> None:
+        found = kubevirt(chart, "kubevirt.configuration.migrations.parallelMigrationsPerCluster=7")
+        assert found["spec"]["configuration"] == {
+            "developerConfiguration": {"featureGates": ["HotplugNICs"]},
+            "migrations": {"parallelMigrationsPerCluster": 7},
+        }
+
+    def test_one_in_another_namespace_is_found_by_everybody(self, chart: Path) -> None:
+        items = of_chart(template(chart, settings=("kubevirt.namespace=cnv", "kubevirt.create=true")))
+        assert environment(items, "operator")["NICPLUG_KUBEVIRT_NAMESPACE"] == "cnv"
+        assert environment(items, "api")["NICPLUG_API_KUBEVIRT_NAMESPACE"] == "cnv"
+        namespaces = {
+            item["spec"]["paramRef"]["namespace"] for item in items.values() if "paramRef" in item.get("spec", {})
+        }
+        assert namespaces == {"cnv"}
+
+
+def pod_of(items: dict[Identity, Object], component: str) -> Any:
+    (found,) = [item for key, item in items.items() if key[1] == "Deployment" and key[3] == f"nicplug-{component}"]
+    return found["spec"]["template"]["spec"]
+
+
+def environment(items: dict[Identity, Object], component: str) -> dict[str, str]:
+    (container,) = pod_of(items, component)["containers"]
+    return {row["name"]: row["value"] for row in container["env"] if "value" in row}
+
+
+EXAMPLES = {"integer": 20_000_000, "number": 300, "boolean": True, "string": "info"}
+
+
+@pytest.mark.parametrize(("component", "model"), [("operator", Settings), ("api", ApiSettings)])
+def test_every_setting_reaches_its_process(
+    chart: Path, component: str, model: type[Settings | ApiSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name that it reads, and not as 2e+07."""
+    schema = json.loads((CHART / "values.schema.json").read_text())["definitions"][f"{component}Settings"]
+    bounded = {key: row.get("maximum", EXAMPLES[row["type"]]) for key, row in schema["properties"].items()}
+    wanted = bounded | {"logFormat": "json"}
+    assert len(wanted) > 5
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump({component: {"settings": wanted}}))
+    variables = environment(of_chart(template(chart, values=(values,))), component)
+    assert len(variables) == len(wanted)
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    found = model().model_dump()
+    by_name = {re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", key): value for key, value in wanted.items()}
+    assert {key: found[key] for key in by_name} == by_name
+
+
+def pods(items: Iterable[Object]) -> Iterator[Any]:
+    for item in items:
+        if item["kind"] == "Pod":
+            yield item["spec"]
+        if item["kind"] == "Deployment":
+            yield item["spec"]["template"]["spec"]
+
+
+def test_every_pod_fits_the_restricted_profile(chart: Path) -> None:
+    found = list(pods(template(chart)))
+    assert len(found) == 3
+    for pod in found:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_openshift_chooses_the_user_itself(chart: Path) -> None:
+    nobody = ("podSecurityContext.runAsUser=null", "podSecurityContext.runAsGroup=null")
+    found = list(pods(template(chart, settings=nobody)))
+    assert {tuple(pod["securityContext"]) for pod in found} == {("runAsNonRoot", "seccompProfile")}
+
+
+@pytest.mark.parametrize("name", ["default", "all-options"])
+def test_what_is_rendered_is_as_it_was_reviewed(chart: Path, name: str) -> None:
+    """Of what the templates write themselves. To write it again: NICPLUG_TEST_WRITE_GOLDEN=1."""
+    values = GOLDEN / f"{name}.values.yaml"
+    items = [item for item in template(chart, values=(values,)) if item["kind"] not in VERBATIM]
+    text = yaml.safe_dump_all(sorted(items, key=identity), sort_keys=False, width=120)
+    path = GOLDEN / f"{name}.yaml"
+    if os.environ.get(WRITE_GOLDEN):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_there_is_one_version() -> None:
+    described = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert described["version"] == described["appVersion"] == nicplug.__version__
+    assert f"nicplug:{nicplug.__version__}" in described["annotations"]["artifacthub.io/images"]
+
+
+def test_artifact_hub_shows_every_crd() -> None:
+    described = yaml.safe_load((CHART / "Chart.yaml").read_text())["annotations"]
+    shown = {(row["kind"], row["name"]) for row in yaml.safe_load(described["artifacthub.io/crds"])}
+    crds = [yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml")]
+    assert shown == {(crd["spec"]["names"]["kind"], crd["metadata"]["name"]) for crd in crds}
+    examples = yaml.safe_load(described["artifacthub.io/crdsExamples"])
+    assert {row["kind"] for row in examples} <= {kind for kind, _ in shown}
+
+
+def test_every_value_is_described_and_typed() -> None:
+    page = (ROOT / "docs" / "helm-values.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")] == []
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert set(schema["properties"]) == {*yaml.safe_load((CHART / "values.yaml").read_text()), "global"}
+
+
+def test_values_page_and_schema_are_as_the_code_has_them() -> None:
+    """`make docs` writes them."""
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("operator", "sandbox"))
+    command = [sys.executable, "-m", "tools.chart_pages", "--check"]
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
