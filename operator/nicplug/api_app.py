@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import signal
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -17,6 +19,7 @@ from nicplug.descriptors import raise_descriptor_limit
 from nicplug.garbage_collection import settle_garbage_collector
 from nicplug.kube.api import ServerApi
 from nicplug.kube.connect import Connection, connect
+from nicplug.metrics_protection import MetricsProtection
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.loop_lag import watch_loop_lag
 from nicplug.obs.metrics import ApiMetrics
@@ -53,7 +56,7 @@ async def run_api(settings: ApiSettings) -> None:
 
     Raises:
         ConfigError: the API server cannot be found from what was configured.
-        StartError: a port is taken.
+        StartError: a port is taken, or the certificate of metrics cannot be used.
     """
     raise_descriptor_limit()
     metrics = ApiMetrics()
@@ -72,10 +75,13 @@ async def run_api(settings: ApiSettings) -> None:
     )
     metrics.export_ready(server.problem)
     probes = Probes(healthy=lambda: "", ready=server.problem)
-    observability = ObservabilityServer(metrics=metrics, probes=probes)
+    protection = MetricsProtection.of(settings, connection.api)
+    observability = ObservabilityServer(metrics=metrics, probes=probes, guard=protection.guard, tls=protection.tls)
     try:
+        await protection.load()
         await _listen(settings, server, observability, connection)
-        await _serve(server, served, metrics, every_seconds=settings.refresh_seconds)
+        keeping = {"loop lag": watch_loop_lag(metrics.lagged), "certificate of metrics": protection.keep()}
+        await _serve(server, served, keeping, every_seconds=settings.refresh_seconds)
     finally:
         await server.stop()
         await observability.stop()
@@ -109,7 +115,13 @@ async def _listen(
     )
 
 
-async def _serve(server: AggregatedApiServer, served: Served, metrics: ApiMetrics, *, every_seconds: float) -> None:
+async def _serve(
+    server: AggregatedApiServer,
+    served: Served,
+    keeping: Mapping[str, Coroutine[Any, Any, None]],
+    *,
+    every_seconds: float,
+) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(RuntimeError):  # not in the main thread: tests cancel us
@@ -117,7 +129,7 @@ async def _serve(server: AggregatedApiServer, served: Served, metrics: ApiMetric
     tasks = {
         asyncio.create_task(server.keep(every_seconds=every_seconds), name="certificates"),
         asyncio.create_task(served.knowledge.run(), name="watches"),
-        asyncio.create_task(watch_loop_lag(metrics.lagged), name="loop lag"),
+        *(asyncio.create_task(work, name=name) for name, work in keeping.items()),
         asyncio.create_task(ended.wait(), name="end"),
     }
     try:

@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from nicplug.metrics_settings import MetricsSettings
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE
 
 PREFIX = "NICPLUG_API_"
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(MetricsSettings):
     """Every value can be set by an environment variable `NICPLUG_API_<NAME>`; the command line wins."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
@@ -58,12 +59,6 @@ class ApiSettings(BaseSettings):
     request_seconds: float = Field(default=30, gt=0, le=300)
     """Time limit of a request, in which its body must have come."""
 
-    metrics_port: int = Field(default=8080, ge=0, le=65535)
-    """Port of /metrics, /healthz and /readyz without TLS; 0 takes any free one and logs which."""
-
-    metrics_address: str = "0.0.0.0"
-    """Address to serve them on."""
-
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """Lowest level that is logged."""
 
@@ -73,7 +68,7 @@ class ApiSettings(BaseSettings):
     @model_validator(mode="after")
     def _both_files(self) -> Self:
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
-            raise ValueError("tls_cert_file and tls_private_key_file must be set together")
+            raise ValueError(f"{PREFIX}TLS_CERT_FILE and {PREFIX}TLS_PRIVATE_KEY_FILE must be set together")
         return self
 
     def server_name(self) -> str:

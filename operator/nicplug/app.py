@@ -30,6 +30,7 @@ from nicplug.kopf_settings import kopf_settings
 from nicplug.kube.connect import Connection, connect
 from nicplug.kube.lease import LeaderElector
 from nicplug.kube.recorder import EventRecorder
+from nicplug.metrics_protection import MetricsProtection
 from nicplug.model.keys import WorkKey, namespace_of
 from nicplug.model.versions import VERSION_ANNOTATION
 from nicplug.obs.http import ObservabilityServer, Probes
@@ -49,7 +50,7 @@ from nicplug.reconcile.slots import SlotKeeper
 from nicplug.reconcile.turns import LargeTurns
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
-from nicplug.startup import StartError, wait_for_api
+from nicplug.startup import BadSetting, StartError, wait_for_api
 from nicplug.vitals import Vitals
 
 log = structlog.get_logger(__name__)
@@ -124,6 +125,7 @@ class App:
         )
         connection.watches.on_restored = self._on_watch_restored
         self._workers = self._make_workers()
+        self._protection = MetricsProtection.of(settings, connection.api)
         self._server = self._make_server()
 
     def _watch_optional_kinds(self) -> tuple[OptionalWatch, ...]:
@@ -177,7 +179,12 @@ class App:
         )
         vitals.export(self.metrics.instruments)
         self.metrics.export_ready(vitals.ready)
-        return ObservabilityServer(metrics=self.metrics, probes=Probes(healthy=vitals.healthy, ready=vitals.ready))
+        return ObservabilityServer(
+            metrics=self.metrics,
+            probes=Probes(healthy=vitals.healthy, ready=vitals.ready),
+            guard=self._protection.guard,
+            tls=self._protection.tls,
+        )
 
     def _make_workers(self) -> Workers:
         memory = Memory(clock=utc_now)
@@ -220,7 +227,7 @@ class App:
         """Run until `stop`, SIGTERM, or an error that Kopf cannot live with.
 
         Raises:
-            StartError: the port is taken.
+            StartError: the port is taken, or the certificate of metrics cannot be used.
             Exception: whatever ended Kopf, or a part of the operator; the process shall exit and be started again.
         """
         port = await self._listen()
@@ -240,7 +247,11 @@ class App:
     async def _listen(self) -> int:
         address, port = self._settings.metrics_address, self._settings.metrics_port
         try:
+            await self._protection.load()
             return await self._server.start(address=address, port=port)
+        except BadSetting:
+            await self._connection.close()
+            raise
         except OSError as error:
             await self._connection.close()
             raise StartError(f"cannot serve metrics on {address}:{port}: {error}. Try --metrics-port 0.") from error
@@ -296,6 +307,7 @@ class App:
         self._spawn(self._workers.run(count=self._settings.workers), name="workers")
         self._spawn(self._recorder.run(), name="events")
         self._spawn(watch_loop_lag(self.metrics.lagged), name="loop lag")
+        self._spawn(self._protection.keep(), name="certificate of metrics")
         self._spawn(self._kubevirt_status.run(), name="status of the KubeVirt CR")
         if self._settings.leader_election:
             self._spawn(self._elector.run(), name="leader election")

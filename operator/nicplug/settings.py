@@ -6,8 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from nicplug.metrics_settings import MetricsSettings
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE
 from nicplug.plan.views import PlanSettings
 
@@ -16,7 +17,7 @@ PREFIX = "NICPLUG_"
 _OTHERS = ("NICPLUG_API_", "NICPLUG_CACHE_DIR", "NICPLUG_TRACEBACK", "NICPLUG_KIND_", "NICPLUG_SIM_", "NICPLUG_TEST_")
 
 
-class Settings(BaseSettings):
+class Settings(MetricsSettings):
     """Every value can be set by an environment variable `NICPLUG_<NAME>`; the command line wins."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
@@ -29,12 +30,6 @@ class Settings(BaseSettings):
 
     kubevirt_namespace: str = Field(default=DEFAULT_KUBEVIRT_NAMESPACE, min_length=1, max_length=63)
     """Where the KubeVirt CR lies; one in any other namespace is reported and has no effect."""
-
-    metrics_port: int = Field(default=8080, ge=0, le=65535)
-    """Port of /metrics, /healthz and /readyz; 0 takes any free one and logs which."""
-
-    metrics_address: str = "0.0.0.0"
-    """Address to serve them on."""
 
     workers: int = Field(default=16, ge=1, le=256)
     """Objects that are reconciled at the same time."""

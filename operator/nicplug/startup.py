@@ -26,6 +26,10 @@ class StartError(Exception):
     """The operator cannot start as it is configured; the text says what to change."""
 
 
+class BadSetting(StartError):
+    """A setting is wrong in a way that only shows when it is used; the text names its variable."""
+
+
 async def wait_for_api(api: KubeApi) -> None:
     """Wait until every watched CRD is established; says what is missing whenever that changes."""
     said, delay = "", _FIRST_DELAY_SECONDS

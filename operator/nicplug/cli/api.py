@@ -8,6 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.imports import leave_out_unused
 from nicplug.cli.problems import setting_problems
 from nicplug.cli.settings_help import ApiCommand
@@ -35,17 +36,18 @@ def api(**options: Any) -> None:
     from nicplug.api_settings import PREFIX, ApiSettings
     from nicplug.kube.connect import ConfigError
     from nicplug.obs.logging import configure_logging
-    from nicplug.startup import StartError
+    from nicplug.startup import BadSetting, StartError
 
     try:
         settings = ApiSettings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        raise click.ClickException(
-            f"bad settings (options or {PREFIX}* variables): {setting_problems(error)}"
-        ) from error
+        problems = setting_problems(error, prefix=PREFIX)
+        raise CommandError(f"bad settings (options or variables): {problems}", code=Exit.WRONG_USE) from error
     configure_logging(level=settings.log_level, format_=settings.log_format)
     try:
         asyncio.run(run_api(settings))
+    except BadSetting as error:
+        raise CommandError(f"bad settings: {error}", code=Exit.WRONG_USE) from error
     except (ConfigError, StartError) as error:
         raise click.ClickException(str(error)) from error
     except Exception as error:  # a bug: say which in one line, and let the supervisor start us again

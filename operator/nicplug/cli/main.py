@@ -143,19 +143,20 @@ def run(**options: Any) -> None:
     from nicplug.app import run_operator
     from nicplug.kube.connect import ConfigError
     from nicplug.obs.logging import configure_logging
-    from nicplug.settings import Settings
-    from nicplug.startup import StartError
+    from nicplug.settings import PREFIX, Settings
+    from nicplug.startup import BadSetting, StartError
 
     try:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        raise click.ClickException(
-            f"bad settings (options or NICPLUG_* variables): {setting_problems(error)}"
-        ) from error
+        problems = setting_problems(error, prefix=PREFIX)
+        raise CommandError(f"bad settings (options or variables): {problems}", code=Exit.WRONG_USE) from error
     configure_logging(level=settings.log_level, format_=settings.log_format)
     _warn_of_unknown_variables()
     try:
         asyncio.run(run_operator(settings))
+    except BadSetting as error:
+        raise CommandError(f"bad settings: {error}", code=Exit.WRONG_USE) from error
     except (ConfigError, StartError) as error:
         raise click.ClickException(str(error)) from error
     except Exception as error:  # Kopf ended by itself: say why in one line, and let the supervisor start us again

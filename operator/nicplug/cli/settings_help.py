@@ -25,7 +25,12 @@ class Setting:
 def settings_of(module: str, name: str) -> list[Setting]:
     """The settings of a class, in its order; what each is for stands below it in the source."""
     model: type[BaseSettings] = getattr(import_module(module), name)
-    meanings = _docstrings(module, name)
+    meanings = {
+        field: meaning
+        for base in reversed(model.__mro__)
+        if base.__module__.startswith("nicplug.")
+        for field, meaning in _docstrings(base.__module__, base.__name__).items()
+    }
     prefix = str(model.model_config.get("env_prefix") or "")
     return [
         Setting(

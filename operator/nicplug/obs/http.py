@@ -1,10 +1,12 @@
-"""/metrics, /healthz and /readyz on one port."""
+"""/metrics, /healthz and /readyz on one port; /metrics may be protected, the probes never are."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from nicplug.obs.guard import MetricsGuard
 from nicplug.obs.metrics import Metrics
 
 
@@ -17,11 +19,25 @@ class Probes:
 
 
 class ObservabilityServer:
-    """The HTTP server of one process."""
+    """The HTTP server of one process.
 
-    def __init__(self, *, metrics: Metrics, probes: Probes) -> None:
+    Args:
+        guard: decides who gets the metrics; None: whoever reaches the port.
+        tls: what to serve with; None: in the clear.
+    """
+
+    def __init__(
+        self,
+        *,
+        metrics: Metrics,
+        probes: Probes,
+        guard: MetricsGuard | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._metrics = metrics
         self._probes = probes
+        self._guard = guard
+        self._tls = tls
         self._runner: web.AppRunner | None = None
 
     async def start(self, *, address: str, port: int) -> int:
@@ -32,7 +48,7 @@ class ObservabilityServer:
         app.router.add_get("/readyz", self._on_readyz)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, address, port)
+        site = web.TCPSite(self._runner, address, port, ssl_context=self._tls)
         await site.start()
         return int(self._runner.addresses[0][1])
 
@@ -41,7 +57,10 @@ class ObservabilityServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _on_metrics(self, _request: web.Request) -> web.Response:
+    async def _on_metrics(self, request: web.Request) -> web.Response:
+        if self._guard is not None and (refusal := await self._guard.refuse(request.headers.get("Authorization", ""))):
+            headers = {"WWW-Authenticate": 'Bearer realm="nicplug"'} if refusal.status == 401 else {}
+            return web.Response(text=refusal.text, status=refusal.status, headers=headers)
         return web.Response(body=self._metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def _on_healthz(self, _request: web.Request) -> web.Response:

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.declared_metrics import BY_NAME, undeclared
 
-from nicplug.apiserver.access import SUBJECT_ACCESS_REVIEWS
 from nicplug.apiserver.certificates import API_SERVICES, SECRETS
 from nicplug.kube import errors, resources
 from nicplug.kube.api import Resource
@@ -16,6 +15,7 @@ from nicplug.model.keys import MigrationKey, SlotsKey, VmiKey, VmKey
 from nicplug.obs import catalogue
 from nicplug.obs.catalogue import FAMILIES
 from nicplug.obs.families import OTHER, Family, Label, MetricType, Process
+from nicplug.obs.guard import ACCESS_REVIEWS, TOKEN_REVIEWS
 from nicplug.obs.instruments import Instruments
 from nicplug.obs.metrics import ApiMetrics, OperatorMetrics
 from nicplug.plan.outcome import Completion, MigrationEnded, PathTaken, PhaseLeft
@@ -97,7 +97,7 @@ def test_every_key_has_a_kind() -> None:
 
 def test_every_resource_that_is_asked_for_has_a_value() -> None:
     known = [item for item in vars(resources).values() if isinstance(item, Resource)]
-    asked = {item.plural for item in (*known, SECRETS, API_SERVICES, SUBJECT_ACCESS_REVIEWS)}
+    asked = {item.plural for item in (*known, SECRETS, API_SERVICES, ACCESS_REVIEWS, TOKEN_REVIEWS)}
     assert asked - set(catalogue.RESOURCE.values) == set()
 
 

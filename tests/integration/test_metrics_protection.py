@@ -1,0 +1,124 @@
+"""Protected metrics of `nicplug api`, a process with the rights of its ServiceAccount, on a real API server."""
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+from tests.integration.kubectl import Kubectl
+from tests.integration.waiting import until
+
+from nicplug_sandbox.api_process import SERVICE_ACCOUNT, install_api
+from nicplug_sandbox.apply import apply_manifests
+from nicplug_sandbox.controlplane import ControlPlane
+from nicplug_sandbox.operator_process import NAMESPACE, service_account_kubeconfig
+
+ROOT = Path(__file__).resolve().parents[2]
+KUSTOMIZE = ROOT / "deploy" / "kustomize"
+COMPONENT = KUSTOMIZE / "components" / "protected-metrics"
+SCRAPER = "nicplug-metrics-scraper"
+HOST = "nicplug-metrics.nicplug-system.svc"
+
+
+@dataclass(frozen=True, slots=True)
+class Scraped:
+    """A running process, as a scraper sees it."""
+
+    port: int
+    authority: trustme.CA
+    kubectl: Kubectl
+
+    def get(self, path: str, token: str = "") -> tuple[int, str]:
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        context.check_hostname = False  # the name is not that of the loopback address
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20, context=context) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def token(self, account: str) -> str:
+        return self.kubectl("create", "token", account, "--duration=10m").strip()
+
+
+@pytest.fixture(scope="module")
+def scraped(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
+    folder = tmp_path_factory.mktemp("metrics")
+    admin, base = control_plane.kubeconfig, KUSTOMIZE / "base"
+    rights = [COMPONENT / "reviewer.yaml", COMPONENT / "reader.yaml"]
+    scraper = KUSTOMIZE / "overlays" / "protected-monitoring" / "scraper.yaml"
+    apply_manifests(kubeconfig=admin, paths=[base / "namespace.yaml", base / "serviceaccount.yaml", *rights, scraper])
+    install_api(kubeconfig=admin)
+    account = service_account_kubeconfig(admin=admin, path=folder / "config", name=SERVICE_ACCOUNT)
+    authority = trustme.CA()
+    made = authority.issue_cert(HOST)
+    (folder / "tls.crt").write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+    (folder / "tls.key").write_bytes(made.private_key_pem.bytes())
+    variables = {
+        "PYTHONPATH": str(ROOT / "operator"),
+        "NICPLUG_API_METRICS_TLS_CERT_FILE": str(folder / "tls.crt"),
+        "NICPLUG_API_METRICS_TLS_PRIVATE_KEY_FILE": str(folder / "tls.key"),
+        "NICPLUG_API_METRICS_AUTHENTICATION": "token-review",
+    }
+    command = [sys.executable, "-m", "nicplug", "api", "--log-format", "json", "--port", "0", "--metrics-port", "0"]
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--kubeconfig", str(account)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | variables,
+        )
+    try:
+        serves = until(lambda: [line for line in log.read_text().splitlines() if '"nicplug api serves"' in line])
+        port = json.loads(serves[0])["metrics_port"]
+        yield Scraped(port, authority, Kubectl(kubeconfig=admin, namespace=NAMESPACE))
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def test_the_scraper_of_the_overlay_gets_them_and_a_stranger_does_not(scraped: Scraped) -> None:
+    token = scraped.token(SCRAPER)
+    status, text = scraped.get("/metrics", token)
+    assert status == 200, text
+    assert "nicplug_build_info" in text
+    assert 'resource="tokenreviews",verb="create"' in scraped.get("/metrics", token)[1]
+    assert scraped.get("/metrics")[0] == 401
+    assert scraped.get("/metrics", "made-up")[0] == 401
+    assert scraped.get("/metrics", token[:-4] + "AAAA")[0] == 401
+
+
+def test_an_account_without_the_right_is_named(scraped: Scraped) -> None:
+    """Not even nicplug's own may read them."""
+    status, text = scraped.get("/metrics", scraped.token(SERVICE_ACCOUNT))
+    assert (status, text) == (
+        403,
+        f'user "system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}" cannot get path "/metrics"',
+    )
+
+
+def test_the_scraper_may_do_nothing_else(scraped: Scraped) -> None:
+    """Beyond what every account may."""
+
+    def rights(account: str) -> set[str]:
+        listed = scraped.kubectl("auth", "can-i", "--list", f"--as=system:serviceaccount:{NAMESPACE}:{account}")
+        return {" ".join(line.split()) for line in listed.splitlines()}
+
+    assert rights(SCRAPER) - rights("default") == {"[/metrics] [] [get]"}
+
+
+def test_probes_need_no_token(scraped: Scraped) -> None:
+    assert scraped.get("/healthz") == (200, "ok")
+    assert scraped.get("/readyz")[0] in (200, 503)
