@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "deploy" / "helm" / "nicplug"
 VALUES = ROOT / "deploy" / "helm" / "values"
 BASE = ROOT / "deploy" / "kustomize" / "base"
+MONITORING = ROOT / "deploy" / "monitoring"
 OVERLAYS = ROOT / "deploy" / "kustomize" / "overlays"
 KUBECTL = Path(sys.executable).parent / "kubectl"
 NAMESPACE = "nicplug-system"

@@ -15,6 +15,7 @@ import yaml
 from tests.chart import (
     BASE,
     CHART,
+    MONITORING,
     NAMESPACE,
     OVERLAYS,
     ROOT,
@@ -51,19 +52,24 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return package(tmp_path_factory.mktemp("chart"))
 
 
-# Folder of kustomize, values of the chart, namespace.
+def folders(values: Path) -> tuple[Path, ...]:
+    """What kustomize installs for a file of values."""
+    return (BASE, MONITORING) if values.stem == MONITORING.name else (OVERLAYS / values.stem,)
+
+
+# Folders of kustomize, values of the chart, namespace.
 PAIRS = [
-    pytest.param(BASE, (), NAMESPACE, id="base"),
-    pytest.param(OVERLAYS / "another-namespace", (), "virtualization", id="another-namespace"),
-    *(pytest.param(OVERLAYS / path.stem, (path,), NAMESPACE, id=path.stem) for path in sorted(VALUES.glob("*.yaml"))),
+    pytest.param((BASE,), (), NAMESPACE, id="base"),
+    pytest.param((OVERLAYS / "another-namespace",), (), "virtualization", id="another-namespace"),
+    *(pytest.param(folders(path), (path,), NAMESPACE, id=path.stem) for path in sorted(VALUES.glob("*.yaml"))),
 ]
 
 
-@pytest.mark.parametrize(("folder", "values", "namespace"), PAIRS)
+@pytest.mark.parametrize(("folders", "values", "namespace"), PAIRS)
 def test_chart_and_kustomize_install_the_same(
-    chart: Path, folder: Path, values: tuple[Path, ...], namespace: str
+    chart: Path, folders: tuple[Path, ...], values: tuple[Path, ...], namespace: str
 ) -> None:
-    by_kustomize = of_kustomize(kustomize(folder))
+    by_kustomize = of_kustomize(item for folder in folders for item in kustomize(folder))
     by_helm = of_chart(template(chart, values=values, settings=(DEV,), namespace=namespace))
     assert by_helm.keys() == by_kustomize.keys()
     for key, item in by_kustomize.items():
@@ -72,7 +78,8 @@ def test_chart_and_kustomize_install_the_same(
 
 def test_every_overlay_has_its_values() -> None:
     overlays = {path.name for path in OVERLAYS.iterdir()}
-    assert {path.stem for path in VALUES.glob("*.yaml")} | {"another-namespace"} == overlays
+    values = {path.stem for path in VALUES.glob("*.yaml")}
+    assert values | {"another-namespace"} == overlays | {MONITORING.name}
 
 
 def test_the_archive_has_the_crds_that_are_tested(chart: Path) -> None:
