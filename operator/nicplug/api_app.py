@@ -23,7 +23,7 @@ from nicplug.metrics_protection import MetricsProtection
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.loop_lag import watch_loop_lag
 from nicplug.obs.metrics import ApiMetrics
-from nicplug.startup import StartError
+from nicplug.startup import StartError, refuse_other_servers
 from nicplug.subresources.served import Served
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ async def run_api(settings: ApiSettings) -> None:
 
     Raises:
         ConfigError: the API server cannot be found from what was configured.
-        StartError: a port is taken, or the certificate of metrics cannot be used.
+        StartError: a port is taken, somebody else serves the API, or the certificate of metrics cannot be used.
     """
     raise_descriptor_limit()
     metrics = ApiMetrics()
@@ -79,6 +79,8 @@ async def run_api(settings: ApiSettings) -> None:
     observability = ObservabilityServer(metrics=metrics, probes=probes, guard=protection.guard, tls=protection.tls)
     try:
         await protection.load()
+        names = [f"{version}.{GROUP}" for version in VERSIONS]
+        await refuse_other_servers(connection.api, names=names, namespace=settings.namespace, service=settings.service)
         await _listen(settings, server, observability, connection)
         keeping = {"loop lag": watch_loop_lag(metrics.lagged), "certificate of metrics": protection.keep()}
         await _serve(server, served, keeping, every_seconds=settings.refresh_seconds)

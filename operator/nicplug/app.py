@@ -32,6 +32,7 @@ from nicplug.kube.lease import LeaderElector
 from nicplug.kube.recorder import EventRecorder
 from nicplug.metrics_protection import MetricsProtection
 from nicplug.model.keys import WorkKey, namespace_of
+from nicplug.model.rivals import NICPLUG_LEASE
 from nicplug.model.versions import VERSION_ANNOTATION
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.loop_lag import watch_loop_lag
@@ -50,12 +51,11 @@ from nicplug.reconcile.slots import SlotKeeper
 from nicplug.reconcile.turns import LargeTurns
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
-from nicplug.startup import BadSetting, StartError, wait_for_api
+from nicplug.startup import BadSetting, StartError, refuse_rivals, wait_for_api
 from nicplug.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
-LEASE_NAME = "nicplug-operator"
 _DRAIN_SECONDS = 2.0
 _LINGER_SECONDS = 2.0
 
@@ -117,7 +117,7 @@ class App:
         self._elector = LeaderElector(
             connection.lease,
             namespace=settings.namespace,
-            name=LEASE_NAME,
+            name=NICPLUG_LEASE,
             identity=f"{socket.gethostname()}_{os.getpid()}_{random.randrange(16**6):06x}",
             on_gain=self._on_gain,
             on_lose=self._on_lose,
@@ -263,13 +263,18 @@ class App:
     async def _wait_for_api(self) -> None:
         """Give up waiting when the end is asked for."""
         self._catch_signals()
-        waiting = asyncio.create_task(wait_for_api(self._connection.api))
+        waiting = asyncio.create_task(self._look_around())
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         for task in (waiting, stopping):
             task.cancel()
         if waiting.done() and not waiting.cancelled():
             waiting.result()
+
+    async def _look_around(self) -> None:
+        """Nothing is written before this is done."""
+        await wait_for_api(self._connection.api)
+        await refuse_rivals(self._connection.api, namespace=self._settings.namespace, now=utc_now())
 
     async def _run_kopf(self) -> None:
         registry = kopf.OperatorRegistry()

@@ -1,19 +1,24 @@
-"""What must be true before the watches open: the API server answers and the CRDs are served."""
+"""What must be true before the watches open: the API server answers, the CRDs are ours, nobody else acts on them."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 
 from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Gone
 from nicplug.kube.resources import (
+    API_SERVICES,
     CUSTOM_RESOURCE_DEFINITIONS,
     KUBEVIRTS,
+    LEASES,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
 )
-from nicplug.model.metadata import mapping, sequence
+from nicplug.model import rivals
+from nicplug.model.metadata import mapping, objects, sequence, text
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +35,69 @@ class BadSetting(StartError):
     """A setting is wrong in a way that only shows when it is used; the text names its variable."""
 
 
+class RivalError(StartError):
+    """Somebody else acts on the same objects, or serves the same API: nicplug must not run beside it.
+
+    Attributes:
+        remedy: what to do.
+    """
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+_BESIDE = 'docs/install.md, "Beside KubeVirt".'
+
+
+async def refuse_rivals(api: KubeApi, *, namespace: str, now: datetime) -> None:
+    """Look for another controller at work in this cluster.
+
+    Args:
+        namespace: nicplug's own, whose Lease is no rival's.
+
+    Raises:
+        RivalError: there is one.
+    """
+    for name in rivals.LEASES:
+        try:
+            found = await api.list(LEASES, field_selector=f"metadata.name={name}")
+        except ApiError as error:
+            # Rights of an older installation, or an API server in trouble: the first request that matters says more.
+            log.warning("cannot look for other controllers", lease=name, error=str(error))
+            continue
+        for rival in rivals.rivals(objects(found.get("items")), namespace=namespace, now=now):
+            raise RivalError(str(rival), remedy=rival.remedy)
+
+
+async def refuse_other_servers(api: KubeApi, *, names: Sequence[str], namespace: str, service: str) -> None:
+    """Look whether somebody else serves these APIServices.
+
+    Args:
+        namespace: of nicplug's own Service.
+        service: its name.
+
+    Raises:
+        RivalError: somebody does.
+    """
+    for name in names:
+        try:
+            found = await api.get(API_SERVICES, name=name)
+        except ApiError:
+            continue  # not registered yet, or cert-manager writes the CA and nicplug has no right to look
+        serves = mapping(mapping(found.get("spec")).get("service"))
+        where = (text(serves.get("namespace")), text(serves.get("name")))
+        if serves and where != (namespace, service):
+            remedy = f"Remove what serves it, and APIService {name} if nothing does: {_BESIDE}"
+            raise RivalError(f"APIService {name} belongs to Service {'/'.join(where)}", remedy=remedy)
+
+
 async def wait_for_api(api: KubeApi) -> None:
-    """Wait until every watched CRD is established; says what is missing whenever that changes."""
+    """Wait until every watched CRD is established; says what is missing whenever that changes.
+
+    Raises:
+        RivalError: a CRD is KubeVirt's own.
+    """
     said, delay = "", _FIRST_DELAY_SECONDS
     while problem := await _problem(api):
         if problem != said:
@@ -52,6 +118,9 @@ async def _problem(api: KubeApi) -> str:
             return f"{error}. {RIGHTS_REMEDY}"
         except ApiError as error:
             return f"the API server does not answer as it should: {error}"
+        if rivals.is_kubevirts_own(definition):
+            remedy = f"If KubeVirt has been removed for good, replace its CRDs: {_BESIDE}"
+            raise RivalError(f"CRD {name} is KubeVirt's own, and nicplug does not work with it", remedy=remedy)
         if not _is_established(definition):
             return f"CRD {name} is not established yet"
     return ""

@@ -316,6 +316,7 @@ ALLOWED = {
         "/nodes": "list watch",
         "apps/daemonsets": "list watch",
         "/configmaps multus-daemon-config": "list watch",
+        "coordination.k8s.io/leases virt-controller nicplug-operator": "list",
         "apiextensions.k8s.io/customresourcedefinitions": "get",
     },
     "Role": {

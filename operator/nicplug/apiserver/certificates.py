@@ -19,14 +19,12 @@ from nicplug.apiserver.key_pairs import KeyPair, UnusableKeyPair, check
 from nicplug.apiserver.self_signed import Issued
 from nicplug.kube.api import Json, Resource, ServerApi
 from nicplug.kube.errors import AlreadyExists, Gone, Stale
+from nicplug.kube.resources import API_SERVICES as API_SERVICES
 from nicplug.model.metadata import mapping, text
 
 log = structlog.get_logger(__name__)
 
 SECRETS = Resource(group="", version="v1", plural="secrets", kind="Secret")
-API_SERVICES = Resource(
-    group="apiregistration.k8s.io", version="v1", plural="apiservices", kind="APIService", namespaced=False
-)
 _ATTEMPTS = 5
 
 

@@ -34,7 +34,8 @@ class Exit(IntEnum):
     NOT_INSTALLED = 6
     """nicplug is not installed or does not run, or its CRDs are missing or older."""
     REFUSED = 7
-    """The request is understood and refused: it conflicts with something, or is not valid."""
+    """The request is understood and refused: it conflicts with something, or is not valid. `run` and `api`: KubeVirt's
+    own CRDs, controller or API are in the cluster, or another nicplug works there."""
     TIMED_OUT = 8
     """`wait`, `add --wait` and `remove --wait`: what was waited for has not happened in time."""
     NO = 9

@@ -144,19 +144,24 @@ def run(**options: Any) -> None:
     from nicplug.kube.connect import ConfigError
     from nicplug.obs.logging import configure_logging
     from nicplug.settings import PREFIX, Settings
-    from nicplug.startup import BadSetting, StartError
+    from nicplug.startup import BadSetting, RivalError, StartError
 
     try:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        problems = setting_problems(error, prefix=PREFIX)
-        raise CommandError(f"bad settings (options or variables): {problems}", code=Exit.WRONG_USE) from error
+        raise CommandError(
+            f"bad settings: {setting_problems(error, prefix=PREFIX)}",
+            remedy="Correct the variable, or the option of the same name: nicplug run --help",
+            code=Exit.WRONG_USE,
+        ) from error
     configure_logging(level=settings.log_level, format_=settings.log_format)
     _warn_of_unknown_variables()
     try:
         asyncio.run(run_operator(settings))
     except BadSetting as error:
         raise CommandError(f"bad settings: {error}", code=Exit.WRONG_USE) from error
+    except RivalError as error:
+        raise CommandError(str(error), remedy=error.remedy, code=Exit.REFUSED) from error
     except (ConfigError, StartError) as error:
         raise click.ClickException(str(error)) from error
     except Exception as error:  # Kopf ended by itself: say why in one line, and let the supervisor start us again

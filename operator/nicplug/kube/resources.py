@@ -35,6 +35,9 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
     kind="CustomResourceDefinition",
     namespaced=False,
 )
+API_SERVICES = Resource(
+    group="apiregistration.k8s.io", version="v1", plural="apiservices", kind="APIService", namespaced=False
+)
 NETWORK_ATTACHMENT_DEFINITIONS = Resource(
     group="k8s.cni.cncf.io",
     version="v1",

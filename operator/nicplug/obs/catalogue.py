@@ -76,7 +76,6 @@ RESOURCE = Label(
         *_PLURALS,
         *(f"{plural}/status" for plural in _PLURALS),
         "secrets",
-        "apiservices",
         "subjectaccessreviews",
         "tokenreviews",
         "version",

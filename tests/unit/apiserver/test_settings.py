@@ -44,7 +44,7 @@ def test_options_and_variables_become_settings(started: list[ApiSettings], monke
 def test_a_bad_setting_is_one_line(started: list[ApiSettings], options: list[str]) -> None:
     done = CliRunner().invoke(main, ["api", *options])
     assert done.exit_code == 2
-    assert f"bad settings (options or variables): NICPLUG_API_{options[0][2:].upper().replace('-', '_')}" in done.output
+    assert f"bad settings: NICPLUG_API_{options[0][2:].upper().replace('-', '_')}" in done.output
     assert "Traceback" not in done.output
     assert not started
 

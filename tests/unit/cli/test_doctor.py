@@ -266,6 +266,9 @@ DEPLOYMENTS = "GET /apis/apps/v1/namespaces/nicplug-system/deployments"
 API_SERVICE = "GET /apis/apiregistration.k8s.io/v1/apiservices/v1.subresources.kubevirt.io"
 
 
+LEASES = "GET /apis/coordination.k8s.io/v1/leases"
+
+
 def lease(*, at: datetime, holder: str = "laptop_1") -> Answer:
     return 200, {"spec": {"holderIdentity": holder, "renewTime": format_micro_time(at)}}
 
@@ -382,8 +385,9 @@ def test_a_policy_that_is_missing(nicplug: CommandLine, server: PlayedServer) ->
 def test_kubevirts_own_controller_is_a_rival_while_it_works(
     nicplug: CommandLine, server: PlayedServer, age: timedelta, is_told: bool
 ) -> None:
-    rival = LEASE.replace("nicplug-system/leases/nicplug-operator", "kubevirt/leases/virt-controller")
-    server.answers[rival] = lease(at=datetime.now(UTC) - age)
+    _, rival = lease(at=datetime.now(UTC) - age)
+    rival["metadata"] = {"name": "virt-controller", "namespace": "kubevirt"}
+    server.answers[LEASES] = collection(rival)
     assert ("rivals" in findings(nicplug)) is is_told
 
 

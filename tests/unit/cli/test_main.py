@@ -11,9 +11,11 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from nicplug import __version__, app
+from nicplug import __version__, api_app, app
+from nicplug.cli.exits import Exit
 from nicplug.cli.main import main
 from nicplug.settings import Settings
+from nicplug.startup import RivalError
 
 
 @pytest.fixture
@@ -78,8 +80,8 @@ def test_a_bad_setting_names_itself_and_where_it_may_come_from(
 ) -> None:
     monkeypatch.setenv("NICPLUG_WORKERS", "none")
     done = _invoke("run")
-    assert done.exit_code == 2
-    assert "bad settings (options or variables): NICPLUG_WORKERS: Input should be a valid integer" in done.output
+    assert done.exit_code == Exit.WRONG_USE
+    assert "bad settings: NICPLUG_WORKERS: Input should be a valid integer" in done.output
     assert started == []
 
 
@@ -93,6 +95,21 @@ def test_a_failing_operator_is_an_exit_code_and_one_line(
     done = _invoke("run")
     assert done.exit_code == 1
     assert done.output == "nicplug: ended by RuntimeError: the watch has failed\n"
+
+
+@pytest.mark.parametrize("command", ["run", "api"])
+def test_beside_another_controller_it_ends_with_a_code_of_its_own(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_: object) -> None:
+        raise RivalError("KubeVirt's virt-controller works in namespace kubevirt", remedy="Remove KubeVirt first.")
+
+    monkeypatch.setattr(app, "run_operator", refuse)
+    monkeypatch.setattr(api_app, "run_api", refuse)
+    done = _invoke(command)
+    assert done.exit_code == Exit.REFUSED
+    assert "virt-controller works in namespace kubevirt" in done.output
+    assert "Remove KubeVirt first." in done.output
 
 
 def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":

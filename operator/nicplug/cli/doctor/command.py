@@ -55,7 +55,7 @@ async def examine(session: Session, *, kubevirt_namespace: str, operator_namespa
 
     checks = [
         ("crds", check_definitions(session)),
-        *all_processes(session, namespace=operator_namespace, kubevirt_namespace=kubevirt_namespace),
+        *all_processes(session, namespace=operator_namespace),
         ("rbac", check_operator_rights(session, namespace=operator_namespace)),
         ("api-rbac", check_api_rights(session, namespace=operator_namespace)),
         ("kubevirt", _look_at_cluster(session, kubevirt_namespace, operator_namespace)),

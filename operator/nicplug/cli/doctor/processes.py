@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Collection, Coroutine, Sequence
-from datetime import timedelta
 from typing import Any
 
 from nicplug import __version__
@@ -15,10 +14,10 @@ from nicplug.cli.operator_health import read_leader
 from nicplug.cli.subresources import server_version
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import ApiError, Denied, Gone
-from nicplug.kube.resources import LEASES
+from nicplug.kube.resources import API_SERVICES, LEASES
+from nicplug.model import rivals
 from nicplug.model.conditions import find_condition
 from nicplug.model.metadata import mapping, objects, text
-from nicplug.model.times import parse_time
 from nicplug.model.versions import nicplug_version_in
 
 _DEPLOYMENTS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
@@ -28,9 +27,6 @@ _POLICIES = Resource(
     plural="validatingadmissionpolicies",
     kind="ValidatingAdmissionPolicy",
     namespaced=False,
-)
-_API_SERVICES = Resource(
-    group="apiregistration.k8s.io", version="v1", plural="apiservices", kind="APIService", namespaced=False
 )
 _FENCES = ("nicplug-bindings", "nicplug-launcher-pods", "nicplug-operator-pods")
 _ADMISSION = (
@@ -124,16 +120,15 @@ async def check_deployment(session: Session, *, namespace: str) -> list[Finding]
 
 
 async def check_rivals(session: Session, *, namespace: str) -> list[Finding]:
-    """KubeVirt's own virt-controller acts on the same objects."""
-    try:
-        lease = await session.api.get(LEASES, name="virt-controller", namespace=namespace)
-    except ApiError:
-        return []
-    renewed = parse_time(mapping(lease.get("spec")).get("renewTime"))
-    if renewed is None or now() - renewed > timedelta(minutes=1):
-        return []
-    remedy = "Remove one of the two: both act on the same objects."
-    return [problem("rivals", f"KubeVirt's virt-controller works in namespace {namespace}", remedy)]
+    """KubeVirt's own virt-controller, or another nicplug, acts on the same objects."""
+    found = []
+    for name in rivals.LEASES:
+        try:
+            page = await session.api.list(LEASES, field_selector=f"metadata.name={name}")
+        except ApiError:
+            continue
+        found += rivals.rivals(objects(page.get("items")), namespace=namespace, now=now())
+    return [problem("rivals", str(rival), rival.remedy) for rival in found]
 
 
 async def check_policies(session: Session) -> list[Finding]:
@@ -161,7 +156,7 @@ def _presence(check: str, wanted: Sequence[str], names: Collection[str], *, does
 async def check_api(session: Session, *, namespace: str) -> list[Finding]:
     """virtctl and `nicplug add` reach the aggregated API."""
     try:
-        found = await session.api.get(_API_SERVICES, name=API)
+        found = await session.api.get(API_SERVICES, name=API)
     except Gone:
         remedy = "Install it for virtctl and `nicplug add`; patches of the spec work without it."
         if session.is_sandbox:
@@ -192,15 +187,13 @@ async def _answers(session: Session, *, namespace: str) -> Finding:
     return ok("api", f"APIService {API} is available")
 
 
-def all_processes(
-    session: Session, *, namespace: str, kubevirt_namespace: str
-) -> list[tuple[str, Coroutine[Any, Any, list[Finding]]]]:
+def all_processes(session: Session, *, namespace: str) -> list[tuple[str, Coroutine[Any, Any, list[Finding]]]]:
     """Every check of this module, with its name."""
     return [
         ("versions", check_versions(session, namespace=namespace)),
         ("leader", check_leader(session, namespace=namespace)),
         ("operator", check_deployment(session, namespace=namespace)),
-        ("rivals", check_rivals(session, namespace=kubevirt_namespace)),
+        ("rivals", check_rivals(session, namespace=namespace)),
         ("fences", check_policies(session)),
         ("api", check_api(session, namespace=namespace)),
     ]

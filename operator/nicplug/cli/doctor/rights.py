@@ -76,6 +76,12 @@ OPERATOR = (
     Right(group="", resource="nodes", verbs=_READ),
     Right(group="apps", resource="daemonsets", verbs=_READ),
     Right(group="", resource="configmaps", verbs=_READ, names=("multus-daemon-config",)),
+    Right(
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=("list",),
+        names=("virt-controller", "nicplug-operator"),
+    ),
     Right(group="apiextensions.k8s.io", resource="customresourcedefinitions", verbs=("get",)),
     Right(group="coordination.k8s.io", resource="leases", verbs=("get", "create", "update"), in_own_namespace=True),
     Right(

@@ -1,0 +1,75 @@
+"""Who else acts on the same objects: KubeVirt's own controller, or a nicplug in another namespace.
+
+Pure. KubeVirt's virt-operator marks what it installs; a controller that works renews its Lease.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from nicplug.model.metadata import mapping, text
+from nicplug.model.times import parse_time
+
+NICPLUG_LEASE = "nicplug-operator"
+VIRT_CONTROLLER_LEASE = "virt-controller"
+LEASES = (VIRT_CONTROLLER_LEASE, NICPLUG_LEASE)
+NAME_LABEL = "app.kubernetes.io/name"
+# KubeVirt renews after 10 s at most. Clocks differ, and one that has just ended must not block the next one for long.
+FRESH = timedelta(minutes=1)
+_MANAGED_BY = "app.kubernetes.io/managed-by"
+_OF_VIRT_OPERATOR = ("kubevirt.io", "operator.kubevirt.io")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """A controller that works in this cluster, besides this one.
+
+    Attributes:
+        lease: the name of what it holds.
+        namespace: where that lies.
+        holder: as it calls itself.
+    """
+
+    lease: str
+    namespace: str
+    holder: str
+
+    def __str__(self) -> str:
+        if self.lease == VIRT_CONTROLLER_LEASE:
+            return f"KubeVirt's virt-controller works in namespace {self.namespace} ({self.holder})"
+        return f"another nicplug works in namespace {self.namespace} ({self.holder})"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        if self.lease == VIRT_CONTROLLER_LEASE:
+            return 'Remove KubeVirt first, or use another cluster: docs/install.md, "Beside KubeVirt".'
+        return "A cluster has one nicplug: remove that one, or this one. Virtual machines stay."
+
+
+def rivals(leases: Iterable[Mapping[str, Any]], *, namespace: str, now: datetime) -> list[Rival]:
+    """Of Leases of both names in all namespaces, those that somebody else holds and renews.
+
+    Args:
+        namespace: nicplug's own.
+        now: current time, UTC.
+    """
+    found = []
+    for lease in leases:
+        metadata, spec = mapping(lease.get("metadata")), mapping(lease.get("spec"))
+        name, where = text(metadata.get("name")), text(metadata.get("namespace"))
+        holder, renewed = text(spec.get("holderIdentity")), parse_time(spec.get("renewTime"))
+        is_ours = (name, where) == (NICPLUG_LEASE, namespace)
+        is_held = bool(holder) and renewed is not None and now - renewed < FRESH
+        if name in LEASES and is_held and not is_ours:
+            found.append(Rival(lease=name, namespace=where, holder=holder))
+    return found
+
+
+def is_kubevirts_own(definition: Mapping[str, Any]) -> bool:
+    """Whether a CRD is the one that KubeVirt's virt-operator installs and keeps as it is."""
+    labels = mapping(mapping(definition.get("metadata")).get("labels"))
+    if labels.get(NAME_LABEL) == "nicplug":
+        return False
+    return labels.get(_MANAGED_BY) == "virt-operator" or any(key in labels for key in _OF_VIRT_OPERATOR)

@@ -1,0 +1,111 @@
+"""What nicplug refuses to run beside, and what does not keep it from starting."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from nicplug.kube.api import KubeApi, Resource
+from nicplug.kube.errors import ApiError, Denied, Gone
+from nicplug.startup import RivalError, refuse_other_servers, refuse_rivals, wait_for_api
+
+NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
+ESTABLISHED = {"conditions": [{"type": "Established", "status": "True"}]}
+
+
+class Played:
+    """An API server with some objects, or one error for all."""
+
+    def __init__(self, answers: Mapping[str, Any] | ApiError) -> None:
+        self._answers = answers
+        self.asked: list[str] = []
+
+    def _answer(self, key: str) -> Any:
+        self.asked.append(key)
+        if isinstance(self._answers, ApiError):
+            raise self._answers
+        if key not in self._answers:
+            raise Gone(f"no {key}", status=404)
+        return self._answers[key]
+
+    async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Any:
+        return self._answer(name)
+
+    async def list(self, resource: Resource, *, field_selector: str, namespace: str | None = None) -> Any:
+        assert namespace is None
+        return self._answer(field_selector)
+
+
+def played(answers: Mapping[str, Any] | ApiError) -> KubeApi:
+    return cast(KubeApi, Played(answers))
+
+
+def leases(name: str, *namespaces: str) -> dict[str, Any]:
+    spec = {"holderIdentity": "somebody", "renewTime": "2026-12-01T11:59:50.000000Z"}
+    return {"items": [{"metadata": {"name": name, "namespace": space}, "spec": spec} for space in namespaces]}
+
+
+def definition(name: str, **labels: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "labels": labels}, "status": ESTABLISHED}
+
+
+def test_it_does_not_start_beside_virt_controller() -> None:
+    api = played(
+        {
+            "metadata.name=virt-controller": leases("virt-controller", "kubevirt"),
+            "metadata.name=nicplug-operator": leases("nicplug-operator"),
+        }
+    )
+    with pytest.raises(RivalError, match="virt-controller works in namespace kubevirt") as caught:
+        asyncio.run(refuse_rivals(api, namespace="nicplug-system", now=NOW))
+    assert "docs/install.md" in caught.value.remedy
+
+
+def test_of_two_installations_the_later_one_does_not_start() -> None:
+    api = played(
+        {
+            "metadata.name=virt-controller": leases("virt-controller"),
+            "metadata.name=nicplug-operator": leases("nicplug-operator", "nicplug-system", "elsewhere"),
+        }
+    )
+    with pytest.raises(RivalError, match="another nicplug works in namespace elsewhere"):
+        asyncio.run(refuse_rivals(api, namespace="nicplug-system", now=NOW))
+
+
+def test_without_the_right_to_look_it_starts() -> None:
+    """An upgraded operator with the roles of the version before."""
+    asyncio.run(refuse_rivals(played(Denied("may not list leases", status=403)), namespace="nicplug-system", now=NOW))
+
+
+def test_it_does_not_start_on_kubevirts_crds() -> None:
+    theirs = {"app.kubernetes.io/managed-by": "virt-operator"}
+    api = played({"virtualmachines.kubevirt.io": definition("virtualmachines.kubevirt.io", **theirs)})
+    with pytest.raises(RivalError, match=r"CRD virtualmachines\.kubevirt\.io is KubeVirt's own"):
+        asyncio.run(asyncio.wait_for(wait_for_api(api), timeout=5))
+
+
+@pytest.mark.parametrize(
+    ("service", "is_refused"),
+    [
+        ({"namespace": "nicplug-system", "name": "nicplug-api"}, False),
+        ({"namespace": "kubevirt", "name": "virt-api"}, True),
+        ({"namespace": "elsewhere", "name": "nicplug-api"}, True),
+    ],
+)
+def test_the_api_leaves_the_registration_of_another_server_alone(service: dict[str, str], is_refused: bool) -> None:
+    name = "v1.subresources.kubevirt.io"
+    work = refuse_other_servers(
+        played({name: {"spec": {"service": service}}}), names=[name], namespace="nicplug-system", service="nicplug-api"
+    )
+    if not is_refused:
+        asyncio.run(work)
+        return
+    with pytest.raises(RivalError, match=f"{name} belongs to Service {service['namespace']}/{service['name']}"):
+        asyncio.run(work)
+
+
+@pytest.mark.parametrize("answers", [{}, Denied("may not", status=403)], ids=["not registered", "no right to look"])
+def test_the_api_starts_without_a_registration(answers: Any) -> None:
+    asyncio.run(refuse_other_servers(played(answers), names=["v1.x"], namespace="n", service="s"))
