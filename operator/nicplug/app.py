@@ -21,7 +21,7 @@ from nicplug import __version__
 from nicplug.cache.caches import Caches
 from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.multus_configs import MultusConfigWatches
-from nicplug.cache.optional_kinds import watch_attachments, watch_nodes, watch_pod_failures
+from nicplug.cache.optional_kinds import watch_attachments, watch_budgets, watch_nodes, watch_pod_failures
 from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.cache.reaper import Reaper
 from nicplug.completeness import Completeness
@@ -134,10 +134,12 @@ class App:
         caches.attachments.on_change = self.intake.attachments_changed
         caches.pod_failures.on_change = self.intake.pod_failed
         caches.nodes.on_change = self.intake.nodes_changed
+        caches.budgets.on_change = self.intake.budgets_changed
         caches.controllers.on_change = self.intake.controllers_changed
         return (
             watch_attachments(api, sink=caches.attachments),
             watch_nodes(api, sink=caches.nodes),
+            watch_budgets(api, sink=caches.budgets),
         )
 
     def _watch_multus(self) -> MultusConfigWatches:

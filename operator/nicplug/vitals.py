@@ -8,7 +8,7 @@ from functools import partial
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.reaper import Reaper, plural_of
-from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS, NODES
+from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS, NODES, POD_DISRUPTION_BUDGETS
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.model.keys import WorkKey
 from nicplug.model.migration import Migration
@@ -73,6 +73,7 @@ class Vitals:
             gauge("nicplug_cache_drift", partial(self.reaper.drift_of, kind), kind.value)
         gauge("nicplug_cache_objects", partial(len, caches.attachments), NETWORK_ATTACHMENT_DEFINITIONS.kind)
         gauge("nicplug_cache_objects", partial(len, caches.nodes), NODES.kind)
+        gauge("nicplug_cache_objects", partial(len, caches.budgets), POD_DISRUPTION_BUDGETS.kind)
         gauge("nicplug_ignored_kubevirts", partial(_count_ignored_kubevirts, caches))
         gauge("nicplug_controller_watches", partial(len, self.controller_watches))
         for state, is_followed in (("followed", True), ("ignored", False)):

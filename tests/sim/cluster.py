@@ -27,9 +27,11 @@ MIGRATIONS, REVISIONS = "virtualmachineinstancemigrations", "controllerrevisions
 NADS, NODES, EVENTS = "network-attachment-definitions", "nodes", "events"
 DAEMON_SETS, CONTROLLER_PODS = "daemonsets", "controllerpods"
 """The pods of the dynamic networks controller are watched by themselves, and so are a kind of their own here."""
-CONFIG_MAPS = "configmaps"
+CONFIG_MAPS, BUDGETS = "configmaps", "poddisruptionbudgets"
 JOB_LABEL = "kubevirt.io/migrationJobUID"
 LAUNCHER = ("kubevirt.io", "virt-launcher")
+# By which labels the operator watches a kind.
+_SELECTORS = {PODS: LAUNCHER, BUDGETS: ("app.kubernetes.io/managed-by", "nicplug")}
 # Where what counts lies that is not of the VMs.
 _NAMESPACES = {KUBEVIRTS: "kubevirt", DAEMON_SETS: "kube-system", CONTROLLER_PODS: "kube-system"}
 KINDS = {
@@ -44,6 +46,7 @@ KINDS = {
     DAEMON_SETS: "DaemonSet",
     CONTROLLER_PODS: "Pod",
     CONFIG_MAPS: "ConfigMap",
+    BUDGETS: "PodDisruptionBudget",
 }
 _SCATTER = 7919
 _OPERATOR = "operator"
@@ -344,8 +347,8 @@ def is_live(pod: Json) -> bool:
 
 def is_in_sight(plural: str, body: Json) -> bool:
     """The operator's selectors match it."""
-    label, value = LAUNCHER
-    return plural != PODS or (body["metadata"].get("labels") or {}).get(label) == value
+    label, value = _SELECTORS.get(plural, ("", None))
+    return (body["metadata"].get("labels") or {}).get(label) == value
 
 
 def _line(plural: str, type_: str, before: Json | None, after: Json) -> str | None:

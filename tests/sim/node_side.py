@@ -7,7 +7,7 @@ operator. Each role is a function that does at most one thing and says whether i
 
 from collections.abc import Callable
 
-from tests.sim.cluster import MIGRATIONS, PODS, REVISIONS, VMIS, VMS, Cluster
+from tests.sim.cluster import BUDGETS, MIGRATIONS, PODS, REVISIONS, VMIS, VMS, Cluster
 from tests.sim.dynamic_controller import dynamic_controller
 from tests.sim.kubelet import kubelet, scheduler
 from tests.sim.migration_agents import source_agent, target_agent
@@ -19,7 +19,7 @@ _OWNERS = ("VirtualMachine", "VirtualMachineInstance")
 def garbage_collector(cluster: Cluster) -> bool:
     """Delete what has lost its owner."""
     alive = {body["metadata"]["uid"] for plural in (VMS, VMIS) for body in cluster.shown(plural)}
-    for plural in (VMIS, PODS, REVISIONS, MIGRATIONS):
+    for plural in (VMIS, PODS, REVISIONS, MIGRATIONS, BUDGETS):
         for body in cluster.shown(plural):
             references = body["metadata"].get("ownerReferences", ())
             owners = {owner["uid"] for owner in references if owner["kind"] in _OWNERS}

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.fakes.listing import relist
 from tests.sim.cluster import (
+    BUDGETS,
     CONTROLLER_PODS,
     DAEMON_SETS,
     EVENTS,
@@ -61,7 +62,7 @@ CACHED = {
     REVISIONS: CachedKind.REVISION,
 }
 NETWORKS_POINTER = "/metadata/annotations/" + NETWORKS.replace("/", "~1")
-_OPTIONAL = (NADS, EVENTS, NODES, DAEMON_SETS, CONTROLLER_PODS)
+_OPTIONAL = (NADS, EVENTS, NODES, DAEMON_SETS, CONTROLLER_PODS, BUDGETS)
 _WATCHED = frozenset({*CACHED, *_OPTIONAL})
 _PARALLEL = 4
 
@@ -253,6 +254,8 @@ class Operator:
         self._retry = RetryPolicy(randomness=self.randomness)
         self._caches.attachments.on_change = lambda keys: self._look_at(self._caches.referring(keys))
         self._caches.pod_failures.on_change = lambda uid: self._look_at(self._caches.launchers.vmi_of(uid))
+        due = self._caches.due_budgets
+        self._caches.budgets.on_change = lambda keys: self._look_at(due() if keys is None else keys)
         self._caches.nodes.on_change = lambda: self._look_at(self._caches.waiting_for_a_node())
         self._caches.controllers.on_change = lambda nodes: self._look_at(self._caches.waiting_for_controller(nodes))
         self._caches.controllers.on_found = self._list_controller_pods
@@ -275,6 +278,7 @@ class Operator:
                 self._look_at(self._caches.observe(kind, body))
         relist(self._caches.attachments, self.cluster.all(NADS))
         relist(self._caches.nodes, self.cluster.all(NODES))
+        relist(self._caches.budgets, self.cluster.in_sight(BUDGETS))
         for daemon_sets in self._caches.controllers.namespaces().values():
             # Of one namespace that was never listed, no absence of a controller would be known.
             relist(daemon_sets, self.cluster.all(DAEMON_SETS))
@@ -345,6 +349,7 @@ class Operator:
             NADS: caches.attachments.change,
             EVENTS: caches.pod_failures.change,
             NODES: caches.nodes.change,
+            BUDGETS: caches.budgets.change,
             DAEMON_SETS: self._daemon_sets.change,
             CONTROLLER_PODS: self._hear_of_controller,
         }

@@ -22,6 +22,7 @@ from tests.sim.movers import (
 )
 from tests.sim.node_side import ROLES, Role
 from tests.sim.operators import Faults, Operator
+from tests.sim.protection import check_budgets_rest, check_lowering, give_names_back
 from tests.sim.scenarios import ANY_LIMITS, DECLARATIVE, LIMITS, MOVES, SCENARIOS
 from tests.sim.users import bring_nodes_back, make_networks, make_world, resume_all, toggle_gate
 
@@ -69,6 +70,8 @@ class Schedule:
         self.cluster = Cluster(NODES) if moves else Cluster()
         self.limits = MigrationInvariants()
         self.cluster.on_commit += [Invariants(has_one_leader=self.operators == 1), self.limits]
+        if self.operators == 1:
+            self.cluster.on_commit.append(check_lowering)
         self.is_mended = not moves or self.randomness.random() < 0.5
         self.faults = Faults(
             refused=self.randomness.choice((0.0, 0.1)),
@@ -108,6 +111,7 @@ class Schedule:
             self._settle(seconds=_HORIZON_SECONDS_OF_MOVES if self.scenario in MOVES else _HORIZON_SECONDS)
             check_rest(self.cluster, had_two_leaders=self.operators > 1, is_mended=self.is_mended)
             check_migrations_rest(self.cluster)
+            check_budgets_rest(self.cluster)
             self._check_silence()
         except Exception as error:
             log = "\n".join(self.cluster.log)
@@ -181,6 +185,7 @@ class Schedule:
         uncordon_all(self.cluster)
         unmute(self.cluster)
         let_pods_start(self.cluster)
+        give_names_back(self.cluster)
         if was_unattended:
             self._stop_or_start()
         clear_forgeries(self.cluster)

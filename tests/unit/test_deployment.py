@@ -308,6 +308,7 @@ ALLOWED = {
         "kubevirt.io/kubevirts": "list watch",
         "kubevirt.io/kubevirts/status": "patch",
         "/pods": "get list watch create patch delete",
+        "policy/poddisruptionbudgets": "get list watch create patch delete",
         "apps/controllerrevisions": "get list watch create delete",
         "/pods/status": "patch",
         "events.k8s.io/events": "create patch",

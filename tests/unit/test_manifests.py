@@ -330,7 +330,11 @@ def test_null_timestamps_are_accepted(plural: str) -> None:
 
 
 # KubeVirt refuses other values of the first two as well; the rest is nicplug's own API.
+_EVICTION = "None LiveMigrate LiveMigrateIfPossible External"
 ENUMS = {
+    "spec.evictionStrategy": _EVICTION,
+    "spec.template.spec.evictionStrategy": _EVICTION,
+    "spec.configuration.evictionStrategy": _EVICTION,
     "spec.configuration.vmRolloutStrategy": "Stage LiveUpdate",
     "spec.priority": "system-critical user-triggered system-maintenance",
     "spec.configuration.network.hotplug.removalPolicy": "Explicit Declarative",

@@ -9,6 +9,7 @@ from typing import Any
 
 from nicplug.cache.attachment_index import AttachmentIndex
 from nicplug.cache.attachments import Attachments
+from nicplug.cache.budgets import Budgets
 from nicplug.cache.dynamic_controllers import DynamicControllers
 from nicplug.cache.kubevirts import Kubevirts
 from nicplug.cache.launcher_pods import LauncherPods
@@ -22,10 +23,13 @@ from nicplug.cache.revisions import Revisions
 from nicplug.cache.slot_book import SlotBook
 from nicplug.cache.store import Change, Store
 from nicplug.model.attachments import KnownAttachments, referenced_keys
+from nicplug.model.disruption_budget import AT_REST
 from nicplug.model.dynamic_controller import ControllerFinder, DynamicController
+from nicplug.model.eviction import EvictionStrategy, is_protected
 from nicplug.model.keys import (
     SLOTS,
     AttachmentKey,
+    BudgetKey,
     KubevirtKey,
     MigrationKey,
     ObjectKey,
@@ -84,6 +88,7 @@ class Caches:
         self.controllers = DynamicControllers()
         self.multus = MultusConfigs(clock=clock)
         self._access: tuple[NadRules, MultusFindings, AttachmentAccess] | None = None
+        self.budgets = Budgets()
         self.slots = SlotBook()
         self._vmis_by_attachment = AttachmentIndex()
         self._pending = PendingIndex()
@@ -112,7 +117,7 @@ class Caches:
             case CachedKind.MIGRATION:
                 return self._put_migration(parse_migration(raw))
             case CachedKind.POD:
-                return self.launchers.put(parse_pod(raw))
+                return self._with_budgets(self.launchers.put(parse_pod(raw)))
             case CachedKind.REVISION:
                 return [*self.revisions.vms(self.revisions.put(parse_revision(raw)))]
             case CachedKind.KUBEVIRT:
@@ -131,7 +136,7 @@ class Caches:
     def forget(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Take in that an object is gone; the keys that have to look again."""
         if kind is CachedKind.POD:
-            return self.launchers.forget_line(parse_pod(raw))
+            return self._with_budgets(self.launchers.forget_line(parse_pod(raw)))
         metadata = mapping(raw.get("metadata"))
         key = ObjectKey(text(metadata.get("namespace")), text(metadata.get("name")))
         return self.forget_uid(kind, key=key, uid=text(metadata.get("uid")))
@@ -150,7 +155,8 @@ class Caches:
             case CachedKind.MIGRATION:
                 return self._migration_keys(self.migrations.remove(key=MigrationKey(key.namespace, key.name), uid=uid))
             case CachedKind.POD:
-                return self.launchers.remove(PodKey(key.namespace, key.name), uid=uid, version=version)
+                pod = PodKey(key.namespace, key.name)
+                return self._with_budgets(self.launchers.remove(pod, uid=uid, version=version))
             case CachedKind.REVISION:
                 change = self.revisions.store.remove(key=RevisionKey(key.namespace, key.name), uid=uid)
                 return [*self.revisions.vms(change)]
@@ -180,7 +186,12 @@ class Caches:
             *(vmi.key for vmi in self.vmis),
             *(migration.key for migration in self.migrations),
             *([SLOTS] if len(self.migrations) else []),
+            *self.due_budgets(),
         ]
+
+    def due_budgets(self) -> list[WorkKey]:
+        """The budgets of all VMIs that are not, or may not be, as they shall be."""
+        return self._due_budgets(vmi.key for vmi in self.vmis)
 
     def migrations_of(self, key: VmiKey) -> tuple[Migration, ...]:
         """The migrations that name this VMI, oldest first; which VMI of that name they were made for is not said."""
@@ -314,7 +325,8 @@ class Caches:
         migrations = [item.key for item in named if change.after is None or not item.is_let_go]
         vms = (VmKey(vmi.key.namespace, vmi.key.name) for vmi in change.records)
         slots = [SLOTS] if any(vmi.key in self.slots.lingering for vmi in change.records) else []
-        return _unique([*_keys(change.records), *migrations, *vms, *slots])
+        budgets = self._due_budgets({vmi.key for vmi in change.records})
+        return _unique([*_keys(change.records), *migrations, *vms, *slots, *budgets])
 
     def _migration_keys(self, change: Change[Migration] | None) -> list[WorkKey]:
         """The migration, the VMI that it moves, and that VMI's other migrations, which may wait for this one."""
@@ -322,7 +334,30 @@ class Caches:
             return []
         vmis = [migration.vmi for migration in change.records]
         others = [item.key for vmi in vmis for item in self.migrations_of(vmi) if not item.is_final]
-        return _unique([*(migration.key for migration in change.records), *vmis, *others])
+        return _unique(
+            [*(migration.key for migration in change.records), *vmis, *others, *self._due_budgets(set(vmis))]
+        )
+
+    def _with_budgets(self, keys: list[WorkKey]) -> list[WorkKey]:
+        """The keys, and the budgets of the VMIs among them: a raised one is lowered when a pod has ended."""
+        return [*keys, *self._due_budgets(key for key in keys if isinstance(key, VmiKey))]
+
+    def _due_budgets(self, vmis: Iterable[VmiKey]) -> list[WorkKey]:
+        """At rest none: a guest that wants no protection costs no pass, and one that has it costs none more."""
+        found = (self.vmis.get(key) for key in vmis)
+        return [BudgetKey(vmi.key.namespace, vmi.key.name) for vmi in found if vmi is not None and self._is_due(vmi)]
+
+    def _is_due(self, vmi: VirtualMachineInstance) -> bool:
+        """The budget is missing, raised, altered, or no longer wanted."""
+        if vmi.deleting or not self.budgets.is_readable:
+            return False
+        config, budget = self.config(), self.budgets.of(vmi)
+        strategy = vmi.eviction_strategy or (config.eviction_strategy if config else EvictionStrategy.NONE)
+        wants = not vmi.is_final and is_protected(strategy, is_migratable=vmi.is_migratable)
+        has = budget is not None
+        if budget is None or wants != has:
+            return wants != has
+        return (budget.min_available, budget.migration_uid) != (AT_REST, None) or not budget.is_labelled
 
     def _kubevirt_keys(self, *, is_news: bool) -> list[WorkKey]:
         """Everything looks again when the KubeVirt CR that counts has changed, and nothing for any other one's sake."""

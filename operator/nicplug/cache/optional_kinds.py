@@ -11,10 +11,12 @@ from nicplug.kube.resources import (
     DAEMON_SETS,
     NETWORK_ATTACHMENT_DEFINITIONS,
     NODES,
+    POD_DISRUPTION_BUDGETS,
     PODS,
 )
 from nicplug.model.daemon_set import DaemonSet
 from nicplug.model.multus_config import MULTUS_CONFIG_MAP
+from nicplug.model.names import MANAGED_BY, MANAGED_BY_LABEL
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX
 
 _RIGHTS = "kubectl apply -k deploy/kustomize/base gives the right to list and watch"
@@ -61,6 +63,21 @@ def watch_nodes(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
             Absence.NOT_SERVED: "this API server serves no nodes; where a VM could move to is left to the scheduler",
             Absence.DENIED: f"{_RIGHTS} nodes; until then a migration that no node can take is found out by trying",
         },
+    )
+
+
+def watch_budgets(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
+    """The PodDisruptionBudgets that nicplug has made; selected by the server."""
+    doubt = "until then a drain ends guests, whatever their evictionStrategy"
+    return OptionalWatch(
+        api=api,
+        resource=POD_DISRUPTION_BUDGETS,
+        sink=sink,
+        remedy={
+            Absence.NOT_SERVED: f"this API server serves no PodDisruptionBudgets; {doubt}",
+            Absence.DENIED: f"{_RIGHTS} poddisruptionbudgets; {doubt}",
+        },
+        label_selector=f"{MANAGED_BY_LABEL}={MANAGED_BY}",
     )
 
 

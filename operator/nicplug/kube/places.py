@@ -87,6 +87,7 @@ _BUDGET = 64 * _KIB
 # tests/unit/kube/test_elision.py compares these with the names that the rest of the code uses.
 LABELS = frozenset(
     {
+        "app.kubernetes.io/managed-by",
         "kubevirt.io",
         "kubevirt.io/created-by",
         "kubevirt.io/migrationJobUID",
@@ -237,7 +238,7 @@ _SPEC_NAMES = _names(
     "tolerations topologySpreadConstraints schedulerName priorityClassName dnsPolicy dnsConfig "
     "subdomain hostname terminationGracePeriodSeconds evictionStrategy startStrategy volumes accessCredentials "
     "livenessProbe readinessProbe architecture vmiName addedNodeSelector priority sendTo receive "
-    "nodeName restartPolicy readinessGates config"
+    "nodeName restartPolicy readinessGates config minAvailable maxUnavailable selector unhealthyPodEvictionPolicy"
 )
 _TEMPLATE = Place(
     members={

@@ -19,6 +19,9 @@ CONTROLLER_REVISIONS = Resource(group="apps", version="v1", plural="controllerre
 
 DAEMON_SETS = Resource(group="apps", version="v1", plural="daemonsets", kind="DaemonSet")
 
+POD_DISRUPTION_BUDGETS = Resource(
+    group="policy", version="v1", plural="poddisruptionbudgets", kind="PodDisruptionBudget"
+)
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod")
 CONFIG_MAPS = Resource(group="", version="v1", plural="configmaps", kind="ConfigMap")
 NODES = Resource(group="", version="v1", plural="nodes", kind="Node", namespaced=False)

@@ -71,6 +71,27 @@ class DaemonSetKey(ObjectKey):
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class DisruptionBudgetKey(ObjectKey):
+    """A PodDisruptionBudget."""
+
+    __str__ = ObjectKey.__str__
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BudgetKey:
+    """The disruption budget of a VMI, whether it exists or not: by namespace and name of the VMI.
+
+    A key of its own, so that a budget that is refused keeps nobody from starting or moving the guest.
+    """
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"disruption budget of {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class SlotsKey:
     """The slots of all migrations, which are given out in one place."""
 
@@ -80,7 +101,7 @@ class SlotsKey:
 
 SLOTS = SlotsKey()
 
-WorkKey = VmKey | VmiKey | MigrationKey | SlotsKey
+WorkKey = VmKey | VmiKey | MigrationKey | BudgetKey | SlotsKey
 """What the operator looks at, one at a time."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from nicplug.model import metadata as meta
 from nicplug.model.dynamic_controller import ControllerFinder, parse_controller_finder
+from nicplug.model.eviction import EvictionStrategy, parse_strategy
 from nicplug.model.frozen_json import FrozenJson
 from nicplug.model.hotplug_policy import HotplugPolicy, cluster_policy
 from nicplug.model.keys import KubevirtKey
@@ -57,6 +58,7 @@ class KubevirtConfig:
         problems: values of the cluster's policy that have no effect, as sentences.
         migration_configuration: what a migration that is handed off now runs by.
         limits: how many migrations may be under way.
+        eviction_strategy: of the VMIs that have none of their own.
     """
 
     key: KubevirtKey
@@ -80,6 +82,7 @@ class KubevirtConfig:
     problems: tuple[str, ...]
     migration_configuration: FrozenJson
     limits: MigrationLimits
+    eviction_strategy: EvictionStrategy
 
     def binding_plugin(self, name: str) -> BindingPlugin | None:
         """The plugin registered under that name."""
@@ -132,6 +135,7 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         problems=(*policy.problems, *trusted.problems, *distrusted, *nad_rules.problems),
         migration_configuration=migration_configuration(mapping(configuration.get("migrations"))),
         limits=parse_limits(mapping(configuration.get("migrations")), hotplug),
+        eviction_strategy=parse_strategy(configuration.get("evictionStrategy")) or EvictionStrategy.NONE,
     )
 
 

@@ -24,6 +24,8 @@ UNSCHEDULABLE_TIMEOUT_ANNOTATION = "kubevirt.io/migrationUnschedulablePodTimeout
 PENDING_TIMEOUT_ANNOTATION = "kubevirt.io/migrationPendingPodTimeoutSeconds"
 # On a migration: it waits for no back-off.
 IGNORE_BACKOFF_ANNOTATION = "kubevirt.io/func-test-ignore-migration-backoff"
+# By it the watch of PodDisruptionBudgets is narrowed to those of nicplug; it proves nothing.
+MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "nicplug"
 OUTDATED_LAUNCHER_LABEL = "kubevirt.io/outdatedLauncherImage"
 NODE_NAME_LABEL = "kubevirt.io/nodeName"
 # On a node, by KubeVirt's node labeller: what its CPU is, and which guests' CPUs it can take in.

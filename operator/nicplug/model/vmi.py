@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
+from nicplug.model.eviction import EvictionStrategy, parse_strategy, reports_migratable
 from nicplug.model.frozen_json import FrozenJson, freeze, read_object
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.interface_status import rows_by_name
@@ -71,6 +72,8 @@ class VirtualMachineInstance:
         placement: the members of the spec that say where its pods may run.
         topology: the PCI slots of its guest; None where NICs take none, or nobody knows.
         stored_bytes: its size in the API, where that is large; else 0.
+        eviction_strategy: its own; None where that of the cluster holds.
+        is_migratable: its condition `LiveMigratable` is True.
     """
 
     key: VmiKey
@@ -101,6 +104,8 @@ class VirtualMachineInstance:
     placement: FrozenJson
     topology: PciTopology | None
     stored_bytes: int = field(default=0, compare=False)
+    eviction_strategy: EvictionStrategy | None = None
+    is_migratable: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -165,6 +170,8 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         placement=parse_placement(spec),
         topology=parse_topology(spec, annotations),
         stored_bytes=meta.stored_bytes(raw),
+        eviction_strategy=parse_strategy(spec.get("evictionStrategy")),
+        is_migratable=reports_migratable(mapping(status)),
     )
 
 

@@ -41,10 +41,15 @@ RESULT = Label(name="result", values=(MigrationPhase.SUCCEEDED, MigrationPhase.F
 PRIORITY = Label(name="priority", values=("live", "sweep"), meaning="`live`: something changed; `sweep`: a new leader")
 CACHED = Label(
     name="kind",
-    values=(*(kind.value for kind in CachedKind), kinds.NETWORK_ATTACHMENT_DEFINITIONS.kind, kinds.NODES.kind),
+    values=(
+        *(kind.value for kind in CachedKind),
+        kinds.NETWORK_ATTACHMENT_DEFINITIONS.kind,
+        kinds.NODES.kind,
+        kinds.POD_DISRUPTION_BUDGETS.kind,
+    ),
 )
 WATCHED = Label(name="kind", values=tuple(kind.value for kind in CachedKind))
-KEY_KIND = Label(name="kind", values=("vm", "vmi", "migration", "slots"))
+KEY_KIND = Label(name="kind", values=("vm", "vmi", "migration", "budget", "slots"))
 OUTCOME = Label(
     name="outcome",
     values=(

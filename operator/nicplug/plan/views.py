@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from nicplug.model.attachments import KnownAttachments
+from nicplug.model.disruption_budget import DisruptionBudget
 from nicplug.model.dynamic_controller import DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.model.keys import PodKey
@@ -183,6 +184,7 @@ class MigrationView:
         taken: names that the target pod cannot have, since somebody else's pod has them.
         unrecorded: when target pods that another leader may be about to record were first heard of, by uid; not of all,
             where there are many.
+        budget: the disruption budget of the VMI; None when there is none, or nobody knows.
     """
 
     migration: Migration
@@ -202,3 +204,27 @@ class MigrationView:
     records: tuple[PodRecord, ...] = ()
     taken: frozenset[PodKey] = frozenset()
     unrecorded: Mapping[str, datetime] = field(default_factory=dict)
+    budget: DisruptionBudget | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetView:
+    """What `plan.vmi.disruption_budget` sees.
+
+    Attributes:
+        budget: that of this very VMI; None when there is none.
+        is_readable: budgets can be read; otherwise nothing is known of them, and none is written.
+        is_moving: the VMI has two pods, or a migration has got as far as to make the second one.
+        may_move: a migration has not ended, and may make one any moment: whether it has a slot, only the ledger tells.
+        migration_uid: of the migration that moves it; "" when nothing does.
+        refusal: what the API server last refused of the budget.
+    """
+
+    vmi: VirtualMachineInstance
+    config: KubevirtConfig | None
+    budget: DisruptionBudget | None
+    is_readable: bool = True
+    is_moving: bool = False
+    may_move: bool = False
+    migration_uid: str = ""
+    refusal: Refusal | None = None

@@ -9,7 +9,7 @@ from nicplug.model.names import KUBEVIRT_API_VERSION, MIGRATION_KIND, VM_KIND, V
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.outcome import Announcement, Severity, Subject
-from nicplug.plan.views import MigrationView, VmiView, VmView
+from nicplug.plan.views import BudgetView, MigrationView, VmiView, VmView
 
 # What happens to a NIC, or keeps the guest from starting, interests the owner of the VM as well.
 _ALSO_ON_VM = frozenset(
@@ -42,7 +42,7 @@ class Announcer:
 
     recorder: Recorder
 
-    def announce(self, view: VmView | VmiView | MigrationView, announcement: Announcement) -> None:
+    def announce(self, view: VmView | VmiView | MigrationView | BudgetView, announcement: Announcement) -> None:
         """Record the event on its object; what happens to a NIC of a VM on the VM too, its good end only there."""
         if isinstance(view, VmView):
             self._record(_vm_reference(view.vm), announcement)
@@ -51,6 +51,9 @@ class Announcer:
             is_of_vmi = announcement.about is Subject.VMI and view.vmi is not None
             regarding = _vmi_reference(view.vmi) if is_of_vmi and view.vmi else _migration_reference(view.migration)
             self._record(regarding, announcement)
+            return
+        if isinstance(view, BudgetView):
+            self._record(_vmi_reference(view.vmi), announcement)
             return
         of_vm = view.vm if announcement.about is Subject.VMI else None
         if of_vm is None or announcement.reason not in _ON_VM_ONLY:

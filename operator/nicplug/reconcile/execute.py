@@ -13,25 +13,27 @@ from nicplug.kube.api import Json, KubeApi, Resource
 from nicplug.kube.errors import AlreadyExists, Gone, Rejected, Stale
 from nicplug.kube.resources import (
     CONTROLLER_REVISIONS,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
 )
 from nicplug.model.frozen_json import thaw
-from nicplug.model.keys import PodKey, VmiKey, WorkKey
+from nicplug.model.keys import DisruptionBudgetKey, PodKey, VmiKey, WorkKey
 from nicplug.model.metadata import controller_reference, mapping, text
 from nicplug.model.pod import parse_pod
 from nicplug.plan.actions import Action, CheckNics, ConfirmPod, Create, Delete, FindPod, Kind, Patch
 from nicplug.plan.reasons import Reason
 from nicplug.reconcile.expand import Expander, needs_expansion
 
-_RESOURCES: dict[Kind, tuple[Resource, CachedKind]] = {
-    Kind.VM: (VIRTUAL_MACHINES, CachedKind.VM),
-    Kind.VMI: (VIRTUAL_MACHINE_INSTANCES, CachedKind.VMI),
-    Kind.MIGRATION: (VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, CachedKind.MIGRATION),
-    Kind.POD: (PODS, CachedKind.POD),
-    Kind.REVISION: (CONTROLLER_REVISIONS, CachedKind.REVISION),
+_RESOURCES: dict[Kind, Resource] = {
+    Kind.VM: VIRTUAL_MACHINES,
+    Kind.VMI: VIRTUAL_MACHINE_INSTANCES,
+    Kind.MIGRATION: VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    Kind.POD: PODS,
+    Kind.REVISION: CONTROLLER_REVISIONS,
+    Kind.BUDGET: POD_DISRUPTION_BUDGETS,
 }
 
 
@@ -82,26 +84,26 @@ class Executor:
                 await self._patch(action, by)
 
     async def _create(self, action: Create, by: WorkKey) -> None:
-        resource, kind = _RESOURCES[action.kind]
-        namespace, name = action.key.namespace, action.key.name
+        resource = _RESOURCES[action.kind]
+        namespace, name, was_read = action.key.namespace, action.key.name, False
         try:
             if needs_expansion(action):
                 answer = await self._expanding().create(action, resource, by=by)
             else:
                 answer = await self.api.create(resource, thaw(action.body), namespace=namespace)
         except AlreadyExists as error:
-            answer = await self.api.get(resource, name=name, namespace=namespace)
+            answer, was_read = await self.api.get(resource, name=name, namespace=namespace), True
             if action.kind is Kind.POD:
                 self._find_namesake(action, answer, error)
                 return
             owner = controller_reference(mapping(answer.get("metadata")))
             if owner is None or owner.uid != action.owner_uid:
-                self._observe(kind, answer)
+                self._observe(action.kind, answer, was_read=True)
                 message = f'{resource.kind} "{action.key}" exists and belongs to somebody else: delete or rename it'
                 raise Rejected(message, status=409, reason=Reason.NAME_TAKEN) from error
         if action.kind is Kind.POD:
             self.caches.launchers.note_made(answer, vmi_uid=action.owner_uid, migration_uid=action.made_for)
-        self._observe(kind, answer, by=by)
+        self._observe(action.kind, answer, by=by, was_read=was_read)
 
     def _expanding(self) -> Expander:
         if self.expander is None:
@@ -127,7 +129,7 @@ class Executor:
         raise Stale(message, status=409, reason=error.reason, request=error.request) from error
 
     async def _delete(self, action: Delete, by: WorkKey) -> None:
-        resource, kind = _RESOURCES[action.kind]
+        resource = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
         if action.unrecorded_of:  # before it is sent: the answer may get lost
             self.caches.launchers.made.note_discarded(action.uid, vmi_uid=action.unrecorded_of)
@@ -136,11 +138,11 @@ class Executor:
                 resource, name=name, namespace=namespace, uid=action.uid, version=action.version
             )
         except Gone:
-            self.on_dirty(self.caches.forget_uid(kind, key=action.key, uid=action.uid))
+            self.on_dirty(self._forget(action))
             return
         # A pod or an object with finalizers is answered as it is now; one that is gone by a Status.
         if mapping(answer.get("metadata")).get("uid") == action.uid:
-            self._observe(kind, answer, by=by)
+            self._observe(action.kind, answer, by=by)
 
     async def _confirm_pod(self, action: ConfirmPod) -> None:
         """Alive and ours: the cache has it again. When none is: the VMI has no pod, and that is known now."""
@@ -190,7 +192,7 @@ class Executor:
         self.on_dirty(gone)
 
     async def _patch(self, action: Patch, by: WorkKey) -> None:
-        resource, kind = _RESOURCES[action.kind]
+        resource = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
         operations = list(action.json_patch())
         try:
@@ -203,7 +205,7 @@ class Executor:
         except Gone:
             await self._confirm_gone(action)
             raise
-        self._observe(kind, answer, by=by)
+        self._observe(action.kind, answer, by=by)
 
     def _is_large(self, key: VmiKey) -> bool:
         vmi = self.caches.vmis.get(key)
@@ -211,33 +213,44 @@ class Executor:
 
     async def _check_nics(self, action: CheckNics) -> None:
         """By a read: of a megabyte it takes the API server a tenth of the time that a patch takes it."""
-        resource, kind = _RESOURCES[action.kind]
+        resource = _RESOURCES[action.kind]
         try:
             answer = await self.api.get(resource, name=action.key.name, namespace=action.key.namespace)
         except Gone:
-            self.on_dirty(self.caches.forget_uid(kind, key=action.key, uid=action.uid))
+            self.on_dirty(self._forget(action))
             raise
-        self._observe(kind, answer)
+        self._observe(action.kind, answer)
         if not action.fits(answer):
             raise Stale(f"{resource.plural} {action.key} has changed since it was looked at", status=409)
 
     async def _confirm_gone(self, action: Patch) -> None:
         """A ghost is forgotten at once; a 404 for a subresource that is not served is a wrong CRD."""
-        resource, kind = _RESOURCES[action.kind]
+        resource = _RESOURCES[action.kind]
         try:
             answer = await self.api.get(resource, name=action.key.name, namespace=action.key.namespace)
         except Gone:
-            self.on_dirty(self.caches.forget_uid(kind, key=action.key, uid=action.uid))
+            self.on_dirty(self._forget(action))
             return
-        self._observe(kind, answer)
+        self._observe(action.kind, answer, was_read=True)
         if action.subresource and mapping(answer.get("metadata")).get("uid") == action.uid:
             message = (
                 f"{resource.plural}.{resource.group} has no subresource {action.subresource}: kubectl apply -f crds/"
             )
             raise Rejected(message, status=404)
 
-    def _observe(self, kind: CachedKind, answer: Json, *, by: WorkKey | None = None) -> None:
-        self.on_dirty(self.caches.observe(kind, answer), by=by)
+    def _observe(self, kind: Kind, answer: Json, *, by: WorkKey | None = None, was_read: bool = False) -> None:
+        if kind is Kind.BUDGET:
+            self.on_dirty(self.caches.budgets.observe(answer, lives=was_read), by=by)
+        else:
+            self.on_dirty(self.caches.observe(CachedKind(kind.value), answer), by=by)
+
+    def _forget(self, action: Delete | Patch | CheckNics) -> list[WorkKey]:
+        """It is known to be gone."""
+        match action.key:
+            case DisruptionBudgetKey() as key:
+                return self.caches.budgets.forget(key, uid=action.uid)
+            case key:
+                return self.caches.forget_uid(CachedKind(action.kind.value), key=key, uid=action.uid)
 
 
 def _is_one_of(uids: frozenset[str] | None, answer: Json) -> bool:

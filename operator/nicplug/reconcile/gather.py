@@ -8,14 +8,14 @@ from nicplug.cache.caches import Caches
 from nicplug.cache.lost_migrations import has_lost_migration
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.hotplug_policy import HotplugPolicy, OverridingObject, overridden
-from nicplug.model.keys import MigrationKey, PodKey, SlotsKey, VmiKey, VmKey, WorkKey
+from nicplug.model.keys import BudgetKey, MigrationKey, PodKey, SlotsKey, VmiKey, VmKey, WorkKey
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.views import MigrationView, PlanSettings, Refusal, VmiView, VmView
+from nicplug.plan.views import BudgetView, MigrationView, PlanSettings, Refusal, VmiView, VmView
 from nicplug.plan.vmi.active_pod import known_pods
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
 from nicplug.plan.vmi.own_pods import has_no_record, next_target_key, sort_out
@@ -135,11 +135,32 @@ class Gatherer:
             gone_pods=launchers.gone_of(migration),
             nodes=self.caches.nodes.all(),
             attachments=self.caches.attachments_of(vmi) if vmi is not None else KnownAttachments(),
+            budget=self.caches.budgets.of(vmi) if vmi is not None else None,
             slot=self.caches.slots.slot_of(migration.uid, now=self.memory.clock()),
             config=self.caches.config(),
             settings=self._present_settings(_BUSY_VMI_FACTOR),
             refusal=self.memory.refusal(key, generation=MIGRATION_GENERATION),
             report_pending_since=self.memory.pending_since(key),
+        )
+
+    def budget_view(self, key: BudgetKey) -> BudgetView | None:
+        """The view of the disruption budget of a VMI; None when the VMI is gone."""
+        vmi_key = VmiKey(key.namespace, key.name)
+        vmi = self.caches.vmis.get(vmi_key)
+        if vmi is None:
+            return None
+        unfinished = [item for item in self.caches.migrations_of(vmi_key) if not item.is_final]
+        started = [item for item in unfinished if item.has_target]
+        has_two_pods = sum(not pod.is_finished for pod in self.caches.launchers.of(vmi)) > 1
+        return BudgetView(
+            vmi=vmi,
+            config=self.caches.config(),
+            budget=self.caches.budgets.of(vmi),
+            is_readable=self.caches.budgets.is_readable,
+            is_moving=bool(started) or has_two_pods or vmi.migration_state.is_active,
+            may_move=bool(unfinished),
+            migration_uid=started[0].uid if started else "",
+            refusal=self.memory.refusal(key, generation=vmi.generation),
         )
 
     def nics_of(self, key: WorkKey) -> int:
@@ -154,7 +175,7 @@ class Gatherer:
             case MigrationKey():
                 migration = self.caches.migrations.get(key)
                 return 0 if migration is None or migration.has_target else self.nics_of(migration.vmi)
-            case SlotsKey():
+            case BudgetKey() | SlotsKey():
                 return 0
 
     def _note_foreign(self, pods: Iterable[LauncherPod], *, first: PodKey, needed_by: str, migration_uid: str) -> None:

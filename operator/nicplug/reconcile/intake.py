@@ -98,6 +98,13 @@ class Intake:
         self.on_installation()
         self.enqueue(self.caches.waiting_for_a_node(), priority=Priority.SWEEP)
 
+    def budgets_changed(self, keys: list[WorkKey] | None) -> None:
+        """Disruption budgets came, went or changed; None: they can be read only now."""
+        if keys is None:
+            self.enqueue(self.caches.due_budgets(), priority=Priority.SWEEP)
+        else:
+            self.enqueue(keys)
+
     def controllers_changed(self, nodes: Iterable[str] | None) -> None:
         """The dynamic networks controller has changed on these nodes; None for all of them."""
         self.on_installation()

@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from nicplug.kube.errors import ApiError, Denied, Rejected
-from nicplug.model.keys import MigrationKey, SlotsKey, VmiKey, VmKey, WorkKey
+from nicplug.model.keys import BudgetKey, MigrationKey, SlotsKey, VmiKey, VmKey, WorkKey
 from nicplug.plan.actions import (
     Action,
     AdoptVmi,
@@ -18,6 +18,7 @@ from nicplug.plan.actions import (
     HandOffStep,
     Kind,
     LabelNode,
+    PatchBudget,
     PatchInterfaces,
     PatchMigrationState,
     PatchNetworksAnnotation,
@@ -32,9 +33,10 @@ from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject
 from nicplug.plan.pace import pass_rest
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import MigrationView, Refusal, VmiView, VmView
+from nicplug.plan.views import BudgetView, MigrationView, Refusal, VmiView, VmView
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.disruption_budget import plan_budget
 from nicplug.reconcile.announce import Announcer
 from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.gather import MIGRATION_GENERATION, Gatherer
@@ -44,7 +46,7 @@ from nicplug.reconcile.turns import TurnTaken
 
 log = structlog.get_logger(__name__)
 
-View = VmView | VmiView | MigrationView
+View = VmView | VmiView | MigrationView | BudgetView
 
 _NAMES = {
     Kind.VM: "virtual machine",
@@ -52,6 +54,7 @@ _NAMES = {
     Kind.MIGRATION: "migration",
     Kind.POD: "pod",
     Kind.REVISION: "controller revision",
+    Kind.BUDGET: "pod disruption budget",
 }
 
 
@@ -153,6 +156,8 @@ class Reconciler:
                 return self.gatherer.vmi_view(key)
             case MigrationKey():
                 return self.gatherer.migration_view(key)
+            case BudgetKey():
+                return self.gatherer.budget_view(key)
             case SlotsKey():
                 return None
 
@@ -165,6 +170,8 @@ class Reconciler:
                 return plan_vmi(view, now=now)
             case MigrationView():
                 return plan_migration(view, now=now)
+            case BudgetView():
+                return plan_budget(view, now=now)
 
     async def _carry_out(self, key: WorkKey, view: View, plan: Plan) -> None:
         try:
@@ -224,7 +231,7 @@ def _reason_of(action: Action, view: View) -> Reason:
             return Reason.FAILED_DELETE
         case ConfirmPod() | FindPod() | RestoreLabels() | PatchPodCondition():
             return Reason.FAILED_POD_PATCH
-        case PatchVmGeneration() | TurnVmOn() | AdoptVmi():
+        case PatchVmGeneration() | TurnVmOn() | AdoptVmi() | PatchBudget():
             return Reason.FAILED_UPDATE
         case PatchMigrationState():
             return Reason.FAILED_HAND_OVER if action.step is HandOffStep.HAND_OFF else Reason.FAILED_ABORT
@@ -253,13 +260,15 @@ def _name_of(view: View) -> str:
             return view.vmi.key.name
         case MigrationView():
             return view.migration.key.name
+        case BudgetView():
+            return view.vmi.key.name
 
 
 def _generation(view: View) -> int:
     match view:
         case VmView():
             return view.vm.generation
-        case VmiView():
+        case VmiView() | BudgetView():
             return view.vmi.generation
         case MigrationView():
             return MIGRATION_GENERATION
@@ -269,7 +278,7 @@ def _subject(view: View) -> Subject:
     match view:
         case VmView():
             return Subject.VM
-        case VmiView():
+        case VmiView() | BudgetView():
             return Subject.VMI
         case MigrationView():
             return Subject.MIGRATION

@@ -11,7 +11,7 @@ from tests.declared_metrics import BY_NAME, undeclared
 from nicplug.apiserver.certificates import API_SERVICES, SECRETS
 from nicplug.kube import errors, resources
 from nicplug.kube.api import Resource
-from nicplug.model.keys import MigrationKey, SlotsKey, VmiKey, VmKey
+from nicplug.model.keys import BudgetKey, MigrationKey, SlotsKey, VmiKey, VmKey
 from nicplug.obs import catalogue
 from nicplug.obs.catalogue import FAMILIES
 from nicplug.obs.families import OTHER, Family, Label, MetricType, Process
@@ -91,7 +91,7 @@ def test_every_error_of_the_api_has_an_outcome() -> None:
 
 
 def test_every_key_has_a_kind() -> None:
-    names = {key.__name__.removesuffix("Key").lower() for key in (VmKey, VmiKey, MigrationKey, SlotsKey)}
+    names = {key.__name__.removesuffix("Key").lower() for key in (VmKey, VmiKey, MigrationKey, BudgetKey, SlotsKey)}
     assert names == set(catalogue.KEY_KIND.values)
 
 

@@ -68,6 +68,7 @@ OPERATOR = (
     Right(group="kubevirt.io", resource="kubevirts", verbs=_READ),
     Right(group="kubevirt.io", resource="kubevirts/status", verbs=("patch",)),
     Right(group="", resource="pods", verbs=_OWNED),
+    Right(group="policy", resource="poddisruptionbudgets", verbs=_OWNED),
     Right(group="apps", resource="controllerrevisions", verbs=("get", "list", "watch", "create", "delete")),
     Right(group="", resource="pods/status", verbs=("patch",)),
     Right(group="events.k8s.io", resource="events", verbs=("create", "patch")),

@@ -3,6 +3,7 @@
 Every write carries its own guard and is harmless when sent twice or by two leaders.
 """
 
+from nicplug.plan.actions.budgets import PatchBudget
 from nicplug.plan.actions.json_patch import JsonPatch, escape_pointer
 from nicplug.plan.actions.machines import (
     AdoptVmi,
@@ -56,6 +57,7 @@ Patch = (
     | ReleaseTarget
     | SetLabel
     | Annotate
+    | PatchBudget
 )
 Action = Create | Delete | ConfirmPod | FindPod | Patch
 
@@ -78,6 +80,7 @@ __all__ = [
     "OriginChange",
     "OwnerReference",
     "Patch",
+    "PatchBudget",
     "PatchFinalizers",
     "PatchGracePeriod",
     "PatchInterfaces",

@@ -19,6 +19,7 @@ class Kind(Enum):
     MIGRATION = "VirtualMachineInstanceMigration"
     POD = "Pod"
     REVISION = "ControllerRevision"
+    BUDGET = "PodDisruptionBudget"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

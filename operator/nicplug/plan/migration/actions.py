@@ -20,6 +20,7 @@ from nicplug.plan.migration.target_pod import create_target_pod
 from nicplug.plan.migration.timeouts import NODE_AGENT_PATIENCE, agent_deadline
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import MigrationView
+from nicplug.plan.vmi.disruption_budget import raise_budget
 from nicplug.plan.vmi.own_pods import (
     announce_taken_name,
     discard,
@@ -82,7 +83,7 @@ def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effe
     create = create_target_pod(view, facts.vmi)
     wanted = next_target_key(facts.vmi, view.migrations, migration_uid=migration.uid)
     return Effects(
-        actions=(*_check_unrecorded(facts, deletions), *deletions, create),
+        actions=(*_check_unrecorded(facts, deletions), *deletions, *raise_budget(view, facts.vmi), create),
         announcements=(
             *(announce_leftover(pod) for pod in unrecorded if pod.uid in view.unrecorded),
             normal("SuccessfulCreate", f"Created migration target pod {create.key.name}"),

@@ -1,0 +1,118 @@
+"""The PodDisruptionBudgets of VMIs, as the optional watch and the answers to writes bring them."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nicplug.cache.optional_watch import Absence
+from nicplug.model.disruption_budget import DisruptionBudget, budget_key, parse_budget
+from nicplug.model.keys import BudgetKey, DisruptionBudgetKey, WorkKey
+from nicplug.model.metadata import mapping, resource_version, text
+from nicplug.model.vmi import VirtualMachineInstance
+
+# Enough to outlive every answer that may still be on its way.
+_REMEMBERED_DELETIONS = 1024
+
+
+def _tell_nobody(_: "list[WorkKey] | None") -> None:
+    """Be the `on_change` of a store that nobody listens to."""
+
+
+@dataclass(slots=True)
+class Budgets:
+    """All budgets of VMIs; a `Sink` of `OptionalWatch`. Small records, one per VMI that wants protection.
+
+    Attributes:
+        on_change: told which budgets have changed; None when they have become readable.
+    """
+
+    on_change: "Callable[[list[WorkKey] | None], None]" = _tell_nobody
+    _budgets: dict[DisruptionBudgetKey, DisruptionBudget] | None = None
+    _deleted: OrderedDict[str, int] = field(default_factory=OrderedDict)
+
+    def __len__(self) -> int:
+        return len(self._budgets or {})
+
+    @property
+    def is_readable(self) -> bool:
+        """What exists is known."""
+        return self._budgets is not None
+
+    def of(self, vmi: VirtualMachineInstance) -> DisruptionBudget | None:
+        """The budget of that very VMI."""
+        if not self._budgets:
+            return None
+        found = self._budgets.get(budget_key(vmi.key, uid=vmi.uid))
+        return found if found is not None and found.owner_uid == vmi.uid else None
+
+    # -- what the watch says -----------------------------------------------------------------------
+
+    def project(self, item: Mapping[str, Any]) -> DisruptionBudget | None:
+        """A budget of a list."""
+        return parse_budget(item)
+
+    def replace(self, items: Iterable[DisruptionBudget]) -> None:
+        """All budgets there are."""
+        before, self._budgets = self._budgets, {item.key: item for item in items}
+        if before is None:
+            self.on_change(None)
+            return
+        keys = before.keys() | self._budgets.keys()
+        changed = (before.get(key) or self._budgets[key] for key in keys if before.get(key) != self._budgets.get(key))
+        self.on_change([_work_key(item) for item in changed])
+
+    def change(self, type_: str, item: Mapping[str, Any]) -> None:
+        """One line of the watch."""
+        keys = self._drop(item) if type_ == "DELETED" else self.observe(item)
+        if keys:
+            self.on_change(keys)
+
+    def lose(self, absence: Absence) -> None:
+        """Budgets must not be read."""
+        self._budgets = None
+
+    # -- what answers say --------------------------------------------------------------------------
+
+    def observe(self, raw: Mapping[str, Any], *, lives: bool = False) -> list[WorkKey]:
+        """Take in a budget as it is now; whose it is, if that is news.
+
+        Args:
+            lives: it was read by name, so it lives although it may be out of the watch's sight.
+        """
+        fresh = parse_budget(raw)
+        if fresh is None or self._budgets is None:
+            return []
+        if fresh.resource_version <= self._deleted.get(fresh.uid, -1) and not lives:
+            return []
+        before = self._budgets.get(fresh.key)
+        if before is not None and fresh.resource_version < before.resource_version:
+            return []
+        self._deleted.pop(fresh.uid, None)
+        self._budgets[fresh.key] = fresh
+        return [_work_key(fresh)] if before != fresh else []
+
+    def forget(self, key: DisruptionBudgetKey, *, uid: str) -> list[WorkKey]:
+        """Take in that a budget is gone."""
+        before = (self._budgets or {}).get(key)
+        if before is None or before.uid != uid or self._budgets is None:
+            return []
+        del self._budgets[key]
+        return [_work_key(before)]
+
+    def _drop(self, item: Mapping[str, Any]) -> list[WorkKey]:
+        """A DELETED line, also of a budget that has only lost the label by which it is watched."""
+        metadata = mapping(item.get("metadata"))
+        key = DisruptionBudgetKey(text(metadata.get("namespace")), text(metadata.get("name")))
+        uid, version = text(metadata.get("uid")), resource_version(metadata)
+        before = (self._budgets or {}).get(key)
+        if before is not None and before.uid == uid and before.resource_version > version:
+            return []
+        self._deleted[uid] = version
+        if len(self._deleted) > _REMEMBERED_DELETIONS:
+            self._deleted.popitem(last=False)
+        return self.forget(key, uid=uid)
+
+
+def _work_key(budget: DisruptionBudget) -> BudgetKey:
+    return BudgetKey(budget.owner.namespace, budget.owner.name)
