@@ -1,13 +1,14 @@
 """What must be true before the watches open: the API server answers, the CRDs are ours, nobody else acts on them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import structlog
 
 from nicplug.kube.api import Json, KubeApi
-from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Gone
+from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Gone, Throttled, Unavailable
 from nicplug.kube.resources import (
     API_SERVICES,
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -60,14 +61,26 @@ async def refuse_rivals(api: KubeApi, *, namespace: str, now: datetime) -> None:
         RivalError: there is one.
     """
     for name in rivals.LEASES:
+        for rival in rivals.rivals(await _leases(api, name), namespace=namespace, now=now):
+            raise RivalError(str(rival), remedy=rival.remedy)
+
+
+async def _leases(api: KubeApi, name: str) -> list[Mapping[str, Any]]:
+    """Those of that name in all namespaces; waits while the API server does not answer."""
+    delay = _FIRST_DELAY_SECONDS
+    while True:
         try:
             found = await api.list(LEASES, field_selector=f"metadata.name={name}")
+        except (Unavailable, Throttled) as error:
+            log.warning("waiting", problem=f"cannot look for other controllers: {error}")
         except ApiError as error:
-            # Rights of an older installation, or an API server in trouble: the first request that matters says more.
+            # The rights of an older installation: nicplug worked with them.
             log.warning("cannot look for other controllers", lease=name, error=str(error))
-            continue
-        for rival in rivals.rivals(objects(found.get("items")), namespace=namespace, now=now):
-            raise RivalError(str(rival), remedy=rival.remedy)
+            return []
+        else:
+            return list(objects(found.get("items")))
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, _MAXIMUM_DELAY_SECONDS)
 
 
 async def refuse_other_servers(api: KubeApi, *, names: Sequence[str], namespace: str, service: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from nicplug.kube.api import KubeApi, Resource
-from nicplug.kube.errors import ApiError, Denied, Gone
+from nicplug.kube.errors import ApiError, Denied, Gone, Unavailable
 from nicplug.startup import RivalError, refuse_other_servers, refuse_rivals, wait_for_api
 
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
@@ -77,6 +77,23 @@ def test_of_two_installations_the_later_one_does_not_start() -> None:
 def test_without_the_right_to_look_it_starts() -> None:
     """An upgraded operator with the roles of the version before."""
     asyncio.run(refuse_rivals(played(Denied("may not list leases", status=403)), namespace="nicplug-system", now=NOW))
+
+
+def test_it_started_beside_virt_controller_when_the_api_server_was_busy() -> None:
+    found = {
+        "metadata.name=virt-controller": leases("virt-controller", "kubevirt"),
+        "metadata.name=nicplug-operator": leases("nicplug-operator"),
+    }
+
+    class Busy(Played):
+        async def list(self, resource: Resource, *, field_selector: str, namespace: str | None = None) -> Any:
+            if not self.asked:
+                self.asked.append(field_selector)
+                raise Unavailable("no answer", status=None)
+            return await super().list(resource, field_selector=field_selector, namespace=namespace)
+
+    with pytest.raises(RivalError, match="virt-controller works in namespace kubevirt"):
+        asyncio.run(refuse_rivals(cast(KubeApi, Busy(found)), namespace="nicplug-system", now=NOW))
 
 
 def test_it_does_not_start_on_kubevirts_crds() -> None:
