@@ -89,7 +89,7 @@ def test_it_started_beside_virt_controller_when_the_api_server_was_busy() -> Non
         async def list(self, resource: Resource, *, field_selector: str, namespace: str | None = None) -> Any:
             if not self.asked:
                 self.asked.append(field_selector)
-                raise Unavailable("no answer", status=None)
+                raise Unavailable("no answer", status=0)
             return await super().list(resource, field_selector=field_selector, namespace=namespace)
 
     with pytest.raises(RivalError, match="virt-controller works in namespace kubevirt"):

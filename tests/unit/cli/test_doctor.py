@@ -385,8 +385,8 @@ def test_a_policy_that_is_missing(nicplug: CommandLine, server: PlayedServer) ->
 def test_kubevirts_own_controller_is_a_rival_while_it_works(
     nicplug: CommandLine, server: PlayedServer, age: timedelta, is_told: bool
 ) -> None:
-    _, rival = lease(at=datetime.now(UTC) - age)
-    rival["metadata"] = {"name": "virt-controller", "namespace": "kubevirt"}
+    _, found = lease(at=datetime.now(UTC) - age)
+    rival = {**(found or {}), "metadata": {"name": "virt-controller", "namespace": "kubevirt"}}
     server.answers[LEASES] = collection(rival)
     assert ("rivals" in findings(nicplug)) is is_told
 
