@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
-from nicplug.plan.nic.transitions import Transitions, seconds_of
+from nicplug.plan.nic.transitions import Transitions, seconds_of, took_back
 from nicplug.plan.outcome import Completion, Measure, PathTaken, PhaseLeft
 from nicplug.plan.reasons import Reason
 
@@ -43,6 +43,8 @@ def _completions(told: Transitions, *, now: datetime) -> Iterator[Completion]:
 def _moves(
     record: InterfaceOperation, old: InterfaceOperation | None, *, reasons: _Reasons, now: datetime
 ) -> Iterator[Measure]:
+    if took_back(record, old):
+        return
     if old is not None and old.operation != record.operation:
         old = None  # another operation on the same NIC, with times of its own
     if old is None and record.path == OperationPath.NONE and record.phase == OperationPhase.READY:

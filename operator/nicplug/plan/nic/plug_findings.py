@@ -48,8 +48,7 @@ def find_plug(situation: Situation) -> Finding | None:
         return changed
     if found := pod_has_lost_it(situation) or changed or pod_has_it_again(situation):
         return found
-    record = situation.record
-    plugged = record if record is not None and record.operation == OperationType.PLUG else None
+    plugged = _plugged_by(situation)
     if found := runs_until_restart(situation):
         return found
     if twin := mac_address_twin(situation.interface, situation.siblings):
@@ -92,10 +91,9 @@ def nic_is_invalid(situation: Situation) -> Finding | None:
 
 def runs_until_restart(situation: Situation) -> Finding | None:
     """The guest goes on with what would be refused today; the record says so before anybody restarts it."""
-    violation, record = _violation(situation), situation.record
+    violation, came = _violation(situation), _plugged_by(situation)
     if violation is None or not situation.in_guest:
         return None
-    came = record if record is not None and record.operation == OperationType.PLUG else None
     return Finding(
         operation=OperationType.PLUG,
         path=OperationPath(came.path) if came is not None else OperationPath.NONE,
@@ -197,6 +195,20 @@ def pod_is_not_asked_yet(situation: Situation) -> Finding | None:
         Reason.WAITING_FOR_LAUNCHER_POD,
         f"{situation.pod_phrase} is not ready; it is asked for the interface when it is",
     )
+
+
+def _plugged_by(situation: Situation) -> InterfaceOperation | None:
+    """The record of how the NIC came into the running guest; None of one that was born there.
+
+    A change of mind about its network or its entries has a record in the place of that one. When it comes to nothing,
+    what the NIC was attached by must not be forgotten: nobody would see that its definition changes.
+    """
+    record, pod = situation.record, situation.pod
+    if record is None or record.operation == OperationType.PLUG:
+        return record
+    if pod is None or record.attached is None or record.attached.pod != pod.uid:
+        return None
+    return replace(record, operation=OperationType.PLUG, path=OperationPath.DYNAMIC, migration="")
 
 
 def _ready(situation: Situation, record: InterfaceOperation) -> Finding:

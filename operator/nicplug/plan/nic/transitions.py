@@ -58,7 +58,7 @@ def find_transitions(
     restored = tuple(item for item in ready if item.reason == Reason.POD_INTERFACE_RESTORED)
     back = {item.name for item in restored}
     # Their records are about something else than an arrival.
-    born = {item.name for item in ready if item.path == OperationPath.NONE}
+    born = {item.name for item in ready if item.path == OperationPath.NONE or took_back(item, before.get(item.name))}
     present = {operation.name for operation in after}
     present |= set(staying)
     return Transitions(
@@ -148,6 +148,13 @@ def _is_news(operation: InterfaceOperation, before: Mapping[str, InterfaceOperat
         operation.phase,
         operation.reason,
     )
+
+
+def took_back(operation: InterfaceOperation, old: InterfaceOperation | None) -> bool:
+    """The NIC has its record of how it was plugged again, after another operation on it that came to nothing."""
+    if old is None or operation.operation != OperationType.PLUG or operation.phase != OperationPhase.READY:
+        return False
+    return old.operation != operation.operation and old.attached is not None and old.attached == operation.attached
 
 
 def _was_ready(operation: InterfaceOperation, before: Mapping[str, InterfaceOperation]) -> bool:

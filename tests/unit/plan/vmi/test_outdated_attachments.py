@@ -111,6 +111,25 @@ def test_what_was_plugged_into_the_pod_is_compared_with_its_record() -> None:
     assert condition(plan(BEFORE, launcher=unborn, operations=[ready])) == {}
 
 
+@pytest.mark.parametrize("type_", ["ChangeNetwork", "Unplug"])
+def test_a_change_of_mind_about_a_nic_hid_what_became_of_its_definition(type_: str) -> None:
+    """Another network and back, or its entries deleted and written again: the record of how it came was lost."""
+    then = Attached(uid=KNOWN.uid, config_hash=KNOWN.digest, pod=POD_UID).to_row()
+    unborn = pod(networks=[element("blue")], attached=["blue"])
+    other = operation("blue", type_=type_, path="None", phase="Blocked", reason="EntryDeleted", attachment=then)
+    found = plan(BEFORE, launcher=unborn, operations=[other])
+    (row,) = written(found)["/status/interfaceOperations"]
+    assert (row["operation"], row["path"], row["phase"], row["attachment"]) == ("Plug", "Dynamic", "Ready", then)
+    assert (found.announcements, found.measures) == ((), ()), "it has not come a second time"
+    assert condition(plan(CHANGED, launcher=unborn, operations=[row]))["status"] == "True"
+
+
+def test_what_was_attached_to_an_earlier_pod_is_no_record_of_this_one() -> None:
+    then = Attached(uid=KNOWN.uid, config_hash=KNOWN.digest, pod="the pod before").to_row()
+    other = operation("blue", type_="ChangeNetwork", path="None", phase="Blocked", reason="x", attachment=then)
+    assert written(plan(BEFORE, operations=[other]))["/status/interfaceOperations"] == []
+
+
 def test_after_a_migration_the_pod_knows_better_than_the_record_of_an_earlier_one() -> None:
     then = Attached(uid="long gone", config_hash="0", pod="the pod before").to_row()
     ready = operation("blue", phase="Ready", reason="Attached", attachment=then)
