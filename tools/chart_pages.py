@@ -23,11 +23,15 @@ VALUES = CHART / "values.yaml"
 SCHEMA = CHART / "values.schema.json"
 PAGE = ROOT / "docs" / "helm-values.md"
 # What the chart sets itself, from other values or as its Services and probes need it.
+_OF_THE_CHART = (
+    *("kubeconfig", "namespace", "kubevirt_namespace", "metrics_port", "metrics_address", "metrics_tls_cert_file"),
+    *("metrics_tls_private_key_file", "metrics_authentication"),
+)
 OF_THE_CHART = {
-    "operator": ("kubeconfig", "namespace", "kubevirt_namespace", "metrics_port", "metrics_address"),
+    "operator": _OF_THE_CHART,
     "api": (
-        *("kubeconfig", "namespace", "kubevirt_namespace", "metrics_port", "metrics_address", "service", "address"),
-        *("port", "certificate_secret", "tls_cert_file", "tls_private_key_file"),
+        *_OF_THE_CHART,
+        *("service", "address", "port", "certificate_secret", "tls_cert_file", "tls_private_key_file"),
     ),
 }
 MODELS: dict[str, type[Settings] | type[ApiSettings]] = {"operator": Settings, "api": ApiSettings}

