@@ -12,8 +12,15 @@ import structlog
 from nicplug import __version__
 from nicplug.api_settings import ApiSettings
 from nicplug.apiserver.calls import GROUP, VERSIONS
-from nicplug.apiserver.certificates import CaBundles, CertificateSource, FileCertificate, SecretCertificate
+from nicplug.apiserver.certificates import (
+    CaBundles,
+    CertificateSource,
+    EvictionWebhook,
+    FileCertificate,
+    SecretCertificate,
+)
 from nicplug.apiserver.dispatch import Limits
+from nicplug.apiserver.self_signed import Issued
 from nicplug.apiserver.server import AggregatedApiServer, Binding
 from nicplug.descriptors import raise_descriptor_limit
 from nicplug.garbage_collection import settle_garbage_collector
@@ -29,6 +36,8 @@ from nicplug.subresources.served import Served
 log = structlog.get_logger(__name__)
 
 LARGEST_OPTIONS = 64 * 1024
+EVICTION_WEBHOOK = "nicplug-evictions"
+"""Name of the ValidatingWebhookConfiguration."""
 
 
 def certificate_source(settings: ApiSettings, api: ServerApi) -> CertificateSource:
@@ -41,12 +50,18 @@ def certificate_source(settings: ApiSettings, api: ServerApi) -> CertificateSour
         namespace=settings.namespace,
         service=settings.service,
     )
+    webhook = EvictionWebhook(api=api, name=EVICTION_WEBHOOK, namespace=settings.namespace, service=settings.service)
+
+    async def announce(issued: Issued) -> None:
+        await bundles.write(issued.authorities)
+        await webhook.write(issued)
+
     return SecretCertificate(
         api=api,
         namespace=settings.namespace,
         name=settings.certificate_secret,
         names=(settings.server_name(),),
-        announce=bundles.write,
+        announce=announce,
         clock=lambda: datetime.now(UTC),
     )
 
@@ -68,6 +83,7 @@ async def run_api(settings: ApiSettings) -> None:
         api=connection.api,
         source=certificate_source(settings, connection.api),
         handlers=served.handlers,
+        reviewer=served.evictions.review,
         metrics=metrics,
         limits=_limits(settings),
         handlers_problem=served.problem,

@@ -35,6 +35,7 @@ RIGHTS = (
     "authentication-reader",
 )
 REGISTRATIONS = BASE / "api" / "apiservices.yaml"
+WEBHOOK = BASE / "api" / "eviction-webhook.yaml"
 READY_SECONDS = 60.0
 
 
@@ -152,8 +153,9 @@ def is_available(admin: Path) -> bool:
 
 
 def unregister(admin: Path) -> None:
-    """Take both versions away from the API server."""
-    _kubectl(admin, "delete", "--ignore-not-found", "--wait=false", "-f", str(REGISTRATIONS))
+    """Take both versions and the webhook away from the API server."""
+    paths = ("-f", str(REGISTRATIONS), "-f", str(WEBHOOK))
+    _kubectl(admin, "delete", "--ignore-not-found", "--wait=false", *paths)
 
 
 def _is_available(item: Mapping[str, Any]) -> bool:
@@ -171,6 +173,9 @@ def _register(api: ApiProcess) -> None:
     items = [service]
     for document in load([REGISTRATIONS]):
         document["spec"]["service"]["port"] = api.port
+        items.append(document)
+    for document in load([WEBHOOK]):
+        document["webhooks"][0]["clientConfig"]["service"]["port"] = api.port
         items.append(document)
     body = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     options = ("--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-")

@@ -54,6 +54,16 @@ def alter_budget(cluster: Cluster, randomness: random.Random) -> None:
     cluster.replace(BUDGETS, body["metadata"]["name"], body, by="user")
 
 
+def evict(cluster: Cluster, randomness: random.Random) -> None:
+    """Somebody evicts the pod of a guest, and the webhook marks the node that it is to leave."""
+    running = [vmi for vmi in cluster.all(VMIS) if (vmi.get("status") or {}).get("nodeName")]
+    if not running:
+        return
+    body = randomness.choice(running)
+    body["status"]["evacuationNodeName"] = body["status"]["nodeName"]
+    cluster.replace(VMIS, body["metadata"]["name"], body, by="webhook", subresource="status")
+
+
 def take_budget_name(cluster: Cluster, _: random.Random) -> None:
     """Somebody's budget has the name that the budget of a VMI is to have; its owner takes it away in the end."""
     for body in cluster.all(BUDGETS):
@@ -100,6 +110,7 @@ def check_budgets_rest(cluster: Cluster) -> None:
         uid, name = vmi["metadata"]["uid"], vmi["metadata"]["name"]
         strategy = vmi["spec"].get("evictionStrategy") or configuration.get("evictionStrategy") or "None"
         budget = budgets.pop(uid, None)
+        _check_left(vmi, strategy)
         if not _wants_budget(vmi, strategy):
             # One whose label somebody has taken away is out of sight; it goes with its VMI.
             is_seen = budget is not None and is_in_sight(BUDGETS, budget)
@@ -110,6 +121,15 @@ def check_budgets_rest(cluster: Cluster) -> None:
         assert budget["spec"] == spec, f"the budget of {name} is {budget['spec']}"
         assert budget["metadata"]["labels"] == dict([MANAGED_BY]), budget["metadata"]["labels"]
     assert not budgets, f"budgets of nobody: {list(budgets)}"
+
+
+def _check_left(vmi: Json, strategy: str) -> None:
+    """A guest that was asked to leave a node has done so; nobody else is said to be asked."""
+    status = vmi.get("status") or {}
+    marked, name = status.get("evacuationNodeName"), vmi["metadata"]["name"]
+    if marked and status.get("phase") == "Running":
+        assert marked == status["nodeName"], f"{name} is said to have to leave {marked}"
+        assert strategy not in ("LiveMigrate", "LiveMigrateIfPossible"), f"{name} has not left {marked}"
 
 
 def _wants_budget(vmi: Json, strategy: str) -> bool:

@@ -30,7 +30,7 @@ from tests.sim.movers import (
     toggle_controller,
     unlabel_migration,
 )
-from tests.sim.protection import alter_budget, delete_budget, edit_strategy, take_budget_name
+from tests.sim.protection import alter_budget, delete_budget, edit_strategy, evict, take_budget_name
 from tests.sim.users import (
     Deed,
     ask,
@@ -267,7 +267,9 @@ MOVES: dict[str, tuple[Deed, ...]] = {
     ),
     "guests are protected while they move": (
         edit_strategy,
-        migrate,
+        evict,
+        evict,
+        cordon,
         migrate,
         migrate,
         plug,
@@ -300,6 +302,7 @@ MOVES: dict[str, tuple[Deed, ...]] = {
     ),
     "everything moves": (
         edit_strategy,
+        evict,
         delete_budget,
         alter_budget,
         migrate,

@@ -68,6 +68,7 @@ def test_kustomize_builds_everything() -> None:
     assert set(kinds) == FENCE_KINDS | {
         "Namespace", "CustomResourceDefinition", "ServiceAccount", "Role", "RoleBinding", "ClusterRole",
         "ClusterRoleBinding", "Service", "Deployment", "APIService", "PodDisruptionBudget",
+        "ValidatingWebhookConfiguration",
     }  # fmt: skip
 
 
@@ -82,7 +83,10 @@ def test_the_fences_refused_an_operator_in_another_namespace() -> None:
     assert not [name for name, text in policies.items() if "nicplug-system" in text]
     account = f"system:serviceaccount:{overlay['namespace']}:nicplug-operator"
     others = {name for name, text in policies.items() if account not in text}
-    assert others == {"nicplug-bindings"}
+    assert others == {"nicplug-bindings", "nicplug-evictions"}
+    assert account.replace("-operator", "-api") in policies["nicplug-evictions"]
+    [webhook] = [document for document in built if document["kind"] == "ValidatingWebhookConfiguration"]
+    assert webhook["webhooks"][0]["clientConfig"]["service"]["namespace"] == overlay["namespace"]
 
 
 def test_the_api_in_another_namespace_still_reads_who_the_front_proxy_is() -> None:
@@ -224,7 +228,9 @@ class TestCertManager:
     def test_rights_to_keep_a_certificate_are_not_given(self, built: Found) -> None:
         role = granted(built["ClusterRole", "nicplug-api"]["rules"])
         of_base = ALLOWED_TO_API["ClusterRole"]
-        assert of_base.items() - role.items() == {(key, of_base[key]) for key in of_base if "/apiservices" in key}
+        assert of_base.items() - role.items() == {
+            (key, of_base[key]) for key in of_base if "/apiservices" in key or "/validatingwebhook" in key
+        }
         whole = {(item["kind"], item["metadata"]["name"]) for item in build(BASE)}
         assert whole - built.keys() == {("Role", "nicplug-api"), ("RoleBinding", "nicplug-api")}
 
@@ -334,6 +340,9 @@ ALLOWED_TO_API = {
         "kubevirt.io/virtualmachines": "get patch",
         "kubevirt.io/virtualmachines/status": "patch",
         "kubevirt.io/virtualmachineinstances": "get patch",
+        "kubevirt.io/virtualmachineinstances/status": "patch",
+        "/pods": "get",
+        "admissionregistration.k8s.io/validatingwebhookconfigurations nicplug-evictions": "get patch",
         "kubevirt.io/virtualmachineinstancemigrations": "list create",
         "kubevirt.io/kubevirts": "list watch",
         "k8s.cni.cncf.io/network-attachment-definitions": "list watch",

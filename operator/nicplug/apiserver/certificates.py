@@ -16,16 +16,25 @@ import structlog
 
 from nicplug.apiserver import self_signed
 from nicplug.apiserver.key_pairs import KeyPair, UnusableKeyPair, check
+from nicplug.apiserver.reviews import WEBHOOK_PATH, review_token
 from nicplug.apiserver.self_signed import Issued
 from nicplug.kube.api import Json, Resource, ServerApi
-from nicplug.kube.errors import AlreadyExists, Gone, Stale
+from nicplug.kube.errors import AlreadyExists, ApiError, Gone, Stale
 from nicplug.kube.resources import API_SERVICES as API_SERVICES
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import mapping, objects, text
 
 log = structlog.get_logger(__name__)
 
 SECRETS = Resource(group="", version="v1", plural="secrets", kind="Secret")
+WEBHOOKS = Resource(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    plural="validatingwebhookconfigurations",
+    kind="ValidatingWebhookConfiguration",
+    namespaced=False,
+)
 _ATTEMPTS = 5
+_WEBHOOK_REMEDY = "kubectl apply -k deploy/kustomize/base gives the right; until then a drain waits, and moves no guest"
 
 
 class CertificateSource(Protocol):
@@ -38,6 +47,10 @@ class CertificateSource(Protocol):
             UnusableKeyPair: there is none that could be served with.
             ApiError: it cannot be asked for.
         """
+        ...
+
+    def review_token(self, pair: KeyPair) -> str:
+        """What the path of the webhook ends with while that pair is served with; "" for nothing."""
         ...
 
 
@@ -57,6 +70,10 @@ class FileCertificate:
         check(pair)
         return pair
 
+    def review_token(self, pair: KeyPair) -> str:
+        """None: nicplug does not write the registration of the webhook, so its path is the same everywhere."""
+        return ""
+
 
 @dataclass(slots=True, kw_only=True)
 class SecretCertificate:
@@ -64,14 +81,14 @@ class SecretCertificate:
 
     Attributes:
         names: DNS names of the Service.
-        announce: writes the CAs into the APIServices; before the certificate is served with.
+        announce: writes the CAs into the registrations; before the certificate is served with.
     """
 
     api: ServerApi
     namespace: str
     name: str
     names: tuple[str, ...]
-    announce: Callable[[bytes], Awaitable[None]]
+    announce: Callable[[Issued], Awaitable[None]]
     clock: Callable[[], datetime]
 
     async def current(self) -> KeyPair:
@@ -83,9 +100,13 @@ class SecretCertificate:
                 # Another replica was faster: its certificate is as good.
                 log.debug("the certificate has been written by another replica", error=str(error))
                 continue
-            await self.announce(issued.authorities)
+            await self.announce(issued)
             return issued.pair
         raise UnusableKeyPair(f"Secret {self.namespace}/{self.name} changes all the time")
+
+    def review_token(self, pair: KeyPair) -> str:
+        """Of the key that all replicas share."""
+        return review_token(pair.key)
 
     async def _read_or_issue(self) -> Issued:
         now = self.clock()
@@ -172,3 +193,56 @@ class CaBundles:
         ]
         await self.api.patch(API_SERVICES, patch, name=name)
         log.info("CA written into the APIService", name=name)
+
+
+@dataclass(slots=True, kw_only=True)
+class EvictionWebhook:
+    """Tells the API server where and by which CAs to reach the webhook for evictions.
+
+    Only in a configuration that names our own Service. That it cannot be written keeps nobody from being served:
+    evictions are then judged by budgets alone.
+    """
+
+    api: ServerApi
+    name: str
+    namespace: str
+    service: str
+    _problem: str = ""
+
+    async def write(self, issued: Issued) -> None:
+        """Write CA and path where they differ; raises nothing that the API server answers."""
+        try:
+            await self._write(issued)
+        except ApiError as error:
+            if str(error) != self._problem:
+                log.warning("the webhook for evictions cannot be registered", error=str(error), remedy=_WEBHOOK_REMEDY)
+            self._problem = str(error)
+            return
+        self._problem = ""
+
+    async def _write(self, issued: Issued) -> None:
+        try:
+            found = json.loads(await self.api.read(WEBHOOKS, name=self.name))
+        except Gone:
+            log.debug("no such webhook configuration", name=self.name)
+            return
+        wanted = {
+            "caBundle": base64.b64encode(issued.authorities).decode(),
+            "service/path": f"{WEBHOOK_PATH}/{review_token(issued.pair.key)}",
+        }
+        patch: list[Json] = [
+            {"op": "test", "path": "/metadata/uid", "value": mapping(found.get("metadata")).get("uid")}
+        ]
+        for index, webhook in enumerate(objects(found.get("webhooks"))):
+            client = mapping(webhook.get("clientConfig"))
+            service = mapping(client.get("service"))
+            if (service.get("namespace"), service.get("name")) != (self.namespace, self.service):
+                continue
+            if (client.get("caBundle"), service.get("path")) == tuple(wanted.values()):
+                continue
+            root = f"/webhooks/{index}/clientConfig"
+            patch.append({"op": "test", "path": f"{root}/service/name", "value": self.service})
+            patch += [{"op": "add", "path": f"{root}/{name}", "value": value} for name, value in wanted.items()]
+        if len(patch) > 1:
+            await self.api.patch(WEBHOOKS, patch, name=self.name)
+            log.info("CA and path written into the webhook configuration", name=self.name)

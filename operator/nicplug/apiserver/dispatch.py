@@ -4,6 +4,7 @@ Nothing of a request is read before its caller is known, and no body before its 
 """
 
 import asyncio
+import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,8 +20,9 @@ from nicplug.apiserver.documents import Documents
 from nicplug.apiserver.health import ServerHealth
 from nicplug.apiserver.identity import Identity, Stranger
 from nicplug.apiserver.metrics import RequestMetrics
-from nicplug.apiserver.paths import Asked, DocumentPath, HealthPath, Probe, Target
+from nicplug.apiserver.paths import Asked, DocumentPath, HealthPath, Probe, ReviewPath, Target
 from nicplug.apiserver.rendering import Health, NotAllowed, Outcome, Unchanged, code_of, response
+from nicplug.apiserver.reviews import Reviewer, answer_review, parse_review
 from nicplug.apiserver.shares import RoundRobin, UnderWay
 from nicplug.apiserver.statuses import Status
 
@@ -28,6 +30,10 @@ log = structlog.get_logger(__name__)
 
 _READING = ("GET", "HEAD")
 _WARNING_SECONDS = 10.0
+# Less than the API server waits for the webhook.
+_REVIEW_SECONDS = 4.0
+# Whose requests reviews count as; no user has an empty name.
+_REVIEWS = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,7 @@ class Dispatcher:
         handlers: what is served.
         health: of the API server, for `healthz` of the group.
         problem: what keeps the process from serving, for /readyz; "" for nothing.
+        reviewer: answers the webhook for evictions; None serves none.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class Dispatcher:
         limits: Limits,
         metrics: RequestMetrics,
         problem: Callable[[], str],
+        reviewer: Reviewer | None = None,
     ) -> None:
         self._identity = identity
         self._reviews = reviews
@@ -89,6 +97,7 @@ class Dispatcher:
         self._limits = limits
         self._metrics = metrics
         self._problem = problem
+        self._reviewer = reviewer
         self._budget = BodyBudget(limits.bodies_bytes)
         self._under_way = UnderWay(most=limits.concurrent, of_one=limits.concurrent_of_one)
         self._turns = RoundRobin(limits.carried_out)
@@ -121,6 +130,8 @@ class Dispatcher:
     async def _outcome(self, request: web.BaseRequest, asked: Asked) -> Outcome:
         if isinstance(asked, Probe):
             return Health(self._problem() if asked.path == "/readyz" else "")
+        if isinstance(asked, ReviewPath):
+            return await self._review(request, asked)
         who = self._identity.identify(request.transport, request.headers)
         if isinstance(who, Stranger):
             self._warn(who.why, peer=request.remote)
@@ -182,6 +193,39 @@ class Dispatcher:
             if not limit.expired():
                 raise
             return statuses.timed_out()
+
+    async def _review(self, request: web.BaseRequest, asked: ReviewPath) -> Outcome:
+        """Nobody vouches for the caller here: the path itself is what only the API server knows."""
+        token = self._identity.review_token
+        if self._reviewer is None or token is None or not hmac.compare_digest(asked.token.encode(), token.encode()):
+            self._warn("a review at a path that is not the webhook's", peer=request.remote)
+            return statuses.no_such_path()
+        if request.method != "POST":
+            return NotAllowed(statuses.method_not_allowed(), "POST")
+        if not self._under_way.has_room(_REVIEWS):
+            return statuses.too_many_requests()
+        with self._under_way.count(_REVIEWS):
+            try:
+                async with asyncio.timeout(_REVIEW_SECONDS):
+                    return await self._answer_review(request, self._reviewer)
+            except TimeoutError:
+                return statuses.timed_out()
+
+    async def _answer_review(self, request: web.BaseRequest, reviewer: Reviewer) -> Answer:
+        body = await self._body(request)
+        if isinstance(body, Status):
+            return body
+        try:
+            review = parse_review(body)
+            if isinstance(review, Status):
+                return review
+            refusal = await reviewer(review)
+        finally:
+            self._budget.held -= len(body)
+        if isinstance(refusal, Status):
+            return refusal
+        log.info("eviction reviewed", namespace=review.namespace, pod=review.name, answer=refusal or "allowed")
+        return answer_review(review, refusal)
 
     async def _call(self, request: web.BaseRequest, target: Target, caller: Caller) -> Answer:
         verb = self._verbs[target.subresource]

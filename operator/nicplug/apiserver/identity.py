@@ -73,6 +73,11 @@ class Identity:
     _served: tuple[KeyPair, FrontProxyTrust | None] | None = None
     _reported: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def review_token(self) -> str | None:
+        """What the path of the webhook ends with; None while there is no certificate to serve with."""
+        return self.source.review_token(self._pair) if self._pair is not None else None
+
     async def keep(self, *, every_seconds: float) -> None:
         """Refresh until cancelled; more often while something is missing."""
         while True:

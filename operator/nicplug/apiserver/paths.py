@@ -57,7 +57,18 @@ class Target:
     query: str = ""
 
 
-Asked = Probe | HealthPath | DocumentPath | Target | Status
+@dataclass(frozen=True, slots=True)
+class ReviewPath:
+    """The webhook for evictions.
+
+    Attributes:
+        token: what stands behind it, which only the API server knows; "" for nothing.
+    """
+
+    token: str
+
+
+Asked = Probe | ReviewPath | HealthPath | DocumentPath | Target | Status
 
 
 def parse(target: str) -> Asked:
@@ -72,6 +83,10 @@ def parse(target: str) -> Asked:
         ):
             subject = Subresource(resource=resource, name=subresource)
             return _target(version, namespace, subject, name, query=query)
+        case ["", "evictions"]:
+            return ReviewPath("")
+        case ["", "evictions", token]:
+            return ReviewPath(token)
         case ["", "apis", group, version, "healthz"] if group == GROUP and version in VERSIONS:
             return HealthPath()
         case _:

@@ -14,6 +14,7 @@ from nicplug.apiserver.documents import Documents
 from nicplug.apiserver.health import ServerHealth
 from nicplug.apiserver.identity import Identity
 from nicplug.apiserver.metrics import RequestMetrics
+from nicplug.apiserver.reviews import Reviewer
 from nicplug.kube.api import ServerApi
 
 _STOP_SECONDS = 10.0
@@ -39,6 +40,7 @@ class AggregatedApiServer:
         source: of the serving certificate.
         handlers_problem: what keeps the handlers from answering; "" for nothing.
         config_version: resourceVersion of the KubeVirt CR, for `healthz`; "" when there is none.
+        reviewer: answers the webhook for evictions; None serves none.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class AggregatedApiServer:
         limits: Limits | None = None,
         handlers_problem: Callable[[], str] = _nothing,
         config_version: Callable[[], str] = _nothing,
+        reviewer: Reviewer | None = None,
     ) -> None:
         self._handlers_problem = handlers_problem
         limits = limits or Limits()
@@ -65,6 +68,7 @@ class AggregatedApiServer:
             limits=limits,
             metrics=metrics,
             problem=self.problem,
+            reviewer=reviewer,
         )
         self._listener = Listener(
             tls=self.identity.tls,

@@ -92,6 +92,7 @@ class Caches:
         self.slots = SlotBook()
         self._vmis_by_attachment = AttachmentIndex()
         self._pending = PendingIndex()
+        self._leaving: set[VmiKey] = set()
         self.operations = OperationCounts()
         self._spec_seen: dict[str, tuple[int, datetime]] = {}
 
@@ -112,6 +113,7 @@ class Caches:
                     self._vmis_by_attachment.put(vmi)
                     rows = objects(mapping(raw.get("status")).get("interfaceOperations"))
                     self._pending.put(vmi, rows)
+                    (self._leaving.add if vmi.evacuation_node else self._leaving.discard)(vmi.key)
                     self.operations.put(vmi.key, rows)
                 return self._vmi_keys(change)
             case CachedKind.MIGRATION:
@@ -240,8 +242,12 @@ class Caches:
         return self.controllers.on_node(vmi.node_name, node=self.nodes.get(vmi.node_name))
 
     def waiting_for_a_node(self) -> list[WorkKey]:
-        """Whose chances may change with the nodes: VMIs with NICs on their way, and migrations that have not ended."""
-        return [*self._pending.everywhere(), *(item.key for item in self._migrations.unfinished())]
+        """Whose chances may change with the nodes.
+
+        VMIs with NICs on their way, or on their way off a node themselves; and migrations that have not ended.
+        """
+        vmis = dict.fromkeys([*self._pending.everywhere(), *self._leaving])
+        return [*vmis, *(item.key for item in self._migrations.unfinished())]
 
     def waiting_for_controller(self, nodes: Iterable[str] | None) -> list[WorkKey]:
         """The VMIs with NICs on their way that are on one of these nodes; None for any node."""
@@ -295,6 +301,7 @@ class Caches:
         self._spec_seen.pop(vmi.uid, None)
         self._vmis_by_attachment.drop(vmi)
         self._pending.drop(vmi.key)
+        self._leaving.discard(vmi.key)
         self.operations.drop(vmi.key)
         self.launchers.forget_vmi(vmi.uid)
 

@@ -137,6 +137,7 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.KUBEVIRT_CR_MISSING,
         Reason.NETWORK_NOT_ALLOWED,
         Reason.MULTUS_NOT_INSTALLED,
+        Reason.EVACUATION_BLOCKED,
         Reason.NO_CANDIDATE_NODE,
         Reason.MIGRATION_FORBIDDEN,
         Reason.WORKLOAD_UPDATE_FORBIDS,

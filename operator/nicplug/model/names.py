@@ -19,6 +19,7 @@ WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
 # Own: on a migration of nicplug's, the NICs that it is for, each with what it changes (`plan.nic.path.causes`).
 MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
+EVACUATION_PREFIX = "kubevirt-evacuation-"
 # On a migration, in seconds: for how long its target pod may find no node, or not run.
 UNSCHEDULABLE_TIMEOUT_ANNOTATION = "kubevirt.io/migrationUnschedulablePodTimeoutSeconds"
 PENDING_TIMEOUT_ANNOTATION = "kubevirt.io/migrationPendingPodTimeoutSeconds"

@@ -74,6 +74,7 @@ class VirtualMachineInstance:
         stored_bytes: its size in the API, where that is large; else 0.
         eviction_strategy: its own; None where that of the cluster holds.
         is_migratable: its condition `LiveMigratable` is True.
+        evacuation_node: that an eviction has asked it to leave; "" for none.
     """
 
     key: VmiKey
@@ -106,6 +107,7 @@ class VirtualMachineInstance:
     stored_bytes: int = field(default=0, compare=False)
     eviction_strategy: EvictionStrategy | None = None
     is_migratable: bool = False
+    evacuation_node: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -172,6 +174,7 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         stored_bytes=meta.stored_bytes(raw),
         eviction_strategy=parse_strategy(spec.get("evictionStrategy")),
         is_migratable=reports_migratable(mapping(status)),
+        evacuation_node=text(mapping(status).get("evacuationNodeName")),
     )
 
 

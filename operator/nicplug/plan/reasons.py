@@ -277,6 +277,11 @@ class Reason(StrEnum):
     the VM's own nodeSelector, affinity or tolerations. It is noticed at once. A restart brings the NIC only if a node
     can take the VM, as the record's `remedy` says; otherwise the VM would not start.
     """
+    EVACUATION_BLOCKED = "EvacuationBlocked"
+    """A node is being drained, and a guest on it that must not be ended cannot leave it.
+
+    The message says what it waits for. Make a node available, or shut the VM down; it is noticed at once.
+    """
     MIGRATION_FORBIDDEN = "MigrationForbidden"
     """The NIC cannot come in place, and the policy `migration` is `Never`.
 

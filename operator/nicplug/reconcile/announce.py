@@ -19,6 +19,7 @@ _ALSO_ON_VM = frozenset(
         "InterfaceBlocked",
         "InterfaceFailed",
         "LauncherPodLost",
+        "EvacuationBlocked",
         "FailedCreatePodSandBox",
     }
 )

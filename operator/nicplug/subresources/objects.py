@@ -10,6 +10,7 @@ from nicplug.kube import elision, object_text
 from nicplug.kube.api import Json, JsonPatch, Resource, ServerApi
 from nicplug.kube.errors import ApiError, Gone, Rejected, Stale
 from nicplug.kube.resources import (
+    PODS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
@@ -19,6 +20,7 @@ from nicplug.model.keys import ObjectKey
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.names import MIGRATION_VMI_LABEL
+from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi, vmi_id
 from nicplug.plan.actions import Create, Kind, PatchGracePeriod, PatchStatus
@@ -74,6 +76,10 @@ class Objects:
     async def vmi(self, key: ObjectKey) -> VirtualMachineInstance | None:
         """The VMI as it is now; None when there is none."""
         return await _found(self.api.get(VIRTUAL_MACHINE_INSTANCES, name=key.name, namespace=key.namespace), parse_vmi)
+
+    async def pod(self, key: ObjectKey) -> LauncherPod | None:
+        """The pod as it is now, whosever it is; None when there is none."""
+        return await _found(self.api.get(PODS, name=key.name, namespace=key.namespace), parse_pod)
 
     async def both(self, key: ObjectKey) -> Both:
         """VM and VMI of the name as they are now."""

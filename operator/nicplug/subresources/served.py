@@ -7,6 +7,7 @@ from typing import Self
 from nicplug.apiserver.calls import Handlers
 from nicplug.kube.api import ServerApi, WatchingApi
 from nicplug.subresources.cluster import NodeSide
+from nicplug.subresources.evictions import Evictions
 from nicplug.subresources.handlers import Subresources
 from nicplug.subresources.knowledge import Knowledge
 from nicplug.subresources.objects import Objects
@@ -20,10 +21,12 @@ class Served:
     """The handlers, and what they know.
 
     Attributes:
+        evictions: answers the webhook.
         knowledge: to be run while the handlers are called.
     """
 
     handlers: Handlers
+    evictions: Evictions
     knowledge: Knowledge
 
     @classmethod
@@ -45,7 +48,8 @@ class Served:
             requesters=requesters,
             kubevirt_namespace=kubevirt_namespace,
         )
-        return cls(handlers={**subresources.handlers(), **questions.handlers()}, knowledge=knowledge)
+        handlers = {**subresources.handlers(), **questions.handlers()}
+        return cls(handlers=handlers, evictions=Evictions(Objects(api), knowledge), knowledge=knowledge)
 
     def problem(self) -> str:
         """What keeps requests from being answered; "" for nothing."""

@@ -23,6 +23,7 @@ from tests.unit.apiserver.played import (
 
 from nicplug.apiserver.dispatch import Limits
 from nicplug.apiserver.key_pairs import KeyPair
+from nicplug.apiserver.reviews import Review
 from nicplug.apiserver.server import AggregatedApiServer, Binding
 from nicplug.obs.metrics import ApiMetrics
 
@@ -35,6 +36,9 @@ class Given:
 
     async def current(self) -> KeyPair:
         return self.pair
+
+    def review_token(self, pair: KeyPair) -> str:
+        return "secret-token"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +53,7 @@ class World:
     proxies: Authority = field(default_factory=Authority)
     source: Given
     server: AggregatedApiServer
+    reviews: list[Review] = field(default_factory=list)
     port: int = 0
     _clients: list[Client] = field(default_factory=list)
 
@@ -87,6 +92,12 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             api, recorder, metrics = PlayedApi(), Recorder(), ApiMetrics()
             authority, proxies = Authority(), Authority()
             source = Given(authority.issue("server", host=SERVER))
+            reviews: list[Review] = []
+
+            async def review(asked: Review) -> str:
+                reviews.append(asked)
+                return f"reviewed {asked.namespace}/{asked.name}"
+
             api.trust(trust_data(proxies.pem))
             server = AggregatedApiServer(
                 api=api.api,
@@ -94,6 +105,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                 handlers={ADD: recorder, REMOVE: recorder, STORY: recorder},
                 metrics=metrics,
                 limits=limits,
+                reviewer=review,
             )
             world = World(
                 directory=tmp_path,
@@ -104,6 +116,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                 proxies=proxies,
                 source=source,
                 server=server,
+                reviews=reviews,
             )
             world.port = await server.start(Binding(address="127.0.0.1", port=0))
             stack.push_async_callback(server.stop)

@@ -135,7 +135,12 @@ class PlayedApi:
     ) -> Json:
         self._about_to_write()
         self._note("patch", resource, patch)
-        self.objects[resource.plural, name]["spec"]["caBundle"] = patch[-1]["value"]
+        for operation in (item for item in patch if item["op"] == "add"):
+            *parents, member = operation["path"].strip("/").split("/")
+            target: Any = self.objects[resource.plural, name]
+            for parent in parents:
+                target = target[int(parent) if isinstance(target, list) else parent]
+            target[member] = operation["value"]
         return self.objects[resource.plural, name]
 
     def _about_to_write(self) -> None:

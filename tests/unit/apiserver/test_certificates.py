@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from tests.unit.apiserver.played import Authority, PlayedApi
 
-from nicplug.apiserver.certificates import CaBundles, FileCertificate, SecretCertificate
+from nicplug.apiserver.certificates import CaBundles, EvictionWebhook, FileCertificate, SecretCertificate
 from nicplug.apiserver.key_pairs import UnusableKeyPair
+from nicplug.apiserver.self_signed import Issued
 from nicplug.kube.errors import Unavailable
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -26,9 +27,9 @@ class Clock:
 
 
 def _source(
-    api: PlayedApi, clock: Clock, announce: Callable[[bytes], Awaitable[None]] | None = None
+    api: PlayedApi, clock: Clock, announce: Callable[[Issued], Awaitable[None]] | None = None
 ) -> SecretCertificate:
-    async def nobody(_: bytes) -> None:
+    async def nobody(_: Issued) -> None:
         pass
 
     return SecretCertificate(
@@ -88,16 +89,16 @@ async def test_a_secret_that_cannot_be_used_is_filled_again(data: dict[str, str]
 
 
 async def test_the_ca_is_made_known_before_the_certificate_is_served_with() -> None:
-    api, announced = PlayedApi(), list[bytes]()
+    api, announced = PlayedApi(), list[Issued]()
 
-    async def fail(authorities: bytes) -> None:
-        announced.append(authorities)
+    async def fail(issued: Issued) -> None:
+        announced.append(issued)
         raise Unavailable("no answer")
 
     with pytest.raises(Unavailable):
         await _source(api, Clock(), fail).current()
-    [bundle] = announced
-    assert base64.b64encode(bundle).decode() == api.objects[SECRET]["data"]["ca.crt"]
+    [issued] = announced
+    assert base64.b64encode(issued.authorities).decode() == api.objects[SECRET]["data"]["ca.crt"]
 
 
 def _api_service(**spec: Any) -> dict[str, Any]:
@@ -132,6 +133,51 @@ async def test_the_api_service_of_another_server_is_left_alone(service: dict[str
     api = PlayedApi(objects={("apiservices", SERVICE): _api_service(service=service, caBundle="theirs")})
     await _bundles(api).write(b"CA")
     assert api.objects["apiservices", SERVICE]["spec"]["caBundle"] == "theirs"
+
+
+WEBHOOKS = ("validatingwebhookconfigurations", "nicplug-evictions")
+
+
+def _webhook(**client: Any) -> dict[str, Any]:
+    service = {"namespace": "nicplug-system", "name": "nicplug-api", "port": 443}
+    return {"metadata": {"uid": "u-2"}, "webhooks": [{"name": "w", "clientConfig": {"service": service, **client}}]}
+
+
+def _registration(api: PlayedApi) -> EvictionWebhook:
+    return EvictionWebhook(api=api.api, name=WEBHOOKS[1], namespace="nicplug-system", service="nicplug-api")
+
+
+async def test_ca_and_path_are_written_into_the_webhook_once() -> None:
+    api, secret = PlayedApi(objects={WEBHOOKS: _webhook()}), PlayedApi()
+    issued: list[Issued] = []
+
+    async def keep(item: Issued) -> None:
+        issued.append(item)
+
+    source = _source(secret, Clock(), keep)
+    pair = await source.current()
+    await _registration(api).write(issued[0])
+    await _registration(api).write(issued[0])
+    client = api.objects[WEBHOOKS]["webhooks"][0]["clientConfig"]
+    assert base64.b64decode(client["caBundle"]) == issued[0].authorities
+    assert client["service"]["path"] == f"/evictions/{source.review_token(pair)}"
+    assert len(source.review_token(pair)) == 32
+    assert [verb for verb, _, _ in api.requests].count("patch") == 1
+
+
+async def test_a_webhook_of_another_server_is_left_alone_and_an_error_keeps_nobody_from_being_served() -> None:
+    issued: list[Issued] = []
+
+    async def keep(item: Issued) -> None:
+        issued.append(item)
+
+    await _source(PlayedApi(), Clock(), keep).current()
+    api = PlayedApi(objects={WEBHOOKS: _webhook(service={"namespace": "kubevirt", "name": "virt-api"})})
+    await _registration(api).write(issued[0])
+    await _registration(PlayedApi()).write(issued[0])
+    broken = PlayedApi(fails={"validatingwebhookconfigurations": Unavailable("no answer")})
+    await _registration(broken).write(issued[0])
+    assert [verb for verb, _, _ in api.requests] == ["get"]
 
 
 def _files(directory: Path) -> FileCertificate:

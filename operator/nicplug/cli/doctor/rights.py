@@ -105,6 +105,14 @@ API = (
     Right(group="kubevirt.io", resource="kubevirts", verbs=_READ),
     Right(group="k8s.cni.cncf.io", resource="network-attachment-definitions", verbs=_READ),
     Right(group="", resource="configmaps", verbs=_READ, names=("multus-daemon-config",)),
+    Right(group="", resource="pods", verbs=("get",)),
+    Right(group="kubevirt.io", resource="virtualmachineinstances/status", verbs=("patch",)),
+    Right(
+        group="admissionregistration.k8s.io",
+        resource="validatingwebhookconfigurations",
+        verbs=("get", "patch"),
+        names=("nicplug-evictions",),
+    ),
     Right(
         group="apiregistration.k8s.io",
         resource="apiservices",

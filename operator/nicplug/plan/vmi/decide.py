@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.conditions import SYNCHRONIZED, find_condition
+from nicplug.model.conditions import EVICTION_REQUESTED, SYNCHRONIZED, find_condition
 from nicplug.model.interface_status import MULTUS_STATUS, has_source
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import VMI_FINALIZER
@@ -17,6 +17,7 @@ from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase, reported_rows
 from nicplug.plan.actions import (
     Action,
+    Create,
     Delete,
     Kind,
     LabelNode,
@@ -38,6 +39,7 @@ from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, may_have_moved, restore_labels
 from nicplug.plan.vmi.end import plan_end, release_final
+from nicplug.plan.vmi.evacuation import Evacuation, announce_stuck, plan_evacuation
 from nicplug.plan.vmi.lost_migration import end_lost_migration
 from nicplug.plan.vmi.migration_required import with_migration_required
 from nicplug.plan.vmi.moving import is_moving, target_pod
@@ -114,6 +116,7 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
     phase = decision.phase
     records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
     nics = plan_nics(view, pod=pod, phase=phase, records=records, now=now)
+    evacuation = plan_evacuation(view, now=now)
     conditions = plan_conditions(
         view=view,
         pod=pod,
@@ -121,6 +124,7 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
         interfaces=nics.rows,
         operations=nics.operations,
         conditions=objects(status.get("conditions")),
+        evacuation=evacuation,
         now=now,
     )
     if phase is VmiPhase.RUNNING and pod is not None:
@@ -134,12 +138,16 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
         "conditions": conditions,
     }
     wanted[SUMMARY_MEMBER] = summarise(vmi, nics.operations) if phase is VmiPhase.RUNNING else None
+    if evacuation.has_left:
+        # The node agent takes it away with a migration; nobody does that for a guest which left otherwise.
+        wanted["evacuationNodeName"] = None
     if nics.budget is not None:
         wanted["pciBudget"] = nics.budget.to_row()
     life = _Life(
         pod=pod,
         phase=phase,
         nics=nics,
+        evacuation=evacuation,
         wanted=wanted,
         records=records,
         moments=(decision.again_at, *nics.moments),
@@ -161,6 +169,7 @@ class _Life:
     pod: LauncherPod | None
     phase: VmiPhase
     nics: NicPlan
+    evacuation: Evacuation
     wanted: dict[str, Any]
     records: dict[str, InterfaceOperation]
     moments: tuple[datetime | None, ...]
@@ -170,7 +179,8 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     vmi = view.vmi
     # What was refused is not sent again before the refusal has run out; telling it is.
     actions = _effects(view, life, now=now) if view.refusal is None else []
-    announced = life.nics.demand.announcements if view.refusal is None else ()
+    told_of = life.evacuation if life.evacuation.actions else life.nics.demand
+    announced = told_of.announcements if view.refusal is None else ()
     renewals = tuple(announce_renewal(item) for item in actions if isinstance(item, Delete) and item.kind is Kind.POD)
     changes = _guarded(changed_members(seen=vmi.status, wanted=life.wanted), life.wanted)
     # They change with what they count; a number alone is not worth a write.
@@ -257,9 +267,17 @@ def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
         release_final(view),
         renew(view, life.pod, phase=life.phase),
         end_lost_migration(view, now=now),
-        *life.nics.demand.actions,
+        *_migrations(life),
     )
     return [effect for effect in effects if effect is not None]
+
+
+def _migrations(life: _Life) -> tuple[Action, ...]:
+    """One that leaves the node brings the NICs as well, before all others; what they take back they take back."""
+    if not life.evacuation.actions:
+        return life.nics.demand.actions
+    kept = (item for item in life.nics.demand.actions if not isinstance(item, Create))
+    return (*kept, *life.evacuation.actions)
 
 
 def _labels(view: VmiView, life: _Life) -> list[RestoreLabels | None]:
@@ -290,7 +308,15 @@ def _announce_trouble(view: VmiView, life: _Life, changes: Mapping[str, Any]) ->
         *announce_start_failure(view, changes),
         *announce_policy_problems(view, changes),
         *announce_outdated_attachments(view, changes),
+        *announce_stuck(life.evacuation, node=view.vmi.node_name, is_news=_says_other_eviction(view, changes)),
     )
+
+
+def _says_other_eviction(view: VmiView, changes: Mapping[str, Any]) -> bool:
+    """The condition says something else of the eviction than before."""
+    before = objects(view.vmi.read_status().get("conditions"))
+    after = objects(changes.get("conditions"))
+    return find_condition(after, EVICTION_REQUESTED) not in (None, find_condition(before, EVICTION_REQUESTED))
 
 
 def _annotation_patches(vmi: VirtualMachineInstance, life: _Life) -> tuple[Action, ...]:

@@ -14,12 +14,11 @@ from nicplug.plan.nic.operations import NicReport
 from nicplug.plan.nic.path.causes import causes_of, format_causes, is_same_cause
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.migration_job import create_migration, migration_key
+from nicplug.plan.vmi.migration_job import create_migration, next_cause, workload_update
 from nicplug.plan.vmi.moving import brings_unwanted, is_moving, leaves_its_pod, migration_state
 
 # However long somebody goes on writing NICs one by one, the first of them waits no longer than so many windows.
 _LONGEST_WAIT = 5
-_FIRST = "first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,34 +98,14 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
 
 
 def _make(view: VmiView, report: NicReport) -> Demand:
-    create = create_migration(vmi=view.vmi, cause=_cause(view), interfaces=report.wanting)
+    cause = next_cause(view, prefix=WORKLOAD_UPDATE_PREFIX)
+    create = create_migration(vmi=view.vmi, cause=cause, job=workload_update(report.wanting))
     name = create.key.name
     return Demand(
         actions=(create,),
         announcements=(_event("SuccessfulCreate", f"Created Migration {name} for automated workload update"),),
         made=name,
     )
-
-
-def _cause(view: VmiView) -> str:
-    """What the name is made of: the migration that this one comes after.
-
-    Not what it is for: of that, two leaders may know different things, and would make two. Creation times have whole
-    seconds, so the last of two is the one that none was made after: the other one's successor has that name already.
-    Nor whether one of ours still says that it is: of that, too, they may know different things, and its name is taken.
-    """
-    taken = {item.key for item in view.migrations}
-    newest_first = view.migrations[::-1]
-    ours = [item for item in newest_first if _has_our_name(item, vmi_uid=view.vmi.uid)]
-    others = [item for item in newest_first if item not in ours]
-    # One more than there are migrations, so that one is free whoever has which name.
-    causes = (*(f"after {item.uid}" for item in ours), _FIRST, *(f"after {item.uid}" for item in others))
-    return next((cause for cause in causes if migration_key(view.vmi, cause=cause) not in taken), _FIRST)
-
-
-def _has_our_name(migration: Migration, *, vmi_uid: str) -> bool:
-    """It was made by us, whatever somebody has taken from it since, or passes for it."""
-    return migration.key.name.startswith(WORKLOAD_UPDATE_PREFIX) and migration.owner_vmi_uid in ("", vmi_uid)
 
 
 def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:

@@ -35,6 +35,7 @@ from nicplug.plan.nic.operations import unsettled
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import has_moved_to
+from nicplug.plan.vmi.evacuation import MARKED, NOTHING, Evacuation
 from nicplug.plan.vmi.outdated_attachments import with_outdated_attachments
 from nicplug.plan.vmi.own_pods import pods_to_record
 from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, is_starting
@@ -75,6 +76,7 @@ def plan_conditions(
     interfaces: Sequence[Row],
     operations: Sequence[InterfaceOperation],
     conditions: Sequence[Mapping[str, Any]],
+    evacuation: Evacuation = NOTHING,
     now: datetime,
 ) -> list[dict[str, Any]]:
     """The conditions with those that the operator owns brought up to date."""
@@ -85,7 +87,7 @@ def plan_conditions(
     rows = with_outdated_attachments(
         rows, view=view, pod=pod, phase=phase, interfaces=interfaces, operations=operations, now=now
     )
-    rows = _with_eviction(rows, node=text(view.vmi.read_status().get("evacuationNodeName")), now=now)
+    rows = _with_eviction(rows, evacuation, node=view.vmi.evacuation_node, now=now)
     if pod is not None and is_starting(view.vmi):
         rows = _with_scheduling(drop_condition(rows, PROVISIONING), pod=pod, now=now)
     return with_synchronized(rows, view=view, pod=pod, now=now)
@@ -153,12 +155,16 @@ def _list_nics(operations: Sequence[InterfaceOperation]) -> str:
     return f"{shown}; and {more} more in status.interfaceOperations" if more > 0 else shown
 
 
-def _with_eviction(rows: list[dict[str, Any]], *, node: str, now: datetime) -> list[dict[str, Any]]:
-    """While the eviction webhook has marked the node that the guest is to leave."""
-    if not node:
+def _with_eviction(
+    rows: list[dict[str, Any]], evacuation: Evacuation, *, node: str, now: datetime
+) -> list[dict[str, Any]]:
+    """While the eviction webhook has marked the node that the guest is to leave; with what it waits for."""
+    if not node or evacuation.has_left:
         return drop_condition(rows, EVICTION_REQUESTED)
-    message = "VMI is marked for eviction"
-    condition = Condition(type=EVICTION_REQUESTED, status=TRUE, reason=EVICTION_REQUESTED, message=message)
+    message = f"{MARKED}: {evacuation.waits_for}" if evacuation.waits_for else MARKED
+    condition = Condition(
+        type=EVICTION_REQUESTED, status=TRUE, reason=EVICTION_REQUESTED, message=message, message_counts=True
+    )
     return merge_condition(rows, condition, now=now)
 
 

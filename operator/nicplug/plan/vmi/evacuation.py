@@ -1,0 +1,99 @@
+"""The migration by which a guest leaves a node that an eviction has asked it to leave.
+
+Source: KubeVirt 1.9 `pkg/virt-controller/watch/drain/evacuation`: its annotation, names, event and priority. Where no
+node can take the guest, no migration is made until one can: KubeVirt makes one after the other, each of which fails.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from nicplug.model.eviction import EvictionStrategy
+from nicplug.model.migration import Migration
+from nicplug.model.names import EVACUATION_ANNOTATION, EVACUATION_PREFIX
+from nicplug.model.vmi import VmiPhase
+from nicplug.plan.actions import Action
+from nicplug.plan.candidates import demand_of, find_candidates
+from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import VmiView
+from nicplug.plan.vmi.disruption_budget import eviction_strategy
+from nicplug.plan.vmi.migration_job import MigrationJob, create_migration, next_cause
+from nicplug.plan.vmi.moving import is_moving
+
+MARKED = "VMI is marked for eviction"
+"""Message of the condition `EvictionRequested`, as KubeVirt has it; what the guest waits for stands behind it."""
+_PRIORITY = "system-critical"
+_STRATEGIES = (EvictionStrategy.LIVE_MIGRATE, EvictionStrategy.LIVE_MIGRATE_IF_POSSIBLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evacuation:
+    """What is to be done so that a guest leaves its node.
+
+    Attributes:
+        waits_for: what keeps it, as a sentence; "" when nothing does, or nothing is asked of it.
+        is_stuck: it waits for a person.
+        has_left: the mark is that of a node where the guest is no more.
+    """
+
+    actions: tuple[Action, ...] = ()
+    announcements: tuple[Announcement, ...] = ()
+    waits_for: str = ""
+    is_stuck: bool = False
+    has_left: bool = False
+
+
+NOTHING = Evacuation()
+
+
+def plan_evacuation(view: VmiView, *, now: datetime) -> Evacuation:
+    """Decide whether a migration is due, and what stands against it.
+
+    Args:
+        now: current time, UTC; no decision here depends on it.
+    """
+    vmi = view.vmi
+    if not vmi.evacuation_node or vmi.phase is not VmiPhase.RUNNING or vmi.deleting:
+        return NOTHING
+    if vmi.evacuation_node != vmi.node_name:
+        return Evacuation(has_left=True)
+    if eviction_strategy(vmi, view.config) not in _STRATEGIES:
+        return NOTHING
+    if under_way := next((item for item in view.migrations if not item.is_final), None):
+        return _by(under_way)
+    if not vmi.is_migratable:
+        return Evacuation(waits_for="it cannot be live-migrated (condition LiveMigratable)", is_stuck=True)
+    if is_moving(view) or sum(not pod.is_finished for pod in view.pods) > 1:
+        return Evacuation(waits_for="an earlier migration has still to end")
+    candidates = find_candidates(view.nodes, source=vmi.node_name, demand=demand_of(vmi, attachments=view.attachments))
+    if candidates.is_impossible:
+        return Evacuation(waits_for=candidates.message, is_stuck=True)
+    return _make(view)
+
+
+def _by(migration: Migration) -> Evacuation:
+    """Whoever has made it: the guest leaves the node with it."""
+    told = f": {migration.progress}" if migration.progress else ""
+    return Evacuation(waits_for=f"migration {migration.key.name}{told}", is_stuck=migration.is_stuck)
+
+
+def _make(view: VmiView) -> Evacuation:
+    job = MigrationJob(
+        prefix=EVACUATION_PREFIX, priority=_PRIORITY, annotations={EVACUATION_ANNOTATION: view.vmi.node_name}
+    )
+    create = create_migration(vmi=view.vmi, cause=next_cause(view, prefix=EVACUATION_PREFIX), job=job)
+    message = f"Created Migration {create.key.name}"
+    event = Announcement(about=Subject.VMI, severity=Severity.NORMAL, reason="SuccessfulCreate", message=message)
+    return Evacuation(
+        actions=(create,), announcements=(event,), waits_for=f"migration {create.key.name}, which has just been made"
+    )
+
+
+def announce_stuck(evacuation: Evacuation, *, node: str, is_news: bool) -> tuple[Announcement, ...]:
+    """Once for each cause: a drain waits for this guest, and the guest for somebody."""
+    if not is_news or not evacuation.is_stuck:
+        return ()
+    message = f"The guest cannot leave node {node}, which is being drained: {evacuation.waits_for}"
+    return (
+        Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=Reason.EVACUATION_BLOCKED, message=message),
+    )
