@@ -133,6 +133,7 @@ class StatusDocument:
             "pciBudget": dict(found.budget) if found.budget is not None else None,
             "inFlight": {"requests": list(found.requests), "migrations": list(found.migrations)},
             "failure": found.failure or None,
+            "eviction": found.eviction or None,
             "startProblem": found.start_problem.sentence if found.start_problem is not None else None,
             "policyProblem": found.policy_problem or None,
             "restartRequired": found.restart_required or None,
@@ -176,6 +177,7 @@ class StatusDocument:
             told += [("start", problem.sentence), ("", f"To do: {problem.remedy}")]
         told += [("requested", item) for item in found.requests]
         told += [("migration", item) for item in found.migrations]
+        told += [("eviction", found.eviction)] if found.eviction else []
         for nic in found.nics:
             told += self._why(nic) if not nic.is_ready else []
         told += [("failed", found.failure)] if found.failure else []

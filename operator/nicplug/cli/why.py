@@ -38,6 +38,7 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     from nicplug.cli.machines import now, persisted_nics
     from nicplug.cli.operator_health import no_operator, note_of
     from nicplug.cli.suggestions import no_machine, story_with_remedy
+    from nicplug.insight.nics import eviction_of
 
     target = target_of(session, vm, options)
     evidence, source = await read_as_user(session, target), FROM_API
@@ -51,6 +52,9 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     if stories is None:
         found, source = evidence.must(), FROM_KUBECONFIG
         stories = await _read(session, found, nic or "")
+    eviction = eviction_of(evidence.found.vmi) if evidence.found is not None else ""
+    if eviction and output == "table":
+        click.echo(f"{vm}: {eviction}")
     if not stories and output == "table":
         click.echo(f"every NIC of {vm} is ready")
     elif not stories:

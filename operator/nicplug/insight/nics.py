@@ -8,6 +8,7 @@ from typing import Any
 from nicplug.insight.restarts import restart_effects, restart_required
 from nicplug.insight.start_problems import StartProblem, start_problem
 from nicplug.model.conditions import (
+    EVICTION_REQUESTED,
     FAILURE,
     INTERFACES_READY,
     INVALID_HOTPLUG_POLICY,
@@ -126,6 +127,7 @@ class VmNics:
         restart_required: message of the VM's condition RestartRequired; "" when it does not have it.
         restart_effects: what the next restart does to NICs that the template does not have, by name.
         start_problem: what keeps the VM from starting; None when nothing is known to.
+        eviction: message of the condition EvictionRequested: a drain waits for the VM, and that for what; "" for none.
     """
 
     kind: str
@@ -144,6 +146,7 @@ class VmNics:
     restart_required: str = ""
     restart_effects: Mapping[str, str] = field(default_factory=dict)
     start_problem: StartProblem | None = None
+    eviction: str = ""
 
     def restart_of(self, nic: NicRow) -> str:
         """What a restart has to do with this NIC; "" when nothing."""
@@ -190,7 +193,13 @@ def describe(
         restart_required=restart_required(vm),
         restart_effects=restart_effects(vm, vmi),
         start_problem=start_problem(vm, vmi),
+        eviction=eviction_of(vmi),
     )
+
+
+def eviction_of(vmi: VirtualMachineInstance | None) -> str:
+    """What its condition EvictionRequested says; "" while nobody has asked the guest to leave its node."""
+    return _message_if_true(vmi.read_status(), EVICTION_REQUESTED) if vmi is not None else ""
 
 
 def _is_to_start(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> bool:
