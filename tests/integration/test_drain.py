@@ -67,7 +67,15 @@ def places(user: User) -> list[str]:
 
 def drain(sandbox: Sandbox, user: User, *, seconds: int) -> "subprocess.Popen[str]":
     """Of the guests of one namespace: other suites have theirs on the same node."""
-    command = [KUBECTL, "--kubeconfig", sandbox.admin, "drain", NODE, "--ignore-daemonsets", "--delete-emptydir-data"]
+    command = [
+        str(KUBECTL),
+        "--kubeconfig",
+        str(sandbox.admin),
+        "drain",
+        NODE,
+        "--ignore-daemonsets",
+        "--delete-emptydir-data",
+    ]
     command += [f"--timeout={seconds}s", f"--pod-selector=example.com/drain={user.namespace}"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -138,7 +146,8 @@ def test_the_token_of_the_api_says_nothing_else_of_a_guest(user: User, sandbox: 
     user.until_running("a")
     account = "system:serviceaccount:nicplug-system:nicplug-api"
     thief = User(kubeconfig=sandbox.admin, namespace=user.namespace, acts_as=account)
-    for status in ({"phase": "Failed"}, {"launcherPods": []}, {"evacuationNodeName": "node09"}):
+    attempts: list[Json] = [{"phase": "Failed"}, {"launcherPods": []}, {"evacuationNodeName": "node09"}]
+    for status in attempts:
         code, answer = thief.request(
             "PATCH", user.path(VMI, "a", status=True), {"status": status}, content_type="application/merge-patch+json"
         )

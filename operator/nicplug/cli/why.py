@@ -13,6 +13,7 @@ from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.output import age, line, with_output, write, write_all
 from nicplug.cli.plan import target_of, with_kubevirt_namespace, with_operator_namespace
+from nicplug.model.metadata import mapping
 from nicplug.model.times import parse_time
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     if stories is None:
         found, source = evidence.must(), FROM_KUBECONFIG
         stories = await _read(session, found, nic or "")
-    eviction = eviction_of(evidence.found.vmi) if evidence.found is not None else ""
+    raw = evidence.found.vmi if evidence.found is not None else None
+    eviction = eviction_of(mapping((raw or {}).get("status")))
     if eviction and output == "table":
         click.echo(f"{vm}: {eviction}")
     if not stories and output == "table":

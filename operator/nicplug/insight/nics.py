@@ -193,13 +193,13 @@ def describe(
         restart_required=restart_required(vm),
         restart_effects=restart_effects(vm, vmi),
         start_problem=start_problem(vm, vmi),
-        eviction=eviction_of(vmi),
+        eviction=eviction_of(status),
     )
 
 
-def eviction_of(vmi: VirtualMachineInstance | None) -> str:
-    """What its condition EvictionRequested says; "" while nobody has asked the guest to leave its node."""
-    return _message_if_true(vmi.read_status(), EVICTION_REQUESTED) if vmi is not None else ""
+def eviction_of(status: Mapping[str, Any]) -> str:
+    """What the condition EvictionRequested of a VMI says; "" while nobody has asked the guest to leave its node."""
+    return _message_if_true(status, EVICTION_REQUESTED)
 
 
 def _is_to_start(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> bool:
