@@ -109,7 +109,7 @@ class Reason(StrEnum):
     UNPLUG_NEEDS_RESTART = "UnplugNeedsRestart"
     """Only a bridge NIC of a secondary network can be taken out of a running VM.
 
-    Restart the VM; the NIC is not created again.
+    Delete its entries from the template, where it has them, and restart the VM.
     """
     ENTRY_DELETED = "EntryDeleted"
     """The NIC's entries were deleted from the spec while the guest has it, so nobody asks the guest to let it go.

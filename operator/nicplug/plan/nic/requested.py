@@ -16,6 +16,7 @@ from nicplug.model.mac_addresses import normalised_mac
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.networks import (
     ABSENT,
+    Binding,
     Interface,
     Network,
     first_by_name,
@@ -68,23 +69,37 @@ def object_to(
         vmi: the one that runs or starts; None for a stopped VM, whose template takes anything that can be removed.
     """
     if not isinstance(request, AddInterface):
-        return _object_to_unplug(request.name, vmi) if vmi is not None else None
+        return _object_to_unplug(request.name, vm=vm, vmi=vmi) if vmi is not None else None
     if refusal := refuse(request.to_interface(), request.to_network()):
         return Objection(because=Because.INVALID, message=refusal.sentence)
     taken = (_taken(request, owner) for owner in (vm, vmi) if owner is not None)
     return next((objection for objection in taken if objection is not None), None)
 
 
-def _object_to_unplug(name: str, vmi: VirtualMachineInstance) -> Objection | None:
-    """Declared by `state: absent` it would wait for a restart; the answer to a request for it says so at once."""
+def _object_to_unplug(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> Objection | None:
+    """The guest would keep it, and the API server refuses `state: absent` for such a NIC."""
     interface = wanted_by_name(vmi.interfaces).get(name)
     if interface is None or may_be_unplugged(interface, vmi=vmi):
         return None
     message = (
         f'NIC "{name[:80]}" cannot be taken out of a running guest: only a bridge NIC of a secondary network can. '
-        "Stop the VM first, or write state: absent into its template and restart it"
+        f"{_how_to_lose(name, vm=vm)}"
     )
     return Objection(because=Because.CONFLICT, message=message)
+
+
+def _how_to_lose(name: str, *, vm: VirtualMachine | None) -> str:
+    """How the guest starts without a NIC that it cannot let go while it runs."""
+    if vm is None:
+        return "Delete the VMI, and create it without this NIC"
+    listed = first_by_name(vm.interfaces)
+    if name not in listed:
+        return "Restart the VM: its template does not have this NIC"
+    remedy = "Stop the VM first, or delete the NIC's entries from its template and restart it"
+    devices = mapping(mapping(mapping(vm.read_template().get("spec")).get("domain")).get("devices"))
+    if len(listed) > 1 or devices.get("autoattachPodInterface") is False:
+        return remedy
+    return f"{remedy}; with autoattachPodInterface: false, or the VM starts with another NIC on the pod network"
 
 
 def _taken(request: AddInterface, owner: Owner) -> Objection | None:
@@ -159,6 +174,22 @@ def with_nic(
 def with_absent(name: str, interfaces: tuple[Interface, ...]) -> tuple[Interface, ...]:
     """The list with the NIC to go, where it has one. Its network stays until it has gone."""
     return tuple(item.with_state(ABSENT) if item.name == name and not item.is_absent else item for item in interfaces)
+
+
+def without_nic(
+    name: str, *, interfaces: tuple[Interface, ...], networks: tuple[Network, ...]
+) -> tuple[tuple[Interface, ...], tuple[Network, ...]]:
+    """Both lists after a request to remove a NIC to which `object_to` has no objection.
+
+    A bridge NIC of a secondary network becomes absent, as a guest may have to let it go. Of any other both entries go:
+    no guest has it, and the API server refuses `state: absent` for it.
+    """
+    interface, network = first_by_name(interfaces).get(name), first_by_name(networks).get(name)
+    can_be_absent = network is None or network.is_secondary
+    if interface is None or interface.is_absent or (interface.binding is Binding.BRIDGE and can_be_absent):
+        return with_absent(name, interfaces), networks
+    kept = tuple(item for item in interfaces if item.name != name)
+    return kept, tuple(item for item in networks if item.name != name)
 
 
 def object_to_network(request: AddInterface, *, namespace: str, known: KnownAttachments) -> Objection | None:

@@ -34,8 +34,8 @@ from nicplug.plan.nic.requested import (
     object_to_mac,
     object_to_network,
     object_to_slots,
-    with_absent,
     with_nic,
+    without_nic,
 )
 from nicplug.plan.nic.template_sync import Devices, patch_devices
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, conflict, forbidden, invalid, not_found
@@ -147,7 +147,7 @@ def ask_vmi(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answ
     if isinstance(request, AddInterface):
         wanted = Devices(*with_nic(request, interfaces=vmi.interfaces, networks=vmi.networks))
     else:
-        wanted = Devices(with_absent(request.name, vmi.interfaces), vmi.networks)
+        wanted = Devices(*without_nic(request.name, interfaces=vmi.interfaces, networks=vmi.networks))
     return replace(ACCEPTED, write=patch_devices(vmi, wanted))
 
 

@@ -27,7 +27,7 @@ from nicplug.model.networks import ABSENT, first_by_name, wanted_by_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Kind, PatchInterfaces, PatchOrigin, PatchStatus
-from nicplug.plan.nic.requested import is_leaving, object_to, with_absent, with_nic
+from nicplug.plan.nic.requested import is_leaving, object_to, with_nic, without_nic
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
@@ -145,8 +145,9 @@ def _waits(request: InterfaceRequest, progress: _Progress, *, vmi: VirtualMachin
 def _with(request: InterfaceRequest, vm: VirtualMachine) -> VirtualMachine:
     if isinstance(request, AddInterface):
         interfaces, networks = with_nic(request, interfaces=vm.interfaces, networks=vm.networks)
-        return replace(vm, interfaces=interfaces, networks=networks)
-    return replace(vm, interfaces=with_absent(request.name, vm.interfaces))
+    else:
+        interfaces, networks = without_nic(request.name, interfaces=vm.interfaces, networks=vm.networks)
+    return replace(vm, interfaces=interfaces, networks=networks)
 
 
 def _after_refusal(

@@ -201,10 +201,8 @@ NAME_TAKEN = (
     'NIC "blue" of {} is on network attachment definition default/blue-net, not default/other: '
     "use another name, or remove that NIC first"
 )
-NOT_UNPLUGGED = (
-    'NIC "default" cannot be taken out of a running guest: only a bridge NIC of a secondary network can. '
-    "Stop the VM first, or write state: absent into its template and restart it"
-)
+NOT_UNPLUGGED = 'NIC "{}" cannot be taken out of a running guest: only a bridge NIC of a secondary network can. '
+BY_TEMPLATE = "Stop the VM first, or delete the NIC's entries from its template and restart it"
 
 
 class TestRefusedAtOnce:
@@ -265,9 +263,21 @@ class TestRefusedAtOnce:
         code, message = told(of_vm(AddInterface(name="blue", network=network), machine()))
         assert (code, f'multus.networkName "{network}" is not a name' in message) == (422, True)
 
-    def test_a_nic_that_a_running_guest_cannot_let_go(self) -> None:
+    def test_the_remedy_for_a_nic_that_a_running_guest_cannot_let_go_is_not_refused_by_the_api_server(self) -> None:
+        """It was `state: absent` in the template, which admission refuses for such a NIC."""
+        answer = of_vm(RemoveInterface(name="default"), machine(nic("blue")), instance(nic("blue")))
+        assert told(answer) == (409, VM_CONFLICT + NOT_UNPLUGGED.format("default") + BY_TEMPLATE)
+
+    def test_the_remedy_for_the_only_nic_does_not_bring_another_one(self) -> None:
         answer = of_vm(RemoveInterface(name="default"), machine(), instance())
-        assert told(answer) == (409, VM_CONFLICT + NOT_UNPLUGGED)
+        more = "; with autoattachPodInterface: false, or the VM starts with another NIC on the pod network"
+        assert told(answer) == (409, VM_CONFLICT + NOT_UNPLUGGED.format("default") + BY_TEMPLATE + more)
+
+    def test_a_nic_that_the_instance_alone_has_and_cannot_let_go_leaves_by_a_restart(self) -> None:
+        fast = nic("fast", binding="sriov")
+        answer = of_vm(RemoveInterface(name="fast"), machine(), instance(fast))
+        remedy = "Restart the VM: its template does not have this NIC"
+        assert told(answer) == (409, VM_CONFLICT + NOT_UNPLUGGED.format("fast") + remedy)
 
 
 BARE: Json = {"owner_uid": None}
@@ -334,8 +344,19 @@ class TestVmi:
         assert message.startswith(f'virtualmachineinstance.kubevirt.io "{NAME}" is forbidden: namespace default may')
 
     def test_the_primary_nic_stays(self) -> None:
+        """It has no template, of which the remedy spoke."""
         answer = of_vmi(RemoveInterface(name="default"), instance(**BARE))
-        assert told(answer) == (409, VMI_CONFLICT + NOT_UNPLUGGED)
+        remedy = "Delete the VMI, and create it without this NIC"
+        assert told(answer) == (409, VMI_CONFLICT + NOT_UNPLUGGED.format("default") + remedy)
+
+    def test_an_sriov_nic_that_never_attached_leaves_without_a_state_that_admission_refuses(self) -> None:
+        fast = nic("fast", binding="sriov")
+        found = vmi(primary(), fast, rows=[primary_row()], owner_uid=None)
+        answer = of_vmi(RemoveInterface(name="fast"), found)
+        assert answer.code == 202
+        spec = applied(found, answer)["spec"]
+        assert [item["name"] for item in spec["domain"]["devices"]["interfaces"]] == ["default"]
+        assert [item["name"] for item in spec["networks"]] == ["default"]
 
     def test_a_nic_of_the_template_would_come_back(self) -> None:
         answer = of_vmi(REMOVE_BLUE, instance(nic("blue")), machine(nic("blue")))

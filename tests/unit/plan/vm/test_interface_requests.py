@@ -192,6 +192,19 @@ class TestRunning:
         assert world.vmi is not None
         assert json.loads(world.vmi["metadata"]["annotations"][ORIGIN]) == ["default"]
 
+    def test_an_sriov_nic_that_never_attached_leaves_the_template_without_a_state_that_admission_refuses(self) -> None:
+        """`state: absent` was written, and the request ended with the API server's refusal."""
+        fast = nic("fast", binding="sriov")
+        origin = {"kubevirt.io/vm-generation": "1", ORIGIN: '["default","fast"]'}
+        found = vmi(primary(), fast, owner_uid=VM_UID, rows=[primary_row()], annotations=origin)
+        world = asked(remove("fast"), nics=[fast], found=found)
+        first = writes(world.plan())[0]
+        world.apply(first)
+        assert (first.kind, world.template) == (Kind.VM, {"default": "pod"})
+        world.run()
+        assert (world.template, world.running) == ({"default": "pod"}, {"default": "pod"})
+        assert (world.pending, world.failure) == ([], {})
+
     def test_a_nic_that_was_added_to_the_vmi_before_is_adopted(self) -> None:
         found = instance(nic("blue"), annotations={ORIGIN: '["default"]'})
         world = asked(add("blue"), found=found).run()
@@ -229,6 +242,12 @@ class TestTemplateOnly:
         world.run()
         assert world.template == {"default": "pod", "blue": "absent", "red": "red-net"}
         assert (world.running, world.pending) == ({"default": "pod", "blue": "blue-net"}, [])
+
+    def test_beside_a_vmi_on_its_way_out_the_primary_nic_leaves_the_template(self) -> None:
+        """`state: absent` was written, which admission refuses for it."""
+        world = asked(remove("default"), nics=[nic("blue")], found=instance(nic("blue"), deleting=True))
+        world.apply(writes(world.plan())[0])
+        assert world.template == {"blue": "blue-net"}
 
 
 class TestWaiting:
@@ -334,7 +353,7 @@ FAILING = (
     pytest.param(
         remove("default"),
         'NIC "default" cannot be taken out of a running guest: only a bridge NIC of a secondary network can. '
-        "Stop the VM first, or write state: absent into its template and restart it",
+        "Stop the VM first, or delete the NIC's entries from its template and restart it",
         id="cannot be unplugged",
     ),
 )
