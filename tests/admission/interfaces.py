@@ -3,6 +3,16 @@
 from tests.admission.row import TOGETHER, Row, machine, on_pod, secondary
 
 NIC = "{F}.domain.devices.interfaces[0]"
+# 192.0.2.1 and 0.0.0.0 in spellings of IPv4-mapped IPv6 that Go's net.ParseIP reads.
+MAPPED = [
+    "::ffff:c000:201",
+    "::FFFF:192.0.2.1",
+    "0::ffff:192.0.2.1",
+    "0:0:0:0:0:ffff:c000:201",
+    "0000:0000:0000:0000:0000:ffff:192.0.2.1",
+    "0:0::0:ffff:c000:0201",
+    "0:0:0:0:0:ffff::",
+]
 
 INTERFACES = (
     Row(
@@ -159,6 +169,14 @@ INTERFACES = (
         path=f"{NIC}.dhcpOptions.ntpServers[1]",
         accepted=machine(on_pod(dhcpOptions={"ntpServers": ["192.0.2.1", "::ffff:192.0.2.1"]})),
         refused=machine(on_pod(dhcpOptions={"ntpServers": ["192.0.2.1", "192.0.2.256"]})),
+    ),
+    Row(
+        name="ntp-mapped",
+        rule="an IPv4-mapped IPv6 address counts as IPv4, however it is written",
+        text="NTP servers must be a list of valid IPv4 addresses.",
+        path=f"{NIC}.dhcpOptions.ntpServers[1]",
+        accepted=machine(on_pod(dhcpOptions={"ntpServers": MAPPED})),
+        refused=machine(on_pod(dhcpOptions={"ntpServers": ["::FFFF:c000:201", "::fffe:ffff:201"]})),
     ),
     Row(
         name="ntp-ipv6",
