@@ -6,5 +6,6 @@ import structlog
 
 
 def silence_logs() -> None:
-    """Drop everything that they log."""
+    """Drop everything that they, and the libraries that they use, log."""
+    logging.getLogger().addHandler(logging.NullHandler())  # without one, Python writes warnings to stderr
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

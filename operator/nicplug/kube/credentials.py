@@ -17,6 +17,7 @@ import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
+from nicplug.kube.credential_plugin import errors_of_library, plugin_problem
 from nicplug.kube.kubeconfig import ConfigError, KubeconfigContext, kubeconfig_paths, read_context
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -84,15 +85,19 @@ async def load_kubeconfig(paths: str, *, context: str | None = None) -> Configur
     Raises:
         ConfigError: what is wrong with the files, or with what they name.
     """
-    read_context(paths, context=context)
+    chosen = read_context(paths, context=context)
     configuration = Configuration()
     try:
-        loader = await load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=paths, context=context, client_configuration=configuration, persist_config=False
-        )
+        with errors_of_library() as errors:
+            loader = await load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=paths, context=context, client_configuration=configuration, persist_config=False
+            )
     except (ConfigException, OSError, yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
         remedy = f"Try it with: kubectl --kubeconfig {paths} version"
         raise ConfigError(f"kubeconfig {paths} cannot be used: {error}. {remedy}") from error
+    has_credentials = configuration.api_key.get("BearerToken") or configuration.cert_file
+    if chosen.plugin is not None and not has_credentials:
+        raise ConfigError(plugin_problem(chosen.plugin, errors, user=chosen.user, paths=paths))
     _refresh_by_plugin(loader, configuration)
     return configuration
 

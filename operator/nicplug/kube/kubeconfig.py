@@ -42,6 +42,21 @@ class Impersonation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialPlugin:
+    """The program that a user's entry names by `exec`, for texts.
+
+    Attributes:
+        command: as it is written.
+        install_hint: what the kubeconfig says about how to get it.
+
+    Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+    """
+
+    command: str
+    install_hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KubeconfigContext:
     """One context of a kubeconfig.
 
@@ -50,6 +65,7 @@ class KubeconfigContext:
         namespace: the one that commands without `--namespace` use.
         user, cluster: the entries that it names.
         impersonation: what the user's entry says by `as`.
+        plugin: what it says by `exec`.
     """
 
     name: str
@@ -57,6 +73,7 @@ class KubeconfigContext:
     cluster: str = ""
     namespace: str = "default"
     impersonation: Impersonation = Impersonation()
+    plugin: CredentialPlugin | None = None
 
 
 def kubeconfig_paths(kubeconfig: Path | None) -> str:
@@ -76,7 +93,7 @@ def read_context(paths: str, *, context: str | None = None) -> KubeconfigContext
     """
     files = list(_files(paths))
     if not files:
-        raise ConfigError(f"no kubeconfig at {paths}: give --kubeconfig PATH or set KUBECONFIG.")
+        raise ConfigError(_nothing_at(paths))
     merged: dict[str, dict[str, Mapping[str, Any]]] = {name: {} for name in LISTS}
     current = ""
     for path in files:
@@ -95,6 +112,12 @@ def context_names(paths: str) -> list[str]:
         ConfigError: a file cannot be read.
     """
     return sorted({entry["name"] for path in _files(paths) for entry in _entries(path, _read(path), "contexts")})
+
+
+def _nothing_at(paths: str) -> str:
+    if paths == os.environ.get("KUBECONFIG"):
+        return f"no kubeconfig at {paths}, which KUBECONFIG names: correct or unset it, or give --kubeconfig PATH."
+    return f"no kubeconfig at {paths}: give --kubeconfig PATH or set KUBECONFIG."
 
 
 def _files(paths: str) -> Iterator[Path]:
@@ -150,13 +173,14 @@ def _resolve(paths: str, merged: Mapping[str, Mapping[str, Mapping[str, Any]]], 
             f'kubeconfig {paths}: user "{user}" has no credentials: give it a token, a client certificate or an exec '
             f"plugin (kubectl config set-credentials {user})."
         )
-    namespace = context.get("namespace")
+    namespace, entry = context.get("namespace"), merged["users"].get(user, {}).get("user") or {}
     return KubeconfigContext(
         name=name,
         user=str(user or ""),
         cluster=str(cluster),
         namespace=namespace if isinstance(namespace, str) and namespace else "default",
-        impersonation=_impersonation(merged["users"].get(user, {}).get("user") or {}),
+        impersonation=_impersonation(entry),
+        plugin=_plugin(entry),
     )
 
 
@@ -165,6 +189,15 @@ def _impersonation(user: Mapping[str, Any]) -> Impersonation:
     return Impersonation(
         user=str(user.get("as") or ""), uid=str(user.get("as-uid") or ""), groups=tuple(map(str, groups))
     )
+
+
+def _plugin(user: Mapping[str, Any]) -> CredentialPlugin | None:
+    entry = user.get("exec")
+    if entry is None:
+        return None
+    named = entry if isinstance(entry, Mapping) else {}
+    hint = " ".join(str(named.get("installHint") or "").split())
+    return CredentialPlugin(command=str(named.get("command") or ""), install_hint=hint)
 
 
 def _try(path: Path) -> str:

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -209,6 +210,32 @@ def test_a_bug_is_a_sentence_and_a_trace_for_those_who_ask(
     assert "NICPLUG_TRACEBACK=1" in done.stderr
     monkeypatch.setenv("NICPLUG_TRACEBACK", "1")
     assert isinstance(nicplug("start", "V").exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "text"),
+    [
+        ({"command": "no-such-plugin"}, "is not installed: install it where PATH has it"),
+        ({"command": "false"}, "gave no credentials: exit code 1. Run it by hand"),
+        ({"command": "sh", "args": ["-c", "echo no session >&2; exit 3"]}, "exit code 3, no session. Run it by hand"),
+        ({"command": "echo"}, "gave no credentials: failed to decode process output"),
+        ({}, "malformed request. missing key 'command'"),
+    ],
+    ids=["missing", "fails", "fails with a reason", "prints no JSON", "no command"],
+)
+def test_a_failed_credential_plugin_was_an_anonymous_user_without_rights(
+    server: PlayedServer, tmp_path: Path, plugin: dict[str, Any], text: str
+) -> None:
+    """It answered 4, `User "system:anonymous" cannot list`, after an error of Python's on stderr."""
+    entry = {"apiVersion": "client.authentication.k8s.io/v1", "installHint": "Get it from\nthe admin.", **plugin}
+    path = write_kubeconfig(tmp_path / "config", server=server.url, user={"exec": entry})
+    done = CommandLine(path)("status", "V")
+    assert done.exit_code == Exit.UNREACHABLE, done.output
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f'Error: credential plugin "{plugin.get("command", "")}" of user "u" in kubeconfig {path} ')
+    assert text in line
+    assert line.endswith(" Get it from the admin.")
+    assert server.requests == []
 
 
 CERTIFICATE_DATA = base64.b64encode(b"no certificate").decode()

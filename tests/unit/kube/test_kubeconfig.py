@@ -64,6 +64,16 @@ def test_of_several_the_first_entry_counts_and_missing_files_are_skipped(tmp_pat
     assert read_context(paths).name == "y"
 
 
+def test_an_environment_that_names_a_missing_file_was_told_to_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `nicplug sandbox down`."""
+    gone = str(tmp_path / "none")
+    monkeypatch.setenv("KUBECONFIG", gone)
+    with pytest.raises(ConfigError, match=rf"no kubeconfig at {gone}, which KUBECONFIG names: correct or unset it"):
+        read_context(gone)
+
+
 def test_none_at_all(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no kubeconfig at .*: give --kubeconfig PATH or set KUBECONFIG"):
         read_context(str(tmp_path / "none"))
