@@ -104,6 +104,9 @@ class MultusConfigs:
             # Another change while namespaces are being read makes it no longer.
             self._kept_until = self.clock() + LONGEST_KEPT
         self._conclude()
+        if self._kept_until is not None and self._findings.isolation is None:
+            # There is nothing to keep, and the reason was about the former list.
+            self._take(_UNKNOWN)
         self.on_namespaces()
 
     def put(self, namespace: str, config: MultusConfig | None, *, is_readable: bool = True) -> None:

@@ -145,7 +145,7 @@ def is_upheld(
 def _nothing_found(configs: Mapping[str, MultusConfig | None], unreadable: frozenset[str]) -> str:
     looked_at, denied = sorted(configs.keys() - unreadable), sorted(unreadable)
     if not looked_at and not denied:
-        return f"no trusted namespace has been looked at for ConfigMap {MULTUS_CONFIG_MAP}"
+        return f"no namespace is trusted, and so no ConfigMap {MULTUS_CONFIG_MAP} counts"
     told = [f"does not exist in trusted namespaces {', '.join(looked_at)}"] if looked_at else []
     told += [f"must not be read in {', '.join(denied)}"] if denied else []
     return f"ConfigMap {MULTUS_CONFIG_MAP} {' and '.join(told)}"

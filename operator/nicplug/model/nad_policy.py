@@ -33,6 +33,7 @@ class NadPolicy(StrEnum):
 
 DEFAULT_NAD_POLICY = NadPolicy.MULTUS
 DEFAULT_SHARED_NAMESPACES = ("default",)
+_DEFAULT_ORIGIN = "the default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +50,14 @@ class NadRules:
 
     policy: NadPolicy = DEFAULT_NAD_POLICY
     shared: tuple[str, ...] = DEFAULT_SHARED_NAMESPACES
-    origin: str = "the default"
+    origin: str = _DEFAULT_ORIGIN
     requester_must_read: bool = False
     problems: tuple[str, ...] = ()
+
+    @property
+    def is_default(self) -> bool:
+        """Nobody has written `nadPolicy`, nor other `sharedNamespaces`."""
+        return self.origin == _DEFAULT_ORIGIN and self.shared == DEFAULT_SHARED_NAMESPACES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +115,7 @@ def _must_read(value: Any, *, where: str) -> tuple[bool, tuple[str, ...]]:
 
 def _policy(value: Any, *, where: str) -> tuple[NadPolicy, str, tuple[str, ...]]:
     if value is None:
-        return DEFAULT_NAD_POLICY, "the default", ()
+        return DEFAULT_NAD_POLICY, _DEFAULT_ORIGIN, ()
     origin = f"{_PATH}.nadPolicy of {where}"
     try:
         return NadPolicy(value if isinstance(value, str) else ""), origin, ()

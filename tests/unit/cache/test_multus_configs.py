@@ -90,6 +90,16 @@ def test_what_a_namespace_says_that_is_not_trusted_any_more_does_not_count() -> 
     assert world.said == "on"
 
 
+def test_an_empty_list_that_is_removed_again_gave_a_reason_that_was_over() -> None:
+    """It was that no trusted namespace had been looked at, in a Warning, while they were being read."""
+    world = World()
+    assert world.configs.findings.problem.startswith("no namespace is trusted")
+    world.configs.look_in(["kube-system"])
+    assert world.configs.findings.problem == "the configuration of Multus has not been read yet"
+    relist(world.of("kube-system"), [config_map()])
+    assert world.said == "off"
+
+
 @pytest.mark.parametrize("longer_or_other", [("kube-system", "net"), ("net",)])
 def test_another_list_of_trusted_namespaces_refuses_no_network_while_they_are_read(
     longer_or_other: tuple[str, ...],

@@ -129,6 +129,29 @@ def test_no_controller_is_as_bad_as_the_policy_makes_it(path: str, severity: str
     assert judged(check_coverage(found)) == [("controller", severity)]
 
 
+def test_an_empty_list_of_trusted_namespaces_left_a_word_out() -> None:
+    """It said "no dynamic networks controller in the trusted namespaces ()"."""
+    (found,) = check_coverage(with_nodes(evidence(kubevirt(hotplug={"trustedNamespaces": []}))))
+    assert found.severity is Severity.WARNING
+    assert found.message.startswith("no namespace is trusted (trustedNamespaces is empty), so no dynamic networks")
+    assert found.remedy.startswith("List the controller's namespace in spec.configuration.network.hotplug.trustedNam")
+
+
+@pytest.mark.parametrize("policy", ["Any", "SameNamespace"])
+def test_the_isolation_of_multus_is_no_matter_where_a_policy_says_what_a_vm_may_use(policy: str) -> None:
+    """The remedy was to set the policy that was set."""
+    found = evidence(kubevirt(hotplug={"nadPolicy": policy, "trustedNamespaces": []}))
+    assert [item for item in check_multus(found) if "isolation" in item.message] == []
+
+
+def test_a_policy_for_networks_was_called_the_default() -> None:
+    (found,) = check_policy(evidence(kubevirt(hotplug={"nadPolicy": "SameNamespace"})))
+    assert found.message.startswith("networks of other namespaces: nadPolicy SameNamespace (spec.configuration.")
+    assert found.message.endswith("; all else is the default")
+    (found,) = check_policy(evidence(kubevirt()))
+    assert found.message.startswith("the defaults; networks of other namespaces: nadPolicy Multus (the default)")
+
+
 def test_a_vm_needs_another_node_to_migrate_to() -> None:
     (found,) = check_nodes(with_nodes(evidence(kubevirt())))
     assert found.severity is Severity.WARNING

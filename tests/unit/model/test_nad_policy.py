@@ -167,7 +167,7 @@ KUBE_SYSTEM, NET = ObjectKey("kube-system", "multus-daemon-config"), ObjectKey("
         ({"kube-system": None}, (), None, "does not exist in trusted namespaces kube-system"),
         ({"kube-system": None}, ("kube-system",), None, "must not be read in kube-system"),
         ({"kube-system": ON, "net": None}, ("net",), True, ""),
-        ({}, (), None, "no trusted namespace has been looked at"),
+        ({}, (), None, "no namespace is trusted, and so no ConfigMap multus-daemon-config counts"),
     ],
 )
 def test_what_several_configurations_say_together(

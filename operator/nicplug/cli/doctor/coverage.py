@@ -7,9 +7,14 @@ from nicplug.insight.evidence import Evidence
 from nicplug.model.dynamic_controller import ControllerState
 from nicplug.model.hotplug_policy import DynamicPath
 from nicplug.model.node import Node
+from nicplug.model.trusted_namespaces import TRUSTED_NAMESPACES_FIELD
 
 _NODES_TOLD = 8
 _DEPLOY = "Deploy the Multus dynamic networks controller there, or let VMs migrate for their NICs (the default)."
+_TRUST = (
+    f"List the controller's namespace in {TRUSTED_NAMESPACES_FIELD} of the KubeVirt CR, or remove the field; or let "
+    "VMs migrate for their NICs (the default)."
+)
 
 
 def check_coverage(evidence: Evidence) -> Iterator[Finding]:
@@ -24,6 +29,10 @@ def check_coverage(evidence: Evidence) -> Iterator[Finding]:
         return
     found = ", ".join(str(item.key) for item in controllers.controllers())
     trusted = ", ".join(sorted(controllers.namespaces()))
+    if not found and not trusted:
+        told = "no namespace is trusted (trustedNamespaces is empty), so no dynamic networks controller counts"
+        yield _bad(evidence, told, _TRUST)
+        return
     if not found:
         remedy = f"{_DEPLOY} One in another namespace than {trusted} does not count: add that to trustedNamespaces."
         yield _bad(evidence, f"no dynamic networks controller in the trusted namespaces ({trusted})", remedy)

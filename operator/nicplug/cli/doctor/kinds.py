@@ -24,6 +24,7 @@ from nicplug.model.names import HOTPLUG_FEATURE_GATE
 _KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, KUBEVIRTS)
 _WITH_STATUS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES)
 _INSTALL = "kubectl apply -f crds/"
+_DEFAULTS = "the defaults"
 _NAME_MULTUS = (
     "Correct that ConfigMap, or list its namespace in trustedNamespaces of the KubeVirt CR; or set nadPolicy there "
     "(docs/user-guide.md, Which networks a VM may use)."
@@ -100,8 +101,11 @@ def check_policy(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _policy(evidence: Evidence) -> str:
-    rule = evidence.caches.attachment_access().rule.rstrip(",")
-    return f"{_changed(evidence)}; networks of other namespaces: {rule}"
+    networks = f"networks of other namespaces: {evidence.caches.attachment_access().rule.rstrip(',')}"
+    config = evidence.caches.config()
+    if (changed := _changed(evidence)) == _DEFAULTS and config is not None and not config.nad_rules.is_default:
+        return f"{networks}; all else is the default"
+    return f"{changed}; {networks}"
 
 
 def _changed(evidence: Evidence) -> str:
@@ -110,9 +114,7 @@ def _changed(evidence: Evidence) -> str:
 
     config = evidence.caches.config()
     rows = policy_rows(config.hotplug) if config is not None else []
-    return (
-        ", ".join(f"{row['name']} {row['value']}" for row in rows if row["origin"] != "the default") or "the defaults"
-    )
+    return ", ".join(f"{row['name']} {row['value']}" for row in rows if row["origin"] != "the default") or _DEFAULTS
 
 
 def _denied_multus(evidence: Evidence) -> str:
@@ -134,7 +136,9 @@ def check_multus(evidence: Evidence) -> Iterator[Finding]:
     else:
         count = len(evidence.caches.attachments)
         yield ok("multus", f"{count} network attachment definition{'' if count == 1 else 's'}")
-    findings = evidence.caches.multus.findings
+    config, findings = evidence.caches.config(), evidence.caches.multus.findings
+    if config is not None and config.nad_rules.policy is not NadPolicy.MULTUS:
+        return  # nobody asks what Multus enforces
     if denied := _denied_multus(evidence):
         yield unknown("multus", f"network isolation: {denied}")
     elif findings.problem:
