@@ -12,7 +12,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test lint format unit bench isolation soak e2e alerts-test docs clean
+.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -57,6 +57,10 @@ soak: ## Many random operations while operator and API server are killed: does e
 
 e2e: ## The demo's scenario on kind; needs Docker, skips with the reason elsewhere
 	@$(run) -m pytest tests/e2e $(ARGS)
+
+install-test: ## Install, upgrade, roll back and remove the chart with the real Helm, and run its pods (some minutes)
+	@$(run) -m nicplug sandbox build control-plane helm
+	@NICPLUG_TEST_INSTALL=1 $(run) -m pytest -n 2 --dist loadfile tests/install $(ARGS)
 
 alerts-test: ## Have Prometheus' own promtool test alerts and metrics (first run: builds it, some minutes)
 	@$(run) -m nicplug sandbox build promtool
