@@ -95,10 +95,13 @@ API_RIGHTS = [
     ("create", "virtualmachineinstancemigrations", "", "yes"),
     ("patch", "apiservices/v1.subresources.kubevirt.io", "", "yes"),
     ("patch", "apiservices/v1.apps", "", "no"),
-    ("patch", "virtualmachineinstances", "--subresource=status", "no"),
+    # One member of it: policy nicplug-evictions.
+    ("patch", "virtualmachineinstances", "--subresource=status", "yes"),
+    ("update", "virtualmachineinstances", "--subresource=status", "no"),
     ("delete", "virtualmachines", "", "no"),
     ("list", "virtualmachines", "", "no"),
-    ("get", "pods", "", "no"),
+    ("get", "pods", "", "yes"),
+    ("patch", "pods", "", "no"),
     ("get", "secrets", "", "no"),
     ("impersonate", "users", "", "no"),
 ]
