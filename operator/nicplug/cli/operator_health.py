@@ -104,15 +104,16 @@ async def warn_without_operator(session: Session) -> None:
 def is_waiting(described: VmNics) -> bool:
     """An operator has something to do: NICs of a stopped VM wait for its start instead."""
     is_stopped = described.phase == STOPPED
-    return bool(described.requests) or (not is_stopped and any(not nic.is_ready for nic in described.nics))
+    return bool(described.requests or described.power_requests) or (
+        not is_stopped and any(not nic.is_ready for nic in described.nics)
+    )
 
 
 async def silence_of(session: Session, described: VmNics) -> str:
-    """Why nothing happens for a VM that should have moved on; "" when nothing is wrong, or nobody may tell."""
-    if not is_waiting(described) and (described.ready or described.phase == STOPPED):
-        return ""
+    """Why the status may be old, also of a VM that waits for nothing; "" when nothing is wrong, or nobody may tell."""
+    may_be_dropped = is_waiting(described) or not (described.ready or described.phase == STOPPED)
     try:
-        if problem := await old_definition(session):
+        if may_be_dropped and (problem := await old_definition(session)):
             return problem
     except ApiError:
         return ""

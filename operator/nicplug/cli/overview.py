@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from nicplug.cli.connection import Session
 from nicplug.cli.output import line, print_table
 from nicplug.model.conditions import INVALID_HOTPLUG_POLICY, RESTART_REQUIRED
-from nicplug.model.operations import needs_person
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,14 +51,14 @@ async def read_overview(session: Session, *, namespace: str | None) -> "Overview
         )
     if not rows and namespace is not None and await is_missing(session):
         raise no_namespace(namespace)
-    return OverviewDocument(tuple(rows), namespace, await _note(session, rows))
+    return OverviewDocument(tuple(rows), namespace, await _note(session) if rows else "")
 
 
-async def _note(session: Session, found: "Sequence[VmNics]") -> str:
-    """That no operator works, where something waits for one; one GET at most."""
-    from nicplug.cli.operator_health import is_waiting, no_operator, note_of
+async def _note(session: Session) -> str:
+    """That no operator works, also where nothing waits for one now; one GET."""
+    from nicplug.cli.operator_health import no_operator, note_of
 
-    return note_of(session, await no_operator(session)) if any(is_waiting(item) for item in found) else ""
+    return note_of(session, await no_operator(session))
 
 
 def _key(raw: Mapping[str, Any]) -> tuple[str, str]:
@@ -76,8 +75,8 @@ def first_reason(found: "VmNics") -> tuple[str, str]:
         return nic.reason or REQUESTED, f'NIC "{nic.name}": {nic.message}' if nic.message else ""
     if found.failure:
         return "Failure", found.failure
-    if found.requests:
-        return REQUESTED, found.requests[0]
+    if requests := (*found.power_requests, *found.requests):
+        return REQUESTED, requests[0]
     if found.policy_problem:
         return INVALID_HOTPLUG_POLICY, found.policy_problem
     return (RESTART_REQUIRED, found.restart_required) if found.restart_required else ("", "")
@@ -85,7 +84,7 @@ def first_reason(found: "VmNics") -> tuple[str, str]:
 
 def _first_waiting(found: "VmNics") -> "NicRow | None":
     waiting = [nic for nic in found.nics if not nic.is_ready and (nic.reason or nic.message)]
-    return min(waiting, key=lambda nic: not needs_person(nic.phase), default=None)
+    return min(waiting, key=lambda nic: not nic.needs_action, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class OverviewDocument:
 
     Attributes:
         namespace: that was asked for; None for all.
-        note: that no operator works, though something waits for one; "" when nothing is wrong.
+        note: that no operator works; "" when nothing is wrong.
     """
 
     found: Sequence["VmNics"]

@@ -60,9 +60,13 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         **_under("nics[]", _NIC),
         **_under("pciBudget", _BUDGET),
         "inFlight.requests[]": "requests that are recorded and not worked off, as sentences",
+        "inFlight.requestsWaitFor": "what keeps requests for NICs from being carried out, in a sentence; null when "
+        "an operator does so",
         "inFlight.migrations[]": "migrations that have not ended, as sentences",
         "failure": "why the last request could not be carried out",
         "startProblem": "what keeps the VM from starting, in the words of the scheduler, the kubelet or the API server",
+        "outdatedAttachments": "message of the instance's condition `OutdatedNetworkAttachments`; null when it does "
+        "not have it",
         "policyProblem": "what the VM's annotations say about hot-plug without effect, in a sentence",
         "restartRequired": "message of the VM's condition `RestartRequired`; null when it does not have it",
         "lostAtRestart[]": "NICs of the running guest that the template does not have: the next restart removes them",
@@ -82,7 +86,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "`RestartRequired`, or null",
         "items[].message": "the reason in a sentence",
         "items[].remedy": "what a person can do about it; null when nothing is known",
-        "note": "why nothing happens where something waits: no operator works",
+        "note": "why nothing happens: no operator works",
     },
     "Plan": {
         "target.kind": "`VirtualMachine`, or `VirtualMachineInstance` for one that belongs to none",
@@ -146,6 +150,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "since": "since when",
         "todo": "what a person can do: the remedy of the record, else of its reason",
         "restart": "what a restart of the VM has to do with the NIC; null when nothing",
+        "outdated": "that the network has changed, or is no longer allowed, since the guest got the NIC; null when not",
         "next[].at": "when something will happen; null when nobody can say",
         "next[].what": "what",
         "moments[].at": "when something happened",
@@ -157,6 +162,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     },
     "NicStoryList": {
         "items[]": "always empty: `why` was not asked about one NIC, and every NIC is ready",
+        "note": "no operator works; null when one does",
     },
     "MigrationQueue": {
         "slots.perCluster": "slots of the cluster",

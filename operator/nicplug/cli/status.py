@@ -11,13 +11,16 @@ import click
 from nicplug.cli.completion import complete_machine
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.environment import LOOKS_FOR_OPERATOR
+from nicplug.cli.held_requests import hotplug_refusal
 from nicplug.cli.output import age, line, print_table, with_output, write
 from nicplug.cli.pci_slots import slot_words
+from nicplug.cli.plan import with_kubevirt_namespace
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from nicplug.insight.nics import NicRow, VmNics
+    from nicplug.plan.views import Refusal
 
 # Of the labels below the table: names of NICs, which may have 63 characters.
 SHORTEST_COLUMN, LONGEST_LABEL = 11, 22
@@ -27,9 +30,12 @@ SHORTEST_COLUMN, LONGEST_LABEL = 11, 22
 @click.argument("vm", required=False, shell_complete=complete_machine)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Without VM: the VMs of every namespace.")
 @click.option("-w", "--watch", is_flag=True, help="Keep watching and print every change, until Ctrl-C; needs VM.")
+@with_kubevirt_namespace
 @with_output
 @on_cluster
-async def status(session: Session, *, vm: str | None, all_namespaces: bool, watch: bool, output: str) -> int | None:
+async def status(
+    session: Session, *, vm: str | None, all_namespaces: bool, watch: bool, kubevirt_namespace: str, output: str
+) -> int | None:
     """Show the NICs of VM: where each is, by which path, and why.
 
     The PCI budget, and the requests and migrations in flight, are shown below the table. VM is the name of a
@@ -53,7 +59,8 @@ async def status(session: Session, *, vm: str | None, all_namespaces: bool, watc
     described = machine.describe(now=now())
     note = await silence_of(session, described)
     told = await with_remedies(session, described, persisted=persisted_nics(machine.vm))
-    write(StatusDocument(told, now=now(), note=note), output)
+    held_by = await hotplug_refusal(session, kubevirt_namespace=kubevirt_namespace) if told.requests else None
+    write(StatusDocument(told, now=now(), note=note, held_by=held_by), output)
     if watch:
         await _follow(session, machine, described, output)
     return None
@@ -112,13 +119,26 @@ def print_facts(out: "Console", facts: Sequence[tuple[str, str]]) -> None:
         line(out, f"{'' if is_long else label:<{width}}{text}", indent=width)
 
 
+def without_quotes(message: str, quoted: Sequence[str]) -> str:
+    """The message without what a migration says, which stands beside it already."""
+    for item in quoted:
+        message = message.replace(f" ({item})", "")
+    return message
+
+
 @dataclass(frozen=True, slots=True)
 class StatusDocument:
-    """What is printed."""
+    """What is printed.
+
+    Attributes:
+        note: why the status may be old; "" when nothing is wrong.
+        held_by: why no request for a NIC is carried out; None when an operator does so.
+    """
 
     found: "VmNics"
     now: datetime
     note: str = ""
+    held_by: "Refusal | None" = None
 
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
@@ -131,10 +151,15 @@ class StatusDocument:
             "interfacesReady": found.ready or None,
             "nics": [nic.to_json() for nic in found.nics],
             "pciBudget": dict(found.budget) if found.budget is not None else None,
-            "inFlight": {"requests": list(found.requests), "migrations": list(found.migrations)},
+            "inFlight": {
+                "requests": [*found.power_requests, *found.requests],
+                "requestsWaitFor": self.held_by.sentence if self.held_by is not None else None,
+                "migrations": list(found.migrations),
+            },
             "failure": found.failure or None,
             "eviction": found.eviction or None,
             "startProblem": found.start_problem.sentence if found.start_problem is not None else None,
+            "outdatedAttachments": found.outdated or None,
             "policyProblem": found.policy_problem or None,
             "restartRequired": found.restart_required or None,
             "lostAtRestart": list(found.restart_effects),
@@ -162,7 +187,7 @@ class StatusDocument:
 
     def _why(self, nic: "NicRow") -> list[tuple[str, str]]:
         """What is and why, what to do, and when it is tried again; the NIC's name once."""
-        told = [nic.message, nic.remedy and f"To do: {nic.remedy}"]
+        told = [without_quotes(nic.message, self.found.quoted), nic.remedy and f"To do: {nic.remedy}"]
         if (moment := nic.next_attempt) is not None and moment > self.now:
             told.append(f"Next attempt: in {max(1, round((moment - self.now).total_seconds()))}s")
         lines = [item for item in told if item]
@@ -175,11 +200,14 @@ class StatusDocument:
             told.append(("PCI slots", f"{budget['total']} for NICs: {slot_words(budget)}"))
         if (problem := found.start_problem) is not None and problem.message != found.failure:
             told += [("start", problem.sentence), ("", f"To do: {problem.remedy}")]
-        told += [("requested", item) for item in found.requests]
+        told += [("requested", item) for item in (*found.power_requests, *found.requests)]
+        if self.held_by is not None:
+            told += [("", self.held_by.message), ("", f"To do: {self.held_by.remedy}")]
         told += [("migration", item) for item in found.migrations]
         told += [("eviction", found.eviction)] if found.eviction else []
         for nic in found.nics:
-            told += self._why(nic) if not nic.is_ready else []
+            told += self._why(nic) if not nic.is_ready or nic.remedy else []
+        told += [("outdated", found.outdated)] if found.outdated else []
         told += [("failed", found.failure)] if found.failure else []
         told += [("policy", found.policy_problem)] if found.policy_problem else []
         told += [("restart", f"RestartRequired: {found.restart_required}")] if found.restart_required else []

@@ -12,6 +12,8 @@ from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.durations import Duration
 from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.exits import CommandError, Exit, printable
+from nicplug.cli.held_requests import hotplug_refusal
+from nicplug.cli.plan import with_kubevirt_namespace
 from nicplug.cli.status import moments
 from nicplug.model.operations import OperationType
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 READY, GONE = "ready", "gone"
 # What is blocked for a moment, such as by a network that is created together with the NIC, is no end.
 PATIENCE_SECONDS = 2.0
-_ENDS = ("Blocked", "Failed")
 
 with_timeout = click.option(
     "--timeout",
@@ -41,14 +42,23 @@ quietly = click.option("-q", "--quiet", is_flag=True, help="Do not print progres
 @click.option("--for", "goal", type=click.Choice([READY, GONE]), default=READY, show_default=True)
 @with_timeout
 @quietly
+@with_kubevirt_namespace
 @on_cluster
 async def wait(
-    session: Session, *, vm: str, nics: tuple[str, ...], goal: str, seconds: float, quiet: bool
+    session: Session,
+    *,
+    vm: str,
+    nics: tuple[str, ...],
+    goal: str,
+    seconds: float,
+    quiet: bool,
+    kubevirt_namespace: str,
 ) -> int | None:
     """Wait until the NICs of VM are ready, or gone.
 
     Waits for all of them, or those that are named; progress goes to stderr, and with --quiet nothing is printed.
-    Exit code 8 when the timeout has passed; 9 when a NIC is blocked or has failed and needs action.
+    Exit code 8 when the timeout has passed; 9 when a NIC is blocked or has failed and needs action, when the feature
+    gate keeps a request from being carried out, and when a VM is stopped whose NICs are to be ready.
     """
     from nicplug.cli.machines import find_machine
 
@@ -56,7 +66,9 @@ async def wait(
     if goal == GONE and not nics:
         raise click.UsageError("--for gone needs the name of a NIC.")
     _check_names(machine, nics, goal=goal)
-    await wait_for(session, machine, names=nics, goal=goal, seconds=seconds, quiet=quiet)
+    await wait_for(
+        session, machine, names=nics, goal=goal, seconds=seconds, quiet=quiet, kubevirt_namespace=kubevirt_namespace
+    )
     if not quiet:
         for told in [f'NIC "{name}" is {goal}' for name in nics] or [f"every NIC of {vm} is ready"]:
             click.echo(told)
@@ -92,12 +104,14 @@ async def wait_for(
     goal: str = READY,
     seconds: float,
     quiet: bool = False,
+    kubevirt_namespace: str = "kubevirt",
 ) -> None:
     """Follow the VM until its NICs are as wanted.
 
     Args:
         machine: as it was before a change was asked for: what failed before is no answer.
         names: of the NICs; none: all that there are.
+        kubevirt_namespace: where the KubeVirt CR lies, whose feature gate requests may wait for.
 
     Raises:
         CommandError: the time is over, or it cannot happen without an action.
@@ -107,7 +121,7 @@ async def wait_for(
 
     described = before = machine.describe(now=now())
     loop = asyncio.get_running_loop()
-    ends_at, stuck_since = loop.time() + seconds, None
+    ends_at, held_since = loop.time() + seconds, None
     async with aclosing(_changes(session, machine, until=ends_at)) as changes:
         async for changed in changes:
             fresh = changed.describe(now=now())
@@ -119,10 +133,11 @@ async def wait_for(
                 return
             if described.failure and described.failure != before.failure:
                 raise _failed(described)
-            stuck = _stuck(described, names)
-            stuck_since = (stuck_since or loop.time()) if stuck else None
-            if stuck and stuck_since is not None and loop.time() - stuck_since >= PATIENCE_SECONDS:
-                raise await _cannot(session, stuck[0], described, machine)
+            held_since = (held_since or loop.time()) if _is_held_up(described, names, goal) else None
+            if held_since is None or loop.time() - held_since < PATIENCE_SECONDS:
+                continue
+            if end := await _end(session, described, machine, names, goal, kubevirt_namespace=kubevirt_namespace):
+                raise end
     problem = await no_operator(session) if is_waiting(described) else ""
     raise _late(described, names, goal, seconds, note=note_of(session, problem))
 
@@ -158,7 +173,44 @@ def _is_reached(described: "VmNics", names: Sequence[str], goal: str) -> bool:
 
 
 def _stuck(described: "VmNics", names: Sequence[str]) -> list["NicRow"]:
-    return [nic for nic in described.nics if nic.phase in _ENDS and (not names or nic.name in names)]
+    return [nic for nic in described.nics if nic.needs_action and (not names or nic.name in names)]
+
+
+def _is_held_up(described: "VmNics", names: Sequence[str], goal: str) -> bool:
+    """Somebody may have to act."""
+    is_off = goal == READY and described.is_off
+    return is_off or bool(_stuck(described, names) or _requests(described, names))
+
+
+def _requests(described: "VmNics", names: Sequence[str]) -> list[str]:
+    """Those that are waited for, as sentences."""
+    return [item for item in described.requests if not names or any(f'NIC "{name}"' in item for name in names)]
+
+
+async def _end(
+    session: Session,
+    described: "VmNics",
+    machine: "Machine",
+    names: Sequence[str],
+    goal: str,
+    *,
+    kubevirt_namespace: str,
+) -> CommandError | None:
+    """Who has to act before it goes on; None when it may go on by itself."""
+    if stuck := _stuck(described, names):
+        return await _cannot(session, stuck[0], described, machine)
+    if goal == READY and described.is_off:
+        message = f"VM {described.name} is stopped: its NICs come when it starts"
+        return CommandError(message, remedy=_start(described), code=Exit.NO)
+    requests = _requests(described, names)
+    refusal = await hotplug_refusal(session, kubevirt_namespace=kubevirt_namespace) if requests else None
+    if refusal is None:
+        return None
+    return CommandError(f"a request waits ({requests[0]}): {refusal.message}", remedy=refusal.remedy, code=Exit.NO)
+
+
+def _start(described: "VmNics") -> str:
+    return f"Start it: nicplug start {described.name} --namespace {described.namespace}"
 
 
 def _failed(described: "VmNics") -> CommandError:
@@ -204,7 +256,7 @@ def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, 
         told = f"the VM does not start: {described.start_problem.sentence}"
         remedy = f"{described.start_problem.remedy}."
     if described.phase == STOPPED:
-        remedy = f"The VM is stopped. Start it: nicplug start {described.name} --namespace {described.namespace}"
+        remedy = f"The VM is stopped. {_start(described)}"
     return CommandError(f"not {goal} after {seconds:g} s: {told}", remedy=remedy, code=Exit.TIMED_OUT)
 
 

@@ -10,9 +10,10 @@ import click
 
 from nicplug.cli.completion import complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
-from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.exits import CommandError, Exit, printable
 from nicplug.cli.output import age, line, with_output, write, write_all
 from nicplug.cli.plan import target_of, with_kubevirt_namespace, with_operator_namespace
+from nicplug.cli.status import without_quotes
 from nicplug.model.metadata import mapping
 from nicplug.model.times import parse_time
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nicplug.insight.evidence import Evidence
+
+
+AS_ABOVE = 'as "waits for" says'
 
 
 @click.command()
@@ -57,18 +61,15 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     eviction = eviction_of(mapping((raw or {}).get("status")))
     if eviction and output == "table":
         click.echo(f"{vm}: {eviction}")
+    note = note_of(session, await no_operator(session, namespace=target.operator_namespace))
     if not stories and output == "table":
-        click.echo(f"every NIC of {vm} is ready")
+        click.echo("\n".join([f"every NIC of {vm} is ready", *([printable(f"note: {note}")] if note else [])]))
     elif not stories:
-        write(NoStories(), output)
+        write(NoStories(note), output)
     persisted = persisted_nics(evidence.found.vm if evidence.found is not None else None)
     stories = [await story_with_remedy(session, item, persist=item["nic"]["name"] in persisted) for item in stories]
-    is_waiting = any(story["nic"]["phase"] != "Ready" for story in stories)
-    note = note_of(session, await no_operator(session, namespace=target.operator_namespace)) if is_waiting else ""
     found_at = now()
-    documents = [
-        StoryDocument(story, source, found_at, note if story["nic"]["phase"] != "Ready" else "") for story in stories
-    ]
+    documents = [StoryDocument(story, source, found_at, note) for story in stories]
     write_all(_alike(documents) if output == "table" else documents, output)
     return None
 
@@ -90,9 +91,11 @@ async def _read(session: Session, evidence: "Evidence", nic: str) -> list[dict[s
 class NoStories:
     """What programs get when every NIC is ready: a document all the same."""
 
+    note: str = ""
+
     def to_json(self) -> dict[str, Any]:
         """A list without items."""
-        return {"kind": "NicStoryList", "items": []}
+        return {"kind": "NicStoryList", "items": [], "note": self.note or None}
 
     def names(self) -> Sequence[str]:
         """None."""
@@ -148,13 +151,16 @@ class StoryDocument:
         style = "green" if is_ready else "bold"
         how = " ".join(part for part in (nic["operation"], nic["phase"]) if part)
         line(console, f"{where}: {how}{path}", style)
-        why = ": ".join(part for part in (nic["reason"], nic["message"]) if part)
+        quoted = self._quoted()
+        message = without_quotes(nic["message"] or "", [quoted] if quoted else [])
+        why = ": ".join(part for part in (nic["reason"], message) if part)
         facts = [
             ("why", why or "the guest was started with it"),
             ("meaning", story["meaning"]),
             ("last error", nic["lastError"]),
             ("waits for", story["waitsFor"]),
             ("since", f"{age(since, now=self.now)} ({_clock(since)})" if since is not None else ""),
+            ("outdated", story.get("outdated")),  # an older API does not send it
             ("to do", story["todo"]),
             ("restart", story.get("restart")),  # an older API does not send it
             *(("next", self._next(item)) for item in story["next"]),
@@ -167,7 +173,13 @@ class StoryDocument:
         if story["moments"]:
             line(console, "  what happened")
         for moment in story["moments"]:
-            line(console, f"    {_clock(parse_time(moment['at'])):<12}  {moment['source']:<44}  {moment['what']}")
+            what = moment["what"].replace(quoted, AS_ABOVE) if quoted else moment["what"]
+            line(console, f"    {_clock(parse_time(moment['at'])):<12}  {moment['source']:<44}  {what}")
+
+    def _quoted(self) -> str:
+        """What the migration in front says itself: the line "waits for" has it, and it is said once."""
+        source, _, said = str(self.story["waitsFor"] or "").partition(": ")
+        return said if source.startswith("migration ") else ""
 
     def _next(self, item: Mapping[str, Any]) -> str:
         """What comes next, and when; without an operator nobody keeps to that time."""

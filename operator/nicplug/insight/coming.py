@@ -59,8 +59,7 @@ def coming(
     """
     again_at = nic.next_attempt if nic.next_attempt is not None and nic.next_attempt > now else None
     if nic.phase == OperationPhase.MIGRATING:
-        retry = "the migration is tried again" if again_at is not None else "it is ready when the migration has ended"
-        yield Next(at=again_at, what=retry)
+        yield Next(at=again_at, what=_of_migration(nic, is_retried=again_at is not None))
         return
     if again_at is not None:
         yield Next(at=again_at, what="it is tried again")
@@ -79,6 +78,12 @@ def coming(
         yield Next(at=now + then.after, what=f"if nobody has answered: {_THEN[then.outcome]} ({then.reason})")
     elif looks_again_at is not None and looks_again_at > now and looks_again_at != again_at:
         yield Next(at=looks_again_at, what="nicplug looks at it again, also if nothing has changed")
+
+
+def _of_migration(nic: NicRow, *, is_retried: bool) -> str:
+    if nic.needs_action:
+        return "the migration goes on when that is done"
+    return "the migration is tried again" if is_retried else "it is ready when the migration has ended"
 
 
 def _once_failed(evidence: PathEvidence, *, reason: str) -> Iterator[Next]:

@@ -33,6 +33,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.attachments import referenced_keys
+from nicplug.model.interface_requests import MEMBER, requested_networks
 from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.names import VM_UID_LABEL
@@ -339,7 +340,8 @@ async def _read_networks(api: WatchingApi, found: Evidence, networks: Iterable[N
     await _read_multus(api, found)
     caches, namespace = found.caches, found.target.namespace
     vm, vmi = found.parsed_vm, found.parsed_vmi
-    named = [*networks, *(vm.networks if vm else ()), *(vmi.networks if vmi else ())]
+    requested = requested_networks(vm.read_status().get(MEMBER)) if vm else ()  # worked off before anything is decided
+    named = [*networks, *requested, *(vm.networks if vm else ()), *(vmi.networks if vmi else ())]
     access = caches.attachment_access()
     keys = [key for key in referenced_keys(named, namespace=namespace) if access.allows(key, namespace=namespace)]
     found.asked = frozenset(keys)

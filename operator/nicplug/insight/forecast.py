@@ -12,12 +12,14 @@ from nicplug.cache.caches import CachedKind
 from nicplug.insight.at_restart import other_fields, waiting_changes, waiting_fields
 from nicplug.insight.at_start import nics_at_start
 from nicplug.insight.evidence import Evidence, networks_in
+from nicplug.insight.held_requests import held_nics
 from nicplug.insight.known import Known, known_of, networks_of
 from nicplug.insight.leaving_nics import leaving_nics
 from nicplug.insight.outcome import NicForecast, Outcome, VmForecast
 from nicplug.insight.patched import patched
 from nicplug.insight.running_nics import running_nics
 from nicplug.insight.slots import once_unplugged, slots_of
+from nicplug.insight.stuck_migrations import with_stuck_migrations
 from nicplug.model.attachments import referenced_keys
 from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.hotplug_policy import HotplugPolicy
@@ -57,8 +59,10 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     after = _foresee(evidence, now=now)
     later = _foresee_deadline(evidence, after, now=now)
     told = _render(evidence, before=before, anyhow=anyhow, after=after, later=later, known=known, now=now)
+    told = _with_stuck(told, evidence, after=after, now=now)
     told = _with_leaving(told, evidence, known=known, anyhow=present)
     told = _with_restart(told, evidence, waited=waited, known=known)
+    told = replace(told, nics=(*told.nics, *held_nics(evidence, told={nic.name for nic in told.nics})))
     return (
         told if changed is not None else replace(told, nics=tuple(replace(nic, is_affected=True) for nic in told.nics))
     )
@@ -163,6 +167,12 @@ def _render(
         migration=after.migration,
         again_at=after.again_at,
     )
+
+
+def _with_stuck(told: VmForecast, evidence: Evidence, *, after: Foreseen, now: datetime) -> VmForecast:
+    """With what keeps the migration that brings NICs from beginning."""
+    nics = with_stuck_migrations(told.nics, evidence, _gatherer(evidence), create=after.create, now=now)
+    return replace(told, nics=tuple(nics))
 
 
 def _with_leaving(told: VmForecast, evidence: Evidence, *, known: Known, anyhow: Collection[str]) -> VmForecast:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from nicplug.insight.power import is_off, power_requests
 from nicplug.insight.restarts import restart_effects, restart_required
 from nicplug.insight.start_problems import StartProblem, start_problem
 from nicplug.model.conditions import (
@@ -12,6 +13,7 @@ from nicplug.model.conditions import (
     FAILURE,
     INTERFACES_READY,
     INVALID_HOTPLUG_POLICY,
+    OUTDATED_ATTACHMENTS,
     PAUSED,
     find_condition,
     is_true,
@@ -30,11 +32,19 @@ from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, ro
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration
 from nicplug.model.networks import Binding, Interface, Network, first_by_name
-from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType, parse_operations
+from nicplug.model.operations import (
+    InterfaceOperation,
+    OperationPath,
+    OperationPhase,
+    OperationType,
+    needs_person,
+    parse_operations,
+)
 from nicplug.model.pci_topology import takes_slot
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
 
 UNSEEN = "requested, waiting for the operator"
 """Of a NIC without a record, also for the moment until the operator has written one."""
@@ -88,6 +98,11 @@ class NicRow:
         """Nothing is left to do about it."""
         return self.phase == OperationPhase.READY
 
+    @property
+    def needs_action(self) -> bool:
+        """Somebody has to act, or something to change, before it moves on: also before its migration can begin."""
+        return needs_person(self.phase) or (self.phase == OperationPhase.MIGRATING and bool(self.remedy))
+
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
         return {
@@ -120,9 +135,13 @@ class VmNics:
         phase: of the VMI; `Paused` when it runs and its guest is paused. Without a VMI `Stopped`, or `Pending` while no
             operator has seen a VM that is to run.
         ready: status of the condition InterfacesReady; "" when nobody has written it.
-        requests: that were recorded and are not worked off yet, as sentences.
+        is_off: there is no instance, and nobody has asked for a start.
+        power_requests: to start, stop or restart the VM, that no operator has carried out yet, as sentences.
+        requests: for NICs, that were recorded and are not worked off yet, as sentences.
         migrations: of this VM that have not ended, as sentences.
+        quoted: what these say themselves: messages of NICs quote it.
         failure: why the last request could not be carried out; "" when it could.
+        outdated: message of the instance's condition OutdatedNetworkAttachments; "" when it does not have it.
         policy_problem: what the VM's owner wrote about hot-plug and has no effect; "" when nothing.
         restart_required: message of the VM's condition RestartRequired; "" when it does not have it.
         restart_effects: what the next restart does to NICs that the template does not have, by name.
@@ -139,9 +158,13 @@ class VmNics:
     ready_message: str = ""
     nics: tuple[NicRow, ...] = ()
     budget: Mapping[str, Any] | None = None
+    is_off: bool = False
+    power_requests: tuple[str, ...] = ()
     requests: tuple[str, ...] = ()
     migrations: tuple[str, ...] = ()
+    quoted: tuple[str, ...] = ()
     failure: str = ""
+    outdated: str = ""
     policy_problem: str = ""
     restart_required: str = ""
     restart_effects: Mapping[str, str] = field(default_factory=dict)
@@ -175,7 +198,7 @@ def describe(
     status = vmi.read_status() if vmi is not None else {}
     condition = find_condition(objects(status.get("conditions")), INTERFACES_READY) or {}
     vm_status = vm.read_status() if vm is not None else {}
-    budget = mapping(status.get("pciBudget"))
+    budget, under_way = mapping(status.get("pciBudget")), [item for item in migrations if not item.is_final]
     return VmNics(
         kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
         namespace=namespace,
@@ -186,9 +209,13 @@ def describe(
         ready_message=text(condition.get("message")),
         nics=_rows(vm, vmi, now=now),
         budget=budget or None,
+        is_off=is_off(vm, vmi),
+        power_requests=power_requests(vm, vmi),
         requests=tuple(_request(row) for row in objects(vm_status.get(MEMBER))),
-        migrations=tuple(_migration(item) for item in migrations if not item.is_final),
+        migrations=tuple(_migration(item) for item in under_way),
+        quoted=tuple(item.progress for item in under_way if item.progress),
         failure=_message_if_true(vm_status, FAILURE),
+        outdated=_message_if_true(status, OUTDATED_ATTACHMENTS),
         policy_problem=_message_if_true(status, INVALID_HOTPLUG_POLICY),
         restart_required=restart_required(vm),
         restart_effects=restart_effects(vm, vmi),
@@ -337,11 +364,14 @@ def _request(row: Mapping[str, Any]) -> str:
     return f'remove NIC "{text(remove.get(NAME_OPTION))}"' if remove else "a request that cannot be read"
 
 
-def requested_nics(vm: VirtualMachine | None, *, besides: Collection[str]) -> tuple[NicRow, ...]:
+def requested_nics(
+    vm: VirtualMachine | None, *, besides: Collection[str], held_by: Refusal | None = None
+) -> tuple[NicRow, ...]:
     """Those that `addinterface` asks for, and that no operator has taken into the template.
 
     Args:
         besides: names of NICs that have a row already.
+        held_by: why no operator takes any; None when one will.
     """
     if vm is None:
         return ()
@@ -353,8 +383,10 @@ def requested_nics(vm: VirtualMachine | None, *, besides: Collection[str]) -> tu
             network=_network(request.to_network(), namespace=vm.key.namespace),
             binding=str(Binding.BRIDGE),
             operation=str(OperationType.PLUG),
-            phase=str(OperationPhase.PENDING),
-            message=UNSEEN,
+            phase=str(OperationPhase.PENDING if held_by is None else OperationPhase.BLOCKED),
+            reason=held_by.reason if held_by is not None else "",
+            message=held_by.message if held_by is not None else UNSEEN,
+            remedy=held_by.remedy if held_by is not None else "",
         )
         for name, request in asked.items()
         if name not in besides

@@ -7,7 +7,9 @@ from typing import Any
 
 from nicplug.insight.evidence import Evidence, Unknown
 from nicplug.insight.forecast import forecast
+from nicplug.insight.held_requests import held_requests
 from nicplug.insight.nics import describe, requested_nics
+from nicplug.insight.outdated import outdated_of
 from nicplug.insight.story import Story, tell
 from nicplug.kube.api import KubeApi
 from nicplug.kube.errors import Denied
@@ -41,7 +43,8 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
     """
     vmi, target = evidence.parsed_vmi, evidence.target
     described = describe(namespace=target.namespace, name=target.name, vm=evidence.parsed_vm, vmi=vmi, now=now)
-    requested = requested_nics(evidence.parsed_vm, besides={nic.name for nic in described.nics})
+    named, held_by = {nic.name for nic in described.nics}, held_requests(evidence)
+    requested = requested_nics(evidence.parsed_vm, besides=named, held_by=held_by)
     chosen = [nic for nic in (*described.nics, *requested) if (nic.name == name if name else not nic.is_ready)]
     if name and not chosen:
         known = ", ".join(nic.name for nic in described.nics) or "none"
@@ -53,6 +56,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
     events = await _events(api, evidence, list(dict.fromkeys(names))[:_MOST_OBJECTS])
     status = vmi.read_status() if vmi is not None else {}
     records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
+    outdated = outdated_of(evidence, now=now)
     foreseen = forecast(evidence, changed=None, now=now)
     forecasts = foreseen.by_name
     on_node = [pod.key.name for pod in pods if vmi is not None and pod.node_name == vmi.node_name]
@@ -71,6 +75,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
             restart=described.restart_of(nic),
             policy=foreseen.policy,
             problem=described.start_problem,
+            outdated=outdated.get(nic.name),
             now=now,
         )
         for nic in chosen

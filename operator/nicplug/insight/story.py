@@ -19,6 +19,7 @@ from nicplug.model.operations import InterfaceOperation, OperationPhase
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Story:
         since: since when it has been like this.
         todo: what a person can do: the record's remedy, or that of its reason where it has none.
         restart: what a restart of the VM has to do with it; "" when nothing.
+        outdated: that its network has changed, or is no longer the VM's to use, since the guest got it; "" when not.
     """
 
     nic: NicRow
@@ -41,6 +43,7 @@ class Story:
     next: tuple[Next, ...]
     moments: tuple[Moment, ...]
     restart: str = ""
+    outdated: str = ""
 
 
 def tell(
@@ -56,6 +59,7 @@ def tell(
     restart: str = "",
     policy: HotplugPolicy | None = None,
     problem: StartProblem | None = None,
+    outdated: Refusal | None = None,
     now: datetime,
 ) -> Story:
     """Put the story together.
@@ -69,20 +73,22 @@ def tell(
         restart: what a restart of the VM has to do with the NIC.
         policy: of the VM; None when it is not known.
         problem: what keeps the VM from starting; None when nothing is known to.
+        outdated: what has become of the network since the guest got the NIC; None when it is as it was.
     """
-    known = _documented(nic)
-    node = vmi.node_name if vmi is not None else ""
     mine = _migrations_of(nic, migrations)
+    known = _documented(nic, mine)
+    node = vmi.node_name if vmi is not None else ""
     moments = happened(nic, record=record, migrations=mine, events=events, pod=pod if problem is not None else "")
     told = Story(
         nic=nic,
         meaning=known.meaning if known is not None else "",
         waits_for=_in_front(mine),
         since=nic.since,
-        todo="",
+        todo=nic.remedy or (outdated.remedy if outdated is not None else ""),
         next=(),
         moments=moments,
         restart=restart,
+        outdated=outdated.message if outdated is not None else "",
     )
     if nic.is_ready:
         return told
@@ -93,14 +99,21 @@ def tell(
     return replace(
         told,
         waits_for=told.waits_for or waiting or ("" if nic.reason else Mover.OPERATOR.value),
-        todo=nic.remedy or (known.remedy if known is not None else ""),
+        todo=told.todo or (known.remedy if known is not None else ""),
         next=tuple(coming(nic, forecast, looks_again_at, now=now)),
     )
 
 
-def _documented(nic: NicRow) -> Documented | None:
-    """What is known of the NIC's reason; of one that is migrated, of the migration: its reason is why that was made."""
-    return remedies().get(Reason.MIGRATING if nic.phase == OperationPhase.MIGRATING else nic.reason)
+def _documented(nic: NicRow, migrations: Sequence[Migration]) -> Documented | None:
+    """What is known of the NIC's reason; of one that is migrated, of the migration: its reason is why that was made.
+
+    Args:
+        migrations: of the NIC.
+    """
+    if nic.phase != OperationPhase.MIGRATING:
+        return remedies().get(nic.reason)
+    stuck = next((item.progress_reason for item in reversed(migrations) if not item.is_final and item.is_stuck), "")
+    return remedies().get(stuck) or remedies().get(Reason.MIGRATING)
 
 
 def _migrations_of(nic: NicRow, migrations: Sequence[Migration]) -> list[Migration]:

@@ -17,6 +17,7 @@ def story_json(story: Story, *, target: Target, unknown: list[Unknown]) -> dict[
         "since": story.since.isoformat() if story.since is not None else None,
         "todo": story.todo or None,
         "restart": story.restart or None,
+        "outdated": story.outdated or None,
         "next": [item.to_json() for item in story.next],
         "moments": [item.to_json() for item in story.moments],
         "unknown": [{"what": item.what, "why": item.why, "remedy": item.remedy} for item in unknown],

@@ -101,6 +101,12 @@ def parse_interface_requests(value: Any) -> tuple[PendingRequest, ...]:
     return tuple(PendingRequest(request=_parse(row), raw=freeze(row)) for row in sequence(value))
 
 
+def requested_networks(value: Any) -> tuple[Network, ...]:
+    """The networks that the rows ask for, in order; of rows that nobody can act on, none."""
+    requests = (row.request for row in parse_interface_requests(value))
+    return tuple(request.to_network() for request in requests if isinstance(request, AddInterface))
+
+
 def _parse(row: Any) -> InterfaceRequest | UnreadableRequest:
     if isinstance(row, Mapping) and ELIDED_ENTRIES in row:
         return UnreadableRequest(problem="")

@@ -128,6 +128,12 @@ class Migration:
         return text(row.get("message")) if row is not None else ""
 
     @property
+    def progress_reason(self) -> str:
+        """The reason of its condition `Progressing`; "" when it has none."""
+        row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
+        return text(row.get("reason")) if row is not None else ""
+
+    @property
     def foreign_phase(self) -> str:
         """Its phase, as somebody has written it, if that is none of those that nicplug goes on from; "" else."""
         is_foreign = self.phase in FOREIGN_MIGRATION_PHASES

@@ -270,7 +270,7 @@ def test_a_request_of_a_stopped_vm_waits_for_an_operator_too(
         f"GET {OBJECT}/virtualmachineinstances/V": refusal(404, "NotFound", "no instance"),
         DEFINITION: refusal(403, "Forbidden", "you cannot get customresourcedefinitions"),
     }
-    assert ("as no nicplug operator works" in nicplug("status", "V").stdout) is is_asking
+    assert "as no nicplug operator works" in nicplug("status", "V").stdout
 
 
 @pytest.fixture
@@ -308,3 +308,46 @@ def test_in_a_sandbox_doctor_recommended_kubectl(in_sandbox: CommandLine, server
         found = json.loads(in_sandbox("doctor", "-o", "json").stdout)["findings"]
         remedies = {item["check"]: item["remedy"] for item in found if item["check"] in ("leader", "api", "operator")}
         assert remedies == dict.fromkeys(("leader", "api"), f"Start it again: {UP}")
+
+
+OFF = vm(primary(), name="V", run_strategy="Halted")
+AT_REST = vmi(primary(), name="V", owner_uid=VM_UID, rows=[row("default", "domain")])
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "V"), ("why", "V")], ids=" ".join)
+def test_a_dead_operator_was_told_only_while_a_nic_waited(
+    nicplug: CommandLine, server: PlayedServer, arguments: tuple[str, ...]
+) -> None:
+    server.answers |= {
+        f"GET {OBJECT}/{VMIS}/V": (200, AT_REST),
+        f"GET {OBJECT}/{VMIS}": collection(AT_REST),
+        f"GET {OBJECT}/virtualmachines": collection(vm(primary(), name="V")),
+    }
+    said = "no nicplug operator works: pod-a has not renewed the Lease"
+    assert said in nicplug(*arguments).stdout
+    assert said in json.loads(nicplug(*arguments, "-o", "json").stdout)["note"]
+    server.answers[LEASE] = lease(datetime.now(UTC).isoformat())
+    assert "operator works" not in nicplug(*arguments).stdout
+
+
+def test_a_stop_that_waits_was_listed_nowhere(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers |= {
+        f"GET {OBJECT}/virtualmachines/V": (200, OFF),
+        f"GET {OBJECT}/{VMIS}/V": (200, AT_REST),
+        f"GET {OBJECT}/virtualmachines": collection(OFF),
+        f"GET {OBJECT}/{VMIS}": collection(AT_REST),
+    }
+    assert "requested  stop the VM\n" in nicplug("status", "V").stdout
+    assert json.loads(nicplug("status", "V", "-o", "json").stdout)["inFlight"]["requests"] == ["stop the VM"]
+    assert nicplug("status").stdout.splitlines()[1].endswith("Requested")
+
+
+def test_the_remedy_of_a_nic_that_is_ready_was_shown_nowhere(nicplug: CommandLine, server: PlayedServer) -> None:
+    twin = operation("blue", phase="Ready", reason="NotAdmitted", message="it would not start again", remedy="Use x")
+    rows = [row("default", "domain"), row("blue", "domain")]
+    running = vmi(primary(), nic("blue"), name="V", owner_uid=VM_UID, operations=[twin], rows=rows)
+    server.answers[f"GET {OBJECT}/{VMIS}/V"] = (200, running)
+    assert "  to do      Use x\n" in nicplug("why", "V", "blue").stdout
+    told = nicplug("status", "V").stdout
+    assert "blue       it would not start again\n" in told
+    assert "           To do: Use x\n" in told

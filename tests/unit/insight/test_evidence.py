@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
-from tests.build import NOW, kubevirt, nad, nic, primary, vmi
+from tests.build import NOW, VM_UID, kubevirt, nad, nic, primary, vm, vmi
 from tests.sim.planning import _is_labelled, _is_selected
 
 from nicplug.insight.evidence import Target, read_cluster, read_evidence
 from nicplug.insight.forecast import forecast
 from nicplug.insight.outcome import Outcome
+from nicplug.insight.planning import foresee_question
+from nicplug.insight.question import Addition, PlanQuestion
 from nicplug.kube.api import Json, Resource
 from nicplug.kube.errors import Denied, Gone, Unavailable
 
@@ -90,3 +92,40 @@ async def test_a_question_about_the_cluster_reads_no_vm() -> None:
     api = Api("lan")
     await read_cluster(api, target=TARGET, clock=lambda: NOW)  # type: ignore[arg-type]
     assert not [item for item in api.asked if item.startswith(("virtualmachine", "pods default"))]
+
+
+def asking(*references: str) -> Json:
+    """A VM that has requests for NICs recorded, which nobody has worked off."""
+    rows = [
+        {"addInterfaceOptions": {"name": f"r{number}", "networkAttachmentDefinitionName": reference}}
+        for number, reference in enumerate(references)
+    ]
+    return vm(primary()) | {"status": {"interfaceRequests": rows}}
+
+
+async def test_the_network_of_a_pending_request_was_said_not_to_exist() -> None:
+    api = Api()
+    api.objects |= {
+        "virtualmachines": [asking("lan", "victim/secret")],
+        "virtualmachineinstances": [vmi(primary(), owner_uid=VM_UID)],
+    }
+    found = await read_evidence(api, target=TARGET, clock=lambda: NOW)  # type: ignore[arg-type]
+    asked = [item for item in api.asked if item.startswith("network-attachment-definitions")]
+    assert asked == ["network-attachment-definitions default/lan"]
+    told = forecast(found, changed=None, now=NOW).by_name
+    assert told["r0"].outcome is Outcome.IN_PLACE
+    assert told["r1"].reason == "NetworkNotAllowed"
+
+
+async def test_a_change_beside_a_pending_request_is_planned() -> None:
+    api = Api()
+    api.objects |= {
+        "virtualmachines": [asking("lan")],
+        "virtualmachineinstances": [vmi(primary(), owner_uid=VM_UID)],
+        "network-attachment-definitions": [nad("lan"), nad("other")],
+    }
+    question = PlanQuestion(additions=(Addition(name="blue", network="other"),), persist=True)
+    found = await read_evidence(api, target=TARGET, clock=lambda: NOW, networks=question.networks)  # type: ignore[arg-type]
+    told = foresee_question(found, question, forbidden={}, now=NOW).by_name
+    assert {name: nic.outcome for name, nic in told.items()} == {"r0": Outcome.IN_PLACE, "blue": Outcome.IN_PLACE}
+    assert (told["r0"].is_affected, told["blue"].is_affected) == (False, True)

@@ -18,6 +18,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.annotation import AnnotationDecision
 from nicplug.plan.nic.attempts import Attempts
+from nicplug.plan.nic.feature_gate import refuse_hotplug
 from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.path.chooser import Chooser, Chosen
 from nicplug.plan.nic.validation import Siblings
@@ -26,7 +27,6 @@ from nicplug.plan.views import Refusal, VmiView
 
 WHEN_REFUSED = "Correct what the API server names, or give the operator the right that it lacks"
 """The remedy where a write was refused."""
-_GATE = '"HotplugNICs" to spec.configuration.developerConfiguration.featureGates of the KubeVirt CR'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,20 +196,10 @@ def first_finding(checks: Iterable[Check], situation: Situation) -> Finding | No
 def gate_is_off(situation: Situation) -> Finding | None:
     """The admin has not enabled hot-plug; what is on its way when he takes it back arrives."""
     view = situation.view
-    if view.hotplug_enabled or situation.is_on_its_way:
+    if situation.is_on_its_way:
         return None
-    if view.config is None:
-        namespace = view.settings.kubevirt_namespace
-        reason, remedy = Reason.KUBEVIRT_CR_MISSING, f"Create one there (kind KubeVirt), and add {_GATE}"
-        message = (
-            f'there is no KubeVirt CR in namespace "{namespace}" (setting NICPLUG_KUBEVIRT_NAMESPACE of the operator)'
-        )
-    else:
-        reason, remedy = Reason.FEATURE_GATE_DISABLED, f"Add {_GATE}"
-        message = f"hot-plug is off in KubeVirt CR {view.config.key}"
-        if "HotplugNICs" in view.config.disabled_feature_gates:
-            remedy = f'Remove "HotplugNICs" from its developerConfiguration.disabledFeatureGates, and add {_GATE}'
-    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, reason, message, remedy)
+    refusal = refuse_hotplug(view.config, kubevirt_namespace=view.settings.kubevirt_namespace)
+    return situation.blocked(refusal) if refusal is not None else None
 
 
 def api_server_refuses(situation: Situation) -> Finding | None:

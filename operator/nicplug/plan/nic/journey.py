@@ -18,6 +18,7 @@ class Journey:
         next_try: until when it keeps still, after others have failed or have been many; None when it need not. The
             moment may be past.
         is_stuck: it can do nothing about that.
+        remedy: what a person can do about that; "" when it may go on by itself.
         foreign_phase: a phase that nobody here carries on; "" while it is in one of ours.
         has_target: its target pod was made, from the spec as it was then.
         is_renewable: another one takes the place of that pod for a NIC that it lacks.
@@ -31,6 +32,7 @@ class Journey:
     waits_for: str = ""
     next_try: datetime | None = None
     is_stuck: bool = False
+    remedy: str = ""
     foreign_phase: str = ""
     has_target: bool = False
     is_renewable: bool = False

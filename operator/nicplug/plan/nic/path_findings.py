@@ -142,7 +142,7 @@ def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
     message = f"{by(choice.message if is_chosen else _MIGRATED, journey.name)}{waits}"
     moving = _migrating(chosen, journey, message=message, wants_migration=True)
     is_ahead = journey.next_try is not None and journey.next_try > situation.chooser.now
-    return replace(moving, next_attempt=journey.next_try if is_ahead else None)
+    return replace(moving, remedy=journey.remedy, next_attempt=journey.next_try if is_ahead else None)
 
 
 def _held_by_foreign(situation: Situation, chosen: Chosen, journey: Journey) -> Finding:
@@ -179,7 +179,7 @@ def _on_its_way(situation: Situation, chosen: Chosen, journey: Journey) -> Findi
     message = f"{by(chosen.choice.message if is_chosen else _MIGRATED, journey.name)}{pod}{waits}"
     may_go_on = situation.view.policy.migration is not MigrationPolicy.NEVER
     moving = _migrating(chosen, journey, message=message, wants_migration=may_go_on)
-    return replace(moving, remedy=_delete(journey))
+    return replace(moving, remedy=_delete(journey) or journey.remedy)
 
 
 def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migration: bool) -> Finding:

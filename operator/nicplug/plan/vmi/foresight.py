@@ -10,6 +10,7 @@ from nicplug.model.operations import InterfaceOperation, OperationType, parse_op
 from nicplug.model.pci_budget import PciBudget
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.vmi import VmiPhase
+from nicplug.plan.actions import Create
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.views import PlanSettings, VmiView
 from nicplug.plan.vmi.active_pod import active_pod
@@ -31,6 +32,7 @@ class Foreseen:
             VM could move to, also where it need not.
         budget: the guest's PCI slots then; None while nobody can count them.
         migration: name of the migration that would be made; "" when none is.
+        create: the POST of that migration; None when none is made.
         again_at: when time alone makes the next pass decide otherwise; None when only a change does.
     """
 
@@ -38,6 +40,7 @@ class Foreseen:
     evidence: Mapping[str, PathEvidence] = field(default_factory=dict)
     budget: PciBudget | None = None
     migration: str = ""
+    create: Create | None = None
     again_at: datetime | None = None
 
 
@@ -69,5 +72,6 @@ def foresee(view: VmiView, *, now: datetime) -> Foreseen:
         evidence=evidence,
         budget=plan.budget,
         migration=plan.demand.made,
+        create=next((item for item in plan.demand.actions if isinstance(item, Create)), None),
         again_at=min((moment for moment in plan.moments if moment is not None and moment > now), default=None),
     )

@@ -13,6 +13,7 @@ from nicplug.plan.nic.journey import Journey
 from nicplug.plan.nic.links import networks_asked_for
 from nicplug.plan.nic.path.backoff import backoff_until, spaced_until
 from nicplug.plan.nic.path.causes import causes_of
+from nicplug.plan.nic.path.stuck_migrations import remedy_of
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.own_pods import target_key
 from nicplug.plan.vmi.target_renewals import is_renewable
@@ -78,6 +79,7 @@ def journey_of(view: VmiView) -> Journey | None:
         waits_for=migration.progress,
         next_try=max((found[0] for found in waits if found is not None), default=None),
         is_stuck=migration.is_stuck,
+        remedy=remedy_of(migration),
         foreign_phase=migration.foreign_phase,
         has_target=is_moving(view),
         is_renewable=not leaves_its_pod(view),

@@ -5,6 +5,7 @@ are attached already nobody can tell. So it is said, in a condition while it las
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -49,11 +50,12 @@ def with_outdated_attachments(
     Args:
         interfaces: rows of `status.interfaces`.
     """
-    found = list(_outdated(view, pod, interfaces, operations)) if pod is not None and phase is VmiPhase.RUNNING else []
+    outdated = outdated_attachments(view, pod=pod, phase=phase, interfaces=interfaces, operations=operations)
+    found = list(outdated.values())
     if not found:
         return drop_condition(rows, OUTDATED_ATTACHMENTS)
     more = len(found) - _NICS_TOLD
-    told = [item.message for item in found[:_NICS_TOLD]] + ([f"and {more} more"] if more > 0 else [])
+    told = [item.sentence for item in found[:_NICS_TOLD]] + ([f"and {more} more"] if more > 0 else [])
     condition = Condition(
         type=OUTDATED_ATTACHMENTS,
         status=TRUE,
@@ -62,6 +64,25 @@ def with_outdated_attachments(
         observed_generation=view.vmi.generation,
     )
     return merge_condition(rows, condition, now=now)
+
+
+def outdated_attachments(
+    view: VmiView,
+    *,
+    pod: LauncherPod | None,
+    phase: VmiPhase,
+    interfaces: Sequence[Row],
+    operations: Sequence[InterfaceOperation],
+) -> Mapping[str, Refusal]:
+    """What is to be said of each such NIC of a running guest, by name; nothing of a guest that does not run.
+
+    Args:
+        pod: the one that runs the guest.
+        interfaces: rows of `status.interfaces`.
+    """
+    if pod is None or phase is not VmiPhase.RUNNING:
+        return {}
+    return dict(_outdated(view, pod, interfaces, operations))
 
 
 def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
@@ -83,7 +104,7 @@ def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> 
 
 def _outdated(
     view: VmiView, pod: LauncherPod, interfaces: Sequence[Row], operations: Sequence[InterfaceOperation]
-) -> Iterator[Refusal]:
+) -> Iterator[tuple[str, Refusal]]:
     rows = rows_by_name(interfaces)
     networks = [item for item in view.vmi.networks if item.attachment and has_source(rows.get(item.name), DOMAIN)]
     if not networks:
@@ -93,12 +114,12 @@ def _outdated(
     for network in networks:
         if forbidden := refuse_use(network, namespace=view.vmi.key.namespace, known=view.attachments):
             message = f'NIC "{network.name}" is in the guest and stays there, but no new pod gets it: '
-            yield Refusal(reason=forbidden.reason, message=f"{message}{forbidden.sentence}")
+            yield network.name, replace(forbidden, message=f"{message}{forbidden.message}")
             continue
         attached = _attached(plugged.get(network.name), born.get(network.name), pod)
         message = _drift(network, attached, view=view, pod=pod, interface=_interface(rows.get(network.name)))
         if message:
-            yield Refusal(reason=Reason.ATTACHMENT_DEFINITION_CHANGED, message=message)
+            yield network.name, Refusal(reason=Reason.ATTACHMENT_DEFINITION_CHANGED, message=message)
 
 
 def _interface(row: Mapping[str, Any] | None) -> str:

@@ -1,0 +1,32 @@
+"""NICs of a guest whose network is no longer what it was, by the operator's own comparison."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from nicplug.insight.evidence import Evidence
+from nicplug.model.keys import VmiKey
+from nicplug.model.metadata import objects
+from nicplug.model.operations import parse_operations
+from nicplug.plan.views import Refusal
+from nicplug.plan.vmi.active_pod import active_pod
+from nicplug.plan.vmi.foresight import AT_ONCE
+from nicplug.plan.vmi.outdated_attachments import outdated_attachments
+from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.memory import Memory
+
+
+def outdated_of(evidence: Evidence, *, now: datetime) -> Mapping[str, Refusal]:
+    """What the condition OutdatedNetworkAttachments says of each NIC, by name."""
+    gatherer = Gatherer(evidence.caches, Memory(clock=evidence.clock), AT_ONCE)
+    view = gatherer.vmi_view(VmiKey(evidence.target.namespace, evidence.target.name))
+    if view is None or view.vmi.phase is None:
+        return {}
+    status = view.vmi.read_status()
+    records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
+    return outdated_attachments(
+        view,
+        pod=active_pod(view),
+        phase=view.vmi.phase,
+        interfaces=objects(status.get("interfaces")),
+        operations=tuple(records.values()),
+    )
