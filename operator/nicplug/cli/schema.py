@@ -63,6 +63,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "inFlight.requestsWaitFor": "what keeps requests for NICs from being carried out, in a sentence; null when "
         "an operator does so",
         "inFlight.migrations[]": "migrations that have not ended, as sentences",
+        "eviction": "message of the instance's condition `EvictionRequested`; null when no drain waits for it",
         "failure": "why the last request could not be carried out",
         "startProblem": "what keeps the VM from starting, in the words of the scheduler, the kubelet or the API server",
         "outdatedAttachments": "message of the instance's condition `OutdatedNetworkAttachments`; null when it does "
