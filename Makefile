@@ -12,7 +12,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test docs clean
+.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -65,6 +65,9 @@ install-test: ## Install, upgrade, roll back and remove the chart with the real 
 alerts-test: ## Have Prometheus' own promtool test alerts and metrics (first run: builds it, some minutes)
 	@$(run) -m nicplug sandbox build promtool
 	@NICPLUG_TEST_PROMTOOL=1 $(run) -m pytest -q tests/alerts $(ARGS)
+
+dashboard-picture: ## Draw the dashboard's panels from a short bench (first run: builds Prometheus' query engine)
+	@$(run) -m tests.perf.dashboard $(ARGS)
 
 docs: ## Write the documents that are generated from the code
 	@$(run) tools/reference.py

@@ -137,8 +137,8 @@ def status(*, directory: Path | None, output: str) -> None:
 def build(*, names: tuple[str, ...]) -> None:
     """Build programs now, without starting them: for images and caches.
 
-    PROGRAM is control-plane, which is meant when none is named, helm, which the tests of the chart use, or promtool,
-    which those of the alerts use.
+    PROGRAM is control-plane, which is meant when none is named, helm, which the tests of the chart use, promtool,
+    which those of the alerts use, or promql, which draws the dashboard.
     """
     for program in [PROGRAMS[name] for name in names] or [CONTROL_PLANE]:
         if program is CONTROL_PLANE:

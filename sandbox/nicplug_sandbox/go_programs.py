@@ -5,7 +5,7 @@ A module of its own for each, with its own pins: a new release of Helm must not 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nicplug_sandbox.errors import SandboxError
@@ -137,5 +137,8 @@ PROMTOOL = GoProgram(
     # Of the 25 ways to discover targets, with the libraries of as many clouds; promtool tests rules without them.
     tags=("remove_all_sd",),
 )
-PROGRAMS = {"control-plane": CONTROL_PLANE, "helm": HELM, "promtool": PROMTOOL}
+PROMQL = replace(PROMTOOL, name="the query engine of Prometheus", binary="promql", cache="promql", package=".")
+"""Answers range queries over kept scrapes, for the picture of the dashboard; its source lies beside promtool's pins."""
+
+PROGRAMS = {"control-plane": CONTROL_PLANE, "helm": HELM, "promtool": PROMTOOL, "promql": PROMQL}
 """By the names that `nicplug sandbox build` takes."""

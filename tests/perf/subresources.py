@@ -95,7 +95,8 @@ class Virtctl:
 
 
 @contextlib.asynccontextmanager
-async def _virtctl(found: Cluster, *, server: str) -> AsyncIterator[Virtctl]:
+async def virtctl_session(found: Cluster, *, server: str) -> AsyncIterator[Virtctl]:
+    """A session with the admin's certificate."""
     pki = found.directory / "pki"
     context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
@@ -125,7 +126,11 @@ def run(*, directory: Path, shape: SubresourceShape, say: Say) -> dict[str, Any]
 
 async def _measure(found: Cluster, shape: SubresourceShape, *, say: Say) -> dict[str, Any]:
     server = controlplane.status(directory=found.directory).server
-    async with asyncio.timeout(_PATIENCE_SECONDS), connected(found) as world, _virtctl(found, server=server) as virtctl:
+    async with (
+        asyncio.timeout(_PATIENCE_SECONDS),
+        connected(found) as world,
+        virtctl_session(found, server=server) as virtctl,
+    ):
         await make_network(world.api, name="lan")
         hotplugs = await _hotplugs(world, virtctl, shape)
         say(f"subresources: {shape.hotplugs} hot-plugs by addinterface of VMs, and of VMIs, and as many by patches")

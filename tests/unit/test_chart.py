@@ -62,6 +62,12 @@ PAIRS = [
     pytest.param((BASE,), (), NAMESPACE, id="base"),
     pytest.param((OVERLAYS / "another-namespace",), (), "virtualization", id="another-namespace"),
     *(pytest.param(folders(path), (path,), NAMESPACE, id=path.stem) for path in sorted(VALUES.glob("*.yaml"))),
+    pytest.param(
+        (OVERLAYS / "protected-metrics", MONITORING.with_name("monitoring-protected")),
+        (VALUES / "protected-metrics.yaml", VALUES / "monitoring.yaml"),
+        NAMESPACE,
+        id="protected monitoring",
+    ),
 ]
 
 
