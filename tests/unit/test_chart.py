@@ -164,6 +164,17 @@ def test_values_that_contradict_each_other_are_refused(chart: Path, settings: st
     assert told in refused(chart, "--set", settings)
 
 
+def test_an_older_cluster_is_refused(chart: Path) -> None:
+    oldest = re.fullmatch(r">=1\.(\d+)\.0-0", yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"])
+    assert oldest is not None
+    minor = int(oldest[1])
+    assert f"chart requires kubeVersion: >=1.{minor}.0-0" in refused(chart, f"--kube-version=1.{minor - 1}.9")
+    # As managed clusters call themselves.
+    assert template(chart, settings=(f"--kube-version=v1.{minor}.0-eks-1234",))
+    for page in (ROOT / "docs" / "install.md", CHART / "README.md"):
+        assert f"Kubernetes 1.{minor} or newer" in page.read_text(), page
+
+
 SWITCHES = {
     "crds.install=false": {"CustomResourceDefinition"},
     "admission.enabled=false": {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},

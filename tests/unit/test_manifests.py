@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
+from nicplug.model.rivals import is_kubevirts_own
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "crds"
@@ -204,6 +205,14 @@ def test_columns_are_those_of_kubevirt_and_three_for_nics(plural: str) -> None:
     assert " ".join(column["name"] for column in columns) == COLUMNS[plural]
     wide = [column["name"] for column in columns if column.get("priority")]
     assert wide == WIDE.get(plural, [])
+
+
+@pytest.mark.parametrize("plural", PLURALS)
+def test_nicplug_took_its_own_crds_for_kubevirts(plural: str) -> None:
+    """Also where KubeVirt's were before, whose labels stay when ours are applied over them."""
+    definition = crd(plural)
+    definition["metadata"]["labels"] |= {"app.kubernetes.io/managed-by": "virt-operator", "kubevirt.io": ""}
+    assert not is_kubevirts_own(definition)
 
 
 @pytest.mark.parametrize("plural", PLURALS)
