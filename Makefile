@@ -12,7 +12,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture docs clean
+.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture uninstall-test docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -68,6 +68,9 @@ alerts-test: ## Have Prometheus' own promtool test alerts and metrics (first run
 
 dashboard-picture: ## Draw the dashboard's panels from a short bench (first run: builds Prometheus' query engine)
 	@$(run) -m tests.perf.dashboard $(ARGS)
+
+uninstall-test: ## Uninstall and purge on a control plane of their own: no guest ends, nothing is left
+	@NICPLUG_TEST_UNINSTALL=1 $(run) -m pytest -q tests/integration/test_uninstall.py $(ARGS)
 
 docs: ## Write the documents that are generated from the code
 	@$(run) tools/reference.py

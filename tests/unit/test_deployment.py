@@ -83,7 +83,7 @@ def test_the_fences_refused_an_operator_in_another_namespace() -> None:
     assert not [name for name, text in policies.items() if "nicplug-system" in text]
     account = f"system:serviceaccount:{overlay['namespace']}:nicplug-operator"
     others = {name for name, text in policies.items() if account not in text}
-    assert others == {"nicplug-bindings", "nicplug-evictions"}
+    assert others == {"nicplug-bindings", "nicplug-crds", "nicplug-evictions"}
     assert account.replace("-operator", "-api") in policies["nicplug-evictions"]
     [webhook] = [document for document in built if document["kind"] == "ValidatingWebhookConfiguration"]
     assert webhook["webhooks"][0]["clientConfig"]["service"]["namespace"] == overlay["namespace"]

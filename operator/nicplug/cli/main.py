@@ -24,6 +24,7 @@ from nicplug.cli.power import migrate, restart, start, stop
 from nicplug.cli.problems import setting_problems
 from nicplug.cli.settings_help import RunCommand
 from nicplug.cli.status import status
+from nicplug.cli.uninstall.command import uninstall
 from nicplug.cli.version import version
 from nicplug.cli.virtctl import addinterface, removeinterface
 from nicplug.cli.wait import wait
@@ -68,7 +69,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("NICs", ("status", "plan", "why", "add", "remove", "wait")),
     ("Virtual machines", ("start", "stop", "restart", "migrate", "migrations")),
     ("As virtctl", ("addinterface", "removeinterface")),
-    ("Installation", ("doctor", "version", "completion")),
+    ("Installation", ("doctor", "version", "uninstall", "completion")),
     ("Processes", ("run", "api", "sandbox")),
 )
 
@@ -115,7 +116,7 @@ def main(**options: Any) -> None:
 for command in (
     *(status, plan, why, add, remove, wait),
     *(start, stop, restart, migrate, migrations),
-    *(addinterface, removeinterface, doctor, version, completion, api),
+    *(addinterface, removeinterface, doctor, version, uninstall, completion, api),
 ):
     main.add_command(command)
 

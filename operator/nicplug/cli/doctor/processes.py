@@ -30,6 +30,7 @@ _POLICIES = Resource(
 )
 _FENCES = ("nicplug-bindings", "nicplug-launcher-pods", "nicplug-operator-pods")
 _ADMISSION = (
+    "nicplug-crds",
     "nicplug-evictions",
     "nicplug-instance-labels",
     "nicplug-instances",

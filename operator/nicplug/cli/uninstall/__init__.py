@@ -1,0 +1,1 @@
+"""`nicplug uninstall`: what an installation consists of, and how it goes."""

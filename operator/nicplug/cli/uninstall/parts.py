@@ -1,0 +1,124 @@
+"""What an installation consists of, in the order in which it goes, and what of the users' there is.
+
+Everything that nicplug installs has the label `app.kubernetes.io/name=nicplug`, from kustomize as from Helm.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from nicplug.kube.api import Json, KubeApi, Resource
+from nicplug.kube.errors import Gone
+from nicplug.kube.resources import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    KUBEVIRTS,
+    NAMESPACES,
+    POD_DISRUPTION_BUDGETS,
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+)
+from nicplug.model.metadata import mapping, objects, text
+
+SELECTOR = "app.kubernetes.io/name=nicplug"
+GUARD = "nicplug-crds"
+"""The policy that keeps the CRDs, and with them all VMs; it stays until these go."""
+ALLOW_DELETION = "nicplug.io/allow-deletion"
+_PAGE = 250
+
+
+def _kind(group: str, plural: str, kind: str, *, namespaced: bool = False) -> Resource:
+    return Resource(group=group, version="v1", plural=plural, kind=kind, namespaced=namespaced)
+
+
+_ADMISSION, _RBAC = "admissionregistration.k8s.io", "rbac.authorization.k8s.io"
+POLICIES = _kind(_ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy")
+POLICY_BINDINGS = _kind(_ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding")
+# A registered API that nobody serves keeps namespaces from being deleted, so the registrations go first.
+IN_ORDER: tuple[Resource, ...] = (
+    _kind(_ADMISSION, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
+    _kind("apiregistration.k8s.io", "apiservices", "APIService"),
+    _kind("apps", "deployments", "Deployment", namespaced=True),
+    POLICY_BINDINGS,
+    POLICIES,
+    POD_DISRUPTION_BUDGETS,
+    _kind("networking.k8s.io", "networkpolicies", "NetworkPolicy", namespaced=True),
+    _kind("", "services", "Service", namespaced=True),
+    _kind(_RBAC, "rolebindings", "RoleBinding", namespaced=True),
+    _kind(_RBAC, "roles", "Role", namespaced=True),
+    _kind(_RBAC, "clusterrolebindings", "ClusterRoleBinding"),
+    _kind(_RBAC, "clusterroles", "ClusterRole"),
+    _kind("", "serviceaccounts", "ServiceAccount", namespaced=True),
+    _kind("scheduling.k8s.io", "priorityclasses", "PriorityClass"),
+    NAMESPACES,
+)
+# What ends the guests, in the order in which it is asked to go.
+OF_USERS: tuple[Resource, ...] = (
+    VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
+    VIRTUAL_MACHINES,
+    VIRTUAL_MACHINE_INSTANCES,
+)
+DEFINITIONS: tuple[str, ...] = tuple(f"{item.plural}.{item.group}" for item in (*OF_USERS, KUBEVIRTS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Part:
+    """One object.
+
+    Attributes:
+        helm_release: the release that it belongs to; "" for none.
+    """
+
+    resource: Resource
+    name: str
+    namespace: str
+    uid: str
+    helm_release: str = ""
+
+    def __str__(self) -> str:
+        where = f" -n {self.namespace}" if self.namespace else ""
+        return f"{self.resource.kind} {self.name}{where}"
+
+
+async def find(api: KubeApi, resource: Resource, *, selector: str | None = None) -> AsyncIterator[tuple[Part, Json]]:
+    """All objects of a kind, everywhere; none where the kind is not served."""
+    token: str | None = None
+    while True:
+        try:
+            page = await api.list(resource, label_selector=selector, limit=_PAGE, continue_token=token)
+        except Gone:
+            return
+        for item in objects(page.get("items")):
+            metadata = mapping(item.get("metadata"))
+            release = text(mapping(metadata.get("annotations")).get("meta.helm.sh/release-name"))
+            part = Part(
+                resource=resource,
+                name=text(metadata.get("name")),
+                namespace=text(metadata.get("namespace")),
+                uid=text(metadata.get("uid")),
+                helm_release=release,
+            )
+            yield part, dict(item)
+        token = text(mapping(page.get("metadata")).get("continue")) or None
+        if token is None:
+            return
+
+
+async def installed(api: KubeApi, *, purge: bool) -> list[Part]:
+    """What nicplug has installed, in the order in which it goes; without `purge` the guard of the CRDs stays."""
+    found = []
+    for resource in IN_ORDER:
+        async for part, _ in find(api, resource, selector=SELECTOR):
+            if purge or part.name != GUARD:
+                found.append(part)
+    return found
+
+
+async def of_users(api: KubeApi) -> list[Part]:
+    """VMs, instances and migrations."""
+    return [part for resource in OF_USERS async for part, _ in find(api, resource)]
+
+
+async def definitions(api: KubeApi) -> list[Part]:
+    """The CRDs that nicplug has installed; those of another KubeVirt are left alone."""
+    found = [part async for part, _ in find(api, CUSTOM_RESOURCE_DEFINITIONS, selector=SELECTOR)]
+    return [part for part in found if part.name in DEFINITIONS]

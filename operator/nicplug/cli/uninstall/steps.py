@@ -1,0 +1,152 @@
+"""The steps of an uninstallation: each bounded in time, and harmless when it is repeated."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nicplug.cli.uninstall.parts import ALLOW_DELETION, Part, definitions, find, of_users
+from nicplug.kube.api import Json, KubeApi
+from nicplug.kube.errors import Denied, Gone, Rejected, Stale
+from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, KUBEVIRTS, PODS
+from nicplug.model.metadata import mapping
+from nicplug.model.names import LAUNCHER_SELECTOR
+from nicplug.plan.actions import escape_pointer
+
+_LOOK_SECONDS = 0.5
+_TELL_SECONDS = 5.0
+# The API server takes a moment to enforce a policy otherwise, or to believe an annotation that it has just stored.
+_ATTEMPTS = 20
+
+Tell = Callable[[str], None]
+
+
+class StillThere(Exception):
+    """Something has not gone in time; the text says what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uninstaller:
+    """Takes an installation away.
+
+    Attributes:
+        tell: gets a line of progress.
+        seconds: how long one step may wait.
+    """
+
+    api: KubeApi
+    tell: Tell
+    seconds: float
+
+    async def remove(self, parts: Iterable[Part]) -> list[Part]:
+        """Delete objects, in order; those that did not exist any more count as deleted."""
+        done = []
+        for part in parts:
+            await self._delete(part)
+            self.tell(f"deleted {part}")
+            done.append(part)
+        return done
+
+    async def remove_machines(self) -> list[Part]:
+        """Delete every VM, instance and migration, and wait until they are gone.
+
+        Whoever shuts guests down in order is the operator. What has not gone in time is let go without it: its
+        finalizers are taken away, and its launcher pods deleted.
+        """
+        gone = await of_users(self.api)
+        for part in gone:
+            await self._delete(part)
+        if left := await self._wait_for(gone):
+            self.tell(f"{len(left)} objects have not gone within {self.seconds:.0f} s: letting them go by force")
+            for part in left:
+                await self._let_go(part)
+            async for pod, _ in find(self.api, PODS, selector=LAUNCHER_SELECTOR):
+                await self._delete(pod)
+            left = await self._wait_for(left)
+        if left:
+            raise StillThere(f"{len(left)} objects are still there: {_some(left)}")
+        return gone
+
+    async def remove_definitions(self) -> list[Part]:
+        """Delete the CRDs, which are empty but for KubeVirt objects, and wait until they are gone.
+
+        Raises:
+            StillThere: somebody has made a VM meanwhile, or a CRD does not go.
+        """
+        if machines := await of_users(self.api):
+            raise StillThere(f"virtual machines have been made meanwhile: {_some(machines)}")
+        found = await definitions(self.api)
+        if any(part.name.startswith(f"{KUBEVIRTS.plural}.") for part in found):
+            await self.remove([part async for part, _ in find(self.api, KUBEVIRTS)])
+        for part in found:
+            await self._allow_deletion(part)
+        for part in found:
+            await self._delete_definition(part)
+            self.tell(f"deleted {part}")
+        if left := await self._wait_for(found):
+            raise StillThere(f"{_some(left)} does not go: kubectl describe crd says why")
+        return found
+
+    async def _delete(self, part: Part) -> None:
+        try:
+            await self.api.delete(part.resource, name=part.name, namespace=part.namespace or None, uid=part.uid)
+        except (Gone, Stale):
+            return
+
+    async def _allow_deletion(self, part: Part) -> None:
+        found = await self.api.get(CUSTOM_RESOURCE_DEFINITIONS, name=part.name)
+        annotations = mapping(found.get("metadata")).get("annotations")
+        path = "/metadata/annotations"
+        value: Any = {ALLOW_DELETION: "true"}
+        if annotations:
+            path, value = f"{path}/{escape_pointer(ALLOW_DELETION)}", "true"
+        operations: list[Json] = [
+            {"op": "test", "path": "/metadata/uid", "value": part.uid},
+            {"op": "add", "path": path, "value": value},
+        ]
+        await self.api.patch(CUSTOM_RESOURCE_DEFINITIONS, operations, name=part.name)
+
+    async def _delete_definition(self, part: Part) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._delete(part)
+            except (Denied, Rejected):
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(_LOOK_SECONDS)
+        return None
+
+    async def _let_go(self, part: Part) -> None:
+        operations: list[Json] = [
+            {"op": "test", "path": "/metadata/uid", "value": part.uid},
+            {"op": "add", "path": "/metadata/finalizers", "value": []},
+        ]
+        try:
+            await self.api.patch(part.resource, operations, name=part.name, namespace=part.namespace or None)
+        except (Gone, Stale):
+            return
+
+    async def _wait_for(self, parts: Sequence[Part]) -> list[Part]:
+        """Those that are still there when the time is over."""
+        deadline, told_at, left = time.monotonic() + self.seconds, time.monotonic(), list(parts)
+        while left:
+            left = await self._remaining(left)
+            now = time.monotonic()
+            if not left or now >= deadline:
+                break
+            if now - told_at >= _TELL_SECONDS:
+                self.tell(f"waiting for {len(left)} objects: {_some(left)}")
+                told_at = now
+            await asyncio.sleep(_LOOK_SECONDS)
+        return left
+
+    async def _remaining(self, parts: Sequence[Part]) -> list[Part]:
+        uids = {part.uid for part in parts}
+        resources = dict.fromkeys(part.resource for part in parts)
+        return [part for item in resources async for part, _ in find(self.api, item) if part.uid in uids]
+
+
+def _some(parts: Sequence[Part]) -> str:
+    more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
+    return ", ".join(map(str, parts[:3])) + more
