@@ -103,6 +103,7 @@ def test_a_crd_that_is_deleted_for_a_moment_is_watched_again(
 ) -> None:
     user.create(VM, vm("a"))
     user.until_running("a")
+    kubectl("annotate", "crd", "kubevirts.kubevirt.io", "nicplug.io/allow-deletion=true")
     kubectl("delete", "crd", "kubevirts.kubevirt.io")
     # An open watch outlives its CRD for minutes, and hears of the next one too; a new one meets 404.
     controlplane.restart_apiserver(directory=sandbox.directory)
