@@ -12,7 +12,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture uninstall-test docs clean
+.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture uninstall-test image image-test docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -33,11 +33,12 @@ test: lint ## Lint, then all tests but the end-to-end ones that need Docker
 	@$(run) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # mypy's cache lies beside the environment: it goes by the contents of files, and a new clone has most of them.
-lint: ## Style, types and the architecture's import rules
+lint: ## Style, types, the architecture's import rules, and the Dockerfile
 	@$(run) -m ruff check .
 	@$(run) -m ruff format --check .
 	@$(run) -m mypy --cache-dir $(dir $(python))../mypy operator sandbox tests tools
 	@PYTHONPATH=operator:sandbox $(dir $(python))lint-imports --no-logo
+	@$(dir $(python))hadolint Dockerfile
 
 format: ## Format the code and mend what ruff can mend
 	@$(run) -m ruff check --fix .
@@ -71,6 +72,12 @@ dashboard-picture: ## Draw the dashboard's panels from a short bench (first run:
 
 uninstall-test: ## Uninstall and purge on a control plane of their own: no guest ends, nothing is left
 	@NICPLUG_TEST_UNINSTALL=1 $(run) -m pytest -q tests/integration/test_uninstall.py $(ARGS)
+
+image: ## Build the image nicplug:dev with Docker or buildah, and print what takes how much of it
+	@$(run) -m tools.image $(ARGS)
+
+image-test: ## Plug a NIC from containers of the image, built with buildah (root; says which Debian packages it lacks)
+	@NICPLUG_TEST_IMAGE=1 $(run) -m pytest -q -s tests/image $(ARGS)
 
 docs: ## Write the documents that are generated from the code
 	@$(run) tools/reference.py

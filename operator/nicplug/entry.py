@@ -24,6 +24,10 @@ def virtctl() -> None:
 def _run(name: str) -> None:
     # Loading takes longer than a person needs to type Ctrl-C.
     try:
+        from nicplug.cli.imports import leave_out_synchronous_client
+
+        # No command needs it, and the image has none.
+        leave_out_synchronous_client()
         from nicplug.cli.main import main
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
