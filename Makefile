@@ -12,7 +12,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture uninstall-test image image-test docs clean
+.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture uninstall-test image image-test release docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -78,6 +78,10 @@ image: ## Build the image nicplug:dev with Docker or buildah, and print what tak
 
 image-test: ## Plug a NIC from containers of the image, built with buildah (root; says which Debian packages it lacks)
 	@NICPLUG_TEST_IMAGE=1 $(run) -m pytest -q -s tests/image $(ARGS)
+
+release: ## Write chart, image archive, bill of materials, notes and checksums into dist/
+	@$(run) -m nicplug sandbox build helm
+	@$(run) -m tools.release $(ARGS)
 
 docs: ## Write the documents that are generated from the code
 	@$(run) tools/reference.py

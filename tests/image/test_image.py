@@ -1,5 +1,6 @@
 """The image: what is in it, what its containers cannot do, and a NIC that is plugged from inside them."""
 
+import filecmp
 import json
 import os
 import shutil
@@ -67,6 +68,14 @@ class TestContents:
         assert len(compiled) == len(sources) > 500
         # Bits 0 and 1 of the second word: by hash, and checked (PEP 552).
         assert {int.from_bytes(path.read_bytes()[4:8], "little") for path in compiled} == {1}
+
+    def test_a_second_build_is_equal_byte_for_byte(self, image: Image, tmp_path: Path) -> None:
+        """As the archives of a release are made."""
+        first, second = tmp_path / "first.tar", tmp_path / "second.tar"
+        engines.save(tag=TAG, archive=first, storage=image.storage)
+        engines.with_buildah(tag=TAG, commit=this_commit(), storage=image.storage)
+        engines.save(tag=TAG, archive=second, storage=image.storage)
+        assert filecmp.cmp(first, second, shallow=False)
 
     def test_labels_say_what_it_was_made_of(self, image: Image) -> None:
         (found,) = json.loads(run([*image.podman, "image", "inspect", f"localhost/{TAG}"]))

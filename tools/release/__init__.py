@@ -1,0 +1,1 @@
+"""What a release consists of, each part made the same from the same commit."""
