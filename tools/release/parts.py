@@ -27,7 +27,7 @@ def write_parts(*, folder: Path, commit: Commit) -> list[Path]:
         ValueError: the changelog or the Dockerfile lacks what a release needs.
     """
     name = f"nicplug-{commit.version}"
-    chart, bom, notes = folder / f"{name}.tgz", folder / f"{name}-sbom.cdx.json", folder / f"{name}-notes.md"
+    chart, bom, notes = folder / f"{name}.tgz", folder / f"{name}-sbom.cdx.json", folder / f"{name}-notes.txt"
     _chart(chart, commit=commit)
     bom.write_text(bill(commit))
     notes.write_text(section(CHANGELOG.read_text(), version=commit.version))
