@@ -136,7 +136,7 @@ def test_failed_demo_says_why_and_keeps_the_logs(environment: dict[str, str], tm
     done = subprocess.run(COMMAND, cwd=tmp_path, env=broken, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1
     assert "✗ nicplug" in done.stdout
-    assert "log_level" in done.stderr, "the operator's own words"
+    assert "NICPLUG_LOG_LEVEL" in done.stderr, "the operator's own words"
     (directory,) = (tmp_path / "sandboxes").iterdir()
     assert f"Everything was ended; the logs are in {directory / 'logs'}" in done.stderr
     assert (directory / "logs" / "operator.log").exists()
