@@ -12,7 +12,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture uninstall-test image image-test release docs clean
+.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture uninstall-test workflow-lint image image-test release docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -56,7 +56,7 @@ isolation: ## Print what a NIC takes while a tenant forges sixty dynamic network
 soak: ## Many random operations while operator and API server are killed: does everything end as declared?
 	@$(run) -m tests.soak $(ARGS)
 
-e2e: ## The demo's scenario on kind; needs Docker, skips with the reason elsewhere
+e2e: ## The demo, then image and chart with the real Multus, on kind; needs Docker, skips with the reason elsewhere
 	@$(run) -m pytest tests/e2e $(ARGS)
 
 install-test: ## Install, upgrade, roll back and remove the chart with the real Helm, and run its pods (some minutes)
@@ -72,6 +72,9 @@ dashboard-picture: ## Draw the dashboard's panels from a short bench (first run:
 
 uninstall-test: ## Uninstall and purge on a control plane of their own: no guest ends, nothing is left
 	@NICPLUG_TEST_UNINSTALL=1 $(run) -m pytest -q tests/integration/test_uninstall.py $(ARGS)
+
+workflow-lint: ## Check the workflows of .github with actionlint (first run: builds it, half a minute)
+	@$(run) -m tools.workflow_lint
 
 image: ## Build the image nicplug:dev with Docker or buildah, and print what takes how much of it
 	@$(run) -m tools.image $(ARGS)

@@ -138,7 +138,7 @@ def build(*, names: tuple[str, ...]) -> None:
     """Build programs now, without starting them: for images and caches.
 
     PROGRAM is control-plane, which is meant when none is named, helm, which the tests of the chart use, promtool,
-    which those of the alerts use, or promql, which draws the dashboard.
+    which those of the alerts use, promql, which draws the dashboard, or actionlint, which checks the workflows.
     """
     for program in [PROGRAMS[name] for name in names] or [CONTROL_PLANE]:
         if program is CONTROL_PLANE:

@@ -140,5 +140,23 @@ PROMTOOL = GoProgram(
 PROMQL = replace(PROMTOOL, name="the query engine of Prometheus", binary="promql", cache="promql", package=".")
 """Answers range queries over kept scrapes, for the picture of the dashboard; its source lies beside promtool's pins."""
 
-PROGRAMS = {"control-plane": CONTROL_PLANE, "helm": HELM, "promtool": PROMTOOL, "promql": PROMQL}
+ACTIONLINT = GoProgram(
+    name="actionlint",
+    binary="actionlint",
+    cache="actionlint",
+    folder=MODULES / "actionlint",
+    package="github.com/rhysd/actionlint/cmd/actionlint",
+    release="github.com/rhysd/actionlint",
+    download="12, 2 MB",
+    modules_gib=0.1,
+    # Built as a module it knows its version by itself.
+    stamps=lambda _: {},
+)
+PROGRAMS = {
+    "control-plane": CONTROL_PLANE,
+    "helm": HELM,
+    "promtool": PROMTOOL,
+    "promql": PROMQL,
+    "actionlint": ACTIONLINT,
+}
 """By the names that `nicplug sandbox build` takes."""
