@@ -22,7 +22,7 @@ from nicplug.apiserver.identity import Identity, Stranger
 from nicplug.apiserver.metrics import RequestMetrics
 from nicplug.apiserver.paths import Asked, DocumentPath, HealthPath, Probe, ReviewPath, Target
 from nicplug.apiserver.rendering import Health, NotAllowed, Outcome, Unchanged, code_of, response
-from nicplug.apiserver.reviews import Reviewer, answer_review, parse_review
+from nicplug.apiserver.reviews import REVIEWED, Reviewer, answer_review, parse_review
 from nicplug.apiserver.shares import RoundRobin, UnderWay
 from nicplug.apiserver.statuses import Status
 
@@ -123,7 +123,9 @@ class Dispatcher:
         return response(outcome)
 
     def _label(self, asked: object) -> str:
-        """A subresource that is served; never what a client has made up."""
+        """A subresource that is served, or the one that the webhook reviews; never what a client has made up."""
+        if isinstance(asked, ReviewPath):
+            return REVIEWED
         is_served = isinstance(asked, Target) and asked.subresource in self._handlers
         return str(asked.subresource) if isinstance(asked, Target) and is_served else ""
 

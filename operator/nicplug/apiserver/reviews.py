@@ -16,6 +16,7 @@ from nicplug.apiserver.statuses import Status
 from nicplug.model.metadata import mapping, sequence, text
 
 WEBHOOK_PATH = "/evictions"
+REVIEWED = "pods/eviction"
 _API_VERSION, _KIND = "admission.k8s.io/v1", "AdmissionReview"
 _TOO_MANY_REQUESTS = 429
 _TOKEN_CHARACTERS = 32

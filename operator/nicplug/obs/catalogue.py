@@ -99,8 +99,9 @@ SUBRESOURCE = Label(
         *(f"virtualmachines/{name}" for name in ("addinterface", "removeinterface", "start", "stop", "restart")),
         *(f"virtualmachines/{name}" for name in ("migrate", "nicplan", "nicstory")),
         *(f"virtualmachineinstances/{name}" for name in ("addinterface", "removeinterface", "nicplan", "nicstory")),
+        "pods/eviction",
     ),
-    meaning="empty for anything else, such as discovery",
+    meaning="`pods/eviction`: the webhook; empty for anything else, such as discovery",
 )
 FLAG = Label(name="urgent", values=("true", "false"), meaning="`true`: of a death")
 FOLLOWED = Label(name="state", values=("followed", "ignored"), meaning="`ignored`: beyond the limit")

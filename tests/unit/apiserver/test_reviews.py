@@ -83,6 +83,7 @@ async def test_the_api_server_is_answered_without_a_client_certificate(world: Wo
     code, answer = await ask(world, "/evictions/secret-token")
     assert code == 200
     assert answer["response"]["status"]["message"] == "reviewed default/virt-launcher-vm-1a2b3"
+    assert world.count(200, subresource="pods/eviction") == 1
 
 
 @pytest.mark.parametrize("path", ["/evictions", "/evictions/", "/evictions/other", "/evictions/secret-token/more"])

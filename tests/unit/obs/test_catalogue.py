@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.declared_metrics import BY_NAME, undeclared
 
 from nicplug.apiserver.certificates import API_SERVICES, SECRETS
+from nicplug.apiserver.reviews import REVIEWED
 from nicplug.kube import errors, resources
 from nicplug.kube.api import Resource
 from nicplug.model.keys import BudgetKey, MigrationKey, SlotsKey, VmiKey, VmKey
@@ -103,4 +104,4 @@ def test_every_resource_that_is_asked_for_has_a_value() -> None:
 
 def test_the_subresources_are_those_that_are_served() -> None:
     served = Served.make(api=Mock(), watching=Mock(), kubevirt_namespace="kubevirt")
-    assert {"", *map(str, served.handlers)} == set(catalogue.SUBRESOURCE.values)
+    assert {"", REVIEWED, *map(str, served.handlers)} == set(catalogue.SUBRESOURCE.values)
