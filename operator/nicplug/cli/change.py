@@ -109,11 +109,13 @@ async def remove(
 
     A NIC that the VM's template has needs --persist: the template would bring it back.
     """
-    from nicplug.cli.machines import find_machine
+    from nicplug.cli.machines import find_machine, requested_nics
     from nicplug.cli.operator_health import warn_without_operator
 
     machine = await find_machine(session, vm, with_migrations=False)
     plural = _target(machine, persist=persist)
+    if nic not in _names(machine) and nic in requested_nics(machine.vm):
+        raise await _is_only_requested(session, vm=vm, nic=nic)
     if nic not in _names(machine):
         known = ", ".join(sorted(_names(machine))) or "none"
         raise CommandError(f'VM {vm} has no NIC "{nic}"', remedy=f"It has: {known}.", code=Exit.NOT_FOUND)
@@ -124,6 +126,18 @@ async def remove(
         await wait_for(session, machine, names=[nic], goal=GONE, seconds=seconds, quiet=quiet)
         click.echo(f'NIC "{nic}" is gone')
     return None
+
+
+async def _is_only_requested(session: Session, *, vm: str, nic: str) -> CommandError:
+    """Source: KubeVirt 1.0 refuses a request to remove while one to add the same NIC is pending."""
+    from nicplug.cli.operator_health import no_operator, what_to_try
+
+    message = f'NIC "{nic}" of VM {vm} is requested and not added yet: a pending request cannot be taken back'
+    told = f"Remove it once it has been added; what the request waits for: nicplug status {vm}"
+    remedy = f"{told} --namespace {session.namespace}."
+    if problem := await no_operator(session):
+        remedy += f" Nothing happens now, as {problem}. {what_to_try(session)}."
+    return CommandError(message, remedy=remedy, code=Exit.REFUSED)
 
 
 def _target(machine: "Machine", *, persist: bool) -> str:

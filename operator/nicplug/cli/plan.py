@@ -166,7 +166,8 @@ async def _plan_manifest(
             return _from_api(asked, refusals)
     found = evidence.must()
     before = addresses_of(found)
-    told = forecast(found, changed=changed or None, now=now())
+    named = question_of(manifest).names
+    told = forecast(found, changed=changed or None, named=named, now=now())
     told = with_wrong_addresses(told, found, before=before) if changed else told
     return _from_kubeconfig(of_refused(told, refusals) if refusals else told, found)
 
@@ -196,7 +197,7 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     changed, more = None, list[str]()
     if weighed.raw is not None:
         changed, more = await _dry_run(session, weighed.raw, weighed.accepted)
-    told = forecast(found, changed=changed, now=now())
+    told = forecast(found, changed=changed, named=weighed.names, now=now())
     return _from_kubeconfig(replace(told, refusals=(*weighed.refusals, *more)), found)
 
 

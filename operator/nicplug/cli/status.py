@@ -89,7 +89,9 @@ def moments(before: "VmNics", after: "VmNics", *, now: datetime) -> list[str]:
     told = []
     if (before.phase, before.node) != (after.phase, after.node):
         told.append(f"VM {after.phase}" + (f" on {after.node}" if after.node else ""))
-    told += [f"requested: {item}" for item in after.requests if item not in before.requests]
+    # A request is heard of by the VM, its NIC by the instance: whichever is first, the NIC says more.
+    requests = [item for item in after.requests if item not in before.requests and not _is_answered(item, before)]
+    told += [f"requested: {item}" for item in requests]
     for nic in after.nics:
         old = known.pop(nic.name, None)
         if old is None or (old.phase, old.reason, old.path) != (nic.phase, nic.reason, nic.path):
@@ -98,6 +100,10 @@ def moments(before: "VmNics", after: "VmNics", *, now: datetime) -> list[str]:
     if after.failure and after.failure != before.failure:
         told.append(f"request failed: {after.failure}")
     return [f"{stamp}  {text}" for text in told]
+
+
+def _is_answered(request: str, found: "VmNics") -> bool:
+    return any(request.startswith(f'add NIC "{nic.name}" ') for nic in found.nics)
 
 
 def _moment(nic: "NicRow") -> str:
@@ -176,9 +182,11 @@ class StatusDocument:
         where = f" on {found.node}" if found.node else ""
         line(console, f"{found.kind} {found.namespace}/{found.name}: {found.phase}{where}", "bold")
         headings = ("NIC", "NETWORK", "BINDING", "PATH", "PHASE", "SINCE", "SLOT", "REASON")
-        print_table(console, headings, [self._row(nic) for nic in found.nics])
-        line(console, "")
-        print_facts(console, self._facts())
+        if found.nics:
+            print_table(console, headings, [self._row(nic) for nic in found.nics])
+        if facts := self._facts():
+            line(console, "")
+            print_facts(console, facts)
 
     def _row(self, nic: "NicRow") -> tuple[str, ...]:
         since = age(nic.since, now=self.now)

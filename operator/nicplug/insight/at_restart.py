@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nicplug.model.networks import Interface
 from nicplug.model.operations import OperationType
 from nicplug.plan.views import VmView
-from nicplug.plan.vm.restart_required import fields_that_need_a_restart
+from nicplug.plan.vm.restart_required import GIVEN_NO_MORE, fields_that_need_a_restart
 
 CHANGE = "Change"
 """Operation of a NIC that has no record of it: another binding, model, MAC address, ... in the template."""
@@ -21,12 +21,16 @@ class WaitingChange:
     Attributes:
         operation: `CHANGE`, or one of `OperationType`.
         is_new: it did not wait before.
+        is_side_effect: nobody has asked for it: it follows from a change of other NICs.
+        remedy: what a person can do against it; "" when nothing is to be done.
     """
 
     name: str
     operation: str
     message: str
     is_new: bool
+    is_side_effect: bool = False
+    remedy: str = ""
 
 
 def waiting_fields(view: VmView | None) -> tuple[str, ...]:
@@ -52,9 +56,24 @@ def waiting_changes(
     """
     for name in dict.fromkeys(item.name for item in interfaces):
         if own := [field for field in fields if _is_of(name, field)]:
-            operation, message = _described(own)
             is_new = any(field not in before for field in own)
+            if all(field.endswith(GIVEN_NO_MORE) for field in own):
+                yield _given_no_more(name, is_new=is_new)
+                continue
+            operation, message = _described(own)
             yield WaitingChange(name=name, operation=operation, message=message, is_new=is_new)
+
+
+def _given_no_more(name: str, *, is_new: bool) -> WaitingChange:
+    return WaitingChange(
+        name=name,
+        operation=str(OperationType.UNPLUG),
+        message="the next restart removes it from the guest: only a VM whose template has no NICs is given the pod "
+        "network when it starts",
+        is_new=is_new,
+        is_side_effect=True,
+        remedy="To keep it, add it and its network (pod: {}) to the template",
+    )
 
 
 def _is_of(name: str, field: str) -> bool:

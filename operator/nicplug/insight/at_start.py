@@ -13,6 +13,8 @@ from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.validation import refuse
 from nicplug.plan.reasons import Reason
 
+_STARTS_WITH_IT = "the guest is not running; it starts with this NIC"
+
 
 def nics_at_start(evidence: Evidence, *, before: Collection[str]) -> Iterable[NicForecast]:
     """Those of the template, else of the VMI that belongs to no VM.
@@ -25,6 +27,9 @@ def nics_at_start(evidence: Evidence, *, before: Collection[str]) -> Iterable[Ni
         return
     networks, namespace = first_by_name(owner.networks), owner.key.namespace
     known = known_attachments(evidence, owner.networks)
+    vmi = evidence.parsed_vmi
+    is_ending = vmi is not None and vmi.deleting
+    told = "the guest is about to stop; the next one starts with this NIC" if is_ending else _STARTS_WITH_IT
     for interface in owner.interfaces:
         network = networks.get(interface.name)
         if network is None or not network.is_secondary or interface.is_absent:
@@ -39,7 +44,7 @@ def nics_at_start(evidence: Evidence, *, before: Collection[str]) -> Iterable[Ni
             path=str(OperationPath.NONE),
             phase=str(OperationPhase.BLOCKED if flaw is not None else OperationPhase.PENDING),
             reason=str(flaw.reason if flaw is not None else Reason.GUEST_NOT_RUNNING),
-            message=flaw.message if flaw is not None else "the guest is not running; it starts with this NIC",
+            message=flaw.message if flaw is not None else told,
             remedy=flaw.remedy if flaw is not None else "",
             is_affected=interface.name not in before,
         )

@@ -11,6 +11,7 @@ from typing import Any
 from nicplug.cache.caches import CachedKind
 from nicplug.insight.at_restart import other_fields, waiting_changes, waiting_fields
 from nicplug.insight.at_start import nics_at_start
+from nicplug.insight.changes import with_requests
 from nicplug.insight.evidence import Evidence, networks_in
 from nicplug.insight.held_requests import held_nics
 from nicplug.insight.known import Known, known_of, networks_of
@@ -25,9 +26,11 @@ from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import AttachmentKey, VmiKey
 from nicplug.model.metadata import generation, mapping
+from nicplug.model.nad_policy import NadRules
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
+from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
-from nicplug.plan.actions import Kind
+from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.foresight import AT_ONCE, Foreseen, foresee
@@ -35,11 +38,14 @@ from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory
 
 
-def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: datetime) -> VmForecast:
+def forecast(
+    evidence: Evidence, *, changed: Mapping[str, Any] | None, named: Collection[str] = (), now: datetime
+) -> VmForecast:
     """What the operator would do next, for the VM as it is or as it would be.
 
     Args:
         changed: the VM, or the VMI that belongs to none, as it would be; None: as it is.
+        named: NICs that the change asks for: whether they arrive counts, also where they are requested already.
         now: current time, UTC.
 
     Raises:
@@ -63,9 +69,9 @@ def forecast(evidence: Evidence, *, changed: Mapping[str, Any] | None, now: date
     told = _with_leaving(told, evidence, known=known, anyhow=present)
     told = _with_restart(told, evidence, waited=waited, known=known)
     told = replace(told, nics=(*told.nics, *held_nics(evidence, told={nic.name for nic in told.nics})))
-    return (
-        told if changed is not None else replace(told, nics=tuple(replace(nic, is_affected=True) for nic in told.nics))
-    )
+    is_whole = changed is None
+    nics = (replace(nic, is_affected=nic.is_affected or is_whole or nic.name in named) for nic in told.nics)
+    return replace(told, nics=tuple(nics))
 
 
 def _unread(evidence: Evidence, changed: Mapping[str, Any]) -> list[AttachmentKey]:
@@ -94,6 +100,9 @@ def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
     if view is None:
         return
     actions = plan_vm(view, now=now).actions
+    if evidence.vm is not None and any(isinstance(action, Delete) and action.kind is Kind.VMI for action in actions):
+        _stop(evidence)
+        return
     for kind, raw in ((Kind.VM, evidence.vm), (Kind.VMI, evidence.vmi)):
         changed = dict(raw or {})
         for action in actions:
@@ -101,6 +110,15 @@ def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
                 changed = patched(changed, action.json_patch())  # type: ignore[union-attr]
         if changed != raw:
             evidence.put(CachedKind.VM if kind is Kind.VM else CachedKind.VMI, _next_generation(changed))
+
+
+def _stop(evidence: Evidence) -> None:
+    """The instance ends, and the next one starts from the template, with what is requested for that."""
+    vm, vmi, config = evidence.vm or {}, evidence.vmi or {}, evidence.caches.config()
+    if config is not None and config.hotplug_enabled and evidence.parsed_vm is not None:
+        evidence.put(CachedKind.VM, _next_generation(with_requests(vm, ())[1]))
+    metadata = {**mapping(vmi.get("metadata")), "deletionTimestamp": format_time(evidence.clock())}
+    evidence.put(CachedKind.VMI, {**vmi, "metadata": metadata})
 
 
 def _without_change(evidence: Evidence, *, now: datetime) -> tuple[Foreseen, tuple[str, ...]]:
@@ -148,7 +166,8 @@ def _render(
     view = _gatherer(evidence).vmi_view(vmi.key) if vmi is not None else None
     vm_view = _gatherer(evidence).vm_view(vm.key) if vm is not None else None
     policy = view.policy if view is not None else vm_view.policy if vm_view is not None else HotplugPolicy()
-    is_running = vmi is not None and vmi.phase is VmiPhase.RUNNING
+    is_ending = vm is not None and vmi is not None and vmi.deleting
+    is_running = vmi is not None and vmi.phase is VmiPhase.RUNNING and not is_ending
     slots = slots_of(view, now=now) if view is not None and is_running else PciSlots()
     nics = (
         tuple(running_nics(evidence, before, after, later, anyhow=anyhow, slots=slots, now=now))
@@ -161,12 +180,18 @@ def _render(
         key=key,
         node=vmi.node_name if vmi is not None else "",
         policy=policy,
+        nad_rules=_nad_rules(evidence),
         nics=nics,
         slots_before=before.budget,
         slots_after=once_unplugged(after.budget, vmi, names=leaving) if vmi is not None else None,
         migration=after.migration,
         again_at=after.again_at,
     )
+
+
+def _nad_rules(evidence: Evidence) -> NadRules:
+    config = evidence.caches.config()
+    return config.nad_rules if config is not None else NadRules()
 
 
 def _with_stuck(told: VmForecast, evidence: Evidence, *, after: Foreseen, now: datetime) -> VmForecast:
@@ -190,7 +215,7 @@ def _waiting_fields(evidence: Evidence) -> tuple[str, ...]:
 def _with_restart(told: VmForecast, evidence: Evidence, *, waited: Collection[str], known: Known) -> VmForecast:
     """With what waits for a restart of the VM, and has no record that says so."""
     vm, vmi, fields = evidence.parsed_vm, evidence.parsed_vmi, _waiting_fields(evidence)
-    if not fields or vm is None or vmi is None:
+    if not fields or vm is None or vmi is None or vmi.deleting:
         return told
     interfaces = (*vmi.interfaces, *vm.interfaces)
     networks = {**known.networks, **networks_of(evidence)}
@@ -206,7 +231,9 @@ def _with_restart(told: VmForecast, evidence: Evidence, *, waited: Collection[st
             phase=str(OperationPhase.PENDING),
             reason=RESTART_REQUIRED,
             message=item.message,
+            remedy=item.remedy,
             is_affected=item.is_new,
+            is_side_effect=item.is_side_effect,
         )
         for item in waiting_changes(fields, before=waited, interfaces=interfaces)
         if item.name not in named

@@ -7,6 +7,7 @@ from nicplug.insight.evidence import Unknown
 from nicplug.insight.outcome import NicForecast, VmForecast
 from nicplug.model.durations import format_duration
 from nicplug.model.hotplug_policy import POLICY_FIELDS, HotplugPolicy
+from nicplug.model.nad_policy import NadRules
 from nicplug.model.times import format_micro_time
 from nicplug.plan.nic.path.evidence import PathEvidence
 
@@ -32,7 +33,7 @@ def forecast_json(found: VmForecast, *, unknown: list[Unknown], slots: tuple[int
         },
         "migration": found.migration or None,
         "migrationSlots": {"taken": slots[0], "perCluster": slots[1]} if slots is not None else None,
-        "policy": policy_rows(found.policy),
+        "policy": [*policy_rows(found.policy), *nad_rows(found.nad_rules)],
         "policyProblems": list(found.policy.problems),
         "restartFields": list(found.restart_fields),
         "refusals": list(found.refusals),
@@ -50,12 +51,23 @@ def policy_rows(policy: HotplugPolicy) -> list[dict[str, str]]:
     return rows
 
 
+def nad_rows(rules: NadRules) -> list[dict[str, str]]:
+    """Which networks VMs may use, field by field, and where it stands."""
+    shared, must_read = ", ".join(rules.shared) or "none", "true" if rules.requester_must_read else "false"
+    return [
+        {"name": "nadPolicy", "value": str(rules.policy), "origin": rules.origin},
+        {"name": "sharedNamespaces", "value": shared, "origin": rules.shared_origin},
+        {"name": "requireNadAccess", "value": must_read, "origin": rules.access_origin},
+    ]
+
+
 def _nic(nic: NicForecast) -> dict[str, Any]:
     then = nic.otherwise
     return {
         "name": nic.name,
         "operation": nic.operation,
         "affected": nic.is_affected,
+        "sideEffect": nic.is_side_effect,
         "network": nic.network,
         "binding": nic.binding,
         "outcome": str(nic.outcome),

@@ -4,6 +4,7 @@ The running guest keeps some of them until it is restarted; others nobody has ev
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.known import Known
@@ -12,6 +13,7 @@ from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.networks import Interface
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
+from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.nic.live_rules import never_attached
 from nicplug.plan.reasons import Reason
@@ -32,16 +34,16 @@ def leaving_nics(
         anyhow: NICs that would be there without the change.
     """
     vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
+    if vm is not None and (vmi is None or vmi.deleting):
+        yield from _without_instance(vm, known if vmi is None else replace(known, instance=()), known, anyhow=anyhow)
+        return
     template = vm.interfaces if vm is not None else ()
     instance = vmi.interfaces if vmi is not None else ()
     named, kept, running = {item.name for item in template}, _present(template), _present(instance)
     for name in known.present:
-        if name in kept:
+        if name in kept or vmi is None:
             continue
-        if vmi is None:
-            if vm is not None:
-                yield _at_start(name, known, "the VM starts without it", anyhow=anyhow)
-        elif name in running:
+        if name in running:
             # What the template marks as absent has a record that says why it cannot leave.
             if vm is not None and name in known.template and name not in named:
                 yield _at_restart(name, known, policy, anyhow=anyhow)
@@ -50,6 +52,20 @@ def leaving_nics(
                 yield _at_start(name, known, "the guest starts without it", anyhow=anyhow)
             elif never_attached(name, vmi=vmi):
                 yield _withdrawn(name, known, vmi, anyhow=anyhow)
+
+
+def _without_instance(
+    vm: VirtualMachine, owned: Known, known: Known, *, anyhow: Collection[str]
+) -> Iterator[NicForecast]:
+    """Of a VM that is stopped, or whose instance is about to end: the next one is made from the template.
+
+    Args:
+        owned: without the instance, where that ends.
+    """
+    kept = _present(vm.interfaces)
+    for name in known.present:
+        if name not in kept:
+            yield _at_start(name, owned, "the VM starts without it", anyhow=anyhow)
 
 
 def _present(interfaces: Collection[Interface]) -> set[str]:

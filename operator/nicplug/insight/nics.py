@@ -7,6 +7,7 @@ from typing import Any
 
 from nicplug.insight.power import is_off, power_requests
 from nicplug.insight.restarts import restart_effects, restart_required
+from nicplug.insight.slots import reserved_for
 from nicplug.insight.start_problems import StartProblem, start_problem
 from nicplug.model.conditions import (
     EVICTION_REQUESTED,
@@ -262,9 +263,9 @@ def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now:
     owners = [owner for owner in (vmi, vm) if owner is not None]
     interfaces = first_by_name([item for owner in owners for item in owner.interfaces])
     networks = first_by_name([item for owner in owners for item in owner.networks])
-    namespace = owners[0].key.namespace if owners else ""
     in_vmi = {item.name for item in vmi.interfaces} if vmi is not None else set()
-    is_to_start = _is_to_start(vm, vmi)
+    is_running, is_to_start = vmi is not None and vmi.phase is VmiPhase.RUNNING, _is_to_start(vm, vmi)
+    coming = reserved_for(vmi, rows=reported, records=records) if vmi is not None and is_running else frozenset()
     leaving = {item.name for owner in owners for item in owner.interfaces if item.is_absent}
     in_spec_order = [item.name for owner in owners for item in owner.interfaces]
     names = dict.fromkeys([*in_spec_order, *records, *(name for name in reported if name not in interfaces)])
@@ -275,10 +276,11 @@ def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now:
             network=networks.get(name),
             record=records.get(name),
             reported=reported.get(name),
-            namespace=namespace,
+            namespace=owners[0].key.namespace if owners else "",
             is_leaving=name in leaving,
             is_in_vmi=name in in_vmi,
-            is_running=vmi is not None and vmi.phase is VmiPhase.RUNNING,
+            is_running=is_running,
+            has_reserved=name in coming,
             is_to_start=is_to_start,
         )
         for name in names
@@ -296,11 +298,12 @@ def _row(
     is_leaving: bool,
     is_in_vmi: bool,
     is_running: bool,
+    has_reserved: bool,
     is_to_start: bool,
 ) -> NicRow:
     in_guest = has_source(reported, DOMAIN)
     has_slot = interface is not None and takes_slot(interface)
-    slot = "used" if in_guest else "reserved" if has_source(reported, MULTUS_STATUS) else ""
+    slot = "used" if in_guest else "reserved" if has_reserved or has_source(reported, MULTUS_STATUS) else ""
     is_to_go = is_leaving and is_running and (is_in_vmi or in_guest)
     has_left = is_leaving and is_running and not is_to_go and reported is None
     is_unseen = is_to_go or (is_running and not in_guest and not is_leaving)

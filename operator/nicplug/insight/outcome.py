@@ -1,12 +1,13 @@
 """What a plan says of a VM: how each NIC ends, by which path, and what else comes of the change."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import VmiKey, VmKey
+from nicplug.model.nad_policy import NadRules
 from nicplug.model.pci_budget import PciBudget
 from nicplug.plan.nic.path.evidence import PathEvidence
 
@@ -55,6 +56,7 @@ class NicForecast:
         evidence: what the path is chosen by; None where no path is chosen.
         otherwise: where the dynamic networks controller may fail to answer; None elsewhere.
         is_affected: the change concerns it, or nothing was changed; others are already requested.
+        is_side_effect: nobody has asked for it; it follows from the change, and keeps nothing from arriving.
     """
 
     name: str
@@ -70,6 +72,12 @@ class NicForecast:
     evidence: PathEvidence | None = None
     otherwise: Otherwise | None = None
     is_affected: bool = True
+    is_side_effect: bool = False
+
+    @property
+    def arrives(self) -> bool:
+        """It happens automatically, or nobody waits for it."""
+        return self.outcome.arrives or not self.is_affected or self.is_side_effect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,7 @@ class VmForecast:
         nics: those that something would happen to.
         slots_before, slots_after: PCI slots; None while nobody can count them.
         migration: name of the migration that would be made; "" when none is.
+        nad_rules: which networks the cluster admin lets VMs use.
         restart_fields: what else of the VM waits for a restart, in the words of the API.
         refusals: why what was asked for, or a part of it, is not done at all.
         again_at: when the operator looks again though nothing has changed; None when it does not.
@@ -90,6 +99,7 @@ class VmForecast:
     key: VmKey | VmiKey
     node: str
     policy: HotplugPolicy
+    nad_rules: NadRules = field(default_factory=NadRules)
     nics: tuple[NicForecast, ...] = ()
     slots_before: PciBudget | None = None
     slots_after: PciBudget | None = None
@@ -101,7 +111,7 @@ class VmForecast:
     @property
     def arrives(self) -> bool:
         """All that the change concerns happens automatically."""
-        return not self.refusals and all(nic.outcome.arrives for nic in self.nics if nic.is_affected)
+        return not self.refusals and all(nic.arrives for nic in self.nics)
 
     @property
     def by_name(self) -> Mapping[str, NicForecast]:

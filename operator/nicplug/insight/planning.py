@@ -8,6 +8,7 @@ from typing import Any
 from nicplug.insight.changes import with_lists, with_requests
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.forecast import forecast
+from nicplug.insight.known import pending_requests
 from nicplug.insight.nic_names import free_name
 from nicplug.insight.outcome import VmForecast
 from nicplug.insight.question import PlanQuestion
@@ -40,6 +41,11 @@ class WeighedChange:
     accepted: tuple[InterfaceRequest, ...]
     refusals: tuple[str, ...]
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The NICs that are added and removed."""
+        return frozenset(request.name for request in self.accepted)
+
 
 def weigh(evidence: Evidence, question: PlanQuestion, *, forbidden: Mapping[str, str] | None = None) -> WeighedChange:
     """Ask the checks of the subresources about each single change, in order: those that remove NICs come first.
@@ -68,8 +74,8 @@ def check_removals(evidence: Evidence, question: PlanQuestion) -> None:
     Raises:
         NothingToChange: a NIC that would be removed does not exist.
     """
-    known = _names(evidence)
-    if unknown := [name for name in question.removals if name not in known]:
+    known, requested = _names(evidence), {item.name for item in pending_requests(evidence.parsed_vm)}
+    if unknown := [name for name in question.removals if name not in known | requested]:
         named = ", ".join(f'"{name}"' for name in unknown)
         remedy = f"It has: {', '.join(sorted(known)) or 'none'}."
         raise NothingToChange(f"VM {evidence.target.name} has no NIC {named}", remedy=remedy)
@@ -110,13 +116,14 @@ def foresee_question(
         if refusals:
             return of_refused(forecast(evidence, changed=None, now=now), refusals)
         before = addresses_of(evidence)
-        told = forecast(evidence, changed=with_lists(raw, question.spec), now=now)
+        told = forecast(evidence, changed=with_lists(raw, question.spec), named=question.names, now=now)
         return with_wrong_addresses(told, evidence, before=before)
     weighed = weigh(evidence, question, forbidden=forbidden)
     if weighed.raw is None and weighed.refusals:
         return of_refused(forecast(evidence, changed=None, now=now), weighed.refusals)
     changed = with_requests(weighed.raw, weighed.accepted)[1] if weighed.raw is not None else None
-    return replace(forecast(evidence, changed=changed, now=now), refusals=weighed.refusals)
+    told = forecast(evidence, changed=changed, named=weighed.names, now=now)
+    return replace(told, refusals=weighed.refusals)
 
 
 def _requests(evidence: Evidence, question: PlanQuestion) -> list[InterfaceRequest]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nicplug.model.interface_requests import NAME_OPTION, NETWORK_OPTION
-from nicplug.model.metadata import mapping, objects
+from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.networks import Network, parse_network, parse_networks
 
 MOST_CHANGES = 100
@@ -57,6 +57,13 @@ class PlanQuestion:
         """The networks that are asked for, some of which the VM may have already."""
         listed = parse_networks({"networks": list(self.spec.networks)}) if self.spec is not None else ()
         return (*(item.to_network() for item in self.additions), *listed)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The NICs that the question names."""
+        listed = self.spec.interfaces if self.spec is not None else ()
+        added = (item.name for item in self.additions if item.name)
+        return frozenset((*added, *self.removals, *(text(item.get("name")) for item in listed)))
 
     def to_json(self) -> dict[str, Any]:
         """As the body of a request."""

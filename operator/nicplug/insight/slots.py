@@ -1,19 +1,38 @@
 """PCI slots of a guest, as a plan tells of them. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import objects
 from nicplug.model.networks import first_by_name
-from nicplug.model.operations import InterfaceOperation, OperationType, parse_operations
+from nicplug.model.operations import (
+    InterfaceOperation,
+    OperationPath,
+    OperationType,
+    needs_person,
+    parse_operations,
+)
 from nicplug.model.pci_budget import PciBudget, parse_total
 from nicplug.model.pci_topology import takes_slot
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.nic.attachments import unattachable_networks
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
+from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
+
+_WITHOUT_SLOT = frozenset(
+    {
+        Reason.NETWORK_NOT_ALLOWED,
+        Reason.ATTACHMENT_DEFINITION_MISSING,
+        Reason.ATTACHMENT_DEFINITION_INVALID,
+        Reason.MULTUS_NOT_INSTALLED,
+        Reason.ROLLED_BACK,
+    }
+)
+"""No pod is asked for a NIC that is blocked for these, until somebody changes something."""
 
 
 def slots_of(view: VmiView, *, now: datetime) -> PciSlots:
@@ -26,6 +45,22 @@ def slots_of(view: VmiView, *, now: datetime) -> PciSlots:
         records=parse_operations(objects(status.get("interfaceOperations")), default_time=now),
         kept=unattachable_networks(view),
     )
+
+
+def reserved_for(
+    vmi: VirtualMachineInstance,
+    *,
+    rows: Mapping[str, Mapping[str, Any]],
+    records: Mapping[str, InterfaceOperation],
+) -> frozenset[str]:
+    """The NICs that a slot is reserved for, by the VMI alone: what keeps a NIC from taking one, its record says."""
+    kept = frozenset(item.name for item in records.values() if _takes_none(item))
+    total = parse_total(vmi.read_status())
+    return frozenset(count_slots(vmi, total=total, rows=rows, records=records, kept=kept).coming)
+
+
+def _takes_none(record: InterfaceOperation) -> bool:
+    return needs_person(record.phase) and (record.path == OperationPath.RESTART or record.reason in _WITHOUT_SLOT)
 
 
 def once_unplugged(budget: PciBudget | None, vmi: VirtualMachineInstance, *, names: Iterable[str]) -> PciBudget | None:

@@ -44,14 +44,18 @@ class NadRules:
         policy: what is not understood is SameNamespace: a typo opens nothing.
         shared: namespaces whose NADs every VM may use, under SameNamespace.
         origin: where the policy stands, for a sentence.
+        shared_origin: where `sharedNamespaces` stands.
         requester_must_read: who asks for a NIC by `addinterface` must have the right to get its NAD.
+        access_origin: where `requireNadAccess` stands.
         problems: values that are not understood, as sentences.
     """
 
     policy: NadPolicy = DEFAULT_NAD_POLICY
     shared: tuple[str, ...] = DEFAULT_SHARED_NAMESPACES
     origin: str = _DEFAULT_ORIGIN
+    shared_origin: str = _DEFAULT_ORIGIN
     requester_must_read: bool = False
+    access_origin: str = _DEFAULT_ORIGIN
     problems: tuple[str, ...] = ()
 
     @property
@@ -101,9 +105,15 @@ def parse_nad_rules(block: Mapping[str, Any], *, where: str) -> NadRules:
         policy=policy,
         shared=shared,
         origin=origin,
+        shared_origin=_origin(block, "sharedNamespaces", where=where),
         requester_must_read=must_read,
+        access_origin=_origin(block, "requireNadAccess", where=where),
         problems=(*problems, *more, *unused, *wrong),
     )
+
+
+def _origin(block: Mapping[str, Any], name: str, *, where: str) -> str:
+    return _DEFAULT_ORIGIN if block.get(name) is None else f"{_PATH}.{name} of {where}"
 
 
 def _must_read(value: Any, *, where: str) -> tuple[bool, tuple[str, ...]]:

@@ -145,3 +145,20 @@ def test_the_remedy_for_a_misspelt_network(
         f'If "lan" is the wrong name{asked}, remove the NIC '
         f"(nicplug remove V blue{persist} --namespace default) and add it again\n"
     )
+
+
+def test_a_nic_that_is_only_requested_was_said_not_to_exist(nicplug: CommandLine, server: PlayedServer) -> None:
+    serve(server)
+    asked = {"addInterfaceOptions": {"name": "late", "networkAttachmentDefinitionName": "lan"}}
+    asking = vm(primary(), name="V", status={"interfaceRequests": [asked]})
+    server.answers |= {
+        f"GET {OBJECT}/virtualmachines/V": (200, asking),
+        LEASE: refusal(404, "NotFound", "no lease"),
+    }
+    done = nicplug("remove", "V", "late", "--persist")
+    assert done.exit_code == 7
+    assert 'NIC "late" of VM V is requested and not added yet: a pending request cannot be taken back' in done.stderr
+    assert "nicplug status V --namespace default" in done.stderr
+    assert "no nicplug operator works" in done.stderr
+    assert not server.put()
+    assert nicplug("remove", "V", "other", "--persist").exit_code == 3

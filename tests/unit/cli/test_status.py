@@ -399,3 +399,46 @@ def test_an_unplug_that_no_operator_has_seen_was_invisible(
     before = described(vmi())
     [told] = [line for line in moments(before, found, now=NOW) if "blue" in line]
     assert told.endswith("blue  Unplug Pending  requested, waiting for the operator") is is_leaving
+
+
+@pytest.mark.parametrize(
+    ("record", "slot"),
+    [
+        ({"phase": "Blocked", "path": "None", "reason": "FeatureGateDisabled"}, "reserved"),
+        ({"phase": "Migrating", "path": "Migration", "reason": "NoDynamicController"}, "reserved"),
+        ({"phase": "Blocked", "path": "None", "reason": "NetworkAttachmentDefinitionMissing"}, ""),
+        ({"phase": "Blocked", "path": "Restart", "reason": "NoPciSlot"}, ""),
+    ],
+    ids=["gate off", "migrating", "no network", "no slot"],
+)
+def test_a_slot_that_the_budget_counts_as_reserved_was_no_nics(record: dict[str, Any], slot: str) -> None:
+    raw = vmi(primary(), nic("blue"), rows=[row("default", "domain")], operations=[operation("blue", **record)])
+    raw["status"]["pciBudget"] = {"total": 4, "used": 1, "reserved": 1, "free": 2}
+    found = describe(namespace="default", name="vmi-fedora", vm=None, vmi=a_vmi(raw), now=NOW)
+    assert [item.pci_slot for item in found.nics] == ["used", slot]
+
+
+@pytest.mark.parametrize("nics", [(), (primary(),)], ids=["no NICs", "one NIC"])
+def test_the_status_of_a_stopped_vm_ended_with_blank_lines(
+    nicplug: CommandLine, served: PlayedServer, nics: tuple[Any, ...]
+) -> None:
+    served.answers |= {
+        f"{BASE}/virtualmachines/off": (200, vm(*nics, name="off", run_strategy="Halted")),
+        f"{BASE}/virtualmachineinstances/off": refusal(404, "NotFound", "no VMI"),
+        LEASE: refusal(403, "Forbidden", "you cannot get leases"),
+    }
+    lines = nicplug("status", "off").stdout.splitlines()
+    assert len(lines) == 1 + len(nics) * 2
+    assert lines[-1]
+
+
+def test_a_request_was_reported_after_the_nic_that_came_of_it() -> None:
+    request = {"addInterfaceOptions": {"name": "blue", "networkAttachmentDefinitionName": "lan"}}
+    asking = a_vm(vm(primary(), status={"interfaceRequests": [request]}))
+    seen = a_vmi(vmi(primary(), nic("blue"), rows=[row("default", "domain")], owner_uid=VM_UID))
+    before = describe(namespace="n", name="a", vm=a_vm(vm(primary())), vmi=seen, now=NOW)
+    assert moments(before, describe(namespace="n", name="a", vm=asking, vmi=seen, now=NOW), now=NOW) == []
+    empty = a_vmi(vmi(primary(), rows=[row("default", "domain")], owner_uid=VM_UID))
+    before = describe(namespace="n", name="a", vm=a_vm(vm(primary())), vmi=empty, now=NOW)
+    [told] = moments(before, describe(namespace="n", name="a", vm=asking, vmi=empty, now=NOW), now=NOW)
+    assert told.endswith('requested: add NIC "blue" on network lan')

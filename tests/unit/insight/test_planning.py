@@ -96,6 +96,12 @@ def test_removing_what_does_not_exist_was_planned() -> None:
     assert caught.value.remedy == "It has: default, red."
 
 
+def test_removing_what_is_only_requested_is_refused_as_the_api_does() -> None:
+    request = {"addInterfaceOptions": {"name": "w1", "networkAttachmentDefinitionName": "lan"}}
+    names, [refusal] = accepted(evidence(NIC, interfaceRequests=[request]), question(remove="w1", persist=True))
+    assert (names, "there is an existing add request" in refusal) == ([], True)
+
+
 def test_a_refused_change_showed_waiting_nics_as_its_own() -> None:
     request = {"addInterfaceOptions": {"name": "w1", "networkAttachmentDefinitionName": "lan"}}
     found = evidence(NIC, interfaceRequests=[request])

@@ -15,6 +15,7 @@ from nicplug.model.nad_policy import AttachmentAccess, NadPolicy, NadRules, atta
 BLOCK = "spec.configuration.network.hotplug"
 WHERE = "KubeVirt CR kubevirt/kubevirt"
 SAME = {"nadPolicy": "SameNamespace"}
+SHARED_ORIGIN = f"spec.configuration.network.hotplug.sharedNamespaces of {WHERE}"
 SAME_RULES = NadRules(policy=NadPolicy.SAME_NAMESPACE, origin=f"{BLOCK}.nadPolicy of {WHERE}")
 OWN, OTHER, SHARED = AttachmentKey("green", "lan"), AttachmentKey("victim", "lan"), AttachmentKey("default", "lan")
 
@@ -41,9 +42,15 @@ OPENSHIFT = {
     [
         pytest.param({}, NadRules(), id="absent: as Multus does"),
         pytest.param(SAME, SAME_RULES, id="default is shared where nothing is said"),
-        pytest.param({**SAME, "sharedNamespaces": []}, replace(SAME_RULES, shared=()), id="an empty list"),
         pytest.param(
-            {**SAME, "sharedNamespaces": ["b", "a", "b"]}, replace(SAME_RULES, shared=("b", "a")), id="a list"
+            {**SAME, "sharedNamespaces": []},
+            replace(SAME_RULES, shared=(), shared_origin=SHARED_ORIGIN),
+            id="an empty list",
+        ),
+        pytest.param(
+            {**SAME, "sharedNamespaces": ["b", "a", "b"]},
+            replace(SAME_RULES, shared=("b", "a"), shared_origin=SHARED_ORIGIN),
+            id="a list",
         ),
     ],
 )

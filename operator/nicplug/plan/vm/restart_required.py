@@ -32,7 +32,8 @@ MESSAGE = "a non-live-updatable field was changed in the template spec"
 _FILLED_IN = frozenset({"macAddress", "model"})
 _MESSAGE_FIELDS = 5
 _DELETED = " (deleted)"
-_GIVEN_NO_MORE = " (pod network, not in the template)"
+GIVEN_NO_MORE = " (pod network, not in the template)"
+"""The end of a field: of the pod network that the guest was given when the template had no NICs."""
 _NETWORK_NAME = "multus.networkName"
 
 
@@ -89,7 +90,7 @@ def announce_restart(vm: VirtualMachine, fields: Sequence[str]) -> tuple[Announc
     message = f"{MESSAGE}: {', '.join(fields[:_MESSAGE_FIELDS])}{more}. Restart the VM to apply it"
     if any(field.startswith("interface ") and field.endswith(_DELETED) for field in fields):
         message += "; a NIC that can be unplugged goes without one when its entries are written back with state: absent"
-    if any(field.endswith(_GIVEN_NO_MORE) for field in fields):
+    if any(field.endswith(GIVEN_NO_MORE) for field in fields):
         message += (
             "; only a VM whose template has no NICs is given the pod network when it starts: to keep it, add that NIC "
             "to the template"
@@ -149,7 +150,7 @@ def _nic_fields(
         wanted = interfaces.get(mine.name)
         if wanted is None:
             if is_given_no_more and (network := running.get(mine.name)) is not None and network.is_pod:
-                yield f'interface "{mine.name}"{_GIVEN_NO_MORE}'
+                yield f'interface "{mine.name}"{GIVEN_NO_MORE}'
             elif mine.name in from_template and not (mine.name in withdrawable and may_be_withdrawn(mine, vmi=vmi)):
                 yield f'interface "{mine.name}"{_DELETED}'
             continue
