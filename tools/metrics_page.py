@@ -16,9 +16,10 @@ HEAD = """\
 
 <!-- Generated from operator/nicplug/obs/catalogue.py by `make docs`: change the families there. -->
 
-Each replica of the operator and of `nicplug api` serves its metrics at `/metrics` on port 8080, beside the
-`process_*` and `python_info` families that Prometheus' client library adds. [Operations](operations.md#monitoring) says
-how to scrape them, which alerts there are, and how to protect the port.
+Each replica of the operator and of `nicplug api` serves its metrics at `/metrics` on port 8080 (in a sandbox on the
+port that `nicplug sandbox status` shows), beside the `process_*` and `python_info` families that Prometheus' client
+library adds. [Operations](operations.md#monitoring) says how to scrape them, which alerts there are, and how to protect
+the port.
 
 - **No label names an object, a user or a namespace.** Every label has the values below, or `other` for anything else,
   so the number of series does not grow with the number of VMs.

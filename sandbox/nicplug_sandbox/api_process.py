@@ -17,11 +17,10 @@ from nicplug_sandbox import nicplug_process, processes
 from nicplug_sandbox.apply import FIELD_MANAGER, apply_manifests, load
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.kubectl import Kubectl
-from nicplug_sandbox.nicplug_process import BASE, COMMAND, STOP_GRACE_SECONDS, http_get, ports_in, wait
+from nicplug_sandbox.nicplug_process import API, BASE, COMMAND, STOP_GRACE_SECONDS, http_get, ports_in, wait
 from nicplug_sandbox.operator_process import NAMESPACE, service_account_kubeconfig
 from nicplug_sandbox.processes import RecordedProcess
 
-API = "api"
 SERVICE_ACCOUNT = "nicplug-api"
 SERVICE = "nicplug-api"
 RIGHTS = (

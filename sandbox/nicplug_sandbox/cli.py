@@ -21,6 +21,7 @@ from nicplug_sandbox.cache import default_sandbox_directory
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import HalfStarted, SandboxError
 from nicplug_sandbox.go_programs import CONTROL_PLANE, PROGRAMS
+from nicplug_sandbox.nicplug_process import OPERATOR
 from nicplug_sandbox.shims import BIN
 from nicplug_sandbox.whereabouts import Whereabouts, all_sandboxes
 
@@ -117,6 +118,8 @@ def down(*, directory: Path | None) -> None:
 def status(*, directory: Path | None, output: str) -> None:
     """Show what runs, where, and whether it serves; without --directory, all sandboxes of this user too.
 
+    METRICS is the port on 127.0.0.1 of /metrics, /healthz and /readyz.
+
     Exit code 1 when something that should run in this one does not.
     """
     found = controlplane.status(directory=directory or default_sandbox_directory())
@@ -191,13 +194,14 @@ def _print(found: SandboxStatus) -> None:
     ):
         console.print(f"{name:<11}{value}", soft_wrap=True, highlight=False)
     table = Table(box=None, pad_edge=False)
-    for heading in ("PROCESS", "PID", "STATE", "MEMORY", "LOG"):
-        table.add_column(heading, justify="right" if heading in ("PID", "MEMORY") else "left")
+    for heading in ("PROCESS", "PID", "STATE", "MEMORY", "METRICS", "LOG"):
+        table.add_column(heading, justify="right" if heading in ("PID", "MEMORY", "METRICS") else "left")
     for process in found.processes:
         running = "[green]running[/]" if process.alive else "[red]dead[/]"
         log = process.log.relative_to(found.directory) if process.log.is_relative_to(found.directory) else process.log
         memory = f"{process.rss_bytes / 2**20:.0f} MiB" if process.alive else "-"
-        table.add_row(process.name, str(process.pid), running, memory, str(log))
+        port = str(process.metrics_port or "-")
+        table.add_row(process.name, str(process.pid), running, memory, port, str(log))
     console.print()
     console.print(table)
     if hint := _hint(found):
@@ -210,7 +214,7 @@ def _hint(found: SandboxStatus) -> str:
     start = f"nicplug sandbox up --operator{where}"
     if dead := [process.name for process in found.processes if not process.alive]:
         return f"Dead: {', '.join(dead)}. To start again what has died: {start}"
-    if not any(process.name == lifecycle.OPERATOR for process in found.processes):
+    if not any(process.name == OPERATOR for process in found.processes):
         return f"No operator was started here. To start one: {start}"
     return ""
 

@@ -17,6 +17,7 @@ from nicplug_sandbox import audit, build, certificates, kubeconfig, probe, proce
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.certificates import Pki
 from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.nicplug_process import API, OPERATOR, ports_in
 from nicplug_sandbox.processes import RecordedProcess
 from nicplug_sandbox.programs import Programs
 from nicplug_sandbox.state import State
@@ -52,13 +53,19 @@ class ControlPlane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessStatus:
-    """One program of a sandbox."""
+    """One program of a sandbox.
+
+    Attributes:
+        rss_bytes: 0 when it is not alive.
+        metrics_port: of /metrics, /healthz and /readyz on 127.0.0.1; None where it serves none.
+    """
 
     name: str
     pid: int
     alive: bool
-    rss_bytes: int  # 0 when it is not alive
+    rss_bytes: int
     log: Path
+    metrics_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,12 +201,14 @@ def _control_plane(directory: Path, known: State) -> ControlPlane:
 
 def _process_status(process: RecordedProcess) -> ProcessStatus:
     found = processes.find(process)
+    serves_metrics = found is not None and process.name in (OPERATOR, API)
     return ProcessStatus(
         name=process.name,
         pid=process.pid,
         alive=found is not None,
         rss_bytes=found.memory_info().rss if found else 0,
         log=process.log,
+        metrics_port=ports_in(process.log).get("metrics_port") if serves_metrics else None,
     )
 
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from nicplug_sandbox import controlplane, kubeconfig, processes, state
-from nicplug_sandbox.api_process import API, add_api
+from nicplug_sandbox.api_process import add_api
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import HalfStarted, SandboxError
 from nicplug_sandbox.guests import SOCKET
+from nicplug_sandbox.nicplug_process import API, OPERATOR
 from nicplug_sandbox.operator_process import (
     OperatorProcess,
     install_operator,
@@ -31,7 +32,6 @@ SOURCE_ROOT = Path(__file__).parents[1]
 # The CRDs are the project's, not the sandbox's; a wheel without a checkout has none.
 DEFINITIONS = Path(__file__).parents[2] / "crds"
 SIMULATOR = "node-simulator"
-OPERATOR = "operator"
 DEFAULT_NODES = 3
 SIMULATOR_READY_SECONDS = 30.0
 # For a busy machine; on an idle one it takes about two.

@@ -18,6 +18,8 @@ from nicplug_sandbox.processes import RecordedProcess
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "deploy" / "kustomize" / "base"
+OPERATOR, API = "operator", "api"
+"""The names of the processes of a sandbox."""
 COMMAND = (sys.executable, "-m", "nicplug")
 # The operator promises to end within 5 s of SIGTERM.
 STOP_GRACE_SECONDS = 8.0
@@ -54,13 +56,14 @@ def ports_in(log: Path) -> dict[str, int]:
     """The ports (`metrics_port`, `port`) of the first log line that names them; empty while there is none."""
     if not log.exists():
         return {}
-    for line in log.read_text(errors="replace").splitlines():
-        try:
-            fields = json.loads(line)
-        except ValueError:  # half a line so far, or a traceback
-            continue
-        if isinstance(fields, dict) and "metrics_port" in fields:
-            return {name: int(fields[name]) for name in ("port", "metrics_port") if name in fields}
+    with log.open(errors="replace") as lines:
+        for line in lines:
+            try:
+                fields = json.loads(line)
+            except ValueError:  # half a line so far, or a traceback
+                continue
+            if isinstance(fields, dict) and "metrics_port" in fields:
+                return {name: int(fields[name]) for name in ("port", "metrics_port") if name in fields}
     return {}
 
 

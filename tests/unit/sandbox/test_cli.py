@@ -1,7 +1,9 @@
 """What a person at the terminal gets: results on stdout, everything else on stderr, honest exit codes."""
 
 import json
+import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -155,6 +157,24 @@ def test_status_says_what_starts_the_operator(
     state.save(tmp_path, known_state)
     shown = runner.invoke(sandbox, ["status", "--directory", str(tmp_path)]).stdout
     assert f"{told}{tmp_path.resolve()}\n" in shown
+
+
+def test_the_port_of_the_metrics_was_in_the_log_alone(runner: CliRunner, tmp_path: Path) -> None:
+    itself = psutil.Process()
+    log = tmp_path / "logs" / "operator.log"
+    log.parent.mkdir()
+    log.write_text('{"event": "starting"}\n{"event": "serving", "metrics_port": 41234}\n')
+    operator = RecordedProcess(name="operator", pid=itself.pid, created=itself.create_time(), argv=(), log=log)
+    etcd = replace(operator, name="etcd", log=tmp_path / "logs" / "etcd.log")
+    state.save(
+        tmp_path,
+        State(server="https://s", kubeconfig=tmp_path / "k", started_at=1.0, processes=(etcd, operator), external=True),
+    )
+    table = runner.invoke(sandbox, ["status", "--directory", str(tmp_path)]).stdout
+    assert re.search(r"^PROCESS .* METRICS +LOG *$", table, re.MULTILINE)
+    assert re.search(r"^operator .* MiB +41234 +logs/operator.log *$", table, re.MULTILINE)
+    told = json.loads(runner.invoke(sandbox, ["status", "-o", "json", "--directory", str(tmp_path)]).stdout)
+    assert {item["name"]: item["metrics_port"] for item in told["processes"]} == {"etcd": None, "operator": 41234}
 
 
 def test_a_directory_that_cannot_be_made_was_a_traceback(runner: CliRunner, tmp_path: Path) -> None:
