@@ -4,8 +4,11 @@ import logging
 
 import structlog
 
+# Without a handler, Python itself writes warnings and errors to stderr.
+_NOWHERE = logging.NullHandler()
+
 
 def silence_logs() -> None:
     """Drop everything that they, and the libraries that they use, log."""
-    logging.getLogger().addHandler(logging.NullHandler())  # without one, Python writes warnings to stderr
+    logging.getLogger().addHandler(_NOWHERE)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -114,7 +114,9 @@ def _is_misspelt(nic: Mapping[str, Any]) -> bool:
 
 
 def _and(told: str) -> str:
-    return f"Create it; the NIC is then plugged automatically. {told}"
+    from nicplug.plan.nic.attachments import CREATE_DEFINITION
+
+    return f"{CREATE_DEFINITION}. {told}"
 
 
 def _closest(name: str, names: Collection[str]) -> str:

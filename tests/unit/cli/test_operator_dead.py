@@ -13,6 +13,7 @@ from tests.unit.cli.played import ACCEPTED, Answer, CommandLine, PlayedServer, c
 
 from nicplug.cli.connection import SANDBOX_CONTEXT
 from nicplug.cli.main import main
+from nicplug.plan.nic.attachments import CREATE_DEFINITION
 
 OBJECT = "/apis/kubevirt.io/v1/namespaces/default"
 VMIS = "virtualmachineinstances"
@@ -187,9 +188,8 @@ def test_why_says_what_to_type_for_a_misspelt_network(nicplug: CommandLine, serv
         NADS_LISTED: collection({"metadata": {"name": "lan"}}),
     }
     said = 'If "lans" is the wrong name (did you mean lan?), remove the NIC (nicplug remove V blue --namespace default)'
-    assert (
-        f"  to do      Create it; the NIC is then plugged automatically. {said}" in nicplug("why", "V", "blue").stdout
-    )
+    todo = f"  to do      {CREATE_DEFINITION}. {said}"
+    assert todo in nicplug("why", "V", "blue").stdout
     assert said in json.loads(nicplug("why", "V", "blue", "-o", "json").stdout)["todo"]
 
 

@@ -121,7 +121,7 @@ def test_a_narrow_terminal_broke_the_command_that_was_to_be_copied(
     command = "(nicplug remove vmi-fedora t1 --namespace default)"
     [told] = [number for number, line in enumerate(shown) if command in line]
     first = next(number for number, line in enumerate(shown) if line.startswith(f"{'':<11}To do: Create it;"))
-    end = next(number for number, line in enumerate(shown) if line.endswith("add it again")) + 1
+    end = next(number for number, line in enumerate(shown) if line.endswith("again")) + 1
     assert first < told < end
     remedy = shown[first:end]
     assert [line for line in remedy if not re.match(r" {11}\S", line)] == []
@@ -146,8 +146,8 @@ def test_the_remedy_for_a_misspelt_network_was_a_field_that_nobody_had_typed(
     }
     persist = " --persist" if is_in_template else ""
     remedy = (
-        'Create it; the NIC is then plugged automatically. If "new-fancy-nett" is the wrong name (did you mean '
-        "new-fancy-net?), remove the NIC "
+        "Create it; the NIC is then plugged automatically. Or correct multus.networkName. "
+        'If "new-fancy-nett" is the wrong name (did you mean new-fancy-net?), remove the NIC '
         f"(nicplug remove vmi-fedora t1{persist} --namespace default) and add it again"
     )
     assert f"           To do: {remedy}\n" in nicplug("status", "vmi-fedora").stdout

@@ -10,6 +10,9 @@ from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Network
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
+CREATE_DEFINITION = "Create it; the NIC is then plugged automatically. Or correct multus.networkName"
+"""The remedy for a network that does not exist, whether the NIC is new or its network was changed."""
+
 
 def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachments) -> Refusal | None:
     """Why the network of a VMI in `namespace` can attach nothing now; None when it can, or nothing is known."""
@@ -27,8 +30,7 @@ def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachmen
         return Refusal(
             reason=Reason.ATTACHMENT_DEFINITION_MISSING,
             message=f"network attachment definition {key} does not exist",
-            remedy="Create it; the NIC is then plugged automatically. Or correct multus.networkName of a NIC that is "
-            "not yet plugged",
+            remedy=CREATE_DEFINITION,
         )
     definition = known.definitions.get(key)
     if definition is not None and definition.problem:

@@ -1137,7 +1137,7 @@ def test_an_event_has_one_text_for_message_and_remedy() -> None:
     assert (event.reason, event.message) == (
         "InterfaceBlocked",
         'NIC "blue": network attachment definition default/blue-net does not exist. Create it; the NIC is then plugged '
-        "automatically. Or correct multus.networkName of a NIC that is not yet plugged",
+        "automatically. Or correct multus.networkName",
     )
 
 
