@@ -122,7 +122,7 @@ async def test_pods_that_their_daemon_set_has_left_behind_are_no_controller(worl
     world.server.delete(DAEMON_SETS, objects.CONTROLLER, namespace=SYSTEM)
     world.plug(VM, name, "blue")
     await world.until(lambda: world.record(name, "blue").get("reason") == "NoDynamicController")
-    assert world.record(name, "blue")["message"].startswith("the cluster has no dynamic networks controller")
+    assert world.record(name, "blue")["message"].startswith("no trusted namespace has a dynamic networks controller")
 
 
 async def test_rights_that_are_taken_while_the_operator_runs_leave_a_doubt(world: World) -> None:

@@ -163,7 +163,7 @@ def test_the_controller_is_what_the_policy_says_it_is(user: User, set_policy: Se
     user.create(VM, vm("a"))
     user.until_running("a")
     user.change(VM, "a", plug("blue"))
-    until(lambda: told().startswith("the cluster has no dynamic networks controller"))
+    until(lambda: told().startswith("no trusted namespace has a dynamic networks controller"))
     named(
         namespace="kube-system",
         image="k8snetworkplumbingwg/multus-dynamic",
@@ -171,7 +171,7 @@ def test_the_controller_is_what_the_policy_says_it_is(user: User, set_policy: Se
     )
     until(lambda: "(DaemonSet kube-system/dynamic-networks-controller-ds) does not run on node" in told())
     named(name="another")
-    until(lambda: told().startswith("the cluster has no dynamic networks controller"))
+    until(lambda: told().startswith("no trusted namespace has a dynamic networks controller"))
 
 
 @pytest.mark.usefixtures("without_controllers")

@@ -157,7 +157,7 @@ def _evidence_facts(found: Json) -> Iterator[tuple[str, str]]:
 def _controller(controller: Json, *, node: str) -> str:
     told = {
         ControllerState.UNKNOWN: "not known: DaemonSets or pods cannot be read",
-        ControllerState.NOT_DEPLOYED: "the cluster has no dynamic networks controller",
+        ControllerState.NOT_DEPLOYED: "no trusted namespace has a dynamic networks controller",
         ControllerState.NOT_ON_NODE: f"does not run on node {node}",
         ControllerState.NOT_READY: f"not ready on node {node}",
         ControllerState.READY: f"ready on node {node}",

@@ -158,7 +158,7 @@ CASES = [
         pods=(pod(),),
         view={"controller": NO_CONTROLLER},
         expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
-        says="the cluster has no dynamic networks controller: the VM is migrated by kubevirt-workload-update-",
+        says="no trusted namespace has a dynamic networks controller: the VM is migrated by kubevirt-workload-update-",
         makes=True,
         asks=True,
         required="True",
@@ -957,9 +957,8 @@ def test_a_nic_that_comes_by_a_migration_is_told_of_once_with_the_reason() -> No
     case = next(item for item in CASES if item.title.startswith("no controller: migrated at once"))
     plan = plan_of(case)
     (event,) = [item for item in plan.announcements if item.reason == "InterfaceMigrating"]
-    assert (
-        'NIC "blue": the cluster has no dynamic networks controller: the VM is migrated by kubevirt-' in event.message
-    )
+    why = "no trusted namespace has a dynamic networks controller"
+    assert f'NIC "blue": {why}: the VM is migrated by kubevirt-' in event.message
     record = status_of(plan)["interfaceOperations"][0]
     (made,) = [action for action in plan.actions if isinstance(action, Create)]
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE], operations=[record])
@@ -978,7 +977,7 @@ def test_the_event_of_a_nic_on_its_way_does_not_quote_what_its_migration_waited_
         vmi_view(raw, ASKED, controller=NO_CONTROLLER, pending_since=later(-60), migrations=(going,)), now=NOW
     )
     (event,) = [item for item in plan.announcements if item.reason == "InterfaceMigrating"]
-    told = f"the cluster has no dynamic networks controller: the VM is migrated by {OWN}"
+    told = f"no trusted namespace has a dynamic networks controller: the VM is migrated by {OWN}"
     assert event.message == f'NIC "blue": {told}'
     assert status_of(plan)["interfaceOperations"][0]["message"] == f"{told} ({waits})"
 

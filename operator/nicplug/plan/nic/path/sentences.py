@@ -107,7 +107,7 @@ def run_a_controller(evidence: PathEvidence) -> str:
 
 def _absence(evidence: PathEvidence) -> str:
     if evidence.controller.state is ControllerState.NOT_DEPLOYED:
-        return "the cluster has no dynamic networks controller"
+        return "no trusted namespace has a dynamic networks controller"
     if evidence.controller.state is ControllerState.NOT_ON_NODE:
         return f"{CONTROLLER}{_daemon_set(evidence)} does not run on {where(evidence)}"
     why = _quoted(evidence.controller.message)

@@ -208,7 +208,7 @@ MIGRATE_CASES = [
         "no controller in the cluster: at once",
         Verdict.MIGRATE,
         Reason.NO_DYNAMIC_CONTROLLER,
-        "the cluster has no dynamic networks controller: the VM is migrated",
+        "no trusted namespace has a dynamic networks controller: the VM is migrated",
         after=0,
         controller=NOT_DEPLOYED,
     ),
@@ -341,7 +341,7 @@ MIGRATE_CASES = [
         "a migration failed, and the next may go better",
         Verdict.MIGRATE,
         Reason.MIGRATION_FAILED,
-        "the cluster has no dynamic networks controller; migrating failed 2 times: target pod was evicted; "
+        "no trusted namespace has a dynamic networks controller; migrating failed 2 times: target pod was evicted; "
         "it is tried again, ever less often",
         controller=NOT_DEPLOYED,
         failed_migrations=2,
@@ -507,7 +507,7 @@ OBSTACLE_CASES = [
         "policy migration Never, no controller",
         Verdict.BLOCKED,
         Reason.MIGRATION_FORBIDDEN,
-        "the cluster has no dynamic networks controller, and the VM is not migrated: migration is Never "
+        "no trusted namespace has a dynamic networks controller, and the VM is not migrated: migration is Never "
         "(spec.configuration.network.hotplug.migration of KubeVirt CR kubevirt/kubevirt). Set migration to Allowed, "
         "run a dynamic networks controller on node node01, or restart the VM",
         controller=NOT_DEPLOYED,
@@ -677,8 +677,8 @@ OBSTACLE_CASES = [
         "five migrations have failed",
         Verdict.FAILED,
         Reason.MIGRATION_FAILED,
-        "the cluster has no dynamic networks controller, and the VM is not migrated: migrating failed 5 times: target "
-        "pod was evicted. It is tried again when the NIC, or what failed, changes",
+        "no trusted namespace has a dynamic networks controller, and the VM is not migrated: migrating failed 5 times: "
+        "target pod was evicted. It is tried again when the NIC, or what failed, changes",
         controller=NOT_DEPLOYED,
         failed_migrations=MAX_MIGRATIONS,
         migration_error="target pod was evicted",
@@ -705,9 +705,9 @@ OBSTACLE_CASES = [
         "the last migration failed of another NIC",
         Verdict.BLOCKED,
         Reason.MIGRATION_FAILED,
-        "the cluster has no dynamic networks controller, and the VM is not migrated: the last migration failed not of "
-        'this NIC, but of NIC "green" on network default/green-net, which comes with every target pod: no such bridge. '
-        "It is tried again when that NIC or its network changes. Correct that NIC or its network",
+        "no trusted namespace has a dynamic networks controller, and the VM is not migrated: the last migration failed "
+        'not of this NIC, but of NIC "green" on network default/green-net, which comes with every target pod: no such '
+        "bridge. It is tried again when that NIC or its network changes. Correct that NIC or its network",
         next_after=900,
         again_after=900,
         controller=NOT_DEPLOYED,
