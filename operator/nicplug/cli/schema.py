@@ -179,7 +179,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "migrations[].reason": "of its condition `Progressing`",
         "migrations[].message": "what it waits for, with who is in front; or how it ended",
         "migrations[].sourceNode": "from where",
-        "migrations[].targetNode": "whereto",
+        "migrations[].targetNode": "the node that it moves to",
         "migrations[].created": "when it was made",
         "migrations[].hasSlot": "the ledger has a slot for it",
         "migrations[].position": "among those that wait for a slot, from 1",
