@@ -14,7 +14,7 @@ from tests.chart import CHART, NAMESPACE, helm
 from tests.e2e.conftest import Kind
 from tests.e2e.node_networks import DYNAMIC_NETWORKS_CONTROLLER, MULTUS
 from tests.integration.test_hotplug_by_hand import Hand
-from tests.integration.user import NAD, VMI, User, plug, unplug, vmi
+from tests.integration.user import NAD, VMI, User, nad, plug, unplug, vmi
 from tests.integration.waiting import until
 from tools.image.commit import this_commit
 from tools.image.engines import with_docker
@@ -26,7 +26,6 @@ pytestmark = pytest.mark.timeout(1200)
 REPOSITORY, TAG = "docker.io/library/nicplug", "e2e"
 # Runs as long as its pod does, and has nothing in it.
 LAUNCHER = "registry.k8s.io/pause:3.10@sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a"
-NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 # Of the plugins that kind's nodes have, the one that needs nothing of the node.
 NETWORK = {
     "cniVersion": "0.3.1",
@@ -94,7 +93,7 @@ def user(admin: Kubectl, kind: Kind) -> User:
     somebody = User(kubeconfig=kind.kubeconfig, namespace="e2e")
     somebody.create("namespaces", {"metadata": {"name": "e2e"}})
     until(lambda: somebody.get("serviceaccounts", "default"))
-    somebody.create(NAD, {"metadata": {"name": "lan"}, "spec": {"config": json.dumps(NETWORK)}})
+    somebody.create(NAD, nad() | {"spec": {"config": json.dumps(NETWORK)}})
     return somebody
 
 
