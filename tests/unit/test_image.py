@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tools.image import debian
+from tools.image import debian, engines
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -94,6 +94,25 @@ def test_a_command_imported_the_synchronous_client() -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT / "operator", capture_output=True, text=True, timeout=100, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("uid", "there", "said"),
+    [
+        (1000, {"buildah", "mmdebstrap"}, "it needs root"),
+        (0, {"buildah"}, "no mmdebstrap; on Debian: apt-get install --no-install-recommends buildah mmdebstrap"),
+        (0, {"buildah", "mmdebstrap"}, ""),
+    ],
+    ids=["not root", "a package is missing", "everything is there"],
+)
+def test_what_buildah_lacks_is_said_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, uid: int, there: set[str], said: str
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}" if name in there else None)
+    found = engines.buildah_missing()
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
 
 
 def test_the_context_has_only_what_the_dockerfile_copies() -> None:

@@ -44,10 +44,9 @@ def buildah_missing(*, packages: tuple[str, ...] = PACKAGES) -> str:
     """
     if os.geteuid() != 0:
         return "it needs root: it makes a root file system"
-    absent = [name for name in packages if shutil.which(name) is None]
-    return f"no {', '.join(absent)}; on Debian: apt-get install --no-install-recommends {' '.join(packages)}" * bool(
-        absent
-    )
+    if absent := [name for name in packages if shutil.which(name) is None]:
+        return f"no {', '.join(absent)}; on Debian: apt-get install --no-install-recommends {' '.join(packages)}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
