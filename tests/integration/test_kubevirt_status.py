@@ -114,5 +114,6 @@ def test_the_operator_may_write_the_status_and_nothing_else_of_it(sandbox: Sandb
     status_too = "--subresource=status"
     assert kubectl.run("auth", "can-i", "patch", KV, status_too, *account).stdout == "yes\n"
     assert kubectl.run("auth", "can-i", "update", KV, status_too, *account).stdout == "no\n"
-    for verb in ("patch", "update", "create", "delete", "get"):
+    # Everybody may get it where the role kubevirt.io:default is installed.
+    for verb in ("patch", "update", "create", "delete"):
         assert kubectl.run("auth", "can-i", verb, KV, *account).stdout == "no\n", verb

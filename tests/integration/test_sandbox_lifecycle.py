@@ -18,6 +18,9 @@ from nicplug_sandbox.controlplane import CONTROL_PLANE, ControlPlane
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.processes import RecordedProcess
 
+# A start takes seconds where nothing else runs, and several times that beside other tests.
+pytestmark = pytest.mark.timeout(300)
+
 EXPORTS = "export KUBECONFIG={0}/kubeconfig\nexport PATH={0}/bin:$PATH\n"
 
 

@@ -23,5 +23,6 @@ def test_the_rights_are_those_of_the_base() -> None:
     """All of its folder but what a process on this host replaces."""
     folder = BASE / "api"
     files = {path.stem for path in folder.glob("*.yaml")}
-    assert files - set(api_process.RIGHTS) == {"kustomization", "deployment", "service", "apiservices"}
+    of_pods = {"kustomization", "deployment", "service", "pdb"}
+    assert files - set(api_process.RIGHTS) == of_pods | {"apiservices", "eviction-webhook"}
     assert all(document["kind"] == "APIService" for document in load([api_process.REGISTRATIONS]))
