@@ -307,7 +307,7 @@ def test_rows_of_a_status_come_back_as_they_were(kubectl: Kubectl) -> None:
     ("field", "shown"),
     [
         ("vmi.status.interfaceOperations", "- phase: how far the change got: Pending, InPod, Migrating"),
-        ("vm.status.interfaceOperations", "- migrationFailures: the `migrations`"),
+        ("vm.status.interfaceOperations", "- migrationFailures: the failed `migrations`"),
         ("vmi.status.conditions", "`lastTransitionTime`"),
         ("vmi.status.interfaces", "`podInterfaceName`"),
         ("vmi.status.pciBudget.free", "never less than 0"),
