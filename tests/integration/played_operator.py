@@ -34,7 +34,8 @@ NETWORKS_PATH = "/metadata/annotations/k8s.v1.cni.cncf.io~1networks"
 NAMESPACES = Resource(prefix="/api/v1", plural="namespaces", namespaced=False)
 EVENTS = Resource(prefix="/api/v1", plural="events")
 SERVICE_ACCOUNTS = Resource(prefix="/api/v1", plural="serviceaccounts")
-WAIT_SECONDS = 20.0
+# Patience only: on a machine that others use as well, what takes a second has taken half a minute.
+WAIT_SECONDS = 60.0
 
 
 def pod_interface(network: str) -> str:

@@ -7,7 +7,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def until(found: Callable[[], Found], *, seconds: float = 30) -> Found:
+def until(found: Callable[[], Found], *, seconds: float = 60) -> Found:
     """The first true answer; a failed assertion when there was none in time."""
     deadline = time.monotonic() + seconds
     while not (answer := found()):
