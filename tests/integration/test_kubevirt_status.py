@@ -114,6 +114,8 @@ def test_the_operator_may_write_the_status_and_nothing_else_of_it(sandbox: Sandb
     status_too = "--subresource=status"
     assert kubectl.run("auth", "can-i", "patch", KV, status_too, *account).stdout == "yes\n"
     assert kubectl.run("auth", "can-i", "update", KV, status_too, *account).stdout == "no\n"
-    # Everybody may get it where the role kubevirt.io:default is installed.
     for verb in ("patch", "update", "create", "delete"):
         assert kubectl.run("auth", "can-i", verb, KV, *account).stdout == "no\n", verb
+    # Everybody may get it where the role kubevirt.io:default is installed: the operator's own role does not.
+    rules = kubectl.get("clusterrole", "nicplug-operator")["rules"]
+    assert [rule["verbs"] for rule in rules if "kubevirts" in rule["resources"]] == [["list", "watch"]]
