@@ -20,6 +20,7 @@ from rich.console import Console
 from tests.large import ON_A_SERVER
 from tests.perf import (
     growth,
+    hand_over,
     large_objects,
     many_nics,
     migration_report,
@@ -33,6 +34,7 @@ from tests.perf import (
 from tests.perf.budgets import judge
 from tests.perf.flame import Profile, profile
 from tests.perf.growth import Point, point
+from tests.perf.hand_over import HandOverShape
 from tests.perf.many_nics import ManyNicsShape
 from tests.perf.migration_figures import migration_figures
 from tests.perf.migrations import MigrationShape
@@ -210,6 +212,7 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--only-subresources", is_flag=True, help="Nothing else.")
 @click.option("--schemas", "only_schemas", is_flag=True, help="What the CRD's schema costs, and nothing else.")
 @click.option("--start-costs", "only_start_costs", is_flag=True, help="What kube-apiserver spends on starts, no more.")
+@click.option("--only-hand-over", is_flag=True, help="How long a NIC waits when the leader ends; nothing else.")
 @click.option("--against", default="", metavar="COMMIT", help="With --schemas: the schemas of that commit as well.")
 @click.option("--sizes", callback=_sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
@@ -237,6 +240,7 @@ def main(
     only_subresources: bool,
     only_schemas: bool,
     only_start_costs: bool,
+    only_hand_over: bool,
     against: str,
     sizes: tuple[int, ...],
     picture: Path,
@@ -250,6 +254,7 @@ def main(
         (only_subresources, _only_subresources),
         (only_schemas, partial(_only_schemas, against=against)),
         (only_start_costs, _only_start_costs),
+        (only_hand_over, _only_hand_over),
     )
     if chosen_part := next((part for is_chosen, part in parts if is_chosen), None):
         chosen_part(quick=quick, output=output, save=save, baseline=baseline)
@@ -335,6 +340,12 @@ def _only_schemas(*, against: str, quick: bool, output: str, save: Path | None, 
 def _only_start_costs(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
     found = start_costs.run(directory=_directory, shape=start_costs.QUICK if quick else StartsShape(), say=_say)
     _show_part("start_costs", found, start_costs.show, output=output, save=save, baseline=baseline)
+
+
+def _only_hand_over(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+    with _directory() as directory:
+        found = hand_over.run(directory=directory, shape=hand_over.QUICK if quick else HandOverShape(), say=_say)
+    _show_part("hand_over", found, hand_over.show, output=output, save=save, baseline=baseline)
 
 
 def _show_part(

@@ -5,8 +5,10 @@ Peer: virt-controller of KubeVirt 1.9 on the same work, on two cores with the co
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from tests.perf.hand_over import CRASH, RELEASE
 from tests.perf.milestones import Milestone
 
 Result = dict[str, Any]
@@ -73,6 +75,10 @@ def _peak_rss(result: Result) -> float:
     return float(max(rss["created"], rss["restarted"]))
 
 
+def _slowest_hand_over(way: str, result: Result) -> float:
+    return float(result["hand_over"]["seconds"][way]["max"])
+
+
 def _migrated(percent: str) -> Callable[[Result], float]:
     milliseconds = _migrations("milliseconds", "single", str(Milestone.IN_GUEST), percent)
     return lambda result: round(milliseconds(result) / 1000, 3)
@@ -125,6 +131,11 @@ SUBRESOURCE_BUDGETS: tuple[Budget, ...] = (
            measure=lambda result: float(result["subresources"]["hotplugs"]["slower_p50"]["VM"]),
            vms=None, part="subresources"),
 )  # fmt: skip
+HAND_OVER_BUDGETS: tuple[Budget, ...] = tuple(
+    Budget(name=f"leader ends by {way}: a NIC of that moment to annotation, max", unit="s", peer=None, limit=limit,
+           measure=partial(_slowest_hand_over, way), vms=None, part="hand_over")
+    for way, limit in ((RELEASE, 1.0), (CRASH, 10.0))
+)  # fmt: skip
 BUDGETS: tuple[Budget, ...] = (
     Budget(name="idle: VM spec to pod annotation, p50", unit="ms", peer=34.6, limit=15,
            measure=_idle(Milestone.ANNOTATION, "p50"), vms=None),
@@ -147,6 +158,7 @@ BUDGETS: tuple[Budget, ...] = (
     *LARGE_OBJECT_BUDGETS,
     *MANY_NICS_BUDGETS,
     *SUBRESOURCE_BUDGETS,
+    *HAND_OVER_BUDGETS,
 )  # fmt: skip
 
 

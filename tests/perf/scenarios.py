@@ -167,7 +167,7 @@ async def _prepare(world: World, shape: Shape, *, nic: str) -> list[Hotplug]:
 async def _plug_each(world: World, shape: Shape, hotplugs: Iterable[Hotplug]) -> None:
     pauses = random.Random(shape.seed)
     for hotplug in hotplugs:
-        await _plug(world, hotplug)
+        await plug(world, hotplug)
         await hotplug.done.wait()
         await asyncio.sleep(shape.pause_seconds * pauses.uniform(0.5, 1.5))
 
@@ -179,7 +179,7 @@ async def burst(world: World, shape: Shape) -> Phase:
     phase.hotplugs = [Hotplug(vm=vm, nic="burst") for vm in vm_names(shape.vms)]
     async with _measured(world, phase):
         began = asyncio.get_running_loop().time()
-        await _side_by_side(phase.hotplugs, lambda hotplug: _plug(world, hotplug), clients=shape.clients)
+        await _side_by_side(phase.hotplugs, lambda hotplug: plug(world, hotplug), clients=shape.clients)
         await asyncio.gather(*(hotplug.done.wait() for hotplug in phase.hotplugs))
         phase.seconds = asyncio.get_running_loop().time() - began
     return phase
@@ -193,7 +193,8 @@ async def rest(world: World, shape: Shape) -> Phase:
     return phase
 
 
-async def _plug(world: World, hotplug: Hotplug) -> None:
+async def plug(world: World, hotplug: Hotplug) -> None:
+    """Ask for one NIC, whose network has its name."""
     template = "/spec/template/spec"
     patch = [
         {"op": "add", "path": f"{template}/networks/-",
