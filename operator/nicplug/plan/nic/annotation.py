@@ -256,9 +256,9 @@ class _Decider:
         interface, asked = str(wanted["interface"]), f"{wanted['namespace']}/{wanted['name']}"
         if existing is None and self.request.pod.network_status.network_of(interface) not in ("", asked):
             return self._name_is_taken(interface)
-        record, generation = self.request.records.get(network.name), self.request.vmi.generation
+        record = self.request.records.get(network.name)
         is_own = existing is None or asks_the_same(existing, wanted)
-        if existing is not None and not is_own and was_just_asked(record, generation=generation):
+        if existing is not None and not is_own and was_just_asked(record, vmi=self.request.vmi, pod=self.request.pod):
             return Refusal(
                 reason=Reason.ANNOTATION_CONTESTED,
                 message=f"somebody else asks pod {self.request.pod.key.name} for network "

@@ -8,7 +8,7 @@ out, and the NIC is asked for anew once network-status has dropped it. No guest 
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from nicplug.model.interface_names import is_hashed_name
@@ -25,6 +25,8 @@ from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.nic.attempts import Failures
 from nicplug.plan.nic.links import Rows, elements_asked_for, interface_names
 from nicplug.plan.nic.withdrawals import PATIENCE
+
+_RESOLUTION = timedelta(seconds=1)
 
 
 class Superseded(Enum):
@@ -71,7 +73,7 @@ def find_superseded(
                 found[interface.name] = Superseded.WITHDRAWN
         elif (
             _asks_otherwise(existing, interface, network, vmi=vmi)
-            and not was_just_asked(record, generation=vmi.generation)
+            and not was_just_asked(record, vmi=vmi, pod=pod)
             and _is_of_the_vm(existing, pod.network_status.network_of(pod_interface), vmi=vmi, access=access)
         ):
             if is_listed and is_asked:
@@ -117,14 +119,26 @@ def _was_asked(record: InterfaceOperation | None) -> bool:
     return record is not None and record.operation == OperationType.PLUG and record.attempts > 0
 
 
-def was_just_asked(record: InterfaceOperation | None, *, generation: int) -> bool:
-    """For that generation of the spec: another element than it asks for can only be somebody else's."""
+def was_just_asked(record: InterfaceOperation | None, *, vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
+    """This pod, for this generation of the spec: another element than it asks for can only be somebody else's."""
     return (
         record is not None
         and record.operation == OperationType.PLUG
         and record.last_attempt_time is not None
-        and record.observed_generation == generation
+        and record.observed_generation == vmi.generation
+        and not _asked_another_pod(record.last_attempt_time, vmi=vmi, pod=pod)
     )
+
+
+def _asked_another_pod(asked_at: datetime, *, vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
+    """The guest has moved to this pod since: its elements are those that it was made with.
+
+    In doubt, as the end of a migration has whole seconds.
+    """
+    state = vmi.migration_state
+    if not state.completed or state.ended_at is None or state.target_pod != pod.key.name:
+        return False
+    return asked_at < state.ended_at + _RESOLUTION
 
 
 def _is_over(record: InterfaceOperation | None, failure: PodFailure | None, *, now: datetime) -> bool:

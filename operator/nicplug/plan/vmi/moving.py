@@ -6,11 +6,13 @@ two would be lost, or be in the guest of neither.
 """
 
 from nicplug.model.interface_names import hashed_interface_name, is_hashed_name
+from nicplug.model.metadata import text
 from nicplug.model.migration import Migration, MigrationState
+from nicplug.model.networks_annotation import Element
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.journey import Journey
-from nicplug.plan.nic.links import networks_asked_for
+from nicplug.plan.nic.links import elements_asked_for, networks_asked_for
 from nicplug.plan.nic.path.backoff import backoff_until, spaced_until
 from nicplug.plan.nic.path.causes import causes_of
 from nicplug.plan.nic.path.stuck_migrations import remedy_of
@@ -100,14 +102,27 @@ def nics_left_behind(view: VmiView, pod: LauncherPod) -> frozenset[str]:
     target, vmi = target_pod(view), view.vmi
     if not migration_state(view).is_active or not is_moving(view) or target == pod:
         return frozenset()
-    brought = _networks_of(target, vmi) if target is not None else {}
+    brought = elements_asked_for(target) if target is not None else {}
+    macs = {interface.name: interface.mac_address for interface in vmi.interfaces}
     namespace = vmi.key.namespace
     return frozenset(
         network.name
         for network in vmi.networks
         if network.is_secondary
-        and brought.get(network.name) != "/".join(network.attachment_reference(namespace=namespace))
+        and not _brings(
+            brought.get(hashed_interface_name(network.name)),
+            network.attachment_reference(namespace=namespace),
+            mac=macs.get(network.name, ""),
+            namespace=namespace,
+        )
     )
+
+
+def _brings(element: Element | None, reference: tuple[str, str], *, mac: str, namespace: str) -> bool:
+    """An element of that network, with the MAC address that the spec names, if it names one."""
+    if element is None or (text(element.get("namespace")) or namespace, text(element.get("name"))) != reference:
+        return False
+    return not mac or text(element.get("mac")) == mac
 
 
 def brings_unwanted(view: VmiView) -> bool:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.build import (
     failed,
     known_attachments,
     later,
+    migration_state,
     nad,
     nic,
     operation,
@@ -59,9 +61,17 @@ def plan(
     rows: Sequence[Json] = (),
     phase: str = "Running",
     annotations: dict[str, str] | None = None,
+    moved: datetime | None = None,
     **view: Any,
 ) -> Plan:
-    """A VMI whose NIC blue was corrected: its spec is of generation 2."""
+    """A VMI whose NIC blue was corrected: its spec is of generation 2.
+
+    Args:
+        moved: when a migration to its present pod ended; None: it has never moved.
+    """
+    state = (
+        migration_state(source=pod(), target=pod(), completed=True, endTimestamp=f"{moved:%FT%TZ}") if moved else None
+    )
     raw = vmi(
         primary(),
         nic("blue", mac=mac, attachment=attachment),
@@ -70,6 +80,7 @@ def plan(
         generation=2,
         phase=phase,
         annotations=annotations,
+        moving=state,
     )
     status = json.dumps([{"name": "cluster", "interface": "eth0", "default": True}, *listed])
     facts = {"controller": CONTROLLER, "pending_since": later(-60), "seen_at": later(-0.05), **view}
@@ -204,6 +215,28 @@ class TestAttached:
             networks=[element("blue", mac=NEW)], listed=[entry(mac="0a:00:00:00:00:09")], records=[asked(generation=2)]
         )
         assert is_given(planned)
+
+
+class TestMoved:
+    """The target pod was made before the NIC was corrected; the source pod was asked for it as it is now."""
+
+    def test_a_guest_was_given_what_its_target_pod_had_been_made_with(self) -> None:
+        """The record of the ask was believed to be about the present pod: the element was somebody else's."""
+        planned = plan(listed=[entry()], records=[asked(generation=2, ago=3)], moved=later(-1))
+        assert annotation(planned) == ""
+        assert not is_given(planned)
+
+    def test_the_end_of_a_migration_has_whole_seconds(self) -> None:
+        planned = plan(listed=[entry()], records=[asked(generation=2, ago=3)], moved=later(-2.9))
+        assert annotation(planned) == ""
+
+    def test_then_it_is_asked_for_anew(self) -> None:
+        planned = plan(networks=[], records=[asked(generation=2, ago=3)], moved=later(-1))
+        assert json.loads(annotation(planned) or "[]") == [element("blue", mac=NEW)]
+
+    def test_somebody_changes_what_nicplug_has_asked_the_present_pod_for(self) -> None:
+        planned = plan(listed=[entry()], records=[asked(generation=2, ago=3)], moved=later(-10))
+        assert annotation(planned) is None
 
 
 class TestLeftAlone:

@@ -29,11 +29,12 @@ from nicplug.plan.vmi.decide import plan_vmi
 HAS = pod(networks=[element("blue")], attached=["blue"])
 WITH = target_pod(networks=[element("blue")])
 ON_OTHER = target_pod(networks=[element("blue", attachment="other")])
+OLD, NEW = "02:00:00:00:00:01", "02:00:00:00:00:02"
 
 
-def plan(*pods: Json, state: Json | None, phase: str = "Scheduled", rows: tuple[Json, ...] = ()) -> Plan:
+def plan(*pods: Json, state: Json | None, phase: str = "Scheduled", rows: tuple[Json, ...] = (), mac: str = "") -> Plan:
     """The source pod has just got the interface of blue, which the guest has not."""
-    raw = vmi(primary(), nic("blue"), rows=[primary_row(), *rows], moving=state)
+    raw = vmi(primary(), nic("blue", mac=mac), rows=[primary_row(), *rows], moving=state)
     view = vmi_view(
         raw,
         *pods,
@@ -66,6 +67,16 @@ def test_a_nic_whose_interface_comes_when_the_vm_is_handed_over(
     target: Json, state: Json | None, is_given: bool
 ) -> None:
     assert ("blue" in rows_of(plan(HAS, target, state=state))) == is_given
+
+
+@pytest.mark.parametrize(("made_with", "is_given"), [(NEW, True), (OLD, False), ("", False)])
+def test_a_nic_was_given_to_a_guest_that_moves_to_a_pod_with_its_former_mac_address(
+    made_with: str, is_given: bool
+) -> None:
+    """No other target pod could be made, so the guest was handed over to the one there was."""
+    source = pod(networks=[element("blue", mac=NEW)], attached=["blue"])
+    target = target_pod(networks=[element("blue", mac=made_with)])
+    assert ("blue" in rows_of(plan(source, target, state=migration_state(), mac=NEW))) == is_given
 
 
 def test_what_was_given_before_the_hand_off_is_not_taken_back() -> None:
