@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests import early_end
+from tests.early_end import Wants
 
 from nicplug_sandbox import build, controlplane
 from nicplug_sandbox.controlplane import ControlPlane
@@ -20,39 +21,37 @@ from nicplug_sandbox.controlplane import ControlPlane
 os.environ.setdefault("GOGC", "300")
 os.environ.setdefault("GOMEMLIMIT", "1GiB")
 
-# A worker that gets a long file last works alone while the others have nothing left.
-_LONG = ("integration", "conformance")
+_WANTS = pytest.StashKey[Wants]()
 
 
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Order the files for several workers: the long suites first, then all others in turns.
+    """Order the files for several workers: by what they want, and those that want nothing in turns of their suites.
 
     Of these, some wait most of their time and some compute: side by side they take less than one after the other.
     """
     if not hasattr(session.config, "workerinput"):
         return
-    files: dict[str, list[Path]] = {}
-    for path, suite in dict.fromkeys((item.path, _suite(item)) for item in items):
-        files.setdefault(suite, []).append(path)
-    places = {path: place / len(paths) for paths in files.values() for place, path in enumerate(paths)}
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    suites: dict[str, list[Path]] = {}
+    for path, tests in files.items():
+        suites.setdefault(_suite(path), []).append(path)
+        fixtures = [getattr(item, "fixturenames", ()) for item in tests]
+        for item in tests:
+            item.stash[_WANTS] = early_end.wants(suite=_suite(path), fixtures=fixtures)
+    places = {path: place / len(paths) for paths in suites.values() for place, path in enumerate(paths)}
+    items.sort(key=lambda item: (item.stash[_WANTS], places[item.path] if item.stash[_WANTS] is Wants.NOTHING else 0.0))
 
-    def rank(item: pytest.Item) -> tuple[int, float]:
-        suite = _suite(item)
-        if suite in _LONG:
-            return _LONG.index(suite), 0.0
-        return (len(_LONG), places[item.path]) if suite in early_end.SUITES_WITHOUT else (-1, 0.0)
 
-    items.sort(key=rank)
-
-
-def _suite(item: pytest.Item) -> str:
-    return item.path.relative_to(Path(__file__).parent).parts[0]
+def _suite(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).parts[0]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A worker is handed the suites in order: what only the earlier ones want is ended."""
+    """A worker is handed the files in order: what only the earlier ones want is ended."""
     if hasattr(item.config, "workerinput"):
-        early_end.end_before(_suite(item))
+        early_end.end_before(item.stash[_WANTS])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -70,5 +69,5 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     with contextlib.ExitStack() as stack:
         stack.callback(controlplane.stop, directory=directory)
         found = controlplane.start(directory=directory, progress=print)
-        early_end.note(stack)
+        early_end.note(stack, last=Wants.CONFORMANCE)
         yield found

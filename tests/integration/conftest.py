@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests import early_end
+from tests.early_end import Wants
 from tests.integration.rules import lifted
 from tests.integration.user import Json, User, nad
 from tests.integration.waiting import until
@@ -103,7 +104,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         made = Sandbox(directory=directory, admin=status.kubeconfig, account=account)
         stack.callback(made.stop)
         made.start()
-        early_end.note(stack)
+        early_end.note(stack, last=Wants.SANDBOX)
         yield made
 
 
