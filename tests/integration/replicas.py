@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -9,9 +10,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.integration.conftest import Sandbox
-from tests.integration.user import VM, Json, User, plug, vm
+from tests.integration.user import VM, VMI, Json, User, nics, plug, unplug, vm
 from tests.integration.waiting import until
 
 from nicplug_sandbox.operator_process import (
@@ -23,8 +25,9 @@ from nicplug_sandbox.operator_process import (
 
 _CREDENTIAL = "authentication.kubernetes.io/credential-id"
 _EVENTS, _LEASES = "events", "leases"
-# A guest without memory to speak of has so many free PCI slots for certain.
-_NICS_PER_VM = 3
+# Of those that a guest has slots for, one is for a NIC that is on its way out.
+_NICS_PER_VM = 2
+_PAUSE_SECONDS = 0.4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,35 +97,46 @@ def _credential(kubeconfig: str) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Asking:
-    """Somebody who asks for one NIC after the other, on all VMs in turns.
+    """Somebody who asks for one NIC after the other, on all VMs in turns, and takes the oldest back.
 
     Attributes:
-        asked: (VM, NIC) of every one that the API server has taken.
+        wanted: the NICs of each VM that are asked for by now, oldest first.
+        changes: how many NICs were asked for or taken back, of each VM.
     """
 
     user: User
     vms: tuple[str, ...]
-    pause_seconds: float = 0.35
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    wanted: dict[str, list[str]] = field(default_factory=dict)
+    changes: Counter[str] = field(default_factory=Counter)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Until `end`, or until the PCI slots are used up."""
-        for number in range(_NICS_PER_VM * len(self.vms)):
-            vm, nic = self.vms[number % len(self.vms)], f"nic{number}"
-            self.user.change(VM, vm, plug(nic))
-            self.asked.append((vm, nic))
-            if self._ended.wait(self.pause_seconds):
+        """Until `end`."""
+        for number in itertools.count():
+            self._ask(self.vms[number % len(self.vms)], f"nic{number}")
+            if self._ended.wait(_PAUSE_SECONDS):
                 return
+
+    def _ask(self, name: str, new: str) -> None:
+        wanted = self.wanted.setdefault(name, [])
+        old = wanted[: 1 - _NICS_PER_VM]
+
+        def change(body: Json) -> None:
+            unplug(*old)(body)
+            plug(new)(body)
+
+        self.user.change(VM, name, change)
+        self.wanted[name] = [*wanted[len(old) :], new]
+        self.changes[name] += len(old) + 1
 
     def end(self) -> None:
         """Ask for no more."""
         self._ended.set()
 
     def until_more(self, count: int) -> None:
-        """So many more have been asked for."""
-        before = len(self.asked)
-        until(lambda: len(self.asked) >= before + count)
+        """So many more changes were asked for."""
+        before = self.changes.total()
+        until(lambda: self.changes.total() >= before + count)
 
 
 @contextlib.contextmanager
@@ -141,8 +155,14 @@ def asking(user: User, *, vms: int) -> Iterator[Asking]:
     finally:
         somebody.end()
         thread.join(30)
-    for name, nic in somebody.asked:
-        user.until_ready(name, nic)
+    for name, wanted in somebody.wanted.items():
+        for nic in wanted:
+            user.until_ready(name, nic)
+        until(partial(_has_nics, user, name, wanted))
+
+
+def _has_nics(user: User, name: str, wanted: list[str]) -> bool:
+    return nics(user.get(VMI, name)) == ["main", *wanted]
 
 
 def created(sandbox: Sandbox, user: User) -> Counter[tuple[str, str]]:

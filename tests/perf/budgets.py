@@ -132,7 +132,7 @@ SUBRESOURCE_BUDGETS: tuple[Budget, ...] = (
            vms=None, part="subresources"),
 )  # fmt: skip
 HAND_OVER_BUDGETS: tuple[Budget, ...] = tuple(
-    Budget(name=f"leader ends by {way}: a NIC of that moment to annotation, max", unit="s", peer=None, limit=limit,
+    Budget(name=f"hand-over by {way}: NIC of that moment in the annotation", unit="s", peer=None, limit=limit,
            measure=partial(_slowest_hand_over, way), vms=None, part="hand_over")
     for way, limit in ((RELEASE, 1.0), (CRASH, 10.0))
 )  # fmt: skip
