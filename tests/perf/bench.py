@@ -21,6 +21,7 @@ from tests.large import ON_A_SERVER
 from tests.perf import (
     growth,
     hand_over,
+    headline,
     large_objects,
     many_nics,
     migration_report,
@@ -303,14 +304,8 @@ def _beside(*, quick: bool, large: bool, many_nics_too: bool, subresources_too: 
 def _only_migrations(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
     found = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=_say)
     migration_report.save_picture(found, path=MIGRATIONS_PICTURE)
-    _save_part("migrations", found, path=save)
-    if output == "json":
-        click.echo(json.dumps(found, indent=1))
-        return
-    before = json.loads(baseline.read_text()) if baseline.exists() else {}
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    report.show_budgets({"migrations": found}, baseline=before, console=console)
-    migration_report.show(found, baseline=before.get("migrations"), console=console)
+    show = partial(migration_report.show, baseline=_earlier(baseline).get("migrations"))
+    _show_part("migrations", found, show, output=output, save=save, baseline=baseline)
     _say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
 
 
@@ -355,9 +350,8 @@ def _show_part(
     if output == "json":
         click.echo(json.dumps(found, indent=1))
         return
-    before = json.loads(baseline.read_text()) if baseline.exists() else {}
     console = Console(width=None if sys.stdout.isatty() else 110)
-    report.show_budgets({name: found}, baseline=before, console=console)
+    report.show_budgets({name: found}, baseline=_earlier(baseline), console=console)
     if show is not None:
         show(found, console=console)
 
@@ -365,8 +359,13 @@ def _show_part(
 def _save_part(name: str, found: dict[str, Any], *, path: Path | None) -> None:
     """The rest of an earlier result stays: it was measured on its own."""
     if path is not None:
-        earlier = json.loads(path.read_text()) if path.exists() else {}
-        results.save({**earlier, name: found}, path=path)
+        results.save({**_earlier(path), name: found}, path=path)
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """An earlier result; {} without one."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def _print(
@@ -379,13 +378,14 @@ def _print(
             for verdict in judge(found)
         ]  # fmt: skip
         profiled = {name: asdict(one) for name, one in profiles.items()}
-        click.echo(json.dumps({**found, "budgets": budgets, "profiles": profiled}, indent=1))
+        machine = headline.as_json(found)
+        click.echo(json.dumps({"machine": machine, **found, "budgets": budgets, "profiles": profiled}, indent=1))
         return
     console = Console(width=None if sys.stdout.isatty() else 110)
-    before = json.loads(baseline.read_text()) if baseline.exists() else None
-    report.show(found, baseline=before, console=console)
+    before = _earlier(baseline)
+    report.show(found, baseline=before or None, console=console)
     if "migrations" in found:
-        migration_report.show(found["migrations"], baseline=(before or {}).get("migrations"), console=console)
+        migration_report.show(found["migrations"], baseline=before.get("migrations"), console=console)
     if "many_nics" in found:
         many_nics.show(found["many_nics"], console=console)
     if "subresources" in found:

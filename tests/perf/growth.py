@@ -3,8 +3,6 @@
 Each size has a sandbox and an operator of its own, so that a larger one inherits nothing from a smaller one.
 """
 
-import io
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,19 +11,24 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.table import Table
 from tests.perf.milestones import Milestone
+from tests.perf.plot import Axis, Line, Plot, render
+from tests.perf.resources import others_percent
 from tests.perf.results import count_writes, summary
 from tests.perf.scenarios import Phase
 
 SIZES = (100, 200, 400, 800)
 IDLE_HOTPLUGS = 60
 _BAR = 40
-# Rich's pictures load a font from the network; the viewer's own monospace will do.
-_FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """What an event costs among so many VMs; CPU is that of the whole phase, pauses included, by its events."""
+    """What an event costs among so many VMs; CPU is that of the whole phase, pauses included, by its events.
+
+    Attributes:
+        writes_rejected: of the starts and the hot-plugs together; None in results that do not have it.
+        others_percent: of the machine's CPU, the most in a phase; None likewise.
+    """
 
     vms: int
     annotation_p50_ms: float
@@ -36,6 +39,8 @@ class Point:
     writes_per_hotplug: float
     writes_per_start: float
     rss_mib: float
+    writes_rejected: int | None = None
+    others_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,33 @@ _MEASURES = (
 )
 
 
+_PLOTS: tuple[tuple[str, str, Mapping[str, Callable[[Point], float]]], ...] = (
+    (
+        "Single hot-plug, from the VM's spec, p50",
+        "ms",
+        {
+            "to the pod annotation": lambda point: point.annotation_p50_ms,
+            "to the guest": lambda point: point.guest_p50_ms,
+        },
+    ),
+    (
+        "CPU per event",
+        "ms",
+        {
+            "operator, a hot-plug": lambda point: point.operator_ms_per_hotplug,
+            "operator, a start": lambda point: point.operator_ms_per_start,
+            "kube-apiserver, a hot-plug": lambda point: point.apiserver_ms_per_hotplug,
+        },
+    ),
+    (
+        "Writes per event",
+        "short",
+        {"a hot-plug": lambda point: point.writes_per_hotplug, "a start": lambda point: point.writes_per_start},
+    ),
+    ("Memory of the operator, RSS", "MiB", {"operator": lambda point: point.rss_mib}),
+)
+
+
 def point(*, vms: int, phases: Mapping[str, Phase]) -> Point:
     """The figures of one size, from its starts and its single hot-plugs."""
     starts, idle = phases["starts"], phases["idle"]
@@ -74,11 +106,17 @@ def point(*, vms: int, phases: Mapping[str, Phase]) -> Point:
         writes_per_hotplug=count_writes(idle).per_operation,
         writes_per_start=count_writes(starts).per_operation,
         rss_mib=idle.usage["operator"].rss_mib,
+        writes_rejected=sum(count_writes(phase).rejected for phase in phases.values()),
+        others_percent=max((share for share in map(_others, phases.values()) if share is not None), default=None),
     )
 
 
 def _cpu_ms(phase: Phase, process: str) -> float:
     return round(phase.usage[process].cpu_seconds * 1000 / phase.operations, 1)
+
+
+def _others(phase: Phase) -> float | None:
+    return others_percent({name: usage.cpu_seconds for name, usage in phase.usage.items()})
 
 
 def as_json(points: Sequence[Point]) -> list[dict[str, Any]]:
@@ -94,6 +132,8 @@ def table(points: Sequence[Point]) -> Table:
         shown.add_column(f"{one.vms} VMs", justify="right")
     for measure in _MEASURES:
         shown.add_row(measure.name, *(f"{measure.of(one):g} ({_ratio(measure, one, points):.2f})" for one in points))
+    rejected = ("-" if one.writes_rejected is None else str(one.writes_rejected) for one in points)
+    shown.add_row("writes rejected (not per event)", *rejected)
     return shown
 
 
@@ -134,14 +174,25 @@ def show(points: Sequence[Point], *, console: Console) -> None:
 
 
 def save_picture(points: Sequence[Point], *, path: Path) -> None:
-    """Write table and plot as an SVG that loads nothing."""
-    recorder = Console(width=110, record=True, file=io.StringIO(), force_terminal=True)
-    for part in _parts(points):
-        recorder.print(part, highlight=False)
-        recorder.print()
+    """Write the plots over the number of VMs as SVG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = recorder.export_svg(title="make bench: growth", unique_id="nicplug-growth")
-    path.write_text(_FONT_FACE.sub("", picture))
+    path.write_text(picture(points))
+
+
+def picture(points: Sequence[Point]) -> str:
+    """The plots as one SVG: a flat line is a cost that does not depend on how many VMs there are."""
+    sizes = [one.vms for one in points]
+    axis = Axis(end=max(sizes), unit="VMs", ticks=sizes)
+    plots = [
+        Plot(
+            title=title,
+            unit=unit,
+            across=axis,
+            lines=[Line(legend=name, points=[(one.vms, of(one)) for one in points]) for name, of in lines.items()],
+        )
+        for title, unit, lines in _PLOTS
+    ]
+    return render(plots, title="nicplug: what an event costs, by VMs (make bench)", notes=[worst(points)], columns=2)
 
 
 def _parts(points: Sequence[Point]) -> Iterator[RenderableType]:

@@ -15,8 +15,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tests.perf import scenarios
+from tests.perf import resources, scenarios
 from tests.perf.milestones import Hotplug, Milestone
+from tests.perf.resources import Usage
 from tests.perf.world import Cluster, Say, World, cluster, connected, make_network
 
 from nicplug_sandbox import operator_process
@@ -51,25 +52,34 @@ def run(*, directory: Path, shape: HandOverShape, say: Say) -> dict[str, Any]:
         TimeoutError: a NIC did not come.
     """
     with cluster(directory=directory, nodes=3, say=say) as found:
-        waited = asyncio.run(_measure(found, shape, say=say))
-    return {"shape": {"vms": shape.vms, "rounds": shape.rounds}, "seconds": waited}
+        waited, usage = asyncio.run(_measure(found, shape, say=say))
+    size = {"vms": shape.vms, "rounds": shape.rounds}
+    return {"shape": size, "seconds": waited, "usage": resources.as_json({"standby starts": usage})}
 
 
-async def _measure(found: Cluster, shape: HandOverShape, *, say: Say) -> dict[str, dict[str, Any]]:
+async def _measure(
+    found: Cluster, shape: HandOverShape, *, say: Say
+) -> tuple[dict[str, dict[str, Any]], dict[str, Usage]]:
+    """Seconds of each kind; what each process used between two hand-overs: in one, a process and its figures go."""
     waited: dict[str, list[float]] = {way: [] for way in SIGNALS}
     leader = found.operator
+    usage: dict[str, Usage] = {}
+    beside = tuple(process for process in found.processes if process != found.operator.process)
     with contextlib.ExitStack() as stack:
         async with connected(found) as world:
             await scenarios.starts(world, scenarios.Shape(vms=shape.vms))
             for number in range(2 * shape.rounds):
                 way = tuple(SIGNALS)[number % 2]
+                before = resources.snapshot((*beside, leader.process))
                 standby = await asyncio.to_thread(_start, found, f"operator-{number}")
                 stack.callback(operator_process.stop_operator, standby)
+                after = resources.snapshot((*beside, leader.process, standby.process))
+                usage = resources.added(usage, resources.spent(before, after))
                 vm = scenarios.vm_names(shape.vms)[number % shape.vms]
                 waited[way].append(await _hand_over(world, leader, way=way, hotplug=Hotplug(vm=vm, nic=f"n{number}")))
                 say(f"{way}: {waited[way][-1]:.2f} s")
                 leader = standby
-    return {way: _summary(seconds) for way, seconds in waited.items()}
+    return {way: _summary(seconds) for way, seconds in waited.items()}, usage
 
 
 def _start(found: Cluster, name: str) -> OperatorProcess:

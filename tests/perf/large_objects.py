@@ -18,6 +18,7 @@ from tests import build, many_nics
 from tests.api.objects import failure_event
 from tests.integration.user import NAD, VM, Json, Refused, User
 from tests.large import DEEP_SHAPES, LARGEST, ON_A_SERVER, SHAPES, text_of
+from tests.perf import resources
 from tests.perf.world import NAMESPACE, Cluster, Say, cluster
 
 from nicplug.cache.caches import CachedKind, Caches
@@ -208,8 +209,15 @@ def _milliseconds(event: _Event) -> float:
 
 def run(*, directory: Path, say: Say, count: int = COUNT, shapes: Sequence[str] = tuple(ON_A_SERVER)) -> dict[str, Any]:
     """Measure all of it in a sandbox of its own."""
+    before = resources.snapshot(())
     events = event_milliseconds()
+    usage = resources.as_json({"events": resources.spent(before, resources.snapshot(()))})
     with cluster(directory=directory, nodes=1, say=say) as found:
         rss = rss_with_large_objects(found, say=say, count=count, shapes=shapes)
     sizes = {shape: ON_A_SERVER[shape] for shape in shapes}
-    return {"shape": {"objects": count, "bytes": sizes}, "rss_mib": rss, "event_ms": events}
+    return {
+        "shape": {"objects": count, "bytes": sizes},
+        "rss_mib": rss,
+        "event_ms": events,
+        "usage": usage,
+    }

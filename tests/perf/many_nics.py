@@ -145,9 +145,7 @@ async def _measure(found: Cluster, shape: ManyNicsShape, *, say: Say) -> tuple[F
             beside = await plug_one_by_one(world, small, nic="beside")
             marks.append(resources.snapshot(world.processes))
     usage = {"alone": resources.spent(marks[0], marks[1]), "beside": resources.spent(marks[2], marks[3])}
-    return {"alone": latencies(alone), "beside": latencies(beside)}, {
-        name: {process: asdict(one) for process, one in spent.items()} for name, spent in usage.items()
-    }
+    return {"alone": latencies(alone), "beside": latencies(beside)}, resources.as_json(usage)
 
 
 async def _make_large(api: Api, shape: ManyNicsShape) -> None:

@@ -1,6 +1,8 @@
 """What came out of the migrations: latencies, what explains the time of a crowd, and what a migration costs."""
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
@@ -8,6 +10,8 @@ from typing import Any
 
 from tests.perf.concurrency import FINAL, Concurrency, MigrationSight, Sight
 from tests.perf.migrations import LIMIT_INBOUND, LIMIT_OUTBOUND, LIMIT_PER_CLUSTER, MigrationShape, Moved
+from tests.perf.milestones import Milestone
+from tests.perf.resources import as_json
 from tests.perf.results import count_writes, latencies, summary
 
 Figures = dict[str, Any]
@@ -26,10 +30,9 @@ def migration_figures(*, shape: MigrationShape, moved: Mapping[str, Moved]) -> F
         "single": _outcome(single),
         "crowd": {**_outcome(crowd), **explanation(shape=shape, single=single, crowd=crowd)},
         "running": {name: one.migrations.running for name, one in moved.items()},
+        "over_time": over_time(crowd),
         "writes": {name: asdict(count_writes(one.phase)) for name, one in moved.items()},
-        "usage": {
-            name: {process: asdict(usage) for process, usage in one.phase.usage.items()} for name, one in moved.items()
-        },
+        "usage": as_json({name: one.phase.usage for name, one in moved.items()}),
     }
 
 
@@ -64,6 +67,37 @@ def arrival_seconds(moved: Moved) -> float:
                 entered.setdefault(sight.uid, {}).setdefault(phase, sight.at)
     waits = [times["PreparingTarget"] - times["Scheduled"] for times in entered.values() if "PreparingTarget" in times]
     return fmean(waits) if waits else 0.0
+
+
+def over_time(moved: Moved) -> Figures:
+    """Steps for a picture, in seconds from the first request: migrations with a slot, in the queue, and NICs arrived.
+
+    Each step is a pair of a moment and the count from then on.
+    """
+    began = min(one.sent for one in moved.phase.hotplugs)
+    made: dict[str, float] = {}
+    for sight in moved.sights:
+        if isinstance(sight, MigrationSight):
+            made.setdefault(sight.uid, sight.at)
+    slots = moved.migrations.slots
+    # The watch of target pods may be ahead of that of migrations.
+    queued = [(min(at, slots[uid][0]), slots[uid][0]) for uid, at in made.items() if uid in slots]
+    return {
+        "slots": _steps_of([(at - began, end - began) for at, end in slots.values()]),
+        "queue": _steps_of([(at - began, end - began) for at, end in queued]),
+        "arrived": _steps_of([(one.seen[Milestone.IN_GUEST] - began, math.inf) for one in moved.phase.hotplugs]),
+    }
+
+
+def _steps_of(intervals: Sequence[tuple[float, float]]) -> list[tuple[float, int]]:
+    """How many of the intervals are open, from each moment on at which that changes."""
+    changes = Counter({0.0: 0})
+    for begin, end in intervals:
+        changes[begin] += 1
+        if end < math.inf:
+            changes[end] -= 1
+    counts = itertools.accumulate(changes[moment] for moment in sorted(changes))
+    return [(round(moment, 3), count) for moment, count in zip(sorted(changes), counts, strict=True)]
 
 
 def explanation(*, shape: MigrationShape, single: Moved, crowd: Moved) -> Figures:

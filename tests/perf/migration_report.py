@@ -1,21 +1,19 @@
 """The migrations of a bench for people: what they took, what explains it, what they cost, and how it looked."""
 
-import io
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
+from tests.perf.plot import Axis, Line, Plot, Span, render
 from tests.perf.report import ratio
 
 Figures = dict[str, Any]
 _BAR = 40
 _BINS = 24
-# Rich's pictures load a font from the network; the viewer's own monospace will do.
-_FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
+_PICTURE_MARGIN = 1.02
 
 
 def show(found: Figures, *, baseline: Figures | None, console: Console) -> None:
@@ -27,14 +25,51 @@ def show(found: Figures, *, baseline: Figures | None, console: Console) -> None:
 
 
 def save_picture(found: Figures, *, path: Path) -> None:
-    """Write tables and plots as an SVG that loads nothing."""
-    recorder = Console(width=110, record=True, file=io.StringIO(), force_terminal=True)
-    for part in _parts(found, None):
-        recorder.print(part, highlight=False)
-        recorder.print()
+    """Write slots, queue and arrivals of the crowd over time, and a single migration step by step, as SVG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = recorder.export_svg(title="make bench: migrations", unique_id="nicplug-migrations")
-    path.write_text(_FONT_FACE.sub("", picture))
+    path.write_text(picture(found))
+
+
+def picture(found: Figures) -> str:
+    """The plots as one SVG."""
+    crowd, steps, seen = found["crowd"], found["steps"], found["over_time"]
+    end = max((moment for line in seen.values() for moment, _ in line), default=1.0) * _PICTURE_MARGIN
+    limit = Line(
+        legend=f"limit of the cluster, {crowd['limit']}", points=[(0.0, crowd["limit"]), (end, crowd["limit"])]
+    )
+    slots, queue, arrived = (stairs(seen[name], end=end) for name in ("slots", "queue", "arrived"))
+    plots = [
+        Plot(title="Migrations with a slot", unit="short", lines=[limit, Line(legend="migrations", points=slots)]),
+        Plot(title="Migrations in the queue", unit="short", lines=[Line(legend="migrations", points=queue)]),
+        Plot(title="NICs in the guest", unit="short", lines=[Line(legend="NICs", points=arrived)]),
+        Plot(
+            title=f"One migration alone, p50 of {found['single']['nics']}",
+            unit="ms",
+            across=Axis(end=max((one["p50"] for one in steps.values()), default=1.0), unit="ms"),
+            spans=[Span(legend=name, begin=begin, end=end) for name, begin, end in _consecutive(steps)],
+        ),
+    ]
+    note = f"{crowd['nics']} NICs asked for at once, each by a migration whose copy takes {crowd['copy_seconds']:g} s"
+    return render(plots, title="nicplug: NICs by migration (make bench)", seconds=end, notes=[note], columns=2)
+
+
+def stairs(steps: Sequence[Sequence[float]], *, end: float) -> list[tuple[float, float]]:
+    """The corners of a step function, up to `end`."""
+    corners: list[tuple[float, float]] = []
+    for moment, count in steps:
+        if corners:
+            corners.append((moment, corners[-1][1]))
+        corners.append((moment, count))
+    return [*corners, (end, corners[-1][1])] if corners else []
+
+
+def _consecutive(steps: dict[str, dict[str, float]]) -> Iterator[tuple[str, float, float]]:
+    """Each step with its begin, which is the end of the one before, and its end; in ms."""
+    begin = 0.0
+    for name, figures in steps.items():
+        end = max(begin, figures["p50"])
+        yield name, begin, end
+        begin = end
 
 
 def _parts(found: Figures, baseline: Figures | None) -> Iterator[RenderableType]:
@@ -138,12 +173,9 @@ def plot_steps(steps: dict[str, dict[str, float]]) -> Table:
     """Where the time of a single migration goes: each bar begins where the one before ends."""
     table = Table(title="A single migration step by step, p50 ms", title_justify="left", box=None, show_header=False)
     longest = max((figures["p50"] for figures in steps.values()), default=0.0)
-    begin = 0.0
-    for name, figures in steps.items():
-        end = figures["p50"]
-        skipped, filled = (round(_BAR * part / longest) if longest else 0 for part in (begin, max(0.0, end - begin)))
-        table.add_row(name, f"{end:.0f}", " " * skipped + "█" * max(1, filled))
-        begin = max(begin, end)
+    for name, begin, end in _consecutive(steps):
+        skipped, filled = (round(_BAR * part / longest) if longest else 0 for part in (begin, end - begin))
+        table.add_row(name, f"{steps[name]['p50']:.0f}", " " * skipped + "█" * max(1, filled))
     return table
 
 

@@ -7,12 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from tests.perf.budgets import Verdict, judge
 from tests.perf.flame import Profile, Share
+from tests.perf.headline import headline
 
 Result = dict[str, Any]
 
 
 def show(result: Result, *, baseline: Result | None, console: Console) -> None:
     """Print a whole result."""
+    show_headline(result, console=console)
     shape, environment = result["shape"], result["environment"]
     comparable = baseline is not None and baseline["shape"] == shape
     facts = ", ".join(f"{name} {value}" for name, value in environment.items())
@@ -32,8 +34,14 @@ def show(result: Result, *, baseline: Result | None, console: Console) -> None:
         console.print(table)
 
 
+def show_headline(result: Result, *, console: Console) -> None:
+    """Print on one line, however long, whether the machine was quiet and which budgets are not met."""
+    console.print(headline(result), highlight=False, markup=False, soft_wrap=True)
+
+
 def show_budgets(result: Result, *, baseline: Result, console: Console) -> None:
-    """Print the budgets alone, those that were measured; nothing when none was."""
+    """Print the headline, and of the budgets those that were measured."""
+    show_headline(result, console=console)
     table = _budgets(result, baseline, only_measured=True)
     if table.row_count:
         console.print(table)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import psutil
 
@@ -11,6 +11,8 @@ from nicplug_sandbox.processes import RecordedProcess
 
 # Whatever runs beside the bench: figures taken beside other work are not figures of nicplug.
 OTHERS = "others"
+# What all cores together could have spent.
+AVAILABLE = "available"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +24,55 @@ class Usage:
 
 
 def snapshot(recorded: Sequence[RecordedProcess]) -> dict[str, Usage]:
-    """Totals since the start of each process, of the bench itself, and of everybody else on the machine, by name."""
+    """Totals since the start of each process, of the bench itself, of all other programs, and of the cores, by name."""
     found = {process.name: processes.find(process) for process in recorded}
     alive = {name: process for name, process in found.items() if process is not None}
     usage = {name: _usage(process) for name, process in (*alive.items(), ("bench", psutil.Process(os.getpid())))}
     ours = sum(one.cpu_seconds for one in usage.values())
-    return {**usage, OTHERS: Usage(cpu_seconds=_machine_seconds() - ours, rss_mib=0.0)}
+    busy, idle = _machine_seconds()
+    return {
+        **usage,
+        OTHERS: Usage(cpu_seconds=busy - ours, rss_mib=0.0),
+        AVAILABLE: Usage(cpu_seconds=busy + idle, rss_mib=0.0),
+    }
 
 
-def _machine_seconds() -> float:
-    """CPU time that anything on this machine has used since it was booted."""
+def _machine_seconds() -> tuple[float, float]:
+    """CPU time of all cores since the machine was booted: used by anything, and unused."""
     times = psutil.cpu_times()
-    return sum(getattr(times, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq", "steal"))
+    busy, idle = (
+        sum(getattr(times, kind, 0.0) for kind in kinds)
+        for kinds in (("user", "nice", "system", "irq", "softirq", "steal"), ("idle", "iowait"))
+    )
+    return busy, idle
+
+
+def added(one: Mapping[str, Usage], other: Mapping[str, Usage]) -> dict[str, Usage]:
+    """Both together: the sum of CPU times, the later memory."""
+    return {
+        name: Usage(
+            cpu_seconds=round(usage.cpu_seconds + (one[name].cpu_seconds if name in one else 0.0), 3),
+            rss_mib=usage.rss_mib,
+        )
+        for name, usage in other.items()
+    }
+
+
+def as_json(phases: Mapping[str, Mapping[str, Usage]]) -> dict[str, dict[str, dict[str, float]]]:
+    """The member `usage` of a result: by phase and process."""
+    return {phase: {name: asdict(usage) for name, usage in used.items()} for phase, used in phases.items()}
+
+
+def others_percent(cpu_seconds: Mapping[str, float]) -> float | None:
+    """Share of the machine's CPU time that other programs used; None for results that do not have it.
+
+    Args:
+        cpu_seconds: by process, as in the member `usage` of a result.
+    """
+    if not cpu_seconds.get(AVAILABLE):
+        return None
+    # A few hundredths of a second below zero: the kernel counts processes and machine by different clocks.
+    return round(max(0.0, 100.0 * cpu_seconds[OTHERS] / cpu_seconds[AVAILABLE]), 1)
 
 
 def _usage(process: psutil.Process) -> Usage:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.perf.audit import EVENTS, Write, counted, without_lease
 from tests.perf.milestones import Hotplug, Milestone
+from tests.perf.resources import as_json
 from tests.perf.scenarios import Phase, Shape
 from tests.perf.timeline import STEPS, timelines
 
@@ -109,14 +110,13 @@ def result(*, shape: Shape, phases: Mapping[str, Phase]) -> dict[str, Any]:
         },
         "steps": {"idle": steps(idle), "burst": steps(burst)},
         "writes": {name: asdict(count_writes(phase)) for name, phase in phases.items()},
-        "usage": {
-            name: {process: asdict(usage) for process, usage in phase.usage.items()} for name, phase in phases.items()
-        },
+        "usage": as_json({name: phase.usage for name, phase in phases.items()}),
     }
 
 
 def save(found: Mapping[str, Any], *, path: Path) -> None:
     """For comparisons: without every moment at which a migration began or ended, which only its picture needs."""
-    migrations = {key: value for key, value in found.get("migrations", {}).items() if key != "running"}
+    moments = ("running", "over_time")
+    migrations = {key: value for key, value in found.get("migrations", {}).items() if key not in moments}
     kept = {**found, "migrations": migrations} if migrations else found
     path.write_text(json.dumps(kept, indent=1) + "\n")

@@ -133,7 +133,9 @@ async def _measure(found: Cluster, shape: SubresourceShape, *, say: Say) -> dict
         virtctl_session(found, server=server) as virtctl,
     ):
         await make_network(world.api, name="lan")
+        before = resources.snapshot(world.processes)
         hotplugs = await _hotplugs(world, virtctl, shape)
+        usage = {"hotplugs": resources.spent(before, resources.snapshot(world.processes))}
         say(f"subresources: {shape.hotplugs} hot-plugs by addinterface of VMs, and of VMIs, and as many by patches")
         operator_process.stop_operator(found.operator)
         _settle_garbage_collector()
@@ -147,7 +149,9 @@ async def _measure(found: Cluster, shape: SubresourceShape, *, say: Say) -> dict
         say(f"subresources: {shape.rate} requests a second that change nothing")
         await world.api.create(VIRTUAL_MACHINES, _halted("crowd"), namespace=NAMESPACE)
         crowd = await _counted(rest, lambda: _crowd(virtctl, shape), count=shape.crowd)
-    return {"hotplugs": hotplugs, "no_op": idle, "changing": changing, "crowd": crowd}
+    counted = {"no_op": idle, "changing": changing, "crowd": crowd}
+    usage |= {name: one.pop("usage") for name, one in counted.items()}
+    return {"hotplugs": hotplugs, **counted, "usage": resources.as_json(usage)}
 
 
 def _settle_garbage_collector() -> None:
@@ -274,13 +278,14 @@ async def _counted(world: World, work: Callable[[], Coroutine[Any, Any, list[flo
     took = clock() - began
     usage = resources.spent(before, resources.snapshot(world.processes))
     writes = [write for write in world.audit.writes(since=since) if write.resource == "virtualmachines/status"]
-    cpu = {name: round(one.cpu_seconds / count * 1000, 2) for name, one in usage.items()}
+    cpu = {name: round(one.cpu_seconds / count * 1000, 2) for name, one in usage.items() if name != resources.AVAILABLE}
     return {
         "milliseconds": summary(seconds),
         "per_second": round(count / took, 1),
         "writes": len(writes),
         "cpu_ms_per_request": cpu,
         "rss_mib": {name: one.rss_mib for name, one in usage.items() if name == "api"},
+        "usage": usage,
     }
 
 

@@ -15,6 +15,7 @@ from tests.perf.budgets import BUDGETS, Verdict, judge
 from tests.perf.flame import profile
 from tests.perf.growth import Point, save_picture, show, worst
 from tests.perf.results import percentile, summary
+from tests.perf.test_plot import texts
 from tests.perf.timeline import STEPS, timelines
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -144,13 +145,22 @@ def test_growth_tells_every_figure_with_its_ratio_and_names_what_grew_most() -> 
     assert worst(points).startswith(expected)
 
 
-def test_picture_of_growth_loads_nothing_from_the_network(tmp_path: Path) -> None:
+def test_picture_of_growth_has_axes_of_vms_and_of_each_unit(tmp_path: Path) -> None:
     path = tmp_path / "build" / "growth.svg"
-    save_picture(growth(10, 11), path=path)
-    text = path.read_text()
-    assert text.startswith("<svg")
-    assert "url(http" not in text
-    assert "█" in text
+    save_picture(growth(10, 11, 15), path=path)
+    picture = path.read_text()
+    assert "url(http" not in picture
+    found = texts(picture)
+    for text in (
+        "4 VMs",
+        "2",
+        "20 ms",
+        "100 MiB",
+        "to the guest",
+        "kube-apiserver, a hot-plug",
+        worst(growth(10, 11, 15)),
+    ):
+        assert text in found
 
 
 MIGRATIONS: dict[str, Any] = {
@@ -166,6 +176,11 @@ MIGRATIONS: dict[str, Any] = {
     "single": {"nics": 30},
     "crowd": {"nics": 100, "failed": 1, "doubled": 0, "peak_cluster": 6, "peak_outbound": 2, "peak_inbound": 2},
     "running": {"crowd": [[10.0, 5], [20.0, 2], [30.0, 0]]},
+    "over_time": {
+        "slots": [[0, 0], [1, 5], [20, 0]],
+        "queue": [[0, 0], [1, 95], [15, 0]],
+        "arrived": [[0, 0], [20, 100]],
+    },
     "writes": {
         "single": {"total": 600, "events": 60, "rejected": 0, "by_kind": {"patch pods 200": 60}},
         "crowd": {"total": 2000, "events": 200, "rejected": 0, "by_kind": {"patch pods 200": 200}},
@@ -196,7 +211,7 @@ def test_what_is_saved_to_compare_with_has_no_moments_and_all_else(tmp_path: Pat
     results.save({"shape": {"vms": 1}, "migrations": migrations()}, path=tmp_path / "baseline.json")
     found = json.loads((tmp_path / "baseline.json").read_text())
     expected = migrations()
-    del expected["running"]
+    del expected["running"], expected["over_time"]
     assert found == {"shape": {"vms": 1}, "migrations": expected}
 
 
@@ -209,8 +224,8 @@ def test_a_budget_of_migrations_is_judged_only_when_they_were_measured() -> None
         "from one node": True,
         "to one node": True,
     }
-    latencies = [one.measured for name, one in verdicts.items() if "100 VMs" not in name]
-    assert latencies == [0.7, 2.6]
+    others = [one.measured for name, one in verdicts.items() if "100 VMs" not in name]
+    assert others == [0.7, 2.6, 0.0]
     assert all(one.measured is None for one in judge({}))
 
 
@@ -229,6 +244,21 @@ def test_report_of_migrations_explains_the_total_and_compares_writes() -> None:
         line[:24].strip(): line.split()[-1] for line in text.splitlines() if line.startswith(("at once,", "failed"))
     }
     assert rows == {"failed": "1", "at once, cluster": "6", "at once, from one node": "2", "at once, to one node": "2"}
+
+
+def test_picture_of_migrations_has_slots_queue_and_arrivals_over_time(tmp_path: Path) -> None:
+    migration_report.save_picture(migrations(), path=tmp_path / "migrations.svg")
+    picture = (tmp_path / "migrations.svg").read_text()
+    assert "url(http" not in picture
+    found = texts(picture)
+    for text in ("Migrations with a slot", "limit of the cluster, 5", "100", "20 s", "migration made", "600 ms"):
+        assert text in found
+    assert "100 NICs asked for at once, each by a migration whose copy takes 0.3 s" in found
+
+
+def test_corners_of_a_step_function() -> None:
+    assert migration_report.stairs([(0, 0), (1, 5), (3, 0)], end=4) == [(0, 0), (1, 0), (1, 5), (3, 5), (3, 0), (4, 0)]
+    assert migration_report.stairs([], end=4) == []
 
 
 def test_mean_of_a_step_function_in_pieces() -> None:

@@ -1,12 +1,13 @@
 """What explains the time of a crowd, worked out by hand for six VMs that move two at a time."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.perf.concurrency import MigrationSight, Sight, replay
-from tests.perf.migration_figures import explanation, slot_seconds
+from tests.perf.migration_figures import explanation, over_time, slot_seconds
 from tests.perf.migrations import LIMIT_PER_CLUSTER, MigrationShape, Moved
-from tests.perf.milestones import Hotplug
+from tests.perf.milestones import Hotplug, Milestone
 from tests.perf.scenarios import Phase
 
 # From the first sign of the target pod to the end of the copy; `READY` and `HANDED_OFF` lie between.
@@ -61,3 +62,17 @@ def test_the_slots_that_are_used_are_the_whole_divided_by_its_parts() -> None:
         (10.0, 1), (10.0, 2), (11.0, 1), (11.0, 0), (11.0, 1), (11.0, 2), (12.0, 1), (12.0, 0),
         (12.5, 1), (12.5, 2), (13.5, 1), (13.5, 0),
     ]  # fmt: skip
+
+
+def test_slots_queue_and_arrivals_are_steps_from_the_first_request() -> None:
+    """The third and fourth are made with the others, and wait for a slot."""
+    made = [
+        MigrationSight(version=100 + number, at=9.6, uid=f"m{number}", name="", vmi="", phase="Pending")
+        for number in range(4)
+    ]
+    for hotplug in CROWD.phase.hotplugs:
+        hotplug.seen[Milestone.IN_GUEST] = hotplug.sent + 2
+    seen = over_time(replace(CROWD, sights=(*made, *CROWD.sights)))
+    assert seen["queue"] == [(0.0, 0), (0.1, 4), (0.5, 2), (1.5, 0), (3.0, 0)]
+    assert seen["slots"] == [(0.0, 0), (0.5, 2), (1.5, 2), (2.5, 0), (3.0, 2), (4.0, 0)]
+    assert seen["arrived"][-1] == (2.05, 6)

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from tests.perf import dashboard
-from tests.perf.plot import Line, Mark, Plot, ceiling, render, told
+from tests.perf.plot import Axis, Line, Mark, Plot, Span, ceiling, render, told
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -27,6 +27,7 @@ def test_an_axis_ends_at_a_round_number(value: float, end: float) -> None:
         (50_000_000, "bytes", "50 MB"),
         (5, "reqps", "5/s"),
         (7, "short", "7"),
+        (2000, "ms", "2000 ms"),
     ],
 )
 def test_a_value_has_its_unit(value: float, unit: str, text: str) -> None:
@@ -55,6 +56,26 @@ def test_a_line_goes_where_its_values_are() -> None:
     assert steps[0].startswith("h")
     assert int(steps[1].split()[-1]) < -100
     assert steps[2].startswith("h")
+
+
+def test_a_plot_may_have_an_axis_of_its_own_and_dots_where_it_was_measured() -> None:
+    axis = Axis(end=800, unit="VMs", ticks=(100, 800))
+    line = Line(legend="p50", points=[(100, 14.0), (800, 15.0)])
+    picture = render([Plot(title="x", unit="ms", lines=[line], across=axis)], title="", notes=["flat"])
+    found = texts(picture)
+    for text in ("flat", "100", "800 VMs", "20 ms"):
+        assert text in found
+    assert picture.count("<circle") == 2
+
+
+def test_spans_are_bars_where_they_begin_and_end() -> None:
+    spans = [Span(legend="asked", begin=0, end=250), Span(legend="copied", begin=250, end=500)]
+    picture = render([Plot(title="x", unit="ms", spans=spans, across=Axis(end=500, unit="ms"))], title="")
+    bars = [(int(left), int(width)) for left, width in re.findall(r'<rect x="(\d+)" y="\d+" width="(\d+)"', picture)]
+    (first, first_width), (second, second_width) = bars
+    assert first + first_width == pytest.approx(second, abs=1)
+    assert first_width == pytest.approx(second_width, abs=1)
+    assert {"asked", "copied", "500 ms"} <= set(texts(picture))
 
 
 def test_a_panel_without_data_says_so() -> None:
