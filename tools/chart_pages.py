@@ -74,7 +74,7 @@ def settings_schema(component: str) -> dict[str, Any]:
     properties = {}
     for name in sorted(set(fields) - set(OF_THE_CHART[component])):
         described = {**fields[name], "description": meanings[f"{prefix}{name.upper()}"]}
-        properties[_camel_case(name)] = {key: described[key] for key in _CHECKED if key in described}
+        properties[camel_case(name)] = {key: described[key] for key in _CHECKED if key in described}
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
@@ -105,7 +105,7 @@ def _setting_rows(component: str, model: type[Settings] | type[ApiSettings]) -> 
     for item in settings_of(model.__module__, model.__name__):
         name = item.variable.removeprefix(prefix).lower()
         if name not in OF_THE_CHART[component]:
-            yield f"| `{_camel_case(name)}` | `{item.variable}` | `{item.default}` | {item.meaning} |\n"
+            yield f"| `{camel_case(name)}` | `{item.variable}` | `{item.default}` | {item.meaning} |\n"
 
 
 def _sections() -> list[tuple[str, list[Value]]]:
@@ -155,7 +155,8 @@ def _comment_above(line: int) -> str:
     return ""
 
 
-def _camel_case(name: str) -> str:
+def camel_case(name: str) -> str:
+    """A setting's name as the chart's values have it."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
