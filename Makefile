@@ -95,6 +95,8 @@ docs: ## Write the documents that are generated from the code
 	@$(run) tools/monitoring.py
 	@$(run) tools/dashboard.py
 	@$(run) -m tools.chart_pages
+	@$(run) -m tools.configuration_page
+	@$(run) -m tools.growth_picture
 
 clean: ## Remove what the targets leave in this checkout (the shared cache stays)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

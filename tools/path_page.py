@@ -3,8 +3,9 @@
 The text around the tables is written by hand. Each example is a case of the tests, so it is what the code says.
 """
 
+import itertools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.unit.plan.nic.path.cases import CASES
@@ -69,10 +70,53 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+def decision_tree() -> str:
+    """Both tables as a Mermaid flowchart; rules in a row with the same answer are one question."""
+    lines = ["```mermaid", "flowchart TD", '  change(["a NIC is to come, to change or to go"]) --> p1']
+    lines += _questions(IN_PLACE, prefix="p", otherwise="")
+    lines += _questions(OBSTACLES, prefix="m", otherwise="migrate")
+    used = {rule.verdict for rule in (*IN_PLACE, *OBSTACLES)}
+    lines += [f'  {_leaf(verdict)}(["{WORDS[verdict].partition(":")[0]}"])' for verdict in Verdict if verdict in used]
+    return "\n".join([*lines, "```"])
+
+
+def _questions(rules: Sequence[Rule], *, prefix: str, otherwise: str) -> Iterator[str]:
+    """One box for each group of rules, an arrow to its answer, and one to the next group.
+
+    Args:
+        otherwise: the leaf for when no rule applies; "" where one always does.
+    """
+    numbered = list(enumerate(rules, 1))
+    groups = [list(group) for _, group in itertools.groupby(numbered, key=lambda item: item[1].verdict)]
+    for index, group in enumerate(groups):
+        number, verdict = group[0][0], group[0][1].verdict
+        text = "<br/>".join(f"{one}: {_plain(rule.when)}" for one, rule in group)
+        yield f'  {prefix}{number}["{text}"]'
+        # By migration is an answer only if the VM can be migrated.
+        answer = "m1" if verdict is Verdict.MIGRATE and prefix == "p" else _leaf(verdict)
+        following = f"{prefix}{groups[index + 1][0][0]}" if index + 1 < len(groups) else otherwise
+        if answer == following:
+            yield f"  {prefix}{number} -- yes or no --> {answer}"
+            continue
+        yield f"  {prefix}{number} -- yes --> {answer}"
+        if following:
+            yield f"  {prefix}{number} -- no --> {following}"
+
+
+def _leaf(verdict: Verdict) -> str:
+    return verdict.value.lower()
+
+
+def _plain(text: str) -> str:
+    """Without what Mermaid takes for its own."""
+    return text.replace("`", "").replace('"', "'").replace(";", "#59;")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "policy": policy_table,
     "in-place": lambda: rules_table(IN_PLACE),
     "obstacles": lambda: rules_table(OBSTACLES),
+    "decision-tree": decision_tree,
 }
 
 
