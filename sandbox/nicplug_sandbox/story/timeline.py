@@ -1,5 +1,6 @@
 """The moments of one operation, found in watches of the API server and shown as they come."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -32,8 +33,8 @@ class Timeline:
     """Finds the moments of one operation in the lines of the watches, and shows each once.
 
     Each kind has a watch of its own, and on a busy machine a line of one may be read after a later line of the
-    other. So a moment that is seen before the first one is kept until that has come, and none is told later than one
-    that it precedes: a line may be late, but never early.
+    other. So a moment is shown when all before it have been seen, and none is told later than one that it precedes: a
+    line may be late, but never early. Times on the screen never go back.
 
     Attributes:
         moments: in the order in which they become true; none of them is true before the operation.
@@ -47,7 +48,7 @@ class Timeline:
     began: float | None = None
     times: dict[str, float] = field(default_factory=dict)
     _told: dict[str, str] = field(default_factory=dict)
-    _shown: set[str] = field(default_factory=set)
+    _shown: int = 0
 
     def look(self, line: Line) -> bool:
         """Whether nothing more is to come after this line."""
@@ -55,8 +56,7 @@ class Timeline:
             if moment.what not in self.times and moment.is_shown(line):
                 self.times[moment.what] = line.at
                 self._told[moment.what] = moment.told(line)
-        if self.moments[0].what in self.times:
-            self._show()
+        self._show()
         return len(self.times) == len(self.moments)
 
     def seconds(self, what: str) -> float:
@@ -74,11 +74,11 @@ class Timeline:
         return min(self.times[name] for name in names[names.index(what) :] if name in self.times)
 
     def _show(self) -> None:
-        for moment in self.moments:
-            if moment.what in self.times and moment.what not in self._shown:
-                self._shown.add(moment.what)
-                what = f"{moment.what}{self._told[moment.what]}"
-                self.screen.moment(seconds=self.seconds(moment.what), what=what, who=moment.who)
+        seen = itertools.takewhile(lambda moment: moment.what in self.times, self.moments)
+        for moment in itertools.islice(seen, self._shown, None):
+            what = f"{moment.what}{self._told[moment.what]}"
+            self.screen.moment(seconds=self.seconds(moment.what), what=what, who=moment.who)
+            self._shown += 1
 
     @property
     def next(self) -> str:

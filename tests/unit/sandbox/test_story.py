@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,29 @@ def test_no_moment_is_told_later_than_one_that_it_precedes() -> None:
     assert story.look(line(10.6, asked=True))
     assert story.seconds("asked") == story.seconds("done") == pytest.approx(0.5)
     assert story.between("asked", "done") == 0.0
+
+
+def has(name: str, line: Line) -> bool:
+    return bool(line.object.get(name))
+
+
+def test_times_on_the_screen_never_go_back() -> None:
+    """The line that shows `placed` is read last: its moment was shown behind that of `copied`, with a smaller time."""
+    output = io.StringIO()
+    names = ("asked", "placed", "copied", "done")
+    moments = [Moment(what=name, who="nicplug", is_shown=partial(has, name)) for name in names]
+    story = Timeline(Screen(Console(file=output, width=100)), moments)
+    story.look(line(10.0, asked=True))
+    story.look(line(10.3, copied=True))
+    assert story.next == "placed"
+    assert not story.look(line(10.4, done=True))
+    assert story.look(line(10.9, placed=True))
+    assert [row.split()[:3] for row in output.getvalue().splitlines()] == [
+        ["+0", "ms", "asked"],
+        ["+300", "ms", "placed"],
+        ["+300", "ms", "copied"],
+        ["+400", "ms", "done"],
+    ]
 
 
 def test_a_moment_tells_what_only_its_line_knows() -> None:
