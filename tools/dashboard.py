@@ -283,6 +283,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         "Aggregated API",
         (
             Panel(
+                width=6,
                 title="Requests by subresource and code",
                 unit="reqps",
                 queries=(
@@ -294,15 +295,30 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
             ),
             Panel(
+                width=6,
                 title="Latency by subresource, p99",
                 unit="s",
                 queries=quantiles("nicplug_subresource_request_duration_seconds", "subresource", of=(0.99,)),
             ),
             Panel(
+                width=6,
                 title="Under way, access reviews remembered",
                 queries=(
                     Query(expression="sum by (pod) (nicplug_subresource_requests_under_way)", legend="{{pod}}"),
                     Query(expression="sum by (pod) (nicplug_access_reviews_remembered)", legend="{{pod}} reviews"),
+                ),
+            ),
+            Panel(
+                width=6,
+                title="Certificates expire in",
+                kind="stat",
+                unit="s",
+                about="The first certificate to expire of each kind. Below 7 days: NicplugCertificateExpiring.",
+                queries=(
+                    Query(
+                        expression="min by (certificate) (nicplug_certificate_expiry_timestamp_seconds) - time()",
+                        legend="{{certificate}}",
+                    ),
                 ),
             ),
         ),

@@ -92,6 +92,7 @@ async def run_api(settings: ApiSettings) -> None:
     metrics.export_ready(server.problem)
     probes = Probes(healthy=lambda: "", ready=server.problem)
     protection = MetricsProtection.of(settings, connection.api)
+    metrics.export_expiry("metrics", lambda: protection.expires)
     observability = ObservabilityServer(metrics=metrics, probes=probes, guard=protection.guard, tls=protection.tls)
     try:
         await protection.load()

@@ -126,6 +126,7 @@ class App:
         connection.watches.on_restored = self._on_watch_restored
         self._workers = self._make_workers()
         self._protection = MetricsProtection.of(settings, connection.api)
+        self.metrics.export_expiry("metrics", lambda: self._protection.expires)
         self._server = self._make_server()
 
     def _watch_optional_kinds(self) -> tuple[OptionalWatch, ...]:

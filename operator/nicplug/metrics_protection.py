@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Self
 
 import structlog
@@ -50,6 +51,11 @@ class MetricsProtection:
     def tls(self) -> ssl.SSLContext | None:
         """What to serve with; None: in the clear."""
         return self._context if self._source is not None else None
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the certificate in use expires; None without one."""
+        return self._served.expires if self._served is not None else None
 
     async def load(self) -> None:
         """Read the certificate before the port is opened.

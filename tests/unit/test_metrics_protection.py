@@ -12,6 +12,7 @@ import pytest
 import trustme
 import yaml
 from click.testing import CliRunner
+from cryptography import x509
 from pydantic import ValidationError
 from tests.unit.apiserver.played import PlayedApi
 
@@ -197,6 +198,14 @@ class TestManifests:
         assert [item["name"] for item in binding["subjects"]] == [account]
         assert binding["roleRef"]["name"] == "nicplug-metrics-reader"
         assert ("PrometheusRule", "nicplug") in found
+
+
+async def test_its_certificate_has_an_expiry_once_it_is_read(files: Files) -> None:
+    protection = MetricsProtection.of(Settings(**files.settings()), PlayedApi().api)
+    assert protection.expires is None
+    await protection.load()
+    certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    assert protection.expires == certificate.not_valid_after_utc
 
 
 async def served(protection: MetricsProtection) -> tuple[ObservabilityServer, int]:

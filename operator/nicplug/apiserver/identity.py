@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -77,6 +78,11 @@ class Identity:
     def review_token(self) -> str | None:
         """What the path of the webhook ends with; None while there is no certificate to serve with."""
         return self.source.review_token(self._pair) if self._pair is not None else None
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the certificate that is served with expires; None while there is none."""
+        return self._served[0].expires if self._served is not None else None
 
     async def keep(self, *, every_seconds: float) -> None:
         """Refresh until cancelled; more often while something is missing."""

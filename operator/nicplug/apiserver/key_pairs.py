@@ -10,7 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+
+from cryptography import x509
 
 from nicplug.apiserver.trust import FrontProxyTrust, UnusableTrust
 
@@ -25,6 +28,15 @@ class KeyPair:
 
     certificate: bytes = field(repr=False)
     key: bytes = field(repr=False)
+
+    @property
+    def expires(self) -> datetime | None:
+        """When it can no longer be verified: the first expiry in its chain; None when that cannot be read."""
+        try:
+            chain = x509.load_pem_x509_certificates(self.certificate)
+        except ValueError:
+            return None
+        return min((certificate.not_valid_after_utc for certificate in chain), default=None)
 
 
 class SwitchingContext(ssl.SSLContext):

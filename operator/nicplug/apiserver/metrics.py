@@ -1,6 +1,7 @@
 """Who counts the requests to the aggregated API server."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 
 
@@ -17,4 +18,8 @@ class RequestMetrics(Protocol):
 
     def watch(self, *, under_way: Callable[[], float], remembered: Callable[[], float]) -> None:
         """Export how many requests are under way, and how many access reviews are remembered."""
+        ...
+
+    def export_expiry(self, certificate: str, expires: Callable[[], datetime | None]) -> None:
+        """Export when a certificate expires; None while there is none."""
         ...

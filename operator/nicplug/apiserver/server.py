@@ -80,6 +80,7 @@ class AggregatedApiServer:
         # Their next requests would be refused: better the front proxy connects again.
         self.identity.on_switch = self._listener.close_idle
         metrics.watch(under_way=lambda: self._dispatcher.under_way, remembered=lambda: len(self._reviews))
+        metrics.export_expiry("aggregated-api", lambda: self.identity.expires)
 
     def problem(self) -> str:
         """What keeps the server from serving; "" for nothing."""

@@ -72,6 +72,11 @@ OUTCOME = Label(
     ),
     meaning="`ok`, or what ended the pass ([errors](architecture.md#errors))",
 )
+CERTIFICATE = Label(
+    name="certificate",
+    values=("aggregated-api", "metrics"),
+    meaning="`aggregated-api`: that the API server verifies; `metrics`: that of a protected /metrics",
+)
 VERB = Label(name="verb", values=("get", "list", "watch", "create", "update", "patch", "delete"))
 _RESOURCES = tuple(item for item in vars(kinds).values() if isinstance(item, Resource))
 _PLURALS = tuple(dict.fromkeys(item.plural for item in _RESOURCES))
@@ -119,6 +124,13 @@ FAMILIES: tuple[Family, ...] = (
         type=_GAUGE,
         text="1 while /readyz of the process says so: of the operator, while its caches are complete.",
         labels=(COMPONENT,),
+        processes=BOTH,
+    ),
+    Family(
+        name="nicplug_certificate_expiry_timestamp_seconds",
+        type=_GAUGE,
+        text="When a certificate that is served with expires, in seconds since the epoch; no series without one.",
+        labels=(COMPONENT, CERTIFICATE),
         processes=BOTH,
     ),
     Family(

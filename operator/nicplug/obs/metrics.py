@@ -1,12 +1,13 @@
 """What each process counts, by the words of those who count it. The families are in `obs.catalogue`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry
 
 from nicplug import __version__
 from nicplug.obs.families import Process
-from nicplug.obs.instruments import Instruments
+from nicplug.obs.instruments import Instruments, Sample
 from nicplug.plan.outcome import Completion, Measure, MigrationEnded, PathTaken, PhaseLeft
 
 
@@ -16,6 +17,8 @@ class Metrics:
     def __init__(self, process: Process) -> None:
         self.instruments = Instruments(process)
         self._process = process
+        self._expiries: dict[str, Callable[[], datetime | None]] = {}
+        self.instruments.samples("nicplug_certificate_expiry_timestamp_seconds", self._read_expiries)
         self.instruments.constant("nicplug_build_info", {"component": process.value, "version": __version__})
 
     @property
@@ -43,6 +46,20 @@ class Metrics:
             problem: what keeps it from that; "" for nothing.
         """
         self.instruments.gauge("nicplug_ready", lambda: float(not problem()), self._process.value)
+
+    def export_expiry(self, certificate: str, expires: Callable[[], datetime | None]) -> None:
+        """Export when a certificate expires.
+
+        Args:
+            certificate: which one; a value of the catalogue's label.
+            expires: of the one that is served with at that moment; None while there is none.
+        """
+        self._expiries[certificate] = expires
+
+    def _read_expiries(self) -> Iterator[Sample]:
+        for certificate, expires in self._expiries.items():
+            if (moment := expires()) is not None:
+                yield (self._process.value, certificate), moment.timestamp()
 
     def render(self) -> bytes:
         """The text format that Prometheus scrapes."""

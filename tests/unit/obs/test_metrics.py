@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -35,6 +36,16 @@ def test_passes_are_counted_by_kind_and_outcome() -> None:
     assert sample("nicplug_reconcile_total", {"kind": "vmi", "outcome": "ok"}) == 1
     assert sample("nicplug_reconcile_total", {"kind": "vmi", "outcome": "Stale"}) == 1
     assert sample("nicplug_reconcile_duration_seconds_count", {"kind": "vmi"}) == 2
+
+
+def test_certificates_are_exported_while_there_are_some() -> None:
+    metrics = ApiMetrics()
+    expiry: list[datetime | None] = [None]
+    metrics.export_expiry("aggregated-api", lambda: expiry[0])
+    name, labels = "nicplug_certificate_expiry_timestamp_seconds", {"component": "api", "certificate": "aggregated-api"}
+    assert metrics.registry.get_sample_value(name, labels) is None
+    expiry[0] = moment = datetime(2027, 3, 1, tzinfo=UTC)
+    assert metrics.registry.get_sample_value(name, labels) == moment.timestamp()
 
 
 MEASURES: list[tuple[Measure, str, dict[str, str], float]] = [
