@@ -40,7 +40,7 @@ lint: ## Style, types, the architecture's import rules, and the Dockerfile
 	@PYTHONPATH=operator:sandbox $(dir $(python))lint-imports --no-logo
 	@$(dir $(python))hadolint Dockerfile
 
-format: ## Format the code and mend what ruff can mend
+format: ## Format the code and fix what ruff can fix
 	@$(run) -m ruff check --fix .
 	@$(run) -m ruff format .
 

@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "which-path-and-why.md"
 WORDS = {
     Verdict.DYNAMIC: "in place",
     Verdict.MIGRATE: "by migration",
-    Verdict.HOLD: "held: asked again in place, ever less often",
+    Verdict.HOLD: "held: retried in place with back-off",
     Verdict.ROLL_BACK: "rolled back",
     Verdict.FAILED: "given up until something changes",
     Verdict.BLOCKED: "blocked",

@@ -1,4 +1,4 @@
-"""The keys and certificates of one control plane; made anew for every sandbox, valid nowhere else."""
+"""The keys and certificates of one control plane; recreated for every sandbox, valid nowhere else."""
 
 from dataclasses import dataclass
 from pathlib import Path

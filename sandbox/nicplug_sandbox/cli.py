@@ -78,7 +78,7 @@ def sandbox() -> None:
 def up(*, directory: Path | None, nodes: int | None, existing: Path | None, with_operator: bool) -> None:
     """Start the sandbox; what already runs is kept.
 
-    A control plane of which a program has died is made anew, without its objects; an operator that has died is started
+    A control plane of which a program has died is recreated, without its objects; an operator that has died is started
     again. The folder on the PATH has virtctl, nicplug and kubectl, which talk to this sandbox.
     """
     try:

@@ -266,7 +266,7 @@ ROWS = (
         before=chained(not_migratable, no_controllers, wait(10)),
     ),
     Row(
-        rule="five migrations have failed, or the last one for a reason that time does not mend; "
+        rule="five migrations have failed, or the last one for a reason that a retry does not fix; "
         "`onFailure: Rollback`, and it is not an unplug",
         before=chained(policy(onFailure="Rollback"), no_controllers, wait(10)),
         spoil=fail_targets,
@@ -274,7 +274,7 @@ ROWS = (
         patience=20_000,
     ),
     Row(
-        rule="five migrations have failed, or the last one for a reason that time does not mend",
+        rule="five migrations have failed, or the last one for a reason that a retry does not fix",
         before=chained(no_controllers, wait(10)),
         spoil=fail_targets,
         is_unforeseeable=True,

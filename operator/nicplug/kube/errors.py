@@ -68,7 +68,7 @@ class Unavailable(ApiError):
 
 
 class Denied(ApiError):
-    """401 or 403: credentials or RBAC. Retried slowly, since only a person can mend it."""
+    """401 or 403: credentials or RBAC. Retried slowly, since only a person can fix it."""
 
     @property
     def is_missing_right(self) -> bool:

@@ -32,7 +32,7 @@ class OnFailure(StrEnum):
 
     MIGRATE = "Migrate"
     HOLD = "Hold"
-    """The NIC stays Failed, and the controller is asked again, ever less often."""
+    """The NIC stays Failed, and the controller is asked again with back-off."""
     ROLLBACK = "Rollback"
     """The pod and the VMI return to what works; the VM keeps what its owner wrote."""
 

@@ -31,7 +31,7 @@ class StateChangeRequest:
     Attributes:
         vmi_uid: the VMI that is to stop; "" for a start.
         is_paused: the guest shall be started paused.
-        is_rerun: the operator's own note that a failed VMI is to be made anew.
+        is_rerun: the operator's own note that a failed VMI is to be recreated.
         raw: the request as it stands in the status.
     """
 
@@ -76,4 +76,4 @@ def _parse(row: Mapping[str, Any]) -> StateChangeRequest | None:
 
 
 RERUN = parse_requests([{"action": "Start", "data": {_MADE_BY: _RERUN_ON_FAILURE}}])[0]
-"""The note that a failed VMI is to be made anew."""
+"""The note that a failed VMI is to be recreated."""

@@ -174,7 +174,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="nicplug_migrations_ended_total",
         type=_COUNTER,
-        text="Migrations that have ended, whoever made them, by the reason that their status gives.",
+        text="Migrations that have ended, no matter who made them, by the reason that their status gives.",
         labels=(RESULT, REASON),
     ),
     Family(

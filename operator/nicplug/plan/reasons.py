@@ -267,7 +267,7 @@ class Reason(StrEnum):
     NOT_LIVE_MIGRATABLE = "NotLiveMigratable"
     """The NIC cannot come in place, and the VM cannot be migrated: its condition `LiveMigratable` is not True.
 
-    Restart the VM: it starts with the NIC, unless its network fails (`lastError`). Or mend what the message quotes from
+    Restart the VM: it starts with the NIC, unless its network fails (`lastError`). Or fix what the message quotes from
     the condition.
     """
     NO_CANDIDATE_NODE = "NoCandidateNode"
@@ -292,12 +292,12 @@ class Reason(StrEnum):
     """The NIC cannot come in place, and the KubeVirt CR lists workload update methods without `LiveMigrate`.
 
     Add `LiveMigrate` to `spec.workloadUpdateStrategy.workloadUpdateMethods`, remove the list, or restart the VM, with a
-    `lastError` not before that is mended.
+    `lastError` not before that is fixed.
     """
     MIGRATION_FAILED = "MigrationFailed"
     """A migration for the NIC has failed; the VM is as it was.
 
-    Tried again after 20, 40, 80 and 160 seconds; after five failures, or one that time does not mend, the record is
+    Tried again after 20, 40, 80 and 160 seconds; after five failures, or one that a retry does not fix, the record is
     Failed until the NIC, the VM's spec or what failed changes. NICs that were to come together are then tried one by
     one. Blocked where it was not this NIC's network that failed, but that of one which comes with every target pod.
     The message quotes the last failure; `kubectl get vmim` has all.
@@ -349,7 +349,7 @@ class Reason(StrEnum):
     """The list of migrations under way cannot be read or written, so that none may begin: the limits could be exceeded.
 
     Give the operator its rights (`kubectl apply -k deploy/kustomize/base`); the message has the API server's words. It
-    is tried again within 30 seconds. Deleting ConfigMap `nicplug-migration-slots` is always safe: it is made anew.
+    is tried again within 30 seconds. Deleting ConfigMap `nicplug-migration-slots` is always safe: it is recreated.
     """
     MIGRATION_BACKOFF = "MigrationBackoff"
     """Earlier migrations of the VM have failed, so this one, which no person has made, waits: 20 s, doubling.
@@ -410,7 +410,7 @@ class Reason(StrEnum):
     pulled, a node that was not ready or slow, its container runtime, the cluster's own network, a second launcher pod.
     It was deleted, and the VM stays where it is.
 
-    Look at what the message quotes. A migration that nicplug made is tried again by itself, ever less often, five times
+    Look at what the message quotes. A migration that nicplug made is retried with back-off, five times
     in all.
     """
     TARGET_POD_SANDBOX_FAILED = "TargetPodSandboxFailed"
@@ -599,7 +599,7 @@ class Reason(StrEnum):
     The message has the kubelet's words: is the name right, does the node reach the registry?
     """
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
-    """An image of the launcher pod cannot be pulled; the kubelet tries again ever more slowly.
+    """An image of the launcher pod cannot be pulled; the kubelet retries with back-off.
 
     As `ErrImagePull`.
     """

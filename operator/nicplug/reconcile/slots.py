@@ -172,6 +172,6 @@ class SlotKeeper:
         try:
             return await self.api.create(CONFIG_MAPS, {**body, "metadata": metadata}, namespace=self.namespace)
         except Gone as error:
-            # As slow to be mended, and by the same people, as a right that is missing.
+            # As slow to be fixed, and by the same people, as a right that is missing.
             text_ = f'there is no namespace "{self.namespace}": make it, or name another one by --namespace'
             raise Denied(text_, status=error.status, reason=error.reason, request=error.request) from error

@@ -18,7 +18,7 @@ def is_of_networks(view: MigrationView, vmi: VirtualMachineInstance, failure: Po
     """One of the VMI's networks is named, or may be: by what name Multus quotes a definition stands in it.
 
     Else it is the node's container runtime, the cluster's own network, or a chained plugin that somebody puts into
-    every pod: nobody could mend that by an edit of the VM or of its networks.
+    every pod: nobody could fix that by an edit of the VM or of its networks.
     """
     if failure is None:
         return False

@@ -1,7 +1,7 @@
 """A NIC that the guest has, and whose launcher pod has lost the interface behind it: told, and told of its return.
 
 Somebody took its element out of the networks annotation, or the interface out of the pod, which is asked for it as for
-one that never came (`plan.nic.annotation`). To KubeVirt `domain` alone is enough. Only a new pod surely mends it: a
+one that never came (`plan.nic.annotation`). To KubeVirt `domain` alone is enough. Only a new pod surely fixes it: a
 node agent that has plugged a NIC does not connect it to another pod interface of its name.
 """
 

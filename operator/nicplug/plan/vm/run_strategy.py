@@ -65,7 +65,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class RememberStart:
-    """Write down that the VMI is to be made anew, before it goes: nothing else would tell a new leader."""
+    """Write down that the VMI is to be recreated, before it goes: nothing else would tell a new leader."""
 
 
 @dataclass(frozen=True, slots=True)

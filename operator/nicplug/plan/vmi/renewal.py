@@ -1,4 +1,4 @@
-"""A launcher pod that no node has taken is made anew when the spec that it was made from has been corrected.
+"""A launcher pod that no node has taken is recreated when the spec that it was made from has been corrected.
 
 KubeVirt's users have to restart such a VM: the pod with the wrong node selector stays for ever. Nothing runs in
 a pod without a node, so nothing is lost with it. NICs are no reason: they reach the pod when it runs.

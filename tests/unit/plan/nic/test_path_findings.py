@@ -240,7 +240,7 @@ CASES = [
             "policy": HotplugPolicy(on_failure=OnFailure.HOLD, dynamic_timeout=timedelta(seconds=5)),
         },
         expected=("Dynamic", "Failed", Reason.DYNAMIC_TIMEOUT),
-        says="so it is asked again, ever less often",
+        says="so it is retried with back-off",
         next_attempt=later(-5) + timedelta(seconds=8),
         required="False",
     ),

@@ -122,7 +122,7 @@ def test_five_failures_are_enough(count: int, is_made: bool) -> None:
     if count and is_made:
         times = "once" if count == 1 else f"{count} times"
         assert (record["phase"], record["reason"]) == ("Migrating", Reason.MIGRATION_FAILED)
-        assert f"migrating failed {times}: it broke; it is tried again, ever less often" in record["message"]
+        assert f"migrating failed {times}: it broke; it is retried with back-off" in record["message"]
     if not is_made:
         assert (record["path"], record["phase"], record["reason"]) == ("Migration", "Failed", Reason.MIGRATION_FAILED)
         assert "It is tried again when the NIC, or what failed, changes" in record["message"]
@@ -131,13 +131,13 @@ def test_five_failures_are_enough(count: int, is_made: bool) -> None:
 def test_the_name_of_the_next_try_is_set_apart() -> None:
     waiting = own("Pending", BLUE, number=3)
     message = records_of(plan(BLUE, migrations=(*failures(2, BLUE), waiting)))["blue"]["message"]
-    assert f"it is tried again, ever less often, by {waiting['metadata']['name']}" in message
+    assert f"it is retried with back-off by {waiting['metadata']['name']}" in message
 
 
 def test_the_name_of_the_next_try_is_set_apart_also_when_it_is_made() -> None:
     found = plan(BLUE, migrations=failures(2, BLUE))
     (create,) = [action for action in found.actions if isinstance(action, Create)]
-    told = f"it is tried again, ever less often, by {create.key.name}"
+    told = f"it is retried with back-off by {create.key.name}"
     assert records_of(found)["blue"]["message"].endswith(told)
     (event,) = [item for item in found.announcements if item.reason == "InterfaceMigrating"]
     assert event.message.endswith(told)

@@ -1,7 +1,7 @@
 """Another NIC whose network keeps target pods from starting: no migration of the VM gets on, whichever NIC it is for.
 
 It is no failure of the NICs that the migration was for: none of them is given up or taken back for it, and trying each
-by itself would only meet the same. A migration is made again at once when what failed changes. Else ever less often,
+by itself would only meet the same. A migration is made again at once when what failed changes. Else with back-off,
 five in all: the network of a NIC that the guest has did attach once, and may do so on another node, or later.
 """
 

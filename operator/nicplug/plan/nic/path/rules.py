@@ -30,7 +30,7 @@ class Verdict(StrEnum):
     MIGRATE = "Migrate"
     """A migration is to be made; the migration controller decides when."""
     HOLD = "Hold"
-    """The dynamic path has failed, and goes on being asked ever less often: nothing else is possible or allowed."""
+    """The dynamic path has failed, and is asked again with back-off: nothing else is possible or allowed."""
     ROLL_BACK = "RollBack"
     """What was asked for is taken back, down to what works."""
     FAILED = "Failed"
@@ -326,7 +326,7 @@ OBSTACLES: tuple[Rule, ...] = (
         remedy=say.make_it_migratable,
     ),
     Rule(
-        when="five migrations have failed, or the last one for a reason that time does not mend; "
+        when="five migrations have failed, or the last one for a reason that a retry does not fix; "
         "`onFailure: Rollback`, and it is not an unplug",
         applies=lambda evidence: _is_given_up(evidence) and _is_rolled_back(evidence),
         verdict=Verdict.ROLL_BACK,
@@ -335,7 +335,7 @@ OBSTACLES: tuple[Rule, ...] = (
         remedy=say.write_it_anew,
     ),
     Rule(
-        when="five migrations have failed, or the last one for a reason that time does not mend",
+        when="five migrations have failed, or the last one for a reason that a retry does not fix",
         applies=_is_given_up,
         verdict=Verdict.FAILED,
         reason=Reason.MIGRATION_FAILED,

@@ -6,7 +6,6 @@ from nicplug.model.operations import OperationType
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 
 CONTROLLER = "the dynamic networks controller"
-_EVER_LESS_OFTEN = ", ever less often"
 TRY_AGAIN_IN_MESSAGE = ": to try again, change its entry or onFailure"
 """As the records of an earlier version have it in their messages, which had no remedy."""
 _BY_ITSELF = "each is tried by itself"
@@ -139,7 +138,7 @@ def failed_once(evidence: PathEvidence) -> str:
 
 def failed_and_held(evidence: PathEvidence) -> str:
     """The policy is against migrating."""
-    return f"{failed(evidence)}; {_held_by(evidence)}, so it is asked again, ever less often"
+    return f"{failed(evidence)}; {_held_by(evidence)}, so it is retried with back-off"
 
 
 def correct_or_migrate(evidence: PathEvidence) -> str:
@@ -161,7 +160,7 @@ def late(evidence: PathEvidence) -> str:
 
 def late_and_held(evidence: PathEvidence) -> str:
     """The policy is against migrating."""
-    return f"{late(evidence)}; {_held_by(evidence)}, so it is asked again, ever less often"
+    return f"{late(evidence)}; {_held_by(evidence)}, so it is retried with back-off"
 
 
 def waiting(evidence: PathEvidence) -> str:
@@ -192,13 +191,13 @@ def migrated(cause: str) -> str:
 
 def by(said: str, migration: str) -> str:
     """What was said, with the migration that brings it about."""
-    comma = "," if said.endswith((_EVER_LESS_OFTEN, _BY_ITSELF)) else ""
+    comma = "," if said.endswith(_BY_ITSELF) else ""
     return f"{said}{comma} by {migration}"
 
 
 def held(cause: str, obstacle: str) -> str:
     """Neither way, but a controller that may do it after all."""
-    return f"{cause}; it is asked again, ever less often. The VM is not migrated: {obstacle}"
+    return f"{cause}; it is retried with back-off. The VM is not migrated: {obstacle}"
 
 
 def obstructed(cause: str, obstacle: str) -> str:
@@ -284,7 +283,7 @@ def migrated_again(evidence: PathEvidence) -> str:
     if evidence.is_tried_apart:
         failed = _failed_migrations(evidence)
         return f"{failed}; nobody can tell for which of its NICs, so {_BY_ITSELF}"
-    return f"{_failed_migrations(evidence)}; it is tried again{_EVER_LESS_OFTEN}"
+    return f"{_failed_migrations(evidence)}; it is retried with back-off"
 
 
 def rolled_back_before(error: str, policy: HotplugPolicy) -> str:
