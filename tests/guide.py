@@ -1,16 +1,22 @@
 """The blocks of commands of a document: fenced blocks without a language.
 
-One that does not end with exit code 0 has an HTML comment on the line before it: `<!-- refused -->` or
-`<!-- until interrupted -->`. In a block with lines that begin with `$ ` these are the commands, and the
-others what they print.
+An HTML comment on the line before a block, which readers do not see, says how a test runs it:
+
+- `<!-- refused -->`, `<!-- until interrupted -->`: it does not end with exit code 0;
+- `<!-- run with: VM=vm-fedora NIC=blue -->`: what stands for a name on the page, and which one to take;
+- `<!-- not run: the reason -->`: it needs what a sandbox has not, such as Docker or another cluster.
+
+In a block with lines that begin with `$ ` these are the commands, and the others what they print.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 _FENCE = re.compile(r"(?P<indent> *)```(?P<language>\w*)")
-_MARK = re.compile(r" *<!-- (?P<end>refused|until interrupted) -->")
+_MARK = re.compile(r" *<!-- (?P<end>refused|until interrupted|not run|run with)(?:: (?P<about>\S.*))? -->")
+_WITH_WORDS = ("not run", "run with")
 
 
 class End(StrEnum):
@@ -19,6 +25,19 @@ class End(StrEnum):
     WELL = "well"
     REFUSED = "refused"
     INTERRUPTED = "until interrupted"
+    NOT_RUN = "not run"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What the line before a block says about it; `names` are what to type for a word of the page."""
+
+    end: End = End.WELL
+    names: tuple[tuple[str, str], ...] = ()
+    is_there: bool = True
+
+
+_NO_MARK = _Mark(is_there=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +57,22 @@ class Block:
 
 
 def command_blocks(text: str) -> list[Block]:
-    """In the order of the document.
+    """Those that a test runs, in the order of the document.
 
     Raises:
-        ValueError: a block is not closed, or a mark stands before no block of commands.
+        ValueError: a block is not closed, a mark stands before no block of commands, or a word is not on the page.
     """
-    found: list[Block] = []
+    return [block for block in _all_blocks(text) if block.end is not End.NOT_RUN]
+
+
+def _all_blocks(text: str) -> Iterator[Block]:
     lines = enumerate(text.splitlines(), start=1)
-    end = End.WELL
+    mark = _NO_MARK
     for number, line in lines:
         if (fence := _FENCE.fullmatch(line)) is None:
-            if end is not End.WELL:
+            if mark.is_there:
                 raise ValueError(f"line {number}: a block of commands must follow the mark")
-            mark = _MARK.fullmatch(line)
-            end = End(mark["end"]) if mark is not None else End.WELL
+            mark = _mark(line, number=number)
             continue
         body = []
         for _, inner in lines:
@@ -62,11 +83,29 @@ def command_blocks(text: str) -> list[Block]:
             raise ValueError(f"line {number}: the block is not closed")
         if not fence["language"]:
             commands, output = _typed(body)
-            found.append(Block(line=number, commands=commands, output=output, end=end))
-        elif end is not End.WELL:
+            yield Block(line=number, commands=_named(commands, mark, number=number), output=output, end=mark.end)
+        elif mark.is_there:
             raise ValueError(f"line {number}: a block of commands must follow the mark")
-        end = End.WELL
-    return found
+        mark = _NO_MARK
+
+
+def _mark(line: str, *, number: int) -> _Mark:
+    if (found := _MARK.fullmatch(line)) is None:
+        return _NO_MARK
+    end, about = found["end"], found["about"] or ""
+    if bool(about) is not (end in _WITH_WORDS):
+        raise ValueError(f'line {number}: "{end}" is {"without" if about else "with"} words after a colon')
+    if end != "run with":
+        return _Mark(end=End(end))
+    return _Mark(names=tuple((word, name) for word, _, name in (item.partition("=") for item in about.split())))
+
+
+def _named(commands: str, mark: _Mark, *, number: int) -> str:
+    for word, name in mark.names:
+        commands, count = re.subn(rf"\b{re.escape(word)}\b", name, commands)
+        if not count:
+            raise ValueError(f"line {number}: {word} is not in the block")
+    return commands
 
 
 def _typed(body: list[str]) -> tuple[str, str]:

@@ -19,13 +19,12 @@ STORY = (
     *("With kustomize", "From kustomize to Helm", "Uninstall"),
     *("Beside KubeVirt", "Uninstall"),
 )
-NOT_RUN = re.compile(r"<!-- not run: [^\n]+ -->\n```\n.*?\n```\n", re.DOTALL)
 ATTEMPTS = 10
 
 
 def sections() -> dict[str, str]:
-    """What runs of each section, by its title."""
-    _, *parts = re.split(r"^## (.+)$", NOT_RUN.sub("", PAGE.read_text()), flags=re.MULTILINE)
+    """The text of each section, by its title."""
+    _, *parts = re.split(r"^## (.+)$", PAGE.read_text(), flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 

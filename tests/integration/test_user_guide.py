@@ -1,99 +1,59 @@
-"""Every block of commands of docs/user-guide.md, in its order, in a sandbox as the guide says to start one."""
+"""Every block of commands of the user guide and of the operations pages, in their order, as somebody types them.
 
-import contextlib
-import os
-import re
-import signal
-import subprocess
+docs/install.md has a test of its own, as each way to install needs a cluster without nicplug (tests/install).
+"""
+
 from collections.abc import Iterator
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
-from tests.guide import Block, End, command_blocks
-from tests.integration.user import MIGRATION, VM, VMI, Json, User
-from tests.integration.waiting import until
+from tests.guide import Block, command_blocks
+from tests.integration.reader import Reader, reading
 
-from nicplug_sandbox import controlplane, lifecycle
+from nicplug.apiserver.self_signed import issue
 from nicplug_sandbox.operator_process import ROOT
-from nicplug_sandbox.shims import BIN
 
-GUIDE = ROOT / "docs" / "user-guide.md"
-BLOCK_SECONDS = 90
-INTERRUPTED_AFTER_SECONDS = 5
-ENDED = ("Succeeded", "Failed")
+DOCS = ROOT / "docs"
+METRICS_SERVICE = "nicplug-metrics.nicplug-system.svc"
 
 
-@pytest.fixture
-def reader(tmp_path: Path) -> Iterator["Reader"]:
-    """Somebody who has typed `sandbox up --operator` and the lines that it printed."""
-    directory = tmp_path / "sandbox"
-    with contextlib.ExitStack() as stack:
-        stack.callback(controlplane.stop, directory=directory)
-        status = lifecycle.up(directory=directory, nodes=None, existing=None, progress=print, with_operator=True)
-        assert status.kubeconfig is not None
-        yield Reader(kubeconfig=status.kubeconfig, commands=directory / BIN)
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """In a sandbox of this file's own: the pages change what all of it depends on."""
+    with reading(tmp_path_factory.mktemp("reader") / "sandbox") as somebody:
+        yield somebody
 
 
-class Reader:
-    """Types what stands in the guide."""
-
-    def __init__(self, *, kubeconfig: Path, commands: Path) -> None:
-        self.user = User(kubeconfig=kubeconfig, namespace="default")
-        path = f"{commands}{os.pathsep}{os.environ['PATH']}"
-        self._variables = {**os.environ, "KUBECONFIG": str(kubeconfig), "PATH": path, "NO_COLOR": "1"}
-
-    def type(self, block: Block) -> str:
-        """Run a block to its first failure; what is not as the guide has it, "" when all is."""
-        shell = subprocess.Popen(
-            ["bash", "-euo", "pipefail", "-c", block.commands],
-            cwd=ROOT,
-            env=self._variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            seconds = INTERRUPTED_AFTER_SECONDS if block.end is End.INTERRUPTED else BLOCK_SECONDS
-            printed, _ = shell.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(shell.pid, signal.SIGINT if block.end is End.INTERRUPTED else signal.SIGKILL)
-            printed, _ = shell.communicate(timeout=BLOCK_SECONDS)
-            return "" if block.end is End.INTERRUPTED else f"it did not end: {printed!r}"
-        is_well = shell.returncode == 0 and block.end is End.WELL
-        is_refused = shell.returncode != 0 and block.end is End.REFUSED and _shape(block.output) == _shape(printed)
-        return "" if is_well or is_refused else f"exit code {shell.returncode}: {printed}"
-
-    def is_settled(self) -> bool:
-        """VMs are as they shall be, and nothing is under way: a person reads the text between two blocks meanwhile."""
-        return (
-            all((item.get("status") or {}).get("phase") in ENDED for item in self.user.items(MIGRATION))
-            and all(_runs(item) for item in self.user.items(VMI))
-            and all(self._is_served(item) for item in self.user.items(VM))
-        )
-
-    def _is_served(self, vm: Json) -> bool:
-        status = vm.get("status") or {}
-        if status.get("stateChangeRequests") or status.get("interfaceRequests"):
-            return False
-        return vm["spec"]["runStrategy"] == "Halted" or self.user.get(VMI, vm["metadata"]["name"]) is not None
-
-
-def _shape(output: str) -> list[str]:
-    """Its words, without the part of a pod's name that nobody chooses."""
-    return re.sub(r"(virt-launcher-[a-z-]+)-[0-9a-f]{5}", r"\1", output).split()
-
-
-def _runs(vmi: Json) -> bool:
-    return "deletionTimestamp" not in vmi["metadata"] and (vmi.get("status") or {}).get("phase") == "Running"
+def blocks(page: str) -> list[Block]:
+    return command_blocks((DOCS / page).read_text())
 
 
 @pytest.mark.timeout(600)
-def test_every_block_of_commands_runs(reader: Reader) -> None:
-    failed = []
-    for block in command_blocks(GUIDE.read_text()):
-        if problem := reader.type(block):
-            failed.append(f"line {block.line}: {problem}\n{block.commands}")
-        until(reader.is_settled, seconds=60)
-    assert not failed, "\n\n".join(failed)
+def test_every_block_of_the_user_guide_runs(reader: Reader) -> None:
+    reader.read(blocks("user-guide.md"))
+
+
+@pytest.fixture
+def with_a_vm(reader: Reader) -> None:
+    """That of the user guide, also for those who begin with another page."""
+    paths = " ".join(f"-f examples/{name}.yaml" for name in ("kubevirt", "network-attachment-definition", "vm-fedora"))
+    reader.read([Block(line=0, commands=f"kubectl apply {paths}")])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("with_a_vm")
+def test_every_block_of_troubleshooting_runs(reader: Reader) -> None:
+    reader.read(blocks("troubleshooting.md"))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("with_a_vm")
+def test_every_block_of_operations_runs(reader: Reader) -> None:
+    """The last section is the first of the page: the manifests have Deployments where a sandbox has processes."""
+    monitoring, drain_and_uninstall = (DOCS / "operations.md").read_text().split("\n## Drain\n")
+    reader.read(command_blocks(drain_and_uninstall))
+    made = issue(names=(METRICS_SERVICE,), now=datetime.now(UTC))
+    files = {"tls.crt": made.pair.certificate, "tls.key": made.pair.key, "ca.crt": made.authorities}
+    for name, content in files.items():
+        (reader.folder / name).write_bytes(content)
+    reader.read(command_blocks(monitoring))
