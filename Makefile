@@ -9,7 +9,8 @@ WORKERS ?= 4
 ARGS ?=
 
 python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python environment, see the message above))
-run = PYTHONPATH=operator:sandbox $(python)
+# Without bytecode every process of the tests would compile some 400 modules again.
+run = env -u PYTHONDONTWRITEBYTECODE PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture uninstall-test workflow-lint image image-test release docs clean

@@ -65,8 +65,10 @@ class OperatorThread:
         return go_on.set
 
     def sample(self, name: str, **labels: str) -> float | None:
-        """A metric as Prometheus would scrape it now."""
-        return self.metrics.registry.get_sample_value(name, labels)
+        """A metric as Prometheus would scrape it now; the others are not collected, as this is asked all the time."""
+        families = self.metrics.registry.restricted_registry([name]).collect()
+        samples = (sample for family in families for sample in family.samples)
+        return next((sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)), None)
 
     @property
     def app(self) -> App:
