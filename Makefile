@@ -13,7 +13,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = env -u PYTHONDONTWRITEBYTECODE PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test lint format unit bench isolation soak e2e install-test alerts-test dashboard-picture uninstall-test workflow-lint image image-test release docs clean
+.PHONY: help env demo pictures test lint format unit bench isolation soak chaos e2e install-test alerts-test dashboard-picture uninstall-test workflow-lint image image-test release docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -56,6 +56,9 @@ isolation: ## Print what a NIC takes while a tenant forges sixty dynamic network
 
 soak: ## Many random operations while operator and API server are killed: does everything end as declared?
 	@$(run) -m tests.soak $(ARGS)
+
+chaos: ## Hot-plug NICs through restarts, outages, storms and expiries: is one lost or doubled? (some minutes)
+	@$(run) -m tests.chaos $(ARGS)
 
 e2e: ## The demo, then image and chart with the real Multus, on kind; needs Docker, skips with the reason elsewhere
 	@$(run) -m pytest tests/e2e $(ARGS)

@@ -10,7 +10,6 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -52,6 +51,7 @@ from nicplug.reconcile.turns import LargeTurns
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
 from nicplug.startup import BadSetting, StartError, refuse_rivals, wait_for_api
+from nicplug.steady_clock import SteadyClock
 from nicplug.vitals import Vitals
 
 log = structlog.get_logger(__name__)
@@ -60,9 +60,8 @@ _DRAIN_SECONDS = 2.0
 _LINGER_SECONDS = 2.0
 
 
-def utc_now() -> datetime:
-    """The clock of the process."""
-    return datetime.now(UTC)
+class ClockChanged(Exception):
+    """The machine's clock has been set for good: only a new process can take its time."""
 
 
 class App:
@@ -92,7 +91,8 @@ class App:
         self._complete = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self.caches = Caches(clock=utc_now, kubevirt_namespace=settings.kubevirt_namespace)
+        self._clock = SteadyClock()
+        self.caches = Caches(clock=self._clock, kubevirt_namespace=settings.kubevirt_namespace)
         self.queue: WorkQueue[WorkKey] = WorkQueue(group_of=namespace_of)
         self._turns = LargeTurns(on_turn=self.queue.add)
         self.intake = Intake(caches=self.caches, queue=self.queue, on_bug=metrics.failed_by_bug)
@@ -103,7 +103,11 @@ class App:
         self._completeness = self._make_completeness()
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._kubevirt_status = KubevirtStatus(
-            api=connection.api, caches=self.caches, may_write=self._may_work, clock=utc_now, version=f"v{__version__}"
+            api=connection.api,
+            caches=self.caches,
+            may_write=self._may_work,
+            clock=self._clock,
+            version=f"v{__version__}",
         )
         self._ignored_kubevirts = IgnoredKubevirts(
             kubevirts=self.caches.kubevirts,
@@ -178,7 +182,7 @@ class App:
             controller_watches=self._controller_watches,
             is_complete=lambda: self._complete,
             may_work=self._may_work,
-            clock=utc_now,
+            clock=self._clock,
         )
         vitals.export(self.metrics.instruments)
         self.metrics.export_ready(vitals.ready)
@@ -190,7 +194,7 @@ class App:
         )
 
     def _make_workers(self) -> Workers:
-        memory = Memory(clock=utc_now)
+        memory = Memory(clock=self._clock)
         api = self._connection.api
         expander = Expander(api, self.caches, self.intake.answered, self._turns)
         executor = Executor(api, self.caches, self.intake.answered, expander)
@@ -206,7 +210,7 @@ class App:
             gatherer=self.gatherer,
             namespace=self._settings.namespace,
             on_dirty=self.intake.answered,
-            clock=utc_now,
+            clock=self._clock,
         )
         reconciler = Reconciler(
             gatherer=self.gatherer,
@@ -215,7 +219,7 @@ class App:
             memory=memory,
             announcer=Announcer(self._recorder),
             on_measure=self.metrics.measured,
-            clock=utc_now,
+            clock=self._clock,
         )
         return Workers(
             queue=self.queue,
@@ -277,7 +281,7 @@ class App:
     async def _look_around(self) -> None:
         """Nothing is written before this is done."""
         await wait_for_api(self._connection.api)
-        await refuse_rivals(self._connection.api, namespace=self._settings.namespace, now=utc_now())
+        await refuse_rivals(self._connection.api, namespace=self._settings.namespace, now=self._clock())
 
     async def _run_kopf(self) -> None:
         registry = kopf.OperatorRegistry()
@@ -315,6 +319,7 @@ class App:
         self._spawn(self._workers.run(count=self._settings.workers), name="workers")
         self._spawn(self._recorder.run(), name="events")
         self._spawn(watch_loop_lag(self.metrics.lagged), name="loop lag")
+        self._spawn(self._end_when_clock_is_wrong(), name="clock")
         self._spawn(self._protection.keep(), name="certificate of metrics")
         self._spawn(self._kubevirt_status.run(), name="status of the KubeVirt CR")
         if self._settings.leader_election:
@@ -340,6 +345,12 @@ class App:
             log.error("a part of the operator failed; ending", part=task.get_name(), exc_info=error)
             self._failure = self._failure or error
             self.stop()
+
+    async def _end_when_clock_is_wrong(self) -> None:
+        seconds = await self._clock.until_wrong()
+        log.warning("the machine's clock was set; the process ends, to be started again", seconds=round(seconds))
+        self._failure = self._failure or ClockChanged(f"the machine's clock was set by {seconds:+.0f} s")
+        self.stop()
 
     def _catch_signals(self) -> None:
         with contextlib.suppress(RuntimeError):  # not in the main thread: tests stop us by `stop`

@@ -32,7 +32,8 @@ ACCEPTING = (
     "&exclude=poststarthook/scheduling/bootstrap-system-priority-classes"
 )
 APISERVER = "kube-apiserver"
-CONTROL_PLANE = ("etcd", APISERVER, "kube-controllers", "kube-scheduler")
+ETCD = "etcd"
+CONTROL_PLANE = (ETCD, APISERVER, "kube-controllers", "kube-scheduler")
 
 Progress = Callable[[str], None]
 
@@ -136,27 +137,28 @@ def stop(*, directory: Path) -> None:
         _remove_data(directory, keep_logs=True)
 
 
-def restart_apiserver(*, directory: Path, down_seconds: float = 0, grace_seconds: float = 0) -> None:
-    """End kube-apiserver hard, as an outage does, and start it again on the same port and data.
+def restart(*, directory: Path, name: str = APISERVER, down_seconds: float = 0, grace_seconds: float = 0) -> None:
+    """End a program of the control plane hard, as an outage does, and start it again on the same port and data.
 
     Args:
         directory: of a running control plane.
-        down_seconds: how long nothing listens on the port in between.
+        name: of `CONTROL_PLANE`.
+        down_seconds: how long it is away in between.
         grace_seconds: ask it to end first, as a rollout does, and wait so long for its clients to go.
 
     Raises:
-        SandboxError: no control plane of ours runs here, or the server did not come back.
+        SandboxError: no control plane of ours runs here, or the API server did not come back.
     """
     directory = directory.resolve()
     with state.locked(directory):
         known = state.load(directory)
-        old = known.process(APISERVER) if known else None
+        old = known.process(name) if known else None
         if known is None or old is None:
             raise SandboxError(f"no control plane runs in {directory}", remedy="Start it first.")
         processes.end([old], grace_seconds=grace_seconds)
         time.sleep(down_seconds)
-        new = processes.spawn(name=APISERVER, argv=old.argv, log=old.log, cwd=directory)
-        others = tuple(process for process in known.processes if process.name != APISERVER)
+        new = processes.spawn(name=name, argv=old.argv, log=old.log, cwd=directory)
+        others = tuple(process for process in known.processes if process.name != name)
         state.save(directory, replace(known, processes=(*others, new)))
         _wait_ready(server=known.server, directory=directory, watched=[new, *others])
 
@@ -257,7 +259,7 @@ def _remove_data(directory: Path, *, keep_logs: bool = False) -> None:
 def _start(*, directory: Path, binaries: Programs, manifests: Sequence[Path]) -> State:
     pki = certificates.create(directory / "pki")
     with _ended_on_error(directory) as recorder:
-        recorder.spawn("etcd", programs.etcd(binaries))
+        recorder.spawn(ETCD, programs.etcd(binaries))
         server = _start_apiserver(recorder, binaries=binaries, pki=pki)
         admin = _kubeconfig(directory / "kubeconfig", server=server, pki=pki, client=pki.admin)
         # The admin needs no bootstrap roles, and the server takes a second to write those: time enough

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from tests.api import objects
 from tests.api.objects import pod_interface
 from tests.api.operator_thread import OperatorThread, eventually
 from tests.api.world import DAEMON_SETS, POD, VM, VMI, World
 from tests.fakes.faults import Fault, Request
 
-from nicplug.app import App
+from nicplug import steady_clock
+from nicplug.app import App, ClockChanged
 from nicplug.kube.aio import CONNECTIONS_PER_HOST
 from nicplug.kube.lease import LeaseTiming
 
@@ -167,3 +170,19 @@ async def test_parts_of_the_operator_that_have_ended_are_forgotten(world: World)
         world.server.delete(DAEMON_SETS, other["metadata"]["name"], namespace=objects.CONTROLLER_NAMESPACE)
         await world.until(lambda: world.server.open_watches.count(POD) == 2)
     await eventually(lambda: len(operator.app._tasks) == before)
+
+
+async def test_a_leader_whose_clock_was_set_for_good_ends_and_hands_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process cannot take another time for what it remembers; the next one begins with it (docs/adr/0037)."""
+    monkeypatch.setattr(steady_clock, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(steady_clock, "_LOOK_SECONDS", 0.05)
+    leader = await world.operator(leader_election=True)
+    standby = await world.operator(until_works=False, leader_election=True)
+    leader.app._clock._wall = lambda: datetime.now(UTC) - timedelta(hours=2)
+    await eventually(lambda: standby.works)
+    await eventually(lambda: leader.has_ended)
+    assert isinstance(leader.app._failure, ClockChanged)
+    assert "-7200 s" in str(leader.app._failure)
+    await world.running(objects.vm("a"))

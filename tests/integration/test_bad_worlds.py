@@ -106,7 +106,7 @@ def test_a_crd_that_is_deleted_for_a_moment_is_watched_again(
     kubectl("annotate", "crd", "kubevirts.kubevirt.io", "nicplug.io/allow-deletion=true")
     kubectl("delete", "crd", "kubevirts.kubevirt.io")
     # An open watch outlives its CRD for minutes, and hears of the next one too; a new one meets 404.
-    controlplane.restart_apiserver(directory=sandbox.directory)
+    controlplane.restart(directory=sandbox.directory)
     until(lambda: said(operator, "watch interrupted", resource="kubevirts"))
     user.change(VM, "a", plug("blue"))
     until(lambda: user.record("a", "blue").get("reason") == "KubevirtCRMissing")
@@ -144,7 +144,7 @@ def test_an_outage_is_a_handful_of_lines_and_everything_waiting_is_served_after_
     for name in names:
         user.until_running(name)
     before = len(operator.log.read_text().splitlines())
-    controlplane.restart_apiserver(directory=sandbox.directory, down_seconds=6)
+    controlplane.restart(directory=sandbox.directory, down_seconds=6)
     during = operator.log.read_text().splitlines()[before:]
     for name in names:
         until(partial(user.get, VM, name))

@@ -213,7 +213,7 @@ def test_an_api_server_that_was_away_is_served_again_by_the_same_process(user: U
     pid = sandbox.operator.process.pid
     user.create(VM, vm("a"))
     user.until_running("a")
-    controlplane.restart_apiserver(directory=sandbox.directory, down_seconds=1)
+    controlplane.restart(directory=sandbox.directory, down_seconds=1)
     until(lambda: user.get(VM, "a"))
     user.change(VM, "a", plug("blue"))
     user.until_ready("a", "blue")

@@ -424,7 +424,7 @@ async def test_the_api_server_restarts_and_the_simulator_goes_on(
     control_plane, _ = cluster
     await operator.create_nad("blue")
     _, pod_name = await operator.run(vmi_body("vm"))
-    await asyncio.to_thread(controlplane.restart_apiserver, directory=control_plane.directory, down_seconds=1.0)
+    await asyncio.to_thread(controlplane.restart, directory=control_plane.directory, down_seconds=1.0)
 
     async def annotate() -> bool:
         try:

@@ -70,7 +70,7 @@ def test_an_outage_of_the_server_keeps_port_and_data(directory: Path) -> None:
     kubectl = Kubectl(kubeconfig=plane.kubeconfig)
     kubectl("create", "configmap", "mine")
     server, etcd = recorded(directory, "kube-apiserver"), recorded(directory, "etcd")
-    controlplane.restart_apiserver(directory=directory, down_seconds=0.1)
+    controlplane.restart(directory=directory, down_seconds=0.1)
     assert recorded(directory, "kube-apiserver") != server
     assert recorded(directory, "etcd") == etcd
     assert controlplane.status(directory=directory).server == plane.server
@@ -82,7 +82,7 @@ def test_an_outage_of_the_server_keeps_port_and_data(directory: Path) -> None:
 
 def test_no_outage_where_nothing_runs(directory: Path) -> None:
     with pytest.raises(SandboxError, match="no control plane runs in"):
-        controlplane.restart_apiserver(directory=directory)
+        controlplane.restart(directory=directory)
 
 
 def test_a_start_after_a_crash_begins_anew(directory: Path) -> None:

@@ -435,7 +435,7 @@ class TestTroubles:
 
     def test_the_api_server_is_started_again(self, virtctl: Virtctl, user: User, sandbox: Sandbox) -> None:
         user.create(VM, vm("a", strategy="Halted"))
-        controlplane.restart_apiserver(directory=sandbox.directory)
+        controlplane.restart(directory=sandbox.directory)
         until(lambda: is_available(sandbox.admin), seconds=60)
         until(lambda: virtctl.put("virtualmachines/a/addinterface", add("lan", "blue")).code == 202)
         until(lambda: nics(user.get(VM, "a")) == ["main", "blue"])

@@ -78,7 +78,7 @@ def _write(entry: dict[str, Any]) -> Write:
         verb=entry["verb"],
         resource=f"{target['resource']}/{subresource}" if subresource else target["resource"],
         code=int(entry.get("responseStatus", {}).get("code", 0)),
-        user=entry["user"]["username"],
+        user=entry["user"].get("username", ""),  # none when the credentials were refused
         user_agent=entry.get("userAgent", ""),
         namespace=target.get("namespace", ""),
         name=target.get("name", ""),

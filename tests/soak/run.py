@@ -20,14 +20,13 @@ from tests.soak.moves import exceeded, too_many_pods
 from tests.soak.proxy import Proxy
 from tests.soak.script import FIRST_NIC, Deed, Operation, Step, vm_names, write_script
 from tests.soak.shape import Shape
-from tests.soak.supervisor import Supervisor
+from tests.soak.supervisor import Supervisor, leader_pid
 from tests.soak.users import NAMESPACE, VIRTUAL_MACHINES, Users
 
 from nicplug_sandbox import controlplane, lifecycle, operator_process
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.certificates import write_private
 from nicplug_sandbox.node.api import (
-    LEASES,
     PODS,
     VIRTUAL_MACHINE_INSTANCES,
     Api,
@@ -299,7 +298,7 @@ async def _go_wrong(world: World, fault: Fault) -> None:
         case Misfortune.BREAK_CONTROLLER | Misfortune.MEND_CONTROLLER:
             await world.users.set_controller(fault.node, fault.how or None)
         case Misfortune.KILL_LEADER | Misfortune.KILL_STANDBY:
-            pid = await _leader_pid(world.api)
+            pid = await leader_pid(world.api)
             leads = misfortune is Misfortune.KILL_LEADER
             name = await world.supervisor.kill(leader_pid=pid, wanted_leader=leads)
             world.say(f"{misfortune}: replica {name or 'none'}")
@@ -311,23 +310,12 @@ async def _go_wrong(world: World, fault: Fault) -> None:
             grace = _APISERVER_GRACE_SECONDS if misfortune is Misfortune.APISERVER_STOP else 0.0
             world.say(f"{misfortune}, start it again")
             await asyncio.to_thread(
-                controlplane.restart_apiserver,
+                controlplane.restart,
                 directory=world.directory,
                 down_seconds=_DOWN_SECONDS,
                 grace_seconds=grace,
             )
             world.say("kube-apiserver serves again")
-
-
-async def _leader_pid(api: Api) -> int | None:
-    """By the Lease; None while nobody can tell."""
-    try:
-        lease = await api.get(LEASES, name="nicplug-operator", namespace=operator_process.NAMESPACE)
-    except (ApiError, aiohttp.ClientError, TimeoutError):
-        return None
-    # <host>_<pid>_<random>
-    parts = str(lease["spec"].get("holderIdentity") or "").rsplit("_", 2)
-    return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else None
 
 
 async def _converge(world: World) -> bool:
@@ -348,7 +336,7 @@ async def _until_as_declared(world: World, *, seconds: float) -> list[str]:
     while found and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
         with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError):
-            found = violations(await _look(world.api), world.users.declared)
+            found = violations(await look(world.api), world.users.declared)
     return found
 
 
@@ -365,7 +353,7 @@ async def _rest(world: World) -> None:
     written = without_lease(world.audit.writes(since=since, user=OPERATOR))
     outcome.rest_writes = counted(written, by=_kind)
     outcome.violations += [f"at rest the operator wrote: {_kind(one)} {one.namespace}/{one.name}" for one in written]
-    for text in violations(await _look(world.api), world.users.declared):
+    for text in violations(await look(world.api), world.users.declared):
         outcome.violations.append(f"after {seconds:.0f} s of rest: {text}")
 
 
@@ -391,7 +379,8 @@ def _kind(write: Write) -> str:
     return f"{write.verb} {write.resource} {write.code}"
 
 
-async def _look(api: Api) -> Found:
+async def look(api: Api) -> Found:
+    """What is there now."""
     scope = {"fieldSelector": f"metadata.namespace={NAMESPACE}"}
     resources = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, PODS, REVISIONS, MIGRATIONS)
     vms, vmis, pods, revisions, jobs = [tuple((await api.list(one, params=scope))["items"]) for one in resources]

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import aiohttp
 from tests.perf.world import Say
 
 from nicplug_sandbox import nicplug_process, operator_process, processes
+from nicplug_sandbox.node.api import LEASES, Api, ApiError
 from nicplug_sandbox.operator_process import OperatorProcess
 from nicplug_sandbox.processes import RecordedProcess
 
@@ -42,14 +44,31 @@ class Replica:
         return self.process is not None and processes.is_alive(self.process)
 
 
+class Spawn(Protocol):
+    """Starts an operator process and waits for nothing."""
+
+    def __call__(self, *, directory: Path, kubeconfig: Path, name: str) -> RecordedProcess:
+        """Its log is `logs/NAME.log` in the directory."""
+        ...
+
+
 class Supervisor:
     """Keeps replicas running; leave the context and all of them are ended."""
 
-    def __init__(self, *, directory: Path, kubeconfig: Path, say: Say, names: tuple[str, ...] = ("a", "b")) -> None:
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        kubeconfig: Path,
+        say: Say,
+        names: tuple[str, ...] = ("a", "b"),
+        spawn: Spawn = operator_process.spawn_operator,
+    ) -> None:
         self.replicas = tuple(Replica(name=name) for name in names)
         self._directory = directory
         self._kubeconfig = kubeconfig
         self._say = say
+        self._spawn = spawn
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -102,7 +121,7 @@ class Supervisor:
 
     def _start(self, replica: Replica) -> None:
         replica.starts += 1
-        replica.process = operator_process.spawn_operator(
+        replica.process = self._spawn(
             directory=self._directory, kubeconfig=self._kubeconfig, name=f"operator-{replica.name}-{replica.starts}"
         )
         replica.logs.append(replica.process.log)
@@ -118,6 +137,17 @@ class Supervisor:
                 self._say(f"replica {replica.name} ended by itself:\n{last}")
             await asyncio.sleep(_RESTART_SECONDS)
             self._start(replica)
+
+
+async def leader_pid(api: Api) -> int | None:
+    """By the Lease; None while nobody can tell."""
+    try:
+        lease = await api.get(LEASES, name="nicplug-operator", namespace=operator_process.NAMESPACE)
+    except (ApiError, aiohttp.ClientError, TimeoutError):
+        return None
+    # <host>_<pid>_<random>
+    parts = str(lease["spec"].get("holderIdentity") or "").rsplit("_", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else None
 
 
 def _lines(log: Path) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ from nicplug.model.times import parse_time
 from nicplug.model.versions import VERSION_ANNOTATION
 
 LEASE, NAMESPACE = "nicplug-operator", "nicplug-system"
-# A leader renews every 1.5 s and stands back after 5 s; clocks may differ by some seconds.
+# A leader renews every 1.5 s and stands back after 6 s; clocks may differ by some seconds.
 STALE_AFTER = timedelta(seconds=20)
 
 _APPLY = "kubectl apply -f crds/"

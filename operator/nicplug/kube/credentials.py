@@ -6,6 +6,7 @@ commands that only ask a question do not load it.
 
 import os
 import ssl
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,15 @@ from urllib.request import getproxies, proxy_bypass
 
 import yaml
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.config import ConfigException, incluster_config, load_incluster_config, load_kube_config
 
 from nicplug.kube.credential_plugin import errors_of_library, plugin_problem
 from nicplug.kube.kubeconfig import ConfigError, KubeconfigContext, kubeconfig_paths, read_context
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+# kubelet renews a token long before it expires; when it is late, requests fail for so long after it has.
+_TOKEN_SECONDS = 10.0
 
 Load = Callable[[], Coroutine[None, None, Configuration]]
 
@@ -58,22 +62,46 @@ def _proxy_of_environment(server: str) -> str | None:
     return getproxies().get(url.scheme)
 
 
-async def load_in_cluster() -> Configuration:
-    """The pod's service account.
+async def load_in_cluster(*, clock: Callable[[], float] = time.monotonic) -> Configuration:
+    """The pod's service account; its token is read again every ten seconds when it is used.
+
+    Args:
+        clock: monotonic seconds.
 
     Raises:
         ConfigError: it cannot be used.
     """
     configuration = Configuration()
     try:
-        # Reads the token again every minute when it is used: kubelet rotates it hours before it expires.
-        load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+        load_incluster_config(configuration, try_refresh_token=False)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError) as error:
         raise ConfigError(
             f"the service account in {SERVICE_ACCOUNT} cannot be used: {error}. "
             "Check automountServiceAccountToken of the pod, or give --kubeconfig."
         ) from error
+    _refresh_from_file(configuration, clock=clock)
     return configuration
+
+
+def _refresh_from_file(configuration: Configuration, *, clock: Callable[[], float]) -> None:
+    """Pick up a token that kubelet has renewed.
+
+    The library would do it by the wall clock, and so, once that has been set back by hours, not for as many hours: the
+    token expires before.
+    """
+    path, read_at = Path(incluster_config.SERVICE_TOKEN_FILENAME), clock()
+
+    def refresh(current: Configuration) -> None:
+        nonlocal read_at
+        if clock() < read_at + _TOKEN_SECONDS:
+            return
+        token = path.read_text().strip()
+        if not token:
+            raise ConfigException(f"{path} is empty")
+        current.api_key["BearerToken"] = f"bearer {token}"
+        read_at = clock()
+
+    configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
 
 
 async def load_kubeconfig(paths: str, *, context: str | None = None) -> Configuration:

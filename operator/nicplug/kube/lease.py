@@ -31,15 +31,18 @@ class LeaseTiming:
         renew_deadline: a holder that could not renew for so long stands back.
         retry: the holder renews so often.
         standby_poll: the others look so often.
-        attempt: one request may take so long; the client's own limit is longer than the deadline.
+        attempt: one request may take so long; the client's own limit is longer than the deadline. An API server that
+            takes two seconds for each must not cost the leadership.
+        release: giving the Lease back at the end may take so long.
         skew: `is_leader` ends so much before the Lease does.
     """
 
     duration: float = 8.0
-    renew_deadline: float = 5.0
+    renew_deadline: float = 6.0
     retry: float = 1.5
     standby_poll: float = 0.8
-    attempt: float = 2.0
+    attempt: float = 3.0
+    release: float = 2.0
     skew: float = 1.0
 
 
@@ -99,7 +102,7 @@ class LeaderElector:
         return self._leads and self._monotonic() < self._renewed_at + self._timing.duration - self._timing.skew
 
     async def run(self) -> None:
-        """Stand for election until cancelled; then give the Lease back, within `attempt` seconds."""
+        """Stand for election until cancelled; then give the Lease back, within `release` seconds."""
         self._monotonic = asyncio.get_running_loop().time
         try:
             while True:
@@ -108,7 +111,7 @@ class LeaderElector:
                 await asyncio.sleep(self._standby_pause())
         finally:
             with contextlib.suppress(ApiError, TimeoutError):
-                async with asyncio.timeout(self._timing.attempt):
+                async with asyncio.timeout(self._timing.release):
                     await self._release()
 
     async def _lead(self) -> None:
@@ -117,7 +120,9 @@ class LeaderElector:
         try:
             self._on_gain()
             while self._leads:
-                await asyncio.sleep(self._timing.retry * random.uniform(0.8, 1.0))
+                # From when the last one was sent: a slow answer leaves so much less time for the next.
+                due = self._renewed_at + self._timing.retry * random.uniform(0.8, 1.0)
+                await asyncio.sleep(max(0.0, due - self._monotonic()))
                 self._leads = await self._keep()
         finally:
             self._leads = False
@@ -138,7 +143,8 @@ class LeaderElector:
     async def _try(self, step: Callable[[], Awaitable[bool]]) -> bool:
         """One bounded attempt; what the API server says against it is logged once, not every time."""
         left = self._renewed_at + self._timing.renew_deadline - self._monotonic()
-        bound = min(self._timing.attempt, left) if self._leads else self._timing.attempt
+        # To become the holder takes two requests, a read and a write.
+        bound = min(self._timing.attempt, left) if self._leads else 2 * self._timing.attempt
         try:
             async with asyncio.timeout(bound):
                 done = await step()

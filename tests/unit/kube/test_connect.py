@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.aio.config import incluster_config
+from kubernetes.aio.config import ConfigException, incluster_config
 from tests.fakes.apiserver import FakeApiServer
 
 from nicplug.kube import connect as module
@@ -101,6 +101,26 @@ async def test_in_a_pod_the_service_account_is_used(service_account: Path) -> No
     (service_account / "token").write_text("token-2")
     rotated = await credentials.load_in_cluster()
     assert module._connection_info(rotated).token == "token-2"
+
+
+async def test_a_rotated_token_is_read_again_whatever_the_wall_clock_says(
+    service_account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that went back two hours kept a token for as long, and it expired: a failure drill found it."""
+    seconds = 100.0
+    configuration = await credentials.load_in_cluster(clock=lambda: seconds)
+    (service_account / "token").write_text("token-2\n")
+
+    async def token() -> str:
+        return str(await configuration.get_api_key_with_prefix("BearerToken")).split(" ")[1]
+
+    assert await token() == "token-1"
+    seconds += 11
+    assert await token() == "token-2"
+    (service_account / "token").write_text("")
+    seconds += 11
+    with pytest.raises(ConfigException, match="token is empty"):
+        await token()
 
 
 async def test_an_unusable_service_account_has_a_remedy(service_account: Path) -> None:

@@ -120,6 +120,23 @@ def test_a_nic_that_is_new_does_not_wait_for_what_failed_before(failed: Json, as
     ) is waits
 
 
+def test_a_failure_that_a_wrong_clock_has_put_hours_ahead_delays_by_minutes() -> None:
+    """A failure drill set the operator's clock two hours ahead: the NIC then waited for two hours."""
+    times = [
+        {"phase": phase, "phaseTransitionTimestamp": later(7200).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        for phase in ("Pending", "Failed")
+    ]
+    failed = migration(
+        "Failed", name="m1", uid="m1", status={"phaseTransitionTimestamps": times}, annotations=WORKLOAD,
+        creationTimestamp="2026-01-02T02:58:00Z",
+    )  # fmt: skip
+    asked = migration("Pending", uid=MIGRATION_UID, annotations=WORKLOAD, creationTimestamp="2026-01-02T03:04:00Z")
+    view = migration_view(asked, vmi(), pod(), others=[failed])
+    found = backoff_until(view.migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments)
+    assert found is not None
+    assert (found[0] - FAILED_AT).total_seconds() == 15 * 60 + 20
+
+
 # -- how often a guest is moved by itself ---------------------------------------------------------
 
 OURS: Json = {"annotations": WORKLOAD, "ownerReferences": [owner("VirtualMachineInstance", "vmi-fedora", VMI_UID)]}

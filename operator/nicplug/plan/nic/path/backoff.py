@@ -24,6 +24,8 @@ from nicplug.plan.nic.path.hindrances import is_failed_of_others, unchanged_sinc
 FIRST_BACKOFF = timedelta(seconds=20)
 # KubeVirt has no such bound, but for the five migrations that it keeps.
 _MOST_DOUBLINGS = 4
+# As long as a target pod may take to start.
+_LONGEST_AHEAD = timedelta(minutes=15)
 MOST_RECENT_MOVES = 3
 """So many automatic migrations of a VMI that ended within `RECENT` of the last delay no other one."""
 RECENT = timedelta(minutes=10)
@@ -65,7 +67,12 @@ def backoff_until(
     if not failures:
         return None
     doublings = min(len(failures) - 1, _MOST_DOUBLINGS)
-    return failures[0] + FIRST_BACKOFF * 2**doublings, len(failures)
+    failed_at = failures[0]
+    if migration.created is not None:
+        # It was made when they had failed, or shortly before. A clock that was hours ahead has written a moment hours
+        # from now, which would be waited for.
+        failed_at = min(failed_at, migration.created + _LONGEST_AHEAD)
+    return failed_at + FIRST_BACKOFF * 2**doublings, len(failures)
 
 
 def spaced_until(
