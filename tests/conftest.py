@@ -12,9 +12,15 @@ from pathlib import Path
 import pytest
 from tests import early_end
 from tests.early_end import Wants
+from tests.rights.plugin import Rights
+from tests.rights.plugin import audit_logs as audit_logs
+from tests.rights.roles import Right, granted, manifests
 
 from nicplug_sandbox import build, controlplane
+from nicplug_sandbox.api_process import SERVICE_ACCOUNT as API_ACCOUNT
 from nicplug_sandbox.controlplane import ControlPlane
+from nicplug_sandbox.operator_process import BASE, NAMESPACE
+from nicplug_sandbox.operator_process import SERVICE_ACCOUNT as OPERATOR_ACCOUNT
 
 # Go collects garbage a third as often in the control planes of the tests while they stay under a gigabyte: that saves
 # CPU (docs/performance.md has what it brings the bench).
@@ -22,6 +28,17 @@ os.environ.setdefault("GOGC", "300")
 os.environ.setdefault("GOMEMLIMIT", "1GiB")
 
 _WANTS = pytest.StashKey[Wants]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have every call of nicplug's ServiceAccounts looked at."""
+    config.pluginmanager.register(Rights(suite=Path(__file__).parent / "integration", rights=_granted))
+
+
+def _granted() -> frozenset[Right]:
+    """What kustomize grants to operator and API, and the chart as well (tests/unit/test_chart.py)."""
+    accounts = [f"system:serviceaccount:{NAMESPACE}:{name}" for name in (OPERATOR_ACCOUNT, API_ACCOUNT)]
+    return granted(manifests(BASE, BASE.parent / "components"), accounts=accounts)
 
 
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
@@ -68,6 +85,8 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     directory = tmp_path_factory.mktemp("control-plane")
     with contextlib.ExitStack() as stack:
         stack.callback(controlplane.stop, directory=directory)
-        found = controlplane.start(directory=directory, progress=print)
+        # As on OpenShift: who makes an object with an owner needs a right on that.
+        plugins = ["OwnerReferencesPermissionEnforcement"]
+        found = controlplane.start(directory=directory, progress=print, admission_plugins=plugins)
         early_end.note(stack, last=Wants.CONFORMANCE)
         yield found

@@ -8,11 +8,13 @@ from typing import Any
 # Reads of these would be thousands of lines that nobody counts; their writes are kept.
 SYSTEM_USERS = ["system:apiserver", "system:kube-scheduler", "system:kube-controller-manager"]
 READS = ["get", "list", "watch"]
+# Of these everything, so that whatever nicplug is refused is seen (tests/rights).
+NICPLUG = ["system:serviceaccounts:nicplug-system"]
 UNCOUNTED_PATHS = ["/healthz*", "/livez*", "/readyz*", "/version", "/openapi/*", "/api*"]
 
 
 def policy() -> dict[str, Any]:
-    """The audit policy: every write with user and response code, reads of everyone but the system.
+    """The audit policy: every write with user and response code, reads of everyone but the system, all of nicplug's.
 
     Metadata level throughout: with request and response bodies the log of a burst grows to a size that
     the measurement of that burst would notice (figures in docs/adr/0003-one-control-plane-binary.md).
@@ -23,6 +25,7 @@ def policy() -> dict[str, Any]:
         # One line per request, written when its code is known.
         "omitStages": ["RequestReceived"],
         "rules": [
+            {"level": "Metadata", "userGroups": NICPLUG},
             {"level": "None", "users": SYSTEM_USERS, "verbs": READS},
             {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"], "verbs": READS},
             {"level": "None", "nonResourceURLs": UNCOUNTED_PATHS},

@@ -89,7 +89,13 @@ class SandboxStatus:
         return self.ready and all(process.alive for process in self.processes)
 
 
-def start(*, directory: Path, progress: Progress = _silent, manifests: Sequence[Path] = ()) -> ControlPlane:
+def start(
+    *,
+    directory: Path,
+    progress: Progress = _silent,
+    manifests: Sequence[Path] = (),
+    admission_plugins: Sequence[str] = (),
+) -> ControlPlane:
     """Start a control plane and wait until it serves, 60 s at most; one that already serves is kept.
 
     What is left of one that died is ended and removed first: its data may be half written.
@@ -98,6 +104,7 @@ def start(*, directory: Path, progress: Progress = _silent, manifests: Sequence[
         directory: everything of this control plane goes there.
         progress: gets a line when something takes time.
         manifests: files and folders to apply, as `apply_manifests` does, at the first moment possible.
+        admission_plugins: more than kube-apiserver has by default.
 
     Raises:
         SandboxError: with a remedy and the tail of the log that explains it.
@@ -118,7 +125,9 @@ def start(*, directory: Path, progress: Progress = _silent, manifests: Sequence[
             _stop(directory, known)
         binaries = build.resolve(progress=progress)
         _remove_data(directory)
-        started = _start(directory=directory, binaries=binaries, manifests=manifests)
+        started = _start(
+            directory=directory, binaries=binaries, manifests=manifests, admission_plugins=admission_plugins
+        )
         return _control_plane(directory, started)
 
 
@@ -256,11 +265,13 @@ def _remove_data(directory: Path, *, keep_logs: bool = False) -> None:
             path.unlink(missing_ok=True)
 
 
-def _start(*, directory: Path, binaries: Programs, manifests: Sequence[Path]) -> State:
+def _start(
+    *, directory: Path, binaries: Programs, manifests: Sequence[Path], admission_plugins: Sequence[str]
+) -> State:
     pki = certificates.create(directory / "pki")
     with _ended_on_error(directory) as recorder:
         recorder.spawn(ETCD, programs.etcd(binaries))
-        server = _start_apiserver(recorder, binaries=binaries, pki=pki)
+        server = _start_apiserver(recorder, binaries=binaries, pki=pki, admission_plugins=admission_plugins)
         admin = _kubeconfig(directory / "kubeconfig", server=server, pki=pki, client=pki.admin)
         # The admin needs no bootstrap roles, and the server takes a second to write those: time enough
         # for CRDs to become served.
@@ -308,7 +319,7 @@ def _ended_on_error(directory: Path) -> Iterator[_Recorder]:
         raise
 
 
-def _start_apiserver(recorder: _Recorder, *, binaries: Programs, pki: Pki) -> str:
+def _start_apiserver(recorder: _Recorder, *, binaries: Programs, pki: Pki, admission_plugins: Sequence[str]) -> str:
     """Start kube-apiserver on a free port; another process may take the port first, so try again then."""
     directory = recorder.directory
     policy = audit.write_policy(directory / "pki" / "audit-policy.json")
@@ -317,7 +328,14 @@ def _start_apiserver(recorder: _Recorder, *, binaries: Programs, pki: Pki) -> st
         server = f"https://127.0.0.1:{port}"
         process = recorder.spawn(
             APISERVER,
-            programs.apiserver(binaries, pki=pki, port=port, audit_policy=policy, audit_log=directory / "audit.log"),
+            programs.apiserver(
+                binaries,
+                pki=pki,
+                port=port,
+                audit_policy=policy,
+                audit_log=directory / "audit.log",
+                admission_plugins=admission_plugins,
+            ),
         )
         try:
             _wait_ready(server=server, directory=directory, watched=recorder.started, path=ACCEPTING)

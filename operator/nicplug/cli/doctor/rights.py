@@ -84,7 +84,14 @@ OPERATOR = (
         names=("virt-controller", "nicplug-operator"),
     ),
     Right(group="apiextensions.k8s.io", resource="customresourcedefinitions", verbs=("get",)),
-    Right(group="coordination.k8s.io", resource="leases", verbs=("get", "create", "update"), in_own_namespace=True),
+    Right(
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=("get", "update"),
+        names=("nicplug-operator",),
+        in_own_namespace=True,
+    ),
+    Right(group="coordination.k8s.io", resource="leases", verbs=("create",), in_own_namespace=True),
     Right(
         group="",
         resource="configmaps",
