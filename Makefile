@@ -13,7 +13,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = env -u PYTHONDONTWRITEBYTECODE PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test lint format unit bench isolation soak chaos e2e install-test alerts-test dashboard-picture uninstall-test workflow-lint image image-test release docs clean
+.PHONY: help env demo pictures test lint format unit bench isolation soak chaos e2e install-test alerts-test dashboard-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -76,6 +76,19 @@ dashboard-picture: ## Draw the dashboard's panels from a short bench (first run:
 
 uninstall-test: ## Uninstall and purge on a control plane of their own: no guest ends, nothing is left
 	@NICPLUG_TEST_UNINSTALL=1 $(run) -m pytest -q tests/integration/test_uninstall.py $(ARGS)
+
+upgrade-test: ## From the last release to this version and back, with VMs on every stage of their way (some minutes)
+	@$(run) -m nicplug sandbox build control-plane
+	@NICPLUG_TEST_UPGRADE=1 $(run) -m pytest -q tests/upgrade $(ARGS)
+
+# Of the integration tests those that depend on what the API server does.
+compat_tests = $(addprefix tests/integration/test_,$(addsuffix .py,admission admission_accounts admission_objects \
+    controlplane crds deployment drain eviction fences hotplug hotplug_faults kube_controllers live_changes migrations \
+    paths pod_life rights subresources))
+compat-test: export NICPLUG_SANDBOX_KUBERNETES = 1.31
+compat-test: ## CRDs, policies, hot-plug, migrations and drains on the oldest Kubernetes (first run: builds it)
+	@$(run) -m nicplug sandbox build control-plane
+	@$(run) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(compat_tests) $(ARGS)
 
 workflow-lint: ## Check the workflows of .github with actionlint (first run: builds it, half a minute)
 	@$(run) -m tools.workflow_lint

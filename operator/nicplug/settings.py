@@ -14,7 +14,15 @@ from nicplug.plan.views import PlanSettings
 
 PREFIX = "NICPLUG_"
 # Of `nicplug api`, the commands, the sandbox and the tests, which share the prefix.
-_OTHERS = ("NICPLUG_API_", "NICPLUG_CACHE_DIR", "NICPLUG_TRACEBACK", "NICPLUG_KIND_", "NICPLUG_SIM_", "NICPLUG_TEST_")
+_OTHERS = (
+    "NICPLUG_API_",
+    "NICPLUG_CACHE_DIR",
+    "NICPLUG_TRACEBACK",
+    "NICPLUG_KIND_",
+    "NICPLUG_SANDBOX_",
+    "NICPLUG_SIM_",
+    "NICPLUG_TEST_",
+)
 
 
 class Settings(MetricsSettings):

@@ -19,6 +19,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model import rivals
+from nicplug.model.definitions import what_it_drops
 from nicplug.model.metadata import mapping, objects, sequence, text
 
 log = structlog.get_logger(__name__)
@@ -106,7 +107,7 @@ async def refuse_other_servers(api: KubeApi, *, names: Sequence[str], namespace:
 
 
 async def wait_for_api(api: KubeApi) -> None:
-    """Wait until every watched CRD is established; says what is missing whenever that changes.
+    """Wait until every watched CRD is established, and as new as nicplug; says what is missing whenever that changes.
 
     Raises:
         RivalError: a CRD is KubeVirt's own.
@@ -136,6 +137,8 @@ async def _problem(api: KubeApi) -> str:
             raise RivalError(f"CRD {name} is KubeVirt's own, and nicplug does not work with it", remedy=remedy)
         if not _is_established(definition):
             return f"CRD {name} is not established yet"
+        if what := what_it_drops(definition):
+            return f"CRD {name} is older than this nicplug, and drops {what}: kubectl apply -f crds/"
     return ""
 
 

@@ -16,7 +16,7 @@ import filelock
 from nicplug_sandbox import compile, disk, toolchain
 from nicplug_sandbox.cache import cache_directory
 from nicplug_sandbox.errors import SandboxError
-from nicplug_sandbox.go_programs import CONTROL_PLANE, GoProgram
+from nicplug_sandbox.go_programs import GoProgram, control_plane
 from nicplug_sandbox.programs import Programs
 
 ASSETS = "KUBEBUILDER_ASSETS"
@@ -36,7 +36,7 @@ def resolve(*, progress: Say) -> Programs:
     """
     if assets := os.environ.get(ASSETS):
         return _from_assets(Path(assets), progress=progress)
-    return _ours(binary(CONTROL_PLANE, progress=progress))
+    return _ours(binary(control_plane(), progress=progress))
 
 
 def binary(program: GoProgram, *, progress: Say) -> Path:
@@ -107,7 +107,7 @@ def _from_assets(directory: Path, *, progress: Say) -> Programs:
             controllers=found["kube-controller-manager"],
             upstream_controllers=True,
         )
-    ours = _ours(binary(CONTROL_PLANE, progress=progress))
+    ours = _ours(binary(control_plane(), progress=progress))
     return Programs(
         etcd=found["etcd"],
         apiserver=found["kube-apiserver"],

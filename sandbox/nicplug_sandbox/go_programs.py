@@ -3,6 +3,7 @@
 A module of its own for each, with its own pins: a new release of Helm must not rebuild the control plane.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -113,6 +114,28 @@ CONTROL_PLANE = GoProgram(
     offline="Connect once (GOPROXY chooses a mirror), or point KUBEBUILDER_ASSETS to a directory with etcd, "
     "kube-apiserver, kube-scheduler and kube-controller-manager.",
 )
+KUBERNETES = "NICPLUG_SANDBOX_KUBERNETES"
+"""Variable: the minor version of the control plane; unset, the newest one."""
+_OLDER = {
+    "1.31": replace(CONTROL_PLANE, name="the control plane of Kubernetes 1.31", folder=MODULES / "kubernetes-1.31"),
+}
+
+
+def control_plane() -> GoProgram:
+    """The control plane of the version that NICPLUG_SANDBOX_KUBERNETES names.
+
+    Raises:
+        SandboxError: it cannot be built here.
+    """
+    wanted = os.environ.get(KUBERNETES, "")
+    newest = ".".join(CONTROL_PLANE.version.removeprefix("v").split(".")[:2])
+    known = {"": CONTROL_PLANE, newest: CONTROL_PLANE, **_OLDER}
+    if wanted not in known:
+        versions = ", ".join(sorted(filter(None, known)))
+        raise SandboxError(f"{KUBERNETES} is {wanted!r}", remedy=f"Set it to one of {versions}, or unset it.")
+    return known[wanted]
+
+
 HELM = GoProgram(
     name="Helm",
     binary="helm",

@@ -1,16 +1,21 @@
 """What nicplug refuses to run beside, and what does not keep it from starting."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import structlog
+import yaml
 
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Unavailable
 from nicplug.startup import RivalError, refuse_other_servers, refuse_rivals, wait_for_api
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 ESTABLISHED = {"conditions": [{"type": "Established", "status": "True"}]}
 
@@ -101,6 +106,30 @@ def test_it_does_not_start_on_kubevirts_crds() -> None:
     api = played({"virtualmachines.kubevirt.io": definition("virtualmachines.kubevirt.io", **theirs)})
     with pytest.raises(RivalError, match=r"CRD virtualmachines\.kubevirt\.io is KubeVirt's own"):
         asyncio.run(asyncio.wait_for(wait_for_api(api), timeout=5))
+
+
+@pytest.mark.parametrize(
+    ("plural", "member", "lost"),
+    [
+        ("virtualmachines", "interfaceRequests", "what virtctl addinterface asks for"),
+        ("virtualmachineinstances", "launcherPods", "which pods are a guest's"),
+        ("virtualmachineinstancemigrations", "targetPod", "which pod a guest moves to"),
+        ("virtualmachineinstances", "", ""),
+    ],
+)
+def test_it_waits_for_crds_that_are_as_new_as_itself(plural: str, member: str, lost: str) -> None:
+    """It would write what an older CRD drops, and do so again and again."""
+    found = {}
+    for path in (ROOT / "crds").glob("*.yaml"):
+        crd = yaml.safe_load(path.read_text()) | {"status": ESTABLISHED}
+        status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+        if crd["spec"]["names"]["plural"] == plural:
+            status.pop(member, None)
+        found[crd["metadata"]["name"]] = crd
+    with structlog.testing.capture_logs() as lines, contextlib.suppress(TimeoutError):
+        asyncio.run(asyncio.wait_for(wait_for_api(played(found)), timeout=0.2))
+    problem = f"CRD {plural}.kubevirt.io is older than this nicplug, and drops {lost}: kubectl apply -f crds/"
+    assert [line["problem"] for line in lines] == ([problem] if lost else [])
 
 
 @pytest.mark.parametrize(

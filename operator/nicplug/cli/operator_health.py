@@ -15,7 +15,8 @@ from nicplug.cli.machines import now
 from nicplug.insight.nics import STOPPED, VmNics
 from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, LEASES
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.definitions import kind_of, served_version, what_it_drops
+from nicplug.model.metadata import mapping, text
 from nicplug.model.times import parse_time
 from nicplug.model.versions import VERSION_ANNOTATION
 
@@ -24,11 +25,6 @@ LEASE, NAMESPACE = "nicplug-operator", "nicplug-system"
 STALE_AFTER = timedelta(seconds=20)
 
 _APPLY = "kubectl apply -f crds/"
-# A member of the status that not every CRD of the kind has, and what is lost without it.
-_NEEDED = {
-    "VirtualMachineInstance": ("interfaceOperations", "the records of NICs"),
-    "VirtualMachine": ("interfaceRequests", "what virtctl addinterface asks for"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,15 +128,9 @@ async def old_definition(session: Session) -> str:
 
 def problem_of_definition(definition: Mapping[str, Any]) -> str:
     """What this version of nicplug needs and the CRD of VMs or VMIs does not have."""
-    kind = text(mapping(mapping(definition.get("spec")).get("names")).get("kind"))
-    versions = objects(mapping(definition.get("spec")).get("versions"))
-    served = next((item for item in versions if item.get("name") == "v1"), {})
-    if "status" not in mapping(served.get("subresources")):
+    kind = kind_of(definition)
+    if "status" not in mapping(served_version(definition).get("subresources")):
         return f"the CRD of {kind}s is not nicplug's: it has no status subresource: {_APPLY}"
-    schema = mapping(mapping(served.get("schema")).get("openAPIV3Schema"))
-    status = mapping(mapping(schema.get("properties")).get("status"))
-    keeps_unknown = status.get("x-kubernetes-preserve-unknown-fields") is True
-    member, what = _NEEDED.get(kind, ("", ""))
-    if member and not keeps_unknown and member not in mapping(status.get("properties")):
+    if what := what_it_drops(definition):
         return f"the CRD of {kind}s is older than this nicplug, or KubeVirt's, and drops {what}: {_APPLY}"
     return ""
