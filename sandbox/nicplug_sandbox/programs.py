@@ -11,7 +11,8 @@ from pathlib import Path
 from nicplug_sandbox.certificates import Pki
 
 ETCD_SOCKET = "etcd-client.sock"
-ETCD_PEER_SOCKET = "etcd-peer.sock"
+# With what looks like a port: etcd 3.5 insists on one in what it advertises.
+ETCD_PEER_SOCKET = "etcd-peer.sock:0"
 # By the names that releases since 1.28 know.
 UPSTREAM_CONTROLLERS = (
     "serviceaccount-controller",
@@ -54,7 +55,7 @@ def etcd(programs: Programs) -> list[str]:
         "--name=sandbox",
         "--data-dir=etcd",
         f"--listen-client-urls={client}",
-        f"--advertise-client-urls={client}",
+        f"--advertise-client-urls={client}:0",
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=sandbox={peer}",

@@ -132,7 +132,8 @@ def _is_of(pod: dict[str, Any], name: str) -> bool:
 
 
 def until_settled(user: User, *, tag: str) -> None:
-    """What was under way has ended once, and what waited has come."""
+    """What was under way has ended once, what waited has come, and what had failed comes once it can."""
+    until(lambda: user.record(f"{tag}-failed", "blue").get("phase") == "Failed")
     name = f"{tag}-migrating"
     until(lambda: job_of(user, name)["status"]["phase"] == "Succeeded", seconds=120)
     user.until_ready(name, "blue")

@@ -176,7 +176,12 @@ def standing(world: World, user: User, *, tag: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in (f"{tag}-{name}" for name in QUIET):
         instance = user.get(VMI, name) or {}
-        records = instance["status"].get("interfaceOperations", [])
+        records = [
+            (row["name"], row["operation"], row["phase"], row["reason"])
+            for row in instance["status"].get("interfaceOperations", [])
+        ]
+        # A NIC that fails is asked for again now and then: what was seen of an attempt is not compared.
+        is_tried = name == f"{tag}-failed"
         found[name] = {
             "uid": instance["metadata"]["uid"],
             "phase": instance["status"]["phase"],
@@ -184,9 +189,9 @@ def standing(world: World, user: User, *, tag: str) -> dict[str, Any]:
             "guest": guests[f"{user.namespace}/{name}"],
             "spec": instance["spec"],
             "template": ((user.get(VM, name) or {}).get("spec") or {}).get("template"),
-            "annotation": user.annotation(name),
+            "annotation": "" if is_tried else user.annotation(name),
             "rows": [(row["name"], row.get("infoSource")) for row in instance["status"]["interfaces"]],
-            "records": sorted((row["name"], row["operation"], row["phase"], row["reason"]) for row in records),
+            "records": sorted(record[:2] if is_tried else record for record in records),
             "migrations": sorted(
                 (job["metadata"]["uid"], job["status"]["phase"])
                 for job in user.items(MIGRATION)
