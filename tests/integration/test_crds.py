@@ -271,7 +271,8 @@ def test_status_and_spec_are_written_apart(kubectl: Kubectl, kind: str) -> None:
 def test_a_nic_name_may_occur_once(kubectl: Kubectl) -> None:
     """KubeVirt refuses it in a webhook; here it follows from the list map."""
     error = kubectl.refused("create", "-f", "-", stdin=vmi(nics=("blue", "blue")))
-    assert 'spec.domain.devices.interfaces[1]: Duplicate value: {"name":"blue"}' in error
+    # What follows is Go's notation or JSON, by the version of Kubernetes.
+    assert "spec.domain.devices.interfaces[1]: Duplicate value: " in error
 
 
 def test_a_typo_at_the_top_is_refused_by_kubectl(kubectl: Kubectl) -> None:

@@ -181,6 +181,8 @@ def test_a_subresource_changed_what_is_fenced(
     """No fence covers these: the API server takes only containers and resources from the body, not its metadata."""
     _, before = nicplug.admin.request("GET", nicplug.admin.path(POD, nicplug.name(which)))
     code, after = subresource(which, name, change)(nicplug, nicplug.client(TENANT))
+    if (code, name) == (404, "resize"):
+        pytest.skip("this API server does not serve pods/resize, as Kubernetes 1.31")
     assert code == 200, after["message"]
     assert after["spec"] != before["spec"]
     fenced_members = ("labels", "annotations", "ownerReferences")
