@@ -36,8 +36,7 @@ def test_a_quiet_machine_and_budgets_that_are_met() -> None:
 def test_what_falls_short_is_named_with_its_figure() -> None:
     text = headline(hand_over(slowest=1.5, others=0.4))
     assert (
-        '1 of 2 measured budgets are NOT MET: "leader ends by release: a NIC of that moment to annotation, max" '
-        "(1.5 of 1 s)"
+        '1 of 2 measured budgets are NOT MET: "hand-over by release: NIC of that moment in the annotation" (1.5 of 1 s)'
     ) in text
 
 
