@@ -85,10 +85,9 @@ upgrade-test: ## From the last release to this version and back, with VMs on eve
 compat_tests = $(addprefix tests/integration/test_,$(addsuffix .py,admission admission_accounts admission_objects \
     controlplane crds deployment drain eviction fences hotplug hotplug_faults kube_controllers live_changes migrations \
     paths pod_life rights subresources))
-compat-test: export NICPLUG_SANDBOX_KUBERNETES = 1.31
 compat-test: ## CRDs, policies, hot-plug, migrations and drains on the oldest Kubernetes (first run: builds it)
-	@$(run) -m nicplug sandbox build control-plane
-	@$(run) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(compat_tests) $(ARGS)
+	@NICPLUG_SANDBOX_KUBERNETES=1.31 $(run) -m nicplug sandbox build control-plane
+	@NICPLUG_SANDBOX_KUBERNETES=1.31 $(run) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(compat_tests) $(ARGS)
 
 workflow-lint: ## Check the workflows of .github with actionlint (first run: builds it, half a minute)
 	@$(run) -m tools.workflow_lint

@@ -65,8 +65,11 @@ class OperatorThread:
         return go_on.set
 
     def sample(self, name: str, **labels: str) -> float | None:
-        """A metric as Prometheus would scrape it now; the others are not collected, as this is asked all the time."""
-        families = self.metrics.registry.restricted_registry([name]).collect()
+        """A metric as Prometheus would scrape it now; alone where that is possible, as this is asked all the time."""
+        registry = self.metrics.registry
+        families = list(registry.restricted_registry([name]).collect())
+        if not families:  # of a collector of our own, which makes several
+            return registry.get_sample_value(name, labels)
         samples = (sample for family in families for sample in family.samples)
         return next((sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)), None)
 

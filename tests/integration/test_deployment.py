@@ -26,7 +26,8 @@ def deployment(admin: Kubectl) -> Iterator[Kubectl]:
     yield kubectl
     admin("delete", "-k", BASE / "api", "--ignore-not-found")
     admin("delete", "-k", BASE / "users")
-    admin("delete", "namespace/nicplug-system", "clusterrole/nicplug-operator", "--wait=false")
+    # Waited for: the next file makes it again.
+    admin("delete", "namespace/nicplug-system", "clusterrole/nicplug-operator", "--timeout=60s")
     admin("delete", "clusterrolebinding/nicplug-operator", "clusterrolebinding/nicplug-node-side-default-accounts")
     # Other tests play the operator as the cluster's admin.
     admin("delete", "-k", BASE / "fences")

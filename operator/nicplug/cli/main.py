@@ -124,7 +124,8 @@ for command in (
 @main.group(
     cls=LazySandbox,
     epilog="Environment: NICPLUG_CACHE_DIR is the directory of the cache (otherwise nicplug in XDG_CACHE_HOME or "
-    "~/.cache), KUBEBUILDER_ASSETS one that has the control plane's programs, which are built otherwise.",
+    "~/.cache), KUBEBUILDER_ASSETS one that has the control plane's programs, which are built otherwise, "
+    "NICPLUG_SANDBOX_KUBERNETES the minor version that is built (the newest unless given, or 1.31).",
 )
 def sandbox() -> None:
     """A laptop cluster: real control plane, simulated nodes."""
