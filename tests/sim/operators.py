@@ -377,7 +377,8 @@ class Operator:
     def _known_sources(self) -> frozenset[str]:
         """The pods of guests that are on the move, as far as this process has heard of the hand-off and the target pod.
 
-        One that nobody has recorded may be anybody's, and a state that names no migration is no hand-off.
+        One that nobody has recorded may be anybody's, and a state that names no migration, or another target pod than
+        the migration's, is no hand-off.
         """
         over = {state["migrationUid"] for vmi in self.cluster.shown(VMIS) if (state := state_of(vmi)).get("completed")}
         unfinished = {item.uid for item in self._caches.migrations if not item.is_final} - over
@@ -386,6 +387,7 @@ class Operator:
             for vmi in self._caches.vmis
             if vmi.migration_state.is_active and vmi.migration_state.migration_uid in unfinished
             for record in self._caches.launchers.records_of(vmi)
+            if record.key.name == vmi.migration_state.target_pod
         }
         known = own & {pod.uid for pod in self._caches.launchers.store}
         targets = {
