@@ -146,6 +146,13 @@ def test_a_refusal_counts_by_what_is_granted(is_allowed: bool, rights: list[Righ
     assert len(unexpected([refused], [], rights=rights)) == count
 
 
+@pytest.mark.parametrize(("role", "count"), [("system:discovery", 0), ("nicplug-api", 1)])
+def test_an_api_server_that_does_not_know_its_own_roles_yet_refuses_everything(role: str, count: int) -> None:
+    """By a role that no manifest of ours has, such as that of the front proxy's trust."""
+    refusal = f'cannot get resource: RBAC: [clusterrole.rbac.authorization.k8s.io "{role}" not found]'
+    assert len(unexpected([call(refusal=refusal)], [], rights=[])) == count
+
+
 def entry(**members: Any) -> dict[str, Any]:
     """A line of an audit log, as kube-apiserver writes it."""
     return {
