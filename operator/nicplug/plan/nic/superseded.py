@@ -78,7 +78,7 @@ def find_superseded(
         ):
             if is_listed and is_asked:
                 found[interface.name] = Superseded.WITHDRAWN
-            elif is_listed or (is_heard and not _is_over(record, failures.get(pod_interface), now=now)):
+            elif is_listed or not _is_over(record, failures.get(pod_interface), now=now, is_heard=is_heard):
                 found[interface.name] = Superseded.UNDER_WAY
     return found
 
@@ -141,9 +141,12 @@ def _asked_another_pod(asked_at: datetime, *, vmi: VirtualMachineInstance, pod: 
     return asked_at < state.ended_at + _RESOLUTION
 
 
-def _is_over(record: InterfaceOperation | None, failure: PodFailure | None, *, now: datetime) -> bool:
-    """The controller has said that it failed, or has said nothing for long."""
+def _is_over(record: InterfaceOperation | None, failure: PodFailure | None, *, now: datetime, is_heard: bool) -> bool:
+    """The controller has said that it failed, or has said nothing for long, or there is none to be at it.
+
+    That there is none is no news until it has had time: one that has just come is at work before its pod is seen here.
+    """
     if record is None or (over := over_at(record)) is None:
-        return False
+        return not is_heard
     asked_at = record.last_attempt_time or record.start_time
     return now >= over or (failure is not None and failure.heard_at >= asked_at)

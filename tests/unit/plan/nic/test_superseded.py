@@ -130,12 +130,17 @@ class TestUnderWay:
         [
             ([asked(ago=8)], {}),
             ([asked()], {"failures": [failed("blue", at=NOW)]}),
-            ([asked()], {"controller": NOT_DEPLOYED}),
+            ([asked(ago=8)], {"controller": NOT_DEPLOYED}),
+            ([], {"controller": NOT_DEPLOYED}),
         ],
-        ids=["silent for long", "has failed", "is not there"],
+        ids=["silent for long", "has failed", "is not there", "is not there, and never was"],
     )
     def test_the_controller_is_not_at_it(self, records: list[Json], view: Any) -> None:
         assert annotation(plan(records=records, **view)) == render([element("blue", mac=NEW)])
+
+    def test_an_element_was_rewritten_while_a_controller_that_had_just_come_attached_the_old_one(self) -> None:
+        """Its pod is seen here a moment after it has begun to work."""
+        assert annotation(plan(records=[asked()], controller=NOT_DEPLOYED)) is None
 
     def test_a_failure_of_an_earlier_attempt_tells_nothing(self) -> None:
         assert annotation(plan(records=[asked(ago=1)], failures=[failed("blue", at=later(-2))])) is None
