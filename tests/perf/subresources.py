@@ -6,7 +6,6 @@ is stopped: what it does with them is measured elsewhere, and would be on the sa
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import json
 import ssl
@@ -35,6 +34,7 @@ from tests.perf.world import (
     make_network,
 )
 
+from nicplug.garbage_collection import settle_garbage_collector
 from nicplug_sandbox import controlplane, operator_process
 from nicplug_sandbox.api_process import add_api, stop_api
 from nicplug_sandbox.node.api import JSON_PATCH, VIRTUAL_MACHINE_INSTANCES, Json, Resource
@@ -138,7 +138,8 @@ async def _measure(found: Cluster, shape: SubresourceShape, *, say: Say) -> dict
         usage = {"hotplugs": resources.spent(before, resources.snapshot(world.processes))}
         say(f"subresources: {shape.hotplugs} hot-plugs by addinterface of VMs, and of VMIs, and as many by patches")
         operator_process.stop_operator(found.operator)
-        _settle_garbage_collector()
+        # A pass of the bench's own collector over its mirrors would be the p99 of the requests under way.
+        settle_garbage_collector()
         rest = replace(world, processes=tuple(item for item in found.processes if item != found.operator.process))
         names = [f"halted-{number}" for number in range(shape.halted)]
         for name in names:
@@ -152,12 +153,6 @@ async def _measure(found: Cluster, shape: SubresourceShape, *, say: Say) -> dict
     counted = {"no_op": idle, "changing": changing, "crowd": crowd}
     usage |= {name: one.pop("usage") for name, one in counted.items()}
     return {"hotplugs": hotplugs, **counted, "usage": resources.as_json(usage)}
-
-
-def _settle_garbage_collector() -> None:
-    """A pass of the bench's own collector over what its mirrors hold would be the p99 of the requests under way."""
-    gc.collect()
-    gc.freeze()
 
 
 def _halted(name: str) -> Json:

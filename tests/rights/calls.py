@@ -57,7 +57,7 @@ def read_calls(log: Path, *, accounts: Iterable[str]) -> Iterator[Call]:
 
 def _call(entry: Mapping[str, Any], accounts: frozenset[str]) -> Call | None:
     account = entry["user"]["username"]
-    # Of an impersonated request the user is whoever impersonates.
+    # Of an impersonated request the user is the one who impersonates.
     if account not in accounts or not _AGENTS.fullmatch(entry.get("userAgent", "")):
         return None
     seen = entry.get("objectRef", {})

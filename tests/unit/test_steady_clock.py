@@ -1,4 +1,4 @@
-"""The operator's time goes on evenly, whoever sets the machine's clock; a lasting difference ends the process."""
+"""The operator's time goes on evenly, no matter who sets the machine's clock; a lasting difference ends the process."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
