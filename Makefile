@@ -13,7 +13,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = env -u PYTHONDONTWRITEBYTECODE PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test lint format unit bench isolation soak chaos e2e install-test alerts-test dashboard-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
+.PHONY: help env demo pictures test bytecode lint format unit bench isolation soak chaos e2e install-test alerts-test dashboard-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -29,9 +29,16 @@ demo: ## Watch a running VM get a NIC on a real API server (first run: builds it
 pictures: ## Write the pictures of README and user guide from a real run
 	@$(run) -m nicplug sandbox demo --pictures docs/images $(ARGS)
 
-test: lint ## Lint, then all tests but the end-to-end ones that need Docker
+test: ## Lint, then all tests but the end-to-end ones that need Docker
+	@test -x $(python)
+	@$(MAKE) --no-print-directory --jobs=2 lint bytecode
 	@$(run) -m nicplug sandbox build control-plane helm
 	@$(run) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# pytest's own bytecode, which each worker of a new clone would compile for itself. A file that cannot be collected is
+# for the test run to report.
+bytecode: ## Compile the tests once, for all workers of `make test`
+	@$(run) -m pytest -q --collect-only -p no:cacheprovider > /dev/null 2>&1 || true
 
 # mypy's cache lies beside the environment: it goes by the contents of files, and a new clone has most of them.
 lint: ## Style, types, the architecture's import rules, and the Dockerfile

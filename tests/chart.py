@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nicplug_sandbox.build import binary
 from nicplug_sandbox.go_programs import HELM
+from nicplug_sandbox.yaml_documents import read_documents
 
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "deploy" / "helm" / "nicplug"
@@ -21,9 +20,6 @@ MONITORING = ROOT / "deploy" / "monitoring"
 OVERLAYS = ROOT / "deploy" / "kustomize" / "overlays"
 KUBECTL = Path(sys.executable).parent / "kubectl"
 NAMESPACE = "nicplug-system"
-
-# By libyaml, where PyYAML has been built with it: ten times as fast.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Object = dict[str, Any]
 # apiVersion, kind, namespace, name.
@@ -60,13 +56,13 @@ def template(
     files = [argument for path in values for argument in ("--values", str(path))]
     options = [f"--set={setting}" if not setting.startswith("--") else setting for setting in settings]
     done = helm("template", "nicplug", chart, "--namespace", namespace, *files, *options)
-    return tuple(document for document in yaml.load_all(done.stdout, _Loader) if document)
+    return tuple(read_documents(done.stdout))
 
 
 def kustomize(folder: Path) -> list[Object]:
     """What kustomize makes of a folder."""
     done = subprocess.run([KUBECTL, "kustomize", folder], check=True, capture_output=True, text=True, timeout=60)
-    return list(yaml.load_all(done.stdout, _Loader))
+    return read_documents(done.stdout)
 
 
 def identity(item: Object) -> Identity:

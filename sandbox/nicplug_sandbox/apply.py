@@ -12,6 +12,7 @@ import yaml
 
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.kubectl import Kubectl
+from nicplug_sandbox.yaml_documents import read_documents
 
 FIELD_MANAGER = "nicplug-sandbox"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -86,7 +87,7 @@ def load(paths: Iterable[Path]) -> list[Manifest]:
 
 def _objects(file: Path) -> list[Manifest]:
     try:
-        parsed = [document for document in yaml.safe_load_all(file.read_text()) if document is not None]
+        parsed = read_documents(file.read_text())
     except OSError as error:
         raise SandboxError(f"manifest {file}: {error.strerror}", remedy="Check the path.") from None
     except yaml.YAMLError as error:

@@ -124,4 +124,4 @@ async def eventually(condition: Callable[[], object], *, seconds: float = 30.0) 
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not come about"
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.01)

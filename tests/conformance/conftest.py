@@ -9,7 +9,6 @@ from typing import cast
 
 import aiohttp
 import pytest
-import yaml
 from kubernetes.aio.client import Configuration
 from tests.conformance.target import NAMESPACE, Target, tls_of
 from tests.fakes.apiserver import NAMESPACES as FAKE_NAMESPACES
@@ -28,6 +27,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug_sandbox.controlplane import ControlPlane
+from nicplug_sandbox.yaml_documents import read_documents
 
 ROOT = Path(__file__).parents[2]
 CRD_FILES = (
@@ -88,7 +88,8 @@ async def _prepare(kubeconfig: Path) -> None:
     connection = await connect(kubeconfig=kubeconfig)
     api = connection.api
     for path in CRD_FILES:
-        await _create(api, CUSTOM_RESOURCE_DEFINITIONS, yaml.safe_load(path.read_text()))
+        (definition,) = read_documents(path.read_text())
+        await _create(api, CUSTOM_RESOURCE_DEFINITIONS, definition)
     await _create(api, NAMESPACES, {"metadata": {"name": NAMESPACE}})
     async with asyncio.timeout(30):
         for resource in (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, NETWORK_ATTACHMENT_DEFINITIONS):

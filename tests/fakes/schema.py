@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tests.fakes.kinds import KINDS, Json, Kind
+
+from nicplug_sandbox.yaml_documents import read_documents
 
 _ROWS = Path(__file__).resolve().parents[1] / "golden" / "status-rows.yaml"
 
@@ -48,8 +49,8 @@ def kinds_with_schemas(directory: Path) -> tuple[Kind, ...]:
     """The kinds of the fake, those with a CRD in `directory` validated and pruned by it."""
     schemas: dict[str, Schema] = {}
     for path in sorted(directory.glob("*.yaml")):
-        for document in yaml.safe_load_all(path.read_text()):
-            if document and document.get("kind") == "CustomResourceDefinition":
+        for document in read_documents(path.read_text()):
+            if document.get("kind") == "CustomResourceDefinition":
                 plural = document["spec"]["names"]["plural"]
                 schemas[plural] = with_typed_rows(document["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
     return tuple(_with_schema(kind, schemas[kind.plural]) if kind.plural in schemas else kind for kind in KINDS)
@@ -59,7 +60,7 @@ def with_typed_rows(schema: Schema) -> Schema:
     """The schema with the lists of its status typed, where it leaves them untyped."""
     typed = copy.deepcopy(dict(schema))
     members = typed["properties"].get("status", {}).get("properties", {})
-    rows = yaml.safe_load(_ROWS.read_text())
+    (rows,) = read_documents(_ROWS.read_text())
     members |= {name: rows[name] for name, member in members.items() if name in rows and "type" not in member}
     return typed
 

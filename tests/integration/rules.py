@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tests.admission.row import BOTH, TOGETHER, Json, Kind, manifest
 from tests.admission.rules import ROWS
 from tests.integration.kubectl import ROOT, Kubectl
 from tests.integration.user import VM, VMI, User
+
+from nicplug_sandbox.yaml_documents import read_documents
 
 POLICIES = ROOT / "deploy" / "kustomize" / "base" / "admission"
 CRDS = [ROOT / "crds" / f"{plural}.yaml" for plural in (VMI, VM)]
@@ -45,7 +46,7 @@ def lifted(kubeconfig: Path) -> Iterator[None]:
     _, binding = user.request("GET", f"{_BINDINGS}/{TOGETHER}")
     user.request("DELETE", f"{_BINDINGS}/{TOGETHER}")
     for path in CRDS:
-        _replace_schema(user, yaml.safe_load(path.read_text()), ruled=False)
+        _replace_schema(user, path, ruled=False)
     _until_probes(user, refused=False)
     try:
         yield
@@ -54,7 +55,7 @@ def lifted(kubeconfig: Path) -> Iterator[None]:
             metadata = {"name": TOGETHER}
             user.request("POST", _BINDINGS, {**binding, "metadata": metadata})
         for path in CRDS:
-            _replace_schema(user, yaml.safe_load(path.read_text()), ruled=True)
+            _replace_schema(user, path, ruled=True)
         _until_probes(user, refused=True)
 
 
@@ -62,7 +63,8 @@ def _user(kubeconfig: Path) -> User:
     return User(kubeconfig=kubeconfig, namespace="default")
 
 
-def _replace_schema(user: User, crd: Json, *, ruled: bool) -> None:
+def _replace_schema(user: User, file: Path, *, ruled: bool) -> None:
+    (crd,) = read_documents(file.read_text())
     versions = crd["spec"]["versions"]
     if not ruled:
         schema = versions[0]["schema"]

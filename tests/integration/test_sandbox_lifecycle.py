@@ -1,4 +1,4 @@
-"""Sandboxes begin, live side by side, crash and end; each test has one of its own."""
+"""Sandboxes begin, live side by side, crash and end."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from tests.integration.waiting import until
 
 from nicplug_sandbox import build, controlplane, go_programs, lifecycle, processes, programs, state
 from nicplug_sandbox.cli import sandbox
-from nicplug_sandbox.controlplane import CONTROL_PLANE, ControlPlane
+from nicplug_sandbox.controlplane import CONTROL_PLANE
 from nicplug_sandbox.errors import SandboxError
 from nicplug_sandbox.processes import RecordedProcess
 
@@ -33,6 +33,27 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     assert not left_in(place)
 
 
+# A start takes seconds, and finds what runs already: several tests use one place, whichever of them is the first.
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A place for a control plane."""
+    place = tmp_path_factory.mktemp("shared") / "sandbox"
+    yield place
+    controlplane.stop(directory=place)
+    assert not left_in(place)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A place for a sandbox with all that `up` starts."""
+    place = tmp_path_factory.mktemp("whole") / "sandbox"
+    yield place
+    lifecycle.down(directory=place)
+    assert not left_in(place)
+
+
 def left_in(directory: Path) -> list[psutil.Process]:
     """Programs that still run in a sandbox's directory, recorded or not."""
     return [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(directory)]
@@ -46,12 +67,45 @@ def recorded(directory: Path, name: str) -> RecordedProcess:
     return process
 
 
-def test_two_side_by_side_and_nothing_left_of_one_that_is_stopped(control_plane: ControlPlane, directory: Path) -> None:
+def test_an_outage_of_the_server_keeps_port_and_data(shared: Path) -> None:
+    plane = controlplane.start(directory=shared)
+    kubectl = Kubectl(kubeconfig=plane.kubeconfig)
+    kubectl("create", "configmap", "mine")
+    server, etcd = recorded(shared, "kube-apiserver"), recorded(shared, "etcd")
+    controlplane.restart(directory=shared, down_seconds=0.1)
+    assert recorded(shared, "kube-apiserver") != server
+    assert recorded(shared, "etcd") == etcd
+    assert controlplane.status(directory=shared).server == plane.server
+    assert kubectl.get("configmap", "mine")["metadata"]["name"] == "mine"
+    # The controllers found their way back too.
+    kubectl("create", "namespace", "after")
+    until(lambda: kubectl.run("get", "serviceaccount", "default", "--namespace", "after").returncode == 0)
+
+
+def test_a_start_after_a_crash_begins_anew(shared: Path) -> None:
+    controlplane.start(directory=shared)
+    crashed = [recorded(shared, name) for name in CONTROL_PLANE]
+    processes.end([recorded(shared, "etcd")], grace_seconds=0)
+    assert not controlplane.status(directory=shared).is_healthy
+    said: list[str] = []
+    controlplane.start(directory=shared, progress=said.append)
+    assert said == ["a control plane died here; removing what is left of it"]
+    assert controlplane.status(directory=shared).is_healthy
+    assert not any(map(processes.is_alive, crashed)), "nothing of the old one is left"
+
+
+def test_two_side_by_side_and_nothing_left_of_one_that_is_stopped(
+    shared: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one also loses the port that it has found free to a race, and takes another."""
+    first = controlplane.start(directory=shared)
+    free, ports = controlplane._free_port, iter([int(first.server.rsplit(":", 1)[1])])
+    monkeypatch.setattr(controlplane, "_free_port", lambda: next(ports, None) or free())
     second = controlplane.start(directory=directory)
-    assert second.server != control_plane.server
-    first, other = Kubectl(kubeconfig=control_plane.kubeconfig), Kubectl(kubeconfig=second.kubeconfig)
-    other("create", "configmap", "mine")
-    assert "NotFound" in first.refused("get", "configmap", "mine")
+    assert second.server != first.server
+    ours, theirs = Kubectl(kubeconfig=first.kubeconfig), Kubectl(kubeconfig=second.kubeconfig)
+    theirs("create", "configmap", "theirs")
+    assert "NotFound" in ours.refused("get", "configmap", "theirs")
     assert controlplane.start(directory=directory) == second, "a second start finds the first"
 
     programs_of_second = [recorded(directory, name) for name in CONTROL_PLANE]
@@ -60,41 +114,14 @@ def test_two_side_by_side_and_nothing_left_of_one_that_is_stopped(control_plane:
     assert not left_in(directory)
     assert not (directory / "pki").exists()
     assert not second.kubeconfig.exists()
-    assert second.audit_log.exists(), "logs stay for whoever asks what happened"
-    assert controlplane.status(directory=control_plane.directory).is_healthy
+    assert second.audit_log.exists(), "logs stay for those who ask what happened"
+    assert controlplane.status(directory=shared).is_healthy
     controlplane.stop(directory=directory)
-
-
-def test_an_outage_of_the_server_keeps_port_and_data(directory: Path) -> None:
-    plane = controlplane.start(directory=directory)
-    kubectl = Kubectl(kubeconfig=plane.kubeconfig)
-    kubectl("create", "configmap", "mine")
-    server, etcd = recorded(directory, "kube-apiserver"), recorded(directory, "etcd")
-    controlplane.restart(directory=directory, down_seconds=0.1)
-    assert recorded(directory, "kube-apiserver") != server
-    assert recorded(directory, "etcd") == etcd
-    assert controlplane.status(directory=directory).server == plane.server
-    assert kubectl.get("configmap", "mine")["metadata"]["name"] == "mine"
-    # The controllers found their way back too.
-    kubectl("create", "namespace", "after")
-    until(lambda: kubectl.run("get", "serviceaccount", "default", "--namespace", "after").returncode == 0)
 
 
 def test_no_outage_where_nothing_runs(directory: Path) -> None:
     with pytest.raises(SandboxError, match="no control plane runs in"):
         controlplane.restart(directory=directory)
-
-
-def test_a_start_after_a_crash_begins_anew(directory: Path) -> None:
-    controlplane.start(directory=directory)
-    crashed = [recorded(directory, name) for name in CONTROL_PLANE]
-    processes.end([recorded(directory, "etcd")], grace_seconds=0)
-    assert not controlplane.status(directory=directory).is_healthy
-    said: list[str] = []
-    controlplane.start(directory=directory, progress=said.append)
-    assert said == ["a control plane died here; removing what is left of it"]
-    assert controlplane.status(directory=directory).is_healthy
-    assert not any(map(processes.is_alive, crashed)), "nothing of the old one is left"
 
 
 def test_a_program_that_ends_is_named_with_its_last_words(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,16 +132,6 @@ def test_a_program_that_ends_is_named_with_its_last_words(directory: Path, monke
     assert caught.value.detail == "data directory is corrupt"
     assert state.load(directory) is None
     assert not left_in(directory), "the API server that had been started is ended too"
-
-
-def test_a_port_lost_to_a_race_is_replaced(
-    control_plane: ControlPlane, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken = int(control_plane.server.rsplit(":", 1)[1])
-    free = controlplane._free_port
-    ports = iter([taken])
-    monkeypatch.setattr(controlplane, "_free_port", lambda: next(ports, None) or free())
-    assert controlplane.start(directory=directory).server != control_plane.server
 
 
 def test_etcd_and_server_of_envtest_with_our_scheduler_and_controllers(
@@ -151,8 +168,8 @@ def ready_nodes(kubectl: Kubectl) -> list[str]:
     ]
 
 
-def test_up_again_after_the_simulator_died_and_down(directory: Path) -> None:
-    where = f"--directory={directory}"
+def test_up_again_after_the_simulator_died(whole: Path) -> None:
+    directory, where = whole, f"--directory={whole}"
     assert run("up", "--nodes=2", where) == EXPORTS.format(directory)
     kubectl = Kubectl(kubeconfig=directory / "kubeconfig")
     assert len(until(lambda: ready_nodes(kubectl))) == 2
@@ -175,14 +192,11 @@ def test_up_again_after_the_simulator_died_and_down(directory: Path) -> None:
     assert "node-simulator" in table
     assert max(map(len, table.splitlines())) <= 100
     assert hint.startswith("No operator was started here. To start one: nicplug sandbox up --operator")
-    run("down", where)
-    assert not left_in(directory)
-    run("down", where)
 
 
-def test_an_operator_that_died_is_started_again_by_up(directory: Path) -> None:
-    where = f"--directory={directory}"
-    run("up", "--nodes=1", "--operator", where)
+def test_an_operator_that_died_is_started_again_by_up_and_down_ends_all(whole: Path) -> None:
+    directory, where = whole, f"--directory={whole}"
+    run("up", "--operator", where)
     operator = recorded(directory, "operator")
     run("up", where)
     assert recorded(directory, "operator") == operator, "what lives is left alone"
@@ -200,6 +214,7 @@ def test_an_operator_that_died_is_started_again_by_up(directory: Path) -> None:
     shutil.rmtree(directory)
     run("down", where)
     assert not left_in(directory), "nobody loses a sandbox by deleting its directory"
+    run("down", where)
 
 
 def test_a_foreign_cluster_gets_what_it_lacks_and_stays_when_we_go(directory: Path, tmp_path: Path) -> None:

@@ -262,3 +262,8 @@ def nics(body: Json | None) -> list[str]:
         return []
     target = body["spec"]["template"]["spec"] if body["kind"] == "VirtualMachine" else body["spec"]
     return [item["name"] for item in target["domain"]["devices"]["interfaces"]]
+
+
+def networks(body: Json | None) -> list[str]:
+    """What the networks of a VMI's spec name, the pod network as an empty string; nothing for None."""
+    return [] if body is None else [item.get("multus", {}).get("networkName", "") for item in body["spec"]["networks"]]

@@ -2,15 +2,15 @@
 
 import json
 
-import yaml
 from tests.perf.rules import PLURALS, in_group, policies_in_group
 from tests.perf.schema_variants import without_rules
 
 from nicplug_sandbox.operator_process import ADMISSION, ROOT
+from nicplug_sandbox.yaml_documents import read_documents
 
 GROUP = "ruled.rules.test"
-CRDS = [yaml.safe_load((ROOT / "crds" / f"{plural}.yaml").read_text()) for plural in PLURALS]
-POLICIES = [item for path in sorted(ADMISSION.glob("*.yaml")) for item in yaml.safe_load_all(path.read_text())]
+CRDS = [item for plural in PLURALS for item in read_documents((ROOT / "crds" / f"{plural}.yaml").read_text())]
+POLICIES = [item for path in sorted(ADMISSION.glob("*.yaml")) for item in read_documents(path.read_text())]
 
 
 def test_a_side_without_rules_has_the_same_schema_otherwise() -> None:

@@ -62,8 +62,9 @@ class Rights:
             self._is_cut = True
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note files of the suite that are not part of this run."""
+        """Note files of the suite that are not part of this run; of none when nothing is to run."""
         self._missing = set(self._suite.glob("test_*.py")) - {item.path for item in session.items}
+        self._is_cut |= session.config.option.collectonly
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:

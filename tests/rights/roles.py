@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tests.rights.calls import Call
+
+from nicplug_sandbox.yaml_documents import read_documents
 
 _RULES = ("Role", "ClusterRole")
 _BINDINGS = ("RoleBinding", "ClusterRoleBinding")
@@ -79,7 +80,7 @@ def manifests(*folders: Path) -> Iterator[Document]:
     """The objects of all YAML files below the folders."""
     for folder in folders:
         for path in sorted(folder.rglob("*.yaml")):
-            yield from filter(None, yaml.safe_load_all(path.read_text()))
+            yield from read_documents(path.read_text())
 
 
 def _rights(role: Document, *, account: str, namespace: str) -> Iterator[Right]:

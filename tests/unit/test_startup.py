@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 import structlog
-import yaml
 
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Unavailable
 from nicplug.startup import RivalError, refuse_other_servers, refuse_rivals, wait_for_api
+from nicplug_sandbox.yaml_documents import read_documents
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
@@ -121,7 +121,7 @@ def test_it_waits_for_crds_that_are_as_new_as_itself(plural: str, member: str, l
     """It would write what an older CRD drops, and do so again and again."""
     found = {}
     for path in (ROOT / "crds").glob("*.yaml"):
-        crd = yaml.safe_load(path.read_text()) | {"status": ESTABLISHED}
+        crd = read_documents(path.read_text())[0] | {"status": ESTABLISHED}
         status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
         if crd["spec"]["names"]["plural"] == plural:
             status.pop(member, None)

@@ -24,6 +24,7 @@ from nicplug.cli.doctor.kinds import check_kubevirt, check_multus, check_policy
 from nicplug.cli.doctor.rights import API, OPERATOR, QUESTIONS, Right
 from nicplug.insight.evidence import Evidence, Target
 from nicplug.model.times import format_micro_time
+from nicplug_sandbox.yaml_documents import read_documents
 
 BASE = Path(__file__).parents[3] / "deploy" / "kustomize" / "base"
 
@@ -247,7 +248,7 @@ def test_a_crd_that_drops_what_nicplug_writes(
 ) -> None:
     """KubeVirt's own CRD of 1.1 and newer has no requests: virtctl was answered 202, and nothing came of it."""
     for path in sorted((BASE.parents[2] / "crds").glob("*.yaml")):
-        definition = yaml.safe_load(path.read_text())
+        (definition,) = read_documents(path.read_text())
         name = definition["metadata"]["name"]
         definition["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
         if name.startswith(f"{kind}."):
@@ -390,7 +391,7 @@ def test_a_policy_that_is_missing(nicplug: CommandLine, server: PlayedServer) ->
     names = [
         document["metadata"]["name"]
         for path in sorted(BASE.glob("*/*.yaml"))
-        for document in yaml.safe_load_all(path.read_text())
+        for document in read_documents(path.read_text())
         if document["kind"] == "ValidatingAdmissionPolicy"
     ]
     server.answers[POLICIES] = collection(*({"metadata": {"name": name}} for name in names))

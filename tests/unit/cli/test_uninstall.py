@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.build import Json
 from tests.unit.cli.played import CommandLine, PlayedServer, collection
 
 from nicplug.cli.uninstall.parts import DEFINITIONS, GUARD, IN_ORDER, OF_USERS, SELECTOR
 from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
+from nicplug_sandbox.yaml_documents import read_documents
 
 
 def path(resource: Any) -> str:
@@ -93,7 +93,7 @@ def test_everything_that_is_installed_has_the_label_and_a_place_in_the_order() -
         built = subprocess.run(
             [kubectl, "kustomize", root / "deploy" / "kustomize" / folder], check=True, capture_output=True, text=True
         )
-        documents = list(yaml.safe_load_all(built.stdout))
+        documents = read_documents(built.stdout)
         kinds = {resource.kind for resource in IN_ORDER} | {"CustomResourceDefinition"}
         assert {document["kind"] for document in documents} <= kinds
         name, _, value = SELECTOR.partition("=")
