@@ -11,6 +11,7 @@ from tests.api.objects import NETWORK_STATUS, Json
 from tests.api.operator_thread import OperatorThread, eventually
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.faults import Request
+from tests.fakes.kubeconfig import kubeconfig
 
 VM, VMI, POD = "virtualmachines", "virtualmachineinstances", "pods"
 MIGRATION = "virtualmachineinstancemigrations"
@@ -31,7 +32,7 @@ class World:
     def __init__(self, server: FakeApiServer, directory: Path) -> None:
         self.server = server
         self.kubeconfig = directory / "kubeconfig"
-        self.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(server.url)))
+        self.kubeconfig.write_text(yaml.safe_dump(kubeconfig(server.url)))
         self._operators: list[OperatorThread] = []
 
     # -- operators -----------------------------------------------------------------------------
@@ -337,15 +338,4 @@ def _running_status() -> Json:
         "containerStatuses": [
             {"name": "compute", "ready": True, "state": {"running": {"startedAt": NOW}}, "image": "launcher"}
         ],
-    }
-
-
-def _kubeconfig(url: str) -> Json:
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "fake", "cluster": {"server": url}}],
-        "users": [{"name": "test", "user": {}}],
-        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "test"}}],
-        "current-context": "fake",
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
+from tests.fakes.kubeconfig import kubeconfig
 
 from nicplug.cli.main import main
 
@@ -98,14 +99,7 @@ def played_server() -> Iterator[PlayedServer]:
 
 def write_kubeconfig(path: Path, *, server: str, namespace: str = "", user: Mapping[str, Any] | None = None) -> Path:
     """A kubeconfig with one context."""
-    context = {"cluster": "c", "user": "u", **({"namespace": namespace} if namespace else {})}
-    content = {
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": dict(user or {})}],
-        "contexts": [{"name": "x", "context": context}],
-        "current-context": "x",
-    }
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(kubeconfig(server, namespace=namespace, user=user)))
     return path
 
 

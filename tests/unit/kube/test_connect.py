@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from kubernetes.aio.config import ConfigException, incluster_config
 from tests.fakes.apiserver import FakeApiServer
+from tests.fakes.kubeconfig import kubeconfig
 
 from nicplug.kube import connect as module
 from nicplug.kube import credentials
@@ -17,15 +18,7 @@ from nicplug.kube.resources import NODES
 
 
 def write_kubeconfig(path: Path, *, server: str, user: dict[str, Any] | None = None) -> Path:
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": user or {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    path.write_text(json.dumps(config))
+    path.write_text(json.dumps(kubeconfig(server, user=user)))
     return path
 
 
