@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -22,7 +22,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config import ConfigException
 
-from nicplug.kube.api import Json, JsonPatch, Resource
+from nicplug.kube.api import Json, JsonPatch, OnResponse, Resource, count_nothing
 from nicplug.kube.bodies import JSON_PATCH, encode_as_go, sending
 from nicplug.kube.classify import Answer, to_error
 from nicplug.kube.errors import Denied, Rejected, Unavailable
@@ -47,22 +47,6 @@ _UNCHECKED = "?fieldValidation=Ignore"
 
 _JSON = "application/json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-
-
-class OnResponse(Protocol):
-    """Called once per request, also when no answer came (`code` 0).
-
-    `verb` is Kubernetes' (get, list, create, patch, update, delete), `resource` the plural with its
-    subresource (`virtualmachineinstances/status`), `seconds` the time until the body was read.
-    """
-
-    def __call__(self, *, verb: str, resource: str, code: int, seconds: float) -> None:
-        """Count one request."""
-        ...
-
-
-def count_nothing(*, verb: str, resource: str, code: int, seconds: float) -> None:
-    """Be the `on_response` of those who do not count."""
 
 
 class AioApi:

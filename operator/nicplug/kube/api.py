@@ -153,3 +153,20 @@ class ServerApi(WatchingApi, TextApi, Protocol):
     async def version(self) -> Json:
         """Read which Kubernetes it is, at /version."""
         ...
+
+
+class OnResponse(Protocol):
+    """Called once per request, also when no answer came (`code` 0).
+
+    `verb` is Kubernetes' (get, list, watch, create, patch, update, delete), `resource` the plural with its
+    subresource (`virtualmachineinstances/status`), `seconds` the time until the body was read; of a watch, and of
+    the list before it, until it began.
+    """
+
+    def __call__(self, *, verb: str, resource: str, code: int, seconds: float) -> None:
+        """Count one request."""
+        ...
+
+
+def count_nothing(*, verb: str, resource: str, code: int, seconds: float) -> None:
+    """Be the `on_response` of those who do not count."""

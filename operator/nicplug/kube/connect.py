@@ -15,13 +15,13 @@ import kopf
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException
 
-from nicplug.kube.aio import USER_AGENT, AioApi, OnResponse, count_nothing
-from nicplug.kube.api import KubeApi, ServerApi, WatchingApi
+from nicplug.kube.aio import USER_AGENT, AioApi
+from nicplug.kube.api import KubeApi, OnResponse, ServerApi, WatchingApi, count_nothing
 from nicplug.kube.credentials import Load, find_credentials, with_proxy
 from nicplug.kube.kubeconfig import ConfigError as ConfigError
 from nicplug.kube.pages import PageSizes, in_pages
 from nicplug.kube.watch_health import WatchHealth
-from nicplug.kube.watch_session import WatchResponse, response_class, trace
+from nicplug.kube.watch_session import WatchResponse, counted, response_class, trace
 
 # A renewal, and the one before it that still hangs.
 _LEASE_CONNECTIONS = 2
@@ -78,6 +78,7 @@ class Connection:
     server: str
     source: str
     _load: Load = field(repr=False)
+    _on_response: OnResponse = field(default=count_nothing, repr=False)
     watches: WatchHealth = field(default_factory=WatchHealth, repr=False)
     kubevirt_namespace: str | None = None
 
@@ -104,7 +105,11 @@ class Connection:
             trust_env=True,
             response_class=response_class(self.watches, sizes=sizes, kubevirt_namespace=self.kubevirt_namespace),
             trace_configs=[trace(self.watches)],
-            middlewares=(in_pages(sizes), _Credentials(self._load, configuration).authorize),
+            middlewares=(
+                in_pages(sizes),
+                _Credentials(self._load, configuration).authorize,
+                counted(self._on_response),
+            ),
         )
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
@@ -126,8 +131,8 @@ async def connect(
     Args:
         kubeconfig: file to use. None: the pod's service account if there is one, else the files of
             $KUBECONFIG, else ~/.kube/config.
-        on_response: called once per request that is not Kopf's.
-        user_agent: how these requests name themselves, as seen in the audit log.
+        on_response: called once per request, also of Kopf's.
+        user_agent: how requests that are not Kopf's name themselves, as seen in the audit log.
         kubevirt_namespace: where the KubeVirt CR lies; None for any namespace.
 
     Raises:
@@ -143,6 +148,7 @@ async def connect(
         server=configuration.host,
         source=source,
         _load=load,
+        _on_response=on_response,
         kubevirt_namespace=kubevirt_namespace,
     )
 

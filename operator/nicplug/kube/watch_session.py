@@ -11,6 +11,7 @@ Knows nothing of Kopf but which of its answers are tried again.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from typing import Any, ClassVar
 import aiohttp
 import structlog
 
+from nicplug.kube.api import OnResponse
 from nicplug.kube.object_text import ObjectText
 from nicplug.kube.pages import BoundedResponse, PageSizes, collection_of
 from nicplug.kube.watch_health import Trouble, WatchHealth
@@ -179,6 +181,31 @@ def trace(health: WatchHealth) -> aiohttp.TraceConfig:
     config = aiohttp.TraceConfig()
     config.on_request_exception.append(on_exception)
     return config
+
+
+def counted(on_response: OnResponse) -> aiohttp.ClientMiddlewareType:
+    """A middleware of the session that counts Kopf's requests, each when the head of its answer has come."""
+
+    async def ask(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        started, code = time.monotonic(), 0
+        try:
+            response = await handler(request)
+            code = response.answered if isinstance(response, WatchResponse) else response.status
+            return response
+        except aiohttp.ClientPayloadError:
+            code = _LIST_AGAIN  # an expired `continue` token: `WatchResponse.start`
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            on_response(verb=_verb(request), resource=resource_of(request.url.path), code=code, seconds=seconds)
+
+    return ask
+
+
+def _verb(request: aiohttp.ClientRequest) -> str:
+    if "watch" in request.url.query:
+        return "watch"
+    return "get" if resource_of(request.url.path) == request.url.path else "list"
 
 
 def _member(value: Any, name: str) -> Any:

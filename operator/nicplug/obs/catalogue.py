@@ -90,6 +90,7 @@ RESOURCE = Label(
         "tokenreviews",
         "version",
     ),
+    meaning="plural, `PLURAL/status` for the status; `other` for discovery",
 )
 CODE = Label(
     name="code",
@@ -224,14 +225,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="nicplug_api_requests_total",
         type=_COUNTER,
-        text="Requests to the API server; those of Kopf, which watches most kinds, are not counted.",
+        text="Requests to the API server.",
         labels=(VERB, RESOURCE, CODE),
         processes=BOTH,
     ),
     Family(
         name="nicplug_api_request_duration_seconds",
         type=_HISTOGRAM,
-        text="Time until the API server's answer was read.",
+        text="Time until the API server's answer was read; of watches, and of the lists before them, until it began.",
         labels=(VERB,),
         buckets=_REQUEST_BUCKETS,
         processes=BOTH,

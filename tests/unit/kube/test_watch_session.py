@@ -1,5 +1,6 @@
 """What Kopf's session makes of answers that the fake API server does not give."""
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,18 +14,19 @@ from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 from tests.large import depth
 
+from nicplug.kube.api import OnResponse, count_nothing
 from nicplug.kube.connect import connect
 from nicplug.kube.deep_json import MAXIMUM_DEPTH
 from nicplug.kube.object_text import ObjectText
 from nicplug.kube.watch_health import WatchHealth
-from nicplug.kube.watch_session import WatchResponse, response_class
+from nicplug.kube.watch_session import WatchResponse, counted, response_class
 
 PATH = "/apis/kubevirt.io/v1/virtualmachines"
 
 
 @asynccontextmanager
 async def answering(
-    answer: web.Response, *, health: WatchHealth, path: str = PATH
+    answer: web.Response, *, health: WatchHealth, path: str = PATH, on_response: OnResponse = count_nothing
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """A session whose server has one answer to everything."""
 
@@ -35,7 +37,10 @@ async def answering(
     app.router.add_get(path, on_get)
     async with TestServer(app) as server:
         url = str(server.make_url("/"))
-        async with aiohttp.ClientSession(url, response_class=response_class(health)) as session:
+        middlewares = (counted(on_response),)
+        async with aiohttp.ClientSession(
+            url, response_class=response_class(health), middlewares=middlewares
+        ) as session:
             yield session
 
 
@@ -54,6 +59,45 @@ async def test_a_crd_that_is_not_served_is_told_although_the_answer_is_plain_tex
     assert [(line["event"], line["remedy"]) for line in lines] == [
         ("watch interrupted", "Install the CRDs: kubectl apply -f crds/")
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status", "counted_as"),
+    [
+        (PATH, {}, 200, ("list", "virtualmachines", 200)),
+        (PATH, {"watch": "true"}, 200, ("watch", "virtualmachines", 200)),
+        (PATH, {"watch": "true"}, 404, ("watch", "virtualmachines", 404)),
+        (PATH, {"limit": "500", "continue": "old"}, 410, ("list", "virtualmachines", 410)),
+        ("/apis/kubevirt.io/v1", {}, 200, ("get", "/apis/kubevirt.io/v1", 200)),
+    ],
+)
+async def test_requests_of_kopf_are_counted_as_they_were_answered(
+    path: str, query: dict[str, str], status: int, counted_as: tuple[str, str, int]
+) -> None:
+    found: list[tuple[str, str, int]] = []
+
+    def count(*, verb: str, resource: str, code: int, seconds: float) -> None:
+        assert seconds >= 0
+        found.append((verb, resource, code))
+
+    answer = web.json_response({"items": []}, status=status)
+    async with answering(answer, health=WatchHealth(), path=path, on_response=count) as session:
+        with contextlib.suppress(aiohttp.ClientPayloadError):
+            async with session.get(path, params=query):
+                pass
+    assert found == [counted_as]
+
+
+async def test_a_request_of_kopf_without_an_answer_is_counted_as_such() -> None:
+    found: list[int] = []
+
+    def count(*, verb: str, resource: str, code: int, seconds: float) -> None:
+        found.append(code)
+
+    async with aiohttp.ClientSession(middlewares=(counted(count),)) as session:
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await session.get(f"http://127.0.0.1:1{PATH}")
+    assert found == [0]
 
 
 async def test_a_large_discovery_document_is_read_as_a_whole() -> None:
