@@ -50,7 +50,7 @@ from nicplug.reconcile.slots import SlotKeeper
 from nicplug.reconcile.turns import LargeTurns
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
-from nicplug.startup import BadSetting, StartError, refuse_rivals, wait_for_api
+from nicplug.startup import BadSetting, StartError, refuse_rivals, wait_for_api, warn_of_old_kubernetes
 from nicplug.steady_clock import SteadyClock
 from nicplug.vitals import Vitals
 
@@ -280,6 +280,7 @@ class App:
 
     async def _look_around(self) -> None:
         """Nothing is written before this is done."""
+        await warn_of_old_kubernetes(self._connection.api)
         await wait_for_api(self._connection.api)
         await refuse_rivals(self._connection.api, namespace=self._settings.namespace, now=self._clock())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from nicplug.kube.api import Json, KubeApi
+from nicplug.kube.api import Json, KubeApi, ServerApi
 from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Gone, Throttled, Unavailable
 from nicplug.kube.resources import (
     API_SERVICES,
@@ -20,6 +20,7 @@ from nicplug.kube.resources import (
 )
 from nicplug.model import rivals
 from nicplug.model.definitions import what_it_drops
+from nicplug.model.kubernetes_version import OLDEST_KUBERNETES, TOO_OLD_REMEDY, is_too_old
 from nicplug.model.metadata import mapping, objects, sequence, text
 
 log = structlog.get_logger(__name__)
@@ -104,6 +105,16 @@ async def refuse_other_servers(api: KubeApi, *, names: Sequence[str], namespace:
         if serves and where != (namespace, service):
             remedy = f"Remove what serves it, and APIService {name} if nothing does: {_BESIDE}"
             raise RivalError(f"APIService {name} belongs to Service {'/'.join(where)}", remedy=remedy)
+
+
+async def warn_of_old_kubernetes(api: ServerApi) -> None:
+    """Say so where the API server is older than any that takes nicplug's CRDs: then they cannot be installed."""
+    try:
+        version = text((await api.version()).get("gitVersion"))
+    except ApiError:
+        return  # nothing depends on it, and who waits for the API server says why it does not answer
+    if is_too_old(version):
+        log.warning("Kubernetes is too old", version=version, oldest=OLDEST_KUBERNETES, remedy=TOO_OLD_REMEDY)
 
 
 async def wait_for_api(api: KubeApi) -> None:

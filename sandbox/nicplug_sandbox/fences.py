@@ -55,7 +55,7 @@ def _wait(*, kubeconfig: Path, policy: str, forbidden: dict[str, Any], seconds: 
             if time.monotonic() > deadline:
                 raise SandboxError(
                     f"the API server did not enforce the policy {policy} within {seconds:.0f} s",
-                    remedy="Is there a ValidatingAdmissionPolicyBinding for it? Kubernetes 1.30 or newer is needed.",
+                    remedy="Is there a ValidatingAdmissionPolicyBinding for it? Kubernetes 1.31 or newer is needed.",
                     detail=answer,
                 )
             time.sleep(POLL_SECONDS)

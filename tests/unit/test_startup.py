@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from nicplug.kube.api import KubeApi, Resource
+from nicplug.kube.api import KubeApi, Resource, ServerApi
 from nicplug.kube.errors import ApiError, Denied, Gone, Unavailable
-from nicplug.startup import RivalError, refuse_other_servers, refuse_rivals, wait_for_api
+from nicplug.startup import RivalError, refuse_other_servers, refuse_rivals, wait_for_api, warn_of_old_kubernetes
 from nicplug_sandbox.yaml_documents import read_documents
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +99,29 @@ def test_it_started_beside_virt_controller_when_the_api_server_was_busy() -> Non
 
     with pytest.raises(RivalError, match="virt-controller works in namespace kubevirt"):
         asyncio.run(refuse_rivals(cast(KubeApi, Busy(found)), namespace="nicplug-system", now=NOW))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"gitVersion": "v1.30.9"}, ["v1.30.9"]),
+        ({"gitVersion": "v1.37.2"}, []),
+        (Denied("may not get /version", status=403), []),
+        (Unavailable("no answer"), []),
+    ],
+    ids=["too old", "new", "not told", "away"],
+)
+def test_a_kubernetes_that_cannot_take_the_crds_is_named(answer: dict[str, str] | ApiError, said: list[str]) -> None:
+    class Versioned:
+        async def version(self) -> dict[str, str]:
+            if isinstance(answer, ApiError):
+                raise answer
+            return answer
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(warn_of_old_kubernetes(cast(ServerApi, Versioned())))
+    assert [line["version"] for line in lines] == said
+    assert all("1.31 or newer" in line["remedy"] for line in lines)
 
 
 def test_it_does_not_start_on_kubevirts_crds() -> None:

@@ -28,8 +28,8 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
     """Check the installation, with a remedy for each finding.
 
     Looks at CRDs, feature gate, policy, Multus, nodes and the controller on each, the rights of the operator and of
-    the aggregated API, versions, replicas, leader, fences, the policies of admission, the API's registration and
-    its certificate, and what the operator itself reports in the status of the KubeVirt CR.
+    the aggregated API, versions, replicas, pods that do not start, leader, fences, the policies of admission, the
+    API's registration and its certificate, and what the operator itself reports in the status of the KubeVirt CR.
 
     Exit code 9 when there is a problem; a warning alone is none. Exit code 4 when there is none, and you may not look
     at most of it.
@@ -48,6 +48,7 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
 async def examine(session: Session, *, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
     """Every check, in the order in which a person would look."""
     from nicplug.cli.doctor.kinds import check_definitions
+    from nicplug.cli.doctor.pods import check_pods
     from nicplug.cli.doctor.processes import all_processes
     from nicplug.cli.doctor.rights import check_api_rights, check_operator_rights
     from nicplug.cli.doctor.stale import check_waiting
@@ -56,6 +57,7 @@ async def examine(session: Session, *, kubevirt_namespace: str, operator_namespa
     checks = [
         ("crds", check_definitions(session)),
         *all_processes(session, namespace=operator_namespace),
+        ("pods", check_pods(session, namespace=operator_namespace, at=now())),
         ("rbac", check_operator_rights(session, namespace=operator_namespace)),
         ("api-rbac", check_api_rights(session, namespace=operator_namespace)),
         ("kubevirt", _look_at_cluster(session, kubevirt_namespace, operator_namespace)),

@@ -17,6 +17,7 @@ from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import API_SERVICES, LEASES
 from nicplug.model import rivals
 from nicplug.model.conditions import find_condition
+from nicplug.model.kubernetes_version import OLDEST_KUBERNETES, TOO_OLD_REMEDY, is_too_old
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.versions import nicplug_version_in
 
@@ -48,11 +49,14 @@ async def check_versions(session: Session, *, namespace: str) -> list[Finding]:
     kubernetes = json.loads(await session.api.request("GET", "/version"))
     parts = {"this command": __version__, **await _versions(session, namespace=namespace)}
     told = ", ".join(f"{version} ({part})" for part, version in parts.items())
-    told = f"nicplug {told}; API server {text(kubernetes.get('gitVersion'))}"
+    server = text(kubernetes.get("gitVersion"))
+    told = f"nicplug {told}; API server {server}"
+    old = f"Kubernetes {server} is older than {OLDEST_KUBERNETES}, the oldest that nicplug supports"
+    found = [problem("versions", old, TOO_OLD_REMEDY)] if is_too_old(server) else []
     if all(version == __version__ for version in parts.values()):
-        return [ok("versions", told)]
+        return [ok("versions", told), *found]
     remedy = f"Install nicplug {__version__} everywhere ({_INSTALL}), or use the command of the version that runs."
-    return [warning("versions", told, remedy)]
+    return [warning("versions", told, remedy), *found]
 
 
 async def _versions(session: Session, *, namespace: str) -> dict[str, str]:
@@ -140,8 +144,8 @@ async def check_policies(session: Session) -> list[Finding]:
     except Denied as error:
         return [unknown(check, str(error)) for check in ("fences", "admission")]
     except Gone:
-        told, remedy = "this API server has no ValidatingAdmissionPolicies", "Kubernetes 1.30 has them."
-        return [warning(check, told, remedy) for check in ("fences", "admission")]
+        told = "this API server has no ValidatingAdmissionPolicies"
+        return [warning(check, told, TOO_OLD_REMEDY) for check in ("fences", "admission")]
     names = {text(mapping(item.get("metadata")).get("name")) for item in objects(found.get("items"))}
     return [
         _presence("fences", _FENCES, names, does="fence launcher pods", page="docs/security.md"),

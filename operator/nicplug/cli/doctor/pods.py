@@ -1,0 +1,115 @@
+"""Why pods of nicplug do not become ready: an image, a setting, a volume, or no node that takes them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from nicplug.cli.connection import Session
+from nicplug.cli.doctor.finding import Finding, problem, warning
+from nicplug.kube.resources import PODS
+from nicplug.model.conditions import find_condition, is_true
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.pod_conditions import unscheduled
+from nicplug.model.times import parse_time
+
+_CHECK = "pods"
+_COMPONENT = "app.kubernetes.io/component"
+_COMPONENTS = ("operator", "api")
+# Reasons of the kubelet for a container that waits.
+_IMAGE_ERRORS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_STARTS = frozenset({"ContainerCreating", "PodInitializing"})
+# Of `nicplug run` and `nicplug api`, with the remedy on the next line.
+_ERROR = "Error: "
+_QUOTED_CHARACTERS = 300
+# Pulling the image, mounting Secrets: what takes longer lacks something.
+_START = timedelta(minutes=2)
+_SET_IMAGE = (
+    "Correct image.repository, image.tag or imagePullSecrets of the Helm release, or `images` of your overlay "
+    "(docs/install.md)."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What keeps one pod from being ready.
+
+    Attributes:
+        remedy: what to do.
+    """
+
+    message: str
+    remedy: str
+
+
+async def check_pods(session: Session, *, namespace: str, at: datetime) -> list[Finding]:
+    """Look at the pods of both Deployments; nothing is found where all are ready, or there are none."""
+    page = await session.api.list(PODS, namespace=namespace, label_selector="app.kubernetes.io/name=nicplug")
+    pods = [pod for pod in objects(page.get("items")) if "deletionTimestamp" not in mapping(pod.get("metadata"))]
+    return [finding for component in _COMPONENTS for finding in _judge(pods, component, at=at)]
+
+
+def _judge(pods: Sequence[Mapping[str, Any]], component: str, *, at: datetime) -> Iterator[Finding]:
+    own = [pod for pod in pods if mapping(mapping(pod.get("metadata")).get("labels")).get(_COMPONENT) == component]
+    waiting = [pod for pod in own if not is_true(objects(mapping(pod.get("status")).get("conditions")), "Ready")]
+    found = [(pod, trouble) for pod in waiting if (trouble := trouble_of(pod, at=at))]
+    if not found:
+        return
+    pod, trouble = found[0]
+    more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
+    told = f"pod {text(mapping(pod.get('metadata')).get('name'))}{more}: {trouble.message}"
+    # One that is ready does the work of all.
+    yield (problem if len(waiting) == len(own) else warning)(_CHECK, told, trouble.remedy)
+
+
+def trouble_of(pod: Mapping[str, Any], *, at: datetime) -> Trouble | None:
+    """Why a pod is not ready; None while it may still be starting.
+
+    Args:
+        at: the current time, in UTC.
+    """
+    metadata, status = mapping(pod.get("metadata")), mapping(pod.get("status"))
+    where = f"-n {text(metadata.get('namespace'))}"
+    describe = f"kubectl {where} describe pod {text(metadata.get('name'))}"
+    for container in objects(status.get("containerStatuses")):
+        if trouble := _of_container(container, logs=f"kubectl {where} logs {text(metadata.get('name'))} --previous"):
+            return trouble
+    if explanation := unscheduled(status):
+        return Trouble(message=f"no node takes it: {explanation.message or explanation.reason}", remedy=describe)
+    began = parse_time(status.get("startTime"))
+    if _is_starting(status) and began is not None and at - began > _START:
+        minutes = int((at - began).total_seconds() // 60)
+        told = f"its containers have been starting for {minutes} minutes: a Secret to mount is missing, or a network"
+        return Trouble(message=told, remedy=f"{describe} names it.")
+    return None
+
+
+def _of_container(container: Mapping[str, Any], *, logs: str) -> Trouble | None:
+    state, last = mapping(container.get("state")), mapping(container.get("lastState"))
+    waiting = mapping(state.get("waiting"))
+    reason, said = text(waiting.get("reason")), text(waiting.get("message"))
+    if reason in _IMAGE_ERRORS:
+        told = f'image "{text(container.get("image"))}" cannot be pulled: {reason}'
+        return Trouble(message=f"{told}, {said}" if said else told, remedy=_SET_IMAGE)
+    ended = mapping(state.get("terminated")) or mapping(last.get("terminated"))
+    if ended:
+        told = f"it ended with exit code {ended.get('exitCode')}"
+        line = _last_words(text(ended.get("message")))
+        return Trouble(message=f"{told}: {line}" if line else told, remedy=logs)
+    if reason and reason not in _STARTS:
+        return Trouble(message=f"{reason}: {said}" if said else reason, remedy=logs.replace(" --previous", ""))
+    return None
+
+
+def _last_words(log: str) -> str:
+    """The error that nicplug has ended with, else the last line; the manifests ask for FallbackToLogsOnError."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+    return (errors or lines or [""])[-1][:_QUOTED_CHARACTERS]
+
+
+def _is_starting(status: Mapping[str, Any]) -> bool:
+    scheduled = find_condition(objects(status.get("conditions")), "PodScheduled")
+    states = [mapping(mapping(item.get("state")).get("waiting")) for item in objects(status.get("containerStatuses"))]
+    is_waiting = not states or any(text(state.get("reason")) in _STARTS for state in states)
+    return scheduled is not None and scheduled.get("status") == "True" and is_waiting
