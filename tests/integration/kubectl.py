@@ -85,7 +85,9 @@ def install_crds(kubeconfig: Path) -> Kubectl:
     kubectl = Kubectl(kubeconfig=kubeconfig)
     for path in (ROOT / "crds", MULTUS_CRD):
         eventually(partial(kubectl.run, "apply", "-f", path))
-        kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", path)
+        # At its end kubectl cuts its watches off, and at times logs that they failed.
+        done = kubectl.run("wait", "--for=condition=Established", "--timeout=30s", "-f", path)
+        assert done.returncode == 0, done.stderr
     for kind in ("vm", "vmi", "vmim", "kv", "network-attachment-definitions"):
         eventually(partial(kubectl.run, "get", kind))
     return kubectl
