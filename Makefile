@@ -88,13 +88,14 @@ upgrade-test: ## From the last release to this version and back, with VMs on eve
 	@$(run) -m nicplug sandbox build control-plane
 	@NICPLUG_TEST_UPGRADE=1 $(run) -m pytest -q tests/upgrade $(ARGS)
 
-# Of the integration tests those that depend on what the API server does.
+# Of the integration tests those that depend on what the API server does, and the chart.
 compat_tests = $(addprefix tests/integration/test_,$(addsuffix .py,admission admission_accounts admission_objects \
     controlplane crds deployment drain eviction fences hotplug hotplug_faults kube_controllers live_changes migrations \
     paths pod_life rights subresources))
-compat-test: ## CRDs, policies, hot-plug, migrations and drains on the oldest Kubernetes (first run: builds it)
-	@NICPLUG_SANDBOX_KUBERNETES=1.31 $(run) -m nicplug sandbox build control-plane
-	@NICPLUG_SANDBOX_KUBERNETES=1.31 $(run) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(compat_tests) $(ARGS)
+compat-test: ## CRDs, policies, hot-plug, migrations, drains and the chart on the oldest Kubernetes (first run: builds it)
+	@NICPLUG_SANDBOX_KUBERNETES=1.31 $(run) -m nicplug sandbox build control-plane helm
+	@NICPLUG_SANDBOX_KUBERNETES=1.31 NICPLUG_TEST_INSTALL=1 $(run) -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	    $(compat_tests) tests/install/test_releases.py $(ARGS)
 
 workflow-lint: ## Check the workflows of .github with actionlint (first run: builds it, half a minute)
 	@$(run) -m tools.workflow_lint

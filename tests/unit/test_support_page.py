@@ -12,6 +12,7 @@ from tests.e2e.node_networks import DYNAMIC_NETWORKS_CONTROLLER, MULTUS
 ROOT = Path(__file__).parents[2]
 SUPPORT = (ROOT / "docs" / "support.md").read_text()
 LEVELS = (ROOT / "docs" / "capability-levels.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def row(of: str) -> str:
@@ -20,16 +21,26 @@ def row(of: str) -> str:
     return found
 
 
-def module_version(name: str) -> str:
-    text = (ROOT / "sandbox" / "nicplug_sandbox" / "go" / "go.mod").read_text()
+def module_version(name: str, *, of: str = "") -> str:
+    """As pinned for the sandbox's control plane.
+
+    Args:
+        of: the folder of an older one.
+    """
+    text = (ROOT / "sandbox" / "nicplug_sandbox" / "go" / of / "go.mod").read_text()
     (found,) = re.findall(rf"^\t{re.escape(name)} v([\d.]+)$", text, re.MULTILINE)
     return str(found)
 
 
+def control_plane(*, of: str = "") -> tuple[str, str]:
+    """The minor version, and the sentence that names it."""
+    kubernetes, etcd = (module_version(name, of=of) for name in ("k8s.io/kubernetes", "go.etcd.io/etcd/server/v3"))
+    return kubernetes.rpartition(".")[0], f"Kubernetes {kubernetes} with etcd {etcd}"
+
+
 def test_the_newest_kubernetes_is_the_sandbox_s() -> None:
-    kubernetes, etcd = module_version("k8s.io/kubernetes"), module_version("go.etcd.io/etcd/server/v3")
-    minor = kubernetes.rpartition(".")[0]
-    assert f"Kubernetes {kubernetes} with etcd {etcd}" in row(f"| {minor} | tested")
+    minor, named = control_plane()
+    assert named in row(f"| {minor} | tested as a whole |")
 
 
 def test_the_oldest_kubernetes_is_the_chart_s() -> None:
@@ -37,8 +48,31 @@ def test_the_oldest_kubernetes_is_the_chart_s() -> None:
     oldest = re.fullmatch(r">=1\.(\d+)\.0-0", chart["kubeVersion"])
     assert oldest is not None
     newest = int(module_version("k8s.io/kubernetes").split(".")[1])
-    assert row(f"| 1.{oldest[1]} to 1.{newest - 1} | supported")
+    minor, named = control_plane(of=f"kubernetes-1.{oldest[1]}")
+    assert f"{named}: `make compat-test`" in row(f"| {minor} | tested")
+    assert f"@NICPLUG_SANDBOX_KUBERNETES={minor} NICPLUG_TEST_INSTALL=1 $(run) -m pytest" in MAKEFILE
+    assert row(f"| 1.{int(oldest[1]) + 1} to 1.{newest - 1} | supported, not run")
     assert row(f"| 1.{int(oldest[1]) - 1} and older | refused")
+
+
+def test_what_runs_on_the_oldest_kubernetes_is_what_the_target_runs() -> None:
+    listed = re.search(r"^compat_tests = .*?\.py,(.*?)\)\)$", MAKEFILE, re.MULTILINE | re.DOTALL)
+    assert listed is not None
+    recipe = MAKEFILE.split("\ncompat-test:")[1].split("\n\n")[0]
+    names = [*(f"test_{name}.py" for name in listed[1].replace("\\\n", " ").split())]
+    names += re.findall(r"tests/install/test_\w+\.py", recipe)
+    _, section = SUPPORT.split("### What is tested on the oldest Kubernetes\n")
+    told = re.findall(r"`((?:tests/install/)?test_\w+\.py)`", section.split("\n## ")[0])
+    assert sorted(told) == sorted(names)
+    assert [name for name in names if not any(ROOT.glob(f"tests/**/{name.rpartition('/')[2]}"))] == []
+
+
+def test_every_target_of_a_kubernetes_row_starts_a_control_plane_of_that_version() -> None:
+    """Those of the newest one do not name another, and the other way round."""
+    for line in (line for line in SUPPORT.splitlines() if re.match(r"\| 1\.\d+ \| tested", line)):
+        for target in re.findall(r"`make ([\w-]+)`", line):
+            recipe = MAKEFILE.split(f"\n{target}:")[1].split("\n\n")[0]
+            assert ("NICPLUG_SANDBOX_KUBERNETES" in recipe) == (target == "compat-test"), target
 
 
 def test_networks_are_those_of_the_end_to_end_test() -> None:
@@ -66,7 +100,7 @@ def test_what_proves_it_exists(page: str) -> None:
     known = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     assert files <= known
     targets = set(re.findall(r"`make ([\w-]+)`", page))
-    assert targets <= set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert targets <= set(re.findall(r"^([\w-]+):", MAKEFILE, re.MULTILINE))
 
 
 def test_the_level_is_the_last_of_those_that_are_complete() -> None:
