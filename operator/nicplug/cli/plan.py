@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from nicplug.cli.plan_document import PlanDocument
     from nicplug.insight.evidence import Evidence, Target
     from nicplug.insight.outcome import VmForecast
+    from nicplug.insight.planning import WeighedChange
     from nicplug.insight.question import PlanQuestion
-    from nicplug.model.interface_requests import InterfaceRequest
 
 with_kubevirt_namespace = click.option(
     "--kubevirt-namespace",
@@ -194,10 +194,9 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     weighed = weigh(found, question)
     if weighed.raw is None and weighed.refusals:
         return _from_kubeconfig(of_refused(forecast(found, changed=None, now=now()), weighed.refusals), found)
-    changed, more = None, list[str]()
-    if weighed.raw is not None:
-        changed, more = await _dry_run(session, weighed.raw, weighed.accepted)
-    told = forecast(found, changed=changed, named=weighed.names, now=now())
+    changed, more = await _dry_run(session, weighed)
+    recorded = weighed.recorded(changed) if changed is not None else None
+    told = forecast(found, changed=recorded, named=weighed.names, now=now())
     return _from_kubeconfig(replace(told, refusals=(*weighed.refusals, *more)), found)
 
 
@@ -210,17 +209,16 @@ def _check_removals(evidence: "Evidence", question: "PlanQuestion") -> None:
         raise CommandError(str(error), remedy=error.remedy, code=Exit.NOT_FOUND) from error
 
 
-async def _dry_run(
-    session: Session, raw: dict[str, Any], requests: "Sequence[InterfaceRequest]"
-) -> tuple[dict[str, Any], list[str]]:
+async def _dry_run(session: Session, weighed: "WeighedChange") -> tuple[dict[str, Any] | None, list[str]]:
     """The object with all requests, as the API server would store it; else as it would be, with what is refused."""
     from nicplug.cli.dry_run import REFUSALS, dry_patch
-    from nicplug.insight.changes import with_requests
     from nicplug.kube.errors import Denied
 
-    patch, changed = with_requests(raw, requests)
+    if weighed.raw is None or (change := weighed.change()) is None:
+        return None, []
+    patch, changed = change
     try:
-        return await dry_patch(session, raw, patch), []
+        return await dry_patch(session, weighed.raw, patch), []
     except Denied as error:
         if error.is_missing_right:
             # The subresource needs another right than a patch of the spec does.
@@ -234,10 +232,7 @@ async def _refused_by_dry_run(session: Session, evidence: "Evidence | None", que
     """`nicplug api` makes no dry run: it would be one with its own rights."""
     from nicplug.insight.planning import weigh
 
-    weighed = weigh(evidence, question) if evidence is not None else None
-    if weighed is None or weighed.raw is None:
-        return []
-    return (await _dry_run(session, weighed.raw, weighed.accepted))[1]
+    return (await _dry_run(session, weigh(evidence, question)))[1] if evidence is not None else []
 
 
 def _from_api(asked: dict[str, Any], refusals: Sequence[str]) -> "PlanDocument":

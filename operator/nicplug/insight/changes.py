@@ -7,31 +7,55 @@ from nicplug.insight.known import pending_requests
 from nicplug.insight.patched import patched
 from nicplug.insight.question import WholeSpec
 from nicplug.model.frozen_json import thaw
-from nicplug.model.interface_requests import AddInterface, InterfaceRequest
-from nicplug.model.metadata import mapping
+from nicplug.model.interface_requests import MEMBER, AddInterface, InterfaceRequest
+from nicplug.model.metadata import mapping, sequence
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
 from nicplug.model.vm import parse_vm
-from nicplug.plan.nic.requested import with_absent, with_nic
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.requested import object_to, with_nic, without_nic
 
 Json = dict[str, Any]
 
 
-def with_requests(raw: Json, requests: Sequence[InterfaceRequest]) -> tuple[list[Json], Json]:
+def with_requests(
+    raw: Json, requests: Sequence[InterfaceRequest], *, vmi: VirtualMachineInstance | None
+) -> tuple[list[Json], Json]:
     """The JSON patch, and the object after it; what a VM has recorded before is worked off first.
 
     Args:
         raw: a VM, whose template is changed, or a VMI.
+        requests: to which nobody objects.
+        vmi: the live one; None for a stopped VM.
     """
     spec: Mapping[str, Any] = mapping(raw.get("spec"))
     if _is_vm(raw):
-        spec = mapping(mapping(spec.get("template")).get("spec"))
-        requests = (*pending_requests(parse_vm(raw)), *requests)
+        spec, vm = mapping(mapping(spec.get("template")).get("spec")), parse_vm(raw)
+        recorded = [item for item in pending_requests(vm) if object_to(item, vm=vm, vmi=vmi) is None]
+        requests = (*recorded, *requests)
     interfaces, networks = _apply(parse_interfaces(spec), parse_networks(spec), requests)
     patch: list[Json] = [
         {"op": "test", "path": "/metadata/uid", "value": mapping(raw.get("metadata")).get("uid")},
         *_lists(raw, [thaw(item.raw) for item in interfaces], [thaw(item.raw) for item in networks]),
     ]
     return patch, patched(raw, patch)
+
+
+def with_recorded(raw: Json, requests: Sequence[InterfaceRequest]) -> Json:
+    """The VM with these requests in its status, as `addinterface` and `removeinterface` leave it; a VMI as it is.
+
+    They reach a running VM where an edit of its template would wait: with rollout strategy Stage, and for a NIC that
+    the instance alone has.
+    """
+    if not requests or not _is_vm(raw):
+        return raw
+    status = mapping(raw.get("status"))
+    rows = [*sequence(status.get(MEMBER)), *(request.to_row() for request in requests)]
+    return {**raw, "status": {**status, MEMBER: rows}}
+
+
+def live_instance(vmi: VirtualMachineInstance | None) -> VirtualMachineInstance | None:
+    """The VMI, if it is there to stay: nobody unplugs anything from one that ends."""
+    return vmi if vmi is not None and not vmi.deleting and not vmi.is_final else None
 
 
 def with_lists(raw: Json, spec: WholeSpec) -> Json:
@@ -62,5 +86,5 @@ def _apply(
         if isinstance(request, AddInterface):
             interfaces, networks = with_nic(request, interfaces=interfaces, networks=networks)
         else:
-            interfaces = with_absent(request.name, interfaces)
+            interfaces, networks = without_nic(request.name, interfaces=interfaces, networks=networks)
     return interfaces, networks

@@ -116,7 +116,7 @@ def _stop(evidence: Evidence) -> None:
     """The instance ends, and the next one starts from the template, with what is requested for that."""
     vm, vmi, config = evidence.vm or {}, evidence.vmi or {}, evidence.caches.config()
     if config is not None and config.hotplug_enabled and evidence.parsed_vm is not None:
-        evidence.put(CachedKind.VM, _next_generation(with_requests(vm, ())[1]))
+        evidence.put(CachedKind.VM, _next_generation(with_requests(vm, (), vmi=None)[1]))
     metadata = {**mapping(vmi.get("metadata")), "deletionTimestamp": format_time(evidence.clock())}
     evidence.put(CachedKind.VMI, {**vmi, "metadata": metadata})
 

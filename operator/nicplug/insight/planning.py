@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.insight.changes import with_lists, with_requests
+from nicplug.insight.changes import live_instance, with_lists, with_recorded, with_requests
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.forecast import forecast
 from nicplug.insight.known import pending_requests
@@ -15,6 +15,7 @@ from nicplug.insight.question import PlanQuestion
 from nicplug.insight.requests import refusals_in_turn
 from nicplug.insight.wrong_addresses import addresses_of, with_wrong_addresses
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest, RemoveInterface
+from nicplug.model.vmi import VirtualMachineInstance
 
 
 class NothingToChange(Exception):
@@ -35,16 +36,26 @@ class WeighedChange:
 
     Attributes:
         raw: the object that would be changed; None when nothing is accepted.
+        running: the VM's instance, or the VMI itself; None for a stopped VM.
     """
 
     raw: dict[str, Any] | None
     accepted: tuple[InterfaceRequest, ...]
     refusals: tuple[str, ...]
+    running: VirtualMachineInstance | None = None
 
     @property
     def names(self) -> frozenset[str]:
         """The NICs that are added and removed."""
         return frozenset(request.name for request in self.accepted)
+
+    def change(self) -> tuple[list[dict[str, Any]], dict[str, Any]] | None:
+        """The JSON patch of what is accepted, and the object after it; None when nothing is."""
+        return with_requests(self.raw, self.accepted, vmi=self.running) if self.raw is not None else None
+
+    def recorded(self, changed: dict[str, Any]) -> dict[str, Any]:
+        """The changed object as the VM controller meets it."""
+        return with_recorded(changed, self.accepted)
 
 
 def weigh(evidence: Evidence, question: PlanQuestion, *, forbidden: Mapping[str, str] | None = None) -> WeighedChange:
@@ -65,7 +76,12 @@ def weigh(evidence: Evidence, question: PlanQuestion, *, forbidden: Mapping[str,
         return WeighedChange(raw=None, accepted=(), refusals=(f"{error}. {error.remedy}",))
     reasons = refusals_in_turn(evidence, requests, persist=question.persist, forbidden=forbidden or {})
     accepted = tuple(request for request, why in zip(requests, reasons, strict=True) if not why)
-    return WeighedChange(raw=raw if accepted else None, accepted=accepted, refusals=tuple(filter(None, reasons)))
+    return WeighedChange(
+        raw=raw if accepted else None,
+        accepted=accepted,
+        refusals=tuple(filter(None, reasons)),
+        running=live_instance(evidence.parsed_vmi),
+    )
 
 
 def check_removals(evidence: Evidence, question: PlanQuestion) -> None:
@@ -121,7 +137,8 @@ def foresee_question(
     weighed = weigh(evidence, question, forbidden=forbidden)
     if weighed.raw is None and weighed.refusals:
         return of_refused(forecast(evidence, changed=None, now=now), weighed.refusals)
-    changed = with_requests(weighed.raw, weighed.accepted)[1] if weighed.raw is not None else None
+    change = weighed.change()
+    changed = weighed.recorded(change[1]) if change is not None else None
     told = forecast(evidence, changed=changed, named=weighed.names, now=now)
     return replace(told, refusals=weighed.refusals)
 

@@ -12,7 +12,7 @@ from nicplug.model.interface_requests import AddInterface, InterfaceRequest
 from nicplug.model.metadata import mapping
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.plan.actions import PatchStatus
-from nicplug.plan.nic.requested import with_absent, with_nic
+from nicplug.plan.nic.requested import with_nic, without_nic
 from nicplug.plan.subresources import interfaces
 from nicplug.plan.subresources.answers import Answer, Endpoint, bad_request, forbidden
 
@@ -61,8 +61,9 @@ def _after(
         return found
     if isinstance(request, AddInterface):
         nics, networks = with_nic(request, interfaces=vmi.interfaces, networks=vmi.networks)
-        return replace(found, vmi=replace(vmi, interfaces=nics, networks=networks))
-    return replace(found, vmi=replace(vmi, interfaces=with_absent(request.name, vmi.interfaces)))
+    else:
+        nics, networks = without_nic(request.name, interfaces=vmi.interfaces, networks=vmi.networks)
+    return replace(found, vmi=replace(vmi, interfaces=nics, networks=networks))
 
 
 def answer_with_mac(evidence: Evidence, request: AddInterface, *, mac: str, persist: bool) -> Answer:

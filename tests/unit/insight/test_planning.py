@@ -135,3 +135,34 @@ def test_an_unplug_left_the_slots_as_they_were() -> None:
     assert told.slots_after is not None
     assert (told.slots_before.used, told.slots_after.used) == (3, 2)
     assert told.slots_after.free == told.slots_before.free + 1
+
+
+@pytest.mark.parametrize("persist", [False, True])
+def test_the_removal_of_an_sriov_nic_that_never_attached_was_planned_as_a_state_that_admission_refuses(
+    persist: bool,
+) -> None:
+    fast = nic("fast", binding="sriov", attachment="lan")
+    found = evidence(NIC)
+    if persist:
+        found.put(CachedKind.VM, vm(primary(), NIC, fast))
+    running = vmi(primary(), NIC, fast, rows=[row("default", "domain"), row("red", "domain", "multus-status")])
+    found.put(CachedKind.VMI, running)
+    change = weigh(found, question(remove="fast", persist=persist)).change()
+    assert change is not None
+    values = [operation["value"] for operation in change[0] if operation["op"] == "add"]
+    assert [[item["name"] for item in value] for value in values] == [["default", "red"]] * 2
+    assert plan(found, question(remove="fast", persist=persist)).arrives
+
+
+def test_a_recorded_removal_that_fails_takes_nothing_out_of_the_plan() -> None:
+    """The VM controller ends it with the condition Failure: the guest has the NIC, and cannot let it go."""
+    fast = nic("fast", binding="sriov", attachment="lan")
+    found = evidence(NIC)
+    rows = [row(name, "domain", "multus-status") for name in ("default", "red", "fast")]
+    found.put(CachedKind.VMI, vmi(primary(), NIC, fast, rows=rows, owner_uid=VM_UID))
+    recorded = {"interfaceRequests": [{"removeInterfaceOptions": {"name": "fast"}}]}
+    found.put(CachedKind.VM, vm(primary(), NIC, fast, status=recorded))
+    change = weigh(found, question(add="blue=lan", persist=True)).change()
+    assert change is not None
+    names = [item["name"] for item in change[1]["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"]]
+    assert names == ["default", "red", "fast", "blue"]
