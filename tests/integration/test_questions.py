@@ -150,6 +150,48 @@ def test_of_a_vm_in_another_namespace_nothing_is_said(user: User) -> None:
         assert nicplug(user, "somebody-else", *command).exit_code == 4
 
 
+@pytest.fixture
+def without_default_role(sandbox: Sandbox) -> Iterator[None]:
+    """The cluster admin has taken the right to read KubeVirt objects from those who have signed in."""
+    admin, binding = sandbox.user("default"), "clusterrolebindings/kubevirt.io:default"
+    path = f"/apis/rbac.authorization.k8s.io/v1/{binding}"
+    code, before = admin.request("GET", path)
+    assert (code, admin.request("DELETE", path)[0]) == (200, 200)
+    yield
+    kept = {"name": before["metadata"]["name"], "labels": before["metadata"].get("labels", {})}
+    assert admin.request("POST", path.rpartition("/")[0], {**before, "metadata": kept})[0] == 201
+
+
+@pytest.mark.usefixtures("unharmed", "api", "without_default_role")
+def test_an_owner_who_may_not_read_the_kubevirt_object_was_not_told_that_the_gate_is_off(
+    user: User, set_gates: Callable[..., None]
+) -> None:
+    user.create(VM, vm("a"))
+    user.until_running("a")
+    who = f"gated-{user.namespace}"
+    tenant = bind(user, who, "edit")
+    until(lambda: tenant.request("GET", story_path(user))[0] == 200)
+    kubevirts = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts"
+    until(lambda: tenant.request("GET", kubevirts)[0] == 403)
+    set_gates("Other")
+    request = {"addInterfaceOptions": {"name": "blue", "networkAttachmentDefinitionName": "lan"}}
+    user.merge(VM, "a", {"status": {"interfaceRequests": [request]}}, status=True)
+    off = "hot-plug is off in KubeVirt CR kubevirt/kubevirt"
+
+    def waits_for() -> str:
+        return str(document(nicplug(user, who, "status", "a", "-o", "json"))["inFlight"]["requestsWaitFor"])
+
+    until(lambda: off in waits_for())
+    shown = nicplug(user, who, "status", "a").stdout
+    assert f"{off}\n" in shown
+    assert 'To do: Add "HotplugNICs" to' in shown
+    assert "FeatureGateDisabled" in nicplug(user, who, "status").stdout
+    done = nicplug(user, who, "wait", "a", "blue", "--timeout", "30s")
+    assert done.exit_code == 9, done.output
+    assert off in done.stderr
+    assert off in nicplug(user, who, "why", "a", "blue").stdout
+
+
 @pytest.mark.usefixtures("unharmed", "api")
 def test_both_questions_are_in_discovery_with_their_verbs(user: User) -> None:
     _, listed = user.request("GET", f"/apis/{GROUP}/v1")

@@ -89,7 +89,9 @@ async def add(
     await _warn_without_network(session, network, vm=vm, nic=name, persist=keeps)
     await warn_without_operator(session)
     if waits and machine.vmi is not None:
-        await wait_for(session, machine, names=[name], seconds=seconds, quiet=quiet)
+        await wait_for(
+            session, machine, names=[name], seconds=seconds, quiet=quiet, kubevirt_namespace=kubevirt_namespace
+        )
         click.echo(f'NIC "{name}" is ready')
     return None
 
@@ -101,9 +103,18 @@ async def add(
 @click.option("--wait", "waits", is_flag=True, help="Wait until the NIC is gone; progress goes to stderr.")
 @with_timeout
 @quietly
+@with_kubevirt_namespace
 @on_cluster
 async def remove(
-    session: Session, *, vm: str, nic: str, persist: bool, waits: bool, seconds: float, quiet: bool
+    session: Session,
+    *,
+    vm: str,
+    nic: str,
+    persist: bool,
+    waits: bool,
+    seconds: float,
+    quiet: bool,
+    kubevirt_namespace: str,
 ) -> int | None:
     """Unplug NIC from VM.
 
@@ -123,7 +134,15 @@ async def remove(
     click.echo(_unplugging(machine, nic, persist=persist))
     await warn_without_operator(session)
     if waits:
-        await wait_for(session, machine, names=[nic], goal=GONE, seconds=seconds, quiet=quiet)
+        await wait_for(
+            session,
+            machine,
+            names=[nic],
+            goal=GONE,
+            seconds=seconds,
+            quiet=quiet,
+            kubevirt_namespace=kubevirt_namespace,
+        )
         click.echo(f'NIC "{nic}" is gone')
     return None
 

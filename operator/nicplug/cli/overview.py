@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nicplug.cli.connection import Session
@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nicplug.insight.nics import NicRow, VmNics
+    from nicplug.plan.views import Refusal
 
 REQUESTED = "Requested"
 """What stands for a reason until the operator has written one."""
 
 
-async def read_overview(session: Session, *, namespace: str | None) -> "OverviewDocument":
-    """Read VMs and VMIs; a namespace of None is all of them.
+async def read_overview(session: Session, *, namespace: str | None, kubevirt_namespace: str) -> "OverviewDocument":
+    """Read VMs and VMIs, and where requests for NICs wait, whether hot-plug is on.
+
+    Args:
+        namespace: None for all of them.
+        kubevirt_namespace: where the KubeVirt CR lies.
 
     Raises:
         ApiError: they cannot be read.
@@ -51,7 +56,19 @@ async def read_overview(session: Session, *, namespace: str | None) -> "Overview
         )
     if not rows and namespace is not None and await is_missing(session):
         raise no_namespace(namespace)
-    return OverviewDocument(tuple(rows), namespace, await _note(session) if rows else "")
+    held_by = await _held_by(session, rows, kubevirt_namespace=kubevirt_namespace)
+    return OverviewDocument(tuple(rows), namespace, await _note(session) if rows else "", held_by)
+
+
+async def _held_by(session: Session, rows: "Sequence[VmNics]", *, kubevirt_namespace: str) -> "Refusal | None":
+    """Why requests for NICs wait; asked about the first VM that has one, as it holds for all."""
+    from nicplug.cli.held_requests import HotplugSwitch
+
+    asking = next((item for item in rows if item.requests), None)
+    if asking is None:
+        return None
+    of_vm = replace(session, namespace=asking.namespace)
+    return await HotplugSwitch(session=of_vm, vm=asking.name, kubevirt_namespace=kubevirt_namespace).refusal()
 
 
 async def _note(session: Session) -> str:
@@ -65,8 +82,12 @@ def _key(raw: Mapping[str, Any]) -> tuple[str, str]:
     return (str(raw["metadata"].get("namespace") or ""), str(raw["metadata"]["name"]))
 
 
-def first_reason(found: "VmNics") -> tuple[str, str]:
-    """Reason and message of the NIC that needs a person, else of the first that is not ready, else of the VM."""
+def first_reason(found: "VmNics", *, held_by: "Refusal | None" = None) -> tuple[str, str]:
+    """Reason and message of the NIC that needs a person, else of the first that is not ready, else of the VM.
+
+    Args:
+        held_by: why requests for NICs wait; None when an operator carries them out.
+    """
     from nicplug.insight.nics import STOPPED
 
     if (problem := found.start_problem) is not None and found.phase != STOPPED:
@@ -75,6 +96,8 @@ def first_reason(found: "VmNics") -> tuple[str, str]:
         return nic.reason or REQUESTED, f'NIC "{nic.name}": {nic.message}' if nic.message else ""
     if found.failure:
         return "Failure", found.failure
+    if found.requests and held_by is not None:
+        return held_by.reason, f"{found.requests[0]}: {held_by.message}"
     if requests := (*found.power_requests, *found.requests):
         return REQUESTED, requests[0]
     if found.policy_problem:
@@ -94,15 +117,18 @@ class OverviewDocument:
     Attributes:
         namespace: that was asked for; None for all.
         note: that no operator works; "" when nothing is wrong.
+        held_by: why requests for NICs wait; None when an operator carries them out, or there are none.
     """
 
     found: Sequence["VmNics"]
     namespace: str | None
     note: str = ""
+    held_by: "Refusal | None" = None
 
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
-        return {"kind": "NicStatusList", "items": [_item(item) for item in self.found], "note": self.note or None}
+        items = [_item(item, held_by=self.held_by) for item in self.found]
+        return {"kind": "NicStatusList", "items": items, "note": self.note or None}
 
     def names(self) -> Sequence[str]:
         """The VMs; with their namespace where all were asked for."""
@@ -116,7 +142,7 @@ class OverviewDocument:
             return
         first = 1 if self.namespace is not None else 0
         headings = ("NAMESPACE", "NAME", "PHASE", "NODE", "NICS", "REASON")
-        print_table(console, headings[first:], [_row(item)[first:] for item in self.found])
+        print_table(console, headings[first:], [_row(item, held_by=self.held_by)[first:] for item in self.found])
         if self.note:
             line(console, f"note: {self.note}", "yellow")
 
@@ -125,14 +151,13 @@ def _ready(found: "VmNics") -> int:
     return sum(nic.is_ready for nic in found.nics)
 
 
-def _row(found: "VmNics") -> tuple[str, ...]:
+def _row(found: "VmNics", *, held_by: "Refusal | None") -> tuple[str, ...]:
     ready = f"{_ready(found)}/{len(found.nics)}"
-    return (found.namespace, found.name, found.phase, found.node, ready, first_reason(found)[0])
+    return (found.namespace, found.name, found.phase, found.node, ready, first_reason(found, held_by=held_by)[0])
 
 
-def _item(found: "VmNics") -> dict[str, Any]:
-    reason, message = first_reason(found)
-    waiting, problem = _first_waiting(found), found.start_problem
+def _item(found: "VmNics", *, held_by: "Refusal | None") -> dict[str, Any]:
+    reason, message = first_reason(found, held_by=held_by)
     return {
         "target": {"kind": found.kind, "namespace": found.namespace, "name": found.name},
         "phase": found.phase,
@@ -141,5 +166,14 @@ def _item(found: "VmNics") -> dict[str, Any]:
         "nicsTotal": len(found.nics),
         "reason": reason or None,
         "message": message or None,
-        "remedy": (problem.remedy if problem is not None else waiting.remedy if waiting is not None else "") or None,
+        "remedy": _remedy(found, held_by=held_by) or None,
     }
+
+
+def _remedy(found: "VmNics", *, held_by: "Refusal | None") -> str:
+    """Of what `first_reason` names."""
+    if (problem := found.start_problem) is not None:
+        return problem.remedy
+    if (waiting := _first_waiting(found)) is not None:
+        return waiting.remedy
+    return held_by.remedy if held_by is not None and found.requests and not found.failure else ""

@@ -11,7 +11,7 @@ import click
 from nicplug.cli.completion import complete_machine
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.environment import LOOKS_FOR_OPERATOR
-from nicplug.cli.held_requests import hotplug_refusal
+from nicplug.cli.held_requests import HotplugSwitch
 from nicplug.cli.output import age, line, print_table, with_output, write
 from nicplug.cli.pci_slots import slot_words
 from nicplug.cli.plan import with_kubevirt_namespace
@@ -47,7 +47,8 @@ async def status(
             raise click.UsageError("--watch needs the name of a VM.")
         from nicplug.cli.overview import read_overview
 
-        write(await read_overview(session, namespace=None if all_namespaces else session.namespace), output)
+        namespace = None if all_namespaces else session.namespace
+        write(await read_overview(session, namespace=namespace, kubevirt_namespace=kubevirt_namespace), output)
         return None
     if all_namespaces:
         raise click.UsageError("Give the name of a VM, or --all-namespaces.")
@@ -59,7 +60,8 @@ async def status(
     described = machine.describe(now=now())
     note = await silence_of(session, described)
     told = await with_remedies(session, described, persisted=persisted_nics(machine.vm))
-    held_by = await hotplug_refusal(session, kubevirt_namespace=kubevirt_namespace) if told.requests else None
+    switch = HotplugSwitch(session=session, vm=vm, kubevirt_namespace=kubevirt_namespace)
+    held_by = await switch.refusal() if told.requests else None
     write(StatusDocument(told, now=now(), note=note, held_by=held_by), output)
     if watch:
         await _follow(session, machine, described, output)

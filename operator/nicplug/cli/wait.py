@@ -12,7 +12,7 @@ from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.durations import Duration
 from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.exits import CommandError, Exit, printable
-from nicplug.cli.held_requests import hotplug_refusal
+from nicplug.cli.held_requests import HotplugSwitch
 from nicplug.cli.plan import with_kubevirt_namespace
 from nicplug.cli.status import moments
 from nicplug.model.operations import OperationType
@@ -104,7 +104,7 @@ async def wait_for(
     goal: str = READY,
     seconds: float,
     quiet: bool = False,
-    kubevirt_namespace: str = "kubevirt",
+    kubevirt_namespace: str,
 ) -> None:
     """Follow the VM until its NICs are as wanted.
 
@@ -122,6 +122,7 @@ async def wait_for(
     described = before = machine.describe(now=now())
     loop = asyncio.get_running_loop()
     ends_at, held_since = loop.time() + seconds, None
+    switch = HotplugSwitch(session=session, vm=machine.name, kubevirt_namespace=kubevirt_namespace)
     async with aclosing(_changes(session, machine, until=ends_at)) as changes:
         async for changed in changes:
             fresh = changed.describe(now=now())
@@ -136,7 +137,7 @@ async def wait_for(
             held_since = (held_since or loop.time()) if _is_held_up(described, names, goal) else None
             if held_since is None or loop.time() - held_since < PATIENCE_SECONDS:
                 continue
-            if end := await _end(session, described, machine, names, goal, kubevirt_namespace=kubevirt_namespace):
+            if end := await _end(session, described, machine, names, goal, switch=switch):
                 raise end
     problem = await no_operator(session) if is_waiting(described) else ""
     raise _late(described, names, goal, seconds, note=note_of(session, problem))
@@ -194,7 +195,7 @@ async def _end(
     names: Sequence[str],
     goal: str,
     *,
-    kubevirt_namespace: str,
+    switch: HotplugSwitch,
 ) -> CommandError | None:
     """Who has to act before it goes on; None when it may go on by itself."""
     if stuck := _stuck(described, names):
@@ -203,7 +204,7 @@ async def _end(
         message = f"VM {described.name} is stopped: its NICs come when it starts"
         return CommandError(message, remedy=_start(described), code=Exit.NO)
     requests = _requests(described, names)
-    refusal = await hotplug_refusal(session, kubevirt_namespace=kubevirt_namespace) if requests else None
+    refusal = await switch.refusal_now_and_then() if requests else None
     if refusal is None:
         return None
     return CommandError(f"a request waits ({requests[0]}): {refusal.message}", remedy=refusal.remedy, code=Exit.NO)
@@ -265,7 +266,8 @@ def _next_question(described: "VmNics", waiting: Sequence["NicRow"], goal: str) 
     if not waiting:
         return ""
     nic = waiting[0]
-    if goal == GONE and nic.operation != OperationType.UNPLUG:
+    is_asked = nic.operation == OperationType.UNPLUG or _requests(described, [nic.name])
+    if goal == GONE and not is_asked:
         told = f"nicplug remove {described.name} {nic.name} --namespace {described.namespace}"
         return f'Nobody has asked for NIC "{nic.name}" to go: {told}'
     return f"What holds it up: nicplug why {described.name} {nic.name} --namespace {described.namespace}"

@@ -1,6 +1,6 @@
 """The NICs of one VM as its status tells them: a row for each, with what the record says. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,13 +26,11 @@ from nicplug.model.interface_requests import (
     NAME_OPTION,
     NETWORK_OPTION,
     REMOVE_OPTIONS,
-    AddInterface,
-    parse_interface_requests,
 )
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration
-from nicplug.model.networks import Binding, Interface, Network, first_by_name
+from nicplug.model.networks import Interface, Network, first_by_name
 from nicplug.model.operations import (
     InterfaceOperation,
     OperationPath,
@@ -45,7 +43,6 @@ from nicplug.model.pci_topology import takes_slot
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import Refusal
 
 UNSEEN = "requested, waiting for the operator"
 """Of a NIC without a record, also for the moment until the operator has written one."""
@@ -310,7 +307,7 @@ def _row(
     phase = OperationPhase.READY if in_guest and not is_to_go else OperationPhase.PENDING
     known = NicRow(
         name=name,
-        network=_network(network, namespace=namespace),
+        network=shown_network(network, namespace=namespace),
         binding=str(interface.binding) if interface is not None else "",
         phase=str(phase),
         pci_slot=slot if has_slot else "",
@@ -351,7 +348,8 @@ def _tells_how_it_came(record: InterfaceOperation, interface: Interface | None) 
 _FROM_SPEC = ("name", "network", "binding", "pci_slot", "pci_address", "mac_address", "ip_address")
 
 
-def _network(network: Network | None, *, namespace: str) -> str:
+def shown_network(network: Network | None, *, namespace: str) -> str:
+    """The network's name as tables have it, without the VM's own namespace; "" where there is none."""
     if network is None:
         return ""
     if network.attachment:
@@ -365,35 +363,6 @@ def _request(row: Mapping[str, Any]) -> str:
     if add:
         return f'add NIC "{text(add.get(NAME_OPTION))}" on network {text(add.get(NETWORK_OPTION))}'
     return f'remove NIC "{text(remove.get(NAME_OPTION))}"' if remove else "a request that cannot be read"
-
-
-def requested_nics(
-    vm: VirtualMachine | None, *, besides: Collection[str], held_by: Refusal | None = None
-) -> tuple[NicRow, ...]:
-    """Those that `addinterface` asks for, and that no operator has taken into the template.
-
-    Args:
-        besides: names of NICs that have a row already.
-        held_by: why no operator takes any; None when one will.
-    """
-    if vm is None:
-        return ()
-    pending = parse_interface_requests(vm.read_status().get(MEMBER))
-    asked = {row.request.name: row.request for row in pending if isinstance(row.request, AddInterface)}
-    return tuple(
-        NicRow(
-            name=name,
-            network=_network(request.to_network(), namespace=vm.key.namespace),
-            binding=str(Binding.BRIDGE),
-            operation=str(OperationType.PLUG),
-            phase=str(OperationPhase.PENDING if held_by is None else OperationPhase.BLOCKED),
-            reason=held_by.reason if held_by is not None else "",
-            message=held_by.message if held_by is not None else UNSEEN,
-            remedy=held_by.remedy if held_by is not None else "",
-        )
-        for name, request in asked.items()
-        if name not in besides
-    )
 
 
 def _migration(item: Migration) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 from nicplug.insight.evidence import Evidence, Unknown
 from nicplug.insight.forecast import forecast
 from nicplug.insight.held_requests import held_requests
-from nicplug.insight.nics import describe, requested_nics
+from nicplug.insight.nics import describe
 from nicplug.insight.outdated import outdated_of
+from nicplug.insight.requested_nics import with_requests
 from nicplug.insight.story import Story, tell
 from nicplug.kube.api import KubeApi
 from nicplug.kube.errors import Denied
@@ -43,9 +44,8 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
     """
     vmi, target = evidence.parsed_vmi, evidence.target
     described = describe(namespace=target.namespace, name=target.name, vm=evidence.parsed_vm, vmi=vmi, now=now)
-    named, held_by = {nic.name for nic in described.nics}, held_requests(evidence)
-    requested = requested_nics(evidence.parsed_vm, besides=named, held_by=held_by)
-    chosen = [nic for nic in (*described.nics, *requested) if (nic.name == name if name else not nic.is_ready)]
+    nics = with_requests(described.nics, evidence.parsed_vm, held_by=held_requests(evidence))
+    chosen = [nic for nic in nics if (nic.name == name if name else not nic.is_ready)]
     if name and not chosen:
         known = ", ".join(nic.name for nic in described.nics) or "none"
         raise NoSuchNic(f'VM {target.name} has no NIC "{name}"', known=known)

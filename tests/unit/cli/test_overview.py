@@ -43,7 +43,8 @@ def test_status_needed_the_name_of_a_vm(nicplug: CommandLine, server: PlayedServ
         ["db", "Stopped", "-", "0/0", "Requested"],
         ["web", "Running", "node01", "1/2", "FeatureGateDisabled"],
     ]
-    kinds = ["leases", "virtualmachineinstances", "virtualmachines"]
+    # The KubeVirt CR says whether hot-plug is on: a request waits.
+    kinds = ["kubevirts", "leases", "virtualmachineinstances", "virtualmachines"]
     assert sorted(item.path.partition("?")[0].split("/")[6] for item in server.requests) == kinds, "one for all VMs"
 
 
@@ -129,6 +130,7 @@ def test_all_namespaces(nicplug: CommandLine, server: PlayedServer) -> None:
     assert lines[0].split()[:2] == ["NAMESPACE", "NAME"]
     assert lines[1].split()[:2] == ["default", "bare"]
     assert {item.path.partition("?")[0] for item in server.requests if "leases" not in item.path} == {
+        "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts",
         "/apis/kubevirt.io/v1/virtualmachines",
         "/apis/kubevirt.io/v1/virtualmachineinstances",
     }

@@ -319,8 +319,30 @@ class TestStory:
         code, message = told(await world.ask(STORY, query=(("nic", "red"),)))
         assert (code, "default, blue" in message) == (404, True)
 
+    @pytest.mark.parametrize("options", ["addInterfaceOptions", "removeInterfaceOptions"])
+    async def test_a_request_that_waits_for_the_feature_gate(self, world: World, options: str) -> None:
+        """Owners who must not read the KubeVirt CR have it from here: `nicplug status` and `nicplug wait`."""
+        asked = {"name": "green", "networkAttachmentDefinitionName": "lan"}
+        nics = [primary()] if options.startswith("add") else [primary(), nic("green", attachment="lan")]
+        there = [row("default", "domain"), *([row("green", "domain", "multus-status")] if len(nics) > 1 else [])]
+        world.api.objects[VMS] = [vm(*nics, status={"interfaceRequests": [{options: asked}]})]
+        world.api.objects[VMIS] = [vmi(*nics, owner_uid=VM_UID, rows=there)]
+        world.known.caches.observe(CachedKind.KUBEVIRT, {**kubevirt("Other"), "metadata": newer(kubevirt())})
+        answer = found(await world.ask(STORY, of=VMS))
+        (story,) = answer["items"]
+        assert (story["nic"]["name"], story["nic"]["phase"]) == ("green", "Blocked")
+        assert story["nic"]["reason"] == "FeatureGateDisabled"
+        assert story["nic"]["message"] == "hot-plug is off in KubeVirt CR kubevirt/kubevirt"
+        assert story["todo"].startswith('Add "HotplugNICs" to')
+
     async def test_two_nics_at_once(self, world: World) -> None:
         assert told(await world.ask(STORY, query=(("nic", "a"), ("nic", "b"))))[0] == 400
+
+
+def newer(raw: Json) -> Json:
+    """The metadata of the next version of an object."""
+    version = int(raw["metadata"]["resourceVersion"]) + 1
+    return {**raw["metadata"], "resourceVersion": str(version)}
 
 
 def event(kind: str, name: str, reason: str, message: str) -> Json:

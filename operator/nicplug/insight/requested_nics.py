@@ -1,0 +1,48 @@
+"""The NICs that requests add or remove, and that no operator has worked off: they have no record of that. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nicplug.insight.known import pending_requests
+from nicplug.insight.nics import UNSEEN, NicRow, shown_network
+from nicplug.model.interface_requests import AddInterface
+from nicplug.model.networks import Binding
+from nicplug.model.operations import OperationPhase, OperationType
+from nicplug.model.vm import VirtualMachine
+from nicplug.plan.views import Refusal
+
+
+def with_requests(nics: Sequence[NicRow], vm: VirtualMachine | None, *, held_by: Refusal | None) -> tuple[NicRow, ...]:
+    """The rows of a VM, with one for each NIC that is asked for, and that of each which is to go saying so.
+
+    Args:
+        nics: as the status tells them.
+        held_by: why no operator carries requests out; None when one will.
+    """
+    rows = {nic.name: nic for nic in nics}
+    for request in pending_requests(vm):
+        known = rows.get(request.name)
+        if isinstance(request, AddInterface) and vm is not None and known is None:
+            network = shown_network(request.to_network(), namespace=vm.key.namespace)
+            added = NicRow(name=request.name, network=network, binding=str(Binding.BRIDGE))
+            rows[request.name] = _asked(added, OperationType.PLUG, held_by)
+        elif not isinstance(request, AddInterface) and known is not None and known.is_ready:
+            rows[request.name] = _asked(known, OperationType.UNPLUG, held_by)
+    return tuple(rows.values())
+
+
+def _asked(nic: NicRow, operation: OperationType, held_by: Refusal | None) -> NicRow:
+    """Nothing has happened yet, so nothing of an earlier operation belongs to it."""
+    return replace(
+        nic,
+        operation=str(operation),
+        path="",
+        phase=str(OperationPhase.PENDING if held_by is None else OperationPhase.BLOCKED),
+        reason=held_by.reason if held_by is not None else "",
+        message=held_by.message if held_by is not None else UNSEEN,
+        remedy=held_by.remedy if held_by is not None else "",
+        next_attempt=None,
+        since=None,
+        attempts=0,
+        migration="",
+    )
