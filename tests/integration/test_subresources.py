@@ -114,6 +114,26 @@ class TestOutcomes:
         assert nics(user.get(VM, "a")) == ["main", "blue"]
         assert not _status(user, "a").get("interfaceRequests")
 
+    @pytest.mark.parametrize("kind", [VM, VMI])
+    def test_an_sriov_nic_that_never_attached(self, virtctl: Virtctl, user: User, kind: str) -> None:
+        """`state: absent` on such a NIC is refused by the API server, in template and instance."""
+        user.create(kind, vm("a") if kind == VM else vmi("a"))
+        user.until_running("a")
+
+        def plug_fast(raw: Json) -> None:
+            raw["metadata"].setdefault("annotations", {})["nicplug.io/migration"] = "Never"
+            spec = raw["spec"]["template"]["spec"] if kind == VM else raw["spec"]
+            spec["domain"]["devices"]["interfaces"].append({"name": "fast", "sriov": {}})
+            spec["networks"].append({"name": "fast", "multus": {"networkName": "lan"}})
+
+        user.change(kind, "a", plug_fast)
+        until(lambda: user.record("a", "fast").get("reason") == "MigrationForbidden")
+        _accepted(virtctl, f"{kind}/a/removeinterface", remove("fast"))
+        until(lambda: nics(user.get(VMI, "a")) == ["main"] and not user.record("a", "fast"))
+        if kind == VM:
+            until(lambda: nics(user.get(VM, "a")) == ["main"] and not _status(user, "a").get("interfaceRequests"))
+            assert not user.condition("a", "Failure", plural=VM)
+
     def test_the_gate_is_off(self, virtctl: Virtctl, user: User, set_gates: Callable[..., None]) -> None:
         user.create(VM, vm("a", strategy="Halted"))
         set_gates("Other")
