@@ -14,7 +14,7 @@ from nicplug.plan.nic.path.rules import Verdict
 
 _THEN = {
     Outcome.READY: "it is ready",
-    Outcome.IN_PLACE: "the pod is asked again",
+    Outcome.IN_PLACE: "it is retried in place",
     Outcome.BY_MIGRATION: "the VM is migrated for it",
     Outcome.AT_START: "it comes when the VM starts",
     Outcome.NEEDS_RESTART: "it waits for a restart of the VM",

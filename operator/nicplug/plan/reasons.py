@@ -29,7 +29,7 @@ class Reason(StrEnum):
     WAITING_FOR_POD_INTERFACE = "WaitingForPodInterface"
     """The pod was asked for the interface; the dynamic networks controller has not attached it yet.
 
-    If it lasts: does the controller run on that node? It is asked again by itself, see `AttachFailed`.
+    If it lasts: does the controller run on that node? nicplug retries by itself, see `AttachFailed`.
     """
     WAITING_FOR_GUEST = "WaitingForGuest"
     """The pod has the interface; the node agent has not plugged it into the guest yet.
@@ -115,7 +115,7 @@ class Reason(StrEnum):
     """The NIC's entries were deleted from the spec while the guest has it, so nobody asks the guest to let it go.
 
     Write them back with `state: absent`, into the VM's template if there is a VM: they go by themselves when the NIC
-    has left. Or restart the VM. What the template still has without `absent` comes back by itself, and is not told.
+    has left. Or restart the VM. What the template still has without `absent` comes back by itself, and is not reported.
     """
     ROLLOUT_STRATEGY_STAGE = "RolloutStrategyStage"
     """A change of a NIC in the VM's template waits for a restart: `vmRolloutStrategy` of the KubeVirt CR is `Stage`.
@@ -325,7 +325,7 @@ class Reason(StrEnum):
     """The NIC could not be brought about, and was taken back, as the policy `onFailure: Rollback` says.
 
     The VM's template keeps what its owner wrote. Correct what the message names, then change the NIC's entry, take it
-    out and write it anew, or set another `onFailure`: it is tried anew.
+    out and add it again, or set another `onFailure`: it is then retried.
     """
     MIGRATION_SUCCEEDED = "MigrationSucceeded"
     """The VM runs on the target node.
@@ -521,7 +521,7 @@ class Reason(StrEnum):
     """Somebody else asks the pod for another network under the pod interface name of a NIC that has not come yet.
 
     Find who writes the annotation of launcher pods, and stop it; nicplug does not write over it. A NIC that the guest
-    has is then on that other network, and told as `ChangeNetwork`: see `NetworkChangeNeedsMigration`.
+    has is then on that other network, and reported as `ChangeNetwork`: see `NetworkChangeNeedsMigration`.
     """
     ANNOTATION_TOO_LARGE = "AnnotationTooLarge"
     """The pod's networks annotation has no room for the NIC.

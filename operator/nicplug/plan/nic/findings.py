@@ -207,7 +207,7 @@ def api_server_refuses(situation: Situation) -> Finding | None:
     denied = situation.view.refusal or situation.view.vm_refusal
     if denied is None:
         return None
-    message = f"the API server refused it and is asked again: {denied.message}"
+    message = f"the API server refused it; retrying: {denied.message}"
     return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message, WHEN_REFUSED)
 
 

@@ -96,7 +96,7 @@ def _how_it_comes_back(situation: Situation) -> tuple[str, str]:
         )
     if attempts.error:
         said = f". The dynamic networks controller does not give it back: {attempts.error}"
-        return said, "Correct what the controller says; the pod is asked again"
+        return said, "Correct what the controller says; nicplug retries"
     asked = ". The pod is asked for it again"
     if attempts.count == 0:
         asked += " when it is its turn: NICs that may fail are asked for one by one"

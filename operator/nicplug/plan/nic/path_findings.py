@@ -250,8 +250,8 @@ def _given_up(situation: Situation, chosen: Chosen) -> tuple[str, str]:
     error = chosen.evidence.error or (failure.message if failure is not None else "")
     message = (
         f"network-status of {situation.pod_phrase} lists the interface, and the pod has probably not got it: it was "
-        f"taken out and asked for in vain{f': {error}' if error else ''}. It is not asked for any more until something "
-        "changes"
+        f"detached and requested again without success{f': {error}' if error else ''}. It is not retried until "
+        "something changes"
     )
     first = "Correct what the message says, then migrate" if error else "Migrate"
     return message, f"{first} or restart the VM"

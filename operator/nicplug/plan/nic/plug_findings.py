@@ -33,7 +33,7 @@ from nicplug.plan.views import VmiView
 _NO_LONGER_ADMITTED = frozenset({Binding.SLIRP, Binding.MACVTAP, Binding.OLD_PASST})
 _PHANTOM = (
     ". It was asked for together with a NIC that failed, so the controller may have taken it back: if the guest does "
-    "not get it, it is detached and asked for anew"
+    "not get it, it is detached and requested again"
 )
 
 

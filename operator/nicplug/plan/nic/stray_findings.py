@@ -13,7 +13,7 @@ from nicplug.plan.reasons import Reason
 
 # Of a definition: network-status may hold any text.
 _LONGEST_REFERENCE = 317
-_REMEDY = "Correct what the controller says; the pod is asked again. Or leave it: it ends with the pod"
+_REMEDY = "Correct what the controller says; nicplug retries. Or leave it: it ends with the pod"
 
 
 def find_stray(situation: Situation) -> Finding | None:

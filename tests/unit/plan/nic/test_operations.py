@@ -305,7 +305,7 @@ CASES = (
         record=operation("blue", phase="Failed", reason="PodInterfaceLost", **TRIED | {"attempts": 2}),
         phase=Phase.FAILED,
         reason=Reason.POD_INTERFACE_LOST,
-        says="no such device. Correct what the controller says; the pod is asked again",
+        says="no such device. Correct what the controller says; nicplug retries",
         next_attempt=later(-1) + timedelta(seconds=8),
         view={"failures": [failed("blue", message="no such device")]},
     ),

@@ -133,7 +133,7 @@ def failed(evidence: PathEvidence) -> str:
 
 def failed_once(evidence: PathEvidence) -> str:
     """One more is tried."""
-    return f"{failed(evidence)}; it is asked again"
+    return f"{failed(evidence)}; retrying"
 
 
 def failed_and_held(evidence: PathEvidence) -> str:

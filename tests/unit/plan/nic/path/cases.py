@@ -108,7 +108,7 @@ IN_PLACE_CASES = [
         Verdict.DYNAMIC,
         Reason.ATTACH_FAILED,
         "the dynamic networks controller on node node01 failed once to attach network default/blue-net to pod "
-        "virt-launcher-a: no such device; it is asked again",
+        "virt-launcher-a: no such device; retrying",
         again_after=10,
         failed_attempts=1,
         error=ERROR,
