@@ -145,8 +145,8 @@ def test_the_removal_of_an_sriov_nic_that_never_attached_was_planned_as_a_state_
     found = evidence(NIC)
     if persist:
         found.put(CachedKind.VM, vm(primary(), NIC, fast))
-    running = vmi(primary(), NIC, fast, rows=[row("default", "domain"), row("red", "domain", "multus-status")])
-    found.put(CachedKind.VMI, running)
+    there = [row("default", "domain"), row("red", "domain", "multus-status")]
+    found.put(CachedKind.VMI, vmi(primary(), NIC, fast, rows=there, owner_uid=VM_UID if persist else None))
     change = weigh(found, question(remove="fast", persist=persist)).change()
     assert change is not None
     values = [operation["value"] for operation in change[0] if operation["op"] == "add"]

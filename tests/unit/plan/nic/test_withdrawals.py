@@ -164,7 +164,7 @@ def test_one_that_cannot_be_detached_is_given_up_and_says_so(title: str) -> None
     told = world.record("green")
     assert (told["phase"], told["attempts"], told["suspect"]) == ("Failed", 4, True)
     assert "failed removing interface" in told["message"]
-    assert "It is not asked for any more until something changes" in told["message"]
+    assert "It is not retried until something changes" in told["message"]
     world.writes.clear()
     world.run(3600)
     assert not world.writes
