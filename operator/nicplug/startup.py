@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from nicplug.kube.api import Json, KubeApi, ServerApi
-from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Gone, Throttled, Unavailable
+from nicplug.kube.errors import ApiError, Denied, Gone, Throttled, Unavailable
 from nicplug.kube.resources import (
     API_SERVICES,
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -140,7 +140,7 @@ async def _problem(api: KubeApi) -> str:
         except Gone:
             return f"CRD {name} is not installed: kubectl apply -f crds/"
         except Denied as error:
-            return f"{error}. {RIGHTS_REMEDY}"
+            return f"{error}. {error.remedy}"
         except ApiError as error:
             return f"the API server does not answer as it should: {error}"
         if rivals.is_kubevirts_own(definition):

@@ -2,12 +2,13 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from tests.chart import ROOT
-from tests.guide import command_blocks
+from tests.guide import Block, command_blocks
 from tests.install.cluster import Cluster
 
 from nicplug_sandbox.kubectl import executable
@@ -15,7 +16,7 @@ from nicplug_sandbox.kubectl import executable
 PAGE = ROOT / "docs" / "install.md"
 # A section presumes what another one has done: by Helm, by kustomize, and where KubeVirt was.
 STORY = (
-    *("With Helm", "Upgrade and roll back", "Uninstall"),
+    *("With Helm", "Upgrade and roll back", "Apply the manifests again", "Uninstall"),
     *("With kustomize", "From kustomize to Helm", "Uninstall"),
     *("Beside KubeVirt", "Uninstall"),
 )
@@ -41,7 +42,19 @@ def programs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def test_its_commands_do_what_the_page_says(cluster: Cluster, programs: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The page has people write into it."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for entry in ROOT.iterdir():
+        if entry.name != "deploy":
+            (folder / entry.name).symlink_to(entry)
+    shutil.copytree(ROOT / "deploy", folder / "deploy", symlinks=True)
+    return folder
+
+
+def test_its_commands_do_what_the_page_says(cluster: Cluster, programs: Path, checkout: Path, tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "KUBECONFIG": str(cluster.plane.kubeconfig),
@@ -52,15 +65,23 @@ def test_its_commands_do_what_the_page_says(cluster: Cluster, programs: Path, tm
         if title == "Beside KubeVirt":
             leave_remains(cluster)
         for block in command_blocks(sections()[title]):
-            for command in block.commands.replace("\\\n", " ").splitlines():
-                run(command, environment=environment, where=f"{title}, line {block.line} of the section")
+            for command in commands_of(block):
+                where = f"{title}, line {block.line} of the section"
+                run(command, folder=checkout, environment=environment, where=where)
 
 
-def run(command: str, *, environment: dict[str, str], where: str) -> None:
+def commands_of(block: Block) -> list[str]:
+    """One by one; a block that writes a file is one command."""
+    if "<<" in block.commands:
+        return [f"set -e\n{block.commands}"]
+    return block.commands.replace("\\\n", " ").splitlines()
+
+
+def run(command: str, *, folder: Path, environment: dict[str, str], where: str) -> None:
     """One command of the page; a kind that is not served yet is the only reason to try it again."""
     for _ in range(ATTEMPTS):
         done = subprocess.run(
-            command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         if done.returncode == 0:
             return

@@ -92,7 +92,7 @@ def test_a_missing_permission_is_named_in_log_and_condition_and_used_soon_after_
     assert user.condition("a", "Synchronized")["status"] == "False"
     assert user.condition("a", "InterfacesReady")["status"] == "False"
     key = f"{user.namespace}/a"
-    assert "deploy/kustomize/base" in said(operator, "request refused", key=key)[0]["remedy"]
+    assert "manifests" in said(operator, "request refused", key=key)[0]["remedy"]
     apply_manifests(kubeconfig=kubectl.kubeconfig, paths=[ROLE])
     until(lambda: user.record("a", "blue").get("phase") == "Ready", seconds=35)
     assert len(said(operator, "request refused", key=key)) == 1

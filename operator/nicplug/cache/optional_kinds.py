@@ -5,6 +5,7 @@ from typing import Any
 from nicplug.cache.dynamic_controllers import NamespaceDaemonSets
 from nicplug.cache.optional_watch import Absence, OptionalWatch, Sink
 from nicplug.kube.api import WatchingApi
+from nicplug.kube.errors import MANIFESTS
 from nicplug.kube.resources import (
     CONFIG_MAPS,
     CORE_EVENTS,
@@ -19,7 +20,7 @@ from nicplug.model.multus_config import MULTUS_CONFIG_MAP
 from nicplug.model.names import MANAGED_BY, MANAGED_BY_LABEL
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX
 
-_RIGHTS = "kubectl apply -k deploy/kustomize/base gives the right to list and watch"
+_RIGHTS = f"{MANIFESTS} give the right to list and watch"
 
 
 def watch_attachments(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:

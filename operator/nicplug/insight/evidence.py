@@ -21,7 +21,7 @@ from nicplug.cache.optional_kinds import (
 )
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.kube.api import Json, Resource, WatchingApi
-from nicplug.kube.errors import Denied, Gone, Rejected
+from nicplug.kube.errors import MANIFESTS, Denied, Gone, Rejected
 from nicplug.kube.resources import (
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
@@ -314,7 +314,7 @@ async def _read_optional(watch: OptionalWatch, found: Evidence) -> None:
     """What may be missing or forbidden, as it may be for the operator."""
     if (absence := await watch.read()) is not None:
         where = f" in namespace {watch.namespace}" if watch.namespace else ""
-        remedy = watch.remedy[absence].removeprefix("kubectl apply -k deploy/kustomize/base gives the ")
+        remedy = watch.remedy[absence].removeprefix(f"{MANIFESTS} give the ")
         is_denied = absence is Absence.DENIED
         what = f"{watch.resource.plural}{where}"
         found.unknown.append(Unknown(what=what, why=absence.value, remedy=remedy, is_denied=is_denied))

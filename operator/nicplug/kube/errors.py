@@ -6,7 +6,11 @@ Knows nothing of HTTP libraries, queues or objects; `kube.aio` raises these,
 
 from typing import Self
 
-RIGHTS_REMEDY = "The rights are in deploy/kustomize/base: kubectl apply -k deploy/kustomize/base"
+# Of the same version and variant: the base alone would undo an overlay, and the image that it names.
+MANIFESTS = "nicplug's manifests (helm upgrade, or kubectl apply -k of your overlay)"
+APPLY_MANIFESTS = f"Apply {MANIFESTS} again"
+RIGHTS_REMEDY = f"{APPLY_MANIFESTS}: they grant the right"
+CREDENTIALS_REMEDY = "Check the credentials: the service account exists, its token is valid."
 
 # kube-apiserver's words for a path that nobody serves.
 _NOT_SERVED = ("the server could not find the requested resource", "404 page not found", "HTTP 404 Not Found")
@@ -74,6 +78,11 @@ class Denied(ApiError):
     def is_missing_right(self) -> bool:
         """RBAC refused it. Quotas, policies and namespaces that are being deleted answer 403 as well."""
         return self.status == 401 or " cannot " in str(self)
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a missing right or a refused token."""
+        return CREDENTIALS_REMEDY if self.status == 401 else RIGHTS_REMEDY
 
 
 class Rejected(ApiError):

@@ -10,7 +10,7 @@ from enum import Enum
 
 import structlog
 
-from nicplug.kube.errors import RIGHTS_REMEDY
+from nicplug.kube.errors import CREDENTIALS_REMEDY, RIGHTS_REMEDY
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ class Trouble(Enum):
 
     UNREACHABLE = "Nothing to do here: it is tried until the API server answers."
     DENIED = RIGHTS_REMEDY
-    UNAUTHORIZED = "Check the credentials: the service account exists, its token is valid."
+    UNAUTHORIZED = CREDENTIALS_REMEDY
     NOT_SERVED = "Install the CRDs: kubectl apply -f crds/"
     SLOW_DOWN = "Nothing to do here: the API server asks to wait."
     SERVER_ERROR = "Look into the log of the API server if it lasts."

@@ -348,8 +348,9 @@ class Reason(StrEnum):
     SLOT_LEDGER_REFUSED = "SlotLedgerRefused"
     """The list of migrations under way cannot be read or written, so that none may begin: the limits could be exceeded.
 
-    Give the operator its rights (`kubectl apply -k deploy/kustomize/base`); the message has the API server's words. It
-    is tried again within 30 seconds. Deleting ConfigMap `nicplug-migration-slots` is always safe: it is recreated.
+    Apply nicplug's manifests again (`helm upgrade`, or `kubectl apply -k` of your overlay); the message has the API
+    server's words. It is tried again within 30 seconds. Deleting ConfigMap `nicplug-migration-slots` is always safe: it
+    is recreated.
     """
     MIGRATION_BACKOFF = "MigrationBackoff"
     """Earlier migrations of the VM have failed, so this one, which no person has made, waits: 20 s, doubling.

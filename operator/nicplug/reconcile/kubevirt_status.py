@@ -17,7 +17,7 @@ import structlog
 
 from nicplug.cache.caches import Caches
 from nicplug.kube.api import KubeApi
-from nicplug.kube.errors import ApiError, Denied, Gone, Stale
+from nicplug.kube.errors import MANIFESTS, ApiError, Denied, Gone, Stale
 from nicplug.kube.resources import KUBEVIRTS
 from nicplug.model.keys import KubevirtKey
 from nicplug.model.kubevirt import KubevirtConfig
@@ -39,7 +39,7 @@ LOOK_AGAIN_SECONDS = 600.0
 # Those that are reported are few (`reconcile.ignored_kubevirts`); without a leader they do not pile up.
 _MOST_IGNORED = 64
 _LONGEST_PAUSE_SECONDS = 300.0
-_RIGHT = "kubectl apply -k deploy/kustomize/base gives the right to patch kubevirts/status"
+_RIGHT = f"{MANIFESTS} give the right to patch kubevirts/status"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Throttled
+from nicplug.kube.errors import ApiError, Denied, Throttled
 from nicplug.model.keys import WorkKey
 from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import Priority, WorkQueue
@@ -142,7 +142,7 @@ class Workers:
             message=str(error),
             request=error.request,
             again_in_seconds=round(delay, 2),
-            **({"remedy": RIGHTS_REMEDY} if isinstance(error, Denied) and error.is_missing_right else {}),
+            **({"remedy": error.remedy} if isinstance(error, Denied) and error.is_missing_right else {}),
         )
         if isinstance(error, Throttled):
             self.brake.hold(error.after)

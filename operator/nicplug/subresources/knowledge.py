@@ -15,6 +15,7 @@ from nicplug.cache.multus_configs import MultusConfigWatches
 from nicplug.cache.optional_kinds import watch_attachments
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.kube.api import WatchingApi
+from nicplug.kube.errors import MANIFESTS
 from nicplug.kube.resources import KUBEVIRTS
 from nicplug.model.attachments import KnownAttachments, referenced_keys
 from nicplug.model.keys import ObjectKey
@@ -22,7 +23,7 @@ from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping, text
 from nicplug.model.networks import Network
 
-_RIGHTS = "kubectl apply -k deploy/kustomize/base gives the right to list and watch kubevirts"
+_RIGHTS = f"{MANIFESTS} give the right to list and watch kubevirts"
 _NO_GATE = "until then the feature gate HotplugNICs counts as off"
 
 

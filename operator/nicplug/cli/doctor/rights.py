@@ -12,7 +12,7 @@ from typing import Any
 from nicplug.cli.connection import Session
 from nicplug.cli.doctor.finding import Finding, ok, problem, unknown, warning
 from nicplug.kube.api import Resource
-from nicplug.kube.errors import Denied, Gone
+from nicplug.kube.errors import APPLY_MANIFESTS, MANIFESTS, Denied, Gone
 
 _REVIEWS = Resource(
     group="authorization.k8s.io",
@@ -138,8 +138,7 @@ QUESTIONS = (
     Right(group="apps", resource="controllerrevisions", verbs=("list",)),
     Right(group="", resource="events", verbs=("list",)),
 )
-_APPLY = "kubectl apply -k deploy/kustomize/base"
-_BIND = f"{_APPLY} binds ClusterRole nicplug-api-questions; without it `plan` and `why` read with the user's rights."
+_BIND = f"{MANIFESTS} bind ClusterRole nicplug-api-questions; without it `plan` and `why` read with the user's rights."
 
 
 async def check_operator_rights(session: Session, *, namespace: str) -> list[Finding]:
@@ -153,10 +152,8 @@ async def check_operator_rights(session: Session, *, namespace: str) -> list[Fin
         return [ok("rbac", f"{user} has all its rights")]
     if await _is_missing(session, "nicplug-operator", namespace):
         told = f"there is no ServiceAccount nicplug-operator in namespace {namespace}, or no such namespace"
-        return [
-            problem("rbac", told, f"Give the operator's namespace by --operator-namespace, or install it: {_APPLY}")
-        ]
-    return [problem("rbac", f"{user} may not {told}", _APPLY) for told in lacking]
+        return [problem("rbac", told, "Give the operator's namespace by --operator-namespace, or install nicplug.")]
+    return [problem("rbac", f"{user} may not {told}", APPLY_MANIFESTS) for told in lacking]
 
 
 async def check_api_rights(session: Session, *, namespace: str) -> list[Finding]:
@@ -172,7 +169,7 @@ async def check_api_rights(session: Session, *, namespace: str) -> list[Finding]
     if not lacking and not unread:
         return [ok("api-rbac", f"{user} has all its rights")]
     return [
-        *(problem("api-rbac", f"{user} may not {told}", _APPLY) for told in lacking),
+        *(problem("api-rbac", f"{user} may not {told}", APPLY_MANIFESTS) for told in lacking),
         *(warning("api-rbac", f"{user} may not {told}", _BIND) for told in unread),
     ]
 
