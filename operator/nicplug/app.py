@@ -31,6 +31,7 @@ from nicplug.kube.lease import LeaderElector
 from nicplug.kube.recorder import EventRecorder
 from nicplug.metrics_protection import MetricsProtection
 from nicplug.model.keys import WorkKey, namespace_of
+from nicplug.model.names import OPERATOR_LABELS
 from nicplug.model.rivals import NICPLUG_LEASE
 from nicplug.model.versions import VERSION_ANNOTATION
 from nicplug.obs.http import ObservabilityServer, Probes
@@ -125,6 +126,7 @@ class App:
             identity=f"{socket.gethostname()}_{os.getpid()}_{random.randrange(16**6):06x}",
             on_gain=self._on_gain,
             on_lose=self._on_lose,
+            labels=OPERATOR_LABELS,
             annotations={VERSION_ANNOTATION: __version__},
         )
         connection.watches.on_restored = self._on_watch_restored

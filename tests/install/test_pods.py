@@ -92,7 +92,7 @@ def test_helm_test_says_what_is_wrong(installation: Installation, figures: Figur
     try:
         tested = run_test(cluster)
     finally:
-        kept["metadata"] = {key: kept["metadata"][key] for key in ("name", "namespace", "labels")}
+        kept["metadata"] = {key: kept["metadata"][key] for key in ("name", "namespace")}
         cluster.kubectl("create", "-f", "-", stdin=kept)
     assert tested.helm.returncode != 0
     assert "no KubeVirt CR in namespace kubevirt" in tested.pod.stdout

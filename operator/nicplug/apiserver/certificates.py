@@ -19,9 +19,10 @@ from nicplug.apiserver.key_pairs import KeyPair, UnusableKeyPair, check
 from nicplug.apiserver.reviews import WEBHOOK_PATH, review_token
 from nicplug.apiserver.self_signed import Issued
 from nicplug.kube.api import Json, Resource, ServerApi
-from nicplug.kube.errors import AlreadyExists, ApiError, Gone, Stale
+from nicplug.kube.errors import MANIFESTS, AlreadyExists, ApiError, Gone, Stale
 from nicplug.kube.resources import API_SERVICES as API_SERVICES
 from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.names import API_LABELS
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ WEBHOOKS = Resource(
     namespaced=False,
 )
 _ATTEMPTS = 5
-_WEBHOOK_REMEDY = "kubectl apply -k deploy/kustomize/base gives the right; until then a drain waits, and moves no guest"
+_WEBHOOK_REMEDY = f"{MANIFESTS} give the right; until then a drain waits, and moves no guest"
 
 
 class CertificateSource(Protocol):
@@ -114,7 +115,8 @@ class SecretCertificate:
             secret = json.loads(await self.api.read(SECRETS, name=self.name, namespace=self.namespace))
         except Gone:
             issued = self_signed.issue(names=self.names, now=now)
-            body = {"metadata": {"name": self.name}, "type": "kubernetes.io/tls", "data": _data_of(issued)}
+            metadata = {"name": self.name, "labels": dict(API_LABELS)}
+            body = {"metadata": metadata, "type": "kubernetes.io/tls", "data": _data_of(issued)}
             await self.api.create(SECRETS, body, namespace=self.namespace)
             log.info("serving certificate made", secret=self.name)
             return issued

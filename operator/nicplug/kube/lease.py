@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import structlog
 
 from nicplug.kube.api import Json, KubeApi
-from nicplug.kube.errors import RIGHTS_REMEDY, ApiError, Denied, Gone, Stale
+from nicplug.kube.errors import ApiError, Denied, Gone, Stale
 from nicplug.kube.resources import LEASES
 
 log = structlog.get_logger(__name__)
@@ -60,6 +60,7 @@ class LeaderElector:
         identity: ours; no two processes may share it, a restarted container included.
         on_gain: called when leadership begins; must not block.
         on_lose: called when it ends, before anybody else can hold it unless the process was stopped.
+        labels: of the Lease.
         annotations: of the Lease, about its holder.
         timing: see `LeaseTiming`.
         now: clock for the times shown in the Lease.
@@ -74,6 +75,7 @@ class LeaderElector:
         identity: str,
         on_gain: Callable[[], None],
         on_lose: Callable[[], None],
+        labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         timing: LeaseTiming | None = None,
         now: Callable[[], datetime] = _utc_now,
@@ -84,7 +86,7 @@ class LeaderElector:
         self._identity = identity
         self._on_gain = on_gain
         self._on_lose = on_lose
-        self._annotations = dict(annotations or {})
+        self._marks = {"labels": dict(labels or {}), "annotations": dict(annotations or {})}
         self._timing = timing or LeaseTiming()
         self._now = now
         # That of the event loop from `run` on: the same clock, but virtual in tests.
@@ -153,7 +155,7 @@ class LeaderElector:
             if isinstance(error, Gone):
                 complaint += ". deploy/kustomize/base makes the namespace; --namespace names another one."
             if isinstance(error, Denied):
-                complaint += f". {RIGHTS_REMEDY}"
+                complaint += f". {error.remedy}"
             if complaint != self._complaint:
                 log.warning("lease not written", lease=f"{self._namespace}/{self._name}", error=complaint)
             self._complaint = complaint
@@ -209,8 +211,8 @@ class LeaderElector:
         sent_at = self._monotonic()
         self._may_hold = True
         metadata: Json = lease["metadata"] if lease else {"name": self._name, "namespace": self._namespace}
-        if self._annotations:
-            metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), **self._annotations}}
+        marks = {name: {**(metadata.get(name) or {}), **ours} for name, ours in self._marks.items() if ours}
+        metadata = {**metadata, **marks}
         body = {"metadata": metadata, "spec": self._spec(lease)}
         if lease is None:
             self._lease = await self._api.create(LEASES, body, namespace=self._namespace)

@@ -3,6 +3,8 @@
 Source: KubeVirt 1.9 `api/core/v1/types.go`; Multus network attachment specification 1.3.
 """
 
+from types import MappingProxyType
+
 LAUNCHER_LABEL = "kubevirt.io"
 LAUNCHER_LABEL_VALUE = "virt-launcher"
 LAUNCHER_SELECTOR = f"{LAUNCHER_LABEL}={LAUNCHER_LABEL_VALUE}"
@@ -27,6 +29,12 @@ PENDING_TIMEOUT_ANNOTATION = "kubevirt.io/migrationPendingPodTimeoutSeconds"
 IGNORE_BACKOFF_ANNOTATION = "kubevirt.io/func-test-ignore-migration-backoff"
 # By it the watch of PodDisruptionBudgets is narrowed to those of nicplug; it proves nothing.
 MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "nicplug"
+# Of everything that the manifests install, and of what operator and API make for themselves: `nicplug uninstall` finds
+# both by it.
+INSTALLED_LABEL, COMPONENT_LABEL = "app.kubernetes.io/name", "app.kubernetes.io/component"
+INSTALLED_SELECTOR = f"{INSTALLED_LABEL}=nicplug"
+OPERATOR_LABELS = MappingProxyType({INSTALLED_LABEL: "nicplug", COMPONENT_LABEL: "operator"})
+API_LABELS = MappingProxyType({INSTALLED_LABEL: "nicplug", COMPONENT_LABEL: "api"})
 OUTDATED_LAUNCHER_LABEL = "kubevirt.io/outdatedLauncherImage"
 NODE_NAME_LABEL = "kubevirt.io/nodeName"
 # On a node, by KubeVirt's node labeller: what its CPU is, and which guests' CPUs it can take in.

@@ -19,6 +19,7 @@ from nicplug.kube.resources import CONFIG_MAPS, VIRTUAL_MACHINE_INSTANCE_MIGRATI
 from nicplug.model.keys import SLOTS, MigrationKey, WorkKey
 from nicplug.model.metadata import mapping, text
 from nicplug.model.migration_slot import Contender, MigrationSlot
+from nicplug.model.names import OPERATOR_LABELS
 from nicplug.model.slot_ledger import LEDGER_NAME, Entries, SlotEntry, format_entries
 from nicplug.plan.migration.contender import contender_of
 from nicplug.plan.migration.decide import plan_migration
@@ -165,10 +166,11 @@ class SlotKeeper:
         body = {"apiVersion": CONFIG_MAPS.api_version, "kind": CONFIG_MAPS.kind, "data": dict(data)}
         if known is not None:
             metadata = {name: value for name, value in known["metadata"].items() if name != "managedFields"}
+            metadata["labels"] = {**(metadata.get("labels") or {}), **OPERATOR_LABELS}
             return await self.api.replace(
                 CONFIG_MAPS, {**body, "metadata": metadata}, name=LEDGER_NAME, namespace=self.namespace
             )
-        metadata = {"name": LEDGER_NAME, "namespace": self.namespace}
+        metadata = {"name": LEDGER_NAME, "namespace": self.namespace, "labels": dict(OPERATOR_LABELS)}
         try:
             return await self.api.create(CONFIG_MAPS, {**body, "metadata": metadata}, namespace=self.namespace)
         except Gone as error:

@@ -13,6 +13,7 @@ from nicplug.apiserver.certificates import CaBundles, EvictionWebhook, FileCerti
 from nicplug.apiserver.key_pairs import UnusableKeyPair
 from nicplug.apiserver.self_signed import Issued
 from nicplug.kube.errors import Unavailable
+from nicplug.model.names import API_LABELS
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECRET = ("secrets", "nicplug-api-certificate")
@@ -52,6 +53,7 @@ async def test_the_first_replica_makes_the_certificate_and_the_others_use_it() -
     assert await _source(api, Clock()).current() == first
     assert _verbs(api) == [("get", "secrets"), ("create", "secrets"), ("get", "secrets")]
     assert set(api.objects[SECRET]["data"]) == {"ca.crt", "ca.key", "tls.crt", "tls.key"}
+    assert api.objects[SECRET]["metadata"]["labels"] == API_LABELS
 
 
 async def test_two_replicas_that_start_at_once_serve_with_one_certificate() -> None:

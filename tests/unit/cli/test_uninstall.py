@@ -10,8 +10,9 @@ import pytest
 from tests.build import Json
 from tests.unit.cli.played import CommandLine, PlayedServer, collection
 
-from nicplug.cli.uninstall.parts import DEFINITIONS, GUARD, IN_ORDER, OF_USERS, SELECTOR
-from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
+from nicplug.cli.uninstall.parts import DEFINITIONS, GUARD, IN_ORDER, OF_USERS
+from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, KUBEVIRTS, NAMESPACES
+from nicplug.model.names import INSTALLED_SELECTOR
 from nicplug_sandbox.yaml_documents import read_documents
 
 
@@ -27,7 +28,7 @@ def item(name: str, **metadata: Any) -> Json:
 @pytest.fixture
 def installed(server: PlayedServer) -> PlayedServer:
     """A Deployment, the guard of the CRDs, and the CRDs."""
-    for resource in (*IN_ORDER, *OF_USERS, CUSTOM_RESOURCE_DEFINITIONS):
+    for resource in (*IN_ORDER, *OF_USERS, CUSTOM_RESOURCE_DEFINITIONS, KUBEVIRTS):
         server.answers[path(resource)] = collection()
     found = {resource.plural: path(resource) for resource in IN_ORDER}
     server.answers[found["deployments"]] = collection(item("nicplug-operator", namespace="nicplug-system"))
@@ -54,6 +55,16 @@ def test_without_yes_it_only_says_what_would_go_and_keeps_the_guard(
 def test_a_purge_takes_the_guard_and_the_crds_along(nicplug: CommandLine, installed: PlayedServer) -> None:
     found = removed(nicplug, "--purge")
     assert set(found) == {"nicplug-operator", "nicplug-instances", GUARD, *DEFINITIONS}
+
+
+def test_a_namespace_with_a_kubevirt_object_stays_unless_everything_goes(
+    nicplug: CommandLine, installed: PlayedServer
+) -> None:
+    """It went with the namespace, though `uninstall` keeps it."""
+    installed.answers[path(KUBEVIRTS)] = collection(item("kubevirt", namespace="kubevirt"))
+    installed.answers[path(NAMESPACES)] = collection(item("kubevirt"), item("nicplug-system"))
+    assert removed(nicplug) == ["nicplug-operator", "nicplug-instances", "nicplug-system"]
+    assert "kubevirt" in removed(nicplug, "--purge")
 
 
 def test_people_are_told_how_to_do_it(nicplug: CommandLine, installed: PlayedServer) -> None:
@@ -96,5 +107,5 @@ def test_everything_that_is_installed_has_the_label_and_a_place_in_the_order() -
         documents = read_documents(built.stdout)
         kinds = {resource.kind for resource in IN_ORDER} | {"CustomResourceDefinition"}
         assert {document["kind"] for document in documents} <= kinds
-        name, _, value = SELECTOR.partition("=")
+        name, _, value = INSTALLED_SELECTOR.partition("=")
         assert [item for item in documents if item["metadata"].get("labels", {}).get(name) != value] == []

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from tests.fakes.direct import DirectApi, DirectWorld
 
-from nicplug.kube.errors import Gone
+from nicplug.kube.errors import Denied, Gone
 from nicplug.kube.lease import LeaderElector, LeaseTiming
 
 pytestmark = pytest.mark.looptime
@@ -31,6 +31,7 @@ class Candidate:
             identity=identity,
             on_gain=lambda: self._note("gain"),
             on_lose=lambda: self._note("lose"),
+            labels={"example.org/name": "operator"},
             annotations={"example.org/version": f"of {identity}"},
         )
         self.task = asyncio.create_task(self.elector.run())
@@ -91,6 +92,22 @@ async def test_the_first_candidate_leads_at_once_and_keeps_leading(world: Direct
     assert first.diary[0][1] < 0.1
     assert lease(world)["holderIdentity"] == "a"
     assert lease(world)["leaseTransitions"] == 0
+
+
+async def test_labels_are_also_put_on_a_lease_that_has_none(world: DirectWorld, start: Start) -> None:
+    """As an earlier version has made it; those of others stay."""
+    first = await start("a")
+    await first.until_leader()
+    found = world.object("leases", "nicplug-operator", namespace=NAMESPACE)
+    assert found is not None
+    found["metadata"]["labels"] = {"example.org/theirs": "x"}
+    world.store.commit(world.kinds["leases"], (NAMESPACE, "nicplug-operator"), found)
+    await first.stop()
+    second = await start("b")
+    await second.until_leader()
+    found = world.object("leases", "nicplug-operator", namespace=NAMESPACE)
+    assert found is not None
+    assert found["metadata"]["labels"] == {"example.org/theirs": "x", "example.org/name": "operator"}
 
 
 async def test_the_annotations_are_those_of_who_leads(world: DirectWorld, start: Start) -> None:
@@ -318,3 +335,19 @@ async def test_a_missing_namespace_is_said_with_its_remedy(start: Start, monkeyp
         await asyncio.sleep(5)
     assert [line["event"] for line in lines] == ["lease not written"], "once, not at every attempt"
     assert lines[0]["error"].startswith('namespaces "nicplug-system" not found. deploy/kustomize/base')
+
+
+@pytest.mark.parametrize(("status", "remedy"), [(401, "Check the credentials"), (403, "Apply nicplug's manifests")])
+async def test_a_refusal_is_said_with_its_remedy(
+    start: Start, monkeypatch: pytest.MonkeyPatch, status: int, remedy: str
+) -> None:
+    """A token that is refused, as after its namespace was deleted, was answered with rights."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise Denied("no", status=status)
+
+    monkeypatch.setattr(DirectApi, "create", refuse)
+    with structlog.testing.capture_logs() as lines:
+        await start("a")
+        await asyncio.sleep(5)
+    assert lines[0]["error"].startswith(f"no. {remedy}")

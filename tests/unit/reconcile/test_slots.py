@@ -11,6 +11,7 @@ from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import Denied, Gone, Rejected, Stale
 from nicplug.model.keys import SLOTS, MigrationKey, WorkKey
+from nicplug.model.names import OPERATOR_LABELS
 from nicplug.model.slot_ledger import LEDGER_NAME
 from nicplug.plan.views import MigrationView, PlanSettings
 from nicplug.reconcile.gather import Gatherer
@@ -37,7 +38,8 @@ class LedgerApi:
 
     async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
         self.requests.append("create")
-        assert (body["metadata"], namespace) == ({"name": LEDGER_NAME, "namespace": NAMESPACE}, NAMESPACE)
+        metadata = {"name": LEDGER_NAME, "namespace": NAMESPACE, "labels": OPERATOR_LABELS}
+        assert (body["metadata"], namespace) == (metadata, NAMESPACE)
         if not self.has_namespace:
             raise Gone('namespaces "nicplug-system" not found', status=404)
         return self._keep(body, version=1)
@@ -260,5 +262,5 @@ async def test_what_somebody_else_put_on_the_ledger_stays() -> None:
         "metadata": {"name": LEDGER_NAME, "namespace": NAMESPACE, "resourceVersion": "7", "labels": {"a": "b"}}
     }
     await process.keeper.reconcile()
-    assert api.ledger["metadata"]["labels"] == {"a": "b"}
+    assert api.ledger["metadata"]["labels"] == {"a": "b", **OPERATOR_LABELS}
     assert process.granted() == {"uid-a0"}

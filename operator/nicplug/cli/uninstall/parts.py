@@ -1,6 +1,7 @@
 """What an installation consists of, in the order in which it goes, and what of the users' there is.
 
-Everything that nicplug installs has the label `app.kubernetes.io/name=nicplug`, from kustomize as from Helm.
+Everything that nicplug installs has the label `app.kubernetes.io/name=nicplug`, from kustomize as from Helm, and so has
+what operator and API make for themselves.
 """
 
 from collections.abc import AsyncIterator
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 from nicplug.kube.api import Json, KubeApi, Resource
 from nicplug.kube.errors import Gone
 from nicplug.kube.resources import (
+    CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
     KUBEVIRTS,
+    LEASES,
     NAMESPACES,
     POD_DISRUPTION_BUDGETS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
@@ -18,8 +21,8 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.names import INSTALLED_SELECTOR
 
-SELECTOR = "app.kubernetes.io/name=nicplug"
 GUARD = "nicplug-crds"
 """The policy that keeps the CRDs, and with them all VMs; it stays until these go."""
 ALLOW_DELETION = "nicplug.io/allow-deletion"
@@ -48,6 +51,10 @@ IN_ORDER: tuple[Resource, ...] = (
     _kind(_RBAC, "clusterrolebindings", "ClusterRoleBinding"),
     _kind(_RBAC, "clusterroles", "ClusterRole"),
     _kind("", "serviceaccounts", "ServiceAccount", namespaced=True),
+    # What operator and API have made; when they have no right to make it again.
+    LEASES,
+    CONFIG_MAPS,
+    _kind("", "secrets", "Secret", namespaced=True),
     _kind("scheduling.k8s.io", "priorityclasses", "PriorityClass"),
     NAMESPACES,
 )
@@ -104,11 +111,16 @@ async def find(api: KubeApi, resource: Resource, *, selector: str | None = None)
 
 
 async def installed(api: KubeApi, *, purge: bool) -> list[Part]:
-    """What nicplug has installed, in the order in which it goes; without `purge` the guard of the CRDs stays."""
+    """What nicplug has installed, in the order in which it goes.
+
+    Without `purge` the guard of the CRDs stays, and so does a namespace with a KubeVirt object, which is the admin's.
+    """
     found = []
+    kept = set() if purge else {part.namespace async for part, _ in find(api, KUBEVIRTS)}
     for resource in IN_ORDER:
-        async for part, _ in find(api, resource, selector=SELECTOR):
-            if purge or part.name != GUARD:
+        async for part, _ in find(api, resource, selector=INSTALLED_SELECTOR):
+            is_kept = part.name == GUARD or (resource is NAMESPACES and part.name in kept)
+            if purge or not is_kept:
                 found.append(part)
     return found
 
@@ -120,5 +132,5 @@ async def of_users(api: KubeApi) -> list[Part]:
 
 async def definitions(api: KubeApi) -> list[Part]:
     """The CRDs that nicplug has installed; those of another KubeVirt are left alone."""
-    found = [part async for part, _ in find(api, CUSTOM_RESOURCE_DEFINITIONS, selector=SELECTOR)]
+    found = [part async for part, _ in find(api, CUSTOM_RESOURCE_DEFINITIONS, selector=INSTALLED_SELECTOR)]
     return [part for part in found if part.name in DEFINITIONS]
