@@ -18,7 +18,9 @@ API_SERVICE = "GET /apis/apiregistration.k8s.io/v1/apiservices/v1.subresources.k
 SERVED = "GET /apis/subresources.kubevirt.io/v1/version"
 SECRETS = "GET /api/v1/namespaces/nicplug-system/secrets"
 OWN, OF_CERT_MANAGER = f"{SECRETS}/nicplug-api-certificate", f"{SECRETS}/nicplug-api-tls"
+WEBHOOK = "GET /apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/nicplug-evictions"
 AUTHORITY = trustme.CA()
+SERVICE = {"namespace": "nicplug-system", "name": "nicplug-api"}
 
 
 def findings(nicplug: CommandLine, check: str) -> list[dict[str, Any]]:
@@ -40,9 +42,14 @@ def api_service(*, is_available: bool = True, annotations: dict[str, str] | None
     told = {"type": "Available", "status": "True"}
     if not is_available:
         told = {"type": "Available", "status": "False", "reason": "FailedDiscoveryCheck", "message": "x509: ..."}
-    spec = {"caBundle": encoded(AUTHORITY.cert_pem.bytes())}
+    spec = {"service": SERVICE, "caBundle": encoded(AUTHORITY.cert_pem.bytes())}
     metadata = {"name": "v1.subresources.kubevirt.io", "annotations": annotations or {}}
     return 200, {"metadata": metadata, "spec": spec, "status": {"conditions": [told]}}
+
+
+def webhook(*, name: str = "nicplug-api", authority: trustme.CA = AUTHORITY) -> Answer:
+    config = {"service": {**SERVICE, "name": name}, "caBundle": encoded(authority.cert_pem.bytes())}
+    return 200, {"metadata": {"name": "nicplug-evictions"}, "webhooks": [{"clientConfig": config}]}
 
 
 def secret(*, days: float) -> Answer:
@@ -62,6 +69,7 @@ def _healthy(server: PlayedServer) -> None:
         API_SERVICE: api_service(),
         SERVED: (200, {"gitVersion": served_version(__version__)}),
         OWN: secret(days=60),
+        WEBHOOK: webhook(),
     }
 
 
@@ -156,3 +164,30 @@ def test_a_secret_that_says_nothing(
     server.answers[OWN] = answer
     _, served = findings(nicplug, "certificate")
     assert (served["severity"], told in served["message"], bool(served["remedy"])) == (severity, True, True)
+
+
+MISSING = "there is no ValidatingWebhookConfiguration nicplug-evictions"
+ELSEWHERE = "nicplug-evictions leads to Service nicplug-system/other, the APIService to nicplug-system/nicplug-api"
+STRANGER = "nicplug-evictions trusts another CA than the APIService"
+MEANS = ": a drain keeps protected guests, and moves none"
+
+
+@pytest.mark.parametrize(
+    ("answer", "severity", "told", "remedy"),
+    [
+        (webhook(), "ok", "a drain has guests migrated", ""),
+        (refusal(404, "NotFound", "none"), "warning", MISSING + MEANS, "Apply nicplug's manifests"),
+        (webhook(name="other"), "warning", ELSEWHERE + MEANS, "Apply nicplug's manifests"),
+        (webhook(authority=trustme.CA()), "warning", STRANGER + MEANS, "nicplug api writes it within seconds"),
+        (refusal(403, "Forbidden", "you may not"), "unknown", "you may not", ""),
+    ],
+    ids=["as it shall be", "none", "another Service", "another CA", "denied"],
+)
+def test_a_drain_that_moves_nobody_was_told_by_nothing(
+    server: PlayedServer, nicplug: CommandLine, answer: Answer, severity: str, told: str, remedy: str
+) -> None:
+    """An eviction passes by a webhook that fails, and the budgets answer it."""
+    server.answers[WEBHOOK] = answer
+    (found,) = findings(nicplug, "evictions")
+    assert (found["severity"], found["message"]) == (severity, told)
+    assert (found["remedy"] or "").startswith(remedy)

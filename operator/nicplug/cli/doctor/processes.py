@@ -8,12 +8,13 @@ from typing import Any
 from nicplug import __version__
 from nicplug.cli.connection import START_SANDBOX, Session
 from nicplug.cli.doctor.certificates import check_certificates
+from nicplug.cli.doctor.evictions import check_evictions
 from nicplug.cli.doctor.finding import Finding, ok, problem, unknown, warning
 from nicplug.cli.machines import now
 from nicplug.cli.operator_health import read_leader
 from nicplug.cli.subresources import server_version
 from nicplug.kube.api import Resource
-from nicplug.kube.errors import ApiError, Denied, Gone
+from nicplug.kube.errors import APPLY_MANIFESTS, ApiError, Denied, Gone
 from nicplug.kube.resources import API_SERVICES, LEASES
 from nicplug.model import rivals
 from nicplug.model.conditions import find_condition
@@ -39,7 +40,7 @@ _ADMISSION = (
     "nicplug-kubevirt-configuration",
     "nicplug-migrations",
 )
-_INSTALL = "kubectl apply -k deploy/kustomize/base"
+_INSTALL = "install nicplug (docs/install.md)"
 API = "v1.subresources.kubevirt.io"
 OPERATOR = "nicplug-operator"
 
@@ -55,7 +56,7 @@ async def check_versions(session: Session, *, namespace: str) -> list[Finding]:
     found = [problem("versions", old, TOO_OLD_REMEDY)] if is_too_old(server) else []
     if all(version == __version__ for version in parts.values()):
         return [ok("versions", told), *found]
-    remedy = f"Install nicplug {__version__} everywhere ({_INSTALL}), or use the command of the version that runs."
+    remedy = f"Install nicplug {__version__} everywhere (docs/install.md), or use the command of the version that runs."
     return [warning("versions", told, remedy), *found]
 
 
@@ -83,11 +84,11 @@ async def check_leader(session: Session, *, namespace: str) -> list[Finding]:
 
 async def _look_at(session: Session, name: str, *, namespace: str) -> str:
     """Where to look when it does not work: at the Deployment, or at a process where there is none."""
-    if session.is_sandbox:
-        return f"Start it again: {START_SANDBOX}"
     try:
         await session.api.get(_DEPLOYMENTS, name=name, namespace=namespace)
     except Gone:
+        if session.is_sandbox:
+            return f"Start it again: {START_SANDBOX}"
         found = f"There is no Deployment {namespace}/{name}"
         return (
             f"{found}. If it is run by hand, look at its process and log (in a sandbox: nicplug sandbox status); if it "
@@ -108,7 +109,7 @@ async def check_deployment(session: Session, *, namespace: str) -> list[Finding]
             return [ok("operator", f"runs without a Deployment, as {leader.holder}")]
         if session.is_sandbox:
             return []  # the leader's check says that it does not run, and what starts it
-        remedy = f"{_INSTALL}, unless the operator is run by hand"
+        remedy = f"Unless the operator is run by hand, {_INSTALL}."
         return [warning("operator", f"there is no Deployment {namespace}/{OPERATOR}", remedy)]
     except Denied as error:
         return [unknown("operator", str(error))]
@@ -155,7 +156,7 @@ async def check_policies(session: Session) -> list[Finding]:
 
 def _presence(check: str, wanted: Sequence[str], names: Collection[str], *, does: str, page: str) -> Finding:
     if missing := [name for name in wanted if name not in names]:
-        return warning(check, f"missing: {', '.join(missing)}", f"{_INSTALL} ({page})")
+        return warning(check, f"missing: {', '.join(missing)}", f"{APPLY_MANIFESTS} ({page}).")
     return ok(check, f"{len(wanted)} admission policies {does}")
 
 
@@ -170,14 +171,15 @@ async def check_api(session: Session, *, namespace: str) -> list[Finding]:
         return [warning("api", f"APIService {API} is not registered", remedy)]
     except Denied as error:
         return [unknown("api", str(error))]
-    certificates = await check_certificates(session, found, namespace=namespace, at=now())
+    others = await check_certificates(session, found, namespace=namespace, at=now())
+    others.append(await check_evictions(session, found))
     available = find_condition(objects(mapping(found.get("status")).get("conditions")), "Available") or {}
     if available.get("status") != "True":
         remedy = await _look_at(session, "nicplug-api", namespace=namespace)
         told = f"{text(available.get('reason'))}: {text(available.get('message'))}"
         # An expired certificate is one of the reasons why it is not.
-        return [problem("api", f"APIService {API} is not available: {told}", remedy), *certificates]
-    return [await _answers(session, namespace=namespace), *certificates]
+        return [problem("api", f"APIService {API} is not available: {told}", remedy), *others]
+    return [await _answers(session, namespace=namespace), *others]
 
 
 async def _answers(session: Session, *, namespace: str) -> Finding:

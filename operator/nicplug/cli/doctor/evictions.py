@@ -1,0 +1,45 @@
+"""Whether a drain moves guests: the webhook for evictions is registered, and leads to the aggregated API."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nicplug.cli.connection import Session
+from nicplug.cli.doctor.finding import Finding, ok, unknown, warning
+from nicplug.kube.api import Resource
+from nicplug.kube.errors import APPLY_MANIFESTS, Denied, Gone
+from nicplug.model.metadata import mapping, objects, text
+
+_CHECK = "evictions"
+_NAME = "nicplug-evictions"
+_WEBHOOKS = Resource(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    plural="validatingwebhookconfigurations",
+    kind="ValidatingWebhookConfiguration",
+    namespaced=False,
+)
+_MEANS = "a drain keeps protected guests, and moves none"
+
+
+async def check_evictions(session: Session, api_service: Mapping[str, Any]) -> Finding:
+    """The webhook exists, and knows the aggregated API by the same Service and CA as its APIService does."""
+    try:
+        found = await session.api.get(_WEBHOOKS, name=_NAME)
+    except Gone:
+        return warning(_CHECK, f"there is no ValidatingWebhookConfiguration {_NAME}: {_MEANS}", f"{APPLY_MANIFESTS}.")
+    except Denied as error:
+        return unknown(_CHECK, str(error))
+    config = mapping(next(iter(objects(found.get("webhooks"))), {}).get("clientConfig"))
+    registered = mapping(api_service.get("spec"))
+    if _service(config) != _service(registered):
+        told = f"{_NAME} leads to Service {_service(config)}, the APIService to {_service(registered)}: {_MEANS}"
+        return warning(_CHECK, told, f"{APPLY_MANIFESTS}.")
+    if text(config.get("caBundle")) != text(registered.get("caBundle")):
+        told = f"{_NAME} trusts another CA than the APIService: {_MEANS}"
+        return warning(_CHECK, told, "nicplug api writes it within seconds; if it does not, its log says why.")
+    return ok(_CHECK, "a drain has guests migrated")
+
+
+def _service(config: Mapping[str, Any]) -> str:
+    service = mapping(config.get("service"))
+    return f"{text(service.get('namespace'))}/{text(service.get('name'))}"
