@@ -62,10 +62,15 @@ def command_blocks(text: str) -> list[Block]:
     Raises:
         ValueError: a block is not closed, a mark stands before no block of commands, or a word is not on the page.
     """
-    return [block for block in _all_blocks(text) if block.end is not End.NOT_RUN]
+    return [block for block in all_blocks(text) if block.end is not End.NOT_RUN]
 
 
-def _all_blocks(text: str) -> Iterator[Block]:
+def all_blocks(text: str) -> Iterator[Block]:
+    """Also those that no test runs.
+
+    Raises:
+        ValueError: as `command_blocks`.
+    """
     lines = enumerate(text.splitlines(), start=1)
     mark = _NO_MARK
     for number, line in lines:

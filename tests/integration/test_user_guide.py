@@ -1,8 +1,9 @@
-"""Every block of commands of the user guide and of the operations pages, in their order, as somebody types them.
+"""Every block of commands of the user guide, the operations pages and the runbooks, as somebody types them.
 
 docs/install.md has a test of its own, as each way to install needs a cluster without nicplug (tests/install).
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -44,6 +45,34 @@ def with_a_vm(reader: Reader) -> None:
 @pytest.mark.usefixtures("with_a_vm")
 def test_every_block_of_troubleshooting_runs(reader: Reader) -> None:
     reader.read(blocks("troubleshooting.md"))
+
+
+@pytest.fixture
+def with_deployments(reader: Reader) -> Iterator[None]:
+    """Runbooks look at them; in a sandbox operator and API are processes, and the pods of these run nothing."""
+    files = "-f deploy/kustomize/base/deployment.yaml -f deploy/kustomize/base/api/deployment.yaml"
+    reader.read([Block(line=0, commands=f"kubectl apply {files}")])
+    yield
+    reader.read([Block(line=0, commands=f"kubectl delete --now {files}")])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("with_a_vm", "with_deployments")
+def test_every_block_of_the_runbooks_runs(reader: Reader) -> None:
+    """Each command once: many pages have the same, and some are those of troubleshooting, which has run."""
+    typed = {command for block in blocks("troubleshooting.md") for command, _ in lines(block)}
+    found = []
+    for path in sorted((DOCS / "runbooks").glob("*.md")):
+        new = {command: line for block in blocks(f"runbooks/{path.name}") for command, line in lines(block)}
+        if left := [line for command, line in new.items() if command not in typed]:
+            found.append(Block(line=0, commands="\n".join([f"# {path.name}", *left])))
+        typed |= new.keys()
+    reader.read(found)
+
+
+def lines(block: Block) -> list[tuple[str, str]]:
+    """Each command without its comment, and as it stands there."""
+    return [(re.sub(r"(\s|^)#.*", "", line), line) for line in block.commands.splitlines()]
 
 
 @pytest.mark.timeout(300)

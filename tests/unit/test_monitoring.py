@@ -3,16 +3,19 @@
 That they fire when they should is tested by promtool: `make alerts-test`.
 """
 
+import ast
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.guide import all_blocks
 from tests.promql import metrics_in
 
 from nicplug.cli.main import main
@@ -43,6 +46,12 @@ Json = dict[str, Any]
 def load(path: Path) -> Any:
     """A YAML file."""
     return yaml.safe_load(path.read_text())
+
+
+def pod_templates() -> list[Json]:
+    """Of the operator and the API."""
+    base = ROOT / "deploy" / "kustomize" / "base"
+    return [load(base / path)["spec"]["template"] for path in ("deployment.yaml", "api/deployment.yaml")]
 
 
 def alerts() -> list[Json]:
@@ -117,15 +126,61 @@ def test_no_runbook_is_left_of_an_alert_that_is_gone() -> None:
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == {alert["alert"] for alert in alerts()}
 
 
-@pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
-def test_what_a_runbook_has_people_look_at_exists(page: Path) -> None:
-    text = page.read_text()
-    look = text.split("## Look")[1].split("## Do")[0].split("```")[1]
-    commands = set(re.findall(r"^nicplug (\w+)", look, re.MULTILINE)) | set(re.findall(r"`nicplug (\w+)", text))
-    assert commands <= set(main.commands)
-    queries = [line for line in look.splitlines() if re.match(r"^(sum|max|min|count|histogram_quantile)\b", line)]
+def in_each_runbook(test: Callable[[str], None]) -> Any:
+    """The test, for the text of each page."""
+    pages = [pytest.param(path.read_text(), id=path.stem) for path in sorted(RUNBOOKS.glob("*.md"))]
+    return pytest.mark.parametrize("page", pages)(test)
+
+
+def commands_of(page: str) -> str:
+    """What a page has people type, also what no sandbox can run."""
+    return "\n".join(block.commands for block in all_blocks(page))
+
+
+@in_each_runbook
+def test_what_a_runbook_has_people_look_at_exists(page: str) -> None:
+    """The commands run in tests/integration/test_user_guide.py."""
+    named = set(re.findall(r"`nicplug (\w+)", page))
+    assert named <= set(main.commands)
+    queries = "\n".join(re.findall(r"^```promql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)).splitlines()
     assert [fault for query in queries for fault in faults(re.sub(r"\s#.*", "", query))] == []
-    assert commands or queries
+    assert all(metrics_in(re.sub(r"\s#.*", "", query)) for query in queries)
+    assert queries or commands_of(page)
+
+
+@in_each_runbook
+def test_the_labels_that_a_runbook_selects_by_are_those_of_the_pods(page: str) -> None:
+    labels = [template["metadata"]["labels"] for template in pod_templates()]
+    for selector in re.findall(r" -l (app\.kubernetes\.io/\S+)", commands_of(page)):
+        wanted = dict(item.split("=") for item in selector.split(","))
+        assert any(wanted.items() <= found.items() for found in labels), selector
+
+
+@in_each_runbook
+def test_what_a_runbook_looks_for_in_a_log_is_logged(page: str) -> None:
+    """A sandbox has no pods with logs, so the tests do not run these commands."""
+    patterns = re.findall(r"\blogs\b.*\| grep (?:-\w )?(?:'([^']*)'|(\S+))", commands_of(page))
+    wanted = [word for quoted, bare in patterns for word in (quoted or bare).split("|")]
+    wanted += re.findall(r"(?<!with a )`([^`]+)` in the log", page)
+    assert [word for word in wanted if not any(word in message for message in logged())] == []
+
+
+@cache
+def logged() -> frozenset[str]:
+    """Every message of the operator and the API."""
+    calls = (
+        node
+        for path in (ROOT / "operator" / "nicplug").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and re.fullmatch(r"log\.\w+|\w*level|self\._warn", ast.unparse(node.func))
+    )
+    texts = (call.args[0].value for call in calls if call.args and isinstance(call.args[0], ast.Constant))
+    return frozenset(text for text in texts if isinstance(text, str))
+
+
+def test_messages_of_logs_are_found() -> None:
+    """The test of the test above."""
+    assert {"waiting", "watch interrupted", "lease not written", "a request failed by a bug"} <= logged()
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
@@ -157,8 +212,7 @@ def test_the_pod_monitor_finds_the_pods_and_their_port() -> None:
     (monitor,) = yaml.safe_load_all((MONITORING / "podmonitor.yaml").read_text())
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     selector = monitor["spec"]["selector"]
-    for deployment in ("deployment.yaml", "api/deployment.yaml"):
-        template = load(ROOT / "deploy" / "kustomize" / "base" / deployment)["spec"]["template"]
+    for template in pod_templates():
         labels = template["metadata"]["labels"]
         assert selector["matchLabels"].items() <= labels.items()
         assert all(labels[item["key"]] in item["values"] for item in selector["matchExpressions"])
