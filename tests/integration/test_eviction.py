@@ -79,6 +79,7 @@ def test_both_pods_of_a_guest_that_moves_are_protected(user: User, unharmed: Non
     assert [evict(user, pod["metadata"]["name"])[0] for pod in pods] == [429, 429]
     until(lambda: (user.get(MIGRATION, "job") or {}).get("status", {}).get("phase") == "Succeeded", seconds=60)
     until(lambda: [row["spec"]["minAvailable"] for row in budgets(user)] == [1])
+    until(lambda: len(user.items(POD, selector="kubevirt.io=virt-launcher")) == 1)
     (budget,) = budgets(user)
     assert JOB not in budget["metadata"]["labels"]
     assert evict(user, user.pod_of("a")["metadata"]["name"])[0] == 429

@@ -29,7 +29,7 @@ from tests.integration.fence_attempts import (
     UNTOUCHED,
     WOULD_BE,
 )
-from tests.integration.fence_privileges import NO_ACCOUNT, NO_VOLUME
+from tests.integration.fence_privileges import NO_ACCOUNT, NO_VOLUME, PRIVILEGES
 from tests.integration.fence_requests import (
     ADMIN,
     MULTUS,
@@ -53,6 +53,7 @@ from tests.integration.fence_requests import (
     with_metadata,
     with_owners,
 )
+from tests.integration.kubernetes_release import DROPPED
 from tests.integration.user import POD, VMI, Json, vmi
 from tests.integration.waiting import until
 
@@ -200,6 +201,10 @@ def test_the_fences_kept_people_and_nodes_from_their_work(answers: Answers, atte
 @pytest.mark.parametrize("attempt", OF_NICPLUG, ids=str)
 def test_a_stolen_token_of_nicplug_reached_other_pods(answers: Answers, attempt: Attempt) -> None:
     code, answer = answers(attempt, OF_NICPLUG)
+    members = PRIVILEGES.get(attempt.title, ("", {}))[1].keys()
+    if code == 201 and members and members <= DROPPED:
+        assert members.isdisjoint(answer["spec"]), answer
+        pytest.skip("this API server takes that out of a pod")
     assert code == 403, answer
     assert f"ValidatingAdmissionPolicy '{OWN}' with binding '{OWN}' denied request: pod \"" in answer["message"]
     assert attempt.told in answer["message"]

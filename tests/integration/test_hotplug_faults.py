@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.conftest import CONTROLLER, KUBEVIRT, Lift, Sandbox
+from tests.integration.kubernetes_release import JUDGES_STATUS_BY_CHANGES
 from tests.integration.user import NAD, VM, VMI, User, nad, nics, plug, unplug, vm, vmi
 from tests.integration.waiting import until
 
@@ -165,6 +166,8 @@ def test_bad_input_is_told_and_forgotten_when_it_is_corrected(
     user: User, before_rules: Lift, name: str, attachment: str
 ) -> None:
     """Text with < or non-ASCII letters in a status made every later guard on it fail: no NIC was served any more."""
+    if attachment == "lan" and not JUDGES_STATUS_BY_CHANGES:
+        pytest.skip("this API server takes no status of an object that breaks a rule, whoever has stored it")
     user.create(VMI, vmi("a"))
     user.until_running("a")
     with before_rules():
