@@ -26,10 +26,15 @@ def promtool() -> Path:
     return build.binary(PROMTOOL, progress=print)
 
 
+# A case plays hours of samples: minutes on a busy machine.
+SECONDS = 500
+pytestmark = pytest.mark.timeout(600)
+
+
 def run(promtool: Path, *arguments: str | Path, text: str = "") -> str:
     """What it prints; fails with that when it ends with an error."""
     command = [str(promtool), *map(str, arguments)]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
