@@ -8,10 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
+import yaml
 from tests.install import pods
 from tests.install.cluster import NAMESPACE, RELEASE, Cluster, Object
 from tests.install.pods import Pod
 from tests.integration.waiting import until
+from tests.rights.calls import read_calls
+from tests.rights.findings import used
+from tests.rights.roles import granted
 
 from nicplug_sandbox import lifecycle, processes
 from nicplug_sandbox.api_process import is_available
@@ -96,6 +100,19 @@ def test_helm_test_says_what_is_wrong(installation: Installation, figures: Figur
         cluster.kubectl("create", "-f", "-", stdin=kept)
     assert tested.helm.returncode != 0
     assert "no KubeVirt CR in namespace kubevirt" in tested.pod.stdout
+
+
+def test_the_account_of_helm_test_has_no_right_that_it_does_not_use(
+    installation: Installation, figures: Figures
+) -> None:
+    """By the audit log of the two runs before; it is held to that as those of operator and API are (tests/rights)."""
+    cluster = installation.cluster
+    account = f"system:serviceaccount:{NAMESPACE}:nicplug-test"
+    hooks = [item for item in yaml.safe_load_all(cluster.succeed("get", "hooks", RELEASE)) if item]
+    rights = granted(hooks, accounts=[account])
+    calls = list(read_calls(cluster.plane.audit_log, accounts=[account]))
+    assert sorted(rights - used(rights, calls)) == []
+    assert {(call.verb, call.resource) for call in calls if call.refusal} == {("get", "secrets")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
