@@ -13,10 +13,11 @@ from collections.abc import Iterator
 import pytest
 from tests.integration.conftest import KUBEVIRT, Sandbox
 from tests.integration.kubectl import ROOT, Kubectl
+from tests.integration.read_only import ACCOUNT, reading_only
 from tests.integration.user import POD, VM, VMI, Json, User, nad, vm
 from tests.integration.waiting import until
 
-from nicplug_sandbox import controlplane, lifecycle
+from nicplug_sandbox import controlplane, lifecycle, processes
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.operator_process import install_operator, service_account_kubeconfig
 
@@ -94,12 +95,20 @@ INSTALLED = (
 
 
 def test_kubectl_delete_stops_no_guest(sandbox: Sandbox, user: User) -> None:
+    """The operator goes on for a while: a pod ends later than its ServiceAccount and its namespace."""
     before = guest(user)
-    sandbox.stop()
+    operator = sandbox.operator
+    assert operator is not None
     error = Kubectl(kubeconfig=sandbox.admin).refused("delete", "-k", BASE, "--wait=false")
     assert error.count("nicplug uninstall --purge") == 4, error
     admin = sandbox.user("")
     until(lambda: admin.request("GET", "/api/v1/namespaces/nicplug-system")[0] == 404, seconds=60)
+    until(lambda: operator.metric("nicplug_leader") == 0)
+    assert '"event": "lease not written"' in operator.log.read_text()
+    assert processes.is_alive(operator.process)
+    assert operator.metric("nicplug_bugs_total") == 0
+    assert "Traceback" not in operator.log.read_text()
+    sandbox.stop()
     assert guest(user) == before
     install(sandbox)
     # What comes next takes the guest over.
@@ -112,6 +121,15 @@ def _plug(body: Json) -> None:
     spec = body["spec"]["template"]["spec"]
     spec["domain"]["devices"].setdefault("interfaces", []).append({"name": "blue", "bridge": {}})
     spec.setdefault("networks", []).append({"name": "blue", "multus": {"networkName": "lan"}})
+
+
+def test_who_may_only_read_is_refused_by_the_missing_right(sandbox: Sandbox, user: User) -> None:
+    before = left(sandbox, *INSTALLED)
+    with reading_only(sandbox) as kubeconfig:
+        done = nicplug(sandbox, "--yes", "--kubeconfig", str(kubeconfig))
+    assert done.returncode == 4, done.stderr
+    assert f'User "system:serviceaccount:{ACCOUNT}" cannot delete resource' in done.stderr
+    assert left(sandbox, *INSTALLED) == before != []
 
 
 def test_uninstall_keeps_guests_crds_and_their_guard(sandbox: Sandbox, user: User) -> None:
