@@ -26,6 +26,7 @@ RUN PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash
     && chmod -R a+rX,go-w /app /licenses
 
 FROM ${BASE}
+ARG BASE
 ARG VERSION=dev
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
@@ -34,7 +35,8 @@ LABEL org.opencontainers.image.title="nicplug" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.created="${CREATED}"
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="${BASE}"
 COPY --from=builder /licenses /licenses
 # Two layers: packages change less often than nicplug does.
 COPY --from=builder /app/lib /app/lib

@@ -83,6 +83,7 @@ class TestContents:
         name = "org.opencontainers.image"
         assert (labels[f"{name}.version"], labels[f"{name}.revision"]) == (commit.version, commit.revision)
         assert (labels[f"{name}.licenses"], labels[f"{name}.created"]) == ("Apache-2.0", commit.created)
+        assert labels[f"{name}.base.name"].startswith("localhost/")
         assert found["Config"]["User"] == f"{USER}:{USER}"
 
 
