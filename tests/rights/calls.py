@@ -45,20 +45,26 @@ class Call:
         return f"{self.account}: {self.verb} {resource} {self.namespace}/{self.name}: {self.refusal}"
 
 
-def read_calls(log: Path, *, accounts: Iterable[str]) -> Iterator[Call]:
-    """The calls of the accounts' processes in an audit log; half a line at its end is left out."""
+def read_calls(log: Path, *, accounts: Iterable[str], agents: re.Pattern[str] = _AGENTS) -> Iterator[Call]:
+    """The calls of the accounts' processes in an audit log; half a line at its end is left out.
+
+    Args:
+        agents: matches the whole name by which those processes call themselves.
+    """
     wanted = frozenset(accounts)
     with log.open("rb") as lines:
         for line in lines:
             # Most lines are of others: parsing them would take seconds.
-            if line.endswith(b"\n") and b":serviceaccount:" in line and (call := _call(json.loads(line), wanted)):
+            if not line.endswith(b"\n") or b":serviceaccount:" not in line:
+                continue
+            if call := _call(json.loads(line), wanted, agents):
                 yield call
 
 
-def _call(entry: Mapping[str, Any], accounts: frozenset[str]) -> Call | None:
+def _call(entry: Mapping[str, Any], accounts: frozenset[str], agents: re.Pattern[str]) -> Call | None:
     account = entry["user"]["username"]
     # Of an impersonated request the user is the one who impersonates.
-    if account not in accounts or not _AGENTS.fullmatch(entry.get("userAgent", "")):
+    if account not in accounts or not agents.fullmatch(entry.get("userAgent", "")):
         return None
     seen = entry.get("objectRef", {})
     parts = (seen.get("resource", entry["requestURI"].split("?")[0]), seen.get("subresource", ""))
