@@ -125,6 +125,8 @@ class Cluster:
         handled: the annotation's text that the dynamic networks controller last looked at, by the pod's uid.
         taken_up: the text that it works on, by the pod's uid.
         is_quota_reached: no pod may be made.
+        failing_networks: networks, as `<namespace>/<name>`, whose plugin fails on every node.
+        phantoms: NICs that a pod's network status lists and the pod does not have: no agent can plug them.
         is_unattended: no operator runs.
         log: what happened, for a person.
         on_commit: checks that run after every change.
@@ -143,6 +145,8 @@ class Cluster:
         self.taken_up: dict[str, str] = {}
         self.machines = {name: Machine() for name in nodes}
         self.is_quota_reached = False
+        self.failing_networks: set[str] = set()
+        self.phantoms: set[str] = set()
         self.is_unattended = False
         self.log: list[str] = []
         self.on_commit: list[Callable[[Cluster], None]] = []
@@ -194,12 +198,10 @@ class Cluster:
         name = body["metadata"]["name"]
         if (plural, name) in self._objects:
             raise AlreadyExists(f"{plural} {name} exists", status=409)
-        self._born += 1
         born: Json = json.loads(json.dumps(body))
         born["metadata"] |= {
             "namespace": _NAMESPACES.get(plural, NAMESPACE),
-            # In no order: of two objects of one second, a uid does not tell which was the first.
-            "uid": f"{plural[:-1]}-{self._born * _SCATTER % 10000:04}",
+            "uid": self.uid_of(plural, name),
             "generation": 1,
             "creationTimestamp": self.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
@@ -213,6 +215,15 @@ class Cluster:
         elif plural not in _BORN_WITH_STATUS:
             born.pop("status", None)
         return self._commit(plural, name, "ADDED", born, by=by, what="created")
+
+    def uid_of(self, plural: str, name: str) -> str:
+        """The uid of an object that is created now, in no order: of two of one second, it does not tell the first."""
+        self._born += 1
+        return f"{plural[:-1]}-{self._born * _SCATTER % 10000:04}"
+
+    def choose_node(self, fitting: Sequence[str]) -> str:
+        """The node that the scheduler gives a pod."""
+        return fitting[self._version % len(fitting)]
 
     def _unfinished(self) -> set[str]:
         """The uids of the migrations that have not ended."""

@@ -17,7 +17,7 @@ def scheduler(cluster: Cluster) -> bool:
         fitting = [node["metadata"]["name"] for node in cluster.shown(NODES) if _fits(cluster, pod, node)]
         name = pod["metadata"]["name"]
         if fitting:
-            pod["spec"]["nodeName"] = fitting[cluster.version % len(fitting)]
+            pod["spec"]["nodeName"] = cluster.choose_node(fitting)
             pod = cluster.replace(PODS, name, pod, by="scheduler")
         row = {"type": "PodScheduled", "status": "True"} if fitting else _unschedulable(cluster)
         if _say(cluster, pod, row) or fitting:
@@ -127,6 +127,8 @@ def network_exists(cluster: Cluster, network: str) -> bool:
     namespace, _, name = network.partition("/")
     if namespace != NAMESPACE:
         return True
+    if network in cluster.failing_networks:
+        return False
     found = cluster.get(NADS, name)
     return found is not None and found["spec"]["config"].startswith("{")
 

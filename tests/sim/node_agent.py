@@ -98,7 +98,7 @@ def _plug(cluster: Cluster, vmi: Json) -> None:
         name, absent = interface["name"], interface.get("state") == "absent"
         if absent and name in guest:
             guest.remove(name)
-        elif not absent and name in go_ahead and name not in guest:
+        elif not absent and name in go_ahead and name not in guest and name not in cluster.phantoms:
             guest.append(name)
 
 

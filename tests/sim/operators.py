@@ -200,6 +200,7 @@ class Operator:
     Attributes:
         seconds_ahead: how far its clock is ahead.
         bugs: errors that no API answer explains; a schedule with one of them has failed.
+        on_error: called when a pass ends with an error of the API: the key, the error, seconds until the next pass.
     """
 
     name: str
@@ -209,6 +210,7 @@ class Operator:
     seconds_ahead: float = 0.0
     bugs: list[Exception] = field(default_factory=list)
     events: Events = field(default_factory=Events)
+    on_error: Callable[[WorkKey, ApiError, float], None] = lambda *_: None
     api: SimApi = field(init=False)
     _caches: Caches = field(init=False)
     _reconciler: Reconciler = field(init=False)
@@ -419,6 +421,7 @@ class Operator:
         except ApiError as error:
             again = self._retry.delay_seconds(key, error)
             self.cluster.say(f"{self.name}: {key}: {type(error).__name__}: {error}")
+            self.on_error(key, error, again)
             if isinstance(error, (Denied, Rejected)) and self._reconciler.note_refusal(key, error, seconds=again):
                 again = 0.0
         except PlanRepeats as error:
