@@ -1,4 +1,4 @@
-"""What a process remembers between two looks at a key."""
+"""What a process remembers between two looks at a key; of plans that repeat: test_plan_repeats.py."""
 
 from datetime import datetime, timedelta
 
@@ -9,12 +9,11 @@ from nicplug.model.keys import VmiKey
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
-from nicplug.reconcile.memory import Attempt, Memory, PlanRepeats
+from nicplug.reconcile.memory import Attempt, Memory
 
 KEY = VmiKey(NAMESPACE, NAME)
 REFUSAL = Refusal(reason="FailedCreate", message="quota")
 PLAN = Plan(actions=(Delete(kind=Kind.VMI, key=KEY, uid="a"),))
-OTHER = Plan(actions=(Delete(kind=Kind.VMI, key=KEY, uid="b"),))
 
 
 class Clock:
@@ -61,45 +60,6 @@ def test_a_withheld_report_counts_from_its_first_notice(memory: Memory, clock: C
     assert memory.pending_since(KEY) == NOW, "its write may fail"
     memory.carried_out(KEY, Plan())
     assert memory.pending_since(KEY) is None
-
-
-def test_a_plan_that_does_not_help_has_to_wait(memory: Memory, clock: Clock) -> None:
-    for _ in range(3):
-        memory.planned(KEY, PLAN)
-    with pytest.raises(PlanRepeats) as caught:
-        memory.planned(KEY, PLAN)
-    assert 0 < caught.value.after <= 30
-    clock.pass_time(caught.value.after)
-    memory.planned(KEY, PLAN)
-    with pytest.raises(PlanRepeats) as again:
-        memory.planned(KEY, PLAN)
-    assert again.value.after > caught.value.after
-
-
-def test_what_somebody_undoes_does_not_look_done_in_between(memory: Memory) -> None:
-    for _ in range(3):
-        memory.planned(KEY, PLAN)
-        memory.planned(KEY, Plan())
-    with pytest.raises(PlanRepeats):
-        memory.planned(KEY, PLAN)
-
-
-def test_another_plan_is_another_matter(memory: Memory) -> None:
-    for _ in range(5):
-        memory.planned(KEY, PLAN)
-        memory.planned(KEY, OTHER)
-
-
-def test_a_plan_that_failed_proves_nothing(memory: Memory) -> None:
-    for _ in range(10):
-        memory.planned(KEY, PLAN)
-        memory.failed(KEY, Attempt(generation=1, what="creating pod"))
-
-
-def test_repetitions_are_forgotten_after_a_while(memory: Memory, clock: Clock) -> None:
-    for _ in range(10):
-        memory.planned(KEY, PLAN)
-        clock.pass_time(300)
 
 
 def test_a_key_that_is_gone_leaves_nothing(memory: Memory) -> None:

@@ -17,7 +17,7 @@ from tests.unit.plan.nic.path.evidence import (
 )
 
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
-from nicplug.model.operations import OperationType
+from nicplug.model.operations import OperationPath, OperationType
 from nicplug.plan.candidates import Candidates
 from nicplug.plan.nic.path import sentences as say
 from nicplug.plan.nic.path.evidence import PathEvidence
@@ -48,6 +48,7 @@ NO_SLOT = "the guest has at most 8 PCI slots for NICs, 8 taken"
 class Case:
     name: str
     verdict: Verdict
+    path: OperationPath
     reason: Reason
     says: str
     again_after: float | None = None
@@ -63,15 +64,16 @@ class Case:
         return evidence(after=self.after, **self.evidence)
 
 
-def case(name: str, verdict: Verdict, reason: Reason, says: str, **more: Any) -> Case:
+def case(name: str, verdict: Verdict, path: OperationPath, reason: Reason, says: str, **more: Any) -> Case:
     own = {item: more.pop(item) for item in ("again_after", "next_after", "asks_pod", "after") if item in more}
-    return Case(name=name, verdict=verdict, reason=reason, says=says, evidence=more, **own)
+    return Case(name=name, verdict=verdict, path=path, reason=reason, says=says, evidence=more, **own)
 
 
 IN_PLACE_CASES = [
     case(
         "the controller is ready: in place, with a deadline",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.WAITING_FOR_POD_INTERFACE,
         "waiting for the dynamic networks controller on node node01 to attach network default/blue-net to "
         "pod virt-launcher-a",
@@ -80,6 +82,7 @@ IN_PLACE_CASES = [
     case(
         "an unplug, the controller is ready",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.WAITING_FOR_POD_RELEASE,
         "waiting for the dynamic networks controller on node node01 to detach network default/blue-net from "
         "pod virt-launcher-a",
@@ -89,6 +92,7 @@ IN_PLACE_CASES = [
     case(
         "nobody knows whether there is a controller: the benefit of the doubt, with a deadline",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.WAITING_FOR_POD_INTERFACE,
         "whether it runs there is not known, as DaemonSets or pods cannot be read",
         again_after=10,
@@ -97,8 +101,10 @@ IN_PLACE_CASES = [
     case(
         "the deadline is the policy's",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.WAITING_FOR_POD_INTERFACE,
-        "waiting for",
+        "waiting for the dynamic networks controller on node node01 to attach network default/blue-net to "
+        "pod virt-launcher-a",
         again_after=60,
         after=59,
         policy=HotplugPolicy(dynamic_timeout=timedelta(minutes=1)),
@@ -106,6 +112,7 @@ IN_PLACE_CASES = [
     case(
         "one failure: asked again before anything is concluded",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.ATTACH_FAILED,
         "the dynamic networks controller on node node01 failed once to attach network default/blue-net to pod "
         "virt-launcher-a: no such device; retrying",
@@ -116,6 +123,7 @@ IN_PLACE_CASES = [
     case(
         "an unplug that failed once",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.DETACH_FAILED,
         "failed once to detach network default/blue-net from pod virt-launcher-a: no such device",
         again_after=10,
@@ -126,6 +134,7 @@ IN_PLACE_CASES = [
     case(
         "the link is set in place, whatever else holds",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.WAITING_FOR_LINK,
         "waiting for the node agent on node node01 to set the link",
         after=100,
@@ -137,6 +146,7 @@ IN_PLACE_CASES = [
     case(
         "the controller stopped being ready a moment ago: it may be restarting",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_CONTROLLER_NOT_READY,
         "is not ready: CrashLoopBackOff; it may be restarting, so it is waited for",
         again_after=4,
@@ -145,6 +155,7 @@ IN_PLACE_CASES = [
     case(
         "its pod was deleted a moment ago, and will be made anew",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_CONTROLLER_NOT_READY,
         "does not run on node node01; it may be restarting",
         again_after=5.5,
@@ -153,6 +164,7 @@ IN_PLACE_CASES = [
     case(
         "a controller that comes and goes does not move the NIC's own deadline",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_CONTROLLER_NOT_READY,
         "may be restarting",
         again_after=10,
@@ -162,6 +174,7 @@ IN_PLACE_CASES = [
     case(
         "a controller that is not ready has all the time when the policy is to hold",
         Verdict.DYNAMIC,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_CONTROLLER_NOT_READY,
         "is not ready: CrashLoopBackOff; it is waited for",
         again_after=10,
@@ -174,6 +187,7 @@ MIGRATE_CASES = [
     case(
         "SR-IOV",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.BINDING_NEEDS_MIGRATION,
         "an SR-IOV device is given to a pod only when the pod is made: the VM is migrated",
         is_sriov=True,
@@ -182,6 +196,7 @@ MIGRATE_CASES = [
     case(
         "SR-IOV under dynamicPath Always: nothing else ever works",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.BINDING_NEEDS_MIGRATION,
         "an SR-IOV device",
         is_sriov=True,
@@ -191,6 +206,7 @@ MIGRATE_CASES = [
     case(
         "another network",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.NETWORK_CHANGE_NEEDS_MIGRATION,
         "a NIC that the guest has gets to network default/blue-net only in a new pod: the VM is migrated",
         operation=OperationType.CHANGE_NETWORK,
@@ -199,6 +215,7 @@ MIGRATE_CASES = [
     case(
         "dynamicPath Never",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.DYNAMIC_PATH_NEVER,
         "dynamicPath is Never (KubeVirt CR kubevirt/kubevirt), so the pod is not asked: the VM is migrated",
         policy=NEVER,
@@ -207,6 +224,7 @@ MIGRATE_CASES = [
     case(
         "no controller in the cluster: at once",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.NO_DYNAMIC_CONTROLLER,
         "no trusted namespace has a dynamic networks controller: the VM is migrated",
         after=0,
@@ -215,6 +233,7 @@ MIGRATE_CASES = [
     case(
         "no controller on the node: at once",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.NO_DYNAMIC_CONTROLLER,
         "the dynamic networks controller (DaemonSet kube-system/dynamic-networks-controller-ds) does not run on node "
         "node01: the VM is migrated",
@@ -224,6 +243,7 @@ MIGRATE_CASES = [
     case(
         "the policy to hold is about failures, and nobody has failed",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.NO_DYNAMIC_CONTROLLER,
         "does not run on node node01: the VM is migrated",
         controller=NOT_ON_NODE,
@@ -232,6 +252,7 @@ MIGRATE_CASES = [
     case(
         "an unplug where no controller runs",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.NO_DYNAMIC_CONTROLLER,
         "does not run on node node01: the VM is migrated",
         controller=NOT_ON_NODE,
@@ -240,6 +261,7 @@ MIGRATE_CASES = [
     case(
         "the controller has not been ready for long: at once",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.DYNAMIC_CONTROLLER_NOT_READY,
         "on node node01 is not ready: CrashLoopBackOff: the VM is migrated",
         after=0,
@@ -248,6 +270,7 @@ MIGRATE_CASES = [
     case(
         "nobody knows since when it has not been ready: at once",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.DYNAMIC_CONTROLLER_NOT_READY,
         "is not ready",
         after=0,
@@ -256,6 +279,7 @@ MIGRATE_CASES = [
     case(
         "the controller did not come back",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.DYNAMIC_CONTROLLER_NOT_READY,
         "is not ready",
         after=5,
@@ -264,6 +288,7 @@ MIGRATE_CASES = [
     case(
         "its pod was not made anew",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.NO_DYNAMIC_CONTROLLER,
         "does not run on node node01",
         after=5,
@@ -272,6 +297,7 @@ MIGRATE_CASES = [
     case(
         "two failures shorten the deadline",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.ATTACH_FAILED,
         "the dynamic networks controller on node node01 failed 2 times to attach network default/blue-net to pod "
         "virt-launcher-a: no such device: the VM is migrated",
@@ -283,6 +309,7 @@ MIGRATE_CASES = [
     case(
         "two failures, and now it restarts: it would fail again",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.ATTACH_FAILED,
         "failed 2 times",
         failed_attempts=2,
@@ -291,6 +318,7 @@ MIGRATE_CASES = [
     case(
         "an unplug that failed twice",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.DETACH_FAILED,
         "failed 2 times to detach network default/blue-net from pod virt-launcher-a",
         failed_attempts=2,
@@ -299,6 +327,7 @@ MIGRATE_CASES = [
     case(
         "silence until the deadline",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.DYNAMIC_TIMEOUT,
         "the dynamic networks controller on node node01 did not attach network default/blue-net to pod virt-launcher-a "
         "within 10 s: the VM is migrated",
@@ -307,6 +336,7 @@ MIGRATE_CASES = [
     case(
         "silence until the deadline of an unplug",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.DYNAMIC_TIMEOUT,
         "did not detach network default/blue-net from pod virt-launcher-a within 10 s",
         after=10,
@@ -315,6 +345,7 @@ MIGRATE_CASES = [
     case(
         "the deadline, with the one failure that there was",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.DYNAMIC_TIMEOUT,
         "within 10 s: no such device: the VM is migrated",
         after=10,
@@ -324,6 +355,7 @@ MIGRATE_CASES = [
     case(
         "the deadline of a controller that nobody can see",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.DYNAMIC_TIMEOUT,
         "the dynamic networks controller on node node01, if there is one, did not attach",
         after=10,
@@ -332,6 +364,7 @@ MIGRATE_CASES = [
     case(
         "nodes cannot be read: the scheduler is asked",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.NO_DYNAMIC_CONTROLLER,
         "the VM is migrated",
         controller=NOT_DEPLOYED,
@@ -340,6 +373,7 @@ MIGRATE_CASES = [
     case(
         "a migration failed, and the next may go better",
         Verdict.MIGRATE,
+        OperationPath.MIGRATION,
         Reason.MIGRATION_FAILED,
         "no trusted namespace has a dynamic networks controller; migrating failed 2 times: target pod was evicted; "
         "it is retried with back-off",
@@ -353,6 +387,7 @@ FAILURE_POLICY_CASES = [
     case(
         "Hold after two failures",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.ATTACH_FAILED,
         "no such device; onFailure is Hold (KubeVirt CR kubevirt/kubevirt), so it is retried with back-off",
         failed_attempts=2,
@@ -362,6 +397,7 @@ FAILURE_POLICY_CASES = [
     case(
         "Hold an unplug after two failures",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.DETACH_FAILED,
         "onFailure is Hold",
         failed_attempts=2,
@@ -371,6 +407,7 @@ FAILURE_POLICY_CASES = [
     case(
         "Hold after the deadline",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_TIMEOUT,
         "within 10 s; onFailure is Hold (KubeVirt CR kubevirt/kubevirt), so it is retried with back-off",
         after=10,
@@ -379,6 +416,7 @@ FAILURE_POLICY_CASES = [
     case(
         "Hold when the controller has not come back until the deadline",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_TIMEOUT,
         "is not ready: CrashLoopBackOff, and has not come back within 10 s; onFailure is Hold",
         after=10,
@@ -388,6 +426,7 @@ FAILURE_POLICY_CASES = [
     case(
         "Always holds, whatever onFailure says",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.ATTACH_FAILED,
         "(annotation nicplug.io/dynamic-path of VirtualMachine default/a), so it is retried with back-off",
         failed_attempts=2,
@@ -396,6 +435,7 @@ FAILURE_POLICY_CASES = [
     case(
         "Always after the deadline",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_TIMEOUT,
         "dynamicPath is Always",
         after=10,
@@ -404,6 +444,7 @@ FAILURE_POLICY_CASES = [
     case(
         "Always without a controller",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.NO_DYNAMIC_CONTROLLER,
         "and dynamicPath is Always (annotation nicplug.io/dynamic-path of VirtualMachine default/a). Run the "
         "controller there, set dynamicPath to Auto, or restart the VM",
@@ -413,6 +454,7 @@ FAILURE_POLICY_CASES = [
     case(
         "Rollback after two failures",
         Verdict.ROLL_BACK,
+        OperationPath.NONE,
         Reason.ROLLED_BACK,
         "failed 2 times to attach network default/blue-net to pod virt-launcher-a: no such device; it was taken back, "
         "as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt). To try again, change its entry or onFailure",
@@ -424,6 +466,7 @@ FAILURE_POLICY_CASES = [
     case(
         "Rollback after the deadline",
         Verdict.ROLL_BACK,
+        OperationPath.NONE,
         Reason.ROLLED_BACK,
         "within 10 s; it was taken back",
         after=10,
@@ -433,6 +476,7 @@ FAILURE_POLICY_CASES = [
     case(
         "what was taken back stays so, whatever runs on the node now",
         Verdict.ROLL_BACK,
+        OperationPath.NONE,
         Reason.ROLLED_BACK,
         "it was taken back, as onFailure is Rollback",
         rolled_back="no such device; it was taken back, as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt)",
@@ -442,6 +486,7 @@ FAILURE_POLICY_CASES = [
     case(
         "an unplug has nothing to go back to",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.DETACH_FAILED,
         "onFailure is Rollback (KubeVirt CR kubevirt/kubevirt), so it is retried with back-off",
         failed_attempts=2,
@@ -451,6 +496,7 @@ FAILURE_POLICY_CASES = [
     case(
         "Rollback when migrations have failed for good",
         Verdict.ROLL_BACK,
+        OperationPath.NONE,
         Reason.ROLLED_BACK,
         "an SR-IOV device is given to a pod only when the pod is made, and the VM is not migrated: migrating failed 5 "
         "times: target pod was evicted. It was taken back, as onFailure is Rollback",
@@ -463,6 +509,7 @@ FAILURE_POLICY_CASES = [
     case(
         "what is only forbidden has not failed, so nothing is taken back",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.MIGRATION_FORBIDDEN,
         "migration is Never",
         is_sriov=True,
@@ -475,6 +522,7 @@ SLOT_CASES = [
     case(
         "no PCI slot: no pod, and no migration, brings one",
         Verdict.RESTART,
+        OperationPath.RESTART,
         Reason.NO_PCI_SLOT,
         "the guest has at most 8 PCI slots for NICs, 8 taken, and only a restart brings more. Unplug a NIC, or restart "
         "the VM",
@@ -484,6 +532,7 @@ SLOT_CASES = [
     case(
         "no PCI slot for an SR-IOV device either",
         Verdict.RESTART,
+        OperationPath.RESTART,
         Reason.NO_PCI_SLOT,
         "8 taken",
         no_slot=NO_SLOT,
@@ -493,6 +542,7 @@ SLOT_CASES = [
     case(
         "no PCI slot, whatever the policy",
         Verdict.RESTART,
+        OperationPath.RESTART,
         Reason.NO_PCI_SLOT,
         "8 taken",
         no_slot=NO_SLOT,
@@ -506,6 +556,7 @@ OBSTACLE_CASES = [
     case(
         "policy migration Never, no controller",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.MIGRATION_FORBIDDEN,
         "no trusted namespace has a dynamic networks controller, and the VM is not migrated: migration is Never "
         "(spec.configuration.network.hotplug.migration of KubeVirt CR kubevirt/kubevirt). Set migration to Allowed, "
@@ -516,6 +567,7 @@ OBSTACLE_CASES = [
     case(
         "policy migration Never, SR-IOV",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.MIGRATION_FORBIDDEN,
         "Set migration to Allowed, or restart the VM",
         is_sriov=True,
@@ -525,6 +577,7 @@ OBSTACLE_CASES = [
     case(
         "policy migration Never, unplug without a controller",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.MIGRATION_FORBIDDEN,
         "Set migration to Allowed; or leave it: what the pod still has ends with the pod",
         controller=NOT_DEPLOYED,
@@ -534,6 +587,7 @@ OBSTACLE_CASES = [
     case(
         "policy migration Never, and the controller fails: it goes on being asked",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.ATTACH_FAILED,
         "no such device; it is retried with back-off. The VM is not migrated: migration is Never",
         failed_attempts=2,
@@ -543,6 +597,7 @@ OBSTACLE_CASES = [
     case(
         "policy migration Never, and the network fails: the VM would not start with it",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.ATTACH_FAILED,
         "Set migration to Allowed, or correct what lastError says; until then a restarted VM may not start",
         failed_attempts=2,
@@ -552,6 +607,7 @@ OBSTACLE_CASES = [
     case(
         "policy migration Never, and the network had failed before the controller went",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.MIGRATION_FORBIDDEN,
         "run a dynamic networks controller on node node01, or correct what lastError says; until then a restarted VM",
         failed_attempts=1,
@@ -562,6 +618,7 @@ OBSTACLE_CASES = [
     case(
         "policy migration Never, and no node has the device: the VM would not start with it",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.MIGRATION_FORBIDDEN,
         "Set migration to Allowed; do not restart the VM: it would not start, as no node offers example.com/fast",
         is_sriov=True,
@@ -572,6 +629,7 @@ OBSTACLE_CASES = [
     case(
         "policy migration Never, and the controller is silent",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_TIMEOUT,
         "within 10 s; it is retried with back-off. The VM is not migrated: migration is Never",
         after=10,
@@ -580,6 +638,7 @@ OBSTACLE_CASES = [
     case(
         "policy migration Never, and the controller is not ready",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_CONTROLLER_NOT_READY,
         "CrashLoopBackOff; it is retried with back-off",
         controller=not_ready(),
@@ -588,6 +647,7 @@ OBSTACLE_CASES = [
     case(
         "workloadUpdateMethods without LiveMigrate",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.WORKLOAD_UPDATE_FORBIDS,
         "spec.workloadUpdateStrategy.workloadUpdateMethods of the KubeVirt CR does not list LiveMigrate. Add "
         "LiveMigrate, or remove the list, run a dynamic networks controller on node node01, or restart the VM",
@@ -597,6 +657,7 @@ OBSTACLE_CASES = [
     case(
         "the VM cannot be migrated",
         Verdict.RESTART,
+        OperationPath.RESTART,
         Reason.NOT_LIVE_MIGRATABLE,
         "it cannot be (DisksNotLiveMigratable: cannot migrate VMI with non-shared PVCs). Correct what the condition",
         controller=NOT_DEPLOYED,
@@ -605,6 +666,7 @@ OBSTACLE_CASES = [
     case(
         "the VM cannot be migrated, and the controller fails",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_TIMEOUT,
         "The VM is not migrated: it cannot be (DisksNotLiveMigratable)",
         after=10,
@@ -613,6 +675,7 @@ OBSTACLE_CASES = [
     case(
         "another network for a VM that cannot be migrated",
         Verdict.RESTART,
+        OperationPath.RESTART,
         Reason.NETWORK_CHANGE_NEEDS_RESTART,
         "it cannot be (DisksNotLiveMigratable). Unplug the NIC and plug it again, or restart the VM",
         operation=OperationType.CHANGE_NETWORK,
@@ -622,6 +685,7 @@ OBSTACLE_CASES = [
     case(
         "no node can take the VM",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.NO_CANDIDATE_NODE,
         "and the VM is not migrated: 0 of 1 nodes can take the VM: node01 runs it. Let another node fit it, or "
         "change its nodeSelector, affinity or tolerations, run a dynamic networks controller on node node01, "
@@ -632,6 +696,7 @@ OBSTACLE_CASES = [
     case(
         "no node can take the VM, not even its own",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.NO_CANDIDATE_NODE,
         "affinity or tolerations, run a dynamic networks controller on node node01; do not restart the VM: it would "
         "not start, as no node can take it, not even the one that runs it",
@@ -641,6 +706,7 @@ OBSTACLE_CASES = [
     case(
         "no node offers the device",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.NO_CANDIDATE_NODE,
         "affinity or tolerations; do not restart the VM: it would not start, as no node offers example.com/fast",
         is_sriov=True,
@@ -650,6 +716,7 @@ OBSTACLE_CASES = [
     case(
         "the VM cannot be migrated, and its network fails",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.ATTACH_FAILED,
         "Correct what the condition LiveMigratable says, or correct what lastError says; until then a restarted VM",
         failed_attempts=2,
@@ -659,6 +726,7 @@ OBSTACLE_CASES = [
     case(
         "LiveMigrate is not listed, and the network fails",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.ATTACH_FAILED,
         "Add LiveMigrate, or remove the list, or correct what lastError says",
         failed_attempts=2,
@@ -668,6 +736,7 @@ OBSTACLE_CASES = [
     case(
         "no node can take the VM, and the controller is silent",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.DYNAMIC_TIMEOUT,
         "The VM is not migrated: 0 of 1 nodes can take the VM: node01 runs it",
         after=10,
@@ -676,6 +745,7 @@ OBSTACLE_CASES = [
     case(
         "five migrations have failed",
         Verdict.FAILED,
+        OperationPath.MIGRATION,
         Reason.MIGRATION_FAILED,
         "no trusted namespace has a dynamic networks controller, and the VM is not migrated: migrating failed 5 times: "
         "target pod was evicted. It is tried again when the NIC, or what failed, changes",
@@ -686,6 +756,7 @@ OBSTACLE_CASES = [
     case(
         "one migration has failed in a way that time does not mend",
         Verdict.FAILED,
+        OperationPath.MIGRATION,
         Reason.MIGRATION_FAILED,
         "migrating failed once: target pod was evicted",
         controller=NOT_DEPLOYED,
@@ -696,6 +767,7 @@ OBSTACLE_CASES = [
     case(
         "migrations have failed for good, but there is a controller",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.ATTACH_FAILED,
         "it is retried with back-off. The VM is not migrated: migrating failed 5 times",
         failed_attempts=2,
@@ -704,6 +776,7 @@ OBSTACLE_CASES = [
     case(
         "the last migration failed of another NIC",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.MIGRATION_FAILED,
         "no trusted namespace has a dynamic networks controller, and the VM is not migrated: the last migration failed "
         'not of this NIC, but of NIC "green" on network default/green-net, which comes with every target pod: no such '
@@ -717,6 +790,7 @@ OBSTACLE_CASES = [
     case(
         "five migrations failed of another NIC, and it is not taken back for that",
         Verdict.BLOCKED,
+        OperationPath.NONE,
         Reason.MIGRATION_FAILED,
         "changes. Correct that NIC or its network; if you have repaired a node, migrate the VM yourself",
         controller=NOT_DEPLOYED,
@@ -726,6 +800,7 @@ OBSTACLE_CASES = [
     case(
         "the last migration failed of another NIC, and there is a controller",
         Verdict.HOLD,
+        OperationPath.DYNAMIC,
         Reason.ATTACH_FAILED,
         "it is retried with back-off. The VM is not migrated: the last migration failed not of this NIC",
         again_after=900,
@@ -736,6 +811,7 @@ OBSTACLE_CASES = [
     case(
         "a failure that nothing was said about needs no number of nodes",
         Verdict.FAILED,
+        OperationPath.MIGRATION,
         Reason.MIGRATION_FAILED,
         "migrating failed once. It is tried again",
         controller=NOT_DEPLOYED,
