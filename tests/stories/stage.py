@@ -91,10 +91,9 @@ class Stage:
             self.log.plain(label)
         self._take_stock()
         self.log.plain("")
-        for key in [*(VmKey(NAMESPACE, body["metadata"]["name"]) for body in self.cluster.shown(VMS))]:
-            self._last_seen[key] = seen(self.cluster, key)
-        for key in [*(VmiKey(NAMESPACE, body["metadata"]["name"]) for body in self.cluster.shown(VMIS))]:
-            self._last_seen[key] = seen(self.cluster, key)
+        vms = [VmKey(NAMESPACE, body["metadata"]["name"]) for body in self.cluster.shown(VMS)]
+        vmis = [VmiKey(NAMESPACE, body["metadata"]["name"]) for body in self.cluster.shown(VMIS)]
+        self._last_seen |= {key: seen(self.cluster, key) for key in (*vms, *vmis)}
 
     def _take_stock(self) -> None:
         for line in inventory(self.cluster):

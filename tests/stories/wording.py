@@ -52,8 +52,6 @@ def short(value: object) -> str:
             return "none"
         case str():
             text = value or '""'
-        case {"pod": _} | {"multus": _}:
-            text = value.get("multus", {}).get("networkName", "the pod network")
         case dict():
             text = ", ".join(f"{key}={short(item)}" for key, item in sorted(value.items()) if key not in SILENT)
             text = f"{{{text}}}"
