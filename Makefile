@@ -13,7 +13,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = env -u PYTHONDONTWRITEBYTECODE PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test bytecode lint format unit bench isolation soak chaos e2e install-test alerts-test dashboard-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
+.PHONY: help env demo pictures test bytecode lint format unit bench bench-scale isolation soak chaos e2e install-test alerts-test dashboard-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -57,6 +57,9 @@ unit: ## Only the tests that need no control plane (for the inner loop)
 
 bench: ## Measure latency, bursts, writes and memory against the budgets
 	@$(run) -m tests.perf.bench $(ARGS)
+
+bench-scale: ## Measure among 5,000 running VMIs: start, memory, rest, hand-over, growth (half an hour)
+	@$(run) -m tests.perf.scale $(ARGS)
 
 isolation: ## Print what a NIC takes while a tenant forges sixty dynamic networks controllers
 	@$(run) -m pytest -q -s tests/integration/test_isolation.py $(ARGS)
@@ -121,6 +124,7 @@ docs: ## Write the documents that are generated from the code
 	@$(run) -m tools.chart_pages
 	@$(run) -m tools.configuration_page
 	@$(run) -m tools.growth_picture
+	@$(run) -m tools.scale_page
 
 clean: ## Remove what the targets leave in this checkout (the shared cache stays)
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -8,7 +8,8 @@ from tests.integration.conftest import Sandbox
 from tests.integration.user import VM, VMI, Json, User, plug, vm
 from tests.integration.waiting import until
 from tests.large import ON_A_SERVER, text_of
-from tests.perf.large_objects import create, peak_rss_mib
+from tests.perf.large_objects import create
+from tests.perf.resources import peak_rss_mib
 
 from nicplug_sandbox import processes
 
@@ -36,18 +37,18 @@ def test_large_vms_of_one_tenant_end_no_replica_by_memory(user: User, sandbox: S
     """13 stopped VMs of 1.2 MB ended both replicas, and every one that came after them."""
     sandbox.stop()
     operator = sandbox.start()
-    empty = peak_rss_mib(operator)
+    empty = peak_rss_mib(operator.process)
     bodies = [large(f"large-{number}", list(ON_A_SERVER)[number % len(ON_A_SERVER)]) for number in range(COUNT)]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         list(pool.map(lambda body: create(user, VM, body), bodies))
     user.create(VM, vm("small"))
     user.until_running("small")
-    assert peak_rss_mib(operator) - empty < GROWTH_MIB
+    assert peak_rss_mib(operator.process) - empty < GROWTH_MIB
     sandbox.stop()
     operator = sandbox.start()
     user.change(VM, "small", plug("blue"))
     user.until_ready("small", "blue")
-    assert peak_rss_mib(operator) - empty < GROWTH_MIB
+    assert peak_rss_mib(operator.process) - empty < GROWTH_MIB
     assert processes.is_alive(operator.process)
     assert "Traceback" not in operator.log.read_text()
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:

@@ -4,12 +4,10 @@ Exit code 0: measured, whatever came out. Anything else: the bench itself has fa
 """
 
 import asyncio
-import contextlib
 import json
 import signal
 import sys
-import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ import click
 from rich.console import Console
 from tests.large import ON_A_SERVER
 from tests.perf import (
+    command,
     growth,
     hand_over,
     headline,
@@ -32,7 +31,7 @@ from tests.perf import (
     start_costs,
     subresources,
 )
-from tests.perf.budgets import judge
+from tests.perf.command import sandbox_directory, say
 from tests.perf.flame import Profile, profile
 from tests.perf.growth import Point, point
 from tests.perf.hand_over import HandOverShape
@@ -45,8 +44,6 @@ from tests.perf.schemas import SchemaShape
 from tests.perf.start_costs import StartsShape
 from tests.perf.subresources import SubresourceShape
 from tests.perf.world import Cluster, Say, World, cluster, connected
-
-from nicplug_sandbox.errors import SandboxError
 
 BASELINE = Path(__file__).parent / "baseline.json"
 QUICK_SIZES = (3, 6)
@@ -62,10 +59,6 @@ SCENARIOS: tuple[Scenario, ...] = (starts, idle_hotplugs, burst, rest)
 EVENTS: tuple[Scenario, ...] = (starts, idle_hotplugs)
 PICTURE = Path("build") / "growth.svg"
 MIGRATIONS_PICTURE = Path("build") / "migrations.svg"
-
-
-def _say(message: str) -> None:
-    click.echo(f"bench: {message}", err=True)
 
 
 async def measure(
@@ -110,58 +103,33 @@ def grow(*, sizes: Sequence[int], shape: Shape, say: Say) -> list[Point]:
     for vms in sizes:
         say(f"growth: {vms} VMs")
         sized = replace(shape, vms=vms)
-        with _directory() as directory:
+        with sandbox_directory() as directory:
             points.append(point(vms=vms, phases=run(directory=directory, shape=sized, say=say, scenarios=EVENTS)))
     return points
 
 
 def migrate(*, shape: MigrationShape, say: Say) -> dict[str, Any]:
     """Measure NICs that come by migration, in a sandbox without dynamic networks controllers."""
-    with _directory() as directory:
+    with sandbox_directory() as directory:
         return migration_figures(shape=shape, moved=migrations.run(directory=directory, shape=shape, say=say))
 
 
 def weigh(*, count: int, say: Say, shapes: Sequence[str] = tuple(ON_A_SERVER)) -> dict[str, Any]:
     """Measure what the largest objects cost, in a sandbox of its own."""
-    with _directory() as directory:
+    with sandbox_directory() as directory:
         return large_objects.run(directory=directory, count=count, say=say, shapes=shapes)
 
 
 def measure_many_nics(*, shape: ManyNicsShape, say: Say) -> dict[str, Any]:
     """Measure passes over VMs with 255 NICs, and hot-plugs beside such VMs in a sandbox of their own."""
-    with _directory() as directory:
+    with sandbox_directory() as directory:
         return many_nics.run(directory=directory, shape=shape, say=say)
 
 
 def ask(*, shape: SubresourceShape, say: Say) -> dict[str, Any]:
     """Measure requests to the aggregated API, in a sandbox of their own."""
-    with _directory() as directory:
+    with sandbox_directory() as directory:
         return subresources.run(directory=directory, shape=shape, say=say)
-
-
-@contextlib.contextmanager
-def _directory() -> Iterator[Path]:
-    """A directory for one sandbox; when it fails its logs are told, since they vanish.
-
-    Raises:
-        click.ClickException: for everything that a person can understand.
-    """
-    with tempfile.TemporaryDirectory(prefix="nicplug-bench-") as temporary:
-        try:
-            yield Path(temporary)
-        except (SandboxError, TimeoutError) as error:
-            _tell_logs(Path(temporary))
-            raise click.ClickException(str(error) or type(error).__name__) from error
-
-
-def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(item) for item in value.split(",")) if value else ()
-    except ValueError:
-        raise click.BadParameter(f'"{value}" is not a list of numbers such as 100,200') from None
-    if any(size < 1 for size in sizes):
-        raise click.BadParameter("a size is at least 1 VM")
-    return sizes
 
 
 @click.command()
@@ -215,7 +183,7 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--start-costs", "only_start_costs", is_flag=True, help="What kube-apiserver spends on starts, no more.")
 @click.option("--only-hand-over", is_flag=True, help="How long a NIC waits when the leader ends; nothing else.")
 @click.option("--against", default="", metavar="COMMIT", help="With --schemas: the schemas of that commit as well.")
-@click.option("--sizes", callback=_sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
+@click.option("--sizes", callback=command.sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -261,15 +229,15 @@ def main(
         chosen_part(quick=quick, output=output, save=save, baseline=baseline)
         return
     shape = replace(QUICK if quick else Shape(), **{name: value for name, value in chosen.items() if value is not None})
-    with _directory() as directory:
+    with sandbox_directory() as directory:
         samples = directory / "samples.jsonl" if with_profile else None
-        phases = run(directory=directory, shape=shape, samples=samples, say=_say)
+        phases = run(directory=directory, shape=shape, samples=samples, say=say)
         profiles = {
             name: profile(samples, window=phase.window) for name, phase in phases.items() if samples is not None
         }
     found = result(shape=shape, phases=phases)
     if with_migrations:
-        found["migrations"] = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=_say)
+        found["migrations"] = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=say)
         migration_report.save_picture(found["migrations"], path=MIGRATIONS_PICTURE)
     found |= _beside(
         quick=quick, large=with_large_objects, many_nics_too=with_many_nics, subresources_too=with_subresources
@@ -277,69 +245,69 @@ def main(
     points = []
     if with_growth:
         sized = replace(shape, idle_hotplugs=min(shape.idle_hotplugs, growth.IDLE_HOTPLUGS))
-        points = grow(sizes=sizes or (QUICK_SIZES if quick else growth.SIZES), shape=sized, say=_say)
+        points = grow(sizes=sizes or (QUICK_SIZES if quick else growth.SIZES), shape=sized, say=say)
         growth.save_picture(points, path=picture)
         found["growth"] = growth.as_json(points)
     if save is not None:
         results.save(found, path=save)
     _print(found, profiles=profiles, points=points, output=output, baseline=baseline)
     if with_migrations:
-        _say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
+        say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
     if points:
-        _say(f"plot of the growth: {picture}")
+        say(f"plot of the growth: {picture}")
 
 
 def _beside(*, quick: bool, large: bool, many_nics_too: bool, subresources_too: bool) -> dict[str, Any]:
     """What has a sandbox of its own."""
     found: dict[str, Any] = {}
     if large:
-        found["large_objects"] = weigh(count=QUICK_LARGE_OBJECTS if quick else large_objects.COUNT, say=_say)
+        found["large_objects"] = weigh(count=QUICK_LARGE_OBJECTS if quick else large_objects.COUNT, say=say)
     if many_nics_too:
-        found["many_nics"] = measure_many_nics(shape=QUICK_MANY_NICS if quick else ManyNicsShape(), say=_say)
+        found["many_nics"] = measure_many_nics(shape=QUICK_MANY_NICS if quick else ManyNicsShape(), say=say)
     if subresources_too:
-        found["subresources"] = ask(shape=subresources.QUICK if quick else SubresourceShape(), say=_say)
+        found["subresources"] = ask(shape=subresources.QUICK if quick else SubresourceShape(), say=say)
     return found
 
 
 def _only_migrations(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
-    found = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=_say)
+    found = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=say)
     migration_report.save_picture(found, path=MIGRATIONS_PICTURE)
     show = partial(migration_report.show, baseline=_earlier(baseline).get("migrations"))
     _show_part("migrations", found, show, output=output, save=save, baseline=baseline)
-    _say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
+    say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
 
 
 def _only_large_objects(*, shape: str, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
     shapes = tuple(ON_A_SERVER) if shape == _MIXED else (shape,)
-    found = weigh(count=QUICK_LARGE_OBJECTS if quick else large_objects.COUNT, say=_say, shapes=shapes)
+    found = weigh(count=QUICK_LARGE_OBJECTS if quick else large_objects.COUNT, say=say, shapes=shapes)
     _show_part("large_objects", found, output=output, save=save, baseline=baseline)
 
 
 def _only_many_nics(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
-    found = measure_many_nics(shape=QUICK_MANY_NICS if quick else ManyNicsShape(), say=_say)
+    found = measure_many_nics(shape=QUICK_MANY_NICS if quick else ManyNicsShape(), say=say)
     _show_part("many_nics", found, many_nics.show, output=output, save=save, baseline=baseline)
 
 
 def _only_subresources(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
-    found = ask(shape=subresources.QUICK if quick else SubresourceShape(), say=_say)
+    found = ask(shape=subresources.QUICK if quick else SubresourceShape(), say=say)
     _show_part("subresources", found, subresources.show, output=output, save=save, baseline=baseline)
 
 
 def _only_schemas(*, against: str, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
     shape = replace(schemas.QUICK if quick else SchemaShape(), against=against)
-    with _directory() as directory:
-        found = schemas.run(directory=directory, shape=shape, say=_say)
+    with sandbox_directory() as directory:
+        found = schemas.run(directory=directory, shape=shape, say=say)
     _show_part("schemas", found, schemas.show, output=output, save=save, baseline=baseline)
 
 
 def _only_start_costs(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
-    found = start_costs.run(directory=_directory, shape=start_costs.QUICK if quick else StartsShape(), say=_say)
+    found = start_costs.run(directory=sandbox_directory, shape=start_costs.QUICK if quick else StartsShape(), say=say)
     _show_part("start_costs", found, start_costs.show, output=output, save=save, baseline=baseline)
 
 
 def _only_hand_over(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
-    with _directory() as directory:
-        found = hand_over.run(directory=directory, shape=hand_over.QUICK if quick else HandOverShape(), say=_say)
+    with sandbox_directory() as directory:
+        found = hand_over.run(directory=directory, shape=hand_over.QUICK if quick else HandOverShape(), say=say)
     _show_part("hand_over", found, hand_over.show, output=output, save=save, baseline=baseline)
 
 
@@ -372,14 +340,13 @@ def _print(
     found: dict[str, Any], *, profiles: dict[str, Profile], points: Sequence[Point], output: str, baseline: Path
 ) -> None:
     if output == "json":
-        budgets = [
-            {"name": verdict.budget.name, "limit": verdict.budget.limit, "peer": verdict.budget.peer,
-             "unit": verdict.budget.unit, "measured": verdict.measured, "met": verdict.is_met}
-            for verdict in judge(found)
-        ]  # fmt: skip
         profiled = {name: asdict(one) for name, one in profiles.items()}
         machine = headline.as_json(found)
-        click.echo(json.dumps({"machine": machine, **found, "budgets": budgets, "profiles": profiled}, indent=1))
+        click.echo(
+            json.dumps(
+                {"machine": machine, **found, "budgets": report.budgets_as_json(found), "profiles": profiled}, indent=1
+            )
+        )
         return
     console = Console(width=None if sys.stdout.isatty() else 110)
     before = _earlier(baseline)
@@ -394,13 +361,6 @@ def _print(
         growth.show(points, console=console)
     for name, one in profiles.items():
         report.show_profile(name, one, console=console)
-
-
-def _tell_logs(directory: Path) -> None:
-    """The directory is about to vanish: say now what the logs end with."""
-    for log in sorted((directory / "logs").glob("*.log")):
-        lines = log.read_text(errors="replace").splitlines()[-10:]
-        click.echo("\n".join([f"--- {log.name}", *lines]), err=True)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,24 @@ HAND_OVER_BUDGETS: tuple[Budget, ...] = tuple(
            measure=partial(_slowest_hand_over, way), vms=None, part="hand_over")
     for way, limit in ((RELEASE, 1.0), (CRASH, 10.0))
 )  # fmt: skip
+
+
+def _scale(name: str, *, unit: str, limit: float, key: str) -> Budget:
+    """Of the largest size of `make bench-scale`, whichever was reached."""
+    return Budget(
+        name=f"largest size: {name}", unit=unit, peer=None, limit=limit,
+        measure=lambda result: float(result["scale"]["points"][-1][key]), vms=None, part="scale",
+    )  # fmt: skip
+
+
+# Start and memory are budgets for 8,000 VMIs; 300 MB are 286 MiB.
+SCALE_BUDGETS: tuple[Budget, ...] = (
+    _scale("operator started, first NIC in the guest, slowest", unit="s", limit=5, key="start_guest_max_s"),
+    _scale("peak RSS of the operator", unit="MiB", limit=286, key="peak_rss_mib"),
+    _scale("writes at rest, Lease not counted", unit="", limit=0, key="rest_writes"),
+    _scale(f"hand-over by {RELEASE}, slowest", unit="s", limit=1, key="release_max_s"),
+    _scale(f"hand-over by {CRASH}, slowest", unit="s", limit=10, key="crash_max_s"),
+)
 BUDGETS: tuple[Budget, ...] = (
     Budget(name="idle: VM spec to pod annotation, p50", unit="ms", peer=34.6, limit=15,
            measure=_idle(Milestone.ANNOTATION, "p50"), vms=None),
@@ -162,6 +180,7 @@ BUDGETS: tuple[Budget, ...] = (
     *MANY_NICS_BUDGETS,
     *SUBRESOURCE_BUDGETS,
     *HAND_OVER_BUDGETS,
+    *SCALE_BUDGETS,
 )  # fmt: skip
 
 

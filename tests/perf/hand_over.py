@@ -71,23 +71,37 @@ async def _measure(
             for number in range(2 * shape.rounds):
                 way = tuple(SIGNALS)[number % 2]
                 before = resources.snapshot((*beside, leader.process))
-                standby = await asyncio.to_thread(_start, found, f"operator-{number}")
+                standby = await asyncio.to_thread(start_standby, found, name=f"operator-{number}")
                 stack.callback(operator_process.stop_operator, standby)
                 after = resources.snapshot((*beside, leader.process, standby.process))
                 usage = resources.added(usage, resources.spent(before, after))
-                vm = scenarios.vm_names(shape.vms)[number % shape.vms]
-                waited[way].append(await _hand_over(world, leader, way=way, hotplug=Hotplug(vm=vm, nic=f"n{number}")))
+                hotplug = Hotplug(vm=scenarios.vm_names(shape.vms)[number % shape.vms], nic=f"n{number}")
+                await make_network(world.api, name=hotplug.nic)
+                waited[way].append(await hand_over(world, leader, way=way, hotplug=hotplug))
                 say(f"{way}: {waited[way][-1]:.2f} s")
                 leader = standby
     return {way: _summary(seconds) for way, seconds in waited.items()}, usage
 
 
-def _start(found: Cluster, name: str) -> OperatorProcess:
-    return operator_process.start_operator(directory=found.directory, kubeconfig=found.operator.kubeconfig, name=name)
+def start_standby(
+    found: Cluster, *, name: str, ready_seconds: float = operator_process.READY_SECONDS
+) -> OperatorProcess:
+    """Start another replica and wait until its caches are complete.
+
+    Raises:
+        SandboxError: they are not after `ready_seconds`.
+    """
+    return operator_process.start_operator(
+        directory=found.directory, kubeconfig=found.operator.kubeconfig, name=name, ready_seconds=ready_seconds
+    )
 
 
-async def _hand_over(world: World, leader: OperatorProcess, *, way: str, hotplug: Hotplug) -> float:
-    await make_network(world.api, name=hotplug.nic)
+async def hand_over(world: World, leader: OperatorProcess, *, way: str, hotplug: Hotplug) -> float:
+    """End the leader and ask for a NIC, whose network exists: seconds until it is in the networks annotation.
+
+    Raises:
+        TimeoutError: the NIC was not in the guest after a minute.
+    """
     began = asyncio.get_running_loop().time()
     os.kill(leader.process.pid, SIGNALS[way])
     await scenarios.plug(world, hotplug)

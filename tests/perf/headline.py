@@ -24,6 +24,13 @@ def as_json(result: Result) -> dict[str, Any]:
     return {"quiet": quiet, "others_percent": shares, "summary": headline(result)}
 
 
+def caption(result: Result, *, cpus: int | None) -> str:
+    """A line for a picture: what it was measured on."""
+    shares = dict(_shares(result))
+    others = f"; other programs used {max(shares.values()):g} % of their time at most" if shares else ""
+    return f"{cpus} cores{others}"
+
+
 def _machine(result: Result) -> str:
     shares = dict(_shares(result))
     if not shares:

@@ -19,12 +19,12 @@ from tests.api.objects import failure_event
 from tests.integration.user import NAD, VM, Json, Refused, User
 from tests.large import DEEP_SHAPES, LARGEST, ON_A_SERVER, SHAPES, text_of
 from tests.perf import resources
+from tests.perf.resources import peak_rss_mib
 from tests.perf.world import NAMESPACE, Cluster, Say, cluster
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.object_text import ObjectText
 from nicplug_sandbox import operator_process
-from nicplug_sandbox.operator_process import OperatorProcess
 
 COUNT = 200
 _SETTLE_SECONDS = 3.0
@@ -60,13 +60,6 @@ def nad(name: str, *, size: int = LARGEST) -> Json:
     }
 
 
-def peak_rss_mib(operator: OperatorProcess) -> float:
-    """The most memory that the process ever had."""
-    status = Path(f"/proc/{operator.process.pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
-
-
 def fill(admin: Path, *, count: int, shapes: Sequence[str] = tuple(ON_A_SERVER), nads: int = 0) -> None:
     """Create the objects.
 
@@ -99,11 +92,11 @@ def rss_with_large_objects(
     found: Cluster, *, say: Say, count: int = COUNT, shapes: Sequence[str] = tuple(ON_A_SERVER), nads: int = 0
 ) -> dict[str, float]:
     """Peak memory of the operator in MiB: while they are created, and of one that starts when they exist."""
-    before = peak_rss_mib(found.operator)
+    before = peak_rss_mib(found.operator.process)
     say(f"creating {count} large objects")
     fill(found.admin, count=count, shapes=shapes, nads=nads)
     time.sleep(_SETTLE_SECONDS)
-    created = peak_rss_mib(found.operator)
+    created = peak_rss_mib(found.operator.process)
     operator_process.stop_operator(found.operator)
     started = time.monotonic()
     again = operator_process.start_operator(
@@ -113,7 +106,7 @@ def rss_with_large_objects(
         operator_process.wait_until_leading(again)
         leads = time.monotonic() - started
         time.sleep(_SETTLE_SECONDS)
-        restarted = peak_rss_mib(again)
+        restarted = peak_rss_mib(again.process)
     finally:
         operator_process.stop_operator(again)
     say(f"{count} large objects: peak RSS {created:.0f} MiB, after a restart {restarted:.0f} MiB")

@@ -47,6 +47,15 @@ def show_budgets(result: Result, *, baseline: Result, console: Console) -> None:
         console.print(table)
 
 
+def budgets_as_json(result: Result) -> list[dict[str, Any]]:
+    """For programs: every budget with its figure, None where it was not measured."""
+    return [
+        {"name": verdict.budget.name, "limit": verdict.budget.limit, "peer": verdict.budget.peer,
+         "unit": verdict.budget.unit, "measured": verdict.measured, "met": verdict.is_met}
+        for verdict in judge(result)
+    ]  # fmt: skip
+
+
 def _table(title: str, *headings: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import psutil
 
@@ -78,6 +79,13 @@ def others_percent(cpu_seconds: Mapping[str, float]) -> float | None:
 def _usage(process: psutil.Process) -> Usage:
     times = process.cpu_times()
     return Usage(cpu_seconds=times.user + times.system, rss_mib=process.memory_info().rss / 2**20)
+
+
+def peak_rss_mib(process: RecordedProcess) -> float:
+    """The most memory that a running process ever had; Linux only."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 def spent(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> dict[str, Usage]:

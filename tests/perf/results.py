@@ -87,16 +87,18 @@ def _kind(write: Write) -> str:
     return f"{write.verb} {write.resource} {write.code}"
 
 
+def environment() -> dict[str, Any]:
+    """The machine and the versions that figures depend on."""
+    versions = {name: version(name) for name in ("kopf", "kubernetes", "aiohttp")}
+    return {"cpus": os.cpu_count(), "python": platform.python_version(), **versions}
+
+
 def result(*, shape: Shape, phases: Mapping[str, Phase]) -> dict[str, Any]:
     """Everything that a report shows, and that a later run is compared with."""
     starts, idle, burst = phases["starts"], phases["idle"], phases["burst"]
     return {
         "shape": asdict(shape),
-        "environment": {
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("kopf", "kubernetes", "aiohttp")},
-        },
+        "environment": environment(),
         "seconds": {
             "starts: all Running": round(starts.seconds, 2),
             "burst: all in status": round(all_through(burst.hotplugs, Milestone.IN_STATUS), 2),

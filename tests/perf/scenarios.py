@@ -123,7 +123,7 @@ async def starts(world: World, shape: Shape, *, is_spread: bool = False) -> Phas
 
     async with _measured(world, phase):
         began = clock()
-        await _side_by_side(names, start, clients=shape.clients)
+        await side_by_side(names, start, clients=shape.clients)
         await asyncio.gather(*(event.wait() for event in running.values()))
         phase.seconds = clock() - began
     return phase
@@ -135,7 +135,7 @@ async def idle_hotplugs(world: World, shape: Shape) -> Phase:
     clock = asyncio.get_running_loop().time
     async with _measured(world, phase):
         began = clock()
-        await _plug_each(world, shape, phase.hotplugs)
+        await plug_each(world, shape, phase.hotplugs)
         phase.seconds = clock() - began
     return phase
 
@@ -151,7 +151,7 @@ async def plug_one_by_one(world: World, shape: Shape, *, nic: str) -> list[Hotpl
     """
     hotplugs = await _prepare(world, shape, nic=nic)
     async with asyncio.timeout(_PATIENCE_SECONDS + len(hotplugs) * 1.0):
-        await _plug_each(world, shape, hotplugs)
+        await plug_each(world, shape, hotplugs)
     return hotplugs
 
 
@@ -164,7 +164,8 @@ async def _prepare(world: World, shape: Shape, *, nic: str) -> list[Hotplug]:
     return hotplugs[: shape.idle_hotplugs]
 
 
-async def _plug_each(world: World, shape: Shape, hotplugs: Iterable[Hotplug]) -> None:
+async def plug_each(world: World, shape: Shape, hotplugs: Iterable[Hotplug]) -> None:
+    """Ask for each NIC when the one before is in the guest, after a pause of about `shape.pause_seconds`."""
     pauses = random.Random(shape.seed)
     for hotplug in hotplugs:
         await plug(world, hotplug)
@@ -179,7 +180,7 @@ async def burst(world: World, shape: Shape) -> Phase:
     phase.hotplugs = [Hotplug(vm=vm, nic="burst") for vm in vm_names(shape.vms)]
     async with _measured(world, phase):
         began = asyncio.get_running_loop().time()
-        await _side_by_side(phase.hotplugs, lambda hotplug: plug(world, hotplug), clients=shape.clients)
+        await side_by_side(phase.hotplugs, lambda hotplug: plug(world, hotplug), clients=shape.clients)
         await asyncio.gather(*(hotplug.done.wait() for hotplug in phase.hotplugs))
         phase.seconds = asyncio.get_running_loop().time() - began
     return phase
@@ -209,7 +210,7 @@ async def plug(world: World, hotplug: Hotplug) -> None:
     hotplug.answered = clock()
 
 
-async def _side_by_side(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], *, clients: int) -> None:
+async def side_by_side(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], *, clients: int) -> None:
     """Work through `items` with that many clients, each with one request under way."""
     waiting = iter(list(items))
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.perf import report
 from tests.perf.bench import BASELINE
 from tests.perf.budgets import judge, rejected_percent
-from tests.perf.headline import as_json, headline
+from tests.perf.headline import as_json, caption, headline
 from tests.perf.resources import AVAILABLE, OTHERS, Usage, added, others_percent, snapshot, spent
 
 
@@ -88,3 +88,9 @@ def test_a_report_begins_with_it_on_one_line() -> None:
     first = shown.getvalue().splitlines()[0]
     assert first == headline(baseline)
     assert len(first) > 110
+
+
+def test_a_picture_says_what_it_was_measured_on() -> None:
+    part = {"usage": {"single": usage(others=1), "crowd": usage(others=7.5)}}
+    assert caption({"migrations": part}, cpus=2) == "2 cores; other programs used 7.5 % of their time at most"
+    assert caption({"migrations": {}}, cpus=4) == "4 cores"
