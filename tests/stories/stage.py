@@ -91,9 +91,9 @@ class Stage:
             self.log.plain(label)
         self._take_stock()
         self.log.plain("")
-        vms = [VmKey(NAMESPACE, body["metadata"]["name"]) for body in self.cluster.shown(VMS)]
-        vmis = [VmiKey(NAMESPACE, body["metadata"]["name"]) for body in self.cluster.shown(VMIS)]
-        self._last_seen |= {key: seen(self.cluster, key) for key in (*vms, *vmis)}
+        keys: list[WorkKey] = [VmKey(NAMESPACE, body["metadata"]["name"]) for body in self.cluster.shown(VMS)]
+        keys += [VmiKey(NAMESPACE, body["metadata"]["name"]) for body in self.cluster.shown(VMIS)]
+        self._last_seen |= {key: seen(self.cluster, key) for key in keys}
 
     def _take_stock(self) -> None:
         for line in inventory(self.cluster):
