@@ -29,7 +29,8 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
 
     Looks at CRDs, feature gate, policy, Multus, nodes and the controller on each, the rights of the operator and of
     the aggregated API, versions, replicas, pods that do not start, leader, fences, the policies of admission, the
-    API's registration and its certificate, and what the operator itself reports in the status of the KubeVirt CR.
+    API's registration, its certificate and its webhook for evictions, and what the operator itself reports in the
+    status of the KubeVirt CR.
 
     Exit code 9 when there is a problem; a warning alone is none. Exit code 4 when there is none, and you may not look
     at most of it.
