@@ -32,6 +32,11 @@ PROMISED_SECONDS = 5
 ROOM_SECONDS = 3
 
 
+def _is_whole(line: str) -> bool:
+    """One of the log, and not one that is just being written."""
+    return line.startswith("{") and line.endswith("\n")
+
+
 class Process:
     """A running `nicplug run` that logs JSON lines into a file."""
 
@@ -41,7 +46,7 @@ class Process:
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged."""
-        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self._log.read_text().splitlines(keepends=True) if _is_whole(line)]
 
     def said(self, event: str) -> dict[str, Any]:
         """The fields of the first line with that message; empty while there is none."""
