@@ -84,6 +84,15 @@ def test_a_guest_fails_only_on_the_node_where_it_was_seen(pods: list[Json]) -> N
     assert {"op": "test", "path": "/status/nodeName", "value": NODE} in [dict(item) for item in patch.json_patch()]
 
 
+@pytest.mark.parametrize("pods", [[], [LEFT]], ids=["no pod", "a pod that ended long ago"])
+def test_a_guest_failed_with_its_source_pod_before_its_hand_off_was_heard_of(pods: list[Json]) -> None:
+    """The watch of VMIs lagged behind that of pods: the guest may have arrived in its target pod."""
+    (patch,) = [action for action in _plan(vmi(), *pods).actions if isinstance(action, PatchStatus)]
+    operations = [dict(item) for item in patch.json_patch()]
+    assert {"op": "test", "path": "/status/migrationState", "value": None} in operations
+    assert not [item for item in operations if item["op"] != "test" and item["path"] == "/status/migrationState"]
+
+
 NO_POD = "virt-launcher pod has not yet been scheduled"
 GOING = "virt-launcher pod is terminating"
 NO_CONDITION = "virt-launcher pod is missing the Ready condition"
