@@ -23,9 +23,9 @@ from nicplug_sandbox.controlplane import ControlPlane
 from nicplug_sandbox.operator_process import BASE, NAMESPACE
 from nicplug_sandbox.operator_process import SERVICE_ACCOUNT as OPERATOR_ACCOUNT
 
-# Go collects garbage a third as often in the control planes of the tests while they stay under a gigabyte: that saves
+# Go collects garbage a tenth as often in the control planes of the tests while they stay under a gigabyte: that saves
 # CPU (docs/performance.md has what it brings the bench).
-os.environ.setdefault("GOGC", "300")
+os.environ.setdefault("GOGC", "1000")
 os.environ.setdefault("GOMEMLIMIT", "1GiB")
 
 _WANTS = pytest.StashKey[Wants]()

@@ -46,7 +46,7 @@ def test_an_operator_with_a_kubeconfig_that_may_only_read_says_so_and_changes_no
         user.change(VM, "a", plug("blue"))
         (line, *_) = until(lambda: lines(reader.log, "lease not written"))
         assert 'cannot update resource "leases"' in line["error"]
-        assert "deploy/kustomize/base" in line["error"]
+        assert "nicplug's manifests" in line["error"]
         assert reader.metric("nicplug_leader") == 0
         assert user.record("a", "blue") == {}
     finally:

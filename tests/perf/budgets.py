@@ -150,7 +150,7 @@ def _scale(name: str, *, unit: str, limit: float, key: str) -> Budget:
 
 # Start and memory are budgets for 8,000 VMIs; 300 MB are 286 MiB.
 SCALE_BUDGETS: tuple[Budget, ...] = (
-    _scale("operator started, first NIC in the guest, slowest", unit="s", limit=5, key="start_guest_max_s"),
+    _scale("start to NIC in the guest, slowest", unit="s", limit=5, key="start_guest_max_s"),
     _scale("peak RSS of the operator", unit="MiB", limit=286, key="peak_rss_mib"),
     _scale("writes at rest, Lease not counted", unit="", limit=0, key="rest_writes"),
     _scale(f"hand-over by {RELEASE}, slowest", unit="s", limit=1, key="release_max_s"),

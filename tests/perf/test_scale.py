@@ -89,7 +89,7 @@ def test_budgets_are_judged_on_the_largest_size() -> None:
     verdicts = {verdict.budget.name: verdict.is_met for verdict in judge({"scale": found}) if verdict.budget.part}
     missed = [name for name, is_met in verdicts.items() if is_met is False]
     assert missed == [
-        "largest size: operator started, first NIC in the guest, slowest",
+        "largest size: start to NIC in the guest, slowest",
         "largest size: writes at rest, Lease not counted",
     ]
     assert sum(is_met is not None for is_met in verdicts.values()) == len(SCALE_BUDGETS)
