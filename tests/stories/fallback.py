@@ -173,3 +173,26 @@ def lists(stage: Stage, name: str) -> bool:
     """The network status of vm-a's pod lists the interface of this NIC."""
     pod = stage.cluster.get(PODS, pod_of(stage))
     return pod is not None and hashed_interface_name(name) in interfaces_in(pod)
+
+
+@story
+def phantom_that_stays() -> Stage:
+    """The pod's status lists an interface that the pod does not have, each time
+
+    After four attempts the VM is migrated: the pod that it moves to is made with all its networks. Until it runs, the
+    NIC's record stays as it is.
+    """
+    stage = a_stage(nodes=NODES)
+    stage.cluster.failing_networks.add("default/green-net")
+    stage.cluster.phantoms.add("blue")
+    plug(stage, "blue", "green")
+    stage.settle(120)
+    assert (record(stage, "blue")["path"], record(stage, "blue")["phase"]) == ("Migration", "Migrating")
+    stage.chapter("The network of green is repaired.")
+    stage.cluster.failing_networks.clear()
+    before = pod_of(stage)
+    stage.settle(until=lambda: pod_of(stage) != before)
+    stage.cluster.phantoms.clear()
+    stage.settle()
+    assert guest(stage) == ["default", "blue", "green"]
+    return stage

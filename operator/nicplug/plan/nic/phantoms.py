@@ -61,6 +61,7 @@ def is_suspect(
     *,
     row: Mapping[str, Any] | None,
     failed: Sequence[FailedAddition],
+    came_by_migration: bool,
     now: datetime,
 ) -> bool:
     """The NIC may be a phantom; once suspected, it is until the guest has it or the status drops it.
@@ -68,10 +69,11 @@ def is_suspect(
     Args:
         row: its row of `status.interfaces`.
         failed: the NICs that could not be added to its pod, by when that was said.
+        came_by_migration: its pod was made with it.
     """
     if record is None or record.operation != OperationType.PLUG:
         return False
-    if not has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN) or record.migration:
+    if not has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN) or came_by_migration:
         return False
     if record.is_suspect:
         return True  # also when it is blocked by now: put back, it would be suspected anew, and taken out again

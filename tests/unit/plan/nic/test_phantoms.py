@@ -7,10 +7,13 @@ import pytest
 from tests.build import (
     CONTROLLER,
     NOW,
+    POD_NAME,
     Json,
     element,
     failed,
     later,
+    migration,
+    migration_state,
     nad,
     nic,
     operation,
@@ -45,6 +48,11 @@ def suspect(asked: float, *, phase: str = "InPod", **members: Any) -> Json:
     return record("blue", asked=asked, since=asked, phase=phase, suspect=True, **members)
 
 
+IN_VAIN = suspect(
+    60, phase="Migrating", path="Migration", migration="migration-job", attempts=4, waitingSince=later(-50)
+)
+HERE = {"targetPod": POD_NAME, "completed": True}
+"""Of a migration that has brought the VM to its pod."""
 OLD = record("red", asked=1, since=20, lastError="no")
 
 
@@ -59,11 +67,18 @@ class World:
     attached: tuple[str, ...] = ("blue",)
     conditions: tuple[Json, ...] = (MIGRATABLE,)
     networks: tuple[str, ...] = ("blue", "red")
+    moving: Json | None = None
 
     def plan(self, **view: Any) -> Plan:
         rows = [primary_row(), *([self.row] if self.row else [])]
         raw = vmi(
-            primary(), nic("blue"), nic("red"), rows=rows, operations=[self.blue, self.red], conditions=self.conditions
+            primary(),
+            nic("blue"),
+            nic("red"),
+            rows=rows,
+            operations=[self.blue, self.red],
+            conditions=self.conditions,
+            moving=self.moving,
         )
         asked = pod(networks=[element(name) for name in self.networks], attached=self.attached)
         failures = [] if self.failed_ago is None else [failed("red", at=later(-self.failed_ago))]
@@ -146,6 +161,23 @@ def in_pod(asked: float, **members: Any) -> Json:
 )
 def test_who_is_suspected(world: World, is_suspect: bool) -> None:
     assert told(world.plan()).get("suspect", False) is is_suspect
+
+
+@pytest.mark.parametrize(
+    ("moving", "phase"),
+    [
+        pytest.param(None, "Migrating", id="its migration is on its way"),
+        pytest.param(
+            migration_state(migration_uid="earlier", **HERE), "Migrating", id="and the VM came by an earlier one"
+        ),
+        pytest.param(migration_state(**HERE), "InPod", id="it has come by its migration"),
+    ],
+)
+def test_its_record_went_round_in_a_circle_while_the_vm_was_migrated_for_it(moving: Json | None, phase: str) -> None:
+    """Found in its pod, taken for a phantom, waited for, migrated for: ten writes and two events a round."""
+    world = World(blue=IN_VAIN, failed_ago=None, moving=moving)
+    found = IN_VAIN | told(world.plan(migrations=[migration("Scheduling")]))
+    assert found["phase"] == phase
 
 
 def test_a_suspect_is_given_time_and_told_of() -> None:

@@ -8,6 +8,7 @@ from nicplug.model.attachments import AttachmentDefinition, attachment_key
 from nicplug.model.conditions import LIVE_MIGRATABLE, PAUSED, find_condition, is_true
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import objects, text
+from nicplug.model.migration import Migration
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
@@ -162,15 +163,30 @@ class Chooser:
 
     def _is_suspect(self, name: str) -> bool:
         """A guest that is paused takes no NIC, and says nothing against it."""
-        if self.pod is None:
+        record = self.records.get(name)
+        if self.pod is None or record is None:
             return False
         is_suspect = phantoms.is_suspect(
-            self.records.get(name),
+            record,
             row=self.rows.get(name),
             failed=self._failed_additions,
+            came_by_migration=self._came_by_migration(record, self.pod),
             now=self.now,
         )
         return is_suspect and not is_true(objects(self.view.vmi.read_status().get("conditions")), PAUSED)
+
+    def _came_by_migration(self, record: InterfaceOperation, pod: LauncherPod) -> bool:
+        """Not while the migration is on its way: the guest is still in the pod that the controller serves.
+
+        A suspect that became none by that was found in its pod again, waited for, migrated for, and so on without end.
+        """
+        if record.phase != OperationPhase.MIGRATING:
+            return bool(record.migration)
+        state, job = self.view.vmi.migration_state, self._migration(record.migration)
+        return state.target_pod == pod.key.name and (job is None or job.uid == state.migration_uid)
+
+    def _migration(self, name: str) -> Migration | None:
+        return next((item for item in self.view.migrations if item.key.name == name), None)
 
     def withdrawn_at(self, name: str) -> datetime | None:
         """When a suspect is taken out of the annotation; None when it is none, or that is no longer tried."""
