@@ -51,7 +51,7 @@ def suspect(asked: float, *, phase: str = "InPod", **members: Any) -> Json:
 IN_VAIN = suspect(
     60, phase="Migrating", path="Migration", migration="migration-job", attempts=4, waitingSince=later(-50)
 )
-HERE = {"targetPod": POD_NAME, "completed": True}
+HERE: Json = {"targetPod": POD_NAME, "completed": True}
 """Of a migration that has brought the VM to its pod."""
 OLD = record("red", asked=1, since=20, lastError="no")
 
@@ -174,7 +174,7 @@ def test_who_is_suspected(world: World, is_suspect: bool) -> None:
     ],
 )
 def test_its_record_went_round_in_a_circle_while_the_vm_was_migrated_for_it(moving: Json | None, phase: str) -> None:
-    """Found in its pod, taken for a phantom, waited for, migrated for: ten writes and two events a round."""
+    """Found in its pod, taken for a phantom, waited for, migrated for: six writes and two events a round."""
     world = World(blue=IN_VAIN, failed_ago=None, moving=moving)
     found = IN_VAIN | told(world.plan(migrations=[migration("Scheduling")]))
     assert found["phase"] == phase
