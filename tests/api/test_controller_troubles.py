@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.api import objects
 from tests.api.objects import Json
-from tests.api.test_migrations_on_demand import made, migratable
+from tests.api.on_demand import made, migratable
 from tests.api.world import DAEMON_SETS, POD, VM, World
 
 SYSTEM = objects.CONTROLLER_NAMESPACE

@@ -4,7 +4,7 @@ import json
 
 from tests.api import objects
 from tests.api.objects import Json
-from tests.api.test_migrations_on_demand import made, posts, without_controller
+from tests.api.on_demand import made, posts, without_controller
 from tests.api.world import DAEMON_SETS, MIGRATION, POD, VM, VMI, World
 
 INTERFACES = "nicplug.io/interfaces"

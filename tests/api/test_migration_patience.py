@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 from tests.api import objects
+from tests.api.as_it_was import is_as_it_was
 from tests.api.journey import Journey, guest
 from tests.api.objects import Json
-from tests.api.test_migrations import is_as_it_was
 from tests.api.world import MIGRATION, POD, VMI, World
 from tests.fakes.faults import Fault, Request
 

@@ -1,6 +1,7 @@
 """A user's migration over the API: which requests it costs, and what is left when it is cancelled or fails."""
 
 import pytest
+from tests.api.as_it_was import is_as_it_was, pod_names
 from tests.api.journey import PHASES, Journey, guest
 from tests.api.world import MIGRATION, POD, VMI, World
 
@@ -20,29 +21,15 @@ async def begun(world: World, phase: str) -> Journey:
     return journey
 
 
-async def is_as_it_was(world: World, journey: Journey) -> None:
-    """The guest is where it was, nobody has touched its pod, and it can be moved now."""
-    await journey.until(lambda: _pods(world) == [journey.source])
-    await world.at_rest()
-    vmi = world.get(VMI, journey.vmi)
-    assert (vmi["status"]["phase"], vmi["status"]["nodeName"]) == ("Running", "node01")
-    assert not [line for line in world.written() if f" {journey.source} " in line]
-    assert world.row(journey.vmi, "blue")["infoSource"] == "domain, multus-status"
-    assert world.is_ready(journey.vmi)
-    world.set_limits(cluster=5)
-    again = Journey(world, journey.vmi, name="again").ask()
-    await again.to("Succeeded")
-
-
 async def test_a_whole_migration_and_what_it_costs(world: World) -> None:
     await world.operator()
     name = await guest(world)
     await world.quiet()
     journey = Journey(world, name).ask()
     await journey.to("Succeeded")
-    await journey.until(lambda: journey.source not in _pods(world))
+    await journey.until(lambda: journey.source not in pod_names(world))
     await world.at_rest()
-    (target,) = _pods(world)
+    (target,) = pod_names(world)
     work = [line for line in world.written() if "/status" not in line and LEDGER not in line]
     assert work == [
         f"patch {MIGRATION} job 200",  # its finalizer,
@@ -283,7 +270,3 @@ async def test_a_namesake_of_the_target_pod_is_told_and_not_used(world: World) -
     told = [item["note"] for item in world.server.items("events") if item["reason"] == "ForeignPod"]
     used = journey.state["targetPod"]
     assert told == [f"Pod {pod_name} was not made by nicplug and is not used: the virtual machine gets pod {used}"]
-
-
-def _pods(world: World) -> list[str]:
-    return [str(pod["metadata"]["name"]) for pod in world.server.items(POD)]

@@ -1,36 +1,8 @@
 """A NIC that cannot come in place: one migration is made for it, whatever fails on the way, and none is left over."""
 
-from typing import Any
-
-from tests.api import objects
-from tests.api.objects import Json
+from tests.api.on_demand import made, migratable, posts, without_controller
 from tests.api.world import DAEMON_SETS, MIGRATION, POD, VM, VMI, World
 from tests.fakes.faults import Fault
-
-
-async def migratable(world: World, name: str = "a") -> str:
-    """A running VM that its node agent says can move, in a cluster without a dynamic networks controller."""
-    await world.running(objects.vm(name))
-    condition = {"type": "LiveMigratable", "status": "True"}
-    world.server.modify(VMI, name, lambda body: body["status"]["conditions"].append(condition), status=True)
-    return name
-
-
-def made(world: World) -> list[Json]:
-    """The migrations there are."""
-    return world.server.items(MIGRATION)
-
-
-def posts(world: World) -> list[str]:
-    """The POSTs of migrations that were sent."""
-    return [line for line in world.written() if line.startswith(f"create {MIGRATION}")]
-
-
-async def without_controller(world: World, **options: Any) -> str:
-    """The same, with an operator that knows that there is no controller."""
-    world.server.serve(DAEMON_SETS)
-    await world.operator(**options)
-    return await migratable(world)
 
 
 async def test_without_a_controller_one_migration_is_made(world: World) -> None:

@@ -15,7 +15,7 @@ from tests.perf.budgets import BUDGETS, Verdict, judge
 from tests.perf.flame import profile
 from tests.perf.growth import Point, save_picture, show, worst
 from tests.perf.results import percentile, summary
-from tests.perf.test_plot import texts
+from tests.perf.svg_texts import texts
 from tests.perf.timeline import STEPS, timelines
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

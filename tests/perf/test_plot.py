@@ -2,13 +2,11 @@
 
 import json
 import re
-import xml.etree.ElementTree as ET
 
 import pytest
 from tests.perf import dashboard
 from tests.perf.plot import Axis, Line, Mark, Plot, Span, ceiling, render, told
-
-SVG = "{http://www.w3.org/2000/svg}"
+from tests.perf.svg_texts import texts
 
 
 @pytest.mark.parametrize(
@@ -32,10 +30,6 @@ def test_an_axis_ends_at_a_round_number(value: float, end: float) -> None:
 )
 def test_a_value_has_its_unit(value: float, unit: str, text: str) -> None:
     assert told(value, unit) == text
-
-
-def texts(picture: str) -> list[str]:
-    return [item.text or "" for item in ET.fromstring(picture).iter(f"{SVG}text")]
 
 
 def test_a_plot_has_title_axes_legend_and_marks() -> None:

@@ -8,7 +8,7 @@ import pytest
 from kubernetes.aio.client import Configuration
 from structlog.testing import capture_logs
 from tests.fakes.apiserver import FakeApiServer
-from tests.unit.model.test_dynamic_controller import daemon_set
+from tests.unit.model.controllers import daemon_set
 
 from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.dynamic_controllers import MOST_FOLLOWED, DynamicControllers

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.fakes.listing import relist
-from tests.unit.model.test_dynamic_controller import GOING, NAME, UID, daemon_set, pod
+from tests.unit.model.controllers import GOING, NAME, UID, daemon_set, pod
 
 from nicplug.cache.dynamic_controllers import MOST_FOLLOWED, DynamicControllers
 from nicplug.cache.optional_watch import Absence

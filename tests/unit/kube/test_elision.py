@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.build import Json, a_revision, a_vm, a_vmi, nad, nic, primary, revision, vm, vmi
 from tests.large import SHAPES, text_of
+from tests.unit.kube.elided import go, put
 
 from nicplug.elided import ELIDED, ELIDED_ENTRIES, ELIDED_MEMBERS, STORED_BYTES, has_elided
 from nicplug.kube import elision, places
@@ -40,19 +41,6 @@ PLACES = {
 }
 LARGEST_RECORD = 100_000
 SIZE = 300_000
-
-
-def go(value: Any) -> bytes:
-    """As the API server writes a custom resource."""
-    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
-
-
-def put(raw: Json, place: tuple[str, ...], value: Any) -> Json:
-    parent = raw
-    for member in place[:-1]:
-        parent = parent.setdefault(member, {})
-    parent[place[-1]] = value
-    return raw
 
 
 def large(place: tuple[str, ...], shape: str, *, size: int = SIZE) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from tests.api.objects import failure_event
 from tests.build import Json, migration, nad, pod, primary, revision, vm, vmi
 from tests.large import DEEP_SHAPES, LARGEST, SHAPES, text_of
-from tests.unit.kube.test_elision import go, put
+from tests.unit.kube.elided import go, put
 
 from nicplug import elided
 from nicplug.kube import deep_json, elision, folding

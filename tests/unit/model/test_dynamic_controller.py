@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.build import Json, kubevirt
+from tests.unit.model.controllers import CHANGED, GOING, NAME, daemon_set, node, pod
 
 from nicplug.model.controller_on_node import OnNode, controller_on_node
 from nicplug.model.daemon_set import DaemonSet, DaemonSetPod, parse_daemon_set, parse_daemon_set_pod
@@ -12,39 +13,8 @@ from nicplug.model.dynamic_controller import ControllerFinder, ControllerState, 
 from nicplug.model.kubevirt import parse_kubevirt
 from nicplug.model.node import Node, parse_node
 
-NAME = "dynamic-networks-controller-ds"
-UID = "d0000000-0000-4000-8000-000000000001"
 SHOWN = f"kube-system/{NAME}"
-MADE = "2026-01-02T03:00:00Z"
-CHANGED = "2026-01-02T03:04:00Z"
 CHANGED_AT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-LABELS = {"name": "dynamic-networks-controller"}
-
-
-def daemon_set(
-    name: str = NAME, *, namespace: str = "kube-system", image: str = "x", uid: str = UID, **members: Any
-) -> Json:
-    """A DaemonSet; `pod` has members of its template's spec."""
-    pod = {"containers": [{"name": "c", "image": image}], **members.pop("pod", {})}
-    selector = members.pop("selector", {"matchLabels": LABELS})
-    return {
-        "metadata": {"namespace": namespace, "name": name, "uid": uid, "resourceVersion": "1", **members},
-        "spec": {"selector": selector, "template": {"metadata": {"labels": LABELS}, "spec": pod}},
-    }
-
-
-def pod(name: str = "p", *, ready: str = "True", owner: str = UID, node: str = "node01", **members: Any) -> Json:
-    """A pod of it; `status` replaces the one with the condition Ready."""
-    status = members.pop("status", {"conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": CHANGED}]})
-    spec = members.pop("spec", {"nodeName": node})
-    references = [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": NAME, "uid": owner, "controller": True}]
-    metadata: Json = {"namespace": "kube-system", "name": name, "uid": f"uid-{name}", "resourceVersion": "1"}
-    metadata |= {"creationTimestamp": MADE, "ownerReferences": references, **members}
-    return {"metadata": metadata, "spec": spec, "status": status}
-
-
-def node(**labels: str) -> Node:
-    return parse_node({"metadata": {"name": "node01", "labels": labels}})
 
 
 def a_daemon_set(**members: Any) -> DaemonSet:
@@ -103,7 +73,6 @@ def test_the_policy_says_by_what_it_is_known() -> None:
 
 
 ON_OTHER_NODES = {"nodeSelector": {"net": "yes"}}
-GOING: Json = {"deletionTimestamp": "2026-01-02T03:04:30Z", "deletionGracePeriodSeconds": 30}
 WAITING = {
     "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": CHANGED}],
     "containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}}}],

@@ -3,8 +3,8 @@
 import pytest
 from tests.build import Json
 from tests.sim.cluster import VMIS, VMS
-from tests.unit.reconcile.test_reconciler import NAME, VM, Bench
-from tests.unit.reconcile.test_refused_requests import add, ask, names, pending, stored
+from tests.unit.reconcile.bench import NAME, VM, Bench
+from tests.unit.reconcile.requests import add, ask, names, pending, stored
 
 from nicplug.kube.errors import Stale
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from tests.build import Json, nic, primary, primary_row, vmi_spec
 from tests.sim.cluster import VMIS
-from tests.unit.reconcile.test_reconciler import NAME, VMI, Bench
+from tests.unit.reconcile.bench import NAME, VMI, Bench
 
 from nicplug.elided import STORED_BYTES
 from nicplug.kube.errors import ApiError, Gone, Stale

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.build import Json
 from tests.sim.cluster import MIGRATIONS, NAMESPACE, PODS, VMIS
-from tests.unit.reconcile.test_reconciler import NAME, VMI, Bench
+from tests.unit.reconcile.bench import NAME, VMI, Bench
 
 from nicplug.model.keys import MigrationKey
 from nicplug.plan.vmi.launcher_pod import target_pod_key

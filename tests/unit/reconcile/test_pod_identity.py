@@ -3,7 +3,7 @@
 import pytest
 from tests.build import NAMESPACE, NOW, Json, migration, pod, target_pod, vmi
 from tests.sim.cluster import PODS, VMIS
-from tests.unit.reconcile.test_reconciler import NAME, VMI, Bench, _fail
+from tests.unit.reconcile.bench import NAME, VMI, Bench, fail
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.errors import Stale, Unavailable
@@ -124,7 +124,7 @@ async def test_one_look_alike_a_second_does_not_keep_a_vm_from_starting() -> Non
 
 async def test_a_pod_whose_answer_was_lost_is_replaced_not_believed() -> None:
     bench = Starting()
-    bench.api.after = [_fail(Unavailable("time-out after the write"))]
+    bench.api.after = [fail(Unavailable("time-out after the write"))]
     with pytest.raises(Unavailable):
         await bench.reconciler.reconcile(VMI)
     (lost,) = bench.cluster.all(PODS)
@@ -164,7 +164,7 @@ async def test_a_lost_answer_makes_no_second_pod_when_the_name_of_an_earlier_one
     bench = Starting()
     bench.squat(labels=LABELS)
     bench.watch()
-    bench.api.after = [_fail(Unavailable("time-out after the write"))]
+    bench.api.after = [fail(Unavailable("time-out after the write"))]
     with pytest.raises(Unavailable):
         await bench.reconciler.reconcile(VMI)
     bench.watch()

@@ -3,180 +3,20 @@
 The cluster is that of tests/sim: the rules of the API server without its wire.
 """
 
-from collections.abc import Callable
-from datetime import datetime
-
 import pytest
-from tests.build import Json, kubevirt, nic, owner, primary, vmi_spec
+from tests.build import nic, owner, primary, vmi_spec
 from tests.build import vm as a_vm
-from tests.sim.cluster import KUBEVIRTS, MIGRATIONS, NAMESPACE, PODS, VMIS, VMS, Cluster
+from tests.sim.cluster import MIGRATIONS, NAMESPACE, PODS, VMIS, VMS
 from tests.sim.operators import CACHED
+from tests.unit.reconcile.bench import NAME, VM, VMI, Bench, fail
 
-from nicplug.cache.caches import Caches
-from nicplug.kube.api import JsonPatch, Resource
-from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Stale, Unavailable
-from nicplug.kube.recorder import ObjectReference
-from nicplug.model.keys import SLOTS, MigrationKey, VmiKey, VmKey, WorkKey
-from nicplug.plan.views import PlanSettings
-from nicplug.reconcile.announce import Announcer
-from nicplug.reconcile.execute import Executor
-from nicplug.reconcile.gather import Gatherer
-from nicplug.reconcile.memory import Memory
-from nicplug.reconcile.reconciler import Reconciler
-from nicplug.reconcile.slots import SlotKeeper
-
-NAME = "a"
-VM, VMI = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME)
-
-
-class PlainApi:
-    """The cluster as `KubeApi`; the next write may fail, before it is done or after."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        self.before: list[Callable[[], None]] = []
-        self.after: list[Callable[[], None]] = []
-        self.writes: list[tuple[str, str]] = []
-
-    async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
-        found = self.cluster.get(resource.plural, name)
-        if found is None:
-            raise Gone("not found")
-        return found
-
-    async def list(self, resource: Resource, **_: object) -> Json:
-        raise AssertionError("a pass asks the caches")
-
-    async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
-        return self._write("create", resource, lambda: self.cluster.create(resource.plural, body, by="operator"))
-
-    async def patch(
-        self,
-        resource: Resource,
-        patch: JsonPatch,
-        *,
-        name: str,
-        namespace: str | None = None,
-        subresource: str | None = None,
-    ) -> Json:
-        def write() -> Json:
-            return self.cluster.patch(resource.plural, name, patch, by="operator", subresource=subresource)
-
-        return self._write("patch", resource, write)
-
-    async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
-        raise AssertionError("nothing here sends a PUT")
-
-    async def delete(
-        self,
-        resource: Resource,
-        *,
-        name: str,
-        namespace: str | None = None,
-        uid: str | None = None,
-        version: int | None = None,
-    ) -> Json:
-        return self._write(
-            "delete",
-            resource,
-            lambda: self.cluster.delete(resource.plural, name, by="operator", uid=uid, version=version),
-        )
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-    def _write(self, verb: str, resource: Resource, write: Callable[[], Json]) -> Json:
-        self.writes.append((verb, resource.plural))
-        for hook in (self.before.pop(0),) if self.before else ():
-            hook()
-        answer = write()
-        for hook in (self.after.pop(0),) if self.after else ():
-            hook()
-        return answer
-
-
-class Recorded:
-    def __init__(self) -> None:
-        self.events: list[tuple[str, str, str]] = []
-        self.messages: list[str] = []
-
-    def event(
-        self, regarding: ObjectReference, *, type: str, reason: str, message: str, is_urgent: bool = False
-    ) -> None:
-        self.events.append((regarding.kind, type, reason))
-        self.messages.append(message)
-
-
-class Bench:
-    """A cluster, an operator's core beside it, and what it said."""
-
-    def __init__(self) -> None:
-        self.cluster = Cluster()
-        self._watched = 0
-        self.cluster.create(KUBEVIRTS, {**kubevirt(), "metadata": {"name": "kubevirt"}}, by="admin")
-        self.api, self.recorded, self.dirty = PlainApi(self.cluster), Recorded(), list[WorkKey]()
-        self.caches = Caches(clock=self._clock)
-        memory = Memory(clock=self._clock)
-        gatherer = Gatherer(self.caches, memory, PlanSettings())
-        self.reconciler = Reconciler(
-            gatherer=gatherer,
-            executor=Executor(self.api, self.caches, self._look_at),
-            slots=SlotKeeper(
-                api=self.api,
-                caches=self.caches,
-                gatherer=gatherer,
-                namespace=NAMESPACE,
-                on_dirty=self.dirty.extend,
-                clock=self._clock,
-            ),
-            memory=memory,
-            announcer=Announcer(self.recorded),
-            on_measure=lambda _: None,
-            clock=self._clock,
-        )
-
-    def _clock(self) -> datetime:
-        return self.cluster.now
-
-    def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
-        self.dirty += keys
-
-    def hear(self) -> None:
-        """Everything that exists, as a list tells it."""
-        for plural, kind in CACHED.items():
-            for body in self.cluster.all(plural):
-                self.caches.observe(kind, body)
-
-    def watch(self) -> None:
-        """Every change since the last call, as a watch tells it."""
-        lines, self._watched = self.cluster.history[self._watched :], len(self.cluster.history)
-        for plural, type_, body in lines:
-            if type_ == "DELETED":
-                self.caches.forget(CACHED[plural], body)
-            else:
-                self.caches.observe(CACHED[plural], body)
-
-    def make_vm(self) -> None:
-        body = {"metadata": {"name": NAME, "finalizers": ["kubevirt.io/virtualMachineControllerFinalize"]}}
-        self.cluster.create(VMS, {**body, "spec": a_vm(primary(), nic("blue"))["spec"]}, by="user")
-        self.hear()
-
-    def make_vmi(self, *owners: Json) -> None:
-        finalizers = ["kubevirt.io/foregroundDeleteVirtualMachine"]
-        body = {"metadata": {"name": NAME, "finalizers": finalizers, "ownerReferences": list(owners)}}
-        self.cluster.create(VMIS, {**body, "spec": vmi_spec([primary()])}, by="somebody")
+from nicplug.kube.errors import Denied, Rejected, Stale, Unavailable
+from nicplug.model.keys import SLOTS, MigrationKey, VmiKey, VmKey
 
 
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
-
-
-def _fail(error: ApiError) -> Callable[[], None]:
-    def hook() -> None:
-        raise error
-
-    return hook
 
 
 async def test_the_answer_to_a_write_is_an_event(bench: Bench) -> None:
@@ -196,7 +36,7 @@ async def test_a_vmi_gets_one_pod_however_often_it_is_asked_for(bench: Bench) ->
     """
     bench.make_vmi()
     bench.hear()
-    bench.api.after = [_fail(Unavailable("time-out after the write"))]
+    bench.api.after = [fail(Unavailable("time-out after the write"))]
     with pytest.raises(Unavailable):
         await bench.reconciler.reconcile(VMI)
     with pytest.raises(Stale):
@@ -208,7 +48,7 @@ async def test_a_vmi_gets_one_pod_however_often_it_is_asked_for(bench: Bench) ->
 
 async def test_an_event_is_told_once_its_action_has_been_done(bench: Bench) -> None:
     bench.make_vm()
-    bench.api.before = [_fail(Unavailable("refused"))]
+    bench.api.before = [fail(Unavailable("refused"))]
     with pytest.raises(Unavailable):
         await bench.reconciler.reconcile(VM)
     assert bench.recorded.events == []
@@ -239,7 +79,7 @@ async def test_a_report_whose_write_fails_does_not_wait_for_company_again(bench:
     await bench.reconciler.reconcile(VM)
     await bench.reconciler.reconcile(VM)
     bench.cluster.pass_time(0.3)
-    bench.api.before = [_fail(Unavailable("overloaded")), _fail(Unavailable("overloaded"))]
+    bench.api.before = [fail(Unavailable("overloaded")), fail(Unavailable("overloaded"))]
     for _ in range(2):
         with pytest.raises(Unavailable):
             await bench.reconciler.reconcile(VM)
@@ -252,7 +92,7 @@ async def test_a_report_whose_write_fails_does_not_wait_for_company_again(bench:
 @pytest.mark.parametrize("error", [Rejected("exceeded quota", status=422), Denied("forbidden", status=403)])
 async def test_a_refused_create_is_told_and_not_sent_again(bench: Bench, error: Rejected | Denied) -> None:
     bench.make_vm()
-    bench.api.before = [lambda: None, _fail(error)]  # the revision before it is accepted
+    bench.api.before = [lambda: None, fail(error)]  # the revision before it is accepted
     with pytest.raises(type(error)):
         await bench.reconciler.reconcile(VM)
     assert bench.recorded.events == []
@@ -277,7 +117,7 @@ async def test_a_refused_deletion_is_told_in_kubevirts_words(bench: Bench) -> No
     found["spec"]["runStrategy"] = "Halted"
     bench.cluster.replace(VMS, NAME, found, by="user")
     bench.hear()
-    bench.api.before = [_fail(error := Denied("forbidden", status=403))]
+    bench.api.before = [fail(error := Denied("forbidden", status=403))]
     with pytest.raises(Denied):
         await bench.reconciler.reconcile(VM)
     assert bench.reconciler.note_refusal(VM, error, seconds=600)
@@ -298,7 +138,7 @@ async def test_a_refused_spec_patch_has_kubevirts_reason(bench: Bench) -> None:
     found["spec"]["template"]["spec"]["networks"].append(network)
     bench.cluster.replace(VMS, NAME, found, by="user")
     bench.hear()
-    bench.api.before = [_fail(error := Rejected("restricted", status=422))]
+    bench.api.before = [fail(error := Rejected("restricted", status=422))]
     with pytest.raises(Rejected):
         await bench.reconciler.reconcile(VM)
     assert bench.reconciler.note_refusal(VM, error, seconds=600)

@@ -1,9 +1,8 @@
 """Requests for NICs whose change the API server refuses: they end, and nothing but they is kept from being done."""
 
 import pytest
-from tests.build import Json
-from tests.sim.cluster import VMS
-from tests.unit.reconcile.test_reconciler import NAME, VM, VMI, Bench
+from tests.unit.reconcile.bench import VM, VMI, Bench
+from tests.unit.reconcile.requests import add, ask, names, pending, stored
 
 from nicplug.kube.errors import ApiError, Denied, Rejected
 
@@ -11,32 +10,6 @@ REASON = "HotPlugNetworkInterfaceError"
 POLICY = Rejected("policy says no", status=422)
 WEBHOOK = Denied('admission webhook "nics" denied the request: no', status=403)
 NO_RIGHT = Denied('virtualmachines "a" is forbidden: User "x" cannot patch resource', status=403)
-
-
-def add(name: str) -> Json:
-    return {"addInterfaceOptions": {"networkAttachmentDefinitionName": "lan", "name": name}}
-
-
-def stored(bench: Bench) -> Json:
-    found = bench.cluster.get(VMS, NAME)
-    assert found is not None
-    return found
-
-
-def pending(bench: Bench) -> list[Json]:
-    return list(stored(bench).get("status", {}).get("interfaceRequests") or [])
-
-
-def names(bench: Bench) -> list[str]:
-    return [item["name"] for item in stored(bench)["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"]]
-
-
-def ask(bench: Bench, *requests: Json) -> None:
-    """Record requests of the running VM."""
-    found = stored(bench)
-    found.setdefault("status", {})["interfaceRequests"] = list(requests)
-    bench.cluster.replace(VMS, NAME, found, by="user", subresource="status")
-    bench.hear()
 
 
 def refuse(bench: Bench, error: ApiError) -> None:
