@@ -13,7 +13,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = env -u PYTHONDONTWRITEBYTECODE PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test bytecode lint format unit bench bench-scale isolation soak chaos e2e install-test alerts-test dashboard-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
+.PHONY: help env demo pictures test bytecode lint format unit bench bench-scale isolation soak chaos e2e install-test alerts-test dashboard-picture migrations-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -83,6 +83,9 @@ alerts-test: ## Have Prometheus' own promtool test alerts and metrics (first run
 
 dashboard-picture: ## Draw the dashboard's panels from a short bench (first run: builds Prometheus' query engine)
 	@$(run) -m tests.perf.dashboard $(ARGS)
+
+migrations-picture: ## Draw slots, queue and arrivals of 100 migrations over time, from a run of the bench (two minutes)
+	@$(run) -m tests.perf.bench --only-migrations --migrations-picture docs/images/migrations.svg $(ARGS)
 
 uninstall-test: ## Uninstall and purge on a control plane of their own: no guest ends, nothing is left
 	@NICPLUG_TEST_UNINSTALL=1 $(run) -m pytest -q tests/integration/test_uninstall.py $(ARGS)

@@ -191,6 +191,13 @@ def ask(*, shape: SubresourceShape, say: Say) -> dict[str, Any]:
     show_default=True,
     help="Write the plot of the growth there as SVG.",
 )
+@click.option(
+    "--migrations-picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=MIGRATIONS_PICTURE,
+    show_default=True,
+    help="Write the plots of the migrations there as SVG.",
+)
 def main(
     *,
     quick: bool,
@@ -213,11 +220,12 @@ def main(
     against: str,
     sizes: tuple[int, ...],
     picture: Path,
+    migrations_picture: Path,
     **chosen: Any,
 ) -> None:
     """Measure nicplug on a fresh sandbox: latencies, a burst, migrations, writes, memory, CPU, and how they grow."""
     parts = (
-        (only_migrations, _only_migrations),
+        (only_migrations, partial(_only_migrations, picture=migrations_picture)),
         (only_large_objects, partial(_only_large_objects, shape=only_large_objects or _MIXED)),
         (only_many_nics, _only_many_nics),
         (only_subresources, _only_subresources),
@@ -238,7 +246,7 @@ def main(
     found = result(shape=shape, phases=phases)
     if with_migrations:
         found["migrations"] = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=say)
-        migration_report.save_picture(found["migrations"], path=MIGRATIONS_PICTURE)
+        migration_report.save_picture(found["migrations"], path=migrations_picture)
     found |= _beside(
         quick=quick, large=with_large_objects, many_nics_too=with_many_nics, subresources_too=with_subresources
     )
@@ -252,7 +260,7 @@ def main(
         results.save(found, path=save)
     _print(found, profiles=profiles, points=points, output=output, baseline=baseline)
     if with_migrations:
-        say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
+        say(f"plot of the migrations: {migrations_picture}")
     if points:
         say(f"plot of the growth: {picture}")
 
@@ -269,12 +277,12 @@ def _beside(*, quick: bool, large: bool, many_nics_too: bool, subresources_too: 
     return found
 
 
-def _only_migrations(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+def _only_migrations(*, picture: Path, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
     found = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=say)
-    migration_report.save_picture(found, path=MIGRATIONS_PICTURE)
+    migration_report.save_picture(found, path=picture)
     show = partial(migration_report.show, baseline=_earlier(baseline).get("migrations"))
     _show_part("migrations", found, show, output=output, save=save, baseline=baseline)
-    say(f"plot of the migrations: {MIGRATIONS_PICTURE}")
+    say(f"plot of the migrations: {picture}")
 
 
 def _only_large_objects(*, shape: str, quick: bool, output: str, save: Path | None, baseline: Path) -> None:

@@ -1,12 +1,14 @@
 """The migrations of a bench for people: what they took, what explains it, what they cost, and how it looked."""
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
+from tests.perf.headline import caption
 from tests.perf.plot import Axis, Line, Plot, Span, render
 from tests.perf.report import ratio
 
@@ -50,7 +52,8 @@ def picture(found: Figures) -> str:
         ),
     ]
     note = f"{crowd['nics']} NICs asked for at once, each by a migration whose copy takes {crowd['copy_seconds']:g} s"
-    return render(plots, title="nicplug: NICs by migration (make bench)", seconds=end, notes=[note], columns=2)
+    notes = [note, caption({"migrations": found}, cpus=os.cpu_count())]
+    return render(plots, title="nicplug: NICs by migration (make bench)", seconds=end, notes=notes, columns=2)
 
 
 def stairs(steps: Sequence[Sequence[float]], *, end: float) -> list[tuple[float, float]]:

@@ -2,11 +2,13 @@
 
 import json
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from tests.perf import growth
 from tests.perf.bench import BASELINE
+from tests.perf.test_plot import SVG
 from tools import path_page
 
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
@@ -69,3 +71,18 @@ def test_the_decision_tree_asks_every_rule_and_leads_to_every_answer() -> None:
 def test_the_plot_of_the_growth_is_of_the_committed_figures() -> None:
     points = [growth.Point(**point) for point in json.loads(BASELINE.read_text())["growth"]]
     assert (DOCS / "images" / "growth.svg").read_text() == growth.picture(points)
+
+
+@pytest.mark.parametrize("picture", sorted((DOCS / "images").glob("*.svg")), ids=lambda path: path.name)
+def test_every_picture_is_shown_by_a_document(picture: Path) -> None:
+    pages = [DOCS.parent / "README.md", *DOCS.glob("*.md")]
+    assert any(f"images/{picture.name})" in page.read_text() for page in pages)
+
+
+@pytest.mark.parametrize("picture", sorted((DOCS / "images").glob("*.svg")), ids=lambda path: path.name)
+def test_every_picture_has_a_ground_of_its_own(picture: Path) -> None:
+    """Pages have light or dark grounds; a picture without one of its own cannot be read on one of them."""
+    root = ET.parse(picture).getroot()
+    width = float(root.attrib["viewBox"].split()[2])
+    grounds = [rect for rect in root.iter(f"{SVG}rect") if rect.get("fill", "none") != "none"]
+    assert any(float(rect.attrib["width"]) > 0.99 * width for rect in grounds)
