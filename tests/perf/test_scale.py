@@ -17,7 +17,7 @@ from tests.perf.milestones import Hotplug, Milestone
 from tests.perf.resources import AVAILABLE, OTHERS, Usage
 from tests.perf.scale import QUICK, ScaleShape, main
 from tests.perf.scale_figures import Measured, Reached, Rest, Started, as_json, picture, point, section, show
-from tests.perf.test_plot import texts
+from tests.perf.svg_texts import texts
 from tools import scale_page
 
 

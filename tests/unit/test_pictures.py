@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.perf import growth
 from tests.perf.bench import BASELINE
-from tests.perf.test_plot import SVG
+from tests.perf.svg_texts import SVG
 from tools import path_page
 
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
