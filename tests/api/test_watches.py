@@ -141,7 +141,7 @@ async def test_a_watch_that_is_refused_is_tried_again_by_the_same_process(world:
     await world.running(objects.vmi("a"))
     assert not operator.has_ended
     counted = operator.sample("nicplug_api_requests_total", verb="watch", resource=VMI, code=str(status))
-    assert counted == 3, "as the API server answered, not as Kopf is told"
+    assert counted == 3, "as the API server answered, not as it is reported to Kopf"
 
 
 async def test_credentials_refused_for_a_moment_are_read_anew(world: World) -> None:

@@ -167,7 +167,7 @@ def test_bad_input_is_told_and_forgotten_when_it_is_corrected(
 ) -> None:
     """Text with < or non-ASCII letters in a status made every later guard on it fail: no NIC was served any more."""
     if attachment == "lan" and not JUDGES_STATUS_BY_CHANGES:
-        pytest.skip("this API server takes no status of an object that breaks a rule, whoever has stored it")
+        pytest.skip("this API server takes no status of an object that breaks a rule")
     user.create(VMI, vmi("a"))
     user.until_running("a")
     with before_rules():

@@ -32,7 +32,7 @@ def drain() -> Stage:
 def drain_without_a_node() -> Stage:
     """A node is drained, and no other node can take the guest
 
-    The guest stays, and everybody who looks is told what is in the way.
+    The guest stays, and status says what is in the way.
     """
     stage = a_cluster(nodes=NODES)
     stage.add_operator()

@@ -51,7 +51,7 @@ class StoryCluster(Cluster):
         return min(fitting, key=lambda node: (pods.count(node), node))
 
     def say(self, text: str) -> None:
-        """Changes of objects are told by the story itself."""
+        """The story itself reports changes of objects."""
         super().say(text)
         if "(resourceVersion " not in text:
             self._on_word(text)

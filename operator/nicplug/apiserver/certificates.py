@@ -21,19 +21,13 @@ from nicplug.apiserver.self_signed import Issued
 from nicplug.kube.api import Json, Resource, ServerApi
 from nicplug.kube.errors import MANIFESTS, AlreadyExists, ApiError, Gone, Stale
 from nicplug.kube.resources import API_SERVICES as API_SERVICES
+from nicplug.kube.resources import VALIDATING_WEBHOOK_CONFIGURATIONS
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.names import API_LABELS
 
 log = structlog.get_logger(__name__)
 
 SECRETS = Resource(group="", version="v1", plural="secrets", kind="Secret")
-WEBHOOKS = Resource(
-    group="admissionregistration.k8s.io",
-    version="v1",
-    plural="validatingwebhookconfigurations",
-    kind="ValidatingWebhookConfiguration",
-    namespaced=False,
-)
 _ATTEMPTS = 5
 _WEBHOOK_REMEDY = f"{MANIFESTS} give the right; until then a drain waits, and moves no guest"
 
@@ -224,7 +218,7 @@ class EvictionWebhook:
 
     async def _write(self, issued: Issued) -> None:
         try:
-            found = json.loads(await self.api.read(WEBHOOKS, name=self.name))
+            found = json.loads(await self.api.read(VALIDATING_WEBHOOK_CONFIGURATIONS, name=self.name))
         except Gone:
             log.debug("no such webhook configuration", name=self.name)
             return
@@ -246,5 +240,5 @@ class EvictionWebhook:
             patch.append({"op": "test", "path": f"{root}/service/name", "value": self.service})
             patch += [{"op": "add", "path": f"{root}/{name}", "value": value} for name, value in wanted.items()]
         if len(patch) > 1:
-            await self.api.patch(WEBHOOKS, patch, name=self.name)
+            await self.api.patch(VALIDATING_WEBHOOK_CONFIGURATIONS, patch, name=self.name)
             log.info("CA and path written into the webhook configuration", name=self.name)

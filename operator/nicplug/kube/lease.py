@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import structlog
 
 from nicplug.kube.api import Json, KubeApi
-from nicplug.kube.errors import ApiError, Denied, Gone, Stale
+from nicplug.kube.errors import MANIFESTS, ApiError, Denied, Gone, Stale
 from nicplug.kube.resources import LEASES
 
 log = structlog.get_logger(__name__)
@@ -153,7 +153,7 @@ class LeaderElector:
         except (ApiError, TimeoutError) as error:
             complaint = str(error) or "no answer in time"
             if isinstance(error, Gone):
-                complaint += ". deploy/kustomize/base makes the namespace; --namespace names another one."
+                complaint += f". {MANIFESTS} make the namespace; --namespace names another one."
             if isinstance(error, Denied):
                 complaint += f". {error.remedy}"
             if complaint != self._complaint:

@@ -41,6 +41,13 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
 API_SERVICES = Resource(
     group="apiregistration.k8s.io", version="v1", plural="apiservices", kind="APIService", namespaced=False
 )
+VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    plural="validatingwebhookconfigurations",
+    kind="ValidatingWebhookConfiguration",
+    namespaced=False,
+)
 NETWORK_ATTACHMENT_DEFINITIONS = Resource(
     group="k8s.cni.cncf.io",
     version="v1",

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from tests.fakes.direct import DirectApi, DirectWorld
 
-from nicplug.kube.errors import Denied, Gone
+from nicplug.kube.errors import MANIFESTS, Denied, Gone
 from nicplug.kube.lease import LeaderElector, LeaseTiming
 
 pytestmark = pytest.mark.looptime
@@ -334,7 +334,7 @@ async def test_a_missing_namespace_is_said_with_its_remedy(start: Start, monkeyp
         await start("a")
         await asyncio.sleep(5)
     assert [line["event"] for line in lines] == ["lease not written"], "once, not at every attempt"
-    assert lines[0]["error"].startswith('namespaces "nicplug-system" not found. deploy/kustomize/base')
+    assert lines[0]["error"].startswith(f'namespaces "nicplug-system" not found. {MANIFESTS} make the namespace')
 
 
 @pytest.mark.parametrize(("status", "remedy"), [(401, "Check the credentials"), (403, "Apply nicplug's manifests")])

@@ -5,26 +5,19 @@ from typing import Any
 
 from nicplug.cli.connection import Session
 from nicplug.cli.doctor.finding import Finding, ok, unknown, warning
-from nicplug.kube.api import Resource
 from nicplug.kube.errors import APPLY_MANIFESTS, Denied, Gone
+from nicplug.kube.resources import VALIDATING_WEBHOOK_CONFIGURATIONS
 from nicplug.model.metadata import mapping, objects, text
 
 _CHECK = "evictions"
 _NAME = "nicplug-evictions"
-_WEBHOOKS = Resource(
-    group="admissionregistration.k8s.io",
-    version="v1",
-    plural="validatingwebhookconfigurations",
-    kind="ValidatingWebhookConfiguration",
-    namespaced=False,
-)
 _MEANS = "a drain keeps protected guests, and moves none"
 
 
 async def check_evictions(session: Session, api_service: Mapping[str, Any]) -> Finding:
     """The webhook exists, and knows the aggregated API by the same Service and CA as its APIService does."""
     try:
-        found = await session.api.get(_WEBHOOKS, name=_NAME)
+        found = await session.api.get(VALIDATING_WEBHOOK_CONFIGURATIONS, name=_NAME)
     except Gone:
         return warning(_CHECK, f"there is no ValidatingWebhookConfiguration {_NAME}: {_MEANS}", f"{APPLY_MANIFESTS}.")
     except Denied as error:

@@ -10,11 +10,11 @@ from nicplug.cli.doctor.finding import Finding, problem, warning
 from nicplug.kube.resources import PODS
 from nicplug.model.conditions import find_condition, is_true
 from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.names import COMPONENT_LABEL, INSTALLED_SELECTOR
 from nicplug.model.pod_conditions import unscheduled
 from nicplug.model.times import parse_time
 
 _CHECK = "pods"
-_COMPONENT = "app.kubernetes.io/component"
 _COMPONENTS = ("operator", "api")
 # Reasons of the kubelet for a container that waits.
 _IMAGE_ERRORS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
@@ -44,13 +44,13 @@ class Trouble:
 
 async def check_pods(session: Session, *, namespace: str, at: datetime) -> list[Finding]:
     """Look at the pods of both Deployments; nothing is found where all are ready, or there are none."""
-    page = await session.api.list(PODS, namespace=namespace, label_selector="app.kubernetes.io/name=nicplug")
+    page = await session.api.list(PODS, namespace=namespace, label_selector=INSTALLED_SELECTOR)
     pods = [pod for pod in objects(page.get("items")) if "deletionTimestamp" not in mapping(pod.get("metadata"))]
     return [finding for component in _COMPONENTS for finding in _judge(pods, component, at=at)]
 
 
 def _judge(pods: Sequence[Mapping[str, Any]], component: str, *, at: datetime) -> Iterator[Finding]:
-    own = [pod for pod in pods if mapping(mapping(pod.get("metadata")).get("labels")).get(_COMPONENT) == component]
+    own = [pod for pod in pods if mapping(mapping(pod.get("metadata")).get("labels")).get(COMPONENT_LABEL) == component]
     waiting = [pod for pod in own if not is_true(objects(mapping(pod.get("status")).get("conditions")), "Ready")]
     found = [(pod, trouble) for pod in waiting if (trouble := trouble_of(pod, at=at))]
     if not found:

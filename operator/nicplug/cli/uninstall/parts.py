@@ -16,6 +16,7 @@ from nicplug.kube.resources import (
     LEASES,
     NAMESPACES,
     POD_DISRUPTION_BUDGETS,
+    VALIDATING_WEBHOOK_CONFIGURATIONS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
@@ -38,7 +39,7 @@ POLICIES = _kind(_ADMISSION, "validatingadmissionpolicies", "ValidatingAdmission
 POLICY_BINDINGS = _kind(_ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding")
 # A registered API that nobody serves keeps namespaces from being deleted, so the registrations go first.
 IN_ORDER: tuple[Resource, ...] = (
-    _kind(_ADMISSION, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
+    VALIDATING_WEBHOOK_CONFIGURATIONS,
     _kind("apiregistration.k8s.io", "apiservices", "APIService"),
     _kind("apps", "deployments", "Deployment", namespaced=True),
     POLICY_BINDINGS,

@@ -205,11 +205,12 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         now=now,
     )
     patch = status.patch
-    if patch is not None and _gives_nic(vmi, rows=life.nics.rows):
+    gives_nic = patch is not None and _gives_nic(vmi, rows=life.nics.rows)
+    if patch is not None and gives_nic:
         # Crossed by a correction of the NIC, the guest would get what its pod was asked for before.
         own = sum(isinstance(action, PatchInterfaces) for action in actions)
         patch = replace(patch, generation=vmi.generation + own)
-    if patch is not None and (_gives_nic(vmi, rows=life.nics.rows) or changes.get("phase") == VmiPhase.FAILED):
+    if patch is not None and (gives_nic or changes.get("phase") == VmiPhase.FAILED):
         # Crossed by a hand-off, the guest would get what the target pod lacks, or fail while it may have arrived there.
         patch = patch.guarded_by(MIGRATION_STATE, vmi.read_status().get(MIGRATION_STATE))
     # What has ended is told when it is written, so that it is told once.
