@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from nicplug.model.metadata import objects
+from nicplug.model.metadata import objects, text
 from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase
@@ -15,6 +15,7 @@ from nicplug.plan.views import VmiView
 from nicplug.plan.vm.run_strategy import is_recorded
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pods, restore_labels
 from nicplug.plan.vmi.own_pods import all_replaced_pods, leftovers
+from nicplug.plan.vmi.pod_fate import announce_end, what_ends
 from nicplug.plan.vmi.status import pod_members, with_ready, with_synchronized
 
 
@@ -69,10 +70,17 @@ def _plan_pods_end(view: VmiView, doubtful: tuple[LauncherPod, ...], *, now: dat
     refused = view.refusal is not None and view.refusal.reason == Reason.FAILED_DELETE
     doomed = [pod for pod in (*pods, *doubtful) if not pod.deleting and not refused]
     deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in doomed]
-    announcements = tuple(_deleted(pod) for pod in doomed)
     actions: list[Action] = [*labels, *deletions]
     pod = active_pod(view) or next(iter(pods), None)
+    announcements = (*_crash(view, pod), *map(_deleted, doomed))
     return _with_status(view, actions, pod=pod, phase=view.vmi.phase, now=now, announcements=announcements)
+
+
+def _crash(view: VmiView, pod: LauncherPod | None) -> tuple[Announcement, ...]:
+    """Who asks why the guest was started again must learn it; once, as the pod is being deleted in the next pass."""
+    end = what_ends(view, pod=pod, phase=view.vmi.phase)
+    is_news = end is not None and view.refusal is None and not text(view.vmi.read_status().get("reason"))
+    return (announce_end(end, pod=pod),) if end is not None and is_news else ()
 
 
 def _deleted(pod: LauncherPod) -> Announcement:

@@ -18,8 +18,10 @@ _GONE = Explanation(
 
 def what_ends(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase) -> Explanation | None:
     """Who or what takes the pod from a VMI that nobody asked to stop; None while nothing does."""
-    if view.vmi.deleting or phase is VmiPhase.PENDING:  # with a pod only while that makes room for another one
+    if phase is VmiPhase.PENDING:  # with a pod only while that makes room for another one
         return None
+    if view.vmi.deleting:
+        return _crash_before_deletion(view, pod)
     if pod is None:
         return _GONE if phase is VmiPhase.FAILED and not view.vmi.is_final else None
     if not pod.is_down_or_going:
@@ -30,6 +32,12 @@ def what_ends(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase) -> Exp
     if pod.deleting and not view.vmi.is_final:
         return Explanation(Reason.LAUNCHER_POD_LOST, "somebody deletes the pod")
     return None
+
+
+def _crash_before_deletion(view: VmiView, pod: LauncherPod | None) -> Explanation | None:
+    """The node agent's `Failed` may be heard first: then the VM's controller has deleted the VMI for its next start."""
+    is_crash = view.vmi.phase is VmiPhase.FAILED and pod is not None and not pod.deleting
+    return pod.ending if is_crash and pod is not None else None
 
 
 def announce_end(end: Explanation, *, pod: LauncherPod | None) -> Announcement:

@@ -286,6 +286,31 @@ def test_who_took_the_pod_is_told(title: str, raw: Json, pods: list[Json], reaso
     assert not [item for item in _plan(raw, *pods).announcements if item.reason == Reason.LAUNCHER_POD_LOST]
 
 
+def test_a_crash_is_told_when_the_vm_s_controller_has_deleted_the_vmi_already() -> None:
+    """The node agent's Failed was heard before the pod's end: the VM was on its way to the next start."""
+    crashed = pod(phase="Failed", status=ENDED)
+    raw = vmi(phase="Failed", deleting=True)
+    plan = _plan(raw, crashed)
+    assert status_of(plan)["reason"] == "OOMKilled"
+    assert [item.reason for item in plan.announcements] == ["LauncherPodLost", "SuccessfulDelete"]
+    raw["status"]["reason"] = "OOMKilled"
+    assert "LauncherPodLost" not in [item.reason for item in _plan(raw, crashed).announcements]
+
+
+@pytest.mark.parametrize(
+    ("phase", "launcher"),
+    [
+        ("Running", pod(phase="Failed", status=ENDED)),
+        ("Failed", pod(phase="Failed", status=ENDED, deleting=True)),
+        ("Succeeded", pod(phase="Succeeded")),
+    ],
+    ids=["its node agent has not told an end", "its pod was deleted with it", "it shut itself down"],
+)
+def test_a_guest_that_was_stopped_has_not_crashed(phase: str, launcher: Json) -> None:
+    plan = _plan(vmi(phase=phase, deleting=True), launcher)
+    assert "LauncherPodLost" not in [item.reason for item in plan.announcements]
+
+
 def test_the_first_cause_stays() -> None:
     raw = vmi()
     raw["status"]["reason"] = "EvictionByEvictionAPI"
