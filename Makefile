@@ -2,9 +2,9 @@
 # in the user's cache directory. Nothing is installed into the system, and a second run needs no network.
 
 PYTHON ?= python3
-# Test processes side by side, twice what the smallest machine has of cores, as tests wait more than they work. Each that
-# needs one starts a control plane of its own (about 700 MB).
-WORKERS ?= 4
+# Test processes side by side, more than the smallest machine has cores, as tests wait more than they work. Two of five
+# begin with what needs no control plane; each of the others starts one of its own (about 700 MB).
+WORKERS ?= 5
 # More arguments for pytest, the demo or the bench: make test ARGS='-k annotation', make demo ARGS=--keep
 ARGS ?=
 
@@ -13,7 +13,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = env -u PYTHONDONTWRITEBYTECODE PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test bytecode lint format unit bench bench-scale isolation soak chaos e2e install-test alerts-test dashboard-picture migrations-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
+.PHONY: help env demo pictures test bytecode lint format unit bench bench-scale isolation smoke soak chaos e2e install-test alerts-test dashboard-picture migrations-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -63,6 +63,11 @@ bench-scale: ## Measure among 5,000 running VMIs: start, memory, rest, hand-over
 
 isolation: ## Print what a NIC takes while a tenant forges sixty dynamic networks controllers
 	@$(run) -m pytest -q -s tests/integration/test_isolation.py $(ARGS)
+
+smoke: ## Soak, chaos drill, bench and demo in small, with their counts (some minutes)
+	@$(run) -m nicplug sandbox build control-plane
+	@NICPLUG_TEST_SMOKE=1 $(run) -m pytest -n 2 --dist loadfile tests/soak tests/chaos tests/perf \
+	    tests/integration/test_demo.py $(ARGS)
 
 soak: ## Many random operations while operator and API server are killed: does everything end as declared?
 	@$(run) -m tests.soak $(ARGS)

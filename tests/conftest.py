@@ -16,6 +16,7 @@ from tests.early_end import Wants
 from tests.rights.plugin import Rights
 from tests.rights.plugin import audit_logs as audit_logs
 from tests.rights.roles import Right, granted, manifests
+from tests.work_order import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 
 from nicplug_sandbox import build, controlplane
 from nicplug_sandbox.api_process import SERVICE_ACCOUNT as API_ACCOUNT

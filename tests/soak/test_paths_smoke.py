@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from tests.smoke import smoke
 from tests.soak.run import Outcome, soak
 from tests.soak.shape import Scenario, Shape
 
+pytestmark = smoke
 SHAPE = Shape(
     scenario=Scenario.PATHS,
     operations=20,

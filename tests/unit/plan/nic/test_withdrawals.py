@@ -64,7 +64,7 @@ class World:
             self._pass()
             self._control()
             self._plug()
-            self._at += 0.5 if seconds <= 60 else 5
+            self._at += 0.5 if seconds <= 60 else 20
 
     def record(self, name: str) -> Json:
         """Its record; empty without one."""
