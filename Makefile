@@ -13,7 +13,7 @@ python = $(or $(shell $(PYTHON) tools/environment.py),$(error there is no Python
 run = env -u PYTHONDONTWRITEBYTECODE PYTHONPATH=operator:sandbox $(python)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo pictures test bytecode lint format unit bench bench-scale isolation smoke soak chaos e2e install-test alerts-test dashboard-picture migrations-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
+.PHONY: help env demo pictures test bytecode lint format unit bench bench-scale isolation slow-test soak chaos e2e install-test alerts-test dashboard-picture migrations-picture uninstall-test upgrade-test compat-test workflow-lint image image-test release docs clean
 
 help: ## Show this list
 	@echo 'nicplug: make TARGET'
@@ -64,10 +64,11 @@ bench-scale: ## Measure among 5,000 running VMIs: start, memory, rest, hand-over
 isolation: ## Print what a NIC takes while a tenant forges sixty dynamic networks controllers
 	@$(run) -m pytest -q -s tests/integration/test_isolation.py $(ARGS)
 
-smoke: ## Soak, chaos drill, bench and demo in small, with their counts (some minutes)
+# The files that have such tests, and those with random examples or schedules, of which there are ten times as many then.
+slow_tests = $(shell grep -rlE 'tests.slow import|hypothesis import' --include='test_*.py' tests)
+slow-test: ## What make test leaves out as it takes long: the tools in small, the pages of docs as they are typed
 	@$(run) -m nicplug sandbox build control-plane
-	@NICPLUG_TEST_SMOKE=1 $(run) -m pytest -n 2 --dist loadfile tests/soak tests/chaos tests/perf \
-	    tests/integration/test_demo.py $(ARGS)
+	@NICPLUG_TEST_SLOW=1 $(run) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(slow_tests) $(ARGS)
 
 soak: ## Many random operations while operator and API server are killed: does everything end as declared?
 	@$(run) -m tests.soak $(ARGS)

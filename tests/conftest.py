@@ -4,6 +4,7 @@ Nothing here runs at collection, so tests are collected on a machine without any
 """
 
 import contextlib
+import gc
 import os
 import ssl
 import sys
@@ -11,11 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests import early_end
 from tests.early_end import Wants
 from tests.rights.plugin import Rights
 from tests.rights.plugin import audit_logs as audit_logs
 from tests.rights.roles import Right, granted, manifests
+from tests.slow import IS_ASKED_FOR
 from tests.work_order import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 
 from nicplug_sandbox import build, controlplane
@@ -29,11 +32,19 @@ from nicplug_sandbox.operator_process import SERVICE_ACCOUNT as OPERATOR_ACCOUNT
 os.environ.setdefault("GOGC", "1000")
 os.environ.setdefault("GOMEMLIMIT", "1GiB")
 
+# No example is timed: machines are busy.
+settings.register_profile("nicplug", max_examples=1000 if IS_ASKED_FOR else 100, deadline=None)
+settings.load_profile("nicplug")
+
 _WANTS = pytest.StashKey[Wants]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have every call of nicplug's ServiceAccounts looked at, and TLS contexts be cheap."""
+    """Have every call of nicplug's ServiceAccounts looked at, TLS contexts be cheap, and no test collected as garbage.
+
+    Thousands of tests and all modules stay: looked through again and again, they cost each process seconds.
+    """
+    gc.disable()
     _spare_authorities_of_the_system(config)
     config.pluginmanager.register(Rights(suite=Path(__file__).parent / "integration", rights=_granted))
 
@@ -92,6 +103,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Have the programs ready before the first test: a first build takes minutes, a test may take two."""
+    gc.freeze()
+    gc.enable()
     needs = {"control_plane", "sandbox"}
     wanted = any(needs.intersection(getattr(item, "fixturenames", ())) for item in session.items)
     if wanted and not session.config.option.collectonly:

@@ -9,6 +9,7 @@ from tests.api.journey import Journey
 from tests.api.objects import Json
 from tests.api.operator_thread import eventually
 from tests.api.world import MIGRATION, POD, VMI, World
+from tests.slow import slow
 
 from nicplug.cache import slot_book
 
@@ -85,6 +86,7 @@ def job(world: World, name: str) -> Json:
     return world.get(MIGRATION, f"job-{name}")
 
 
+@slow
 async def test_a_hundred_at_once_stay_within_the_limits_and_all_arrive(world: World) -> None:
     for number in range(100):
         guest(world, f"a{number}", node=f"node0{number % 5}")

@@ -173,6 +173,7 @@ async def test_noise_costs_no_write(world: World) -> None:
     # Another NIC's go-ahead comes behind the noise, so that the noise has been taken in.
     world.plug(VMI, names["vmi"], "blue")
     await world.until(lambda: world.server.writes(POD))
+    await world.until(lambda: "b" in {request.name for request in world.work()})  # its report waits a moment
     await world.at_rest()
     assert {request.name for request in world.work()} == {"b", world.pod_of("b")["metadata"]["name"]}
 

@@ -9,7 +9,7 @@ from tests.chaos.__main__ import main
 from tests.chaos.report import Outcome
 from tests.chaos.run import chaos
 from tests.chaos.shape import Shape
-from tests.smoke import smoke
+from tests.slow import slow
 
 SHAPE = Shape(vms=4, hotplugs=20, scale=0.2, nodes=2)
 DRILL = "server-errors"
@@ -20,7 +20,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return chaos(directory=tmp_path_factory.mktemp("chaos"), shape=SHAPE, drills=[DRILL], seed=3, say=print)
 
 
-@smoke
+@slow
 def test_nothing_is_lost_or_doubled_while_requests_fail(outcome: Outcome) -> None:
     assert outcome.violations == []
     assert outcome.holds
@@ -29,7 +29,7 @@ def test_nothing_is_lost_or_doubled_while_requests_fail(outcome: Outcome) -> Non
     assert "x 50" in found.evidence
 
 
-@smoke
+@slow
 def test_outcome_is_json(outcome: Outcome) -> None:
     assert json.loads(json.dumps(report.to_json(outcome)))["drills"][0]["drill"] == DRILL
 

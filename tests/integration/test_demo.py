@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.smoke import smoke
+from tests.slow import slow
 
 from nicplug_sandbox import build, controlplane, demo
 from nicplug_sandbox.cache import cache_directory
@@ -113,7 +113,7 @@ def test_interrupted_demo_ends_what_it_started(environment: dict[str, str], tmp_
     assert list((tmp_path / "sandboxes").iterdir()) == []
 
 
-@smoke
+@slow
 def test_scenario_runs_on_a_cluster_that_is_not_ours(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +133,7 @@ def test_scenario_runs_on_a_cluster_that_is_not_ours(
         controlplane.stop(directory=foreign.directory)
 
 
-@smoke
+@slow
 def test_failed_demo_says_why_and_keeps_the_logs(environment: dict[str, str], tmp_path: Path) -> None:
     broken = {**environment, "NICPLUG_LOG_LEVEL": "loud"}  # the operator refuses to start
     done = subprocess.run(COMMAND, cwd=tmp_path, env=broken, capture_output=True, text=True, timeout=240, check=False)

@@ -10,6 +10,7 @@ from tests.integration.waiting import until
 from tests.large import ON_A_SERVER, text_of
 from tests.perf.large_objects import create
 from tests.perf.resources import peak_rss_mib
+from tests.slow import slow
 
 from nicplug_sandbox import processes
 
@@ -32,6 +33,7 @@ def large(name: str, shape: str, *, strategy: str = "Halted", size: int = 0) -> 
     return body
 
 
+@slow
 @pytest.mark.timeout(300)
 def test_large_vms_of_one_tenant_end_no_replica_by_memory(user: User, sandbox: Sandbox) -> None:
     """13 stopped VMs of 1.2 MB ended both replicas, and every one that came after them."""

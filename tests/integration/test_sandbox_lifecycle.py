@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from tests.integration.kubectl import Kubectl, Object
 from tests.integration.waiting import until
+from tests.slow import slow
 
 from nicplug_sandbox import build, controlplane, go_programs, lifecycle, processes, programs, state
 from nicplug_sandbox.cli import sandbox
@@ -134,6 +135,7 @@ def test_a_program_that_ends_is_named_with_its_last_words(directory: Path, monke
     assert not left_in(directory), "the API server that had been started is ended too"
 
 
+@slow
 def test_etcd_and_server_of_envtest_with_our_scheduler_and_controllers(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +170,7 @@ def ready_nodes(kubectl: Kubectl) -> list[str]:
     ]
 
 
+@slow
 def test_up_again_after_the_simulator_died(whole: Path) -> None:
     directory, where = whole, f"--directory={whole}"
     assert run("up", "--nodes=2", where) == EXPORTS.format(directory)
@@ -194,6 +197,7 @@ def test_up_again_after_the_simulator_died(whole: Path) -> None:
     assert hint.startswith("No operator was started here. To start one: nicplug sandbox up --operator")
 
 
+@slow
 def test_an_operator_that_died_is_started_again_by_up_and_down_ends_all(whole: Path) -> None:
     directory, where = whole, f"--directory={whole}"
     run("up", "--operator", where)
@@ -217,6 +221,7 @@ def test_an_operator_that_died_is_started_again_by_up_and_down_ends_all(whole: P
     run("down", where)
 
 
+@slow
 def test_a_foreign_cluster_gets_what_it_lacks_and_stays_when_we_go(directory: Path, tmp_path: Path) -> None:
     theirs = controlplane.start(directory=tmp_path / "theirs")
     try:

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 import pytest
 from tests.guide import Block, command_blocks
 from tests.integration.reader import Reader, reading
+from tests.slow import slow
 
 from nicplug.apiserver.self_signed import issue
 from nicplug_sandbox.operator_process import ROOT
 
+pytestmark = slow
 DOCS = ROOT / "docs"
 METRICS_SERVICE = "nicplug-metrics.nicplug-system.svc"
 

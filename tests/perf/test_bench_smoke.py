@@ -22,11 +22,11 @@ from tests.perf.milestones import Milestone
 from tests.perf.results import result
 from tests.perf.scenarios import Phase, vm_names
 from tests.perf.timeline import STEPS, timelines
-from tests.smoke import smoke
+from tests.slow import slow
 
 from nicplug_sandbox import controlplane
 
-pytestmark = smoke
+pytestmark = slow
 LONGEST_REPORT_DELAY_SECONDS = 5
 # What was withheld would be written during the rest.
 SHAPE = replace(QUICK, vms=4, idle_hotplugs=8, rest_seconds=LONGEST_REPORT_DELAY_SECONDS + 2)

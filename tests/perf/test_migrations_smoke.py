@@ -17,11 +17,11 @@ from tests.perf.budgets import MIGRATION_BUDGETS, judge
 from tests.perf.migration_figures import migration_figures, slot_seconds
 from tests.perf.migrations import LIMIT_INBOUND, LIMIT_OUTBOUND, LIMIT_PER_CLUSTER, MigrationShape, Moved
 from tests.perf.milestones import Milestone
-from tests.smoke import smoke
+from tests.slow import slow
 
 from nicplug_sandbox import controlplane
 
-pytestmark = smoke
+pytestmark = slow
 # More than the cluster's limit, and on each node more than a node's.
 SHAPE = MigrationShape(vms=9, single=2)
 NAMES = ("single", "crowd")

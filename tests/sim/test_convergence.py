@@ -1,8 +1,8 @@
 """Whatever happens in whatever order, the cluster becomes what its specs say, and then nobody writes any more.
 
-`NICPLUG_SIM_SCHEDULES=5000` runs so many of each kind instead of the few that `make test` does, with
-`NICPLUG_SIM_FIRST_SEED=100` from that seed on; `NICPLUG_SIM_SEED=17` runs that one of every scenario alone
-(docs/development.md).
+`make test` runs one schedule of every scenario with one operator and with two, `make slow-test` ten.
+`NICPLUG_SIM_SCHEDULES=5000` runs so many of each kind, with `NICPLUG_SIM_FIRST_SEED=100` from that seed on;
+`NICPLUG_SIM_SEED=17` runs that one of every scenario alone (docs/development.md).
 """
 
 import math
@@ -14,6 +14,7 @@ import pytest
 import structlog
 from tests.sim.scenarios import MOVES, SCENARIOS
 from tests.sim.schedule import Schedule
+from tests.slow import IS_ASKED_FOR
 
 _SCHEDULES = os.environ.get("NICPLUG_SIM_SCHEDULES")
 _FIRST_SEED = int(os.environ.get("NICPLUG_SIM_FIRST_SEED", "0"))
@@ -29,10 +30,10 @@ def _quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def _chunks(scenarios: Iterable[str], *, schedules: int) -> list[Any]:
+def _chunks(scenarios: Iterable[str]) -> list[Any]:
     """Scenario, number of operators, seeds: small pieces, so that several processes share them evenly."""
     cells = [(scenario, operators) for scenario in scenarios for operators in (1, 2)]
-    per_cell = math.ceil(int(_SCHEDULES or schedules) / len(cells))
+    per_cell = math.ceil(int(_SCHEDULES) / len(cells)) if _SCHEDULES else 10 if IS_ASKED_FOR else 1
     first, end = (int(_ONLY_SEED), int(_ONLY_SEED) + 1) if _ONLY_SEED else (_FIRST_SEED, _FIRST_SEED + per_cell)
     chunks = [range(start, min(start + _CHUNK, end)) for start in range(first, end, _CHUNK)]
     return [
@@ -42,14 +43,14 @@ def _chunks(scenarios: Iterable[str], *, schedules: int) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("scenario", "operators", "seeds"), _chunks(SCENARIOS, schedules=88))
+@pytest.mark.parametrize(("scenario", "operators", "seeds"), _chunks(SCENARIOS))
 def test_converges_to_the_spec_and_falls_silent(scenario: str, operators: int, seeds: range) -> None:
     for seed in seeds:
         writes = Schedule(seed=seed, scenario=scenario, operators=operators).run()
         assert writes > 0, "the schedule did nothing"
 
 
-@pytest.mark.parametrize(("scenario", "operators", "seeds"), _chunks(MOVES, schedules=44))
+@pytest.mark.parametrize(("scenario", "operators", "seeds"), _chunks(MOVES))
 def test_vms_that_move_converge_too(scenario: str, operators: int, seeds: range) -> None:
     """Never two migrations of one VMI under way, no limit exceeded, nothing lost that a user wrote."""
     for seed in seeds:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.smoke import smoke
+from tests.slow import slow
 from tests.soak.run import Outcome, soak
 from tests.soak.shape import Scenario, Shape
 
-pytestmark = smoke
+pytestmark = slow
 SHAPE = Shape(
     scenario=Scenario.PATHS,
     operations=20,

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.smoke import smoke
+from tests.slow import slow
 from tests.soak import report
 from tests.soak.run import Outcome, soak
 from tests.soak.shape import Shape
 
-pytestmark = smoke
+pytestmark = slow
 SHAPE = Shape(operations=20, vms=5, kills=2, restarts=1, cuts=2, pause_seconds=0.3, rest_seconds=5, nodes=2)
 SEED = 11
 

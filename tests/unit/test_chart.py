@@ -125,7 +125,6 @@ WRONG = {
     "image: {digest: latest}": "at '/image/digest'",
     "nodeSide: {serviceAccounts: [{}]}": "missing properties 'namespace', 'name'",
     "kubevirt: {namespace: Not Valid}": "at '/kubevirt/namespace'",
-    "priorityClass: {name: system-node-critical}": "at '/priorityClass/name'",
 }
 
 
@@ -158,6 +157,10 @@ def test_a_wrong_value_is_refused_by_its_name(answer: str, value: str) -> None:
         ("api.certificate.source=Secret", "set api.certificate.secretName and api.certificate.caBundle"),
         ("operator.settings.leaderElection=false", "set operator.replicas to 1"),
         ("kubevirt.create=true,crds.install=false", "set crds.install, or apply crds/ first"),
+        (
+            "priorityClass.create=true,priorityClass.name=system-node-critical",
+            "priorityClass.name is system-node-critical: Kubernetes reserves names that begin with system-",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(chart: Path, settings: str, told: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.slow import slow
 
 ROOT = Path(__file__).parents[2]
 WAITS = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)\nprint('done')"
@@ -51,6 +52,7 @@ def test_a_program_that_fails_is_shown_by_its_last_lines(environment: ModuleType
     assert environment.tail(log, lines=1) == "no such package\n"
 
 
+@slow
 def test_the_pip_that_python_brings_along_refused_an_option(environment: ModuleType, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=120)
     pins = tmp_path / "pins.txt"

@@ -7,7 +7,7 @@ import copy
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.build import (
     NOW,
@@ -155,13 +155,11 @@ def grafted_pods(draw: st.DrawFn) -> Json:
     return _grafted(draw, pod(networks=[{"name": "x", "interface": "pod16477688c0e"}], attached=["blue"]))
 
 
-@settings(max_examples=150, deadline=None)
 @given(raw=OBJECTS)
 def test_any_object_can_be_parsed(raw: Json) -> None:
     a_vm(raw), a_vmi(raw), a_pod(raw), a_config(raw)
 
 
-@settings(max_examples=250, deadline=None)
 @given(
     raw_vmi=OBJECTS | grafted_vmis(), raw_pod=OBJECTS | grafted_pods(), raw_vm=OBJECTS | grafted_vms(), config=OBJECTS
 )
@@ -180,7 +178,6 @@ def test_any_vmi_can_be_planned(raw_vmi: Json, raw_pod: Json, raw_vm: Json, conf
     assert plan == plan_vmi(view, now=NOW)
 
 
-@settings(max_examples=250, deadline=None)
 @given(
     raw_vm=OBJECTS | grafted_vms(),
     raw_vmi=OBJECTS | grafted_vmis(),
@@ -203,7 +200,6 @@ def test_any_vm_can_be_planned(raw_vm: Json, raw_vmi: Json, then: Json, config: 
     assert plan == plan_vm(view, now=NOW)
 
 
-@settings(max_examples=300, deadline=None)
 @given(content=st.text(max_size=60) | TREES.map(json.dumps))
 def test_any_annotation_can_be_read_or_is_said_to_be_unreadable(content: str) -> None:
     parse_network_status(content)

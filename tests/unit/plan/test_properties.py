@@ -8,7 +8,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.build import (
     NAME,
@@ -226,7 +226,6 @@ def _migrated(migrations: list[Json], action: Create | Delete | Annotate) -> lis
     ]
 
 
-@settings(max_examples=300, deadline=None)
 @given(world=worlds())
 def test_a_vmi_s_plan_that_was_carried_out_needs_no_second_one(world: World) -> None:
     """A change of the spec makes a new generation, which the condition then names; nothing else is left to do."""
@@ -235,7 +234,6 @@ def test_a_vmi_s_plan_that_was_carried_out_needs_no_second_one(world: World) -> 
     assert _plan_vmi(settled).actions == ()
 
 
-@settings(max_examples=300, deadline=None)
 @given(world=worlds())
 def test_what_is_taken_back_is_in_neither_guest_nor_pod_and_stays_with_the_vm(world: World) -> None:
     """Only from the VMI, only what the template has in the same words, and only with a note that says so.
@@ -261,7 +259,6 @@ def test_what_is_taken_back_is_in_neither_guest_nor_pod_and_stays_with_the_vm(wo
             assert network["name"] in (action.rolled_back.wanted or "")
 
 
-@settings(max_examples=300, deadline=None)
 @given(world=worlds())
 def test_a_vm_s_plan_that_was_carried_out_needs_no_second_one(world: World) -> None:
     """First what is to be done, then what is to be told; then silence."""
@@ -271,7 +268,6 @@ def test_a_vm_s_plan_that_was_carried_out_needs_no_second_one(world: World) -> N
     assert _plan_vm(again).actions == ()
 
 
-@settings(max_examples=200, deadline=None)
 @given(world=worlds(), seed=st.randoms(use_true_random=False))
 def test_the_order_of_what_was_reported_decides_nothing(world: World, seed: Any) -> None:
     """Network-status comes from a Go map, rows come in the order of the node agent."""
@@ -286,7 +282,6 @@ def test_the_order_of_what_was_reported_decides_nothing(world: World, seed: Any)
     assert len(_plan_vmi(world).actions) == len(_plan_vmi(shuffled).actions)
 
 
-@settings(max_examples=300, deadline=None)
 @given(world=worlds())
 def test_a_vmi_has_at_most_one_live_pod(world: World) -> None:
     """None is made beside one; and whoever makes one, twice or as a second leader, makes the same."""
@@ -297,7 +292,6 @@ def test_a_vmi_has_at_most_one_live_pod(world: World) -> None:
     assert made == ([POD_NAME] if is_admitted and world["vmi"]["status"]["phase"] == "Pending" else [])
 
 
-@settings(max_examples=300, deadline=None)
 @given(world=worlds())
 def test_a_vmi_has_at_most_one_migration_under_way(world: World) -> None:
     """None is made beside one, whoever made it; and only what nicplug made is taken back, before anybody acts on it."""
@@ -327,7 +321,6 @@ def test_what_others_asked_multus_for_stays(world: World) -> None:
     assert sorted(map(json.dumps, before_)) == sorted(map(json.dumps, after_))
 
 
-@settings(max_examples=300, deadline=None)
 @given(world=worlds())
 def test_a_nic_that_the_guest_holds_is_not_taken_from_the_pod(world: World) -> None:
     """An element leaves only after the guest has let the NIC go, and only when the spec does not want it.
@@ -345,7 +338,6 @@ def test_a_nic_that_the_guest_holds_is_not_taken_from_the_pod(world: World) -> N
             assert item["podInterfaceName"] in after, item["name"]
 
 
-@settings(max_examples=300, deadline=None)
 @given(world=worlds())
 def test_whatever_fails_or_is_missing_what_is_attached_and_wanted_stays_as_it_is(world: World) -> None:
     """Neither a network that is gone nor a NIC that fails is a reason to touch another one's element."""
@@ -360,7 +352,6 @@ def test_whatever_fails_or_is_missing_what_is_attached_and_wanted_stays_as_it_is
             assert after[interface] == elements[interface]
 
 
-@settings(max_examples=300, deadline=None)
 @given(world=worlds())
 def test_a_nic_that_was_added_to_the_vmi_alone_is_not_taken_away_for_what_the_template_lacks(world: World) -> None:
     listed = {item["name"] for item in _interfaces(world["vm"]["spec"]["template"]["spec"])}
@@ -372,7 +363,6 @@ def test_a_nic_that_was_added_to_the_vmi_alone_is_not_taken_away_for_what_the_te
     assert {name: after.get(name) for name in alone} == {name: before[name] for name in alone}
 
 
-@settings(max_examples=300, deadline=None)
 @given(world=worlds())
 def test_an_absent_nic_is_never_revived(world: World) -> None:
     before = {item["name"] for item in _interfaces(world["vmi"]["spec"]) if item.get("state") == "absent"}
@@ -381,7 +371,6 @@ def test_an_absent_nic_is_never_revived(world: World) -> None:
     assert all(after.get(name, "absent") == "absent" for name in before)
 
 
-@settings(max_examples=200, deadline=None)
 @given(world=worlds(), seed=st.randoms(use_true_random=False))
 def test_the_order_of_the_template_decides_nothing(world: World, seed: Any) -> None:
     shuffled = copy.deepcopy(world)
@@ -392,7 +381,6 @@ def test_the_order_of_the_template_decides_nothing(world: World, seed: Any) -> N
     assert results[0]["metadata"].get("annotations") == results[1]["metadata"].get("annotations")
 
 
-@settings(max_examples=200, deadline=None)
 @given(world=worlds())
 def test_equal_worlds_have_equal_plans(world: World) -> None:
     other = copy.deepcopy(world)
@@ -403,7 +391,6 @@ def test_equal_worlds_have_equal_plans(world: World) -> None:
     assert {_plan_vmi(world), _plan_vmi(other)} == {_plan_vmi(world)}
 
 
-@settings(max_examples=200, deadline=None)
 @given(world=worlds())
 def test_one_pass_costs_one_write_per_object_and_subresource(world: World) -> None:
     for plan in (_plan_vmi(world), _plan_vm(world)):
@@ -412,7 +399,6 @@ def test_one_pass_costs_one_write_per_object_and_subresource(world: World) -> No
         assert len(set(writes)) == len(writes)
 
 
-@settings(max_examples=200, deadline=None)
 @given(world=worlds())
 def test_while_the_gate_is_off_no_nic_moves(world: World) -> None:
     world = world | {"config": kubevirt("Other")}

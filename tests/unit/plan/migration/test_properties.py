@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.build import (
     NODE,
@@ -233,7 +233,6 @@ def _begins(plan: Plan) -> bool:
     )
 
 
-@settings(max_examples=150, deadline=None)
 @given(world=worlds)
 def test_what_is_left_alone_comes_to_rest(world: World) -> None:
     """Each pass brings it on; then there is nothing left to do until somebody else does something."""
@@ -244,7 +243,6 @@ def test_what_is_left_alone_comes_to_rest(world: World) -> None:
         assert after.plan(uid).actions == ()
 
 
-@settings(max_examples=150, deadline=None)
 @given(world=worlds)
 def test_a_plan_that_was_carried_out_is_not_wanted_again(world: World) -> None:
     for uid in world.migrations:
@@ -253,7 +251,6 @@ def test_a_plan_that_was_carried_out_is_not_wanted_again(world: World) -> None:
         assert not plan.actions or again.actions != plan.actions
 
 
-@settings(max_examples=250, deadline=None)
 @given(world=worlds)
 def test_of_the_migrations_of_a_vmi_one_at_most_begins_anything(world: World) -> None:
     """Although each has a slot: whoever looks at the same world lets the same one go."""
@@ -261,7 +258,6 @@ def test_of_the_migrations_of_a_vmi_one_at_most_begins_anything(world: World) ->
     assert len(beginning) <= 1
 
 
-@settings(max_examples=150, deadline=None)
 @given(world=worlds, seed=st.randoms(use_true_random=False))
 def test_the_order_in_which_things_were_heard_of_decides_nothing(world: World, seed: Any) -> None:
     shuffled = copy.deepcopy(world)
@@ -273,7 +269,6 @@ def test_the_order_in_which_things_were_heard_of_decides_nothing(world: World, s
         assert world.plan(uid) == shuffled.plan(uid)
 
 
-@settings(max_examples=250, deadline=None)
 @given(world=worlds)
 def test_the_only_pod_on_the_vmi_s_node_is_not_touched(world: World) -> None:
     """Whatever a migration's status says: the guest is there."""

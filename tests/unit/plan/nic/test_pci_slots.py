@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.build import (
     NOW,
@@ -181,7 +181,6 @@ def test_more_nics_without_an_attachment_definition_than_slots_are_told_so_once(
     assert "interfaceOperations" not in again
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=9), st.lists(st.booleans(), min_size=9, max_size=9))
 def test_who_is_blocked_and_who_has_no_slot_does_not_alternate(exists: list[bool], was_refused: list[bool]) -> None:
     names = [f"nic{number}" for number in range(len(exists))]
