@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.imports import leave_out_unused
-from nicplug.cli.problems import setting_problems
+from nicplug.cli.problems import setting_problems, unusable_kubeconfig
 from nicplug.cli.settings_help import ApiCommand
 
 
@@ -53,7 +53,9 @@ def api(**options: Any) -> None:
         raise CommandError(f"bad settings: {error}", code=Exit.WRONG_USE) from error
     except RivalError as error:
         raise CommandError(str(error), remedy=error.remedy, code=Exit.REFUSED) from error
-    except (ConfigError, StartError) as error:
+    except ConfigError as error:
+        raise unusable_kubeconfig(error, given=settings.kubeconfig, prefix=PREFIX) from error
+    except StartError as error:
         raise click.ClickException(str(error)) from error
     except Exception as error:  # a bug: say which in one line, and let the supervisor start us again
         causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)

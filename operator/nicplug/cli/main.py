@@ -21,7 +21,7 @@ from nicplug.cli.imports import leave_out_unused
 from nicplug.cli.migrations import migrations
 from nicplug.cli.plan import plan
 from nicplug.cli.power import migrate, restart, start, stop
-from nicplug.cli.problems import setting_problems
+from nicplug.cli.problems import setting_problems, unusable_kubeconfig
 from nicplug.cli.settings_help import RunCommand
 from nicplug.cli.status import status
 from nicplug.cli.uninstall.command import uninstall
@@ -164,7 +164,9 @@ def run(**options: Any) -> None:
         raise CommandError(f"bad settings: {error}", code=Exit.WRONG_USE) from error
     except RivalError as error:
         raise CommandError(str(error), remedy=error.remedy, code=Exit.REFUSED) from error
-    except (ConfigError, StartError) as error:
+    except ConfigError as error:
+        raise unusable_kubeconfig(error, given=settings.kubeconfig, prefix=PREFIX) from error
+    except StartError as error:
         raise click.ClickException(str(error)) from error
     except Exception as error:  # Kopf ended by itself: say why in one line, and let the supervisor start us again
         click.echo(f"nicplug: ended by {type(error).__name__}: {error}", err=True)

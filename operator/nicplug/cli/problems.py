@@ -1,6 +1,11 @@
 """Errors of the command line in the words of those who typed it."""
 
+from pathlib import Path
+
+from click import ClickException
 from pydantic import ValidationError
+
+from nicplug.cli.exits import CommandError, Exit
 
 
 def setting_problems(error: ValidationError, *, prefix: str) -> str:
@@ -10,6 +15,18 @@ def setting_problems(error: ValidationError, *, prefix: str) -> str:
         prefix: of the variables of the process.
     """
     return "; ".join(_problem(list(map(str, item["loc"])), item["msg"], prefix) for item in error.errors())
+
+
+def unusable_kubeconfig(error: Exception, *, given: Path | None, prefix: str) -> ClickException:
+    """What `run` and `api` end with: one that was set for them is a wrong setting.
+
+    Args:
+        given: the file of the setting; None where it was looked for.
+        prefix: of the variables of the process.
+    """
+    if given is None:
+        return ClickException(str(error))
+    return CommandError(f"bad settings: {prefix}KUBECONFIG: {error}", code=Exit.WRONG_USE)
 
 
 def _problem(place: list[str], message: str, prefix: str) -> str:

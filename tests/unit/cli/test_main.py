@@ -124,10 +124,14 @@ def _python(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_a_missing_kubeconfig_is_told_on_stderr_with_the_remedy(tmp_path: Path) -> None:
-    done = _run("run", "--kubeconfig", str(tmp_path / "none"))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"no kubeconfig at {tmp_path / 'none'}: give --kubeconfig PATH or set KUBECONFIG" in done.stderr
+@pytest.mark.parametrize(("command", "variable"), [("run", "NICPLUG_KUBECONFIG"), ("api", "NICPLUG_API_KUBECONFIG")])
+def test_a_missing_kubeconfig_is_told_on_stderr_with_the_remedy(tmp_path: Path, command: str, variable: str) -> None:
+    done = _run(command, "--kubeconfig", str(tmp_path / "none"))
+    assert (done.returncode, done.stdout) == (Exit.WRONG_USE, "")
+    assert (
+        f"bad settings: {variable}: no kubeconfig at {tmp_path / 'none'}: give --kubeconfig PATH or set KUBECONFIG"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 
