@@ -230,7 +230,7 @@ def _migrated(migrations: list[Json], action: Create | Delete | Annotate) -> lis
 def test_a_vmi_s_plan_that_was_carried_out_needs_no_second_one(world: World) -> None:
     """A change of the spec makes a new generation, which the condition then names; nothing else is left to do.
 
-    But for a NIC without a record whose failure was heard before it was asked for: it is taken out, and asked for again.
+    But for a NIC without a record whose failure was heard before it was asked for: it is asked for once more.
     """
     after = _carried_out(world, _plan_vmi(world))
     settled = _carried_out(after, _plan_vmi(after))
