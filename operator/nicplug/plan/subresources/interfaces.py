@@ -20,11 +20,11 @@ from nicplug.model.interface_requests import (
     parse_interface_requests,
 )
 from nicplug.model.metadata import mapping, sequence
-from nicplug.model.networks import wanted_by_name
+from nicplug.model.networks import Binding, first_by_name, wanted_by_name
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.actions import Kind, PatchStatus
+from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
 from nicplug.plan.nic.requested import (
     Because,
     Objection,
@@ -62,11 +62,15 @@ class Evidence:
 
 @planning_pass()
 def ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answer:
-    """Record the request in the VM's status, for the VM controller to work off.
+    """Write a NIC of a running VM into its template; else record the request, for the VM controller to work off.
 
     Args:
         name: of the VM, for texts.
     """
+    return _ask_vm(request, name=name, evidence=evidence, is_alone=True)
+
+
+def _ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence, is_alone: bool) -> Answer:
     vm = evidence.vm
     if vm is None:
         return not_found(Endpoint.VM, name)
@@ -75,10 +79,12 @@ def ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answe
     if (answer := _answer_by_pending(request, pending, name=name, namespace=vm.key.namespace)) is not None:
         return answer
     live = _live_vmi_of(vm, evidence.vmi)
-    if objection := _objection(request, pending, vm=vm, vmi=live, known=evidence.known):
+    if objection := _objection(request, pending, vm=vm, vmi=live, evidence=evidence):
         return _refused(Endpoint.VM, name, objection)
-    if _is_done(request, vm=vm, vmi=live):
+    if _is_done(request, vm=vm, vmi=live, is_staged=evidence.is_staged):
         return ACCEPTED
+    if is_alone and not pending and not evidence.is_staged and (template := _add_to_template(request, vm=vm, vmi=live)):
+        return replace(ACCEPTED, write=template)
     status = read(vm.status)
     write = PatchStatus(
         kind=Kind.VM,
@@ -97,21 +103,23 @@ class Together:
 
     Attributes:
         answers: to each, in order, without what is to be written.
-        recorded: which of them are recorded by `write`, by their place.
+        recorded: which of them are recorded or carried out by `write`, by their place.
         write: one for all of them; None when nothing changes.
     """
 
     answers: tuple[Answer, ...]
     recorded: frozenset[int] = frozenset()
-    write: PatchStatus | None = None
+    write: PatchStatus | PatchInterfaces | None = None
 
 
 @planning_pass()
 def ask_vm_together(requests: Sequence[InterfaceRequest], *, name: str, evidence: Evidence) -> Together:
     """Each as `ask_vm`, after those before it; all that are to be recorded come into the list by one write."""
+    if len(requests) == 1:
+        return _alone(ask_vm(requests[0], name=name, evidence=evidence))
     answers, recorded, first, last = [], set(), None, None
     for place, request in enumerate(requests):
-        answer = ask_vm(request, name=name, evidence=evidence)
+        answer = _ask_vm(request, name=name, evidence=evidence, is_alone=False)
         answers.append(replace(answer, write=None))
         if not isinstance(answer.write, PatchStatus) or evidence.vm is None:
             continue
@@ -121,6 +129,11 @@ def ask_vm_together(requests: Sequence[InterfaceRequest], *, name: str, evidence
         evidence = replace(evidence, vm=replace(evidence.vm, status=status))
     write = replace(first, wanted=last.wanted) if first is not None and last is not None else None
     return Together(tuple(answers), frozenset(recorded), write)
+
+
+def _alone(answer: Answer) -> Together:
+    write = answer.write if isinstance(answer.write, PatchStatus | PatchInterfaces) else None
+    return Together((replace(answer, write=None),), frozenset({0} if write is not None else ()), write)
 
 
 @planning_pass()
@@ -218,7 +231,7 @@ def _objection(
     *,
     vm: VirtualMachine | None,
     vmi: VirtualMachineInstance | None,
-    known: KnownAttachments,
+    evidence: Evidence,
 ) -> Objection | None:
     """The request itself, then the names, then the policy, then the slots of a running guest."""
     if objection := object_to(request, vm=vm, vmi=vmi):
@@ -226,10 +239,25 @@ def _objection(
     owners = [owner for owner in (vm, vmi) if owner is not None]
     if not isinstance(request, AddInterface) or all(has_nic(request, owner) for owner in owners):
         return None
+    known = evidence.known
     if objection := object_to_network(request, namespace=owners[0].key.namespace, known=known):
         return objection
+    if vmi is None:
+        return None
     before = [item.request for item in pending if isinstance(item.request, AddInterface)]
-    return object_to_slots(request, vmi=vmi, before=before, known=known) if vmi is not None else None
+    offered = _offered(vm, vmi) if vm is not None and not evidence.is_staged else []
+    return object_to_slots(request, vmi=vmi, before=[*offered, *before], known=known)
+
+
+def _offered(vm: VirtualMachine, vmi: VirtualMachineInstance) -> list[AddInterface]:
+    """What the template has and the guest is about to get: each takes a slot."""
+    present, networks = first_by_name(vmi.interfaces), first_by_name(vm.networks)
+    names = [
+        name
+        for name, interface in wanted_by_name(vm.interfaces).items()
+        if interface.binding is Binding.BRIDGE and name not in present and name in networks
+    ]
+    return [AddInterface(name=name, network=networks[name].attachment) for name in names if networks[name].is_secondary]
 
 
 def _objection_of_vmi(
@@ -242,7 +270,7 @@ def _objection_of_vmi(
     if isinstance(request, AddInterface) and any(is_leaving(request.name, owner) for owner in owners):
         message = f'NIC "{request.name}" is being unplugged: ask again when it is gone'
         return Objection(because=Because.CONFLICT, message=message)
-    if objection := _objection(request, (), vm=vm, vmi=vmi, known=evidence.known):
+    if objection := _objection(request, (), vm=vm, vmi=vmi, evidence=evidence):
         return objection
     comes_back = vm is not None and request.name in wanted_by_name(vm.interfaces) and not evidence.is_staged
     if isinstance(request, RemoveInterface) and request.name in wanted_by_name(vmi.interfaces) and comes_back:
@@ -255,11 +283,28 @@ def _objection_of_vmi(
     return None
 
 
-def _is_done(request: InterfaceRequest, *, vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> bool:
-    """Neither the template nor the VMI has anything to do for it."""
+def _add_to_template(
+    request: InterfaceRequest, *, vm: VirtualMachine, vmi: VirtualMachineInstance | None
+) -> PatchInterfaces | None:
+    """What the VM controller would write for the request; None where something has to go away first.
+
+    It is two writes and a reaction earlier, and what admission refuses is refused to who asks.
+    """
+    if not isinstance(request, AddInterface) or vmi is None or vmi.phase is not VmiPhase.RUNNING:
+        return None
+    if any(is_leaving(request.name, owner) for owner in (vm, vmi)):
+        return None
+    return patch_devices(vm, Devices(*with_nic(request, interfaces=vm.interfaces, networks=vm.networks)))
+
+
+def _is_done(
+    request: InterfaceRequest, *, vm: VirtualMachine, vmi: VirtualMachineInstance | None, is_staged: bool
+) -> bool:
+    """Neither the template nor the VMI has anything to do for it; what the template has, the guest gets by itself."""
     owners = [owner for owner in (vm, vmi) if owner is not None]
     if isinstance(request, AddInterface):
-        return all(has_nic(request, owner) for owner in owners)
+        comes_by_itself = not is_staged and vmi is not None and not is_leaving(request.name, vmi)
+        return all(has_nic(request, owner) for owner in (owners[:1] if comes_by_itself else owners))
     return not any(request.name in wanted_by_name(owner.interfaces) for owner in owners)
 
 

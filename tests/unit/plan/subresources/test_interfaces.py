@@ -162,6 +162,53 @@ class TestPending:
         assert of_vm(ADD_BLUE, machine(pending=pending)) == ACCEPTED
 
 
+class TestTemplate:
+    """A NIC of a running VM is written into its template at once, where nothing is in front of it."""
+
+    def test_it_is_added_to_what_is_there_as_it_was_read(self) -> None:
+        raw = machine(nic("red"))
+        answer = of_vm(ADD_BLUE, raw, instance(nic("red")))
+        assert (answer.code, answer.message) == (202, "")
+        networks, interfaces = (f"/spec/template/spec/{name}" for name in ("networks", "domain/devices/interfaces"))
+        assert operations(answer) == [
+            ("test", "/metadata/uid"),
+            ("test", networks),
+            ("test", interfaces),
+            ("add", networks),
+            ("add", interfaces),
+        ]
+        after = applied(raw, answer)["spec"]["template"]["spec"]
+        assert [item["name"] for item in after["networks"]] == ["default", "red", "blue"]
+        assert after["domain"]["devices"]["interfaces"][-1] == {"name": "blue", "bridge": {}}
+
+    @pytest.mark.parametrize(
+        ("raw", "found", "is_staged"),
+        [
+            (machine(), None, False),
+            (machine(), instance(phase="Scheduling"), False),
+            (machine(), instance(), True),
+            (machine(pending=[{"addInterfaceOptions": {"name": "red"}}]), instance(), False),
+            (machine(absent("blue")), instance(), False),
+            (machine(), instance(absent("blue")), False),
+        ],
+        ids=["stopped", "starting", "Stage", "one waits before it", "leaves the template", "leaves the guest"],
+    )
+    def test_else_the_request_is_recorded(self, raw: Json, found: Json | None, is_staged: bool) -> None:
+        answer = of_vm(ADD_BLUE, raw, found, is_staged=is_staged)
+        assert applied(raw, answer)["status"]["interfaceRequests"][-1] == ADD_ROW
+
+    def test_a_removal_is_recorded(self) -> None:
+        raw = machine(nic("blue"))
+        answer = of_vm(REMOVE_BLUE, raw, instance(nic("blue")))
+        assert applied(raw, answer)["status"]["interfaceRequests"] == [REMOVE_ROW]
+
+    def test_what_the_template_has_and_the_guest_is_about_to_get_takes_a_slot(self) -> None:
+        """Additions to a running VM went on in its template beyond the slots of the guest."""
+        offered = [nic(f"nic{number}") for number in range(7)]
+        assert told(of_vm(ADD_BLUE, machine(*offered), instance()))[0] == 409
+        assert of_vm(ADD_BLUE, machine(*offered), instance(), is_staged=True).code == 202
+
+
 class TestNothingToDo:
     """202 without a write: all is as it was asked for."""
 
@@ -169,8 +216,12 @@ class TestNothingToDo:
         assert of_vm(ADD_BLUE, machine(nic("blue")), instance(nic("blue"))) == ACCEPTED
         assert of_vm(replace(ADD_BLUE, network="default/blue-net"), machine(nic("blue"))) == ACCEPTED
 
-    def test_the_nic_is_in_the_template_alone(self) -> None:
-        assert of_vm(ADD_BLUE, machine(nic("blue")), instance()).write is not None
+    def test_the_guest_is_about_to_get_the_nic_of_the_template(self) -> None:
+        assert of_vm(ADD_BLUE, machine(nic("blue")), instance()) == ACCEPTED
+
+    def test_but_not_with_rollout_strategy_stage_or_while_one_of_that_name_leaves(self) -> None:
+        assert of_vm(ADD_BLUE, machine(nic("blue")), instance(), is_staged=True).write is not None
+        assert of_vm(ADD_BLUE, machine(nic("blue")), instance(absent("blue"))).write is not None
 
     def test_the_nic_is_gone_or_going(self) -> None:
         assert of_vm(REMOVE_BLUE, machine()) == ACCEPTED
