@@ -13,14 +13,13 @@ from tests.perf.audit import Write
 from tests.perf.results import percentile
 
 ASKED = "/addinterface"
-# In the order in which they come; a patch needs no request, and what is asked of an instance no template.
+# In the order in which they come; what is asked of an instance needs no template.
 WRITES: Mapping[str, str] = {
-    "request in the VM's status": "virtualmachines/status",
     "template": "virtualmachines",
     "instance": "virtualmachineinstances",
     "annotation of the pod": "pods",
 }
-OF_TARGET: Mapping[str, tuple[str, ...]] = {"VM": tuple(WRITES), "VMI": tuple(WRITES)[2:]}
+OF_TARGET: Mapping[str, tuple[str, ...]] = {"VM": tuple(WRITES), "VMI": tuple(WRITES)[1:]}
 
 Parts = dict[str, float]
 
@@ -41,7 +40,7 @@ def parts(writes: Sequence[Write], *, vm: str, target: str) -> Parts | None:
     """
     own = sorted((write for write in writes if _is_of(write, vm)), key=lambda write: write.received)
     call = next((write for write in own if write.resource.endswith(ASKED)), None)
-    found = list(_moments(own, names=OF_TARGET[target] if call is not None else _of_patch(target)))
+    found = list(_moments(own, names=OF_TARGET[target]))
     if not found or found[-1].name != tuple(WRITES)[-1]:
         return None
     asked = found[0].began if call is None else call.received.timestamp()
@@ -51,10 +50,6 @@ def parts(writes: Sequence[Write], *, vm: str, target: str) -> Parts | None:
         told[f"before: {write.name}"] = (write.began - before.ended) * 1000
         told[write.name] = (write.ended - write.began) * 1000
     return told
-
-
-def _of_patch(target: str) -> tuple[str, ...]:
-    return tuple(name for name in OF_TARGET[target] if WRITES[name] != "virtualmachines/status")
 
 
 def _moments(writes: Sequence[Write], *, names: Sequence[str]) -> Iterator[_Moment]:

@@ -29,8 +29,8 @@ def write(
 
 ASKED = [
     write("virtualmachines/addinterface", 0, 18, verb="update", code=202),
-    write("virtualmachines/status", 8, 13),
-    write("virtualmachines", 17, 22),
+    write("virtualmachines", 8, 13),
+    write("virtualmachines/status", 17, 22),
     write("virtualmachines/status", 9, 10, name="vm-10"),
     write("virtualmachineinstances", 25, 26, code=422),
     write("virtualmachineinstances", 26, 33),
@@ -48,7 +48,7 @@ def told(writes: Sequence[Write], *, target: str = "VM") -> list[float] | None:
 @pytest.mark.parametrize(
     ("writes", "target", "wanted"),
     [
-        (ASKED, "VM", [8, 5, 4, 5, 4, 7, 6, 5]),
+        (ASKED, "VM", [8, 5, 13, 7, 6, 5]),
         (PATCHED, "VM", [0, 5, 3, 7, 4, 5]),
         ([ASKED[0], *ASKED[5:]], "VMI", [26, 7, 6, 5]),
         (PATCHED[1:], "VMI", [0, 7, 4, 5]),
