@@ -19,7 +19,7 @@ from nicplug.insight.outcome import NicForecast, Outcome, VmForecast
 from nicplug.insight.planning import foresee_question
 from nicplug.insight.question import Addition, PlanQuestion
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest, RemoveInterface
-from nicplug.plan.actions import PatchInterfaces, PatchStatus
+from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
 from nicplug.plan.subresources.interfaces import Evidence, ask_vm, ask_vmi
 
 NAME, NIC, LATE, ALONE = "vm-a", "blue", "late", "mine"
@@ -186,7 +186,8 @@ async def ask(stage: Stage, question: PlanQuestion) -> None:
     answer = (ask_vm if question.persist else ask_vmi)(request, name=NAME, evidence=evidence)
     assert answer.code == 202, answer.message
     assert isinstance(answer.write, PatchStatus | PatchInterfaces)
-    plural, subresource = (VMS, "status") if isinstance(answer.write, PatchStatus) else (VMIS, None)
+    plural = VMS if answer.write.kind is Kind.VM else VMIS
+    subresource = "status" if isinstance(answer.write, PatchStatus) else None
     stage.cluster.patch(plural, NAME, answer.write.json_patch(), by="api", subresource=subresource)
 
 

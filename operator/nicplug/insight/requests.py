@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.known import known_attachments
@@ -11,10 +12,14 @@ from nicplug.model.frozen_json import freeze, read
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest
 from nicplug.model.metadata import mapping
 from nicplug.model.nad_policy import AttachmentAccess
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import PatchStatus
 from nicplug.plan.nic.requested import with_nic, without_nic
 from nicplug.plan.subresources import interfaces
 from nicplug.plan.subresources.answers import Answer, Endpoint, bad_request, forbidden
+
+Owner = TypeVar("Owner", VirtualMachine, VirtualMachineInstance)
 
 LIST_GATE = (
     "a cluster admin lists it in spec.configuration.developerConfiguration.featureGates of the KubeVirt object "
@@ -50,20 +55,24 @@ def refusals_in_turn(
 def _after(
     request: InterfaceRequest, answer: Answer, found: interfaces.Evidence, *, persist: bool
 ) -> interfaces.Evidence:
-    """What the next request meets: a VM that has this one recorded, or a VMI that has it in its spec."""
+    """What the next request meets: a VM that has this one recorded or in its template, or a VMI that has it."""
     vm, vmi = found.vm, found.vmi
     if persist:
-        if vm is None or not isinstance(answer.write, PatchStatus):
+        if vm is None:
             return found
-        status = freeze({**vm.read_status(), **mapping(read(answer.write.wanted))})
-        return replace(found, vm=replace(vm, status=status))
-    if vmi is None:
-        return found
+        if isinstance(answer.write, PatchStatus):
+            status = freeze({**vm.read_status(), **mapping(read(answer.write.wanted))})
+            return replace(found, vm=replace(vm, status=status))
+        return replace(found, vm=_with(request, vm) if answer.write is not None else vm)
+    return replace(found, vmi=_with(request, vmi)) if vmi is not None else found
+
+
+def _with(request: InterfaceRequest, owner: Owner) -> Owner:
     if isinstance(request, AddInterface):
-        nics, networks = with_nic(request, interfaces=vmi.interfaces, networks=vmi.networks)
+        nics, networks = with_nic(request, interfaces=owner.interfaces, networks=owner.networks)
     else:
-        nics, networks = without_nic(request.name, interfaces=vmi.interfaces, networks=vmi.networks)
-    return replace(found, vmi=replace(vmi, interfaces=nics, networks=networks))
+        nics, networks = without_nic(request.name, interfaces=owner.interfaces, networks=owner.networks)
+    return replace(owner, interfaces=nics, networks=networks)
 
 
 def answer_with_mac(evidence: Evidence, request: AddInterface, *, mac: str, persist: bool) -> Answer:
