@@ -24,6 +24,7 @@ class FromBothEnds(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no 
         super()._assign_work_unit(node)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FromBothEnds | None:
     """Take the place of `--dist loadfile`."""
     return FromBothEnds(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -379,6 +379,11 @@ class TestDetails:
         assert answer.details is None
 
 
+def running() -> Json:
+    """A VM that has started."""
+    return vm(primary(), status={"created": True})
+
+
 def template_of(world: World) -> list[str]:
     """The networks of the VM's template."""
     return [item["name"] for item in world.get()["spec"]["template"]["spec"]["networks"]]
@@ -438,7 +443,7 @@ class TestManyAtOnce:
         assert world.get()["status"]["interfaceRequests"] == [row()]
 
     async def test_200_requests_for_one_running_vm_are_recorded_as_far_as_the_slots_go(self, world: World) -> None:
-        world.put(vm(primary()), vmi(primary(), rows=[primary_row()], owner_uid=VM_UID))
+        world.put(running(), vmi(primary(), rows=[primary_row()], owner_uid=VM_UID))
         names = [f"nic{number}" for number in range(200)]
         answers = await asyncio.gather(*(world.ask(ADD_TO_VM, add(name)) for name in names))
         first, *others = [name for name, answer in zip(names, answers, strict=True) if answer == Accepted()]
@@ -452,7 +457,7 @@ class TestManyAtOnce:
         assert [item["name"] for item in world.get(VMIS)["spec"]["networks"]] == ["default"]
 
     async def test_200_times_the_same_request_for_a_running_vm_is_one_nic(self, world: World) -> None:
-        world.put(vm(primary()), vmi(primary(), rows=[primary_row()], owner_uid=VM_UID))
+        world.put(running(), vmi(primary(), rows=[primary_row()], owner_uid=VM_UID))
         assert await asyncio.gather(*(world.ask(ADD_TO_VM, add()) for _ in range(200))) == [Accepted()] * 200
         assert template_of(world) == ["default", "blue"]
         assert "interfaceRequests" not in world.get().get("status", {})
@@ -520,7 +525,7 @@ class TestMemoryOfTheApiServer:
     async def test_what_is_so_no_more_changes_no_answer(
         self, world: World, path: str, remembered: dict[str, Json | None]
     ) -> None:
-        world.put(vm(primary()), vmi(primary(), owner_uid=VM_UID))
+        world.put(running(), vmi(primary(), owner_uid=VM_UID))
         world.api.remembered = remembered
         assert await world.ask(path, add()) == Accepted()
         assert "interfaceRequests" not in world.get().get("status", {})
@@ -550,6 +555,24 @@ class TestOthersWrite:
         world.api.before = change_once
         assert await world.ask(ADD_TO_VM, add()) == Accepted()
         assert world.get()["status"]["interfaceRequests"] == [row("red"), row()]
+
+    async def test_a_removal_that_was_recorded_meanwhile_took_the_nic_out_of_the_template_again(
+        self, world: World
+    ) -> None:
+        """It is carried out after what has been written; the addition is recorded behind it."""
+        world.put(running(), vmi(primary(), rows=[primary_row()], owner_uid=VM_UID))
+        removal = {"removeInterfaceOptions": {"name": "red"}}
+        changes = iter([[removal]])
+
+        def change_once() -> None:
+            for rows in itertools.islice(changes, 1):
+                world.write_status(interfaceRequests=rows)
+
+        world.api.before = change_once
+        assert await world.ask(ADD_TO_VM, add("red")) != Accepted(), "the pending removal of that name conflicts"
+        assert await world.ask(ADD_TO_VM, add()) == Accepted()
+        assert template_of(world) == ["default"]
+        assert world.get()["status"]["interfaceRequests"] == [removal, row()]
 
     async def test_one_that_another_has_made_meanwhile_is_not_made_twice(self, world: World) -> None:
         world.put(vm(primary()))

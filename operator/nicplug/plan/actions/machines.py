@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from nicplug.model.frozen_json import NULL, FrozenJson, thaw
+from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.model.names import (
     NODE_NAME_LABEL,
@@ -173,8 +173,9 @@ class PatchInterfaces:
         version: resourceVersion of the object in which the lists were seen; part of no comparison of plans.
         origin: travels with the lists that it tells about, so that no crash can part them.
         rolled_back: what was taken out of the lists because it could not be brought about; likewise.
-        requests: `status.interfaceRequests` of the VM, some of which it carries out: none is carried out once more by
-            somebody who has not heard of its end. null where it carries out none.
+        requests: `status.interfaceRequests` of the VM as seen, some of which it carries out, or before all of which it
+            comes: none is carried out once more by somebody who has not heard of its end, and none is overtaken. None
+            where it has nothing to do with them.
         rows: `status.interfaces` of the VMI as seen, where a NIC may change only as long as no guest has been given it.
             None where that does not matter.
     """
@@ -189,7 +190,7 @@ class PatchInterfaces:
     interfaces: FrozenJson
     origin: OriginChange | None = None
     rolled_back: RollbackNote | None = None
-    requests: FrozenJson = NULL
+    requests: FrozenJson | None = None
     rows: FrozenJson | None = None
 
     subresource = None
@@ -198,11 +199,10 @@ class PatchInterfaces:
         """`test` and `add` of both lists."""
         root = "/spec/template/spec" if self.kind is Kind.VM else "/spec"
         networks, interfaces = f"{root}/networks", f"{root}/domain/devices/interfaces"
-        requests = thaw(self.requests)
+        beside = {"/status/interfaceRequests": self.requests, "/status/interfaces": self.rows}
         return [
             test("/metadata/uid", self.uid),
-            *([guard("/status/interfaceRequests", requests, version=self.version)] if requests else ()),
-            *([guard("/status/interfaces", thaw(self.rows), version=self.version)] if self.rows is not None else ()),
+            *(guard(path, thaw(seen), version=self.version) for path, seen in beside.items() if seen is not None),
             guard(networks, thaw(self.seen_networks), version=self.version),
             add(networks, thaw(self.networks)),
             guard(interfaces, thaw(self.seen_interfaces), version=self.version),

@@ -290,11 +290,14 @@ def _add_to_template(
 
     It is two writes and a reaction earlier, and what admission refuses is refused to who asks.
     """
-    if not isinstance(request, AddInterface) or vmi is None or vmi.phase is not VmiPhase.RUNNING:
+    is_running = vmi is not None and vmi.phase is VmiPhase.RUNNING and read(vm.status) is not None
+    if not isinstance(request, AddInterface) or vmi is None or not is_running:
         return None
     if any(is_leaving(request.name, owner) for owner in (vm, vmi)):
         return None
-    return patch_devices(vm, Devices(*with_nic(request, interfaces=vm.interfaces, networks=vm.networks)))
+    patch = patch_devices(vm, Devices(*with_nic(request, interfaces=vm.interfaces, networks=vm.networks)))
+    # One for that name may have been recorded meanwhile, and would be carried out after this.
+    return replace(patch, requests=freeze(vm.read_status().get(MEMBER))) if patch is not None else None
 
 
 def _is_done(

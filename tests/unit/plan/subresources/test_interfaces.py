@@ -172,6 +172,7 @@ class TestTemplate:
         networks, interfaces = (f"/spec/template/spec/{name}" for name in ("networks", "domain/devices/interfaces"))
         assert operations(answer) == [
             ("test", "/metadata/uid"),
+            ("test", "/status/interfaceRequests"),
             ("test", networks),
             ("test", interfaces),
             ("add", networks),
