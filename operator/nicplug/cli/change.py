@@ -167,7 +167,7 @@ def _target(machine: "Machine", *, persist: bool) -> str:
         remedy = "Leave --persist out: the VirtualMachineInstance itself is changed."
         raise CommandError(f"{machine.name} has no VirtualMachine to persist in", remedy=remedy, code=Exit.WRONG_USE)
     if not persist and machine.vmi is None:
-        remedy = "Add --persist: the template is changed, and the VM starts with it."
+        remedy = "Add --persist: that changes the template, from which the VM starts."
         raise CommandError(f"VM {machine.name} is not running", remedy=remedy, code=Exit.REFUSED)
     return VMS if persist else VMIS
 

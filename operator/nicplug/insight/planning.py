@@ -111,7 +111,7 @@ def _object_of(evidence: Evidence, question: PlanQuestion) -> dict[str, Any]:
     if question.persist:
         remedy = "Leave --persist out: the VirtualMachineInstance itself is changed"
         raise NothingToChange(f"{name} has no VirtualMachine to persist in", remedy=remedy)
-    remedy = "Add --persist: the template is changed, and the VM starts with it"
+    remedy = "Add --persist: that changes the template, from which the VM starts"
     raise NothingToChange(f"VM {name} is not running", remedy=remedy)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.known import known_attachments
@@ -12,14 +11,10 @@ from nicplug.model.frozen_json import freeze, read
 from nicplug.model.interface_requests import AddInterface, InterfaceRequest
 from nicplug.model.metadata import mapping
 from nicplug.model.nad_policy import AttachmentAccess
-from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import PatchStatus
-from nicplug.plan.nic.requested import with_nic, without_nic
+from nicplug.plan.nic.requested import lists_after
 from nicplug.plan.subresources import interfaces
 from nicplug.plan.subresources.answers import Answer, Endpoint, bad_request, forbidden
-
-Owner = TypeVar("Owner", VirtualMachine, VirtualMachineInstance)
 
 LIST_GATE = (
     "a cluster admin lists it in spec.configuration.developerConfiguration.featureGates of the KubeVirt object "
@@ -63,16 +58,14 @@ def _after(
         if isinstance(answer.write, PatchStatus):
             status = freeze({**vm.read_status(), **mapping(read(answer.write.wanted))})
             return replace(found, vm=replace(vm, status=status))
-        return replace(found, vm=_with(request, vm) if answer.write is not None else vm)
-    return replace(found, vmi=_with(request, vmi)) if vmi is not None else found
-
-
-def _with(request: InterfaceRequest, owner: Owner) -> Owner:
-    if isinstance(request, AddInterface):
-        nics, networks = with_nic(request, interfaces=owner.interfaces, networks=owner.networks)
-    else:
-        nics, networks = without_nic(request.name, interfaces=owner.interfaces, networks=owner.networks)
-    return replace(owner, interfaces=nics, networks=networks)
+        if answer.write is None:
+            return found
+        nics, networks = lists_after(request, vm)
+        return replace(found, vm=replace(vm, interfaces=nics, networks=networks))
+    if vmi is None:
+        return found
+    nics, networks = lists_after(request, vmi)
+    return replace(found, vmi=replace(vmi, interfaces=nics, networks=networks))
 
 
 def answer_with_mac(evidence: Evidence, request: AddInterface, *, mac: str, persist: bool) -> Answer:

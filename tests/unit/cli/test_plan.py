@@ -90,7 +90,8 @@ def test_a_stopped_vm_had_no_vmi_to_change(nicplug: CommandLine) -> None:
     done = nicplug("plan", "V", "--add", "lan")
     assert done.exit_code == Exit.NO, done.output
     assert (
-        "refused: VM V is not running. Add --persist: the template is changed, and the VM starts with it" in done.stdout
+        "refused: VM V is not running. Add --persist: that changes the template, from which the VM starts"
+        in done.stdout
     )
     assert "Error: VM V is not running\n  Add --persist" in nicplug("add", "V", "--network", "lan").stderr
     assert json.loads(nicplug("plan", "V", "--add", "lan", "-o", "json").stdout)["arrives"] is False

@@ -228,16 +228,10 @@ def _migrated(migrations: list[Json], action: Create | Delete | Annotate) -> lis
 
 @given(world=worlds())
 def test_a_vmi_s_plan_that_was_carried_out_needs_no_second_one(world: World) -> None:
-    """A change of the spec makes a new generation, which the condition then names; nothing else is left to do.
-
-    But for a NIC without a record whose failure was heard before it was asked for: it is asked for once more.
-    """
+    """A change of the spec makes a new generation, which the condition then names; nothing else is left to do."""
     after = _carried_out(world, _plan_vmi(world))
     settled = _carried_out(after, _plan_vmi(after))
-    last = _plan_vmi(settled).actions
-    is_asked_again = [type(action) for action in last] == [PatchNetworksAnnotation] and world["facts"]["failed"]
-    assert last == () or is_asked_again
-    assert _plan_vmi(_carried_out(settled, _plan_vmi(settled))).actions == ()
+    assert _plan_vmi(settled).actions == ()
 
 
 @given(world=worlds())

@@ -192,6 +192,13 @@ def without_nic(
     return kept, tuple(item for item in networks if item.name != name)
 
 
+def lists_after(request: InterfaceRequest, owner: Owner) -> tuple[tuple[Interface, ...], tuple[Network, ...]]:
+    """Interfaces and networks of a VM's template, or of a VMI, with the request carried out."""
+    if isinstance(request, AddInterface):
+        return with_nic(request, interfaces=owner.interfaces, networks=owner.networks)
+    return without_nic(request.name, interfaces=owner.interfaces, networks=owner.networks)
+
+
 def object_to_network(request: AddInterface, *, namespace: str, known: KnownAttachments) -> Objection | None:
     """The policy for networks of other namespaces forbids it. Whether the network exists is not asked: it may come."""
     refusal = refuse_use(request.to_network(), namespace=namespace, known=known)

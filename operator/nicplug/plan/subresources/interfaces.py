@@ -30,12 +30,11 @@ from nicplug.plan.nic.requested import (
     Objection,
     has_nic,
     is_leaving,
+    lists_after,
     object_to,
     object_to_mac,
     object_to_network,
     object_to_slots,
-    with_nic,
-    without_nic,
 )
 from nicplug.plan.nic.template_sync import Devices, patch_devices
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, conflict, forbidden, invalid, not_found
@@ -157,11 +156,7 @@ def ask_vmi(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answ
         return conflict(Endpoint.VMI, name, NOT_RUNNING)
     if objection := _objection_of_vmi(request, vmi=vmi, evidence=evidence):
         return _refused(Endpoint.VMI, name, objection)
-    if isinstance(request, AddInterface):
-        wanted = Devices(*with_nic(request, interfaces=vmi.interfaces, networks=vmi.networks))
-    else:
-        wanted = Devices(*without_nic(request.name, interfaces=vmi.interfaces, networks=vmi.networks))
-    return replace(ACCEPTED, write=patch_devices(vmi, wanted))
+    return replace(ACCEPTED, write=patch_devices(vmi, Devices(*lists_after(request, vmi))))
 
 
 @planning_pass()
@@ -290,12 +285,13 @@ def _add_to_template(
 
     It is two writes and a reaction earlier, and what admission refuses is refused to who asks.
     """
-    is_running = vmi is not None and vmi.phase is VmiPhase.RUNNING and read(vm.status) is not None
-    if not isinstance(request, AddInterface) or vmi is None or not is_running:
+    if not isinstance(request, AddInterface) or vmi is None or vmi.phase is not VmiPhase.RUNNING:
         return None
+    if read(vm.status) is None:
+        return None  # the list of requests could not be tested
     if any(is_leaving(request.name, owner) for owner in (vm, vmi)):
         return None
-    patch = patch_devices(vm, Devices(*with_nic(request, interfaces=vm.interfaces, networks=vm.networks)))
+    patch = patch_devices(vm, Devices(*lists_after(request, vm)))
     # One for that name may have been recorded meanwhile, and would be carried out after this.
     return replace(patch, requests=freeze(vm.read_status().get(MEMBER))) if patch is not None else None
 
