@@ -80,6 +80,7 @@ async def test_the_next_operator_leaves_it_as_it_is(world: World) -> None:
     await world.running(body)
     world.plug(VM, "a", "blue")
     await is_taken_back(world)
+    await world.at_rest(seconds=1)  # its last reports may still wait, on a busy machine longer than rest is waited for
     await world.stop(first)
     world.server.clear_requests()
     await world.operator()

@@ -46,7 +46,7 @@ def take_back(scene: Scene) -> None:
 def _asked(scene: Scene) -> Moment:
     return Moment(
         what="the VM's template asks for it",
-        who="nicplug" if scene.has_api else "you",
+        who="nicplug api" if scene.has_api else "you",
         is_shown=lambda line: NIC.in_template(line) is not None,
     )
 

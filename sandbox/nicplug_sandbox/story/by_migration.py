@@ -1,7 +1,5 @@
 """Second chapter: a node without a dynamic networks controller. The NIC comes by migration, in a pod born with it."""
 
-from collections.abc import Callable
-
 from nicplug_sandbox.object_watch import Line
 from nicplug_sandbox.story.in_place import NETWORK
 from nicplug_sandbox.story.scene import Scene
@@ -65,27 +63,13 @@ def unplug(scene: Scene) -> Timeline:
     return scene.follow(command, _unplugged(scene), nic=NIC, goal=f"{NIC.name} is gone")
 
 
-def _asked(scene: Scene, *, what: str, request: str, is_shown: Callable[[Line], bool]) -> list[Moment]:
-    """How the VM's template comes to say it: by the user's own patch, or by a request that nicplug works off."""
-    template = Moment(what=what, who="nicplug" if scene.has_api else "you", is_shown=is_shown)
-    if not scene.has_api:
-        return [template]
-    recorded = Moment(
-        what="the VM's status has the request",
-        who="nicplug api",
-        is_shown=lambda line: NIC.is_requested(line, request),
-    )
-    return [recorded, template]
-
-
 def _plugged(scene: Scene) -> list[Moment]:
     """In the order in which they come, as a rule; a phase that no watch shows is told with the one behind it."""
     phases = {name: _reached(name) for name in PHASES}
     return [
-        *_asked(
-            scene,
+        Moment(
             what=_ASKED,
-            request="addInterfaceOptions",
+            who="nicplug api" if scene.has_api else "you",
             is_shown=lambda line: NIC.in_template(line) is not None,
         ),
         Moment(what="the VMI's spec asks for it", who="nicplug", is_shown=lambda line: NIC.in_spec(line) is not None),
@@ -131,11 +115,17 @@ def _plugged(scene: Scene) -> list[Moment]:
 
 
 def _unplugged(scene: Scene) -> list[Moment]:
+    """The VM's template says it by the user's own patch, or by a request that nicplug works off."""
+    recorded = Moment(
+        what="the VM's status has the request",
+        who="nicplug api",
+        is_shown=lambda line: NIC.is_requested(line, "removeInterfaceOptions"),
+    )
     return [
-        *_asked(
-            scene,
+        *([recorded] if scene.has_api else []),
+        Moment(
             what=_LEAVES,
-            request="removeInterfaceOptions",
+            who="nicplug" if scene.has_api else "you",
             is_shown=lambda line: (NIC.in_template(line) or {}).get("state") == "absent",
         ),
         Moment(
