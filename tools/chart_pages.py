@@ -1,12 +1,12 @@
 """Write what follows from the chart's values and nicplug's settings: `make docs`. A test fails while they differ.
 
-docs/helm-values.md lists all values; the schema of the chart gets the settings of both processes, with their types and
-bounds, so that a typo in one of them is refused as one in any other value.
+docs/helm-values.md lists all values; the schema of the chart gets the settings of both processes and what the CRD knows
+of the KubeVirt object, with types and bounds, so that a typo in one of them is refused as one in any other value.
 """
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy" / "helm" / "nicplug"
 VALUES = CHART / "values.yaml"
 SCHEMA = CHART / "values.schema.json"
+CRD = ROOT / "crds" / "kubevirts.yaml"
 PAGE = ROOT / "docs" / "helm-values.md"
 # What the chart sets itself, from other values or as its Services and probes need it.
 _OF_THE_CHART = (
@@ -37,14 +38,17 @@ OF_THE_CHART = {
 MODELS: dict[str, type[Settings] | type[ApiSettings]] = {"operator": Settings, "api": ApiSettings}
 # What of a field's JSON schema Helm is to check.
 _CHECKED = ("type", "minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "pattern", "description")
+# What of the CRD's schema.
+_CHECKED_OF_CRD = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "maxItems", "pattern", "required")
 HEAD = """\
 # Values of the Helm chart
 
 <!-- Generated from deploy/helm/nicplug/values.yaml and the settings by `make docs`: change them there. -->
 
-A key that is not here is refused, with its name; so is a value of another type. Sets of values that belong
-together, each equal to an overlay of kustomize, are in [`deploy/helm/values`](../deploy/helm/values). How to install
-with them: [install.md](install.md).
+A key that is not here is refused, with its name; so is a value of another type, and a key with nothing behind it,
+unless it is a list, a map, or empty by default. Below `kubevirt.configuration` any key of KubeVirt's may stand; those
+that nicplug reads are checked as the CRD checks them. Sets of values that belong together, each equal to an overlay of
+kustomize, are in [`deploy/helm/values`](../deploy/helm/values). How to install with them: [install.md](install.md).
 
 Names of objects are fixed: the admission policies know nicplug by the names of its accounts, and there is one nicplug
 in a cluster.
@@ -78,12 +82,56 @@ def settings_schema(component: str) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
+def configuration_schema() -> dict[str, Any]:
+    """What `kubevirt.configuration` may have: the API server would refuse it after everything else is installed."""
+    found: Any = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for key in ("spec", "configuration"):
+        found = found["properties"][key]
+    return _of_crd(found)
+
+
+def _of_crd(described: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of a CRD's schema in the words that Helm knows; a field that is not kept is refused here."""
+    found = {key: described[key] for key in _CHECKED_OF_CRD if key in described}
+    if described.get("x-kubernetes-int-or-string"):
+        found["type"] = ["integer", "string"]
+    if "items" in described:
+        found["items"] = _of_crd(described["items"])
+    if "additionalProperties" in described:
+        found["additionalProperties"] = _of_crd(described["additionalProperties"])
+    elif "properties" in described:
+        found["additionalProperties"] = bool(described.get("x-kubernetes-preserve-unknown-fields"))
+    if "properties" in described:
+        found["properties"] = {key: _of_crd(inside) for key, inside in described["properties"].items()}
+    return found
+
+
 def schema() -> str:
-    """The schema as it is, with the settings as they are in the code."""
+    """The schema as it is, with the settings and fields as the code has them, and what may not be missing."""
     content = json.loads(SCHEMA.read_text())
+    content["definitions"]["kubevirtConfiguration"] = configuration_schema()
     for component in MODELS:
         content["definitions"][f"{component}Settings"] = settings_schema(component)
+    _require(content, yaml.safe_load(VALUES.read_text()))
     return json.dumps(content, indent=2) + "\n"
+
+
+def _require(described: dict[str, Any], defaults: Mapping[str, Any]) -> bool:
+    """Write into the schema what `defaults` must not lose: whether that is anything.
+
+    Helm takes `keep:` with nothing behind it for "no such key", and a template takes that for false. Lists and maps may
+    be emptied so, and texts that are empty by default.
+    """
+    required = []
+    for key, value in defaults.items():
+        inside = described["properties"][key]
+        can_be_empty = value == "" or (isinstance(value, list | dict) and "minItems" not in inside)
+        if _require(inside, value) if "properties" in inside else not can_be_empty:
+            required.append(key)
+    described.pop("required", None)
+    if required:
+        described["required"] = required
+    return bool(required)
 
 
 def page() -> str:

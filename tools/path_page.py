@@ -1,6 +1,6 @@
 """Write the tables of `docs/which-path-and-why.md` from the rules that the code decides by: `make docs`.
 
-The text around the tables is written by hand. Each example is a case of the tests, so it is what the code says.
+The text around the tables is written by hand. Each example is evidence on which the code is asked what it says.
 """
 
 import itertools
@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tests.unit.plan.nic.path.cases import CASES
 from tools.blocks import with_block
+from tools.path_examples import EXAMPLES
 
 from nicplug.model.durations import format_duration
 from nicplug.model.hotplug_policy import POLICY_FIELDS, HotplugPolicy
@@ -43,17 +43,16 @@ def rules_table(rules: Iterable[Rule]) -> str:
 
 
 def example(rule: Rule) -> str:
-    """What is said in the first case of the tests that the rule decides.
+    """What is said on the evidence that is the rule's example.
 
     Raises:
-        ValueError: there is no such case.
+        ValueError: there is no such example.
     """
-    for case in CASES:
-        evidence = case.gathered()
+    for evidence in EXAMPLES:
         if deciding_rules(evidence)[-1] is rule:
             choice = choose_path(evidence)
             return with_remedy(choice.message, choice.remedy)
-    raise ValueError(f"no case of the tests is decided by the rule: {rule.when}")
+    raise ValueError(f"no example of tools/path_examples.py is decided by the rule: {rule.when}")
 
 
 def policy_table() -> str:

@@ -96,7 +96,7 @@ class App:
         self.caches = Caches(clock=self._clock, kubevirt_namespace=settings.kubevirt_namespace)
         self.queue: WorkQueue[WorkKey] = WorkQueue(group_of=namespace_of)
         self._turns = LargeTurns(on_turn=self.queue.add)
-        self.intake = Intake(caches=self.caches, queue=self.queue, on_bug=metrics.failed_by_bug)
+        self.intake = Intake(caches=self.caches, queue=self.queue, is_busy=self._is_busy, on_bug=metrics.failed_by_bug)
         self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.answered)
         self._optional_watches = self._watch_optional_kinds()
         self._multus_watches = self._watch_multus()
@@ -130,6 +130,7 @@ class App:
             annotations={VERSION_ANNOTATION: __version__},
         )
         connection.watches.on_restored = self._on_watch_restored
+        connection.echoes.is_known = self.caches.knows
         self._workers = self._make_workers()
         self._protection = MetricsProtection.of(settings, connection.api)
         self.metrics.export_expiry("metrics", lambda: self._protection.expires)
@@ -204,7 +205,7 @@ class App:
             self.caches,
             memory,
             replace(self._settings.plan_settings(), name_salt=secrets.token_hex(16)),
-            is_busy=lambda: self.queue.waiting() > self._settings.workers,
+            is_busy=self._is_busy,
         )
         slots = SlotKeeper(
             api=self._connection.api,
@@ -231,6 +232,9 @@ class App:
             observer=self.metrics,
             turns=self._turns,
         )
+
+    def _is_busy(self) -> bool:
+        return self.queue.waiting() > self._settings.workers
 
     async def run(self) -> None:
         """Run until `stop`, SIGTERM, or an error that Kopf cannot live with.

@@ -1,7 +1,5 @@
 """Settings of one process: frozen, validated once, from the environment and the command line."""
 
-import difflib
-from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,16 +11,6 @@ from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE
 from nicplug.plan.views import PlanSettings
 
 PREFIX = "NICPLUG_"
-# Of `nicplug api`, the commands, the sandbox and the tests, which share the prefix.
-_OTHERS = (
-    "NICPLUG_API_",
-    "NICPLUG_CACHE_DIR",
-    "NICPLUG_TRACEBACK",
-    "NICPLUG_KIND_",
-    "NICPLUG_SANDBOX_",
-    "NICPLUG_SIM_",
-    "NICPLUG_TEST_",
-)
 
 
 class Settings(MetricsSettings):
@@ -68,19 +56,3 @@ class Settings(MetricsSettings):
             launcher_image=self.launcher_image,
             kubevirt_namespace=self.kubevirt_namespace,
         )
-
-
-def unknown_variables(environment: Iterable[str]) -> dict[str, str]:
-    """The variables that look like settings and are none, each with the known one that it is most like, or "".
-
-    They are no error: a newer or older operator may know them.
-    """
-    known, found = [name.upper() for name in Settings.model_fields], {}
-    for variable in sorted(environment):
-        name = variable.upper()
-        if not name.startswith(PREFIX) or name.startswith(_OTHERS) or name.removeprefix(PREFIX) in known:
-            continue
-        # Without the prefix, which would make all of them alike.
-        nearest = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
-        found[variable] = f"{PREFIX}{nearest[0]}" if nearest else ""
-    return found

@@ -125,6 +125,19 @@ WRONG = {
     "image: {digest: latest}": "at '/image/digest'",
     "nodeSide: {serviceAccounts: [{}]}": "missing properties 'namespace', 'name'",
     "kubevirt: {namespace: Not Valid}": "at '/kubevirt/namespace'",
+    "kubevirt: {configuration: {network: {hotplug: {dynamicPth: Never}}}}": (
+        "at '/kubevirt/configuration/network/hotplug': additional properties 'dynamicPth' not allowed"
+    ),
+    "kubevirt: {configuration: {migrations: {parallelMigrationsPerCluster: five}}}": (
+        "at '/kubevirt/configuration/migrations/parallelMigrationsPerCluster': got string, want integer"
+    ),
+    "podSecurityContext: {runAsNonroot: true}": "at '/podSecurityContext': additional properties 'runAsNonroot'",
+    "podSecurityContext: {runAsUser: nobody}": "at '/podSecurityContext/runAsUser': got string, want null or integer",
+    "operator: {tolerations: [{efect: NoSchedule}]}": "at '/operator/tolerations/0': additional properties 'efect'",
+    "operator: {affinity: {nodeAffinity: {required: {}}}}": "at '/operator/affinity/nodeAffinity': additional",
+    "operator: {extraEnv: [{name: A, valueFrom: {secret: {}}}]}": "at '/operator/extraEnv/0/valueFrom': additional",
+    "api: {affinity: {podAntiAffinity: {required: []}}}": "at '/api/affinity/podAntiAffinity': additional properties",
+    "networkPolicy: {metricsFrom: [{namespace: a}]}": "at '/networkPolicy/metricsFrom/0': additional properties",
 }
 
 
@@ -161,10 +174,52 @@ def test_a_wrong_value_is_refused_by_its_name(answer: str, value: str) -> None:
             "priorityClass.create=true,priorityClass.name=system-node-critical",
             "priorityClass.name is system-node-critical: Kubernetes reserves names that begin with system-",
         ),
+        (
+            "kubevirt.create=true,kubevirt.configuration.developerConfiguration.featureGates={Sidecar}",
+            "list all gates in kubevirt.featureGates",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(chart: Path, settings: str, told: str) -> None:
     assert told in refused(chart, "--set", settings)
+
+
+def nulls() -> Iterator[tuple[str, ...]]:
+    """Every value that has no values in it."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), yaml.safe_load((CHART / "values.yaml").read_text()))]
+    for path, value in waiting:
+        if isinstance(value, dict) and value:
+            waiting += [((*path, key), inside) for key, inside in value.items()]
+        else:
+            yield path
+
+
+def is_required(path: tuple[str, ...]) -> bool:
+    described = json.loads((CHART / "values.schema.json").read_text())
+    for key in path[:-1]:
+        described = described.get("properties", {}).get(key, {})
+    return path[-1] in described.get("required", ())
+
+
+@pytest.mark.parametrize("is_refused", [True, False], ids=["refused", "empty"])
+def test_a_key_without_a_value_is_refused_or_empty(chart: Path, tmp_path: Path, is_refused: bool) -> None:
+    """`crds: {keep: }` was taken for false, and `operator: {affinity: }` ended in a nil pointer."""
+    chosen = [path for path in nulls() if is_required(path) is is_refused]
+    assert (("crds", "keep") in chosen) is is_refused
+    values: dict[str, Any] = {} if is_refused else {"kubevirt": {"create": True}}
+    for path in chosen:
+        inside = values
+        for key in path[:-1]:
+            inside = inside.setdefault(key, {})
+        inside[path[-1]] = None
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    if is_refused:
+        told = refused(chart, "--values", file)
+        missing = dict(re.findall(r"- at '/(.+)': missing propert(?:y|ies) (.+)", told))
+        assert [path for path in chosen if f"'{path[-1]}'" not in missing["/".join(path[:-1])]] == []
+    else:
+        assert of_chart(template(chart, values=(file,), settings=("nodeSide=null",)))
 
 
 def test_an_older_cluster_is_refused(chart: Path) -> None:
@@ -185,6 +240,9 @@ SWITCHES = {
     "operator.podDisruptionBudget.enabled=false": {"PodDisruptionBudget"},
     "api.answerQuestions=false": {"ClusterRole", "ClusterRoleBinding"},
     "nodeSide.serviceAccounts=null": {"ClusterRoleBinding"},
+    "api.apiServices.enabled=false": {"APIService"},
+    "api.evictionWebhook.enabled=false": {"ValidatingWebhookConfiguration"},
+    "api.podDisruptionBudget.enabled=false": {"PodDisruptionBudget"},
 }
 
 
@@ -227,6 +285,12 @@ class TestKubevirtObject:
             "developerConfiguration": {"featureGates": ["HotplugNICs"]},
             "migrations": {"parallelMigrationsPerCluster": 7},
         }
+
+    def test_a_field_that_only_kubevirt_reads_is_kept(self, chart: Path) -> None:
+        found = kubevirt(
+            chart, "kubevirt.configuration.network.defaultNetworkInterface=bridge,kubevirt.configuration.a=b"
+        )
+        assert found["spec"]["configuration"]["a"] == "b"
 
     def test_one_in_another_namespace_is_found_by_everybody(self, chart: Path) -> None:
         items = of_chart(template(chart, settings=("kubevirt.namespace=cnv", "kubevirt.create=true")))

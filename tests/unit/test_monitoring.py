@@ -294,3 +294,12 @@ def test_the_operations_page_lists_every_alert() -> None:
     severities = {alert["alert"]: alert["labels"]["severity"] for alert in alerts()}
     assert [name for name, link in rows.items() if f"| {link} | {severities[name]} | " not in page] == []
     assert len(re.findall(r"\]\(runbooks/", page)) == len(rows)
+
+
+def test_the_queries_of_the_operations_page_read_metrics_and_labels_that_exist() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.partition("| question | query |\n")[2].partition("\n\n")[0]
+    # In a table a bar is written with a backslash.
+    queries = [query.replace("\\|", "|") for query in re.findall(r"`([^`]*nicplug_[^`]*)`", table)]
+    assert len(queries) >= len(table.splitlines()) - 1
+    assert [fault for query in queries for fault in faults(query)] == []

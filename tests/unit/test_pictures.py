@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.perf import growth
 from tests.perf.bench import BASELINE
-from tests.perf.svg_texts import SVG
+from tests.perf.svg_texts import SVG, texts
 from tools import path_page
 
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, MigrationPhase
@@ -71,6 +71,20 @@ def test_the_decision_tree_asks_every_rule_and_leads_to_every_answer() -> None:
 def test_the_plot_of_the_growth_is_of_the_committed_figures() -> None:
     points = [growth.Point(**point) for point in json.loads(BASELINE.read_text())["growth"]]
     assert (DOCS / "images" / "growth.svg").read_text() == growth.picture(points)
+
+
+def test_the_picture_of_migrations_is_as_the_bench_draws_it() -> None:
+    """`make migrations-picture` draws it: with axes, from a run in which all NICs came."""
+    found = texts((DOCS / "images" / "migrations.svg").read_text())
+    for title in (
+        "Migrations with a slot",
+        "Migrations in the queue",
+        "NICs in the guest",
+        "One migration alone, p50 of",
+    ):
+        assert any(text.startswith(title) for text in found), title
+    assert any(text.startswith("limit of the cluster, ") for text in found)
+    assert any(text.startswith("100 NICs asked for at once") for text in found)
 
 
 @pytest.mark.parametrize("picture", sorted((DOCS / "images").glob("*.svg")), ids=lambda path: path.name)

@@ -1,13 +1,17 @@
 """What must be true of the repository as a whole: layout, layers, pins, documents."""
 
+import ast
+import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 import nicplug
@@ -19,13 +23,15 @@ from nicplug.plan.reasons import Reason
 ROOT = Path(__file__).parents[2]
 ADRS = ROOT / "docs" / "adr"
 TEXT = {".py", ".md", ".yaml", ".toml", ".txt", ".go", ".sh", ".svg", ".json", ""}
-LEFT_BY_TOOLS = {".git", ".venv", ".pytest-kind", "__pycache__", "build", "dist"}
+LEFT_BY_TOOLS = {".git", ".venv", ".pytest-kind", "__pycache__", "dist"}
 
 
 def files() -> Iterator[Path]:
     """Every text file of the checkout that is not left there by a tool."""
     for folder, names, found in os.walk(ROOT):
         names[:] = [name for name in names if name not in LEFT_BY_TOOLS and not name.endswith(("_cache", ".egg-info"))]
+        if Path(folder) == ROOT:
+            names[:] = [name for name in names if name != "build"]
         for name in found:
             path = Path(folder) / name
             # `.git` is a file in a worktree, and names the checkout that it belongs to.
@@ -53,6 +59,32 @@ def test_import_contracts_are_kept() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
+
+
+def _imported(path: Path) -> set[str]:
+    """Every module that a file of Python imports, or imports something of."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    whole = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    return plain | {f"{node.module}.{alias.name}" for node in whole for alias in node.names}
+
+
+def test_no_module_imports_a_test_module() -> None:
+    """What several share stands in a module of its own, which says what it is for."""
+    found = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for folder in ("tests", "tools")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in _imported(path)
+        if re.search(r"(^|\.)test_", name) and name.startswith("tests.")
+    }
+    assert found == set()
+
+
+def test_tools_import_no_cases_of_unit_tests() -> None:
+    """A page would change with the order of the cases."""
+    found = {path.name for path in (ROOT / "tools").rglob("*.py") if any("tests.unit" in n for n in _imported(path))}
+    assert found == set()
 
 
 def test_version_is_one() -> None:
@@ -149,6 +181,35 @@ def test_commands_of_the_documents_are_targets_of_the_makefile() -> None:
             assert named <= targets, path
 
 
+def lines_with_arguments() -> list[tuple[str, str]]:
+    """`make TARGET ARGS=...` of every document: the program that the target starts, and what it is given.
+
+    Only of targets whose program is a command of click, which says what it takes without doing it.
+    """
+    program = r"^{}:.*\n(?:\t.*\n)*\t@\$\(run\) -m (tests\.[\w.]+) .*\$\(ARGS\)$"
+    makefile = (ROOT / "Makefile").read_text()
+    found: set[tuple[str, str]] = set()
+    for path in files():
+        if path.suffix == ".md":
+            for target, line in re.findall(r"\bmake ([a-z-]+) ARGS=('[^']*'|[^\s`;,)]+)", path.read_text()):
+                if module := re.search(program.format(target), makefile, re.MULTILINE):
+                    (arguments,) = shlex.split(line)
+                    found.add((module.group(1), arguments))
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("module", "line"), lines_with_arguments())
+def test_arguments_of_the_documents_are_options_of_the_program(module: str, line: str) -> None:
+    """A renamed option must not live on in a document."""
+    program = importlib.import_module(module)
+    if hasattr(program, "__path__"):
+        program = importlib.import_module(f"{module}.__main__")
+    command = program.main
+    assert isinstance(command, click.Command)
+    # A placeholder of the document, in capitals, stands for a value.
+    command.make_context(module, [re.sub(r"^NAME$", "token", word) for word in line.split()])
+
+
 def test_every_target_is_explained_and_phony() -> None:
     text = (ROOT / "Makefile").read_text()
     rules = re.findall(r"^([a-z0-9-]+):(.*)$", text, re.MULTILINE)
@@ -231,7 +292,7 @@ def test_reasons_page_is_as_the_code_has_it() -> None:
 
 
 def test_tables_of_the_path_page_are_as_the_code_has_them() -> None:
-    """`make docs` writes them; a rule that no case of the tests is decided by cannot be written."""
+    """`make docs` writes them; a rule without an example cannot be written."""
     path = os.pathsep.join(str(ROOT / folder) for folder in ("operator", "sandbox"))
     command = [sys.executable, "-m", "tools.path_page", "--check"]
     environment = {**os.environ, "PYTHONPATH": path}

@@ -12,29 +12,11 @@ from typing import Any
 
 import pytest
 from tests.rights.calls import Call, read_calls
+from tests.rights.examples import OPERATOR, REFUSED, ROLE, binding, entry, role, rule
 from tests.rights.findings import Window, unexpected, used
 from tests.rights.roles import Right, granted
 
 ROOT = Path(__file__).resolve().parents[2]
-OPERATOR = "system:serviceaccount:nicplug-system:nicplug-operator"
-ROLE = "ClusterRole nicplug-operator"
-
-
-def role(*rules: dict[str, Any], kind: str = "ClusterRole", name: str = "nicplug-operator") -> dict[str, Any]:
-    metadata = {"name": name} | ({"namespace": "nicplug-system"} if kind == "Role" else {})
-    return {"kind": kind, "metadata": metadata, "rules": [*rules]}
-
-
-def rule(resource: str, *verbs: str, group: str = "", **names: Any) -> dict[str, Any]:
-    return {"apiGroups": [group], "resources": [resource], "verbs": [*verbs], **names}
-
-
-def binding(
-    kind: str = "ClusterRoleBinding", role_kind: str = "ClusterRole", name: str = "nicplug-operator"
-) -> dict[str, Any]:
-    subjects = [{"kind": "ServiceAccount", "name": "nicplug-operator", "namespace": "nicplug-system"}]
-    metadata = {"name": name} | ({"namespace": "nicplug-system"} if kind == "RoleBinding" else {})
-    return {"kind": kind, "metadata": metadata, "roleRef": {"kind": role_kind, "name": name}, "subjects": subjects}
 
 
 def right(verb: str = "get", resource: str = "pods", **members: str) -> Right:
@@ -153,28 +135,6 @@ def test_an_api_server_that_does_not_know_its_own_roles_yet_refuses_everything(r
     assert len(unexpected([call(refusal=refusal)], [], rights=[])) == count
 
 
-def entry(**members: Any) -> dict[str, Any]:
-    """A line of an audit log, as kube-apiserver writes it."""
-    return {
-        "stage": "ResponseComplete",
-        "requestURI": "/api/v1/namespaces/red/pods/a/status?dryRun=All",
-        "verb": "patch",
-        "user": {"username": OPERATOR, "groups": ["system:serviceaccounts"]},
-        "userAgent": "nicplug",
-        "objectRef": {"resource": "pods", "subresource": "status", "namespace": "red", "name": "a"},
-        "responseStatus": {"metadata": {}, "code": 200},
-        "requestReceivedTimestamp": "1970-01-01T00:01:40.000000Z",
-        "annotations": {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": "RBAC: allowed"},
-        **members,
-    }
-
-
-REFUSED = {
-    "responseStatus": {"code": 403, "reason": "Forbidden", "message": "no right"},
-    "annotations": {"authorization.k8s.io/decision": "forbid", "authorization.k8s.io/reason": ""},
-}
-
-
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -209,7 +169,8 @@ CONFTEST = """
 import pytest
 from pathlib import Path
 from tests.rights.plugin import Rights, audit_logs
-from tests.unit.test_rights import OPERATOR, binding, granted, role, rule
+from tests.rights.examples import OPERATOR, binding, role, rule
+from tests.rights.roles import granted
 
 def pytest_configure(config):
     def rights():
@@ -218,7 +179,7 @@ def pytest_configure(config):
 """
 SUITE = """
 import json, time, datetime, pytest
-from tests.unit.test_rights import REFUSED, entry
+from tests.rights.examples import REFUSED, entry
 
 @pytest.fixture(scope="session")
 def log(tmp_path_factory):

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from nicplug.api_settings import ApiSettings
 from nicplug.cli.settings_help import ApiCommand, RunCommand, settings_of
-from nicplug.settings import Settings, unknown_variables
+from nicplug.cli.unknown_variables import unknown_variables
+from nicplug.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +54,16 @@ def test_a_variable_of_another_program_is_no_error(monkeypatch: pytest.MonkeyPat
 )
 def test_a_typo_in_the_environment_was_ignored_in_silence(variable: str, nearest: str) -> None:
     known = ["NICPLUG_WORKERS", "nicplug_namespace", "NICPLUG_CACHE_DIR", "NICPLUG_SIM_SEED", "PATH"]
-    assert unknown_variables([*known, variable]) == {variable: nearest}
+    assert unknown_variables([*known, variable], model=Settings) == {variable: nearest}
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [("NICPLUG_API_REQUEST_SECOND", "NICPLUG_API_REQUEST_SECONDS"), ("NICPLUG_API_XYZ", "")],
+)
+def test_a_typo_in_the_environment_of_the_api_was_ignored_in_silence(variable: str, nearest: str) -> None:
+    known = ["NICPLUG_API_NAMESPACE", "nicplug_api_port", "NICPLUG_WORKERS", "NICPLUG_SANDBOX_KUBERNETES", "PATH"]
+    assert unknown_variables([*known, variable], model=ApiSettings) == {variable: nearest}
 
 
 @pytest.mark.parametrize(

@@ -109,3 +109,9 @@ def test_the_level_is_the_last_of_those_that_are_complete() -> None:
     complete = [int(number) for number, state in states if state == "complete"]
     assert f"**level {max(complete)}," in LEVELS
     assert complete == list(range(1, len(complete) + 1))
+
+
+def test_artifact_hub_shows_the_level_of_the_page() -> None:
+    (level,) = re.findall(r"\*\*level \d, ([\w ]+)\*\*", LEVELS)
+    chart = yaml.safe_load((ROOT / "deploy" / "helm" / "nicplug" / "Chart.yaml").read_text())
+    assert chart["annotations"]["artifacthub.io/operatorCapabilities"] == level

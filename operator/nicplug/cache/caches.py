@@ -102,10 +102,10 @@ class Caches:
             return []
         match kind:
             case CachedKind.VM:
-                return self._put_vm(parse_vm(raw))
+                return self._put_vm(parse_vm(raw, known=self.vms.get(VmKey(*_name_of(raw)))))
             case CachedKind.VMI:
-                vmi = parse_vmi(raw)
-                before = self.vmis.get(vmi.key)
+                before = self.vmis.get(VmiKey(*_name_of(raw)))
+                vmi = parse_vmi(raw, known=before)
                 change = self.vmis.put(vmi)
                 if self.vmis.get(vmi.key) is vmi:
                     self._stamp(vmi)
@@ -128,7 +128,15 @@ class Caches:
     def _is_echo(self, kind: CachedKind, raw: Mapping[str, Any]) -> bool:
         """The store has it in this version or a newer one: most watch lines only echo an answer to a write."""
         metadata = mapping(raw.get("metadata"))
-        return 0 < resource_version(metadata) <= self.store_of(kind).version_of(text(metadata.get("uid")))
+        return self.knows(kind.value, uid=text(metadata.get("uid")), version=resource_version(metadata))
+
+    def knows(self, kind: str, *, uid: str, version: int) -> bool:
+        """That version of the object, or a newer one, is known, or the object is known to be gone for good.
+
+        Args:
+            kind: as the API names it.
+        """
+        return 0 < version <= self.store_of(CachedKind(kind)).version_of(uid)
 
     def note_unreadable(self, kind: CachedKind, raw: Mapping[str, Any]) -> None:
         """An object that `observe` could not take in; it must not keep the caches from being complete."""
@@ -376,6 +384,11 @@ class Caches:
         by_default = config is None or config.trusts_by_default
         self.controllers.look_for(finder, namespaces=self.trusted_namespaces(), by_default=by_default)
         return self.all_keys()
+
+
+def _name_of(raw: Mapping[str, Any]) -> tuple[str, str]:
+    metadata = mapping(raw.get("metadata"))
+    return text(metadata.get("namespace")), text(metadata.get("name"))
 
 
 def _keys(records: Iterable[VirtualMachine] | Iterable[VirtualMachineInstance]) -> list[WorkKey]:

@@ -3,9 +3,8 @@
 from typing import Any
 
 from nicplug.cache.dynamic_controllers import NamespaceDaemonSets
-from nicplug.cache.optional_watch import Absence, OptionalWatch, Sink
+from nicplug.cache.optional_watch import OptionalWatch, Sink
 from nicplug.kube.api import WatchingApi
-from nicplug.kube.errors import MANIFESTS
 from nicplug.kube.resources import (
     CONFIG_MAPS,
     CORE_EVENTS,
@@ -20,7 +19,7 @@ from nicplug.model.multus_config import MULTUS_CONFIG_MAP
 from nicplug.model.names import MANAGED_BY, MANAGED_BY_LABEL
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX
 
-_RIGHTS = f"{MANIFESTS} give the right to list and watch"
+_RIGHT = "right to list and watch"
 
 
 def watch_attachments(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
@@ -29,25 +28,20 @@ def watch_attachments(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
         api=api,
         resource=NETWORK_ATTACHMENT_DEFINITIONS,
         sink=sink,
-        remedy={
-            Absence.NOT_SERVED: "install Multus and its CRD; it is noticed without a restart",
-            Absence.DENIED: f"{_RIGHTS} network-attachment-definitions; until then every network counts as existing",
-        },
+        not_served="install Multus and its CRD; it is noticed without a restart",
+        missing_right=f"{_RIGHT} network-attachment-definitions; until then every network counts as existing",
     )
 
 
 def watch_pod_failures(api: WatchingApi, *, sink: Sink[Any]) -> tuple[OptionalWatch, ...]:
     """The events by which the dynamic networks controller and kubelets report failures; selected by the server."""
-    remedy = {
-        Absence.NOT_SERVED: "this API server serves no events; records quote none",
-        Absence.DENIED: f"{_RIGHTS} events; until then nobody quotes why a NIC or a launcher pod fails",
-    }
     return tuple(
         OptionalWatch(
             api=api,
             resource=CORE_EVENTS,
             sink=sink,
-            remedy=remedy,
+            not_served="this API server serves no events; records quote none",
+            missing_right=f"{_RIGHT} events; until then nobody quotes why a NIC or a launcher pod fails",
             field_selector=f"involvedObject.kind=Pod,reason={reason}",
         )
         for reason in (FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX)
@@ -60,10 +54,8 @@ def watch_nodes(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
         api=api,
         resource=NODES,
         sink=sink,
-        remedy={
-            Absence.NOT_SERVED: "this API server serves no nodes; where a VM could move to is left to the scheduler",
-            Absence.DENIED: f"{_RIGHTS} nodes; until then a migration that no node can take is found out by trying",
-        },
+        not_served="this API server serves no nodes; where a VM could move to is left to the scheduler",
+        missing_right=f"{_RIGHT} nodes; until then a migration that no node can take is found out by trying",
     )
 
 
@@ -74,10 +66,8 @@ def watch_budgets(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
         api=api,
         resource=POD_DISRUPTION_BUDGETS,
         sink=sink,
-        remedy={
-            Absence.NOT_SERVED: f"this API server serves no PodDisruptionBudgets; {doubt}",
-            Absence.DENIED: f"{_RIGHTS} poddisruptionbudgets; {doubt}",
-        },
+        not_served=f"this API server serves no PodDisruptionBudgets; {doubt}",
+        missing_right=f"{_RIGHT} poddisruptionbudgets; {doubt}",
         label_selector=f"{MANAGED_BY_LABEL}={MANAGED_BY}",
     )
 
@@ -91,10 +81,8 @@ def watch_daemon_sets(api: WatchingApi, *, sink: NamespaceDaemonSets) -> Optiona
         api=api,
         resource=DAEMON_SETS,
         sink=sink,
-        remedy={
-            Absence.NOT_SERVED: f"this API server serves no DaemonSets; {_DOUBT}",
-            Absence.DENIED: f"{_RIGHTS} daemonsets in namespace {sink.namespace}; {_DOUBT}",
-        },
+        not_served=f"this API server serves no DaemonSets; {_DOUBT}",
+        missing_right=f"{_RIGHT} daemonsets in namespace {sink.namespace}; {_DOUBT}",
         namespace=sink.namespace,
     )
 
@@ -105,10 +93,8 @@ def watch_controller_pods(api: WatchingApi, *, sink: Sink[Any], daemon_set: Daem
         api=api,
         resource=PODS,
         sink=sink,
-        remedy={
-            Absence.NOT_SERVED: f"this API server serves no pods; {_DOUBT}",
-            Absence.DENIED: f"{_RIGHTS} pods in namespace {daemon_set.key.namespace}; {_DOUBT}",
-        },
+        not_served=f"this API server serves no pods; {_DOUBT}",
+        missing_right=f"{_RIGHT} pods in namespace {daemon_set.key.namespace}; {_DOUBT}",
         namespace=daemon_set.key.namespace,
         label_selector=daemon_set.selector,
     )
@@ -121,10 +107,8 @@ def watch_multus_config(api: WatchingApi, *, sink: Sink[Any], namespace: str) ->
         api=api,
         resource=CONFIG_MAPS,
         sink=sink,
-        remedy={
-            Absence.NOT_SERVED: f"this API server serves no ConfigMaps; {doubt}",
-            Absence.DENIED: f"{_RIGHTS} ConfigMap {namespace}/{MULTUS_CONFIG_MAP}; {doubt}",
-        },
+        not_served=f"this API server serves no ConfigMaps; {doubt}",
+        missing_right=f"{_RIGHT} ConfigMap {namespace}/{MULTUS_CONFIG_MAP}; {doubt}",
         namespace=namespace,
         field_selector=f"metadata.name={MULTUS_CONFIG_MAP}",
     )

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from nicplug.kube.api import Resource, WatchingApi
-from nicplug.kube.errors import ApiError, Denied, Gone, Stale, Throttled, Unavailable
+from nicplug.kube.errors import MANIFESTS, ApiError, Denied, Gone, Stale, Throttled, Unavailable
 from nicplug.model.metadata import mapping, objects, text
 
 log = structlog.get_logger(__name__)
@@ -66,7 +66,8 @@ class OptionalWatch:
     """One kind, followed for ever.
 
     Attributes:
-        remedy: what a person can do about its absence, for the log.
+        not_served: what a person can do where the kind is not served, and what it means until then.
+        missing_right: the right that is missing where it must not be read, and what that means until it is given.
         namespace: where it is followed; None for everywhere.
         settled: set after the first LIST, or when it is known that there can be none.
     """
@@ -74,7 +75,8 @@ class OptionalWatch:
     api: WatchingApi
     resource: Resource
     sink: Sink[Any]
-    remedy: Mapping[Absence, str]
+    not_served: str
+    missing_right: str
     field_selector: str | None = None
     label_selector: str | None = None
     namespace: str | None = None
@@ -187,7 +189,9 @@ class OptionalWatch:
 
     def _lose(self, absence: Absence, error: ApiError) -> float:
         if self._absence is not absence:
-            log.warning("cannot be read", kind=self.resource.kind, error=str(error), remedy=self.remedy[absence])
+            is_denied = absence is Absence.DENIED
+            remedy = f"{MANIFESTS} give the {self.missing_right}" if is_denied else self.not_served
+            log.warning("cannot be read", kind=self.resource.kind, error=str(error), remedy=remedy)
         self._absence, self._version = absence, ""
         self.sink.lose(absence)
         self.settled.set()

@@ -34,6 +34,7 @@ def api(**options: Any) -> None:
     leave_out_unused()
     from nicplug.api_app import run_api
     from nicplug.api_settings import PREFIX, ApiSettings
+    from nicplug.cli.unknown_variables import warn_of_unknown_variables
     from nicplug.kube.connect import ConfigError
     from nicplug.obs.logging import configure_logging
     from nicplug.startup import BadSetting, RivalError, StartError
@@ -47,6 +48,7 @@ def api(**options: Any) -> None:
             code=Exit.WRONG_USE,
         ) from error
     configure_logging(level=settings.log_level, format_=settings.log_format)
+    warn_of_unknown_variables(ApiSettings)
     try:
         asyncio.run(run_api(settings))
     except BadSetting as error:

@@ -10,7 +10,7 @@ from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.exits import CommandError, Exit, printable
 from nicplug.cli.mac_addresses import MacAddress, add_with_mac
-from nicplug.cli.nic_names import NicName
+from nicplug.cli.nic_names import NetworkName, NicName
 from nicplug.cli.plan import with_kubevirt_namespace
 from nicplug.cli.wait import GONE, quietly, wait_for, with_timeout
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.argument("vm", shell_complete=complete_machine)
 @click.option(
     "--network",
+    type=NetworkName(),
     required=True,
     metavar="NAD",
     shell_complete=complete_network,
@@ -65,7 +66,10 @@ async def add(
     """Plug a NIC into VM, as a bridge on the network NAD.
 
     Without --persist only the running guest gets it, until it is restarted. For a stopped VM, --persist is required.
+    It starts with the NIC, so --wait does not wait; exit code 9 when the NIC would not come at the start, since its
+    network attachment definition is missing or not valid.
     """
+    from nicplug.cli.lacking_network import look_for_network
     from nicplug.cli.machines import find_machine, persisted_nics
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.insight.evidence import Target
@@ -82,12 +86,18 @@ async def add(
         await add_with_mac(session, machine, request, mac=mac, target=target, persist=persist)
     else:
         body = {"networkAttachmentDefinitionName": network, "name": name}
-        await _put(session, plural, vm, "addinterface", body)
+        await _put(session, machine, plural, "addinterface", body)
     what = f'NIC "{name}" on network {network}'
-    click.echo(f"{what} is already there" if is_there else _requested(machine, what, name=name, persist=persist))
     keeps = persist or name in persisted_nics(machine.vm)
-    await _warn_without_network(session, network, vm=vm, nic=name, persist=keeps)
+    lacking = await look_for_network(session, network, vm=vm, nic=name, persist=keeps)
+    told = _requested(machine, what, name=name, persist=persist, can_start_with_it=lacking is None)
+    click.echo(f"{what} is already there" if is_there else told)
+    is_end = waits and machine.vmi is None
+    if lacking is not None and not is_end:
+        click.echo(printable(f"Note: {lacking.note}"), err=True)
     await warn_without_operator(session)
+    if lacking is not None and is_end:
+        raise lacking.error(vm=vm, nic=name)
     if waits and machine.vmi is not None:
         await wait_for(
             session, machine, names=[name], seconds=seconds, quiet=quiet, kubevirt_namespace=kubevirt_namespace
@@ -122,15 +132,16 @@ async def remove(
     """
     from nicplug.cli.machines import find_machine, requested_nics
     from nicplug.cli.operator_health import warn_without_operator
+    from nicplug.cli.refused import only_requested
 
     machine = await find_machine(session, vm, with_migrations=False)
     plural = _target(machine, persist=persist)
     if nic not in _names(machine) and nic in requested_nics(machine.vm):
-        raise await _is_only_requested(session, vm=vm, nic=nic)
+        raise await only_requested(session, vm=vm, nic=nic)
     if nic not in _names(machine):
         known = ", ".join(sorted(_names(machine))) or "none"
         raise CommandError(f'VM {vm} has no NIC "{nic}"', remedy=f"It has: {known}.", code=Exit.NOT_FOUND)
-    await _put(session, plural, vm, "removeinterface", {"name": nic})
+    await _put(session, machine, plural, "removeinterface", {"name": nic})
     click.echo(_unplugging(machine, nic, persist=persist))
     await warn_without_operator(session)
     if waits:
@@ -145,18 +156,6 @@ async def remove(
         )
         click.echo(f'NIC "{nic}" is gone')
     return None
-
-
-async def _is_only_requested(session: Session, *, vm: str, nic: str) -> CommandError:
-    """Source: KubeVirt 1.0 refuses a request to remove while one to add the same NIC is pending."""
-    from nicplug.cli.operator_health import no_operator, what_to_try
-
-    message = f'NIC "{nic}" of VM {vm} is requested and not added yet: a pending request cannot be taken back'
-    told = f"Remove it once it has been added; what the request waits for: nicplug status {vm}"
-    remedy = f"{told} --namespace {session.namespace}."
-    if problem := await no_operator(session):
-        remedy += f" Nothing happens now, as {problem}. {what_to_try(session)}."
-    return CommandError(message, remedy=remedy, code=Exit.REFUSED)
 
 
 def _target(machine: "Machine", *, persist: bool) -> str:
@@ -194,9 +193,9 @@ def _is_there(machine: "Machine", request: "AddInterface", *, persist: bool) -> 
     return object_to(request, vm=vm, vmi=vmi) is None and all(has_nic(request, owner) for owner in owners)
 
 
-def _requested(machine: "Machine", what: str, *, name: str, persist: bool) -> str:
+def _requested(machine: "Machine", what: str, *, name: str, persist: bool, can_start_with_it: bool) -> str:
     if persist and machine.vmi is None:
-        return f"{what} requested for {machine.name}; the VM starts with it"
+        return f"{what} requested for {machine.name}" + ("; the VM starts with it" if can_start_with_it else "")
     if persist and name in _running(machine) and not _template_has(machine, name):
         return f"{what} requested for the template of {machine.name} too; the guest has it already"
     if persist or machine.vm is None or _template_has(machine, name):
@@ -227,43 +226,23 @@ def _running(machine: "Machine") -> frozenset[str]:
     return frozenset(wanted_by_name(parse_vmi(machine.vmi).interfaces)) if machine.vmi is not None else frozenset()
 
 
-async def _put(session: Session, plural: str, vm: str, what: str, body: Mapping[str, str]) -> None:
+async def _put(session: Session, machine: "Machine", plural: str, what: str, body: Mapping[str, str]) -> None:
     from nicplug.cli import subresources
     from nicplug.kube.errors import ApiError
 
     try:
-        await subresources.put(session, plural, vm, what, body)
+        await subresources.put(session, plural, machine.name, what, body)
     except ApiError as error:
-        raise _in_our_words(error, vm=vm, nic=body["name"], namespace=session.namespace) or error from error
+        raise await _in_our_words(session, machine, error, nic=body["name"]) or error from error
 
 
-def _in_our_words(error: "ApiError", *, vm: str, nic: str, namespace: str) -> CommandError | None:
+async def _in_our_words(session: Session, machine: "Machine", error: "ApiError", *, nic: str) -> CommandError | None:
     """The aggregated API speaks to users of virtctl; None where we have nothing to add."""
+    from nicplug.cli.refused import refused
     from nicplug.insight.requests import GATE_OFF
+    from nicplug.kube.errors import Stale
     from nicplug.plan.subresources.options import GATE_IS_OFF
 
     if str(error) == GATE_IS_OFF:
         return CommandError(GATE_OFF, code=Exit.REFUSED)
-    message, found, _ = str(error).partition(": virtctl removeinterface ")
-    remedy = f"nicplug remove {vm} {nic} --persist --namespace {namespace}"
-    return CommandError(message, remedy=remedy, code=Exit.REFUSED) if found else None
-
-
-async def _warn_without_network(session: Session, network: str, *, vm: str, nic: str, persist: bool) -> None:
-    """Say on stderr that what was asked for waits for its network; nothing where networks must not be read."""
-    from nicplug.cli.suggestions import misspelt
-    from nicplug.kube.errors import ApiError, Gone
-    from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS
-
-    namespace, _, name = network.rpartition("/")
-    namespace = namespace or session.namespace
-    try:
-        await session.api.get(NETWORK_ATTACHMENT_DEFINITIONS, name=name, namespace=namespace)
-    except Gone as error:
-        if error.is_not_served:
-            return
-        told = f"there is no NetworkAttachmentDefinition {namespace}/{name}: the NIC waits until it is created"
-        otherwise = await misspelt(session, vm=vm, nic=nic, network=network, persist=persist)
-        click.echo(printable(f"Note: {told}. {otherwise}"), err=True)
-    except ApiError:
-        return
+    return await refused(session, machine, str(error), nic=nic) if isinstance(error, Stale) else None

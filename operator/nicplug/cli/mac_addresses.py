@@ -39,6 +39,7 @@ async def add_with_mac(
         ApiError: the API server refuses the patch.
     """
     from nicplug.cli.machines import now
+    from nicplug.cli.refused import refused
     from nicplug.insight.evidence import read_for_request
     from nicplug.insight.requests import answer_with_mac
     from nicplug.plan.nic.requested import has_nic
@@ -47,6 +48,8 @@ async def add_with_mac(
         session.api, target=target, vm=machine.vm, vmi=machine.vmi, clock=now, networks=[request.to_network()]
     )
     answer = answer_with_mac(evidence, request, mac=mac, persist=persist)
+    if answer.code == 409:
+        raise await refused(session, machine, answer.message, nic=request.name)
     if answer.code >= 400:
         raise CommandError(answer.message, code=Exit.NOT_ALLOWED if answer.code == 403 else Exit.REFUSED)
     _say_what_is_unknown(evidence)

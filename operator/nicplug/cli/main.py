@@ -1,7 +1,6 @@
 """`nicplug`: the command line."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -143,6 +142,7 @@ def run(**options: Any) -> None:
     """Run the operator in the foreground, until SIGTERM."""
     leave_out_unused()
     from nicplug.app import run_operator
+    from nicplug.cli.unknown_variables import warn_of_unknown_variables
     from nicplug.kube.connect import ConfigError
     from nicplug.obs.logging import configure_logging
     from nicplug.settings import PREFIX, Settings
@@ -157,7 +157,7 @@ def run(**options: Any) -> None:
             code=Exit.WRONG_USE,
         ) from error
     configure_logging(level=settings.log_level, format_=settings.log_format)
-    _warn_of_unknown_variables()
+    warn_of_unknown_variables(Settings)
     try:
         asyncio.run(run_operator(settings))
     except BadSetting as error:
@@ -171,14 +171,3 @@ def run(**options: Any) -> None:
     except Exception as error:  # Kopf ended by itself: say why in one line, and let the supervisor start us again
         click.echo(f"nicplug: ended by {type(error).__name__}: {error}", err=True)
         sys.exit(1)
-
-
-def _warn_of_unknown_variables() -> None:
-    import structlog
-
-    from nicplug.settings import unknown_variables
-
-    log = structlog.get_logger(__name__)
-    for name, nearest in unknown_variables(os.environ).items():
-        remedy = f"did you mean {nearest}?" if nearest else "settings are listed in nicplug/settings.py"
-        log.warning("environment variable has no effect", variable=name, remedy=remedy)

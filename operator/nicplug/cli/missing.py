@@ -23,7 +23,8 @@ _FOR_A_BARE_VMI: Mapping[str, str] = {
     ),
     "start": "It was started when it was created.",
     "stop": "It stops when it is deleted: kubectl delete vmi {name} -n {namespace}",
-    "restart": "Only a VirtualMachine can be restarted. Delete the instance, and create it again.",
+    "restart": "Only a VirtualMachine can be restarted. Delete the instance, and create it again: "
+    "kubectl delete vmi {name} -n {namespace}",
 }
 
 
@@ -40,7 +41,8 @@ async def explain_missing(session: Session, name: str, subresource: str) -> Comm
     if vm is not None and vmi is not None:
         return None  # it has come into being meanwhile
     if vm is not None:
-        remedy = _FOR_A_STOPPED_VM.get(subresource, "Start it first.")
+        start = f"Start it first: nicplug start {name} --namespace {session.namespace}"
+        remedy = _FOR_A_STOPPED_VM.get(subresource, start)
         return CommandError(f"VM {name} is not running", remedy=remedy, code=Exit.REFUSED)
     remedy = _FOR_A_BARE_VMI.get(subresource, "").format(name=name, namespace=session.namespace)
     message = f"{name} is a VirtualMachineInstance that belongs to no VirtualMachine"

@@ -17,3 +17,11 @@ def slot_words(budget: Mapping[str, Any]) -> str:
     if used > total:
         words += ", and the guest has more than are certain"
     return words
+
+
+def hope_of_more(budget: Mapping[str, Any] | None) -> str:
+    """To be added where no slot is free for certain, and a NIC is tried all the same; "" elsewhere."""
+    possible = int((budget or {}).get("possible") or 0)  # an older API does not send it
+    if budget is None or int(budget["free"]) > 0 or possible == 0:
+        return ""
+    return f"; the guest may have {possible} more, and a NIC that needs one is tried"

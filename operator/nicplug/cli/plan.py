@@ -9,7 +9,8 @@ import click
 from nicplug.cli.completion import complete_addition, complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.environment import OPERATOR_NAMESPACE
-from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.exits import CommandError, Exit, printable
+from nicplug.cli.nic_names import Addition
 from nicplug.cli.output import with_output, write_all
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ with_operator_namespace = click.option(
 @click.option(
     "--add",
     "additions",
+    type=Addition(),
     multiple=True,
     metavar="[NIC=]NAD",
     shell_complete=complete_addition,
@@ -79,13 +81,24 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
         raise click.UsageError(
             "Give either the name of a VM, alone or with --add and --remove, or a manifest by -f; not both."
         )
+    from nicplug.cli.suggestions import plan_with_remedies
+
     target = target_of(session, vm or "", options)
     if filename is not None:
         found = await _plan_file(session, target, filename)
     else:
         found = [await _plan_machine(session, target, _question(**options))]
+    found = [replace(document, found=await plan_with_remedies(session, document.found)) for document in found]
     write_all(await _with_note(session, target, found), output)
+    if output == "name":
+        _tell_refusals(found)
     return None if all(document.arrives for document in found) else int(Exit.NO)
+
+
+def _tell_refusals(found: "Sequence[PlanDocument]") -> None:
+    """On stderr: what is refused has no path, and a request for a NIC that exists would have the line of that NIC."""
+    for refusal in (item for document in found for item in document.found["refusals"]):
+        click.echo(f"Error: refused: {printable(refusal)}", err=True)
 
 
 async def _with_note(session: Session, target: "Target", found: "list[PlanDocument]") -> "list[PlanDocument]":
@@ -111,11 +124,11 @@ def target_of(session: Session, name: str, options: dict[str, Any]) -> "Target":
 
 
 def _question(*, additions: tuple[str, ...], removals: tuple[str, ...], persist: bool) -> "PlanQuestion":
-    from nicplug.insight.question import Addition, PlanQuestion
+    from nicplug.insight import question
 
     pairs = [item.rpartition("=") for item in additions]
-    plugged = tuple(Addition(name=name, network=network) for name, _, network in pairs)
-    return PlanQuestion(additions=plugged, removals=removals, persist=persist)
+    plugged = tuple(question.Addition(name=name, network=network) for name, _, network in pairs)
+    return question.PlanQuestion(additions=plugged, removals=removals, persist=persist)
 
 
 async def _plan_file(session: Session, target: "Target", filename: str) -> "list[PlanDocument]":

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from nicplug.cli.output import line
-from nicplug.cli.pci_slots import slot_words
+from nicplug.cli.pci_slots import hope_of_more, slot_words
 from nicplug.insight.at_restart import CHANGE
 from nicplug.insight.outcome import Outcome
 from nicplug.model.durations import format_duration
@@ -95,7 +95,8 @@ class PlanDocument:
         if (shared := _shared_evidence(found["nics"])) is not None:
             yield from _evidence_facts(shared)
         if slots["before"] is not None or slots["after"] is not None:
-            yield "PCI slots", f"{_slots(slots['before'])} now; then {_slots(slots['after'])}"
+            then = f"{_slots(slots['after'])}{hope_of_more(slots['after'])}"
+            yield "PCI slots", f"{_slots(slots['before'])} now; then {then}"
         if found["migration"]:
             yield "migration", f"{found['migration']} would be made{_queue(found['migrationSlots'])}"
         if fields := found.get("restartFields"):  # an older API does not send it

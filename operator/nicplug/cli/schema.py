@@ -39,10 +39,11 @@ _NIC = {
 }
 _PHASE = "of the VMI, or `Paused`; without a VMI `Stopped`, or `Pending` while no operator has seen a VM that is to run"
 _BUDGET = {
-    "total": "slots for NICs",
+    "total": "slots for NICs, for certain",
     "used": "by NICs in the guest",
     "reserved": "for NICs on their way",
-    "free": "left",
+    "free": "left for certain",
+    "possible": "that the guest may have beyond `total` and that no NIC waits for: a NIC that needs one is tried",
 }
 
 

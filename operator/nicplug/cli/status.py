@@ -13,7 +13,7 @@ from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.held_requests import HotplugSwitch
 from nicplug.cli.output import age, line, print_table, with_output, write
-from nicplug.cli.pci_slots import slot_words
+from nicplug.cli.pci_slots import hope_of_more, slot_words
 from nicplug.cli.plan import with_kubevirt_namespace
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class StatusDocument:
         found, budget = self.found, self.found.budget or {}
         told = []
         if budget:
-            told.append(("PCI slots", f"{budget['total']} for NICs: {slot_words(budget)}"))
+            told.append(("PCI slots", f"{budget['total']} for NICs: {slot_words(budget)}{hope_of_more(budget)}"))
         if (problem := found.start_problem) is not None and problem.message != found.failure:
             told += [("start", problem.sentence), ("", f"To do: {problem.remedy}")]
         told += [("requested", item) for item in (*found.power_requests, *found.requests)]

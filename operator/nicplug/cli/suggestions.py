@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nicplug.cli.connection import Session
 from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.what_to_type import WhatToType
 from nicplug.kube.errors import ApiError, Gone
 from nicplug.kube.resources import (
     NAMESPACES,
@@ -16,6 +17,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.operations import OperationType
+from nicplug.plan.nic.attachments import CORRECT_NETWORK_NAME, CREATE_DEFINITION
 from nicplug.plan.reasons import Reason
 
 if TYPE_CHECKING:
@@ -83,40 +85,87 @@ async def misspelt(session: Session, *, vm: str, nic: str, network: str, persist
 
 
 async def with_remedies(session: Session, described: "VmNics", *, persisted: Collection[str]) -> "VmNics":
-    """The NICs, those with a network that does not exist with what to type.
+    """The NICs, those with something to do with what to type.
 
     Args:
         persisted: the NICs that the VM's template has.
     """
-    nics = [await with_remedy(session, described.name, nic, persist=nic.name in persisted) for nic in described.nics]
+    nics = [await with_remedy(session, described, nic, persist=nic.name in persisted) for nic in described.nics]
     return replace(described, nics=tuple(nics))
 
 
-async def with_remedy(session: Session, vm: str, nic: "NicRow", *, persist: bool) -> "NicRow":
-    """The NIC, one with a network that does not exist with what to type."""
-    if not _is_misspelt({"reason": nic.reason, "operation": nic.operation}):
-        return nic
-    told = await misspelt(session, vm=vm, nic=nic.name, network=nic.network, persist=persist)
-    return replace(nic, remedy=_and(told))
+async def with_remedy(session: Session, described: "VmNics", nic: "NicRow", *, persist: bool) -> "NicRow":
+    """The NIC, one with something to do with what to type."""
+    words = _words(described.kind, session.namespace, described.name)
+    told = await _to_do(session, words, nic.to_json(), nic.remedy, persist=persist)
+    return replace(nic, remedy=told) if told != nic.remedy else nic
 
 
-async def story_with_remedy(session: Session, story: dict[str, Any], *, persist: bool) -> dict[str, Any]:
-    """A story of `nicplug why`, of a network that does not exist with what to type."""
-    nic = story["nic"]
+async def story_with_remedy(session: Session, story: dict[str, Any], *, persist: bool, is_bare: bool) -> dict[str, Any]:
+    """A story of `nicplug why`, one with something to do with what to type."""
+    nic, words = story["nic"], WhatToType(vm=story["target"]["name"], namespace=session.namespace, is_bare=is_bare)
+    told = await _to_do(session, words, nic, story["todo"] or "", persist=persist) or None
+    own = nic.get("remedy")
+    return {**story, "todo": told, "nic": {**nic, "remedy": told if own == story["todo"] else own}}
+
+
+async def plan_with_remedies(session: Session, found: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan as `forecast_json` has it, what is refused and what is to be done with what to type."""
+    words = _words(**found["target"])
+    session = replace(session, namespace=words.namespace)
+    persisted = await _persisted(session, found) if any(map(_is_misspelt, found["nics"])) else frozenset()
+    nics = []
+    for nic in found["nics"]:
+        is_there = not nic["affected"] or nic["name"] in persisted
+        remedy, persist = nic.get("remedy") or "", nic["name"] in persisted  # an older API does not send it
+        told = await _to_do(session, words, nic, remedy, persist=persist, is_there=is_there)
+        nics.append({**nic, "remedy": told or None})
+    return {**found, "nics": nics, "refusals": [words.within(refusal) for refusal in found["refusals"]]}
+
+
+def _words(kind: str, namespace: str, name: str) -> WhatToType:
+    return WhatToType(vm=name, namespace=namespace, is_bare=kind == VIRTUAL_MACHINE_INSTANCES.kind)
+
+
+async def _persisted(session: Session, found: Mapping[str, Any]) -> frozenset[str]:
+    """The NICs that the VM's template has now; none where it must not be read, or does not exist."""
+    from nicplug.cli.machines import persisted_nics
+
+    try:
+        vm = await session.api.get(VIRTUAL_MACHINES, name=found["target"]["name"], namespace=session.namespace)
+    except ApiError:
+        return frozenset()
+    return persisted_nics(vm)
+
+
+async def _to_do(
+    session: Session,
+    words: WhatToType,
+    nic: Mapping[str, Any],
+    remedy: str,
+    *,
+    persist: bool,
+    is_there: bool = True,
+) -> str:
+    """The remedy for a NIC with what to type, the same for every command.
+
+    Args:
+        nic: as programs get it.
+        is_there: the VM has it; else somebody thinks of adding it.
+    """
     if not _is_misspelt(nic):
-        return story
-    told = await misspelt(session, vm=story["target"]["name"], nic=nic["name"], network=nic["network"], persist=persist)
-    return {**story, "todo": _and(told), "nic": {**nic, "remedy": _and(told)}}
+        return words.within(remedy)
+    network = nic["network"].removeprefix(f"{session.namespace}/")
+    if is_there:
+        told = await misspelt(session, vm=words.vm, nic=nic["name"], network=network, persist=persist)
+    else:
+        meant = await meant_network(session, network)
+        told = f'If "{network}" is the wrong name, did you mean {meant}?' if meant else ""
+    return f"{CREATE_DEFINITION}. {told or CORRECT_NETWORK_NAME}"
 
 
 def _is_misspelt(nic: Mapping[str, Any]) -> bool:
     return (nic["reason"], nic["operation"]) == (Reason.ATTACHMENT_DEFINITION_MISSING, OperationType.PLUG)
-
-
-def _and(told: str) -> str:
-    from nicplug.plan.nic.attachments import CREATE_DEFINITION
-
-    return f"{CREATE_DEFINITION}. {told}"
 
 
 def _closest(name: str, names: Collection[str]) -> str:

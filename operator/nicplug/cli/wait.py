@@ -144,12 +144,13 @@ async def wait_for(
 
 
 async def _changes(session: Session, machine: "Machine", *, until: float) -> "AsyncGenerator[Machine, None]":
-    """The VM after every change, and at least as often as the patience asks for, until the time is over."""
+    """The VM as it is, after every change, and at least as often as the patience asks for, until the time is over."""
     from nicplug.cli.machines import follow
 
     loop = asyncio.get_running_loop()
     stream = follow(session, machine)
     getting: asyncio.Task[Machine] | None = None
+    yield machine  # also where there is no time: what is so already is an answer
     try:
         while (left := until - loop.time()) > 0:
             getting = getting or asyncio.ensure_future(anext(stream))
@@ -224,7 +225,7 @@ async def _cannot(session: Session, nic: "NicRow", described: "VmNics", machine:
     from nicplug.cli.machines import persisted_nics
     from nicplug.cli.suggestions import with_remedy
 
-    nic = await with_remedy(session, machine.name, nic, persist=nic.name in persisted_nics(machine.vm))
+    nic = await with_remedy(session, described, nic, persist=nic.name in persisted_nics(machine.vm))
     command = f"nicplug why {described.name} {nic.name} --namespace {described.namespace}"
     remedy = f"{nic.remedy}. More: {command}" if nic.remedy else f"What to do: {command}"
     return CommandError(_state(nic), remedy=remedy, code=Exit.NO)

@@ -67,7 +67,11 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     elif not stories:
         write(NoStories(note), output)
     persisted = persisted_nics(evidence.found.vm if evidence.found is not None else None)
-    stories = [await story_with_remedy(session, item, persist=item["nic"]["name"] in persisted) for item in stories]
+    is_bare = evidence.found is not None and evidence.found.vm is None
+    stories = [
+        await story_with_remedy(session, item, persist=item["nic"]["name"] in persisted, is_bare=is_bare)
+        for item in stories
+    ]
     found_at = now()
     documents = [StoryDocument(story, source, found_at, note) for story in stories]
     write_all(_alike(documents) if output == "table" else documents, output)

@@ -11,6 +11,7 @@ from nicplug.model.operations import OperationPhase
 from nicplug.plan.nic.path.choice import choose_path
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 from nicplug.plan.nic.path.rules import Verdict
+from nicplug.plan.reasons import Reason
 
 _THEN = {
     Outcome.READY: "it is ready",
@@ -61,6 +62,10 @@ def coming(
     if nic.phase == OperationPhase.MIGRATING:
         yield Next(at=again_at, what=_of_migration(nic, is_retried=again_at is not None))
         return
+    if nic.reason == Reason.HOTPLUG_ERROR:
+        # Nobody has been asked for anything yet, so nobody's time runs out.
+        yield Next(at=again_at, what="the refused write is retried with back-off, every 30 s at the latest")
+        return
     if again_at is not None:
         yield Next(at=again_at, what="it is tried again")
     if forecast is None:
@@ -70,13 +75,18 @@ def coming(
         if again_at is None:
             yield Next(at=None, what=f"{_THEN[forecast.outcome]} ({forecast.reason})")
         return
+    yield from _foreseen(forecast, looks_again_at if looks_again_at != again_at else None, now=now)
+
+
+def _foreseen(forecast: NicForecast, looks_again_at: datetime | None, *, now: datetime) -> Iterator[Next]:
+    """What an outcome that is still open leads to."""
     if forecast.outcome is Outcome.BY_MIGRATION:
         yield Next(at=None, what=f"{_THEN[forecast.outcome]} ({forecast.reason})")
     if forecast.outcome is Outcome.IN_PLACE and (evidence := forecast.evidence) is not None:
         yield from _once_failed(evidence, reason=forecast.reason)
     if (then := forecast.otherwise) is not None:
         yield Next(at=now + then.after, what=f"if nobody has answered: {_THEN[then.outcome]} ({then.reason})")
-    elif looks_again_at is not None and looks_again_at > now and looks_again_at != again_at:
+    elif looks_again_at is not None and looks_again_at > now:
         yield Next(at=looks_again_at, what="nicplug looks at it again, also if nothing has changed")
 
 

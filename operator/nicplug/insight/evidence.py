@@ -21,7 +21,7 @@ from nicplug.cache.optional_kinds import (
 )
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.kube.api import Json, Resource, WatchingApi
-from nicplug.kube.errors import MANIFESTS, Denied, Gone, Rejected
+from nicplug.kube.errors import Denied, Gone, Rejected
 from nicplug.kube.resources import (
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
@@ -35,7 +35,7 @@ from nicplug.kube.resources import (
 from nicplug.model.attachments import referenced_keys
 from nicplug.model.interface_requests import MEMBER, requested_networks
 from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.metadata import generation, mapping, objects, text
 from nicplug.model.names import VM_UID_LABEL
 from nicplug.model.networks import Network, parse_networks
 from nicplug.model.node import Node
@@ -109,10 +109,18 @@ class Evidence:
         return self.caches.vmis.get(VmiKey(self.target.namespace, self.target.name))
 
     def put(self, kind: CachedKind, raw: Mapping[str, Any]) -> None:
-        """Take in an object as it would be, newer than what is known of it."""
-        changed = dict(raw)
+        """Take in an object as it would be, newer than what is known of it.
+
+        Another spec has another generation, as the API server counts it; a dry run has counted already.
+        """
+        metadata = dict(mapping(raw.get("metadata")))
         if (version := self._version_of(kind, raw)) > 0:
-            changed["metadata"] = {**mapping(raw.get("metadata")), "resourceVersion": str(version + 1)}
+            metadata["resourceVersion"] = str(version + 1)
+        known = {CachedKind.VM: self.vm, CachedKind.VMI: self.vmi}.get(kind)
+        if known is not None and known.get("spec") != raw.get("spec"):
+            counted = generation(mapping(known.get("metadata")))
+            metadata["generation"] = max(generation(metadata), counted + 1)
+        changed = {**raw, "metadata": metadata}
         self.caches.observe(kind, changed)
         if kind is CachedKind.VM:
             self.vm = changed
@@ -313,11 +321,14 @@ async def _list(
 async def _read_optional(watch: OptionalWatch, found: Evidence) -> None:
     """What may be missing or forbidden, as it may be for the operator."""
     if (absence := await watch.read()) is not None:
-        where = f" in namespace {watch.namespace}" if watch.namespace else ""
-        remedy = watch.remedy[absence].removeprefix(f"{MANIFESTS} give the ")
-        is_denied = absence is Absence.DENIED
-        what = f"{watch.resource.plural}{where}"
-        found.unknown.append(Unknown(what=what, why=absence.value, remedy=remedy, is_denied=is_denied))
+        found.unknown.append(_absent(watch, absence))
+
+
+def _absent(watch: OptionalWatch, absence: Absence) -> Unknown:
+    """The right is the caller's own: nicplug's manifests, which a log names, do not give it."""
+    where = f" in namespace {watch.namespace}" if watch.namespace else ""
+    remedy, is_denied = (watch.missing_right, True) if absence is Absence.DENIED else (watch.not_served, False)
+    return Unknown(what=f"{watch.resource.plural}{where}", why=absence.value, remedy=remedy, is_denied=is_denied)
 
 
 async def _read_nodes(api: WatchingApi, found: Evidence) -> None:
@@ -348,11 +359,8 @@ async def _read_networks(api: WatchingApi, found: Evidence, networks: Iterable[N
     reading = [_get_definition(api, namespace=key.namespace, name=key.name) for key in keys]
     answers = await asyncio.gather(*reading)
     if (absence := next((item for item in answers if isinstance(item, Absence)), None)) is not None:
-        watch = watch_attachments(api, sink=caches.attachments)
         caches.attachments.lose(absence)
-        plural = NETWORK_ATTACHMENT_DEFINITIONS.plural
-        remedy, is_denied = watch.remedy[absence], absence is Absence.DENIED
-        found.unknown.append(Unknown(what=plural, why=absence.value, remedy=remedy, is_denied=is_denied))
+        found.unknown.append(_absent(watch_attachments(api, sink=caches.attachments), absence))
         return
     project = caches.attachments.project
     caches.attachments.replace([project(item) for item in answers if isinstance(item, Mapping)])

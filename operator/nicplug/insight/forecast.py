@@ -13,19 +13,28 @@ from nicplug.insight.at_restart import other_fields, waiting_changes, waiting_fi
 from nicplug.insight.at_start import nics_at_start
 from nicplug.insight.changes import with_requests
 from nicplug.insight.evidence import Evidence, networks_in
+from nicplug.insight.guest_release import (
+    leaving_guest,
+    leaving_pod,
+    let_go,
+    once_asked,
+    once_let_go,
+    with_annotation,
+    with_records,
+)
 from nicplug.insight.held_requests import held_nics
 from nicplug.insight.known import Known, known_of, networks_of
 from nicplug.insight.leaving_nics import leaving_nics
 from nicplug.insight.outcome import NicForecast, Outcome, VmForecast
 from nicplug.insight.patched import patched
 from nicplug.insight.running_nics import running_nics
-from nicplug.insight.slots import once_unplugged, slots_of
+from nicplug.insight.slots import once_unplugged, possible_slots, slots_of
 from nicplug.insight.stuck_migrations import with_stuck_migrations
 from nicplug.model.attachments import referenced_keys
 from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import AttachmentKey, VmiKey
-from nicplug.model.metadata import generation, mapping
+from nicplug.model.metadata import mapping
 from nicplug.model.nad_policy import NadRules
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.model.times import format_time
@@ -60,7 +69,7 @@ def forecast(
     waited = _waiting_fields(evidence)
     if changed is not None:
         kind = CachedKind.VM if changed.get("kind") == CachedKind.VM.value else CachedKind.VMI
-        evidence.put(kind, _next_generation(changed))
+        evidence.put(kind, changed)
     _let_vm_act(evidence, now=now)
     after = _foresee(evidence, now=now)
     later = _foresee_deadline(evidence, after, now=now)
@@ -69,9 +78,15 @@ def forecast(
     told = _with_leaving(told, evidence, known=known, anyhow=present)
     told = _with_restart(told, evidence, waited=waited, known=known)
     told = replace(told, nics=(*told.nics, *held_nics(evidence, told={nic.name for nic in told.nics})))
-    is_whole = changed is None
-    nics = (replace(nic, is_affected=nic.is_affected or is_whole or nic.name in named) for nic in told.nics)
-    return replace(told, nics=tuple(nics))
+    return replace(told, nics=_asked_first(told.nics, named=named, is_whole=changed is None))
+
+
+def _asked_first(nics: Collection[NicForecast], *, named: Collection[str], is_whole: bool) -> tuple[NicForecast, ...]:
+    """What the change does comes first, then what it asks for in vain or again, then what happens anyhow."""
+    if is_whole:
+        return tuple(replace(nic, is_affected=True) for nic in nics)
+    ordered = sorted(nics, key=lambda nic: (not nic.is_affected, nic.name not in named))
+    return tuple(replace(nic, is_affected=nic.is_affected or nic.name in named) for nic in ordered)
 
 
 def _unread(evidence: Evidence, changed: Mapping[str, Any]) -> list[AttachmentKey]:
@@ -81,12 +96,6 @@ def _unread(evidence: Evidence, changed: Mapping[str, Any]) -> list[AttachmentKe
     if evidence.asked is None:
         return []
     return [key for key in keys if access.allows(key, namespace=namespace) and key not in evidence.asked]
-
-
-def _next_generation(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """As the API server stores a changed spec; a dry run has counted already, and a second time does no harm."""
-    metadata = mapping(raw.get("metadata"))
-    return {**raw, "metadata": {**metadata, "generation": generation(metadata) + 1}}
 
 
 def _gatherer(evidence: Evidence) -> Gatherer:
@@ -109,14 +118,14 @@ def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
             if getattr(action, "kind", None) is kind and getattr(action, "subresource", "-") is None:
                 changed = patched(changed, action.json_patch())  # type: ignore[union-attr]
         if changed != raw:
-            evidence.put(CachedKind.VM if kind is Kind.VM else CachedKind.VMI, _next_generation(changed))
+            evidence.put(CachedKind.VM if kind is Kind.VM else CachedKind.VMI, changed)
 
 
 def _stop(evidence: Evidence) -> None:
     """The instance ends, and the next one starts from the template, with what is requested for that."""
     vm, vmi, config = evidence.vm or {}, evidence.vmi or {}, evidence.caches.config()
     if config is not None and config.hotplug_enabled and evidence.parsed_vm is not None:
-        evidence.put(CachedKind.VM, _next_generation(with_requests(vm, (), vmi=None)[1]))
+        evidence.put(CachedKind.VM, with_requests(vm, (), vmi=None)[1])
     metadata = {**mapping(vmi.get("metadata")), "deletionTimestamp": format_time(evidence.clock())}
     evidence.put(CachedKind.VMI, {**vmi, "metadata": metadata})
 
@@ -133,8 +142,38 @@ def _without_change(evidence: Evidence, *, now: datetime) -> tuple[Foreseen, tup
 
 
 def _foresee(evidence: Evidence, *, now: datetime) -> Foreseen:
+    found = _foresee_asked(evidence, now=now)
+    if evidence.vmi is None or not (leaving := leaving_guest(found.operations)):
+        return found
+    kept = evidence.vmi
+    evidence.put(CachedKind.VMI, let_go(kept, found.operations))
+    then = _foresee_asked(evidence, now=now)
+    evidence.put(CachedKind.VMI, kept)
+    return once_let_go(found, then, names=leaving)
+
+
+def _foresee_asked(evidence: Evidence, *, now: datetime) -> Foreseen:
+    """The next pass, and the one after it of the NICs that it takes out of the pod's annotation."""
+    found = _foresee_pass(evidence, now=now)
+    if evidence.vmi is None or found.annotation is None or not leaving_pod(found.operations):
+        return found
+    kept = evidence.vmi
+    evidence.put(CachedKind.VMI, with_records(kept, found.operations))
+    then = _foresee_pass(evidence, now=now, annotation=found.annotation)
+    evidence.put(CachedKind.VMI, kept)
+    return once_asked(found, then)
+
+
+def _foresee_pass(evidence: Evidence, *, now: datetime, annotation: str | None = None) -> Foreseen:
+    """One pass of the operator.
+
+    Args:
+        annotation: what the pod's networks annotation has been replaced with; None where it is as it was read.
+    """
     view = _gatherer(evidence).vmi_view(VmiKey(evidence.target.namespace, evidence.target.name))
-    return foresee(view, now=now) if view is not None and not view.vmi.deleting else Foreseen()
+    if view is None or view.vmi.deleting:
+        return Foreseen()
+    return foresee(view if annotation is None else with_annotation(view, annotation), now=now)
 
 
 def _foresee_deadline(evidence: Evidence, after: Foreseen, *, now: datetime) -> tuple[datetime, Foreseen] | None:
@@ -144,10 +183,12 @@ def _foresee_deadline(evidence: Evidence, after: Foreseen, *, now: datetime) -> 
     if evidence.vmi is None or not deadlines or (deadline := max(deadlines)) <= now:
         return None
     kept = evidence.vmi
-    status = {**mapping(kept.get("status")), "interfaceOperations": [item.to_row() for item in after.operations]}
-    evidence.put(CachedKind.VMI, {**kept, "status": status})
-    later = _foresee(evidence, now=deadline + timedelta(milliseconds=1))
-    evidence.put(CachedKind.VMI, {**kept, "metadata": mapping(mapping(evidence.vmi).get("metadata"))})
+    evidence.put(CachedKind.VMI, let_go(kept, after.operations))
+    if leaving_guest(after.operations):
+        # The time of the controller runs from the pass that asks it to detach the NIC.
+        evidence.put(CachedKind.VMI, with_records(evidence.vmi, _foresee_pass(evidence, now=now).operations))
+    later = _foresee_pass(evidence, now=deadline + timedelta(milliseconds=1))
+    evidence.put(CachedKind.VMI, kept)
     return deadline, later
 
 
@@ -175,6 +216,7 @@ def _render(
         else tuple(nics_at_start(evidence, before=known.named | known.requested))
     )
     leaving = [nic.name for nic in nics if nic.operation == OperationType.UNPLUG and nic.outcome.arrives]
+    left = once_unplugged(after.budget, vmi, names=leaving) if vmi is not None else None
     return VmForecast(
         kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
         key=key,
@@ -183,7 +225,9 @@ def _render(
         nad_rules=_nad_rules(evidence),
         nics=nics,
         slots_before=before.budget,
-        slots_after=once_unplugged(after.budget, vmi, names=leaving) if vmi is not None else None,
+        slots_after=left,
+        possible_before=possible_slots(before.budget.to_row(), vmi) if before.budget is not None else 0,
+        possible_after=possible_slots(left.to_row(), vmi) if left is not None else 0,
         migration=after.migration,
         again_at=after.again_at,
     )

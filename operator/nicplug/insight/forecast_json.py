@@ -8,6 +8,7 @@ from nicplug.insight.outcome import NicForecast, VmForecast
 from nicplug.model.durations import format_duration
 from nicplug.model.hotplug_policy import POLICY_FIELDS, HotplugPolicy
 from nicplug.model.nad_policy import NadRules
+from nicplug.model.pci_budget import PciBudget
 from nicplug.model.times import format_micro_time
 from nicplug.plan.nic.path.evidence import PathEvidence
 
@@ -28,8 +29,8 @@ def forecast_json(found: VmForecast, *, unknown: list[Unknown], slots: tuple[int
         "node": found.node or None,
         "nics": [_nic(nic) for nic in found.nics],
         "pciSlots": {
-            "before": found.slots_before.to_row() if found.slots_before is not None else None,
-            "after": found.slots_after.to_row() if found.slots_after is not None else None,
+            "before": _slots(found.slots_before, possible=found.possible_before),
+            "after": _slots(found.slots_after, possible=found.possible_after),
         },
         "migration": found.migration or None,
         "migrationSlots": {"taken": slots[0], "perCluster": slots[1]} if slots is not None else None,
@@ -39,6 +40,10 @@ def forecast_json(found: VmForecast, *, unknown: list[Unknown], slots: tuple[int
         "refusals": list(found.refusals),
         "unknown": [{"what": item.what, "why": item.why, "remedy": item.remedy} for item in unknown],
     }
+
+
+def _slots(budget: PciBudget | None, *, possible: int) -> dict[str, Any] | None:
+    return {**budget.to_row(), "possible": possible} if budget is not None else None
 
 
 def policy_rows(policy: HotplugPolicy) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nicplug.insight.power import is_off, power_requests
 from nicplug.insight.restarts import restart_effects, restart_required
-from nicplug.insight.slots import reserved_for
+from nicplug.insight.slots import possible_slots, reserved_for
 from nicplug.insight.start_problems import StartProblem, start_problem
 from nicplug.model.conditions import (
     EVICTION_REQUESTED,
@@ -48,6 +48,8 @@ UNSEEN = "requested, waiting for the operator"
 """Of a NIC without a record, also for the moment until the operator has written one."""
 HAS_LEFT = "the guest does not have it; its entry in the VM's template goes next"
 """Of a NIC that only the template still has, as `state: absent`."""
+ONLY_ENTRIES = "neither the pod nor the guest has it; the operator takes its entries out next"
+"""Of a NIC that is to go and has not attached, or has gone already: nobody has to let go of anything."""
 NOT_STARTED = "waiting for the operator to start the VM"
 """Of a NIC of a VM that is to run, until the operator has seen the VM."""
 STOPPED = "Stopped"
@@ -68,7 +70,7 @@ class NicRow:
         since: when the phase last changed; None when nobody knows.
         pci_slot: `reserved`, `used`, or "" where it takes none.
         pci_address: that the spec asks for; "" where libvirt chooses.
-        has_left: it is to go, and only the VM's template has an entry for it.
+        has_left: it is to go, and neither the pod nor the guest has it: only entries are left.
     """
 
     name: str
@@ -130,6 +132,7 @@ class VmNics:
     """All NICs of one VM, and what is in flight.
 
     Attributes:
+        budget: `status.pciBudget`, with `possible` for the slots beyond it (`insight.slots`).
         phase: of the VMI; `Paused` when it runs and its guest is paused. Without a VMI `Stopped`, or `Pending` while no
             operator has seen a VM that is to run.
         ready: status of the condition InterfacesReady; "" when nobody has written it.
@@ -206,7 +209,7 @@ def describe(
         ready=text(condition.get("status")),
         ready_message=text(condition.get("message")),
         nics=_rows(vm, vmi, now=now),
-        budget=budget or None,
+        budget={**budget, "possible": possible_slots(budget, vmi)} if budget else None,
         is_off=is_off(vm, vmi),
         power_requests=power_requests(vm, vmi),
         requests=tuple(_request(row) for row in objects(vm_status.get(MEMBER))),
@@ -302,7 +305,9 @@ def _row(
     has_slot = interface is not None and takes_slot(interface)
     slot = "used" if in_guest else "reserved" if has_reserved or has_source(reported, MULTUS_STATUS) else ""
     is_to_go = is_leaving and is_running and (is_in_vmi or in_guest)
-    has_left = is_leaving and is_running and not is_to_go and reported is None
+    is_tried = record is not None and not needs_person(record.phase)
+    is_nowhere = not in_guest and not has_source(reported, MULTUS_STATUS) and not is_tried
+    has_left = is_leaving and is_running and (is_nowhere if is_to_go else reported is None)
     is_unseen = is_to_go or (is_running and not in_guest and not is_leaving)
     phase = OperationPhase.READY if in_guest and not is_to_go else OperationPhase.PENDING
     known = NicRow(
@@ -315,7 +320,7 @@ def _row(
         mac_address=text(mapping(reported).get("mac")),
         ip_address=text(mapping(reported).get("ipAddress")),
         reason="" if in_guest or is_running or is_to_start else str(Reason.GUEST_NOT_RUNNING),
-        message=NOT_STARTED if is_to_start else UNSEEN if is_unseen else HAS_LEFT if has_left else "",
+        message=_unrecorded(is_to_start=is_to_start, is_to_go=is_to_go, is_unseen=is_unseen, has_left=has_left),
         has_left=has_left,
         operation=str(OperationType.UNPLUG) if is_leaving else "",
     )
@@ -336,6 +341,15 @@ def _row(
         attempts=record.attempts,
         migration=record.migration,
     )
+
+
+def _unrecorded(*, is_to_start: bool, is_to_go: bool, is_unseen: bool, has_left: bool) -> str:
+    """What is said of a NIC that no record tells of."""
+    if is_to_start:
+        return NOT_STARTED
+    if has_left:
+        return ONLY_ENTRIES if is_to_go else HAS_LEFT
+    return UNSEEN if is_unseen else ""
 
 
 def _tells_how_it_came(record: InterfaceOperation, interface: Interface | None) -> bool:

@@ -88,6 +88,7 @@ class VmForecast:
         node: that runs it; "" while none does.
         nics: those that something would happen to.
         slots_before, slots_after: PCI slots; None while nobody can count them.
+        possible_before, possible_after: slots that the guest may have beyond these (`insight.slots.possible_slots`).
         migration: name of the migration that would be made; "" when none is.
         nad_rules: which networks the cluster admin lets VMs use.
         restart_fields: what else of the VM waits for a restart, in the words of the API.
@@ -103,6 +104,8 @@ class VmForecast:
     nics: tuple[NicForecast, ...] = ()
     slots_before: PciBudget | None = None
     slots_after: PciBudget | None = None
+    possible_before: int = 0
+    possible_after: int = 0
     migration: str = ""
     restart_fields: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()

@@ -63,6 +63,20 @@ def _takes_none(record: InterfaceOperation) -> bool:
     return needs_person(record.phase) and (record.path == OperationPath.RESTART or record.reason in _WITHOUT_SLOT)
 
 
+def possible_slots(budget: Mapping[str, Any], vmi: VirtualMachineInstance | None) -> int:
+    """How many more NICs than those that have a slot, wait for one or find one free the guest may have room for.
+
+    `total` counts what is certain, and grows when a NIC beyond it arrives: none has to be free for one to be tried.
+
+    Args:
+        budget: `status.pciBudget`.
+    """
+    if vmi is None or vmi.topology is None or not budget:
+        return 0
+    total, taken = int(budget["total"]), int(budget["used"]) + int(budget["reserved"])
+    return max(0, vmi.topology.at_most(max(total, int(budget["used"]))) - max(total, taken))
+
+
 def once_unplugged(budget: PciBudget | None, vmi: VirtualMachineInstance, *, names: Iterable[str]) -> PciBudget | None:
     """The budget when the guest has let these NICs go: until then each keeps its slot."""
     if budget is None:

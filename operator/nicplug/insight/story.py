@@ -9,7 +9,7 @@ from nicplug.insight.coming import Next, coming
 from nicplug.insight.happened import happened
 from nicplug.insight.moments import Moment
 from nicplug.insight.nics import NicRow
-from nicplug.insight.outcome import NicForecast
+from nicplug.insight.outcome import NicForecast, Outcome
 from nicplug.insight.remedies import Documented, remedies
 from nicplug.insight.start_problems import StartProblem
 from nicplug.insight.waiting import Mover, waits_for
@@ -75,6 +75,7 @@ def tell(
         problem: what keeps the VM from starting; None when nothing is known to.
         outdated: what has become of the network since the guest got the NIC; None when it is as it was.
     """
+    nic = nic if problem is not None else _at_start(nic, forecast)
     mine = _migrations_of(nic, migrations)
     known = _documented(nic, mine)
     node = vmi.node_name if vmi is not None else ""
@@ -101,6 +102,20 @@ def tell(
         waits_for=told.waits_for or waiting or ("" if nic.reason else Mover.OPERATOR.value),
         todo=told.todo or (known.remedy if known is not None else ""),
         next=tuple(coming(nic, forecast, looks_again_at, now=now)),
+    )
+
+
+def _at_start(nic: NicRow, forecast: NicForecast | None) -> NicRow:
+    """Of a guest that does not run nothing is recorded: what keeps a NIC from coming with it only a forecast says."""
+    if nic.reason != Reason.GUEST_NOT_RUNNING or forecast is None or forecast.outcome is not Outcome.STUCK:
+        return nic
+    return replace(
+        nic,
+        operation=forecast.operation,
+        phase=forecast.phase,
+        reason=forecast.reason,
+        message=f"the guest is not running, and does not get this NIC when it starts: {forecast.message}",
+        remedy=forecast.remedy,
     )
 
 

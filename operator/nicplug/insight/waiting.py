@@ -130,7 +130,6 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.POD_INTERFACE_NAME_TAKEN,
         Reason.ERR_IMAGE_PULL,
         Reason.IMAGE_PULL_BACK_OFF,
-        Reason.HOTPLUG_ERROR,
     ),
     Mover.ADMIN: (
         Reason.FEATURE_GATE_DISABLED,
@@ -144,6 +143,7 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.SLOT_LEDGER_REFUSED,
         Reason.REJECTED_BY_QUOTA,
         Reason.FAILED_CREATE,
+        Reason.HOTPLUG_ERROR,
     ),
     Mover.INTRUDER: (
         Reason.ANNOTATION_CONTESTED,

@@ -46,6 +46,7 @@ _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=150
 _UNCHECKED = "?fieldValidation=Ignore"
 
 _JSON = "application/json"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -175,22 +176,24 @@ class AioApi:
         """JSON patch that is sent as it is; a failed `test` raises `Stale`."""
         return await self._patch(resource, patch, name=name, namespace=namespace, subresource=subresource)
 
+    async def patch_unread(
+        self,
+        resource: Resource,
+        patch: JsonPatch,
+        *,
+        name: str,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> None:
+        """JSON patch of an object that is not asked back: the API server sends its metadata, and nobody parses it."""
+        body = [dict(operation) for operation in patch]
+        call = _patch_call(resource, body, name=name, namespace=namespace, subresource=subresource, accept=_METADATA)
+        await self._ask(call)
+
     async def _patch(
         self, resource: Resource, body: Any, *, name: str, namespace: str | None, subresource: str | None
     ) -> Json:
-        target = f"{resource.plural}/{subresource}" if subresource else resource.plural
-        path = _path(resource, namespace=namespace, name=name, subresource=subresource)
-        return await self._send(
-            _Call(
-                method="PATCH",
-                verb="patch",
-                target=target,
-                path=path,
-                query=_UNCHECKED,
-                body=body,
-                content_type=JSON_PATCH,
-            )
-        )
+        return await self._send(_patch_call(resource, body, name=name, namespace=namespace, subresource=subresource))
 
     async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
         """PUT, guarded by the resourceVersion in `body`.
@@ -397,6 +400,21 @@ class _Call:
     body: Any = None
     content_type: str = _JSON
     accept: str = _JSON
+
+
+def _patch_call(
+    resource: Resource, body: Any, *, name: str, namespace: str | None, subresource: str | None, accept: str = _JSON
+) -> _Call:
+    return _Call(
+        method="PATCH",
+        verb="patch",
+        target=f"{resource.plural}/{subresource}" if subresource else resource.plural,
+        path=_path(resource, namespace=namespace, name=name, subresource=subresource),
+        query=_UNCHECKED,
+        body=body,
+        content_type=JSON_PATCH,
+        accept=accept,
+    )
 
 
 @contextmanager

@@ -150,6 +150,18 @@ class ServerApi(WatchingApi, TextApi, Protocol):
         """Read one object from the API server's memory: cheaper than from etcd, and at times a moment old."""
         ...
 
+    async def patch_unread(
+        self,
+        resource: Resource,
+        patch: JsonPatch,
+        *,
+        name: str,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> None:
+        """JSON patch (RFC 6902) of an object that is not asked back; a failed `test` raises `Stale`."""
+        ...
+
     async def version(self) -> Json:
         """Read which Kubernetes it is, at /version."""
         ...

@@ -18,6 +18,7 @@ from kubernetes.aio.config import ConfigException
 from nicplug.kube.aio import USER_AGENT, AioApi
 from nicplug.kube.api import KubeApi, OnResponse, ServerApi, WatchingApi, count_nothing
 from nicplug.kube.credentials import Load, find_credentials, with_proxy
+from nicplug.kube.echoes import Echoes
 from nicplug.kube.kubeconfig import ConfigError as ConfigError
 from nicplug.kube.pages import PageSizes, in_pages
 from nicplug.kube.watch_health import WatchHealth
@@ -69,6 +70,7 @@ class Connection:
         server: URL of the API server.
         source: where the configuration came from, for logs.
         watches: how the watches fare that Kopf keeps.
+        echoes: which of their lines bring no news.
         kubevirt_namespace: where the KubeVirt CR lies; of those elsewhere only what names them is read.
     """
 
@@ -80,6 +82,7 @@ class Connection:
     _load: Load = field(repr=False)
     _on_response: OnResponse = field(default=count_nothing, repr=False)
     watches: WatchHealth = field(default_factory=WatchHealth, repr=False)
+    echoes: Echoes = field(default_factory=Echoes, repr=False)
     kubevirt_namespace: str | None = None
 
     async def credentials(self) -> kopf.ConnectionInfo:
@@ -103,7 +106,9 @@ class Connection:
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             proxy=info.proxy_url,
             trust_env=True,
-            response_class=response_class(self.watches, sizes=sizes, kubevirt_namespace=self.kubevirt_namespace),
+            response_class=response_class(
+                self.watches, sizes=sizes, echoes=self.echoes, kubevirt_namespace=self.kubevirt_namespace
+            ),
             trace_configs=[trace(self.watches)],
             middlewares=(
                 in_pages(sizes),

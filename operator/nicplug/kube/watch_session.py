@@ -20,6 +20,7 @@ import aiohttp
 import structlog
 
 from nicplug.kube.api import OnResponse
+from nicplug.kube.echoes import Echoes
 from nicplug.kube.object_text import ObjectText
 from nicplug.kube.pages import BoundedResponse, PageSizes, collection_of
 from nicplug.kube.watch_health import Trouble, WatchHealth
@@ -88,6 +89,7 @@ class WatchResponse(BoundedResponse):
     errors: ClassVar[StreamErrors]
     deep: ClassVar[DeepObjects]
     sizes: ClassVar[PageSizes]
+    echoes: ClassVar[Echoes]
     kubevirt_namespace: ClassVar[str | None]
     answered: int = 0
 
@@ -147,16 +149,23 @@ class WatchResponse(BoundedResponse):
         if is_watch or self._resource == self.url.path:
             self.health.works(self._resource)
         if is_watch:
-            lines = _Lines(self.content, resource=self._resource, errors=self.errors, text=self._text)
+            lines = _Lines(
+                self.content, resource=self._resource, errors=self.errors, text=self._text, echoes=self.echoes
+            )
             self.content = lines  # type: ignore[assignment]
 
 
 def response_class(
-    health: WatchHealth, *, sizes: PageSizes | None = None, kubevirt_namespace: str | None = None
+    health: WatchHealth,
+    *,
+    sizes: PageSizes | None = None,
+    echoes: Echoes | None = None,
+    kubevirt_namespace: str | None = None,
 ) -> type[WatchResponse]:
     """A response that tells `health` what it brought, and Kopf only what Kopf can bear.
 
     Args:
+        echoes: finds the lines of which Kopf needs to know no more than their version; None finds none.
         kubevirt_namespace: where the KubeVirt CR lies; of those elsewhere only what names them is read.
     """
     members = {
@@ -164,6 +173,7 @@ def response_class(
         "errors": StreamErrors(),
         "deep": DeepObjects(),
         "sizes": sizes or PageSizes(),
+        "echoes": echoes or Echoes(),
         "kubevirt_namespace": kubevirt_namespace,
     }
     return type("WatchResponse", (WatchResponse,), members)
@@ -229,11 +239,14 @@ def _trouble(status: int) -> Trouble:
 class _Lines:
     """The body of a watch as Kopf reads it: in whole lines, errors as 410, no line too large or too deep."""
 
-    def __init__(self, stream: aiohttp.StreamReader, *, resource: str, errors: StreamErrors, text: ObjectText) -> None:
+    def __init__(
+        self, stream: aiohttp.StreamReader, *, resource: str, errors: StreamErrors, text: ObjectText, echoes: Echoes
+    ) -> None:
         self._stream = stream
         self._text = text
         self._resource = resource
         self._errors = errors
+        self._echoes = echoes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -252,7 +265,9 @@ class _Lines:
         # What is left was cut off with the connection: the API server ends every line.
 
     async def _guard(self, line: bytes) -> bytes:
-        return await self._guard_error(line) if b'"ERROR"' in line[:100] else self._text.slim_line(line)
+        if b'"ERROR"' in line[:100]:
+            return await self._guard_error(line)
+        return self._echoes.bookmark_for(line, resource=self._resource) or self._text.slim_line(line)
 
     async def _guard_error(self, line: bytes) -> bytes:
         event = json.loads(line)

@@ -7,6 +7,7 @@ by a `test`; a string costs a tenth of the nested dicts and compares at C speed.
 import json
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NewType
 
 from nicplug.model.per_pass import once_per_pass
@@ -14,6 +15,10 @@ from nicplug.model.per_pass import once_per_pass
 FrozenJson = NewType("FrozenJson", str)
 
 NULL = FrozenJson("null")
+
+# Of what the passes over one object read in turn, its spec above all: a burst is a few hundred objects.
+_RECENT = 512
+_RECENT_CHARACTERS = 8 * 1024
 
 # json.dumps makes a new encoder for every call that is not by its defaults.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -31,7 +36,12 @@ def thaw(text: FrozenJson) -> Any:
 
 @once_per_pass
 def read(text: FrozenJson) -> Any:
-    """The value, parsed once in a planning pass and shared by all who read it: never to be changed."""
+    """The value, parsed once in a planning pass, or lately, and shared by all who read it: never to be changed."""
+    return _read_lately(text) if len(text) <= _RECENT_CHARACTERS else thaw(text)
+
+
+@lru_cache(maxsize=_RECENT)
+def _read_lately(text: FrozenJson) -> Any:
     return thaw(text)
 
 

@@ -24,7 +24,10 @@ def info_sources(row: Mapping[str, Any]) -> list[str]:
 
 def has_source(row: Mapping[str, Any] | None, token: str) -> bool:
     """The row exists and carries the token."""
-    return row is not None and token in info_sources(row)
+    if row is None:
+        return False
+    value = row.get("infoSource")
+    return value == token or token in info_sources(row)
 
 
 def has_go_ahead(row: Mapping[str, Any] | None) -> bool:

@@ -13,19 +13,31 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_Key = tuple[Any, ...]
+# What a function has returned in the pass, by the ids of its arguments; these stay referenced as long as their ids are
+# keys.
+_Results = dict[Any, tuple[Any, tuple[Any, ...]]]
 
 
 class _Pass:
     """The pass that is running.
 
     Attributes:
-        results: of each function and the ids of its arguments; these stay referenced as long as their ids are keys.
-            None while no pass is running, and then nothing is remembered.
+        is_running: nothing is remembered while none is.
+        results: those of every function that has been called in it.
     """
 
+    __slots__ = ("is_running", "results")
+
     def __init__(self) -> None:
-        self.results: dict[_Key, tuple[Any, _Key]] | None = None
+        self.is_running = False
+        self.results: list[_Results] = []
+
+    def end(self) -> None:
+        """Drop everything."""
+        self.is_running = False
+        for results in self.results:
+            results.clear()
+        self.results.clear()
 
 
 _PASS = _Pass()
@@ -34,14 +46,14 @@ _PASS = _Pass()
 @contextmanager
 def planning_pass() -> Iterator[None]:
     """Remember what `once_per_pass` functions return until the end; a pass within a pass is part of it."""
-    if _PASS.results is not None:
+    if _PASS.is_running:
         yield
         return
-    _PASS.results = {}
+    _PASS.is_running = True
     try:
         yield
     finally:
-        _PASS.results = None
+        _PASS.end()
 
 
 def once_per_pass(function: Callable[P, R]) -> Callable[P, R]:
@@ -50,17 +62,19 @@ def once_per_pass(function: Callable[P, R]) -> Callable[P, R]:
     Arguments are compared by identity: an equal text of another object is computed again. The result is shared by all
     callers, so none of them may change it.
     """
+    results: _Results = {}
 
     @wraps(function)
     def remembering(*args: P.args, **kwargs: P.kwargs) -> R:
-        known = _PASS.results
-        if known is None:
+        if not _PASS.is_running:
             return function(*args, **kwargs)
-        values = (*args, *kwargs.values())
-        key = (function, *map(id, values))
-        found = known.get(key)
+        values = (*args, *kwargs.values()) if kwargs else args
+        key = id(values[0]) if len(values) == 1 else tuple(map(id, values))
+        found = results.get(key)
         if found is None:
-            found = known[key] = (function(*args, **kwargs), values)
+            if not results:
+                _PASS.results.append(results)
+            found = results[key] = (function(*args, **kwargs), values)
         result: R = found[0]
         return result
 

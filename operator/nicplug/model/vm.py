@@ -80,8 +80,13 @@ class VirtualMachine:
         return read_object(self.status)
 
 
-def parse_vm(raw: Mapping[str, Any]) -> VirtualMachine:
-    """Project a VM of the API."""
+def parse_vm(raw: Mapping[str, Any], *, known: VirtualMachine | None = None) -> VirtualMachine:
+    """Project a VM of the API.
+
+    Args:
+        known: what is known of an earlier version; its spec is taken over where it is still the same.
+    """
+    same = known if known is not None and _has_same_spec(raw, known) else None
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
     template = mapping(spec.get("template"))
     vmi_spec = mapping(template.get("spec"))
@@ -95,15 +100,23 @@ def parse_vm(raw: Mapping[str, Any]) -> VirtualMachine:
         deleting=meta.is_deleting(metadata),
         finalizers=meta.finalizers(metadata),
         run_strategy=_run_strategy(spec),
-        template=shared(freeze(template)),
-        rest_of_spec=freeze({member: value for member, value in spec.items() if member != "template"}),
-        interfaces=parse_interfaces(vmi_spec),
-        networks=parse_networks(vmi_spec),
+        template=same.template if same else shared(freeze(template)),
+        rest_of_spec=same.rest_of_spec if same else freeze(_without_template(spec)),
+        interfaces=same.interfaces if same else parse_interfaces(vmi_spec),
+        networks=same.networks if same else parse_networks(vmi_spec),
         overrides=parse_overrides(mapping(metadata.get("annotations"))),
         status=freeze(status),
-        placement=parse_placement(vmi_spec),
+        placement=same.placement if same else parse_placement(vmi_spec),
         stored_bytes=meta.stored_bytes(raw),
     )
+
+
+def _has_same_spec(raw: Mapping[str, Any], known: VirtualMachine) -> bool:
+    return meta.has_same_spec(raw, known, texts=(known.template, known.rest_of_spec))
+
+
+def _without_template(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {member: value for member, value in spec.items() if member != "template"}
 
 
 def _run_strategy(spec: Mapping[str, Any]) -> RunStrategy:

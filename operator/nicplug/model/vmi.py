@@ -138,9 +138,14 @@ def reported_rows(vmi: VirtualMachineInstance) -> Mapping[str, Mapping[str, Any]
     return rows_by_name(objects(vmi.read_status().get("interfaces")))
 
 
-def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
-    """Project a VMI of the API."""
+def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = None) -> VirtualMachineInstance:
+    """Project a VMI of the API.
+
+    Args:
+        known: what is known of an earlier version; its spec is taken over where it is still the same.
+    """
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
+    same = known if known is not None and meta.has_same_spec(raw, known, texts=(known.spec,)) else None
     labels, annotations = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
     status = raw.get("status") if isinstance(raw.get("status"), Mapping) else None
     return VirtualMachineInstance(
@@ -160,16 +165,16 @@ def parse_vmi(raw: Mapping[str, Any]) -> VirtualMachineInstance:
         overrides=parse_overrides(annotations),
         owner=meta.controller_reference(metadata),
         has_owners=bool(meta.sequence(metadata.get("ownerReferences"))),
-        spec=freeze(spec),
-        interfaces=parse_interfaces(spec),
-        networks=parse_networks(spec),
+        spec=same.spec if same else freeze(spec),
+        interfaces=same.interfaces if same else parse_interfaces(spec),
+        networks=same.networks if same else parse_networks(spec),
         phase=_phase(mapping(status).get("phase")),
         node_name=text(mapping(status).get("nodeName")),
         status=freeze(status),
         launcher_pods=parse_launcher_pods(status or {}, namespace=text(metadata.get("namespace"))),
         active_pods=parse_active_pods(status or {}),
         migration_state=parse_migration_state(mapping(status)),
-        placement=parse_placement(spec),
+        placement=same.placement if same else parse_placement(spec),
         topology=parse_topology(spec, annotations),
         stored_bytes=meta.stored_bytes(raw),
         eviction_strategy=parse_strategy(spec.get("evictionStrategy")),

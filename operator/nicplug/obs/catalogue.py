@@ -254,7 +254,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="nicplug_event_loop_lag_seconds",
         type=_HISTOGRAM,
-        text="How much later than asked for the event loop came back, four times a second.",
+        text="How much later than asked for the event loop came back, once a second.",
         buckets=_LAG_BUCKETS,
         processes=BOTH,
     ),

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-INTERVAL_SECONDS = 0.25
+INTERVAL_SECONDS = 1.0
 
 
 async def watch_loop_lag(lagged: Callable[[float], None], *, interval_seconds: float = INTERVAL_SECONDS) -> None:

@@ -18,23 +18,37 @@ SLOTS_SECONDS = 0.005
 ECHO_SECONDS = 0.02
 # The VM that repeats in its status what its instance says: one pass for a whole hot-plug.
 REPORT_SECONDS = 0.1
+# The same while more keys wait than there are workers: the events of one hot-plug come further apart, and a pass that
+# finds nothing to do keeps others waiting.
+BUSY_ECHO_SECONDS = 0.2
+BUSY_REPORT_SECONDS = 1.0
+# The VM whose pass has written its instance's spec: the events of the instance, which carries it out, come before.
+CARRIED_OUT_SECONDS = 1.0
 _REQUESTS = ("stateChangeRequests", INTERFACE_REQUESTS)
 
 
-def delay_seconds(key: WorkKey, *, of: WorkKey, by: WorkKey | None, caches: Caches) -> float:
+def never_busy() -> bool:
+    """Be the `is_busy` of those without a queue."""
+    return False
+
+
+def delay_seconds(key: WorkKey, *, of: WorkKey, by: WorkKey | None, caches: Caches, is_busy: bool = False) -> float:
     """How long the key may wait.
 
     Args:
         of: the key of the object that has changed.
         by: the key whose pass has changed it; None when somebody else has, or a pass has found it changed.
+        is_busy: more keys wait than there are workers.
     """
     if key == SLOTS:
         return SLOTS_SECONDS
     is_own, is_neighbour = key == by, key != of
     if isinstance(key, VmKey) and (is_own or is_neighbour) and _has_only_to_report(key, caches):
-        return REPORT_SECONDS
+        if is_own and is_neighbour:
+            return CARRIED_OUT_SECONDS
+        return BUSY_REPORT_SECONDS if is_busy else REPORT_SECONDS
     if isinstance(key, VmiKey) and (is_own or isinstance(of, VmKey)) and _is_steady(key, caches):
-        return ECHO_SECONDS
+        return BUSY_ECHO_SECONDS if is_busy else ECHO_SECONDS
     return NEIGHBOUR_SECONDS if is_neighbour else 0.0
 
 

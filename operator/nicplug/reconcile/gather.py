@@ -19,6 +19,7 @@ from nicplug.plan.views import BudgetView, MigrationView, PlanSettings, Refusal,
 from nicplug.plan.vmi.active_pod import known_pods
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
 from nicplug.plan.vmi.own_pods import has_no_record, next_target_key, sort_out
+from nicplug.reconcile.delays import never_busy
 from nicplug.reconcile.memory import Memory
 
 # The spec of a migration never changes, so what was refused stays refused until its time has come.
@@ -31,11 +32,6 @@ _BUSY_VMI_FACTOR = 10
 _BUSY_VM_FACTOR = 20
 # Whoever asks for a NIC hears of it within a second, whatever else there is to do.
 _BUSY_FIRST_REPORT = timedelta(milliseconds=800)
-
-
-def never_busy() -> bool:
-    """Be the `is_busy` of those without a queue."""
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +145,11 @@ class Gatherer:
         vmi = self.caches.vmis.get(vmi_key)
         if vmi is None:
             return None
-        unfinished = [item for item in self.caches.migrations_of(vmi_key) if not item.is_final]
+        migrations, launchers = self.caches.migrations_of(vmi_key), self.caches.launchers
+        unfinished = [item for item in migrations if not item.is_final]
         started = [item for item in unfinished if item.has_target]
-        has_two_pods = sum(not pod.is_finished for pod in self.caches.launchers.of(vmi)) > 1
+        own, _ = sort_out(vmi, launchers.of(vmi), migrations=migrations, records=launchers.records_of(vmi))
+        has_two_pods = sum(not pod.is_finished for pod in own) > 1
         return BudgetView(
             vmi=vmi,
             config=self.caches.config(),

@@ -10,7 +10,7 @@ import structlog
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.model.keys import SLOTS, AttachmentKey, WorkKey
 from nicplug.model.metadata import mapping
-from nicplug.reconcile.delays import SLOTS_SECONDS, delay_seconds
+from nicplug.reconcile.delays import SLOTS_SECONDS, delay_seconds, never_busy
 from nicplug.reconcile.queue import Priority, WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -26,6 +26,7 @@ class Intake:
     Attributes:
         relisted: set whenever a kind is listed again after `expect_no_more_lists`: the watch was broken,
             and deletions may have been missed.
+        is_busy: more keys wait than there are workers: what only reports or confirms then waits longer for company.
         on_bug: called for an object that could not be taken in.
         on_kubevirts: called when a KubeVirt CR came, went or changed.
         on_installation: called when nodes, controllers, or what is known of Multus and its networks have changed.
@@ -34,6 +35,7 @@ class Intake:
     caches: Caches
     queue: WorkQueue[WorkKey]
     relisted: asyncio.Event = field(default_factory=asyncio.Event)
+    is_busy: Callable[[], bool] = never_busy
     on_bug: Callable[[], None] = lambda: None
     on_kubevirts: Callable[[], None] = lambda: None
     on_installation: Callable[[], None] = lambda: None
@@ -117,9 +119,10 @@ class Intake:
 
     def enqueue(self, keys: list[WorkKey], *, priority: Priority = Priority.LIVE, by: WorkKey | None = None) -> None:
         """Have the keys looked at: the object itself, which comes first, now, and its neighbours in a moment."""
+        is_busy = self.is_busy()
         for key in keys:
             if priority is Priority.LIVE:
-                delay = delay_seconds(key, of=keys[0], by=by, caches=self.caches)
+                delay = delay_seconds(key, of=keys[0], by=by, caches=self.caches, is_busy=is_busy)
             else:
                 delay = SLOTS_SECONDS if key == SLOTS else 0.0
             self.queue.add(key, priority=priority, delay_seconds=delay)

@@ -8,7 +8,8 @@ import structlog
 
 from nicplug.kube.errors import AlreadyExists, ApiError, Gone, Stale
 from nicplug.model.keys import ObjectKey
-from nicplug.plan.subresources.answers import Answer, Endpoint, conflict, not_written, patch_failed, read_failed
+from nicplug.plan.actions import Create, PatchGracePeriod
+from nicplug.plan.subresources.answers import Answer, Endpoint, Write, conflict, not_written, patch_failed, read_failed
 from nicplug.subresources.objects import Objects
 
 log = structlog.get_logger(__name__)
@@ -22,7 +23,9 @@ CHANGES_ALL_THE_TIME = "the object has been modified; please apply your changes 
 
 Decide = Callable[[int], Awaitable[Answer]]
 """Takes the number of the attempt, from 0: the first may be decided on what was so a moment ago."""
-RefusedWrite = Callable[[ApiError], Answer]
+AnyWrite = Write | PatchGracePeriod
+RefusedWrite = Callable[[ApiError, AnyWrite], Answer]
+"""Words the API server's answer to a write."""
 
 
 async def attempt(
@@ -44,24 +47,33 @@ async def attempt(
             answer = await decide(number)
         except ApiError as error:
             return read_failed(about, key.name, str(error))
-        try:
-            for write in (answer.first, answer.write):
-                if write is not None:
-                    await objects.write(write)
+        writes: list[AnyWrite] = [item for item in (answer.first, answer.write) if item is not None]
+        for write in writes:
+            try:
+                await objects.write(write)
+            except (Stale, Gone, AlreadyExists) as error:
+                log.debug("the object has changed; deciding again", object=str(key), error=str(error))
+                break
+            except ApiError as error:
+                log.warning("the API server refused a write", object=str(key), error=str(error), request=error.request)
+                return refused(error, write)
+        else:
             return answer
-        except (Stale, Gone, AlreadyExists) as error:
-            log.debug("the object has changed; deciding again", object=str(key), error=str(error))
-        except ApiError as error:
-            log.warning("the API server refused a write", object=str(key), error=str(error), request=error.request)
-            return refused(error)
     return conflict(about, key.name, CHANGES_ALL_THE_TIME)
 
 
 def refused_interface(endpoint: Endpoint) -> RefusedWrite:
     """How KubeVirt words a refused patch of `addinterface` and `removeinterface`."""
-    return lambda error: patch_failed(endpoint, code=error.status, reason=error.reason, message=str(error))
+
+    def word(error: ApiError, write: AnyWrite) -> Answer:
+        subresource = None if isinstance(write, Create) else write.subresource
+        return patch_failed(
+            endpoint, subresource=subresource, code=error.status, reason=error.reason, message=str(error)
+        )
+
+    return word
 
 
-def refused_other(error: ApiError) -> Answer:
+def refused_other(error: ApiError, _: AnyWrite) -> Answer:
     """How KubeVirt words any other refused write."""
     return not_written(str(error))

@@ -15,7 +15,6 @@ from nicplug.cache.multus_configs import MultusConfigWatches
 from nicplug.cache.optional_kinds import watch_attachments
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.kube.api import WatchingApi
-from nicplug.kube.errors import MANIFESTS
 from nicplug.kube.resources import KUBEVIRTS
 from nicplug.model.attachments import KnownAttachments, referenced_keys
 from nicplug.model.keys import ObjectKey
@@ -23,7 +22,6 @@ from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping, text
 from nicplug.model.networks import Network
 
-_RIGHTS = f"{MANIFESTS} give the right to list and watch kubevirts"
 _NO_GATE = "until then the feature gate HotplugNICs counts as off"
 
 
@@ -75,10 +73,8 @@ class Knowledge:
             api=api,
             resource=KUBEVIRTS,
             sink=KubevirtSink(self._caches),
-            remedy={
-                Absence.NOT_SERVED: f"install the CRDs: kubectl apply -f crds/; {_NO_GATE}",
-                Absence.DENIED: f"{_RIGHTS}; {_NO_GATE}",
-            },
+            not_served=f"install the CRDs: kubectl apply -f crds/; {_NO_GATE}",
+            missing_right=f"right to list and watch kubevirts; {_NO_GATE}",
             namespace=kubevirt_namespace,
         )
         self._attachments = watch_attachments(api, sink=self._caches.attachments)

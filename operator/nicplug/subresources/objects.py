@@ -124,11 +124,15 @@ class Objects:
         if has_elided([dict(item) for item in operations]):
             await self._write_large(operations, resource, key=key, uid=write.uid, subresource=write.subresource)
             return
-        answer = await self.api.patch(
+        if isinstance(write, PatchStatus):
+            answer = await self.api.patch(
+                resource, operations, name=key.name, namespace=key.namespace, subresource=write.subresource
+            )
+            _check_kept(write, answer, resource)
+            return
+        await self.api.patch_unread(
             resource, operations, name=key.name, namespace=key.namespace, subresource=write.subresource
         )
-        if isinstance(write, PatchStatus):
-            _check_kept(write, answer, resource)
 
     async def _write_large(
         self, operations: JsonPatch, resource: Resource, *, key: ObjectKey, uid: str, subresource: str | None

@@ -13,7 +13,7 @@ from nicplug.model.interface_requests import InterfaceRequest
 from nicplug.model.keys import ObjectKey
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint
 from nicplug.plan.subresources.interfaces import Together
-from nicplug.subresources.attempts import attempt, refused_interface
+from nicplug.subresources.attempts import AnyWrite, attempt, refused_interface
 from nicplug.subresources.objects import Objects
 from nicplug.subresources.turns import OneAtATime
 
@@ -88,9 +88,9 @@ class RequestsTogether:
             decided = await self.decide([item.request for item in batch], key, may_be_cached=may_be_cached)
             return replace(ACCEPTED, write=decided.write)
 
-        def refused(error: ApiError) -> Answer:
+        def refused(error: ApiError, write: AnyWrite) -> Answer:
             refusals.append(error)
-            return refused_interface(Endpoint.VM)(error)
+            return refused_interface(Endpoint.VM)(error, write)
 
         whole = await attempt(self.objects, decide, about=Endpoint.VM, key=key, refused=refused)
         again = []

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import structlog.testing
 from click.testing import CliRunner
 from pydantic import ValidationError
 from tests.unit.apiserver.played import PlayedApi
@@ -38,6 +39,15 @@ def test_options_and_variables_become_settings(started: list[ApiSettings], monke
     assert done.exit_code == 0, done.output
     [settings] = started
     assert (settings.port, settings.server_name()) == (0, "other.n.svc")
+
+
+def test_a_variable_that_is_no_setting_is_told(started: list[ApiSettings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NICPLUG_API_CONECTIONS", "10")
+    with structlog.testing.capture_logs() as logs:
+        assert CliRunner().invoke(main, ["api"]).exit_code == 0
+    assert len(started) == 1
+    (line,) = [line for line in logs if line.get("variable") == "NICPLUG_API_CONECTIONS"]
+    assert (line["log_level"], line["remedy"]) == ("warning", "did you mean NICPLUG_API_CONNECTIONS?")
 
 
 @pytest.mark.parametrize("options", [["--port", "70000"], ["--tls-cert-file", "/tls.crt"]])

@@ -157,7 +157,7 @@ def test_those_who_refer_are_found_until_they_no_longer_do() -> None:
     assert caches.referring([KEY]) == [key]
     assert caches.referring([AttachmentKey("ops", "lan")]) == [key]
     assert caches.referring(None) == [key]
-    caches.observe(CachedKind.VMI, vmi(primary(), nic("red", attachment="ops/lan"), version=11))
+    caches.observe(CachedKind.VMI, vmi(primary(), nic("red", attachment="ops/lan"), version=11, generation=2))
     assert caches.referring([KEY]) == []
     caches.forget(CachedKind.VMI, vmi(primary(), version=12))
     assert caches.referring(None) == []
@@ -179,11 +179,11 @@ def test_what_template_and_vmi_name_is_found_until_neither_does() -> None:
     caches, key = Caches(clock=lambda: NOW), VmiKey("default", "vmi-fedora")
     caches.observe(CachedKind.VM, vm(primary(), nic("blue"), version=5))
     caches.observe(CachedKind.VMI, vmi(primary(), nic("blue"), owner_uid=VM_UID, version=10))
-    caches.observe(CachedKind.VM, vm(primary(), version=11))
+    caches.observe(CachedKind.VM, vm(primary(), version=11, generation=2))
     assert caches.referring([KEY]) == [key], "the VMI still names it"
-    caches.observe(CachedKind.VMI, vmi(primary(), owner_uid=VM_UID, version=12))
+    caches.observe(CachedKind.VMI, vmi(primary(), owner_uid=VM_UID, version=12, generation=2))
     assert caches.referring([KEY]) == []
-    caches.observe(CachedKind.VM, vm(primary(), nic("blue"), version=13))
+    caches.observe(CachedKind.VM, vm(primary(), nic("blue"), version=13, generation=3))
     assert caches.referring([KEY]) == [key], "the template names it again"
     caches.forget(CachedKind.VM, vm(primary(), version=14))
     assert caches.referring([KEY]) == []

@@ -70,7 +70,7 @@ def test_the_status_of_a_vm_cost_a_pass_of_its_vmi(members: Json, is_woken: bool
     caches = _caches((CachedKind.VMI, vmi(**members)), (CachedKind.VM, vm(version=11)))
     status = {"ready": True}
     assert caches.observe(CachedKind.VM, vm(version=12, status=status)) == ([VM, VMI] if is_woken else [VM])
-    assert caches.observe(CachedKind.VM, vm(nic("blue"), version=13, status=status)) == [VM, VMI]
+    assert caches.observe(CachedKind.VM, vm(nic("blue"), version=13, generation=2, status=status)) == [VM, VMI]
 
 
 def test_a_vmi_is_looked_at_with_the_vm_of_its_name() -> None:

@@ -22,11 +22,11 @@ from nicplug.cache.nodes import Nodes
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.cache.pod_failures import PodFailures
 from nicplug.kube.aio import AioApi
-from nicplug.kube.errors import Stale
+from nicplug.kube.errors import MANIFESTS, Stale
 from nicplug.kube.resources import CORE_EVENTS, NETWORK_ATTACHMENT_DEFINITIONS, PODS
 
 NADS = "network-attachment-definitions"
-REMEDY = {Absence.NOT_SERVED: "install it", Absence.DENIED: "allow it"}
+REMEDY: dict[str, Any] = {"not_served": "install it", "missing_right": "right to read it"}
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ async def api(server: FakeApiServer) -> AsyncIterator[AioApi]:
 async def watching(api: AioApi, **options: Any) -> AsyncIterator[tuple[OptionalWatch, Kept]]:
     kept = Kept()
     resource = options.pop("resource", NETWORK_ATTACHMENT_DEFINITIONS)
-    watch = OptionalWatch(api=api, resource=resource, sink=kept, remedy=REMEDY, **options)
+    watch = OptionalWatch(api=api, resource=resource, sink=kept, **REMEDY, **options)
     task = asyncio.create_task(watch.run())
     try:
         async with asyncio.timeout(5):
@@ -177,7 +177,7 @@ class Pages:
 
 @contextlib.asynccontextmanager
 async def listed(pages: Pages, sink: Any) -> AsyncIterator[None]:
-    watch = OptionalWatch(api=cast(Any, pages), resource=CORE_EVENTS, sink=sink, remedy=REMEDY)
+    watch = OptionalWatch(api=cast(Any, pages), resource=CORE_EVENTS, sink=sink, **REMEDY)
     task = asyncio.create_task(watch.run())
     try:
         async with asyncio.timeout(5):
@@ -363,7 +363,8 @@ async def test_a_missing_right_is_said_once_with_its_remedy(server: FakeApiServe
         async with watching(api) as (_, kept):
             assert kept.absence is Absence.DENIED
             await until(lambda: "a" in kept.objects)
-    assert [line["remedy"] for line in logs if line["log_level"] == "warning"] == ["allow it"]
+    remedy = f"{MANIFESTS} give the right to read it"
+    assert [line["remedy"] for line in logs if line["log_level"] == "warning"] == [remedy]
 
 
 async def test_being_throttled_is_obeyed(server: FakeApiServer, api: AioApi) -> None:

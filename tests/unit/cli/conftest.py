@@ -7,8 +7,9 @@ import pytest
 import structlog
 from tests.build import nic, primary, row, vmi
 from tests.fakes.apiserver import FakeApiServer
+from tests.fakes.kubeconfig import write_kubeconfig
 from tests.unit.cli.following import VMIS, born
-from tests.unit.cli.played import CommandLine, PlayedServer, played_server, write_kubeconfig
+from tests.unit.cli.played import CommandLine, PlayedServer, played_server
 
 
 @pytest.fixture(autouse=True)

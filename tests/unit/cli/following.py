@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Self
 from click.testing import Result
 from tests.build import operation, row
 from tests.fakes.apiserver import FakeApiServer
-from tests.unit.cli.played import CommandLine, write_kubeconfig
+from tests.fakes.kubeconfig import write_kubeconfig
+from tests.unit.cli.played import CommandLine
 
 VMIS, VMS = "virtualmachineinstances", "virtualmachines"
 NAME = "vmi-fedora"

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
-from tests.fakes.kubeconfig import kubeconfig
 
 from nicplug.cli.main import main
 
@@ -95,12 +94,6 @@ def played_server() -> Iterator[PlayedServer]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def write_kubeconfig(path: Path, *, server: str, namespace: str = "", user: Mapping[str, Any] | None = None) -> Path:
-    """A kubeconfig with one context."""
-    path.write_text(json.dumps(kubeconfig(server, namespace=namespace, user=user)))
-    return path
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ import pytest
 from tests.build import VM_UID, Nic, nic, primary, row, vm, vmi
 from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, collection, refusal
 
+from nicplug.plan.subresources.interfaces import ASK_WHEN_GONE
+
 OBJECT = "/apis/kubevirt.io/v1/namespaces/default"
 PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
 LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
@@ -72,6 +74,37 @@ def test_remove_recommended_virtctl(nicplug: CommandLine, server: PlayedServer) 
     assert "virtctl removeinterface V --name blue --persist --namespace s1" in words.stderr
 
 
+@pytest.mark.parametrize("more", [(), ("--persist",)], ids=["VMI", "VM"])
+@pytest.mark.parametrize("works", [True, False], ids=["an operator works", "none does"])
+def test_an_addition_behind_a_removal_was_refused_without_a_remedy(
+    nicplug: CommandLine, server: PlayedServer, more: tuple[str, ...], works: bool
+) -> None:
+    serve(server, template=(BLUE,), running=(BLUE,))
+    if not works:
+        server.answers[LEASE] = refusal(404, "NotFound", "no lease")
+    answer = refusal(409, "Conflict", f"the NIC is unplugged first; {ASK_WHEN_GONE}")
+    for plural in ("virtualmachines", "virtualmachineinstances"):
+        server.answers[f"PUT {PREFIX}/{plural}/V/addinterface"] = answer
+    done = nicplug(*ADD, *more)
+    told = "the NIC is unplugged first; ask again when it is gone"
+    wait = "Wait for that: nicplug wait V blue --for gone --namespace default."
+    nobody = "" if works else " Nothing happens now, as no nicplug operator works: "
+    assert done.exit_code == 7
+    assert done.stderr.startswith(f"Error: {told}\n  {wait}{nobody}")
+    assert works == done.stderr.endswith(f"{wait}\n")
+
+
+def test_a_vm_was_to_be_stopped_first_without_a_command(nicplug: CommandLine, server: PlayedServer) -> None:
+    serve(server, template=(BLUE,), running=(BLUE,))
+    answer = refusal(409, "Conflict", "only a bridge NIC can. Stop the VM first, or not")
+    server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/removeinterface"] = answer
+    done = nicplug("remove", "V", "blue")
+    assert (done.exit_code, done.stderr) == (
+        7,
+        "Error: only a bridge NIC can. Stop the VM first (nicplug stop V --namespace default), or not\n",
+    )
+
+
 def test_another_conflict_is_said_as_it_is(nicplug: CommandLine, server: PlayedServer) -> None:
     serve(server, running=(BLUE,))
     server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/removeinterface"] = refusal(409, "Conflict", "another one")
@@ -106,6 +139,34 @@ def test_a_network_that_is_not_there_was_not_mentioned(nicplug: CommandLine, ser
 
 
 @pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (refusal(404, "NotFound", "not found"), "there is no NetworkAttachmentDefinition default/lan\n  Create it. If"),
+        ((200, {"metadata": {"name": "lan"}, "spec": {"config": "{"}}), "can attach nothing ("),
+    ],
+    ids=["missing", "not valid"],
+)
+def test_add_wait_of_a_stopped_vm_ended_well_without_a_network(
+    nicplug: CommandLine, server: PlayedServer, answer: tuple[int, dict[str, object]], told: str
+) -> None:
+    serve(server, running=None)
+    server.answers[NAD] = answer
+    done = nicplug(*ADD, "--persist", "--wait")
+    assert (done.exit_code, done.stdout) == (9, 'NIC "blue" on network lan requested for V\n')
+    assert done.stderr.startswith('Error: NIC "blue" does not come when VM V starts: ')
+    assert told in done.stderr
+    noted = nicplug(*ADD, "--persist")
+    assert (noted.exit_code, noted.stderr.startswith("Note: ")) == (0, True)
+
+
+def test_add_wait_of_a_stopped_vm_has_nothing_to_wait_for(nicplug: CommandLine, server: PlayedServer) -> None:
+    serve(server, running=None)
+    server.answers[NAD] = (200, {"metadata": {"name": "lan"}})
+    done = nicplug(*ADD, "--persist", "--wait")
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
     "answer", [(200, {"metadata": {"name": "lan"}}), refusal(403, "Forbidden", "you cannot")], ids=["there", "unread"]
 )
 def test_a_network_that_may_be_there_is_not_mentioned(
@@ -122,6 +183,25 @@ def test_a_name_that_no_nic_may_have_was_sent(nicplug: CommandLine, server: Play
     done = nicplug("add", "V", "--network", "lan", "--name", name)
     assert (done.exit_code, server.requests) == (2, [])
     assert "Use 1 to 128 letters, digits, dashes or underscores." in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [("", "a name is missing."), ("x" * 300, f'"{"x" * 80}..." is not a name.'), ("a/b/c", '"a/b/c" is not a name.')],
+    ids=["empty", "long", "no reference"],
+)
+def test_a_network_that_can_never_be_was_refused_by_the_server(
+    nicplug: CommandLine, server: PlayedServer, network: str, told: str
+) -> None:
+    serve(server)
+    done = nicplug("add", "V", "--network", network)
+    assert (done.exit_code, server.requests) == (2, [])
+    assert f"Error: Invalid value for '--network': {told}" in done.stderr
+
+
+def test_a_long_name_was_cut_without_a_mark(nicplug: CommandLine) -> None:
+    done = nicplug("add", "V", "--network", "lan", "--name", "x" * 300)
+    assert f'name "{"x" * 80}..." is not valid' in done.stderr
 
 
 NADS = NAD.removesuffix("/lan")

@@ -11,8 +11,9 @@ import pytest
 import trustme
 import yaml
 from tests.build import NOW, kubevirt, nad, nic, operation, primary, row, vm, vmi
+from tests.fakes.kubeconfig import write_kubeconfig
 from tests.fakes.listing import relist
-from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection, refusal, write_kubeconfig
+from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection, refusal
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.multus_configs import MultusConfigOf
@@ -21,6 +22,7 @@ from nicplug.cli.doctor.certificates import check_authority
 from nicplug.cli.doctor.coverage import check_coverage, check_nodes
 from nicplug.cli.doctor.finding import Severity
 from nicplug.cli.doctor.kinds import check_kubevirt, check_multus, check_policy
+from nicplug.cli.doctor.policies import ADMISSION
 from nicplug.cli.doctor.rights import API, OPERATOR, QUESTIONS, Right
 from nicplug.insight.evidence import Evidence, Target
 from nicplug.model.times import format_micro_time
@@ -290,6 +292,7 @@ DEPLOYMENTS = "GET /apis/apps/v1/namespaces/nicplug-system/deployments"
 API_SERVICE = "GET /apis/apiregistration.k8s.io/v1/apiservices/v1.subresources.kubevirt.io"
 
 
+OLDER_API_SERVICE = API_SERVICE.replace("v1.sub", "v1alpha3.sub")
 LEASES = "GET /apis/coordination.k8s.io/v1/leases"
 
 
@@ -324,7 +327,7 @@ def test_without_a_leader_a_missing_deployment_is_still_told(
 
 def test_a_dead_process_was_looked_for_in_a_deployment(nicplug: CommandLine, server: PlayedServer) -> None:
     dead = {"type": "Available", "status": "False", "reason": "FailedDiscoveryCheck", "message": "no answer"}
-    server.answers[API_SERVICE] = (200, {"spec": {}, "status": {"conditions": [dead]}})
+    server.answers |= {API_SERVICE: (200, {"spec": {}, "status": {"conditions": [dead]}}), OLDER_API_SERVICE: (200, {})}
     assert "There is no Deployment nicplug-system/nicplug-api" in findings(nicplug)["api"]["remedy"]
     server.answers |= {f"{DEPLOYMENTS}/{name}": (200, {}) for name in ("nicplug-api", "nicplug-operator")}
     found = findings(nicplug)
@@ -385,24 +388,41 @@ def test_a_few_checks_that_are_denied_are_no_failure(nicplug: CommandLine, serve
 
 
 POLICIES = "GET /apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+BINDINGS = "GET /apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+INSTALLED = [document for path in sorted(BASE.glob("*/*.yaml")) for document in read_documents(path.read_text())]
+NAMES = [item["metadata"]["name"] for item in INSTALLED if item["kind"] == "ValidatingAdmissionPolicy"]
+BOUND = [item for item in INSTALLED if item["kind"] == "ValidatingAdmissionPolicyBinding"]
+
+
+def policies_without(*without: str) -> Answer:
+    return collection(*({"metadata": {"name": name}} for name in NAMES if name not in without))
 
 
 def test_a_policy_that_is_missing(nicplug: CommandLine, server: PlayedServer) -> None:
-    names = [
-        document["metadata"]["name"]
-        for path in sorted(BASE.glob("*/*.yaml"))
-        for document in read_documents(path.read_text())
-        if document["kind"] == "ValidatingAdmissionPolicy"
-    ]
-    server.answers[POLICIES] = collection(*({"metadata": {"name": name}} for name in names))
+    server.answers |= {POLICIES: policies_without(), BINDINGS: collection(*BOUND)}
     found = findings(nicplug)
     assert [found[check]["severity"] for check in ("fences", "admission")] == ["ok", "ok"]
-    assert [found[check]["message"].split()[0] for check in ("fences", "admission")] == ["3", str(len(names) - 3)]
-    for name in names:
-        server.answers[POLICIES] = collection(*({"metadata": {"name": other}} for other in names if other != name))
+    assert [found[check]["message"].split()[0] for check in ("fences", "admission")] == ["3", str(len(NAMES) - 3)]
+    for name in NAMES:
+        server.answers[POLICIES] = policies_without(name)
         found = findings(nicplug)
         told = {check: found[check]["message"] for check in ("fences", "admission")}
         assert list(told.values()).count(f"missing: {name}") == 1, told
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["that audits", "that is missing"])
+@pytest.mark.parametrize("name", ["nicplug-launcher-pods", "nicplug-crds"])
+def test_a_policy_without_a_binding_was_told_as_one_that_works(
+    nicplug: CommandLine, server: PlayedServer, name: str, is_there: bool
+) -> None:
+    others = [item for item in BOUND if item["spec"]["policyName"] != name]
+    audits = {"spec": {"policyName": name, "validationActions": ["Audit", "Warn"]}}
+    server.answers |= {POLICIES: policies_without(), BINDINGS: collection(*others, *([audits] if is_there else []))}
+    found = findings(nicplug)
+    (told,) = [found[check] for check in ("fences", "admission") if found[check]["severity"] != "ok"]
+    assert told["severity"] == "warning"
+    assert told["message"] == f"without effect, as no binding of them denies anything: {name}"
+    assert told["remedy"].startswith("Apply nicplug's manifests")
 
 
 @pytest.mark.parametrize(("age", "is_told"), [(timedelta(0), True), (timedelta(minutes=2), False)])
@@ -451,7 +471,8 @@ AVAILABLE = (200, {"spec": {}, "status": {"conditions": [{"type": "Available", "
 def test_an_api_that_was_killed_was_available_for_some_seconds(
     nicplug: CommandLine, server: PlayedServer, answer: Answer, severity: str
 ) -> None:
-    server.answers |= {API_SERVICE: AVAILABLE, "GET /apis/subresources.kubevirt.io/v1/version": answer}
+    server.answers |= {API_SERVICE: AVAILABLE, OLDER_API_SERVICE: (200, {})}
+    server.answers["GET /apis/subresources.kubevirt.io/v1/version"] = answer
     found = findings(nicplug)["api"]
     assert found["severity"] == severity
     if severity == "problem":
@@ -516,3 +537,9 @@ def test_what_the_operator_reports(
 def test_a_status_that_must_not_be_read_is_unknown(nicplug: CommandLine, server: PlayedServer) -> None:
     server.answers |= {KUBEVIRTS: collection(kubevirt()), KUBEVIRT: refusal(403, "Forbidden", "no")}
     assert findings(nicplug)["status"]["severity"] == "unknown"
+
+
+def test_the_user_guide_had_fewer_policies_of_admission_than_doctor_counts() -> None:
+    numbers = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    guide = (BASE.parents[2] / "docs" / "user-guide.md").read_text()
+    assert f"install {numbers[len(ADMISSION)]} ValidatingAdmissionPolicies beside the rules in the CRDs" in guide

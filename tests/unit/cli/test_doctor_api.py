@@ -10,11 +10,13 @@ import trustme
 from tests.unit.cli.played import Answer, CommandLine, PlayedServer, refusal
 
 from nicplug import __version__
+from nicplug.kube.errors import APPLY_MANIFESTS
 from nicplug.model.times import format_micro_time
 from nicplug.model.versions import VERSION_ANNOTATION, served_version
 
 LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
 API_SERVICE = "GET /apis/apiregistration.k8s.io/v1/apiservices/v1.subresources.kubevirt.io"
+OLDER_API_SERVICE = API_SERVICE.replace("v1.sub", "v1alpha3.sub")
 SERVED = "GET /apis/subresources.kubevirt.io/v1/version"
 SECRETS = "GET /api/v1/namespaces/nicplug-system/secrets"
 OWN, OF_CERT_MANAGER = f"{SECRETS}/nicplug-api-certificate", f"{SECRETS}/nicplug-api-tls"
@@ -47,8 +49,8 @@ def api_service(*, is_available: bool = True, annotations: dict[str, str] | None
     return 200, {"metadata": metadata, "spec": spec, "status": {"conditions": [told]}}
 
 
-def webhook(*, name: str = "nicplug-api", authority: trustme.CA = AUTHORITY) -> Answer:
-    config = {"service": {**SERVICE, "name": name}, "caBundle": encoded(authority.cert_pem.bytes())}
+def webhook(*, name: str = "nicplug-api", port: int = 443, authority: trustme.CA = AUTHORITY) -> Answer:
+    config = {"service": {**SERVICE, "name": name, "port": port}, "caBundle": encoded(authority.cert_pem.bytes())}
     return 200, {"metadata": {"name": "nicplug-evictions"}, "webhooks": [{"clientConfig": config}]}
 
 
@@ -67,6 +69,7 @@ def _healthy(server: PlayedServer) -> None:
         "GET /version": (200, {"gitVersion": "v1.37.2"}),
         LEASE: lambda _: lease(__version__),
         API_SERVICE: api_service(),
+        OLDER_API_SERVICE: (200, {"metadata": {"name": "v1alpha3.subresources.kubevirt.io"}}),
         SERVED: (200, {"gitVersion": served_version(__version__)}),
         OWN: secret(days=60),
         WEBHOOK: webhook(),
@@ -167,7 +170,11 @@ def test_a_secret_that_says_nothing(
 
 
 MISSING = "there is no ValidatingWebhookConfiguration nicplug-evictions"
-ELSEWHERE = "nicplug-evictions leads to Service nicplug-system/other, the APIService to nicplug-system/nicplug-api"
+ELSEWHERE = (
+    "nicplug-evictions leads to Service nicplug-system/other:443, the APIService to nicplug-system/nicplug-api:443"
+)
+OWN_SERVICE = "nicplug-system/nicplug-api"
+OTHER_PORT = f"nicplug-evictions leads to Service {OWN_SERVICE}:8443, the APIService to {OWN_SERVICE}:443"
 STRANGER = "nicplug-evictions trusts another CA than the APIService"
 MEANS = ": a drain keeps protected guests, and moves none"
 
@@ -178,10 +185,11 @@ MEANS = ": a drain keeps protected guests, and moves none"
         (webhook(), "ok", "a drain has guests migrated", ""),
         (refusal(404, "NotFound", "none"), "warning", MISSING + MEANS, "Apply nicplug's manifests"),
         (webhook(name="other"), "warning", ELSEWHERE + MEANS, "Apply nicplug's manifests"),
+        (webhook(port=8443), "warning", OTHER_PORT + MEANS, "Apply nicplug's manifests"),
         (webhook(authority=trustme.CA()), "warning", STRANGER + MEANS, "nicplug api writes it within seconds"),
         (refusal(403, "Forbidden", "you may not"), "unknown", "you may not", ""),
     ],
-    ids=["as it shall be", "none", "another Service", "another CA", "denied"],
+    ids=["as it shall be", "none", "another Service", "another port", "another CA", "denied"],
 )
 def test_a_drain_that_moves_nobody_was_told_by_nothing(
     server: PlayedServer, nicplug: CommandLine, answer: Answer, severity: str, told: str, remedy: str
@@ -191,3 +199,40 @@ def test_a_drain_that_moves_nobody_was_told_by_nothing(
     (found,) = findings(nicplug, "evictions")
     assert (found["severity"], found["message"]) == (severity, told)
     assert (found["remedy"] or "").startswith(remedy)
+
+
+def test_a_drain_was_told_to_move_guests_while_nobody_hears_of_it(server: PlayedServer, nicplug: CommandLine) -> None:
+    server.answers[API_SERVICE] = api_service(is_available=False)
+    (found,) = findings(nicplug, "evictions")
+    assert (found["severity"], found["message"]) == ("warning", "nicplug api does not answer" + MEANS)
+
+
+API_DEPLOYMENT = "GET /apis/apps/v1/namespaces/nicplug-system/deployments/nicplug-api"
+NONE = refusal(404, "NotFound", "none")
+LEFT_OUT = "Install it for virtctl and `nicplug add`; patches of the spec work without it."
+
+
+@pytest.mark.parametrize(
+    ("deployment", "severity", "remedy"),
+    [
+        ((200, {"metadata": {"name": "nicplug-api"}}), "problem", f"{APPLY_MANIFESTS}."),
+        (NONE, "warning", LEFT_OUT),
+        (refusal(403, "Forbidden", "you may not"), "warning", LEFT_OUT),
+    ],
+    ids=["deleted", "left out", "denied"],
+)
+def test_a_registration_that_was_deleted_was_looked_for_in_the_log_of_the_api(
+    server: PlayedServer, nicplug: CommandLine, deployment: Answer, severity: str, remedy: str
+) -> None:
+    """Its pods run on and log nothing: the manifests bring it back."""
+    server.answers |= {API_SERVICE: NONE, API_DEPLOYMENT: deployment}
+    (found,) = findings(nicplug, "api")
+    assert (found["severity"], found["remedy"]) == (severity, remedy)
+
+
+def test_a_version_that_old_clients_ask_for_was_deleted_unnoticed(server: PlayedServer, nicplug: CommandLine) -> None:
+    assert [item["severity"] for item in findings(nicplug, "api")] == ["ok"]
+    server.answers[OLDER_API_SERVICE] = NONE
+    _, older = findings(nicplug, "api")
+    told = "APIService v1alpha3.subresources.kubevirt.io is not registered: old clients fail"
+    assert (older["severity"], older["message"], older["remedy"]) == ("warning", told, f"{APPLY_MANIFESTS}.")

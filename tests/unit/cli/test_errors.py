@@ -13,7 +13,8 @@ import pytest
 import trustme
 from click.testing import CliRunner
 from tests.build import primary, vm
-from tests.unit.cli.played import NOT_SERVED, Answer, CommandLine, PlayedServer, refusal, write_kubeconfig
+from tests.fakes.kubeconfig import write_kubeconfig
+from tests.unit.cli.played import NOT_SERVED, Answer, CommandLine, PlayedServer, refusal
 
 from nicplug.cli.exits import Exit
 from nicplug.cli.main import main

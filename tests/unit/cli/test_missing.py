@@ -33,7 +33,11 @@ def bare(server: PlayedServer) -> None:
 @pytest.mark.usefixtures("stopped")
 @pytest.mark.parametrize(
     ("arguments", "code", "remedy"),
-    [(ADD, 1, "Use --persist"), (REMOVE, 1, "Use --persist"), (["migrate", "V"], 7, "Start it first")],
+    [
+        (ADD, 1, "Use --persist"),
+        (REMOVE, 1, "Use --persist"),
+        (["migrate", "V"], 7, "Start it first: nicplug start V --"),
+    ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_a_stopped_vm_was_not_found(nicplug: CommandLine, arguments: list[str], code: int, remedy: str) -> None:
@@ -41,7 +45,7 @@ def test_a_stopped_vm_was_not_found(nicplug: CommandLine, arguments: list[str], 
     assert done.exit_code == code
     assert "VM V is not running" in done.stderr
     assert remedy in done.stderr
-    assert "namespace" not in done.stderr
+    assert "in namespace" not in done.stderr
 
 
 @pytest.mark.usefixtures("stopped")

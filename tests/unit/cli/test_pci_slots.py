@@ -1,8 +1,10 @@
 """The words for PCI slots."""
 
 import pytest
+from tests.build import a_vmi, nic, primary, vmi
 
-from nicplug.cli.pci_slots import slot_words
+from nicplug.cli.pci_slots import hope_of_more, slot_words
+from nicplug.insight.slots import possible_slots
 from nicplug.model.pci_budget import PciBudget
 
 
@@ -18,3 +20,28 @@ from nicplug.model.pci_budget import PciBudget
 )
 def test_used_and_reserved_were_more_than_the_total(total: int, used: int, reserved: int, words: str) -> None:
     assert slot_words(PciBudget(total=total, used=used, reserved=reserved).to_row()) == words
+
+
+@pytest.mark.parametrize(
+    ("total", "used", "reserved", "possible", "words"),
+    [
+        (4, 4, 0, 4, "; the guest may have 4 more, and a NIC that needs one is tried"),
+        (4, 4, 3, 1, "; the guest may have 1 more, and a NIC that needs one is tried"),
+        (4, 1, 1, 4, ""),
+        (8, 8, 0, 0, ""),
+    ],
+    ids=["none is free for certain", "some wait", "some are free", "there are no more"],
+)
+def test_no_free_slot_was_said_of_a_guest_that_takes_one_more_nic(
+    total: int, used: int, reserved: int, possible: int, words: str
+) -> None:
+    budget = PciBudget(total=total, used=used, reserved=reserved).to_row()
+    running = vmi(primary(), nic("blue"))
+    running["spec"]["domain"]["memory"] = {"guest": "1Gi"}
+    assert possible_slots(budget, a_vmi(running)) == possible
+    assert hope_of_more({**budget, "possible": possible}) == words
+
+
+def test_an_older_api_says_nothing_of_possible_slots() -> None:
+    assert hope_of_more(PciBudget(total=4, used=4, reserved=0).to_row()) == ""
+    assert hope_of_more(None) == ""

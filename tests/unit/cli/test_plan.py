@@ -69,12 +69,12 @@ VM, VMI = (
     f"GET {KUBEVIRT}/namespaces/default/virtualmachineinstances/V",
 )
 GONE = refusal(404, "NotFound", '"V" not found')
+NADS = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions"
 
 
 @pytest.fixture
 def _stopped(server: PlayedServer) -> None:
-    definition = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/lan"
-    server.answers |= {VM: (200, vm(primary(), name="V")), VMI: GONE, f"GET {definition}": (200, nad("lan"))}
+    server.answers |= {VM: (200, vm(primary(), name="V")), VMI: GONE, f"GET {NADS}/lan": (200, nad("lan"))}
 
 
 @pytest.mark.usefixtures("_stopped")
@@ -105,6 +105,71 @@ def test_what_is_no_reference_was_wrong_use(nicplug: CommandLine) -> None:
     assert '"default/b/c" is not a name' in done.stdout
 
 
+@pytest.mark.usefixtures("_stopped")
+def test_why_hid_that_the_network_of_a_stopped_vm_is_missing(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers[VM] = (200, vm(primary(), nic("blue", attachment="lan"), name="V", run_strategy="Halted"))
+    server.answers["GET /api/v1/namespaces/default/events"] = collection()
+    assert "why        GuestNotRunning\n" in nicplug("why", "V", "blue").stdout
+    server.answers[f"GET {NADS}/lan"] = refusal(404, "NotFound", 'network-attachment-definitions "lan" not found')
+    told = nicplug("why", "V", "blue").stdout
+    assert 'NIC "blue" on lan: Plug Blocked\n' in told
+    assert (
+        "NetworkAttachmentDefinitionMissing: the guest is not running, and does not get this NIC when it starts: "
+        "network attachment definition default/lan does not exist\n"
+    ) in told
+    assert "waits for  the VM's owner\n" in told
+    assert "(nicplug remove V blue --persist --namespace default)" in told
+
+
+@pytest.mark.usefixtures("_stopped")
+def test_a_plan_knew_less_of_what_to_do_than_why(nicplug: CommandLine, server: PlayedServer) -> None:
+    server.answers |= {
+        VM: (200, vm(primary(), nic("blue", attachment="lan"), name="V", run_strategy="Halted")),
+        "GET /api/v1/namespaces/default/events": collection(),
+        f"GET {NADS}/lan": refusal(404, "NotFound", 'network-attachment-definitions "lan" not found'),
+        f"GET {NADS}": collection({"metadata": {"name": "lans"}}),
+    }
+    [story], [planned] = (
+        [json.loads(nicplug(*words, "-o", "json").stdout)] for words in (("why", "V", "blue"), ("plan", "V"))
+    )
+    assert planned["nics"][0]["remedy"] == story["todo"]
+    assert "(did you mean lans?)" in story["todo"]
+    thought = vm(
+        primary(), nic("blue", attachment="lan"), nic("red", attachment="lan"), name="V", run_strategy="Halted"
+    )
+    server.answers[VM.replace("GET", "PATCH")] = (200, thought)
+    thought_of = nicplug("plan", "V", "--add", "red=lan", "--persist")
+    assert 'If "lan" is the wrong name, did you mean lans?\n' in thought_of.stdout
+
+
+def test_a_plan_to_remove_recommended_virtctl(nicplug: CommandLine, server: PlayedServer) -> None:
+    body = vm(primary(), nic("red", attachment="lan"), name="V")
+    rows = [row("default", "domain"), row("red", "domain", "multus-status")]
+    running = vmi(primary(), nic("red", attachment="lan"), name="V", rows=rows, owner_uid=body["metadata"]["uid"])
+    server.answers |= {VM: (200, body), VMI: (200, running), f"GET {NADS}/lan": (200, nad("lan"))}
+    told = nicplug("plan", "V", "--remove", "red").stdout
+    assert "would bring it back: nicplug remove V red --persist --namespace default\n" in told
+    assert "virtctl" not in told
+
+
+@pytest.mark.usefixtures("_stopped")
+def test_the_names_of_a_refused_plan_were_nothing_at_all(nicplug: CommandLine) -> None:
+    done = nicplug("plan", "V", "--add", "lan", "-o", "name")
+    assert (done.exit_code, done.stdout) == (Exit.NO, "")
+    assert done.stderr == (
+        "Error: refused: VM V is not running. Add --persist: that changes the template, from which the VM starts\n"
+    )
+
+
+@pytest.mark.parametrize("addition", ["", "x="])
+def test_an_addition_without_a_network_was_refused_in_words_of_the_api(
+    nicplug: CommandLine, server: PlayedServer, addition: str
+) -> None:
+    done = nicplug("plan", "V", "--add", addition)
+    assert (done.exit_code, server.requests) == (Exit.WRONG_USE, [])
+    assert "Invalid value for '--add'" in done.stderr
+
+
 @pytest.mark.parametrize("primary_nic", [True, False], ids=["primary", "secondary"])
 def test_a_mac_address_that_is_none_was_not_noticed_in_a_manifest(
     nicplug: CommandLine, server: PlayedServer, primary_nic: bool
@@ -113,14 +178,13 @@ def test_a_mac_address_that_is_none_was_not_noticed_in_a_manifest(
     wrong = copy.deepcopy(body)
     nics = wrong["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"]
     nics[0 if primary_nic else 1]["macAddress"] = "zz"
-    definition = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/lan"
     rows = [row("default", "domain"), row("red", "domain", "multus-status")]
     running = vmi(primary(), nic("red", attachment="lan"), name="V", rows=rows, owner_uid=body["metadata"]["uid"])
     server.answers |= {
         VM: (200, body),
         VMI: (200, running),
         VM.replace("GET", "PATCH"): (200, wrong),
-        f"GET {definition}": (200, nad("lan")),
+        f"GET {NADS}/lan": (200, nad("lan")),
     }
     done = nicplug("plan", "-f", "-", stdin=json.dumps(wrong))
     assert done.exit_code == Exit.NO, done.output

@@ -57,6 +57,15 @@ def test_a_purge_takes_the_guard_and_the_crds_along(nicplug: CommandLine, instal
     assert set(found) == {"nicplug-operator", "nicplug-instances", GUARD, *DEFINITIONS}
 
 
+def test_a_purge_did_not_say_that_kubevirt_objects_go(nicplug: CommandLine, installed: PlayedServer) -> None:
+    """They were deleted with their CRD, and neither listed nor counted."""
+    installed.answers[path(KUBEVIRTS)] = collection(item("settings", namespace="kubevirt"))
+    assert "settings" in removed(nicplug, "--purge")
+    assert "settings" not in removed(nicplug)
+    installed.answers[path(CUSTOM_RESOURCE_DEFINITIONS)] = collection(item("other.nicplug.io"))
+    assert "settings" not in removed(nicplug, "--purge")
+
+
 def test_a_namespace_with_a_kubevirt_object_stays_unless_everything_goes(
     nicplug: CommandLine, installed: PlayedServer
 ) -> None:
@@ -84,11 +93,11 @@ def test_a_purge_is_refused_while_there_are_vms(nicplug: CommandLine, installed:
 
 def test_a_helm_release_is_helm_s_to_uninstall(nicplug: CommandLine, installed: PlayedServer) -> None:
     (deployments,) = [path(resource) for resource in IN_ORDER if resource.plural == "deployments"]
-    annotations = {"meta.helm.sh/release-name": "nicplug"}
+    annotations = {"meta.helm.sh/release-name": "mine", "meta.helm.sh/release-namespace": "y"}
     installed.answers[deployments] = collection(item("nicplug-operator", namespace="x", annotations=annotations))
     done = nicplug("uninstall", "--yes")
     assert done.exit_code == 7
-    assert "helm uninstall nicplug" in done.stderr
+    assert "helm uninstall mine --namespace y;" in done.stderr
 
 
 def test_vms_are_deleted_by_a_purge_alone(nicplug: CommandLine, installed: PlayedServer) -> None:

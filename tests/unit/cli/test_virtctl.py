@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from tests.build import VMI_UID, kubevirt, nic, primary, vm, vmi
-from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, collection, refusal, write_kubeconfig
+from tests.fakes.kubeconfig import write_kubeconfig
+from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, collection, refusal
 
 from nicplug.cli.main import main
 

@@ -62,6 +62,17 @@ async def test_the_time_is_over(cluster: FakeApiServer, tmp_path: Path) -> None:
     assert 'not ready after 0.3 s: NIC "blue" is Pending' in done.stderr
 
 
+@pytest.mark.parametrize(("is_ready", "code"), [(True, 0), (False, 8)], ids=["ready", "not ready"])
+async def test_a_wait_without_time_never_looked(
+    cluster: FakeApiServer, tmp_path: Path, is_ready: bool, code: int
+) -> None:
+    if is_ready:
+        record(cluster, READY, rows=("default", "blue"))
+    done = await Waiting(cluster, tmp_path, NAME, "blue", "--timeout", "0s").end()
+    assert done.exit_code == code, done.output
+    assert "nothing was seen" not in done.stderr
+
+
 async def test_a_request_that_fails_is_an_answer_and_an_older_failure_is_none(
     cluster: FakeApiServer, tmp_path: Path
 ) -> None:

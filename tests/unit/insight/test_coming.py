@@ -66,6 +66,14 @@ CASES = (
     ),
     Case(name="the pod has it, and the guest has not", evidence={}, reason="WaitingForGuest", lines=()),
     Case(
+        name="the API server has refused the write, so the controller has not been asked",
+        row={"phase": "Failed", "reason": "HotPlugNetworkInterfaceError"},
+        reason="WaitingForPodInterface",
+        evidence={},
+        otherwise=TIMEOUT,
+        lines=((None, "the refused write is retried with back-off, every 30 s at the latest"),),
+    ),
+    Case(
         name="migrating",
         row={"phase": "Migrating"},
         outcome=Outcome.BY_MIGRATION,
@@ -130,6 +138,7 @@ CLUSTER = cluster_policy({"migration": "Never"}, where="KubeVirt CR kubevirt/kub
         ("MigrationForbidden", "Blocked", None, "the cluster admin"),
         ("AttachFailed", "Pending", None, "the dynamic networks controller on node n"),
         ("AttachFailed", "Migrating", None, "virt-handler on the source and the target node"),
+        ("HotPlugNetworkInterfaceError", "Failed", None, "the cluster admin"),
         ("WaitingForSlot", "Migrating", None, "other migrations, which were first"),
     ],
 )

@@ -70,6 +70,14 @@ async def test_what_may_be_missing_is_named_and_the_plan_goes_on(plural: str) ->
     assert forecast(found, changed=None, now=NOW).nics
 
 
+@pytest.mark.parametrize("plural", ["nodes", "daemonsets", "network-attachment-definitions", "events"])
+async def test_a_right_of_the_caller_was_to_come_from_nicplug_s_manifests(plural: str) -> None:
+    api = Api("lan", denied=frozenset({plural}))
+    found = await read_evidence(api, target=TARGET, clock=lambda: NOW)  # type: ignore[arg-type]
+    assert found.unknown
+    assert all(item.remedy.startswith(f"right to list and watch {plural}") for item in found.unknown)
+
+
 @pytest.mark.parametrize("plural", ["kubevirts", "virtualmachineinstances", "virtualmachineinstancemigrations", "pods"])
 async def test_without_what_has_to_be_known_there_is_no_plan(plural: str) -> None:
     api = Api("lan", denied=frozenset({plural}))

@@ -286,7 +286,7 @@ def test_a_request_that_waits_was_said_to_have_left_the_template(changed: bool |
     blue = next(nic for nic in told.nics if nic.name == "blue")
     assert (blue.operation, blue.outcome) != ("Unplug", Outcome.NEEDS_RESTART)
     assert "deleted from the VM's template" not in blue.message
-    assert [nic.name for nic in told.nics] == (["blue", "red"] if changed else ["blue"])
+    assert [nic.name for nic in told.nics] == (["red", "blue"] if changed else ["blue"])
 
 
 def test_without_the_revision_nothing_is_said_of_a_restart() -> None:

@@ -110,11 +110,17 @@ def test_a_refused_change_showed_waiting_nics_as_its_own() -> None:
     assert [(item.name, item.is_affected) for item in told.nics] == [("w1", False)]
 
 
-def test_a_request_that_waits_came_after_the_change_and_counted_as_its_doing() -> None:
+def test_a_request_that_waits_counted_as_the_doing_of_the_change_and_was_told_first() -> None:
     request = {"addInterfaceOptions": {"name": "w1", "networkAttachmentDefinitionName": "lan"}}
     found = evidence(NIC, interfaceRequests=[request])
     told = plan(found, question(add="k=other", persist=True))
-    assert [(item.name, item.is_affected) for item in told.nics] == [("w1", False), ("k", True)]
+    assert [(item.name, item.is_affected) for item in told.nics] == [("k", True), ("w1", False)]
+
+
+def test_a_nic_that_is_asked_for_again_was_told_among_the_others() -> None:
+    waiting = [{"addInterfaceOptions": {"name": name, "networkAttachmentDefinitionName": "lan"}} for name in ("w", "x")]
+    told = plan(evidence(NIC, interfaceRequests=waiting), question(add="k=other x=lan", persist=True))
+    assert [(item.name, item.is_affected) for item in told.nics] == [("k", True), ("x", True), ("w", False)]
 
 
 def test_a_nic_beyond_the_certain_slots_was_promised_without_a_word() -> None:

@@ -1,25 +1,18 @@
 """Finding the API server and our credentials."""
 
-import json
 import stat
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kubernetes.aio.config import ConfigException, incluster_config
 from tests.fakes.apiserver import FakeApiServer
-from tests.fakes.kubeconfig import kubeconfig
+from tests.fakes.kubeconfig import write_kubeconfig
 
 from nicplug.kube import connect as module
 from nicplug.kube import credentials
 from nicplug.kube.connect import ConfigError, connect
 from nicplug.kube.resources import NODES
-
-
-def write_kubeconfig(path: Path, *, server: str, user: dict[str, Any] | None = None) -> Path:
-    path.write_text(json.dumps(kubeconfig(server, user=user)))
-    return path
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.unit.kube.test_connect import write_kubeconfig
+from tests.fakes.kubeconfig import write_kubeconfig
 
 from nicplug.kube.aio import CONNECTIONS_PER_HOST
 from nicplug.kube.api import Json

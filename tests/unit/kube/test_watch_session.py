@@ -17,6 +17,7 @@ from tests.large import depth
 from nicplug.kube.api import OnResponse, count_nothing
 from nicplug.kube.connect import connect
 from nicplug.kube.deep_json import MAXIMUM_DEPTH
+from nicplug.kube.echoes import Echoes
 from nicplug.kube.object_text import ObjectText
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.kube.watch_session import WatchResponse, counted, response_class
@@ -26,7 +27,12 @@ PATH = "/apis/kubevirt.io/v1/virtualmachines"
 
 @asynccontextmanager
 async def answering(
-    answer: web.Response, *, health: WatchHealth, path: str = PATH, on_response: OnResponse = count_nothing
+    answer: web.Response,
+    *,
+    health: WatchHealth,
+    path: str = PATH,
+    on_response: OnResponse = count_nothing,
+    echoes: Echoes | None = None,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """A session whose server has one answer to everything."""
 
@@ -39,7 +45,7 @@ async def answering(
         url = str(server.make_url("/"))
         middlewares = (counted(on_response),)
         async with aiohttp.ClientSession(
-            url, response_class=response_class(health), middlewares=middlewares
+            url, response_class=response_class(health, echoes=echoes), middlewares=middlewares
         ) as session:
             yield session
 
@@ -138,6 +144,31 @@ async def test_a_watch_brings_the_line_of_an_object_too_deep_without_its_depths_
     assert text.count(b"\n") == 2
     assert text.endswith(b'{"type":"BOOKMARK","object":{}}\n')
     assert text.count(b"{") <= MAXIMUM_DEPTH + 3
+
+
+async def test_a_watch_brings_a_bookmark_in_place_of_what_is_known() -> None:
+    def knows(_: str, *, uid: str, version: int) -> bool:
+        return uid == "a" and version <= 5
+
+    versions = [("a", 4), ("b", 5), ("a", 5), ("a", 6)]
+    events = [
+        {"type": "MODIFIED", "object": {"metadata": {"uid": uid, "resourceVersion": str(version)}, "spec": {}}}
+        for uid, version in versions
+    ]
+    answer = web.Response(text="".join(f"{json.dumps(event)}\n" for event in events), content_type="application/json")
+    async with (
+        answering(answer, health=WatchHealth(), echoes=Echoes(is_known=knows)) as session,
+        session.get(PATH, params={"watch": "true"}) as response,
+    ):
+        text = b"".join([block async for block in response.content.iter_chunked(1024)])
+    found = [json.loads(part) for part in text.splitlines()]
+    assert [(item["type"], item["object"]["metadata"]["resourceVersion"]) for item in found] == [
+        ("BOOKMARK", "4"),
+        ("MODIFIED", "5"),
+        ("BOOKMARK", "5"),
+        ("MODIFIED", "6"),
+    ]
+    assert [item["object"].get("spec") for item in found] == [None, {}, None, {}]
 
 
 async def test_of_a_kubevirt_that_has_no_effect_only_what_names_it_is_read() -> None:

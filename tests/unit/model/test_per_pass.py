@@ -2,7 +2,7 @@
 
 import pytest
 
-from nicplug.model.frozen_json import FrozenJson, freeze, read
+from nicplug.model.frozen_json import FrozenJson, freeze, read, thaw
 from nicplug.model.per_pass import once_per_pass, planning_pass
 
 
@@ -71,9 +71,15 @@ def test_a_pass_within_a_pass_is_part_of_it_and_a_failed_one_is_over() -> None:
     assert counted.calls == 2
 
 
-def test_a_text_is_parsed_once_in_a_pass() -> None:
-    text = freeze({"a": [1]})
+def test_a_large_text_is_parsed_once_in_a_pass() -> None:
+    text = freeze({"a": ["x" * 10_000]})
     with planning_pass():
         assert read(text) is read(text)
-    assert read(text) is not read(text)
+    assert read(text) is not read(text), "a thousand of them would be kept"
+
+
+def test_a_small_text_is_parsed_once_for_the_passes_that_follow() -> None:
+    text = freeze({"a": [1]})
+    assert read(text) is read(FrozenJson(text[:1] + text[1:]))
+    assert thaw(text) is not read(text), "a caller that changes it has a copy of its own"
     assert read(FrozenJson("null")) is None

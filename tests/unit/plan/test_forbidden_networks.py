@@ -7,6 +7,7 @@ import pytest
 from tests.build import (
     CONTROLLER,
     EVERY_NAMESPACE,
+    HOTPLUG_ON,
     NOW,
     POD_INTERFACES,
     Json,
@@ -174,7 +175,11 @@ class TestInPlace:
         assert patch.wanted == ""
         unplug = operation("blue", type_="Unplug", phase="InPod", reason="WaitingForPodRelease")
         view = running(
-            leaving, rows=[gone], pod=pod(networks="", status_text=status), operations=[unplug], pending_since=NOW
+            leaving,
+            rows=[gone],
+            pod=pod(networks="", status_text=status),
+            operations=[unplug],
+            report_pending_since=NOW,
         )
         assert record(plan(view, now=later(20)), "blue")["reason"] == "WaitingForPodRelease"
 
@@ -198,7 +203,7 @@ class TestAnotherNetwork:
         assert found == plan(view([]), now=later(10))
 
 
-def start(*nics: Nic, nads: list[Json], now: Any = NOW, config: Json | None = None) -> Plan:
+def start(*nics: Nic, nads: list[Json], now: Any = NOW, config: Json | None = HOTPLUG_ON) -> Plan:
     return plan(vmi_view(vmi(*nics, phase=""), nads=[*OWN, *nads], access=OWN_ONLY, config=config), now=now)
 
 

@@ -40,7 +40,8 @@ PLUGGED = row("blue", "domain", "multus-status")
 def _with_history(records: Sequence[Json], *nics: Nic, rows: Sequence[Json], launcher: Json) -> list[Json]:
     raw = vmi(primary(), *nics, rows=[primary_row(), *rows], operations=records)
     found: list[Json] = (
-        status_of(plan_vmi(vmi_view(raw, launcher, pending_since=later(-9)), now=NOW)).get("interfaceOperations") or []
+        status_of(plan_vmi(vmi_view(raw, launcher, report_pending_since=later(-9)), now=NOW)).get("interfaceOperations")
+        or []
     )
     return found
 
@@ -88,7 +89,7 @@ def _template_asks_for_blue_to_go(*, pod_interface: str | None = None, **view: A
     rows = [primary_row(), row("blue", "domain", "multus-status", pod_interface=pod_interface)]
     raw = vmi(primary(), nic("blue"), rows=rows, owner_uid=VM_UID)
     plan = plan_vmi(
-        vmi_view(raw, HAS, vm=vm(primary(), absent("blue")), pending_since=later(-9), **view),
+        vmi_view(raw, HAS, vm=vm(primary(), absent("blue")), report_pending_since=later(-9), **view),
         now=NOW,
     )
     (record,) = status_of(plan)["interfaceOperations"]
@@ -108,7 +109,7 @@ def test_an_unplug_that_does_not_reach_the_vmi_is_not_invisible() -> None:
 def test_the_primary_nic_cannot_be_unplugged_and_says_so() -> None:
     """KubeVirt's admission forbids it; without a webhook the wish would go through, or vanish without a word."""
     raw = vmi(primary(), rows=[primary_row()], owner_uid=VM_UID)
-    view = vmi_view(raw, pod(), vm=vm(primary(state="absent")), pending_since=later(-9))
+    view = vmi_view(raw, pod(), vm=vm(primary(state="absent")), report_pending_since=later(-9))
     (record,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
     assert (record["name"], record["phase"], record["reason"]) == ("default", "Blocked", Reason.UNPLUG_NEEDS_RESTART)
 
@@ -116,7 +117,7 @@ def test_the_primary_nic_cannot_be_unplugged_and_says_so() -> None:
 def test_a_nic_behind_one_that_fails_names_it() -> None:
     """The controller stops at the first that fails; the one behind it looked as if its own network were at fault."""
     raw = vmi(primary(), nic("red"), nic("blue"), rows=[primary_row()])
-    view = vmi_view(raw, pod(networks=[element("red"), element("blue")]), pending_since=later(-9))
+    view = vmi_view(raw, pod(networks=[element("red"), element("blue")]), report_pending_since=later(-9))
     red, blue = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
     assert "after NIC" not in red["message"]
     assert 'after NIC "red"' in blue["message"]
@@ -167,8 +168,8 @@ class Leaders:
             self.pod,
             controller=DynamicController(state=ControllerState.READY),
             failures=[failed("blue", at=later(heard - behind))] if heard is not None and heard <= seconds else [],
-            seen_at=later(-5 - behind),
-            pending_since=self.pending_since.get(behind),
+            spec_seen_at=later(-5 - behind),
+            report_pending_since=self.pending_since.get(behind),
         )
         plan = plan_vmi(view, now=now)
         self.pending_since[behind] = (self.pending_since.get(behind) or now) if plan.withholds_report else None

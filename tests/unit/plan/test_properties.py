@@ -171,19 +171,21 @@ def _plan_vmi(world: World) -> Plan:
         world["pod"],
         vm=world["vm"],
         config=world["config"],
-        pending_since=later(-9),
+        report_pending_since=later(-9),
         nads=None if facts["nads"] is None else [nad(f"{name}-net") for name in facts["nads"]],
         failures=[failed(name, at=later(-3)) for name in facts["failed"]],
         controller=DynamicController(state=facts["controller"]),
         policy=replace(facts["policy"], removal_policy=a_config(world["config"]).hotplug.removal_policy),
         migrations=facts["migrations"],
-        seen_at=later(-60),
+        spec_seen_at=later(-60),
     )
     return plan_vmi(view, now=NOW)
 
 
 def _plan_vm(world: World) -> Plan:
-    return plan_vm(vm_view(world["vm"], vmi=world["vmi"], config=world["config"], pending_since=later(-9)), now=NOW)
+    return plan_vm(
+        vm_view(world["vm"], vmi=world["vmi"], config=world["config"], report_pending_since=later(-9)), now=NOW
+    )
 
 
 _SLOTS = {Kind.VM: "vm", Kind.VMI: "vmi", Kind.POD: "pod"}

@@ -132,7 +132,7 @@ def test_the_first_status_is_guarded_by_its_absence() -> None:
 def _settled(*nics: Any, launcher: Json, rows: list[Json], **members: Any) -> Json:
     """A VMI whose status is as it shall be."""
     raw = vmi(*nics, rows=rows, **members)
-    for action in plan_vmi(vmi_view(raw, launcher, pending_since=later(-9)), now=NOW).actions:
+    for action in plan_vmi(vmi_view(raw, launcher, report_pending_since=later(-9)), now=NOW).actions:
         if isinstance(action, PatchStatus):
             raw["status"] |= {k: v for k, v in thaw(action.wanted).items() if v is not None}
     return raw
@@ -176,7 +176,7 @@ class TestOfAVmi:
         assert _is_written(self._plan(self._with_blue(self._idle()), HAS))
 
     def test_a_blocked_nic_does_not(self) -> None:
-        assert _is_written(self._plan(self._with_blue(self._idle()), pod(), has_config=False))
+        assert _is_written(self._plan(self._with_blue(self._idle()), pod(), config=None))
 
     def test_a_nic_that_is_ready_does_not(self) -> None:
         raw = _settled(

@@ -35,7 +35,7 @@ def _stuck(reason: str, phase: str = "Failed") -> Announcement:
 
 def _start_failure() -> Announcement:
     waiting = pod(phase="Pending", ready=False, annotations={})
-    view = vmi_view(vmi(phase="Scheduling"), waiting, start_failures=(FAILURE,), pending_since=later(-9))
+    view = vmi_view(vmi(phase="Scheduling"), waiting, start_failures=(FAILURE,), report_pending_since=later(-9))
     (told,) = plan_vmi(view, now=NOW).announcements
     return told
 

@@ -7,7 +7,16 @@ from tests.build import NAME, NAMESPACE, NOW, Json, migration, primary, vm, vmi
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.model.keys import SLOTS, MigrationKey, VmiKey, VmKey, WorkKey
-from nicplug.reconcile.delays import ECHO_SECONDS, NEIGHBOUR_SECONDS, REPORT_SECONDS, SLOTS_SECONDS, delay_seconds
+from nicplug.reconcile.delays import (
+    BUSY_ECHO_SECONDS,
+    BUSY_REPORT_SECONDS,
+    CARRIED_OUT_SECONDS,
+    ECHO_SECONDS,
+    NEIGHBOUR_SECONDS,
+    REPORT_SECONDS,
+    SLOTS_SECONDS,
+    delay_seconds,
+)
 
 VM, VMI, MIGRATION = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME), MigrationKey(NAMESPACE, "m")
 READY: Json = {"ready": True}
@@ -30,8 +39,8 @@ def caches(
     return found
 
 
-def waits(key: WorkKey, *, of: WorkKey, known: Caches, by: WorkKey | None = None) -> float:
-    return delay_seconds(key, of=of, by=by, caches=known)
+def waits(key: WorkKey, *, of: WorkKey, known: Caches, by: WorkKey | None = None, is_busy: bool = False) -> float:
+    return delay_seconds(key, of=of, by=by, caches=known, is_busy=is_busy)
 
 
 class TestAtOnce:
@@ -107,3 +116,21 @@ class TestForCompany:
 
     def test_the_instance_whose_vm_is_about_to_write_it(self) -> None:
         assert waits(VMI, of=VM, known=caches()) == ECHO_SECONDS
+
+    def test_the_vm_whose_instance_carries_out_what_its_pass_has_written(self) -> None:
+        assert waits(VM, of=VMI, by=VM, known=caches()) == CARRIED_OUT_SECONDS
+
+
+class TestWhileOthersWait:
+    """More keys than workers: what finds nothing to do keeps others waiting."""
+
+    def test_reports_and_confirmations_wait_longer_for_company(self) -> None:
+        assert waits(VM, of=VMI, known=caches(), is_busy=True) == BUSY_REPORT_SECONDS > REPORT_SECONDS
+        assert waits(VMI, of=VMI, by=VMI, known=caches(), is_busy=True) == BUSY_ECHO_SECONDS > ECHO_SECONDS
+
+    @pytest.mark.parametrize("key", [VM, VMI, MIGRATION])
+    def test_what_people_wait_for_does_not(self, key: WorkKey) -> None:
+        assert waits(key, of=key, known=caches(), is_busy=True) == 0.0
+
+    def test_nor_does_a_neighbour_that_has_something_to_do(self) -> None:
+        assert waits(VM, of=VMI, known=caches(moves=migration()), is_busy=True) == NEIGHBOUR_SECONDS

@@ -7,7 +7,7 @@ from tests.unit.reconcile.bench import NAME, VMI, Bench, fail
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.errors import Stale, Unavailable
-from nicplug.model.keys import MigrationKey, VmiKey
+from nicplug.model.keys import BudgetKey, MigrationKey, VmiKey
 from nicplug.plan.views import PlanSettings
 from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
@@ -99,6 +99,21 @@ async def test_a_squatter_whose_owner_is_not_quite_the_vmi_blocks_no_start(owner
     status = await bench.settle()
     assert [row["uid"] for row in status["launcherPods"]] == [_made(bench)["metadata"]["uid"]]
     assert evil not in status["activePods"]
+
+
+async def test_a_look_alike_beside_a_running_guest_raised_its_disruption_budget() -> None:
+    """It was raised for a migration that nobody had asked for, and stayed so as long as the pod did."""
+    bench = Starting()
+    await bench.settle()
+    bench.name = "virt-launcher-look-alike"
+    evil = bench.squat(labels=LABELS, annotations=DIGEST)
+    bench.watch()
+    vmi = bench.caches.vmis.get(VMI)
+    assert vmi is not None
+    assert evil in {pod.uid for pod in bench.caches.launchers.of(vmi)}
+    view = bench.reconciler.gatherer.budget_view(BudgetKey(VMI.namespace, VMI.name))
+    assert view is not None
+    assert not view.is_moving
 
 
 def _made(bench: Bench) -> Json:

@@ -639,6 +639,14 @@ class TestTheApiServerRefuses:
         assert isinstance(answer, Status)
         assert answer.reason == ("InternalError" if code == 500 else error.reason)
 
+    async def test_a_template_that_could_not_be_patched_was_called_a_status(self, world: World) -> None:
+        world.put(running(), vmi(primary(), rows=[primary_row()], owner_uid=VM_UID))
+        world.api.refuses = Denied("no", status=403, reason="Forbidden")
+        assert told(await world.ask(ADD_TO_VM, add())) == (500, "Internal error occurred: unable to patch vm: no")
+        world.api.refuses = None
+        assert await world.ask(ADD_TO_VM, add()) == Accepted()
+        assert template_of(world) == ["default", "blue"]
+
     async def test_a_write_whose_answer_is_lost_is_made_once(self, world: World) -> None:
         world.put(vm(primary()))
         world.api.loses_answers = True

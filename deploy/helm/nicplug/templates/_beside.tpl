@@ -44,6 +44,11 @@
 {{- fail (printf "nicplug is installed in namespace %s already; a cluster has one. Upgrade it there, or remove it first: virtual machines stay." .namespace) }}
 {{- end }}
 {{- end }}
+{{- /* With --take-ownership Helm would give both releases the same objects, and uninstalling either would delete them. */}}
+{{- $release := dig "metadata" "annotations" "meta.helm.sh/release-name" "" (lookup "apps/v1" "Deployment" .Release.Namespace "nicplug-operator") }}
+{{- if and $release (ne $release .Release.Name) }}
+{{- fail (printf "nicplug is installed in namespace %s already, as Helm release %s; a cluster has one. Upgrade that release, or uninstall it first: virtual machines stay." .Release.Namespace $release) }}
+{{- end }}
 {{- if .Values.api.enabled }}
 {{- range $version := list "v1" "v1alpha3" }}
 {{- $name := printf "%s.subresources.kubevirt.io" $version }}

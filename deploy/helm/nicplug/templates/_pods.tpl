@@ -69,7 +69,7 @@ tolerations:
 {{- end }}
 
 {{- define "nicplug.affinity" -}}
-{{- $affinity := deepCopy .values.affinity }}
+{{- $affinity := .values.affinity | default dict | deepCopy }}
 {{- if and (ne .values.spread.hosts "None") (not (hasKey $affinity "podAntiAffinity")) }}
 {{- $labels := include "nicplug.selector" . | fromYaml }}
 {{- $selector := dict "matchLabels" $labels }}

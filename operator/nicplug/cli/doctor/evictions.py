@@ -7,6 +7,7 @@ from nicplug.cli.connection import Session
 from nicplug.cli.doctor.finding import Finding, ok, unknown, warning
 from nicplug.kube.errors import APPLY_MANIFESTS, Denied, Gone
 from nicplug.kube.resources import VALIDATING_WEBHOOK_CONFIGURATIONS
+from nicplug.model.conditions import find_condition
 from nicplug.model.metadata import mapping, objects, text
 
 _CHECK = "evictions"
@@ -15,7 +16,7 @@ _MEANS = "a drain keeps protected guests, and moves none"
 
 
 async def check_evictions(session: Session, api_service: Mapping[str, Any]) -> Finding:
-    """The webhook exists, and knows the aggregated API by the same Service and CA as its APIService does."""
+    """The webhook exists, knows the aggregated API by Service, port and CA of its APIService, and reaches it."""
     try:
         found = await session.api.get(VALIDATING_WEBHOOK_CONFIGURATIONS, name=_NAME)
     except Gone:
@@ -30,9 +31,12 @@ async def check_evictions(session: Session, api_service: Mapping[str, Any]) -> F
     if text(config.get("caBundle")) != text(registered.get("caBundle")):
         told = f"{_NAME} trusts another CA than the APIService: {_MEANS}"
         return warning(_CHECK, told, "nicplug api writes it within seconds; if it does not, its log says why.")
+    available = find_condition(objects(mapping(api_service.get("status")).get("conditions")), "Available") or {}
+    if available.get("status") != "True":
+        return warning(_CHECK, f"nicplug api does not answer: {_MEANS}", "What the check api says.")
     return ok(_CHECK, "a drain has guests migrated")
 
 
 def _service(config: Mapping[str, Any]) -> str:
     service = mapping(config.get("service"))
-    return f"{text(service.get('namespace'))}/{text(service.get('name'))}"
+    return f"{text(service.get('namespace'))}/{text(service.get('name'))}:{service.get('port') or 443}"

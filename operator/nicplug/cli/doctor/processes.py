@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 from nicplug import __version__
@@ -10,6 +10,7 @@ from nicplug.cli.connection import START_SANDBOX, Session
 from nicplug.cli.doctor.certificates import check_certificates
 from nicplug.cli.doctor.evictions import check_evictions
 from nicplug.cli.doctor.finding import Finding, ok, problem, unknown, warning
+from nicplug.cli.doctor.policies import check_policies
 from nicplug.cli.machines import now
 from nicplug.cli.operator_health import read_leader
 from nicplug.cli.subresources import server_version
@@ -23,26 +24,11 @@ from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.versions import nicplug_version_in
 
 _DEPLOYMENTS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
-_POLICIES = Resource(
-    group="admissionregistration.k8s.io",
-    version="v1",
-    plural="validatingadmissionpolicies",
-    kind="ValidatingAdmissionPolicy",
-    namespaced=False,
-)
-_FENCES = ("nicplug-bindings", "nicplug-launcher-pods", "nicplug-operator-pods")
-_ADMISSION = (
-    "nicplug-crds",
-    "nicplug-evictions",
-    "nicplug-instance-labels",
-    "nicplug-instances",
-    "nicplug-interfaces",
-    "nicplug-kubevirt-configuration",
-    "nicplug-migrations",
-)
 _INSTALL = "install nicplug (docs/install.md)"
 API = "v1.subresources.kubevirt.io"
+_OLDER_API = "v1alpha3.subresources.kubevirt.io"
 OPERATOR = "nicplug-operator"
+_API_SERVER = "nicplug-api"
 
 
 async def check_versions(session: Session, *, namespace: str) -> list[Finding]:
@@ -138,48 +124,50 @@ async def check_rivals(session: Session, *, namespace: str) -> list[Finding]:
     return [problem("rivals", str(rival), rival.remedy) for rival in found]
 
 
-async def check_policies(session: Session) -> list[Finding]:
-    """The policies that keep tenants from forging launcher pods, and those that refuse VMs which could never run."""
-    try:
-        found = await session.api.list(_POLICIES)
-    except Denied as error:
-        return [unknown(check, str(error)) for check in ("fences", "admission")]
-    except Gone:
-        told = "this API server has no ValidatingAdmissionPolicies"
-        return [warning(check, told, TOO_OLD_REMEDY) for check in ("fences", "admission")]
-    names = {text(mapping(item.get("metadata")).get("name")) for item in objects(found.get("items"))}
-    return [
-        _presence("fences", _FENCES, names, does="fence launcher pods", page="docs/security.md"),
-        _presence("admission", _ADMISSION, names, does="refuse VMs that could never run", page="docs/admission.md"),
-    ]
-
-
-def _presence(check: str, wanted: Sequence[str], names: Collection[str], *, does: str, page: str) -> Finding:
-    if missing := [name for name in wanted if name not in names]:
-        return warning(check, f"missing: {', '.join(missing)}", f"{APPLY_MANIFESTS} ({page}).")
-    return ok(check, f"{len(wanted)} admission policies {does}")
-
-
 async def check_api(session: Session, *, namespace: str) -> list[Finding]:
     """virtctl and `nicplug add` reach the aggregated API."""
     try:
         found = await session.api.get(API_SERVICES, name=API)
     except Gone:
-        remedy = "Install it for virtctl and `nicplug add`; patches of the spec work without it."
-        if session.is_sandbox:
-            remedy = await _look_at(session, "nicplug-api", namespace=namespace)
-        return [warning("api", f"APIService {API} is not registered", remedy)]
+        return [await _not_registered(session, namespace=namespace)]
     except Denied as error:
         return [unknown("api", str(error))]
     others = await check_certificates(session, found, namespace=namespace, at=now())
     others.append(await check_evictions(session, found))
     available = find_condition(objects(mapping(found.get("status")).get("conditions")), "Available") or {}
     if available.get("status") != "True":
-        remedy = await _look_at(session, "nicplug-api", namespace=namespace)
+        remedy = await _look_at(session, _API_SERVER, namespace=namespace)
         told = f"{text(available.get('reason'))}: {text(available.get('message'))}"
         # An expired certificate is one of the reasons why it is not.
         return [problem("api", f"APIService {API} is not available: {told}", remedy), *others]
-    return [await _answers(session, namespace=namespace), *others]
+    return [await _answers(session, namespace=namespace), *await _check_older(session), *others]
+
+
+async def _not_registered(session: Session, *, namespace: str) -> Finding:
+    """Without it on purpose, or by accident: then its Deployment is there."""
+    told = f"APIService {API} is not registered"
+    try:
+        await session.api.get(_DEPLOYMENTS, name=_API_SERVER, namespace=namespace)
+    except Gone:
+        if session.is_sandbox:
+            return warning("api", told, f"Start it again: {START_SANDBOX}")
+    except Denied:
+        pass  # who may not look at it knows whom to ask
+    else:
+        return problem("api", f"{told}, though {_API_SERVER} is deployed", f"{APPLY_MANIFESTS}.")
+    return warning("api", told, "Install it for virtctl and `nicplug add`; patches of the spec work without it.")
+
+
+async def _check_older(session: Session) -> list[Finding]:
+    """Clients that were written for an old KubeVirt ask for this version."""
+    try:
+        await session.api.get(API_SERVICES, name=_OLDER_API)
+    except Gone:
+        remedy = f"Run `{START_SANDBOX}`" if session.is_sandbox else APPLY_MANIFESTS
+        return [warning("api", f"APIService {_OLDER_API} is not registered: old clients fail", f"{remedy}.")]
+    except Denied:
+        pass  # as the other version's could be read, somebody has meant it so
+    return []
 
 
 async def _answers(session: Session, *, namespace: str) -> Finding:
@@ -189,7 +177,7 @@ async def _answers(session: Session, *, namespace: str) -> Finding:
     except Denied:
         pass  # by the API server's authorizer, or by the API itself: a right is missing, and nothing else is known
     except ApiError as error:
-        remedy = await _look_at(session, "nicplug-api", namespace=namespace)
+        remedy = await _look_at(session, _API_SERVER, namespace=namespace)
         told = f"APIService {API} is registered as available, but does not answer: {error}"
         return problem("api", told, remedy)
     return ok("api", f"APIService {API} is available")

@@ -41,7 +41,7 @@ async def uninstall(
     meanwhile, but nobody restarts or migrates them, or plugs NICs. With --purge the CRDs go as well, once no virtual
     machine is left. Without --yes nothing is changed.
     """
-    from nicplug.cli.uninstall.parts import definitions, installed, of_users
+    from nicplug.cli.uninstall.parts import installed, of_users, with_definitions
 
     if delete_vms and not purge:
         raise click.UsageError("--delete-vms needs --purge.")
@@ -52,7 +52,7 @@ async def uninstall(
     plan = Uninstallation(
         installed=parts,
         machines=machines if delete_vms else [],
-        definitions=await definitions(session.api) if purge else [],
+        definitions=await with_definitions(session.api) if purge else [],
         kept=0 if delete_vms else len(machines),
         is_done=False,
     )
@@ -86,8 +86,8 @@ def _refuse_helm(parts: "Sequence[Part]") -> None:
     if release := next((part for part in parts if part.helm_release), None):
         raise CommandError(
             f"this installation is the Helm release {release.helm_release}",
-            remedy=f"helm uninstall {release.helm_release}, with the namespace of the release; virtual machines and "
-            "CRDs stay. Then nicplug uninstall --purge, if these are to go as well.",
+            remedy=f"helm uninstall {release.helm_release} --namespace {release.helm_namespace}; "
+            "virtual machines and CRDs stay. Then nicplug uninstall --purge, if these are to go as well.",
             code=Exit.REFUSED,
         )
 
@@ -108,6 +108,7 @@ class Uninstallation:
     """What goes, or has gone.
 
     Attributes:
+        definitions: KubeVirt objects and CRDs, which go last.
         kept: how many objects of virtual machines stay.
     """
 

@@ -74,6 +74,7 @@ class Part:
 
     Attributes:
         helm_release: the release that it belongs to; "" for none.
+        helm_namespace: where that release is recorded.
     """
 
     resource: Resource
@@ -81,6 +82,7 @@ class Part:
     namespace: str
     uid: str
     helm_release: str = ""
+    helm_namespace: str = ""
 
     def __str__(self) -> str:
         where = f" -n {self.namespace}" if self.namespace else ""
@@ -97,13 +99,14 @@ async def find(api: KubeApi, resource: Resource, *, selector: str | None = None)
             return
         for item in objects(page.get("items")):
             metadata = mapping(item.get("metadata"))
-            release = text(mapping(metadata.get("annotations")).get("meta.helm.sh/release-name"))
+            annotations = mapping(metadata.get("annotations"))
             part = Part(
                 resource=resource,
                 name=text(metadata.get("name")),
                 namespace=text(metadata.get("namespace")),
                 uid=text(metadata.get("uid")),
-                helm_release=release,
+                helm_release=text(annotations.get("meta.helm.sh/release-name")),
+                helm_namespace=text(annotations.get("meta.helm.sh/release-namespace")),
             )
             yield part, dict(item)
         token = text(mapping(page.get("metadata")).get("continue")) or None
@@ -135,3 +138,10 @@ async def definitions(api: KubeApi) -> list[Part]:
     """The CRDs that nicplug has installed; those of another KubeVirt are left alone."""
     found = [part async for part, _ in find(api, CUSTOM_RESOURCE_DEFINITIONS, selector=INSTALLED_SELECTOR)]
     return [part for part in found if part.name in DEFINITIONS]
+
+
+async def with_definitions(api: KubeApi) -> list[Part]:
+    """What a purge deletes last: the KubeVirt objects, which go with their CRD, and the CRDs."""
+    found = await definitions(api)
+    is_gone = any(part.name.startswith(f"{KUBEVIRTS.plural}.") for part in found)
+    return [*([part async for part, _ in find(api, KUBEVIRTS)] if is_gone else []), *found]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.cli.uninstall.parts import ALLOW_DELETION, Part, definitions, find, of_users
+from nicplug.cli.uninstall.parts import ALLOW_DELETION, Part, definitions, find, of_users, with_definitions
 from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import Denied, Gone, Rejected, Stale
-from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, KUBEVIRTS, PODS
+from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, PODS
 from nicplug.model.metadata import mapping
 from nicplug.model.names import LAUNCHER_SELECTOR
 from nicplug.plan.actions import escape_pointer
@@ -77,8 +77,8 @@ class Uninstaller:
         if machines := await of_users(self.api):
             raise StillThere(f"virtual machines have been made meanwhile: {_some(machines)}")
         found = await definitions(self.api)
-        if any(part.name.startswith(f"{KUBEVIRTS.plural}.") for part in found):
-            await self.remove([part async for part, _ in find(self.api, KUBEVIRTS)])
+        objects = [part for part in await with_definitions(self.api) if part not in found]
+        await self.remove(objects)
         for part in found:
             await self._allow_deletion(part)
         for part in found:
@@ -86,7 +86,7 @@ class Uninstaller:
             self.tell(f"deleted {part}")
         if left := await self._wait_for(found):
             raise StillThere(f"{_some(left)} does not go: kubectl describe crd says why")
-        return found
+        return [*objects, *found]
 
     async def _delete(self, part: Part) -> None:
         try:

@@ -120,7 +120,7 @@ def _resource_claims(spec: _Spec) -> Iterator[Violation]:
     if not claimed or spec.config is None:
         return
     if _CLAIMS_GATE not in spec.config.feature_gates:
-        text = f"{_CLAIMS_GATE} feature gate is not enabled in kubevirt-config"
+        text = f"vmi.spec.networks contains DRA networks but {_CLAIMS_GATE} feature gate is not enabled"
         remedy = f"Use a Multus network, or ask the cluster admin to add {_CLAIMS_GATE} to the featureGates"
     elif any(network.attachment for network in spec.networks):
         text = "mixing Multus and DRA resourceClaim networks in the same VMI is not supported"

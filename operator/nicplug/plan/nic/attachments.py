@@ -10,8 +10,9 @@ from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Network
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
-CREATE_DEFINITION = "Create it; the NIC is then plugged automatically. Or correct multus.networkName"
-"""The remedy for a network that does not exist, whether the NIC is new or its network was changed."""
+CREATE_DEFINITION = "Create it; the NIC is then plugged automatically"
+CORRECT_NETWORK_NAME = "Or correct multus.networkName"
+"""What to do about a network that does not exist, whether the NIC is new or its network was changed."""
 
 
 def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachments) -> Refusal | None:
@@ -30,7 +31,7 @@ def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachmen
         return Refusal(
             reason=Reason.ATTACHMENT_DEFINITION_MISSING,
             message=f"network attachment definition {key} does not exist",
-            remedy=CREATE_DEFINITION,
+            remedy=f"{CREATE_DEFINITION}. {CORRECT_NETWORK_NAME}",
         )
     definition = known.definitions.get(key)
     if definition is not None and definition.problem:

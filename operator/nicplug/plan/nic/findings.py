@@ -25,7 +25,9 @@ from nicplug.plan.nic.validation import Siblings
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
-WHEN_REFUSED = "Correct what the API server names, or give the operator the right that it lacks"
+WHEN_REFUSED = (
+    "Correct what the API server names, or give the operator the right that it lacks: `nicplug doctor` names it"
+)
 """The remedy where a write was refused."""
 
 

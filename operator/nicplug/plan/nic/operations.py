@@ -8,6 +8,7 @@ by `plan.nic.findings`; here it becomes a record with its times and its attempts
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from nicplug.model.attached import Attached
 from nicplug.model.attachments import attachment_key
@@ -277,20 +278,21 @@ def _attached(situation: Situation) -> Attached | None:
 
 def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Attempts | None) -> InterfaceOperation:
     """The record of an operation that had one: it began when that began, and keeps what nobody knows better."""
-    record = replace(fresh, start_time=old.start_time)
+    kept: dict[str, Any] = {"start_time": old.start_time}
     if attempts is None:
-        record = replace(
-            record,
-            attempts=max(old.attempts, fresh.attempts),
-            last_error=old.last_error,
-            last_attempt_time=old.last_attempt_time,
-            observed_generation=old.observed_generation,
-        )
-    if record.phase == OperationPhase.READY:
-        record = replace(record, last_error="", failures=MigrationFailures())
-    elif record.path == OperationPath.MIGRATION and not record.migration:
-        record = replace(record, migration=old.migration)
-    return replace(record, last_transition_time=old.last_transition_time) if old.phase == record.phase else record
+        kept |= {
+            "attempts": max(old.attempts, fresh.attempts),
+            "last_error": old.last_error,
+            "last_attempt_time": old.last_attempt_time,
+            "observed_generation": old.observed_generation,
+        }
+    if fresh.phase == OperationPhase.READY:
+        kept |= {"last_error": "", "failures": MigrationFailures()}
+    elif fresh.path == OperationPath.MIGRATION and not fresh.migration:
+        kept["migration"] = old.migration
+    if old.phase == fresh.phase:
+        kept["last_transition_time"] = old.last_transition_time
+    return replace(fresh, **kept)
 
 
 def _requested_at(situation: Situation, *, now: datetime) -> datetime:

@@ -8,6 +8,7 @@ from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface, first_by_na
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pci_budget import PciBudget
 from nicplug.model.pci_topology import takes_slot, used_and_kept
+from nicplug.model.sentences import shortened
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.links import Rows
 from nicplug.plan.nic.validation import refuse
@@ -97,7 +98,7 @@ def count_slots(
 
 def _named(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NICS_NAMED} more" if len(names) > _NICS_NAMED else ""
-    return f" ({', '.join(name[:63] for name in names[:_NICS_NAMED])}{more})" if names else ""
+    return f" ({', '.join(shortened(name, longest=63) for name in names[:_NICS_NAMED])}{more})" if names else ""
 
 
 def _fit_to_come(waiting: Sequence[Interface], vmi: VirtualMachineInstance, rows: Rows) -> list[str]:

@@ -10,6 +10,7 @@ from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.per_pass import once_per_pass
+from nicplug.model.sentences import shortened
 from nicplug.plan.nic.admitted import Violation, find_violations
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.change_findings import find_change
@@ -64,7 +65,7 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
         return None
     binding = f"of binding {interface.binding}" if interface.binding else "without a binding"
     if interface.plugin:
-        binding = f'of binding plugin "{interface.plugin[:80]}"'
+        binding = f'of binding plugin "{shortened(interface.plugin)}"'
     message, remedy = f"an interface {binding} cannot be plugged into a running VM", "Restart the VM, or use bridge"
     config, path = situation.view.config, OperationPath.RESTART
     if situation.network is not None and situation.network.is_primary:
@@ -231,7 +232,7 @@ def _ready_beside(twin: Interface, situation: Situation, record: InterfaceOperat
         phase=OperationPhase.READY,
         reason=Reason.DUPLICATE_MAC_ADDRESS,
         message=f'the guest has the NIC, and its macAddress "{situation.interface.mac_address}" is that of NIC '
-        f'"{twin.name[:80]}" too',
+        f'"{shortened(twin.name)}" too',
         remedy="Change one of the two if their networks are connected",
         migration=record.migration if record is not None else "",
     )

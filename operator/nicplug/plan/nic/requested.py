@@ -26,6 +26,7 @@ from nicplug.model.networks import (
 )
 from nicplug.model.operations import parse_operations
 from nicplug.model.pci_budget import parse_total
+from nicplug.model.sentences import shortened
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
@@ -82,8 +83,8 @@ def _object_to_unplug(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachi
     if interface is None or may_be_unplugged(interface, vmi=vmi):
         return None
     message = (
-        f'NIC "{name[:80]}" cannot be taken out of a running guest: only a bridge NIC of a secondary network can. '
-        f"{_how_to_lose(name, vm=vm)}"
+        f'NIC "{shortened(name)}" cannot be taken out of a running guest: only a bridge NIC of a secondary network '
+        f"can. {_how_to_lose(name, vm=vm)}"
     )
     return Objection(because=Because.CONFLICT, message=message)
 
@@ -114,7 +115,7 @@ def _taken(request: AddInterface, owner: Owner) -> Objection | None:
         found = network.attachment_reference(namespace=namespace)
         if found == wanted:
             return None
-        on = f"is on network attachment definition {'/'.join(found)[:200]}, not {'/'.join(wanted)}"
+        on = f"is on network attachment definition {shortened('/'.join(found), longest=200)}, not {'/'.join(wanted)}"
     else:
         on = "is the primary one" if network is not None and network.is_primary else "is on no secondary network"
     where = "the VM's template" if isinstance(owner, VirtualMachine) else "the VMI"
@@ -139,13 +140,13 @@ def object_to_mac(
         taken = {**{name: found for name, found in reported.items() if found}, **taken}
     own = taken.pop(request.name, "")
     if any(has_nic(request, owner) for owner in owners) and normalised_mac(own) != normalised_mac(mac):
-        has = f"has the MAC address {own[:40]}" if own else "has no MAC address of its own"
+        has = f"has the MAC address {shortened(own, longest=40)}" if own else "has no MAC address of its own"
         message = f'NIC "{request.name}" {has}: use another name, or remove that NIC first'
         return Objection(because=Because.CONFLICT, message=message)
     twin = next((name for name, found in taken.items() if normalised_mac(found) == normalised_mac(mac)), None)
     if twin is None:
         return None
-    message = f'MAC address {mac} is that of NIC "{twin[:80]}": use another one, or leave it out'
+    message = f'MAC address {mac} is that of NIC "{shortened(twin)}": use another one, or leave it out'
     return Objection(because=Because.CONFLICT, message=message)
 
 
@@ -208,6 +209,7 @@ def object_to_network(request: AddInterface, *, namespace: str, known: KnownAtta
 def object_to_slots(
     request: AddInterface,
     *,
+    vm: VirtualMachine | None,
     vmi: VirtualMachineInstance,
     before: Sequence[AddInterface] = (),
     known: KnownAttachments,
@@ -215,6 +217,7 @@ def object_to_slots(
     """The running guest has no PCI slot left, as far as anybody can count.
 
     Args:
+        vm: None for a VMI that belongs to none.
         before: requests that were made earlier and are not carried out yet; each takes a slot.
         known: NICs that cannot be attached now take no slot.
     """
@@ -233,10 +236,10 @@ def object_to_slots(
     )
     if not (refusal := slots.refusal(request.name)):
         return None
-    message = (
-        f'no free PCI slot for NIC "{request.name}": {refusal}. Remove a NIC first; or add this one to the template of '
-        "the stopped VM, which starts with a slot for it"
-    )
+    otherwise = "add this one to the template of the stopped VM, which starts with a slot for it"
+    if vm is None:
+        otherwise = "delete the VMI, and create it with this NIC"
+    message = f'no free PCI slot for NIC "{request.name}": {refusal}. Remove a NIC first; or {otherwise}'
     return Objection(because=Because.CONFLICT, message=message)
 
 

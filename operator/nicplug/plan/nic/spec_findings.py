@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from nicplug.model.networks import first_by_name, wanted_by_name
 from nicplug.model.operations import OperationPath, OperationPhase
 from nicplug.model.per_pass import once_per_pass
+from nicplug.model.sentences import shortened
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.findings import Check, Finding, Situation
 from nicplug.plan.reasons import Reason
@@ -23,7 +24,7 @@ def name_is_doubled(situation: Situation) -> Finding | None:
         OperationPath.NONE,
         OperationPhase.BLOCKED,
         Reason.DUPLICATE_NAME,
-        f'two interfaces are named "{name[:80]}": the first is served',
+        f'two interfaces are named "{shortened(name)}": the first is served',
         "Rename or remove the other",
     )
 
@@ -37,7 +38,7 @@ def interface_is_missing(situation: Situation) -> Finding | None:
         return None
     interfaces = "domain.devices.interfaces"
     where = f"spec.{interfaces}" if is_in_spec else f"spec.template.spec.{interfaces} of the VM"
-    lacks = f'{where} has no interface named "{name[:80]}"'
+    lacks = f'{where} has no interface named "{shortened(name)}"'
     if situation.in_guest:
         message = f"the guest still has the NIC, and {lacks}"
         remedy = "Add it, with state: absent if the NIC is to leave; or remove the network, and restart the VM"
@@ -55,7 +56,7 @@ def entry_was_deleted(situation: Situation) -> Finding | None:
         OperationPath.RESTART,
         OperationPhase.BLOCKED,
         Reason.ENTRY_DELETED,
-        f'the guest still has the NIC, as the entries of "{name[:80]}" were deleted without asking it to let go',
+        f'the guest still has the NIC, as the entries of "{shortened(name)}" were deleted without asking it to let go',
         "Write them back with state: absent, and they go when the NIC has left; or restart the VM",
     )
 

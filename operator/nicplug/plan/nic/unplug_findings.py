@@ -128,7 +128,7 @@ def network_is_gone(situation: Situation) -> Finding | None:
         OperationPath.DYNAMIC,
         OperationPhase.BLOCKED,
         Reason(refusal.reason),
-        f"the guest has let the NIC go; {situation.pod_phrase} keeps the interface, as it cannot be detached: "
+        f"{situation.pod_phrase} keeps the interface that the guest has let go, as it cannot be detached: "
         f"{refusal.message}",
         with_remedy(refusal.remedy, "Or leave it: it ends with the pod"),
     )

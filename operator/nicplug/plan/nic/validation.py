@@ -14,6 +14,7 @@ from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.mac_addresses import normalised_mac
 from nicplug.model.networks import Binding, Interface, Network
 from nicplug.model.per_pass import once_per_pass
+from nicplug.model.sentences import shortened
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
@@ -60,7 +61,7 @@ def name_is_valid(interface: Interface, _network: Network | None) -> Refusal | N
         return None
     return Refusal(
         reason=Reason.INVALID_NAME,
-        message=f'name "{interface.name[:80]}" is not valid',
+        message=f'name "{shortened(interface.name)}" is not valid',
         remedy="Use 1 to 128 letters, digits, dashes or underscores",
     )
 
@@ -94,7 +95,7 @@ def network_has_a_kind(_interface: Interface, network: Network | None) -> Refusa
         return None
     return Refusal(
         reason=Reason.INVALID_ATTACHMENT_REFERENCE,
-        message=f'network "{network.name[:80]}" of spec.networks names nothing to connect to',
+        message=f'network "{shortened(network.name)}" of spec.networks names nothing to connect to',
         remedy="Give it multus.networkName, or remove network and interface",
     )
 
@@ -109,7 +110,7 @@ def attachment_is_valid(_interface: Interface, network: Network | None) -> Refus
         return None
     return Refusal(
         reason=Reason.INVALID_ATTACHMENT_REFERENCE,
-        message=f'multus.networkName "{network.attachment[:120]}" is not a name',
+        message=f'multus.networkName "{shortened(network.attachment, longest=120)}" is not a name',
         remedy="Write <name> or <namespace>/<name> of a network attachment definition",
     )
 
@@ -131,13 +132,13 @@ def hardware_is_known(interface: Interface, _network: Network | None) -> Refusal
     raw = read(interface.raw)
     model, address, index = said(raw.get("model")), said(raw.get("pciAddress")), raw.get("acpiIndex") or 0
     if model and model not in _MODELS:
-        wrong = f'model "{model[:40]}" is not supported'
+        wrong = f'model "{shortened(model, longest=40)}" is not supported'
         remedy = f"Use {', '.join(_MODELS[:-1])} or {_MODELS[-1]}, or leave it out"
     elif address and not _PCI_ADDRESS.fullmatch(address):
-        wrong = f'pciAddress "{address[:40]}" is not a PCI address'
+        wrong = f'pciAddress "{shortened(address, longest=40)}" is not a PCI address'
         remedy = "Write one such as 0000:81:00.1, or leave it out"
     elif not isinstance(index, int) or not 0 <= index <= _LARGEST_ACPI_INDEX:
-        wrong = f"acpiIndex {str(index)[:40]} is not a number from 1 to {_LARGEST_ACPI_INDEX}"
+        wrong = f"acpiIndex {shortened(str(index), longest=40)} is not a number from 1 to {_LARGEST_ACPI_INDEX}"
         remedy = _CORRECT
     else:
         return None
@@ -151,7 +152,7 @@ def mac_address_is_unicast(interface: Interface, _network: Network | None) -> Re
         return None
     return Refusal(
         reason=Reason.INVALID_MAC_ADDRESS,
-        message=f'macAddress "{mac[:40]}" is not a unicast address of six bytes',
+        message=f'macAddress "{shortened(mac, longest=40)}" is not a unicast address of six bytes',
         remedy=_CORRECT,
     )
 

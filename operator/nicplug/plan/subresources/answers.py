@@ -113,15 +113,17 @@ def read_failed(endpoint: Endpoint, name: str, error: str) -> Answer:
     return _internal_error(f"unable to retrieve {endpoint.short} [{name}]: {error}")
 
 
-def patch_failed(endpoint: Endpoint, *, code: int, reason: str, message: str) -> Answer:
+def patch_failed(endpoint: Endpoint, *, subresource: str | None, code: int, reason: str, message: str) -> Answer:
     """The API server refused the write.
 
     Args:
+        subresource: of the object that was written; None for the object itself: a VM's template, or the spec of a VMI.
+            KubeVirt 1.0 writes a VM's status alone, and names a VM that is written itself "vm" elsewhere.
         code: its answer; 0 for none. On a VM the 422 alone is passed on, on a VMI every answer.
     """
     if code == 422 or (code and endpoint is Endpoint.VMI):
         return Answer(code=code, reason=reason, message=message)
-    what = "vm status" if endpoint is Endpoint.VM else "vmi"
+    what = " ".join(filter(None, (endpoint.short, subresource)))
     return _internal_error(f"unable to patch {what}: {message}")
 
 

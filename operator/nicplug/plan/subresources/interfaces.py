@@ -22,6 +22,7 @@ from nicplug.model.interface_requests import (
 from nicplug.model.metadata import mapping, sequence
 from nicplug.model.networks import Binding, first_by_name, wanted_by_name
 from nicplug.model.per_pass import planning_pass
+from nicplug.model.sentences import shortened
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
@@ -40,6 +41,8 @@ from nicplug.plan.nic.template_sync import Devices, patch_devices
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, conflict, forbidden, invalid, not_found
 
 NOT_RUNNING = "VMI is not running"
+ASK_WHEN_GONE = "ask again when it is gone"
+"""What to do about a request that comes before its time; commands know the end of such a text by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +182,7 @@ def ask_with_mac(mac: str, request: AddInterface, *, name: str, evidence: Eviden
             why = f'there is a pending request for NIC "{request.name}", which has no MAC address: use another name'
             return conflict(endpoint, name, why)
         if is_leaving(request.name, vm):
-            return conflict(endpoint, name, f'NIC "{request.name}" is being unplugged: ask again when it is gone')
+            return conflict(endpoint, name, f'NIC "{request.name}" is being unplugged: {ASK_WHEN_GONE}')
     if objection := object_to_mac(mac, request, vm=vm, vmi=vmi):
         return _refused(endpoint, name, objection)
     return answer
@@ -190,7 +193,7 @@ def _answer_by_pending(
 ) -> Answer | None:
     """The first request for the same name decides; None when there is none.
 
-    KubeVirt logs these words, and answers 202.
+    KubeVirt logs the first half of these words, and answers 202.
     """
     for item in pending:
         other = item.request
@@ -200,12 +203,15 @@ def _answer_by_pending(
             if _reference(other, namespace) == _reference(request, namespace):
                 return ACCEPTED
             why = f'cannot handle interface "{request.name}" add request because there is an existing add request for '
-            return conflict(Endpoint.VM, name, f"{why}network attachment definition {other.network[:200]}")
+            on = shortened(other.network, longest=200)
+            return conflict(Endpoint.VM, name, f"{why}network attachment definition {on}: use another name")
         if type(other) is type(request):
             return ACCEPTED
-        asked, found = ("add", "remove") if isinstance(request, AddInterface) else ("remove", "add")
+        asked, found, then = ("remove", "add", "the NIC is added first; ask again when it is there")
+        if isinstance(request, AddInterface):
+            asked, found, then = ("add", "remove", f"the NIC is unplugged first; {ASK_WHEN_GONE}")
         why = f'cannot handle interface "{request.name}" {asked} request because there is an existing {found} request'
-        return conflict(Endpoint.VM, name, why)
+        return conflict(Endpoint.VM, name, f"{why}: {then}")
     return None
 
 
@@ -241,7 +247,7 @@ def _objection(
         return None
     before = [item.request for item in pending if isinstance(item.request, AddInterface)]
     offered = _offered(vm, vmi) if vm is not None and not evidence.is_staged else []
-    return object_to_slots(request, vmi=vmi, before=[*offered, *before], known=known)
+    return object_to_slots(request, vm=vm, vmi=vmi, before=[*offered, *before], known=known)
 
 
 def _offered(vm: VirtualMachine, vmi: VirtualMachineInstance) -> list[AddInterface]:
@@ -263,7 +269,7 @@ def _objection_of_vmi(
     vm = evidence.vm if is_own else None
     owners = [owner for owner in (vmi, vm) if owner is not None]
     if isinstance(request, AddInterface) and any(is_leaving(request.name, owner) for owner in owners):
-        message = f'NIC "{request.name}" is being unplugged: ask again when it is gone'
+        message = f'NIC "{request.name}" is being unplugged: {ASK_WHEN_GONE}'
         return Objection(because=Because.CONFLICT, message=message)
     if objection := _objection(request, (), vm=vm, vmi=vmi, evidence=evidence):
         return objection

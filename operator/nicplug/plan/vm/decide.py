@@ -181,6 +181,8 @@ def _plan_status(
     if changes.keys() == {SUMMARY_MEMBER} and SUMMARY_MEMBER not in vm.read_status():
         changes = {}  # of an earlier version's VM, or of a CRD without it: it waits for another reason to write
     delay = view.settings.report_delay if changes else _GENERATION_DELAY
+    if changes.get("printableStatus") == PrintableStatus.RUNNING and not wanted["ready"]:
+        delay *= 2  # it will be ready in a moment, which is reported at once, and takes this along
     if situation.vmi is not None:
         changes = _with_generation(vm, situation.vmi, wanted=wanted, changes=changes)
     if _tells_only_why(vm, changes):

@@ -27,7 +27,7 @@ from nicplug.model.networks import ABSENT, first_by_name, wanted_by_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Kind, PatchInterfaces, PatchOrigin, PatchStatus
-from nicplug.plan.nic.requested import is_leaving, object_to, with_nic, without_nic
+from nicplug.plan.nic.requested import is_leaving, lists_after, object_to
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
@@ -129,7 +129,8 @@ def _look_at(pending: Sequence[PendingRequest], *, vm: VirtualMachine, vmi: Virt
         elif objection := object_to(request, vm=progress.vm, vmi=vmi):
             progress.failed.append((item, objection.message))
         else:
-            progress.vm = _with(request, progress.vm)
+            interfaces, networks = lists_after(request, progress.vm)
+            progress.vm = replace(progress.vm, interfaces=interfaces, networks=networks)
             progress.done.append(item)
     return progress
 
@@ -140,14 +141,6 @@ def _waits(request: InterfaceRequest, progress: _Progress, *, vmi: VirtualMachin
         return True
     owners = (progress.vm, vmi) if isinstance(request, AddInterface) else ()
     return any(is_leaving(request.name, owner) for owner in owners if owner is not None)
-
-
-def _with(request: InterfaceRequest, vm: VirtualMachine) -> VirtualMachine:
-    if isinstance(request, AddInterface):
-        interfaces, networks = with_nic(request, interfaces=vm.interfaces, networks=vm.networks)
-    else:
-        interfaces, networks = without_nic(request.name, interfaces=vm.interfaces, networks=vm.networks)
-    return replace(vm, interfaces=interfaces, networks=networks)
 
 
 def _after_refusal(

@@ -33,6 +33,7 @@ class Foreseen:
         budget: the guest's PCI slots then; None while nobody can count them.
         migration: name of the migration that would be made; "" when none is.
         create: the POST of that migration; None when none is made.
+        annotation: what the pod's networks annotation would be replaced with; None where it is left alone.
         again_at: when time alone makes the next pass decide otherwise; None when only a change does.
     """
 
@@ -41,6 +42,7 @@ class Foreseen:
     budget: PciBudget | None = None
     migration: str = ""
     create: Create | None = None
+    annotation: str | None = None
     again_at: datetime | None = None
 
 
@@ -73,5 +75,6 @@ def foresee(view: VmiView, *, now: datetime) -> Foreseen:
         budget=plan.budget,
         migration=plan.demand.made,
         create=next((item for item in plan.demand.actions if isinstance(item, Create)), None),
+        annotation=plan.annotation.text,
         again_at=min((moment for moment in plan.moments if moment is not None and moment > now), default=None),
     )

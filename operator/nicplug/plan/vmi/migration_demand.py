@@ -122,8 +122,8 @@ def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
 
 
 def _may_be_taken_back(migration: Migration, view: VmiView) -> bool:
-    state = migration_state(view)
-    is_with_agents = migration.is_handed_off or (state.is_active and state.migration_uid == migration.uid)
+    # Heard of late, a migration may not say yet that it has been handed off, or is over: the VMI has it first.
+    is_with_agents = migration.is_handed_off or migration_state(view).migration_uid == migration.uid
     return migration.is_automatic(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents
 
 

@@ -9,6 +9,7 @@ from nicplug.model.interface_names import hashed_interface_name, is_hashed_name
 from nicplug.model.metadata import text
 from nicplug.model.migration import Migration, MigrationState
 from nicplug.model.networks_annotation import Element
+from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.journey import Journey
@@ -42,6 +43,7 @@ def leaves_its_pod(view: VmiView) -> bool:
     return not owners or not all(map(is_renewable, owners))
 
 
+@once_per_pass
 def target_pod(view: VmiView) -> LauncherPod | None:
     """The live pod that the VMI moves to, or has just moved to while its migration goes on; None when there is none.
 

@@ -20,6 +20,7 @@ from nicplug.model.names import (
 )
 from nicplug.model.networks import Binding, Interface, Network
 from nicplug.model.networks_annotation import Element, element_of, plugin_element, render_annotation
+from nicplug.model.sentences import shortened
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.admitted import refuse_whole
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
@@ -86,7 +87,9 @@ def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtC
     """A pod without what its plugin needs could never start the guest, so none is made; KubeVirt's words."""
     for interface, _ in _nics_at_birth(vmi):
         if interface.binding is Binding.PLUGIN and _plugin_of(interface, config) is None:
-            message = f"unable to find the network binding plugin '{interface.plugin[:80]}' in Kubevirt configuration"
+            message = (
+                f"unable to find the network binding plugin '{shortened(interface.plugin)}' in Kubevirt configuration"
+            )
             return Refusal(reason=Reason.FAILED_CREATE, message=message)
     return None
 
@@ -123,7 +126,7 @@ def refuse_default_network(*, vmi: VirtualMachineInstance, known: KnownAttachmen
 
 
 def _of_nic(refusal: Refusal, interface: Interface) -> Refusal:
-    return replace(refusal, message=f'NIC "{interface.name[:80]}": {refusal.sentence}', remedy="")
+    return replace(refusal, message=f'NIC "{shortened(interface.name)}": {refusal.sentence}', remedy="")
 
 
 def refuse_unknown_device(*, vmi: VirtualMachineInstance, known: KnownAttachments) -> Refusal | None:

@@ -60,13 +60,11 @@ class Situation:
     meta: Json = field(default_factory=dict)
     view: Json = field(default_factory=dict)
     seconds: float = 0
-    has_config: bool = True
 
     def plan(self) -> Plan:
         """What is decided."""
         raw = migration(self.phase, **self.meta)
         view = migration_view(raw, self.vmi, *self.pods, **self.view)
-        view = view if self.has_config else replace(view, config=None)
         # A report that waits for company has waited.
         return plan_migration(replace(view, report_pending_since=later(-99)), now=later(self.seconds))
 
@@ -196,7 +194,7 @@ def state_of_wrong_types(it: Situation) -> None:
 
 
 def no_kubevirt_cr(it: Situation) -> None:
-    it.has_config = False
+    it.view["config"] = None
 
 
 def gate_switched_off(it: Situation) -> None:

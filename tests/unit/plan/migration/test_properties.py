@@ -96,7 +96,7 @@ class World:
             others=others,
             slot=self.slot,
             gone=self.is_sure,
-            pending_since=later(-60),
+            report_pending_since=later(-60),
         )
 
     def plan(self, uid: str) -> Plan:

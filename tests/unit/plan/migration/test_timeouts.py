@@ -400,10 +400,10 @@ class TestWithoutPod:
         """Each try said that nothing is in the way, and the next word that there is."""
         row = {"type": "Progressing", "status": "True", "reason": "RejectedByResourceQuota", "message": "exceeded"}
         raw = migration("Pending", status={"conditions": [row | {"lastTransitionTime": CREATED}]})
-        kept = plan_migration(migration_view(raw, vmi(), pod(), slot=slot, pending_since=later(-60)), now=NOW)
+        kept = plan_migration(migration_view(raw, vmi(), pod(), slot=slot, report_pending_since=later(-60)), now=NOW)
         assert progressing(kept)["reason"] == "RejectedByResourceQuota"
         queued = MigrationSlot(reason="WaitingForSlot", message="2nd in the queue")
-        told = plan_migration(migration_view(raw, vmi(), pod(), slot=queued, pending_since=later(-60)), now=NOW)
+        told = plan_migration(migration_view(raw, vmi(), pod(), slot=queued, report_pending_since=later(-60)), now=NOW)
         assert progressing(told)["message"] == "2nd in the queue"
 
     def test_a_quota_is_waited_for_without_end(self) -> None:

@@ -28,6 +28,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.decide import plan_vmi
 
 CLAIMS_GATE = "NetworkDevicesWithDRA"
+NO_CLAIMS = f"vmi.spec.networks contains DRA networks but {CLAIMS_GATE} feature gate is not enabled"
 FORBIDDEN = kubevirt(permitBridgeInterfaceOnPodNetwork=False)
 ON_POD = "more than one interface is connected to a pod network in spec.interfaces"
 BRIDGE = "Bridge on pod network configuration is not enabled under kubevirt-config"
@@ -102,10 +103,7 @@ CASES = [
         title="resource claims without their feature gate",
         nics=(primary(), claimed("card"), claimed("other")),
         config=kubevirt(),
-        refused=tuple(
-            (name, f"spec.networks: {CLAIMS_GATE} feature gate is not enabled in kubevirt-config")
-            for name in ("card", "other")
-        ),
+        refused=tuple((name, f"spec.networks: {NO_CLAIMS}") for name in ("card", "other")),
     ),
     Case(
         title="resource claims beside a Multus network",
@@ -131,7 +129,7 @@ def test_what_admission_refuses_as_a_whole(case: Case) -> None:
 
 def records(raw: Json, **view: Any) -> dict[str, Json]:
     """The records of a running VMI, by NIC."""
-    found = plan_vmi(vmi_view(raw, pod(), pending_since=later(-9), **view), now=NOW)
+    found = plan_vmi(vmi_view(raw, pod(), report_pending_since=later(-9), **view), now=NOW)
     return {item["name"]: item for item in status_of(found).get("interfaceOperations") or []}
 
 

@@ -50,7 +50,7 @@ def plan(
 ) -> Plan:
     """A running VMI with these NICs, whose pod is asked for `networks`; reports are due."""
     raw = vmi(primary(), *nics, rows=[primary_row(), *rows], operations=records, generation=generation)
-    made = vmi_view(raw, pod(networks=networks, attached=attached), pending_since=later(-3600), **view)
+    made = vmi_view(raw, pod(networks=networks, attached=attached), report_pending_since=later(-3600), **view)
     if known is not None:
         made = replace(made, attachments=known)
     return plan_vmi(made, now=now)

@@ -43,7 +43,7 @@ class World:
 
     def plan(self, at: float = 0, **view: Any) -> Plan:
         """One pass; what it writes has arrived before the next."""
-        plan = plan_vmi(vmi_view(self.raw, self.pod, pending_since=later(-60), **view), now=later(at))
+        plan = plan_vmi(vmi_view(self.raw, self.pod, report_pending_since=later(-60), **view), now=later(at))
         self.raw["status"] |= status_of(plan)
         for action in plan.actions:
             if isinstance(action, PatchNetworksAnnotation):
@@ -227,7 +227,7 @@ def test_while_it_moves_to_a_pod_that_has_it_nobody_needs_to_migrate_it() -> Non
     world = World(asked=())
     world.plan()
     target = target_pod(networks=[element("blue")], attached=["blue"])
-    view = vmi_view(world.raw, world.pod, target, migrations=[migration("Running")], pending_since=later(-60))
+    view = vmi_view(world.raw, world.pod, target, migrations=[migration("Running")], report_pending_since=later(-60))
     (record,) = status_of(plan_vmi(view, now=later(1)))["interfaceOperations"]
     assert record["message"].endswith("; migration-job migrates the VM to a pod that has it")
 

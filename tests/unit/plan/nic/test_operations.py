@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 from tests.build import (
     NODE,
+    NOT_INSTALLED,
     NOW,
     POD_INTERFACES,
     POD_NAME,
@@ -40,8 +42,7 @@ from tests.build import (
     vmi_view,
     waiting,
 )
-from tests.unit.plan.migration.test_ladder import FAILURES
-from tests.unit.plan.migration.test_progress import REACHED, TOLD_ELSEWHERE
+from tests.unit.plan.migration import failures, waits
 from tests.unit.plan.outcome import completions, status_of
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
@@ -154,7 +155,7 @@ CASES = (
         phase=BLOCKED,
         reason=Reason.MULTUS_NOT_INSTALLED,
         says="network-attachment-definitions.k8s.cni.cncf.io is missing",
-        view={"multus_installed": False},
+        view={"attachments": NOT_INSTALLED},
     ),
     Case(
         title="asked, and the controller says that it failed: quoted, and tried again",
@@ -233,7 +234,7 @@ CASES = (
         operation="Unplug",
         phase=BLOCKED,
         reason=Reason.ATTACHMENT_DEFINITION_MISSING,
-        says="keeps the interface, as it cannot be detached",
+        says="keeps the interface that the guest has let go, as it cannot be detached",
         view={"nads": []},
     ),
     Case(
@@ -453,7 +454,7 @@ CASES = (
     Case(
         title="no KubeVirt CR",
         nic=nic("blue"),
-        view={"has_config": False},
+        view={"config": None},
         path=Path.NONE,
         phase=BLOCKED,
         reason=Reason.KUBEVIRT_CR_MISSING,
@@ -1105,7 +1106,7 @@ def _plan(case: Case) -> Plan:
         annotations=None if case.origin is None else {"nicplug.io/template-interfaces": json.dumps(case.origin)},
         owner_uid=VM_UID if "vm" in case.view else None,
     )
-    return plan_vmi(vmi_view(raw, case.pod, pending_since=later(-60), **case.view), now=NOW)
+    return plan_vmi(vmi_view(raw, case.pod, report_pending_since=later(-60), **case.view), now=NOW)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -1144,9 +1145,9 @@ def test_an_event_has_one_text_for_message_and_remedy() -> None:
 @pytest.mark.parametrize("case", [item for item in CASES if item.next_attempt is not None], ids=str)
 def test_the_next_attempt_is_the_same_in_every_pass_until_it_is_made(case: Case) -> None:
     (record,) = status_of(_plan(case))["interfaceOperations"]
-    again = replace(case, record=record, view={**case.view, "pending_since": later(-60)})
+    again = replace(case, record=record, view={**case.view, "report_pending_since": later(-60)})
     raw = vmi(primary(), again.nic, rows=[primary_row(), *([again.row] if again.row else [])], operations=[record])
-    after = plan_vmi(vmi_view(raw, again.pod, pending_since=later(-60), **case.view), now=later(0.5))
+    after = plan_vmi(vmi_view(raw, again.pod, report_pending_since=later(-60), **case.view), now=later(0.5))
     assert (status_of(after).get("interfaceOperations") or [record])[0]["nextAttemptTime"] == record["nextAttemptTime"]
 
 
@@ -1168,7 +1169,8 @@ def test_the_condition_tells_the_same(case: Case) -> None:
 def test_the_link_of_the_primary_nic(state: str, reported: str, reason: str | None) -> None:
     raw = vmi(primary(state=state), rows=[row("default", "domain", pod_interface="eth0", linkState=reported)])
     records = (
-        status_of(plan_vmi(vmi_view(raw, pod(), pending_since=later(-60)), now=NOW)).get("interfaceOperations") or []
+        status_of(plan_vmi(vmi_view(raw, pod(), report_pending_since=later(-60)), now=NOW)).get("interfaceOperations")
+        or []
     )
     assert [(item["operation"], item["reason"]) for item in records] == ([("SetLink", reason)] if reason else [])
 
@@ -1209,19 +1211,21 @@ def _drained() -> Json:
 
 
 ELSEWHERE: dict[Reason, Plan] = {
-    Reason.ALL_INTERFACES_READY: plan_vmi(vmi_view(vmi(), pod(), pending_since=later(-9)), now=NOW),
-    Reason.GUEST_NOT_RUNNING: plan_vmi(vmi_view(vmi(phase="Scheduling"), pod(), pending_since=later(-9)), now=NOW),
-    Reason.RUN_STRATEGY_NOT_SUPPORTED: plan_vm(
-        vm_view(vm(run_strategy="WaitAsReceiver"), pending_since=later(-9)), now=NOW
+    Reason.ALL_INTERFACES_READY: plan_vmi(vmi_view(vmi(), pod(), report_pending_since=later(-9)), now=NOW),
+    Reason.GUEST_NOT_RUNNING: plan_vmi(
+        vmi_view(vmi(phase="Scheduling"), pod(), report_pending_since=later(-9)), now=NOW
     ),
-    Reason.NAME_TAKEN: plan_vm(vm_view(vm(), vmi=vmi(owner_uid="another"), pending_since=later(-9)), now=NOW),
+    Reason.RUN_STRATEGY_NOT_SUPPORTED: plan_vm(
+        vm_view(vm(run_strategy="WaitAsReceiver"), report_pending_since=later(-9)), now=NOW
+    ),
+    Reason.NAME_TAKEN: plan_vm(vm_view(vm(), vmi=vmi(owner_uid="another"), report_pending_since=later(-9)), now=NOW),
     Reason.INVALID_STATE_CHANGE_REQUEST: plan_vm(
         vm_view(vm(run_strategy="Manual", status={"stateChangeRequests": [{"action": "Pause"}]})), now=NOW
     ),
     Reason.FOREIGN_POD: plan_vmi(vmi_view(vmi(phase=""), foreign=[pod()]), now=NOW),
     Reason.LAUNCHER_POD_LOST: plan_vmi(vmi_view(vmi()), now=NOW),
     Reason.INVALID_HOTPLUG_POLICY: plan_vmi(
-        replace(vmi_view(vmi(), pod(), pending_since=later(-9)), policy=HotplugPolicy(problems=("no",))), now=NOW
+        replace(vmi_view(vmi(), pod(), report_pending_since=later(-9)), policy=HotplugPolicy(problems=("no",))), now=NOW
     ),
     Reason.ATTACHMENT_DEFINITION_CHANGED: plan_vmi(
         vmi_view(
@@ -1236,7 +1240,7 @@ ELSEWHERE: dict[Reason, Plan] = {
                 },
             ),
             nads=[nad("blue-net")],
-            pending_since=later(-9),
+            report_pending_since=later(-9),
         ),
         now=NOW,
     ),
@@ -1250,7 +1254,7 @@ ELSEWHERE: dict[Reason, Plan] = {
     },
     **{
         Reason(str(why)): plan_vmi(
-            vmi_view(vmi(phase="Scheduling"), pod(status=waiting(str(why))), pending_since=later(-9)), now=NOW
+            vmi_view(vmi(phase="Scheduling"), pod(status=waiting(str(why))), report_pending_since=later(-9)), now=NOW
         )
         for why in (Reason.ERR_IMAGE_PULL, Reason.IMAGE_PULL_BACK_OFF)
     },
@@ -1259,16 +1263,19 @@ ELSEWHERE: dict[Reason, Plan] = {
             vmi(phase="Scheduling"),
             pod(phase="Pending", ready=False, annotations={}),
             start_failures=(start_failure("no bridge"),),
-            pending_since=later(-9),
+            report_pending_since=later(-9),
         ),
         now=NOW,
     ),
     Reason.EVACUATION_BLOCKED: plan_vmi(
-        vmi_view(_drained(), pod(), nodes=(parse_node(node(NODE, unschedulable=True)),), pending_since=later(-9)),
+        vmi_view(
+            _drained(), pod(), nodes=(parse_node(node(NODE, unschedulable=True)),), report_pending_since=later(-9)
+        ),
         now=NOW,
     ),
     Reason.FAILED_GUARANTEE: plan_vmi(
-        vmi_view(pinned(phase="Scheduling"), pod(status={"qosClass": "Burstable"}), pending_since=later(-9)), now=NOW
+        vmi_view(pinned(phase="Scheduling"), pod(status={"qosClass": "Burstable"}), report_pending_since=later(-9)),
+        now=NOW,
     ),
     **{
         reason: plan_vm(
@@ -1276,7 +1283,7 @@ ELSEWHERE: dict[Reason, Plan] = {
                 vm(),
                 vmi=vmi(owner_uid=VM_UID),
                 refusal=Refusal(reason=reason, message="no"),
-                pending_since=later(-9),
+                report_pending_since=later(-9),
             ),
             now=NOW,
         )
@@ -1295,7 +1302,7 @@ def test_reasons_of_conditions_and_events(reason: Reason) -> None:
 def _of_spec(*nics: Nic, rows: Sequence[Json] = ()) -> list[tuple[str, str, str]]:
     """Name, reason and message of each record of a running VMI with these NICs."""
     has = pod(attached=[item["name"] for item in rows])
-    view = vmi_view(vmi(primary(), *nics, rows=[primary_row(), *rows]), has, pending_since=later(-9))
+    view = vmi_view(vmi(primary(), *nics, rows=[primary_row(), *rows]), has, report_pending_since=later(-9))
     records = status_of(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
     return [(item["name"], item["reason"], item["message"]) for item in records]
 
@@ -1320,7 +1327,9 @@ def test_flaws_of_a_spec_have_one_record_each(reason: Reason) -> None:
 
 
 def test_an_annotation_that_cannot_be_read_is_not_to_be_emptied_which_would_detach_the_nics_in_use() -> None:
-    view = vmi_view(vmi(primary(), nic("blue"), rows=[primary_row()]), pod(networks="[{"), pending_since=later(-9))
+    view = vmi_view(
+        vmi(primary(), nic("blue"), rows=[primary_row()]), pod(networks="[{"), report_pending_since=later(-9)
+    )
     (record,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
     assert record["reason"] == Reason.ANNOTATION_UNREADABLE
     assert "set it to []" not in record["message"]
@@ -1332,7 +1341,7 @@ def test_an_annotation_that_cannot_be_read_is_not_to_be_emptied_which_would_deta
 
 def test_stage_adds_nothing_to_a_nic_that_the_template_asks_for_too() -> None:
     blue = vmi(primary(), nic("blue"), rows=[primary_row()], owner_uid=VM_UID, annotations=OF_TEMPLATE)
-    view = vmi_view(blue, ASKED, vm=vm(primary(), nic("blue")), pending_since=later(-9), **staged())
+    view = vmi_view(blue, ASKED, vm=vm(primary(), nic("blue")), report_pending_since=later(-9), **staged())
     (record,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
     assert "no longer asks for it" not in record["message"]
 
@@ -1344,18 +1353,18 @@ def test_a_nic_that_was_taken_back_says_so_also_with_rollout_strategy_stage() ->
     note = {"nicplug.io/rolled-back-interfaces": json.dumps({"blue": entry_digest(interface, network)})}
     config = staged(onFailure="Rollback")["config"]
     raw = vmi(primary(), rows=[primary_row()], annotations=note, owner_uid=VM_UID)
-    plan = plan_vmi(vmi_view(raw, pod(), vm=template, config=config, pending_since=later(-9)), now=NOW)
+    plan = plan_vmi(vmi_view(raw, pod(), vm=template, config=config, report_pending_since=later(-9)), now=NOW)
     (record,) = status_of(plan)["interfaceOperations"]
     assert (record["phase"], record["reason"]) == ("Failed", "RolledBack")
     # Another policy: nothing stands in its way but the strategy.
-    plan = plan_vmi(vmi_view(raw, pod(), vm=template, pending_since=later(-9), **staged()), now=NOW)
+    plan = plan_vmi(vmi_view(raw, pod(), vm=template, report_pending_since=later(-9), **staged()), now=NOW)
     (record,) = status_of(plan)["interfaceOperations"]
     assert (record["phase"], record["reason"]) == ("Blocked", "RolloutStrategyStage")
 
 
 def _told_of_template(template: Json, *nics: Nic, has: Json | None = None, **members: Any) -> list[tuple[str, str]]:
     """Reason and message of each record of a running VMI with these NICs, whose VM has that template."""
-    view = vmi_view(vmi(primary(), *nics, **members), has or pod(), vm=template, pending_since=later(-9))
+    view = vmi_view(vmi(primary(), *nics, **members), has or pod(), vm=template, report_pending_since=later(-9))
     records = status_of(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
     return [(item["reason"], item["message"]) for item in records]
 
@@ -1429,17 +1438,37 @@ def test_a_nic_from_the_start_with_a_twin_was_announced_as_plugged() -> None:
     assert after["interfaceOperations"] == []
 
 
-# tests/unit/plan/nic/test_path_findings.py has them.
-WITH_MIGRATIONS = {Reason.MIGRATING, Reason.AFTER_MIGRATION, Reason.FOREIGN_MIGRATION}
+# Where the cases of other reasons are, below tests/.
+SHOWN_IN = {
+    Reason.MIGRATING: "unit/plan/nic/test_path_findings.py",
+    Reason.AFTER_MIGRATION: "unit/plan/nic/test_path_findings.py",
+    Reason.FOREIGN_MIGRATION: "unit/plan/vmi/test_migration_demand.py",
+    Reason.NODE_LOST: "unit/plan/migration/test_lost_nodes.py",
+    Reason.TARGET_POD_REPLACED: "unit/plan/migration/test_target_renewal.py",
+    Reason.MIGRATION_SUCCEEDED: "unit/plan/migration/test_ladder.py",
+    Reason.MIGRATION_IN_FLIGHT: "unit/plan/migration/test_one_at_a_time.py",
+    Reason.TARGET_POD_NOT_READY: "unit/plan/migration/test_timeouts.py",
+    Reason.TARGET_POD_LATE: "unit/plan/migration/test_timeouts.py",
+    Reason.NO_SLOT_IN_TIME: "unit/plan/migration/test_timeouts.py",
+    Reason.FAILED_HAND_OVER: "api/test_migration_patience.py",
+    Reason.FAILED_ABORT: "api/test_migration_patience.py",
+    Reason.SLOT_LEDGER_REFUSED: "api/test_migration_slots.py",
+}
+
+
+@pytest.mark.parametrize(("reason", "path"), SHOWN_IN.items())
+def test_the_cases_of_a_reason_are_where_they_are_said_to_be(reason: Reason, path: str) -> None:
+    tests = (FilePath(__file__).parents[3] / path).read_text()
+    assert re.search(rf'"{reason}"|\bReason\.{reason.name}\b', tests)
 
 
 def test_every_reason_can_be_reached() -> None:
     """A reason that nothing gives is a promise in the documents that nobody keeps."""
     # That each rule of the path can be reached is tested in tests/unit/plan/nic/path/test_choice.py.
     of_paths = {rule.reason for rule in (*IN_PLACE, *OBSTACLES)}
-    of_migrations = REACHED | {Reason(str(case.values[1])) for case in FAILURES} | TOLD_ELSEWHERE
+    of_migrations = failures.REASONS | waits.REASONS
     reached = (
-        {case.reason for case in CASES} | set(ELSEWHERE) | set(IN_SPECS) | of_paths | of_migrations | WITH_MIGRATIONS
+        {case.reason for case in CASES} | set(ELSEWHERE) | set(IN_SPECS) | of_paths | of_migrations | set(SHOWN_IN)
     )
     assert set(Reason) - reached == set()
 
@@ -1448,7 +1477,7 @@ def _of_forbidden_bridge(**view: Any) -> tuple[Json, list[Json]]:
     """The condition and the records of a guest that has a bridge on the pod network, which is no longer permitted."""
     raw = vmi(primary(binding="bridge"), rows=[primary_row()])
     config = kubevirt(permitBridgeInterfaceOnPodNetwork=False)
-    found = vmi_view(raw, pod(), **{"config": config, "pending_since": later(-9), **view})
+    found = vmi_view(raw, pod(), **{"config": config, "report_pending_since": later(-9), **view})
     status = status_of(plan_vmi(found, now=NOW))
     conditions = {item["type"]: item for item in status["conditions"]}
     return conditions["InterfacesReady"], status.get("interfaceOperations") or []

@@ -85,7 +85,7 @@ def test_a_nic_whose_device_no_node_has_keeps_no_other_one_waiting() -> None:
         parse_node({"metadata": {"name": name}, "status": {"conditions": UP}}) for name in ("node01", "node02")
     )
     raw = vmi(primary(), nic("red", binding="sriov"), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
-    view = vmi_view(raw, pod(), nads=[fast, nad("blue-net")], seen_at=later(-5), pending_since=later(-5))
+    view = vmi_view(raw, pod(), nads=[fast, nad("blue-net")], spec_seen_at=later(-5), report_pending_since=later(-5))
     plan = plan_vmi(replace(view, nodes=nodes, controller=NO_CONTROLLER), now=NOW)
     (status,) = (thaw(item.wanted) for item in plan.actions if isinstance(item, PatchStatus))
     records = {item["name"]: item for item in status["interfaceOperations"]}
@@ -111,7 +111,9 @@ def test_that_no_node_can_take_the_vm_is_said_by_the_first_plan_that_sees_it(
 ) -> None:
     """Promised within two seconds: it waits for no timer and for no company."""
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], operations=records, conditions=[MIGRATABLE, *told])
-    view = vmi_view(raw, pod(), nads=[nad("blue-net")], seen_at=NOW, pending_since=None, controller=NO_CONTROLLER)
+    view = vmi_view(
+        raw, pod(), nads=[nad("blue-net")], spec_seen_at=NOW, report_pending_since=None, controller=NO_CONTROLLER
+    )
     own_node = parse_node({"metadata": {"name": "node01"}, "status": {"conditions": UP}})
     plan = plan_vmi(replace(view, nodes=(own_node,)), now=NOW)
     (record,) = status_of(plan)["interfaceOperations"]
@@ -692,7 +694,12 @@ def plan_of(case: Case) -> Plan:
         node=case.node,
     )
     view = vmi_view(
-        raw, *case.pods, pending_since=later(-60), seen_at=later(-60), migrations=case.migrations, **case.view
+        raw,
+        *case.pods,
+        report_pending_since=later(-60),
+        spec_seen_at=later(-60),
+        migrations=case.migrations,
+        **case.view,
     )
     return plan_vmi(view, now=NOW)
 
@@ -751,7 +758,7 @@ def test_the_next_pass_says_the_same(case: Case) -> None:
 def test_two_nics_by_two_commands_ride_one_migration() -> None:
     """The migration waits a moment after the last change of the spec."""
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
-    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=later(-0.1))
+    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, spec_seen_at=later(-0.1))
     plan = plan_vmi(view, now=NOW)
     assert not any(isinstance(action, Create) for action in plan.actions)
     assert plan.again_at == later(0.1)
@@ -761,7 +768,7 @@ def test_the_first_of_many_does_not_wait_for_ever() -> None:
     """A NIC each tenth of a second: after a second, those there are go."""
     records = [operation("blue", path="Migration", reason="NoDynamicController", since=later(-1))]
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], operations=records, conditions=[MIGRATABLE])
-    plan = plan_vmi(vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=NOW), now=NOW)
+    plan = plan_vmi(vmi_view(raw, ASKED, controller=NO_CONTROLLER, spec_seen_at=NOW), now=NOW)
     assert any(isinstance(action, Create) for action in plan.actions)
 
 
@@ -772,7 +779,7 @@ def test_each_nic_has_a_deadline_of_its_own() -> None:
         primary(), nic("blue"), nic("red"), rows=[primary_row()], operations=records, conditions=[MIGRATABLE],
         generation=2,
     )  # fmt: skip
-    plan = plan_vmi(vmi_view(raw, ASKED, controller=CONTROLLER, pending_since=later(-60)), now=NOW)
+    plan = plan_vmi(vmi_view(raw, ASKED, controller=CONTROLLER, report_pending_since=later(-60)), now=NOW)
     found = {item["name"]: item for item in status_of(plan)["interfaceOperations"]}
     assert found["blue"]["waitingSince"].startswith("2026-01-02T03:03:57")
     assert found["red"]["waitingSince"].startswith("2026-01-02T03:04:05")
@@ -789,7 +796,9 @@ def test_a_change_of_the_vmi_gives_a_nic_that_has_failed_its_time_anew() -> None
         raw = vmi(
             primary(), nic("blue"), rows=[primary_row()], operations=[record], conditions=[MIGRATABLE], generation=2
         )
-        view = vmi_view(raw, ASKED, controller=CONTROLLER, policy=held, pending_since=later(-60), seen_at=later(-1))
+        view = vmi_view(
+            raw, ASKED, controller=CONTROLLER, policy=held, report_pending_since=later(-60), spec_seen_at=later(-1)
+        )
         (told,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
         assert told["waitingSince"].startswith(since), phase
 
@@ -799,7 +808,7 @@ def test_a_second_migration_has_another_name_than_the_first() -> None:
 
     def made(*migrations: Json) -> str:
         raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
-        view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=later(-9), migrations=migrations)
+        view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, spec_seen_at=later(-9), migrations=migrations)
         (create,) = [action for action in plan_vmi(view, now=NOW).actions if isinstance(action, Create)]
         return create.key.name
 
@@ -812,7 +821,9 @@ def test_a_second_migration_has_another_name_than_the_first() -> None:
 def test_an_absent_sriov_nic_whose_row_is_made_in_this_pass_is_not_migrated_away() -> None:
     """A migration was made for it, and taken back in the next pass, when its row said that a pod has it."""
     raw = vmi(primary(), absent("blue", binding="sriov"), rows=[primary_row()], conditions=[MIGRATABLE])
-    plan = plan_vmi(vmi_view(raw, HAS, controller=NO_CONTROLLER, seen_at=later(-9), pending_since=later(-60)), now=NOW)
+    plan = plan_vmi(
+        vmi_view(raw, HAS, controller=NO_CONTROLLER, spec_seen_at=later(-9), report_pending_since=later(-60)), now=NOW
+    )
     assert not any(isinstance(action, Create) for action in plan.actions)
     assert [item["reason"] for item in status_of(plan)["interfaceOperations"]] == ["UnplugNeedsRestart"]
 
@@ -830,7 +841,7 @@ def test_a_nic_that_left_with_a_migration_needs_no_second_one() -> None:
     )
     gone, moved = pod(phase="Succeeded", networks=[element("blue")], attached=["blue"]), target_pod(networks=[])
     view = vmi_view(
-        raw, gone, moved, controller=NO_CONTROLLER, seen_at=later(-9), migrations=(migration("Succeeded", **OURS),)
+        raw, gone, moved, controller=NO_CONTROLLER, spec_seen_at=later(-9), migrations=(migration("Succeeded", **OURS),)
     )
     plan = plan_vmi(view, now=NOW)
     assert not any(isinstance(action, Create) for action in plan.actions)
@@ -849,7 +860,7 @@ def test_after_two_migrations_of_one_second_a_third_is_made(uids: tuple[str, str
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
 
     def made(*migrations: Json) -> str:
-        view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=later(-9), migrations=migrations)
+        view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, spec_seen_at=later(-9), migrations=migrations)
         (create,) = [action for action in plan_vmi(view, now=NOW).actions if isinstance(action, Create)]
         return create.key.name
 
@@ -869,7 +880,7 @@ def test_a_nic_that_only_the_template_has_does_not_ride_yet() -> None:
         vm=vm(nic("red"), nic("blue", binding="sriov")),
         controller=NO_CONTROLLER,
         migrations=(migration("Pending", **OURS),),
-        pending_since=later(-60),
+        report_pending_since=later(-60),
     )
     plan = plan_vmi(view, now=NOW)
     told = {item["name"]: item["phase"] for item in status_of(plan)["interfaceOperations"]}
@@ -898,10 +909,10 @@ def test_what_goes_in_place_costs_the_same_in_a_cluster_of_any_size() -> None:
 def test_a_cancelled_migration_is_seen_off_before_the_next_one() -> None:
     """Its name is the next one's too: a POST would meet it, and pass for done."""
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
-    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=later(-9))
+    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, spec_seen_at=later(-9))
     (create,) = [action for action in plan_vmi(view, now=NOW).actions if isinstance(action, Create)]
     going = migration("Pending", **{**OURS, "name": create.key.name, "deleting": True})
-    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, seen_at=later(-9), migrations=(going,))
+    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, spec_seen_at=later(-9), migrations=(going,))
     assert not any(isinstance(action, (Create, Delete)) for action in plan_vmi(view, now=NOW).actions)
 
 
@@ -912,7 +923,7 @@ def test_a_condition_that_is_true_stays_until_nothing_is_needed() -> None:
     def found(*, controller: DynamicController, attached: bool) -> str | None:
         rows = [primary_row(), *([IN_POD] if attached else [])]
         raw = vmi(primary(), nic("blue"), rows=rows, conditions=[MIGRATABLE, true])
-        view = vmi_view(raw, HAS if attached else ASKED, controller=controller, pending_since=later(-60))
+        view = vmi_view(raw, HAS if attached else ASKED, controller=controller, report_pending_since=later(-60))
         rows = status_of(plan_vmi(view, now=NOW)).get("conditions", [])
         return next((str(item["status"]) for item in rows if item["type"] == "MigrationRequired"), None)
 
@@ -949,7 +960,9 @@ def test_an_unanswered_request_that_is_taken_back_goes_whatever_the_policy_says(
 def test_a_deadline_that_the_policy_sets() -> None:
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
     policy = HotplugPolicy(dynamic_timeout=timedelta(seconds=3))
-    plan = plan_vmi(vmi_view(raw, ASKED, controller=CONTROLLER, policy=policy, pending_since=later(-60)), now=NOW)
+    plan = plan_vmi(
+        vmi_view(raw, ASKED, controller=CONTROLLER, policy=policy, report_pending_since=later(-60)), now=NOW
+    )
     assert plan.again_at == later(3)
 
 
@@ -963,7 +976,7 @@ def test_a_nic_that_comes_by_a_migration_is_told_of_once_with_the_reason() -> No
     (made,) = [action for action in plan.actions if isinstance(action, Create)]
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE], operations=[record])
     going = migration("Pending", **{**OURS, "name": made.key.name})
-    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, pending_since=later(-60), migrations=(going,))
+    view = vmi_view(raw, ASKED, controller=NO_CONTROLLER, report_pending_since=later(-60), migrations=(going,))
     assert not [item for item in plan_vmi(view, now=NOW).announcements if item.reason == "InterfaceMigrating"]
 
 
@@ -974,7 +987,7 @@ def test_the_event_of_a_nic_on_its_way_does_not_quote_what_its_migration_waited_
     going = migration("Pending", **OURS, status={"conditions": [row]})
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
     plan = plan_vmi(
-        vmi_view(raw, ASKED, controller=NO_CONTROLLER, pending_since=later(-60), migrations=(going,)), now=NOW
+        vmi_view(raw, ASKED, controller=NO_CONTROLLER, report_pending_since=later(-60), migrations=(going,)), now=NOW
     )
     (event,) = [item for item in plan.announcements if item.reason == "InterfaceMigrating"]
     told = f"no trusted namespace has a dynamic networks controller: the VM is migrated by {OWN}"
@@ -985,6 +998,6 @@ def test_the_event_of_a_nic_on_its_way_does_not_quote_what_its_migration_waited_
 def test_that_a_migration_is_required_is_said_before_the_vm_moves() -> None:
     """The target pod is there within milliseconds; from then on the condition is the node agents'."""
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE])
-    view = vmi_view(raw, pod(), controller=NO_CONTROLLER, seen_at=later(-9))
+    view = vmi_view(raw, pod(), controller=NO_CONTROLLER, spec_seen_at=later(-9))
     rows = status_of(plan_vmi(view, now=NOW))["conditions"]
     assert [item["status"] for item in rows if item["type"] == "MigrationRequired"] == ["True"]

@@ -85,8 +85,8 @@ class World:
         facts = {
             "controller": CONTROLLER,
             "failures": failures,
-            "seen_at": later(-60),
-            "pending_since": later(-60),
+            "spec_seen_at": later(-60),
+            "report_pending_since": later(-60),
             **view,
         }
         return plan_vmi(vmi_view(raw, asked, **facts), now=NOW)

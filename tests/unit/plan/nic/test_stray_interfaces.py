@@ -60,7 +60,7 @@ class World:
 
     def plan(self, at: float = 0, **view: Any) -> Plan:
         """One pass; what it writes has arrived before the next."""
-        known: dict[str, Any] = {"controller": CONTROLLER, "pending_since": later(-60)}
+        known: dict[str, Any] = {"controller": CONTROLLER, "report_pending_since": later(-60)}
         plan = plan_vmi(vmi_view(self.raw, self.pod, **(known | view)), now=later(at))
         self.raw["status"] |= status_of(plan)
         self.events += [item.reason for item in plan.announcements]

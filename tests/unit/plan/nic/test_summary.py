@@ -33,7 +33,7 @@ from nicplug.plan.vmi.decide import plan_vmi
 
 PLUGGED = row("blue", "domain", "multus-status")
 READY = operation("blue", phase="Ready", reason="Attached")
-LATE: dict[str, Any] = {"pending_since": later(-60), "controller": CONTROLLER}
+LATE: dict[str, Any] = {"report_pending_since": later(-60), "controller": CONTROLLER}
 
 
 def _written(raw: Json, launcher: Json, **view: Any) -> Json:

@@ -83,7 +83,7 @@ def plan(
         moving=state,
     )
     status = json.dumps([{"name": "cluster", "interface": "eth0", "default": True}, *listed])
-    facts = {"controller": CONTROLLER, "pending_since": later(-60), "seen_at": later(-0.05), **view}
+    facts = {"controller": CONTROLLER, "report_pending_since": later(-60), "spec_seen_at": later(-0.05), **view}
     known = facts.pop("attachments", None)
     made = vmi_view(raw, pod(networks=networks, status_text=status), **facts)
     return plan_vmi(made if known is None else replace(made, attachments=known), now=NOW)
@@ -188,7 +188,7 @@ class TestAttached:
         """The attempt before was not recorded with its time: what counts it must not wait for company."""
         before = operation("blue", since=later(-30), attempts=1)
         changed = known_attachments([nad("blue-net")], changed_at=later(-1))
-        planned = plan(networks=[], listed=[entry()], records=[before], pending_since=None, attachments=changed)
+        planned = plan(networks=[], listed=[entry()], records=[before], report_pending_since=None, attachments=changed)
         assert annotation(planned) == "[ ]"
         patch = status_patch(planned)
         assert patch is not None

@@ -92,7 +92,7 @@ class World:
             policy=self.policy,
             failures=list(self._failures.values()),
             nads=[nad(f"{name}-net") for name in self.nads],
-            pending_since=later(-60),
+            report_pending_since=later(-60),
             refusal=self.refusal,
         )
         plan = plan_vmi(view, now=later(self._at))

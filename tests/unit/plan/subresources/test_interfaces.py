@@ -34,6 +34,7 @@ from tests.fakes.patches import JSON_PATCH, patched
 
 from nicplug.model.interface_requests import AddInterface, RemoveInterface
 from nicplug.model.nad_policy import AttachmentAccess
+from nicplug.model.sentences import shortened
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, patch_failed, read_failed
 from nicplug.plan.subresources.interfaces import Evidence, ask_vm, ask_vmi
 
@@ -144,17 +145,19 @@ class TestPending:
 
     def test_an_addition_behind_a_removal(self) -> None:
         answer = of_vm(ADD_BLUE, machine(nic("blue"), pending=[REMOVE_ROW]))
-        assert told(answer) == (409, VM_CONFLICT + EXISTING.format("add", "remove"))
+        then = ": the NIC is unplugged first; ask again when it is gone"
+        assert told(answer) == (409, VM_CONFLICT + EXISTING.format("add", "remove") + then)
         assert answer.reason == "Conflict"
 
     def test_a_removal_behind_an_addition(self) -> None:
         answer = of_vm(REMOVE_BLUE, machine(pending=[ADD_ROW]))
-        assert told(answer) == (409, VM_CONFLICT + EXISTING.format("remove", "add"))
+        then = ": the NIC is added first; ask again when it is there"
+        assert told(answer) == (409, VM_CONFLICT + EXISTING.format("remove", "add") + then)
 
     def test_an_addition_of_another_network(self) -> None:
         """KubeVirt goes by the name alone."""
         answer = of_vm(replace(ADD_BLUE, network="other"), machine(pending=[ADD_ROW]))
-        why = EXISTING.format("add", "add") + " for network attachment definition blue-net"
+        why = EXISTING.format("add", "add") + " for network attachment definition blue-net: use another name"
         assert told(answer) == (409, VM_CONFLICT + why)
 
     def test_the_first_request_for_a_name_counts_and_rubbish_does_not(self) -> None:
@@ -244,11 +247,11 @@ def crowded(*, owner_uid: str | None = VM_UID) -> Json:
     return instance(*map(nic, names), operations=operations, owner_uid=owner_uid)
 
 
-NO_SLOT = (
+FULL = (
     'no free PCI slot for NIC "blue": the guest has at most 8 PCI slots for NICs, 8 taken (default, red, green, '
-    "foo, boo, doo, goo, woo). Remove a NIC first; "
-    "or add this one to the template of the stopped VM, which starts with a slot for it"
+    "foo, boo, doo, goo, woo). Remove a NIC first; or "
 )
+NO_SLOT = f"{FULL}add this one to the template of the stopped VM, which starts with a slot for it"
 NAME_TAKEN = (
     'NIC "blue" of {} is on network attachment definition default/blue-net, not default/other: '
     "use another name, or remove that NIC first"
@@ -308,7 +311,7 @@ class TestRefusedAtOnce:
     def test_a_bad_name(self, name: str) -> None:
         code, message = told(of_vm(AddInterface(name=name, network="lan"), machine()))
         assert code == 422
-        assert message.startswith(f'VirtualMachine.kubevirt.io "{NAME}" is invalid: name "{name[:80]}" is not valid')
+        assert message.startswith(f'VirtualMachine.kubevirt.io "{NAME}" is invalid: name "{shortened(name)}" is not ')
 
     @pytest.mark.parametrize("network", ["a/b/c", "/lan", "red/", "LAN", '{"name": "lan"}', "lan@eth0", "lan,wan"])
     def test_a_bad_network(self, network: str) -> None:
@@ -387,7 +390,11 @@ class TestVmi:
         assert told(of_vmi(ADD_BLUE, found, raw)) == (409, VMI_CONFLICT + why)
 
     def test_no_free_slot(self) -> None:
-        assert told(of_vmi(ADD_BLUE, crowded(owner_uid=None))) == (409, VMI_CONFLICT + NO_SLOT)
+        assert told(of_vmi(ADD_BLUE, crowded(), machine())) == (409, VMI_CONFLICT + NO_SLOT)
+
+    def test_a_vmi_that_belongs_to_no_vm_was_told_of_a_template(self) -> None:
+        why = f"{FULL}delete the VMI, and create it with this NIC"
+        assert told(of_vmi(ADD_BLUE, crowded(owner_uid=None))) == (409, VMI_CONFLICT + why)
 
     def test_a_network_of_a_namespace_that_is_not_shared(self) -> None:
         known = replace(KNOWN, access=ACCESS)
@@ -431,6 +438,10 @@ class TestVmi:
         assert of_vmi(replace(ADD_BLUE, network="other"), found, machine(nic("blue"))).write is not None
 
 
+def _unable(why: str) -> tuple[int, str, str]:
+    return 500, "InternalError", f"Internal error occurred: unable {why}"
+
+
 class TestFailures:
     """What is answered when the API server fails behind us."""
 
@@ -442,19 +453,24 @@ class TestFailures:
         assert answer.message == f"Internal error occurred: unable to retrieve {kind} [a]: boom"
 
     @pytest.mark.parametrize(
-        ("endpoint", "code", "wanted"),
+        ("endpoint", "subresource", "code", "wanted"),
         [
-            (Endpoint.VM, 422, (422, "Reason", "no")),
-            (Endpoint.VM, 403, (500, "InternalError", "Internal error occurred: unable to patch vm status: no")),
-            (Endpoint.VM, 0, (500, "InternalError", "Internal error occurred: unable to patch vm status: no")),
-            (Endpoint.VMI, 422, (422, "Reason", "no")),
-            (Endpoint.VMI, 403, (403, "Reason", "no")),
-            (Endpoint.VMI, 0, (500, "InternalError", "Internal error occurred: unable to patch vmi: no")),
+            (Endpoint.VM, "status", 422, (422, "Reason", "no")),
+            (Endpoint.VM, "status", 403, _unable("to patch vm status: no")),
+            (Endpoint.VM, "status", 0, _unable("to patch vm status: no")),
+            (Endpoint.VM, None, 422, (422, "Reason", "no")),
+            (Endpoint.VM, None, 403, _unable("to patch vm: no")),
+            (Endpoint.VM, None, 0, _unable("to patch vm: no")),
+            (Endpoint.VMI, None, 422, (422, "Reason", "no")),
+            (Endpoint.VMI, None, 403, (403, "Reason", "no")),
+            (Endpoint.VMI, None, 0, _unable("to patch vmi: no")),
         ],
     )
-    def test_writing(self, endpoint: Endpoint, code: int, wanted: tuple[int, str, str]) -> None:
+    def test_writing(
+        self, endpoint: Endpoint, subresource: str | None, code: int, wanted: tuple[int, str, str]
+    ) -> None:
         """What is passed on keeps its reason, by which clients tell errors apart."""
-        answer = patch_failed(endpoint, code=code, reason="Reason", message="no")
+        answer = patch_failed(endpoint, subresource=subresource, code=code, reason="Reason", message="no")
         assert (answer.code, answer.reason, answer.message) == wanted
 
 

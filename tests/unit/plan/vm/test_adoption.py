@@ -27,7 +27,7 @@ SOMEBODY = {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "a"}
 
 
 def plan_for(raw: Json, running: Json, **members: Any) -> Plan:
-    return plan_vm(vm_view(raw, vmi=running, pending_since=later(-9), **members), now=NOW)
+    return plan_vm(vm_view(raw, vmi=running, report_pending_since=later(-9), **members), now=NOW)
 
 
 def adopted(raw: Json, running: Json) -> Json:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.build import (
     CREATED,
+    HOTPLUG_ON,
     NOW,
     VM_UID,
     VMI_UID,
@@ -115,7 +116,7 @@ RERUN = vm(run_strategy="RerunOnFailure", status={"runStrategy": "RerunOnFailure
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_run_strategy(title: str, raw: Json, found: Json | None, wanted: list[str]) -> None:
-    plan = plan_vm(vm_view(raw, vmi=found, pending_since=later(-9)), now=NOW)
+    plan = plan_vm(vm_view(raw, vmi=found, report_pending_since=later(-9)), now=NOW)
     if wanted == ["Delete"] and found is not None and found["status"]["phase"] == "Succeeded":
         # It never came up, so its failure is written down before the witness goes.
         assert _kinds(plan) == ["PatchStatus"], title
@@ -140,14 +141,14 @@ def test_a_report_on_a_large_vm_waits_longer(stored_bytes: int, is_written: bool
     raw, found = _with_nics(status="False", stored_bytes=stored_bytes)
     raw["status"] = plan_status_of(raw, found)
     found["status"]["conditions"][0]["reason"] = "MigrationFailed"
-    plan = plan_vm(vm_view(raw, vmi=found, pending_since=later(-1)), now=NOW)
+    plan = plan_vm(vm_view(raw, vmi=found, report_pending_since=later(-1)), now=NOW)
     assert (_kinds(plan) == ["PatchStatus"]) is is_written
     assert plan.withholds_report is not is_written
 
 
 def plan_status_of(raw: Json, found: Json) -> Json:
     """The status that the VM has when all has been reported."""
-    (patch,) = plan_vm(vm_view(raw, vmi=found, pending_since=later(-99)), now=NOW).actions
+    (patch,) = plan_vm(vm_view(raw, vmi=found, report_pending_since=later(-99)), now=NOW).actions
     assert isinstance(patch, PatchStatus)
     return {**raw["status"], **thaw(patch.wanted)}
 
@@ -156,9 +157,9 @@ def plan_status_of(raw: Json, found: Json) -> Json:
 def test_what_people_wait_for_is_told_of_a_large_vm_as_soon_as_of_any(ends: str) -> None:
     """A stop was told 40 s late, and a start was lost, as the status had not said Halted in between."""
     raw, found = _with_nics(status="False" if ends == "the guest" else "True", stored_bytes=1_300_000)
-    view = vm_view(raw, vmi=None if ends == "the guest" else found, pending_since=later(-1))
+    view = vm_view(raw, vmi=None if ends == "the guest" else found, report_pending_since=later(-1))
     if ends == "the guest":
-        view = vm_view({**raw, "spec": {**raw["spec"], "runStrategy": "Halted"}}, pending_since=later(-1))
+        view = vm_view({**raw, "spec": {**raw["spec"], "runStrategy": "Halted"}}, report_pending_since=later(-1))
     assert _kinds(plan_vm(view, now=NOW)) == ["PatchStatus"]
 
 
@@ -242,7 +243,7 @@ REMEDIES = ("Use ", "Remove ", "Add ")
 @pytest.mark.parametrize(("nics", "config", "words"), REFUSED_TEMPLATES, ids=lambda value: str(value)[:40])
 def test_what_admission_refuses_was_run(nics: list[Any], config: Json | None, words: str) -> None:
     """A template that is older than the rules: its VM says why it does not start, in KubeVirt's words."""
-    plan = plan_vm(vm_view(vm(*nics), config=config, pending_since=later(-9)), now=NOW)
+    plan = plan_vm(vm_view(vm(*nics), config=config, report_pending_since=later(-9)), now=NOW)
     (status,) = plan.actions
     assert isinstance(status, PatchStatus)
     conditions = {item["type"]: item for item in status_of(plan)["conditions"]}
@@ -251,7 +252,7 @@ def test_what_admission_refuses_was_run(nics: list[Any], config: Json | None, wo
     assert message.startswith(f"spec.template.spec.{words}")
     assert message.rpartition(". ")[2].startswith(REMEDIES), "nobody can tell from it what to do"
     # A guest that runs goes on.
-    running = plan_vm(vm_view(vm(*nics), vmi=vmi(*nics, **OWN), config=config, pending_since=later(-9)), now=NOW)
+    running = plan_vm(vm_view(vm(*nics), vmi=vmi(*nics, **OWN), config=config, report_pending_since=later(-9)), now=NOW)
     assert "Failure" not in {item["type"] for item in status_of(running)["conditions"]}
 
 
@@ -335,7 +336,7 @@ def test_only_its_own_finalizer_is_taken_away() -> None:
 
 def test_what_was_refused_is_not_tried_again_but_told() -> None:
     refusal = Refusal(reason=Reason.FAILED_CREATE, message="quota")
-    plan = plan_vm(vm_view(vm(), refusal=refusal, pending_since=later(-9)), now=NOW)
+    plan = plan_vm(vm_view(vm(), refusal=refusal, report_pending_since=later(-9)), now=NOW)
     (action,) = plan.actions
     assert isinstance(action, PatchStatus)
     failure = next(row for row in thaw(action.wanted)["conditions"] if row["type"] == "Failure")
@@ -343,7 +344,7 @@ def test_what_was_refused_is_not_tried_again_but_told() -> None:
 
 
 def _failure_of(raw: Json, found: Json | None = None) -> Json | None:
-    (action,) = plan_vm(vm_view(raw, vmi=found, pending_since=later(-9)), now=NOW).actions
+    (action,) = plan_vm(vm_view(raw, vmi=found, report_pending_since=later(-9)), now=NOW).actions
     assert isinstance(action, PatchStatus)
     return next((row for row in thaw(action.wanted)["conditions"] if row["type"] == "Failure"), None)
 
@@ -365,7 +366,7 @@ def test_a_run_strategy_that_says_nothing_is_told_with_the_remedy(raw: Json, rea
 
 
 def _told(raw: Json, found: Json | None = None, **members: Any) -> list[tuple[str, str]]:
-    plan = plan_vm(vm_view(raw, vmi=found, pending_since=later(-9), **members), now=NOW)
+    plan = plan_vm(vm_view(raw, vmi=found, report_pending_since=later(-9), **members), now=NOW)
     return [(str(event.reason), event.message) for event in plan.announcements]
 
 
@@ -419,7 +420,7 @@ class TestRefusals:
 
     def _kinds(self, reason: Reason, raw: Json, found: Json | None = None) -> list[str]:
         refusal = Refusal(reason=reason, message="no")
-        return _kinds(plan_vm(vm_view(raw, vmi=found, refusal=refusal, pending_since=later(-9)), now=NOW))
+        return _kinds(plan_vm(vm_view(raw, vmi=found, refusal=refusal, report_pending_since=later(-9)), now=NOW))
 
     def test_a_refused_deletion(self) -> None:
         assert self._kinds(Reason.FAILED_DELETE, vm(run_strategy="Halted"), vmi(**OWN)) == ["PatchStatus"]
@@ -488,7 +489,7 @@ class TestGeneration:
         annotations = {"kubevirt.io/vm-generation": annotation} if annotation is not None else None
         found = vmi(primary(), rows=[primary_row()], annotations=annotations, **OWN)
         found["status"] |= {"virtualMachineRevisionName": revision(started_from)["metadata"]["name"]} if told else {}
-        view = vm_view(raw, vmi=found, started_from=revision(started_from), pending_since=later(-9))
+        view = vm_view(raw, vmi=found, started_from=revision(started_from), report_pending_since=later(-9))
         return plan_vm(view, now=NOW).actions
 
     def _now(self, **members: Any) -> Json:
@@ -531,20 +532,20 @@ class TestGeneration:
 class TestNics:
     """NIC changes flow from the template while the gate is on."""
 
-    def _view(self, *, gate: bool = True, has_config: bool = True, **vmi_members: Any) -> list[str]:
+    def _view(self, *, config: Json | None = HOTPLUG_ON, **vmi_members: Any) -> list[str]:
         raw = vm(primary(), nic("blue"))
         running = vmi(primary(), rows=[primary_row()], owner_uid=VM_UID, **vmi_members)
-        view = vm_view(raw, vmi=running, config=kubevirt() if gate else kubevirt("x"), has_config=has_config)
+        view = vm_view(raw, vmi=running, config=config)
         return _kinds(plan_vm(view, now=NOW))
 
     def test_gate_on(self) -> None:
         assert self._view() == ["PatchInterfaces"]
 
     def test_gate_off(self) -> None:
-        assert "PatchInterfaces" not in self._view(gate=False)
+        assert "PatchInterfaces" not in self._view(config=kubevirt("x"))
 
     def test_no_kubevirt_cr(self) -> None:
-        assert "PatchInterfaces" not in self._view(has_config=False)
+        assert "PatchInterfaces" not in self._view(config=None)
 
     def test_while_the_vmi_is_deleted(self) -> None:
         assert "PatchInterfaces" not in self._view(deleting=True)
@@ -566,7 +567,9 @@ class TestNics:
         assert action.kind is Kind.VM
 
     def test_a_namesake_vmi_is_not_touched(self) -> None:
-        view = vm_view(vm(primary(), nic("blue")), vmi=vmi(primary(), owner_uid="another"), pending_since=later(-9))
+        view = vm_view(
+            vm(primary(), nic("blue")), vmi=vmi(primary(), owner_uid="another"), report_pending_since=later(-9)
+        )
         assert _kinds(plan_vm(view, now=NOW)) == ["PatchStatus"]
 
 

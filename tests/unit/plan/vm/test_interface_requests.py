@@ -78,7 +78,7 @@ class World:
 
     def plan(self) -> Plan:
         """Reports are due at once."""
-        view = vm_view(self.vm, vmi=self.vmi, config=self.config, refusal=self.refusal, pending_since=later(-9))
+        view = vm_view(self.vm, vmi=self.vmi, config=self.config, refusal=self.refusal, report_pending_since=later(-9))
         return plan_vm(view, now=NOW)
 
     def run(self) -> "World":
@@ -256,7 +256,7 @@ class TestWaiting:
     @pytest.mark.parametrize("config", [kubevirt("x"), None], ids=["gate off", "no KubeVirt CR"])
     def test_none_is_worked_off_while_the_gate_is_off(self, config: Json | None) -> None:
         world = asked(add("blue"), found=instance())
-        view = vm_view(world.vm, vmi=world.vmi, config=config, has_config=config is not None)
+        view = vm_view(world.vm, vmi=world.vmi, config=config)
         assert not [item for item in plan_vm(view, now=NOW).actions if isinstance(item, PatchInterfaces | PatchStatus)]
 
     def test_a_name_that_is_absent_in_the_template_is_waited_for(self) -> None:

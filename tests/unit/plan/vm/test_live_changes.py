@@ -131,7 +131,7 @@ def test_with_rollout_strategy_stage_nics_stay_in_the_template(template: Sequenc
     config = kubevirt(hotplug={"removalPolicy": "Declarative"})
     config["spec"]["configuration"] |= {"vmRolloutStrategy": strategy} if strategy is not None else {}
     running = instance(primary(), nic("blue"), rows=ATTACHED, conditions=MIGRATABLE)
-    actions = plan_vm(vm_view(vm(*template), vmi=running, config=config, pending_since=NOW), now=NOW).actions
+    actions = plan_vm(vm_view(vm(*template), vmi=running, config=config, report_pending_since=NOW), now=NOW).actions
     assert any(isinstance(action, PatchInterfaces) for action in actions) is (strategy != "Stage")
 
 

@@ -554,7 +554,7 @@ def _plan(change: Callable[[Json], object], *, config: Json = LIVE, **status: An
     raw = vm(primary(), nic("blue"), status=status)
     start = revision(raw)
     change(raw["spec"]["template"]["spec"])
-    view = vm_view(raw, vmi=_vmi(RUNNING), started_from=start, config=config, pending_since=later(-9))
+    view = vm_view(raw, vmi=_vmi(RUNNING), started_from=start, config=config, report_pending_since=later(-9))
     return plan_vm(view, now=NOW)
 
 
@@ -590,7 +590,7 @@ def test_the_first_nic_of_a_vm_without_nics_raises_restart_required_and_says_wha
     lost = Case(title="the first NIC", running=[DEFAULT, nic("blue")], origin='["blue"]')
     running = _vmi(lost)
     running["metadata"]["annotations"]["kubevirt.io/vm-generation"] = "2"
-    plan = plan_vm(vm_view(raw, vmi=running, started_from=start, config=LIVE, pending_since=later(-9)), now=NOW)
+    plan = plan_vm(vm_view(raw, vmi=running, started_from=start, config=LIVE, report_pending_since=later(-9)), now=NOW)
     assert _conditions(plan)["RestartRequired"]["status"] == "True"
     (event,) = [item for item in plan.announcements if item.reason == "RestartRequired"]
     assert 'interface "default" (pod network, not in the template)' in event.message

@@ -133,6 +133,26 @@ def test_a_status_that_is_as_it_shall_be_is_left_alone() -> None:
     assert _status(vm(status=status), found, now=later(60)) == status
 
 
+class TestAGuestThatIsUp:
+    """`Running` and, a moment later, `Ready` made two writes of each start."""
+
+    def told(self, *, since: float, ready: str) -> Plan:
+        running = _own(conditions=[{"type": "Ready", "status": ready}])
+        raw = vm(status={"created": True, "printableStatus": "Starting"})
+        return plan_vm(vm_view(raw, vmi=running, report_pending_since=later(-since)), now=NOW)
+
+    def test_waits_a_moment_to_be_ready(self) -> None:
+        plan = self.told(since=0.5, ready="False")
+        assert (plan.actions, plan.again_at, plan.withholds_report) == ((), later(0.1), True)
+
+    @pytest.mark.parametrize(("since", "ready"), [(0, "True"), (0.6, "False")], ids=["ready", "not ready in time"])
+    def test_is_reported(self, since: float, ready: str) -> None:
+        (patch,) = self.told(since=since, ready=ready).actions
+        assert isinstance(patch, PatchStatus)
+        wanted = thaw(patch.wanted)
+        assert (wanted["printableStatus"], wanted.get("ready", False)) == ("Running", ready == "True")
+
+
 class TestGenerationOfInterfacesReady:
     """`kubectl wait` on a VM compares it, and must not take an older truth for the answer to a change."""
 
@@ -144,7 +164,7 @@ class TestGenerationOfInterfacesReady:
 
     def row(self, raw: Json, running: Json, **members: Any) -> Json:
         """What is written of the condition; a report that the VM needs anyway: it was not said to be created."""
-        plan = plan_vm(vm_view(raw, vmi=running, pending_since=later(-9), **members), now=NOW)
+        plan = plan_vm(vm_view(raw, vmi=running, report_pending_since=later(-9), **members), now=NOW)
         (patch,) = [item for item in plan.actions if isinstance(item, PatchStatus)]
         wanted = thaw(patch.wanted)
         rows = wanted.get("conditions") or raw["status"]["conditions"]
@@ -187,7 +207,7 @@ class TestGenerationOfInterfacesReady:
         """Nothing but the generation is new: 8, of a VM whose guest runs with all that its template asks for."""
         raw = vm(*self.BLUE, generation=7)
         running = vmi(*self.BLUE, owner_uid=VM_UID, conditions=[self.ready(generation=3)], generation=3)
-        first = plan_vm(vm_view(raw, vmi=running, pending_since=later(-9)), now=NOW)
+        first = plan_vm(vm_view(raw, vmi=running, report_pending_since=later(-9)), now=NOW)
         (patch,) = [item for item in first.actions if isinstance(item, PatchStatus)]
         status = {**thaw(patch.wanted), "observedGeneration": started}
         (row,) = [row for row in status["conditions"] if row["type"] == "InterfacesReady"]
@@ -195,7 +215,7 @@ class TestGenerationOfInterfacesReady:
         row |= {"observedGeneration": seen} if seen is not None else {}
         changed = {**raw, "metadata": {**raw["metadata"], "generation": 8}, "status": status}
         pending = later(-since) if since is not None else None
-        return plan_vm(vm_view(changed, vmi=running, pending_since=pending, **members), now=NOW)
+        return plan_vm(vm_view(changed, vmi=running, report_pending_since=pending, **members), now=NOW)
 
     def test_kubectl_wait_on_a_vm_waited_in_vain_after_a_nic_that_was_plugged_within_a_moment(self) -> None:
         """It is the only thing to report, and not worth a write before others had time to take it along."""

@@ -42,7 +42,7 @@ def _kinds(plan: Plan) -> list[str]:
 
 
 def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
-    return plan_vmi(vmi_view(raw, *pods, pending_since=later(-9), **view), now=NOW)
+    return plan_vmi(vmi_view(raw, *pods, report_pending_since=later(-9), **view), now=NOW)
 
 
 def test_the_node_label_comes_before_the_phase() -> None:
@@ -108,14 +108,14 @@ def test_a_pod_was_made_for_what_admission_refuses(nics: list[Nic], view: dict[s
 def test_a_network_that_is_missing_is_waited_for_and_then_the_pod_is_made_without_it() -> None:
     """Two seconds from when the spec was seen: a network may have been created together with the VM."""
     raw = vmi(primary(), nic("blue"), nic("red"), phase="")
-    early = _plan(raw, nads=[nad("red-net")], seen_at=later(-1))
+    early = _plan(raw, nads=[nad("red-net")], spec_seen_at=later(-1))
     assert early.actions == ()
     assert early.again_at == later(1)
-    (action,) = _plan(raw, nads=[nad("red-net")], seen_at=later(-2)).actions
+    (action,) = _plan(raw, nads=[nad("red-net")], spec_seen_at=later(-2)).actions
     assert isinstance(action, Create)
     networks = json.loads(thaw(action.body)["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"])
     assert [item["name"] for item in networks] == ["red-net"]
-    assert isinstance(_plan(raw, nads=[nad("red-net"), nad("blue-net")], seen_at=NOW).actions[0], Create)
+    assert isinstance(_plan(raw, nads=[nad("red-net"), nad("blue-net")], spec_seen_at=NOW).actions[0], Create)
 
 
 def test_a_nic_taken_out_of_the_spec_keeps_its_link_while_the_guest_has_it() -> None:
@@ -147,10 +147,10 @@ def test_a_removal_waits_for_an_addition_that_was_just_asked_for_however_old_the
     """The pod became ready a minute after the change: the next pass took the element out beside the addition, and one
     change with both loses the network-status of what it adds (DNC#157)."""
     raw = vmi(primary(), absent("red"), nic("blue"), rows=[primary_row(), row("red", "multus-status")])
-    first = _plan(raw, pod(networks=[element("red")], attached=["red"]), seen_at=later(-60))
+    first = _plan(raw, pod(networks=[element("red")], attached=["red"]), spec_seen_at=later(-60))
     raw["status"] |= status_of(first)
     asked = pod(networks=[element("red"), element("blue")], attached=["red"])
-    again = _plan(raw, asked, seen_at=later(-60))
+    again = _plan(raw, asked, spec_seen_at=later(-60))
     assert any(isinstance(action, PatchNetworksAnnotation) for action in first.actions)
     assert not any(isinstance(action, PatchNetworksAnnotation) for action in again.actions)
 
@@ -163,7 +163,7 @@ def test_nor_does_it_travel_with_an_addition_that_has_waited_for_something_else(
     leaving = operation("red", type_="Unplug", phase="InGuest", reason="WaitingForGuestRelease", since=later(-1))
     rows = [primary_row(), row("red", "multus-status")]
     raw = vmi(primary(), absent("red"), nic("blue"), rows=rows, operations=[leaving, waited])
-    plan = _plan(raw, pod(networks=[element("red")], attached=["red"]), seen_at=later(-45))
+    plan = _plan(raw, pod(networks=[element("red")], attached=["red"]), spec_seen_at=later(-45))
     (asked,) = [action.wanted for action in plan.actions if isinstance(action, PatchNetworksAnnotation)]
     assert {item["name"] for item in json.loads(asked)} == {"red-net", "blue-net"}
 
@@ -193,7 +193,7 @@ class TestWhichPodIsAsked:
         assert not self._asks(vmi(primary(), nic("blue"), phase=phase), pod())
 
     def test_not_while_the_gate_is_off(self) -> None:
-        assert not self._asks(vmi(primary(), nic("blue")), pod(), has_config=False)
+        assert not self._asks(vmi(primary(), nic("blue")), pod(), config=None)
 
     def test_a_pod_without_any_annotation_can_be_asked(self) -> None:
         """Somebody took them all away; a patch below a missing map fails for ever."""

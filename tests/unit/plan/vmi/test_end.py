@@ -10,6 +10,7 @@ from tests.build import (
     VM_UID,
     VMI_UID,
     Json,
+    a_pod,
     later,
     migration,
     pod,
@@ -64,7 +65,7 @@ def test_pods_that_take_their_time_are_told() -> None:
     """At once they would cost every stop a write; after 0.3 s somebody may wonder."""
     going = pod(deleting=True)
     assert _plan(vmi(deleting=True), going).again_at == later(0.3)
-    status = status_of(_plan(vmi(deleting=True), going, pending_since=later(-1)))
+    status = status_of(_plan(vmi(deleting=True), going, report_pending_since=later(-1)))
     assert [row["reason"] for row in status["conditions"]] == ["PodTerminating"]
     assert "phase" not in status
 
@@ -103,13 +104,13 @@ def test_an_ended_vmi_keeps_its_phase(phase: str) -> None:
 @pytest.mark.parametrize("phase", ["", "Running"])
 def test_a_pod_that_is_not_in_sight_is_looked_for(phase: str) -> None:
     """A POST without an answer may have made one, and one that lost its label looks deleted."""
-    (action,) = _plan(vmi(phase=phase, deleting=True), podless=False).actions
+    (action,) = _plan(vmi(phase=phase, deleting=True), podless_since=None).actions
     assert isinstance(action, ConfirmPod)
 
 
 def test_not_for_a_vmi_for_which_no_pod_was_ever_made() -> None:
     raw = vmi(phase="", deleting=True, finalizers=["kubevirt.io/virtualMachineControllerFinalize"])
-    (action,) = _plan(raw, podless=False).actions
+    (action,) = _plan(raw, podless_since=None).actions
     assert isinstance(action, PatchFinalizers)
 
 
@@ -120,7 +121,7 @@ def test_a_pod_without_its_label_gets_it_back_or_its_end_would_not_be_heard() ->
 
 def test_a_pod_that_an_orphaning_delete_left_behind_goes_too() -> None:
     orphan = pod(ownerReferences=[])
-    (action,) = _plan(vmi(deleting=True), orphan=orphan, podless=True).actions
+    (action,) = _plan(vmi(deleting=True), orphans=[a_pod(orphan)]).actions
     assert isinstance(action, Delete)
     assert action.uid == POD_UID
 
@@ -151,7 +152,7 @@ class TestEndedWithoutBeingDeleted:
         assert self._kept(vmi(phase="Failed"), pod(phase="Failed")) is None
 
     def test_no_pod_in_sight_is_not_enough(self) -> None:
-        assert self._kept(vmi(phase="Failed"), podless=False) is None
+        assert self._kept(vmi(phase="Failed"), podless_since=None) is None
 
     def test_it_has_not_ended(self) -> None:
         assert self._kept(vmi(), pod()) is None

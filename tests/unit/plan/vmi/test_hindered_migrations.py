@@ -77,8 +77,8 @@ class Story:
         """For the VMI; what it says of the NICs is written."""
         names = [item["name"] for item, _ in self.guest]
         asked = pod(networks=[element(name) for name in names], attached=names)
-        facts: Json = {"controller": NO_CONTROLLER, "nads": self.nads, "pending_since": later(-60), **self.view}
-        seen = vmi_view(self.raw, asked, migrations=self.migrations, seen_at=later(-60), **facts)
+        facts: Json = {"controller": NO_CONTROLLER, "nads": self.nads, "report_pending_since": later(-60), **self.view}
+        seen = vmi_view(self.raw, asked, migrations=self.migrations, spec_seen_at=later(-60), **facts)
         found = plan_vmi(seen, now=later(seconds))
         self.records = status_of(found).get("interfaceOperations", self.records)
         return found

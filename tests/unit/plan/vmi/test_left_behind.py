@@ -41,8 +41,8 @@ def plan(*pods: Json, state: Json | None, phase: str = "Scheduled", rows: tuple[
         migrations=(migration(phase),),
         controller=CONTROLLER,
         nads=[nad("blue-net")],
-        seen_at=later(-60),
-        pending_since=later(-60),
+        spec_seen_at=later(-60),
+        report_pending_since=later(-60),
     )
     return plan_vmi(view, now=NOW)
 

@@ -230,7 +230,10 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_active_pod(case: Case) -> None:
     view = vmi_view(
-        vmi(moving=case.state, node=case.node), *case.pods, migrations=case.migrations, known_podless=case.podless
+        vmi(moving=case.state, node=case.node),
+        *case.pods,
+        migrations=case.migrations,
+        podless_since=NOW if case.podless else None,
     )
     found = active_pod(view)
     assert (found.uid if found else None) == case.active
@@ -239,7 +242,7 @@ def test_active_pod(case: Case) -> None:
 
 
 def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
-    return plan_vmi(vmi_view(raw, *pods, pending_since=later(-9), **view), now=NOW)
+    return plan_vmi(vmi_view(raw, *pods, report_pending_since=later(-9), **view), now=NOW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,9 +321,7 @@ ENDS = [
 @pytest.mark.parametrize("case", ENDS, ids=str)
 def test_whose_end_is_the_vmi_s(case: End) -> None:
     raw = vmi(moving=case.state, node=case.node)
-    plan = _plan(
-        raw, *case.pods, migrations=case.migrations, known_podless=case.is_confirmed, podless_since=later(-120)
-    )
+    plan = _plan(raw, *case.pods, migrations=case.migrations, podless_since=later(-120) if case.is_confirmed else None)
     status = status_of(plan)
     assert status.get("phase") == case.phase
     ready = {item["type"]: item for item in status["conditions"]}["Ready"]
@@ -332,7 +333,7 @@ def test_whose_end_is_the_vmi_s(case: End) -> None:
 
 def test_a_guest_whose_source_is_gone_may_have_arrived_unheard_of() -> None:
     """The source's node was lost and its pod deleted by force, when the guest ran at its target's already."""
-    view = vmi_view(vmi(moving=COPY), target_pod(), migrations=RUNNING, known_podless=True, podless_since=later(-119))
+    view = vmi_view(vmi(moving=COPY), target_pod(), migrations=RUNNING, podless_since=later(-119))
     plan = plan_vmi(view, now=NOW)
     assert "phase" not in status_of(plan)
     assert plan.again_at == later(1)
@@ -458,7 +459,7 @@ class TestEnd:
 
     def test_every_pod_that_may_be_left_is_asked_for(self) -> None:
         waiting = migration("Scheduling", name="b", uid=SECOND_UID)
-        plan = _plan(vmi(deleting=True, moving=MOVED), podless=False, migrations=[migration("Succeeded"), waiting])
+        plan = _plan(vmi(deleting=True, moving=MOVED), podless_since=None, migrations=[migration("Succeeded"), waiting])
         (action,) = plan.actions
         assert isinstance(action, ConfirmPod)
         assert [key.name for key in action.keys] == [POD_NAME, TARGET_NAME, _second()["metadata"]["name"]]

@@ -8,6 +8,7 @@ import pytest
 from tests.build import (
     CONTROLLER,
     NAME,
+    NOT_INSTALLED,
     NOW,
     VMI_UID,
     Json,
@@ -58,7 +59,13 @@ def plan(
     """Of a migratable VMI with these NICs, none of which it has."""
     raw = vmi(primary(), *nics, rows=[primary_row()], operations=records, conditions=[MIGRATABLE])
     asked = pod(networks=[element(interface["name"]) for interface, _ in nics])
-    facts = {"controller": NO_CONTROLLER, "nads": NADS, "pending_since": later(-60), "seen_at": later(-60), **view}
+    facts = {
+        "controller": NO_CONTROLLER,
+        "nads": NADS,
+        "report_pending_since": later(-60),
+        "spec_seen_at": later(-60),
+        **view,
+    }
     return plan_vmi(vmi_view(raw, *(pods or (asked,)), migrations=migrations, **facts), now=NOW)
 
 
@@ -261,7 +268,7 @@ def test_a_nic_that_left_before_the_target_pod_was_made_is_not_in_the_annotation
     assert change.wanted == made_for(BLUE)
 
 
-@pytest.mark.parametrize("view", [{"nads": []}, {"multus_installed": False}], ids=["no such NAD", "no Multus"])
+@pytest.mark.parametrize("view", [{"nads": []}, {"attachments": NOT_INSTALLED}], ids=["no such NAD", "no Multus"])
 def test_a_network_that_is_known_to_be_missing_never_migrates_a_vm(view: dict[str, Any]) -> None:
     assert made(plan(BLUE, **view)) is None
 
@@ -399,7 +406,7 @@ def test_what_failed_before_it_was_asked_for_is_not_held_against_a_nic() -> None
             migrations=(own("Pending", BLUE),),
             controller=NO_CONTROLLER,
             nads=NADS,
-            seen_at=later(-60),
+            spec_seen_at=later(-60),
         )
         found = plan_vmi(view, now=NOW)
         assert not annotated(found)
@@ -410,18 +417,18 @@ WINDOW = PlanSettings().batch_window
 
 @pytest.mark.parametrize(("windows", "is_made"), [(0.0, False), (0.5, False), (1.0, True)])
 def test_nics_that_are_asked_for_together_come_together(windows: float, is_made: bool) -> None:
-    seen_at = NOW - windows * WINDOW
-    found = plan(BLUE, seen_at=seen_at)
+    spec_seen_at = NOW - windows * WINDOW
+    found = plan(BLUE, spec_seen_at=spec_seen_at)
     assert (made(found) is not None) is is_made
     if not is_made:
-        assert found.again_at == seen_at + WINDOW
+        assert found.again_at == spec_seen_at + WINDOW
 
 
 @pytest.mark.parametrize(("windows", "is_made"), [(4.5, False), (5.0, True), (9.0, True)])
 def test_however_many_nics_come_one_by_one_the_first_does_not_wait_for_ever(windows: float, is_made: bool) -> None:
     """The spec has changed just now, as it has again and again since the first NIC was asked for."""
     asked_at = NOW - windows * WINDOW
-    found = plan(BLUE, RED, seen_at=NOW, records=(operation("blue", path="Migration", since=asked_at),))
+    found = plan(BLUE, RED, spec_seen_at=NOW, records=(operation("blue", path="Migration", since=asked_at),))
     assert (made(found) is not None) is is_made
     if not is_made:
         assert found.again_at == asked_at + 5 * WINDOW
@@ -444,6 +451,18 @@ def test_a_refusal_of_the_api_server_is_no_reason_to_take_a_migration_back() -> 
     assert not [item for item in found.actions if isinstance(item, Delete)]
     gone = plan(BLUE, migrations=(own("Pending", BLUE),), nads=[])
     assert [item.kind for item in gone.actions if isinstance(item, Delete)] == [Kind.MIGRATION]
+
+
+@pytest.mark.parametrize(
+    "over", [{}, {"completed": True}, {"failed": True, "completed": True}], ids=["handed off", "arrived", "failed"]
+)
+def test_a_migration_that_is_over_was_deleted_as_one_that_nobody_needs(over: dict[str, Any]) -> None:
+    """The guest has its NIC, and the migration was heard of as Scheduling still: its history was lost."""
+    state = migration_state(migration_uid="uid-1", **over)
+    raw = vmi(primary(), rows=[primary_row()], conditions=[MIGRATABLE], moving=state)
+    pods = (pod(networks=[]), target_pod(migration_uid="uid-1", networks=[]))
+    view = vmi_view(raw, *pods, migrations=(own("Scheduling", BLUE),), controller=NO_CONTROLLER, nads=NADS)
+    assert not [item for item in plan_vmi(view, now=NOW).actions if isinstance(item, Delete)]
 
 
 def test_a_definition_that_is_not_known_now_changes_nothing() -> None:
@@ -488,7 +507,7 @@ def test_while_the_target_of_a_migration_that_is_gone_lives_no_other_is_made(of:
     """One was made, and taken back in the next pass, as it could not go: for ever."""
     raw = vmi(primary(), BLUE, rows=[primary_row()], conditions=[MIGRATABLE], moving=migration_state())
     target = target_pod(networks=[element(name) for name in of])
-    view = vmi_view(raw, pod(networks=[]), target, controller=NO_CONTROLLER, nads=NADS, seen_at=later(-60))
+    view = vmi_view(raw, pod(networks=[]), target, controller=NO_CONTROLLER, nads=NADS, spec_seen_at=later(-60))
     found = plan_vmi(replace(view, report_pending_since=later(-60)), now=NOW)
     assert made(found) is None
     assert records_of(found)["blue"]["phase"] == phase
@@ -520,8 +539,10 @@ class TestInAPhaseThatNobodyHereCarriesOn:
         state = migration_state(migration_uid="uid-1", **done)
         raw = vmi(primary(), BLUE, rows=[primary_row()], conditions=[MIGRATABLE], moving=state)
         held = migration("SomethingNew", uid="uid-1")
-        facts: dict[str, Any] = {"controller": NO_CONTROLLER, "nads": NADS, "seen_at": later(-60)}
-        view = vmi_view(raw, pod(networks=[element("blue")]), migrations=(held,), pending_since=later(-60), **facts)
+        facts: dict[str, Any] = {"controller": NO_CONTROLLER, "nads": NADS, "spec_seen_at": later(-60)}
+        view = vmi_view(
+            raw, pod(networks=[element("blue")]), migrations=(held,), report_pending_since=later(-60), **facts
+        )
         assert records_of(plan_vmi(view, now=NOW))["blue"]["reason"] == Reason.FOREIGN_MIGRATION
 
     def test_one_whose_target_pod_brings_it_may_be_waited_for(self) -> None:

@@ -56,7 +56,7 @@ def born(**annotations: str) -> Json:
 
 def plan(*nads: Json, launcher: Json | None = None, operations: Any = (), **view: Any) -> Plan:
     raw = vmi(primary(), nic("blue"), rows=[primary_row(), PLUGGED], operations=list(operations))
-    view = {"pending_since": later(-9), "controller": CONTROLLER, **view}
+    view = {"report_pending_since": later(-9), "controller": CONTROLLER, **view}
     return plan_vmi(vmi_view(raw, launcher or born(), nads=list(nads), **view), now=NOW)
 
 
@@ -152,7 +152,7 @@ def test_a_network_that_the_guest_has_and_may_not_use_any_more_is_shown_whether_
     raw = vmi(primary(), nic("blue", attachment="victim/secret"), rows=[primary_row(), PLUGGED])
     launcher = pod(networks=[element("blue", namespace="victim", attachment="secret")], attached=["blue"])
     plans = [
-        plan_vmi(vmi_view(raw, launcher, nads=nads, access=OWN_ONLY, pending_since=later(-9)), now=NOW)
+        plan_vmi(vmi_view(raw, launcher, nads=nads, access=OWN_ONLY, report_pending_since=later(-9)), now=NOW)
         for nads in ([], [nad("secret", namespace="victim")])
     ]
     assert plans[0] == plans[1]
@@ -164,7 +164,7 @@ def test_a_network_that_the_guest_has_and_may_not_use_any_more_is_shown_whether_
 def test_it_goes_with_what_it_tells_of() -> None:
     raw = vmi(primary(), nic("blue"), rows=[primary_row(), PLUGGED])
     raw["status"]["conditions"] = written(plan(CHANGED))["/status/conditions"]
-    after = plan_vmi(vmi_view(raw, born(), nads=[BEFORE], pending_since=later(-9)), now=NOW)
+    after = plan_vmi(vmi_view(raw, born(), nads=[BEFORE], report_pending_since=later(-9)), now=NOW)
     assert condition(after) == {}
     again = plan_vmi(vmi_view(raw, born(), nads=[CHANGED], controller=CONTROLLER), now=NOW)
     assert (again.actions, again.announcements) == ((), ())
@@ -179,7 +179,7 @@ class TestKept:
     def plug(self, *nads: Json, rows: list[Json] | None = None, operations: Any = (), attached: Any = ()) -> Plan:
         raw = vmi(primary(), nic("blue"), rows=[primary_row(), *(rows or [])], operations=list(operations))
         launcher = pod(networks=[element("blue")], attached=attached)
-        view = vmi_view(raw, launcher, nads=list(nads), controller=CONTROLLER, pending_since=later(-9))
+        view = vmi_view(raw, launcher, nads=list(nads), controller=CONTROLLER, report_pending_since=later(-9))
         return plan_vmi(view, now=NOW)
 
     def test_a_nic_s_record_keeps_what_it_is_attached_by(self) -> None:

@@ -265,18 +265,20 @@ class TestRecord:
     def test_an_upgrade_alone_writes_nothing(self) -> None:
         settled = counted(vmi(), **{POD_UID: NODE})
         settled["status"] |= _rest(settled)
-        plan = plan_vmi(vmi_view(settled, pod(), pending_since=NOW), now=later(60))
+        plan = plan_vmi(vmi_view(settled, pod(), report_pending_since=NOW), now=later(60))
         assert plan.is_empty
         assert plan.again_at is None
 
     def test_it_tells_for_which_migration_a_pod_was_made(self) -> None:
-        view = vmi_view(told(vmi(), RECORD), pod(), target_pod(), migrations=[ON_ITS_WAY], pending_since=later(-9))
+        view = vmi_view(
+            told(vmi(), RECORD), pod(), target_pod(), migrations=[ON_ITS_WAY], report_pending_since=later(-9)
+        )
         rows = status_of(plan_vmi(view, now=NOW))["launcherPods"]
         assert rows == [RECORD, {**TARGET_RECORD, "migrationUid": MIGRATION_UID}]
 
     def test_a_pod_out_of_sight_stays_in_it_until_it_is_known_to_be_gone(self) -> None:
         raw = told(vmi(), RECORD)
-        plan = plan_vmi(vmi_view(raw, podless=False), now=NOW)
+        plan = plan_vmi(vmi_view(raw, podless_since=None), now=NOW)
         (confirm,) = plan.actions
         assert isinstance(confirm, ConfirmPod)
         assert (confirm.keys, confirm.uids) == ((PodKey(NAMESPACE, POD_NAME),), frozenset({POD_UID}))
@@ -288,7 +290,7 @@ class TestRecord:
         """It may be the one that has the guest, and have lost its labels."""
         target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
         raw = told(vmi(moving=migration_state()), RECORD, target)
-        view = vmi_view(raw, target_pod(deleting=True), podless=False, pending_since=later(-9))
+        view = vmi_view(raw, target_pod(deleting=True), podless_since=None, report_pending_since=later(-9))
         record = pods_to_record(view, pod=view.pods[0])
         assert [item.uid for item in record] == [POD_UID, TARGET_POD_UID]
         gone = replace(view, gone=frozenset({POD_UID}))
@@ -299,20 +301,20 @@ class TestRecord:
         """The one that is out of sight may only have lost its labels."""
         target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
         raw = told(vmi(), RECORD, target, active={POD_UID: NODE, TARGET_POD_UID: TARGET_NODE})
-        view = vmi_view(raw, pod(), migrations=[migration(phase)], pending_since=later(-9))
+        view = vmi_view(raw, pod(), migrations=[migration(phase)], report_pending_since=later(-9))
         assert "launcherPods" not in status_of(plan_vmi(view, now=NOW))
 
     def test_the_source_leaves_it_when_it_is_gone(self) -> None:
         target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
         raw = told(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), RECORD, target)
-        view = vmi_view(raw, target_pod(), gone=frozenset({POD_UID}), pending_since=later(-9))
+        view = vmi_view(raw, target_pod(), gone=frozenset({POD_UID}), report_pending_since=later(-9))
         assert status_of(plan_vmi(view, now=NOW))["launcherPods"] == [target]
 
 
 def _rest(raw: Json) -> Json:
     """The status of a VMI at rest, beside what it has."""
     status = thaw(a_vmi(raw).status)
-    wanted = status_of(plan_vmi(vmi_view(raw, pod(), pending_since=later(-9)), now=NOW))
+    wanted = status_of(plan_vmi(vmi_view(raw, pod(), report_pending_since=later(-9)), now=NOW))
     wanted.pop("launcherPods", None)
     return {**status, **wanted}
 

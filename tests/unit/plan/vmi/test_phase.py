@@ -24,7 +24,7 @@ PROBED = pod(conditions=[{"type": "Ready", "status": "False", "reason": "Probe",
 
 
 def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
-    return plan_vmi(vmi_view(raw, *pods, pending_since=later(-9), **view), now=NOW)
+    return plan_vmi(vmi_view(raw, *pods, report_pending_since=later(-9), **view), now=NOW)
 
 
 def _rows(raw: Json, *pods: Json, **view: Any) -> dict[str, Json]:
@@ -225,21 +225,21 @@ class TestMissingPod:
 
     @pytest.mark.parametrize("phase", ["Scheduling", "Scheduled", "Running"])
     def test_the_api_server_is_asked_first(self, phase: str) -> None:
-        (action,) = _plan(vmi(phase=phase), podless=False).actions
+        (action,) = _plan(vmi(phase=phase), podless_since=None).actions
         assert isinstance(action, ConfirmPod)
         assert action.key.name == pod()["metadata"]["name"]
 
     def test_not_only_by_the_name_that_somebody_wrote(self) -> None:
         """A forged source pod does not exist; the guest was failed on that, in its pod without a label."""
         forged = migration_state(source=pod(name="forged"), target=pod(name="x", node="y"))
-        (action,) = _plan(vmi(moving=forged), podless=False).actions
+        (action,) = _plan(vmi(moving=forged), podless_since=None).actions
         assert isinstance(action, ConfirmPod)
         assert action.key.name == "forged"
         assert pod()["metadata"]["name"] in [key.name for key in action.keys]
 
     @pytest.mark.parametrize("phase", ["", "Pending", "Succeeded", "Failed", "WaitingForSync"])
     def test_not_where_nothing_hangs_on_it(self, phase: str) -> None:
-        actions = _plan(vmi(phase=phase), podless=False).actions
+        actions = _plan(vmi(phase=phase), podless_since=None).actions
         assert not any(isinstance(action, ConfirmPod) for action in actions)
 
     def test_a_living_pod_gets_its_label_back(self) -> None:

@@ -37,8 +37,8 @@ def device_nad(name: str, device: str = FAST, **members: Any) -> Json:
     return body
 
 
-def _plan(*nics: Nic, nads: list[Json] | None, seen_at: Any = NADS_KNOWN_FOR_LONG, **members: Any) -> Plan:
-    return plan_vmi(vmi_view(vmi(*nics, phase="", **members), nads=nads, seen_at=seen_at), now=NOW)
+def _plan(*nics: Nic, nads: list[Json] | None, spec_seen_at: Any = NADS_KNOWN_FOR_LONG, **members: Any) -> Plan:
+    return plan_vmi(vmi_view(vmi(*nics, phase="", **members), nads=nads, spec_seen_at=spec_seen_at), now=NOW)
 
 
 def _first_pod(*nics: Nic, nads: list[Json] | None) -> Json:
@@ -131,7 +131,8 @@ def test_a_pod_that_waits_for_a_node_stays_whatever_becomes_of_the_definition(ti
     waiting = pod(name=made["metadata"]["name"], phase="Pending", ready=False, node="")
     waiting["metadata"]["annotations"] = made["metadata"]["annotations"]
     plan = plan_vmi(
-        vmi_view(vmi(*nics, phase="Scheduling"), waiting, nads=CORRECTED[title], pending_since=later(-9)), now=NOW
+        vmi_view(vmi(*nics, phase="Scheduling"), waiting, nads=CORRECTED[title], report_pending_since=later(-9)),
+        now=NOW,
     )
     assert not [action for action in plan.actions if isinstance(action, Delete)]
     assert not [action for action in plan.actions if isinstance(action, PatchStatus) and '"Pending"' in action.wanted]
@@ -143,7 +144,7 @@ class TestADefinitionThatIsMissing:
     NICS = (primary(), nic("fast", binding="sriov"))
 
     def test_is_waited_for_as_it_may_have_been_created_together_with_the_vm(self) -> None:
-        plan = _plan(*self.NICS, nads=[], seen_at=later(-1))
+        plan = _plan(*self.NICS, nads=[], spec_seen_at=later(-1))
         assert (plan.actions, plan.again_at) == ((), later(1))
 
     def test_keeps_the_pod_from_being_made_and_is_told_with_one_event(self) -> None:
@@ -156,12 +157,12 @@ class TestADefinitionThatIsMissing:
         assert [(item.reason, item.severity) for item in plan.announcements] == [("FailedCreate", "Warning")]
         again = vmi(*self.NICS, phase="Pending")
         again["status"] |= status
-        assert plan_vmi(vmi_view(again, nads=[], seen_at=NADS_KNOWN_FOR_LONG), now=NOW).is_empty
+        assert plan_vmi(vmi_view(again, nads=[], spec_seen_at=NADS_KNOWN_FOR_LONG), now=NOW).is_empty
 
     def test_starts_the_vm_with_its_device_when_it_comes(self) -> None:
         refused = vmi(*self.NICS, phase="Pending")
         refused["status"] |= status_of(_plan(*self.NICS, nads=[]))
-        view = vmi_view(refused, nads=[device_nad("fast-net")], seen_at=NADS_KNOWN_FOR_LONG)
+        view = vmi_view(refused, nads=[device_nad("fast-net")], spec_seen_at=NADS_KNOWN_FOR_LONG)
         (create,) = plan_vmi(view, now=NOW).actions
         assert isinstance(create, Create)
         assert _devices(thaw(create.body)) == {FAST: "1"}

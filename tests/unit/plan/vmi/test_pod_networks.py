@@ -199,7 +199,7 @@ def test_an_unregistered_plugin(title: str, nics: Sequence[Nic], config: Json | 
 
 def test_an_unregistered_plugin_is_told_on_the_vmi_once_and_makes_no_pod() -> None:
     raw = vmi(primary(), UNKNOWN, phase="Pending")
-    plan = plan_vmi(vmi_view(raw, config=PLUGINS, pending_since=later(-9)), now=NOW)
+    plan = plan_vmi(vmi_view(raw, config=PLUGINS, report_pending_since=later(-9)), now=NOW)
     (patch,) = plan.actions
     assert isinstance(patch, PatchStatus)
     rows = {row["type"]: row for row in thaw(patch.wanted)["conditions"]}
@@ -208,7 +208,7 @@ def test_an_unregistered_plugin_is_told_on_the_vmi_once_and_makes_no_pod() -> No
         ("FailedCreate", f"Error creating pod: {UNKNOWN_TEXT}")
     ]
     raw["status"] |= thaw(patch.wanted)
-    assert plan_vmi(vmi_view(raw, config=PLUGINS, pending_since=later(-9)), now=NOW).is_empty
+    assert plan_vmi(vmi_view(raw, config=PLUGINS, report_pending_since=later(-9)), now=NOW).is_empty
 
 
 def test_the_pod_is_made_when_the_plugin_is_registered() -> None:

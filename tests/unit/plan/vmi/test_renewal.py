@@ -36,7 +36,7 @@ def _made_from(raw: Json, *, node: str = "", **members: Any) -> Json:
 
 
 def _plan(raw: Json, *pods: Json) -> Plan:
-    return plan_vmi(vmi_view(raw, *pods, pending_since=later(-9)), now=NOW)
+    return plan_vmi(vmi_view(raw, *pods, report_pending_since=later(-9)), now=NOW)
 
 
 def _phase(plan: Plan) -> str | None:

@@ -74,12 +74,14 @@ class World:
         self.now = NOW
 
     def of_vmi(self) -> Plan:
-        view = vmi_view(self.vmi, self.pod, vm=self.vm, pending_since=later(-60), seen_at=later(-60), **self.facts)
+        view = vmi_view(
+            self.vmi, self.pod, vm=self.vm, report_pending_since=later(-60), spec_seen_at=later(-60), **self.facts
+        )
         return plan_vmi(view, now=self.now)
 
     def of_vm(self) -> Plan:
         facts = {"config": self.facts["config"]} if "config" in self.facts else {}
-        view = vm_view(self.vm, vmi=self.vmi, pending_since=later(-60), **facts) if self.vm else None
+        view = vm_view(self.vm, vmi=self.vmi, report_pending_since=later(-60), **facts) if self.vm else None
         return plan_vm(view, now=self.now) if view is not None else Plan()
 
     def carry_out(self, action: Action) -> None:
@@ -510,6 +512,8 @@ def test_an_annotation_that_somebody_edited_says_nothing(text: str) -> None:
 def test_a_vm_that_is_not_in_sight_has_nothing_taken_back() -> None:
     """Nobody knows what its owner wrote."""
     world = World()
-    view = vmi_view(world.vmi, world.pod, vm=None, pending_since=later(-60), seen_at=later(-60), **world.facts)
+    view = vmi_view(
+        world.vmi, world.pod, vm=None, report_pending_since=later(-60), spec_seen_at=later(-60), **world.facts
+    )
     actions = plan_vmi(view, now=NOW).actions
     assert not [item for item in actions if isinstance(item, (PatchInterfaces, Annotate))]

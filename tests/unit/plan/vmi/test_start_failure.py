@@ -24,7 +24,7 @@ def _waiting(**members: Any) -> Json:
 
 
 def _plan(raw: Json, launcher: Json, *failures: PodFailure) -> Plan:
-    return plan_vmi(vmi_view(raw, launcher, start_failures=failures, pending_since=later(-9)), now=NOW)
+    return plan_vmi(vmi_view(raw, launcher, start_failures=failures, report_pending_since=later(-9)), now=NOW)
 
 
 def _synchronized(plan: Plan) -> Json | None:

@@ -178,7 +178,7 @@ def test_not_while_something_is_refused() -> None:
 
 def test_it_is_done_last() -> None:
     """A write of ours to the VMI would fail the check."""
-    view = vmi_view(vmi(), pod(), target_pod(), pending_since=later(-9))
+    view = vmi_view(vmi(), pod(), target_pod(), report_pending_since=later(-9))
     assert not any(isinstance(action, Delete | CheckUnchanged) for action in plan_vmi(view, now=later(0)).actions)
 
 

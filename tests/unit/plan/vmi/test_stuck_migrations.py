@@ -46,7 +46,13 @@ def plan(job: Json, *, status: Json | None = None) -> Plan:
     asked = pod(networks=[element("red"), element("blue")], attached=["red"])
     nads = [nad("red-net"), nad("blue-net")]
     seen = vmi_view(
-        raw, asked, nads=nads, migrations=[job], controller=NO_CONTROLLER, pending_since=later(-9), seen_at=later(-9)
+        raw,
+        asked,
+        nads=nads,
+        migrations=[job],
+        controller=NO_CONTROLLER,
+        report_pending_since=later(-9),
+        spec_seen_at=later(-9),
     )
     return plan_vmi(seen, now=NOW)
 

@@ -1,4 +1,4 @@
-"""Every branch of the choice of a path: evidence -> verdict, reason, what is said. Examples of the docs page too."""
+"""Every branch of the choice of a path: evidence -> verdict, path, reason, what is said."""
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta

@@ -37,7 +37,7 @@ def test_choice(case: Case) -> None:
 
 
 def test_every_rule_decides_a_case() -> None:
-    """A rule that never decides is none, and the docs page has an example of each."""
+    """A rule that never decides is none."""
     deciding = {rule.when for case in CASES for rule in deciding_rules(case.gathered())}
     assert [rule.when for rule in (*IN_PLACE, *OBSTACLES) if rule.when not in deciding] == []
     assert len({rule.when for rule in (*IN_PLACE, *OBSTACLES)}) == len(IN_PLACE) + len(OBSTACLES)

@@ -1,0 +1,70 @@
+"""Whether the policies of admission are installed, and refuse what they should: those without a binding do nothing."""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from nicplug.cli.connection import Session
+from nicplug.cli.doctor.finding import Finding, ok, unknown, warning
+from nicplug.kube.api import Resource
+from nicplug.kube.errors import APPLY_MANIFESTS, Denied, Gone
+from nicplug.model.kubernetes_version import TOO_OLD_REMEDY
+from nicplug.model.metadata import mapping, objects, text
+
+_POLICIES = Resource(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    plural="validatingadmissionpolicies",
+    kind="ValidatingAdmissionPolicy",
+    namespaced=False,
+)
+_BINDINGS = dataclasses.replace(
+    _POLICIES, plural="validatingadmissionpolicybindings", kind="ValidatingAdmissionPolicyBinding"
+)
+FENCES = ("nicplug-bindings", "nicplug-launcher-pods", "nicplug-operator-pods")
+ADMISSION = (
+    "nicplug-crds",
+    "nicplug-evictions",
+    "nicplug-instance-labels",
+    "nicplug-instances",
+    "nicplug-interfaces",
+    "nicplug-kubevirt-configuration",
+    "nicplug-migrations",
+)
+
+
+async def check_policies(session: Session) -> list[Finding]:
+    """The policies that keep tenants from forging launcher pods, and those that refuse VMs which could never run."""
+    try:
+        policies = objects((await session.api.list(_POLICIES)).get("items"))
+        bindings = objects((await session.api.list(_BINDINGS)).get("items"))
+    except Denied as error:
+        return [unknown(check, str(error)) for check in ("fences", "admission")]
+    except Gone:
+        told = "this API server has no ValidatingAdmissionPolicies"
+        return [warning(check, told, TOO_OLD_REMEDY) for check in ("fences", "admission")]
+    there = {text(mapping(item.get("metadata")).get("name")) for item in policies}
+    enforced = {text(mapping(item.get("spec")).get("policyName")) for item in bindings if _denies(item)}
+    does = "refuse VMs that could never run"
+    return [
+        _judge("fences", FENCES, there, enforced, does="fence launcher pods", page="docs/security.md"),
+        _judge("admission", ADMISSION, there, enforced, does=does, page="docs/admission.md"),
+    ]
+
+
+def _denies(binding: Mapping[str, Any]) -> bool:
+    """With `Warn` or `Audit` alone, what a policy is against passes."""
+    return "Deny" in (mapping(binding.get("spec")).get("validationActions") or ())
+
+
+def _judge(
+    check: str, wanted: Sequence[str], there: Collection[str], enforced: Collection[str], *, does: str, page: str
+) -> Finding:
+    missing = [name for name in wanted if name not in there]
+    unbound = [name for name in wanted if name in there and name not in enforced]
+    told = [f"missing: {', '.join(missing)}"] if missing else []
+    if unbound:
+        told.append(f"without effect, as no binding of them denies anything: {', '.join(unbound)}")
+    if told:
+        return warning(check, "; ".join(told), f"{APPLY_MANIFESTS} ({page}).")
+    return ok(check, f"{len(wanted)} admission policies {does}")

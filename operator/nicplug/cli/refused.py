@@ -1,0 +1,35 @@
+"""Requests for NICs that are refused: what was answered, and what to type next."""
+
+from typing import TYPE_CHECKING
+
+from nicplug.cli.connection import Session
+from nicplug.cli.exits import CommandError, Exit
+from nicplug.cli.operator_health import no_operator, what_to_try
+from nicplug.cli.what_to_type import WhatToType
+from nicplug.plan.subresources.interfaces import ASK_WHEN_GONE
+
+if TYPE_CHECKING:
+    from nicplug.cli.machines import Machine
+
+
+async def refused(session: Session, machine: "Machine", answer: str, *, nic: str) -> CommandError:
+    """A request that the VM as it is now cannot take."""
+    words = WhatToType(vm=machine.name, namespace=session.namespace, is_bare=machine.vm is None)
+    message, command = words.refusal(answer, nic=nic)
+    if message.endswith(ASK_WHEN_GONE):
+        command += await _nobody_works(session)
+    return CommandError(message, remedy=command, code=Exit.REFUSED)
+
+
+async def only_requested(session: Session, *, vm: str, nic: str) -> CommandError:
+    """Source: KubeVirt 1.0 refuses a request to remove while one to add the same NIC is pending."""
+    message = f'NIC "{nic}" of VM {vm} is requested and not added yet: a pending request cannot be taken back'
+    told = f"Remove it once it has been added; what the request waits for: nicplug status {vm}"
+    remedy = f"{told} --namespace {session.namespace}.{await _nobody_works(session)}"
+    return CommandError(message, remedy=remedy, code=Exit.REFUSED)
+
+
+async def _nobody_works(session: Session) -> str:
+    """A sentence to be added where what is waited for does not happen now."""
+    problem = await no_operator(session)
+    return f" Nothing happens now, as {problem}. {what_to_try(session)}." if problem else ""

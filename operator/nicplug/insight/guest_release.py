@@ -1,0 +1,90 @@
+"""An unplug beyond its first step. Pure.
+
+The path is chosen only when the guest has let the NIC go, and whether the pod can let it go is asked only when the NIC
+is out of the pod's networks annotation.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from nicplug.model.interface_status import DOMAIN, remove_source
+from nicplug.model.metadata import mapping, objects
+from nicplug.model.operations import InterfaceOperation, OperationPath, OperationType, needs_person
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import VmiView
+from nicplug.plan.vmi.active_pod import active_pod
+from nicplug.plan.vmi.foresight import Foreseen
+
+
+def leaving_guest(operations: Iterable[InterfaceOperation]) -> frozenset[str]:
+    """The NICs that the guest has been asked to let go."""
+    return frozenset(item.name for item in operations if item.reason == Reason.WAITING_FOR_GUEST_RELEASE)
+
+
+def leaving_pod(operations: Iterable[InterfaceOperation]) -> frozenset[str]:
+    """The NICs that are unplugged, by whatever path, and that the guest has let go."""
+    unplugged = (item for item in operations if item.operation == OperationType.UNPLUG and not item.is_settled)
+    return frozenset(item.name for item in unplugged if item.reason != Reason.WAITING_FOR_GUEST_RELEASE)
+
+
+def let_go(vmi: Mapping[str, Any], operations: Collection[InterfaceOperation]) -> dict[str, Any]:
+    """The VMI with these records, and without the NICs that its guest has been asked to let go."""
+    status, leaving = mapping(vmi.get("status")), leaving_guest(operations)
+    rows = [
+        remove_source(row, DOMAIN) if row.get("name") in leaving else row for row in objects(status.get("interfaces"))
+    ]
+    return with_records({**vmi, "status": {**status, "interfaces": rows}}, operations)
+
+
+def with_records(vmi: Mapping[str, Any], operations: Iterable[InterfaceOperation]) -> dict[str, Any]:
+    """The VMI as it is when these records have been written."""
+    records = [item.to_row() for item in operations]
+    return {**vmi, "status": {**mapping(vmi.get("status")), "interfaceOperations": records}}
+
+
+def with_annotation(view: VmiView, text: str) -> VmiView:
+    """The view when the networks annotation of the guest's pod has been replaced, and nobody has acted on it."""
+    asked = active_pod(view)
+    pods = (replace(pod, networks_annotation=text) if pod is asked else pod for pod in view.pods)
+    return replace(view, pods=tuple(pods))
+
+
+def once_asked(now: Foreseen, then: Foreseen) -> Foreseen:
+    """What is foreseen, each NIC that the pod cannot let go as it is once it is out of the pod's annotation.
+
+    No migration is made for such a NIC: the pod is asked before the NICs have been collected that one migration brings.
+    """
+    leaving = leaving_pod(now.operations)
+    stuck = {item.name: item for item in then.operations if item.name in leaving and needs_person(item.phase)}
+    if not stuck:
+        return now
+    operations = tuple(stuck.get(item.name, item) for item in now.operations)
+    return replace(now, operations=operations, migration=then.migration, create=then.create)
+
+
+def once_let_go(now: Foreseen, then: Foreseen, *, names: Collection[str]) -> Foreseen:
+    """What is foreseen, each of these NICs as it is when the guest has let it go.
+
+    One that then leaves in place keeps its first step, unless it would be stuck there. The PCI slots are those of now.
+    """
+    later = {item.name: item for item in then.operations if item.name in names and not _leaves_in_place(item)}
+    operations = tuple(_beyond(item, later.get(item.name)) for item in now.operations)
+    evidence = {**now.evidence, **{name: found for name, found in then.evidence.items() if name in names}}
+    return replace(
+        now,
+        operations=operations,
+        evidence=evidence,
+        migration=now.migration or then.migration,
+        create=now.create or then.create,
+    )
+
+
+def _leaves_in_place(item: InterfaceOperation) -> bool:
+    return item.path == OperationPath.DYNAMIC and not needs_person(item.phase)
+
+
+def _beyond(item: InterfaceOperation, later: InterfaceOperation | None) -> InterfaceOperation:
+    if later is None:
+        return item
+    return replace(later, message=f"once the guest has let the NIC go: {later.message}")
