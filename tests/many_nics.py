@@ -143,7 +143,7 @@ def failing(count: int, size: int) -> VmiView:
         controller=CONTROLLER,
         nodes=_nodes(),
         failures=_failures(names),
-        seen_at=later(-60),
+        spec_seen_at=later(-60),
     )
 
 
@@ -161,7 +161,7 @@ def instance_with_failures(count: int, said: str) -> tuple[Json, Callable[[Json]
             controller=CONTROLLER,
             nodes=_nodes(),
             failures=failures,
-            seen_at=later(-60),
+            spec_seen_at=later(-60),
         )
 
     return raw, view

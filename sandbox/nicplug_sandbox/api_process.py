@@ -121,7 +121,7 @@ def start_api(
     try:
         ports = wait(lambda: ports_in(process.log), process=process, deadline=deadline, what="did not say its port")
         made = ApiProcess(process=process, port=ports["port"], metrics_port=ports["metrics_port"], admin=admin)
-        _register(made)
+        register(port=made.port, admin=admin)
         wait(lambda: made.get("/readyz")[0] == 200, process=process, deadline=deadline, what="was not ready")
         wait(lambda: is_available(admin), process=process, deadline=deadline, what="was not available")
     except BaseException:
@@ -141,14 +141,35 @@ def stop_api(api: ApiProcess, *, grace_seconds: float = STOP_GRACE_SECONDS) -> N
     processes.end([api.process], grace_seconds=grace_seconds)
 
 
+def keep_registered(process: RecordedProcess, *, admin: Path, ready_seconds: float = READY_SECONDS) -> None:
+    """Register an API that runs again, where an upgrade, a rollback or a new installation has overwritten that.
+
+    Manifests name the port of the pods, on which nobody listens here.
+
+    Raises:
+        SandboxError: with the tail of its log; it goes on running.
+    """
+    deadline = time.monotonic() + ready_seconds
+    register(port=ports_in(process.log)["port"], admin=admin)
+    wait(lambda: is_available(admin), process=process, deadline=deadline, what="was not available")
+
+
 def is_available(admin: Path) -> bool:
-    """Whether the API server takes both versions for available."""
+    """Whether the API server takes both versions for available, and hands requests on.
+
+    The condition alone is not enough: the proxy hears of condition and certificate by a watch of its own, and answers
+    503 for another second.
+    """
     names = [document["metadata"]["name"] for document in load([REGISTRATIONS])]
     done = _kubectl(admin, "get", "apiservices", *names, "-o", "json", "--ignore-not-found")
     if done.returncode != 0 or not done.stdout.strip():
         return False
     items = json.loads(done.stdout).get("items", [])
-    return len(items) == len(names) and all(map(_is_available, items))
+    return (
+        len(items) == len(names)
+        and all(map(_is_available, items))
+        and all(_kubectl(admin, "get", "--raw", _discovery(item)).returncode == 0 for item in items)
+    )
 
 
 def unregister(admin: Path) -> None:
@@ -162,7 +183,21 @@ def _is_available(item: Mapping[str, Any]) -> bool:
     return any(row["type"] == "Available" and row["status"] == "True" for row in conditions)
 
 
-def _register(api: ApiProcess) -> None:
+def _discovery(item: Mapping[str, Any]) -> str:
+    """The path that says what a version has, and that every user may read."""
+    return f"/apis/{item['spec']['group']}/{item['spec']['version']}"
+
+
+def register(*, port: int, admin: Path) -> None:
+    """Point Service, APIServices and webhook to the API on this host. What they point to already stays as it is.
+
+    Args:
+        port: where it listens.
+        admin: kubeconfig of somebody who may register an API.
+
+    Raises:
+        SandboxError: the API server refuses it.
+    """
     service = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -171,14 +206,14 @@ def _register(api: ApiProcess) -> None:
     }
     items = [service]
     for document in load([REGISTRATIONS]):
-        document["spec"]["service"]["port"] = api.port
+        document["spec"]["service"]["port"] = port
         items.append(document)
     for document in load([WEBHOOK]):
-        document["webhooks"][0]["clientConfig"]["service"]["port"] = api.port
+        document["webhooks"][0]["clientConfig"]["service"]["port"] = port
         items.append(document)
     body = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     options = ("--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}", "-f", "-")
-    done = _kubectl(api.admin, "apply", *options, stdin=body)
+    done = _kubectl(admin, "apply", *options, stdin=body)
     if done.returncode != 0:
         raise SandboxError("the aggregated API could not be registered", detail=done.stderr)
 

@@ -9,15 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from nicplug_sandbox import controlplane, kubeconfig, processes, state
-from nicplug_sandbox.api_process import add_api
+from nicplug_sandbox.api_process import add_api, keep_registered
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import HalfStarted, SandboxError
 from nicplug_sandbox.guests import SOCKET
-from nicplug_sandbox.nicplug_process import API, OPERATOR
+from nicplug_sandbox.nicplug_process import API, OPERATOR, STOP_GRACE_SECONDS
 from nicplug_sandbox.operator_process import (
     OperatorProcess,
     install_operator,
+    is_accepted,
     service_account_kubeconfig,
     start_operator,
     wait_until_leading,
@@ -113,11 +114,11 @@ def ensure_operator(directory: Path, *, admin: Path, progress: Say) -> OperatorP
     with state.locked(directory):
         known = state.load(directory)
         running = known.process(OPERATOR) if known is not None else None
-        if known is None or (running is not None and processes.is_alive(running)):
+        account = directory / "operator.kubeconfig"
+        if known is None or _working(running, account=account, called="the operator", progress=progress):
             return None
-        progress("starting the operator" if running is None else "the operator has died; starting it again")
         install_operator(kubeconfig=admin)
-        account = service_account_kubeconfig(admin=admin, path=directory / "operator.kubeconfig")
+        service_account_kubeconfig(admin=admin, path=account)
         operator = start_operator(
             directory=directory, kubeconfig=account, name=OPERATOR, ready_seconds=OPERATOR_READY_SECONDS
         )
@@ -128,7 +129,7 @@ def ensure_operator(directory: Path, *, admin: Path, progress: Say) -> OperatorP
 
 
 def ensure_api(directory: Path, *, admin: Path, progress: Say) -> None:
-    """The same for `nicplug api`, which the API server hands requests of subresources on to.
+    """Start `nicplug api` with the rights of its ServiceAccount, unless one lives; that one is registered again.
 
     Raises:
         SandboxError: with the tail of its log.
@@ -136,12 +137,29 @@ def ensure_api(directory: Path, *, admin: Path, progress: Say) -> None:
     with state.locked(directory):
         known = state.load(directory)
         running = known.process(API) if known is not None else None
-        if known is None or (running is not None and processes.is_alive(running)):
+        if known is None:
             return
-        progress("starting nicplug api" if running is None else "nicplug api has died; starting it again")
+        account = directory / "api.kubeconfig"
+        if alive := _working(running, account=account, called="nicplug api", progress=progress):
+            keep_registered(alive, admin=admin)
+            return
         api = add_api(directory=directory, admin=admin)
         others = tuple(process for process in known.processes if process.name != API)
         state.save(directory, replace(known, processes=(*others, api.process)))
+
+
+def _working(running: RecordedProcess | None, *, account: Path, called: str, progress: Say) -> RecordedProcess | None:
+    """The process, if it lives and may talk to the API server; else `progress` is told why it is started (again)."""
+    if running is None:
+        progress(f"starting {called}")
+    elif not processes.is_alive(running):
+        progress(f"{called} has died; starting it again")
+    elif not is_accepted(account):
+        progress(f"the token of {called} is not valid any more; starting it again")
+        processes.end([running], grace_seconds=STOP_GRACE_SECONDS)
+    else:
+        return running
+    return None
 
 
 def _refuse_other_cluster(directory: Path, *, existing: Path | None) -> None:

@@ -17,11 +17,11 @@ from nicplug_sandbox import nicplug_process, processes
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.certificates import write_private
 from nicplug_sandbox.errors import SandboxError
-from nicplug_sandbox.fences import wait_for_admission, wait_for_fences
 from nicplug_sandbox.kubectl import Kubectl
 from nicplug_sandbox.nicplug_process import BASE as BASE
 from nicplug_sandbox.nicplug_process import COMMAND, STOP_GRACE_SECONDS, http_get
 from nicplug_sandbox.nicplug_process import ROOT as ROOT
+from nicplug_sandbox.policies import wait_for_policies
 from nicplug_sandbox.processes import RecordedProcess
 
 # Without the Deployment: the process that is started here takes the place of its pods.
@@ -80,8 +80,7 @@ def install_operator(*, kubeconfig: Path) -> None:
         raise SandboxError(f"no manifests in {BASE}", remedy="Use a checkout: a wheel does not contain them.")
     paths = [ROOT / "crds", *(BASE / f"{name}.yaml" for name in RIGHTS), FENCES, ADMISSION]
     apply_manifests(kubeconfig=kubeconfig, paths=paths)
-    wait_for_fences(kubeconfig=kubeconfig)
-    wait_for_admission(kubeconfig=kubeconfig)
+    wait_for_policies(kubeconfig=kubeconfig)
 
 
 def service_account_kubeconfig(
@@ -117,6 +116,16 @@ def service_account_kubeconfig(
     }
     write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
     return path
+
+
+def is_accepted(account: Path) -> bool:
+    """Whether the API server takes the token of this kubeconfig: not after its ServiceAccount was deleted.
+
+    A ServiceAccount of the same name does not bring it back.
+    """
+    with tempfile.TemporaryDirectory(prefix="nicplug-kubectl-") as cache:
+        done = Kubectl(kubeconfig=account, cache=Path(cache)).run("auth", "whoami")
+    return "Unauthorized" not in done.stderr
 
 
 def start_operator(

@@ -1,5 +1,6 @@
 """Rules about whole objects: run strategies, migrations, what a policy refuses."""
 
+from tests.admission.ports import tcp
 from tests.admission.row import TOGETHER, Json, Kind, Row, claimed, machine, on_pod, secondary
 
 INSTANCES, MIGRATIONS = "nicplug-instances", "nicplug-migrations"
@@ -8,6 +9,7 @@ RESTRICTED = "update of VMI object is restricted"
 SELECTOR = "kubevirt.io/vmi-name"
 NODE, JOB = "kubevirt.io/nodeName", "kubevirt.io/migrationJobUID"
 RESERVED = "modification of the following reserved kubevirt.io/ labels on a VMI object is prohibited"
+DECENTRALIZED = "DecentralizedLiveMigration feature gate is not enabled in kubevirt resource"
 TEMPLATE: Json = {"spec": machine(secondary())}
 RUNS: Json = {"phase": "Running", "nodeName": "node01"}
 
@@ -154,16 +156,56 @@ POLICIES = (
         path="{F}.domain.devices.interfaces[0].name",
         policy=CONFIGURATION,
         accepted=machine(on_pod(ports=[{"port": 80}])),
-        refused=machine(on_pod(portRanges=[{"start": 80, "end": 90}])),
+        refused=machine(on_pod(portRanges=[tcp(80, 90)])),
+    ),
+    Row(
+        name="empty-ranges-gate",
+        rule="also no empty list of ranges without that gate",
+        text="portRanges is specified on interface but the PortRangesSpec feature gate is not enabled",
+        path="{F}.domain.devices.interfaces[0].name",
+        policy=CONFIGURATION,
+        accepted=machine(on_pod(ports=[])),
+        refused=machine(on_pod(portRanges=[])),
     ),
     Row(
         name="claim-gate",
         rule="networks of a resource claim, only if `featureGates` lists NetworkDevicesWithDRA",
-        text="NetworkDevicesWithDRA feature gate is not enabled in kubevirt-config",
+        text="vmi.spec.networks contains DRA networks but NetworkDevicesWithDRA feature gate is not enabled",
         path="{F}.networks",
         policy=CONFIGURATION,
         accepted=machine(secondary(bindings="sriov")),
         refused=machine(claimed(claimName="a", requestName="b"), resourceClaims=[{"name": "a"}]),
+    ),
+    Row(
+        name="receiver-gate",
+        rule="the run strategy WaitAsReceiver, only if `featureGates` lists DecentralizedLiveMigration",
+        text=(
+            "Invalid RunStrategy (WaitAsReceiver), DecentralizedLiveMigration feature gate is not enabled in kubevirt "
+            "resource"
+        ),
+        path="spec.runStrategy",
+        policy=CONFIGURATION,
+        kinds=(Kind.VM,),
+        accepted={"runStrategy": "Always", "template": TEMPLATE},
+        refused={"runStrategy": "WaitAsReceiver", "template": TEMPLATE},
+    ),
+    Row(
+        name="receive-gate",
+        rule="a migration from another cluster or namespace, only with that gate",
+        text=DECENTRALIZED,
+        policy=CONFIGURATION,
+        kinds=(Kind.VMIM,),
+        accepted={"vmiName": "vm"},
+        refused={"vmiName": "vm", "receive": {"migrationID": "a"}},
+    ),
+    Row(
+        name="send-gate",
+        rule="a migration to another cluster or namespace, only with that gate",
+        text=DECENTRALIZED,
+        policy=CONFIGURATION,
+        kinds=(Kind.VMIM,),
+        accepted={"vmiName": "vm"},
+        refused={"vmiName": "vm", "sendTo": {"migrationID": "a", "connectURL": "192.0.2.1:9185"}},
     ),
     Row(
         name="memory",

@@ -76,11 +76,11 @@ SOURCES = (
 CLAIMS = (
     Row(
         name="claim-bridge",
-        rule="an interface on a network of a resource claim is an SR-IOV one",
-        text='DRA network "blue" requires an SR-IOV interface binding',
+        rule="an interface on a network of a resource claim is an SR-IOV one, or of a binding plugin",
+        text='DRA network "blue" requires an SR-IOV or binding plugin interface',
         path=NICS,
         policy=TOGETHER,
-        accepted=machine(claimed(**CLAIM), resourceClaims=DECLARED),
+        accepted=machine(claimed(bindings="binding", **CLAIM), resourceClaims=DECLARED),
         refused=machine(claimed(bindings="bridge", **CLAIM), resourceClaims=DECLARED),
     ),
     Row(

@@ -1,8 +1,14 @@
 """Rules about the ports of an interface on the pod network, and about ranges of ports."""
 
-from tests.admission.row import TOGETHER, Row, machine, on_pod, secondary
+from tests.admission.row import TOGETHER, Json, Row, machine, on_pod, secondary
 
 NICS = "{F}.domain.devices.interfaces"
+
+
+def tcp(start: int, end: int) -> Json:
+    """A range of ports."""
+    return {"protocol": "TCP", "start": start, "end": end}
+
 
 PORTS = (
     Row(
@@ -56,8 +62,17 @@ PORTS = (
         text="Cannot define both ports and portRanges on interface",
         path=f"{NICS}[0].name",
         policy=TOGETHER,
-        accepted=machine(on_pod(portRanges=[{"start": 80, "end": 90}])),
-        refused=machine(on_pod(ports=[{"port": 22}], portRanges=[{"start": 80, "end": 90}])),
+        accepted=machine(on_pod(portRanges=[tcp(80, 90)])),
+        refused=machine(on_pod(ports=[{"port": 22}], portRanges=[tcp(80, 90)])),
+    ),
+    Row(
+        name="no-ports-and-ranges",
+        rule="no `ports` beside ranges, also no empty list",
+        text="Cannot define both ports and portRanges on interface",
+        path=f"{NICS}[0].name",
+        policy=TOGETHER,
+        accepted=machine(secondary(ports=[], portRanges=[tcp(80, 90)])),
+        refused=machine(on_pod(ports=[], portRanges=[tcp(80, 90)])),
     ),
     Row(
         name="ranges-masquerade",
@@ -65,55 +80,63 @@ PORTS = (
         text="portRanges are only supported on masquerade interfaces",
         path=f"{NICS}[0].name",
         policy=TOGETHER,
-        accepted=machine(on_pod(portRanges=[{"start": 22, "end": 22}])),
-        refused=machine(on_pod(bindings="passtBinding", portRanges=[{"start": 80, "end": 90}])),
+        accepted=machine(secondary(portRanges=[tcp(22, 22)])),
+        refused=machine(on_pod(bindings="passtBinding", portRanges=[tcp(80, 90)])),
     ),
     Row(
         name="eleven-ranges",
         rule="ten ranges of ports at most",
         text="No more than 10 portRanges are allowed",
         path=f"{NICS}[0].portRanges",
-        accepted=machine(on_pod(portRanges=[{"start": 10 * n, "end": 10 * n + 9} for n in range(1, 11)])),
-        refused=machine(on_pod(portRanges=[{"start": 10 * n, "end": 10 * n + 9} for n in range(1, 12)])),
+        accepted=machine(on_pod(portRanges=[tcp(10 * n, 10 * n + 9) for n in range(1, 11)])),
+        refused=machine(on_pod(portRanges=[tcp(10 * n, 10 * n + 9) for n in range(1, 12)])),
     ),
     Row(
         name="range-protocol",
-        rule="the protocol of a range is TCP, UDP or empty",
+        rule="the protocol of a range is TCP or UDP",
         text="Unknown protocol, only TCP or UDP allowed",
         path=f"{NICS}[0].portRanges[0].protocol",
         accepted=machine(on_pod(portRanges=[{"protocol": "UDP", "start": 80, "end": 90}])),
         refused=machine(on_pod(portRanges=[{"protocol": "SCTP", "start": 80, "end": 90}])),
     ),
     Row(
+        name="range-without-protocol",
+        rule="a range has a protocol",
+        text="Unknown protocol, only TCP or UDP allowed",
+        path=f"{NICS}[0].portRanges[1].protocol",
+        accepted=machine(on_pod(portRanges=[tcp(80, 90)])),
+        refused=machine(on_pod(portRanges=[tcp(80, 90), {"start": 100, "end": 110}])),
+    ),
+    Row(
         name="range-start",
         rule="the first port of a range is from 1 to 65535",
         text="Start must be a valid port number, 0 < x < 65536",
         path=f"{NICS}[0].portRanges[0].start",
-        accepted=machine(on_pod(portRanges=[{"start": 1, "end": 65535}])),
-        refused=machine(on_pod(portRanges=[{"end": 90}])),
+        accepted=machine(on_pod(portRanges=[])),
+        refused=machine(on_pod(portRanges=[{"protocol": "TCP", "end": 90}])),
     ),
     Row(
         name="range-end",
         rule="the last port of a range is from 1 to 65535",
         text="End must be a valid port number, 0 < x < 65536",
         path=f"{NICS}[0].portRanges[0].end",
-        accepted=machine(on_pod(portRanges=[{"start": 1, "end": 65535}])),
-        refused=machine(on_pod(portRanges=[{"start": 80, "end": 65536}])),
+        accepted=machine(on_pod(portRanges=[tcp(1, 65535)])),
+        refused=machine(on_pod(portRanges=[tcp(80, 65536)])),
     ),
     Row(
         name="range-backwards",
         rule="a range begins before it ends",
         text="Start must be less than or equal to end",
         path=f"{NICS}[0].portRanges[0].start",
-        accepted=machine(on_pod(portRanges=[{"start": 80, "end": 80}])),
-        refused=machine(on_pod(portRanges=[{"start": 90, "end": 80}])),
+        accepted=machine(on_pod(portRanges=[tcp(80, 80)])),
+        refused=machine(on_pod(portRanges=[tcp(90, 80)])),
     ),
     Row(
         name="ranges-overlap",
         rule="ranges of one protocol do not overlap",
         text="TCP portRanges [80-200] and [150-300] overlap",
         path=f"{NICS}[0].portRanges",
-        accepted=machine(on_pod(portRanges=[{"start": 80, "end": 200}, {"protocol": "UDP", "start": 150, "end": 300}])),
-        refused=machine(on_pod(portRanges=[{"start": 80, "end": 200}, {"protocol": "TCP", "start": 150, "end": 300}])),
+        accepted=machine(on_pod(portRanges=[tcp(80, 200), {"protocol": "UDP", "start": 150, "end": 300}])),
+        refused=machine(on_pod(portRanges=[tcp(80, 200), tcp(150, 300)])),
     ),
 )

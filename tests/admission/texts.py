@@ -18,8 +18,8 @@ NETWORKS = (
     'Network with name "..." already exists, every network must have a unique name',
     "F.networks[...].name '...' not found.",
     "mixing Multus and DRA resourceClaim networks in the same VMI is not supported",
-    "NetworkDevicesWithDRA feature gate is not enabled in kubevirt-config",
-    'DRA network "..." requires an SR-IOV interface binding',
+    "vmi.spec.networks contains DRA networks but NetworkDevicesWithDRA feature gate is not enabled",
+    'DRA network "..." requires an SR-IOV or binding plugin interface',
     "claimName is required for DRA network",
     "requestName is required for DRA network",
     'network references resourceClaim "..." which is not defined in spec.resourceClaims',
@@ -72,6 +72,7 @@ MACHINES = (
     "Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please use RunStrategy instead",
     "RunStrategy must be specified",
     "Invalid RunStrategy (...)",
+    "Invalid RunStrategy (...), DecentralizedLiveMigration feature gate is not enabled in kubevirt resource",
     "missing virtual machine template.",
     "update of VMI object is restricted",
     "modification of the following reserved kubevirt.io/ labels on a VMI object is prohibited",
@@ -83,14 +84,20 @@ MIGRATIONS = (
     "Cannot migrate VMI in finalized state.",
     "Cannot migrate VMI, Reason: ..., Message: ...",
     "in-flight migration detected. Active migration job (...) is currently already in progress for VMI ...",
+    "DecentralizedLiveMigration feature gate is not enabled in kubevirt resource",
+    "sendTo migrationID ... does not match receive migrationID ...",
     "update of Migration object's spec is restricted",
     "selector label can't be removed from an in-flight migration",
     "selector label can't be modified on an in-flight migration",
 )
 TEXTS = (*NETWORKS, *INTERFACES, *PORTS, *MACHINES, *MIGRATIONS)
 
-_FAILED = "accepted; the migration is `Failed` at once, with this text"
-_ANOTHER_OBJECT = "no rule can read another object"
+_FAILED = "accepted; the migration is `Failed` within 2 s, with this text"
+_MISSING = "a policy reads other objects as its parameters, and those that there are do not say which one is missing"
+_ANOTHER_OBJECT = (
+    "a policy could read instances and migrations as its parameters only: the API server would watch all of them, and "
+    "evaluate it once for each of the namespace"
+)
 NO_TEMPLATE = "spec.template: Required value"
 EXCEPTIONS = {
     "missing virtual machine template.": (
@@ -101,11 +108,15 @@ EXCEPTIONS = {
     "Migration priority queue, only virt-controller is allowed to set priority field": (
         "accepted", "nicplug honours the `priority` of a user's migration",
     ),
-    'the VMI "..." does not exist': (_FAILED, _ANOTHER_OBJECT),
+    'the VMI "..." does not exist': (_FAILED, _MISSING),
     "Cannot migrate VMI in finalized state.": (_FAILED, _ANOTHER_OBJECT),
     "Cannot migrate VMI, Reason: ..., Message: ...": (_FAILED, _ANOTHER_OBJECT),
     "in-flight migration detected. Active migration job (...) is currently already in progress for VMI ...": (
         _FAILED, _ANOTHER_OBJECT,
+    ),
+    "sendTo migrationID ... does not match receive migrationID ...": (
+        "accepted; the migration is `Failed` with `MigrationNotSupported`",
+        "no migration of nicplug's goes to, or comes from, another cluster or namespace",
     ),
 }  # fmt: skip
 """Texts without a rule: what happens instead, and why."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests import manifests
 from tests.api import objects
 from tests.api.world import DAEMON_SETS, World
 from tests.fakes.apiserver import FakeApiServer
@@ -26,7 +27,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             server.create("customresourcedefinitions", objects.crd(plural))
         server.create("kubevirts", objects.kubevirt(), namespace="kubevirt")
         server.stop_serving(DAEMON_SETS)
-        server.create("network-attachment-definitions", objects.nad())
+        server.create("network-attachment-definitions", manifests.nad())
         made = World(server, tmp_path)
         try:
             yield made

@@ -1,66 +1,27 @@
 """Raw objects as users and nodes write them."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any
 
+from tests import manifests
+
 Json = dict[str, Any]
+
 
 GATE = "HotplugNICs"
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 
 
-def pod_interface(name: str) -> str:
-    """KubeVirt's name of the pod interface of a network, worked out independently of the operator."""
-    return "pod" + hashlib.sha256(name.encode()).hexdigest()[:11]
-
-
-def nic(name: str, **members: Any) -> Json:
-    """A bridge interface."""
-    return {"name": name, "bridge": {}, **members}
-
-
-def network(name: str, attachment: str = "lan") -> Json:
-    """A Multus network."""
-    return {"name": name, "multus": {"networkName": attachment}}
-
-
-def spec(nics: Iterable[str] = ()) -> Json:
-    """A VMI spec with the primary NIC and bridges for `nics`."""
-    names = list(nics)
-    return {
-        "domain": {
-            "devices": {"interfaces": [{"name": "main", "masquerade": {}}, *(nic(name) for name in names)]},
-            "resources": {"requests": {"memory": "64Mi"}},
-        },
-        "networks": [{"name": "main", "pod": {}}, *(network(name) for name in names)],
-        "terminationGracePeriodSeconds": 0,
-    }
-
-
 def vmi(name: str, nics: Iterable[str] = ()) -> Json:
     """A bare VMI."""
-    return {
-        "apiVersion": "kubevirt.io/v1",
-        "kind": "VirtualMachineInstance",
-        "metadata": {"name": name},
-        "spec": spec(nics),
-    }
+    return manifests.vmi(name, *nics)
 
 
 def vm(name: str, nics: Iterable[str] = (), *, running: bool = True) -> Json:
     """A VM."""
-    return {
-        "apiVersion": "kubevirt.io/v1",
-        "kind": "VirtualMachine",
-        "metadata": {"name": name},
-        "spec": {
-            "runStrategy": "Always" if running else "Halted",
-            "template": {"metadata": {"labels": {"app": name}}, "spec": spec(nics)},
-        },
-    }
+    return manifests.vm(name, *nics, strategy="Always" if running else "Halted", labels={"app": name})
 
 
 def kubevirt(gates: Iterable[str] = (GATE,)) -> Json:
@@ -82,16 +43,6 @@ def crd(plural: str) -> Json:
     }
 
 
-def nad(name: str = "lan", config: str = '{"type": "bridge"}') -> Json:
-    """A network attachment definition."""
-    return {
-        "apiVersion": "k8s.cni.cncf.io/v1",
-        "kind": "NetworkAttachmentDefinition",
-        "metadata": {"name": name},
-        "spec": {"config": config},
-    }
-
-
 def failure_event(pod: Json, interface: str, *, network: str = "lan", count: int = 1) -> Json:
     """How the dynamic networks controller says that it could not attach an interface."""
     name = pod["metadata"]["name"]
@@ -103,21 +54,6 @@ def failure_event(pod: Json, interface: str, *, network: str = "lan", count: int
         "type": "Warning",
         "count": count,
     }
-
-
-def add_nic(owner: Json, name: str, attachment: str = "lan") -> None:
-    """What a user edits to plug a NIC: into a VMI, or into the template of a VM."""
-    target = owner["spec"]["template"]["spec"] if owner["kind"] == "VirtualMachine" else owner["spec"]
-    target["domain"]["devices"]["interfaces"].append(nic(name))
-    target["networks"].append(network(name, attachment))
-
-
-def set_absent(owner: Json, name: str) -> None:
-    """What a user edits to unplug a NIC."""
-    target = owner["spec"]["template"]["spec"] if owner["kind"] == "VirtualMachine" else owner["spec"]
-    for item in target["domain"]["devices"]["interfaces"]:
-        if item["name"] == name:
-            item["state"] = "absent"
 
 
 def network_status(interfaces: Iterable[str]) -> str:

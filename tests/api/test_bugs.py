@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from tests.api import objects
-from tests.api.objects import NETWORKS, Json, pod_interface
+from tests.api.objects import NETWORKS, Json
 from tests.api.operator_thread import eventually
 from tests.api.world import POD, VM, VMI, World
+from tests.manifests import pod_interface
 
 from nicplug.app import App
 from nicplug.plan.vmi.decide import plan_vmi

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from tests import manifests
 from tests.api import objects
 from tests.api.objects import Json
 from tests.api.on_demand import made, migratable
@@ -144,7 +145,7 @@ async def test_an_interface_that_a_pod_loses_behind_a_guest_is_asked_for_again_a
     pod = world.pod_of(name)["metadata"]["name"]
     world.server.modify(POD, pod, lambda body: body["metadata"]["annotations"].update(emptied))
     await world.until(lambda: world.record(name, "blue").get("reason") == "PodInterfaceLost")
-    await world.until(lambda: objects.pod_interface("blue") in objects.requested(world.pod_of(name)))
+    await world.until(lambda: manifests.pod_interface("blue") in objects.requested(world.pod_of(name)))
     assert world.condition(name, "InterfacesReady") == "False"
     world.attach(name)
     await world.until(lambda: world.record(name, "blue").get("reason") == "PodInterfaceRestored")

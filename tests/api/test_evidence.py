@@ -1,5 +1,6 @@
 """Nodes, dynamic networks controllers and the policy reach the decisions, and wake only whoever waits for them."""
 
+from tests import manifests
 from tests.api import objects
 from tests.api.operator_thread import OperatorThread, eventually
 from tests.api.world import DAEMON_SETS, POD, VM, World
@@ -112,7 +113,7 @@ async def test_nodes_wake_only_whoever_waits(world: World) -> None:
     await eventually(lambda: operator.app.caches.waiting_for_a_node() == [VmiKey("default", "a")])
     assert operator.app.caches.waiting_for_controller({"node01"}) == [VmiKey("default", "a")]
     assert operator.app.caches.waiting_for_controller({"node02"}) == []
-    await world.until(lambda: objects.pod_interface("blue") in objects.requested(world.pod_of("a")))
+    await world.until(lambda: manifests.pod_interface("blue") in objects.requested(world.pod_of("a")))
     world.attach("a")
     await world.until(lambda: world.row("a", "blue").get("infoSource") == "multus-status")
     world.run_guest("a")

@@ -2,6 +2,7 @@
 
 import json
 
+from tests import manifests
 from tests.api import objects
 from tests.api.objects import Json
 from tests.api.on_demand import made, posts, without_controller
@@ -12,7 +13,7 @@ IGNORE_BACKOFF = "kubevirt.io/func-test-ignore-migration-backoff"
 PENDING_TIMEOUT = "kubevirt.io/migrationPendingPodTimeoutSeconds"
 NADS = "network-attachment-definitions"
 NO_BRIDGE = 'plugin type="multus" failed (add): error adding container to network default/lan: no such bridge'
-BLUE, GREEN = objects.pod_interface("blue"), objects.pod_interface("green")
+BLUE, GREEN = manifests.pod_interface("blue"), manifests.pod_interface("green")
 
 
 def target_pods(world: World) -> list[Json]:
@@ -139,7 +140,7 @@ async def test_a_healthy_nic_that_was_asked_for_together_with_a_broken_one_comes
 async def test_nics_wait_for_the_network_of_one_that_the_guest_has_and_come_when_it_is_corrected(world: World) -> None:
     """The kubelet names it: the NICs that are to come were each migrated for once more, and then given up for good."""
     world.server.serve(DAEMON_SETS)
-    world.server.create(NADS, objects.nad("blue-lan"))
+    world.server.create(NADS, manifests.nad("blue-lan"))
     await world.operator()
     name = await world.running(objects.vm("a", ["green"]))
     condition = {"type": "LiveMigratable", "status": "True"}
@@ -166,7 +167,7 @@ async def test_nics_wait_for_the_network_of_one_that_the_guest_has_and_come_when
     config = '{"type": "bridge", "bridge": "br1"}'
     world.server.modify(NADS, "lan", lambda body: body["spec"].update(config=config))
     await world.until(lambda: len(posts(world)) == 2 and target_pods(world))
-    assert set(objects.requested(target_pods(world)[0])) == {GREEN, BLUE, objects.pod_interface("red")}
+    assert set(objects.requested(target_pods(world)[0])) == {GREEN, BLUE, manifests.pod_interface("red")}
 
 
 async def test_a_nic_that_is_asked_for_while_a_migration_waits_comes_with_it(world: World) -> None:

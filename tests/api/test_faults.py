@@ -5,9 +5,10 @@ from collections import Counter
 
 import pytest
 from tests.api import objects
-from tests.api.objects import NETWORKS, Json, pod_interface
+from tests.api.objects import NETWORKS, Json
 from tests.api.world import POD, VM, VMI, World
 from tests.fakes.faults import Fault
+from tests.manifests import pod_interface
 
 from nicplug.kube import aio
 from nicplug.reconcile import retry

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
+from tests import manifests
 from tests.api import objects
 from tests.api.objects import Json
 from tests.api.world import VM, VMI, World
@@ -51,7 +52,7 @@ async def test_a_request_on_a_running_vm_reaches_template_vmi_and_guest(world: W
     name = await world.running(objects.vm("a"))
     await world.quiet()
     ask(world, name, add("blue"))
-    await world.until(lambda: objects.pod_interface("blue") in objects.requested(world.pod_of(name)))
+    await world.until(lambda: manifests.pod_interface("blue") in objects.requested(world.pod_of(name)))
     await world.until(lambda: not pending(world, name))
     count = Counter(line for line in world.written() if " pods " not in line and f"{VMI}/status" not in line)
     assert count == {f"patch {VM} {name} 200": 1, f"patch {VMI} {name} 200": 1, f"patch {VM}/status {name} 200": 1}
@@ -64,7 +65,7 @@ async def test_a_request_on_a_running_vm_reaches_template_vmi_and_guest(world: W
     ask(world, name, remove("blue"))
     await world.until(lambda: world.record(name, "blue").get("operation") == "Unplug")
     world.release(name, "blue")
-    await world.until(lambda: objects.pod_interface("blue") not in objects.requested(world.pod_of(name)))
+    await world.until(lambda: manifests.pod_interface("blue") not in objects.requested(world.pod_of(name)))
     world.attach(name)
     await world.until(lambda: world.row(name, "blue").get("infoSource") is None)
     world.forget_row(name, "blue")
@@ -126,7 +127,7 @@ async def test_an_operator_that_dies_between_its_writes_loses_no_request_and_rep
     world.server.heal()
     await world.operator(report_delay_seconds=0.05)
     await world.until(lambda: not pending(world, name))
-    await world.until(lambda: objects.pod_interface("blue") in objects.requested(world.pod_of(name)))
+    await world.until(lambda: manifests.pod_interface("blue") in objects.requested(world.pod_of(name)))
     await world.at_rest()
     assert world.nics(VM, name) == world.nics(VMI, name) == ["main", "blue"]
     assert generation(world, name) == before + 1, "the template was written once"

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 from tests.api import objects
-from tests.api.objects import Json, pod_interface
+from tests.api.objects import Json
 from tests.api.world import POD, VM, VMI, World
+from tests.manifests import pod_interface
 
 
 def _halt(body: Json) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from tests import manifests
 from tests.api import objects
 from tests.api.objects import Json
 from tests.api.world import VM, VMI, World
@@ -99,7 +100,7 @@ async def test_a_nic_whose_entries_the_instance_lost_leaves_the_guest_when_its_t
     world.server.modify(VM, name, write_back)
     await world.until(lambda: world.record(name, "blue").get("phase") == "InGuest")
     world.release(name, "blue")
-    await world.until(lambda: objects.pod_interface("blue") not in objects.requested(world.pod_of(name)))
+    await world.until(lambda: manifests.pod_interface("blue") not in objects.requested(world.pod_of(name)))
     world.attach(name)
     await world.until(lambda: world.row(name, "blue").get("infoSource") is None)
     world.forget_row(name, "blue")

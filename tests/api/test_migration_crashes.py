@@ -44,9 +44,9 @@ def target_pods_made(world: World) -> int:
     return sum(line.startswith(f"create {POD}") and line.endswith(" 201") for line in world.written())
 
 
-# As many as a run makes, and some more: `test_no_write_is_left_out` counts them. Their number differs a little, as
-# reports that are close to each other are one write.
-WRITES = 24
+# As many as a run makes, and some more: `test_no_write_is_left_out` counts them. Their number differs with the speed of
+# the machine, as reports that are close to each other are one write.
+WRITES = 27
 WRITES_OF_A_CANCELLATION = {"Pending": 3, "Scheduling": 7, "PreparingTarget": 9, "Running": 8}
 
 

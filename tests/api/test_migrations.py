@@ -113,15 +113,23 @@ async def test_a_new_operator_goes_on_where_the_old_one_was(world: World, phase:
     assert len([line for line in world.written() if line.startswith(f"create {POD}")]) == 2
 
 
-@pytest.mark.parametrize("phase", PHASES)
-async def test_a_kubevirt_cr_that_is_edited_meanwhile(world: World, phase: str) -> None:
-    """What is under way goes on by the rules that it began by."""
+@pytest.mark.parametrize("phase", PHASES[1:])
+async def test_what_is_under_way_goes_on_by_the_limits_that_it_began_by(world: World, phase: str) -> None:
+    """By the new ones nothing may begin: that another migration is held shows that the operator has heard of them."""
     journey = await begun(world, phase)
+    other = await guest(world, "b", nics=())
     world.set_gates()
-    if phase != "Pending":
-        world.set_limits(cluster=0, outbound=0, inbound=5)
-    else:
-        world.set_limits(cluster=1)
+    world.set_limits(cluster=0, outbound=0, inbound=5)
+    held = Journey(world, other, name="held").ask()
+    await world.until(lambda: held.progressing.get("reason") == "WaitingForSlot")
+    await journey.to("Succeeded")
+    assert (held.phase, held.target) == ("Pending", None)
+
+
+async def test_what_waits_begins_when_a_limit_is_raised(world: World) -> None:
+    journey = await begun(world, "Pending")
+    await world.until(lambda: journey.progressing.get("reason") == "WaitingForSlot")
+    world.set_limits(cluster=1)
     await journey.to("Succeeded")
 
 

@@ -6,9 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests import manifests
 from tests.api import objects
-from tests.api.objects import NETWORKS, Json, pod_interface
+from tests.api.objects import NETWORKS, Json
 from tests.api.world import POD, VM, VMI, World
+from tests.manifests import pod_interface
 
 from nicplug.cache import optional_watch
 from nicplug.plan.nic import attempts
@@ -26,7 +28,7 @@ async def test_a_network_that_is_created_later_is_noticed_and_the_pod_asked_once
     assert "default/later does not exist" in world.record(name, "blue")["message"]
     await world.quiet()
     assert objects.requested(world.pod_of(name)) == []
-    world.server.create(NADS, objects.nad("later"))
+    world.server.create(NADS, manifests.nad("later"))
     await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE])
     world.attach(name)
     await world.until(lambda: world.row(name, "blue").get("infoSource") == "multus-status")
@@ -50,7 +52,7 @@ async def test_a_network_that_only_the_template_names_is_noticed_when_it_is_crea
     await world.until(lambda: world.record(name, "blue").get("reason") == "NetworkAttachmentDefinitionMissing")
     assert world.get(VMI, name)["spec"]["networks"][-1]["multus"]["networkName"] == "lan"
     await world.quiet()
-    world.server.create(NADS, objects.nad("later"))
+    world.server.create(NADS, manifests.nad("later"))
     await world.until(lambda: world.record(name, "blue").get("reason") == "NetworkChangeNeedsRestart")
 
 
@@ -65,7 +67,7 @@ async def test_a_missing_network_does_not_hold_up_the_nic_behind_it(world: World
 
 async def test_a_broken_configuration_is_told_and_its_correction_noticed(world: World) -> None:
     await world.operator()
-    world.server.create(NADS, objects.nad("broken", "{"))
+    world.server.create(NADS, manifests.nad("broken", "{"))
     name = await world.running(objects.vmi("a"))
     world.plug(VMI, name, "blue", "broken")
     await world.until(lambda: world.record(name, "blue").get("reason") == "NetworkAttachmentDefinitionInvalid")
@@ -81,7 +83,7 @@ async def test_multus_is_installed_later(world: World, monkeypatch: pytest.Monke
     world.plug(VMI, name, "blue")
     await world.until(lambda: world.record(name, "blue").get("reason") == "MultusNotInstalled")
     world.server.serve(NADS)
-    world.server.create(NADS, objects.nad())
+    world.server.create(NADS, manifests.nad())
     await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE])
     assert not operator.has_ended
 
@@ -105,13 +107,13 @@ async def test_a_vm_starts_without_a_network_that_is_missing_and_gets_it_when_it
     await world.until(lambda: world.phase("a") == "Scheduled")
     world.run_guest("a")
     await world.until(lambda: world.record("a", "blue").get("reason") == "NetworkAttachmentDefinitionMissing")
-    world.server.create(NADS, objects.nad("later"))
+    world.server.create(NADS, manifests.nad("later"))
     await world.until(lambda: objects.requested(world.pod_of("a")) == [BLUE])
 
 
 async def test_the_first_pod_of_an_sriov_nic_asks_for_its_device_and_is_not_made_without(world: World) -> None:
     await world.operator()
-    body, fast = objects.vm("a", ["blue"]), objects.nad("fast")
+    body, fast = objects.vm("a", ["blue"]), manifests.nad("fast")
     template = body["spec"]["template"]["spec"]
     template["networks"][1]["multus"]["networkName"] = "fast"
     template["domain"]["devices"]["interfaces"][1] = {"name": "blue", "sriov": {}}
@@ -137,7 +139,7 @@ async def test_a_network_created_together_with_its_vm_is_there_from_the_start(wo
         body = objects.vmi("a", ["blue"])
         body["spec"]["networks"][1]["multus"]["networkName"] = "new"
         world.server.create(VMI, body)
-        world.server.create(NADS, objects.nad("new"))
+        world.server.create(NADS, manifests.nad("new"))
 
     world.server.atomically(apply)
     await world.until(lambda: world.has_pod("a"))
@@ -226,7 +228,7 @@ def multus_config(**config: Any) -> Json:
 def foreign_network(world: World) -> None:
     """Of somebody else."""
     world.server.create("namespaces", {"metadata": {"name": "victim"}})
-    world.server.create(NADS, objects.nad("secret"), namespace="victim")
+    world.server.create(NADS, manifests.nad("secret"), namespace="victim")
 
 
 async def test_a_network_of_another_namespace_is_used_as_far_as_multus_allows_it(world: World) -> None:
@@ -244,7 +246,7 @@ async def test_a_network_of_another_namespace_is_used_as_far_as_multus_allows_it
         body["data"] = multus_config()["data"]
 
     world.server.modify("configmaps", "multus-daemon-config", open_up, namespace="kube-system")
-    await world.until(lambda: objects.requested(world.pod_of(name)) == [objects.pod_interface("blue")])
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [manifests.pod_interface("blue")])
 
 
 async def test_where_multus_cannot_be_read_only_own_and_shared_networks_are_used(world: World) -> None:
@@ -255,7 +257,7 @@ async def test_where_multus_cannot_be_read_only_own_and_shared_networks_are_used
     await world.until(lambda: "counts as SameNamespace" in world.record(name, "blue").get("message", ""))
     assert objects.requested(world.pod_of(name)) == []
     world.set_hotplug(nadPolicy="SameNamespace", sharedNamespaces=["victim"])
-    await world.until(lambda: objects.requested(world.pod_of(name)) == [objects.pod_interface("blue")])
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [manifests.pod_interface("blue")])
 
 
 async def test_no_message_write_or_event_tells_whether_a_foreign_network_exists(world: World) -> None:

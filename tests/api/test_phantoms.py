@@ -4,13 +4,14 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from tests import manifests
 from tests.api import objects
 from tests.api.world import POD, VM, World
 
 from nicplug.plan.nic import phantoms
 
 NAD = "network-attachment-definitions"
-BLUE, RED = objects.pod_interface("blue"), objects.pod_interface("red")
+BLUE, RED = manifests.pod_interface("blue"), manifests.pod_interface("red")
 
 
 def list_interfaces(world: World, name: str, *interfaces: str) -> None:
@@ -22,14 +23,14 @@ def list_interfaces(world: World, name: str, *interfaces: str) -> None:
 
 async def test_one_whose_network_is_deleted_comes_to_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phantoms, "PATIENCE", timedelta(seconds=1))
-    world.server.create(NAD, objects.nad("two"))
+    world.server.create(NAD, manifests.nad("two"))
     world.deploy_controller("node01")
     await world.operator()
     name = await world.running(objects.vm("a"))
 
     def both(body: objects.Json) -> None:
-        objects.add_nic(body, "blue")
-        objects.add_nic(body, "red", "two")
+        manifests.plug("blue")(body)
+        manifests.plug("red", attachment="two")(body)
 
     world.server.modify(VM, name, both)
     await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE, RED])
@@ -54,8 +55,8 @@ async def test_it_is_detached_and_asked_for_anew(world: World, monkeypatch: pyte
     name = await world.running(objects.vm("a"))
 
     def both(body: objects.Json) -> None:
-        objects.add_nic(body, "blue")
-        objects.add_nic(body, "red")
+        manifests.plug("blue")(body)
+        manifests.plug("red")(body)
 
     world.server.modify(VM, name, both)
     await world.until(lambda: objects.requested(world.pod_of(name)) == [BLUE, RED])

@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable
 
+from tests import manifests
 from tests.api import objects
-from tests.api.objects import NETWORK_STATUS, NETWORKS, Json, pod_interface
+from tests.api.objects import NETWORK_STATUS, NETWORKS, Json
 from tests.api.world import POD, VM, VMI, World
+from tests.manifests import pod_interface
 
 from nicplug.kube.connect import connect
 from nicplug.kube.resources import VIRTUAL_MACHINES
@@ -101,8 +103,8 @@ async def test_two_nics_in_one_apply_reach_the_pod_in_one_patch(world: World) ->
     await world.quiet()
 
     def change(body: Json) -> None:
-        objects.add_nic(body, "blue")
-        objects.add_nic(body, "green")
+        manifests.plug("blue")(body)
+        manifests.plug("green")(body)
 
     world.server.modify(VM, name, change)
     await world.until(lambda: len(objects.requested(world.pod_of(name))) == 2)

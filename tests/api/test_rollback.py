@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from tests import manifests
 from tests.api import objects
 from tests.api.objects import Json
 from tests.api.world import MIGRATION, POD, VM, VMI, World
@@ -128,5 +129,5 @@ async def test_the_entries_of_a_vmi_without_a_vm_stay(world: World) -> None:
     await world.at_rest()
     assert (world.nics(VMI, name), objects.requested(world.pod_of(name))) == (["main", "blue"], [])
     world.plug(VMI, name, "green")
-    await world.until(lambda: objects.requested(world.pod_of(name)) == [objects.pod_interface("green")])
+    await world.until(lambda: objects.requested(world.pod_of(name)) == [manifests.pod_interface("green")])
     assert world.record(name, "blue")["reason"] == "RolledBack"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests import manifests
 from tests.api import objects
 from tests.api.objects import NETWORK_STATUS, Json
 from tests.api.operator_thread import OperatorThread, eventually
@@ -64,11 +65,11 @@ class World:
 
     def plug(self, plural: str, name: str, nic: str, attachment: str = "lan") -> Json:
         """Add a NIC to a VM or a VMI."""
-        return self.server.modify(plural, name, lambda body: objects.add_nic(body, nic, attachment))
+        return self.server.modify(plural, name, lambda body: manifests.plug(nic, attachment=attachment)(body))
 
     def unplug(self, plural: str, name: str, nic: str) -> Json:
         """Set a NIC absent."""
-        return self.server.modify(plural, name, lambda body: objects.set_absent(body, nic))
+        return self.server.modify(plural, name, lambda body: manifests.unplug(nic)(body))
 
     def set_gates(self, *gates: str) -> None:
         """Replace the feature gates of the KubeVirt CR."""
@@ -143,17 +144,17 @@ class World:
         self.server.modify(POD, self.pod_of(name)["metadata"]["name"], change)
 
     def run_guest(self, name: str) -> None:
-        """virt-handler: the guest runs with every NIC that the pod has."""
+        """virt-handler: the guest runs with every NIC that the pod has, and has let go of what is absent."""
 
         def change(body: Json) -> None:
             body["status"]["phase"] = "Running"
             present = {row["name"]: row for row in body["status"].get("interfaces", [])}
             rows = []
             for item in body["spec"]["domain"]["devices"]["interfaces"]:
-                has_pod_interface = "multus-status" in present.get(item["name"], {}).get("infoSource", "")
-                if item["name"] == "main" or has_pod_interface:
-                    rows.append({**present.get(item["name"], {"name": item["name"]})})
-            body["status"]["interfaces"] = [_in_guest(row) for row in rows]
+                row = present.get(item["name"], {"name": item["name"]})
+                if item["name"] == "main" or "multus-status" in row.get("infoSource", ""):
+                    rows.append(_in_guest(row) if item.get("state") != "absent" else _out_of_guest(row))
+            body["status"]["interfaces"] = rows
 
         self.server.modify(VMI, name, change, status=True)
 
@@ -163,7 +164,7 @@ class World:
         def change(body: Json) -> None:
             for row in body["status"]["interfaces"]:
                 if row["name"] == nic:
-                    row["infoSource"] = row["infoSource"].removeprefix("domain, ")
+                    row |= _out_of_guest(row)
 
         self.server.modify(VMI, name, change, status=True)
 
@@ -184,7 +185,7 @@ class World:
     async def plugged(self, plural: str, name: str, nic: str) -> None:
         """Plug a NIC and play the node until the guest has it."""
         self.plug(plural, name, nic)
-        await self.until(lambda: objects.pod_interface(nic) in objects.requested(self.pod_of(name)))
+        await self.until(lambda: manifests.pod_interface(nic) in objects.requested(self.pod_of(name)))
         self.attach(name)
         await self.until(lambda: self.row(name, nic).get("infoSource") == "multus-status")
         self.run_guest(name)
@@ -195,7 +196,7 @@ class World:
         self.unplug(plural, name, nic)
         await self.until(lambda: self.record(name, nic).get("operation") == "Unplug")
         self.release(name, nic)
-        await self.until(lambda: objects.pod_interface(nic) not in objects.requested(self.pod_of(name)))
+        await self.until(lambda: manifests.pod_interface(nic) not in objects.requested(self.pod_of(name)))
         self.attach(name)
         await self.until(lambda: self.row(name, nic).get("infoSource") is None)
         self.forget_row(name, nic)
@@ -327,8 +328,15 @@ def _owner(pod: Json) -> str:
 
 
 def _in_guest(row: Json) -> Json:
-    sources = [item for item in row.get("infoSource", "").split(", ") if item and item != "domain"]
-    return {**row, "infoSource": ", ".join(["domain", *sources])}
+    return {**row, "infoSource": ", ".join(["domain", *_sources_but_domain(row)])}
+
+
+def _out_of_guest(row: Json) -> Json:
+    return {**row, "infoSource": ", ".join(_sources_but_domain(row))}
+
+
+def _sources_but_domain(row: Json) -> list[str]:
+    return [item for item in row.get("infoSource", "").split(", ") if item and item != "domain"]
 
 
 def _running_status() -> Json:

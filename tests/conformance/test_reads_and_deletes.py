@@ -192,6 +192,32 @@ async def test_metadata_only_lists(target: Target) -> None:
     assert "spec" not in item
 
 
+async def test_a_patch_is_answered_with_the_metadata_alone(target: Target) -> None:
+    """And the object is changed as by any other."""
+    vmi = await target.vmi()
+    name, path = vmi["metadata"]["name"], path_of(VIRTUAL_MACHINE_INSTANCES, vmi)
+    label = [{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]
+    accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    answer = await target.send("PATCH", path, label, content_type="application/json-patch+json", accept=accept)
+    assert (answer.code, answer.body["kind"], answer.body["apiVersion"]) == (
+        200,
+        "PartialObjectMetadata",
+        "meta.k8s.io/v1",
+    )
+    assert (answer.body["metadata"]["labels"], "spec" in answer.body) == ({"a": "b"}, False)
+    await target.api.patch_unread(
+        VIRTUAL_MACHINE_INSTANCES,
+        [{"op": "replace", "path": "/metadata/labels/a", "value": "c"}],
+        name=name,
+        namespace=NAMESPACE,
+    )
+    found = await target.api.get(VIRTUAL_MACHINE_INSTANCES, name=name, namespace=NAMESPACE)
+    assert (found["metadata"]["labels"], "spec" in found) == ({"a": "c"}, True)
+    guard = [{"op": "test", "path": "/metadata/labels/a", "value": "b"}]
+    with pytest.raises(Stale):
+        await target.api.patch_unread(VIRTUAL_MACHINE_INSTANCES, guard, name=name, namespace=NAMESPACE)
+
+
 async def test_an_unknown_representation_is_406(target: Target) -> None:
     answer = await target.send("GET", VMIS, accept="application/json;as=Nonsense;g=meta.k8s.io;v=v1")
     assert answer.code == 406

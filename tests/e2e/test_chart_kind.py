@@ -13,9 +13,10 @@ import pytest
 from tests.chart import CHART, NAMESPACE, helm
 from tests.e2e.conftest import Kind
 from tests.e2e.node_networks import DYNAMIC_NETWORKS_CONTROLLER, MULTUS
-from tests.integration.test_hotplug_by_hand import Hand
-from tests.integration.user import NAD, VMI, User, nad, plug, unplug, vmi
+from tests.integration.by_hand import Hand
+from tests.integration.user import NAD, VMI, User
 from tests.integration.waiting import until
+from tests.manifests import nad, plug, unplug, vmi
 from tools.image.commit import this_commit
 from tools.image.engines import with_docker
 

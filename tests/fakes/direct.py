@@ -116,6 +116,10 @@ class DirectApi:
             raise _error("PATCH", failure) from failure
         return self._answer(resource, stored)
 
+    async def patch_unread(self, resource: Resource, patch: JsonPatch, **where: Any) -> None:
+        """JSON patch of an object that is not asked back."""
+        await self.patch(resource, patch, **where)
+
     async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
         """PUT."""
         await self._travel("update", resource)

@@ -10,7 +10,7 @@ from aiohttp import web
 from tests.fakes import discovery, patches
 from tests.fakes.faults import Fault, Faults, Request
 from tests.fakes.kinds import Json, Kind
-from tests.fakes.lists import Lists
+from tests.fakes.lists import Lists, written
 from tests.fakes.status import ApiFailure, bad_request, not_found
 from tests.fakes.store import Store, Stored
 from tests.fakes.watches import Watches
@@ -135,7 +135,7 @@ class Http:
                 updated = self._writer.update(kind, key, body, subresource=request.subresource)
                 return 200 if existed else 201, updated.raw
             case "patch" if request.name:
-                return 200, self._patch(kind, request, content).raw
+                return 200, written(self._patch(kind, request, content), accept=raw.headers.get("Accept", ""))
             case "delete" if request.name:
                 return 200, self._delete(kind, request)
             case _:

@@ -1,6 +1,8 @@
 """A kubeconfig for an API server that a test plays."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -15,3 +17,9 @@ def kubeconfig(server: str, *, namespace: str = "", user: Mapping[str, Any] | No
         "contexts": [{"name": "x", "context": context}],
         "current-context": "x",
     }
+
+
+def write_kubeconfig(path: Path, *, server: str, namespace: str = "", user: Mapping[str, Any] | None = None) -> Path:
+    """Write one into a file; the path."""
+    path.write_text(json.dumps(kubeconfig(server, namespace=namespace, user=user)))
+    return path

@@ -11,6 +11,7 @@ from tests.fakes.status import ApiFailure, bad_request, expired
 from tests.fakes.store import Store, Stored
 
 METADATA_ONLY = "as=PartialObjectMetadataList"
+METADATA_OF_ONE = "as=PartialObjectMetadata;"
 _EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. "
     "You must start a new list without the continue parameter."
@@ -81,6 +82,15 @@ def _number(text: str) -> int:
         return int(text)
     except ValueError:
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+def written(item: Stored, *, accept: str) -> bytes:
+    """The answer to a patch: the object, or its metadata when that is asked for."""
+    if "as=" not in accept:
+        return item.raw
+    if METADATA_OF_ONE not in accept:
+        raise ApiFailure(406, "NotAcceptable", f"the fake cannot answer {accept}")
+    return json.dumps(_metadata_only(item), separators=(",", ":")).encode()
 
 
 def _wants_metadata(accept: str) -> bool:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.image.pod import pod_spec, restrictions, variables
-from tests.integration.user import User, nad
+from tests.integration.user import User
 from tests.integration.waiting import until
+from tests.manifests import nad
 from tools.image import engines
 from tools.image.command import run
 from tools.image.commit import this_commit

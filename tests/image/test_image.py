@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.image.conftest import TAG, USER, Image, World
-from tests.integration.user import VMI, plug, vmi
+from tests.integration.user import VMI
+from tests.manifests import plug, vmi
 from tools.image import engines
 from tools.image.command import run
 from tools.image.commit import this_commit

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.admission.machines import CONFIGURATION
-from tests.admission.row import BOTH, Json, Kind, Row, manifest
+from tests.admission.row import Json, Kind, Row, manifest
 from tests.admission.rules import ROWS
 from tests.integration.kubectl import Kubectl, install_crds
 from tests.integration.rules import POLICIES, install_policies
@@ -30,7 +30,7 @@ def enforced(control_plane: ControlPlane) -> Iterator[User]:
     install_policies(control_plane.kubeconfig)
     # The KubeVirt object of another module may be remembered for a moment.
     admin = User(kubeconfig=control_plane.kubeconfig, namespace="default")
-    until(lambda: all(created(admin, kind, row)[0] == 201 for row in GATED for kind in BOTH))
+    until(lambda: all(created(admin, kind, row)[0] == 201 for row in GATED for kind in row.kinds))
     found = User(kubeconfig=control_plane.kubeconfig, namespace=f"changes-{uuid.uuid4().hex[:8]}")
     found.create("namespaces", {"metadata": {"name": found.namespace}})
     yield found

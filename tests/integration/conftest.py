@@ -14,12 +14,12 @@ import pytest
 from tests import early_end
 from tests.early_end import Wants
 from tests.integration.rules import lifted
-from tests.integration.user import Json, User, nad
+from tests.integration.user import Json, User
 from tests.integration.waiting import until
+from tests.manifests import nad
 
 from nicplug_sandbox import controlplane, lifecycle, processes
 from nicplug_sandbox.apply import apply_manifests
-from nicplug_sandbox.fences import wait_for_fences
 from nicplug_sandbox.guests import read_guests
 from nicplug_sandbox.operator_process import (
     FENCES,
@@ -31,6 +31,7 @@ from nicplug_sandbox.operator_process import (
     stop_operator,
     wait_until_leading,
 )
+from nicplug_sandbox.policies import wait_for_policies
 
 # Annotation on a Node that switches off this role of its node side.
 CONTROLLER = "sandbox.nicplug.io/dynamic-networks-controller"
@@ -146,7 +147,7 @@ def without_fences(sandbox: Sandbox) -> Iterator[None]:
     until(lambda: admin.request("POST", f"{admin.path('pods')}?dryRun=All", pod)[0] == 201)
     yield
     apply_manifests(kubeconfig=sandbox.admin, paths=[FENCES])
-    wait_for_fences(kubeconfig=sandbox.admin)
+    wait_for_policies(kubeconfig=sandbox.admin)
 
 
 @pytest.fixture(scope="session")

@@ -91,3 +91,14 @@ def install_crds(kubeconfig: Path) -> Kubectl:
     for kind in ("vm", "vmi", "vmim", "kv", "network-attachment-definitions"):
         eventually(partial(kubectl.run, "get", kind))
     return kubectl
+
+
+def without_nulls(value: object) -> object:
+    """What client-side `kubectl apply` sends of `value`."""
+    match value:
+        case dict():
+            return {key: without_nulls(child) for key, child in value.items() if child is not None}
+        case list():
+            return [without_nulls(child) for child in value]
+        case _:
+            return value

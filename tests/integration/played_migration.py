@@ -4,7 +4,8 @@ import copy
 import uuid
 from dataclasses import dataclass
 
-from tests.integration.played_operator import PlayedOperator, element, is_ready, pod_body, pod_interface
+from tests.integration.played_operator import PlayedOperator, element, is_ready, pod_body
+from tests.manifests import pod_interface
 
 from nicplug_sandbox.node.api import JSON_PATCH, MERGE_PATCH, PODS, Json
 

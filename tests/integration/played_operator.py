@@ -5,7 +5,6 @@ cluster by watches of its own, so that waiting costs no polling.
 """
 
 import asyncio
-import hashlib
 import json
 import time
 import uuid
@@ -13,6 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.manifests import pod_interface
 
 from nicplug_sandbox.node.api import (
     JSON_PATCH,
@@ -36,11 +37,6 @@ EVENTS = Resource(prefix="/api/v1", plural="events")
 SERVICE_ACCOUNTS = Resource(prefix="/api/v1", plural="serviceaccounts")
 # Patience only: on a machine that others use as well, what takes a second has taken half a minute.
 WAIT_SECONDS = 60.0
-
-
-def pod_interface(network: str) -> str:
-    """KubeVirt's hashed name."""
-    return "pod" + hashlib.sha256(network.encode()).hexdigest()[:11]
 
 
 def element(network: str, *, nad: str | None = None, **more: Any) -> Json:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tests.integration.conftest import Sandbox
-from tests.integration.user import VM, VMI, Json, User, nics, plug, unplug, vm
+from tests.integration.user import VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import nics, plug, unplug, vm
 
 from nicplug_sandbox.operator_process import (
     OperatorProcess,

@@ -11,6 +11,7 @@ from tests.admission.rules import ROWS
 from tests.integration.kubectl import ROOT, Kubectl
 from tests.integration.user import VM, VMI, User
 
+from nicplug_sandbox.policies import wait_for_policies
 from nicplug_sandbox.yaml_documents import read_documents
 
 POLICIES = ROOT / "deploy" / "kustomize" / "base" / "admission"
@@ -24,8 +25,9 @@ _POLL_SECONDS = 0.05
 
 
 def install_policies(kubeconfig: Path) -> None:
-    """Apply the policies of admission, and return when they are enforced."""
+    """Apply the policies of admission, and return when they and the rules of the CRDs are enforced."""
     Kubectl(kubeconfig=kubeconfig)("apply", "-k", POLICIES)
+    wait_for_policies(kubeconfig=kubeconfig)
     _until_probes(_user(kubeconfig), refused=True)
 
 

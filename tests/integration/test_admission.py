@@ -14,10 +14,9 @@ from tests.admission.examples import manifest_of
 from tests.admission.machines import CONFIGURATION
 from tests.admission.row import Json, Kind, Row, manifest
 from tests.admission.rules import ROWS
-from tests.integration.kubectl import Kubectl, eventually, install_crds
+from tests.integration.kubectl import Kubectl, eventually, install_crds, without_nulls
 from tests.integration.kubernetes_release import as_the_newest_says
 from tests.integration.rules import POLICIES, install_policies
-from tests.integration.test_crds import without_nulls
 
 from nicplug_sandbox.controlplane import ControlPlane
 
@@ -29,6 +28,7 @@ STRICT: Json = {
     "network": {"permitBridgeInterfaceOnPodNetwork": False},
     "developerConfiguration": {"featureGates": ["HotplugNICs"], "disabledFeatureGates": ["PasstBinding"]},
 }
+GATES = ["HotplugNICs", "PasstBinding", "PortRangesSpec", "NetworkDevicesWithDRA", "DecentralizedLiveMigration"]
 KUBEVIRT: Json = {
     "apiVersion": "kubevirt.io/v1", "kind": "KubeVirt", "metadata": {"name": "kubevirt", "namespace": "kubevirt"},
 }  # fmt: skip
@@ -137,15 +137,16 @@ def with_gates(admin: Kubectl) -> None:
     """Allow everything, and wait until the policy has heard of it."""
     everything = {
         "network": {"permitBridgeInterfaceOnPodNetwork": True},
-        "developerConfiguration": {
-            "featureGates": ["HotplugNICs", "PasstBinding", "PortRangesSpec", "NetworkDevicesWithDRA"]
-        },
+        "developerConfiguration": {"featureGates": GATES},
     }
     patch = json.dumps({"spec": {"configuration": everything}})
     admin("patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type=merge", "-p", patch)
-    rows = [row for row in ROWS if row.policy == CONFIGURATION]
-    for row in rows:
-        probe = manifest(row, Kind.VMI, row.refused)
+    until_all_is_allowed(admin)
+
+
+def until_all_is_allowed(admin: Kubectl) -> None:
+    for row in (row for row in ROWS if row.policy == CONFIGURATION):
+        probe = manifest(row, row.kinds[0], row.refused)
         create = ("create", "--namespace=default", "--dry-run=server", "-f", "-")
         eventually(partial(admin.run, *create, stdin=probe))
 
@@ -168,6 +169,38 @@ def test_what_kubevirt_refuses_was_accepted(answers: Answers, row: Row, kind: Ki
         assert row.at(kind) in error.partition(denied)[2]
     else:
         assert re.search(rf"(invalid: \[?|, |\* ){re.escape(row.at(kind))}: ", error), error
+
+
+@pytest.mark.usefixtures("answers")  # which needs gates that are off first
+def test_a_kubevirt_object_without_effect_decided_what_is_refused(admin: Kubectl) -> None:
+    with_gates(admin)
+    second = {**KUBEVIRT, "metadata": {"name": "second", "namespace": "kubevirt"}, "spec": {"configuration": STRICT}}
+    admin("create", "-f", "-", stdin=second)
+    try:
+        eventually(partial(refused_by, admin, CONFIGURATION))
+        ignored = {"type": "Synchronized", "status": "False", "reason": "ExistingDeployment"}
+        patch = json.dumps({"status": {"conditions": [ignored]}})
+        of_second = ("kubevirt", "second", "-n", "kubevirt")
+        admin("patch", *of_second, "--subresource=status", "--type=merge", "-p", patch)
+        until_all_is_allowed(admin)
+    finally:
+        admin("delete", "kubevirt", "second", "-n", "kubevirt")
+
+
+@pytest.mark.usefixtures("answers")  # which needs gates that are off first
+def test_a_stored_receiver_could_not_be_edited_without_its_gate(admin: Kubectl, kubectl: Kubectl) -> None:
+    with_gates(admin)
+    row = next(row for row in ROWS if row.name == "receiver-gate")
+    stored = manifest(row, Kind.VM, row.refused, suffix="-stored")
+    kubectl("create", "-f", "-", stdin=stored)
+    of_stored = ("vm", stored["metadata"]["name"], "--type=merge", "-p")
+    strict = json.dumps({"spec": {"configuration": STRICT}})
+    admin("patch", "kubevirt", "kubevirt", "-n", "kubevirt", "--type=merge", "-p", strict)
+    eventually(partial(refused_by, admin, CONFIGURATION))
+    kubectl("patch", *of_stored, json.dumps({"spec": {"template": {"spec": {"hostname": "other"}}}}))
+    kubectl("patch", *of_stored, json.dumps({"spec": {"runStrategy": "Halted"}}))
+    again = kubectl.run("patch", *of_stored, json.dumps({"spec": {"runStrategy": "WaitAsReceiver"}}))
+    assert row.said(Kind.VM) in again.stderr
 
 
 @pytest.mark.usefixtures("answers")  # which needs gates that are off first

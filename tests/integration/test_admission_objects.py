@@ -307,8 +307,8 @@ def test_several_violations_were_told_one_by_one(user: User, kind: Kind) -> None
     ) in said["message"]
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", Kind)
 def test_without_a_kubevirt_object_something_was_refused(user: User, kind: Kind) -> None:
-    for row in GATED:
+    for row in (row for row in GATED if kind in row.kinds):
         code, said = created(user, kind, row)
         assert code == 201, said

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.integration.conftest import Sandbox
-from tests.integration.user import VM, User, nics, vm
+from tests.integration.user import VM, User
 from tests.integration.virtctl import Virtctl, add
 from tests.integration.waiting import until
+from tests.manifests import nics, vm
 
 from nicplug_sandbox import controlplane, processes
 from nicplug_sandbox.api_process import add_api, is_available, start_api, stop_api

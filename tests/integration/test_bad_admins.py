@@ -10,8 +10,9 @@ import pytest
 from tests.integration.conftest import Sandbox, a_user
 from tests.integration.kubectl import Kubectl
 from tests.integration.read_only import READER, reading_only
-from tests.integration.user import POD, VM, VMI, User, plug, vm
+from tests.integration.user import POD, VM, VMI, User
 from tests.integration.waiting import until
+from tests.manifests import plug, vm
 
 from nicplug_sandbox.operator_process import start_operator, stop_operator
 

@@ -9,8 +9,9 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.integration.user import NAD, POD, VMI, Json, User, nad, plug, vmi
+from tests.integration.user import NAD, POD, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import nad, plug, vmi
 
 from nicplug.model.interface_names import hashed_interface_name
 

@@ -27,8 +27,9 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import Lift, Sandbox, a_user
-from tests.integration.user import NAD, VM, VMI, Json, Refused, User, nad, network, nic, nics, plug, vm, vmi
+from tests.integration.user import NAD, VM, VMI, Json, Refused, User
 from tests.integration.waiting import until
+from tests.manifests import nad, network, nic, nics, plug, vm, vmi
 
 from nicplug.model.interface_names import hashed_interface_name
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tests.integration.conftest import KUBEVIRT, Sandbox
 from tests.integration.kubectl import Kubectl
-from tests.integration.user import VM, User, plug, vm
+from tests.integration.user import VM, User
 from tests.integration.waiting import until
+from tests.manifests import plug, vm
 
 from nicplug_sandbox import controlplane, processes
 from nicplug_sandbox.apply import apply_manifests

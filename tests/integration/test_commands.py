@@ -11,7 +11,8 @@ import structlog
 import yaml
 from click.testing import CliRunner, Result
 from tests.integration.conftest import Sandbox
-from tests.integration.user import VM, VMI, User, plug, vm, vmi
+from tests.integration.user import VM, VMI, User
+from tests.manifests import plug, vm, vmi
 
 from nicplug.cli.applied import LAST_APPLIED
 from nicplug.cli.main import main

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.integration.kubectl import ROOT, Kubectl, Object, install_crds
+from tests.integration.kubectl import ROOT, Kubectl, Object, install_crds, without_nulls
 
 from nicplug_sandbox.controlplane import ControlPlane
 
@@ -52,17 +52,6 @@ def vmi(*, name: str = "vm", nics: tuple[str, ...] = ("default",)) -> Object:
 
 def names(rows: list[Object]) -> list[str]:
     return [row["name"] for row in rows]
-
-
-def without_nulls(value: object) -> object:
-    """What client-side `kubectl apply` sends of `value`."""
-    match value:
-        case dict():
-            return {key: without_nulls(child) for key, child in value.items() if child is not None}
-        case list():
-            return [without_nulls(child) for child in value]
-        case _:
-            return value
 
 
 @pytest.mark.parametrize("command", ["create", "apply", "apply --server-side"])

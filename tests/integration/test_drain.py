@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from tests.integration.conftest import Sandbox, a_user
+from tests.integration.evictions import BUDGETS, evict, protected
 from tests.integration.kubectl import KUBECTL
-from tests.integration.test_eviction import BUDGETS, evict, protected
-from tests.integration.user import MIGRATION, VMI, Json, User, vmi
+from tests.integration.user import MIGRATION, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import vmi
 
 from nicplug_sandbox.api_process import add_api, stop_api
 

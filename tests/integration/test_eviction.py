@@ -2,38 +2,13 @@
 
 import pytest
 from tests.integration.conftest import Sandbox
-from tests.integration.user import MIGRATION, POD, VM, VMI, Json, Refused, User, vm, vmi
+from tests.integration.evictions import BUDGETS, budgets, evict, protected, until_protected
+from tests.integration.user import MIGRATION, POD, VM, VMI, Refused, User
 from tests.integration.waiting import until
+from tests.manifests import vm, vmi
 
-BUDGETS = "poddisruptionbudgets"
 COPY = "sandbox.nicplug.io/migration-copy"
 JOB = "kubevirt.io/migrationJobUID"
-
-
-def protected(body: Json, strategy: str = "LiveMigrate") -> Json:
-    spec = body["spec"]["template"]["spec"] if body["kind"] == "VirtualMachine" else body["spec"]
-    spec["evictionStrategy"] = strategy
-    return body
-
-
-def budgets(user: User) -> list[Json]:
-    return user.items(BUDGETS)
-
-
-def until_protected(user: User) -> Json:
-    """The budget of the only guest, once the disruption controller counts its pod as healthy."""
-
-    def found() -> Json:
-        rows = [row for row in budgets(user) if (row.get("status") or {}).get("currentHealthy") == 1]
-        return rows[0] if rows else {}
-
-    return until(found)
-
-
-def evict(user: User, pod: str) -> tuple[int, str]:
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
-    code, answer = user.request("POST", f"{user.path(POD, pod)}/eviction", eviction)
-    return code, answer.get("message", "")
 
 
 def test_a_guest_that_is_to_be_migrated_is_not_evicted_whether_or_not_nicplug_runs(

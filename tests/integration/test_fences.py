@@ -54,8 +54,9 @@ from tests.integration.fence_requests import (
     with_owners,
 )
 from tests.integration.kubernetes_release import DROPPED
-from tests.integration.user import POD, VMI, Json, vmi
+from tests.integration.user import POD, VMI, Json
 from tests.integration.waiting import until
+from tests.manifests import vmi
 
 from nicplug_sandbox import audit
 

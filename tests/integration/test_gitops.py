@@ -11,8 +11,9 @@ import yaml
 from tests.guide import command_blocks
 from tests.integration.conftest import Sandbox
 from tests.integration.kubectl import KUBECTL, ROOT, Kubectl
-from tests.integration.user import VM, VMI, Json, User, nad, network, nic, nics, unplug, vm
+from tests.integration.user import VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import nad, network, nic, nics, unplug, vm
 
 PAGE = ROOT / "docs" / "gitops.md"
 EXAMPLES = ROOT / "examples" / "gitops"

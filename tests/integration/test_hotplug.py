@@ -5,8 +5,9 @@ import json
 import pytest
 from tests.integration.conftest import Sandbox
 from tests.integration.kubectl import Kubectl
-from tests.integration.user import NAD, POD, VM, VMI, User, nics, plug, unplug, vm, vmi
+from tests.integration.user import NAD, POD, VM, VMI, User
 from tests.integration.waiting import until
+from tests.manifests import nics, plug, unplug, vm, vmi
 
 from nicplug_sandbox.operator_process import ROOT
 

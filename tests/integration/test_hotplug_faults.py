@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from tests.integration.conftest import CONTROLLER, KUBEVIRT, Lift, Sandbox
 from tests.integration.kubernetes_release import JUDGES_STATUS_BY_CHANGES
-from tests.integration.user import NAD, VM, VMI, User, nad, nics, plug, unplug, vm, vmi
+from tests.integration.user import NAD, VM, VMI, User
 from tests.integration.waiting import until
+from tests.manifests import nad, nics, plug, unplug, vm, vmi
 
 from nicplug_sandbox import controlplane
 from nicplug_sandbox.apply import apply_manifests

@@ -10,8 +10,9 @@ from statistics import median
 
 import pytest
 from tests.integration.conftest import Sandbox, a_user
-from tests.integration.user import DAEMON_SET, VM, Json, User, plug, vm
+from tests.integration.user import DAEMON_SET, VM, Json, User
 from tests.integration.waiting import until
+from tests.manifests import plug, vm
 
 from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.integration.conftest import Sandbox
-from tests.integration.user import VM, VMI, Json, User, plug, vm
+from tests.integration.user import VM, VMI, Json, User
 from tests.integration.waiting import until
 from tests.large import ON_A_SERVER, text_of
+from tests.manifests import plug, vm
 from tests.perf.large_objects import create
 from tests.perf.resources import peak_rss_mib
 from tests.slow import slow

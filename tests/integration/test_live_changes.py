@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.integration.conftest import Sandbox
-from tests.integration.user import VM, VMI, Json, User, networks, nics, plug, unplug, vm
+from tests.integration.user import VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import networks, nics, plug, unplug, vm
 
 ORIGIN = "nicplug.io/template-interfaces"
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from tests.integration.conftest import Sandbox
 from tests.integration.kubectl import Kubectl
-from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, Json, User, nad, nics, plug, unplug, vm, vmi
+from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import nad, nics, plug, unplug, vm, vmi
 
 from nicplug_sandbox.operator_process import ROOT
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import Sandbox, SetPolicy, a_user
-from tests.integration.user import NAD, POD, VM, VMI, User, nad, plug, vm, vmi
+from tests.integration.user import NAD, POD, VM, VMI, User
 from tests.integration.waiting import until
+from tests.manifests import nad, plug, vm, vmi
 
 MULTUS, CONFIG = "configmaps", "multus-daemon-config"
 Isolate = Callable[..., None]

@@ -22,9 +22,9 @@ from tests.integration.played_operator import (
     is_ready,
     network_status,
     pod_body,
-    pod_interface,
     vmi_body,
 )
+from tests.manifests import pod_interface
 
 from nicplug_sandbox import controlplane
 from nicplug_sandbox.controlplane import ControlPlane

@@ -2,8 +2,9 @@
 
 import pytest
 from tests.integration.conftest import Sandbox
-from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, Json, User, nad, nics, plug, unplug, vm
+from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import nad, nics, plug, unplug, vm
 
 TIMEOUT = "kubevirt.io/migrationPendingPodTimeoutSeconds"
 LAUNCHERS = "kubevirt.io=virt-launcher"

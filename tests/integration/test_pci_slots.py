@@ -1,8 +1,9 @@
 """The PCI slots of a guest on a real API server: counted, given out, refused, and given back."""
 
 import pytest
-from tests.integration.user import VM, VMI, Json, User, plug, unplug, vm
+from tests.integration.user import VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import plug, unplug, vm
 
 # 64 MiB and no virtio disks: with its first NIC the guest surely has 4 slots for NICs, and at most 8.
 PLUGGED = [f"nic{number}" for number in range(1, 8)]

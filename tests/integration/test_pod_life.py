@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.integration.conftest import Sandbox
-from tests.integration.user import NAD, POD, VM, VMI, Json, User, nad, nics, plug, unplug, vm, vmi
+from tests.integration.user import NAD, POD, VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import nad, nics, plug, unplug, vm, vmi
 
 GATE = "kubevirt.io/virtual-machine-unpaused"
 POD_FAULT = "sandbox.nicplug.io/pod"

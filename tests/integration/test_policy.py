@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import Sandbox, SetPolicy
-from tests.integration.user import VM, Json, User, plug, vm
+from tests.integration.user import VM, Json, User
 from tests.integration.waiting import until
+from tests.manifests import plug, vm
 
 BLOCK = "spec.configuration.network.hotplug"
 

@@ -8,9 +8,10 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 from tests.integration.conftest import Sandbox
-from tests.integration.user import DAEMON_SET, VM, User, nics, vm
+from tests.integration.user import DAEMON_SET, VM, User
 from tests.integration.virtctl import GROUP
 from tests.integration.waiting import until
+from tests.manifests import nics, vm
 
 from nicplug.cli.main import main
 from nicplug_sandbox.api_process import ApiProcess, add_api, stop_api

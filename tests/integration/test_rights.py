@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import KUBEVIRT, Sandbox
+from tests.integration.evictions import BUDGETS, protected, until_protected
 from tests.integration.kubectl import Kubectl, install_crds
-from tests.integration.test_eviction import BUDGETS, protected, until_protected
-from tests.integration.test_metrics_protection import COMPONENT, Scraped, certificate, protection
-from tests.integration.user import VM, VMI, User, vm, vmi
+from tests.integration.protected_metrics import COMPONENT, Scraped, certificate, protection
+from tests.integration.user import VM, VMI, User
 from tests.integration.waiting import until
+from tests.manifests import vm, vmi
 
 from nicplug_sandbox import nicplug_process, processes
 from nicplug_sandbox.apply import apply_manifests

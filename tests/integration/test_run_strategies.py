@@ -5,8 +5,9 @@ import json
 import pytest
 from tests.integration.conftest import Lift
 from tests.integration.kubectl import Kubectl
-from tests.integration.user import VM, VMI, Json, User, vm
+from tests.integration.user import VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import vm
 
 
 def _ask(user: User, name: str, *requests: Json) -> None:

@@ -14,9 +14,11 @@ from tests.integration.waiting import until
 from tests.slow import slow
 
 from nicplug_sandbox import build, controlplane, go_programs, lifecycle, processes, programs, state
+from nicplug_sandbox.api_process import is_available
 from nicplug_sandbox.cli import sandbox
 from nicplug_sandbox.controlplane import CONTROL_PLANE
 from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.operator_process import is_accepted
 from nicplug_sandbox.processes import RecordedProcess
 
 # A start takes seconds where nothing else runs, and several times that beside other tests.
@@ -219,6 +221,29 @@ def test_an_operator_that_died_is_started_again_by_up_and_down_ends_all(whole: P
     run("down", where)
     assert not left_in(directory), "nobody loses a sandbox by deleting its directory"
     run("down", where)
+
+
+@slow
+def test_up_repairs_what_a_helm_release_has_overwritten_or_taken_away(whole: Path) -> None:
+    """The API was called ready while nobody reached it, and the operator while no token of it was taken."""
+    directory, where = whole, f"--directory={whole}"
+    run("up", "--operator", where)
+    kubectl = Kubectl(kubeconfig=directory / "kubeconfig")
+    api = recorded(directory, "api")
+    port = '[{"op":"replace","path":"/spec/service/port","value":443}]'
+    kubectl("patch", "apiservice", "v1.subresources.kubevirt.io", "--type=json", "-p", port)
+    run("up", where)
+    assert recorded(directory, "api") == api, "what lives is left alone"
+    assert is_available(directory / "kubeconfig")
+
+    operator = recorded(directory, "operator")
+    kubectl("delete", "serviceaccount", "--namespace=nicplug-system", "nicplug-api", "nicplug-operator")
+    until(lambda: not any(is_accepted(directory / f"{name}.kubeconfig") for name in ("api", "operator")))
+    run("up", where)
+    assert not processes.is_alive(operator)
+    assert not processes.is_alive(api)
+    assert is_accepted(directory / "operator.kubeconfig")
+    assert is_available(directory / "kubeconfig")
 
 
 @slow

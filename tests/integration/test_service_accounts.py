@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from tests.integration.conftest import Sandbox
 from tests.integration.kubectl import Kubectl
-from tests.integration.user import VMI, Json, User, vmi
+from tests.integration.user import VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import vmi
 
 TOKEN = [{"name": "token", "serviceAccount": {"serviceAccountName": "ledger"}}]
 

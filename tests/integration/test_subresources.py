@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.integration.conftest import Sandbox
-from tests.integration.user import MIGRATION, VM, VMI, Json, User, nics, vm, vmi
+from tests.integration.user import MIGRATION, VM, VMI, Json, User
 from tests.integration.virtctl import GROUP, Answered, Virtctl, add, read_request, remove
 from tests.integration.waiting import until
+from tests.manifests import nics, vm, vmi
 
 from nicplug import __version__
 from nicplug_sandbox import controlplane

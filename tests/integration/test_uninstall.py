@@ -14,8 +14,9 @@ import pytest
 from tests.integration.conftest import KUBEVIRT, Sandbox
 from tests.integration.kubectl import ROOT, Kubectl
 from tests.integration.read_only import ACCOUNT, reading_only
-from tests.integration.user import POD, VM, VMI, Json, User, nad, vm
+from tests.integration.user import POD, VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import nad, vm
 
 from nicplug_sandbox import controlplane, lifecycle, processes
 from nicplug_sandbox.apply import apply_manifests

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 from tests.integration.conftest import Sandbox
-from tests.integration.user import VM, VMI, Json, User, nics
+from tests.integration.user import VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import nics
 
 from nicplug_sandbox.api_process import add_api, stop_api
 from nicplug_sandbox.operator_process import ROOT

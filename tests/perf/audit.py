@@ -15,7 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-OPERATOR = "system:serviceaccount:nicplug-system:nicplug-operator"
+ACCOUNTS = "system:serviceaccount:nicplug-system:"
+OPERATOR = f"{ACCOUNTS}nicplug-operator"
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 LEASES = "leases"
 EVENTS = "events"
@@ -95,6 +96,12 @@ def without_lease(writes: Iterable[Write]) -> list[Write]:
 def counted(items: Iterable[Item], *, by: Callable[[Item], str]) -> dict[str, int]:
     """How many there are of each, most frequent first."""
     return dict(Counter(by(item) for item in items).most_common())
+
+
+def tally(log: AuditLog) -> dict[str, int]:
+    """Writes of nicplug's accounts in the whole life of a sandbox, the Lease left out, and those that were refused."""
+    found = without_lease(write for write in log.writes() if write.user.startswith(ACCOUNTS))
+    return {"total": len(found), "rejected": sum(write.is_rejected for write in found)}
 
 
 async def settled(

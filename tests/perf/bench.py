@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 from tests.large import ON_A_SERVER
 from tests.perf import (
+    apiserver_costs,
     command,
     growth,
     hand_over,
@@ -28,9 +29,9 @@ from tests.perf import (
     report,
     results,
     schemas,
-    start_costs,
     subresources,
 )
+from tests.perf.apiserver_costs import CostsShape
 from tests.perf.command import sandbox_directory, say
 from tests.perf.flame import Profile, profile
 from tests.perf.growth import Point, point
@@ -41,7 +42,6 @@ from tests.perf.migrations import MigrationShape
 from tests.perf.results import result
 from tests.perf.scenarios import Phase, Shape, burst, idle_hotplugs, rest, starts
 from tests.perf.schemas import SchemaShape
-from tests.perf.start_costs import StartsShape
 from tests.perf.subresources import SubresourceShape
 from tests.perf.world import Cluster, Say, World, cluster, connected
 
@@ -180,7 +180,7 @@ def ask(*, shape: SubresourceShape, say: Say) -> dict[str, Any]:
 )
 @click.option("--only-subresources", is_flag=True, help="Nothing else.")
 @click.option("--schemas", "only_schemas", is_flag=True, help="What the CRD's schema costs, and nothing else.")
-@click.option("--start-costs", "only_start_costs", is_flag=True, help="What kube-apiserver spends on starts, no more.")
+@click.option("--apiserver-costs", "only_apiserver_costs", is_flag=True, help="What kube-apiserver spends, no more.")
 @click.option("--only-hand-over", is_flag=True, help="How long a NIC waits when the leader ends; nothing else.")
 @click.option("--against", default="", metavar="COMMIT", help="With --schemas: the schemas of that commit as well.")
 @click.option("--sizes", callback=command.sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
@@ -215,7 +215,7 @@ def main(
     with_subresources: bool,
     only_subresources: bool,
     only_schemas: bool,
-    only_start_costs: bool,
+    only_apiserver_costs: bool,
     only_hand_over: bool,
     against: str,
     sizes: tuple[int, ...],
@@ -230,7 +230,7 @@ def main(
         (only_many_nics, _only_many_nics),
         (only_subresources, _only_subresources),
         (only_schemas, partial(_only_schemas, against=against)),
-        (only_start_costs, _only_start_costs),
+        (only_apiserver_costs, _only_apiserver_costs),
         (only_hand_over, _only_hand_over),
     )
     if chosen_part := next((part for is_chosen, part in parts if is_chosen), None):
@@ -308,9 +308,11 @@ def _only_schemas(*, against: str, quick: bool, output: str, save: Path | None, 
     _show_part("schemas", found, schemas.show, output=output, save=save, baseline=baseline)
 
 
-def _only_start_costs(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
-    found = start_costs.run(directory=sandbox_directory, shape=start_costs.QUICK if quick else StartsShape(), say=say)
-    _show_part("start_costs", found, start_costs.show, output=output, save=save, baseline=baseline)
+def _only_apiserver_costs(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+    found = apiserver_costs.run(
+        directory=sandbox_directory, shape=apiserver_costs.QUICK if quick else CostsShape(), say=say
+    )
+    _show_part("apiserver_costs", found, apiserver_costs.show, output=output, save=save, baseline=baseline)
 
 
 def _only_hand_over(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:

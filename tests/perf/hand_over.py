@@ -16,9 +16,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from tests.perf import resources, scenarios
+from tests.perf.audit import tally
 from tests.perf.milestones import Hotplug, Milestone
 from tests.perf.resources import Usage
-from tests.perf.world import Cluster, Say, World, cluster, connected, make_network
+from tests.perf.world import Cluster, Say, World, audit_log, cluster, connected, make_network
 
 from nicplug_sandbox import operator_process
 from nicplug_sandbox.operator_process import OperatorProcess
@@ -54,7 +55,8 @@ def run(*, directory: Path, shape: HandOverShape, say: Say) -> dict[str, Any]:
     with cluster(directory=directory, nodes=3, say=say) as found:
         waited, usage = asyncio.run(_measure(found, shape, say=say))
     size = {"vms": shape.vms, "rounds": shape.rounds}
-    return {"shape": size, "seconds": waited, "usage": resources.as_json({"standby starts": usage})}
+    usage_of_phase = resources.as_json({"standby starts": usage})
+    return {"shape": size, "seconds": waited, "usage": usage_of_phase, "all_writes": tally(audit_log(directory))}
 
 
 async def _measure(

@@ -19,8 +19,9 @@ from tests.api.objects import failure_event
 from tests.integration.user import NAD, VM, Json, Refused, User
 from tests.large import DEEP_SHAPES, LARGEST, ON_A_SERVER, SHAPES, text_of
 from tests.perf import resources
+from tests.perf.audit import tally
 from tests.perf.resources import peak_rss_mib
-from tests.perf.world import NAMESPACE, Cluster, Say, cluster
+from tests.perf.world import NAMESPACE, Cluster, Say, audit_log, cluster
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.object_text import ObjectText
@@ -213,4 +214,5 @@ def run(*, directory: Path, say: Say, count: int = COUNT, shapes: Sequence[str] 
         "rss_mib": rss,
         "event_ms": events,
         "usage": usage,
+        "all_writes": tally(audit_log(directory)),
     }

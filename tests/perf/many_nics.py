@@ -23,10 +23,20 @@ from tests import many_nics
 from tests.build import NOW
 from tests.large import LARGEST, text_of
 from tests.perf import resources
+from tests.perf.audit import tally
 from tests.perf.milestones import Milestone
 from tests.perf.results import latencies
 from tests.perf.scenarios import Shape, plug_one_by_one, starts, vm_body, vm_names
-from tests.perf.world import VIRTUAL_MACHINES, Cluster, Say, cluster, connected, make_namespace, make_network
+from tests.perf.world import (
+    VIRTUAL_MACHINES,
+    Cluster,
+    Say,
+    audit_log,
+    cluster,
+    connected,
+    make_namespace,
+    make_network,
+)
 from tests.whole_pass import WHOLE_PASSES, WholePass
 
 from nicplug.plan.migration.decide import plan_migration
@@ -126,7 +136,7 @@ def run(
         for milestone in Milestone
         if (before := milliseconds["alone"][str(milestone)]["p50"])
     }
-    measured = {"passes": took, "whole_passes": whole}
+    measured = {"passes": took, "whole_passes": whole, "all_writes": tally(audit_log(directory))}
     return {"shape": asdict(shape), **measured, "milliseconds": milliseconds, "ratios": ratios, "usage": usage}
 
 

@@ -67,11 +67,11 @@ def stairs(steps: Sequence[Sequence[float]], *, end: float) -> list[tuple[float,
 
 
 def _consecutive(steps: dict[str, dict[str, float]]) -> Iterator[tuple[str, float, float]]:
-    """Each step with its begin, which is the end of the one before, and its end; in ms."""
+    """Until each step: from the one before to its own moment; in ms."""
     begin = 0.0
     for name, figures in steps.items():
         end = max(begin, figures["p50"])
-        yield name, begin, end
+        yield f"until {name}", begin, end
         begin = end
 
 
@@ -178,7 +178,7 @@ def plot_steps(steps: dict[str, dict[str, float]]) -> Table:
     longest = max((figures["p50"] for figures in steps.values()), default=0.0)
     for name, begin, end in _consecutive(steps):
         skipped, filled = (round(_BAR * part / longest) if longest else 0 for part in (begin, end - begin))
-        table.add_row(name, f"{steps[name]['p50']:.0f}", " " * skipped + "█" * max(1, filled))
+        table.add_row(name, f"{end:.0f}", " " * skipped + "█" * max(1, filled))
     return table
 
 

@@ -28,10 +28,12 @@ def show(result: Result, *, baseline: Result | None, console: Console) -> None:
         _steps(result),
         _seconds(result, ratios),
         _writes(result),
+        _rejected(result),
         _usage(result),
     ):
-        console.print()
-        console.print(table)
+        if table.row_count:
+            console.print()
+            console.print(table)
 
 
 def show_headline(result: Result, *, console: Console) -> None:
@@ -43,8 +45,9 @@ def show_budgets(result: Result, *, baseline: Result, console: Console) -> None:
     """Print the headline, and of the budgets those that were measured."""
     show_headline(result, console=console)
     table = _budgets(result, baseline, only_measured=True)
-    if table.row_count:
-        console.print(table)
+    for found in (table, _rejected(result)):
+        if found.row_count:
+            console.print(found)
 
 
 def budgets_as_json(result: Result) -> list[dict[str, Any]]:
@@ -135,6 +138,15 @@ def _writes(result: Result) -> Table:
         table.add_row(kind, *(str(writes["by_kind"].get(kind, "")) for writes in result["writes"].values()))
     for name, label in (("total", "all"), ("rejected", "rejected"), ("per_operation", "per operation")):
         table.add_row(f"[bold]{label}[/]", *(f"{writes[name]:g}" for writes in result["writes"].values()))
+    return table
+
+
+def _rejected(result: Result) -> Table:
+    """Of each part that has a sandbox of its own, and counts no kinds of writes."""
+    table = _table("Writes of nicplug, by part", "PART", "WRITES", "REJECTED")
+    for name, part in result.items():
+        if isinstance(part, dict) and (writes := part.get("all_writes")):
+            table.add_row(name, str(writes["total"]), str(writes["rejected"]))
     return table
 
 

@@ -22,7 +22,7 @@ import aiohttp
 import click
 from rich.console import Console
 from tests.perf import command, hand_over, report, resources, results, scale_figures
-from tests.perf.audit import settled, without_lease
+from tests.perf.audit import ACCOUNTS, settled, without_lease
 from tests.perf.command import sandbox_directory, say
 from tests.perf.hand_over import SIGNALS
 from tests.perf.milestones import Hotplug, Milestone
@@ -39,7 +39,6 @@ from nicplug_sandbox.operator_process import OperatorProcess
 from nicplug_sandbox.processes import RecordedProcess
 
 PICTURE = Path("build") / "scale.svg"
-ACCOUNTS = f"system:serviceaccount:{operator_process.NAMESPACE}:"
 _VMS_PER_NODE = 1500
 _FEWEST_NODES = 3
 # A sandbox on two busy cores starts several VMs a second; one that starts less than one a second bears no more.

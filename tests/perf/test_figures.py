@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from tests.perf import migration_report, results
-from tests.perf.audit import AuditLog, Write, counted, without_lease
+from tests.perf.audit import AuditLog, Write, counted, tally, without_lease
 from tests.perf.budgets import BUDGETS, Verdict, judge
 from tests.perf.flame import profile
 from tests.perf.growth import Point, save_picture, show, worst
@@ -80,6 +80,22 @@ def hotplug(at: float) -> list[Write]:
         write(step.resource, agent=step.user_agent, at=at + 10 * number, name=names.get(step.resource, "vm"))
         for number, step in enumerate(STEPS)
     ]
+
+
+def test_a_tally_has_the_writes_of_all_accounts_of_nicplug_but_the_lease(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    of_the_api = {"username": "system:serviceaccount:nicplug-system:nicplug-api"}
+    lines = [
+        entry(),
+        entry(user=of_the_api, responseStatus={"code": 200}),
+        entry(user={"username": "system:admin"}),
+        entry(verb="get"),
+        entry(
+            verb="update", objectRef={"resource": "leases", "namespace": "nicplug-system", "name": "nicplug-operator"}
+        ),
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert tally(AuditLog(path)) == {"total": 2, "rejected": 1}
 
 
 def test_timeline_tells_reaction_from_service() -> None:
@@ -251,7 +267,7 @@ def test_picture_of_migrations_has_slots_queue_and_arrivals_over_time(tmp_path: 
     picture = (tmp_path / "migrations.svg").read_text()
     assert "url(http" not in picture
     found = texts(picture)
-    for text in ("Migrations with a slot", "limit of the cluster, 5", "100", "20 s", "migration made", "600 ms"):
+    for text in ("Migrations with a slot", "limit of the cluster, 5", "100", "20 s", "until migration made", "600 ms"):
         assert text in found
     assert "100 NICs asked for at once, each by a migration whose copy takes 0.3 s" in found
 

@@ -81,6 +81,14 @@ def test_writes_that_are_rejected_count_in_every_phase() -> None:
     assert rejected_percent({"rest": {"total": 0, "rejected": 0}}) == 0.0
 
 
+def test_a_part_with_a_sandbox_of_its_own_shows_what_was_rejected() -> None:
+    result = {**hand_over(slowest=0.9, others=0.4)}
+    result["hand_over"]["all_writes"] = {"total": 120, "rejected": 3}
+    shown = io.StringIO()
+    report.show_budgets(result, baseline={}, console=Console(file=shown, width=110))
+    assert "hand_over     120         3" in shown.getvalue()
+
+
 def test_a_report_begins_with_it_on_one_line() -> None:
     baseline = json.loads(BASELINE.read_text())
     shown = io.StringIO()

@@ -57,6 +57,11 @@ class World:
     processes: tuple[RecordedProcess, ...]
 
 
+def audit_log(directory: Path) -> AuditLog:
+    """That of the control plane of a sandbox."""
+    return AuditLog(directory / "audit.log")
+
+
 @contextlib.contextmanager
 def cluster(
     *,
@@ -120,7 +125,7 @@ async def connected(cluster: Cluster) -> AsyncIterator[World]:
                 api=api,
                 vmis=vmis,
                 milestones=milestones,
-                audit=AuditLog(cluster.directory / "audit.log"),
+                audit=audit_log(cluster.directory),
                 processes=cluster.processes,
             )
         finally:

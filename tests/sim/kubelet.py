@@ -62,10 +62,11 @@ def _fits(cluster: Cluster, pod: Json, node: Json) -> bool:
 
 def kubelet(cluster: Cluster) -> bool:
     """Start what was bound, and take away what is to end."""
-    return any(_serve(cluster, pod) for pod in cluster.all(PODS))
+    return any(serve_pod(cluster, pod) for pod in cluster.all(PODS))
 
 
-def _serve(cluster: Cluster, pod: Json) -> bool:
+def serve_pod(cluster: Cluster, pod: Json) -> bool:
+    """Do one thing for a pod; whether there was one."""
     name, node = pod["metadata"]["name"], pod["spec"].get("nodeName")
     if node is None or cluster.machines[node].is_lost:
         return False

@@ -4,187 +4,49 @@ The plan is taken on the state in which the row decides, then the operator acts 
 end are compared with what was said.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 import structlog
-from tests.build import kubevirt, nic, primary, vmi_spec
+from tests.build import nic, primary
 from tests.build import vm as a_vm
-from tests.sim.cluster import DAEMON_SETS, KUBEVIRTS, NODES, PODS, VMIS, VMS, Cluster, Json, is_target, launcher_pods
-from tests.sim.dynamic_controller import deploy_controllers, set_ready, stop_controller
-from tests.sim.kubelet import _serve as serve_pod
-from tests.sim.kubelet import elements_of, kubelet
-from tests.sim.node_side import Role
+from tests.sim.cluster import DAEMON_SETS, VMIS, VMS, Json
 from tests.sim.planning import Stage, devices_of, nic_of
-from tests.sim.users import make_networks, make_nodes
+from tests.sim.predictions import (
+    ALL_RULES,
+    NAME,
+    NIC,
+    Deed,
+    Row,
+    ask_and_change,
+    breaks_red,
+    broken_controllers,
+    chained,
+    cordon_others,
+    fail_targets,
+    gate_off,
+    make_stage,
+    move_to,
+    mute_controllers,
+    no_controllers,
+    node_of,
+    not_migratable,
+    plug,
+    plug_on,
+    policy,
+    set_link_down,
+    staged,
+    unplug_red,
+    unready_controllers,
+    wait,
+    workload_updates,
+)
 
 from nicplug.insight.forecast import forecast
 from nicplug.insight.outcome import NicForecast, Outcome
 from nicplug.plan.nic.path.choice import deciding_rules
-from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES, Rule
-
-NODE_NAMES = ("node01", "node02", "node03")
-NAME, NIC = "vmi-b", "blue"
-ALL_RULES = (*IN_PLACE, *OBSTACLES)
-
-Deed = Callable[[Stage], object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """How the state comes about in which a rule decides.
-
-    Attributes:
-        before: done before the VM is asked for anything.
-        edit: of the VMI: what is asked for.
-        spoil: done before each step, until the plan is taken.
-        owners: whose NIC it is: that of a VMI, or of a VM's template.
-        is_unanswered: the controller does not do its part, so that it ends as the forecast's `otherwise` says.
-        is_unforeseeable: target pods fail later on for what nobody can know before the change.
-    """
-
-    rule: str
-    nic: str = NIC
-    before: Deed = lambda _: None
-    edit: Callable[[Json], object] = lambda body: plug(body, NIC)
-    spoil: Deed = lambda _: None
-    owners: Sequence[str] = (VMIS, VMS)
-    is_unanswered: bool = False
-    is_unforeseeable: bool = False
-    patience: float = 2000.0
-    blind: frozenset[str] = frozenset()
-    born_with: Sequence[str] = ()
-
-    def __str__(self) -> str:
-        return self.rule
-
-
-def plug(body: Json, name: str, *, binding: str = "bridge") -> None:
-    interface, network = nic(name, binding=binding)
-    interfaces, networks = devices_of(body)
-    interfaces.append(interface)
-    networks.append(network)
-
-
-def set_link_down(body: Json) -> None:
-    devices_of(body)[0][-1]["state"] = "down"
-
-
-def move_to(body: Json, name: str, attachment: str) -> None:
-    networks = devices_of(body)[1]
-    next(item for item in networks if item["name"] == name)["multus"]["networkName"] = attachment
-
-
-def policy(**fields: str) -> Deed:
-    def act(stage: Stage) -> None:
-        found = stage.cluster.get(KUBEVIRTS, "kubevirt")
-        assert found is not None
-        found["spec"]["configuration"]["network"].setdefault("hotplug", {}).update(fields)
-        stage.cluster.replace(KUBEVIRTS, "kubevirt", found, by="admin")
-
-    return act
-
-
-def workload_updates(*methods: str) -> Deed:
-    def act(stage: Stage) -> None:
-        found = stage.cluster.get(KUBEVIRTS, "kubevirt")
-        assert found is not None
-        found["spec"]["workloadUpdateStrategy"] = {"workloadUpdateMethods": list(methods)}
-        stage.cluster.replace(KUBEVIRTS, "kubevirt", found, by="admin")
-
-    return act
-
-
-def no_controllers(stage: Stage) -> None:
-    for node in stage.cluster.machines:
-        stop_controller(stage.cluster, node)
-
-
-def broken_controllers(stage: Stage) -> None:
-    for machine in stage.cluster.machines.values():
-        machine.is_controller_broken = True
-
-
-def mute_controllers(stage: Stage) -> None:
-    """They look ready and do nothing."""
-    for machine in stage.cluster.machines.values():
-        machine.has_controller = False
-
-
-def unready_controllers(stage: Stage) -> None:
-    for node in stage.cluster.machines:
-        set_ready(stage.cluster, node, is_ready=False)
-    mute_controllers(stage)
-
-
-def not_migratable(stage: Stage) -> None:
-    found = stage.cluster.get(VMIS, NAME)
-    assert found is not None
-    rows = [row for row in found["status"]["conditions"] if row["type"] != "LiveMigratable"]
-    told = {"type": "LiveMigratable", "status": "False", "reason": "HostDeviceNotLiveMigratable", "message": "a GPU"}
-    found["status"]["conditions"] = [*rows, told]
-    stage.cluster.replace(VMIS, NAME, found, by="node agent", subresource="status")
-
-
-def cordon_others(stage: Stage) -> None:
-    found = stage.cluster.get(VMIS, NAME)
-    assert found is not None
-    for node in stage.cluster.all(NODES):
-        if node["metadata"]["name"] != found["status"]["nodeName"]:
-            node["spec"]["unschedulable"] = True
-            stage.cluster.replace(NODES, node["metadata"]["name"], node, by="admin")
-
-
-def fail_targets(stage: Stage) -> None:
-    """Every target pod ends as soon as it has a node: no fault of any network."""
-    for pod in launcher_pods(stage.cluster):
-        is_new = pod["status"]["phase"] in ("Pending", "Running") and "nodeName" in pod["spec"]
-        if is_target(stage.cluster, pod) and is_new:
-            ended = {**pod, "status": {**pod["status"], "phase": "Failed", "reason": "Evicted", "message": "disk"}}
-            stage.cluster.replace(PODS, pod["metadata"]["name"], ended, by="kubelet", subresource="status")
-
-
-def failing_kubelet(network: str) -> Role:
-    """A kubelet that can start no pod with this network, and says so; pods that have it already run on."""
-    told: set[str] = set()
-
-    def act(cluster: Cluster) -> bool:
-        for pod in cluster.all(PODS):
-            is_new = pod["status"]["phase"] == "Pending" and "nodeName" in pod["spec"]
-            if not is_new or "deletionTimestamp" in pod["metadata"] or not _asks_for(pod, network):
-                if serve_pod(cluster, pod):
-                    return True
-            elif pod["metadata"]["uid"] not in told:
-                told.add(pod["metadata"]["uid"])
-                message = f'plugin failed (add): error adding container to network "{network}": no such bridge'
-                cluster.report(pod, reason="FailedCreatePodSandBox", message=message)
-                return True
-        return False
-
-    return act
-
-
-def _asks_for(pod: Json, network: str) -> bool:
-    return any(f"{item['namespace']}/{item['name']}" == network for item in elements_of(pod))
-
-
-def chained(*deeds: Deed) -> Deed:
-    def act(stage: Stage) -> None:
-        for deed in deeds:
-            deed(stage)
-
-    return act
-
-
-def wait(seconds: float) -> Deed:
-    return lambda stage: stage.settle(seconds=seconds)
-
-
-def breaks_red(stage: Stage) -> None:
-    kubelet_ = failing_kubelet("default/red-net")
-    stage.roles = tuple(kubelet_ if role is kubelet else role for role in stage.roles)
-
+from nicplug.plan.nic.path.rules import Rule
 
 ROWS = (
     Row(rule="only the link is to be set up or down", nic="red", edit=set_link_down, born_with=("red",)),
@@ -193,6 +55,7 @@ ROWS = (
         before=chained(policy(onFailure="Rollback"), broken_controllers),
         # A VM's NIC leaves the instance: no path is chosen for it any more.
         owners=(VMIS,),
+        otherwise="RolledBack",
     ),
     Row(
         rule="the guest has no PCI slot left",
@@ -209,6 +72,7 @@ ROWS = (
     Row(
         rule="the controller stopped being ready, or left a node that its DaemonSet selects, less than 5 s ago",
         before=unready_controllers,
+        otherwise="DynamicControllerNotReady",
         is_unanswered=True,
     ),
     Row(
@@ -223,12 +87,18 @@ ROWS = (
         rule="two attempts that the controller reported failed, or `dynamicTimeout` is over; `onFailure: Rollback`, "
         "and it is not an unplug",
         before=chained(policy(onFailure="Rollback"), broken_controllers),
+        otherwise="RolledBack",
     ),
     Row(
         rule="two attempts that the controller reported failed, `onFailure` not `Migrate` or `dynamicPath: Always`",
         before=chained(policy(onFailure="Hold"), broken_controllers),
+        otherwise="DynamicTimeout",
     ),
-    Row(rule="two attempts that the controller reported failed", before=broken_controllers),
+    Row(
+        rule="two attempts that the controller reported failed",
+        before=broken_controllers,
+        otherwise="DynamicTimeout",
+    ),
     Row(
         rule="the controller is not ready, and nothing forbids to migrate on failure",
         before=chained(unready_controllers, wait(10)),
@@ -236,14 +106,21 @@ ROWS = (
     Row(
         rule="`dynamicTimeout` is over, `onFailure` not `Migrate` or `dynamicPath: Always`",
         before=chained(policy(onFailure="Hold"), mute_controllers),
+        otherwise="DynamicTimeout",
     ),
-    Row(rule="`dynamicTimeout` is over", before=mute_controllers),
+    Row(rule="`dynamicTimeout` is over", before=mute_controllers, otherwise="DynamicTimeout"),
     Row(
         rule="the controller is not ready, and has time until `dynamicTimeout` is over",
         before=chained(policy(onFailure="Hold"), unready_controllers, wait(10)),
+        otherwise="DynamicTimeout",
         is_unanswered=True,
     ),
-    Row(rule="the controller reported one failure", before=broken_controllers, is_unanswered=True),
+    Row(
+        rule="the controller reported one failure",
+        before=broken_controllers,
+        otherwise="DynamicTimeout",
+        is_unanswered=True,
+    ),
     Row(
         rule="nobody knows whether a controller runs: rights or kinds are missing",
         blind=frozenset({DAEMON_SETS}),
@@ -311,39 +188,6 @@ def test_every_row_of_the_tables_is_predicted() -> None:
     assert [rule.when for rule in ALL_RULES] == [row.rule for row in ROWS]
 
 
-def make_stage(row: Row, *, plural: str = VMIS) -> Stage:
-    """A VMI that runs, with the NICs that it is born with: of nobody's, or of a VM of the same name."""
-    cluster = Cluster(NODE_NAMES)
-    make_nodes(cluster)
-    deploy_controllers(cluster)
-    cluster.create(KUBEVIRTS, {**kubevirt(), "metadata": {"name": "kubevirt"}}, by="admin")
-    make_networks(cluster)
-    nics = [nic(name, attachment="red-net" if name.startswith("nic") else None) for name in row.born_with]
-    nics = [primary(), *nics][-8 if len(nics) > 7 else 0 :]
-    annotations = {"kubevirt.io/placePCIDevicesOnRootComplex": "true"} if len(row.born_with) > 4 else {}
-    body: Json = {"apiVersion": "kubevirt.io/v1", "metadata": {"name": NAME}}
-    if plural == VMIS:
-        body |= {"kind": "VirtualMachineInstance", "spec": vmi_spec(nics)}
-        body["metadata"] |= {"annotations": annotations} if annotations else {}
-    else:
-        body |= {"kind": "VirtualMachine", "spec": a_vm(*nics)["spec"]}
-        body["spec"]["template"]["metadata"] |= {"annotations": annotations} if annotations else {}
-    cluster.create(plural, body, by="user")
-    stage = Stage(cluster, blind=row.blind)
-    stage.blind_operator()
-    stage.settle(seconds=5)
-    return stage
-
-
-async def ask_and_change(stage: Stage, row: Row, *, plural: str) -> NicForecast:
-    """The forecast before the change, which is then made."""
-    changed = stage.change(plural, NAME, row.edit)
-    told = nic_of(await stage.plan(NAME, changed), row.nic)
-    assert told is not None
-    stage.store(plural, NAME, changed)
-    return told
-
-
 async def find_state(stage: Stage, row: Row) -> NicForecast:
     """Go on step by step until the rule decides; the forecast that the command would give then."""
     rule = next(item for item in ALL_RULES if item.when == row.rule)
@@ -370,6 +214,7 @@ async def test_the_plan_says_what_then_happens(row: Row, plural: str) -> None:
     stage = make_stage(row, plural=plural)
     row.before(stage)
     stage.spoil = row.spoil
+    node = node_of(stage)
     first = told = await ask_and_change(stage, row, plural=plural)
     if not decides(told, next(item for item in ALL_RULES if item.when == row.rule)):
         begins_as_foretold(stage, row, told)
@@ -378,13 +223,16 @@ async def test_the_plan_says_what_then_happens(row: Row, plural: str) -> None:
     begins_as_foretold(stage, row, told)
 
     stage.settle(seconds=1200)
-    foretold = [item.outcome for item in (first, first.otherwise) if item is not None]
-    assert (ended(stage, row) in foretold) is not row.is_unforeseeable, f"the plan before the change says {foretold}"
-    if not row.is_unanswered:
-        assert ended(stage, row) == told.outcome
-        return
-    assert told.otherwise is not None, f"the plan says {told.outcome} alone"
-    assert ended(stage, row) == told.otherwise.outcome
+    ends_as_foretold(stage, row, told, since=node)
+    if row.otherwise:
+        assert first.otherwise is not None, f"the plan before the change says {first.outcome} alone"
+        assert first.otherwise.reason == row.otherwise
+        assert ended(stage, row) is first.otherwise.outcome
+    elif row.is_unforeseeable:
+        assert first.outcome is Outcome.BY_MIGRATION
+        assert first.otherwise is None
+    else:
+        ends_as_foretold(stage, row, first, since=node)
 
 
 def begins_as_foretold(stage: Stage, row: Row, told: NicForecast) -> None:
@@ -393,6 +241,27 @@ def begins_as_foretold(stage: Stage, row: Row, told: NicForecast) -> None:
     record = stage.record(NAME, row.nic)
     assert record is not None, f"the plan says {told.outcome}, and there is no record"
     assert (record["path"], record["reason"]) == (told.path, told.reason)
+
+
+def ends_as_foretold(stage: Stage, row: Row, told: NicForecast, *, since: str) -> None:
+    """The guest, its node and the record are what the plan says, or its `otherwise` where the controller is silent.
+
+    Args:
+        since: the node that the guest was on when the plan was taken.
+    """
+    record = stage.record(NAME, row.nic)
+    assert record is not None
+    foretold = told.otherwise if row.is_unanswered else told
+    assert foretold is not None, f"the plan says {told.outcome} alone"
+    assert ended(stage, row) is foretold.outcome
+    assert (node_of(stage) != since) is (foretold.outcome is Outcome.BY_MIGRATION)
+    assert stage.has_nic(NAME, row.nic) is (foretold.outcome.arrives or row.nic in row.born_with)
+    if foretold.outcome.arrives:
+        assert record["reason"] == ("LinkSet" if told.operation == "SetLink" else "Attached")
+    elif isinstance(foretold, NicForecast):
+        assert (record["path"], record["phase"], record["reason"]) == (foretold.path, foretold.phase, foretold.reason)
+    else:
+        assert record["reason"] == foretold.reason
 
 
 def ended(stage: Stage, row: Row) -> Outcome:
@@ -469,34 +338,6 @@ class Template:
         return self.name
 
 
-def gate_off(stage: Stage) -> None:
-    found = stage.cluster.get(KUBEVIRTS, "kubevirt")
-    assert found is not None
-    found["spec"]["configuration"]["developerConfiguration"]["featureGates"] = []
-    stage.cluster.replace(KUBEVIRTS, "kubevirt", found, by="admin")
-
-
-def staged(stage: Stage) -> None:
-    found = stage.cluster.get(KUBEVIRTS, "kubevirt")
-    assert found is not None
-    found["spec"]["configuration"]["vmRolloutStrategy"] = "Stage"
-    stage.cluster.replace(KUBEVIRTS, "kubevirt", found, by="admin")
-
-
-def plug_on(network: str) -> Callable[[Json], object]:
-    def edit(body: Json) -> None:
-        interface, entry = nic(NIC, attachment=network)
-        interfaces, networks = devices_of(body)
-        interfaces.append(interface)
-        networks.append(entry)
-
-    return edit
-
-
-def unplug_red(body: Json) -> None:
-    next(item for item in devices_of(body)[0] if item["name"] == "red")["state"] = "absent"
-
-
 TEMPLATES = (
     Template(name="plug", outcome=Outcome.IN_PLACE, reason="WaitingForPodInterface"),
     Template(name="unplug", edit=unplug_red, nic="red", outcome=Outcome.IN_PLACE, reason="WaitingForGuestRelease"),
@@ -550,6 +391,13 @@ async def test_the_plan_for_a_template_says_what_then_happens(case: Template) ->
     stage.settle(seconds=1200)
     is_there = stage.has_nic(VM_NAME, case.nic)
     assert is_there == (told.outcome.arrives and told.operation == "Plug")
+    record = stage.record(VM_NAME, case.nic)
+    if told.operation == "Unplug":
+        assert record is None
+        return
+    assert record is not None
+    foretold = (told.path, "Ready", "Attached") if told.outcome.arrives else (told.path, told.phase, told.reason)
+    assert (record["path"], record["phase"], record["reason"]) == foretold
 
 
 def delete_blue(body: Json) -> None:

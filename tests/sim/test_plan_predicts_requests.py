@@ -12,7 +12,7 @@ from tests.build import nic, primary, vmi_spec
 from tests.build import vm as a_vm
 from tests.sim.cluster import VMIS, VMS, Json
 from tests.sim.planning import Stage, devices_of, nic_of
-from tests.sim.test_plan_predicts import Deed, Row, chained, gate_off, make_stage, no_controllers, policy, staged, wait
+from tests.sim.predictions import Deed, Row, chained, gate_off, make_stage, no_controllers, policy, staged, wait
 
 from nicplug.insight.known import known_attachments
 from nicplug.insight.outcome import NicForecast, Outcome, VmForecast

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import CONTROLLER
-from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, User, nad, nics, plug, unplug, vm
+from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, User
 from tests.integration.waiting import until
+from tests.manifests import nad, nics, plug, unplug, vm
 from tests.upgrade import release
 from tests.upgrade.release import VARIABLE, Release
 from tests.upgrade.world import LAUNCHERS, ON_NODE_01, QUIET, World, job_of, populate, standing, stored

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, Json, User, nad, plug, vm, vmi
+from tests.integration.user import MIGRATION, NAD, POD, VM, VMI, Json, User
 from tests.integration.waiting import until
+from tests.manifests import nad, plug, vm, vmi
 from tests.upgrade.release import Release
 
 from nicplug_sandbox.apply import apply_manifests
-from nicplug_sandbox.fences import wait_for_admission, wait_for_fences
 from nicplug_sandbox.guests import read_guests
 from nicplug_sandbox.operator_process import (
     OperatorProcess,
@@ -18,6 +18,7 @@ from nicplug_sandbox.operator_process import (
     wait_until_leading,
     wait_until_ready,
 )
+from nicplug_sandbox.policies import wait_for_policies
 from nicplug_sandbox.processes import RecordedProcess
 
 COPY = "sandbox.nicplug.io/migration-copy"
@@ -55,8 +56,7 @@ class World:
         """The second step."""
         apply_manifests(kubeconfig=self.admin, paths=[*release.rights, *release.policies])
         if release.policies:
-            wait_for_fences(kubeconfig=self.admin)
-            wait_for_admission(kubeconfig=self.admin)
+            wait_for_policies(kubeconfig=self.admin)
 
     def start(self, release: Release) -> OperatorProcess:
         """One more replica, ready."""

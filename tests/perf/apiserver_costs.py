@@ -1,7 +1,7 @@
-"""What kube-apiserver spends on starts of virtual machines: its CPU profile, and starts without admission policies.
+"""What kube-apiserver spends on starts and hot-plugs: its CPU profile by phase, and both without admission policies.
 
-Each way has a sandbox of its own, and they take turns. The profile is taken beside the first starts, by the profiler of
-kube-apiserver, and read by `go tool pprof`.
+Each way has a sandbox of its own, and they take turns. The profiles are taken in the first sandbox of each way, from
+the beginning of each phase, by the profiler of kube-apiserver, and read by `go tool pprof`.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import re
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,11 @@ from nicplug_sandbox import toolchain
 from nicplug_sandbox.kubectl import Kubectl
 
 DEPLOYED, WITHOUT_POLICIES = "as deployed", "without admission policies"
+PHASES: Mapping[str, Callable[[World, scenarios.Shape], Coroutine[Any, Any, scenarios.Phase]]] = {
+    "starts": scenarios.starts,
+    "idle": scenarios.idle_hotplugs,
+    "burst": scenarios.burst,
+}
 _SETTLE_SECONDS = 3.0
 _PPROF_SECONDS = 120.0
 
@@ -41,25 +46,27 @@ AREAS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartsShape:
+class CostsShape:
     """How much of everything.
 
     Attributes:
-        vms: to start, in each sandbox.
+        vms: to start in each sandbox, and to get a NIC each in the burst.
+        idle_hotplugs: single ones before the burst.
         rounds: sandboxes of each way.
-        profile_seconds: of kube-apiserver, from the first creation.
+        profile_seconds: of kube-apiserver, from the first request of each phase.
     """
 
     vms: int = 200
+    idle_hotplugs: int = 40
     rounds: int = 3
     profile_seconds: int = 8
 
 
-QUICK = StartsShape(vms=5, rounds=1, profile_seconds=2)
+QUICK = CostsShape(vms=5, idle_hotplugs=3, rounds=1, profile_seconds=2)
 
 
-def run(*, directory: Callable[[], Any], shape: StartsShape, say: Say) -> dict[str, Any]:
-    """The figures of all sandboxes.
+def run(*, directory: Callable[[], Any], shape: CostsShape, say: Say) -> dict[str, Any]:
+    """The medians of all sandboxes by phase and way, and the shares of the profile by phase.
 
     Args:
         directory: makes a directory for one sandbox; a context.
@@ -68,31 +75,53 @@ def run(*, directory: Callable[[], Any], shape: StartsShape, say: Say) -> dict[s
         SandboxError: something did not start.
         TimeoutError: it did not come to its end.
     """
-    ways: dict[str, list[dict[str, float]]] = {DEPLOYED: [], WITHOUT_POLICIES: []}
-    shares: dict[str, float] = {}
+    ways: dict[str, list[dict[str, Costs]]] = {DEPLOYED: [], WITHOUT_POLICIES: []}
     for number in range(shape.rounds):
         for way in sorted(ways, reverse=number % 2 == 1):
-            profiled = way == DEPLOYED and not shares
+            profiled = not ways[way]
             with directory() as path, cluster(directory=path, nodes=3, say=lambda _: None) as found:
-                figures, measured = asyncio.run(_starts(found, shape, way=way, profiled=profiled))
-            ways[way].append(figures)
-            shares = measured or shares
-            say(f"starts, {way}: {figures['seconds']:.1f} s")
-    return {"ways": {way: _medians(rows) for way, rows in ways.items()}, "profile": shares}
+                ways[way].append(asyncio.run(_phases(found, shape, way=way, profiled=profiled)))
+            told = ", ".join(f"{name} {costs.figures['seconds']:.1f} s" for name, costs in ways[way][-1].items())
+            say(f"{way}: {told}")
+    return {
+        name: {
+            "ways": {way: _medians([row[name].figures for row in rows]) for way, rows in ways.items()},
+            "profile": {way: rows[0][name].shares for way, rows in ways.items()},
+        }
+        for name in PHASES
+    }
 
 
-async def _starts(
-    found: Cluster, shape: StartsShape, *, way: str, profiled: bool
-) -> tuple[dict[str, float], dict[str, float]]:
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Of one phase in one sandbox.
+
+    Attributes:
+        figures: seconds that it took, CPU seconds of processes, writes of the operator.
+        shares: of kube-apiserver's profile, by area, from 0 to 1; empty where none was taken.
+    """
+
+    figures: dict[str, float]
+    shares: dict[str, float]
+
+
+async def _phases(found: Cluster, shape: CostsShape, *, way: str, profiled: bool) -> dict[str, Costs]:
+    each = scenarios.Shape(vms=shape.vms, idle_hotplugs=shape.idle_hotplugs)
     async with connected(found) as world:
         if way == WITHOUT_POLICIES:
             await _drop_policies(world)
-        profiling = asyncio.create_task(_profile(found, seconds=shape.profile_seconds)) if profiled else None
-        phase = await scenarios.starts(world, scenarios.Shape(vms=shape.vms))
-        shares = await profiling if profiling is not None else {}
-        cpu = {name: usage.cpu_seconds for name, usage in phase.usage.items()}
+        seconds = shape.profile_seconds if profiled else 0
+        return {name: await _costs(found, scenario(world, each), seconds=seconds) for name, scenario in PHASES.items()}
+
+
+async def _costs(found: Cluster, scenario: Coroutine[Any, Any, scenarios.Phase], *, seconds: int) -> Costs:
+    """One phase, with the first `seconds` of it profiled."""
+    profiling = asyncio.create_task(_profile(found, seconds=seconds)) if seconds else None
+    phase = await scenario
+    cpu = {name: usage.cpu_seconds for name, usage in phase.usage.items()}
     figures = {"seconds": phase.seconds, "apiserver": cpu[APISERVER], "operator": cpu["operator"]}
-    return {**figures, "writes": float(len(phase.writes))}, shares
+    figures["writes"] = float(len(phase.writes))
+    return Costs(figures=figures, shares=await profiling if profiling is not None else {})
 
 
 async def _drop_policies(world: World) -> None:
@@ -150,17 +179,24 @@ def _medians(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def show(found: dict[str, Any], *, console: Console) -> None:
-    """The ways, and the profile."""
-    table = Table(title="Starts, medians", title_justify="left")
-    for heading in ("way", "all running", "CPU of kube-apiserver", "of the operator", "writes"):
-        table.add_column(heading, justify="left" if heading == "way" else "right")
-    for way, row in found["ways"].items():
-        cells = (f"{row[name]:.1f} s" for name in ("seconds", "apiserver", "operator"))
-        table.add_row(way, *cells, f"{row['writes']:,.0f}")
+    """The ways in each phase, and the profiles side by side."""
+    table = Table(title="Phases, medians", title_justify="left")
+    for heading in ("phase", "way", "until all are through", "CPU of kube-apiserver", "of the operator", "writes"):
+        table.add_column(heading, justify="left" if heading in ("phase", "way") else "right")
+    for phase, costs in found.items():
+        for way, row in costs["ways"].items():
+            cells = (f"{row[name]:.1f} s" for name in ("seconds", "apiserver", "operator"))
+            table.add_row(phase, way, *cells, f"{row['writes']:,.0f}")
     console.print(table)
-    shares = Table(title="kube-apiserver during starts, as deployed; the areas overlap", title_justify="left")
+    title = "Shares of kube-apiserver's CPU, as deployed and without admission policies; the areas overlap"
+    shares = Table(title=title, title_justify="left")
     shares.add_column("area")
-    shares.add_column("share of its CPU", justify="right")
-    for name, share in sorted(found["profile"].items(), key=lambda item: -item[1]):
-        shares.add_row(name, f"{share:.0%}")
+    for phase in found:
+        shares.add_column(phase, justify="right")
+    for area in AREAS:
+        shares.add_row(area, *(_both(costs["profile"], area) for costs in found.values()))
     console.print(shares)
+
+
+def _both(profile: Mapping[str, Mapping[str, float]], area: str) -> str:
+    return " / ".join(f"{profile[way].get(area, 0.0):.0%}" for way in (DEPLOYED, WITHOUT_POLICIES))

@@ -1,7 +1,7 @@
 """What kube-apiserver's profile is read by."""
 
 import pytest
-from tests.perf.start_costs import parse_share
+from tests.perf.apiserver_costs import parse_share
 
 TOP = """File: nicplug-controlplane
 Type: cpu

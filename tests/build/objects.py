@@ -1,45 +1,23 @@
-"""Raw Kubernetes objects with good defaults, as the API server serves them, and the records parsed from them.
+"""Raw Kubernetes objects with good defaults, as the API server serves them. A case names only what matters to it.
 
-A case names only what matters to it. Objects are raw on purpose: every test of a planner covers the parsers too.
+Knows nothing of the operator: what tests both sides of the contract may be built with it.
 """
 
 import copy
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from nicplug.model.attachments import Knowledge, KnownAttachments, parse_attachment_definition
-from nicplug.model.dynamic_controller import ControllerState, DynamicController
-from nicplug.model.hotplug_policy import HotplugPolicy
-from nicplug.model.keys import PodKey
-from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
-from nicplug.model.migration import Migration, parse_migration
-from nicplug.model.migration_slot import MigrationSlot
-from nicplug.model.nad_policy import AttachmentAccess
-from nicplug.model.names import (
-    MIGRATION_FINALIZER,
-    NETWORK_STATUS_ANNOTATION,
-    NETWORKS_ANNOTATION,
-    VM_FINALIZER,
-    VMI_FINALIZER,
-)
-from nicplug.model.node import parse_node
-from nicplug.model.pod import LauncherPod, parse_pod
-from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX, PodFailure, parse_pod_failure
-from nicplug.model.pod_records import gather_records
-from nicplug.model.revision import VmRevision, parse_revision
-from nicplug.model.times import format_micro_time
-from nicplug.model.vm import VirtualMachine, parse_vm
-from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
-from nicplug.plan.views import MigrationView, PlanSettings, Refusal, VmiView, VmView
-from nicplug.plan.vmi.launcher_pod import target_pod_key
 
 Json = dict[str, Any]
 Nic = tuple[Json, Json]
 """An interface and its network."""
 
-EVERY_NAMESPACE = AttachmentAccess(shared=None, rule="nadPolicy Any")
+MIGRATION_FINALIZER = "kubevirt.io/migrationJobFinalize"
+NETWORK_STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status"
+NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks"
+VM_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
+VMI_FINALIZER = "kubevirt.io/foregroundDeleteVirtualMachine"
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 CREATED = "2026-01-02T03:00:00Z"
 NAMESPACE = "default"
@@ -53,9 +31,6 @@ TARGET_POD_UID = "55555555-eeee-4000-8000-000000000005"
 TARGET_NODE = "node02"
 # As the operator names it: five digits of the SHA-256 of the VMI's uid.
 POD_NAME = "virt-launcher-vmi-fedora-5ca3e"
-
-CONTROLLER = DynamicController(state=ControllerState.READY, daemon_set="kube-system/dynamic-networks-controller-ds")
-
 # KubeVirt's vectors for the hashed scheme, of its own unit tests.
 POD_INTERFACES = {
     "iface1": "pod7e0055a6880",
@@ -313,33 +288,6 @@ def migration(
     return {**raw, "status": body} if body else raw
 
 
-def target_pod(*, migration_uid: str = MIGRATION_UID, node: str = TARGET_NODE, **members: Any) -> Json:
-    """The pod that this migration moves the VMI to."""
-    uid = members.get("owner_uid", VMI_UID)
-    name = target_pod_key(a_vmi(vmi(uid=uid)), migration_uid=migration_uid).name
-    labels = {
-        "kubevirt.io": "virt-launcher",
-        "kubevirt.io/created-by": uid,
-        "kubevirt.io/migrationJobUID": migration_uid,
-    }
-    return pod(**{"name": name, "uid": TARGET_POD_UID, "node": node, "labels": labels, **members})
-
-
-def migration_state(
-    *, migration_uid: str = MIGRATION_UID, source: Json | None = None, target: Json | None = None, **members: Any
-) -> Json:
-    """`status.migrationState` as the hand-off writes it, and what the node agents have added; pods as built here."""
-    source, target = source or pod(), target or target_pod(migration_uid=migration_uid)
-    return {
-        "migrationUid": migration_uid,
-        "sourceNode": source["spec"]["nodeName"],
-        "sourcePod": source["metadata"]["name"],
-        "targetNode": target["spec"]["nodeName"],
-        "targetPod": target["metadata"]["name"],
-        **members,
-    }
-
-
 def waiting(reason: str, *, message: str = "no such host", where: str = "containerStatuses") -> Json:
     """The status of a pod whose container waits for that reason."""
     state = {"waiting": {"reason": reason, "message": message}}
@@ -389,7 +337,9 @@ def operation(
     **members: Any,
 ) -> Json:
     """A row of `status.interfaceOperations`; more members as they stand in the row, moments as datetimes."""
-    times = {key: format_micro_time(value) for key, value in members.items() if isinstance(value, datetime)}
+    times = {
+        key: value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for key, value in members.items() if isinstance(value, datetime)
+    }
     moment = since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return {
         "name": name,
@@ -411,93 +361,6 @@ def render(elements: Sequence[Json]) -> str:
     return "[" + ",".join(json.dumps(item, separators=(",", ":")) for item in elements) + "]"
 
 
-def a_vm(raw: Json) -> VirtualMachine:
-    """The record of a VM."""
-    return parse_vm(copy.deepcopy(raw))
-
-
-def a_vmi(raw: Json) -> VirtualMachineInstance:
-    """The record of a VMI."""
-    return parse_vmi(copy.deepcopy(raw))
-
-
-def a_pod(raw: Json) -> LauncherPod:
-    """The record of a pod."""
-    return parse_pod(copy.deepcopy(raw))
-
-
-def a_revision(raw: Json) -> VmRevision:
-    """The record of a revision."""
-    return parse_revision(copy.deepcopy(raw))
-
-
-def a_migration(raw: Json) -> Migration:
-    """The record of a migration."""
-    return parse_migration(copy.deepcopy(raw))
-
-
-def a_config(raw: Json) -> KubevirtConfig:
-    """The record of a KubeVirt CR."""
-    return parse_kubevirt(copy.deepcopy(raw))
-
-
-def vmi_view(
-    raw: Mapping[str, Any],
-    *pods: Json,
-    vm: Json | None = None,
-    config: Json | None = None,
-    has_config: bool = True,
-    refusal: Refusal | None = None,
-    pending_since: datetime | None = None,
-    seen_at: datetime = NOW,
-    orphan: Json | None = None,
-    podless: bool = True,
-    known_podless: bool = False,
-    podless_since: datetime = NOW,
-    nads: Sequence[Json] | None = None,
-    access: AttachmentAccess = EVERY_NAMESPACE,
-    multus_installed: bool = True,
-    failures: Sequence[PodFailure] = (),
-    migrations: Sequence[Json] = (),
-    policy: HotplugPolicy | None = None,
-    foreign: Sequence[Json] = (),
-    **more: Any,
-) -> VmiView:
-    """What the planner of a VMI sees; the feature gate is listed unless `config` says otherwise.
-
-    `known_podless`: the pod that was asked for does not exist, whatever others there are. `policy`: when the VM's owner
-    has overridden the cluster's. `foreign`: pods that nicplug has not made, beside `pods`, which it has.
-    """
-    configuration = a_config(config or kubevirt()) if has_config else None
-    record, jobs = a_vmi(dict(raw)), tuple(map(a_migration, migrations))
-    return VmiView(
-        vmi=record,
-        pods=tuple(map(a_pod, pods)),
-        foreign_pods=tuple(map(a_pod, foreign)),
-        records=gather_records(record, jobs, ()),
-        vm=a_vm(vm) if vm is not None else None,
-        config=configuration,
-        policy=policy or _policy_of(configuration),
-        settings=PlanSettings(),
-        spec_seen_at=seen_at,
-        orphans=(a_pod(orphan),) if orphan is not None else (),
-        podless_since=podless_since if known_podless or (podless and not pods) else None,
-        refusal=refusal,
-        report_pending_since=pending_since,
-        attachments=known_attachments(nads, access=access) if multus_installed else NOT_INSTALLED,
-        failures=tuple(failures),
-        migrations=jobs,
-        **more,
-    )
-
-
-def _policy_of(config: KubevirtConfig | None) -> HotplugPolicy:
-    return config.hotplug if config is not None else HotplugPolicy()
-
-
-NOT_INSTALLED = KnownAttachments(knowledge=Knowledge.NOT_INSTALLED)
-
-
 def nad(name: str, *, namespace: str = NAMESPACE, config: str = '{"type": "bridge"}', version: int = 10) -> Json:
     """A network attachment definition."""
     return {
@@ -506,97 +369,6 @@ def nad(name: str, *, namespace: str = NAMESPACE, config: str = '{"type": "bridg
         "metadata": metadata(name, uid=f"nad-{name}", version=version) | {"namespace": namespace},
         "spec": {"config": config},
     }
-
-
-def known_attachments(
-    nads: Sequence[Json] | None, *, changed_at: datetime | None = None, access: AttachmentAccess = EVERY_NAMESPACE
-) -> KnownAttachments:
-    """All network attachment definitions there are; None: nothing is known. `access`: those that a VM may use."""
-    if nads is None:
-        return KnownAttachments(access=access)
-    found = [parse_attachment_definition(item, changed_at=changed_at) for item in nads]
-    allowed = {item.key: item for item in found if access.allows(item.key, namespace=NAMESPACE)}
-    return KnownAttachments(knowledge=Knowledge.COMPLETE, definitions=allowed, access=access)
-
-
-def failed(name: str, *, removing: bool = False, at: datetime = NOW, message: str = "") -> PodFailure:
-    """What the dynamic networks controller says about the NIC of that name."""
-    verb, word = ("removing", "from") if removing else ("adding", "to")
-    said = f"pod [{NAMESPACE}/{POD_NAME}]: failed {verb} interface {POD_INTERFACES[name]} {word} network: {name}-net"
-    return PodFailure(
-        pod_uid=POD_UID,
-        interface=POD_INTERFACES[name],
-        reason=FAILED_REMOVING if removing else FAILED_ADDING,
-        message=message or said,
-        heard_at=at,
-    )
-
-
-GRANTED = MigrationSlot(is_granted=True, inbound_node=TARGET_NODE)
-
-
-def migration_view(
-    raw: Json,
-    vmi: Json | None,
-    *pods: Json,
-    others: Sequence[Json] = (),
-    slot: MigrationSlot = GRANTED,
-    nodes: Sequence[Json] | None = None,
-    nads: Sequence[Json] | None = None,
-    access: AttachmentAccess = EVERY_NAMESPACE,
-    config: Json | None = None,
-    refusal: Refusal | None = None,
-    pending_since: datetime | None = None,
-    gone: bool = True,
-    cannot_start: str = "",
-    foreign: Sequence[Json] = (),
-    **more: Any,
-) -> MigrationView:
-    """What the planner of a migration sees; pods are those whose owner is the VMI's uid.
-
-    `gone`: those of its pods that are not among `pods` are known not to exist, not only out of sight.
-    `cannot_start`: what the kubelet says of the target pod.
-    """
-    record = a_vmi(vmi) if vmi is not None else None
-    owned = [a_pod(pod) for pod in pods]
-    migrations = sorted(map(a_migration, [raw, *others]), key=lambda item: (item.created or NOW, item.uid))
-    return MigrationView(
-        migration=a_migration(raw),
-        vmi=record,
-        pods=tuple(
-            pod for pod in owned if record is not None and pod.owner is not None and pod.owner.uid == record.uid
-        ),
-        foreign_pods=tuple(map(a_pod, foreign)),
-        records=gather_records(record, migrations, ()) if record is not None else (),
-        migrations=tuple(migrations),
-        config=a_config(config or kubevirt()),
-        settings=PlanSettings(),
-        nodes=tuple(map(parse_node, nodes)) if nodes is not None else None,
-        attachments=known_attachments(nads, access=access),
-        slot=slot,
-        start_failures=(start_failure(cannot_start, pod_uid=TARGET_POD_UID),) if cannot_start else (),
-        gone_pods=frozenset(_pods_of(raw, record)) if gone else frozenset(),
-        refusal=refusal,
-        report_pending_since=pending_since,
-        **more,
-    )
-
-
-def start_failure(message: str, *, pod_uid: str = POD_UID) -> PodFailure:
-    """What the kubelet says of a pod whose sandbox it cannot make."""
-    about = {"uid": pod_uid}
-    raw = {"involvedObject": about, "reason": FAILED_SANDBOX, "message": message}
-    failure = parse_pod_failure(raw, now=NOW, is_new=True)
-    assert failure is not None
-    return failure
-
-
-def _pods_of(raw: Json, record: VirtualMachineInstance | None) -> Iterator[PodKey]:
-    """Target and source of a migration, whether or not they exist."""
-    if record is not None:
-        yield target_pod_key(record, migration_uid=raw["metadata"]["uid"])
-    state = raw.get("status", {}).get("migrationState") or {}
-    yield PodKey(NAMESPACE, state.get("sourcePod", ""))
 
 
 def node(name: str, *, ready: bool = True, labels: Mapping[str, str] | None = None, **spec: Any) -> Json:
@@ -608,31 +380,3 @@ def node(name: str, *, ready: bool = True, labels: Mapping[str, str] | None = No
         "spec": spec,
         "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
     }
-
-
-def vm_view(
-    raw: Json,
-    *,
-    vmi: Json | None = None,
-    started_from: Json | None = None,
-    revisions: Sequence[Json] = (),
-    config: Json | None = None,
-    has_config: bool = True,
-    refusal: Refusal | None = None,
-    pending_since: datetime | None = None,
-    policy: HotplugPolicy | None = None,
-) -> VmView:
-    """What the planner of a VM sees; `started_from` is the revision of the VMI, and need not be in `revisions`."""
-    known = [*revisions, *([started_from] if started_from is not None and started_from not in revisions else [])]
-    configuration = a_config(config or kubevirt()) if has_config else None
-    return VmView(
-        vm=a_vm(raw),
-        vmi=a_vmi(vmi) if vmi is not None else None,
-        revision=a_revision(started_from) if started_from is not None else None,
-        revisions=tuple(map(a_revision, known)),
-        config=configuration,
-        policy=policy or _policy_of(configuration),
-        settings=PlanSettings(),
-        refusal=refusal,
-        report_pending_since=pending_since,
-    )

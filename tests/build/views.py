@@ -1,0 +1,158 @@
+"""What planners see: raw objects become records, and all else is a member of the view under its own name."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tests.build.objects import NAMESPACE, NOW, TARGET_NODE, TARGET_POD_UID, Json, kubevirt
+from tests.build.records import (
+    EVERY_NAMESPACE,
+    a_config,
+    a_migration,
+    a_pod,
+    a_revision,
+    a_vm,
+    a_vmi,
+    known_attachments,
+    start_failure,
+)
+
+from nicplug.model.hotplug_policy import HotplugPolicy
+from nicplug.model.keys import PodKey
+from nicplug.model.migration_slot import MigrationSlot
+from nicplug.model.nad_policy import AttachmentAccess
+from nicplug.model.node import parse_node
+from nicplug.model.pod import LauncherPod
+from nicplug.model.pod_records import gather_records
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.views import MigrationView, PlanSettings, VmiView, VmView
+from nicplug.plan.vmi.launcher_pod import target_pod_key
+
+HOTPLUG_ON = kubevirt()
+GRANTED = MigrationSlot(is_granted=True, inbound_node=TARGET_NODE)
+
+
+def vmi_view(
+    raw: Mapping[str, Any],
+    *pods: Json,
+    vm: Json | None = None,
+    config: Json | None = HOTPLUG_ON,
+    nads: Sequence[Json] | None = None,
+    access: AttachmentAccess = EVERY_NAMESPACE,
+    migrations: Sequence[Json] = (),
+    foreign: Sequence[Json] = (),
+    **members: Any,
+) -> VmiView:
+    """What the planner of a VMI sees. All that is no raw object is a member of the view under its own name.
+
+    Args:
+        pods: those that nicplug has made.
+        config: the KubeVirt CR; None for no such object.
+        nads: every network attachment definition there is; None when nothing is known of them.
+        foreign: pods that nicplug has not made.
+    """
+    record, jobs = a_vmi(dict(raw)), tuple(map(a_migration, migrations))
+    defaults = {
+        "vm": a_vm(vm) if vm is not None else None,
+        "records": gather_records(record, jobs, ()),
+        "settings": PlanSettings(),
+        "spec_seen_at": NOW,
+        # It is known that there is no pod, unless a case says otherwise.
+        "podless_since": NOW if not pods else None,
+        "attachments": known_attachments(nads, access=access),
+        **_cluster(config),
+    }
+    found = {"vmi": record, "pods": _records(pods), "foreign_pods": _records(foreign), "migrations": jobs}
+    return VmiView(**{**found, **defaults, **_hashable(members)})
+
+
+def _records(pods: Sequence[Json]) -> tuple[LauncherPod, ...]:
+    return tuple(map(a_pod, pods))
+
+
+def _cluster(config: Json | None) -> Json:
+    """The cluster's configuration, and the policy that follows from it."""
+    found = a_config(config) if config is not None else None
+    return {"config": found, "policy": found.hotplug if found is not None else HotplugPolicy()}
+
+
+def _hashable(members: Mapping[str, Any]) -> Json:
+    """A case may write a list where a view has a tuple."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in members.items()}
+
+
+def migration_view(
+    raw: Json,
+    vmi: Json | None,
+    *pods: Json,
+    others: Sequence[Json] = (),
+    nodes: Sequence[Json] | None = None,
+    nads: Sequence[Json] | None = None,
+    access: AttachmentAccess = EVERY_NAMESPACE,
+    config: Json | None = HOTPLUG_ON,
+    foreign: Sequence[Json] = (),
+    gone: bool = True,
+    cannot_start: str = "",
+    **members: Any,
+) -> MigrationView:
+    """What the planner of a migration sees; pods are those whose owner is the VMI's uid.
+
+    Args:
+        gone: those of its pods that are not among `pods` are known not to exist, not only out of sight.
+        cannot_start: what the kubelet says of the target pod.
+        members: of the view, under their own names.
+    """
+    record = a_vmi(vmi) if vmi is not None else None
+    owned = [pod for pod in _records(pods) if record is not None and pod.owner and pod.owner.uid == record.uid]
+    migrations = sorted(map(a_migration, [raw, *others]), key=lambda item: (item.created or NOW, item.uid))
+    found = {
+        "migration": a_migration(raw),
+        "vmi": record,
+        "pods": tuple(owned),
+        "foreign_pods": _records(foreign),
+        "migrations": tuple(migrations),
+        "nodes": tuple(map(parse_node, nodes)) if nodes is not None else None,
+        "attachments": known_attachments(nads, access=access),
+        "config": a_config(config) if config is not None else None,
+    }
+    defaults = {
+        "records": gather_records(record, migrations, ()) if record is not None else (),
+        "settings": PlanSettings(),
+        "slot": GRANTED,
+        "gone_pods": frozenset(_pods_of(raw, record)) if gone else frozenset(),
+        "start_failures": (start_failure(cannot_start, pod_uid=TARGET_POD_UID),) if cannot_start else (),
+    }
+    return MigrationView(**{**found, **defaults, **_hashable(members)})
+
+
+def _pods_of(raw: Json, record: VirtualMachineInstance | None) -> Iterator[PodKey]:
+    """Target and source of a migration, whether or not they exist."""
+    if record is not None:
+        yield target_pod_key(record, migration_uid=raw["metadata"]["uid"])
+    state = raw.get("status", {}).get("migrationState") or {}
+    yield PodKey(NAMESPACE, state.get("sourcePod", ""))
+
+
+def vm_view(
+    raw: Json,
+    *,
+    vmi: Json | None = None,
+    started_from: Json | None = None,
+    revisions: Sequence[Json] = (),
+    config: Json | None = HOTPLUG_ON,
+    **members: Any,
+) -> VmView:
+    """What the planner of a VM sees, and members of the view under their own names.
+
+    Args:
+        started_from: the revision of the VMI; it need not be in `revisions`.
+    """
+    known = [*revisions, *([started_from] if started_from is not None and started_from not in revisions else [])]
+    found = {
+        "vm": a_vm(raw),
+        "vmi": a_vmi(vmi) if vmi is not None else None,
+        "revision": a_revision(started_from) if started_from is not None else None,
+        "revisions": tuple(map(a_revision, known)),
+        "settings": PlanSettings(),
+        **_cluster(config),
+    }
+    return VmView(**{**found, **_hashable(members)})
