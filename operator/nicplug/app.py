@@ -22,7 +22,7 @@ from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.multus_configs import MultusConfigWatches
 from nicplug.cache.optional_kinds import watch_attachments, watch_budgets, watch_nodes, watch_pod_failures
 from nicplug.cache.optional_watch import OptionalWatch
-from nicplug.cache.reaper import Reaper
+from nicplug.cache.reaper import WATCHED, Reaper
 from nicplug.completeness import Completeness
 from nicplug.handlers import register
 from nicplug.kopf_settings import kopf_settings
@@ -131,6 +131,8 @@ class App:
         )
         connection.watches.on_restored = self._on_watch_restored
         connection.echoes.is_known = self.caches.knows
+        connection.listings.order = [watched.resource.plural for watched in WATCHED]
+        connection.listings.take = self.intake.hear_listed
         self._workers = self._make_workers()
         self._protection = MetricsProtection.of(settings, connection.api)
         self.metrics.export_expiry("metrics", lambda: self._protection.expires)

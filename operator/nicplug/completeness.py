@@ -1,6 +1,6 @@
 """When decisions may be taken, and how what they stand on is kept honest.
 
-Kopf does not tell that its watches have shown everything, nor what was deleted while one was broken.
+Kopf does not tell what was deleted while a watch was broken.
 """
 
 import asyncio
@@ -24,7 +24,9 @@ _SETTLE_SECONDS = 2.0
 _OPTIONAL_KINDS_SECONDS = 3.0
 # After a sweep that found more than the watches had brought.
 _RECHECK_SECONDS = 10.0
+# Without a single object that is listed.
 _WATCHES_SECONDS = 30.0
+_LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,6 @@ class Completeness:
         Raises:
             StartError: Kopf does not even try to watch a kind.
         """
-        await self.reaper.wait_until_complete()
         await self._wait_for_watches()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._settle_optional_kinds(), timeout=_OPTIONAL_KINDS_SECONDS)
@@ -77,14 +78,19 @@ class Completeness:
         await self.multus_configs.settle()
 
     async def _wait_for_watches(self) -> None:
-        """What has no watch would never be heard of again.
+        """By then each kind's LIST has been taken in as a whole, and what has changed since then is on its way.
 
         Raises:
             StartError: Kopf does not even try to watch a kind; discovery did not show it in time.
         """
-        waited = 0.0
+        waited, known = 0.0, 0
         while missing := [kind.value for kind in CachedKind if not self.watches.has_opened(plural_of(kind))]:
             if waited > _WATCHES_SECONDS and not self.watches.problem():
                 raise StartError(f"no watch of {', '.join(missing)} was opened; starting again helps")
-            await asyncio.sleep(0.02)
-            waited += 0.02
+            await asyncio.sleep(_LOOK_SECONDS)
+            waited += _LOOK_SECONDS
+            if (listed := self._size()) != known:
+                waited, known = 0.0, listed
+
+    def _size(self) -> int:
+        return sum(len(self.reaper.caches.store_of(kind)) for kind in CachedKind)

@@ -85,6 +85,12 @@ class OperatorThread:
         return self.sample("nicplug_leader") == 1.0
 
     @property
+    def generation(self) -> int:
+        """Which one of the KubeVirt CR it goes by; 0: none."""
+        config = self.app.caches.config()
+        return config.generation if config is not None else 0
+
+    @property
     def has_ended(self) -> bool:
         """Its process would be gone."""
         return self._ended.is_set()

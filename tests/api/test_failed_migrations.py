@@ -118,6 +118,7 @@ async def test_a_healthy_nic_comes_without_the_broken_one(world: World) -> None:
 async def test_a_healthy_nic_that_was_asked_for_together_with_a_broken_one_comes_in_the_end(world: World) -> None:
     name = await without_controller(world)
     world.set_limits(cluster=0)
+    await world.configured()
     world.plug(VM, name, "blue")
     world.plug(VM, name, "green")
     await world.until(lambda: made(world) and made_for(made(world)[0]) == {"blue", "green"})
@@ -173,6 +174,7 @@ async def test_nics_wait_for_the_network_of_one_that_the_guest_has_and_come_when
 async def test_a_nic_that_is_asked_for_while_a_migration_waits_comes_with_it(world: World) -> None:
     name = await without_controller(world)
     world.set_limits(cluster=0)
+    await world.configured()
     world.plug(VM, name, "blue")
     await world.until(lambda: made(world))
     assert made_for(made(world)[0]) == {"blue"}
@@ -218,6 +220,7 @@ async def test_a_migration_that_is_not_needed_any_more_is_taken_back(world: Worl
     """The pod has got the NIC after all, before the migration had its turn."""
     name = await without_controller(world)
     world.set_limits(cluster=0)
+    await world.configured()
     world.plug(VM, name, "blue")
     await world.until(lambda: made(world))
     (migration,) = made(world)
@@ -256,6 +259,7 @@ async def test_a_migration_that_may_not_be_made_is_told_in_kubevirts_words(world
 async def test_a_migration_that_may_not_be_taken_back_is_told_in_kubevirts_words(world: World) -> None:
     name = await without_controller(world)
     world.set_limits(cluster=0)
+    await world.configured()
     world.plug(VM, name, "blue")
     await world.until(lambda: made(world))
     world.server.fail(status=422, resource=MIGRATION, verb="delete", times=99)

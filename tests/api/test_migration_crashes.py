@@ -108,11 +108,12 @@ async def test_killed_before_any_write_of_a_migration(world: World, after: int) 
     await Journey(world, name, name="again", node="node01").ask().to("Succeeded")
 
 
-def cancelled(world: World, name: str, phase: str) -> Journey:
+async def cancelled(world: World, name: str, phase: str) -> Journey:
     """One that will be cancelled when it is in that phase."""
     journey = Journey(world, name)
     if phase == "Pending":
         world.set_limits(cluster=0)
+        await world.configured()
     return journey.ask()
 
 
@@ -120,7 +121,7 @@ def cancelled(world: World, name: str, phase: str) -> Journey:
 async def test_no_write_of_a_cancellation_is_left_out(world: World, phase: str) -> None:
     await world.operator()
     name = await guest(world)
-    journey = cancelled(world, name, phase)
+    journey = await cancelled(world, name, phase)
     await journey.to(phase)
     await world.quiet()
     cut = await cut_off(world, after=10**6)
@@ -137,7 +138,7 @@ async def test_killed_before_any_write_of_a_cancellation(world: World, phase: st
     first = await world.operator()
     name = await guest(world)
     await world.quiet()
-    journey = cancelled(world, name, phase)
+    journey = await cancelled(world, name, phase)
     await journey.to(phase)
     await world.at_rest()
     cut = await cut_off(world, after=after)

@@ -16,6 +16,7 @@ async def begun(world: World, phase: str) -> Journey:
     journey = Journey(world, name)
     if phase == "Pending":
         world.set_limits(cluster=0)
+        await world.configured()
     journey.ask()
     await journey.to(phase)
     return journey
@@ -104,6 +105,7 @@ async def test_a_new_operator_goes_on_where_the_old_one_was(world: World, phase:
     journey = Journey(world, name)
     if phase == "Pending":
         world.set_limits(cluster=0)
+        await world.configured()
     journey.ask()
     await journey.to(phase)
     await world.stop(first)
@@ -115,11 +117,12 @@ async def test_a_new_operator_goes_on_where_the_old_one_was(world: World, phase:
 
 @pytest.mark.parametrize("phase", PHASES[1:])
 async def test_what_is_under_way_goes_on_by_the_limits_that_it_began_by(world: World, phase: str) -> None:
-    """By the new ones nothing may begin: that another migration is held shows that the operator has heard of them."""
+    """By the new ones nothing may begin, as another migration shows."""
     journey = await begun(world, phase)
     other = await guest(world, "b", nics=())
     world.set_gates()
     world.set_limits(cluster=0, outbound=0, inbound=5)
+    await world.configured()
     held = Journey(world, other, name="held").ask()
     await world.until(lambda: held.progressing.get("reason") == "WaitingForSlot")
     await journey.to("Succeeded")

@@ -63,6 +63,7 @@ async def test_a_nic_that_is_taken_back_takes_its_migration_with_it(world: World
     name = await without_controller(world)
     # Before it has a target pod; afterwards it goes on, and the NIC comes out after it.
     world.set_limits(cluster=0)
+    await world.configured()
     world.plug(VM, name, "blue")
     await world.until(lambda: world.record(name, "blue").get("migration"))
     world.unplug(VM, name, "blue")

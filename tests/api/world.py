@@ -112,6 +112,13 @@ class World:
 
         self.server.modify("kubevirts", "kubevirt", change, namespace="kubevirt")
 
+    async def configured(self) -> None:
+        """Wait until the operators go by the KubeVirt CR as it is now; watches of several kinds have no order."""
+        body = self.server.get("kubevirts", "kubevirt", namespace="kubevirt")
+        assert body is not None
+        generation = body["metadata"]["generation"]
+        await eventually(lambda: all(item.has_ended or item.generation == generation for item in self._operators))
+
     # -- the node ------------------------------------------------------------------------------
 
     def pod_of(self, name: str) -> Json:

@@ -1,12 +1,9 @@
-"""Finds what the watches did not tell: objects that are gone, and objects that have not arrived.
+"""Finds what the watches did not tell: objects that are gone, and versions that have not arrived.
 
 Kopf relists after a broken watch but reports no deletions (measured: docs/adr/0001, trap B), so a cache
-filled by its events keeps ghosts for ever. A metadata-only LIST, compared with the store, finds
-them. The same comparison at start tells when the caches are complete: before that, a missing pod
-would look like a lost one and fail a running VM.
+filled by its events keeps ghosts indefinitely. A metadata-only LIST, compared with the store, finds them.
 """
 
-import asyncio
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,8 +30,6 @@ from nicplug.model.names import LAUNCHER_SELECTOR, VM_UID_LABEL
 log = structlog.get_logger(__name__)
 
 _PAGE = 500
-_RETRY_SECONDS = 0.5
-_RETRY_CAP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +41,7 @@ class Watched:
     label_selector: str | None = None
 
 
+# In the order in which they are listed at start: what an object refers to comes after it (`kube.listings`).
 WATCHED: tuple[Watched, ...] = (
     Watched(CachedKind.KUBEVIRT, KUBEVIRTS),
     Watched(CachedKind.VM, VIRTUAL_MACHINES),
@@ -88,37 +84,6 @@ class Reaper:
     def drift_of(self, kind: CachedKind) -> int:
         """Ghosts of that kind that the last sweep found."""
         return self.drift.get(kind, 0)
-
-    async def wait_until_complete(self) -> None:
-        """Wait until every store holds at least what the API server had when asked; tries for ever."""
-        for watched in WATCHED:
-            delay, said = _RETRY_SECONDS, ""
-            while True:
-                try:
-                    listed = await self.list(watched)
-                    break
-                except ApiError as error:
-                    if str(error) != said:
-                        log.warning("cannot list", kind=watched.kind.value, error=str(error))
-                        said = str(error)
-                    await asyncio.sleep(delay)
-                    delay = min(delay * 2, _RETRY_CAP_SECONDS)
-            await self._arrived(watched, listed)
-
-    async def _arrived(self, watched: Watched, listed: Listed) -> None:
-        """Wait for the watch; an object that vanishes meanwhile is looked for again by a new LIST."""
-        store = self.caches.store_of(watched.kind)
-        waited = 0.0
-        while missing := [uid for uid in listed.objects if not store.knows(uid)]:
-            await asyncio.sleep(0.02)
-            waited += 0.02
-            if waited > 1.0:
-                waited = 0.0
-                log.warning("waiting for the watch to bring what exists", kind=watched.kind.value, missing=len(missing))
-                present = await self._list_or_none(watched)
-                if present is not None:
-                    gone = {uid for uid in missing if uid not in present.objects}
-                    listed = Listed(listed.resource_version, {u: v for u, v in listed.objects.items() if u not in gone})
 
     async def _list_or_none(self, watched: Watched) -> Listed | None:
         try:

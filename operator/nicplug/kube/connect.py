@@ -20,9 +20,10 @@ from nicplug.kube.api import KubeApi, OnResponse, ServerApi, WatchingApi, count_
 from nicplug.kube.credentials import Load, find_credentials, with_proxy
 from nicplug.kube.echoes import Echoes
 from nicplug.kube.kubeconfig import ConfigError as ConfigError
+from nicplug.kube.listings import Listings, in_order
 from nicplug.kube.pages import PageSizes, in_pages
 from nicplug.kube.watch_health import WatchHealth
-from nicplug.kube.watch_session import WatchResponse, counted, response_class, trace
+from nicplug.kube.watch_session import WatchResponse, counted, resource_of, response_class, trace
 
 # A renewal, and the one before it that still hangs.
 _LEASE_CONNECTIONS = 2
@@ -71,6 +72,7 @@ class Connection:
         source: where the configuration came from, for logs.
         watches: how the watches fare that Kopf keeps.
         echoes: which of their lines bring no news.
+        listings: who takes what they list.
         kubevirt_namespace: where the KubeVirt CR lies; of those elsewhere only what names them is read.
     """
 
@@ -83,6 +85,7 @@ class Connection:
     _on_response: OnResponse = field(default=count_nothing, repr=False)
     watches: WatchHealth = field(default_factory=WatchHealth, repr=False)
     echoes: Echoes = field(default_factory=Echoes, repr=False)
+    listings: Listings = field(default_factory=Listings, repr=False)
     kubevirt_namespace: str | None = None
 
     async def credentials(self) -> kopf.ConnectionInfo:
@@ -107,10 +110,15 @@ class Connection:
             proxy=info.proxy_url,
             trust_env=True,
             response_class=response_class(
-                self.watches, sizes=sizes, echoes=self.echoes, kubevirt_namespace=self.kubevirt_namespace
+                self.watches,
+                sizes=sizes,
+                echoes=self.echoes,
+                listings=self.listings,
+                kubevirt_namespace=self.kubevirt_namespace,
             ),
             trace_configs=[trace(self.watches)],
             middlewares=(
+                in_order(self.listings, resource_of),
                 in_pages(sizes),
                 _Credentials(self._load, configuration).authorize,
                 counted(self._on_response),

@@ -63,17 +63,21 @@ class ObjectText:
         """One object, from a text that is decoded already."""
         return self.read(text.encode())
 
-    async def read_list(self, text: bytes) -> Json:
+    async def read_list(self, text: bytes, *, take: Callable[[Json], None] | None = None) -> Json:
         """A page of a collection, object by object: the page as a whole may be hundreds of times as large.
+
+        Args:
+            take: called with each object, and then the page has none; None leaves them in the page.
 
         Raises:
             ValueError: it is not JSON, or no list.
         """
         head, items = _split_list(text)
-        objects, since_turn = [], 0
+        objects: list[Json] = []
+        take, since_turn = take or objects.append, 0
         for item in items:
             item_text = bytes(item)
-            objects.append(self.read(item_text))
+            take(self.read(item_text))
             since_turn += len(item_text)
             if since_turn > _TURN_BYTES:
                 since_turn = 0

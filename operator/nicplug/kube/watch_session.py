@@ -4,7 +4,7 @@ Kopf tries again after connection errors, 403, 429 and 5xx, with a line of its l
 after anything else: 404 (a CRD was deleted for a moment), an expired `continue` token, an error in the stream
 (docs/adr/0001), and a line that Python cannot parse, which anybody who may write an object can bring about. This
 session answers Kopf in the words it understands, and tells `WatchHealth` the truth. Lists come in pages that can be
-held, objects without what is too large to be kept.
+held, objects without what is too large to be kept; those that nicplug keeps do not go through Kopf (`kube.listings`).
 
 Knows nothing of Kopf but which of its answers are tried again.
 """
@@ -21,6 +21,7 @@ import structlog
 
 from nicplug.kube.api import OnResponse
 from nicplug.kube.echoes import Echoes
+from nicplug.kube.listings import Listings
 from nicplug.kube.object_text import ObjectText
 from nicplug.kube.pages import BoundedResponse, PageSizes, collection_of
 from nicplug.kube.watch_health import Trouble, WatchHealth
@@ -90,6 +91,7 @@ class WatchResponse(BoundedResponse):
     deep: ClassVar[DeepObjects]
     sizes: ClassVar[PageSizes]
     echoes: ClassVar[Echoes]
+    listings: ClassVar[Listings]
     kubevirt_namespace: ClassVar[str | None]
     answered: int = 0
 
@@ -122,9 +124,17 @@ class WatchResponse(BoundedResponse):
     async def _page(self) -> Any:
         text = await self.read()
         self._taken = b""
-        page = await self._text.read_list(text)
-        self.sizes.learn(collection_of(self), count=len(page.get("items") or ()), size=len(text))
-        return page
+        items: list[dict[str, Any]] = []
+        count, take = 0, self.listings.taker(self._resource) or items.append
+
+        def take_in(item: dict[str, Any]) -> None:
+            nonlocal count
+            count += 1
+            take(item)
+
+        page = await self._text.read_list(text, take=take_in)
+        self.sizes.learn(collection_of(self), count=count, size=len(text))
+        return {**page, "items": items}
 
     @property
     def _text(self) -> ObjectText:
@@ -149,6 +159,7 @@ class WatchResponse(BoundedResponse):
         if is_watch or self._resource == self.url.path:
             self.health.works(self._resource)
         if is_watch:
+            self.listings.opened(self._resource)
             lines = _Lines(
                 self.content, resource=self._resource, errors=self.errors, text=self._text, echoes=self.echoes
             )
@@ -160,12 +171,14 @@ def response_class(
     *,
     sizes: PageSizes | None = None,
     echoes: Echoes | None = None,
+    listings: Listings | None = None,
     kubevirt_namespace: str | None = None,
 ) -> type[WatchResponse]:
     """A response that tells `health` what it brought, and Kopf only what Kopf can bear.
 
     Args:
         echoes: finds the lines of which Kopf needs to know no more than their version; None finds none.
+        listings: who takes the objects of which list; None: Kopf gets them all.
         kubevirt_namespace: where the KubeVirt CR lies; of those elsewhere only what names them is read.
     """
     members = {
@@ -174,6 +187,7 @@ def response_class(
         "deep": DeepObjects(),
         "sizes": sizes or PageSizes(),
         "echoes": echoes or Echoes(),
+        "listings": listings or Listings(),
         "kubevirt_namespace": kubevirt_namespace,
     }
     return type("WatchResponse", (WatchResponse,), members)

@@ -8,8 +8,9 @@ from typing import Any
 import structlog
 
 from nicplug.cache.caches import CachedKind, Caches
+from nicplug.model.conditions import INTERFACES_READY, find_condition
 from nicplug.model.keys import SLOTS, AttachmentKey, WorkKey
-from nicplug.model.metadata import mapping
+from nicplug.model.metadata import generation, mapping, objects
 from nicplug.reconcile.delays import SLOTS_SECONDS, delay_seconds, never_busy
 from nicplug.reconcile.queue import Priority, WorkQueue
 
@@ -43,15 +44,29 @@ class Intake:
     _problems: tuple[str, ...] = ()
 
     def hear(self, kind: CachedKind, event: Mapping[str, Any]) -> None:
-        """Take in one line of a watch; `type` None: an object of a list."""
-        listed = event["type"] is None
+        """Take in one line of a watch."""
+        self.enqueue(self._learn(kind, event))
+
+    def hear_listed(self, kind: str, raw: Mapping[str, Any]) -> None:
+        """Take in an object that a LIST has shown, before a watch of its kind was opened.
+
+        Args:
+            kind: as the API names it.
+        """
+        keys = self._learn(CachedKind(kind), {"type": "ADDED", "object": raw})
+        if self._is_complete:
+            self.relisted.set()
+            self.enqueue(keys, priority=Priority.SWEEP)
+        # Everything is looked at when the caches are complete, and this first: somebody has been waiting for it.
+        elif _has_changed_unreported(raw):
+            self.enqueue(keys)
+
+    def _learn(self, kind: CachedKind, event: Mapping[str, Any]) -> list[WorkKey]:
         keys = self._take_in(kind, event)
         if kind is CachedKind.KUBEVIRT:
             self._tell_of_problems()
             self.on_kubevirts()
-        if listed and self._is_complete:
-            self.relisted.set()
-        self.enqueue(keys, priority=Priority.SWEEP if listed else Priority.LIVE)
+        return keys
 
     def _take_in(self, kind: CachedKind, event: Mapping[str, Any]) -> list[WorkKey]:
         """The object of one tenant, whatever it is, must not keep the others from being served."""
@@ -134,3 +149,10 @@ class Intake:
     def enqueue_all(self) -> None:
         """Have everything looked at, behind whatever happens now: a new leader, or the caches just complete."""
         self.enqueue(self.caches.all_keys(), priority=Priority.SWEEP)
+
+
+def _has_changed_unreported(raw: Mapping[str, Any]) -> bool:
+    """Its spec was changed after what is said of its NICs: while no operator ran."""
+    row = find_condition(objects(mapping(raw.get("status")).get("conditions")), INTERFACES_READY)
+    reported = row.get("observedGeneration") if row is not None else None
+    return reported is not None and reported != generation(mapping(raw.get("metadata")))

@@ -52,6 +52,7 @@ class WorkQueue(Generic[K]):
         self._timer: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
         self._drained.set()
+        self._has_swept = False
 
     def add(self, key: K, *, priority: Priority = Priority.LIVE, delay_seconds: float = 0.0) -> None:
         """Ask for the key to be handed out, now or after a delay; of several requests the earliest counts."""
@@ -67,16 +68,22 @@ class WorkQueue(Generic[K]):
             self._push(key, priority=priority, since=since)
 
     async def get(self) -> K:
-        """The next key; waits until there is one. Every key must be given back by `done`."""
+        """The next key; waits until there is one. Every key must be given back by `done`.
+
+        Of the sweep, one key per turn of the event loop: what a live change is answered waits for one pass, not for
+        one of each worker.
+        """
         while True:
-            for keys in self._ready.values():
-                while keys:
-                    key = keys.popleft()
-                    # A raised priority leaves a stale entry in the other lane.
-                    if self._queued.pop(key, None) is not None:
-                        self._active.add(key)
-                        self._drained.clear()
-                        return key
+            key = self._pop(Priority.LIVE)
+            if key is None and not self._has_swept:
+                key = self._pop(Priority.SWEEP)
+                if key is not None:
+                    self._has_swept = True
+                    self._loop.call_soon(self._sweep_on)
+            if key is not None:
+                self._active.add(key)
+                self._drained.clear()
+                return key
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
             try:
@@ -84,6 +91,20 @@ class WorkQueue(Generic[K]):
             finally:
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
+
+    def _pop(self, priority: Priority) -> K | None:
+        keys = self._ready[priority]
+        while keys:
+            key = keys.popleft()
+            # A raised priority leaves a stale entry in the other lane.
+            if self._queued.pop(key, None) is not None:
+                return key
+        return None
+
+    def _sweep_on(self) -> None:
+        self._has_swept = False
+        if self._ready[Priority.SWEEP]:
+            self._wake()
 
     def done(self, key: K, *, rest_seconds: float = 0.0) -> None:
         """Give a key back; it is handed out again if it was added meanwhile.
@@ -139,6 +160,9 @@ class WorkQueue(Generic[K]):
             return
         self._queued[key] = (priority, known[1] if known else since)
         self._ready[priority].append(key)
+        self._wake()
+
+    def _wake(self) -> None:
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():

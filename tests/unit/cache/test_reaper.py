@@ -1,10 +1,9 @@
 """The reaper: what the watches did not tell."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from tests.build import NAME, NAMESPACE, NOW, Json, kubevirt, pod, vm, vmi
+from tests.build import NAME, NAMESPACE, NOW, Json, pod, vm, vmi
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.reaper import WATCHED, Reaper
@@ -114,37 +113,3 @@ async def test_only_metadata_of_launcher_pods_is_asked_for() -> None:
     assert all(request["metadata_only"] for request in api.requests)
     (pods,) = (request for request in api.requests if request["plural"] == "pods")
     assert pods["label_selector"] == "kubevirt.io=virt-launcher"
-
-
-async def test_complete_means_that_everything_listed_has_arrived() -> None:
-    """Before that a missing pod would look like a lost one, and fail a running VM."""
-    api = ListApi(("virtualmachineinstances", vmi()), ("pods", pod()), ("kubevirts", kubevirt()))
-    reaper, caches, _ = _reaper(api, (CachedKind.VMI, vmi()), (CachedKind.KUBEVIRT, kubevirt()))
-    waiting = asyncio.create_task(reaper.wait_until_complete())
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    caches.observe(CachedKind.POD, pod())
-    await asyncio.wait_for(waiting, timeout=10)
-
-
-async def test_what_vanishes_while_it_is_waited_for_is_not_waited_for_for_ever() -> None:
-    api = ListApi(("pods", pod()))
-    reaper, _, _ = _reaper(api)
-    waiting = asyncio.create_task(reaper.wait_until_complete())
-    await asyncio.sleep(0.05)
-    api.objects.clear()
-    await asyncio.wait_for(waiting, timeout=30)
-
-
-async def test_what_came_and_went_counts_as_arrived() -> None:
-    reaper, caches, _ = _reaper(ListApi(("pods", pod())), (CachedKind.POD, pod()))
-    caches.forget(CachedKind.POD, pod())
-    await asyncio.wait_for(reaper.wait_until_complete(), timeout=10)
-
-
-async def test_a_list_that_fails_at_the_start_is_tried_again() -> None:
-    api = ListApi()
-    api.failures = [Unavailable("not yet")]
-    reaper, _, _ = _reaper(api)
-    await asyncio.wait_for(reaper.wait_until_complete(), timeout=30)
-    assert len(api.requests) == len(WATCHED) + 1

@@ -2,52 +2,22 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 from tests.large import depth
+from tests.unit.kube.answering import PATH, answering
 
-from nicplug.kube.api import OnResponse, count_nothing
 from nicplug.kube.connect import connect
 from nicplug.kube.deep_json import MAXIMUM_DEPTH
 from nicplug.kube.echoes import Echoes
 from nicplug.kube.object_text import ObjectText
 from nicplug.kube.watch_health import WatchHealth
-from nicplug.kube.watch_session import WatchResponse, counted, response_class
-
-PATH = "/apis/kubevirt.io/v1/virtualmachines"
-
-
-@asynccontextmanager
-async def answering(
-    answer: web.Response,
-    *,
-    health: WatchHealth,
-    path: str = PATH,
-    on_response: OnResponse = count_nothing,
-    echoes: Echoes | None = None,
-) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session whose server has one answer to everything."""
-
-    async def on_get(_: web.Request) -> web.Response:
-        return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type)
-
-    app = web.Application()
-    app.router.add_get(path, on_get)
-    async with TestServer(app) as server:
-        url = str(server.make_url("/"))
-        middlewares = (counted(on_response),)
-        async with aiohttp.ClientSession(
-            url, response_class=response_class(health, echoes=echoes), middlewares=middlewares
-        ) as session:
-            yield session
+from nicplug.kube.watch_session import WatchResponse, counted
 
 
 async def test_a_crd_that_is_not_served_is_told_although_the_answer_is_plain_text() -> None:

@@ -39,8 +39,9 @@ async def test_a_change_makes_the_object_and_its_neighbour_look(intake: Intake) 
 
 
 async def test_a_list_waits_behind_what_happens_now(intake: Intake) -> None:
-    """After a restart the changes that happen now do not wait behind everything that exists."""
-    intake.hear(CachedKind.VM, {"type": None, "object": vm()})
+    """After a broken watch the changes that happen now do not wait behind everything that exists."""
+    intake.expect_no_more_lists()
+    intake.hear_listed("VirtualMachine", vm())
     intake.hear(CachedKind.POD, {"type": "ADDED", "object": pod(owner_name="other")})
     keys = await _all_work(intake)
     assert keys[0] == VmiKey(NAMESPACE, "other")
@@ -79,13 +80,25 @@ async def test_a_line_that_changes_nothing_is_no_work(intake: Intake) -> None:
 
 
 async def test_a_list_after_the_start_means_that_a_watch_was_broken(intake: Intake) -> None:
-    intake.hear(CachedKind.VM, {"type": None, "object": vm()})
+    intake.hear_listed("VirtualMachine", vm())
     assert not intake.relisted.is_set()
     intake.expect_no_more_lists()
     intake.hear(CachedKind.VM, {"type": "MODIFIED", "object": vm(version=11)})
     assert not intake.relisted.is_set()
-    intake.hear(CachedKind.VM, {"type": None, "object": vm(version=11)})
+    intake.hear_listed("VirtualMachine", vm(version=11))
     assert intake.relisted.is_set()
+
+
+@pytest.mark.parametrize(("reported", "comes_first"), [(None, False), (1, True), (2, False)])
+async def test_what_was_asked_for_while_no_operator_ran_comes_first(
+    intake: Intake, reported: int | None, comes_first: bool
+) -> None:
+    """Somebody has been waiting for it; of an object without a report nobody knows."""
+    conditions = [{"type": "InterfacesReady", "status": "True", "observedGeneration": reported}] if reported else []
+    intake.hear_listed("VirtualMachine", vm(name="b", uid="b"))
+    intake.hear_listed("VirtualMachine", vm(generation=2, status={"conditions": conditions}))
+    intake.enqueue_all()
+    assert ((await _all_work(intake))[0] == VM) is comes_first
 
 
 async def test_a_new_leader_looks_at_everything_behind_what_happens_now(intake: Intake) -> None:

@@ -59,6 +59,34 @@ async def test_live_changes_go_first(queue: WorkQueue[str]) -> None:
     assert [await queue.get(), await queue.get()] == ["new", "old"]
 
 
+async def test_a_live_change_waits_for_one_key_of_the_sweep_and_not_for_one_of_each_worker(
+    queue: WorkQueue[str],
+) -> None:
+    """A pass keeps the loop to itself until its first request; among 32 of them an answer would wait for 31."""
+    seen: list[str] = []
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        while True:
+            key = await queue.get()
+            seen.append(key)
+            begun.set()
+            await asyncio.sleep(1)
+            queue.done(key)
+
+    workers = [asyncio.create_task(work()) for _ in range(8)]
+    await asyncio.sleep(0)
+    for number in range(8):
+        queue.add(f"old-{number}", priority=Priority.SWEEP)
+    await begun.wait()
+    queue.add("new")
+    await asyncio.sleep(0.5)
+    for worker in workers:
+        worker.cancel()
+    assert seen[1] == "new"
+    assert set(seen) == {"new", *(f"old-{number}" for number in range(7))}
+
+
 async def test_a_change_raises_the_priority_of_a_key_that_waits(queue: WorkQueue[str]) -> None:
     for key in "abc":
         queue.add(key, priority=Priority.SWEEP)

@@ -24,7 +24,9 @@ def test_steps_without_a_terminal_are_plain_lines() -> None:
         step.detail = "serves"
     progress, result = output.getvalue().splitlines()
     assert progress.strip() == "etcd: building"
-    assert result.split() == ["✓", "etcd", "0.0", "s", "serves"]
+    mark, what, seconds, *rest = result.split()
+    assert (mark, what, rest) == ("✓", "etcd", ["s", "serves"])
+    assert float(seconds) >= 0
     assert "\x1b" not in output.getvalue()
 
 

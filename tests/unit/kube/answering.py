@@ -1,0 +1,43 @@
+"""A session of Kopf's watches, whose server has one answer to everything."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from nicplug.kube.api import OnResponse, count_nothing
+from nicplug.kube.echoes import Echoes
+from nicplug.kube.listings import Listings, in_order
+from nicplug.kube.watch_health import WatchHealth
+from nicplug.kube.watch_session import counted, resource_of, response_class
+
+PATH = "/apis/kubevirt.io/v1/virtualmachines"
+
+
+@asynccontextmanager
+async def answering(
+    answer: web.Response,
+    *,
+    health: WatchHealth,
+    path: str = PATH,
+    on_response: OnResponse = count_nothing,
+    echoes: Echoes | None = None,
+    listings: Listings | None = None,
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session whose server has one answer to everything."""
+
+    async def on_get(_: web.Request) -> web.Response:
+        return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type)
+
+    app = web.Application()
+    app.router.add_get(path, on_get)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/"))
+        listings = listings or Listings()
+        middlewares = (in_order(listings, resource_of), counted(on_response))
+        async with aiohttp.ClientSession(
+            url, response_class=response_class(health, echoes=echoes, listings=listings), middlewares=middlewares
+        ) as session:
+            yield session

@@ -1,0 +1,72 @@
+"""Who takes the objects of a list, and which list is asked for first."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tests.unit.kube.answering import PATH, answering
+
+from nicplug.kube.listings import Listings
+from nicplug.kube.watch_health import WatchHealth
+
+PAGE = {
+    "kind": "VirtualMachineList",
+    "metadata": {"resourceVersion": "9", "continue": "more"},
+    "items": [{"metadata": {"name": "a", "uid": "1"}}, {"metadata": {"name": "b", "uid": "2"}}],
+}
+
+
+def keeper(taken: list[tuple[str, str]]) -> Callable[[str, dict[str, Any]], None]:
+    return lambda kind, item: taken.append((kind, item["metadata"]["name"]))
+
+
+async def test_kopf_gets_a_page_without_the_objects_that_are_taken() -> None:
+    taken: list[tuple[str, str]] = []
+    answer = web.json_response(PAGE)
+    async with (
+        answering(answer, health=WatchHealth(), listings=Listings(take=keeper(taken))) as session,
+        session.get(PATH) as response,
+    ):
+        assert await response.json() == {**PAGE, "items": []}
+    assert taken == [("VirtualMachine", "a"), ("VirtualMachine", "b")]
+
+
+@pytest.mark.parametrize("path", [PATH, "/api/v1/namespaces"])
+async def test_what_nobody_takes_stays_in_the_page(path: str) -> None:
+    """As long as nothing is wired up, and of kinds that nicplug does not keep."""
+    taken: list[tuple[str, str]] = []
+    listings = Listings(take=None if path == PATH else keeper(taken))
+    async with (
+        answering(web.json_response(PAGE), health=WatchHealth(), path=path, listings=listings) as session,
+        session.get(path) as response,
+    ):
+        assert await response.json() == PAGE
+    assert taken == []
+
+
+async def test_a_collection_is_listed_when_the_watches_before_it_are_open() -> None:
+    """A VMI that is listed after its pod may name a pod that was made in between: it would look lost."""
+    listings = Listings(order=["kubevirts", "virtualmachineinstances", "pods"])
+    pods = asyncio.create_task(listings.turn("pods"))
+    await asyncio.wait_for(listings.turn("kubevirts"), timeout=1)
+    await asyncio.wait_for(listings.turn("nodes"), timeout=1)
+    listings.opened("virtualmachineinstances")
+    await asyncio.sleep(0)
+    assert not pods.done()
+    listings.opened("kubevirts")
+    await asyncio.wait_for(pods, timeout=1)
+
+
+async def test_a_session_asks_for_nothing_before_its_turn() -> None:
+    listings = Listings(order=["kubevirts", "virtualmachines"])
+    async with answering(web.json_response(PAGE), health=WatchHealth(), listings=listings) as session:
+        asking = asyncio.create_task(session.get(PATH).__aenter__())
+        await asyncio.wait({asking}, timeout=0.1)
+        assert not asking.done()
+        listings.opened("kubevirts")
+        response = await asyncio.wait_for(asking, timeout=5)
+        assert response.status == 200
+        response.release()
+        assert (await session.get(PATH, params={"watch": "true"})).status == 200
