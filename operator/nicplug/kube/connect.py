@@ -105,6 +105,11 @@ class Connection:
         configuration = await self._load()
         info = _connection_info(configuration)
         sizes = PageSizes()
+        middlewares = (
+            in_pages(sizes),
+            _Credentials(self._load, configuration).authorize,
+            counted(self._on_response),
+        )
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             proxy=info.proxy_url,
@@ -117,13 +122,9 @@ class Connection:
                 kubevirt_namespace=self.kubevirt_namespace,
             ),
             trace_configs=[trace(self.watches)],
-            middlewares=(
-                in_order(self.listings, resource_of),
-                in_pages(sizes),
-                _Credentials(self._load, configuration).authorize,
-                counted(self._on_response),
-            ),
+            middlewares=(in_order(self.listings, resource_of), *middlewares),
         )
+        self.listings.fetch = lambda url: session.get(url, middlewares=middlewares)
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
     async def close(self) -> None:

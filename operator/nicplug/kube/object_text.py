@@ -13,11 +13,13 @@ from typing import Any
 
 import msgspec
 
+from nicplug.any_json import parse_json
 from nicplug.elided import LARGE_BYTES, STORED_BYTES
 from nicplug.kube import deep_json, elision
 from nicplug.kube.resources import KUBEVIRTS
 
 Json = dict[str, Any]
+Items = Sequence[msgspec.Raw | bytes]
 
 # Read as a whole: nobody but an admin writes them, and what they say counts for everybody.
 _OF_ADMINS = frozenset({"kubevirts", "nodes", "leases", "configmaps", "namespaces"})
@@ -54,7 +56,7 @@ class ObjectText:
             ValueError: it is not JSON.
         """
         slimmed, is_cut = self._slim(text)
-        value = json.loads(slimmed)
+        value = parse_json(slimmed)
         if is_cut:
             self.on_deep(value)
         return value
@@ -63,18 +65,24 @@ class ObjectText:
         """One object, from a text that is decoded already."""
         return self.read(text.encode())
 
-    async def read_list(self, text: bytes, *, take: Callable[[Json], None] | None = None) -> Json:
-        """A page of a collection, object by object: the page as a whole may be hundreds of times as large.
-
-        Args:
-            take: called with each object, and then the page has none; None leaves them in the page.
+    async def read_list(self, text: bytes) -> Json:
+        """A page of a collection.
 
         Raises:
             ValueError: it is not JSON, or no list.
         """
-        head, items = _split_list(text)
+        head, items = split_list(text)
         objects: list[Json] = []
-        take, since_turn = take or objects.append, 0
+        await self.read_items(items, take=objects.append)
+        return {**head, "items": objects} if "items" in head else head
+
+    async def read_items(self, items: Items, *, take: Callable[[Json], None]) -> None:
+        """The objects of a page, one by one: as a whole they may be hundreds of times as large as their text.
+
+        Raises:
+            ValueError: one of them is not JSON.
+        """
+        since_turn = 0
         for item in items:
             item_text = bytes(item)
             take(self.read(item_text))
@@ -82,7 +90,6 @@ class ObjectText:
             if since_turn > _TURN_BYTES:
                 since_turn = 0
                 await asyncio.sleep(0)
-        return {**head, "items": objects} if "items" in head else head
 
     def read_line(self, line: bytes) -> Any:
         """A watch event."""
@@ -129,7 +136,12 @@ def _with_size(slimmed: bytes, size: int) -> bytes:
     return b'%b,"%b":%d}' % (slimmed[:-1], STORED_BYTES.encode(), size)
 
 
-def _split_list(text: bytes) -> tuple[Json, Sequence[msgspec.Raw | bytes]]:
+def split_list(text: bytes) -> tuple[Json, Items]:
+    """A page without its objects, and their texts.
+
+    Raises:
+        ValueError: it is not JSON, or no list.
+    """
     try:
         return elision.split_list(text)
     except RecursionError:

@@ -22,7 +22,7 @@ import structlog
 from nicplug.kube.api import OnResponse
 from nicplug.kube.echoes import Echoes
 from nicplug.kube.listings import Listings
-from nicplug.kube.object_text import ObjectText
+from nicplug.kube.object_text import ObjectText, split_list
 from nicplug.kube.pages import BoundedResponse, PageSizes, collection_of
 from nicplug.kube.watch_health import Trouble, WatchHealth
 
@@ -124,17 +124,12 @@ class WatchResponse(BoundedResponse):
     async def _page(self) -> Any:
         text = await self.read()
         self._taken = b""
-        items: list[dict[str, Any]] = []
-        count, take = 0, self.listings.taker(self._resource) or items.append
-
-        def take_in(item: dict[str, Any]) -> None:
-            nonlocal count
-            count += 1
-            take(item)
-
-        page = await self._text.read_list(text, take=take_in)
-        self.sizes.learn(collection_of(self), count=count, size=len(text))
-        return {**page, "items": items}
+        page, items = split_list(text)
+        self.sizes.learn(collection_of(self), count=len(items), size=len(text))
+        self.listings.fetch_ahead(self.url.path, token=str(_member(_member(page, "metadata"), "continue") or ""))
+        kept: list[dict[str, Any]] = []
+        await self._text.read_items(items, take=self.listings.taker(self._resource) or kept.append)
+        return {**page, "items": kept}
 
     @property
     def _text(self) -> ObjectText:

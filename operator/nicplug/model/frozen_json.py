@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NewType
 
+import msgspec
+
+from nicplug.any_json import parse_json
 from nicplug.model.per_pass import once_per_pass
 
 FrozenJson = NewType("FrozenJson", str)
@@ -20,18 +23,22 @@ NULL = FrozenJson("null")
 _RECENT = 512
 _RECENT_CHARACTERS = 8 * 1024
 
-# json.dumps makes a new encoder for every call that is not by its defaults.
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_encode = msgspec.json.Encoder(order="sorted").encode
+# For what only Python takes for JSON; json.dumps would make a new encoder for every call.
+_ANY_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def freeze(value: Any) -> FrozenJson:
     """The canonical text of a JSON value: sorted keys, no blanks."""
-    return FrozenJson(_ENCODER.encode(value))
+    try:
+        return FrozenJson(_encode(value).decode())
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return FrozenJson(_ANY_ENCODER.encode(value))
 
 
 def thaw(text: FrozenJson) -> Any:
     """A fresh, mutable copy of the value."""
-    return json.loads(text)
+    return parse_json(text)
 
 
 @once_per_pass

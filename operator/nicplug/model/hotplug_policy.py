@@ -153,6 +153,7 @@ POLICY_FIELDS: tuple[PolicyField, ...] = (
 _DOMAIN = "nicplug.io/"
 # What nicplug writes into a VMI itself.
 _KEPT_BY_NICPLUG = frozenset({TEMPLATE_INTERFACES_ANNOTATION, ROLLED_BACK_ANNOTATION})
+_KNOWN = {item.annotation for item in POLICY_FIELDS} | _KEPT_BY_NICPLUG
 _STRANGE_ONES_TOLD = 3
 _LONGEST_NAME = 80
 
@@ -178,8 +179,7 @@ class OverridingObject:
 def parse_overrides(annotations: Mapping[str, Any]) -> Overrides:
     """The annotations that are of the policy; the others, some of them long, are not kept."""
     written = ((item.annotation, annotations.get(item.annotation)) for item in POLICY_FIELDS)
-    known = {item.annotation for item in POLICY_FIELDS} | _KEPT_BY_NICPLUG
-    strange = sorted(name for name in annotations if name.startswith(_DOMAIN) and name not in known)
+    strange = sorted(name for name in annotations if name.startswith(_DOMAIN) and name not in _KNOWN)
     return (
         *((name, value) for name, value in written if isinstance(value, str)),
         *((name[:_LONGEST_NAME], "") for name in strange[:_STRANGE_ONES_TOLD]),

@@ -1,6 +1,6 @@
-"""A session of Kopf's watches, whose server has one answer to everything."""
+"""A session of Kopf's watches, with a server that answers as a test wants."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -31,13 +31,32 @@ async def answering(
     async def on_get(_: web.Request) -> web.Response:
         return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type)
 
+    async with serving(
+        on_get, health=health, path=path, on_response=on_response, echoes=echoes, listings=listings
+    ) as session:
+        yield session
+
+
+@asynccontextmanager
+async def serving(
+    on_get: Callable[[web.Request], Awaitable[web.Response]],
+    *,
+    health: WatchHealth,
+    path: str = PATH,
+    on_response: OnResponse = count_nothing,
+    echoes: Echoes | None = None,
+    listings: Listings | None = None,
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session with a server of its own."""
     app = web.Application()
     app.router.add_get(path, on_get)
     async with TestServer(app) as server:
         url = str(server.make_url("/"))
         listings = listings or Listings()
-        middlewares = (in_order(listings, resource_of), counted(on_response))
+        inner = (counted(on_response),)
+        middlewares = (in_order(listings, resource_of), *inner)
         async with aiohttp.ClientSession(
             url, response_class=response_class(health, echoes=echoes, listings=listings), middlewares=middlewares
         ) as session:
+            listings.fetch = lambda url: session.get(url, middlewares=inner)
             yield session

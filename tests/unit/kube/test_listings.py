@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.unit.kube.answering import PATH, answering
+from tests.unit.kube.answering import PATH, answering, serving
 
 from nicplug.kube.listings import Listings
 from nicplug.kube.watch_health import WatchHealth
@@ -44,6 +44,60 @@ async def test_what_nobody_takes_stays_in_the_page(path: str) -> None:
     ):
         assert await response.json() == PAGE
     assert taken == []
+
+
+async def test_the_next_page_is_on_its_way_while_one_is_read() -> None:
+    """Kopf asks for it when it has seen the last one, and gets the answer that is there."""
+    names: list[str] = []
+    requests: list[tuple[str, str]] = []
+    pages = {"": ("a", "1"), "1": ("b", "2"), "2": ("c", "")}
+
+    async def on_get(request: web.Request) -> web.Response:
+        token = request.query.get("continue", "")
+        requests.append((token, request.query["limit"]))
+        name, following = pages[token]
+        items = [{"metadata": {"name": name}}]
+        return web.json_response({"metadata": {"continue": following}, "items": items})
+
+    listings = Listings(take=lambda _, item: names.append(item["metadata"]["name"]))
+    async with serving(on_get, health=WatchHealth(), listings=listings) as session:
+        for token in ("", "1", "2"):
+            query = {"limit": "500", **({"continue": token} if token else {})}
+            async with session.get(PATH, params=query) as response:
+                assert await response.json() == {"metadata": {"continue": pages[token][1]}, "items": []}
+            await asyncio.sleep(0.05)
+            assert len(requests) == min(len(names) + 1, 3), "the one after it, and none twice"
+    assert names == ["a", "b", "c"]
+    assert requests == [("", "500"), ("1", "500"), ("2", "500")]
+
+
+async def test_a_list_that_begins_anew_takes_no_page_of_the_one_before() -> None:
+    tokens: list[str] = []
+
+    async def on_get(request: web.Request) -> web.Response:
+        tokens.append(request.query.get("continue", ""))
+        return web.json_response(PAGE)
+
+    async with serving(on_get, health=WatchHealth(), listings=Listings(take=lambda _kind, _item: None)) as session:
+        for _ in range(2):
+            async with session.get(PATH, params={"limit": "500"}) as response:
+                await response.json()
+            await asyncio.sleep(0.05)
+    assert tokens == ["", "more", "", "more"]
+
+
+async def test_a_page_that_was_asked_for_in_vain_is_asked_for_again() -> None:
+    answers = iter([web.json_response(PAGE), web.Response(status=410), web.json_response(PAGE)])
+
+    async def on_get(_: web.Request) -> web.Response:
+        return next(answers)
+
+    listings = Listings(take=lambda _kind, _item: None)
+    async with serving(on_get, health=WatchHealth(), listings=listings) as session:
+        for query in ({"limit": "500"}, {"limit": "500", "continue": "more"}):
+            async with session.get(PATH, params=query) as response:
+                assert response.status == 200
+                await response.read() if "continue" in query else await response.json()
 
 
 async def test_a_collection_is_listed_when_the_watches_before_it_are_open() -> None:
