@@ -130,7 +130,8 @@ class App:
             annotations={VERSION_ANNOTATION: __version__},
         )
         connection.watches.on_restored = self._on_watch_restored
-        connection.echoes.is_known = self.caches.knows
+        connection.direct.is_known = self.caches.knows
+        connection.direct.hear = self.intake.hear_directly
         connection.listings.order = [watched.resource.plural for watched in WATCHED]
         connection.listings.take = self.intake.hear_listed
         self._workers = self._make_workers()

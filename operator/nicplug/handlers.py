@@ -1,6 +1,7 @@
 """Everything that Kopf calls: registration and delegation, no logic.
 
-Only `@kopf.on.event`: it writes nothing to objects and hands over every line of the watch.
+Only `@kopf.on.event`: it writes nothing to objects. Kopf opens a watch for each kind that has a handler, and hands over
+its deletions; listed objects and changes have gone to the same listener before (`kube.listings`, `kube.direct_lines`).
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,9 +1,10 @@
 """Watches that are cut, too old, in error or away, as measured in Kopf: each symptom has its test."""
 
 import asyncio
-import json
 import time
+from typing import Any
 
+import kopf
 import pytest
 from tests.api import objects
 from tests.api.operator_thread import eventually
@@ -11,10 +12,12 @@ from tests.api.world import MIGRATION, POD, VM, VMI, World
 from tests.fakes.faults import Fault
 from tests.manifests import pod_interface
 
-from nicplug import kopf_settings
+from nicplug import app, kopf_settings
+from nicplug.cache.caches import CachedKind
 from nicplug.cache.dynamic_controllers import MOST_FOLLOWED
 from nicplug.cache.multus_configs import MOST_NAMESPACES
 from nicplug.cache.optional_watch import OptionalWatch
+from nicplug.handlers import register
 from nicplug.kube.api import Resource
 from nicplug.kube.connect import WATCH_CONNECTIONS
 from nicplug.kube.resources import CONFIG_MAPS, DAEMON_SETS, PODS
@@ -54,19 +57,32 @@ async def test_every_watch_of_the_operator_has_a_connection(world: World, monkey
     assert sum(bounds.values()) + len(others) <= WATCH_CONNECTIONS
 
 
-async def test_kopf_is_not_told_of_what_the_operator_has_written_itself(world: World) -> None:
-    """Half of all lines are such, and each cost a task and a call of every handler."""
-    operator = await world.operator()
-    name = await world.running(objects.vm("a"))
-    await world.at_rest()
-    echoes = operator.app._connection.echoes
-    for plural in (VM, VMI):
-        line = json.dumps({"type": "MODIFIED", "object": world.get(plural, name)}).encode()
-        assert echoes.bookmark_for(line, resource=plural) is not None
-        renewed = world.get(plural, name)
-        renewed["metadata"]["resourceVersion"] = str(int(renewed["metadata"]["resourceVersion"]) + 1)
-        line = json.dumps({"type": "MODIFIED", "object": renewed}).encode()
-        assert echoes.bookmark_for(line, resource=plural) is None
+async def test_kopf_sees_deletions_and_neither_changes_nor_echoes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line cost it a task and a call of every handler, half of them for what the operator had written itself."""
+    seen: list[str] = []
+
+    class Listener:
+        def __init__(self, listener: Any) -> None:
+            self._listener = listener
+
+        def hear(self, kind: CachedKind, event: kopf.RawEvent) -> None:
+            seen.append(f"{event['type']} {kind.value}")
+            self._listener.hear(kind, event)
+
+    def register_counted(*, listener: Any, **rest: Any) -> None:
+        register(listener=Listener(listener), **rest)
+
+    monkeypatch.setattr(app, "register", register_counted)
+    await world.operator()
+    name = await world.running(objects.vmi("a"))
+    await world.plugged(VMI, name, "blue")
+    assert seen == []
+    world.server.delete(VMI, name)
+    await world.until(lambda: world.server.get(VMI, name) is None)
+    await eventually(lambda: f"DELETED {CachedKind.VMI.value}" in seen)
+    assert {line.split()[0] for line in seen} == {"DELETED"}
 
 
 async def test_a_cut_watch_is_opened_again_and_nothing_is_lost_or_doubled(world: World) -> None:

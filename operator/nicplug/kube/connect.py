@@ -18,7 +18,7 @@ from kubernetes.aio.config import ConfigException
 from nicplug.kube.aio import USER_AGENT, AioApi
 from nicplug.kube.api import KubeApi, OnResponse, ServerApi, WatchingApi, count_nothing
 from nicplug.kube.credentials import Load, find_credentials, with_proxy
-from nicplug.kube.echoes import Echoes
+from nicplug.kube.direct_lines import DirectLines
 from nicplug.kube.kubeconfig import ConfigError as ConfigError
 from nicplug.kube.listings import Listings, in_order
 from nicplug.kube.pages import PageSizes, in_pages
@@ -71,7 +71,7 @@ class Connection:
         server: URL of the API server.
         source: where the configuration came from, for logs.
         watches: how the watches fare that Kopf keeps.
-        echoes: which of their lines bring no news.
+        direct: which of their lines do not go through Kopf.
         listings: who takes what they list.
         kubevirt_namespace: where the KubeVirt CR lies; of those elsewhere only what names them is read.
     """
@@ -84,7 +84,7 @@ class Connection:
     _load: Load = field(repr=False)
     _on_response: OnResponse = field(default=count_nothing, repr=False)
     watches: WatchHealth = field(default_factory=WatchHealth, repr=False)
-    echoes: Echoes = field(default_factory=Echoes, repr=False)
+    direct: DirectLines = field(default_factory=DirectLines, repr=False)
     listings: Listings = field(default_factory=Listings, repr=False)
     kubevirt_namespace: str | None = None
 
@@ -117,7 +117,7 @@ class Connection:
             response_class=response_class(
                 self.watches,
                 sizes=sizes,
-                echoes=self.echoes,
+                direct=self.direct,
                 listings=self.listings,
                 kubevirt_namespace=self.kubevirt_namespace,
             ),

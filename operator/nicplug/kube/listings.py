@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import aiohttp
 from aiohttp import hdrs
 
-from nicplug.kube.echoes import KINDS
+from nicplug.kube.direct_lines import KINDS
 
 Json = dict[str, Any]
 _Fetch = Callable[[str], Awaitable[aiohttp.ClientResponse]]

@@ -93,7 +93,7 @@ class ObjectText:
 
     def read_line(self, line: bytes) -> Any:
         """A watch event."""
-        return json.loads(self.slim_line(line))
+        return parse_json(self.slim_line(line))
 
     def slim_line(self, line: bytes) -> bytes:
         """The text of a watch event, short and shallow enough for any parser."""

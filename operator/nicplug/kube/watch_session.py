@@ -20,7 +20,7 @@ import aiohttp
 import structlog
 
 from nicplug.kube.api import OnResponse
-from nicplug.kube.echoes import Echoes
+from nicplug.kube.direct_lines import DirectLines
 from nicplug.kube.listings import Listings
 from nicplug.kube.object_text import ObjectText, split_list
 from nicplug.kube.pages import BoundedResponse, PageSizes, collection_of
@@ -90,7 +90,7 @@ class WatchResponse(BoundedResponse):
     errors: ClassVar[StreamErrors]
     deep: ClassVar[DeepObjects]
     sizes: ClassVar[PageSizes]
-    echoes: ClassVar[Echoes]
+    direct: ClassVar[DirectLines]
     listings: ClassVar[Listings]
     kubevirt_namespace: ClassVar[str | None]
     answered: int = 0
@@ -156,7 +156,7 @@ class WatchResponse(BoundedResponse):
         if is_watch:
             self.listings.opened(self._resource)
             lines = _Lines(
-                self.content, resource=self._resource, errors=self.errors, text=self._text, echoes=self.echoes
+                self.content, resource=self._resource, errors=self.errors, text=self._text, direct=self.direct
             )
             self.content = lines  # type: ignore[assignment]
 
@@ -165,14 +165,14 @@ def response_class(
     health: WatchHealth,
     *,
     sizes: PageSizes | None = None,
-    echoes: Echoes | None = None,
+    direct: DirectLines | None = None,
     listings: Listings | None = None,
     kubevirt_namespace: str | None = None,
 ) -> type[WatchResponse]:
     """A response that tells `health` what it brought, and Kopf only what Kopf can bear.
 
     Args:
-        echoes: finds the lines of which Kopf needs to know no more than their version; None finds none.
+        direct: takes the lines of which Kopf needs to know no more than their version; None takes none.
         listings: who takes the objects of which list; None: Kopf gets them all.
         kubevirt_namespace: where the KubeVirt CR lies; of those elsewhere only what names them is read.
     """
@@ -181,7 +181,7 @@ def response_class(
         "errors": StreamErrors(),
         "deep": DeepObjects(),
         "sizes": sizes or PageSizes(),
-        "echoes": echoes or Echoes(),
+        "direct": direct or DirectLines(),
         "listings": listings or Listings(),
         "kubevirt_namespace": kubevirt_namespace,
     }
@@ -249,13 +249,19 @@ class _Lines:
     """The body of a watch as Kopf reads it: in whole lines, errors as 410, no line too large or too deep."""
 
     def __init__(
-        self, stream: aiohttp.StreamReader, *, resource: str, errors: StreamErrors, text: ObjectText, echoes: Echoes
+        self,
+        stream: aiohttp.StreamReader,
+        *,
+        resource: str,
+        errors: StreamErrors,
+        text: ObjectText,
+        direct: DirectLines,
     ) -> None:
         self._stream = stream
         self._text = text
         self._resource = resource
         self._errors = errors
-        self._echoes = echoes
+        self._direct = direct
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -276,7 +282,11 @@ class _Lines:
     async def _guard(self, line: bytes) -> bytes:
         if b'"ERROR"' in line[:100]:
             return await self._guard_error(line)
-        return self._echoes.bookmark_for(line, resource=self._resource) or self._text.slim_line(line)
+        bookmark = self._direct.bookmark_for(line, resource=self._resource, read=self._text.read_line)
+        if bookmark is None:
+            return self._text.slim_line(line)
+        await asyncio.sleep(0)  # whoever was woken has its turn before the next of a thousand lines
+        return bookmark
 
     async def _guard_error(self, line: bytes) -> bytes:
         event = json.loads(line)

@@ -47,6 +47,14 @@ class Intake:
         """Take in one line of a watch."""
         self.enqueue(self._learn(kind, event))
 
+    def hear_directly(self, kind: str, event: Mapping[str, Any]) -> None:
+        """Take in one line of a watch.
+
+        Args:
+            kind: as the API names it.
+        """
+        self.hear(CachedKind(kind), event)
+
     def hear_listed(self, kind: str, raw: Mapping[str, Any]) -> None:
         """Take in an object that a LIST has shown, before a watch of its kind was opened.
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from nicplug.kube.api import OnResponse, count_nothing
-from nicplug.kube.echoes import Echoes
+from nicplug.kube.direct_lines import DirectLines
 from nicplug.kube.listings import Listings, in_order
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.kube.watch_session import counted, resource_of, response_class
@@ -23,7 +23,7 @@ async def answering(
     health: WatchHealth,
     path: str = PATH,
     on_response: OnResponse = count_nothing,
-    echoes: Echoes | None = None,
+    direct: DirectLines | None = None,
     listings: Listings | None = None,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """A session whose server has one answer to everything."""
@@ -32,7 +32,7 @@ async def answering(
         return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type)
 
     async with serving(
-        on_get, health=health, path=path, on_response=on_response, echoes=echoes, listings=listings
+        on_get, health=health, path=path, on_response=on_response, direct=direct, listings=listings
     ) as session:
         yield session
 
@@ -44,7 +44,7 @@ async def serving(
     health: WatchHealth,
     path: str = PATH,
     on_response: OnResponse = count_nothing,
-    echoes: Echoes | None = None,
+    direct: DirectLines | None = None,
     listings: Listings | None = None,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """A session with a server of its own."""
@@ -56,7 +56,7 @@ async def serving(
         inner = (counted(on_response),)
         middlewares = (in_order(listings, resource_of), *inner)
         async with aiohttp.ClientSession(
-            url, response_class=response_class(health, echoes=echoes, listings=listings), middlewares=middlewares
+            url, response_class=response_class(health, direct=direct, listings=listings), middlewares=middlewares
         ) as session:
             listings.fetch = lambda url: session.get(url, middlewares=inner)
             yield session

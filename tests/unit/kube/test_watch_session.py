@@ -14,7 +14,7 @@ from tests.unit.kube.answering import PATH, answering
 
 from nicplug.kube.connect import connect
 from nicplug.kube.deep_json import MAXIMUM_DEPTH
-from nicplug.kube.echoes import Echoes
+from nicplug.kube.direct_lines import DirectLines
 from nicplug.kube.object_text import ObjectText
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.kube.watch_session import WatchResponse, counted
@@ -127,7 +127,7 @@ async def test_a_watch_brings_a_bookmark_in_place_of_what_is_known() -> None:
     ]
     answer = web.Response(text="".join(f"{json.dumps(event)}\n" for event in events), content_type="application/json")
     async with (
-        answering(answer, health=WatchHealth(), echoes=Echoes(is_known=knows)) as session,
+        answering(answer, health=WatchHealth(), direct=DirectLines(is_known=knows)) as session,
         session.get(PATH, params={"watch": "true"}) as response,
     ):
         text = b"".join([block async for block in response.content.iter_chunked(1024)])

@@ -1,11 +1,14 @@
-"""Watch lines that only echo what is known: most of an operator's are answers to its own writes, which it has already.
+"""Watch lines that do not go through Kopf: changes of what nicplug keeps, and echoes of its own writes.
 
-Kopf parses each line, starts a task for its object and asks every handler; of an echo nobody learns anything. Kopf gets
-a bookmark in its place, which says how far the watch has come, and no more.
+Kopf parses each line, starts a task for its object and asks every handler. Of an echo nobody learns anything, and most
+lines of an operator are answers to its own writes; a change goes straight to whoever keeps the objects. Kopf gets a
+bookmark in its place, as the API server sends them itself: how far the watch has come. It keeps the deletions, and
+every line that is anything else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,6 +20,8 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
 )
+
+Json = dict[str, Any]
 
 # What the operator keeps, as `cache.caches.CachedKind`.
 KINDS = {
@@ -59,20 +64,23 @@ class IsKnown(Protocol):
 
 
 @dataclass(slots=True)
-class Echoes:
-    """Finds the lines that bring no news.
+class DirectLines:
+    """Finds the lines that Kopf need not see.
 
     Attributes:
         is_known: says what is known; None as long as nobody keeps anything.
+        hear: called with the kind of what has changed, and the event; None leaves changes to Kopf.
     """
 
     is_known: IsKnown | None = None
+    hear: Callable[[str, Json], None] | None = None
 
-    def bookmark_for(self, line: bytes, *, resource: str) -> bytes | None:
-        """The bookmark that stands for a line without news; None for every other line.
+    def bookmark_for(self, line: bytes, *, resource: str, read: Callable[[bytes], Json]) -> bytes | None:
+        """The bookmark that stands for a line which Kopf need not see; None for every other line.
 
         Args:
             resource: the plural of the collection that is watched.
+            read: makes an event of a line.
         """
         kind = KINDS.get(resource)
         if kind is None or self.is_known is None:
@@ -85,5 +93,11 @@ class Echoes:
         if head.type not in _CHANGES or not metadata.version.isdecimal():
             return None
         if not self.is_known(kind, uid=metadata.uid, version=int(metadata.version)):
-            return None
+            if self.hear is None:
+                return None
+            try:
+                event = read(line)
+            except (ValueError, RecursionError):
+                return None
+            self.hear(kind, event)
         return b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%b"}}}' % metadata.version.encode()
