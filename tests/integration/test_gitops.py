@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -57,10 +58,19 @@ def apply(kubectl: Kubectl, body: Json, *options: str) -> None:
 
 
 def differs(kubectl: Kubectl, body: Json, *options: str) -> str:
-    """What `kubectl diff` prints; "" when it is clean."""
-    done = kubectl.run("diff", *options, "-f", "-", stdin=body)
-    assert (done.returncode, done.stderr) == (int(bool(done.stdout)), "")
-    return done.stdout
+    """What `kubectl diff` prints; "" when it is clean.
+
+    It reads the object twice, and a report that is written in between shows as another resourceVersion.
+    """
+    printed = ""
+    for _ in range(20):
+        done = kubectl.run("diff", *options, "-f", "-", stdin=body)
+        printed = done.stdout
+        assert (done.returncode, done.stderr) == (int(bool(printed)), "")
+        changed = [line for line in printed.splitlines() if re.match(r"[+-](?![+-])", line)]
+        if not changed or any("resourceVersion: " not in line for line in changed):
+            break
+    return printed
 
 
 def apply_as_controller(user: User, body: Json, manager: str) -> Json:
