@@ -20,6 +20,17 @@ class ControllerReference:
     name: str
     uid: str
 
+    def to_row(self) -> dict[str, Any]:
+        """As it stands in `metadata.ownerReferences`."""
+        return {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """`value` when it is an object, else an empty one: user-written trees may hold null or text anywhere."""

@@ -7,7 +7,9 @@ from datetime import datetime
 import structlog
 
 from nicplug.kube.errors import ApiError, Denied, Rejected
+from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import BudgetKey, MigrationKey, SlotsKey, VmiKey, VmKey, WorkKey
+from nicplug.model.names import NODE_NAME_LABEL, VM_GENERATION_ANNOTATION
 from nicplug.plan.actions import (
     Action,
     AdoptVmi,
@@ -17,17 +19,16 @@ from nicplug.plan.actions import (
     FindPod,
     HandOffStep,
     Kind,
-    LabelNode,
     PatchBudget,
+    PatchAnnotations,
     PatchInterfaces,
+    PatchLabels,
     PatchMigrationState,
     PatchNetworksAnnotation,
-    PatchPlacement,
     PatchPodCondition,
+    PatchSpec,
     PatchStatus,
-    PatchVmGeneration,
-    RestoreLabels,
-    TurnVmOn,
+    TurnVm,
 )
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject
@@ -229,9 +230,11 @@ def _reason_of(action: Action, view: View) -> Reason:
             return Reason.FAILED_CHANGE_ABORTION
         case Delete():
             return Reason.FAILED_DELETE
-        case ConfirmPod() | FindPod() | RestoreLabels() | PatchPodCondition():
+        case ConfirmPod() | FindPod() | PatchLabels(kind=Kind.POD) | PatchPodCondition():
             return Reason.FAILED_POD_PATCH
-        case PatchVmGeneration() | TurnVmOn() | AdoptVmi() | PatchBudget():
+        case PatchAnnotations() if VM_GENERATION_ANNOTATION in thaw(action.wanted):
+            return Reason.FAILED_UPDATE
+        case TurnVm() | AdoptVmi() | PatchBudget():
             return Reason.FAILED_UPDATE
         case PatchMigrationState():
             return Reason.FAILED_HAND_OVER if action.step is HandOffStep.HAND_OFF else Reason.FAILED_ABORT
@@ -293,15 +296,20 @@ def _log_effect(key: WorkKey, action: Action) -> None:
             log.info("networks annotation patched", vmi=str(key), pod=str(action.key))
         case PatchInterfaces():
             log.info("interfaces patched", kind=action.kind.value, object=str(action.key))
-        case PatchPlacement():
+        case PatchSpec():
             log.info("placement patched", vmi=str(key))
-        case ConfirmPod() | RestoreLabels():
-            log.info("launcher pod looked for", vmi=str(key), pod=str(action.key), action=type(action).__name__)
-        case TurnVmOn():
+        case ConfirmPod():
+            log.info("launcher pod looked for", vmi=str(key), pod=str(action.key))
+        case PatchLabels(kind=Kind.POD):
+            log.info("labels of the launcher pod restored", vmi=str(key), pod=str(action.key))
+        case TurnVm():
             log.info("run strategy set to Always as requested", vm=str(action.key))
         case PatchMigrationState():
             log.info(f"migration: {action.step.value}", vmi=str(action.key), migration=str(key))
-        case LabelNode():
-            log.info("launcher pod ready", vmi=str(key), node=action.node)
+        case PatchLabels() if NODE_NAME_LABEL in (labels := thaw(action.wanted)):
+            log.info("launcher pod ready", vmi=str(key), node=labels[NODE_NAME_LABEL])
+        case PatchLabels() | PatchAnnotations():
+            names = ", ".join(thaw(action.wanted))
+            log.debug("patched", kind=action.kind.value, object=str(action.key), what=type(action).__name__, names=names)
         case _:
             log.debug("patched", kind=action.kind.value, object=str(action.key), what=type(action).__name__)

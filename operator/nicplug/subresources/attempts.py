@@ -8,7 +8,7 @@ import structlog
 
 from nicplug.kube.errors import AlreadyExists, ApiError, Gone, Stale
 from nicplug.model.keys import ObjectKey
-from nicplug.plan.actions import Create, PatchGracePeriod
+from nicplug.plan.actions import Create, PatchSpec
 from nicplug.plan.subresources.answers import Answer, Endpoint, Write, conflict, not_written, patch_failed, read_failed
 from nicplug.subresources.objects import Objects
 
@@ -23,7 +23,7 @@ CHANGES_ALL_THE_TIME = "the object has been modified; please apply your changes 
 
 Decide = Callable[[int], Awaitable[Answer]]
 """Takes the number of the attempt, from 0: the first may be decided on what was so a moment ago."""
-AnyWrite = Write | PatchGracePeriod
+AnyWrite = Write | PatchSpec
 RefusedWrite = Callable[[ApiError, AnyWrite], Answer]
 """Words the API server's answer to a write."""
 

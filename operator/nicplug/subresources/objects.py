@@ -23,7 +23,7 @@ from nicplug.model.names import MIGRATION_VMI_LABEL
 from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi, vmi_id
-from nicplug.plan.actions import Create, Kind, PatchGracePeriod, PatchStatus
+from nicplug.plan.actions import Create, Kind, PatchSpec, PatchStatus
 from nicplug.plan.subresources.answers import Write, in_order
 
 _RESOURCES: dict[Kind, Resource] = {
@@ -110,7 +110,7 @@ class Objects:
                 break
         return [item for item in found if item.vmi.name == key.name]
 
-    async def write(self, write: Write | PatchGracePeriod) -> None:
+    async def write(self, write: Write | PatchSpec) -> None:
         """Send one effect.
 
         Raises:

@@ -12,12 +12,13 @@ from tests.fakes.status import ApiFailure
 from nicplug.model.frozen_json import freeze
 from nicplug.plan.actions import (
     CheckNics,
-    Kind,
-    LabelNode,
     Patch,
     PatchFinalizers,
+    PatchLabels,
     PatchNetworksAnnotation,
     escape_pointer,
+    patch_finalizers,
+    patch_label,
 )
 from nicplug.plan.nic.template_sync import Devices, patch_devices
 
@@ -33,16 +34,12 @@ def _annotation(raw: Json, wanted: str, **members: Any) -> PatchNetworksAnnotati
     return PatchNetworksAnnotation(key=record.key, uid=record.uid, wanted=wanted, **seen | members)
 
 
-def _label(raw: Json) -> LabelNode:
-    record = a_vmi(raw)
-    return LabelNode(
-        key=record.key, uid=record.uid, seen=record.node_label, node=NODE, has_labels=record.labels != "{}"
-    )
+def _label(raw: Json) -> PatchLabels:
+    return patch_label(a_vmi(raw), "kubevirt.io/nodeName", NODE)
 
 
 def _finalizers(raw: Json, *wanted: str) -> PatchFinalizers:
-    record = a_vm(raw)
-    return PatchFinalizers(kind=Kind.VM, key=record.key, uid=record.uid, seen=record.finalizers, wanted=wanted)
+    return patch_finalizers(a_vm(raw), wanted)
 
 
 class TestAnnotation:
@@ -110,6 +107,11 @@ class TestLabel:
 
     def test_another_node(self) -> None:
         raw = vmi(labels={"kubevirt.io/nodeName": "old"})
+        assert _apply(raw, _label(raw))["metadata"]["labels"]["kubevirt.io/nodeName"] == NODE
+
+    def test_an_empty_one(self) -> None:
+        """It was taken for a missing one, and every patch failed."""
+        raw = vmi(labels={"kubevirt.io/nodeName": ""})
         assert _apply(raw, _label(raw))["metadata"]["labels"]["kubevirt.io/nodeName"] == NODE
 
     def test_labels_that_came_meanwhile_stay(self) -> None:

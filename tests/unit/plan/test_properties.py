@@ -48,12 +48,12 @@ from nicplug.model.interface_names import is_hashed_name
 from nicplug.model.metadata import objects
 from nicplug.plan.actions import (
     Action,
-    Annotate,
     ConfirmPod,
     Create,
     Delete,
     FindPod,
     Kind,
+    PatchAnnotations,
     PatchInterfaces,
     PatchNetworksAnnotation,
 )
@@ -194,7 +194,7 @@ _SLOTS = {Kind.VM: "vm", Kind.VMI: "vmi", Kind.POD: "pod"}
 def _carried_out(world: World, plan: Plan) -> World:
     after = copy.deepcopy(world)
     for action in plan.actions:
-        if isinstance(action, (Create, Delete, Annotate)) and action.kind is Kind.MIGRATION:
+        if isinstance(action, (Create, Delete, PatchAnnotations)) and action.kind is Kind.MIGRATION:
             after["facts"]["migrations"] = _migrated(after["facts"]["migrations"], action)
             continue
         assert not isinstance(action, (Create, Delete, ConfirmPod, FindPod)), action
@@ -208,9 +208,9 @@ def _carried_out(world: World, plan: Plan) -> World:
     return after
 
 
-def _migrated(migrations: list[Json], action: Create | Delete | Annotate) -> list[Json]:
+def _migrated(migrations: list[Json], action: Create | Delete | PatchAnnotations) -> list[Json]:
     """As the API server stores it; one that is deleted waits for its finalizer."""
-    if isinstance(action, Annotate):
+    if isinstance(action, PatchAnnotations):
         content = json.dumps([dict(operation) for operation in action.json_patch()]).encode()
         return [
             patched(copy.deepcopy(item), content_type=JSON_PATCH, content=content)
@@ -258,7 +258,7 @@ def test_what_is_taken_back_is_in_neither_guest_nor_pod_and_stays_with_the_vm(wo
         for network in gone:
             assert template[network["name"]] == network
             assert network["name"] not in held
-            assert network["name"] in (action.rolled_back.wanted or "")
+            assert network["name"] in action.rolled_back.wanted
 
 
 @given(world=worlds())
@@ -303,8 +303,8 @@ def test_a_vmi_has_at_most_one_migration_under_way(world: World) -> None:
     actions = [action for action in _plan_vmi(world).actions if action.kind is Kind.MIGRATION]
     assert len(actions) <= 1
     for action in actions:
-        assert isinstance(action, (Annotate, Delete) if under_way else Create)
-    taken = [action.uid for action in actions if isinstance(action, (Annotate, Delete))]
+        assert isinstance(action, (PatchAnnotations, Delete) if under_way else Create)
+    taken = [action.uid for action in actions if isinstance(action, (PatchAnnotations, Delete))]
     allowed = [OURS["uid"] for item in under_way if item["metadata"]["uid"] == OURS["uid"]]
     assert set(taken) <= set(allowed)
 

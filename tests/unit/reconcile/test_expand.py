@@ -13,7 +13,7 @@ from nicplug.kube.errors import Stale
 from nicplug.kube.object_text import ObjectText
 from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.keys import VmiKey, VmKey, WorkKey
-from nicplug.plan.actions import Kind, PatchPlacement, PatchStatus
+from nicplug.plan.actions import Kind, PatchSpec, PatchStatus
 from nicplug.plan.views import PlanSettings
 from nicplug.plan.vm.start import start_vmi
 from nicplug.plan.vmi.launcher_pod import create_launcher_pod
@@ -155,7 +155,8 @@ async def test_members_that_follow_a_large_template_arrive_whole(cluster: Cluste
     cluster.see(CachedKind.VM, "virtualmachines", "v")
     record = cluster.caches.vms.get(VmKey(NAMESPACE, "v"))
     assert record is not None
-    patch = PatchPlacement(
+    patch = PatchSpec(
+        kind=Kind.VMI,
         key=vmi.key,
         uid=vmi.uid,
         version=vmi.resource_version,

@@ -1,70 +1,44 @@
 """Effects as values: what a plan wants done. Equal plans are equal objects.
 
-Every write carries its own guard and is harmless when sent twice or by two leaders.
+Every write carries its own guard and is harmless when sent twice or by two leaders. Most are a `PatchMembers`: members
+of a status, of a spec, of labels, annotations or metadata, each replaced if it is still what was seen.
 """
 
-from nicplug.plan.actions.budgets import PatchBudget
 from nicplug.plan.actions.json_patch import JsonPatch, escape_pointer
-from nicplug.plan.actions.machines import (
-    AdoptVmi,
-    LabelNode,
-    OriginChange,
-    OwnerReference,
-    PatchGracePeriod,
-    PatchInterfaces,
-    PatchOrigin,
-    PatchPlacement,
-    PatchVmGeneration,
-    RollbackNote,
-    TurnVmOff,
-    TurnVmOn,
-)
-from nicplug.plan.actions.migrations import (
-    Annotate,
+from nicplug.plan.actions.machines import AdoptVmi, PatchBudget, PatchInterfaces, TurnVm, turn_vm
+from nicplug.plan.actions.members import (
     CheckGuest,
     HandOffStep,
+    PatchAnnotations,
+    PatchFinalizers,
+    PatchLabels,
+    PatchMembers,
     PatchMigrationState,
-    ReleaseTarget,
-    SetLabel,
+    PatchSpec,
+    PatchStatus,
+    patch_annotation,
+    patch_finalizers,
+    patch_label,
 )
-from nicplug.plan.actions.objects import CheckNics, CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchStatus
-from nicplug.plan.actions.pods import (
-    ConfirmPod,
-    FindPod,
-    LabelChange,
-    PatchNetworksAnnotation,
-    PatchPodCondition,
-    RestoreLabels,
-)
+from nicplug.plan.actions.objects import CheckNics, CheckUnchanged, Create, Delete, Kind
+from nicplug.plan.actions.pods import ConfirmPod, FindPod, PatchNetworksAnnotation, PatchPodCondition
 
 Patch = (
-    PatchNetworksAnnotation
+    PatchMembers
     | PatchInterfaces
-    | PatchOrigin
-    | PatchPlacement
-    | PatchVmGeneration
-    | PatchStatus
+    | PatchNetworksAnnotation
     | PatchPodCondition
-    | RestoreLabels
+    | PatchBudget
     | CheckUnchanged
     | CheckNics
-    | CheckGuest
-    | LabelNode
     | AdoptVmi
-    | PatchFinalizers
-    | TurnVmOn
-    | PatchMigrationState
-    | ReleaseTarget
-    | SetLabel
-    | Annotate
-    | PatchBudget
+    | TurnVm
 )
 Action = Create | Delete | ConfirmPod | FindPod | Patch
 
 __all__ = [
     "Action",
     "AdoptVmi",
-    "Annotate",
     "CheckGuest",
     "CheckNics",
     "CheckUnchanged",
@@ -75,27 +49,22 @@ __all__ = [
     "HandOffStep",
     "JsonPatch",
     "Kind",
-    "LabelChange",
-    "LabelNode",
-    "OriginChange",
-    "OwnerReference",
     "Patch",
+    "PatchAnnotations",
     "PatchBudget",
     "PatchFinalizers",
-    "PatchGracePeriod",
     "PatchInterfaces",
+    "PatchLabels",
+    "PatchMembers",
     "PatchMigrationState",
     "PatchNetworksAnnotation",
-    "PatchOrigin",
-    "PatchPlacement",
     "PatchPodCondition",
+    "PatchSpec",
     "PatchStatus",
-    "PatchVmGeneration",
-    "ReleaseTarget",
-    "RestoreLabels",
-    "RollbackNote",
-    "SetLabel",
-    "TurnVmOff",
-    "TurnVmOn",
+    "TurnVm",
     "escape_pointer",
+    "patch_annotation",
+    "patch_finalizers",
+    "patch_label",
+    "turn_vm",
 ]

@@ -23,7 +23,7 @@ def add(path: str, value: Any) -> Mapping[str, Any]:
     return {"op": "add", "path": path, "value": value}
 
 
-def guard(path: str, seen: Any, *, version: int) -> Mapping[str, Any]:
+def guard(path: str, seen: Any, *, version: int | None) -> Mapping[str, Any]:
     """The `test` that the member is what we saw.
 
     A null inside of a list crashes the JSON patch library of kube-apiserver when it is compared: no answer comes, and
@@ -31,9 +31,10 @@ def guard(path: str, seen: Any, *, version: int) -> Mapping[str, Any]:
     version of the whole object stands in for it.
 
     Args:
-        version: resourceVersion of the object in which `seen` was seen.
+        version: resourceVersion of the object in which `seen` was seen; None for a text, whose elided part is filled
+            in again before it is sent.
     """
-    is_testable = not (_has_null_in_list(seen) or has_elided(seen))
+    is_testable = version is None or not (_has_null_in_list(seen) or has_elided(seen))
     return test(path, seen) if is_testable else test("/metadata/resourceVersion", str(version))
 
 
@@ -43,7 +44,9 @@ def _has_null_in_list(value: Any) -> bool:
     return isinstance(value, dict) and any(map(_has_null_in_list, value.values()))
 
 
-def replace_members(root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, Any], version: int) -> JsonPatch:
+def replace_members(
+    root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, Any], version: int | None
+) -> JsonPatch:
     """Guard each member, and set it unless it is so already; null removes it."""
     operations = []
     for member, value in wanted.items():

@@ -1,102 +1,25 @@
-"""Effects on the specs and the metadata of VMs and VMIs."""
+"""Effects on VMs and VMIs, and on the disruption budgets of the latter."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
+from nicplug.model.disruption_budget import budget_labels, budget_spec
 from nicplug.model.frozen_json import FrozenJson, thaw
-from nicplug.model.keys import VmiKey, VmKey
-from nicplug.model.names import (
-    NODE_NAME_LABEL,
-    ROLLED_BACK_ANNOTATION,
-    TEMPLATE_INTERFACES_ANNOTATION,
-    VM_GENERATION_ANNOTATION,
-)
-from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, guard, replace_members, test
+from nicplug.model.keys import DisruptionBudgetKey, VmiKey, VmKey
+from nicplug.model.metadata import ControllerReference
+from nicplug.model.names import MIGRATION_JOB_LABEL
+from nicplug.model.vm import VirtualMachine
+from nicplug.plan.actions.json_patch import JsonPatch, add, escape_pointer, guard, test
+from nicplug.plan.actions.members import PatchAnnotations
 from nicplug.plan.actions.objects import Kind
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OriginChange:
-    """The list of the NICs that came from the template, as it stands on the VMI and as it shall be.
-
-    Attributes:
-        seen: the annotation's text; None when there is none.
-    """
-
-    seen: str | None
-    wanted: str
-    has_annotations: bool
-
-    def operations(self) -> JsonPatch:
-        """Its part of a patch."""
-        return annotate(
-            TEMPLATE_INTERFACES_ANNOTATION, self.wanted, seen=self.seen, has_annotations=self.has_annotations
-        )
+_JOB = f"/metadata/labels/{escape_pointer(MIGRATION_JOB_LABEL)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RollbackNote:
-    """The list of the NICs that were taken back, as it stands on the VMI and as it shall be.
-
-    Attributes:
-        seen: the annotation's text; None when there is none.
-    """
-
-    seen: str | None
-    wanted: str | None
-    has_annotations: bool
-
-    def operations(self, *, after_others: bool) -> JsonPatch:
-        """Its part of a patch, which may have made the map of annotations before."""
-        has_annotations = self.has_annotations or after_others
-        return annotate(ROLLED_BACK_ANNOTATION, self.wanted, seen=self.seen, has_annotations=has_annotations)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchOrigin:
-    """Adopt NICs that were on the VMI before they were in the template; the VMI's lists stay."""
-
-    key: VmiKey
-    uid: str
-    origin: OriginChange
-
-    kind = Kind.VMI
-    subresource = None
-
-    def json_patch(self) -> JsonPatch:
-        """The guarded patch."""
-        return [test("/metadata/uid", self.uid), *self.origin.operations()]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchVmGeneration:
-    """Say on the VMI that it is what this generation of its VM asks for.
-
-    Attributes:
-        seen: the annotation, or None when the VMI has none.
-    """
-
-    key: VmiKey
-    uid: str
-    seen: str | None
-    wanted: int
-    has_annotations: bool = True
-
-    kind = Kind.VMI
-    subresource = None
-
-    def json_patch(self) -> JsonPatch:
-        """The guarded patch."""
-        change = annotate(
-            VM_GENERATION_ANNOTATION, str(self.wanted), seen=self.seen, has_annotations=self.has_annotations
-        )
-        return [test("/metadata/uid", self.uid), *change]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _TurnVm:
-    """Have a VM run or not, if it is as it was seen, in the field that its owner uses.
+class TurnVm:
+    """Have a VM run always, or have it halted, if it is as it was seen, in the field that its owner uses.
 
     Attributes:
         run_strategy: `spec.runStrategy` as seen; None when the VM has `running`, or neither.
@@ -107,60 +30,26 @@ class _TurnVm:
     uid: str
     run_strategy: str | None
     running: bool | None
+    is_on: bool
 
     kind = Kind.VM
     subresource = None
-    wanted_strategy: ClassVar[str]
-    wanted_running: ClassVar[bool]
 
     def json_patch(self) -> JsonPatch:
         """`test` of both fields, `add` of the one."""
-        by_strategy = add("/spec/runStrategy", self.wanted_strategy)
-        wanted = by_strategy if self.run_strategy is not None else add("/spec/running", self.wanted_running)
+        by_strategy = add("/spec/runStrategy", "Always" if self.is_on else "Halted")
         return [
             test("/metadata/uid", self.uid),
             test("/spec/runStrategy", self.run_strategy),
             test("/spec/running", self.running),
-            wanted,
+            by_strategy if self.run_strategy is not None else add("/spec/running", self.is_on),
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnVmOn(_TurnVm):
-    """Have a halted VM run always, if it still is halted."""
-
-    wanted_strategy = "Always"
-    wanted_running = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnVmOff(_TurnVm):
-    """Have a VM halted that is to run, if it still is to."""
-
-    wanted_strategy = "Halted"
-    wanted_running = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchGracePeriod:
-    """Give a guest another time to shut down, if it still has the one that was seen.
-
-    Attributes:
-        seen: `spec.terminationGracePeriodSeconds`; None when there is none.
-    """
-
-    key: VmiKey
-    uid: str
-    seen: int | None
-    wanted: int
-
-    kind = Kind.VMI
-    subresource = None
-
-    def json_patch(self) -> JsonPatch:
-        """`test` of the old value."""
-        path = "/spec/terminationGracePeriodSeconds"
-        return [test("/metadata/uid", self.uid), test(path, self.seen), add(path, self.wanted)]
+def turn_vm(vm: VirtualMachine, *, is_on: bool) -> TurnVm:
+    """Have this VM run or not."""
+    spec = vm.read_rest_of_spec()
+    return TurnVm(key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"), is_on=is_on)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +77,8 @@ class PatchInterfaces:
     seen_interfaces: FrozenJson
     networks: FrozenJson
     interfaces: FrozenJson
-    origin: OriginChange | None = None
-    rolled_back: RollbackNote | None = None
+    origin: PatchAnnotations | None = None
+    rolled_back: PatchAnnotations | None = None
     requests: FrozenJson | None = None
     rows: FrozenJson | None = None
 
@@ -207,82 +96,9 @@ class PatchInterfaces:
             add(networks, thaw(self.networks)),
             guard(interfaces, thaw(self.seen_interfaces), version=self.version),
             add(interfaces, thaw(self.interfaces)),
-            *(self.origin.operations() if self.origin is not None else ()),
-            *(self.rolled_back.operations(after_others=self.origin is not None) if self.rolled_back else ()),
+            *(self.origin.changes() if self.origin is not None else ()),
+            *(self.rolled_back.changes(root_exists=self.origin is not None) if self.rolled_back is not None else ()),
         ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchPlacement:
-    """Replace members of a VMI spec that say where its next pod may run, each if it is still what we saw.
-
-    Attributes:
-        seen: the members that change, as they were; null for a missing one.
-        wanted: the same members as they shall be; null removes one.
-        version: resourceVersion of the object in which it was seen; part of no comparison of plans.
-    """
-
-    key: VmiKey
-    uid: str
-    version: int = field(compare=False)
-    seen: FrozenJson
-    wanted: FrozenJson
-
-    kind = Kind.VMI
-    subresource = None
-
-    def json_patch(self) -> JsonPatch:
-        """One patch for all members."""
-        seen, wanted = thaw(self.seen), thaw(self.wanted)
-        members = replace_members("/spec", seen=seen, wanted=wanted, version=self.version)
-        return [test("/metadata/uid", self.uid), *members]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelNode:
-    """Write the node's name on the VMI, by which node agents select the VMIs they run."""
-
-    key: VmiKey
-    uid: str
-    seen: str
-    node: str
-    has_labels: bool
-
-    kind = Kind.VMI
-    subresource = None
-
-    def json_patch(self) -> JsonPatch:
-        """The label, creating the label map when there is none."""
-        operations = [test("/metadata/uid", self.uid)]
-        if not self.has_labels:
-            return [
-                *operations,
-                test("/metadata/labels", None),
-                add("/metadata/labels", {NODE_NAME_LABEL: self.node}),
-            ]
-        path = f"/metadata/labels/{escape_pointer(NODE_NAME_LABEL)}"
-        return [*operations, test(path, self.seen or None), add(path, self.node)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnerReference:
-    """The object that controls another one."""
-
-    api_version: str
-    kind: str
-    name: str
-    uid: str
-
-    def to_row(self) -> dict[str, Any]:
-        """As it stands in `metadata.ownerReferences`."""
-        return {
-            "apiVersion": self.api_version,
-            "kind": self.kind,
-            "name": self.name,
-            "uid": self.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,7 +113,7 @@ class AdoptVmi:
     key: VmiKey
     uid: str
     version: int = field(compare=False)
-    owner: OwnerReference
+    owner: ControllerReference
     has_owners: bool = False
     finalizer: str = ""
     has_finalizers: bool = True
@@ -319,3 +135,48 @@ class AdoptVmi:
 
 def _append(path: str, value: Any, *, has_list: bool) -> Mapping[str, Any]:
     return add(f"{path}/-", value) if has_list else add(path, [value])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchBudget:
+    """Raise or lower a budget, or put back what somebody else has changed in it.
+
+    The generation is tested with the migration that it was last raised for: a leader that is behind must not lower
+    the budget of a migration that it has not heard of, also where that found the budget raised already.
+
+    Attributes:
+        generation: of the budget as seen; part of no comparison of plans.
+        seen_migration: value of the label as seen, None when there is none; part of no comparison either.
+        migration_uid: of the migration that it is raised for; None for a guest that stays where it is.
+        has_labels: False when it has no label at all, so that there is no map to patch.
+    """
+
+    key: DisruptionBudgetKey
+    uid: str
+    vmi_uid: str
+    generation: int = field(compare=False)
+    seen_migration: str | None = field(compare=False)
+    min_available: int
+    migration_uid: str | None
+    has_labels: bool = True
+
+    kind = Kind.BUDGET
+    subresource = None
+
+    def json_patch(self) -> JsonPatch:
+        """The guarded patch."""
+        return [
+            test("/metadata/uid", self.uid),
+            test("/metadata/generation", self.generation),
+            *self._label(),
+            add("/spec", budget_spec(vmi_uid=self.vmi_uid, min_available=self.min_available)),
+        ]
+
+    def _label(self) -> JsonPatch:
+        labels = budget_labels(self.migration_uid)
+        if not self.has_labels:
+            return [test("/metadata/labels", None), add("/metadata/labels", labels)]
+        operations = [test(_JOB, self.seen_migration)]
+        if self.seen_migration is not None and self.migration_uid is None:
+            operations.append({"op": "remove", "path": _JOB})
+        return [*operations, *(add(f"/metadata/labels/{escape_pointer(name)}", labels[name]) for name in labels)]

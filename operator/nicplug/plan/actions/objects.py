@@ -1,14 +1,14 @@
 """Effects on an object of any kind."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.keys import MigrationKey, ObjectKey, VmiKey, VmKey
 from nicplug.model.metadata import mapping
-from nicplug.plan.actions.json_patch import JsonPatch, add, guard, replace_members, test
+from nicplug.plan.actions.json_patch import JsonPatch, guard, test
 
 
 class Kind(Enum):
@@ -111,65 +111,3 @@ class CheckNics:
         metadata, status = mapping(raw.get("metadata")), mapping(raw.get("status"))
         is_same = metadata.get("uid") == self.uid and metadata.get("generation") == self.generation
         return is_same and bool(status) == self.has_status and freeze(status.get("interfaces")) == self.seen
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchFinalizers:
-    """Replace the finalizers, if they are what we saw; an empty list lets a deleted object go."""
-
-    kind: Kind
-    key: VmKey | VmiKey | MigrationKey
-    uid: str
-    seen: tuple[str, ...]
-    wanted: tuple[str, ...]
-
-    subresource = None
-
-    def json_patch(self) -> JsonPatch:
-        """`test` of the old list, null when there is none."""
-        path = "/metadata/finalizers"
-        return [
-            test("/metadata/uid", self.uid),
-            test(path, list(self.seen) or None),
-            add(path, list(self.wanted)),
-        ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchStatus:
-    """Replace members of a status, each if it is still what we saw: the node agent writes the same lists.
-
-    Attributes:
-        seen: the members that change, as they were; null for a missing one. `null` itself: no status yet.
-        wanted: the same members as they shall be; null removes one.
-        version: resourceVersion of the object in which it was seen; part of no comparison of plans.
-        generation: that the object must still have, where the status tells another program to act on the spec.
-    """
-
-    kind: Kind
-    key: VmKey | VmiKey | MigrationKey
-    uid: str
-    version: int = field(compare=False)
-    seen: FrozenJson
-    wanted: FrozenJson
-    generation: int | None = None
-
-    subresource = "status"
-
-    def guarded_by(self, member: str, seen: Any) -> "PatchStatus":
-        """The same patch, if that member, too, is still what we saw; it stays so."""
-        before = thaw(self.seen)
-        if before is None:
-            return self
-        return replace(self, seen=freeze({**before, member: seen}), wanted=freeze({member: seen, **thaw(self.wanted)}))
-
-    def json_patch(self) -> JsonPatch:
-        """One patch for all members; a single failed `test` rejects it whole."""
-        seen, wanted = thaw(self.seen), thaw(self.wanted)
-        operations = [test("/metadata/uid", self.uid)]
-        if self.generation is not None:
-            operations.append(test("/metadata/generation", self.generation))
-        if seen is None:
-            members = {member: value for member, value in wanted.items() if value is not None}
-            return [*operations, test("/status", None), add("/status", members)]
-        return [*operations, *replace_members("/status", seen=seen, wanted=wanted, version=self.version)]

@@ -55,43 +55,6 @@ class FindPod:
     kind = Kind.POD
 
 
-@dataclass(frozen=True, slots=True)
-class LabelChange:
-    """A label as it stands on a pod, None when there is none, and as it shall be."""
-
-    name: str
-    seen: str | None
-    wanted: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreLabels:
-    """Put labels of launcher pods back, each if it is still what we saw.
-
-    Attributes:
-        has_labels: False when the pod has no label at all, so that there is no map to patch.
-    """
-
-    key: PodKey
-    uid: str
-    changes: tuple[LabelChange, ...]
-    has_labels: bool
-
-    kind = Kind.POD
-    subresource = None
-
-    def json_patch(self) -> JsonPatch:
-        """`test` and `add` of each label."""
-        operations = [test("/metadata/uid", self.uid)]
-        if not self.has_labels:
-            labels = {change.name: change.wanted for change in self.changes}
-            return [*operations, test("/metadata/labels", None), add("/metadata/labels", labels)]
-        for change in self.changes:
-            path = f"/metadata/labels/{escape_pointer(change.name)}"
-            operations += [test(path, change.seen), add(path, change.wanted)]
-        return operations
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchPodCondition:
     """Write one condition into a pod's status; the kubelet writes all others.

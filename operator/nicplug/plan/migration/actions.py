@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from nicplug.model.frozen_json import read_object, thaw
-from nicplug.model.metadata import text
+from nicplug.model.frozen_json import freeze, read_object, thaw
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNOTATION, MIGRATION_VMI_LABEL
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
-from nicplug.plan.actions import Action, Annotate, CheckUnchanged, Delete, Kind, PatchFinalizers, SetLabel
+from nicplug.plan.actions import Action, CheckUnchanged, Delete, Kind, PatchAnnotations, patch_finalizers, patch_label
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.hand_off import delete_target, hand_off, label_target_node, request_abort
 from nicplug.plan.migration.target_networks import missing_interfaces
@@ -49,25 +48,10 @@ def adopt(facts: Facts) -> Iterator[Action]:
     """What KubeVirt's webhooks see to: the finalizer is there before anything is made, the label stays right."""
     migration = facts.migration
     if MIGRATION_FINALIZER not in migration.finalizers and not migration.deleting:
-        yield PatchFinalizers(
-            kind=Kind.MIGRATION,
-            key=migration.key,
-            uid=migration.uid,
-            seen=migration.finalizers,
-            wanted=(*migration.finalizers, MIGRATION_FINALIZER),
-        )
-    labels = read_object(migration.labels)
-    seen, wanted = labels.get(MIGRATION_VMI_LABEL), vmi_id(migration.vmi.name)
-    if seen != wanted:
-        yield SetLabel(
-            kind=Kind.MIGRATION,
-            key=migration.key,
-            uid=migration.uid,
-            name=MIGRATION_VMI_LABEL,
-            seen=text(seen) if seen is not None else None,
-            wanted=wanted,
-            has_labels=bool(labels),
-        )
+        yield patch_finalizers(migration, (*migration.finalizers, MIGRATION_FINALIZER))
+    wanted = vmi_id(migration.vmi.name)
+    if read_object(migration.labels).get(MIGRATION_VMI_LABEL) != wanted:
+        yield patch_label(migration, MIGRATION_VMI_LABEL, wanted)
 
 
 def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
@@ -212,14 +196,12 @@ def _during_copy(facts: Facts) -> Effects:
         actions, told = [request_abort(vmi)], (_abort_told(),)
     if state.target_ready_at is not None and pod is not None and pod.target_ready is None:
         actions.append(
-            Annotate(
+            PatchAnnotations(
                 kind=Kind.POD,
                 key=pod.key,
                 uid=pod.uid,
-                name=MIGRATION_TARGET_READY_ANNOTATION,
-                seen=None,
-                wanted=format_time(state.target_ready_at),
-                has_annotations=pod.has_annotations,
+                seen=freeze({MIGRATION_TARGET_READY_ANNOTATION: None} if pod.has_annotations else None),
+                wanted=freeze({MIGRATION_TARGET_READY_ANNOTATION: format_time(state.target_ready_at)}),
             )
         )
     return Effects(actions=tuple(actions), announcements=told)

@@ -13,7 +13,7 @@ from nicplug.model.metadata import text
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
-from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, PatchStatus
+from nicplug.plan.actions import Action, Delete, Kind, PatchStatus, patch_finalizers
 from nicplug.plan.migration.actions import (
     FAILED_MIGRATION,
     Effects,
@@ -206,9 +206,7 @@ def _last_writes(view: MigrationView, facts: Facts, *, now: datetime) -> Iterato
             )
     if MIGRATION_FINALIZER in migration.finalizers and not _is_arriving(view, facts, now=now):
         kept = tuple(item for item in migration.finalizers if item != MIGRATION_FINALIZER)
-        yield PatchFinalizers(
-            kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, seen=migration.finalizers, wanted=kept
-        )
+        yield patch_finalizers(migration, kept)
 
 
 def _without_vmi(view: MigrationView, plan: Plan, *, now: datetime) -> Plan:

@@ -7,8 +7,8 @@ Each is one guarded patch of `status.migrationState`. Source: KubeVirt 1.9 `migr
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nicplug.model.frozen_json import FrozenJson, freeze, read_object
-from nicplug.model.metadata import mapping, text
+from nicplug.model.frozen_json import freeze, read_object
+from nicplug.model.metadata import mapping
 from nicplug.model.migration import Migration
 from nicplug.model.names import MIGRATION_TARGET_NODE_LABEL
 from nicplug.model.pod import LauncherPod
@@ -21,13 +21,15 @@ from nicplug.plan.actions import (
     Delete,
     HandOffStep,
     Kind,
+    PatchLabels,
     PatchMigrationState,
-    ReleaseTarget,
-    SetLabel,
+    patch_label,
 )
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE, patch_state, replace_state, seen_state
 
 _PODS, _INTERFACES = "activePods", "interfaces"
+# Where the guest is, and what its migration has come to.
+_GUEST = ("nodeName", MIGRATION_STATE)
 TARGET_IS_DOWN = "Target pod is down"
 
 
@@ -94,19 +96,25 @@ def hand_off(
 
 def check_guest(vmi: VirtualMachineInstance) -> CheckGuest:
     """Whether the guest and its migration are still what the cache says; another watch may have told more."""
-    return CheckGuest(key=vmi.key, uid=vmi.uid, version=vmi.resource_version, seen=_seen_guest(vmi))
-
-
-def _seen_guest(vmi: VirtualMachineInstance) -> FrozenJson:
     status = vmi.read_status()
-    return freeze({name: status.get(name) for name in ("nodeName", MIGRATION_STATE)})
+    seen = freeze({name: status.get(name) for name in _GUEST})
+    return CheckGuest(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, version=vmi.resource_version, seen=seen, wanted=seen)
 
 
-def release_target(vmi: VirtualMachineInstance, *, node: str) -> CheckGuest | ReleaseTarget:
+def release_target(vmi: VirtualMachineInstance, *, node: str) -> CheckGuest | PatchLabels:
     """The same, and nobody hands off a migration to that node from now on that had ended before."""
     if read_object(vmi.labels).get(MIGRATION_TARGET_NODE_LABEL) != node:
         return check_guest(vmi)
-    return ReleaseTarget(key=vmi.key, uid=vmi.uid, version=vmi.resource_version, node=node, seen=_seen_guest(vmi))
+    status = vmi.read_status()
+    return PatchLabels(
+        kind=Kind.VMI,
+        key=vmi.key,
+        uid=vmi.uid,
+        version=vmi.resource_version,
+        seen=freeze({MIGRATION_TARGET_NODE_LABEL: node}),
+        wanted=freeze({MIGRATION_TARGET_NODE_LABEL: None}),
+        guards=freeze({f"/status/{name}": status.get(name) for name in _GUEST}),
+    )
 
 
 def delete_target(vmi: VirtualMachineInstance, pod: LauncherPod) -> tuple[Action, ...]:
@@ -118,21 +126,11 @@ def delete_target(vmi: VirtualMachineInstance, pod: LauncherPod) -> tuple[Action
     return release_target(vmi, node=pod.node_name), delete
 
 
-def label_target_node(vmi: VirtualMachineInstance, node: str) -> SetLabel | None:
+def label_target_node(vmi: VirtualMachineInstance, node: str) -> PatchLabels | None:
     """By which the node agent of the target finds the VMI; None when it is there."""
-    labels = read_object(vmi.labels)
-    seen = text(labels.get(MIGRATION_TARGET_NODE_LABEL)) or None
-    if seen == node:
+    if read_object(vmi.labels).get(MIGRATION_TARGET_NODE_LABEL) == node:
         return None
-    return SetLabel(
-        kind=Kind.VMI,
-        key=vmi.key,
-        uid=vmi.uid,
-        name=MIGRATION_TARGET_NODE_LABEL,
-        seen=seen,
-        wanted=node,
-        has_labels=bool(labels),
-    )
+    return patch_label(vmi, MIGRATION_TARGET_NODE_LABEL, node)
 
 
 def request_abort(vmi: VirtualMachineInstance) -> PatchMigrationState:

@@ -11,7 +11,7 @@ from nicplug.model.networks import Interface, Network, first_by_name, wanted_by_
 from nicplug.model.rolled_back import entry_digest, render_rolled_back
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Annotate, Kind, RollbackNote
+from nicplug.plan.actions import PatchAnnotations, patch_annotation
 
 
 def written_entry(
@@ -60,32 +60,11 @@ def standing_rollbacks(
     }
 
 
-def forget_rolled_back(vmi: VirtualMachineInstance, *, standing: Mapping[str, str]) -> Annotate | None:
-    """Bring the annotation to what it has to say; None when it says so."""
-    note = note_of(vmi, standing)
-    if note is None:
-        return None
-    return Annotate(
-        kind=Kind.VMI,
-        key=vmi.key,
-        uid=vmi.uid,
-        name=ROLLED_BACK_ANNOTATION,
-        seen=note.seen,
-        wanted=note.wanted,
-        has_annotations=note.has_annotations,
-    )
-
-
-def note_of(vmi: VirtualMachineInstance, wanted: Mapping[str, str]) -> RollbackNote | None:
+def note_rolled_back(vmi: VirtualMachineInstance, wanted: Mapping[str, str]) -> PatchAnnotations | None:
     """The change of the annotation; None when it says so already, or says nothing that could be read."""
     if wanted == vmi.rolled_back:
         return None
-    annotations = vmi.read_annotations()
-    return RollbackNote(
-        seen=annotations.get(ROLLED_BACK_ANNOTATION),
-        wanted=render_rolled_back(wanted),
-        has_annotations=bool(annotations),
-    )
+    return patch_annotation(vmi, ROLLED_BACK_ANNOTATION, render_rolled_back(wanted))
 
 
 def _lists(vm: VirtualMachine, name: str) -> bool:

@@ -16,7 +16,7 @@ from nicplug.model.networks import ABSENT, Binding, Interface, Network, networks
 from nicplug.model.origin import render_origin
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
-from nicplug.plan.actions import Kind, OriginChange, PatchInterfaces, PatchOrigin, RollbackNote
+from nicplug.plan.actions import Kind, PatchAnnotations, PatchInterfaces, patch_annotation
 from nicplug.plan.nic.live_rules import (
     deleted_from_template,
     has_ordinal_names,
@@ -46,7 +46,7 @@ def patch_vmi(
     vmi: VirtualMachineInstance,
     policy: HotplugPolicy,
     offered: VirtualMachine | None = None,
-) -> PatchInterfaces | PatchOrigin | None:
+) -> PatchInterfaces | PatchAnnotations | None:
     """Bring to the VMI what may flow live, and remember which NICs came from the template; None when all is as it is.
 
     Where a NIC came from travels with the lists. A patch of its own is sent only to adopt one that a person added
@@ -62,9 +62,7 @@ def patch_vmi(
         # Crossed by the go-ahead, the guest would get what its pod was asked for before.
         rows = freeze(vmi.read_status().get("interfaces")) if _corrects(vmi, wanted) else None
         return replace(patch, rows=rows)
-    if origin is None or vmi.template_interfaces is None:
-        return None
-    return PatchOrigin(key=vmi.key, uid=vmi.uid, origin=origin)
+    return origin if vmi.template_interfaces is not None else None
 
 
 def _corrects(vmi: VirtualMachineInstance, wanted: Devices) -> bool:
@@ -119,7 +117,7 @@ def drop_detached(vmi: VirtualMachineInstance, *, in_pod: frozenset[str] = froze
     return patch_devices(vmi, wanted, origin=origin_of_kept(vmi, kept))
 
 
-def origin_of_kept(vmi: VirtualMachineInstance, kept: Iterable[Interface]) -> OriginChange | None:
+def origin_of_kept(vmi: VirtualMachineInstance, kept: Iterable[Interface]) -> PatchAnnotations | None:
     """What becomes of the list of the NICs that came from the template, when the VMI keeps these only."""
     known = vmi.template_interfaces
     return _origin(vmi, names=known, kept=kept) if known is not None else None
@@ -129,8 +127,8 @@ def patch_devices(
     owner: VirtualMachine | VirtualMachineInstance,
     wanted: Devices,
     *,
-    origin: OriginChange | None = None,
-    rolled_back: RollbackNote | None = None,
+    origin: PatchAnnotations | None = None,
+    rolled_back: PatchAnnotations | None = None,
 ) -> PatchInterfaces | None:
     """The guarded patch of both lists, or None when they are as wanted."""
     if (wanted.interfaces, wanted.networks) == (owner.interfaces, owner.networks):
@@ -215,17 +213,12 @@ def _follow_network(
         networks[mine.name] = mine.with_attachment(template.attachment)
 
 
-def _origin(vmi: VirtualMachineInstance, *, names: Collection[str], kept: Iterable[Interface]) -> OriginChange | None:
+def _origin(vmi: VirtualMachineInstance, *, names: Collection[str], kept: Iterable[Interface]) -> PatchAnnotations | None:
     """The change of the annotation that leaves those of `names` that the VMI keeps; None when it says so already."""
     wanted = frozenset(item.name for item in kept if item.name in names)
     if wanted == vmi.template_interfaces:
         return None
-    annotations = vmi.read_annotations()
-    return OriginChange(
-        seen=annotations.get(TEMPLATE_INTERFACES_ANNOTATION),
-        wanted=render_origin(wanted),
-        has_annotations=bool(annotations),
-    )
+    return patch_annotation(vmi, TEMPLATE_INTERFACES_ANNOTATION, render_origin(wanted))
 
 
 def _networks(

@@ -6,15 +6,7 @@ Source: KubeVirt 1.0 `pkg/virt-api/rest/interfacehotplug.go`, and the texts of `
 from dataclasses import dataclass
 from enum import Enum
 
-from nicplug.plan.actions import (
-    Create,
-    JsonPatch,
-    PatchGracePeriod,
-    PatchInterfaces,
-    PatchStatus,
-    TurnVmOff,
-    TurnVmOn,
-)
+from nicplug.plan.actions import Create, JsonPatch, PatchInterfaces, PatchSpec, PatchStatus, TurnVm
 
 _GROUP = "kubevirt.io"
 
@@ -36,7 +28,7 @@ class Endpoint(Enum):
         return "vm" if self is Endpoint.VM else "vmi"
 
 
-Write = PatchStatus | PatchInterfaces | TurnVmOn | TurnVmOff | Create
+Write = PatchStatus | PatchInterfaces | TurnVm | Create
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +54,7 @@ class Answer:
     name: str = ""
     cause: str = ""
     write: Write | None = None
-    first: PatchGracePeriod | None = None
+    first: PatchSpec | None = None
 
     @property
     def json_patch(self) -> JsonPatch:
@@ -70,7 +62,7 @@ class Answer:
         return in_order(self.write) if self.write is not None and not isinstance(self.write, Create) else ()
 
 
-def in_order(write: PatchStatus | PatchInterfaces | TurnVmOn | TurnVmOff | PatchGracePeriod) -> JsonPatch:
+def in_order(write: PatchStatus | PatchInterfaces | TurnVm | PatchSpec) -> JsonPatch:
     """The operations of a patch in the order of KubeVirt 1.0: every `test` first."""
     return sorted(write.json_patch(), key=lambda operation: operation["op"] != "test")
 

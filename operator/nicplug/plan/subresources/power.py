@@ -22,7 +22,7 @@ from nicplug.model.metadata import mapping, sequence
 from nicplug.model.state_change import StateChange
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.actions import Kind, PatchGracePeriod, PatchStatus, TurnVmOff, TurnVmOn
+from nicplug.plan.actions import Kind, PatchSpec, PatchStatus, turn_vm
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
 from nicplug.plan.subresources.go_options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
 
@@ -35,6 +35,7 @@ NEGATIVE_GRACE = "gracePeriod has to be greater or equal to 0"
 ONLY_ZERO_GRACE = "For force restart, only gracePeriod=0 is supported for now"
 
 _REQUESTS, _START_FAILURE = "stateChangeRequests", "startFailure"
+_GRACE = "terminationGracePeriodSeconds"
 _NOT_STARTED = (VmiPhase.UNSET, VmiPhase.UNKNOWN)
 _RESTARTABLE = (RunStrategy.ALWAYS, RunStrategy.MANUAL, RunStrategy.RERUN_ON_FAILURE)
 
@@ -60,7 +61,7 @@ def ask_start(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualM
     start = _start(paused=options.get("paused") is True)
     match vm.run_strategy:
         case RunStrategy.HALTED:
-            answer = _request(vm, start) if options.get("paused") else replace(ACCEPTED, write=_turn_on(vm))
+            answer = _request(vm, start) if options.get("paused") else replace(ACCEPTED, write=turn_vm(vm, is_on=True))
         case RunStrategy.MANUAL | RunStrategy.RERUN_ON_FAILURE:
             answer = _start_on_request(vm, own_vmi(vm, vmi), start)
         case _:
@@ -104,7 +105,7 @@ def ask_stop(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMa
 def _stop_by_strategy(vm: VirtualMachine, live: VirtualMachineInstance | None, *, grace: int | None) -> Answer:
     match vm.run_strategy:
         case RunStrategy.ALWAYS | RunStrategy.ONCE:
-            return replace(ACCEPTED, write=_turn_off(vm))
+            return replace(ACCEPTED, write=turn_vm(vm, is_on=False))
         case RunStrategy.MANUAL | RunStrategy.RERUN_ON_FAILURE | RunStrategy.HALTED:
             if live is None:
                 return conflict(Endpoint.VM, vm.key.name, NOT_RUNNING)
@@ -182,24 +183,18 @@ def _request(vm: VirtualMachine, *changes: Mapping[str, Any]) -> Answer:
     return replace(ACCEPTED, write=write)
 
 
-def _turn_on(vm: VirtualMachine) -> TurnVmOn:
-    spec = vm.read_rest_of_spec()
-    return TurnVmOn(key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"))
-
-
-def _turn_off(vm: VirtualMachine) -> TurnVmOff:
-    spec = vm.read_rest_of_spec()
-    return TurnVmOff(key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"))
-
-
 def _grace_of(vmi: VirtualMachineInstance) -> int | None:
-    grace = mapping(vmi.read_spec()).get("terminationGracePeriodSeconds")
+    grace = mapping(vmi.read_spec()).get(_GRACE)
     return grace if isinstance(grace, int) else None
 
 
-def _shorten(vmi: VirtualMachineInstance, grace: int) -> PatchGracePeriod | None:
+def _shorten(vmi: VirtualMachineInstance, grace: int) -> PatchSpec | None:
     seen = _grace_of(vmi)
-    return None if seen == grace else PatchGracePeriod(key=vmi.key, uid=vmi.uid, seen=seen, wanted=grace)
+    if seen == grace:
+        return None
+    return PatchSpec(
+        kind=Kind.VMI, key=vmi.key, uid=vmi.uid, seen=freeze({_GRACE: seen}), wanted=freeze({_GRACE: grace})
+    )
 
 
 def _unsupported(vm: VirtualMachine, why: str, *, prefix: str = "") -> Answer:

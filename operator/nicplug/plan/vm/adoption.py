@@ -6,10 +6,10 @@ the patch it asks the API server for the VM once more, since a VMI that loses it
 is being deleted: adopted once more, it would be deleted with it.
 """
 
-from nicplug.model.names import KUBEVIRT_API_VERSION, VM_FINALIZER, VM_KIND
-from nicplug.model.vm import VirtualMachine
-from nicplug.plan.actions import Action, AdoptVmi, CheckUnchanged, Kind, OwnerReference, PatchFinalizers
+from nicplug.model.names import VM_FINALIZER
+from nicplug.plan.actions import Action, AdoptVmi, CheckUnchanged, Kind, patch_finalizers
 from nicplug.plan.views import VmView
+from nicplug.plan.vm.start import controller
 
 
 def adopt_vmi(view: VmView) -> tuple[Action, ...]:
@@ -22,19 +22,14 @@ def adopt_vmi(view: VmView) -> tuple[Action, ...]:
     if vmi is None or vmi.owner is not None or vmi.deleting or view.refusal is not None:
         return ()
     if VM_FINALIZER not in vm.finalizers:
-        wanted = (*vm.finalizers, VM_FINALIZER)
-        return (PatchFinalizers(kind=Kind.VM, key=vm.key, uid=vm.uid, seen=vm.finalizers, wanted=wanted),)
+        return (patch_finalizers(vm, (*vm.finalizers, VM_FINALIZER)),)
     adoption = AdoptVmi(
         key=vmi.key,
         uid=vmi.uid,
         version=vmi.resource_version,
-        owner=_reference(vm),
+        owner=controller(vm),
         has_owners=vmi.has_owners,
         finalizer="" if VM_FINALIZER in vmi.finalizers else VM_FINALIZER,
         has_finalizers=bool(vmi.finalizers),
     )
     return (CheckUnchanged(kind=Kind.VM, key=vm.key, uid=vm.uid, version=vm.resource_version), adoption)
-
-
-def _reference(vm: VirtualMachine) -> OwnerReference:
-    return OwnerReference(api_version=KUBEVIRT_API_VERSION, kind=VM_KIND, name=vm.key.name, uid=vm.uid)

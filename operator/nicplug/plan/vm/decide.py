@@ -14,7 +14,7 @@ from nicplug.model.names import VM_FINALIZER
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, TurnVmOn
+from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, turn_vm
 from nicplug.plan.nic.summary import SUMMARY_MEMBER
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.pace import write_pause
@@ -103,10 +103,6 @@ def _is_witness(view: VmView, situation: Situation, *, now: datetime) -> bool:
     return failure != (status.get("startFailure") or None)
 
 
-def _finalizers(vm: VirtualMachine, wanted: tuple[str, ...]) -> PatchFinalizers:
-    return PatchFinalizers(kind=Kind.VM, key=vm.key, uid=vm.uid, seen=vm.finalizers, wanted=wanted)
-
-
 def _plan_end(view: VmView, situation: Situation, *, now: datetime) -> Plan:
     """The VMI first; the VM goes when nothing of it runs."""
     vmi = situation.vmi if _ORPHAN_FINALIZER not in view.vm.finalizers else None
@@ -118,7 +114,7 @@ def _plan_end(view: VmView, situation: Situation, *, now: datetime) -> Plan:
     kept = tuple(item for item in view.vm.finalizers if item != VM_FINALIZER)
     if kept == view.vm.finalizers:
         return Plan(notes=("waiting for finalizers of others",))
-    return Plan(actions=(_finalizers(view.vm, kept),))
+    return Plan(actions=(patch_finalizers(view.vm, kept),))
 
 
 def _carry_out(view: VmView, situation: Situation, decision: Decision) -> tuple[list[Action], list[Announcement]]:
@@ -126,14 +122,14 @@ def _carry_out(view: VmView, situation: Situation, decision: Decision) -> tuple[
     match decision:
         case Start() if _may_start(view):
             if VM_FINALIZER not in view.vm.finalizers:
-                return [_finalizers(view.vm, (*view.vm.finalizers, VM_FINALIZER))], []
+                return [patch_finalizers(view.vm, (*view.vm.finalizers, VM_FINALIZER))], []
             name = view.vm.key.name
             message = f"Started the virtual machine by creating the new virtual machine instance {name}"
             return start_vmi(view, paused=decision.paused), [_announce("SuccessfulCreate", message)]
         case Stop() if situation.vmi is not None:
             return _stop(view, situation.vmi)
         case TurnOn() if view.refusal is None:
-            return [_turn_on(view.vm)], []
+            return [turn_vm(view.vm, is_on=True)], []
     return [], []
 
 
@@ -149,11 +145,6 @@ def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list
         return [], []
     message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi.key.name}"
     return [Delete(kind=Kind.VMI, key=vmi.key, uid=vmi.uid)], [_announce("SuccessfulDelete", message)]
-
-
-def _turn_on(vm: VirtualMachine) -> TurnVmOn:
-    spec = vm.read_rest_of_spec()
-    return TurnVmOn(key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"))
 
 
 def _announce(reason: str, message: str) -> Announcement:

@@ -9,11 +9,11 @@ from nicplug.model.metadata import text
 from nicplug.model.names import VM_GENERATION_ANNOTATION
 from nicplug.model.revision import parse_generation
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import PatchVmGeneration
+from nicplug.plan.actions import PatchAnnotations, patch_annotation
 from nicplug.plan.views import VmView
 
 
-def bump_generation(view: VmView, vmi: VirtualMachineInstance) -> PatchVmGeneration | None:
+def bump_generation(view: VmView, vmi: VirtualMachineInstance) -> PatchAnnotations | None:
     """The annotation with the generation that the VMI is of, or None when it says so, or nobody knows.
 
     Not before the status names the revision: until then the annotation is all that tells what the VMI was started from.
@@ -26,11 +26,4 @@ def bump_generation(view: VmView, vmi: VirtualMachineInstance) -> PatchVmGenerat
     wanted = view.vm.generation if known.template == view.vm.template else seen or known.vm_generation
     if wanted == seen:
         return None
-    annotations = vmi.read_annotations()
-    return PatchVmGeneration(
-        key=vmi.key,
-        uid=vmi.uid,
-        seen=annotations.get(VM_GENERATION_ANNOTATION),
-        wanted=wanted,
-        has_annotations=bool(annotations),
-    )
+    return patch_annotation(vmi, VM_GENERATION_ANNOTATION, str(wanted))

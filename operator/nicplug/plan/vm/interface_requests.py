@@ -26,7 +26,7 @@ from nicplug.model.metadata import objects, text
 from nicplug.model.networks import ABSENT, first_by_name, wanted_by_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, Kind, PatchInterfaces, PatchOrigin, PatchStatus
+from nicplug.plan.actions import Action, Kind, PatchAnnotations, PatchInterfaces, PatchStatus
 from nicplug.plan.nic.requested import is_leaving, lists_after, object_to
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.reasons import Reason
@@ -161,7 +161,7 @@ def _carry_out(
     view: VmView,
     vmi: VirtualMachineInstance | None,
     live: VirtualMachineInstance | None,
-) -> list[PatchInterfaces | PatchOrigin]:
+) -> list[PatchInterfaces | PatchAnnotations]:
     """Template first, if the requests are still there: it is what a new leader goes by."""
     if not progress.done:
         return []
@@ -177,7 +177,7 @@ def _carry_out(
 
 def _patch_running(
     progress: _Progress, *, view: VmView, vmi: VirtualMachineInstance
-) -> PatchInterfaces | PatchOrigin | None:
+) -> PatchInterfaces | PatchAnnotations | None:
     """What the template now says flows as it always does, but at once; the rest is offered to the VMI beside it.
 
     That is a NIC which the VMI alone has; and with rollout strategy Stage, which keeps back edits of the template,

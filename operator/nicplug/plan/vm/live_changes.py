@@ -7,7 +7,7 @@ placement does.
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action
 from nicplug.plan.nic.check_nics import check_nics
-from nicplug.plan.nic.rolled_back import forget_rolled_back, standing_rollbacks
+from nicplug.plan.nic.rolled_back import note_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import VmView
 from nicplug.plan.vm.generation import bump_generation
@@ -36,7 +36,7 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     if vmi is not None and not vmi.is_final:
         actions.append(patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy) if is_live else None)
         standing = standing_rollbacks(vmi, vm=view.vm, is_staged=is_staged) if has_gate else vmi.rolled_back
-        actions.append(forget_rolled_back(vmi, standing=standing))
+        actions.append(note_rolled_back(vmi, standing))
         actions.append(patch_placement(vm=view.vm, vmi=vmi, config=view.config))
         actions.append(bump_generation(view, vmi))
     actions.append(tidy)

@@ -13,12 +13,12 @@ from nicplug.model.metadata import mapping
 from nicplug.model.placement import PLACEMENT_MEMBERS
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import PatchPlacement
+from nicplug.plan.actions import Kind, PatchSpec
 
 
 def patch_placement(
     *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
-) -> PatchPlacement | None:
+) -> PatchSpec | None:
     """The guarded patch of the members that differ; None when none does, or when they wait for a restart."""
     if config is None or config.stages_changes or vm.placement == vmi.placement:
         return None
@@ -26,7 +26,8 @@ def patch_placement(
     changed = [member for member in PLACEMENT_MEMBERS if _differ(template.get(member), running.get(member))]
     if not changed:
         return None
-    return PatchPlacement(
+    return PatchSpec(
+        kind=Kind.VMI,
         key=vmi.key,
         uid=vmi.uid,
         version=vmi.resource_version,

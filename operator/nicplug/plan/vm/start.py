@@ -8,7 +8,7 @@ from typing import Any
 
 from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import RevisionKey, VmiKey
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import ControllerReference, mapping, text
 from nicplug.model.names import (
     KUBEVIRT_API_VERSION,
     TEMPLATE_INTERFACES_ANNOTATION,
@@ -72,7 +72,7 @@ def _create_revision(vm: VirtualMachine, name: str) -> Create:
             "name": name,
             "namespace": vm.key.namespace,
             "labels": {VM_UID_LABEL: vm.uid},
-            "ownerReferences": [_owner(vm)],
+            "ownerReferences": [controller(vm).to_row()],
         },
         "data": {"spec": vm.read_spec()},
         "revision": vm.generation,
@@ -104,7 +104,7 @@ def _create_vmi(view: VmView, *, paused: bool) -> Create:
                 TEMPLATE_INTERFACES_ANNOTATION: render_origin(interface.name for interface in vm.interfaces),
             },
             "finalizers": [VM_FINALIZER, VMI_FINALIZER],
-            "ownerReferences": [_owner(vm)],
+            "ownerReferences": [controller(vm).to_row()],
         },
         "spec": _with_default_network(spec if isinstance(spec, dict) else {}, view) | start_strategy,
     }
@@ -129,15 +129,9 @@ def refuse_template(view: VmView) -> Refusal | None:
     return Refusal(reason=Reason.FAILED_CREATE, message=with_remedy(message, _DEFAULT_NETWORK_REMEDY))
 
 
-def _owner(vm: VirtualMachine) -> dict[str, Any]:
-    return {
-        "apiVersion": KUBEVIRT_API_VERSION,
-        "kind": VM_KIND,
-        "name": vm.key.name,
-        "uid": vm.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+def controller(vm: VirtualMachine) -> ControllerReference:
+    """The VM, as what belongs to it names it."""
+    return ControllerReference(api_version=KUBEVIRT_API_VERSION, kind=VM_KIND, name=vm.key.name, uid=vm.uid)
 
 
 def _with_default_network(spec: dict[str, Any], view: VmView) -> dict[str, Any]:

@@ -6,13 +6,14 @@ the VMI's node; here only a pod counts that nicplug has made (`plan.vmi.own_pods
 
 from collections.abc import Iterable
 
+from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import PodKey
 from nicplug.model.migration import Migration, MigrationState
 from nicplug.model.names import CREATED_BY_LABEL, LAUNCHER_LABEL, LAUNCHER_LABEL_VALUE
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import ConfirmPod, LabelChange, RestoreLabels
+from nicplug.plan.actions import ConfirmPod, Kind, PatchLabels
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
 from nicplug.plan.vmi.own_pods import first_pod_key, has_unrecorded_target, recorded_uids, target_key
@@ -91,17 +92,23 @@ def confirm_pods(view: VmiView) -> ConfirmPod:
     return _confirm(view, _known_pods(view))
 
 
-def restore_labels(pod: LauncherPod, *, vmi_uid: str) -> RestoreLabels | None:
+def restore_labels(pod: LauncherPod, *, vmi_uid: str) -> PatchLabels | None:
     """Put the labels back that somebody took away.
 
     Without the one no watch tells about the pod; by the other one a migration keeps its target off the pod's node.
     """
-    changes = (
-        LabelChange(LAUNCHER_LABEL, seen=pod.label, wanted=LAUNCHER_LABEL_VALUE),
-        LabelChange(CREATED_BY_LABEL, seen=pod.created_by, wanted=vmi_uid),
+    seen = {LAUNCHER_LABEL: pod.label, CREATED_BY_LABEL: pod.created_by}
+    wanted = {LAUNCHER_LABEL: LAUNCHER_LABEL_VALUE, CREATED_BY_LABEL: vmi_uid}
+    lost = [name for name in wanted if seen[name] != wanted[name]]
+    if not lost:
+        return None
+    return PatchLabels(
+        kind=Kind.POD,
+        key=pod.key,
+        uid=pod.uid,
+        seen=freeze({name: seen[name] for name in lost} if pod.has_labels else None),
+        wanted=freeze({name: wanted[name] for name in lost}),
     )
-    lost = tuple(change for change in changes if change.seen != change.wanted)
-    return RestoreLabels(key=pod.key, uid=pod.uid, changes=lost, has_labels=pod.has_labels) if lost else None
 
 
 def known_pods(

@@ -8,7 +8,7 @@ from typing import Any
 from nicplug.model.conditions import EVICTION_REQUESTED, SYNCHRONIZED, find_condition
 from nicplug.model.interface_status import MULTUS_STATUS, has_source
 from nicplug.model.metadata import objects, text
-from nicplug.model.names import VMI_FINALIZER
+from nicplug.model.names import NODE_NAME_LABEL, VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation, parse_operations
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod import LauncherPod
@@ -20,12 +20,12 @@ from nicplug.plan.actions import (
     Create,
     Delete,
     Kind,
-    LabelNode,
-    PatchFinalizers,
     PatchInterfaces,
+    PatchLabels,
     PatchNetworksAnnotation,
     PatchPodCondition,
-    RestoreLabels,
+    patch_finalizers,
+    patch_label,
 )
 from nicplug.plan.nic.check_nics import check_nics
 from nicplug.plan.nic.links import nics_in_pod
@@ -84,8 +84,7 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
     """Make the launcher pod; while the API server refuses it, say so in the status."""
     vmi = view.vmi
     if VMI_FINALIZER not in vmi.finalizers:
-        wanted = (*vmi.finalizers, VMI_FINALIZER)
-        patch = PatchFinalizers(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, seen=vmi.finalizers, wanted=wanted)
+        patch = patch_finalizers(vmi, (*vmi.finalizers, VMI_FINALIZER))
         return Plan(actions=(patch,), notes=("finalizer before pod: no pod may outlive its VMI unseen",))
     if view.refusal is not None:
         return _plan_life(view, pod=None, now=now)
@@ -282,7 +281,7 @@ def _migrations(life: _Life) -> tuple[Action, ...]:
     return (*kept, *life.evacuation.actions)
 
 
-def _labels(view: VmiView, life: _Life) -> list[RestoreLabels | None]:
+def _labels(view: VmiView, life: _Life) -> list[PatchLabels | None]:
     """Of the pod that runs the guest, and of the one that it moves to."""
     pods = [pod for pod in (life.pod, target_pod(view)) if pod is not None]
     return [restore_labels(pod, vmi_uid=view.vmi.uid) for pod in dict.fromkeys(pods)]
@@ -348,17 +347,11 @@ def _in_pod(view: VmiView, life: _Life) -> frozenset[str]:
     return nics_in_pod(view.vmi, life.pod, asked=asked) | nics_in_pod(view.vmi, target_pod(view), asked=None)
 
 
-def _node_label(view: VmiView, life: _Life) -> LabelNode | None:
+def _node_label(view: VmiView, life: _Life) -> PatchLabels | None:
     """Before the phase: a node agent that finds its label and phase Scheduled starts at once."""
     if life.pod is None or life.phase is not VmiPhase.SCHEDULED or view.vmi.node_label == life.pod.node_name:
         return None
-    return LabelNode(
-        key=view.vmi.key,
-        uid=view.vmi.uid,
-        seen=view.vmi.node_label,
-        node=life.pod.node_name,
-        has_labels=view.vmi.labels != "{}",
-    )
+    return patch_label(view.vmi, NODE_NAME_LABEL, life.pod.node_name)
 
 
 def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:

@@ -16,11 +16,11 @@ from nicplug.model.disruption_budget import (
 from nicplug.model.eviction import EvictionStrategy, is_protected
 from nicplug.model.frozen_json import freeze
 from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.model.names import KUBEVIRT_API_VERSION, VMI_KIND
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, Create, Delete, Kind, OwnerReference, PatchBudget
+from nicplug.plan.actions import Action, Create, Delete, Kind, PatchBudget
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import BudgetView, MigrationView
+from nicplug.plan.vmi.launcher_pod import controlled_by
 
 
 def eviction_strategy(vmi: VirtualMachineInstance, config: KubevirtConfig | None) -> EvictionStrategy | None:
@@ -71,7 +71,6 @@ def _create(view: BudgetView) -> Create | None:
     if not _is_wanted(view):
         return None
     key = budget_key(vmi.key, uid=vmi.uid)
-    owner = OwnerReference(api_version=KUBEVIRT_API_VERSION, kind=VMI_KIND, name=vmi.key.name, uid=vmi.uid)
     body = {
         "apiVersion": "policy/v1",
         "kind": Kind.BUDGET.value,
@@ -79,7 +78,7 @@ def _create(view: BudgetView) -> Create | None:
             "name": key.name,
             "namespace": key.namespace,
             "labels": budget_labels(view.migration_uid),
-            "ownerReferences": [owner.to_row()],
+            "ownerReferences": [controlled_by(vmi)],
         },
         "spec": budget_spec(vmi_uid=vmi.uid, min_available=WHILE_MOVING if view.is_moving else AT_REST),
     }

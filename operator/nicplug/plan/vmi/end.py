@@ -6,8 +6,8 @@ from datetime import datetime
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
 from nicplug.model.pod import LauncherPod
-from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase
-from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers
+from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
+from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, patch_finalizers
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import StatusDecision, changed_members, decide_status
@@ -42,7 +42,7 @@ def _plan_last(view: VmiView, *, now: datetime) -> Plan:
         return Plan(notes=("waiting until the VM has written down that it was started",))
     kept = tuple(item for item in vmi.finalizers if item not in (VMI_FINALIZER, VM_FINALIZER))
     if kept != vmi.finalizers:
-        return Plan(actions=(_finalizers(vmi, kept),))
+        return Plan(actions=(patch_finalizers(vmi, kept),))
     if not kept:
         return Plan(notes=("gone with its last finalizer",))
     phase = vmi.phase if vmi.is_final else VmiPhase.FAILED
@@ -56,11 +56,7 @@ def release_final(view: VmiView) -> PatchFinalizers | None:
         return None
     ours = {VMI_FINALIZER} if view.vm is not None else {VMI_FINALIZER, VM_FINALIZER}
     kept = tuple(item for item in vmi.finalizers if item not in ours)
-    return _finalizers(vmi, kept) if kept != vmi.finalizers else None
-
-
-def _finalizers(vmi: VirtualMachineInstance, wanted: tuple[str, ...]) -> PatchFinalizers:
-    return PatchFinalizers(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, seen=vmi.finalizers, wanted=wanted)
+    return patch_finalizers(vmi, kept) if kept != vmi.finalizers else None
 
 
 def _plan_pods_end(view: VmiView, doubtful: tuple[LauncherPod, ...], *, now: datetime) -> Plan:

@@ -14,7 +14,7 @@ from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import DEFAULT_CPU_ALLOCATION_RATIO, KubevirtConfig
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.names import (
     COMPUTE_CONTAINER,
     CREATED_BY_LABEL,
@@ -142,7 +142,7 @@ def create_launcher_pod(
             "namespace": key.namespace,
             "labels": _labels(vmi, hostname=spec["hostname"]),
             "annotations": {**annotations, POD_SPEC_ANNOTATION: _digest(spec)},
-            "ownerReferences": [_owner(vmi)],
+            "ownerReferences": [controlled_by(vmi)],
         },
         "spec": _with_devices(spec, device_counts(vmi, known=attachments, left_out=left_out)),
     }
@@ -233,15 +233,10 @@ def _is_label_for_pods(name: str) -> bool:
     return name not in _LABELS_NOT_FOR_PODS and not name.startswith(_OWN_PREFIX)
 
 
-def _owner(vmi: VirtualMachineInstance) -> dict[str, Any]:
-    return {
-        "apiVersion": KUBEVIRT_API_VERSION,
-        "kind": VMI_KIND,
-        "name": vmi.key.name,
-        "uid": vmi.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+def controlled_by(vmi: VirtualMachineInstance) -> dict[str, Any]:
+    """The row in `metadata.ownerReferences` of what belongs to the VMI."""
+    owner = ControllerReference(api_version=KUBEVIRT_API_VERSION, kind=VMI_KIND, name=vmi.key.name, uid=vmi.uid)
+    return owner.to_row()
 
 
 def _pod_spec(vmi: VirtualMachineInstance, *, settings: PlanSettings, config: KubevirtConfig | None) -> dict[str, Any]:

@@ -7,9 +7,10 @@ VMI at a time. What was made for one NIC serves all: the target pod is made from
 from dataclasses import dataclass
 from datetime import datetime
 
+from nicplug.model.frozen_json import freeze
 from nicplug.model.migration import Migration
 from nicplug.model.names import MIGRATION_INTERFACES_ANNOTATION, WORKLOAD_UPDATE_PREFIX
-from nicplug.plan.actions import Action, Annotate, Delete, Kind
+from nicplug.plan.actions import Action, Delete, Kind, PatchAnnotations
 from nicplug.plan.nic.operations import NicReport
 from nicplug.plan.nic.path.causes import causes_of, format_causes, is_same_cause
 from nicplug.plan.outcome import Announcement, Severity, Subject
@@ -74,7 +75,7 @@ def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
     return [item for item in own if not item.deleting and item.uid != over]
 
 
-def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport) -> Annotate | None:
+def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport) -> PatchAnnotations | None:
     """Another NIC that comes with it, or a corrected one: what failed before is no reason to wait any longer.
 
     Or one less: what it fails of is held against those that it says it was for.
@@ -86,14 +87,12 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
         is_same_cause(known.get(name, ""), cause) for name, cause in wanting.items()
     ):
         return None
-    return Annotate(
+    return PatchAnnotations(
         kind=Kind.MIGRATION,
         key=migration.key,
         uid=migration.uid,
-        name=MIGRATION_INTERFACES_ANNOTATION,
-        seen=migration.annotation(MIGRATION_INTERFACES_ANNOTATION),
-        wanted=format_causes(wanting),
-        has_annotations=True,
+        seen=freeze({MIGRATION_INTERFACES_ANNOTATION: migration.annotation(MIGRATION_INTERFACES_ANNOTATION)}),
+        wanted=freeze({MIGRATION_INTERFACES_ANNOTATION: format_causes(wanting)}),
     )
 
 

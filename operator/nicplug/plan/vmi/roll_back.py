@@ -15,16 +15,16 @@ from nicplug.model.operations import OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.rolled_back import entry_digest
 from nicplug.model.vmi import reported_rows
-from nicplug.plan.actions import Annotate, PatchInterfaces
+from nicplug.plan.actions import PatchAnnotations, PatchInterfaces
 from nicplug.plan.nic.links import networks_asked_for
-from nicplug.plan.nic.rolled_back import entry_of, forget_rolled_back, note_of, standing_rollbacks
+from nicplug.plan.nic.rolled_back import entry_of, note_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import Devices, origin_of_kept, patch_devices
 from nicplug.plan.views import VmiView
 
 
 def plan_roll_back(
     view: VmiView, *, pod: LauncherPod | None, taken_back: Mapping[str, OperationType], in_pod: frozenset[str]
-) -> PatchInterfaces | Annotate | None:
+) -> PatchInterfaces | PatchAnnotations | None:
     """The patch that takes back what is to be; None when it has been.
 
     Args:
@@ -60,8 +60,8 @@ def plan_roll_back(
             digests[name] = entry_digest(*template)
     kept = tuple(interfaces.values())
     wanted = Devices(kept, tuple(networks.values()))
-    patch = patch_devices(vmi, wanted, origin=origin_of_kept(vmi, kept), rolled_back=note_of(vmi, digests))
-    return patch or forget_rolled_back(vmi, standing=digests)
+    note = note_rolled_back(vmi, digests)
+    return patch_devices(vmi, wanted, origin=origin_of_kept(vmi, kept), rolled_back=note) or note
 
 
 def _is_same(mine: tuple[Interface, Network], template: tuple[Interface, Network]) -> bool:

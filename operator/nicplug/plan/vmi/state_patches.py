@@ -6,11 +6,13 @@ from typing import Any
 
 from nicplug.model.frozen_json import freeze
 from nicplug.model.metadata import mapping, text
+from nicplug.model.names import MIGRATION_TARGET_NODE_LABEL
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import HandOffStep, PatchMigrationState
+from nicplug.plan.actions import HandOffStep, Kind, PatchMigrationState, escape_pointer
 
 MIGRATION_STATE = "migrationState"
+_TARGET_NODE = f"/metadata/labels/{escape_pointer(MIGRATION_TARGET_NODE_LABEL)}"
 
 
 def mark_failed(vmi: VirtualMachineInstance, *, reason: str, now: datetime) -> PatchMigrationState:
@@ -59,12 +61,13 @@ def patch_state(
         generation: that the VMI must still have; None: whatever it is.
     """
     return PatchMigrationState(
+        kind=Kind.VMI,
         key=vmi.key,
         uid=vmi.uid,
         version=vmi.resource_version,
         step=step,
         seen=freeze(dict(seen)),
         wanted=freeze(dict(wanted)),
-        target_node=target_node,
         generation=generation,
+        guards=freeze({_TARGET_NODE: target_node} if target_node is not None else None),
     )

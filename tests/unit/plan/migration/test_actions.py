@@ -33,15 +33,15 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.migration_slot import MigrationSlot
 from nicplug.plan.actions import (
-    Annotate,
     CheckGuest,
     CheckUnchanged,
     Delete,
     Kind,
+    PatchAnnotations,
+    PatchFinalizers,
+    PatchLabels,
     PatchMigrationState,
     PatchStatus,
-    ReleaseTarget,
-    SetLabel,
 )
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.views import MigrationView
@@ -54,13 +54,14 @@ ARRIVED: Json = {**STARTED, "targetNodeDomainReadyTimestamp": "2026-01-02T03:04:
 DONE: Json = {**ARRIVED, "endTimestamp": "2026-01-02T03:04:04Z", "completed": True}
 LABELED: Json = {"labels": {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": TARGET_NODE}}
 SECOND = pod(name="virt-launcher-x", uid="x", node="node03")
+TARGET_NODE_LABEL = "kubevirt.io/migrationTargetNodeName"
 TARGET_LABEL = "/metadata/labels/kubevirt.io~1migrationTargetNodeName"
 DEFAULTS: Json = thaw(migration_configuration({}))
 CREATE = "Create Pod"
 ABORT = "PatchMigrationState VirtualMachineInstance"
-LABEL = "SetLabel VirtualMachineInstance"
+LABEL = "PatchLabels VirtualMachineInstance"
 CHECK, DELETE = "CheckGuest VirtualMachineInstance", "Delete Pod"
-RELEASE = "ReleaseTarget VirtualMachineInstance"
+RELEASE = "PatchLabels VirtualMachineInstance"
 UNCHANGED = "CheckUnchanged VirtualMachineInstanceMigration"
 
 
@@ -276,7 +277,7 @@ ROWS = {
         view=seen("Running", moving(**STARTED, abortRequested=True), pod(), target_pod(), deleting=True)
     ),
     "Running: the guest is up on the target: its pod is annotated": Row(
-        view=seen("Running", moving(**ARRIVED), pod(), target_pod()), done=("Annotate Pod",)
+        view=seen("Running", moving(**ARRIVED), pod(), target_pod()), done=("PatchAnnotations Pod",)
     ),
     "Running: annotated already: nothing": Row(
         view=seen(
@@ -420,7 +421,7 @@ def test_rows(row: Row) -> None:
 def test_no_row_touches_the_source_before_the_end(name: str, row: Row) -> None:
     """Whatever happens: the pod that has the guest is neither patched nor deleted."""
     for action in plan_migration(row.view, now=NOW).actions:
-        if isinstance(action, Delete | Annotate) and action.kind is Kind.POD and not name.startswith("Succeeded"):
+        if isinstance(action, Delete | PatchAnnotations) and action.kind is Kind.POD and not name.startswith("Succeeded"):
             assert action.uid != pod()["metadata"]["uid"]
 
 
@@ -429,11 +430,11 @@ class TestHandOff:
 
     def handed(self, of: Json | None = None, *pods: Json) -> tuple[list[Any], Json]:
         plan = plan_migration(seen("Scheduled", of or vmi(), *(pods or (pod(), target_pod()))), now=NOW)
-        return [item for item in plan.actions if isinstance(item, SetLabel | PatchMigrationState)], written_state(plan)
+        return [item for item in plan.actions if isinstance(item, PatchLabels | PatchMigrationState)], written_state(plan)
 
     def test_what_is_written(self) -> None:
         (label, state), written = self.handed()
-        assert (label.name, label.seen, label.wanted) == ("kubevirt.io/migrationTargetNodeName", None, TARGET_NODE)
+        assert (thaw(label.seen), thaw(label.wanted)) == ({TARGET_NODE_LABEL: None}, {TARGET_NODE_LABEL: TARGET_NODE})
         assert written == migration_state(migrationConfiguration=DEFAULTS)
         # The guest may not have moved since: its node is tested with the state.
         assert {"op": "test", "path": "/status/nodeName", "value": NODE} in [dict(item) for item in state.json_patch()]
@@ -467,7 +468,7 @@ class TestHandOff:
         """Either the label is set after the end, and the migration has changed; or it is taken away, and is missed."""
         plan = plan_migration(seen("Scheduled", vmi(), pod(), target_pod()), now=NOW)
         label, check, state = [item for item in plan.actions if not isinstance(item, PatchStatus)]
-        assert isinstance(label, SetLabel)
+        assert isinstance(label, PatchLabels)
         assert isinstance(check, CheckUnchanged)
         assert isinstance(state, PatchMigrationState)
         version = migration("Scheduled")["metadata"]["resourceVersion"]
@@ -477,7 +478,8 @@ class TestHandOff:
     def test_the_label_of_the_last_migration_is_replaced(self) -> None:
         labels = {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": "node03"}
         (label, _), _ = self.handed(vmi(labels=labels))
-        assert (label.seen, label.wanted) == ("node03", TARGET_NODE)
+        assert thaw(label.seen) == {TARGET_NODE_LABEL: "node03"}
+        assert thaw(label.wanted) == {TARGET_NODE_LABEL: TARGET_NODE}
 
     def test_the_state_of_the_last_migration_is_tested_and_replaced_whole(self) -> None:
         old = migration_state(migration_uid=OTHER, **DONE)
@@ -513,7 +515,7 @@ class TestCheckedGuest:
         plan = plan_migration(
             seen("Failed", vmi(**LABELED), pod(), target_pod(), meta=told_by("MigrationCanceled")), now=NOW
         )
-        (found,) = [item for item in plan.actions if isinstance(item, ReleaseTarget)]
+        (found,) = [item for item in plan.actions if isinstance(item, PatchLabels)]
         assert [dict(item) for item in found.json_patch()] == [
             {"op": "test", "path": "/metadata/uid", "value": vmi()["metadata"]["uid"]},
             {"op": "test", "path": "/status/migrationState", "value": None},
@@ -532,7 +534,7 @@ class TestCheckedGuest:
         labels = {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": "node03"}
         of = vmi(labels=labels)
         plan = plan_migration(seen("Failed", of, pod(), target_pod(), meta=told_by("MigrationCanceled")), now=NOW)
-        assert not [item for item in plan.actions if isinstance(item, ReleaseTarget)]
+        assert not [item for item in plan.actions if isinstance(item, PatchLabels)]
 
 
 class TestMarkedFailed:
@@ -592,7 +594,7 @@ class TestAdoption:
         plan = plan_migration(seen("", vmi(), pod(), meta={"finalizers": [], "labels": None}), now=NOW)
         assert names(plan) == [
             "PatchFinalizers VirtualMachineInstanceMigration",
-            "SetLabel VirtualMachineInstanceMigration",
+            "PatchLabels VirtualMachineInstanceMigration",
             "PatchStatus VirtualMachineInstanceMigration",
         ]
         assert status(plan)["phase"] == "Pending"
@@ -603,14 +605,15 @@ class TestAdoption:
         of = moving(**(STARTED if phase == "Running" else {})) if phase in ("PreparingTarget", "Running") else vmi()
         pods = (pod(),) if phase == "Pending" else (pod(), target_pod(ready=False))
         plan = plan_migration(seen(phase, of, *pods, meta={"labels": labels}), now=NOW)
-        (label,) = [action for action in plan.actions if isinstance(action, SetLabel)]
-        assert (label.name, label.wanted) == ("kubevirt.io/vmi-name", "vmi-fedora")
+        (label,) = [action for action in plan.actions if isinstance(action, PatchLabels)]
+        assert thaw(label.wanted) == {"kubevirt.io/vmi-name": "vmi-fedora"}
 
     def test_a_finalizer_of_somebody_else_stays(self) -> None:
         meta = {"finalizers": ["a.example/hold", "kubevirt.io/migrationJobFinalize"]}
         plan = plan_migration(seen("Failed", vmi(), pod(), meta=meta), now=NOW)
         (patch,) = [action for action in plan.actions if getattr(action, "kind", None) is Kind.MIGRATION]
-        assert getattr(patch, "wanted", None) == ("a.example/hold",)
+        assert isinstance(patch, PatchFinalizers)
+        assert thaw(patch.wanted) == {"finalizers": ["a.example/hold"]}
 
     def test_a_target_that_changes_before_it_goes_stays(self) -> None:
         """It is opened when a guest arrives: another leader may have handed it off."""

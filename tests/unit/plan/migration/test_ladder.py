@@ -16,6 +16,7 @@ from tests.build import (
 from tests.unit.plan.migration.failures import DONE, FAILURES, OTHER, STARTED, World, running
 from tests.unit.plan.migration.outcome import condition, events, names, progressing, status
 
+from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import PatchFinalizers
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.outcome import MigrationEnded
@@ -180,7 +181,7 @@ def test_one_that_is_deleted_in_a_phase_of_somebody_else_goes(phase: str) -> Non
     ended = plan_migration(view, now=NOW)
     assert (status(ended)["phase"], progressing(ended)["reason"]) == ("Failed", "MigrationCanceled")
     after = migration_view(migration("Failed", deleting=True), vmi(), pod())
-    assert [item.wanted for item in plan_migration(after, now=NOW).actions if isinstance(item, PatchFinalizers)] == [()]
+    assert [thaw(item.wanted) for item in plan_migration(after, now=NOW).actions if isinstance(item, PatchFinalizers)] == [{"finalizers": []}]
     nobody_s = migration(phase, deleting=True, finalizers=["example.com/theirs"])
     assert plan_migration(migration_view(nobody_s, vmi(), pod()), now=NOW).is_empty
 

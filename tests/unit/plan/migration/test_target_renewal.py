@@ -37,7 +37,7 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.migration_slot import MigrationSlot
 from nicplug.model.pod_records import gather_records
 from nicplug.model.times import parse_time
-from nicplug.plan.actions import CheckGuest, Create, Delete, PatchMigrationState, ReleaseTarget
+from nicplug.plan.actions import CheckGuest, Create, Delete, PatchLabels, PatchMigrationState
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.migration.facts import first_in_line
 from nicplug.plan.outcome import Plan
@@ -346,7 +346,7 @@ class TestBetweenTargets:
     def test_a_leader_that_was_held_up_in_the_hand_off_misses_the_label(self) -> None:
         found = self.next(of=guest(BLUE, **LABELED))
         kinds = [type(item) for item in found.actions]
-        assert kinds.index(ReleaseTarget) < kinds.index(Delete)
+        assert kinds.index(PatchLabels) < kinds.index(Delete)
 
     def test_one_that_goes_already_is_not_deleted_again(self) -> None:
         found = self.next(target_pod(deletionTimestamp="2026-01-02T03:04:00Z"))

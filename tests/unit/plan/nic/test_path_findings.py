@@ -44,7 +44,7 @@ from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPo
 from nicplug.model.node import Node, parse_node
 from nicplug.model.sentences import with_remedy
 from nicplug.model.times import format_micro_time
-from nicplug.plan.actions import Annotate, Create, Delete, Kind, PatchNetworksAnnotation, PatchStatus
+from nicplug.plan.actions import Create, Delete, Kind, PatchAnnotations, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.decide import plan_vmi
@@ -885,8 +885,8 @@ def test_a_nic_that_only_the_template_has_does_not_ride_yet() -> None:
     plan = plan_vmi(view, now=NOW)
     told = {item["name"]: item["phase"] for item in status_of(plan)["interfaceOperations"]}
     assert told == {"red": "Migrating", "blue": "Pending"}
-    causes = [action.wanted for action in plan.actions if isinstance(action, Annotate)]
-    assert [sorted(json.loads(cause or "")) for cause in causes] == [["red"]]
+    causes = [thaw(action.wanted) for action in plan.actions if isinstance(action, PatchAnnotations)]
+    assert [sorted(json.loads(cause["nicplug.io/interfaces"])) for cause in causes] == [["red"]]
 
 
 class _NobodyLooks(tuple[Node, ...]):

@@ -8,6 +8,7 @@ import pytest
 from tests.build import NAME, NOW, VM_UID, VMI_UID, Json, later, nic, owner, primary, primary_row, vm, vm_view, vmi
 from tests.fakes.patches import JSON_PATCH, patched
 
+from nicplug.model.frozen_json import thaw
 from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
 from nicplug.plan.actions import AdoptVmi, CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchInterfaces
 from nicplug.plan.outcome import Plan
@@ -68,7 +69,7 @@ def test_the_finalizer_of_the_vm_comes_first() -> None:
     """Without it the VM could be gone when its VMI gets it for an owner, and the VMI would be deleted."""
     (action,) = plan_for(vm(primary(), finalizers=None), vmi(primary(), **ORPHAN)).actions
     assert isinstance(action, PatchFinalizers)
-    assert (action.kind, action.wanted) == (Kind.VM, (VM_FINALIZER,))
+    assert (action.kind, thaw(action.wanted)) == (Kind.VM, {"finalizers": [VM_FINALIZER]})
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,11 @@ from nicplug.plan.actions import (
     Create,
     Delete,
     Kind,
+    PatchAnnotations,
     PatchFinalizers,
     PatchInterfaces,
     PatchStatus,
-    PatchVmGeneration,
-    TurnVmOn,
+    TurnVm,
 )
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
@@ -94,7 +94,7 @@ RERUN = vm(run_strategy="RerunOnFailure", status={"runStrategy": "RerunOnFailure
         ("Manual, asked to start", vm(run_strategy="Manual", status=_asks(START)), None, ["Create", "Create"]),
         ("Manual, asked to stop", vm(run_strategy="Manual", status=_asks(STOP)), vmi(**OWN), ["Delete"]),
         ("Always, asked to restart", vm(status=_asks(STOP, START)), vmi(**OWN), ["Delete"]),
-        ("Halted, asked to start: the strategy first", HALTED_ASKED, None, ["TurnVmOn"]),
+        ("Halted, asked to start: the strategy first", HALTED_ASKED, None, ["TurnVm"]),
         ("RerunOnFailure, failed: written down first", RERUN, vmi(phase="Failed", **OWN), ["PatchStatus"]),
         ("Once, nothing there: start", vm(run_strategy="Once"), None, ["Create", "Create"]),
         ("WaitAsReceiver is not carried out", vm(run_strategy="WaitAsReceiver"), None, ["PatchStatus"]),
@@ -331,7 +331,7 @@ def test_only_its_own_finalizer_is_taken_away() -> None:
     raw = vm(deleting=True, finalizers=["a/b", "kubevirt.io/virtualMachineControllerFinalize", "c/d"])
     (action,) = plan_vm(vm_view(raw), now=NOW).actions
     assert isinstance(action, PatchFinalizers)
-    assert action.wanted == ("a/b", "c/d")
+    assert thaw(action.wanted) == {"finalizers": ["a/b", "c/d"]}
 
 
 def test_what_was_refused_is_not_tried_again_but_told() -> None:
@@ -442,7 +442,7 @@ def test_a_halted_vm_is_turned_on_in_the_field_that_it_uses() -> None:
     ):
         raw = vm(status=_asks(START), **members)
         (action,) = plan_vm(vm_view(raw), now=NOW).actions
-        assert isinstance(action, TurnVmOn)
+        assert isinstance(action, TurnVm)
         *tests, change = action.json_patch()
         assert change == {"op": "add", "path": path, "value": value}
         assert {test["path"]: test["value"] for test in tests} == {
@@ -497,7 +497,7 @@ class TestGeneration:
 
     def test_the_same_template(self) -> None:
         (action,) = self._actions(self._now(run_strategy="RerunOnFailure"), vm(primary()))
-        assert isinstance(action, PatchVmGeneration)
+        assert isinstance(action, PatchAnnotations)
         path = "/metadata/annotations/kubevirt.io~1vm-generation"
         assert action.json_patch() == [
             {"op": "test", "path": "/metadata/uid", "value": VMI_UID},
@@ -520,8 +520,9 @@ class TestGeneration:
     @pytest.mark.parametrize("annotation", [None, "", "four", "9" * 5000])
     def test_a_lost_annotation_is_found_again_in_the_revision(self, annotation: str | None) -> None:
         (action,) = self._actions(self._now(), vm(primary(), nic("red"), generation=3), annotation)
-        assert isinstance(action, PatchVmGeneration)
-        assert (action.seen, action.wanted) == (annotation, 3)
+        assert isinstance(action, PatchAnnotations)
+        name = "kubevirt.io/vm-generation"
+        assert (thaw(action.seen), thaw(action.wanted)) == ({name: annotation}, {name: "3"})
 
     def test_desired_and_observed_stand_side_by_side(self) -> None:
         (action,) = self._actions(self._now(), vm(primary(), nic("red")))

@@ -34,7 +34,7 @@ from tests.fakes.patches import JSON_PATCH, patched
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.plan.actions import CheckNics, Create, PatchInterfaces, PatchOrigin
+from nicplug.plan.actions import CheckNics, Create, PatchAnnotations, PatchInterfaces
 from nicplug.plan.nic.template_sync import drop_detached, patch_vmi
 from nicplug.plan.vm.decide import plan_vm
 
@@ -67,7 +67,7 @@ def synced(
     return after
 
 
-def applied(raw: Json, patch: PatchInterfaces | PatchOrigin) -> Json:
+def applied(raw: Json, patch: PatchInterfaces | PatchAnnotations) -> Json:
     content = json.dumps([dict(operation) for operation in patch.json_patch()]).encode()
     return patched(copy.deepcopy(raw), content_type=JSON_PATCH, content=content)
 

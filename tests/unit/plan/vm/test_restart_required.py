@@ -30,7 +30,7 @@ from tests.build import (
 
 from nicplug.model.frozen_json import thaw
 from nicplug.model.rolled_back import entry_digest
-from nicplug.plan.actions import Create, PatchPlacement, PatchStatus
+from nicplug.plan.actions import Create, PatchSpec, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vm.restart_required import fields_that_need_a_restart
@@ -622,7 +622,7 @@ WISH = {"nodeSelector": {"zone": "a"}, "affinity": AFFINITY, "tolerations": [{"k
 
 def test_live_update_carries_placement_to_the_vmi() -> None:
     (patch,) = _plan(lambda spec: spec.update(WISH)).actions
-    assert isinstance(patch, PatchPlacement)
+    assert isinstance(patch, PatchSpec)
     assert [(item["op"], item["path"], item.get("value")) for item in patch.json_patch()] == [
         ("test", "/metadata/uid", patch.uid),
         ("test", "/spec/affinity", None),
@@ -639,13 +639,13 @@ def test_live_update_takes_placement_back() -> None:
     running["spec"]["nodeSelector"] = {"zone": "a"}
     plan = plan_vm(vm_view(vm(primary(), nic("blue")), vmi=running), now=NOW)
     (patch,) = plan.actions
-    assert isinstance(patch, PatchPlacement)
+    assert isinstance(patch, PatchSpec)
     assert [item["op"] for item in patch.json_patch()] == ["test", "test", "remove"]
 
 
 @pytest.mark.parametrize("wish", [{}, {"nodeSelector": {}, "tolerations": [], "affinity": None}], ids=["none", "empty"])
 def test_no_placement_is_no_change(wish: Json) -> None:
-    assert not any(isinstance(action, PatchPlacement) for action in _plan(lambda spec: spec.update(wish)).actions)
+    assert not any(isinstance(action, PatchSpec) for action in _plan(lambda spec: spec.update(wish)).actions)
 
 
 def test_stage_leaves_placement_for_the_restart() -> None:
@@ -655,7 +655,7 @@ def test_stage_leaves_placement_for_the_restart() -> None:
 
 def test_placement_flows_while_the_gate_is_off_since_it_moves_no_nic() -> None:
     (patch,) = _plan(lambda spec: spec.update(WISH), config=kubevirt("Other")).actions
-    assert isinstance(patch, PatchPlacement)
+    assert isinstance(patch, PatchSpec)
 
 
 def huge(mark: str) -> list[Json]:

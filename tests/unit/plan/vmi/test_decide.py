@@ -29,7 +29,7 @@ from tests.fakes.patches import JSON_PATCH, patched
 from tests.unit.plan.outcome import completions, status_of
 
 from nicplug.model.frozen_json import thaw
-from nicplug.plan.actions import CheckNics, Create, LabelNode, PatchNetworksAnnotation
+from nicplug.plan.actions import CheckNics, Create, PatchLabels, PatchNetworksAnnotation
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
@@ -47,9 +47,9 @@ def _plan(raw: Json, *pods: Json, **view: Any) -> Plan:
 
 def test_the_node_label_comes_before_the_phase() -> None:
     plan = _plan(vmi(phase="Scheduling"), pod())
-    assert _kinds(plan) == ["LabelNode", "PatchStatus"]
-    (label,) = (action for action in plan.actions if isinstance(action, LabelNode))
-    assert label.node == "node01"
+    assert _kinds(plan) == ["PatchLabels", "PatchStatus"]
+    (label,) = (action for action in plan.actions if isinstance(action, PatchLabels))
+    assert thaw(label.wanted) == {"kubevirt.io/nodeName": "node01"}
 
 
 def test_the_pod_is_made_behind_the_finalizer() -> None:

@@ -245,7 +245,7 @@ class TestMissingPod:
     def test_a_living_pod_gets_its_label_back(self) -> None:
         labels = {"kubevirt.io/created-by": "x"}
         (action, *_) = _plan(vmi(), pod(labels=labels)).actions
-        assert type(action).__name__ == "RestoreLabels"
+        assert type(action).__name__ == "PatchLabels"
         assert _plan(vmi(), pod(labels=labels)).actions != _plan(vmi(), pod()).actions
 
 

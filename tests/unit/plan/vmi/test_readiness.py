@@ -52,7 +52,7 @@ def test_row(title: str, theirs: list[Json], ours: list[Json], status: str | Non
 
 def test_it_goes_out_with_the_go_ahead_for_the_node_agent() -> None:
     plan = plan_vmi(vmi_view(vmi(phase="Scheduling"), pod(gated=True)), now=NOW)
-    assert [type(action).__name__ for action in plan.actions] == ["LabelNode", "PatchPodCondition", "PatchStatus"]
+    assert [type(action).__name__ for action in plan.actions] == ["PatchLabels", "PatchPodCondition", "PatchStatus"]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ from nicplug.model.conditions import Condition, merge_condition
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.model.operations import OperationType
-from nicplug.plan.actions import Action, Annotate, Create, Kind, PatchInterfaces
+from nicplug.plan.actions import Action, Create, Kind, PatchAnnotations, PatchInterfaces
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vm.decide import plan_vm
@@ -516,4 +516,4 @@ def test_a_vm_that_is_not_in_sight_has_nothing_taken_back() -> None:
         world.vmi, world.pod, vm=None, report_pending_since=later(-60), spec_seen_at=later(-60), **world.facts
     )
     actions = plan_vmi(view, now=NOW).actions
-    assert not [item for item in actions if isinstance(item, (PatchInterfaces, Annotate))]
+    assert not [item for item in actions if isinstance(item, (PatchInterfaces, PatchAnnotations))]

@@ -1,0 +1,166 @@
+"""Replacing members of one part of an object: a status, a spec, labels, annotations, finalizers."""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, ClassVar
+
+from nicplug.model.frozen_json import NULL, FrozenJson, freeze, read_object, thaw
+from nicplug.model.keys import ObjectKey
+from nicplug.model.migration import Migration
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions.json_patch import JsonPatch, add, guard, replace_members, test
+from nicplug.plan.actions.objects import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchMembers:
+    """Replace members of the object at `root`, each if it is still what we saw: others write beside us.
+
+    Attributes:
+        seen: the members that change, as they were; null for a missing one. `null` itself: there is nothing at `root`.
+        wanted: the same members as they shall be; null removes one. One that stays is a guard.
+        version: resourceVersion of the object in which it was seen; part of no comparison of plans. None where nothing
+            but texts is guarded, for which it never stands in (`json_patch.guard`).
+        generation: that the object must still have, where the patch tells another program to act on the spec.
+        guards: what else must still be as seen, by JSON pointer.
+    """
+
+    kind: Kind
+    key: ObjectKey
+    uid: str
+    version: int | None = field(default=None, compare=False)
+    seen: FrozenJson
+    wanted: FrozenJson
+    generation: int | None = None
+    guards: FrozenJson = NULL
+
+    root: ClassVar[str]
+    subresource: ClassVar[str | None] = None
+
+    def json_patch(self) -> JsonPatch:
+        """One patch for all members; a single failed `test` rejects it whole."""
+        generation = [test("/metadata/generation", self.generation)] if self.generation is not None else []
+        guards = (guard(path, seen, version=self.version) for path, seen in (thaw(self.guards) or {}).items())
+        return [test("/metadata/uid", self.uid), *generation, *guards, *self.changes()]
+
+    def changes(self, *, root_exists: bool = False) -> JsonPatch:
+        """Its part of a patch, which may have made the object at `root` before."""
+        seen, wanted = thaw(self.seen), thaw(self.wanted)
+        if seen is None and not root_exists:
+            members = {member: value for member, value in wanted.items() if value is not None}
+            return [test(self.root, None), add(self.root, members)]
+        return replace_members(self.root, seen=seen or dict.fromkeys(wanted), wanted=wanted, version=self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchStatus(PatchMembers):
+    """Report: the node agent writes the same lists."""
+
+    root = "/status"
+    subresource = "status"
+
+    def guarded_by(self, member: str, seen: Any) -> "PatchStatus":
+        """The same patch, if that member, too, is still what we saw; it stays so."""
+        before = thaw(self.seen)
+        if before is None:
+            return self
+        return replace(self, seen=freeze({**before, member: seen}), wanted=freeze({member: seen, **thaw(self.wanted)}))
+
+
+class HandOffStep(Enum):
+    """What the migration controller tells the node agents."""
+
+    HAND_OFF = "hand-off"
+    ABORT = "abort"
+    MARK_FAILED = "mark failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchMigrationState(PatchMembers):
+    """Replace `status.migrationState` of a VMI, which the node agents write too."""
+
+    step: HandOffStep
+
+    root = "/status"
+    subresource = "status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckGuest(PatchMembers):
+    """A patch that changes nothing, and fails when the guest is not where it was, or its migration has gone on.
+
+    Before what no guard of its own could keep from being wrong: the deletion of a pod, the end of a migration.
+    Not resourceVersion: at the end of every migration others report to the VMI, and refused one check in two.
+    """
+
+    root = "/status"
+    subresource = "status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchSpec(PatchMembers):
+    """Replace members of a VMI's spec: where its next pod may run, how long it has to shut down."""
+
+    root = "/spec"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchLabels(PatchMembers):
+    """Set labels, or take some away; node agents and watches select objects by them."""
+
+    root = "/metadata/labels"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchAnnotations(PatchMembers):
+    """Set annotations, or take some away."""
+
+    root = "/metadata/annotations"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchFinalizers(PatchMembers):
+    """Replace the finalizers; an empty list lets a deleted object go."""
+
+    root = "/metadata"
+
+
+_KINDS: dict[type, Kind] = {VirtualMachine: Kind.VM, VirtualMachineInstance: Kind.VMI, Migration: Kind.MIGRATION}
+
+
+def patch_finalizers(
+    item: VirtualMachine | VirtualMachineInstance | Migration, wanted: tuple[str, ...]
+) -> PatchFinalizers:
+    """These finalizers instead of those that the object has."""
+    return PatchFinalizers(
+        kind=_KINDS[type(item)],
+        key=item.key,
+        uid=item.uid,
+        seen=freeze({"finalizers": list(item.finalizers) or None}),
+        wanted=freeze({"finalizers": list(wanted)}),
+    )
+
+
+def patch_label(item: VirtualMachineInstance | Migration, name: str, wanted: str) -> PatchLabels:
+    """One label with another value."""
+    labels = read_object(item.labels)
+    return PatchLabels(
+        kind=_KINDS[type(item)],
+        key=item.key,
+        uid=item.uid,
+        seen=freeze({name: labels.get(name)} if labels else None),
+        wanted=freeze({name: wanted}),
+    )
+
+
+def patch_annotation(vmi: VirtualMachineInstance, name: str, wanted: str | None) -> PatchAnnotations:
+    """One annotation with another value; None removes it."""
+    annotations = vmi.read_annotations()
+    return PatchAnnotations(
+        kind=Kind.VMI,
+        key=vmi.key,
+        uid=vmi.uid,
+        seen=freeze({name: annotations.get(name)} if annotations else None),
+        wanted=freeze({name: wanted}),
+    )
