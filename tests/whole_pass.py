@@ -19,13 +19,10 @@ from nicplug.kube.object_text import ObjectText
 from nicplug.kube.recorder import ObjectReference
 from nicplug.model.keys import VmiKey, VmKey, WorkKey
 from nicplug.plan.views import PlanSettings
-from nicplug.reconcile.announce import Announcer
-from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.reconciler import Reconciler
-from nicplug.reconcile.slots import SlotKeeper
 from nicplug.reconcile.turns import LargeTurns
 
 _PLURALS = {CachedKind.VM: "virtualmachines", CachedKind.VMI: "virtualmachineinstances", CachedKind.POD: "pods"}
@@ -120,23 +117,19 @@ def _prepare(key: WorkKey, objects: Mapping[CachedKind, Json], *, nads: int, is_
         text = json.dumps(raw, separators=(",", ":"), sort_keys=True).encode()
         sink.stored[_PLURALS[kind]] = text
         caches.observe(kind, ObjectText(_PLURALS[kind]).read(text) if is_elided else raw)
-    memory = Memory(clock=lambda: NOW)
-    gatherer = Gatherer(caches, memory, PlanSettings())
+    gatherer = Gatherer(caches, Memory(clock=lambda: NOW), PlanSettings())
 
     def on_dirty(_keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
         """Nobody else looks."""
 
     expander = Expander(sink, caches, on_dirty, LargeTurns(on_turn=lambda _: None))
     reconciler = Reconciler(
+        api=sink,
         gatherer=gatherer,
-        executor=Executor(sink, caches, on_dirty, expander),
-        memory=memory,
-        announcer=Announcer(sink),
-        on_measure=lambda _: None,
-        clock=lambda: NOW,
-        slots=SlotKeeper(
-            api=sink, caches=caches, gatherer=gatherer, namespace="nicplug-system", on_dirty=on_dirty, clock=lambda: NOW
-        ),
+        recorder=sink,
+        namespace="nicplug-system",
+        on_dirty=on_dirty,
+        expander=expander,
     )
     return WholePass(key, sink, reconciler)
 

@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import kopf
@@ -18,10 +18,6 @@ import structlog
 
 from nicplug import __version__
 from nicplug.cache.caches import Caches
-from nicplug.cache.controller_watches import ControllerWatches
-from nicplug.cache.multus_configs import MultusConfigWatches
-from nicplug.cache.optional_kinds import watch_attachments, watch_budgets, watch_nodes, watch_pod_failures
-from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.cache.reaper import WATCHED, Reaper
 from nicplug.completeness import Completeness
 from nicplug.handlers import register
@@ -30,15 +26,13 @@ from nicplug.kube.connect import Connection, connect
 from nicplug.kube.lease import LeaderElector
 from nicplug.kube.recorder import EventRecorder
 from nicplug.metrics_protection import MetricsProtection
-from nicplug.model.keys import WorkKey, namespace_of
+from nicplug.model.keys import WorkKey
 from nicplug.model.names import OPERATOR_LABELS
 from nicplug.model.rivals import NICPLUG_LEASE
 from nicplug.model.versions import VERSION_ANNOTATION
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.loop_lag import watch_loop_lag
 from nicplug.obs.metrics import OperatorMetrics
-from nicplug.reconcile.announce import Announcer
-from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.ignored_kubevirts import IgnoredKubevirts
@@ -47,10 +41,10 @@ from nicplug.reconcile.kubevirt_status import KubevirtStatus
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
-from nicplug.reconcile.slots import SlotKeeper
 from nicplug.reconcile.turns import LargeTurns
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
+from nicplug.side_watches import SideWatches
 from nicplug.startup import BadSetting, StartError, refuse_rivals, wait_for_api, warn_of_old_kubernetes
 from nicplug.steady_clock import SteadyClock
 from nicplug.vitals import Vitals
@@ -94,13 +88,13 @@ class App:
         self._failure: BaseException | None = None
         self._clock = SteadyClock()
         self.caches = Caches(clock=self._clock, kubevirt_namespace=settings.kubevirt_namespace)
-        self.queue: WorkQueue[WorkKey] = WorkQueue(group_of=namespace_of)
+        self.queue: WorkQueue[WorkKey] = WorkQueue(group_of=attrgetter("namespace"))
         self._turns = LargeTurns(on_turn=self.queue.add)
         self.intake = Intake(caches=self.caches, queue=self.queue, is_busy=self._is_busy, on_bug=metrics.failed_by_bug)
         self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.answered)
-        self._optional_watches = self._watch_optional_kinds()
-        self._multus_watches = self._watch_multus()
-        self._controller_watches = self._make_controller_watches()
+        self._side_watches = SideWatches.of(
+            connection.watching, caches=self.caches, intake=self.intake, spawn=self._spawn
+        )
         self._completeness = self._make_completeness()
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._kubevirt_status = KubevirtStatus(
@@ -139,41 +133,11 @@ class App:
         self.metrics.export_expiry("metrics", lambda: self._protection.expires)
         self._server = self._make_server()
 
-    def _watch_optional_kinds(self) -> tuple[OptionalWatch, ...]:
-        """The kinds that may be missing or forbidden, and who is told what they bring."""
-        api, caches = self._connection.watching, self.caches
-        caches.attachments.on_change = self.intake.attachments_changed
-        caches.pod_failures.on_change = self.intake.pod_failed
-        caches.nodes.on_change = self.intake.nodes_changed
-        caches.budgets.on_change = self.intake.budgets_changed
-        caches.controllers.on_change = self.intake.controllers_changed
-        return (
-            watch_attachments(api, sink=caches.attachments),
-            watch_nodes(api, sink=caches.nodes),
-            watch_budgets(api, sink=caches.budgets),
-        )
-
-    def _watch_multus(self) -> MultusConfigWatches:
-        """What Multus enforces between namespaces, where the cluster admin says that it may be read."""
-        multus = self.caches.multus
-        spawn, later = partial(self._spawn, name="Multus's configuration"), asyncio.get_running_loop().call_later
-        watches = MultusConfigWatches(api=self._connection.watching, configs=multus, spawn=spawn, later=later)
-        multus.on_change, multus.on_namespaces = self.intake.isolation_changed, watches.adjust
-        return watches
-
-    def _make_controller_watches(self) -> ControllerWatches:
-        controllers, spawn = self.caches.controllers, partial(self._spawn, name="dynamic networks controllers")
-        watches = ControllerWatches(api=self._connection.watching, controllers=controllers, spawn=spawn)
-        controllers.on_found = watches.adjust
-        return watches
-
     def _make_completeness(self) -> Completeness:
         return Completeness(
             reaper=self._reaper,
             watches=self._connection.watches,
-            optional_watches=self._optional_watches,
-            controller_watches=self._controller_watches,
-            multus_configs=self._multus_watches,
+            side_watches=self._side_watches,
             relisted=self.intake.relisted,
             sweep_interval_seconds=self._settings.sweep_interval_seconds,
         )
@@ -185,7 +149,7 @@ class App:
             turns=self._turns,
             reaper=self._reaper,
             watches=self._connection.watches,
-            controller_watches=self._controller_watches,
+            controller_watches=self._side_watches.controllers,
             is_complete=lambda: self._complete,
             may_work=self._may_work,
             clock=self._clock,
@@ -200,32 +164,21 @@ class App:
         )
 
     def _make_workers(self) -> Workers:
-        memory = Memory(clock=self._clock)
         api = self._connection.api
-        expander = Expander(api, self.caches, self.intake.answered, self._turns)
-        executor = Executor(api, self.caches, self.intake.answered, expander)
         self.gatherer = Gatherer(
             self.caches,
-            memory,
+            Memory(clock=self._clock),
             replace(self._settings.plan_settings(), name_salt=secrets.token_hex(16)),
             is_busy=self._is_busy,
         )
-        slots = SlotKeeper(
-            api=self._connection.api,
-            caches=self.caches,
+        reconciler = Reconciler(
+            api=api,
             gatherer=self.gatherer,
+            recorder=self._recorder,
             namespace=self._settings.namespace,
             on_dirty=self.intake.answered,
-            clock=self._clock,
-        )
-        reconciler = Reconciler(
-            gatherer=self.gatherer,
-            executor=executor,
-            slots=slots,
-            memory=memory,
-            announcer=Announcer(self._recorder),
             on_measure=self.metrics.measured,
-            clock=self._clock,
+            expander=Expander(api, self.caches, self.intake.answered, self._turns),
         )
         return Workers(
             queue=self.queue,
@@ -321,10 +274,7 @@ class App:
         ended.set()
 
     async def _on_kopf_start(self) -> None:
-        for watch in self._optional_watches:
-            self._spawn(watch.run(), name=watch.resource.kind)
-        self._multus_watches.adjust()
-        self._controller_watches.adjust()
+        self._side_watches.begin()
         self._spawn(self._become_complete(), name="cache sync")
         self._spawn(self._workers.run(count=self._settings.workers), name="workers")
         self._spawn(self._recorder.run(), name="events")
@@ -381,9 +331,7 @@ class App:
     async def _become_complete(self) -> None:
         """Workers start when nothing that exists can look missing; then keep the caches honest."""
         await self._completeness.reach()
-        # Not before the pods are known: an event about an unknown pod is dropped.
-        for watch in watch_pod_failures(self._connection.watching, sink=self.caches.pod_failures):
-            self._spawn(watch.run(), name="pod events")
+        self._side_watches.follow_pod_failures()
         # Kopf has put signal handlers of its own in place by now; ours end the work first, then the watches.
         self._catch_signals()
         self._complete = True

@@ -6,16 +6,13 @@ Kopf does not tell what was deleted while a watch was broken.
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nicplug.cache.caches import CachedKind
-from nicplug.cache.controller_watches import ControllerWatches
-from nicplug.cache.multus_configs import MultusConfigWatches
-from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.garbage_collection import settle_garbage_collector
 from nicplug.kube.watch_health import WatchHealth
+from nicplug.side_watches import SideWatches
 from nicplug.startup import StartError
 
 # A relist comes in pages; the sweep after it waits until the pages are through.
@@ -40,9 +37,7 @@ class Completeness:
 
     reaper: Reaper
     watches: WatchHealth
-    optional_watches: Sequence[OptionalWatch]
-    controller_watches: ControllerWatches
-    multus_configs: MultusConfigWatches
+    side_watches: SideWatches
     relisted: asyncio.Event
     sweep_interval_seconds: float
 
@@ -54,7 +49,7 @@ class Completeness:
         """
         await self._wait_for_watches()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._settle_optional_kinds(), timeout=_OPTIONAL_KINDS_SECONDS)
+            await asyncio.wait_for(self.side_watches.settle(), timeout=_OPTIONAL_KINDS_SECONDS)
         settle_garbage_collector()
 
     async def keep(self) -> None:
@@ -69,13 +64,6 @@ class Completeness:
             self.relisted.clear()
             await self.reaper.sweep()
             settle_garbage_collector()
-
-    async def _settle_optional_kinds(self) -> None:
-        """Until each is known, or known to be unreadable."""
-        for watch in self.optional_watches:
-            await watch.settled.wait()
-        await self.controller_watches.settle()
-        await self.multus_configs.settle()
 
     async def _wait_for_watches(self) -> None:
         """By then each kind's LIST has been taken in as a whole, and what has changed since then is on its way.

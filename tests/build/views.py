@@ -18,11 +18,11 @@ from tests.build.records import (
 
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import PodKey
-from nicplug.model.migration_slot import MigrationSlot
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.node import parse_node
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_records import gather_records
+from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.views import MigrationView, PlanSettings, VmiView, VmView
 from nicplug.plan.vmi.launcher_pod import target_pod_key

@@ -45,13 +45,10 @@ from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Unavailable
 from nicplug.kube.recorder import ObjectReference
 from nicplug.model.keys import WorkKey
 from nicplug.plan.views import PlanSettings
-from nicplug.reconcile.announce import Announcer
-from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory, PlanRepeats
 from nicplug.reconcile.reconciler import Reconciler
 from nicplug.reconcile.retry import RetryPolicy
-from nicplug.reconcile.slots import SlotKeeper
 
 CACHED = {
     VMS: CachedKind.VM,
@@ -234,23 +231,13 @@ class Operator:
             work.close()
         self._passes, self._moving, self._due, self._on_the_way = {}, {}, {}, []
         self._caches = Caches(clock=self._clock)
-        memory = Memory(clock=self._clock)
-        gatherer = Gatherer(self._caches, memory, PlanSettings())
+        gatherer = Gatherer(self._caches, Memory(clock=self._clock), PlanSettings())
         self._reconciler = Reconciler(
+            api=self.api,
             gatherer=gatherer,
-            executor=Executor(self.api, self._caches, self._look_at),
-            slots=SlotKeeper(
-                api=self.api,
-                caches=self._caches,
-                gatherer=gatherer,
-                namespace=NAMESPACE,
-                on_dirty=self._look_at,
-                clock=self._clock,
-            ),
-            memory=memory,
-            announcer=Announcer(self.events),
-            clock=self._clock,
-            on_measure=lambda _: None,
+            recorder=self.events,
+            namespace=NAMESPACE,
+            on_dirty=self._look_at,
         )
         self._reaper = Reaper(api=self.api, caches=self._caches, on_dirty=self._look_at)
         self._retry = RetryPolicy(randomness=self.randomness)

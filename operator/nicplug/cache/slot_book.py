@@ -4,13 +4,24 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
 
+from nicplug.cache.store import Store
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import mapping
+from nicplug.model.migration import Migration
 from nicplug.model.migration_limits import CLUSTER_LIMIT, OUTBOUND_LIMIT
-from nicplug.model.migration_slot import Contender, MigrationSlot
-from nicplug.model.slot_ledger import FRESH_SECONDS, RETURN_SECONDS, SlotEntry, is_as_written, parse_entries
+from nicplug.model.slot_ledger import (
+    FRESH_SECONDS,
+    RETURN_SECONDS,
+    Contender,
+    MigrationSlot,
+    SlotEntry,
+    is_as_written,
+    parse_entries,
+)
+from nicplug.model.vmi import VirtualMachineInstance
 
 _NONE = MigrationSlot()
 _RETURN = timedelta(seconds=RETURN_SECONDS)
@@ -116,3 +127,26 @@ class SlotBook:
             return len(self.entries)
         nodes = (item.source_node if limit == OUTBOUND_LIMIT else item.target_node for item in self.entries.values())
         return max(Counter(filter(None, nodes)).values(), default=0)
+
+
+class SlotFate(Enum):
+    """What has become of a migration that has a slot."""
+
+    GOES_ON = "goes on"
+    ENDED = "ended"
+    LINGERS = "lingers"
+    """It has ended, and the node agents have still to hear of it."""
+    UNKNOWN = "unknown"
+
+
+def fate_of(entry: SlotEntry, *, migrations: Store[Migration], vmis: Store[VirtualMachineInstance]) -> SlotFate:
+    """Tell it from the caches alone; UNKNOWN when they have never heard of it."""
+    migration = migrations.get(entry.migration)
+    if migration is None or migration.uid != entry.uid:
+        return SlotFate.ENDED if migrations.knows(entry.uid) else SlotFate.UNKNOWN
+    if not migration.is_final:
+        return SlotFate.GOES_ON
+    vmi = vmis.get(entry.vmi)
+    state = vmi.migration_state if vmi is not None else None
+    is_copied = state is not None and state.is_active and state.migration_uid == entry.uid
+    return SlotFate.LINGERS if is_copied else SlotFate.ENDED

@@ -16,8 +16,7 @@ from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_limits import MigrationLimits
 from nicplug.model.slot_ledger import LEDGER_NAME, Entries, parse_entries
-from nicplug.plan.migration.contender import priority_of
-from nicplug.plan.migration.slots import namespaces_of
+from nicplug.plan.migration.slots import namespaces_of, priority_of
 from nicplug.plan.migration.turns import Waiting, take_turns
 from nicplug.plan.reasons import Reason
 

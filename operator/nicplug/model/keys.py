@@ -95,6 +95,8 @@ class BudgetKey:
 class SlotsKey:
     """The slots of all migrations, which are given out in one place."""
 
+    namespace = ""
+
     def __str__(self) -> str:
         return "migration slots"
 
@@ -103,8 +105,3 @@ SLOTS = SlotsKey()
 
 WorkKey = VmKey | VmiKey | MigrationKey | BudgetKey | SlotsKey
 """What the operator looks at, one at a time."""
-
-
-def namespace_of(key: WorkKey) -> str:
-    """The namespace of the object; "" for the slots, which belong to the cluster."""
-    return "" if isinstance(key, SlotsKey) else key.namespace

@@ -100,7 +100,6 @@ class Plan:
         afterwards: writes that nobody waits for: sent when those of `actions` have set off what they do.
         measures: what the metrics count once the actions have succeeded.
         withholds_report: a status write that nobody acts on waits for company until `again_at`.
-        wants_slot: of a migration: nothing but the limits keeps it from having a target pod.
         requests: the requests for NICs that it carries out, as JSON; what is refused then, is refused for them.
         notes: why, for DEBUG logs and tests.
     """
@@ -111,7 +110,6 @@ class Plan:
     measures: tuple[Measure, ...] = ()
     again_at: datetime | None = None
     withholds_report: bool = False
-    wants_slot: bool = False
     requests: str = ""
     notes: tuple[str, ...] = ()
 

@@ -7,6 +7,8 @@ Decides nothing: guards are in the actions, retries in the worker.
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.elided import has_elided
 from nicplug.kube.api import Json, KubeApi, Resource
@@ -22,10 +24,29 @@ from nicplug.kube.resources import (
 from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import DisruptionBudgetKey, PodKey, VmiKey, WorkKey
 from nicplug.model.metadata import controller_reference, mapping, text
+from nicplug.model.names import NODE_NAME_LABEL
 from nicplug.model.pod import parse_pod
-from nicplug.plan.actions import Action, CheckNics, ConfirmPod, Create, Delete, FindPod, Kind, Patch
+from nicplug.plan.actions import (
+    Action,
+    CheckNics,
+    ConfirmPod,
+    Create,
+    Delete,
+    FindPod,
+    Kind,
+    Patch,
+    PatchAnnotations,
+    PatchInterfaces,
+    PatchLabels,
+    PatchMigrationState,
+    PatchNetworksAnnotation,
+    PatchSpec,
+    TurnVm,
+)
 from nicplug.plan.reasons import Reason
 from nicplug.reconcile.expand import Expander, needs_expansion
+
+log = structlog.get_logger(__name__)
 
 _RESOURCES: dict[Kind, Resource] = {
     Kind.VM: VIRTUAL_MACHINES,
@@ -82,6 +103,7 @@ class Executor:
                 await self._check_nics(action)
             case _:
                 await self._patch(action, by)
+        _log_effect(by, action)
 
     async def _create(self, action: Create, by: WorkKey) -> None:
         resource = _RESOURCES[action.kind]
@@ -255,3 +277,37 @@ class Executor:
 
 def _is_one_of(uids: frozenset[str] | None, answer: Json) -> bool:
     return uids is None or text(mapping(answer.get("metadata")).get("uid")) in uids
+
+
+def _log_effect(key: WorkKey, action: Action) -> None:
+    """INFO for what changes a VM, DEBUG for what only reports."""
+    match action:
+        case Create() | Delete():
+            log.info(f"{type(action).__name__.lower()}d", kind=action.kind.value, object=str(action.key), key=str(key))
+        case PatchNetworksAnnotation():
+            log.info("networks annotation patched", vmi=str(key), pod=str(action.key))
+        case PatchInterfaces():
+            log.info("interfaces patched", kind=action.kind.value, object=str(action.key))
+        case PatchSpec():
+            log.info("placement patched", vmi=str(key))
+        case ConfirmPod():
+            log.info("launcher pod looked for", vmi=str(key), pod=str(action.key))
+        case TurnVm():
+            log.info("run strategy set to Always as requested", vm=str(action.key))
+        case PatchMigrationState():
+            log.info(f"migration: {action.step.value}", vmi=str(action.key), migration=str(key))
+        case PatchLabels() | PatchAnnotations():
+            _log_metadata(key, action)
+        case _:
+            log.debug("patched", kind=action.kind.value, object=str(action.key), what=type(action).__name__)
+
+
+def _log_metadata(key: WorkKey, action: PatchLabels | PatchAnnotations) -> None:
+    wanted = thaw(action.wanted)
+    if isinstance(action, PatchLabels) and action.kind is Kind.POD:
+        log.info("labels of the launcher pod restored", vmi=str(key), pod=str(action.key))
+    elif NODE_NAME_LABEL in wanted:
+        log.info("launcher pod ready", vmi=str(key), node=wanted[NODE_NAME_LABEL])
+    else:
+        what, names = type(action).__name__, ", ".join(wanted)
+        log.debug("patched", kind=action.kind.value, object=str(action.key), what=what, names=names)

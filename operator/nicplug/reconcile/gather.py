@@ -8,7 +8,7 @@ from nicplug.cache.caches import Caches
 from nicplug.cache.lost_migrations import has_lost_migration
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.hotplug_policy import HotplugPolicy, OverridingObject, overridden
-from nicplug.model.keys import BudgetKey, MigrationKey, PodKey, SlotsKey, VmiKey, VmKey, WorkKey
+from nicplug.model.keys import BudgetKey, MigrationKey, PodKey, VmiKey, VmKey, WorkKey
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
@@ -173,7 +173,7 @@ class Gatherer:
             case MigrationKey():
                 migration = self.caches.migrations.get(key)
                 return 0 if migration is None or migration.has_target else self.nics_of(migration.vmi)
-            case BudgetKey() | SlotsKey():
+            case _:
                 return 0
 
     def _note_foreign(self, pods: Iterable[LauncherPod], *, first: PodKey, needed_by: str, migration_uid: str) -> None:

@@ -1,15 +1,17 @@
-"""One pass over one key: gather, plan, execute, record."""
+"""One pass over one key: gather, plan, execute, record; what differs is chosen by the type of the key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
+from nicplug.kube.api import KubeApi
 from nicplug.kube.errors import ApiError, Denied, Rejected
 from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import BudgetKey, MigrationKey, SlotsKey, VmiKey, VmKey, WorkKey
-from nicplug.model.names import NODE_NAME_LABEL, VM_GENERATION_ANNOTATION
+from nicplug.model.names import VM_GENERATION_ANNOTATION
 from nicplug.plan.actions import (
     Action,
     AdoptVmi,
@@ -19,18 +21,15 @@ from nicplug.plan.actions import (
     FindPod,
     HandOffStep,
     Kind,
-    PatchBudget,
     PatchAnnotations,
+    PatchBudget,
     PatchInterfaces,
     PatchLabels,
     PatchMigrationState,
-    PatchNetworksAnnotation,
     PatchPodCondition,
-    PatchSpec,
     PatchStatus,
     TurnVm,
 )
-from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject
 from nicplug.plan.pace import pass_rest
 from nicplug.plan.reasons import Reason
@@ -38,16 +37,21 @@ from nicplug.plan.views import BudgetView, MigrationView, Refusal, VmiView, VmVi
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.disruption_budget import plan_budget
-from nicplug.reconcile.announce import Announcer
-from nicplug.reconcile.execute import Executor
+from nicplug.reconcile.announce import Announcer, Recorder
+from nicplug.reconcile.execute import Executor, OnDirty
+from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import MIGRATION_GENERATION, Gatherer
-from nicplug.reconcile.memory import Attempt, Memory
+from nicplug.reconcile.memory import Attempt
 from nicplug.reconcile.slots import SlotKeeper
 from nicplug.reconcile.turns import TurnTaken
 
 log = structlog.get_logger(__name__)
 
 View = VmView | VmiView | MigrationView | BudgetView
+KeyT = TypeVar("KeyT", bound=VmKey | VmiKey | MigrationKey | BudgetKey)
+ViewT = TypeVar("ViewT", bound=View)
+AnyKeyT = TypeVar("AnyKeyT", contravariant=True)
+PlannedT = TypeVar("PlannedT", contravariant=True)
 
 _NAMES = {
     Kind.VM: "virtual machine",
@@ -59,17 +63,62 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciler:
-    """Brings one object closer to what its spec says."""
+class KeyReconciler(Protocol[AnyKeyT]):
+    """Brings what keys of one type stand for closer to what is wanted; the methods are those of `Reconciler`."""
 
-    gatherer: Gatherer
-    executor: Executor
-    memory: Memory
-    announcer: Announcer
-    slots: SlotKeeper
-    on_measure: Callable[[Measure], None]
-    clock: Callable[[], datetime]
+    async def reconcile(self, key: AnyKeyT) -> float | None:
+        """One pass."""
+        ...
+
+    def note_refusal(self, key: AnyKeyT, error: ApiError, *, seconds: float) -> bool:
+        """What a pass needed was refused."""
+        ...
+
+    def note_bug(self, key: AnyKeyT, error: Exception) -> None:
+        """A pass has met a bug of ours."""
+        ...
+
+
+class Reconciler:
+    """Looks at keys of every type.
+
+    Args:
+        namespace: the operator's own, in which the ledger of migration slots lies.
+        on_dirty: told which keys have to look again after an answer.
+        expander: sends what has marks; without it nothing may have any.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: KubeApi,
+        gatherer: Gatherer,
+        recorder: Recorder,
+        namespace: str,
+        on_dirty: OnDirty,
+        on_measure: Callable[[Measure], None] = lambda _: None,
+        expander: Expander | None = None,
+    ) -> None:
+        self.gatherer, self._memory = gatherer, gatherer.memory
+        self.executor = Executor(api, gatherer.caches, on_dirty, expander)
+        slots = SlotKeeper(
+            api=api,
+            caches=gatherer.caches,
+            gatherer=gatherer,
+            namespace=namespace,
+            on_dirty=on_dirty,
+            clock=self._memory.clock,
+        )
+        common = (gatherer, self.executor, Announcer(recorder), on_measure)
+        self._by_type: Mapping[type[WorkKey], KeyReconciler[Any]] = {
+            VmKey: ObjectReconciler(*common, gatherer.vm_view, plan_vm, Subject.VM, lambda view: view.vm.generation),
+            VmiKey: ObjectReconciler(*common, gatherer.vmi_view, plan_vmi, Subject.VMI, _generation_of_vmi),
+            MigrationKey: ObjectReconciler(
+                *common, slots.view, slots.plan, Subject.MIGRATION, lambda _: MIGRATION_GENERATION
+            ),
+            BudgetKey: ObjectReconciler(*common, gatherer.budget_view, plan_budget, Subject.VMI, _generation_of_vmi),
+            SlotsKey: slots,
+        }
 
     async def reconcile(self, key: WorkKey) -> float | None:
         """Do what is to be done now.
@@ -82,31 +131,7 @@ class Reconciler:
             TurnTaken: the next action is large and has to wait; the key is looked at again when its turn has come.
             PlanRepeats: what is wanted does not come about although every write succeeds.
         """
-        if isinstance(key, SlotsKey):
-            return await self.slots.reconcile()
-        view = self._view(key)
-        if view is None:
-            if isinstance(key, MigrationKey):
-                self.slots.note(key)
-            self.memory.forget(key)
-            return None
-        owed_at = self.memory.owed_at(key)
-        if owed_at is not None and owed_at > self.clock():
-            return (owed_at - self.clock()).total_seconds()  # planned now, it would be done a second time
-        plan = self.memory.take_owed(key) or self._plan(view)
-        if isinstance(view, MigrationView):
-            self.slots.note(view.migration.key, view, plan)
-        self.memory.planned(key, plan)
-        if not plan.is_empty:
-            log.debug("plan", key=str(key), actions=len(plan.actions), notes=plan.notes)
-        await self._carry_out(key, view, plan)
-        again = (plan.again_at, self.memory.refused_until(key), self.memory.owed_at(key), owed_at)
-        moments = [moment for moment in again if moment is not None]
-        return max(0.001, (min(moments) - self.clock()).total_seconds()) if moments else None
-
-    def rest_seconds(self, key: WorkKey) -> float:
-        """How long the key is not looked at again, as a pass over it is so dear; 0 for an ordinary one."""
-        return pass_rest(self.gatherer.nics_of(key)).total_seconds()
+        return await self._by_type[type(key)].reconcile(key)
 
     def note_refusal(self, key: WorkKey, error: ApiError, *, seconds: float) -> bool:
         """Keep what was refused, so that the next plan can say so in the object's status, and announce it.
@@ -114,101 +139,129 @@ class Reconciler:
         Returns:
             Whether this is news; telling it may be refused as well, and must not go round in circles.
         """
-        if isinstance(key, SlotsKey):
-            self.slots.note_refusal(error)
-            return False
-        view = self._view(key)
+        return self._by_type[type(key)].note_refusal(key, error, seconds=seconds)
+
+    def note_bug(self, key: WorkKey, error: Exception) -> None:
+        """Announce a bug of ours on the object that it was met on; the log has the trace."""
+        self._by_type[type(key)].note_bug(key, error)
+
+    def rest_seconds(self, key: WorkKey) -> float:
+        """How long the key is not looked at again, as a pass over it is so dear; 0 for an ordinary one."""
+        return pass_rest(self.gatherer.nics_of(key)).total_seconds()
+
+    def is_refused(self, key: WorkKey) -> bool:
+        """Something that the object needs was refused, and its time to be asked for again has not come."""
+        return self._memory.refused_until(key) is not None
+
+    def forget_refusal(self, key: WorkKey) -> None:
+        """Ask again now, not when its time has come."""
+        self._memory.forget_refusal(key)
+
+
+class Planner(Protocol[PlannedT]):
+    """A planner of `nicplug.plan`."""
+
+    def __call__(self, view: PlannedT, /, *, now: datetime) -> Plan:
+        """What is to be done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReconciler(Generic[KeyT, ViewT]):
+    """Brings one object closer to what its spec says.
+
+    Attributes:
+        view: what is known of the object; None when it is gone.
+        subject: which object its events are about.
+        generation: of the spec; what was refused stays refused until there is another one.
+    """
+
+    gatherer: Gatherer
+    executor: Executor
+    announcer: Announcer
+    on_measure: Callable[[Measure], None]
+    view: Callable[[KeyT], ViewT | None]
+    plan: Planner[ViewT]
+    subject: Subject
+    generation: Callable[[ViewT], int]
+
+    async def reconcile(self, key: KeyT) -> float | None:
+        """One pass."""
+        memory = self.gatherer.memory
+        view, clock = self.view(key), memory.clock
+        if view is None:
+            memory.forget(key)
+            return None
+        owed_at = memory.owed_at(key)
+        if owed_at is not None and owed_at > clock():
+            return (owed_at - clock()).total_seconds()  # planned now, it would be done a second time
+        plan = memory.take_owed(key) or self.plan(view, now=clock())
+        memory.planned(key, plan)
+        if not plan.is_empty:
+            log.debug("plan", key=str(key), actions=len(plan.actions), notes=plan.notes)
+        await self._carry_out(key, view, plan)
+        again = (plan.again_at, memory.refused_until(key), memory.owed_at(key), owed_at)
+        moments = [moment for moment in again if moment is not None]
+        return max(0.001, (min(moments) - clock()).total_seconds()) if moments else None
+
+    def note_refusal(self, key: KeyT, error: ApiError, *, seconds: float) -> bool:
+        """Keep it, and announce it."""
+        view, memory = self.view(key), self.gatherer.memory
         if view is None:
             return False
-        attempt = self.memory.attempt(key)
+        attempt = memory.attempt(key)
         if error.reason == Reason.NAME_TAKEN and isinstance(view, VmView) and view.vmi is not None:
             # The namesake is in the cache by now: its end is heard, a memory of it would outlive it. The next plan
             # tells of it, by its status and an event.
             return True
         # Of the plan, not of the view: the spec may have been corrected while the request was on its way.
         refusal = Refusal(reason=error.reason, message=str(error), requests=attempt.requests)
-        is_news = self.memory.refusal(key, generation=attempt.generation) != refusal
-        self.memory.refuse(key, refusal, generation=attempt.generation, seconds=seconds)
+        is_news = memory.refusal(key, generation=attempt.generation) != refusal
+        memory.refuse(key, refusal, generation=attempt.generation, seconds=seconds)
         if is_news and not attempt.requests:  # these are reported when they end
-            self._announce_refusal(view, attempt, error)
+            # A pod that cannot be made is the VMI's trouble, whoever wants it: so KubeVirt has it.
+            is_about_pod = isinstance(view, MigrationView) and error.reason == Reason.FAILED_CREATE
+            about = Subject.VMI if is_about_pod else self.subject
+            self._warn(view, about=about, reason=error.reason, message=_text_of_refusal(error, attempt, name=key.name))
         return is_news
 
-    def is_refused(self, key: WorkKey) -> bool:
-        """Something that the object needs was refused, and its time to be asked for again has not come."""
-        return self.memory.refused_until(key) is not None
-
-    def forget_refusal(self, key: WorkKey) -> None:
-        """Ask again now, not when its time has come."""
-        self.memory.forget_refusal(key)
-
-    def note_bug(self, key: WorkKey, error: Exception) -> None:
-        """Announce a bug of ours on the object that it was met on; the log has the trace."""
-        if (view := self._view(key)) is not None:
+    def note_bug(self, key: KeyT, error: Exception) -> None:
+        """Announce it."""
+        if (view := self.view(key)) is not None:
             text = f"a bug in nicplug: {type(error).__name__}. It is tried again; the operator's log has the trace"
-            about = _subject(view)
-            announcement = Announcement(about=about, severity=Severity.WARNING, reason="InternalError", message=text)
-            self.announcer.announce(view, announcement)
+            self._warn(view, about=self.subject, reason="InternalError", message=text)
 
-    def _view(self, key: WorkKey) -> View | None:
-        match key:
-            case VmKey():
-                return self.gatherer.vm_view(key)
-            case VmiKey():
-                return self.gatherer.vmi_view(key)
-            case MigrationKey():
-                return self.gatherer.migration_view(key)
-            case BudgetKey():
-                return self.gatherer.budget_view(key)
-            case SlotsKey():
-                return None
+    def _warn(self, view: ViewT, *, about: Subject, reason: str, message: str) -> None:
+        announcement = Announcement(about=about, severity=Severity.WARNING, reason=reason, message=message)
+        self.announcer.announce(view, announcement)
 
-    def _plan(self, view: View) -> Plan:
-        now = self.clock()
-        match view:
-            case VmView():
-                return plan_vm(view, now=now)
-            case VmiView():
-                return plan_vmi(view, now=now)
-            case MigrationView():
-                return plan_migration(view, now=now)
-            case BudgetView():
-                return plan_budget(view, now=now)
-
-    async def _carry_out(self, key: WorkKey, view: View, plan: Plan) -> None:
+    async def _carry_out(self, key: KeyT, view: ViewT, plan: Plan) -> None:
+        memory = self.gatherer.memory
         try:
             for action in plan.actions:
                 await self.executor.execute(action, by=key)
-                _log_effect(key, action)
         except TurnTaken:
-            self.memory.put_off(key)
+            memory.put_off(key)
             raise
         except ApiError as error:
             if isinstance(error, (Denied, Rejected)) and error.reason != Reason.NAME_TAKEN:
                 # A reason of the field instead of the HTTP one.
-                error.reason = _reason_of(action, view)
+                error.reason = _reason_of(action, by=key)
             requests = plan.requests if isinstance(action, PatchInterfaces) and _is_final(error) else ""
-            self.memory.failed(key, Attempt(generation=_generation(view), what=_describe(action), requests=requests))
+            attempt = Attempt(generation=self.generation(view), what=_describe(action), requests=requests)
+            memory.failed(key, attempt)
             raise
-        self.memory.carried_out(key, plan)
+        memory.carried_out(key, plan)
         if _has_ended_requests(view, plan):
-            self.memory.forget_refusal(key)  # the next request may be the same, and nothing is in its way any more
+            memory.forget_refusal(key)  # the next request may be the same, and nothing is in its way any more
         for announcement in plan.announcements:
             self.announcer.announce(view, announcement)
         for measure in plan.measures:
             self.on_measure(measure)
 
-    def _announce_refusal(self, view: View, attempt: Attempt, error: ApiError) -> None:
-        match error.reason:
-            case Reason.FAILED_HAND_OVER:
-                text = f"Failed to set MigrationStat in VMI status. :{error}"
-            case Reason.FAILED_CHANGE_ABORTION:
-                text = f"Failed to abort change for vmi: {_name_of(view)}: {error}"
-            case _:
-                text = f"Error {attempt.what}: {error}"
-        # A pod that cannot be made is the VMI's trouble, whoever wants it: so KubeVirt has it.
-        about = Subject.VMI if _is_about_pod(view, error) else _subject(view)
-        announcement = Announcement(about=about, severity=Severity.WARNING, reason=error.reason, message=text)
-        self.announcer.announce(view, announcement)
+
+def _generation_of_vmi(view: VmiView | BudgetView) -> int:
+    return view.vmi.generation
 
 
 def _is_final(error: ApiError) -> bool:
@@ -222,11 +275,21 @@ def _has_ended_requests(view: View, plan: Plan) -> bool:
     return is_of_requests and any(isinstance(action, PatchStatus) for action in plan.actions)
 
 
-def _reason_of(action: Action, view: View) -> Reason:
+def _text_of_refusal(error: ApiError, attempt: Attempt, *, name: str) -> str:
+    match error.reason:
+        case Reason.FAILED_HAND_OVER:
+            return f"Failed to set MigrationStat in VMI status. :{error}"
+        case Reason.FAILED_CHANGE_ABORTION:
+            return f"Failed to abort change for vmi: {name}: {error}"
+        case _:
+            return f"Error {attempt.what}: {error}"
+
+
+def _reason_of(action: Action, *, by: WorkKey) -> Reason:
     match action:
         case Create():
             return Reason.FAILED_CREATE
-        case Delete(kind=Kind.MIGRATION) if isinstance(view, VmiView):
+        case Delete(kind=Kind.MIGRATION) if isinstance(by, VmiKey):
             return Reason.FAILED_CHANGE_ABORTION
         case Delete():
             return Reason.FAILED_DELETE
@@ -249,67 +312,3 @@ def _describe(action: Action) -> str:
     verbs: dict[type[Action], str] = {Create: "creating", Delete: "deleting", ConfirmPod: "reading", FindPod: "reading"}
     name = f" {action.key.name}" if isinstance(action, Delete) else ""
     return f"{verbs.get(type(action), 'patching')} {_NAMES[action.kind]}{name}"
-
-
-def _is_about_pod(view: View, error: ApiError) -> bool:
-    return isinstance(view, MigrationView) and error.reason == Reason.FAILED_CREATE
-
-
-def _name_of(view: View) -> str:
-    match view:
-        case VmView():
-            return view.vm.key.name
-        case VmiView():
-            return view.vmi.key.name
-        case MigrationView():
-            return view.migration.key.name
-        case BudgetView():
-            return view.vmi.key.name
-
-
-def _generation(view: View) -> int:
-    match view:
-        case VmView():
-            return view.vm.generation
-        case VmiView() | BudgetView():
-            return view.vmi.generation
-        case MigrationView():
-            return MIGRATION_GENERATION
-
-
-def _subject(view: View) -> Subject:
-    match view:
-        case VmView():
-            return Subject.VM
-        case VmiView() | BudgetView():
-            return Subject.VMI
-        case MigrationView():
-            return Subject.MIGRATION
-
-
-def _log_effect(key: WorkKey, action: Action) -> None:
-    """INFO for what changes a VM, DEBUG for what only reports."""
-    match action:
-        case Create() | Delete():
-            log.info(f"{type(action).__name__.lower()}d", kind=action.kind.value, object=str(action.key), key=str(key))
-        case PatchNetworksAnnotation():
-            log.info("networks annotation patched", vmi=str(key), pod=str(action.key))
-        case PatchInterfaces():
-            log.info("interfaces patched", kind=action.kind.value, object=str(action.key))
-        case PatchSpec():
-            log.info("placement patched", vmi=str(key))
-        case ConfirmPod():
-            log.info("launcher pod looked for", vmi=str(key), pod=str(action.key))
-        case PatchLabels(kind=Kind.POD):
-            log.info("labels of the launcher pod restored", vmi=str(key), pod=str(action.key))
-        case TurnVm():
-            log.info("run strategy set to Always as requested", vm=str(action.key))
-        case PatchMigrationState():
-            log.info(f"migration: {action.step.value}", vmi=str(action.key), migration=str(key))
-        case PatchLabels() if NODE_NAME_LABEL in (labels := thaw(action.wanted)):
-            log.info("launcher pod ready", vmi=str(key), node=labels[NODE_NAME_LABEL])
-        case PatchLabels() | PatchAnnotations():
-            names = ", ".join(thaw(action.wanted))
-            log.debug("patched", kind=action.kind.value, object=str(action.key), what=type(action).__name__, names=names)
-        case _:
-            log.debug("patched", kind=action.kind.value, object=str(action.key), what=type(action).__name__)

@@ -12,19 +12,16 @@ from typing import Any
 import structlog
 
 from nicplug.cache.caches import CachedKind, Caches
-from nicplug.cache.slot_fate import SlotFate, fate_of
+from nicplug.cache.slot_book import SlotFate, fate_of
 from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CONFIG_MAPS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
-from nicplug.model.keys import SLOTS, MigrationKey, WorkKey
+from nicplug.model.keys import SLOTS, MigrationKey, SlotsKey, WorkKey
 from nicplug.model.metadata import mapping, text
-from nicplug.model.migration_slot import Contender, MigrationSlot
 from nicplug.model.names import OPERATOR_LABELS
-from nicplug.model.slot_ledger import LEDGER_NAME, Entries, SlotEntry, format_entries
-from nicplug.plan.migration.contender import contender_of
+from nicplug.model.slot_ledger import LEDGER_NAME, Contender, Entries, MigrationSlot, SlotEntry, format_entries
 from nicplug.plan.migration.decide import plan_migration
-from nicplug.plan.migration.slots import SlotsView, plan_slots
-from nicplug.plan.outcome import Plan
+from nicplug.plan.migration.slots import MigrationPlan, SlotsView, contender_of, plan_slots
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.reconcile.gather import Gatherer
@@ -48,22 +45,30 @@ class SlotKeeper:
     on_dirty: Callable[[list[WorkKey]], None]
     clock: Callable[[], datetime]
 
-    def note(self, key: MigrationKey, view: MigrationView | None = None, plan: Plan | None = None) -> None:
-        """A migration has been looked at; without a view and a plan it is gone."""
-        book = self.caches.slots
-        contender = contender_of(view, plan=plan) if view is not None and plan is not None else None
-        is_news = book.note(contender) if contender is not None else book.drop(key)
-        if view is not None and contender is not None and contender.wants:
+    def view(self, key: MigrationKey) -> MigrationView | None:
+        """The view of a migration; one that is gone wants nothing any more."""
+        view = self.gatherer.migration_view(key)
+        if view is None and self.caches.slots.drop(key):
+            self.on_dirty([SLOTS])
+        return view
+
+    def plan(self, view: MigrationView, *, now: datetime) -> MigrationPlan:
+        """The plan of a migration; what that wants is kept."""
+        plan, book = plan_migration(view, now=now), self.caches.slots
+        contender = contender_of(view, plan=plan)
+        is_news = book.note(contender) if contender is not None else book.drop(view.migration.key)
+        if contender is not None and contender.wants:
             is_news |= self._is_stale(view)
         if is_news:
             self.on_dirty([SLOTS])
+        return plan
 
     def _is_stale(self, view: MigrationView) -> bool:
         """It has a slot that was not to be used, since the ledger was read long ago: so says the planned view."""
         entry = self.caches.slots.entries.get(view.migration.uid)
         return entry is not None and not entry.is_returning and not view.slot.is_granted
 
-    async def reconcile(self) -> float | None:
+    async def reconcile(self, key: SlotsKey = SLOTS) -> float | None:
         """Release what has ended, grant what is free, and tell those whose turn it is.
 
         Returns:
@@ -93,8 +98,8 @@ class SlotKeeper:
         due = book.returned_at()
         return max(0.001, (due - self.clock()).total_seconds()) if due is not None else None
 
-    def note_refusal(self, error: ApiError) -> None:
-        """Tell those who wait why nobody is granted anything."""
+    def note_refusal(self, key: SlotsKey, error: ApiError, *, seconds: float) -> bool:
+        """Tell those who wait why nobody is granted anything; they tell of it."""
         book = self.caches.slots
         message = f"the ledger of migration slots, ConfigMap {self.namespace}/{LEDGER_NAME}, cannot be written: {error}"
         waiting = {
@@ -103,6 +108,10 @@ class SlotKeeper:
             if item.wants and item.uid not in book.entries
         }
         self.on_dirty([*book.keys_of(book.publish(waiting))])
+        return False
+
+    def note_bug(self, key: SlotsKey, error: Exception) -> None:
+        """No object has an event of it: the log tells."""
 
     def _contenders(self) -> tuple[Contender, ...]:
         """Every migration that has not ended; who has not been looked at yet is, at the start of a process."""

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nicplug.model.keys import SlotsKey, WorkKey
+from nicplug.model.keys import WorkKey
 
 
 class TurnTaken(Exception):
@@ -37,12 +37,12 @@ class LargeTurns:
         if self._holder is None:
             self._holder = key
         if self._holder != key:
-            self._waiting.setdefault(_namespace(key), OrderedDict())[key] = None
+            self._waiting.setdefault(key.namespace, OrderedDict())[key] = None
             raise TurnTaken(f"{key} waits for its turn to have a large object in memory")
 
     def leave(self, key: WorkKey) -> None:
         """A pass over the key has ended, and it does not wait for its turn."""
-        namespace = _namespace(key)
+        namespace = key.namespace
         if (waiting := self._waiting.get(namespace)) is not None:
             waiting.pop(key, None)
             if not waiting:
@@ -66,7 +66,3 @@ class LargeTurns:
             self._waiting[namespace] = waiting
         self._holder = key
         self.on_turn(key)
-
-
-def _namespace(key: WorkKey) -> str:
-    return "" if isinstance(key, SlotsKey) else key.namespace

@@ -9,10 +9,8 @@ from nicplug.insight.queue import in_order
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.migration import Migration
 from nicplug.model.migration_limits import MigrationLimits
-from nicplug.model.migration_slot import Contender
-from nicplug.model.slot_ledger import SlotEntry
-from nicplug.plan.migration.contender import priority_of
-from nicplug.plan.migration.slots import SlotsView, plan_slots
+from nicplug.model.slot_ledger import Contender, SlotEntry
+from nicplug.plan.migration.slots import SlotsView, plan_slots, priority_of
 
 
 def waiting(

@@ -14,12 +14,9 @@ from nicplug.kube.errors import ApiError, Gone
 from nicplug.kube.recorder import ObjectReference
 from nicplug.model.keys import VmiKey, VmKey, WorkKey
 from nicplug.plan.views import PlanSettings
-from nicplug.reconcile.announce import Announcer
-from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.reconciler import Reconciler
-from nicplug.reconcile.slots import SlotKeeper
 
 NAME = "a"
 
@@ -114,23 +111,13 @@ class Bench:
         self.cluster.create(KUBEVIRTS, {**kubevirt(), "metadata": {"name": "kubevirt"}}, by="admin")
         self.api, self.recorded, self.dirty = PlainApi(self.cluster), Recorded(), list[WorkKey]()
         self.caches = Caches(clock=self._clock)
-        memory = Memory(clock=self._clock)
-        gatherer = Gatherer(self.caches, memory, PlanSettings())
+        gatherer = Gatherer(self.caches, Memory(clock=self._clock), PlanSettings())
         self.reconciler = Reconciler(
+            api=self.api,
             gatherer=gatherer,
-            executor=Executor(self.api, self.caches, self._look_at),
-            slots=SlotKeeper(
-                api=self.api,
-                caches=self.caches,
-                gatherer=gatherer,
-                namespace=NAMESPACE,
-                on_dirty=self.dirty.extend,
-                clock=self._clock,
-            ),
-            memory=memory,
-            announcer=Announcer(self.recorded),
-            on_measure=lambda _: None,
-            clock=self._clock,
+            recorder=self.recorded,
+            namespace=NAMESPACE,
+            on_dirty=self._look_at,
         )
 
     def _clock(self) -> datetime:

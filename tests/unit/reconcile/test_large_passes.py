@@ -37,7 +37,8 @@ def _plan(view: View) -> Plan:
 @pytest.fixture(autouse=True)
 def _without_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is logged is a line for each action, and formatting it is no part of a pass."""
-    monkeypatch.setattr("nicplug.reconcile.reconciler.log", Silent())
+    for module in ("execute", "reconciler"):
+        monkeypatch.setattr(f"nicplug.reconcile.{module}.log", Silent())
 
 
 class Silent:

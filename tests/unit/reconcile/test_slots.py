@@ -241,7 +241,7 @@ async def test_a_namespace_that_is_missing_is_said() -> None:
     process = Process(api, migrations=1)
     with pytest.raises(Denied, match='there is no namespace "nicplug-system": make it') as caught:
         await process.keeper.reconcile()
-    process.keeper.note_refusal(caught.value)
+    process.keeper.note_refusal(SLOTS, caught.value, seconds=1)
     slot = process.caches.slots.slot_of("uid-a0", now=NOW)
     assert (slot.is_granted, slot.reason) == (False, "SlotLedgerRefused")
     assert "there is no namespace" in slot.message
@@ -251,7 +251,7 @@ async def test_a_refusal_leaves_those_that_have_a_slot_alone() -> None:
     api = LedgerApi()
     process = Process(api, migrations=1)
     await process.keeper.reconcile()
-    process.keeper.note_refusal(Rejected("immutable", status=422))
+    process.keeper.note_refusal(SLOTS, Rejected("immutable", status=422), seconds=1)
     assert process.caches.slots.slot_of("uid-a0", now=NOW).is_granted
 
 

@@ -15,12 +15,14 @@ from nicplug.kube.object_text import ObjectText
 from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import SLOTS, VmiKey, VmKey, WorkKey
 from nicplug.plan.actions import Create, Kind
-from nicplug.plan.outcome import Plan
+from nicplug.plan.outcome import Plan, Subject
+from nicplug.plan.views import PlanSettings, VmView
 from nicplug.reconcile.execute import Executor
 from nicplug.reconcile.expand import Expander
+from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.queue import WorkQueue
-from nicplug.reconcile.reconciler import Reconciler
+from nicplug.reconcile.reconciler import ObjectReconciler, Reconciler
 from nicplug.reconcile.turns import LargeTurns, TurnTaken
 from nicplug.reconcile.worker import Workers
 
@@ -210,10 +212,10 @@ async def test_waiting_for_a_turn_is_no_repetition_of_a_plan() -> None:
             raise TurnTaken(str(by))
 
     memory, nothing = Memory(clock=lambda: NOW), cast(Any, None)
-    reconciler = Reconciler(
-        gatherer=nothing, executor=cast(Any, Taken()), memory=memory, announcer=nothing, slots=nothing,
-        on_measure=nothing, clock=lambda: NOW,
-    )  # fmt: skip
+    gatherer = Gatherer(nothing, memory, PlanSettings())
+    reconciler: ObjectReconciler[VmKey, VmView] = ObjectReconciler(
+        gatherer, cast(Any, Taken()), nothing, nothing, nothing, nothing, Subject.VM, lambda _: 1
+    )
     plan = Plan(actions=(Create(kind=Kind.VMI, key=VmiKey("a", "b"), owner_uid="u", body=freeze({})),))
     for _ in range(10):
         memory.planned(SECOND, plan)

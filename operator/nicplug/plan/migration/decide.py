@@ -43,11 +43,12 @@ from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.ladder import find_ending, is_complete, steps
 from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT, describe
 from nicplug.plan.migration.renewal import Renewal, find_renewal
+from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.migration.status import copied_state, with_conditions, with_phases
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
 from nicplug.plan.migration.unseen_pods import find_unseen_pod
 from nicplug.plan.nic.path.causes import AT_FAULT_MEMBER, CAUSES_AT_FAULT_MEMBER
-from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Plan, Subject
+from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status
 from nicplug.plan.views import MigrationView
@@ -66,7 +67,7 @@ _TOLD_BY_REFUSAL = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
 
 @planning_pass()
-def plan_migration(view: MigrationView, *, now: datetime) -> Plan:
+def plan_migration(view: MigrationView, *, now: datetime) -> MigrationPlan:
     """Decide everything that is to be done for this migration now.
 
     Args:
@@ -75,11 +76,11 @@ def plan_migration(view: MigrationView, *, now: datetime) -> Plan:
     migration = view.migration
     is_foreign = migration.phase in FOREIGN_MIGRATION_PHASES
     if is_foreign and not (migration.deleting and MIGRATION_FINALIZER in migration.finalizers):
-        return Plan(notes=("a phase of somebody else's",))
+        return MigrationPlan(notes=("a phase of somebody else's",))
     facts = gather_facts(view)
     if (unseen := find_unseen_pod(view, facts)) is not None:
         notes = ("a pod is out of sight: asks before it is taken for lost",)
-        return Plan(actions=(unseen,), notes=notes, wants_slot=migration.is_between_targets)
+        return MigrationPlan(actions=(unseen,), notes=notes, wants_slot=migration.is_between_targets)
     if migration.is_final:
         return plan_end(view, facts, now=now)
     if is_foreign:
@@ -109,20 +110,20 @@ class _Outcome:
     renewal: TargetRenewal | None = None
 
 
-def _let_go(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
+def _let_go(view: MigrationView, facts: Facts, *, now: datetime) -> MigrationPlan:
     """One that somebody has deleted in a phase that nobody here carries on, and that our finalizer holds.
 
     What the node agents have, they end first.
     """
     if facts.is_ours and facts.state.is_active:
-        return Plan(notes=("a phase of somebody else's, and the node agents have it",))
+        return MigrationPlan(notes=("a phase of somebody else's, and the node agents have it",))
     if is_complete(facts):
         outcome = _Outcome(entered=(MigrationPhase.SUCCEEDED,), progress=_succeeded(facts))
         return _assemble(view, facts, outcome, now=now)
     return _fail(view, facts, _CANCELED, now=now)
 
 
-def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
+def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> MigrationPlan:
     """Take it on, or refuse it in the words of KubeVirt's webhook."""
     if facts.migration.deleting:
         return _fail(view, facts, _CANCELED, now=now)
@@ -131,7 +132,9 @@ def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> Plan
     if (missing := refuse_missing(facts)) is not None or facts.vmi is None:
         patience = (view.report_pending_since or now) + VMI_PATIENCE
         if missing is None or (now < patience and not facts.is_replaced):
-            return Plan(again_at=patience, withholds_report=True, notes=("the VMI may not have been heard of yet",))
+            return MigrationPlan(
+                again_at=patience, withholds_report=True, notes=("the VMI may not have been heard of yet",)
+            )
         return _fail(view, facts, missing, now=now)
     if (refusal := refuse_vmi(view, facts.vmi)) is not None:
         return _fail(view, facts, refusal, now=now)
@@ -146,7 +149,7 @@ def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> Plan
     return _assemble(view, facts, outcome, now=now)
 
 
-def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
+def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> MigrationPlan:
     if (ending := find_ending(view, facts, now=now)) is not None:
         return _fail(view, facts, ending, now=now)
     if (renewal := find_renewal(view, facts, now=now)) is not None:
@@ -175,7 +178,7 @@ def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     return _assemble(view, facts, outcome, now=now)
 
 
-def _renew(view: MigrationView, facts: Facts, renewal: Renewal, *, now: datetime) -> Plan:
+def _renew(view: MigrationView, facts: Facts, renewal: Renewal, *, now: datetime) -> MigrationPlan:
     """Only the status: from then on nobody hands the VM over to that pod, and it can be deleted.
 
     Back in Pending it keeps its slot, and goes before every other migration of the VM.
@@ -210,7 +213,7 @@ def _moments(facts: Facts, obstacle: Obstacle | None, *, now: datetime) -> tuple
     )
 
 
-def _fail(view: MigrationView, facts: Facts, ending: Ending, *, now: datetime) -> Plan:
+def _fail(view: MigrationView, facts: Facts, ending: Ending, *, now: datetime) -> MigrationPlan:
     """Only the status: the leader of that moment does what follows from it once it is written.
 
     Pods that nobody has recorded go before, or the next migration would make its target beside them.
@@ -236,7 +239,7 @@ def _make_sure(facts: Facts, ending: Ending) -> Iterator[Action]:
         yield check_guest(facts.vmi)
 
 
-def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: datetime) -> Plan:
+def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: datetime) -> MigrationPlan:
     migration = facts.migration
     phase = outcome.entered[-1] if outcome.entered else migration.phase
     is_aborted = outcome.ending.is_abort if outcome.ending is not None else migration.deleting
@@ -271,7 +274,7 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
     told = _told(view, outcome, is_new=is_new) if decision.patch is not None else ()
     ended = _ended(outcome) if decision.patch is not None else ()
     actions: tuple[Action, ...] = (*outcome.effects.actions, *((decision.patch,) if decision.patch else ()))
-    return Plan(
+    return MigrationPlan(
         actions=actions,
         announcements=(*outcome.effects.announcements, *told),
         measures=ended,

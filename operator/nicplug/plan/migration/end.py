@@ -26,9 +26,10 @@ from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.garbage import old_migrations
 from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, delete_target, request_abort
 from nicplug.plan.migration.lost_nodes import tell_lost_node
+from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.migration.status import copied_state
 from nicplug.plan.migration.timeouts import told_of
-from nicplug.plan.outcome import Plan, Subject
+from nicplug.plan.outcome import Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import target_key
@@ -40,7 +41,7 @@ KEPT_WITHOUT_VMI = timedelta(minutes=10)
 ABORT_PATIENCE = timedelta(minutes=2)
 
 
-def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
+def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> MigrationPlan:
     """What is left to do for a migration that has ended."""
     is_failed = facts.migration.phase is MigrationPhase.FAILED
     parts = (
@@ -54,7 +55,7 @@ def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> Plan:
     actions = tuple(action for part in parts for action in part.actions)
     announcements = tuple(item for part in parts for item in part.announcements)
     again_at = _abort_due(view, facts, now=now) if _is_aborting(view, facts, now=now) else None
-    return _without_vmi(view, Plan(actions=actions, announcements=announcements, again_at=again_at), now=now)
+    return _without_vmi(view, MigrationPlan(actions=actions, announcements=announcements, again_at=again_at), now=now)
 
 
 def _abort_due(view: MigrationView, facts: Facts, *, now: datetime) -> datetime | None:
@@ -209,7 +210,7 @@ def _last_writes(view: MigrationView, facts: Facts, *, now: datetime) -> Iterato
         yield patch_finalizers(migration, kept)
 
 
-def _without_vmi(view: MigrationView, plan: Plan, *, now: datetime) -> Plan:
+def _without_vmi(view: MigrationView, plan: MigrationPlan, *, now: datetime) -> MigrationPlan:
     """KubeVirt deletes a migration together with its VMI; here a person has time to read why it failed."""
     migration = view.migration
     ended = migration.entered_at(migration.phase)

@@ -18,16 +18,70 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from nicplug.model.keys import VmiKey
+from nicplug.model.metadata import text
+from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, Migration
 from nicplug.model.migration_limits import CLUSTER_LIMIT, INBOUND_LIMIT, OUTBOUND_LIMIT, MigrationLimits
-from nicplug.model.migration_slot import Contender, MigrationSlot
-from nicplug.model.slot_ledger import Entries, SlotEntry
+from nicplug.model.slot_ledger import Contender, Entries, MigrationSlot, SlotEntry
+from nicplug.plan.migration.facts import gather_facts
 from nicplug.plan.migration.turns import Waiting, take_turns
+from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
+from nicplug.plan.views import MigrationView
 
+# Source: KubeVirt 1.9 `pkg/util/migrations/migrations.go`.
+_PRIORITIES = {"system-critical": 100, "user-triggered": 50, "system-maintenance": 20}
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 # Who is further back is told a range: not everybody who waits shall be written to whenever one goes.
 _RANGES = (10, 30, 100, 300, 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationPlan(Plan):
+    """The plan of one migration.
+
+    Attributes:
+        wants_slot: nothing but the limits keeps it from having a target pod.
+    """
+
+    wants_slot: bool = False
+
+
+def priority_of(migration: Migration) -> int:
+    """Of its `spec.priority`; the higher goes first."""
+    return _PRIORITIES.get(text(migration.read_spec().get("priority")), 0)
+
+
+def contender_of(view: MigrationView, *, plan: MigrationPlan) -> Contender | None:
+    """What it wants and has; None for one that has ended, or that is somebody else's.
+
+    Args:
+        plan: what was planned from that view.
+    """
+    migration = view.migration
+    if migration.is_final or migration.phase in FOREIGN_MIGRATION_PHASES:
+        return None
+    facts = gather_facts(view)
+    state, vmi, pod = facts.state, facts.vmi, facts.target
+    # A state with our uid that names other pods is forged, and gives nobody a slot.
+    is_handed_off = migration.is_handed_off or (facts.is_handed_off and state.is_active)
+    holds = is_handed_off or migration.has_target or pod is not None
+    if is_handed_off and facts.is_ours:
+        source, target = state.source_node, state.target_node
+    else:
+        source, target = (vmi.node_name if vmi is not None else ""), (pod.node_name if pod is not None else "")
+    return Contender(
+        key=migration.key,
+        uid=migration.uid,
+        vmi=migration.vmi,
+        created=migration.created,
+        priority=priority_of(migration),
+        source_node=source,
+        target_node=target,
+        holds=holds,
+        is_handed_off=is_handed_off,
+        wants=not holds and plan.wants_slot,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

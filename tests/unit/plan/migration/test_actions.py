@@ -31,7 +31,7 @@ from tests.unit.plan.migration.outcome import migration_state as written_state
 
 from nicplug.model.frozen_json import thaw
 from nicplug.model.migration_configuration import migration_configuration
-from nicplug.model.migration_slot import MigrationSlot
+from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.plan.actions import (
     CheckGuest,
     CheckUnchanged,
@@ -421,7 +421,11 @@ def test_rows(row: Row) -> None:
 def test_no_row_touches_the_source_before_the_end(name: str, row: Row) -> None:
     """Whatever happens: the pod that has the guest is neither patched nor deleted."""
     for action in plan_migration(row.view, now=NOW).actions:
-        if isinstance(action, Delete | PatchAnnotations) and action.kind is Kind.POD and not name.startswith("Succeeded"):
+        if (
+            isinstance(action, Delete | PatchAnnotations)
+            and action.kind is Kind.POD
+            and not name.startswith("Succeeded")
+        ):
             assert action.uid != pod()["metadata"]["uid"]
 
 
@@ -430,7 +434,9 @@ class TestHandOff:
 
     def handed(self, of: Json | None = None, *pods: Json) -> tuple[list[Any], Json]:
         plan = plan_migration(seen("Scheduled", of or vmi(), *(pods or (pod(), target_pod()))), now=NOW)
-        return [item for item in plan.actions if isinstance(item, PatchLabels | PatchMigrationState)], written_state(plan)
+        return [item for item in plan.actions if isinstance(item, PatchLabels | PatchMigrationState)], written_state(
+            plan
+        )
 
     def test_what_is_written(self) -> None:
         (label, state), written = self.handed()

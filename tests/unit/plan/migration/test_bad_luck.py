@@ -32,7 +32,7 @@ from tests.build import (
 from tests.unit.plan.migration.outcome import condition, names, status
 
 from nicplug.model.migration import MigrationPhase
-from nicplug.model.migration_slot import MigrationSlot
+from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.plan.actions import Create, Delete, Kind
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.outcome import Plan

@@ -25,7 +25,7 @@ from tests.build import (
 from tests.fakes.patches import JSON_PATCH, patched
 
 from nicplug.model.frozen_json import thaw
-from nicplug.model.migration_slot import MigrationSlot
+from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.plan.actions import (
     Action,
     Create,

@@ -25,7 +25,7 @@ from tests.build import (
     waiting,
 )
 
-from nicplug.model.migration_slot import MigrationSlot
+from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView, Refusal
