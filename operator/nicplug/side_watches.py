@@ -1,4 +1,4 @@
-"""The watches that Kopf does not keep: of kinds that may be missing or forbidden, and of what only some objects name."""
+"""The watches that Kopf does not keep: of kinds that may be missing or forbidden, and of what others have named."""
 
 import asyncio
 from collections.abc import Coroutine

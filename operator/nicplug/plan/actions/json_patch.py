@@ -44,9 +44,7 @@ def _has_null_in_list(value: Any) -> bool:
     return isinstance(value, dict) and any(map(_has_null_in_list, value.values()))
 
 
-def replace_members(
-    root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, Any], version: int | None
-) -> JsonPatch:
+def replace_members(root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, Any], version: int | None) -> JsonPatch:
     """Guard each member, and set it unless it is so already; null removes it."""
     operations = []
     for member, value in wanted.items():

@@ -49,7 +49,9 @@ class TurnVm:
 def turn_vm(vm: VirtualMachine, *, is_on: bool) -> TurnVm:
     """Have this VM run or not."""
     spec = vm.read_rest_of_spec()
-    return TurnVm(key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"), is_on=is_on)
+    return TurnVm(
+        key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"), is_on=is_on
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

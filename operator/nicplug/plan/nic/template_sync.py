@@ -213,7 +213,9 @@ def _follow_network(
         networks[mine.name] = mine.with_attachment(template.attachment)
 
 
-def _origin(vmi: VirtualMachineInstance, *, names: Collection[str], kept: Iterable[Interface]) -> PatchAnnotations | None:
+def _origin(
+    vmi: VirtualMachineInstance, *, names: Collection[str], kept: Iterable[Interface]
+) -> PatchAnnotations | None:
     """The change of the annotation that leaves those of `names` that the VMI keeps; None when it says so already."""
     wanted = frozenset(item.name for item in kept if item.name in names)
     if wanted == vmi.template_interfaces:

@@ -181,7 +181,9 @@ def test_one_that_is_deleted_in_a_phase_of_somebody_else_goes(phase: str) -> Non
     ended = plan_migration(view, now=NOW)
     assert (status(ended)["phase"], progressing(ended)["reason"]) == ("Failed", "MigrationCanceled")
     after = migration_view(migration("Failed", deleting=True), vmi(), pod())
-    assert [thaw(item.wanted) for item in plan_migration(after, now=NOW).actions if isinstance(item, PatchFinalizers)] == [{"finalizers": []}]
+    assert [
+        thaw(item.wanted) for item in plan_migration(after, now=NOW).actions if isinstance(item, PatchFinalizers)
+    ] == [{"finalizers": []}]
     nobody_s = migration(phase, deleting=True, finalizers=["example.com/theirs"])
     assert plan_migration(migration_view(nobody_s, vmi(), pod()), now=NOW).is_empty
 

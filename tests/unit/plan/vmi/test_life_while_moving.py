@@ -35,10 +35,10 @@ from nicplug.plan.actions import (
     ConfirmPod,
     Delete,
     PatchInterfaces,
+    PatchLabels,
     PatchMigrationState,
     PatchPodCondition,
     PatchStatus,
-    PatchLabels,
 )
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vmi.active_pod import active_pod
