@@ -95,6 +95,7 @@ class BudgetKey:
 class SlotsKey:
     """The slots of all migrations, which are given out in one place."""
 
+    # They belong to the cluster.
     namespace = ""
 
     def __str__(self) -> str:

@@ -40,7 +40,7 @@ from nicplug.model.times import parse_time
 from nicplug.plan.actions import CheckGuest, Create, Delete, PatchLabels, PatchMigrationState
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.migration.facts import first_in_line
-from nicplug.plan.outcome import Plan
+from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import next_target_key
@@ -74,19 +74,19 @@ def guest(*nics: Any, rows: tuple[Json, ...] = (), **members: Any) -> Json:
     return vmi(primary(), *nics, rows=[primary_row(), *rows], **members)
 
 
-def plan(of: Json, *pods: Json, job: Json | None = None, **view: Any) -> Plan:
+def plan(of: Json, *pods: Json, job: Json | None = None, **view: Any) -> MigrationPlan:
     """What is planned while the target pod waits."""
     seen = {"slot": GRANTED, "nads": NADS, **view}
     return plan_migration(migration_view(job or at("Scheduled"), of, *pods, **seen), now=NOW)
 
 
-def is_replaced(found: Plan) -> bool:
+def is_replaced(found: MigrationPlan) -> bool:
     """The target pod is given up, and nothing else is done."""
     written = status(found)
     return written.get("phase") == "Pending" and "targetPod" in written and written["targetPod"] is None
 
 
-def is_handed_off(found: Plan) -> bool:
+def is_handed_off(found: MigrationPlan) -> bool:
     """The VM goes to the target pod as it is."""
     return any(isinstance(item, PatchMigrationState) for item in found.actions)
 
@@ -318,7 +318,7 @@ class TestTime:
 class TestBetweenTargets:
     """The old one is written off; it goes, and the next one is made with what the VM asks for now."""
 
-    def next(self, *old: Json, of: Json | None = None) -> Plan:
+    def next(self, *old: Json, of: Json | None = None) -> MigrationPlan:
         return plan(of or guest(BLUE), pod(), job=at("Pending", renewed()), foreign=old or (target_pod(),))
 
     def test_it_is_deleted_and_the_next_one_is_made_at_once(self) -> None:
