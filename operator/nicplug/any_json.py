@@ -1,4 +1,4 @@
-"""Any JSON text that Python takes, read by msgspec where that takes it too: in a third of the time."""
+"""Any JSON text that Python takes, read by msgspec, which is faster, where that takes it too."""
 
 import json
 from typing import Any

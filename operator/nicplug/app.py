@@ -128,6 +128,7 @@ class App:
         connection.direct.hear = self.intake.hear_directly
         connection.listings.order = [watched.resource.plural for watched in WATCHED]
         connection.listings.take = self.intake.hear_listed
+        connection.listings.on_again = self.intake.relisted.set
         self._workers = self._make_workers()
         self._protection = MetricsProtection.of(settings, connection.api)
         self.metrics.export_expiry("metrics", lambda: self._protection.expires)

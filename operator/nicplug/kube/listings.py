@@ -39,11 +39,14 @@ class Listings:
         take: called with the kind of each listed object, and the object; None as long as nobody keeps anything.
         order: plurals; each is listed when the watches of those before it have been opened. Others wait for nothing.
         fetch: sends a GET to a URL as the session does; None: no page is asked for ahead.
+        on_again: called when a collection that is kept is listed anew, after a broken list or watch. What is gone by
+            then, the new list does not say, not even by an object if none is left.
     """
 
     take: Callable[[str, Json], None] | None = None
     order: Sequence[str] = ()
     fetch: _Fetch | None = None
+    on_again: Callable[[], None] = lambda: None
     _opened: dict[str, asyncio.Event] = field(default_factory=dict)
     _asked: dict[str, str] = field(default_factory=dict)
     _ahead: dict[str, _Page] = field(default_factory=dict)
@@ -79,6 +82,8 @@ class Listings:
         """The answer that was asked for ahead; None: it has to be asked for, as nobody has, or in vain."""
         path, token = request.url.path, request.url.query.get("continue")
         if token is None:
+            if path in self._asked and path.rsplit("/", 1)[-1] in KINDS:
+                self.on_again()
             self._asked[path] = str(request.url)
         page = self._ahead.pop(path, None)
         if page is None:

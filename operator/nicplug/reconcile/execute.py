@@ -293,7 +293,8 @@ def _log_effect(key: WorkKey, action: Action) -> None:
         case ConfirmPod():
             log.info("launcher pod looked for", vmi=str(key), pod=str(action.key))
         case TurnVm():
-            log.info("run strategy set to Always as requested", vm=str(action.key))
+            wanted = "Always" if action.is_on else "Halted"
+            log.info(f"run strategy set to {wanted} as requested", vm=str(action.key))
         case PatchMigrationState():
             log.info(f"migration: {action.step.value}", vmi=str(action.key), migration=str(key))
         case PatchLabels() | PatchAnnotations():

@@ -25,8 +25,8 @@ class Intake:
     """Takes in watch lines and answers.
 
     Attributes:
-        relisted: set whenever a kind is listed again after `expect_no_more_lists`: the watch was broken,
-            and deletions may have been missed.
+        relisted: set whenever a kind is listed again, and with each object of such a list: its list or its watch was
+            broken, and deletions may have been missed.
         is_busy: more keys wait than there are workers: what only reports or confirms then waits longer for company.
         on_bug: called for an object that could not be taken in.
         on_kubevirts: called when a KubeVirt CR came, went or changed.

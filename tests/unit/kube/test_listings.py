@@ -86,6 +86,20 @@ async def test_a_list_that_begins_anew_takes_no_page_of_the_one_before() -> None
     assert tokens == ["", "more", "", "more"]
 
 
+@pytest.mark.parametrize(("path", "told"), [(PATH, 1), ("/api/v1/namespaces", 0)])
+async def test_a_collection_that_is_listed_again_is_reported_although_it_is_empty_now(path: str, told: int) -> None:
+    """What a list that broke off has shown, or what was there before the watch broke, may be gone: a ghost."""
+    again: list[str] = []
+    listings = Listings(take=lambda _kind, _item: None, on_again=lambda: again.append(path))
+    empty = web.json_response({"metadata": {"resourceVersion": "9"}, "items": []})
+    async with answering(empty, health=WatchHealth(), path=path, listings=listings) as session:
+        for query in ({"limit": "500"}, {"limit": "500", "continue": "more"}, {"watch": "true"}):
+            (await session.get(path, params=query)).release()
+        assert again == []
+        (await session.get(path, params={"limit": "500"})).release()
+    assert len(again) == told
+
+
 async def test_a_page_that_was_asked_for_in_vain_is_asked_for_again() -> None:
     answers = iter([web.json_response(PAGE), web.Response(status=410), web.json_response(PAGE)])
 
