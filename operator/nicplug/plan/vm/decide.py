@@ -39,7 +39,7 @@ from nicplug.plan.vm.run_strategy import (
     decide,
     situation_of,
 )
-from nicplug.plan.vm.start import delete_earlier_revisions, refuse_template, start_vmi
+from nicplug.plan.vm.start import delete_earlier_revisions, delete_revisions, refuse_template, start_vmi
 from nicplug.plan.vm.start_backoff import start_failure
 from nicplug.plan.vm.status import is_of_earlier_generation, plan_vm_status, with_observed_generation
 
@@ -105,7 +105,8 @@ def _is_witness(view: VmView, situation: Situation, *, now: datetime) -> bool:
 
 def _plan_end(view: VmView, situation: Situation, *, now: datetime) -> Plan:
     """The VMI first; the VM goes when nothing of it runs."""
-    vmi = situation.vmi if _ORPHAN_FINALIZER not in view.vm.finalizers else None
+    keeps_dependents = _ORPHAN_FINALIZER in view.vm.finalizers
+    vmi = situation.vmi if not keeps_dependents else None
     if vmi is not None:
         actions, announcements = _stop(view, vmi)
         if actions:
@@ -114,7 +115,8 @@ def _plan_end(view: VmView, situation: Situation, *, now: datetime) -> Plan:
     kept = tuple(item for item in view.vm.finalizers if item != VM_FINALIZER)
     if kept == view.vm.finalizers:
         return Plan(notes=("waiting for finalizers of others",))
-    return Plan(actions=(patch_finalizers(view.vm, kept),))
+    revisions = () if keeps_dependents else delete_revisions(view)
+    return Plan(actions=(*revisions, patch_finalizers(view.vm, kept)))
 
 
 def _carry_out(view: VmView, situation: Situation, decision: Decision) -> tuple[list[Action], list[Announcement]]:
@@ -144,7 +146,9 @@ def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list
     if vmi.deleting or is_refused:
         return [], []
     message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi.key.name}"
-    return [Delete(kind=Kind.VMI, key=vmi.key, uid=vmi.uid)], [_announce("SuccessfulDelete", message)]
+    # Of a VM that ends it may have been orphaned since: then the finalizer that told of it is gone as well.
+    version = vmi.resource_version if view.vm.deleting else None
+    return [Delete(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, version=version)], [_announce("SuccessfulDelete", message)]
 
 
 def _announce(reason: str, message: str) -> Announcement:

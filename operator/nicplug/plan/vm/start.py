@@ -3,7 +3,8 @@
 Source: KubeVirt 1.9 `vm.go` (`startVMI`, `SetupVMIFromVM`, `createVMRevision`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nicplug.model.frozen_json import freeze
@@ -21,7 +22,7 @@ from nicplug.model.names import (
 )
 from nicplug.model.networks import Binding
 from nicplug.model.origin import render_origin
-from nicplug.model.revision import revision_name
+from nicplug.model.revision import VmRevision, revision_name
 from nicplug.model.sentences import with_remedy
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -60,8 +61,23 @@ def delete_earlier_revisions(view: VmView, vmi: VirtualMachineInstance | None) -
     current = next((item for item in view.revisions if item.key.name == named), None)
     if current is None or len(view.revisions) == 1:
         return []
-    old = [item for item in view.revisions if item.vm_generation < current.vm_generation and not item.deleting]
-    return [Delete(kind=Kind.REVISION, key=item.key, uid=item.uid) for item in sorted(old, key=lambda item: item.key)]
+    old = [item for item in view.revisions if item.vm_generation < current.vm_generation]
+    return [action for _, action in _deletions(old)]
+
+
+def delete_revisions(view: VmView) -> list[Delete]:
+    """All of a VM that ends, if none has been orphaned since.
+
+    Kubernetes' garbage collector would, too, unless a VM of the same name is created while its watch is broken: it
+    then takes the new VM for an update of the old one, whose dependents stay.
+    """
+    return [replace(action, version=item.resource_version) for item, action in _deletions(view.revisions)]
+
+
+def _deletions(revisions: Iterable[VmRevision]) -> Iterator[tuple[VmRevision, Delete]]:
+    for item in sorted(revisions, key=lambda item: item.key):
+        if not item.deleting:
+            yield item, Delete(kind=Kind.REVISION, key=item.key, uid=item.uid)
 
 
 def _create_revision(vm: VirtualMachine, name: str) -> Create:

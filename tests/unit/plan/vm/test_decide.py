@@ -11,6 +11,8 @@ from tests.build import (
     VM_UID,
     VMI_UID,
     Json,
+    a_revision,
+    a_vmi,
     absent,
     kubevirt,
     later,
@@ -321,6 +323,32 @@ class TestRevision:
         starts = plan_vm(vm_view(vm(generation=7), revisions=known), now=NOW)
         untold = plan_vm(vm_view(vm(generation=7), vmi=vmi(owner_uid=VM_UID), revisions=known), now=NOW)
         assert [item for item in (*starts.actions, *untold.actions) if _ends(item)] == []
+
+    def test_they_go_before_their_vm_does(self) -> None:
+        """Found by a soak: with a VM of the same name soon after, Kubernetes' garbage collector left one for good."""
+        known = [revision(vm(generation=generation)) for generation in (7, 5)]
+        known.append(revision(vm(generation=2), finalizers=["a/b"], deletionTimestamp=CREATED))
+        *deleted, released = plan_vm(vm_view(vm(deleting=True), revisions=known), now=NOW).actions
+        assert [item.key.name for item in deleted if _ends(item)] == [f"revision-start-vm-{VM_UID}-{n}" for n in (5, 7)]
+        assert isinstance(released, PatchFinalizers)
+
+    def test_they_stay_where_their_vmi_does(self) -> None:
+        """`kubectl delete vm --cascade=orphan`: the VMI still names the one that it was started from."""
+        raw = vm(deleting=True, finalizers=ORPHAN)
+        (released,) = plan_vm(vm_view(raw, vmi=vmi(**OWN), revisions=[revision(raw)]), now=NOW).actions
+        assert isinstance(released, PatchFinalizers)
+
+    def test_what_has_been_orphaned_meanwhile_is_not_deleted(self) -> None:
+        """The VM's watch is ahead of the others: its finalizer `orphan` has come and gone."""
+        raw = vm(deleting=True)
+        (stopped,) = plan_vm(vm_view(raw, vmi=vmi(**OWN)), now=NOW).actions
+        deleted, _ = plan_vm(vm_view(raw, revisions=[revision(raw)]), now=NOW).actions
+        assert isinstance(stopped, Delete)
+        assert isinstance(deleted, Delete)
+        assert (stopped.version, deleted.version) == (
+            a_vmi(vmi(**OWN)).resource_version,
+            a_revision(revision(raw)).resource_version,
+        )
 
 
 def _ends(action: Action) -> bool:
