@@ -115,6 +115,10 @@ class InterfaceOperation:
         failures: the migrations that were made for it in vain.
         attached: by which definition the NIC was attached; None when nobody knows.
         is_suspect: network-status lists its pod interface, and the pod has probably not got it.
+        lost_by_pod: uid of the launcher pod that has, or had, lost the interface of a NIC in the guest; "" when none
+            has, and in records of an earlier version.
+        rollback_cause: why the NIC was taken back, as it was found then: nobody can find it again, and `message` may
+            say more. "" when it was not, and in records of an earlier version.
     """
 
     name: str
@@ -136,6 +140,8 @@ class InterfaceOperation:
     failures: MigrationFailures = field(default_factory=MigrationFailures)
     is_suspect: bool = False
     attached: Attached | None = None
+    lost_by_pod: str = ""
+    rollback_cause: str = ""
 
     @property
     def sentence(self) -> str:
@@ -159,6 +165,8 @@ class InterfaceOperation:
             "observedGeneration": self.observed_generation,
             "migration": self.migration,
             "suspect": self.is_suspect,
+            "lostByPod": self.lost_by_pod,
+            "rollbackCause": self.rollback_cause,
             "attachment": self.attached.to_row() if self.attached is not None else None,
             "migrationFailures": self.failures.to_row() if self.failures.count else None,
         }
@@ -207,5 +215,7 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         waiting_since=min(since, default_time) if since is not None else None,
         failures=_parse_failures(row.get("migrationFailures")),
         is_suspect=row.get("suspect") is True,
+        lost_by_pod=text(row.get("lostByPod")),
+        rollback_cause=text(row.get("rollbackCause")),
         attached=parse_attached(row.get("attachment")),
     )

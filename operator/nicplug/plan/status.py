@@ -28,7 +28,7 @@ _KINDS: dict[type[Told], Kind] = {
 
 # Other words for the same, such as a place in a queue: people read them, scripts go by reasons.
 _WORDING_DELAY = timedelta(seconds=1)
-_WORDS = frozenset({"message", "remedy"})
+_WORDS = frozenset({"message", "remedy", "rollbackCause"})
 _WITH_WORDS = frozenset({"conditions", "interfaceOperations"})
 
 

@@ -29,7 +29,7 @@ def _stuck(reason: str, phase: str = "Failed") -> Announcement:
         start_time=NOW,
         last_transition_time=NOW,
     )
-    (told,) = announce(Transitions(stuck=(record,)), now=NOW)
+    (told,) = announce(Transitions(stuck=(record,)), why_moved={}, now=NOW)
     return told
 
 

@@ -47,6 +47,9 @@ class Finding:
         migration: name of the one that is under way for it; "" when none is.
         waiting_since: since when the dynamic path is tried; None when it is not.
         again_at: when time alone will have changed this; None when only a change can.
+        why_moved: for an event, why the VM is migrated and by which migration, without what that waits for now: its
+            state of a moment ago may have ended. "" when the message says nothing else.
+        lost_by_pod: for the record, as is `rollback_cause`.
     """
 
     operation: OperationType
@@ -63,6 +66,9 @@ class Finding:
     migration: str = ""
     waiting_since: datetime | None = None
     again_at: datetime | None = None
+    why_moved: str = ""
+    lost_by_pod: str = ""
+    rollback_cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from nicplug.model.interface_status import MULTUS_STATUS, has_source
 from nicplug.model.metadata import text
-from nicplug.model.operations import OperationPath, OperationPhase
+from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.nic.findings import WHEN_REFUSED, Finding, Situation
 from nicplug.plan.nic.links import has_lost_interface
@@ -36,20 +36,25 @@ def pod_has_lost_it(situation: Situation) -> Finding | None:
     found = situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, message, remedy)
     is_refused = situation.interface.name in situation.annotation.withheld or situation.view.refusal is not None
     next_attempt = None if is_refused else situation.next_attempt
-    return replace(found, next_attempt=next_attempt, again_at=situation.due_again)
+    return replace(found, next_attempt=next_attempt, again_at=situation.due_again, lost_by_pod=pod.uid)
 
 
 def _still_lost(situation: Situation, pod: LauncherPod) -> Finding | None:
     """While nobody can tell, what was known is kept: it did not come back, and its attempts are not begun anew."""
     record, status = situation.record, pod.network_status
-    if record is None or record.reason != Reason.POD_INTERFACE_LOST or pod.key.name not in record.message:
+    if record is None or record.reason != Reason.POD_INTERFACE_LOST or not _was_lost_by(pod, record):
         return None
     if pod.is_ready and not status.problem and not status.has(""):
         return None
     found = situation.finding(
         OperationPath.DYNAMIC, OperationPhase.FAILED, Reason.POD_INTERFACE_LOST, record.message, record.remedy
     )
-    return replace(found, next_attempt=record.next_attempt_time)
+    return replace(found, next_attempt=record.next_attempt_time, lost_by_pod=pod.uid)
+
+
+def _was_lost_by(pod: LauncherPod, record: InterfaceOperation) -> bool:
+    """Not by a pod that the guest has left since. An earlier version did not record which: it is taken to be this."""
+    return record.lost_by_pod in ("", pod.uid)
 
 
 def pod_has_it_again(situation: Situation) -> Finding | None:
@@ -57,22 +62,20 @@ def pod_has_it_again(situation: Situation) -> Finding | None:
 
     Nor whether it is a phantom (`plan.nic.phantoms`): no node agent plugs it any more, which would find that out.
     """
-    record = situation.record
+    record, pod = situation.record, situation.pod
     if record is None or record.reason not in _TOLD or not has_source(situation.row, MULTUS_STATUS):
         return None
-    if situation.pod is None or situation.pod.key.name not in record.message:
-        return None  # the guest has moved to another one since
+    if pod is None or not _was_lost_by(pod, record):
+        return None
     message = (
         f"{situation.network_phrase} is in the guest, and network-status of {situation.pod_phrase} lists the interface "
         "again that it had lost"
     )
-    return situation.finding(
-        OperationPath.DYNAMIC,
-        OperationPhase.READY,
-        Reason.POD_INTERFACE_RESTORED,
-        message,
-        "If nothing passes, migrate the VM",
+    remedy = "If nothing passes, migrate the VM"
+    found = situation.finding(
+        OperationPath.DYNAMIC, OperationPhase.READY, Reason.POD_INTERFACE_RESTORED, message, remedy
     )
+    return replace(found, lost_by_pod=pod.uid)
 
 
 def _how_it_comes_back(situation: Situation) -> tuple[str, str]:

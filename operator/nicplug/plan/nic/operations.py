@@ -8,6 +8,7 @@ by `plan.nic.findings`; here it becomes a record with its times and its attempts
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from nicplug.model.attached import Attached
@@ -44,10 +45,15 @@ from nicplug.plan.views import VmiView
 
 Records = Mapping[str, InterfaceOperation]
 
-_STAGED_DELETION = ". The VM's template no longer asks for it, which waits for a restart, as vmRolloutStrategy is Stage"
-_DELETION = ". Its entries were deleted from the VM's template, which does not take it back"
-_WRITE_AGAIN = "To take it back, write its entries into the template again, with state: absent"
 
+class _Deletion(Enum):
+    """What becomes of a NIC whose entries were deleted from the VM's template in vain; the value is said of it."""
+
+    STAGED = ". The VM's template no longer asks for it, which waits for a restart, as vmRolloutStrategy is Stage"
+    IGNORED = ". Its entries were deleted from the VM's template, which does not take it back"
+
+
+_WRITE_AGAIN = "To take it back, write its entries into the template again, with state: absent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NicReport:
@@ -58,12 +64,14 @@ class NicReport:
         wanting: the NICs that a migration is to be made for, or, being under way, to go on for; each with its cause.
             Of those that have to be tried apart only the one whose turn it is.
         taken_back: the NICs for which what works is to be restored, or has been, and what was asked for.
+        why_moved: of those that come with a migration, why, for an event, where their message says more than that.
         again_at: when time alone will have changed a record.
     """
 
     operations: tuple[InterfaceOperation, ...] = ()
     wanting: Mapping[str, str] = field(default_factory=dict)
     taken_back: Mapping[str, OperationType] = field(default_factory=dict)
+    why_moved: Mapping[str, str] = field(default_factory=dict)
     again_at: datetime | None = None
 
 
@@ -119,6 +127,7 @@ def plan_operations(
         operations=tuple(wanted.values()),
         wanting=_wanting(findings),
         taken_back={name: finding.operation for name, finding in findings.items() if finding.is_taken_back},
+        why_moved={name: finding.why_moved for name, finding in findings.items() if finding.why_moved},
         again_at=min((moment for moment in moments if moment is not None and moment > now), default=None),
     )
 
@@ -136,29 +145,26 @@ def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
         return find_unplug(situation)
     if is_primary:
         return nic_is_invalid(situation) or find_link_change(situation) or runs_until_restart(situation)
-    found = find_plug(situation)
-    if found is None:
-        return None
-    # What was taken back is told in the words of its record, which have that at their end already.
-    said = found.message.removesuffix(_STAGED_DELETION).removesuffix(_DELETION)
-    deleted = _deleted_in_vain(situation)
-    remedy = with_remedy(found.remedy, _WRITE_AGAIN) if deleted == _DELETION else found.remedy
-    return replace(found, message=f"{said}{deleted}", remedy=remedy)
+    found, deletion = find_plug(situation), _deleted_in_vain(situation)
+    if found is None or deletion is None:
+        return found
+    remedy = with_remedy(found.remedy, _WRITE_AGAIN) if deletion is _Deletion.IGNORED else found.remedy
+    return replace(found, message=f"{found.message}{deletion.value}", remedy=remedy, why_moved="")
 
 
-def _deleted_in_vain(situation: Situation) -> str:
+def _deleted_in_vain(situation: Situation) -> _Deletion | None:
     """That the template has lost a NIC that never came, for those who have deleted it there in vain."""
     vm, vmi, name = situation.view.vm, situation.view.vmi, situation.interface.name
     if vm is None or situation.in_guest or name not in (vmi.template_interfaces or ()):
-        return ""
+        return None
     if name in wanted_by_name(vm.interfaces):
-        return ""
+        return None
     config = situation.view.config
     if config is not None and config.stages_changes:
-        return _STAGED_DELETION
+        return _Deletion.STAGED
     # What nobody has had goes by itself, at the latest after the migration that may bring it.
     goes_by_itself = never_attached(name, vmi=vmi) and not has_ordinal_names(vmi)
-    return "" if goes_by_itself else _DELETION
+    return None if goes_by_itself else _Deletion.IGNORED
 
 
 def _born_with_the_pod(networks: Sequence[Network]) -> frozenset[str]:
@@ -254,6 +260,8 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
         failures=finding.failures or MigrationFailures(),
         is_suspect=situation.chooser.is_suspect(situation.interface.name),
         attached=_attached(situation),
+        lost_by_pod=finding.lost_by_pod,
+        rollback_cause=finding.rollback_cause,
     )
     if old is None or old.operation != finding.operation or (is_lost and old.reason != finding.reason):
         return fresh

@@ -76,9 +76,13 @@ def settled_by(chosen: Chosen) -> Finding:
     """What is said when nothing more is done, or only the controller goes on being asked."""
     verdict, choice = chosen.choice.verdict, chosen.choice
     finding = _finding(chosen, phase=_PHASES[verdict], message=choice.message)
+    is_taken_back = verdict is Verdict.ROLL_BACK
+    # What a network change failed of is found again: the NIC still has its record, and its migrations.
+    is_remembered = is_taken_back and finding.operation is OperationType.PLUG
     return replace(
         finding,
-        is_taken_back=verdict is Verdict.ROLL_BACK,
+        is_taken_back=is_taken_back,
+        rollback_cause=choice.message if is_remembered else "",
         next_attempt=choice.next_attempt,
         again_at=choice.again_at,
     )
@@ -128,7 +132,6 @@ def _wants_migration(situation: Situation, chosen: Chosen) -> bool:
 
 def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
     journey, choice = situation.journey, chosen.choice
-    is_chosen = choice.verdict is Verdict.MIGRATE
     if journey is not None and journey.foreign_phase:
         return _held_by_foreign(situation, chosen, journey)
     if journey is None or not situation.is_in_spec:  # the target pod is made from the VMI's spec
@@ -139,10 +142,10 @@ def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
         message = f"{choice.message}, after {journey.name}"
         return replace(_finding(chosen, phase=OperationPhase.PENDING, message=message), wants_migration=True)
     waits = f" ({journey.waits_for})" if journey.waits_for else ""
-    message = f"{by(choice.message if is_chosen else _MIGRATED, journey.name)}{waits}"
-    moving = _migrating(chosen, journey, message=message, wants_migration=True)
+    why = _why_moved(chosen, journey)
+    moving = _migrating(chosen, journey, message=f"{why}{waits}", wants_migration=True)
     is_ahead = journey.next_try is not None and journey.next_try > situation.chooser.now
-    return replace(moving, remedy=journey.remedy, next_attempt=journey.next_try if is_ahead else None)
+    return replace(moving, why_moved=why, remedy=journey.remedy, next_attempt=journey.next_try if is_ahead else None)
 
 
 def _held_by_foreign(situation: Situation, chosen: Chosen, journey: Journey) -> Finding:
@@ -172,14 +175,20 @@ def _waits_for_turn(chosen: Chosen, journey: Journey, *, name: str) -> bool:
 
 def _on_its_way(situation: Situation, chosen: Chosen, journey: Journey) -> Finding:
     """Goes on though the choice were another one now: what was begun is sooner there than what would be begun anew."""
-    is_chosen = chosen.choice.verdict is Verdict.MIGRATE
+    why = _why_moved(chosen, journey)
     pod = f" to pod {journey.target}" if journey.target else ""
     waits = f" ({journey.waits_for})" if journey.is_stuck and journey.waits_for else ""
     waits = f" (it {_not_carried_on(journey)})" if journey.foreign_phase else waits
-    message = f"{by(chosen.choice.message if is_chosen else _MIGRATED, journey.name)}{pod}{waits}"
     may_go_on = situation.view.policy.migration is not MigrationPolicy.NEVER
-    moving = _migrating(chosen, journey, message=message, wants_migration=may_go_on)
-    return replace(moving, remedy=_delete(journey) or journey.remedy)
+    moving = _migrating(chosen, journey, message=f"{why}{pod}{waits}", wants_migration=may_go_on)
+    return replace(moving, why_moved=why, remedy=_delete(journey) or journey.remedy)
+
+
+def _why_moved(chosen: Chosen, journey: Journey) -> str:
+    """As it was chosen; what was begun goes on though the choice were another one now."""
+    if chosen.choice.verdict is not Verdict.MIGRATE:
+        return by(_MIGRATED, journey.name, is_tried_apart=False)
+    return by(chosen.choice.message, journey.name, is_tried_apart=chosen.evidence.is_tried_apart)
 
 
 def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migration: bool) -> Finding:
@@ -200,10 +209,8 @@ def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migratio
 
 def _comes_with_next_pod(chosen: Chosen, journey: Journey) -> Finding:
     """The target pod was made before this was asked for, and another one takes its place before the hand-off."""
-    is_chosen = chosen.choice.verdict is Verdict.MIGRATE
-    told = by(chosen.choice.message if is_chosen else _MIGRATED, journey.name)
     pod = f"target pod {journey.target}" if journey.target else "a target pod"
-    message = f"{told}; {pod} was made before this was asked for, and is replaced"
+    message = f"{_why_moved(chosen, journey)}; {pod} was made before this was asked for, and is replaced"
     return _migrating(chosen, journey, message=message, wants_migration=True)
 
 

@@ -94,8 +94,15 @@ def staying_nics(
     return staying | {name for name in records if is_of_stray_interface(name, vmi)}
 
 
-def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, ...]:
-    """The events, for the VMI and its VM."""
+def announce(
+    transitions: Transitions, *, why_moved: Mapping[str, str], now: datetime
+) -> tuple[Announcement, ...]:
+    """The events, for the VMI and its VM.
+
+    Args:
+        why_moved: by NIC, why the VM is migrated for it, where its message says more than that: what the migration
+            waits for is its state of a moment ago, and may have ended with it.
+    """
     done = (
         _event(
             Severity.NORMAL,
@@ -106,7 +113,7 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         for item in items
     )
     moved = (
-        _event(Severity.NORMAL, "InterfaceMigrating", f'NIC "{item.name}": {_why_moved(item)}')
+        _event(Severity.NORMAL, "InterfaceMigrating", f'NIC "{item.name}": {why_moved.get(item.name, item.message)}')
         for item in transitions.moved
     )
     restored = (
@@ -127,12 +134,6 @@ def announce(transitions: Transitions, *, now: datetime) -> tuple[Announcement, 
         for item in transitions.stuck
     )
     return (*moved, *done, *restored, *unplugged, *stuck)
-
-
-def _why_moved(operation: InterfaceOperation) -> str:
-    """As far as the migration's name: what it waits for is its state of a moment ago, and may have ended with it."""
-    said, by, rest = operation.message.rpartition(f" by {operation.migration}")
-    return f"{said}{by}" if by and rest[:1] in ("", " ") else operation.message
 
 
 def _is_newly_moved(operation: InterfaceOperation, old: InterfaceOperation | None) -> bool:

@@ -218,7 +218,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     trouble = _announce_trouble(view, life, changes) if patch is not None else ()
     return Plan(
         actions=tuple(actions),
-        announcements=(*announce(told, now=now), *trouble, *announced, *renewals),
+        announcements=(*announce(told, why_moved=life.nics.why_moved, now=now), *trouble, *announced, *renewals),
         measures=_measures(life, told, now=now) if patch is not None else (),
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,

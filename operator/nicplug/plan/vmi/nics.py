@@ -36,6 +36,7 @@ class NicPlan:
     Attributes:
         rows: `status.interfaces` as it shall be.
         taken_back: the NICs for which what works is to be restored, or has been, and what was asked for.
+        why_moved: of those that come with a migration, why, for an event, where their message says more than that.
         moments: when time alone will have changed something; None for never.
         budget: the guest's PCI slots; None while nobody can count them.
         chooser: what the paths were chosen by, for those who want to see the evidence.
@@ -48,6 +49,7 @@ class NicPlan:
     moments: tuple[datetime | None, ...]
     budget: PciBudget | None = None
     taken_back: Mapping[str, OperationType] = field(default_factory=dict)
+    why_moved: Mapping[str, str] = field(default_factory=dict)
     chooser: Chooser | None = field(default=None, repr=False, compare=False)
 
 
@@ -99,6 +101,7 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         budget=chooser.slots.budget,
         moments=(annotation.again_at, report.again_at, demand.again_at),
         taken_back=report.taken_back,
+        why_moved={name: why for name, why in report.why_moved.items() if not (demand.made and name in report.wanting)},
         chooser=chooser,
     )
 
@@ -194,6 +197,6 @@ def _migrating(
         operation,
         phase=OperationPhase.MIGRATING,
         migration=migration,
-        message=by(operation.message, migration),
+        message=by(operation.message, migration, is_tried_apart=operation.failures.is_apart),
         last_transition_time=old.last_transition_time if goes_on and old is not None else now,
     )

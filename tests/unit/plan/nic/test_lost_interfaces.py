@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.build import (
+    POD_UID,
     TARGET_NODE,
     Json,
     Nic,
@@ -210,6 +211,23 @@ def test_one_that_comes_back_is_ready_and_says_what_happened_to_it() -> None:
     assert ([item.reason for item in plan.announcements], completions(plan)) == (["InterfaceRestored"], [])
     later_plan = world.plan(2)
     assert (later_plan.actions, later_plan.announcements) == ((), ())
+
+
+@pytest.mark.parametrize("rewords", [True, False], ids=["reworded", "of an earlier version"])
+def test_which_pod_has_lost_it_is_not_read_from_the_message(*, rewords: bool) -> None:
+    """An earlier version did not record it: that is the pod of the guest, then."""
+    world = World(asked=())
+    world.plan()
+    if rewords:
+        world.raw["status"]["interfaceOperations"][0] |= {"message": "x", "remedy": "x"}
+    else:
+        del world.raw["status"]["interfaceOperations"][0]["lostByPod"]
+    world.pod = pod(networks=[element("blue")], ready=False)
+    world.plan(1)
+    assert (world.record()["reason"], world.record()["lostByPod"]) == ("PodInterfaceLost", POD_UID)
+    world.pod = pod(networks=[element("blue")], attached=["blue"])
+    world.plan(2)
+    assert (world.record()["reason"], world.record()["lostByPod"]) == ("PodInterfaceRestored", POD_UID)
 
 
 def test_a_guest_that_has_moved_since_has_nothing_to_tell_of_the_pod_that_it_left() -> None:

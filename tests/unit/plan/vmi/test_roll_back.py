@@ -168,15 +168,25 @@ def test_it_is_told_once() -> None:
     assert taken_back().of_vmi().announcements == ()
 
 
-def test_a_record_of_an_earlier_version_had_the_remedy_in_its_message() -> None:
-    """Quoted by the next record, it would be said twice."""
+def test_why_it_was_taken_back_is_not_read_from_the_message() -> None:
+    world, told = taken_back(), taken_back().record()
+    world.vmi["status"]["interfaceOperations"][0] |= {"message": "x", "remedy": "x"}
+    world.settle()
+    assert world.record() == told
+
+
+def test_a_record_of_an_earlier_version_does_not_say_why_it_was_taken_back() -> None:
+    """What the controller said last stands in for it, once and for all."""
     world = taken_back()
     record = world.vmi["status"]["interfaceOperations"][0]
-    record["message"] += ": to try again, change its entry or onFailure"
-    del record["remedy"]
+    del record["rollbackCause"]
     world.settle()
-    assert world.record()["message"].endswith("as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt)")
-    assert world.record()["remedy"] == "To try again, change its entry or onFailure"
+    told = world.record()
+    assert told["reason"] == Reason.ROLLED_BACK
+    assert told["message"].startswith("the last attempt failed: ")
+    assert told["message"].endswith("; it was taken back, as onFailure is Rollback (KubeVirt CR kubevirt/kubevirt)")
+    assert told["rollbackCause"] == told["message"]
+    assert world.of_vmi().is_empty
 
 
 @pytest.mark.parametrize("steps", range(1, 5))

@@ -322,8 +322,8 @@ class Chooser:
         is_asked_for = operation in (OperationType.PLUG, OperationType.CHANGE_NETWORK)
         if not is_asked_for or not view.keeps_rollbacks or not self._is_taken_back(name, network):
             return ""
-        if record is not None and record.reason == Reason.ROLLED_BACK and operation is OperationType.PLUG:
-            return record.message.removesuffix(say.TRY_AGAIN_IN_MESSAGE)
+        if record is not None and record.rollback_cause:
+            return record.rollback_cause
         error = failures.message or (record.last_error if record is not None else "")
         return say.rolled_back_before(error, view.policy)
 

@@ -6,9 +6,6 @@ from nicplug.model.operations import OperationType
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 
 CONTROLLER = "the dynamic networks controller"
-TRY_AGAIN_IN_MESSAGE = ": to try again, change its entry or onFailure"
-"""As the records of an earlier version have it in their messages, which had no remedy."""
-_BY_ITSELF = "each is tried by itself"
 
 
 def where(evidence: PathEvidence) -> str:
@@ -189,9 +186,13 @@ def migrated(cause: str) -> str:
     return f"{cause}: the VM is migrated"
 
 
-def by(said: str, migration: str) -> str:
-    """What was said, with the migration that brings it about."""
-    comma = "," if said.endswith(_BY_ITSELF) else ""
+def by(said: str, migration: str, *, is_tried_apart: bool) -> str:
+    """What was said, with the migration that brings it about.
+
+    Args:
+        is_tried_apart: what was said is `migrated_again` of a NIC that is migrated by itself.
+    """
+    comma = "," if is_tried_apart else ""
     return f"{said}{comma} by {migration}"
 
 
@@ -282,7 +283,7 @@ def migrated_again(evidence: PathEvidence) -> str:
     """The migration controller spaces them."""
     if evidence.is_tried_apart:
         failed = _failed_migrations(evidence)
-        return f"{failed}; nobody can tell for which of its NICs, so {_BY_ITSELF}"
+        return f"{failed}; nobody can tell for which of its NICs, so each is tried by itself"
     return f"{_failed_migrations(evidence)}; it is retried with back-off"
 
 
