@@ -5,7 +5,7 @@ nothing); Kubernetes API conventions for nicplug's, which carry `observedGenerat
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +40,7 @@ class Condition:
     Attributes:
         since: the transition time of the condition that this one copies; "" when it follows from the merge.
         message_counts: another message alone makes it another condition.
+        members: nicplug's own, for itself: what the message says in words. Others make it another condition.
     """
 
     type: str
@@ -49,6 +50,7 @@ class Condition:
     observed_generation: int | None = None
     since: str = ""
     message_counts: bool = False
+    members: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_condition(conditions: Iterable[Row], type_: str) -> Row | None:
@@ -88,7 +90,7 @@ def _replace(row: dict[str, Any], wanted: Condition, *, now: datetime) -> dict[s
         same = same and text(row.get("message")) == wanted.message
     if wanted.observed_generation is not None:
         same = same and row.get("observedGeneration") == wanted.observed_generation
-    if same:
+    if same and all(row.get(name) == value for name, value in wanted.members.items()):
         return row
     unchanged_since = row.get("lastTransitionTime") if row.get("status") == wanted.status else None
     return _new(wanted, since=wanted.since or unchanged_since or format_time(now))
@@ -102,4 +104,4 @@ def _new(wanted: Condition, *, since: str) -> dict[str, Any]:
         row["message"] = wanted.message
     if wanted.observed_generation is not None:
         row["observedGeneration"] = wanted.observed_generation
-    return row
+    return {**row, **wanted.members}

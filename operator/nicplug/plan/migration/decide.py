@@ -41,7 +41,7 @@ from nicplug.plan.migration.ending import Ending, Progress
 from nicplug.plan.migration.facts import Facts, gather_facts
 from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.ladder import find_ending, is_complete, steps
-from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT, describe
+from nicplug.plan.migration.progress import describe
 from nicplug.plan.migration.renewal import Renewal, find_renewal
 from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.migration.status import copied_state, with_conditions, with_phases
@@ -260,8 +260,8 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
         changes |= changed_members(seen=migration.status, wanted={**status, **copied_state(facts)})
     before = told_of(migration)
     is_new = text(before.get("reason")) != outcome.progress.reason
-    says_little = text(before.get("message")) == ASKS_FOR_A_SLOT
-    is_prompt = is_new or says_little
+    # That its pod is to be made says little: what it waits for instead, or that it has a slot, is told soon.
+    is_prompt = is_new or text(before.get("reason")) == Reason.CREATING_TARGET_POD
     delay = view.settings.report_delay if is_prompt else max(view.settings.report_delay, _PLACE_DELAY)
     decision = decide_status(
         migration,

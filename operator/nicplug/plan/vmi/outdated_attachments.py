@@ -22,7 +22,7 @@ from nicplug.model.conditions import (
 )
 from nicplug.model.interface_status import DOMAIN, has_source, rows_by_name
 from nicplug.model.metadata import objects, text
-from nicplug.model.networks import Network
+from nicplug.model.networks import Network, first_by_name
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
@@ -33,6 +33,8 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
 _NICS_TOLD = 3
+INTERFACES_MEMBER = "interfaces"
+"""Of the condition: what it says of each NIC, for the question whether that is news."""
 
 
 def with_outdated_attachments(
@@ -62,6 +64,7 @@ def with_outdated_attachments(
         reason=found[0].reason,
         message="; ".join(told),
         observed_generation=view.vmi.generation,
+        members={INTERFACES_MEMBER: _facts(outdated, view)},
     )
     return merge_condition(rows, condition, now=now)
 
@@ -95,11 +98,25 @@ def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> 
     if after is None:
         return ()
     before = find_condition(objects(view.vmi.read_status().get("conditions")), OUTDATED_ATTACHMENTS) or {}
-    message = text(after.get("message"))
-    if message == text(before.get("message")):
-        return ()
     reason = text(after.get("reason"))
+    # A condition of an earlier version names no NICs.
+    is_same = before.get(INTERFACES_MEMBER) in (None, after.get(INTERFACES_MEMBER))
+    if text(before.get("reason")) == reason and is_same:
+        return ()
+    message = text(after.get("message"))
     return (Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=reason, message=message),)
+
+
+def _facts(outdated: Mapping[str, Refusal], view: VmiView) -> list[dict[str, Any]]:
+    """By NIC the reason, and the definition as it is now, which may be changed and then created again."""
+    networks, namespace = first_by_name(view.vmi.networks), view.vmi.key.namespace
+    found = []
+    for name, refusal in outdated.items():
+        definition = view.attachments.definitions.get(attachment_key(networks[name], namespace=namespace))
+        is_changed = refusal.reason == Reason.ATTACHMENT_DEFINITION_CHANGED and definition is not None
+        uid = {"definition": definition.uid} if is_changed and definition is not None else {}
+        found.append({"name": name, "reason": str(refusal.reason), **uid})
+    return found
 
 
 def _outdated(

@@ -15,6 +15,9 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.phase import guarantees_resources, is_starting
 
+POD_MEMBER = "pod"
+"""Of the condition: uid of the launcher pod that does not start."""
+
 
 def start_failure(view: VmiView, pod: LauncherPod | None) -> Refusal | None:
     """Why the pod does not start the guest; None while nothing is known to be in its way."""
@@ -37,10 +40,17 @@ def _sandbox_failure(view: VmiView, pod: LauncherPod) -> Refusal | None:
     if failure := next((item for item in view.start_failures if item.pod_uid == pod.uid), None):
         return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=f"{where}{failure.message}")
     told = _told(view.vmi.read_status().get("conditions"))
-    # A new leader has still to hear of it, and an event is gone after an hour: what was told of this pod holds.
-    if told is not None and text(told.get("message")).startswith(where):
-        return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=text(told["message"]))
+    # A new leader has still to hear of it, and an event is gone after an hour: what was told of this pod holds. An
+    # earlier version did not say of which: it goes, until the kubelet tries again.
+    if told is not None and told.get(POD_MEMBER) == pod.uid:
+        return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=text(told.get("message")))
     return None
+
+
+def members_of(failure: Refusal, pod: LauncherPod | None) -> Mapping[str, Any]:
+    """The members of `Synchronized` that are nicplug's own."""
+    is_of_pod = failure.reason == Reason.POD_SANDBOX_FAILED and pod is not None
+    return {POD_MEMBER: pod.uid} if is_of_pod and pod is not None else {}
 
 
 def announce_start_failure(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:

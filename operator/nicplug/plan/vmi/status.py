@@ -41,7 +41,7 @@ from nicplug.plan.vmi.own_pods import pods_to_record
 from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, is_starting
 from nicplug.plan.vmi.pod_fate import what_ends
 from nicplug.plan.vmi.policy_problems import with_policy_problems
-from nicplug.plan.vmi.start_failure import start_failure
+from nicplug.plan.vmi.start_failure import members_of, start_failure
 
 _MESSAGE_NICS = 3
 # What the kubelet says of a pod that waits for its readiness gates alone.
@@ -187,7 +187,13 @@ def with_synchronized(
     failure = start_failure(view, pod) or view.refusal
     if failure is None:
         return drop_condition(rows, SYNCHRONIZED)
-    condition = Condition(type=SYNCHRONIZED, status=FALSE, reason=failure.reason, message=failure.message)
+    condition = Condition(
+        type=SYNCHRONIZED,
+        status=FALSE,
+        reason=failure.reason,
+        message=failure.message,
+        members=members_of(failure, pod),
+    )
     return merge_condition(rows, condition, now=now)
 
 

@@ -22,7 +22,6 @@ from tests.unit.plan.migration.waits import ENDINGS, QUEUED, WAITS, Case, pendin
 
 from nicplug.model.frozen_json import freeze
 from nicplug.plan.migration.decide import plan_migration
-from nicplug.plan.migration.progress import ASKS_FOR_A_SLOT
 from nicplug.plan.reasons import Reason
 
 
@@ -131,15 +130,15 @@ def test_a_node_that_comes_ends_the_waiting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "is_written"), [(ASKS_FOR_A_SLOT, True), ("4th in line: 5 of 5 migrations are under way", False)]
+    ("told", "is_written"), [(Reason.CREATING_TARGET_POD, True), (Reason.WAITING_FOR_SLOT, False)]
 )
-def test_a_first_place_in_the_queue_is_told_soon_and_a_new_one_later(told: str, is_written: bool) -> None:
-    """A place changes often; whoever knows none at all has just asked."""
+def test_a_first_place_in_the_queue_is_told_soon_and_a_new_one_later(told: Reason, is_written: bool) -> None:
+    """A place changes often; whoever knows none at all has just asked. Whatever the words were."""
     row = {
         "type": "Progressing",
         "status": "True",
-        "reason": "WaitingForSlot",
-        "message": told,
+        "reason": str(told),
+        "message": "x",
         "lastTransitionTime": "2026-01-02T03:04:05Z",
     }
     raw = migration("Pending", status={"conditions": [row], "vmiUid": VMI_UID})

@@ -86,6 +86,24 @@ def test_a_definition_that_is_not_what_it_was_is_shown_and_announced_once(now: J
 
 
 @pytest.mark.parametrize(
+    ("edit", "now", "is_news"),
+    [
+        pytest.param({"message": "x"}, CHANGED, False, id="reworded"),
+        pytest.param({"interfaces": None}, CHANGED, False, id="of an earlier version"),
+        pytest.param({"reason": "NetworkNotAllowed"}, CHANGED, True, id="another reason"),
+        pytest.param({"interfaces": [{"name": "red"}]}, CHANGED, True, id="another NIC"),
+        pytest.param({}, RECREATED, True, id="another definition"),
+    ],
+)
+def test_whether_it_is_news_is_not_read_from_the_message(edit: Json, now: Json, *, is_news: bool) -> None:
+    told = {**condition(plan(CHANGED)), **edit}
+    told = {name: value for name, value in told.items() if value is not None}
+    raw = vmi(primary(), nic("blue"), rows=[primary_row(), PLUGGED], conditions=[told])
+    view = vmi_view(raw, born(), nads=[now], report_pending_since=later(-9), controller=CONTROLLER)
+    assert bool(plan_vmi(view, now=NOW).announcements) is is_news
+
+
+@pytest.mark.parametrize(
     "nads",
     [
         pytest.param([BEFORE], id="as it was"),

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.build import NOW, POD_NAME, Json, later, pod, start_failure, vmi, vmi_view
+from tests.build import NOW, POD_NAME, POD_UID, Json, later, pod, start_failure, vmi, vmi_view
 from tests.unit.plan.outcome import status_of
 
 from nicplug.model.pod_failures import PodFailure
@@ -91,8 +91,25 @@ def test_not_told(title: str) -> None:
 def test_what_was_told_of_another_pod_is_not_kept() -> None:
     raw = _told_before()
     (row,) = [item for item in raw["status"]["conditions"] if item["type"] == "Synchronized"]
-    row["message"] = row["message"].replace(POD_NAME, "virt-launcher-vmi-fedora-old")
+    row["pod"] = "another"
     assert _synchronized(_plan(raw, _waiting())) is None
+
+
+def test_of_which_pod_it_was_told_is_not_read_from_the_message() -> None:
+    raw = _told_before()
+    (row,) = [item for item in raw["status"]["conditions"] if item["type"] == "Synchronized"]
+    row["message"] = "x"
+    assert _plan(raw, _waiting()).is_empty
+
+
+def test_what_an_earlier_version_told_goes_until_the_kubelet_tries_again() -> None:
+    raw = _told_before()
+    (row,) = [item for item in raw["status"]["conditions"] if item["type"] == "Synchronized"]
+    del row["pod"]
+    assert _synchronized(_plan(raw, _waiting())) is None
+    told = _synchronized(_plan(raw, _waiting(), FAILURE))
+    assert told is not None
+    assert (told["message"], told["pod"]) == (TOLD, POD_UID)
 
 
 def test_an_image_that_cannot_be_pulled_is_told_instead() -> None:
