@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from nicplug.model.networks import Interface
 from nicplug.model.operations import OperationType
 from nicplug.plan.views import VmView
-from nicplug.plan.vm.restart_required import GIVEN_NO_MORE, fields_that_need_a_restart
+from nicplug.plan.vm.restart_required import (
+    POD_NETWORK_ADDED,
+    RestartChange,
+    RestartField,
+    fields_that_need_a_restart,
+)
 
 CHANGE = "Change"
 """Operation of a NIC that has no record of it: another binding, model, MAC address, ... in the template."""
-
-_POD_NETWORK = "pod network (added)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,20 +36,20 @@ class WaitingChange:
     remedy: str = ""
 
 
-def waiting_fields(view: VmView | None) -> tuple[str, ...]:
-    """The fields that need a restart, in the words of the API; none for a VM without a running VMI."""
+def waiting_fields(view: VmView | None) -> tuple[RestartField, ...]:
+    """The fields that need a restart; none for a VM without a running VMI."""
     if view is None:
         return ()
     return fields_that_need_a_restart(vm=view.vm, vmi=view.vmi, revision=view.revision, config=view.config)
 
 
-def other_fields(fields: Iterable[str], *, nics: Collection[str]) -> tuple[str, ...]:
-    """Those that are of no NIC; of an added pod network the NIC has a record that says so."""
-    return tuple(field for field in fields if field != _POD_NETWORK and not any(_is_of(name, field) for name in nics))
+def other_fields(fields: Iterable[RestartField], *, nics: Collection[str]) -> tuple[str, ...]:
+    """Those that are of no NIC, in the words of the API; of an added pod network the NIC has a record."""
+    return tuple(str(field) for field in fields if field != POD_NETWORK_ADDED and field.nic not in nics)
 
 
 def waiting_changes(
-    fields: Collection[str], *, before: Collection[str], interfaces: Iterable[Interface]
+    fields: Collection[RestartField], *, before: Collection[RestartField], interfaces: Iterable[Interface]
 ) -> Iterator[WaitingChange]:
     """The fields by NIC.
 
@@ -55,9 +58,9 @@ def waiting_changes(
         interfaces: of VM and VMI.
     """
     for name in dict.fromkeys(item.name for item in interfaces):
-        if own := [field for field in fields if _is_of(name, field)]:
+        if own := [field for field in fields if field.nic == name]:
             is_new = any(field not in before for field in own)
-            if all(field.endswith(GIVEN_NO_MORE) for field in own):
+            if all(field.change is RestartChange.GIVEN_NO_MORE for field in own):
                 yield _given_no_more(name, is_new=is_new)
                 continue
             operation, message = _described(own)
@@ -76,14 +79,9 @@ def _given_no_more(name: str, *, is_new: bool) -> WaitingChange:
     )
 
 
-def _is_of(name: str, field: str) -> bool:
-    """A field of a NIC begins with it; names have no quotes."""
-    return field.startswith((f'interface "{name}" ', f'network "{name}" '))
-
-
-def _described(fields: Collection[str]) -> tuple[str, str]:
+def _described(fields: Collection[RestartField]) -> tuple[str, str]:
     """Operation and message."""
     until = "until the next restart"
-    if any(field.endswith(" (deleted)") for field in fields):
+    if any(field.change is RestartChange.DELETED for field in fields):
         return str(OperationType.UNPLUG), f"removed from the template; it stays in the running guest {until}"
-    return CHANGE, f"changed in the template ({', '.join(fields)}); the running guest stays as it is {until}"
+    return CHANGE, f"changed in the template ({', '.join(map(str, fields))}); the running guest stays as it is {until}"

@@ -42,6 +42,7 @@ from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vm.restart_required import RestartField
 from nicplug.plan.vmi.foresight import AT_ONCE, Foreseen, foresee
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory
@@ -251,12 +252,12 @@ def _with_leaving(told: VmForecast, evidence: Evidence, *, known: Known, anyhow:
     return replace(told, nics=(*told.nics, *more))
 
 
-def _waiting_fields(evidence: Evidence) -> tuple[str, ...]:
+def _waiting_fields(evidence: Evidence) -> tuple[RestartField, ...]:
     vm = evidence.parsed_vm
     return waiting_fields(_gatherer(evidence).vm_view(vm.key)) if vm is not None else ()
 
 
-def _with_restart(told: VmForecast, evidence: Evidence, *, waited: Collection[str], known: Known) -> VmForecast:
+def _with_restart(told: VmForecast, evidence: Evidence, *, waited: Collection[RestartField], known: Known) -> VmForecast:
     """With what waits for a restart of the VM, and has no record that says so."""
     vm, vmi, fields = evidence.parsed_vm, evidence.parsed_vmi, _waiting_fields(evidence)
     if not fields or vm is None or vmi is None or vmi.deleting:

@@ -16,7 +16,7 @@ from nicplug.model.networks import parse_interfaces, parse_networks
 from nicplug.model.vm import VirtualMachine
 from nicplug.plan.nic.validation import refuse
 from nicplug.plan.reasons import Reason
-from nicplug.plan.vm.restart_required import fields_that_need_a_restart
+from nicplug.plan.vm.restart_required import RestartField, fields_that_need_a_restart
 
 VMS, REVISIONS = ObjectText("virtualmachines"), ObjectText("controllerrevisions")
 LARGEST_RECORD = 700_000
@@ -157,7 +157,7 @@ def test_a_vm_above_every_budget_needs_a_restart_only_once_it_has_changed(start:
     running["spec"] = raw["spec"]["template"]["spec"]
     a_running = a_vmi(ObjectText("virtualmachineinstances").read(go(running)))
 
-    def fields() -> tuple[str, ...]:
+    def fields() -> tuple[RestartField, ...]:
         return fields_that_need_a_restart(
             vm=a_vm(VMS.read(go(raw))), vmi=a_running, revision=kept, config=a_config(kubevirt())
         )

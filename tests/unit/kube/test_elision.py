@@ -161,12 +161,13 @@ def test_a_large_template_needs_a_restart_only_once_it_has_changed(before: Json,
     def fields(members: Json) -> tuple[str, ...]:
         raw = vm(primary(), nic("blue"))
         raw["spec"]["template"]["spec"] |= members
-        return fields_that_need_a_restart(
+        found = fields_that_need_a_restart(
             vm=a_vm(VMS.read(_as_go(json.dumps(raw, sort_keys=True, separators=(",", ":"), ensure_ascii=False)))),
             vmi=a_vmi(vmi(primary(), nic("blue"))),
             revision=kept,
             config=None,
         )
+        return tuple(map(str, found))
 
     started = vm(primary(), nic("blue"))
     started["spec"]["template"]["spec"] |= before

@@ -9,6 +9,7 @@ own: the next start gives it to none. With rollout strategy Stage the changes of
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from nicplug.elided import aligned, may_have_elided
@@ -31,10 +32,41 @@ MESSAGE = "a non-live-updatable field was changed in the template spec"
 # A platform fills these in for NICs whose template leaves them open: MAC pools, preferences (kubevirt#15881, #18955).
 _FILLED_IN = frozenset({"macAddress", "model"})
 _MESSAGE_FIELDS = 5
-_DELETED = " (deleted)"
-GIVEN_NO_MORE = " (pod network, not in the template)"
-"""The end of a field: of the pod network that the guest was given when the template had no NICs."""
 _NETWORK_NAME = "multus.networkName"
+
+
+class RestartChange(Enum):
+    """What became of a field; the value is said after its name."""
+
+    CHANGED = ""
+    ADDED = " (added)"
+    DELETED = " (deleted)"
+    GIVEN_NO_MORE = " (pod network, not in the template)"
+    """The pod network that the guest was given when the template had no NICs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartField:
+    """What of a template waits for a restart; `str` says it in the words of the API.
+
+    Attributes:
+        nic: name of the NIC that it is of; "" for anything else in the template.
+        of_network: it is of the NIC's network, else of its interface.
+        member: its path, of a NIC within the entry; "" for the whole entry.
+    """
+
+    nic: str = ""
+    of_network: bool = False
+    member: str = ""
+    change: RestartChange = RestartChange.CHANGED
+
+    def __str__(self) -> str:
+        entry = f'{"network" if self.of_network else "interface"} "{self.nic}"' if self.nic else ""
+        return " ".join(part for part in (entry, self.member) if part) + self.change.value
+
+
+POD_NETWORK_ADDED = RestartField(member="pod network", change=RestartChange.ADDED)
+"""Its NIC has a record that says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +89,8 @@ def fields_that_need_a_restart(
     vmi: VirtualMachineInstance | None,
     revision: VmRevision | None,
     config: KubevirtConfig | None,
-) -> tuple[str, ...]:
-    """The fields, in the words of the API; empty when no restart is needed.
+) -> tuple[RestartField, ...]:
+    """The fields; empty when no restart is needed.
 
     Args:
         vmi: the VM's own; None when it has none, and then every start brings everything.
@@ -76,21 +108,22 @@ def fields_that_need_a_restart(
     ignored, uuid = _live_members(config), _given_uuid(now, vmi=vmi)
     compared = [_comparable(spec, ignored=ignored, ignored_uuid=uuid) for spec in (then, now)]
     is_elided = may_have_elided(revision.template) or may_have_elided(vm.template)
-    others = differing_members(*(aligned(*compared) if is_elided else compared))
+    differing = differing_members(*(aligned(*compared) if is_elided else compared))
+    others = (RestartField(member=member) for member in differing)
     started_from = _Devices.of(parse_interfaces(then), parse_networks(then))
     fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged, is_changed=True)
     return tuple(dict.fromkeys((*others, *fields, *staged)))
 
 
-def announce_restart(vm: VirtualMachine, fields: Sequence[str]) -> tuple[Announcement, ...]:
+def announce_restart(vm: VirtualMachine, fields: Sequence[RestartField]) -> tuple[Announcement, ...]:
     """The event that names the fields, when the condition of the VM is about to appear."""
     if not fields or is_true(objects(vm.read_status().get("conditions")), RESTART_REQUIRED):
         return ()
     more = f" and {len(fields) - _MESSAGE_FIELDS} more" if len(fields) > _MESSAGE_FIELDS else ""
-    message = f"{MESSAGE}: {', '.join(fields[:_MESSAGE_FIELDS])}{more}. Restart the VM to apply it"
-    if any(field.startswith("interface ") and field.endswith(_DELETED) for field in fields):
+    message = f"{MESSAGE}: {', '.join(map(str, fields[:_MESSAGE_FIELDS]))}{more}. Restart the VM to apply it"
+    if any(field.change is RestartChange.DELETED and not field.of_network for field in fields):
         message += "; a NIC that can be unplugged goes without one when its entries are written back with state: absent"
-    if any(field.endswith(GIVEN_NO_MORE) for field in fields):
+    if any(field.change is RestartChange.GIVEN_NO_MORE for field in fields):
         message += (
             "; only a VM whose template has no NICs is given the pod network when it starts: to keep it, add that NIC "
             "to the template"
@@ -126,7 +159,7 @@ def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:
 
 def _nic_fields(
     *, vm: VirtualMachine, vmi: VirtualMachineInstance, started_from: _Devices, is_staged: bool, is_changed: bool
-) -> Iterator[str]:
+) -> Iterator[RestartField]:
     """What KubeVirt's `IsRestartRequired` looks at, NIC by NIC; added NICs, order and `state` never count.
 
     Args:
@@ -150,23 +183,23 @@ def _nic_fields(
         wanted = interfaces.get(mine.name)
         if wanted is None:
             if is_given_no_more and (network := running.get(mine.name)) is not None and network.is_pod:
-                yield f'interface "{mine.name}"{GIVEN_NO_MORE}'
+                yield RestartField(nic=mine.name, change=RestartChange.GIVEN_NO_MORE)
             elif mine.name in from_template and not (mine.name in withdrawable and may_be_withdrawn(mine, vmi=vmi)):
-                yield f'interface "{mine.name}"{_DELETED}'
+                yield RestartField(nic=mine.name, change=RestartChange.DELETED)
             continue
         then = started_from.interfaces.get(mine.name)
         for member in _interface_changes(mine=mine, wanted=wanted, then=then, is_changed=is_changed):
-            yield f'interface "{mine.name}" {member}'
+            yield RestartField(nic=mine.name, member=member)
         network = running.get(mine.name)
         if network is not None:
             # One that was changed, carried over and changed back is not what the guest has.
             before = None if is_changed else started_from.networks.get(mine.name)
             yield from _network_fields(mine=network, wanted=networks.get(mine.name), then=before, vmi=vmi)
     if _gains_pod_network(networks, running=running, then=started_from.networks):
-        yield "pod network (added)"
+        yield POD_NETWORK_ADDED
 
 
-def _staged_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Iterator[str]:
+def _staged_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Iterator[RestartField]:
     """What would flow to the VMI if it did not wait for a restart, as the records of the NICs tell it too.
 
     Whoever changed it: the template may have been changed, carried over, and changed back.
@@ -180,15 +213,15 @@ def _staged_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Iterat
             continue
         if mine is None:
             if not wanted.is_absent:
-                yield f'interface "{wanted.name}" (added)'
+                yield RestartField(nic=wanted.name, change=RestartChange.ADDED)
             continue
         if wanted.is_absent or (may_change_link(mine) and link_of(mine) != link_of(wanted)):
-            yield f'interface "{wanted.name}" state'
+            yield RestartField(nic=wanted.name, member="state")
         network, template = running.networks.get(wanted.name), offered.get(wanted.name)
         if network is None or template is None or not (network.is_secondary and template.is_secondary):
             continue
         if network.attachment_reference(namespace=namespace) != template.attachment_reference(namespace=namespace):
-            yield f'network "{wanted.name}" {_NETWORK_NAME}'
+            yield RestartField(nic=wanted.name, of_network=True, member=_NETWORK_NAME)
 
 
 def _interface_changes(
@@ -213,9 +246,9 @@ def _interface_changes(
 
 def _network_fields(
     *, mine: Network, wanted: Network | None, then: Network | None, vmi: VirtualMachineInstance
-) -> Iterator[str]:
+) -> Iterator[RestartField]:
     if wanted is None:
-        yield f'network "{mine.name}"{_DELETED}'
+        yield RestartField(nic=mine.name, of_network=True, change=RestartChange.DELETED)
         return
     if wanted in (mine, then):
         return
@@ -227,7 +260,7 @@ def _network_fields(
             continue  # follows by a migration
         if unlike_before is not None and member not in unlike_before:
             continue
-        yield f'network "{mine.name}" {member}'
+        yield RestartField(nic=mine.name, of_network=True, member=member)
 
 
 def _unlike(then: Network, wanted: Network, *, namespace: str) -> tuple[str, ...]:

@@ -32,12 +32,13 @@ def a_started_vm(members: Json) -> tuple[Json, Json, Json]:
 
 
 def fields(raw: Json, running: Json, started: Json) -> tuple[str, ...]:
-    return fields_that_need_a_restart(
+    found = fields_that_need_a_restart(
         vm=a_vm(ObjectText("virtualmachines").read(go(raw))),
         vmi=a_vmi(ObjectText("virtualmachineinstances").read(go(running))),
         revision=a_revision(ObjectText("controllerrevisions").read(go(started))),
         config=CONFIG,
     )
+    return tuple(map(str, found))
 
 
 FILLINGS: dict[str, Json] = {
