@@ -49,7 +49,7 @@ async def add_with_mac(
     )
     answer = answer_with_mac(evidence, request, mac=mac, persist=persist)
     if answer.code == 409:
-        raise await refused(session, machine, answer.message, nic=request.name)
+        raise await refused(session, machine, answer.message, nic=request.name, hints={answer.hint})
     if answer.code >= 400:
         raise CommandError(answer.message, code=Exit.NOT_ALLOWED if answer.code == 403 else Exit.REFUSED)
     _say_what_is_unknown(evidence)

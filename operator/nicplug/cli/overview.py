@@ -99,7 +99,7 @@ def first_reason(found: "VmNics", *, held_by: "Refusal | None" = None) -> tuple[
     if found.requests and held_by is not None:
         return held_by.reason, f"{found.requests[0]}: {held_by.message}"
     if requests := (*found.power_requests, *found.requests):
-        return REQUESTED, requests[0]
+        return REQUESTED, str(requests[0])
     if found.policy_problem:
         return INVALID_HOTPLUG_POLICY, found.policy_problem
     return (RESTART_REQUIRED, found.restart_required) if found.restart_required else ("", "")

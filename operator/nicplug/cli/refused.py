@@ -1,22 +1,29 @@
 """Requests for NICs that are refused: what was answered, and what to type next."""
 
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from nicplug.cli.connection import Session
 from nicplug.cli.exits import CommandError, Exit
 from nicplug.cli.operator_health import no_operator, what_to_try
 from nicplug.cli.what_to_type import WhatToType
-from nicplug.plan.subresources.interfaces import ASK_WHEN_GONE
+from nicplug.plan.nic.requested import Hint
 
 if TYPE_CHECKING:
     from nicplug.cli.machines import Machine
 
 
-async def refused(session: Session, machine: "Machine", answer: str, *, nic: str) -> CommandError:
-    """A request that the VM as it is now cannot take."""
+async def refused(
+    session: Session, machine: "Machine", answer: str, *, nic: str, hints: Container[str] = ()
+) -> CommandError:
+    """A request that the VM as it is now cannot take.
+
+    Args:
+        hints: of `Hint`; those of an earlier server, which gives none, are not made up for.
+    """
     words = WhatToType(vm=machine.name, namespace=session.namespace, is_bare=machine.vm is None)
-    message, command = words.refusal(answer, nic=nic)
-    if message.endswith(ASK_WHEN_GONE):
+    message, command = words.refusal(answer, nic=nic, hints=hints)
+    if Hint.WAIT_UNTIL_GONE in hints:
         command += await _nobody_works(session)
     return CommandError(message, remedy=command, code=Exit.REFUSED)
 

@@ -19,7 +19,7 @@ from nicplug.cli.plan import with_kubevirt_namespace
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nicplug.insight.nics import NicRow, VmNics
+    from nicplug.insight.nics import NicRow, RequestRow, VmNics
     from nicplug.plan.views import Refusal
 
 # Of the labels below the table: names of NICs, which may have 63 characters.
@@ -104,8 +104,8 @@ def moments(before: "VmNics", after: "VmNics", *, now: datetime) -> list[str]:
     return [f"{stamp}  {text}" for text in told]
 
 
-def _is_answered(request: str, found: "VmNics") -> bool:
-    return any(request.startswith(f'add NIC "{nic.name}" ') for nic in found.nics)
+def _is_answered(request: "RequestRow", found: "VmNics") -> bool:
+    return request.is_add and any(nic.name == request.nic for nic in found.nics)
 
 
 def _moment(nic: "NicRow") -> str:
@@ -160,7 +160,7 @@ class StatusDocument:
             "nics": [nic.to_json() for nic in found.nics],
             "pciBudget": dict(found.budget) if found.budget is not None else None,
             "inFlight": {
-                "requests": [*found.power_requests, *found.requests],
+                "requests": [*found.power_requests, *map(str, found.requests)],
                 "requestsWaitFor": self.held_by.sentence if self.held_by is not None else None,
                 "migrations": list(found.migrations),
             },
@@ -210,7 +210,7 @@ class StatusDocument:
             told.append(("PCI slots", f"{budget['total']} for NICs: {slot_words(budget)}{hope_of_more(budget)}"))
         if (problem := found.start_problem) is not None and problem.message != found.failure:
             told += [("start", problem.sentence), ("", f"To do: {problem.remedy}")]
-        told += [("requested", item) for item in (*found.power_requests, *found.requests)]
+        told += [("requested", str(item)) for item in (*found.power_requests, *found.requests)]
         if self.held_by is not None:
             told += [("", self.held_by.message), ("", f"To do: {self.held_by.remedy}")]
         told += [("migration", item) for item in found.migrations]

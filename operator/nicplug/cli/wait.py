@@ -19,7 +19,7 @@ from nicplug.model.operations import OperationType
 
 if TYPE_CHECKING:
     from nicplug.cli.machines import Machine
-    from nicplug.insight.nics import NicRow, VmNics
+    from nicplug.insight.nics import NicRow, RequestRow, VmNics
 
 READY, GONE = "ready", "gone"
 # What is blocked for a moment, such as by a network that is created together with the NIC, is no end.
@@ -184,9 +184,9 @@ def _is_held_up(described: "VmNics", names: Sequence[str], goal: str) -> bool:
     return is_off or bool(_stuck(described, names) or _requests(described, names))
 
 
-def _requests(described: "VmNics", names: Sequence[str]) -> list[str]:
-    """Those that are waited for, as sentences."""
-    return [item for item in described.requests if not names or any(f'NIC "{name}"' in item for name in names)]
+def _requests(described: "VmNics", names: Sequence[str]) -> list["RequestRow"]:
+    """Those that are waited for."""
+    return [item for item in described.requests if not names or item.nic in names]
 
 
 async def _end(
@@ -238,7 +238,7 @@ def _state(nic: "NicRow") -> str:
 
 
 def _absence(name: str, described: "VmNics") -> str:
-    is_requested = any(request.startswith(f'add NIC "{name}" ') for request in described.requests)
+    is_requested = any(request.is_add and request.nic == name for request in described.requests)
     return f'NIC "{name}" is requested, waiting for the operator' if is_requested else f'no NIC "{name}" was seen'
 
 

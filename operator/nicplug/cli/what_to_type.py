@@ -4,11 +4,14 @@ Pure.
 """
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
-from nicplug.plan.subresources.interfaces import ASK_WHEN_GONE
+from nicplug.plan.nic.requested import Hint
 
 _VIRTCTL_REMOVES = re.compile(r"virtctl removeinterface (\S+) --name (\S+) --persist --namespace (\S+)")
+_VIRTCTL_IN_REFUSAL = ": virtctl removeinterface "
+"""Cut off where it stands, as our own command is said instead."""
 _POWER = re.compile(r"\b(start|stop|restart) the VM(?: first)?\b(?! first| \()", re.IGNORECASE)
 _STOPPED = "add this one to the template of the stopped VM"
 
@@ -46,10 +49,10 @@ class WhatToType:
         again = " and create it again" if found[1].lower() == "restart" else ""
         return f"{delete} the VMI{again} (kubectl delete vmi {self.vm} -n {self.namespace})"
 
-    def refusal(self, text: str, *, nic: str) -> tuple[str, str]:
+    def refusal(self, text: str, *, nic: str, hints: Container[str]) -> tuple[str, str]:
         """What the API answered about a NIC, and the command apart from it; "" where there is none."""
-        message, found, _ = text.partition(": virtctl removeinterface ")
-        if found:
+        if Hint.REMOVE_FROM_TEMPLATE in hints:
+            message, _, _ = text.partition(_VIRTCTL_IN_REFUSAL)
             return message, self.nicplug("remove", nic, "--persist")
-        waits = text.endswith(ASK_WHEN_GONE)
+        waits = Hint.WAIT_UNTIL_GONE in hints
         return self.within(text), f"Wait for that: {self.nicplug('wait', nic, '--for', 'gone')}." if waits else ""

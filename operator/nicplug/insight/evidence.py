@@ -67,14 +67,22 @@ class Unknown:
     """What could not be read, so that a decision is made without it.
 
     Attributes:
+        kind: of the objects, in the plural.
         remedy: what to do about it, and what it means until then.
         is_denied: the caller has no right to read it; others may.
+        namespace: of the objects; "" when there is but one that it could be, or none.
     """
 
-    what: str
+    kind: str
     why: str
     remedy: str
     is_denied: bool = False
+    namespace: str = ""
+
+    @property
+    def what(self) -> str:
+        """For a person."""
+        return f"{self.kind} in namespace {self.namespace}" if self.namespace else self.kind
 
 
 @dataclass(slots=True, kw_only=True)
@@ -186,7 +194,7 @@ async def read_for_request(
     except Denied as error:
         if not error.is_missing_right or error.status == 401:
             raise
-        found.unknown.append(Unknown(what=KUBEVIRTS.plural, why=str(error), remedy=_UNCHECKED, is_denied=True))
+        found.unknown.append(Unknown(kind=KUBEVIRTS.plural, why=str(error), remedy=_UNCHECKED, is_denied=True))
     for kind, raw in ((CachedKind.VM, vm), (CachedKind.VMI, vmi)):
         if raw is not None:
             found.caches.observe(kind, raw)
@@ -291,7 +299,7 @@ async def _read_revisions(api: WatchingApi, found: Evidence, *, uid: str) -> Non
             found.caches.observe(CachedKind.REVISION, item)
     except Denied as error:
         remedy = "until then changes that need a restart may not be seen"
-        found.unknown.append(Unknown(what="ControllerRevisions", why=str(error), remedy=remedy, is_denied=True))
+        found.unknown.append(Unknown(kind="ControllerRevisions", why=str(error), remedy=remedy, is_denied=True))
 
 
 async def _get(api: WatchingApi, resource: Resource, target: Target) -> Json | None:
@@ -326,9 +334,14 @@ async def _read_optional(watch: OptionalWatch, found: Evidence) -> None:
 
 def _absent(watch: OptionalWatch, absence: Absence) -> Unknown:
     """The right is the caller's own: nicplug's manifests, which a log names, do not give it."""
-    where = f" in namespace {watch.namespace}" if watch.namespace else ""
     remedy, is_denied = (watch.missing_right, True) if absence is Absence.DENIED else (watch.not_served, False)
-    return Unknown(what=f"{watch.resource.plural}{where}", why=absence.value, remedy=remedy, is_denied=is_denied)
+    return Unknown(
+        kind=watch.resource.plural,
+        why=absence.value,
+        remedy=remedy,
+        is_denied=is_denied,
+        namespace=watch.namespace,
+    )
 
 
 async def _read_nodes(api: WatchingApi, found: Evidence) -> None:
@@ -394,8 +407,8 @@ async def _read_slots(api: WatchingApi, found: Evidence) -> None:
         ledger = None
     except Denied as error:
         remedy = "until then nobody can say how many migrations are under way"
-        what = "the ledger of migrations"
-        found.unknown.append(Unknown(what=what, why=str(error), remedy=remedy, is_denied=True))
+        kind = "the ledger of migrations"
+        found.unknown.append(Unknown(kind=kind, why=str(error), remedy=remedy, is_denied=True))
         return
     found.caches.slots.take(ledger, now=found.clock())
 

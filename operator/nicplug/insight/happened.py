@@ -63,7 +63,7 @@ def _begin(record: InterfaceOperation | None, said: Iterable[Moment]) -> datetim
         return None
     if record.operation == OperationType.PLUG:
         return record.start_time
-    gone = (item.at for item in said if item.what.startswith(f"{_UNPLUGGED}:") and item.at < record.start_time)
+    gone = (item.at for item in said if item.reason == _UNPLUGGED and item.at < record.start_time)
     return max(gone, default=None)
 
 
@@ -133,7 +133,7 @@ def _of_events(
         reason = text(event.get("reason"))
         source = f"event of {kind} {text(about.get('name'))}"
         what = f"{reason}: {_quoted(message, nic)}{times}"
-        yield Moment(at=at, source=source, what=what, place=place_of_event(reason))
+        yield Moment(at=at, source=source, what=what, place=place_of_event(reason), reason=reason)
 
 
 def _quoted(message: str, nic: NicRow) -> str:

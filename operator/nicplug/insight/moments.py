@@ -43,12 +43,14 @@ class Moment:
         at: without a fraction where only the second is known.
         source: the object that says so, for example `event of pod virt-launcher-a`.
         place: in the order of causes; None where nothing is known about that.
+        reason: of the event that says so; "" for anything else.
     """
 
     at: datetime
     source: str
     what: str
     place: int | None = None
+    reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""

@@ -128,6 +128,26 @@ class NicRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRow:
+    """A request to add or to remove a NIC; `str` says it.
+
+    Attributes:
+        is_add: to add it; else to remove it.
+        is_readable: it says which NIC it is about.
+    """
+
+    nic: str
+    network: str
+    is_add: bool
+    is_readable: bool
+
+    def __str__(self) -> str:
+        if not self.is_readable:
+            return "a request that cannot be read"
+        return f'add NIC "{self.nic}" on network {self.network}' if self.is_add else f'remove NIC "{self.nic}"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VmNics:
     """All NICs of one VM, and what is in flight.
 
@@ -138,7 +158,7 @@ class VmNics:
         ready: status of the condition InterfacesReady; "" when nobody has written it.
         is_off: there is no instance, and nobody has asked for a start.
         power_requests: to start, stop or restart the VM, that no operator has carried out yet, as sentences.
-        requests: for NICs, that were recorded and are not worked off yet, as sentences.
+        requests: for NICs, that were recorded and are not worked off yet.
         migrations: of this VM that have not ended, as sentences.
         quoted: what these say themselves: messages of NICs quote it.
         failure: why the last request could not be carried out; "" when it could.
@@ -161,7 +181,7 @@ class VmNics:
     budget: Mapping[str, Any] | None = None
     is_off: bool = False
     power_requests: tuple[str, ...] = ()
-    requests: tuple[str, ...] = ()
+    requests: tuple[RequestRow, ...] = ()
     migrations: tuple[str, ...] = ()
     quoted: tuple[str, ...] = ()
     failure: str = ""
@@ -372,11 +392,10 @@ def shown_network(network: Network | None, *, namespace: str) -> str:
     return "pod" if network.is_pod else ""
 
 
-def _request(row: Mapping[str, Any]) -> str:
+def _request(row: Mapping[str, Any]) -> RequestRow:
     add, remove = mapping(row.get(ADD_OPTIONS)), mapping(row.get(REMOVE_OPTIONS))
-    if add:
-        return f'add NIC "{text(add.get(NAME_OPTION))}" on network {text(add.get(NETWORK_OPTION))}'
-    return f'remove NIC "{text(remove.get(NAME_OPTION))}"' if remove else "a request that cannot be read"
+    name, network = text((add or remove).get(NAME_OPTION)), text(add.get(NETWORK_OPTION))
+    return RequestRow(nic=name, network=network, is_add=bool(add), is_readable=bool(add or remove))
 
 
 def _migration(item: Migration) -> str:

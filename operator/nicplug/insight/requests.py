@@ -92,7 +92,7 @@ def answer_with_mac(evidence: Evidence, request: AddInterface, *, mac: str, pers
 
 
 def _is_unknown(evidence: Evidence, plural: str) -> bool:
-    return any(item.what == plural and item.is_denied for item in evidence.unknown)
+    return any(item.kind == plural and item.is_denied for item in evidence.unknown)
 
 
 def _refused_at_once(evidence: Evidence, request: InterfaceRequest) -> Answer | None:

@@ -88,5 +88,7 @@ def once_unplugged(budget: PciBudget | None, vmi: VirtualMachineInstance, *, nam
 
 def with_doubt(item: InterfaceOperation, slots: PciSlots) -> str:
     """The message, and that the guest may have no slot: the record says so only once the pod has the interface."""
-    doubt = slots.doubt(item.name) if item.operation == OperationType.PLUG and not item.is_settled else ""
-    return item.message if doubt in item.message else item.message + doubt
+    says_so = item.reason == Reason.WAITING_FOR_GUEST and not item.is_suspect
+    if item.operation != OperationType.PLUG or item.is_settled or says_so:
+        return item.message
+    return item.message + slots.doubt(item.name)

@@ -97,6 +97,6 @@ async def _events(api: KubeApi, evidence: Evidence, names: Sequence[str]) -> lis
         pages = await asyncio.gather(*asking)
     except Denied as error:
         remedy = "the story has no events; the record has what matters"
-        evidence.unknown.append(Unknown(what="events", why=str(error), remedy=remedy, is_denied=True))
+        evidence.unknown.append(Unknown(kind="events", why=str(error), remedy=remedy, is_denied=True))
         return []
     return [event for page in pages for event in objects(page.get("items"))]

@@ -25,6 +25,6 @@ def _trimmed_nic(nic: Mapping[str, Any]) -> dict[str, Any]:
 
 def trimmed_unknown(unknown: Iterable[Unknown]) -> list[Unknown]:
     """What could not be read, without the namespaces and texts of the API server."""
-    kinds = dict.fromkeys(item.what.partition(" in namespace ")[0] for item in unknown)
+    kinds = dict.fromkeys(item.kind for item in unknown)
     why, remedy = "nicplug api cannot read it", "the answer is made without it; ask the cluster admin"
-    return [Unknown(what=kind, why=why, remedy=remedy) for kind in kinds]
+    return [Unknown(kind=kind, why=why, remedy=remedy) for kind in kinds]

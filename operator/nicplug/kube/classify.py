@@ -63,6 +63,7 @@ def to_error(answer: Answer) -> ApiError:
         reason=str(status.get("reason") or ""),
         request=answer.request,
     )
+    error.causes = _causes(status)
     if isinstance(error, Throttled):
         error.with_after(retry_after_seconds(answer.retry_after))
     return error
@@ -121,6 +122,13 @@ def _is_failed_patch(answer: Answer, status: Mapping[str, Any]) -> bool:
         and not details.get("causes")
         and str(status.get("message")).startswith(PATCH_NOT_APPLICABLE)
     )
+
+
+def _causes(status: Mapping[str, Any]) -> frozenset[str]:
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    rows = causes if isinstance(causes, list) else []
+    return frozenset(str(row["reason"]) for row in rows if isinstance(row, dict) and row.get("reason"))
 
 
 def _status_object(content: bytes) -> Mapping[str, Any]:

@@ -23,7 +23,10 @@ class ApiError(Exception):
         status: HTTP status, or 0 when no answer arrived.
         reason: the `reason` of the Kubernetes Status object, or "".
         request: verb and path, for logs; never a body.
+        causes: the reasons of the causes in its details.
     """
+
+    causes: frozenset[str] = frozenset()
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "", request: str = "") -> None:
         super().__init__(message)

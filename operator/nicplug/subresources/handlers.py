@@ -209,7 +209,7 @@ def reply(answer: Answer) -> Reply:
     """As it is sent: 202 without a body, or a Status with the details that KubeVirt's has."""
     if answer.code == 202:
         return Accepted()
-    causes = (Cause(message=answer.cause),) if answer.cause else ()
+    causes = (Cause(message=answer.cause, reason=answer.hint),) if answer.cause or answer.hint else ()
     details = Details(causes=causes) if causes else None
     if answer.about is not None:
         # NewInvalid is given a kind, the others a resource.

@@ -108,9 +108,10 @@ class CommandLine:
         return CliRunner().invoke(main, options, input=stdin)
 
 
-def refusal(code: int, reason: str, message: str) -> Answer:
-    """A Status as the API server sends it."""
-    return code, {"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message}
+def refusal(code: int, reason: str, message: str, *, hint: str = "") -> Answer:
+    """A Status as the API server sends it; `hint` is the reason of its only cause."""
+    details = {"details": {"causes": [{"reason": hint}]}} if hint else {}
+    return code, {"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message} | details
 
 
 def collection(*items: Json) -> Answer:

@@ -4,7 +4,7 @@ import pytest
 from tests.build import VM_UID, Nic, nic, primary, row, vm, vmi
 from tests.unit.cli.played import ACCEPTED, CommandLine, PlayedServer, collection, refusal
 
-from nicplug.plan.subresources.interfaces import ASK_WHEN_GONE
+from nicplug.plan.nic.requested import Hint
 
 OBJECT = "/apis/kubevirt.io/v1/namespaces/default"
 PREFIX = "/apis/subresources.kubevirt.io/v1/namespaces/default"
@@ -65,7 +65,12 @@ def test_a_nic_that_the_template_never_had_was_said_to_come_back(nicplug: Comman
 def test_remove_recommended_virtctl(nicplug: CommandLine, server: PlayedServer) -> None:
     serve(server, template=(BLUE,), running=(BLUE,))
     said = 'the template of VirtualMachine "V" has NIC "blue", and would bring it back'
-    answer = refusal(409, "Conflict", f"{said}: virtctl removeinterface V --name blue --persist --namespace s1")
+    answer = refusal(
+        409,
+        "Conflict",
+        f"{said}: virtctl removeinterface V --name blue --persist --namespace s1",
+        hint=Hint.REMOVE_FROM_TEMPLATE,
+    )
     server.answers[f"PUT {PREFIX}/virtualmachineinstances/V/removeinterface"] = answer
     done = nicplug("remove", "V", "blue")
     assert done.exit_code == 7
@@ -82,11 +87,11 @@ def test_an_addition_behind_a_removal_was_refused_without_a_remedy(
     serve(server, template=(BLUE,), running=(BLUE,))
     if not works:
         server.answers[LEASE] = refusal(404, "NotFound", "no lease")
-    answer = refusal(409, "Conflict", f"the NIC is unplugged first; {ASK_WHEN_GONE}")
+    answer = refusal(409, "Conflict", "the NIC is unplugged first; in other words", hint=Hint.WAIT_UNTIL_GONE)
     for plural in ("virtualmachines", "virtualmachineinstances"):
         server.answers[f"PUT {PREFIX}/{plural}/V/addinterface"] = answer
     done = nicplug(*ADD, *more)
-    told = "the NIC is unplugged first; ask again when it is gone"
+    told = "the NIC is unplugged first; in other words"
     wait = "Wait for that: nicplug wait V blue --for gone --namespace default."
     nobody = "" if works else " Nothing happens now, as no nicplug operator works: "
     assert done.exit_code == 7

@@ -31,7 +31,7 @@ from nicplug.model.keys import VmKey
 from nicplug.model.migration_limits import MigrationLimits
 from nicplug.model.pci_budget import PciBudget
 
-UNKNOWN = [Unknown(what="nodes", why="denied", remedy="ask")]
+UNKNOWN = [Unknown(kind="nodes", why="denied", remedy="ask")]
 BUDGET = PciBudget(total=4, used=1, reserved=1)
 
 

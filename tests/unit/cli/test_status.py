@@ -272,7 +272,7 @@ def test_a_stopped_vm_shows_its_template_and_its_requests() -> None:
         ("default", "Pending", "GuestNotRunning"),
         ("red", "Pending", "GuestNotRunning"),
     ]
-    assert found.requests == ('add NIC "blue" on network lan',)
+    assert [*map(str, found.requests)] == ['add NIC "blue" on network lan']
 
 
 def test_an_unplug_stepped_back_to_pending_without_a_text() -> None:

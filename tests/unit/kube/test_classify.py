@@ -80,6 +80,20 @@ def test_an_object_that_breaks_a_rule_is_rejected(status: dict[str, Any]) -> Non
     assert type(to_error(answer(422, reason="Invalid", **status))) is Rejected
 
 
+@pytest.mark.parametrize(
+    ("details", "causes"),
+    [
+        ({"causes": [{"reason": "One", "message": "x"}, {"field": "spec"}, {"reason": "Two"}]}, {"One", "Two"}),
+        ({"causes": {"reason": "One"}}, set()),
+        ({"causes": ["One"]}, set()),
+        ({}, set()),
+        (None, set()),
+    ],
+)
+def test_reasons_of_causes(details: Any, causes: set[str]) -> None:
+    assert to_error(answer(409, method="PUT", details=details)).causes == causes
+
+
 def test_only_patches_can_fail_to_fit() -> None:
     assert type(to_error(answer(422, method="POST", message=PATCH_NOT_APPLICABLE))) is Rejected
 

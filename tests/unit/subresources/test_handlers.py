@@ -13,6 +13,7 @@ from tests.build import (
     VM_UID,
     Json,
     a_config,
+    absent,
     known_attachments,
     kubevirt,
     migration,
@@ -363,6 +364,13 @@ class TestDetails:
         assert answer.message.endswith("VMI is not running")
         assert answer.details is not None
         assert answer.details.body()["kind"] == "virtualmachineinstance"
+
+    async def test_a_conflict_says_in_a_word_what_commands_can_tell(self, world: World) -> None:
+        world.put(vmi(primary(), absent("blue"), owner_uid=None))
+        answer = await world.ask(ADD_TO_VMI, add())
+        assert isinstance(answer, Status)
+        assert answer.details is not None
+        assert answer.details.body()["causes"] == [{"reason": "NicIsBeingUnplugged"}]
 
     async def test_invalid_names_the_kind(self, world: World) -> None:
         world.put(vm(primary()))

@@ -26,17 +26,14 @@ class Finding:
     Attributes:
         check: its name, which stays.
         remedy: what to do; "" when nothing is to be done.
+        is_denied: it is unknown because the caller may not look.
     """
 
     check: str
     severity: Severity
     message: str
     remedy: str = ""
-
-    @property
-    def is_denied(self) -> bool:
-        """It is unknown because the caller may not look."""
-        return self.severity is Severity.UNKNOWN and self.remedy == AS_ADMIN
+    is_denied: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As programs get it."""
@@ -63,6 +60,17 @@ def problem(check: str, message: str, remedy: str) -> Finding:
     return Finding(check=check, severity=Severity.PROBLEM, message=message, remedy=remedy)
 
 
-def unknown(check: str, message: str, remedy: str = AS_ADMIN) -> Finding:
-    """It cannot be looked at."""
-    return Finding(check=check, severity=Severity.UNKNOWN, message=message, remedy=remedy)
+def unknown(check: str, message: str, remedy: str = "") -> Finding:
+    """It cannot be looked at.
+
+    Args:
+        remedy: "" where the caller may not, and a cluster admin may.
+    """
+    is_denied = not remedy
+    return Finding(
+        check=check,
+        severity=Severity.UNKNOWN,
+        message=message,
+        remedy=AS_ADMIN if is_denied else remedy,
+        is_denied=is_denied,
+    )

@@ -7,7 +7,7 @@ Asked by the subresources before a request is recorded (`plan.subresources`), an
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, StrEnum
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import thaw
@@ -52,12 +52,21 @@ class Because(Enum):
     """The cluster's policy does not allow it."""
 
 
+class Hint(StrEnum):
+    """What commands can tell a person to type next; KubeVirt's answers have no such word."""
+
+    NONE = ""
+    WAIT_UNTIL_GONE = "NicIsBeingUnplugged"
+    REMOVE_FROM_TEMPLATE = "NicIsInTemplate"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objection:
     """Why a request cannot be carried out, in a sentence with the remedy."""
 
     because: Because
     message: str
+    hint: Hint = Hint.NONE
 
 
 def object_to(

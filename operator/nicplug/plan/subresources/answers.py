@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from nicplug.plan.actions import Create, JsonPatch, PatchInterfaces, PatchSpec, PatchStatus, TurnVm
+from nicplug.plan.nic.requested import Hint
 
 _GROUP = "kubevirt.io"
 
@@ -42,6 +43,7 @@ class Answer:
         about: which kind of object the details of the Status name; None when they name none.
         name: of that object.
         cause: the only cause in the details; "" for none.
+        hint: for commands, as `reason` of that cause.
         write: sent before 202 is answered; None when nothing changes. An answer of the API server that its `test` fails
             is no answer for the user: read the object again, and ask again.
         first: sent before `write`, in the same way.
@@ -53,6 +55,7 @@ class Answer:
     about: Endpoint | None = None
     name: str = ""
     cause: str = ""
+    hint: Hint = Hint.NONE
     write: Write | None = None
     first: PatchSpec | None = None
 
@@ -88,10 +91,10 @@ def not_found(endpoint: Endpoint, name: str) -> Answer:
     return Answer(code=404, reason="NotFound", message=message, about=endpoint, name=name)
 
 
-def conflict(endpoint: Endpoint, name: str, why: str) -> Answer:
+def conflict(endpoint: Endpoint, name: str, why: str, *, hint: Hint = Hint.NONE) -> Answer:
     """The object is not such that it could be done."""
     message = f"Operation cannot be fulfilled on {endpoint.value}.{_GROUP} {_quoted(name)}: {why}"
-    return Answer(code=409, reason="Conflict", message=message, about=endpoint, name=name)
+    return Answer(code=409, reason="Conflict", message=message, about=endpoint, name=name, hint=hint)
 
 
 def invalid(endpoint: Endpoint, name: str, why: str) -> Answer:

@@ -27,6 +27,7 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
 from nicplug.plan.nic.requested import (
+    Hint,
     Because,
     Objection,
     has_nic,
@@ -41,8 +42,7 @@ from nicplug.plan.nic.template_sync import Devices, patch_devices
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, conflict, forbidden, invalid, not_found
 
 NOT_RUNNING = "VMI is not running"
-ASK_WHEN_GONE = "ask again when it is gone"
-"""What to do about a request that comes before its time; commands know the end of such a text by it."""
+_ASK_WHEN_GONE = "ask again when it is gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +182,8 @@ def ask_with_mac(mac: str, request: AddInterface, *, name: str, evidence: Eviden
             why = f'there is a pending request for NIC "{request.name}", which has no MAC address: use another name'
             return conflict(endpoint, name, why)
         if is_leaving(request.name, vm):
-            return conflict(endpoint, name, f'NIC "{request.name}" is being unplugged: {ASK_WHEN_GONE}')
+            why = f'NIC "{request.name}" is being unplugged: {_ASK_WHEN_GONE}'
+            return conflict(endpoint, name, why, hint=Hint.WAIT_UNTIL_GONE)
     if objection := object_to_mac(mac, request, vm=vm, vmi=vmi):
         return _refused(endpoint, name, objection)
     return answer
@@ -207,11 +208,12 @@ def _answer_by_pending(
             return conflict(Endpoint.VM, name, f"{why}network attachment definition {on}: use another name")
         if type(other) is type(request):
             return ACCEPTED
-        asked, found, then = ("remove", "add", "the NIC is added first; ask again when it is there")
+        asked, found, then, hint = "remove", "add", "the NIC is added first; ask again when it is there", Hint.NONE
         if isinstance(request, AddInterface):
-            asked, found, then = ("add", "remove", f"the NIC is unplugged first; {ASK_WHEN_GONE}")
+            asked, found, then = "add", "remove", f"the NIC is unplugged first; {_ASK_WHEN_GONE}"
+            hint = Hint.WAIT_UNTIL_GONE
         why = f'cannot handle interface "{request.name}" {asked} request because there is an existing {found} request'
-        return conflict(Endpoint.VM, name, f"{why}: {then}")
+        return conflict(Endpoint.VM, name, f"{why}: {then}", hint=hint)
     return None
 
 
@@ -269,8 +271,8 @@ def _objection_of_vmi(
     vm = evidence.vm if is_own else None
     owners = [owner for owner in (vmi, vm) if owner is not None]
     if isinstance(request, AddInterface) and any(is_leaving(request.name, owner) for owner in owners):
-        message = f'NIC "{request.name}" is being unplugged: {ASK_WHEN_GONE}'
-        return Objection(because=Because.CONFLICT, message=message)
+        message = f'NIC "{request.name}" is being unplugged: {_ASK_WHEN_GONE}'
+        return Objection(because=Because.CONFLICT, message=message, hint=Hint.WAIT_UNTIL_GONE)
     if objection := _objection(request, (), vm=vm, vmi=vmi, evidence=evidence):
         return objection
     comes_back = vm is not None and request.name in wanted_by_name(vm.interfaces) and not evidence.is_staged
@@ -280,7 +282,7 @@ def _objection_of_vmi(
             f"virtctl removeinterface {vmi.key.name} --name {request.name} --persist "
             f"--namespace {vmi.key.namespace}"
         )
-        return Objection(because=Because.CONFLICT, message=message)
+        return Objection(because=Because.CONFLICT, message=message, hint=Hint.REMOVE_FROM_TEMPLATE)
     return None
 
 
@@ -320,4 +322,4 @@ def _refused(endpoint: Endpoint, name: str, objection: Objection) -> Answer:
         case Because.FORBIDDEN:
             return forbidden(endpoint, name, objection.message)
         case Because.CONFLICT:
-            return conflict(endpoint, name, objection.message)
+            return conflict(endpoint, name, objection.message, hint=objection.hint)

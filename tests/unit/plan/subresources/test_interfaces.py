@@ -35,6 +35,7 @@ from tests.fakes.patches import JSON_PATCH, patched
 from nicplug.model.interface_requests import AddInterface, RemoveInterface
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.sentences import shortened
+from nicplug.plan.nic.requested import Hint
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, patch_failed, read_failed
 from nicplug.plan.subresources.interfaces import Evidence, ask_vm, ask_vmi
 
@@ -147,12 +148,13 @@ class TestPending:
         answer = of_vm(ADD_BLUE, machine(nic("blue"), pending=[REMOVE_ROW]))
         then = ": the NIC is unplugged first; ask again when it is gone"
         assert told(answer) == (409, VM_CONFLICT + EXISTING.format("add", "remove") + then)
-        assert answer.reason == "Conflict"
+        assert (answer.reason, answer.hint) == ("Conflict", Hint.WAIT_UNTIL_GONE)
 
     def test_a_removal_behind_an_addition(self) -> None:
         answer = of_vm(REMOVE_BLUE, machine(pending=[ADD_ROW]))
         then = ": the NIC is added first; ask again when it is there"
         assert told(answer) == (409, VM_CONFLICT + EXISTING.format("remove", "add") + then)
+        assert answer.hint is Hint.NONE
 
     def test_an_addition_of_another_network(self) -> None:
         """KubeVirt goes by the name alone."""
@@ -387,7 +389,8 @@ class TestVmi:
     def test_a_name_that_is_leaving(self, found: Json, raw: Json | None) -> None:
         """KubeVirt answers 202, and does nothing."""
         why = 'NIC "blue" is being unplugged: ask again when it is gone'
-        assert told(of_vmi(ADD_BLUE, found, raw)) == (409, VMI_CONFLICT + why)
+        answer = of_vmi(ADD_BLUE, found, raw)
+        assert (*told(answer), answer.hint) == (409, VMI_CONFLICT + why, Hint.WAIT_UNTIL_GONE)
 
     def test_no_free_slot(self) -> None:
         assert told(of_vmi(ADD_BLUE, crowded(), machine())) == (409, VMI_CONFLICT + NO_SLOT)
@@ -423,7 +426,7 @@ class TestVmi:
             f'the template of VirtualMachine "{NAME}" has NIC "blue", and would bring it back: '
             f"virtctl removeinterface {NAME} --name blue --persist --namespace {NAMESPACE}"
         )
-        assert told(answer) == (409, VMI_CONFLICT + why)
+        assert (*told(answer), answer.hint) == (409, VMI_CONFLICT + why, Hint.REMOVE_FROM_TEMPLATE)
 
     def test_but_not_with_rollout_strategy_stage_and_not_of_another_s_vm(self) -> None:
         raw = machine(nic("blue"))
