@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 from tests.stories import blame, drains, fallback, leaders, limits, lives, migrations, plugging, refusals
+from tests.stories.other_words import reword_all, without_words
 from tests.stories.telling import STORIES
 
 MODULES = (blame, drains, fallback, leaders, limits, lives, migrations, plugging, refusals)
@@ -32,6 +33,20 @@ def test_the_story_goes_as_its_log_says(name: str) -> None:
         path.write_text(told)
     assert path.exists(), f"there is no log yet; {WRITE_GOLDEN}=1 writes it"
     assert told == path.read_text()
+
+
+@pytest.mark.parametrize("name", sorted(STORIES))
+def test_it_goes_the_same_way_in_other_words(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever rewords a message changes what people read, and nothing that is done."""
+    reword_all(monkeypatch)
+    told = STORIES[name].tell()
+    assert without_words(told) == without_words((GOLDEN / f"{name}.txt").read_text())
+
+
+def test_other_words_are_other_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    reword_all(monkeypatch)
+    assert "waiting for the dynamic networks controller" in (GOLDEN / "plug-in-place.txt").read_text()
+    assert "waiting for the dynamic networks controller" not in STORIES["plug-in-place"].tell()
 
 
 def test_every_log_has_its_story() -> None:
