@@ -16,10 +16,10 @@ from nicplug.model import conditions
 from nicplug.model.conditions import Condition
 from nicplug.model.operations import InterfaceOperation
 
-_MARK = "\N{PILCROW SIGN}"
-_WORDS = ("message", "remedy", "rollbackCause")
-# A sentence stands in a line of its own, in quotation marks.
-_SENTENCE = re.compile(r'^ +(remedy: |last error: )?"')
+_MARK = "reworded-"
+_WORDS = ("message", "remedy")
+# A sentence stands in a line of its own, in quotation marks; KubeVirt's reason of a failed migration quotes one.
+_SENTENCE = re.compile(r'^ +((remedy: |last error: )?"|migrationState.failureReason: )')
 
 
 def reword(text: str) -> str:

@@ -45,8 +45,9 @@ def test_it_goes_the_same_way_in_other_words(name: str, monkeypatch: pytest.Monk
 
 def test_other_words_are_other_words(monkeypatch: pytest.MonkeyPatch) -> None:
     reword_all(monkeypatch)
-    assert "waiting for the dynamic networks controller" in (GOLDEN / "plug-in-place.txt").read_text()
-    assert "waiting for the dynamic networks controller" not in STORIES["plug-in-place"].tell()
+    said = "waiting for the node agent"
+    assert said in (GOLDEN / "plug-in-place.txt").read_text()
+    assert said not in STORIES["plug-in-place"].tell()
 
 
 def test_every_log_has_its_story() -> None:

@@ -245,4 +245,6 @@ async def _in_our_words(session: Session, machine: "Machine", error: "ApiError",
 
     if str(error) == GATE_IS_OFF:
         return CommandError(GATE_OFF, code=Exit.REFUSED)
-    return await refused(session, machine, str(error), nic=nic, hints=error.causes) if isinstance(error, Stale) else None
+    if not isinstance(error, Stale):
+        return None
+    return await refused(session, machine, str(error), nic=nic, hints=error.causes)

@@ -340,7 +340,7 @@ def _absent(watch: OptionalWatch, absence: Absence) -> Unknown:
         why=absence.value,
         remedy=remedy,
         is_denied=is_denied,
-        namespace=watch.namespace,
+        namespace=watch.namespace or "",
     )
 
 

@@ -257,7 +257,9 @@ def _waiting_fields(evidence: Evidence) -> tuple[RestartField, ...]:
     return waiting_fields(_gatherer(evidence).vm_view(vm.key)) if vm is not None else ()
 
 
-def _with_restart(told: VmForecast, evidence: Evidence, *, waited: Collection[RestartField], known: Known) -> VmForecast:
+def _with_restart(
+    told: VmForecast, evidence: Evidence, *, waited: Collection[RestartField], known: Known
+) -> VmForecast:
     """With what waits for a restart of the VM, and has no record that says so."""
     vm, vmi, fields = evidence.parsed_vm, evidence.parsed_vmi, _waiting_fields(evidence)
     if not fields or vm is None or vmi is None or vmi.deleting:

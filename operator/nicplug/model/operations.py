@@ -118,7 +118,7 @@ class InterfaceOperation:
         lost_by_pod: uid of the launcher pod that has, or had, lost the interface of a NIC in the guest; "" when none
             has, and in records of an earlier version.
         rollback_cause: why the NIC was taken back, as it was found then: nobody can find it again, and `message` may
-            say more. "" when it was not, and in records of an earlier version.
+            say more. "" when it was not, and in records of an earlier version, whose message is all there is.
     """
 
     name: str

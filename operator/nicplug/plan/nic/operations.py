@@ -55,6 +55,7 @@ class _Deletion(Enum):
 
 _WRITE_AGAIN = "To take it back, write its entries into the template again, with state: absent"
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NicReport:
     """What is to be said of the NICs, and what has to be done beyond asking their pod.

@@ -94,9 +94,7 @@ def staying_nics(
     return staying | {name for name in records if is_of_stray_interface(name, vmi)}
 
 
-def announce(
-    transitions: Transitions, *, why_moved: Mapping[str, str], now: datetime
-) -> tuple[Announcement, ...]:
+def announce(transitions: Transitions, *, why_moved: Mapping[str, str], now: datetime) -> tuple[Announcement, ...]:
     """The events, for the VMI and its VM.
 
     Args:

@@ -27,8 +27,8 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
 from nicplug.plan.nic.requested import (
-    Hint,
     Because,
+    Hint,
     Objection,
     has_nic,
     is_leaving,

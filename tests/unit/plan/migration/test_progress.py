@@ -129,9 +129,7 @@ def test_a_node_that_comes_ends_the_waiting() -> None:
     assert names(plan)[0] == "Create Pod"
 
 
-@pytest.mark.parametrize(
-    ("told", "is_written"), [(Reason.CREATING_TARGET_POD, True), (Reason.WAITING_FOR_SLOT, False)]
-)
+@pytest.mark.parametrize(("told", "is_written"), [(Reason.CREATING_TARGET_POD, True), (Reason.WAITING_FOR_SLOT, False)])
 def test_a_first_place_in_the_queue_is_told_soon_and_a_new_one_later(told: Reason, is_written: bool) -> None:
     """A place changes often; whoever knows none at all has just asked. Whatever the words were."""
     row = {

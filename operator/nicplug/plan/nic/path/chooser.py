@@ -322,8 +322,10 @@ class Chooser:
         is_asked_for = operation in (OperationType.PLUG, OperationType.CHANGE_NETWORK)
         if not is_asked_for or not view.keeps_rollbacks or not self._is_taken_back(name, network):
             return ""
-        if record is not None and record.rollback_cause:
-            return record.rollback_cause
+        is_known = record is not None and record.reason == Reason.ROLLED_BACK and operation is OperationType.PLUG
+        # A record of an earlier version has it in its message alone, which is quoted as it is from now on.
+        if is_known and record is not None and (cause := record.rollback_cause or record.message):
+            return cause
         error = failures.message or (record.last_error if record is not None else "")
         return say.rolled_back_before(error, view.policy)
 
