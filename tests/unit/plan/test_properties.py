@@ -284,6 +284,30 @@ def test_the_order_of_what_was_reported_decides_nothing(world: World, seed: Any)
     assert len(_plan_vmi(world).actions) == len(_plan_vmi(shuffled).actions)
 
 
+@given(world=worlds(), reason=st.sampled_from(["PodInterfaceLost", "PodInterfaceRestored", "RolledBack"]))
+def test_no_word_of_a_record_or_a_condition_decides_anything(world: World, reason: str) -> None:
+    """Neither of what races can leave behind nor of what a pass makes of it."""
+    for record in world["vmi"]["status"].get("interfaceOperations", []):
+        record |= {"reason": reason, "message": f"pod {POD_NAME} by job", "rollbackCause": "as onFailure is Rollback"}
+    for before in (world, _carried_out(world, _plan_vmi(world))):
+        reworded = {**before, "vmi": _in_other_words(before["vmi"])}
+        plans = [_plan_vmi(before), _plan_vmi(reworded)]
+        assert [_reasons(plan) for plan in plans] == [_reasons(plans[0])] * 2
+        first, second = (_carried_out(w, plan) for w, plan in zip((before, reworded), plans, strict=True))
+        assert {**first, "vmi": _in_other_words(first["vmi"])} == {**second, "vmi": _in_other_words(second["vmi"])}
+
+
+def _reasons(plan: Plan) -> list[tuple[str, str]]:
+    return [(str(item.about), str(item.reason)) for item in plan.announcements]
+
+
+def _in_other_words(vmi_: Json) -> Json:
+    found = copy.deepcopy(vmi_)
+    for row_ in (*found["status"].get("interfaceOperations", []), *found["status"].get("conditions", [])):
+        row_ |= {member: "x" for member in ("message", "remedy") if row_.get(member)}
+    return found
+
+
 @given(world=worlds())
 def test_a_vmi_has_at_most_one_live_pod(world: World) -> None:
     """None is made beside one; and whoever makes one, twice or as a second leader, makes the same."""
