@@ -5,8 +5,9 @@ placement does.
 """
 
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action
+from nicplug.plan.actions import Action, CheckUnchanged, Kind
 from nicplug.plan.nic.check_nics import check_nics
+from nicplug.plan.nic.live_rules import deleted_from_template
 from nicplug.plan.nic.rolled_back import note_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import VmView
@@ -34,10 +35,24 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
         # whose answer was lost: without his `absent` it would stay for ever.
         actions.append(check_nics(vmi))
     if vmi is not None and not vmi.is_final:
-        actions.append(patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy) if is_live else None)
+        actions.extend(_flow(view, vmi) if is_live else ())
         standing = standing_rollbacks(vmi, vm=view.vm, is_staged=is_staged) if has_gate else vmi.rolled_back
         actions.append(note_rolled_back(vmi, standing))
         actions.append(patch_placement(vm=view.vm, vmi=vmi, config=view.config))
         actions.append(bump_generation(view, vmi))
     actions.append(tidy)
     return [action for action in actions if action is not None]
+
+
+def _flow(view: VmView, vmi: VirtualMachineInstance) -> list[Action]:
+    """What goes to the VMI; before a NIC goes that the template lacks, a look at the VM.
+
+    Whoever has heard of the VMI's new NIC, which another leader has given it, and not yet of the VM's, would take it
+    out again.
+    """
+    vm, patch = view.vm, patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy)
+    if patch is None:
+        return []
+    if deleted_from_template(vm=vm, vmi=vmi, policy=view.policy):
+        return [CheckUnchanged(kind=Kind.VM, key=vm.key, uid=vm.uid, version=vm.resource_version), patch]
+    return [patch]

@@ -34,7 +34,7 @@ from tests.fakes.patches import JSON_PATCH, patched
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.plan.actions import CheckNics, Create, PatchAnnotations, PatchInterfaces
+from nicplug.plan.actions import CheckNics, CheckUnchanged, Create, Kind, PatchAnnotations, PatchInterfaces
 from nicplug.plan.nic.template_sync import drop_detached, patch_vmi
 from nicplug.plan.vm.decide import plan_vm
 
@@ -492,6 +492,20 @@ REMOVALS = (
 def test_a_nic_deleted_from_the_template(case: Removal) -> None:
     after = synced([primary()], case.running, config=case.config, policy=case.policy)
     assert (after is not None and interfaces(after)["blue"].get("state") == "absent") is case.leaves
+
+
+@pytest.mark.parametrize(
+    ("template", "looks"),
+    [((primary(),), True), ((primary(), absent("blue")), False), ((*BLUE, nic("red")), False)],
+    ids=["deleted", "absent", "another one comes"],
+)
+def test_before_a_nic_goes_with_its_entry_the_vm_is_looked_at_once_more(template: Sequence[Nic], looks: bool) -> None:
+    """A second leader had heard of the VMI's new NIC before it heard of the VM's, and took it out again."""
+    running = instance(*BLUE, rows=[primary_row()])
+    actions = plan_vm(vm_view(vm(*template), vmi=running, config=kubevirt(), report_pending_since=NOW), now=NOW).actions
+    (at,) = (index for index, action in enumerate(actions) if isinstance(action, PatchInterfaces))
+    before = actions[at - 1] if at else None
+    assert (isinstance(before, CheckUnchanged) and before.kind is Kind.VM) is looks
 
 
 def test_the_primary_nic_does_not_leave_with_its_entry() -> None:
