@@ -194,9 +194,14 @@ class World:
         self.plug(plural, name, nic)
         await self.until(lambda: manifests.pod_interface(nic) in objects.requested(self.pod_of(name)))
         self.attach(name)
-        await self.until(lambda: self.row(name, nic).get("infoSource") == "multus-status")
-        self.run_guest(name)
+        await self.until(lambda: self._guest_has(name, nic))
         await self.until(lambda: self.record(name, nic).get("phase") == "Ready")
+
+    def _guest_has(self, name: str, nic: str) -> bool:
+        """virt-handler plugs whenever it finds that the pod has the NIC: a leader that is behind may take that back."""
+        if self.row(name, nic).get("infoSource") == "multus-status":
+            self.run_guest(name)
+        return "domain" in self.row(name, nic).get("infoSource", "")
 
     async def unplugged(self, plural: str, name: str, nic: str) -> None:
         """Unplug a NIC and play the node until nothing of it is left."""
