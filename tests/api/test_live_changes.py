@@ -64,7 +64,7 @@ async def test_where_a_plugged_nic_comes_from_travels_in_the_patch_that_plugs_it
     assert [item["value"] for item in patch.body if item["path"] == ORIGIN] == ['["main"]', '["blue","main"]']
 
 
-async def test_a_deleted_entry_asks_the_guest_by_one_patch(world: World) -> None:
+async def test_a_deleted_entry_asks_the_guest_by_one_patch_after_a_look_at_the_vm(world: World) -> None:
     declare(world)
     await world.operator(report_delay_seconds=PATIENT)
     name = await world.running(objects.vm("a", ["blue"]))
@@ -72,7 +72,7 @@ async def test_a_deleted_entry_asks_the_guest_by_one_patch(world: World) -> None
     world.server.modify(VM, name, lambda body: delete_entry(body, "blue"))
     await world.until(lambda: world.written())
     await world.at_rest()
-    assert world.written() == [f"patch {VMI} {name} 200"]
+    assert world.written() == [f"patch {VM} {name} 200", f"patch {VMI} {name} 200"]
     (absent,) = [item for item in world.get(VMI, name)["spec"]["domain"]["devices"]["interfaces"] if "state" in item]
     assert (absent["name"], absent["state"]) == ("blue", "absent")
 
