@@ -28,7 +28,7 @@ from nicplug.model.networks_annotation import (
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic import withdrawals
+from nicplug.plan.nic.withdrawals import may_be_released, overdue_withdrawals, withdraw_attempts, withdrawal_moments
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_detachment, refuse_use
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.nic.links import PodLinks, Rows, belongs_to_another, has_lost_interface, interface_names
@@ -153,13 +153,13 @@ class _Decider:
         leaving = [item for interface, item in self.own.items() if interface not in staying and self._has(interface)]
         detaching, taken_out = self._detaching(), self._taken_out()
         # The controller removes nothing before all additions succeed.
-        removing = bool(leaving) or self._holds_up_suspects(detaching) or withdrawals.may_succeed(taken_out, now=now)
+        removing = bool(leaving) or self._holds_up_suspects(detaching) or may_be_released(taken_out, now=now)
         turn = take_turns(self.waiting, removing=removing, stored_bytes=request.vmi.stored_bytes, now=now)
         admitted = {item.name for item in turn.admitted}
         additions = [item.element for item in turn.admitted]
         is_hasty = bool(leaving and additions) and now < request.additions_due
         kept = [*self._in_spec_order([*self.staying, *additions]), *(leaving if is_hasty else ())]
-        again = withdrawals.overdue(taken_out, now=now)
+        again = overdue_withdrawals(taken_out, now=now)
         asked = turn.asked | self._ask_to_detach(detaching, leaving=() if is_hasty else leaving) | again
         for item in self.waiting:
             self._note(item.name, item.attempts, is_asked=item.name in turn.asked, is_there=item.name in admitted)
@@ -172,7 +172,7 @@ class _Decider:
         asked_for = {name: item for item in kept if (name := self._name_of(item)) is not None}
         moments = [turn.again_at, request.additions_due if is_hasty else None]
         moments += [self.attempts[name].due_at for name in detaching if name not in self.withheld]
-        moments += withdrawals.moments(taken_out, now=now)
+        moments += withdrawal_moments(taken_out, now=now)
         moments += [over_at(request.records.get(name)) for name in request.superseded]
         return AnnotationDecision(
             text=text,
@@ -378,7 +378,7 @@ class _Decider:
                 continue
             known, namespace = self.request.known, self.request.vmi.key.namespace
             if refuse_attachment(network, namespace=namespace, known=known) is None:
-                found[name] = withdrawals.withdraw_attempts(
+                found[name] = withdraw_attempts(
                     record,
                     is_leaving=interface in self.own,
                     definition=known.definitions.get(attachment_key(network, namespace=namespace)),

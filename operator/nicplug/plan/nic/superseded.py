@@ -24,7 +24,7 @@ from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.nic.attempts import Failures
 from nicplug.plan.nic.links import Rows, elements_asked_for, interface_names
-from nicplug.plan.nic.withdrawals import PATIENCE
+from nicplug.plan.nic.withdrawals import RELEASE_PATIENCE
 
 _RESOLUTION = timedelta(seconds=1)
 
@@ -87,7 +87,7 @@ def over_at(record: InterfaceOperation | None) -> datetime | None:
     """When the controller is no more believed to be at what the pod was asked for; None: nobody knows yet."""
     if record is None or not _was_asked(record):
         return None
-    return max(record.last_attempt_time or record.start_time, record.last_transition_time) + PATIENCE
+    return max(record.last_attempt_time or record.start_time, record.last_transition_time) + RELEASE_PATIENCE
 
 
 def _may_differ(interface: Interface, pod_interface: str, rows: Rows) -> bool:

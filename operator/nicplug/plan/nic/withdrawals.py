@@ -13,7 +13,7 @@ from nicplug.model.pod_failures import FAILED_REMOVING, PodFailure
 from nicplug.plan.nic.attempts import Attempts
 
 # A controller that has not said within this time that it has failed may be away.
-PATIENCE = timedelta(seconds=8)
+RELEASE_PATIENCE = timedelta(seconds=8)
 
 
 def withdraw_attempts(
@@ -44,17 +44,17 @@ def withdraw_attempts(
     )
 
 
-def overdue(withdrawals: Mapping[str, Attempts], *, now: datetime) -> frozenset[str]:
+def overdue_withdrawals(withdrawals: Mapping[str, Attempts], *, now: datetime) -> frozenset[str]:
     """Those that are to be asked for once more."""
     return frozenset(name for name, attempts in withdrawals.items() if attempts.is_due(now))
 
 
-def may_succeed(withdrawals: Mapping[str, Attempts], *, now: datetime) -> bool:
+def may_be_released(withdrawals: Mapping[str, Attempts], *, now: datetime) -> bool:
     """One may be detached by what was asked: the controller removes nothing before all additions succeed."""
     return any(not item.error and now < _patience_ends(item, now=now) for item in withdrawals.values())
 
 
-def moments(withdrawals: Mapping[str, Attempts], *, now: datetime) -> Iterator[datetime | None]:
+def withdrawal_moments(withdrawals: Mapping[str, Attempts], *, now: datetime) -> Iterator[datetime | None]:
     """When time alone changes something of them."""
     for attempts in withdrawals.values():
         yield attempts.due_at
@@ -62,4 +62,4 @@ def moments(withdrawals: Mapping[str, Attempts], *, now: datetime) -> Iterator[d
 
 
 def _patience_ends(attempts: Attempts, *, now: datetime) -> datetime:
-    return (attempts.last_at or now) + PATIENCE
+    return (attempts.last_at or now) + RELEASE_PATIENCE
