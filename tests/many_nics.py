@@ -41,7 +41,7 @@ from tests.build import (
 )
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
-from nicplug.model.interface_names import hashed_interface_name
+from nicplug.model.networks_annotation import hashed_interface_name
 from nicplug.model.node import parse_node
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, PodFailure
 from nicplug.plan.views import MigrationView, VmiView, VmView

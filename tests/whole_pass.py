@@ -19,11 +19,10 @@ from nicplug.kube.object_text import ObjectText
 from nicplug.kube.recorder import ObjectReference
 from nicplug.model.keys import VmiKey, VmKey, WorkKey
 from nicplug.plan.views import PlanSettings
-from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.large_objects import Expander, LargeTurns
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.reconciler import Reconciler
-from nicplug.reconcile.turns import LargeTurns
 
 _PLURALS = {CachedKind.VM: "virtualmachines", CachedKind.VMI: "virtualmachineinstances", CachedKind.POD: "pods"}
 

@@ -11,7 +11,7 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
 from nicplug.model.operations import OperationType
 from nicplug.plan.candidates import Candidates
-from nicplug.plan.nic.path import sentences
+from nicplug.plan.nic.path import messages as sentences
 from nicplug.plan.nic.path.evidence import PathEvidence
 
 ASKED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -11,9 +11,9 @@ from pathlib import Path
 from tools.blocks import with_block
 from tools.path_examples import EXAMPLES
 
-from nicplug.model.durations import format_duration
 from nicplug.model.hotplug_policy import POLICY_FIELDS, HotplugPolicy
-from nicplug.model.sentences import with_remedy
+from nicplug.model.operations import with_remedy
+from nicplug.model.times import format_duration
 from nicplug.plan.nic.path.choice import choose_path, deciding_rules
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES, Rule, Verdict
 

@@ -33,15 +33,13 @@ from nicplug.model.versions import VERSION_ANNOTATION
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.loop_lag import watch_loop_lag
 from nicplug.obs.metrics import OperatorMetrics
-from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import Gatherer
-from nicplug.reconcile.ignored_kubevirts import IgnoredKubevirts
 from nicplug.reconcile.intake import Intake
-from nicplug.reconcile.kubevirt_status import KubevirtStatus
+from nicplug.reconcile.kubevirt_status import IgnoredKubevirts, KubevirtStatus
+from nicplug.reconcile.large_objects import Expander, LargeTurns
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
-from nicplug.reconcile.turns import LargeTurns
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
 from nicplug.side_watches import SideWatches

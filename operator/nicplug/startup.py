@@ -20,8 +20,8 @@ from nicplug.kube.resources import (
 )
 from nicplug.model import rivals
 from nicplug.model.definitions import what_it_drops
-from nicplug.model.kubernetes_version import OLDEST_KUBERNETES, TOO_OLD_REMEDY, is_too_old
 from nicplug.model.metadata import mapping, objects, sequence, text
+from nicplug.model.versions import OLDEST_KUBERNETES, TOO_OLD_REMEDY, is_too_old
 
 log = structlog.get_logger(__name__)
 

@@ -12,12 +12,12 @@ from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS, NODES, POD_DI
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.model.keys import WorkKey
 from nicplug.model.migration import Migration
-from nicplug.model.migration_limits import MigrationLimits
+from nicplug.model.migration_configuration import MigrationLimits
 from nicplug.model.times import format_micro_time
 from nicplug.obs.catalogue import STUCK_AGES, WAITING_PHASE
 from nicplug.obs.instruments import Instruments, Sample
+from nicplug.reconcile.large_objects import LargeTurns
 from nicplug.reconcile.queue import Priority, WorkQueue
-from nicplug.reconcile.turns import LargeTurns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from tests.fakes.faults import Fault
 from tests.manifests import pod_interface
 
 from nicplug.kube import aio
-from nicplug.reconcile import retry
+from nicplug.reconcile import delays as retry
 
 _JSON_PATCH_REFUSED = {
     "kind": "Status",

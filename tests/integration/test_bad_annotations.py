@@ -13,7 +13,7 @@ from tests.integration.user import NAD, POD, VMI, Json, User
 from tests.integration.waiting import until
 from tests.manifests import nad, plug, vmi
 
-from nicplug.model.interface_names import hashed_interface_name
+from nicplug.model.networks_annotation import hashed_interface_name
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 NETWORKS, NETWORK_STATUS = "k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/network-status"

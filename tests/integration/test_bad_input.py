@@ -31,7 +31,7 @@ from tests.integration.user import NAD, VM, VMI, Json, Refused, User
 from tests.integration.waiting import until
 from tests.manifests import nad, network, nic, nics, plug, vm, vmi
 
-from nicplug.model.interface_names import hashed_interface_name
+from nicplug.model.networks_annotation import hashed_interface_name
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 NETWORKS = "k8s.v1.cni.cncf.io/networks"

@@ -6,7 +6,7 @@ from tests.sim.cluster import KUBEVIRTS, NAMESPACE, PODS, VMIS, VMS, Cluster, Js
 from tests.sim.kubelet import elements_of, entry, interfaces_in, macs_in
 from tests.sim.users import ALONE, FOREIGN
 
-from nicplug.model.interface_names import hashed_interface_name
+from nicplug.model.networks_annotation import hashed_interface_name
 from nicplug.plan.reasons import Reason
 
 ORIGIN = "nicplug.io/template-interfaces"

@@ -11,7 +11,7 @@ from tests.sim.kubelet import end_pod, interfaces_in
 from tests.sim.node_agent import NODE_LABEL, interfaces_of, report, rows_of, state_of
 
 from nicplug.kube.errors import Stale
-from nicplug.model.interface_names import hashed_interface_name
+from nicplug.model.networks_annotation import hashed_interface_name
 
 TARGET_NODE_LABEL = "kubevirt.io/migrationTargetNodeName"
 _BROKEN_PIPE = "Unable to write to socket: Broken pipe"

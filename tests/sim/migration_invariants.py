@@ -21,7 +21,7 @@ from tests.sim.expectations import networks_of
 from tests.sim.kubelet import elements_of
 from tests.sim.node_agent import go_aheads, is_migrating, state_of
 
-from nicplug.model.interface_names import hashed_interface_name
+from nicplug.model.networks_annotation import hashed_interface_name
 
 FINAL = ("Succeeded", "Failed")
 _HANDED_OFF = ("PreparingTarget", "TargetReady", "Running")

@@ -45,10 +45,10 @@ from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Unavailable
 from nicplug.kube.recorder import ObjectReference
 from nicplug.model.keys import WorkKey
 from nicplug.plan.views import PlanSettings
+from nicplug.reconcile.delays import RetryPolicy
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory, PlanRepeats
 from nicplug.reconcile.reconciler import Reconciler
-from nicplug.reconcile.retry import RetryPolicy
 
 CACHED = {
     VMS: CachedKind.VM,

@@ -18,7 +18,7 @@ from nicplug.insight.known import known_attachments
 from nicplug.insight.outcome import NicForecast, Outcome, VmForecast
 from nicplug.insight.planning import foresee_question
 from nicplug.insight.question import Addition, PlanQuestion
-from nicplug.model.interface_requests import AddInterface, InterfaceRequest, RemoveInterface
+from nicplug.model.requests import AddInterface, InterfaceRequest, RemoveInterface
 from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
 from nicplug.plan.subresources.interfaces import Evidence, ask_vm, ask_vmi
 

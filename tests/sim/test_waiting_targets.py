@@ -29,8 +29,8 @@ from tests.sim.planning import Stage, devices_of, nic_of
 from tests.sim.users import make_networks, make_nodes
 
 from nicplug.insight.outcome import Outcome
-from nicplug.model.interface_names import hashed_interface_name
-from nicplug.plan.vmi.target_renewals import MOST_RENEWALS
+from nicplug.model.networks_annotation import hashed_interface_name
+from nicplug.plan.vmi.moving import MOST_RENEWALS
 
 NODE_NAMES = ("node01", "node02", "node03")
 BARE, VM = "vmi-b", "vm-a"

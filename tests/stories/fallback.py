@@ -8,7 +8,7 @@ from tests.stories.people import a_stage, change_nic, guest, plug, pod_of, recor
 from tests.stories.stage import Stage
 from tests.stories.telling import story
 
-from nicplug.model.interface_names import hashed_interface_name
+from nicplug.model.networks_annotation import hashed_interface_name
 
 NODES = ("node01", "node02")
 

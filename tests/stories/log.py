@@ -11,7 +11,7 @@ from datetime import datetime
 from tests.sim.cluster import MIGRATIONS, PODS, Json
 from tests.stories.wording import as_time, nics_of
 
-from nicplug.model.interface_names import hashed_interface_name
+from nicplug.model.networks_annotation import hashed_interface_name
 
 _INDENT = " " * 12
 _LAUNCHER = re.compile(r"^(virt-launcher-.+)-[0-9a-f]+$")

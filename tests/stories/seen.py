@@ -26,8 +26,8 @@ from tests.sim.kubelet import elements_of, interfaces_in
 from tests.sim.node_agent import interfaces_of, state_of
 from tests.stories.wording import nics_of, record_text
 
-from nicplug.model.interface_names import hashed_interface_name
 from nicplug.model.keys import BudgetKey, MigrationKey, SlotsKey, VmiKey, VmKey, WorkKey
+from nicplug.model.networks_annotation import hashed_interface_name
 
 _FINAL = ("Succeeded", "Failed")
 # Of the node that the guest has left nothing is gone.

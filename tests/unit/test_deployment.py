@@ -13,7 +13,7 @@ from nicplug.api_settings import ApiSettings
 from nicplug.apiserver.calls import GROUP, VERSIONS, Handlers
 from nicplug.apiserver.certificates import FileCertificate
 from nicplug.kube.api import ServerApi
-from nicplug.model.multus_config import MULTUS_CONFIG_MAP
+from nicplug.model.nad_policy import MULTUS_CONFIG_MAP
 from nicplug.model.slot_ledger import LEDGER_NAME
 from nicplug.subresources.questions import PLAN, STORY
 from nicplug.subresources.served import Served

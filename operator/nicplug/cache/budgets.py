@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.cache.optional_watch import Absence
-from nicplug.model.disruption_budget import DisruptionBudget, budget_key, parse_budget
+from nicplug.model.eviction import DisruptionBudget, budget_key, parse_budget
 from nicplug.model.keys import BudgetKey, DisruptionBudgetKey, WorkKey
 from nicplug.model.metadata import mapping, resource_version, text
 from nicplug.model.vmi import VirtualMachineInstance

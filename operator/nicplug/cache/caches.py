@@ -23,9 +23,8 @@ from nicplug.cache.revisions import Revisions
 from nicplug.cache.slot_book import SlotBook
 from nicplug.cache.store import Change, Store
 from nicplug.model.attachments import KnownAttachments, referenced_keys
-from nicplug.model.disruption_budget import AT_REST
 from nicplug.model.dynamic_controller import ControllerFinder, DynamicController
-from nicplug.model.eviction import EvictionStrategy, is_protected
+from nicplug.model.eviction import AT_REST, EvictionStrategy, is_protected
 from nicplug.model.keys import (
     SLOTS,
     AttachmentKey,
@@ -42,9 +41,8 @@ from nicplug.model.keys import (
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
 from nicplug.model.metadata import mapping, objects, resource_version, text
 from nicplug.model.migration import Migration, parse_migration
-from nicplug.model.migration_limits import MigrationLimits
-from nicplug.model.multus_config import MultusFindings
-from nicplug.model.nad_policy import AttachmentAccess, NadRules, attachment_access
+from nicplug.model.migration_configuration import MigrationLimits
+from nicplug.model.nad_policy import AttachmentAccess, MultusFindings, NadRules, attachment_access
 from nicplug.model.pod import parse_pod
 from nicplug.model.revision import parse_revision
 from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES

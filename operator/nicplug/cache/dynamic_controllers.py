@@ -11,9 +11,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nicplug.cache.optional_watch import Absence
-from nicplug.model.controller_on_node import OnNode, controller_on_node
-from nicplug.model.daemon_set import DaemonSet, DaemonSetPod, parse_daemon_set, parse_daemon_set_pod
-from nicplug.model.dynamic_controller import ControllerFinder, ControllerState, DynamicController
+from nicplug.model.dynamic_controller import (
+    ControllerFinder,
+    ControllerState,
+    DaemonSet,
+    DaemonSetPod,
+    DynamicController,
+    OnNode,
+    controller_on_node,
+    parse_daemon_set,
+    parse_daemon_set_pod,
+)
 from nicplug.model.node import Node
 from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 

@@ -14,7 +14,7 @@ import structlog
 from nicplug.cache.optional_kinds import watch_multus_config
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.kube.api import WatchingApi
-from nicplug.model.multus_config import (
+from nicplug.model.nad_policy import (
     MULTUS_CONFIG_MAP,
     MultusConfig,
     MultusFindings,

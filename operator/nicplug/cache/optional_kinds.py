@@ -14,8 +14,8 @@ from nicplug.kube.resources import (
     POD_DISRUPTION_BUDGETS,
     PODS,
 )
-from nicplug.model.daemon_set import DaemonSet
-from nicplug.model.multus_config import MULTUS_CONFIG_MAP
+from nicplug.model.dynamic_controller import DaemonSet
+from nicplug.model.nad_policy import MULTUS_CONFIG_MAP
 from nicplug.model.names import MANAGED_BY, MANAGED_BY_LABEL
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX
 

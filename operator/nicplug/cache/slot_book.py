@@ -11,7 +11,7 @@ from nicplug.cache.store import Store
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import mapping
 from nicplug.model.migration import Migration
-from nicplug.model.migration_limits import CLUSTER_LIMIT, OUTBOUND_LIMIT
+from nicplug.model.migration_configuration import CLUSTER_LIMIT, OUTBOUND_LIMIT
 from nicplug.model.slot_ledger import (
     FRESH_SECONDS,
     RETURN_SECONDS,

@@ -17,7 +17,7 @@ from nicplug.cli.wait import GONE, quietly, wait_for, with_timeout
 if TYPE_CHECKING:
     from nicplug.cli.machines import Machine
     from nicplug.kube.errors import ApiError
-    from nicplug.model.interface_requests import AddInterface
+    from nicplug.model.requests import AddInterface
 
 
 @click.command(epilog=LOOKS_FOR_OPERATOR)
@@ -74,7 +74,7 @@ async def add(
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.insight.evidence import Target
     from nicplug.insight.nic_names import free_name
-    from nicplug.model.interface_requests import AddInterface
+    from nicplug.model.requests import AddInterface
 
     machine = await find_machine(session, vm, with_migrations=False)
     plural = _target(machine, persist=persist)

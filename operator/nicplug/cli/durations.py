@@ -12,7 +12,7 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
-        from nicplug.model.durations import parse_duration
+        from nicplug.model.times import parse_duration
 
         if isinstance(value, int | float):
             return float(value)

@@ -56,7 +56,7 @@ async def _read(session: Session, kubevirt_namespace: str) -> "Refusal | None":
     from nicplug.cache.kubevirts import Kubevirts
     from nicplug.insight.queue import read_all
     from nicplug.kube.resources import KUBEVIRTS
-    from nicplug.plan.nic.feature_gate import refuse_hotplug
+    from nicplug.plan.nic.attachments import refuse_hotplug
 
     found = Kubevirts(namespace=kubevirt_namespace)
     for item in await read_all(session.api, KUBEVIRTS, kubevirt_namespace):

@@ -10,7 +10,7 @@ from nicplug.cli.exits import CommandError, Exit, printable
 if TYPE_CHECKING:
     from nicplug.cli.machines import Machine
     from nicplug.insight.evidence import Evidence, Target
-    from nicplug.model.interface_requests import AddInterface
+    from nicplug.model.requests import AddInterface
 
 
 class MacAddress(click.ParamType[str]):
@@ -21,7 +21,7 @@ class MacAddress(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The address as it was given."""
         from nicplug.model.networks import parse_interface
-        from nicplug.plan.nic.validation import mac_address_is_unicast
+        from nicplug.plan.nic.spec_checks import mac_address_is_unicast
 
         refusal = mac_address_is_unicast(parse_interface({"macAddress": str(value)}), None)
         if refusal is not None:

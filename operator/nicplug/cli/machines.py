@@ -16,10 +16,10 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
 )
-from nicplug.model.interface_requests import MEMBER, AddInterface, parse_interface_requests
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.networks import wanted_by_name
+from nicplug.model.requests import MEMBER, AddInterface, parse_interface_requests
 from nicplug.model.vm import parse_vm
 from nicplug.model.vmi import parse_vmi
 

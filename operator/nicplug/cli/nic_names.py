@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from nicplug.model.sentences import shortened
+from nicplug.model.operations import shortened
 
 _WRITE = "Write NAME or NAMESPACE/NAME of a network attachment definition."
 
@@ -17,7 +17,7 @@ class NicName(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name as it was given."""
         from nicplug.model.networks import parse_interface
-        from nicplug.plan.nic.validation import name_is_valid
+        from nicplug.plan.nic.spec_checks import name_is_valid
 
         if (refusal := name_is_valid(parse_interface({"name": str(value)}), None)) is not None:
             self.fail(f'name "{shortened(str(value))}" is not valid. {refusal.remedy}.', param, ctx)
@@ -32,7 +32,7 @@ class NetworkName(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The reference as it was given."""
         from nicplug.model.networks import parse_interface, parse_network
-        from nicplug.plan.nic.validation import attachment_is_valid
+        from nicplug.plan.nic.spec_checks import attachment_is_valid
 
         if not value:
             self.fail(f"a name is missing. {_WRITE}", param, ctx)

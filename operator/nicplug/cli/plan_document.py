@@ -9,9 +9,9 @@ from nicplug.cli.output import line
 from nicplug.cli.pci_slots import hope_of_more, slot_words
 from nicplug.insight.at_restart import CHANGE
 from nicplug.insight.outcome import Outcome
-from nicplug.model.durations import format_duration
 from nicplug.model.dynamic_controller import ControllerState
 from nicplug.model.operations import OperationPath, OperationType
+from nicplug.model.times import format_duration
 
 if TYPE_CHECKING:
     from rich.console import Console

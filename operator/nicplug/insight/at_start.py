@@ -10,7 +10,7 @@ from nicplug.model.operations import OperationPath, OperationPhase
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.attachments import refuse_attachment
-from nicplug.plan.nic.validation import refuse
+from nicplug.plan.nic.spec_checks import refuse
 from nicplug.plan.reasons import Reason
 
 _STARTS_WITH_IT = "the guest is not running; it starts with this NIC"

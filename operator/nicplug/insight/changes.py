@@ -7,9 +7,9 @@ from nicplug.insight.known import pending_requests
 from nicplug.insight.patched import patched
 from nicplug.insight.question import WholeSpec
 from nicplug.model.frozen_json import thaw
-from nicplug.model.interface_requests import MEMBER, AddInterface, InterfaceRequest
 from nicplug.model.metadata import mapping, sequence
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+from nicplug.model.requests import MEMBER, AddInterface, InterfaceRequest
 from nicplug.model.vm import parse_vm
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.requested import object_to, with_nic, without_nic

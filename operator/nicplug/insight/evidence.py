@@ -33,12 +33,12 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.attachments import referenced_keys
-from nicplug.model.interface_requests import MEMBER, requested_networks
 from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
 from nicplug.model.metadata import generation, mapping, objects, text
 from nicplug.model.names import VM_UID_LABEL
 from nicplug.model.networks import Network, parse_networks
 from nicplug.model.node import Node
+from nicplug.model.requests import MEMBER, requested_networks
 from nicplug.model.slot_ledger import LEDGER_NAME
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance

@@ -43,7 +43,7 @@ from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vm.restart_required import RestartField
-from nicplug.plan.vmi.foresight import AT_ONCE, Foreseen, foresee
+from nicplug.plan.vmi.nics import AT_ONCE, Foreseen, foresee
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory
 

@@ -5,11 +5,10 @@ from typing import Any
 
 from nicplug.insight.evidence import Unknown
 from nicplug.insight.outcome import NicForecast, VmForecast
-from nicplug.model.durations import format_duration
 from nicplug.model.hotplug_policy import POLICY_FIELDS, HotplugPolicy
 from nicplug.model.nad_policy import NadRules
-from nicplug.model.pci_budget import PciBudget
-from nicplug.model.times import format_micro_time
+from nicplug.model.pci import PciBudget
+from nicplug.model.times import format_duration, format_micro_time
 from nicplug.plan.nic.path.evidence import PathEvidence
 
 NODES_LISTED = 10

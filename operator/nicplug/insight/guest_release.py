@@ -14,7 +14,7 @@ from nicplug.model.operations import InterfaceOperation, OperationPath, Operatio
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.foresight import Foreseen
+from nicplug.plan.vmi.nics import Foreseen
 
 
 def leaving_guest(operations: Iterable[InterfaceOperation]) -> frozenset[str]:

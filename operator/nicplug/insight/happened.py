@@ -18,9 +18,9 @@ from nicplug.insight.moments import (
     place_of_phase,
 )
 from nicplug.insight.nics import NicRow
-from nicplug.model.interface_names import hashed_interface_name
 from nicplug.model.metadata import mapping, text
 from nicplug.model.migration import Migration
+from nicplug.model.networks_annotation import hashed_interface_name
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.times import parse_time
 

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterator
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.known import pending_requests
 from nicplug.insight.outcome import NicForecast, Outcome
-from nicplug.model.interface_requests import AddInterface, InterfaceRequest
 from nicplug.model.networks import Binding
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
-from nicplug.plan.nic.feature_gate import refuse_hotplug
+from nicplug.model.requests import AddInterface, InterfaceRequest
+from nicplug.plan.nic.attachments import refuse_hotplug
 from nicplug.plan.views import Refusal
 
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from nicplug.insight.evidence import Evidence
 from nicplug.model.attachments import KnownAttachments, referenced_keys
-from nicplug.model.interface_requests import (
+from nicplug.model.networks import Network, first_by_name
+from nicplug.model.requests import (
     MEMBER,
     AddInterface,
     InterfaceRequest,
     RemoveInterface,
     parse_interface_requests,
 )
-from nicplug.model.networks import Network, first_by_name
 from nicplug.model.vm import VirtualMachine
 
 

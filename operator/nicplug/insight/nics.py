@@ -20,13 +20,6 @@ from nicplug.model.conditions import (
     is_true,
 )
 from nicplug.model.frozen_json import read
-from nicplug.model.interface_requests import (
-    ADD_OPTIONS,
-    MEMBER,
-    NAME_OPTION,
-    NETWORK_OPTION,
-    REMOVE_OPTIONS,
-)
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration
@@ -39,7 +32,14 @@ from nicplug.model.operations import (
     needs_person,
     parse_operations,
 )
-from nicplug.model.pci_topology import takes_slot
+from nicplug.model.pci import takes_slot
+from nicplug.model.requests import (
+    ADD_OPTIONS,
+    MEMBER,
+    NAME_OPTION,
+    NETWORK_OPTION,
+    REMOVE_OPTIONS,
+)
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.reasons import Reason

@@ -8,7 +8,7 @@ from enum import StrEnum
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.model.nad_policy import NadRules
-from nicplug.model.pci_budget import PciBudget
+from nicplug.model.pci import PciBudget
 from nicplug.plan.nic.path.evidence import PathEvidence
 
 

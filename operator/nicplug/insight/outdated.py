@@ -9,7 +9,7 @@ from nicplug.model.metadata import objects
 from nicplug.model.operations import parse_operations
 from nicplug.plan.views import Refusal
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.foresight import AT_ONCE
+from nicplug.plan.vmi.nics import AT_ONCE
 from nicplug.plan.vmi.outdated_attachments import outdated_attachments
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory

@@ -14,7 +14,7 @@ from nicplug.insight.outcome import VmForecast
 from nicplug.insight.question import PlanQuestion
 from nicplug.insight.requests import refusals_in_turn
 from nicplug.insight.wrong_addresses import addresses_of, with_wrong_addresses
-from nicplug.model.interface_requests import AddInterface, InterfaceRequest, RemoveInterface
+from nicplug.model.requests import AddInterface, InterfaceRequest, RemoveInterface
 from nicplug.model.vmi import VirtualMachineInstance
 
 

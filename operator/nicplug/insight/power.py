@@ -1,7 +1,7 @@
 """Whether a VM is to be started, stopped or restarted and no operator has done so yet, as the VM itself says. Pure."""
 
 from nicplug.model.metadata import text
-from nicplug.model.state_change import StateChange, StateChangeRequest, parse_requests
+from nicplug.model.requests import StateChange, StateChangeRequest, parse_requests
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 

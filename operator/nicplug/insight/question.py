@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.model.interface_requests import NAME_OPTION, NETWORK_OPTION
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.networks import Network, parse_network, parse_networks
+from nicplug.model.requests import NAME_OPTION, NETWORK_OPTION
 
 MOST_CHANGES = 100
 """In one question: more than any guest has slots for."""

@@ -14,10 +14,9 @@ from nicplug.kube.resources import CONFIG_MAPS, KUBEVIRTS, VIRTUAL_MACHINE_INSTA
 from nicplug.model.conditions import PROGRESSING, find_condition
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
-from nicplug.model.migration_limits import MigrationLimits
+from nicplug.model.migration_configuration import MigrationLimits
 from nicplug.model.slot_ledger import LEDGER_NAME, Entries, parse_entries
-from nicplug.plan.migration.slots import namespaces_of, priority_of
-from nicplug.plan.migration.turns import Waiting, take_turns
+from nicplug.plan.migration.slots import Waiting, namespaces_of, priority_of, take_turns
 from nicplug.plan.reasons import Reason
 
 _PAGE = 500

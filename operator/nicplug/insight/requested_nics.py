@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from nicplug.insight.known import pending_requests
 from nicplug.insight.nics import UNSEEN, NicRow, shown_network
-from nicplug.model.interface_requests import AddInterface
 from nicplug.model.networks import Binding
 from nicplug.model.operations import OperationPhase, OperationType
+from nicplug.model.requests import AddInterface
 from nicplug.model.vm import VirtualMachine
 from nicplug.plan.views import Refusal
 

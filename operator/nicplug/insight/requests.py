@@ -8,9 +8,9 @@ from nicplug.insight.known import known_attachments
 from nicplug.kube.resources import KUBEVIRTS, NETWORK_ATTACHMENT_DEFINITIONS
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, read
-from nicplug.model.interface_requests import AddInterface, InterfaceRequest
 from nicplug.model.metadata import mapping
 from nicplug.model.nad_policy import AttachmentAccess
+from nicplug.model.requests import AddInterface, InterfaceRequest
 from nicplug.plan.actions import PatchStatus
 from nicplug.plan.nic.requested import lists_after
 from nicplug.plan.subresources import interfaces

@@ -9,7 +9,7 @@ from nicplug.insight.outcome import NicForecast, Otherwise, Outcome
 from nicplug.insight.slots import with_doubt
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase
 from nicplug.plan.nic.pci_slots import PciSlots
-from nicplug.plan.vmi.foresight import Foreseen
+from nicplug.plan.vmi.nics import Foreseen
 
 _CANNOT = frozenset({OperationPhase.BLOCKED, OperationPhase.FAILED})
 

@@ -15,8 +15,7 @@ from nicplug.model.operations import (
     needs_person,
     parse_operations,
 )
-from nicplug.model.pci_budget import PciBudget, parse_total
-from nicplug.model.pci_topology import takes_slot
+from nicplug.model.pci import PciBudget, parse_total, takes_slot
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.nic.attachments import unattachable_networks
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots

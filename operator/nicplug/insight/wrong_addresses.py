@@ -8,7 +8,7 @@ from nicplug.insight.known import networks_of
 from nicplug.insight.outcome import NicForecast, Outcome, VmForecast
 from nicplug.model.networks import first_by_name
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
-from nicplug.plan.nic.validation import mac_address_is_unicast
+from nicplug.plan.nic.spec_checks import mac_address_is_unicast
 
 
 def addresses_of(evidence: Evidence) -> dict[str, str]:

@@ -25,7 +25,7 @@ Items = Sequence[msgspec.Raw | bytes]
 _OF_ADMINS = frozenset({"kubevirts", "nodes", "leases", "configmaps", "namespaces"})
 # The `data` of a ControllerRevision is the text that was sent, regardless of the sender.
 _VERBATIM = frozenset({"controllerrevisions"})
-# How often they are written follows from how large they are (`plan.pace`).
+# How often they are written follows from how large they are (`plan.outcome`).
 _SIZED = frozenset({"virtualmachines", "virtualmachineinstances"})
 # A list and its `items`.
 _LEVELS_AROUND_AN_ITEM = 2

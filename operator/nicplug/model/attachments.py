@@ -1,8 +1,4 @@
-"""Network attachment definitions (NADs), and what is known about those that a VMI refers to.
-
-Source: Multus network attachment specification 1.3. A NAD without `spec.config` is whole: Multus then
-takes the configuration of that name from the node.
-"""
+"""Network attachment definitions (NADs): what is known of those that a VMI refers to, and which one a NIC has."""
 
 import hashlib
 import json
@@ -19,6 +15,11 @@ from nicplug.model.metadata import mapping, text
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.names import RESOURCE_NAME_ANNOTATION
 from nicplug.model.networks import Network
+
+# Network attachment definitions (NADs), and what is known about those that a VMI refers to.
+#
+# Source: Multus network attachment specification 1.3. A NAD without `spec.config` is whole: Multus then takes the
+# configuration of that name from the node.
 
 # One character more than what can be quoted or asked for: a longer one stays as wrong as it is, and takes no room.
 _LONGEST_NAME = 254
@@ -120,3 +121,54 @@ def _problem(config: str) -> str:
     except RecursionError:
         return "not JSON: nested too deeply"
     return "" if isinstance(parsed, dict) else "not a JSON object"
+
+
+# By which network attachment definition (NAD) a NIC was attached, so that a later change of the NAD can be told.
+#
+# Of a NIC that a pod was made with, an annotation of the pod says so; of one that was plugged into it, the NIC's
+# record.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """What a definition was when a NIC was attached by it.
+
+    Attributes:
+        config_hash: of its `spec.config`.
+        pod: uid of the pod that was asked for it; "" of what a pod says of itself.
+    """
+
+    uid: str
+    config_hash: str
+    pod: str = ""
+
+    def is_of(self, definition: AttachmentDefinition) -> bool:
+        """The definition is what it was."""
+        return (self.uid, self.config_hash) == (definition.uid, definition.digest)
+
+    def to_row(self) -> dict[str, Any]:
+        """As it stands in the record."""
+        return {"uid": self.uid, "configHash": self.config_hash, "pod": self.pod}
+
+
+def parse_attached(value: Any) -> Attached | None:
+    """Of a record; None when it does not say."""
+    row = mapping(value)
+    uid, config_hash = text(row.get("uid")), text(row.get("configHash"))
+    return Attached(uid=uid, config_hash=config_hash, pod=text(row.get("pod"))) if uid and config_hash else None
+
+
+def format_attached(definitions: Mapping[str, AttachmentDefinition]) -> str:
+    """The annotation of a pod: NIC name -> `<uid>/<hash>`."""
+    found = {name: f"{item.uid}/{item.digest}" for name, item in sorted(definitions.items())}
+    return json.dumps(found, separators=(",", ":"))
+
+
+def attached_at_birth(annotation: str) -> dict[str, Attached]:
+    """By NIC, of a pod's annotation; nothing of one that cannot be read."""
+    try:
+        found = mapping(json.loads(annotation or "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    parts = {name: text(value).partition("/") for name, value in found.items()}
+    return {name: Attached(uid=uid, config_hash=digest) for name, (uid, _, digest) in parts.items() if uid and digest}

@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
-from nicplug.model.durations import format_duration, parse_duration
 from nicplug.model.metadata import quoted
 from nicplug.model.names import ROLLED_BACK_ANNOTATION, TEMPLATE_INTERFACES_ANNOTATION
+from nicplug.model.times import format_duration, parse_duration
 
 
 class DynamicPath(StrEnum):

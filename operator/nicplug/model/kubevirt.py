@@ -13,12 +13,13 @@ from nicplug.model.frozen_json import FrozenJson
 from nicplug.model.hotplug_policy import HotplugPolicy, cluster_policy
 from nicplug.model.keys import KubevirtKey
 from nicplug.model.metadata import mapping, quoted, sequence, text
-from nicplug.model.migration_configuration import migration_configuration
-from nicplug.model.migration_limits import MigrationLimits, parse_limits
+from nicplug.model.migration_configuration import MigrationLimits, migration_configuration, parse_limits
 from nicplug.model.nad_policy import NadRules, parse_nad_rules
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 from nicplug.model.networks import Binding
 from nicplug.model.trusted_namespaces import TRUSTED_NAMESPACES_FIELD, TrustedNamespaces, parse_trusted_namespaces
+
+# The KubeVirt CR: cluster-wide configuration, re-read at every change.
 
 DEFAULT_KUBEVIRT_NAMESPACE = "kubevirt"
 DEFAULT_CPU_ALLOCATION_RATIO = 10
@@ -177,3 +178,25 @@ def _binding_plugins(registered: Mapping[str, Any]) -> tuple[BindingPlugin, ...]
         BindingPlugin(name=name, attachment=text(mapping(plugin).get("networkAttachmentDefinition")))
         for name, plugin in sorted(registered.items())
     )
+
+
+# Who else reports the status of a KubeVirt CR: KubeVirt's own virt-operator, by what it leaves on the object.
+#
+# Source: KubeVirt 1.9 `pkg/virt-operator/kubevirt.go`: `execute` annotates the CR before anything else, the status
+# included; `syncInstallation` adds the finalizer and the deployment IDs. nicplug writes none of these.
+
+OBSERVED_ANNOTATIONS = ("kubevirt.io/latest-observed-api-version", "kubevirt.io/storage-observed-api-version")
+_FINALIZER = "foregroundDeleteKubeVirt"
+_IDS = ("targetDeploymentID", "observedDeploymentID")
+
+
+def mark_of_virt_operator(raw: Mapping[str, Any]) -> str:
+    """What on a KubeVirt CR says that virt-operator reports its status, for a sentence; "" for nothing."""
+    metadata, status = mapping(raw.get("metadata")), mapping(raw.get("status"))
+    annotations = mapping(metadata.get("annotations"))
+    for name in OBSERVED_ANNOTATIONS:
+        if name in annotations:
+            return f"annotation {name}"
+    if _FINALIZER in meta.finalizers(metadata):
+        return f"finalizer {_FINALIZER}"
+    return next((f"status.{name}" for name in _IDS if status.get(name)), "")

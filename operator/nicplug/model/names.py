@@ -18,7 +18,8 @@ MIGRATION_VMI_LABEL = "kubevirt.io/vmi-name"
 # On a migration: who made it, where that is not a user.
 WORKLOAD_UPDATE_ANNOTATION = "kubevirt.io/workloadUpdateMigration"
 WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
-# Own: on a migration of nicplug's, the NICs that it is for, each with what it changes (`plan.nic.path.causes`).
+# Own: on a migration of nicplug's, the NICs that it is for, each with what it changes
+# (`plan.nic.path.migration_history`).
 MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
 EVACUATION_PREFIX = "kubevirt-evacuation-"
@@ -50,13 +51,13 @@ VM_NAME_LABEL = "vm.kubevirt.io/name"
 VMI_ID_LABEL = "vmi.kubevirt.io/id"
 # Own: on a launcher pod, a digest of the spec that it was made with, apart from its networks.
 POD_SPEC_ANNOTATION = "nicplug.io/pod-spec"
-# Own: on a launcher pod, by which definitions its networks were attached when it was made (`model.attached`).
+# Own: on a launcher pod, by which definitions its networks were attached when it was made (`model.attachments`).
 ATTACHED_ANNOTATION = "nicplug.io/network-attachments"
 DOMAIN_ANNOTATION = "kubevirt.io/domain"
 VM_GENERATION_ANNOTATION = "kubevirt.io/vm-generation"
-# Own: on a VMI, the names of its NICs that the VM's template asked for (`model.origin`).
+# Own: on a VMI, the names of its NICs that the VM's template asked for (`model.nic_annotations`).
 TEMPLATE_INTERFACES_ANNOTATION = "nicplug.io/template-interfaces"
-# Own: on a VMI, the NICs that were taken back, and what their owner had written then (`model.rolled_back`).
+# Own: on a VMI, the NICs that were taken back, and what their owner had written then (`model.nic_annotations`).
 ROLLED_BACK_ANNOTATION = "nicplug.io/rolled-back-interfaces"
 MIGRATION_TRANSPORT_ANNOTATION = "kubevirt.io/migrationTransportUnix"
 DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"

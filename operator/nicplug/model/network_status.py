@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.model.interface_names import FIRST_ORDINAL_NAME, PRIMARY_POD_INTERFACE, is_hashed_name
 from nicplug.model.metadata import mapping, text, well_formed
+from nicplug.model.networks_annotation import FIRST_ORDINAL_NAME, PRIMARY_POD_INTERFACE, is_hashed_name
 from nicplug.model.per_pass import once_per_pass
 
 # An annotation set holds at most 256 KiB together; more than this many entries is not a pod.

@@ -1,5 +1,6 @@
 """Interfaces and networks of a VMI spec or of a VM template."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,9 +8,28 @@ from typing import Any, TypeVar
 
 from nicplug.elided import ELIDED, said
 from nicplug.model.frozen_json import FrozenJson, freeze, read, thaw
-from nicplug.model.mac_addresses import without_dots
 from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.per_pass import once_per_pass
+
+# MAC addresses in the notations that KubeVirt's admission takes.
+
+_DOTTED = re.compile(r"^[0-9a-fA-F]{4}([.][0-9a-fA-F]{4}){2}$")
+
+
+def without_dots(mac: str) -> str:
+    """`0200.0000.0001` with colons, as CNI plugins read it; any other text as it is."""
+    if not _DOTTED.fullmatch(mac):
+        return mac
+    digits = mac.replace(".", "")
+    return ":".join(digits[place : place + 2] for place in range(0, len(digits), 2))
+
+
+def normalised_mac(mac: str) -> str:
+    """A MAC address as it is compared."""
+    return without_dots(mac).lower().replace("-", ":")
+
+
+# Interfaces and networks of a VMI spec or of a VM template.
 
 
 class Binding(StrEnum):

@@ -6,10 +6,26 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from nicplug.model.attached import Attached, parse_attached
+from nicplug.model.attachments import Attached, parse_attached
 from nicplug.model.metadata import mapping, sequence, text
-from nicplug.model.sentences import with_remedy
 from nicplug.model.times import format_micro_time, parse_time
+
+# A message says what is and why, a remedy what a person can do: two fields of a record, one text elsewhere.
+
+_LONGEST = 80
+
+
+def with_remedy(message: str, remedy: str) -> str:
+    """One text, for what has no field for the remedy: an event, a condition, an answer of the API."""
+    return ". ".join(part for part in (message, remedy) if part)
+
+
+def shortened(name: str, *, longest: int = _LONGEST) -> str:
+    """A name for a sentence: of one that is longer its beginning, with a mark that there was more."""
+    return name if len(name) <= longest else f"{name[:longest]}..."
+
+
+# Rows of `status.interfaceOperations`: the record of what is being done to one NIC.
 
 
 class OperationType(StrEnum):
@@ -57,7 +73,7 @@ class MigrationFailures:
     Kept in the record: the migrations themselves may be deleted by anybody, and only the newest are kept.
 
     Attributes:
-        cause: what the change is (`plan.nic.path.causes`).
+        cause: what the change is (`plan.nic.path.migration_history`).
         migrations: their uids, oldest first.
         reason: how the last one ended.
         message: the same, for a person; "" when nobody said.

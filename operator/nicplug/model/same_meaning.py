@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 from nicplug.elided import ELIDED, MARKS, aligned
 from nicplug.model.frozen_json import freeze, read
-from nicplug.model.mac_addresses import normalised_mac
 from nicplug.model.metadata import mapping
-from nicplug.model.networks import Interface, Network
+from nicplug.model.networks import Interface, Network, normalised_mac
 from nicplug.model.quantity import parse_quantity
 
 # Structs of KubeVirt's API that are not pointers, and maps: there `{}` is the same as nothing. Elsewhere it says

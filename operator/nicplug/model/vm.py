@@ -12,7 +12,7 @@ from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.keys import VmKey
 from nicplug.model.metadata import mapping, text
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
-from nicplug.model.placement import parse_placement
+from nicplug.model.node import parse_placement
 
 
 class RunStrategy(StrEnum):

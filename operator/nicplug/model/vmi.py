@@ -22,12 +22,11 @@ from nicplug.model.names import (
     VM_GENERATION_ANNOTATION,
 )
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
-from nicplug.model.origin import parse_origin
-from nicplug.model.pci_topology import PciTopology, parse_topology
+from nicplug.model.nic_annotations import parse_origin, parse_rolled_back
+from nicplug.model.node import parse_placement
+from nicplug.model.pci import PciTopology, parse_topology
 from nicplug.model.per_pass import once_per_pass
-from nicplug.model.placement import parse_placement
 from nicplug.model.pod_record import PodRecord, parse_active_pods, parse_launcher_pods
-from nicplug.model.rolled_back import parse_rolled_back
 
 
 class VmiPhase(StrEnum):

@@ -10,7 +10,7 @@ from nicplug.kube import errors
 from nicplug.kube import resources as kinds
 from nicplug.kube.api import Resource
 from nicplug.model.migration import MigrationPhase
-from nicplug.model.migration_limits import MigrationLimits
+from nicplug.model.migration_configuration import MigrationLimits
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.obs.families import BOTH, Family, Label, MetricType, Process
 from nicplug.plan.reasons import Reason

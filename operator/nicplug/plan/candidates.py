@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from nicplug.model.attachments import KnownAttachments, attachment_keys
 from nicplug.model.frozen_json import read_object
 from nicplug.model.metadata import mapping, objects
-from nicplug.model.node import Node
-from nicplug.model.node_matching import fits_affinity, is_cordoned_for, missing_labels, repelling_taints
+from nicplug.model.node import Node, fits_affinity, is_cordoned_for, missing_labels, repelling_taints
 from nicplug.model.vmi import VirtualMachineInstance
 
 # A message is for a person: the commonest flaws, then "..."

@@ -11,11 +11,11 @@ from typing import Any
 
 from nicplug.model.attachments import Knowledge
 from nicplug.model.conditions import FALSE, PROGRESSING, SYNCHRONIZED, TRUE, Condition, merge_condition
-from nicplug.model.durations import format_duration
 from nicplug.model.hotplug_policy import POLICY_FIELDS, DynamicPath
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping, objects
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
+from nicplug.model.times import format_duration
 
 AVAILABLE, DEGRADED, CREATED = "Available", "Degraded", "Created"
 _DEPLOYED = "Deployed"

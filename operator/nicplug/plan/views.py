@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from nicplug.model.attachments import KnownAttachments
-from nicplug.model.disruption_budget import DisruptionBudget
 from nicplug.model.dynamic_controller import DynamicController
+from nicplug.model.eviction import DisruptionBudget
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.model.keys import PodKey
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
 from nicplug.model.migration import Migration
 from nicplug.model.node import Node
+from nicplug.model.operations import with_remedy
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.revision import VmRevision
-from nicplug.model.sentences import with_remedy
 from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance

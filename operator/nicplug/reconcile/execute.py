@@ -44,7 +44,7 @@ from nicplug.plan.actions import (
     TurnVm,
 )
 from nicplug.plan.reasons import Reason
-from nicplug.reconcile.expand import Expander, needs_expansion
+from nicplug.reconcile.large_objects import Expander, needs_expansion
 
 log = structlog.get_logger(__name__)
 

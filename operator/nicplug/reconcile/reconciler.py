@@ -30,8 +30,7 @@ from nicplug.plan.actions import (
     PatchStatus,
     TurnVm,
 )
-from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject
-from nicplug.plan.pace import pass_rest
+from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject, pass_rest
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import BudgetView, MigrationView, Refusal, VmiView, VmView
 from nicplug.plan.vm.decide import plan_vm
@@ -39,11 +38,10 @@ from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.disruption_budget import plan_budget
 from nicplug.reconcile.announce import Announcer, Recorder
 from nicplug.reconcile.execute import Executor, OnDirty
-from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import MIGRATION_GENERATION, Gatherer
+from nicplug.reconcile.large_objects import Expander, TurnTaken
 from nicplug.reconcile.memory import Attempt
 from nicplug.reconcile.slots import SlotKeeper
-from nicplug.reconcile.turns import TurnTaken
 
 log = structlog.get_logger(__name__)
 

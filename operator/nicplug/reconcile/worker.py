@@ -11,11 +11,11 @@ import structlog
 
 from nicplug.kube.errors import ApiError, Denied, Throttled
 from nicplug.model.keys import WorkKey
+from nicplug.reconcile.delays import RetryPolicy
+from nicplug.reconcile.large_objects import LargeTurns, TurnTaken
 from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import Priority, WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
-from nicplug.reconcile.retry import RetryPolicy
-from nicplug.reconcile.turns import LargeTurns, TurnTaken
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from nicplug.apiserver.reviews import Review
 from nicplug.apiserver.statuses import Status, service_unavailable
 from nicplug.kube.errors import ApiError
 from nicplug.model.keys import ObjectKey
-from nicplug.plan.subresources.eviction import ask_eviction, owner_of_guest
+from nicplug.plan.subresources.migrate import ask_eviction, owner_of_guest
 from nicplug.subresources.knowledge import Knowledge
 from nicplug.subresources.objects import Objects
 

@@ -9,15 +9,14 @@ from nicplug.apiserver.calls import Accepted, Call, Handlers, Subresource
 from nicplug.apiserver.calls import Answer as Reply
 from nicplug.apiserver.statuses import Cause, Details, Status, service_unavailable
 from nicplug.kube.errors import ApiError
-from nicplug.model.interface_requests import AddInterface, InterfaceRequest, parse_interface_requests
 from nicplug.model.keys import ObjectKey
 from nicplug.model.names import VM_KIND
 from nicplug.model.networks import Network
+from nicplug.model.requests import AddInterface, InterfaceRequest, parse_interface_requests
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.requested import object_to
 from nicplug.plan.subresources.answers import Answer, Endpoint, not_reviewed
-from nicplug.plan.subresources.go_options import Body, UnreadableBody
 from nicplug.plan.subresources.interfaces import (
     Evidence,
     Together,
@@ -26,7 +25,7 @@ from nicplug.plan.subresources.interfaces import (
     ask_vmi,
 )
 from nicplug.plan.subresources.migrate import ask_migrate
-from nicplug.plan.subresources.options import Verb, read_request
+from nicplug.plan.subresources.options import Body, UnreadableBody, Verb, read_request
 from nicplug.plan.subresources.power import ask_restart, ask_start, ask_stop
 from nicplug.subresources.attempts import attempt, refused_interface, refused_other
 from nicplug.subresources.knowledge import Knowledge

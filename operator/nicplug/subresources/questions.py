@@ -27,8 +27,8 @@ from nicplug.insight.story_json import story_json
 from nicplug.insight.trimmed import trimmed_plan, trimmed_unknown
 from nicplug.kube.api import WatchingApi
 from nicplug.kube.errors import ApiError, Denied
-from nicplug.model.interface_requests import AddInterface
 from nicplug.model.keys import ObjectKey
+from nicplug.model.requests import AddInterface
 from nicplug.plan.nic.requested import object_to
 from nicplug.plan.subresources.answers import Endpoint
 from nicplug.subresources.cluster import NodeSide

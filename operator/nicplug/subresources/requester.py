@@ -6,9 +6,9 @@ from nicplug.apiserver.access import SUBJECT_ACCESS_REVIEWS, is_allowed, review_
 from nicplug.apiserver.calls import Caller
 from nicplug.kube.api import KubeApi
 from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS
-from nicplug.model.interface_requests import AddInterface
 from nicplug.model.keys import ObjectKey
 from nicplug.model.metadata import mapping
+from nicplug.model.requests import AddInterface
 from nicplug.plan.subresources.answers import Answer, Endpoint, forbidden
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from nicplug.kube.errors import ApiError
-from nicplug.model.interface_requests import InterfaceRequest
 from nicplug.model.keys import ObjectKey
+from nicplug.model.requests import InterfaceRequest
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint
 from nicplug.plan.subresources.interfaces import Together
 from nicplug.subresources.attempts import AnyWrite, attempt, refused_interface

@@ -10,7 +10,7 @@ from tests.fakes.listing import relist
 from nicplug.cache.budgets import Budgets
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.optional_watch import Absence
-from nicplug.model.disruption_budget import budget_key, budget_labels, budget_spec
+from nicplug.model.eviction import budget_key, budget_labels, budget_spec
 from nicplug.model.keys import BudgetKey, WorkKey
 
 RAW = vmi()

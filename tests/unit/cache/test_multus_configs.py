@@ -21,7 +21,7 @@ from nicplug.cache.multus_configs import (
 )
 from nicplug.cache.optional_watch import Absence
 from nicplug.model.keys import AttachmentKey, VmiKey
-from nicplug.model.multus_config import MultusFindings
+from nicplug.model.nad_policy import MultusFindings
 from nicplug.model.vmi import parse_vmi
 
 SECRET = AttachmentKey("victim", "secret")

@@ -11,8 +11,8 @@ from tests.build import NOW
 from tests.unit.cli.played import CommandLine, PlayedServer, Recorded, collection
 
 from nicplug.cli.doctor.pods import trouble_of
-from nicplug.model.kubernetes_version import OLDEST_KUBERNETES, is_too_old
 from nicplug.model.times import format_time
+from nicplug.model.versions import OLDEST_KUBERNETES, is_too_old
 
 CHART = Path(__file__).parents[3] / "deploy" / "helm" / "nicplug"
 PODS = "GET /api/v1/namespaces/nicplug-system/pods"

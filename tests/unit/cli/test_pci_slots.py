@@ -5,7 +5,7 @@ from tests.build import a_vmi, nic, primary, vmi
 
 from nicplug.cli.pci_slots import hope_of_more, slot_words
 from nicplug.insight.slots import possible_slots
-from nicplug.model.pci_budget import PciBudget
+from nicplug.model.pci import PciBudget
 
 
 @pytest.mark.parametrize(

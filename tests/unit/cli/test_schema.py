@@ -28,8 +28,8 @@ from nicplug.insight.story import Story
 from nicplug.insight.story_json import story_json
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import VmKey
-from nicplug.model.migration_limits import MigrationLimits
-from nicplug.model.pci_budget import PciBudget
+from nicplug.model.migration_configuration import MigrationLimits
+from nicplug.model.pci import PciBudget
 
 UNKNOWN = [Unknown(kind="nodes", why="denied", remedy="ask")]
 BUDGET = PciBudget(total=4, used=1, reserved=1)

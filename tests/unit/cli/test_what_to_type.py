@@ -5,7 +5,7 @@ from tests.build import a_vm, a_vmi, nic, operation, primary, row, vm, vmi
 
 from nicplug.cli.what_to_type import WhatToType
 from nicplug.model.attachments import KnownAttachments
-from nicplug.model.interface_requests import AddInterface, RemoveInterface
+from nicplug.model.requests import AddInterface, RemoveInterface
 from nicplug.plan.nic.requested import object_to, object_to_slots
 
 OF_VM = WhatToType(vm="V", namespace="s1", is_bare=False)

@@ -8,7 +8,7 @@ from tests.build import NOW, Json, a_migration, migration
 from nicplug.insight.queue import in_order
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.migration import Migration
-from nicplug.model.migration_limits import MigrationLimits
+from nicplug.model.migration_configuration import MigrationLimits
 from nicplug.model.slot_ledger import Contender, SlotEntry
 from nicplug.plan.migration.slots import SlotsView, plan_slots, priority_of
 

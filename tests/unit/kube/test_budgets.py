@@ -14,7 +14,7 @@ from nicplug.kube.object_text import ObjectText, contents
 from nicplug.model.frozen_json import read
 from nicplug.model.networks import parse_interfaces, parse_networks
 from nicplug.model.vm import VirtualMachine
-from nicplug.plan.nic.validation import refuse
+from nicplug.plan.nic.spec_checks import refuse
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vm.restart_required import RestartField, fields_that_need_a_restart
 

@@ -12,7 +12,9 @@ from tests.unit.kube.elided import go, put
 from nicplug.elided import ELIDED, ELIDED_ENTRIES, ELIDED_MEMBERS, STORED_BYTES, has_elided
 from nicplug.kube import elision, places
 from nicplug.kube.object_text import ObjectText, contents
-from nicplug.model import hotplug_policy, names, pci_topology, state_change
+from nicplug.model import hotplug_policy, names
+from nicplug.model import pci as pci_topology
+from nicplug.model import requests as state_change
 from nicplug.model.attachments import AttachmentDefinition, parse_attachment_definition
 from nicplug.model.revision import VmRevision
 from nicplug.plan.vm.restart_required import fields_that_need_a_restart

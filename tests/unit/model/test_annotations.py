@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 from tests.build import POD_INTERFACES, nic
 
-from nicplug.model.interface_names import hashed_interface_name, is_hashed_name, is_ordinal_name, pod_interface_names
 from nicplug.model.network_status import MAXIMUM_ENTRIES, parse_network_status
 from nicplug.model.networks import parse_interface, parse_network
-from nicplug.model.networks_annotation import UnreadableAnnotation, element_of, parse_annotation, render_annotation
+from nicplug.model.networks_annotation import (
+    UnreadableAnnotation,
+    element_of,
+    hashed_interface_name,
+    is_hashed_name,
+    is_ordinal_name,
+    parse_annotation,
+    pod_interface_names,
+    render_annotation,
+)
 
 
 @pytest.mark.parametrize(("network", "interface"), POD_INTERFACES.items())

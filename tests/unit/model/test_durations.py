@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from nicplug.model.durations import format_duration, parse_duration
+from nicplug.model.times import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,17 @@ import pytest
 from tests.build import Json, kubevirt
 from tests.unit.model.controllers import CHANGED, GOING, NAME, daemon_set, node, pod
 
-from nicplug.model.controller_on_node import OnNode, controller_on_node
-from nicplug.model.daemon_set import DaemonSet, DaemonSetPod, parse_daemon_set, parse_daemon_set_pod
-from nicplug.model.dynamic_controller import ControllerFinder, ControllerState, DynamicController
+from nicplug.model.dynamic_controller import (
+    ControllerFinder,
+    ControllerState,
+    DaemonSet,
+    DaemonSetPod,
+    DynamicController,
+    OnNode,
+    controller_on_node,
+    parse_daemon_set,
+    parse_daemon_set_pod,
+)
 from nicplug.model.kubevirt import parse_kubevirt
 from nicplug.model.node import Node, parse_node
 

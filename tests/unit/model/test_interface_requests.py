@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicplug.model.interface_requests import (
+from nicplug.model.requests import (
     AddInterface,
     InterfaceRequest,
     RemoveInterface,

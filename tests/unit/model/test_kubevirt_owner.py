@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.build import kubevirt
 
-from nicplug.model.kubevirt_owner import mark_of_virt_operator
+from nicplug.model.kubevirt import mark_of_virt_operator
 
 MARKS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {}, ""),

@@ -3,8 +3,7 @@
 import pytest
 from tests.build import nic
 
-from nicplug.model.mac_addresses import normalised_mac
-from nicplug.model.networks import parse_interface, parse_network
+from nicplug.model.networks import normalised_mac, parse_interface, parse_network
 from nicplug.model.networks_annotation import element_of
 
 

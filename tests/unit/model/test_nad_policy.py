@@ -9,8 +9,17 @@ from tests.build import kubevirt
 
 from nicplug.model.keys import AttachmentKey, ObjectKey
 from nicplug.model.kubevirt import parse_kubevirt
-from nicplug.model.multus_config import MultusFindings, MultusIsolation, findings_of, parse_multus_config
-from nicplug.model.nad_policy import AttachmentAccess, NadPolicy, NadRules, attachment_access, parse_nad_rules
+from nicplug.model.nad_policy import (
+    AttachmentAccess,
+    MultusFindings,
+    MultusIsolation,
+    NadPolicy,
+    NadRules,
+    attachment_access,
+    findings_of,
+    parse_multus_config,
+    parse_nad_rules,
+)
 
 BLOCK = "spec.configuration.network.hotplug"
 WHERE = "KubeVirt CR kubevirt/kubevirt"

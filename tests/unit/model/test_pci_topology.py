@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nicplug.model.networks import parse_interface
-from nicplug.model.pci_topology import ON_ROOT_COMPLEX_ANNOTATION, SLOT_COUNT_ANNOTATION, parse_topology, takes_slot
+from nicplug.model.pci import ON_ROOT_COMPLEX_ANNOTATION, SLOT_COUNT_ANNOTATION, parse_topology, takes_slot
 
 LARGE, SMALL = {"memory": {"guest": "4Gi"}}, {"memory": {"guest": "2Gi"}}
 VIRTIO = {"name": "root", "disk": {"bus": "virtio"}}

@@ -37,8 +37,8 @@ from nicplug.model.keys import AttachmentKey
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.plan.actions import Create, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.migration.eligibility import find_obstacle
-from nicplug.plan.migration.target_pod import create_target_pod
-from nicplug.plan.nic.interface_rows import plan_rows
+from nicplug.plan.migration.target import create_target_pod
+from nicplug.plan.nic.observed import plan_rows
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vmi.decide import plan_vmi
 

@@ -3,7 +3,7 @@
 import pytest
 
 from nicplug.elided import LARGE_BYTES
-from nicplug.plan.pace import pass_rest, write_pause
+from nicplug.plan.outcome import pass_rest, write_pause
 
 
 @pytest.mark.parametrize(

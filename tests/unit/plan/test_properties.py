@@ -44,8 +44,8 @@ from tests.fakes.patches import JSON_PATCH, patched
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
-from nicplug.model.interface_names import is_hashed_name
 from nicplug.model.metadata import objects
+from nicplug.model.networks_annotation import is_hashed_name
 from nicplug.plan.actions import (
     Action,
     ConfirmPod,

@@ -13,7 +13,7 @@ from nicplug.plan.nic.transitions import Transitions, announce
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.decide import plan_vmi
-from nicplug.plan.vmi.pod_fate import announce_end
+from nicplug.plan.vmi.phase import announce_end
 from nicplug.reconcile.announce import Announcer
 
 

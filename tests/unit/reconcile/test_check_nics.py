@@ -10,7 +10,7 @@ from tests.unit.reconcile.bench import NAME, VMI, Bench
 from nicplug.elided import STORED_BYTES
 from nicplug.kube.errors import ApiError, Gone, Stale
 from nicplug.plan.actions import CheckNics
-from nicplug.plan.nic.check_nics import check_nics
+from nicplug.plan.nic.live_rules import check_nics
 
 LARGE = 1_300_000
 

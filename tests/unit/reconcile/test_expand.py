@@ -18,10 +18,9 @@ from nicplug.plan.views import PlanSettings
 from nicplug.plan.vm.start import start_vmi
 from nicplug.plan.vmi.launcher_pod import create_launcher_pod
 from nicplug.reconcile.execute import Executor
-from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.large_objects import Expander, LargeTurns, TurnTaken
 from nicplug.reconcile.memory import Memory
-from nicplug.reconcile.turns import LargeTurns, TurnTaken
 
 LARGE: Json = {
     "volumes": [{"name": "c", "cloudInitNoCloud": {"userData": "<b>\u00e9" * 10_000}}],

@@ -10,7 +10,7 @@ from tests.build import kubevirt
 from nicplug.cache.kubevirts import Kubevirts
 from nicplug.kube.recorder import ObjectReference
 from nicplug.model.keys import KubevirtKey
-from nicplug.reconcile.ignored_kubevirts import IgnoredKubevirts
+from nicplug.reconcile.kubevirt_status import IgnoredKubevirts
 
 MOVE = "delete it if a tenant made it; if it is the cluster admin's, move its configuration there"
 

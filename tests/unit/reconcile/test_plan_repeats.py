@@ -7,8 +7,8 @@ import pytest
 from nicplug.model.keys import VmiKey
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.outcome import Plan
+from nicplug.reconcile.delays import RetryPolicy
 from nicplug.reconcile.memory import Attempt, Memory, PlanRepeats
-from nicplug.reconcile.retry import RetryPolicy
 
 KEY = VmiKey("default", "a")
 PLAN = Plan(actions=(Delete(kind=Kind.VMI, key=KEY, uid="1"),))

@@ -8,8 +8,8 @@ from tests.build import NAME, NAMESPACE
 from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
 from nicplug.model.keys import VmKey
 from nicplug.plan.reasons import Reason
+from nicplug.reconcile.delays import MAXIMUM_STALE_IN_A_ROW, RESYNC_SECONDS, RetryPolicy
 from nicplug.reconcile.memory import PlanRepeats
-from nicplug.reconcile.retry import MAXIMUM_STALE_IN_A_ROW, RESYNC_SECONDS, RetryPolicy
 
 KEY = VmKey(NAMESPACE, NAME)
 

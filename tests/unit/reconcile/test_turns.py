@@ -18,12 +18,11 @@ from nicplug.plan.actions import Create, Kind
 from nicplug.plan.outcome import Plan, Subject
 from nicplug.plan.views import PlanSettings, VmView
 from nicplug.reconcile.execute import Executor
-from nicplug.reconcile.expand import Expander
 from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.large_objects import Expander, LargeTurns, TurnTaken
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import ObjectReconciler, Reconciler
-from nicplug.reconcile.turns import LargeTurns, TurnTaken
 from nicplug.reconcile.worker import Workers
 
 pytestmark = pytest.mark.looptime

@@ -10,10 +10,10 @@ from tests.build import NAME, NAMESPACE
 
 from nicplug.kube.errors import Denied, Rejected, Stale, Throttled, Unavailable
 from nicplug.model.keys import VmiKey, VmKey, WorkKey
+from nicplug.reconcile.large_objects import LargeTurns, TurnTaken
 from nicplug.reconcile.memory import PlanRepeats
 from nicplug.reconcile.queue import WorkQueue
 from nicplug.reconcile.reconciler import Reconciler
-from nicplug.reconcile.turns import LargeTurns, TurnTaken
 from nicplug.reconcile.worker import Workers
 
 pytestmark = pytest.mark.looptime

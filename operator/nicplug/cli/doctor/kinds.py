@@ -17,8 +17,7 @@ from nicplug.kube.resources import (
 from nicplug.model.attachments import Knowledge
 from nicplug.model.conditions import is_true
 from nicplug.model.metadata import mapping, objects
-from nicplug.model.multus_config import MULTUS_CONFIG_MAP
-from nicplug.model.nad_policy import NadPolicy
+from nicplug.model.nad_policy import MULTUS_CONFIG_MAP, NadPolicy
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 
 _KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, KUBEVIRTS)

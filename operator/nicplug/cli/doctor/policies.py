@@ -8,8 +8,8 @@ from nicplug.cli.connection import Session
 from nicplug.cli.doctor.finding import Finding, ok, unknown, warning
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import APPLY_MANIFESTS, Denied, Gone
-from nicplug.model.kubernetes_version import TOO_OLD_REMEDY
 from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.versions import TOO_OLD_REMEDY
 
 _POLICIES = Resource(
     group="admissionregistration.k8s.io",

@@ -19,9 +19,8 @@ from nicplug.kube.errors import APPLY_MANIFESTS, ApiError, Denied, Gone
 from nicplug.kube.resources import API_SERVICES, LEASES
 from nicplug.model import rivals
 from nicplug.model.conditions import find_condition
-from nicplug.model.kubernetes_version import OLDEST_KUBERNETES, TOO_OLD_REMEDY, is_too_old
 from nicplug.model.metadata import mapping, objects, text
-from nicplug.model.versions import nicplug_version_in
+from nicplug.model.versions import OLDEST_KUBERNETES, TOO_OLD_REMEDY, is_too_old, nicplug_version_in
 
 _DEPLOYMENTS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
 _INSTALL = "install nicplug (docs/install.md)"

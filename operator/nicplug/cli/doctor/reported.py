@@ -6,7 +6,7 @@ from nicplug.insight.evidence import Evidence
 from nicplug.kube.errors import Denied, Gone
 from nicplug.kube.resources import KUBEVIRTS
 from nicplug.model.conditions import TRUE, find_condition, is_true
-from nicplug.model.kubevirt_owner import mark_of_virt_operator
+from nicplug.model.kubevirt import mark_of_virt_operator
 from nicplug.model.metadata import generation, mapping, objects, text
 
 _WRITTEN = "The leader writes it within 10 s, if it may patch kubevirts/status: see its log."

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nicplug.model.disruption_budget import budget_labels, budget_spec
+from nicplug.model.eviction import budget_labels, budget_spec
 from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import DisruptionBudgetKey, VmiKey, VmKey
 from nicplug.model.metadata import ControllerReference

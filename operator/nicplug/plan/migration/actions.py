@@ -14,13 +14,14 @@ from nicplug.model.vmi import vmi_id
 from nicplug.plan.actions import Action, CheckUnchanged, Delete, Kind, PatchAnnotations, patch_finalizers, patch_label
 from nicplug.plan.migration.facts import Facts
 from nicplug.plan.migration.hand_off import delete_target, hand_off, label_target_node, request_abort
+from nicplug.plan.migration.target import create_target_pod
 from nicplug.plan.migration.target_networks import missing_interfaces
-from nicplug.plan.migration.target_pod import create_target_pod
 from nicplug.plan.migration.timeouts import NODE_AGENT_PATIENCE, agent_deadline
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.disruption_budget import raise_budget
 from nicplug.plan.vmi.own_pods import (
+    announce_leftover,
     announce_taken_name,
     discard,
     leftovers,
@@ -30,7 +31,6 @@ from nicplug.plan.vmi.own_pods import (
     waits_for_record,
 )
 from nicplug.plan.vmi.state_patches import mark_failed
-from nicplug.plan.vmi.stray_pods import announce_leftover
 
 FAILED_MIGRATION = "FailedMigration"
 """The event of a migration that has failed, as KubeVirt names it."""

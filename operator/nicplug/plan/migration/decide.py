@@ -14,11 +14,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.metadata import text
-from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, VMI_UID_MEMBER, MigrationPhase
+from nicplug.model.migration import (
+    FOREIGN_MIGRATION_PHASES,
+    TARGET_RENEWAL_MEMBER,
+    VMI_UID_MEMBER,
+    MigrationPhase,
+    TargetRenewal,
+)
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod_record import TARGET_POD_MEMBER
-from nicplug.model.target_renewal import TARGET_RENEWAL_MEMBER, TargetRenewal
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import (
     FAILED_MIGRATION,
@@ -33,21 +38,24 @@ from nicplug.plan.migration.actions import (
     normal,
     warning,
 )
-from nicplug.plan.migration.admission import refuse_missing, refuse_unlike, refuse_vmi
-from nicplug.plan.migration.at_fault import causes_at_fault, nics_at_fault
-from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle, find_obstacle
-from nicplug.plan.migration.end import plan_end
-from nicplug.plan.migration.ending import Ending, Progress
+from nicplug.plan.migration.eligibility import (
+    POD_REFUSED,
+    Obstacle,
+    find_obstacle,
+    refuse_missing,
+    refuse_unlike,
+    refuse_vmi,
+)
+from nicplug.plan.migration.ending import Ending, Progress, causes_at_fault, nics_at_fault
 from nicplug.plan.migration.facts import Facts, gather_facts
+from nicplug.plan.migration.finish import plan_end
 from nicplug.plan.migration.hand_off import check_guest
-from nicplug.plan.migration.ladder import find_ending, is_complete, steps
+from nicplug.plan.migration.phases import copied_state, find_ending, is_complete, steps, with_conditions, with_phases
 from nicplug.plan.migration.progress import describe
-from nicplug.plan.migration.renewal import Renewal, find_renewal
 from nicplug.plan.migration.slots import MigrationPlan
-from nicplug.plan.migration.status import copied_state, with_conditions, with_phases
+from nicplug.plan.migration.target import Renewal, find_renewal, find_unseen_pod
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
-from nicplug.plan.migration.unseen_pods import find_unseen_pod
-from nicplug.plan.nic.path.causes import AT_FAULT_MEMBER, CAUSES_AT_FAULT_MEMBER
+from nicplug.plan.nic.path.migration_history import AT_FAULT_MEMBER, CAUSES_AT_FAULT_MEMBER
 from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status

@@ -1,9 +1,17 @@
-"""How a migration ends, or why it waits: a word for machines and sentences for people."""
+"""How a migration ends, or why it waits, and which NICs it has failed of."""
 
 from dataclasses import dataclass
 
 from nicplug.model.conditions import FALSE, TRUE
+from nicplug.model.networks import Network
+from nicplug.model.networks_annotation import hashed_interface_name, plugin_interface_name
+from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.target_networks import missing_interfaces
+from nicplug.plan.nic.path.migration_history import cause_at_fault, causes_of
 from nicplug.plan.reasons import Reason
+from nicplug.plan.views import MigrationView
+
+# How a migration ends, or why it waits: a word for machines and sentences for people.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +51,38 @@ class Progress:
     def status(self) -> str:
         """Of the condition."""
         return FALSE if self.is_stuck else TRUE
+
+
+# Which NICs a migration has failed of, where the failure names an interface or a network.
+
+
+def nics_at_fault(facts: Facts, ending: Ending) -> list[str]:
+    """In spec order; [] when nothing is named. Not only of those that it was for: each target pod has the others, too.
+
+    Multus's report is heeded as far as possible for the NICs that the migration was for: where it lists none at all,
+    that is nothing against those that the guest has.
+    """
+    pod, vmi = facts.target, facts.vmi
+    if pod is None or vmi is None or ending.reason is not Reason.TARGET_POD_NOT_READY:
+        return []
+    if facts.named_nics:
+        return list(facts.named_nics)
+    made_for = causes_of(facts.migration)
+    # Multus lists what it has attached when all is done: before the pod runs, what is missing says nothing.
+    unreported = frozenset(missing_interfaces(pod, vmi)) if pod.is_ready else frozenset[str]()
+    missing = [item.name for item in vmi.networks if item.is_secondary and not unreported.isdisjoint(_names(item))]
+    return [name for name in missing if name in made_for] or missing
+
+
+def causes_at_fault(view: MigrationView, facts: Facts, names: list[str]) -> dict[str, str]:
+    """What those of them are that the migration was not for, so that a correction of them is noticed."""
+    vmi, made_for = facts.vmi, causes_of(facts.migration)
+    if vmi is None:
+        return {}
+    causes = {name: cause_at_fault(vmi, name=name, known=view.attachments) for name in names if name not in made_for}
+    return {name: cause for name, cause in causes.items() if cause}
+
+
+def _names(network: Network) -> tuple[str, str]:
+    """Of its interface in a pod, and of its binding plugin's."""
+    return hashed_interface_name(network.name), plugin_interface_name(network.name)

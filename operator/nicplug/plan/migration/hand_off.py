@@ -48,7 +48,7 @@ def hand_off(
     finds both. After a crash between them the state is not ours yet, so the next pass hands off again and finds the
     label right; the other way round the migration would look handed off, and nobody would be told.
 
-    The spec and the guest's NICs are those that the target pod was compared with (`plan.migration.renewal`). Whoever
+    The spec and the guest's NICs are those that the target pod was compared with (`plan.migration.target`). Whoever
     gives the guest one more tests that nothing was handed off.
 
     Two leaders: one ends the migration, or replaces its target pod, while the other hands it off, and deletes the pod,

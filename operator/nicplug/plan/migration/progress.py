@@ -10,10 +10,9 @@ from nicplug.model.times import format_time
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle
 from nicplug.plan.migration.ending import Progress
 from nicplug.plan.migration.facts import Facts
-from nicplug.plan.migration.ladder import still_wanted
-from nicplug.plan.migration.lost_nodes import tell_lost_node
+from nicplug.plan.migration.phases import still_wanted
 from nicplug.plan.migration.target_networks import missing_interfaces, refuse_start
-from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of, unready_containers
+from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, tell_lost_node, told_of, unready_containers
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 

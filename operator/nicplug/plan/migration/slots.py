@@ -1,36 +1,115 @@
-"""Which migrations may go now, and which have to wait for whom: the limits are counted here and nowhere else.
+"""Which migrations may go now, in which order, and which have to wait for whom."""
 
-A slot is taken up from before the target pod is made until the migration has ended, and is written down in the ledger
-before it is used: of two leaders in one window one writes, the other has to look again. The limit of the target node
-counts from the hand-off, since only the scheduler knows that node.
-
-What is under way counts, whatever the ledger says; what the ledger says counts, whatever is to be seen.
-
-Free slots go by priority, then round the namespaces (`plan.migration.turns`).
-
-A slot that cannot be used after all (a quota, a VM that was stopped) is given back in two steps: first the ledger says
-that nobody may use it, then, when everybody who has read it before has had his time, it is free.
-"""
-
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from nicplug.model.keys import VmiKey
 from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, Migration
-from nicplug.model.migration_limits import CLUSTER_LIMIT, INBOUND_LIMIT, OUTBOUND_LIMIT, MigrationLimits
+from nicplug.model.migration_configuration import CLUSTER_LIMIT, INBOUND_LIMIT, OUTBOUND_LIMIT, MigrationLimits
 from nicplug.model.slot_ledger import Contender, Entries, MigrationSlot, SlotEntry
 from nicplug.plan.migration.facts import gather_facts
-from nicplug.plan.migration.turns import Waiting, take_turns
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
+# In which order migrations go: by priority, then round the namespaces, then by age.
+#
+# By age alone, one tenant who changes N VMs would put N migrations in front of everybody else's (kubevirt#13497).
+
+_FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A migration that waits for a slot.
+
+    Attributes:
+        priority: the higher goes first.
+    """
+
+    uid: str
+    namespace: str
+    priority: int
+    created: datetime | None
+
+    @property
+    def age_rank(self) -> tuple[datetime, str]:
+        """The oldest first; of one moment, all replicas agree on an order."""
+        return (self.created or _FAR_FUTURE, self.uid)
+
+
+def take_turns(
+    waiting: Iterable[Waiting], *, under_way: Mapping[str, int], goes: Callable[[Waiting], bool] = lambda _: True
+) -> list[Waiting]:
+    """Ask each migration once, in the order of its turn.
+
+    At equal priority the namespace with the fewest migrations under way has the next turn, with its oldest migration;
+    of several such namespaces, the one whose migration is the oldest. One that cannot go keeps nobody behind it
+    waiting, and costs its namespace no turn.
+
+    Args:
+        under_way: how many migrations of each namespace are under way, of all priorities.
+        goes: whether a migration goes now; each that does counts as under way for those that follow.
+
+    Returns:
+        Those that go, in their order.
+    """
+    counts: defaultdict[str, int] = defaultdict(int, under_way)
+    lines: defaultdict[int, defaultdict[str, list[Waiting]]] = defaultdict(lambda: defaultdict(list))
+    for item in sorted(waiting, key=lambda item: item.age_rank, reverse=True):
+        lines[item.priority][item.namespace].append(item)
+    gone: list[Waiting] = []
+    for priority in sorted(lines, reverse=True):
+        _take_turns_of_one_priority(lines[priority], counts, goes, gone)
+    return gone
+
+
+def _take_turns_of_one_priority(
+    lines: Mapping[str, list[Waiting]],
+    counts: defaultdict[str, int],
+    goes: Callable[[Waiting], bool],
+    gone: list[Waiting],
+) -> None:
+    """Each migration enters the heap once: n log n, however many namespaces there are.
+
+    Args:
+        lines: of each namespace, the oldest last.
+    """
+
+    def next_of(namespace: str) -> tuple[int, tuple[datetime, str], str]:
+        return (counts[namespace], lines[namespace][-1].age_rank, namespace)
+
+    heads = [next_of(namespace) for namespace in lines]
+    heapq.heapify(heads)
+    while heads:
+        _, _, namespace = heapq.heappop(heads)
+        item = lines[namespace].pop()
+        if goes(item):
+            counts[namespace] += 1
+            gone.append(item)
+        if lines[namespace]:
+            heapq.heappush(heads, next_of(namespace))
+
+
+# Which migrations may go now, and which have to wait for whom: the limits are counted here and nowhere else.
+#
+# A slot is taken up from before the target pod is made until the migration has ended, and is written down in the
+# ledger before it is used: of two leaders in one window one writes, the other has to look again. The limit of the
+# target node counts from the hand-off, since only the scheduler knows that node.
+#
+# What is under way counts, whatever the ledger says; what the ledger says counts, whatever is to be seen.
+#
+# Free slots go by priority, then round the namespaces (`plan.migration.slots`).
+#
+# A slot that cannot be used after all (a quota, a VM that was stopped) is given back in two steps: first the ledger
+# says that nobody may use it, then, when everybody who has read it before has had his time, it is free.
+
 # Source: KubeVirt 1.9 `pkg/util/migrations/migrations.go`.
 _PRIORITIES = {"system-critical": 100, "user-triggered": 50, "system-maintenance": 20}
-_FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 # Who is further back is told a range: not everybody who waits shall be written to whenever one goes.
 _RANGES = (10, 30, 100, 300, 1000)

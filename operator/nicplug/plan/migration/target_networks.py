@@ -1,17 +1,40 @@
-"""Which NICs a target pod is made with: those that the guest has, and those that it is to get."""
+"""Which NICs a target pod is made with, which are left out as it would not start with them, and where it may go."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from nicplug.model.attachments import KnownAttachments
-from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
+from nicplug.model.frozen_json import read_object
 from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
-from nicplug.model.metadata import objects
-from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation
+from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.migration import Migration
+from nicplug.model.names import (
+    CPU_FEATURE_LABEL,
+    CPU_VENDOR_LABEL,
+    HOST_MODEL_FEATURE_LABEL,
+    HOST_MODEL_LABEL,
+    MIGRATION_CPU_MODEL_LABEL,
+)
+from nicplug.model.networks import Network, split_attachment
+from nicplug.model.networks_annotation import (
+    UnreadableAnnotation,
+    hashed_interface_name,
+    parse_annotation,
+    plugin_interface_name,
+)
+from nicplug.model.operations import OperationType, parse_operations
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
+from nicplug.plan.candidates import refuse_devices
 from nicplug.plan.nic.attachments import refuse_attachment
-from nicplug.plan.views import Refusal
+from nicplug.plan.nic.observed import networks_asked_for
+from nicplug.plan.nic.path.backoff import is_automatic
+from nicplug.plan.nic.path.migration_history import BROUGHT_BY_NONE, causes_of, is_left_out
+from nicplug.plan.views import MigrationView, Refusal
+
+# Which NICs a target pod is made with: those that the guest has, and those that it is to get.
 
 
 @once_per_pass
@@ -72,3 +95,104 @@ def missing_interfaces(pod: LauncherPod, vmi: VirtualMachineInstance) -> tuple[s
     own = {scheme(network.name) for network in vmi.networks for scheme in schemes}
     names = (item.get("interface") for item in objects(elements))
     return tuple(name for name in names if isinstance(name, str) and name in own and not pod.network_status.has(name))
+
+
+# Which labels the node must have that a VM moves to.
+#
+# Source: KubeVirt 1.9 `migration.go` (`createTargetPod`, `prepareNodeSelectorForHostCpuModel`). The labels of CPUs
+# are written by KubeVirt's node labeller; where nobody writes them, they ask for nothing.
+
+_TO_MOVE_TO = ((HOST_MODEL_LABEL, MIGRATION_CPU_MODEL_LABEL), (HOST_MODEL_FEATURE_LABEL, CPU_FEATURE_LABEL))
+
+
+def target_selector(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str, str]:
+    """What the migration adds, under what the VM says, and the CPU that the guest must find."""
+    added = mapping(view.migration.read_spec().get("addedNodeSelector"))
+    own = mapping(read_object(vmi.placement).get("nodeSelector"))
+    asked = {text(name): text(value) for name, value in {**added, **own}.items()}
+    return {**asked, **_cpu_of_guest(view, vmi)}
+
+
+def _cpu_of_guest(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str, str]:
+    labels = next((node.labels for node in view.nodes or () if node.name == vmi.node_name), {})
+    vendor = {name: "true" for name in labels if name.startswith(CPU_VENDOR_LABEL)}
+    domain = mapping(vmi.read_spec().get("domain"))
+    if mapping(domain.get("cpu")).get("model") != "host-model":
+        return vendor
+    return {**vendor, **(_asked_before(view, vmi) or _host_model(labels))}
+
+
+def _asked_before(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str, str]:
+    """A guest that has moved keeps the CPU that it was started with, not the one that its present node has."""
+    pods = (pod for pod in view.pods if pod.node_name == vmi.node_name)
+    return {text(name): text(value) for pod in pods for name, value in read_object(pod.cpu_selector).items()}
+
+
+def _host_model(labels: Mapping[str, str]) -> dict[str, str]:
+    return {
+        f"{wanted}{name.removeprefix(found)}": value
+        for name, value in labels.items()
+        for found, wanted in _TO_MOVE_TO
+        if name.startswith(found)
+    }
+
+
+# NICs that have failed for good, or perhaps have: a target pod is made without what it would not start with.
+#
+# Else one broken network would keep a VM from moving ever again, and with it every NIC beside it. A migration that a
+# user makes tries again what failed: whoever has mended a node has no other way to say so. What was taken back, or
+# has no PCI slot in the guest, is not brought by any.
+
+# No record is read for its times here.
+_ANY_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+def nics_left_out(vmi: VirtualMachineInstance, migration: Migration) -> frozenset[str]:
+    """The NICs that the target pod is made without; the guest has none of them, and is about to get none."""
+    return frozenset(_given_up(vmi, migration, OperationType.PLUG)) - nics_given(vmi)
+
+
+def nics_not_brought(view: MigrationView, vmi: VirtualMachineInstance) -> frozenset[str]:
+    """Those, and for a migration of nicplug's the NICs whose device no node has: they keep nobody else from moving.
+
+    A user's migration fails of them, and says so.
+    """
+    left_out, in_guest = nics_left_out(vmi, view.migration), nics_in_guest(vmi)
+    if not is_automatic(view.migration):
+        return left_out
+    brought = in_guest | left_out | causes_of(view.migration).keys()
+    refused = refuse_devices(
+        view.nodes,
+        vmi=vmi,
+        lacking=[item.name for item in vmi.interfaces if item.name not in brought and not item.is_absent],
+        attachments=view.attachments,
+        added_node_selector=target_selector(view, vmi),
+    )
+    return left_out | refused.keys()
+
+
+def with_networks_that_work(
+    vmi: VirtualMachineInstance, migration: Migration, *, source: LauncherPod | None
+) -> VirtualMachineInstance:
+    """The VMI with the networks that its guest has, where it was to get others and could not."""
+    names = _given_up(vmi, migration, OperationType.CHANGE_NETWORK)
+    if not names or source is None:
+        return vmi
+    asked, rows = networks_asked_for(source, namespace=vmi.key.namespace), reported_rows(vmi)
+
+    def that_works(network: Network) -> Network:
+        reference = asked.get(text(rows.get(network.name, {}).get("podInterfaceName")), "")
+        if network.name not in names or not reference or not network.attachment:
+            return network
+        where, name = split_attachment(reference, namespace=vmi.key.namespace)
+        return network.with_attachment(name if where == vmi.key.namespace else reference)
+
+    return replace(vmi, networks=tuple(map(that_works, vmi.networks)))
+
+
+def _given_up(vmi: VirtualMachineInstance, migration: Migration, operation: OperationType) -> set[str]:
+    records = parse_operations(objects(vmi.read_status().get("interfaceOperations")), default_time=_ANY_TIME)
+    names = {name for name, record in records.items() if record.operation == operation and is_left_out(record)}
+    if not is_automatic(migration):
+        names = {name for name in names if records[name].reason in BROUGHT_BY_NONE}
+    return names - causes_of(migration).keys()

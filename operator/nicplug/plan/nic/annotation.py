@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from nicplug.model.attachments import KnownAttachments, attachment_key
-from nicplug.model.interface_names import is_hashed_name
 from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
 from nicplug.model.metadata import text, well_formed
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
@@ -20,6 +19,7 @@ from nicplug.model.networks_annotation import (
     UnreadableAnnotation,
     asks_the_same,
     element_of,
+    is_hashed_name,
     parse_annotation,
     render_annotation,
     same_elements,
@@ -28,14 +28,19 @@ from nicplug.model.networks_annotation import (
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.withdrawals import may_be_released, overdue_withdrawals, withdraw_attempts, withdrawal_moments
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_detachment, refuse_use
-from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
-from nicplug.plan.nic.links import PodLinks, Rows, belongs_to_another, has_lost_interface, interface_names
-from nicplug.plan.nic.stray_interfaces import stray_interfaces
+from nicplug.plan.nic.attempts import Attempts, Failures, Waiting, attempts_of, take_turns
+from nicplug.plan.nic.observed import (
+    PodLinks,
+    Rows,
+    belongs_to_another,
+    has_lost_interface,
+    interface_names,
+    stray_interfaces,
+)
+from nicplug.plan.nic.phantoms import may_be_released, overdue_withdrawals, withdraw_attempts, withdrawal_moments
+from nicplug.plan.nic.spec_checks import refuse
 from nicplug.plan.nic.superseded import over_at, was_just_asked
-from nicplug.plan.nic.turns import Waiting, take_turns
-from nicplug.plan.nic.validation import refuse
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 

@@ -1,29 +1,39 @@
-"""What is true of one NIC now: by which path it comes or goes, how far it is, and why.
+"""What is true of one NIC now, and what its entries in VMI and template say of it."""
 
-A finding comes from an ordered tuple of checks (`plug_findings`, `unplug_findings`): one check, one
-reason, one message, and the first that has something to say wins. Here are their common terms, and the
-checks that both tuples share. Knows nothing of records: `plan.nic.operations` compares findings with them.
-"""
-
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.networks import Interface, Network
-from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
+from nicplug.model.networks import Interface, Network, first_by_name, wanted_by_name
+from nicplug.model.operations import (
+    InterfaceOperation,
+    MigrationFailures,
+    OperationPath,
+    OperationPhase,
+    OperationType,
+    shortened,
+)
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.annotation import AnnotationDecision
+from nicplug.plan.nic.attachments import refuse_hotplug
 from nicplug.plan.nic.attempts import Attempts
-from nicplug.plan.nic.feature_gate import refuse_hotplug
-from nicplug.plan.nic.journey import Journey
+from nicplug.plan.nic.observed import Journey
 from nicplug.plan.nic.path.chooser import Chooser, Chosen
-from nicplug.plan.nic.validation import Siblings
+from nicplug.plan.nic.rollback import is_taken_back
+from nicplug.plan.nic.spec_checks import Siblings
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
+
+# What is true of one NIC now: by which path it comes or goes, how far it is, and why.
+#
+# A finding comes from an ordered tuple of checks (`plug_findings`, `unplug_findings`): one check, one reason, one
+# message, and the first that has something to say wins. Here are their common terms, and the checks that both tuples
+# share. Knows nothing of records: `plan.nic.records` compares findings with them.
 
 WHEN_REFUSED = (
     "Correct what the API server names, or give the operator the right that it lacks: `nicplug doctor` names it"
@@ -250,3 +260,120 @@ def annotation_is_unreadable(situation: Situation) -> Finding | None:
         "Make it a JSON list of networks, or names with commas between them, again; or migrate or restart the VM, "
         "whose new pod gets a new one. Emptied, it detaches every NIC",
     )
+
+
+# What is wrong with the lists of a spec as such: two of a name, a name in one list only, or one that was deleted.
+#
+# KubeVirt's admission refuses such objects; nicplug has no webhook, and meets them.
+
+
+def name_is_doubled(situation: Situation) -> Finding | None:
+    """The first one is served: which of two was meant, nobody can tell."""
+    name = situation.interface.name
+    if _name_counts(situation.view.vmi)[name] < 2:
+        return None
+    return situation.finding(
+        OperationPath.NONE,
+        OperationPhase.BLOCKED,
+        Reason.DUPLICATE_NAME,
+        f'two interfaces are named "{shortened(name)}": the first is served',
+        "Rename or remove the other",
+    )
+
+
+def interface_is_missing(situation: Situation) -> Finding | None:
+    """A network that no interface names goes nowhere."""
+    name = situation.interface.name
+    vm, is_in_spec = situation.view.vm, name in first_by_name(situation.view.vmi.networks)
+    is_in_template = vm is not None and not is_in_spec and name in first_by_name(vm.interfaces)
+    if situation.network is None or _has_interface(situation) or is_in_template:
+        return None
+    interfaces = "domain.devices.interfaces"
+    where = f"spec.{interfaces}" if is_in_spec else f"spec.template.spec.{interfaces} of the VM"
+    lacks = f'{where} has no interface named "{shortened(name)}"'
+    if situation.in_guest:
+        message = f"the guest still has the NIC, and {lacks}"
+        remedy = "Add it, with state: absent if the NIC is to leave; or remove the network, and restart the VM"
+    else:
+        message, remedy = lacks, "Add it, or remove the network"
+    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason.NO_INTERFACE, message, remedy)
+
+
+def entry_was_deleted(situation: Situation) -> Finding | None:
+    """Node agents take out of a guest what is absent, not what is missing: KubeVirt's never notices either."""
+    name = situation.interface.name
+    if not situation.in_guest or _has_interface(situation):
+        return None
+    return situation.finding(
+        OperationPath.RESTART,
+        OperationPhase.BLOCKED,
+        Reason.ENTRY_DELETED,
+        f'the guest still has the NIC, as the entries of "{shortened(name)}" were deleted without asking it to let go',
+        "Write them back with state: absent, and they go when the NIC has left; or restart the VM",
+    )
+
+
+def _has_interface(situation: Situation) -> bool:
+    """One that the template wants gone says nothing about what became of the VMI's."""
+    vm, name = situation.view.vm, situation.interface.name
+    return name in first_by_name(situation.view.vmi.interfaces) or (
+        vm is not None and name in wanted_by_name(vm.interfaces)
+    )
+
+
+@once_per_pass
+def _name_counts(vmi: VirtualMachineInstance) -> Mapping[str, int]:
+    return Counter(item.name for item in vmi.interfaces)
+
+
+SPEC_CHECKS: tuple[Check, ...] = (name_is_doubled, interface_is_missing, entry_was_deleted)
+
+
+# What a VM's template asks for, and `vmRolloutStrategy: Stage` keeps there until a restart: told for each NIC.
+#
+# Only of the template: what somebody asks of the VMI itself is no change of the VM, and goes its way.
+
+
+def plug_is_staged(situation: Situation) -> Finding | None:
+    """A NIC that the template alone has."""
+    if not keeps_from_vmi(situation) or _of_vmi(situation) is not None:
+        return None
+    return staged(situation, OperationType.PLUG, "the NIC")
+
+
+def unplug_is_staged(situation: Situation) -> Finding | None:
+    """A NIC that the VMI does not let go."""
+    mine = _of_vmi(situation)
+    if not keeps_from_vmi(situation) or mine is None or mine.is_absent:
+        return None
+    return staged(situation, OperationType.UNPLUG, "the NIC to go")
+
+
+def keeps_from_vmi(situation: Situation) -> bool:
+    """What the template says about the NIC does not reach the VMI; nor does what was taken back, for another reason."""
+    view = situation.view
+    if view.config is None or not view.config.stages_changes:
+        return False
+    return not (view.keeps_rollbacks and is_taken_back(situation.interface.name, vm=view.vm, vmi=view.vmi))
+
+
+def staged(situation: Situation, operation: OperationType, wish: str) -> Finding:
+    """The finding.
+
+    Args:
+        wish: what the template asks for.
+    """
+    config = situation.view.config
+    where = f"KubeVirt CR {config.key}" if config is not None else "the KubeVirt CR"
+    return Finding(
+        operation=operation,
+        path=OperationPath.RESTART,
+        phase=OperationPhase.BLOCKED,
+        reason=Reason.ROLLOUT_STRATEGY_STAGE,
+        message=f"the VM's template asks for {wish}, and spec.configuration.vmRolloutStrategy of {where} is Stage",
+        remedy="Restart the VM, or set it to LiveUpdate",
+    )
+
+
+def _of_vmi(situation: Situation) -> Interface | None:
+    return first_by_name(situation.view.vmi.interfaces).get(situation.interface.name)

@@ -1,20 +1,23 @@
-"""Which change of a NIC may reach a running VMI: one question each, asked of the VMI as it is now.
-
-Source: KubeVirt 1.9 `pkg/network/controllers/vm.go` and the rules of its admission webhooks, which nicplug has to
-ask itself since it has none. What differs is in docs/differences.md.
-"""
+"""Which change of a NIC may reach a running VMI: one question each, asked of the VMI as it is now."""
 
 from nicplug.model.conditions import LIVE_MIGRATABLE, is_true
+from nicplug.model.frozen_json import freeze
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
-from nicplug.model.interface_names import is_ordinal_name
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.metadata import objects, text
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name, secondary_names
+from nicplug.model.networks_annotation import is_ordinal_name
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
-from nicplug.plan.nic.links import Rows
-from nicplug.plan.nic.validation import refuse
+from nicplug.plan.actions import CheckNics
+from nicplug.plan.nic.observed import Rows
+from nicplug.plan.nic.spec_checks import refuse
+
+# Which change of a NIC may reach a running VMI: one question each, asked of the VMI as it is now.
+#
+# Source: KubeVirt 1.9 `pkg/network/controllers/vm.go` and the rules of its admission webhooks, which nicplug has to
+# ask itself since it has none. What differs is in docs/differences.md.
 
 
 def may_be_plugged(interface: Interface) -> bool:
@@ -139,3 +142,19 @@ def may_be_withdrawn(interface: Interface, *, vmi: VirtualMachineInstance, rows:
 def is_malformed(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
     """No pod is ever asked for the NIC as it stands in the VMI."""
     return refuse(interface, first_by_name(vmi.networks).get(interface.name)) is not None
+
+
+# The look at a VMI before something is taken away that it may have, and that we may not have heard of.
+
+
+def check_nics(vmi: VirtualMachineInstance) -> CheckNics:
+    """Fails when the VMI's spec, or what its guest has, is not what was looked at."""
+    status = vmi.read_status()
+    return CheckNics(
+        key=vmi.key,
+        uid=vmi.uid,
+        version=vmi.resource_version,
+        generation=vmi.generation,
+        seen=freeze(status.get("interfaces")),
+        has_status=bool(status),
+    )

@@ -5,10 +5,10 @@ from dataclasses import replace
 from nicplug.model.hotplug_policy import MigrationPolicy
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.findings import Finding, Situation
-from nicplug.plan.nic.journey import Journey
+from nicplug.plan.nic.observed import Journey
 from nicplug.plan.nic.path.chooser import Chosen
+from nicplug.plan.nic.path.messages import by
 from nicplug.plan.nic.path.rules import Verdict
-from nicplug.plan.nic.path.sentences import by
 from nicplug.plan.reasons import Reason
 
 _PHASES = {

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_go_ahead, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface, first_by_name
-from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
-from nicplug.model.pci_budget import PciBudget
-from nicplug.model.pci_topology import takes_slot, used_and_kept
-from nicplug.model.sentences import shortened
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, shortened
+from nicplug.model.pci import PciBudget, takes_slot, used_and_kept
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.links import Rows
-from nicplug.plan.nic.validation import refuse
+from nicplug.plan.nic.observed import Rows
+from nicplug.plan.nic.spec_checks import refuse
 
 _NICS_NAMED = 8
 
@@ -102,7 +100,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _fit_to_come(waiting: Sequence[Interface], vmi: VirtualMachineInstance, rows: Rows) -> list[str]:
-    """Without those whose spec is not valid: no pod is asked for them (`plan.nic.validation`)."""
+    """Without those whose spec is not valid: no pod is asked for them (`plan.nic.spec_checks`)."""
     if not waiting:
         return []
     networks = first_by_name(vmi.networks)

@@ -11,8 +11,6 @@ from enum import Enum, StrEnum
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import thaw
-from nicplug.model.interface_requests import AddInterface, InterfaceRequest
-from nicplug.model.mac_addresses import normalised_mac
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.networks import (
     ABSENT,
@@ -20,19 +18,20 @@ from nicplug.model.networks import (
     Interface,
     Network,
     first_by_name,
+    normalised_mac,
     parse_interface,
     split_attachment,
     wanted_by_name,
 )
-from nicplug.model.operations import parse_operations
-from nicplug.model.pci_budget import parse_total
-from nicplug.model.sentences import shortened
+from nicplug.model.operations import parse_operations, shortened
+from nicplug.model.pci import parse_total
+from nicplug.model.requests import AddInterface, InterfaceRequest
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
 from nicplug.plan.nic.live_rules import may_be_unplugged
 from nicplug.plan.nic.pci_slots import count_slots
-from nicplug.plan.nic.validation import refuse
+from nicplug.plan.nic.spec_checks import refuse
 
 Owner = VirtualMachine | VirtualMachineInstance
 """Whose lists of NICs are looked at: those of a VM are its template's."""

@@ -11,20 +11,19 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from nicplug.model.interface_names import is_hashed_name
 from nicplug.model.interface_status import has_go_ahead
 from nicplug.model.keys import AttachmentKey
 from nicplug.model.metadata import text
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface, Network, first_by_name, split_attachment
-from nicplug.model.networks_annotation import Element, element_of
+from nicplug.model.networks_annotation import Element, element_of, is_hashed_name
 from nicplug.model.operations import InterfaceOperation, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.nic.attempts import Failures
-from nicplug.plan.nic.links import Rows, elements_asked_for, interface_names
-from nicplug.plan.nic.withdrawals import RELEASE_PATIENCE
+from nicplug.plan.nic.observed import Rows, elements_asked_for, interface_names
+from nicplug.plan.nic.phantoms import RELEASE_PATIENCE
 
 _RESOLUTION = timedelta(seconds=1)
 

@@ -13,7 +13,7 @@ from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import mapping
 from nicplug.model.names import TEMPLATE_INTERFACES_ANNOTATION
 from nicplug.model.networks import ABSENT, Binding, Interface, Network, networks_of
-from nicplug.model.origin import render_origin
+from nicplug.model.nic_annotations import render_origin
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.actions import Kind, PatchAnnotations, PatchInterfaces, patch_annotation
@@ -29,7 +29,7 @@ from nicplug.plan.nic.live_rules import (
     may_change_network,
     never_attached,
 )
-from nicplug.plan.nic.rolled_back import taken_back_from
+from nicplug.plan.nic.rollback import taken_back_from
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,22 @@
-"""What has happened to the NICs between the records as they are and as they shall be.
+"""What has happened to the NICs of a VM: for events, for metrics, and at a glance."""
 
-One event per transition worth a person's time: on its way with a migration, in the guest, gone, or stuck.
-"""
-
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, rows_by_name
+from nicplug.model.metadata import mapping, text
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.stray_interfaces import is_of_stray_interface
-from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.nic.observed import is_of_stray_interface
+from nicplug.plan.nic.records import unsettled
+from nicplug.plan.outcome import Announcement, Completion, Measure, PathTaken, PhaseLeft, Severity, Subject
 from nicplug.plan.reasons import Reason
+
+# What has happened to the NICs between the records as they are and as they shall be.
+#
+# One event per transition worth a person's time: on its way with a migration, in the guest, gone, or stuck.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,3 +172,97 @@ def seconds_of(operation: InterfaceOperation, now: datetime) -> float:
 
 def _event(severity: Severity, reason: str, message: str, *, is_urgent: bool = False) -> Announcement:
     return Announcement(about=Subject.VMI, severity=severity, reason=reason, message=message, is_urgent=is_urgent)
+
+
+# What the metrics count of the NICs, once the records of a plan are written.
+#
+# Pure, and only asked for when records change: a pass that writes nothing measures nothing.
+
+_Reasons = Mapping[tuple[str, OperationType, OperationPath], Reason]
+
+
+def measure_nics(
+    told: Transitions,
+    *,
+    before: Mapping[str, InterfaceOperation],
+    after: Sequence[InterfaceOperation],
+    reasons: _Reasons,
+    now: datetime,
+) -> tuple[Measure, ...]:
+    """Everything that is counted of one VMI in one plan.
+
+    Args:
+        told: the operations that end with this plan.
+        reasons: by which the paths were chosen in this pass.
+    """
+    return (
+        *_completions(told, now=now),
+        *(_phase_left(item, "", now=now) for item in told.unplugged),
+        *(item for record in after for item in _moves(record, before.get(record.name), reasons=reasons, now=now)),
+    )
+
+
+def _completions(told: Transitions, *, now: datetime) -> Iterator[Completion]:
+    for item in (*told.plugged, *told.linked, *told.unplugged):
+        yield Completion(operation=item.operation, path=item.path, seconds=seconds_of(item, now))
+
+
+def _moves(
+    record: InterfaceOperation, old: InterfaceOperation | None, *, reasons: _Reasons, now: datetime
+) -> Iterator[Measure]:
+    if took_back(record, old):
+        return
+    if old is not None and old.operation != record.operation:
+        old = None  # another operation on the same NIC, with times of its own
+    if old is None and record.path == OperationPath.NONE and record.phase == OperationPhase.READY:
+        return  # a record about a NIC that is there already: nobody has waited for it
+    if old is None or old.path != record.path:
+        known = reasons.get((record.name, OperationType(record.operation), OperationPath(record.path)))
+        yield PathTaken(path=record.path, reason=known or record.reason)
+    if old is None and record.phase in _UNDER_WAY:
+        # The first record that is written may be of a NIC that is in its pod already.
+        seconds = (record.last_transition_time - record.start_time).total_seconds()
+        yield PhaseLeft(path=record.path, phase=OperationPhase.PENDING, seconds=max(0.0, seconds))
+    if old is not None and old.phase not in (record.phase, OperationPhase.READY):
+        yield _phase_left(old, record.path, now=now)
+
+
+_UNDER_WAY = frozenset({OperationPhase.IN_POD, OperationPhase.MIGRATING, OperationPhase.IN_GUEST, OperationPhase.READY})
+
+
+def _phase_left(old: InterfaceOperation, path: str, *, now: datetime) -> PhaseLeft:
+    """What waited without a path counts for the one that it takes."""
+    taken = path if old.path == OperationPath.NONE and path else old.path
+    seconds = (now - old.last_transition_time).total_seconds()
+    return PhaseLeft(path=taken, phase=old.phase, seconds=max(0.0, seconds))
+
+
+# The NICs of a VM at a glance, for `kubectl get -o wide`: the JSONPath of a column can neither count nor choose.
+#
+# Not worth a write of its own: it changes with the records, or with the spec that `InterfacesReady` is about.
+
+SUMMARY_MEMBER = "interfaceSummary"
+ALL = "all"
+
+
+def summarise(vmi: VirtualMachineInstance, operations: Sequence[InterfaceOperation]) -> dict[str, str]:
+    """How many NICs are ready of how many, as "3/4", and the first reason why one is not.
+
+    Counted are the NICs of the spec, and whatever else has a record: a NIC on its way out, one of the template alone.
+
+    Args:
+        operations: the records of a running guest; a NIC without one was born with it, and is ready.
+    """
+    named = {item.name for item in vmi.interfaces if not item.is_absent} | {item.name for item in operations}
+    waiting = unsettled(operations)
+    row = {"ready": f"{len(named) - len(waiting)}/{len(named)}"}
+    return {**row, "reason": str(waiting[0].reason)} if waiting else row
+
+
+def mirror_summary(vmi: VirtualMachineInstance) -> dict[str, str] | None:
+    """The same for the VM: "all" instead of a number, as a NIC that is plugged at once costs the VM no write."""
+    row = mapping(vmi.read_status().get(SUMMARY_MEMBER))
+    if not (ready := text(row.get("ready"))):
+        return None
+    reason = text(row.get("reason"))
+    return {"ready": ready, "reason": reason} if reason else {"ready": ALL}

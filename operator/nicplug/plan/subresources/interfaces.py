@@ -11,7 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, read
-from nicplug.model.interface_requests import (
+from nicplug.model.metadata import mapping, sequence
+from nicplug.model.networks import Binding, first_by_name, wanted_by_name
+from nicplug.model.operations import shortened
+from nicplug.model.per_pass import planning_pass
+from nicplug.model.requests import (
     MEMBER,
     AddInterface,
     InterfaceRequest,
@@ -19,10 +23,6 @@ from nicplug.model.interface_requests import (
     RemoveInterface,
     parse_interface_requests,
 )
-from nicplug.model.metadata import mapping, sequence
-from nicplug.model.networks import Binding, first_by_name, wanted_by_name
-from nicplug.model.per_pass import planning_pass
-from nicplug.model.sentences import shortened
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus

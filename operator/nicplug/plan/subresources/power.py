@@ -19,12 +19,12 @@ from typing import Any
 
 from nicplug.model.frozen_json import freeze, read
 from nicplug.model.metadata import mapping, sequence
-from nicplug.model.state_change import StateChange
+from nicplug.model.requests import StateChange
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import Kind, PatchSpec, PatchStatus, turn_vm
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
-from nicplug.plan.subresources.go_options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
+from nicplug.plan.subresources.options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
 
 UNREADABLE = "Can not unmarshal Request body to struct, error: "
 NOT_RUNNING = "VM is not running"

@@ -8,21 +8,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.model.interface_requests import MEMBER as INTERFACE_REQUESTS
 from nicplug.model.metadata import objects
 from nicplug.model.names import VM_FINALIZER
 from nicplug.model.per_pass import planning_pass
+from nicplug.model.requests import MEMBER as INTERFACE_REQUESTS
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, turn_vm
-from nicplug.plan.nic.summary import SUMMARY_MEMBER
-from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
-from nicplug.plan.pace import write_pause
+from nicplug.plan.nic.transitions import SUMMARY_MEMBER
+from nicplug.plan.outcome import Announcement, Plan, Severity, Subject, write_pause
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmView
-from nicplug.plan.vm.adoption import adopt_vmi
-from nicplug.plan.vm.announcements import announce_failure, announce_unreadable_requests
 from nicplug.plan.vm.interface_requests import WorkedOff, ended_failure, work_off
 from nicplug.plan.vm.live_changes import live_changes
 from nicplug.plan.vm.printable_status import PrintableStatus
@@ -38,10 +35,16 @@ from nicplug.plan.vm.run_strategy import (
     Wait,
     decide,
     situation_of,
+    start_failure,
 )
-from nicplug.plan.vm.start import delete_earlier_revisions, delete_revisions, refuse_template, start_vmi
-from nicplug.plan.vm.start_backoff import start_failure
-from nicplug.plan.vm.status import is_of_earlier_generation, plan_vm_status, with_observed_generation
+from nicplug.plan.vm.start import adopt_vmi, delete_earlier_revisions, delete_revisions, refuse_template, start_vmi
+from nicplug.plan.vm.status import (
+    announce_failure,
+    announce_unreadable_requests,
+    is_of_earlier_generation,
+    plan_vm_status,
+    with_observed_generation,
+)
 
 _URGENT = frozenset({"ready"})
 # What a next decision stands on, and requests, of which people can make no second one before the first is gone.

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from nicplug.model.conditions import FAILURE, TRUE, find_condition
 from nicplug.model.frozen_json import FrozenJson, freeze
 from nicplug.model.hotplug_policy import HotplugPolicy
-from nicplug.model.interface_requests import (
+from nicplug.model.metadata import objects, text
+from nicplug.model.networks import ABSENT, first_by_name, wanted_by_name
+from nicplug.model.requests import (
     MEMBER,
     AddInterface,
     InterfaceRequest,
@@ -22,8 +24,6 @@ from nicplug.model.interface_requests import (
     UnreadableRequest,
     parse_interface_requests,
 )
-from nicplug.model.metadata import objects, text
-from nicplug.model.networks import ABSENT, first_by_name, wanted_by_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Kind, PatchAnnotations, PatchInterfaces, PatchStatus

@@ -1,18 +1,80 @@
-"""What flows between the template of a VM and its running VMI, as actions.
+"""What flows between the template of a VM and its running VMI, as actions."""
 
-Source: KubeVirt 1.9 `vm.go`. Unlike there (kubevirt#17328), NIC changes flow only with rollout strategy LiveUpdate, as
-placement does.
-"""
+from typing import Any
 
+from nicplug.elided import aligned
+from nicplug.model.frozen_json import freeze
+from nicplug.model.kubevirt import KubevirtConfig
+from nicplug.model.metadata import mapping, text
+from nicplug.model.names import VM_GENERATION_ANNOTATION
+from nicplug.model.node import PLACEMENT_MEMBERS
+from nicplug.model.revision import parse_generation
+from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, CheckUnchanged, Kind
-from nicplug.plan.nic.check_nics import check_nics
-from nicplug.plan.nic.live_rules import deleted_from_template
-from nicplug.plan.nic.rolled_back import note_rolled_back, standing_rollbacks
+from nicplug.plan.actions import Action, CheckUnchanged, Kind, PatchAnnotations, PatchSpec, patch_annotation
+from nicplug.plan.nic.live_rules import check_nics, deleted_from_template
+from nicplug.plan.nic.rollback import note_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import VmView
-from nicplug.plan.vm.generation import bump_generation
-from nicplug.plan.vm.placement import patch_placement
+
+# Whether a VMI is what the present generation of its VM asks for.
+#
+# Source: KubeVirt 1.9 `vm.go` (`conditionallyBumpGenerationAnnotationOnVmi`,
+# `patchVmGenerationFromControllerRevision`): a change of the VM that leaves the template as it was when the VMI was
+# started, such as another run strategy, does not leave the VMI behind.
+
+
+def bump_generation(view: VmView, vmi: VirtualMachineInstance) -> PatchAnnotations | None:
+    """The annotation with the generation that the VMI is of, or None when it says so, or nobody knows.
+
+    Not before the status names the revision: until then the annotation is all that tells what the VMI was started from.
+    """
+    known, seen = view.revision, parse_generation(vmi.started_from_generation)
+    if known is None or seen == view.vm.generation:
+        return None
+    if not text(vmi.read_status().get("virtualMachineRevisionName")):
+        return None
+    wanted = view.vm.generation if known.template == view.vm.template else seen or known.vm_generation
+    if wanted == seen:
+        return None
+    return patch_annotation(vmi, VM_GENERATION_ANNOTATION, str(wanted))
+
+
+# Where the VMI's next pod may run, carried from the template to a running VMI.
+#
+# Source: KubeVirt 1.9 `vm.go` (`handleAffinityChangeRequest` and its siblings): with rollout strategy LiveUpdate the
+# template wins. The running pod stays where it is.
+
+
+def patch_placement(
+    *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
+) -> PatchSpec | None:
+    """The guarded patch of the members that differ; None when none does, or when they wait for a restart."""
+    if config is None or config.stages_changes or vm.placement == vmi.placement:
+        return None
+    template, running = mapping(vm.read_template().get("spec")), vmi.read_spec()
+    changed = [member for member in PLACEMENT_MEMBERS if _differ(template.get(member), running.get(member))]
+    if not changed:
+        return None
+    return PatchSpec(
+        kind=Kind.VMI,
+        key=vmi.key,
+        uid=vmi.uid,
+        version=vmi.resource_version,
+        seen=freeze({member: running.get(member) for member in changed}),
+        wanted=freeze({member: template.get(member) or None for member in changed}),
+    )
+
+
+def _differ(wanted: Any, running: Any) -> bool:
+    one, other = aligned(wanted or None, running or None)
+    return bool(one != other)
+
+
+# What flows between the template of a VM and its running VMI, as actions.
+#
+# Source: KubeVirt 1.9 `vm.go`. Unlike there (kubevirt#17328), NIC changes flow only with rollout strategy LiveUpdate,
+# as placement does.
 
 
 def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Action]:

@@ -17,13 +17,13 @@ from nicplug.model.conditions import RESTART_REQUIRED, is_true
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping, objects
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
-from nicplug.model.placement import PLACEMENT_MEMBERS
+from nicplug.model.node import PLACEMENT_MEMBERS
 from nicplug.model.revision import VmRevision
 from nicplug.model.same_meaning import aligned_entries, differing_members, interface_members, network_members
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_be_withdrawn, may_change_link
-from nicplug.plan.nic.rolled_back import taken_back_from
+from nicplug.plan.nic.rollback import taken_back_from
 from nicplug.plan.outcome import Announcement, Severity, Subject
 
 MESSAGE = "a non-live-updatable field was changed in the template spec"

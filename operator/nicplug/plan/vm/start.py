@@ -1,7 +1,4 @@
-"""What is created when a VM starts: its VMI, and before it the revision that remembers what it was started from.
-
-Source: KubeVirt 1.9 `vm.go` (`startVMI`, `SetupVMIFromVM`, `createVMRevision`).
-"""
+"""How a VM gets its VMI: created, with the revision that remembers what it was started from, or adopted."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -21,15 +18,19 @@ from nicplug.model.names import (
     VMI_KIND,
 )
 from nicplug.model.networks import Binding
-from nicplug.model.origin import render_origin
+from nicplug.model.nic_annotations import render_origin
+from nicplug.model.operations import with_remedy
 from nicplug.model.revision import VmRevision, revision_name
-from nicplug.model.sentences import with_remedy
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, Create, Delete, Kind
-from nicplug.plan.nic.admitted import refuse_whole
+from nicplug.plan.actions import Action, AdoptVmi, CheckUnchanged, Create, Delete, Kind, patch_finalizers
+from nicplug.plan.nic.spec_checks import refuse_whole
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
+
+# What is created when a VM starts: its VMI, and before it the revision that remembers what it was started from.
+#
+# Source: KubeVirt 1.9 `vm.go` (`startVMI`, `SetupVMIFromVM`, `createVMRevision`).
 
 _DEFAULT_NETWORK_REMEDY = (
     "Add an interface and a network to the template, or set autoattachPodInterface: false; or ask the cluster admin "
@@ -165,3 +166,34 @@ def _gets_default_network(spec: Mapping[str, Any], view: VmView) -> bool:
     devices = mapping(mapping(spec.get("domain")).get("devices"))
     has_none = not view.vm.interfaces and not view.vm.networks
     return has_none and devices.get("autoattachPodInterface") is not False
+
+
+# Takes over a VMI of the VM's name that nobody controls, such as one whose VM was deleted with `--cascade=orphan`.
+#
+# Source: KubeVirt 1.9 `pkg/controller/controller_ref_manager.go` (`ClaimVirtualMachineInstanceByName`): the name is
+# all that has to match; neither the VM nor the VMI is being deleted, and another controller's VMI is never touched.
+# Before the patch it asks the API server for the VM once more, since a VMI that loses its owner may do so because
+# that very VM is being deleted: adopted once more, it would be deleted with it.
+
+
+def adopt_vmi(view: VmView) -> tuple[Action, ...]:
+    """The patches by which a VM that is to stay takes the VMI over; none when there is none, or that was refused.
+
+    The VM's finalizer first: with it the VM stays until this planner has seen its end, and does not leave the VMI with
+    an owner that is gone.
+    """
+    vm, vmi = view.vm, view.vmi
+    if vmi is None or vmi.owner is not None or vmi.deleting or view.refusal is not None:
+        return ()
+    if VM_FINALIZER not in vm.finalizers:
+        return (patch_finalizers(vm, (*vm.finalizers, VM_FINALIZER)),)
+    adoption = AdoptVmi(
+        key=vmi.key,
+        uid=vmi.uid,
+        version=vmi.resource_version,
+        owner=controller(vm),
+        has_owners=vmi.has_owners,
+        finalizer="" if VM_FINALIZER in vmi.finalizers else VM_FINALIZER,
+        has_finalizers=bool(vmi.finalizers),
+    )
+    return (CheckUnchanged(kind=Kind.VM, key=vm.key, uid=vm.uid, version=vm.resource_version), adoption)

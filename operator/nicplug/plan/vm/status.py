@@ -1,9 +1,4 @@
-"""The status of a VM as it shall be.
-
-Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go`. `desiredGeneration` rides along with the next
-write: a change that reached the VMI live leaves the VM in sync. That of `InterfacesReady` makes a write of its own when
-nothing else does (docs/differences.md).
-"""
+"""The status of a VM as it shall be, and the events that say the same."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,16 +20,75 @@ from nicplug.model.conditions import (
     merge_condition,
 )
 from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.requests import RERUN, unreadable_requests
 from nicplug.model.revision import parse_generation
-from nicplug.model.state_change import RERUN
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.summary import SUMMARY_MEMBER, mirror_summary
+from nicplug.plan.nic.transitions import SUMMARY_MEMBER, mirror_summary
+from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm.printable_status import Facts, printable_status
 from nicplug.plan.vm.restart_required import MESSAGE as RESTART_REQUIRED_MESSAGE
-from nicplug.plan.vm.run_strategy import Decision, RememberStart, Situation, Start, Stop, strategy_to_record
-from nicplug.plan.vm.start_backoff import failed_starts, start_failure
+from nicplug.plan.vm.run_strategy import (
+    Decision,
+    RememberStart,
+    Situation,
+    Start,
+    Stop,
+    failed_starts,
+    start_failure,
+    strategy_to_record,
+)
+
+# What is told of a VM by events, beside its starts and stops: each once, with the status that says it.
+
+_LONGEST_REQUEST = 80
+
+
+def announce_failure(view: VmView, failure: Refusal | None, *, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """What is wrong with the VM itself; what the API server refused is told when it refuses it.
+
+    Args:
+        changes: members of the status that are written now.
+    """
+    if failure is None or failure == view.refusal or "conditions" not in changes:
+        return ()
+    before, after = _failure(view.vm.read_status().get("conditions")), _failure(changes["conditions"])
+    if before == after:
+        return ()
+    return (_warning(failure.reason, failure.message),)
+
+
+def announce_unreadable_requests(view: VmView, *, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """Requests that are dropped because nobody can act on them: who made them waits for something."""
+    if "stateChangeRequests" not in changes:
+        return ()
+    dropped = unreadable_requests(view.vm.read_status().get("stateChangeRequests"))
+    if not dropped:
+        return ()
+    count = f"{len(dropped)} requests" if len(dropped) > 1 else "a request"
+    message = f"{count} of status.stateChangeRequests cannot be read and will not be carried out: "
+    message += f"{dropped[0][:_LONGEST_REQUEST]}. Write action Start, or action Stop with the uid of the VMI"
+    return (_warning(Reason.INVALID_STATE_CHANGE_REQUEST, message),)
+
+
+def _failure(conditions: Any) -> tuple[str, str]:
+    row = find_condition(objects(conditions), FAILURE)
+    if row is None or row.get("status") != TRUE:
+        return "", ""
+    return text(row.get("reason")), text(row.get("message"))
+
+
+def _warning(reason: str, message: str) -> Announcement:
+    return Announcement(about=Subject.VM, severity=Severity.WARNING, reason=reason, message=message)
+
+
+# The status of a VM as it shall be.
+#
+# Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go`. `desiredGeneration` rides along with the next write: a
+# change that reached the VMI live leaves the VM in sync. That of `InterfacesReady` makes a write of its own when
+# nothing else does (docs/differences.md).
 
 _OWN_CONDITIONS = frozenset({READY, FAILURE, RESTART_REQUIRED})
 # Of nicplug's own, the message is what a person reads; of KubeVirt's, a new one alone changes nothing.
@@ -116,7 +170,7 @@ def _is_about(vm: VirtualMachine, vmi: VirtualMachineInstance) -> bool:
     """What the VMI says of its NICs is said of what the VM's template asks for by now.
 
     It is not while the VMI has not been looked at since its last change; nor does it know yet of a NIC that is in the
-    template alone, which makes it False (`plan.nic.operations`).
+    template alone, which makes it False (`plan.nic.records`).
     """
     row = find_condition(objects(vmi.read_status().get("conditions")), INTERFACES_READY)
     if row is None or row.get("observedGeneration") != vmi.generation:

@@ -1,22 +1,26 @@
-"""Which pod runs the guest, and what keeps it in sight.
-
-A guest has one pod, and two while it is migrated. Source: KubeVirt 1.9 `CurrentVMIPod`, which takes the newest pod on
-the VMI's node; here only a pod counts that nicplug has made (`plan.vmi.own_pods`).
-"""
+"""Which pod runs the guest, what keeps it in sight, and its readiness gate."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
+from nicplug.model.conditions import FALSE, PAUSED, TRUE, Row, is_true
 from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import PodKey
 from nicplug.model.migration import Migration, MigrationState
-from nicplug.model.names import CREATED_BY_LABEL, LAUNCHER_LABEL, LAUNCHER_LABEL_VALUE
+from nicplug.model.names import CREATED_BY_LABEL, LAUNCHER_LABEL, LAUNCHER_LABEL_VALUE, UNPAUSED_CONDITION
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import PodRecord
+from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import ConfirmPod, Kind, PatchLabels
+from nicplug.plan.actions import ConfirmPod, Kind, PatchLabels, PatchPodCondition
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
 from nicplug.plan.vmi.own_pods import first_pod_key, has_unrecorded_target, recorded_uids, target_key
+
+# Which pod runs the guest, and what keeps it in sight.
+#
+# A guest has one pod, and two while it is migrated. Source: KubeVirt 1.9 `CurrentVMIPod`, which takes the newest pod
+# on the VMI's node; here only a pod counts that nicplug has made (`plan.vmi.own_pods`).
 
 
 def active_pod(view: VmiView) -> LauncherPod | None:
@@ -167,3 +171,45 @@ def _target(view: VmiView, state: MigrationState) -> LauncherPod | None:
 
 def _state(view: VmiView) -> MigrationState:
     return view.vmi.migration_state
+
+
+# The readiness gate of a launcher pod: a paused guest gets no traffic.
+#
+# Source: KubeVirt 1.9 `lifecycle.go`, `syncPausedConditionToPod`. KubeVirt writes it for every pod it sees; here it
+# goes out with the go-ahead for the node agent, so that a start costs one write and is not slowed
+# (docs/differences.md).
+
+
+def plan_readiness(*, pod: LauncherPod, conditions: Iterable[Row], now: datetime) -> PatchPodCondition | None:
+    """Bring the pod's condition in line with whether the guest is paused.
+
+    Args:
+        conditions: of the VMI; `Paused` is the node agent's.
+    """
+    if not pod.has_unpaused_gate or not pod.is_ready:
+        return None
+    is_open = pod.unpaused is not None and pod.unpaused.status == TRUE
+    is_paused = is_true(conditions, PAUSED)
+    if is_paused != is_open:
+        return None
+    status, reason, message = (
+        (FALSE, "Paused", "the virtual machine is paused")
+        if is_paused
+        else (TRUE, "NotPaused", "the virtual machine is not paused")
+    )
+    row = {
+        "type": UNPAUSED_CONDITION,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastProbeTime": None,
+        "lastTransitionTime": format_time(now),
+    }
+    known = pod.unpaused
+    return PatchPodCondition(
+        key=pod.key,
+        uid=pod.uid,
+        condition=freeze(row),
+        index=known.position if known is not None else None,
+        seen=freeze(known.status) if known is not None else pod.conditions,
+    )

@@ -27,37 +27,49 @@ from nicplug.plan.actions import (
     patch_finalizers,
     patch_label,
 )
-from nicplug.plan.nic.check_nics import check_nics
-from nicplug.plan.nic.links import nics_in_pod
-from nicplug.plan.nic.measures import measure_nics
-from nicplug.plan.nic.summary import SUMMARY_MEMBER, summarise
+from nicplug.plan.nic.live_rules import check_nics
+from nicplug.plan.nic.observed import nics_in_pod
 from nicplug.plan.nic.template_sync import drop_detached
-from nicplug.plan.nic.transitions import Transitions, announce, find_transitions, staying_nics
+from nicplug.plan.nic.transitions import (
+    SUMMARY_MEMBER,
+    Transitions,
+    announce,
+    find_transitions,
+    measure_nics,
+    staying_nics,
+    summarise,
+)
 from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmiView
-from nicplug.plan.vmi.active_pod import active_pod, confirm_pod, has_arrived, may_have_moved, restore_labels
+from nicplug.plan.vmi.active_pod import (
+    active_pod,
+    confirm_pod,
+    has_arrived,
+    may_have_moved,
+    plan_readiness,
+    restore_labels,
+)
 from nicplug.plan.vmi.end import plan_end, release_final
 from nicplug.plan.vmi.evacuation import Evacuation, announce_stuck, plan_evacuation
-from nicplug.plan.vmi.lost_migration import end_lost_migration
-from nicplug.plan.vmi.migration_required import with_migration_required
-from nicplug.plan.vmi.moving import is_moving, target_pod
-from nicplug.plan.vmi.new_pod import delete_unrecorded, plan_new_pod
+from nicplug.plan.vmi.migration_request import with_migration_required
+from nicplug.plan.vmi.moving import end_lost_migration, is_moving, target_pod
+from nicplug.plan.vmi.new_pod import (
+    announce_renewal,
+    delete_unrecorded,
+    is_outdated,
+    plan_new_pod,
+    renew,
+    was_discarded,
+)
 from nicplug.plan.vmi.nics import LIVE_PHASES, NicPlan, plan_nics
 from nicplug.plan.vmi.outdated_attachments import announce_outdated_attachments
-from nicplug.plan.vmi.own_pods import leftovers, waits_for_record
-from nicplug.plan.vmi.phase import decide_phase
-from nicplug.plan.vmi.pod_fate import announce_end, what_ends
-from nicplug.plan.vmi.policy_problems import announce_policy_problems
-from nicplug.plan.vmi.readiness import plan_readiness
-from nicplug.plan.vmi.renewal import announce_renewal, is_outdated, renew, was_discarded
-from nicplug.plan.vmi.reports import is_awaited, report_delay
+from nicplug.plan.vmi.own_pods import leftovers, plan_stray_pods, waits_for_record
+from nicplug.plan.vmi.phase import announce_end, announce_start_failure, decide_phase, what_ends
 from nicplug.plan.vmi.roll_back import plan_roll_back
-from nicplug.plan.vmi.start_failure import announce_start_failure
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE
-from nicplug.plan.vmi.status import plan_conditions, pod_members
-from nicplug.plan.vmi.stray_pods import plan_stray_pods
+from nicplug.plan.vmi.status import announce_policy_problems, is_awaited, plan_conditions, pod_members, report_delay
 
 
 @planning_pass()

@@ -5,15 +5,16 @@ Source: KubeVirt 1.0 `pkg/virt-controller/watch/drain/disruptionbudget`, `watch/
 
 from datetime import datetime
 
-from nicplug.model.disruption_budget import (
+from nicplug.model.eviction import (
     AT_REST,
     WHILE_MOVING,
     DisruptionBudget,
+    EvictionStrategy,
     budget_key,
     budget_labels,
     budget_spec,
+    is_protected,
 )
-from nicplug.model.eviction import EvictionStrategy, is_protected
 from nicplug.model.frozen_json import freeze
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.vmi import VirtualMachineInstance

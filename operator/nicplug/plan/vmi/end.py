@@ -15,7 +15,7 @@ from nicplug.plan.views import VmiView
 from nicplug.plan.vm.run_strategy import is_recorded
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pods, restore_labels
 from nicplug.plan.vmi.own_pods import all_replaced_pods, leftovers
-from nicplug.plan.vmi.pod_fate import announce_end, what_ends
+from nicplug.plan.vmi.phase import announce_end, what_ends
 from nicplug.plan.vmi.status import pod_members, with_ready, with_synchronized
 
 

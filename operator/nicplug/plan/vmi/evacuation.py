@@ -17,7 +17,7 @@ from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.disruption_budget import eviction_strategy
-from nicplug.plan.vmi.migration_job import MigrationJob, create_migration, next_cause
+from nicplug.plan.vmi.migration_request import MigrationJob, create_migration, next_cause
 from nicplug.plan.vmi.moving import is_moving
 
 MARKED = "VMI is marked for eviction"

@@ -1,25 +1,45 @@
-"""Whether a VMI is being migrated, and what the pod it moves to was made with.
+"""Whether a VMI is being migrated, and what the pod it moves to was made with."""
 
-Before the hand-off its pod is asked for NICs as if nothing was about to move: a target pod that lacks one of them is
-replaced (`plan.migration.renewal`). From then on nothing is done to the source pod: what is asked of only one of the
-two would be lost, or be in the guest of neither.
-"""
+from datetime import datetime
 
-from nicplug.model.interface_names import hashed_interface_name, is_hashed_name
 from nicplug.model.metadata import text
-from nicplug.model.migration import Migration, MigrationState
-from nicplug.model.networks_annotation import Element
+from nicplug.model.migration import Migration, MigrationPhase, MigrationState
+from nicplug.model.networks_annotation import Element, hashed_interface_name, is_hashed_name
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.journey import Journey
-from nicplug.plan.nic.links import elements_asked_for, networks_asked_for
-from nicplug.plan.nic.path.backoff import backoff_until, spaced_until
-from nicplug.plan.nic.path.causes import causes_of
-from nicplug.plan.nic.path.stuck_migrations import remedy_of
+from nicplug.plan.actions import PatchMigrationState
+from nicplug.plan.nic.observed import Journey, elements_asked_for, networks_asked_for
+from nicplug.plan.nic.path.backoff import backoff_until, remedy_of, spaced_until
+from nicplug.plan.nic.path.migration_history import causes_of
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.own_pods import target_key
-from nicplug.plan.vmi.target_renewals import is_renewable
+from nicplug.plan.vmi.state_patches import mark_failed
+
+# How often the target pod of a migration is replaced because the VM's NICs changed after it was made.
+#
+# The migration's planner replaces it (`plan.migration.target`). The VMI's planner asks the running pod for NICs in
+# place only as long as a target pod without them would be replaced.
+
+MOST_RENEWALS = 5
+"""So many target pods that could have gone on are given up for NICs: a drain must not wait for a user without end."""
+_BEFORE_HAND_OFF = frozenset({MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED})
+
+
+def is_renewable(migration: Migration) -> bool:
+    """A target pod without a NIC that the VM asks for is replaced before the hand-off.
+
+    One that is stuck loses nothing by that: its time goes on, so it is replaced as often as it takes.
+    """
+    is_before_hand_off = migration.phase in _BEFORE_HAND_OFF and not migration.deleting
+    return is_before_hand_off and (migration.is_stuck or migration.renewal.count < MOST_RENEWALS)
+
+
+# Whether a VMI is being migrated, and what the pod it moves to was made with.
+#
+# Before the hand-off its pod is asked for NICs as if nothing was about to move: a target pod that lacks one of them
+# is replaced (`plan.migration.target`). From then on nothing is done to the source pod: what is asked of only one of
+# the two would be lost, or be in the guest of neither.
 
 
 def is_moving(view: VmiView) -> bool:
@@ -160,3 +180,19 @@ def _under_way(view: VmiView) -> list[Migration]:
     state = migration_state(view)
     over = state.migration_uid if not state.is_active else ""
     return [item for item in view.migrations if not item.is_final and item.uid != over]
+
+
+# A VMI that is said to be on the move by a migration that does not exist.
+
+
+def end_lost_migration(view: VmiView, *, now: datetime) -> PatchMigrationState | None:
+    """Say that it is over, or the pod would not be asked for a NIC ever again.
+
+    While the target pod lives, its node agents go on or it is taken away as a stray; a guest that has arrived stays.
+    """
+    state = view.vmi.migration_state
+    if not view.has_lost_migration or state.target_ready_at is not None:
+        return None
+    if any(pod.key.name == state.target_pod and not pod.is_down for pod in view.pods):
+        return None
+    return mark_failed(view.vmi, reason="the migration does not exist any more", now=now)

@@ -1,30 +1,36 @@
-"""The NICs of one VMI in one pass: their paths, what their pod is asked for, their records, and their migrations."""
+"""The NICs of one VMI in one pass: paths, annotation, records, migrations; and what the next pass would say."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.interface_status import rows_by_name
 from nicplug.model.metadata import objects
-from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
-from nicplug.model.pci_budget import PciBudget, parse_total
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, first_by_name
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, parse_operations
+from nicplug.model.pci import PciBudget, parse_total
+from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
+from nicplug.plan.actions import Create
 from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
 from nicplug.plan.nic.attachments import unattachable_networks
 from nicplug.plan.nic.attempts import Failures
-from nicplug.plan.nic.interface_rows import plan_rows
-from nicplug.plan.nic.links import Rows
-from nicplug.plan.nic.operations import NicReport, Records, leaving_nics, plan_operations
+from nicplug.plan.nic.observed import Rows, plan_rows
 from nicplug.plan.nic.path.chooser import Chooser
-from nicplug.plan.nic.path.sentences import by
+from nicplug.plan.nic.path.evidence import PathEvidence
+from nicplug.plan.nic.path.messages import by
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
+from nicplug.plan.nic.records import NicReport, Records, leaving_nics, plan_operations
 from nicplug.plan.nic.superseded import Superseded, find_superseded
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.migration_demand import Demand, plan_demand
+from nicplug.plan.views import PlanSettings, VmiView
+from nicplug.plan.vmi.active_pod import active_pod
+from nicplug.plan.vmi.migration_request import Demand, plan_demand
 from nicplug.plan.vmi.moving import journey_of, leaves_its_pod, nics_left_behind
+
+# The NICs of one VMI in one pass: their paths, what their pod is asked for, their records, and their migrations.
 
 LIVE_PHASES = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
 
@@ -199,4 +205,70 @@ def _migrating(
         migration=migration,
         message=by(operation.message, migration, is_tried_apart=operation.failures.is_apart),
         last_transition_time=old.last_transition_time if goes_on and old is not None else now,
+    )
+
+
+# What the next pass over a VMI would say and do about its NICs, and on what evidence.
+
+AT_ONCE = PlanSettings(
+    report_delay=timedelta(), first_report_delay=timedelta(), attachment_patience=timedelta(), batch_window=timedelta()
+)
+"""For views of those who ask once: nothing waits for company."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """The NICs of one VMI after the next pass.
+
+    Attributes:
+        operations: the records as they would be.
+        evidence: what the path of each NIC was chosen by, which has a record and can go live; with the nodes that the
+            VM could move to, also where it need not.
+        budget: the guest's PCI slots then; None while nobody can count them.
+        migration: name of the migration that would be made; "" when none is.
+        create: the POST of that migration; None when none is made.
+        annotation: what the pod's networks annotation would be replaced with; None where it is left alone.
+        again_at: when time alone makes the next pass decide otherwise; None when only a change does.
+    """
+
+    operations: tuple[InterfaceOperation, ...] = ()
+    evidence: Mapping[str, PathEvidence] = field(default_factory=dict)
+    budget: PciBudget | None = None
+    migration: str = ""
+    create: Create | None = None
+    annotation: str | None = None
+    again_at: datetime | None = None
+
+
+@planning_pass()
+def foresee(view: VmiView, *, now: datetime) -> Foreseen:
+    """The very decision of `plan_nics`, and what it was taken by; nothing for a guest that does not run.
+
+    Args:
+        view: as it would be, for example with a changed spec.
+        now: current time, UTC; a later one tells what happens if nothing happens until then.
+    """
+    vmi = view.vmi
+    if vmi.phase is not VmiPhase.RUNNING:
+        return Foreseen()
+    records = parse_operations(objects(vmi.read_status().get("interfaceOperations")), default_time=now)
+    plan = plan_nics(view, pod=active_pod(view), phase=vmi.phase, records=records, now=now)
+    evidence: dict[str, PathEvidence] = {}
+    interfaces, networks = first_by_name(vmi.interfaces), first_by_name(vmi.networks)
+    for operation in plan.operations:
+        interface, network = interfaces.get(operation.name), networks.get(operation.name)
+        can_go_live = interface is not None and interface.binding in HOTPLUGGABLE_BINDINGS
+        if plan.chooser is None or interface is None or not can_go_live or network is None or not network.is_secondary:
+            continue
+        kind = OperationType(operation.operation)
+        found = plan.chooser.choose(operation=kind, interface=interface, network=network).evidence
+        evidence[operation.name] = replace(found, candidates=plan.chooser.could_move_to(operation.name))
+    return Foreseen(
+        operations=plan.operations,
+        evidence=evidence,
+        budget=plan.budget,
+        migration=plan.demand.made,
+        create=next((item for item in plan.demand.actions if isinstance(item, Create)), None),
+        annotation=plan.annotation.text,
+        again_at=min((moment for moment in plan.moments if moment is not None and moment > now), default=None),
     )

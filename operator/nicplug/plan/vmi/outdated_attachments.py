@@ -9,8 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.attached import Attached, attached_at_birth
-from nicplug.model.attachments import attachment_key
+from nicplug.model.attachments import Attached, attached_at_birth, attachment_key
 from nicplug.model.conditions import (
     OUTDATED_ATTACHMENTS,
     TRUE,
@@ -27,7 +26,7 @@ from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.attachments import refuse_use
-from nicplug.plan.nic.links import networks_asked_for
+from nicplug.plan.nic.observed import networks_asked_for
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView

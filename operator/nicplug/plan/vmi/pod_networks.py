@@ -8,9 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nicplug.model.attached import format_attached
-from nicplug.model.attachments import KnownAttachments, attachment_key
-from nicplug.model.interface_names import hashed_interface_name, plugin_interface_name
+from nicplug.model.attachments import KnownAttachments, attachment_key, format_attached
 from nicplug.model.kubevirt import BindingPlugin, KubevirtConfig
 from nicplug.model.names import (
     ATTACHED_ANNOTATION,
@@ -19,12 +17,18 @@ from nicplug.model.names import (
     NETWORKS_ANNOTATION,
 )
 from nicplug.model.networks import Binding, Interface, Network
-from nicplug.model.networks_annotation import Element, element_of, plugin_element, render_annotation
-from nicplug.model.sentences import shortened
+from nicplug.model.networks_annotation import (
+    Element,
+    element_of,
+    hashed_interface_name,
+    plugin_element,
+    plugin_interface_name,
+    render_annotation,
+)
+from nicplug.model.operations import shortened
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.admitted import refuse_whole
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
-from nicplug.plan.nic.validation import attachment_is_valid, refuse
+from nicplug.plan.nic.spec_checks import attachment_is_valid, refuse, refuse_whole
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 

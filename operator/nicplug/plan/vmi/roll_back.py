@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from nicplug.model.metadata import text
 from nicplug.model.names import VM_KIND
 from nicplug.model.networks import Interface, Network, split_attachment
+from nicplug.model.nic_annotations import entry_digest
 from nicplug.model.operations import OperationType
 from nicplug.model.pod import LauncherPod
-from nicplug.model.rolled_back import entry_digest
 from nicplug.model.vmi import reported_rows
 from nicplug.plan.actions import PatchAnnotations, PatchInterfaces
-from nicplug.plan.nic.links import networks_asked_for
-from nicplug.plan.nic.rolled_back import entry_of, note_rolled_back, standing_rollbacks
+from nicplug.plan.nic.observed import networks_asked_for
+from nicplug.plan.nic.rollback import entry_of, note_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import Devices, origin_of_kept, patch_devices
 from nicplug.plan.views import VmiView
 

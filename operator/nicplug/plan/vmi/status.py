@@ -1,17 +1,15 @@
-"""The status of a VMI as it shall be: phase, conditions, what follows from the pod.
-
-Source: KubeVirt 1.9 `pkg/virt-controller/watch/vmi/lifecycle.go`. Up to Scheduled and in final phases
-the operator owns the VMI; in Scheduled and Running the node agent does.
-"""
+"""The status of a VMI as it shall be, and how long it may wait."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.conditions import (
     EVICTION_REQUESTED,
     FALSE,
     INTERFACES_READY,
+    INVALID_HOTPLUG_POLICY,
     PAUSED,
     POD_SCHEDULED,
     PROVISIONING,
@@ -26,22 +24,95 @@ from nicplug.model.conditions import (
     merge_condition,
 )
 from nicplug.model.metadata import objects, text
-from nicplug.model.operations import InterfaceOperation
+from nicplug.model.operations import InterfaceOperation, OperationPhase
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
-from nicplug.plan.nic.operations import unsettled
+from nicplug.plan.nic.records import unsettled
+from nicplug.plan.nic.transitions import Transitions
+from nicplug.plan.outcome import Announcement, Severity, Subject, write_pause
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import VmiView
+from nicplug.plan.views import PlanSettings, VmiView
 from nicplug.plan.vmi.active_pod import has_moved_to
 from nicplug.plan.vmi.evacuation import MARKED, NOTHING, Evacuation
 from nicplug.plan.vmi.outdated_attachments import with_outdated_attachments
 from nicplug.plan.vmi.own_pods import pods_to_record
-from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, is_starting
-from nicplug.plan.vmi.pod_fate import what_ends
-from nicplug.plan.vmi.policy_problems import with_policy_problems
-from nicplug.plan.vmi.start_failure import members_of, start_failure
+from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, is_starting, members_of, start_failure, what_ends
+
+# How long a report in a VMI's status may wait, and what may not wait (docs/adr/0006, docs/adr/0024).
+
+
+def report_delay(
+    *,
+    before: Mapping[str, InterfaceOperation],
+    after: Sequence[InterfaceOperation],
+    stored_bytes: int,
+    settings: PlanSettings,
+) -> timedelta:
+    """How long a report waits for company; the first one about an operation is never late, however much there is to do.
+
+    Args:
+        before: the records as they are.
+        after: the records as they shall be.
+        stored_bytes: the size of the VMI, where that is large.
+    """
+    known = {(item.name, item.operation) for item in before.values()}
+    unsettled = sum(item.phase != OperationPhase.READY for item in after)
+    pause = write_pause(stored_bytes, nics=unsettled)
+    if any((item.name, item.operation) not in known for item in after):
+        # The next turn of several NICs of a large VMI is counted from their records (`plan.nic.attempts`).
+        return timedelta(0) if pause and unsettled > 1 else settings.first_report_delay
+    return max(settings.report_delay, pause)
+
+
+def is_awaited(transitions: Transitions, *, stored_bytes: int) -> bool:
+    """Somebody waits to hear of it. Where each write is dear, a NIC that fails waits for others that do."""
+    is_dear = bool(write_pause(stored_bytes, nics=1))
+    return bool(replace(transitions, stuck=()) if is_dear else transitions)
+
+
+# What a VM's owner wrote about hot-plug and has no effect: said in a condition while it lasts, and once in an event.
+#
+# No schema checks an annotation, so nobody else tells.
+
+
+def with_policy_problems(rows: Sequence[Row], *, view: VmiView, now: datetime) -> list[dict[str, Any]]:
+    """The conditions with `InvalidHotplugPolicy`, which is there only while there is something to say."""
+    if not view.policy.problems:
+        return drop_condition(rows, INVALID_HOTPLUG_POLICY)
+    condition = Condition(
+        type=INVALID_HOTPLUG_POLICY,
+        status=TRUE,
+        reason=Reason.INVALID_HOTPLUG_POLICY,
+        message=". ".join(view.policy.problems),
+        observed_generation=view.vmi.generation,
+    )
+    return merge_condition(rows, condition, now=now)
+
+
+def announce_policy_problems(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """The event, when the condition says something new.
+
+    Args:
+        changes: members of the status that are written now.
+    """
+    before = _message(view.vmi.read_status().get("conditions"))
+    after = _message(changes["conditions"]) if "conditions" in changes else before
+    if not after or after == before:
+        return ()
+    reason = Reason.INVALID_HOTPLUG_POLICY
+    return (Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=reason, message=after),)
+
+
+def _message(conditions: Any) -> str:
+    return text((find_condition(objects(conditions), INVALID_HOTPLUG_POLICY) or {}).get("message"))
+
+
+# The status of a VMI as it shall be: phase, conditions, what follows from the pod.
+#
+# Source: KubeVirt 1.9 `pkg/virt-controller/watch/vmi/lifecycle.go`. Up to Scheduled and in final phases the operator
+# owns the VMI; in Scheduled and Running the node agent does.
 
 _MESSAGE_NICS = 3
 # What the kubelet says of a pod that waits for its readiness gates alone.

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from tests.build import NOW
 
-from nicplug.plan.migration.turns import Waiting, take_turns
+from nicplug.plan.migration.slots import Waiting, take_turns
 
 
 def one(name: str, *, namespace: str = "a", age: int = 0, priority: int = 0) -> Waiting:

@@ -23,7 +23,7 @@ from tests.build import (
 )
 from tests.unit.plan.outcome import status_of
 
-from nicplug.plan.nic.admitted import find_violations
+from nicplug.plan.nic.spec_checks import find_violations
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.decide import plan_vmi
 

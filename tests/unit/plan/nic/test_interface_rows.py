@@ -22,7 +22,7 @@ from tests.build import (
     vmi,
 )
 
-from nicplug.plan.nic.interface_rows import plan_rows
+from nicplug.plan.nic.observed import plan_rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,11 +23,11 @@ from tests.build import (
 )
 from tests.unit.plan.outcome import status_of
 
-from nicplug.model.interface_requests import AddInterface, RemoveInterface
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.networks import parse_interface, parse_network
+from nicplug.model.requests import AddInterface, RemoveInterface
 from nicplug.plan.nic.requested import object_to, object_to_mac, object_to_slots
-from nicplug.plan.nic.validation import refuse
+from nicplug.plan.nic.spec_checks import refuse
 from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.pod_networks import refuse_networks, refuse_unregistered_plugin
 

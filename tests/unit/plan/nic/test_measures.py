@@ -8,8 +8,7 @@ import pytest
 from tests.build import NOW, Json, operation
 
 from nicplug.model.operations import OperationPath, OperationType, parse_operations
-from nicplug.plan.nic.measures import measure_nics
-from nicplug.plan.nic.transitions import Transitions
+from nicplug.plan.nic.transitions import Transitions, measure_nics
 from nicplug.plan.outcome import Completion, Measure, PathTaken, PhaseLeft
 from nicplug.plan.reasons import Reason
 

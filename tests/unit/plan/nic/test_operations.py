@@ -48,11 +48,11 @@ from tests.unit.plan.outcome import completions, status_of
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.nad_policy import AttachmentAccess
+from nicplug.model.nic_annotations import entry_digest
 from nicplug.model.node import parse_node
 from nicplug.model.operations import OperationPath as Path
 from nicplug.model.operations import OperationPhase as Phase
-from nicplug.model.rolled_back import entry_digest
-from nicplug.model.sentences import with_remedy
+from nicplug.model.operations import with_remedy
 from nicplug.model.times import format_micro_time
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES
 from nicplug.plan.outcome import PathTaken, Plan

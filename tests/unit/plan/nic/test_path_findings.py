@@ -42,7 +42,7 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
 from nicplug.model.node import Node, parse_node
-from nicplug.model.sentences import with_remedy
+from nicplug.model.operations import with_remedy
 from nicplug.model.times import format_micro_time
 from nicplug.plan.actions import Create, Delete, Kind, PatchAnnotations, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan

@@ -34,7 +34,7 @@ from tests.build import (
 from nicplug.model.frozen_json import thaw
 from nicplug.model.interface_status import rows_by_name
 from nicplug.model.operations import parse_operations
-from nicplug.model.pci_budget import PciBudget, parse_total
+from nicplug.model.pci import PciBudget, parse_total
 from nicplug.model.vmi import parse_vmi
 from nicplug.plan.actions import PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots

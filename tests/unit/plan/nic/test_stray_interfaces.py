@@ -34,8 +34,7 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.networks_annotation import parse_annotation
 from nicplug.plan.actions import PatchNetworksAnnotation
-from nicplug.plan.nic.links import Rows
-from nicplug.plan.nic.stray_interfaces import stray_interfaces
+from nicplug.plan.nic.observed import Rows, stray_interfaces
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
 from nicplug.plan.vmi.decide import plan_vmi

@@ -27,7 +27,7 @@ from tests.build import (
 )
 from tests.unit.plan.outcome import status_of
 
-from nicplug.plan.nic.summary import mirror_summary
+from nicplug.plan.nic.transitions import mirror_summary
 from nicplug.plan.vm.decide import plan_vm
 from nicplug.plan.vmi.decide import plan_vmi
 

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from tests.build import NOW, later
 
-from nicplug.plan.nic.attempts import Attempts
-from nicplug.plan.nic.turns import Turn, Waiting, take_turns
-from nicplug.plan.pace import write_pause
+from nicplug.plan.nic.attempts import Attempts, Turn, Waiting, take_turns
+from nicplug.plan.outcome import write_pause
 
 LARGE = 1_300_000
 MANY = 20

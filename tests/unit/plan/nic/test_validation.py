@@ -6,7 +6,7 @@ import pytest
 from tests.build import Json, nic, primary
 
 from nicplug.model.networks import parse_interface, parse_network
-from nicplug.plan.nic.validation import in_precedence, mac_address_twin, refuse
+from nicplug.plan.nic.spec_checks import in_precedence, mac_address_twin, refuse
 from nicplug.plan.reasons import Reason
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.build import NODE, VMI_UID, Json, a_config, a_pod, a_vmi, kubevirt, owner, pod, vmi
 
-from nicplug.plan.subresources.eviction import EvictionAnswer, ask_eviction, owner_of_guest
+from nicplug.plan.subresources.migrate import EvictionAnswer, ask_eviction, owner_of_guest
 
 KEY = a_vmi(vmi()).key
 TRIGGERED = f'Eviction triggered evacuation of VMI "{KEY}"'

@@ -32,9 +32,9 @@ from tests.build import (
 )
 from tests.fakes.patches import JSON_PATCH, patched
 
-from nicplug.model.interface_requests import AddInterface, RemoveInterface
 from nicplug.model.nad_policy import AttachmentAccess
-from nicplug.model.sentences import shortened
+from nicplug.model.operations import shortened
+from nicplug.model.requests import AddInterface, RemoveInterface
 from nicplug.plan.nic.requested import Hint
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, patch_failed, read_failed
 from nicplug.plan.subresources.interfaces import Evidence, ask_vm, ask_vmi

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from tests.build import a_config, kubevirt
 
-from nicplug.model.interface_requests import AddInterface, RemoveInterface
+from nicplug.model.requests import AddInterface, RemoveInterface
 from nicplug.plan.subresources.answers import Answer
-from nicplug.plan.subresources.go_options import UnreadableBody, options_of
-from nicplug.plan.subresources.options import Verb, read_request
+from nicplug.plan.subresources.options import UnreadableBody, Verb, options_of, read_request
 
 ON, OFF = a_config(kubevirt()), a_config(kubevirt("x"))
 GATE = 'Unable to Add Interface because the "HotplugNICs" feature gate is not enabled.'

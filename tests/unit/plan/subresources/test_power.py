@@ -10,7 +10,7 @@ from tests.build import NAME, VM_UID, VMI_UID, Json, a_vm, a_vmi, vm, vmi
 from tests.fakes.patches import JSON_PATCH, patched
 
 from nicplug.plan.subresources.answers import Answer, in_order
-from nicplug.plan.subresources.go_options import UnreadableBody
+from nicplug.plan.subresources.options import UnreadableBody
 from nicplug.plan.subresources.power import ask_restart, ask_start, ask_stop
 
 CONFLICT = f'Operation cannot be fulfilled on virtualmachine.kubevirt.io "{NAME}": '

@@ -10,7 +10,7 @@ from tests.build import VM_UID, Json, a_config, a_revision, a_vm, a_vmi, kubevir
 
 from nicplug.elided import ELIDED, ELIDED_MEMBERS, aligned, has_elided
 from nicplug.kube.object_text import ObjectText
-from nicplug.plan.vm.placement import patch_placement
+from nicplug.plan.vm.live_changes import patch_placement
 from nicplug.plan.vm.restart_required import fields_that_need_a_restart
 
 VOLUMES = [{"name": f"v{number}", "cloudInitNoCloud": {"userData": "<&>é\n" + "u" * 2_000}} for number in range(15)]

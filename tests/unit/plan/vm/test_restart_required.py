@@ -29,7 +29,7 @@ from tests.build import (
 )
 
 from nicplug.model.frozen_json import thaw
-from nicplug.model.rolled_back import entry_digest
+from nicplug.model.nic_annotations import entry_digest
 from nicplug.plan.actions import Create, PatchSpec, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.decide import plan_vm

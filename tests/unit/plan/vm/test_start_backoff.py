@@ -8,7 +8,7 @@ from tests.build import CREATED, NOW, VM_UID, VMI_UID, Json, a_vmi, later, vmi
 
 from nicplug.model.times import parse_time
 from nicplug.model.vm import RunStrategy
-from nicplug.plan.vm.start_backoff import failed_starts, start_failure, start_not_before
+from nicplug.plan.vm.run_strategy import failed_starts, start_failure, start_not_before
 
 ALWAYS = RunStrategy.ALWAYS
 

@@ -18,7 +18,7 @@ from tests.build import (
     vmi,
 )
 
-from nicplug.model.disruption_budget import DisruptionBudget, budget_key, parse_budget
+from nicplug.model.eviction import DisruptionBudget, budget_key, parse_budget
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import Action, Create, Delete, Kind, PatchBudget
 from nicplug.plan.migration.decide import plan_migration

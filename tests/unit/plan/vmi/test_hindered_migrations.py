@@ -35,7 +35,7 @@ from nicplug.model.times import format_micro_time, format_time
 from nicplug.plan.actions import Create, PatchInterfaces
 from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.nic.path.backoff import backoff_until
-from nicplug.plan.nic.path.causes import causes_of
+from nicplug.plan.nic.path.migration_history import causes_of
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.decide import plan_vmi

@@ -5,7 +5,7 @@ from typing import Any
 from tests.build import VMI_UID, Json, a_vmi, vmi
 
 from nicplug.model.frozen_json import thaw
-from nicplug.plan.vmi.migration_job import create_migration, migration_key, workload_update
+from nicplug.plan.vmi.migration_request import create_migration, migration_key, workload_update
 
 
 def _body(**members: Any) -> Json:

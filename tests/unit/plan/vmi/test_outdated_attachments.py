@@ -24,7 +24,7 @@ from tests.build import (
     vmi_view,
 )
 
-from nicplug.model.attached import Attached, attached_at_birth, parse_attached
+from nicplug.model.attachments import Attached, attached_at_birth, parse_attached
 from nicplug.model.conditions import find_condition
 from nicplug.model.frozen_json import thaw
 from nicplug.model.nad_policy import AttachmentAccess

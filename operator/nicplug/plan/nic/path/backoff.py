@@ -1,25 +1,24 @@
-"""How long a migration that nobody is waiting for personally keeps still: after failures, and after many moves.
+"""How long a migration that nobody waits for keeps still, and what a person can do about one that cannot begin."""
 
-Source of the back-off: KubeVirt 1.9 `migration.go` (`handleBackoff`). Apart from it: a migration that was refused
-before it had begun does not count, nor does one that was for something else, or for an earlier VMI of the same name.
-
-The rate is nicplug's own: a user who takes a NIC away and asks for it again, without end, would have the guest moved
-without end (kubevirt#13497). It is read from the migrations that still exist, so that every process counts alike.
-"""
-
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.migration import Migration, MigrationPhase
-from nicplug.model.names import (
-    EVACUATION_ANNOTATION,
-    IGNORE_BACKOFF_ANNOTATION,
-    WORKLOAD_UPDATE_ANNOTATION,
-)
+from nicplug.model.names import EVACUATION_ANNOTATION, IGNORE_BACKOFF_ANNOTATION, WORKLOAD_UPDATE_ANNOTATION
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.path.causes import causes_of, is_same_cause
-from nicplug.plan.nic.path.hindrances import is_failed_of_others, unchanged_since
+from nicplug.plan.nic.path.migration_history import causes_of, is_failed_of_others, is_same_cause, unchanged_since
+from nicplug.plan.reasons import Reason
+
+# How long a migration that nobody is waiting for personally keeps still: after failures, and after many moves.
+#
+# Source of the back-off: KubeVirt 1.9 `migration.go` (`handleBackoff`). Apart from it: a migration that was refused
+# before it had begun does not count, nor does one that was for something else, or for an earlier VMI of the same
+# name.
+#
+# The rate is nicplug's own: a user who takes a NIC away and asks for it again, without end, would have the guest
+# moved without end (kubevirt#13497). It is read from the migrations that still exist, so that every process counts
+# alike.
 
 FIRST_BACKOFF = timedelta(seconds=20)
 # KubeVirt has no such bound, but for the five migrations that it keeps.
@@ -139,3 +138,30 @@ def _is_for_the_same(item: Migration, other: Migration) -> bool:
     if not is_automatic(item) or not asked:
         return is_automatic(item) and not known
     return all(is_same_cause(known.get(name, ""), cause) for name, cause in asked.items())
+
+
+# What a person can do about a migration that cannot begin, for the records of the NICs that wait for it.
+#
+# Found by the reason that the migration itself reports and by nothing else, so that a record changes with the message
+# that it quotes, and costs no write of its own. Left out is what may pass without anybody's help: a node that is
+# lost, a target pod that the scheduler or a kubelet holds up, a launcher pod that is still ending.
+
+_REMEDIES: Mapping[str, str] = {
+    Reason.NETWORK_NOT_ALLOWED: "Ask the cluster admin to allow that network, or unplug the NIC that the message "
+    "names: the VM is then migrated automatically",
+    Reason.ATTACHMENT_DEFINITION_MISSING: "Create the network attachment definition that the message names, or "
+    "unplug its NIC: the VM is then migrated automatically",
+    Reason.ATTACHMENT_DEFINITION_INVALID: "Correct the network attachment definition that the message names, or "
+    "unplug its NIC: the VM is then migrated automatically",
+    Reason.MULTUS_NOT_INSTALLED: "Ask the cluster admin to install Multus: the VM is then migrated automatically",
+}
+
+
+def remedy_for(reason: str) -> str:
+    """What to do about a migration that reports this reason and waits for somebody; "" when it may go on by itself."""
+    return _REMEDIES.get(reason, "")
+
+
+def remedy_of(migration: Migration) -> str:
+    """The same for a migration as its condition `Progressing` says; "" for one that goes on."""
+    return remedy_for(migration.progress_reason) if migration.is_stuck else ""

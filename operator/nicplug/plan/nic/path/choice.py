@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nicplug.model.operations import OperationPath
-from nicplug.plan.nic.path import sentences as say
+from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES, Rule, Verdict, is_pod_left_alone
 from nicplug.plan.reasons import Reason

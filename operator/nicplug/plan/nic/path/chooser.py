@@ -16,16 +16,22 @@ from nicplug.model.pod_failures import PodFailure
 from nicplug.plan.candidates import Candidates, demand_of, find_candidates, refuse_devices
 from nicplug.plan.nic import phantoms
 from nicplug.plan.nic.attempts import Attempts, attempts_of
-from nicplug.plan.nic.links import Rows, interface_names
 from nicplug.plan.nic.live_rules import is_live_migratable
-from nicplug.plan.nic.path import sentences as say
-from nicplug.plan.nic.path.causes import change_cause, failed_migrations, is_left_out, is_worth_repeating
+from nicplug.plan.nic.observed import Rows, interface_names
+from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.choice import PathChoice, choose_path, may_migrate
 from nicplug.plan.nic.path.evidence import PathEvidence
-from nicplug.plan.nic.path.hindrances import Hindrance, find_hindrances
+from nicplug.plan.nic.path.migration_history import (
+    Hindrance,
+    change_cause,
+    failed_migrations,
+    find_hindrances,
+    is_left_out,
+    is_worth_repeating,
+)
 from nicplug.plan.nic.path.rules import Verdict, is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
-from nicplug.plan.nic.rolled_back import entry_of, is_left_as_written, is_taken_back
+from nicplug.plan.nic.rollback import entry_of, is_left_as_written, is_taken_back
 from nicplug.plan.nic.superseded import Superseded
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView

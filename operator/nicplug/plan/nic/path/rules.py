@@ -12,7 +12,7 @@ from enum import StrEnum
 from nicplug.model.dynamic_controller import ControllerState
 from nicplug.model.hotplug_policy import DynamicPath, MigrationPolicy, OnFailure
 from nicplug.model.operations import OperationType
-from nicplug.plan.nic.path import sentences as say
+from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 from nicplug.plan.reasons import Reason
 

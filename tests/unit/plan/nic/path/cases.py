@@ -19,7 +19,7 @@ from tests.unit.plan.nic.path.evidence import (
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
 from nicplug.model.operations import OperationPath, OperationType
 from nicplug.plan.candidates import Candidates
-from nicplug.plan.nic.path import sentences as say
+from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.rules import MAX_MIGRATIONS, Verdict
 from nicplug.plan.reasons import Reason

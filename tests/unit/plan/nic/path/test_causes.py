@@ -14,7 +14,7 @@ from nicplug.model.frozen_json import freeze
 from nicplug.model.migration import Migration
 from nicplug.model.operations import MigrationFailures, OperationType
 from nicplug.model.times import format_time, parse_time
-from nicplug.plan.nic.path.causes import (
+from nicplug.plan.nic.path.migration_history import (
     causes_of,
     change_cause,
     failed_migrations,

@@ -11,8 +11,7 @@ from tests.unit.plan.nic.path.evidence import NO_DEVICE, NO_NODE, READY, at, evi
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPolicy, OnFailure
-from nicplug.model.operations import OperationPath, OperationType
-from nicplug.model.sentences import with_remedy
+from nicplug.model.operations import OperationPath, OperationType, with_remedy
 from nicplug.plan.candidates import Candidates
 from nicplug.plan.nic.path.choice import choose_path, deciding_rules
 from nicplug.plan.nic.path.evidence import PathEvidence

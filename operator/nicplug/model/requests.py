@@ -1,0 +1,197 @@
+"""What the subresources ask of a VM and is not done yet, in its status."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from nicplug.elided import ELIDED_ENTRIES, said
+from nicplug.model.frozen_json import FrozenJson, freeze, thaw
+from nicplug.model.metadata import mapping, objects, sequence, text
+from nicplug.model.networks import Binding, Interface, Network, parse_interface, parse_network
+
+# `status.interfaceRequests` of a VM: what `virtctl addinterface` and `removeinterface` ask for and is not done yet.
+#
+# Source: KubeVirt 1.0 `VirtualMachineInterfaceRequest`, `AddInterfaceOptions` and `RemoveInterfaceOptions`.
+
+MEMBER = "interfaceRequests"
+"""The member of the status."""
+
+ADD_OPTIONS, REMOVE_OPTIONS = "addInterfaceOptions", "removeInterfaceOptions"
+NETWORK_OPTION, NAME_OPTION = "networkAttachmentDefinitionName", "name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddInterface:
+    """Plug a bridge NIC.
+
+    Attributes:
+        network: the network attachment definition, as the user wrote it: `<name>` or `<namespace>/<name>`.
+    """
+
+    name: str
+    network: str
+
+    @property
+    def problem(self) -> str:
+        """Which option is missing, in KubeVirt's words and order; "" when none is."""
+        if not self.network:
+            return f"AddInterfaceOptions requires `{NETWORK_OPTION}` to be set"
+        return "" if self.name else f"AddInterfaceOptions requires `{NAME_OPTION}` to be set"
+
+    def to_row(self) -> dict[str, Any]:
+        """As it stands in the status."""
+        return {ADD_OPTIONS: {NETWORK_OPTION: self.network, NAME_OPTION: self.name}}
+
+    def to_interface(self) -> Interface:
+        """The entry of `interfaces`: always a bridge, as KubeVirt's requests can ask for nothing else."""
+        return parse_interface({"name": self.name, Binding.BRIDGE.value: {}})
+
+    def to_network(self) -> Network:
+        """The entry of `networks`."""
+        return parse_network({"name": self.name, "multus": {"networkName": self.network}})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveInterface:
+    """Unplug a NIC."""
+
+    name: str
+
+    @property
+    def problem(self) -> str:
+        """The option that is missing, in KubeVirt's words; "" when none is."""
+        return "" if self.name else f"RemoveInterfaceOptions requires `{NAME_OPTION}` to be set"
+
+    def to_row(self) -> dict[str, Any]:
+        """As it stands in the status."""
+        return {REMOVE_OPTIONS: {NAME_OPTION: self.name}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRequest:
+    """A row that asks for nothing that could be done.
+
+    Attributes:
+        problem: what is wrong with it, for a sentence; "" for the mark of rows that are too large to be read now.
+    """
+
+    problem: str
+
+
+InterfaceRequest = AddInterface | RemoveInterface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingRequest:
+    """One row of the list.
+
+    Attributes:
+        raw: the row as it stands there.
+    """
+
+    request: InterfaceRequest | UnreadableRequest
+    raw: FrozenJson
+
+    def to_row(self) -> Any:
+        """As it shall stay in the status."""
+        return thaw(self.raw)
+
+
+def parse_interface_requests(value: Any) -> tuple[PendingRequest, ...]:
+    """Every row, in order; what nobody can act on is an `UnreadableRequest`."""
+    return tuple(PendingRequest(request=_parse_interface(row), raw=freeze(row)) for row in sequence(value))
+
+
+def requested_networks(value: Any) -> tuple[Network, ...]:
+    """The networks that the rows ask for, in order; of rows that nobody can act on, none."""
+    requests = (row.request for row in parse_interface_requests(value))
+    return tuple(request.to_network() for request in requests if isinstance(request, AddInterface))
+
+
+def _parse_interface(row: Any) -> InterfaceRequest | UnreadableRequest:
+    if isinstance(row, Mapping) and ELIDED_ENTRIES in row:
+        return UnreadableRequest(problem="")
+    if not isinstance(row, Mapping):
+        return UnreadableRequest(problem="the request is not an object")
+    asked = [name for name in (ADD_OPTIONS, REMOVE_OPTIONS) if row.get(name) is not None]
+    if len(asked) != 1:
+        found = "both" if asked else "neither"
+        return UnreadableRequest(problem=f"the request has {found} of {ADD_OPTIONS} and {REMOVE_OPTIONS}")
+    options = mapping(row[asked[0]])
+    request: InterfaceRequest = RemoveInterface(name=said(options.get(NAME_OPTION)))
+    if asked == [ADD_OPTIONS]:
+        request = AddInterface(name=said(options.get(NAME_OPTION)), network=said(options.get(NETWORK_OPTION)))
+    return UnreadableRequest(problem=request.problem) if request.problem else request
+
+
+# `status.stateChangeRequests` of a VM: what the start, stop and restart subresources ask for.
+#
+# Source: KubeVirt 1.9 `vm.go` (`hasStartRequest`, `hasStopRequestForVMI`, `hasStartPausedRequest`). A restart is a
+# Stop with the uid of the VMI, and a Start.
+
+# Own: tells a start that the operator remembers from one that a person asked for.
+_MADE_BY = "nicplug.io/made-by"
+_RERUN_ON_FAILURE = "RerunOnFailure"
+
+
+class StateChange(StrEnum):
+    """The actions that KubeVirt knows."""
+
+    START = "Start"
+    STOP = "Stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChangeRequest:
+    """One request.
+
+    Attributes:
+        vmi_uid: the VMI that is to stop; "" for a start.
+        is_paused: the guest shall be started paused.
+        is_rerun: the operator's own note that a failed VMI is to be recreated.
+        raw: the request as it stands in the status.
+    """
+
+    action: StateChange
+    vmi_uid: str
+    is_paused: bool
+    is_rerun: bool
+    raw: FrozenJson
+
+    def to_row(self) -> Any:
+        """As it shall stand in the status."""
+        return thaw(self.raw)
+
+
+def parse_requests(value: Any) -> tuple[StateChangeRequest, ...]:
+    """The requests that can be acted on, in order; what is no object, has no known action or stops nothing is none."""
+    parsed = (_parse_state_change(row) for row in objects(value))
+    return tuple(request for request in parsed if request is not None)
+
+
+def unreadable_requests(value: Any) -> tuple[str, ...]:
+    """The requests that nobody can act on, as JSON."""
+    rows = [row for row in sequence(value) if not isinstance(row, Mapping) or _parse_state_change(row) is None]
+    return tuple(str(freeze(row)) for row in rows)
+
+
+def _parse_state_change(row: Mapping[str, Any]) -> StateChangeRequest | None:
+    action, uid, data = row.get("action"), text(row.get("uid")), mapping(row.get("data"))
+    if action == StateChange.STOP and uid:
+        return StateChangeRequest(
+            action=StateChange.STOP, vmi_uid=uid, is_paused=False, is_rerun=False, raw=freeze(row)
+        )
+    if action == StateChange.START:
+        return StateChangeRequest(
+            action=StateChange.START,
+            vmi_uid="",
+            is_paused=data.get("paused") == "true",
+            is_rerun=data.get(_MADE_BY) == _RERUN_ON_FAILURE,
+            raw=freeze(row),
+        )
+    return None
+
+
+RERUN = parse_requests([{"action": "Start", "data": {_MADE_BY: _RERUN_ON_FAILURE}}])[0]
+"""The note that a failed VMI is to be recreated."""

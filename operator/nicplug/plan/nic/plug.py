@@ -1,0 +1,253 @@
+"""Where a NIC that is asked for is, and what keeps it from the guest."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface
+from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType, shortened
+from nicplug.model.per_pass import once_per_pass
+from nicplug.plan.nic.attachments import refuse_attachment
+from nicplug.plan.nic.change import find_change, pod_has_it_again, pod_has_lost_it
+from nicplug.plan.nic.findings import (
+    Check,
+    Finding,
+    Situation,
+    annotation_is_unreadable,
+    api_server_refuses,
+    first_finding,
+    gate_is_off,
+    network_status_is_unreadable,
+    plug_is_staged,
+)
+from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by, was_taken_back
+from nicplug.plan.nic.spec_checks import Rows, Violation, find_violations, mac_address_twin, refuse
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import VmiView
+
+_NO_LONGER_ADMITTED = frozenset({Binding.SLIRP, Binding.MACVTAP, Binding.OLD_PASST})
+_PHANTOM = (
+    ". It was asked for together with a NIC that failed, so the controller may have taken it back: if the guest does "
+    "not get it, it is detached and requested again"
+)
+
+
+def find_plug(situation: Situation) -> Finding | None:
+    """What is to be said of a NIC that shall be in the guest; None for one that was born there."""
+    if not situation.in_guest:
+        return first_finding(PLUG_CHECKS, situation)
+    changed = find_change(situation)
+    # A link is nothing without the interface; the migration for another network brings that, too.
+    waits = changed is not None and changed.phase is not OperationPhase.READY
+    if changed is not None and waits and changed.operation is OperationType.CHANGE_NETWORK:
+        return changed
+    if found := pod_has_lost_it(situation) or changed or pod_has_it_again(situation):
+        return found
+    plugged = _plugged_by(situation)
+    if found := runs_until_restart(situation):
+        return found
+    if twin := mac_address_twin(situation.interface, situation.siblings):
+        return _ready_beside(twin, situation, plugged)
+    # A NIC that was born in the guest has had a record for the sake of its twin alone.
+    return _ready(situation, plugged) if plugged is not None and plugged.path != OperationPath.NONE else None
+
+
+def binding_cannot_follow(situation: Situation) -> Finding | None:
+    """Only bridge and SR-IOV NICs can follow a running VM."""
+    interface = situation.interface
+    if interface.binding in HOTPLUGGABLE_BINDINGS:
+        return None
+    binding = f"of binding {interface.binding}" if interface.binding else "without a binding"
+    if interface.plugin:
+        binding = f'of binding plugin "{shortened(interface.plugin)}"'
+    message, remedy = f"an interface {binding} cannot be plugged into a running VM", "Restart the VM, or use bridge"
+    config, path = situation.view.config, OperationPath.RESTART
+    if situation.network is not None and situation.network.is_primary:
+        remedy = "Restart the VM"
+    if interface.binding in _NO_LONGER_ADMITTED or not interface.binding:
+        # Advised to restart, its owner would have a VM that is not admitted again.
+        path, remedy = OperationPath.NONE, "Use bridge"
+    if interface.plugin and (config is None or config.binding_plugin(interface.plugin) is None):
+        # Advised to restart, its owner would have a VM that does not start.
+        path = OperationPath.NONE
+        message = (
+            f"an interface {binding} cannot be plugged into a running VM, and no VM starts with it, as the plugin is "
+            "not registered in spec.configuration.network.binding of the KubeVirt CR"
+        )
+        remedy = "Use bridge, or have it registered"
+    return situation.finding(path, OperationPhase.BLOCKED, Reason.BINDING_NEEDS_RESTART, message, remedy)
+
+
+def nic_is_invalid(situation: Situation) -> Finding | None:
+    """What is wrong in the spec never reaches the pod."""
+    refusal = refuse(situation.interface, situation.network)
+    return situation.blocked(refusal) if refusal is not None else None
+
+
+def runs_until_restart(situation: Situation) -> Finding | None:
+    """The guest goes on with what would be refused today; the record says so before anybody restarts it."""
+    violation, came = _violation(situation), _plugged_by(situation)
+    if violation is None or not situation.in_guest:
+        return None
+    return Finding(
+        operation=OperationType.PLUG,
+        path=OperationPath(came.path) if came is not None else OperationPath.NONE,
+        phase=OperationPhase.READY,
+        reason=Reason.NOT_ADMITTED,
+        message=f"the guest has the NIC, and does not start again with it: {violation.at(_root(situation))}",
+        remedy=violation.remedy,
+        migration=came.migration if came is not None else "",
+    )
+
+
+def is_not_admitted(situation: Situation) -> Finding | None:
+    """An owner who followed advice to restart would have a VM that does not start."""
+    violation = _violation(situation)
+    if violation is None:
+        return None
+    message = f"{violation.at(_root(situation))}. No VM starts with it"
+    return situation.finding(OperationPath.NONE, OperationPhase.BLOCKED, Reason.NOT_ADMITTED, message, violation.remedy)
+
+
+def _root(situation: Situation) -> str:
+    return "spec.template.spec" if situation.view.vm is not None else "spec"
+
+
+def _violation(situation: Situation) -> Violation | None:
+    return _violations(situation.view, situation.chooser.rows).get(situation.interface.name)
+
+
+@once_per_pass
+def _violations(view: VmiView, rows: Rows) -> Mapping[str, Violation]:
+    """Of what the VM would start with again: its template, or the instance where there is no VM; by NIC."""
+    owner = view.vm if view.vm is not None else view.vmi
+    held = frozenset(name for name, row in rows.items() if has_source(row, DOMAIN))
+    found = find_violations(owner.interfaces, owner.networks, config=view.config, held=held)
+    return {item.nic: item for item in reversed(list(found))}
+
+
+def network_is_not_secondary(situation: Situation) -> Finding | None:
+    """A pod gets its primary network only when it is made."""
+    if situation.network is None or situation.network.is_secondary:
+        return None
+    return situation.finding(
+        OperationPath.RESTART,
+        OperationPhase.BLOCKED,
+        Reason.NETWORK_NEEDS_RESTART,
+        "only secondary (Multus) networks can be plugged into a running VM",
+        "Restart the VM",
+    )
+
+
+def guest_has_no_slot(situation: Situation) -> Finding | None:
+    """No pod helps, whoever has the interface or brings it."""
+    chosen = situation.choose()
+    return settled_by(chosen) if chosen.choice.reason is Reason.NO_PCI_SLOT else None
+
+
+def pod_has_it(situation: Situation) -> Finding | None:
+    """The pod interface is there; the node agent is next."""
+    if not has_source(situation.row, MULTUS_STATUS):
+        return None
+    migration, chooser, name = situation.arrived_with, situation.chooser, situation.interface.name
+    if chooser.is_phantom(name):
+        return None  # it comes anew, by whatever path
+    doubt = _PHANTOM if chooser.is_suspect(name) else chooser.slots.doubt(name)
+    return replace(
+        situation.finding(
+            OperationPath.MIGRATION if migration else OperationPath.DYNAMIC,
+            OperationPhase.IN_POD,
+            Reason.WAITING_FOR_GUEST,
+            f"{situation.pod_phrase} has the interface; waiting for the node agent to plug it into the guest{doubt}",
+        ),
+        migration=migration,
+        again_at=chooser.withdrawn_at(name),
+    )
+
+
+def pod_must_not_be_asked(situation: Situation) -> Finding | None:
+    """The network cannot be attached, or the annotation has no place for it."""
+    refusal = situation.annotation.withheld.get(situation.interface.name)
+    return situation.blocked(refusal) if refusal is not None else None
+
+
+def network_cannot_be_attached(situation: Situation) -> Finding | None:
+    """The same for a NIC that the running pod is not asked for anyway: a new pod would not start with it."""
+    network, view = situation.network, situation.view
+    if network is None:
+        return None
+    refusal = refuse_attachment(network, namespace=view.vmi.key.namespace, known=view.attachments)
+    return situation.blocked(refusal) if refusal is not None else None
+
+
+def pod_is_not_asked_yet(situation: Situation) -> Finding | None:
+    """Nothing is wrong, and nothing could be asked: the pod is not there or not ready."""
+    if situation.annotation.is_made and situation.is_in_spec:
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.PENDING,
+        Reason.WAITING_FOR_LAUNCHER_POD,
+        f"{situation.pod_phrase} is not ready; it is asked for the interface when it is",
+    )
+
+
+def _plugged_by(situation: Situation) -> InterfaceOperation | None:
+    """The record of how the NIC came into the running guest; None of one that was born there.
+
+    A change of mind about its network or its entries has a record in the place of that one. When it comes to nothing,
+    what the NIC was attached by must not be forgotten: nobody would see that its definition changes.
+    """
+    record, pod = situation.record, situation.pod
+    if record is None or record.operation == OperationType.PLUG:
+        return record
+    if pod is None or record.attached is None or record.attached.pod != pod.uid:
+        return None
+    return replace(record, operation=OperationType.PLUG, path=OperationPath.DYNAMIC, migration="")
+
+
+def _ready(situation: Situation, record: InterfaceOperation) -> Finding:
+    by = f", by {record.migration}" if record.migration else ""
+    return Finding(
+        operation=OperationType(record.operation),
+        path=OperationPath(record.path),
+        phase=OperationPhase.READY,
+        reason=Reason.ATTACHED,
+        message=f"{situation.network_phrase} is in the guest through {situation.pod_phrase}{by}",
+        migration=record.migration,
+    )
+
+
+def _ready_beside(twin: Interface, situation: Situation, record: InterfaceOperation | None) -> Finding:
+    """Whether two equal addresses disturb each other depends on the networks, so the owner decides."""
+    return Finding(
+        operation=OperationType.PLUG,
+        path=OperationPath(record.path) if record is not None else OperationPath.NONE,
+        phase=OperationPhase.READY,
+        reason=Reason.DUPLICATE_MAC_ADDRESS,
+        message=f'the guest has the NIC, and its macAddress "{situation.interface.mac_address}" is that of NIC '
+        f'"{shortened(twin.name)}" too',
+        remedy="Change one of the two if their networks are connected",
+        migration=record.migration if record is not None else "",
+    )
+
+
+PLUG_CHECKS: tuple[Check, ...] = (
+    gate_is_off,
+    nic_is_invalid,
+    is_not_admitted,
+    binding_cannot_follow,
+    network_is_not_secondary,
+    plug_is_staged,
+    annotation_is_unreadable,
+    api_server_refuses,
+    pod_must_not_be_asked,
+    guest_has_no_slot,
+    pod_has_it,
+    was_taken_back,
+    network_cannot_be_attached,
+    migration_brings_it,
+    network_status_is_unreadable,
+    pod_is_not_asked_yet,
+    path_is_chosen,
+)

@@ -1,0 +1,314 @@
+"""The record of each NIC: where it is, which path it takes, why, and what comes next."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from nicplug.model.attachments import Attached, attachment_key
+from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
+from nicplug.model.networks import ABSENT, Interface, Network, first_by_name, parse_interface, wanted_by_name
+from nicplug.model.operations import (
+    InterfaceOperation,
+    MigrationFailures,
+    OperationPath,
+    OperationPhase,
+    OperationType,
+    needs_person,
+    with_remedy,
+)
+from nicplug.model.pod import LauncherPod
+from nicplug.plan.nic.annotation import AnnotationDecision
+from nicplug.plan.nic.attempts import Attempts
+from nicplug.plan.nic.change import find_link_change
+from nicplug.plan.nic.findings import SPEC_CHECKS, Finding, Situation, first_finding
+from nicplug.plan.nic.live_rules import deleted_from_template, has_ordinal_names, never_attached
+from nicplug.plan.nic.observed import Journey, Rows, stray_interfaces
+from nicplug.plan.nic.path.chooser import Chooser
+from nicplug.plan.nic.path.migration_history import next_to_ride
+from nicplug.plan.nic.plug import find_plug, nic_is_invalid, runs_until_restart
+from nicplug.plan.nic.spec_checks import in_precedence
+from nicplug.plan.nic.unplug import find_stray, find_unplug
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import VmiView
+
+Records = Mapping[str, InterfaceOperation]
+
+
+class _Deletion(Enum):
+    """What becomes of a NIC whose entries were deleted from the VM's template in vain; the value is said of it."""
+
+    STAGED = ". The VM's template no longer asks for it, which waits for a restart, as vmRolloutStrategy is Stage"
+    IGNORED = ". Its entries were deleted from the VM's template, which does not take it back"
+
+
+_WRITE_AGAIN = "To take it back, write its entries into the template again, with state: absent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NicReport:
+    """What is to be said of the NICs, and what has to be done beyond asking their pod.
+
+    Attributes:
+        operations: all records as they shall be, in spec order.
+        wanting: the NICs that a migration is to be made for, or, being under way, to go on for; each with its cause.
+            Of those that have to be tried apart only the one whose turn it is.
+        taken_back: the NICs for which what works is to be restored, or has been, and what was asked for.
+        why_moved: of those that come with a migration, why, for an event, where their message says more than that.
+        again_at: when time alone will have changed a record.
+    """
+
+    operations: tuple[InterfaceOperation, ...] = ()
+    wanting: Mapping[str, str] = field(default_factory=dict)
+    taken_back: Mapping[str, OperationType] = field(default_factory=dict)
+    why_moved: Mapping[str, str] = field(default_factory=dict)
+    again_at: datetime | None = None
+
+
+def plan_operations(
+    *,
+    view: VmiView,
+    pod: LauncherPod | None,
+    rows: Rows,
+    annotation: AnnotationDecision,
+    chooser: Chooser,
+    journey: Journey | None,
+    records: Records,
+    now: datetime,
+) -> NicReport:
+    """All records as they shall be.
+
+    Args:
+        rows: `status.interfaces` by name, as they will be after this pass.
+        records: the records as they are.
+    """
+    networks = {network.name: network for network in (*_template_networks(view), *view.vmi.networks)}
+    primary = _born_with_the_pod(view.vmi.networks)
+    wanted: dict[str, InterfaceOperation] = {}
+    findings: dict[str, Finding] = {}
+    nics = (
+        *_as_the_template_asks(view, rows),
+        *_only_in_template(view),
+        *_without_interface(view),
+        *_deleted_in_guest(view, rows),
+    )
+    siblings = in_precedence(nics, networks.values(), rows)
+    strays = _strays(view, pod, rows, besides=nics)
+    for interface in (*nics, *strays):
+        situation = Situation(
+            view=view,
+            interface=interface,
+            network=networks.get(interface.name),
+            siblings=siblings,
+            pod=pod,
+            row=rows.get(interface.name),
+            annotation=annotation,
+            chooser=chooser,
+            journey=journey,
+            record=records.get(interface.name),
+        )
+        is_primary = interface.name in primary
+        finding = find_stray(situation) if interface in strays else _find(situation, is_primary=is_primary)
+        if finding is not None:
+            findings[interface.name] = finding
+            wanted[interface.name] = _record(finding, situation=situation, now=now)
+    moments = (finding.again_at for finding in findings.values())
+    return NicReport(
+        operations=tuple(wanted.values()),
+        wanting=_wanting(findings),
+        taken_back={name: finding.operation for name, finding in findings.items() if finding.is_taken_back},
+        why_moved={name: finding.why_moved for name, finding in findings.items() if finding.why_moved},
+        again_at=min((moment for moment in moments if moment is not None and moment > now), default=None),
+    )
+
+
+def _wanting(findings: Mapping[str, Finding]) -> dict[str, str]:
+    wanting = {name: finding for name, finding in findings.items() if finding.wants_migration}
+    riding = next_to_ride({name: finding.failures or MigrationFailures() for name, finding in wanting.items()})
+    return {name: finding.cause for name, finding in wanting.items() if name in riding}
+
+
+def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
+    if flaw := first_finding(SPEC_CHECKS, situation):
+        return flaw
+    if situation.interface.is_absent:
+        return find_unplug(situation)
+    if is_primary:
+        return nic_is_invalid(situation) or find_link_change(situation) or runs_until_restart(situation)
+    found, deletion = find_plug(situation), _deleted_in_vain(situation)
+    if found is None or deletion is None:
+        return found
+    remedy = with_remedy(found.remedy, _WRITE_AGAIN) if deletion is _Deletion.IGNORED else found.remedy
+    return replace(found, message=f"{found.message}{deletion.value}", remedy=remedy, why_moved="")
+
+
+def _deleted_in_vain(situation: Situation) -> _Deletion | None:
+    """That the template has lost a NIC that never came, for those who have deleted it there in vain."""
+    vm, vmi, name = situation.view.vm, situation.view.vmi, situation.interface.name
+    if vm is None or situation.in_guest or name not in (vmi.template_interfaces or ()):
+        return None
+    if name in wanted_by_name(vm.interfaces):
+        return None
+    config = situation.view.config
+    if config is not None and config.stages_changes:
+        return _Deletion.STAGED
+    # What nobody has had goes by itself, at the latest after the migration that may bring it.
+    goes_by_itself = never_attached(name, vmi=vmi) and not has_ordinal_names(vmi)
+    return None if goes_by_itself else _Deletion.IGNORED
+
+
+def _born_with_the_pod(networks: Sequence[Network]) -> frozenset[str]:
+    """The networks that only a new pod gets: the primary one, of which a pod has one, and devices of claims."""
+    first = next((network.name for network in networks if network.is_primary), None)
+    return frozenset(item.name for item in networks if item.name == first or not (item.is_primary or item.is_secondary))
+
+
+def _without_interface(view: VmiView) -> tuple[Interface, ...]:
+    """A stand-in for each network that no interface names: it has to be told of under its name."""
+    named = {interface.name for interface in view.vmi.interfaces}
+    lonely = {item.name for item in view.vmi.networks if item.name not in named}
+    if view.vm is not None:
+        named |= {interface.name for interface in view.vm.interfaces}
+        lonely |= {item.name for item in view.vm.networks if item.name not in named}
+    in_order = dict.fromkeys(item.name for item in (*view.vmi.networks, *_template_networks(view)))
+    return tuple(parse_interface({"name": name}) for name in in_order if name in lonely)
+
+
+def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
+    """A stand-in for each NIC that the guest has and no list names any more: its end has not been seen."""
+    template = view.vm.interfaces if view.vm is not None else ()
+    leaving = {item.name for item in template if item.is_absent}  # nobody asks the guest for that without the VMI
+    listed = {interface.name for interface in template} | {network.name for network in _template_networks(view)}
+    listed -= leaving
+    listed |= {item.name for item in view.vmi.interfaces} | {network.name for network in view.vmi.networks}
+    held = (name for name, row in rows.items() if name not in listed and has_source(row, DOMAIN))
+    return tuple(parse_interface({"name": name, "state": ABSENT}) for name in held)
+
+
+def _strays(view: VmiView, pod: LauncherPod | None, rows: Rows, *, besides: Iterable[Interface]) -> list[Interface]:
+    """A stand-in for each interface of the pod that no NIC has, under the name of the interface."""
+    if pod is None:
+        return []
+    found = stray_interfaces(view.vmi, pod, rows, access=view.attachments.access)
+    named = {item.name for item in besides} if found else set()
+    return [parse_interface({"name": name, "state": ABSENT}) for name in found if name not in named]
+
+
+def _as_the_template_asks(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
+    """The VMI's NICs, those absent that the template wants gone: what keeps the wish from the VMI has to be told."""
+    leaving = leaving_nics(view, rows)
+    return tuple(item.with_state(ABSENT) if item.name in leaving else item for item in view.vmi.interfaces)
+
+
+def leaving_nics(view: VmiView, rows: Rows) -> set[str]:
+    """The NICs that the template wants gone, whether or not the VMI says so by now.
+
+    One whose wish stays in the template, and that is still on its way to the guest, goes on, and is reported as such.
+    """
+    vm = view.vm
+    leaving: set[str] = set()
+    if vm is not None:
+        leaving = {interface.name for interface in vm.interfaces if interface.is_absent}
+        leaving |= deleted_from_template(vm=vm, vmi=view.vmi, policy=view.policy, rows=rows)
+    if view.config is not None and view.config.stages_changes:
+        leaving = {name for name in leaving if has_source(rows.get(name), DOMAIN)}
+    return leaving
+
+
+def _only_in_template(view: VmiView) -> tuple[Interface, ...]:
+    """NICs that the user wrote and that have not reached, or will never reach, the running VMI."""
+    if view.vm is None:
+        return ()
+    present = {interface.name for interface in view.vmi.interfaces}
+    return tuple(item for item in view.vm.interfaces if item.name not in present and not item.is_absent)
+
+
+def _template_networks(view: VmiView) -> tuple[Network, ...]:
+    return view.vm.networks if view.vm is not None else ()
+
+
+def _record(finding: Finding, *, situation: Situation, now: datetime) -> InterfaceOperation:
+    attempts, old = situation.attempts, situation.record
+    is_lost = finding.reason is Reason.POD_INTERFACE_LOST
+    fresh = InterfaceOperation(
+        name=situation.interface.name,
+        operation=finding.operation,
+        path=finding.path,
+        phase=finding.phase,
+        reason=finding.reason,
+        message=finding.message,
+        remedy=finding.remedy,
+        next_attempt_time=finding.next_attempt,
+        attempts=attempts.count if attempts is not None else int(_was_asked(finding, situation)),
+        start_time=now if is_lost else _requested_at(situation, now=now),
+        last_transition_time=now,
+        last_error=attempts.error if attempts is not None else "",
+        last_attempt_time=attempts.last_at if attempts is not None else None,
+        observed_generation=attempts.generation if attempts is not None else 0,
+        migration=finding.migration,
+        waiting_since=finding.waiting_since,
+        failures=finding.failures or MigrationFailures(),
+        is_suspect=situation.chooser.is_suspect(situation.interface.name),
+        attached=_attached(situation),
+        lost_by_pod=finding.lost_by_pod,
+        rollback_cause=finding.rollback_cause,
+    )
+    if old is None or old.operation != finding.operation or (is_lost and old.reason != finding.reason):
+        return fresh
+    if finding.failures is None:
+        fresh = replace(fresh, failures=old.failures)
+    return _continued(fresh, old, attempts)
+
+
+def _attached(situation: Situation) -> Attached | None:
+    """By the definition as it is while the pod is asked; what the pod has keeps what it was attached by."""
+    old, network, pod = situation.record, situation.network, situation.pod
+    if has_go_ahead(situation.chooser.rows.get(situation.interface.name)):
+        return old.attached if old is not None else None
+    definition = None
+    if network is not None and network.is_secondary:
+        key = attachment_key(network, namespace=situation.view.vmi.key.namespace)
+        definition = situation.view.attachments.definitions.get(key)
+    if definition is None or pod is None:
+        return old.attached if old is not None else None
+    return Attached(uid=definition.uid, config_hash=definition.digest, pod=pod.uid)
+
+
+def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Attempts | None) -> InterfaceOperation:
+    """The record of an operation that had one: it began when that began, and keeps what nobody knows better."""
+    kept: dict[str, Any] = {"start_time": old.start_time}
+    if attempts is None:
+        kept |= {
+            "attempts": max(old.attempts, fresh.attempts),
+            "last_error": old.last_error,
+            "last_attempt_time": old.last_attempt_time,
+            "observed_generation": old.observed_generation,
+        }
+    if fresh.phase == OperationPhase.READY:
+        kept |= {"last_error": "", "failures": MigrationFailures()}
+    elif fresh.path == OperationPath.MIGRATION and not fresh.migration:
+        kept["migration"] = old.migration
+    if old.phase == fresh.phase:
+        kept["last_transition_time"] = old.last_transition_time
+    return replace(fresh, **kept)
+
+
+def _requested_at(situation: Situation, *, now: datetime) -> datetime:
+    """When the VMI's spec was first seen with it; a NIC that is only in the template has just been noticed."""
+    view = situation.view
+    in_spec = situation.interface.name in first_by_name(view.vmi.interfaces)
+    return min(view.spec_seen_at, now) if in_spec else now
+
+
+def _was_asked(finding: Finding, situation: Situation) -> bool:
+    """The pod, or for an unplug and for a link the guest, has been asked for the change."""
+    if finding.operation in (OperationType.UNPLUG, OperationType.SET_LINK):
+        return finding.phase is not OperationPhase.BLOCKED
+    return situation.interface.name in situation.annotation.attachments
+
+
+def unsettled(operations: Iterable[InterfaceOperation]) -> tuple[InterfaceOperation, ...]:
+    """The records that keep a VMI from being `InterfacesReady`; those that need a person first, else in order."""
+    waiting = (operation for operation in operations if operation.phase != OperationPhase.READY)
+    return tuple(sorted(waiting, key=lambda operation: not needs_person(operation.phase)))

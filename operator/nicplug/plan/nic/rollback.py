@@ -1,0 +1,67 @@
+"""NICs that were rolled back (policy `onFailure: Rollback`), and for how long that stands."""
+
+from collections.abc import Mapping
+
+from nicplug.model.names import ROLLED_BACK_ANNOTATION
+from nicplug.model.networks import Interface, Network, first_by_name, wanted_by_name
+from nicplug.model.nic_annotations import entry_digest, render_rolled_back
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import PatchAnnotations, patch_annotation
+
+
+def written_entry(
+    name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance
+) -> tuple[Interface, Network] | None:
+    """Both entries of a NIC where its owner wrote them; None when one is missing, or the NIC is to go."""
+    return entry_of(name, vm) if vm is not None and _lists(vm, name) else entry_of(name, vmi)
+
+
+def entry_of(name: str, owner: VirtualMachine | VirtualMachineInstance) -> tuple[Interface, Network] | None:
+    """The same in one object."""
+    interface, network = wanted_by_name(owner.interfaces).get(name), first_by_name(owner.networks).get(name)
+    return (interface, network) if interface is not None and network is not None else None
+
+
+def is_taken_back(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> bool:
+    """It was, and its owner has not changed it since."""
+    digest = vmi.rolled_back.get(name)
+    entry = written_entry(name, vm=vm, vmi=vmi) if digest is not None else None
+    return entry is not None and entry_digest(*entry) == digest
+
+
+def is_left_as_written(name: str, *, vmi: VirtualMachineInstance) -> bool:
+    """What was taken back is what the instance itself still says of the NIC, whatever the template says."""
+    entry = entry_of(name, vmi) if name in vmi.rolled_back else None
+    return entry is not None and entry_digest(*entry) == vmi.rolled_back[name]
+
+
+def taken_back_from(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> frozenset[str]:
+    """The NICs of a template that do not flow to the VMI."""
+    return frozenset(name for name in vmi.rolled_back if _lists(vm, name) and is_taken_back(name, vm=vm, vmi=vmi))
+
+
+def standing_rollbacks(
+    vmi: VirtualMachineInstance, *, vm: VirtualMachine | None, is_staged: bool = False
+) -> dict[str, str]:
+    """What the annotation has still to say.
+
+    Args:
+        is_staged: what the template says does not come to the VMI, so what that says of itself counts, too.
+    """
+    return {
+        name: digest
+        for name, digest in vmi.rolled_back.items()
+        if is_taken_back(name, vm=vm, vmi=vmi) or (is_staged and is_left_as_written(name, vmi=vmi))
+    }
+
+
+def note_rolled_back(vmi: VirtualMachineInstance, wanted: Mapping[str, str]) -> PatchAnnotations | None:
+    """The change of the annotation; None when it says so already, or says nothing that could be read."""
+    if wanted == vmi.rolled_back:
+        return None
+    return patch_annotation(vmi, ROLLED_BACK_ANNOTATION, render_rolled_back(wanted))
+
+
+def _lists(vm: VirtualMachine, name: str) -> bool:
+    return name in first_by_name(vm.interfaces)

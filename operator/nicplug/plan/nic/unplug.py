@@ -1,0 +1,196 @@
+"""Where a NIC that is to go is, what keeps it there, and what the pod has left of others."""
+
+from dataclasses import replace
+
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.networks import Binding, first_by_name
+from nicplug.model.operations import OperationPath, OperationPhase, OperationType, with_remedy
+from nicplug.plan.nic.findings import (
+    Check,
+    Finding,
+    Situation,
+    annotation_is_unreadable,
+    api_server_refuses,
+    first_finding,
+    gate_is_off,
+    network_status_is_unreadable,
+    unplug_is_staged,
+)
+from nicplug.plan.nic.live_rules import has_ordinal_names, may_be_unplugged
+from nicplug.plan.nic.observed import interface_names
+from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS
+from nicplug.plan.nic.path_findings import left_by_migration, migration_brings_it, path_is_chosen
+from nicplug.plan.reasons import Reason
+
+# What is said of an interface that the launcher pod has and no NIC of the VMI (`plan.nic.observed`).
+#
+# Nobody misses it, so no VM is migrated for it: it ends with the pod. It is reported while somebody is there who may
+# detach it.
+
+# Of a definition: network-status may hold any text.
+_LONGEST_REFERENCE = 317
+_REMEDY = "Correct what the controller says; nicplug retries. Or leave it: it ends with the pod"
+
+
+def find_stray(situation: Situation) -> Finding | None:
+    """None while hot-plug is off, or without a dynamic networks controller: nothing is done about it then."""
+    view = situation.view
+    if not view.hotplug_enabled or view.controller.is_absent:
+        return None
+    return first_finding((api_server_refuses, annotation_is_unreadable), situation) or _is_detached(situation)
+
+
+def _is_detached(situation: Situation) -> Finding:
+    name, pod = situation.interface.name, situation.pod
+    error, count = _what_is_known(situation)
+    network = pod.network_status.network_of(name)[:_LONGEST_REFERENCE] if pod is not None else ""
+    message = f"{situation.pod_phrase} has an interface {name} of network {network}, which no NIC of the VM has"
+    if not error:
+        waited = f"{message}: waiting for the dynamic networks controller on {situation.node_phrase} to detach it"
+        phase, reason, remedy = OperationPhase.IN_POD, Reason.WAITING_FOR_POD_RELEASE, ""
+    else:
+        waited = f"{message}. The dynamic networks controller does not detach it: {error}"
+        is_stuck = count >= FAILED_ATTEMPTS
+        phase = OperationPhase.FAILED if is_stuck else OperationPhase.IN_POD
+        reason, remedy = Reason.DETACH_FAILED, _REMEDY if is_stuck else ""
+    found = situation.finding(OperationPath.DYNAMIC, phase, reason, waited, remedy)
+    return replace(found, next_attempt=situation.next_attempt, again_at=situation.due_again)
+
+
+def _what_is_known(situation: Situation) -> tuple[str, int]:
+    """What the controller said last, and how often the pod was asked: as recorded while it is not being asked."""
+    attempts, record = situation.attempts, situation.record
+    if attempts is not None:
+        return attempts.error, attempts.count
+    return (record.last_error, record.attempts) if record is not None else ("", 0)
+
+
+# Where a NIC that is to go is, and what keeps it in the guest or in the pod.
+#
+# Pure, and one NIC at a time; the checks run in the order of `UNPLUG_CHECKS`.
+
+_DELETE = "Delete its interface and network instead of writing state: absent"
+
+
+def find_unplug(situation: Situation) -> Finding | None:
+    """What is to be said of a NIC that shall go; None when nothing of it is left."""
+    if situation.row is not None or _is_in_pod(situation):
+        return first_finding(UNPLUG_CHECKS, situation)
+    return left_by_migration(situation)
+
+
+def nic_cannot_leave(situation: Situation) -> Finding | None:
+    """What KubeVirt's admission would have refused to set absent.
+
+    An SR-IOV NIC that a pod has stays, whether its row says so already or only after this pass.
+    """
+    is_held = situation.interface.binding is Binding.SRIOV and _is_there(situation)
+    if not is_held and may_be_unplugged(situation.interface, vmi=situation.view.vmi):
+        return None
+    # A template or instance with `absent` on such a NIC is not admitted: restarted, the VM would not start.
+    remedy = f"{_DELETE}, and restart the VM" if _is_written_absent(situation) else "Restart the VM"
+    return situation.finding(
+        OperationPath.RESTART,
+        OperationPhase.BLOCKED,
+        Reason.UNPLUG_NEEDS_RESTART,
+        "only a bridge interface of a secondary (Multus) network can leave a running VM",
+        remedy,
+    )
+
+
+def _is_written_absent(situation: Situation) -> bool:
+    """By a person, rather than asked for by entries that were deleted from the template."""
+    vm, name = situation.view.vm, situation.interface.name
+    owner = vm if vm is not None else situation.view.vmi
+    interface = first_by_name(owner.interfaces).get(name)
+    return interface is not None and interface.is_absent
+
+
+def pod_has_ordinal_names(situation: Situation) -> Finding | None:
+    """Without a NIC in the middle, the names of those behind it would move."""
+    if not has_ordinal_names(situation.view.vmi):
+        return None
+    return situation.finding(
+        OperationPath.RESTART,
+        OperationPhase.BLOCKED,
+        Reason.ORDINAL_INTERFACE_NAMES,
+        f"{situation.pod_phrase} names its interfaces net1, net2, ..., so that no NIC can leave it",
+        "Restart the VM",
+    )
+
+
+def guest_holds_it(situation: Situation) -> Finding | None:
+    """The guest has to let the NIC go first."""
+    if not situation.in_guest:
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.IN_GUEST,
+        Reason.WAITING_FOR_GUEST_RELEASE,
+        f"asked the guest to let the NIC go; {_answers_when(situation)}",
+    )
+
+
+def _answers_when(situation: Situation) -> str:
+    """A guest that is being copied keeps its devices."""
+    journey = situation.journey
+    if journey is not None and journey.leaves_pod:
+        return f"{journey.name} migrates the VM, and it may answer only after that"
+    return "a guest that is booting or halted answers later"
+
+
+def _is_there(situation: Situation) -> bool:
+    is_reported = has_source(situation.row, DOMAIN) or has_source(situation.row, MULTUS_STATUS)
+    return is_reported or _is_in_pod(situation)
+
+
+def _is_in_pod(situation: Situation) -> bool:
+    """Of whatever network: an interface that was attached for another network of the NIC has no row (`plan_rows`)."""
+    names = interface_names(situation.view.vmi, situation.pod, situation.chooser.rows)
+    interface = names.get(situation.interface.name)
+    return interface is not None and situation.pod is not None and situation.pod.network_status.has(interface)
+
+
+def only_its_row_is_left(situation: Situation) -> Finding | None:
+    """Nobody stands for it any more: no path is needed, and no migration."""
+    if _is_there(situation):
+        return None
+    record = situation.record
+    is_known = record is not None and record.operation == OperationType.UNPLUG
+    return situation.finding(
+        OperationPath(record.path) if is_known and record is not None else OperationPath.DYNAMIC,
+        OperationPhase.IN_POD,
+        Reason.WAITING_FOR_POD_RELEASE,
+        f"the NIC has left the guest and {situation.pod_phrase}; waiting for the node agent to report that",
+    )
+
+
+def network_is_gone(situation: Situation) -> Finding | None:
+    """A network whose definition is gone cannot be detached either."""
+    refusal = situation.annotation.withheld.get(situation.interface.name)
+    if refusal is None:
+        return None
+    return situation.finding(
+        OperationPath.DYNAMIC,
+        OperationPhase.BLOCKED,
+        Reason(refusal.reason),
+        f"{situation.pod_phrase} keeps the interface that the guest has let go, as it cannot be detached: "
+        f"{refusal.message}",
+        with_remedy(refusal.remedy, "Or leave it: it ends with the pod"),
+    )
+
+
+UNPLUG_CHECKS: tuple[Check, ...] = (
+    gate_is_off,
+    nic_cannot_leave,
+    pod_has_ordinal_names,
+    unplug_is_staged,
+    api_server_refuses,
+    guest_holds_it,
+    only_its_row_is_left,
+    annotation_is_unreadable,
+    network_is_gone,
+    migration_brings_it,
+    network_status_is_unreadable,
+    path_is_chosen,
+)

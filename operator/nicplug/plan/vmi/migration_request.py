@@ -1,0 +1,311 @@
+"""The migrations that the NICs of a VMI need: made when one of them does, withdrawn when none does any more."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.conditions import (
+    FALSE,
+    MIGRATION_REQUIRED,
+    TRUE,
+    Condition,
+    Row,
+    drop_condition,
+    find_condition,
+    is_true,
+    merge_condition,
+)
+from nicplug.model.frozen_json import freeze
+from nicplug.model.keys import MigrationKey
+from nicplug.model.migration import Migration
+from nicplug.model.names import (
+    KUBEVIRT_API_VERSION,
+    MIGRATION_FINALIZER,
+    MIGRATION_INTERFACES_ANNOTATION,
+    MIGRATION_KIND,
+    MIGRATION_VMI_LABEL,
+    VMI_KIND,
+    WORKLOAD_UPDATE_ANNOTATION,
+    WORKLOAD_UPDATE_PREFIX,
+)
+from nicplug.model.operations import InterfaceOperation, OperationPath, OperationType
+from nicplug.model.vmi import VirtualMachineInstance, vmi_id
+from nicplug.plan.actions import Action, Create, Delete, Kind, PatchAnnotations
+from nicplug.plan.nic.path.migration_history import causes_of, format_causes, is_same_cause
+from nicplug.plan.nic.records import NicReport
+from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import VmiView
+from nicplug.plan.vmi.moving import brings_unwanted, is_moving, leaves_its_pod, migration_state
+
+# The condition `MigrationRequired`, as KubeVirt has it; what comes of it is in the records of the NICs.
+#
+# Source: KubeVirt 1.9 `Evaluator.Evaluate` and `pkg/virt-controller/watch/vmi/lifecycle.go`, but by the choice of the
+# path instead of a timer.
+
+_DUE = "AutoMigrationDueToLiveUpdate"
+_PENDING = "AutoMigrationPending"
+# Only a migration would bring it, and something is in its way: a user may make one all the same.
+_BLOCKED_MIGRATIONS = frozenset(
+    {
+        Reason.MIGRATION_FORBIDDEN,
+        Reason.WORKLOAD_UPDATE_FORBIDS,
+        Reason.NO_CANDIDATE_NODE,
+        Reason.MIGRATION_FAILED,
+    }
+)
+_IN_PLACE = frozenset({OperationType.PLUG, OperationType.UNPLUG})
+# The guest is still to let it go, or the pod, moved to or not, has got it already.
+_UP_TO_THE_GUEST = frozenset({Reason.WAITING_FOR_GUEST, Reason.WAITING_FOR_GUEST_RELEASE})
+
+
+def with_migration_required(
+    rows: Sequence[Row], *, operations: Iterable[InterfaceOperation], is_moving: bool, now: datetime
+) -> list[dict[str, Any]]:
+    """True while a NIC needs a migration, False while one waits for its pod, else not there.
+
+    Once True it stays so until nothing is needed any more. While the VMI moves it is left alone: the target's node
+    agent takes it away.
+    """
+    if is_moving:
+        return [dict(row) for row in rows]
+    needed = _is_needed(tuple(operations))
+    if needed is None:
+        return drop_condition(rows, MIGRATION_REQUIRED)
+    if find_condition(rows, MIGRATION_REQUIRED) is not None and (is_true(rows, MIGRATION_REQUIRED) or not needed):
+        return [dict(row) for row in rows]
+    status, reason = (TRUE, _DUE) if needed else (FALSE, _PENDING)
+    return merge_condition(rows, Condition(type=MIGRATION_REQUIRED, status=status, reason=reason), now=now)
+
+
+def _is_needed(operations: tuple[InterfaceOperation, ...]) -> bool | None:
+    pending = [item for item in operations if item.phase != "Ready"]
+    if any(_waits_for_migration(item) or item.reason in _BLOCKED_MIGRATIONS for item in pending):
+        return True
+    waits = any(item.path == OperationPath.DYNAMIC and _waits_for_pod(item) for item in pending)
+    return False if waits else None
+
+
+def _waits_for_migration(operation: InterfaceOperation) -> bool:
+    return operation.path == OperationPath.MIGRATION and operation.reason not in _UP_TO_THE_GUEST
+
+
+def _waits_for_pod(operation: InterfaceOperation) -> bool:
+    return operation.operation in _IN_PLACE and operation.reason not in _UP_TO_THE_GUEST
+
+
+# The migrations that nicplug makes by itself, so that a running VM gets what its spec asks for.
+#
+# Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its names, annotation and priority. What its
+# webhook adds to every migration, the label and the finalizer, is there from the start.
+
+_NAME_DIGITS = 10
+_FIRST = "first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationJob:
+    """What a migration of nicplug's is for.
+
+    Attributes:
+        prefix: of its name.
+        annotations: by which others know what it is for.
+    """
+
+    prefix: str
+    priority: str
+    annotations: Mapping[str, str]
+
+
+def workload_update(interfaces: Mapping[str, str] | None = None) -> MigrationJob:
+    """A migration that brings NICs to a VM.
+
+    Args:
+        interfaces: the NICs that it is for, and what they are now (`plan.nic.path.migration_history`).
+    """
+    annotations = {WORKLOAD_UPDATE_ANNOTATION: "", **_made_for(interfaces or {})}
+    # Of what a user waits for: before maintenance, behind what keeps the cluster alive.
+    return MigrationJob(prefix=WORKLOAD_UPDATE_PREFIX, priority="user-triggered", annotations=annotations)
+
+
+def migration_key(vmi: VirtualMachineInstance, *, cause: str, prefix: str = WORKLOAD_UPDATE_PREFIX) -> MigrationKey:
+    """`<prefix><10 hex>`: a repeated POST for one cause meets its own migration, not a second one.
+
+    Args:
+        cause: what the migration is for, and which attempt at it: another one gives another name.
+    """
+    digits = hashlib.sha256(f"{vmi.uid}/{cause}".encode()).hexdigest()[:_NAME_DIGITS]
+    return MigrationKey(vmi.key.namespace, f"{prefix}{digits}")
+
+
+def next_cause(view: VmiView, *, prefix: str) -> str:
+    """What the name is made of: the migration that this one comes after.
+
+    Not what it is for: of that, two leaders may know different things, and would make two. Creation times have whole
+    seconds, so the last of two is the one that none was made after: the other one's successor has that name already.
+    Nor whether one of ours still says that it is: of that, too, they may know different things, and its name is taken.
+    """
+    taken = {item.key for item in view.migrations}
+    newest_first = view.migrations[::-1]
+    ours = [item for item in newest_first if _has_our_name(item, vmi_uid=view.vmi.uid, prefix=prefix)]
+    others = [item for item in newest_first if item not in ours]
+    # One more than there are migrations, so that one is free whoever has which name.
+    causes = (*(f"after {item.uid}" for item in ours), _FIRST, *(f"after {item.uid}" for item in others))
+    return next((item for item in causes if migration_key(view.vmi, cause=item, prefix=prefix) not in taken), _FIRST)
+
+
+def _has_our_name(migration: Migration, *, vmi_uid: str, prefix: str) -> bool:
+    """It was made by us, whatever somebody has taken from it since, or passes for it."""
+    return migration.key.name.startswith(prefix) and migration.owner_vmi_uid in ("", vmi_uid)
+
+
+def create_migration(*, vmi: VirtualMachineInstance, cause: str, job: MigrationJob) -> Create:
+    """The POST of a migration of this VMI; see `migration_key`.
+
+    It names the VMI's uid as its owner, which KubeVirt's do not: so it can move no later VMI of the same name.
+    """
+    key = migration_key(vmi, cause=cause, prefix=job.prefix)
+    owner: dict[str, Any] = {
+        "apiVersion": KUBEVIRT_API_VERSION,
+        "kind": VMI_KIND,
+        "name": vmi.key.name,
+        "uid": vmi.uid,
+        "controller": True,
+    }
+    body = {
+        "apiVersion": KUBEVIRT_API_VERSION,
+        "kind": MIGRATION_KIND,
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": {MIGRATION_VMI_LABEL: vmi_id(vmi.key.name)},
+            "annotations": dict(job.annotations),
+            "finalizers": [MIGRATION_FINALIZER],
+            "ownerReferences": [owner],
+        },
+        "spec": {"vmiName": vmi.key.name, "priority": job.priority},
+    }
+    return Create(kind=Kind.MIGRATION, key=key, owner_uid=vmi.uid, body=freeze(body))
+
+
+def _made_for(interfaces: Mapping[str, str]) -> dict[str, str]:
+    return {MIGRATION_INTERFACES_ANNOTATION: format_causes(interfaces)} if interfaces else {}
+
+
+# The migrations that the NICs of a VMI need: made when one of them does, taken back when none does any more.
+#
+# Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its objects and its events, but at once and for a
+# VMI at a time. What was made for one NIC serves all: the target pod is made from the spec as it then is.
+
+# However long somebody goes on writing NICs one by one, the first of them waits no longer than so many windows.
+_LONGEST_WAIT = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What is to be done about migrations.
+
+    Attributes:
+        made: name of the migration that is being made; "" when none is.
+        again_at: when one is to be made; NICs asked for until then come with it.
+    """
+
+    actions: tuple[Action, ...] = ()
+    announcements: tuple[Announcement, ...] = ()
+    made: str = ""
+    again_at: datetime | None = None
+
+
+def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
+    """Compare what the NICs of a running VMI want with the migrations there are."""
+    under_way = [item for item in view.migrations if not item.is_final]
+    if not report.wanting:
+        return _take_back(view, under_way)
+    if under_way:
+        if doomed := [item for item in under_way if item.is_stuck and brings_unwanted(view)]:
+            return _take_back(view, doomed)
+        changes = (_with_what_it_is_for(item, view, report) for item in _waiting(view, under_way))
+        return Demand(actions=tuple(item for item in changes if item is not None))
+    if is_moving(view):
+        return Demand()  # by a migration that does not exist: its end, or that of its target pod, comes first
+    due = _due(view, report)
+    if now < due:
+        return Demand(again_at=due)
+    return _make(view, report)
+
+
+def _due(view: VmiView, report: NicReport) -> datetime:
+    """A moment after the last change of the spec: who asks for two NICs by two commands is migrated once."""
+    window = view.settings.batch_window
+    oldest = min(item.start_time for item in report.operations if item.name in report.wanting)
+    return min(view.spec_seen_at + window, oldest + _LONGEST_WAIT * window)
+
+
+def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
+    """Those of our own that may have another target pod yet: whatever is asked for until then comes with them.
+
+    One that the node agents are through with is none, though its own status does not say so yet: it would be said to
+    have failed for a NIC that it was never to bring.
+    """
+    if leaves_its_pod(view):
+        return []
+    over = migration_state(view).migration_uid
+    own = [item for item in under_way if item.is_automatic(vmi_uid=view.vmi.uid)]
+    return [item for item in own if not item.deleting and item.uid != over]
+
+
+def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport) -> PatchAnnotations | None:
+    """Another NIC that comes with it, or a corrected one: what failed before is no reason to wait any longer.
+
+    Or one less: what it fails of is held against those that it says it was for.
+    """
+    known = causes_of(migration)
+    # What a target pod was made for stays: it fails of that, or of what the pod that takes its place has besides.
+    wanting = {**report.wanting, **known} if is_moving(view) else report.wanting
+    if known.keys() == wanting.keys() and all(
+        is_same_cause(known.get(name, ""), cause) for name, cause in wanting.items()
+    ):
+        return None
+    return PatchAnnotations(
+        kind=Kind.MIGRATION,
+        key=migration.key,
+        uid=migration.uid,
+        seen=freeze({MIGRATION_INTERFACES_ANNOTATION: migration.annotation(MIGRATION_INTERFACES_ANNOTATION)}),
+        wanted=freeze({MIGRATION_INTERFACES_ANNOTATION: format_causes(wanting)}),
+    )
+
+
+def _make(view: VmiView, report: NicReport) -> Demand:
+    cause = next_cause(view, prefix=WORKLOAD_UPDATE_PREFIX)
+    create = create_migration(vmi=view.vmi, cause=cause, job=workload_update(report.wanting))
+    name = create.key.name
+    return Demand(
+        actions=(create,),
+        announcements=(_event("SuccessfulCreate", f"Created Migration {name} for automated workload update"),),
+        made=name,
+    )
+
+
+def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
+    """As long as no node agent has it. A refusal of a write for the VM hides what the NICs want, and is no reason."""
+    if view.vm_refusal is not None:
+        return Demand()
+    found = [item for item in under_way if _may_be_taken_back(item, view)]
+    return Demand(
+        actions=tuple(Delete(kind=Kind.MIGRATION, key=item.key, uid=item.uid) for item in found),
+        announcements=tuple(
+            _event("SuccessfulChangeAbortion", f"Aborted change for vmi: {view.vmi.key.name}") for _ in found
+        ),
+    )
+
+
+def _may_be_taken_back(migration: Migration, view: VmiView) -> bool:
+    # Heard of late, a migration may not say yet that it has been handed off, or is over: the VMI has it first.
+    is_with_agents = migration.is_handed_off or migration_state(view).migration_uid == migration.uid
+    return migration.is_automatic(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents
+
+
+def _event(reason: str, message: str) -> Announcement:
+    return Announcement(about=Subject.VMI, severity=Severity.NORMAL, reason=reason, message=message)

@@ -1,0 +1,189 @@
+"""Large objects in memory: whose turn it is to have one, and what a record has only marks for, put back."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from nicplug.cache.caches import CachedKind, Caches
+from nicplug.elided import ELIDED, has_elided
+from nicplug.kube import elision, object_text
+from nicplug.kube.api import Json, Resource, TextApi
+from nicplug.kube.errors import Gone, Stale
+from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
+from nicplug.model.frozen_json import thaw
+from nicplug.model.keys import ObjectKey, VmiKey, WorkKey
+from nicplug.model.metadata import controller_reference, mapping
+from nicplug.model.names import VM_KIND, VMI_KIND
+from nicplug.plan.actions import Create, Kind, Patch
+
+# Whose turn it is to have a large object in memory: one key at a time, and fair between namespaces.
+#
+# A key that has to wait gives up its worker at once, or sixteen large VMs of one tenant would keep everybody waiting
+# (docs/adr/0018). It is looked at again when its turn has come.
+
+
+class TurnTaken(Exception):
+    """Another key has its turn; the one that asked is on the list and will be handed out again."""
+
+
+@dataclass(slots=True)
+class LargeTurns:
+    """The turn, and who waits for it.
+
+    Attributes:
+        on_turn: told the key whose turn has come. It keeps the turn until `leave`, so it must be looked at.
+    """
+
+    on_turn: Callable[[WorkKey], None]
+    _holder: WorkKey | None = None
+    _waiting: OrderedDict[str, OrderedDict[WorkKey, None]] = field(default_factory=OrderedDict)
+
+    def take(self, key: WorkKey) -> None:
+        """Begin or go on with something large; the turn lasts until `leave`.
+
+        Raises:
+            TurnTaken: not now.
+        """
+        # With no holder nobody waits either: the one that leaves passes the turn on.
+        if self._holder is None:
+            self._holder = key
+        if self._holder != key:
+            self._waiting.setdefault(key.namespace, OrderedDict())[key] = None
+            raise TurnTaken(f"{key} waits for its turn to have a large object in memory")
+
+    def leave(self, key: WorkKey) -> None:
+        """A pass over the key has ended, and it does not wait for its turn."""
+        namespace = key.namespace
+        if (waiting := self._waiting.get(namespace)) is not None:
+            waiting.pop(key, None)
+            if not waiting:
+                del self._waiting[namespace]
+        if self._holder == key:
+            self._pass_on(namespace)
+
+    def waiting(self) -> int:
+        """Keys that wait for their turn."""
+        return sum(map(len, self._waiting.values()))
+
+    def _pass_on(self, last: str) -> None:
+        """One key of each namespace in its order; never the last one's twice in a row while another waits."""
+        self._holder = None
+        if not self._waiting:
+            return
+        namespace = next((name for name in self._waiting if name != last), last)
+        waiting = self._waiting.pop(namespace)
+        key, _ = waiting.popitem(last=False)
+        if waiting:
+            self._waiting[namespace] = waiting
+        self._holder = key
+        self.on_turn(key)
+
+
+# Puts back what a record has only marks for, before something made of the record is written (docs/adr/0018).
+#
+# The only reads beside `ConfirmPod` and `FindPod`, and only for objects that are too large to be kept: of the VM for
+# its revision and its VMI, of the VMI for its pods. One key at a time, so that one such object is
+# in memory.
+
+_SOURCES: dict[str, tuple[Resource, CachedKind]] = {
+    VM_KIND: (VIRTUAL_MACHINES, CachedKind.VM),
+    VMI_KIND: (VIRTUAL_MACHINE_INSTANCES, CachedKind.VMI),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An object that may have what a mark stands for."""
+
+    kind: str
+    key: ObjectKey
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expander:
+    """Sends what has marks.
+
+    Attributes:
+        on_dirty: told which keys have to look again after what was read.
+        turns: who may have a large object in memory; a key keeps its turn until the end of its pass.
+    """
+
+    api: TextApi
+    caches: Caches
+    on_dirty: Callable[[list[WorkKey]], None]
+    turns: LargeTurns
+
+    async def create(self, action: Create, resource: Resource, *, by: WorkKey) -> Json:
+        """POST the whole of it.
+
+        Args:
+            by: the key whose pass this is.
+
+        Raises:
+            TurnTaken: another key has its turn; nothing has been done.
+            Stale: the object that it is made of is no longer what it was.
+            ApiError: any other class of `kube.errors`.
+        """
+        self.turns.take(by)
+        body = thaw(action.body)
+        owner = controller_reference(mapping(body.get("metadata")))
+        sources = [_Source(owner.kind, ObjectKey(action.key.namespace, owner.name), owner.uid)] if owner else []
+        async with self._filled(body, iter(sources)) as text:
+            return await self.api.create_text(resource, text, namespace=action.key.namespace)
+
+    async def patch(self, action: Patch, operations: list[Any], resource: Resource, *, by: WorkKey) -> Json:
+        """Send the whole of a JSON patch; raises as `create` does."""
+        self.turns.take(by)
+        async with self._filled(operations, self._sources_of(action)) as text:
+            return await self.api.patch_text(
+                resource,
+                text,
+                name=action.key.name,
+                namespace=action.key.namespace,
+                subresource=action.subresource,
+            )
+
+    def _sources_of(self, action: Patch) -> Iterator[_Source]:
+        """The object itself, then what it was made of."""
+        if action.kind not in (Kind.VM, Kind.VMI):
+            return
+        yield _Source(action.kind.value, action.key, action.uid)
+        vmi = self.caches.vmis.get(VmiKey(action.key.namespace, action.key.name))
+        if action.kind is Kind.VMI and vmi is not None and vmi.owner is not None:
+            yield _Source(vmi.owner.kind, ObjectKey(action.key.namespace, vmi.owner.name), vmi.owner.uid)
+
+    @asynccontextmanager
+    async def _filled(self, value: Any, sources: Iterator[_Source]) -> AsyncIterator[bytes]:
+        contents: dict[str, bytes] = {}
+        problem = "nothing is known of what it was made of"
+        for source in sources:
+            contents |= await self._read(source)
+            try:
+                text = elision.fill(value, contents)
+            except elision.Lost as lost:
+                problem = str(lost)
+                continue
+            yield text
+            return
+        raise Stale(f"cannot be made as planned, since its source has changed: {problem}")
+
+    async def _read(self, source: _Source) -> dict[str, bytes]:
+        """What the marks of an object stand for; nothing if it is not the one that was meant."""
+        if source.kind not in _SOURCES:
+            return {}
+        resource, kind = _SOURCES[source.kind]
+        try:
+            text = await self.api.read(resource, name=source.key.name, namespace=source.key.namespace)
+        except Gone:
+            return {}
+        value, contents = object_text.contents(text, resource=resource.plural)
+        self.on_dirty(self.caches.observe(kind, value))
+        return contents if mapping(value.get("metadata")).get("uid") == source.uid else {}
+
+
+def needs_expansion(action: Create) -> bool:
+    """Whether any part of the body is elided; looks at the text first, which nearly always tells."""
+    return ELIDED in action.body and has_elided(thaw(action.body))
